@@ -1,0 +1,129 @@
+"""Windows' terms of trust: the result codes that Authenticode verification and file access answer with.
+
+Each member holds the HRESULT, what it means and what to do. Names and numbers are those of winerror.h.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+
+
+class Hresult(Enum):
+    """A Windows result code with its meaning and remedy; `value` is (number, meaning, remedy)."""
+
+    TRUST_E_SUBJECT_FORM_UNKNOWN = (
+        0x800B0003,
+        "No SIP (subject interface package) recognises the file's content.",
+        "Check that the file is of a type that carries Authenticode signatures; for Business Central .app files "
+        "on Windows register NavSip.dll (regsvr32).",
+    )
+    TRUST_E_NOSIGNATURE = (
+        0x800B0100,
+        "The file carries no signature: the signing command did not complete, or the signature was stripped.",
+        "Sign the file again and read the signing step's log (SignTool: add /debug).",
+    )
+    TRUST_E_BAD_DIGEST = (
+        0x80096010,
+        "The file's content is not what was signed: it was changed after signing.",
+        "Find the build step that writes to the file after signing, move signing behind it and sign again.",
+    )
+    TRUST_E_CERT_SIGNATURE = (
+        0x80096004,
+        "A signature inside the certificate chain or the signed attributes is wrong.",
+        "The signature was damaged or forged: sign the file again from the original build output.",
+    )
+    TRUST_E_NO_SIGNER_CERT = (
+        0x80096002,
+        "The signer's certificate is not in the signature.",
+        "Sign again with a tool that embeds the certificate and its intermediates.",
+    )
+    TRUST_E_COUNTER_SIGNER = (
+        0x80096003,
+        "The timestamp (counter-signature) is invalid.",
+        "Timestamp the file again, from another RFC 3161 server if it recurs (--timestamp-url).",
+    )
+    TRUST_E_TIME_STAMP = (
+        0x80096005,
+        "The timestamp is missing, or its signature or certificate could not be verified.",
+        "Sign again with a timestamp (--timestamp-url URL) of a server whose root is trusted.",
+    )
+    TRUST_E_BASIC_CONSTRAINTS = (
+        0x80096019,
+        "A certificate in the chain acts as a CA without being one.",
+        "The chain is not to be trusted: sign with a certificate issued by a real CA.",
+    )
+    TRUST_E_MALFORMED_SIGNATURE = (
+        0x80096011,
+        "The signature or the structure around it is malformed, or unsigned data hides in it.",
+        "Do not release the file: sign the original build output again.",
+    )
+    CERT_E_EXPIRED = (
+        0x800B0101,
+        "A certificate was not valid at the time that counts (the timestamp, or now when there is none).",
+        "Sign again with a valid certificate and a timestamp (--timestamp-url).",
+    )
+    CERT_E_CHAINING = (
+        0x800B010A,
+        "The chain is incomplete: an intermediate certificate is missing.",
+        "Sign again with the intermediates embedded.",
+    )
+    CERT_E_UNTRUSTEDROOT = (
+        0x800B0109,
+        "The chain ends in a root that is not trusted; expected with test and self-signed certificates.",
+        "Pass the root with --trust-root if it is yours; otherwise sign with a publicly trusted certificate.",
+    )
+    CERT_E_WRONG_USAGE = (
+        0x800B0110,
+        "The certificate may not be used for this: the extended key usage or the key usage forbids it.",
+        "Use a code-signing certificate (EKU 1.3.6.1.5.5.7.3.3, key usage digitalSignature).",
+    )
+    CERT_E_REVOKED = (
+        0x800B010C,
+        "A certificate of the chain was revoked by its issuer.",
+        "Sign with a new certificate; ask the CA since when the old one is revoked.",
+    )
+    CERT_E_INVALID_NAME = (
+        0x800B0114,
+        "A name constraint of a CA in the chain excludes the certificate's name.",
+        "Use a certificate whose subject the CA may issue.",
+    )
+    NTE_BAD_ALGID = (
+        0x80090008,
+        "The digest or signature algorithm is too weak or not supported.",
+        "Sign with SHA-256 or stronger (--digest sha256) and a key of at least RSA 2048 or P-256.",
+    )
+    ERROR_SHARING_VIOLATION = (
+        0x80070020,
+        "Another process holds the file open.",
+        "Close the program (virus scanner, debugger, build server) that uses the file, or sign later in the job.",
+    )
+    ERROR_ACCESS_DENIED = (
+        0x80070005,
+        "The file or its folder may not be written.",
+        "Clear the read-only attribute (chmod u+w, attrib -r) and check the folder's permissions.",
+    )
+    ERROR_BAD_FORMAT = (
+        0x8007000B,
+        "The file's structure contradicts itself: it is truncated or damaged.",
+        "Rebuild or download the file again and compare its hash with the origin's.",
+    )
+
+    @property
+    def number(self) -> int:
+        """The 32-bit HRESULT."""
+        return self.value[0]
+
+    @property
+    def hex(self) -> str:
+        """The HRESULT as users see it, e.g. 0x800B0100."""
+        return f"0x{self.value[0]:08X}"
+
+    @property
+    def meaning(self) -> str:
+        """What happened, in one sentence."""
+        return self.value[1]
+
+    @property
+    def remedy(self) -> str:
+        """What to do about it."""
+        return self.value[2]

@@ -1,0 +1,255 @@
+"""The values handed from step to step along the path, all frozen.
+
+`Report` and what hangs on it have exactly the keys of the JSON report (schema kspsign.report/1); bytes never
+appear there. Times are ISO 8601 in UTC ("2026-01-31T12:00:00Z"), durations are seconds, sizes are bytes,
+thumbprints are 40 upper-case hex digits (SHA-1 of the certificate), sha256 values 64 lower-case hex digits.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from enum import StrEnum
+from pathlib import Path
+from typing import Literal
+
+REPORT_SCHEMA = "kspsign.report/1"
+
+
+class DigestAlgorithm(StrEnum):
+    """Digest algorithms; values are hashlib's names. SHA-1 is only ever read, never written."""
+
+    SHA1 = "sha1"
+    SHA256 = "sha256"
+    SHA384 = "sha384"
+    SHA512 = "sha512"
+
+
+class Format(StrEnum):
+    """File formats the native engine signs, found by content."""
+
+    PE = "pe"
+
+
+@dataclass(frozen=True, slots=True)
+class Artifact:
+    """One file to sign or verify: its real path, the name shown to people, its format and size in bytes.
+
+    `format` is None when the content is of no type that we know; the file then fails with its own outcome.
+    """
+
+    path: Path
+    name: str
+    format: Format | None
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class SyncedCertificate:
+    """What certsync leaves on this agent: a certificate found by thumbprint, and how to reach its key.
+
+    `chain` is DER, leaf first, root last if known. `key_reference` is the key store's own address of the key
+    (never a secret). `test_signing` is true for throw-away keys.
+    """
+
+    thumbprint: str
+    chain: tuple[bytes, ...]
+    alias: str | None
+    key_store: str
+    key_reference: dict[str, str]
+    test_signing: bool
+
+
+@dataclass(frozen=True, slots=True)
+class RawSignature:
+    """A bare signature value as the key store returned it (RSA PKCS#1 v1.5, or ECDSA as DER)."""
+
+    algorithm: DigestAlgorithm
+    value: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class TimestampToken:
+    """A checked RFC 3161 token: the DER ContentInfo, the time it states, the authority's name and digest."""
+
+    der: bytes
+    time: datetime
+    authority: str
+    digest: DigestAlgorithm
+
+
+@dataclass(frozen=True, slots=True)
+class SignedCopy:
+    """A signed temporary file beside its target, not yet verified; `seconds` by step ("sign", ...)."""
+
+    artifact: Artifact
+    path: Path
+    sha256_before: str
+    seconds: dict[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One named verification step: passed or not, and what was seen."""
+
+    name: str
+    ok: bool
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class TimestampFacts:
+    """Report: when a signature was stamped, by whom, with which digest."""
+
+    time: str
+    authority: str
+    digest: str
+
+
+@dataclass(frozen=True, slots=True)
+class SignatureFacts:
+    """Report: one signature of a file."""
+
+    thumbprint: str
+    subject: str
+    digest: str
+    timestamp: TimestampFacts | None
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """Report: the outcome of strict verification, with every check by name."""
+
+    result: Literal["verified", "failed", "not-checked"]
+    checks: tuple[Check, ...]
+
+    @property
+    def ok(self) -> bool:
+        """Whether the file is proved; "not-checked" is not."""
+        return self.result == "verified"
+
+
+NOT_CHECKED = Verdict("not-checked", ())
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorFacts:
+    """Report: an error with its stable code, the Windows HRESULT if any ("0x800B0100"), and the remedy."""
+
+    code: str
+    hresult: str | None
+    message: str
+    remedy: str
+
+
+@dataclass(frozen=True, slots=True)
+class Verification:
+    """What verifying one file yields: the verdict, its signatures, the file's sha256, and the first failure."""
+
+    verdict: Verdict
+    signatures: tuple[SignatureFacts, ...]
+    sha256: str
+    error: ErrorFacts | None
+
+
+@dataclass(frozen=True, slots=True)
+class FileOutcome:
+    """Report: what became of one file. `outcome` "checked" is a file that was verified but not to be signed."""
+
+    path: str
+    format: str | None
+    size: int
+    sha256_before: str | None
+    sha256_after: str | None
+    outcome: Literal["signed", "skipped", "failed", "checked"]
+    signatures: tuple[SignatureFacts, ...] = ()
+    verdict: Verdict = NOT_CHECKED
+    error: ErrorFacts | None = None
+    attempts: int = 0
+    seconds: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class CertificateFacts:
+    """Report: the certificate that signed."""
+
+    thumbprint: str
+    sha256: str
+    subject: str
+    issuer: str
+    serial: str
+    not_before: str
+    not_after: str
+    alias: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class ToolFacts:
+    """Report: this program."""
+
+    name: str
+    version: str
+
+
+@dataclass(frozen=True, slots=True)
+class AgentFacts:
+    """Report: the machine the run was on."""
+
+    os: str
+    arch: str
+    python: str
+
+
+@dataclass(frozen=True, slots=True)
+class BuildFacts:
+    """Report: the Azure Pipelines build, when the run was part of one."""
+
+    id: str
+    number: str
+    definition: str
+    project: str
+    collection: str
+    repository: str
+    source_version: str
+    job: str
+    attempt: int
+
+
+@dataclass(frozen=True, slots=True)
+class Totals:
+    """Report: counts over all files. `signatures_used` counts what was asked of the key store."""
+
+    matched: int
+    signed: int
+    skipped: int
+    failed: int
+    verified: int
+    unverified: int
+    signatures_used: int
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """The whole run, schema kspsign.report/1. `error` is what stopped the run before its files, if anything did."""
+
+    tool: ToolFacts
+    started: str
+    finished: str
+    agent: AgentFacts
+    build: BuildFacts | None
+    command: str
+    engine: str | None
+    key_store: str | None
+    test_signing: bool
+    passed: bool
+    exit_code: int
+    certificate: CertificateFacts | None
+    totals: Totals
+    files: tuple[FileOutcome, ...]
+    error: ErrorFacts | None = None
+    schema: str = REPORT_SCHEMA
+
+
+def iso_utc(moment: datetime) -> str:
+    """`moment` (timezone-aware) as ISO 8601 in UTC with a trailing Z, without fractions."""
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -1,0 +1,185 @@
+"""What a run is to do, resolved once: arguments > task inputs > kspsign.yml, into one frozen model.
+
+The model is the source of truth for the CLI's options (dashes), the task's inputs (camelCase) and the keys of
+kspsign.yml (snake_case). No other module reads the environment or a configuration file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import platformdirs
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic.alias_generators import to_camel
+
+from kspsign.errors import ConfigurationError
+from kspsign.model import DigestAlgorithm
+
+Command = Literal["run", "certsync", "sign", "timestamp", "verify"]
+KeyStoreName = Literal["embedded", "pkcs12"]
+
+DEFAULT_TIMESTAMP_URLS = (
+    "http://timestamp.digicert.com",
+    "http://timestamp.sectigo.com",
+    "http://timestamp.acs.microsoft.com",
+)
+DEFAULT_CONFIG = "kspsign.yml"
+
+
+class Settings(BaseModel):
+    """Everything a run may be told. Secrets are `SecretStr` and come from the environment or the task only."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", str_strip_whitespace=True)
+
+    files: tuple[str, ...] = Field((), description="Glob patterns; ** any folders, ! excludes, @list.txt reads a list.")
+    folder: Path = Field(Path(), description="Folder that relative patterns start from (default: the working folder).")
+    key_store: KeyStoreName | None = Field(None, description="Who holds the private key; never guessed.")
+    engine: Literal["auto", "native"] = Field("auto", description="What makes the signatures.")
+    keypair_alias: str | None = Field(None, description="Alias of the key pair in the key store (case-sensitive).")
+    thumbprint: str | None = Field(None, description="SHA-1 thumbprint of the certificate (40 hex digits).")
+    pkcs12: Path | None = Field(None, description="PKCS#12 file (key store pkcs12).")
+    password_env: str | None = Field(None, description="Name of the environment variable with its password.")
+    digest: Literal["sha256", "sha384", "sha512"] = Field("sha256", description="Digest of file and timestamp.")
+    timestamp_url: tuple[str, ...] = Field((), description="RFC 3161 server; repeat it for a fallback order.")
+    no_timestamp: bool = Field(False, description="Sign without timestamp: signatures end with the certificate.")
+    append: bool = Field(False, description="Add a second signature to files that are signed already.")
+    replace: bool = Field(False, description="Replace the signatures of files that are signed already.")
+    skip_signed: bool = Field(False, description="Leave files alone that carry any valid signature.")
+    description: str | None = Field(None, description="Program name shown by Windows (UAC).")
+    description_url: str | None = Field(None, description="URL shown beside the program name.")
+    trust_root: tuple[Path, ...] = Field((), description="PEM file with roots to trust instead of the defaults.")
+    jobs: int = Field(4, ge=1, le=256, description="Files signed side by side.")
+    store: Path | None = Field(None, description="Folder of the portable thumbprint store.")
+    report: Path | None = Field(None, description="JSON report to write.")
+    junit: Path | None = Field(None, description="JUnit results to write.")
+    summary: Path | None = Field(None, description="Markdown summary to write.")
+    quiet: bool = Field(False, description="Print failures only.")
+    verbose: bool = Field(False, description="Print every check of every file.")
+
+    command: Command = "run"
+    password: SecretStr | None = None
+
+    @field_validator("thumbprint")
+    @classmethod
+    def _hex40(cls, value: str | None) -> str | None:
+        if value is None:
+            return None
+        bare = "".join(value.split()).replace(":", "").upper()
+        if len(bare) != 40 or not set(bare) <= set("0123456789ABCDEF"):
+            raise ValueError(f"a thumbprint has 40 hex digits; {value!r} does not (SHA-1 picks the certificate only)")
+        return bare
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Settings:
+        if self.append + self.replace + self.skip_signed > 1:
+            raise ValueError("append, replace and skip_signed exclude each other")
+        if self.no_timestamp and self.timestamp_url:
+            raise ValueError("no_timestamp and timestamp_url exclude each other")
+        if self.quiet and self.verbose:
+            raise ValueError("quiet and verbose exclude each other")
+        if self.key_store == "pkcs12" and self.pkcs12 is None and self.thumbprint is None:
+            raise ValueError("key store pkcs12 needs pkcs12 (the file)")
+        return self
+
+    @property
+    def store_folder(self) -> Path:
+        """The portable thumbprint store of this run."""
+        return self.store or default_store_folder()
+
+
+INTERNAL_FIELDS = frozenset({"command", "password"})
+"""Fields that neither the CLI's options, the task's inputs nor kspsign.yml may set by name."""
+
+
+def default_store_folder() -> Path:
+    """Where certificates are kept by thumbprint unless --store says otherwise: the user's own data folder."""
+    return Path(platformdirs.user_data_dir("kspsign", appauthor=False)) / "store"
+
+
+def option_name(field: str) -> str:
+    """The CLI option of a settings field, e.g. timestamp_url -> --timestamp-url."""
+    return "--" + field.replace("_", "-")
+
+
+def resolve(
+    command: Command,
+    arguments: Mapping[str, Any],
+    *,
+    inputs: Mapping[str, Any] | None = None,
+    config: Path | None = None,
+    environment: Mapping[str, str],
+    password: str | None = None,
+) -> Settings:
+    """Settings from `arguments` (snake_case) over task `inputs` (camelCase) over the `config` file.
+
+    Only keys that were really given may be in `arguments` and `inputs`. `environment` is asked for the variable
+    that password_env names. Raises ConfigurationError with every fault named.
+    """
+    merged: dict[str, Any] = {**_read_config(config), **_from_camel(inputs or {}), **arguments}
+    merged["command"] = command
+    name = merged.get("password_env")
+    if password is None and name is not None:
+        password = environment.get(str(name))
+        if password is None:
+            raise ConfigurationError(
+                f"the environment variable {name} (password_env) is not set",
+                remedy=f"Map the secret variable into the step: env: {{ {name}: $(yourSecret) }}.",
+            )
+    if password is not None:
+        merged["password"] = SecretStr(password)
+    try:
+        return Settings.model_validate(merged)
+    except ValidationError as invalid:
+        raise ConfigurationError(
+            "; ".join(_fault(error) for error in invalid.errors(include_url=False, include_context=False)),
+            remedy="Correct the named options; `kspsign COMMAND --help` lists what each may be.",
+        ) from invalid
+
+
+def _fault(error: Mapping[str, Any]) -> str:
+    place = ".".join(str(part) for part in error["loc"])
+    text = str(error["msg"]).removeprefix("Value error, ")
+    return f"{place}: {text}" if place else text
+
+
+def _from_camel(inputs: Mapping[str, Any]) -> dict[str, Any]:
+    known = {to_camel(name): name for name in Settings.model_fields if name not in INTERNAL_FIELDS}
+    unknown = sorted(set(inputs) - set(known))
+    if unknown:
+        raise ConfigurationError(
+            f"unknown task input: {', '.join(unknown)}", remedy=f"Known inputs: {', '.join(sorted(known))}."
+        )
+    return {known[name]: value for name, value in inputs.items()}
+
+
+def _read_config(path: Path | None) -> dict[str, Any]:
+    chosen = path or Path(DEFAULT_CONFIG)
+    try:
+        text = chosen.read_text(encoding="utf-8")
+    except FileNotFoundError as missing:
+        if path is None:
+            return {}
+        raise ConfigurationError(
+            f"configuration file {path} does not exist", remedy="Correct --config.", file=str(path)
+        ) from missing
+    except (OSError, UnicodeDecodeError) as unreadable:
+        raise ConfigurationError(
+            f"configuration file can't be read: {unreadable}", remedy="Save it as readable UTF-8.", file=str(chosen)
+        ) from unreadable
+    try:
+        content = yaml.safe_load(text)
+    except yaml.YAMLError as broken:
+        raise ConfigurationError(f"not valid YAML: {broken}", remedy="Correct the file.", file=str(chosen)) from broken
+    if content is None:
+        return {}
+    if not isinstance(content, dict) or not all(isinstance(key, str) for key in content):
+        raise ConfigurationError("must be a mapping of settings", remedy="Write `key: value` lines.", file=str(chosen))
+    secret = sorted(INTERNAL_FIELDS & set(content))
+    if secret:
+        raise ConfigurationError(
+            f"{', '.join(secret)} may not stand in a configuration file", remedy="Remove it.", file=str(chosen)
+        )
+    return {str(key): value for key, value in content.items()}

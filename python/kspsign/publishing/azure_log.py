@@ -1,0 +1,116 @@
+"""The console for an Azure Pipelines step: a grouped log, progress, and issues within the agent's limits."""
+
+from __future__ import annotations
+
+from typing import TextIO
+
+from kspsign.errors import KspSignError
+from kspsign.model import CertificateFacts, ErrorFacts, FileOutcome, Report
+from kspsign.publishing import wording
+from kspsign.publishing.logging_commands import issue, logging_command
+from kspsign.publishing.neutral import clipped, log_line
+
+FILE_ISSUES = 8
+"""Issues for single files. The agent keeps ten errors per step: two are left for the rest and for the run."""
+
+PART_LIMIT = 300
+"""Characters of a path or message in an issue, so that the remedy is never cut off."""
+
+
+class AzureLogConsole:
+    """Log lines and logging commands on `stream`; see `Console`."""
+
+    def __init__(self, stream: TextIO, *, quiet: bool, verbose: bool) -> None:
+        self._stream = stream
+        self._quiet = quiet
+        self._verbose = verbose
+        self._in_group = False
+        self._percent = -1
+        self._marked = False
+        self._stop_told = False
+
+    def begin(self, command: str, total: int) -> None:
+        """Open the group that holds the files' lines."""
+        self._end_group()
+        title = f"kspsign {log_line(command)}" + (f": {wording.count(total, 'file')}" if total else "")
+        if not self._quiet:
+            self._write(f"##[group]{title}")
+            self._in_group = True
+
+    def certificate(self, facts: CertificateFacts, *, key_store: str, test_signing: bool) -> None:
+        """Name the certificate; test signing is a warning on the run."""
+        self._tell(wording.certificate_line(facts, key_store))
+        if test_signing:
+            self._mark()
+
+    def notice(self, text: str) -> None:
+        """One line."""
+        self._tell(log_line(text))
+
+    def file_done(self, outcome: FileOutcome, done: int, total: int) -> None:
+        """One line for the file, its checks when verbose, and the step's progress."""
+        if wording.is_failure(outcome):
+            self._write(wording.file_line(outcome))
+        else:
+            self._tell(wording.file_line(outcome))
+        if self._verbose:
+            for line in wording.check_lines(outcome):
+                self._tell(line)
+        percent = 100 * done // total if total else 100
+        if percent != self._percent:
+            self._percent = percent
+            self._write(logging_command("task.setprogress", f"{done} of {total} files", value=str(percent)))
+
+    def failed(self, error: KspSignError) -> None:
+        """An error issue with cause and remedy."""
+        self._stop(wording.error_facts(error))
+
+    def finish(self, report: Report) -> None:
+        """Close the group, raise the issues, and end with the totals."""
+        self._end_group()
+        if report.test_signing:
+            self._mark()
+        if report.error is not None and not self._stop_told:
+            self._stop(report.error)
+        failures = [outcome for outcome in report.files if wording.is_failure(outcome)]
+        for outcome in failures[:FILE_ISSUES]:
+            self._raise(wording.failure_facts(outcome), prefix=f"{clipped(outcome.path, PART_LIMIT)}: ")
+        if len(failures) > FILE_ISSUES:
+            more = wording.count(len(failures) - FILE_ISSUES, "more file")
+            text = f"{more} failed: see the log, the run's Tests tab, and the report attached to the run."
+            self._write(issue("error", "MORE_FAILURES", text))
+        self._tell(f"##[section]{wording.totals_line(report)}")
+
+    def close(self) -> None:
+        """Close an open group."""
+        self._end_group()
+        self._stream.flush()
+
+    def _stop(self, error: ErrorFacts) -> None:
+        self._stop_told = True
+        self._end_group()
+        self._raise(error, prefix="")
+
+    def _raise(self, error: ErrorFacts, *, prefix: str) -> None:
+        text = (
+            f"{prefix}{wording.code_text(error)}: {clipped(error.message, PART_LIMIT)} Remedy: {error.remedy}"
+        )
+        self._write(issue("error", error.code, text))
+
+    def _mark(self) -> None:
+        if not self._marked:
+            self._write(issue("warning", "TEST_SIGNING", wording.TEST_SIGNING))
+        self._marked = True
+
+    def _end_group(self) -> None:
+        if self._in_group:
+            self._write("##[endgroup]")
+        self._in_group = False
+
+    def _tell(self, line: str) -> None:
+        if not self._quiet:
+            self._write(line)
+
+    def _write(self, line: str) -> None:
+        self._stream.write(line + "\n")
+        self._stream.flush()

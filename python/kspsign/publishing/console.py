@@ -1,0 +1,64 @@
+"""What a run tells people while it goes on, on three surfaces: a pipeline's log, a terminal, plain text."""
+
+from __future__ import annotations
+
+import io
+import sys
+from typing import Protocol, TextIO
+
+from kspsign.context import RunContext
+from kspsign.errors import KspSignError
+from kspsign.model import CertificateFacts, FileOutcome, Report
+
+
+class Console(Protocol):
+    """Receives the run's events in order, from one thread."""
+
+    def begin(self, command: str, total: int) -> None:
+        """The command starts on `total` files (0: it has none)."""
+
+    def certificate(self, facts: CertificateFacts, *, key_store: str, test_signing: bool) -> None:
+        """The certificate that will sign was found."""
+
+    def notice(self, text: str) -> None:
+        """Something worth a line."""
+
+    def file_done(self, outcome: FileOutcome, done: int, total: int) -> None:
+        """One more file has its outcome; `done` of `total` have."""
+
+    def failed(self, error: KspSignError) -> None:
+        """The whole run was stopped by `error`."""
+
+    def finish(self, report: Report) -> None:
+        """The run is over."""
+
+    def close(self) -> None:
+        """Leave the surface in order; safe to call at any point and twice."""
+
+
+def open_console(context: RunContext, *, quiet: bool, verbose: bool, stream: TextIO | None) -> Console:
+    """The console for the surface of `context`, on `stream` (default: standard output).
+
+    `quiet` prints failures only, `verbose` each check of each file.
+    """
+    out = prepared(stream, context)
+    if context.surface == "azure-pipelines":
+        from kspsign.publishing.azure_log import AzureLogConsole  # noqa: PLC0415 - only what this surface needs
+
+        return AzureLogConsole(out, quiet=quiet, verbose=verbose)
+    if context.surface == "terminal":
+        from kspsign.publishing.terminal import TerminalConsole  # noqa: PLC0415 - rich takes long to import
+
+        return TerminalConsole(out, quiet=quiet, verbose=verbose)
+    from kspsign.publishing.plain import PlainConsole  # noqa: PLC0415 - only what this surface needs
+
+    return PlainConsole(out, quiet=quiet, verbose=verbose)
+
+
+def prepared(stream: TextIO | None, context: RunContext) -> TextIO:
+    """`stream` or standard output, set so that no name breaks it; the agent reads UTF-8 on every system."""
+    out = sys.stdout if stream is None else stream
+    if isinstance(out, io.TextIOWrapper):
+        encoding = "utf-8" if context.surface == "azure-pipelines" else None
+        out.reconfigure(encoding=encoding, errors="backslashreplace")
+    return out

@@ -1,0 +1,37 @@
+"""Logging commands of Azure Pipelines: `##vso[area.event key=value;key=value]data`.
+
+The agent finds the first `##vso[` in a line, ends it at the first `]`, splits the properties at `;` and `=`,
+and unescapes `%AZP25` last.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from kspsign.publishing.neutral import clipped, log_line
+
+TEXT_LIMIT = 1000
+"""Characters of an issue's text; the live log cuts lines beyond 1024."""
+
+
+def escape_data(value: str) -> str:
+    """`value` for the data of a command: percent sign first, so that its own escape survives."""
+    return value.replace("%", "%AZP25").replace("\r", "%0D").replace("\n", "%0A")
+
+
+def escape_property(value: str) -> str:
+    """`value` for a property of a command."""
+    return escape_data(value).replace("]", "%5D").replace(";", "%3B")
+
+
+def logging_command(name: str, data: str = "", /, **properties: str) -> str:
+    """The line of the command `name` ("task.setprogress"), without its line feed."""
+    shown = "".join(f"{key}={escape_property(value)};" for key, value in properties.items())
+    return f"##vso[{name}{' ' if shown else ''}{shown}]{escape_data(data)}"
+
+
+def issue(kind: Literal["error", "warning"], code: str, text: str) -> str:
+    """An issue shown on the run's summary; `text` may hold words from outside."""
+    return logging_command(
+        "task.logissue", clipped(log_line(text), TEXT_LIMIT), type=kind, code=log_line(code)
+    )

@@ -1,0 +1,74 @@
+"""The console for output that goes to a file or another program: stable plain text, one line per file."""
+
+from __future__ import annotations
+
+from typing import TextIO
+
+from kspsign.errors import KspSignError
+from kspsign.model import CertificateFacts, ErrorFacts, FileOutcome, Report
+from kspsign.publishing import wording
+from kspsign.publishing.neutral import log_line
+
+
+class PlainConsole:
+    """Plain text on `stream`; see `Console`."""
+
+    def __init__(self, stream: TextIO, *, quiet: bool, verbose: bool) -> None:
+        self._stream = stream
+        self._quiet = quiet
+        self._verbose = verbose
+        self._stop_told = False
+
+    def begin(self, command: str, total: int) -> None:
+        """Name the command and how many files it works on."""
+        self._tell(f"kspsign {log_line(command)}" + (f": {wording.count(total, 'file')}" if total else ""))
+
+    def certificate(self, facts: CertificateFacts, *, key_store: str, test_signing: bool) -> None:
+        """Name the certificate; mark test signing."""
+        self._tell(wording.certificate_line(facts, key_store))
+        if test_signing:
+            self._tell(wording.TEST_SIGNING)
+
+    def notice(self, text: str) -> None:
+        """One line."""
+        self._tell(log_line(text))
+
+    def file_done(self, outcome: FileOutcome, done: int, total: int) -> None:
+        """One line for the file, and its checks when verbose."""
+        self._tell(f"[{done}/{total}] {wording.file_line(outcome)}")
+        if self._verbose:
+            for line in wording.check_lines(outcome):
+                self._tell(line)
+
+    def failed(self, error: KspSignError) -> None:
+        """Cause and remedy of what stopped the run."""
+        self._stop(wording.error_facts(error))
+
+    def finish(self, report: Report) -> None:
+        """Failures with cause and remedy, then the totals."""
+        failures = [outcome for outcome in report.files if wording.is_failure(outcome)]
+        if failures:
+            self._write(f"failed: {wording.count(len(failures), 'file')}")
+        for outcome in failures:
+            for line in wording.failure_lines(outcome):
+                self._write(line)
+        if report.error is not None and not self._stop_told:
+            self._stop(report.error)
+        self._tell(wording.totals_line(report))
+
+    def close(self) -> None:
+        """Nothing is held back."""
+        self._stream.flush()
+
+    def _stop(self, error: ErrorFacts) -> None:
+        self._stop_told = True
+        self._write(f"error: {wording.code_text(error)}: {log_line(error.message)}")
+        self._write(f"  remedy: {log_line(error.remedy)}")
+
+    def _tell(self, line: str) -> None:
+        if not self._quiet:
+            self._write(line)
+
+    def _write(self, line: str) -> None:
+        self._stream.write(line + "\n")
+        self._stream.flush()

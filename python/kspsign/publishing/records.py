@@ -1,0 +1,166 @@
+"""The records that a run leaves: the files asked for, and in a pipeline its results, summary, verdict."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TextIO
+
+from kspsign.context import RunContext
+from kspsign.errors import ConfigurationError
+from kspsign.model import Report
+from kspsign.publishing import wording
+from kspsign.publishing.console import prepared
+from kspsign.publishing.junit import junit_text
+from kspsign.publishing.logging_commands import issue, logging_command
+from kspsign.publishing.report_file import report_text, write_atomically
+from kspsign.publishing.summary import summary_text
+
+VERDICT_SCHEMA = "kspsign.verdict/1"
+_PROVING_COMMANDS = frozenset({"run", "verify"})
+"""Commands whose outcome a release may rest on; only they publish results and a verdict."""
+
+
+@dataclass(frozen=True, slots=True)
+class _OwnFiles:
+    """Files that the agent uploads later, from a folder of this step alone."""
+
+    folder: Path
+    suffix: str
+
+    def path(self, name: str, ending: str) -> Path:
+        return self.folder / f"{name}-{self.suffix}{ending}"
+
+
+def publish(
+    report: Report,
+    *,
+    report_file: Path | None,
+    junit: Path | None,
+    summary: Path | None,
+    context: RunContext,
+    stream: TextIO | None = None,
+) -> None:
+    """Write the files asked for; in a pipeline also hand results, summary, report and verdict to the agent.
+
+    The agent uploads from copies of our own, in a folder that no other step writes to: paths with commas and
+    later steps that change a file do no harm. Raises ConfigurationError when a file can't be written; nothing
+    is published then.
+    """
+    texts = report_text(report), junit_text(report), summary_text(report)
+    for target, text in zip((report_file, junit, summary), texts, strict=True):
+        if target is not None:
+            write_atomically(target, text)
+    if context.surface != "azure-pipelines":
+        return
+    own = _own_files(context)
+    commands = _output_variables(report, _kept_report(report_file, own, texts[0]))
+    if report.command in _PROVING_COMMANDS:
+        commands += _evidence(report, context, own, texts)
+    out = prepared(stream, context)
+    out.write("".join(f"{command}\n" for command in commands))
+    out.flush()
+
+
+def verdict_document(
+    report: Report, context: RunContext, report_sha256: str
+) -> dict[str, str | int | bool | None]:
+    """The small document that a release gate asks for; `failed` counts every file that is not proved."""
+    verified = sum(outcome.verdict.ok and not wording.is_failure(outcome) for outcome in report.files)
+    total = max(report.totals.matched, len(report.files))
+    result = "verified" if report.passed and verified == total > 0 else "failed"
+    if report.exit_code == wording.CANCELLED_EXIT_CODE:
+        result = "cancelled"
+    return {
+        "schema": VERDICT_SCHEMA,
+        "result": result,
+        "total": total,
+        "verified": verified,
+        "failed": total - verified,
+        "unsigned": sum(not outcome.signatures for outcome in report.files),
+        "buildId": context.build.id if context.build else None,
+        "jobId": context.job_id,
+        "attempt": context.build.attempt if context.build else 1,
+        "reportSha256": report_sha256,
+        "testSigning": report.test_signing,
+    }
+
+
+def _own_files(context: RunContext) -> _OwnFiles:
+    job = "".join(
+        char for char in context.job_id or "job" if char.isascii() and (char.isalnum() or char in "-_")
+    )
+    suffix = f"{job}-{context.build.attempt if context.build else 1}"
+    parent = context.temp_folder.absolute() / "kspsign"
+    try:
+        parent.mkdir(parents=True, exist_ok=True)
+        return _OwnFiles(Path(tempfile.mkdtemp(prefix=f"{suffix}-", dir=parent)), suffix)
+    except OSError as refused:
+        raise ConfigurationError(
+            f"can't make a folder for the results: {refused}",
+            remedy="Give the agent's user write access to Agent.TempDirectory, and room on its disk.",
+            file=str(parent),
+        ) from refused
+
+
+def _kept_report(asked: Path | None, own: _OwnFiles, text: str) -> Path:
+    write_atomically(own.path("report", ".json"), text)
+    return asked.absolute() if asked is not None else own.path("report", ".json")
+
+
+def _output_variables(report: Report, report_path: Path) -> list[str]:
+    values = {
+        "filesMatched": str(report.totals.matched),
+        "filesSigned": str(report.totals.signed),
+        "filesFailed": str(sum(wording.is_failure(outcome) for outcome in report.files)),
+        "reportPath": str(report_path),
+    }
+    if report.certificate is not None:
+        values["thumbprint"] = report.certificate.thumbprint
+    return [
+        logging_command("task.setvariable", value, variable=name, isoutput="true")
+        for name, value in values.items()
+    ]
+
+
+def _evidence(report: Report, context: RunContext, own: _OwnFiles, texts: tuple[str, str, str]) -> list[str]:
+    report_json, results_xml, summary_md = texts
+    digest = hashlib.sha256(report_json.encode("utf-8")).hexdigest()
+    report_copy, results, verdict = (
+        own.path("report", ".json"),
+        own.path("junit", ".xml"),
+        own.path("verdict", ".json"),
+    )
+    overview = own.path("signature-verification", ".md")
+    write_atomically(results, results_xml)
+    write_atomically(overview, summary_md)
+    write_atomically(verdict, json.dumps(verdict_document(report, context, digest), indent=1) + "\n")
+    return [
+        _results_command(results, test_signing=report.test_signing),
+        logging_command("task.uploadsummary", str(overview)),
+        logging_command("task.uploadfile", str(report_copy)),
+        logging_command("task.addattachment", str(report_copy), type="kspsign.report", name=report_copy.name),
+        logging_command("task.addattachment", str(verdict), type="kspsign.verdict", name=verdict.name),
+    ]
+
+
+def _results_command(results: Path, *, test_signing: bool) -> str:
+    if "," in str(results):
+        return issue(
+            "warning",
+            "RESULTS_NOT_PUBLISHED",
+            f"the agent can't publish test results from a path with a comma: {results}. "
+            "Remedy: move the agent's work folder to a path without commas.",
+        )
+    return logging_command(
+        "results.publish",
+        type="JUnit",
+        resultFiles=str(results),
+        mergeResults="true",
+        runTitle=f"{wording.SUITE_NAME} (TEST SIGNING)" if test_signing else wording.SUITE_NAME,
+        publishRunAttachments="true",
+        testRunSystem="kspsign",
+    )

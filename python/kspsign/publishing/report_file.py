@@ -1,0 +1,82 @@
+"""The JSON report (schema kspsign.report/1), and how a run writes each file: whole or not at all."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import secrets
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from kspsign.errors import ConfigurationError
+from kspsign.model import REPORT_SCHEMA, Report
+from kspsign.publishing.neutral import encodable
+
+
+def report_text(report: Report) -> str:
+    """The report as JSON: the keys of the dataclasses, `schema` first, ASCII only.
+
+    Each `#` is written as an escape (RFC 8259 §7): a later step that prints the report gives the agent no
+    logging command.
+    """
+    content = {"schema": report.schema, **asdict(report)}
+    text = json.dumps(_encodable(content), indent=1, ensure_ascii=True)
+    return text.replace("#", "\\u0023") + "\n"
+
+
+def report_schema() -> dict[str, Any]:
+    """The JSON schema (draft 2020-12) of the report."""
+    from pydantic import TypeAdapter  # noqa: PLC0415 - takes long to import, and only `kspsign schema` asks
+
+    schema = TypeAdapter(Report).json_schema(mode="serialization")
+    schema["properties"]["schema"] = {"const": REPORT_SCHEMA, "title": "Schema"}
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
+
+
+def write_atomically(target: Path, text: str) -> None:
+    """Write `text` as UTF-8 with its line feeds as they are: the whole file appears, or the old one stays.
+
+    Missing folders are made. Raises ConfigurationError when `target` can't be written or is no regular file.
+    """
+    try:
+        real = Path(os.path.realpath(target))
+        if real.exists() and not real.is_file():
+            raise ConfigurationError(
+                "can't write: this is no regular file",
+                remedy="Name a file in a folder.",
+                file=encodable(str(target)),
+            )
+        real.parent.mkdir(parents=True, exist_ok=True)
+        _replace(real, text.encode("utf-8"))
+    except (OSError, ValueError) as refused:
+        raise ConfigurationError(
+            f"can't write: {refused}",
+            remedy="Name a file in a folder that may be written, on a disk with room.",
+            file=encodable(str(target)),
+        ) from refused
+
+
+def _replace(target: Path, content: bytes) -> None:
+    draft = target.with_name(f".{secrets.token_hex(8)}.tmp")
+    try:
+        with draft.open("xb") as out:
+            out.write(content)
+            out.flush()
+            os.fsync(out.fileno())
+        draft.replace(target)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            draft.unlink(missing_ok=True)
+        raise
+
+
+def _encodable(value: Any) -> Any:
+    if isinstance(value, str):
+        return encodable(value)
+    if isinstance(value, dict):
+        return {key: _encodable(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_encodable(item) for item in value]
+    return value

@@ -1,0 +1,130 @@
+"""The Markdown summary of a run: what a release manager reads before saying yes."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+
+from kspsign.model import FileOutcome, Report
+from kspsign.publishing import wording
+from kspsign.publishing.neutral import clipped, markdown_text
+
+ROWS = 200
+"""Files listed; the report holds the rest."""
+
+_CELL = 300
+_NAMES = 5
+
+
+def summary_text(report: Report) -> str:
+    """The summary as Markdown (GitHub's tables), words from outside without any meaning in it."""
+    lines = [f"# {wording.SUITE_NAME}: {_state(report)}", "", _sentence(report), ""]
+    if report.test_signing:
+        lines += [f"> **{wording.TEST_SIGNING}**", ""]
+    if report.error is not None:
+        lines += [
+            f"**Cause:** {_cell(report.error.message)}",
+            "",
+            f"**Remedy:** {_cell(report.error.remedy)}",
+            "",
+        ]
+    lines += _table(("Question", "Answer"), _facts(report))
+    failures = [outcome for outcome in report.files if wording.is_failure(outcome)]
+    others = [outcome for outcome in report.files if not wording.is_failure(outcome)]
+    if failures:
+        rows = [_failure_row(outcome) for outcome in failures[:ROWS]]
+        lines += ["## Failed", "", *_table(("File", "Cause", "Remedy"), rows), *_rest(failures, ROWS)]
+    if others:
+        room = max(0, ROWS - len(failures))
+        lines += ["## Files", ""]
+        if room:
+            rows = [_file_row(outcome) for outcome in others[:room]]
+            lines += _table(("File", "Outcome", "Verdict", "Signed by", "Timestamp"), rows)
+        lines += _rest(others, room)
+    return "\n".join(lines).rstrip("\n") + "\n"
+
+
+def _state(report: Report) -> str:
+    if report.exit_code == wording.CANCELLED_EXIT_CODE:
+        return "cancelled"
+    return "passed" if report.passed else "failed"
+
+
+def _sentence(report: Report) -> str:
+    totals = report.totals
+    if not report.files:
+        return f"`kspsign {report.command}` worked on no file."
+    return (
+        f"Of {wording.count(totals.matched, 'file')}, {totals.verified} proved: {totals.signed} signed, "
+        f"{totals.skipped} left as they were, {totals.failed} failed, {totals.unverified} without proof."
+    )
+
+
+def _facts(report: Report) -> list[tuple[str, ...]]:
+    facts: list[tuple[str, str]] = []
+    certificate = report.certificate
+    if certificate is not None:
+        facts += [
+            ("Signed by", f"{certificate.subject} (thumbprint {certificate.thumbprint})"),
+            ("Issued by", certificate.issuer),
+            ("Certificate valid until", certificate.not_after),
+        ]
+    else:
+        signers = (signature.subject for outcome in report.files for signature in outcome.signatures)
+        facts.append(("Signed by", _ranked(signers)))
+    facts.append(("Timestamped by", _ranked(_authorities(report.files))))
+    if report.key_store:
+        mark = f" ({wording.TEST_SIGNING})" if report.test_signing else ""
+        facts.append(("Key store", report.key_store + mark))
+    if report.build is not None:
+        build = report.build
+        facts.append(
+            ("Build", f"{build.definition} {build.number}, {build.repository} {build.source_version}")
+        )
+    facts.append(("Finished", f"{report.finished} by {report.tool.name} {report.tool.version}"))
+    return [(name, _cell(value)) for name, value in facts]
+
+
+def _authorities(files: Iterable[FileOutcome]) -> Iterable[str]:
+    for outcome in files:
+        for signature in outcome.signatures:
+            yield signature.timestamp.authority if signature.timestamp else "no timestamp"
+
+
+def _ranked(names: Iterable[str]) -> str:
+    counted = Counter(names).most_common()
+    if not counted:
+        return "nobody"
+    shown = "; ".join(f"{clipped(name, 80)} ({number})" for name, number in counted[:_NAMES])
+    return shown + (f"; and {len(counted) - _NAMES} more" if len(counted) > _NAMES else "")
+
+
+def _failure_row(outcome: FileOutcome) -> tuple[str, ...]:
+    error = wording.failure_facts(outcome)
+    return _cell(outcome.path), _cell(f"{wording.code_text(error)}: {error.message}"), _cell(error.remedy)
+
+
+def _file_row(outcome: FileOutcome) -> tuple[str, ...]:
+    signature = outcome.signatures[-1] if outcome.signatures else None
+    stamp = signature.timestamp if signature else None
+    return (
+        _cell(outcome.path),
+        outcome.outcome,
+        wording.verdict_word(outcome),
+        _cell(signature.subject) if signature else "-",
+        _cell(f"{stamp.time} by {stamp.authority}") if stamp else "-",
+    )
+
+
+def _cell(text: str) -> str:
+    return markdown_text(clipped(text, _CELL))
+
+
+def _table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> list[str]:
+    lines = [head, ("---",) * len(head), *rows]
+    return [*(f"| {' | '.join(cells)} |" for cells in lines), ""]
+
+
+def _rest(files: list[FileOutcome], shown: int) -> list[str]:
+    hidden = len(files) - shown
+    return [f"{wording.count(hidden, 'more file')}: in the attached report.", ""] if hidden > 0 else []

@@ -1,0 +1,139 @@
+"""The console for people at a terminal: a progress bar on long work, a short table at the end."""
+
+from __future__ import annotations
+
+from typing import TextIO
+
+from rich import box
+from rich.console import Console as RichConsole
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.table import Column, Table
+from rich.text import Text
+
+from kspsign.errors import KspSignError
+from kspsign.model import CertificateFacts, ErrorFacts, FileOutcome, Report
+from kspsign.publishing import wording
+from kspsign.publishing.neutral import log_line
+
+TABLE_ROWS = 20
+"""Rows of the table at the end; failures come first and are explained in full below it."""
+
+_STYLES = {"failed": "bold red", "signed": "green", "checked": "green", "skipped": "cyan"}
+_VERDICT_STYLES = {"verified": "green", "failed": "bold red", "not-checked": "yellow"}
+_MARK_STYLE = "bold black on yellow"
+
+
+class TerminalConsole:
+    """Colours and a live bar on `stream`; see `Console`."""
+
+    def __init__(self, stream: TextIO, *, quiet: bool, verbose: bool) -> None:
+        self._out = RichConsole(
+            file=stream, force_terminal=True, markup=False, highlight=False, emoji=False, soft_wrap=True
+        )
+        self._quiet = quiet
+        self._verbose = verbose
+        self._bar: Progress | None = None
+        self._task: TaskID | None = None
+        self._stop_told = False
+
+    def begin(self, command: str, total: int) -> None:
+        """Start the bar when there is more than one file to wait for."""
+        self.close()
+        if self._quiet or total < 2:  # noqa: PLR2004 - one file needs no bar
+            return
+        self._bar = Progress(
+            TextColumn("{task.description}", markup=False),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TextColumn(
+                "{task.fields[name]}", markup=False, table_column=Column(no_wrap=True, overflow="ellipsis")
+            ),
+            console=self._out,
+            transient=True,
+        )
+        self._task = self._bar.add_task(f"kspsign {log_line(command)}", total=total, name="")
+        self._bar.start()
+
+    def certificate(self, facts: CertificateFacts, *, key_store: str, test_signing: bool) -> None:
+        """Name the certificate; mark test signing."""
+        self._tell(Text(wording.certificate_line(facts, key_store)))
+        if test_signing:
+            self._tell(Text(wording.TEST_SIGNING, style=_MARK_STYLE))
+
+    def notice(self, text: str) -> None:
+        """One line above the bar."""
+        self._tell(Text(log_line(text)))
+
+    def file_done(self, outcome: FileOutcome, done: int, total: int) -> None:
+        """Advance the bar; when verbose, print the file and its checks above it."""
+        if self._bar is not None and self._task is not None:
+            self._bar.update(self._task, completed=done, total=total, name=log_line(outcome.path))
+        if self._verbose:
+            self._tell(Text(wording.file_line(outcome), style=_STYLES[wording.outcome_word(outcome)]))
+            for line in wording.check_lines(outcome):
+                self._tell(Text(line, style="dim"))
+
+    def failed(self, error: KspSignError) -> None:
+        """Cause and remedy of what stopped the run."""
+        self._stop(wording.error_facts(error))
+
+    def finish(self, report: Report) -> None:
+        """The table, the failures with cause and remedy, and one line that sums up."""
+        self.close()
+        if report.files:
+            self._tell(_table(report))
+        for outcome in report.files:
+            if wording.is_failure(outcome):
+                self._explain(wording.failure_lines(outcome))
+        if report.error is not None and not self._stop_told:
+            self._stop(report.error)
+        self._tell(Text(wording.totals_line(report), style="bold green" if report.passed else "bold red"))
+
+    def close(self) -> None:
+        """Take the bar away and give the cursor back."""
+        if self._bar is not None:
+            self._bar.stop()
+        self._bar = self._task = None
+
+    def _stop(self, error: ErrorFacts) -> None:
+        self._stop_told = True
+        self.close()
+        self._explain(
+            [
+                f"error: {wording.code_text(error)}",
+                f"    cause:  {log_line(error.message)}",
+                f"    remedy: {log_line(error.remedy)}",
+            ]
+        )
+
+    def _explain(self, lines: list[str]) -> None:
+        head, cause, remedy = lines
+        self._out.print(Text(head, style="bold red"))
+        self._out.print(Text(cause))
+        self._out.print(Text(remedy, style="yellow"))
+
+    def _tell(self, shown: Text | Table) -> None:
+        if not self._quiet:
+            self._out.print(shown)
+
+
+def _table(report: Report) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
+    table.add_column("outcome", no_wrap=True)
+    table.add_column("verdict", no_wrap=True)
+    table.add_column("file", overflow="fold", ratio=1)
+    table.add_column("timestamp (UTC)", no_wrap=True)
+    shown = wording.failures_first(report)[:TABLE_ROWS]
+    for outcome in shown:
+        word = wording.outcome_word(outcome)
+        stamp = outcome.signatures[-1].timestamp if outcome.signatures else None
+        table.add_row(
+            Text(word, style=_STYLES[word]),
+            Text(wording.verdict_word(outcome), style=_VERDICT_STYLES[outcome.verdict.result]),
+            Text(log_line(outcome.path)),
+            Text(log_line(stamp.time[:16].replace("T", " ")) if stamp else "-"),
+        )
+    if len(report.files) > len(shown):
+        table.add_row("...", "", f"and {wording.count(len(report.files) - len(shown), 'more file')}")
+    return table

@@ -1,0 +1,133 @@
+"""The words every surface shares: what a file's outcome is called, its one line, its cause and remedy.
+
+Texts made here from outside words are already fit for a log line (`neutral.log_line`).
+"""
+
+from __future__ import annotations
+
+from kspsign.errors import KspSignError
+from kspsign.model import CertificateFacts, Check, ErrorFacts, FileOutcome, Report
+from kspsign.publishing.neutral import log_line
+
+SUITE_NAME = "Signature verification"
+TEST_SIGNING = "TEST SIGNING: throw-away keys, not for release"
+CANCELLED_EXIT_CODE = 130
+
+
+def is_failure(outcome: FileOutcome) -> bool:
+    """Whether the file counts against the run: signing failed, verification failed, or an error says so."""
+    return outcome.outcome == "failed" or outcome.verdict.result == "failed" or outcome.error is not None
+
+
+def failures_first(report: Report) -> list[FileOutcome]:
+    """The files of the report, failures first, otherwise in their order."""
+    return sorted(report.files, key=lambda outcome: not is_failure(outcome))
+
+
+def verdict_word(outcome: FileOutcome) -> str:
+    """What strict verification said, or that nobody asked."""
+    return {"verified": "verified", "failed": "not trusted", "not-checked": "not checked"}[
+        outcome.verdict.result
+    ]
+
+
+def outcome_word(outcome: FileOutcome) -> str:
+    """The outcome in one word; a file that was signed and then did not verify has failed."""
+    return "failed" if is_failure(outcome) else outcome.outcome
+
+
+def failed_checks(outcome: FileOutcome) -> list[Check]:
+    """The checks of strict verification that did not pass."""
+    return [check for check in outcome.verdict.checks if not check.ok]
+
+
+def failure_facts(outcome: FileOutcome) -> ErrorFacts:
+    """Why the file failed; an outcome without an error of its own is explained by its failed checks."""
+    if outcome.error is not None:
+        return outcome.error
+    found = "; ".join(f"{check.name}: {check.detail}" for check in failed_checks(outcome))
+    return ErrorFacts(
+        "NOT_VERIFIED",
+        None,
+        found or "the file was not verified",
+        "Sign the file again and verify it; --verbose lists every check.",
+    )
+
+
+def code_text(error: ErrorFacts) -> str:
+    """The stable code, with the Windows HRESULT where there is one."""
+    return log_line(f"{error.code} ({error.hresult})" if error.hresult else error.code)
+
+
+def error_facts(error: KspSignError) -> ErrorFacts:
+    """An error of ours as the report shows it."""
+    return ErrorFacts(error.code, error.hresult.hex if error.hresult else None, str(error), error.remedy)
+
+
+def timestamp_text(outcome: FileOutcome) -> str:
+    """When and by whom the newest signature was stamped; empty for a file without signature."""
+    if not outcome.signatures:
+        return ""
+    stamp = outcome.signatures[-1].timestamp
+    return log_line(f"timestamp {stamp.time} by {stamp.authority}") if stamp else "no timestamp"
+
+
+def file_line(outcome: FileOutcome) -> str:
+    """The one line of a file: outcome, verdict, format, name, timestamp, and the cause if it failed."""
+    parts = [
+        f"{outcome_word(outcome):7}",
+        f"{verdict_word(outcome):11}",
+        f"{log_line(outcome.format or '?'):4}",
+        log_line(outcome.path),
+    ]
+    if stamped := timestamp_text(outcome):
+        parts.append(stamped)
+    if is_failure(outcome):
+        error = failure_facts(outcome)
+        parts.append(f"{code_text(error)}: {log_line(error.message)}")
+    return "  ".join(parts)
+
+
+def check_lines(outcome: FileOutcome) -> list[str]:
+    """Each check of strict verification, for --verbose."""
+    return [
+        log_line(f"    {'ok  ' if check.ok else 'FAIL'} {check.name}: {check.detail}")
+        for check in outcome.verdict.checks
+    ]
+
+
+def failure_lines(outcome: FileOutcome) -> list[str]:
+    """A failed file with cause and remedy, for people who read text."""
+    error = failure_facts(outcome)
+    return [
+        f"  {log_line(outcome.path)}",
+        f"    cause:  {code_text(error)}: {log_line(error.message)}",
+        f"    remedy: {log_line(error.remedy)}",
+    ]
+
+
+def certificate_line(facts: CertificateFacts, key_store: str) -> str:
+    """The certificate that signs, in one line."""
+    validity = f"valid until {facts.not_after}"
+    return log_line(f"certificate {facts.thumbprint}  {facts.subject}  {validity}  key store {key_store}")
+
+
+def count(number: int, noun: str) -> str:
+    """`number` with its noun in singular or plural."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def totals_line(report: Report) -> str:
+    """The run in one line, test signing marked."""
+    totals = report.totals
+    state = "passed" if report.passed else "FAILED"
+    if report.exit_code == CANCELLED_EXIT_CODE:
+        state = "CANCELLED"
+    mark = f" ({TEST_SIGNING})" if report.test_signing else ""
+    if not totals.matched:
+        return f"kspsign {log_line(report.command)}: {state}{mark}"
+    return (
+        f"kspsign {log_line(report.command)}: {state}, {count(totals.matched, 'file')}: "
+        f"{totals.signed} signed, {totals.skipped} skipped, {totals.failed} failed; "
+        f"{totals.verified} verified, {totals.unverified} not{mark}"
+    )

@@ -1,0 +1,35 @@
+import * as tl from "azure-pipelines-task-lib/task";
+import manifest from "../../KspSign/task.json";
+
+type Value = string | number | boolean | string[];
+
+/** Inputs that are not settings of the engine. */
+const OWN = ["command", "password", "pythonPath"];
+
+/** Pipeline variables that the engine may know; secret variables never come by their plain names. */
+const VARIABLES = [
+  "Agent.CAInfo Agent.JobName Agent.Name Agent.OS Agent.OSArchitecture Agent.ProxyBypassList Agent.ProxyUrl TF_BUILD",
+  "Agent.TempDirectory Build.BuildId Build.BuildNumber Build.DefinitionName Build.Repository.Name Build.Repository.Uri",
+  "Build.SourceBranch Build.SourceVersion Release.ReleaseId System.CollectionUri System.Debug System.HostType",
+  "System.DefaultWorkingDirectory System.JobAttempt System.JobDisplayName System.JobId System.JobName System.PlanId",
+  "System.PullRequest.IsFork System.StageName System.TaskInstanceId System.TeamProject System.TeamProjectId",
+].flatMap((line) => line.split(" ").map((name) => name.replace(/\./g, "_").toUpperCase()));
+
+/** `text` as the input's declared type; what does not fit the type goes on as text, for the engine to refuse. */
+function typed(type: string, text: string): Value {
+  if (type === "multiLine") return text.split("\n").map((line) => line.trim()).filter((line) => line !== "");
+  if (type === "boolean" && /^(?:true|false)$/i.test(text)) return text.toLowerCase() === "true";
+  if (type === "int" && /^\d{1,9}$/.test(text)) return Number(text);
+  return text;
+}
+
+/** What the engine reads from its standard input, `kspsign task`: only inputs that were really given. */
+export function readDocument(password: string | undefined) {
+  const inputs: Record<string, Value> = {};
+  for (const { name, type } of manifest.inputs.filter((input) => !OWN.includes(input.name))) {
+    const text = (tl.getInput(name) ?? "").trim();
+    if (text !== "") inputs[name] = typed(type, text);
+  }
+  const variables = Object.fromEntries(Object.entries(process.env).filter(([name]) => VARIABLES.includes(name)));
+  return { version: 1, command: tl.getInput("command") ?? "run", inputs, secrets: password ? { password } : {}, variables };
+}

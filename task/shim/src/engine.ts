@@ -1,0 +1,53 @@
+import { spawn, type ChildProcess } from "node:child_process";
+import { finished } from "node:stream/promises";
+import { lineRelay } from "./relay";
+
+/** All that the engine and what it starts see of this environment. */
+const ALLOWED = [
+  "PATH PATHEXT COMSPEC SYSTEMDRIVE SYSTEMROOT WINDIR PROGRAMDATA PROGRAMFILES PROGRAMFILES(X86) PROCESSOR_ARCHITECTURE",
+  "HOME USERPROFILE USERNAME APPDATA LOCALAPPDATA XDG_DATA_HOME LANG LC_ALL SSL_CERT_FILE SSL_CERT_DIR",
+  "REQUESTS_CA_BUNDLE HTTP_PROXY HTTPS_PROXY NO_PROXY",
+].flatMap((line) => line.split(" "));
+
+/** The agent gives a cancelled task 10 s in all; on Windows nothing of ours would end a stuck child before that. */
+const GRACE_MS = 7000;
+const received = new Set<NodeJS.Signals>();
+let child: ChildProcess | undefined;
+
+export const cancelled = () => received.size > 0;
+
+/** From now on hand each signal to the engine, once each, and stay alive until it has ended. */
+export function forwardSignals(): void {
+  for (const signal of ["SIGINT", "SIGTERM", "SIGBREAK"] as const) {
+    process.on(signal, () => {
+      if (received.has(signal)) return;
+      received.add(signal);
+      // Windows hands Ctrl-C to the whole console group; kill would end the child there without its clean-up.
+      if (process.platform === "win32") setTimeout(() => child?.kill(), GRACE_MS).unref();
+      else child?.kill(signal);
+    });
+  }
+}
+
+export function childEnvironment(temp: string): NodeJS.ProcessEnv {
+  const allowed = Object.entries(process.env).filter(([name]) => ALLOWED.includes(name.toUpperCase()));
+  return { ...Object.fromEntries(allowed), TMPDIR: temp, TEMP: temp, TMP: temp };
+}
+
+/** Run `program` with `document` on its standard input to its end, relaying its output: the exit code, or the signal. */
+export async function runEngine(
+  [program, ...args]: [string, ...string[]], document: object, options: { cwd: string; env: NodeJS.ProcessEnv },
+): Promise<number | NodeJS.Signals | null> {
+  const engine = spawn(program, args, { ...options, shell: false, stdio: "pipe", windowsHide: true });
+  child = engine;
+  const ended = new Promise<number | NodeJS.Signals | null>((resolve, reject) => {
+    engine.on("error", reject).on("close", (code, signal) => { resolve(signal ?? code); });
+  });
+  engine.stdin.on("error", () => undefined); // a child that ends without reading: its exit code tells
+  engine.stdin.end(JSON.stringify(document));
+  const [out, err] = [engine.stdout.pipe(lineRelay(true)), engine.stderr.pipe(lineRelay(false))];
+  out.pipe(process.stdout, { end: false });
+  err.pipe(process.stderr, { end: false });
+  await Promise.all([ended, finished(out), finished(err)]);
+  return ended;
+}

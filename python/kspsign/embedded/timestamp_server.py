@@ -48,6 +48,7 @@ class TimestampServer:
                 code="TIMESTAMP_PORT",
                 remedy="Let it choose a free port, or end the program that listens there.",
             ) from refused
+        self._port: int = self._server.socket.getsockname()[1]
         self._thread = threading.Thread(
             target=self._server.serve_forever,
             kwargs={"poll_interval": 0.02},
@@ -58,7 +59,7 @@ class TimestampServer:
     @property
     def url(self) -> str:
         """Where to send timestamp queries."""
-        return f"http://127.0.0.1:{self._server.socket.getsockname()[1]}/"
+        return f"http://127.0.0.1:{self._port}/"
 
     def __enter__(self) -> Self:
         self._thread.start()

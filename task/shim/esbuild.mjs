@@ -1,12 +1,19 @@
+import { writeFileSync } from "node:fs";
 import { build } from "esbuild";
 
-await build({
+const OUT = "../../build/shim";
+
+const { metafile } = await build({
   entryPoints: ["src/main.ts"],
-  outfile: "../../build/shim/index.js",
+  outfile: `${OUT}/index.js`,
   bundle: true,
   platform: "node",
   target: "node20",
   format: "cjs",
   legalComments: "eof",
   logLevel: "warning",
+  metafile: true,
 });
+
+// Packaging reads from it whose licences belong into the package.
+writeFileSync(`${OUT}/inputs.json`, JSON.stringify(Object.keys(metafile.inputs)));

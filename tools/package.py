@@ -1,0 +1,155 @@
+"""Build the extension: stage a clean folder, let tfx-cli make the .vsix offline, make its bytes reproducible.
+
+Before: `npm ci` and `npm run build` in task/shim. Usage: package.py [--platform current] [--output FOLDER]
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import shutil
+import subprocess
+import sys
+import tomllib
+import zipfile
+from pathlib import Path
+
+from vendor import ALL_TARGETS, ROOT, Target, unpack
+
+SHIM = ROOT / "task" / "shim"
+SHIM_BUILD = ROOT / "build" / "shim"
+TFX = SHIM / "node_modules" / "tfx-cli" / "_build" / "tfx-cli.js"
+TASK = "task/KspSign"
+MAX_BYTES = 50 * 1024 * 1024
+EPOCH = (1980, 1, 1, 0, 0, 0)
+
+CONTENT_TYPES = {".json": "application/json", ".js": "application/javascript", ".png": "image/png"}
+CONTENT_TYPES |= dict.fromkeys((".py", ".txt", ".md", ".pem"), "text/plain")
+
+
+def project_version() -> str:
+    """The one version of everything, from pyproject.toml."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    return str(project["version"])
+
+
+def stage(folder: Path, targets: tuple[Target, ...]) -> None:
+    """Fill `folder` with exactly what belongs into the package."""
+    shutil.rmtree(folder, ignore_errors=True)
+    engine = folder / TASK / "engine"
+    _copy(ROOT / "LICENSE", folder / "LICENSE")
+    _copy(ROOT / "task" / "overview.md", folder / "overview.md")
+    _copy(ROOT / "images" / "icon.png", folder / "images" / "icon.png")
+    for name in ("task.json", "icon.png"):
+        _copy(ROOT / TASK / name, folder / TASK / name)
+    _copy(SHIM_BUILD / "index.js", folder / TASK / "dist" / "index.js")
+    for source in (ROOT / "task" / "engine").glob("*.py"):
+        _copy(source, engine / source.name)
+    ignored = shutil.ignore_patterns("__pycache__", "*.pyc", "py.typed")
+    shutil.copytree(ROOT / "python" / "kspsign", engine / "kspsign", ignore=ignored)
+    metadata = engine / f"kspsign-{project_version()}.dist-info" / "METADATA"
+    metadata.parent.mkdir()
+    content = f"Metadata-Version: 2.1\nName: kspsign\nVersion: {project_version()}\n"
+    metadata.write_text(content, encoding="utf-8", newline="\n")
+    unpack(targets, engine / "lib", folder / TASK / "licenses")
+    _shim_licences(folder / TASK / "licenses")
+    _manifest(folder)
+
+
+def _copy(source: Path, target: Path) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(source, target)
+
+
+def _shim_licences(folder: Path) -> None:
+    """The licence of every npm package that was bundled into index.js."""
+    inputs = json.loads((SHIM_BUILD / "inputs.json").read_text(encoding="utf-8"))
+    found = (re.search(r"node_modules/((?:@[^/]+/)?[^/]+)/", path) for path in inputs)
+    for package in sorted({match[1] for match in found if match}):
+        for licence in (SHIM / "node_modules" / package).glob("LICENSE*"):
+            _copy(licence, folder / package.replace("/", "-") / licence.name)
+
+
+def _manifest(folder: Path) -> None:
+    """The manifest with each file named: else tfx-cli asks the system's `file` command for content types."""
+    manifest = json.loads((ROOT / "vss-extension.json").read_text(encoding="utf-8"))
+    files = sorted(path for path in (folder / TASK).rglob("*") if path.is_file())
+    default = "application/octet-stream"
+    manifest["files"] = [
+        {"path": path.relative_to(folder).as_posix(), "contentType": CONTENT_TYPES.get(path.suffix, default)}
+        for path in files
+    ]
+    (folder / "vss-extension.json").write_text(json.dumps(manifest, indent=1), encoding="utf-8")
+
+
+def create(staged: Path, output: Path) -> Path:
+    """Run tfx-cli over the staged folder; a warning is a failure. Returns the reproducible .vsix."""
+    made = staged.parent / f"{staged.name}.tfx.vsix"
+    command = ["node", str(TFX), "extension", "create", "--root", str(staged), "--no-color", "--no-prompt"]
+    command += ["--manifests", "vss-extension.json", "--output-path", str(made)]
+    run = subprocess.run(command, capture_output=True, text=True, encoding="utf-8", check=False)
+    said = run.stdout + run.stderr
+    if run.returncode or re.search(r"\bwarn(ing)?\b|\berror\b", said, re.IGNORECASE):
+        sys.exit(f"tfx-cli is not content:\n{said}")
+    output.mkdir(parents=True, exist_ok=True)
+    vsix = output / f"kspsign-{project_version()}.vsix"
+    _rezip(made, vsix)
+    made.unlink()
+    return vsix
+
+
+def _rezip(source: Path, target: Path) -> None:
+    """Sorted names, fixed dates: same input, same bytes. Refuses names that a package can't hold."""
+    with zipfile.ZipFile(source) as old, zipfile.ZipFile(target, "w") as new:
+        names = sorted(name for name in old.namelist() if not name.endswith("/"))
+        parts = [name for name in names if name != "[Content_Types].xml"]
+        bad = [name for name in parts if re.search(r"[\s#^\[\]<>?]|\.$", name)]
+        if bad or len({name.lower() for name in names}) < len(names):
+            sys.exit(f"these names can't be parts of a package (or differ by case only): {bad}")
+        for name in names:
+            entry = zipfile.ZipInfo(name, EPOCH)
+            entry.create_system = 0
+            new.writestr(entry, old.read(name), zipfile.ZIP_DEFLATED, 9)
+
+
+def size_table(vsix: Path) -> str:
+    """What the package is made of: compressed and unpacked kilobytes by folder."""
+    rows: dict[str, list[int]] = {}
+    with zipfile.ZipFile(vsix) as archive:
+        for entry in archive.infolist():
+            parts = entry.filename.removeprefix(f"{TASK}/engine/").split("/")
+            group = "/".join(parts[:2]) if parts[0] == "lib" else parts[0]
+            group = "/".join(entry.filename.split("/")[:3]) if group == "task" else group
+            row = rows.setdefault(group, [0, 0])
+            row[0] += entry.compress_size
+            row[1] += entry.file_size
+    total = [f"{vsix.stat().st_size // 1024:>8}           {vsix.name}"]
+    lines = [f"{row[0] // 1024:>8} {row[1] // 1024:>8}  {group}" for group, row in sorted(rows.items())]
+    return "\n".join(["  packed unpacked  KiB", *lines, *total])
+
+
+def current_target() -> tuple[Target, ...]:
+    """The one target that fits the running interpreter."""
+    bundle = ROOT / "task" / "engine" / "bundle.py"
+    asked = subprocess.run([sys.executable, str(bundle)], capture_output=True, check=True)
+    tag = json.loads(asked.stdout)["tag"]
+    return tuple(target for target in ALL_TARGETS if target.tag == tag) or sys.exit(f"{tag} is not supported")
+
+
+def main() -> None:
+    """Build the package and say how large it is."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--platform", choices=("all", "current"), default="all")
+    parser.add_argument("--output", type=Path, default=ROOT / "dist")
+    arguments = parser.parse_args()
+    staged = ROOT / "build" / ("package" if arguments.platform == "all" else "package-current")
+    stage(staged, ALL_TARGETS if arguments.platform == "all" else current_target())
+    vsix = create(staged, arguments.output)
+    print(size_table(vsix))
+    if vsix.stat().st_size > MAX_BYTES:
+        sys.exit(f"{vsix} is larger than {MAX_BYTES // 1024} KiB")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,101 @@
+"""Fetch the engine's locked dependencies for every supported interpreter; unpack what the task carries.
+
+The library folder: common/ (pure Python), <platform>-abi3/ (stable ABI), <platform>-cpXY/ (for one CPython).
+Wheels are kept below build/wheels, so that only the first run needs the package index.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import subprocess
+import sys
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+ROOT = Path(__file__).resolve().parent.parent
+LOCK = ROOT / "python" / "lock" / "run.txt"
+CACHE = ROOT / "build" / "wheels"
+
+PLATFORMS = {
+    "linux-x86_64": ("manylinux_2_28_x86_64", "manylinux_2_17_x86_64", "manylinux2014_x86_64"),
+    "windows-x86_64": ("win_amd64",),
+    "macos-arm64": ("macosx_11_0_arm64",),
+}
+PYTHONS = ("3.11", "3.12", "3.13", "3.14")
+
+EXTENSION_OPTIONAL = frozenset({"pyyaml"})
+"""Packages whose compiled part only makes them faster: they are shipped once, without it."""
+
+NOT_SHIPPED = re.compile(r"\.dist-info/|(^|/)(tests?|__pycache__|_yaml)/|\.(pyi|c|h|pxd)$|(^|/)py\.typed$")
+COMPILED = re.compile(r"\.(so|pyd|dylib)$")
+LICENCE = re.compile(r"\.dist-info/(.*/)?(licen[cs]e|copying|notice)[^/]*$", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """One interpreter that the task supports: a key of PLATFORMS and a CPython version such as "3.13"."""
+
+    platform: str
+    python: str
+
+    @property
+    def tag(self) -> str:
+        """The name of its library folder, as the engine's bundle.py computes it."""
+        return f"{self.platform}-cp{self.python.replace('.', '')}"
+
+
+ALL_TARGETS = tuple(Target(platform, python) for platform in PLATFORMS for python in PYTHONS)
+
+
+def wheels(target: Target) -> list[Path]:
+    """The wheels of all locked dependencies for `target`: fetched once, checked against the lock's hashes."""
+    lock = LOCK.read_bytes()
+    folder = CACHE / f"{target.tag}-{hashlib.sha256(lock).hexdigest()[:16]}"
+    complete = folder / "complete"
+    if not complete.exists():
+        platforms = [part for name in PLATFORMS[target.platform] for part in ("--platform", name)]
+        options = ["--require-hashes", "--only-binary=:all:", "--no-deps", "--implementation", "cp"]
+        command = [sys.executable, "-m", "pip", "download", "--quiet", *options, *platforms]
+        command += ["--python-version", target.python, "--requirement", str(LOCK), "--dest", str(folder)]
+        subprocess.run(command, check=True)
+        complete.touch()
+    found = sorted(folder.glob("*.whl"))
+    known = set(re.findall(rb"sha256:([0-9a-f]{64})", lock))
+    for wheel in found:
+        if hashlib.sha256(wheel.read_bytes()).hexdigest().encode() not in known:
+            sys.exit(f"{wheel} is not what the lock file names; delete {folder} and run again.")
+    return found
+
+
+def unpack(targets: tuple[Target, ...], libraries: Path, licences: Path) -> None:
+    """Unpack the dependencies of `targets` below `libraries`, and their licence texts below `licences`."""
+    done: set[tuple[str, str]] = set()
+    for target in targets:
+        for wheel in wheels(target):
+            name, _version, _python, abi, platform = wheel.stem.split("-")
+            pure = platform == "any" or name.lower() in EXTENSION_OPTIONAL
+            folder = "common" if pure else f"{target.platform}-abi3" if abi == "abi3" else target.tag
+            if (name, folder) not in done:
+                done.add((name, folder))
+                _unpack_wheel(wheel, libraries / folder, licences / name, pure=pure)
+
+
+def _unpack_wheel(wheel: Path, folder: Path, licences: Path, *, pure: bool) -> None:
+    with zipfile.ZipFile(wheel) as archive:
+        for member in (name for name in archive.namelist() if not name.endswith("/")):
+            if LICENCE.search(member):
+                _write(licences / PurePosixPath(member).name, archive.read(member))
+            elif not (NOT_SHIPPED.search(member) or (pure and COMPILED.search(member))):
+                _write(folder / member, archive.read(member))
+
+
+def _write(path: Path, content: bytes) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content)
+
+
+if __name__ == "__main__":
+    for each in ALL_TARGETS:
+        print(f"{each.tag}: {len(wheels(each))} wheels")

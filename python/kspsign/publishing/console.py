@@ -39,8 +39,9 @@ class Console(Protocol):
 def open_console(context: RunContext, *, quiet: bool, verbose: bool, stream: TextIO | None) -> Console:
     """The console for the surface of `context`, on `stream` (default: standard output).
 
-    `quiet` prints failures only, `verbose` each check of each file.
+    `quiet` prints failures only; `verbose`, like the pipeline's System.Debug, each check of each file.
     """
+    verbose = verbose or context.debug
     out = prepared(stream, context)
     if context.surface == "azure-pipelines":
         from kspsign.publishing.azure_log import AzureLogConsole  # noqa: PLC0415 - only what this surface needs

@@ -121,6 +121,13 @@ class TestAzureLog:
         ]
         assert values == [str(value) for value in range(101)]
 
+    def test_system_debug_lists_each_check(self, samples: Samples) -> None:
+        stream = io.StringIO()
+        debugged = RunContext.from_environment({"TF_BUILD": "True", "SYSTEM_DEBUG": "true"}, is_tty=False)
+        console = open_console(debugged, quiet=False, verbose=False, stream=stream)
+        console.file_done(samples.file(), 1, 1)
+        assert "ok   digest: sha256 fits" in stream.getvalue()
+
     def test_a_run_that_stops_leaves_no_group_open(self) -> None:
         console, stream = opened("azure-pipelines")
         console.begin("run", 3)

@@ -102,6 +102,10 @@ def test_markdown_text_is_plain_text_in_its_table_cell(hostile: str) -> None:
     assert "".join(child.content for child in children) == visible(hostile)
 
 
+def test_markdown_text_refers_to_no_work_item_pull_request_or_person() -> None:
+    assert markdown_text("#12 !34 @me") == "&#35;12 &#33;34 &#64;me"
+
+
 def test_encodable_changes_nothing_but_what_no_encoder_takes() -> None:
     assert encodable("a\nb\u202e\udcff\ud800") == "a\nb\u202e\\xff\\ud800"
 

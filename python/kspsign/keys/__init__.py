@@ -1,0 +1,65 @@
+"""Who holds the private key: a plain table from --key-store's words to stores, loaded when used."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from kspsign.errors import ConfigurationError, PrerequisiteError
+from kspsign.keys.protocol import KeyStore, OpenableKeyStore
+from kspsign.model import SyncedCertificate
+from kspsign.settings import Settings
+
+__all__ = ["KeyStore", "open_key_store", "reopen_key_store"]
+
+
+def open_key_store(settings: Settings) -> KeyStore:
+    """The key store that `settings` names, open; asking it for anything but a signature costs nothing.
+
+    Raises ConfigurationError when none is named or its options are missing, PrerequisiteError when it can't
+    be used.
+    """
+    if settings.key_store is None:
+        raise ConfigurationError(
+            "no key store is named",
+            remedy=f"Name it with --key-store ({', '.join(sorted(_STORES))}); it is never guessed.",
+        )
+    return _STORES[settings.key_store]().open(settings)
+
+
+def reopen_key_store(settings: Settings, certificate: SyncedCertificate) -> KeyStore:
+    """The key store of a synchronised certificate, by its stored reference; a password comes from `settings`.
+
+    Raises PrerequisiteError when it can't be used any more or holds another certificate by now.
+    """
+    load = _STORES.get(certificate.key_store)
+    if load is None:
+        raise PrerequisiteError(
+            f"certificate {certificate.thumbprint} is from key store {certificate.key_store!r}, "
+            "which this version does not know",
+            code="UNKNOWN_KEY_STORE",
+            remedy="Run kspsign certsync again with this version, or update kspsign.",
+        )
+    key_store = load().reopen(certificate.key_reference, settings)
+    if key_store.certificate_chain()[0] != certificate.chain[0]:
+        key_store.close()
+        raise PrerequisiteError(
+            f"key store {certificate.key_store} does not hold certificate {certificate.thumbprint} any more",
+            code="KEY_STORE_CHANGED",
+            remedy="Run kspsign certsync again and sign with the thumbprint that it prints.",
+        )
+    return key_store
+
+
+def _embedded() -> type[OpenableKeyStore]:
+    from kspsign.keys.embedded import EmbeddedKeyStore  # noqa: PLC0415 - loaded when used, for start-up
+
+    return EmbeddedKeyStore
+
+
+def _pkcs12() -> type[OpenableKeyStore]:
+    from kspsign.keys.pkcs12 import Pkcs12KeyStore  # noqa: PLC0415 - loaded when used, for start-up
+
+    return Pkcs12KeyStore
+
+
+_STORES: dict[str, Callable[[], type[OpenableKeyStore]]] = {"embedded": _embedded, "pkcs12": _pkcs12}

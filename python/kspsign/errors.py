@@ -1,14 +1,14 @@
 """The one error tree. Only errors of this tree leave the engine's functions.
 
-    KspSignError
-    ├── ConfigurationError      3    arguments, inputs or kspsign.yml are wrong
-    ├── NoFilesMatchedError     4    the patterns match nothing
-    ├── PrerequisiteError       5    a tool, certificate, credential or service is missing
-    ├── ArtifactError           1    this file can't be signed as it is
-    ├── SigningError            1    the key store refused, or answered with a wrong signature
-    ├── TimestampError          1    no timestamp server gave a usable token
-    ├── TrustError              2    verification failed, in Windows' terms
-    └── CancelledError        130    the run was interrupted
+KspSignError
+├── ConfigurationError      3    arguments, inputs or kspsign.yml are wrong
+├── NoFilesMatchedError     4    the patterns match nothing
+├── PrerequisiteError       5    a tool, certificate, credential or service is missing
+├── ArtifactError           1    this file can't be signed as it is
+├── SigningError            1    the key store refused, or answered with a wrong signature
+├── TimestampError          1    no timestamp server gave a usable token
+├── TrustError              2    verification failed, in Windows' terms
+└── CancelledError        130    the run was interrupted
 """
 
 from __future__ import annotations
@@ -73,9 +73,7 @@ class ArtifactError(KspSignError):
     """This file can't be signed as it is: unknown type, damaged, locked or read-only. Its bytes are untouched."""
 
     def __init__(self, hresult: Hresult, message: str, *, remedy: str | None = None, file: str | None = None) -> None:
-        super().__init__(
-            message, code=hresult.name, remedy=remedy or hresult.remedy, file=file, hresult=hresult
-        )
+        super().__init__(message, code=hresult.name, remedy=remedy or hresult.remedy, file=file, hresult=hresult)
 
 
 class SigningError(KspSignError):
@@ -103,5 +101,7 @@ class CancelledError(KspSignError):
 
     def __init__(self) -> None:
         super().__init__(
-            "the run was cancelled", code="CANCELLED", remedy="Run it again: files already signed are skipped."
+            "the run was cancelled",
+            code="CANCELLED",
+            remedy="Run it again: files already signed are skipped.",
         )

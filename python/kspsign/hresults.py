@@ -14,8 +14,7 @@ class Hresult(Enum):
     TRUST_E_SUBJECT_FORM_UNKNOWN = (
         0x800B0003,
         "No SIP (subject interface package) recognises the file's content.",
-        "Check that the file is of a type that carries Authenticode signatures; for Business Central .app files "
-        "on Windows register NavSip.dll (regsvr32).",
+        "Check that the file's type carries Authenticode signatures; Business Central .app files need NavSip.dll.",
     )
     TRUST_E_NOSIGNATURE = (
         0x800B0100,

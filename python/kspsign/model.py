@@ -13,7 +13,11 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Literal
 
+from kspsign.hresults import Hresult
+
 REPORT_SCHEMA = "kspsign.report/1"
+COPY_SUFFIX = ".kspsign-tmp"
+"""How the names of signed copies end while they stand beside their targets; patterns never match them."""
 
 
 class DigestAlgorithm(StrEnum):
@@ -86,6 +90,15 @@ class SignedCopy:
     path: Path
     sha256_before: str
     seconds: dict[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What one named check saw; `hresult` is None when it passed, else Windows' term for the failure."""
+
+    check: str
+    detail: str
+    hresult: Hresult | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,11 +12,18 @@ from typing import Any, Literal
 
 import platformdirs
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 from pydantic.alias_generators import to_camel
 
 from kspsign.errors import ConfigurationError
-from kspsign.model import DigestAlgorithm
 
 Command = Literal["run", "certsync", "sign", "timestamp", "verify"]
 KeyStoreName = Literal["embedded", "pkcs12"]
@@ -167,7 +174,9 @@ def _read_config(path: Path | None) -> dict[str, Any]:
         ) from missing
     except (OSError, UnicodeDecodeError) as unreadable:
         raise ConfigurationError(
-            f"configuration file can't be read: {unreadable}", remedy="Save it as readable UTF-8.", file=str(chosen)
+            f"configuration file can't be read: {unreadable}",
+            remedy="Save it as readable UTF-8.",
+            file=str(chosen),
         ) from unreadable
     try:
         content = yaml.safe_load(text)
@@ -180,6 +189,8 @@ def _read_config(path: Path | None) -> dict[str, Any]:
     secret = sorted(INTERNAL_FIELDS & set(content))
     if secret:
         raise ConfigurationError(
-            f"{', '.join(secret)} may not stand in a configuration file", remedy="Remove it.", file=str(chosen)
+            f"{', '.join(secret)} may not stand in a configuration file",
+            remedy="Remove it.",
+            file=str(chosen),
         )
     return {str(key): value for key, value in content.items()}

@@ -1,0 +1,47 @@
+"""The table of formats: how each is told by content and opened."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from kspsign.authenticode.pe import PeFile, is_pe
+from kspsign.authenticode.signable import SignableFile
+from kspsign.errors import ArtifactError
+from kspsign.hresults import Hresult
+from kspsign.model import Format
+
+HEAD = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class FormatModule:
+    """One format: `detect` gets the first 4 KiB and the size in bytes."""
+
+    detect: Callable[[bytes, int], bool]
+    open: Callable[[Path], SignableFile]
+
+
+FORMATS: dict[Format, FormatModule] = {
+    Format.PE: FormatModule(is_pe, PeFile.open),
+}
+
+
+def detect_format(head: bytes, size: int) -> Format | None:
+    """The format of content that starts with `head`, never told by its name; None when it is of no known type."""
+    return next((name for name, module in FORMATS.items() if module.detect(head, size)), None)
+
+
+def open_signable(path: Path, kind: Format | None) -> SignableFile:
+    """The file as its format's module sees it.
+
+    Raises ArtifactError: TRUST_E_SUBJECT_FORM_UNKNOWN when `kind` is None, ERROR_BAD_FORMAT when it is damaged.
+    """
+    if kind is None:
+        raise ArtifactError(
+            Hresult.TRUST_E_SUBJECT_FORM_UNKNOWN,
+            "the content is of no type that can be signed: not a PE image (exe, dll, sys, ocx, efi)",
+            remedy="Take the file out of the patterns (!pattern excludes), or check that the build wrote it properly.",
+        )
+    return FORMATS[kind].open(path)

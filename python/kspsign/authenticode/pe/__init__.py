@@ -1,0 +1,5 @@
+"""PE images (exe, dll, sys, ocx, efi, scr, cpl, mui; x86, x64, arm64, .NET): Microsoft "PE Format" specification."""
+
+from kspsign.authenticode.pe.image import PeFile, is_pe
+
+__all__ = ["PeFile", "is_pe"]

@@ -1,0 +1,128 @@
+"""Where a PE image keeps its checksum and its certificate table (PE Format, "Optional Header" and
+"The Attribute Certificate Table"). Reads headers only; believes no offset it has not checked."""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+from typing import BinaryIO
+
+from kspsign.errors import ArtifactError
+from kspsign.hresults import Hresult
+
+DOS_HEADER = 64
+FILE_HEADER = 24
+SECTION_HEADER = 40
+CERTIFICATE_DIRECTORY = 4
+MAX_FILE_SIZE = 0xFFFFFFFF
+ALIGNMENT = 8
+
+
+@dataclass(frozen=True, slots=True)
+class PeLayout:
+    """File offsets and sizes in bytes. `content_end` is where the hashed content ends: the certificate table's
+    offset when signed, else the end of the file."""
+
+    size: int
+    checksum_offset: int
+    checksum: int
+    directory_offset: int
+    table_offset: int
+    table_size: int
+
+    @property
+    def signed(self) -> bool:
+        """Whether a certificate table is declared."""
+        return self.table_size > 0
+
+    @property
+    def content_end(self) -> int:
+        """End of the hashed content."""
+        return self.table_offset if self.signed else self.size
+
+    @property
+    def padding(self) -> int:
+        """Zero bytes that bring unsigned content to a multiple of eight; they are hashed and written."""
+        return -self.content_end % ALIGNMENT
+
+
+def read_layout(file: BinaryIO, size: int) -> PeLayout:
+    """The layout of the PE image in `file` (`size` bytes long).
+
+    Raises ArtifactError (ERROR_BAD_FORMAT) when a header, a section or the certificate table lies outside the
+    file or when the image has no room for a certificate table entry.
+    """
+    pe = struct.unpack_from("<I", _read(file, 0, DOS_HEADER, "DOS header"), 0x3C)[0]
+    header = _read(file, pe, FILE_HEADER, "PE header")
+    if header[:4] != b"PE\0\0":
+        raise _damaged(f"no PE signature at offset {pe}")
+    sections, optional_size = struct.unpack_from("<H", header, 6)[0], struct.unpack_from("<H", header, 20)[0]
+    optional = _read(file, pe + FILE_HEADER, optional_size, "optional header")
+    directories = _directories_offset(optional)
+    directory_offset = pe + FILE_HEADER + directories + CERTIFICATE_DIRECTORY * 8
+    table_offset, table_size = struct.unpack_from("<II", optional, directories + CERTIFICATE_DIRECTORY * 8)
+    headers_end = pe + FILE_HEADER + optional_size + sections * SECTION_HEADER
+    sections_end = _check_sections(file, pe + FILE_HEADER + optional_size, sections, size)
+    _check_table(table_offset, table_size, max(headers_end, sections_end), size)
+    return PeLayout(
+        size=size,
+        checksum_offset=pe + FILE_HEADER + 64,
+        checksum=struct.unpack_from("<I", optional, 64)[0],
+        directory_offset=directory_offset,
+        table_offset=table_offset,
+        table_size=table_size,
+    )
+
+
+def _directories_offset(optional: bytes) -> int:
+    magic = struct.unpack_from("<H", optional)[0] if len(optional) >= 2 else 0
+    if magic not in {0x10B, 0x20B}:
+        raise _damaged(f"the optional header's magic is 0x{magic:04X}, neither PE32 nor PE32+")
+    directories = 96 if magic == 0x10B else 112
+    if len(optional) < directories:
+        raise _damaged("the optional header is cut off")
+    count = struct.unpack_from("<I", optional, directories - 4)[0]
+    if count <= CERTIFICATE_DIRECTORY or len(optional) < directories + (CERTIFICATE_DIRECTORY + 1) * 8:
+        raise _damaged(
+            f"the header has {count} data directories, so none for the certificate table: such an image can't be signed"
+        )
+    return directories
+
+
+def _check_sections(file: BinaryIO, offset: int, count: int, size: int) -> int:
+    """The end of the last section's raw data; raises when one reaches behind the end of the file."""
+    table = _read(file, offset, count * SECTION_HEADER, "section table")
+    end = 0
+    for index in range(count):
+        name, raw_size, raw_offset = struct.unpack_from("<8s8xII", table, index * SECTION_HEADER)
+        if raw_size and raw_offset:
+            end = max(end, raw_offset + raw_size)
+        if end > size:
+            shown = name.rstrip(b"\0").decode("ascii", "replace")
+            raise _damaged(f"section {shown} ends at {end}, the file at {size}: the file is truncated")
+    return end
+
+
+def _check_table(offset: int, length: int, content_end: int, size: int) -> None:
+    if not offset and not length:
+        return
+    if not offset or not length:
+        raise _damaged(f"the certificate table entry contradicts itself (offset {offset}, size {length})")
+    if offset + length > size:
+        raise _damaged(
+            f"the certificate table is said to lie at {offset} to {offset + length}, outside the file ({size})"
+        )
+    if offset < content_end or offset % ALIGNMENT:
+        raise _damaged(f"the certificate table at {offset} overlaps the image or is not aligned to {ALIGNMENT} bytes")
+
+
+def _read(file: BinaryIO, offset: int, length: int, what: str) -> bytes:
+    file.seek(offset)
+    data = file.read(length)
+    if len(data) < length:
+        raise _damaged(f"the {what} is cut off: the file is truncated")
+    return data
+
+
+def _damaged(message: str) -> ArtifactError:
+    return ArtifactError(Hresult.ERROR_BAD_FORMAT, message)

@@ -1,0 +1,88 @@
+"""The attribute certificate table: WIN_CERTIFICATE entries (PE Format, "The Attribute Certificate Table")."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from kspsign.hresults import Hresult
+from kspsign.model import Finding
+
+REVISION = 0x0200
+TYPE_PKCS_SIGNED_DATA = 0x0002
+ENTRY_HEADER = 8
+ALIGNMENT = 8
+
+
+@dataclass(frozen=True, slots=True)
+class CertificateTable:
+    """The signatures of a table in order, and what is wrong with the table around them."""
+
+    signatures: tuple[bytes, ...]
+    fault: str | None
+
+
+def parse_table(data: bytes) -> CertificateTable:
+    """The table's entries. Anything but zero padding behind a signature is a fault (CVE-2013-3900)."""
+    signatures: list[bytes] = []
+    fault: str | None = None
+    offset = 0
+    while offset < len(data):
+        if len(data) - offset < ENTRY_HEADER:
+            return CertificateTable(tuple(signatures), f"{len(data) - offset} stray bytes end the table")
+        length, revision, kind = struct.unpack_from("<IHH", data, offset)
+        if length <= ENTRY_HEADER or offset + length > len(data):
+            return CertificateTable(tuple(signatures), f"entry at {offset} claims {length} bytes of {len(data)}")
+        blob = data[offset + ENTRY_HEADER : offset + length]
+        if revision != REVISION or kind != TYPE_PKCS_SIGNED_DATA:
+            fault = fault or f"entry at {offset} has revision 0x{revision:04X} and type 0x{kind:04X}"
+        else:
+            der_size = _der_size(blob)
+            if der_size is None:
+                fault = fault or f"entry at {offset} holds no DER structure that ends inside it"
+                der_size = len(blob)
+            signatures.append(blob[:der_size])
+            fault = fault or _padding_fault(blob[der_size:], "behind the signature")
+        step = length + (-length % ALIGNMENT)
+        fault = fault or _padding_fault(data[offset + length : offset + step], "between table entries")
+        offset += step
+    return CertificateTable(tuple(signatures), fault)
+
+
+def build_table(signatures: Sequence[bytes]) -> bytes:
+    """A table with one entry a signature; dwLength counts the padding, as SignTool writes it."""
+    padded = (signature + bytes(-len(signature) % ALIGNMENT) for signature in signatures)
+    return b"".join(
+        struct.pack("<IHH", ENTRY_HEADER + len(blob), REVISION, TYPE_PKCS_SIGNED_DATA) + blob for blob in padded
+    )
+
+
+def table_finding(table: CertificateTable) -> Finding:
+    """The check "certificate-table"."""
+    if table.fault is None:
+        return Finding("certificate-table", "nothing but zero padding around the signature")
+    return Finding("certificate-table", table.fault, Hresult.TRUST_E_MALFORMED_SIGNATURE)
+
+
+def _padding_fault(padding: bytes, where: str) -> str | None:
+    if any(padding):
+        return f"{len(padding)} bytes that are not zero padding {where}"
+    if len(padding) >= ALIGNMENT:
+        return f"{len(padding)} bytes of padding {where}, more than alignment needs"
+    return None
+
+
+def _der_size(blob: bytes) -> int | None:
+    """Octets of the definite-length TLV that `blob` starts with (X.690 §8.1.3), None if it does not fit."""
+    if len(blob) < 2 or blob[0] != 0x30:
+        return None
+    first = blob[1]
+    if first < 0x80:
+        size = 2 + first
+    else:
+        count = first & 0x7F
+        if not 1 <= count <= 4 or len(blob) < 2 + count:
+            return None
+        size = 2 + count + int.from_bytes(blob[2 : 2 + count])
+    return size if size <= len(blob) else None

@@ -1,0 +1,59 @@
+"""The front door: parses, calls, sets the exit code. Heavy imports wait until a command needs them."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from importlib.metadata import version
+from typing import Any
+
+EXIT_USAGE = 3
+
+
+def entry() -> None:
+    """The console script."""
+    sys.exit(main(sys.argv[1:]))
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run one command; the exit code is that of the design's table (docs/reference/exit-codes.md)."""
+    if list(arguments) in (["--version"], ["-V"]):
+        sys.stdout.write(f"kspsign {version('kspsign')}\n")
+        return 0
+    from kspsign import commands  # noqa: PLC0415 - --version must not pay for it
+    from kspsign.errors import KspSignError  # noqa: PLC0415
+
+    try:
+        given = vars(_parser().parse_args(arguments))
+        return commands.execute(given.pop("command"), given, os.environ)
+    except KspSignError as error:
+        commands.show_error(error)
+        return error.exit_code
+
+
+class _Parser(argparse.ArgumentParser):
+    """argparse with our exit code for wrong arguments."""
+
+    def error(self, message: str) -> Any:
+        self.print_usage(sys.stderr)
+        self.exit(EXIT_USAGE, f"{self.prog}: {message}\n")
+
+
+def _parser() -> argparse.ArgumentParser:
+    from kspsign.commands import SUMMARIES, add_options  # noqa: PLC0415
+
+    parser = _Parser(
+        prog="kspsign",
+        description="Signs every artifact of a build by thumbprint, verifies each signature, publishes the verdict.",
+        epilog="Exit codes: 0 all verified, 1 some not signed, 2 not verified, 3 bad arguments, 4 no file matched, "
+        "5 prerequisite missing, 6 none signed, 130 cancelled.",
+    )
+    parser.add_argument("-V", "--version", action="version", version=f"kspsign {version('kspsign')}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=_Parser)
+    for name, summary in SUMMARIES.items():
+        # A command without help is not listed.
+        known: dict[str, Any] = {} if summary is None else {"help": summary}
+        add_options(commands.add_parser(name, description=summary, argument_default=argparse.SUPPRESS, **known), name)
+    return parser

@@ -1,0 +1,185 @@
+"""What each command does with its options; the options come from the settings model."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import signal
+import sys
+import threading
+import types
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal, get_args, get_origin
+
+from kspsign.context import RunContext
+from kspsign.errors import ConfigurationError, KspSignError
+from kspsign.settings import INTERNAL_FIELDS, Command, Settings, option_name, resolve
+
+_OUTPUT = ("report", "junit", "summary", "quiet", "verbose")
+_KEY = ("key_store", "keypair_alias", "thumbprint", "pkcs12", "password_env", "store")
+_ALL = tuple(name for name in Settings.model_fields if name not in INTERNAL_FIELDS)
+
+SUMMARIES: dict[str, str | None] = {
+    "run": "certsync -> sign -> verify -> publish (what the task runs)",
+    "certsync": "bring the certificate to this agent; the last line of stdout is its thumbprint",
+    "sign": "sign and verify, publish nothing",
+    "timestamp": "add a timestamp to signatures that lack one",
+    "verify": "strict verification",
+    "inspect": "what signatures a file carries",
+    "demo": "the whole path on the embedded default, on real Windows binaries",
+    "schema": "JSON schema of kspsign.yml and of the report",
+    "task": None,  # how the Azure Pipelines task starts the engine: a document on standard input
+}
+FIELDS: dict[str, tuple[str, ...]] = {
+    "run": _ALL,
+    "certsync": (*_KEY, "quiet", "verbose"),
+    "sign": _ALL,
+    "timestamp": ("files", "folder", "timestamp_url", "digest", "trust_root", "jobs", *_OUTPUT),
+    "verify": ("files", "folder", "trust_root", "no_timestamp", "jobs", *_OUTPUT),
+}
+
+
+def add_options(parser: argparse.ArgumentParser, command: str) -> None:
+    """Give `parser` the options of `command`."""
+    if command in FIELDS:
+        parser.add_argument("--config", type=Path, metavar="FILE", help="configuration file (default: kspsign.yml)")
+        for name in FIELDS[command]:
+            _add_field(parser, name)
+    elif command == "inspect":
+        parser.add_argument("file", type=Path, metavar="FILE", help="the file to look into")
+        parser.add_argument("--trust-root", type=Path, action="append", metavar="PEM", help="roots to trust instead")
+    elif command == "demo":
+        parser.add_argument(
+            "folder", type=Path, nargs="?", metavar="DIR", help="folder for the results (default: demo)"
+        )
+    elif command == "schema":
+        parser.add_argument("what", choices=("config", "report"), help="which schema to print")
+
+
+def execute(command: str, given: dict[str, Any], environment: Mapping[str, str]) -> int:
+    """Run `command` with the options that were given; returns the exit code."""
+    special: dict[str, Callable[[dict[str, Any], Mapping[str, str]], int]] = {
+        "inspect": _inspect,
+        "demo": _demo,
+        "schema": _schema,
+        "task": _task,
+    }
+    if command in special:
+        return special[command](given, environment)
+    settings = resolve(_known(command), given, config=given.pop("config", None), environment=environment)
+    context = RunContext.from_environment(environment, is_tty=sys.stdout.isatty())
+    return _perform(settings, context)
+
+
+def show_error(error: KspSignError) -> None:
+    """What stopped the program before there was a console: cause and remedy on stderr."""
+    sys.stderr.write(f"kspsign: {error}\n  fix: {error.remedy}\n")
+
+
+def _perform(settings: Settings, context: RunContext) -> int:
+    from kspsign import path  # noqa: PLC0415 - the stages import what is heavy
+    from kspsign.publishing import open_console  # noqa: PLC0415
+
+    stages = {
+        "run": path.run,
+        "sign": path.run,
+        "certsync": path.certsync,
+        "timestamp": path.timestamp,
+        "verify": path.verify,
+    }
+    cancelled = threading.Event()
+    _cancel_on_signals(cancelled)
+    console = open_console(context, quiet=settings.quiet, verbose=settings.verbose or context.debug, stream=None)
+    try:
+        report = stages[settings.command](settings, context, console, cancelled)
+    finally:
+        console.close()
+    if settings.command == "certsync" and report.certificate is not None:
+        sys.stdout.write(f"{report.certificate.thumbprint}\n")
+    return report.exit_code
+
+
+def _cancel_on_signals(cancelled: threading.Event) -> None:
+    def cancel(_number: int, _frame: types.FrameType | None) -> None:
+        cancelled.set()
+
+    for name in ("SIGINT", "SIGTERM", "SIGBREAK"):
+        number = getattr(signal, name, None)
+        if number is not None:
+            signal.signal(number, cancel)
+
+
+def _inspect(given: dict[str, Any], _environment: Mapping[str, str]) -> int:
+    from kspsign.inspection import inspect_file  # noqa: PLC0415
+
+    return inspect_file(given["file"], tuple(given.get("trust_root") or ()), sys.stdout)
+
+
+def _demo(given: dict[str, Any], environment: Mapping[str, str]) -> int:
+    from kspsign.demo import run_demo  # noqa: PLC0415
+
+    folder = given.get("folder") or Path("demo")
+    context = RunContext.from_environment(environment, is_tty=sys.stdout.isatty())
+    return run_demo(folder.absolute(), lambda settings: _perform(settings, context))
+
+
+def _schema(given: dict[str, Any], _environment: Mapping[str, str]) -> int:
+    from kspsign.publishing import report_schema  # noqa: PLC0415
+
+    schema = report_schema() if given["what"] == "report" else _config_schema()
+    sys.stdout.write(json.dumps(schema, indent=2) + "\n")
+    return 0
+
+
+def _config_schema() -> dict[str, Any]:
+    schema = Settings.model_json_schema()
+    schema["title"] = "kspsign.yml"
+    for name in INTERNAL_FIELDS:
+        schema["properties"].pop(name)
+    return schema
+
+
+def _task(_given: dict[str, Any], environment: Mapping[str, str]) -> int:
+    """Read the task's document from stdin: version, command, inputs, secrets, variables."""
+    try:
+        document = json.load(sys.stdin.buffer)
+        command, inputs = document["command"], document["inputs"]
+        secrets, variables = document["secrets"], {**document["variables"], "TF_BUILD": "True"}
+    except (ValueError, TypeError, KeyError) as broken:
+        raise ConfigurationError(
+            "the document on standard input is not one of the KspSign task's",
+            remedy="`kspsign task` is for the task alone; call `kspsign run`.",
+        ) from broken
+    context = RunContext.from_environment(variables, is_tty=False)
+    settings = resolve(_known(command), {}, inputs=inputs, environment=environment, password=secrets.get("password"))
+    return _perform(settings, context)
+
+
+def _known(command: str) -> Command:
+    if command in get_args(Command):
+        return command  # type: ignore[return-value]  # narrowed by the line above, which mypy does not see
+    raise ConfigurationError(f"unknown command {command!r}", remedy=f"One of {', '.join(get_args(Command))}.")
+
+
+def _add_field(parser: argparse.ArgumentParser, name: str) -> None:
+    """One option from one settings field: its type gives the form, its description the help."""
+    field = Settings.model_fields[name]
+    text = (field.description or "").replace("%", "%%")
+    if name == "files":
+        parser.add_argument("files", nargs="*", metavar="PATTERN", help=text)
+        return
+    kinds = [kind for kind in _alternatives(field.annotation) if kind is not type(None)]
+    if kinds == [bool]:
+        parser.add_argument(option_name(name), action="store_true", help=text)
+    elif get_origin(kinds[0]) is Literal:
+        parser.add_argument(option_name(name), choices=get_args(kinds[0]), help=text)
+    elif get_origin(kinds[0]) is tuple:
+        parser.add_argument(option_name(name), action="append", metavar="VALUE", help=text)
+    else:
+        kind = int if kinds == [int] else str
+        parser.add_argument(option_name(name), type=kind, metavar="N" if kind is int else "VALUE", help=text)
+
+
+def _alternatives(annotation: Any) -> Sequence[Any]:
+    return get_args(annotation) if get_origin(annotation) is types.UnionType else (annotation,)

@@ -1,0 +1,165 @@
+"""From what happened to the report: one outcome per file, the totals, the exit code."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from importlib.metadata import version
+
+from kspsign.context import RunContext
+from kspsign.errors import KspSignError
+from kspsign.model import (
+    NOT_CHECKED,
+    AgentFacts,
+    Artifact,
+    CertificateFacts,
+    ErrorFacts,
+    FileOutcome,
+    Report,
+    SignedCopy,
+    ToolFacts,
+    Totals,
+    Verification,
+    iso_utc,
+)
+from kspsign.settings import Settings
+
+EXIT_PASSED = 0
+EXIT_SOME_NOT_SIGNED = 1
+EXIT_NOT_VERIFIED = 2
+EXIT_NONE_SIGNED = 6
+
+
+@dataclass(slots=True)
+class RunRecord:
+    """What a run has come to so far; the only value on the path that grows. Outcomes are keyed by shown name."""
+
+    settings: Settings
+    context: RunContext
+    started: datetime = field(default_factory=lambda: datetime.now(UTC))
+    certificate: CertificateFacts | None = None
+    test_signing: bool = False
+    key_store: str | None = None
+    engine: str | None = None
+    matched: Sequence[Artifact] = ()
+    outcomes: dict[str, FileOutcome] = field(default_factory=dict)
+    signatures_used: int = 0
+    error: KspSignError | None = None
+
+
+def error_facts(error: KspSignError) -> ErrorFacts:
+    """An error as the report shows it."""
+    return ErrorFacts(error.code, error.hresult.hex if error.hresult else None, error.message, error.remedy)
+
+
+def signed(artifact: Artifact, copy: SignedCopy, verification: Verification, seconds: dict[str, float]) -> FileOutcome:
+    """The file was signed, verified and replaced."""
+    return FileOutcome(
+        path=artifact.name,
+        format=artifact.format,
+        size=artifact.size,
+        sha256_before=copy.sha256_before,
+        sha256_after=verification.sha256,
+        outcome="signed",
+        signatures=verification.signatures,
+        verdict=verification.verdict,
+        attempts=1,
+        seconds=seconds,
+    )
+
+
+def skipped(artifact: Artifact, verification: Verification) -> FileOutcome:
+    """The file carries a signature that verifies and was left alone."""
+    return FileOutcome(
+        path=artifact.name,
+        format=artifact.format,
+        size=artifact.size,
+        sha256_before=verification.sha256,
+        sha256_after=verification.sha256,
+        outcome="skipped",
+        signatures=verification.signatures,
+        verdict=verification.verdict,
+    )
+
+
+def checked(artifact: Artifact, verification: Verification, seconds: dict[str, float]) -> FileOutcome:
+    """The file was verified, which may have failed, and was not to be signed."""
+    return FileOutcome(
+        path=artifact.name,
+        format=artifact.format,
+        size=artifact.size,
+        sha256_before=verification.sha256 or None,
+        sha256_after=verification.sha256 or None,
+        outcome="checked",
+        signatures=verification.signatures,
+        verdict=verification.verdict,
+        error=verification.error,
+        seconds=seconds,
+    )
+
+
+def failed(
+    artifact: Artifact,
+    error: KspSignError | ErrorFacts,
+    *,
+    sha256: str | None = None,
+    verification: Verification | None = None,
+) -> FileOutcome:
+    """The file keeps its bytes; `verification` is that of a signed copy that was thrown away."""
+    return FileOutcome(
+        path=artifact.name,
+        format=artifact.format,
+        size=artifact.size,
+        sha256_before=sha256 or None,
+        sha256_after=sha256 or None,
+        outcome="failed",
+        verdict=verification.verdict if verification else NOT_CHECKED,
+        error=error if isinstance(error, ErrorFacts) else error_facts(error),
+        attempts=1 if verification else 0,
+    )
+
+
+def make_report(record: RunRecord) -> Report:
+    """The report of a run that is over."""
+    outcomes = [record.outcomes[each.name] for each in record.matched if each.name in record.outcomes]
+    totals = Totals(
+        matched=len(record.matched),
+        signed=_count(outcomes, "signed"),
+        skipped=_count(outcomes, "skipped"),
+        failed=sum(each.error is not None for each in outcomes),
+        verified=sum(each.verdict.ok for each in outcomes),
+        unverified=sum(not each.verdict.ok for each in outcomes),
+        signatures_used=record.signatures_used,
+    )
+    exit_code = record.error.exit_code if record.error else _exit_code(outcomes, totals)
+    return Report(
+        tool=ToolFacts("kspsign", version("kspsign")),
+        started=iso_utc(record.started),
+        finished=iso_utc(datetime.now(UTC)),
+        agent=AgentFacts(platform.system(), platform.machine(), platform.python_version()),
+        build=record.context.build,
+        command=record.settings.command,
+        engine=record.engine,
+        key_store=record.key_store,
+        test_signing=record.test_signing,
+        passed=exit_code == EXIT_PASSED,
+        exit_code=exit_code,
+        certificate=record.certificate,
+        totals=totals,
+        files=tuple(outcomes),
+        error=error_facts(record.error) if record.error else None,
+    )
+
+
+def _count(outcomes: Sequence[FileOutcome], outcome: str) -> int:
+    return sum(each.outcome == outcome for each in outcomes)
+
+
+def _exit_code(outcomes: Sequence[FileOutcome], totals: Totals) -> int:
+    if any(each.verdict.result == "failed" for each in outcomes):
+        return EXIT_NOT_VERIFIED
+    if not totals.failed:
+        return EXIT_PASSED
+    return EXIT_SOME_NOT_SIGNED if totals.signed + totals.skipped else EXIT_NONE_SIGNED

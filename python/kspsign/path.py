@@ -1,0 +1,256 @@
+"""The path of every artifact: certsync -> sign -> verify -> publish."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+
+from kspsign.artifacts import Selection, select_artifacts
+from kspsign.authenticode.formats import open_signable
+from kspsign.certsync import certificate_facts, synchronise
+from kspsign.context import RunContext
+from kspsign.errors import ArtifactError, CancelledError, KspSignError, PrerequisiteError, TrustError
+from kspsign.hresults import Hresult
+from kspsign.model import Artifact, FileOutcome, Report, SyncedCertificate, Verification
+from kspsign.outcomes import RunRecord, checked, failed, make_report, signed, skipped
+from kspsign.publishing import Console, publish
+from kspsign.settings import Settings
+from kspsign.signing import (
+    NativeEngine,
+    Stamper,
+    access_error,
+    commit,
+    hold,
+    in_parallel,
+    open_engine,
+    open_stamper,
+)
+from kspsign.verifying import Verifier, open_verifier
+
+
+def run(settings: Settings, context: RunContext, console: Console, cancelled: threading.Event) -> Report:
+    """certsync -> sign -> verify -> publish. Never raises for what a file holds; see the report's exit code."""
+    record = RunRecord(settings, context)
+    with _stopping_errors(record, console, cancelled):
+        selection = _select(settings, console)
+        certificate = synchronise(settings)
+        _present(certificate, record, console)
+        verifier = open_verifier(settings, certificate)
+        _check_certificate(verifier, certificate)
+        with open_engine(settings, certificate, cancelled) as engine:
+            record.engine = engine.name
+            work = _signer(settings, engine, verifier, certificate, cancelled)
+            _each(work, selection.artifacts, record, console)
+            record.signatures_used = engine.signatures_used
+    return _published(record, context, console)
+
+
+def verify(settings: Settings, context: RunContext, console: Console, cancelled: threading.Event) -> Report:
+    """Strict verification alone: every matched file with its verdict."""
+    record = RunRecord(settings, context)
+    with _stopping_errors(record, console, cancelled):
+        selection = _select(settings, console)
+        verifier = open_verifier(settings, None)
+
+        def work(artifact: Artifact) -> FileOutcome:
+            return _guarded(artifact, cancelled, lambda: _verify_one(artifact, verifier))
+
+        _each(work, selection.artifacts, record, console)
+    return _published(record, context, console)
+
+
+def certsync(settings: Settings, context: RunContext, console: Console, cancelled: threading.Event) -> Report:
+    """Stage 1 alone: the certificate is brought to this agent."""
+    record = RunRecord(settings, context)
+    with _stopping_errors(record, console, cancelled):
+        _present(synchronise(settings), record, console)
+    return _published(record, context, console)
+
+
+def timestamp(settings: Settings, context: RunContext, console: Console, cancelled: threading.Event) -> Report:
+    """Timestamps for signatures that lack one; costs no signature of a key store."""
+    record = RunRecord(settings, context)
+    with _stopping_errors(record, console, cancelled):
+        selection = _select(settings, console)
+        verifier = open_verifier(settings, None)
+        with open_stamper(settings, cancelled) as stamper:
+
+            def work(artifact: Artifact) -> FileOutcome:
+                return _guarded(artifact, cancelled, lambda: timestamp_one(artifact, stamper, verifier))
+
+            _each(work, selection.artifacts, record, console)
+    return _published(record, context, console)
+
+
+def timestamp_one(artifact: Artifact, stamper: Stamper, verifier: Verifier) -> FileOutcome:
+    """The path of one signed artifact that lacks a timestamp; one that has it is skipped if it verifies."""
+    with hold(artifact) as held:
+        copy = stamper.stamp(artifact, held.copy)
+        verification = verifier.verify(copy.path if copy else artifact.path, artifact.format)
+        if verification.error is not None:
+            return failed(
+                artifact,
+                verification.error,
+                sha256=copy.sha256_before if copy else None,
+                verification=verification,
+            )
+        if copy is None:
+            return skipped(artifact, verification)
+        commit(held, copy)
+        return signed(artifact, copy, verification, copy.seconds)
+
+
+def sign_one(
+    artifact: Artifact,
+    settings: Settings,
+    engine: NativeEngine,
+    verifier: Verifier,
+    certificate: SyncedCertificate,
+) -> FileOutcome:
+    """The path of one artifact: hold, sign a copy, read it back and verify it, replace the target."""
+    with hold(artifact) as held:
+        kept = _already_signed(artifact, settings, verifier, certificate)
+        if kept is not None:
+            return kept
+        copy = engine.sign(artifact, held.copy)
+        started = time.perf_counter()
+        verification = verifier.verify(copy.path, artifact.format)
+        seconds = {**copy.seconds, "verify": round(time.perf_counter() - started, 6)}
+        if verification.error is not None:
+            return failed(artifact, verification.error, sha256=copy.sha256_before, verification=verification)
+        commit(held, copy)
+        return signed(artifact, copy, verification, seconds)
+
+
+def _already_signed(
+    artifact: Artifact, settings: Settings, verifier: Verifier, certificate: SyncedCertificate
+) -> FileOutcome | None:
+    """What becomes of a file that carries signatures; None when it is to be signed."""
+    if not open_signable(artifact.path, artifact.format).signatures or settings.replace or settings.append:
+        return None
+    verification = verifier.verify(artifact.path, artifact.format)
+    ours = any(each.thumbprint == certificate.thumbprint for each in verification.signatures)
+    if verification.verdict.ok and (ours or settings.skip_signed):
+        return skipped(artifact, verification)
+    return failed(artifact, _refusal(verification, ours=ours), sha256=verification.sha256)
+
+
+def _refusal(verification: Verification, *, ours: bool) -> KspSignError:
+    if ours and verification.error is not None:
+        return KspSignError(
+            f"our certificate signed it before, but it does not verify: {verification.error.message}",
+            code="ALREADY_SIGNED",
+            remedy="Build the file again, or sign it anew with --replace.",
+        )
+    subjects = ", ".join(each.subject for each in verification.signatures) or "an unreadable signature"
+    return KspSignError(
+        f"it is signed already, by {subjects}",
+        code="ALREADY_SIGNED",
+        remedy="Choose --append (second signature), --replace, or --skip-signed (keep valid ones), or exclude it.",
+    )
+
+
+def _verify_one(artifact: Artifact, verifier: Verifier) -> FileOutcome:
+    started = time.perf_counter()
+    verification = verifier.verify(artifact.path, artifact.format)
+    return checked(artifact, verification, {"verify": round(time.perf_counter() - started, 6)})
+
+
+def _signer(
+    settings: Settings,
+    engine: NativeEngine,
+    verifier: Verifier,
+    certificate: SyncedCertificate,
+    cancelled: threading.Event,
+) -> Callable[[Artifact], FileOutcome]:
+    def work(artifact: Artifact) -> FileOutcome:
+        return _guarded(artifact, cancelled, lambda: sign_one(artifact, settings, engine, verifier, certificate))
+
+    return work
+
+
+def _guarded(artifact: Artifact, cancelled: threading.Event, step: Callable[[], FileOutcome]) -> FileOutcome:
+    """The per-file boundary: whatever happens to one file is its outcome and stops no other."""
+    if cancelled.is_set():
+        return failed(artifact, CancelledError())
+    try:
+        return step()
+    except KspSignError as error:
+        return failed(artifact, error)
+    except OSError as error:
+        return failed(artifact, access_error(error))
+    except Exception as error:  # noqa: BLE001 - one file's surprise must not lose the others' outcomes
+        unexpected = ArtifactError(
+            Hresult.ERROR_BAD_FORMAT,
+            f"unexpected {type(error).__name__}: {error}",
+            remedy="This is a defect of kspsign: report it with the file.",
+        )
+        return failed(artifact, unexpected)
+
+
+def _each(
+    work: Callable[[Artifact], FileOutcome],
+    artifacts: Sequence[Artifact],
+    record: RunRecord,
+    console: Console,
+) -> None:
+    console.begin(record.settings.command, len(artifacts))
+    record.matched = artifacts
+    for done, outcome in enumerate(in_parallel(work, artifacts, record.settings.jobs), start=1):
+        record.outcomes[outcome.path] = outcome
+        console.file_done(outcome, done, len(artifacts))
+
+
+def _select(settings: Settings, console: Console) -> Selection:
+    selection = select_artifacts(settings.files, settings.folder)
+    for pattern in selection.unmatched:
+        console.notice(f"the pattern {pattern} matches no file")
+    return selection
+
+
+def _present(certificate: SyncedCertificate, record: RunRecord, console: Console) -> None:
+    record.certificate = certificate_facts(certificate)
+    record.key_store, record.test_signing = certificate.key_store, certificate.test_signing
+    console.certificate(record.certificate, key_store=certificate.key_store, test_signing=certificate.test_signing)
+
+
+def _check_certificate(verifier: Verifier, certificate: SyncedCertificate) -> None:
+    """Refuse a certificate that can't give a valid signature before a signature is spent."""
+    try:
+        verifier.check_certificate(certificate)
+    except TrustError as fault:
+        raise PrerequisiteError(
+            f"the certificate {certificate.thumbprint} can't sign: {fault.message}",
+            code=fault.code,
+            remedy=fault.remedy,
+            hresult=fault.hresult,
+        ) from fault
+
+
+@contextlib.contextmanager
+def _stopping_errors(record: RunRecord, console: Console, cancelled: threading.Event) -> Iterator[None]:
+    """An error before or between the files stops the run, and is part of its report."""
+    try:
+        yield
+        if cancelled.is_set():
+            raise CancelledError
+    except KspSignError as error:
+        record.error = error
+        console.failed(error)
+
+
+def _published(record: RunRecord, context: RunContext, console: Console) -> Report:
+    report = make_report(record)
+    settings = record.settings
+    console.finish(report)
+    publish(
+        report,
+        report_file=settings.report,
+        junit=settings.junit,
+        summary=settings.summary,
+        context=context,
+        stream=None,
+    )
+    return report

@@ -1,0 +1,151 @@
+"""The native engine: format, digest, raw signature, timestamp, signed copy. Only digests go to the key store."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from kspsign.authenticode import cms
+from kspsign.authenticode.algorithms import signature_holds
+from kspsign.authenticode.formats import open_signable
+from kspsign.authenticode.timestamp_client import TimestampClient
+from kspsign.errors import SigningError
+from kspsign.keys import KeyStore, reopen_key_store
+from kspsign.model import (
+    Artifact,
+    DigestAlgorithm,
+    RawSignature,
+    SignedCopy,
+    SyncedCertificate,
+    TimestampToken,
+)
+from kspsign.settings import DEFAULT_TIMESTAMP_URLS, Settings
+from kspsign.signing.clock import Clock
+
+
+@dataclass(frozen=True, slots=True)
+class SigningOptions:
+    """How to sign, the same for every file of a run."""
+
+    algorithm: DigestAlgorithm
+    append: bool
+    description: str | None
+    description_url: str | None
+
+
+class NativeEngine:
+    """Signs with `key` in the name of `certificate`; safe to share between threads."""
+
+    name = "native"
+
+    def __init__(
+        self,
+        key: KeyStore,
+        certificate: SyncedCertificate,
+        timestamps: TimestampClient | None,
+        options: SigningOptions,
+    ) -> None:
+        self._key = key
+        self._certificate = certificate
+        self._public_key = x509.load_der_x509_certificate(certificate.chain[0]).public_key()
+        self._timestamps = timestamps
+        self._options = options
+        self._count_lock = threading.Lock()
+        self.signatures_used = 0
+
+    def sign(self, artifact: Artifact, copy: Path) -> SignedCopy:
+        """Write a signed copy of `artifact` to `copy`. Costs one signature of the key store.
+
+        Raises ArtifactError before a signature is spent when the file can't be signed, SigningError when the key
+        store refuses or its signature does not fit the certificate, TimestampError when no server answers.
+        """
+        options, clock = self._options, Clock()
+        file = open_signable(artifact.path, artifact.format)
+        digest = file.digest([options.algorithm])
+        unsigned = cms.prepare(
+            options.algorithm,
+            file.indirect_data(options.algorithm, digest),
+            description=options.description,
+            description_url=options.description_url,
+        )
+        clock.lap("digest")
+        signature = self._sign_digest(unsigned.digest)
+        clock.lap("sign")
+        token = self._stamp(signature)
+        clock.lap("timestamp")
+        message = self._assemble(unsigned, signature, token)
+        if options.append and file.signatures:
+            first, *others = file.signatures
+            file.embed(digest, (cms.add_nested(first, message), *others), copy)
+        else:
+            file.embed(digest, (message,), copy)
+        clock.lap("embed")
+        return SignedCopy(artifact, copy, digest.sha256, clock.seconds)
+
+    def _sign_digest(self, digest: bytes) -> RawSignature:
+        with self._count_lock:
+            self.signatures_used += 1
+        signature = self._key.sign(digest, self._options.algorithm)
+        if not signature_holds(self._public_key, signature.value, digest, signature.algorithm):
+            subject = x509.load_der_x509_certificate(self._certificate.chain[0]).subject.rfc4514_string()
+            raise SigningError(
+                f"the key in the key store {self._key.name} does not fit the certificate "
+                f"{self._certificate.thumbprint} ({subject})",
+                code="KEY_MISMATCH",
+                remedy="Run certsync again; check that the certificate was issued for this key pair alias.",
+            )
+        return signature
+
+    def _stamp(self, signature: RawSignature) -> TimestampToken | None:
+        if self._timestamps is None:
+            return None
+        return self._timestamps.stamp(signature.value, signature.algorithm)
+
+    def _assemble(self, unsigned: cms.Unsigned, signature: RawSignature, token: TimestampToken | None) -> bytes:
+        return cms.assemble(
+            unsigned,
+            signature.value,
+            self._certificate.chain,
+            key_is_ec=isinstance(self._public_key, ec.EllipticCurvePublicKey),
+            token=token.der if token else None,
+        )
+
+
+@contextlib.contextmanager
+def open_engine(
+    settings: Settings, certificate: SyncedCertificate, cancelled: threading.Event
+) -> Iterator[NativeEngine]:
+    """The native engine for these settings; its key store and connections are closed at the end.
+
+    `cancelled` ends pauses between tries early.
+
+    The embedded key store brings its own timestamp server on loopback, unless other servers are named.
+    """
+    with contextlib.ExitStack() as resources:
+        key = reopen_key_store(settings, certificate)
+        resources.callback(key.close)
+        timestamps: TimestampClient | None = None
+        if not settings.no_timestamp:
+            urls = settings.timestamp_url or _default_urls(certificate, resources)
+            timestamps = TimestampClient(urls, pause=cancelled.wait)
+            resources.callback(timestamps.close)
+        options = SigningOptions(
+            DigestAlgorithm(settings.digest), settings.append, settings.description, settings.description_url
+        )
+        yield NativeEngine(key, certificate, timestamps, options)
+
+
+def _default_urls(certificate: SyncedCertificate, resources: contextlib.ExitStack) -> tuple[str, ...]:
+    if certificate.key_store != "embedded":
+        return DEFAULT_TIMESTAMP_URLS
+    from kspsign.embedded.authority import load_authority  # noqa: PLC0415 - needed only here
+    from kspsign.embedded.timestamp_server import TimestampServer  # noqa: PLC0415
+
+    authority = load_authority(Path(certificate.key_reference["folder"]))
+    return (resources.enter_context(TimestampServer(authority)).url,)

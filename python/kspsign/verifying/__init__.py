@@ -1,0 +1,5 @@
+"""Stage 3: strict verification. A signing command that ended well proves nothing; this does."""
+
+from kspsign.verifying.verifier import Verifier, open_verifier
+
+__all__ = ["Verifier", "open_verifier"]

@@ -1,0 +1,61 @@
+"""Stage 1: synchronise a certificate to this agent, so that everything after works by its thumbprint."""
+
+from __future__ import annotations
+
+import hashlib
+
+from kspsign.certsync.facts import certificate_facts
+from kspsign.certsync.portable_store import list_entries, read_entry, write_entry
+from kspsign.errors import ConfigurationError, PrerequisiteError
+from kspsign.keys import KeyStore, open_key_store
+from kspsign.model import SyncedCertificate
+from kspsign.settings import Settings
+
+__all__ = ["certificate_facts", "list_entries", "read_entry", "synchronise", "write_entry"]
+
+
+def synchronise(settings: Settings) -> SyncedCertificate:
+    """The certificate to sign with; costs no signature.
+
+    With a key store it is fetched and kept in the thumbprint store, with a thumbprint alone it is read from
+    there. Raises ConfigurationError when neither is given, PrerequisiteError when a store can't be used, the
+    thumbprint is not known, or the key store's certificate has another one.
+    """
+    if settings.key_store is None or _is_known_by_thumbprint_alone(settings):
+        if settings.thumbprint is None:
+            raise ConfigurationError(
+                "neither a key store nor a thumbprint is given",
+                remedy="Name the key store with --key-store, or a known certificate with --thumbprint.",
+            )
+        return read_entry(settings.store_folder, settings.thumbprint)
+    key_store = open_key_store(settings)
+    try:
+        certificate = _describe(key_store, settings)
+    finally:
+        key_store.close()
+    if settings.thumbprint not in {None, certificate.thumbprint}:
+        raise PrerequisiteError(
+            f"thumbprint {settings.thumbprint} was asked for, but the certificate of key store "
+            f"{certificate.key_store} has {certificate.thumbprint}",
+            code="WRONG_THUMBPRINT",
+            remedy="Correct --thumbprint (was the certificate renewed?) or name the key pair that has it.",
+        )
+    write_entry(settings.store_folder, certificate)
+    return certificate
+
+
+def _is_known_by_thumbprint_alone(settings: Settings) -> bool:
+    """--key-store pkcs12 with a thumbprint but no file means the file that was synchronised before."""
+    return settings.key_store == "pkcs12" and settings.pkcs12 is None
+
+
+def _describe(key_store: KeyStore, settings: Settings) -> SyncedCertificate:
+    chain = key_store.certificate_chain()
+    return SyncedCertificate(
+        thumbprint=hashlib.sha1(chain[0], usedforsecurity=False).hexdigest().upper(),
+        chain=chain,
+        alias=settings.keypair_alias,
+        key_store=key_store.name,
+        key_reference=key_store.key_reference(),
+        test_signing=key_store.test_signing,
+    )

@@ -1,0 +1,173 @@
+"""The portable thumbprint store: what is known of each synchronised certificate, never a private key.
+
+    STORE/certificates/<THUMBPRINT>/chain.pem    the chain (RFC 7468 §5), leaf first
+    STORE/certificates/<THUMBPRINT>/entry.json   schema kspsign.certificate/1
+
+Each file is replaced as a whole, `entry.json` last, so that jobs at the same time leave one that is complete;
+as the leaf follows from the thumbprint, any job's chain fits any job's entry.
+"""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import os
+import secrets
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Literal
+
+from asn1crypto import pem
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from kspsign.certsync.facts import certificate_facts
+from kspsign.errors import PrerequisiteError
+from kspsign.model import SyncedCertificate, iso_utc
+
+_REPLACE_ATTEMPTS = 50
+_REPLACE_PAUSE_SECONDS = 0.02
+
+
+class _Entry(BaseModel):
+    """entry.json; only what tells of the key is read back, the certificate's facts are for people."""
+
+    model_config = ConfigDict(frozen=True, strict=True, serialize_by_alias=True)
+
+    schema_name: Literal["kspsign.certificate/1"] = Field(alias="schema")
+    thumbprint: str
+    sha256: str
+    subject: str
+    issuer: str
+    serial: str
+    not_before: str
+    not_after: str
+    alias: str | None
+    key_store: str
+    key_reference: dict[str, str]
+    test_signing: bool
+    synced_at: str
+
+
+def write_entry(store: Path, certificate: SyncedCertificate) -> None:
+    """Keep `certificate` in `store`, in place of what was known of it before.
+
+    Raises PrerequisiteError when the store can't be written or the certificate can't be read.
+    """
+    facts = certificate_facts(certificate)
+    entry = _Entry(
+        schema="kspsign.certificate/1",
+        thumbprint=facts.thumbprint,
+        sha256=facts.sha256,
+        subject=facts.subject,
+        issuer=facts.issuer,
+        serial=facts.serial,
+        not_before=facts.not_before,
+        not_after=facts.not_after,
+        alias=certificate.alias,
+        key_store=certificate.key_store,
+        key_reference=certificate.key_reference,
+        test_signing=certificate.test_signing,
+        synced_at=iso_utc(datetime.now(UTC)),
+    )
+    folder = _folder(store, certificate.thumbprint)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        _replace(folder / "chain.pem", b"".join(pem.armor("CERTIFICATE", der) for der in certificate.chain))
+        _replace(folder / "entry.json", entry.model_dump_json(indent=2).encode() + b"\n")
+    except OSError as refused:
+        raise PrerequisiteError(
+            f"the thumbprint store {store} can't be written: {refused}",
+            code="STORE_NOT_WRITABLE",
+            remedy="Name a folder that this user may write with --store.",
+        ) from refused
+
+
+def read_entry(store: Path, thumbprint: str) -> SyncedCertificate:
+    """The certificate that `store` keeps for `thumbprint` (40 upper-case hex digits).
+
+    Raises PrerequisiteError when there is none, with the nearest known one, or when its files are damaged.
+    """
+    folder = _folder(store, thumbprint)
+    path = folder / "entry.json"
+    try:
+        entry = _Entry.model_validate_json(path.read_bytes())
+        path = folder / "chain.pem"
+        chain = tuple(der for _, _, der in pem.unarmor(path.read_bytes(), multiple=True))
+    except FileNotFoundError as missing:
+        if path.name == "entry.json":
+            raise _unknown(store, thumbprint) from missing
+        raise _damaged(path, "it is missing") from missing
+    except ValidationError as invalid:
+        raise _damaged(path, invalid.errors(include_url=False)[0]["msg"]) from invalid
+    except (OSError, ValueError) as unreadable:
+        raise _damaged(path, str(unreadable)) from unreadable
+    if not chain or hashlib.sha1(chain[0], usedforsecurity=False).hexdigest().upper() != thumbprint:
+        raise _damaged(path, "its first certificate does not have this thumbprint")
+    return SyncedCertificate(
+        thumbprint=thumbprint,
+        chain=chain,
+        alias=entry.alias,
+        key_store=entry.key_store,
+        key_reference=entry.key_reference,
+        test_signing=entry.test_signing,
+    )
+
+
+def list_entries(store: Path) -> tuple[SyncedCertificate, ...]:
+    """All certificates in `store`, by thumbprint; raises PrerequisiteError when one is damaged."""
+    return tuple(read_entry(store, thumbprint) for thumbprint in _known(store))
+
+
+def _folder(store: Path, thumbprint: str) -> Path:
+    return store / "certificates" / thumbprint
+
+
+def _known(store: Path) -> list[str]:
+    return sorted(path.parent.name for path in store.glob("certificates/*/entry.json"))
+
+
+def _unknown(store: Path, thumbprint: str) -> PrerequisiteError:
+    known = _known(store)
+    near = difflib.get_close_matches(thumbprint, known, n=1, cutoff=0.8)
+    hint = f"Did you mean {near[0]}? Otherwise run" if near else "Run"
+    return PrerequisiteError(
+        f"no certificate with thumbprint {thumbprint} in {store}; known: {', '.join(known) or 'none'}",
+        code="UNKNOWN_THUMBPRINT",
+        remedy=f"{hint} kspsign certsync first, with the same --store and as the same user.",
+    )
+
+
+def _damaged(path: Path, detail: str) -> PrerequisiteError:
+    return PrerequisiteError(
+        f"the thumbprint store is damaged: {path}: {detail}",
+        code="STORE_DAMAGED",
+        remedy=f"Delete the folder {path.parent} and run kspsign certsync again.",
+    )
+
+
+def _replace(path: Path, content: bytes) -> None:
+    """Write `content` under a name of its own and rename it to `path`, so that nobody reads a half of it."""
+    draft = path.with_name(f".{path.name}-{secrets.token_hex(8)}")
+    try:
+        with draft.open("xb") as stream:
+            stream.write(content)
+            stream.flush()
+            os.fsync(stream.fileno())
+        _rename(draft, path)
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+def _rename(draft: Path, path: Path) -> None:
+    """Rename over `path`; Windows denies it for the moment in which another job has that file open."""
+    for _ in range(_REPLACE_ATTEMPTS):
+        try:
+            draft.replace(path)
+        except PermissionError:
+            if os.name != "nt":
+                raise
+            time.sleep(_REPLACE_PAUSE_SECONDS)
+        else:
+            return
+    draft.replace(path)

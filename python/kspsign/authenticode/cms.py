@@ -124,7 +124,9 @@ def _attribute(kind: str, *values: core.Asn1Value) -> asn1.Attribute:
     return asn1.Attribute({"type": kind, "values": [core.Any(value) for value in values]})
 
 
-def _opus_info(description: str | None, url: str | None) -> asn1.SpcOpusInfo:
+def _opus_info(description: str | None, url: str | None) -> core.Asn1Value:
+    if not description and not url:
+        return core.load(b"\x30\x00")  # asn1crypto can't build a sequence without any field
     fields: dict[str, Any] = {}
     if description:
         fields["program_name"] = asn1.SpcString("unicode", core.BMPString(description))

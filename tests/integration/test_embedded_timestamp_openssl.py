@@ -16,9 +16,7 @@ CONTENT = b"what is stamped"
 
 
 def openssl(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        ["openssl", *map(str, arguments)], capture_output=True, text=True, check=False, timeout=60
-    )
+    return subprocess.run(["openssl", *map(str, arguments)], capture_output=True, text=True, check=False, timeout=60)
 
 
 def ask(server: TimestampServer, query: bytes) -> bytes:
@@ -101,9 +99,7 @@ def test_openssl_understands_why_a_request_is_refused(stamped: Path, failure: st
     assert f"Failure info: {failure}" in text
 
 
-def test_openssl_accepts_each_certificate_for_its_own_purpose(
-    tmp_path: Path, authority: EmbeddedAuthority
-) -> None:
+def test_openssl_accepts_each_certificate_for_its_own_purpose(tmp_path: Path, authority: EmbeddedAuthority) -> None:
     for role in ("root", "intermediate", "leaf", "timestamp"):
         pem = getattr(authority, role).certificate.public_bytes(Encoding.PEM)
         (tmp_path / f"{role}.pem").write_bytes(pem)

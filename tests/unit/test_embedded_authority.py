@@ -79,10 +79,7 @@ def test_the_timestamp_unit_outlives_the_leaf(authority: EmbeddedAuthority) -> N
 
 def test_a_folder_gives_the_same_authority_again(kept: Path) -> None:
     assert load_or_create(kept).signing_chain == load_authority(kept).signing_chain
-    assert (
-        load_authority(kept).timestamp.key.private_numbers()
-        == load_or_create(kept).timestamp.key.private_numbers()
-    )
+    assert load_authority(kept).timestamp.key.private_numbers() == load_or_create(kept).timestamp.key.private_numbers()
 
 
 def test_the_folder_is_private_and_nothing_else_is_left(kept: Path) -> None:

@@ -116,9 +116,7 @@ def test_nothing_is_said_on_the_run_s_streams(
     with connected(timestamp_server) as connection:
         stamp(connection)
     with closing(socket.create_connection(("127.0.0.1", port_of(timestamp_server)), timeout=30)) as raw:
-        raw.sendall(
-            b"POST / HTTP/1.1\r\nContent-Type: application/timestamp-query\r\nContent-Length: 500\r\n\r\nx"
-        )
+        raw.sendall(b"POST / HTTP/1.1\r\nContent-Type: application/timestamp-query\r\nContent-Length: 500\r\n\r\nx")
     with closing(socket.create_connection(("127.0.0.1", port_of(timestamp_server)), timeout=30)) as raw:
         raw.sendall(b"\x16\x03\x01 not HTTP at all\r\n\r\n")
         assert raw.recv(4096)

@@ -107,9 +107,7 @@ def test_another_certificate_in_the_place_is_told(store: KeyStore, authority: Em
     ("change", "code"),
     [({"key_store": "abacus"}, "UNKNOWN_KEY_STORE"), ({"key_reference": {}}, "KEY_REFERENCE")],
 )
-def test_a_stored_certificate_that_leads_nowhere_is_told(
-    store: KeyStore, change: dict[str, object], code: str
-) -> None:
+def test_a_stored_certificate_that_leads_nowhere_is_told(store: KeyStore, change: dict[str, object], code: str) -> None:
     with pytest.raises(PrerequisiteError) as caught:
         reopen_key_store(Settings(), replace(synced(store), **change))  # type: ignore[arg-type]
     assert caught.value.code == code
@@ -128,7 +126,5 @@ def test_the_table_loads_no_store_before_it_is_used() -> None:
         "import sys, kspsign.keys\n"
         "print(sorted(m for m in sys.modules if m.split('.')[0] in {'cryptography', 'asn1crypto'}))"
     )
-    result = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60
-    )
+    result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60)
     assert result.stdout.strip() == "[]"

@@ -92,9 +92,7 @@ def test_a_file_of_an_elliptic_key(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("options", [[], ["-legacy"], ["-keypbe", "NONE", "-certpbe", "AES-256-CBC"]])
-def test_files_of_the_openssl_program(
-    tmp_path: Path, authority: EmbeddedAuthority, options: list[str]
-) -> None:
+def test_files_of_the_openssl_program(tmp_path: Path, authority: EmbeddedAuthority, options: list[str]) -> None:
     key = authority.leaf.key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
     (tmp_path / "key.pem").write_bytes(key)
     (tmp_path / "leaf.pem").write_bytes(authority.leaf.certificate.public_bytes(Encoding.PEM))
@@ -147,9 +145,7 @@ def test_a_missing_file_is_told(tmp_path: Path) -> None:
     assert failure(tmp_path).code == "PKCS12_UNREADABLE"
 
 
-def test_what_is_no_pkcs12_is_told_apart_from_a_wrong_password(
-    whole: Path, authority: EmbeddedAuthority
-) -> None:
+def test_what_is_no_pkcs12_is_told_apart_from_a_wrong_password(whole: Path, authority: EmbeddedAuthority) -> None:
     content = whole.read_bytes()
     pem = authority.leaf.certificate.public_bytes(Encoding.PEM)
     der = authority.leaf.certificate.public_bytes(Encoding.DER)

@@ -100,9 +100,7 @@ def _load(folder: Path, role: str) -> KeyedCertificate:
         certificate = x509.load_pem_x509_certificate(path.read_bytes())
         path = folder / f"{role}.key"
         # Validating the primes takes 0.1 s a key; these were written here, and must fit the certificate.
-        key = serialization.load_pem_private_key(
-            path.read_bytes(), password=None, unsafe_skip_rsa_key_validation=True
-        )
+        key = serialization.load_pem_private_key(path.read_bytes(), password=None, unsafe_skip_rsa_key_validation=True)
     except (OSError, ValueError, TypeError) as damage:
         raise _damaged(folder, path, str(damage)) from damage
     if not isinstance(key, rsa.RSAPrivateKey) or key.public_key() != certificate.public_key():
@@ -140,9 +138,7 @@ def _write(folder: Path, role: str, keyed: KeyedCertificate) -> None:
     pem = serialization.Encoding.PEM
     key = keyed.key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
     for name, content in ((f"{role}.pem", keyed.certificate.public_bytes(pem)), (f"{role}.key", key)):
-        descriptor = os.open(
-            folder / name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o600
-        )
+        descriptor = os.open(folder / name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o600)
         with os.fdopen(descriptor, "wb") as stream:
             stream.write(content)
             stream.flush()

@@ -105,9 +105,7 @@ def _as_ca(builder: x509.CertificateBuilder, path_length: int) -> x509.Certifica
     )
 
 
-def _as_end_entity(
-    builder: x509.CertificateBuilder, extended_usage: x509.ExtendedKeyUsage
-) -> x509.CertificateBuilder:
+def _as_end_entity(builder: x509.CertificateBuilder, extended_usage: x509.ExtendedKeyUsage) -> x509.CertificateBuilder:
     return (
         builder.add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .add_extension(_key_usage(digital_signature=True), critical=True)

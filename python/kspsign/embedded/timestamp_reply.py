@@ -143,6 +143,4 @@ def _signed_attributes(certificate: asn1_x509.Certificate, digest: bytes, now: d
         "signing_time": cms.Time({"utc_time": now}),
         "signing_certificate_v2": tsp.SigningCertificateV2({"certs": [identifier]}),
     }
-    return cms.CMSAttributes(
-        [cms.CMSAttribute({"type": name, "values": [value]}) for name, value in values.items()]
-    )
+    return cms.CMSAttributes([cms.CMSAttribute({"type": name, "values": [value]}) for name, value in values.items()])

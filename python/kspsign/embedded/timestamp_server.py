@@ -37,9 +37,7 @@ class TimestampServer:
     can't be bound.
     """
 
-    def __init__(
-        self, authority: EmbeddedAuthority, *, port: int = 0, now: Callable[[], datetime] = _clock
-    ) -> None:
+    def __init__(self, authority: EmbeddedAuthority, *, port: int = 0, now: Callable[[], datetime] = _clock) -> None:
         try:
             self._server = _Server(port, lambda query: respond(query, authority, now()))
         except OSError as refused:
@@ -129,9 +127,7 @@ class _Handler(BaseHTTPRequestHandler):
         elif self.headers.get_content_type() != QUERY_TYPE:
             self._refuse(HTTPStatus.UNSUPPORTED_MEDIA_TYPE)
         else:
-            query = self.rfile.read(
-                int(length)
-            )  # shorter if the client hung up: the reply then says bad format
+            query = self.rfile.read(int(length))  # shorter if the client hung up: the reply then says bad format
             self._send(HTTPStatus.OK, REPLY_TYPE, self.server.answer(query))
 
     def do_GET(self) -> None:

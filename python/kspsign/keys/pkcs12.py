@@ -61,9 +61,7 @@ class Pkcs12KeyStore:
         given = [content.cert, *content.additional_certs] if content.cert else content.additional_certs
         certificates = [entry.certificate for entry in given]
         if not certificates:
-            raise _unusable(
-                path, "NO_CERTIFICATE", "holds no certificate", "Export it with its certificate chain."
-            )
+            raise _unusable(path, "NO_CERTIFICATE", "holds no certificate", "Export it with its certificate chain.")
         return cls(path, content.key, _chain(_leaf(content.key, certificates), certificates))
 
     def certificate_chain(self) -> tuple[bytes, ...]:
@@ -87,9 +85,7 @@ def _load(path: Path, password: str | None) -> PKCS12KeyAndCertificates:
         content = path.read_bytes()
     except OSError as unreadable:
         remedy = "Correct --pkcs12; in a pipeline, download the secure file before this step."
-        raise _unusable(
-            path, "PKCS12_UNREADABLE", f"can't be read: {unreadable.strerror}", remedy
-        ) from unreadable
+        raise _unusable(path, "PKCS12_UNREADABLE", f"can't be read: {unreadable.strerror}", remedy) from unreadable
     _check_is_pkcs12(path, content)
     try:
         return _decrypt(content, password)
@@ -97,9 +93,7 @@ def _load(path: Path, password: str | None) -> PKCS12KeyAndCertificates:
         if password is None:
             remedy = "Name the environment variable that holds the password with --password-env."
             raise _unusable(path, "PASSWORD_MISSING", "needs a password; none was given", remedy) from refused
-        remedy = (
-            "Check the secret that --password-env names: a stale value, a trailing newline, a masked '***'."
-        )
+        remedy = "Check the secret that --password-env names: a stale value, a trailing newline, a masked '***'."
         raise _unusable(path, "WRONG_PASSWORD", "is damaged or its password is wrong", remedy) from refused
     except UnsupportedAlgorithm as unknown:
         remedy = "Export it again with AES-256 and SHA-256, for instance with OpenSSL 3 or a current Windows."
@@ -167,9 +161,7 @@ def _is_ca(certificate: x509.Certificate) -> bool:
 def _chain(leaf: x509.Certificate, certificates: Sequence[x509.Certificate]) -> tuple[x509.Certificate, ...]:
     """`leaf` and its issuers in order, as far as they are among `certificates`; strangers are left out."""
     chain = [leaf]
-    while issuer := next(
-        (other for other in certificates if other not in chain and _issued(other, chain[-1])), None
-    ):
+    while issuer := next((other for other in certificates if other not in chain and _issued(other, chain[-1])), None):
         chain.append(issuer)
     return tuple(chain)
 

@@ -1,6 +1,6 @@
 """Build the extension: stage a clean folder, let tfx-cli make the .vsix offline, make its bytes reproducible.
 
-Before: `npm ci` and `npm run build` in task/shim. Usage: package.py [--platform current] [--output FOLDER]
+Before: `npm ci` and `npm run build` in task/shim. Usage: package.py [--platform current] [--output FOLDER] [--work FOLDER]
 """
 
 from __future__ import annotations
@@ -141,9 +141,10 @@ def main() -> None:
     """Build the package and say how large it is."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--platform", choices=("all", "current"), default="all")
-    parser.add_argument("--output", type=Path, default=ROOT / "dist")
+    parser.add_argument("--output", type=Path, default=ROOT / "dist", help="folder of the .vsix")
+    parser.add_argument("--work", type=Path, default=ROOT / "build", help="folder to stage in")
     arguments = parser.parse_args()
-    staged = ROOT / "build" / ("package" if arguments.platform == "all" else "package-current")
+    staged = arguments.work / "package"
     stage(staged, ALL_TARGETS if arguments.platform == "all" else current_target())
     vsix = create(staged, arguments.output)
     print(size_table(vsix))

@@ -57,7 +57,7 @@ def wheels(target: Target) -> list[Path]:
     if not complete.exists():
         platforms = [part for name in PLATFORMS[target.platform] for part in ("--platform", name)]
         options = ["--require-hashes", "--only-binary=:all:", "--no-deps", "--implementation", "cp"]
-        command = [sys.executable, "-m", "pip", "download", "--quiet", *options, *platforms]
+        command = [sys.executable, "-m", "pip", "download", "-qq", *options, *platforms]
         command += ["--python-version", target.python, "--requirement", str(LOCK), "--dest", str(folder)]
         subprocess.run(command, check=True)
         complete.touch()

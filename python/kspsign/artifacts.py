@@ -10,7 +10,7 @@ from pathlib import Path
 
 from kspsign.authenticode.formats import HEAD, detect_format
 from kspsign.errors import ConfigurationError, NoFilesMatchedError
-from kspsign.model import COPY_SUFFIX, Artifact
+from kspsign.model import COPY_PREFIX, Artifact
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +79,7 @@ def _matches(pattern: str, folder: Path) -> Iterator[Path]:
     # Not Path.glob: it takes no absolute patterns.
     for name in glob.iglob(pattern, root_dir=folder, recursive=True, include_hidden=True):  # noqa: PTH207
         path = folder / name
-        if path.is_file() and not path.name.endswith(COPY_SUFFIX):
+        if path.is_file() and not path.name.startswith(COPY_PREFIX):
             yield path
 
 

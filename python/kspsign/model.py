@@ -16,8 +16,8 @@ from typing import Literal
 from kspsign.hresults import Hresult
 
 REPORT_SCHEMA = "kspsign.report/1"
-COPY_SUFFIX = ".kspsign-tmp"
-"""How the names of signed copies end while they stand beside their targets; patterns never match them."""
+COPY_PREFIX = ".kspsign-tmp."
+"""How the names of signed copies begin while they stand beside their targets; patterns never match them."""
 
 
 class DigestAlgorithm(StrEnum):

@@ -18,7 +18,7 @@ from kspsign.outcomes import RunRecord, checked, failed, make_report, signed, sk
 from kspsign.publishing import Console, publish
 from kspsign.settings import Settings
 from kspsign.signing import (
-    NativeEngine,
+    Engine,
     Stamper,
     access_error,
     commit,
@@ -105,7 +105,7 @@ def timestamp_one(artifact: Artifact, stamper: Stamper, verifier: Verifier) -> F
 def sign_one(
     artifact: Artifact,
     settings: Settings,
-    engine: NativeEngine,
+    engine: Engine,
     verifier: Verifier,
     certificate: SyncedCertificate,
 ) -> FileOutcome:
@@ -160,7 +160,7 @@ def _verify_one(artifact: Artifact, verifier: Verifier) -> FileOutcome:
 
 def _signer(
     settings: Settings,
-    engine: NativeEngine,
+    engine: Engine,
     verifier: Verifier,
     certificate: SyncedCertificate,
     cancelled: threading.Event,

@@ -143,4 +143,8 @@ def _signed_attributes(certificate: asn1_x509.Certificate, digest: bytes, now: d
         "signing_time": cms.Time({"utc_time": now}),
         "signing_certificate_v2": tsp.SigningCertificateV2({"certs": [identifier]}),
     }
-    return cms.CMSAttributes([cms.CMSAttribute({"type": name, "values": [value]}) for name, value in values.items()])
+    attributes = cms.CMSAttributes(
+        [cms.CMSAttribute({"type": name, "values": [value]}) for name, value in values.items()]
+    )
+    # Read back, asn1crypto keeps the encoding; else each dump around it sorts every set in it again.
+    return cms.CMSAttributes.load(attributes.dump())

@@ -92,9 +92,7 @@ class AzureLogConsole:
         self._raise(error, prefix="")
 
     def _raise(self, error: ErrorFacts, *, prefix: str) -> None:
-        text = (
-            f"{prefix}{wording.code_text(error)}: {clipped(error.message, PART_LIMIT)} Remedy: {error.remedy}"
-        )
+        text = f"{prefix}{wording.code_text(error)}: {clipped(error.message, PART_LIMIT)} Remedy: {error.remedy}"
         self._write(issue("error", error.code, text))
 
     def _mark(self) -> None:

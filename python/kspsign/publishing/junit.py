@@ -22,9 +22,7 @@ _NOTHING_PROVED = ErrorFacts(
 
 def junit_text(report: Report) -> str:
     """The results as an XML document."""
-    suite = ET.Element(
-        "testsuite", name=wording.SUITE_NAME, timestamp=xml_text(report.started.removesuffix("Z"))
-    )
+    suite = ET.Element("testsuite", name=wording.SUITE_NAME, timestamp=xml_text(report.started.removesuffix("Z")))
     _properties(suite, report)
     for outcome in report.files:
         _case(suite, outcome)

@@ -32,6 +32,4 @@ def logging_command(name: str, data: str = "", /, **properties: str) -> str:
 
 def issue(kind: Literal["error", "warning"], code: str, text: str) -> str:
     """An issue shown on the run's summary; `text` may hold words from outside."""
-    return logging_command(
-        "task.logissue", clipped(log_line(text), TEXT_LIMIT), type=kind, code=log_line(code)
-    )
+    return logging_command("task.logissue", clipped(log_line(text), TEXT_LIMIT), type=kind, code=log_line(code))

@@ -15,9 +15,7 @@ _HIDDEN = {"Cc", "Cf", "Cs", "Zl", "Zp", "Cn"}
 # The agent compares by culture, which skips characters without weight: anything but printable ASCII may stand
 # between the characters of a prefix.
 _SKIPPED = r"[^\x20-\x7e]*"
-_LIVE_PREFIX = re.compile(
-    rf"#{_SKIPPED}#(?=(?:{_SKIPPED}v{_SKIPPED}s{_SKIPPED}o)?{_SKIPPED}\[)", re.IGNORECASE
-)
+_LIVE_PREFIX = re.compile(rf"#{_SKIPPED}#(?=(?:{_SKIPPED}v{_SKIPPED}s{_SKIPPED}o)?{_SKIPPED}\[)", re.IGNORECASE)
 
 _MARKDOWN_ACTIVE = re.compile(r"[\\`*\[\]<>|~#!$&]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])|:(?=//)|@")
 

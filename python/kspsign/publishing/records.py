@@ -65,9 +65,7 @@ def publish(
     out.flush()
 
 
-def verdict_document(
-    report: Report, context: RunContext, report_sha256: str
-) -> dict[str, str | int | bool | None]:
+def verdict_document(report: Report, context: RunContext, report_sha256: str) -> dict[str, str | int | bool | None]:
     """The small document that a release gate asks for; `failed` counts every file that is not proved."""
     verified = sum(outcome.verdict.ok and not wording.is_failure(outcome) for outcome in report.files)
     total = max(report.totals.matched, len(report.files))
@@ -90,9 +88,7 @@ def verdict_document(
 
 
 def _own_files(context: RunContext) -> _OwnFiles:
-    job = "".join(
-        char for char in context.job_id or "job" if char.isascii() and (char.isalnum() or char in "-_")
-    )
+    job = "".join(char for char in context.job_id or "job" if char.isascii() and (char.isalnum() or char in "-_"))
     suffix = f"{job}-{context.build.attempt if context.build else 1}"
     parent = context.temp_folder.absolute() / "kspsign"
     try:
@@ -121,8 +117,7 @@ def _output_variables(report: Report, report_path: Path) -> list[str]:
     if report.certificate is not None:
         values["thumbprint"] = report.certificate.thumbprint
     return [
-        logging_command("task.setvariable", value, variable=name, isoutput="true")
-        for name, value in values.items()
+        logging_command("task.setvariable", value, variable=name, isoutput="true") for name, value in values.items()
     ]
 
 

@@ -78,9 +78,7 @@ def _facts(report: Report) -> list[tuple[str, ...]]:
         facts.append(("Key store", report.key_store + mark))
     if report.build is not None:
         build = report.build
-        facts.append(
-            ("Build", f"{build.definition} {build.number}, {build.repository} {build.source_version}")
-        )
+        facts.append(("Build", f"{build.definition} {build.number}, {build.repository} {build.source_version}"))
     facts.append(("Finished", f"{report.finished} by {report.tool.name} {report.tool.version}"))
     return [(name, _cell(value)) for name, value in facts]
 

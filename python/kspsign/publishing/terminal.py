@@ -39,16 +39,14 @@ class TerminalConsole:
     def begin(self, command: str, total: int) -> None:
         """Start the bar when there is more than one file to wait for."""
         self.close()
-        if self._quiet or total < 2:  # noqa: PLR2004 - one file needs no bar
+        if self._quiet or total < 2:
             return
         self._bar = Progress(
             TextColumn("{task.description}", markup=False),
             BarColumn(),
             MofNCompleteColumn(),
             TimeElapsedColumn(),
-            TextColumn(
-                "{task.fields[name]}", markup=False, table_column=Column(no_wrap=True, overflow="ellipsis")
-            ),
+            TextColumn("{task.fields[name]}", markup=False, table_column=Column(no_wrap=True, overflow="ellipsis")),
             console=self._out,
             transient=True,
         )

@@ -26,9 +26,7 @@ def failures_first(report: Report) -> list[FileOutcome]:
 
 def verdict_word(outcome: FileOutcome) -> str:
     """What strict verification said, or that nobody asked."""
-    return {"verified": "verified", "failed": "not trusted", "not-checked": "not checked"}[
-        outcome.verdict.result
-    ]
+    return {"verified": "verified", "failed": "not trusted", "not-checked": "not checked"}[outcome.verdict.result]
 
 
 def outcome_word(outcome: FileOutcome) -> str:

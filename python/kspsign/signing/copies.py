@@ -14,7 +14,7 @@ from pathlib import Path
 
 from kspsign.errors import ArtifactError
 from kspsign.hresults import Hresult
-from kspsign.model import COPY_SUFFIX, Artifact, SignedCopy
+from kspsign.model import COPY_PREFIX, Artifact, SignedCopy
 
 _BUSY = frozenset({errno.ETXTBSY, errno.EBUSY, errno.EWOULDBLOCK})
 _WINDOWS_SHARING = frozenset({32, 33})  # ERROR_SHARING_VIOLATION, ERROR_LOCK_VIOLATION
@@ -41,7 +41,8 @@ def hold(artifact: Artifact) -> Iterator[Held]:
     # As Windows does; root would be let through elsewhere.
     if not state.st_mode & stat.S_IWUSR:
         raise ArtifactError(Hresult.ERROR_ACCESS_DENIED, "the file is read-only")
-    copy = path.with_name(f".{path.name[:100]}.{secrets.token_hex(4)}{COPY_SUFFIX}")
+    # The name keeps its end: SignTool tells some formats by the extension.
+    copy = path.with_name(f"{COPY_PREFIX}{secrets.token_hex(4)}.{path.name[-100:]}")
     with path.open("r+b") as file:
         _lock(file.fileno())
         if sys.platform == "win32":

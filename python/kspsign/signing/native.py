@@ -118,7 +118,7 @@ class NativeEngine:
 
 
 @contextlib.contextmanager
-def open_engine(
+def open_native(
     settings: Settings, certificate: SyncedCertificate, cancelled: threading.Event
 ) -> Iterator[NativeEngine]:
     """The native engine for these settings; its key store and connections are closed at the end.

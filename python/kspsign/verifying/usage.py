@@ -80,9 +80,7 @@ def strongly_signed(certificate: x509.Certificate) -> bool:
         return False
 
 
-def lasting_faults(
-    path: Sequence[x509.Certificate], anchor: Anchor | None, purpose: Purpose
-) -> Iterator[Fault]:
+def lasting_faults(path: Sequence[x509.Certificate], anchor: Anchor | None, purpose: Purpose) -> Iterator[Fault]:
     """The faults of a path (leaf first) that are the same at any moment."""
     try:
         for position, certificate in enumerate(path):
@@ -117,16 +115,12 @@ def faults_at(
         yield from _distrust_faults(path[0], anchor, purpose, moment)
 
 
-def _distrust_faults(
-    leaf: x509.Certificate, anchor: Anchor, purpose: Purpose, moment: datetime
-) -> Iterator[Fault]:
+def _distrust_faults(leaf: x509.Certificate, anchor: Anchor, purpose: Purpose, moment: datetime) -> Iterator[Fault]:
     root = shown(anchor.certificate)
     if anchor.disallowed_after is not None and moment > anchor.disallowed_after:
         reason = f"the root {root} is disabled since {iso_utc(anchor.disallowed_after)}"
         yield Fault(CHAIN_CHECK, Hresult.CERT_E_UNTRUSTEDROOT, reason)
-    if anchor.issued_until is not None and not anchor.counts_when_issued(
-        leaf.not_valid_before_utc, purpose.value
-    ):
+    if anchor.issued_until is not None and not anchor.counts_when_issued(leaf.not_valid_before_utc, purpose.value):
         reason = f"the root {root} is not trusted for {purpose.words} certificates issued after"
         yield Fault(CHAIN_CHECK, Hresult.CERT_E_UNTRUSTEDROOT, f"{reason} {iso_utc(anchor.issued_until)}")
 
@@ -146,9 +140,7 @@ def _key_weakness(certificate: x509.Certificate) -> str | None:
 def _critical_faults(certificate: x509.Certificate) -> Iterator[Fault]:
     for found in extensions(certificate):
         if found.critical and found.oid not in _EVALUATED:
-            reason = (
-                f"{shown(certificate)} has a critical extension that is not known: {found.oid.dotted_string}"
-            )
+            reason = f"{shown(certificate)} has a critical extension that is not known: {found.oid.dotted_string}"
             yield Fault(CHAIN_CHECK, Hresult.CERT_E_WRONG_USAGE, reason)
 
 
@@ -167,9 +159,7 @@ def _ca_faults(path: Sequence[x509.Certificate], position: int, anchor: Anchor |
     elif constraints.value.path_length is not None:
         below = sum(ca.issuer != ca.subject for ca in path[1:position])
         if below > constraints.value.path_length:
-            reason = (
-                f"{shown(certificate)} allows {constraints.value.path_length} CAs below it, there are {below}"
-            )
+            reason = f"{shown(certificate)} allows {constraints.value.path_length} CAs below it, there are {below}"
             yield Fault(CHAIN_CHECK, Hresult.TRUST_E_BASIC_CONSTRAINTS, reason)
     usage = extension(certificate, x509.KeyUsage)
     if usage is not None and not usage.value.key_cert_sign:
@@ -189,9 +179,7 @@ def _leaf_usage_faults(leaf: x509.Certificate, purpose: Purpose) -> Iterator[Fau
     stated = _stated_usages(leaf)
     reason = None
     if stated is None:
-        reason = (
-            f"{shown(leaf)} states no extended key usage; it must state {purpose.words} ({purpose.value})"
-        )
+        reason = f"{shown(leaf)} states no extended key usage; it must state {purpose.words} ({purpose.value})"
     elif purpose.value not in stated:
         reason = f"the extended key usage of {shown(leaf)} doesn't include {purpose.words} ({purpose.value})"
     elif purpose is Purpose.TIMESTAMPING and len(stated) > 1:

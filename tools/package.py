@@ -1,6 +1,6 @@
 """Build the extension: stage a clean folder, let tfx-cli make the .vsix offline, make its bytes reproducible.
 
-Before: `npm ci` and `npm run build` in task/shim. Usage: package.py [--platform current] [--output FOLDER] [--work FOLDER]
+Before: `npm ci` and `npm run build` in task/shim. `--platform current` is the quick build that tests use.
 """
 
 from __future__ import annotations

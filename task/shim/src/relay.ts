@@ -2,7 +2,7 @@ import { Transform } from "node:stream";
 
 /** Text in which no `##` is left, so that the agent finds neither a logging command nor a log format in it. */
 export function neutral(text: string): string {
-  return text.replace(/#(?=\p{C}*#)/gu, "#_");
+  return text.replace(/#(?=[\p{C}\p{DI}]*#)/gu, "#_");
 }
 
 /** Passes whole lines only: unchanged where `trusted`, else neutralised. A cut-off last line is never trusted. */

@@ -1,0 +1,157 @@
+"""A small Azure Pipelines agent: runs a packaged task as the real one does and tells what a user would see."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from agent.environment import handler_environment
+from agent.handlers import SUMMARY_TYPE, CommandProcessor
+from agent.masking import SecretMasker
+from agent.package import InstalledTask, install
+from agent.process import CancelTimes, run_handler
+from agent.record import StepRecord
+from agent.restrictions import StepTarget, restrictions
+from agent.taskrun import TaskRun
+
+VERSION = "4.273.0"
+_SYSTEMS = {"win32": "Windows_NT", "darwin": "Darwin"}
+_ARCHITECTURES = {"x86_64": "X64", "AMD64": "X64", "arm64": "ARM64", "aarch64": "ARM64"}
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One task step of a job: what its YAML says, and the job's variables. `env` is the step's own env block."""
+
+    inputs: Mapping[str, str] = field(default_factory=dict)
+    variables: Mapping[str, str] = field(default_factory=dict)
+    secrets: Mapping[str, str] = field(default_factory=dict)
+    env: Mapping[str, str] = field(default_factory=dict)
+    target: StepTarget = field(default_factory=StepTarget)
+
+
+@dataclass(frozen=True, slots=True)
+class MiniAgent:
+    """An agent with its work folder at `root`; `node24` is the server's switch for Node24 handlers."""
+
+    root: Path
+    task: InstalledTask
+    node24: bool = False
+    cancel_times: CancelTimes = field(default_factory=CancelTimes)
+
+    @property
+    def temp(self) -> Path:
+        """Agent.TempDirectory."""
+        return self.root / "_work" / "_temp"
+
+    @property
+    def sources(self) -> Path:
+        """System.DefaultWorkingDirectory: the checked-out repository."""
+        return self.root / "_work" / "1" / "s"
+
+    def run(self, step: Step, *, cancel_when: Callable[[str], bool] | None = None) -> TaskRun:
+        """Run one step to its end; the job is cancelled when `cancel_when` is true of an output line."""
+        shutil.rmtree(self.temp, ignore_errors=True)
+        for folder in (self.temp, self.sources):
+            folder.mkdir(parents=True, exist_ok=True)
+        secrets = {"System.AccessToken": "job-token-0123456789", **step.secrets}
+        variables = {**self._variables(), **step.variables}
+        masker = SecretMasker()
+        for secret in secrets.values():
+            masker.add(secret)
+        record = StepRecord(masker, debug=variables.get("System.Debug", "").lower() == "true")
+        definition = self.task.definition
+        outputs = frozenset(each["name"] for each in definition.get("outputVariables", ()))
+        processor = CommandProcessor(record, restrictions(definition, step.target), outputs)
+        cancel = threading.Event()
+
+        def take(line: str) -> None:
+            processor.line(line)
+            if cancel_when is not None and cancel_when(line):
+                cancel.set()
+
+        handler = self._handler()
+        environment = handler_environment(
+            definition, step.inputs, variables=variables, secrets=secrets, inherited=_inherited()
+        )
+        exit_code = run_handler(
+            ["node", str(self.task.folder / definition["execution"][handler]["target"])],
+            folder=self.sources,
+            environment={**environment, **step.env},
+            on_line=take,
+            cancel=cancel,
+            times=self.cancel_times,
+        )
+        if cancel.is_set():
+            record.result = "Canceled"
+        elif exit_code != 0:
+            record.error(f"The process '{handler}' failed with exit code {exit_code}")
+            record.complete("Failed")
+        return self._seen(record, exit_code, handler)
+
+    def _seen(self, record: StepRecord, exit_code: int, handler: str) -> TaskRun:
+        return TaskRun(
+            result=record.result or "Succeeded",
+            exit_code=exit_code,
+            handler=handler,
+            issues=tuple(record.issues),
+            error_count=record.error_count,
+            warning_count=record.warning_count,
+            log=tuple(record.log),
+            raw=tuple(record.raw),
+            variables=dict(record.variables),
+            attachments=tuple(each for each in record.attachments if each.type != SUMMARY_TYPE),
+            summaries=tuple(each for each in record.attachments if each.type == SUMMARY_TYPE),
+            test_runs=tuple(record.test_runs),
+            timeline=tuple(record.timeline.values()),
+            progress=tuple(record.progress),
+            tags=tuple(record.tags),
+            leftover=tuple(sorted(path.name for path in self.temp.iterdir())),
+        )
+
+    def _handler(self) -> str:
+        """Node24 only where the server switched it on; else the same code runs as Node20_1."""
+        declared = self.task.definition["execution"]
+        wanted = ("Node24", "Node20_1") if self.node24 else ("Node20_1",)
+        return next(name for name in wanted if name in declared)
+
+    def _variables(self) -> dict[str, str]:
+        machine = _ARCHITECTURES[os.uname().machine if sys.platform != "win32" else "AMD64"]
+        return {
+            "Agent.Name": "mini",
+            "Agent.OS": _SYSTEMS.get(sys.platform, "Linux"),
+            "Agent.OSArchitecture": machine,
+            "Agent.TempDirectory": str(self.temp),
+            "Agent.ToolsDirectory": str(self.root / "_work" / "_tool"),
+            "Agent.Version": VERSION,
+            "Build.BuildId": "4711",
+            "Build.BuildNumber": "20260131.1",
+            "Build.DefinitionName": "product",
+            "Build.Repository.Name": "product",
+            "Build.SourcesDirectory": str(self.sources),
+            "Build.SourceVersion": "0123456789abcdef0123456789abcdef01234567",
+            "System.CollectionUri": "https://dev.azure.com/example/",
+            "System.DefaultWorkingDirectory": str(self.sources),
+            "System.HostType": "build",
+            "System.JobAttempt": "1",
+            "System.JobDisplayName": "Sign",
+            "System.JobId": "12f1170f-54f2-53f3-20dd-22fc7dff55f9",
+            "System.TeamProject": "Example",
+        }
+
+
+def agent_for(vsix: Path, root: Path, *, task: str = "KspSign", node24: bool = False) -> MiniAgent:
+    """An agent below `root` with the task of an extension installed."""
+    installed = install(vsix, root / "_work" / "_tasks", task)
+    return MiniAgent(root, installed, node24=node24)
+
+
+def _inherited() -> dict[str, str]:
+    """What a handler inherits from the machine: nothing of the environment that the tests run in but these."""
+    names = ("PATH", "HOME", "USERPROFILE", "SYSTEMROOT", "SYSTEMDRIVE", "PATHEXT", "COMSPEC", "LANG")
+    return {name: os.environ[name] for name in names if name in os.environ}

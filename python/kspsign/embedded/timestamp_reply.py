@@ -90,17 +90,19 @@ def _token(request: tsp.TimeStampReq, authority: EmbeddedAuthority, now: datetim
     content = _info(request, certificate, now).dump()
     attributes = _signed_attributes(certificate, hashlib.new(algorithm, content).digest(), now)
     signature = authority.timestamp.key.sign(attributes.dump(), PKCS1v15(), _HASHES[algorithm])
-    signer = cms.SignerInfo(
-        {
-            "version": "v1",
-            "sid": cms.IssuerAndSerialNumber(
-                {"issuer": certificate.issuer, "serial_number": certificate.serial_number}
-            ),
-            "digest_algorithm": algos.DigestAlgorithm({"algorithm": algorithm}),
-            "signed_attrs": attributes,
-            "signature_algorithm": algos.SignedDigestAlgorithm({"algorithm": "rsassa_pkcs1v15"}),
-            "signature": signature,
-        }
+    signer = _encoded(
+        cms.SignerInfo(
+            {
+                "version": "v1",
+                "sid": cms.IssuerAndSerialNumber(
+                    {"issuer": certificate.issuer, "serial_number": certificate.serial_number}
+                ),
+                "digest_algorithm": algos.DigestAlgorithm({"algorithm": algorithm}),
+                "signed_attrs": attributes,
+                "signature_algorithm": algos.SignedDigestAlgorithm({"algorithm": "rsassa_pkcs1v15"}),
+                "signature": signature,
+            }
+        )
     )
     signed = {
         "version": "v3",
@@ -110,7 +112,7 @@ def _token(request: tsp.TimeStampReq, authority: EmbeddedAuthority, now: datetim
     }
     if request["cert_req"].native:
         signed["certificates"] = [certificate]
-    return cms.ContentInfo({"content_type": "signed_data", "content": cms.SignedData(signed)})
+    return cms.ContentInfo({"content_type": "signed_data", "content": _encoded(cms.SignedData(signed))})
 
 
 def _info(request: tsp.TimeStampReq, certificate: asn1_x509.Certificate, now: datetime) -> tsp.TSTInfo:
@@ -141,10 +143,18 @@ def _signed_attributes(certificate: asn1_x509.Certificate, digest: bytes, now: d
         "content_type": "tst_info",
         "message_digest": digest,
         "signing_time": cms.Time({"utc_time": now}),
-        "signing_certificate_v2": tsp.SigningCertificateV2({"certs": [identifier]}),
+        "signing_certificate_v2": _encoded(tsp.SigningCertificateV2({"certs": [identifier]})),
     }
-    attributes = cms.CMSAttributes(
-        [cms.CMSAttribute({"type": name, "values": [value]}) for name, value in values.items()]
+    return _encoded(
+        cms.CMSAttributes(
+            [_encoded(cms.CMSAttribute({"type": name, "values": [value]})) for name, value in values.items()]
+        )
     )
-    # Read back, asn1crypto keeps the encoding; else each dump around it sorts every set in it again.
-    return cms.CMSAttributes.load(attributes.dump())
+
+
+def _encoded(value: core.Asn1Value) -> core.Asn1Value:
+    """The same value read back from its DER, which it then keeps.
+
+    asn1crypto encodes and sorts what was built in Python anew in each dump around it: several times slower.
+    """
+    return type(value).load(value.dump())

@@ -1,42 +1,25 @@
-"""X.509 path building and validation for code signing and timestamping, in Windows' terms (RFC 5280 §6).
+"""X.509 chain validation for code signing and timestamping, answered in Windows' terms (RFC 5280 §6).
 
-Certificates reach us in any order, with cross-certificates, repetitions and, in hostile files, hundreds of
-look-alikes: the search is bounded in signature checks, steps, paths and depth. What can be found out without
-knowing the time is kept for the next file that was signed with the same chain.
+What can be found out without knowing the time is kept for the next file that was signed with the same chain.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from enum import Enum, auto
 from functools import lru_cache
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 
 from kspsign.errors import TrustError
 from kspsign.hresults import Hresult
-from kspsign.verifying.certificates import (
-    CHAIN_CHECK,
-    Outline,
-    certificate,
-    encoded,
-    extension,
-    outline,
-    shown,
-    shown_name,
-)
-from kspsign.verifying.roots import Anchor, TrustAnchors
-from kspsign.verifying.usage import Fault, Purpose, faults_at, lasting_faults, strongly_signed
+from kspsign.verifying.certificates import CHAIN_CHECK, certificate
+from kspsign.verifying.path_search import FoundPath, PathSearch
+from kspsign.verifying.roots import TrustAnchors
+from kspsign.verifying.usage import Fault, Purpose, faults_at, lasting_faults
 
 __all__ = ["ChainResult", "Fault", "Purpose", "certificate", "validate_chain"]
-
-_MAX_DEPTH = 10
-_MAX_PATHS = 16
-_MAX_STEPS = 256
-_MAX_SIGNATURE_CHECKS = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,19 +31,10 @@ class ChainResult:
 
 
 @dataclass(frozen=True, slots=True)
-class _Path:
-    """A path the search ended with: at an anchor, or at `end`, the fault that says why it went no further."""
-
-    certificates: tuple[x509.Certificate, ...]
-    anchor: Anchor | None
-    end: Fault | None
-
-
-@dataclass(frozen=True, slots=True)
 class _Examined:
     """A path with those of its faults that don't depend on the time."""
 
-    path: _Path
+    path: FoundPath
     faults: tuple[Fault, ...]
 
 
@@ -83,7 +57,7 @@ def validate_chain(
     return min(results, key=lambda result: len(result.faults) > 0)
 
 
-def _momentary(path: _Path, purpose: Purpose, moment: datetime) -> tuple[Fault, ...]:
+def _momentary(path: FoundPath, purpose: Purpose, moment: datetime) -> tuple[Fault, ...]:
     return tuple(faults_at(path.certificates, path.anchor, purpose, moment))
 
 
@@ -93,7 +67,7 @@ def _examined(
 ) -> tuple[_Examined, ...]:
     """Every path from `leaf`, the best first: anchored ones with the fewest faults, then by their end."""
     examined = []
-    for path in _Search(candidates, anchors).paths_from(certificate(leaf)):
+    for path in PathSearch(candidates, anchors).paths_from(certificate(leaf)):
         lasting = tuple(lasting_faults(path.certificates, path.anchor, purpose))
         examined.append(_Examined(path, lasting if path.end is None else (path.end, *lasting)))
     return tuple(sorted(examined, key=_promise))
@@ -113,163 +87,6 @@ _ENDS = (
     Hresult.CERT_E_CHAINING,
 )
 """How a path can end without an anchor, the end that tells most first."""
-
-
-class _Signature(Enum):
-    """What checking a certificate's signature with an issuer's key showed."""
-
-    GOOD = auto()
-    WRONG = auto()
-    UNSUPPORTED = auto()
-    MALFORMED = auto()
-    UNCHECKED = auto()
-
-
-class _Search:
-    """Depth-first search for paths from a leaf to the anchors, within fixed bounds."""
-
-    def __init__(self, candidates: Sequence[bytes], anchors: TrustAnchors) -> None:
-        self._anchors = anchors
-        self._by_subject: dict[bytes, list[bytes]] = {}
-        for der in dict.fromkeys(candidates):
-            subject = _subject(der)
-            if subject is not None:
-                self._by_subject.setdefault(subject, []).append(der)
-        self._signatures: dict[tuple[x509.Certificate, bytes], _Signature] = {}
-        self._steps = 0
-        self._found: list[_Path] = []
-
-    def paths_from(self, leaf: x509.Certificate) -> list[_Path]:
-        """Every path found, at least one; the leaf itself is trusted only as an explicitly given anchor."""
-        for anchor in self._anchors.holding(leaf):
-            if anchor.explicit:
-                self._found.append(_Path((leaf,), anchor, None))
-        if not self._found:
-            self._extend((leaf,))
-        return self._found
-
-    def _extend(self, path: tuple[x509.Certificate, ...]) -> None:
-        self._steps += 1
-        last = path[-1]
-        used = {_identity(outline(encoded(used))) for used in path}
-        seen = set()
-        for issuer, anchor in self._issuers(last):
-            if self._exhausted():
-                break
-            if isinstance(issuer, TrustError):
-                seen.add(_Signature.MALFORMED)
-            elif _identity(outline(encoded(issuer))) not in used:
-                signature = self._signature(last, issuer)
-                seen.add(signature)
-                if signature is _Signature.GOOD:
-                    self._descend((*path, issuer), anchor)
-        if _Signature.GOOD not in seen:
-            self._found.append(_Path(path, None, self._end(path, seen)))
-
-    def _descend(self, path: tuple[x509.Certificate, ...], anchor: Anchor | None) -> None:
-        if anchor is not None:
-            self._found.append(_Path(path, anchor, None))
-        elif len(path) < _MAX_DEPTH:
-            self._extend(path)
-        else:
-            too_long = f"the chain is longer than {_MAX_DEPTH} certificates"
-            self._found.append(_Path(path, None, Fault(CHAIN_CHECK, Hresult.CERT_E_CHAINING, too_long)))
-
-    def _exhausted(self) -> bool:
-        return len(self._found) >= _MAX_PATHS or self._steps >= _MAX_STEPS
-
-    def _issuers(self, issued: x509.Certificate) -> Iterator[tuple[x509.Certificate | TrustError, Anchor | None]]:
-        """Who may have issued it, by name: the right key identifier first, then anchors before others."""
-        possible: list[tuple[x509.Certificate | TrustError, Anchor | None]] = [
-            (anchor.certificate, anchor) for anchor in self._anchors.issuers_of(issued)
-        ]
-        anchored = {issuer for issuer, _ in possible}
-        for der in self._by_subject.get(outline(encoded(issued)).issuer, ()):
-            try:
-                issuer = certificate(der)
-            except TrustError as error:
-                possible.append((error, None))
-                continue
-            if issuer not in anchored:
-                possible.append((issuer, None))
-        yield from sorted(possible, key=lambda entry: _key_distance(issued, entry[0]))
-
-    def _signature(self, issued: x509.Certificate, issuer: x509.Certificate) -> _Signature:
-        """Check one signature, once per issuer's key however many certificates carry it."""
-        pair = issued, outline(encoded(issuer)).key
-        if pair not in self._signatures:
-            if len(self._signatures) >= _MAX_SIGNATURE_CHECKS:
-                return _Signature.UNCHECKED
-            self._signatures[pair] = _checked(issued, issuer)
-        return self._signatures[pair]
-
-    def _end(self, path: tuple[x509.Certificate, ...], seen: set[_Signature]) -> Fault:
-        """Why the path ends at its last certificate, none of whose issuers is at hand and right."""
-        last = path[-1]
-        issuer = shown_name(last.issuer)
-        named = outline(encoded(last))
-        if named.issuer == named.subject and _key_distance(last, last) < _DIFFERENT_KEY:
-            own = self._signature(last, last)
-            if own in (_Signature.GOOD, _Signature.UNSUPPORTED):  # how an unknown root is signed says nothing
-                reason = f"the chain ends in {shown(last)}, which is self-signed and not a trusted root"
-                return Fault(CHAIN_CHECK, Hresult.CERT_E_UNTRUSTEDROOT, reason)
-            seen = {*seen, own}
-        if self._exhausted() or _Signature.UNCHECKED in seen:
-            reason = f"too many certificates could be {issuer}, the issuer of {shown(last)}: search given up"
-            return Fault(CHAIN_CHECK, Hresult.CERT_E_CHAINING, reason)
-        if _Signature.WRONG in seen:
-            reason = f"the signature of {shown(last)} was not made by {issuer}"
-            return Fault(CHAIN_CHECK, Hresult.TRUST_E_CERT_SIGNATURE, reason)
-        if _Signature.UNSUPPORTED in seen:
-            reason = f"the algorithm that {issuer} signed {shown(last)} with is too weak or not supported"
-            return Fault(CHAIN_CHECK, Hresult.NTE_BAD_ALGID, reason)
-        if _Signature.MALFORMED in seen:
-            reason = f"the certificate of {issuer} can't be parsed"
-            return Fault(CHAIN_CHECK, Hresult.TRUST_E_MALFORMED_SIGNATURE, reason)
-        reason = f"the certificate of {issuer}, which issued {shown(last)}, is missing"
-        return Fault(CHAIN_CHECK, Hresult.CERT_E_CHAINING, reason)
-
-
-_DIFFERENT_KEY = 2
-
-
-def _key_distance(issued: x509.Certificate, issuer: x509.Certificate | TrustError) -> int:
-    """0 when the issuer has the key identifier that `issued` names, 1 when one has none, 2 otherwise."""
-    if isinstance(issuer, TrustError):
-        return _DIFFERENT_KEY
-    try:
-        wanted = extension(issued, x509.AuthorityKeyIdentifier)
-        held = extension(issuer, x509.SubjectKeyIdentifier)
-    except TrustError:
-        return 1
-    if wanted is None or wanted.value.key_identifier is None or held is None:
-        return 1
-    return 0 if wanted.value.key_identifier == held.value.digest else _DIFFERENT_KEY
-
-
-def _checked(issued: x509.Certificate, issuer: x509.Certificate) -> _Signature:
-    if not strongly_signed(issued):
-        return _Signature.UNSUPPORTED
-    try:
-        issued.verify_directly_issued_by(issuer)
-    except (InvalidSignature, ValueError):
-        return _Signature.WRONG
-    except (TypeError, UnsupportedAlgorithm):
-        return _Signature.UNSUPPORTED
-    return _Signature.GOOD
-
-
-def _identity(named: Outline) -> tuple[bytes, bytes]:
-    """What must not come twice in a path: whatever its certificates, a CA is one name with one key."""
-    return named.subject, named.key
-
-
-def _subject(der: bytes) -> bytes | None:
-    """The subject of a candidate; None for bytes that are no certificate and so can't be any path's part."""
-    try:
-        return outline(der).subject
-    except TrustError:
-        return None
 
 
 def _malformed(error: TrustError) -> Fault:

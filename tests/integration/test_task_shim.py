@@ -194,7 +194,7 @@ def test_the_newest_fitting_python_of_the_tool_cache_is_taken(agent: MiniAgent) 
     asked.mkdir()
     for version in ("3.9.20", "3.99.0", "3.12.2", "3.13.0", "3.14.0-rc.1"):
         works = "exit 9" if version == "3.99.0" else f'exec "{sys.executable}" "$@"'
-        _script(cache / version / arch / "bin" / "python3", f'touch "{asked}/{version}"; {works}')
+        _script(cache / version / arch / "bin" / "python3", f': > "{asked}/{version}"; {works}')
         if version != "3.13.0":
             (cache / version / f"{arch}.complete").touch()
     run = agent.run(Step({"files": "seen"}, env=_path_with_node(agent.root / "bin")))

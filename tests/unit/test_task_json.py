@@ -1,0 +1,137 @@
+"""The task's manifest: what the agent and the servers ask of it, and its agreement with the settings model."""
+
+from __future__ import annotations
+
+import json
+import re
+import struct
+import tomllib
+import typing
+import uuid
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic.alias_generators import to_camel
+
+from kspsign.settings import INTERNAL_FIELDS, Settings
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+FOLDER = ROOT / "task" / "KspSign"
+TASK: dict[str, Any] = json.loads((FOLDER / "task.json").read_text(encoding="utf-8"))
+EXTENSION: dict[str, Any] = json.loads((ROOT / "vss-extension.json").read_text(encoding="utf-8"))
+INPUTS: dict[str, dict[str, Any]] = {each["name"]: each for each in TASK["inputs"]}
+
+OWN_INPUTS = {"command", "password", "pythonPath"}
+NO_INPUTS = {"password_env"}
+"""Settings that are no inputs: the task's password never passes through an environment."""
+FIELDS = set(Settings.model_fields) - INTERNAL_FIELDS - NO_INPUTS
+
+TOP_LEVEL = {
+    *("$schema", "id", "name", "friendlyName", "description", "helpUrl", "helpMarkDown", "author", "preview"),
+    *("category", "visibility", "runsOn", "version", "minimumAgentVersion", "instanceNameFormat", "groups"),
+    *("inputs", "execution", "restrictions", "outputVariables"),
+}
+INPUT_KEYS = {
+    *("name", "aliases", "label", "type", "defaultValue", "required", "helpMarkDown", "groupName", "visibleRule"),
+    *("properties", "options"),
+}
+INPUT_TYPES = {"boolean", "multiLine", "pickList", "string", "int"}
+
+
+def test_only_keys_of_the_task_schema_are_used() -> None:
+    assert set(TASK) <= TOP_LEVEL
+    for declaration in TASK["inputs"]:
+        assert set(declaration) <= INPUT_KEYS
+        assert {"name", "label", "type"} <= set(declaration)
+        assert re.fullmatch(r"[A-Za-z][A-Za-z0-9]*", declaration["name"])
+        assert declaration["type"] in INPUT_TYPES
+        assert ("options" in declaration) == (declaration["type"] == "pickList")
+    assert len(INPUTS) == len(TASK["inputs"])
+
+
+def test_names_and_limits() -> None:
+    assert uuid.UUID(TASK["id"]).version == 4
+    assert re.fullmatch(r"[A-Za-z0-9\-]+", TASK["name"])
+    assert len(TASK["friendlyName"]) <= 40
+    assert TASK["category"] == "Utility"
+    assert set(TASK["runsOn"]) == {"Agent", "DeploymentGroup"}
+    assert set(re.findall(r"\$\((\w+)\)", TASK["instanceNameFormat"])) <= set(INPUTS)
+
+
+def test_both_current_node_handlers_start_the_same_file() -> None:
+    assert set(TASK["execution"]) == {"Node20_1", "Node24"}
+    assert {json.dumps(handler) for handler in TASK["execution"].values()} == {'{"target": "dist/index.js"}'}
+    assert TASK["minimumAgentVersion"] == "4.248.0"
+
+
+def test_there_is_one_version() -> None:
+    version = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"]
+    assert ".".join(str(TASK["version"][part]) for part in ("Major", "Minor", "Patch")) == version
+    assert EXTENSION["version"] == version
+
+
+def test_the_inputs_are_the_settings() -> None:
+    assert set(INPUTS) == {to_camel(field) for field in FIELDS} | OWN_INPUTS
+
+
+@pytest.mark.parametrize("field", sorted(FIELDS))
+def test_an_input_has_the_type_of_its_setting(field: str) -> None:
+    declaration = INPUTS[to_camel(field)]
+    annotation = Settings.model_fields[field].annotation
+    parts = [part for part in typing.get_args(annotation) if part is not type(None)]
+    choices = typing.get_args(parts[0]) if parts and typing.get_origin(parts[0]) is typing.Literal else parts
+    if typing.get_origin(annotation) is tuple:
+        assert declaration["type"] == "multiLine"
+    elif annotation is bool:
+        assert declaration["type"] == "boolean"
+    elif annotation is int:
+        assert declaration["type"] == "int"
+    elif choices and all(isinstance(choice, str) for choice in choices):
+        assert list(declaration["options"]) == list(choices)
+    else:
+        assert declaration["type"] == "string"
+
+
+def test_empty_inputs_stay_empty_so_that_the_configuration_file_holds() -> None:
+    assert {name for name, each in INPUTS.items() if "defaultValue" in each or each.get("required")} == {"command"}
+    assert INPUTS["command"]["defaultValue"] in INPUTS["command"]["options"]
+    assert not any(each["type"] == "filePath" for each in INPUTS.values())
+
+
+def test_every_input_has_help_and_a_known_group() -> None:
+    groups = {group["name"] for group in TASK["groups"]}
+    for name, declaration in INPUTS.items():
+        assert declaration["helpMarkDown"].endswith("."), name
+        assert declaration.get("groupName", next(iter(groups))) in groups
+    assert {each["groupName"] for each in INPUTS.values() if "groupName" in each} == groups
+
+
+def test_visible_rules_name_inputs_and_their_values() -> None:
+    rules = [each["visibleRule"] for each in (*TASK["inputs"], *TASK["groups"]) if "visibleRule" in each]
+    assert rules
+    for rule in rules:
+        name, _operator, value = re.fullmatch(r"(\w+) (=|!=) (\w+)", rule).groups()  # type: ignore[union-attr]
+        assert value in INPUTS[name]["options"]
+
+
+def test_only_the_outputs_may_be_set() -> None:
+    outputs = [each["name"] for each in TASK["outputVariables"]]
+    assert TASK["restrictions"] == {"settableVariables": {"allowed": outputs}}
+    assert outputs == ["thumbprint", "filesMatched", "filesSigned", "filesFailed", "reportPath"]
+    assert all(each["description"] for each in TASK["outputVariables"])
+
+
+def test_the_extension_contributes_the_task() -> None:
+    (contribution,) = [each for each in EXTENSION["contributions"] if each["type"] == "ms.vss-distributed-task.task"]
+    assert contribution["targets"] == ["ms.vss-distributed-task.tasks"]
+    assert ROOT / contribution["properties"]["name"] == FOLDER
+    assert FOLDER.name == TASK["name"]
+    assert len(EXTENSION["description"]) <= 200
+
+
+@pytest.mark.parametrize(("path", "size"), [(FOLDER / "icon.png", 32), (ROOT / "images" / "icon.png", 128)])
+def test_icons_are_png_of_the_size_asked_for(path: Path, size: int) -> None:
+    content = path.read_bytes()
+    assert content.startswith(b"\x89PNG\r\n\x1a\n")
+    assert struct.unpack(">II", content[16:24]) == (size, size)

@@ -1,0 +1,60 @@
+# `make demo` and `make test` do their own set-up and may be run again. CI calls the same targets (.ci/run).
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := help
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+SHIM := task/shim
+DIR ?= demo
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+
+.PHONY: help demo test lint package bench lock clean
+
+help: ## what can be made
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST)
+
+demo: $(VENV)/demo.stamp ## the whole path on the embedded default, on real Windows binaries (DIR=demo)
+	@$(BIN)/kspsign demo $(DIR)
+
+test: $(VENV)/dev.stamp package ## all tests
+	$(BIN)/python -m pytest -n 2 --dist loadfile
+
+lint: $(VENV)/dev.stamp $(SHIM)/node_modules/.stamp ## style, types, import direction, for Python and TypeScript
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo
+	cd $(SHIM) && npm run --silent lint && npm run --silent typecheck
+
+package: $(VENV)/dev.stamp $(SHIM)/node_modules/.stamp ## the extension: dist/*.vsix
+	cd $(SHIM) && npm run --silent build
+	$(BIN)/python tools/package.py
+
+bench: $(VENV)/dev.stamp ## times, beside peers in the same run
+	$(BIN)/python tests/bench/startup.py
+
+lock: ## renew python/lock/*.txt from pyproject.toml (needs uv)
+	for name in run demo dev; do \
+	  extra=$$([ $$name = run ] || echo --extra $$name); \
+	  uv pip compile pyproject.toml $$extra --universal --python-version 3.11 --generate-hashes \
+	    --no-annotate --no-header --no-emit-index-url --quiet --output-file python/lock/$$name.txt; \
+	done
+
+clean: ## everything that was made here
+	rm -rf $(VENV) build dist demo $(SHIM)/node_modules
+
+$(BIN)/python:
+	$(PYTHON) -c 'import sys; sys.exit(None if sys.version_info >= (3, 11) else "kspsign needs Python 3.11 or newer: make PYTHON=python3.12 ...")'
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/%.stamp: python/lock/%.txt pyproject.toml | $(BIN)/python
+	$(PIP) install --require-hashes --requirement python/lock/$*.txt
+	$(PIP) install --no-deps --no-build-isolation --editable .
+	touch $@
+
+$(SHIM)/node_modules/.stamp: $(SHIM)/package.json $(SHIM)/package-lock.json
+	cd $(SHIM) && npm ci --ignore-scripts --no-audit --no-fund --silent
+	touch $@

@@ -117,12 +117,27 @@ def signer(subject: str | x509.Name, issuer: Issued | None = None, *more: Extens
 
 def sha1_signed(issued: Issued, issuer: Issued) -> Issued:
     """The same certificate, signed with SHA-1 as nobody does any more; `issuer` has an EC key."""
-    assert isinstance(issuer.key, ec.EllipticCurvePrivateKey)
     structure = asn1_x509.Certificate.load(issued.der)
     structure["tbs_certificate"]["signature"]["algorithm"] = "sha1_ecdsa"
     structure["signature_algorithm"]["algorithm"] = "sha1_ecdsa"
-    sha1 = ec.ECDSA(hashes.SHA1())  # noqa: S303 - made to be refused
-    structure["signature_value"] = issuer.key.sign(structure["tbs_certificate"].dump(force=True), sha1)
+    return _signed_again(structure, issued, issuer, hashes.SHA1())  # noqa: S303 - made to be refused
+
+
+def version_1(issued: Issued) -> Issued:
+    """The same self-signed certificate as X.509 version 1, which has no extensions."""
+    structure = asn1_x509.Certificate.load(issued.der)
+    content = structure["tbs_certificate"]
+    for absent in ("version", "extensions"):
+        del content[absent]
+    return _signed_again(structure, issued, issued, hashes.SHA256())
+
+
+def _signed_again(
+    structure: asn1_x509.Certificate, issued: Issued, issuer: Issued, digest: hashes.HashAlgorithm
+) -> Issued:
+    assert isinstance(issuer.key, ec.EllipticCurvePrivateKey)
+    content = structure["tbs_certificate"].dump(force=True)
+    structure["signature_value"] = issuer.key.sign(content, ec.ECDSA(digest))
     return Issued(x509.load_der_x509_certificate(structure.dump(force=True)), issued.key)
 
 

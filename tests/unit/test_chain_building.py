@@ -61,6 +61,12 @@ def test_a_self_signed_leaf_is_untrusted_unless_it_is_given() -> None:
     assert validated(leaf, [leaf], leaf).faults == ()
 
 
+def test_a_given_intermediate_is_a_root_too(middle: Issued, leaf: Issued) -> None:
+    result = validated(leaf, [], middle)
+    assert result.faults == ()
+    assert result.path == (leaf.certificate, middle.certificate)
+
+
 def test_a_missing_intermediate_breaks_the_chain(root: Issued, leaf: Issued) -> None:
     result = validated(leaf, [leaf, root], root)
     assert outcome(result) == [("certificate-chain", Hresult.CERT_E_CHAINING)]

@@ -22,6 +22,7 @@ from pki import (
     issue,
     key_usage,
     signer,
+    version_1,
 )
 
 from kspsign.hresults import Hresult
@@ -99,11 +100,11 @@ def test_a_code_signing_leaf_can_issue_nothing(root: Issued) -> None:
     assert (CHAIN, Hresult.TRUST_E_BASIC_CONSTRAINTS) in faults(root, below, leaf)
 
 
-def test_a_root_of_version_1_is_a_root_but_one_that_says_it_is_no_ca_is_not() -> None:
-    bare = issue("Bare")
-    assert faults(bare, signer("Leaf", bare)) == []
-    no_ca = issue("No CA", extensions=(NO_CA,))
-    assert faults(no_ca, signer("Leaf", no_ca)) == [(CHAIN, Hresult.TRUST_E_BASIC_CONSTRAINTS)]
+def test_a_root_of_version_1_is_a_root_but_a_later_one_must_say_it_is_a_ca() -> None:
+    old = version_1(issue("Old"))
+    assert faults(old, signer("Leaf", old)) == []
+    for silent in (issue("Silent"), issue("No CA", extensions=(NO_CA,))):
+        assert faults(silent, signer("Leaf", silent)) == [(CHAIN, Hresult.TRUST_E_BASIC_CONSTRAINTS)]
 
 
 @pytest.mark.parametrize(("limit", "accepted"), [(0, False), (1, False), (2, True), (None, True)])

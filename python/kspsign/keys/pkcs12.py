@@ -9,13 +9,14 @@ from typing import Final, Self
 
 from asn1crypto import pkcs12 as asn1_pkcs12
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.hazmat.primitives.serialization.pkcs12 import PKCS12KeyAndCertificates, load_pkcs12
 from cryptography.x509.extensions import ExtensionNotFound
 
 from kspsign.errors import ConfigurationError, PrerequisiteError
+from kspsign.keys.chains import ordered_chain
 from kspsign.keys.local import LocalKey, sign_digest
 from kspsign.keys.protocol import reference_part
 from kspsign.model import DigestAlgorithm, RawSignature
@@ -32,7 +33,7 @@ class Pkcs12KeyStore:
     name: Final = "pkcs12"
     test_signing: Final = False
 
-    def __init__(self, path: Path, key: LocalKey, chain: tuple[x509.Certificate, ...]) -> None:
+    def __init__(self, path: Path, key: LocalKey, chain: tuple[bytes, ...]) -> None:
         self._path = path
         self._key = key
         self._chain = chain
@@ -62,11 +63,12 @@ class Pkcs12KeyStore:
         certificates = [entry.certificate for entry in given]
         if not certificates:
             raise _unusable(path, "NO_CERTIFICATE", "holds no certificate", "Export it with its certificate chain.")
-        return cls(path, content.key, _chain(_leaf(content.key, certificates), certificates))
+        leaf = _leaf(content.key, certificates).public_bytes(Encoding.DER)
+        return cls(path, content.key, ordered_chain(leaf, certificates))
 
     def certificate_chain(self) -> tuple[bytes, ...]:
         """The certificates as DER, leaf first, as far as the file has them."""
-        return tuple(certificate.public_bytes(Encoding.DER) for certificate in self._chain)
+        return self._chain
 
     def key_reference(self) -> dict[str, str]:
         """The file, absolute."""
@@ -156,19 +158,3 @@ def _is_ca(certificate: x509.Certificate) -> bool:
         return certificate.extensions.get_extension_for_class(x509.BasicConstraints).value.ca
     except (ExtensionNotFound, ValueError):
         return False
-
-
-def _chain(leaf: x509.Certificate, certificates: Sequence[x509.Certificate]) -> tuple[x509.Certificate, ...]:
-    """`leaf` and its issuers in order, as far as they are among `certificates`; strangers are left out."""
-    chain = [leaf]
-    while issuer := next((other for other in certificates if other not in chain and _issued(other, chain[-1])), None):
-        chain.append(issuer)
-    return tuple(chain)
-
-
-def _issued(issuer: x509.Certificate, subject: x509.Certificate) -> bool:
-    try:
-        subject.verify_directly_issued_by(issuer)
-    except (ValueError, TypeError, InvalidSignature, UnsupportedAlgorithm):
-        return False
-    return True

@@ -43,6 +43,7 @@ class NativeEngine:
     """Signs with `key` in the name of `certificate`; safe to share between threads."""
 
     name = "native"
+    tool = None
 
     def __init__(
         self,
@@ -50,7 +51,9 @@ class NativeEngine:
         certificate: SyncedCertificate,
         timestamps: TimestampClient | None,
         options: SigningOptions,
+        concurrency: int,
     ) -> None:
+        self.concurrency = concurrency
         self._key = key
         self._certificate = certificate
         self._public_key = x509.load_der_x509_certificate(certificate.chain[0]).public_key()
@@ -87,6 +90,10 @@ class NativeEngine:
             file.embed(digest, (message,), copy)
         clock.lap("embed")
         return SignedCopy(artifact, copy, digest.sha256, clock.seconds)
+
+    def transcripts(self) -> Iterator[str]:
+        """Nothing: no outside program is called."""
+        return iter(())
 
     def _sign_digest(self, digest: bytes) -> RawSignature:
         with self._count_lock:
@@ -138,7 +145,7 @@ def open_native(
         options = SigningOptions(
             DigestAlgorithm(settings.digest), settings.append, settings.description, settings.description_url
         )
-        yield NativeEngine(key, certificate, timestamps, options)
+        yield NativeEngine(key, certificate, timestamps, options, settings.jobs)
 
 
 def _default_urls(certificate: SyncedCertificate, resources: contextlib.ExitStack) -> tuple[str, ...]:

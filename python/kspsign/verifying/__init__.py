@@ -1,5 +1,6 @@
 """Stage 3: strict verification. A signing command that ended well proves nothing; this does."""
 
+from kspsign.verifying.second_opinion import open_second_opinion
 from kspsign.verifying.verifier import Verifier, open_verifier
 
-__all__ = ["Verifier", "open_verifier"]
+__all__ = ["Verifier", "open_second_opinion", "open_verifier"]

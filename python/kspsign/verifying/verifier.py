@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -24,6 +24,7 @@ from kspsign.model import (
 from kspsign.settings import Settings
 from kspsign.verifying.chain import Purpose, validate_chain
 from kspsign.verifying.roots import TrustAnchors, combined, default_anchors
+from kspsign.verifying.second_opinion import SecondOpinion
 from kspsign.verifying.signatures import Trust, signature_findings
 
 MAX_NESTED = 16
@@ -32,8 +33,9 @@ MAX_NESTED = 16
 class Verifier:
     """Verifies files against `trust`; safe to share between threads."""
 
-    def __init__(self, trust: Trust) -> None:
+    def __init__(self, trust: Trust, second: SecondOpinion | None = None) -> None:
         self._trust = trust
+        self._second = second
 
     def verify(self, path: Path, kind: Format | None) -> Verification:
         """The verdict on the file at `path`; never raises for what the file holds.
@@ -57,7 +59,10 @@ class Verifier:
             suffix = f"#{index + 1}" if index else ""
             findings += [Finding(each.check + suffix, each.detail, each.hresult) for each in found]
             facts.append(fact)
-        return _conclude((*findings, *file.structure(digest)), tuple(facts), digest.sha256)
+        findings += file.structure(digest)
+        if self._second is not None:
+            findings += self._second.findings(path, ours=next(_faults(findings), None) is None)
+        return _conclude(tuple(findings), tuple(facts), digest.sha256)
 
     def check_certificate(self, certificate: SyncedCertificate) -> None:
         """Raise TrustError when `certificate` could not give a signature that verifies: no signature is spent then."""
@@ -67,8 +72,10 @@ class Verifier:
             raise TrustError(fault.hresult, fault.detail, check=fault.check)
 
 
-def open_verifier(settings: Settings, certificate: SyncedCertificate | None) -> Verifier:
-    """A verifier for these settings.
+def open_verifier(
+    settings: Settings, certificate: SyncedCertificate | None, second: SecondOpinion | None = None
+) -> Verifier:
+    """A verifier for these settings; with `second`, SignTool's checks stand in each verdict too.
 
     Signers are trusted under --trust-root when given, else under the throw-away root of test signing when
     `certificate` is one, else under the Microsoft root program. Timestamp authorities are trusted under those and
@@ -78,10 +85,10 @@ def open_verifier(settings: Settings, certificate: SyncedCertificate | None) -> 
         signers = TrustAnchors.from_pem_files(settings.trust_root)
     elif certificate is not None and certificate.test_signing:
         signers = TrustAnchors.from_certificates(certificate.chain[-1:])
-        return Verifier(Trust(signers, signers, timestamp_required=not settings.no_timestamp))
+        return Verifier(Trust(signers, signers, timestamp_required=not settings.no_timestamp), second)
     else:
         signers = default_anchors()
-    return Verifier(Trust(signers, combined(signers, default_anchors()), not settings.no_timestamp))
+    return Verifier(Trust(signers, combined(signers, default_anchors()), not settings.no_timestamp), second)
 
 
 def _read_all(file: SignableFile) -> tuple[tuple[AuthenticodeSignature, ...], tuple[Finding, ...]]:
@@ -104,7 +111,7 @@ def _read_all(file: SignableFile) -> tuple[tuple[AuthenticodeSignature, ...], tu
     return tuple(read), tuple(findings)
 
 
-def _faults(findings: tuple[Finding, ...]) -> Iterator[Finding]:
+def _faults(findings: Iterable[Finding]) -> Iterator[Finding]:
     return (finding for finding in findings if finding.hresult is not None)
 
 

@@ -23,6 +23,12 @@ function typed(type: string, text: string): Value {
   return text;
 }
 
+/** What `env:` of the step maps for the signing tools: SM_* and what toolEnv names. On stdin no other child sees it. */
+function credentials() {
+  const more = (tl.getInput("toolEnv") ?? "").split("\n").map((name) => name.trim());
+  return Object.fromEntries(Object.entries(process.env).filter(([name]) => name.startsWith("SM_") || more.includes(name)));
+}
+
 /** What the engine reads from its standard input, `kspsign task`: only inputs that were really given. */
 export function readDocument(password: string | undefined) {
   const inputs: Record<string, Value> = {};
@@ -31,5 +37,5 @@ export function readDocument(password: string | undefined) {
     if (text !== "") inputs[name] = typed(type, text);
   }
   const variables = Object.fromEntries(Object.entries(process.env).filter(([name]) => VARIABLES.includes(name)));
-  return { version: 1, command: tl.getInput("command") ?? "run", inputs, secrets: password ? { password } : {}, variables };
+  return { version: 1, command: tl.getInput("command") ?? "run", inputs, secrets: { ...credentials(), ...(password && { password }) }, variables };
 }

@@ -1,0 +1,120 @@
+"""The Windows certificate stores, read through crypt32: what is there, under which name, and whose key it has."""
+
+from __future__ import annotations
+
+import ctypes
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from kspsign.errors import PrerequisiteError
+
+Location = Literal["user", "system"]
+
+_PROV_SYSTEM_W = 10
+_LOCATIONS = {"user": 1 << 16, "system": 2 << 16}  # CERT_SYSTEM_STORE_CURRENT_USER, _LOCAL_MACHINE
+_READ_ONLY_EXISTING = 0x8000 | 0x4000  # CERT_STORE_READONLY_FLAG, CERT_STORE_OPEN_EXISTING_FLAG
+_KEY_PROV_INFO, _FRIENDLY_NAME = 2, 11
+
+
+@dataclass(frozen=True, slots=True)
+class StoreCertificate:
+    """One certificate of a store: its DER, its friendly name, and the provider and container of its key."""
+
+    der: bytes
+    friendly_name: str | None
+    provider: str | None
+    container: str | None
+
+
+class _Context(ctypes.Structure):
+    """CERT_CONTEXT of wincrypt.h."""
+
+    _fields_ = (
+        ("encoding", ctypes.c_uint32),
+        ("encoded", ctypes.POINTER(ctypes.c_ubyte)),
+        ("size", ctypes.c_uint32),
+        ("info", ctypes.c_void_p),
+        ("store", ctypes.c_void_p),
+    )
+
+
+class _KeyProvInfo(ctypes.Structure):
+    """CRYPT_KEY_PROV_INFO of wincrypt.h; only its two names are read."""
+
+    _fields_ = (("container", ctypes.c_wchar_p), ("provider", ctypes.c_wchar_p))
+
+
+def read_store(location: Location, name: str) -> tuple[StoreCertificate, ...]:
+    """The certificates of the store `name` ("MY", "CA", "ROOT") of this user or of the machine; () if it is missing.
+
+    Raises PrerequisiteError elsewhere than on Windows.
+    """
+    if sys.platform == "win32":
+        crypt32 = _crypt32()
+        flags = _LOCATIONS[location] | _READ_ONLY_EXISTING
+        store = crypt32.CertOpenStore(ctypes.c_void_p(_PROV_SYSTEM_W), 0, None, flags, ctypes.c_wchar_p(name))
+        if not store:
+            return ()
+        try:
+            return tuple(_describe(crypt32, context) for context in _contexts(crypt32, store))
+        finally:
+            crypt32.CertCloseStore(store, 0)
+    raise PrerequisiteError(
+        "key store windows is the Windows certificate store, which this machine does not have",
+        code="NOT_WINDOWS",
+        remedy="Run on a Windows agent, or sign with --certificate, --keypair-alias and --signtool.",
+    )
+
+
+def _contexts(crypt32: Any, store: int) -> Iterator[Any]:
+    """Each context; asking for the next frees the one before."""
+    context = crypt32.CertEnumCertificatesInStore(store, None)
+    while context:
+        yield context
+        context = crypt32.CertEnumCertificatesInStore(store, context)
+
+
+def _describe(crypt32: Any, context: Any) -> StoreCertificate:
+    der = ctypes.string_at(context.contents.encoded, context.contents.size)
+    name = _property(crypt32, context, _FRIENDLY_NAME)
+    key = _property(crypt32, context, _KEY_PROV_INFO)
+    info = _KeyProvInfo.from_buffer(key) if key is not None else None
+    return StoreCertificate(
+        der=der,
+        friendly_name=ctypes.wstring_at(ctypes.addressof(name)) if name is not None else None,
+        provider=info.provider if info else None,
+        container=info.container if info else None,
+    )
+
+
+def _property(crypt32: Any, context: Any, number: int) -> Any:
+    """A buffer with the property's value, None when the certificate lacks it."""
+    size = ctypes.c_uint32()
+    if not crypt32.CertGetCertificateContextProperty(context, number, None, ctypes.byref(size)) or not size.value:
+        return None
+    value = ctypes.create_string_buffer(size.value)
+    if not crypt32.CertGetCertificateContextProperty(context, number, value, ctypes.byref(size)):
+        return None
+    return value
+
+
+if sys.platform == "win32":
+
+    def _crypt32() -> Any:
+        library = ctypes.WinDLL("crypt32", use_last_error=True)
+        context = ctypes.POINTER(_Context)
+        library.CertOpenStore.restype = ctypes.c_void_p
+        library.CertOpenStore.argtypes = (
+            *(ctypes.c_void_p, ctypes.c_uint32, ctypes.c_void_p),
+            *(ctypes.c_uint32, ctypes.c_wchar_p),
+        )
+        library.CertEnumCertificatesInStore.restype = context
+        library.CertEnumCertificatesInStore.argtypes = (ctypes.c_void_p, context)
+        library.CertGetCertificateContextProperty.argtypes = (
+            *(context, ctypes.c_uint32, ctypes.c_void_p),
+            ctypes.POINTER(ctypes.c_uint32),
+        )
+        library.CertCloseStore.argtypes = (ctypes.c_void_p, ctypes.c_uint32)
+        return library

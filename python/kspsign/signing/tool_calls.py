@@ -1,0 +1,146 @@
+"""The command lines of SignTool and smctl: which certificate, which digest, which files; nothing secret in them."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Protocol
+
+from kspsign.errors import ConfigurationError
+from kspsign.model import SyncedCertificate
+from kspsign.settings import Settings
+from kspsign.tools import Ran, Tool, find_signtool, find_smctl, run_tool, tool_environment
+from kspsign.tools.workbench import Workbench
+
+_SIGN_SECONDS, _SIGN_SECONDS_PER_FILE = 120.0, 30.0
+_STAMP_SECONDS, _STAMP_SECONDS_PER_FILE = 60.0, 15.0
+
+
+class Signer(Protocol):
+    """Signs files of the workbench in place, by name, in one call."""
+
+    @property
+    def tool(self) -> Tool: ...
+
+    def sign(self, names: Sequence[str], timestamp_url: str | None) -> Ran:
+        """One call; with a timestamp from that server in the same command when one is given."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """How tools are called in this run: in the workbench's folder, with the credentials, until cancelled."""
+
+    settings: Settings
+    bench: Workbench
+    cancelled: threading.Event
+
+    def run(self, tool: Tool, arguments: Sequence[str], timeout: float) -> Ran:
+        environment = tool_environment(self.settings, with_credentials=True)
+        if self.settings.signtool is not None:
+            _put_first(environment, find_signtool(self.settings).path.parent)
+        return run_tool(
+            tool.path,
+            arguments,
+            environment=environment,
+            timeout=timeout,
+            folder=self.bench.folder,
+            cancelled=self.cancelled,
+        )
+
+
+class SignToolSigner:
+    """`signtool sign`, by thumbprint (Method 2) or by certificate file, KSP and alias (Method 1); never mixed."""
+
+    def __init__(self, caller: Caller, certificate: SyncedCertificate) -> None:
+        self.tool = find_signtool(caller.settings)
+        self._caller = caller
+        self._certificate = certificate
+
+    def sign(self, names: Sequence[str], timestamp_url: str | None) -> Ran:
+        arguments = sign_arguments(self._caller.settings, self._certificate, timestamp_url)
+        return self._caller.run(self.tool, [*arguments, *names], _SIGN_SECONDS + _SIGN_SECONDS_PER_FILE * len(names))
+
+
+class SmctlSigner:
+    """`smctl sign` of a folder. It exits 0 when it failed; the files tell."""
+
+    def __init__(self, caller: Caller, certificate: SyncedCertificate) -> None:
+        if certificate.alias is None:
+            raise ConfigurationError("engine smctl needs the key pair's alias", remedy="Name it with --keypair-alias.")
+        self.tool = find_smctl(caller.settings)
+        self._alias = certificate.alias
+        self._caller = caller
+        self._plain_exit = False
+
+    def sign(self, names: Sequence[str], timestamp_url: str | None) -> Ran:
+        """smctl takes no server: it asks timestamp.digicert.com when a timestamp is wanted in the same command."""
+        folder = self._caller.bench.folder / f"batch-{Path(names[0]).stem}"
+        folder.mkdir()
+        for name in names:
+            (self._caller.bench.folder / name).replace(folder / name)
+        try:
+            ran = self._call(folder.name, len(names), stamped=timestamp_url is not None)
+            if "unknown flag" in ran.text and not self._plain_exit:
+                self._plain_exit = True  # older builds do not know --exit-non-zero-on-fail
+                ran = self._call(folder.name, len(names), stamped=timestamp_url is not None)
+        finally:
+            for name in names:
+                (folder / name).replace(self._caller.bench.folder / name)
+            folder.rmdir()
+        return ran
+
+    def _call(self, folder: str, count: int, *, stamped: bool) -> Ran:
+        arguments = smctl_arguments(self._caller.settings, self._alias, folder, stamped=stamped)
+        if not self._plain_exit:
+            arguments.append("--exit-non-zero-on-fail")
+        ran = self._caller.run(self.tool, arguments, _SIGN_SECONDS + _SIGN_SECONDS_PER_FILE * count)
+        return replace(ran, errors=f"{ran.errors}\n{ran.output}") if ran.exit_code else ran
+
+
+def stamp(caller: Caller, tool: Tool, names: Sequence[str], url: str, index: int) -> Ran:
+    """`signtool timestamp` of the signature at `index` of each file; costs no signature."""
+    arguments = stamp_arguments(caller.settings, url, index)
+    return caller.run(tool, [*arguments, *names], _STAMP_SECONDS + _STAMP_SECONDS_PER_FILE * len(names))
+
+
+def sign_arguments(settings: Settings, certificate: SyncedCertificate, timestamp_url: str | None) -> list[str]:
+    """All but the files. Digests are always stated; /debug says which filter dropped a certificate."""
+    reference = certificate.key_reference
+    if "certificate" in reference:
+        who = ["/csp", reference["provider"], "/kc", reference["container"], "/f", reference["certificate"]]
+    else:
+        machine = ["/sm"] if reference.get("store") == "system" else []
+        who = ["/sha1", certificate.thumbprint, "/s", "My", *machine]
+    return [
+        *("sign", "/v", "/debug", "/fd", settings.digest.upper(), *who),
+        *(("/as",) if settings.append else ()),
+        *(("/d", settings.description) if settings.description else ()),
+        *(("/du", settings.description_url) if settings.description_url else ()),
+        *(("/tr", timestamp_url, "/td", settings.digest.upper()) if timestamp_url else ()),
+    ]
+
+
+def stamp_arguments(settings: Settings, url: str, index: int) -> list[str]:
+    """All but the files; /tp only where it is not the primary signature."""
+    place = ["/tp", str(index)] if index else []
+    return ["timestamp", "/v", "/debug", "/tr", url, "/td", settings.digest.upper(), *place]
+
+
+def smctl_arguments(settings: Settings, alias: str, folder: str, *, stamped: bool) -> list[str]:
+    """All but --exit-non-zero-on-fail, which old builds refuse."""
+    return [
+        *("sign", f"--keypair-alias={alias}", "--input", folder),
+        *(("--digalg", settings.digest.upper()) if settings.digest != "sha256" else ()),  # its default
+        *(() if stamped else ("--timestamp=false",)),
+        *(("--description", settings.description) if settings.description else ()),
+    ]
+
+
+def _put_first(environment: dict[str, str], folder: Path) -> None:
+    """smctl looks for signtool on PATH: the one that was named comes first."""
+    name = next((key for key in environment if key.upper() == "PATH"), "PATH")
+    environment[name] = os.pathsep.join(part for part in (str(folder), environment.get(name, "")) if part)

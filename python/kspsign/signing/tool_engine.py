@@ -1,0 +1,214 @@
+"""The engines that call a tool: many files per process, several processes, no signature paid twice.
+
+A file is copied to the workbench, signed there with others in one call, stamped in a second one, and copied from
+there beside its target. What a call did is read from the files, not from its words: a file that carries our
+signature is never signed again, whatever the exit code was.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from kspsign.authenticode.formats import open_signable
+from kspsign.errors import CancelledError, ConfigurationError
+from kspsign.model import Artifact, DigestAlgorithm, Format, SignedCopy, SyncedCertificate
+from kspsign.settings import DEFAULT_TIMESTAMP_URLS, Settings
+from kspsign.signing.clock import Clock
+from kspsign.signing.tool_calls import Caller, Signer, SignToolSigner, SmctlSigner, stamp
+from kspsign.signing.tool_errors import Refusal, call_refusal, file_refusal, stamp_error
+from kspsign.signing.tool_state import signature_states
+from kspsign.tools import Ran, Tool, find_signtool
+from kspsign.tools.batches import Batcher
+from kspsign.tools.signtool_output import SignToolWords, read_words
+from kspsign.tools.workbench import Workbench
+
+BATCH = 16
+MAX_IN_FLIGHT = 256
+ATTEMPTS = 3
+STAMP_ROUNDS = 3
+FIRST_PAUSE = 1.0
+
+
+@dataclass(slots=True)
+class _Request:
+    """One file on the workbench: what it was, and what became of it so far."""
+
+    name: str
+    format: Format | None
+    signatures_before: int
+    signed: bool = False
+    refusal: Refusal | None = None
+    said: list[str] = field(default_factory=list)
+
+
+class ToolEngine:
+    """Signs by `signer`, stamps by SignTool; `sign` is called from several threads at once."""
+
+    def __init__(
+        self,
+        name: str,
+        signer: Signer,
+        caller: Caller,
+        certificate: SyncedCertificate,
+        urls: Sequence[str],
+    ) -> None:
+        settings = caller.settings
+        self.name = name
+        self.signatures_used = 0
+        self.tool: Tool = signer.tool
+        self._signer, self._caller, self._certificate, self._urls = signer, caller, certificate, tuple(urls)
+        self._inline = settings.timestamp_mode == "inline"
+        self._stamper = find_signtool(settings) if urls and not self._inline else None
+        self._transcripts: deque[str] = deque()
+        self._lock = threading.Lock()
+        size = max(1, min(BATCH, MAX_IN_FLIGHT // settings.jobs))
+        self.concurrency = size * settings.jobs
+        self._batcher: Batcher[_Request, None] = Batcher(self._work, size=size, processes=settings.jobs)
+
+    def sign(self, artifact: Artifact, copy: Path) -> SignedCopy:
+        """Write a signed copy of `artifact` to `copy`, with others that are asked for at the same time.
+
+        Raises ArtifactError, SigningError or TimestampError with SignTool's own words.
+        """
+        clock, bench = Clock(), self._caller.bench
+        file = open_signable(artifact.path, artifact.format)
+        sha256 = file.digest([DigestAlgorithm.SHA256]).sha256
+        name = bench.copy(artifact.path)
+        try:
+            clock.lap("digest")
+            self._batcher.ask(_Request(name, artifact.format, len(signature_states(artifact.path, artifact.format))))
+            clock.lap("sign")
+            shutil.copyfile(bench.folder / name, copy)
+            clock.lap("embed")
+        finally:
+            bench.remove(name)
+        return SignedCopy(artifact, copy, sha256, clock.seconds)
+
+    def transcripts(self) -> Iterator[str]:
+        """What the calls printed since the last time, call by call."""
+        while self._transcripts:
+            yield self._transcripts.popleft()
+
+    def close(self) -> None:
+        """Wait for the calls under way."""
+        self._batcher.close()
+
+    def _work(self, requests: Sequence[_Request]) -> list[Exception | None]:
+        self._sign_all(requests)
+        if self._stamper is not None:
+            self._stamp_all([each for each in requests if each.signed])
+        return [each.refusal.error if each.refusal else None for each in requests]
+
+    def _sign_all(self, requests: Sequence[_Request]) -> None:
+        """Sign what is not signed yet, until it is, or another try makes no sense; alone the last time."""
+        waiting = list(requests)
+        for attempt in range(ATTEMPTS):
+            alone = attempt == ATTEMPTS - 1 and not _is_everywhere(waiting)
+            for group in [[each] for each in waiting] if alone else [waiting]:
+                self._sign_group(group, attempt)
+            waiting = [each for each in waiting if not each.signed and each.refusal and each.refusal.transient]
+            if not waiting:
+                return
+            self._pause(attempt)
+
+    def _sign_group(self, group: Sequence[_Request], attempt: int) -> None:
+        url = self._urls[attempt % len(self._urls)] if self._inline and self._urls else None
+        ran = self._signer.sign([each.name for each in group], url)
+        words = self._heard(ran)
+        stopped = call_refusal(words, ran.exit_code)
+        for each in group:
+            each.signed = self._is_signed(each, words)
+            said = words.by_file.get(each.name)
+            each.refusal = None if each.signed else (file_refusal(said) if said else stopped)
+        with self._lock:
+            # A timestamp that failed in the same command came after the signature, which was made for nothing.
+            lost = sum(not each.signed and "timestamp server" in words.by_file.get(each.name, "") for each in group)
+            self.signatures_used += sum(each.signed for each in group) + lost
+
+    def _is_signed(self, request: _Request, words: SignToolWords) -> bool:
+        states = signature_states(self._caller.bench.folder / request.name, request.format)
+        ours = any(state.thumbprint == self._certificate.thumbprint for state in states)
+        if not self._caller.settings.append and not self._caller.settings.replace:
+            return ours
+        # It carried signatures before, perhaps of ours: then one more tells, or SignTool's word.
+        return ours and (len(states) > request.signatures_before or request.name in words.done)
+
+    def _stamp_all(self, requests: Sequence[_Request]) -> None:
+        """Each server in turn, several rounds, only for what has no timestamp yet."""
+        waiting = [each for each in requests if not self._is_stamped(each)]
+        for attempt in range(STAMP_ROUNDS):
+            for url in self._urls:
+                for index in sorted({self._index(each) for each in waiting}):
+                    self._stamp_group([each for each in waiting if self._index(each) == index], url, index)
+                waiting = [each for each in waiting if not self._is_stamped(each)]
+                if not waiting:
+                    return
+            if attempt < STAMP_ROUNDS - 1:
+                self._pause(attempt)
+        for each in waiting:
+            each.refusal = Refusal(stamp_error("; ".join(dict.fromkeys(each.said))), transient=False)
+
+    def _stamp_group(self, group: Sequence[_Request], url: str, index: int) -> None:
+        if self._stamper is None:
+            return
+        ran = stamp(self._caller, self._stamper, [each.name for each in group], url, index)
+        words = self._heard(ran)
+        late = "it did not answer in time" if ran.exit_code is None else ""
+        for each in group:
+            each.said.append(f"{url}: {words.by_file.get(each.name) or late or words.general or 'no answer'}")
+
+    def _index(self, request: _Request) -> int:
+        """SignTool's index of our new signature: the last one when it was appended."""
+        return request.signatures_before if self._caller.settings.append else 0
+
+    def _is_stamped(self, request: _Request) -> bool:
+        states = signature_states(self._caller.bench.folder / request.name, request.format)
+        index = self._index(request)
+        return index < len(states) and states[index].stamped
+
+    def _heard(self, ran: Ran) -> SignToolWords:
+        self._transcripts.append(ran.text)
+        return read_words(ran.output, ran.errors)
+
+    def _pause(self, attempt: int) -> None:
+        if self._caller.cancelled.wait(FIRST_PAUSE * 2**attempt):
+            raise CancelledError
+
+
+def _is_everywhere(requests: Sequence[_Request]) -> bool:
+    """Whether all met an error that every file would meet: one call more shows it as well as one for each."""
+    return all(each.refusal is not None and each.refusal.everywhere for each in requests)
+
+
+_SIGNERS: dict[str, Callable[[Caller, SyncedCertificate], Signer]] = {"signtool": SignToolSigner, "smctl": SmctlSigner}
+
+
+@contextlib.contextmanager
+def open_tool_engine(
+    settings: Settings, certificate: SyncedCertificate, cancelled: threading.Event, name: str
+) -> Iterator[ToolEngine]:
+    """The engine `name` ("signtool" or "smctl"); its workbench is removed at the end.
+
+    Raises ConfigurationError when the certificate's key is not reached through a KSP, PrerequisiteError when a
+    tool is missing.
+    """
+    if certificate.key_store != "windows":
+        raise ConfigurationError(
+            f"engine {name} signs with key store windows; certificate {certificate.thumbprint} is from key store "
+            f"{certificate.key_store}",
+            remedy="Use --engine native for it, or --key-store windows.",
+        )
+    urls = () if settings.no_timestamp else settings.timestamp_url or DEFAULT_TIMESTAMP_URLS
+    with Workbench(settings.temp_folder) as bench:
+        caller = Caller(settings, bench, cancelled)
+        engine = ToolEngine(name, _SIGNERS[name](caller, certificate), caller, certificate, urls)
+        try:
+            yield engine
+        finally:
+            engine.close()

@@ -1,0 +1,43 @@
+"""What a file itself says after a tool worked on it: who signed it, and whether that signature is stamped."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+from kspsign.authenticode.formats import open_signable
+from kspsign.authenticode.indirect import read_signature
+from kspsign.errors import ArtifactError, TrustError
+from kspsign.model import Format
+
+
+@dataclass(frozen=True, slots=True)
+class SignatureState:
+    """One signature: the SHA-1 thumbprint of its certificate ("" when missing), and whether a timestamp hangs on it."""
+
+    thumbprint: str
+    stamped: bool
+
+
+def signature_states(path: Path, kind: Format | None) -> tuple[SignatureState, ...]:
+    """The file's signatures, SignTool's index first to last: the primary one, then those nested in it.
+
+    A file or signature that can't be read has none: the tool left a ruin, and the file is to be done again.
+    """
+    try:
+        waiting = list(open_signable(path, kind).signatures)
+        found: list[SignatureState] = []
+        while waiting:
+            signature = read_signature(waiting.pop(0))
+            certificate = signature.certificate or b""
+            thumbprint = hashlib.sha1(certificate, usedforsecurity=False).hexdigest().upper()
+            found.append(
+                SignatureState(
+                    thumbprint if certificate else "", bool(signature.tokens or signature.counter_signatures)
+                )
+            )
+            waiting[:0] = signature.nested
+    except (ArtifactError, TrustError):
+        return ()
+    return tuple(found)

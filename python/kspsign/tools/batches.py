@@ -1,0 +1,91 @@
+"""Many callers, few processes: what several threads ask for at the same time is done by one call of a tool."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Generic, TypeVar
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+_QUIET_SECONDS = 0.03
+_LINGER_SECONDS = 0.25
+
+
+class Batcher(Generic[Item, Result]):
+    """Gathers items and hands them to `work` in batches of at most `size`, at most `processes` at a time.
+
+    `work` returns one result, or the exception to raise, per item, in order. A signature over the network takes
+    seconds, so that the items at hand are spread over the processes that are free before any gets a second one.
+    """
+
+    def __init__(
+        self, work: Callable[[Sequence[Item]], Sequence[Result | Exception]], *, size: int, processes: int
+    ) -> None:
+        self._work = work
+        self._size = size
+        self._processes = processes
+        self._waiting: list[tuple[Item, Future[Result]]] = []
+        self._busy = 0
+        self._closed = False
+        self._changed = threading.Condition()
+        self._pool = ThreadPoolExecutor(max_workers=processes, thread_name_prefix="batch")
+        self._gatherer = threading.Thread(target=self._gather, name="gather", daemon=True)
+        self._gatherer.start()
+
+    def ask(self, item: Item) -> Result:
+        """The result for `item`, when its batch is done; raises what `work` gave for it."""
+        future: Future[Result] = Future()
+        with self._changed:
+            self._waiting.append((item, future))
+            self._changed.notify_all()
+        return future.result()
+
+    def close(self) -> None:
+        """Wait for what is under way and end the threads."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
+        self._gatherer.join()
+        self._pool.shutdown()
+
+    def _gather(self) -> None:
+        while True:
+            with self._changed:
+                while not (self._waiting and self._busy < self._processes):
+                    if self._closed and not self._waiting:
+                        return
+                    self._changed.wait()
+                self._linger()
+                share = -(-len(self._waiting) // (self._processes - self._busy))
+                batch, self._waiting = self._take(min(share, self._size))
+                self._busy += 1
+            self._pool.submit(self._run, batch)
+
+    def _take(self, count: int) -> tuple[list[tuple[Item, Future[Result]]], list[tuple[Item, Future[Result]]]]:
+        return self._waiting[:count], self._waiting[count:]
+
+    def _linger(self) -> None:
+        """Wait while more come in, a moment at most; the lock is free meanwhile."""
+        until = time.monotonic() + _LINGER_SECONDS
+        while len(self._waiting) < self._size * self._processes and time.monotonic() < until and not self._closed:
+            if not self._changed.wait(_QUIET_SECONDS):
+                return
+
+    def _run(self, batch: Sequence[tuple[Item, Future[Result]]]) -> None:
+        results: Sequence[Result | Exception]
+        try:
+            results = self._work([item for item, _ in batch])
+        except Exception as error:  # noqa: BLE001 - it belongs to every caller that waits, not to this thread
+            results = [error] * len(batch)
+        for (_, future), result in zip(batch, results, strict=True):
+            if isinstance(result, Exception):
+                future.set_exception(result)
+            else:
+                future.set_result(result)
+        with self._changed:
+            self._busy -= 1
+            self._changed.notify_all()

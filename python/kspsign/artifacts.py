@@ -42,7 +42,7 @@ def select_artifacts(patterns: Iterable[str], folder: Path) -> Selection:
     for pattern in lines:
         if pattern.startswith("!"):
             for path in _matches(pattern[1:], folder):
-                chosen.pop(_identity(path.resolve()), None)
+                chosen.pop(_identity(_real(path)), None)
     missing = tuple(pattern for pattern in unmatched if not glob.has_magic(pattern) and not (folder / pattern).exists())
     if missing or not chosen:
         raise NoFilesMatchedError(missing or lines, str(folder.absolute()))
@@ -84,15 +84,29 @@ def _matches(pattern: str, folder: Path) -> Iterator[Path]:
 
 
 def _artifact(path: Path, pattern: str, folder: Path) -> Artifact | None:
-    """None for a file that only its folder names and that is of no known format."""
-    real = path.resolve()
-    with real.open("rb") as file:
-        head = file.read(HEAD)
-        size = file.seek(0, os.SEEK_END)
+    """None for a file that only its folder names and that is of no known format.
+
+    A file that can't be read is an artifact of no format: its step meets the same refusal, as that file's outcome.
+    """
+    real = _real(path)
+    try:
+        with real.open("rb") as file:
+            head = file.read(HEAD)
+            size = file.seek(0, os.SEEK_END)
+    except OSError:
+        return Artifact(real, _shown(path, folder), None, 0)
     kind = detect_format(head, size)
     if kind is None and (folder / pattern).is_dir():
         return None
     return Artifact(real, _shown(path, folder), kind, size)
+
+
+def _real(path: Path) -> Path:
+    """Without links. Some volumes and long paths of Windows give no final path: then the path as it is."""
+    try:
+        return path.resolve()
+    except OSError:
+        return path.absolute()
 
 
 def _shown(path: Path, folder: Path) -> str:

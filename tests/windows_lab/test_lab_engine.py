@@ -1,11 +1,199 @@
-"""The engine under Windows CPython: start, demo, paths, attributes, sharing, cancelling."""
+"""The engine under Windows CPython: start, demo, paths, attributes, sharing, text files, cancelling."""
 
 from __future__ import annotations
 
+import json
+import os
+import pty
+import select
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
 from windows_lab.machine import Windows
+
+EMBEDDED = ("--key-store", "embedded", "--store", "store", "--report", "report.json")
+CTRL_C = b"\x03"
+CANCELLED = 130
+
+HOLD = """
+import ctypes, sys
+access, sharing = {"writer": (0xC0000000, 7), "reader": (0x80000000, 3), "exclusive": (0x80000000, 0)}[sys.argv[2]]
+handle = ctypes.windll.kernel32.CreateFileW(sys.argv[1], access, sharing, None, 3, 0, None)
+print("open", handle, flush=True)
+sys.stdin.read()
+"""
+
+SCAN = """
+import ctypes, glob, time
+print("watching", flush=True)
+end = time.monotonic() + 30
+while time.monotonic() < end:
+    for name in glob.glob(".kspsign-tmp.*", include_hidden=True):
+        handle = ctypes.windll.kernel32.CreateFileW(name, 0x80000000, 3, None, 3, 0, None)
+        if handle != -1:
+            time.sleep(0.7)
+            print("scanned", flush=True)
+            raise SystemExit
+"""
+
+
+def outcomes(windows: Windows, report: str = "report.json") -> dict[str, dict[str, Any]]:
+    """The files of a report by their paths."""
+    content = json.loads((windows.folder / report).read_text(encoding="utf-8"))
+    return {each["path"]: each for each in content["files"]}
+
+
+@contextmanager
+def helper(windows: Windows, script: str, *arguments: str) -> Iterator[subprocess.Popen[bytes]]:
+    """A Windows Python script at work, from its first line of output until its standard input is closed."""
+    process = windows.start("python", "-c", script, *arguments, stdin=subprocess.PIPE)
+    assert process.stdin is not None
+    assert process.stdout is not None
+    process.stdout.readline()
+    try:
+        yield process
+    finally:
+        process.communicate(timeout=60)
 
 
 def test_the_engine_starts(windows: Windows) -> None:
     ended = windows.kspsign("--version")
     assert (ended.exit_code, ended.stderr) == (0, "")
     assert ended.stdout.startswith("kspsign ")
+
+
+def test_the_demo_signs_what_microsofts_signtool_accepts(windows: Windows) -> None:
+    demo = windows.kspsign("demo", "results")
+    assert demo.exit_code == 0, demo.output
+    files = sorted((windows.folder / "results" / "signed").rglob("*.exe"))
+    assert {"cli-32.exe", "cli-64.exe", "cli-arm64.exe"} <= {path.name for path in files}
+    windows.trust(windows.folder / "results" / "root.pem")
+    checked = windows.signtool("verify", "/pa", "/all", "/tw", *files)
+    assert checked.exit_code == 0, checked.output
+    assert checked.stdout.count("Successfully verified: ") == len(files)
+    assert checked.stdout.count("RFC3161") == len(files)
+
+
+def test_awkward_paths_are_signed(windows: Windows) -> None:
+    deep = "/".join(["a-folder-name-of-some-length"] * 12)
+    names = [
+        "with space & %PATH% [1] 'quoted'.exe",
+        "Grüße-日本語-🔑.exe",
+        f"{deep}/deep.exe",
+        "UPPER.EXE",
+        "no-extension",
+    ]
+    for name in names:
+        windows.program(f"in/{name}")
+    assert len(str(windows.folder / "in" / deep / "deep.exe")) > 260
+    ended = windows.kspsign("run", r"in\**\*", *EMBEDDED)
+    assert ended.exit_code == 0, ended.output
+    assert {path: each["outcome"] for path, each in outcomes(windows).items()} == {
+        f"in/{name}": "signed" for name in names
+    }
+    windows.trust(windows.folder / "store" / "embedded" / "root.pem")
+    accepted = windows.signtool("verify", "/pa", "/all", "/tw", *(windows.folder / "in" / name for name in names))
+    assert accepted.exit_code == 0, accepted.output
+
+
+def test_files_that_cannot_be_replaced_cost_no_signature(windows: Windows) -> None:
+    sharing = ("writer", "reader", "exclusive")
+    before = windows.program("free.exe").read_bytes()
+    for name in (*sharing, "read-only"):
+        windows.program(f"{name}.exe")
+    (windows.folder / "read-only.exe").chmod(0o444)
+    with ExitStack() as held:
+        for each in sharing:
+            held.enter_context(helper(windows, HOLD, f"{each}.exe", each))
+        ended = windows.kspsign("run", "*.exe", *EMBEDDED)
+    assert ended.exit_code == 1, ended.output
+    found = outcomes(windows)
+    assert {found[f"{each}.exe"]["error"]["hresult"] for each in sharing} == {"0x80070020"}
+    assert found["read-only.exe"]["error"]["hresult"] == "0x80070005"
+    assert "attrib -r" in found["read-only.exe"]["error"]["remedy"]
+    assert found["free.exe"]["outcome"] == "signed"
+    assert json.loads((windows.folder / "report.json").read_text(encoding="utf-8"))["totals"]["signatures_used"] == 1
+    assert all((windows.folder / f"{name}.exe").read_bytes() == before for name in (*sharing, "read-only"))
+    again = windows.kspsign("run", "*.exe", "!read-only.exe", *EMBEDDED)
+    assert again.exit_code == 0, again.output
+    assert {name: each["outcome"] for name, each in outcomes(windows).items()} == {
+        "free.exe": "skipped",
+        **dict.fromkeys((f"{each}.exe" for each in sharing), "signed"),
+    }
+
+
+def test_a_scanner_that_looks_into_the_copy_is_waited_for(windows: Windows) -> None:
+    windows.program("app.exe")
+    windows.kspsign("certsync", *EMBEDDED[:4])
+    with helper(windows, SCAN) as scanner:
+        ended = windows.kspsign("run", "app.exe", *EMBEDDED)
+        said, _errors = scanner.communicate(timeout=60)
+    assert b"scanned" in said
+    assert ended.exit_code == 0, ended.output
+    assert outcomes(windows)["app.exe"]["outcome"] == "signed"
+    assert [path.name for path in windows.folder.glob(".kspsign*")] == []
+
+
+def test_text_files_as_windows_editors_write_them(windows: Windows) -> None:
+    for name in ("one.exe", "two.exe", "grün.exe"):
+        windows.program(f"in/{name}")
+    mark = b"\xef\xbb\xbf"
+    (windows.folder / "list.txt").write_bytes(mark + "# what to sign\r\nin\\ONE.exe\r\nin/grün.exe\r\n".encode())
+    (windows.folder / "kspsign.yml").write_bytes(mark + b"key_store: embedded\r\nstore: store\r\ndescription: Lab\r\n")
+    ended = windows.kspsign("run", "@list.txt", r"IN\one.EXE", "--report", "report.json", "--summary", "summary.md")
+    assert ended.exit_code == 0, ended.output
+    assert sorted(path.lower() for path in outcomes(windows)) == ["in/grün.exe", "in/one.exe"]
+    assert b"\r" not in (windows.folder / "report.json").read_bytes() + (windows.folder / "summary.md").read_bytes()
+    root = (windows.folder / "store" / "embedded" / "root.pem").read_bytes()
+    (windows.folder / "root.pem").write_bytes(mark + root.replace(b"\n", b"\r\n"))
+    checked = windows.kspsign("verify", "@list.txt", "--trust-root", "root.pem")
+    assert checked.exit_code == 0, checked.output
+
+
+def test_ctrl_c_stops_after_the_file_at_work(windows: Windows, timestamp_url: str) -> None:
+    for number in range(5):
+        windows.program(f"{number}.exe")
+    synced = windows.kspsign("certsync", *EMBEDDED[:4])
+    assert synced.exit_code == 0, synced.output
+    windows.fault("tsa", "slow=1500*")
+    roots = (windows.folder / "store" / "embedded" / "root.pem", windows.trust_root)
+    arguments = ["-m", "kspsign", "run", "*.exe", *EMBEDDED, "--jobs", "1", "--timestamp-url", timestamp_url]
+    arguments += [argument for root in roots for argument in ("--trust-root", windows.path(root))]
+    exit_code = in_terminal(
+        windows,
+        "wine",
+        r"C:\Python311\python.exe",
+        *arguments,
+        interrupt_when=lambda: bool(windows.calls("tsa request")),
+    )
+    assert exit_code == CANCELLED
+    found = outcomes(windows)
+    assert sorted(each["outcome"] for each in found.values()) == ["failed"] * 4 + ["signed"]
+    assert {each["error"]["code"] for each in found.values() if each["error"]} == {"CANCELLED"}
+    assert len(windows.calls("tsa request")) == 1
+
+
+def in_terminal(windows: Windows, program: str, *arguments: str, interrupt_when: Callable[[], bool]) -> int:
+    """Run a program in a console; Ctrl-C is typed once `interrupt_when` holds. Returns the exit code."""
+    process, terminal = pty.fork()
+    if process == 0:
+        os.chdir(windows.folder)
+        command = windows.command(program, *arguments)
+        os.execve(command[0], command, windows.linux_environment())  # noqa: S606 -- the forked child of the terminal
+    interrupted = False
+    end = time.monotonic() + 60
+    while time.monotonic() < end:
+        readable, _, _ = select.select([terminal], [], [], 0.05)
+        try:
+            if readable and not os.read(terminal, 65536):
+                break
+        except OSError:  # how Linux says that the other side was closed
+            break
+        if not interrupted and interrupt_when():
+            os.write(terminal, CTRL_C)
+            interrupted = True
+    os.close(terminal)
+    return os.waitstatus_to_exitcode(os.waitpid(process, 0)[1])

@@ -15,6 +15,7 @@ from pathlib import Path
 from kspsign.errors import ArtifactError
 from kspsign.hresults import Hresult
 from kspsign.model import COPY_PREFIX, Artifact, SignedCopy
+from kspsign.signing.exclusive import exclusive, replace
 
 _BUSY = frozenset({errno.ETXTBSY, errno.EBUSY, errno.EWOULDBLOCK})
 _WINDOWS_SHARING = frozenset({32, 33})  # ERROR_SHARING_VIOLATION, ERROR_LOCK_VIOLATION
@@ -43,10 +44,7 @@ def hold(artifact: Artifact) -> Iterator[Held]:
         raise ArtifactError(Hresult.ERROR_ACCESS_DENIED, "the file is read-only")
     # The name keeps its end: SignTool tells some formats by the extension.
     copy = path.with_name(f"{COPY_PREFIX}{secrets.token_hex(4)}.{path.name[-100:]}")
-    with path.open("r+b") as file:
-        _lock(file.fileno())
-        if sys.platform == "win32":
-            file.close()  # Windows can't replace a file that is open, here too; opening it showed that it is free
+    with exclusive(path):
         try:
             yield Held(artifact, state, copy)
         finally:
@@ -70,7 +68,7 @@ def commit(held: Held, copy: SignedCopy) -> None:
     if sys.platform != "win32":
         with contextlib.suppress(PermissionError):
             os.chown(copy.path, state.st_uid, state.st_gid)
-    copy.path.replace(path)
+    replace(copy.path, path)
 
 
 def access_error(error: OSError) -> ArtifactError:
@@ -81,19 +79,3 @@ def access_error(error: OSError) -> ArtifactError:
     if error.errno == errno.ENOSPC:
         return ArtifactError(hresult, f"the disk is full: {message}", remedy="Free space; the file was not changed.")
     return ArtifactError(hresult, f"the file can't be read or replaced: {message}")
-
-
-def _lock(descriptor: int) -> None:
-    """An advisory lock until the file is closed; on Windows opening it for writing showed already that it is free."""
-    if sys.platform == "win32":
-        return
-    import fcntl  # noqa: PLC0415 - not on Windows
-
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as held:
-        raise ArtifactError(Hresult.ERROR_SHARING_VIOLATION, "another process holds a lock on the file") from held
-    except OSError as unsupported:
-        # Some network file systems know no locks; the check before the replacement still holds there.
-        if unsupported.errno not in {errno.ENOLCK, errno.EOPNOTSUPP, errno.EINVAL}:
-            raise

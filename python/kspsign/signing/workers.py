@@ -10,6 +10,9 @@ from typing import TypeVar
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
+_SIGNAL_SECONDS = 0.1
+"""How long a wait may last: on Windows the main thread takes no signal while it waits."""
+
 
 def in_parallel(work: Callable[[Item], Result], items: Sequence[Item], jobs: int) -> Iterator[Result]:
     """`work(item)` of every item, at most `jobs` at a time, in the order of completion.
@@ -20,7 +23,7 @@ def in_parallel(work: Callable[[Item], Result], items: Sequence[Item], jobs: int
     with ThreadPoolExecutor(max_workers=min(jobs, len(items)) or 1, thread_name_prefix="sign") as pool:
         pending: set[Future[Result]] = {pool.submit(work, item) for item in islice(remaining, 2 * jobs)}
         while pending:
-            done, pending = wait(pending, return_when=FIRST_COMPLETED)
+            done, pending = wait(pending, timeout=_SIGNAL_SECONDS, return_when=FIRST_COMPLETED)
             pending |= {pool.submit(work, item) for item in islice(remaining, len(done))}
             for future in done:
                 yield future.result()

@@ -1,0 +1,72 @@
+"""Having a file to oneself, and taking its place: advisory locks, or what Windows' sharing modes allow."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from kspsign.errors import ArtifactError
+from kspsign.hresults import Hresult
+
+_REPLACE_ATTEMPTS = 50
+_REPLACE_PAUSE_SECONDS = 0.04
+
+if sys.platform == "win32":
+    import ctypes
+
+    _GENERIC_READ, _GENERIC_WRITE, _DELETE = 0x80000000, 0x40000000, 0x00010000
+    _SHARE_READ, _SHARE_DELETE = 1, 4
+    _OPEN_EXISTING = 3
+    _INVALID_HANDLE = ctypes.c_void_p(-1).value
+
+    @contextlib.contextmanager
+    def exclusive(path: Path) -> Iterator[None]:
+        """Open `path` once with the rights that replacing it takes; raises OSError when another process forbids it.
+
+        It is not kept open, since that would be in the replacement's way.
+        """
+        kernel = ctypes.WinDLL("kernel32", use_last_error=True)
+        kernel.CreateFileW.restype = ctypes.c_void_p
+        access, sharing = _GENERIC_READ | _GENERIC_WRITE | _DELETE, _SHARE_READ | _SHARE_DELETE
+        handle = kernel.CreateFileW(ctypes.c_wchar_p(str(path)), access, sharing, None, _OPEN_EXISTING, 0, None)
+        if handle == _INVALID_HANDLE:
+            raise ctypes.WinError(ctypes.get_last_error())
+        kernel.CloseHandle(ctypes.c_void_p(handle))
+        yield
+
+    def replace(copy: Path, target: Path) -> None:
+        """Put `copy` in the place of `target`; a virus scanner that looks into either for a moment is waited for."""
+        for _ in range(_REPLACE_ATTEMPTS):
+            try:
+                copy.replace(target)
+            except PermissionError:
+                time.sleep(_REPLACE_PAUSE_SECONDS)
+            else:
+                return
+        copy.replace(target)
+
+else:
+    import fcntl
+
+    @contextlib.contextmanager
+    def exclusive(path: Path) -> Iterator[None]:
+        """Hold an advisory lock on `path`; raises ArtifactError (ERROR_SHARING_VIOLATION) when another has it."""
+        with path.open("r+b") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as held:
+                message = "another process holds a lock on the file"
+                raise ArtifactError(Hresult.ERROR_SHARING_VIOLATION, message) from held
+            except OSError as unsupported:
+                # Some network file systems know no locks; the check before the replacement still holds there.
+                if unsupported.errno not in {errno.ENOLCK, errno.EOPNOTSUPP, errno.EINVAL}:
+                    raise
+            yield
+
+    def replace(copy: Path, target: Path) -> None:
+        """Put `copy` in the place of `target`."""
+        copy.replace(target)

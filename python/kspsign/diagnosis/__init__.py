@@ -1,0 +1,9 @@
+"""Known failures of signing and verifying: what a code or a program's output means, and what to do.
+
+The knowledge is data (failures.yml); it is read when the first failure is to be explained.
+"""
+
+from kspsign.diagnosis.matching import Diagnosis, diagnose
+from kspsign.diagnosis.troubleshooting import troubleshooting_text
+
+__all__ = ["Diagnosis", "diagnose", "troubleshooting_text"]

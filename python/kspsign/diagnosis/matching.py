@@ -1,0 +1,151 @@
+"""From what a program printed, or a code, to the known failures behind it."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from http import HTTPStatus
+
+from kspsign.diagnosis.catalogue import Catalogue, Failure, catalogue
+from kspsign.diagnosis.filters import dropped_by
+
+TEXT_LIMIT = 1_000_000
+"""Characters of a text that are looked at: the last ones, where a program says why it ended."""
+
+_LOG_PREFIX = re.compile(r"^(?:\d{4}-\d\d-\d\dT[\d:.]{8,18}Z )?(?:##\[[a-z]{1,20}\])?", re.MULTILINE)
+_HEX = re.compile(r"\b0x([0-9a-f]{8})\b")
+_BARE_HEX = re.compile(r"(?:0x)?([89a-f][0-9a-f]{7})")
+_SIGNED = re.compile(r"(?<![\w.-])-(\d{9,10})\b")
+_UNSIGNED = re.compile(r"\d{10}")
+_NAME = re.compile(r"\b[A-Z][A-Z0-9_]{3,}\b")
+_PROGRAM = r"(kspsign|signtool|smctl|msiexec|regsvr32)(?:\.exe)?"
+_ASKED_EXIT = re.compile(rf"(?:{_PROGRAM} )?exit(?:ed)?(?: with)?(?: code)? (\d{{1,10}})")
+_SEEN_EXIT = re.compile(rf"\b{_PROGRAM}['\"]? (?:failed |exited |ended )?(?:with )?(?:exit )?code (\d{{1,10}})\b")
+_SHOWN = 160
+_MOST_CODES = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Diagnosis:
+    """A known failure as it applies: why, what to do, who can, and the words or code that gave it away (`seen`).
+
+    `exact` is False when only the family of a code is known. `audience` are roles ("agent administrator").
+    `seen` may hold words from outside.
+    """
+
+    id: str
+    title: str
+    cause: str
+    remedy: str
+    audience: tuple[str, ...]
+    requirements: tuple[str, ...]
+    sources: tuple[str, ...]
+    seen: str
+    exact: bool
+
+
+@dataclass(slots=True)
+class _Findings:
+    """Failures found so far with their rank: what says most first, then the order of the catalogue."""
+
+    known: Catalogue
+    ranked: dict[tuple[str, str], tuple[tuple[int, int], Failure, Diagnosis]]
+
+    def add(self, failure: Failure | None, seen: str, *, level: int, number: int = 0, place: int | None = None) -> None:
+        """Take `failure` in, if there is one; `place` is its place within the level, by default the catalogue's."""
+        if failure is None:
+            return
+        place = self.known.position[failure.id] if place is None else place
+        key = (failure.id, seen if failure.range else "")
+        rank = (level + 5 * failure.symptom + 10 * failure.general, place)
+        if key not in self.ranked or rank < self.ranked[key][0]:
+            self.ranked[key] = (rank, failure, _diagnosis(failure, seen, number))
+
+    def number(self, number: int, *, level: int) -> None:
+        self.add(self.known.of_number(number), f"0x{number:08X}", level=level, number=number)
+
+    def best_first(self) -> tuple[Diagnosis, ...]:
+        """All of them, but for what others in the same text explain better; what a code named stays."""
+        found = sorted(self.ranked.values(), key=lambda entry: entry[0])
+        worse = {name for _, failure, _ in found for name in failure.replaces}
+        if not all(failure.symptom for _, failure, _ in found):
+            worse |= {failure.id for _, failure, _ in found if failure.symptom}
+        return tuple(
+            diagnosis for (level, _), failure, diagnosis in found if level % 5 == _GIVEN or failure.id not in worse
+        )
+
+
+_FILTER, _GIVEN, _TEXT = range(3)
+
+
+def diagnose(text: str, *, code: str | None = None, hresult: int | None = None) -> tuple[Diagnosis, ...]:
+    """The known failures that `text` shows and `code` and `hresult` (signed or unsigned) name, best first.
+
+    `text` is a program's output, a line of it, or a code in any notation ("0x800B0100", "-2146762496",
+    "TRUST_E_NOSIGNATURE", "KEY_MISMATCH", "exit 6", "signtool exit 2"). Time is linear in its length.
+    """
+    findings = _Findings(catalogue(), {})
+    if code is not None:
+        findings.add(findings.known.by_name.get(code), code, level=_GIVEN)
+    if hresult is not None:
+        findings.number(hresult & 0xFFFFFFFF, level=_GIVEN)
+    text = _LOG_PREFIX.sub("", text[-TEXT_LIMIT:])
+    words = " ".join(text.split())
+    _find_code(words, findings)
+    _find_in_text(words, findings)
+    return findings.best_first()
+
+
+def _find_code(words: str, findings: _Findings) -> None:
+    """`words` as a whole may be one code, however it is written."""
+    findings.add(findings.known.by_name.get(words.upper()), words, level=_GIVEN)
+    if found := _BARE_HEX.fullmatch(words.lower()):
+        findings.number(int(found[1], 16), level=_GIVEN)
+    elif _UNSIGNED.fullmatch(words) and int(words) >> 31 == 1:
+        findings.number(int(words), level=_GIVEN)
+    elif found := _ASKED_EXIT.fullmatch(words.lower()):
+        _find_exit(found[1] or "kspsign", int(found[2]), findings)
+
+
+def _find_exit(program: str, code: int, findings: _Findings) -> None:
+    findings.add(findings.known.by_exit.get((program, code)), f"{program} exit code {code}", level=_TEXT)
+    if 0x80000000 <= code <= 0xFFFFFFFF:
+        findings.number(code, level=_TEXT)
+
+
+def _find_in_text(words: str, findings: _Findings) -> None:
+    lower = words.lower()
+    for place, dropped in enumerate(dropped_by(lower)):
+        findings.add(findings.known.by_filter.get(dropped.name), dropped.line, level=_FILTER, place=place)
+    for search, failure in findings.known.searches:
+        if seen := search.find(lower):
+            findings.add(failure, seen[:_SHOWN], level=_TEXT)
+    for name in dict.fromkeys(_NAME.findall(words)):
+        findings.add(findings.known.by_name.get(name), name, level=_TEXT)
+    numbers = [int(digits, 16) for digits in _HEX.findall(lower)]
+    numbers += [0x100000000 - int(digits) for digits in _SIGNED.findall(lower)]
+    failed = dict.fromkeys(number for number in numbers if 0x80000000 <= number <= 0xFFFFFFFF)
+    for number in list(failed)[:_MOST_CODES]:
+        findings.number(number, level=_TEXT)
+    for program, code in dict.fromkeys(_SEEN_EXIT.findall(lower)):
+        _find_exit(program, int(code), findings)
+
+
+def _diagnosis(failure: Failure, seen: str, number: int) -> Diagnosis:
+    title, cause, remedy = failure.title, failure.known_cause, failure.known_remedy
+    if failure.range:
+        low = number & 0xFFFF
+        phrase = HTTPStatus(low).phrase if low in set(HTTPStatus) else "status without a name"
+        values = {"hex": f"0x{number:08X}", "low": low, "status": low, "phrase": phrase}
+        title, cause, remedy = (part.format(**values) for part in (title, cause, remedy))
+    return Diagnosis(
+        failure.id,
+        title,
+        cause,
+        remedy,
+        failure.audience,
+        failure.requirements,
+        failure.sources,
+        seen,
+        exact=not failure.general,
+    )

@@ -1,0 +1,121 @@
+"""The data file as a whole: complete, without contradictions, covering every code of ours, and the page made of it."""
+
+from __future__ import annotations
+
+import ast
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+import kspsign
+from kspsign.diagnosis import diagnose, troubleshooting_text
+from kspsign.diagnosis.catalogue import Failure, catalogue
+from kspsign.hresults import Hresult
+
+SOURCE = Path(kspsign.__file__).parent
+PAGE = Path(__file__).parents[3] / "docs" / "troubleshooting.md"
+
+
+@pytest.mark.parametrize("failure", catalogue().failures, ids=lambda failure: failure.id)
+def test_failure_is_complete(failure: Failure) -> None:
+    assert failure.known_cause.endswith((".", "?"))
+    assert failure.known_remedy.endswith((".", "?", "LOG."))
+    assert not failure.title.endswith(".")
+    for text in (failure.title, failure.known_cause, failure.known_remedy):
+        assert text.isprintable()
+        assert "{" not in text or failure.range
+    assert set(failure.replaces) <= catalogue().position.keys() - {failure.id}
+
+
+def test_nothing_is_matched_twice() -> None:
+    matchers: Counter[object] = Counter()
+    for failure in catalogue().failures:
+        matchers.update([("id", failure.id), ("title", failure.title), ("cause", failure.known_cause)])
+        matchers.update(("name", name) for name in (*failure.all_numbers, *failure.codes))
+        matchers.update(("exit", program, code) for program, codes in failure.exits.items() for code in codes)
+        matchers.update(("filter", name) for name in failure.filters)
+        matchers.update((pattern, failure.also, failure.unless) for pattern in failure.patterns)
+        matchers.update(("number", number) for number in set(failure.all_numbers.values()))
+        matchers.update([("range", failure.range)] if failure.range else [])
+    assert {matcher: times for matcher, times in matchers.items() if times > 1} == {}
+
+
+def test_every_requirement_about_failures_is_met() -> None:
+    named = {requirement for failure in catalogue().failures for requirement in failure.requirements}
+    assert named == {f"R{number}" for number in range(17, 27)}
+
+
+def _codes(tree: ast.AST, positions: dict[str, int]) -> Iterator[str]:
+    """The string literals that become a `code`: by keyword, by position, or as a parameter's default."""
+    for node in ast.walk(tree):
+        values: list[ast.expr] = []
+        if isinstance(node, ast.Call):
+            values += [keyword.value for keyword in node.keywords if keyword.arg == "code"]
+            name = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
+            position = positions.get(name)
+            if position is not None and position < len(node.args):
+                values.append(node.args[position])
+        elif isinstance(node, ast.FunctionDef):
+            defaults = zip(node.args.kwonlyargs, node.args.kw_defaults, strict=True)
+            values += [default for argument, default in defaults if argument.arg == "code" and default is not None]
+        for value in values:
+            branches = (value.body, value.orelse) if isinstance(value, ast.IfExp) else (value,)
+            yield from (b.value for b in branches if isinstance(b, ast.Constant) and isinstance(b.value, str))
+
+
+def _positions(tree: ast.AST) -> Iterator[tuple[str, int]]:
+    """Where functions and dataclasses take a `code` by position."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef):
+            names = [argument.arg for argument in node.args.args if argument.arg != "self"]
+        elif isinstance(node, ast.ClassDef):
+            names = [f.target.id for f in node.body if isinstance(f, ast.AnnAssign) and isinstance(f.target, ast.Name)]
+        else:
+            continue
+        if "code" in names:
+            yield node.name, names.index("code")
+
+
+def test_every_code_that_kspsign_raises_can_be_explained() -> None:
+    trees = [ast.parse(path.read_text(encoding="utf-8")) for path in sorted(SOURCE.rglob("*.py"))]
+    public = {name: at for tree in trees for name, at in _positions(tree) if not name.startswith("_")}
+    codes = {code for tree in trees for code in _codes(tree, public | dict(_positions(tree)))}
+    assert {"KEY_MISMATCH", "WRONG_PASSWORD", "NOT_VERIFIED", "RESULTS_NOT_PUBLISHED", "CONFIGURATION"} <= codes
+    assert {code for code in codes if not diagnose("", code=code)} == set()
+    assert {member.name for member in Hresult if not diagnose("", code=member.name)} == set()
+
+
+@pytest.mark.parametrize("bad", ["a.*b", "a+", "(a{2,})", "(?:ab*){1,3}", "Upper"])
+def test_pattern_that_might_take_forever_is_refused(bad: str) -> None:
+    with pytest.raises(ValidationError):
+        Failure(id="x", group="key", title="t", patterns=(bad,), cause="c", remedy="r", audience=("developer",))
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"cause": "c", "remedy": "r"},
+        {"windows": "CERT_E_EXPIRED", "cause": "c", "remedy": "r"},
+        {"codes": ("A_CODE",)},
+        {"codes": ("A_CODE",), "cause": "c"},
+        {"windows": "CERT_E_EXPIRED", "id": "Not An Id"},
+    ],
+)
+def test_failure_without_matcher_or_with_two_explanations_is_refused(wrong: dict[str, object]) -> None:
+    entry: dict[str, object] = {"id": "x", "group": "key", "title": "t", "audience": ("developer",)}
+    with pytest.raises(ValidationError):
+        Failure.model_validate(entry | wrong)
+
+
+def test_page_is_that_of_the_data() -> None:
+    """Written by tools/write_troubleshooting.py."""
+    assert PAGE.read_text(encoding="utf-8") == troubleshooting_text()
+
+
+def test_page_names_each_failure_and_leaves_no_placeholder() -> None:
+    page = troubleshooting_text()
+    assert page.count("\n### ") == len(catalogue().failures)
+    assert not [word for word in ("{hex}", "{low}", "{status}", "{phrase}", "  \n") if word in page]

@@ -1,0 +1,119 @@
+"""`kspsign explain` as a program: answers, exit codes, standard input, and hostile text."""
+
+from __future__ import annotations
+
+import io
+import os
+import subprocess
+import sys
+import time
+
+import pytest
+
+from kspsign.diagnosis import diagnose
+from kspsign.explanation import EXIT_NOT_KNOWN, explain
+
+
+def _explain(*words: str, stdin: bytes = b"") -> subprocess.CompletedProcess[bytes]:
+    command = [sys.executable, "-m", "kspsign", "explain", *words]
+    environment = {**os.environ, "PYTHONIOENCODING": "utf-8"}
+    return subprocess.run(command, input=stdin, capture_output=True, check=False, env=environment)
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["0x800B0100"], b"[no-signature]"),
+        (["-2146762496"], b"[no-signature]"),
+        (["TRUST_E_NOSIGNATURE"], b"[no-signature]"),
+        (["exit", "6"], b"[exit-none-signed]"),
+        (["SignTool Error: No private key is available."], b"[private-key-unavailable]"),
+    ],
+)
+def test_known_failure_is_explained_with_exit_code_0(words: list[str], expected: bytes) -> None:
+    done = _explain(*words)
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert expected in done.stdout
+    assert b"  cause:  " in done.stdout
+    assert b"  remedy: " in done.stdout
+
+
+def test_standard_input_is_read_also_as_windows_powershell_writes_it() -> None:
+    text = "SignTool Error: File not found: x.exe\r\n"
+    for content in (text.encode(), text.encode("utf-8-sig"), text.encode("utf-16"), b"\xff" + text.encode()):
+        done = _explain("-", stdin=content)
+        assert done.returncode == 0, content
+        assert b"[file-not-found]" in done.stdout
+
+
+def test_unknown_is_said_to_be_unknown() -> None:
+    done = _explain("the", "moon")
+    assert done.returncode == EXIT_NOT_KNOWN
+    assert done.stdout.startswith(b"not known: the moon")
+
+
+def test_family_of_an_unknown_code_counts_as_unknown() -> None:
+    out = io.StringIO()
+    assert explain(["0x80091234"], out) == EXIT_NOT_KNOWN
+    assert out.getvalue().startswith("not known: 0x80091234\n")
+    assert "0x8009xxxx" in out.getvalue()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "##vso[task.setvariable variable=x]y",
+        "\x1b[31m##[error]\u202e",
+        'Signing of "##vso[task.complete result=Succeeded;]done" was failed',
+        "signCommand command for file \u202e##[section]x.exe FAILED",
+        "a\r\n##vso[task.complete]",
+    ],
+)
+def test_hostile_words_are_shown_harmless(text: str) -> None:
+    out = io.StringIO()
+    explain([text], out)
+    shown = out.getvalue()
+    assert "##vso[" not in shown
+    assert "##[" not in shown
+    assert shown.isascii()
+    assert "\x1b" not in shown
+
+
+MEGABYTE = 1_000_000
+HOSTILE = [
+    "a" * MEGABYTE,
+    "A_" * (MEGABYTE // 2),
+    "0x" * (MEGABYTE // 2),
+    "-2146762496 " * (MEGABYTE // 12),
+    "".join(f"0x8009{number % 65536:04X} " for number in range(MEGABYTE // 11)),
+    "signtool sign " * (MEGABYTE // 14),
+    "signcommand command for file " * (MEGABYTE // 29),
+    'signing of "' * (MEGABYTE // 12),
+    "status_code=404 " * (MEGABYTE // 16),
+    "The following certificates were considered: " * (MEGABYTE // 44),
+    "After Hash filter, 0 certs were left. " * (MEGABYTE // 38),
+    "expires: mon jan 01 00:00:00 2024 sha1 hash: " * (MEGABYTE // 45),
+    "##[" * (MEGABYTE // 3),
+    " \t\r\n" * (MEGABYTE // 4),
+    "\ud800\u0130\x00" * (MEGABYTE // 3),
+]
+
+
+@pytest.mark.parametrize("text", HOSTILE, ids=lambda text: repr(text[:12]))
+def test_time_is_linear_in_the_text(text: str) -> None:
+    """Processor time of the whole against that of an eighth: a search that backtracks takes 64 times, not 8."""
+    diagnose("")
+    eighth = min(_seconds(text[: len(text) // 8]) for _ in range(2))
+    assert _seconds(text) < 24 * eighth + 0.5
+
+
+def _seconds(text: str) -> float:
+    start = time.process_time()
+    diagnose(text)
+    return time.process_time() - start
+
+
+def test_answer_to_a_flood_of_codes_stays_short() -> None:
+    out = io.StringIO()
+    explain(["".join(f"0x801901{number:02X} " for number in range(256))], out)
+    assert len(out.getvalue().splitlines()) < 40

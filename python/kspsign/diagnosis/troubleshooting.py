@@ -61,7 +61,7 @@ def _seen(failure: Failure) -> Iterator[str]:
     for name, number in failure.all_numbers.items():
         yield f"`0x{number:08X}` {name}"
     if failure.range:
-        yield f"`0x{failure.range[0]:08X}` to `0x{failure.range[1]:08X}`"
+        yield " to ".join(f"`0x{number:08X}`" for number in dict.fromkeys(failure.range))
     for code in failure.codes:
         yield f"`{code}`"
     for program, codes in failure.exits.items():
@@ -81,7 +81,8 @@ def _text(text: str) -> str:
     text = re.sub(r" \(\)|\(the code, WinINet \{low\}\)", "", text).replace("{status}", "status").replace("{low}", "n")
     parts = text.split("`")
     parts[::2] = [re.sub(r"([<>*|$\\])", r"\\\1", part) for part in parts[::2]]
-    return "`".join(parts).strip()
+    shown = "`".join(parts).strip()
+    return shown[:1].upper() + shown[1:] if shown.startswith("the code") else shown
 
 
 def _link(source: str) -> str:

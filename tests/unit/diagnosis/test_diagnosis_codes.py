@@ -103,6 +103,10 @@ MFA = "User is not multi-factor authenticated. Missing Client Authentication Cer
         ('{"error":{"status":"access_denied","message":"User is not the signer"}}', ["user-is-not-the-signer"]),
         ("You cannot access this keypair. This keypair is restricted to a team", ["keypair-restricted"]),
         ('status_code=429, message={"errors":[{"code":"request_limit_exceeded"}]}', ["rate-limited"]),
+        (
+            '{"status":"500","error":"Internal Server Error","path":"/signingmanager/api/v1/keypairs"}',
+            ["digicert-unavailable"],
+        ),
         ("Signature quota exceeded for this certificate", ["quota-used-up"]),
         ("Error: unknown flag: --exit-non-zero-on-fail", ["smctl-too-old"]),
         ("signCommand command for file C:\\a b\\x.exe FAILED", ["smctl-exits-zero"]),

@@ -104,7 +104,7 @@ class TestAzureLog:
     def test_a_long_name_does_not_push_the_remedy_out(self, samples: Samples) -> None:
         output = shown("azure-pipelines", samples.report(samples.file("x" * 5000, "refused")))
         (raised,) = (command for command in samples.commands(output) if command.name == "task.logissue")
-        assert "Remedy: Check that the file is of a type" in raised.data
+        assert "Remedy: Check that the file's type" in raised.data
 
     def test_test_signing_is_one_warning(self, samples: Samples) -> None:
         output = shown("azure-pipelines", samples.report(samples.file(), test_signing=True), quiet=True)

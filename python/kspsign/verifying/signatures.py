@@ -8,13 +8,13 @@ from datetime import UTC, datetime, timedelta
 from hashlib import sha1
 
 from kspsign.authenticode.indirect import AuthenticodeSignature
+from kspsign.authenticode.names import common_name, common_name_of, subject_of
 from kspsign.authenticode.signature import content_fault, signer_fault
 from kspsign.authenticode.timestamp import Timestamp, read_counter_signature, read_token
 from kspsign.errors import TrustError
 from kspsign.hresults import Hresult
 from kspsign.model import DigestAlgorithm, Finding, SignatureFacts, TimestampFacts, iso_utc
 from kspsign.verifying.chain import ChainResult, Purpose, validate_chain
-from kspsign.verifying.names import common_name, common_name_of, subject_of
 from kspsign.verifying.roots import TrustAnchors
 
 CLOCK_SKEW = timedelta(minutes=5)

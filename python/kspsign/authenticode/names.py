@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from cryptography import x509
 
-from kspsign.verifying.certificates import certificate as parse
+from kspsign.authenticode.certificates import certificate as parse
 
 
 def common_name(name: x509.Name) -> str:

@@ -10,7 +10,7 @@ from urllib.request import getproxies, proxy_bypass
 
 import urllib3
 
-from kspsign.authenticode.names import common_name_of
+from kspsign.authenticode.certificates import common_name_of
 from kspsign.authenticode.timestamp import check_reply, make_query
 from kspsign.errors import TimestampError, TrustError
 from kspsign.model import DigestAlgorithm, TimestampToken

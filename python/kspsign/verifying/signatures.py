@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from hashlib import sha1
 
+from kspsign.authenticode.certificates import common_name, common_name_of, subject_of
 from kspsign.authenticode.indirect import AuthenticodeSignature
-from kspsign.authenticode.names import common_name, common_name_of, subject_of
 from kspsign.authenticode.signature import content_fault, signer_fault
 from kspsign.authenticode.timestamp import Timestamp, read_counter_signature, read_token
 from kspsign.errors import TrustError

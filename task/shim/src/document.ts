@@ -3,8 +3,7 @@ import manifest from "../../KspSign/task.json";
 
 type Value = string | number | boolean | string[];
 
-/** Inputs that are not settings of the engine. */
-const OWN = ["command", "password", "pythonPath"];
+const OWN = ["command", "password", "pythonPath"]; // inputs that are no settings of the engine
 
 /** Pipeline variables that the engine may know; secret variables never come by their plain names. */
 const VARIABLES = [

@@ -7,7 +7,6 @@ accepts sets that are not sorted.
 from __future__ import annotations
 
 import hashlib
-import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
@@ -20,6 +19,7 @@ from cryptography.exceptions import UnsupportedAlgorithm
 
 from kspsign.authenticode import asn1
 from kspsign.authenticode.algorithms import Scheme, digest_algorithm, signature_holds, signature_scheme
+from kspsign.authenticode.certificates import certificate
 from kspsign.errors import TrustError
 from kspsign.hresults import Hresult
 from kspsign.model import DigestAlgorithm
@@ -84,11 +84,11 @@ def read_signer(der: bytes) -> Signer:
 def find_signer(signer: Signer, certificates: tuple[bytes, ...]) -> bytes | None:
     """The certificate among `certificates` (DER) that the SignerInfo names, None when it is not there."""
     for der in certificates:
-        certificate = asn1_x509.Certificate.load(der)
+        candidate = asn1_x509.Certificate.load(der)
         if signer.sid.key_identifier is not None:
-            if certificate.key_identifier == signer.sid.key_identifier:
+            if candidate.key_identifier == signer.sid.key_identifier:
                 return der
-        elif (certificate.serial_number, certificate.issuer.dump()) == (signer.sid.serial, signer.sid.issuer):
+        elif (candidate.serial_number, candidate.issuer.dump()) == (signer.sid.serial, signer.sid.issuer):
             return der
     return None
 
@@ -160,12 +160,15 @@ def _signer(info: Any) -> Signer:
         who = SignerId(issuer["issuer"].dump(), int(issuer["serial_number"].native), None)
     else:
         who = SignerId(b"", 0, bytes(sid.chosen.native))
+    version = int(info["version"].native)
+    if version != (1 if sid.name == "issuer_and_serial_number" else 3):
+        raise _malformed(f"signer version {version} does not go with the way it names its certificate")
     digest = digest_algorithm(info["digest_algorithm"])
     scheme = signature_scheme(info["signature_algorithm"], digest)
     if scheme is None:
         raise _malformed(f"the signature algorithm {info['signature_algorithm']['algorithm'].native} is unknown here")
     return Signer(
-        version=int(info["version"].native),
+        version=version,
         sid=who,
         digest=digest,
         signed=signed.untag().dump(),
@@ -198,20 +201,16 @@ def _certificates(certificates: Any) -> tuple[bytes, ...]:
 
 @lru_cache(maxsize=256)
 def _check_certificate(der: bytes) -> None:
-    """Raise for a certificate that can't be parsed, and for one whose two algorithm fields differ (RFC 5280 §4.1.1.2).
+    """Raise for a certificate that can't be parsed, or that is odd where its signature does not reach.
 
-    No signature covers the outer field, so that changing it must not go unnoticed.
+    The outer algorithm repeats the inner one (RFC 5280 §4.1.1.2), and a signature value is whole octets.
     """
     structure = asn1_x509.Certificate.load(der, strict=True)
     if structure["signature_algorithm"].dump() != structure["tbs_certificate"]["signature"].dump():
         raise _malformed("a certificate contradicts itself about its signature algorithm")
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # of serial numbers of zero and the like, in roots in use
-        try:
-            parsed = x509.load_der_x509_certificate(der)
-        except x509.InvalidVersion as unknown:
-            raise _malformed(str(unknown)) from unknown
-    _ = parsed.subject, parsed.issuer  # parsed lazily: a broken one must fail here
+    if structure["signature_value"].contents[:1] != b"\0":
+        raise _malformed("a certificate's signature value is cut off within an octet")
+    certificate(der)
 
 
 def _single(signer: Signer, kind: str) -> bytes | None:

@@ -86,9 +86,12 @@ def _matches(pattern: str, folder: Path) -> Iterator[Path]:
 def _artifact(path: Path, pattern: str, folder: Path) -> Artifact | None:
     """None for a file that only its folder names and that is of no known format."""
     real = path.resolve()
-    with real.open("rb") as file:
-        head = file.read(HEAD)
-        size = file.seek(0, os.SEEK_END)
+    try:
+        with real.open("rb") as file:
+            head = file.read(HEAD)
+            size = file.seek(0, os.SEEK_END)
+    except OSError:
+        return Artifact(real, _shown(path, folder), None, 0)  # its own step says why it can't be read
     kind = detect_format(head, size)
     if kind is None and (folder / pattern).is_dir():
         return None

@@ -1,7 +1,6 @@
 """One CMS SignedData read for verification (RFC 5652 §5, RFC 3161 §2.4.2 for tokens): nothing trusted, nothing lost.
 
-The octets that were signed are kept as they stand in the file; attribute order is not normalised, as Windows
-accepts sets that are not sorted.
+Octets that were signed are kept as they stand in the file: Windows accepts attribute sets that are not sorted.
 """
 
 from __future__ import annotations
@@ -12,7 +11,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, TypeVar
 
-from asn1crypto import core
+from asn1crypto import core, parser
 from asn1crypto import x509 as asn1_x509
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
@@ -133,20 +132,30 @@ def _read(der: bytes) -> SignedMessage:
         raise _malformed(f"{len(signers)} signers where one is allowed")
     if isinstance(signed["encap_content_info"]["content"], core.Void):
         raise _malformed("the signed content is missing")
-    content = signed["encap_content_info"]["content"].parse()
     kind = signed["encap_content_info"]["content_type"].dotted
-    # PKCS#7 v1.5, and so Authenticode, has the content itself where CMS has it in an OCTET STRING (RFC 5652 §5.2.1).
-    if not isinstance(content, core.Sequence if kind == asn1.OID_SPC_INDIRECT_DATA else core.OctetString):
-        raise _malformed(f"the content {kind} has the wrong type")
+    content_der, content = _content(signed["encap_content_info"]["content"].dump(), kind)
     return SignedMessage(
         version=int(signed["version"].native),
         content_type=kind,
-        content=bytes(content.native if isinstance(content, core.OctetString) else content.contents),
-        content_der=bytes(content.untag().dump()),
+        content=content,
+        content_der=content_der,
         digest_algorithms=tuple(digest_algorithm(each) for each in signed["digest_algorithms"]),
         certificates=_certificates(signed["certificates"]),
         signer=_signer(signers[0]),
     )
+
+
+def _content(element: bytes, kind: str) -> tuple[bytes, bytes]:
+    """What is in the [0] of the encapsulated content: the whole element, and its octets, which the signature covers.
+
+    PKCS#7 v1.5, and so Authenticode, has the content itself where CMS has it in an OCTET STRING (RFC 5652 §5.2.1).
+    """
+    inner: bytes = parser.parse(element, strict=True)[4]
+    octets: bytes = parser.parse(inner, strict=True)[4]
+    tags = element[:1] + inner[:1]
+    if tags != (b"\xa0\x30" if kind == asn1.OID_SPC_INDIRECT_DATA else b"\xa0\x04"):
+        raise _malformed(f"the content {kind} has the wrong type")
+    return inner, octets
 
 
 def _signer(info: Any) -> Signer:

@@ -9,7 +9,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from integration.peimages import build_pe
 from integration.samples import Run, Store, copy_launcher, kspsign
-from kspsign.embedded.authority import load_or_create
+from kspsign.embedded.authority import EmbeddedAuthority, load_or_create
 
 
 @pytest.fixture(scope="session")
@@ -45,3 +45,11 @@ def signed_image(store: Store, tmp_path_factory: pytest.TempPathFactory) -> byte
 def sign(path: Path, store: Store) -> Run:
     """Sign one file with the embedded key."""
     return kspsign("sign", path, "--thumbprint", store.thumbprint, "--store", store.folder, folder=path.parent)
+
+
+@pytest.fixture
+def authority_root(authority: EmbeddedAuthority, tmp_path: Path) -> Path:
+    """The root of `authority`, to which the `timestamp_server` belongs, as PEM."""
+    path = tmp_path / "authority-root.pem"
+    path.write_bytes(authority.root.certificate.public_bytes(Encoding.PEM))
+    return path

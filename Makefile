@@ -19,7 +19,7 @@ help: ## what can be made
 demo: $(VENV)/demo.stamp ## the whole path on the embedded default, on real Windows binaries (DIR=demo)
 	@$(BIN)/kspsign demo $(DIR)
 
-test: $(VENV)/dev.stamp package ## all tests
+test: $(VENV)/dev.stamp build/shim/index.js ## all tests
 	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 lint: $(VENV)/dev.stamp $(SHIM)/node_modules/.stamp ## style, types, import direction, for Python and TypeScript
@@ -29,8 +29,7 @@ lint: $(VENV)/dev.stamp $(SHIM)/node_modules/.stamp ## style, types, import dire
 	$(BIN)/lint-imports --no-logo
 	cd $(SHIM) && npm run --silent lint && npm run --silent typecheck
 
-package: $(VENV)/dev.stamp $(SHIM)/node_modules/.stamp ## the extension: dist/*.vsix
-	cd $(SHIM) && npm run --silent build
+package: $(VENV)/dev.stamp build/shim/index.js ## the extension: dist/*.vsix
 	$(BIN)/python tools/package.py
 
 bench: $(VENV)/dev.stamp ## times, beside peers in the same run
@@ -54,6 +53,9 @@ $(VENV)/%.stamp: python/lock/%.txt pyproject.toml | $(BIN)/python
 	$(PIP) install --require-hashes --requirement python/lock/$*.txt
 	$(PIP) install --no-deps --no-build-isolation --editable .
 	touch $@
+
+build/shim/index.js: $(wildcard $(SHIM)/src/*.ts) task/KspSign/task.json $(SHIM)/node_modules/.stamp
+	cd $(SHIM) && npm run --silent build
 
 $(SHIM)/node_modules/.stamp: $(SHIM)/package.json $(SHIM)/package-lock.json
 	cd $(SHIM) && npm ci --ignore-scripts --no-audit --no-fund --silent

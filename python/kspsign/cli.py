@@ -10,6 +10,7 @@ from importlib.metadata import version
 from typing import Any
 
 EXIT_USAGE = 3
+EXIT_CANCELLED = 130
 
 
 def entry() -> None:
@@ -31,6 +32,10 @@ def main(arguments: Sequence[str]) -> int:
     except KspSignError as error:
         commands.show_error(error)
         return error.exit_code
+    except BrokenPipeError:
+        # Whoever read the output went away. What is left to flush at exit has nowhere to go.
+        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: PTH123, SIM115 - lives as long as the process
+        return EXIT_CANCELLED
 
 
 class _Parser(argparse.ArgumentParser):

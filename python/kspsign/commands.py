@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import signal
 import sys
 import threading
 import types
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, get_args, get_origin
+from typing import Any, Literal, Union, get_args, get_origin
 
 from kspsign.context import RunContext
 from kspsign.errors import ConfigurationError, KspSignError
@@ -97,25 +98,28 @@ def _perform(settings: Settings, context: RunContext) -> int:
         "verify": path.verify,
     }
     cancelled = threading.Event()
-    _cancel_on_signals(cancelled)
     console = open_console(context, quiet=settings.quiet, verbose=settings.verbose or context.debug, stream=None)
-    try:
+    with _signals_cancelling(cancelled), contextlib.closing(console):
         report = stages[settings.command](settings, context, console, cancelled)
-    finally:
-        console.close()
     if settings.command == "certsync" and report.certificate is not None:
         sys.stdout.write(f"{report.certificate.thumbprint}\n")
     return report.exit_code
 
 
-def _cancel_on_signals(cancelled: threading.Event) -> None:
+@contextlib.contextmanager
+def _signals_cancelling(cancelled: threading.Event) -> Iterator[None]:
+    """Signals that ask for an end set `cancelled`: files in hand are finished or undone, the report is written."""
+
     def cancel(_number: int, _frame: types.FrameType | None) -> None:
         cancelled.set()
 
-    for name in ("SIGINT", "SIGTERM", "SIGBREAK"):
-        number = getattr(signal, name, None)
-        if number is not None:
-            signal.signal(number, cancel)
+    numbers = [getattr(signal, name, None) for name in ("SIGINT", "SIGTERM", "SIGBREAK")]
+    before = {number: signal.signal(number, cancel) for number in numbers if number is not None}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _inspect(given: dict[str, Any], _environment: Mapping[str, str]) -> int:
@@ -196,4 +200,4 @@ def _add_field(parser: argparse.ArgumentParser, name: str) -> None:
 
 
 def _alternatives(annotation: Any) -> Sequence[Any]:
-    return get_args(annotation) if get_origin(annotation) is types.UnionType else (annotation,)
+    return get_args(annotation) if get_origin(annotation) in {types.UnionType, Union} else (annotation,)

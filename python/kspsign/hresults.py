@@ -86,6 +86,16 @@ class Hresult(Enum):
         "A name constraint of a CA in the chain excludes the certificate's name.",
         "Use a certificate whose subject the CA may issue.",
     )
+    CERT_E_CRITICAL = (
+        0x800B0105,
+        "A certificate has a critical extension that is not understood, so it may not be used.",
+        "Use a certificate for code signing; ask the CA what the extension is for.",
+    )
+    TRUST_E_EXPLICIT_DISTRUST = (
+        0x800B0111,
+        "A certificate of the chain is explicitly distrusted by the Microsoft root program.",
+        "Sign with a certificate of a CA that the root program trusts.",
+    )
     NTE_BAD_ALGID = (
         0x80090008,
         "The digest or signature algorithm is too weak or not supported.",

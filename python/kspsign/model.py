@@ -13,6 +13,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Literal
 
+from kspsign.errors import KspSignError
 from kspsign.hresults import Hresult
 
 REPORT_SCHEMA = "kspsign.report/1"
@@ -153,6 +154,11 @@ class ErrorFacts:
     hresult: str | None
     message: str
     remedy: str
+
+    @classmethod
+    def of(cls, error: KspSignError) -> ErrorFacts:
+        """`error` as people and the report see it, the file it names included."""
+        return cls(error.code, error.hresult.hex if error.hresult else None, str(error), error.remedy)
 
 
 @dataclass(frozen=True, slots=True)

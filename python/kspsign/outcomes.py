@@ -49,11 +49,6 @@ class RunRecord:
     error: KspSignError | None = None
 
 
-def error_facts(error: KspSignError) -> ErrorFacts:
-    """An error as the report shows it."""
-    return ErrorFacts(error.code, error.hresult.hex if error.hresult else None, error.message, error.remedy)
-
-
 def signed(artifact: Artifact, copy: SignedCopy, verification: Verification, seconds: dict[str, float]) -> FileOutcome:
     """The file was signed, verified and replaced."""
     return FileOutcome(
@@ -116,7 +111,7 @@ def failed(
         sha256_after=sha256 or None,
         outcome="failed",
         verdict=verification.verdict if verification else NOT_CHECKED,
-        error=error if isinstance(error, ErrorFacts) else error_facts(error),
+        error=error if isinstance(error, ErrorFacts) else ErrorFacts.of(error),
         attempts=1 if verification else 0,
     )
 
@@ -149,7 +144,7 @@ def make_report(record: RunRecord) -> Report:
         certificate=record.certificate,
         totals=totals,
         files=tuple(outcomes),
-        error=error_facts(record.error) if record.error else None,
+        error=ErrorFacts.of(record.error) if record.error else None,
     )
 
 

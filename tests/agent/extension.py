@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import atexit
+import functools
 import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 from agent.mini import MiniAgent
@@ -20,6 +23,14 @@ def build_vsix(folder: Path) -> Path:
     subprocess.run(command, check=True, capture_output=True)
     (found,) = folder.glob("*.vsix")
     return found
+
+
+@functools.cache
+def shared_vsix() -> Path:
+    """One such .vsix for all tests of this process."""
+    folder = Path(tempfile.mkdtemp(prefix="kspsign-vsix-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return build_vsix(folder)
 
 
 def use_standin(agent: MiniAgent) -> None:

@@ -10,16 +10,16 @@ from pathlib import Path
 
 import pytest
 
-from agent.extension import ROOT, build_vsix
+from agent.extension import ROOT, build_vsix, shared_vsix
 from agent.package import install
 
 TASK = "task/KspSign"
 
 
 @pytest.fixture(scope="module")
-def vsix(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def vsix() -> Path:
     """The extension, built for this interpreter."""
-    return build_vsix(tmp_path_factory.mktemp("extension"))
+    return shared_vsix()
 
 
 def test_the_same_input_gives_the_same_bytes(vsix: Path, tmp_path: Path) -> None:

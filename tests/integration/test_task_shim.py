@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from agent.extension import build_vsix, use_standin
+from agent.extension import shared_vsix, use_standin
 from agent.mini import MiniAgent, Step, agent_for
 from agent.process import CancelTimes
 from agent.taskrun import TaskRun
@@ -23,8 +23,7 @@ PASSWORD = "s3cret/with ünusual%signs"  # noqa: S105 -- a made-up one
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory: pytest.TempPathFactory) -> MiniAgent:
     """An agent with the packaged task, its engine replaced by the stand-in; Python is the tests' own."""
-    root = tmp_path_factory.mktemp("agent")
-    agent = agent_for(build_vsix(tmp_path_factory.mktemp("extension")), root)
+    agent = agent_for(shared_vsix(), tmp_path_factory.mktemp("agent"))
     use_standin(agent)
     return agent
 

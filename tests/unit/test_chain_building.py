@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import pytest
-from pki import MOMENT, Issued, ca, new_key, sha1_signed, signer
 
 from kspsign.errors import TrustError
 from kspsign.hresults import Hresult
 from kspsign.verifying.chain import ChainResult, Purpose, certificate, validate_chain
 from kspsign.verifying.roots import TrustAnchors, combined
+from unit.pki import MOMENT, Issued, ca, new_key, sha1_signed, signer
 
 
 def validated(leaf: Issued, candidates: Sequence[Issued], *roots: Issued) -> ChainResult:

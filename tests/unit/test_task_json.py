@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from pydantic.alias_generators import to_camel
 
+from kspsign.context import RunContext
 from kspsign.settings import INTERNAL_FIELDS, Settings
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -135,3 +136,24 @@ def test_icons_are_png_of_the_size_asked_for(path: Path, size: int) -> None:
     content = path.read_bytes()
     assert content.startswith(b"\x89PNG\r\n\x1a\n")
     assert struct.unpack(">II", content[16:24]) == (size, size)
+
+
+class _Asked(dict[str, str]):
+    """Variables that remember which names were asked for."""
+
+    def __init__(self) -> None:
+        super().__init__(BUILD_BUILDID="1")
+        self.names: set[str] = set()
+
+    def get(self, name: str, default: Any = None) -> Any:
+        self.names.add(name)
+        return super().get(name, default)
+
+
+def test_the_shim_hands_over_the_variables_that_the_engine_asks_for_and_no_others() -> None:
+    asked = _Asked()
+    RunContext.from_environment(asked, is_tty=False)
+    source = (ROOT / "task" / "shim" / "src" / "document.ts").read_text(encoding="utf-8")
+    listed = re.findall(r"\"([^\"]+)\"", source.partition("VARIABLES = [")[2].partition("]")[0])
+    handed = {name.replace(".", "_").upper() for line in listed for name in line.split()}
+    assert handed == asked.names

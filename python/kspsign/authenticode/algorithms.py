@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import Enum
 from typing import Any
 
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
@@ -17,29 +18,91 @@ HASHES: dict[DigestAlgorithm, hashes.HashAlgorithm] = {
     DigestAlgorithm.SHA384: hashes.SHA384(),
     DigestAlgorithm.SHA512: hashes.SHA512(),
 }
-OID_RSA_PSS = "1.2.840.113549.1.1.10"
+
+
+class Scheme(Enum):
+    """How a signature value was made."""
+
+    RSA = "RSASSA-PKCS1-v1_5"
+    RSA_PSS = "RSASSA-PSS"
+    ECDSA = "ECDSA"
+
+
+_OID_RSA_PSS = "1.2.840.113549.1.1.10"
+_OID_EC_PUBLIC_KEY = "1.2.840.10045.2.1"
+_SCHEMES: dict[str, tuple[Scheme, DigestAlgorithm | None]] = {
+    "1.2.840.113549.1.1.1": (Scheme.RSA, None),
+    "1.2.840.113549.1.1.5": (Scheme.RSA, DigestAlgorithm.SHA1),
+    "1.2.840.113549.1.1.11": (Scheme.RSA, DigestAlgorithm.SHA256),
+    "1.2.840.113549.1.1.12": (Scheme.RSA, DigestAlgorithm.SHA384),
+    "1.2.840.113549.1.1.13": (Scheme.RSA, DigestAlgorithm.SHA512),
+    _OID_RSA_PSS: (Scheme.RSA_PSS, None),
+    _OID_EC_PUBLIC_KEY: (Scheme.ECDSA, None),
+    "1.2.840.10045.4.1": (Scheme.ECDSA, DigestAlgorithm.SHA1),
+    "1.2.840.10045.4.3.2": (Scheme.ECDSA, DigestAlgorithm.SHA256),
+    "1.2.840.10045.4.3.3": (Scheme.ECDSA, DigestAlgorithm.SHA384),
+    "1.2.840.10045.4.3.4": (Scheme.ECDSA, DigestAlgorithm.SHA512),
+}
+_NO_PARAMETERS = frozenset({b"", b"\x05\x00"})
 
 
 def digest_algorithm(identifier: Any) -> DigestAlgorithm | None:
-    """The algorithm of an asn1crypto DigestAlgorithm value, None when it is not one of ours (MD5 and the like)."""
+    """The algorithm of an asn1crypto DigestAlgorithm value, None when it is not one of ours (MD5 and the like).
+
+    Parameters are absent or NULL (RFC 5754 §2); with others it is none of ours either.
+    """
     try:
-        return DigestAlgorithm(identifier["algorithm"].native)
+        algorithm = DigestAlgorithm(identifier["algorithm"].native)
     except ValueError:
         return None
+    return algorithm if identifier["parameters"].dump() in _NO_PARAMETERS else None
+
+
+def signature_scheme(identifier: Any, digest: DigestAlgorithm | None) -> Scheme | None:
+    """The scheme of an asn1crypto SignedDigestAlgorithm value, None when it is unknown or contradicts `digest`."""
+    kind = identifier["algorithm"].dotted
+    scheme, made_for = _SCHEMES.get(kind, (None, None))
+    if made_for not in {None, digest}:
+        return None
+    if kind == _OID_RSA_PSS:
+        return scheme if _pss_fits(identifier["parameters"], digest) else None
+    # With the key's own OID the parameters may name its curve.
+    plain = kind == _OID_EC_PUBLIC_KEY or identifier["parameters"].dump() in _NO_PARAMETERS
+    return scheme if plain else None
+
+
+def _pss_fits(parameters: Any, digest: DigestAlgorithm | None) -> bool:
+    """RSASSA-PSS-params (RFC 8017 §A.2.3) as every signer writes them: one digest throughout, a salt of its length."""
+    mask = parameters["mask_gen_algorithm"]
+    return (
+        digest is not None
+        and digest_algorithm(parameters["hash_algorithm"]) is digest
+        and mask["algorithm"].native == "mgf1"
+        and digest_algorithm(mask["parameters"]) is digest
+        and parameters["salt_length"].native == HASHES[digest].digest_size
+        and parameters["trailer_field"].native == "trailer_field_bc"
+    )
 
 
 def signature_holds(
-    public_key: object, signature: bytes, digest: bytes, algorithm: DigestAlgorithm, *, pss: bool = False
+    public_key: object,
+    signature: bytes,
+    digest: bytes,
+    algorithm: DigestAlgorithm,
+    scheme: Scheme | None,
 ) -> bool:
-    """Whether `signature` over `digest` (made with `algorithm`) was made by the key; other key types never hold."""
+    """Whether `signature` over `digest` (made with `algorithm`) was made by the key in this way.
+
+    `scheme` None is PKCS#1 v1.5 or ECDSA, as the key has it. Other key types never hold.
+    """
     prehashed = Prehashed(HASHES[algorithm])
     try:
-        if isinstance(public_key, rsa.RSAPublicKey):
-            scheme: padding.AsymmetricPadding = padding.PKCS1v15()
-            if pss:
-                scheme = padding.PSS(padding.MGF1(HASHES[algorithm]), padding.PSS.AUTO)
-            public_key.verify(signature, digest, scheme, prehashed)
-        elif isinstance(public_key, ec.EllipticCurvePublicKey):
+        if isinstance(public_key, rsa.RSAPublicKey) and scheme is not Scheme.ECDSA:
+            chosen: padding.AsymmetricPadding = padding.PKCS1v15()
+            if scheme is Scheme.RSA_PSS:
+                chosen = padding.PSS(padding.MGF1(HASHES[algorithm]), padding.PSS.DIGEST_LENGTH)
+            public_key.verify(signature, digest, chosen, prehashed)
+        elif isinstance(public_key, ec.EllipticCurvePublicKey) and scheme in {None, Scheme.ECDSA}:
             public_key.verify(signature, digest, ec.ECDSA(prehashed))
         else:
             return False

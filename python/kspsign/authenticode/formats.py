@@ -39,6 +39,7 @@ def open_signable(path: Path, kind: Format | None) -> SignableFile:
     Raises ArtifactError: TRUST_E_SUBJECT_FORM_UNKNOWN when `kind` is None, ERROR_BAD_FORMAT when it is damaged.
     """
     if kind is None:
+        path.open("rb").close()  # a file that can't be read is of unknown format for that reason
         raise ArtifactError(
             Hresult.TRUST_E_SUBJECT_FORM_UNKNOWN,
             "the content is of no type that can be signed: not a PE image (exe, dll, sys, ocx, efi)",

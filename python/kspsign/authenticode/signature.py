@@ -1,7 +1,6 @@
 """One CMS SignedData read for verification (RFC 5652 §5, RFC 3161 §2.4.2 for tokens): nothing trusted, nothing lost.
 
-The octets that were signed are kept as they stand in the file; attribute order is not normalised, as Windows
-accepts sets that are not sorted.
+Octets that were signed are kept as they stand in the file: Windows accepts attribute sets that are not sorted.
 """
 
 from __future__ import annotations
@@ -9,13 +8,17 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, TypeVar
 
-from asn1crypto import core
+from asn1crypto import core, parser
+from asn1crypto import x509 as asn1_x509
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 
 from kspsign.authenticode import asn1
-from kspsign.authenticode.algorithms import OID_RSA_PSS, digest_algorithm, signature_holds
+from kspsign.authenticode.algorithms import Scheme, digest_algorithm, signature_holds, signature_scheme
+from kspsign.authenticode.certificates import certificate
 from kspsign.errors import TrustError
 from kspsign.hresults import Hresult
 from kspsign.model import DigestAlgorithm
@@ -42,7 +45,7 @@ class Signer:
     signed: bytes
     signed_attributes: dict[str, tuple[bytes, ...]]
     unsigned_attributes: dict[str, tuple[bytes, ...]]
-    pss: bool
+    scheme: Scheme
     value: bytes
 
     def signed_digest(self) -> bytes:
@@ -80,38 +83,28 @@ def read_signer(der: bytes) -> Signer:
 def find_signer(signer: Signer, certificates: tuple[bytes, ...]) -> bytes | None:
     """The certificate among `certificates` (DER) that the SignerInfo names, None when it is not there."""
     for der in certificates:
-        try:
-            certificate = x509.load_der_x509_certificate(der)
-            if signer.sid.key_identifier is not None:
-                found = certificate.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value.digest
-                if found == signer.sid.key_identifier:
-                    return der
-            elif (certificate.serial_number, certificate.issuer.public_bytes()) == (
-                signer.sid.serial,
-                signer.sid.issuer,
-            ):
+        candidate = asn1_x509.Certificate.load(der)
+        if signer.sid.key_identifier is not None:
+            if candidate.key_identifier == signer.sid.key_identifier:
                 return der
-        except (ValueError, x509.ExtensionNotFound):
-            continue  # a certificate that can't be read is not the signer's
+        elif (candidate.serial_number, candidate.issuer.dump()) == (signer.sid.serial, signer.sid.issuer):
+            return der
     return None
 
 
 def content_fault(message: SignedMessage) -> str | None:
     """Why the signed attributes do not speak of the content (RFC 5652 §5.4, §11.1, §11.2), None when they do."""
     signer = message.signer
-    kind = _single(signer, asn1.OID_CONTENT_TYPE)
-    if kind is None or core.ObjectIdentifier.load(kind).dotted != message.content_type:
+    if _single(signer, asn1.OID_CONTENT_TYPE) != core.ObjectIdentifier(message.content_type).dump():
         return "the contentType attribute differs from the content"
-    digest = message_digest(signer)
-    if signer.digest is None or digest != hashlib.new(signer.digest, message.content).digest():
+    if signer.digest is None or not states_digest(signer, hashlib.new(signer.digest, message.content).digest()):
         return "the messageDigest attribute differs from the content's digest"
     return None
 
 
-def message_digest(signer: Signer) -> bytes | None:
-    """The messageDigest attribute (RFC 5652 §11.2), None unless there is exactly one."""
-    value = _single(signer, asn1.OID_MESSAGE_DIGEST)
-    return None if value is None else bytes(core.OctetString.load(value).native)
+def states_digest(signer: Signer, digest: bytes) -> bool:
+    """Whether there is exactly one messageDigest attribute (RFC 5652 §11.2), and it holds `digest`."""
+    return bool(_single(signer, asn1.OID_MESSAGE_DIGEST) == core.OctetString(digest).dump())
 
 
 def signer_fault(signer: Signer, certificate: bytes | None) -> str | None:
@@ -122,9 +115,9 @@ def signer_fault(signer: Signer, certificate: bytes | None) -> str | None:
         return "the digest algorithm is unknown"
     try:
         key = x509.load_der_x509_certificate(certificate).public_key()
-    except ValueError as broken:
-        return f"the signer's certificate can't be used: {broken}"
-    if not signature_holds(key, signer.value, signer.signed_digest(), signer.digest, pss=signer.pss):
+    except (ValueError, UnsupportedAlgorithm) as broken:
+        return f"the key of the signer's certificate can't be used: {broken}"
+    if not signature_holds(key, signer.value, signer.signed_digest(), signer.digest, signer.scheme):
         return "the signature does not fit the signer's certificate"
     return None
 
@@ -139,16 +132,30 @@ def _read(der: bytes) -> SignedMessage:
         raise _malformed(f"{len(signers)} signers where one is allowed")
     if isinstance(signed["encap_content_info"]["content"], core.Void):
         raise _malformed("the signed content is missing")
-    content = signed["encap_content_info"]["content"].parse()
+    kind = signed["encap_content_info"]["content_type"].dotted
+    content_der, content = _content(signed["encap_content_info"]["content"].dump(), kind)
     return SignedMessage(
         version=int(signed["version"].native),
-        content_type=signed["encap_content_info"]["content_type"].dotted,
-        content=bytes(content.native if isinstance(content, core.OctetString) else content.contents),
-        content_der=bytes(content.untag().dump()),
+        content_type=kind,
+        content=content,
+        content_der=content_der,
         digest_algorithms=tuple(digest_algorithm(each) for each in signed["digest_algorithms"]),
         certificates=_certificates(signed["certificates"]),
         signer=_signer(signers[0]),
     )
+
+
+def _content(element: bytes, kind: str) -> tuple[bytes, bytes]:
+    """What is in the [0] of the encapsulated content: the whole element, and its octets, which the signature covers.
+
+    PKCS#7 v1.5, and so Authenticode, has the content itself where CMS has it in an OCTET STRING (RFC 5652 §5.2.1).
+    """
+    inner: bytes = parser.parse(element, strict=True)[4]
+    octets: bytes = parser.parse(inner, strict=True)[4]
+    tags = element[:1] + inner[:1]
+    if tags != (b"\xa0\x30" if kind == asn1.OID_SPC_INDIRECT_DATA else b"\xa0\x04"):
+        raise _malformed(f"the content {kind} has the wrong type")
+    return inner, octets
 
 
 def _signer(info: Any) -> Signer:
@@ -162,14 +169,21 @@ def _signer(info: Any) -> Signer:
         who = SignerId(issuer["issuer"].dump(), int(issuer["serial_number"].native), None)
     else:
         who = SignerId(b"", 0, bytes(sid.chosen.native))
+    version = int(info["version"].native)
+    if version != (1 if sid.name == "issuer_and_serial_number" else 3):
+        raise _malformed(f"signer version {version} does not go with the way it names its certificate")
+    digest = digest_algorithm(info["digest_algorithm"])
+    scheme = signature_scheme(info["signature_algorithm"], digest)
+    if scheme is None:
+        raise _malformed(f"the signature algorithm {info['signature_algorithm']['algorithm'].native} is unknown here")
     return Signer(
-        version=int(info["version"].native),
+        version=version,
         sid=who,
-        digest=digest_algorithm(info["digest_algorithm"]),
+        digest=digest,
         signed=signed.untag().dump(),
         signed_attributes=_attributes(signed, unique=True),
         unsigned_attributes={} if isinstance(unsigned, core.Void) else _attributes(unsigned, unique=False),
-        pss=info["signature_algorithm"]["algorithm"].dotted == OID_RSA_PSS,
+        scheme=scheme,
         value=bytes(info["signature"].native),
     )
 
@@ -188,8 +202,24 @@ def _certificates(certificates: Any) -> tuple[bytes, ...]:
     """X.509 certificates only: attribute certificates and other choices carry a context tag (RFC 5652 §10.2.2)."""
     if isinstance(certificates, core.Void):
         return ()
-    dumped = (each.dump() for each in certificates)
-    return tuple(each for each in dumped if each[:1] == b"\x30")
+    found = tuple(der for each in certificates if (der := each.dump())[:1] == b"\x30")
+    for der in found:
+        _check_certificate(der)
+    return found
+
+
+@lru_cache(maxsize=256)
+def _check_certificate(der: bytes) -> None:
+    """Raise for a certificate that can't be parsed, or that is odd where its signature does not reach.
+
+    The outer algorithm repeats the inner one (RFC 5280 §4.1.1.2), and a signature value is whole octets.
+    """
+    structure = asn1_x509.Certificate.load(der, strict=True)
+    if structure["signature_algorithm"].dump() != structure["tbs_certificate"]["signature"].dump():
+        raise _malformed("a certificate contradicts itself about its signature algorithm")
+    if structure["signature_value"].contents[:1] != b"\0":
+        raise _malformed("a certificate's signature value is cut off within an octet")
+    certificate(der)
 
 
 def _single(signer: Signer, kind: str) -> bytes | None:

@@ -21,10 +21,10 @@ from kspsign.authenticode.signature import (
     content_fault,
     find_signer,
     guarded,
-    message_digest,
     read_signed_message,
     read_signer,
     signer_fault,
+    states_digest,
 )
 from kspsign.errors import TrustError
 from kspsign.hresults import Hresult
@@ -110,7 +110,7 @@ def read_counter_signature(der: bytes, signature: bytes, certificates: tuple[byt
     signer = find_signer(info, certificates)
     moment = guarded(lambda: _signing_time(info), _CHECK)
     algorithm = info.digest or DigestAlgorithm.SHA1
-    stamped = message_digest(info) == hashlib.new(algorithm, signature).digest()
+    stamped = states_digest(info, hashlib.new(algorithm, signature).digest())
     findings = (
         _finding("timestamp-imprint", None if stamped else "it covers another signature", "covers this signature"),
         _finding("timestamp-signature", signer_fault(info, signer), "fits the authority's certificate"),
@@ -149,6 +149,8 @@ def _granted_token(reply: bytes) -> bytes:
 def _token_fault(message: SignedMessage, signer: bytes | None) -> str | None:
     if message.content_type != asn1.OID_TST_INFO:
         return f"the content is {message.content_type}, not TSTInfo"
+    if message.version != 3 or message.signer.digest not in message.digest_algorithms:
+        return "the token contradicts itself about its version or its digest algorithm"
     fault = content_fault(message) or signer_fault(message.signer, signer)
     if fault is None and signer is not None and not _names_certificate(message.signer, signer):
         fault = "the signingCertificate attribute names another certificate"

@@ -9,8 +9,8 @@ from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
 import urllib3
-from cryptography import x509
 
+from kspsign.authenticode.certificates import common_name_of
 from kspsign.authenticode.timestamp import check_reply, make_query
 from kspsign.errors import TimestampError, TrustError
 from kspsign.model import DigestAlgorithm, TimestampToken
@@ -94,18 +94,7 @@ class TimestampClient:
             token, stamp = check_reply(body, query, signature)
         except TrustError as unusable:
             return f"an unusable answer: {unusable.message}", False
-        return TimestampToken(token, stamp.time, _authority(stamp.signer), stamp.digest)
-
-
-def authority_name(certificate: bytes) -> str:
-    """The name a timestamp authority is known by: its certificate's common name, else its whole subject."""
-    subject = x509.load_der_x509_certificate(certificate).subject
-    names = subject.get_attributes_for_oid(x509.NameOID.COMMON_NAME)
-    return str(names[0].value) if names else subject.rfc4514_string()
-
-
-def _authority(certificate: bytes | None) -> str:
-    return authority_name(certificate) if certificate else "unknown"
+        return TimestampToken(token, stamp.time, common_name_of(stamp.signer), stamp.digest)
 
 
 def _pool(url: str) -> urllib3.PoolManager:

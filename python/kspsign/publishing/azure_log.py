@@ -63,7 +63,7 @@ class AzureLogConsole:
 
     def failed(self, error: KspSignError) -> None:
         """An error issue with cause and remedy."""
-        self._stop(wording.error_facts(error))
+        self._stop(ErrorFacts.of(error))
 
     def finish(self, report: Report) -> None:
         """Close the group, raise the issues, and end with the totals."""

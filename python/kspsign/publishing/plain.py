@@ -42,7 +42,7 @@ class PlainConsole:
 
     def failed(self, error: KspSignError) -> None:
         """Cause and remedy of what stopped the run."""
-        self._stop(wording.error_facts(error))
+        self._stop(ErrorFacts.of(error))
 
     def finish(self, report: Report) -> None:
         """Failures with cause and remedy, then the totals."""

@@ -74,7 +74,7 @@ class TerminalConsole:
 
     def failed(self, error: KspSignError) -> None:
         """Cause and remedy of what stopped the run."""
-        self._stop(wording.error_facts(error))
+        self._stop(ErrorFacts.of(error))
 
     def finish(self, report: Report) -> None:
         """The table, the failures with cause and remedy, and one line that sums up."""

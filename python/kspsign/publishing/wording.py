@@ -5,7 +5,6 @@ Texts made here from outside words are already fit for a log line (`neutral.log_
 
 from __future__ import annotations
 
-from kspsign.errors import KspSignError
 from kspsign.model import CertificateFacts, Check, ErrorFacts, FileOutcome, Report
 from kspsign.publishing.neutral import log_line
 
@@ -55,11 +54,6 @@ def failure_facts(outcome: FileOutcome) -> ErrorFacts:
 def code_text(error: ErrorFacts) -> str:
     """The stable code, with the Windows HRESULT where there is one."""
     return log_line(f"{error.code} ({error.hresult})" if error.hresult else error.code)
-
-
-def error_facts(error: KspSignError) -> ErrorFacts:
-    """An error of ours as the report shows it."""
-    return ErrorFacts(error.code, error.hresult.hex if error.hresult else None, str(error), error.remedy)
 
 
 def timestamp_text(outcome: FileOutcome) -> str:

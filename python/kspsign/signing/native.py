@@ -99,7 +99,7 @@ class NativeEngine:
         with self._count_lock:
             self.signatures_used += 1
         signature = self._key.sign(digest, self._options.algorithm)
-        if not signature_holds(self._public_key, signature.value, digest, signature.algorithm):
+        if not signature_holds(self._public_key, signature.value, digest, signature.algorithm, None):
             subject = x509.load_der_x509_certificate(self._certificate.chain[0]).subject.rfc4514_string()
             raise SigningError(
                 f"the key in the key store {self._key.name} does not fit the certificate "

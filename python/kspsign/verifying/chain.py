@@ -12,9 +12,9 @@ from functools import lru_cache
 
 from cryptography import x509
 
+from kspsign.authenticode.certificates import CHAIN_CHECK, certificate
 from kspsign.errors import TrustError
 from kspsign.hresults import Hresult
-from kspsign.verifying.certificates import CHAIN_CHECK, certificate
 from kspsign.verifying.path_search import FoundPath, PathSearch
 from kspsign.verifying.roots import TrustAnchors
 from kspsign.verifying.usage import Fault, Purpose, faults_at, lasting_faults

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from cryptography import x509
 
-from kspsign.verifying.certificates import extension, shown, shown_name
+from kspsign.authenticode.certificates import extension, shown, shown_name
 
 _Rdn = frozenset[tuple[str, str]]
 

@@ -13,9 +13,7 @@ from enum import Enum, auto
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 
-from kspsign.errors import TrustError
-from kspsign.hresults import Hresult
-from kspsign.verifying.certificates import (
+from kspsign.authenticode.certificates import (
     CHAIN_CHECK,
     Outline,
     certificate,
@@ -25,6 +23,8 @@ from kspsign.verifying.certificates import (
     shown,
     shown_name,
 )
+from kspsign.errors import TrustError
+from kspsign.hresults import Hresult
 from kspsign.verifying.roots import Anchor, TrustAnchors
 from kspsign.verifying.usage import Fault, strongly_signed
 

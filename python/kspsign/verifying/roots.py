@@ -23,8 +23,8 @@ from pathlib import Path
 
 from cryptography import x509
 
+from kspsign.authenticode.certificates import certificate, encoded, outline
 from kspsign.errors import ConfigurationError, PrerequisiteError, TrustError
-from kspsign.verifying.certificates import certificate, encoded, outline
 
 _PEM_BLOCK = re.compile(r"-----BEGIN CERTIFICATE-----([A-Za-z0-9+/=\s]*)-----END CERTIFICATE-----")
 _PROPERTY = re.compile(r"^# ([^:]+): (.*)$", re.MULTILINE)

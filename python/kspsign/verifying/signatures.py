@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from hashlib import sha1
 
+from kspsign.authenticode.certificates import common_name, common_name_of, subject_of
 from kspsign.authenticode.indirect import AuthenticodeSignature
 from kspsign.authenticode.signature import content_fault, signer_fault
 from kspsign.authenticode.timestamp import Timestamp, read_counter_signature, read_token
@@ -14,7 +15,6 @@ from kspsign.errors import TrustError
 from kspsign.hresults import Hresult
 from kspsign.model import DigestAlgorithm, Finding, SignatureFacts, TimestampFacts, iso_utc
 from kspsign.verifying.chain import ChainResult, Purpose, validate_chain
-from kspsign.verifying.names import common_name, common_name_of, subject_of
 from kspsign.verifying.roots import TrustAnchors
 
 CLOCK_SKEW = timedelta(minutes=5)
@@ -147,14 +147,21 @@ def _time(stamp: Timestamp) -> Finding:
 def _facts(signature: AuthenticodeSignature, stamp: Timestamp | None) -> SignatureFacts:
     stamped = None
     if stamp is not None:
-        stamped = TimestampFacts(iso_utc(stamp.time), common_name_of(stamp.signer), stamp.digest.value)
+        stamped = TimestampFacts(iso_utc(stamp.time), _named(common_name_of, stamp.signer), stamp.digest.value)
     certificate = signature.certificate
     return SignatureFacts(
         thumbprint=sha1(certificate, usedforsecurity=False).hexdigest().upper() if certificate else "",
-        subject=subject_of(certificate),
+        subject=_named(subject_of, certificate),
         digest=signature.algorithm.value,
         timestamp=stamped,
     )
+
+
+def _named(name: Callable[[bytes | None], str], certificate: bytes | None) -> str:
+    try:
+        return name(certificate)
+    except TrustError:
+        return "unknown"  # the chain's findings say what is wrong with the certificate
 
 
 def _finding(check: str, fault: str | None, hresult: Hresult, passed: str) -> Finding:

@@ -20,10 +20,10 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import ExtensionOID
 
+from kspsign.authenticode.certificates import CHAIN_CHECK, extension, extensions, shown
 from kspsign.errors import TrustError
 from kspsign.hresults import Hresult
 from kspsign.model import iso_utc
-from kspsign.verifying.certificates import CHAIN_CHECK, extension, extensions, shown
 from kspsign.verifying.name_constraints import name_violations
 from kspsign.verifying.roots import Anchor
 
@@ -119,10 +119,10 @@ def _distrust_faults(leaf: x509.Certificate, anchor: Anchor, purpose: Purpose, m
     root = shown(anchor.certificate)
     if anchor.disallowed_after is not None and moment > anchor.disallowed_after:
         reason = f"the root {root} is disabled since {iso_utc(anchor.disallowed_after)}"
-        yield Fault(CHAIN_CHECK, Hresult.CERT_E_UNTRUSTEDROOT, reason)
+        yield Fault(CHAIN_CHECK, Hresult.TRUST_E_EXPLICIT_DISTRUST, reason)
     if anchor.issued_until is not None and not anchor.counts_when_issued(leaf.not_valid_before_utc, purpose.value):
         reason = f"the root {root} is not trusted for {purpose.words} certificates issued after"
-        yield Fault(CHAIN_CHECK, Hresult.CERT_E_UNTRUSTEDROOT, f"{reason} {iso_utc(anchor.issued_until)}")
+        yield Fault(CHAIN_CHECK, Hresult.TRUST_E_EXPLICIT_DISTRUST, f"{reason} {iso_utc(anchor.issued_until)}")
 
 
 def _key_weakness(certificate: x509.Certificate) -> str | None:
@@ -141,7 +141,7 @@ def _critical_faults(certificate: x509.Certificate) -> Iterator[Fault]:
     for found in extensions(certificate):
         if found.critical and found.oid not in _EVALUATED:
             reason = f"{shown(certificate)} has a critical extension that is not known: {found.oid.dotted_string}"
-            yield Fault(CHAIN_CHECK, Hresult.CERT_E_WRONG_USAGE, reason)
+            yield Fault(CHAIN_CHECK, Hresult.CERT_E_CRITICAL, reason)
 
 
 def _ca_faults(path: Sequence[x509.Certificate], position: int, anchor: Anchor | None) -> Iterator[Fault]:

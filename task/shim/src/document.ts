@@ -3,16 +3,13 @@ import manifest from "../../KspSign/task.json";
 
 type Value = string | number | boolean | string[];
 
-/** Inputs that are not settings of the engine. */
-const OWN = ["command", "password", "pythonPath"];
+const OWN = ["command", "password", "pythonPath"]; // inputs that are no settings of the engine
 
 /** Pipeline variables that the engine may know; secret variables never come by their plain names. */
 const VARIABLES = [
-  "Agent.CAInfo Agent.JobName Agent.Name Agent.OS Agent.OSArchitecture Agent.ProxyBypassList Agent.ProxyUrl TF_BUILD",
-  "Agent.TempDirectory Build.BuildId Build.BuildNumber Build.DefinitionName Build.Repository.Name Build.Repository.Uri",
-  "Build.SourceBranch Build.SourceVersion Release.ReleaseId System.CollectionUri System.Debug System.HostType",
-  "System.DefaultWorkingDirectory System.JobAttempt System.JobDisplayName System.JobId System.JobName System.PlanId",
-  "System.PullRequest.IsFork System.StageName System.TaskInstanceId System.TeamProject System.TeamProjectId",
+  "Agent.JobName Agent.TempDirectory Build.BuildId Build.BuildNumber Build.DefinitionName Build.Repository.Name",
+  "Build.SourceVersion System.CollectionUri System.Debug System.JobAttempt System.JobDisplayName System.JobId",
+  "System.TeamFoundationCollectionUri System.TeamProject TF_BUILD",
 ].flatMap((line) => line.split(" ").map((name) => name.replace(/\./g, "_").toUpperCase()));
 
 /** `text` as the input's declared type; what does not fit the type goes on as text, for the engine to refuse. */

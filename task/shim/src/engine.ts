@@ -13,7 +13,6 @@ const ALLOWED = [
 const GRACE_MS = 7000;
 const received = new Set<NodeJS.Signals>();
 let child: ChildProcess | undefined;
-
 export const cancelled = () => received.size > 0;
 
 /** From now on hand each signal to the engine, once each, and stay alive until it has ended. */
@@ -38,16 +37,14 @@ export function childEnvironment(temp: string): NodeJS.ProcessEnv {
 export async function runEngine(
   [program, ...args]: [string, ...string[]], document: object, options: { cwd: string; env: NodeJS.ProcessEnv },
 ): Promise<number | NodeJS.Signals | null> {
-  const engine = spawn(program, args, { ...options, shell: false, stdio: "pipe", windowsHide: true });
-  child = engine;
+  const engine = (child = spawn(program, args, { ...options, shell: false, stdio: "pipe", windowsHide: true }));
   const ended = new Promise<number | NodeJS.Signals | null>((resolve, reject) => {
     engine.on("error", reject).on("close", (code, signal) => { resolve(signal ?? code); });
   });
   engine.stdin.on("error", () => undefined); // a child that ends without reading: its exit code tells
   engine.stdin.end(JSON.stringify(document));
   const [out, err] = [engine.stdout.pipe(lineRelay(true)), engine.stderr.pipe(lineRelay(false))];
-  out.pipe(process.stdout, { end: false });
-  err.pipe(process.stderr, { end: false });
+  for (const [from, to] of [[out, process.stdout], [err, process.stderr]] as const) from.pipe(to, { end: false });
   await Promise.all([ended, finished(out), finished(err)]);
   return ended;
 }

@@ -3,21 +3,19 @@ import * as fs from "node:fs";
 import * as path from "node:path";
 
 type Python = Record<"executable" | "version" | "implementation" | "tag", string>;
-type Candidate = [command: string, ...args: string[]];
 
 /** CPythons in the agent's tool cache for its own architecture, newest first. */
-function cached(): Candidate[] {
+function cached(): string[][] {
   const root = path.join(process.env.AGENT_TOOLSDIRECTORY ?? "", "Python");
   const arch = (process.env.AGENT_OSARCHITECTURE ?? process.arch).toLowerCase();
-  const program = process.platform === "win32" ? "python.exe" : "bin/python3";
   return (path.isAbsolute(root) && fs.existsSync(root) ? fs.readdirSync(root) : [])
     .filter((version) => /^3\.\d+\.\d+$/.test(version) && fs.existsSync(path.join(root, version, `${arch}.complete`)))
     .sort((a, b) => b.localeCompare(a, "en", { numeric: true }))
-    .map((version) => [path.join(root, version, arch, program)]);
+    .map((version) => [path.join(root, version, arch, process.platform === "win32" ? "python.exe" : "bin/python3")]);
 }
 
 /** Run one candidate: it must be a CPython that this package carries compiled libraries for. Else: why it is not. */
-function probe([command, ...args]: Candidate, engine: string, env: NodeJS.ProcessEnv): Python | string {
+function probe([command = "", ...args]: string[], engine: string, env: NodeJS.ProcessEnv): Python | string {
   // Not the job's folder: Windows looks for a bare program name in the working folder before PATH.
   const options = { cwd: engine, env, encoding: "utf8", timeout: 20_000, windowsHide: true } as const;
   const run = spawnSync(command, [...args, "-I", "-B", "-X", "utf8", path.join(engine, "bundle.py")], options);
@@ -31,8 +29,7 @@ function probe([command, ...args]: Candidate, engine: string, env: NodeJS.Proces
 /** The interpreter for the engine: the one asked for, else the tool cache's newest, else PATH's. Throws with all tried. */
 export function findPython(asked: string | undefined, engine: string, env: NodeJS.ProcessEnv): Python {
   const tried: string[] = [];
-  const all: Candidate[] = asked ? [[asked]] : [...cached(), ["python3"], ["python"], ["py", "-3"]];
-  for (const candidate of all) {
+  for (const candidate of asked ? [[asked]] : [...cached(), ["python3"], ["python"], ["py", "-3"]]) {
     const found = probe(candidate, engine, env);
     if (typeof found !== "string") return found;
     tried.push(`${candidate.join(" ")}: ${found}`);

@@ -60,12 +60,8 @@ HOSTILE = (
     "C:\\build\\a;b=c].dll",
 )
 
-VERIFIED = Verdict(
-    "verified", (Check("digest", True, "sha256 fits"), Check("chain", True, "ends in a trusted root"))
-)
-UNTRUSTED = Verdict(
-    "failed", (Check("digest", True, "sha256 fits"), Check("chain", False, "the root is unknown"))
-)
+VERIFIED = Verdict("verified", (Check("digest", True, "sha256 fits"), Check("chain", True, "ends in a trusted root")))
+UNTRUSTED = Verdict("failed", (Check("digest", True, "sha256 fits"), Check("chain", False, "the root is unknown")))
 
 
 @dataclass(frozen=True)
@@ -99,9 +95,7 @@ def agent_commands(output: str) -> list[Command]:
         name, _, listed = seen[start + len("##vso[") : end].partition(" ")
         pairs = (pair.partition("=") for pair in listed.split(";") if pair.strip())
         properties = {key.strip(): unescape(value) for key, _, value in pairs}
-        found.append(
-            Command(name, properties, unescape(line[line.find("]", line.lower().find("##vso[")) + 1 :]))
-        )
+        found.append(Command(name, properties, unescape(line[line.find("]", line.lower().find("##vso[")) + 1 :])))
     return found
 
 
@@ -110,9 +104,7 @@ class Samples:
 
     hostile = HOSTILE
 
-    def file(
-        self, path: str = "app.exe", state: Literal["good", "untrusted", "refused"] = "good"
-    ) -> FileOutcome:
+    def file(self, path: str = "app.exe", state: Literal["good", "untrusted", "refused"] = "good") -> FileOutcome:
         """One file: signed and verified, signed but not trusted, or refused before signing."""
         stamp = TimestampFacts("2026-01-31T12:00:00Z", "Example TSA", "sha256")
         signature = SignatureFacts("AB" * 20, "CN=Example, O=Example", "sha256", stamp)
@@ -172,9 +164,7 @@ class Samples:
 
     def step(self, temp_folder: Path) -> RunContext:
         """The context of a pipeline step."""
-        build = BuildFacts(
-            "4711", "20260131.2", "release", "Apps", "https://example/", "app", "0123abcd", "Sign", 2
-        )
+        build = BuildFacts("4711", "20260131.2", "release", "Apps", "https://example/", "app", "0123abcd", "Sign", 2)
         return RunContext("azure-pipelines", build, "12f1170f-54f2", temp_folder, debug=False)
 
     def commands(self, output: str) -> list[Command]:

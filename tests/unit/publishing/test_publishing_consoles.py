@@ -12,16 +12,15 @@ import pytest
 
 from kspsign.context import RunContext
 from kspsign.errors import PrerequisiteError
+from kspsign.hresults import Hresult
 from kspsign.model import ErrorFacts, Report
 from kspsign.publishing import Console, open_console
 
 if TYPE_CHECKING:
-    from tests.unit.publishing.conftest import Samples
+    from unit.publishing.conftest import Samples
 
 TEST_SIGNING = "TEST SIGNING: throw-away keys, not for release"
-NO_TOOL = PrerequisiteError(
-    "signtool.exe is missing", code="SIGNTOOL_MISSING", remedy="Install the Windows SDK."
-)
+NO_TOOL = PrerequisiteError("signtool.exe is missing", code="SIGNTOOL_MISSING", remedy="Install the Windows SDK.")
 
 
 def context(surface: str) -> RunContext:
@@ -54,9 +53,7 @@ def without_colour(text: str) -> str:
 
 class TestAzureLog:
     def test_names_from_outside_bring_no_command_of_their_own(self, hostile: str, samples: Samples) -> None:
-        report = samples.report(
-            samples.file(hostile), samples.file(hostile, "refused"), samples.file(hostile)
-        )
+        report = samples.report(samples.file(hostile), samples.file(hostile, "refused"), samples.file(hostile))
         report = replace(
             report,
             command=hostile,
@@ -90,21 +87,17 @@ class TestAzureLog:
         console, stream = opened("azure-pipelines")
         console.failed(NO_TOOL)
         console.finish(samples.report(*files))
-        issues = [
-            command for command in samples.commands(stream.getvalue()) if command.name == "task.logissue"
-        ]
+        issues = [command for command in samples.commands(stream.getvalue()) if command.name == "task.logissue"]
         assert len(issues) == 10
         assert issues[0].data == "SIGNTOOL_MISSING: signtool.exe is missing Remedy: Install the Windows SDK."
-        assert [command.data.partition(":")[0] for command in issues[1:9]] == [
-            f"{number}.exe" for number in range(8)
-        ]
+        assert [command.data.partition(":")[0] for command in issues[1:9]] == [f"{number}.exe" for number in range(8)]
         assert all("Remedy: Check that the file" in command.data for command in issues[1:9])
         assert issues[9].data.startswith("22 more files failed: see the log")
 
     def test_a_long_name_does_not_push_the_remedy_out(self, samples: Samples) -> None:
         output = shown("azure-pipelines", samples.report(samples.file("x" * 5000, "refused")))
         (raised,) = (command for command in samples.commands(output) if command.name == "task.logissue")
-        assert "Remedy: Check that the file is of a type" in raised.data
+        assert "Remedy: Check that the file's type" in raised.data
 
     def test_test_signing_is_one_warning(self, samples: Samples) -> None:
         output = shown("azure-pipelines", samples.report(samples.file(), test_signing=True), quiet=True)
@@ -115,9 +108,7 @@ class TestAzureLog:
     def test_progress_is_told_once_per_percent_and_ends_at_100(self, samples: Samples) -> None:
         output = shown("azure-pipelines", samples.report(*(samples.file(f"{n}.exe") for n in range(250))))
         values = [
-            command.properties["value"]
-            for command in samples.commands(output)
-            if command.name == "task.setprogress"
+            command.properties["value"] for command in samples.commands(output) if command.name == "task.setprogress"
         ]
         assert values == [str(value) for value in range(101)]
 
@@ -164,7 +155,7 @@ class TestEverySurface:
         )
         assert "good.exe" not in mixed
         assert "bad.exe" in mixed
-        assert "emedy: Check that the file is of a type" in mixed
+        assert "emedy: Check that the file's type" in mixed
 
     def test_test_signing_is_marked(self, surface: str, samples: Samples) -> None:
         output = without_colour(shown(surface, samples.report(samples.file(), test_signing=True)))
@@ -193,26 +184,22 @@ class TestEverySurface:
         for name in samples.hostile:
             console.file_done(samples.file(name), 1, 1)
         stream.flush()
-        assert raw.getvalue().decode("utf-8" if surface == "azure-pipelines" else "ascii").count(
-            "verified"
-        ) == len(samples.hostile)
+        assert raw.getvalue().decode("utf-8" if surface == "azure-pipelines" else "ascii").count("verified") == len(
+            samples.hostile
+        )
 
 
 class TestTerminal:
     def test_failures_come_first_in_the_table(self, samples: Samples) -> None:
         files = [samples.file(f"good{number}.exe") for number in range(30)]
-        output = without_colour(
-            shown("terminal", samples.report(*files, samples.file("bad.exe", "untrusted")))
-        )
+        output = without_colour(shown("terminal", samples.report(*files, samples.file("bad.exe", "untrusted"))))
         table = output[output.index("outcome") :].splitlines()
         assert re.fullmatch(r"failed +not trusted +bad\.exe +2026-01-31 12:00 *", table[2])
         assert re.fullmatch(r"signed +verified +good0\.exe +2026-01-31 12:00 *", table[3])
         assert "and 11 more files" in table[22]
 
     def test_names_colour_nothing(self, hostile: str, samples: Samples) -> None:
-        plain_name = shown(
-            "terminal", samples.report(samples.file("plain.dll"), samples.file("x", "refused"))
-        )
+        plain_name = shown("terminal", samples.report(samples.file("plain.dll"), samples.file("x", "refused")))
         output = shown("terminal", samples.report(samples.file(hostile), samples.file("x", "refused")))
         escapes = re.compile(r"\x1b(?:\[[0-9;?]*[A-Za-z])?")
         assert set(escapes.findall(output)) <= set(escapes.findall(plain_name))
@@ -251,8 +238,7 @@ class TestPlain:
             "  b\\n.exe\n"
             "    cause:  TRUST_E_SUBJECT_FORM_UNKNOWN (0x800B0003): "
             "No SIP (subject interface package) recognises the file's content.\n"
-            "    remedy: Check that the file is of a type that carries Authenticode signatures; "
-            "for Business Central .app files on Windows register NavSip.dll (regsvr32).\n"
+            f"    remedy: {Hresult.TRUST_E_SUBJECT_FORM_UNKNOWN.remedy}\n"
             "kspsign run: FAILED, 2 files: 1 signed, 0 skipped, 1 failed; 1 verified, 1 not\n"
         )
 

@@ -15,7 +15,7 @@ from kspsign.publishing.logging_commands import escape_data, escape_property, is
 from kspsign.publishing.neutral import clipped, encodable, log_line, markdown_text, visible, xml_text
 
 if TYPE_CHECKING:
-    from tests.unit.publishing.conftest import Samples
+    from unit.publishing.conftest import Samples
 
 PIECES = ["%", "AZP25", "%AZP25", "%0A", "%3B", ";", "]", "=", "\r", "\n", "##vso[", "a", "ü", " ", "5D"]
 

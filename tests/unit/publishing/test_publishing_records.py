@@ -22,7 +22,7 @@ from kspsign.publishing.neutral import encodable
 from kspsign.publishing.summary import summary_text
 
 if TYPE_CHECKING:
-    from tests.unit.publishing.conftest import Command, Samples
+    from unit.publishing.conftest import Command, Samples
 
 STOPPED = ErrorFacts("SIGNTOOL_MISSING", None, "signtool.exe is missing", "Install the Windows SDK.")
 
@@ -43,9 +43,7 @@ def names_in(folder: Path) -> list[str]:
 
 def only(commands: list[Command], name: str, **properties: str) -> Command:
     (found,) = (
-        command
-        for command in commands
-        if command.name == name and properties.items() <= command.properties.items()
+        command for command in commands if command.name == name and properties.items() <= command.properties.items()
     )
     return found
 
@@ -116,9 +114,7 @@ class TestWriting:
 
 class TestJunit:
     def test_each_artifact_is_one_case(self, samples: Samples) -> None:
-        report = samples.report(
-            samples.file("a.exe"), samples.file("b.exe", "untrusted"), samples.file("c", "refused")
-        )
+        report = samples.report(samples.file("a.exe"), samples.file("b.exe", "untrusted"), samples.file("c", "refused"))
         (suite,) = parsed(junit_text(report))
         assert suite.get("name") == "Signature verification"
         assert [(case.get("name"), case.get("classname")) for case in suite.iter("testcase")] == [
@@ -161,9 +157,7 @@ class TestJunit:
     def test_hostile_words_break_nothing(self, hostile: str, samples: Samples) -> None:
         error = ErrorFacts(hostile, None, hostile, hostile)
         bad = replace(samples.file(hostile, "untrusted"), error=error, format=hostile)
-        report = replace(
-            samples.report(bad), certificate=samples.certificate(hostile), command=hostile, error=error
-        )
+        report = replace(samples.report(bad), certificate=samples.certificate(hostile), command=hostile, error=error)
         text = junit_text(report)
         suite = parsed(text)
         assert len(list(suite.iter("testcase"))) == 2
@@ -195,9 +189,7 @@ class TestSummary:
         ]
         text = summary_text(samples.report(*files))
         assert text.count(".exe |") == 200
-        missing = [
-            int(line.split()[0]) for line in text.splitlines() if line.endswith("in the attached report.")
-        ]
+        missing = [int(line.split()[0]) for line in text.splitlines() if line.endswith("in the attached report.")]
         assert sum(missing) == bad + good - 200
 
     def test_without_a_certificate_the_files_tell_who_signed(self, samples: Samples) -> None:
@@ -222,16 +214,12 @@ class TestSummary:
         report = replace(samples.report(samples.file(hostile), bad), certificate=samples.certificate(hostile))
         calm = replace(samples.report(samples.file("a"), replace(bad, path="b", error=STOPPED)))
         text, model = summary_text(report), summary_text(calm)
-        assert [line.count("|") for line in text.splitlines()] == [
-            line.count("|") for line in model.splitlines()
-        ]
+        assert [line.count("|") for line in text.splitlines()] == [line.count("|") for line in model.splitlines()]
         assert samples.commands(text) == []
 
 
 class TestPipeline:
-    def test_the_agent_is_told_everything_and_finds_every_file(
-        self, samples: Samples, tmp_path: Path
-    ) -> None:
+    def test_the_agent_is_told_everything_and_finds_every_file(self, samples: Samples, tmp_path: Path) -> None:
         report = samples.report(samples.file("a.exe"), samples.file("b.exe", "untrusted"))
         commands = samples.commands(published(report, samples.step(tmp_path)))
         values = {
@@ -267,9 +255,7 @@ class TestPipeline:
 
     def test_the_verdict_holds_what_a_gate_asks(self, samples: Samples, tmp_path: Path) -> None:
         files = samples.file("a.exe"), samples.file("b.exe", "untrusted"), samples.file("c.exe", "refused")
-        commands = samples.commands(
-            published(samples.report(*files, test_signing=True), samples.step(tmp_path))
-        )
+        commands = samples.commands(published(samples.report(*files, test_signing=True), samples.step(tmp_path)))
         attached = only(commands, "task.addattachment", type="kspsign.verdict")
         report_copy = Path(only(commands, "task.uploadfile").data)
         assert attached.properties["name"] == "verdict-12f1170f-54f2-2.json"
@@ -286,10 +272,7 @@ class TestPipeline:
             "reportSha256": hashlib.sha256(report_copy.read_bytes()).hexdigest(),
             "testSigning": True,
         }
-        assert (
-            only(commands, "results.publish").properties["runTitle"]
-            == "Signature verification (TEST SIGNING)"
-        )
+        assert only(commands, "results.publish").properties["runTitle"] == "Signature verification (TEST SIGNING)"
 
     @pytest.mark.parametrize(
         ("changes", "result"),
@@ -326,9 +309,7 @@ class TestPipeline:
         first, second = (only(samples.commands(output), "task.uploadsummary").data for output in outputs)
         assert Path(first).parent != Path(second).parent
 
-    def test_files_asked_for_are_written_and_the_report_is_named(
-        self, samples: Samples, tmp_path: Path
-    ) -> None:
+    def test_files_asked_for_are_written_and_the_report_is_named(self, samples: Samples, tmp_path: Path) -> None:
         report, stream = samples.report(samples.file()), io.StringIO()
         asked = tmp_path / "a,b" / "r.json", tmp_path / "a,b" / "j.xml", tmp_path / "a,b" / "s.md"
         publish(
@@ -355,9 +336,7 @@ class TestPipeline:
         context = replace(samples.step(tmp_path), job_id=hostile)
         commands = samples.commands(published(report, context))
         assert len(commands) == 10
-        assert {
-            command.properties["variable"] for command in commands if command.name == "task.setvariable"
-        } == {
+        assert {command.properties["variable"] for command in commands if command.name == "task.setvariable"} == {
             "thumbprint",
             "filesMatched",
             "filesSigned",
@@ -386,9 +365,7 @@ class TestPipeline:
 
 
 @pytest.mark.parametrize("is_tty", [True, False])
-def test_outside_a_pipeline_only_the_files_asked_for_are_left(
-    is_tty: bool, samples: Samples, tmp_path: Path
-) -> None:
+def test_outside_a_pipeline_only_the_files_asked_for_are_left(is_tty: bool, samples: Samples, tmp_path: Path) -> None:
     stream = io.StringIO()
     context = RunContext.from_environment({"AGENT_TEMPDIRECTORY": str(tmp_path / "temp")}, is_tty=is_tty)
     publish(

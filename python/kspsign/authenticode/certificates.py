@@ -108,14 +108,31 @@ def extensions(parsed: x509.Certificate) -> x509.Extensions:
 
 
 def shown(parsed: x509.Certificate) -> str:
-    """The certificate as people name it: its common name, else its whole subject."""
+    """The certificate as people name it, in quotation marks."""
     return shown_name(parsed.subject)
 
 
 def shown_name(name: x509.Name) -> str:
-    """A distinguished name as people say it: the common name, else all of it."""
-    common = name.get_attributes_for_oid(x509.NameOID.COMMON_NAME)
-    return f'"{common[-1].value!s}"' if common else f'"{name.rfc4514_string()}"'
+    """A distinguished name as people say it, in quotation marks."""
+    return f'"{common_name(name)}"'
+
+
+def common_name(name: x509.Name) -> str:
+    """The common name, else the organisational unit or organisation, else the whole name (RFC 4514)."""
+    for kind in (x509.NameOID.COMMON_NAME, x509.NameOID.ORGANIZATIONAL_UNIT_NAME, x509.NameOID.ORGANIZATION_NAME):
+        if values := name.get_attributes_for_oid(kind):
+            return str(values[-1].value)
+    return name.rfc4514_string()
+
+
+def common_name_of(der: bytes | None) -> str:
+    """The common name of a certificate's subject; "unknown" when there is no certificate."""
+    return "unknown" if der is None else common_name(certificate(der).subject)
+
+
+def subject_of(der: bytes | None) -> str:
+    """A certificate's subject (RFC 4514); "unknown" when there is no certificate."""
+    return "unknown" if der is None else certificate(der).subject.rfc4514_string()
 
 
 def malformed(detail: str) -> TrustError:

@@ -1,0 +1,55 @@
+"""What integration tests share: one store and one set of signed files per test process."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from cryptography.hazmat.primitives.serialization import Encoding
+
+from integration.peimages import build_pe
+from integration.samples import Run, Store, copy_launcher, kspsign
+from kspsign.embedded.authority import EmbeddedAuthority, load_or_create
+
+
+@pytest.fixture(scope="session")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
+    """A store to which the embedded authority's certificate was synchronised."""
+    folder = tmp_path_factory.mktemp("store")
+    authority = load_or_create(folder / "embedded")
+    root = folder / "root.pem"
+    root.write_bytes(authority.root.certificate.public_bytes(Encoding.PEM))
+    run = kspsign("run", copy_launcher(folder), "--key-store", "embedded", "--store", folder, folder=folder)
+    assert run.code == 0
+    return Store(folder, str(run.report["certificate"]["thumbprint"]), root)
+
+
+@pytest.fixture(scope="session")
+def signed_launcher(store: Store, tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    """A real launcher, signed and stamped."""
+    folder = tmp_path_factory.mktemp("launcher")
+    path = copy_launcher(folder, "cli-32.exe")
+    assert sign(path, store).code == 0
+    return path.read_bytes()
+
+
+@pytest.fixture(scope="session")
+def signed_image(store: Store, tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    """An image of ours with two sections and data behind them, signed and stamped."""
+    path = tmp_path_factory.mktemp("image") / "image.exe"
+    path.write_bytes(build_pe(overlay=b"payload of an installer" * 11))
+    assert sign(path, store).code == 0
+    return path.read_bytes()
+
+
+def sign(path: Path, store: Store) -> Run:
+    """Sign one file with the embedded key."""
+    return kspsign("sign", path, "--thumbprint", store.thumbprint, "--store", store.folder, folder=path.parent)
+
+
+@pytest.fixture
+def authority_root(authority: EmbeddedAuthority, tmp_path: Path) -> Path:
+    """The root of `authority`, to which the `timestamp_server` belongs, as PEM."""
+    path = tmp_path / "authority-root.pem"
+    path.write_bytes(authority.root.certificate.public_bytes(Encoding.PEM))
+    return path

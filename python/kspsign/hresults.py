@@ -93,8 +93,8 @@ class Hresult(Enum):
     )
     TRUST_E_EXPLICIT_DISTRUST = (
         0x800B0111,
-        "A certificate of the chain is explicitly distrusted by the Microsoft root program.",
-        "Sign with a certificate of a CA that the root program trusts.",
+        "A certificate of the chain is distrusted by name: by the root program, the Disallowed store or a policy.",
+        "Sign with a certificate of a trusted CA; if it is blocked by mistake, the administrator can unblock it.",
     )
     NTE_BAD_ALGID = (
         0x80090008,

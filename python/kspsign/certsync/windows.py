@@ -7,6 +7,7 @@ and container, and the certificate, whose newest valid one is taken.
 from __future__ import annotations
 
 import hashlib
+import sys
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 
@@ -14,7 +15,7 @@ from cryptography import x509
 
 from kspsign.certsync.candidates import Candidate, candidates_of, matching, near_miss, newest_valid
 from kspsign.certsync.certificate_file import read_certificate_file
-from kspsign.certsync.windows_certificates import StoreCertificate, read_store
+from kspsign.certsync.windows_certificates import read_store
 from kspsign.errors import ConfigurationError, PrerequisiteError
 from kspsign.keys.chains import ordered_chain
 from kspsign.model import SyncedCertificate
@@ -116,7 +117,7 @@ def _synced(chosen: Candidate, settings: Settings) -> SyncedCertificate:
         )
     return SyncedCertificate(
         thumbprint=chosen.thumbprint,
-        chain=ordered_chain(chosen.der, _known_issuers()),
+        chain=ordered_chain(chosen.der, _known_issuers(chosen.der)),
         alias=settings.keypair_alias or chosen.friendly_name,
         key_store="windows",
         key_reference={
@@ -135,7 +136,7 @@ def _from_file(settings: Settings) -> SyncedCertificate:
     leaf, others = read_certificate_file(settings.certificate)
     return SyncedCertificate(
         thumbprint=hashlib.sha1(leaf, usedforsecurity=False).hexdigest().upper(),
-        chain=ordered_chain(leaf, others),
+        chain=ordered_chain(leaf, (*others, *(_known_issuers(leaf) if sys.platform == "win32" else ()))),
         alias=settings.keypair_alias,
         key_store="windows",
         key_reference={
@@ -151,14 +152,28 @@ def _present(settings: Settings) -> tuple[Candidate, ...]:
     return candidates_of(read_store(settings.certificate_store, "MY"))
 
 
-def _known_issuers() -> tuple[x509.Certificate, ...]:
-    """What the machine knows of CAs: the intermediates that certsync or a policy put there, and the roots."""
+def _known_issuers(leaf: bytes) -> tuple[x509.Certificate, ...]:
+    """What the machine knows of the CAs above `leaf`: intermediates that certsync or a policy put there, and roots.
+
+    Only certificates that hold the name of an issuer are parsed: a store is full of odd strangers.
+    """
     stores = [read_store(location, name) for location in ("user", "system") for name in ("CA", "ROOT")]
-    return tuple(parsed for store in stores for each in store if (parsed := _parsed(each)) is not None)
+    pool = {each.der for store in stores for each in store}
+    found: list[x509.Certificate] = []
+    names = [x509.load_der_x509_certificate(leaf).issuer]
+    while names:
+        wanted = names.pop().public_bytes()
+        for der in [each for each in pool if wanted in each]:
+            pool.remove(der)
+            parsed = _parsed(der)
+            if parsed is not None:
+                found.append(parsed)
+                names.append(parsed.issuer)
+    return tuple(found)
 
 
-def _parsed(certificate: StoreCertificate) -> x509.Certificate | None:
+def _parsed(der: bytes) -> x509.Certificate | None:
     try:
-        return x509.load_der_x509_certificate(certificate.der)
+        return x509.load_der_x509_certificate(der)
     except ValueError:
-        return None  # an unreadable stranger in a store is no issuer of ours
+        return None  # what can't be read is no issuer of ours

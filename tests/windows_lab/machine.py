@@ -195,6 +195,25 @@ class Windows:
         shutil.copyfile(self.lab / "win" / "lab" / "winrun.exe", target)
         return target
 
+    def sign_elsewhere(self, alias: str, name: str) -> Path:
+        """A program that was signed with a key of the key store on another machine, without timestamp."""
+        source, target = self.lab / "win" / "lab" / "winrun.exe", self.folder / name
+        key = f"pkcs11:token=winlab;object={alias};type=private;pin-value=1234"
+        command = [
+            "osslsigncode",
+            "sign",
+            "-pkcs11module",
+            "/usr/lib/softhsm/libsofthsm2.so",
+            "-key",
+            key,
+            "-h",
+            "sha256",
+        ]
+        command += ["-certs", str(self.key(alias).chain), "-in", str(source), "-out", str(target)]
+        environment = {"PATH": os.environ["PATH"], "SOFTHSM2_CONF": str(self.lab / "hsm" / "softhsm2.conf")}
+        subprocess.run(command, env=environment, check=True, capture_output=True)
+        return target
+
     def path(self, path: Path) -> str:
         """A Linux path as Windows programs see it."""
         return str(PureWindowsPath("Z:", path.absolute()))

@@ -8,9 +8,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from cryptography import x509
-
+from kspsign.authenticode.certificates import certificate as parse
 from kspsign.certsync.windows_certificates import StoreCertificate
+from kspsign.errors import TrustError
 from kspsign.model import iso_utc
 from kspsign.settings import Settings
 
@@ -71,9 +71,9 @@ def _names(candidate: Candidate) -> tuple[str, ...]:
 
 def _candidate(certificate: StoreCertificate) -> Candidate | None:
     try:
-        parsed = x509.load_der_x509_certificate(certificate.der)
+        parsed = parse(certificate.der)
         subject = parsed.subject.rfc4514_string()
-    except ValueError:
+    except (TrustError, ValueError):
         return None
     return Candidate(
         thumbprint=hashlib.sha1(certificate.der, usedforsecurity=False).hexdigest().upper(),

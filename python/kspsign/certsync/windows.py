@@ -13,16 +13,22 @@ from datetime import UTC, datetime
 
 from cryptography import x509
 
+from kspsign.authenticode.certificates import certificate
 from kspsign.certsync.candidates import Candidate, candidates_of, matching, near_miss, newest_valid
 from kspsign.certsync.certificate_file import read_certificate_file
 from kspsign.certsync.windows_certificates import read_store
-from kspsign.errors import ConfigurationError, PrerequisiteError
+from kspsign.diagnosis import diagnose
+from kspsign.errors import ConfigurationError, PrerequisiteError, TrustError
 from kspsign.keys.chains import ordered_chain
 from kspsign.model import SyncedCertificate
 from kspsign.settings import Settings
 from kspsign.tools import find_smctl, run_tool, tool_environment
 
 CERTSYNC_TIMEOUT = 180.0
+_CHECK = (
+    "`kspsign doctor` checks the credentials (SM_HOST, SM_API_KEY, SM_CLIENT_CERT_FILE, SM_CLIENT_CERT_PASSWORD); "
+    "`smctl keypair ls` lists the aliases, which are case-sensitive."
+)
 
 
 def synchronise_windows(settings: Settings, notice: Callable[[str], object]) -> SyncedCertificate:
@@ -81,11 +87,11 @@ def _run_certsync(settings: Settings, before: Sequence[Candidate], notice: Calla
     ended = "did not end in time" if ran.exit_code is None else f"ended with exit code {ran.exit_code}"
     near = near_miss(settings.keypair_alias or "", before)
     hint = f"Did you mean the alias {near}? It is case-sensitive. " if near else ""
+    known = next((diagnosis for diagnosis in diagnose(ran.text) if diagnosis.exact), None)
     raise PrerequisiteError(
-        f"smctl windows certsync {ended}: {ran.text or 'it printed nothing'}",
+        f"smctl windows certsync {ended}: {ran.text or 'it printed nothing'}" + (f" {known.cause}" if known else ""),
         code="CERTSYNC_FAILED",
-        remedy=f"{hint}`kspsign doctor` checks the credentials (SM_HOST, SM_API_KEY, SM_CLIENT_CERT_FILE, "
-        "SM_CLIENT_CERT_PASSWORD); `smctl keypair ls` lists the aliases, which are case-sensitive.",
+        remedy=hint + (known.remedy if known else _CHECK),
     )
 
 
@@ -160,7 +166,7 @@ def _known_issuers(leaf: bytes) -> tuple[x509.Certificate, ...]:
     stores = [read_store(location, name) for location in ("user", "system") for name in ("CA", "ROOT")]
     pool = {each.der for store in stores for each in store}
     found: list[x509.Certificate] = []
-    names = [x509.load_der_x509_certificate(leaf).issuer]
+    names = [certificate(leaf).issuer]
     while names:
         wanted = names.pop().public_bytes()
         for der in [each for each in pool if wanted in each]:
@@ -174,6 +180,6 @@ def _known_issuers(leaf: bytes) -> tuple[x509.Certificate, ...]:
 
 def _parsed(der: bytes) -> x509.Certificate | None:
     try:
-        return x509.load_der_x509_certificate(der)
-    except ValueError:
+        return certificate(der)
+    except TrustError:
         return None  # what can't be read is no issuer of ours

@@ -6,15 +6,19 @@ from collections.abc import Sequence
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
-from cryptography.hazmat.primitives.serialization import Encoding
+
+from kspsign.authenticode.certificates import certificate, encoded
 
 
 def ordered_chain(leaf: bytes, certificates: Sequence[x509.Certificate]) -> tuple[bytes, ...]:
-    """`leaf` and its issuers as DER, leaf first, as far as they are among `certificates`; strangers are left out."""
-    chain = [x509.load_der_x509_certificate(leaf)]
+    """`leaf` and its issuers as DER, leaf first, as far as they are among `certificates`; strangers are left out.
+
+    Raises TrustError when `leaf` is no certificate.
+    """
+    chain = [certificate(leaf)]
     while issuer := next((other for other in certificates if other not in chain and _issued(other, chain[-1])), None):
         chain.append(issuer)
-    return tuple(certificate.public_bytes(Encoding.DER) for certificate in chain)
+    return tuple(encoded(each) for each in chain)
 
 
 def _issued(issuer: x509.Certificate, subject: x509.Certificate) -> bool:

@@ -121,11 +121,17 @@ class ToolEngine:
         url = self._urls[attempt % len(self._urls)] if self._inline and self._urls else None
         ran = self._signer.sign([each.name for each in group], url)
         words = self._heard(ran)
-        stopped = call_refusal(words, ran.exit_code)
+        stopped: Refusal | None = None
         for each in group:
             each.signed = self._is_signed(each, words)
             said = words.by_file.get(each.name)
-            each.refusal = None if each.signed else (file_refusal(said) if said else stopped)
+            if each.signed:
+                each.refusal = None
+            elif said:
+                each.refusal = file_refusal(said)
+            else:
+                stopped = stopped or call_refusal(ran, words)
+                each.refusal = stopped
         with self._lock:
             # A timestamp that failed in the same command came after the signature, which was made for nothing.
             lost = sum(not each.signed and "timestamp server" in words.by_file.get(each.name, "") for each in group)

@@ -5,8 +5,10 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from kspsign.diagnosis import diagnose
 from kspsign.errors import ArtifactError, KspSignError, SigningError, TimestampError
 from kspsign.hresults import Hresult
+from kspsign.tools import Ran
 from kspsign.tools.signtool_output import SignToolWords
 
 
@@ -19,11 +21,6 @@ class Refusal:
     everywhere: bool = False
 
 
-_CERTSYNC = "Run certsync in the same job and as the same user, and look at --certificate-store (user or system)."
-_KEY = (
-    "Check that the KSP is registered under exactly that name (`smctl windows ksp list`, --csp), the alias's case, and "
-    "the SM_* credentials: `kspsign doctor` checks them all."
-)
 _SERVICE = "It is the KSP's answer: `smctl healthcheck` and its log (smksp.log) say more; quota and access rights too."
 _RECOGNISED = re.compile(r"cannot be (?:signed|verified) because it is not recognized|0x800B0003", re.IGNORECASE)
 _IN_USE = re.compile(r"being used by another process|0x80070020", re.IGNORECASE)
@@ -44,30 +41,32 @@ def file_refusal(said: str) -> Refusal:
         return Refusal(ArtifactError(Hresult.ERROR_ACCESS_DENIED, f"SignTool: {said}"), transient=False)
     if _STAMP.search(said):
         return Refusal(stamp_error(said), transient=True)
-    error = SigningError(f"SignTool: {said}", code="SIGNTOOL_FAILED", remedy=_SERVICE)
-    return Refusal(error, transient=True)
+    return Refusal(_explained(said, said, "SIGNTOOL_FAILED"), transient=True)
 
 
-def call_refusal(words: SignToolWords, exit_code: int | None) -> Refusal:
+def call_refusal(ran: Ran, words: SignToolWords) -> Refusal:
     """What it means that a whole call ended before its files were done."""
-    said = words.general or f"it ended with exit code {exit_code} and said nothing"
-    if exit_code is None:
-        error = SigningError(
-            f"SignTool did not end in time: {said}", code="SIGNTOOL_TIMEOUT", remedy=f"The KSP hangs. {_SERVICE}"
-        )
-        return Refusal(error, transient=True)
+    said = words.general or f"it ended with exit code {ran.exit_code} and said nothing"
+    if ran.exit_code is None:
+        return Refusal(_explained(said, f"it did not end in time: {said}", "SIGNTOOL_TIMEOUT"), transient=True)
     if words.dropped_by is not None or "No certificates were found" in said:
-        return _no_certificate(words, said)
+        dropped = f" (the {words.dropped_by} filter left none)" if words.dropped_by else ""
+        key_lost = words.dropped_by == "Private Key"
+        code = "NO_PRIVATE_KEY" if key_lost else "CERTIFICATE_NOT_FOUND"
+        return Refusal(_explained(ran.text, f"{said}{dropped}", code), transient=key_lost, everywhere=True)
     if "No private key is available" in said:
         # A KSP opens the key over the network: the next try may find it.
-        error = SigningError(f"SignTool: {said}", code="NO_PRIVATE_KEY", remedy=_KEY)
-        return Refusal(error, transient=True, everywhere=True)
+        return Refusal(_explained(said, said, "NO_PRIVATE_KEY"), transient=True, everywhere=True)
     if "does not match the public key" in said:
-        error = SigningError(
-            f"SignTool: {said}", code="KEY_MISMATCH", remedy="The certificate belongs to another key pair alias."
-        )
-        return Refusal(error, transient=False, everywhere=True)
-    return Refusal(SigningError(f"SignTool: {said}", code="SIGNTOOL_FAILED", remedy=_SERVICE), transient=True)
+        return Refusal(_explained(said, said, "KEY_MISMATCH"), transient=False, everywhere=True)
+    return Refusal(_explained(ran.text, said, "SIGNTOOL_FAILED"), transient=True)
+
+
+def _explained(text: str, said: str, code: str) -> SigningError:
+    """The error for `said`, its remedy that of the known failure behind the whole `text`."""
+    known = next((diagnosis for diagnosis in diagnose(text) if diagnosis.exact), None)
+    cause = f" {known.cause}" if known else ""
+    return SigningError(f"SignTool: {said}{cause}", code=code, remedy=known.remedy if known else _SERVICE)
 
 
 def stamp_error(said: str) -> TimestampError:
@@ -78,15 +77,3 @@ def stamp_error(said: str) -> TimestampError:
         remedy="Check that the agent reaches the server (proxy, firewall: plain http, port 80), or name others with "
         "--timestamp-url; the file was not changed.",
     )
-
-
-def _no_certificate(words: SignToolWords, said: str) -> Refusal:
-    """By the filter that left none (SignTool /debug): expired, not for code signing, not there, or without key."""
-    dropped = f" (the {words.dropped_by} filter left none)" if words.dropped_by else ""
-    key_lost = words.dropped_by == "Private Key"
-    error = SigningError(
-        f"SignTool: {said}{dropped}",
-        code="NO_PRIVATE_KEY" if key_lost else "CERTIFICATE_NOT_FOUND",
-        remedy=_KEY if key_lost else _CERTSYNC,
-    )
-    return Refusal(error, transient=key_lost, everywhere=True)

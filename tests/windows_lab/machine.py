@@ -8,6 +8,7 @@ import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PureWindowsPath
+from tempfile import TemporaryFile
 from typing import IO
 
 from windows_lab.building import Engine
@@ -15,6 +16,7 @@ from windows_lab.building import Engine
 KSP = "DigiCert Signing Manager KSP"
 WINE_SERVER = "/usr/lib/wine/wineserver64"
 TIMEOUT_SECONDS = 120
+LIFE_SECONDS = 900
 ANSI = "cp1252"
 """The code page in which Windows programs write to a pipe, unless they say otherwise."""
 
@@ -87,6 +89,9 @@ class Windows:
             [self.lab / "bin" / "lab-clone", self.root / "prefix"], env=self._env({}), check=True, capture_output=True
         )
 
+        # Wine ends its own services with the last program, and each start of them takes a second: one stays.
+        self.run("wine", "start", "/b", r"C:\Python311\python.exe", "-c", f"import time; time.sleep({LIFE_SECONDS})")
+
     def shut_down(self) -> None:
         """End every program of this Windows and delete it."""
         environment = {"WINEPREFIX": str(self.root / "prefix")}
@@ -120,17 +125,19 @@ class Windows:
         encoding: str = ANSI,
     ) -> Ended:
         """Run a program to its end. `env` is added to the environment; an empty value takes a variable away."""
-        ended = subprocess.run(
-            self.command(program, *arguments),
-            cwd=self.folder,
-            env=self._env(env or {}),
-            input=stdin,
-            capture_output=True,
-            timeout=TIMEOUT_SECONDS,
-            check=False,
-        )
-        out, err = (stream.decode(encoding, "replace").replace("\r\n", "\n") for stream in (ended.stdout, ended.stderr))
-        return Ended(ended.returncode, out, err)
+        # Not pipes: Wine's own processes inherit them and keep them open for seconds after the program's end.
+        with TemporaryFile() as out, TemporaryFile() as err:
+            ended = subprocess.run(
+                self.command(program, *arguments),
+                cwd=self.folder,
+                env=self._env(env or {}),
+                input=stdin,
+                stdout=out,
+                stderr=err,
+                timeout=TIMEOUT_SECONDS,
+                check=False,
+            )
+            return Ended(ended.returncode, _text(out, encoding), _text(err, encoding))
 
     def command(self, program: str, *arguments: str | Path) -> list[str]:
         """The Linux command that runs a program of this Windows; to be run with `linux_environment`."""
@@ -228,3 +235,8 @@ class Windows:
             **more,
         }
         return {name: value for name, value in environment.items() if value or name == "WINLAB_WINPATH"}
+
+
+def _text(stream: IO[bytes], encoding: str) -> str:
+    stream.seek(0)
+    return stream.read().decode(encoding, "replace").replace("\r\n", "\n")

@@ -1,0 +1,130 @@
+"""Which certificate of the Windows store signs, and the command lines that name it."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from cryptography.hazmat.primitives.serialization import Encoding
+
+from kspsign.certsync import synchronise
+from kspsign.certsync.candidates import Candidate, candidates_of, matching, near_miss, newest_valid
+from kspsign.certsync.certificate_file import read_certificate_file
+from kspsign.certsync.windows_certificates import StoreCertificate
+from kspsign.embedded.authority import EmbeddedAuthority
+from kspsign.errors import ConfigurationError, PrerequisiteError
+from kspsign.model import SyncedCertificate
+from kspsign.settings import Settings
+from kspsign.signing.tool_calls import sign_arguments, smctl_arguments, stamp_arguments
+
+NOW = datetime(2026, 6, 1, tzinfo=UTC)
+THUMBPRINT = "AB" * 20
+
+
+def candidate(name: str | None, begins: int, ends: int, *, container: str | None = None, thumb: str = "") -> Candidate:
+    """A certificate valid from `begins` to `ends` days from now."""
+    return Candidate(
+        thumbprint=thumb or f"{begins & 0xFF:02X}" * 20,
+        der=b"",
+        subject="CN=Contoso",
+        not_before=NOW + timedelta(days=begins),
+        not_after=NOW + timedelta(days=ends),
+        friendly_name=name,
+        provider="KSP" if container else None,
+        container=container,
+    )
+
+
+def test_the_newest_valid_one_with_a_key_is_taken() -> None:
+    old, new = candidate("a", -300, 30, container="a"), candidate("a", -10, 20, container="a")
+    keyless, expired, future = candidate("a", -5, 90), candidate("a", -99, -1, container="a"), candidate("a", 1, 99)
+    assert newest_valid([old, new, keyless, expired, future], NOW) is new
+    assert newest_valid([expired, future], NOW) is None
+
+
+def test_alias_by_friendly_name_or_container_and_case_matters() -> None:
+    by_name, by_container = candidate("Release", -1, 1), candidate("other", -2, 1, container="Release")
+    settings = Settings(key_store="windows", keypair_alias="Release")
+    assert matching([by_name, by_container, candidate("release", -3, 1)], settings) == (by_name, by_container)
+    by_thumbprint = Settings(key_store="windows", keypair_alias="Release", thumbprint=by_container.thumbprint)
+    assert matching([by_name, by_container], by_thumbprint) == (by_container,)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "found"),
+    [("release", "Release"), (" Release", "Release"), ("Relase", "Release"), ("quite another", None)],
+)
+def test_a_near_miss_is_named(wanted: str, found: str | None) -> None:
+    assert near_miss(wanted, [candidate("Release", -1, 1), candidate(None, -2, 1)]) == found
+
+
+def test_unreadable_strangers_are_passed_over(authority: EmbeddedAuthority) -> None:
+    ours = StoreCertificate(authority.signing_chain[0], "Release", "KSP", "Release")
+    (found,) = candidates_of([StoreCertificate(b"\x30\x00", "odd", None, None), ours])
+    assert (found.der, found.friendly_name) == (ours.der, "Release")
+
+
+def test_a_certificate_file_with_or_without_its_chain(tmp_path: Path, authority: EmbeddedAuthority) -> None:
+    leaf, intermediate = authority.leaf.certificate, authority.intermediate.certificate
+    pem = tmp_path / "chain.pem"
+    pem.write_bytes(intermediate.public_bytes(Encoding.PEM) + leaf.public_bytes(Encoding.PEM))
+    assert read_certificate_file(pem)[0] == authority.signing_chain[0]
+    der = tmp_path / "leaf.crt"
+    der.write_bytes(authority.signing_chain[0])
+    assert read_certificate_file(der) == (authority.signing_chain[0], (leaf,))
+    der.write_bytes(b"nothing of the kind")
+    with pytest.raises(PrerequisiteError):
+        read_certificate_file(der)
+    with pytest.raises(PrerequisiteError):
+        read_certificate_file(tmp_path / "missing.crt")
+
+
+def test_method_1_is_kept_by_thumbprint(tmp_path: Path, authority: EmbeddedAuthority) -> None:
+    file = tmp_path / "leaf.crt"
+    file.write_bytes(authority.signing_chain[0])
+    settings = Settings(key_store="windows", keypair_alias="Release", certificate=file, csp="Some KSP", store=tmp_path)
+    synced = synchronise(settings)
+    assert synced.key_reference == {"certificate": str(file), "provider": "Some KSP", "container": "Release"}
+    assert synchronise(Settings(thumbprint=synced.thumbprint, store=tmp_path)) == synced
+
+
+def test_neither_alias_nor_thumbprint(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError):
+        synchronise(Settings(key_store="windows", store=tmp_path))
+
+
+def synced(**reference: str) -> SyncedCertificate:
+    """A certificate whose key is behind a KSP."""
+    return SyncedCertificate(THUMBPRINT, (b"",), "Release", "windows", reference, test_signing=False)
+
+
+BY_FILE = synced(certificate="C:\\c.crt", provider="KSP", container="Release")
+BY_THUMBPRINT = synced(store="user", provider="KSP", container="Release")
+
+
+def test_by_thumbprint_and_by_file_are_never_mixed() -> None:
+    by_thumbprint = sign_arguments(Settings(), BY_THUMBPRINT, None)
+    assert by_thumbprint == ["sign", "/v", "/debug", "/fd", "SHA256", "/sha1", THUMBPRINT, "/s", "My"]
+    assert sign_arguments(Settings(), synced(store="system"), None)[-1] == "/sm"
+    by_file = sign_arguments(Settings(), BY_FILE, None)
+    assert by_file[5:] == ["/csp", "KSP", "/kc", "Release", "/f", "C:\\c.crt"]
+    assert "/sha1" not in by_file
+
+
+def test_digests_and_descriptions_are_stated() -> None:
+    settings = Settings(digest="sha384", append=True, description="Contoso App", description_url="https://c.example")
+    arguments = sign_arguments(settings, BY_THUMBPRINT, "http://t")
+    assert arguments[9:] == [
+        *("/as", "/d", "Contoso App", "/du", "https://c.example"),
+        *("/tr", "http://t", "/td", "SHA384"),
+    ]
+    stamp = ["timestamp", "/v", "/debug", "/tr", "http://t", "/td", "SHA256"]
+    assert stamp_arguments(Settings(), "http://t", 0) == stamp
+    assert stamp_arguments(Settings(), "http://t", 2) == [*stamp, "/tp", "2"]
+
+
+def test_smctl_leaves_the_timestamp_to_signtool_unless_it_is_inline() -> None:
+    separate = smctl_arguments(Settings(), "Release", "batch-1", stamped=False)
+    assert separate == ["sign", "--keypair-alias=Release", "--input", "batch-1", "--timestamp=false"]
+    assert "--timestamp=false" not in smctl_arguments(Settings(), "Release", "batch-1", stamped=True)

@@ -60,7 +60,7 @@ class MiniAgent:
         for folder in (self.temp, self.sources):
             folder.mkdir(parents=True, exist_ok=True)
         secrets = {"System.AccessToken": "job-token-0123456789", **step.secrets}
-        variables = {**self._variables(), **step.variables}
+        variables = {**self.variables(), **step.variables}
         masker = SecretMasker()
         for secret in secrets.values():
             masker.add(secret)
@@ -71,16 +71,16 @@ class MiniAgent:
         cancel = threading.Event()
 
         def take(line: str) -> None:
-            processor.line(line)
+            processor.line(self.received(line))
             if cancel_when is not None and cancel_when(line):
                 cancel.set()
 
         handler = self._handler()
         environment = handler_environment(
-            definition, step.inputs, variables=variables, secrets=secrets, inherited=_inherited()
+            definition, step.inputs, variables=variables, secrets=secrets, inherited=self.inherited()
         )
         exit_code = run_handler(
-            ["node", str(self.task.folder / definition["execution"][handler]["target"])],
+            self.node(self.task.folder / definition["execution"][handler]["target"]),
             folder=self.sources,
             environment={**environment, **step.env},
             on_line=take,
@@ -120,23 +120,41 @@ class MiniAgent:
         wanted = ("Node24", "Node20_1") if self.node24 else ("Node20_1",)
         return next(name for name in wanted if name in declared)
 
-    def _variables(self) -> dict[str, str]:
+    def node(self, script: Path) -> list[str]:
+        """The command that runs a handler's script."""
+        return ["node", str(script)]
+
+    def shown(self, path: Path) -> str:
+        """A path as the handler is told it."""
+        return str(path)
+
+    def received(self, line: str) -> str:
+        """A line of the handler's output, with its paths as this process can open them."""
+        return line
+
+    def inherited(self) -> dict[str, str]:
+        """What a handler inherits from the machine: nothing of the environment that the tests run in but these."""
+        names = ("PATH", "HOME", "USERPROFILE", "SYSTEMROOT", "SYSTEMDRIVE", "PATHEXT", "COMSPEC", "LANG")
+        return {name: os.environ[name] for name in names if name in os.environ}
+
+    def variables(self) -> dict[str, str]:
+        """The job's predefined variables."""
         machine = _ARCHITECTURES[os.uname().machine if sys.platform != "win32" else "AMD64"]
         return {
             "Agent.Name": "mini",
             "Agent.OS": _SYSTEMS.get(sys.platform, "Linux"),
             "Agent.OSArchitecture": machine,
-            "Agent.TempDirectory": str(self.temp),
-            "Agent.ToolsDirectory": str(self.root / "_work" / "_tool"),
+            "Agent.TempDirectory": self.shown(self.temp),
+            "Agent.ToolsDirectory": self.shown(self.root / "_work" / "_tool"),
             "Agent.Version": VERSION,
             "Build.BuildId": "4711",
             "Build.BuildNumber": "20260131.1",
             "Build.DefinitionName": "product",
             "Build.Repository.Name": "product",
-            "Build.SourcesDirectory": str(self.sources),
+            "Build.SourcesDirectory": self.shown(self.sources),
             "Build.SourceVersion": "0123456789abcdef0123456789abcdef01234567",
             "System.CollectionUri": "https://dev.azure.com/example/",
-            "System.DefaultWorkingDirectory": str(self.sources),
+            "System.DefaultWorkingDirectory": self.shown(self.sources),
             "System.HostType": "build",
             "System.JobAttempt": "1",
             "System.JobDisplayName": "Sign",
@@ -149,9 +167,3 @@ def agent_for(vsix: Path, root: Path, *, task: str = "KspSign", node24: bool = F
     """An agent below `root` with the task of an extension installed."""
     installed = install(vsix, root / "_work" / "_tasks", task)
     return MiniAgent(root, installed, node24=node24)
-
-
-def _inherited() -> dict[str, str]:
-    """What a handler inherits from the machine: nothing of the environment that the tests run in but these."""
-    names = ("PATH", "HOME", "USERPROFILE", "SYSTEMROOT", "SYSTEMDRIVE", "PATHEXT", "COMSPEC", "LANG")
-    return {name: os.environ[name] for name in names if name in os.environ}

@@ -1,0 +1,74 @@
+"""The packaged task on Windows Node and Windows Python: finding Python, signing, publishing, cancelling."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from agent.mini import Step
+from windows_lab.building import PYTHON
+from windows_lab.machine import Windows
+from windows_lab.windows_agent import WindowsAgent, build_extension, fill_tool_cache, install_task
+
+FOUND = r"Python 3.11.9 (C:\Python311\python.exe)"
+
+
+@pytest.fixture(scope="module")
+def vsix(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The extension for the lab's Windows."""
+    return build_extension(tmp_path_factory.mktemp("extension"), PYTHON)
+
+
+@pytest.fixture
+def agent(vsix: Path, windows: Windows) -> WindowsAgent:
+    """An agent with the task, and with programs to sign among its sources."""
+    agent = install_task(vsix, windows)
+    for name in ("app.exe", "bin/Grüße.dll"):
+        target = agent.sources / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        windows.program().rename(target)
+    return agent
+
+
+def test_the_task_signs_and_publishes(agent: WindowsAgent) -> None:
+    run = agent.run(Step({"files": "**/*.exe\n**/*.dll", "keyStore": "embedded", "store": "store"}))
+    assert run.result == "Succeeded", run.raw
+    assert FOUND in run.log
+    assert [issue.code for issue in run.issues] == ["TEST_SIGNING"]
+    assert run.variables["filesSigned"].value == "2"
+    (results,) = run.test_runs
+    assert sorted(case.name for case in results.cases) == ["app.exe", "bin/Grüße.dll"]
+    assert {case.outcome for case in results.cases} == {"Passed"}
+    (summary,) = run.summaries
+    assert "Grüße.dll" in summary.content.decode("utf-8")
+    (report,) = (each for each in run.attachments if each.type == "kspsign.report")
+    content = json.loads(report.content)
+    assert content["agent"]["os"] == "Windows"
+    assert content["certificate"]["thumbprint"] == run.variables["thumbprint"].value
+    agent.windows.trust(agent.sources / "store" / "embedded" / "root.pem")
+    accepted = agent.windows.signtool("verify", "/pa", "/all", "/tw", agent.sources / "app.exe")
+    assert accepted.exit_code == 0, accepted.output
+
+
+def test_python_of_the_tool_cache_comes_before_that_of_the_path(agent: WindowsAgent) -> None:
+    python = fill_tool_cache(agent, "3.11.9")
+    run = agent.run(Step({"command": "certsync", "keyStore": "embedded", "store": "store"}))
+    assert run.result == "Succeeded", run.raw
+    assert f"Python 3.11.9 ({agent.shown(python)})" in run.log
+
+
+def test_a_named_python_is_taken(agent: WindowsAgent) -> None:
+    inputs = {"command": "certsync", "keyStore": "embedded", "store": "store", "pythonPath": r"C:\Python311\python.exe"}
+    run = agent.run(Step(inputs, env={"WINLAB_WINPATH": r"C:\windows"}))
+    assert run.result == "Succeeded", run.raw
+    assert FOUND in run.log
+
+
+def test_without_python_the_task_names_the_remedy(agent: WindowsAgent) -> None:
+    run = agent.run(Step({"files": "app.exe", "keyStore": "embedded"}, env={"WINLAB_WINPATH": r"C:\windows"}))
+    assert run.result == "Failed"
+    (error,) = run.errors
+    assert "UsePythonVersion@0" in error
+    assert "Supported: windows-x86_64-cp311" in error

@@ -6,7 +6,7 @@ signed must be hashed as the bytes that are there, not as re-encoded values.
 
 from __future__ import annotations
 
-from asn1crypto import algos, cms, core
+from asn1crypto import algos, cms, core, tsp
 
 OID_SIGNED_DATA = "1.2.840.113549.1.7.2"
 OID_TST_INFO = "1.2.840.113549.1.9.16.1.4"
@@ -101,6 +101,12 @@ class ContentInfo(core.Sequence):  # type: ignore[misc]
     """ContentInfo (RFC 5652 §3) that holds a SignedData."""
 
     _fields = [("content_type", core.ObjectIdentifier), ("content", SignedData, {"explicit": 0})]
+
+
+class TimeStampResp(core.Sequence):  # type: ignore[misc]
+    """TimeStampResp (RFC 3161 §2.4.2): without a token when the server refuses; asn1crypto's own insists on one."""
+
+    _fields = [("status", tsp.PKIStatusInfo), ("time_stamp_token", core.Any, {"optional": True})]
 
 
 class DigestInfo(core.Sequence):  # type: ignore[misc]

@@ -137,13 +137,13 @@ def check_reply(reply: bytes, query: TimestampQuery, signature: bytes) -> tuple[
 
 
 def _granted_token(reply: bytes) -> bytes:
-    response = tsp.TimeStampResp.load(reply, strict=True)
+    response = asn1.TimeStampResp.load(reply, strict=True)
     status = response["status"]
     if status["status"].native not in {"granted", "granted_with_mods"}:
         texts = status["status_string"].native or []
         reasons = sorted(status["fail_info"].native or [])
         raise _refused("; ".join([f"the server answered {status['status'].native}", *texts, *reasons]))
-    return bytes(response["time_stamp_token"].dump())
+    return bytes(response["time_stamp_token"].dump())  # none at all can't be parsed, which is refused next
 
 
 def _token_fault(message: SignedMessage, signer: bytes | None) -> str | None:

@@ -107,10 +107,11 @@ def _pool(url: str) -> urllib3.PoolManager:
 
 
 def _reason(error: urllib3.exceptions.HTTPError) -> str:
-    if isinstance(error, urllib3.exceptions.TimeoutError):
-        return "timed out"
+    # Most special first: a refused connection is a kind of time-out to urllib3.
     if isinstance(error, urllib3.exceptions.NameResolutionError):
         return "unknown host"
     if isinstance(error, urllib3.exceptions.NewConnectionError):
         return "connection refused"
+    if isinstance(error, urllib3.exceptions.TimeoutError):
+        return "timed out"
     return type(error).__name__

@@ -22,6 +22,7 @@ from kspsign.model import DigestAlgorithm, Finding
 
 CHUNK = 1 << 20
 MAX_TABLE_SIZE = 32 << 20
+_ROW = 1 << 16  # even; adding numbers of this size is several times faster than dividing one of the chunk's size
 
 
 def is_pe(head: bytes, size: int) -> bool:
@@ -172,9 +173,10 @@ class PeFile:
 def word_sum(data: bytes | memoryview, *, odd: bool = False) -> int:
     """Sum of the 16-bit little-endian words of `data` modulo 65535; `odd` when it starts at an odd offset.
 
-    2**16 is 1 modulo 65535, so the whole buffer read as one number leaves the same remainder as its words' sum.
+    2**16 is 1 modulo 65535, so rows of the buffer, each read as one number, leave the same remainder as their words.
     """
-    total = int.from_bytes(data, "little") % 0xFFFF
+    rows = range(0, len(data), _ROW)
+    total = sum(int.from_bytes(data[start : start + _ROW], "little") for start in rows) % 0xFFFF
     return total * 256 % 0xFFFF if odd else total
 
 

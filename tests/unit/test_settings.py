@@ -1,0 +1,139 @@
+"""Settings: what wins over what, every fault named, and secrets that show nowhere."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from kspsign.errors import ConfigurationError
+from kspsign.settings import INTERNAL_FIELDS, Settings, option_name, resolve
+
+SECRET = "correct horse"  # noqa: S105 - made up
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    return tmp_path / "kspsign.yml"
+
+
+def test_arguments_win_over_inputs_and_these_over_the_file(config: Path) -> None:
+    config.write_text("jobs: 1\ndigest: sha384\ndescription: from the file\n", encoding="utf-8")
+    inputs = {"jobs": 2, "digest": "sha512"}
+    settings = resolve("sign", {"jobs": 3}, inputs=inputs, config=config, environment={})
+    assert (settings.jobs, settings.digest, settings.description) == (3, "sha512", "from the file")
+    assert (settings.command, settings.key_store, settings.no_timestamp) == ("sign", None, False)
+
+
+def test_the_working_folders_own_file_is_read(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(config.parent)
+    assert resolve("run", {}, environment={}).jobs == 4
+    config.write_text("jobs: 9\n", encoding="utf-8")
+    assert resolve("run", {}, environment={}).jobs == 9
+    config.write_text("# nothing yet\n", encoding="utf-8")
+    assert resolve("run", {}, environment={}).jobs == 4
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("jbos: 3\n", "jbos"),
+        ("jobs: many\n", "jobs"),
+        ("jobs: 0\n", "jobs"),
+        ("digest: sha1\n", "digest"),
+        ("key_store: usb-stick\n", "key_store"),
+        ("password: x\n", "password may not stand in a configuration file"),
+        ("command: verify\n", "command may not stand in a configuration file"),
+        ("- jobs\n", "mapping"),
+        ("1: 2\n", "mapping"),
+        ("jobs: [\n", "not valid YAML"),
+        ("append: true\nreplace: true\n", "exclude each other"),
+        ("no_timestamp: true\ntimestamp_url: [http://x.example]\n", "exclude each other"),
+        ("quiet: true\nverbose: true\n", "exclude each other"),
+        ("key_store: pkcs12\n", "needs pkcs12"),
+        ("thumbprint: 12AB\n", "40 hex digits"),
+        ("jobs: 0\ndigest: md5\n", "digest"),
+    ],
+)
+def test_a_fault_in_the_file_is_named(config: Path, text: str, words: str) -> None:
+    config.write_text(text, encoding="utf-8")
+    with pytest.raises(ConfigurationError) as caught:
+        resolve("run", {}, config=config, environment={})
+    assert words in str(caught.value)
+    assert caught.value.exit_code == 3
+    assert caught.value.remedy
+
+
+def test_every_fault_is_named_at_once() -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        resolve("run", {"jobs": 0, "digest": "md5"}, environment={})
+    assert "jobs" in str(caught.value)
+    assert "digest" in str(caught.value)
+
+
+def test_a_file_that_was_named_must_be_there(config: Path) -> None:
+    with pytest.raises(ConfigurationError, match="does not exist"):
+        resolve("run", {}, config=config, environment={})
+
+
+def test_a_file_that_is_no_utf8_is_refused(config: Path) -> None:
+    config.write_bytes(b"description: \xff\n")
+    with pytest.raises(ConfigurationError, match="can't be read"):
+        resolve("run", {}, config=config, environment={})
+
+
+def test_yaml_can_not_make_objects(config: Path) -> None:
+    config.write_text("description: !!python/object/apply:os.getcwd []\n", encoding="utf-8")
+    with pytest.raises(ConfigurationError, match="not valid YAML"):
+        resolve("run", {}, config=config, environment={})
+
+
+@pytest.mark.parametrize(
+    "inputs", [{"keystore": "embedded"}, {"key_store": "embedded"}, {"password": "x"}, {"command": "run"}]
+)
+def test_an_unknown_task_input_is_named(inputs: dict[str, str]) -> None:
+    with pytest.raises(ConfigurationError, match=f"unknown task input: {next(iter(inputs))}"):
+        resolve("run", {}, inputs=inputs, environment={})
+
+
+@pytest.mark.parametrize("given", ["ab" * 20, "AB" * 20, "AB:" * 19 + "AB", " ".join(["abab"] * 10)])
+def test_a_thumbprint_is_taken_as_people_write_it(given: str) -> None:
+    assert resolve("sign", {"thumbprint": given}, environment={}).thumbprint == "AB" * 20
+
+
+def test_a_password_comes_from_the_environment_variable_that_is_named() -> None:
+    settings = resolve("sign", {"password_env": "P12"}, environment={"P12": SECRET, "OTHER": "no"})
+    assert settings.password is not None
+    assert settings.password.get_secret_value() == SECRET
+
+
+def test_the_tasks_own_password_wins() -> None:
+    settings = resolve("sign", {"password_env": "P12"}, environment={"P12": "no"}, password=SECRET)
+    assert settings.password is not None
+    assert settings.password.get_secret_value() == SECRET
+
+
+def test_a_variable_that_is_not_set_is_named() -> None:
+    with pytest.raises(ConfigurationError, match=r"P12 \(password_env\) is not set"):
+        resolve("sign", {"password_env": "P12"}, environment={})
+
+
+def test_a_secret_shows_nowhere() -> None:
+    settings = resolve("sign", {}, environment={}, password=SECRET)
+    shown = repr(settings) + str(settings) + settings.model_dump_json() + repr(settings.model_dump())
+    assert SECRET not in shown
+    with pytest.raises(ConfigurationError) as caught:
+        resolve("sign", {"jobs": 0}, environment={}, password=SECRET)
+    assert SECRET not in str(caught.value) + repr(caught.value) + repr(caught.value.__cause__)
+
+
+def test_settings_are_frozen() -> None:
+    with pytest.raises(ValidationError):
+        Settings().jobs = 7  # type: ignore[misc]
+
+
+def test_no_option_is_a_secret_itself() -> None:
+    options = {option_name(name) for name in Settings.model_fields if name not in INTERNAL_FIELDS}
+    assert "--timestamp-url" in options
+    assert not {"--password", "--pin", "--api-key"} & options

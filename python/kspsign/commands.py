@@ -32,6 +32,7 @@ SUMMARIES: dict[str, str | None] = {
     "timestamp": "add a timestamp to signatures that lack one",
     "verify": "strict verification",
     "inspect": "what signatures a file carries",
+    "doctor": "check every prerequisite of a run, each with its remedy; signs nothing",
     "explain": "what an error code or a tool's output means and what to do",
     "demo": "the whole path on the embedded default, on real Windows binaries",
     "schema": "JSON schema of kspsign.yml and of the report",
@@ -42,6 +43,7 @@ FIELDS: dict[str, tuple[str, ...]] = {
     "certsync": (*_KEY, "quiet", "verbose"),
     "sign": _ALL,
     "timestamp": ("files", "folder", "timestamp_url", "digest", "trust_root", "jobs", *_OUTPUT),
+    "doctor": ("files", "folder", *_KEY, "engine", "timestamp_url", "no_timestamp"),
     "verify": ("files", "folder", "trust_root", "no_timestamp", "signtool_verify", "signtool", "jobs", *_OUTPUT),
 }
 
@@ -52,6 +54,8 @@ def add_options(parser: argparse.ArgumentParser, command: str) -> None:
         parser.add_argument("--config", type=Path, metavar="FILE", help="configuration file (default: kspsign.yml)")
         for name in FIELDS[command]:
             _add_field(parser, name)
+        if command == "doctor":
+            parser.add_argument("--json", action="store_true", help="print the findings as JSON")
     elif command == "inspect":
         parser.add_argument("file", type=Path, metavar="FILE", help="the file to look into")
         parser.add_argument("--trust-root", type=Path, action="append", metavar="PEM", help="roots to trust instead")
@@ -76,9 +80,10 @@ def execute(command: str, given: dict[str, Any], environment: Mapping[str, str])
     }
     if command in special:
         return special[command](given, environment)
+    as_json = given.pop("json", False)
     settings = resolve(_known(command), given, config=given.pop("config", None), environment=environment)
     context = RunContext.from_environment(environment, is_tty=sys.stdout.isatty())
-    return _perform(settings, context)
+    return _examine(settings, context, as_json=as_json) if command == "doctor" else _perform(settings, context)
 
 
 def show_error(error: KspSignError) -> None:
@@ -104,6 +109,12 @@ def _perform(settings: Settings, context: RunContext) -> int:
     if settings.command == "certsync" and report.certificate is not None:
         sys.stdout.write(f"{report.certificate.thumbprint}\n")
     return report.exit_code
+
+
+def _examine(settings: Settings, context: RunContext, *, as_json: bool) -> int:
+    from kspsign.doctor import run_doctor  # noqa: PLC0415
+
+    return run_doctor(settings, context.temp_folder, sys.stdout, as_json=as_json)
 
 
 @contextlib.contextmanager
@@ -170,8 +181,11 @@ def _task(_given: dict[str, Any], environment: Mapping[str, str]) -> int:
             remedy="`kspsign task` is for the task alone; call `kspsign run`.",
         ) from broken
     context = RunContext.from_environment(variables, is_tty=False)
-    settings = resolve(_known(command), {}, inputs=inputs, environment=environment, secrets=secrets)
-    return _perform(settings, context)
+    password = secrets.pop("password", None)
+    settings = resolve(
+        _known(command), {}, inputs=inputs, environment=environment, password=password, credentials=secrets
+    )
+    return _examine(settings, context, as_json=False) if command == "doctor" else _perform(settings, context)
 
 
 def _known(command: str) -> Command:

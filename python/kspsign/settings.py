@@ -25,7 +25,7 @@ from pydantic.alias_generators import to_camel
 
 from kspsign.errors import ConfigurationError
 
-Command = Literal["run", "certsync", "sign", "timestamp", "verify"]
+Command = Literal["run", "certsync", "sign", "timestamp", "verify", "doctor"]
 KeyStoreName = Literal["embedded", "pkcs12", "windows"]
 EngineName = Literal["auto", "native", "signtool", "smctl"]
 
@@ -179,21 +179,21 @@ def resolve(
     inputs: Mapping[str, Any] | None = None,
     config: Path | None = None,
     environment: Mapping[str, str],
-    secrets: Mapping[str, str] | None = None,
+    password: str | None = None,
+    credentials: Mapping[str, str] | None = None,
 ) -> Settings:
     """Settings from `arguments` (snake_case) over task `inputs` (camelCase) over the `config` file.
 
     Only keys that were really given may be in `arguments` and `inputs`. `environment` is asked for the variable
-    that password_env names, for SM_* credentials and for what child processes need. `secrets` are the task's:
-    "password" and SM_* names, which win. Raises ConfigurationError with every fault named.
+    that password_env names, for SM_* credentials and for what child processes need. `password` and `credentials`
+    (SM_* names) are the task's, which win. Raises ConfigurationError with every fault named.
     """
     merged: dict[str, Any] = {**_read_config(config), **_from_camel(inputs or {}), **arguments}
     merged["command"] = command
     merged["agent_environment"] = {
         name: value for name, value in environment.items() if name.upper() in _AGENT_VARIABLES
     }
-    merged["credentials"] = _credentials({**environment, **(secrets or {})}, merged.get("tool_env"))
-    password = (secrets or {}).get("password")
+    merged["credentials"] = _credentials({**environment, **(credentials or {})}, merged.get("tool_env"))
     name = merged.get("password_env")
     if password is None and name is not None:
         password = environment.get(str(name))

@@ -1,0 +1,97 @@
+"""The doctor's rounds, and what it tells: a line for each prerequisite, or JSON."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import json
+import platform
+import secrets
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TextIO
+
+from kspsign.authenticode.timestamp_client import TimestampClient
+from kspsign.certsync.certificate_file import read_certificate_file
+from kspsign.doctor import windows
+from kspsign.doctor.credentials import examine_credentials
+from kspsign.doctor.examination import Examined, examine, signs_by_tool
+from kspsign.model import DigestAlgorithm
+from kspsign.publishing.neutral import log_line
+from kspsign.settings import DEFAULT_TIMESTAMP_URLS, Settings
+from kspsign.tools import in_reach
+
+EXIT_MISSING = 5
+SCHEMA = "kspsign.doctor/1"
+
+
+def run_doctor(settings: Settings, temp_folder: Path, out: TextIO, *, as_json: bool) -> int:
+    """Examine what a run with `settings` needs; 0 when nothing is missing, else EXIT_MISSING."""
+    with in_reach(settings, temp_folder) as ready:
+        found = []
+        for examined in _rounds(ready):
+            found.append(examined)
+            if not as_json:
+                out.writelines(f"{log_line(line)}\n" for line in _lines(examined))
+                out.flush()
+    passed = not any(each.state == "missing" for each in found)
+    if as_json:
+        checks = [dataclasses.asdict(each) for each in found]
+        out.write(json.dumps({"schema": SCHEMA, "passed": passed, "checks": checks}, indent=2) + "\n")
+    else:
+        missing = sum(each.state == "missing" for each in found)
+        out.write("kspsign doctor: nothing is missing\n" if passed else f"kspsign doctor: {missing} missing\n")
+    return 0 if passed else EXIT_MISSING
+
+
+def _rounds(settings: Settings) -> Iterator[Examined]:
+    yield Examined("python", "", "ok", f"{platform.python_version()} on {platform.system()} {platform.machine()}")
+    yield from _tools(settings) if signs_by_tool(settings) else _tools_not_needed(settings)
+    if settings.certificate is not None:
+        file = settings.certificate
+        yield examine("certificate file", "R8", lambda: f"{file} holds {len(read_certificate_file(file)[1])}")
+    yield from _timestamp_servers(settings)
+
+
+def _tools(settings: Settings) -> Iterator[Examined]:
+    yield examine("windows", "R4", windows.windows_version)
+    yield windows.signtool(settings)
+    tool, service = windows.smctl(settings)
+    yield tool
+    yield from examine_credentials(settings, connected=service.state == "ok")
+    yield service
+    yield from windows.examine_windows(settings)
+
+
+def _tools_not_needed(settings: Settings) -> Iterator[Examined]:
+    """Said once, so that nobody looks for what the native engine does without."""
+    store = f"key store {settings.key_store}" if settings.key_store else "without --key-store windows"
+    yield Examined("windows, signtool, smctl, KSP", "R4-R7", "not needed", f"{store}: the native engine signs")
+
+
+def _timestamp_servers(settings: Settings) -> Iterator[Examined]:
+    """Each is asked for a real timestamp, which costs nothing."""
+    if settings.no_timestamp or (settings.key_store == "embedded" and not settings.timestamp_url):
+        return
+    urls = settings.timestamp_url or DEFAULT_TIMESTAMP_URLS
+    others = [examine("timestamp server", "R28", functools.partial(_stamped, url)) for url in urls]
+    if any(each.state == "ok" for each in others):
+        # One that answers is enough: the others are tried in their order.
+        others = [dataclasses.replace(each, state="warning") if each.state != "ok" else each for each in others]
+    yield from others
+
+
+def _stamped(url: str) -> str:
+    client = TimestampClient((url,), pause=lambda _seconds: None)
+    try:
+        token = client.stamp(secrets.token_bytes(32), DigestAlgorithm.SHA256)
+    finally:
+        client.close()
+    return f"{url} answers ({token.authority})"
+
+
+def _lines(examined: Examined) -> Iterator[str]:
+    number = f" [{examined.requirement}]" if examined.requirement else ""
+    yield f"{examined.state:10}  {examined.name}: {examined.detail}{number}"
+    if examined.remedy:
+        yield f"            fix: {examined.remedy}"

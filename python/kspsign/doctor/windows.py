@@ -1,0 +1,160 @@
+"""What SignTool and a KSP need of a Windows machine."""
+
+from __future__ import annotations
+
+import difflib
+import platform
+import re
+import sys
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+
+from kspsign.certsync.candidates import candidates_of, matching, near_miss, newest_valid
+from kspsign.certsync.windows_certificates import read_store
+from kspsign.doctor.examination import Examined, examine
+from kspsign.errors import ConfigurationError, KspSignError, PrerequisiteError
+from kspsign.settings import Settings
+from kspsign.tools import Ran, find_signtool, find_smctl, run_tool, tool_environment
+
+OLDEST_BUILD = 10240
+SOON = timedelta(days=30)
+_HEALTH_SECONDS = 120.0
+_VERSION = r"SOFTWARE\Microsoft\Windows NT\CurrentVersion"
+_PROVIDERS = r"SYSTEM\CurrentControlSet\Control\Cryptography\Providers"
+
+
+def windows_version() -> str:
+    """The version of this Windows; raises PrerequisiteError elsewhere and on one that is too old."""
+    if sys.platform == "win32":
+        import winreg  # noqa: PLC0415 - on Windows only
+
+        # Not sys.getwindowsversion: it answers what the interpreter's manifest lets it see.
+        with winreg.OpenKey(winreg.HKEY_LOCAL_MACHINE, _VERSION) as key:
+            build = int(winreg.QueryValueEx(key, "CurrentBuildNumber")[0])
+        if build >= OLDEST_BUILD:
+            return f"Windows build {build} {platform.machine()}"
+        raise PrerequisiteError(
+            f"Windows build {build} is older than Windows 10", code="WINDOWS_TOO_OLD", remedy="Use a newer agent."
+        )
+    raise PrerequisiteError(
+        f"this is {platform.system()}; SignTool and KSPs run on Windows only",
+        code="NOT_WINDOWS",
+        remedy="Use a Windows agent (10, 11, Server 2019 or later), or another key store, which needs no tool.",
+    )
+
+
+def signtool(settings: Settings) -> Examined:
+    """SignTool, and that a 64-bit KSP can be loaded into it."""
+    found = examine("signtool", "R5", lambda: str(find_signtool(settings)))
+    if found.state == "ok" and find_signtool(settings).architecture not in {"x64", ""}:
+        remedy = "Vendors' KSPs are x64: name the x64 SignTool with --signtool."
+        return Examined("signtool", "R5", "warning", found.detail, remedy)
+    return found
+
+
+def smctl(settings: Settings) -> tuple[Examined, Examined]:
+    """smctl, and whether the service lets us sign.
+
+    What the health check prints is never shown: it holds halves of secrets that no masking recognises.
+    """
+    try:
+        tool = find_smctl(settings)
+        ran = _smctl(settings, "healthcheck")
+    except KspSignError as error:
+        missing = Examined("smctl", "R6", "missing", error.message, error.remedy)
+        return missing, Examined("service", "R6", "missing", "not asked: smctl is missing", error.remedy)
+    return Examined("smctl", "R6", "ok", str(tool)), _service(ran)
+
+
+def key_storage_provider(settings: Settings) -> str:
+    """The KSP under exactly the name of --csp; raises PrerequisiteError with the names that are registered."""
+    if sys.platform == "win32":
+        import winreg  # noqa: PLC0415 - on Windows only
+
+        with winreg.OpenKey(winreg.HKEY_LOCAL_MACHINE, _PROVIDERS) as key:
+            names = [winreg.EnumKey(key, index) for index in range(winreg.QueryInfoKey(key)[0])]
+        if settings.csp in names:
+            return f'"{settings.csp}" is registered'
+        near = difflib.get_close_matches(settings.csp, names, n=1, cutoff=0.6)
+        hint = f'Did you mean --csp "{near[0]}"? ' if near else ""
+        raise PrerequisiteError(
+            f'no KSP is registered under exactly the name "{settings.csp}"; registered: {", ".join(names) or "none"}',
+            code="KSP_NOT_REGISTERED",
+            remedy=f"{hint}Register it as an administrator: smctl windows ksp register.",
+        )
+    raise PrerequisiteError("KSPs exist on Windows only", code="NOT_WINDOWS", remedy="Use a Windows agent.")
+
+
+def keypair(settings: Settings) -> str:
+    """That the alias is among the key pairs that this user sees; raises PrerequisiteError with a near one."""
+    alias = settings.keypair_alias
+    if alias is None:
+        raise ConfigurationError("no key pair alias is given", remedy="Name it with --keypair-alias; case matters.")
+    ran = _smctl(settings, "keypair", "ls")
+    if ran.exit_code != 0:
+        raise PrerequisiteError(
+            f"smctl keypair ls ended with exit code {ran.exit_code}",
+            code="ALIAS_UNKNOWN",
+            remedy="Correct the credentials first (the lines above).",
+        )
+    cells = {cell for line in ran.output.splitlines() for cell in re.split(r"\s{2,}|\t", line.strip())}
+    cells |= {word for line in ran.output.splitlines() for word in line.split()}
+    if alias in cells:
+        return f"{alias} is there"
+    near = next((cell for cell in sorted(cells) if cell.casefold() == alias.casefold()), None)
+    raise PrerequisiteError(
+        f"smctl keypair ls does not show {alias}",
+        code="ALIAS_UNKNOWN",
+        remedy=f"Did you mean {near}? Case matters." if near else "Take the alias from `smctl keypair ls`, verbatim.",
+    )
+
+
+def certificate(settings: Settings) -> Examined:
+    """The certificate that would sign, and how long it is valid."""
+    name = "certificate"
+    try:
+        present = candidates_of(read_store(settings.certificate_store, "MY"))
+    except PrerequisiteError as error:
+        return Examined(name, "R8, R10", "missing", error.message, error.remedy)
+    if settings.thumbprint is None and settings.keypair_alias is None:
+        return Examined(name, "R8, R10", "missing", "neither alias nor thumbprint is given", "Name --keypair-alias.")
+    found, now = matching(present, settings), datetime.now(UTC)
+    chosen = newest_valid(found, now)
+    if chosen is None:
+        near = near_miss(settings.thumbprint or settings.keypair_alias or "", present)
+        hint = f"Did you mean {near}? " if near else ""
+        seen = "; ".join(map(str, found)) or f"none matches in the store My of the {settings.certificate_store}"
+        return Examined(name, "R8, R10", "missing", seen, f"{hint}Run kspsign certsync, or renew the certificate.")
+    left = chosen.not_after - now
+    detail = f"{chosen.thumbprint} {chosen.subject}, valid for {left.days} days, until {chosen.until}"
+    if chosen.container is None:
+        return Examined(name, "R8, R10", "missing", f"{detail}; without private key", "Run kspsign certsync.")
+    soon = "Renew it; then certsync brings the new one." if left < SOON else ""
+    return Examined(name, "R8, R10", "warning" if soon else "ok", detail, soon)
+
+
+def examine_windows(settings: Settings) -> Iterator[Examined]:
+    """KSP, key pair and certificate."""
+    yield examine("key storage provider", "R6", lambda: key_storage_provider(settings))
+    yield examine("key pair alias", "R7", lambda: keypair(settings))
+    if settings.certificate is None:
+        yield certificate(settings)
+
+
+def _service(ran: Ran) -> Examined:
+    checks = {"Status: Connected": "not connected", "Can sign: Yes": "this user may not sign"}
+    wrong = [fault for words, fault in checks.items() if words not in ran.output]
+    if wrong or ran.exit_code != 0:
+        detail = "; ".join(wrong) or f"exit code {ran.exit_code}"
+        remedy = "Check SM_HOST, SM_API_KEY and the client certificate, and that the user is a signer of the key pair."
+        return Examined("service", "R6", "missing", f"smctl healthcheck: {detail}", remedy)
+    return Examined("service", "R6", "ok", "smctl healthcheck: connected, may sign")
+
+
+def _smctl(settings: Settings, *arguments: str) -> Ran:
+    return run_tool(
+        find_smctl(settings).path,
+        arguments,
+        environment=tool_environment(settings, with_credentials=True),
+        timeout=_HEALTH_SECONDS,
+    )

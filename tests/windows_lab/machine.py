@@ -27,6 +27,9 @@ CREDENTIALS = {
 }
 """What the lab's KSP and smctl ask for, beside SM_CLIENT_CERT_FILE."""
 
+LAB_VARIABLES = ("WINLAB", "WINLAB_STATE")
+"""What tells the lab's KSP and smctl where their keys and faults are; a vendor's would know without."""
+
 
 @dataclass(frozen=True, slots=True)
 class Ended:

@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import json
-import os
-import pty
-import select
 import subprocess
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
+from windows_lab.console import in_console
 from windows_lab.machine import Windows
 
 EMBEDDED = ("--key-store", "embedded", "--store", "store", "--report", "report.json")
-CTRL_C = b"\x03"
 CANCELLED = 130
 
 HOLD = """
@@ -162,7 +158,7 @@ def test_ctrl_c_stops_after_the_file_at_work(windows: Windows, timestamp_url: st
     roots = (windows.folder / "store" / "embedded" / "root.pem", windows.trust_root)
     arguments = ["-m", "kspsign", "run", "*.exe", *EMBEDDED, "--jobs", "1", "--timestamp-url", timestamp_url]
     arguments += [argument for root in roots for argument in ("--trust-root", windows.path(root))]
-    exit_code = in_terminal(
+    exit_code, _shown = in_console(
         windows,
         "wine",
         r"C:\Python311\python.exe",
@@ -174,26 +170,3 @@ def test_ctrl_c_stops_after_the_file_at_work(windows: Windows, timestamp_url: st
     assert sorted(each["outcome"] for each in found.values()) == ["failed"] * 4 + ["signed"]
     assert {each["error"]["code"] for each in found.values() if each["error"]} == {"CANCELLED"}
     assert len(windows.calls("tsa request")) == 1
-
-
-def in_terminal(windows: Windows, program: str, *arguments: str, interrupt_when: Callable[[], bool]) -> int:
-    """Run a program in a console; Ctrl-C is typed once `interrupt_when` holds. Returns the exit code."""
-    process, terminal = pty.fork()
-    if process == 0:
-        os.chdir(windows.folder)
-        command = windows.command(program, *arguments)
-        os.execve(command[0], command, windows.linux_environment())  # noqa: S606 -- the forked child of the terminal
-    interrupted = False
-    end = time.monotonic() + 60
-    while time.monotonic() < end:
-        readable, _, _ = select.select([terminal], [], [], 0.05)
-        try:
-            if readable and not os.read(terminal, 65536):
-                break
-        except OSError:  # how Linux says that the other side was closed
-            break
-        if not interrupted and interrupt_when():
-            os.write(terminal, CTRL_C)
-            interrupted = True
-    os.close(terminal)
-    return os.waitstatus_to_exitcode(os.waitpid(process, 0)[1])

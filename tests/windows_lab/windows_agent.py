@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from package import create, stage
 from vendor import Target
 
 from agent.commands import PREFIX
+from agent.environment import handler_environment
 from agent.mini import MiniAgent
 from agent.package import install
 from windows_lab.machine import Windows
@@ -45,6 +47,13 @@ class WindowsAgent(MiniAgent):
     def variables(self) -> dict[str, str]:
         """Those of a Windows agent."""
         return {**MiniAgent.variables(self), "Agent.OS": "Windows_NT", "Agent.OSArchitecture": "X64"}
+
+    def environment(self, inputs: Mapping[str, str]) -> dict[str, str]:
+        """What a handler is given that a test starts itself."""
+        variables, secrets = self.variables(), {"System.AccessToken": "job-token-0123456789"}
+        return handler_environment(
+            self.task.definition, inputs, variables=variables, secrets=secrets, inherited=self.inherited()
+        )
 
 
 def build_extension(folder: Path, python: str) -> Path:

@@ -37,7 +37,8 @@ export function childEnvironment(temp: string): NodeJS.ProcessEnv {
 export async function runEngine(
   [program, ...args]: [string, ...string[]], document: object, options: { cwd: string; env: NodeJS.ProcessEnv },
 ): Promise<number | NodeJS.Signals | null> {
-  const engine = (child = spawn(program, args, { ...options, shell: false, stdio: "pipe", windowsHide: true }));
+  // Not windowsHide: the engine would get a console of its own, where the agent's Ctrl-C does not reach it.
+  const engine = (child = spawn(program, args, { ...options, shell: false, stdio: "pipe" }));
   const ended = new Promise<number | NodeJS.Signals | null>((resolve, reject) => {
     engine.on("error", reject).on("close", (code, signal) => { resolve(signal ?? code); });
   });

@@ -70,8 +70,11 @@ rm "$def"
 
 say "the host's half, the wrappers"
 python=$(python3 -c 'import sys; print(sys.executable)')
-for f in "$src"/host/*.py; do sed "1s|.*|#!$python -IS|" "$f" > "$lab/host/${f##*/}"; done
-chmod +x "$lab"/host/*.py
+for name in sign tsa; do
+    printf '#!%s -IS\nimport os, runpy, sys\nos.environ.setdefault("WINLAB", "%s")\nsys.path.insert(0, "%s")\nrunpy.run_module("windows_lab.lab.host.%s", run_name="__main__")\n' \
+        "$python" "$lab" "$(cd "$src/../.." && pwd)" "$name" > "$lab/host/$name.py"
+    chmod +x "$lab/host/$name.py"
+done
 sed "s|@LAB@|$lab|; s|@PYTHON@|$python|" "$src/host/lab-run" > "$lab/bin/lab-run"
 chmod +x "$lab/bin/lab-run"
 for name in python node signtool smctl cert pip wine clone tsa; do ln -sf lab-run "$lab/bin/lab-$name"; done

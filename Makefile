@@ -11,16 +11,19 @@ SHIM := task/shim
 DIR ?= demo
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: help demo test lint package bench lock clean
+.PHONY: help demo test test-windows lint package bench lock clean
 
 help: ## what can be made
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST)
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST)
 
 demo: $(VENV)/demo.stamp ## the whole path on the embedded default, on real Windows binaries (DIR=demo)
 	@$(BIN)/kspsign demo $(DIR)
 
-test: $(VENV)/dev.stamp build/shim/index.js ## all tests
+test: $(VENV)/dev.stamp build/shim/index.js ## the unit and integration tests
 	$(BIN)/python -m pytest -n 2 --dist loadfile
+
+test-windows: $(VENV)/dev.stamp build/shim/index.js ## the tests in the Windows lab (Debian 12; as root where its packages are missing)
+	$(BIN)/python -m pytest -n 2 --dist loadfile tests/windows_lab
 
 lint: $(VENV)/dev.stamp $(SHIM)/node_modules/.stamp ## style, types, import direction, for Python and TypeScript
 	$(BIN)/ruff check .

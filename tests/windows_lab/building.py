@@ -35,11 +35,14 @@ class Engine:
 
 
 def build_lab() -> Path:
-    """The folder of the lab; built first if its sources changed. Processes that ask together build it once."""
-    built, wanted = LAB / ".sources", _hash(SOURCES)
+    """The folder of the lab; built first if what it is made of changed. Processes that ask together build it once."""
+    built, wanted = LAB / ".sources", f"{LAB} {_hash(SOURCES)}"
     with _alone("windows-lab"):
-        if not built.exists() or built.read_text(encoding="utf-8") != wanted:
+        found = built.read_text(encoding="utf-8") if built.exists() else ""
+        if found != wanted:
             built.unlink(missing_ok=True)
+            if not found.startswith(f"{LAB} "):  # half built, or moved, which a lab can't be
+                shutil.rmtree(LAB, ignore_errors=True)
             environment = {**os.environ, "WINLAB_CACHE": str(BUILD / "windows-lab-cache")}
             command = ["bash", str(SOURCES / "build.sh"), str(LAB)]
             run = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
@@ -83,8 +86,10 @@ def _unzip(wheel: Path, folder: Path) -> None:
 
 
 def _hash(folder: Path) -> str:
+    """Of all that build.sh reads; Python files are run where they are."""
     found = hashlib.sha256()
-    for path in sorted(each for each in folder.rglob("*") if each.is_file() and "__pycache__" not in each.parts):
+    inputs = (folder / "build.sh", *(folder / "win").iterdir(), folder / "host" / "lab-run", folder / "host" / "pki.sh")
+    for path in sorted(inputs):
         found.update(f"{path.relative_to(folder)}\0{path.stat().st_size}\0".encode() + path.read_bytes())
     return found.hexdigest()
 

@@ -18,7 +18,7 @@ from kspsign.errors import ConfigurationError, KspSignError
 from kspsign.settings import INTERNAL_FIELDS, Command, Settings, option_name, resolve
 
 _OUTPUT = ("report", "junit", "summary", "quiet", "verbose")
-_TOOLS = ("signtool", "smctl", "tool_env")
+_TOOLS = ("signtool", "smctl", "navsip", "tool_env")
 _KEY = (
     *("key_store", "keypair_alias", "thumbprint", "pkcs12", "password_env", "store"),
     *("csp", "certificate", "certificate_store", "account_id", *_TOOLS),

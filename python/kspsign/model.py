@@ -31,9 +31,10 @@ class DigestAlgorithm(StrEnum):
 
 
 class Format(StrEnum):
-    """File formats the native engine signs, found by content."""
+    """File formats, found by content."""
 
     PE = "pe"
+    NAVX = "navx"
 
 
 @dataclass(frozen=True, slots=True)

@@ -56,6 +56,7 @@ class Settings(BaseModel):
     account_id: str | None = Field(None, description="DigiCert ONE account of the key pair, where there are several.")
     signtool: Path | None = Field(None, description="signtool.exe (default: PATH, then the newest Windows SDK, x64).")
     smctl: Path | None = Field(None, description="smctl.exe (default: PATH, then C:\\Program Files\\DigiCert).")
+    navsip: Path | None = Field(None, description="NavSip.dll (x64) to register for Business Central .app packages.")
     tool_env: tuple[str, ...] = Field((), description="Variable that signtool and smctl get besides SM_*; repeatable.")
     signtool_verify: bool = Field(False, description="Verify with SignTool too, also what it did not sign.")
     digest: Literal["sha256", "sha384", "sha512"] = Field("sha256", description="Digest of file and timestamp.")

@@ -6,6 +6,7 @@ import base64
 import struct
 import sys
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ from pydantic import SecretStr
 
 from kspsign.errors import CancelledError, ConfigurationError, PrerequisiteError
 from kspsign.settings import Settings, resolve
-from kspsign.tools import find_signtool, find_smctl, in_reach, run_tool, tool_environment
+from kspsign.tools import call_tool, find_signtool, find_smctl, in_reach, run_tool, tool_environment
 from kspsign.tools.workbench import Workbench
 
 PYTHON = Path(sys.executable)
@@ -53,6 +54,13 @@ def test_a_program_that_hangs_is_stopped() -> None:
     assert out in {"begun\n", ""}
 
 
+def test_a_grandchild_that_holds_the_pipes_is_not_waited_for() -> None:
+    code = "import subprocess, sys; subprocess.run([sys.executable, '-c', 'import time; time.sleep(20)'])"
+    started = time.monotonic()
+    assert python(code, timeout=0.3)[0] is None
+    assert time.monotonic() - started < 15
+
+
 def test_a_cancelled_run_stops_its_program() -> None:
     cancelled = threading.Event()
     cancelled.set()
@@ -82,6 +90,18 @@ def test_children_get_named_variables_and_only_signing_tools_the_secrets() -> No
     signing = {"SM_API_KEY": "api-secret", "SM_HOST": "https://h", "OTHER_KSP": "other-secret"}
     assert tool_environment(settings, with_credentials=True) == {**AGENT, **signing}
     assert not any(secret in repr(settings) for secret in ("api-secret", "token-secret", "other-secret"))
+
+
+def test_a_credential_that_a_tool_prints_goes_no_further() -> None:
+    secrets = {"SM_API_KEY": SecretStr("api-secret"), "SM_HOST": SecretStr("https://host")}
+    code = "import os, sys; print(os.environ); print(os.environ['SM_API_KEY'], file=sys.stderr)"
+    settings = Settings(credentials=secrets)
+    ran = call_tool(settings, PYTHON, ["-c", code], timeout=60, with_credentials=True)
+    assert "api-secret" not in ran.text
+    assert ran.errors.strip() == "***"
+    assert "https://host" in ran.text
+    ran = call_tool(settings, PYTHON, ["-c", code], timeout=60, with_credentials=False)
+    assert "KeyError" in ran.errors
 
 
 def test_a_client_certificate_as_a_secret_is_a_private_file_for_the_run(tmp_path: Path) -> None:

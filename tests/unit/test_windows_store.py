@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -16,7 +17,8 @@ from kspsign.embedded.authority import EmbeddedAuthority
 from kspsign.errors import ConfigurationError, PrerequisiteError
 from kspsign.model import SyncedCertificate
 from kspsign.settings import Settings
-from kspsign.signing.tool_calls import sign_arguments, smctl_arguments, stamp_arguments
+from kspsign.signing.tool_calls import first_on_path, sign_arguments, smctl_arguments, stamp_arguments
+from kspsign.tools import Tool, tool_environment
 
 NOW = datetime(2026, 6, 1, tzinfo=UTC)
 THUMBPRINT = "AB" * 20
@@ -122,6 +124,16 @@ def test_digests_and_descriptions_are_stated() -> None:
     stamp = ["timestamp", "/v", "/debug", "/tr", "http://t", "/td", "SHA256"]
     assert stamp_arguments(Settings(), "http://t", 0) == stamp
     assert stamp_arguments(Settings(), "http://t", 2) == [*stamp, "/tp", "2"]
+
+
+def test_smctl_finds_the_signtool_that_was_found_first(tmp_path: Path) -> None:
+    tool = Tool(tmp_path / "signtool.exe", "", "x64")
+    for variables in ({"Path": "elsewhere"}, {}):
+        environment = tool_environment(
+            first_on_path(Settings(agent_environment=variables), tool), with_credentials=True
+        )
+        (path,) = environment.values()
+        assert path.split(os.pathsep)[0] == str(tmp_path)
 
 
 def test_smctl_leaves_the_timestamp_to_signtool_unless_it_is_inline() -> None:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from kspsign.authenticode.navx import NavxFile, is_navx
 from kspsign.authenticode.pe import PeFile, is_pe
 from kspsign.authenticode.signable import SignableFile
 from kspsign.errors import ArtifactError
@@ -25,6 +26,7 @@ class FormatModule:
 
 FORMATS: dict[Format, FormatModule] = {
     Format.PE: FormatModule(is_pe, PeFile.open),
+    Format.NAVX: FormatModule(is_navx, NavxFile.open),
 }
 
 
@@ -40,9 +42,16 @@ def open_signable(path: Path, kind: Format | None) -> SignableFile:
     """
     if kind is None:
         path.open("rb").close()  # a file that can't be read is of unknown format for that reason
+        if path.suffix.lower() == ".fob":
+            raise ArtifactError(
+                Hresult.TRUST_E_SUBJECT_FORM_UNKNOWN,
+                "a C/AL object export (.fob) has no place for a signature: no SIP is for it, NavSip.dll neither",
+                remedy="Exclude it (!**/*.fob) and sign what delivers it, such as an installer or an .app package.",
+            )
         raise ArtifactError(
             Hresult.TRUST_E_SUBJECT_FORM_UNKNOWN,
-            "the content is of no type that can be signed: not a PE image (exe, dll, sys, ocx, efi)",
+            "the content is of no type that can be signed: neither a PE image (exe, dll, sys, ocx, efi) nor a "
+            "Business Central package (app)",
             remedy="Take the file out of the patterns (!pattern excludes), or check that the build wrote it properly.",
         )
     return FORMATS[kind].open(path)

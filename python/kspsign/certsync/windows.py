@@ -22,7 +22,7 @@ from kspsign.errors import ConfigurationError, PrerequisiteError, TrustError
 from kspsign.keys.chains import ordered_chain
 from kspsign.model import SyncedCertificate
 from kspsign.settings import Settings
-from kspsign.tools import find_smctl, run_tool, tool_environment
+from kspsign.tools import call_tool, find_smctl
 
 CERTSYNC_TIMEOUT = 180.0
 _CHECK = (
@@ -76,12 +76,7 @@ def _run_certsync(settings: Settings, before: Sequence[Candidate], notice: Calla
         arguments += ["--store", "system"]
     if settings.account_id is not None:
         arguments += ["--account-id", settings.account_id]
-    ran = run_tool(
-        smctl.path,
-        arguments,
-        environment=tool_environment(settings, with_credentials=True),
-        timeout=CERTSYNC_TIMEOUT,
-    )
+    ran = call_tool(settings, smctl.path, arguments, timeout=CERTSYNC_TIMEOUT, with_credentials=True)
     if ran.exit_code == 0:
         return
     ended = "did not end in time" if ran.exit_code is None else f"ended with exit code {ran.exit_code}"

@@ -11,15 +11,18 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TextIO
 
+from kspsign.artifacts import select_artifacts
 from kspsign.authenticode.timestamp_client import TimestampClient
 from kspsign.certsync.certificate_file import read_certificate_file
 from kspsign.doctor import windows
 from kspsign.doctor.credentials import examine_credentials
 from kspsign.doctor.examination import Examined, examine, signs_by_tool
-from kspsign.model import DigestAlgorithm
+from kspsign.errors import KspSignError
+from kspsign.model import DigestAlgorithm, Format
 from kspsign.publishing.neutral import log_line
 from kspsign.settings import DEFAULT_TIMESTAMP_URLS, Settings
 from kspsign.tools import in_reach
+from kspsign.tools.navsip import check_navsip
 
 EXIT_MISSING = 5
 SCHEMA = "kspsign.doctor/1"
@@ -47,6 +50,7 @@ def run_doctor(settings: Settings, temp_folder: Path, out: TextIO, *, as_json: b
 def _rounds(settings: Settings) -> Iterator[Examined]:
     yield Examined("python", "", "ok", f"{platform.python_version()} on {platform.system()} {platform.machine()}")
     yield from _tools(settings) if signs_by_tool(settings) else _tools_not_needed(settings)
+    yield from _packages(settings)
     if settings.certificate is not None:
         file = settings.certificate
         yield examine("certificate file", "R8", lambda: f"{file} holds {len(read_certificate_file(file)[1])}")
@@ -61,6 +65,20 @@ def _tools(settings: Settings) -> Iterator[Examined]:
     yield from examine_credentials(settings, connected=service.state == "ok")
     yield service
     yield from windows.examine_windows(settings)
+
+
+def _packages(settings: Settings) -> Iterator[Examined]:
+    """NavSip.dll, when there are Business Central packages among the files."""
+    if not settings.files:
+        return
+    try:
+        artifacts = select_artifacts(settings.files, settings.folder).artifacts
+    except KspSignError as error:
+        yield Examined("files", "", "missing", str(error), error.remedy)
+        return
+    yield Examined("files", "", "ok", f"{len(artifacts)} match")
+    if any(artifact.format is Format.NAVX for artifact in artifacts):
+        yield examine("NavSip", "R9", lambda: check_navsip(settings))
 
 
 def _tools_not_needed(settings: Settings) -> Iterator[Examined]:

@@ -14,7 +14,7 @@ from kspsign.certsync.windows_certificates import read_store
 from kspsign.doctor.examination import Examined, examine
 from kspsign.errors import ConfigurationError, KspSignError, PrerequisiteError
 from kspsign.settings import Settings
-from kspsign.tools import Ran, find_signtool, find_smctl, run_tool, tool_environment
+from kspsign.tools import Ran, call_tool, find_signtool, find_smctl
 
 OLDEST_BUILD = 10240
 SOON = timedelta(days=30)
@@ -152,9 +152,4 @@ def _service(ran: Ran) -> Examined:
 
 
 def _smctl(settings: Settings, *arguments: str) -> Ran:
-    return run_tool(
-        find_smctl(settings).path,
-        arguments,
-        environment=tool_environment(settings, with_credentials=True),
-        timeout=_HEALTH_SECONDS,
-    )
+    return call_tool(settings, find_smctl(settings).path, arguments, timeout=_HEALTH_SECONDS, with_credentials=True)

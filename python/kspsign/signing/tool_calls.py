@@ -12,7 +12,7 @@ from typing import Protocol
 from kspsign.errors import ConfigurationError
 from kspsign.model import SyncedCertificate
 from kspsign.settings import Settings
-from kspsign.tools import Ran, Tool, find_signtool, find_smctl, run_tool, tool_environment
+from kspsign.tools import Ran, Tool, call_tool, find_signtool, find_smctl
 from kspsign.tools.workbench import Workbench
 
 _SIGN_SECONDS, _SIGN_SECONDS_PER_FILE = 120.0, 30.0
@@ -39,14 +39,12 @@ class Caller:
     cancelled: threading.Event
 
     def run(self, tool: Tool, arguments: Sequence[str], timeout: float) -> Ran:
-        environment = tool_environment(self.settings, with_credentials=True)
-        if self.settings.signtool is not None:
-            _put_first(environment, find_signtool(self.settings).path.parent)
-        return run_tool(
+        return call_tool(
+            self.settings,
             tool.path,
             arguments,
-            environment=environment,
             timeout=timeout,
+            with_credentials=True,
             folder=self.bench.folder,
             cancelled=self.cancelled,
         )
@@ -73,7 +71,8 @@ class SmctlSigner:
             raise ConfigurationError("engine smctl needs the key pair's alias", remedy="Name it with --keypair-alias.")
         self.tool = find_smctl(caller.settings)
         self._alias = certificate.alias
-        self._caller = caller
+        # smctl looks for signtool on PATH: the one that was found comes first.
+        self._caller = replace(caller, settings=first_on_path(caller.settings, find_signtool(caller.settings)))
         self._plain_exit = False
 
     def sign(self, names: Sequence[str], timestamp_url: str | None) -> Ran:
@@ -130,6 +129,14 @@ def stamp_arguments(settings: Settings, url: str, index: int) -> list[str]:
     return ["timestamp", "/v", "/debug", "/tr", url, "/td", settings.digest.upper(), *place]
 
 
+def first_on_path(settings: Settings, tool: Tool) -> Settings:
+    """`settings` whose children find `tool` before any other of its name."""
+    variables = dict(settings.agent_environment)
+    name = next((key for key in variables if key.upper() == "PATH"), "PATH")
+    variables[name] = os.pathsep.join(part for part in (str(tool.path.parent), variables.get(name, "")) if part)
+    return settings.model_copy(update={"agent_environment": variables})
+
+
 def smctl_arguments(settings: Settings, alias: str, folder: str, *, stamped: bool) -> list[str]:
     """All but --exit-non-zero-on-fail, which old builds refuse."""
     return [
@@ -138,9 +145,3 @@ def smctl_arguments(settings: Settings, alias: str, folder: str, *, stamped: boo
         *(() if stamped else ("--timestamp=false",)),
         *(("--description", settings.description) if settings.description else ()),
     ]
-
-
-def _put_first(environment: dict[str, str], folder: Path) -> None:
-    """smctl looks for signtool on PATH: the one that was named comes first."""
-    name = next((key for key in environment if key.upper() == "PATH"), "PATH")
-    environment[name] = os.pathsep.join(part for part in (str(folder), environment.get(name, "")) if part)

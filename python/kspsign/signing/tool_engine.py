@@ -25,6 +25,7 @@ from kspsign.signing.tool_errors import Refusal, call_refusal, file_refusal, sta
 from kspsign.signing.tool_state import signature_states
 from kspsign.tools import Ran, Tool, find_signtool
 from kspsign.tools.batches import Batcher
+from kspsign.tools.navsip import ensure_navsip
 from kspsign.tools.signtool_output import SignToolWords, read_words
 from kspsign.tools.workbench import Workbench
 
@@ -67,6 +68,7 @@ class ToolEngine:
         self._stamper = find_signtool(settings) if urls and not self._inline else None
         self._transcripts: deque[str] = deque()
         self._lock = threading.Lock()
+        self._navsip = ""
         size = max(1, min(BATCH, MAX_IN_FLIGHT // settings.jobs))
         self.concurrency = size * settings.jobs
         self._batcher: Batcher[_Request, None] = Batcher(self._work, size=size, processes=settings.jobs)
@@ -79,6 +81,8 @@ class ToolEngine:
         clock, bench = Clock(), self._caller.bench
         file = open_signable(artifact.path, artifact.format)
         sha256 = file.digest([DigestAlgorithm.SHA256]).sha256
+        if artifact.format is Format.NAVX:
+            self._need_navsip()
         name = bench.copy(artifact.path)
         try:
             clock.lap("digest")
@@ -98,6 +102,12 @@ class ToolEngine:
     def close(self) -> None:
         """Wait for the calls under way."""
         self._batcher.close()
+
+    def _need_navsip(self) -> None:
+        """Once a run; raises PrerequisiteError, for each package that would not be recognised."""
+        with self._lock:
+            if not self._navsip:
+                self._navsip = ensure_navsip(self._caller.settings)
 
     def _work(self, requests: Sequence[_Request]) -> list[Exception | None]:
         self._sign_all(requests)

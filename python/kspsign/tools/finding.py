@@ -39,7 +39,7 @@ def find_signtool(settings: Settings) -> Tool:
     if settings.signtool is not None:
         return _named(settings.signtool, "signtool.exe", "--signtool")
     on_path = [tool for tool in (_on_path("signtool", settings),) if tool]
-    candidates = [*on_path, *map(_describe, _windows_kits(settings))]
+    candidates = [*on_path, *map(describe, _windows_kits(settings))]
     chosen = next((tool for tool in candidates if tool.architecture == "x64"), None) or next(iter(candidates), None)
     if chosen is None:
         raise PrerequisiteError(
@@ -56,7 +56,7 @@ def find_smctl(settings: Settings) -> Tool:
     r"""smctl: --smctl, else on PATH, else the newest below C:\Program Files\DigiCert; raises PrerequisiteError."""
     if settings.smctl is not None:
         return _named(settings.smctl, "smctl.exe", "--smctl")
-    found = _on_path("smctl", settings) or next(map(_describe, _digicert_folders(settings)), None)
+    found = _on_path("smctl", settings) or next(map(describe, _digicert_folders(settings)), None)
     if found is None:
         raise PrerequisiteError(
             r"smctl was found neither on PATH nor below C:\Program Files\DigiCert",
@@ -75,12 +75,12 @@ def _named(path: Path, name: str, option: str) -> Tool:
             code=f"{name.partition('.')[0].upper()}_MISSING",
             remedy=f"Correct {option}: the program's path, or its folder.",
         )
-    return _describe(file.absolute())
+    return describe(file.absolute())
 
 
 def _on_path(name: str, settings: Settings) -> Tool | None:
     found = shutil.which(name, path=_variable(settings, "PATH"))
-    return _describe(Path(found)) if found else None
+    return describe(Path(found)) if found else None
 
 
 def _windows_kits(settings: Settings) -> Iterator[Path]:
@@ -106,7 +106,7 @@ def _version_key(path: Path) -> tuple[int, ...]:
     return tuple(int(part) for part in re.findall(r"\d+", path.parent.parent.name))
 
 
-def _describe(path: Path) -> Tool:
+def describe(path: Path) -> Tool:
     """Version and architecture from the file itself: PE header, then the fixed part of the version resource."""
     try:
         content = path.read_bytes()

@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
+import contextlib
 import locale
 import re
 import subprocess
+import sys
+import tempfile
 import threading
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import IO
 
 from kspsign.errors import CancelledError, PrerequisiteError
 from kspsign.settings import Settings
 
 _POLL_SECONDS = 0.2
+_STOP_SECONDS = 5.0
+_SHORTEST_SECRET = 4
+_NO_SECRETS = frozenset({"SM_HOST", "SM_CLIENT_CERT_FILE"})
+_OUTPUT_LIMIT = 16 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +46,30 @@ def tool_environment(settings: Settings, *, with_credentials: bool) -> dict[str,
     return {**settings.agent_environment, **{name: value.get_secret_value() for name, value in secrets.items()}}
 
 
+def call_tool(
+    settings: Settings,
+    program: Path,
+    arguments: Sequence[str],
+    *,
+    timeout: float,
+    with_credentials: bool,
+    folder: Path | None = None,
+    cancelled: threading.Event | None = None,
+) -> Ran:
+    """`run_tool` in the environment of this run; a credential that the program prints is not in its output."""
+    environment = tool_environment(settings, with_credentials=with_credentials)
+    ran = run_tool(program, arguments, environment=environment, timeout=timeout, folder=folder, cancelled=cancelled)
+    return replace(ran, output=_without_secrets(ran.output, settings), errors=_without_secrets(ran.errors, settings))
+
+
+def _without_secrets(text: str, settings: Settings) -> str:
+    for name, value in settings.credentials.items():
+        secret = value.get_secret_value()
+        if name not in _NO_SECRETS and len(secret) >= _SHORTEST_SECRET:
+            text = text.replace(secret, "***")
+    return text
+
+
 def run_tool(
     program: Path,
     arguments: Sequence[str],
@@ -52,35 +84,55 @@ def run_tool(
     Raises PrerequisiteError when it can't be started, CancelledError when `cancelled` is set meanwhile.
     """
     started = time.monotonic()
+    # Files, not pipes: a grandchild that outlives the program would hold a pipe open, and us with it.
+    with tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as errors:
+        process = _start([str(program), *arguments], folder, environment, output, errors)
+        exit_code = None
+        while exit_code is None and time.monotonic() - started < timeout:
+            try:
+                exit_code = process.wait(_POLL_SECONDS)
+            except subprocess.TimeoutExpired:
+                if cancelled is not None and cancelled.is_set():
+                    _stop(process, environment)
+                    raise CancelledError from None
+        if exit_code is None:
+            _stop(process, environment)
+        return Ran(exit_code, _text(_content(output)), _text(_content(errors)), time.monotonic() - started)
+
+
+def _start(
+    command: Sequence[str],
+    folder: Path | None,
+    environment: Mapping[str, str],
+    output: IO[bytes],
+    errors: IO[bytes],
+) -> subprocess.Popen[bytes]:
     try:
-        process = subprocess.Popen(  # noqa: S603 - a list without shell, the program is the one that was found
-            [str(program), *arguments],
-            cwd=folder,
-            env=dict(environment),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
+        return subprocess.Popen(  # noqa: S603 - a list without shell, the program is the one that was found
+            command, cwd=folder, env=dict(environment), stdin=subprocess.DEVNULL, stdout=output, stderr=errors
         )
     except OSError as refused:
         raise PrerequisiteError(
-            f"{program} can't be started: {refused.strerror or refused}",
+            f"{command[0]} can't be started: {refused.strerror or refused}",
             code="TOOL_NOT_STARTED",
             remedy="Check that it is a program for this machine, and that this user may run it.",
         ) from refused
-    with process:
-        while True:
-            try:
-                output, errors = process.communicate(timeout=_POLL_SECONDS)
-            except subprocess.TimeoutExpired:
-                if cancelled is not None and cancelled.is_set():
-                    process.kill()
-                    raise CancelledError from None
-                if time.monotonic() - started > timeout:
-                    process.kill()
-                    output, errors = process.communicate()
-                    return Ran(None, _text(output), _text(errors), time.monotonic() - started)
-            else:
-                return Ran(process.returncode, _text(output), _text(errors), time.monotonic() - started)
+
+
+def _stop(process: subprocess.Popen[bytes], environment: Mapping[str, str]) -> None:
+    """End the program and, on Windows, what it started."""
+    if sys.platform == "win32":
+        tree = ["taskkill", "/F", "/T", "/PID", str(process.pid)]
+        with contextlib.suppress(OSError, subprocess.TimeoutExpired):
+            subprocess.run(tree, env=dict(environment), capture_output=True, timeout=_STOP_SECONDS, check=False)  # noqa: S603 - fixed
+    process.kill()
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        process.wait(_STOP_SECONDS)
+
+
+def _content(file: IO[bytes]) -> bytes:
+    file.seek(0)
+    return file.read(_OUTPUT_LIMIT)
 
 
 def _text(output: bytes) -> str:

@@ -11,7 +11,7 @@ from pathlib import Path
 from kspsign.settings import Settings
 from kspsign.tools.batches import Batcher
 from kspsign.tools.finding import Tool, find_signtool
-from kspsign.tools.running import Ran, run_tool, tool_environment
+from kspsign.tools.running import Ran, call_tool
 from kspsign.tools.signtool_output import read_words
 from kspsign.tools.workbench import Workbench
 
@@ -76,10 +76,11 @@ class SignToolVerifier:
 
     def _call(self, names: Sequence[str]) -> Ran:
         warn = () if self._settings.no_timestamp else ("/tw",)
-        return run_tool(
+        return call_tool(
+            self._settings,
             self.tool.path,
             ["verify", "/pa", "/v", "/all", *warn, *names],
-            environment=tool_environment(self._settings, with_credentials=False),
+            with_credentials=False,
             timeout=_SECONDS + _SECONDS_PER_FILE * len(names),
             folder=self._bench.folder,
             cancelled=self._cancelled,

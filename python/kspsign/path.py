@@ -40,7 +40,7 @@ def run(settings: Settings, context: RunContext, console: Console, cancelled: th
         _present(certificate, record, console)
         _check_certificate(open_verifier(ready, certificate), certificate)
         with (
-            open_second_opinion(ready, certificate) as second,
+            open_second_opinion(ready, certificate, cancelled) as second,
             open_engine(ready, certificate, cancelled) as engine,
         ):
             verifier = open_verifier(ready, certificate, second)
@@ -58,7 +58,7 @@ def verify(settings: Settings, context: RunContext, console: Console, cancelled:
     record = RunRecord(settings, context)
     with _stopping_errors(record, console, cancelled):
         selection = _select(settings, console)
-        with open_second_opinion(settings, None) as second:
+        with open_second_opinion(settings, None, cancelled) as second:
             verifier = open_verifier(settings, None, second)
 
             def work(artifact: Artifact) -> FileOutcome:

@@ -40,10 +40,10 @@ class SignToolVerdict:
 class SignToolVerifier:
     """Asks SignTool, many files per process; `verify` is called from several threads at once."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, cancelled: threading.Event) -> None:
         self.tool: Tool = find_signtool(settings)
         self._settings = settings
-        self._cancelled = threading.Event()
+        self._cancelled = cancelled
         self._bench = Workbench(settings.temp_folder)
         self._batcher: Batcher[str, SignToolVerdict] = Batcher(self._work, size=BATCH, processes=settings.jobs)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import re
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -44,8 +45,12 @@ class SecondOpinion:
 
 
 @contextlib.contextmanager
-def open_second_opinion(settings: Settings, certificate: SyncedCertificate | None) -> Iterator[SecondOpinion | None]:
+def open_second_opinion(
+    settings: Settings, certificate: SyncedCertificate | None, cancelled: threading.Event
+) -> Iterator[SecondOpinion | None]:
     """SignTool's opinion where SignTool signs or --signtool-verify asks for it; None elsewhere.
+
+    `cancelled` stops the calls under way.
 
     Raises PrerequisiteError when SignTool is missing.
     """
@@ -53,7 +58,7 @@ def open_second_opinion(settings: Settings, certificate: SyncedCertificate | Non
     if not (signs or settings.signtool_verify):
         yield None
         return
-    with contextlib.closing(SignToolVerifier(settings)) as verifier:
+    with contextlib.closing(SignToolVerifier(settings, cancelled)) as verifier:
         yield SecondOpinion(verifier)
 
 

@@ -20,6 +20,7 @@ demo: $(VENV)/demo.stamp ## the whole path on the embedded default, on real Wind
 	@$(BIN)/kspsign demo $(DIR)
 
 test: $(VENV)/dev.stamp build/shim/index.js ## all tests
+	$(BIN)/python tools/fetch_corpus.py
 	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 lint: $(VENV)/dev.stamp $(SHIM)/node_modules/.stamp ## style, types, import direction, for Python and TypeScript

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from importlib.metadata import version
+from typing import Literal
 
 from kspsign.context import RunContext
 from kspsign.errors import KspSignError
@@ -51,48 +52,18 @@ class RunRecord:
 
 def signed(artifact: Artifact, copy: SignedCopy, verification: Verification, seconds: dict[str, float]) -> FileOutcome:
     """The file was signed, verified and replaced."""
-    return FileOutcome(
-        path=artifact.name,
-        format=artifact.format,
-        size=artifact.size,
-        sha256_before=copy.sha256_before,
-        sha256_after=verification.sha256,
-        outcome="signed",
-        signatures=verification.signatures,
-        verdict=verification.verdict,
-        attempts=1,
-        seconds=seconds,
-    )
+    proved = _seen(artifact, verification, "signed")
+    return replace(proved, sha256_before=copy.sha256_before, attempts=1, seconds=seconds)
 
 
 def skipped(artifact: Artifact, verification: Verification) -> FileOutcome:
     """The file carries a signature that verifies and was left alone."""
-    return FileOutcome(
-        path=artifact.name,
-        format=artifact.format,
-        size=artifact.size,
-        sha256_before=verification.sha256,
-        sha256_after=verification.sha256,
-        outcome="skipped",
-        signatures=verification.signatures,
-        verdict=verification.verdict,
-    )
+    return _seen(artifact, verification, "skipped")
 
 
 def checked(artifact: Artifact, verification: Verification, seconds: dict[str, float]) -> FileOutcome:
     """The file was verified, which may have failed, and was not to be signed."""
-    return FileOutcome(
-        path=artifact.name,
-        format=artifact.format,
-        size=artifact.size,
-        sha256_before=verification.sha256 or None,
-        sha256_after=verification.sha256 or None,
-        outcome="checked",
-        signatures=verification.signatures,
-        verdict=verification.verdict,
-        error=verification.error,
-        seconds=seconds,
-    )
+    return replace(_seen(artifact, verification, "checked"), error=verification.error, seconds=seconds)
 
 
 def failed(
@@ -113,6 +84,22 @@ def failed(
         verdict=verification.verdict if verification else NOT_CHECKED,
         error=error if isinstance(error, ErrorFacts) else ErrorFacts.of(error),
         attempts=1 if verification else 0,
+    )
+
+
+def _seen(
+    artifact: Artifact, verification: Verification, outcome: Literal["signed", "skipped", "checked"]
+) -> FileOutcome:
+    """What verification saw of the file as it is now."""
+    return FileOutcome(
+        path=artifact.name,
+        format=artifact.format,
+        size=artifact.size,
+        sha256_before=verification.sha256 or None,
+        sha256_after=verification.sha256 or None,
+        outcome=outcome,
+        signatures=verification.signatures,
+        verdict=verification.verdict,
     )
 
 

@@ -90,7 +90,8 @@ class Settings(BaseModel):
     def _hex40(cls, value: str | None) -> str | None:
         if value is None:
             return None
-        bare = "".join(value.split()).replace(":", "").upper()
+        # Windows' certificate dialog puts a hidden U+200E before the thumbprint that is copied from it.
+        bare = "".join(char for char in value if char.isprintable() and char not in ": ").upper()
         if len(bare) != 40 or not set(bare) <= set("0123456789ABCDEF"):
             raise ValueError(f"a thumbprint has 40 hex digits; {value!r} does not (SHA-1 picks the certificate only)")
         return bare

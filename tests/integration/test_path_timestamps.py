@@ -18,6 +18,9 @@ from kspsign.embedded.authority import EmbeddedAuthority, load_authority
 from kspsign.embedded.timestamp_reply import respond
 from kspsign.embedded.timestamp_server import REPLY_TYPE, TimestampServer
 
+HANG_UP = 0
+"""In place of a status: the connection ends without an answer."""
+
 Answer = Callable[[bytes], tuple[int, bytes]]
 
 
@@ -29,6 +32,8 @@ def server(answer: Answer) -> Iterator[str]:
         def do_POST(self) -> None:
             query = self.rfile.read(int(self.headers["Content-Length"]))
             status, body = answer(query)
+            if status == HANG_UP:
+                return
             self.send_response(status)
             self.send_header("Content-Type", REPLY_TYPE)
             self.send_header("Content-Length", str(len(body)))
@@ -98,10 +103,11 @@ def test_nobody_listens(store: Store, tmp_path: Path) -> None:
         (200, b"\x30\x03\x02\x01\x00", "unusable answer"),
         (200, b"\x30\x80" * 5000, "unusable answer"),
         (200, bytes(2 << 20), "more than"),
+        (HANG_UP, b"", "no answer"),
         (404, b"", "HTTP 404"),
         (301, b"", "HTTP 301"),
     ],
-    ids=["page", "nothing", "no token", "nesting", "endless", "404", "redirect"],
+    ids=["page", "nothing", "no token", "nesting", "endless", "hang-up", "404", "redirect"],
 )
 def test_rubbish(store: Store, tmp_path: Path, status: int, body: bytes, words: str) -> None:
     with server(lambda _query: (status, body)) as url:

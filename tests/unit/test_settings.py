@@ -97,7 +97,9 @@ def test_an_unknown_task_input_is_named(inputs: dict[str, str]) -> None:
         resolve("run", {}, inputs=inputs, environment={})
 
 
-@pytest.mark.parametrize("given", ["ab" * 20, "AB" * 20, "AB:" * 19 + "AB", " ".join(["abab"] * 10)])
+@pytest.mark.parametrize(
+    "given", ["ab" * 20, "AB" * 20, "AB:" * 19 + "AB", " ".join(["abab"] * 10), "\u200e" + "ab" * 20]
+)
 def test_a_thumbprint_is_taken_as_people_write_it(given: str) -> None:
     assert resolve("sign", {"thumbprint": given}, environment={}).thumbprint == "AB" * 20
 

@@ -231,20 +231,10 @@ def guarded(read: Callable[[], T], check: str) -> T:
     """What `read` returns; whatever asn1crypto raises on hostile bytes becomes a TrustError of `check`."""
     try:
         return read()
-    except (
-        ValueError,
-        TypeError,
-        KeyError,
-        IndexError,
-        AttributeError,
-        OverflowError,
-        RecursionError,
-    ) as broken:
-        raise TrustError(
-            Hresult.TRUST_E_MALFORMED_SIGNATURE,
-            f"it can't be parsed: {str(broken).splitlines()[0]}",
-            check=check,
-        ) from broken
+    except (ValueError, TypeError, LookupError, AttributeError, OverflowError, RecursionError) as broken:
+        first_line = next(iter(str(broken).splitlines()), type(broken).__name__)
+        detail = f"it can't be parsed: {first_line}"
+        raise TrustError(Hresult.TRUST_E_MALFORMED_SIGNATURE, detail, check=check) from broken
 
 
 def _malformed(detail: str) -> TrustError:

@@ -39,6 +39,19 @@ def without_smctl(stage: Stage) -> None:
     _away(stage, "Program Files/DigiCert")
 
 
+def old_smctl(stage: Stage) -> None:
+    """A build of smctl that does not know --exit-non-zero-on-fail, and so exits with 0 when signing fails."""
+    script = """@echo %* | find "--exit-non-zero-on-fail" >nul
+@if not errorlevel 1 goto refuse
+@"C:\\Program Files\\DigiCert\\DigiCert One Signing Manager Tools\\smctl.exe" %*
+@exit /b %errorlevel%
+:refuse
+@echo Error: unknown flag: --exit-non-zero-on-fail
+@exit /b 1
+"""
+    (stage.windows.folder / "smctl.bat").write_text(script, encoding="ascii", newline="\r\n")
+
+
 def without_signtool(stage: Stage) -> None:
     """No Windows SDK is installed."""
     _away(stage, "Program Files (x86)/Windows Kits")

@@ -97,7 +97,8 @@ class SmctlSigner:
         if not self._plain_exit:
             arguments.append("--exit-non-zero-on-fail")
         ran = self._caller.run(self.tool, arguments, _SIGN_SECONDS + _SIGN_SECONDS_PER_FILE * count)
-        return replace(ran, errors=f"{ran.errors}\n{ran.output}") if ran.exit_code else ran
+        # It says on standard output why a file failed, and may exit with 0 all the same.
+        return replace(ran, errors=f"{ran.errors}\n{ran.output}")
 
 
 def stamp(caller: Caller, tool: Tool, names: Sequence[str], url: str, index: int) -> Ran:

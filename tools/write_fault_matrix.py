@@ -28,8 +28,8 @@ proves and what it doesn't.
 
 - **Exit**: the exit code. 0 passed; 1 some files were not signed; 2 verification failed; 4 no file matched;
   5 a prerequisite is missing, nothing was signed; 6 no file was signed.
-- **Cause**, **Remedy**: as the run reports them, long ones cut at "…". THUMBPRINT, PORT and FOLDER stand for
-  values that change.
+- **Cause**, **Remedy**: as the run reports them, long ones cut at "…". THUMBPRINT, DIGEST, PORT and FOLDER
+  stand for values that change.
 - **Paid**: signatures that the key store gave, counted in its own log; the report's `signatures_used` was the same.
 - **Files**: signed and verified, or byte for byte as they were. There was no third kind in any run, and no temporary
   copy was left behind.

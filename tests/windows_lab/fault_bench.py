@@ -23,6 +23,7 @@ TOOL_ENV = ("WINLAB", "WINLAB_STATE", "WINLAB_TSA_URL")
 TIMEOUT_SECONDS = 600
 _VOLATILE = (
     (re.compile(r"\b[0-9A-F]{40}\b"), "THUMBPRINT"),
+    (re.compile(r"\b[0-9a-f]{64}\b"), "DIGEST"),
     (re.compile(r"127\.0\.0\.1:\d{4,}"), "127.0.0.1:PORT"),
 )
 

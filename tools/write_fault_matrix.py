@@ -11,8 +11,6 @@ from typing import Any
 ROOT = Path(__file__).resolve().parent.parent
 ROWS = ROOT / "build" / "fault-matrix.json"
 PAGE = ROOT / "docs" / "fault-matrix.md"
-WIDTH = 220
-"""How much of a cause or a remedy a cell shows, in characters."""
 
 HEAD = """# Fault matrix
 
@@ -28,8 +26,7 @@ proves and what it doesn't.
 
 - **Exit**: the exit code. 0 passed; 1 some files were not signed; 2 verification failed; 4 no file matched;
   5 a prerequisite is missing, nothing was signed; 6 no file was signed.
-- **Cause**, **Remedy**: as the run reports them, long ones cut at "…". THUMBPRINT, DIGEST, PORT and FOLDER
-  stand for values that change.
+- **Cause**, **Remedy**: as the run reports them. THUMBPRINT, DIGEST, PORT and FOLDER stand for values that change.
 - **Paid**: signatures that the key store gave, counted in its own log; the report's `signatures_used` was the same.
 - **Files**: signed and verified, or byte for byte as they were. There was no third kind in any run, and no temporary
   copy was left behind.
@@ -57,10 +54,7 @@ def _line(row: Mapping[str, Any]) -> str:
 
 
 def _cell(text: str) -> str:
-    """`text`, shortened, with what Markdown would take for its own made plain; code in backticks stays as it is."""
-    if len(text) > WIDTH:
-        text = text[:WIDTH].rsplit(" ", 1)[0]
-        text = (text.rpartition("`")[0] if text.count("`") % 2 else text).rstrip(" (") + " …"
+    """`text` with what Markdown would take for its own made plain; code in backticks stays as it is."""
     parts = re.split(r"(`[^`]*`)", text.replace("|", r"\|"))
     return "".join(part if part.startswith("`") else _escaped(part) for part in parts)
 

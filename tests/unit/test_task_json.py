@@ -124,9 +124,10 @@ def test_only_the_outputs_may_be_set() -> None:
 
 
 def test_the_extension_contributes_the_task() -> None:
-    (contribution,) = [each for each in EXTENSION["contributions"] if each["type"] == "ms.vss-distributed-task.task"]
+    (contribution,) = [each for each in EXTENSION["contributions"] if each["properties"]["name"] == "task/KspSign"]
+    assert contribution["type"] == "ms.vss-distributed-task.task"
     assert contribution["targets"] == ["ms.vss-distributed-task.tasks"]
-    assert ROOT / contribution["properties"]["name"] == FOLDER
+    assert FOLDER == ROOT / "task/KspSign"
     assert FOLDER.name == TASK["name"]
     assert len(EXTENSION["description"]) <= 200
 

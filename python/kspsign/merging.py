@@ -18,14 +18,15 @@ from kspsign.context import RunContext
 from kspsign.errors import ConfigurationError, KspSignError, PrerequisiteError
 from kspsign.model import REPORT_SCHEMA, Artifact, FileOutcome, Report, SliceFacts, Totals
 from kspsign.outcomes import RunRecord, make_report, outcomes_exit_code
-from kspsign.publishing import Console, publish
+from kspsign.path import finished
+from kspsign.publishing import Console
 from kspsign.settings import Settings
 
 _SLICED_COMMANDS = frozenset({"run", "verify"})
 _Slices = Sequence[tuple[SliceFacts, Report]]
 
 
-def merge(settings: Settings, context: RunContext, console: Console, _cancelled: threading.Event) -> Report:
+def merge(settings: Settings, context: RunContext, console: Console, cancelled: threading.Event) -> Report:
     """One report of the reports that the patterns name, published as if one run had taken all files."""
     record = RunRecord(settings, context)
     console.begin("merge", 0)
@@ -38,16 +39,7 @@ def merge(settings: Settings, context: RunContext, console: Console, _cancelled:
         merged = make_report(record)
     for done, outcome in enumerate(merged.files, start=1):
         console.file_done(outcome, done, len(merged.files))
-    console.finish(merged)
-    publish(
-        merged,
-        report_file=settings.report,
-        junit=settings.junit,
-        summary=settings.summary,
-        context=context,
-        stream=None,
-    )
-    return merged
+    return finished(merged, settings, context, console, cancelled)
 
 
 def merged_report(base: Report, slices: _Slices) -> Report:

@@ -20,6 +20,7 @@ from kspsign.errors import ConfigurationError, KspSignError
 from kspsign.settings import INTERNAL_FIELDS, Command, Settings, option_name, resolve
 
 _OUTPUT = ("report", "junit", "summary", "quiet", "verbose")
+_RESULTS = (*_OUTPUT, "publish_token_env")
 _TOOLS = ("signtool", "smctl", "tool_env")
 _KEY = (
     *("key_store", "keypair_alias", "thumbprint", "pkcs12", "password_env", "store"),
@@ -56,9 +57,9 @@ FIELDS: dict[str, tuple[str, ...]] = {
         "signtool",
         "slice",
         "jobs",
-        *_OUTPUT,
+        *_RESULTS,
     ),
-    "merge": ("files", "folder", *_OUTPUT),
+    "merge": ("files", "folder", *_RESULTS),
 }
 
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from typing import Any
 
 _STEP = re.compile(
-    r"\.?(?P<name>[A-Za-z_]\w*)|\['(?P<quoted>[^']+)'\]|\[(?P<index>\d+)\]|(?P<all>\[\*\])|\[\?\((?P<filter>[^()]*)\)\]"
+    r"\.?(?P<name>[A-Za-z_]\w*)|\['(?P<quoted>[^']+)'\]|\[(?P<index>\d+)\]|(?P<all>\[\*\])|\[\?\((?P<filter>(?:[^()']|'[^']*')*)\)\]"
 )
 _COMPARISON = re.compile(r"@\.(?P<path>[\w.]+)\s*(?P<operator>==|!=)\s*(?:'(?P<text>[^']*)'|(?P<number>-?\d+))")
 

@@ -98,3 +98,16 @@ def test_a_step_runs(tmp_path: Path) -> None:
     assert "::error file=one.bin,title=" in run.stdout
     assert "filesMatched<<" in (tmp_path / "output").read_text(encoding="utf-8")
     assert "one.bin" in (tmp_path / "summary").read_text(encoding="utf-8")
+
+
+def test_documented_workflows_use_declared_inputs_and_outputs() -> None:
+    page = (ROOT / "docs" / "how-to" / "github-actions.md").read_text(encoding="utf-8")
+    blocks = [yaml.safe_load(block) for block in re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)]
+    steps = [step for block in blocks for job in block["jobs"].values() for step in job["steps"]]
+    ours = [step for step in steps if step.get("uses", "").startswith("kspsign/")]
+    assert ours
+    for step in ours:
+        assert set(step["with"]) <= set(ACTION["inputs"])
+    named = re.search(r"outputs are (.*?)\. ", page)
+    assert named is not None
+    assert set(re.findall(r"`([\w-]+)`", named[1])) == set(ACTION["outputs"])

@@ -46,7 +46,7 @@ SUMMARIES: dict[str, str | None] = {
 FIELDS: dict[str, tuple[str, ...]] = {
     "run": _ALL,
     "certsync": (*_KEY, "quiet", "verbose"),
-    "sign": _ALL,
+    "sign": tuple(name for name in _ALL if name != "publish_token_env"),
     "timestamp": ("files", "folder", "timestamp_url", "digest", "trust_root", "jobs", *_OUTPUT),
     "verify": (
         "files",
@@ -107,7 +107,9 @@ def execute(command: str, given: dict[str, Any], environment: Mapping[str, str])
 
 def show_error(error: KspSignError) -> None:
     """What stopped the program before there was a console: cause and remedy on stderr."""
-    sys.stderr.write(f"kspsign: {error}\n  fix: {error.remedy}\n")
+    from kspsign.publishing.neutral import log_line  # noqa: PLC0415 - where all goes well nobody needs it here
+
+    sys.stderr.write(f"kspsign: {log_line(str(error))}\n  fix: {log_line(error.remedy)}\n")
 
 
 def _perform(settings: Settings, context: RunContext) -> int:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from agent.commands import parse
 from azure_server.server import TOKEN, AzureServer, Fault
 from azure_server.uploads import Upload, step_variables
 from integration.gate_asking import Waiting, add_job, ask, attach, signed_build
@@ -123,6 +124,22 @@ def test_the_command_takes_everything_from_the_pipelines_variables(
     assert os.environ.get("AZURE_DEVOPS_CACHE_DIR") == before
     monkeypatch.setenv("SYSTEM_ACCESSTOKEN", "of another organisation")
     assert kspsign("gate", folder=tmp_path).code == PrerequisiteError.exit_code
+
+
+def test_nothing_that_a_build_says_is_a_command_to_the_agent(
+    azure: AzureServer,
+    proof: tuple[Upload, ...],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name, value in (step_variables(azure.url, tmp_path) | {"SYSTEM_ACCESSTOKEN": TOKEN}).items():
+        monkeypatch.setenv(name, value)
+    command = "x\n##vso[task.complete result=Succeeded;]"
+    build = signed_build(azure, proof, buildId=command, jobId=command, schema=command, result=command, attempt=command)
+    build.records[-1]["name"] = command
+    refused = kspsign("gate", folder=tmp_path)
+    commands = [parsed.name for line in refused.text.splitlines() if (parsed := parse(line))]
+    assert (refused.code, commands) == (7, ["task.logissue"])
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ from pathlib import Path
 from pydantic import SecretStr
 
 from kspsign.azure.protocol import AzureDevOps
+from kspsign.errors import ConfigurationError
 
 _CACHE_VARIABLE = "AZURE_DEVOPS_CACHE_DIR"
 
@@ -37,7 +38,15 @@ def _private_cache(temp_folder: Path) -> None:
     """
     if "azure.devops.client" in sys.modules:
         return
-    folder = tempfile.mkdtemp(prefix="kspsign-azure-", dir=temp_folder)
+    try:
+        temp_folder.mkdir(parents=True, exist_ok=True)
+        folder = tempfile.mkdtemp(prefix="kspsign-azure-", dir=temp_folder)
+    except OSError as refused:
+        raise ConfigurationError(
+            f"can't make a folder of its own: {refused}",
+            remedy="Give this user write access to the folder for temporary files, and room on its disk.",
+            file=str(temp_folder),
+        ) from refused
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     before = os.environ.get(_CACHE_VARIABLE)
     os.environ[_CACHE_VARIABLE] = folder

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import Literal
 
 from pydantic import SecretStr
 
@@ -105,19 +106,24 @@ def _result(outcome: FileOutcome) -> PublishedResult:
     seconds = sum(outcome.seconds.values())
     if outcome.verdict.ok and not wording.is_failure(outcome):
         return PublishedResult(clipped(title, TITLE_LIMIT), storage, "Passed", seconds, "", "")
-    kind = "Failed" if outcome.verdict.result == "failed" else "Error"
+    kind: Literal["Failed", "Error"] = "Failed" if outcome.verdict.result == "failed" else "Error"
     checks = [f"failed check: {check.name}: {check.detail}" for check in wording.failed_checks(outcome)]
     return _complaint(title, storage, kind, seconds, wording.failure_facts(outcome), checks)
 
 
 def _complaint(
-    title: str, storage: str, kind: str, seconds: float, error: ErrorFacts, checks: list[str] | None = None
+    title: str,
+    storage: str,
+    outcome: Literal["Failed", "Error"],
+    seconds: float,
+    error: ErrorFacts,
+    checks: Sequence[str] = (),
 ) -> PublishedResult:
-    lines = [f"cause: {error.message}", f"remedy: {error.remedy}", *(checks or [])]
+    lines = [f"cause: {error.message}", f"remedy: {error.remedy}", *checks]
     return PublishedResult(
         title=clipped(title, TITLE_LIMIT),
         storage=storage,
-        outcome="Failed" if kind == "Failed" else "Error",
+        outcome=outcome,
         seconds=seconds,
         message=clipped(visible(f"{wording.code_text(error)}: {error.message}"), TEXT_LIMIT),
         detail=clipped(visible("\n".join(lines), keep="\n"), TEXT_LIMIT),

@@ -1,6 +1,7 @@
 """Build the extension: stage a clean folder, let tfx-cli make the .vsix offline, make its bytes reproducible.
 
 Before: `npm ci` and `npm run build` in task/shim. `--platform current` is the quick build that tests use.
+`--variant dev` is a private extension with ids of its own, which one organisation can have beside the public one.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import shutil
 import subprocess
 import sys
 import tomllib
+import uuid
 import zipfile
 from pathlib import Path
 
@@ -21,6 +23,7 @@ SHIM = ROOT / "task" / "shim"
 SHIM_BUILD = ROOT / "build" / "shim"
 TFX = SHIM / "node_modules" / "tfx-cli" / "_build" / "tfx-cli.js"
 TASK = "task/KspSign"
+GATE = "task/KspSignatureGate"
 MAX_BYTES = 50 * 1024 * 1024
 EPOCH = (1980, 1, 1, 0, 0, 0)
 
@@ -34,15 +37,19 @@ def project_version() -> str:
     return str(project["version"])
 
 
-def stage(folder: Path, targets: tuple[Target, ...]) -> None:
-    """Fill `folder` with exactly what belongs into the package."""
+def stage(folder: Path, targets: tuple[Target, ...], *, dev: bool) -> None:
+    """Fill `folder` with exactly what belongs into the package of the variant."""
     shutil.rmtree(folder, ignore_errors=True)
     engine = folder / TASK / "engine"
     _copy(ROOT / "LICENSE", folder / "LICENSE")
     _copy(ROOT / "task" / "overview.md", folder / "overview.md")
-    _copy(ROOT / "images" / "icon.png", folder / "images" / "icon.png")
-    for name in ("task.json", "icon.png"):
-        _copy(ROOT / TASK / name, folder / TASK / name)
+    for picture in ("icon.png", "log.png"):
+        _copy(ROOT / "images" / picture, folder / "images" / picture)
+    for task in (TASK, GATE):
+        for name in ("task.json", "icon.png"):
+            _copy(ROOT / task / name, folder / task / name)
+    if dev:
+        _give_dev_ids(folder)
     _copy(SHIM_BUILD / "index.js", folder / TASK / "dist" / "index.js")
     for source in (ROOT / "task" / "engine").glob("*.py"):
         _copy(source, engine / source.name)
@@ -54,7 +61,23 @@ def stage(folder: Path, targets: tuple[Target, ...]) -> None:
     metadata.write_text(content, encoding="utf-8", newline="\n")
     unpack(targets, engine / "lib", folder / TASK / "licenses")
     _shim_licences(folder / TASK / "licenses")
-    _manifest(folder)
+    _manifest(folder, dev=dev)
+
+
+def dev_id(task_id: str) -> str:
+    """The id of a task in the dev variant: always the same one, and never the public one."""
+    return str(uuid.uuid5(uuid.UUID(task_id), "dev"))
+
+
+def _give_dev_ids(folder: Path) -> None:
+    """Other ids in both manifests; the gate's, which asks for the signing task by id, follows."""
+    manifests = [folder / task / "task.json" for task in (TASK, GATE)]
+    ids = [json.loads(manifest.read_text(encoding="utf-8"))["id"] for manifest in manifests]
+    for manifest in manifests:
+        text = manifest.read_text(encoding="utf-8")
+        for task_id in ids:
+            text = text.replace(task_id, dev_id(task_id))
+        manifest.write_text(text, encoding="utf-8", newline="\n")
 
 
 def _copy(source: Path, target: Path) -> None:
@@ -71,19 +94,22 @@ def _shim_licences(folder: Path) -> None:
             _copy(licence, folder / package.replace("/", "-") / licence.name)
 
 
-def _manifest(folder: Path) -> None:
+def _manifest(folder: Path, *, dev: bool) -> None:
     """The manifest with each file named: else tfx-cli asks the system's `file` command for content types."""
     manifest = json.loads((ROOT / "vss-extension.json").read_text(encoding="utf-8"))
-    files = sorted(path for path in (folder / TASK).rglob("*") if path.is_file())
+    if dev:
+        manifest |= {"id": f"{manifest['id']}-dev", "name": f"{manifest['name']} (dev)", "public": False}
+    files = sorted(path for path in (folder / "task").rglob("*") if path.is_file())
     default = "application/octet-stream"
     manifest["files"] = [
         {"path": path.relative_to(folder).as_posix(), "contentType": CONTENT_TYPES.get(path.suffix, default)}
         for path in files
     ]
+    manifest["files"].append({"path": "images/log.png", "contentType": "image/png", "addressable": True})
     (folder / "vss-extension.json").write_text(json.dumps(manifest, indent=1), encoding="utf-8")
 
 
-def create(staged: Path, output: Path) -> Path:
+def create(staged: Path, output: Path, *, dev: bool) -> Path:
     """Run tfx-cli over the staged folder; a warning is a failure. Returns the reproducible .vsix."""
     made = staged.parent / f"{staged.name}.tfx.vsix"
     command = ["node", str(TFX), "extension", "create", "--root", str(staged), "--no-color", "--no-prompt"]
@@ -93,7 +119,7 @@ def create(staged: Path, output: Path) -> Path:
     if run.returncode or re.search(r"\bwarn(ing)?\b|\berror\b", said, re.IGNORECASE):
         sys.exit(f"tfx-cli is not content:\n{said}")
     output.mkdir(parents=True, exist_ok=True)
-    vsix = output / f"kspsign-{project_version()}.vsix"
+    vsix = output / f"kspsign{'-dev' if dev else ''}-{project_version()}.vsix"
     _rezip(made, vsix)
     made.unlink()
     return vsix
@@ -141,12 +167,14 @@ def main() -> None:
     """Build the package and say how large it is."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--platform", choices=("all", "current"), default="all")
+    parser.add_argument("--variant", choices=("public", "dev"), default="public")
     parser.add_argument("--output", type=Path, default=ROOT / "dist", help="folder of the .vsix")
     parser.add_argument("--work", type=Path, default=ROOT / "build", help="folder to stage in")
     arguments = parser.parse_args()
     staged = arguments.work / "package"
-    stage(staged, ALL_TARGETS if arguments.platform == "all" else current_target())
-    vsix = create(staged, arguments.output)
+    dev = arguments.variant == "dev"
+    stage(staged, ALL_TARGETS if arguments.platform == "all" else current_target(), dev=dev)
+    vsix = create(staged, arguments.output, dev=dev)
     print(size_table(vsix))
     if vsix.stat().st_size > MAX_BYTES:
         sys.exit(f"{vsix} is larger than {MAX_BYTES // 1024} KiB")

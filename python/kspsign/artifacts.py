@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import glob
+import hashlib
+import heapq
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from kspsign.authenticode.formats import HEAD, detect_format
 from kspsign.errors import ConfigurationError, NoFilesMatchedError
-from kspsign.model import COPY_PREFIX, Artifact
+from kspsign.model import COPY_PREFIX, Artifact, SliceFacts
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +49,24 @@ def select_artifacts(patterns: Iterable[str], folder: Path) -> Selection:
     if missing or not chosen:
         raise NoFilesMatchedError(missing or lines, str(folder.absolute()))
     return Selection(tuple(sorted(chosen.values(), key=lambda each: each.name)), tuple(unmatched))
+
+
+def take_slice(artifacts: Sequence[Artifact], number: int, total: int) -> tuple[SliceFacts, tuple[Artifact, ...]]:
+    """Slice `number` of `total`, in the order given: each artifact is in exactly one slice, whoever asks.
+
+    Largest first, each to the slice with the fewest bytes, then files, so far; a slice may be empty. Names and
+    sizes alone decide: agents that see the same files agree.
+    """
+    slices: list[set[str]] = [set() for _ in range(total)]
+    loads = [(0, 0, index) for index in range(total)]
+    for artifact in sorted(artifacts, key=lambda each: (-each.size, each.name)):
+        size, files, index = heapq.heappop(loads)
+        slices[index].add(artifact.name)
+        heapq.heappush(loads, (size + artifact.size, files + 1, index))
+    listing = "".join(f"{each.name}\0{each.size}\0" for each in sorted(artifacts, key=lambda each: each.name))
+    digest = hashlib.sha256(listing.encode("utf-8", "surrogateescape")).hexdigest()
+    facts = SliceFacts(number, total, len(artifacts), digest)
+    return facts, tuple(artifact for artifact in artifacts if artifact.name in slices[number - 1])
 
 
 def _expand_lists(patterns: Iterable[str], folder: Path) -> Iterator[str]:

@@ -53,7 +53,7 @@ def _parser() -> argparse.ArgumentParser:
         prog="kspsign",
         description="Signs every artifact of a build by thumbprint, verifies each signature, publishes the verdict.",
         epilog="Exit codes: 0 all verified, 1 some not signed, 2 not verified, 3 bad arguments, 4 no file matched, "
-        "5 prerequisite missing, 6 none signed, 130 cancelled.",
+        "5 prerequisite missing, 6 none signed, 7 the gate says no, 130 cancelled.",
     )
     parser.add_argument("-V", "--version", action="version", version=f"kspsign {version('kspsign')}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=_Parser)

@@ -13,11 +13,14 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, Union, get_args, get_origin
 
+from pydantic import BaseModel
+
 from kspsign.context import RunContext
 from kspsign.errors import ConfigurationError, KspSignError
 from kspsign.settings import INTERNAL_FIELDS, Command, Settings, option_name, resolve
 
 _OUTPUT = ("report", "junit", "summary", "quiet", "verbose")
+_RESULTS = (*_OUTPUT, "publish_token_env")
 _TOOLS = ("signtool", "smctl", "navsip", "tool_env")
 _KEY = (
     *("key_store", "keypair_alias", "thumbprint", "pkcs12", "password_env", "store"),
@@ -31,20 +34,34 @@ SUMMARIES: dict[str, str | None] = {
     "sign": "sign and verify, publish nothing",
     "timestamp": "add a timestamp to signatures that lack one",
     "verify": "strict verification",
+    "merge": "one report and one verdict from the reports of all slices",
     "inspect": "what signatures a file carries",
     "doctor": "check every prerequisite of a run, each with its remedy; signs nothing",
     "explain": "what an error code or a tool's output means and what to do",
+    "gate": "ask Azure DevOps whether a build's verdict lets a release go on",
     "demo": "the whole path on the embedded default, on real Windows binaries",
     "schema": "JSON schema of kspsign.yml and of the report",
+    "action": None,  # how the GitHub action starts the engine: its inputs in one variable
     "task": None,  # how the Azure Pipelines task starts the engine: a document on standard input
 }
 FIELDS: dict[str, tuple[str, ...]] = {
     "run": _ALL,
     "certsync": (*_KEY, "quiet", "verbose"),
-    "sign": _ALL,
+    "sign": tuple(name for name in _ALL if name != "publish_token_env"),
     "timestamp": ("files", "folder", "timestamp_url", "digest", "trust_root", "jobs", *_OUTPUT),
     "doctor": ("files", "folder", *_KEY, "engine", "timestamp_url", "no_timestamp"),
-    "verify": ("files", "folder", "trust_root", "no_timestamp", "signtool_verify", "signtool", "jobs", *_OUTPUT),
+    "verify": (
+        "files",
+        "folder",
+        "trust_root",
+        "no_timestamp",
+        "signtool_verify",
+        "signtool",
+        "slice",
+        "jobs",
+        *_RESULTS,
+    ),
+    "merge": ("files", "folder", *_RESULTS),
 }
 
 
@@ -56,6 +73,11 @@ def add_options(parser: argparse.ArgumentParser, command: str) -> None:
             _add_field(parser, name)
         if command == "doctor":
             parser.add_argument("--json", action="store_true", help="print the findings as JSON")
+    elif command == "gate":
+        from kspsign.gate.settings import GATE_INTERNAL_FIELDS, GateSettings  # noqa: PLC0415 - of this command alone
+
+        for name in (each for each in GateSettings.model_fields if each not in GATE_INTERNAL_FIELDS):
+            _add_field(parser, name, GateSettings)
     elif command == "inspect":
         parser.add_argument("file", type=Path, metavar="FILE", help="the file to look into")
         parser.add_argument("--trust-root", type=Path, action="append", metavar="PEM", help="roots to trust instead")
@@ -74,9 +96,11 @@ def execute(command: str, given: dict[str, Any], environment: Mapping[str, str])
     special: dict[str, Callable[[dict[str, Any], Mapping[str, str]], int]] = {
         "inspect": _inspect,
         "explain": _explain,
+        "gate": _gate,
         "demo": _demo,
         "schema": _schema,
         "task": _task,
+        "action": _action,
     }
     if command in special:
         return special[command](given, environment)
@@ -88,11 +112,13 @@ def execute(command: str, given: dict[str, Any], environment: Mapping[str, str])
 
 def show_error(error: KspSignError) -> None:
     """What stopped the program before there was a console: cause and remedy on stderr."""
-    sys.stderr.write(f"kspsign: {error}\n  fix: {error.remedy}\n")
+    from kspsign.publishing.neutral import log_line  # noqa: PLC0415 - where all goes well nobody needs it here
+
+    sys.stderr.write(f"kspsign: {log_line(str(error))}\n  fix: {log_line(error.remedy)}\n")
 
 
 def _perform(settings: Settings, context: RunContext) -> int:
-    from kspsign import path  # noqa: PLC0415 - the stages import what is heavy
+    from kspsign import merging, path  # noqa: PLC0415 - the stages import what is heavy
     from kspsign.publishing import open_console  # noqa: PLC0415
 
     stages = {
@@ -101,6 +127,7 @@ def _perform(settings: Settings, context: RunContext) -> int:
         "certsync": path.certsync,
         "timestamp": path.timestamp,
         "verify": path.verify,
+        "merge": merging.merge,
     }
     cancelled = threading.Event()
     console = open_console(context, quiet=settings.quiet, verbose=settings.verbose or context.debug, stream=None)
@@ -145,6 +172,16 @@ def _explain(given: dict[str, Any], _environment: Mapping[str, str]) -> int:
     return explain(given["words"], sys.stdout)
 
 
+def _gate(given: dict[str, Any], environment: Mapping[str, str]) -> int:
+    from kspsign.gate.deciding import run_gate  # noqa: PLC0415 - it brings the client for Azure DevOps
+    from kspsign.gate.settings import resolve_gate  # noqa: PLC0415
+
+    context = RunContext.from_environment(environment, is_tty=sys.stdout.isatty())
+    cancelled = threading.Event()
+    with _signals_cancelling(cancelled):
+        return run_gate(resolve_gate(given, environment), context, pause=cancelled.wait)
+
+
 def _demo(given: dict[str, Any], environment: Mapping[str, str]) -> int:
     from kspsign.demo import run_demo  # noqa: PLC0415
 
@@ -181,11 +218,17 @@ def _task(_given: dict[str, Any], environment: Mapping[str, str]) -> int:
             remedy="`kspsign task` is for the task alone; call `kspsign run`.",
         ) from broken
     context = RunContext.from_environment(variables, is_tty=False)
-    password = secrets.pop("password", None)
-    settings = resolve(
-        _known(command), {}, inputs=inputs, environment=environment, password=password, credentials=secrets
-    )
+    settings = resolve(_known(command), {}, inputs=inputs, environment=environment, secrets=secrets)
     return _examine(settings, context, as_json=False) if command == "doctor" else _perform(settings, context)
+
+
+def _action(_given: dict[str, Any], environment: Mapping[str, str]) -> int:
+    """Take the action's inputs from their variable."""
+    from kspsign.action import INPUTS_VARIABLE, read_inputs  # noqa: PLC0415 - only this command needs it
+
+    command, fields, secrets = read_inputs(environment.get(INPUTS_VARIABLE, ""))
+    settings = resolve(_known(command), fields, environment=environment, secrets=secrets)
+    return _perform(settings, RunContext.from_environment(environment, is_tty=False))
 
 
 def _known(command: str) -> Command:
@@ -194,11 +237,11 @@ def _known(command: str) -> Command:
     raise ConfigurationError(f"unknown command {command!r}", remedy=f"One of {', '.join(get_args(Command))}.")
 
 
-def _add_field(parser: argparse.ArgumentParser, name: str) -> None:
-    """One option from one settings field: its type gives the form, its description the help."""
-    field = Settings.model_fields[name]
+def _add_field(parser: argparse.ArgumentParser, name: str, model: type[BaseModel] = Settings) -> None:
+    """One option from one field of `model`: its type gives the form, its description the help."""
+    field = model.model_fields[name]
     text = (field.description or "").replace("%", "%%")
-    if name == "files":
+    if name == "files" and model is Settings:
         parser.add_argument("files", nargs="*", metavar="PATTERN", help=text)
         return
     kinds = [kind for kind in _alternatives(field.annotation) if kind is not type(None)]

@@ -8,6 +8,7 @@ KspSignError
 ├── SigningError            1    the key store refused, or answered with a wrong signature
 ├── TimestampError          1    no timestamp server gave a usable token
 ├── TrustError              2    verification failed, in Windows' terms
+├── GateRefusedError        7    a build's evidence does not let a release go on
 └── CancelledError        130    the run was interrupted
 """
 
@@ -92,6 +93,19 @@ class TrustError(KspSignError):
     def __init__(self, hresult: Hresult, detail: str, *, check: str, file: str | None = None) -> None:
         super().__init__(detail, code=hresult.name, remedy=hresult.remedy, file=file, hresult=hresult)
         self.check = check
+
+
+class GateRefusedError(KspSignError):
+    """The gate says no; `message` names each build and the checks that did not pass."""
+
+    exit_code = 7
+
+    def __init__(self, reasons: str) -> None:
+        super().__init__(
+            f"the gate says no: {reasons}",
+            code="GATE_REFUSED",
+            remedy="Read the failed checks above; run the signing stage again, and release only what it proved.",
+        )
 
 
 class CancelledError(KspSignError):

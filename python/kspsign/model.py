@@ -236,6 +236,20 @@ class BuildFacts:
 
 
 @dataclass(frozen=True, slots=True)
+class SliceFacts:
+    """Report: the part of the matched files that this run took, when several runs share them.
+
+    Slice `number` (from 1) of `total`; `files` are all files that matched, and `selection` is the sha256 over
+    their names and sizes: runs that share the same files agree in all three.
+    """
+
+    number: int
+    total: int
+    files: int
+    selection: str
+
+
+@dataclass(frozen=True, slots=True)
 class Totals:
     """Report: counts over all files. `signatures_used` counts what was asked of the key store."""
 
@@ -250,7 +264,10 @@ class Totals:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """The whole run, schema kspsign.report/1. `error` is what stopped the run before its files, if anything did."""
+    """The whole run, schema kspsign.report/1. `error` is what stopped the run before its files, if anything did.
+
+    `slice` is None when the run took all files that matched.
+    """
 
     tool: ToolFacts
     started: str
@@ -267,6 +284,7 @@ class Report:
     totals: Totals
     files: tuple[FileOutcome, ...]
     error: ErrorFacts | None = None
+    slice: SliceFacts | None = None
     schema: str = REPORT_SCHEMA
 
 

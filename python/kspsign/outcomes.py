@@ -20,6 +20,7 @@ from kspsign.model import (
     FileOutcome,
     Report,
     SignedCopy,
+    SliceFacts,
     ToolFacts,
     Totals,
     Verification,
@@ -44,6 +45,7 @@ class RunRecord:
     test_signing: bool = False
     key_store: str | None = None
     engine: str | None = None
+    slice: SliceFacts | None = None
     matched: Sequence[Artifact] = ()
     outcomes: dict[str, FileOutcome] = field(default_factory=dict)
     signatures_used: int = 0
@@ -115,7 +117,7 @@ def make_report(record: RunRecord) -> Report:
         unverified=sum(not each.verdict.ok for each in outcomes),
         signatures_used=record.signatures_used,
     )
-    exit_code = record.error.exit_code if record.error else _exit_code(outcomes, totals)
+    exit_code = record.error.exit_code if record.error else outcomes_exit_code(outcomes, totals)
     return Report(
         tool=ToolFacts("kspsign", version("kspsign")),
         started=iso_utc(record.started),
@@ -132,6 +134,7 @@ def make_report(record: RunRecord) -> Report:
         totals=totals,
         files=tuple(outcomes),
         error=ErrorFacts.of(record.error) if record.error else None,
+        slice=record.slice,
     )
 
 
@@ -139,7 +142,8 @@ def _count(outcomes: Sequence[FileOutcome], outcome: str) -> int:
     return sum(each.outcome == outcome for each in outcomes)
 
 
-def _exit_code(outcomes: Sequence[FileOutcome], totals: Totals) -> int:
+def outcomes_exit_code(outcomes: Sequence[FileOutcome], totals: Totals) -> int:
+    """The exit code of a run that nothing stopped."""
     if any(each.verdict.result == "failed" for each in outcomes):
         return EXIT_NOT_VERIFIED
     if not totals.failed:

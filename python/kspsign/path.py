@@ -7,15 +7,22 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 
-from kspsign.artifacts import Selection, select_artifacts
+from kspsign.artifacts import select_artifacts, take_slice
 from kspsign.authenticode.formats import open_signable
 from kspsign.certsync import certificate_facts, synchronise
 from kspsign.context import RunContext
-from kspsign.errors import ArtifactError, CancelledError, KspSignError, PrerequisiteError, TrustError
+from kspsign.errors import (
+    ArtifactError,
+    CancelledError,
+    ConfigurationError,
+    KspSignError,
+    PrerequisiteError,
+    TrustError,
+)
 from kspsign.hresults import Hresult
 from kspsign.model import Artifact, FileOutcome, Report, SyncedCertificate, Verification
 from kspsign.outcomes import RunRecord, checked, failed, make_report, signed, skipped
-from kspsign.publishing import Console, publish
+from kspsign.publishing import Console, is_proving, publish, publish_evidence
 from kspsign.settings import Settings
 from kspsign.signing import (
     Engine,
@@ -35,37 +42,48 @@ def run(settings: Settings, context: RunContext, console: Console, cancelled: th
     """certsync -> sign -> verify -> publish. Never raises for what a file holds; see the report's exit code."""
     record = RunRecord(settings, context)
     with _stopping_errors(record, console, cancelled), in_reach(settings, context.temp_folder) as ready:
-        selection = _select(ready, console)
-        certificate = synchronise(ready, console.notice)
-        _present(certificate, record, console)
-        _check_certificate(open_verifier(ready, certificate), certificate)
-        with (
-            open_second_opinion(ready, certificate, cancelled) as second,
-            open_engine(ready, certificate, cancelled) as engine,
-        ):
-            verifier = open_verifier(ready, certificate, second)
-            record.engine = engine.name
-            if engine.tool is not None:
-                console.notice(f"engine {engine.name}: {engine.tool}")
-            work = _signer(ready, engine, verifier, certificate, cancelled)
-            _each(work, selection.artifacts, record, console, engine)
-            record.signatures_used = engine.signatures_used
-    return _published(record, context, console)
+        artifacts = _select(record, console)
+        if artifacts:
+            _sign_all(ready, artifacts, record, console, cancelled)
+    return _published(record, context, console, cancelled)
+
+
+def _sign_all(
+    ready: Settings,
+    artifacts: Sequence[Artifact],
+    record: RunRecord,
+    console: Console,
+    cancelled: threading.Event,
+) -> None:
+    certificate = synchronise(ready, console.notice)
+    _present(certificate, record, console)
+    _check_certificate(open_verifier(ready, certificate), certificate)
+    with (
+        open_second_opinion(ready, certificate, cancelled) as second,
+        open_engine(ready, certificate, cancelled) as engine,
+    ):
+        verifier = open_verifier(ready, certificate, second)
+        record.engine = engine.name
+        if engine.tool is not None:
+            console.notice(f"engine {engine.name}: {engine.tool}")
+        work = _signer(ready, engine, verifier, certificate, cancelled)
+        _each(work, artifacts, record, console, engine)
+        record.signatures_used = engine.signatures_used
 
 
 def verify(settings: Settings, context: RunContext, console: Console, cancelled: threading.Event) -> Report:
     """Strict verification alone: every matched file with its verdict."""
     record = RunRecord(settings, context)
     with _stopping_errors(record, console, cancelled):
-        selection = _select(settings, console)
+        artifacts = _select(record, console)
         with open_second_opinion(settings, None, cancelled) as second:
             verifier = open_verifier(settings, None, second)
 
             def work(artifact: Artifact) -> FileOutcome:
                 return _guarded(artifact, cancelled, lambda: _verify_one(artifact, verifier))
 
-            _each(work, selection.artifacts, record, console)
-    return _published(record, context, console)
+            _each(work, artifacts, record, console)
+    return _published(record, context, console, cancelled)
 
 
 def certsync(settings: Settings, context: RunContext, console: Console, cancelled: threading.Event) -> Report:
@@ -73,22 +91,22 @@ def certsync(settings: Settings, context: RunContext, console: Console, cancelle
     record = RunRecord(settings, context)
     with _stopping_errors(record, console, cancelled), in_reach(settings, context.temp_folder) as ready:
         _present(synchronise(ready, console.notice), record, console)
-    return _published(record, context, console)
+    return _published(record, context, console, cancelled)
 
 
 def timestamp(settings: Settings, context: RunContext, console: Console, cancelled: threading.Event) -> Report:
     """Timestamps for signatures that lack one; costs no signature of a key store."""
     record = RunRecord(settings, context)
     with _stopping_errors(record, console, cancelled):
-        selection = _select(settings, console)
+        artifacts = _select(record, console)
         verifier = open_verifier(settings, None)
         with open_stamper(settings, cancelled) as stamper:
 
             def work(artifact: Artifact) -> FileOutcome:
                 return _guarded(artifact, cancelled, lambda: timestamp_one(artifact, stamper, verifier))
 
-            _each(work, selection.artifacts, record, console)
-    return _published(record, context, console)
+            _each(work, artifacts, record, console)
+    return _published(record, context, console, cancelled)
 
 
 def timestamp_one(artifact: Artifact, stamper: Stamper, verifier: Verifier) -> FileOutcome:
@@ -215,11 +233,33 @@ def _each(
                 console.notice(f"    {engine.name}: {line}")
 
 
-def _select(settings: Settings, console: Console) -> Selection:
+def _select(record: RunRecord, console: Console) -> tuple[Artifact, ...]:
+    """The files that this run takes: all that match, or its slice of them, which may be empty."""
+    settings = record.settings
     selection = select_artifacts(settings.files, settings.folder)
     for pattern in selection.unmatched:
         console.notice(f"the pattern {pattern} matches no file")
-    return selection
+    if settings.slice is None:
+        return selection.artifacts
+    record.slice, artifacts = take_slice(selection.artifacts, *_slice(settings.slice, record.context))
+    part = f"slice {record.slice.number} of {record.slice.total}"
+    console.notice(f"{part}: {len(artifacts)} of {len(selection.artifacts)} files" if artifacts else f"{part} is empty")
+    return artifacts
+
+
+def _slice(asked: str, context: RunContext) -> tuple[int, int]:
+    """Number and total of the slice that was asked for."""
+    if asked == "auto":
+        if context.parallel is None:
+            raise ConfigurationError(
+                "slice auto, but this is no job of a pipeline",
+                remedy="Set `strategy: parallel` on the job, or name the slice: 2/5.",
+            )
+        return context.parallel
+    number, total = map(int, asked.split("/"))
+    if number > total:
+        raise ConfigurationError(f"there is no slice {asked}", remedy="The number is at most the total: 2/5.")
+    return number, total
 
 
 def _present(certificate: SyncedCertificate, record: RunRecord, console: Console) -> None:
@@ -253,9 +293,17 @@ def _stopping_errors(record: RunRecord, console: Console, cancelled: threading.E
         console.failed(error)
 
 
-def _published(record: RunRecord, context: RunContext, console: Console) -> Report:
-    report = make_report(record)
-    settings = record.settings
+def _published(record: RunRecord, context: RunContext, console: Console, cancelled: threading.Event) -> Report:
+    return finished(make_report(record), record.settings, context, console, cancelled)
+
+
+def finished(
+    report: Report, settings: Settings, context: RunContext, console: Console, cancelled: threading.Event
+) -> Report:
+    """Stage 4 for `report`: the console's last words and the records; the report as it then stands."""
+    in_service = False
+    if settings.publish_token is not None and is_proving(report) and not cancelled.is_set():
+        report, in_service = publish_evidence(report, context, settings.publish_token, cancelled.wait)
     console.finish(report)
     publish(
         report,
@@ -264,5 +312,6 @@ def _published(record: RunRecord, context: RunContext, console: Console) -> Repo
         summary=settings.summary,
         context=context,
         stream=None,
+        in_service=in_service,
     )
     return report

@@ -25,7 +25,7 @@ from pydantic.alias_generators import to_camel
 
 from kspsign.errors import ConfigurationError
 
-Command = Literal["run", "certsync", "sign", "timestamp", "verify", "doctor"]
+Command = Literal["run", "certsync", "sign", "timestamp", "verify", "doctor", "merge"]
 KeyStoreName = Literal["embedded", "pkcs12", "windows"]
 EngineName = Literal["auto", "native", "signtool", "smctl"]
 
@@ -71,16 +71,23 @@ class Settings(BaseModel):
     description: str | None = Field(None, description="Program name shown by Windows (UAC).")
     description_url: str | None = Field(None, description="URL shown beside the program name.")
     trust_root: tuple[Path, ...] = Field((), description="PEM file with roots to trust instead of the defaults.")
+    slice: str | None = Field(
+        None, pattern=r"^(auto|[1-9]\d{0,3}/[1-9]\d{0,3})$", description="Part of the files: 2/5; auto: parallel jobs."
+    )
     jobs: int = Field(4, ge=1, le=256, description="Files signed side by side.")
     store: Path | None = Field(None, description="Folder of the portable thumbprint store.")
     report: Path | None = Field(None, description="JSON report to write.")
     junit: Path | None = Field(None, description="JUnit results to write.")
     summary: Path | None = Field(None, description="Markdown summary to write.")
     quiet: bool = Field(False, description="Print failures only.")
+    publish_token_env: str | None = Field(
+        None, description="Variable with a token of Azure DevOps: publish the results over REST too."
+    )
     verbose: bool = Field(False, description="Print every check of every file.")
 
     command: Command = "run"
     password: SecretStr | None = None
+    publish_token: SecretStr | None = None
     agent_environment: dict[str, str] = Field(default_factory=dict, repr=False)
     credentials: dict[str, SecretStr] = Field(default_factory=dict, repr=False)
     temp_folder: Path | None = None
@@ -116,7 +123,7 @@ class Settings(BaseModel):
         return self.store or default_store_folder()
 
 
-INTERNAL_FIELDS = frozenset({"command", "password", "agent_environment", "credentials", "temp_folder"})
+INTERNAL_FIELDS = frozenset({"command", "password", "publish_token", "agent_environment", "credentials", "temp_folder"})
 """Fields that neither the CLI's options, the task's inputs nor kspsign.yml may set by name."""
 
 CREDENTIAL_PREFIX = "SM_"
@@ -181,31 +188,23 @@ def resolve(
     inputs: Mapping[str, Any] | None = None,
     config: Path | None = None,
     environment: Mapping[str, str],
-    password: str | None = None,
-    credentials: Mapping[str, str] | None = None,
+    secrets: Mapping[str, str] | None = None,
 ) -> Settings:
     """Settings from `arguments` (snake_case) over task `inputs` (camelCase) over the `config` file.
 
     Only keys that were really given may be in `arguments` and `inputs`. `environment` is asked for the variable
-    that password_env names, for SM_* credentials and for what child processes need. `password` and `credentials`
-    (SM_* names) are the task's, which win. Raises ConfigurationError with every fault named.
+    that password_env names, for SM_* credentials and for what child processes need. `secrets` are the task's:
+    "password", "accessToken" and SM_* names, which win. Raises ConfigurationError with every fault named.
     """
     merged: dict[str, Any] = {**_read_config(config), **_from_camel(inputs or {}), **arguments}
     merged["command"] = command
     merged["agent_environment"] = {
         name: value for name, value in environment.items() if name.upper() in _AGENT_VARIABLES
     }
-    merged["credentials"] = _credentials({**environment, **(credentials or {})}, merged.get("tool_env"))
-    name = merged.get("password_env")
-    if password is None and name is not None:
-        password = environment.get(str(name))
-        if password is None:
-            raise ConfigurationError(
-                f"the environment variable {name} (password_env) is not set",
-                remedy=f"Map the secret variable into the step: env: {{ {name}: $(yourSecret) }}.",
-            )
-    if password is not None:
-        merged["password"] = SecretStr(password)
+    merged["credentials"] = _credentials({**environment, **(secrets or {})}, merged.get("tool_env"))
+    given = secrets or {}
+    merged["password"] = _secret(given.get("password"), "password_env", merged, environment)
+    merged["publish_token"] = _secret(given.get("accessToken"), "publish_token_env", merged, environment)
     try:
         return Settings.model_validate(merged)
     except ValidationError as invalid:
@@ -213,6 +212,21 @@ def resolve(
             "; ".join(_fault(error) for error in invalid.errors(include_url=False, include_context=False)),
             remedy="Correct the named options; `kspsign COMMAND --help` lists what each may be.",
         ) from invalid
+
+
+def _secret(
+    given: str | None, setting: str, merged: Mapping[str, Any], environment: Mapping[str, str]
+) -> SecretStr | None:
+    """The task's secret, else the value of the variable that `setting` names."""
+    name = merged.get(setting)
+    if given is None and name is not None:
+        given = environment.get(str(name))
+        if given is None:
+            raise ConfigurationError(
+                f"the environment variable {name} ({setting}) is not set",
+                remedy=f"Map the secret variable into the step: env: {{ {name}: $(yourSecret) }}.",
+            )
+    return None if given is None else SecretStr(given)
 
 
 def _credentials(variables: Mapping[str, str], more: object) -> dict[str, SecretStr]:

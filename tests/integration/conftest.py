@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding
 
+from azure_server.server import AzureServer
+from azure_server.uploads import Upload, step_variables, uploads
 from integration.peimages import build_pe
 from integration.samples import Run, Store, copy_launcher, kspsign
 from kspsign.embedded.authority import EmbeddedAuthority, load_or_create
@@ -40,6 +43,26 @@ def signed_image(store: Store, tmp_path_factory: pytest.TempPathFactory) -> byte
     path.write_bytes(build_pe(overlay=b"payload of an installer" * 11))
     assert sign(path, store).code == 0
     return path.read_bytes()
+
+
+@pytest.fixture
+def azure() -> Iterator[AzureServer]:
+    """Azure DevOps on loopback, with nothing in it."""
+    with AzureServer() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def proof(store: Store, signed_launcher: bytes, tmp_path_factory: pytest.TempPathFactory) -> tuple[Upload, ...]:
+    """What a real `kspsign verify` of one signed file attached to build 4711."""
+    folder = tmp_path_factory.mktemp("proof")
+    (folder / "app.exe").write_bytes(signed_launcher)
+    with pytest.MonkeyPatch.context() as environment:
+        for name, value in step_variables("https://example.org/Contoso", folder / "temp").items():
+            environment.setenv(name, value)
+        run = kspsign("verify", folder / "app.exe", "--trust-root", store.root, folder=folder)
+    assert run.code == 0
+    return tuple(uploads(run.text))
 
 
 def sign(path: Path, store: Store) -> Run:

@@ -111,7 +111,7 @@ def test_a_password_comes_from_the_environment_variable_that_is_named() -> None:
 
 
 def test_the_tasks_own_password_wins() -> None:
-    settings = resolve("sign", {"password_env": "P12"}, environment={"P12": "no"}, password=SECRET)
+    settings = resolve("sign", {"password_env": "P12"}, environment={"P12": "no"}, secrets={"password": SECRET})
     assert settings.password is not None
     assert settings.password.get_secret_value() == SECRET
 
@@ -122,11 +122,11 @@ def test_a_variable_that_is_not_set_is_named() -> None:
 
 
 def test_a_secret_shows_nowhere() -> None:
-    settings = resolve("sign", {}, environment={}, password=SECRET)
+    settings = resolve("sign", {}, environment={}, secrets={"password": SECRET})
     shown = repr(settings) + str(settings) + settings.model_dump_json() + repr(settings.model_dump())
     assert SECRET not in shown
     with pytest.raises(ConfigurationError) as caught:
-        resolve("sign", {"jobs": 0}, environment={}, password=SECRET)
+        resolve("sign", {"jobs": 0}, environment={}, secrets={"password": SECRET})
     assert SECRET not in str(caught.value) + repr(caught.value) + repr(caught.value.__cause__)
 
 

@@ -24,8 +24,8 @@ EXTENSION: dict[str, Any] = json.loads((ROOT / "vss-extension.json").read_text(e
 INPUTS: dict[str, dict[str, Any]] = {each["name"]: each for each in TASK["inputs"]}
 
 OWN_INPUTS = {"command", "password", "pythonPath"}
-NO_INPUTS = {"password_env"}
-"""Settings that are no inputs: the task's password never passes through an environment."""
+NO_INPUTS = {"password_env", "publish_token_env"}
+"""Settings that are no inputs: the task hands its secrets over itself, by no name."""
 FIELDS = set(Settings.model_fields) - INTERNAL_FIELDS - NO_INPUTS
 
 TOP_LEVEL = {
@@ -111,8 +111,8 @@ def test_every_input_has_help_and_a_known_group() -> None:
 def test_visible_rules_name_inputs_and_their_values() -> None:
     rules = [each["visibleRule"] for each in (*TASK["inputs"], *TASK["groups"]) if "visibleRule" in each]
     assert rules
-    for rule in rules:
-        name, _operator, value = re.fullmatch(r"(\w+) (=|!=) (\w+)", rule).groups()  # type: ignore[union-attr]
+    for part in (part for rule in rules for part in rule.split(" && ")):
+        name, _operator, value = re.fullmatch(r"(\w+) (=|!=) (\w+)", part).groups()  # type: ignore[union-attr]
         assert value in INPUTS[name]["options"]
 
 
@@ -124,9 +124,10 @@ def test_only_the_outputs_may_be_set() -> None:
 
 
 def test_the_extension_contributes_the_task() -> None:
-    (contribution,) = [each for each in EXTENSION["contributions"] if each["type"] == "ms.vss-distributed-task.task"]
+    (contribution,) = [each for each in EXTENSION["contributions"] if each["properties"]["name"] == "task/KspSign"]
+    assert contribution["type"] == "ms.vss-distributed-task.task"
     assert contribution["targets"] == ["ms.vss-distributed-task.tasks"]
-    assert ROOT / contribution["properties"]["name"] == FOLDER
+    assert FOLDER == ROOT / "task/KspSign"
     assert FOLDER.name == TASK["name"]
     assert len(EXTENSION["description"]) <= 200
 
@@ -142,7 +143,7 @@ class _Asked(dict[str, str]):
     """Variables that remember which names were asked for."""
 
     def __init__(self) -> None:
-        super().__init__(BUILD_BUILDID="1")
+        super().__init__(BUILD_BUILDID="1", TF_BUILD="True")
         self.names: set[str] = set()
 
     def get(self, name: str, default: Any = None) -> Any:

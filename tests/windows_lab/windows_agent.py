@@ -59,8 +59,8 @@ class WindowsAgent(MiniAgent):
 def build_extension(folder: Path, python: str) -> Path:
     """The .vsix with the compiled libraries for x64 Windows and one CPython version."""
     staged = folder / "package"
-    stage(staged, (Target("windows-x86_64", python),))
-    return create(staged, folder)
+    stage(staged, (Target("windows-x86_64", python),), dev=False)
+    return create(staged, folder, dev=False)
 
 
 def install_task(vsix: Path, windows: Windows) -> WindowsAgent:

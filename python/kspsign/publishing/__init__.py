@@ -2,8 +2,24 @@
 
 from __future__ import annotations
 
-from kspsign.publishing.console import Console, open_console
-from kspsign.publishing.records import publish
+from kspsign.publishing.console import Console, open_console, prepared
+from kspsign.publishing.evidence import publish_evidence
+from kspsign.publishing.logging_commands import issue
+from kspsign.publishing.neutral import log_line
+from kspsign.publishing.records import VERDICT_SCHEMA, is_proving, publish
 from kspsign.publishing.report_file import report_schema, report_text, write_atomically
 
-__all__ = ["Console", "open_console", "publish", "report_schema", "report_text", "write_atomically"]
+__all__ = [
+    "VERDICT_SCHEMA",
+    "Console",
+    "is_proving",
+    "issue",
+    "log_line",
+    "open_console",
+    "prepared",
+    "publish",
+    "publish_evidence",
+    "report_schema",
+    "report_text",
+    "write_atomically",
+]

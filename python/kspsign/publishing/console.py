@@ -1,4 +1,4 @@
-"""What a run tells people while it goes on, on three surfaces: a pipeline's log, a terminal, plain text."""
+"""What a run tells people while it goes on: in the log of a pipeline, in a terminal, as plain text."""
 
 from __future__ import annotations
 
@@ -44,9 +44,15 @@ def open_console(context: RunContext, *, quiet: bool, verbose: bool, stream: Tex
     verbose = verbose or context.debug
     out = prepared(stream, context)
     if context.surface == "azure-pipelines":
-        from kspsign.publishing.azure_log import AzureLogConsole  # noqa: PLC0415 - only what this surface needs
+        from kspsign.publishing.logging_commands import AzureLog  # noqa: PLC0415 - only what this surface needs
+        from kspsign.publishing.pipeline_log import PipelineLogConsole  # noqa: PLC0415 - likewise
 
-        return AzureLogConsole(out, quiet=quiet, verbose=verbose)
+        return PipelineLogConsole(out, AzureLog(), quiet=quiet, verbose=verbose)
+    if context.surface == "github-actions":
+        from kspsign.publishing.pipeline_log import PipelineLogConsole  # noqa: PLC0415 - only what this surface needs
+        from kspsign.publishing.workflow_commands import GitHubLog  # noqa: PLC0415 - likewise
+
+        return PipelineLogConsole(out, GitHubLog(), quiet=quiet, verbose=verbose)
     if context.surface == "terminal":
         from kspsign.publishing.terminal import TerminalConsole  # noqa: PLC0415 - rich takes long to import
 
@@ -57,9 +63,9 @@ def open_console(context: RunContext, *, quiet: bool, verbose: bool, stream: Tex
 
 
 def prepared(stream: TextIO | None, context: RunContext) -> TextIO:
-    """`stream` or standard output, set so that no name breaks it; the agent reads UTF-8 on every system."""
+    """`stream` or standard output, set so that no name breaks it; agents read UTF-8 on every system."""
     out = sys.stdout if stream is None else stream
     if isinstance(out, io.TextIOWrapper):
-        encoding = "utf-8" if context.surface == "azure-pipelines" else None
+        encoding = "utf-8" if context.surface in ("azure-pipelines", "github-actions") else None
         out.reconfigure(encoding=encoding, errors="backslashreplace")
     return out

@@ -27,7 +27,7 @@ def junit_text(report: Report) -> str:
     for outcome in report.files:
         _case(suite, outcome)
     green = suite.find(".//failure") is None and suite.find(".//error") is None
-    if report.error is not None or (green and not (report.passed and report.files)):
+    if report.error is not None or (green and not (report.passed and (report.files or report.slice))):
         name = f"kspsign {report.command}"
         case = ET.SubElement(suite, "testcase", name=xml_text(name), classname="kspsign", time="0")
         _complaint(case, "error", report.error or _NOTHING_PROVED, [])

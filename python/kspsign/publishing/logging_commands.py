@@ -33,3 +33,32 @@ def logging_command(name: str, data: str = "", /, **properties: str) -> str:
 def issue(kind: Literal["error", "warning"], code: str, text: str) -> str:
     """An issue shown on the run's summary; `text` may hold words from outside."""
     return logging_command("task.logissue", clipped(log_line(text), TEXT_LIMIT), type=kind, code=log_line(code))
+
+
+class AzureLog:
+    """The dialect of Azure Pipelines; see `LogDialect`."""
+
+    def text(self, line: str) -> str:
+        """Texts of `wording` bring no command of their own."""
+        return line
+
+    def group(self, title: str) -> str:
+        """A group that the log shows folded."""
+        return f"##[group]{title}"
+
+    def end_group(self) -> str:
+        """Its end."""
+        return "##[endgroup]"
+
+    def heading(self, line: str) -> str:
+        """A coloured line."""
+        return f"##[section]{line}"
+
+    def issue(self, kind: Literal["error", "warning"], code: str, text: str, file: str | None) -> str:  # noqa: ARG002 - see below
+        """An issue; `file` stays in its text: it is a build's product, and a source path would hide the text."""
+        return issue(kind, code, text)
+
+    def progress(self, done: int, total: int) -> str:
+        """The percentage beside the step."""
+        percent = 100 * done // total if total else 100
+        return logging_command("task.setprogress", f"{done} of {total} files", value=str(percent))

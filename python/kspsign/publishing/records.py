@@ -14,14 +14,19 @@ from kspsign.errors import ConfigurationError
 from kspsign.model import Report
 from kspsign.publishing import wording
 from kspsign.publishing.console import prepared
+from kspsign.publishing.evidence import VERIFIED_TAG, deserves_tag
 from kspsign.publishing.junit import junit_text
 from kspsign.publishing.logging_commands import issue, logging_command
 from kspsign.publishing.report_file import report_text, write_atomically
 from kspsign.publishing.summary import summary_text
+from kspsign.publishing.workflow_commands import output_text, summary_part
 
 VERDICT_SCHEMA = "kspsign.verdict/1"
-_PROVING_COMMANDS = frozenset({"run", "verify"})
-"""Commands whose outcome a release may rest on; only they publish results and a verdict."""
+_PROVING_COMMANDS = frozenset({"run", "verify", "merge"})
+"""Commands whose outcome a release may rest on; only they publish results and a verdict.
+
+A run over a slice publishes none: `merge` publishes those of all slices together.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,9 +48,11 @@ def publish(
     summary: Path | None,
     context: RunContext,
     stream: TextIO | None = None,
+    in_service: bool = False,
 ) -> None:
     """Write the files asked for; in a pipeline also hand results, summary, report and verdict to the agent.
 
+    `in_service` says that test run and tag are in Azure DevOps already (`publish_evidence`).
     The agent uploads from copies of our own, in a folder that no other step writes to: paths with commas and
     later steps that change a file do no harm. Raises ConfigurationError when a file can't be written; nothing
     is published then.
@@ -54,15 +61,27 @@ def publish(
     for target, text in zip((report_file, junit, summary), texts, strict=True):
         if target is not None:
             write_atomically(target, text)
+    if context.surface == "github-actions":
+        _github_records(report, context, report_file, texts)
     if context.surface != "azure-pipelines":
         return
     own = _own_files(context)
-    commands = _output_variables(report, _kept_report(report_file, own, texts[0]))
-    if report.command in _PROVING_COMMANDS:
+    outputs = _outputs(report, _kept_report(report_file, own, texts[0]))
+    commands = [
+        logging_command("task.setvariable", value, variable=name, isoutput="true") for name, value in outputs.items()
+    ]
+    if is_proving(report):
         commands += _evidence(report, context, own, texts)
+        if not in_service:
+            commands += _results_and_tag(report, context, own)
     out = prepared(stream, context)
     out.write("".join(f"{command}\n" for command in commands))
     out.flush()
+
+
+def is_proving(report: Report) -> bool:
+    """Whether a release may rest on this run, so that its results and verdict are published."""
+    return report.command in _PROVING_COMMANDS and report.slice is None
 
 
 def verdict_document(report: Report, context: RunContext, report_sha256: str) -> dict[str, str | int | bool | None]:
@@ -107,7 +126,7 @@ def _kept_report(asked: Path | None, own: _OwnFiles, text: str) -> Path:
     return asked.absolute() if asked is not None else own.path("report", ".json")
 
 
-def _output_variables(report: Report, report_path: Path) -> list[str]:
+def _outputs(report: Report, report_path: Path) -> dict[str, str]:
     values = {
         "filesMatched": str(report.totals.matched),
         "filesSigned": str(report.totals.signed),
@@ -116,9 +135,29 @@ def _output_variables(report: Report, report_path: Path) -> list[str]:
     }
     if report.certificate is not None:
         values["thumbprint"] = report.certificate.thumbprint
-    return [
-        logging_command("task.setvariable", value, variable=name, isoutput="true") for name, value in values.items()
-    ]
+    return values
+
+
+def _github_records(report: Report, context: RunContext, report_file: Path | None, texts: tuple[str, str, str]) -> None:
+    """Outputs and summary of a step of GitHub Actions."""
+    files = context.step_files
+    if files is not None and files.outputs is not None:
+        report_path = _kept_report(report_file, _own_files(context), texts[0])
+        _append(files.outputs, output_text(_outputs(report, report_path)))
+    if files is not None and files.summary is not None and is_proving(report):
+        _append(files.summary, summary_part(texts[2]))
+
+
+def _append(target: Path, text: str) -> None:
+    try:
+        with target.open("a", encoding="utf-8", newline="\n") as file:
+            file.write(text)
+    except OSError as refused:
+        raise ConfigurationError(
+            f"can't write to the step's file: {refused}",
+            remedy="Run the step on a runner of GitHub Actions as it is, or without GITHUB_ACTIONS.",
+            file=str(target),
+        ) from refused
 
 
 def _evidence(report: Report, context: RunContext, own: _OwnFiles, texts: tuple[str, str, str]) -> list[str]:
@@ -134,12 +173,19 @@ def _evidence(report: Report, context: RunContext, own: _OwnFiles, texts: tuple[
     write_atomically(overview, summary_md)
     write_atomically(verdict, json.dumps(verdict_document(report, context, digest), indent=1) + "\n")
     return [
-        _results_command(results, test_signing=report.test_signing),
         logging_command("task.uploadsummary", str(overview)),
         logging_command("task.uploadfile", str(report_copy)),
         logging_command("task.addattachment", str(report_copy), type="kspsign.report", name=report_copy.name),
         logging_command("task.addattachment", str(verdict), type="kspsign.verdict", name=verdict.name),
     ]
+
+
+def _results_and_tag(report: Report, context: RunContext, own: _OwnFiles) -> list[str]:
+    """What the agent puts into Azure DevOps where nobody handed us a token to do it."""
+    commands = [_results_command(own.path("junit", ".xml"), test_signing=report.test_signing)]
+    if context.build is not None and deserves_tag(report):
+        commands.append(logging_command("build.addbuildtag", VERIFIED_TAG))
+    return commands
 
 
 def _results_command(results: Path, *, test_signing: bool) -> str:

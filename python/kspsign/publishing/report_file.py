@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from kspsign.errors import ConfigurationError
-from kspsign.model import REPORT_SCHEMA, Report
+from kspsign.model import REPORT_SCHEMA, FileOutcome, Report
 from kspsign.publishing.neutral import encodable
 
 
@@ -21,9 +21,12 @@ def report_text(report: Report) -> str:
     Each `#` is written as an escape (RFC 8259 §7): a later step that prints the report gives the agent no
     logging command.
     """
-    content = {"schema": report.schema, **asdict(report)}
-    text = json.dumps(_encodable(content), indent=1, ensure_ascii=True)
-    return text.replace("#", "\\u0023") + "\n"
+    return _json_text({"schema": report.schema, **asdict(report)})
+
+
+def outcome_text(outcome: FileOutcome) -> str:
+    """One file's part of the report, likewise."""
+    return _json_text(asdict(outcome))
 
 
 def report_schema() -> dict[str, Any]:
@@ -70,6 +73,10 @@ def _replace(target: Path, content: bytes) -> None:
         with contextlib.suppress(OSError):
             draft.unlink(missing_ok=True)
         raise
+
+
+def _json_text(content: dict[str, Any]) -> str:
+    return json.dumps(_encodable(content), indent=1, ensure_ascii=True).replace("#", "\\u0023") + "\n"
 
 
 def _encodable(value: Any) -> Any:

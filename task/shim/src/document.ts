@@ -8,8 +8,8 @@ const OWN = ["command", "password", "pythonPath"]; // inputs that are no setting
 /** Pipeline variables that the engine may know; secret variables never come by their plain names. */
 const VARIABLES = [
   "Agent.JobName Agent.TempDirectory Build.BuildId Build.BuildNumber Build.DefinitionName Build.Repository.Name",
-  "Build.SourceVersion System.CollectionUri System.Debug System.JobAttempt System.JobDisplayName System.JobId",
-  "System.TeamFoundationCollectionUri System.TeamProject TF_BUILD",
+  "Build.SourceVersion Release.EnvironmentUri Release.ReleaseUri System.CollectionUri System.Debug System.JobAttempt System.JobDisplayName System.JobId",
+  "System.JobPositionInPhase System.TeamFoundationCollectionUri System.TeamProject System.TotalJobsInPhase TF_BUILD",
 ].flatMap((line) => line.split(" ").map((name) => name.replace(/\./g, "_").toUpperCase()));
 
 /** `text` as the input's declared type; what does not fit the type goes on as text, for the engine to refuse. */
@@ -34,5 +34,7 @@ export function readDocument(password: string | undefined) {
     if (text !== "") inputs[name] = typed(type, text);
   }
   const variables = Object.fromEntries(Object.entries(process.env).filter(([name]) => VARIABLES.includes(name)));
-  return { version: 1, command: tl.getInput("command") ?? "run", inputs, secrets: { ...credentials(), ...(password && { password }) }, variables };
+  const accessToken = process.env.SYSTEM_ACCESSTOKEN; // where the step maps it, the results go to the server too
+  const secrets = { ...credentials(), ...(password && { password }), ...(accessToken && { accessToken }) };
+  return { version: 1, command: tl.getInput("command") ?? "run", inputs, secrets, variables };
 }

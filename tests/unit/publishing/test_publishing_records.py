@@ -335,7 +335,7 @@ class TestPipeline:
         report = replace(samples.report(samples.file(hostile)), certificate=samples.certificate(hostile))
         context = replace(samples.step(tmp_path), job_id=hostile)
         commands = samples.commands(published(report, context))
-        assert len(commands) == 10
+        assert len(commands) == 11
         assert {command.properties["variable"] for command in commands if command.name == "task.setvariable"} == {
             "thumbprint",
             "filesMatched",

@@ -1,27 +1,49 @@
-"""The console for an Azure Pipelines step: a grouped log, progress, and issues within the agent's limits."""
+"""The console for a pipeline's step: a grouped log, progress, and issues within the agent's limits."""
 
 from __future__ import annotations
 
-from typing import TextIO
+from typing import Literal, Protocol, TextIO
 
 from kspsign.errors import KspSignError
 from kspsign.model import CertificateFacts, ErrorFacts, FileOutcome, Report
 from kspsign.publishing import wording
-from kspsign.publishing.logging_commands import issue, logging_command
 from kspsign.publishing.neutral import clipped, log_line
 
 FILE_ISSUES = 8
-"""Issues for single files. The agent keeps ten errors per step: two are left for the rest and for the run."""
+"""Issues for single files. Agents keep ten errors per step: two are left for the rest and for the run."""
 
 PART_LIMIT = 300
 """Characters of a path or message in an issue, so that the remedy is never cut off."""
 
 
-class AzureLogConsole:
-    """Log lines and logging commands on `stream`; see `Console`."""
+class LogDialect(Protocol):
+    """How an agent is told things by lines of a step's output; every text may hold words from outside."""
 
-    def __init__(self, stream: TextIO, *, quiet: bool, verbose: bool) -> None:
+    def text(self, line: str) -> str:
+        """`line` so that the agent takes it for text, whatever it says."""
+
+    def group(self, title: str) -> str:
+        """Begins a group of lines."""
+
+    def end_group(self) -> str:
+        """Ends it."""
+
+    def heading(self, line: str) -> str:
+        """A line that stands out."""
+
+    def issue(self, kind: Literal["error", "warning"], code: str, text: str, file: str | None) -> str:
+        """An issue on the run's page, at a file of the repository if there is one."""
+
+    def progress(self, done: int, total: int) -> str | None:
+        """How far the step is; None where nothing shows it."""
+
+
+class PipelineLogConsole:
+    """Log lines and the commands of `dialect` on `stream`; see `Console`."""
+
+    def __init__(self, stream: TextIO, dialect: LogDialect, *, quiet: bool, verbose: bool) -> None:
         self._stream = stream
+        self._dialect = dialect
         self._quiet = quiet
         self._verbose = verbose
         self._in_group = False
@@ -34,7 +56,7 @@ class AzureLogConsole:
         self._end_group()
         title = f"kspsign {log_line(command)}" + (f": {wording.count(total, 'file')}" if total else "")
         if not self._quiet:
-            self._write(f"##[group]{title}")
+            self._write(self._dialect.group(title))
             self._in_group = True
 
     def certificate(self, facts: CertificateFacts, *, key_store: str, test_signing: bool) -> None:
@@ -50,7 +72,7 @@ class AzureLogConsole:
     def file_done(self, outcome: FileOutcome, done: int, total: int) -> None:
         """One line for the file, its checks when verbose, and the step's progress."""
         if wording.is_failure(outcome):
-            self._write(wording.file_line(outcome))
+            self._write(self._dialect.text(wording.file_line(outcome)))
         else:
             self._tell(wording.file_line(outcome))
         if self._verbose:
@@ -59,7 +81,9 @@ class AzureLogConsole:
         percent = 100 * done // total if total else 100
         if percent != self._percent:
             self._percent = percent
-            self._write(logging_command("task.setprogress", f"{done} of {total} files", value=str(percent)))
+            progress = self._dialect.progress(done, total)
+            if progress is not None:
+                self._write(progress)
 
     def failed(self, error: KspSignError) -> None:
         """An error issue with cause and remedy."""
@@ -74,12 +98,13 @@ class AzureLogConsole:
             self._stop(report.error)
         failures = [outcome for outcome in report.files if wording.is_failure(outcome)]
         for outcome in failures[:FILE_ISSUES]:
-            self._raise(wording.failure_facts(outcome), prefix=f"{clipped(outcome.path, PART_LIMIT)}: ")
+            self._raise(wording.failure_facts(outcome), file=outcome.path)
         if len(failures) > FILE_ISSUES:
             more = wording.count(len(failures) - FILE_ISSUES, "more file")
-            text = f"{more} failed: see the log, the run's Tests tab, and the report attached to the run."
-            self._write(issue("error", "MORE_FAILURES", text))
-        self._tell(f"##[section]{wording.totals_line(report)}")
+            text = f"{more} failed: see the log, the run's summary, and the report."
+            self._write(self._dialect.issue("error", "MORE_FAILURES", text, None))
+        if not self._quiet:
+            self._write(self._dialect.heading(wording.totals_line(report)))
 
     def close(self) -> None:
         """Close an open group."""
@@ -89,25 +114,26 @@ class AzureLogConsole:
     def _stop(self, error: ErrorFacts) -> None:
         self._stop_told = True
         self._end_group()
-        self._raise(error, prefix="")
+        self._raise(error, file=None)
 
-    def _raise(self, error: ErrorFacts, *, prefix: str) -> None:
+    def _raise(self, error: ErrorFacts, *, file: str | None) -> None:
+        prefix = "" if file is None else f"{clipped(file, PART_LIMIT)}: "
         text = f"{prefix}{wording.code_text(error)}: {clipped(error.message, PART_LIMIT)} Remedy: {error.remedy}"
-        self._write(issue("error", error.code, text))
+        self._write(self._dialect.issue("error", error.code, text, file))
 
     def _mark(self) -> None:
         if not self._marked:
-            self._write(issue("warning", "TEST_SIGNING", wording.TEST_SIGNING))
+            self._write(self._dialect.issue("warning", "TEST_SIGNING", wording.TEST_SIGNING, None))
         self._marked = True
 
     def _end_group(self) -> None:
         if self._in_group:
-            self._write("##[endgroup]")
+            self._write(self._dialect.end_group())
         self._in_group = False
 
     def _tell(self, line: str) -> None:
         if not self._quiet:
-            self._write(line)
+            self._write(self._dialect.text(line))
 
     def _write(self, line: str) -> None:
         self._stream.write(line + "\n")

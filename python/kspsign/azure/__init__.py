@@ -1,0 +1,29 @@
+"""Azure DevOps over REST: what a gate asks of a build and what publishing leaves there."""
+
+from __future__ import annotations
+
+from kspsign.azure.opening import open_client
+from kspsign.azure.protocol import AzureDevOps, PublishedResult, TestRunPlan
+from kspsign.azure.values import (
+    REPORT_TYPE,
+    TASK_ID,
+    VERDICT_TYPE,
+    AttachmentRef,
+    BuildState,
+    Timeline,
+    TimelineRecord,
+)
+
+__all__ = [
+    "REPORT_TYPE",
+    "TASK_ID",
+    "VERDICT_TYPE",
+    "AttachmentRef",
+    "AzureDevOps",
+    "BuildState",
+    "PublishedResult",
+    "TestRunPlan",
+    "Timeline",
+    "TimelineRecord",
+    "open_client",
+]

@@ -1,0 +1,77 @@
+"""What a gate is asked, resolved once: options, then the pipeline's own variables."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+
+from kspsign.errors import ConfigurationError
+
+DEFAULT_TOKEN_VARIABLE = "SYSTEM_ACCESSTOKEN"  # noqa: S105 - the name of a variable
+BuildNumber = Annotated[int, Field(gt=0)]
+
+
+class GateSettings(BaseModel):
+    """Everything `kspsign gate` may be told."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", str_strip_whitespace=True)
+
+    collection: str = Field(min_length=1, description="URL of the collection (default: the pipeline's).")
+    project: str = Field(min_length=1, description="Name or id of the project (default: the pipeline's).")
+    build_id: tuple[BuildNumber, ...] = Field(
+        min_length=1, description="Build to decide on; repeatable (default: the pipeline's)."
+    )
+    token_env: str = Field(DEFAULT_TOKEN_VARIABLE, description="Variable with the token (default: SYSTEM_ACCESSTOKEN).")
+    files: tuple[str, ...] = Field((), description="Downloaded files that must be what was proved; a glob, repeatable.")
+    folder: Path = Field(Path(), description="Folder that relative patterns start from (default: the working folder).")
+    verdicts: int = Field(1, ge=1, description="Verdicts that the build must have; more or fewer is a no (default: 1).")
+    wait: int = Field(0, ge=0, le=60 * 24, description="Minutes to wait for a verdict that is not there yet.")
+    allow_test_signing: bool = Field(False, description="Accept artifacts signed with throw-away keys.")
+    report: Path | None = Field(None, description="JSON report of the decision to write.")
+
+    token: SecretStr
+
+
+GATE_INTERNAL_FIELDS = frozenset({"token"})
+"""Fields that no option sets."""
+
+_DEFAULTS = {
+    "collection": ("SYSTEM_COLLECTIONURI", "SYSTEM_TEAMFOUNDATIONCOLLECTIONURI"),
+    "project": ("SYSTEM_TEAMPROJECTID", "SYSTEM_TEAMPROJECT"),
+    "build_id": ("BUILD_BUILDID",),
+}
+
+
+def resolve_gate(given: Mapping[str, Any], environment: Mapping[str, str]) -> GateSettings:
+    """Settings from the options that were given and the variables of the step.
+
+    Raises ConfigurationError with every fault named; a missing token is one.
+    """
+    merged = dict(given)
+    for field, names in _DEFAULTS.items():
+        value = next((environment[name] for name in names if environment.get(name)), None)
+        if field not in merged and value is not None:
+            merged[field] = (value,) if field == "build_id" else value
+    name = str(merged.get("token_env", DEFAULT_TOKEN_VARIABLE))
+    token = environment.get(name)
+    if not token:
+        raise ConfigurationError(
+            f"the environment variable {name} with the token is not set",
+            remedy=f"Map it into the step: env: {{ {name}: $(System.AccessToken) }}; or name another by --token-env.",
+        )
+    try:
+        return GateSettings.model_validate({**merged, "token": SecretStr(token)})
+    except ValidationError as invalid:
+        faults = (_fault(error) for error in invalid.errors(include_url=False, include_context=False))
+        raise ConfigurationError(
+            "; ".join(faults),
+            remedy="Correct the named options; outside a pipeline --collection, --project and --build-id are needed.",
+        ) from invalid
+
+
+def _fault(error: Mapping[str, Any]) -> str:
+    option = "--" + str(error["loc"][0]).replace("_", "-")
+    return f"{option}: {'missing' if error['type'] == 'missing' else error['msg']}"

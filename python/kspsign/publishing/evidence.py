@@ -1,0 +1,130 @@
+"""The evidence in Azure DevOps itself: a test run with the report attached, the build's properties and tag.
+
+With a token only. Without one the agent publishes the results by logging commands, which can attach nothing to an
+artifact's result and know no release environment.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Literal
+
+from pydantic import SecretStr
+
+from kspsign.azure import AzureDevOps, PublishedResult, TestRunPlan, open_client
+from kspsign.context import RunContext
+from kspsign.errors import ConfigurationError, KspSignError
+from kspsign.model import BuildFacts, ErrorFacts, FileOutcome, Report
+from kspsign.publishing import wording
+from kspsign.publishing.neutral import clipped, visible
+from kspsign.publishing.report_file import outcome_text, report_text
+
+DIGEST_PROPERTY = "kspsign.reportSha256"
+VERIFIED_TAG = "kspsign-verified"
+ATTACHMENTS = 200
+"""Results that get their part of the report attached, failures first; the whole report hangs on the run."""
+
+TITLE_LIMIT, TEXT_LIMIT = 512, 4000
+"""Characters that the server keeps of a result's title, and of its texts."""
+
+
+def publish_evidence(
+    report: Report, context: RunContext, token: SecretStr, pause: Callable[[float], bool]
+) -> tuple[Report, bool]:
+    """The report as it now stands, and whether its evidence is in Azure DevOps.
+
+    Evidence that was asked for and could not be left makes the run a failed one. `pause` waits the seconds, and
+    says whether the run was cancelled meanwhile.
+    """
+    try:
+        build = _build(context)
+        client = open_client(build.collection, build.project, token, temp_folder=context.temp_folder, pause=pause)
+        with contextlib.closing(client):
+            _publish(client, int(build.id), report, context)
+    except KspSignError as error:
+        code = report.exit_code or error.exit_code
+        failed = replace(report, passed=False, exit_code=code, error=report.error or _fault(error))
+        return failed, False
+    return report, True
+
+
+def _build(context: RunContext) -> BuildFacts:
+    build = context.build
+    foreign = context.surface == "github-actions"
+    if build is None or foreign or not build.id.isdecimal() or not build.collection or not build.project:
+        raise ConfigurationError(
+            "there is no build to publish the results to",
+            remedy="Publish from Azure Pipelines, whose variables name collection and build, or without token.",
+        )
+    return build
+
+
+def _fault(error: KspSignError) -> ErrorFacts:
+    return replace(ErrorFacts.of(error), message=f"the results could not be published: {error}")
+
+
+def _publish(client: AzureDevOps, build_id: int, report: Report, context: RunContext) -> None:
+    text = report_text(report).encode("utf-8")
+    title = f"{wording.SUITE_NAME} (TEST SIGNING)" if report.test_signing else wording.SUITE_NAME
+    plan = TestRunPlan(title, build_id, report.started, context.release_uri, context.release_environment_uri)
+    run = client.create_run(plan)
+    try:
+        _fill(client, run, report, text)
+    except BaseException:
+        # A run that stays open looks as if results were still to come.
+        with contextlib.suppress(KspSignError):
+            client.end_run(run, "Aborted")
+        raise
+    client.end_run(run, "Completed")
+    client.set_property(build_id, DIGEST_PROPERTY, hashlib.sha256(text).hexdigest())
+    if deserves_tag(report):
+        client.add_tag(build_id, VERIFIED_TAG)
+
+
+def deserves_tag(report: Report) -> bool:
+    """Whether the build may be marked as verified: all is proved, with keys that are for release."""
+    return report.passed and bool(report.files) and not report.test_signing
+
+
+def _fill(client: AzureDevOps, run: int, report: Report, text: bytes) -> None:
+    outcomes = wording.failures_first(report)
+    results = [_result(outcome) for outcome in outcomes]
+    if report.error is not None or not results:
+        error = report.error or ErrorFacts("NOT_VERIFIED", None, "no file was proved", "Check the patterns.")
+        results.append(_complaint(f"kspsign {report.command}", "kspsign", "Error", 0.0, error))
+    numbers = client.add_results(run, results)
+    client.attach_to_run(run, "kspsign-report.json", text)
+    for outcome, number in list(zip(outcomes, numbers, strict=False))[:ATTACHMENTS]:
+        client.attach_to_result(run, number, "kspsign-verdict.json", outcome_text(outcome).encode("utf-8"))
+
+
+def _result(outcome: FileOutcome) -> PublishedResult:
+    title, storage = visible(outcome.path), f"kspsign.{outcome.format or 'unknown'}"
+    seconds = sum(outcome.seconds.values())
+    if outcome.verdict.ok and not wording.is_failure(outcome):
+        return PublishedResult(clipped(title, TITLE_LIMIT), storage, "Passed", seconds, "", "")
+    kind: Literal["Failed", "Error"] = "Failed" if outcome.verdict.result == "failed" else "Error"
+    checks = [f"failed check: {check.name}: {check.detail}" for check in wording.failed_checks(outcome)]
+    return _complaint(title, storage, kind, seconds, wording.failure_facts(outcome), checks)
+
+
+def _complaint(
+    title: str,
+    storage: str,
+    outcome: Literal["Failed", "Error"],
+    seconds: float,
+    error: ErrorFacts,
+    checks: Sequence[str] = (),
+) -> PublishedResult:
+    lines = [f"cause: {error.message}", f"remedy: {error.remedy}", *checks]
+    return PublishedResult(
+        title=clipped(title, TITLE_LIMIT),
+        storage=storage,
+        outcome=outcome,
+        seconds=seconds,
+        message=clipped(visible(f"{wording.code_text(error)}: {error.message}"), TEXT_LIMIT),
+        detail=clipped(visible("\n".join(lines), keep="\n"), TEXT_LIMIT),
+    )

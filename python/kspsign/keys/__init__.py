@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from kspsign.errors import ConfigurationError, PrerequisiteError
-from kspsign.keys.protocol import KeyStore, OpenableKeyStore
+from kspsign.keys.protocol import KeyStore, OpenableKeyStore, check_digest
 from kspsign.model import SyncedCertificate
 from kspsign.settings import Settings
 
-__all__ = ["KeyStore", "open_key_store", "reopen_key_store"]
+__all__ = ["KeyStore", "check_digest", "open_key_store", "reopen_key_store"]
 
 
 def open_key_store(settings: Settings) -> KeyStore:

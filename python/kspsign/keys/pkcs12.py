@@ -18,7 +18,7 @@ from cryptography.x509.extensions import ExtensionNotFound
 from kspsign.errors import ConfigurationError, PrerequisiteError
 from kspsign.keys.chains import ordered_chain
 from kspsign.keys.local import LocalKey, sign_digest
-from kspsign.keys.protocol import reference_part
+from kspsign.keys.protocol import Capabilities, reference_part
 from kspsign.model import DigestAlgorithm, RawSignature
 from kspsign.settings import Settings
 
@@ -32,6 +32,7 @@ class Pkcs12KeyStore:
 
     name: Final = "pkcs12"
     test_signing: Final = False
+    capabilities: Final = Capabilities()
 
     def __init__(self, path: Path, key: LocalKey, chain: tuple[bytes, ...]) -> None:
         self._path = path

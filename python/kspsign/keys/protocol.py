@@ -3,11 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Protocol, Self
 
-from kspsign.errors import PrerequisiteError
+from kspsign.errors import ConfigurationError, PrerequisiteError
 from kspsign.model import DigestAlgorithm, RawSignature
 from kspsign.settings import Settings
+
+WRITTEN_DIGESTS = frozenset({DigestAlgorithm.SHA256, DigestAlgorithm.SHA384, DigestAlgorithm.SHA512})
+"""What is signed at all; SHA-1 is only ever read."""
+
+
+@dataclass(frozen=True, slots=True)
+class Capabilities:
+    """What the chosen key can do, known without spending a signature.
+
+    `digests` are the digest algorithms that it signs, `concurrent` is how many signatures may be asked for at the
+    same time (None: the store sets no limit).
+    """
+
+    digests: frozenset[DigestAlgorithm] = WRITTEN_DIGESTS
+    concurrent: int | None = None
 
 
 class KeyStore(Protocol):
@@ -21,6 +37,11 @@ class KeyStore(Protocol):
 
     @property
     def test_signing(self) -> bool: ...
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """Constant while the store is open; costs nothing."""
+        ...
 
     def certificate_chain(self) -> tuple[bytes, ...]:
         """The certificates as DER, leaf first, root last if known; never costs a signature."""
@@ -54,6 +75,17 @@ class OpenableKeyStore(KeyStore, Protocol):
     def reopen(cls, reference: Mapping[str, str], settings: Settings) -> Self:
         """Open what a `key_reference()` tells, secrets from `settings`; raises PrerequisiteError."""
         ...
+
+
+def check_digest(key_store: KeyStore, algorithm: DigestAlgorithm) -> None:
+    """Raise ConfigurationError when the key can't sign an `algorithm` digest, before a signature is spent on it."""
+    able = key_store.capabilities.digests
+    if algorithm not in able:
+        raise ConfigurationError(
+            f"the key in key store {key_store.name} does not sign {algorithm} digests",
+            code="DIGEST_NOT_SUPPORTED",
+            remedy=f"Set --digest to {' or '.join(sorted(able))}, or use a key that can.",
+        )
 
 
 def reference_part(reference: Mapping[str, str], name: str) -> str:

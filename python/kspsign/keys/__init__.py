@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 
 from kspsign.errors import ConfigurationError, PrerequisiteError
@@ -12,8 +13,10 @@ from kspsign.settings import Settings
 __all__ = ["KeyStore", "check_digest", "open_key_store", "reopen_key_store"]
 
 
-def open_key_store(settings: Settings) -> KeyStore:
+def open_key_store(settings: Settings, cancelled: threading.Event | None = None) -> KeyStore:
     """The key store that `settings` names, open; asking it for anything but a signature costs nothing.
+
+    `cancelled` ends its waiting.
 
     Raises ConfigurationError when none is named or its options are missing, PrerequisiteError when it can't
     be used.
@@ -23,10 +26,12 @@ def open_key_store(settings: Settings) -> KeyStore:
             "no key store is named",
             remedy=f"Name it with --key-store ({', '.join(sorted(_STORES))}); it is never guessed.",
         )
-    return _STORES[settings.key_store]().open(settings)
+    return _STORES[settings.key_store]().open(settings, cancelled or threading.Event())
 
 
-def reopen_key_store(settings: Settings, certificate: SyncedCertificate) -> KeyStore:
+def reopen_key_store(
+    settings: Settings, certificate: SyncedCertificate, cancelled: threading.Event | None = None
+) -> KeyStore:
     """The key store of a synchronised certificate, by its stored reference; a password comes from `settings`.
 
     Raises PrerequisiteError when it can't be used any more or holds another certificate by now.
@@ -39,7 +44,7 @@ def reopen_key_store(settings: Settings, certificate: SyncedCertificate) -> KeyS
             code="UNKNOWN_KEY_STORE",
             remedy="Run kspsign certsync again with this version, or update kspsign.",
         )
-    key_store = load().reopen(certificate.key_reference, settings)
+    key_store = load().reopen(certificate.key_reference, settings, cancelled or threading.Event())
     if key_store.certificate_chain()[0] != certificate.chain[0]:
         key_store.close()
         raise PrerequisiteError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol, Self
@@ -43,6 +44,10 @@ class KeyStore(Protocol):
         """Constant while the store is open; costs nothing."""
         ...
 
+    def remarks(self) -> tuple[str, ...]:
+        """What people should know of the choice that was made, for certsync to say; each is a line."""
+        ...
+
     def certificate_chain(self) -> tuple[bytes, ...]:
         """The certificates as DER, leaf first, root last if known; never costs a signature."""
         ...
@@ -67,12 +72,15 @@ class OpenableKeyStore(KeyStore, Protocol):
     """A kind of key store as the table of `kspsign.keys` holds it."""
 
     @classmethod
-    def open(cls, settings: Settings) -> Self:
-        """Open the store that `settings` describe; raises ConfigurationError or PrerequisiteError."""
+    def open(cls, settings: Settings, cancelled: threading.Event) -> Self:
+        """Open the store that `settings` describe; raises ConfigurationError or PrerequisiteError.
+
+        `cancelled` ends waiting, now and when signing, with CancelledError.
+        """
         ...
 
     @classmethod
-    def reopen(cls, reference: Mapping[str, str], settings: Settings) -> Self:
+    def reopen(cls, reference: Mapping[str, str], settings: Settings, cancelled: threading.Event) -> Self:
         """Open what a `key_reference()` tells, secrets from `settings`; raises PrerequisiteError."""
         ...
 

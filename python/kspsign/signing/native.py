@@ -135,7 +135,7 @@ def open_native(
     The embedded key store brings its own timestamp server on loopback, unless other servers are named.
     """
     with contextlib.ExitStack() as resources:
-        key = reopen_key_store(settings, certificate)
+        key = reopen_key_store(settings, certificate, cancelled)
         resources.callback(key.close)
         algorithm = DigestAlgorithm(settings.digest)
         check_digest(key, algorithm)

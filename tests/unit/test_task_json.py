@@ -24,7 +24,7 @@ EXTENSION: dict[str, Any] = json.loads((ROOT / "vss-extension.json").read_text(e
 INPUTS: dict[str, dict[str, Any]] = {each["name"]: each for each in TASK["inputs"]}
 
 OWN_INPUTS = {"command", "password", "pythonPath"}
-NO_INPUTS = {"password_env"}
+NO_INPUTS = {"password_env", "pkcs11_pin_env"}
 """Settings that are no inputs: the task's password never passes through an environment."""
 FIELDS = set(Settings.model_fields) - INTERNAL_FIELDS - NO_INPUTS
 
@@ -112,7 +112,7 @@ def test_visible_rules_name_inputs_and_their_values() -> None:
     rules = [each["visibleRule"] for each in (*TASK["inputs"], *TASK["groups"]) if "visibleRule" in each]
     assert rules
     for rule in rules:
-        name, _operator, value = re.fullmatch(r"(\w+) (=|!=) (\w+)", rule).groups()  # type: ignore[union-attr]
+        name, _operator, value = re.fullmatch(r"(\w+) (=|!=) ([\w-]+)", rule).groups()  # type: ignore[union-attr]
         assert value in INPUTS[name]["options"]
 
 

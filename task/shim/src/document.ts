@@ -12,6 +12,12 @@ const VARIABLES = [
   "System.TeamFoundationCollectionUri System.TeamProject TF_BUILD",
 ].flatMap((line) => line.split(" ").map((name) => name.replace(/\./g, "_").toUpperCase()));
 
+/** What signs in to Azure, as AzureCLI@2, azure-identity and `env:` of the step name it. */
+const AZURE = [
+  "AZURE_CLIENT_ID AZURE_CLIENT_SECRET AZURE_TENANT_ID SYSTEM_ACCESSTOKEN",
+  "AZURESUBSCRIPTION_CLIENT_ID AZURESUBSCRIPTION_SERVICE_CONNECTION_ID AZURESUBSCRIPTION_TENANT_ID",
+].flatMap((line) => line.split(" "));
+
 /** `text` as the input's declared type; what does not fit the type goes on as text, for the engine to refuse. */
 function typed(type: string, text: string): Value {
   if (type === "multiLine") return text.split("\n").map((line) => line.trim()).filter((line) => line !== "");
@@ -20,10 +26,11 @@ function typed(type: string, text: string): Value {
   return text;
 }
 
-/** What `env:` of the step maps for the signing tools: SM_* and what toolEnv names. On stdin no other child sees it. */
+/** What `env:` of the step maps for signing: SM_*, the sign-in to Azure, and what toolEnv names. On stdin no other child sees it. */
 function credentials() {
   const more = (tl.getInput("toolEnv") ?? "").split("\n").map((name) => name.trim());
-  return Object.fromEntries(Object.entries(process.env).filter(([name]) => name.startsWith("SM_") || more.includes(name)));
+  const wanted = (name: string) => name.startsWith("SM_") || AZURE.includes(name) || more.includes(name);
+  return Object.fromEntries(Object.entries(process.env).filter(([name]) => wanted(name)));
 }
 
 /** What the engine reads from its standard input, `kspsign task`: only inputs that were really given. */

@@ -26,7 +26,7 @@ from pydantic.alias_generators import to_camel
 from kspsign.errors import ConfigurationError
 
 Command = Literal["run", "certsync", "sign", "timestamp", "verify"]
-KeyStoreName = Literal["embedded", "pkcs12", "azure-key-vault", "pkcs11", "windows"]
+KeyStoreName = Literal["embedded", "pkcs12", "keylocker", "azure-key-vault", "pkcs11", "windows"]
 AzureCredentialName = Literal["auto", "pipelines", "client-secret", "managed-identity", "cli"]
 EngineName = Literal["auto", "native", "signtool", "smctl"]
 

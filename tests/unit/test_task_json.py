@@ -111,7 +111,7 @@ def test_every_input_has_help_and_a_known_group() -> None:
 def test_visible_rules_name_inputs_and_their_values() -> None:
     rules = [each["visibleRule"] for each in (*TASK["inputs"], *TASK["groups"]) if "visibleRule" in each]
     assert rules
-    for rule in rules:
+    for rule in (alternative for each in rules for alternative in each.split(" || ")):
         name, _operator, value = re.fullmatch(r"(\w+) (=|!=) ([\w-]+)", rule).groups()  # type: ignore[union-attr]
         assert value in INPUTS[name]["options"]
 

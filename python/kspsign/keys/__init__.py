@@ -67,4 +67,14 @@ def _pkcs12() -> type[OpenableKeyStore]:
     return Pkcs12KeyStore
 
 
-_STORES: dict[str, Callable[[], type[OpenableKeyStore]]] = {"embedded": _embedded, "pkcs12": _pkcs12}
+def _keylocker() -> type[OpenableKeyStore]:
+    from kspsign.keys.keylocker import KeyLockerKeyStore  # noqa: PLC0415 - loaded when used, for start-up
+
+    return KeyLockerKeyStore
+
+
+_STORES: dict[str, Callable[[], type[OpenableKeyStore]]] = {
+    "embedded": _embedded,
+    "pkcs12": _pkcs12,
+    "keylocker": _keylocker,
+}

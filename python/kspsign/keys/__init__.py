@@ -73,8 +73,22 @@ def _keylocker() -> type[OpenableKeyStore]:
     return KeyLockerKeyStore
 
 
+def _azure_key_vault() -> type[OpenableKeyStore]:
+    from kspsign.keys.key_vault import KeyVaultKeyStore  # noqa: PLC0415 - loaded when used, for start-up
+
+    return KeyVaultKeyStore
+
+
+def _pkcs11() -> type[OpenableKeyStore]:
+    from kspsign.keys.pkcs11 import Pkcs11KeyStore  # noqa: PLC0415 - loaded when used, for start-up
+
+    return Pkcs11KeyStore
+
+
 _STORES: dict[str, Callable[[], type[OpenableKeyStore]]] = {
     "embedded": _embedded,
     "pkcs12": _pkcs12,
     "keylocker": _keylocker,
+    "azure-key-vault": _azure_key_vault,
+    "pkcs11": _pkcs11,
 }

@@ -147,8 +147,10 @@ class _Handler(BaseHTTPRequestHandler):
 
     def finish(self) -> None:
         self.server.keep(self.request, held=False)
-        super().finish()
-        self.request.close()
+        try:
+            super().finish()
+        finally:
+            self.request.close()
 
     def _serve(self) -> None:
         length = int(self.headers.get("Content-Length") or 0)

@@ -15,7 +15,7 @@ from digicert_one.world import Account, Certificate, Keypair, User, World
 Json = dict[str, Any]
 
 
-def page(items: list[Json], offset: int, limit: int) -> Json:
+def page(items: list[Any], offset: int, limit: int) -> Json:
     return {"total": len(items), "offset": offset, "limit": limit, "items": items[offset : offset + limit]}
 
 

@@ -63,7 +63,7 @@ class Keypair:
 class Certificate:
     """`chain` are the issuers as the service sends them, in whatever order."""
 
-    alias: str
+    alias: str | None
     leaf: Issued
     chain: tuple[Issued, ...]
     keypair: Keypair

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from digicert_one.fixture import Host
 from kspsign.settings import Settings, resolve
 
 
-def settings(host: Host, alias: str | None, *, store: Path | None = None, **changed: str | None) -> Settings:
+def settings(host: Host, alias: str | None, **changed: str | None) -> Settings:
     """Key store keylocker with `alias`; `changed` credentials replace the right ones, None takes one away."""
     environment = {name: value for name, value in {**host.environment, **changed}.items() if value is not None}
     named: dict[str, object] = {} if alias is None else {"keypair_alias": alias}
-    if store is not None:
-        named["store"] = str(store)
     return resolve("sign", {"key_store": "keylocker", **named}, environment=environment)

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 ROOT = Path(__file__).resolve().parent.parent
-LOCK = ROOT / "python" / "lock" / "run.txt"
+LOCK = ROOT / "python" / "lock" / "azure.txt"
 CACHE = ROOT / "build" / "wheels"
 
 PLATFORMS = {
@@ -25,7 +25,7 @@ PLATFORMS = {
 }
 PYTHONS = ("3.11", "3.12", "3.13", "3.14")
 
-EXTENSION_OPTIONAL = frozenset({"pyyaml"})
+EXTENSION_OPTIONAL = frozenset({"charset_normalizer", "pyyaml"})
 """Packages whose compiled part only makes them faster: they are shipped once, without it."""
 
 NOT_SHIPPED = re.compile(r"\.dist-info/|(^|/)(tests?|__pycache__|_yaml)/|\.(pyi|c|h|pxd)$|(^|/)py\.typed$")

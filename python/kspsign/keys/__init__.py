@@ -74,8 +74,14 @@ def _keylocker() -> type[OpenableKeyStore]:
 
 
 def _azure_key_vault() -> type[OpenableKeyStore]:
-    from kspsign.keys.key_vault import KeyVaultKeyStore  # noqa: PLC0415 - loaded when used, for start-up
-
+    try:
+        from kspsign.keys.key_vault import KeyVaultKeyStore  # noqa: PLC0415 - loaded when used, for start-up
+    except ModuleNotFoundError as missing:
+        raise PrerequisiteError(
+            f"key store azure-key-vault needs Microsoft's clients, which are not installed ({missing.name})",
+            code="AZURE_NOT_INSTALLED",
+            remedy="pip install 'kspsign[azure]'; the Azure Pipelines task carries them.",
+        ) from missing
     return KeyVaultKeyStore
 
 

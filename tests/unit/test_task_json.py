@@ -23,7 +23,7 @@ TASK: dict[str, Any] = json.loads((FOLDER / "task.json").read_text(encoding="utf
 EXTENSION: dict[str, Any] = json.loads((ROOT / "vss-extension.json").read_text(encoding="utf-8"))
 INPUTS: dict[str, dict[str, Any]] = {each["name"]: each for each in TASK["inputs"]}
 
-OWN_INPUTS = {"command", "password", "pythonPath"}
+OWN_INPUTS = {"command", "connection", "password", "pythonPath"}
 NO_INPUTS = {"password_env", "pkcs11_pin_env"}
 """Settings that are no inputs: the task's password never passes through an environment."""
 FIELDS = set(Settings.model_fields) - INTERNAL_FIELDS - NO_INPUTS
@@ -37,7 +37,7 @@ INPUT_KEYS = {
     *("name", "aliases", "label", "type", "defaultValue", "required", "helpMarkDown", "groupName", "visibleRule"),
     *("properties", "options"),
 }
-INPUT_TYPES = {"boolean", "multiLine", "pickList", "string", "int"}
+INPUT_TYPES = {"boolean", "multiLine", "pickList", "string", "int", "connectedService:kspsign-digicert"}
 
 
 def test_only_keys_of_the_task_schema_are_used() -> None:
@@ -153,7 +153,24 @@ class _Asked(dict[str, str]):
 def test_the_shim_hands_over_the_variables_that_the_engine_asks_for_and_no_others() -> None:
     asked = _Asked()
     RunContext.from_environment(asked, is_tty=False)
-    source = (ROOT / "task" / "shim" / "src" / "document.ts").read_text(encoding="utf-8")
-    listed = re.findall(r"\"([^\"]+)\"", source.partition("VARIABLES = [")[2].partition("]")[0])
-    handed = {name.replace(".", "_").upper() for line in listed for name in line.split()}
-    assert handed == asked.names
+    tables = json.loads((ROOT / "task" / "shim" / "src" / "tables.json").read_text(encoding="utf-8"))
+    assert set(tables["pipeline"]) == asked.names
+
+
+def test_a_service_connection_keeps_its_secrets_in_its_scheme_and_the_shim_reads_each() -> None:
+    """Confidential fields of the type itself would reach child processes, and no mask covers them."""
+    (kind,) = [each for each in EXTENSION["contributions"] if each["type"].endswith("service-endpoint-type")]
+    properties = kind["properties"]
+    assert "inputDescriptors" not in properties
+    (scheme,) = properties["authenticationSchemes"]
+    fields = {each["id"]: each for each in scheme["inputDescriptors"]}
+    assert all(each["isConfidential"] and each["inputMode"] == "passwordbox" for each in fields.values())
+    assert INPUTS["connection"]["type"] == f"connectedService:{properties['name']}"
+    tables = json.loads((ROOT / "task" / "shim" / "src" / "tables.json").read_text(encoding="utf-8"))
+    read = {name.rpartition("_")[2] for name in tables["connection"].values() if "PARAMETER" in name}
+    assert read == {name.upper() for name in fields}
+
+
+def test_the_shim_stays_thin() -> None:
+    sources = [path.read_text(encoding="utf-8") for path in (ROOT / "task" / "shim" / "src").glob("*.ts")]
+    assert 0 < sum(len(source.splitlines()) for source in sources) < 200

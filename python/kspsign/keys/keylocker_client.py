@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import unquote, urlencode, urlsplit
 from urllib.request import getproxies, proxy_bypass
 
 import urllib3
@@ -173,7 +173,7 @@ def _pool(host: str, **options: Any) -> urllib3.PoolManager:
     if not proxy or proxy_bypass(urlsplit(host).hostname or ""):
         return urllib3.PoolManager(**options)
     parts = urllib3.util.parse_url(proxy)
-    headers = urllib3.make_headers(proxy_basic_auth=parts.auth) if parts.auth else None
+    headers = urllib3.make_headers(proxy_basic_auth=unquote(parts.auth)) if parts.auth else None
     return urllib3.ProxyManager(parts._replace(auth=None).url, proxy_headers=headers, **options)
 
 

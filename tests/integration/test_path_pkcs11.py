@@ -8,6 +8,7 @@ import threading
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -22,10 +23,10 @@ from kspsign.errors import ConfigurationError, PrerequisiteError, SigningError
 from kspsign.keys import KeyStore, open_key_store
 from kspsign.model import DigestAlgorithm
 from kspsign.settings import resolve
-from unit.pki import ca, signer
+from unit.pki import Key, ca, signer
 
 NOW = datetime.now(UTC)
-VALID = {"begin": NOW - timedelta(days=10), "end": NOW + timedelta(days=300)}
+VALID: dict[str, Any] = {"begin": NOW - timedelta(days=10), "end": NOW + timedelta(days=300)}
 KEYS = {"rsa": "01", "p256": "02", "p521": "03"}
 
 
@@ -44,8 +45,9 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Bench:
     root = ca("Token root", **VALID)
     middle = ca("Token intermediate", root, **VALID)
     token.import_certificate(middle, "an intermediate")
-    keys = {"rsa": rsa_key(3072), "p256": ec.generate_private_key(ec.SECP256R1())}
-    for label, key in {**keys, "p521": ec.generate_private_key(ec.SECP521R1())}.items():
+    keys: dict[str, Key] = {"rsa": rsa_key(3072), "p256": ec.generate_private_key(ec.SECP256R1())}
+    keys["p521"] = ec.generate_private_key(ec.SECP521R1())
+    for label, key in keys.items():
         token.import_key(key, label, KEYS[label])
         expired = signer(f"{label} before", middle, key=key, begin=NOW - timedelta(days=400), end=NOW)
         token.import_certificate(expired, label, KEYS[label])

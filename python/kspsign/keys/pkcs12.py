@@ -24,6 +24,12 @@ from kspsign.model import DigestAlgorithm, RawSignature
 from kspsign.settings import Settings
 
 
+_ONLY_IN_HOUSE = (
+    "a key in a PKCS#12 file is for in-house CAs and tests: since 2023-06-01 public CAs may issue code-signing "
+    "certificates only for keys in hardware (CA/Browser Forum baseline requirements)"
+)
+
+
 class Pkcs12KeyStore:
     """A key pair read from a PKCS#12 file; satisfies `KeyStore`.
 
@@ -69,8 +75,8 @@ class Pkcs12KeyStore:
         return cls(path, content.key, ordered_chain(leaf, certificates))
 
     def remarks(self) -> tuple[str, ...]:
-        """Nothing."""
-        return ()
+        """That such a file is for in-house CAs and tests."""
+        return (_ONLY_IN_HOUSE,)
 
     def certificate_chain(self) -> tuple[bytes, ...]:
         """The certificates as DER, leaf first, as far as the file has them."""

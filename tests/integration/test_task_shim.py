@@ -106,6 +106,21 @@ def test_a_service_connection_comes_over_stdin_only(agent: MiniAgent) -> None:
         assert not any(secret in line for line in run.log)
 
 
+def test_an_azure_connection_tells_who_signs_in(agent: MiniAgent) -> None:
+    identifier = "0c6a2c58-4f8b-4f8e-9f46-7a2f6f0f7b11"
+    parameters = {"tenantid": "entra-tenant", "serviceprincipalid": "application-of-the-job"}
+    endpoint = Endpoint("https://management.azure.com/", parameters, scheme="WorkloadIdentityFederation")
+    inputs = {"files": "dump", "pythonPath": sys.executable, "keyStore": "azure-key-vault"}
+    step = Step({**inputs, "azureConnectionId": identifier}, endpoints={identifier: endpoint})
+    document = told(agent.run(step), "DUMP")
+    assert document["inputs"]["azureConnectionId"] == identifier
+    token = document["secrets"].pop("SYSTEM_ACCESSTOKEN")
+    assert document["secrets"] == {"AZURE_TENANT_ID": "entra-tenant", "AZURE_CLIENT_ID": "application-of-the-job"}
+    run = agent.run(replace(step, inputs={**step.inputs, "files": "seen"}))
+    assert token not in json.dumps(told(run, "SEEN"))
+    assert not any(token in line for line in run.log)
+
+
 def test_a_password_written_into_the_yaml_is_masked_all_the_same(agent: MiniAgent) -> None:
     inputs = {"files": "dump", "pythonPath": sys.executable, "password": "plainly-written"}
     run = agent.run(Step(inputs, variables={"System.Debug": "true"}))

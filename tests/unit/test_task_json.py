@@ -37,7 +37,8 @@ INPUT_KEYS = {
     *("name", "aliases", "label", "type", "defaultValue", "required", "helpMarkDown", "groupName", "visibleRule"),
     *("properties", "options"),
 }
-INPUT_TYPES = {"boolean", "multiLine", "pickList", "string", "int", "connectedService:kspsign-digicert"}
+INPUT_TYPES = {"boolean", "multiLine", "pickList", "string", "int"}
+INPUT_TYPES |= {"connectedService:AzureRM", "connectedService:kspsign-digicert"}
 
 
 def test_only_keys_of_the_task_schema_are_used() -> None:
@@ -90,6 +91,8 @@ def test_an_input_has_the_type_of_its_setting(field: str) -> None:
         assert declaration["type"] == "int"
     elif choices and all(isinstance(choice, str) for choice in choices):
         assert list(declaration["options"]) == list(choices)
+    elif field == "azure_connection_id":
+        assert declaration["type"] == "connectedService:AzureRM"  # so that Azure Pipelines lets the job use it
     else:
         assert declaration["type"] == "string"
 

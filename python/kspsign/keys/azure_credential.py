@@ -19,15 +19,16 @@ from kspsign.settings import Settings
 def open_credential(settings: Settings) -> Any:
     """An azure-identity credential; it asks for a token when first used.
 
-    `auto` is the service connection if one is given, else the client secret if there is one, else Azure CLI or,
-    where nobody is signed in to that, the managed identity. Raises ConfigurationError when a part is missing.
+    `auto` is the client secret if there is one (also of a service connection), else the service connection's
+    workload identity federation if one is given, else Azure CLI or, where nobody is signed in to that, the managed
+    identity. Raises ConfigurationError when a part is missing.
     """
     chosen = settings.azure_credential
     if chosen == "auto":
-        if _connection(settings) and _variable(settings, "SYSTEM_ACCESSTOKEN"):
-            chosen = "pipelines"
-        elif _variable(settings, "AZURE_CLIENT_SECRET"):
+        if _variable(settings, "AZURE_CLIENT_SECRET"):
             chosen = "client-secret"
+        elif _connection(settings) and _variable(settings, "SYSTEM_ACCESSTOKEN"):
+            chosen = "pipelines"
     client = settings.azure_client_id or _variable(settings, "AZURE_CLIENT_ID")
     if chosen == "pipelines":
         return AzurePipelinesCredential(

@@ -23,7 +23,6 @@ from kspsign.keys.protocol import Capabilities, reference_part
 from kspsign.model import DigestAlgorithm, RawSignature
 from kspsign.settings import Settings
 
-
 _ONLY_IN_HOUSE = (
     "a key in a PKCS#12 file is for in-house CAs and tests: since 2023-06-01 public CAs may issue code-signing "
     "certificates only for keys in hardware (CA/Browser Forum baseline requirements)"

@@ -241,6 +241,10 @@ def test_it_is_reopened_by_its_address_with_the_credentials_of_this_run(host: Ho
     }
     by_thumbprint = kept(settings(host, None), tmp_path).model_copy(update={"key_store": None})
     reopen_key_store(by_thumbprint, synced).close()
+    host.world.certificates[0].status = "REVOKED"
+    with pytest.raises(PrerequisiteError, match="certificate release-certificate is revoked") as caught:
+        reopen_key_store(by_thumbprint, synced)
+    assert caught.value.code == "CERTIFICATE_REVOKED"
     elsewhere = by_thumbprint.model_copy(
         update={"credentials": settings(host, None, SM_HOST="https://other").credentials}
     )

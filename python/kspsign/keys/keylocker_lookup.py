@@ -50,6 +50,12 @@ class CertificateRecord(BaseModel):
     account: _Account | None = None
     chain: list[_ChainPart] | None = None
 
+    @property
+    def withdrawn(self) -> str | None:
+        """Why the service lets nobody sign with it, such as "revoked"; None when it is active."""
+        status = (self.certificate_status or _ACTIVE).upper()
+        return None if status == _ACTIVE else status.lower()
+
 
 class KeypairRecord(BaseModel):
     """A key pair as the service describes it; `account` goes back to it as it came."""
@@ -79,9 +85,9 @@ class Listed:
     @property
     def fault(self) -> str | None:
         """Why it can't sign now, None when it can."""
-        now, status = datetime.now(UTC), (self.record.certificate_status or _ACTIVE).upper()
-        if status != _ACTIVE:
-            return status.lower()
+        now = datetime.now(UTC)
+        if self.record.withdrawn is not None:
+            return self.record.withdrawn
         if now > self.parsed.not_valid_after_utc:
             return "expired"
         return "not yet valid" if now < self.parsed.not_valid_before_utc else None
@@ -117,13 +123,16 @@ def find_certificate(client: KeyLockerClient, settings: Settings) -> tuple[Liste
 
 
 def read_certificate(client: KeyLockerClient, identifier: str) -> CertificateRecord:
-    """One certificate with its chain. Raises PrerequisiteError."""
+    """One certificate with its chain. Raises PrerequisiteError, also when the service has withdrawn it."""
     asked = f"certificate {identifier}"
     answer = client.get(f"certificates/{identifier}", asked=asked)
     try:
-        return CertificateRecord.model_validate(answer)
+        record = CertificateRecord.model_validate(answer)
     except ValidationError as invalid:
         raise _malformed(asked, invalid) from invalid
+    if record.withdrawn is not None:
+        raise _unable(f"certificate {record.alias or record.id} is {record.withdrawn}", record.withdrawn)
+    return record
 
 
 def read_keypair(client: KeyLockerClient, identifier: str) -> KeypairRecord:
@@ -216,10 +225,14 @@ def _names_of(item: dict[str, Any]) -> Iterator[str]:
 
 
 def _none_valid(wanted: str, found: Sequence[Listed]) -> PrerequisiteError:
-    revoked = any("revok" in (each.fault or "") for each in found)
+    why = " ".join(each.fault or "" for each in found)
+    return _unable(f"no certificate of {wanted} can sign now: {'; '.join(map(str, found))}", why)
+
+
+def _unable(message: str, why: str) -> PrerequisiteError:
     return PrerequisiteError(
-        f"no certificate of {wanted} can sign now: {'; '.join(map(str, found))}",
-        code="CERTIFICATE_REVOKED" if revoked else "CERTIFICATE_NOT_VALID",
+        message,
+        code="CERTIFICATE_REVOKED" if "revok" in why else "CERTIFICATE_NOT_VALID",
         remedy="Have the certificate issued again or renewed in DigiCert ONE, then run certsync again.",
     )
 

@@ -40,7 +40,7 @@ bench: $(VENV)/dev.stamp ## times, beside peers in the same run
 	$(BIN)/python tests/bench/startup.py
 
 lock: ## renew python/lock/*.txt from pyproject.toml (needs uv)
-	for name in run demo dev; do \
+	for name in run azure demo dev; do \
 	  extra=$$([ $$name = run ] || echo --extra $$name); \
 	  uv pip compile pyproject.toml $$extra --universal --python-version 3.11 --generate-hashes \
 	    --no-annotate --no-header --no-emit-index-url --quiet --output-file python/lock/$$name.txt; \

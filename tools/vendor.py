@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 ROOT = Path(__file__).resolve().parent.parent
-LOCK = ROOT / "python" / "lock" / "run.txt"
+LOCK = ROOT / "python" / "lock" / "azure.txt"
 CACHE = ROOT / "build" / "wheels"
 
 PLATFORMS = {

@@ -24,6 +24,8 @@ _RESULTS = (*_OUTPUT, "publish_token_env")
 _TOOLS = ("signtool", "smctl", "navsip", "tool_env")
 _KEY = (
     *("key_store", "keypair_alias", "thumbprint", "pkcs12", "password_env", "store"),
+    *("key_identifier", "azure_credential", "azure_tenant_id", "azure_client_id", "azure_connection_id", "no_aia"),
+    *("pkcs11_module", "pkcs11_token", "pkcs11_slot", "pkcs11_key_id", "pkcs11_pin_env"),
     *("csp", "certificate", "certificate_store", "account_id", *_TOOLS),
 )
 _ALL = tuple(name for name in Settings.model_fields if name not in INTERNAL_FIELDS)

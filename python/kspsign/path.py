@@ -55,7 +55,7 @@ def _sign_all(
     console: Console,
     cancelled: threading.Event,
 ) -> None:
-    certificate = synchronise(ready, console.notice)
+    certificate = synchronise(ready, console.notice, cancelled)
     _present(certificate, record, console)
     _check_certificate(open_verifier(ready, certificate), certificate)
     with (
@@ -90,7 +90,7 @@ def certsync(settings: Settings, context: RunContext, console: Console, cancelle
     """Stage 1 alone: the certificate is brought to this agent."""
     record = RunRecord(settings, context)
     with _stopping_errors(record, console, cancelled), in_reach(settings, context.temp_folder) as ready:
-        _present(synchronise(ready, console.notice), record, console)
+        _present(synchronise(ready, console.notice, cancelled), record, console)
     return _published(record, context, console, cancelled)
 
 

@@ -26,7 +26,8 @@ from pydantic.alias_generators import to_camel
 from kspsign.errors import ConfigurationError
 
 Command = Literal["run", "certsync", "sign", "timestamp", "verify", "doctor", "merge"]
-KeyStoreName = Literal["embedded", "pkcs12", "windows"]
+KeyStoreName = Literal["embedded", "pkcs12", "keylocker", "azure-key-vault", "pkcs11", "windows"]
+AzureCredentialName = Literal["auto", "pipelines", "client-secret", "managed-identity", "cli"]
 EngineName = Literal["auto", "native", "signtool", "smctl"]
 
 DEFAULT_TIMESTAMP_URLS = (
@@ -50,6 +51,19 @@ class Settings(BaseModel):
     thumbprint: str | None = Field(None, description="SHA-1 thumbprint of the certificate (40 hex digits).")
     pkcs12: Path | None = Field(None, description="PKCS#12 file (key store pkcs12).")
     password_env: str | None = Field(None, description="Name of the environment variable with its password.")
+    key_identifier: str | None = Field(None, description="URL of the key or certificate (key store azure-key-vault).")
+    azure_credential: AzureCredentialName = Field("auto", description="Who signs in to Azure; auto: by what is given.")
+    azure_tenant_id: str | None = Field(None, description="Entra tenant (default: AZURE_TENANT_ID).")
+    azure_client_id: str | None = Field(None, description="Application or managed identity (default: AZURE_CLIENT_ID).")
+    azure_connection_id: str | None = Field(
+        None, description="Id of the Azure RM service connection (default: AZURESUBSCRIPTION_SERVICE_CONNECTION_ID)."
+    )
+    no_aia: bool = Field(False, description="Never fetch missing intermediate certificates from where the CA says.")
+    pkcs11_module: Path | None = Field(None, description="PKCS#11 library of the token's vendor (key store pkcs11).")
+    pkcs11_token: str | None = Field(None, description="Label of the PKCS#11 token (default: the only one).")
+    pkcs11_slot: int | None = Field(None, ge=0, description="Slot id of the PKCS#11 token, instead of its label.")
+    pkcs11_key_id: str | None = Field(None, description="CKA_ID of the key in hex, instead of keypair_alias (label).")
+    pkcs11_pin_env: str | None = Field(None, description="Name of the environment variable with the token's PIN.")
     csp: str = Field("DigiCert Signing Manager KSP", description="Name of the KSP, verbatim (SignTool's /csp).")
     certificate: Path | None = Field(None, description="Certificate file to sign with, without store or certsync.")
     certificate_store: Literal["user", "system"] = Field("user", description="Whose Windows certificate store (My).")
@@ -88,6 +102,7 @@ class Settings(BaseModel):
     command: Command = "run"
     password: SecretStr | None = None
     publish_token: SecretStr | None = None
+    azure_environment: dict[str, SecretStr] = Field(default_factory=dict, repr=False)
     agent_environment: dict[str, str] = Field(default_factory=dict, repr=False)
     credentials: dict[str, SecretStr] = Field(default_factory=dict, repr=False)
     temp_folder: Path | None = None
@@ -111,8 +126,14 @@ class Settings(BaseModel):
             raise ValueError("no_timestamp and timestamp_url exclude each other")
         if self.quiet and self.verbose:
             raise ValueError("quiet and verbose exclude each other")
-        if self.certificate is not None and (self.key_store != "windows" or self.keypair_alias is None):
-            raise ValueError("certificate (the file) needs key_store windows and keypair_alias")
+        if self.certificate is not None and self.key_store not in _CERTIFICATE_FILE_STORES:
+            raise ValueError(f"certificate (the file) needs key_store {', '.join(sorted(_CERTIFICATE_FILE_STORES))}")
+        if self.certificate is not None and self.key_store == "windows" and self.keypair_alias is None:
+            raise ValueError("certificate (the file) with key_store windows needs keypair_alias")
+        if self.password_env is not None and self.pkcs11_pin_env is not None:
+            raise ValueError("password_env and pkcs11_pin_env exclude each other: a run has one key store")
+        if self.pkcs11_token is not None and self.pkcs11_slot is not None:
+            raise ValueError("pkcs11_token and pkcs11_slot exclude each other")
         if self.key_store == "pkcs12" and self.pkcs12 is None and self.thumbprint is None:
             raise ValueError("key store pkcs12 needs pkcs12 (the file)")
         return self
@@ -123,11 +144,36 @@ class Settings(BaseModel):
         return self.store or default_store_folder()
 
 
-INTERNAL_FIELDS = frozenset({"command", "password", "publish_token", "agent_environment", "credentials", "temp_folder"})
+INTERNAL_FIELDS = frozenset(
+    {
+        "command",
+        "password",
+        "publish_token",
+        "agent_environment",
+        "azure_environment",
+        "credentials",
+        "temp_folder",
+    }
+)
 """Fields that neither the CLI's options, the task's inputs nor kspsign.yml may set by name."""
 
 CREDENTIAL_PREFIX = "SM_"
 """DigiCert's client tools and KSP read their host, API key and client certificate from such variables."""
+
+_CERTIFICATE_FILE_STORES = frozenset({"azure-key-vault", "pkcs11", "windows"})
+
+AZURE_VARIABLES = frozenset(
+    {
+        "AZURESUBSCRIPTION_CLIENT_ID",
+        "AZURESUBSCRIPTION_SERVICE_CONNECTION_ID",
+        "AZURESUBSCRIPTION_TENANT_ID",
+        "AZURE_CLIENT_ID",
+        "AZURE_CLIENT_SECRET",
+        "AZURE_TENANT_ID",
+        "SYSTEM_ACCESSTOKEN",
+    }
+)
+"""What the Azure sign-in is told by variables; nobody else gets them."""
 
 _AGENT_VARIABLES = frozenset(
     {
@@ -194,16 +240,22 @@ def resolve(
 
     Only keys that were really given may be in `arguments` and `inputs`. `environment` is asked for the variable
     that password_env names, for SM_* credentials and for what child processes need. `secrets` are the task's:
-    "password", "accessToken" and SM_* names, which win. Raises ConfigurationError with every fault named.
+    "password", "accessToken", SM_* names and AZURE_VARIABLES, which win. Raises ConfigurationError with every fault
+    named.
     """
     merged: dict[str, Any] = {**_read_config(config), **_from_camel(inputs or {}), **arguments}
     merged["command"] = command
     merged["agent_environment"] = {
         name: value for name, value in environment.items() if name.upper() in _AGENT_VARIABLES
     }
-    merged["credentials"] = _credentials({**environment, **(secrets or {})}, merged.get("tool_env"))
     given = secrets or {}
-    merged["password"] = _secret(given.get("password"), "password_env", merged, environment)
+    variables = {**environment, **given}
+    merged["credentials"] = _credentials(variables, merged.get("tool_env"))
+    merged["azure_environment"] = {
+        name.upper(): SecretStr(value) for name, value in variables.items() if value and name.upper() in AZURE_VARIABLES
+    }
+    field = "pkcs11_pin_env" if merged.get("pkcs11_pin_env") is not None else "password_env"
+    merged["password"] = _secret(given.get("password"), field, merged, environment)
     merged["publish_token"] = _secret(given.get("accessToken"), "publish_token_env", merged, environment)
     try:
         return Settings.model_validate(merged)

@@ -5,9 +5,19 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 _MACRO = re.compile(r"\$\(([^()]+)\)")
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """A service connection: its URL and the secrets of its authentication scheme."""
+
+    url: str
+    parameters: Mapping[str, str] = field(default_factory=dict)
+    scheme: str = "Token"
 
 
 def environment_name(name: str) -> str:
@@ -45,6 +55,27 @@ def handler_environment(
     environment |= {"VSTS_PUBLIC_VARIABLES": json.dumps(list(variables))}
     environment |= {"VSTS_SECRET_VARIABLES": json.dumps(list(secrets))}
     return environment | _system_connection(secrets["System.AccessToken"])
+
+
+def endpoint_environment(
+    definition: Mapping[str, Any], inputs: Mapping[str, str], endpoints: Mapping[str, Endpoint]
+) -> dict[str, str]:
+    """What a handler sees of the service connections that its own connectedService inputs name by id, and no other."""
+    named = {
+        inputs[declaration["name"]]
+        for declaration in definition["inputs"]
+        if declaration["type"].startswith("connectedService:") and inputs.get(declaration["name"])
+    }
+    environment: dict[str, str] = {}
+    for identifier in named:
+        endpoint = endpoints[identifier]
+        authorization = {"scheme": endpoint.scheme, "parameters": dict(endpoint.parameters)}
+        environment[f"ENDPOINT_URL_{identifier}"] = endpoint.url
+        environment[f"ENDPOINT_AUTH_{identifier}"] = json.dumps(authorization)
+        environment[f"ENDPOINT_AUTH_SCHEME_{identifier}"] = endpoint.scheme
+        for name, value in endpoint.parameters.items():
+            environment[f"ENDPOINT_AUTH_PARAMETER_{identifier}_{name.upper()}"] = value
+    return environment
 
 
 def expand(text: str, known: Mapping[str, str]) -> str:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from agent.environment import handler_environment
+from agent.environment import Endpoint, endpoint_environment, handler_environment
 from agent.handlers import SUMMARY_TYPE, CommandProcessor
 from agent.masking import SecretMasker
 from agent.package import InstalledTask, install
@@ -33,6 +33,7 @@ class Step:
     secrets: Mapping[str, str] = field(default_factory=dict)
     env: Mapping[str, str] = field(default_factory=dict)
     target: StepTarget = field(default_factory=StepTarget)
+    endpoints: Mapping[str, Endpoint] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +63,10 @@ class MiniAgent:
         secrets = {"System.AccessToken": "job-token-0123456789", **step.secrets}
         variables = {**self.variables(), **step.variables}
         masker = SecretMasker()
-        for secret in secrets.values():
+        for secret in (
+            *secrets.values(),
+            *(value for each in step.endpoints.values() for value in each.parameters.values()),
+        ):
             masker.add(secret)
         record = StepRecord(masker, debug=variables.get("System.Debug", "").lower() == "true")
         definition = self.task.definition
@@ -82,7 +86,11 @@ class MiniAgent:
         exit_code = run_handler(
             self.node(self.task.folder / definition["execution"][handler]["target"]),
             folder=self.sources,
-            environment={**environment, **step.env},
+            environment={
+                **environment,
+                **endpoint_environment(definition, step.inputs, step.endpoints),
+                **step.env,
+            },
             on_line=take,
             cancel=cancel,
             times=self.cancel_times,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import json
 import shutil
@@ -14,10 +15,13 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives.serialization import BestAvailableEncryption, Encoding, pkcs12
 
+from agent.environment import Endpoint
 from agent.extension import shared_vsix
 from agent.mini import MiniAgent, Step, agent_for
 from agent.restrictions import StepTarget
 from agent.taskrun import TaskRun
+from digicert_one.access import PASSWORD as CLIENT_PASSWORD
+from digicert_one.fixture import running
 from kspsign.embedded.authority import EmbeddedAuthority, load_or_create
 
 BINARIES = ("t32.exe", "t64.exe", "t64-arm.exe")
@@ -50,6 +54,41 @@ def _launchers() -> Path:
     assert spec is not None
     assert spec.origin is not None
     return Path(spec.origin).parent
+
+
+def test_keylocker_through_a_service_connection(agent: MiniAgent, tmp_path: Path) -> None:
+    """certsync in one step, signing by thumbprint alone in the next; the secrets come from the connection each time."""
+    files = tmp_path / "host"
+    files.mkdir()
+    with running(files) as host:
+        host.world.add_certificate(host.world.add_keypair("release"), "code")
+        p12 = base64.encodebytes(host.client.read_bytes()).decode()
+        parameters = {
+            "apitoken": host.world.user.api_key,
+            "clientCertificate": p12,
+            "clientCertificatePassword": CLIENT_PASSWORD,
+        }
+        inputs = {"keyStore": "keylocker", "keypairAlias": "release", "connection": "c0ffee", "command": "certsync"}
+        inputs |= {"store": str(tmp_path / "store"), "pythonPath": sys.executable}
+        step = Step(
+            inputs,
+            variables={"System.Debug": "true"},
+            env={"SM_CA_FILE": str(host.access.ca_file)},
+            endpoints={"c0ffee": Endpoint(host.service.url, parameters)},
+        )
+        synced = agent.run(step)
+        assert synced.result == "Succeeded", synced.log
+        more = {"command": "run", "keypairAlias": "", "keyStore": "", "thumbprint": synced.outputs["thumbprint"]}
+        more |= {"files": "**/*.exe", "noTimestamp": "true", "trustRoot": str(host.root)}
+        signed = agent.run(replace(step, inputs={**inputs, **more}))
+        assert signed.result == "Succeeded", signed.log
+        assert (signed.outputs["filesSigned"], host.world.spent) == ("3", 3)
+        kept = b"".join(
+            path.read_bytes() for path in agent.root.rglob("*") if path.is_file() and files not in path.parents
+        )
+        for secret in (host.world.user.api_key, CLIENT_PASSWORD, *p12.splitlines()):
+            assert not any(secret in line for line in (*synced.log, *signed.log))
+            assert secret.encode() not in kept
 
 
 def sign(store: Path, **inputs: str) -> Step:

@@ -49,7 +49,7 @@ def test_every_bundled_package_brings_its_licence(vsix: Path) -> None:
     with zipfile.ZipFile(vsix) as archive:
         prefix = f"{TASK}/licenses/"
         licensed = {name.removeprefix(prefix).split("/")[0] for name in archive.namelist() if name.startswith(prefix)}
-    lock = (ROOT / "python" / "lock" / "run.txt").read_text(encoding="utf-8")
+    lock = (ROOT / "python" / "lock" / "azure.txt").read_text(encoding="utf-8")
     locked = {line.split("==")[0].replace("-", "_") for line in lock.splitlines() if "==" in line}
     assert locked - {name.lower() for name in licensed} == set()
     assert "azure-pipelines-task-lib" in licensed

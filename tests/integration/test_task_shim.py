@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from agent.environment import Endpoint
 from agent.extension import shared_vsix, use_standin
 from agent.mini import MiniAgent, Step, agent_for
 from agent.process import CancelTimes
@@ -79,6 +80,45 @@ def test_the_password_comes_over_stdin_only(agent: MiniAgent) -> None:
     written = [line for line in run.raw if PASSWORD in line or PASSWORD.replace("%", "%AZP25") in line]
     assert written == ["##vso[task.setsecret]" + PASSWORD.replace("%", "%AZP25")]
     assert not any(PASSWORD in line for line in run.log)
+
+
+def test_a_service_connection_comes_over_stdin_only(agent: MiniAgent) -> None:
+    key, p12, password = "01_api-key/of%the user", "MIIB\nsecond/line=", "p12 pass"
+    identifier = "6b1f0c1e-9a43-4f6b-8a55-3f2d2c6a7e10"
+    parameters = {"apitoken": key, "clientCertificate": p12, "clientCertificatePassword": password}
+    endpoint = Endpoint("https://clientauth.one.digicert.com/", parameters)
+    inputs = {"files": "dump", "pythonPath": sys.executable, "keyStore": "keylocker", "connection": identifier}
+    step = Step(inputs, variables={"System.Debug": "true"}, endpoints={identifier: endpoint})
+    document = told(agent.run(step), "DUMP")
+    assert document["inputs"] == {"files": ["dump"], "keyStore": "keylocker"}
+    assert document["secrets"] == {
+        "SM_HOST": endpoint.url,
+        "SM_API_KEY": key,
+        "SM_CLIENT_CERT_FILE_B64": p12,
+        "SM_CLIENT_CERT_PASSWORD": password,
+    }
+    run = agent.run(replace(step, inputs={**inputs, "files": "seen"}))
+    seen = json.dumps(told(run, "SEEN"))
+    for secret in (key, *p12.split("\n"), password):
+        assert secret not in seen
+        escaped = secret.replace("%", "%AZP25")
+        assert [line for line in run.raw if secret in line or escaped in line] == [f"##vso[task.setsecret]{escaped}"]
+        assert not any(secret in line for line in run.log)
+
+
+def test_an_azure_connection_tells_who_signs_in(agent: MiniAgent) -> None:
+    identifier = "0c6a2c58-4f8b-4f8e-9f46-7a2f6f0f7b11"
+    parameters = {"tenantid": "entra-tenant", "serviceprincipalid": "application-of-the-job"}
+    endpoint = Endpoint("https://management.azure.com/", parameters, scheme="WorkloadIdentityFederation")
+    inputs = {"files": "dump", "pythonPath": sys.executable, "keyStore": "azure-key-vault"}
+    step = Step({**inputs, "azureConnectionId": identifier}, endpoints={identifier: endpoint})
+    document = told(agent.run(step), "DUMP")
+    assert document["inputs"]["azureConnectionId"] == identifier
+    token = document["secrets"].pop("SYSTEM_ACCESSTOKEN")
+    assert document["secrets"] == {"AZURE_TENANT_ID": "entra-tenant", "AZURE_CLIENT_ID": "application-of-the-job"}
+    run = agent.run(replace(step, inputs={**step.inputs, "files": "seen"}))
+    assert token not in json.dumps(told(run, "SEEN"))
+    assert not any(token in line for line in run.log)
 
 
 def test_a_password_written_into_the_yaml_is_masked_all_the_same(agent: MiniAgent) -> None:

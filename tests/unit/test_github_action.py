@@ -20,7 +20,7 @@ from kspsign.settings import INTERNAL_FIELDS, Settings
 ROOT = Path(__file__).resolve().parent.parent.parent
 ACTION: dict[str, Any] = yaml.safe_load((ROOT / "action.yml").read_text(encoding="utf-8"))
 STEPS: list[dict[str, Any]] = ACTION["runs"]["steps"]
-NO_INPUTS = {"password_env", "publish_token_env"}
+NO_INPUTS = {"password_env", "pkcs11_pin_env", "publish_token_env"}
 """The action's password is an input; results of GitHub's runs go to no server of Azure DevOps."""
 
 

@@ -11,10 +11,10 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from kspsign.certsync import synchronise
 from kspsign.certsync.candidates import Candidate, candidates_of, matching, near_miss, newest_valid
-from kspsign.certsync.certificate_file import read_certificate_file
 from kspsign.certsync.windows_certificates import StoreCertificate
 from kspsign.embedded.authority import EmbeddedAuthority
 from kspsign.errors import ConfigurationError, PrerequisiteError
+from kspsign.keys.certificate_file import read_certificate_file
 from kspsign.model import SyncedCertificate
 from kspsign.settings import Settings
 from kspsign.signing.tool_calls import first_on_path, sign_arguments, smctl_arguments, stamp_arguments

@@ -3,20 +3,32 @@
 from __future__ import annotations
 
 import hashlib
+import threading
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 
+from kspsign.authenticode.certificates import certificate as parse
 from kspsign.certsync.facts import certificate_facts
 from kspsign.certsync.portable_store import list_entries, read_entry, write_entry
 from kspsign.errors import ConfigurationError, PrerequisiteError
 from kspsign.keys import KeyStore, open_key_store
-from kspsign.model import SyncedCertificate
+from kspsign.model import SyncedCertificate, iso_utc
 from kspsign.settings import Settings
 
 __all__ = ["certificate_facts", "list_entries", "read_entry", "synchronise", "write_entry"]
 
+NEAR_END = timedelta(days=30)
+"""How long before its end a certificate is worth a word."""
 
-def synchronise(settings: Settings, notice: Callable[[str], object] | None = None) -> SyncedCertificate:
+
+def synchronise(
+    settings: Settings,
+    notice: Callable[[str], object] | None = None,
+    cancelled: threading.Event | None = None,
+) -> SyncedCertificate:
     """The certificate to sign with; costs no signature. `notice` is told what people should know but need not act on.
+
+    `cancelled` ends the key store's waiting.
 
     With a key store it is fetched and kept in the thumbprint store, with a thumbprint alone it is read from
     there. Raises ConfigurationError when neither is given, PrerequisiteError when a store can't be used, the
@@ -29,7 +41,7 @@ def synchronise(settings: Settings, notice: Callable[[str], object] | None = Non
                 remedy="Name the key store with --key-store, or a known certificate with --thumbprint.",
             )
         return read_entry(settings.store_folder, settings.thumbprint)
-    certificate = _fetched(settings, notice or _unheard)
+    certificate = _fetched(settings, notice or _unheard, cancelled)
     if settings.thumbprint not in {None, certificate.thumbprint}:
         raise PrerequisiteError(
             f"thumbprint {settings.thumbprint} was asked for, but the certificate of key store "
@@ -38,6 +50,7 @@ def synchronise(settings: Settings, notice: Callable[[str], object] | None = Non
             remedy="Correct --thumbprint (was the certificate renewed?) or name the key pair that has it.",
         )
     write_entry(settings.store_folder, certificate)
+    _say_end(certificate, notice or _unheard)
     return certificate
 
 
@@ -45,13 +58,25 @@ def _unheard(_text: str) -> None:
     """Nobody listens."""
 
 
-def _fetched(settings: Settings, notice: Callable[[str], object]) -> SyncedCertificate:
+def _say_end(certificate: SyncedCertificate, notice: Callable[[str], object]) -> None:
+    end, now = parse(certificate.chain[0]).not_valid_after_utc, datetime.now(UTC)
+    if not certificate.test_signing and now <= end < now + NEAR_END:
+        notice(
+            f"certificate {certificate.thumbprint} ends on {iso_utc(end)}, in {(end - now).days} days: renew it in time"
+        )
+
+
+def _fetched(
+    settings: Settings, notice: Callable[[str], object], cancelled: threading.Event | None
+) -> SyncedCertificate:
     if settings.key_store == "windows":
         from kspsign.certsync.windows import synchronise_windows  # noqa: PLC0415 - loaded when used, for start-up
 
         return synchronise_windows(settings, notice)
-    key_store = open_key_store(settings)
+    key_store = open_key_store(settings, cancelled)
     try:
+        for remark in key_store.remarks():
+            notice(remark)
         return _describe(key_store, settings)
     finally:
         key_store.close()

@@ -15,10 +15,10 @@ from cryptography import x509
 
 from kspsign.authenticode.certificates import certificate
 from kspsign.certsync.candidates import Candidate, candidates_of, matching, near_miss, newest_valid
-from kspsign.certsync.certificate_file import read_certificate_file
 from kspsign.certsync.windows_certificates import read_store
 from kspsign.diagnosis import diagnose
 from kspsign.errors import ConfigurationError, PrerequisiteError, TrustError
+from kspsign.keys.certificate_file import read_certificate_file
 from kspsign.keys.chains import ordered_chain
 from kspsign.model import SyncedCertificate
 from kspsign.settings import Settings

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -50,7 +51,7 @@ def _client_certificate(settings: Settings, file: Path) -> Examined:
     name = "SM_CLIENT_CERT_FILE"
     password = settings.credentials.get("SM_CLIENT_CERT_PASSWORD")
     try:
-        opened = Pkcs12KeyStore.open(Settings(key_store="pkcs12", pkcs12=file, password=password))
+        opened = Pkcs12KeyStore.open(Settings(key_store="pkcs12", pkcs12=file, password=password), threading.Event())
         leaf = certificate(opened.certificate_chain()[0])
     except PrerequisiteError as unusable:
         remedy = "Give the client certificate (.p12) as a secure file, its password in SM_CLIENT_CERT_PASSWORD."

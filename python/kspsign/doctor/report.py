@@ -13,11 +13,11 @@ from typing import TextIO
 
 from kspsign.artifacts import select_artifacts
 from kspsign.authenticode.timestamp_client import TimestampClient
-from kspsign.certsync.certificate_file import read_certificate_file
 from kspsign.doctor import windows
 from kspsign.doctor.credentials import examine_credentials
 from kspsign.doctor.examination import Examined, examine, signs_by_tool
 from kspsign.errors import KspSignError
+from kspsign.keys.certificate_file import read_certificate_file
 from kspsign.model import DigestAlgorithm, Format
 from kspsign.publishing.neutral import log_line
 from kspsign.settings import DEFAULT_TIMESTAMP_URLS, Settings

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 
 from kspsign.errors import ConfigurationError, PrerequisiteError
-from kspsign.keys.protocol import KeyStore, OpenableKeyStore
+from kspsign.keys.protocol import KeyStore, OpenableKeyStore, check_digest
 from kspsign.model import SyncedCertificate
 from kspsign.settings import Settings
 
-__all__ = ["KeyStore", "open_key_store", "reopen_key_store"]
+__all__ = ["KeyStore", "check_digest", "open_key_store", "reopen_key_store"]
 
 
-def open_key_store(settings: Settings) -> KeyStore:
+def open_key_store(settings: Settings, cancelled: threading.Event | None = None) -> KeyStore:
     """The key store that `settings` names, open; asking it for anything but a signature costs nothing.
+
+    `cancelled` ends its waiting.
 
     Raises ConfigurationError when none is named or its options are missing, PrerequisiteError when it can't
     be used.
@@ -23,10 +26,12 @@ def open_key_store(settings: Settings) -> KeyStore:
             "no key store is named",
             remedy=f"Name it with --key-store ({', '.join(sorted(_STORES))}); it is never guessed.",
         )
-    return _STORES[settings.key_store]().open(settings)
+    return _STORES[settings.key_store]().open(settings, cancelled or threading.Event())
 
 
-def reopen_key_store(settings: Settings, certificate: SyncedCertificate) -> KeyStore:
+def reopen_key_store(
+    settings: Settings, certificate: SyncedCertificate, cancelled: threading.Event | None = None
+) -> KeyStore:
     """The key store of a synchronised certificate, by its stored reference; a password comes from `settings`.
 
     Raises PrerequisiteError when it can't be used any more or holds another certificate by now.
@@ -39,7 +44,7 @@ def reopen_key_store(settings: Settings, certificate: SyncedCertificate) -> KeyS
             code="UNKNOWN_KEY_STORE",
             remedy="Run kspsign certsync again with this version, or update kspsign.",
         )
-    key_store = load().reopen(certificate.key_reference, settings)
+    key_store = load().reopen(certificate.key_reference, settings, cancelled or threading.Event())
     if key_store.certificate_chain()[0] != certificate.chain[0]:
         key_store.close()
         raise PrerequisiteError(
@@ -62,4 +67,34 @@ def _pkcs12() -> type[OpenableKeyStore]:
     return Pkcs12KeyStore
 
 
-_STORES: dict[str, Callable[[], type[OpenableKeyStore]]] = {"embedded": _embedded, "pkcs12": _pkcs12}
+def _keylocker() -> type[OpenableKeyStore]:
+    from kspsign.keys.keylocker import KeyLockerKeyStore  # noqa: PLC0415 - loaded when used, for start-up
+
+    return KeyLockerKeyStore
+
+
+def _azure_key_vault() -> type[OpenableKeyStore]:
+    try:
+        from kspsign.keys.key_vault import KeyVaultKeyStore  # noqa: PLC0415 - loaded when used, for start-up
+    except ModuleNotFoundError as missing:
+        raise PrerequisiteError(
+            f"key store azure-key-vault needs Microsoft's clients, which are not installed ({missing.name})",
+            code="AZURE_NOT_INSTALLED",
+            remedy="pip install 'kspsign[azure]'; the Azure Pipelines task carries them.",
+        ) from missing
+    return KeyVaultKeyStore
+
+
+def _pkcs11() -> type[OpenableKeyStore]:
+    from kspsign.keys.pkcs11 import Pkcs11KeyStore  # noqa: PLC0415 - loaded when used, for start-up
+
+    return Pkcs11KeyStore
+
+
+_STORES: dict[str, Callable[[], type[OpenableKeyStore]]] = {
+    "embedded": _embedded,
+    "pkcs12": _pkcs12,
+    "keylocker": _keylocker,
+    "azure-key-vault": _azure_key_vault,
+    "pkcs11": _pkcs11,
+}

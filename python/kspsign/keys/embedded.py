@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final, Self
 
 from kspsign.embedded.authority import EmbeddedAuthority, load_authority, load_or_create
 from kspsign.keys.local import sign_digest
-from kspsign.keys.protocol import reference_part
+from kspsign.keys.protocol import Capabilities, reference_part
 from kspsign.model import DigestAlgorithm, RawSignature
 from kspsign.settings import Settings
 
@@ -18,22 +19,27 @@ class EmbeddedKeyStore:
 
     name: Final = "embedded"
     test_signing: Final = True
+    capabilities: Final = Capabilities()
 
     def __init__(self, folder: Path, authority: EmbeddedAuthority) -> None:
         self._folder = folder
         self._authority = authority
 
     @classmethod
-    def open(cls, settings: Settings) -> Self:
+    def open(cls, settings: Settings, _cancelled: threading.Event) -> Self:
         """The one in the thumbprint store, its keys made on the first use; raises PrerequisiteError."""
         folder = settings.store_folder / "embedded"
         return cls(folder, load_or_create(folder))
 
     @classmethod
-    def reopen(cls, reference: Mapping[str, str], _settings: Settings) -> Self:
+    def reopen(cls, reference: Mapping[str, str], _settings: Settings, _cancelled: threading.Event) -> Self:
         """The one that `reference` tells; raises PrerequisiteError when it is not there any more."""
         folder = Path(reference_part(reference, "folder"))
         return cls(folder, load_authority(folder))
+
+    def remarks(self) -> tuple[str, ...]:
+        """Nothing."""
+        return ()
 
     def certificate_chain(self) -> tuple[bytes, ...]:
         """Leaf, intermediate and root as DER."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -18,9 +19,14 @@ from cryptography.x509.extensions import ExtensionNotFound
 from kspsign.errors import ConfigurationError, PrerequisiteError
 from kspsign.keys.chains import ordered_chain
 from kspsign.keys.local import LocalKey, sign_digest
-from kspsign.keys.protocol import reference_part
+from kspsign.keys.protocol import Capabilities, reference_part
 from kspsign.model import DigestAlgorithm, RawSignature
 from kspsign.settings import Settings
+
+_ONLY_IN_HOUSE = (
+    "a key in a PKCS#12 file is for in-house CAs and tests: since 2023-06-01 public CAs may issue code-signing "
+    "certificates only for keys in hardware (CA/Browser Forum baseline requirements)"
+)
 
 
 class Pkcs12KeyStore:
@@ -32,6 +38,7 @@ class Pkcs12KeyStore:
 
     name: Final = "pkcs12"
     test_signing: Final = False
+    capabilities: Final = Capabilities()
 
     def __init__(self, path: Path, key: LocalKey, chain: tuple[bytes, ...]) -> None:
         self._path = path
@@ -39,7 +46,7 @@ class Pkcs12KeyStore:
         self._chain = chain
 
     @classmethod
-    def open(cls, settings: Settings) -> Self:
+    def open(cls, settings: Settings, _cancelled: threading.Event) -> Self:
         """Read the file that --pkcs12 names.
 
         Raises ConfigurationError when none is named; PrerequisiteError when the file is missing or no PKCS#12
@@ -50,7 +57,7 @@ class Pkcs12KeyStore:
         return cls._read(settings.pkcs12, settings)
 
     @classmethod
-    def reopen(cls, reference: Mapping[str, str], settings: Settings) -> Self:
+    def reopen(cls, reference: Mapping[str, str], settings: Settings, _cancelled: threading.Event) -> Self:
         """Read the file that `reference` tells; raises PrerequisiteError as `open` does."""
         return cls._read(Path(reference_part(reference, "file")), settings)
 
@@ -65,6 +72,10 @@ class Pkcs12KeyStore:
             raise _unusable(path, "NO_CERTIFICATE", "holds no certificate", "Export it with its certificate chain.")
         leaf = _leaf(content.key, certificates).public_bytes(Encoding.DER)
         return cls(path, content.key, ordered_chain(leaf, certificates))
+
+    def remarks(self) -> tuple[str, ...]:
+        """That such a file is for in-house CAs and tests."""
+        return (_ONLY_IN_HOUSE,)
 
     def certificate_chain(self) -> tuple[bytes, ...]:
         """The certificates as DER, leaf first, as far as the file has them."""
@@ -90,7 +101,7 @@ def _load(path: Path, password: str | None) -> PKCS12KeyAndCertificates:
         raise _unusable(path, "PKCS12_UNREADABLE", f"can't be read: {unreadable.strerror}", remedy) from unreadable
     _check_is_pkcs12(path, content)
     try:
-        return _decrypt(content, password)
+        return decrypt(content, password)
     except ValueError as refused:
         if password is None:
             remedy = "Name the environment variable that holds the password with --password-env."
@@ -104,7 +115,8 @@ def _load(path: Path, password: str | None) -> PKCS12KeyAndCertificates:
         ) from unknown
 
 
-def _decrypt(content: bytes, password: str | None) -> PKCS12KeyAndCertificates:
+def decrypt(content: bytes, password: str | None) -> PKCS12KeyAndCertificates:
+    """What the file holds; raises ValueError for a wrong password, UnsupportedAlgorithm for an unknown encryption."""
     if password is not None and "\0" in password:
         raise ValueError("a password can't hold a NUL")  # the loader panics on it instead of raising
     with warnings.catch_warnings():
@@ -113,13 +125,16 @@ def _decrypt(content: bytes, password: str | None) -> PKCS12KeyAndCertificates:
         return load_pkcs12(content, None if password is None else password.encode())
 
 
-def _check_is_pkcs12(path: Path, content: bytes) -> None:
+def is_pkcs12(content: bytes) -> bool:
     """Tell other files from a wrong password, which the loader reports alike (RFC 7292 §4)."""
     try:
-        version = asn1_pkcs12.Pfx.load(content, strict=True)["version"].native
+        return bool(asn1_pkcs12.Pfx.load(content, strict=True)["version"].native == "v3")
     except (ValueError, TypeError, IndexError, AttributeError):
-        version = None
-    if version != "v3":
+        return False
+
+
+def _check_is_pkcs12(path: Path, content: bytes) -> None:
+    if not is_pkcs12(content):
         remedy = "Give the .p12 or .pfx file itself: not PEM, not base64, not a certificate without key."
         raise _unusable(path, "NOT_PKCS12", "is no PKCS#12 file", remedy)
 

@@ -2,12 +2,29 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Protocol, Self
 
-from kspsign.errors import PrerequisiteError
+from kspsign.errors import ConfigurationError, PrerequisiteError
 from kspsign.model import DigestAlgorithm, RawSignature
 from kspsign.settings import Settings
+
+WRITTEN_DIGESTS = frozenset({DigestAlgorithm.SHA256, DigestAlgorithm.SHA384, DigestAlgorithm.SHA512})
+"""What is signed at all; SHA-1 is only ever read."""
+
+
+@dataclass(frozen=True, slots=True)
+class Capabilities:
+    """What the chosen key can do, known without spending a signature.
+
+    `digests` are the digest algorithms that it signs, `concurrent` is how many signatures may be asked for at the
+    same time (None: the store sets no limit).
+    """
+
+    digests: frozenset[DigestAlgorithm] = WRITTEN_DIGESTS
+    concurrent: int | None = None
 
 
 class KeyStore(Protocol):
@@ -21,6 +38,15 @@ class KeyStore(Protocol):
 
     @property
     def test_signing(self) -> bool: ...
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """Constant while the store is open; costs nothing."""
+        ...
+
+    def remarks(self) -> tuple[str, ...]:
+        """What people should know of the choice that was made, for certsync to say; each is a line."""
+        ...
 
     def certificate_chain(self) -> tuple[bytes, ...]:
         """The certificates as DER, leaf first, root last if known; never costs a signature."""
@@ -46,14 +72,28 @@ class OpenableKeyStore(KeyStore, Protocol):
     """A kind of key store as the table of `kspsign.keys` holds it."""
 
     @classmethod
-    def open(cls, settings: Settings) -> Self:
-        """Open the store that `settings` describe; raises ConfigurationError or PrerequisiteError."""
+    def open(cls, settings: Settings, cancelled: threading.Event) -> Self:
+        """Open the store that `settings` describe; raises ConfigurationError or PrerequisiteError.
+
+        `cancelled` ends waiting, now and when signing, with CancelledError.
+        """
         ...
 
     @classmethod
-    def reopen(cls, reference: Mapping[str, str], settings: Settings) -> Self:
+    def reopen(cls, reference: Mapping[str, str], settings: Settings, cancelled: threading.Event) -> Self:
         """Open what a `key_reference()` tells, secrets from `settings`; raises PrerequisiteError."""
         ...
+
+
+def check_digest(key_store: KeyStore, algorithm: DigestAlgorithm) -> None:
+    """Raise ConfigurationError when the key can't sign an `algorithm` digest, before a signature is spent on it."""
+    able = key_store.capabilities.digests
+    if algorithm not in able:
+        raise ConfigurationError(
+            f"the key in key store {key_store.name} does not sign {algorithm} digests",
+            code="DIGEST_NOT_SUPPORTED",
+            remedy=f"Set --digest to {' or '.join(sorted(able))}, or use a key that can.",
+        )
 
 
 def reference_part(reference: Mapping[str, str], name: str) -> str:

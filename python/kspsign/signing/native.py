@@ -16,7 +16,7 @@ from kspsign.authenticode.algorithms import signature_holds
 from kspsign.authenticode.formats import open_signable
 from kspsign.authenticode.timestamp_client import TimestampClient
 from kspsign.errors import SigningError
-from kspsign.keys import KeyStore, reopen_key_store
+from kspsign.keys import KeyStore, check_digest, reopen_key_store
 from kspsign.model import (
     Artifact,
     DigestAlgorithm,
@@ -135,17 +135,18 @@ def open_native(
     The embedded key store brings its own timestamp server on loopback, unless other servers are named.
     """
     with contextlib.ExitStack() as resources:
-        key = reopen_key_store(settings, certificate)
+        key = reopen_key_store(settings, certificate, cancelled)
         resources.callback(key.close)
+        algorithm = DigestAlgorithm(settings.digest)
+        check_digest(key, algorithm)
         timestamps: TimestampClient | None = None
         if not settings.no_timestamp:
             urls = settings.timestamp_url or _default_urls(certificate, resources)
             timestamps = TimestampClient(urls, pause=cancelled.wait)
             resources.callback(timestamps.close)
-        options = SigningOptions(
-            DigestAlgorithm(settings.digest), settings.append, settings.description, settings.description_url
-        )
-        yield NativeEngine(key, certificate, timestamps, options, settings.jobs)
+        options = SigningOptions(algorithm, settings.append, settings.description, settings.description_url)
+        concurrency = min(settings.jobs, key.capabilities.concurrent or settings.jobs)
+        yield NativeEngine(key, certificate, timestamps, options, concurrency)
 
 
 def _default_urls(certificate: SyncedCertificate, resources: contextlib.ExitStack) -> tuple[str, ...]:

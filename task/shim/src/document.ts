@@ -1,16 +1,9 @@
 import * as tl from "azure-pipelines-task-lib/task";
 import manifest from "../../KspSign/task.json";
+import { secrets } from "./secret";
+import tables from "./tables.json";
 
 type Value = string | number | boolean | string[];
-
-const OWN = ["command", "password", "pythonPath"]; // inputs that are no settings of the engine
-
-/** Pipeline variables that the engine may know; secret variables never come by their plain names. */
-const VARIABLES = [
-  "Agent.JobName Agent.TempDirectory Build.BuildId Build.BuildNumber Build.DefinitionName Build.Repository.Name",
-  "Build.SourceVersion Release.EnvironmentUri Release.ReleaseUri System.CollectionUri System.Debug System.JobAttempt System.JobDisplayName System.JobId",
-  "System.JobPositionInPhase System.TeamFoundationCollectionUri System.TeamProject System.TotalJobsInPhase TF_BUILD",
-].flatMap((line) => line.split(" ").map((name) => name.replace(/\./g, "_").toUpperCase()));
 
 /** `text` as the input's declared type; what does not fit the type goes on as text, for the engine to refuse. */
 function typed(type: string, text: string): Value {
@@ -20,21 +13,22 @@ function typed(type: string, text: string): Value {
   return text;
 }
 
-/** What `env:` of the step maps for the signing tools: SM_* and what toolEnv names. On stdin no other child sees it. */
+/** What `env:` of the step maps for signing: SM_*, the sign-in to Azure, and what toolEnv names. On stdin no other child sees it. */
 function credentials() {
   const more = (tl.getInput("toolEnv") ?? "").split("\n").map((name) => name.trim());
-  return Object.fromEntries(Object.entries(process.env).filter(([name]) => name.startsWith("SM_") || more.includes(name)));
+  const wanted = (name: string) => name.startsWith("SM_") || tables.azure.includes(name) || more.includes(name);
+  return Object.fromEntries(Object.entries(process.env).filter(([name]) => wanted(name)));
 }
 
-/** What the engine reads from its standard input, `kspsign task`: only inputs that were really given. */
-export function readDocument(password: string | undefined) {
+/** What the engine reads from its standard input, `kspsign task`: only inputs that were really given, none of the shim's own. */
+export function readDocument() {
   const inputs: Record<string, Value> = {};
-  for (const { name, type } of manifest.inputs.filter((input) => !OWN.includes(input.name))) {
+  for (const { name, type } of manifest.inputs.filter((input) => !tables.own.includes(input.name))) {
     const text = (tl.getInput(name) ?? "").trim();
     if (text !== "") inputs[name] = typed(type, text);
   }
-  const variables = Object.fromEntries(Object.entries(process.env).filter(([name]) => VARIABLES.includes(name)));
-  const accessToken = process.env.SYSTEM_ACCESSTOKEN; // where the step maps it, the results go to the server too
-  const secrets = { ...credentials(), ...(password && { password }), ...(accessToken && { accessToken }) };
-  return { version: 1, command: tl.getInput("command") ?? "run", inputs, secrets, variables };
+  const variables = Object.fromEntries(Object.entries(process.env).filter(([name]) => tables.pipeline.includes(name)));
+  const token = process.env.SYSTEM_ACCESSTOKEN; // where the step maps it, the results go to the server too
+  const all = { ...credentials(), ...secrets, ...(token && { accessToken: token }) };
+  return { version: 1, command: tl.getInput("command") ?? "run", inputs, secrets: all, variables };
 }

@@ -1,13 +1,7 @@
 import { spawn, type ChildProcess } from "node:child_process";
 import { finished } from "node:stream/promises";
+import tables from "./tables.json";
 import { lineRelay } from "./relay";
-
-/** All that the engine and what it starts see of this environment. */
-const ALLOWED = [
-  "PATH PATHEXT COMSPEC SYSTEMDRIVE SYSTEMROOT WINDIR PROGRAMDATA PROGRAMFILES PROGRAMFILES(X86) PROCESSOR_ARCHITECTURE",
-  "HOME USERPROFILE USERNAME APPDATA LOCALAPPDATA XDG_DATA_HOME LANG LC_ALL SSL_CERT_FILE SSL_CERT_DIR",
-  "REQUESTS_CA_BUNDLE HTTP_PROXY HTTPS_PROXY NO_PROXY",
-].flatMap((line) => line.split(" "));
 
 /** The agent gives a cancelled task 10 s in all; on Windows nothing of ours would end a stuck child before that. */
 const GRACE_MS = 7000;
@@ -28,8 +22,9 @@ export function forwardSignals(): void {
   }
 }
 
+/** All that the engine and what it starts see of this environment. */
 export function childEnvironment(temp: string): NodeJS.ProcessEnv {
-  const allowed = Object.entries(process.env).filter(([name]) => ALLOWED.includes(name.toUpperCase()));
+  const allowed = Object.entries(process.env).filter(([name]) => tables.engine.includes(name.toUpperCase()));
   return { ...Object.fromEntries(allowed), TMPDIR: temp, TEMP: temp, TMP: temp };
 }
 

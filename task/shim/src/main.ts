@@ -1,4 +1,4 @@
-import { password } from "./secret"; // before task-lib
+import { secrets } from "./secret"; // before task-lib
 import * as fs from "node:fs";
 import * as os from "node:os";
 import * as path from "node:path";
@@ -8,21 +8,15 @@ import { readDocument } from "./document";
 import { cancelled, childEnvironment, forwardSignals, runEngine } from "./engine";
 import { findPython } from "./python";
 import { neutral } from "./relay";
+import tables from "./tables.json";
 
 const ENGINE = path.join(__dirname, "..", "engine");
 
-const MEANINGS: Record<string, string> = {
-  1: "some files failed to sign; the others are signed",
-  2: "verification failed for at least one file",
-  3: "the inputs or kspsign.yml are wrong",
-  4: "no file matched the patterns",
-  5: "a prerequisite is missing (tool, certificate, credentials or service)",
-  6: "no file could be signed",
-};
-
 async function runTask(temp: string): Promise<number | NodeJS.Signals | null> {
-  for (const line of (password ?? "").split(/\r?\n/)) tl.setSecret(line);
-  const document = readDocument(password);
+  // SM_HOST is no secret, and people need it in the log.
+  const hidden = Object.entries(secrets).flatMap(([name, value]) => (name === "SM_HOST" ? [] : value.split(/\r?\n/)));
+  for (const line of hidden) tl.setSecret(line);
+  const document = readDocument();
   const env = childEnvironment(temp);
   const python = findPython(tl.getInput("pythonPath"), ENGINE, env);
   console.log(neutral(`Python ${python.version} (${python.executable})`));
@@ -34,7 +28,7 @@ async function runTask(temp: string): Promise<number | NodeJS.Signals | null> {
 
 function report(ending: number | NodeJS.Signals | null): void {
   const ended = typeof ending === "string" ? `was killed by ${ending}` : `ended with exit code ${String(ending)}`;
-  const meaning = MEANINGS[ending ?? ""] ?? "that is unexpected, the log above tells more";
+  const meaning = (tables.exits as Record<string, string>)[ending ?? ""] ?? "that is unexpected, the log above tells more";
   if (ending === 0) tl.setResult(tl.TaskResult.Succeeded, "");
   // Not tl.setResult: it would spell the result "Cancelled", which the agent does not know.
   else if (ending === 130 || cancelled()) tl.command("task.complete", { result: "Canceled" }, "The run was cancelled.");

@@ -17,7 +17,7 @@ def read_certificate_file(path: Path) -> tuple[bytes, tuple[x509.Certificate, ..
         content = path.read_bytes()
     except OSError as unreadable:
         raise _unusable(path, f"can't be read: {unreadable.strerror or unreadable}") from unreadable
-    certificates = _parse(content)
+    certificates = parse_certificates(content)
     if not certificates:
         raise _unusable(path, "holds no certificate in DER, PEM or PKCS#7")
     issuers = {certificate.issuer for certificate in certificates if certificate.issuer != certificate.subject}
@@ -25,7 +25,8 @@ def read_certificate_file(path: Path) -> tuple[bytes, tuple[x509.Certificate, ..
     return leaf.public_bytes(Encoding.DER), certificates
 
 
-def _parse(content: bytes) -> tuple[x509.Certificate, ...]:
+def parse_certificates(content: bytes) -> tuple[x509.Certificate, ...]:
+    """All certificates in `content`, DER, PEM or PKCS#7; () when there is none."""
     readers = (
         x509.load_pem_x509_certificates,
         lambda data: [x509.load_der_x509_certificate(data)],
@@ -44,5 +45,5 @@ def _unusable(path: Path, what: str) -> PrerequisiteError:
     return PrerequisiteError(
         f"the certificate file {path} {what}",
         code="CERTIFICATE_FILE",
-        remedy="Download it again: smctl certificate download --keypair-alias ALIAS --chain --out FOLDER.",
+        remedy="Download it again with its chain (smctl certificate download --keypair-alias ALIAS --chain).",
     )

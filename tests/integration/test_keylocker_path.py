@@ -1,0 +1,245 @@
+"""The whole path with keys in KeyLocker: front door, real TLS, the peer's verdict, and where the secrets are not."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.serialization import Encoding
+
+from digicert_one import wire
+from digicert_one.access import PASSWORD
+from digicert_one.answers import Response
+from digicert_one.fixture import Host, running
+from digicert_one.server import Fault
+from digicert_one.world import DAY, NOW
+from integration.certificates import rsa_key
+from integration.peimages import build_pe, digest
+from integration.samples import Run, kspsign_process, osslsigncode_verify
+from kspsign.embedded.authority import EmbeddedAuthority
+from kspsign.embedded.timestamp_server import TimestampServer
+from unit.pki import issue, key_usage, signer
+
+JOBS = 4
+
+
+@dataclass(frozen=True)
+class Bench:
+    """A host, and a folder of files to sign with it."""
+
+    host: Host
+    folder: Path
+    timestamps: str
+    roots: Path
+
+    def files(self, count: int) -> list[Path]:
+        """Images that all differ."""
+        (self.folder / "dist").mkdir(exist_ok=True)
+        paths = [self.folder / "dist" / f"image-{number:03}.dll" for number in range(count)]
+        for number, path in enumerate(paths):
+            path.write_bytes(build_pe(overlay=f"file {number}".encode()))
+        return paths
+
+    def run(self, command: str, *options: object, environment: dict[str, str] | None = None) -> Run:
+        """kspsign as a step of a job runs it; the credentials are in its environment."""
+        return kspsign_process(
+            *(command, "dist/**/*.dll", "--timestamp-url", self.timestamps),
+            *("--trust-root", self.roots, "--jobs", JOBS, "--store", self.folder / "store", *options),
+            folder=self.folder,
+            environment=self.host.environment if environment is None else environment,
+        )
+
+    def certsync(self, alias: str) -> list[str]:
+        """The lines that certsync prints."""
+        command = [sys.executable, "-m", "kspsign", "certsync", "--key-store", "keylocker", "--keypair-alias", alias]
+        done = subprocess.run(
+            [*command, "--store", self.folder / "store"],
+            env={**os.environ, **self.host.environment}, cwd=self.folder, capture_output=True, text=True, check=True,
+        )  # fmt: skip
+        return done.stdout.splitlines()
+
+
+@pytest.fixture
+def bench(tmp_path: Path, authority: EmbeddedAuthority, timestamp_server: TimestampServer) -> Iterator[Bench]:
+    work = tmp_path / "work"
+    files = tmp_path / "host"
+    work.mkdir()
+    files.mkdir()
+    with running(files) as host:
+        host.world.add_certificate(host.world.add_keypair("release"), "code")
+        roots = files / "roots.pem"
+        roots.write_bytes(host.world.root.pem + authority.root.certificate.public_bytes(Encoding.PEM))
+        yield Bench(host, work, timestamp_server.url, roots)
+
+
+@pytest.fixture(params=["RSA-3072", "P-384"])
+def key(request: pytest.FixtureRequest) -> rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey:
+    if request.param == "P-384":
+        return ec.generate_private_key(ec.SECP384R1())
+    return rsa_key(3072)
+
+
+def test_the_peer_accepts_what_the_service_signed(
+    bench: Bench, key: rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey
+) -> None:
+    world, record = bench.host.world, bench.host.service.record
+    world.add_certificate(world.add_keypair("prod", key), "prod code", chain=(world.root, world.intermediate))
+    paths = bench.files(6)
+    run = bench.run("run", "--key-store", "keylocker", "--keypair-alias", "prod", "--digest", "sha384")
+    assert run.code == 0, run.text
+    assert (run.report["key_store"], run.report["engine"], run.report["test_signing"]) == ("keylocker", "native", False)
+    assert run.report["certificate"]["alias"] == "prod"
+    assert (run.report["totals"]["signatures_used"], world.spent) == (6, 6)
+    for path in paths:
+        peer = osslsigncode_verify(path, bench.roots)
+        assert peer.accepted, peer.text
+        assert peer.calculated_digests == [digest(path.read_bytes(), "sha384")]
+    posts = record.of("POST")
+    assert len({each.body for each in posts}) == 6
+    for post in posts:
+        body = json.loads(post.body)
+        assert set(body) == {"account", "sig_alg", "hash"}
+        assert len(base64.b64decode(body["hash"])) == 48
+    assert all(each.body == b"" for each in record.of("GET"))
+    # One for certsync, then at most one for each worker.
+    assert record.connections <= 1 + JOBS
+
+
+def test_certsync_once_then_by_thumbprint_alone(bench: Bench) -> None:
+    bench.files(2)
+    thumbprint = bench.certsync("code")[-1]
+    assert bench.host.service.record.of("POST") == []
+    run = bench.run("sign", "--thumbprint", thumbprint)
+    assert run.code == 0, run.text
+    assert {each["signatures"][0]["thumbprint"] for each in run.report["files"]} == {thumbprint}
+    entry = json.loads((bench.folder / "store" / "certificates" / thumbprint / "entry.json").read_bytes())
+    assert entry["key_reference"]["host"] == bench.host.service.url
+    without = bench.run("sign", "--thumbprint", thumbprint, "--replace", environment={})
+    assert (without.code, without.report["error"]["code"]) == (5, "KEYLOCKER_CREDENTIALS")
+
+
+def test_what_goes_wrong_is_the_file_s_outcome_and_stops_no_other(bench: Bench) -> None:
+    bench.files(5)
+    bench.host.service.faults += [
+        Fault("POST", "/sign", after=True),
+        Fault("POST", "/sign", Response(403, wire.error("access_denied", "User is not the signer"))),
+        Fault("POST", "/sign", Response(429, b"", {"Retry-After": "0"})),
+    ]
+    run = bench.run("run", "--key-store", "keylocker", "--keypair-alias", "release")
+    assert run.code == 1, run.text
+    codes = sorted(each["error"]["code"] for each in run.report["files"] if each["error"])
+    assert codes == ["NOT_THE_SIGNER", "SIGNATURE_MAY_BE_SPENT"]
+    assert run.report["totals"]["signed"] == 3
+    assert bench.host.world.spent == 4
+    again = bench.run("run", "--key-store", "keylocker", "--keypair-alias", "release")
+    assert (again.code, bench.host.world.spent) == (0, 6)
+
+
+def test_the_quota_s_end_is_said_file_by_file(bench: Bench) -> None:
+    bench.files(4)
+    bench.host.world.keypairs[0].quota = 3
+    run = bench.run("run", "--key-store", "keylocker", "--keypair-alias", "release")
+    assert run.code == 1
+    (failed,) = [each["error"] for each in run.report["files"] if each["error"]]
+    assert failed["code"] == "QUOTA_USED_UP"
+    assert "QUOTA_USED_UP" in run.text or failed["remedy"] in run.text
+
+
+def test_a_certificate_that_is_not_for_code_costs_no_signature(bench: Bench) -> None:
+    bench.files(1)
+    world = bench.host.world
+    pair = world.add_keypair("tls")
+    leaf = issue("tls", world.intermediate, key=pair.key, extensions=[key_usage("digital_signature")], end=NOW + DAY)
+    world.add_certificate(pair, "tls code", leaf=leaf)
+    run = bench.run("run", "--key-store", "keylocker", "--keypair-alias", "tls")
+    assert (run.code, run.report["error"]["code"]) == (5, "CERT_E_WRONG_USAGE"), run.text
+    assert bench.host.service.record.of("POST") == []
+
+
+def test_a_missing_chain_costs_no_signature(bench: Bench) -> None:
+    bench.files(1)
+    bench.host.world.add_certificate(bench.host.world.add_keypair("bare"), "bare code", chain=())
+    run = bench.run("run", "--key-store", "keylocker", "--keypair-alias", "bare")
+    assert run.code == 5, run.text
+    assert bench.host.service.record.of("POST") == []
+
+
+def test_the_choice_and_near_ends_are_said(bench: Bench) -> None:
+    world = bench.host.world
+    pair = world.keypairs[0]
+    leaf = signer("Example Ltd", world.intermediate, key=pair.key, begin=NOW - DAY, end=NOW + 9 * DAY)
+    world.add_certificate(pair, "renewed", leaf=leaf)
+    said = " ".join(bench.certsync("release"))
+    assert "key pair release has 2 certificates: renewed (" in said
+    assert "in 8 days: renew it in time" in said
+
+
+def test_no_secret_is_left_anywhere(bench: Bench) -> None:
+    """Each credential is looked for in output, reports, stores, temporary files, and as a child process sees them."""
+    bench.files(3)
+    temporary = bench.folder / "temporary"
+    temporary.mkdir()
+    pem = subprocess.run(
+        ["openssl", "pkcs12", "-in", bench.host.client, "-passin", f"pass:{PASSWORD}", "-nodes", "-nocerts"],
+        check=True, capture_output=True, text=True,
+    ).stdout  # fmt: skip
+    key_lines = [line for line in pem.splitlines() if len(line) > 40 and ":" not in line]
+    assert key_lines
+    p12 = base64.b64encode(bench.host.client.read_bytes()).decode()
+    secrets = [bench.host.world.user.api_key, PASSWORD, p12, p12[100:160], *key_lines]
+    environment = {**bench.host.environment, "SM_CLIENT_CERT_FILE_B64": p12, "TMPDIR": str(temporary)}
+    del environment["SM_CLIENT_CERT_FILE"]
+    bench.host.service.faults.append(
+        Fault("POST", "/sign", Response(400, wire.error("bad", f"the key {secrets[0]} is not good enough")))
+    )
+    run = bench.run(
+        *("run", "--key-store", "keylocker", "--keypair-alias", "release", "--verbose"),
+        *("--junit", "junit.xml", "--summary", "summary.md"),
+        environment=environment,
+    )
+    assert run.code == 1, run.text
+    written = {path: path.read_bytes() for path in bench.folder.rglob("*") if path.is_file()}
+    assert {"junit.xml", "summary.md", "report.json", "entry.json"} <= {path.name for path in written}
+    assert list(temporary.iterdir()) == []
+    for secret in secrets:
+        assert secret not in run.text
+        assert [path for path, content in written.items() if secret.encode() in content] == []
+
+
+WATCHED = """
+import os, stat, sys
+
+def watch(event, arguments):
+    if event in {"subprocess.Popen", "os.system", "os.exec", "os.posix_spawn", "os.fork", "os.spawn"}:
+        print("WATCHED child", event)
+    if event == "os.remove" and str(arguments[0]).endswith(".pem"):
+        with open(arguments[0], "rb") as file:
+            content = file.read()
+        mode = stat.S_IMODE(os.stat(arguments[0]).st_mode)
+        print("WATCHED key", oct(mode), b"BEGIN ENCRYPTED PRIVATE KEY" in content, b"BEGIN PRIVATE KEY" in content)
+
+sys.addaudithook(watch)
+from kspsign.cli import main
+sys.exit(main(sys.argv[1:]))
+"""
+"""kspsign with an ear on what Python itself tells of child processes and of the file that goes to OpenSSL."""
+
+
+def test_no_child_is_started_and_the_client_s_key_is_on_disk_only_encrypted(bench: Bench) -> None:
+    bench.files(2)
+    command = ["run", "dist/*.dll", "--key-store", "keylocker", "--keypair-alias", "release", "--no-timestamp"]
+    done = subprocess.run(
+        [sys.executable, "-c", WATCHED, *command, "--store", "store", "--trust-root", str(bench.roots)],
+        cwd=bench.folder, env={**os.environ, **bench.host.environment}, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    watched = [line for line in done.stdout.splitlines() if line.startswith("WATCHED")]
+    assert watched == ["WATCHED key 0o600 True False"] * 2

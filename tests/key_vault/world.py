@@ -1,0 +1,88 @@
+"""What a Key Vault stand-in holds: vaults with real keys and certificates, identities, and who may do what."""
+
+from __future__ import annotations
+
+import base64
+import secrets
+from dataclasses import dataclass, field
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
+from cryptography.hazmat.primitives.asymmetric.utils import Prehashed, decode_dss_signature
+from cryptography.hazmat.primitives.serialization import Encoding
+
+SigningKey = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey
+
+TENANT = "11111111-2222-3333-4444-555555555555"
+CLIENT = "aaaaaaaa-bbbb-cccc-dddd-eeeeeeeeeeee"
+CLIENT_SECRET = "entra~planted.Secret-91b7"  # noqa: S105 - made in the test
+ACCESS_TOKEN = "system-access-token-planted-52c0"  # noqa: S105 - made in the test
+CONNECTION = "99999999-8888-7777-6666-555555555555"
+EVERYTHING = frozenset({"keys/get", "keys/sign", "certificates/get", "certificates/list", "secrets/get"})
+
+HASHES: dict[str, hashes.HashAlgorithm] = {"256": hashes.SHA256(), "384": hashes.SHA384(), "512": hashes.SHA512()}
+CURVES = {"secp256r1": ("P-256", "ES256"), "secp384r1": ("P-384", "ES384"), "secp521r1": ("P-521", "ES512")}
+
+
+@dataclass
+class Version:
+    """One version of a key, with its certificate if it has one; `chain` stands in the certificate's secret."""
+
+    key: SigningKey
+    certificate: x509.Certificate | None = None
+    chain: tuple[x509.Certificate, ...] = ()
+    enabled: bool = True
+    exportable: bool = False
+    version: str = field(default_factory=lambda: secrets.token_hex(16))
+
+    def algorithms(self) -> set[str]:
+        """What the service signs with this key."""
+        if isinstance(self.key, rsa.RSAPrivateKey):
+            return {"RS256", "RS384", "RS512", "PS256", "PS384", "PS512"}
+        return {CURVES[self.key.curve.name][1]}
+
+    def sign(self, algorithm: str, digest: bytes) -> bytes:
+        """RSA as bytes, ECDSA as r and s side by side."""
+        chosen = Prehashed(HASHES[algorithm[2:]])
+        if isinstance(self.key, rsa.RSAPrivateKey):
+            return self.key.sign(digest, PKCS1v15(), chosen)
+        r, s = decode_dss_signature(self.key.sign(digest, ec.ECDSA(chosen)))
+        size = (self.key.key_size + 7) // 8
+        return r.to_bytes(size) + s.to_bytes(size)
+
+    def jwk(self, identifier: str) -> dict[str, object]:
+        """The public key as the service shows it (RFC 7517)."""
+        common: dict[str, object] = {"kid": identifier, "key_ops": ["sign", "verify"]}
+        if isinstance(self.key, rsa.RSAPrivateKey):
+            numbers = self.key.public_key().public_numbers()
+            return {**common, "kty": "RSA-HSM", "n": _number(numbers.n), "e": _number(numbers.e)}
+        size, point = (self.key.key_size + 7) // 8, self.key.public_key().public_numbers()
+        curve = CURVES[self.key.curve.name][0]
+        return {**common, "kty": "EC-HSM", "crv": curve, "x": _number(point.x, size), "y": _number(point.y, size)}
+
+    def pem_chain(self) -> str:
+        """What the secret of a certificate without exportable key holds."""
+        assert self.certificate is not None
+        return "".join(each.public_bytes(Encoding.PEM).decode() for each in (self.certificate, *self.chain))
+
+
+@dataclass
+class World:
+    """Vaults by host name, each with versions by name, oldest first; what the identity may; what is asked of whom."""
+
+    vaults: dict[str, dict[str, list[Version]]]
+    permissions: frozenset[str] = EVERYTHING
+    files: dict[str, bytes] = field(default_factory=dict)
+    tokens: dict[str, str] = field(default_factory=dict)
+    oidc_tokens: set[str] = field(default_factory=set)
+
+
+def url64(content: bytes) -> str:
+    """base64url without padding (RFC 7515 §2)."""
+    return base64.urlsafe_b64encode(content).rstrip(b"=").decode()
+
+
+def _number(value: int, size: int | None = None) -> str:
+    return url64(value.to_bytes(size or (value.bit_length() + 7) // 8))

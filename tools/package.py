@@ -43,7 +43,8 @@ def stage(folder: Path, targets: tuple[Target, ...]) -> None:
     _copy(ROOT / "images" / "icon.png", folder / "images" / "icon.png")
     for name in ("task.json", "icon.png"):
         _copy(ROOT / TASK / name, folder / TASK / name)
-    _copy(SHIM_BUILD / "index.js", folder / TASK / "dist" / "index.js")
+    for name in ("index.js", "cleanup.js"):
+        _copy(SHIM_BUILD / name, folder / TASK / "dist" / name)
     for source in (ROOT / "task" / "engine").glob("*.py"):
         _copy(source, engine / source.name)
     ignored = shutil.ignore_patterns("__pycache__", "*.pyc", "py.typed")

@@ -31,7 +31,7 @@ FIELDS = set(Settings.model_fields) - INTERNAL_FIELDS - NO_INPUTS
 TOP_LEVEL = {
     *("$schema", "id", "name", "friendlyName", "description", "helpUrl", "helpMarkDown", "author", "preview"),
     *("category", "visibility", "runsOn", "version", "minimumAgentVersion", "instanceNameFormat", "groups"),
-    *("inputs", "execution", "restrictions", "outputVariables"),
+    *("inputs", "execution", "postjobexecution", "restrictions", "messages", "outputVariables"),
 }
 INPUT_KEYS = {
     *("name", "aliases", "label", "type", "defaultValue", "required", "helpMarkDown", "groupName", "visibleRule"),
@@ -60,9 +60,10 @@ def test_names_and_limits() -> None:
     assert set(re.findall(r"\$\((\w+)\)", TASK["instanceNameFormat"])) <= set(INPUTS)
 
 
-def test_both_current_node_handlers_start_the_same_file() -> None:
-    assert set(TASK["execution"]) == {"Node20_1", "Node24"}
-    assert {json.dumps(handler) for handler in TASK["execution"].values()} == {'{"target": "dist/index.js"}'}
+def test_both_current_node_handlers_start_the_same_files() -> None:
+    for phase, script in (("execution", "index"), ("postjobexecution", "cleanup")):
+        assert set(TASK[phase]) == {"Node20_1", "Node24"}
+        assert [handler["target"] for handler in TASK[phase].values()] == [f"dist/{script}.js"] * 2
     assert TASK["minimumAgentVersion"] == "4.248.0"
 
 
@@ -153,7 +154,5 @@ class _Asked(dict[str, str]):
 def test_the_shim_hands_over_the_variables_that_the_engine_asks_for_and_no_others() -> None:
     asked = _Asked()
     RunContext.from_environment(asked, is_tty=False)
-    source = (ROOT / "task" / "shim" / "src" / "document.ts").read_text(encoding="utf-8")
-    listed = re.findall(r"\"([^\"]+)\"", source.partition("VARIABLES = [")[2].partition("]")[0])
-    handed = {name.replace(".", "_").upper() for line in listed for name in line.split()}
-    assert handed == asked.names
+    handed = json.loads((ROOT / "task" / "shim" / "src" / "variables.json").read_text(encoding="utf-8"))["pipeline"]
+    assert set(handed) == asked.names

@@ -1,14 +1,9 @@
-import { spawn, type ChildProcess } from "node:child_process";
+import { spawn, type ChildProcess, type SpawnOptionsWithoutStdio as SpawnOptions } from "node:child_process";
 import { finished } from "node:stream/promises";
 import { lineRelay } from "./relay";
+import { machine } from "./variables.json";
 
-/** All that the engine and what it starts see of this environment. */
-const ALLOWED = [
-  "PATH PATHEXT COMSPEC SYSTEMDRIVE SYSTEMROOT WINDIR PROGRAMDATA PROGRAMFILES PROGRAMFILES(X86) PROCESSOR_ARCHITECTURE",
-  "HOME USERPROFILE USERNAME APPDATA LOCALAPPDATA XDG_DATA_HOME LANG LC_ALL SSL_CERT_FILE SSL_CERT_DIR",
-  "REQUESTS_CA_BUNDLE HTTP_PROXY HTTPS_PROXY NO_PROXY",
-].flatMap((line) => line.split(" "));
-
+export type Ending = number | NodeJS.Signals | null;
 /** The agent gives a cancelled task 10 s in all; on Windows nothing of ours would end a stuck child before that. */
 const GRACE_MS = 7000;
 const received = new Set<NodeJS.Signals>();
@@ -28,18 +23,17 @@ export function forwardSignals(): void {
   }
 }
 
+/** All that the engine and what it starts see of this environment. */
 export function childEnvironment(temp: string): NodeJS.ProcessEnv {
-  const allowed = Object.entries(process.env).filter(([name]) => ALLOWED.includes(name.toUpperCase()));
+  const allowed = Object.entries(process.env).filter(([name]) => machine.includes(name.toUpperCase()));
   return { ...Object.fromEntries(allowed), TMPDIR: temp, TEMP: temp, TMP: temp };
 }
 
 /** Run `program` with `document` on its standard input to its end, relaying its output: the exit code, or the signal. */
-export async function runEngine(
-  [program, ...args]: [string, ...string[]], document: object, options: { cwd: string; env: NodeJS.ProcessEnv },
-): Promise<number | NodeJS.Signals | null> {
+export async function runEngine([program, ...args]: [string, ...string[]], document: object, options: SpawnOptions) {
   // Not windowsHide: the engine would get a console of its own, where the agent's Ctrl-C does not reach it.
   const engine = (child = spawn(program, args, { ...options, shell: false, stdio: "pipe" }));
-  const ended = new Promise<number | NodeJS.Signals | null>((resolve, reject) => {
+  const ended = new Promise<Ending>((resolve, reject) => {
     engine.on("error", reject).on("close", (code, signal) => { resolve(signal ?? code); });
   });
   engine.stdin.on("error", () => undefined); // a child that ends without reading: its exit code tells

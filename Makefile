@@ -29,7 +29,7 @@ test-windows: $(VENV)/dev.stamp build/shim/index.js ## the tests in the Windows 
 lint: $(VENV)/dev.stamp $(SHIM)/node_modules/.stamp ## style, types, import direction, for Python and TypeScript
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy
+	$(BIN)/mypy && $(BIN)/mypy --platform win32 python/kspsign
 	$(BIN)/lint-imports --no-logo
 	cd $(SHIM) && npm run --silent lint && npm run --silent typecheck
 
@@ -58,7 +58,7 @@ $(VENV)/%.stamp: python/lock/%.txt pyproject.toml | $(BIN)/python
 	$(PIP) install --no-deps --no-build-isolation --editable .
 	touch $@
 
-build/shim/index.js: $(wildcard $(SHIM)/src/*.ts) task/KspSign/task.json $(SHIM)/node_modules/.stamp
+build/shim/index.js: $(wildcard $(SHIM)/src/*) task/KspSign/task.json $(SHIM)/node_modules/.stamp
 	cd $(SHIM) && npm run --silent build
 
 $(SHIM)/node_modules/.stamp: $(SHIM)/package.json $(SHIM)/package-lock.json

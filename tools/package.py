@@ -50,7 +50,8 @@ def stage(folder: Path, targets: tuple[Target, ...], *, dev: bool) -> None:
             _copy(ROOT / task / name, folder / task / name)
     if dev:
         _give_dev_ids(folder)
-    _copy(SHIM_BUILD / "index.js", folder / TASK / "dist" / "index.js")
+    for name in ("index.js", "cleanup.js"):
+        _copy(SHIM_BUILD / name, folder / TASK / "dist" / name)
     for source in (ROOT / "task" / "engine").glob("*.py"):
         _copy(source, engine / source.name)
     ignored = shutil.ignore_patterns("__pycache__", "*.pyc", "py.typed")

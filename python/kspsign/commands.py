@@ -48,7 +48,7 @@ SUMMARIES: dict[str, str | None] = {
 }
 FIELDS: dict[str, tuple[str, ...]] = {
     "run": _ALL,
-    "certsync": (*_KEY, "quiet", "verbose"),
+    "certsync": (*_KEY, "tools_msi", "tools_msi_sha256", "quiet", "verbose"),
     "sign": tuple(name for name in _ALL if name != "publish_token_env"),
     "timestamp": ("files", "folder", "timestamp_url", "digest", "trust_root", "jobs", *_OUTPUT),
     "doctor": ("files", "folder", *_KEY, "engine", "timestamp_url", "no_timestamp"),

@@ -6,6 +6,7 @@ kspsign.yml (snake_case). No other module reads the environment or a configurati
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
@@ -70,6 +71,8 @@ class Settings(BaseModel):
     account_id: str | None = Field(None, description="DigiCert ONE account of the key pair, where there are several.")
     signtool: Path | None = Field(None, description="signtool.exe (default: PATH, then the newest Windows SDK, x64).")
     smctl: Path | None = Field(None, description="smctl.exe (default: PATH, then C:\\Program Files\\DigiCert).")
+    tools_msi: str | None = Field(None, description="MSI (file or https URL) to install where smctl is not found.")
+    tools_msi_sha256: str | None = Field(None, description="SHA-256 of that MSI; nothing else is installed.")
     navsip: Path | None = Field(None, description="NavSip.dll (x64) to register for Business Central .app packages.")
     tool_env: tuple[str, ...] = Field((), description="Variable that signtool and smctl get besides SM_*; repeatable.")
     signtool_verify: bool = Field(False, description="Verify with SignTool too, also what it did not sign.")
@@ -118,12 +121,29 @@ class Settings(BaseModel):
             raise ValueError(f"a thumbprint has 40 hex digits; {value!r} does not (SHA-1 picks the certificate only)")
         return bare
 
+    @field_validator("tools_msi_sha256")
+    @classmethod
+    def _hex64(cls, value: str | None) -> str | None:
+        if value is not None and not re.fullmatch("[0-9A-Fa-f]{64}", value):
+            raise ValueError(f"a SHA-256 has 64 hex digits; {value!r} does not")
+        return value.lower() if value else None
+
+    @field_validator("tools_msi")
+    @classmethod
+    def _file_or_https(cls, value: str | None) -> str | None:
+        scheme, found, _rest = (value or "").partition("://")
+        if found and scheme.lower() != "https":
+            raise ValueError(f"an installer is downloaded over https only, not over {scheme}")
+        return value
+
     @model_validator(mode="after")
     def _consistent(self) -> Settings:
         if self.append + self.replace + self.skip_signed > 1:
             raise ValueError("append, replace and skip_signed exclude each other")
         if self.no_timestamp and self.timestamp_url:
             raise ValueError("no_timestamp and timestamp_url exclude each other")
+        if (self.tools_msi is None) != (self.tools_msi_sha256 is None):
+            raise ValueError("tools_msi and tools_msi_sha256 need each other: only an MSI that is known is installed")
         if self.quiet and self.verbose:
             raise ValueError("quiet and verbose exclude each other")
         if self.certificate is not None and self.key_store not in _CERTIFICATE_FILE_STORES:

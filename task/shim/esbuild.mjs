@@ -4,8 +4,8 @@ import { build } from "esbuild";
 const OUT = "../../build/shim";
 
 const { metafile } = await build({
-  entryPoints: ["src/main.ts"],
-  outfile: `${OUT}/index.js`,
+  entryPoints: { index: "src/main.ts", cleanup: "src/cleanup.ts" },
+  outdir: OUT,
   bundle: true,
   platform: "node",
   target: "node20",

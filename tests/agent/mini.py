@@ -6,7 +6,7 @@ import os
 import shutil
 import sys
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -17,9 +17,10 @@ from agent.package import InstalledTask, install
 from agent.process import CancelTimes, run_handler
 from agent.record import StepRecord
 from agent.restrictions import StepTarget, restrictions
-from agent.taskrun import TaskRun
+from agent.taskrun import JobRun, TaskRun
 
 VERSION = "4.273.0"
+When = Callable[[str], bool]
 _SYSTEMS = {"win32": "Windows_NT", "darwin": "Darwin"}
 _ARCHITECTURES = {"x86_64": "X64", "AMD64": "X64", "arm64": "ARM64", "aarch64": "ARM64"}
 
@@ -55,11 +56,40 @@ class MiniAgent:
         """System.DefaultWorkingDirectory: the checked-out repository."""
         return self.root / "_work" / "1" / "s"
 
-    def run(self, step: Step, *, cancel_when: Callable[[str], bool] | None = None) -> TaskRun:
-        """Run one step to its end; the job is cancelled when `cancel_when` is true of an output line."""
+    def run(self, step: Step, *, cancel_when: When | None = None, kill_when: When | None = None) -> TaskRun:
+        """Run the main phase of one step to its end in an empty temporary folder.
+
+        The job is cancelled when `cancel_when` is true of an output line; the handler and all that it started is
+        killed, as by a machine short of memory, when `kill_when` is.
+        """
+        self._empty_temp()
+        return self._run(step, "execution", cancel_when, kill_when)
+
+    def run_job(
+        self, steps: Sequence[Step], *, cancel_when: When | None = None, kill_when: When | None = None
+    ) -> JobRun:
+        """Run a job of such steps: after a failed or cancelled one no other is started.
+
+        Then come the post-job phases of all steps, last step first, whatever became of the job.
+        """
+        self._empty_temp()
+        main: list[TaskRun] = []
+        for step in steps:
+            main.append(self._run(step, "execution", cancel_when, kill_when))
+            if main[-1].result not in {"Succeeded", "SucceededWithIssues"}:
+                break
+        return JobRun(tuple(main), tuple(self.run_post(step) for step in reversed(steps)))
+
+    def run_post(self, step: Step) -> TaskRun:
+        """Run the post-job phase of one step."""
+        return self._run(step, "postjobexecution")
+
+    def _empty_temp(self) -> None:
         shutil.rmtree(self.temp, ignore_errors=True)
         for folder in (self.temp, self.sources):
             folder.mkdir(parents=True, exist_ok=True)
+
+    def _run(self, step: Step, phase: str, cancel_when: When | None = None, kill_when: When | None = None) -> TaskRun:
         secrets = {"System.AccessToken": "job-token-0123456789", **step.secrets}
         variables = {**self.variables(), **step.variables}
         masker = SecretMasker()
@@ -72,19 +102,21 @@ class MiniAgent:
         definition = self.task.definition
         outputs = frozenset(each["name"] for each in definition.get("outputVariables", ()))
         processor = CommandProcessor(record, restrictions(definition, step.target), outputs)
-        cancel = threading.Event()
+        cancel, kill = threading.Event(), threading.Event()
 
         def take(line: str) -> None:
             processor.line(self.received(line))
             if cancel_when is not None and cancel_when(line):
                 cancel.set()
+            if kill_when is not None and kill_when(line):
+                kill.set()
 
-        handler = self._handler()
+        handler = self._handler(phase)
         environment = handler_environment(
             definition, step.inputs, variables=variables, secrets=secrets, inherited=self.inherited()
         )
         exit_code = run_handler(
-            self.node(self.task.folder / definition["execution"][handler]["target"]),
+            self.node(self.task.folder / definition[phase][handler]["target"]),
             folder=self.sources,
             environment={
                 **environment,
@@ -94,6 +126,7 @@ class MiniAgent:
             on_line=take,
             cancel=cancel,
             times=self.cancel_times,
+            kill=kill,
         )
         if cancel.is_set():
             record.result = "Canceled"
@@ -122,9 +155,9 @@ class MiniAgent:
             leftover=tuple(sorted(path.name for path in self.temp.iterdir())),
         )
 
-    def _handler(self) -> str:
+    def _handler(self, phase: str) -> str:
         """Node24 only where the server switched it on; else the same code runs as Node20_1."""
-        declared = self.task.definition["execution"]
+        declared = self.task.definition[phase]
         wanted = ("Node24", "Node20_1") if self.node24 else ("Node20_1",)
         return next(name for name in wanted if name in declared)
 

@@ -42,10 +42,12 @@ def run_handler(
     on_line: LineHandler,
     cancel: threading.Event,
     times: CancelTimes,
+    kill: threading.Event,
 ) -> int:
     """Run `command` to its end, handing each line of both outputs to `on_line`. Returns the exit code.
 
-    When `cancel` is set the handler (not its children) gets SIGINT, later SIGTERM, and then the tree is killed.
+    When `cancel` is set the handler (not its children) gets SIGINT, later SIGTERM, and then the tree is killed;
+    when `kill` is set the tree is killed at once.
     """
     process = subprocess.Popen(
         command,
@@ -68,8 +70,10 @@ def run_handler(
     for reader in readers:
         reader.start()
     while process.poll() is None:
-        if cancel.wait(0.05):
+        if cancel.wait(0.02):
             _cancel(process, times)
+        elif kill.is_set():
+            _kill(process)
     for reader in readers:
         reader.join()
     for pipe in pipes:
@@ -85,6 +89,11 @@ def _cancel(process: subprocess.Popen[bytes], times: CancelTimes) -> None:
         except subprocess.TimeoutExpired:
             continue
         return
+    _kill(process)
+
+
+def _kill(process: subprocess.Popen[bytes]) -> None:
+    """End the whole tree without a chance to clean up."""
     if sys.platform == "win32":
         process.kill()
     else:

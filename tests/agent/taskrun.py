@@ -96,6 +96,14 @@ class TaskRun:
         return tuple(issue.message for issue in self.issues if issue.kind == "warning")
 
 
+@dataclass(frozen=True, slots=True)
+class JobRun:
+    """A job after its end: the main phases that were started, and the post-job phases in the order they ran."""
+
+    main: tuple[TaskRun, ...]
+    post: tuple[TaskRun, ...]
+
+
 def merge(current: Result | None, coming: Result) -> Result:
     """The agent's rule for several results of one step: the worse wins, but nothing changes a final Canceled."""
     if current is None:

@@ -29,7 +29,7 @@ class TimestampClient:
     def __init__(self, urls: Sequence[str], *, pause: Callable[[float], object] = time.sleep) -> None:
         self._urls = tuple(urls)
         self._pause = pause
-        self._pools = {url: _pool(url) for url in self._urls}
+        self._pools = {url: open_pool(url) for url in self._urls}
 
     def stamp(self, signature: bytes, algorithm: DigestAlgorithm) -> TimestampToken:
         """A checked token over `signature`; imprint and token use `algorithm`.
@@ -97,7 +97,7 @@ class TimestampClient:
         return TimestampToken(token, stamp.time, common_name_of(stamp.signer), stamp.digest)
 
 
-def _pool(url: str) -> urllib3.PoolManager:
+def open_pool(url: str) -> urllib3.PoolManager:
     """A pool through the machine's proxy for this URL, if it has one."""
     parts = urlsplit(url)
     proxy = getproxies().get(parts.scheme)

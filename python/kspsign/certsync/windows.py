@@ -23,6 +23,7 @@ from kspsign.keys.chains import ordered_chain
 from kspsign.model import SyncedCertificate
 from kspsign.settings import Settings
 from kspsign.tools import call_tool, find_smctl
+from kspsign.tools.client_tools import install_client_tools
 
 CERTSYNC_TIMEOUT = 180.0
 _CHECK = (
@@ -34,16 +35,17 @@ _CHECK = (
 def synchronise_windows(settings: Settings, notice: Callable[[str], object]) -> SyncedCertificate:
     """The certificate that SignTool finds by thumbprint, or the one in --certificate; costs no signature.
 
-    Raises ConfigurationError when neither alias nor thumbprint is given, PrerequisiteError when certsync fails and
-    no valid certificate is there, or when none, or none that is valid, matches.
+    Raises ConfigurationError when neither alias nor thumbprint is given, PrerequisiteError when --tools-msi can't be
+    installed, when certsync fails and no valid certificate is there, or when none, or none that is valid, matches.
     """
-    if settings.certificate is not None:
-        return _from_file(settings)
-    if settings.keypair_alias is None and settings.thumbprint is None:
+    if settings.certificate is None and settings.keypair_alias is None and settings.thumbprint is None:
         raise ConfigurationError(
             "key store windows needs the key pair's alias or the certificate's thumbprint",
             remedy="Name it with --keypair-alias (case-sensitive; `smctl keypair ls` lists them) or --thumbprint.",
         )
+    install_client_tools(settings, notice)
+    if settings.certificate is not None:
+        return _from_file(settings)
     before = _present(settings)
     present = newest_valid(matching(before, settings), datetime.now(UTC))
     if settings.keypair_alias is not None:

@@ -67,6 +67,18 @@ def find_smctl(settings: Settings) -> Tool:
     return found
 
 
+def find_msiexec(settings: Settings) -> Path:
+    """Windows' installer; raises PrerequisiteError where there is none."""
+    installer = Path(_variable(settings, "SYSTEMROOT") or "") / "System32" / "msiexec.exe"
+    if not (installer.is_absolute() and installer.is_file()):
+        raise PrerequisiteError(
+            "msiexec.exe was not found: an MSI is installed on Windows only",
+            code="NOT_WINDOWS",
+            remedy="Use a Windows agent, or leave out --tools-msi.",
+        )
+    return installer
+
+
 def _named(path: Path, name: str, option: str) -> Tool:
     file = path / name if path.is_dir() else path
     if not file.is_file():

@@ -97,7 +97,7 @@ def run_tool(
                     raise CancelledError from None
         if exit_code is None:
             _stop(process, environment)
-        return Ran(exit_code, _text(_content(output)), _text(_content(errors)), time.monotonic() - started)
+        return Ran(exit_code, as_text(_content(output)), as_text(_content(errors)), time.monotonic() - started)
 
 
 def _start(
@@ -135,7 +135,7 @@ def _content(file: IO[bytes]) -> bytes:
     return file.read(_OUTPUT_LIMIT)
 
 
-def _text(output: bytes) -> str:
+def as_text(output: bytes) -> str:
     """What a Windows program wrote to a pipe: UTF-8, UTF-16 or the machine's code page; never an error."""
     if b"\0" in output:
         text = output.decode("utf-16-le", "replace")

@@ -17,7 +17,7 @@ from kspsign.settings import Settings
 _ENCODED = "SM_CLIENT_CERT_FILE_B64"
 _FILE = "SM_CLIENT_CERT_FILE"
 PREFIX = "kspsign-private-"
-"""How private folders in the agent's temporary folder begin; the post-job step removes what a killed run left."""
+"""How private folders in the agent's temporary folder begin, the task's own too; its post-job step removes them."""
 
 
 @contextlib.contextmanager

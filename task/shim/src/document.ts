@@ -3,10 +3,8 @@ import manifest from "../../KspSign/task.json";
 import { secrets } from "./secret";
 import tables from "./tables.json";
 
-type Value = string | number | boolean | string[];
-
 /** `text` as the input's declared type; what does not fit the type goes on as text, for the engine to refuse. */
-function typed(type: string, text: string): Value {
+function typed(type: string, text: string) {
   if (type === "multiLine") return text.split("\n").map((line) => line.trim()).filter((line) => line !== "");
   if (type === "boolean" && /^(?:true|false)$/i.test(text)) return text.toLowerCase() === "true";
   if (type === "int" && /^\d{1,9}$/.test(text)) return Number(text);
@@ -22,7 +20,7 @@ function credentials() {
 
 /** What the engine reads from its standard input, `kspsign task`: only inputs that were really given, none of the shim's own. */
 export function readDocument() {
-  const inputs: Record<string, Value> = {};
+  const inputs: Record<string, ReturnType<typeof typed>> = {};
   for (const { name, type } of manifest.inputs.filter((input) => !tables.own.includes(input.name))) {
     const text = (tl.getInput(name) ?? "").trim();
     if (text !== "") inputs[name] = typed(type, text);

@@ -1,8 +1,9 @@
-import { spawn, type ChildProcess } from "node:child_process";
+import { spawn, type ChildProcess, type SpawnOptionsWithoutStdio as SpawnOptions } from "node:child_process";
 import { finished } from "node:stream/promises";
 import tables from "./tables.json";
 import { lineRelay } from "./relay";
 
+export type Ending = number | NodeJS.Signals | null;
 /** The agent gives a cancelled task 10 s in all; on Windows nothing of ours would end a stuck child before that. */
 const GRACE_MS = 7000;
 const received = new Set<NodeJS.Signals>();
@@ -29,12 +30,10 @@ export function childEnvironment(temp: string): NodeJS.ProcessEnv {
 }
 
 /** Run `program` with `document` on its standard input to its end, relaying its output: the exit code, or the signal. */
-export async function runEngine(
-  [program, ...args]: [string, ...string[]], document: object, options: { cwd: string; env: NodeJS.ProcessEnv },
-): Promise<number | NodeJS.Signals | null> {
+export async function runEngine([program, ...args]: [string, ...string[]], document: object, options: SpawnOptions) {
   // Not windowsHide: the engine would get a console of its own, where the agent's Ctrl-C does not reach it.
   const engine = (child = spawn(program, args, { ...options, shell: false, stdio: "pipe" }));
-  const ended = new Promise<number | NodeJS.Signals | null>((resolve, reject) => {
+  const ended = new Promise<Ending>((resolve, reject) => {
     engine.on("error", reject).on("close", (code, signal) => { resolve(signal ?? code); });
   });
   engine.stdin.on("error", () => undefined); // a child that ends without reading: its exit code tells

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import os
 import struct
 import sys
 import threading
@@ -195,3 +196,15 @@ def test_the_workbench_gives_short_names_and_leaves_nothing(tmp_path: Path) -> N
         assert odd.exists()
         assert bench.copy(tmp_path.joinpath("部品 (1) 'x'.DLL")) == "3.dll"
     assert list(tmp_path.iterdir()) == [odd]
+
+
+def test_a_program_in_the_working_folder_is_not_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("smctl", "smctl.exe", "signtool.exe"):
+        (tmp_path / name).touch(mode=0o755)
+    monkeypatch.chdir(tmp_path)
+    settings = Settings(agent_environment={"PATH": os.pathsep.join(["", ".", ".."])})
+    for find in (find_smctl, find_signtool):
+        with pytest.raises(PrerequisiteError, match="neither on PATH"):
+            find(settings)
+    absolute = Settings(agent_environment={"PATH": os.pathsep.join(["", str(tmp_path)])})
+    assert find_smctl(absolute).path == tmp_path / "smctl"

@@ -116,3 +116,12 @@ def test_the_task_signs_by_signtool_with_a_key_behind_a_ksp(agent: WindowsAgent,
     assert all(secret not in line for secret in secrets.values() for line in run.log)
     accepted = windows.signtool("verify", "/pa", "/all", "/tw", agent.sources / "app.exe")
     assert accepted.exit_code == 0, accepted.output
+
+
+def test_the_post_job_phase_removes_what_a_killed_run_left(agent: WindowsAgent) -> None:
+    for name in ("kspsign-private-Ab3xYz", "kspsign-private-ab_3xyz9", "kspsign"):
+        (agent.temp / name).mkdir(parents=True)
+        (agent.temp / name / "client.p12").touch(mode=0o444)
+    run = agent.run_post(Step())
+    assert (run.result, run.issues) == ("Succeeded", ())
+    assert [name for name in run.leftover if name.startswith("kspsign")] == ["kspsign"]

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import os
 import re
-import shutil
 import struct
 import sys
 from collections.abc import Iterator
@@ -91,8 +91,12 @@ def _named(path: Path, name: str, option: str) -> Tool:
 
 
 def _on_path(name: str, settings: Settings) -> Tool | None:
-    found = shutil.which(name, path=_variable(settings, "PATH"))
-    return describe(Path(found)) if found else None
+    # Not shutil.which: on Windows it looks into the working folder first, where anything may have been checked out.
+    names = (f"{name}.exe",) if sys.platform == "win32" else (name, f"{name}.exe")
+    folders = (Path(entry.strip('"')) for entry in (_variable(settings, "PATH") or "").split(os.pathsep))
+    files = (folder / each for folder in folders if folder.is_absolute() for each in names)
+    found = next((file for file in files if file.is_file() and os.access(file, os.X_OK)), None)
+    return describe(found) if found else None
 
 
 def _windows_kits(settings: Settings) -> Iterator[Path]:

@@ -10,11 +10,14 @@ from typing import Final
 from kspsign.errors import PrerequisiteError, SigningError
 
 
-class CryptokiError(Exception):
-    """A call was answered with `value` (CKR_...), not with CKR_OK; caught inside this room."""
+_LOG = "See the module's own log for the reason; check its configuration and its service."
+
+
+class CryptokiError(PrerequisiteError):
+    """A call was answered with `value` (CKR_...), not with CKR_OK; this room says what it means where it was made."""
 
     def __init__(self, function: str, value: int) -> None:
-        super().__init__(f"{function} answered {name_of(value)}")
+        super().__init__(f"{function} answered {name_of(value)}", code="PKCS11_REFUSED", remedy=_LOG)
         self.value = value
 
 
@@ -22,7 +25,7 @@ class CryptokiError(Exception):
 class _Known:
     name: str
     code: str = "PKCS11_REFUSED"
-    remedy: str = "See the module's own log for the reason; check its configuration and its service."
+    remedy: str = _LOG
 
 
 _PIN = (

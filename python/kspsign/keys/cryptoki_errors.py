@@ -9,7 +9,6 @@ from typing import Final
 
 from kspsign.errors import PrerequisiteError, SigningError
 
-
 _LOG = "See the module's own log for the reason; check its configuration and its service."
 
 

@@ -17,7 +17,8 @@ from pydantic import BaseModel
 
 from kspsign.context import RunContext
 from kspsign.errors import ConfigurationError, KspSignError
-from kspsign.settings import INTERNAL_FIELDS, Command, Settings, option_name, resolve
+from kspsign.resolving import resolve
+from kspsign.settings import INTERNAL_FIELDS, Command, Settings, option_name
 
 _OUTPUT = ("report", "junit", "summary", "quiet", "verbose")
 _RESULTS = (*_OUTPUT, "publish_token_env")

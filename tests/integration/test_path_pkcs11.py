@@ -22,7 +22,7 @@ from kspsign.embedded.timestamp_server import TimestampServer
 from kspsign.errors import ConfigurationError, PrerequisiteError, SigningError
 from kspsign.keys import KeyStore, open_key_store
 from kspsign.model import DigestAlgorithm
-from kspsign.settings import resolve
+from kspsign.resolving import resolve
 from unit.pki import Key, ca, signer
 
 NOW = datetime.now(UTC)

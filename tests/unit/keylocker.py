@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from digicert_one.fixture import Host
-from kspsign.settings import Settings, resolve
+from kspsign.resolving import resolve
+from kspsign.settings import Settings
 
 
 def settings(host: Host, alias: str | None, **changed: str | None) -> Settings:

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from kspsign.errors import ConfigurationError, PrerequisiteError
-from kspsign.settings import Settings, resolve
+from kspsign.resolving import resolve
+from kspsign.settings import Settings
 from kspsign.tools import Ran
 from kspsign.tools.client_tools import MAX_REDIRECTS, fetch_msi, install_client_tools, restart_wanted
 from kspsign.tools.workspace import PREFIX

@@ -8,7 +8,8 @@ import pytest
 from pydantic import ValidationError
 
 from kspsign.errors import ConfigurationError
-from kspsign.settings import INTERNAL_FIELDS, Settings, option_name, resolve
+from kspsign.resolving import resolve
+from kspsign.settings import INTERNAL_FIELDS, Settings, option_name
 
 SECRET = "correct horse"  # noqa: S105 - made up
 

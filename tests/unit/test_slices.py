@@ -14,7 +14,7 @@ from kspsign.cli import main
 from kspsign.context import RunContext
 from kspsign.errors import ConfigurationError
 from kspsign.model import Artifact, Format
-from kspsign.settings import resolve
+from kspsign.resolving import resolve
 
 BUILD = "4711"
 

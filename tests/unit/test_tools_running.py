@@ -14,7 +14,8 @@ import pytest
 from pydantic import SecretStr
 
 from kspsign.errors import CancelledError, ConfigurationError, PrerequisiteError
-from kspsign.settings import Settings, resolve
+from kspsign.resolving import resolve
+from kspsign.settings import Settings
 from kspsign.tools import call_tool, find_signtool, find_smctl, in_reach, run_tool, tool_environment
 from kspsign.tools.workbench import Workbench
 

@@ -40,7 +40,7 @@ def test_every_block_of_the_documentation_is_without_fault() -> None:
     assert {name: found for name, found in diagnostics(blocks).items() if found} == {}
 
 
-STEP = "steps:\n- task: KspSign@0\n  inputs:\n    files: '*.exe'\n"
+STEP = "steps:\n- task: KspSign@1\n  inputs:\n    files: '*.exe'\n"
 FAULTS = {
     "an unknown input": (STEP + "    filez: x\n", "filez"),
     "another task's input": (STEP + "    buildId: 1\n", "buildId"),

@@ -33,7 +33,7 @@ DEEP = "/".join(["a folder of fifty characters, with spaces in its name"] * 5)
 AWKWARD = ("with space.exe", "it's (1) & [2] ^ %TEMP%.exe", "Ünïcødé 部品.dll", f"{DEEP}/long.exe")
 TWO = ("bad.exe", "good.exe")
 SIX = tuple(f"app{number}.exe" for number in range(1, 7))
-MANY = tuple(f"{number % 10}/app{number}.exe" for number in range(200))
+MANY = tuple(f"{number % 10}/app{number}.exe" for number in range(1000))
 
 NOT_REACHED = "either could not be reached or returned an invalid response"
 OTHER_SERVERS = "name others with --timestamp-url"
@@ -287,7 +287,7 @@ FILES = (
         remedy="Check the patterns",
         patterns=("out/*.exe",),
     ),
-    _passes("200 files in one run", 200, programs=MANY, more=("--jobs", "2", "--quiet")),
+    _passes("1,000 files in one run", 1000, programs=MANY, more=("--jobs", "2", "--quiet")),
 )
 
 VERIFICATION = (

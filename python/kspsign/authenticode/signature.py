@@ -13,7 +13,6 @@ from typing import Any, TypeVar
 
 from asn1crypto import core, parser
 from asn1crypto import x509 as asn1_x509
-from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 
 from kspsign.authenticode import asn1
@@ -107,14 +106,14 @@ def states_digest(signer: Signer, digest: bytes) -> bool:
     return bool(_single(signer, asn1.OID_MESSAGE_DIGEST) == core.OctetString(digest).dump())
 
 
-def signer_fault(signer: Signer, certificate: bytes | None) -> str | None:
-    """Why the signature value does not hold under `certificate` (DER), None when it does."""
-    if certificate is None:
+def signer_fault(signer: Signer, der: bytes | None) -> str | None:
+    """Why the signature value does not hold under the certificate `der`, None when it does."""
+    if der is None:
         return "the signer's certificate is not in the signature"
     if signer.digest is None:
         return "the digest algorithm is unknown"
     try:
-        key = x509.load_der_x509_certificate(certificate).public_key()
+        key = certificate(der).public_key()
     except (ValueError, UnsupportedAlgorithm) as broken:
         return f"the key of the signer's certificate can't be used: {broken}"
     if not signature_holds(key, signer.value, signer.signed_digest(), signer.digest, signer.scheme):

@@ -8,11 +8,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from kspsign.authenticode import cms
 from kspsign.authenticode.algorithms import signature_holds
+from kspsign.authenticode.certificates import certificate as parsed
+from kspsign.authenticode.certificates import subject_of
 from kspsign.authenticode.formats import open_signable
 from kspsign.authenticode.timestamp_client import TimestampClient
 from kspsign.errors import SigningError
@@ -56,7 +57,7 @@ class NativeEngine:
         self.concurrency = concurrency
         self._key = key
         self._certificate = certificate
-        self._public_key = x509.load_der_x509_certificate(certificate.chain[0]).public_key()
+        self._public_key = parsed(certificate.chain[0]).public_key()
         self._timestamps = timestamps
         self._options = options
         self._count_lock = threading.Lock()
@@ -100,7 +101,7 @@ class NativeEngine:
             self.signatures_used += 1
         signature = self._key.sign(digest, self._options.algorithm)
         if not signature_holds(self._public_key, signature.value, digest, signature.algorithm, None):
-            subject = x509.load_der_x509_certificate(self._certificate.chain[0]).subject.rfc4514_string()
+            subject = subject_of(self._certificate.chain[0])
             raise SigningError(
                 f"the key in the key store {self._key.name} does not fit the certificate "
                 f"{self._certificate.thumbprint} ({subject})",

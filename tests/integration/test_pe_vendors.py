@@ -11,8 +11,9 @@ from asn1crypto import x509
 from integration.peimages import flipped, parts, with_checksum
 from integration.samples import corpus, kspsign
 from kspsign.authenticode import asn1
-from kspsign.authenticode.indirect import read_signature
+from kspsign.authenticode.file_signature import read_signature
 from kspsign.authenticode.pe import PeFile
+from kspsign.authenticode.profile import AUTHENTICODE
 
 VENDORS = {
     "signtool.exe": ["Microsoft Corporation"],
@@ -87,7 +88,7 @@ def spare_ranges(path: Path, roots: set[str]) -> list[range]:
 def messages_of(signatures: Iterable[bytes]) -> Iterator[bytes]:
     """The signatures, their timestamps, and the signatures nested in them."""
     for der in signatures:
-        signature = read_signature(der)
+        signature = read_signature(der, AUTHENTICODE)
         yield from (der, *signature.tokens, *messages_of(signature.nested))
 
 

@@ -10,6 +10,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from cryptography.hazmat.primitives.asymmetric.utils import Prehashed
 
+from kspsign.authenticode import der
 from kspsign.model import DigestAlgorithm
 
 HASHES: dict[DigestAlgorithm, hashes.HashAlgorithm] = {
@@ -28,10 +29,11 @@ class Scheme(Enum):
     ECDSA = "ECDSA"
 
 
+_OID_RSA = "1.2.840.113549.1.1.1"
 _OID_RSA_PSS = "1.2.840.113549.1.1.10"
 _OID_EC_PUBLIC_KEY = "1.2.840.10045.2.1"
 _SCHEMES: dict[str, tuple[Scheme, DigestAlgorithm | None]] = {
-    "1.2.840.113549.1.1.1": (Scheme.RSA, None),
+    _OID_RSA: (Scheme.RSA, None),
     "1.2.840.113549.1.1.5": (Scheme.RSA, DigestAlgorithm.SHA1),
     "1.2.840.113549.1.1.11": (Scheme.RSA, DigestAlgorithm.SHA256),
     "1.2.840.113549.1.1.12": (Scheme.RSA, DigestAlgorithm.SHA384),
@@ -43,7 +45,25 @@ _SCHEMES: dict[str, tuple[Scheme, DigestAlgorithm | None]] = {
     "1.2.840.10045.4.3.3": (Scheme.ECDSA, DigestAlgorithm.SHA384),
     "1.2.840.10045.4.3.4": (Scheme.ECDSA, DigestAlgorithm.SHA512),
 }
+_DIGEST_OIDS = {
+    DigestAlgorithm.SHA1: "1.3.14.3.2.26",
+    DigestAlgorithm.SHA256: "2.16.840.1.101.3.4.2.1",
+    DigestAlgorithm.SHA384: "2.16.840.1.101.3.4.2.2",
+    DigestAlgorithm.SHA512: "2.16.840.1.101.3.4.2.3",
+}
+_ECDSA_OIDS = {made_for: kind for kind, (scheme, made_for) in _SCHEMES.items() if scheme is Scheme.ECDSA and made_for}
+_NULL = der.element(der.NULL)
 _NO_PARAMETERS = frozenset({b"", b"\x05\x00"})
+
+
+def algorithm_identifier(algorithm: DigestAlgorithm) -> bytes:
+    """The DER AlgorithmIdentifier of a digest, with NULL parameters as every Authenticode signer writes them."""
+    return der.sequence(der.oid(_DIGEST_OIDS[algorithm]), _NULL)
+
+
+def signature_identifier(algorithm: DigestAlgorithm, *, is_ec: bool) -> bytes:
+    """The DER AlgorithmIdentifier of a signature: rsaEncryption with NULL, or ecdsa-with-SHA2 without parameters."""
+    return der.sequence(der.oid(_ECDSA_OIDS[algorithm])) if is_ec else der.sequence(der.oid(_OID_RSA), _NULL)
 
 
 def digest_algorithm(identifier: Any) -> DigestAlgorithm | None:

@@ -24,6 +24,9 @@ from kspsign.model import DigestAlgorithm
 
 T = TypeVar("T")
 
+_PLAIN_CONTENT = frozenset({asn1.OID_SPC_INDIRECT_DATA, asn1.OID_CTL})
+"""Content types that are a SEQUENCE in the place of CMS' OCTET STRING."""
+
 
 @dataclass(frozen=True, slots=True)
 class SignerId:
@@ -147,12 +150,13 @@ def _read(der: bytes) -> SignedMessage:
 def _content(element: bytes, kind: str) -> tuple[bytes, bytes]:
     """What is in the [0] of the encapsulated content: the whole element, and its octets, which the signature covers.
 
-    PKCS#7 v1.5, and so Authenticode, has the content itself where CMS has it in an OCTET STRING (RFC 5652 §5.2.1).
+    PKCS#7 v1.5, and so Authenticode and a catalogue, has the content itself where CMS has it in an OCTET STRING
+    (RFC 5652 §5.2.1).
     """
     inner: bytes = parser.parse(element, strict=True)[4]
     octets: bytes = parser.parse(inner, strict=True)[4]
     tags = element[:1] + inner[:1]
-    if tags != (b"\xa0\x30" if kind == asn1.OID_SPC_INDIRECT_DATA else b"\xa0\x04"):
+    if tags != (b"\xa0\x30" if kind in _PLAIN_CONTENT else b"\xa0\x04"):
         raise _malformed(f"the content {kind} has the wrong type")
     return inner, octets
 

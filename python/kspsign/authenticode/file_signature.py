@@ -1,11 +1,11 @@
-"""What an Authenticode signature says: the file digest it covers, and its signer's own attributes."""
+"""What a signature of a file says: the digest it covers, and its signer's own attributes."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 from kspsign.authenticode import asn1
-from kspsign.authenticode.algorithms import digest_algorithm
+from kspsign.authenticode.profile import SignatureProfile
 from kspsign.authenticode.signature import SignedMessage, find_signer, guarded, read_signed_message
 from kspsign.errors import TrustError
 from kspsign.hresults import Hresult
@@ -13,14 +13,16 @@ from kspsign.model import DigestAlgorithm
 
 
 @dataclass(frozen=True, slots=True)
-class AuthenticodeSignature:
-    """A signature of a file: `kind` is the format's OID, `certificate` the signer's (DER) or None when missing.
+class FileSignature:
+    """A signature of a file: `kind` and `value` are the format's OID and structure, `certificate` the signer's (DER)
+    or None when missing.
 
     `tokens` and `counter_signatures` are its timestamps, `nested` further signatures (DER ContentInfo each).
     """
 
     message: SignedMessage
     kind: str
+    value: bytes
     algorithm: DigestAlgorithm
     digest: bytes
     certificate: bytes | None
@@ -30,43 +32,34 @@ class AuthenticodeSignature:
     program_name: str | None
 
 
-def read_signature(der: bytes) -> AuthenticodeSignature:
-    """The Authenticode signature in the DER ContentInfo.
+def read_signature(der: bytes, profile: SignatureProfile) -> FileSignature:
+    """The signature in the DER ContentInfo, of a format with `profile`.
 
-    Raises TrustError (TRUST_E_MALFORMED_SIGNATURE, check "cms-structure") when the content is no
-    SpcIndirectDataContent, and (NTE_BAD_ALGID, check "algorithms") when its digest algorithm is unknown.
+    Raises TrustError (TRUST_E_MALFORMED_SIGNATURE, check "cms-structure") when the content is not the profile's,
+    and (NTE_BAD_ALGID, check "algorithms") when its digest algorithm is unknown.
     """
     message = read_signed_message(der)
-    if message.content_type != asn1.OID_SPC_INDIRECT_DATA:
+    if message.content_type != profile.content_type:
         raise TrustError(
             Hresult.TRUST_E_MALFORMED_SIGNATURE,
-            f"the content is {message.content_type}, not Authenticode's",
+            f"the content is {message.content_type}, not {profile.content_type}",
             check="cms-structure",
         )
-    kind, algorithm, digest = guarded(lambda: _indirect_data(message.content_der), "cms-structure")
-    if algorithm is None:
+    covered = guarded(lambda: profile.covered(message), "cms-structure")
+    if covered.algorithm is None:
         raise TrustError(Hresult.NTE_BAD_ALGID, "the file digest's algorithm is unknown", check="algorithms")
     unsigned = message.signer.unsigned_attributes
-    return AuthenticodeSignature(
+    return FileSignature(
         message=message,
-        kind=kind,
-        algorithm=algorithm,
-        digest=digest,
+        kind=covered.kind,
+        value=covered.value,
+        algorithm=covered.algorithm,
+        digest=covered.digest,
         certificate=find_signer(message.signer, message.certificates),
-        tokens=unsigned.get(asn1.OID_SPC_TIMESTAMP, ()),
+        tokens=unsigned.get(profile.token_attribute, ()),
         counter_signatures=unsigned.get(asn1.OID_COUNTER_SIGNATURE, ()),
         nested=unsigned.get(asn1.OID_SPC_NESTED_SIGNATURE, ()),
         program_name=guarded(lambda: _program_name(message), "cms-structure"),
-    )
-
-
-def _indirect_data(der: bytes) -> tuple[str, DigestAlgorithm | None, bytes]:
-    content = asn1.SpcIndirectDataContent.load(der, strict=True)
-    info = content["message_digest"]
-    return (
-        content["data"]["type"].dotted,
-        digest_algorithm(info["digest_algorithm"]),
-        bytes(info["digest"].native),
     )
 
 

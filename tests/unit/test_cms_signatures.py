@@ -12,6 +12,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from cryptography.hazmat.primitives.asymmetric.utils import Prehashed
 
+import cms_schema
 from kspsign.authenticode import asn1, cms
 from kspsign.authenticode.file_signature import read_signature
 from kspsign.authenticode.profile import AUTHENTICODE, SigningTerms
@@ -51,7 +52,7 @@ def fault(der: bytes) -> str | None:
 
 def changed(der: bytes, change: Callable[[Any, Any], None]) -> bytes:
     """The signature after `change(signed data, signer info)`."""
-    info = asn1.ContentInfo.load(der)
+    info = cms_schema.ContentInfo.load(der)
     change(info["content"], info["content"]["signer_infos"][0])
     return bytes(info.dump(force=True))
 
@@ -135,11 +136,11 @@ def broken_certificate(signed: Any, _signer: Any) -> None:
 
 
 def unsigned_attributes_signed(_signed: Any, signer: Any) -> None:
-    signer["signed_attrs"] = asn1.Attributes([signer["signed_attrs"][0]])
+    signer["signed_attrs"] = cms_schema.Attributes([signer["signed_attrs"][0]])
 
 
 def attribute_twice(_signed: Any, signer: Any) -> None:
-    signer["signed_attrs"] = asn1.Attributes([*signer["signed_attrs"], signer["signed_attrs"][0]])
+    signer["signed_attrs"] = cms_schema.Attributes([*signer["signed_attrs"], signer["signed_attrs"][0]])
 
 
 @pytest.mark.parametrize(

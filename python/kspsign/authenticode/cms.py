@@ -121,7 +121,7 @@ def _attribute(kind: str, *values: bytes) -> bytes:
 
 @lru_cache(maxsize=16)
 def _issuer_and_serial(leaf: bytes) -> bytes:
-    return der.sequence(outline(leaf).issuer, der.integer(certificate(leaf).serial_number))
+    return der.sequence(outline(leaf).issuer, outline(leaf).serial)
 
 
 @lru_cache(maxsize=16)

@@ -13,7 +13,6 @@ from kspsign.authenticode.asn1 import (
     OID_SPC_OPUS_INFO,
     OID_SPC_STATEMENT_TYPE,
     OID_SPC_TIMESTAMP,
-    SpcIndirectDataContent,
 )
 from kspsign.authenticode.signature import SignedMessage
 from kspsign.model import DigestAlgorithm
@@ -50,7 +49,7 @@ class Covered:
 class SignatureProfile:
     """`attributes` gives the signed attributes besides content type and message digest, as DER values by OID.
 
-    `covered` reads what a signature's content says; whatever it raises on hostile bytes is a malformed signature.
+    `covered` reads what a signature's content says and raises TrustError when that is malformed.
     """
 
     content_type: str
@@ -75,14 +74,15 @@ def _opus_info(description: str | None, url: str | None) -> bytes:
 
 
 def _indirect_data(message: SignedMessage) -> Covered:
-    content = SpcIndirectDataContent.load(message.content_der, strict=True)
-    info = content["message_digest"]
-    return Covered(
-        kind=content["data"]["type"].dotted,
-        value=content["data"]["value"].dump(),
-        algorithm=digest_algorithm(info["digest_algorithm"]),
-        digest=bytes(info["digest"].native),
-    )
+    fields = der.parse(message.content_der).fields()
+    data, info = fields.take(der.SEQUENCE).children(), fields.take(der.SEQUENCE).fields()
+    fields.end()
+    algorithm, digest = info.take(der.SEQUENCE), info.take(der.OCTET_STRING)
+    info.end()
+    if not 1 <= len(data) <= 2:
+        raise der.malformed(f"{len(data)} fields say what is covered")
+    value = data[1].der if len(data) == 2 else b""
+    return Covered(der.oid_of(data[0]), value, digest_algorithm(algorithm.der), digest.content)
 
 
 AUTHENTICODE = SignatureProfile(OID_SPC_INDIRECT_DATA, OID_SPC_TIMESTAMP, _authenticode_attributes, _indirect_data)

@@ -94,7 +94,9 @@ LINES = BLOCK.split("\r\n")
     [
         (BLOCK.replace("\r\n", "\n"), "signature-block", "git changed"),
         ("\r\n".join(LINES[:3]) + "\n" + "\r\n".join(LINES[3:]), "signature-block", "git changed"),
-        (BLOCK.removeprefix("\r"), "signature-block", "no CRLF stands before"),
+        (BLOCK.removeprefix("\r"), "signature-block", "git changed"),
+        (BLOCK.replace("\r\n# SIG # End", "\r# SIG # End"), "signature-block", "git changed"),
+        (BLOCK.removesuffix("\n"), "signature-block", "git changed"),
         (BLOCK.removesuffix("\r\n"), "signature-block", "end line does not end in CRLF"),
         (BLOCK[: BLOCK.index("# SIG # End")], "signature-block", "cut off"),
         (BLOCK.replace("# AAEC", "AAEC"), "signature-block", "line 1 holds something else"),
@@ -119,6 +121,11 @@ def test_a_block_that_is_not_as_it_must_be(tmp_path: Path, block: str, check: st
     assert what in findings[check].detail
     with pytest.raises(ArtifactError, match="not intact"):
         file.admit(TERMS)
+
+
+def test_a_block_alone_is_no_signed_script(tmp_path: Path) -> None:
+    file = opened(tmp_path, "x.ps1", BLOCK.removeprefix("\r\n").encode())
+    assert "no CRLF stands before" in file.structure(file.digest([]), ())[0].detail
 
 
 def test_what_looks_like_a_block_but_begins_no_line_is_text(tmp_path: Path) -> None:

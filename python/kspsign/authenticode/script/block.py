@@ -65,13 +65,15 @@ def find_block(text: str, style: ScriptStyle) -> Block | None:
     closing = re.compile(rf"{_LINE_END}{re.escape(style.end)}({_LINE_END})?").search(text, first.end())
     if closing is None:
         return Block(first.start(), len(text), b"", ("it is cut off: there is no end line",), 0)
-    body = text[first.end() : closing.start()]
-    faults = list(_line_faults(body, style))
-    stop = closing.end()
-    if closing[1] != _CRLF:
-        faults.append("its end line does not end in CRLF")
-    if not first.group().startswith(_CRLF):
-        faults.append("no CRLF stands before its begin line")
+    body, stop = text[first.end() : closing.start()], closing.end()
+    if BARE_LINE_END.search(text[first.start() : stop]):
+        faults = ["lines of it end in LF or CR alone: a tool such as git changed the line ends"]
+    else:
+        faults = list(_line_faults(body, style))
+        if not first.group().startswith(_CRLF):
+            faults.append("no CRLF stands before its begin line")
+        if not closing[1]:
+            faults.append("its end line does not end in CRLF")
     if again is not None:
         faults.append(f"a second block begins {'inside it' if again.start() < closing.start() else 'behind it'}")
     trailing = 0 if style.closing else len(text) - stop
@@ -86,9 +88,6 @@ def _begins(style: ScriptStyle) -> re.Pattern[str]:
 
 def _line_faults(body: str, style: ScriptStyle) -> Iterator[str]:
     """What is wrong with the lines between begin and end."""
-    if BARE_LINE_END.search(body):
-        yield "lines of it end in LF or CR alone: a tool such as git changed the line ends"
-        return
     if not body.startswith(_CRLF):
         yield "its begin line does not end in CRLF"
         return
@@ -118,6 +117,6 @@ def _decode(body: str, style: ScriptStyle) -> bytes:
     lines = (line for line in re.split(_LINE_END, body) if line)
     joined = "".join(line.removeprefix(style.before).removesuffix(style.after) for line in lines)
     try:
-        return base64.b64decode(joined.encode("utf-8", "surrogatepass"))
+        return base64.b64decode(joined.encode())
     except binascii.Error:
         return b""

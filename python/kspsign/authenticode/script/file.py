@@ -171,7 +171,10 @@ class ScriptFile:
         encoding = self.text.encoding
         if encoding.certain:
             return Finding("encoding", encoding.name)
-        detail = f"read as {encoding.name}: beyond ASCII without byte order mark, other machines read other text"
+        detail = (
+            f"characters beyond ASCII without byte order mark, read here as {encoding.name}: a Windows that reads "
+            "other text finds another digest; save it with a byte order mark and sign it again"
+        )
         return Finding("encoding", detail, Hresult.TRUST_E_BAD_DIGEST)
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from kspsign.authenticode.asn1 import OID_SPC_SIP_INFO
 from kspsign.authenticode.file_signature import FileSignature
 from kspsign.authenticode.profile import AUTHENTICODE, SignatureProfile, SigningTerms
-from kspsign.authenticode.script.block import BARE_LINE_END, Block, find_block, write_block
+from kspsign.authenticode.script.block import Block, find_block, has_bare_line_end, write_block
 from kspsign.authenticode.script.styles import STYLES, ScriptStyle
 from kspsign.authenticode.script.text import UTF16_BE, ScriptText, read_text
 from kspsign.authenticode.signable import Digest, Glimpse
@@ -92,9 +92,9 @@ class ScriptFile:
                 f"it carries a signature block that is not intact ({broken.check}: {broken.detail})",
                 f"Sign the original, or remove all lines from '{self.style.begin}' on and sign again.",
             )
-        bare = None if self.style.wsh else BARE_LINE_END.search(self._unsigned())
-        if bare is not None:
-            line = self.text.characters.count("\n", 0, bare.start()) + 1
+        unsigned = "" if self.style.wsh else self._unsigned()
+        if has_bare_line_end(unsigned):
+            line = next(number for number, each in enumerate(unsigned.split("\r\n"), 1) if {"\r", "\n"} & set(each))
             raise _refusal(
                 f"line {line} does not end in CRLF, and not every PowerShell accepts a signed script with such lines",
                 "Convert the line ends to CRLF before signing (unix2dos; in git: *.ps1 text eol=crlf in "

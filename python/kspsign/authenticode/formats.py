@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from kspsign.authenticode.cab import CabFile, is_cab
 from kspsign.authenticode.cat import CatFile, is_cat
 from kspsign.authenticode.navx import NavxFile, is_navx
 from kspsign.authenticode.pe import PeFile, is_pe
@@ -35,6 +36,7 @@ class FormatModule:
 FORMATS: dict[Format, FormatModule] = {
     Format.PE: FormatModule(is_pe, PeFile.open),
     Format.CAT: FormatModule(is_cat, CatFile.open),
+    Format.CAB: FormatModule(is_cab, CabFile.open),
     Format.NAVX: FormatModule(is_navx, NavxFile.open),
     # Told by extension alone, so behind everything that content tells.
     Format.POWERSHELL: FormatModule(partial(is_script, Format.POWERSHELL), ScriptFile.open),

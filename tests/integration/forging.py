@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from integration.samples import Run, Store, kspsign
@@ -10,18 +10,23 @@ from kspsign.authenticode import cms
 from kspsign.authenticode.profile import SigningTerms
 from kspsign.authenticode.signable import Digest, SignableFile
 from kspsign.embedded.authority import load_authority
-from kspsign.keys.local import sign_digest
+from kspsign.keys.local import LocalKey, sign_digest
 from kspsign.model import DigestAlgorithm
 
 ALGORITHM = DigestAlgorithm.SHA256
 
 
+def signature(file: SignableFile, content: bytes, chain: Sequence[bytes], key: LocalKey) -> bytes:
+    """A signature (DER ContentInfo) of `file` that covers the DER `content`, by the holder of `chain`."""
+    unsigned = cms.prepare(file.profile, SigningTerms(ALGORITHM, tuple(chain)), content)
+    value = sign_digest(key, unsigned.digest, ALGORITHM).value
+    return cms.assemble(unsigned, value, chain, token=None)
+
+
 def forge(file: SignableFile, store: Store, target: Path, content: Callable[[Digest], bytes]) -> Run:
     """The verdict on `target`, a copy of `file` whose signature covers the DER that `content` gives."""
     authority = load_authority(store.folder / "embedded")
-    terms = SigningTerms(ALGORITHM, authority.signing_chain)
     digest = file.digest([ALGORITHM], [ALGORITHM])
-    unsigned = cms.prepare(file.profile, terms, content(digest))
-    value = sign_digest(authority.leaf.key, unsigned.digest, ALGORITHM).value
-    file.embed(digest, (cms.assemble(unsigned, value, terms.chain, token=None),), target)
+    made = signature(file, content(digest), authority.signing_chain, authority.leaf.key)
+    file.embed(digest, (made,), target)
     return kspsign("verify", target, "--trust-root", store.root, "--no-timestamp", folder=target.parent)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -47,7 +48,8 @@ class Verifier:
             file = open_signable(path, kind)
         except ArtifactError as damaged:
             finding = Finding("structure", damaged.message, damaged.hresult or Hresult.ERROR_BAD_FORMAT)
-            return _conclude((finding,), (), "")
+            concluded = _conclude((finding,), (), "")
+            return replace(concluded, error=concluded.error and replace(concluded.error, remedy=damaged.remedy))
         signatures, parse_findings = _read_all(file)
         digest = file.digest({signature.algorithm for signature in signatures}, page_algorithms(signatures))
         if not file.signatures:

@@ -162,8 +162,10 @@ def test_a_signature_in_the_reserve(store: Store, tmp_path: Path) -> None:
         assert refused.error_code == "TRUST_E_MALFORMED_SIGNATURE"
 
 
+SLACK = struct.pack("<I", len(build_cab()) + 5)
 REFUSED = {
     "a reserve of another make": (build_cab(reserve=b"private data of an installer"), "another program's data"),
+    "data that no folder has": (patched(build_cab() + b"slack", 8, SLACK), "the blocks from"),
     "data behind it": (build_cab() + b"appended", "8 bytes follow the cabinet"),
 }
 
@@ -180,7 +182,7 @@ def test_what_signing_would_destroy_costs_no_signature(store: Store, tmp_path: P
 
 def test_a_cabinet_that_would_reach_4_gib_costs_no_signature(store: Store, tmp_path: Path) -> None:
     path, size = tmp_path / "huge.cab", (4 << 30) - 4096
-    path.write_bytes(patched(build_cab(), 8, struct.pack("<I", size)))
+    path.write_bytes(patched(build_cab(files={}), 8, struct.pack("<I", size)))
     with path.open("r+b") as file:
         file.truncate(size)
     run = sign(path, store)

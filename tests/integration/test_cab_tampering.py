@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from integration.cab_samples import build_cab
-from integration.peimages import flipped, patched
+from integration.peimages import build_pe, flipped, patched
 from integration.samples import Run, Store, kspsign, osslsigncode_verify
 from kspsign.authenticode.cab import CabFile
 from kspsign.errors import ArtifactError
@@ -18,8 +18,9 @@ FOLDER = 36 + 4 + 20
 FILE = FOLDER + 2 * 8
 
 
-def sign(path: Path, store: Store) -> Run:
-    return kspsign("sign", path, "--thumbprint", store.thumbprint, "--store", store.folder, folder=path.parent)
+def sign(path: Path, store: Store, *options: str) -> Run:
+    chosen = ("--thumbprint", store.thumbprint, "--store", store.folder)
+    return kspsign("sign", path, *chosen, *options, folder=path.parent)
 
 
 @pytest.fixture(scope="module")
@@ -90,9 +91,19 @@ def test_data_behind_the_signature_inside_and_outside_its_size(store: Store, tmp
         run = kspsign("verify", path, "--trust-root", store.root, folder=tmp_path)
         failed = [each["name"] for each in run.file["verdict"]["checks"] if not each["ok"]]
         assert (failed, run.error_code) == (["trailing-data"], "TRUST_E_MALFORMED_SIGNATURE")
-        stamped = kspsign("timestamp", path, "--timestamp-url", "http://127.0.0.1:9", folder=tmp_path)
-        assert path.read_bytes() == twin[: len(signed) + 16]
-        assert stamped.code != 0
+
+
+@pytest.mark.parametrize(("name", "data"), [("a.cab", build_cab()), ("a.exe", build_pe())], ids=["cab", "pe"])
+def test_a_timestamp_does_not_lose_what_follows(store: Store, tmp_path: Path, name: str, data: bytes) -> None:
+    path = tmp_path / name
+    path.write_bytes(data)
+    assert sign(path, store, "--no-timestamp").code == 0
+    longer = path.read_bytes() + b"appended after signing"
+    path.write_bytes(longer)
+    run = kspsign("timestamp", path, "--timestamp-url", "http://127.0.0.1:9", folder=tmp_path)
+    assert run.error_code == "TRUST_E_MALFORMED_SIGNATURE"
+    assert "trailing-data" in run.file["error"]["message"]
+    assert path.read_bytes() == longer
 
 
 PLAIN = build_cab()

@@ -76,6 +76,7 @@ KINDS: dict[str, tuple[bytes, str, str]] = {
     "build.cmd": (b"@echo off\r\n", "a batch file", "PowerShell"),
     "farm.rdp": (b"full address:s:farm\r\n", "remote desktop", "rdpsign"),
     "notes.txt": (b"just text\n", "of no type that can be signed", "!pattern"),
+    "AppxSignature.p7x": (b"PKCX\x30\x82" + bytes(99), "of no type that can be signed", "!pattern"),
     "noise.bin": (b"\x91\x92\x93\x94" * 99, "of no type that can be signed", "!pattern"),
 }
 

@@ -63,7 +63,7 @@ def _starts(*magics: bytes) -> Callable[[Look], bool]:
 
 
 def _zip(*marks: bytes) -> Callable[[Look], bool]:
-    return lambda look: look.head[:2] == b"PK" and (not marks or look.has(*marks))
+    return lambda look: look.head.startswith((b"PK\3\4", b"PK\5\6")) and (not marks or look.has(*marks))
 
 
 def _java_or_fat(look: Look) -> int:

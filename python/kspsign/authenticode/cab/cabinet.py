@@ -77,7 +77,8 @@ class CabFile:
         return (self.stored[: der.message_size(self.stored)],) if self.stored else ()
 
     def admit(self, terms: SigningTerms) -> None:
-        """Raise ArtifactError when the reserve is another program's, data would be lost, or 4 GiB would be reached."""
+        """Raise ArtifactError when the reserve is another program's, data would be lost or belongs to no file, or 4 GiB
+        would be reached."""
         if self.reserve.fault:
             raise ArtifactError(
                 Hresult.ERROR_BAD_FORMAT,
@@ -91,6 +92,9 @@ class CabFile:
                 f"{self._trailing} bytes follow the cabinet; signing would drop them",
                 remedy="Sign the cabinet before anything is appended to it.",
             )
+        blocks = self._blocks()
+        if blocks.hresult is not None:
+            raise damaged(blocks.detail)
         room = _SIGNATURE_ROOM + sum(map(len, terms.chain)) + len(self.stored) * terms.append
         if self._signed_head.cabinet + room > MAX_SIZE:
             raise ArtifactError(
@@ -124,12 +128,10 @@ class CabFile:
         if self.head.checksum:
             fault = fault or f"the header's checksum, which is not signed, is 0x{self.head.checksum:08X}"
         malformed = Hresult.TRUST_E_MALFORMED_SIGNATURE
-        with self.path.open("rb") as file:
-            blocks = blocks_finding(file, self.head)
         return (
             Finding("reserve", fault, malformed) if fault else Finding("reserve", "tells of a signature or is empty"),
             self._trailing_finding(),
-            blocks,
+            self._blocks(),
         )
 
     def content(self, terms: SigningTerms, digest: Digest) -> bytes:
@@ -157,6 +159,10 @@ class CabFile:
     def _trailing(self) -> int:
         """Bytes that follow cabinet and signature."""
         return self.size - self.head.cabinet - (self.reserve.length if self.stored else 0)
+
+    def _blocks(self) -> Finding:
+        with self.path.open("rb") as file:
+            return blocks_finding(file, self.head)
 
     def _trailing_finding(self) -> Finding:
         """The check "trailing-data"."""

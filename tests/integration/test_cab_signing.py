@@ -71,6 +71,13 @@ def test_a_signed_cabinet_is_still_a_cabinet(
         assert cab_samples.digest(path.read_bytes()) == cab_samples.digest(data)
 
 
+def test_a_checksum_in_the_header_goes(store: Store, tmp_path: Path) -> None:
+    path = tmp_path / "data.cab"
+    path.write_bytes(patched(build_cab(), 4, b"\1\2\3\4"))
+    assert sign(path, store).code == 0
+    assert path.read_bytes()[4:8] == bytes(4)
+
+
 def test_each_volume_of_a_set(store: Store, tmp_path: Path) -> None:
     """The number in the set is signed; the peer leaves it out and refuses the second volume."""
     for number, name in enumerate(("one.cab", "two.cab")):
@@ -163,8 +170,10 @@ def test_a_signature_in_the_reserve(store: Store, tmp_path: Path) -> None:
 
 
 SLACK = struct.pack("<I", len(build_cab()) + 5)
+FULL = struct.pack("<HH", 59_990, 0).ljust(60_000, b"x")[:59_994]
 REFUSED = {
     "a reserve of another make": (build_cab(reserve=b"private data of an installer"), "another program's data"),
+    "a reserve that is full": (build_cab(reserve=FULL), "leave no room"),
     "data that no folder has": (patched(build_cab() + b"slack", 8, SLACK), "the blocks from"),
     "data behind it": (build_cab() + b"appended", "8 bytes follow the cabinet"),
 }

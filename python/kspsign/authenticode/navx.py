@@ -8,7 +8,6 @@ nested in the first. Windows signs and verifies such packages through NavSip.dll
 
 from __future__ import annotations
 
-import hashlib
 import shutil
 import struct
 from collections.abc import Collection, Sequence
@@ -18,6 +17,7 @@ from pathlib import Path
 from kspsign.authenticode import der
 from kspsign.authenticode.asn1 import OID_SPC_SIP_INFO
 from kspsign.authenticode.file_signature import FileSignature
+from kspsign.authenticode.hashing import hash_stretch
 from kspsign.authenticode.profile import AUTHENTICODE, SignatureProfile, SigningTerms
 from kspsign.authenticode.signable import Digest, Glimpse
 from kspsign.authenticode.spc import sip_findings, sip_indirect_data
@@ -26,7 +26,6 @@ from kspsign.hresults import Hresult
 from kspsign.model import DigestAlgorithm, Finding
 
 HEADER = 40
-CHUNK = 1 << 20
 MAX_BLOCK = 32 << 20
 MAX_OFFSET = 0xFFFFFFFF
 PADDING = 8
@@ -95,18 +94,7 @@ class NavxFile:
 
     def digest(self, algorithms: Collection[DigestAlgorithm], _pages: Collection[DigestAlgorithm] = ()) -> Digest:
         """Hash everything before the signature block."""
-        hashers = {algorithm: hashlib.new(algorithm) for algorithm in algorithms}
-        whole = hashlib.sha256()
-        left = self.content_end
-        with self.path.open("rb") as file:
-            while chunk := file.read(CHUNK):
-                whole.update(chunk)
-                for hasher in hashers.values():
-                    hasher.update(chunk[:left])
-                left = max(left - len(chunk), 0)
-        if left:
-            raise ArtifactError(Hresult.ERROR_SHARING_VIOLATION, "the file changed while it was read")
-        return Digest({algorithm: hasher.digest() for algorithm, hasher in hashers.items()}, whole.hexdigest())
+        return hash_stretch(self.path, 0, self.content_end, algorithms)
 
     def structure(self, _digest: Digest, signatures: Sequence[FileSignature]) -> tuple[Finding, ...]:
         """The check "signature-block", beyond what opening the file proved, and "sip" for each signature."""

@@ -6,7 +6,6 @@ and of all that follows up to the signature. So it is the same before and after 
 
 from __future__ import annotations
 
-import hashlib
 import shutil
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
@@ -16,9 +15,10 @@ from typing import BinaryIO
 from kspsign.authenticode import der
 from kspsign.authenticode.asn1 import OID_SPC_CAB_DATA
 from kspsign.authenticode.cab.blocks import blocks_finding
-from kspsign.authenticode.cab.header import CabHead, damaged, read_head
+from kspsign.authenticode.cab.header import MAX_RESERVE, CabHead, damaged, read_head
 from kspsign.authenticode.cab.reserve import Reserve, read_reserve, with_place
 from kspsign.authenticode.file_signature import FileSignature
+from kspsign.authenticode.hashing import CHUNK, hash_stretch
 from kspsign.authenticode.profile import AUTHENTICODE, SignatureProfile, SigningTerms
 from kspsign.authenticode.signable import Digest, Glimpse
 from kspsign.authenticode.spc import indirect_data
@@ -26,7 +26,6 @@ from kspsign.errors import ArtifactError
 from kspsign.hresults import Hresult
 from kspsign.model import DigestAlgorithm, Finding
 
-CHUNK = 1 << 20
 ALIGNMENT = 8
 MAX_SIZE = 0xFFFFFFFF
 MAX_SIGNATURE = 32 << 20
@@ -79,11 +78,12 @@ class CabFile:
     def admit(self, terms: SigningTerms) -> None:
         """Raise ArtifactError when the reserve is another program's, data would be lost or belongs to no file, or 4 GiB
         would be reached."""
-        if self.reserve.fault:
+        full = len(self._signed_head.reserve or b"") > MAX_RESERVE
+        if self.reserve.fault or full:
             raise ArtifactError(
                 Hresult.ERROR_BAD_FORMAT,
                 "the header's reserve, where a signature is told of, holds another program's data: "
-                f"{self.reserve.fault}",
+                f"{self.reserve.fault or f'{len(self.reserve.first)} bytes, which leave no room'}",
                 remedy="Make the cabinet without a per-cabinet reserve, or with an empty one (ReservePerCabinetSize).",
             )
         if self._trailing:
@@ -105,22 +105,8 @@ class CabFile:
 
     def digest(self, algorithms: Collection[DigestAlgorithm], _pages: Collection[DigestAlgorithm] = ()) -> Digest:
         """Hash the head as it is once signed, and what follows up to the signature; see module."""
-        hashed = self._signed_head.hashed(self.reserve.first)
-        hashers = {algorithm: hashlib.new(algorithm, hashed) for algorithm in algorithms}
-        whole = hashlib.sha256()
-        start, end, position = self.head.size, self.head.cabinet, 0
-        with self.path.open("rb", buffering=0) as file:
-            buffer = memoryview(bytearray(min(CHUNK, self.size)))
-            while count := file.readinto(buffer):
-                chunk = buffer[:count]
-                whole.update(chunk)
-                piece = chunk[max(start - position, 0) : max(end - position, 0)]
-                for hasher in hashers.values():
-                    hasher.update(piece)
-                position += count
-        if position != self.size:
-            raise ArtifactError(Hresult.ERROR_SHARING_VIOLATION, "the file changed while it was read")
-        return Digest({algorithm: hasher.digest() for algorithm, hasher in hashers.items()}, whole.hexdigest())
+        head = self._signed_head.hashed(self.reserve.first)
+        return hash_stretch(self.path, self.head.size, self.head.cabinet, algorithms, before=head)
 
     def structure(self, _digest: Digest, _signatures: Sequence[FileSignature]) -> tuple[Finding, ...]:
         """The checks "reserve", "trailing-data" and "data-blocks": all that the digest leaves out."""

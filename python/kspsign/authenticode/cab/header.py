@@ -16,6 +16,7 @@ SIZES = 4
 FOLDER = 8
 PREVIOUS, NEXT, RESERVED = 1, 2, 4
 MAX_NAME = 256
+MAX_RESERVE = 60_000
 _NUMBERS = struct.Struct("<4xIIIII2BHHHHH")
 
 
@@ -58,8 +59,10 @@ class CabHead:
         )
 
     def signed(self, first: bytes) -> CabHead:
-        """The head with room for a signature; a reserve that is there keeps its size and its structure `first`, and
-        all offsets move along."""
+        """The head with room for a signature; a reserve that is there keeps its size and its structure `first`.
+
+        All offsets move along. The checksum, which nobody computes any more, would not be signed: it goes.
+        """
         room = with_place(len(self.reserve or b""), first, 0, 0)
         grown = SIZES + len(room) if self.reserve is None else len(room) - len(self.reserve)
         folders = bytearray(self.folders)
@@ -67,6 +70,7 @@ class CabHead:
             struct.pack_into("<I", folders, index * (FOLDER + self.folder_reserve), start + grown)
         return replace(
             self,
+            checksum=0,
             cabinet=self.cabinet + grown,
             files=self.files + grown,
             flags=self.flags | RESERVED,

@@ -152,6 +152,12 @@ class Settings(BaseModel):
             raise ValueError("key store pkcs12 needs pkcs12 (the file)")
         return self
 
+    @model_validator(mode="after")
+    def _engine_can(self) -> Settings:
+        if self.page_hashes and self.engine == "smctl":
+            raise ValueError("page_hashes needs the engine native or signtool: smctl has no option for it")
+        return self
+
     @property
     def store_folder(self) -> Path:
         """The portable thumbprint store of this run."""

@@ -71,8 +71,6 @@ KINDS: dict[str, tuple[bytes, str, str]] = {
     "a.iso": (bytes(0x8000) + b"\1CD001\1" + bytes(EDGE), "a disk image", "before it is made"),
     "a.dmg": (b"\1" * 3000 + b"koly" + bytes(508), "a disk image", "before it is made"),
     "code.vbe": (b"#@~^ZQAAAA==-mD", "an encoded script", "as text"),
-    "big.ps1": (b"\xfe\xff" + "Write-Host".encode("utf-16-be"), "UTF-16 big-endian", "UTF-8 with BOM"),
-    "binary.ps1": (b"Write-Host\0\1\2\3", "no text", "UTF-8 with BOM"),
     "build.cmd": (b"@echo off\r\n", "a batch file", "PowerShell"),
     "farm.rdp": (b"full address:s:farm\r\n", "remote desktop", "rdpsign"),
     "notes.txt": (b"just text\n", "of no type that can be signed", "!pattern"),

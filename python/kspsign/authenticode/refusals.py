@@ -13,7 +13,6 @@ from kspsign.hresults import Hresult
 EDGE = 1 << 16
 _ISO = 0x8001
 _CLASS_FILES = 45  # the major version of Java's first class files; a fat Mach-O file holds fewer programs
-_SCRIPTS = frozenset({".ps1", ".psm1", ".psd1", ".ps1xml", ".psc1", ".cdxml", ".vbs", ".js", ".wsf"})
 _SHELLS = frozenset({".bat", ".cmd", ".sh", ".py", ".pl", ".rb"})
 _ARCHIVES = (b"\x1f\x8b", b"7z\xbc\xaf\x27\x1c", b"\xfd7zXZ\0", b"BZh", b"\x28\xb5\x2f\xfd", b"Rar!\x1a\x07")
 _CAL = re.compile(rb"(?:OBJECT )?(?:Table|Form|Report|Dataport|XMLport|Codeunit|MenuSuite|Page|Query) +[0-9]+ ")
@@ -216,16 +215,6 @@ REFUSALS: tuple[Refusal, ...] = (
         _starts(b"#@~^"),
         "it is an encoded script (vbe, jse); its block can't be told from the code",
         "Sign the script as text (vbs, js).",
-    ),
-    Refusal(
-        lambda look: look.suffix in _SCRIPTS and look.head.startswith((b"\xfe\xff", b"\0\0\xfe\xff", b"\xff\xfe\0\0")),
-        "the script is UTF-16 big-endian or UTF-32, which Windows' script SIPs do not read",
-        "Save it as UTF-8 with BOM.",
-    ),
-    Refusal(
-        lambda look: look.suffix in _SCRIPTS and b"\0" in look.head,
-        "it has a script's name, but its content is no text",
-        "Check what the build wrote; save a script as UTF-8 with BOM.",
     ),
     Refusal(
         lambda look: look.suffix in _SHELLS and b"\0" not in look.head,

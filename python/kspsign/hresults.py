@@ -14,7 +14,7 @@ class Hresult(Enum):
     TRUST_E_SUBJECT_FORM_UNKNOWN = (
         0x800B0003,
         "No SIP (subject interface package) recognises the file's content.",
-        "Check that the file's type carries Authenticode signatures; Business Central .app files need NavSip.dll.",
+        "Check that the file's type carries Authenticode signatures; for .app packages SignTool needs NavSip.dll.",
     )
     TRUST_E_NOSIGNATURE = (
         0x800B0100,

@@ -66,7 +66,7 @@ class Settings(BaseModel):
     smctl: Path | None = Field(None, description="smctl.exe (default: PATH, then C:\\Program Files\\DigiCert).")
     tools_msi: str | None = Field(None, description="MSI (file or https URL) to install where smctl is not found.")
     tools_msi_sha256: str | None = Field(None, description="SHA-256 of that MSI; nothing else is installed.")
-    navsip: Path | None = Field(None, description="NavSip.dll (x64) to register for Business Central .app packages.")
+    navsip: Path | None = Field(None, description="NavSip.dll (x64) to register, for SignTool on .app packages.")
     tool_env: tuple[str, ...] = Field((), description="Variable that signtool and smctl get besides SM_*; repeatable.")
     signtool_verify: bool = Field(False, description="Verify with SignTool too, also what it did not sign.")
     digest: Literal["sha256", "sha384", "sha512"] = Field("sha256", description="Digest of file and timestamp.")
@@ -150,6 +150,12 @@ class Settings(BaseModel):
             raise ValueError("pkcs11_token and pkcs11_slot exclude each other")
         if self.key_store == "pkcs12" and self.pkcs12 is None and self.thumbprint is None:
             raise ValueError("key store pkcs12 needs pkcs12 (the file)")
+        return self
+
+    @model_validator(mode="after")
+    def _engine_can(self) -> Settings:
+        if self.page_hashes and self.engine == "smctl":
+            raise ValueError("page_hashes needs the engine native or signtool: smctl has no option for it")
         return self
 
     @property

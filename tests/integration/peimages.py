@@ -43,6 +43,20 @@ def parts(data: bytes) -> PeParts:
     return PeParts(pe, pe + 24 + 64, directory, section_table, sections, table, table_size, len(data))
 
 
+def page_blob(data: bytes, algorithm: str = "sha256", page: int = 4096) -> bytes:
+    """The image's page hashes by the book, sections in the order of the section table."""
+    found = parts(data)
+    headers = struct.unpack_from("<I", data, found.pe + 24 + 60)[0]
+    head = data[: found.checksum] + data[found.checksum + 4 : found.directory] + data[found.directory + 8 : headers]
+    entries = [(0, head + bytes(page - headers))]
+    for start, size in found.sections:
+        raw = data[start : start + size]
+        entries += [(start + at, raw[at : at + page].ljust(page, b"\0")) for at in range(0, size, page)]
+    blob = b"".join(struct.pack("<I", at) + hashlib.new(algorithm, content).digest() for at, content in entries)
+    end = sum(found.sections[-1]) if found.sections else 0
+    return blob + struct.pack("<I", end) + bytes(hashlib.new(algorithm).digest_size)
+
+
 def build_pe(  # noqa: PLR0913 - an image has that many sides, and a test turns one of them
     *,
     plus: bool = True,
@@ -50,6 +64,7 @@ def build_pe(  # noqa: PLR0913 - an image has that many sides, and a test turns 
     subsystem: int = 3,
     header_at: int = 0x80,
     alignment: int = 512,
+    section_alignment: int = 0x1000,
     sections: tuple[bytes, ...] = (b"\xc3" * 700, b"data" * 50),
     directories: int = 16,
     overlay: bytes = b"",
@@ -68,7 +83,7 @@ def build_pe(  # noqa: PLR0913 - an image has that many sides, and a test turns 
         virtual += len(raw) + -len(raw) % 0x1000
     optional = bytearray(optional_size)
     struct.pack_into("<H", optional, 0, 0x20B if plus else 0x10B)
-    struct.pack_into("<II", optional, 32, 0x1000, alignment)
+    struct.pack_into("<II", optional, 32, section_alignment, alignment)
     struct.pack_into("<II", optional, 56, virtual, start)
     struct.pack_into("<H", optional, 68, subsystem)
     struct.pack_into("<I", optional, (108 if plus else 92), directories)

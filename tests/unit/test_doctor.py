@@ -12,6 +12,7 @@ import pytest
 from cryptography.hazmat.primitives.serialization import BestAvailableEncryption, pkcs12
 from pydantic import SecretStr
 
+from integration.navx_samples import build_navx
 from kspsign.doctor import run_doctor
 from kspsign.doctor.credentials import examine_credentials
 from kspsign.embedded.authority import EmbeddedAuthority
@@ -93,3 +94,10 @@ def test_credentials_that_smctl_keeps_itself_are_not_missed() -> None:
 def test_a_host_that_is_no_url() -> None:
     settings = Settings(credentials={"SM_HOST": SecretStr("clientauth.one.digicert.com")})
     assert next(iter(examine_credentials(settings, connected=True))).state == "missing"
+
+
+@pytest.mark.parametrize(("key_store", "state"), [("embedded", "not needed"), ("windows", "missing")])
+def test_navsip_is_for_signtool_alone(tmp_path: Path, key_store: Any, state: str) -> None:
+    (tmp_path / "some.app").write_bytes(build_navx())
+    settings = Settings(key_store=key_store, no_timestamp=True, files=("some.app",), folder=tmp_path)
+    assert examined(settings, tmp_path)[1]["NavSip"]["state"] == state

@@ -52,6 +52,7 @@ def test_the_working_folders_own_file_is_read(config: Path, monkeypatch: pytest.
         ("append: true\nreplace: true\n", "exclude each other"),
         ("no_timestamp: true\ntimestamp_url: [http://x.example]\n", "exclude each other"),
         ("quiet: true\nverbose: true\n", "exclude each other"),
+        ("page_hashes: true\nengine: smctl\n", "smctl has no option for it"),
         ("key_store: pkcs12\n", "needs pkcs12"),
         ("thumbprint: 12AB\n", "40 hex digits"),
         ("jobs: 0\ndigest: md5\n", "digest"),

@@ -115,10 +115,11 @@ def test_by_thumbprint_and_by_file_are_never_mixed() -> None:
 
 
 def test_digests_and_descriptions_are_stated() -> None:
-    settings = Settings(digest="sha384", append=True, description="Contoso App", description_url="https://c.example")
+    said = {"description": "Contoso App", "description_url": "https://c.example"}
+    settings = Settings(digest="sha384", append=True, page_hashes=True, **said)
     arguments = sign_arguments(settings, BY_THUMBPRINT, "http://t")
     assert arguments[9:] == [
-        *("/as", "/d", "Contoso App", "/du", "https://c.example"),
+        *("/as", "/ph", "/d", "Contoso App", "/du", "https://c.example"),
         *("/tr", "http://t", "/td", "SHA384"),
     ]
     stamp = ["timestamp", "/v", "/debug", "/tr", "http://t", "/td", "SHA256"]

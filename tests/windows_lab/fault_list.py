@@ -324,7 +324,7 @@ VERIFICATION = (
     Fault(
         *("verify: a text file", 2, "TRUST_E_SUBJECT_FORM_UNKNOWN"),
         cause="No SIP (subject interface package) recognises the file's content",
-        remedy="Check that the file's type carries Authenticode signatures",
+        remedy="Take the file out of the patterns (!pattern excludes)",
         patterns=("in/notes.txt",),
         prepare=text,
         **VERIFY,

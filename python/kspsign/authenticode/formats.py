@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from kspsign.authenticode.cab import CabFile, is_cab
 from kspsign.authenticode.cat import CatFile, is_cat
 from kspsign.authenticode.navx import NavxFile, is_navx
 from kspsign.authenticode.pe import PeFile, is_pe
+from kspsign.authenticode.refusals import refuse
 from kspsign.authenticode.script import ScriptFile, is_script
 from kspsign.authenticode.signable import Glimpse, SignableFile
-from kspsign.errors import ArtifactError
-from kspsign.hresults import Hresult
 from kspsign.model import Format
 
 HEAD = 4096
@@ -35,6 +35,7 @@ class FormatModule:
 FORMATS: dict[Format, FormatModule] = {
     Format.PE: FormatModule(is_pe, PeFile.open),
     Format.CAT: FormatModule(is_cat, CatFile.open),
+    Format.CAB: FormatModule(is_cab, CabFile.open),
     Format.NAVX: FormatModule(is_navx, NavxFile.open),
     # Told by extension alone, so behind everything that content tells.
     Format.POWERSHELL: FormatModule(partial(is_script, Format.POWERSHELL), ScriptFile.open),
@@ -53,20 +54,9 @@ def detect_format(glimpse: Glimpse) -> Format | None:
 def open_signable(path: Path, kind: Format | None) -> SignableFile:
     """The file as its format's module sees it.
 
-    Raises ArtifactError: TRUST_E_SUBJECT_FORM_UNKNOWN when `kind` is None, ERROR_BAD_FORMAT when it is damaged.
+    Raises ArtifactError: TRUST_E_SUBJECT_FORM_UNKNOWN with the reason when `kind` is None, ERROR_BAD_FORMAT when it
+    is damaged.
     """
     if kind is None:
-        path.open("rb").close()  # a file that can't be read is of unknown format for that reason
-        if path.suffix.lower() == ".fob":
-            raise ArtifactError(
-                Hresult.TRUST_E_SUBJECT_FORM_UNKNOWN,
-                "a C/AL object export (.fob) has no place for a signature: no SIP is for it, NavSip.dll neither",
-                remedy="Exclude it (!**/*.fob) and sign what delivers it, such as an installer or an .app package.",
-            )
-        raise ArtifactError(
-            Hresult.TRUST_E_SUBJECT_FORM_UNKNOWN,
-            "the content is of no type that can be signed: neither a PE image (exe, dll, sys, ocx, efi) nor a "
-            "Business Central package (app)",
-            remedy="Take the file out of the patterns (!pattern excludes), or check that the build wrote it properly.",
-        )
+        raise refuse(path)
     return FORMATS[kind].open(path)

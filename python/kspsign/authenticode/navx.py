@@ -1,31 +1,34 @@
 """NAVX: Business Central's .app packages. A 40-byte header, the content, and behind it the signature block.
 
 All numbers are little-endian. The header: "NAVX", its size (40), a version, a GUID, the content's length (64 bit),
-"NAVX" again. The block: "NXSB", a DER CMS, the block's own offset (32 bit), "NXSB". The digest is that of
-everything before the block. Windows signs and verifies it through NavSip.dll.
+"NAVX" again. The content is a ZIP, or in a runtime package a scrambled one (".NEA"). The block: "NXSB", a DER CMS,
+the block's own offset (32 bit), "NXSB". The digest is that of everything before the block. Further signatures are
+nested in the first. Windows signs and verifies such packages through NavSip.dll.
 """
 
 from __future__ import annotations
 
-import hashlib
 import shutil
 import struct
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from kspsign.authenticode import der
 from kspsign.authenticode.asn1 import OID_SPC_SIP_INFO
 from kspsign.authenticode.file_signature import FileSignature
+from kspsign.authenticode.hashing import hash_stretch
 from kspsign.authenticode.profile import AUTHENTICODE, SignatureProfile, SigningTerms
 from kspsign.authenticode.signable import Digest, Glimpse
-from kspsign.authenticode.spc import sip_indirect_data
+from kspsign.authenticode.spc import sip_findings, sip_indirect_data
 from kspsign.errors import ArtifactError
 from kspsign.hresults import Hresult
 from kspsign.model import DigestAlgorithm, Finding
 
 HEADER = 40
-CHUNK = 1 << 20
 MAX_BLOCK = 32 << 20
+MAX_OFFSET = 0xFFFFFFFF
+PADDING = 8
 _SIP = bytes.fromhex("12341234f8040000781d123412341234")
 _KINDS = frozenset({OID_SPC_SIP_INFO})
 _MAGIC, _BLOCK = b"NAVX", b"NXSB"
@@ -38,11 +41,14 @@ def is_navx(glimpse: Glimpse) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class NavxFile:
-    """A NAVX package whose header and signature block were read and checked; see SignableFile."""
+    """A NAVX package whose header and signature block were read and checked; see SignableFile.
+
+    `stored` is what the block holds between its marks: the signature, and padding if there is any.
+    """
 
     path: Path
     content_end: int
-    signatures: tuple[bytes, ...] = field(repr=False)
+    stored: bytes = field(repr=False)
 
     @classmethod
     def open(cls, path: Path) -> NavxFile:
@@ -60,7 +66,7 @@ class NavxFile:
                 raise _damaged(f"{size - end} bytes follow its content, more than any signature has")
             file.seek(end)
             block = file.read()
-        return cls(path, end, (_message(block, end),) if block else ())
+        return cls(path, end, _message(block, end) if block else b"")
 
     @property
     def profile(self) -> SignatureProfile:
@@ -72,27 +78,34 @@ class NavxFile:
         """SPC_SIPINFO."""
         return _KINDS
 
+    @property
+    def signatures(self) -> tuple[bytes, ...]:
+        """The signature in the block."""
+        return (self.stored[: der.message_size(self.stored)],) if self.stored else ()
+
     def admit(self, _terms: SigningTerms) -> None:
-        """Any NAVX package that could be opened can be signed."""
+        """Raise ArtifactError when the package is too large for the block to state where it begins."""
+        if self.content_end > MAX_OFFSET:
+            raise ArtifactError(
+                Hresult.ERROR_BAD_FORMAT,
+                f"the package has {self.content_end} bytes; a signature block states its place in 32 bits, up to 4 GiB",
+                remedy="Split the app, or take large resources out of it.",
+            )
 
     def digest(self, algorithms: Collection[DigestAlgorithm], _pages: Collection[DigestAlgorithm] = ()) -> Digest:
         """Hash everything before the signature block."""
-        hashers = {algorithm: hashlib.new(algorithm) for algorithm in algorithms}
-        whole = hashlib.sha256()
-        left = self.content_end
-        with self.path.open("rb") as file:
-            while chunk := file.read(CHUNK):
-                whole.update(chunk)
-                for hasher in hashers.values():
-                    hasher.update(chunk[:left])
-                left = max(left - len(chunk), 0)
-        if left:
-            raise ArtifactError(Hresult.ERROR_SHARING_VIOLATION, "the file changed while it was read")
-        return Digest({algorithm: hasher.digest() for algorithm, hasher in hashers.items()}, whole.hexdigest())
+        return hash_stretch(self.path, 0, self.content_end, algorithms)
 
-    def structure(self, _digest: Digest, _signatures: Sequence[FileSignature]) -> tuple[Finding, ...]:
-        """The check "signature-block": opening the file proved it."""
-        return (Finding("signature-block", "begins and ends where header and block say"),)
+    def structure(self, _digest: Digest, signatures: Sequence[FileSignature]) -> tuple[Finding, ...]:
+        """The check "signature-block", beyond what opening the file proved, and "sip" for each signature."""
+        padding = self.stored[len(self.signatures[0]) :] if self.stored else b""
+        if any(padding) or len(padding) >= PADDING:
+            detail = f"{len(padding)} bytes behind the signature are no padding"
+            block = Finding("signature-block", detail, Hresult.TRUST_E_MALFORMED_SIGNATURE)
+        else:
+            block = Finding("signature-block", "begins and ends where header and block say")
+        # NavSip.dll writes another GUID into each signature.
+        return (block, *sip_findings(signatures, None))
 
     def content(self, terms: SigningTerms, digest: Digest) -> bytes:
         """SpcIndirectDataContent that names the NAVX SIP."""
@@ -104,15 +117,18 @@ class NavxFile:
         with target.open("r+b") as file:
             file.truncate(self.content_end)
             file.seek(self.content_end)
-            file.write(_BLOCK + signatures[0] + struct.pack("<I", self.content_end & 0xFFFFFFFF) + _BLOCK)
+            file.write(_BLOCK + signatures[0] + struct.pack("<I", self.content_end) + _BLOCK)
 
 
 def _message(block: bytes, offset: int) -> bytes:
-    """The CMS of a signature block."""
-    if len(block) < 12 or block[:4] != _BLOCK or block[-4:] != _BLOCK:
-        raise _damaged("what follows its content is no signature block")
-    if struct.unpack_from("<I", block, len(block) - 8)[0] != offset & 0xFFFFFFFF:
-        raise _damaged("its signature block states another offset than it has")
+    """What the signature block at `offset` holds."""
+    if block[:4] != _BLOCK:
+        raise _damaged(f"the {len(block)} bytes behind its content are no signature block")
+    if len(block) <= 16 or block[-4:] != _BLOCK:
+        raise _damaged("its signature block is cut off, or bytes follow it")
+    stated = struct.unpack_from("<I", block, len(block) - 8)[0]
+    if stated != offset:
+        raise _damaged(f"its signature block is at {offset} and states {stated}")
     return block[4:-8]
 
 

@@ -49,13 +49,15 @@ class Covered:
 class SignatureProfile:
     """`attributes` gives the signed attributes besides content type and message digest, as DER values by OID.
 
-    `covered` reads what a signature's content says and raises TrustError when that is malformed.
+    `covered` reads what a signature's content says and raises TrustError when that is malformed. `nests` is whether a
+    further signature hangs on the first (SPC_NESTED_SIGNATURE) or stands beside it.
     """
 
     content_type: str
     token_attribute: str
     attributes: Callable[[SigningTerms], Mapping[str, bytes]]
     covered: Callable[[SignedMessage], Covered]
+    nests: bool = True
 
 
 def _authenticode_attributes(terms: SigningTerms) -> Mapping[str, bytes]:

@@ -14,6 +14,7 @@ from kspsign.hresults import Hresult
 from kspsign.model import DigestAlgorithm, Finding
 
 _SIP_INFO_INTEGERS = 5
+_GUID = 16
 
 
 def indirect_data(kind: str, value: bytes, algorithm: DigestAlgorithm, digest: bytes) -> bytes:
@@ -29,16 +30,23 @@ def sip_indirect_data(version: int, guid: bytes, algorithm: DigestAlgorithm, dig
     return indirect_data(OID_SPC_SIP_INFO, _sip_info(version, guid), algorithm, digest)
 
 
-def sip_finding(signature: FileSignature, guid: bytes) -> Finding:
-    """The check "sip": the signature names the SIP that Windows has for this format."""
-    fields = der.parse(signature.value).children() if signature.value else ()
-    named = fields[1].content if len(fields) > 1 else b""
+def sip_finding(signature: FileSignature, guid: bytes | None) -> Finding:
+    """The check "sip": the signature names the SIP that Windows has for this format, or any where `guid` is None.
+
+    Raises TrustError (TRUST_E_MALFORMED_SIGNATURE) when what should name one is no SpcSipInfo.
+    """
+    fields = der.parse(signature.value).children()
+    if len(fields) != 2 + _SIP_INFO_INTEGERS or fields[1].tag != der.OCTET_STRING or len(fields[1].content) != _GUID:
+        raise der.malformed("what should be an SpcSipInfo")
+    named = fields[1].content
+    if guid is None:
+        return Finding("sip", f"names a SIP ({named.hex()})")
     if named == guid:
         return Finding("sip", "names this format")
     return Finding("sip", f"names another format's SIP ({named.hex()})", Hresult.TRUST_E_SUBJECT_FORM_UNKNOWN)
 
 
-def sip_findings(signatures: Sequence[FileSignature], guid: bytes) -> Iterator[Finding]:
+def sip_findings(signatures: Sequence[FileSignature], guid: bytes | None) -> Iterator[Finding]:
     """The check "sip" of each signature, further ones with their number."""
     for number, signature in enumerate(signatures, start=1):
         try:

@@ -68,7 +68,7 @@ def _tools(settings: Settings) -> Iterator[Examined]:
 
 
 def _packages(settings: Settings) -> Iterator[Examined]:
-    """NavSip.dll, when there are Business Central packages among the files."""
+    """NavSip.dll, when SignTool is to sign Business Central packages."""
     if not settings.files:
         return
     try:
@@ -77,8 +77,12 @@ def _packages(settings: Settings) -> Iterator[Examined]:
         yield Examined("files", "", "missing", str(error), error.remedy)
         return
     yield Examined("files", "", "ok", f"{len(artifacts)} match")
-    if any(artifact.format is Format.NAVX for artifact in artifacts):
+    if not any(artifact.format is Format.NAVX for artifact in artifacts):
+        return
+    if signs_by_tool(settings):
         yield examine("NavSip", "R9", lambda: check_navsip(settings))
+    else:
+        yield Examined("NavSip", "R9", "not needed", "the native engine signs Business Central packages itself")
 
 
 def _tools_not_needed(settings: Settings) -> Iterator[Examined]:

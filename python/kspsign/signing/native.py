@@ -13,6 +13,7 @@ from kspsign.authenticode.certificates import certificate as parsed
 from kspsign.authenticode.certificates import subject_of
 from kspsign.authenticode.formats import open_signable
 from kspsign.authenticode.profile import SigningTerms
+from kspsign.authenticode.signable import SignableFile
 from kspsign.authenticode.timestamp_client import TimestampClient
 from kspsign.errors import SigningError
 from kspsign.keys import KeyStore, check_digest, reopen_key_store
@@ -68,11 +69,7 @@ class NativeEngine:
         token = self._stamp(signature)
         clock.lap("timestamp")
         message = cms.assemble(unsigned, signature.value, terms.chain, token=token.der if token else None)
-        if terms.append and file.signatures:
-            first, *others = file.signatures
-            file.embed(digest, (cms.add_nested(first, message), *others), copy)
-        else:
-            file.embed(digest, (message,), copy)
+        file.embed(digest, _with(message, file) if terms.append else (message,), copy)
         clock.lap("embed")
         return SignedCopy(artifact, copy, digest.sha256, clock.seconds)
 
@@ -98,6 +95,14 @@ class NativeEngine:
         if self._timestamps is None:
             return None
         return self._timestamps.stamp(signature.value, signature.algorithm)
+
+
+def _with(message: bytes, file: SignableFile) -> tuple[bytes, ...]:
+    """The signatures of `file` and a further one."""
+    if not file.signatures or not file.profile.nests:
+        return (*file.signatures, message)
+    first, *others = file.signatures
+    return (cms.add_nested(first, message), *others)
 
 
 @contextlib.contextmanager

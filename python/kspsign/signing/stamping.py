@@ -10,6 +10,7 @@ from pathlib import Path
 from kspsign.authenticode import cms
 from kspsign.authenticode.file_signature import read_signature
 from kspsign.authenticode.formats import open_signable
+from kspsign.authenticode.page_hashes import page_algorithms
 from kspsign.authenticode.timestamp_client import TimestampClient
 from kspsign.errors import ArtifactError
 from kspsign.hresults import Hresult
@@ -28,7 +29,8 @@ class Stamper:
     def stamp(self, artifact: Artifact, copy: Path) -> SignedCopy | None:
         """Write a copy whose first signature has a timestamp to `copy`; None when it has one already.
 
-        Raises ArtifactError (TRUST_E_NOSIGNATURE) for an unsigned file, TimestampError when no server answers.
+        Raises ArtifactError (TRUST_E_NOSIGNATURE) for an unsigned file, and for one with something around its
+        signature that must not be there (it would be lost); TimestampError when no server answers.
         """
         clock = Clock()
         file = open_signable(artifact.path, artifact.format)
@@ -37,7 +39,10 @@ class Stamper:
         signature = read_signature(file.signatures[0], file.profile)
         if signature.tokens or signature.counter_signatures:
             return None
-        digest = file.digest([])
+        digest = file.digest([signature.algorithm], page_algorithms([signature]))
+        for finding in file.structure(digest, (signature,)):
+            if finding.hresult is not None:
+                raise ArtifactError(finding.hresult, f"{finding.check}: {finding.detail}")
         clock.lap("digest")
         token = self._client.stamp(signature.message.signer.value, self._algorithm)
         clock.lap("timestamp")

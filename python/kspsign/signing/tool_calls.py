@@ -118,6 +118,7 @@ def sign_arguments(settings: Settings, certificate: SyncedCertificate, timestamp
     return [
         *("sign", "/v", "/debug", "/fd", settings.digest.upper(), *who),
         *(("/as",) if settings.append else ()),
+        *(("/ph",) if settings.page_hashes else ()),
         *(("/d", settings.description) if settings.description else ()),
         *(("/du", settings.description_url) if settings.description_url else ()),
         *(("/tr", timestamp_url, "/td", settings.digest.upper()) if timestamp_url else ()),

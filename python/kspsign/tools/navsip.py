@@ -1,4 +1,6 @@
-"""NavSip.dll: Windows signs Business Central's .app packages through it, if it is registered and can be loaded.
+"""NavSip.dll: SignTool signs Business Central's .app packages through it, if it is registered and can be loaded.
+
+The native engine does without.
 
 A missing registration and a missing runtime look alike to SignTool (0x800B0003, "not recognized"), so both are
 examined before a file is signed.

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 from kspsign.authenticode.file_signature import FileSignature, read_signature
 from kspsign.authenticode.formats import open_signable
+from kspsign.authenticode.page_hashes import page_algorithms
 from kspsign.authenticode.signable import SignableFile
 from kspsign.errors import ArtifactError, TrustError
 from kspsign.hresults import Hresult
@@ -46,9 +48,10 @@ class Verifier:
             file = open_signable(path, kind)
         except ArtifactError as damaged:
             finding = Finding("structure", damaged.message, damaged.hresult or Hresult.ERROR_BAD_FORMAT)
-            return _conclude((finding,), (), "")
+            concluded = _conclude((finding,), (), "")
+            return replace(concluded, error=concluded.error and replace(concluded.error, remedy=damaged.remedy))
         signatures, parse_findings = _read_all(file)
-        digest = file.digest({signature.algorithm for signature in signatures})
+        digest = file.digest({signature.algorithm for signature in signatures}, page_algorithms(signatures))
         if not file.signatures:
             unsigned = Finding("signed", "the file carries no signature", Hresult.TRUST_E_NOSIGNATURE)
             return _conclude((unsigned, *_faults(file.structure(digest, ()))), (), digest.sha256)

@@ -7,14 +7,18 @@ import hashlib
 import shutil
 import struct
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import BinaryIO
 
 from kspsign.authenticode.asn1 import OID_SPC_PE_IMAGE_DATA
 from kspsign.authenticode.file_signature import FileSignature
+from kspsign.authenticode.page_hashes import PLAIN_IMAGE_DATA, paged_image_data
+from kspsign.authenticode.pe.admission import admit, too_large
+from kspsign.authenticode.pe.findings import checksum_finding, pages_finding, trailing_finding
 from kspsign.authenticode.pe.layout import MAX_FILE_SIZE, PeLayout, read_layout
-from kspsign.authenticode.pe.table import CertificateTable, build_table, parse_table, table_finding
+from kspsign.authenticode.pe.pages import PageHasher, page_algorithm, pages_fault
+from kspsign.authenticode.pe.table import MAX_TABLE_SIZE, CertificateTable, build_table, parse_table, table_finding
 from kspsign.authenticode.profile import AUTHENTICODE, SignatureProfile, SigningTerms
 from kspsign.authenticode.signable import Digest, Glimpse
 from kspsign.authenticode.spc import indirect_data
@@ -22,11 +26,10 @@ from kspsign.errors import ArtifactError
 from kspsign.hresults import Hresult
 from kspsign.model import DigestAlgorithm, Finding
 
-# SpcPeImageData without page hashes: no flags, an empty file link; the octets SignTool writes.
-_IMAGE_DATA = bytes.fromhex("3009030100a004a2028000")
 _KINDS = frozenset({OID_SPC_PE_IMAGE_DATA})
 CHUNK = 1 << 20
-MAX_TABLE_SIZE = 32 << 20
+_EFI = range(10, 14)  # application, boot service driver, runtime driver, ROM
+_EFI_PROFILE = replace(AUTHENTICODE, nests=False)  # firmware knows table entries, and no nested signatures
 _ROW = 1 << 16  # even; adding numbers of this size is several times faster than dividing one of the chunk's size
 
 
@@ -59,8 +62,8 @@ class PeFile:
 
     @property
     def profile(self) -> SignatureProfile:
-        """Authenticode."""
-        return AUTHENTICODE
+        """Authenticode; a further signature of an EFI image is a table entry of its own."""
+        return _EFI_PROFILE if self.layout.subsystem in _EFI else AUTHENTICODE
 
     @property
     def content_kinds(self) -> frozenset[str]:
@@ -72,21 +75,20 @@ class PeFile:
         """The PKCS#7 signatures of the certificate table."""
         return self.table.signatures
 
-    def admit(self, _terms: SigningTerms) -> None:
-        """Raise ArtifactError when data follows the present certificate table: it would be lost or signed unseen."""
-        layout = self.layout
-        if layout.signed and layout.table_offset + layout.table_size != layout.size:
-            raise ArtifactError(
-                Hresult.TRUST_E_MALFORMED_SIGNATURE,
-                "data follows the certificate table; signing would drop it",
-                remedy="Sign the original build output, or remove what was appended after signing.",
-            )
+    def admit(self, terms: SigningTerms) -> None:
+        """Raise ArtifactError when the signature would not fit, and when signing would lose or hide data."""
+        admit(self.layout, self.signatures, terms)
 
-    def digest(self, algorithms: Collection[DigestAlgorithm], _pages: Collection[DigestAlgorithm] = ()) -> Digest:
-        """Hash the image without its checksum, certificate directory entry and certificate table; see module."""
+    def digest(self, algorithms: Collection[DigestAlgorithm], pages: Collection[DigestAlgorithm] = ()) -> Digest:
+        """Hash the image without its checksum, certificate directory entry and certificate table; see module.
+
+        An image that can't have page hashes gives none.
+        """
         layout = self.layout
         hashers = {algorithm: hashlib.new(algorithm) for algorithm in algorithms}
         whole = hashlib.sha256()
+        asked = {each: page_algorithm(each) for each in pages} if pages_fault(layout) is None else {}
+        paged = PageHasher(layout, set(asked.values()))
         words = 0
         position = 0
         with self.path.open("rb", buffering=0) as file:
@@ -94,6 +96,8 @@ class PeFile:
             while count := file.readinto(buffer):
                 chunk = buffer[:count]
                 whole.update(chunk)
+                if asked:
+                    paged.feed(chunk, position)
                 for start, stop, hashed, summed in _parts(layout):
                     piece = chunk[max(start - position, 0) : max(stop - position, 0)]
                     if not piece:
@@ -109,26 +113,25 @@ class PeFile:
         for hasher in hashers.values():
             hasher.update(bytes(layout.padding))
         values = {algorithm: hasher.digest() for algorithm, hasher in hashers.items()}
-        return Digest(values, whole.hexdigest(), words % 0xFFFF)
+        blobs = paged.blobs() if asked else {}
+        return Digest(
+            values, whole.hexdigest(), words % 0xFFFF, {each: blobs[algorithm] for each, algorithm in asked.items()}
+        )
 
-    def structure(self, digest: Digest, _signatures: Sequence[FileSignature]) -> tuple[Finding, ...]:
-        """The checks "certificate-table", "trailing-data" and "checksum"."""
-        trailing = self.layout.size - self.layout.table_offset - self.layout.table_size if self.layout.signed else 0
+    def structure(self, digest: Digest, signatures: Sequence[FileSignature]) -> tuple[Finding, ...]:
+        """The checks "certificate-table", "trailing-data", "checksum", and "page-hashes" where there are some."""
+        layout = self.layout
         return (
             table_finding(self.table),
-            Finding(
-                "trailing-data",
-                f"{trailing} bytes follow the certificate table"
-                if trailing
-                else "nothing follows the certificate table",
-                Hresult.TRUST_E_MALFORMED_SIGNATURE if trailing else None,
-            ),
-            self._checksum_finding(digest),
+            trailing_finding(layout),
+            checksum_finding(layout, image_checksum(digest.word_sum, layout.size)),
+            *pages_finding(layout, digest, signatures),
         )
 
     def content(self, terms: SigningTerms, digest: Digest) -> bytes:
-        """SpcIndirectDataContent with SpcPeImageData."""
-        return indirect_data(OID_SPC_PE_IMAGE_DATA, _IMAGE_DATA, terms.algorithm, digest.values[terms.algorithm])
+        """SpcIndirectDataContent with SpcPeImageData, which has the page hashes when they are asked for."""
+        data = paged_image_data(digest.pages[terms.algorithm]) if terms.page_hashes else PLAIN_IMAGE_DATA
+        return indirect_data(OID_SPC_PE_IMAGE_DATA, data, terms.algorithm, digest.values[terms.algorithm])
 
     def embed(self, digest: Digest, signatures: Sequence[bytes], target: Path) -> None:
         """Write the image with `signatures` as its table entries, checksum set, to `target`.
@@ -139,11 +142,7 @@ class PeFile:
         table = build_table(signatures)
         offset = layout.content_end + layout.padding
         if offset + len(table) > MAX_FILE_SIZE:
-            raise ArtifactError(
-                Hresult.ERROR_BAD_FORMAT,
-                "a PE image of 4 GiB can't be signed",
-                remedy="Ship the payload beside it.",
-            )
+            raise too_large()
         directory = struct.pack("<II", offset, len(table))
         checksum = self._checksum_with(digest, directory, table, offset)
         shutil.copyfile(self.path, target)
@@ -169,19 +168,7 @@ class PeFile:
         odd = bool(self.layout.directory_offset & 1)
         words = digest.word_sum + word_sum(table) - word_sum(old)
         words += word_sum(directory, odd=odd) - word_sum(old_directory, odd=odd)
-        return _checksum(words, offset + len(table))
-
-    def _checksum_finding(self, digest: Digest) -> Finding:
-        stored, computed = self.layout.checksum, _checksum(digest.word_sum, self.layout.size)
-        if not stored:
-            return Finding("checksum", "not set")
-        if stored == computed:
-            return Finding("checksum", f"0x{stored:08X}")
-        return Finding(
-            "checksum",
-            f"the header says 0x{stored:08X}, the content gives 0x{computed:08X}",
-            Hresult.TRUST_E_BAD_DIGEST,
-        )
+        return image_checksum(words, offset + len(table))
 
 
 def word_sum(data: bytes | memoryview, *, odd: bool = False) -> int:
@@ -194,7 +181,7 @@ def word_sum(data: bytes | memoryview, *, odd: bool = False) -> int:
     return total * 256 % 0xFFFF if odd else total
 
 
-def _checksum(words: int, size: int) -> int:
+def image_checksum(words: int, size: int) -> int:
     """The CheckSum field (IMAGHELP's algorithm): folded word sum plus file size, modulo 2**32."""
     # The folded one's-complement sum of a file that is not all zero is never 0; its remainder then stands for 0xFFFF.
     return ((words % 0xFFFF or 0xFFFF) + size) & 0xFFFFFFFF

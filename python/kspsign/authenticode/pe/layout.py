@@ -16,12 +16,17 @@ SECTION_HEADER = 40
 CERTIFICATE_DIRECTORY = 4
 MAX_FILE_SIZE = 0xFFFFFFFF
 ALIGNMENT = 8
+PAGE, BIG_PAGE, MACHINE_IA64 = 4096, 8192, 0x0200
 
 
 @dataclass(frozen=True, slots=True)
 class PeLayout:
     """File offsets and sizes in bytes. `content_end` is where the hashed content ends: the certificate table's
-    offset when signed, else the end of the file."""
+    offset when signed, else the end of the file.
+
+    `sections` are offset and size of each section's raw data, in the section table's order; `page` is the machine's
+    page, whatever the image aligns its sections to.
+    """
 
     size: int
     checksum_offset: int
@@ -29,6 +34,10 @@ class PeLayout:
     directory_offset: int
     table_offset: int
     table_size: int
+    headers_size: int
+    page: int
+    subsystem: int
+    sections: tuple[tuple[int, int], ...]
 
     @property
     def signed(self) -> bool:
@@ -62,8 +71,8 @@ def read_layout(file: BinaryIO, size: int) -> PeLayout:
     directory_offset = pe + FILE_HEADER + directories + CERTIFICATE_DIRECTORY * 8
     table_offset, table_size = struct.unpack_from("<II", optional, directories + CERTIFICATE_DIRECTORY * 8)
     headers_end = pe + FILE_HEADER + optional_size + sections * SECTION_HEADER
-    sections_end = _check_sections(file, pe + FILE_HEADER + optional_size, sections, size)
-    _check_table(table_offset, table_size, max(headers_end, sections_end), size)
+    raw = _read_sections(file, pe + FILE_HEADER + optional_size, sections, size)
+    _check_table(table_offset, table_size, max(headers_end, *(sum(each) for each in raw), 0), size)
     return PeLayout(
         size=size,
         checksum_offset=pe + FILE_HEADER + 64,
@@ -71,6 +80,10 @@ def read_layout(file: BinaryIO, size: int) -> PeLayout:
         directory_offset=directory_offset,
         table_offset=table_offset,
         table_size=table_size,
+        headers_size=struct.unpack_from("<I", optional, 60)[0],
+        page=BIG_PAGE if struct.unpack_from("<H", header, 4)[0] == MACHINE_IA64 else PAGE,
+        subsystem=struct.unpack_from("<H", optional, 68)[0],
+        sections=raw,
     )
 
 
@@ -89,18 +102,20 @@ def _directories_offset(optional: bytes) -> int:
     return directories
 
 
-def _check_sections(file: BinaryIO, offset: int, count: int, size: int) -> int:
-    """The end of the last section's raw data; raises when one reaches behind the end of the file."""
+def _read_sections(file: BinaryIO, offset: int, count: int, size: int) -> tuple[tuple[int, int], ...]:
+    """Offset and size of the raw data of every section that has any; raises when one ends behind the file."""
     table = _read(file, offset, count * SECTION_HEADER, "section table")
-    end = 0
+    found: list[tuple[int, int]] = []
     for index in range(count):
         name, raw_size, raw_offset = struct.unpack_from("<8s8xII", table, index * SECTION_HEADER)
-        if raw_size and raw_offset:
-            end = max(end, raw_offset + raw_size)
-        if end > size:
+        if not raw_size or not raw_offset:
+            continue
+        if raw_offset + raw_size > size:
             shown = name.rstrip(b"\0").decode("ascii", "replace")
+            end = raw_offset + raw_size
             raise _damaged(f"section {shown} ends at {end}, the file at {size}: the file is truncated")
-    return end
+        found.append((raw_offset, raw_size))
+    return tuple(found)
 
 
 def _check_table(offset: int, length: int, content_end: int, size: int) -> None:

@@ -14,6 +14,7 @@ REVISION = 0x0200
 TYPE_PKCS_SIGNED_DATA = 0x0002
 ENTRY_HEADER = 8
 ALIGNMENT = 8
+MAX_TABLE_SIZE = 64 << 20
 
 
 @dataclass(frozen=True, slots=True)

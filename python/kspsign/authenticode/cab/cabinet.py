@@ -1,0 +1,178 @@
+"""A cabinet as a signable file: its digest, and how a signature is put behind it.
+
+The digest is that of the head as it is once signed, but for header checksum, reserve sizes and the signature's place,
+and of all that follows up to the signature. So it is the same before and after signing.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import BinaryIO
+
+from kspsign.authenticode import der
+from kspsign.authenticode.asn1 import OID_SPC_CAB_DATA
+from kspsign.authenticode.cab.blocks import blocks_finding
+from kspsign.authenticode.cab.header import MAX_RESERVE, CabHead, damaged, read_head
+from kspsign.authenticode.cab.reserve import Reserve, read_reserve, with_place
+from kspsign.authenticode.file_signature import FileSignature
+from kspsign.authenticode.hashing import CHUNK, hash_stretch
+from kspsign.authenticode.profile import AUTHENTICODE, SignatureProfile, SigningTerms
+from kspsign.authenticode.signable import Digest, Glimpse
+from kspsign.authenticode.spc import indirect_data
+from kspsign.errors import ArtifactError
+from kspsign.hresults import Hresult
+from kspsign.model import DigestAlgorithm, Finding
+
+ALIGNMENT = 8
+MAX_SIZE = 0xFFFFFFFF
+MAX_SIGNATURE = 32 << 20
+_SIGNATURE_ROOM = 64 << 10
+_KINDS = frozenset({OID_SPC_CAB_DATA})
+# SpcLink to a file that is no file: the octets that SignTool writes.
+_LINK = der.element(0xA2, der.element(0x80, "<<<Obsolete>>>".encode("utf-16-be")))
+
+
+def is_cab(glimpse: Glimpse) -> bool:
+    """Whether the content is a cabinet, whole or truncated."""
+    return glimpse.head[:4] == b"MSCF" and glimpse.head[25:26] in {b"\1", b""}
+
+
+@dataclass(frozen=True, slots=True)
+class CabFile:
+    """A cabinet whose head was read and checked; see SignableFile. `stored` is its signature with the padding."""
+
+    path: Path
+    size: int
+    head: CabHead
+    reserve: Reserve
+    stored: bytes = field(repr=False)
+
+    @classmethod
+    def open(cls, path: Path) -> CabFile:
+        """Read head and signature of `path`; raises ArtifactError when they contradict the file."""
+        with path.open("rb") as file:
+            size = file.seek(0, 2)
+            file.seek(0)
+            head = read_head(file, size)
+            reserve = read_reserve(head.reserve or b"")
+            return cls(path, size, head, reserve, reserve.signature or _read_signature(file, size, head, reserve))
+
+    @property
+    def profile(self) -> SignatureProfile:
+        """Authenticode."""
+        return AUTHENTICODE
+
+    @property
+    def content_kinds(self) -> frozenset[str]:
+        """SPC_CAB_DATA."""
+        return _KINDS
+
+    @property
+    def signatures(self) -> tuple[bytes, ...]:
+        """The signature behind the cabinet, or in its reserve."""
+        return (self.stored[: der.message_size(self.stored)],) if self.stored else ()
+
+    def admit(self, terms: SigningTerms) -> None:
+        """Raise ArtifactError when the reserve is another program's, data would be lost or belongs to no file, or 4 GiB
+        would be reached."""
+        full = len(self._signed_head.reserve or b"") > MAX_RESERVE
+        if self.reserve.fault or full:
+            raise ArtifactError(
+                Hresult.ERROR_BAD_FORMAT,
+                "the header's reserve, where a signature is told of, holds another program's data: "
+                f"{self.reserve.fault or f'{len(self.reserve.first)} bytes, which leave no room'}",
+                remedy="Make the cabinet without a per-cabinet reserve, or with an empty one (ReservePerCabinetSize).",
+            )
+        if self._trailing:
+            raise ArtifactError(
+                Hresult.TRUST_E_MALFORMED_SIGNATURE,
+                f"{self._trailing} bytes follow the cabinet; signing would drop them",
+                remedy="Sign the cabinet before anything is appended to it.",
+            )
+        blocks = self._blocks()
+        if blocks.hresult is not None:
+            raise damaged(blocks.detail)
+        room = _SIGNATURE_ROOM + sum(map(len, terms.chain)) + len(self.stored) * terms.append
+        if self._signed_head.cabinet + room > MAX_SIZE:
+            raise ArtifactError(
+                Hresult.ERROR_BAD_FORMAT,
+                "with its signature the cabinet would reach 4 GiB, which its 32-bit offsets can't address",
+                remedy="Split it into a set of smaller cabinets.",
+            )
+
+    def digest(self, algorithms: Collection[DigestAlgorithm], _pages: Collection[DigestAlgorithm] = ()) -> Digest:
+        """Hash the head as it is once signed, and what follows up to the signature; see module."""
+        head = self._signed_head.hashed(self.reserve.first)
+        return hash_stretch(self.path, self.head.size, self.head.cabinet, algorithms, before=head)
+
+    def structure(self, _digest: Digest, _signatures: Sequence[FileSignature]) -> tuple[Finding, ...]:
+        """The checks "reserve", "trailing-data" and "data-blocks": all that the digest leaves out."""
+        fault = self.reserve.fault
+        if self.head.checksum:
+            fault = fault or f"the header's checksum, which is not signed, is 0x{self.head.checksum:08X}"
+        malformed = Hresult.TRUST_E_MALFORMED_SIGNATURE
+        return (
+            Finding("reserve", fault, malformed) if fault else Finding("reserve", "tells of a signature or is empty"),
+            self._trailing_finding(),
+            self._blocks(),
+        )
+
+    def content(self, terms: SigningTerms, digest: Digest) -> bytes:
+        """SpcIndirectDataContent with an SpcLink."""
+        return indirect_data(OID_SPC_CAB_DATA, _LINK, terms.algorithm, digest.values[terms.algorithm])
+
+    def embed(self, _digest: Digest, signatures: Sequence[bytes], target: Path) -> None:
+        """Write the cabinet with the first of `signatures` behind it, padded to eight bytes, to `target`."""
+        signature = signatures[0] + bytes(-len(signatures[0]) % ALIGNMENT)
+        head = self._signed_head
+        place = with_place(len(head.reserve or b""), self.reserve.first, head.cabinet, len(signature))
+        with self.path.open("rb") as source, target.open("wb") as file:
+            file.write(replace(head, reserve=place).to_bytes())
+            source.seek(self.head.size)
+            shutil.copyfileobj(source, file, CHUNK)
+            file.truncate(head.cabinet)
+            file.seek(head.cabinet)
+            file.write(signature)
+
+    @property
+    def _signed_head(self) -> CabHead:
+        return self.head.signed(self.reserve.first)
+
+    @property
+    def _trailing(self) -> int:
+        """Bytes that follow cabinet and signature."""
+        return self.size - self.head.cabinet - (self.reserve.length if self.stored else 0)
+
+    def _blocks(self) -> Finding:
+        with self.path.open("rb") as file:
+            return blocks_finding(file, self.head)
+
+    def _trailing_finding(self) -> Finding:
+        """The check "trailing-data"."""
+        padding = self.stored[len(self.signatures[0]) :] if self.stored else b""
+        if self._trailing:
+            fault = f"{self._trailing} bytes follow the cabinet and its signature"
+        elif any(padding) or len(padding) >= ALIGNMENT:
+            fault = f"{len(padding)} bytes behind the signature are no padding to {ALIGNMENT} bytes"
+        else:
+            return Finding("trailing-data", "the file ends with the cabinet and its signature")
+        return Finding("trailing-data", fault, Hresult.TRUST_E_MALFORMED_SIGNATURE)
+
+
+def _read_signature(file: BinaryIO, size: int, head: CabHead, reserve: Reserve) -> bytes:
+    """The signature that the reserve tells of; none when it tells of nothing."""
+    offset, length = reserve.offset, reserve.length
+    if not offset and not length:
+        return b""
+    if offset != head.cabinet or not length or offset + length > size:
+        raise damaged(
+            f"it is told of a signature of {length} bytes at {offset}, which must lie between the cabinet's end "
+            f"({head.cabinet}) and the file's ({size})"
+        )
+    if length > MAX_SIGNATURE:
+        raise damaged(f"{length} bytes are no signature")
+    file.seek(offset)
+    return file.read(length)

@@ -224,6 +224,30 @@ def test_throttling_is_waited_out(refusal: Response, azure: Azure, image: Path) 
     assert len(azure.record.of(VAULT, "/sign")) == 3
 
 
+@pytest.mark.parametrize(
+    ("answer", "code", "asked"),
+    [
+        (None, "SIGNATURE_MAY_BE_SPENT", 1),
+        (Response(502, b"<html>Bad Gateway"), "SIGNATURE_MAY_BE_SPENT", 1),
+        (error(500, "InternalError", "oops"), "KEY_VAULT_REFUSED", 0),
+        (Response(429, error(429, "Throttled", "").content, {"Retry-After": "600"}), "KEY_VAULT_THROTTLED", 0),
+    ],
+    ids=["dropped", "gateway", "fault", "long throttling"],
+)
+def test_what_may_have_signed_is_counted_and_not_asked_for_again(
+    answer: Response | None, code: str, asked: int, azure: Azure, image: Path
+) -> None:
+    before = image.read_bytes()
+    if answer is None:
+        azure.hang_up = lambda request: request.path.endswith("/sign")
+    else:
+        azure.interfere = lambda request: answer if request.path.endswith("/sign") else None
+    run = sign(azure, image.parent, f"https://{VAULT}/keys/rsa")
+    assert (run.code, run.error_code) == (6, code), run.text
+    assert (len(azure.record.of(VAULT, "/sign")), run.report["totals"]["signatures_used"]) == (1, asked)
+    assert image.read_bytes() == before
+
+
 @pytest.mark.parametrize("missing", ["keys/get", "certificates/list", "secrets/get"])
 def test_the_rights_that_signing_needs_are_few(missing: str, azure: Azure, image: Path) -> None:
     azure.world.permissions = EVERYTHING - {missing}

@@ -41,12 +41,16 @@ class Record:
 
 
 class Azure:
-    """Serves `world` inside its `with` block; `interfere` may answer a request in the service's place."""
+    """Serves `world` inside its `with` block; `interfere` may answer a request in the service's place.
+
+    A request for which `hang_up` is true is worked on, and the connection closed in the place of an answer.
+    """
 
     def __init__(self, world: World, folder: Path) -> None:
         self.world = world
         self.record = Record()
         self.interfere: Callable[[Request], Response | None] = lambda _request: None
+        self.hang_up: Callable[[Request], bool] = lambda _request: False
         self.lock = threading.Lock()
         self._ca_file = folder / "azure-ca.pem"
         self.context = _context(folder, self._ca_file)
@@ -134,7 +138,11 @@ class _Handler(BaseHTTPRequestHandler):
         target = self.path if self.host else parts.path
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
         headers = {name.lower(): value for name, value in self.headers.items()}
-        response = self.server.azure.respond(Request(self.command, host, target, headers, body))
+        request = Request(self.command, host, target, headers, body)
+        response = self.server.azure.respond(request)
+        if self.server.azure.hang_up(request):
+            self.close_connection = True
+            return
         content = response.content
         data = content if isinstance(content, bytes) else json.dumps(content).encode()
         self.send_response(response.status)

@@ -2,14 +2,26 @@
 
 from __future__ import annotations
 
+from http import HTTPStatus
 from typing import TypeVar
 
-from azure.core.exceptions import AzureError, ClientAuthenticationError, HttpResponseError
+from azure.core.exceptions import (
+    AzureError,
+    ClientAuthenticationError,
+    HttpResponseError,
+    IncompleteReadError,
+    ServiceRequestTimeoutError,
+    ServiceResponseError,
+    ServiceResponseTimeoutError,
+)
 
-from kspsign.errors import PrerequisiteError, SigningError
+from kspsign.errors import LostSignatureError, PrerequisiteError, SigningError, ThrottledError
+from kspsign.keys.pauses import retry_after_seconds
 
 _ErrorT = TypeVar("_ErrorT", PrerequisiteError, SigningError)
 
+_THROTTLED = frozenset({429, 503})
+_GATEWAY = frozenset({502, 504})
 _BY_STATUS = {
     401: (
         "AZURE_SIGN_IN",
@@ -24,6 +36,7 @@ _BY_STATUS = {
         "Correct --key-identifier. A key without a certificate (imported, Managed HSM) needs --certificate FILE.",
     ),
     429: ("KEY_VAULT_THROTTLED", "Lower --jobs; the service limits signatures per vault in ten seconds."),
+    503: ("KEY_VAULT_UNAVAILABLE", "Run again later: files that are signed already are skipped."),
 }
 
 
@@ -55,3 +68,21 @@ def explained(refused: AzureError, action: str, kind: type[_ErrorT]) -> _ErrorT:
         ("KEY_VAULT_REFUSED", "See the vault's diagnostic log; run again if the service had a fault."),
     )
     return kind(f"Azure Key Vault refused to {action} (HTTP {refused.status_code}): {text}", code=code, remedy=remedy)
+
+
+def no_signature(broken: AzureError) -> SigningError:
+    """What it means for a signature that a client raised: the vault is too busy, its answer was lost, or it refused."""
+    said = explained(broken, "sign with the key", SigningError)
+    status = broken.status_code if isinstance(broken, HttpResponseError) else None
+    if status in _THROTTLED or isinstance(broken, ServiceRequestTimeoutError):
+        headers = getattr(getattr(broken, "response", None), "headers", {})
+        wait = retry_after_seconds(headers.get("Retry-After"))
+        return ThrottledError(said.message, code=said.code, remedy=said.remedy, retry_after=wait)
+    if status in _GATEWAY or isinstance(broken, (ServiceResponseError, IncompleteReadError)):
+        return LostSignatureError(
+            f"a signature was asked for, and its answer was lost ({said.message}): it may have spent a signature",
+            code="SIGNATURE_MAY_BE_SPENT",
+            remedy="Run again to sign the file; the vault's diagnostic log tells whether it signed before.",
+            timed_out=isinstance(broken, ServiceResponseTimeoutError) or status == HTTPStatus.GATEWAY_TIMEOUT,
+        )
+    return said

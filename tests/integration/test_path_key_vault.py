@@ -134,6 +134,33 @@ def test_the_service_connection_signs_in(azure: Azure, image: Path) -> None:
     assert azure.record.of("dev.azure.com", "/oidctoken")
 
 
+@pytest.mark.parametrize(
+    ("changes", "options", "code", "words"),
+    [
+        ({"SYSTEM_OIDCREQUESTURI": ""}, (), "CONFIGURATION", "SYSTEM_OIDCREQUESTURI"),
+        ({"SYSTEM_ACCESSTOKEN": "stale"}, (), "AZURE_SIGN_IN", "dev.azure.com gives no token"),
+        ({"SYSTEM_ACCESSTOKEN": ""}, (), "CONFIGURATION", "SYSTEM_ACCESSTOKEN: $(...)"),
+        ({}, ("--azure-connection-id", "another"), "AZURE_SIGN_IN", "this pipeline may use it"),
+        ({}, ("--azure-client-id", "another"), "AZURE_SIGN_IN", "AADSTS"),
+    ],
+    ids=["no endpoint", "stale token", "no token", "another connection", "another client"],
+)
+def test_a_federation_that_fails_is_told(
+    changes: dict[str, str], options: tuple[str, ...], code: str, words: str, azure: Azure, image: Path
+) -> None:
+    who = ("--azure-credential", "pipelines", "--azure-tenant-id", TENANT, "--azure-client-id", CLIENT)
+    run = kspsign_process(
+        *("run", image, "--key-store", "azure-key-vault", "--key-identifier", f"https://{VAULT}/keys/rsa", *who),
+        *("--azure-connection-id", CONNECTION, *options, "--store", image.parent / "store"),
+        folder=image.parent,
+        environment={**azure.pipeline_environment, **changes},
+    )
+    assert run.report.get("error", {}).get("code", "CONFIGURATION") == code, run.text
+    assert words in run.text
+    assert "Traceback" not in run.text
+    assert ACCESS_TOKEN not in run.text
+
+
 def test_a_managed_hsm_key_with_a_certificate_file(azure: Azure, image: Path) -> None:
     file = image.parent / "chain.pem"
     file.write_bytes(signer("HSM publisher", MIDDLE, key=KEYS["rsa"], begin=BEGIN, end=END).pem + MIDDLE.pem)

@@ -21,7 +21,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
-from key_vault.answers import LOGIN, PIPELINES, Request, Response, answer
+from key_vault.answers import LOGIN, MACHINE, PIPELINES, Request, Response, answer
 from key_vault.world import ACCESS_TOKEN, CLIENT_SECRET, World
 from unit.pki import ca, extended, issue, key_usage
 
@@ -58,9 +58,14 @@ class Azure:
         self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02})
 
     @property
+    def url(self) -> str:
+        """The proxy, which is also where the machine's own identities answer."""
+        return f"http://127.0.0.1:{self._server.server_address[1]}"
+
+    @property
     def environment(self) -> dict[str, str]:
         """What a step of a pipeline gets to reach it."""
-        proxy = f"http://127.0.0.1:{self._server.server_address[1]}"
+        proxy = self.url
         names = ("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy")
         return {
             **dict.fromkeys(names, proxy),
@@ -134,8 +139,8 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _respond(self) -> None:
         parts = urlsplit(self.path)
-        host = self.host or str(parts.hostname)
-        target = self.path if self.host else parts.path
+        host = self.host or parts.hostname or MACHINE  # a path alone was asked of us, not of a proxy
+        target = self.path if self.host else parts._replace(scheme="", netloc="").geturl()
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
         headers = {name.lower(): value for name, value in self.headers.items()}
         request = Request(self.command, host, target, headers, body)

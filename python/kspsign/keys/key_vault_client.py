@@ -100,7 +100,7 @@ class VaultClient:
         """Nothing is sent yet. Raises ConfigurationError when what the sign-in needs is missing."""
         for name in ("azure", "msal"):
             logging.getLogger(name).addHandler(logging.NullHandler())  # what they warn of becomes an error of ours
-        return cls(vault, open_credential(settings), _Transport(settings.jobs, cancelled))
+        return cls(vault, open_credential(settings, cancelled), _Transport(settings.jobs, cancelled))
 
     def certificate(self, wanted: Identifier) -> VaultCertificate:
         """One version, or the current one. Raises PrerequisiteError."""

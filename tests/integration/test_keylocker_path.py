@@ -26,7 +26,7 @@ from integration.peimages import build_pe, digest
 from integration.samples import Run, kspsign_process, osslsigncode_verify
 from kspsign.embedded.authority import EmbeddedAuthority
 from kspsign.embedded.timestamp_server import TimestampServer
-from unit.pki import issue, key_usage, signer
+from unit.pki import signer
 
 JOBS = 4
 
@@ -151,25 +151,6 @@ def test_the_quota_s_end_is_said_file_by_file(bench: Bench) -> None:
     (failed,) = [each["error"] for each in run.report["files"] if each["error"]]
     assert failed["code"] == "QUOTA_USED_UP"
     assert "QUOTA_USED_UP" in run.text or failed["remedy"] in run.text
-
-
-def test_a_certificate_that_is_not_for_code_costs_no_signature(bench: Bench) -> None:
-    bench.files(1)
-    world = bench.host.world
-    pair = world.add_keypair("tls")
-    leaf = issue("tls", world.intermediate, key=pair.key, extensions=[key_usage("digital_signature")], end=NOW + DAY)
-    world.add_certificate(pair, "tls code", leaf=leaf)
-    run = bench.run("run", "--key-store", "keylocker", "--keypair-alias", "tls")
-    assert (run.code, run.report["error"]["code"]) == (5, "CERT_E_WRONG_USAGE"), run.text
-    assert bench.host.service.record.of("POST") == []
-
-
-def test_a_missing_chain_costs_no_signature(bench: Bench) -> None:
-    bench.files(1)
-    bench.host.world.add_certificate(bench.host.world.add_keypair("bare"), "bare code", chain=())
-    run = bench.run("run", "--key-store", "keylocker", "--keypair-alias", "bare")
-    assert run.code == 5, run.text
-    assert bench.host.service.record.of("POST") == []
 
 
 def test_the_choice_and_near_ends_are_said(bench: Bench) -> None:

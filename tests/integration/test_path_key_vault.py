@@ -202,6 +202,17 @@ def test_the_newest_valid_version_signs_and_the_choice_is_shown(azure: Azure, im
     assert "3 certificates" in run.text
 
 
+def test_a_named_version_signs_and_the_newer_one_is_told(azure: Azure, image: Path) -> None:
+    older, newer = held("rsa", days=1), held("rsa", days=5)
+    azure.world.vaults[VAULT]["rsa"] = [older, newer]
+    for version, superseded in ((older, True), (newer, False)):
+        image.write_bytes(build_pe())
+        run = sign(azure, image.parent, f"https://{VAULT}/certificates/rsa/{version.version}")
+        assert run.code == 0, run.text
+        assert version.version in azure.record.of(VAULT, "/sign")[-1].path
+        assert ("is superseded by" in run.text) == superseded
+
+
 def test_missing_issuers_come_from_the_ca_once(azure: Azure, image: Path) -> None:
     azure.world.vaults[VAULT]["rsa"] = [held("rsa", chain=())]
     azure.world.files[ISSUER_URL] = MIDDLE.der

@@ -175,19 +175,17 @@ def test_a_planted_secret_is_nowhere_but_where_it_must_be(name: str, tmp_path: P
         assert done.code == 0, done.text
         assert tuple(Path(each.command[0]).name for each in done.children) == case.children
         assert list(temporary.iterdir()) == []
-        written: dict[object, bytes] = {
-            path.relative_to(work): path.read_bytes() for path in work.rglob("*") if path.is_file()
-        }
-        assert {"report.json", "junit.xml", "summary.md", "entry.json"} <= {Path(str(place)).name for place in written}
-        places = {
-            **written,
-            "output": done.text.encode(),
-            **{f"child {number}": str(child).encode() for number, child in enumerate(done.children)},
-            **{f"removed file {number}": text.encode("latin-1") for number, text in enumerate(done.removed)},
-            **{f"request {number}": text.encode() for number, text in enumerate(case.elsewhere())},
-        }
+        written = [(path.name, path.read_bytes()) for path in work.rglob("*") if path.is_file()]
+        assert {"report.json", "junit.xml", "summary.md", "entry.json"} <= {name for name, _content in written}
+        places = [
+            *written,
+            ("output", done.text.encode()),
+            *(("child", str(child).encode()) for child in done.children),
+            *(("removed file", text.encode("latin-1")) for text in done.removed),
+            *(("request", text.encode()) for text in case.elsewhere()),
+        ]
         secrets = [*case.secrets(), *(value.encode() for value in OF_OTHERS.values())]
     assert len(secrets) > len(OF_OTHERS)
-    found = [(secret, place) for secret in secrets for place, content in places.items() if secret in content]
+    found = [(secret, place) for secret in secrets for place, content in places if secret in content]
     assert found == []
     assert all(text.startswith("0o600 ") for text in done.removed if "KEY" in text)

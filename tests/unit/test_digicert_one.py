@@ -158,7 +158,8 @@ def test_old_tls_is_refused(host: Host) -> None:
     with warnings.catch_warnings(action="ignore", category=DeprecationWarning):
         context.minimum_version = context.maximum_version = ssl.TLSVersion.TLSv1_1
     context.set_ciphers("DEFAULT:@SECLEVEL=0")
-    with urllib3.PoolManager(ssl_context=context) as pool, pytest.raises(urllib3.exceptions.SSLError, match="ALERT_PROTOCOL_VERSION"):
+    refused = pytest.raises(urllib3.exceptions.SSLError, match="ALERT_PROTOCOL_VERSION")
+    with urllib3.PoolManager(ssl_context=context) as pool, refused:
         pool.request("GET", host.service.url, retries=False)
 
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kspsign.authenticode.formats import HEAD, detect_format
+from kspsign.authenticode.signable import Glimpse
 from kspsign.errors import ConfigurationError, NoFilesMatchedError
 from kspsign.model import COPY_PREFIX, Artifact, SliceFacts
 
@@ -115,7 +116,7 @@ def _artifact(path: Path, pattern: str, folder: Path) -> Artifact | None:
             size = file.seek(0, os.SEEK_END)
     except OSError:
         return Artifact(real, _shown(path, folder), None, 0)
-    kind = detect_format(head, size)
+    kind = detect_format(Glimpse(real, head, size))
     if kind is None and (folder / pattern).is_dir():
         return None
     return Artifact(real, _shown(path, folder), kind, size)

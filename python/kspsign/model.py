@@ -34,7 +34,18 @@ class Format(StrEnum):
     """File formats, found by content."""
 
     PE = "pe"
+    MSI = "msi"
+    CAB = "cab"
+    CAT = "cat"
+    APPX = "appx"
+    APPX_BUNDLE = "appx-bundle"
+    NUGET = "nuget"
     NAVX = "navx"
+    POWERSHELL = "powershell"
+    POWERSHELL_XML = "powershell-xml"
+    VBSCRIPT = "vbscript"
+    JSCRIPT = "jscript"
+    WSF = "wsf"
 
 
 @dataclass(frozen=True, slots=True)

@@ -80,6 +80,7 @@ class Settings(BaseModel):
     skip_signed: bool = Field(False, description="Leave files alone that carry any valid signature.")
     description: str | None = Field(None, description="Program name shown by Windows (UAC).")
     description_url: str | None = Field(None, description="URL shown beside the program name.")
+    page_hashes: bool = Field(False, description="PE images: also sign a hash of each page (drivers).")
     trust_root: tuple[Path, ...] = Field((), description="PEM file with roots to trust instead of the defaults.")
     slice: str | None = Field(
         None, pattern=r"^(auto|[1-9]\d{0,3}/[1-9]\d{0,3})$", description="Part of the files: 2/5; auto: parallel jobs."

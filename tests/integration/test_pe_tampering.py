@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
+import cms_schema
 from integration.peimages import build_pe, flipped, parts, patched, with_checksum, with_table
 from integration.samples import Store, kspsign, osslsigncode_verify
-from kspsign.authenticode import asn1
 
 
 class Twin:
@@ -156,10 +156,10 @@ def test_the_signature_of_another_file(twin: Twin, signed_image: bytes, signed_l
 
 
 def test_a_stripped_timestamp_which_the_peer_accepts(twin: Twin, signed_image: bytes) -> None:
-    info = asn1.ContentInfo.load(signature_of(signed_image))
+    info = cms_schema.ContentInfo.load(signature_of(signed_image))
     signer = info["content"]["signer_infos"][0]
     present = ("version", "sid", "digest_algorithm", "signed_attrs", "signature_algorithm", "signature")
-    info["content"]["signer_infos"] = [asn1.SignerInfo({name: signer[name] for name in present})]
+    info["content"]["signer_infos"] = [cms_schema.SignerInfo({name: signer[name] for name in present})]
     changed = with_checksum(with_table(signed_image, entry(aligned(info.dump()))))
     assert twin.refusal(changed) == "TRUST_E_TIME_STAMP"
     assert twin.peer_accepts(changed)
@@ -168,7 +168,7 @@ def test_a_stripped_timestamp_which_the_peer_accepts(twin: Twin, signed_image: b
 def test_the_timestamp_of_another_signature_which_the_peer_accepts(
     twin: Twin, signed_image: bytes, signed_launcher: bytes
 ) -> None:
-    info, other = (asn1.ContentInfo.load(signature_of(each)) for each in (signed_image, signed_launcher))
+    info, other = (cms_schema.ContentInfo.load(signature_of(each)) for each in (signed_image, signed_launcher))
     signer, donor = info["content"]["signer_infos"][0], other["content"]["signer_infos"][0]
     signer["unsigned_attrs"] = donor["unsigned_attrs"]
     changed = with_checksum(with_table(signed_image, entry(aligned(info.dump()))))
@@ -188,7 +188,7 @@ def test_an_image_that_was_never_signed(twin: Twin) -> None:
 
 
 def test_a_signers_certificate_that_is_gone(twin: Twin, signed_image: bytes) -> None:
-    info = asn1.ContentInfo.load(signature_of(signed_image))
+    info = cms_schema.ContentInfo.load(signature_of(signed_image))
     kept = [each for each in info["content"]["certificates"] if b"publisher" not in each.dump()]
     info["content"]["certificates"] = kept
     changed = with_checksum(with_table(signed_image, entry(aligned(info.dump()))))

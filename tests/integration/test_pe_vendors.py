@@ -8,11 +8,12 @@ from pathlib import Path
 import pytest
 from asn1crypto import x509
 
+import cms_schema
 from integration.peimages import flipped, parts, with_checksum
 from integration.samples import corpus, kspsign
-from kspsign.authenticode import asn1
-from kspsign.authenticode.indirect import read_signature
+from kspsign.authenticode.file_signature import read_signature
 from kspsign.authenticode.pe import PeFile
+from kspsign.authenticode.profile import AUTHENTICODE
 
 VENDORS = {
     "signtool.exe": ["Microsoft Corporation"],
@@ -77,7 +78,7 @@ def spare_ranges(path: Path, roots: set[str]) -> list[range]:
     """Where certificates stand in the file that no chain uses: attribute certificates and those of the roots."""
     data, found = path.read_bytes(), []
     for message in messages_of(PeFile.open(path).signatures):
-        for each in asn1.ContentInfo.load(message)["content"]["certificates"]:
+        for each in cms_schema.ContentInfo.load(message)["content"]["certificates"]:
             der = each.dump()
             if der[:1] != b"\x30" or x509.Certificate.load(der).subject.native.get("common_name") in roots:
                 found.append(range(data.index(der), data.index(der) + len(der)))
@@ -87,7 +88,7 @@ def spare_ranges(path: Path, roots: set[str]) -> list[range]:
 def messages_of(signatures: Iterable[bytes]) -> Iterator[bytes]:
     """The signatures, their timestamps, and the signatures nested in them."""
     for der in signatures:
-        signature = read_signature(der)
+        signature = read_signature(der, AUTHENTICODE)
         yield from (der, *signature.tokens, *messages_of(signature.nested))
 
 

@@ -12,10 +12,12 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from cryptography.hazmat.primitives.asymmetric.utils import Prehashed
 
+import cms_schema
 from kspsign.authenticode import asn1, cms
-from kspsign.authenticode.indirect import read_signature
+from kspsign.authenticode.file_signature import read_signature
+from kspsign.authenticode.profile import AUTHENTICODE, SigningTerms
 from kspsign.authenticode.signature import content_fault, signer_fault
-from kspsign.authenticode.spc import pe_indirect_data
+from kspsign.authenticode.spc import indirect_data
 from kspsign.embedded.authority import EmbeddedAuthority
 from kspsign.errors import TrustError
 from kspsign.model import DigestAlgorithm
@@ -30,17 +32,19 @@ def signature(authority: EmbeddedAuthority) -> bytes:
     """A signature over DIGEST, without timestamp."""
     unsigned = prepared()
     value = authority.leaf.key.sign(unsigned.digest, padding.PKCS1v15(), Prehashed(hashes.SHA256()))
-    return cms.assemble(unsigned, value, authority.signing_chain, key_is_ec=False, token=None)
+    return cms.assemble(unsigned, value, authority.signing_chain, token=None)
 
 
 def prepared(description: str | None = None, url: str | None = None) -> cms.Unsigned:
-    return cms.prepare(SHA256, pe_indirect_data(SHA256, DIGEST), description=description, description_url=url)
+    terms = SigningTerms(SHA256, (), description=description, description_url=url)
+    content = indirect_data(asn1.OID_SPC_PE_IMAGE_DATA, b"\x30\x00", SHA256, DIGEST)
+    return cms.prepare(AUTHENTICODE, terms, content)
 
 
 def fault(der: bytes) -> str | None:
     """Why the signature does not hold, None when it does."""
     try:
-        read = read_signature(der)
+        read = read_signature(der, AUTHENTICODE)
     except TrustError as refused:
         return f"{refused.code}: {refused.message}"
     return content_fault(read.message) or signer_fault(read.message.signer, read.certificate)
@@ -48,13 +52,13 @@ def fault(der: bytes) -> str | None:
 
 def changed(der: bytes, change: Callable[[Any, Any], None]) -> bytes:
     """The signature after `change(signed data, signer info)`."""
-    info = asn1.ContentInfo.load(der)
+    info = cms_schema.ContentInfo.load(der)
     change(info["content"], info["content"]["signer_infos"][0])
     return bytes(info.dump(force=True))
 
 
 def test_what_is_written_reads_back(signature: bytes, authority: EmbeddedAuthority) -> None:
-    read = read_signature(signature)
+    read = read_signature(signature, AUTHENTICODE)
     assert fault(signature) is None
     assert (read.algorithm, read.digest, read.kind) == (SHA256, DIGEST, asn1.OID_SPC_PE_IMAGE_DATA)
     assert read.certificate == authority.signing_chain[0]
@@ -66,18 +70,18 @@ def test_what_is_written_reads_back(signature: bytes, authority: EmbeddedAuthori
 def test_the_description_is_kept(authority: EmbeddedAuthority, description: str) -> None:
     unsigned = prepared(description, "https://example.com/")
     value = authority.leaf.key.sign(unsigned.digest, padding.PKCS1v15(), Prehashed(hashes.SHA256()))
-    der = cms.assemble(unsigned, value, authority.signing_chain, key_is_ec=False, token=None)
-    assert read_signature(der).program_name == description
+    der = cms.assemble(unsigned, value, authority.signing_chain, token=None)
+    assert read_signature(der, AUTHENTICODE).program_name == description
     assert fault(der) is None
 
 
 def test_tokens_and_nested_signatures_leave_the_rest_as_it_was(signature: bytes) -> None:
-    both = cms.add_nested(cms.add_token(signature, signature), signature)
-    read = read_signature(both)
+    both = cms.add_nested(cms.add_token(signature, signature, AUTHENTICODE), signature)
+    read = read_signature(both, AUTHENTICODE)
     assert (read.tokens, read.nested) == ((signature,), (signature,))
-    assert read.message.signer.signed == read_signature(signature).message.signer.signed
+    assert read.message.signer.signed == read_signature(signature, AUTHENTICODE).message.signer.signed
     assert fault(both) is None
-    three = read_signature(cms.add_nested(both, cms.add_token(signature, signature)))
+    three = read_signature(cms.add_nested(both, cms.add_token(signature, signature, AUTHENTICODE)), AUTHENTICODE)
     assert len(three.nested) == 2
 
 
@@ -132,11 +136,11 @@ def broken_certificate(signed: Any, _signer: Any) -> None:
 
 
 def unsigned_attributes_signed(_signed: Any, signer: Any) -> None:
-    signer["signed_attrs"] = asn1.Attributes([signer["signed_attrs"][0]])
+    signer["signed_attrs"] = cms_schema.Attributes([signer["signed_attrs"][0]])
 
 
 def attribute_twice(_signed: Any, signer: Any) -> None:
-    signer["signed_attrs"] = asn1.Attributes([*signer["signed_attrs"], signer["signed_attrs"][0]])
+    signer["signed_attrs"] = cms_schema.Attributes([*signer["signed_attrs"], signer["signed_attrs"][0]])
 
 
 @pytest.mark.parametrize(
@@ -174,7 +178,7 @@ def test_data_behind_it_is_refused(signature: bytes) -> None:
 def test_damage_of_any_kind_gives_an_answer(signature: bytes, seed: int) -> None:
     """Never a foreign exception, and never a signature that still holds over something else."""
     chance = random.Random(seed)  # noqa: S311 - test data
-    original = read_signature(signature)
+    original = read_signature(signature, AUTHENTICODE)
     for _ in range(300):
         data = bytearray(signature)
         for _ in range(chance.randrange(1, 4)):
@@ -186,7 +190,7 @@ def test_damage_of_any_kind_gives_an_answer(signature: bytes, seed: int) -> None
             else:
                 data[place:place] = chance.randbytes(chance.randrange(1, 9))
         if fault(bytes(data)) is None:
-            read = read_signature(bytes(data))
+            read = read_signature(bytes(data), AUTHENTICODE)
             assert (read.digest, read.algorithm, read.kind) == (original.digest, original.algorithm, original.kind)
 
 
@@ -197,7 +201,7 @@ def pss_signed(salt: int, mask: hashes.HashAlgorithm, parameters: dict[str, Any]
     unsigned = prepared()
     scheme = padding.PSS(padding.MGF1(mask), salt)
     value = key.sign(unsigned.digest, scheme, Prehashed(hashes.SHA256()))
-    der = cms.assemble(unsigned, value, [issued.der], key_is_ec=False, token=None)
+    der = cms.assemble(unsigned, value, [issued.der], token=None)
     algorithm = algos.SignedDigestAlgorithm({"algorithm": "rsassa_pss", "parameters": parameters})
 
     def change(_signed: Any, signer: Any) -> None:
@@ -229,7 +233,7 @@ def test_an_ec_signature_holds_and_can_not_be_called_rsa() -> None:
     key = ec.generate_private_key(ec.SECP256R1())
     unsigned = prepared()
     value = key.sign(unsigned.digest, ec.ECDSA(Prehashed(hashes.SHA256())))
-    der = cms.assemble(unsigned, value, [code_signer("EC", key=key).der], key_is_ec=True, token=None)
+    der = cms.assemble(unsigned, value, [code_signer("EC", key=key).der], token=None)
     assert fault(der) is None
     assert fault(changed(der, with_scheme("sha256_rsa"))) is not None
     assert fault(changed(der, with_scheme("sha384_ecdsa"))) is not None

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import io
 import struct
+from pathlib import Path
 
 import pytest
 
 from integration.peimages import build_pe, parts, patched
 from kspsign.authenticode.pe import is_pe
 from kspsign.authenticode.pe.layout import PeLayout, read_layout
+from kspsign.authenticode.signable import Glimpse
 from kspsign.errors import ArtifactError
 from kspsign.hresults import Hresult
 
@@ -39,7 +41,7 @@ def test_what_a_signature_touches_is_found(plus: bool, header_at: int, directori
     found, expected = layout(data), parts(data)
     assert (found.checksum_offset, found.directory_offset) == (expected.checksum, expected.directory)
     assert (found.size, found.content_end, found.signed) == (len(data), len(data), False)
-    assert is_pe(data[:4096], len(data))
+    assert is_pe(Glimpse(Path(), data[:4096], len(data)))
 
 
 @pytest.mark.parametrize(("excess", "padding"), [(0, 0), (1, 7), (4, 4), (7, 1)])
@@ -102,4 +104,4 @@ def test_a_section_name_that_is_no_text_does_no_harm() -> None:
     ],
 )
 def test_it_is_told_by_content(data: bytes, expected: bool) -> None:
-    assert is_pe(data[:4096], len(data)) is expected
+    assert is_pe(Glimpse(Path(), data[:4096], len(data))) is expected

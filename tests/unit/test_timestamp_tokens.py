@@ -13,6 +13,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
 from cryptography.hazmat.primitives.serialization import Encoding
 
+import cms_schema
 from kspsign.authenticode import asn1
 from kspsign.authenticode.timestamp import check_reply, make_query, read_counter_signature, read_token
 from kspsign.embedded.authority import EmbeddedAuthority
@@ -43,7 +44,7 @@ def fault(token: bytes, signature: bytes = SIGNATURE) -> str | None:
 
 def changed(token: bytes, change: Callable[[Any, Any], None]) -> bytes:
     """The token after `change(signed data, signer info)`."""
-    info = asn1.ContentInfo.load(token)
+    info = cms_schema.ContentInfo.load(token)
     change(info["content"], info["content"]["signer_infos"][0])
     return bytes(info.dump(force=True))
 
@@ -99,7 +100,7 @@ def test_the_signing_certificate_must_be_the_one_that_is_named(token: bytes) -> 
 
     def without_name(_signed: Any, signer: Any) -> None:
         kept = [each for each in signer["signed_attrs"] if each["type"].dotted != asn1.OID_SIGNING_CERTIFICATE_V2]
-        signer["signed_attrs"] = asn1.Attributes(kept)
+        signer["signed_attrs"] = cms_schema.Attributes(kept)
 
     assert fault(changed(token, without_name)) is not None
 
@@ -159,8 +160,8 @@ def test_a_counter_signature_holds_over_what_it_covers_only(authority: EmbeddedA
 
 
 def test_a_counter_signature_without_a_time_can_not_be_read(authority: EmbeddedAuthority) -> None:
-    info = asn1.SignerInfo.load(counter_signature(authority, SIGNATURE))
-    info["signed_attrs"] = asn1.Attributes(
+    info = cms_schema.SignerInfo.load(counter_signature(authority, SIGNATURE))
+    info["signed_attrs"] = cms_schema.Attributes(
         [each for each in info["signed_attrs"] if each["type"].dotted != asn1.OID_SIGNING_TIME]
     )
     with pytest.raises(TrustError):

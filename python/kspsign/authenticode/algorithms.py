@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from enum import Enum
-from typing import Any
+from functools import lru_cache
 
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from cryptography.hazmat.primitives.asymmetric.utils import Prehashed
 
+from kspsign.authenticode import der
 from kspsign.model import DigestAlgorithm
 
 HASHES: dict[DigestAlgorithm, hashes.HashAlgorithm] = {
@@ -28,10 +29,12 @@ class Scheme(Enum):
     ECDSA = "ECDSA"
 
 
+_OID_RSA = "1.2.840.113549.1.1.1"
 _OID_RSA_PSS = "1.2.840.113549.1.1.10"
+_OID_MGF1 = "1.2.840.113549.1.1.8"
 _OID_EC_PUBLIC_KEY = "1.2.840.10045.2.1"
 _SCHEMES: dict[str, tuple[Scheme, DigestAlgorithm | None]] = {
-    "1.2.840.113549.1.1.1": (Scheme.RSA, None),
+    _OID_RSA: (Scheme.RSA, None),
     "1.2.840.113549.1.1.5": (Scheme.RSA, DigestAlgorithm.SHA1),
     "1.2.840.113549.1.1.11": (Scheme.RSA, DigestAlgorithm.SHA256),
     "1.2.840.113549.1.1.12": (Scheme.RSA, DigestAlgorithm.SHA384),
@@ -43,44 +46,80 @@ _SCHEMES: dict[str, tuple[Scheme, DigestAlgorithm | None]] = {
     "1.2.840.10045.4.3.3": (Scheme.ECDSA, DigestAlgorithm.SHA384),
     "1.2.840.10045.4.3.4": (Scheme.ECDSA, DigestAlgorithm.SHA512),
 }
+_DIGEST_OIDS = {
+    DigestAlgorithm.SHA1: "1.3.14.3.2.26",
+    DigestAlgorithm.SHA256: "2.16.840.1.101.3.4.2.1",
+    DigestAlgorithm.SHA384: "2.16.840.1.101.3.4.2.2",
+    DigestAlgorithm.SHA512: "2.16.840.1.101.3.4.2.3",
+}
+_DIGESTS = {kind: algorithm for algorithm, kind in _DIGEST_OIDS.items()}
+_ECDSA_OIDS = {made_for: kind for kind, (scheme, made_for) in _SCHEMES.items() if scheme is Scheme.ECDSA and made_for}
+_NULL = der.element(der.NULL)
 _NO_PARAMETERS = frozenset({b"", b"\x05\x00"})
 
 
-def digest_algorithm(identifier: Any) -> DigestAlgorithm | None:
-    """The algorithm of an asn1crypto DigestAlgorithm value, None when it is not one of ours (MD5 and the like).
+def algorithm_identifier(algorithm: DigestAlgorithm) -> bytes:
+    """The DER AlgorithmIdentifier of a digest, with NULL parameters as every Authenticode signer writes them."""
+    return der.sequence(der.oid(_DIGEST_OIDS[algorithm]), _NULL)
 
-    Parameters are absent or NULL (RFC 5754 §2); with others it is none of ours either.
+
+def signature_identifier(algorithm: DigestAlgorithm, *, is_ec: bool) -> bytes:
+    """The DER AlgorithmIdentifier of a signature: rsaEncryption with NULL, or ecdsa-with-SHA2 without parameters."""
+    return der.sequence(der.oid(_ECDSA_OIDS[algorithm])) if is_ec else der.sequence(der.oid(_OID_RSA), _NULL)
+
+
+@lru_cache(maxsize=256)
+def digest_algorithm(identifier: bytes) -> DigestAlgorithm | None:
+    """The algorithm of a DER AlgorithmIdentifier, None when it is not one of ours (MD5 and the like).
+
+    Raises TrustError (TRUST_E_MALFORMED_SIGNATURE) when one of ours has parameters but NULL (RFC 5754 §2).
     """
-    try:
-        algorithm = DigestAlgorithm(identifier["algorithm"].native)
-    except ValueError:
-        return None
-    return algorithm if identifier["parameters"].dump() in _NO_PARAMETERS else None
+    kind, parameters = _identifier(identifier)
+    algorithm = _DIGESTS.get(kind)
+    if algorithm is not None and parameters not in _NO_PARAMETERS:
+        raise der.malformed(f"parameters of {algorithm}")
+    return algorithm
 
 
-def signature_scheme(identifier: Any, digest: DigestAlgorithm | None) -> Scheme | None:
-    """The scheme of an asn1crypto SignedDigestAlgorithm value, None when it is unknown or contradicts `digest`."""
-    kind = identifier["algorithm"].dotted
+@lru_cache(maxsize=256)
+def signature_scheme(identifier: bytes, digest: DigestAlgorithm | None) -> Scheme | None:
+    """The scheme of a DER AlgorithmIdentifier of a signature, None when it is unknown or contradicts `digest`."""
+    kind, parameters = _identifier(identifier)
     scheme, made_for = _SCHEMES.get(kind, (None, None))
     if made_for not in {None, digest}:
         return None
     if kind == _OID_RSA_PSS:
-        return scheme if _pss_fits(identifier["parameters"], digest) else None
+        return scheme if _pss_fits(parameters, digest) else None
     # With the key's own OID the parameters may name its curve.
-    plain = kind == _OID_EC_PUBLIC_KEY or identifier["parameters"].dump() in _NO_PARAMETERS
+    plain = kind == _OID_EC_PUBLIC_KEY or parameters in _NO_PARAMETERS
     return scheme if plain else None
 
 
-def _pss_fits(parameters: Any, digest: DigestAlgorithm | None) -> bool:
+def _identifier(identifier: bytes) -> tuple[str, bytes]:
+    """Algorithm and parameters (DER, empty when absent) of an AlgorithmIdentifier (RFC 5280 §4.1.1.2)."""
+    kind, *parameters = der.parse(identifier).children() or (None,)
+    if kind is None or len(parameters) > 1:
+        raise der.malformed("an algorithm identifier")
+    return der.oid_of(kind), parameters[0].der if parameters else b""
+
+
+def _pss_fits(parameters: bytes, digest: DigestAlgorithm | None) -> bool:
     """RSASSA-PSS-params (RFC 8017 §A.2.3) as every signer writes them: one digest throughout, a salt of its length."""
-    mask = parameters["mask_gen_algorithm"]
+    if digest is None or not parameters:
+        return False
+    fields = der.parse(parameters).fields()
+    hashed, mask, salt, trailer = (fields.optional(tag) for tag in (0xA0, 0xA1, 0xA2, 0xA3))
+    fields.end()
+    if hashed is None or mask is None or salt is None:
+        return False  # the defaults are SHA-1's
+    kind, of = _identifier(mask.content)
     return (
-        digest is not None
-        and digest_algorithm(parameters["hash_algorithm"]) is digest
-        and mask["algorithm"].native == "mgf1"
-        and digest_algorithm(mask["parameters"]) is digest
-        and parameters["salt_length"].native == HASHES[digest].digest_size
-        and parameters["trailer_field"].native == "trailer_field_bc"
+        digest_algorithm(hashed.content) is digest
+        and kind == _OID_MGF1
+        and bool(of)
+        and digest_algorithm(of) is digest
+        and salt.content == der.integer(HASHES[digest].digest_size)
+        and (trailer is None or trailer.content == der.integer(1))
     )
 
 

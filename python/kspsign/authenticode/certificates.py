@@ -36,8 +36,9 @@ _ExtensionT = TypeVar("_ExtensionT", bound=x509.ExtensionType)
 
 @dataclass(frozen=True, slots=True)
 class Outline:
-    """Issuer and subject Name and SubjectPublicKeyInfo of a certificate, each as its whole DER element."""
+    """Serial number, issuer and subject Name and SubjectPublicKeyInfo of a certificate, each its whole DER element."""
 
+    serial: bytes
     issuer: bytes
     subject: bytes
     key: bytes
@@ -79,12 +80,13 @@ def outline(der: bytes) -> Outline:
     at, end = _content(der, at, end, _SEQUENCE)
     if at < end and der[at] == _VERSION:
         at = _content(der, at, end, _VERSION)[1]
-    at = _content(der, at, end, _INTEGER)[1]
+    serial_at, at = at, _content(der, at, end, _INTEGER)[1]
+    serial = der[serial_at:at]
     elements = []
     for _ in ("signature", "issuer", "validity", "subject", "key"):
         start, at = at, _content(der, at, end, _SEQUENCE)[1]
         elements.append(der[start:at])
-    return Outline(issuer=elements[1], subject=elements[3], key=elements[4])
+    return Outline(serial, issuer=elements[1], subject=elements[3], key=elements[4])
 
 
 def extension(parsed: x509.Certificate, kind: type[_ExtensionT]) -> x509.Extension[_ExtensionT] | None:

@@ -1,31 +1,32 @@
-"""Building the CMS of an Authenticode signature (Windows Authenticode PE Signature Format, "Authenticode-Specific
-Structures"): signed attributes first, the whole once signature and timestamp are there."""
+"""Building the CMS of a file's signature (RFC 5652 §5; Windows Authenticode PE Signature Format): signed attributes
+first, the whole once signature and timestamp are there."""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from functools import lru_cache
 
-from asn1crypto import cms, core, x509
+from cryptography.hazmat.primitives.asymmetric import ec
 
-from kspsign.authenticode import asn1
+from kspsign.authenticode import asn1, der
+from kspsign.authenticode.algorithms import algorithm_identifier, signature_identifier
+from kspsign.authenticode.certificates import certificate, outline
+from kspsign.authenticode.profile import SignatureProfile, SigningTerms
 from kspsign.model import DigestAlgorithm
 
-_ECDSA = {
-    DigestAlgorithm.SHA256: "sha256_ecdsa",
-    DigestAlgorithm.SHA384: "sha384_ecdsa",
-    DigestAlgorithm.SHA512: "sha512_ecdsa",
-}
+_CERTIFICATES, _SIGNED, _UNSIGNED = 0xA0, 0xA0, 0xA1
+_VERSION = der.integer(1)
 
 
 @dataclass(frozen=True, slots=True)
 class Unsigned:
-    """A signature but for its value: the content (DER SpcIndirectDataContent) and the attributes to be signed."""
+    """A signature but for its value: the DER content and the attributes to be signed (DER SET OF)."""
 
+    profile: SignatureProfile
     algorithm: DigestAlgorithm
-    indirect_data: bytes
+    content: bytes
     attributes: bytes
 
     @property
@@ -34,111 +35,102 @@ class Unsigned:
         return hashlib.new(self.algorithm, self.attributes).digest()
 
 
-def prepare(
-    algorithm: DigestAlgorithm, indirect_data: bytes, *, description: str | None, description_url: str | None
-) -> Unsigned:
-    """The signed attributes for `indirect_data`: content type, statement type, opus info, message digest.
-
-    No signing time: the timestamp states the time, and SignTool writes none either.
-    """
-    message_digest = hashlib.new(algorithm, _contents(indirect_data)).digest()
-    attributes = asn1.Attributes(
-        [
-            _attribute(asn1.OID_CONTENT_TYPE, core.ObjectIdentifier(asn1.OID_SPC_INDIRECT_DATA)),
-            _attribute(asn1.OID_SPC_STATEMENT_TYPE, asn1.ObjectIdentifiers([asn1.OID_SPC_INDIVIDUAL])),
-            _attribute(asn1.OID_SPC_OPUS_INFO, _opus_info(description, description_url)),
-            _attribute(asn1.OID_MESSAGE_DIGEST, core.OctetString(message_digest)),
-        ]
-    )
-    return Unsigned(algorithm, indirect_data, bytes(attributes.dump()))
+def prepare(profile: SignatureProfile, terms: SigningTerms, content: bytes) -> Unsigned:
+    """The signed attributes for `content` (one DER element): content type, message digest and the profile's own."""
+    message_digest = hashlib.new(terms.algorithm, der.parse(content, content[0]).content).digest()
+    values = {
+        asn1.OID_CONTENT_TYPE: der.oid(profile.content_type),
+        asn1.OID_MESSAGE_DIGEST: der.octet_string(message_digest),
+        **profile.attributes(terms),
+    }
+    attributes = der.set_of(*(_attribute(kind, value) for kind, value in values.items()))
+    return Unsigned(profile, terms.algorithm, content, attributes)
 
 
-def assemble(
-    unsigned: Unsigned,
-    signature: bytes,
-    chain: Sequence[bytes],
-    *,
-    key_is_ec: bool,
-    token: bytes | None,
-) -> bytes:
+def assemble(unsigned: Unsigned, signature: bytes, chain: Sequence[bytes], *, token: bytes | None) -> bytes:
     """The DER ContentInfo. `chain` is leaf first; self-signed certificates are left out, verifiers hold their own.
 
-    `token` is an RFC 3161 ContentInfo, kept as unsigned attribute 1.3.6.1.4.1.311.3.3.1.
+    `token` is an RFC 3161 ContentInfo, kept as the profile's unsigned attribute.
     """
-    leaf = x509.Certificate.load(chain[0])
-    extra = [each for each in chain[1:] if not _self_signed(each)]
-    signer: dict[str, Any] = {
-        "version": 1,
-        "sid": cms.SignerIdentifier(
-            "issuer_and_serial_number",
-            cms.IssuerAndSerialNumber({"issuer": leaf.issuer, "serial_number": leaf.serial_number}),
-        ),
-        "digest_algorithm": {"algorithm": unsigned.algorithm.value},
-        "signed_attrs": asn1.Attributes.load(unsigned.attributes),
-        "signature_algorithm": {"algorithm": _ECDSA[unsigned.algorithm] if key_is_ec else "rsassa_pkcs1v15"},
-        "signature": signature,
-    }
-    if token is not None:
-        signer["unsigned_attrs"] = asn1.Attributes([_attribute(asn1.OID_SPC_TIMESTAMP, core.load(token))])
-    signed = asn1.SignedData(
-        {
-            "version": 1,
-            "digest_algorithms": [{"algorithm": unsigned.algorithm.value}],
-            "encap_content_info": {
-                "content_type": asn1.OID_SPC_INDIRECT_DATA,
-                "content": core.Any(core.load(unsigned.indirect_data).retag({"explicit": 0})),
-            },
-            "certificates": [core.Any(core.load(each)) for each in (chain[0], *extra)],
-            "signer_infos": [signer],
-        }
+    digest_algorithm = algorithm_identifier(unsigned.algorithm)
+    signer = der.sequence(
+        _VERSION,
+        _issuer_and_serial(chain[0]),
+        digest_algorithm,
+        der.element(_SIGNED, der.parse(unsigned.attributes, der.SET).content),
+        signature_identifier(unsigned.algorithm, is_ec=_is_ec(chain[0])),
+        der.octet_string(signature),
+        b"" if token is None else der.element(_UNSIGNED, _attribute(unsigned.profile.token_attribute, token)),
     )
-    return bytes(asn1.ContentInfo({"content_type": asn1.OID_SIGNED_DATA, "content": signed}).dump())
+    signed = der.sequence(
+        _VERSION,
+        der.set_of(digest_algorithm),
+        der.sequence(der.oid(unsigned.profile.content_type), der.element(0xA0, unsigned.content)),
+        _certificates(tuple(chain)),
+        der.set_of(signer),
+    )
+    return der.sequence(der.oid(asn1.OID_SIGNED_DATA), der.element(0xA0, signed))
 
 
-def add_token(signature: bytes, token: bytes) -> bytes:
-    """The ContentInfo `signature` with an RFC 3161 token added; everything signed keeps its bytes."""
-    return _with_unsigned(signature, asn1.OID_SPC_TIMESTAMP, token)
+def add_token(signature: bytes, token: bytes, profile: SignatureProfile) -> bytes:
+    """The ContentInfo `signature` with an RFC 3161 token added; everything signed keeps its bytes.
+
+    Raises TrustError (TRUST_E_MALFORMED_SIGNATURE) when `signature` is no ContentInfo with one signer.
+    """
+    return _with_unsigned(signature, profile.token_attribute, token)
 
 
 def add_nested(signature: bytes, nested: bytes) -> bytes:
-    """The ContentInfo `signature` with a further signature `nested` in it (unsigned attribute ...311.2.4.1)."""
+    """The ContentInfo `signature` with a further signature `nested` in it (unsigned attribute ...311.2.4.1).
+
+    Raises like add_token.
+    """
     return _with_unsigned(signature, asn1.OID_SPC_NESTED_SIGNATURE, nested)
 
 
 def _with_unsigned(signature: bytes, kind: str, value: bytes) -> bytes:
-    info = asn1.ContentInfo.load(signature)
-    signer = info["content"]["signer_infos"][0]
-    present = signer["unsigned_attrs"]
-    kept: list[asn1.Attribute] = []
-    values = [core.load(value)]
-    for attribute in () if isinstance(present, core.Void) else present:
-        if attribute["type"].dotted == kind:
-            values = [*(core.load(each.dump()) for each in attribute["values"]), *values]
+    info = _fields(der.parse(signature), 2)
+    signed = _fields(_fields(info[1], 1)[0], 4)
+    signers = _fields(signed[-1], 1)
+    fields = _fields(signers[0], 6)
+    kept, values = [], []
+    for attribute in fields[-1].children() if fields[-1].tag == _UNSIGNED else ():
+        name, present = _fields(attribute, 2)
+        if name.der == der.oid(kind):
+            values += [each.der for each in present.children()]
         else:
-            kept.append(attribute)
-    signer["unsigned_attrs"] = asn1.Attributes([*kept, _attribute(kind, *values)])
-    return bytes(info.dump())
+            kept.append(attribute.der)
+    signer = der.sequence(
+        *(each.der for each in fields if each is not fields[-1] or each.tag != _UNSIGNED),
+        der.set_of(*kept, _attribute(kind, *values, value), tag=_UNSIGNED),
+    )
+    message = der.sequence(*(each.der for each in signed[:-1]), der.set_of(signer))
+    return der.sequence(info[0].der, der.element(0xA0, message))
 
 
-def _attribute(kind: str, *values: core.Asn1Value) -> asn1.Attribute:
-    return asn1.Attribute({"type": kind, "values": [core.Any(value) for value in values]})
+def _fields(element: der.Element, least: int) -> tuple[der.Element, ...]:
+    found = element.children()
+    if len(found) < least:
+        raise der.malformed(f"{len(found)} fields where at least {least} are due")
+    return found
 
 
-def _opus_info(description: str | None, url: str | None) -> core.Asn1Value:
-    if not description and not url:
-        return core.load(b"\x30\x00")  # asn1crypto can't build a sequence without any field
-    fields: dict[str, Any] = {}
-    if description:
-        fields["program_name"] = asn1.SpcString("unicode", core.BMPString(description))
-    if url:
-        fields["more_info"] = asn1.SpcLink("url", core.IA5String(url))
-    return asn1.SpcOpusInfo(fields)
+def _attribute(kind: str, *values: bytes) -> bytes:
+    return der.sequence(der.oid(kind), der.set_of(*values))
 
 
-def _contents(der: bytes) -> bytes:
-    return bytes(core.load(der).contents)
+@lru_cache(maxsize=16)
+def _issuer_and_serial(leaf: bytes) -> bytes:
+    return der.sequence(outline(leaf).issuer, outline(leaf).serial)
 
 
-def _self_signed(der: bytes) -> bool:
-    certificate = x509.Certificate.load(der)
-    return bool(certificate.issuer == certificate.subject)
+@lru_cache(maxsize=16)
+def _certificates(chain: tuple[bytes, ...]) -> bytes:
+    outlines = ((each, outline(each)) for each in chain[1:])
+    kept = (each for each, outlined in outlines if outlined.issuer != outlined.subject)
+    return der.set_of(chain[0], *kept, tag=_CERTIFICATES)
+
+
+@lru_cache(maxsize=16)
+def _is_ec(leaf: bytes) -> bool:
+    return isinstance(certificate(leaf).public_key(), ec.EllipticCurvePublicKey)

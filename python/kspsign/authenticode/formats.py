@@ -8,7 +8,7 @@ from pathlib import Path
 
 from kspsign.authenticode.navx import NavxFile, is_navx
 from kspsign.authenticode.pe import PeFile, is_pe
-from kspsign.authenticode.signable import SignableFile
+from kspsign.authenticode.signable import Glimpse, SignableFile
 from kspsign.errors import ArtifactError
 from kspsign.hresults import Hresult
 from kspsign.model import Format
@@ -18,9 +18,9 @@ HEAD = 4096
 
 @dataclass(frozen=True, slots=True)
 class FormatModule:
-    """One format: `detect` gets the first 4 KiB and the size in bytes."""
+    """One format: how its files are told, and how one is opened."""
 
-    detect: Callable[[bytes, int], bool]
+    detect: Callable[[Glimpse], bool]
     open: Callable[[Path], SignableFile]
 
 
@@ -30,9 +30,9 @@ FORMATS: dict[Format, FormatModule] = {
 }
 
 
-def detect_format(head: bytes, size: int) -> Format | None:
-    """The format of content that starts with `head`, never told by its name; None when it is of no known type."""
-    return next((name for name, module in FORMATS.items() if module.detect(head, size)), None)
+def detect_format(glimpse: Glimpse) -> Format | None:
+    """The format of a file, told by its content and never by its name alone; None when it is of no known type."""
+    return next((name for name, module in FORMATS.items() if module.detect(glimpse)), None)
 
 
 def open_signable(path: Path, kind: Format | None) -> SignableFile:

@@ -14,21 +14,26 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from kspsign.authenticode.signable import Digest
+from kspsign.authenticode.asn1 import OID_SPC_SIP_INFO
+from kspsign.authenticode.file_signature import FileSignature
+from kspsign.authenticode.profile import AUTHENTICODE, SignatureProfile, SigningTerms
+from kspsign.authenticode.signable import Digest, Glimpse
+from kspsign.authenticode.spc import sip_indirect_data
 from kspsign.errors import ArtifactError
 from kspsign.hresults import Hresult
 from kspsign.model import DigestAlgorithm, Finding
 
-OID_SPC_SIP_INFO = "1.3.6.1.4.1.311.2.1.30"
 HEADER = 40
 CHUNK = 1 << 20
 MAX_BLOCK = 32 << 20
+_SIP = bytes.fromhex("12341234f8040000781d123412341234")
+_KINDS = frozenset({OID_SPC_SIP_INFO})
 _MAGIC, _BLOCK = b"NAVX", b"NXSB"
 
 
-def is_navx(head: bytes, _size: int) -> bool:
-    """Whether content that starts with `head` is a NAVX package, whole or truncated."""
-    return head[:4] == _MAGIC and head[36:40] in {_MAGIC, b""}
+def is_navx(glimpse: Glimpse) -> bool:
+    """Whether the content is a NAVX package, whole or truncated."""
+    return glimpse.head[:4] == _MAGIC and glimpse.head[36:40] in {_MAGIC, b""}
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,11 +63,19 @@ class NavxFile:
         return cls(path, end, (_message(block, end),) if block else ())
 
     @property
-    def content_kind(self) -> str:
-        """SPC_SIPINFO."""
-        return OID_SPC_SIP_INFO
+    def profile(self) -> SignatureProfile:
+        """Authenticode."""
+        return AUTHENTICODE
 
-    def digest(self, algorithms: Collection[DigestAlgorithm]) -> Digest:
+    @property
+    def content_kinds(self) -> frozenset[str]:
+        """SPC_SIPINFO."""
+        return _KINDS
+
+    def admit(self, _terms: SigningTerms) -> None:
+        """Any NAVX package that could be opened can be signed."""
+
+    def digest(self, algorithms: Collection[DigestAlgorithm], _pages: Collection[DigestAlgorithm] = ()) -> Digest:
         """Hash everything before the signature block."""
         hashers = {algorithm: hashlib.new(algorithm) for algorithm in algorithms}
         whole = hashlib.sha256()
@@ -77,17 +90,13 @@ class NavxFile:
             raise ArtifactError(Hresult.ERROR_SHARING_VIOLATION, "the file changed while it was read")
         return Digest({algorithm: hasher.digest() for algorithm, hasher in hashers.items()}, whole.hexdigest())
 
-    def structure(self, _digest: Digest) -> tuple[Finding, ...]:
+    def structure(self, _digest: Digest, _signatures: Sequence[FileSignature]) -> tuple[Finding, ...]:
         """The check "signature-block": opening the file proved it."""
         return (Finding("signature-block", "begins and ends where header and block say"),)
 
-    def indirect_data(self, _algorithm: DigestAlgorithm, _digest: Digest) -> bytes:
-        """Raise ArtifactError: what NavSip.dll writes here is its own."""
-        raise ArtifactError(
-            Hresult.TRUST_E_SUBJECT_FORM_UNKNOWN,
-            "a Business Central .app is signed by SignTool and NavSip.dll",
-            remedy="Use --engine signtool on a Windows agent (--key-store windows), with --navsip NavSip.dll.",
-        )
+    def content(self, terms: SigningTerms, digest: Digest) -> bytes:
+        """SpcIndirectDataContent that names the NAVX SIP."""
+        return sip_indirect_data(1, _SIP, terms.algorithm, digest.values[terms.algorithm])
 
     def embed(self, _digest: Digest, signatures: Sequence[bytes], target: Path) -> None:
         """Write the package with the first of `signatures` as its block to `target`."""

@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
+from kspsign.authenticode.file_signature import FileSignature
+from kspsign.authenticode.profile import SignatureProfile, SigningTerms
 from kspsign.model import DigestAlgorithm, Finding
+
+
+@dataclass(frozen=True, slots=True)
+class Glimpse:
+    """What tells a file's format: its path, the first 4 KiB of its content, and its size in bytes."""
+
+    path: Path
+    head: bytes
+    size: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,12 +26,14 @@ class Digest:
     """One pass over a file: what its format hashes, per algorithm, and the sha256 of the whole file (hex).
 
     `word_sum` is the sum of the file's 16-bit little-endian words modulo 65535, the checksum field taken as
-    zero; formats without such a checksum leave it 0.
+    zero; formats without such a checksum leave it 0. `pages` are a PE image's page hashes (offset and digest of
+    each page, as they stand in a signature) by the digest algorithm that was asked for.
     """
 
     values: dict[DigestAlgorithm, bytes]
     sha256: str
     word_sum: int = 0
+    pages: Mapping[DigestAlgorithm, bytes] = field(default_factory=dict)
 
 
 class SignableFile(Protocol):
@@ -34,21 +47,33 @@ class SignableFile(Protocol):
         """Where the file is."""
 
     @property
-    def content_kind(self) -> str:
-        """The OID that a signature of this format names in its SpcIndirectDataContent."""
+    def profile(self) -> SignatureProfile:
+        """What the signatures of this format hold."""
+
+    @property
+    def content_kinds(self) -> frozenset[str]:
+        """The OIDs that a signature of this format may name as what it covers; signatures of ours name the first
+        in `content`."""
 
     @property
     def signatures(self) -> tuple[bytes, ...]:
         """The embedded top-level signatures, each a DER ContentInfo, in file order; empty when unsigned."""
 
-    def digest(self, algorithms: Collection[DigestAlgorithm]) -> Digest:
-        """Read the file once and hash it the format's way with each of `algorithms`."""
+    def admit(self, terms: SigningTerms) -> None:
+        """Raise ArtifactError when the file can't be signed on these terms; reads no more than headers."""
 
-    def structure(self, digest: Digest) -> tuple[Finding, ...]:
-        """The format's own strict checks on what surrounds the signature."""
+    def digest(self, algorithms: Collection[DigestAlgorithm], pages: Collection[DigestAlgorithm] = ()) -> Digest:
+        """Read the file once and hash it the format's way with each of `algorithms`.
 
-    def indirect_data(self, algorithm: DigestAlgorithm, digest: Digest) -> bytes:
-        """The DER SpcIndirectDataContent that a signature of this file covers."""
+        `pages` are the algorithms of the page hashes that are wanted; formats without pages give none.
+        """
+
+    def structure(self, digest: Digest, signatures: Sequence[FileSignature]) -> tuple[Finding, ...]:
+        """The format's own strict checks: on what surrounds the signature, and on what the signatures (nested ones
+        included) say of this format."""
+
+    def content(self, terms: SigningTerms, digest: Digest) -> bytes:
+        """The DER content that a signature of this file covers, one element."""
 
     def embed(self, digest: Digest, signatures: Sequence[bytes], target: Path) -> None:
         """Write a copy of the file with `signatures` (DER ContentInfos) in place of its own to `target`."""

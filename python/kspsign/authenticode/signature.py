@@ -6,31 +6,29 @@ Octets that were signed are kept as they stand in the file: Windows accepts attr
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, TypeVar
 
-from asn1crypto import core, parser
-from asn1crypto import x509 as asn1_x509
+from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 
-from kspsign.authenticode import asn1
+from kspsign.authenticode import asn1, der
 from kspsign.authenticode.algorithms import Scheme, digest_algorithm, signature_holds, signature_scheme
-from kspsign.authenticode.certificates import certificate
+from kspsign.authenticode.certificates import certificate, extension, outline
 from kspsign.errors import TrustError
 from kspsign.hresults import Hresult
 from kspsign.model import DigestAlgorithm
 
-T = TypeVar("T")
+_PLAIN_CONTENT = frozenset({asn1.OID_SPC_INDIRECT_DATA, asn1.OID_CTL})
+"""Content types that are a SEQUENCE in the place of CMS' OCTET STRING."""
 
 
 @dataclass(frozen=True, slots=True)
 class SignerId:
-    """Who signed: issuer name (DER) and serial number, or the subject key identifier."""
+    """Who signed: issuer name and serial number (whole DER elements), or the subject key identifier."""
 
     issuer: bytes
-    serial: int
+    serial: bytes
     key_identifier: bytes | None
 
 
@@ -65,36 +63,44 @@ class SignedMessage:
     signer: Signer
 
 
-def read_signed_message(der: bytes) -> SignedMessage:
-    """The SignedData in the ContentInfo `der`.
+def read_signed_message(data: bytes) -> SignedMessage:
+    """The SignedData in the ContentInfo `data`.
 
     Raises TrustError (TRUST_E_MALFORMED_SIGNATURE, check "cms-structure") when it is no such thing, has not
     exactly one signer, lacks signed attributes, or bytes follow it.
     """
-    return guarded(lambda: _read(der), "cms-structure")
+    info = der.parse(data).fields()
+    kind = der.oid_of(info.take(der.OID))
+    if kind != asn1.OID_SIGNED_DATA:
+        raise _malformed(f"the content type is {kind}, not signedData")
+    signed = info.take(0xA0).children()
+    info.end()
+    if len(signed) != 1 or signed[0].tag != der.SEQUENCE:
+        raise _malformed("what should be a SignedData is none")
+    return _signed_data(signed[0].fields())
 
 
-def read_signer(der: bytes) -> Signer:
+def read_signer(data: bytes) -> Signer:
     """A bare SignerInfo (a PKCS#9 counter-signature); raises like read_signed_message."""
-    return guarded(lambda: _signer(asn1.SignerInfo.load(der, strict=True)), "cms-structure")
+    return _signer(der.parse(data))
 
 
 def find_signer(signer: Signer, certificates: tuple[bytes, ...]) -> bytes | None:
     """The certificate among `certificates` (DER) that the SignerInfo names, None when it is not there."""
-    for der in certificates:
-        candidate = asn1_x509.Certificate.load(der)
-        if signer.sid.key_identifier is not None:
-            if candidate.key_identifier == signer.sid.key_identifier:
-                return der
-        elif (candidate.serial_number, candidate.issuer.dump()) == (signer.sid.serial, signer.sid.issuer):
-            return der
-    return None
+    return next((each for each in certificates if _names(signer.sid, each)), None)
+
+
+def _names(sid: SignerId, data: bytes) -> bool:
+    if sid.key_identifier is None:
+        return (outline(data).issuer, outline(data).serial) == (sid.issuer, sid.serial)
+    identifier = extension(certificate(data), x509.SubjectKeyIdentifier)
+    return identifier is not None and identifier.value.digest == sid.key_identifier
 
 
 def content_fault(message: SignedMessage) -> str | None:
     """Why the signed attributes do not speak of the content (RFC 5652 §5.4, §11.1, §11.2), None when they do."""
     signer = message.signer
-    if _single(signer, asn1.OID_CONTENT_TYPE) != core.ObjectIdentifier(message.content_type).dump():
+    if _single(signer, asn1.OID_CONTENT_TYPE) != der.oid(message.content_type):
         return "the contentType attribute differs from the content"
     if signer.digest is None or not states_digest(signer, hashlib.new(signer.digest, message.content).digest()):
         return "the messageDigest attribute differs from the content's digest"
@@ -103,17 +109,17 @@ def content_fault(message: SignedMessage) -> str | None:
 
 def states_digest(signer: Signer, digest: bytes) -> bool:
     """Whether there is exactly one messageDigest attribute (RFC 5652 §11.2), and it holds `digest`."""
-    return bool(_single(signer, asn1.OID_MESSAGE_DIGEST) == core.OctetString(digest).dump())
+    return _single(signer, asn1.OID_MESSAGE_DIGEST) == der.octet_string(digest)
 
 
-def signer_fault(signer: Signer, der: bytes | None) -> str | None:
-    """Why the signature value does not hold under the certificate `der`, None when it does."""
-    if der is None:
+def signer_fault(signer: Signer, data: bytes | None) -> str | None:
+    """Why the signature value does not hold under the certificate `data` (DER), None when it does."""
+    if data is None:
         return "the signer's certificate is not in the signature"
     if signer.digest is None:
         return "the digest algorithm is unknown"
     try:
-        key = certificate(der).public_key()
+        key = certificate(data).public_key()
     except (ValueError, UnsupportedAlgorithm) as broken:
         return f"the key of the signer's certificate can't be used: {broken}"
     if not signature_holds(key, signer.value, signer.signed_digest(), signer.digest, signer.scheme):
@@ -121,119 +127,130 @@ def signer_fault(signer: Signer, der: bytes | None) -> str | None:
     return None
 
 
-def _read(der: bytes) -> SignedMessage:
-    info = asn1.ContentInfo.load(der, strict=True)
-    if info["content_type"].native not in {"signed_data", asn1.OID_SIGNED_DATA}:
-        raise _malformed(f"the content type is {info['content_type'].dotted}, not signedData")
-    signed = info["content"]
-    signers = signed["signer_infos"]
+def _signed_data(fields: der.Fields) -> SignedMessage:
+    version, algorithms, content = fields.take(der.INTEGER), fields.take(der.SET), fields.take(der.SEQUENCE)
+    certificates, _crls, signers = fields.optional(0xA0), fields.optional(0xA1), fields.take(der.SET).children()
+    fields.end()
     if len(signers) != 1:
         raise _malformed(f"{len(signers)} signers where one is allowed")
-    if isinstance(signed["encap_content_info"]["content"], core.Void):
-        raise _malformed("the signed content is missing")
-    kind = signed["encap_content_info"]["content_type"].dotted
-    content_der, content = _content(signed["encap_content_info"]["content"].dump(), kind)
+    content_type, content_der, octets = _content(content)
     return SignedMessage(
-        version=int(signed["version"].native),
-        content_type=kind,
-        content=content,
+        version=der.integer_of(version),
+        content_type=content_type,
+        content=octets,
         content_der=content_der,
-        digest_algorithms=tuple(digest_algorithm(each) for each in signed["digest_algorithms"]),
-        certificates=_certificates(signed["certificates"]),
+        digest_algorithms=tuple(digest_algorithm(each.der) for each in algorithms.children()),
+        certificates=_certificates(certificates),
         signer=_signer(signers[0]),
     )
 
 
-def _content(element: bytes, kind: str) -> tuple[bytes, bytes]:
-    """What is in the [0] of the encapsulated content: the whole element, and its octets, which the signature covers.
+def _content(encapsulated: der.Element) -> tuple[str, bytes, bytes]:
+    """Type, element and octets of the encapsulated content; the signature covers the octets.
 
-    PKCS#7 v1.5, and so Authenticode, has the content itself where CMS has it in an OCTET STRING (RFC 5652 §5.2.1).
+    PKCS#7 v1.5, and so Authenticode and a catalogue, has the content itself where CMS has it in an OCTET STRING
+    (RFC 5652 §5.2.1).
     """
-    inner: bytes = parser.parse(element, strict=True)[4]
-    octets: bytes = parser.parse(inner, strict=True)[4]
-    tags = element[:1] + inner[:1]
-    if tags != (b"\xa0\x30" if kind == asn1.OID_SPC_INDIRECT_DATA else b"\xa0\x04"):
+    fields = encapsulated.fields()
+    kind = der.oid_of(fields.take(der.OID))
+    wrapped = fields.optional(0xA0)
+    fields.end()
+    if wrapped is None:
+        raise _malformed("the signed content is missing")
+    inner = wrapped.children()
+    if [each.tag for each in inner] != [der.SEQUENCE if kind in _PLAIN_CONTENT else der.OCTET_STRING]:
         raise _malformed(f"the content {kind} has the wrong type")
-    return inner, octets
+    return kind, inner[0].der, inner[0].content
 
 
-def _signer(info: Any) -> Signer:
-    signed = info["signed_attrs"]
-    if isinstance(signed, core.Void):
+def _signer(info: der.Element) -> Signer:
+    if info.tag != der.SEQUENCE:
+        raise _malformed("the signer is no SignerInfo")
+    fields = info.fields()
+    version = der.integer_of(fields.take(der.INTEGER))
+    sid, algorithm = fields.take(der.SEQUENCE, 0x80), fields.take(der.SEQUENCE)
+    signed = fields.optional(0xA0)
+    if signed is None:
         raise _malformed("the signer has no signed attributes")
-    unsigned = info["unsigned_attrs"]
-    sid = info["sid"]
-    if sid.name == "issuer_and_serial_number":
-        issuer = sid.chosen
-        who = SignerId(issuer["issuer"].dump(), int(issuer["serial_number"].native), None)
-    else:
-        who = SignerId(b"", 0, bytes(sid.chosen.native))
-    version = int(info["version"].native)
-    if version != (1 if sid.name == "issuer_and_serial_number" else 3):
+    signature_algorithm, value = fields.take(der.SEQUENCE), fields.take(der.OCTET_STRING)
+    unsigned = fields.optional(0xA1)
+    fields.end()
+    if version != (1 if sid.tag == der.SEQUENCE else 3):
         raise _malformed(f"signer version {version} does not go with the way it names its certificate")
-    digest = digest_algorithm(info["digest_algorithm"])
-    scheme = signature_scheme(info["signature_algorithm"], digest)
+    digest = digest_algorithm(algorithm.der)
+    scheme = signature_scheme(signature_algorithm.der, digest)
     if scheme is None:
-        raise _malformed(f"the signature algorithm {info['signature_algorithm']['algorithm'].native} is unknown here")
+        raise _malformed("the signature algorithm is unknown here")
     return Signer(
         version=version,
-        sid=who,
+        sid=_signer_id(sid),
         digest=digest,
-        signed=signed.untag().dump(),
+        signed=der.element(der.SET, signed.content),
         signed_attributes=_attributes(signed, unique=True),
-        unsigned_attributes={} if isinstance(unsigned, core.Void) else _attributes(unsigned, unique=False),
+        unsigned_attributes={} if unsigned is None else _attributes(unsigned, unique=False),
         scheme=scheme,
-        value=bytes(info["signature"].native),
+        value=value.content,
     )
 
 
-def _attributes(attributes: Any, *, unique: bool) -> dict[str, tuple[bytes, ...]]:
+def _signer_id(sid: der.Element) -> SignerId:
+    if sid.tag != der.SEQUENCE:
+        return SignerId(b"", b"", sid.content)
+    fields = sid.fields()
+    issuer, serial = fields.take(der.SEQUENCE), fields.take(der.INTEGER)
+    fields.end()
+    return SignerId(issuer.der, serial.der, None)
+
+
+def _attributes(attributes: der.Element, *, unique: bool) -> dict[str, tuple[bytes, ...]]:
     found: dict[str, tuple[bytes, ...]] = {}
-    for attribute in attributes:
-        kind = attribute["type"].dotted
+    for attribute in attributes.children():
+        fields = attribute.fields()
+        kind, values = der.oid_of(fields.take(der.OID)), fields.take(der.SET)
+        fields.end()
+        if attribute.tag != der.SEQUENCE:
+            raise _malformed(f"the attribute {kind} is no SEQUENCE")
         if unique and kind in found:
             raise _malformed(f"the signed attribute {kind} occurs twice")
-        found[kind] = found.get(kind, ()) + tuple(value.dump() for value in attribute["values"])
+        found[kind] = found.get(kind, ()) + tuple(value.der for value in values.children())
     return found
 
 
-def _certificates(certificates: Any) -> tuple[bytes, ...]:
+def _certificates(certificates: der.Element | None) -> tuple[bytes, ...]:
     """X.509 certificates only: attribute certificates and other choices carry a context tag (RFC 5652 §10.2.2)."""
-    if isinstance(certificates, core.Void):
+    if certificates is None:
         return ()
-    found = tuple(der for each in certificates if (der := each.dump())[:1] == b"\x30")
-    for der in found:
-        _check_certificate(der)
+    found = tuple(each.der for each in certificates.children() if each.tag == der.SEQUENCE)
+    for each in found:
+        _check_certificate(each)
     return found
 
 
 @lru_cache(maxsize=256)
-def _check_certificate(der: bytes) -> None:
+def _check_certificate(data: bytes) -> None:
     """Raise for a certificate that can't be parsed, or that is odd where its signature does not reach.
 
     The outer algorithm repeats the inner one (RFC 5280 §4.1.1.2), and a signature value is whole octets.
     """
-    structure = asn1_x509.Certificate.load(der, strict=True)
-    if structure["signature_algorithm"].dump() != structure["tbs_certificate"]["signature"].dump():
+    fields = der.parse(data).fields()
+    signed, algorithm, value = (
+        fields.take(der.SEQUENCE).fields(),
+        fields.take(der.SEQUENCE),
+        fields.take(der.BIT_STRING),
+    )
+    fields.end()
+    signed.optional(0xA0)
+    signed.take(der.INTEGER)
+    if algorithm.der != signed.take(der.SEQUENCE).der:
         raise _malformed("a certificate contradicts itself about its signature algorithm")
-    if structure["signature_value"].contents[:1] != b"\0":
+    if value.content[:1] != b"\0":
         raise _malformed("a certificate's signature value is cut off within an octet")
-    certificate(der)
+    certificate(data)
 
 
 def _single(signer: Signer, kind: str) -> bytes | None:
     values = signer.signed_attributes.get(kind, ())
     return values[0] if len(values) == 1 else None
-
-
-def guarded(read: Callable[[], T], check: str) -> T:
-    """What `read` returns; whatever asn1crypto raises on hostile bytes becomes a TrustError of `check`."""
-    try:
-        return read()
-    except (ValueError, TypeError, LookupError, AttributeError, OverflowError, RecursionError) as broken:
-        first_line = next(iter(str(broken).splitlines()), type(broken).__name__)
-        detail = f"it can't be parsed: {first_line}"
-        raise TrustError(Hresult.TRUST_E_MALFORMED_SIGNATURE, detail, check=check) from broken
 
 
 def _malformed(detail: str) -> TrustError:

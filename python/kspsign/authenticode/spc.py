@@ -1,31 +1,39 @@
-"""SpcIndirectDataContent per format: what a signature says it covers."""
+"""SpcIndirectDataContent: what a signature says it covers (Windows Authenticode PE Signature Format)."""
 
 from __future__ import annotations
 
-from asn1crypto import core
+from kspsign.authenticode import der
+from kspsign.authenticode.algorithms import algorithm_identifier
+from kspsign.authenticode.asn1 import OID_SPC_SIP_INFO
+from kspsign.authenticode.file_signature import FileSignature
+from kspsign.hresults import Hresult
+from kspsign.model import DigestAlgorithm, Finding
 
-from kspsign.authenticode.asn1 import (
-    OID_SPC_PE_IMAGE_DATA,
-    DigestInfo,
-    SpcAttributeTypeAndValue,
-    SpcIndirectDataContent,
-)
-from kspsign.model import DigestAlgorithm
-
-# SpcPeImageData without page hashes: no flags, an empty file link; the octets SignTool writes.
-_PE_IMAGE_DATA = bytes.fromhex("3009030100a004a2028000")
+_SIP_INFO_INTEGERS = 5
 
 
-def pe_indirect_data(algorithm: DigestAlgorithm, digest: bytes) -> bytes:
-    """DER SpcIndirectDataContent of a PE image (Windows Authenticode PE Signature Format, "SpcPeImageData")."""
-    return _indirect_data(OID_SPC_PE_IMAGE_DATA, _PE_IMAGE_DATA, algorithm, digest)
-
-
-def _indirect_data(kind: str, value: bytes, algorithm: DigestAlgorithm, digest: bytes) -> bytes:
-    content = SpcIndirectDataContent(
-        {
-            "data": SpcAttributeTypeAndValue({"type": kind, "value": core.Any(core.load(value))}),
-            "message_digest": DigestInfo({"digest_algorithm": {"algorithm": algorithm.value}, "digest": digest}),
-        }
+def indirect_data(kind: str, value: bytes, algorithm: DigestAlgorithm, digest: bytes) -> bytes:
+    """DER SpcIndirectDataContent: the format's OID with its own structure `value` (DER), and the DigestInfo."""
+    return der.sequence(
+        der.sequence(der.oid(kind), value),
+        der.sequence(algorithm_identifier(algorithm), der.octet_string(digest)),
     )
-    return bytes(content.dump())
+
+
+def sip_indirect_data(version: int, guid: bytes, algorithm: DigestAlgorithm, digest: bytes) -> bytes:
+    """SpcIndirectDataContent of a format that names its SIP by `guid` (16 octets as stored) in an SpcSipInfo."""
+    return indirect_data(OID_SPC_SIP_INFO, _sip_info(version, guid), algorithm, digest)
+
+
+def sip_finding(signature: FileSignature, guid: bytes) -> Finding:
+    """The check "sip": the signature names the SIP that Windows has for this format."""
+    fields = der.parse(signature.value).children() if signature.value else ()
+    named = fields[1].content if len(fields) > 1 else b""
+    if named == guid:
+        return Finding("sip", "names this format")
+    return Finding("sip", f"names another format's SIP ({named.hex()})", Hresult.TRUST_E_SUBJECT_FORM_UNKNOWN)
+
+
+def _sip_info(version: int, guid: bytes) -> bytes:
+    """SpcSipInfo: version, GUID and five reserved integers."""
+    return der.sequence(der.integer(version), der.octet_string(guid), *[der.integer(0)] * _SIP_INFO_INTEGERS)

@@ -8,19 +8,15 @@ from __future__ import annotations
 import hashlib
 import secrets
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from typing import Any
+from datetime import datetime
 
-from asn1crypto import cms, tsp
-
-from kspsign.authenticode import asn1
-from kspsign.authenticode.algorithms import digest_algorithm
+from kspsign.authenticode import asn1, der
+from kspsign.authenticode.algorithms import algorithm_identifier, digest_algorithm
 from kspsign.authenticode.signature import (
     SignedMessage,
     Signer,
     content_fault,
     find_signer,
-    guarded,
     read_signed_message,
     read_signer,
     signer_fault,
@@ -31,6 +27,24 @@ from kspsign.hresults import Hresult
 from kspsign.model import DigestAlgorithm, Finding
 
 _CHECK = "timestamp-structure"
+_TRUE = der.element(der.BOOLEAN, b"\xff")
+_STATUS = ("granted", "grantedWithMods", "rejection", "waiting", "revocationWarning", "revocationNotification")
+_GRANTED = frozenset({0, 1})
+_FAILURES = {
+    0: "badAlg",
+    2: "badRequest",
+    5: "badDataFormat",
+    14: "timeNotAvailable",
+    15: "unacceptedPolicy",
+    16: "unacceptedExtension",
+    17: "addInfoNotAvailable",
+    25: "systemFailure",
+}
+_CERTIFICATE_IDS = {
+    asn1.OID_SIGNING_CERTIFICATE_V2: DigestAlgorithm.SHA256,
+    asn1.OID_SIGNING_CERTIFICATE: DigestAlgorithm.SHA1,
+}
+"""Attributes that name the signer's certificate, and the digest that they use unless they name another."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,26 +76,22 @@ def make_query(signature: bytes, algorithm: DigestAlgorithm) -> TimestampQuery:
     """A TimeStampReq (RFC 3161 §2.4.1) for `signature`, with certificates asked for and a 64-bit nonce."""
     imprint = hashlib.new(algorithm, signature).digest()
     nonce = secrets.randbits(63) | 1 << 62
-    query = tsp.TimeStampReq(
-        {
-            "version": 1,
-            "message_imprint": {"hash_algorithm": {"algorithm": algorithm.value}, "hashed_message": imprint},
-            "nonce": nonce,
-            "cert_req": True,
-        }
+    query = der.sequence(
+        der.integer(1),
+        der.sequence(algorithm_identifier(algorithm), der.octet_string(imprint)),
+        der.integer(nonce),
+        _TRUE,
     )
-    return TimestampQuery(bytes(query.dump()), algorithm, imprint, nonce)
+    return TimestampQuery(query, algorithm, imprint, nonce)
 
 
 def read_token(token: bytes, signature: bytes) -> Timestamp:
     """The RFC 3161 token over `signature`. Raises TrustError when it can't be read at all."""
-    message = guarded(lambda: read_signed_message(token), _CHECK)
-    info = guarded(lambda: _tst_info(message), _CHECK)
-    imprint = info["message_imprint"]
-    algorithm = digest_algorithm(imprint["hash_algorithm"])
+    message = read_signed_message(token)
+    info = _tst_info(message)
     signer = find_signer(message.signer, message.certificates)
-    stamped = algorithm is not None and hashlib.new(algorithm, signature).digest() == imprint["hashed_message"].native
-    fault = guarded(lambda: _token_fault(message, signer), _CHECK)
+    stamped = info.algorithm is not None and hashlib.new(info.algorithm, signature).digest() == info.imprint
+    fault = _token_fault(message, signer)
     findings = (
         _finding(
             "timestamp-imprint",
@@ -90,25 +100,24 @@ def read_token(token: bytes, signature: bytes) -> Timestamp:
         ),
         _finding("timestamp-signature", fault, "fits the authority's certificate"),
     )
-    nonce = info["nonce"].native
     return Timestamp(
-        time=info["gen_time"].native.astimezone(UTC),
-        digest=algorithm or DigestAlgorithm.SHA1,
+        time=info.time,
+        digest=info.algorithm or DigestAlgorithm.SHA1,
         signer=signer,
         certificates=message.certificates,
-        nonce=None if nonce is None else int(nonce),
+        nonce=info.nonce,
         findings=findings,
     )
 
 
-def read_counter_signature(der: bytes, signature: bytes, certificates: tuple[bytes, ...]) -> Timestamp:
+def read_counter_signature(data: bytes, signature: bytes, certificates: tuple[bytes, ...]) -> Timestamp:
     """A PKCS#9 counter-signature (RFC 2985 §5.3.6, the pre-RFC 3161 Authenticode timestamp) over `signature`.
 
     Its authority's certificates are among the outer signature's `certificates`.
     """
-    info = guarded(lambda: read_signer(der), _CHECK)
+    info = read_signer(data)
     signer = find_signer(info, certificates)
-    moment = guarded(lambda: _signing_time(info), _CHECK)
+    moment = _signing_time(info)
     algorithm = info.digest or DigestAlgorithm.SHA1
     stamped = states_digest(info, hashlib.new(algorithm, signature).digest())
     findings = (
@@ -124,7 +133,7 @@ def check_reply(reply: bytes, query: TimestampQuery, signature: bytes) -> tuple[
     Raises TrustError when the server refused, or when imprint, nonce, signing certificate or signature of the
     token do not hold: nothing is embedded unchecked.
     """
-    token = guarded(lambda: _granted_token(reply), _CHECK)
+    token = _granted_token(reply)
     stamp = read_token(token, signature)
     if stamp.digest is not query.algorithm:
         raise _refused("the token's imprint has another digest algorithm than was asked for")
@@ -137,13 +146,25 @@ def check_reply(reply: bytes, query: TimestampQuery, signature: bytes) -> tuple[
 
 
 def _granted_token(reply: bytes) -> bytes:
-    response = asn1.TimeStampResp.load(reply, strict=True)
-    status = response["status"]
-    if status["status"].native not in {"granted", "granted_with_mods"}:
-        texts = status["status_string"].native or []
-        reasons = sorted(status["fail_info"].native or [])
-        raise _refused("; ".join([f"the server answered {status['status'].native}", *texts, *reasons]))
-    return bytes(response["time_stamp_token"].dump())  # none at all can't be parsed, which is refused next
+    fields = der.parse(reply).fields()
+    status, token = fields.take(der.SEQUENCE).fields(), fields.optional(der.SEQUENCE)
+    fields.end()
+    number = der.integer_of(status.take(der.INTEGER))
+    texts, failure = status.optional(der.SEQUENCE), status.optional(der.BIT_STRING)
+    status.end()
+    if number not in _GRANTED:
+        said = [each.content.decode("utf-8", "replace") for each in (texts.children() if texts else ())]
+        named = _STATUS[number] if 0 <= number < len(_STATUS) else f"status {number}"
+        raise _refused("; ".join([f"the server answered {named}", *said, *_reasons(failure)]))
+    if token is None:
+        raise _refused("the server granted a token and sent none")
+    return token.der
+
+
+def _reasons(failure: der.Element | None) -> list[str]:
+    """The names of a PKIFailureInfo's bits (RFC 3161 §2.4.2)."""
+    bits = int.from_bytes(failure.content[1:5].ljust(4, b"\0")) if failure else 0
+    return [name for bit, name in _FAILURES.items() if bits & 1 << (31 - bit)]
 
 
 def _token_fault(message: SignedMessage, signer: bytes | None) -> str | None:
@@ -159,26 +180,54 @@ def _token_fault(message: SignedMessage, signer: bytes | None) -> str | None:
 
 def _names_certificate(info: Signer, certificate: bytes) -> bool:
     """ESSCertID (RFC 2634 §5.4.1) or ESSCertIDv2 (RFC 5035 §4): the first entry is the signer's certificate."""
-    if values := info.signed_attributes.get(asn1.OID_SIGNING_CERTIFICATE_V2):
-        first = tsp.SigningCertificateV2.load(values[0])["certs"][0]
-        algorithm = digest_algorithm(first["hash_algorithm"])
-    elif values := info.signed_attributes.get(asn1.OID_SIGNING_CERTIFICATE):
-        first, algorithm = tsp.SigningCertificate.load(values[0])["certs"][0], DigestAlgorithm.SHA1
-    else:
-        return False
-    return algorithm is not None and hashlib.new(algorithm, certificate).digest() == first["cert_hash"].native
+    for kind, default in _CERTIFICATE_IDS.items():
+        for value in info.signed_attributes.get(kind, ())[:1]:
+            entries = der.parse(value).fields().take(der.SEQUENCE).children()
+            if not entries:
+                return False
+            fields = entries[0].fields()
+            named = fields.optional(der.SEQUENCE)
+            algorithm = default if named is None else digest_algorithm(named.der)
+            stated = fields.take(der.OCTET_STRING).content
+            return algorithm is not None and hashlib.new(algorithm, certificate).digest() == stated
+    return False
 
 
-def _tst_info(message: SignedMessage) -> Any:
-    info = tsp.TSTInfo.load(message.content, strict=True)
-    for name in ("message_imprint", "gen_time", "nonce"):
-        _ = info[name].native  # asn1crypto parses lazily; a broken field must fail here
-    return info
+@dataclass(frozen=True, slots=True)
+class _TstInfo:
+    """What of a TSTInfo is checked; `algorithm` None is one that we don't know."""
+
+    algorithm: DigestAlgorithm | None
+    imprint: bytes
+    time: datetime
+    nonce: int | None
+
+
+def _tst_info(message: SignedMessage) -> _TstInfo:
+    """TSTInfo (RFC 3161 §2.4.2)."""
+    fields = der.parse(message.content).fields()
+    version, _policy, imprint = fields.take(der.INTEGER), fields.take(der.OID), fields.take(der.SEQUENCE).fields()
+    _serial, time = fields.take(der.INTEGER), fields.take(der.GENERALIZED_TIME)
+    _accuracy, _ordering, nonce = (fields.optional(tag) for tag in (der.SEQUENCE, der.BOOLEAN, der.INTEGER))
+    _authority, _extensions = fields.optional(0xA0), fields.optional(0xA1)
+    fields.end()
+    if der.integer_of(version) != 1:
+        raise _refused(f"TSTInfo of version {der.integer_of(version)}")
+    algorithm, digest = imprint.take(der.SEQUENCE), imprint.take(der.OCTET_STRING)
+    imprint.end()
+    return _TstInfo(
+        algorithm=digest_algorithm(algorithm.der),
+        imprint=digest.content,
+        time=der.time_of(time),
+        nonce=None if nonce is None else der.integer_of(nonce),
+    )
 
 
 def _signing_time(info: Signer) -> datetime:
-    moment: datetime = cms.Time.load(info.signed_attributes[asn1.OID_SIGNING_TIME][0]).native
-    return moment.astimezone(UTC)
+    values = info.signed_attributes.get(asn1.OID_SIGNING_TIME, ())
+    if len(values) != 1:
+        raise _refused("it states no time")
+    return der.time_of(der.parse(values[0], values[0][0]))
 
 
 def _finding(check: str, fault: str | None, passed: str) -> Finding:

@@ -5,16 +5,14 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
-
-from cryptography.hazmat.primitives.asymmetric import ec
 
 from kspsign.authenticode import cms
 from kspsign.authenticode.algorithms import signature_holds
 from kspsign.authenticode.certificates import certificate as parsed
 from kspsign.authenticode.certificates import subject_of
 from kspsign.authenticode.formats import open_signable
+from kspsign.authenticode.profile import SigningTerms
 from kspsign.authenticode.timestamp_client import TimestampClient
 from kspsign.errors import LostSignatureError, SigningError
 from kspsign.keys import KeyStore, check_digest, reopen_key_store
@@ -31,16 +29,6 @@ from kspsign.signing.asking import ask_for_signature
 from kspsign.signing.clock import Clock
 
 
-@dataclass(frozen=True, slots=True)
-class SigningOptions:
-    """How to sign, the same for every file of a run."""
-
-    algorithm: DigestAlgorithm
-    append: bool
-    description: str | None
-    description_url: str | None
-
-
 class NativeEngine:
     """Signs with `key` in the name of `certificate`; safe to share between threads."""
 
@@ -52,7 +40,7 @@ class NativeEngine:
         key: KeyStore,
         certificate: SyncedCertificate,
         timestamps: TimestampClient | None,
-        options: SigningOptions,
+        terms: SigningTerms,
         concurrency: int,
         pause: Callable[[float], bool],
     ) -> None:
@@ -62,7 +50,7 @@ class NativeEngine:
         self._certificate = certificate
         self._public_key = parsed(certificate.chain[0]).public_key()
         self._timestamps = timestamps
-        self._options = options
+        self._terms = terms
         self._count_lock = threading.Lock()
         self.signatures_used = 0
 
@@ -72,22 +60,18 @@ class NativeEngine:
         Raises ArtifactError before a signature is spent when the file can't be signed, SigningError when the key
         store refuses or its signature does not fit the certificate, TimestampError when no server answers.
         """
-        options, clock = self._options, Clock()
+        terms, clock = self._terms, Clock()
         file = open_signable(artifact.path, artifact.format)
-        digest = file.digest([options.algorithm])
-        unsigned = cms.prepare(
-            options.algorithm,
-            file.indirect_data(options.algorithm, digest),
-            description=options.description,
-            description_url=options.description_url,
-        )
+        file.admit(terms)
+        digest = file.digest([terms.algorithm], [terms.algorithm] if terms.page_hashes else [])
+        unsigned = cms.prepare(file.profile, terms, file.content(terms, digest))
         clock.lap("digest")
         signature = self._sign_digest(unsigned.digest)
         clock.lap("sign")
         token = self._stamp(signature)
         clock.lap("timestamp")
-        message = self._assemble(unsigned, signature, token)
-        if options.append and file.signatures:
+        message = cms.assemble(unsigned, signature.value, terms.chain, token=token.der if token else None)
+        if terms.append and file.signatures:
             first, *others = file.signatures
             file.embed(digest, (cms.add_nested(first, message), *others), copy)
         else:
@@ -101,7 +85,7 @@ class NativeEngine:
 
     def _sign_digest(self, digest: bytes) -> RawSignature:
         try:
-            signature = ask_for_signature(self._key, digest, self._options.algorithm, self._pause)
+            signature = ask_for_signature(self._key, digest, self._terms.algorithm, self._pause)
         except LostSignatureError:
             self._count()
             raise
@@ -125,15 +109,6 @@ class NativeEngine:
             return None
         return self._timestamps.stamp(signature.value, signature.algorithm)
 
-    def _assemble(self, unsigned: cms.Unsigned, signature: RawSignature, token: TimestampToken | None) -> bytes:
-        return cms.assemble(
-            unsigned,
-            signature.value,
-            self._certificate.chain,
-            key_is_ec=isinstance(self._public_key, ec.EllipticCurvePublicKey),
-            token=token.der if token else None,
-        )
-
 
 @contextlib.contextmanager
 def open_native(
@@ -155,9 +130,16 @@ def open_native(
             urls = settings.timestamp_url or _default_urls(certificate, resources)
             timestamps = TimestampClient(urls, pause=cancelled.wait)
             resources.callback(timestamps.close)
-        options = SigningOptions(algorithm, settings.append, settings.description, settings.description_url)
+        terms = SigningTerms(
+            algorithm,
+            certificate.chain,
+            append=settings.append,
+            page_hashes=settings.page_hashes,
+            description=settings.description,
+            description_url=settings.description_url,
+        )
         concurrency = min(settings.jobs, key.capabilities.concurrent or settings.jobs)
-        yield NativeEngine(key, certificate, timestamps, options, concurrency, cancelled.wait)
+        yield NativeEngine(key, certificate, timestamps, terms, concurrency, cancelled.wait)
 
 
 def _default_urls(certificate: SyncedCertificate, resources: contextlib.ExitStack) -> tuple[str, ...]:

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from kspsign.authenticode import cms
+from kspsign.authenticode.file_signature import read_signature
 from kspsign.authenticode.formats import open_signable
-from kspsign.authenticode.indirect import read_signature
 from kspsign.authenticode.timestamp_client import TimestampClient
 from kspsign.errors import ArtifactError
 from kspsign.hresults import Hresult
@@ -34,14 +34,14 @@ class Stamper:
         file = open_signable(artifact.path, artifact.format)
         if not file.signatures:
             raise ArtifactError(Hresult.TRUST_E_NOSIGNATURE, "the file carries no signature to timestamp")
-        signature = read_signature(file.signatures[0])
+        signature = read_signature(file.signatures[0], file.profile)
         if signature.tokens or signature.counter_signatures:
             return None
         digest = file.digest([])
         clock.lap("digest")
         token = self._client.stamp(signature.message.signer.value, self._algorithm)
         clock.lap("timestamp")
-        file.embed(digest, (cms.add_token(file.signatures[0], token.der), *file.signatures[1:]), copy)
+        file.embed(digest, (cms.add_token(file.signatures[0], token.der, file.profile), *file.signatures[1:]), copy)
         clock.lap("embed")
         return SignedCopy(artifact, copy, digest.sha256, clock.seconds)
 

@@ -6,8 +6,8 @@ import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
+from kspsign.authenticode.file_signature import read_signature
 from kspsign.authenticode.formats import open_signable
-from kspsign.authenticode.indirect import read_signature
 from kspsign.errors import ArtifactError, TrustError
 from kspsign.model import Format
 
@@ -26,10 +26,11 @@ def signature_states(path: Path, kind: Format | None) -> tuple[SignatureState, .
     A file or signature that can't be read has none: the tool left a ruin, and the file is to be done again.
     """
     try:
-        waiting = list(open_signable(path, kind).signatures)
+        file = open_signable(path, kind)
+        waiting = list(file.signatures)
         found: list[SignatureState] = []
         while waiting:
-            signature = read_signature(waiting.pop(0))
+            signature = read_signature(waiting.pop(0), file.profile)
             certificate = signature.certificate or b""
             thumbprint = hashlib.sha1(certificate, usedforsecurity=False).hexdigest().upper()
             found.append(

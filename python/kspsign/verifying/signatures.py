@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from hashlib import sha1
 
 from kspsign.authenticode.certificates import common_name, common_name_of, subject_of
-from kspsign.authenticode.indirect import AuthenticodeSignature
+from kspsign.authenticode.file_signature import FileSignature
 from kspsign.authenticode.signature import content_fault, signer_fault
 from kspsign.authenticode.timestamp import Timestamp, read_counter_signature, read_token
 from kspsign.errors import TrustError
@@ -31,14 +31,14 @@ class Trust:
 
 
 def signature_findings(
-    signature: AuthenticodeSignature, content_kind: str, digests: dict[DigestAlgorithm, bytes], trust: Trust
+    signature: FileSignature, content_kinds: frozenset[str], digests: dict[DigestAlgorithm, bytes], trust: Trust
 ) -> tuple[tuple[Finding, ...], SignatureFacts]:
     """Every check of `signature` over a file whose digests are `digests`, and what the report says of it."""
     stamp_findings, stamp = _timestamp(signature, trust)
     stamp_holds = stamp is not None and all(finding.hresult is None for finding in stamp_findings)
     moment = stamp.time if stamp is not None and stamp_holds else datetime.now(UTC)
     findings = (
-        _structure(signature, content_kind),
+        _structure(signature, content_kinds),
         _algorithm(signature),
         _digest(signature, digests),
         _content(signature),
@@ -49,44 +49,42 @@ def signature_findings(
     return findings, _facts(signature, stamp)
 
 
-def _structure(signature: AuthenticodeSignature, content_kind: str) -> Finding:
+def _structure(signature: FileSignature, content_kinds: frozenset[str]) -> Finding:
     message = signature.message
     fault = None
     if message.version != 1 or message.signer.version != 1:
         fault = f"versions {message.version} and {message.signer.version} where Authenticode has 1"
     elif message.digest_algorithms != (message.signer.digest,) or message.signer.digest is not signature.algorithm:
         fault = "the digest algorithms of file, signer and message differ"
-    elif signature.kind != content_kind:
+    elif signature.kind not in content_kinds:
         fault = f"it speaks of another format ({signature.kind})"
     return _finding("cms-structure", fault, Hresult.TRUST_E_MALFORMED_SIGNATURE, "well-formed, one signer")
 
 
-def _algorithm(signature: AuthenticodeSignature) -> Finding:
+def _algorithm(signature: FileSignature) -> Finding:
     weak = signature.algorithm is DigestAlgorithm.SHA1
     return _finding("algorithms", "SHA-1 is broken" if weak else None, Hresult.NTE_BAD_ALGID, signature.algorithm.value)
 
 
-def _digest(signature: AuthenticodeSignature, digests: dict[DigestAlgorithm, bytes]) -> Finding:
+def _digest(signature: FileSignature, digests: dict[DigestAlgorithm, bytes]) -> Finding:
     actual = digests[signature.algorithm]
     fault = None if actual == signature.digest else f"signed {signature.digest.hex()}, the file has {actual.hex()}"
     return _finding("digest", fault, Hresult.TRUST_E_BAD_DIGEST, actual.hex())
 
 
-def _content(signature: AuthenticodeSignature) -> Finding:
+def _content(signature: FileSignature) -> Finding:
     fault = content_fault(signature.message)
     return _finding("signed-attributes", fault, Hresult.TRUST_E_CERT_SIGNATURE, "cover the digest")
 
 
-def _signature(signature: AuthenticodeSignature) -> Finding:
+def _signature(signature: FileSignature) -> Finding:
     fault = signer_fault(signature.message.signer, signature.certificate)
     missing = signature.certificate is None
     hresult = Hresult.TRUST_E_NO_SIGNER_CERT if missing else Hresult.TRUST_E_CERT_SIGNATURE
     return _finding("signature", fault, hresult, "made with the certificate's key")
 
 
-def _chain(
-    signature: AuthenticodeSignature, anchors: TrustAnchors, moment: datetime, *, stamped: bool
-) -> Iterator[Finding]:
+def _chain(signature: FileSignature, anchors: TrustAnchors, moment: datetime, *, stamped: bool) -> Iterator[Finding]:
     if signature.certificate is None:
         return
     result = validate_chain(
@@ -111,7 +109,7 @@ def _chain_findings(result: ChainResult, prefix: str, when: str) -> Iterator[Fin
             yield Finding(prefix + check, fault.detail, fault.hresult)
 
 
-def _timestamp(signature: AuthenticodeSignature, trust: Trust) -> tuple[tuple[Finding, ...], Timestamp | None]:
+def _timestamp(signature: FileSignature, trust: Trust) -> tuple[tuple[Finding, ...], Timestamp | None]:
     try:
         stamp = _read_timestamp(signature)
     except TrustError as fault:
@@ -128,7 +126,7 @@ def _timestamp(signature: AuthenticodeSignature, trust: Trust) -> tuple[tuple[Fi
     return tuple(findings), stamp
 
 
-def _read_timestamp(signature: AuthenticodeSignature) -> Timestamp | None:
+def _read_timestamp(signature: FileSignature) -> Timestamp | None:
     value = signature.message.signer.value
     if len(signature.tokens) + len(signature.counter_signatures) > 1:
         raise TrustError(Hresult.TRUST_E_TIME_STAMP, "there are several timestamps", check="timestamp")
@@ -144,7 +142,7 @@ def _time(stamp: Timestamp) -> Finding:
     return _finding("timestamp-time", fault, Hresult.TRUST_E_TIME_STAMP, "in the past")
 
 
-def _facts(signature: AuthenticodeSignature, stamp: Timestamp | None) -> SignatureFacts:
+def _facts(signature: FileSignature, stamp: Timestamp | None) -> SignatureFacts:
     stamped = None
     if stamp is not None:
         stamped = TimestampFacts(iso_utc(stamp.time), _named(common_name_of, stamp.signer), stamp.digest.value)

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
+from kspsign.authenticode.file_signature import FileSignature, read_signature
 from kspsign.authenticode.formats import open_signable
-from kspsign.authenticode.indirect import AuthenticodeSignature, read_signature
 from kspsign.authenticode.signable import SignableFile
 from kspsign.errors import ArtifactError, TrustError
 from kspsign.hresults import Hresult
@@ -51,15 +51,15 @@ class Verifier:
         digest = file.digest({signature.algorithm for signature in signatures})
         if not file.signatures:
             unsigned = Finding("signed", "the file carries no signature", Hresult.TRUST_E_NOSIGNATURE)
-            return _conclude((unsigned, *_faults(file.structure(digest))), (), digest.sha256)
+            return _conclude((unsigned, *_faults(file.structure(digest, ()))), (), digest.sha256)
         findings = [Finding("signed", f"{len(signatures)} signature(s)"), *parse_findings]
         facts: list[SignatureFacts] = []
         for index, signature in enumerate(signatures):
-            found, fact = signature_findings(signature, file.content_kind, digest.values, self._trust)
+            found, fact = signature_findings(signature, file.content_kinds, digest.values, self._trust)
             suffix = f"#{index + 1}" if index else ""
             findings += [Finding(each.check + suffix, each.detail, each.hresult) for each in found]
             facts.append(fact)
-        findings += file.structure(digest)
+        findings += file.structure(digest, signatures)
         if self._second is not None:
             findings += self._second.findings(path, ours=next(_faults(findings), None) is None)
         return _conclude(tuple(findings), tuple(facts), digest.sha256)
@@ -91,9 +91,9 @@ def open_verifier(
     return Verifier(Trust(signers, combined(signers, default_anchors()), not settings.no_timestamp), second)
 
 
-def _read_all(file: SignableFile) -> tuple[tuple[AuthenticodeSignature, ...], tuple[Finding, ...]]:
+def _read_all(file: SignableFile) -> tuple[tuple[FileSignature, ...], tuple[Finding, ...]]:
     """Every signature, nested ones behind the one they hang on, and a finding for each that can't be read."""
-    read: list[AuthenticodeSignature] = []
+    read: list[FileSignature] = []
     findings: list[Finding] = []
     waiting = list(file.signatures)
     while waiting:
@@ -101,7 +101,7 @@ def _read_all(file: SignableFile) -> tuple[tuple[AuthenticodeSignature, ...], tu
             findings.append(Finding("cms-structure", "too many signatures", Hresult.TRUST_E_MALFORMED_SIGNATURE))
             break
         try:
-            signature = read_signature(waiting.pop(0))
+            signature = read_signature(waiting.pop(0), file.profile)
         except TrustError as fault:
             hresult = fault.hresult or Hresult.TRUST_E_MALFORMED_SIGNATURE
             findings.append(Finding(fault.check, fault.message, hresult))

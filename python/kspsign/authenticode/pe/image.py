@@ -12,21 +12,27 @@ from pathlib import Path
 from typing import BinaryIO
 
 from kspsign.authenticode.asn1 import OID_SPC_PE_IMAGE_DATA
+from kspsign.authenticode.file_signature import FileSignature
 from kspsign.authenticode.pe.layout import MAX_FILE_SIZE, PeLayout, read_layout
 from kspsign.authenticode.pe.table import CertificateTable, build_table, parse_table, table_finding
-from kspsign.authenticode.signable import Digest
-from kspsign.authenticode.spc import pe_indirect_data
+from kspsign.authenticode.profile import AUTHENTICODE, SignatureProfile, SigningTerms
+from kspsign.authenticode.signable import Digest, Glimpse
+from kspsign.authenticode.spc import indirect_data
 from kspsign.errors import ArtifactError
 from kspsign.hresults import Hresult
 from kspsign.model import DigestAlgorithm, Finding
 
+# SpcPeImageData without page hashes: no flags, an empty file link; the octets SignTool writes.
+_IMAGE_DATA = bytes.fromhex("3009030100a004a2028000")
+_KINDS = frozenset({OID_SPC_PE_IMAGE_DATA})
 CHUNK = 1 << 20
 MAX_TABLE_SIZE = 32 << 20
 _ROW = 1 << 16  # even; adding numbers of this size is several times faster than dividing one of the chunk's size
 
 
-def is_pe(head: bytes, size: int) -> bool:
-    """Whether content that starts with `head` (up to 4 KiB of `size` bytes) is a PE image, whole or truncated."""
+def is_pe(glimpse: Glimpse) -> bool:
+    """Whether the content is a PE image, whole or truncated."""
+    head, size = glimpse.head, glimpse.size
     if head[:2] != b"MZ":
         return False
     if len(head) < 0x40:
@@ -52,16 +58,31 @@ class PeFile:
             return cls(path, layout, _read_table(file, layout))
 
     @property
-    def content_kind(self) -> str:
+    def profile(self) -> SignatureProfile:
+        """Authenticode."""
+        return AUTHENTICODE
+
+    @property
+    def content_kinds(self) -> frozenset[str]:
         """SPC_PE_IMAGE_DATA."""
-        return OID_SPC_PE_IMAGE_DATA
+        return _KINDS
 
     @property
     def signatures(self) -> tuple[bytes, ...]:
         """The PKCS#7 signatures of the certificate table."""
         return self.table.signatures
 
-    def digest(self, algorithms: Collection[DigestAlgorithm]) -> Digest:
+    def admit(self, _terms: SigningTerms) -> None:
+        """Raise ArtifactError when data follows the present certificate table: it would be lost or signed unseen."""
+        layout = self.layout
+        if layout.signed and layout.table_offset + layout.table_size != layout.size:
+            raise ArtifactError(
+                Hresult.TRUST_E_MALFORMED_SIGNATURE,
+                "data follows the certificate table; signing would drop it",
+                remedy="Sign the original build output, or remove what was appended after signing.",
+            )
+
+    def digest(self, algorithms: Collection[DigestAlgorithm], _pages: Collection[DigestAlgorithm] = ()) -> Digest:
         """Hash the image without its checksum, certificate directory entry and certificate table; see module."""
         layout = self.layout
         hashers = {algorithm: hashlib.new(algorithm) for algorithm in algorithms}
@@ -90,7 +111,7 @@ class PeFile:
         values = {algorithm: hasher.digest() for algorithm, hasher in hashers.items()}
         return Digest(values, whole.hexdigest(), words % 0xFFFF)
 
-    def structure(self, digest: Digest) -> tuple[Finding, ...]:
+    def structure(self, digest: Digest, _signatures: Sequence[FileSignature]) -> tuple[Finding, ...]:
         """The checks "certificate-table", "trailing-data" and "checksum"."""
         trailing = self.layout.size - self.layout.table_offset - self.layout.table_size if self.layout.signed else 0
         return (
@@ -105,23 +126,16 @@ class PeFile:
             self._checksum_finding(digest),
         )
 
-    def indirect_data(self, algorithm: DigestAlgorithm, digest: Digest) -> bytes:
+    def content(self, terms: SigningTerms, digest: Digest) -> bytes:
         """SpcIndirectDataContent with SpcPeImageData."""
-        return pe_indirect_data(algorithm, digest.values[algorithm])
+        return indirect_data(OID_SPC_PE_IMAGE_DATA, _IMAGE_DATA, terms.algorithm, digest.values[terms.algorithm])
 
     def embed(self, digest: Digest, signatures: Sequence[bytes], target: Path) -> None:
         """Write the image with `signatures` as its table entries, checksum set, to `target`.
 
-        Raises ArtifactError when data follows the present certificate table (it would be lost or signed unseen)
-        and when the result would reach 4 GiB, which 32-bit offsets can't address.
+        Raises ArtifactError when the result would reach 4 GiB, which 32-bit offsets can't address.
         """
         layout = self.layout
-        if layout.signed and layout.table_offset + layout.table_size != layout.size:
-            raise ArtifactError(
-                Hresult.TRUST_E_MALFORMED_SIGNATURE,
-                "data follows the certificate table; signing would drop it",
-                remedy="Sign the original build output, or remove what was appended after signing.",
-            )
         table = build_table(signatures)
         offset = layout.content_end + layout.padding
         if offset + len(table) > MAX_FILE_SIZE:

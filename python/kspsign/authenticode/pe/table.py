@@ -6,6 +6,7 @@ import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from kspsign.authenticode.der import message_size
 from kspsign.hresults import Hresult
 from kspsign.model import Finding
 
@@ -38,7 +39,7 @@ def parse_table(data: bytes) -> CertificateTable:
         if revision != REVISION or kind != TYPE_PKCS_SIGNED_DATA:
             fault = fault or f"entry at {offset} has revision 0x{revision:04X} and type 0x{kind:04X}"
         else:
-            der_size = _der_size(blob)
+            der_size = message_size(blob)
             if der_size is None:
                 fault = fault or f"entry at {offset} holds no DER structure that ends inside it"
                 der_size = len(blob)
@@ -71,18 +72,3 @@ def _padding_fault(padding: bytes, where: str) -> str | None:
     if len(padding) >= ALIGNMENT:
         return f"{len(padding)} bytes of padding {where}, more than alignment needs"
     return None
-
-
-def _der_size(blob: bytes) -> int | None:
-    """Octets of the definite-length TLV that `blob` starts with (X.690 §8.1.3), None if it does not fit."""
-    if len(blob) < 2 or blob[0] != 0x30:
-        return None
-    first = blob[1]
-    if first < 0x80:
-        size = 2 + first
-    else:
-        count = first & 0x7F
-        if not 1 <= count <= 4 or len(blob) < 2 + count:
-            return None
-        size = 2 + count + int.from_bytes(blob[2 : 2 + count])
-    return size if size <= len(blob) else None

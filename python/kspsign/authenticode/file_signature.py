@@ -1,0 +1,75 @@
+"""What a signature of a file says: the digest it covers, and its signer's own attributes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from kspsign.authenticode import asn1, der
+from kspsign.authenticode.profile import SignatureProfile
+from kspsign.authenticode.signature import SignedMessage, find_signer, read_signed_message
+from kspsign.errors import TrustError
+from kspsign.hresults import Hresult
+from kspsign.model import DigestAlgorithm
+
+
+@dataclass(frozen=True, slots=True)
+class FileSignature:
+    """A signature of a file: `kind` and `value` are the format's OID and structure, `certificate` the signer's (DER)
+    or None when missing.
+
+    `tokens` and `counter_signatures` are its timestamps, `nested` further signatures (DER ContentInfo each).
+    """
+
+    message: SignedMessage
+    kind: str
+    value: bytes
+    algorithm: DigestAlgorithm
+    digest: bytes
+    certificate: bytes | None
+    tokens: tuple[bytes, ...]
+    counter_signatures: tuple[bytes, ...]
+    nested: tuple[bytes, ...]
+    program_name: str | None
+
+
+def read_signature(data: bytes, profile: SignatureProfile) -> FileSignature:
+    """The signature in the DER ContentInfo, of a format with `profile`.
+
+    Raises TrustError (TRUST_E_MALFORMED_SIGNATURE, check "cms-structure") when the content is not the profile's,
+    and (NTE_BAD_ALGID, check "algorithms") when its digest algorithm is unknown.
+    """
+    message = read_signed_message(data)
+    if message.content_type != profile.content_type:
+        raise TrustError(
+            Hresult.TRUST_E_MALFORMED_SIGNATURE,
+            f"the content is {message.content_type}, not {profile.content_type}",
+            check="cms-structure",
+        )
+    covered = profile.covered(message)
+    if covered.algorithm is None:
+        raise TrustError(Hresult.NTE_BAD_ALGID, "the file digest's algorithm is unknown", check="algorithms")
+    unsigned = message.signer.unsigned_attributes
+    return FileSignature(
+        message=message,
+        kind=covered.kind,
+        value=covered.value,
+        algorithm=covered.algorithm,
+        digest=covered.digest,
+        certificate=find_signer(message.signer, message.certificates),
+        tokens=unsigned.get(profile.token_attribute, ()),
+        counter_signatures=unsigned.get(asn1.OID_COUNTER_SIGNATURE, ()),
+        nested=unsigned.get(asn1.OID_SPC_NESTED_SIGNATURE, ()),
+        program_name=_program_name(message),
+    )
+
+
+def _program_name(message: SignedMessage) -> str | None:
+    """The name in an SpcSpOpusInfo: [0] EXPLICIT SpcString, which is [0] BMPString or [1] IA5String."""
+    values = message.signer.signed_attributes.get(asn1.OID_SPC_OPUS_INFO)
+    if not values:
+        return None
+    name = der.parse(values[0]).fields().optional(0xA0)
+    if name is None:
+        return None
+    text = name.fields().take(0x80, 0x81)
+    return text.content.decode("utf-16-be" if text.tag == 0x80 else "latin-1", "replace")

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from kspsign.authenticode.formats import HEAD, detect_format
+from kspsign.authenticode.formats import FORMATS, HEAD, detect_format
 from kspsign.authenticode.signable import Glimpse
 from kspsign.errors import ConfigurationError, NoFilesMatchedError
 from kspsign.model import COPY_PREFIX, Artifact, SliceFacts
@@ -28,7 +28,8 @@ def select_artifacts(patterns: Iterable[str], folder: Path) -> Selection:
     """The files that `patterns` name below `folder`.
 
     A pattern is a file, a folder (its files of a known format, any depth) or a glob; `!` excludes, `@FILE` reads
-    patterns line by line (# comments). A file reached twice (links, another case) counts once.
+    patterns line by line (# comments). A file reached twice (links, another case) counts once. Files of a format
+    `by_name` need a pattern that names them or ends in their extension.
     Raises NoFilesMatchedError when nothing matches or a file named outright is missing.
     """
     lines = tuple(_expand_lists(patterns, folder))
@@ -105,7 +106,8 @@ def _matches(pattern: str, folder: Path) -> Iterator[Path]:
 
 
 def _artifact(path: Path, pattern: str, folder: Path) -> Artifact | None:
-    """None for a file that only its folder names and that is of no known format.
+    """None for a file that the pattern does not mean: of no known format where only its folder is named, of a format
+    `by_name` where neither the file nor its extension is.
 
     A file that can't be read is an artifact of no format: its step meets the same refusal, as that file's outcome.
     """
@@ -118,6 +120,8 @@ def _artifact(path: Path, pattern: str, folder: Path) -> Artifact | None:
         return Artifact(real, _shown(path, folder), None, 0)
     kind = detect_format(Glimpse(real, head, size))
     if kind is None and (folder / pattern).is_dir():
+        return None
+    if kind is not None and FORMATS[kind].by_name and not pattern.lower().endswith(path.suffix.lower()):
         return None
     return Artifact(real, _shown(path, folder), kind, size)
 

@@ -7,10 +7,15 @@ from pathlib import Path
 from typing import TextIO
 
 from kspsign.artifacts import select_artifacts
+from kspsign.authenticode.formats import open_signable
+from kspsign.authenticode.signable import Container
+from kspsign.errors import ArtifactError, TrustError
 from kspsign.model import Artifact, SignatureFacts, Verification
 from kspsign.publishing.neutral import log_line
 from kspsign.settings import Settings
 from kspsign.verifying import open_verifier
+
+_MOST_MEMBERS = 12  # what one screen holds beside the rest
 
 
 def inspect_file(path: Path, trust_roots: tuple[Path, ...], out: TextIO) -> int:
@@ -32,6 +37,7 @@ def _lines(artifact: Artifact, verification: Verification) -> Iterator[str]:
     for number, signature in enumerate(verification.signatures, start=1):
         yield f"  signature {number} {signature.subject}"
         yield from _signature_lines(signature)
+    yield from _member_lines(artifact)
     for check in verification.verdict.checks:
         yield f"  {'ok  ' if check.ok else 'FAIL'}  {check.name}: {check.detail}"
     yield f"  {verification.verdict.result}"
@@ -45,3 +51,19 @@ def _signature_lines(signature: SignatureFacts) -> Iterator[str]:
     yield f"    digest      {signature.digest}"
     stamp = signature.timestamp
     yield f"    timestamp   {f'{stamp.time} by {stamp.authority} ({stamp.digest})' if stamp else 'none'}"
+
+
+def _member_lines(artifact: Artifact) -> Iterator[str]:
+    """What a catalogue or the like lists."""
+    try:
+        file = open_signable(artifact.path, artifact.format)
+        listing = file.listing(_MOST_MEMBERS) if isinstance(file, Container) else None
+    except (ArtifactError, TrustError):
+        return  # the checks say what is wrong with the file
+    if listing is None:
+        return
+    yield f"  members     {listing.total:,}"
+    for member in listing.members:
+        yield f"    {member.digest}  {member.name}".rstrip()
+    if listing.total > len(listing.members):
+        yield f"    and {listing.total - len(listing.members):,} more"

@@ -49,6 +49,25 @@ def test_patterns(tree: Path, patterns: list[str], expected: list[str]) -> None:
     assert names(tree, *patterns) == expected
 
 
+@pytest.mark.parametrize(
+    ("patterns", "expected"),
+    [
+        (["web"], ["web/setup.ps1"]),
+        (["**"], ["web/notes.txt", "web/setup.ps1"]),
+        (["web/*.js"], ["web/app.js", "web/site.js"]),
+        (["web/site.js", "**/*.vbs"], ["web/run.vbs", "web/site.js"]),
+        (["web", "web/*.wsf"], ["web/job.wsf", "web/setup.ps1"]),
+        (["web/site.*", "web/*.ps1"], ["web/setup.ps1"]),
+    ],
+)
+def test_scripts_of_the_web_are_only_taken_by_name(tmp_path: Path, patterns: list[str], expected: list[str]) -> None:
+    """A folder may hold a web site: nobody means its thousands of .js files."""
+    (tmp_path / "web").mkdir()
+    for name in ("site.js", "app.js", "run.vbs", "job.wsf", "setup.ps1", "notes.txt"):
+        (tmp_path / "web" / name).write_bytes(b"text\r\n")
+    assert names(tmp_path, *patterns) == expected
+
+
 def test_absolute_patterns_and_files_outside_the_folder(tree: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
     elsewhere = tmp_path_factory.mktemp("elsewhere") / "x.exe"
     elsewhere.write_bytes(IMAGE)

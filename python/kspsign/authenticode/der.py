@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
+from itertools import islice
 from typing import NamedTuple
 
 from kspsign.errors import TrustError
@@ -84,9 +85,16 @@ class Element(NamedTuple):
         """The element without tag and length."""
         return self.data[self.content_start : self.end]
 
-    def children(self) -> tuple[Element, ...]:
-        """The elements that its content consists of."""
-        return tuple(_elements(self.data, self.content_start, self.end))
+    def children(self, most: int | None = None) -> tuple[Element, ...]:
+        """The elements that its content consists of; more than `most` raise TrustError, as they are not stored."""
+        found = tuple(islice(_elements(self.data, self.content_start, self.end), most and most + 1))
+        if most is not None and len(found) > most:
+            raise malformed(f"more than {most} elements at {self.content_start}")
+        return found
+
+    def first(self) -> Element:
+        """The first of them; raises TrustError when there is none."""
+        return _element(self.data, self.content_start, self.end)
 
     def fields(self) -> Fields:
         """Its content, to be taken field by field."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from kspsign.authenticode.file_signature import FileSignature
 from kspsign.authenticode.profile import SignatureProfile, SigningTerms
@@ -34,6 +34,30 @@ class Digest:
     sha256: str
     word_sum: int = 0
     pages: Mapping[DigestAlgorithm, bytes] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """One file that a signed file answers for: its name ("" when it is not told) and its digest in hex."""
+
+    name: str
+    digest: str
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """How many members a file has, and the first of them."""
+
+    total: int
+    members: tuple[Member, ...]
+
+
+@runtime_checkable
+class Container(Protocol):
+    """A signable file that answers for others, as a catalogue does."""
+
+    def listing(self, most: int) -> Listing:
+        """The first `most` members. Raises TrustError (TRUST_E_MALFORMED_SIGNATURE) when they can't be read."""
 
 
 class SignableFile(Protocol):

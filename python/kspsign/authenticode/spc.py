@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
 from kspsign.authenticode import der
 from kspsign.authenticode.algorithms import algorithm_identifier
 from kspsign.authenticode.asn1 import OID_SPC_SIP_INFO
 from kspsign.authenticode.file_signature import FileSignature
+from kspsign.errors import TrustError
 from kspsign.hresults import Hresult
 from kspsign.model import DigestAlgorithm, Finding
 
@@ -32,6 +36,16 @@ def sip_finding(signature: FileSignature, guid: bytes) -> Finding:
     if named == guid:
         return Finding("sip", "names this format")
     return Finding("sip", f"names another format's SIP ({named.hex()})", Hresult.TRUST_E_SUBJECT_FORM_UNKNOWN)
+
+
+def sip_findings(signatures: Sequence[FileSignature], guid: bytes) -> Iterator[Finding]:
+    """The check "sip" of each signature, further ones with their number."""
+    for number, signature in enumerate(signatures, start=1):
+        try:
+            finding = sip_finding(signature, guid)
+        except TrustError as malformed:
+            finding = Finding("sip", malformed.message, Hresult.TRUST_E_MALFORMED_SIGNATURE)
+        yield finding if number == 1 else replace(finding, check=f"{finding.check}#{number}")
 
 
 def _sip_info(version: int, guid: bytes) -> bytes:

@@ -1,0 +1,155 @@
+"""CAT: a catalogue of file hashes. The file is one DER SignedData (RFC 2315 §9) whose content is a certificate trust
+list, Microsoft's structure for signed lists.
+
+The content is signed as it stands and never written anew: members are only read to be shown. An unsigned catalogue is
+a SignedData without signers, as MakeCat and New-FileCatalog write it, or the bare list.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import pairwise
+from pathlib import Path
+
+from kspsign.authenticode import der
+from kspsign.authenticode.asn1 import OID_CTL, OID_SIGNED_DATA
+from kspsign.authenticode.cat.members import read_listing
+from kspsign.authenticode.file_signature import FileSignature
+from kspsign.authenticode.profile import AUTHENTICODE, Covered, SignatureProfile, SigningTerms
+from kspsign.authenticode.signable import Digest, Glimpse, Listing
+from kspsign.authenticode.signature import SignedMessage
+from kspsign.errors import ArtifactError, TrustError
+from kspsign.hresults import Hresult
+from kspsign.model import DigestAlgorithm, Finding
+
+OID_CATALOG_LIST = "1.3.6.1.4.1.311.12.1.1"
+MAX_SIZE = 64 << 20
+MAX_CERTIFICATES = 256
+_SIGNED_DATA_FIELDS = 6  # two of them optional
+_LENGTH = rb"(?:[\x00-\x80]|\x81.|\x82..|\x83...|\x84....)"
+_SIGNED_LIST = re.compile(
+    rb"0%(n)b%(signed)b\xa0%(n)b0%(n)b\x02\x01.1%(n)b.{0,128}?0%(n)b%(list)b"
+    % {b"n": _LENGTH, b"signed": re.escape(der.oid(OID_SIGNED_DATA)), b"list": re.escape(der.oid(OID_CTL))},
+    re.DOTALL,
+)
+_BARE_LIST = re.compile(rb"0%b0%b%b" % (_LENGTH, _LENGTH, re.escape(der.oid(OID_CATALOG_LIST))), re.DOTALL)
+
+
+def _covered(message: SignedMessage) -> Covered:
+    """The list's usage, and the digest of the list in this very signature: a nested one has a copy of its own."""
+    usage = der.parse(message.content_der).first().first()
+    algorithm = message.signer.digest
+    digest = b"" if algorithm is None else hashlib.new(algorithm, message.content).digest()
+    return Covered(der.oid_of(usage), b"", algorithm, digest)
+
+
+PROFILE = replace(AUTHENTICODE, content_type=OID_CTL, covered=_covered)
+"""Authenticode, but that the signed content is the trust list itself."""
+
+
+def is_cat(glimpse: Glimpse) -> bool:
+    """Whether the content begins as a SignedData with a trust list in it, or as a catalogue's bare list."""
+    return bool(_SIGNED_LIST.match(glimpse.head) or _BARE_LIST.match(glimpse.head))
+
+
+@dataclass(frozen=True, slots=True)
+class CatFile:
+    """A catalogue: its trust list (one DER element), and the SignedData around it if that has a signer; see
+    SignableFile."""
+
+    path: Path
+    data: bytes = field(repr=False)
+    trust_list: bytes = field(repr=False)
+    certificates: tuple[bytes, ...] = field(repr=False)
+    signed: bool
+
+    @classmethod
+    def open(cls, path: Path) -> CatFile:
+        """Read `path`; raises ArtifactError when it is not DER from end to end, or no catalogue."""
+        with path.open("rb") as file:
+            data = file.read(MAX_SIZE + 1)
+        if len(data) > MAX_SIZE:
+            raise _damaged(f"it has more than {MAX_SIZE >> 20} MiB")
+        try:
+            trust_list, certificates, signed = _read(data)
+            usage = der.oid_of(der.parse(trust_list).first().first())
+        except TrustError as broken:
+            raise _damaged(str(broken)) from broken
+        if usage != OID_CATALOG_LIST:
+            raise _damaged("its trust list is no list of files, but one of certificates or the like")
+        return cls(path, data, trust_list, certificates, signed)
+
+    @property
+    def profile(self) -> SignatureProfile:
+        """The trust list in place of SpcIndirectDataContent."""
+        return PROFILE
+
+    @property
+    def content_kinds(self) -> frozenset[str]:
+        """The usage of a catalogue's list."""
+        return frozenset({OID_CATALOG_LIST})
+
+    @property
+    def signatures(self) -> tuple[bytes, ...]:
+        """The whole file, when it is signed."""
+        return (self.data,) if self.signed else ()
+
+    def admit(self, _terms: SigningTerms) -> None:
+        """Any catalogue that could be opened can be signed."""
+
+    def digest(self, algorithms: Collection[DigestAlgorithm], _pages: Collection[DigestAlgorithm] = ()) -> Digest:
+        """Hash the trust list without its tag and length, as messageDigest does."""
+        content = memoryview(self.trust_list)[der.parse(self.trust_list).content_start :]
+        values = {algorithm: hashlib.new(algorithm, content).digest() for algorithm in algorithms}
+        return Digest(values, hashlib.sha256(self.data).hexdigest())
+
+    def structure(self, _digest: Digest, _signatures: Sequence[FileSignature]) -> tuple[Finding, ...]:
+        """The check "certificate-order": Windows finds no signature where the certificates are not sorted."""
+        if all(first <= second for first, second in pairwise(self.certificates)):
+            return (Finding("certificate-order", "the certificates stand in DER order"),)
+        detail = "the certificates do not stand in DER order, and Windows then finds no signature in a catalogue"
+        return (Finding("certificate-order", detail, Hresult.TRUST_E_MALFORMED_SIGNATURE),)
+
+    def content(self, _terms: SigningTerms, _digest: Digest) -> bytes:
+        """The trust list, byte for byte."""
+        return self.trust_list
+
+    def embed(self, _digest: Digest, signatures: Sequence[bytes], target: Path) -> None:
+        """Write the first of `signatures` to `target`: it has the trust list in it."""
+        target.write_bytes(signatures[0])
+
+    def listing(self, most: int) -> Listing:
+        """The files that the catalogue lists; see Container."""
+        return read_listing(self.trust_list, most)
+
+
+def _read(data: bytes) -> tuple[bytes, tuple[bytes, ...], bool]:
+    """The trust list, the certificates, and whether there is a signer."""
+    outer = der.parse(data)
+    if outer.first().tag != der.OID:
+        return data, (), False
+    kind, explicit = _exactly(2, outer)
+    (message,) = _exactly(1, explicit)
+    signed = message.children(_SIGNED_DATA_FIELDS)
+    if der.oid_of(kind) != OID_SIGNED_DATA or len(signed) < _SIGNED_DATA_FIELDS - 2:
+        raise der.malformed("it is no SignedData")
+    content_type, content = _exactly(2, signed[2])
+    (trust_list,) = _exactly(1, content)
+    if der.oid_of(content_type) != OID_CTL:
+        raise der.malformed("it holds no trust list")
+    certificates = next((each.children(MAX_CERTIFICATES) for each in signed[3:] if each.tag == 0xA0), ())
+    return trust_list.der, tuple(each.der for each in certificates), bool(signed[-1].content)
+
+
+def _exactly(count: int, element: der.Element) -> tuple[der.Element, ...]:
+    found = element.children(count)
+    if len(found) < count:
+        raise der.malformed(f"{len(found)} elements where {count} are due")
+    return found
+
+
+def _damaged(what: str) -> ArtifactError:
+    return ArtifactError(Hresult.ERROR_BAD_FORMAT, f"the catalogue is damaged: {what}")

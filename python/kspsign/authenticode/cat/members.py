@@ -1,0 +1,67 @@
+"""What a catalogue lists: for each member a tag, the digest of the file, and its name where there is one.
+
+TrustedSubject ::= SEQUENCE { tag OCTET STRING, SET OF SEQUENCE { type, SET OF value } }. The tag is the digest itself,
+or text in UTF-16 LE: the digest's hex digits, or what the catalogue's author wrote. A name is a name/value pair.
+"""
+
+from __future__ import annotations
+
+from kspsign.authenticode import der
+from kspsign.authenticode.asn1 import OID_SPC_INDIRECT_DATA
+from kspsign.authenticode.signable import Listing, Member
+
+_OID_NAME_VALUE = "1.3.6.1.4.1.311.12.2.1"
+_NAMES = frozenset({"File", "FileName", "FilePath"})
+_FROM_BASE64 = 0x00020000  # the value is what the author wrote in base64: bytes, not UTF-16
+_BMP_STRING = 0x1E
+_SUBJECTS = 2  # of the list's SEQUENCEs: usage, algorithm, subjects
+
+
+def read_listing(trust_list: bytes, most: int) -> Listing:
+    """How many members the DER trust list has, and the first `most` of them.
+
+    Raises TrustError (TRUST_E_MALFORMED_SIGNATURE) when they can't be read.
+    """
+    sequences = [each for each in der.parse(trust_list).children() if each.tag == der.SEQUENCE]
+    if len(sequences) <= _SUBJECTS:
+        return Listing(0, ())
+    subjects = sequences[_SUBJECTS].children()
+    return Listing(len(subjects), tuple(_member(each) for each in subjects[:most]))
+
+
+def _member(subject: der.Element) -> Member:
+    fields = subject.fields()
+    tag = fields.take(der.OCTET_STRING).content
+    name, digest = "", None
+    for attribute in fields.take(der.SET).children():
+        parts = attribute.fields()
+        kind, value = der.oid_of(parts.take(der.OID)), parts.take(der.SET)
+        if kind == _OID_NAME_VALUE:
+            name = _file_name(value.first()) or name
+        elif kind == OID_SPC_INDIRECT_DATA:
+            digest = _digest(value.first())
+    if digest is None:
+        return Member(name, tag.hex())
+    text = tag.decode("utf-16-le", "replace").rstrip("\0")
+    written = "" if text.lower() == digest.hex() or not text.isascii() else text
+    return Member(name or written, digest.hex())
+
+
+def _digest(indirect_data: der.Element) -> bytes:
+    """The digest in an SpcIndirectDataContent."""
+    fields = indirect_data.fields()
+    fields.take(der.SEQUENCE)
+    info = fields.take(der.SEQUENCE).fields()
+    info.take(der.SEQUENCE)
+    return info.take(der.OCTET_STRING).content
+
+
+def _file_name(pair: der.Element) -> str:
+    """The value of a CatalogNameValue that holds a file's name, else ""."""
+    fields = pair.fields()
+    key = fields.take(_BMP_STRING).content.decode("utf-16-be", "replace")
+    flags = der.integer_of(fields.take(der.INTEGER))
+    value = fields.take(der.OCTET_STRING).content
+    if key not in _NAMES:
+        return ""
+    return value.decode("utf-8" if flags & _FROM_BASE64 else "utf-16-le", "replace").rstrip("\0")

@@ -1,0 +1,187 @@
+"""A script as a signable file: the digest of its text, its signature block, and what can't be signed for everyone.
+
+What is hashed was checked against files that SignTool signed: line ends as they stand, the text as UTF-16 LE; with its
+byte order mark for PowerShell's kinds, and with the block's position (in UTF-16 units, 32 bit) for Script Host's.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import struct
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from kspsign.authenticode.asn1 import OID_SPC_SIP_INFO
+from kspsign.authenticode.file_signature import FileSignature
+from kspsign.authenticode.profile import AUTHENTICODE, SignatureProfile, SigningTerms
+from kspsign.authenticode.script.block import Block, find_block, has_bare_line_end, write_block
+from kspsign.authenticode.script.styles import STYLES, ScriptStyle
+from kspsign.authenticode.script.text import UTF16_BE, ScriptText, read_text
+from kspsign.authenticode.signable import Digest, Glimpse
+from kspsign.authenticode.spc import sip_findings, sip_indirect_data
+from kspsign.errors import ArtifactError
+from kspsign.hresults import Hresult
+from kspsign.model import DigestAlgorithm, Finding, Format
+
+MAX_SIZE = 64 << 20
+MIN_SIZE = 4
+_KINDS = frozenset({OID_SPC_SIP_INFO})
+
+
+def is_script(kind: Format, glimpse: Glimpse) -> bool:
+    """Whether the extension is one of `kind`'s: text has nothing else that tells; opening it checks the content."""
+    style = STYLES.get(glimpse.path.suffix.lower())
+    return style is not None and style.kind is kind
+
+
+@dataclass(frozen=True, slots=True)
+class ScriptFile:
+    """A script, read whole: its text, and its signature block if one begins in it; see SignableFile."""
+
+    path: Path
+    style: ScriptStyle
+    text: ScriptText = field(repr=False)
+    block: Block | None = field(repr=False)
+    sha256: str
+
+    @classmethod
+    def open(cls, path: Path) -> ScriptFile:
+        """Read `path`; raises ArtifactError when it is no text, or no script could be so large or so small."""
+        style = STYLES.get(path.suffix.lower())
+        if style is None:
+            raise ArtifactError(Hresult.TRUST_E_SUBJECT_FORM_UNKNOWN, f"{path.suffix} is no script's extension")
+        with path.open("rb") as file:
+            data = file.read(MAX_SIZE + 1)
+        if len(data) > MAX_SIZE:
+            raise ArtifactError(
+                Hresult.ERROR_BAD_FORMAT,
+                f"a script of more than {MAX_SIZE >> 20} MiB is not signed",
+                remedy="Take the data out of the script and ship it beside it.",
+            )
+        if len(data) < MIN_SIZE:
+            raise ArtifactError(
+                Hresult.ERROR_BAD_FORMAT,
+                f"the script has {len(data)} bytes; Windows signs none of less than {MIN_SIZE}",
+                remedy="Exclude it (!pattern), or write a comment into it.",
+            )
+        text = read_text(data, style.unmarked)
+        return cls(path, style, text, find_block(text.characters, style), hashlib.sha256(data).hexdigest())
+
+    @property
+    def profile(self) -> SignatureProfile:
+        """Authenticode."""
+        return AUTHENTICODE
+
+    @property
+    def content_kinds(self) -> frozenset[str]:
+        """SPC_SIPINFO."""
+        return _KINDS
+
+    @property
+    def signatures(self) -> tuple[bytes, ...]:
+        """What the block holds."""
+        return (self.block.der,) if self.block and self.block.der else ()
+
+    def admit(self, _terms: SigningTerms) -> None:
+        """Raise ArtifactError when there is a Windows that would not accept the signature."""
+        self._admit_encoding()
+        broken = next((each for each in self._block_findings() if each.hresult), None)
+        if broken is not None:
+            raise _refusal(
+                f"it carries a signature block that is not intact ({broken.check}: {broken.detail})",
+                f"Sign the original, or remove all lines from '{self.style.begin}' on and sign again.",
+            )
+        unsigned = "" if self.style.wsh else self._unsigned()
+        if has_bare_line_end(unsigned):
+            line = next(number for number, each in enumerate(unsigned.split("\r\n"), 1) if {"\r", "\n"} & set(each))
+            raise _refusal(
+                f"line {line} does not end in CRLF, and not every PowerShell accepts a signed script with such lines",
+                "Convert the line ends to CRLF before signing (unix2dos; in git: *.ps1 text eol=crlf in "
+                ".gitattributes).",
+            )
+        if self.block is None and self._insertion() < 0:
+            raise _refusal(
+                f"it has no {self.style.closing}, in front of which its signature would stand",
+                "A Windows Script File holds at least one <job>; write the tags in lower case.",
+            )
+
+    def digest(self, algorithms: Collection[DigestAlgorithm], _pages: Collection[DigestAlgorithm] = ()) -> Digest:
+        """Hash the text without its block; see module."""
+        hashers = [hashlib.new(algorithm) for algorithm in algorithms]
+        start, stop = self._place()
+        units = 0
+        if not self.style.wsh and self.text.encoding.mark:
+            _feed(hashers, "\ufeff".encode("utf-16-le"))
+        for piece in self.text.utf16(0, start):
+            units += len(piece) // 2
+            _feed(hashers, piece)
+        if self.style.wsh:
+            for piece in self.text.utf16(stop, len(self.text.characters)):
+                _feed(hashers, piece)
+            _feed(hashers, struct.pack("<I", units))
+        values = (hasher.digest() for hasher in hashers)
+        return Digest(dict(zip(algorithms, values, strict=True)), self.sha256)
+
+    def structure(self, _digest: Digest, signatures: Sequence[FileSignature]) -> tuple[Finding, ...]:
+        """The checks "signature-block", "trailing-text", "encoding" and "sip"."""
+        return (*self._block_findings(), self._encoding_finding(), *sip_findings(signatures, self.style.sip))
+
+    def content(self, terms: SigningTerms, digest: Digest) -> bytes:
+        """SpcIndirectDataContent that names the script's SIP."""
+        style = self.style
+        return sip_indirect_data(style.sip_version, style.sip, terms.algorithm, digest.values[terms.algorithm])
+
+    def embed(self, _digest: Digest, signatures: Sequence[bytes], target: Path) -> None:
+        """Write the script with the first of `signatures` in its block to `target`; the text keeps its bytes."""
+        start, stop = self._place()
+        before, behind = self.text.characters[:start], self.text.characters[stop:]
+        target.write_bytes(self.text.write(before + write_block(signatures[0], self.style) + behind))
+
+    def _block_findings(self) -> tuple[Finding, ...]:
+        return () if self.block is None else self.block.findings
+
+    def _place(self) -> tuple[int, int]:
+        """From where to where the block is; where it would be, when there is none."""
+        if self.block is not None:
+            return self.block.start, self.block.stop
+        at = max(self._insertion(), 0)
+        return at, at
+
+    def _insertion(self) -> int:
+        characters, closing = self.text.characters, self.style.closing
+        return characters.rfind(closing) if closing else len(characters)
+
+    def _unsigned(self) -> str:
+        start, stop = self._place()
+        return self.text.characters[:start] + self.text.characters[stop:]
+
+    def _admit_encoding(self) -> None:
+        encoding, style = self.text.encoding, self.style
+        if not encoding.certain:
+            raise _refusal(
+                "it has characters beyond ASCII and no byte order mark: Windows reads it "
+                f"{style.unmarked.value}, and where it reads other text it takes the signature for broken",
+                style.advice,
+            )
+        if encoding is UTF16_BE and not style.wsh:
+            raise _refusal("it is UTF-16 BE, for which PowerShell's SIP writes no signature (0x8007000D)", style.advice)
+
+    def _encoding_finding(self) -> Finding:
+        encoding = self.text.encoding
+        if encoding.certain:
+            return Finding("encoding", encoding.name)
+        detail = (
+            f"characters beyond ASCII without byte order mark, read here as {encoding.name}: a Windows that reads "
+            "other text finds another digest; save it with a byte order mark and sign it again"
+        )
+        return Finding("encoding", detail, Hresult.TRUST_E_BAD_DIGEST)
+
+
+def _feed(hashers: Sequence[hashlib._Hash], data: bytes) -> None:
+    for hasher in hashers:
+        hasher.update(data)
+
+
+def _refusal(why: str, remedy: str) -> ArtifactError:
+    return ArtifactError(Hresult.ERROR_BAD_FORMAT, f"the script can't be signed: {why}", remedy=remedy)

@@ -1,0 +1,101 @@
+"""A script's text: how its bytes are encoded, and how Windows reads them to hash UTF-16."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from kspsign.authenticode.script.styles import Unmarked
+from kspsign.errors import ArtifactError
+from kspsign.hresults import Hresult
+
+CHUNK = 1 << 20
+HEAD_OF_UTF8 = 32
+_WINDOWS_1252 = {
+    byte: bytes([byte]).decode("cp1252") for byte in range(0x80, 0xA0) if byte not in {0x81, 0x8D, 0x8F, 0x90, 0x9D}
+}
+"""What Windows-1252 has in the place of C1 control characters; the five it leaves undefined stay as they are."""
+
+
+@dataclass(frozen=True, slots=True)
+class Encoding:
+    """One way to write text: its name for people, its byte order mark, Python's codec.
+
+    `certain` is false where another machine may read other text. The codec of Windows-1252 is Latin-1, in which every
+    byte is a character and stays the same when written again; `utf16` gives the true characters.
+    """
+
+    name: str
+    mark: bytes
+    codec: str
+    certain: bool = True
+
+
+ASCII = Encoding("ASCII", b"", "ascii")
+UTF8 = Encoding("UTF-8 with byte order mark", b"\xef\xbb\xbf", "utf-8")
+UTF16_LE = Encoding("UTF-16 LE", b"\xff\xfe", "utf-16-le")
+UTF16_BE = Encoding("UTF-16 BE", b"\xfe\xff", "utf-16-be")
+BARE_UTF8 = Encoding("UTF-8 without byte order mark", b"", "utf-8", certain=False)
+WINDOWS_1252 = Encoding("Windows-1252", b"", "latin-1", certain=False)
+_MARKED = (UTF8, UTF16_LE, UTF16_BE)
+
+
+@dataclass(frozen=True, slots=True)
+class ScriptText:
+    """Text without its byte order mark, and its encoding: `write` gives back the very bytes that were read."""
+
+    encoding: Encoding
+    characters: str
+
+    def write(self, characters: str) -> bytes:
+        """A file with other characters in this encoding."""
+        return self.encoding.mark + characters.encode(self.encoding.codec)
+
+    def utf16(self, start: int, stop: int) -> Iterator[bytes]:
+        """UTF-16 LE of the characters from `start` to `stop`, piece by piece, as Windows hashes them."""
+        for at in range(start, stop, CHUNK):
+            piece = self.characters[at : min(at + CHUNK, stop)]
+            if self.encoding is WINDOWS_1252:
+                piece = piece.translate(_WINDOWS_1252)
+            yield piece.encode("utf-16-le")
+
+
+def read_text(data: bytes, unmarked: Unmarked) -> ScriptText:
+    """The text in `data`; without byte order mark read as Windows does it on a machine with code page 1252.
+
+    Raises ArtifactError (ERROR_BAD_FORMAT) when it is no text: not decodable, or with NUL characters.
+    """
+    encoding = next((each for each in _MARKED if data.startswith(each.mark)), None) or _guess(data, unmarked)
+    try:
+        characters = data[len(encoding.mark) :].decode(encoding.codec)
+    except UnicodeDecodeError as broken:
+        at = len(encoding.mark) + broken.start
+        raise _no_text(f"it is no {encoding.name}: {broken.reason} at byte {at}") from broken
+    nul = characters.find("\0")
+    if nul >= 0:
+        raise _no_text(f"there is a NUL at character {nul}")
+    return ScriptText(encoding, characters)
+
+
+def _guess(data: bytes, unmarked: Unmarked) -> Encoding:
+    if data.isascii():
+        return ASCII
+    if unmarked is Unmarked.UTF8:
+        return BARE_UTF8
+    head = data[:HEAD_OF_UTF8]
+    if unmarked is Unmarked.ANSI or head.isascii():
+        return WINDOWS_1252
+    try:
+        head.decode("utf-8")
+    except UnicodeDecodeError:
+        return WINDOWS_1252
+    return BARE_UTF8
+
+
+def _no_text(why: str) -> ArtifactError:
+    return ArtifactError(
+        Hresult.ERROR_BAD_FORMAT,
+        f"its name says that it is a script, but the content is no text: {why}",
+        remedy="Take the file out of the patterns (!pattern excludes), or save it as text; UTF-16 needs its byte order "
+        "mark.",
+    )

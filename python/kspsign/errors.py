@@ -6,6 +6,8 @@ KspSignError
 ├── PrerequisiteError       5    a tool, certificate, credential or service is missing
 ├── ArtifactError           1    this file can't be signed as it is
 ├── SigningError            1    the key store refused, or answered with a wrong signature
+│   ├── ThrottledError      1    it is too busy: it signed nothing and may be asked again
+│   └── LostSignatureError  1    its answer was lost: asking again may cost a second signature
 ├── TimestampError          1    no timestamp server gave a usable token
 ├── TrustError              2    verification failed, in Windows' terms
 ├── GateRefusedError        7    a build's evidence does not let a release go on
@@ -79,6 +81,28 @@ class ArtifactError(KspSignError):
 
 class SigningError(KspSignError):
     """The key store refused to sign, or its signature does not fit the certificate."""
+
+
+class ThrottledError(SigningError):
+    """The key store is too busy (HTTP 429 or 503, no connection in time). Asking again spends no second signature.
+
+    `retry_after` are the seconds that the service asks to wait, None when it does not say.
+    """
+
+    def __init__(self, message: str, *, code: str, remedy: str, retry_after: float | None = None) -> None:
+        super().__init__(message, code=code, remedy=remedy)
+        self.retry_after = retry_after
+
+
+class LostSignatureError(SigningError):
+    """A signature was asked for and its answer never seen: it may be spent, so it is not asked for again.
+
+    `timed_out` is true when the service was too slow, rather than the connection broken.
+    """
+
+    def __init__(self, message: str, *, code: str, remedy: str, timed_out: bool = False) -> None:
+        super().__init__(message, code=code, remedy=remedy)
+        self.timed_out = timed_out
 
 
 class TimestampError(KspSignError):

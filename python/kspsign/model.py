@@ -262,7 +262,7 @@ class SliceFacts:
 
 @dataclass(frozen=True, slots=True)
 class Totals:
-    """Report: counts over all files. `signatures_used` counts what was asked of the key store."""
+    """Report: counts over all files. `signatures_used` counts those that the key store made or may have made."""
 
     matched: int
     signed: int

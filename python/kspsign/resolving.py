@@ -28,8 +28,11 @@ AZURE_VARIABLES = frozenset(
         "AZURESUBSCRIPTION_TENANT_ID",
         "AZURE_CLIENT_ID",
         "AZURE_CLIENT_SECRET",
+        "AZURE_CONFIG_DIR",
         "AZURE_TENANT_ID",
+        "REQUESTS_CA_BUNDLE",
         "SYSTEM_ACCESSTOKEN",
+        "SYSTEM_OIDCREQUESTURI",
     }
 )
 """What the Azure sign-in is told by variables; nobody else gets them."""

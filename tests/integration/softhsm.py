@@ -16,6 +16,10 @@ SO_PIN = "security-officer"
 PIN_VARIABLE = "TEST_TOKEN_PIN"
 MODULE = next(path for path in (Path("/usr/lib/softhsm"), *Path("/usr/lib").glob("*/softhsm")) if path.is_dir())
 LIBRARY = MODULE / "libsofthsm2.so"
+SPY = next(path for path in (Path("/usr/lib"), *Path("/usr/lib").glob("*")) if (path / "pkcs11-spy.so").exists()) / (
+    "pkcs11-spy.so"
+)
+"""OpenSC's module that hands each call on to another one, and writes it down."""
 
 
 @dataclass(frozen=True)
@@ -30,10 +34,14 @@ class SoftHsm:
         """What makes the module find its tokens, and kspsign the PIN."""
         return {"SOFTHSM2_CONF": str(self.folder / "softhsm2.conf"), PIN_VARIABLE: PIN}
 
-    def options(self, alias: str) -> tuple[str, ...]:
+    def spied(self, record: Path) -> dict[str, str]:
+        """The environment in which SPY works on the token and writes to `record`."""
+        return {**self.environment, "PKCS11SPY": str(LIBRARY), "PKCS11SPY_OUTPUT": str(record)}
+
+    def options(self, alias: str, module: Path = LIBRARY) -> tuple[str, ...]:
         """What makes kspsign sign with the key of that label."""
         return (
-            *("--key-store", "pkcs11", "--pkcs11-module", str(LIBRARY), "--pkcs11-token", self.label),
+            *("--key-store", "pkcs11", "--pkcs11-module", str(module), "--pkcs11-token", self.label),
             *("--keypair-alias", alias, "--pkcs11-pin-env", PIN_VARIABLE, "--store", str(self.folder / "store")),
         )
 

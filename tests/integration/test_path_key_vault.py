@@ -21,7 +21,6 @@ from key_vault.server import Azure
 from key_vault.world import (
     ACCESS_TOKEN,
     CLIENT,
-    CLIENT_SECRET,
     CONNECTION,
     EVERYTHING,
     TENANT,
@@ -114,24 +113,37 @@ def test_one_sign_in_and_few_connections_for_many_files(azure: Azure, image: Pat
     assert azure.record.tunnels.count(VAULT) <= 2 + 4
 
 
-@pytest.mark.parametrize("pipeline", [True, False])
-def test_secrets_go_where_they_must_and_nowhere_else(pipeline: bool, azure: Azure, image: Path) -> None:
-    run = sign(azure, image.parent, f"https://{VAULT}/keys/rsa", "--verbose", "--junit", image.parent / "junit.xml",
-               pipeline=pipeline)  # fmt: skip
-    assert run.code == 0, run.text
-    planted = [CLIENT_SECRET, ACCESS_TOKEN, *azure.world.tokens, *azure.world.oidc_tokens]
-    written = [path.read_bytes() for path in image.parent.rglob("*") if path.is_file()]
-    for secret in planted:
-        assert secret not in run.text
-        assert not [content for content in written if secret.encode() in content]
-    vault = [each for each in azure.record.of(VAULT) if any(s in str(each) for s in (CLIENT_SECRET, ACCESS_TOKEN))]
-    assert vault == []
-
-
 def test_the_service_connection_signs_in(azure: Azure, image: Path) -> None:
     run = sign(azure, image.parent, f"https://{VAULT}/keys/rsa", "--azure-credential", "pipelines", pipeline=True)
     assert run.code == 0, run.text
     assert azure.record.of("dev.azure.com", "/oidctoken")
+
+
+@pytest.mark.parametrize(
+    ("changes", "options", "code", "words"),
+    [
+        ({"SYSTEM_OIDCREQUESTURI": ""}, (), "CONFIGURATION", "SYSTEM_OIDCREQUESTURI"),
+        ({"SYSTEM_ACCESSTOKEN": "stale"}, (), "AZURE_SIGN_IN", "dev.azure.com gives no token"),
+        ({"SYSTEM_ACCESSTOKEN": ""}, (), "CONFIGURATION", "SYSTEM_ACCESSTOKEN: $(...)"),
+        ({}, ("--azure-connection-id", "another"), "AZURE_SIGN_IN", "this pipeline may use it"),
+        ({}, ("--azure-client-id", "another"), "AZURE_SIGN_IN", "AADSTS"),
+    ],
+    ids=["no endpoint", "stale token", "no token", "another connection", "another client"],
+)
+def test_a_federation_that_fails_is_told(
+    changes: dict[str, str], options: tuple[str, ...], code: str, words: str, azure: Azure, image: Path
+) -> None:
+    who = ("--azure-credential", "pipelines", "--azure-tenant-id", TENANT, "--azure-client-id", CLIENT)
+    run = kspsign_process(
+        *("run", image, "--key-store", "azure-key-vault", "--key-identifier", f"https://{VAULT}/keys/rsa", *who),
+        *("--azure-connection-id", CONNECTION, *options, "--store", image.parent / "store"),
+        folder=image.parent,
+        environment={**azure.pipeline_environment, **changes},
+    )
+    assert run.report.get("error", {}).get("code", "CONFIGURATION") == code, run.text
+    assert words in run.text
+    assert "Traceback" not in run.text
+    assert ACCESS_TOKEN not in run.text
 
 
 def test_a_managed_hsm_key_with_a_certificate_file(azure: Azure, image: Path) -> None:
@@ -173,6 +185,17 @@ def test_the_newest_valid_version_signs_and_the_choice_is_shown(azure: Azure, im
     chosen = azure.world.vaults[VAULT]["rsa"][1]
     assert chosen.version in azure.record.of(VAULT, "/sign")[0].path
     assert "3 certificates" in run.text
+
+
+def test_a_named_version_signs_and_the_newer_one_is_told(azure: Azure, image: Path) -> None:
+    older, newer = held("rsa", days=1), held("rsa", days=5)
+    azure.world.vaults[VAULT]["rsa"] = [older, newer]
+    for version, superseded in ((older, True), (newer, False)):
+        image.write_bytes(build_pe())
+        run = sign(azure, image.parent, f"https://{VAULT}/certificates/rsa/{version.version}")
+        assert run.code == 0, run.text
+        assert version.version in azure.record.of(VAULT, "/sign")[-1].path
+        assert ("is superseded by" in run.text) == superseded
 
 
 def test_missing_issuers_come_from_the_ca_once(azure: Azure, image: Path) -> None:
@@ -222,6 +245,30 @@ def test_throttling_is_waited_out(refusal: Response, azure: Azure, image: Path) 
     run = sign(azure, image.parent, f"https://{VAULT}/keys/rsa")
     assert run.code == 0, run.text
     assert len(azure.record.of(VAULT, "/sign")) == 3
+
+
+@pytest.mark.parametrize(
+    ("answer", "code", "asked"),
+    [
+        (None, "SIGNATURE_MAY_BE_SPENT", 1),
+        (Response(502, b"<html>Bad Gateway"), "SIGNATURE_MAY_BE_SPENT", 1),
+        (error(500, "InternalError", "oops"), "KEY_VAULT_REFUSED", 0),
+        (Response(429, error(429, "Throttled", "").content, {"Retry-After": "600"}), "KEY_VAULT_THROTTLED", 0),
+    ],
+    ids=["dropped", "gateway", "fault", "long throttling"],
+)
+def test_what_may_have_signed_is_counted_and_not_asked_for_again(
+    answer: Response | None, code: str, asked: int, azure: Azure, image: Path
+) -> None:
+    before = image.read_bytes()
+    if answer is None:
+        azure.hang_up = lambda request: request.path.endswith("/sign")
+    else:
+        azure.interfere = lambda request: answer if request.path.endswith("/sign") else None
+    run = sign(azure, image.parent, f"https://{VAULT}/keys/rsa")
+    assert (run.code, run.error_code) == (6, code), run.text
+    assert (len(azure.record.of(VAULT, "/sign")), run.report["totals"]["signatures_used"]) == (1, asked)
+    assert image.read_bytes() == before
 
 
 @pytest.mark.parametrize("missing", ["keys/get", "certificates/list", "secrets/get"])

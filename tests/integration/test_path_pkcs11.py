@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import threading
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -16,10 +19,10 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from integration import softhsm
 from integration.certificates import rsa_key
 from integration.peimages import build_pe, digest
-from integration.samples import kspsign_process, osslsigncode_verify
+from integration.samples import Run, assert_no_leftovers, kspsign_process, osslsigncode_verify
 from integration.softhsm import LIBRARY, PIN, PIN_VARIABLE, SoftHsm
 from kspsign.embedded.timestamp_server import TimestampServer
-from kspsign.errors import ConfigurationError, PrerequisiteError, SigningError
+from kspsign.errors import ConfigurationError, PrerequisiteError
 from kspsign.keys import KeyStore, open_key_store
 from kspsign.model import DigestAlgorithm
 from kspsign.resolving import resolve
@@ -106,8 +109,9 @@ def test_the_peer_accepts_it(
 @pytest.mark.parametrize("alias", ["p256", "rsa"])
 def test_hundreds_of_files_in_parallel_sessions(alias: str, bench: Bench, tmp_path: Path) -> None:
     image = build_pe()
-    for number in range(250):
-        (tmp_path / f"{number}.dll").write_bytes(image + number.to_bytes(8))
+    paths = [tmp_path / f"{number}.dll" for number in range(500)]
+    for number, path in enumerate(paths):
+        path.write_bytes(image + number.to_bytes(8))
     run = kspsign_process(
         *("run", "*.dll", *bench.token.options(alias), "--trust-root", bench.root, "--no-timestamp", "--jobs", 8),
         folder=tmp_path,
@@ -115,10 +119,96 @@ def test_hundreds_of_files_in_parallel_sessions(alias: str, bench: Bench, tmp_pa
         timeout=300,
     )
     assert run.code == 0, run.text
-    assert run.report["totals"]["verified"] == run.report["totals"]["signatures_used"] == 250
-    for number in (0, 124, 249):
-        peer = osslsigncode_verify(tmp_path / f"{number}.dll", bench.root)
-        assert peer.accepted, peer.text
+    assert run.report["totals"]["verified"] == run.report["totals"]["signatures_used"] == 500
+    with ThreadPoolExecutor(2) as pool:
+        peers = list(pool.map(lambda path: osslsigncode_verify(path, bench.root), paths))
+    assert [peer.text for peer in peers if not peer.accepted] == []
+
+
+def spied(bench: Bench, folder: Path, count: int, *more: object, pin: str = PIN) -> tuple[Run, Counter[str]]:
+    """A run over `count` files, and how often the module was called by each function."""
+    for number in range(count):
+        (folder / f"{number}.dll").write_bytes(build_pe(overlay=b"%d" % number))
+    record = folder / "calls.txt"
+    record.unlink(missing_ok=True)
+    run = kspsign_process(
+        *(
+            "run",
+            "*.dll",
+            *bench.token.options("rsa", softhsm.SPY),
+            "--trust-root",
+            bench.root,
+            "--no-timestamp",
+            *more,
+        ),
+        folder=folder,
+        environment={**bench.token.spied(record), PIN_VARIABLE: pin},
+    )
+    return run, Counter(re.findall(r"^\d+: (C_\w+)", record.read_text("latin-1"), re.MULTILINE))
+
+
+def test_one_login_holds_for_all_sessions(bench: Bench, tmp_path: Path) -> None:
+    run, calls = spied(bench, tmp_path, 40, "--jobs", 4)
+    assert run.code == 0, run.text
+    assert calls["C_Sign"] == 40
+    assert calls["C_Login"] == 2  # certsync's and signing's
+    assert 2 < calls["C_OpenSession"] == calls["C_CloseSession"] <= 1 + 4
+
+
+def test_a_wrong_pin_is_tried_once_for_all_files_and_the_token_is_not_locked(bench: Bench, tmp_path: Path) -> None:
+    run, calls = spied(bench, tmp_path, 20, "--jobs", 8, pin="wrong-PIN-0815")
+    assert (run.code, run.report["error"]["code"]) == (5, "PKCS11_PIN"), run.text
+    assert (calls["C_Login"], calls["C_SignInit"]) == (1, 0)
+    assert "CKR_PIN_INCORRECT" in run.text
+    assert "0815" not in run.text
+    assert spied(bench, tmp_path, 1)[0].code == 0
+
+
+def test_a_token_that_is_not_there_stops_before_the_files(bench: Bench, tmp_path: Path) -> None:
+    run, calls = spied(bench, tmp_path, 3, "--pkcs11-token", "another")
+    assert (run.code, run.report["error"]["code"]) == (5, "PKCS11_NO_TOKEN"), run.text
+    assert "there: 'signing token'" in run.text
+    assert calls["C_Login"] == 0
+
+
+def test_a_token_removed_in_mid_run_leaves_no_file_half_written(tmp_path: Path) -> None:
+    token, root, key = softhsm.create(tmp_path / "hsm", "removable"), ca("Root", **VALID), rsa_key(3072)
+    token.import_key(key, "key", "01")
+    token.import_certificate(signer("Publisher", root, key=key, **VALID), "key", "01")
+    (tmp_path / "root.pem").write_bytes(root.pem)
+    (tmp_path / "dist").mkdir()
+    before = {f"dist/{number}.dll": build_pe(overlay=number.to_bytes(8)) for number in range(600)}
+    for name, content in before.items():
+        (tmp_path / name).write_bytes(content)
+    common = ("--no-timestamp", "--trust-root", tmp_path / "root.pem")
+
+    over = threading.Event()
+
+    def pull_out() -> None:
+        while (tmp_path / "dist" / "107.dll").read_bytes() == before["dist/107.dll"] and not over.wait(0.01):
+            pass
+        shutil.rmtree(token.folder / "tokens")
+
+    with ThreadPoolExecutor(1) as hand:
+        pulled = hand.submit(pull_out)
+        try:
+            run = kspsign_process(
+                "run", "dist/*.dll", *token.options("key"), *common, folder=tmp_path, environment=token.environment
+            )
+        finally:
+            over.set()
+        pulled.result()
+    assert run.code == 1, run.text
+    assert set(run.files) == set(before)
+    failed = {name: each["error"] for name, each in run.files.items() if each["outcome"] == "failed"}
+    signed = set(before) - set(failed)
+    assert 7 <= len(signed) == run.report["totals"]["signatures_used"]
+    assert {each["code"] for each in failed.values()} == {"PKCS11_TOKEN_GONE"}
+    assert all("'removable'" in each["message"] and "Connect the token" in each["remedy"] for each in failed.values())
+    assert all((tmp_path / name).read_bytes() == before[name] for name in failed)
+    assert_no_leftovers(tmp_path)
+    checked = kspsign_process("verify", *sorted(signed), *common, folder=tmp_path)
+    assert (checked.code, checked.report["totals"]["verified"]) == (0, len(signed)), checked.text
 
 
 def test_the_thumbprint_alone_suffices_later(bench: Bench, tmp_path: Path) -> None:
@@ -214,29 +304,3 @@ def test_a_module_of_another_architecture(inside: SoftHsm, tmp_path: Path) -> No
         opened("rsa", inside, pkcs11_module=other)
     assert refused.value.code == "PKCS11_MODULE"
     assert "must be a library for" in refused.value.remedy
-
-
-def test_a_wrong_pin_is_tried_once_and_shown_nowhere(inside: SoftHsm, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(PIN_VARIABLE, "wrong-PIN-0815")
-    with pytest.raises(PrerequisiteError) as refused:
-        opened("rsa", inside)
-    assert refused.value.code == "PKCS11_PIN"
-    assert "CKR_PIN_INCORRECT" in refused.value.message
-    assert "0815" not in f"{refused.value} {refused.value.remedy}"
-
-
-def test_a_token_removed_in_mid_run_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    token = softhsm.create(tmp_path / "hsm")
-    key = ec.generate_private_key(ec.SECP256R1())
-    token.import_key(key, "key", "01")
-    token.import_certificate(signer("Publisher", ca("Root", **VALID), key=key, **VALID), "key", "01")
-    for name, value in token.environment.items():
-        monkeypatch.setenv(name, value)
-    store = opened("key", token)
-    assert store.sign(bytes(32), DigestAlgorithm.SHA256).value
-    shutil.rmtree(token.folder / "tokens")
-    with pytest.raises(SigningError) as refused:
-        store.sign(bytes(32), DigestAlgorithm.SHA256)
-    assert refused.value.code == "PKCS11_TOKEN_GONE", refused.value
-    store.close()
-    store.close()

@@ -15,6 +15,7 @@ from urllib.parse import parse_qs, urlsplit
 
 from cryptography.hazmat.primitives.serialization import Encoding
 
+from key_vault.machine import identity
 from key_vault.world import (
     ACCESS_TOKEN,
     CLIENT,
@@ -26,7 +27,7 @@ from key_vault.world import (
     url64,
 )
 
-LOGIN, PIPELINES = "login.microsoftonline.com", "dev.azure.com"
+LOGIN, PIPELINES, MACHINE = "login.microsoftonline.com", "dev.azure.com", "127.0.0.1"
 RESOURCES = {"vault.azure.net": "https://vault.azure.net", "managedhsm.azure.net": "https://managedhsm.azure.net"}
 DIGEST_SIZES = {"256": 32, "384": 48, "512": 64}
 
@@ -65,6 +66,8 @@ def answer(world: World, request: Request) -> Response:
         return _entra(world, request)
     if request.host == PIPELINES:
         return _pipelines(world, request)
+    if request.host == MACHINE and request.method == "GET":
+        return Response(*identity(world, request.path, request.query, request.headers))
     domain = request.host.partition(".")[2]
     if domain in RESOURCES and request.host in world.vaults:
         return _vault(world, request, RESOURCES[domain])

@@ -21,7 +21,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
-from key_vault.answers import LOGIN, PIPELINES, Request, Response, answer
+from key_vault.answers import LOGIN, MACHINE, PIPELINES, Request, Response, answer
 from key_vault.world import ACCESS_TOKEN, CLIENT_SECRET, World
 from unit.pki import ca, extended, issue, key_usage
 
@@ -41,12 +41,16 @@ class Record:
 
 
 class Azure:
-    """Serves `world` inside its `with` block; `interfere` may answer a request in the service's place."""
+    """Serves `world` inside its `with` block; `interfere` may answer a request in the service's place.
+
+    A request for which `hang_up` is true is worked on, and the connection closed in the place of an answer.
+    """
 
     def __init__(self, world: World, folder: Path) -> None:
         self.world = world
         self.record = Record()
         self.interfere: Callable[[Request], Response | None] = lambda _request: None
+        self.hang_up: Callable[[Request], bool] = lambda _request: False
         self.lock = threading.Lock()
         self._ca_file = folder / "azure-ca.pem"
         self.context = _context(folder, self._ca_file)
@@ -54,9 +58,14 @@ class Azure:
         self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02})
 
     @property
+    def url(self) -> str:
+        """The proxy, which is also where the machine's own identities answer."""
+        return f"http://127.0.0.1:{self._server.server_address[1]}"
+
+    @property
     def environment(self) -> dict[str, str]:
         """What a step of a pipeline gets to reach it."""
-        proxy = f"http://127.0.0.1:{self._server.server_address[1]}"
+        proxy = self.url
         names = ("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy")
         return {
             **dict.fromkeys(names, proxy),
@@ -130,11 +139,15 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _respond(self) -> None:
         parts = urlsplit(self.path)
-        host = self.host or str(parts.hostname)
-        target = self.path if self.host else parts.path
+        host = self.host or parts.hostname or MACHINE  # a path alone was asked of us, not of a proxy
+        target = self.path if self.host else parts._replace(scheme="", netloc="").geturl()
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
         headers = {name.lower(): value for name, value in self.headers.items()}
-        response = self.server.azure.respond(Request(self.command, host, target, headers, body))
+        request = Request(self.command, host, target, headers, body)
+        response = self.server.azure.respond(request)
+        if self.server.azure.hang_up(request):
+            self.close_connection = True
+            return
         content = response.content
         data = content if isinstance(content, bytes) else json.dumps(content).encode()
         self.send_response(response.status)

@@ -19,6 +19,10 @@ TENANT = "11111111-2222-3333-4444-555555555555"
 CLIENT = "aaaaaaaa-bbbb-cccc-dddd-eeeeeeeeeeee"
 CLIENT_SECRET = "entra~planted.Secret-91b7"  # noqa: S105 - made in the test
 ACCESS_TOKEN = "system-access-token-planted-52c0"  # noqa: S105 - made in the test
+IDENTITY_HEADER = "identity-header-planted-c7d1"
+SYSTEM_ASSIGNED, USER_ASSIGNED = "00000000-aaaa-0000-0000-000000000001", "00000000-bbbb-0000-0000-000000000002"
+IDENTITIES = {None: SYSTEM_ASSIGNED, USER_ASSIGNED: USER_ASSIGNED}
+"""The machine's managed identities, by the client id that is asked for; None asks for the machine's own."""
 CONNECTION = "99999999-8888-7777-6666-555555555555"
 EVERYTHING = frozenset({"keys/get", "keys/sign", "certificates/get", "certificates/list", "secrets/get"})
 
@@ -77,6 +81,7 @@ class World:
     files: dict[str, bytes] = field(default_factory=dict)
     tokens: dict[str, str] = field(default_factory=dict)
     oidc_tokens: set[str] = field(default_factory=set)
+    signed_in: list[str] = field(default_factory=list)
 
 
 def url64(content: bytes) -> str:

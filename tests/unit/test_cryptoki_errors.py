@@ -20,7 +20,10 @@ from kspsign.keys.cryptoki_errors import CryptokiError, at_opening, at_signing
     ],
 )
 def test_a_refusal_has_name_code_and_remedy(value: int, code: str, name: str) -> None:
-    refused = CryptokiError("C_Login", value)
-    for error in (at_opening(refused, Path("/opt/vendor/token.so")), at_signing(refused, Path("/opt/vendor/token.so"))):
-        assert (error.code, error.message) == (code, f"PKCS#11 module token.so: C_Login answered {name}")
+    refused, module = CryptokiError("C_Login", value), Path("/opt/vendor/token.so")
+    for error, where in (
+        (at_opening(refused, module), ""),
+        (at_signing(refused, module, "release"), "token 'release' of "),
+    ):
+        assert (error.code, error.message) == (code, f"{where}PKCS#11 module token.so: C_Login answered {name}")
         assert error.remedy.endswith(".")

@@ -5,14 +5,17 @@ from __future__ import annotations
 import hashlib
 import json
 import ssl
+import warnings
 from base64 import b64decode, b64encode
 from collections.abc import Iterator, Mapping
+from datetime import datetime
 from types import MappingProxyType
 from typing import Any
 
 import pytest
 import urllib3
 from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.serialization import load_der_public_key
 
 from digicert_one.answers import MFA
 from digicert_one.fixture import Host, running
@@ -107,6 +110,57 @@ def test_a_signature_is_asked_for_rightly_or_not_at_all(
     before = host.world.spent
     assert ask(host, "POST", f"{API}keypairs/{host.world.keypairs[0].id}/sign", body, headers)[0] == status
     assert host.world.spent == before
+
+
+CERTIFICATE_FIELDS = {
+    *("id", "alias", "cert", "certificate_fingerprint", "certificate_status", "account", "keypair", "default_cert"),
+    *("created_on", "enrollment_method", "hierarchy", "certificate_type", "certificate_profile", "organization"),
+    *("ca_certificate", "chain", "valid_from", "valid_to", "auto_renewal"),
+}
+KEYPAIR_FIELDS = {
+    *("id", "alias", "key_size", "key_alg", "key_type", "key_storage", "public_key", "certificates", "account"),
+    *("key_status", "key_modal_type", "is_signable_by_me", "limit_by_users", "users", "groups"),
+    *("number_of_active_certificates", "hsm_partition_details"),
+}
+
+
+def test_every_field_is_there_and_means_what_it_says(host: Host) -> None:
+    _, page = ask(host, "GET", f"{API}certificates?alias=prod-code")
+    assert set(page) == {"total", "offset", "limit", "items"}
+    assert (page["total"], page["offset"], page["limit"]) == (1, 0, 20)
+    (certificate,) = page["items"]
+    leaf = host.world.certificates[1].leaf
+    assert set(certificate) == CERTIFICATE_FIELDS
+    assert b64decode(certificate["cert"]) == leaf.der
+    assert b64decode(certificate["certificate_fingerprint"]) == hashlib.sha256(leaf.der).digest()
+    for field, moment in (
+        ("valid_from", leaf.certificate.not_valid_before_utc),
+        ("valid_to", leaf.certificate.not_valid_after_utc),
+    ):
+        assert certificate[field].endswith("Z")
+        assert datetime.fromisoformat(certificate[field]) == moment
+    assert [set(part) for part in certificate["chain"]] == [{"cert_type", "blob"}] * 2
+    assert b64decode(certificate["chain"][0]["blob"]) == host.world.intermediate.der
+    assert set(certificate["keypair"]) == {"id", "alias", "limit_by_users"}
+    assert set(certificate["certificate_profile"]) == {"id"}
+    assert ask(host, "GET", f"{API}certificates/{certificate['id']}") == (200, certificate)
+    _, keypair = ask(host, "GET", f"{API}keypairs/{certificate['keypair']['id']}")
+    assert set(keypair) == KEYPAIR_FIELDS
+    public = load_der_public_key(b64decode(keypair["public_key"]))
+    assert public == host.world.keypairs[1].key.public_key()
+    assert keypair["account"] == certificate["account"]
+    assert (keypair["key_alg"], keypair["key_size"]) == ("RSA", 2048)
+    assert {"id": certificate["id"], "alias": "prod-code"} in keypair["certificates"]
+
+
+def test_old_tls_is_refused(host: Host) -> None:
+    context = ssl.create_default_context(cafile=str(host.access.ca_file))
+    with warnings.catch_warnings(action="ignore", category=DeprecationWarning):
+        context.minimum_version = context.maximum_version = ssl.TLSVersion.TLSv1_1
+    context.set_ciphers("DEFAULT:@SECLEVEL=0")
+    refused = pytest.raises(urllib3.exceptions.SSLError, match="ALERT_PROTOCOL_VERSION")
+    with urllib3.PoolManager(ssl_context=context) as pool, refused:
+        pool.request("GET", host.service.url, retries=False)
 
 
 def test_lists_have_pages_and_filters(host: Host) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import socket
 import threading
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
@@ -15,12 +17,21 @@ from digicert_one import wire
 from digicert_one.answers import Response
 from digicert_one.fixture import Host, running
 from digicert_one.server import Fault
-from kspsign.errors import CancelledError, KspSignError, PrerequisiteError, SigningError
+from kspsign.errors import (
+    CancelledError,
+    KspSignError,
+    LostSignatureError,
+    PrerequisiteError,
+    SigningError,
+    ThrottledError,
+)
 from kspsign.keys import KeyStore, open_key_store
 from kspsign.keys.keylocker_answers import said_by
-from kspsign.keys.keylocker_client import ATTEMPTS, FIRST_PAUSE, LONGEST_PAUSE, KeyLockerClient
+from kspsign.keys.keylocker_client import ATTEMPTS, FIRST_PAUSE, KeyLockerClient
 from kspsign.keys.keylocker_credentials import read_credentials
+from kspsign.keys.pauses import LONGEST_PAUSE
 from kspsign.model import DigestAlgorithm
+from kspsign.signing import asking
 from unit.keylocker import settings
 
 DIGEST = hashlib.sha256(b"content").digest()
@@ -28,6 +39,7 @@ NOW = {"Retry-After": "0"}
 THROTTLED = Response(429, wire.error("too_many_requests", "slow down"), NOW)
 BUSY = Response(503, b"<html><body>Service  Unavailable\n</body></html>", NOW)
 GATEWAY = Response(502, b"Bad Gateway", NOW)
+SLOW_GATEWAY = Response(504, b"")
 
 
 @pytest.fixture
@@ -119,18 +131,44 @@ def test_the_service_s_own_refusals(host: Host, store: KeyStore) -> None:
     assert pair.quota == 4
 
 
-@pytest.mark.parametrize("response", [THROTTLED, BUSY])
-def test_a_busy_service_is_asked_again(host: Host, store: KeyStore, response: Response) -> None:
-    host.service.faults.append(Fault("POST", "/sign", response, times=2))
-    sign(store)
-    assert (len(host.service.record.of("POST")), host.world.spent) == (3, 1)
+def ask(store: KeyStore, pauses: Pauses) -> bytes:
+    """A signature as the engine asks for it."""
+    return asking.ask_for_signature(store, DIGEST, DigestAlgorithm.SHA256, pauses).value
 
 
-def test_it_is_not_asked_for_ever(host: Host, store: KeyStore) -> None:
-    host.service.faults.append(Fault("POST", "/sign", THROTTLED, times=99))
+@pytest.mark.parametrize(
+    ("response", "seconds"),
+    [(THROTTLED, 0), (BUSY, 0), (Response(429, b"", {"Retry-After": "7"}), 7), (Response(503, b""), None)],
+)
+def test_a_busy_service_is_told_apart_and_asked_again_by_the_engine(
+    host: Host, store: KeyStore, response: Response, seconds: float | None
+) -> None:
+    host.service.faults.append(Fault("POST", "/sign", response, times=3))
     error = failed(lambda: sign(store))
-    assert (error.code, len(host.service.record.of("POST"))) == ("KEYLOCKER_THROTTLED", ATTEMPTS)
-    assert f"after {ATTEMPTS} attempts" in error.message
+    assert isinstance(error, ThrottledError)
+    assert (error.retry_after, len(host.service.record.of("POST"))) == (seconds, 1)
+    pauses = Pauses()
+    ask(store, pauses)
+    assert (len(host.service.record.of("POST")), host.world.spent) == (4, 1)
+    assert 1.5 <= sum(pauses) <= 4.5 if seconds is None else sum(pauses) == 2 * seconds
+
+
+@pytest.mark.parametrize(("header", "asked"), [("1", asking.ATTEMPTS), (str(int(LONGEST_PAUSE) + 1), 1)])
+def test_it_is_not_asked_for_ever_nor_waited_for_long(host: Host, store: KeyStore, header: str, asked: int) -> None:
+    host.service.faults.append(Fault("POST", "/sign", Response(429, b"", {"Retry-After": header}), times=99))
+    pauses = Pauses()
+    error = failed(lambda: ask(store, pauses))
+    assert (error.code, len(host.service.record.of("POST"))) == ("KEYLOCKER_THROTTLED", asked)
+    assert sum(pauses) == asked - 1
+    assert f"it asks to wait: {header}" in error.message
+    assert (f"after {asked} attempts" in error.message) == (asked > 1)
+
+
+def test_a_cancelled_run_does_not_wait_for_a_busy_service(host: Host, store: KeyStore) -> None:
+    host.service.faults.append(Fault("POST", "/sign", Response(429, b"", {"Retry-After": "100"}), times=9))
+    with pytest.raises(CancelledError):
+        ask(store, Pauses(cancelled_at=1))
+    assert len(host.service.record.of("POST")) == 1
 
 
 @pytest.mark.parametrize(
@@ -147,27 +185,27 @@ def test_retry_after_is_honoured_in_both_forms(host: Host, header: str, low: flo
     if header == "in a minute":
         header = format_datetime(datetime.now(UTC) + timedelta(seconds=60), usegmt=True)
     host.service.faults.append(Fault("GET", "keypairs", Response(429, b"", {"Retry-After": header})))
-    asking = client(host, pauses)
-    asking.get("keypairs", asked="the list")
-    asking.close()
+    lookup = client(host, pauses)
+    lookup.get("keypairs", asked="the list")
+    lookup.close()
     assert low <= sum(pauses) <= high
 
 
 def test_pauses_grow_and_a_long_wait_is_not_waited_for(host: Host) -> None:
     pauses = Pauses()
-    asking = client(host, pauses)
+    lookup = client(host, pauses)
     host.service.faults.append(Fault("GET", "keypairs", Response(503, b""), times=ATTEMPTS))
-    assert failed(lambda: asking.get("keypairs", asked="the list")).code == "KEYLOCKER_UNAVAILABLE"
+    assert failed(lambda: lookup.get("keypairs", asked="the list")).code == "KEYLOCKER_UNAVAILABLE"
     assert len(pauses) == ATTEMPTS - 1
     for number, seconds in enumerate(pauses):
         assert FIRST_PAUSE * 2**number * 0.5 <= seconds <= FIRST_PAUSE * 2**number * 1.5
     pauses.clear()
     late = Response(429, b"", {"Retry-After": str(int(LONGEST_PAUSE) + 1)})
     host.service.faults.append(Fault("GET", "keypairs", late))
-    error = failed(lambda: asking.get("keypairs", asked="the list"))
+    error = failed(lambda: lookup.get("keypairs", asked="the list"))
     assert (error.code, pauses) == ("KEYLOCKER_THROTTLED", [])
     assert "asks to wait: 121" in error.message
-    asking.close()
+    lookup.close()
 
 
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
@@ -176,7 +214,7 @@ def test_pauses_grow_and_a_long_wait_is_not_waited_for(host: Host) -> None:
     [
         Fault("POST", "/sign"),
         Fault("POST", "/sign", GATEWAY),
-        Fault("POST", "/sign", Response(504, b"")),
+        Fault("POST", "/sign", SLOW_GATEWAY),
         Fault("POST", "/sign", Response(200, b"{}")),
         Fault("POST", "/sign", Response(200, b"no JSON")),
         Fault("POST", "/sign", Response(200, b'{"signature": "%%%"}')),
@@ -188,8 +226,9 @@ def test_a_lost_answer_may_have_spent_a_signature_and_is_not_asked_for_again(
     host: Host, store: KeyStore, fault: Fault, after: bool
 ) -> None:
     host.service.faults.append(Fault(**{**vars(fault), "after": after}))
-    error = failed(lambda: sign(store))
-    assert error.code == "SIGNATURE_MAY_BE_SPENT"
+    error = failed(lambda: ask(store, Pauses()))
+    assert isinstance(error, LostSignatureError)
+    assert (error.code, error.timed_out) == ("SIGNATURE_MAY_BE_SPENT", fault.response == SLOW_GATEWAY)
     assert "may have spent a signature" in error.message
     assert len(host.service.record.of("POST")) == 1
     assert host.world.spent == (1 if after or fault.cut else 0)
@@ -220,7 +259,8 @@ def test_no_answer_in_time_is_a_lost_one(host: Host) -> None:
     store = open_key_store(settings(host, "release", SM_CONN_TIMEOUT="300"))
     host.service.latency = 0.6
     error = failed(lambda: sign(store))
-    assert (error.code, "no answer in time" in error.message) == ("SIGNATURE_MAY_BE_SPENT", True)
+    assert isinstance(error, LostSignatureError)
+    assert (error.timed_out, "no answer in time" in error.message) == (True, True)
     store.close()
 
 
@@ -237,13 +277,29 @@ def test_a_host_that_refuses_connections_is_tried_again_and_told(host: Host) -> 
 
 
 def test_a_cancelled_run_waits_no_longer(host: Host) -> None:
-    asking = client(host, Pauses(cancelled_at=1))
-    host.service.faults.append(Fault("POST", "/sign", THROTTLED, times=9))
-    host.service.faults[0].response = Response(429, b"", {"Retry-After": "100"})
+    waiting = client(host, Pauses(cancelled_at=1))
+    host.service.faults.append(Fault("GET", "keypairs", Response(429, b"", {"Retry-After": "100"}), times=9))
     with pytest.raises(CancelledError):
-        asking.spend("keypairs/x/sign", {}, asked="a signature")
-    assert len(host.service.record.of("POST")) == 1
-    asking.close()
+        waiting.get("keypairs", asked="the list")
+    assert len(host.service.record.of("GET")) == 1
+    waiting.close()
+
+
+def test_a_host_that_takes_no_connection_in_time_is_a_busy_one(host: Host) -> None:
+    """Its queue of connections is full, so that no further one comes about: nothing was asked for yet."""
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as full, contextlib.ExitStack() as waiting:
+        address = full.getsockname()
+        for _ in range(4):
+            filler = waiting.enter_context(socket.socket())
+            filler.setblocking(False)
+            filler.connect_ex(address)
+        credentials = read_credentials(
+            settings(host, None, SM_HOST=f"https://localhost:{address[1]}", SM_CONN_TIMEOUT="200")
+        )
+        asking_it = KeyLockerClient(credentials, Pauses())
+        with pytest.raises(ThrottledError, match="the connection timed out"):
+            asking_it.spend("keypairs/x/sign", {}, asked="a signature")
+        asking_it.close()
 
 
 def test_a_cancelled_run_asks_for_no_signature(host: Host) -> None:

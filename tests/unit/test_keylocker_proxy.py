@@ -14,10 +14,12 @@ from socketserver import ThreadingTCPServer
 import pytest
 
 from digicert_one.fixture import Host, running
-from kspsign.errors import PrerequisiteError
+from digicert_one.server import Fault
+from kspsign.errors import LostSignatureError, PrerequisiteError
 from kspsign.keys import open_key_store
 from kspsign.keys.keylocker_client import KeyLockerClient
 from kspsign.keys.keylocker_credentials import read_credentials
+from kspsign.model import DigestAlgorithm
 from unit.keylocker import settings
 
 ALLOWED = "Basic " + b64encode(b"agent:p@ss:word").decode()
@@ -96,6 +98,18 @@ def test_everything_goes_through_one_tunnel_that_hides_the_key(host: Host, monke
     assert "api-key" not in asked.lower()
     assert host.world.user.api_key.encode() not in server.seen
     assert host.service.record.connections == 1
+
+
+def test_a_tunnel_that_breaks_later_is_a_lost_answer(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    """urllib3 calls it an error of the proxy, as if nothing had been sent: a second signature would be paid."""
+    with proxy() as server:
+        monkeypatch.setenv("HTTPS_PROXY", f"http://agent:p%40ss%3Aword@127.0.0.1:{server.port}")
+        store = open_key_store(settings(host, "release"))
+        host.service.faults.append(Fault("POST", "/sign", after=True))
+        with pytest.raises(LostSignatureError, match="the connection was closed"):
+            store.sign(bytes(32), DigestAlgorithm.SHA256)
+        store.close()
+    assert host.world.spent == 1
 
 
 def test_a_host_in_no_proxy_is_reached_directly(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:

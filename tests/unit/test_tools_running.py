@@ -16,7 +16,7 @@ from pydantic import SecretStr
 from kspsign.errors import CancelledError, ConfigurationError, PrerequisiteError
 from kspsign.resolving import resolve
 from kspsign.settings import Settings
-from kspsign.tools import call_tool, find_signtool, find_smctl, in_reach, run_tool, tool_environment
+from kspsign.tools import call_tool, find_az, find_signtool, find_smctl, in_reach, run_tool, tool_environment
 from kspsign.tools.workbench import Workbench
 
 PYTHON = Path(sys.executable)
@@ -200,12 +200,13 @@ def test_the_workbench_gives_short_names_and_leaves_nothing(tmp_path: Path) -> N
 
 
 def test_a_program_in_the_working_folder_is_not_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("smctl", "smctl.exe", "signtool.exe"):
+    for name in ("smctl", "smctl.exe", "signtool.exe", "az", "az.cmd"):
         (tmp_path / name).touch(mode=0o755)
     monkeypatch.chdir(tmp_path)
     settings = Settings(agent_environment={"PATH": os.pathsep.join(["", ".", ".."])})
-    for find in (find_smctl, find_signtool):
-        with pytest.raises(PrerequisiteError, match="neither on PATH"):
+    for find in (find_smctl, find_signtool, find_az):
+        with pytest.raises(PrerequisiteError, match=r"was (?:not )?found (?:neither )?on PATH"):
             find(settings)
     absolute = Settings(agent_environment={"PATH": os.pathsep.join(["", str(tmp_path)])})
     assert find_smctl(absolute).path == tmp_path / "smctl"
+    assert find_az(absolute).path == tmp_path / ("az.cmd" if sys.platform == "win32" else "az")

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable
 
 from kspsign.errors import ConfigurationError, PrerequisiteError
+from kspsign.keys.platform_name import find_platform_name
 from kspsign.keys.protocol import KeyStore, OpenableKeyStore, check_digest
 from kspsign.model import SyncedCertificate
 from kspsign.settings import Settings
@@ -74,6 +75,7 @@ def _keylocker() -> type[OpenableKeyStore]:
 
 
 def _azure_key_vault() -> type[OpenableKeyStore]:
+    find_platform_name()
     try:
         from kspsign.keys.key_vault import KeyVaultKeyStore  # noqa: PLC0415 - loaded when used, for start-up
     except ModuleNotFoundError as missing:

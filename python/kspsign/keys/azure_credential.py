@@ -2,22 +2,49 @@
 
 from __future__ import annotations
 
+import threading
 from typing import Any
 
+from azure.core.credentials import AccessToken
+from azure.core.exceptions import ClientAuthenticationError
 from azure.identity import (
-    AzureCliCredential,
     AzurePipelinesCredential,
     ChainedTokenCredential,
     ClientSecretCredential,
     ManagedIdentityCredential,
 )
 
-from kspsign.errors import ConfigurationError
+from kspsign.errors import ConfigurationError, PrerequisiteError
+from kspsign.keys.azure_cli import AzureCli
 from kspsign.settings import Settings
 
 
-def open_credential(settings: Settings) -> Any:
-    """An azure-identity credential; it asks for a token when first used.
+class _CliElseIdentity:
+    """A TokenCredential: Azure CLI or, where nobody is signed in to that, the machine's managed identity."""
+
+    def __init__(self, cli: AzureCli, identity: ManagedIdentityCredential) -> None:
+        self._cli = cli
+        # In a chain it finds out quickly that there is none.
+        self._identity = ChainedTokenCredential(identity)
+
+    def get_token(self, *scopes: str, **options: Any) -> AccessToken:
+        """A token of the first that gives one. Raises PrerequisiteError with what each of them said."""
+        try:
+            return self._cli.get_token(*scopes, **options)
+        except PrerequisiteError as no_cli:
+            try:
+                token: AccessToken = self._identity.get_token(*scopes, **options)
+            except ClientAuthenticationError as no_identity:
+                raise PrerequisiteError(
+                    f"nobody signs in to Azure: {no_cli.message}; the managed identity: {_line(no_identity)}",
+                    code="AZURE_SIGN_IN",
+                    remedy="Name who signs in with --azure-credential, and give what it needs.",
+                ) from no_identity
+            return token
+
+
+def open_credential(settings: Settings, cancelled: threading.Event) -> Any:
+    """A TokenCredential; it asks for a token when first used, and `cancelled` ends its waiting for Azure CLI.
 
     `auto` is the client secret if there is one (also of a service connection), else the service connection's
     workload identity federation if one is given, else Azure CLI or, where nobody is signed in to that, the managed
@@ -31,6 +58,11 @@ def open_credential(settings: Settings) -> Any:
             chosen = "pipelines"
     client = settings.azure_client_id or _variable(settings, "AZURE_CLIENT_ID")
     if chosen == "pipelines":
+        if not _variable(settings, "SYSTEM_OIDCREQUESTURI"):
+            raise ConfigurationError(
+                "workload identity federation needs SYSTEM_OIDCREQUESTURI, which the agent of Azure Pipelines sets",
+                remedy="Run it in a step of Azure Pipelines, or choose another --azure-credential.",
+            )
         return AzurePipelinesCredential(
             tenant_id=_needed(_tenant(settings), "azure_tenant_id"),
             client_id=_needed(client or _variable(settings, "AZURESUBSCRIPTION_CLIENT_ID"), "azure_client_id"),
@@ -44,11 +76,16 @@ def open_credential(settings: Settings) -> Any:
             _needed(_variable(settings, "AZURE_CLIENT_SECRET"), "AZURE_CLIENT_SECRET"),
         )
     if chosen == "cli":
-        return AzureCliCredential(tenant_id=_tenant(settings) or "")
-    identity = ManagedIdentityCredential(client_id=client) if client else ManagedIdentityCredential()
+        return AzureCli(settings, _tenant(settings), cancelled)
+    # Its endpoint is on this machine or link-local: no proxy reaches it.
+    identity = ManagedIdentityCredential(client_id=client or None, use_env_settings=False)
     if chosen == "managed-identity":
         return identity
-    return ChainedTokenCredential(AzureCliCredential(tenant_id=_tenant(settings) or ""), identity)
+    return _CliElseIdentity(AzureCli(settings, _tenant(settings), cancelled), identity)
+
+
+def _line(refused: ClientAuthenticationError) -> str:
+    return " ".join(str(refused.message).split())[:300]
 
 
 def _tenant(settings: Settings) -> str | None:

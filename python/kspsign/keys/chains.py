@@ -13,10 +13,12 @@ from kspsign.authenticode.certificates import certificate, encoded
 def ordered_chain(leaf: bytes, certificates: Sequence[x509.Certificate]) -> tuple[bytes, ...]:
     """`leaf` and its issuers as DER, leaf first, as far as they are among `certificates`; strangers are left out.
 
+    Of a cross-signed root the cross certificate is taken: those who trust the root need neither, the others need it.
     Raises TrustError when `leaf` is no certificate.
     """
     chain = [certificate(leaf)]
-    while issuer := next((other for other in certificates if other not in chain and _issued(other, chain[-1])), None):
+    crossed_first = sorted(certificates, key=lambda each: each.subject == each.issuer)
+    while issuer := next((each for each in crossed_first if each not in chain and _issued(each, chain[-1])), None):
         chain.append(issuer)
     return tuple(encoded(each) for each in chain)
 

@@ -36,6 +36,21 @@ def choose_newest(
     return chosen, (f"{remark}; not taken: {listed}",)
 
 
+def superseded(
+    chosen: x509.Certificate, candidates: Sequence[x509.Certificate], now: datetime, where: str
+) -> tuple[str, ...]:
+    """What to say of a certificate that was named although a newer one is valid at `now`."""
+    newer = [
+        each
+        for each in candidates
+        if each.not_valid_before_utc <= now <= each.not_valid_after_utc
+        and each.not_valid_before_utc > chosen.not_valid_before_utc
+    ]
+    if not newer:
+        return ()
+    return (f"{where}: {_described(chosen)} is superseded by {'; '.join(map(_described, newer))}",)
+
+
 def _described(certificate: x509.Certificate) -> str:
     thumbprint = hashlib.sha1(encoded(certificate), usedforsecurity=False).hexdigest().upper()
     begin, end = iso_utc(certificate.not_valid_before_utc), iso_utc(certificate.not_valid_after_utc)

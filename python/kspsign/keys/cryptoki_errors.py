@@ -34,6 +34,7 @@ _UNLOCK = "Unlock it with the vendor's tool (as the token's security officer); k
 _GONE = "Connect the token or restart its service, then run again: files that are signed already are skipped."
 _USAGE = "Use a key pair whose private key may sign (CKA_SIGN) by CKM_RSA_PKCS or CKM_ECDSA."
 
+_VANISHED: Final = _Known("", "PKCS11_TOKEN_GONE", _GONE)
 _KNOWN: Final[dict[int, _Known]] = {
     0x002: _Known("CKR_HOST_MEMORY"),
     0x003: _Known("CKR_SLOT_ID_INVALID", "PKCS11_TOKEN_GONE", _GONE),
@@ -80,10 +81,12 @@ def at_opening(refused: CryptokiError, module: Path) -> PrerequisiteError:
     return PrerequisiteError(f"PKCS#11 module {module.name}: {refused}", code=known.code, remedy=known.remedy)
 
 
-def at_signing(refused: CryptokiError, module: Path) -> SigningError:
-    """The module refused to sign."""
-    known = _KNOWN.get(refused.value, _Known(""))
-    return SigningError(f"PKCS#11 module {module.name}: {refused}", code=known.code, remedy=known.remedy)
+def at_signing(refused: PrerequisiteError, module: Path, token: str) -> SigningError:
+    """The module refused to sign, or does not show any more what was there when it was opened."""
+    known = _KNOWN.get(refused.value, _Known("")) if isinstance(refused, CryptokiError) else _VANISHED
+    return SigningError(
+        f"token {token!r} of PKCS#11 module {module.name}: {refused}", code=known.code, remedy=known.remedy
+    )
 
 
 def unloadable(path: Path, broken: OSError | AttributeError) -> PrerequisiteError:

@@ -22,7 +22,7 @@ from kspsign.errors import ConfigurationError
 from kspsign.keys.aia import with_issuers
 from kspsign.keys.certificate_file import read_certificate_file
 from kspsign.keys.chains import ordered_chain
-from kspsign.keys.choice import choose_newest
+from kspsign.keys.choice import choose_newest, superseded
 from kspsign.keys.key_vault_client import VaultClient
 from kspsign.keys.key_vault_identifier import Identifier
 from kspsign.keys.protocol import WRITTEN_DIGESTS, Capabilities, reference_part
@@ -136,8 +136,13 @@ def _by_file(client: VaultClient, wanted: Identifier, file: Path) -> _Found:
 
 
 def _in_vault(client: VaultClient, wanted: Identifier, now: datetime) -> _Found:
-    versions = [client.certificate(wanted)] if wanted.version else client.certificate_versions(wanted, now)
-    by_leaf = {certificate(each.der): each for each in versions}
-    leaf, remarks = choose_newest(list(by_leaf), now, f"{wanted.vault} {wanted.name}")
-    chosen = by_leaf[leaf]
+    where = f"{wanted.vault} {wanted.name}"
+    named = client.certificate(wanted) if wanted.version else None
+    by_leaf = {certificate(each.der): each for each in client.certificate_versions(wanted, now)}
+    if named is None:
+        leaf, remarks = choose_newest(list(by_leaf), now, where)
+    else:
+        leaf, _nothing_to_say = choose_newest([certificate(named.der)], now, where)
+        remarks = superseded(leaf, list(by_leaf), now, where)
+    chosen = named or by_leaf[leaf]
     return _Found(leaf, client.issuers(chosen), chosen.key, {"certificate_id": chosen.identifier}, remarks)

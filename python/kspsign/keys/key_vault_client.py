@@ -12,7 +12,8 @@ from datetime import datetime
 from typing import Any, Final, Self
 
 import requests
-from azure.core.exceptions import AzureError, HttpResponseError
+import urllib3
+from azure.core.exceptions import AzureError, ServiceRequestError, ServiceResponseError
 from azure.core.pipeline.transport import RequestsTransport
 from azure.core.rest import HttpRequest
 from azure.keyvault.certificates import CertificateClient, KeyVaultCertificate
@@ -22,10 +23,11 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 from cryptography.hazmat.primitives.serialization.pkcs12 import load_pkcs12
 
-from kspsign.errors import CancelledError, PrerequisiteError, SigningError
+from kspsign.errors import CancelledError, PrerequisiteError
 from kspsign.keys.azure_credential import open_credential
 from kspsign.keys.certificate_file import parse_certificates
-from kspsign.keys.key_vault_errors import explained
+from kspsign.keys.connections import surely_not_sent
+from kspsign.keys.key_vault_errors import explained, no_signature
 from kspsign.keys.key_vault_identifier import Identifier
 from kspsign.model import DigestAlgorithm
 from kspsign.settings import Settings
@@ -38,8 +40,8 @@ _ALGORITHMS: Final = {
     (DigestAlgorithm.SHA384, True): SignatureAlgorithm.es384,
     (DigestAlgorithm.SHA512, True): SignatureAlgorithm.es512,
 }
-_THROTTLE_PAUSES = (1.0, 2.0, 4.0, 8.0, 16.0)
-"""Seconds, as the service asks for where it does not say how long (Retry-After)."""
+_SIGNING_RETRIES: Final = {"retry_status": 0, "retry_read": 0}
+"""A signature is asked for again only where no connection came about; whoever asked for it decides on the rest."""
 _LONGEST_PAUSE = 60.0
 _MOST_VERSIONS = 20
 
@@ -64,6 +66,17 @@ class _Transport(RequestsTransport):  # type: ignore[misc]  # azure-core loads i
         super().__init__(session=session, read_timeout=60, connection_timeout=15)
         self._cancelled = cancelled
 
+    def send(self, request: Any, **options: Any) -> Any:
+        """The answer; a request that may have arrived is never taken for one that the client may send again."""
+        try:
+            return super().send(request, **options)
+        except ServiceRequestError as broken:
+            cause = broken.inner_exception
+            parts = () if cause is None else cause.args
+            if any(isinstance(part, urllib3.exceptions.HTTPError) and not surely_not_sent(part) for part in parts):
+                raise ServiceResponseError(str(broken), error=cause) from broken
+            raise
+
     def sleep(self, duration: float) -> None:
         """What the client's retries call; Retry-After is heeded up to a minute."""
         if self._cancelled.wait(min(duration, _LONGEST_PAUSE)):
@@ -87,7 +100,7 @@ class VaultClient:
         """Nothing is sent yet. Raises ConfigurationError when what the sign-in needs is missing."""
         for name in ("azure", "msal"):
             logging.getLogger(name).addHandler(logging.NullHandler())  # what they warn of becomes an error of ours
-        return cls(vault, open_credential(settings), _Transport(settings.jobs, cancelled))
+        return cls(vault, open_credential(settings, cancelled), _Transport(settings.jobs, cancelled))
 
     def certificate(self, wanted: Identifier) -> VaultCertificate:
         """One version, or the current one. Raises PrerequisiteError."""
@@ -149,24 +162,21 @@ class VaultClient:
         except PrerequisiteError as refused:
             if refused.code != "KEY_VAULT_FORBIDDEN":
                 raise  # the right to sign alone is enough
-        self._signer = CryptographyClient(key, self._credential, **self._options)
+        self._signer = CryptographyClient(key, self._credential, **{**self._options, **_SIGNING_RETRIES})
 
     def sign(self, digest: bytes, algorithm: DigestAlgorithm, *, is_ec: bool) -> bytes:
-        """RSA PKCS#1 v1.5, or ECDSA as DER. Raises SigningError; CancelledError while waiting."""
+        """RSA PKCS#1 v1.5, or ECDSA as DER; asked for once.
+
+        Raises ThrottledError when the vault is too busy, LostSignatureError when its answer does not arrive,
+        SigningError when it refuses; CancelledError while waiting for a connection.
+        """
         if self._signer is None:
             raise ValueError("use_key comes first")
-        for pause in (*_THROTTLE_PAUSES, None):
-            try:
-                value = self._signer.sign(_ALGORITHMS[algorithm, is_ec], digest).signature
-            except HttpResponseError as refused:
-                if refused.status_code == requests.codes.too_many_requests and pause is not None:
-                    self._transport.sleep(pause)
-                    continue
-                raise explained(refused, "sign with the key", SigningError) from refused
-            except AzureError as broken:
-                raise explained(broken, "sign with the key", SigningError) from broken
-            return _der(value) if is_ec else value
-        raise AssertionError("the last pass returns or raises")
+        try:
+            value = self._signer.sign(_ALGORITHMS[algorithm, is_ec], digest).signature
+        except AzureError as broken:
+            raise no_signature(broken) from broken
+        return _der(value) if is_ec else value
 
     def close(self) -> None:
         """Close the connections; calling it again does nothing."""

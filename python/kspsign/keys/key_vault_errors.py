@@ -2,14 +2,27 @@
 
 from __future__ import annotations
 
+from http import HTTPStatus
 from typing import TypeVar
+from urllib.parse import urlsplit
 
-from azure.core.exceptions import AzureError, ClientAuthenticationError, HttpResponseError
+from azure.core.exceptions import (
+    AzureError,
+    ClientAuthenticationError,
+    HttpResponseError,
+    IncompleteReadError,
+    ServiceRequestTimeoutError,
+    ServiceResponseError,
+    ServiceResponseTimeoutError,
+)
 
-from kspsign.errors import PrerequisiteError, SigningError
+from kspsign.errors import LostSignatureError, PrerequisiteError, SigningError, ThrottledError
+from kspsign.keys.pauses import retry_after_seconds
 
 _ErrorT = TypeVar("_ErrorT", PrerequisiteError, SigningError)
 
+_THROTTLED = frozenset({429, 503})
+_GATEWAY = frozenset({502, 504})
 _BY_STATUS = {
     401: (
         "AZURE_SIGN_IN",
@@ -24,6 +37,7 @@ _BY_STATUS = {
         "Correct --key-identifier. A key without a certificate (imported, Managed HSM) needs --certificate FILE.",
     ),
     429: ("KEY_VAULT_THROTTLED", "Lower --jobs; the service limits signatures per vault in ten seconds."),
+    503: ("KEY_VAULT_UNAVAILABLE", "Run again later: files that are signed already are skipped."),
 }
 
 
@@ -31,12 +45,7 @@ def explained(refused: AzureError, action: str, kind: type[_ErrorT]) -> _ErrorT:
     """An error of ours, of class `kind`, for what a client raised when it was to do `action`."""
     text = " ".join(str(refused.message or refused).split())[:600]
     if isinstance(refused, ClientAuthenticationError):
-        return kind(
-            f"the sign-in to Azure failed: {text}",
-            code="AZURE_SIGN_IN",
-            remedy="Check --azure-credential, tenant and client id, and that secret, token or federated credential is "
-            "current and mapped into this step.",
-        )
+        return _no_sign_in(refused, text, kind)
     if not isinstance(refused, HttpResponseError) or refused.status_code is None:
         return kind(
             f"Azure Key Vault can't be reached: {text}",
@@ -55,3 +64,39 @@ def explained(refused: AzureError, action: str, kind: type[_ErrorT]) -> _ErrorT:
         ("KEY_VAULT_REFUSED", "See the vault's diagnostic log; run again if the service had a fault."),
     )
     return kind(f"Azure Key Vault refused to {action} (HTTP {refused.status_code}): {text}", code=code, remedy=remedy)
+
+
+def _no_sign_in(refused: ClientAuthenticationError, text: str, kind: type[_ErrorT]) -> _ErrorT:
+    url = urlsplit(str(getattr(getattr(refused.response, "request", None), "url", "")))
+    if url.path.endswith("/oidctoken"):
+        # The client words this answer by Microsoft's error shape, which it does not have.
+        return kind(
+            f"{url.hostname} gives no token for the service connection (HTTP {refused.status_code})",
+            code="AZURE_SIGN_IN",
+            remedy="Check the connection's id, that this pipeline may use it and a task of this job names it in an "
+            "input, and map SYSTEM_ACCESSTOKEN: $(System.AccessToken) into the step.",
+        )
+    return kind(
+        f"the sign-in to Azure failed: {text}",
+        code="AZURE_SIGN_IN",
+        remedy="Check --azure-credential, tenant and client id, and that secret, token or federated credential is "
+        "current and mapped into this step.",
+    )
+
+
+def no_signature(broken: AzureError) -> SigningError:
+    """What it means for a signature that a client raised: the vault is too busy, its answer was lost, or it refused."""
+    said = explained(broken, "sign with the key", SigningError)
+    status = broken.status_code if isinstance(broken, HttpResponseError) else None
+    if status in _THROTTLED or isinstance(broken, ServiceRequestTimeoutError):
+        headers = getattr(getattr(broken, "response", None), "headers", {})
+        wait = retry_after_seconds(headers.get("Retry-After"))
+        return ThrottledError(said.message, code=said.code, remedy=said.remedy, retry_after=wait)
+    if status in _GATEWAY or isinstance(broken, (ServiceResponseError, IncompleteReadError)):
+        return LostSignatureError(
+            f"a signature was asked for, and its answer was lost ({said.message}): it may have spent a signature",
+            code="SIGNATURE_MAY_BE_SPENT",
+            remedy="Run again to sign the file; the vault's diagnostic log tells whether it signed before.",
+            timed_out=isinstance(broken, ServiceResponseTimeoutError) or status == HTTPStatus.GATEWAY_TIMEOUT,
+        )
+    return said

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import email.utils
 import json
-import random
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlencode, urlsplit
@@ -15,16 +13,16 @@ from urllib.request import getproxies, proxy_bypass
 
 import urllib3
 
-from kspsign.errors import CancelledError, PrerequisiteError, SigningError
+from kspsign.errors import CancelledError, LostSignatureError, PrerequisiteError, SigningError, ThrottledError
 from kspsign.keys.client_certificate import tls_context
+from kspsign.keys.connections import innermost, surely_not_sent
 from kspsign.keys.keylocker_answers import Kind, refusal, unusable
 from kspsign.keys.keylocker_credentials import Credentials
+from kspsign.keys.pauses import pause_before, retry_after_seconds
 
 API = "/signingmanager/api/v1/"
 ATTEMPTS = 5
 FIRST_PAUSE = 0.5
-LONGEST_PAUSE = 120.0
-"""A Retry-After beyond this many seconds is not waited for."""
 MAX_REPLY = 16 << 20
 _THROTTLED = frozenset({429, 503})
 _GATEWAY = frozenset({502, 504})
@@ -39,11 +37,12 @@ class _Reply:
 
 @dataclass(frozen=True, slots=True)
 class _Silence:
-    """No reply: why, whether the request may have reached the service, and whether TLS itself failed."""
+    """No reply: why, whether the request may have reached the service, and whether TLS failed or time ran out."""
 
     reason: str
     sent: bool
     tls: bool = False
+    timed_out: bool = False
 
 
 class KeyLockerClient:
@@ -77,10 +76,10 @@ class KeyLockerClient:
         raise AssertionError  # the last attempt returns or raises
 
     def spend(self, path: str, content: Mapping[str, object], *, asked: str) -> dict[str, Any]:
-        """Post `content` once: it is repeated only where the service surely did not act on it.
+        """Post `content` once: it is repeated only where no connection came about.
 
-        That is when no connection came about, or the service said that it is too busy (429, 503). Raises
-        SigningError, with the code SIGNATURE_MAY_BE_SPENT when nobody can know; CancelledError.
+        Raises ThrottledError when the service is too busy (429, 503) or does not take a connection in time,
+        LostSignatureError when nobody can know whether it acted, SigningError for a refusal; CancelledError.
         """
         body = json.dumps(content).encode()
         for attempt in range(1, ATTEMPTS + 1):
@@ -91,11 +90,15 @@ class KeyLockerClient:
                 except PrerequisiteError as unreadable:
                     raise maybe_spent(asked, unreadable.message) from unreadable
             if isinstance(answer, _Silence) and answer.sent:
-                raise maybe_spent(asked, answer.reason)
+                raise maybe_spent(asked, answer.reason, timed_out=answer.timed_out)
             if isinstance(answer, _Reply) and answer.status in _GATEWAY:
-                raise maybe_spent(asked, f"a gateway answered HTTP {answer.status} in the service's place")
-            again = not answer.tls if isinstance(answer, _Silence) else answer.status in _THROTTLED
-            if not again or not self._waited(answer, attempt):
+                slow = answer.status == HTTPStatus.GATEWAY_TIMEOUT
+                raise maybe_spent(
+                    asked, f"a gateway answered HTTP {answer.status} in the service's place", timed_out=slow
+                )
+            if answer.status in _THROTTLED if isinstance(answer, _Reply) else answer.timed_out:
+                raise self._throttled(answer, asked)
+            if isinstance(answer, _Reply) or answer.tls or not self._waited(answer, attempt):
                 raise self._failure(answer, SigningError, asked, attempt)
         raise AssertionError  # the last attempt returns or raises
 
@@ -128,13 +131,18 @@ class KeyLockerClient:
         """Wait before the next attempt; False when there is none. Raises CancelledError."""
         if attempt == ATTEMPTS:
             return False
-        seconds = FIRST_PAUSE * 2 ** (attempt - 1) * random.uniform(0.5, 1.5)  # noqa: S311 - jitter
-        asked_for = _retry_after(answer.retry_after) if isinstance(answer, _Reply) else None
-        if asked_for is not None and asked_for > LONGEST_PAUSE:
+        asked_for = retry_after_seconds(answer.retry_after) if isinstance(answer, _Reply) else None
+        seconds = pause_before(attempt, FIRST_PAUSE, asked_for)
+        if seconds is None:
             return False
-        if self._pause(seconds if asked_for is None else asked_for):
+        if self._pause(seconds):
             raise CancelledError
         return True
+
+    def _throttled(self, answer: _Reply | _Silence, asked: str) -> ThrottledError:
+        refused = self._failure(answer, SigningError, asked, 1)
+        wait = retry_after_seconds(answer.retry_after) if isinstance(answer, _Reply) else None
+        return ThrottledError(refused.message, code=refused.code, remedy=refused.remedy, retry_after=wait)
 
     def _failure(
         self, answer: _Reply | _Silence, kind: Kind, asked: str, attempts: int
@@ -157,13 +165,14 @@ class KeyLockerClient:
         )
 
 
-def maybe_spent(asked: str, reason: str) -> SigningError:
+def maybe_spent(asked: str, reason: str, *, timed_out: bool = False) -> LostSignatureError:
     """The error for a signature that was asked for and never seen."""
-    return SigningError(
+    return LostSignatureError(
         f"{asked} was sent, and its answer was lost ({reason}): it may have spent a signature",
         code="SIGNATURE_MAY_BE_SPENT",
         remedy="Look into the signature log in DigiCert ONE before you count; run again to sign the file, which asks "
         "for another signature.",
+        timed_out=timed_out,
     )
 
 
@@ -179,18 +188,19 @@ def _pool(host: str, **options: Any) -> urllib3.PoolManager:
 
 def _silence(broken: urllib3.exceptions.HTTPError) -> _Silence:
     # Most special first: a refused connection is a kind of time-out to urllib3.
-    if isinstance(broken, urllib3.exceptions.ProxyError):
+    cause, sent = innermost(broken), not surely_not_sent(broken)
+    if isinstance(cause, urllib3.exceptions.SSLError):
+        return _Silence(str(cause), sent=sent, tls=True)
+    if isinstance(broken, urllib3.exceptions.ProxyError) and not sent:
         return _Silence("the proxy does not let it through", sent=False)
     if isinstance(broken, urllib3.exceptions.NameResolutionError):
         return _Silence("unknown host", sent=False)
     if isinstance(broken, urllib3.exceptions.ConnectTimeoutError):
         refused = isinstance(broken, urllib3.exceptions.NewConnectionError)
-        return _Silence("connection refused" if refused else "the connection timed out", sent=False)
-    if isinstance(broken, urllib3.exceptions.SSLError):
-        reason = str(broken)
-        return _Silence(reason, sent="CERTIFICATE_VERIFY_FAILED" not in reason, tls=True)
+        reason = "connection refused" if refused else "the connection timed out"
+        return _Silence(reason, sent=False, timed_out=not refused)
     if isinstance(broken, urllib3.exceptions.ReadTimeoutError):
-        return _Silence("no answer in time", sent=True)
+        return _Silence("no answer in time", sent=True, timed_out=True)
     return _Silence("the connection was closed", sent=True)
 
 
@@ -204,17 +214,3 @@ def _object(body: bytes, asked: str) -> dict[str, Any]:
     if not isinstance(parsed, dict):
         raise unusable(asked, "it is no JSON object")
     return parsed
-
-
-def _retry_after(text: str | None) -> float | None:
-    """Seconds to wait by an answer's Retry-After: seconds or a date (RFC 9110 §10.2.3)."""
-    if text is None:
-        return None
-    if text.isascii() and text.isdigit():
-        return float(text[:9])
-    try:
-        date = email.utils.parsedate_to_datetime(text)
-    except ValueError:
-        return None
-    aware = date if date.tzinfo else date.replace(tzinfo=UTC)
-    return max((aware - datetime.now(UTC)).total_seconds(), 0.0)

@@ -20,11 +20,11 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 
 from kspsign.authenticode.certificates import certificate, encoded
-from kspsign.errors import ConfigurationError
+from kspsign.errors import ConfigurationError, PrerequisiteError
 from kspsign.keys import cryptoki
 from kspsign.keys.aia import with_issuers
 from kspsign.keys.chains import ordered_chain
-from kspsign.keys.cryptoki import Cryptoki
+from kspsign.keys.cryptoki import Cryptoki, Token
 from kspsign.keys.cryptoki_errors import CryptokiError, at_opening, at_signing
 from kspsign.keys.pkcs11_sessions import SessionPool
 from kspsign.keys.pkcs11_token import Address, certificates_for, find_key, find_token
@@ -49,13 +49,14 @@ class Pkcs11KeyStore:
     test_signing: Final = False
 
     def __init__(
-        self, address: Address, module: Cryptoki, pool: SessionPool, certificates: _Certificates, concurrent: int | None
+        self, address: Address, module: Cryptoki, token: Token, pool: SessionPool, certificates: _Certificates
     ) -> None:
         self._address = address
         self._module = module
+        self._token = token.label
         self._pool = pool
         self._certificates = certificates
-        self._capabilities = Capabilities(concurrent=concurrent)
+        self._capabilities = Capabilities(concurrent=token.most_sessions if module.threads else 1)
 
     @classmethod
     def open(cls, settings: Settings, _cancelled: threading.Event) -> Self:
@@ -100,8 +101,7 @@ class Pkcs11KeyStore:
             if sha256 is None:
                 chain = with_issuers(chain, settings)
             undone.pop_all()
-        concurrent = token.most_sessions if module.threads else 1
-        return cls(address, module, pool, _Certificates(chain, remarks, file), concurrent)
+        return cls(address, module, token, pool, _Certificates(chain, remarks, file))
 
     @property
     def capabilities(self) -> Capabilities:
@@ -128,8 +128,8 @@ class Pkcs11KeyStore:
                 value = self._pool.sign(cryptoki.CKM_RSA_PKCS, digest_info(digest, algorithm))
             else:
                 value = ecdsa_der(self._pool.sign(cryptoki.CKM_ECDSA, _leftmost(digest, public)))
-        except CryptokiError as refused:
-            raise at_signing(refused, self._address.module) from refused
+        except PrerequisiteError as refused:
+            raise at_signing(refused, self._address.module, self._token) from refused
         return RawSignature(algorithm, value)
 
     def close(self) -> None:

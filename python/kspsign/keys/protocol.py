@@ -59,7 +59,10 @@ class KeyStore(Protocol):
     def sign(self, digest: bytes, algorithm: DigestAlgorithm) -> RawSignature:
         """Sign a digest; COSTS ONE SIGNATURE where the store is paid for, also when the result is not used.
 
-        The value is RSA PKCS#1 v1.5 (RFC 8017 §8.2) or ECDSA as DER (RFC 3279 §2.2.3). Raises SigningError.
+        The value is RSA PKCS#1 v1.5 (RFC 8017 §8.2) or ECDSA as DER (RFC 3279 §2.2.3). It is asked for once.
+
+        Raises ThrottledError when the store is too busy (asking again is free), LostSignatureError when its answer
+        was lost (asking again may cost), SigningError when it refuses.
         """
         ...
 

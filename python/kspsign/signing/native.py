@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from kspsign.authenticode import cms
@@ -15,7 +15,7 @@ from kspsign.authenticode.formats import open_signable
 from kspsign.authenticode.profile import SigningTerms
 from kspsign.authenticode.signable import SignableFile
 from kspsign.authenticode.timestamp_client import TimestampClient
-from kspsign.errors import SigningError
+from kspsign.errors import LostSignatureError, SigningError
 from kspsign.keys import KeyStore, check_digest, reopen_key_store
 from kspsign.model import (
     Artifact,
@@ -26,6 +26,7 @@ from kspsign.model import (
     TimestampToken,
 )
 from kspsign.settings import DEFAULT_TIMESTAMP_URLS, Settings
+from kspsign.signing.asking import ask_for_signature
 from kspsign.signing.clock import Clock
 
 
@@ -42,8 +43,10 @@ class NativeEngine:
         timestamps: TimestampClient | None,
         terms: SigningTerms,
         concurrency: int,
+        pause: Callable[[float], bool],
     ) -> None:
         self.concurrency = concurrency
+        self._pause = pause
         self._key = key
         self._certificate = certificate
         self._public_key = parsed(certificate.chain[0]).public_key()
@@ -78,9 +81,12 @@ class NativeEngine:
         return iter(())
 
     def _sign_digest(self, digest: bytes) -> RawSignature:
-        with self._count_lock:
-            self.signatures_used += 1
-        signature = self._key.sign(digest, self._terms.algorithm)
+        try:
+            signature = ask_for_signature(self._key, digest, self._terms.algorithm, self._pause)
+        except LostSignatureError:
+            self._count()
+            raise
+        self._count()
         if not signature_holds(self._public_key, signature.value, digest, signature.algorithm, None):
             subject = subject_of(self._certificate.chain[0])
             raise SigningError(
@@ -90,6 +96,10 @@ class NativeEngine:
                 remedy="Run certsync again; check that the certificate was issued for this key pair alias.",
             )
         return signature
+
+    def _count(self) -> None:
+        with self._count_lock:
+            self.signatures_used += 1
 
     def _stamp(self, signature: RawSignature) -> TimestampToken | None:
         if self._timestamps is None:
@@ -134,7 +144,7 @@ def open_native(
             description_url=settings.description_url,
         )
         concurrency = min(settings.jobs, key.capabilities.concurrent or settings.jobs)
-        yield NativeEngine(key, certificate, timestamps, terms, concurrency)
+        yield NativeEngine(key, certificate, timestamps, terms, concurrency, cancelled.wait)
 
 
 def _default_urls(certificate: SyncedCertificate, resources: contextlib.ExitStack) -> tuple[str, ...]:

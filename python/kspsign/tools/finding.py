@@ -38,7 +38,7 @@ def find_signtool(settings: Settings) -> Tool:
     """
     if settings.signtool is not None:
         return _named(settings.signtool, "signtool.exe", "--signtool")
-    on_path = [tool for tool in (_on_path("signtool", settings),) if tool]
+    on_path = [tool for tool in (_on_path(_executables("signtool"), settings),) if tool]
     candidates = [*on_path, *map(describe, _windows_kits(settings))]
     chosen = next((tool for tool in candidates if tool.architecture == "x64"), None) or next(iter(candidates), None)
     if chosen is None:
@@ -56,13 +56,25 @@ def find_smctl(settings: Settings) -> Tool:
     r"""smctl: --smctl, else on PATH, else the newest below C:\Program Files\DigiCert; raises PrerequisiteError."""
     if settings.smctl is not None:
         return _named(settings.smctl, "smctl.exe", "--smctl")
-    found = _on_path("smctl", settings) or next(map(describe, _digicert_folders(settings)), None)
+    found = _on_path(_executables("smctl"), settings) or next(map(describe, _digicert_folders(settings)), None)
     if found is None:
         raise PrerequisiteError(
             r"smctl was found neither on PATH nor below C:\Program Files\DigiCert",
             code="SMCTL_MISSING",
             remedy="Install DigiCert's KeyLocker tools (msiexec /i Keylockertools-windows-x64.msi /quiet) before "
             "this step, or name the program with --smctl.",
+        )
+    return found
+
+
+def find_az(settings: Settings) -> Tool:
+    """Azure CLI, from PATH; on Windows it is a batch file. Raises PrerequisiteError."""
+    found = _on_path(("az.cmd", "az.exe") if sys.platform == "win32" else ("az",), settings)
+    if found is None:
+        raise PrerequisiteError(
+            "Azure CLI (az) was not found on PATH",
+            code="AZURE_CLI_MISSING",
+            remedy="Install Azure CLI on the agent, or choose another --azure-credential; hosted agents have it.",
         )
     return found
 
@@ -90,9 +102,12 @@ def _named(path: Path, name: str, option: str) -> Tool:
     return describe(file.absolute())
 
 
-def _on_path(name: str, settings: Settings) -> Tool | None:
+def _executables(name: str) -> tuple[str, ...]:
+    return (f"{name}.exe",) if sys.platform == "win32" else (name, f"{name}.exe")
+
+
+def _on_path(names: tuple[str, ...], settings: Settings) -> Tool | None:
     # Not shutil.which: on Windows it looks into the working folder first, where anything may have been checked out.
-    names = (f"{name}.exe",) if sys.platform == "win32" else (name, f"{name}.exe")
     folders = (Path(entry.strip('"')) for entry in (_variable(settings, "PATH") or "").split(os.pathsep))
     files = (folder / each for folder in folders if folder.is_absolute() for each in names)
     found = next((file for file in files if file.is_file() and os.access(file, os.X_OK)), None)

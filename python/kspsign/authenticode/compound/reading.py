@@ -89,13 +89,14 @@ class CompoundFile:
                 yield from self._stretch(file, self.header.offset(extent.first), extent.length, "unallocated sectors")
             for extent in self.mini_fat.unclaimed():
                 for mini in range(extent.first, extent.first + extent.length):
-                    if any(_exactly(file, self._mini_offset(mini), MINI_SECTOR)):
+                    if _exactly(file, self._mini_offset(mini), MINI_SECTOR) != bytes(MINI_SECTOR):
                         yield "unallocated mini sectors", self._mini_offset(mini)
 
     def _stretch(self, file: BinaryIO, offset: int, sectors: int, what: str) -> Iterator[tuple[str, int]]:
         end = min(offset + sectors * self.header.sector_size, self.size)
         for start in range(offset, end, CHUNK):
-            if any(_exactly(file, start, min(CHUNK, end - start))):
+            length = min(CHUNK, end - start)
+            if _exactly(file, start, length) != bytes(length):
                 yield what, start
 
     def _claim(self, stream: Entry) -> None:

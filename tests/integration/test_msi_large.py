@@ -1,4 +1,4 @@
-"""More than two gigabytes are signed and the copy verified without memory for them, and without the range lock's sector."""
+"""More than two gigabytes are signed and the copy verified without memory for them."""
 
 from __future__ import annotations
 

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
+import cms_schema
 from integration.certificates import EXPIRED, PASSWORD, signing_file
 from integration.compound_builder import BLANK, END, FREE, MSI, Folder, Zeros, write_compound
 from integration.msi_samples import msitools_package, patch_tree, sample_tree, tree_of
 from integration.samples import Store, kspsign, osslsigncode_verify
-from kspsign.authenticode import asn1
 
 SIGNATURE, METADATA = "\5DigitalSignature", "\5MsiDigitalSignatureEx"
 SECTOR, ENTRY = 512, 128
@@ -240,10 +240,10 @@ def test_an_empty_signature(twin: Twin, tree: Folder) -> None:
 
 def test_a_stripped_timestamp_which_the_peer_accepts(twin: Twin, tree: Folder) -> None:
     def strip(old: bytes) -> bytes:
-        info = asn1.ContentInfo.load(old)
+        info = cms_schema.ContentInfo.load(old)
         signer = info["content"]["signer_infos"][0]
         present = ("version", "sid", "digest_algorithm", "signed_attrs", "signature_algorithm", "signature")
-        info["content"]["signer_infos"] = [asn1.SignerInfo({name: signer[name] for name in present})]
+        info["content"]["signer_infos"] = [cms_schema.SignerInfo({name: signer[name] for name in present})]
         return bytes(info.dump())
 
     assert twin.refusal_of_tree(with_signature(tree, strip)) == "TRUST_E_TIME_STAMP"

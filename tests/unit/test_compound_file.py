@@ -55,7 +55,7 @@ def test_a_last_sector_that_is_cut_behind_its_content(path: Path) -> None:
     assert tree_of(path).children["cab"] == b"x" * 5000
     path.write_bytes(whole[: 5000 % 4096 - 4097])
     with pytest.raises(ArtifactError, match="cut off"):
-        tree_of(path)
+        CompoundFile.open(path)
 
 
 def number(offset: int, value: int) -> Callable[[bytearray], None]:

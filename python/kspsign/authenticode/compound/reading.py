@@ -67,37 +67,21 @@ class CompoundFile:
         return compound
 
     def read(self, file: BinaryIO, stream: Entry) -> Iterator[bytes]:
-        """The content of `stream` in chunks; raises ArtifactError when the file ends before it."""
-        left = stream.size
-        for offset, length in self._places(stream):
-            file.seek(offset)
-            end = min(length, left)
-            left -= end
-            while end:
-                chunk = file.read(min(CHUNK, end))
-                if not chunk:
-                    raise damaged(f"the stream {stream.label} is cut off: the file is truncated")
-                end -= len(chunk)
-                yield chunk
+        """The content of `stream` in chunks; raises ArtifactError when the file is no longer what it was."""
+        for offset, length in self._content_places(stream):
+            yield from _chunks(file, offset, offset + length)
 
     def hidden(self) -> Iterator[tuple[str, int]]:
         """Where data lies that belongs to nothing: what kind of place, and its offset in the file."""
         with self.path.open("rb") as file:
             if not self.blank:
                 yield "an unused directory entry", self.header.offset(self.header.directory_start)
-            for extent in self.fat.unclaimed():
-                yield from self._stretch(file, self.header.offset(extent.first), extent.length, "unallocated sectors")
+            for first, length in self.fat.unclaimed():
+                place = Extent(self.header.offset(first), length * self.header.sector_size)
+                yield from self._data(file, place, "unallocated sectors")
             for extent in self.mini_fat.unclaimed():
-                for mini in range(extent.first, extent.first + extent.length):
-                    if _exactly(file, self._mini_offset(mini), MINI_SECTOR) != bytes(MINI_SECTOR):
-                        yield "unallocated mini sectors", self._mini_offset(mini)
-
-    def _stretch(self, file: BinaryIO, offset: int, sectors: int, what: str) -> Iterator[tuple[str, int]]:
-        end = min(offset + sectors * self.header.sector_size, self.size)
-        for start in range(offset, end, CHUNK):
-            length = min(CHUNK, end - start)
-            if _exactly(file, start, length) != bytes(length):
-                yield what, start
+                for place in self._mini_places(extent):
+                    yield from self._data(file, place, "unallocated mini sectors")
 
     def _claim(self, stream: Entry) -> None:
         if not stream.size:
@@ -107,22 +91,48 @@ class CompoundFile:
         found = table.claim(stream.start, f"the stream {stream.label}")
         if found != -(-stream.size // unit):
             raise damaged(f"the stream {stream.label} of {stream.size} bytes has {found} sectors of its {table.name}")
+        # The last sector of a file may be cut behind what it holds.
+        cut = self.size % self.header.sector_size
+        if cut and any(offset + length > self.size for offset, length in self._content_places(stream)):
+            raise damaged(f"the stream {stream.label} is cut off: the file is truncated")
+
+    def _content_places(self, stream: Entry) -> Iterator[Extent]:
+        """(offset in the file, bytes) of each piece of the stream's content."""
+        left = stream.size
+        for offset, length in self._places(stream):
+            yield Extent(offset, min(length, left))
+            left -= min(length, left)
 
     def _places(self, stream: Entry) -> Iterator[Extent]:
-        """(offset in the file, bytes) of each piece of the stream."""
+        """Likewise with what fills the last sector behind the content."""
         if not stream.size:
             return
         if stream.size >= MINI_CUTOFF:
             for first, count in self.fat.chain(stream.start):
                 yield Extent(self.header.offset(first), count * self.header.sector_size)
             return
-        for first, count in self.mini_fat.chain(stream.start):
-            for mini in range(first, first + count):
-                yield Extent(self._mini_offset(mini), MINI_SECTOR)
+        for extent in self.mini_fat.chain(stream.start):
+            yield from self._mini_places(extent)
 
-    def _mini_offset(self, mini: int) -> int:
-        index, within = divmod(mini * MINI_SECTOR, self.header.sector_size)
-        return self.header.offset(self.mini_stream[index]) + within
+    def _mini_places(self, extent: Extent) -> Iterator[Extent]:
+        """(offset in the file, bytes) of neighbouring mini sectors, as few as there are."""
+        sector, sectors = self.header.sector_size, self.mini_stream
+        at, end = extent.first * MINI_SECTOR, (extent.first + extent.length) * MINI_SECTOR
+        while at < end:
+            index, within = divmod(at, sector)
+            following = index + 1
+            while following * sector < end and sectors[following] == sectors[index] + following - index:
+                following += 1
+            stop = min(following * sector, end)
+            yield Extent(self.header.offset(sectors[index]) + within, stop - at)
+            at = stop
+
+    def _data(self, file: BinaryIO, place: Extent, what: str) -> Iterator[tuple[str, int]]:
+        """Where in a place something else than zeros is."""
+        end = min(place.first + place.length, self.size)
+        for index, data in enumerate(_chunks(file, place.first, end)):
+            if data != bytes(len(data)):
+                yield what, place.first + index * CHUNK
 
 
 def root_class(path: Path) -> bytes | None:
@@ -171,9 +181,11 @@ def _read_mini_fat(file: BinaryIO, header: Header, fat: AllocationTable, mini_st
     return AllocationTable.of("mini FAT", little_endian(array("I", content)), sectors)
 
 
-def _exactly(file: BinaryIO, offset: int, length: int) -> bytes:
-    file.seek(offset)
-    data = file.read(length)
-    if len(data) != length:
-        raise ArtifactError(Hresult.ERROR_SHARING_VIOLATION, "the file changed while it was read")
-    return data
+def _chunks(file: BinaryIO, start: int, end: int) -> Iterator[bytes]:
+    """The bytes of `file` from `start` to `end`; raises ArtifactError when they are no longer there."""
+    file.seek(start)
+    for at in range(start, end, CHUNK):
+        data = file.read(min(CHUNK, end - at))
+        if len(data) != min(CHUNK, end - at):
+            raise ArtifactError(Hresult.ERROR_SHARING_VIOLATION, "the file changed while it was read")
+        yield data

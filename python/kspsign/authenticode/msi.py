@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import struct
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from uuid import UUID
 
@@ -29,7 +29,7 @@ from kspsign.authenticode.compound import (
 from kspsign.authenticode.file_signature import FileSignature, read_signature
 from kspsign.authenticode.profile import AUTHENTICODE, SignatureProfile, SigningTerms
 from kspsign.authenticode.signable import Digest, Glimpse
-from kspsign.authenticode.spc import sip_finding, sip_indirect_data
+from kspsign.authenticode.spc import sip_findings, sip_indirect_data
 from kspsign.errors import ArtifactError
 from kspsign.hresults import Hresult
 from kspsign.model import DigestAlgorithm, Finding
@@ -125,7 +125,7 @@ class MsiFile:
     def structure(self, _digest: Digest, signatures: Sequence[FileSignature]) -> tuple[Finding, ...]:
         """The checks "sip" of each signature, "directory-order", "unallocated-data" and "metadata-digest"."""
         return (
-            *_sip_findings(signatures),
+            *sip_findings(signatures, _SIP),
             self._order_finding(),
             self._hidden_finding(),
             *self._metadata_findings(signatures),
@@ -184,12 +184,6 @@ class MsiFile:
             else:
                 detail = f"MsiDigitalSignatureEx holds {self.metadata.hex()}, by {algorithm} it is {computed.hex()}"
                 yield Finding("metadata-digest", detail, Hresult.TRUST_E_BAD_DIGEST)
-
-
-def _sip_findings(signatures: Sequence[FileSignature]) -> Iterator[Finding]:
-    for index, signature in enumerate(signatures):
-        finding = sip_finding(signature, _SIP)
-        yield replace(finding, check=f"{finding.check}#{index + 1}" if index else finding.check)
 
 
 def _root_stream(compound: CompoundFile, name: bytes, limit: int) -> bytes | None:

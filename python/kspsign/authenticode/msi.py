@@ -56,13 +56,6 @@ def is_msi(glimpse: Glimpse) -> bool:
     return glimpse.path.suffix.lower() in _SUFFIXES if found is None else found in _CLASSES
 
 
-def other_class(path: Path) -> str | None:
-    """The class identifier of a compound file that is no package of Windows Installer; None for all other files."""
-    with path.open("rb") as file:
-        found = root_class(path) if is_compound(file.read(8)) else None
-    return None if found is None or found in _CLASSES else f"{{{str(UUID(bytes_le=found)).upper()}}}"
-
-
 @dataclass(frozen=True, slots=True)
 class MsiFile:
     """A package whose structure was read and checked; see SignableFile. `metadata` is what MsiDigitalSignatureEx

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from kspsign.authenticode.cab import CabFile, is_cab
 from kspsign.authenticode.cat import CatFile, is_cat
+from kspsign.authenticode.msi import MsiFile, is_msi
 from kspsign.authenticode.navx import NavxFile, is_navx
 from kspsign.authenticode.pe import PeFile, is_pe
 from kspsign.authenticode.refusals import refuse
@@ -36,6 +37,7 @@ FORMATS: dict[Format, FormatModule] = {
     Format.PE: FormatModule(is_pe, PeFile.open),
     Format.CAT: FormatModule(is_cat, CatFile.open),
     Format.CAB: FormatModule(is_cab, CabFile.open),
+    Format.MSI: FormatModule(is_msi, MsiFile.open),
     Format.NAVX: FormatModule(is_navx, NavxFile.open),
     # Told by extension alone, so behind everything that content tells.
     Format.POWERSHELL: FormatModule(partial(is_script, Format.POWERSHELL), ScriptFile.open),

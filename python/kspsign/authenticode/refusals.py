@@ -183,7 +183,7 @@ REFUSALS: tuple[Refusal, ...] = (
     ),
     Refusal(
         _starts(b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"),
-        "it is a compound file but no MSI or MSP: an old Office document or the like",
+        "it is a compound file but no MSI or MSP (its root has another class): an old Office document or the like",
         "For Office macros use SignTool with Microsoft's Office SIPs (32 bit); otherwise exclude it.",
     ),
     Refusal(

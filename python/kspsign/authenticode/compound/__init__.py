@@ -1,0 +1,18 @@
+"""OLE compound files (MS-CFB): read with every contradiction refused, and written anew with streams of the root
+put in or replaced."""
+
+from kspsign.authenticode.compound.directory import Entry, Storage, same_name
+from kspsign.authenticode.compound.reading import CompoundFile, is_compound, root_class
+from kspsign.authenticode.compound.writing import MAX_SMALL_SECTORS_SIZE, too_large, write_anew
+
+__all__ = [
+    "MAX_SMALL_SECTORS_SIZE",
+    "CompoundFile",
+    "Entry",
+    "Storage",
+    "is_compound",
+    "root_class",
+    "same_name",
+    "too_large",
+    "write_anew",
+]

@@ -1,0 +1,238 @@
+"""Windows Installer packages (msi, msp, mst, msm): OLE compound files with the signature in a stream of the root.
+
+What is hashed is the content of all streams in the order of their stored names, and the class identifier of each
+storage behind what it contains. A second stream, MsiDigitalSignatureEx, may hold a digest of the metadata, which is
+then hashed first; where it is, it stays in force and is computed anew with each signature that replaces another.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import struct
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from uuid import UUID
+
+from kspsign.authenticode.asn1 import OID_SPC_SIP_INFO
+from kspsign.authenticode.compound import (
+    MAX_SMALL_SECTORS_SIZE,
+    CompoundFile,
+    Entry,
+    Storage,
+    is_compound,
+    root_class,
+    same_name,
+    too_large,
+    write_anew,
+)
+from kspsign.authenticode.file_signature import FileSignature, read_signature
+from kspsign.authenticode.profile import AUTHENTICODE, SignatureProfile, SigningTerms
+from kspsign.authenticode.signable import Digest, Glimpse
+from kspsign.authenticode.spc import sip_findings, sip_indirect_data
+from kspsign.errors import ArtifactError
+from kspsign.hresults import Hresult
+from kspsign.model import DigestAlgorithm, Finding
+
+MAX_SIGNATURE = 32 << 20
+SIGNATURE_ROOM = 1 << 16
+"""Bytes that a signature with its chain and timestamp, and what it takes to allocate them, stay below."""
+_SIGNATURE, _METADATA = (f"\5{name}".encode("utf-16-le") for name in ("DigitalSignature", "MsiDigitalSignatureEx"))
+_SIP = bytes.fromhex("f1100c0000000000c000000000000046")
+_KINDS = frozenset({OID_SPC_SIP_INFO})
+_CLASSES = frozenset(UUID(f"000c{kind}-0000-0000-c000-000000000046").bytes_le for kind in ("1082", "1084", "1086"))
+"""Transform, database (merge modules too) and patch."""
+_SUFFIXES = frozenset({".msi", ".msp", ".mst", ".msm"})
+
+
+def is_msi(glimpse: Glimpse) -> bool:
+    """Whether the content is a compound file whose root is of a Windows Installer class.
+
+    Where damage hides the class, the name decides whether a damaged package or something else is told of.
+    """
+    if not is_compound(glimpse.head):
+        return False
+    found = root_class(glimpse.path)
+    return glimpse.path.suffix.lower() in _SUFFIXES if found is None else found in _CLASSES
+
+
+@dataclass(frozen=True, slots=True)
+class MsiFile:
+    """A package whose structure was read and checked; see SignableFile. `metadata` is what MsiDigitalSignatureEx
+    holds, None when there is none."""
+
+    path: Path
+    compound: CompoundFile = field(repr=False)
+    signatures: tuple[bytes, ...] = field(repr=False)
+    metadata: bytes | None
+
+    @classmethod
+    def open(cls, path: Path) -> MsiFile:
+        """Read the structure of `path`; raises ArtifactError when it contradicts itself."""
+        compound = CompoundFile.open(path)
+        signature = _root_stream(compound, _SIGNATURE, MAX_SIGNATURE)
+        metadata = _root_stream(compound, _METADATA, hashlib.sha512().digest_size)
+        return cls(path, compound, () if signature is None else (signature,), metadata)
+
+    @property
+    def profile(self) -> SignatureProfile:
+        """Authenticode."""
+        return AUTHENTICODE
+
+    @property
+    def content_kinds(self) -> frozenset[str]:
+        """SPC_SIPINFO."""
+        return _KINDS
+
+    def admit(self, terms: SigningTerms) -> None:
+        """Raise ArtifactError when the file would grow beyond its version's limit, or when appending another digest
+        than MsiDigitalSignatureEx has would break the signatures that are there."""
+        if self.compound.header.major == 3 and self.compound.size + SIGNATURE_ROOM > MAX_SMALL_SECTORS_SIZE:
+            raise too_large()
+        if not terms.append or not self.signatures or self.metadata is None:
+            return
+        if self._metadata_digest(terms.algorithm) != self.metadata:
+            raise ArtifactError(
+                Hresult.NTE_BAD_ALGID,
+                f"its stream MsiDigitalSignatureEx has another digest than a {terms.algorithm} signature needs; "
+                "appending one would break the signatures that are there",
+                remedy="Append with the digest algorithm of the first signature (--digest), or sign with --replace.",
+            )
+
+    def digest(self, algorithms: Collection[DigestAlgorithm], _pages: Collection[DigestAlgorithm] = ()) -> Digest:
+        """Hash what signatures cover, stream after stream, and the whole file from its start."""
+        hashers = {algorithm: hashlib.new(algorithm) for algorithm in algorithms}
+        for algorithm, hasher in hashers.items():
+            if self.metadata is not None:
+                hasher.update(self._metadata_digest(algorithm))
+        if hashers:
+            for chunk in self._content():
+                for hasher in hashers.values():
+                    hasher.update(chunk)
+        with self.path.open("rb", buffering=0) as file:
+            whole = hashlib.file_digest(file, "sha256")
+            if file.tell() != self.compound.size:
+                raise ArtifactError(Hresult.ERROR_SHARING_VIOLATION, "the file changed while it was read")
+        return Digest({algorithm: hasher.digest() for algorithm, hasher in hashers.items()}, whole.hexdigest())
+
+    def structure(self, _digest: Digest, signatures: Sequence[FileSignature]) -> tuple[Finding, ...]:
+        """The checks "sip" of each signature, "directory-order", "unallocated-data" and "metadata-digest"."""
+        return (
+            *sip_findings(signatures, _SIP),
+            self._order_finding(),
+            self._hidden_finding(),
+            *self._metadata_findings(signatures),
+        )
+
+    def content(self, terms: SigningTerms, digest: Digest) -> bytes:
+        """SpcIndirectDataContent that names the MSI SIP."""
+        return sip_indirect_data(1, _SIP, terms.algorithm, digest.values[terms.algorithm])
+
+    def embed(self, _digest: Digest, signatures: Sequence[bytes], target: Path) -> None:
+        """Write the package with the first of `signatures` as its stream DigitalSignature to `target`.
+
+        MsiDigitalSignatureEx, where it is, gets the digest of that signature's algorithm.
+        """
+        added = {_SIGNATURE: signatures[0]}
+        if self.metadata is not None:
+            added[_METADATA] = self._metadata_digest(read_signature(signatures[0], AUTHENTICODE).algorithm)
+        write_anew(self.compound, added, target)
+
+    def _content(self) -> Iterator[bytes]:
+        with self.path.open("rb") as file:
+            for entry in _content_order(self.compound.root):
+                if entry.is_stream:
+                    yield from self.compound.read(file, entry)
+                else:
+                    yield entry.class_id
+
+    def _metadata_digest(self, algorithm: DigestAlgorithm) -> bytes:
+        return hashlib.new(algorithm, b"".join(_metadata(self.compound.root))).digest()
+
+    def _order_finding(self) -> Finding:
+        wrong = next((storage for storage in self.compound.root.walk() if not storage.sorted), None)
+        if wrong is None:
+            return Finding("directory-order", "every name is found")
+        return Finding(
+            "directory-order",
+            f"the storage {wrong.entry.label} is not sorted: some readers don't find all its names",
+            Hresult.TRUST_E_MALFORMED_SIGNATURE,
+        )
+
+    def _hidden_finding(self) -> Finding:
+        found = next(self.compound.hidden(), None)
+        if found is None:
+            return Finding("unallocated-data", "nothing lies outside the streams")
+        what, offset = found
+        detail = f"{what} at {offset} hold data that no signature covers"
+        return Finding("unallocated-data", detail, Hresult.TRUST_E_MALFORMED_SIGNATURE)
+
+    def _metadata_findings(self, signatures: Sequence[FileSignature]) -> Iterator[Finding]:
+        if self.metadata is None:
+            return
+        for algorithm in dict.fromkeys(signature.algorithm for signature in signatures):
+            computed = self._metadata_digest(algorithm)
+            if computed == self.metadata:
+                yield Finding("metadata-digest", f"MsiDigitalSignatureEx has the {algorithm} digest of the metadata")
+            else:
+                detail = f"MsiDigitalSignatureEx holds {self.metadata.hex()}, by {algorithm} it is {computed.hex()}"
+                yield Finding("metadata-digest", detail, Hresult.TRUST_E_BAD_DIGEST)
+
+
+def _root_stream(compound: CompoundFile, name: bytes, limit: int) -> bytes | None:
+    """The content of the root's stream of that name, None when there is none.
+
+    Raises ArtifactError when it is a storage, is longer than `limit`, or when another name differs from it by case
+    alone: readers that ask for one may get the other.
+    """
+    for other in (*compound.root.streams, *(storage.entry for storage in compound.root.storages)):
+        if same_name(other.name, name) and (other.name != name or not other.is_stream):
+            raise _damaged(f"{other.label} stands in the place of a signature, and is none")
+    for entry in compound.root.streams:
+        if entry.name == name:
+            if entry.size > limit:
+                raise _damaged(f"the stream {entry.label} has {entry.size} bytes, more than any signature has")
+            with compound.path.open("rb") as file:
+                return b"".join(compound.read(file, entry))
+    return None
+
+
+def _children(storage: Storage) -> list[Entry | Storage]:
+    """What a storage contains in the order of the stored names' octets, without the root's two signature streams."""
+    left_out = (_SIGNATURE, _METADATA) if storage.entry.is_root else ()
+    named: list[tuple[bytes, Entry | Storage]] = [
+        *((each.name, each) for each in storage.streams if each.name not in left_out),
+        *((each.entry.name, each) for each in storage.storages),
+    ]
+    return [child for _, child in sorted(named, key=lambda each: each[0])]
+
+
+def _content_order(storage: Storage) -> Iterator[Entry]:
+    """Streams and storages in the order in which they are hashed, a storage behind what it contains."""
+    for child in _children(storage):
+        if isinstance(child, Storage):
+            yield from _content_order(child)
+        else:
+            yield child
+    yield storage.entry
+
+
+def _metadata(storage: Storage) -> Iterator[bytes]:
+    """What MsiDigitalSignatureEx is a digest of: a storage's metadata, then those of what it contains.
+
+    Of the root neither name nor times count, of a stream the lower half of its size.
+    """
+    entry = storage.entry
+    if entry.is_root:
+        yield entry.class_id + entry.state
+    else:
+        yield entry.name + entry.class_id + entry.state + entry.times
+    for child in _children(storage):
+        if isinstance(child, Storage):
+            yield from _metadata(child)
+        else:
+            yield child.name + struct.pack("<I", child.size & 0xFFFFFFFF) + child.state + child.times
+
+
+def _damaged(what: str) -> ArtifactError:
+    return ArtifactError(Hresult.ERROR_BAD_FORMAT, f"the package is damaged: {what}")

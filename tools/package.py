@@ -17,7 +17,7 @@ import uuid
 import zipfile
 from pathlib import Path
 
-from vendor import ALL_TARGETS, ROOT, Target, unpack
+from vendor import ALL_TARGETS, LOCK, ROOT, Target, unpack
 
 SHIM = ROOT / "task" / "shim"
 SHIM_BUILD = ROOT / "build" / "shim"
@@ -54,6 +54,7 @@ def stage(folder: Path, targets: tuple[Target, ...], *, dev: bool) -> None:
         _copy(SHIM_BUILD / name, folder / TASK / "dist" / name)
     for source in (ROOT / "task" / "engine").glob("*.py"):
         _copy(source, engine / source.name)
+    _copy(LOCK, engine / "requirements.txt")
     ignored = shutil.ignore_patterns("__pycache__", "*.pyc", "py.typed")
     shutil.copytree(ROOT / "python" / "kspsign", engine / "kspsign", ignore=ignored)
     metadata = engine / f"kspsign-{project_version()}.dist-info" / "METADATA"

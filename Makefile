@@ -35,6 +35,7 @@ lint: $(VENV)/dev.stamp $(SHIM)/node_modules/.stamp ## style, types, import dire
 
 package: $(VENV)/dev.stamp build/shim/index.js ## the extension: dist/*.vsix
 	$(BIN)/python tools/package.py
+	$(BIN)/python tools/write_package_page.py --check
 
 bench: $(VENV)/dev.stamp ## times, beside peers in the same run
 	$(BIN)/python tests/bench/startup.py

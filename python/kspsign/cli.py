@@ -27,7 +27,7 @@ def main(arguments: Sequence[str]) -> int:
     from kspsign.errors import KspSignError  # noqa: PLC0415
 
     try:
-        given = vars(_parser().parse_args(arguments))
+        given = vars(build_parser().parse_args(arguments))
         return commands.execute(given.pop("command"), given, os.environ)
     except KspSignError as error:
         commands.show_error(error)
@@ -46,7 +46,8 @@ class _Parser(argparse.ArgumentParser):
         self.exit(EXIT_USAGE, f"{self.prog}: {message}\n")
 
 
-def _parser() -> argparse.ArgumentParser:
+def build_parser() -> argparse.ArgumentParser:
+    """Every command with its options."""
     from kspsign.commands import SUMMARIES, add_options  # noqa: PLC0415
 
     parser = _Parser(

@@ -23,6 +23,14 @@ def main(arguments: Sequence[str]) -> int:
     if list(arguments) in (["--version"], ["-V"]):
         sys.stdout.write(f"kspsign {version('kspsign')}\n")
         return 0
+    try:
+        return _execute(arguments)
+    except KeyboardInterrupt:
+        # Before there is anything to undo: later the signal sets what the stages look at.
+        return EXIT_CANCELLED
+
+
+def _execute(arguments: Sequence[str]) -> int:
     from kspsign import commands  # noqa: PLC0415 - --version must not pay for it
     from kspsign.errors import KspSignError  # noqa: PLC0415
 

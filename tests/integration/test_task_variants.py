@@ -13,6 +13,7 @@ import pytest
 
 from agent.extension import ROOT, shared_vsix
 from agent.package import install
+from kspsign.azure import DEV_TASK_ID, TASK_ID
 
 TASKS = ("KspSign", "KspSignatureGate")
 
@@ -42,6 +43,7 @@ def test_the_variants_share_no_id(dev: Path, tmp_path: Path) -> None:
     private = {name: install(dev, tmp_path / "dev", name).definition["id"] for name in TASKS}
     assert public == {name: _source(name)["id"] for name in TASKS}
     assert len({*public.values(), *private.values()}) == 4
+    assert (public["KspSign"], private["KspSign"]) == (TASK_ID, DEV_TASK_ID)
     assert 'Id="kspsign"' in identity(shared_vsix())
     assert 'Id="kspsign-dev"' in identity(dev)
 

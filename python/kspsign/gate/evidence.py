@@ -7,7 +7,8 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-from kspsign.azure import REPORT_TYPE, TASK_ID, AttachmentRef, AzureDevOps, Timeline, TimelineRecord
+from kspsign.azure import REPORT_TYPE, AttachmentRef, AzureDevOps, Timeline, TimelineRecord
+from kspsign.gate.settings import GateSettings
 from kspsign.model import REPORT_SCHEMA, Check
 from kspsign.publishing import VERDICT_SCHEMA
 
@@ -25,16 +26,16 @@ class Examined:
 
 
 def examine(
-    client: AzureDevOps, build_id: int, ref: AttachmentRef, timeline: Timeline, *, allow_test_signing: bool
+    client: AzureDevOps, build_id: int, ref: AttachmentRef, timeline: Timeline, settings: GateSettings
 ) -> Examined:
     """Every check of one verdict of the current attempt. Only our own step's words are read at all."""
     record = timeline.records[ref.record_id]
-    origin, step = _origin(record), _step(record)
+    origin, step = _origin(record, settings.task_id), _step(record)
     if not (origin.ok and step.ok):
         return Examined((origin, step), origin.ok and record.state != COMPLETED, {})
     verdict = _object(client.attachment(build_id, ref))
     checks = [origin, step, _identity(verdict, build_id, timeline.job_of(record)), _result(verdict)]
-    checks.append(_test_signing(verdict, allowed=allow_test_signing))
+    checks.append(_test_signing(verdict, allowed=settings.allow_test_signing))
     report, fault = _report(client, build_id, ref, verdict)
     proved = _proved(report)
     if not fault and report.get("passed") is not True:
@@ -45,8 +46,8 @@ def examine(
     return Examined(tuple(checks), pending=False, proved=proved)
 
 
-def _origin(record: TimelineRecord) -> Check:
-    ours = record.kind == "Task" and record.task_id == TASK_ID
+def _origin(record: TimelineRecord, task_id: str) -> Check:
+    ours = record.kind == "Task" and record.task_id == task_id
     by = f"step {record.name!r}"
     return Check("origin", ours, f"uploaded by the {by}" if ours else f"the {by} is not the KspSign task")
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
 
+from kspsign.azure.values import DEV_TASK_ID, TASK_ID
 from kspsign.errors import ConfigurationError
 
 DEFAULT_TOKEN_VARIABLE = "SYSTEM_ACCESSTOKEN"  # noqa: S105 - the name of a variable
@@ -30,9 +31,17 @@ class GateSettings(BaseModel):
     verdicts: int = Field(1, ge=1, description="Verdicts that the build must have; more or fewer is a no (default: 1).")
     wait: int = Field(0, ge=0, le=60 * 24, description="Minutes to wait for a verdict that is not there yet.")
     allow_test_signing: bool = Field(False, description="Accept artifacts signed with throw-away keys.")
+    variant: Literal["public", "dev"] = Field(
+        "public", description="Extension whose task must have signed; dev: the private variant, for its own tests."
+    )
     report: Path | None = Field(None, description="JSON report of the decision to write.")
 
     token: SecretStr
+
+    @property
+    def task_id(self) -> str:
+        """The only task whose verdicts count."""
+        return DEV_TASK_ID if self.variant == "dev" else TASK_ID
 
 
 GATE_INTERNAL_FIELDS = frozenset({"token"})

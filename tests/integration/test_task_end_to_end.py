@@ -19,12 +19,9 @@ from agent.environment import Endpoint
 from agent.extension import shared_vsix
 from agent.mini import MiniAgent, Step, agent_for
 from agent.restrictions import StepTarget
-from agent.secure_files import download
 from agent.taskrun import TaskRun
-from azure_server.server import TOKEN, AzureServer
 from digicert_one.access import PASSWORD as CLIENT_PASSWORD
 from digicert_one.fixture import running
-from integration.certificates import PASSWORD, signing_file
 from kspsign.embedded.authority import EmbeddedAuthority, load_or_create
 
 BINARIES = ("t32.exe", "t64.exe", "t64-arm.exe")
@@ -234,21 +231,6 @@ def test_a_password_reaches_the_key_and_no_output(agent: MiniAgent, authority: E
     assert not any(password.encode() in each.content for each in (*run.attachments, *run.summaries))
     wrong = agent.run(replace(debugging, secrets={"pfxPassword": "wrong-one"}))
     assert (wrong.result, "exit code 5" in wrong.errors[-1]) == ("Failed", True)
-
-
-@pytest.mark.parametrize(("ticket", "result"), [("t-1", "Succeeded"), ("t-2", "Failed")])
-def test_a_secure_file_is_the_key(agent: MiniAgent, ticket: str, result: str) -> None:
-    """DownloadSecureFile@1, with Microsoft's own client, gives the path; a wrong ticket ends before our step."""
-    made = signing_file(agent.root)
-    with AzureServer() as azure:
-        azure.organisation.secure_files["c0de"] = ("t-1", made.path.read_bytes())
-        path = download(agent, "c0de", "code.p12", ticket, server=(azure.url, TOKEN))
-        assert (path is not None) == (result == "Succeeded")
-        inputs = {"keyStore": "pkcs12", "pkcs12": str(path or ""), "password": "$(pfxPassword)", "noTimestamp": "true"}
-        step = sign(agent.root / "store", **inputs, trustRoot=str(made.root))
-        run = agent.run(replace(step, secrets={"pfxPassword": PASSWORD}), keep_temp=True)
-    assert run.result == result, run.log
-    assert "code.p12" in run.leftover or result == "Failed"
 
 
 def test_a_cancelled_job_leaves_each_file_whole(agent: MiniAgent, store: Path) -> None:

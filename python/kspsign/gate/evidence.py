@@ -43,6 +43,8 @@ def examine(
     if not fault and len(proved) < 1:
         fault = "it proves no file"
     checks.append(Check("report", not fault, fault or f"{len(proved)} proved contents, as the verdict's digest says"))
+    if settings.policy_sha256 is not None:
+        checks.append(_policy(report, settings.policy_sha256))
     return Examined(tuple(checks), pending=False, proved=proved)
 
 
@@ -118,6 +120,15 @@ def _proved(report: dict[str, Any]) -> dict[str, str]:
             if isinstance(digest, str) and isinstance(path, str):
                 proved[digest] = path
     return proved
+
+
+def _policy(report: dict[str, Any], wanted: str) -> Check:
+    """The report's word, which the verdict's digest vouches for."""
+    stated = report.get("policy")
+    if not isinstance(stated, dict):
+        return Check("policy", ok=False, detail="no policy judged the files")
+    digest = stated.get("sha256")
+    return Check("policy", ok=digest == wanted, detail=f"{stated.get('name')!r}, sha256 {digest}, {wanted} is wanted")
 
 
 def _object(content: bytes) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The packaged task with an Azure connection: Azure DevOps' OIDC token becomes Entra's, and the vault signs."""
+"""What the packaged task signs with, from Azure DevOps: an OIDC token for Entra and the vault, and secure files."""
 
 from __future__ import annotations
 
@@ -15,10 +15,11 @@ from agent.environment import Endpoint
 from agent.extension import shared_vsix
 from agent.mini import MiniAgent, Step, agent_for
 from agent.processes import Shown, descendants
+from agent.secure_files import download
 from agent.taskrun import TaskRun
 from azure_server.server import TOKEN, AzureServer, Fault
 from azure_server.uploads import JOB_ID
-from integration.certificates import rsa_key
+from integration.certificates import PASSWORD, rsa_key, signing_file
 from integration.samples import copy_launcher, osslsigncode_verify
 from key_vault.server import Azure
 from key_vault.world import CLIENT, CONNECTION, TENANT, Version, World
@@ -115,3 +116,21 @@ def test_a_sign_in_that_fails_says_so_and_touches_nothing(
     assert "exit code 5" in run.errors[-1]
     assert (bench.agent.sources / "app.exe").read_bytes() == before
     assert bench.azure.world.tokens == {}
+
+
+@pytest.mark.parametrize(("ticket", "result"), [("t-1", "Succeeded"), ("t-2", "Failed")])
+def test_a_secure_file_is_the_key(tmp_path: Path, ticket: str, result: str) -> None:
+    """DownloadSecureFile@1, with Microsoft's own client, gives the path; a wrong ticket ends before our step."""
+    agent, made = agent_for(shared_vsix(), tmp_path), signing_file(tmp_path)
+    agent.sources.mkdir(parents=True)
+    copy_launcher(agent.sources, to="app.exe")
+    with AzureServer() as azure:
+        azure.organisation.secure_files["c0de"] = ("t-1", made.path.read_bytes())
+        path = download(agent, "c0de", "code.p12", ticket, server=(azure.url, TOKEN))
+        assert (path is not None) == (result == "Succeeded")
+        inputs = {"keyStore": "pkcs12", "pkcs12": str(path or ""), "password": "$(pfxPassword)", "files": "*.exe"}
+        inputs |= {"noTimestamp": "true", "trustRoot": str(made.root), "pythonPath": sys.executable}
+        step = Step({**inputs, "store": str(tmp_path / "store")}, secrets={"pfxPassword": PASSWORD})
+        run = agent.run(step, keep_temp=True)
+    assert run.result == result, run.log
+    assert "code.p12" in run.leftover or result == "Failed"

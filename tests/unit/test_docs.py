@@ -57,11 +57,11 @@ def test_a_wrong_command_is_refused() -> None:
 
 @pytest.mark.parametrize("block", BLOCKS, ids=lambda each: each.place)
 def test_every_block_can_be_read(block: Block) -> None:
-    """JSON and YAML parse; kspsign.yml (named in its first line) holds settings that are there."""
-    assert block.language in SHELL | {"yaml", "json", "text"}, "say what the block is"
+    """JSON and YAML parse; `yaml` is for pipelines, `yml` for other files; one is named in its first line."""
+    assert block.language in SHELL | {"yaml", "yml", "json", "text"}, "say what the block is"
     if block.language == "json":
         json.loads(block.text)
-    if block.language == "yaml":
+    if block.language in {"yaml", "yml"}:
         content = yaml.safe_load(block.text)
         if block.text.startswith("# kspsign.yml"):
             assert set(content) <= set(Settings.model_fields) - INTERNAL_FIELDS

@@ -76,7 +76,9 @@ def said(run: TaskRun, words: str) -> bool:
     return any(words in line for line in run.log)
 
 
-def test_libraries_are_installed_from_the_index_once_and_mended(real: MiniAgent, tmp_path: Path) -> None:
+def test_libraries_are_installed_from_the_index_once_and_mended(
+    real: MiniAgent, wheel_folder: Path, tmp_path: Path
+) -> None:
     agent = replace(real, root=tmp_path)
     agent.sources.mkdir(parents=True)
     first = sign(agent, REGISTRY)
@@ -90,7 +92,7 @@ def test_libraries_are_installed_from_the_index_once_and_mended(real: MiniAgent,
     lost = sign(agent, NOWHERE)
     assert (lost.result, "exit code 5" in lost.errors[-1]) == ("Failed", True)
     assert environments(agent) == [made], "what is broken stays until another is whole"
-    mended = sign(agent, REGISTRY)
+    mended = sign(agent, {**NOWHERE, "PIP_FIND_LINKS": str(wheel_folder)})
     assert (mended.result, said(mended, "installing them into "), environments(agent)) == ("Succeeded", True, [made])
 
 

@@ -20,6 +20,7 @@ from agent.taskrun import TaskRun
 from azure_server.server import TOKEN, AzureServer, Fault
 from azure_server.uploads import JOB_ID
 from integration.certificates import PASSWORD, rsa_key, signing_file
+from integration.navx_samples import build_navx
 from integration.samples import copy_launcher, osslsigncode_verify
 from key_vault.server import Azure
 from key_vault.world import CLIENT, CONNECTION, TENANT, Version, World
@@ -120,17 +121,28 @@ def test_a_sign_in_that_fails_says_so_and_touches_nothing(
 
 @pytest.mark.parametrize(("ticket", "result"), [("t-1", "Succeeded"), ("t-2", "Failed")])
 def test_a_secure_file_is_the_key(tmp_path: Path, ticket: str, result: str) -> None:
-    """DownloadSecureFile@1, with Microsoft's own client, gives the path; a wrong ticket ends before our step."""
+    """DownloadSecureFile@1, with Microsoft's own client, gives the path; a wrong ticket leaves our step without key.
+
+    A Business Central package is signed beside the program, without NavSip.dll.
+    """
     agent, made = agent_for(shared_vsix(), tmp_path), signing_file(tmp_path)
     agent.sources.mkdir(parents=True)
     copy_launcher(agent.sources, to="app.exe")
+    (agent.sources / "Contoso.app").write_bytes(build_navx())
     with AzureServer() as azure:
         azure.organisation.secure_files["c0de"] = ("t-1", made.path.read_bytes())
         path = download(agent, "c0de", "code.p12", ticket, server=(azure.url, TOKEN))
         assert (path is not None) == (result == "Succeeded")
-        inputs = {"keyStore": "pkcs12", "pkcs12": str(path or ""), "password": "$(pfxPassword)", "files": "*.exe"}
+        inputs = {
+            "keyStore": "pkcs12",
+            "pkcs12": str(path or ""),
+            "password": "$(pfxPassword)",
+            "files": "*.exe\n*.app",
+        }
         inputs |= {"noTimestamp": "true", "trustRoot": str(made.root), "pythonPath": sys.executable}
+        inputs |= {"engine": "native"}
         step = Step({**inputs, "store": str(tmp_path / "store")}, secrets={"pfxPassword": PASSWORD})
         run = agent.run(step, keep_temp=True)
     assert run.result == result, run.log
-    assert "code.p12" in run.leftover or result == "Failed"
+    if result == "Succeeded":
+        assert (run.outputs["filesSigned"], "code.p12" in run.leftover) == ("2", True)

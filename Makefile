@@ -19,7 +19,7 @@ help: ## what can be made
 demo: $(VENV)/demo.stamp ## the whole path on the embedded default, on real Windows binaries (DIR=demo)
 	@$(BIN)/kspsign demo $(DIR)
 
-test: $(VENV)/dev.stamp build/shim/index.js ## the unit and integration tests
+test: $(VENV)/dev.stamp build/shim/index.js build/agent/.stamp ## the unit and integration tests
 	$(BIN)/python tools/fetch_corpus.py
 	$(BIN)/python -m pytest -n 2 --dist loadfile
 
@@ -35,6 +35,7 @@ lint: $(VENV)/dev.stamp $(SHIM)/node_modules/.stamp ## style, types, import dire
 
 package: $(VENV)/dev.stamp build/shim/index.js ## the extension: dist/*.vsix
 	$(BIN)/python tools/package.py
+	$(BIN)/python tools/write_package_page.py --check
 
 bench: $(VENV)/dev.stamp ## times, beside peers in the same run
 	$(BIN)/python tests/bench/startup.py
@@ -60,6 +61,12 @@ $(VENV)/%.stamp: python/lock/%.txt pyproject.toml | $(BIN)/python
 
 build/shim/index.js: $(wildcard $(SHIM)/src/*) task/KspSign/task.json $(SHIM)/node_modules/.stamp
 	cd $(SHIM) && npm run --silent build
+
+build/agent/.stamp: tests/agent/npm/package-lock.json
+	mkdir -p build/agent
+	cp tests/agent/npm/package*.json tests/agent/npm/.npmrc build/agent
+	cd build/agent && npm ci --silent
+	touch $@
 
 $(SHIM)/node_modules/.stamp: $(SHIM)/package.json $(SHIM)/package-lock.json
 	cd $(SHIM) && npm ci --ignore-scripts --no-audit --no-fund --silent

@@ -24,8 +24,8 @@ COLOURS = {"error": "#f48771", "warning": "#e2c08d", "section": "#89d185", "grou
 _ISSUE = re.compile(r"##vso\[task\.logissue type=(\w+);[^\]]*\]")
 
 
-def step_output() -> list[str]:
-    """What the engine prints in a step of Azure Pipelines."""
+def run_step() -> tuple[list[str], list[str]]:
+    """What the engine prints in a step of Azure Pipelines, and the lines of its summary."""
     spec = find_spec("pip._vendor.distlib")
     if spec is None or spec.origin is None:
         sys.exit("pip is missing: its launchers are the programs that are signed")
@@ -36,11 +36,13 @@ def step_output() -> list[str]:
         damaged = folder / "t64-arm.exe"
         damaged.write_bytes(damaged.read_bytes()[:700])
         command = [sys.executable, "-m", "kspsign", "run", "*.exe", "--key-store", "embedded", "--store", "store"]
+        command += ["--summary", "summary.md"]
         environment = {**os.environ, "TF_BUILD": "True", "AGENT_TEMPDIRECTORY": name}
         run = subprocess.run(
             command, cwd=folder, env=environment, capture_output=True, text=True, encoding="utf-8", check=False
         )
-    return run.stdout.splitlines()
+        summary = (folder / "summary.md").read_text(encoding="utf-8")
+    return run.stdout.splitlines(), summary.splitlines()
 
 
 def agent_lines(output: list[str]) -> list[tuple[str, str]]:
@@ -70,4 +72,4 @@ def draw(lines: list[tuple[str, str]], font_file: str) -> None:
 
 
 if __name__ == "__main__":
-    draw(agent_lines(step_output()), sys.argv[1])
+    draw(agent_lines(run_step()[0]), sys.argv[1])

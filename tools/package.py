@@ -17,13 +17,14 @@ import uuid
 import zipfile
 from pathlib import Path
 
-from vendor import ALL_TARGETS, ROOT, Target, unpack
+from vendor import ALL_TARGETS, LOCK, ROOT, Target, unpack
 
 SHIM = ROOT / "task" / "shim"
 SHIM_BUILD = ROOT / "build" / "shim"
 TFX = SHIM / "node_modules" / "tfx-cli" / "_build" / "tfx-cli.js"
 TASK = "task/KspSign"
 GATE = "task/KspSignatureGate"
+PICTURES = ("log.png", "summary.png")
 MAX_BYTES = 50 * 1024 * 1024
 EPOCH = (1980, 1, 1, 0, 0, 0)
 
@@ -43,7 +44,7 @@ def stage(folder: Path, targets: tuple[Target, ...], *, dev: bool) -> None:
     engine = folder / TASK / "engine"
     _copy(ROOT / "LICENSE", folder / "LICENSE")
     _copy(ROOT / "task" / "overview.md", folder / "overview.md")
-    for picture in ("icon.png", "log.png"):
+    for picture in ("icon.png", *PICTURES):
         _copy(ROOT / "images" / picture, folder / "images" / picture)
     for task in (TASK, GATE):
         for name in ("task.json", "icon.png"):
@@ -54,6 +55,7 @@ def stage(folder: Path, targets: tuple[Target, ...], *, dev: bool) -> None:
         _copy(SHIM_BUILD / name, folder / TASK / "dist" / name)
     for source in (ROOT / "task" / "engine").glob("*.py"):
         _copy(source, engine / source.name)
+    _copy(LOCK, engine / "requirements.txt")
     ignored = shutil.ignore_patterns("__pycache__", "*.pyc", "py.typed")
     shutil.copytree(ROOT / "python" / "kspsign", engine / "kspsign", ignore=ignored)
     metadata = engine / f"kspsign-{project_version()}.dist-info" / "METADATA"
@@ -106,7 +108,8 @@ def _manifest(folder: Path, *, dev: bool) -> None:
         {"path": path.relative_to(folder).as_posix(), "contentType": CONTENT_TYPES.get(path.suffix, default)}
         for path in files
     ]
-    manifest["files"].append({"path": "images/log.png", "contentType": "image/png", "addressable": True})
+    picture = {"contentType": "image/png", "addressable": True}
+    manifest["files"] += [{"path": f"images/{name}", **picture} for name in PICTURES]
     (folder / "vss-extension.json").write_text(json.dumps(manifest, indent=1), encoding="utf-8")
 
 

@@ -28,11 +28,24 @@ PYTHONS = ("3.11", "3.12", "3.13", "3.14")
 EXTENSION_OPTIONAL = frozenset({"charset_normalizer", "pyyaml"})
 """Packages whose compiled part only makes them faster: they are shipped once, without it."""
 
-NOT_SHIPPED = re.compile(
-    r"\.dist-info/|(^|/)(tests|__pycache__|_yaml)/|\.(pyi|c|h|pxd)$|(^|/)py\.typed$"
-    # Of azure-devops the two clients that the engine uses: the others, for each API version, are 94 % of it.
-    r"|^azure/devops/(connection\.py$|issue_tests/|released/|v7_0/|v7_1/(?!__init__\.py$|build/|test/))"
-)
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """Members of wheels that the package does without, and why."""
+
+    pattern: re.Pattern[str]
+    why: str
+
+
+LEFT_OUT = {
+    "clients of azure-devops that the engine does not call": Rule(
+        re.compile(r"^azure/devops/(connection\.py$|issue_tests/|released/|v7_0/|v7_1/(?!__init__\.py$|build/|test/))"),
+        "the package has one for each service and API version; `build` and `test` of 7.1 are used",
+    ),
+    "metadata of wheels": Rule(re.compile(r"\.dist-info/"), "nothing asks for it at run time; licences are kept"),
+    "tests": Rule(re.compile(r"(^|/)(tests|__pycache__|_yaml)/"), "not run"),
+    "type stubs and C sources": Rule(re.compile(r"\.(pyi|c|h|pxd)$|(^|/)py\.typed$"), "for compilers and checkers"),
+}
 COMPILED = re.compile(r"\.(so|pyd|dylib)$")
 LICENCE = re.compile(r"\.dist-info/(.*/)?(licen[cs]e|copying|notice)[^/]*$", re.IGNORECASE)
 
@@ -78,20 +91,38 @@ def unpack(targets: tuple[Target, ...], libraries: Path, licences: Path) -> None
     done: set[tuple[str, str]] = set()
     for target in targets:
         for wheel in wheels(target):
-            name, _version, _python, abi, platform = wheel.stem.split("-")
-            pure = platform == "any" or name.lower() in EXTENSION_OPTIONAL
-            folder = "common" if pure else f"{target.platform}-abi3" if abi == "abi3" else target.tag
+            name = wheel.stem.partition("-")[0]
+            folder, pure = folder_of(wheel, target)
             if (name, folder) not in done:
                 done.add((name, folder))
                 _unpack_wheel(wheel, libraries / folder, licences / name, pure=pure)
 
 
+def folder_of(wheel: Path, target: Target) -> tuple[str, bool]:
+    """The library folder of a wheel, and whether it is shipped as pure Python."""
+    name, _version, _python, abi, platform = wheel.stem.split("-")
+    pure = platform == "any" or name.lower() in EXTENSION_OPTIONAL
+    return "common" if pure else f"{target.platform}-abi3" if abi == "abi3" else target.tag, pure
+
+
+def is_licence(member: str) -> bool:
+    """Whether a member of a wheel is a licence text."""
+    return LICENCE.search(member) is not None
+
+
+def is_left_out(member: str, *, pure: bool) -> bool:
+    """Whether the package does without a member of a wheel."""
+    return (pure and COMPILED.search(member) is not None) or any(
+        rule.pattern.search(member) for rule in LEFT_OUT.values()
+    )
+
+
 def _unpack_wheel(wheel: Path, folder: Path, licences: Path, *, pure: bool) -> None:
     with zipfile.ZipFile(wheel) as archive:
         for member in (name for name in archive.namelist() if not name.endswith("/")):
-            if LICENCE.search(member):
+            if is_licence(member):
                 _write(licences / PurePosixPath(member).name, archive.read(member))
-            elif not (NOT_SHIPPED.search(member) or (pure and COMPILED.search(member))):
+            elif not is_left_out(member, pure=pure):
                 _write(folder / member, archive.read(member))
 
 

@@ -23,11 +23,19 @@ def main(arguments: Sequence[str]) -> int:
     if list(arguments) in (["--version"], ["-V"]):
         sys.stdout.write(f"kspsign {version('kspsign')}\n")
         return 0
+    try:
+        return _execute(arguments)
+    except KeyboardInterrupt:
+        # Before there is anything to undo: later the signal sets what the stages look at.
+        return EXIT_CANCELLED
+
+
+def _execute(arguments: Sequence[str]) -> int:
     from kspsign import commands  # noqa: PLC0415 - --version must not pay for it
     from kspsign.errors import KspSignError  # noqa: PLC0415
 
     try:
-        given = vars(_parser().parse_args(arguments))
+        given = vars(build_parser().parse_args(arguments))
         return commands.execute(given.pop("command"), given, os.environ)
     except KspSignError as error:
         commands.show_error(error)
@@ -46,7 +54,8 @@ class _Parser(argparse.ArgumentParser):
         self.exit(EXIT_USAGE, f"{self.prog}: {message}\n")
 
 
-def _parser() -> argparse.ArgumentParser:
+def build_parser() -> argparse.ArgumentParser:
+    """Every command with its options."""
     from kspsign.commands import SUMMARIES, add_options  # noqa: PLC0415
 
     parser = _Parser(

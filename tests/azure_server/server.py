@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import json
+import re
 import threading
 import time
 from collections import deque
@@ -119,10 +121,12 @@ class _Handler(BaseHTTPRequestHandler):
     def _answer(self, path: str, query: dict[str, str], body: bytes) -> Any:
         # Collections are found whatever their case: the package asks in lower case.
         collection, rest = path[: len("/Contoso")], path[len("/Contoso") :]
-        if self.headers.get("Authorization") != f"Bearer {TOKEN}" and "ticket" not in query:
+        if not self._signed_in() and "ticket" not in query:
             raise RefusedError(401, "")
-        if self.command == "OPTIONS" and rest == "/_apis":
-            described = [each.described for each in LOCATIONS]
+        asked_area = re.fullmatch(r"/_apis(?:/(\w+))?/?", rest)
+        if self.command == "OPTIONS" and asked_area is not None:
+            area = (asked_area[1] or "").lower()
+            described = [each.described for each in LOCATIONS if area in {"", each.area.lower()}]
             if self.server.azure.elsewhere is not None:
                 for each in described:
                     each["routeTemplate"] = f"{self.server.azure.elsewhere}/{each['routeTemplate']}"
@@ -130,12 +134,20 @@ class _Handler(BaseHTTPRequestHandler):
         place = located(rest) if collection.lower() == "/contoso" else None
         if place is None:
             raise RefusedError(404, f"The controller for path '{path}' was not found.")
-        if "ticket" not in query and "api-version=7.1" not in self.headers.get("Accept", ""):
+        asked = f"{self.headers.get('Accept', '')};api-version={query.get('api-version')}"
+        if "ticket" not in query and not re.search(r"api-version=[1-7]\.[0-2]", asked):
             raise RefusedError(400, "No api-version was supplied.")
         return answer(
             self.server.azure.organisation,
             Call(self.command, *place, query, self._parsed(body), self.server.azure.url),
         )
+
+    def _signed_in(self) -> bool:
+        """By the token: as such, or as the password of any user, as Microsoft's Node client sends it."""
+        scheme, _space, credential = self.headers.get("Authorization", "").partition(" ")
+        if scheme == "Basic":
+            credential = base64.b64decode(credential).decode().partition(":")[2]
+        return scheme in {"Basic", "Bearer"} and credential == TOKEN
 
     def _parsed(self, body: bytes) -> Any:
         if not body:

@@ -94,6 +94,10 @@ class Organisation:
     runs: dict[int, TestRun] = field(default_factory=dict)
     secure_files: dict[str, tuple[str, bytes]] = field(default_factory=dict)
     """By id: the ticket that opens the file, and its content."""
+    connections: set[str] = field(default_factory=set)
+    """Service connections that the job was permitted to use."""
+    oidc_tokens: set[str] = field(default_factory=set)
+    """What was given out for them."""
 
     def add_build(self, number: int = 4711) -> Build:
         """A build that runs."""

@@ -12,7 +12,7 @@ import pytest
 from azure_server.server import TOKEN, AzureServer
 from azure_server.uploads import Upload
 from integration.gate_asking import Asked, add_job, ask, attach, signed_build
-from kspsign.azure import REPORT_TYPE, TASK_ID, VERDICT_TYPE
+from kspsign.azure import DEV_TASK_ID, REPORT_TYPE, TASK_ID, VERDICT_TYPE
 
 OTHER_TASK = "6d15af64-176c-496d-b583-fd2ae21d4df4"
 TASK_JSON = Path(__file__).resolve().parents[2] / "task" / "KspSign" / "task.json"
@@ -181,6 +181,53 @@ def test_test_signing_passes_where_it_is_allowed(azure: AzureServer, proof: tupl
     said = ask(azure, tmp_path, allow_test_signing=True)
     assert said.code == 0
     assert "TEST SIGNING, allowed" in said.text
+
+
+@pytest.mark.parametrize(
+    ("stated", "passes"),
+    [
+        ({"name": "release", "sha256": hashlib.sha256(b"name: release\n").hexdigest()}, True),
+        ({"name": "release", "sha256": "0" * 64}, False),
+        ({"name": "release"}, False),
+        ("release", False),
+        (None, False),
+    ],
+    ids=str,
+)
+def test_the_policy_that_judged_the_files(
+    azure: AzureServer, proof: tuple[Upload, ...], tmp_path: Path, stated: Any, passes: bool
+) -> None:
+    """The file's line ends do not count; a report that names no policy, or none at all, is a no."""
+    report = next(json.loads(each.content) for each in proof if each.kind == REPORT_TYPE) | {"policy": stated}
+    content = json.dumps(report).encode()
+    build = signed_build(azure, proof, reportSha256=hashlib.sha256(content).hexdigest())
+    next(each for each in build.attachments if each.kind == REPORT_TYPE).content = content
+    (tmp_path / "release.yml").write_bytes(b"name: release\r\n")
+    by_file = ask(azure, tmp_path, policy=str(tmp_path / "release.yml"))
+    by_digest = ask(azure, tmp_path, policy_sha256=hashlib.sha256(b"name: release\n").hexdigest().upper())
+    assert (by_file.code, by_digest.code) == ((0, 0) if passes else (7, 7))
+    assert ("policy: " in by_file.error) is not passes
+    assert ask(azure, tmp_path).code == 0
+
+
+def test_a_policy_that_can_not_be_read_asks_nobody(azure: AzureServer, tmp_path: Path) -> None:
+    missing = ask(azure, tmp_path, policy=str(tmp_path / "none.yml"))
+    assert (missing.code, "none.yml" in missing.error) == (3, True)
+    assert ask(azure, tmp_path, policy="x", policy_sha256="0" * 64).code == 3
+    assert ask(azure, tmp_path, policy_sha256="12").code == 3
+    assert azure.seen == []
+
+
+def test_each_variant_of_the_extension_passes_its_own_builds_only(
+    azure: AzureServer, proof: tuple[Upload, ...], tmp_path: Path
+) -> None:
+    signed_build(azure, proof)
+    assert ask(azure, tmp_path, variant="dev").code == 7
+    build = azure.organisation.add_build()
+    attach(build, build.add_step(add_job(build), DEV_TASK_ID), proof)
+    assert (ask(azure, tmp_path).code, ask(azure, tmp_path, variant="dev").code) == (7, 0)
+    build.add_step(build.records[0], DEV_TASK_ID, result="failed")
+    assert ask(azure, tmp_path, variant="dev").code == 7
 
 
 def test_several_verdicts_pass_when_that_many_are_expected(

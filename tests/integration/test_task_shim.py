@@ -252,7 +252,8 @@ def test_python_on_the_path_is_asked_in_order(agent: MiniAgent) -> None:
 def test_without_python_the_remedy_and_all_that_was_tried_are_named(agent: MiniAgent) -> None:
     env = _path_with_node(agent.root / "bin")
     _script(agent.root / "bin" / "python3", "echo '##vso[task.complete result=Succeeded]' >&2; exit 3")
-    old = json.dumps({"version": "3.8.1", "implementation": "cpython", "tag": "linux-x86_64-cp38", "executable": "x"})
+    unfit = {"program": "", "environment": "", "shown": "is cpython 3.8.1 (linux-x86_64-cp38)"}
+    old = json.dumps({"version": "3.8.1", "executable": "x", **unfit})
     _script(agent.root / "bin" / "python", f"echo '{old}'")
     run = agent.run(Step({"files": "seen"}, env=env))
     assert run.result == "Failed"
@@ -262,7 +263,6 @@ def test_without_python_the_remedy_and_all_that_was_tried_are_named(agent: MiniA
     assert "python3: ended with code 3" in error
     assert "python: is cpython 3.8.1 (linux-x86_64-cp38)" in error
     assert "py -3: " in error
-    assert "-cp3" in error.partition("Supported:")[2]
 
 
 def test_a_named_python_that_does_not_work_is_not_replaced_by_another(agent: MiniAgent) -> None:

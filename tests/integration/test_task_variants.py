@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 import zipfile
@@ -13,6 +14,7 @@ import pytest
 
 from agent.extension import ROOT, shared_vsix
 from agent.package import install
+from kspsign.azure import DEV_TASK_ID, TASK_ID
 
 TASKS = ("KspSign", "KspSignatureGate")
 
@@ -42,6 +44,7 @@ def test_the_variants_share_no_id(dev: Path, tmp_path: Path) -> None:
     private = {name: install(dev, tmp_path / "dev", name).definition["id"] for name in TASKS}
     assert public == {name: _source(name)["id"] for name in TASKS}
     assert len({*public.values(), *private.values()}) == 4
+    assert (public["KspSign"], private["KspSign"]) == (TASK_ID, DEV_TASK_ID)
     assert 'Id="kspsign"' in identity(shared_vsix())
     assert 'Id="kspsign-dev"' in identity(dev)
 
@@ -76,6 +79,19 @@ def test_the_pictures_of_the_overview_are_in_the_package(dev: Path) -> None:
         pictures = [line.partition("](")[2].partition(")")[0] for line in page.splitlines() if line.startswith("![")]
         assert pictures
         assert set(pictures) <= set(archive.namelist())
+
+
+def test_every_link_of_the_extension_leads_into_its_repository() -> None:
+    """What people reach from the Marketplace is there, as far as this tree can tell."""
+    source = json.loads((ROOT / "vss-extension.json").read_text(encoding="utf-8"))
+    home = source["repository"]["uri"]
+    assert set(source["links"]) == {"home", "getstarted", "learn", "support", "issues", "repository"}
+    page = (ROOT / "task" / "overview.md").read_text(encoding="utf-8")
+    linked = [each["uri"] for each in source["links"].values()] + re.findall(r"\]\((https://[^)]+)\)", page)
+    for uri in linked:
+        assert uri.startswith(home)
+        path = re.sub(r"^/(?:blob|tree)/main/", "", uri.removeprefix(home))
+        assert path in {"", "/issues"} or (ROOT / path).exists(), uri
 
 
 def _source(name: str) -> dict[str, Any]:

@@ -103,7 +103,10 @@ def _tasks() -> list[dict[str, Any]]:
 def _input(declaration: dict[str, Any]) -> dict[str, Any]:
     kind = declaration["type"]
     if kind == "pickList":
-        return {"enum": list(declaration["options"])}
+        # A template hands its own parameter on; the service puts the value in before it looks at it.
+        return {
+            "anyOf": [{"enum": list(declaration["options"])}, {"type": "string", "pattern": r"^\$\{\{ parameters\."}]
+        }
     return {"boolean": BOOLEAN, "int": INTEGER}.get(kind, STRING)
 
 

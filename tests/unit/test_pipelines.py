@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from language_service.documents import documentation_blocks, pipeline_files
-from language_service.schema import ROOT, service_schema
+from language_service.schema import ROOT, TASKS, service_schema
 
 CHECKER = ROOT / "tests" / "language_service" / "check.mjs"
 TEMPLATES = ROOT / "pipelines" / "templates"
@@ -96,6 +96,19 @@ def test_callers_give_a_template_its_parameters_and_no_others() -> None:
     assert seen == {path.name for path in TEMPLATES.glob("*.yml")}
 
 
+def test_templates_know_the_key_stores_of_the_task_and_what_each_needs() -> None:
+    """`key` holds inputs of the task: exactly those that sign-steps.yml hands on."""
+    inputs = {each["name"]: each for each in TASKS[0]["inputs"]}
+    known = set(re.findall(r"parameters\.key\.(\w+)", FILES["pipelines/templates/sign-steps.yml"]))
+    assert known <= set(inputs)
+    for name, text in FILES.items():
+        for declared in (each for each in _mappings(yaml.safe_load(text)) if each.get("name") == "keyStore"):
+            assert set(declared["values"]) <= set(inputs["keyStore"]["options"]), name
+        for call in (each for each in _mappings(yaml.safe_load(text)) if isinstance(each.get("template"), str)):
+            key = call.get("parameters", {}).get("key", {})
+            assert isinstance(key, str) or set(key) <= known, name
+
+
 def test_the_simplest_use_is_five_lines() -> None:
     lines = [line for line in FILES["pipelines/examples/five-lines.yml"].splitlines() if not line.startswith("#")]
     assert len(lines) == 5
@@ -104,4 +117,4 @@ def test_the_simplest_use_is_five_lines() -> None:
 def test_no_secret_is_written_out() -> None:
     for name, text in FILES.items():
         for secret in re.findall(r"^\s*(?:password|SM_API_KEY|\w*PASSWORD): (.*)$", text, re.MULTILINE):
-            assert re.fullmatch(r"\$\(\w+\)", secret), name
+            assert re.fullmatch(r"\$\(\w+\)|\$\{\{ parameters\.key\.password \}\}", secret), name

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import struct
+import sys
 import tomllib
 import typing
 import uuid
@@ -17,13 +18,17 @@ from pydantic.alias_generators import to_camel
 from kspsign.context import RunContext
 from kspsign.settings import INTERNAL_FIELDS, Settings
 
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent.parent / "tools"))
+
+from vendor import PLATFORMS, PYTHONS
+
 ROOT = Path(__file__).resolve().parent.parent.parent
 FOLDER = ROOT / "task" / "KspSign"
 TASK: dict[str, Any] = json.loads((FOLDER / "task.json").read_text(encoding="utf-8"))
 EXTENSION: dict[str, Any] = json.loads((ROOT / "vss-extension.json").read_text(encoding="utf-8"))
 INPUTS: dict[str, dict[str, Any]] = {each["name"]: each for each in TASK["inputs"]}
 
-OWN_INPUTS = {"command", "connection", "password", "pythonPath"}
+OWN_INPUTS = {"bundledOnly", "command", "connection", "password", "pythonPath"}
 NO_INPUTS = {"password_env", "pkcs11_pin_env", "publish_token_env"}
 """Settings that are no inputs: the task hands its secrets over itself, by no name."""
 FIELDS = set(Settings.model_fields) - INTERNAL_FIELDS - NO_INPUTS
@@ -50,6 +55,11 @@ def test_only_keys_of_the_task_schema_are_used() -> None:
         assert declaration["type"] in INPUT_TYPES
         assert ("options" in declaration) == (declaration["type"] == "pickList")
     assert len(INPUTS) == len(TASK["inputs"])
+
+
+def test_properties_have_the_types_of_the_schema() -> None:
+    for properties in (each["properties"] for each in TASK["inputs"] if "properties" in each):
+        assert all(isinstance(value, bool if name == "resizable" else str) for name, value in properties.items())
 
 
 def test_names_and_limits() -> None:
@@ -174,6 +184,14 @@ def test_a_service_connection_keeps_its_secrets_in_its_scheme_and_the_shim_reads
     tables = json.loads((ROOT / "task" / "shim" / "src" / "tables.json").read_text(encoding="utf-8"))
     read = {name.rpartition("_")[2] for name in tables["connection"].values() if "PARAMETER" in name}
     assert read == {name.upper() for name in fields}
+
+
+def test_what_the_package_has_libraries_for_is_said_where_people_look() -> None:
+    words = f"CPython {PYTHONS[0]} to {PYTHONS[-1]} on Linux x64 (glibc), Windows x64 "
+    assert sorted(PLATFORMS) == ["linux-x86_64", "macos-arm64", "windows-x86_64"]
+    places = (FOLDER / "task.json", ROOT / "task" / "overview.md", ROOT / "task" / "engine" / "provision.py")
+    for text in (path.read_text(encoding="utf-8") for path in places):
+        assert words in " ".join(text.replace('" \n    "', "").replace('"\n    "', "").split())
 
 
 def test_the_shim_stays_thin() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from kspsign.azure.opening import open_client
 from kspsign.azure.protocol import AzureDevOps, PublishedResult, TestRunPlan
 from kspsign.azure.values import (
+    DEV_TASK_ID,
     REPORT_TYPE,
     TASK_ID,
     VERDICT_TYPE,
@@ -15,6 +16,7 @@ from kspsign.azure.values import (
 )
 
 __all__ = [
+    "DEV_TASK_ID",
     "REPORT_TYPE",
     "TASK_ID",
     "VERDICT_TYPE",

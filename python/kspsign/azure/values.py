@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import uuid
 from dataclasses import dataclass
 
 TASK_ID = "bdcd7e51-2072-4d6e-bb58-01f36a06a7f5"
 """The identity of the KspSign task, as in its task.json: what the server writes into its timeline records."""
+
+DEV_TASK_ID = str(uuid.uuid5(uuid.UUID(TASK_ID), "dev"))
+"""The same task in the private dev variant of the extension (tools/package.py)."""
 
 VERDICT_TYPE = "kspsign.verdict"
 REPORT_TYPE = "kspsign.report"

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TextIO
 
 from kspsign.artifacts import select_artifacts
-from kspsign.azure import TASK_ID, VERDICT_TYPE, AzureDevOps, Timeline, TimelineRecord, open_client
+from kspsign.azure import VERDICT_TYPE, AzureDevOps, Timeline, TimelineRecord, open_client
 from kspsign.azure.codes import NOT_FOUND, TRANSIENT
 from kspsign.context import RunContext
 from kspsign.errors import CancelledError, ConfigurationError, GateRefusedError, PrerequisiteError
@@ -67,7 +67,7 @@ def run_gate(
     return 0
 
 
-def decide(client: AzureDevOps, build_id: int, *, verdicts: int, allow_test_signing: bool) -> Decision:
+def decide(client: AzureDevOps, build_id: int, settings: GateSettings) -> Decision:
     """Every check of one build. What can't be found out is a check that did not pass, or an error."""
     try:
         build = client.build(build_id)
@@ -80,16 +80,16 @@ def decide(client: AzureDevOps, build_id: int, *, verdicts: int, allow_test_sign
     current = [each for each in listed if each.timeline_id == timeline.id and each.record_id in timeline.records]
     checks = [
         Check("build", ok=True, detail=build.result or build.status),
-        _attached(len(current), len(listed) - len(current), verdicts),
+        _attached(len(current), len(listed) - len(current), settings.verdicts),
     ]
-    examined = [examine(client, build_id, each, timeline, allow_test_signing=allow_test_signing) for each in current]
+    examined = [examine(client, build_id, each, timeline, settings) for each in current]
     checks += [check for each in examined for check in each.checks]
-    ended = _ended_steps(timeline)
+    ended = _ended_steps(timeline, settings.task_id)
     checks.append(_steps(ended))
     # Where anything has failed for good, waiting mends nothing.
-    waiting = len(current) < verdicts or any(each.pending for each in examined)
+    waiting = len(current) < settings.verdicts or any(each.pending for each in examined)
     final = [check for each in examined if not each.pending for check in each.checks]
-    hopeless = len(current) > verdicts or not all(check.ok for check in final) or bool(_bad(ended))
+    hopeless = len(current) > settings.verdicts or not all(check.ok for check in final) or bool(_bad(ended))
     return Decision(
         build_id,
         tuple(checks),
@@ -110,10 +110,7 @@ def _settled(
     while True:
         left = deadline - clock()
         try:
-            decisions = [
-                decide(client, each, verdicts=settings.verdicts, allow_test_signing=settings.allow_test_signing)
-                for each in dict.fromkeys(settings.build_id)
-            ]
+            decisions = [decide(client, each, settings) for each in dict.fromkeys(settings.build_id)]
         except PrerequisiteError as error:
             if error.code not in TRANSIENT or left <= 0:
                 raise
@@ -137,9 +134,9 @@ def _attached(current: int, stale: int, wanted: int) -> Check:
     return Check("verdicts", current == wanted, detail)
 
 
-def _ended_steps(timeline: Timeline) -> list[TimelineRecord]:
+def _ended_steps(timeline: Timeline, task_id: str) -> list[TimelineRecord]:
     """Our own steps that ran; those still to come, in a later stage, say nothing yet."""
-    ours = [each for each in timeline.records.values() if each.kind == "Task" and each.task_id == TASK_ID]
+    ours = [each for each in timeline.records.values() if each.kind == "Task" and each.task_id == task_id]
     return [each for each in ours if each.state == COMPLETED and each.result != "skipped"]
 
 

@@ -7,7 +7,8 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-from kspsign.azure import REPORT_TYPE, TASK_ID, AttachmentRef, AzureDevOps, Timeline, TimelineRecord
+from kspsign.azure import REPORT_TYPE, AttachmentRef, AzureDevOps, Timeline, TimelineRecord
+from kspsign.gate.settings import GateSettings
 from kspsign.model import REPORT_SCHEMA, Check
 from kspsign.publishing import VERDICT_SCHEMA
 
@@ -25,16 +26,16 @@ class Examined:
 
 
 def examine(
-    client: AzureDevOps, build_id: int, ref: AttachmentRef, timeline: Timeline, *, allow_test_signing: bool
+    client: AzureDevOps, build_id: int, ref: AttachmentRef, timeline: Timeline, settings: GateSettings
 ) -> Examined:
     """Every check of one verdict of the current attempt. Only our own step's words are read at all."""
     record = timeline.records[ref.record_id]
-    origin, step = _origin(record), _step(record)
+    origin, step = _origin(record, settings.task_id), _step(record)
     if not (origin.ok and step.ok):
         return Examined((origin, step), origin.ok and record.state != COMPLETED, {})
     verdict = _object(client.attachment(build_id, ref))
     checks = [origin, step, _identity(verdict, build_id, timeline.job_of(record)), _result(verdict)]
-    checks.append(_test_signing(verdict, allowed=allow_test_signing))
+    checks.append(_test_signing(verdict, allowed=settings.allow_test_signing))
     report, fault = _report(client, build_id, ref, verdict)
     proved = _proved(report)
     if not fault and report.get("passed") is not True:
@@ -42,11 +43,13 @@ def examine(
     if not fault and len(proved) < 1:
         fault = "it proves no file"
     checks.append(Check("report", not fault, fault or f"{len(proved)} proved contents, as the verdict's digest says"))
+    if settings.policy_sha256 is not None:
+        checks.append(_policy(report, settings.policy_sha256))
     return Examined(tuple(checks), pending=False, proved=proved)
 
 
-def _origin(record: TimelineRecord) -> Check:
-    ours = record.kind == "Task" and record.task_id == TASK_ID
+def _origin(record: TimelineRecord, task_id: str) -> Check:
+    ours = record.kind == "Task" and record.task_id == task_id
     by = f"step {record.name!r}"
     return Check("origin", ours, f"uploaded by the {by}" if ours else f"the {by} is not the KspSign task")
 
@@ -117,6 +120,15 @@ def _proved(report: dict[str, Any]) -> dict[str, str]:
             if isinstance(digest, str) and isinstance(path, str):
                 proved[digest] = path
     return proved
+
+
+def _policy(report: dict[str, Any], wanted: str) -> Check:
+    """The report's word, which the verdict's digest vouches for."""
+    stated = report.get("policy")
+    if not isinstance(stated, dict):
+        return Check("policy", ok=False, detail="no policy judged the files")
+    digest = stated.get("sha256")
+    return Check("policy", ok=digest == wanted, detail=f"{stated.get('name')!r}, sha256 {digest}, {wanted} is wanted")
 
 
 def _object(content: bytes) -> dict[str, Any]:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
 
+from kspsign.azure.values import DEV_TASK_ID, TASK_ID
 from kspsign.errors import ConfigurationError
 
 DEFAULT_TOKEN_VARIABLE = "SYSTEM_ACCESSTOKEN"  # noqa: S105 - the name of a variable
@@ -30,9 +32,26 @@ class GateSettings(BaseModel):
     verdicts: int = Field(1, ge=1, description="Verdicts that the build must have; more or fewer is a no (default: 1).")
     wait: int = Field(0, ge=0, le=60 * 24, description="Minutes to wait for a verdict that is not there yet.")
     allow_test_signing: bool = Field(False, description="Accept artifacts signed with throw-away keys.")
+    policy: Path | None = Field(None, description="Policy file that must have judged the files, as the report says.")
+    policy_sha256: str | None = Field(
+        None, pattern="^[0-9A-Fa-f]{64}$", description="The SHA-256 that the report states of the policy, instead."
+    )
+    variant: Literal["public", "dev"] = Field(
+        "public", description="Extension whose task must have signed; dev: the private variant, for its own tests."
+    )
     report: Path | None = Field(None, description="JSON report of the decision to write.")
 
     token: SecretStr
+
+    @field_validator("policy_sha256")
+    @classmethod
+    def _lower(cls, value: str | None) -> str | None:
+        return value.lower() if value else None
+
+    @property
+    def task_id(self) -> str:
+        """The only task whose verdicts count."""
+        return DEV_TASK_ID if self.variant == "dev" else TASK_ID
 
 
 GATE_INTERNAL_FIELDS = frozenset({"token"})
@@ -55,6 +74,10 @@ def resolve_gate(given: Mapping[str, Any], environment: Mapping[str, str]) -> Ga
         value = next((environment[name] for name in names if environment.get(name)), None)
         if field not in merged and value is not None:
             merged[field] = (value,) if field == "build_id" else value
+    if merged.get("policy") is not None:
+        if merged.get("policy_sha256") is not None:
+            raise ConfigurationError("--policy and --policy-sha256 exclude each other", remedy="Leave one out.")
+        merged["policy_sha256"] = _policy_digest(Path(merged["policy"]))
     name = str(merged.get("token_env", DEFAULT_TOKEN_VARIABLE))
     token = environment.get(name)
     if not token:
@@ -70,6 +93,16 @@ def resolve_gate(given: Mapping[str, Any], environment: Mapping[str, str]) -> Ga
             "; ".join(faults),
             remedy="Correct the named options; outside a pipeline --collection, --project and --build-id are needed.",
         ) from invalid
+
+
+def _policy_digest(path: Path) -> str:
+    """The digest that reports state: over the text with LF, whatever line ends the checkout has."""
+    try:
+        return hashlib.sha256(path.read_text(encoding="utf-8").encode("utf-8")).hexdigest()
+    except (OSError, UnicodeDecodeError) as unreadable:
+        raise ConfigurationError(
+            f"the policy can't be read: {unreadable}", remedy="Correct --policy; save it as UTF-8.", file=str(path)
+        ) from unreadable
 
 
 def _fault(error: Mapping[str, Any]) -> str:

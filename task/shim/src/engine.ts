@@ -1,5 +1,6 @@
 import { spawn, type ChildProcess, type SpawnOptionsWithoutStdio as SpawnOptions } from "node:child_process";
 import { finished } from "node:stream/promises";
+import * as tl from "azure-pipelines-task-lib/task";
 import tables from "./tables.json";
 import { lineRelay } from "./relay";
 
@@ -23,10 +24,18 @@ export function forwardSignals(): void {
   }
 }
 
+const picked = (names: string[]) =>
+  Object.fromEntries(Object.entries(process.env).filter(([name]) => names.includes(name.toUpperCase())));
+
 /** All that the engine and what it starts see of this environment. */
-export function childEnvironment(temp: string): NodeJS.ProcessEnv {
-  const allowed = Object.entries(process.env).filter(([name]) => tables.engine.includes(name.toUpperCase()));
-  return { ...Object.fromEntries(allowed), TMPDIR: temp, TEMP: temp, TMP: temp };
+export const childEnvironment = (temp: string) => ({ ...picked(tables.engine), TMPDIR: temp, TEMP: temp, TMP: temp });
+
+/** What pip sees beside it, and nobody else: the agent's own index and proxy, whose URLs may hold passwords. */
+export function pipEnvironment(env: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
+  const found = tl.getHttpProxyConfiguration(process.env.PIP_INDEX_URL);
+  const [username, password] = [found?.proxyUsername, found?.proxyPassword].map((text) => encodeURIComponent(text ?? ""));
+  const proxy = found ? Object.assign(new URL(found.proxyUrl), { username, password }).href : undefined; // task-lib encodes nothing
+  return { HTTPS_PROXY: proxy, HTTP_PROXY: proxy, PIP_CERT: process.env.AGENT_CAINFO, ...env, ...picked(tables.pip) };
 }
 
 /** Run `program` with `document` on its standard input to its end, relaying its output: the exit code, or the signal. */
@@ -40,6 +49,5 @@ export async function runEngine([program, ...args]: [string, ...string[]], docum
   engine.stdin.end(JSON.stringify(document));
   const [out, err] = [engine.stdout.pipe(lineRelay(true)), engine.stderr.pipe(lineRelay(false))];
   for (const [from, to] of [[out, process.stdout], [err, process.stderr]] as const) from.pipe(to, { end: false });
-  await Promise.all([ended, finished(out), finished(err)]);
-  return ended;
+  return (await Promise.all([ended, finished(out), finished(err)]))[0];
 }

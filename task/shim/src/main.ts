@@ -4,24 +4,26 @@ import { setImmediate } from "node:timers/promises";
 import * as tl from "azure-pipelines-task-lib/task";
 import { messages } from "../../KspSign/task.json";
 import { readDocument } from "./document";
-import { cancelled, childEnvironment, forwardSignals, runEngine, type Ending } from "./engine";
+import { cancelled, childEnvironment, forwardSignals, pipEnvironment, runEngine, type Ending } from "./engine";
 import { createPrivate, remove } from "./private";
 import { findPython } from "./python";
 import { neutral } from "./relay";
 
 const ENGINE = path.join(__dirname, "..", "engine");
+const FLAGS = ["-I", "-B", "-X", "utf8", "-u"];
 
 async function runTask(temp: string): Promise<Ending> {
-  // SM_HOST is no secret, and people need it in the log.
-  const hidden = Object.entries(secrets).flatMap(([name, value]) => (name === "SM_HOST" ? [] : value.split(/\r?\n/)));
-  for (const line of hidden) tl.setSecret(line);
+  const hidden = Object.values({ ...secrets, SM_HOST: "" }); // that one is no secret, and people need it in the log
+  for (const line of hidden.flatMap((value) => value.split(/\r?\n/))) tl.setSecret(line);
   const env = childEnvironment(temp);
-  const python = findPython(tl.getInput("pythonPath"), ENGINE, env);
+  const python = findPython(tl.getInput("pythonPath"), ENGINE, env, tl.getInput("bundledOnly"));
   console.log(neutral(`Python ${python.version} (${python.executable})`));
   await setImmediate(); // lets a signal in that came while the interpreters were probed
   if (cancelled()) return 130;
-  const cwd = process.env.SYSTEM_DEFAULTWORKINGDIRECTORY ?? process.cwd();
-  return runEngine([python.executable, "-I", "-B", "-X", "utf8", "-u", ENGINE, "task"], readDocument(), { cwd, env });
+  const provision = [python.executable, ...FLAGS, path.join(ENGINE, "provision.py"), python.environment] as const;
+  const made = python.environment ? await runEngine([...provision], {}, { cwd: temp, env: pipEnvironment(env) }) : 0;
+  const job = { cwd: process.env.SYSTEM_DEFAULTWORKINGDIRECTORY, env };
+  return made === 0 ? runEngine([python.program, ...FLAGS, ENGINE, "task"], readDocument(), job) : made;
 }
 
 function report(ending: Ending): void {

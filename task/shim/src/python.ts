@@ -1,8 +1,11 @@
 import { spawnSync } from "node:child_process";
 import * as fs from "node:fs";
 import * as path from "node:path";
+import { messages } from "../../KspSign/task.json";
 
-type Python = Record<"executable" | "version" | "implementation" | "tag", string>;
+/** `program` runs the engine ("": none can), once provision.py has made the `environment` ("": nothing to make). */
+type Python = Record<"version" | "executable" | "program" | "environment" | "shown", string>;
+const NONE: Python = { version: "", executable: "", program: "", environment: "", shown: "" };
 
 /** CPythons in the agent's tool cache for its own architecture, newest first. */
 function cached(): string[][] {
@@ -14,27 +17,25 @@ function cached(): string[][] {
     .map((version) => [path.join(root, version, arch, process.platform === "win32" ? "python.exe" : "bin/python3")]);
 }
 
-/** Run one candidate: it must be a CPython that this package carries compiled libraries for. Else: why it is not. */
-function probe([command = "", ...args]: string[], engine: string, env: NodeJS.ProcessEnv): Python | string {
+/** Ask one candidate: what bundle.py answers, or that there is no answer. */
+function probe([command = "", ...args]: string[], engine: string, env: NodeJS.ProcessEnv): Python {
   // Not the job's folder: Windows looks for a bare program name in the working folder before PATH.
   const options = { cwd: engine, env, encoding: "utf8", timeout: 20_000, windowsHide: true } as const;
-  const run = spawnSync(command, [...args, "-I", "-B", "-X", "utf8", path.join(engine, "bundle.py")], options);
-  if (run.error) return run.error.message;
-  if (!run.stdout.startsWith("{")) return `ended with code ${String(run.status)}: ${run.stderr.trim()}`;
-  const python = JSON.parse(run.stdout) as Python;
-  const fits = python.implementation === "cpython" && fs.existsSync(path.join(engine, "lib", python.tag));
-  return fits ? python : `is ${python.implementation} ${python.version} (${python.tag})`;
+  const script = ["-I", "-B", "-X", "utf8", path.join(engine, "bundle.py"), process.env.AGENT_TOOLSDIRECTORY ?? ""];
+  const run = spawnSync(command, [...args, ...script], options);
+  if (!run.error && run.stdout.startsWith("{")) return JSON.parse(run.stdout) as Python;
+  return { ...NONE, shown: run.error?.message ?? `ended with code ${String(run.status)}: ${run.stderr.trim()}` };
 }
 
-/** The interpreter for the engine: the one asked for, else the tool cache's newest, else PATH's. Throws with all tried. */
-export function findPython(asked: string | undefined, engine: string, env: NodeJS.ProcessEnv): Python {
-  const tried: string[] = [];
+/** The first with libraries in the package, of the one asked for, the tool cache's and PATH's; else one to install them for. */
+export function findPython(asked: string | undefined, engine: string, env: NodeJS.ProcessEnv, bundledOnly = ""): Python {
+  const tried: Python[] = [];
   for (const candidate of asked ? [[asked]] : [...cached(), ["python3"], ["python"], ["py", "-3"]]) {
     const found = probe(candidate, engine, env);
-    if (typeof found !== "string") return found;
-    tried.push(`${candidate.join(" ")}: ${found}`);
+    if (found.program && !found.environment) return found;
+    tried.push({ ...found, shown: `${candidate.join(" ")}: ${found.shown}` });
   }
-  const supported = fs.readdirSync(path.join(engine, "lib")).filter((name) => name.includes("-cp")).join(", ");
-  throw new Error(`No usable Python found. Put UsePythonVersion@0 (say, versionSpec 3.13) before this step, or name the \
-executable in the input pythonPath. Supported: ${supported}. Tried: ${tried.join("; ")}`);
+  const other = /^(?:false)?$/i.test(bundledOnly) ? tried.find((each) => each.program) : undefined;
+  if (other) return other;
+  throw new Error(`${messages.noPython} Tried: ${tried.map((each) => each.shown).join("; ")}`);
 }

@@ -69,6 +69,7 @@ def merged_report(base: Report, slices: _Slices) -> Report:
         totals=totals,
         files=files,
         error=stopped.error if stopped else None,
+        policy=worked.policy,
     )
 
 
@@ -123,6 +124,8 @@ def _belong_together(base: Report, slices: _Slices) -> None:
         raise _differ("the slices are of different builds")
     if len({report.command for report in reports}) > 1:
         raise _differ("the slices are of different commands")
+    if len({each.policy for each in reports}) > 1:
+        raise _differ("the slices were judged by different policies")
     if len({(each.certificate, each.key_store) for each in reports if each.certificate is not None}) > 1:
         raise _differ("the slices used different certificates or key stores")
 

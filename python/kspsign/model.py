@@ -261,6 +261,14 @@ class SliceFacts:
 
 
 @dataclass(frozen=True, slots=True)
+class PolicyFacts:
+    """Report: the policy file that the files were judged by: its name, and the sha256 of its text."""
+
+    name: str
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
 class Totals:
     """Report: counts over all files. `signatures_used` counts those that the key store made or may have made."""
 
@@ -277,7 +285,7 @@ class Totals:
 class Report:
     """The whole run, schema kspsign.report/1. `error` is what stopped the run before its files, if anything did.
 
-    `slice` is None when the run took all files that matched.
+    `slice` is None when the run took all files that matched, `policy` when no policy file was given.
     """
 
     tool: ToolFacts
@@ -296,6 +304,7 @@ class Report:
     files: tuple[FileOutcome, ...]
     error: ErrorFacts | None = None
     slice: SliceFacts | None = None
+    policy: PolicyFacts | None = None
     schema: str = REPORT_SCHEMA
 
 

@@ -103,6 +103,7 @@ def verdict_document(report: Report, context: RunContext, report_sha256: str) ->
         "attempt": context.build.attempt if context.build else 1,
         "reportSha256": report_sha256,
         "testSigning": report.test_signing,
+        "policyDigest": report.policy.sha256 if report.policy else None,
     }
 
 

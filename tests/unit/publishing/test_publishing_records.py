@@ -271,6 +271,7 @@ class TestPipeline:
             "attempt": 2,
             "reportSha256": hashlib.sha256(report_copy.read_bytes()).hexdigest(),
             "testSigning": True,
+            "policyDigest": None,
         }
         assert only(commands, "results.publish").properties["runTitle"] == "Signature verification (TEST SIGNING)"
 

@@ -26,7 +26,8 @@ from kspsign.authenticode.certificates import (
 from kspsign.errors import TrustError
 from kspsign.hresults import Hresult
 from kspsign.verifying.roots import Anchor, TrustAnchors
-from kspsign.verifying.usage import Fault, strongly_signed
+from kspsign.verifying.strength import Strength
+from kspsign.verifying.usage import Fault
 
 _MAX_DEPTH = 10
 _MAX_PATHS = 16
@@ -56,8 +57,9 @@ class _Signature(Enum):
 class PathSearch:
     """Depth-first search for paths from a leaf to the anchors, within fixed bounds."""
 
-    def __init__(self, candidates: Sequence[bytes], anchors: TrustAnchors) -> None:
+    def __init__(self, candidates: Sequence[bytes], anchors: TrustAnchors, strength: Strength) -> None:
         self._anchors = anchors
+        self._strength = strength
         self._by_subject: dict[bytes, list[bytes]] = {}
         for der in dict.fromkeys(candidates):
             subject = _subject(der)
@@ -128,7 +130,7 @@ class PathSearch:
         if pair not in self._signatures:
             if len(self._signatures) >= _MAX_SIGNATURE_CHECKS:
                 return _Signature.UNCHECKED
-            self._signatures[pair] = _checked(issued, issuer)
+            self._signatures[pair] = _checked(issued, issuer, self._strength)
         return self._signatures[pair]
 
     def _end(self, path: tuple[x509.Certificate, ...], seen: set[_Signature]) -> Fault:
@@ -175,8 +177,8 @@ def _key_distance(issued: x509.Certificate, issuer: x509.Certificate | TrustErro
     return 0 if wanted.value.key_identifier == held.value.digest else _DIFFERENT_KEY
 
 
-def _checked(issued: x509.Certificate, issuer: x509.Certificate) -> _Signature:
-    if not strongly_signed(issued):
+def _checked(issued: x509.Certificate, issuer: x509.Certificate, strength: Strength) -> _Signature:
+    if not strength.admits_signature_of(issued):
         return _Signature.UNSUPPORTED
     try:
         issued.verify_directly_issued_by(issuer)

@@ -25,7 +25,7 @@ def inspect_file(path: Path, trust_roots: tuple[Path, ...], out: TextIO) -> int:
     """
     artifact = select_artifacts([str(path)], Path()).artifacts[0]
     verifier = open_verifier(Settings(command="verify", trust_root=trust_roots), None)
-    verification = verifier.verify(artifact.path, artifact.format)
+    verification = verifier.verify(artifact.path, artifact.format, artifact.name)
     out.writelines(f"{log_line(line)}\n" for line in _lines(artifact, verification))
     return 0 if verification.verdict.ok else 2
 

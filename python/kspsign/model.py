@@ -107,11 +107,15 @@ class SignedCopy:
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What one named check saw; `hresult` is None when it passed, else Windows' term for the failure."""
+    """What one named check saw; `hresult` is None when it passed, else Windows' term for the failure.
+
+    `remedy` is what to do about it where that is not what the term itself says.
+    """
 
     check: str
     detail: str
     hresult: Hresult | None = None
+    remedy: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

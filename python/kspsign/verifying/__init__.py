@@ -2,6 +2,6 @@
 
 from kspsign.verifying.policy import open_policy, policy_schema
 from kspsign.verifying.second_opinion import open_second_opinion
-from kspsign.verifying.verifier import Verifier, open_verifier
+from kspsign.verifying.verifier import Verifier, open_verifier, read_signatures
 
-__all__ = ["Verifier", "open_policy", "open_second_opinion", "open_verifier", "policy_schema"]
+__all__ = ["Verifier", "open_policy", "open_second_opinion", "open_verifier", "policy_schema", "read_signatures"]

@@ -60,7 +60,7 @@ class Verifier:
             file = open_signable(path, kind)
         except ArtifactError as damaged:
             return self._without_structure(path, kind, name, damaged)
-        signatures, parse_findings = _read_all(file)
+        signatures, parse_findings = read_signatures(file)
         digest = file.digest({signature.algorithm for signature in signatures}, page_algorithms(signatures))
         if not file.signatures:
             return _conclude((*self._unsigned(name, kind), *_faults(file.structure(digest, ()))), (), digest.sha256)
@@ -154,7 +154,7 @@ def _open_revocation(settings: Settings) -> Revocation | None:
     return Revocation()
 
 
-def _read_all(file: SignableFile) -> tuple[tuple[FileSignature, ...], tuple[Finding, ...]]:
+def read_signatures(file: SignableFile) -> tuple[tuple[FileSignature, ...], tuple[Finding, ...]]:
     """Every signature, nested ones behind the one they hang on, and a finding for each that can't be read."""
     read: list[FileSignature] = []
     findings: list[Finding] = []

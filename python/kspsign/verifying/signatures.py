@@ -70,7 +70,7 @@ def examine_signature(
     chain = _chain(signature, trust, moment, stamped=stamped.time is not None)
     findings = (
         _structure(signature, content_kinds),
-        _algorithm("algorithms", signature.algorithm, trust.strength),
+        _algorithm("algorithms", trust.strength, signature.algorithm, signature.message.signer.digest),
         _digest(signature, digests),
         _content(signature),
         _signature(signature),
@@ -119,9 +119,11 @@ def _structure(signature: FileSignature, content_kinds: frozenset[str]) -> Findi
     return _finding("cms-structure", fault, Hresult.TRUST_E_MALFORMED_SIGNATURE, "well-formed, one signer")
 
 
-def _algorithm(check: str, digest: DigestAlgorithm, strength: Strength) -> Finding:
-    fault = None if digest in strength.digests else f"{digest.value} is not strong enough"
-    return _finding(check, fault, Hresult.NTE_BAD_ALGID, digest.value)
+def _algorithm(check: str, strength: Strength, *digests: DigestAlgorithm | None) -> Finding:
+    used = dict.fromkeys(digest.value if digest else "an unknown digest" for digest in digests)
+    weak = [digest for digest in used if digest not in strength.digests]
+    fault = f"{', '.join(weak)} is not strong enough" if weak else None
+    return _finding(check, fault, Hresult.NTE_BAD_ALGID, ", ".join(used))
 
 
 def _digest(signature: FileSignature, digests: dict[DigestAlgorithm, bytes]) -> Finding:
@@ -190,7 +192,7 @@ def _timestamp(signature: FileSignature, trust: Trust, revocation: Revocation | 
     findings = (
         Finding("timestamp", iso_utc(stamp.time)),
         *stamp.findings,
-        _algorithm("timestamp-algorithms", stamp.digest, trust.strength),
+        _algorithm("timestamp-algorithms", trust.strength, stamp.digest),
         _time(stamp),
         *chain.findings,
         *_revocation(chain, revocation, Purpose.TIMESTAMPING, stamp.time),

@@ -9,10 +9,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
+from hashlib import sha1
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.hazmat.primitives import hashes
 
+from kspsign.authenticode.algorithms import signature_holds
 from kspsign.authenticode.certificates import (
     CHAIN_CHECK,
     Outline,
@@ -25,6 +28,7 @@ from kspsign.authenticode.certificates import (
 )
 from kspsign.errors import TrustError
 from kspsign.hresults import Hresult
+from kspsign.model import DigestAlgorithm
 from kspsign.verifying.roots import Anchor, TrustAnchors
 from kspsign.verifying.strength import Strength
 from kspsign.verifying.usage import Fault
@@ -181,12 +185,21 @@ def _checked(issued: x509.Certificate, issuer: x509.Certificate, strength: Stren
     if not strength.admits_signature_of(issued):
         return _Signature.UNSUPPORTED
     try:
+        if isinstance(issued.signature_hash_algorithm, hashes.SHA1):
+            return _checked_sha1(issued, issuer)
         issued.verify_directly_issued_by(issuer)
     except (InvalidSignature, ValueError):
         return _Signature.WRONG
     except (TypeError, UnsupportedAlgorithm):
         return _Signature.UNSUPPORTED
     return _Signature.GOOD
+
+
+def _checked_sha1(issued: x509.Certificate, issuer: x509.Certificate) -> _Signature:
+    """As `_checked` with what the library no longer checks by itself; the issuer was found by its name."""
+    digest = sha1(issued.tbs_certificate_bytes, usedforsecurity=False).digest()
+    holds = signature_holds(issuer.public_key(), issued.signature, digest, DigestAlgorithm.SHA1, None)
+    return _Signature.GOOD if holds else _Signature.WRONG
 
 
 def _identity(named: Outline) -> tuple[bytes, bytes]:

@@ -12,6 +12,7 @@ from cryptography import x509
 
 from kspsign.authenticode.certificates import common_name, common_name_of, subject_of
 from kspsign.authenticode.file_signature import FileSignature
+from kspsign.authenticode.signable import SignableFile
 from kspsign.authenticode.signature import content_fault, signer_fault
 from kspsign.authenticode.timestamp import Timestamp, read_counter_signature, read_token
 from kspsign.errors import TrustError
@@ -20,6 +21,7 @@ from kspsign.model import DigestAlgorithm, Finding, SignatureFacts, TimestampFac
 from kspsign.verifying.chain import ChainResult, Purpose, validate_chain
 from kspsign.verifying.roots import TrustAnchors
 from kspsign.verifying.strength import STRONG, Strength
+from kspsign.verifying.surplus import attributes_finding, certificates_finding
 
 if TYPE_CHECKING:
     from kspsign.verifying.revocation import Revocation
@@ -59,22 +61,24 @@ class ExaminedSignature:
 
 def examine_signature(
     signature: FileSignature,
-    content_kinds: frozenset[str],
+    file: SignableFile,
     digests: dict[DigestAlgorithm, bytes],
     trust: Trust,
     revocation: Revocation | None = None,
 ) -> ExaminedSignature:
-    """Every check of `signature` over a file whose digests are `digests`; revocation is asked for when given."""
+    """Every check of `signature` over `file`, whose digests are `digests`; revocation is asked for when given."""
     stamped = _timestamp(signature, trust, revocation)
     moment = stamped.time or datetime.now(UTC)
     chain = _chain(signature, trust, moment, stamped=stamped.time is not None)
     findings = (
-        _structure(signature, content_kinds),
+        _structure(signature, file.content_kinds),
+        attributes_finding(signature, file.profile.token_attribute),
         _algorithm("algorithms", trust.strength, signature.algorithm, signature.message.signer.digest),
         _digest(signature, digests),
         _content(signature),
         _signature(signature),
         *chain.findings,
+        *_embedded(signature, chain, stamped, trust),
         *_revocation(chain, revocation, Purpose.CODE_SIGNING, stamped.time),
         *stamped.findings,
     )
@@ -168,6 +172,18 @@ def _chain_findings(result: ChainResult, prefix: str, when: str) -> Iterator[Fin
             yield Finding(prefix + check, passed[check])
         else:
             yield Finding(prefix + check, fault.detail, fault.hresult)
+
+
+def _embedded(signature: FileSignature, chain: _Chain, stamped: _Stamped, trust: Trust) -> Iterator[Finding]:
+    """Judged by chains that hold: whoever's chain does not hold has nothing that belongs to it."""
+    if not chain.holds or (stamped.stamp is not None and stamped.time is None):
+        return
+    embedded = signature.message.certificates
+    beside = stamped.path if signature.counter_signatures else ()
+    found = certificates_finding(embedded, (*chain.path, *beside), trust.authorities)
+    if stamped.stamp is not None and not signature.counter_signatures and found.hresult is None:
+        found = certificates_finding(stamped.stamp.certificates, stamped.path, trust.authorities)
+    yield found
 
 
 def _revocation(

@@ -64,7 +64,7 @@ class Verifier:
         digest = file.digest({signature.algorithm for signature in signatures}, page_algorithms(signatures))
         if not file.signatures:
             return _conclude((*self._unsigned(name, kind), *_faults(file.structure(digest, ()))), (), digest.sha256)
-        examined = self._examine(signatures, file.content_kinds, digest)
+        examined = self._examine(signatures, file, digest)
         findings = [Finding("signed", f"{len(signatures)} signature(s)"), *parse_findings]
         for index, each in enumerate(examined):
             suffix = f"#{index + 1}" if index else ""
@@ -106,7 +106,7 @@ class Verifier:
         return _conclude((Finding("structure", damaged.message, hresult, damaged.remedy),), (), "")
 
     def _examine(
-        self, signatures: Sequence[FileSignature], content_kinds: frozenset[str], digest: Digest
+        self, signatures: Sequence[FileSignature], file: SignableFile, digest: Digest
     ) -> tuple[ExaminedSignature, ...]:
         algorithms = [signature.algorithm for signature in signatures]
         examined = []
@@ -114,7 +114,7 @@ class Verifier:
             trust = self.trust
             if self.judge is not None:
                 trust = replace(trust, strength=self.judge.strength_for(each.algorithm, algorithms))
-            examined.append(examine_signature(each, content_kinds, digest.values, trust, self.revocation))
+            examined.append(examine_signature(each, file, digest.values, trust, self.revocation))
         return tuple(examined)
 
     def _unsigned(self, name: str, kind: Format | None) -> tuple[Finding, ...]:

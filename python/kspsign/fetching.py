@@ -16,8 +16,13 @@ DEADLINE = 60.0
 _PIECE = 1 << 16
 
 
-def fetch(url: str, limit: int, *, question: bytes | None = None, kind: str | None = None) -> bytes | str:
-    """What the address gives, at most `limit` bytes, or what went wrong; `question` of media type `kind` is posted."""
+def fetch(
+    url: str, limit: int, *, question: bytes | None = None, kind: str | None = None, deadline: float = DEADLINE
+) -> bytes | str:
+    """What the address gives, at most `limit` bytes within `deadline` seconds, or what went wrong.
+
+    `question` of media type `kind` is posted.
+    """
     try:
         with _pool(url) as pool:
             reply = pool.request(
@@ -30,7 +35,7 @@ def fetch(url: str, limit: int, *, question: bytes | None = None, kind: str | No
                 preload_content=False,
             )
             try:
-                body = _limited(reply, limit)
+                body = _limited(reply, limit, deadline)
             finally:
                 reply.close()
     except (urllib3.exceptions.HTTPError, ValueError) as broken:
@@ -38,14 +43,14 @@ def fetch(url: str, limit: int, *, question: bytes | None = None, kind: str | No
     return body if reply.status == 200 else f"HTTP {reply.status}"
 
 
-def _limited(reply: urllib3.BaseHTTPResponse, limit: int) -> bytes | str:
-    end, body = time.monotonic() + DEADLINE, bytearray()
+def _limited(reply: urllib3.BaseHTTPResponse, limit: int, deadline: float) -> bytes | str:
+    end, body = time.monotonic() + deadline, bytearray()
     while piece := reply.read1(_PIECE, decode_content=False):
         body += piece
         if len(body) > limit:
             return f"more than {limit} bytes"
         if time.monotonic() > end:
-            return f"not complete after {DEADLINE:.0f} s"
+            return f"not complete after {deadline:.0f} s"
     return bytes(body)
 
 

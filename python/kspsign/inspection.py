@@ -20,7 +20,6 @@ from kspsign.authenticode.file_signature import FileSignature
 from kspsign.authenticode.formats import open_signable
 from kspsign.authenticode.signable import Container, SignableFile
 from kspsign.errors import KspSignError
-from kspsign.hresults import Hresult
 from kspsign.model import Artifact, SignatureFacts, Verification
 from kspsign.publishing.neutral import log_line
 from kspsign.settings import Settings
@@ -127,12 +126,12 @@ def _key(parsed: x509.Certificate) -> str:
 
 def _member_rows(file: SignableFile | None) -> Iterator[Row]:
     """What a catalogue or the like lists."""
+    if not isinstance(file, Container):
+        return
     try:
-        listing = file.listing(_MOST_MEMBERS) if isinstance(file, Container) else None
+        listing = file.listing(_MOST_MEMBERS)
     except KspSignError:
         return  # the checks say why
-    if listing is None:
-        return
     yield "members", f"{listing.total:,}"
     for member in listing.members:
         yield f"    {member.digest}  {log_line(member.name)}".rstrip(), ""
@@ -151,7 +150,6 @@ def _check_rows(verification: Verification) -> Iterator[Row]:
         if not check.ok:
             yield "FAILED", f"{check.name}: {check.detail}"
     if error is not None:
-        yield "meaning", Hresult[error.code].meaning
         yield "fix", error.remedy
 
 

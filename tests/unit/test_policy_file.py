@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from pathlib import Path
 
 import jsonschema
@@ -14,6 +15,7 @@ from kspsign.cli import main
 from kspsign.errors import ConfigurationError
 from kspsign.settings import Settings
 from kspsign.verifying import open_policy
+from kspsign.verifying.policy import judging
 from kspsign.verifying.policy.model import Policy
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "docs" / "how-to" / "policies"
@@ -55,6 +57,12 @@ def test_every_key_is_described_on_the_page() -> None:
     definitions = Policy.model_json_schema()
     keys = {key for each in (definitions, *definitions["$defs"].values()) for key in each.get("properties", ())}
     assert {key for key in keys if f"`{key}`" not in page} == set()
+
+
+def test_every_check_is_described_on_the_page() -> None:
+    source = Path(judging.__file__).read_text(encoding="utf-8")
+    named = set(re.findall(r'"(policy-[a-z]+)"', source))
+    assert named == set(re.findall(r"^\| `(policy-[a-z]+)`", PAGE.read_text(encoding="utf-8"), re.MULTILINE))
 
 
 def test_no_policy_is_none() -> None:

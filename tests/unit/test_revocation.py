@@ -12,6 +12,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509 import ocsp
 
+from kspsign.fetching import fetch
 from kspsign.hresults import Hresult
 from kspsign.model import Finding
 from kspsign.verifying.revocation import Revocation
@@ -321,3 +322,11 @@ def test_what_failed_is_not_asked_again_in_a_run(root: Issued, leaf: Issued, ser
     for _ in range(3):
         assert asked(leaf, root, revocation=revocation).hresult is OFFLINE
     assert server.asked == ["/ocsp", "/crl"]
+
+
+def test_an_answer_that_trickles_is_given_up(server: RevocationServer) -> None:
+    server.files["/crl"] = bytes(1 << 20)
+    assert fetch(f"{server.url}/crl", 1 << 25, deadline=0) == "not complete after 0 s"
+    assert fetch(f"{server.url}/crl", 1 << 25) == bytes(1 << 20)
+    assert fetch(f"{server.url}/gone", 1 << 25) == "HTTP 404"
+    assert str(fetch("ftp://127.0.0.1/crl", 1 << 25)).startswith("no answer")

@@ -14,10 +14,10 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 from kspsign.artifacts import select_artifacts
-from kspsign.authenticode import der
 from kspsign.authenticode.certificates import certificate
 from kspsign.authenticode.file_signature import FileSignature
 from kspsign.authenticode.formats import open_signable
+from kspsign.authenticode.page_hashes import page_algorithms
 from kspsign.authenticode.signable import Container, SignableFile
 from kspsign.errors import KspSignError
 from kspsign.model import Artifact, SignatureFacts, Verification
@@ -27,9 +27,6 @@ from kspsign.verifying import open_verifier, read_signatures
 
 _LABEL = 14
 _NARROWEST, _WIDEST = 60, 100
-_PAGE_HASHES = {"1.3.6.1.4.1.311.2.3.1": "sha1", "1.3.6.1.4.1.311.2.3.2": "sha256"}
-"""The attributes of SpcPeImageData that hold a hash of each page."""
-
 _MOST_MEMBERS = 12  # what one screen holds beside the rest
 
 Row = tuple[str, str]
@@ -92,7 +89,7 @@ def _signature_rows(signatures: Sequence[FileSignature], facts: Sequence[Signatu
         if signature.certificate is not None:
             yield from _certificate_rows(signature.certificate)
         yield "digest", f"{fact.digest} {signature.digest.hex()}"
-        pages = [name for kind, name in _PAGE_HASHES.items() if der.oid(kind) in signature.value]
+        pages = page_algorithms((signature,))
         if pages:
             yield "page hashes", ", ".join(pages)
         if signature.program_name:
@@ -124,7 +121,7 @@ def _key(parsed: x509.Certificate) -> str:
     return f"EC {key.curve.name}" if isinstance(key, ec.EllipticCurvePublicKey) else type(key).__name__
 
 
-def _member_rows(file: SignableFile | None) -> Iterator[Row]:
+def _member_rows(file: object) -> Iterator[Row]:
     """What a catalogue or the like lists."""
     if not isinstance(file, Container):
         return

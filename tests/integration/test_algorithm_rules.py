@@ -119,8 +119,8 @@ class TestSeveralSignatures:
 def message(data: bytes) -> bytes:
     """The DER of an image's first signature."""
     found = parts(data)
-    length = struct.unpack_from("<I", data, found.table)[0]
-    return data[found.signature : found.table + length].rstrip(b"\0")
+    length = struct.unpack_from(">xxH", data, found.signature)[0]
+    return data[found.signature : found.signature + 4 + length]
 
 
 def nested(data: bytes, second: bytes) -> bytes:

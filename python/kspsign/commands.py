@@ -43,7 +43,7 @@ SUMMARIES: dict[str, str | None] = {
     "explain": "what an error code or a tool's output means and what to do",
     "gate": "ask Azure DevOps whether a build's verdict lets a release go on",
     "demo": "the whole path on the embedded default, on real Windows binaries",
-    "schema": "JSON schema of kspsign.yml and of the report",
+    "schema": "JSON schema of kspsign.yml, of a policy file and of the report",
     "action": None,  # how the GitHub action starts the engine: its inputs in one variable
     "task": None,  # how the Azure Pipelines task starts the engine: a document on standard input
 }
@@ -57,6 +57,8 @@ FIELDS: dict[str, tuple[str, ...]] = {
         "files",
         "folder",
         "trust_root",
+        "policy",
+        "revocation",
         "no_timestamp",
         "signtool_verify",
         "signtool",
@@ -64,7 +66,7 @@ FIELDS: dict[str, tuple[str, ...]] = {
         "jobs",
         *_RESULTS,
     ),
-    "merge": ("files", "folder", *_RESULTS),
+    "merge": ("files", "folder", "policy", *_RESULTS),
 }
 
 
@@ -91,7 +93,7 @@ def add_options(parser: argparse.ArgumentParser, command: str) -> None:
             "folder", type=Path, nargs="?", metavar="DIR", help="folder for the results (default: demo)"
         )
     elif command == "schema":
-        parser.add_argument("what", choices=("config", "report"), help="which schema to print")
+        parser.add_argument("what", choices=("config", "policy", "report"), help="which schema to print")
 
 
 def execute(command: str, given: dict[str, Any], environment: Mapping[str, str]) -> int:
@@ -196,8 +198,9 @@ def _demo(given: dict[str, Any], environment: Mapping[str, str]) -> int:
 
 def _schema(given: dict[str, Any], _environment: Mapping[str, str]) -> int:
     from kspsign.publishing import report_schema  # noqa: PLC0415
+    from kspsign.verifying import policy_schema  # noqa: PLC0415
 
-    schema = report_schema() if given["what"] == "report" else _config_schema()
+    schema = {"report": report_schema, "policy": policy_schema, "config": _config_schema}[given["what"]]()
     sys.stdout.write(json.dumps(schema, indent=2) + "\n")
     return 0
 

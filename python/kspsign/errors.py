@@ -10,6 +10,7 @@ KspSignError
 │   └── LostSignatureError  1    its answer was lost: asking again may cost a second signature
 ├── TimestampError          1    no timestamp server gave a usable token
 ├── TrustError              2    verification failed, in Windows' terms
+├── PolicyError             2    what the policy wants signed is not there
 ├── GateRefusedError        7    a build's evidence does not let a release go on
 └── CancelledError        130    the run was interrupted
 """
@@ -114,9 +115,24 @@ class TrustError(KspSignError):
 
     exit_code = 2
 
-    def __init__(self, hresult: Hresult, detail: str, *, check: str, file: str | None = None) -> None:
-        super().__init__(detail, code=hresult.name, remedy=hresult.remedy, file=file, hresult=hresult)
+    def __init__(
+        self, hresult: Hresult, detail: str, *, check: str, file: str | None = None, remedy: str | None = None
+    ) -> None:
+        super().__init__(detail, code=hresult.name, remedy=remedy or hresult.remedy, file=file, hresult=hresult)
         self.check = check
+
+
+class PolicyError(KspSignError):
+    """Patterns of what the policy wants signed match no file: a release would lack what nobody missed."""
+
+    exit_code = 2
+
+    def __init__(self, policy: str, patterns: tuple[str, ...]) -> None:
+        super().__init__(
+            f"the policy {policy} wants {', '.join(patterns)} signed, and no file matches",
+            code="POLICY_REQUIRED",
+            remedy="Check that the build made them and that the patterns select them; names are those below --folder.",
+        )
 
 
 class GateRefusedError(KspSignError):

@@ -96,6 +96,16 @@ class Hresult(Enum):
         "A certificate of the chain is distrusted by name: by the root program, the Disallowed store or a policy.",
         "Sign with a certificate of a trusted CA; if it is blocked by mistake, the administrator can unblock it.",
     )
+    CERT_E_INVALID_POLICY = (
+        0x800B0113,
+        "A rule of the policy is broken.",
+        "Sign again so that the named rule holds, or have the policy changed by who owns it.",
+    )
+    CRYPT_E_REVOCATION_OFFLINE = (
+        0x80092013,
+        "Whether a certificate is revoked could not be found out, and --revocation online asks for it.",
+        "Let the agent reach the CA's OCSP and CRL hosts (plain HTTP, proxy by HTTP_PROXY), or verify where it can.",
+    )
     NTE_BAD_ALGID = (
         0x80090008,
         "The digest or signature algorithm is too weak or not supported.",

@@ -21,6 +21,7 @@ from kspsign.outcomes import RunRecord, make_report, outcomes_exit_code
 from kspsign.path import finished
 from kspsign.publishing import Console
 from kspsign.settings import Settings
+from kspsign.verifying import open_policy
 
 _SLICED_COMMANDS = frozenset({"run", "verify"})
 _Slices = Sequence[tuple[SliceFacts, Report]]
@@ -31,6 +32,8 @@ def merge(settings: Settings, context: RunContext, console: Console, cancelled: 
     record = RunRecord(settings, context)
     console.begin("merge", 0)
     try:
+        judge = open_policy(settings)
+        record.policy = judge.facts if judge is not None else None
         reports = [_read(each) for each in select_artifacts(settings.files, settings.folder).artifacts]
         merged = merged_report(make_report(record), _newest(reports))
     except KspSignError as error:
@@ -69,6 +72,7 @@ def merged_report(base: Report, slices: _Slices) -> Report:
         totals=totals,
         files=files,
         error=stopped.error if stopped else None,
+        policy=worked.policy,
     )
 
 
@@ -123,6 +127,8 @@ def _belong_together(base: Report, slices: _Slices) -> None:
         raise _differ("the slices are of different builds")
     if len({report.command for report in reports}) > 1:
         raise _differ("the slices are of different commands")
+    if len({each.policy for each in reports} | ({base.policy} if base.policy else set())) > 1:
+        raise _differ("the slices were judged by different policies, or not by the one given here")
     if len({(each.certificate, each.key_store) for each in reports if each.certificate is not None}) > 1:
         raise _differ("the slices used different certificates or key stores")
 

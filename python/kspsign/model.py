@@ -107,11 +107,15 @@ class SignedCopy:
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What one named check saw; `hresult` is None when it passed, else Windows' term for the failure."""
+    """What one named check saw; `hresult` is None when it passed, else Windows' term for the failure.
+
+    `remedy` is what to do about it where that is not what the term itself says.
+    """
 
     check: str
     detail: str
     hresult: Hresult | None = None
+    remedy: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -261,6 +265,14 @@ class SliceFacts:
 
 
 @dataclass(frozen=True, slots=True)
+class PolicyFacts:
+    """Report: the policy file that the files were judged by: its name, and the sha256 of its text."""
+
+    name: str
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
 class Totals:
     """Report: counts over all files. `signatures_used` counts those that the key store made or may have made."""
 
@@ -277,7 +289,7 @@ class Totals:
 class Report:
     """The whole run, schema kspsign.report/1. `error` is what stopped the run before its files, if anything did.
 
-    `slice` is None when the run took all files that matched.
+    `slice` is None when the run took all files that matched, `policy` when no policy file was given.
     """
 
     tool: ToolFacts
@@ -296,6 +308,7 @@ class Report:
     files: tuple[FileOutcome, ...]
     error: ErrorFacts | None = None
     slice: SliceFacts | None = None
+    policy: PolicyFacts | None = None
     schema: str = REPORT_SCHEMA
 
 

@@ -30,7 +30,7 @@ def sign_one(
             return kept
         copy = engine.sign(artifact, held.copy)
         started = time.perf_counter()
-        verification = verifier.verify(copy.path, artifact.format)
+        verification = verifier.verify(copy.path, artifact.format, artifact.name)
         seconds = {**copy.seconds, "verify": round(time.perf_counter() - started, 6)}
         if verification.error is not None:
             return failed(artifact, verification.error, sha256=copy.sha256_before, verification=verification)
@@ -42,7 +42,7 @@ def timestamp_one(artifact: Artifact, stamper: Stamper, verifier: Verifier) -> F
     """The path of one signed artifact that lacks a timestamp; one that has it is skipped if it verifies."""
     with hold(artifact) as held:
         copy = stamper.stamp(artifact, held.copy)
-        verification = verifier.verify(copy.path if copy else artifact.path, artifact.format)
+        verification = verifier.verify(copy.path if copy else artifact.path, artifact.format, artifact.name)
         if verification.error is not None:
             return failed(
                 artifact,
@@ -58,7 +58,7 @@ def timestamp_one(artifact: Artifact, stamper: Stamper, verifier: Verifier) -> F
 
 def verify_one(artifact: Artifact, verifier: Verifier) -> FileOutcome:
     started = time.perf_counter()
-    verification = verifier.verify(artifact.path, artifact.format)
+    verification = verifier.verify(artifact.path, artifact.format, artifact.name)
     return checked(artifact, verification, {"verify": round(time.perf_counter() - started, 6)})
 
 
@@ -84,10 +84,15 @@ def guarded(artifact: Artifact, cancelled: threading.Event, step: Callable[[], F
 def _already_signed(
     artifact: Artifact, settings: Settings, verifier: Verifier, certificate: SyncedCertificate
 ) -> FileOutcome | None:
-    """What becomes of a file that carries signatures; None when it is to be signed."""
+    """What becomes of a file that carries signatures, or that the policy leaves alone; None when it is to be signed."""
+    if verifier.leaves_alone(artifact.name, artifact.format):
+        verification = verifier.verify(artifact.path, artifact.format, artifact.name)
+        if verification.error is None:
+            return skipped(artifact, verification)
+        return checked(artifact, verification, {})
     if not open_signable(artifact.path, artifact.format).signatures or settings.replace or settings.append:
         return None
-    verification = verifier.verify(artifact.path, artifact.format)
+    verification = verifier.verify(artifact.path, artifact.format, artifact.name)
     ours = any(each.thumbprint == certificate.thumbprint for each in verification.signatures)
     if verification.verdict.ok and (ours or settings.skip_signed):
         return skipped(artifact, verification)

@@ -10,7 +10,7 @@ from importlib.metadata import version
 from typing import Literal
 
 from kspsign.context import RunContext
-from kspsign.errors import KspSignError
+from kspsign.errors import KspSignError, PolicyError
 from kspsign.model import (
     NOT_CHECKED,
     AgentFacts,
@@ -18,6 +18,7 @@ from kspsign.model import (
     CertificateFacts,
     ErrorFacts,
     FileOutcome,
+    PolicyFacts,
     Report,
     SignedCopy,
     SliceFacts,
@@ -46,6 +47,8 @@ class RunRecord:
     key_store: str | None = None
     engine: str | None = None
     slice: SliceFacts | None = None
+    policy: PolicyFacts | None = None
+    missing: PolicyError | None = None
     matched: Sequence[Artifact] = ()
     outcomes: dict[str, FileOutcome] = field(default_factory=dict)
     signatures_used: int = 0
@@ -135,6 +138,7 @@ def make_report(record: RunRecord) -> Report:
         files=tuple(outcomes),
         error=ErrorFacts.of(record.error) if record.error else None,
         slice=record.slice,
+        policy=record.policy,
     )
 
 

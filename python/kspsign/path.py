@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from kspsign.artifacts import select_artifacts, take_slice
 from kspsign.certsync import certificate_facts, synchronise
@@ -28,34 +30,42 @@ from kspsign.signing import (
     open_stamper,
 )
 from kspsign.tools import in_reach
-from kspsign.verifying import Verifier, open_second_opinion, open_verifier
+from kspsign.verifying import Verifier, open_policy, open_second_opinion, open_verifier
+
+if TYPE_CHECKING:
+    from kspsign.verifying.policy.judging import Judge
 
 
 def run(settings: Settings, context: RunContext, console: Console, cancelled: threading.Event) -> Report:
     """certsync -> sign -> verify -> publish. Never raises for what a file holds; see the report's exit code."""
     record = RunRecord(settings, context)
     with _stopping_errors(record, console, cancelled), in_reach(settings, context.temp_folder) as ready:
-        artifacts = _select(record, console)
+        judge = _policy(record, console)
+        artifacts = _select(record, console, judge)
+        if record.missing is not None:
+            raise record.missing
         if artifacts:
-            _sign_all(ready, artifacts, record, console, cancelled)
+            _sign_all(ready, artifacts, judge, record, console, cancelled)
     return _published(record, context, console, cancelled)
 
 
 def _sign_all(
     ready: Settings,
     artifacts: Sequence[Artifact],
+    judge: Judge | None,
     record: RunRecord,
     console: Console,
     cancelled: threading.Event,
 ) -> None:
     certificate = synchronise(ready, console.notice, cancelled)
     _present(certificate, record, console)
-    _check_certificate(open_verifier(ready, certificate), certificate)
+    ours = open_verifier(ready, certificate, judge)
+    _check_certificate(ours, certificate)
     with (
         open_second_opinion(ready, certificate, cancelled) as second,
         open_engine(ready, certificate, cancelled) as engine,
     ):
-        verifier = open_verifier(ready, certificate, second)
+        verifier = replace(ours, second=second)
         record.engine = engine.name
         if engine.tool is not None:
             console.notice(f"engine {engine.name}: {engine.tool}")
@@ -68,14 +78,17 @@ def verify(settings: Settings, context: RunContext, console: Console, cancelled:
     """Strict verification alone: every matched file with its verdict."""
     record = RunRecord(settings, context)
     with _stopping_errors(record, console, cancelled):
-        artifacts = _select(record, console)
+        judge = _policy(record, console)
+        artifacts = _select(record, console, judge)
         with open_second_opinion(settings, None, cancelled) as second:
-            verifier = open_verifier(settings, None, second)
+            verifier = replace(open_verifier(settings, None, judge), second=second)
 
             def work(artifact: Artifact) -> FileOutcome:
                 return guarded(artifact, cancelled, lambda: verify_one(artifact, verifier))
 
             _each(work, artifacts, record, console)
+        if record.missing is not None:
+            raise record.missing
     return _published(record, context, console, cancelled)
 
 
@@ -133,10 +146,21 @@ def _each(
                 console.notice(f"    {engine.name}: {line}")
 
 
-def _select(record: RunRecord, console: Console) -> tuple[Artifact, ...]:
+def _policy(record: RunRecord, console: Console) -> Judge | None:
+    """What judges the files by --policy; None without."""
+    judge = open_policy(record.settings)
+    if judge is not None:
+        record.policy = judge.facts
+        console.notice(f"policy {judge.facts.name} (sha256 {judge.facts.sha256})")
+    return judge
+
+
+def _select(record: RunRecord, console: Console, judge: Judge | None = None) -> tuple[Artifact, ...]:
     """The files that this run takes: all that match, or its slice of them, which may be empty."""
     settings = record.settings
     selection = select_artifacts(settings.files, settings.folder)
+    if judge is not None:
+        record.missing = judge.missing([each.name for each in selection.artifacts])
     for pattern in selection.unmatched:
         console.notice(f"the pattern {pattern} matches no file")
     if settings.slice is None:

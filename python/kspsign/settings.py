@@ -82,6 +82,10 @@ class Settings(BaseModel):
     description_url: str | None = Field(None, description="URL shown beside the program name.")
     page_hashes: bool = Field(False, description="PE images: also sign a hash of each page (drivers).")
     trust_root: tuple[Path, ...] = Field((), description="PEM file with roots to trust instead of the defaults.")
+    policy: Path | None = Field(None, description="Policy file (YAML): who must have signed what, and how.")
+    revocation: Literal["off", "online"] = Field(
+        "off", description="online: ask OCSP responders and CRLs whether a certificate was revoked."
+    )
     slice: str | None = Field(
         None, pattern=r"^(auto|[1-9]\d{0,3}/[1-9]\d{0,3})$", description="Part of the files: 2/5; auto: parallel jobs."
     )
@@ -114,6 +118,11 @@ class Settings(BaseModel):
         if len(bare) != 40 or not set(bare) <= set("0123456789ABCDEF"):
             raise ValueError(f"a thumbprint has 40 hex digits; {value!r} does not (SHA-1 picks the certificate only)")
         return bare
+
+    @field_validator("revocation", mode="before")
+    @classmethod
+    def _off_is_a_word(cls, value: object) -> object:
+        return "off" if value is False else value  # as YAML reads it
 
     @field_validator("tools_msi_sha256")
     @classmethod

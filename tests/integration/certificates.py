@@ -9,7 +9,7 @@ from pathlib import Path
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import BestAvailableEncryption, pkcs12
 
-from unit.pki import CODE_SIGNING, Issued, Key, ca, extended, issue, key_usage, new_key
+from unit.pki import CODE_SIGNING, Extension, Issued, Key, ca, extended, issue, key_usage, new_key
 
 PASSWORD = "test only"  # noqa: S105 - of files made in the test
 PASSWORD_VARIABLE = "TEST_PKCS12_PASSWORD"  # noqa: S105 - a name
@@ -33,7 +33,7 @@ class SigningFile:
         )
 
 
-def signing_file(
+def signing_file(  # noqa: PLR0913 - a publisher has that many sides, and a test turns one of them
     folder: Path,
     *,
     key: Key | None = None,
@@ -41,11 +41,16 @@ def signing_file(
     end: datetime = VALID,
     code_signing: bool = True,
     self_signed: bool = False,
+    root: Issued | None = None,
+    more: tuple[Extension, ...] = (),
 ) -> SigningFile:
-    """A leaf below a fresh root; `file_key` replaces its key in the file, which then does not fit."""
+    """A leaf below a fresh root, or below `root`, with `more` extensions.
+
+    `file_key` replaces its key in the file, which then does not fit.
+    """
     own = key or new_key()
-    root = ca("Test root", end=VALID)
-    usages = [key_usage("digital_signature"), *([extended(CODE_SIGNING)] if code_signing else [])]
+    root = root or ca("Test root", end=VALID)
+    usages = [key_usage("digital_signature"), *([extended(CODE_SIGNING)] if code_signing else []), *more]
     leaf = issue("Test publisher", None if self_signed else root, extensions=usages, key=own, end=end)
     path, pem = folder / "signing.p12", folder / "root.pem"
     path.write_bytes(_pkcs12(leaf, file_key or own, root))

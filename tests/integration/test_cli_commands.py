@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import re
@@ -14,7 +15,7 @@ import jsonschema
 import pytest
 
 from integration.peimages import build_pe, flipped
-from integration.samples import Store, copy_launcher, kspsign, kspsign_process
+from integration.samples import Store, copy_launcher, corpus, kspsign, kspsign_process
 from kspsign.settings import INTERNAL_FIELDS, Settings
 
 COMMANDS = ("run", "certsync", "sign", "timestamp", "verify", "inspect", "demo", "schema")
@@ -116,19 +117,45 @@ def test_quiet_prints_failures_only_and_verbose_every_check(store: Store, tmp_pa
     assert "bad.exe" in kspsign("sign", tmp_path / "bad.exe", *options, "--quiet", folder=tmp_path).text
 
 
+SCREEN = {"COLUMNS": "80"}
+
+
 def test_inspect_tells_what_a_file_carries(signed_image: bytes, store: Store, tmp_path: Path) -> None:
     path = tmp_path / "image.exe"
     path.write_bytes(signed_image)
-    good = start("inspect", path, "--trust-root", store.root, folder=tmp_path)
+    good = start("inspect", path, "--trust-root", store.root, folder=tmp_path, environment=SCREEN)
     assert good.returncode == 0
-    assert store.thumbprint in good.stdout
-    assert "timestamp" in good.stdout
+    for shown in (store.thumbprint, "issuer      CN=kspsign TEST SIGNING", "RSA 3072 bits", "valid 20", "\nverified\n"):
+        assert shown in good.stdout
+    for label in ("format", "size", "sha256", "subject", "issuer", "digest", "timestamp", "passed"):
+        assert f"\n  {label} " in good.stdout
+    assert len(good.stdout.splitlines()) <= 24
     path.write_bytes(flipped(signed_image, 3))
-    bad = start("inspect", path, "--trust-root", store.root, folder=tmp_path)
+    bad = start("inspect", path, "--trust-root", store.root, folder=tmp_path, environment=SCREEN)
     assert bad.returncode == 2
     assert "TRUST_E_BAD_DIGEST (0x80096010)" in bad.stdout
-    assert "fix:" in bad.stdout
-    assert start("inspect", tmp_path / "gone.exe", folder=tmp_path).returncode == 4
+    assert "FAILED      digest: signed" in bad.stdout
+    assert "\n  fix " in bad.stdout
+    assert start("inspect", tmp_path / "gone.exe", folder=tmp_path, environment=SCREEN).returncode == 4
+
+
+def test_inspect_tells_of_a_second_signature(tmp_path: Path) -> None:
+    shown = start("inspect", corpus("msvcp140_1.dll"), folder=tmp_path, environment=SCREEN).stdout
+    assert "signature 1 of 2\n" in shown
+    assert "signature 2 of 2, nested\n" in shown
+    assert shown.count("by Microsoft Time-Stamp Service") == 2
+    assert len(shown.splitlines()) <= 40
+
+
+@pytest.mark.parametrize(("content", "kind"), [(b"", "unknown"), (b"text\n", "unknown"), (build_pe(), "pe")])
+def test_inspect_tells_of_anything(content: bytes, kind: str, tmp_path: Path) -> None:
+    (tmp_path / "any.bin").write_bytes(content)
+    run = start("inspect", tmp_path / "any.bin", folder=tmp_path, environment=SCREEN)
+    assert run.returncode == 2
+    for row in (f"format      {kind}", f"{len(content):,} bytes", hashlib.sha256(content).hexdigest(), "none"):
+        assert row in run.stdout
+    assert "\n  fix " in run.stdout
+    assert len(run.stdout.splitlines()) <= 24
 
 
 def test_the_config_schema_fits_the_settings(tmp_path: Path) -> None:

@@ -125,6 +125,15 @@ def test_slices_that_passed_pass_together(fan_out: Path) -> None:
     assert (code, report["passed"], report["command"], report["totals"]["verified"]) == (0, True, "merge", 5)
 
 
+def test_slices_that_were_judged_by_one_policy_keep_it(fan_out: Path) -> None:
+    passed(fan_out)
+    policy = {"name": "strict", "sha256": "0" * 64}
+    for number in (1, 2, 3):
+        change(fan_out, number, policy=policy)
+    code, report = merge(fan_out)
+    assert (code, report["policy"]) == (0, policy)
+
+
 def test_of_a_job_that_ran_again_the_last_attempt_counts(fan_out: Path) -> None:
     failed = json.loads((fan_out / "slice-2" / "report.json").read_text(encoding="utf-8"))
     passed(fan_out)
@@ -148,6 +157,7 @@ BROKEN: dict[str, tuple[dict[str, Any], str]] = {
     "another number of files": ({"slice": {"files": 6}}, "SLICES_DIFFER"),
     "a slice twice": ({"slice": {"number": 1}}, "SLICES_DIFFER"),
     "another build": ({"build": {"id": "4712"}}, "SLICES_DIFFER"),
+    "another policy": ({"policy": {"name": "strict", "sha256": "0" * 64}}, "SLICES_DIFFER"),
     "another command": ({"command": "run"}, "SLICES_DIFFER"),
     "a file less": ({"files": []}, "SLICES_DIFFER"),
     "no slice": ({"slice": None}, "CONFIGURATION"),

@@ -6,21 +6,19 @@ import hashlib
 import os
 import secrets
 from pathlib import Path
-from urllib.request import getproxies, proxy_bypass
 
-import urllib3
 from cryptography import x509
 from cryptography.x509.oid import AuthorityInformationAccessOID
 
 from kspsign.authenticode.certificates import certificate, extension, shown
 from kspsign.errors import PrerequisiteError
+from kspsign.fetching import fetch
 from kspsign.keys.certificate_file import parse_certificates
 from kspsign.keys.chains import ordered_chain
 from kspsign.settings import Settings
 
 MAX_REPLY = 1 << 18
 MAX_DEPTH = 8
-TIMEOUT = urllib3.Timeout(connect=5, read=15)
 
 
 def with_issuers(chain: tuple[bytes, ...], settings: Settings) -> tuple[bytes, ...]:
@@ -53,7 +51,7 @@ def _first_issuer(
         cached = folder / f"{hashlib.sha256(url.encode()).hexdigest()}.cer"
         kept = cached.read_bytes() if cached.is_file() else None
         for content in (kept, None):
-            answer = content or _fetch(url)
+            answer = content or fetch(url, MAX_REPLY)
             if isinstance(answer, str):
                 faults.append(f"{url}: {answer}")
                 continue
@@ -76,32 +74,6 @@ def _addresses(of: x509.Certificate) -> tuple[str, ...]:
         and isinstance(description.access_location, x509.UniformResourceIdentifier)
         and description.access_location.value.lower().startswith(("http://", "https://"))
     )
-
-
-def _fetch(url: str) -> bytes | str:
-    """What the address gives, or what went wrong; the signature proves an issuer, so plain HTTP does no harm."""
-    try:
-        with _pool(url) as pool:
-            reply = pool.request(
-                "GET", url, timeout=TIMEOUT, retries=urllib3.Retry(2, redirect=2), preload_content=False
-            )
-            try:
-                body = reply.read(MAX_REPLY + 1)
-            finally:
-                reply.release_conn()
-    except urllib3.exceptions.HTTPError as broken:
-        return f"no answer ({type(broken).__name__})"
-    if reply.status != 200:
-        return f"HTTP {reply.status}"
-    return body if len(body) <= MAX_REPLY else f"more than {MAX_REPLY} bytes"
-
-
-def _pool(url: str) -> urllib3.PoolManager:
-    parts = urllib3.util.parse_url(url)
-    proxy = getproxies().get(parts.scheme or "http")
-    if proxy and not proxy_bypass(parts.host or ""):
-        return urllib3.ProxyManager(proxy)
-    return urllib3.PoolManager()
 
 
 def _keep(path: Path, content: bytes) -> None:

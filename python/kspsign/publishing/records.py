@@ -97,12 +97,13 @@ def verdict_document(report: Report, context: RunContext, report_sha256: str) ->
         "total": total,
         "verified": verified,
         "failed": total - verified,
-        "unsigned": sum(not outcome.signatures for outcome in report.files),
+        "unsigned": sum(not outcome.signatures and not outcome.verdict.ok for outcome in report.files),
         "buildId": context.build.id if context.build else None,
         "jobId": context.job_id,
         "attempt": context.build.attempt if context.build else 1,
         "reportSha256": report_sha256,
         "testSigning": report.test_signing,
+        "policyDigest": report.policy.sha256 if report.policy else None,
     }
 
 

@@ -76,6 +76,8 @@ def _facts(report: Report) -> list[tuple[str, ...]]:
     if report.key_store:
         mark = f" ({wording.TEST_SIGNING})" if report.test_signing else ""
         facts.append(("Key store", report.key_store + mark))
+    if report.policy is not None:
+        facts.append(("Policy", f"{report.policy.name} (sha256 {report.policy.sha256})"))
     if report.build is not None:
         build = report.build
         facts.append(("Build", f"{build.definition} {build.number}, {build.repository} {build.source_version}"))

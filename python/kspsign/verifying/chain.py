@@ -17,6 +17,7 @@ from kspsign.errors import TrustError
 from kspsign.hresults import Hresult
 from kspsign.verifying.path_search import FoundPath, PathSearch
 from kspsign.verifying.roots import TrustAnchors
+from kspsign.verifying.strength import STRONG, Strength
 from kspsign.verifying.usage import Fault, Purpose, faults_at, lasting_faults
 
 __all__ = ["ChainResult", "Fault", "Purpose", "certificate", "validate_chain"]
@@ -39,12 +40,18 @@ class _Examined:
 
 
 def validate_chain(
-    leaf: bytes, candidates: Sequence[bytes], anchors: TrustAnchors, purpose: Purpose, moment: datetime
+    leaf: bytes,
+    candidates: Sequence[bytes],
+    anchors: TrustAnchors,
+    purpose: Purpose,
+    moment: datetime,
+    strength: Strength = STRONG,
 ) -> ChainResult:
     """Find the best path from `leaf` over `candidates` (DER, any order) to `anchors`, and examine it.
 
-    `moment` is timezone-aware: the timestamp's time, or now when there is none. No faults means the chain is
-    trusted for `purpose`. What is wrong, malformed certificates included, is in the result, never raised.
+    `moment` is timezone-aware: the timestamp's time, or now when there is none. Keys and signatures count as
+    `strength` says, the signature that an anchor bears excepted. No faults means the chain is trusted for
+    `purpose`. What is wrong, malformed certificates included, is in the result, never raised.
     """
     try:
         certificate(leaf)
@@ -52,7 +59,7 @@ def validate_chain(
         return ChainResult((), (_malformed(error),))
     results = [
         ChainResult(found.path.certificates, (*found.faults, *_momentary(found.path, purpose, moment)))
-        for found in _examined(leaf, tuple(candidates), anchors, purpose)
+        for found in _examined(leaf, tuple(candidates), anchors, purpose, strength)
     ]
     return min(results, key=lambda result: len(result.faults) > 0)
 
@@ -63,12 +70,12 @@ def _momentary(path: FoundPath, purpose: Purpose, moment: datetime) -> tuple[Fau
 
 @lru_cache(maxsize=128)
 def _examined(
-    leaf: bytes, candidates: tuple[bytes, ...], anchors: TrustAnchors, purpose: Purpose
+    leaf: bytes, candidates: tuple[bytes, ...], anchors: TrustAnchors, purpose: Purpose, strength: Strength
 ) -> tuple[_Examined, ...]:
     """Every path from `leaf`, the best first: anchored ones with the fewest faults, then by their end."""
     examined = []
-    for path in PathSearch(candidates, anchors).paths_from(certificate(leaf)):
-        lasting = tuple(lasting_faults(path.certificates, path.anchor, purpose))
+    for path in PathSearch(candidates, anchors, strength).paths_from(certificate(leaf)):
+        lasting = tuple(lasting_faults(path.certificates, path.anchor, purpose, strength))
         examined.append(_Examined(path, lasting if path.end is None else (path.end, *lasting)))
     return tuple(sorted(examined, key=_promise))
 

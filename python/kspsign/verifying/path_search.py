@@ -9,10 +9,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
+from hashlib import sha1
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.hazmat.primitives import hashes
 
+from kspsign.authenticode.algorithms import signature_holds
 from kspsign.authenticode.certificates import (
     CHAIN_CHECK,
     Outline,
@@ -25,8 +28,10 @@ from kspsign.authenticode.certificates import (
 )
 from kspsign.errors import TrustError
 from kspsign.hresults import Hresult
+from kspsign.model import DigestAlgorithm
 from kspsign.verifying.roots import Anchor, TrustAnchors
-from kspsign.verifying.usage import Fault, strongly_signed
+from kspsign.verifying.strength import Strength
+from kspsign.verifying.usage import Fault
 
 _MAX_DEPTH = 10
 _MAX_PATHS = 16
@@ -56,8 +61,9 @@ class _Signature(Enum):
 class PathSearch:
     """Depth-first search for paths from a leaf to the anchors, within fixed bounds."""
 
-    def __init__(self, candidates: Sequence[bytes], anchors: TrustAnchors) -> None:
+    def __init__(self, candidates: Sequence[bytes], anchors: TrustAnchors, strength: Strength) -> None:
         self._anchors = anchors
+        self._strength = strength
         self._by_subject: dict[bytes, list[bytes]] = {}
         for der in dict.fromkeys(candidates):
             subject = _subject(der)
@@ -128,7 +134,7 @@ class PathSearch:
         if pair not in self._signatures:
             if len(self._signatures) >= _MAX_SIGNATURE_CHECKS:
                 return _Signature.UNCHECKED
-            self._signatures[pair] = _checked(issued, issuer)
+            self._signatures[pair] = _checked(issued, issuer, self._strength)
         return self._signatures[pair]
 
     def _end(self, path: tuple[x509.Certificate, ...], seen: set[_Signature]) -> Fault:
@@ -175,16 +181,25 @@ def _key_distance(issued: x509.Certificate, issuer: x509.Certificate | TrustErro
     return 0 if wanted.value.key_identifier == held.value.digest else _DIFFERENT_KEY
 
 
-def _checked(issued: x509.Certificate, issuer: x509.Certificate) -> _Signature:
-    if not strongly_signed(issued):
+def _checked(issued: x509.Certificate, issuer: x509.Certificate, strength: Strength) -> _Signature:
+    if not strength.admits_signature_of(issued):
         return _Signature.UNSUPPORTED
     try:
+        if isinstance(issued.signature_hash_algorithm, hashes.SHA1):
+            return _checked_sha1(issued, issuer)
         issued.verify_directly_issued_by(issuer)
     except (InvalidSignature, ValueError):
         return _Signature.WRONG
     except (TypeError, UnsupportedAlgorithm):
         return _Signature.UNSUPPORTED
     return _Signature.GOOD
+
+
+def _checked_sha1(issued: x509.Certificate, issuer: x509.Certificate) -> _Signature:
+    """As `_checked` with what the library no longer checks by itself; the issuer was found by its name."""
+    digest = sha1(issued.tbs_certificate_bytes, usedforsecurity=False).digest()
+    holds = signature_holds(issuer.public_key(), issued.signature, digest, DigestAlgorithm.SHA1, None)
+    return _Signature.GOOD if holds else _Signature.WRONG
 
 
 def _identity(named: Outline) -> tuple[bytes, bytes]:

@@ -1,10 +1,10 @@
 """What each certificate of a path must be and may do for code signing and timestamping (RFC 5280 §6.1).
 
 Where Windows' chain engine differs from RFC 5280 its rule holds: an intermediate's extended key usage limits
-what is below it, and RSA keys under 2048 bits are refused. Stricter than Windows: SHA-1 counts in no chain,
-also not in one that was timestamped before 2016; a code-signing certificate must state its usage; a critical
-extension that isn't evaluated here is refused. Laxer than RFC 3161 §2.3, since Microsoft's own older
-timestamping certificates are: their extended key usage need not be critical.
+what is below it, and RSA keys under 2048 bits are refused. Stricter than Windows: without a policy that admits
+it, SHA-1 counts in no chain, also not in one that was timestamped before 2016; a code-signing certificate must
+state its usage; a critical extension that isn't evaluated here is refused. Laxer than RFC 3161 §2.3, since
+Microsoft's own older timestamping certificates are: their extended key usage need not be critical.
 """
 
 from __future__ import annotations
@@ -15,9 +15,6 @@ from datetime import datetime
 from enum import Enum
 
 from cryptography import x509
-from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import ExtensionOID
 
 from kspsign.authenticode.certificates import CHAIN_CHECK, extension, extensions, shown
@@ -26,15 +23,13 @@ from kspsign.hresults import Hresult
 from kspsign.model import iso_utc
 from kspsign.verifying.name_constraints import name_violations
 from kspsign.verifying.roots import Anchor
+from kspsign.verifying.strength import Strength
 
 _VALIDITY_CHECK = "certificate-validity"
 _EXTENDED_USAGE_CHECK = "extended-key-usage"
 _USAGE_CHECK = "key-usage"
 
 _ANY_USAGE = "2.5.29.37.0"
-_STRONG_HASHES = (hashes.SHA256, hashes.SHA384, hashes.SHA512)
-_CURVES = (ec.SECP256R1, ec.SECP384R1, ec.SECP521R1)
-_SMALLEST_RSA = 2048
 _EVALUATED = frozenset(
     (
         ExtensionOID.BASIC_CONSTRAINTS,
@@ -72,19 +67,13 @@ class Fault:
     detail: str
 
 
-def strongly_signed(certificate: x509.Certificate) -> bool:
-    """Whether the signature on a certificate is made over SHA-256, SHA-384 or SHA-512; only those count."""
-    try:
-        return isinstance(certificate.signature_hash_algorithm, _STRONG_HASHES)
-    except UnsupportedAlgorithm:
-        return False
-
-
-def lasting_faults(path: Sequence[x509.Certificate], anchor: Anchor | None, purpose: Purpose) -> Iterator[Fault]:
+def lasting_faults(
+    path: Sequence[x509.Certificate], anchor: Anchor | None, purpose: Purpose, strength: Strength
+) -> Iterator[Fault]:
     """The faults of a path (leaf first) that are the same at any moment."""
     try:
         for position, certificate in enumerate(path):
-            weakness = _key_weakness(certificate)
+            weakness = strength.key_weakness(certificate)
             if weakness:
                 reason = f"the key of {shown(certificate)} {weakness}"
                 yield Fault(CHAIN_CHECK, Hresult.NTE_BAD_ALGID, reason)
@@ -123,18 +112,6 @@ def _distrust_faults(leaf: x509.Certificate, anchor: Anchor, purpose: Purpose, m
     if anchor.issued_until is not None and not anchor.counts_when_issued(leaf.not_valid_before_utc, purpose.value):
         reason = f"the root {root} is not trusted for {purpose.words} certificates issued after"
         yield Fault(CHAIN_CHECK, Hresult.TRUST_E_EXPLICIT_DISTRUST, f"{reason} {iso_utc(anchor.issued_until)}")
-
-
-def _key_weakness(certificate: x509.Certificate) -> str | None:
-    try:
-        key = certificate.public_key()
-    except (ValueError, UnsupportedAlgorithm):
-        return "is of a kind that is not supported"
-    if isinstance(key, rsa.RSAPublicKey):
-        return None if key.key_size >= _SMALLEST_RSA else f"has only {key.key_size} bits"
-    if isinstance(key, ec.EllipticCurvePublicKey) and isinstance(key.curve, _CURVES):
-        return None
-    return "is of a kind that is not supported"
 
 
 def _critical_faults(certificate: x509.Certificate) -> Iterator[Fault]:

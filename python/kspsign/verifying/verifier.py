@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from dataclasses import replace
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from hashlib import file_digest
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from kspsign.authenticode.file_signature import FileSignature, read_signature
 from kspsign.authenticode.formats import open_signable
 from kspsign.authenticode.page_hashes import page_algorithms
-from kspsign.authenticode.signable import SignableFile
+from kspsign.authenticode.signable import Digest, SignableFile
 from kspsign.errors import ArtifactError, TrustError
 from kspsign.hresults import Hresult
 from kspsign.model import (
@@ -27,74 +29,132 @@ from kspsign.settings import Settings
 from kspsign.verifying.chain import Purpose, validate_chain
 from kspsign.verifying.roots import TrustAnchors, combined, default_anchors
 from kspsign.verifying.second_opinion import SecondOpinion
-from kspsign.verifying.signatures import Trust, signature_findings
+from kspsign.verifying.signatures import ExaminedSignature, Trust, examine_signature
+from kspsign.verifying.strength import STRONG
+
+if TYPE_CHECKING:
+    from kspsign.verifying.policy.judging import Judge
+    from kspsign.verifying.revocation import Revocation
 
 MAX_NESTED = 16
 
 
+@dataclass(frozen=True, slots=True)
 class Verifier:
-    """Verifies files against `trust`; safe to share between threads."""
+    """Verifies files against `trust`, and by a policy, revocation and SignTool where given; safe to share between
+    threads."""
 
-    def __init__(self, trust: Trust, second: SecondOpinion | None = None) -> None:
-        self._trust = trust
-        self._second = second
+    trust: Trust
+    second: SecondOpinion | None = None
+    judge: Judge | None = None
+    revocation: Revocation | None = None
 
-    def verify(self, path: Path, kind: Format | None) -> Verification:
+    def verify(self, path: Path, kind: Format | None, name: str | None = None) -> Verification:
         """The verdict on the file at `path`; never raises for what the file holds.
 
-        OSError passes through: a file that can't be read is no statement about its signature.
+        `name` is what the report calls the file, by which the policy knows it (default: its own). OSError passes
+        through: a file that can't be read is no statement about its signature.
         """
+        name = name or path.name
         try:
             file = open_signable(path, kind)
         except ArtifactError as damaged:
-            finding = Finding("structure", damaged.message, damaged.hresult or Hresult.ERROR_BAD_FORMAT)
-            concluded = _conclude((finding,), (), "")
-            return replace(concluded, error=concluded.error and replace(concluded.error, remedy=damaged.remedy))
-        signatures, parse_findings = _read_all(file)
+            return self._without_structure(path, kind, name, damaged)
+        signatures, parse_findings = read_signatures(file)
         digest = file.digest({signature.algorithm for signature in signatures}, page_algorithms(signatures))
         if not file.signatures:
-            unsigned = Finding("signed", "the file carries no signature", Hresult.TRUST_E_NOSIGNATURE)
-            return _conclude((unsigned, *_faults(file.structure(digest, ()))), (), digest.sha256)
+            return _conclude((*self._unsigned(name, kind), *_faults(file.structure(digest, ()))), (), digest.sha256)
+        examined = self._examine(signatures, file, digest)
         findings = [Finding("signed", f"{len(signatures)} signature(s)"), *parse_findings]
-        facts: list[SignatureFacts] = []
-        for index, signature in enumerate(signatures):
-            found, fact = signature_findings(signature, file.content_kinds, digest.values, self._trust)
+        for index, each in enumerate(examined):
             suffix = f"#{index + 1}" if index else ""
-            findings += [Finding(each.check + suffix, each.detail, each.hresult) for each in found]
-            facts.append(fact)
+            findings += [replace(finding, check=finding.check + suffix) for finding in each.findings]
         findings += file.structure(digest, signatures)
-        if self._second is not None:
-            findings += self._second.findings(path, ours=next(_faults(findings), None) is None)
-        return _conclude(tuple(findings), tuple(facts), digest.sha256)
+        if self.second is not None:
+            findings += self.second.findings(path, ours=next(_faults(findings), None) is None)
+        if self.judge is not None:
+            findings += self.judge.findings(name, kind, examined, datetime.now(UTC))
+        return _conclude(tuple(findings), tuple(each.facts for each in examined), digest.sha256)
 
     def check_certificate(self, certificate: SyncedCertificate) -> None:
         """Raise TrustError when `certificate` could not give a signature that verifies: no signature is spent then."""
         leaf, *others = certificate.chain
-        result = validate_chain(leaf, others, self._trust.signers, Purpose.CODE_SIGNING, datetime.now(UTC))
+        now = datetime.now(UTC)
+        result = validate_chain(leaf, others, self.trust.signers, Purpose.CODE_SIGNING, now, self.trust.strength)
         for fault in result.faults:
             raise TrustError(fault.hresult, fault.detail, check=fault.check)
+        findings: list[Finding] = []
+        if self.judge is not None:
+            findings += self.judge.certificate_findings(result.path, now)
+        if self.revocation is not None:
+            findings.append(self.revocation.finding(result.path, Purpose.CODE_SIGNING, None))
+        for failed in _faults(findings):
+            hresult = failed.hresult or Hresult.TRUST_E_FAIL
+            raise TrustError(hresult, failed.detail, check=failed.check, remedy=failed.remedy)
+
+    def leaves_alone(self, name: str, kind: Format | None) -> bool:
+        """Whether the policy keeps the file of that name from being signed."""
+        return self.judge is not None and self.judge.leaves_alone(name, kind)
+
+    def _without_structure(self, path: Path, kind: Format | None, name: str, damaged: ArtifactError) -> Verification:
+        """The verdict on a file that can't be opened as its format: a policy may let unknown types stay unsigned."""
+        if kind is None and self.judge is not None and self.judge.may_stay_unsigned(name, kind):
+            with path.open("rb") as content:
+                sha256 = file_digest(content, "sha256").hexdigest()
+            return _conclude(tuple(self.judge.unsigned_findings(name, kind)), (), sha256)
+        hresult = damaged.hresult or Hresult.ERROR_BAD_FORMAT
+        return _conclude((Finding("structure", damaged.message, hresult, damaged.remedy),), (), "")
+
+    def _examine(
+        self, signatures: Sequence[FileSignature], file: SignableFile, digest: Digest
+    ) -> tuple[ExaminedSignature, ...]:
+        algorithms = [signature.algorithm for signature in signatures]
+        examined = []
+        for each in signatures:
+            trust = self.trust
+            if self.judge is not None:
+                trust = replace(trust, strength=self.judge.strength_for(each.algorithm, algorithms))
+            examined.append(examine_signature(each, file, digest.values, trust, self.revocation))
+        return tuple(examined)
+
+    def _unsigned(self, name: str, kind: Format | None) -> tuple[Finding, ...]:
+        """What is to be said of a file that carries no signature."""
+        ruled = tuple(self.judge.unsigned_findings(name, kind)) if self.judge is not None else ()
+        if ruled and ruled[0].hresult is None:
+            return ruled
+        return Finding("signed", "the file carries no signature", Hresult.TRUST_E_NOSIGNATURE), *ruled
 
 
-def open_verifier(
-    settings: Settings, certificate: SyncedCertificate | None, second: SecondOpinion | None = None
-) -> Verifier:
-    """A verifier for these settings; with `second`, SignTool's checks stand in each verdict too.
+def open_verifier(settings: Settings, certificate: SyncedCertificate | None, judge: Judge | None = None) -> Verifier:
+    """A verifier for these settings, by the policy of `judge` when given.
 
     Signers are trusted under --trust-root when given, else under the throw-away root of test signing when
     `certificate` is one, else under the Microsoft root program. Timestamp authorities are trusted under those and
     the Microsoft root program: an in-house CA rarely runs its own.
     """
+    required = not settings.no_timestamp if judge is None else judge.timestamp_required
+    strength = STRONG if judge is None else judge.strength
     if settings.trust_root:
         signers = TrustAnchors.from_pem_files(settings.trust_root)
+        authorities = combined(signers, default_anchors())
     elif certificate is not None and certificate.test_signing:
-        signers = TrustAnchors.from_certificates(certificate.chain[-1:])
-        return Verifier(Trust(signers, signers, timestamp_required=not settings.no_timestamp), second)
+        signers = authorities = TrustAnchors.from_certificates(certificate.chain[-1:])
     else:
         signers = default_anchors()
-    return Verifier(Trust(signers, combined(signers, default_anchors()), not settings.no_timestamp), second)
+        authorities = combined(signers, default_anchors())
+    trust = Trust(signers, authorities, required, strength)
+    return Verifier(trust, judge=judge, revocation=_open_revocation(settings))
 
 
-def _read_all(file: SignableFile) -> tuple[tuple[FileSignature, ...], tuple[Finding, ...]]:
+def _open_revocation(settings: Settings) -> Revocation | None:
+    if settings.revocation == "off":
+        return None
+    from kspsign.verifying.revocation import Revocation  # noqa: PLC0415 - it brings OCSP and HTTP
+
+    return Revocation()
+
+
+def read_signatures(file: SignableFile) -> tuple[tuple[FileSignature, ...], tuple[Finding, ...]]:
     """Every signature, nested ones behind the one they hang on, and a finding for each that can't be read."""
     read: list[FileSignature] = []
     findings: list[Finding] = []
@@ -128,6 +188,6 @@ def _conclude(findings: tuple[Finding, ...], signatures: tuple[SignatureFacts, .
         code=failed.hresult.name,
         hresult=failed.hresult.hex,
         message=f"{failed.hresult.meaning} ({failed.check}: {failed.detail})",
-        remedy=failed.hresult.remedy,
+        remedy=failed.remedy or failed.hresult.remedy,
     )
     return Verification(Verdict("failed", checks), signatures, sha256, error)

@@ -15,7 +15,7 @@ import pytest
 
 from kspsign.context import RunContext
 from kspsign.errors import ConfigurationError
-from kspsign.model import NOT_CHECKED, ErrorFacts, Report
+from kspsign.model import NOT_CHECKED, ErrorFacts, PolicyFacts, Report
 from kspsign.publishing import publish, report_schema, report_text, write_atomically
 from kspsign.publishing.junit import junit_text
 from kspsign.publishing.neutral import encodable
@@ -271,6 +271,7 @@ class TestPipeline:
             "attempt": 2,
             "reportSha256": hashlib.sha256(report_copy.read_bytes()).hexdigest(),
             "testSigning": True,
+            "policyDigest": None,
         }
         assert only(commands, "results.publish").properties["runTitle"] == "Signature verification (TEST SIGNING)"
 
@@ -291,6 +292,17 @@ class TestPipeline:
         commands = samples.commands(published(report, samples.step(tmp_path)))
         attached = Path(only(commands, "task.addattachment", type="kspsign.verdict").data)
         assert json.loads(attached.read_bytes())["result"] == result
+
+    def test_a_file_that_a_policy_lets_stay_unsigned_is_not_counted_as_unsigned(
+        self, samples: Samples, tmp_path: Path
+    ) -> None:
+        allowed = replace(samples.file(), outcome="skipped", signatures=())
+        report = replace(samples.report(allowed), policy=PolicyFacts("strict", "a" * 64))
+        commands = samples.commands(published(report, samples.step(tmp_path)))
+        attached = Path(only(commands, "task.addattachment", type="kspsign.verdict").data)
+        verdict = json.loads(attached.read_bytes())
+        assert (verdict["result"], verdict["unsigned"], verdict["policyDigest"]) == ("verified", 0, "a" * 64)
+        assert "strict" in Path(only(commands, "task.uploadsummary").data).read_text(encoding="utf-8")
 
     def test_no_file_is_no_verified_verdict(self, samples: Samples, tmp_path: Path) -> None:
         commands = samples.commands(published(samples.report(), samples.step(tmp_path)))

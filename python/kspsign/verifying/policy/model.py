@@ -1,0 +1,124 @@
+"""The keys of a policy file, one frozen model. Every default is what holds without a file."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+
+from kspsign.model import DigestAlgorithm, Format
+from kspsign.verifying.policy.names import parse_name, thumbprint_digits
+from kspsign.verifying.strength import STRONG, Strength
+
+Curve = Literal["P-256", "P-384", "P-521"]
+
+
+def _glob(pattern: str) -> str:
+    if "\\" in pattern:
+        raise ValueError(f"{pattern!r} has a backslash: write folders with / on every system")
+    if not pattern.strip() or pattern.startswith("!"):
+        raise ValueError(f"{pattern!r} is no pattern: name files, ** for any folders, without ! and @")
+    return pattern
+
+
+def _name(text: str) -> str:
+    parse_name(text)
+    return text
+
+
+def _name_or_thumbprint(text: str) -> str:
+    return text if thumbprint_digits(text) else _name(text)
+
+
+def _thumbprint(text: str) -> str:
+    digits = thumbprint_digits(text)
+    if digits is None:
+        raise ValueError(f"a thumbprint has 40 hex digits (SHA-1) or 64 (SHA-256), {text!r} has not; quote it")
+    return digits
+
+
+Glob = Annotated[str, AfterValidator(_glob)]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", str_strip_whitespace=True)
+
+
+class Publisher(_Part):
+    """Whose certificate it must be: every key that is given must hold."""
+
+    subject: Annotated[str, AfterValidator(_name)] | None = Field(
+        None, description="Parts that its subject must all have: CN=Contoso Ltd, C=IE; without = the common name."
+    )
+    issuer: Annotated[str, AfterValidator(_name_or_thumbprint)] | None = Field(
+        None, description="Parts of its issuer's name, or the thumbprint of a CA in its chain."
+    )
+    thumbprint: Annotated[str, AfterValidator(_thumbprint)] | None = Field(
+        None, description="Its thumbprint: 40 hex digits (SHA-1) or 64 (SHA-256)."
+    )
+
+    @model_validator(mode="after")
+    def _says_something(self) -> Publisher:
+        if not (self.subject or self.issuer or self.thumbprint):
+            raise ValueError("give subject, issuer or thumbprint")
+        return self
+
+
+Publishers = Annotated[tuple[Publisher, ...], Field(min_length=1)]
+Globs = Annotated[tuple[Glob, ...], Field(min_length=1)]
+
+
+class SignedRule(_Part):
+    """What must be signed, whatever else the policy lets stay unsigned."""
+
+    files: Globs = Field((), description="Patterns; each must match a file, and all that match must be signed.")
+    formats: Annotated[tuple[Format, ...], Field(min_length=1)] = Field(
+        (), description="Formats of which every file must be signed."
+    )
+
+
+class TimestampRule(_Part):
+    """Whether signatures must be timestamped, and by whom."""
+
+    required: bool = Field(True, description="Whether every signature must have a timestamp that holds.")
+    authorities: Publishers = Field((), description="Whose timestamps count (default: any trusted authority's).")
+
+
+class AlgorithmRule(_Part):
+    """What counts as strong enough. A weaker value than the default admits it in chains and timestamps too."""
+
+    digests: Annotated[tuple[DigestAlgorithm, ...], Field(min_length=1)] = Field(
+        tuple(sorted(STRONG.digests)), description="Digests that files, their signatures and timestamps may use."
+    )
+    rsa_bits: int = Field(STRONG.rsa_bits, ge=1024, le=16384, description="Smallest RSA key of a signer, in bits.")
+    curves: Annotated[tuple[Curve, ...], Field(min_length=1)] = Field(
+        ("P-256", "P-384", "P-521"), description="Curves of a signer's EC key."
+    )
+    sha1_beside_sha256: bool = Field(
+        False, description="Tolerate an old SHA-1 signature in a file that has a stronger one which holds."
+    )
+
+    @property
+    def strength(self) -> Strength:
+        """These rules as the verifier's term."""
+        return Strength(frozenset(self.digests), self.rsa_bits, frozenset(self.curves))
+
+
+class VendorRule(_Part):
+    """Files that carry their vendor's signature and keep it; `run` leaves them alone."""
+
+    files: Globs = Field(description="Patterns of the files.")
+    publisher: Publishers = Field((), description="Whose signature it must be (default: any trusted publisher's).")
+
+
+class Policy(_Part):
+    """What a release demands of the files that it judges."""
+
+    name: str | None = Field(None, min_length=1, max_length=100, description="Its name (default: the file's).")
+    publisher: Publishers = Field((), description="Who must have signed: one of these (default: anybody trusted).")
+    signed: SignedRule = Field(SignedRule(), description="What must be signed.")
+    timestamp: TimestampRule = Field(TimestampRule(), description="Whether and by whom signatures are timestamped.")
+    algorithms: AlgorithmRule = Field(AlgorithmRule(), description="What counts as strong enough.")
+    validity_days: int = Field(0, ge=0, le=3650, description="Days that the signer's certificate must remain valid.")
+    unsigned: Globs = Field((), description="Patterns of files that may stay unsigned; `run` does not sign them.")
+    vendor: tuple[VendorRule, ...] = Field((), description="Files that keep their vendor's signature.")

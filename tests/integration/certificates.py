@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import BestAvailableEncryption, pkcs12
 
@@ -41,12 +42,13 @@ def signing_file(
     end: datetime = VALID,
     code_signing: bool = True,
     self_signed: bool = False,
+    subject: str | x509.Name = "Test publisher",
 ) -> SigningFile:
     """A leaf below a fresh root; `file_key` replaces its key in the file, which then does not fit."""
     own = key or new_key()
     root = ca("Test root", end=VALID)
     usages = [key_usage("digital_signature"), *([extended(CODE_SIGNING)] if code_signing else [])]
-    leaf = issue("Test publisher", None if self_signed else root, extensions=usages, key=own, end=end)
+    leaf = issue(subject, None if self_signed else root, extensions=usages, key=own, end=end)
     path, pem = folder / "signing.p12", folder / "root.pem"
     path.write_bytes(_pkcs12(leaf, file_key or own, root))
     pem.write_bytes(root.pem)

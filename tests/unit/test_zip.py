@@ -196,7 +196,7 @@ def _by_streaming_zipfile() -> bytes:
             return len(data)
 
     pipe = Pipe()
-    with zipfile.ZipFile(pipe, "w", zipfile.ZIP_DEFLATED) as peer:  # type: ignore[call-overload]
+    with zipfile.ZipFile(pipe, "w", zipfile.ZIP_DEFLATED) as peer:
         peer.writestr("a.txt", b"text" * 100)
         peer.writestr("b.txt", b"")
     return pipe.data

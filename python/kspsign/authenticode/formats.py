@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from kspsign.authenticode.appx import AppxFile, is_appx, is_appx_bundle
 from kspsign.authenticode.cab import CabFile, is_cab
 from kspsign.authenticode.cat import CatFile, is_cat
 from kspsign.authenticode.navx import NavxFile, is_navx
@@ -37,6 +38,8 @@ FORMATS: dict[Format, FormatModule] = {
     Format.CAT: FormatModule(is_cat, CatFile.open),
     Format.CAB: FormatModule(is_cab, CabFile.open),
     Format.NAVX: FormatModule(is_navx, NavxFile.open),
+    Format.APPX: FormatModule(is_appx, AppxFile.open),
+    Format.APPX_BUNDLE: FormatModule(is_appx_bundle, AppxFile.open),
     # Told by extension alone, so behind everything that content tells.
     Format.POWERSHELL: FormatModule(partial(is_script, Format.POWERSHELL), ScriptFile.open),
     Format.POWERSHELL_XML: FormatModule(partial(is_script, Format.POWERSHELL_XML), ScriptFile.open),

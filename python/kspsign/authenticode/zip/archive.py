@@ -183,7 +183,8 @@ def _read_headers(file: BinaryIO, start: int, entries: list[Entry], directory: i
             entry.method == STORED and entry.size != entry.packed
         ):
             raise ValueError(f"{entry.name} can't unpack to the size that is told of it")
-        placed.append(replace(entry, data=data, end=end))
+        spare = extra_size - records.zip64_size(header, LOCAL.size + name_size, extra_size)
+        placed.append(replace(entry, data=data, end=end, spare=entry.spare + spare))
         expected = end
     if (total := sum(entry.size for entry in placed)) > max(_BOMB_SIZE, _BOMB_RATIO * directory):
         raise ValueError(f"it unpacks to {total} bytes: a decompression bomb")

@@ -28,6 +28,7 @@ class Entry:
 
     Offsets are bytes from the archive's start: of its local header, of its data, and of what follows it (data
     descriptor included). `offset_field` is where `record` has its offset as a 64-bit number, 0 when it has none.
+    `spare` counts what its two headers hold beside name and Zip64 numbers: other extra fields, and a comment.
     """
 
     index: int
@@ -40,6 +41,7 @@ class Entry:
     offset: int
     record: bytes
     offset_field: int
+    spare: int
     data: int = 0
     end: int = 0
 
@@ -103,9 +105,9 @@ def read_record(record: bytes, index: int) -> Entry:
     if disk not in {0, U16}:
         raise ValueError(f"{name} is on another disk")
     size, packed, true_offset = wide
-    return Entry(
-        index, name, flags, method, crc, packed, size, true_offset, record, offset_field if offset == U32 else 0
-    )
+    spare = len(record) - extra - zip64_size(record, extra, extra_size)
+    field = offset_field if offset == U32 else 0
+    return Entry(index, name, flags, method, crc, packed, size, true_offset, record, field, spare)
 
 
 def zip64_extra(data: bytes, at: int, size: int) -> tuple[int, int]:
@@ -124,6 +126,12 @@ def zip64_extra(data: bytes, at: int, size: int) -> tuple[int, int]:
             found = (at + 4, at + 4 + length)
         at += 4 + length
     return found
+
+
+def zip64_size(data: bytes, at: int, size: int) -> int:
+    """Bytes of the Zip64 extra field, header included; see zip64_extra."""
+    start, end = zip64_extra(data, at, size)
+    return end - start + 4 if end > start else 0
 
 
 def decoded_name(name: bytes, flags: int) -> str:

@@ -139,7 +139,7 @@ class Hresult(Enum):
     APPX_E_CORRUPT_CONTENT = (
         0x80080206,
         "The package's content can't be read: a part is damaged or has no content type.",
-        "Pack the files again (MakeAppx pack), or fetch the package again and compare its hash with the origin's.",
+        "Pack the files again, or fetch the package again and compare its hash with the origin's.",
     )
     APPX_E_BLOCK_HASH_INVALID = (
         0x80080207,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -34,7 +35,7 @@ class SigningFile:
         )
 
 
-def signing_file(
+def signing_file(  # noqa: PLR0913 - a signing file has that many sides, and a test turns one of them
     folder: Path,
     *,
     key: Key | None = None,
@@ -43,12 +44,14 @@ def signing_file(
     code_signing: bool = True,
     self_signed: bool = False,
     subject: str | x509.Name = "Test publisher",
+    root_key: Key | None = None,
+    usages: Sequence[x509.ObjectIdentifier] = (CODE_SIGNING,),
 ) -> SigningFile:
     """A leaf below a fresh root; `file_key` replaces its key in the file, which then does not fit."""
     own = key or new_key()
-    root = ca("Test root", end=VALID)
-    usages = [key_usage("digital_signature"), *([extended(CODE_SIGNING)] if code_signing else [])]
-    leaf = issue(subject, None if self_signed else root, extensions=usages, key=own, end=end)
+    root = ca("Test root", end=VALID, key=root_key)
+    extensions = [key_usage("digital_signature"), *([extended(*usages)] if code_signing else [])]
+    leaf = issue(subject, None if self_signed else root, extensions=extensions, key=own, end=end)
     path, pem = folder / "signing.p12", folder / "root.pem"
     path.write_bytes(_pkcs12(leaf, file_key or own, root))
     pem.write_bytes(root.pem)

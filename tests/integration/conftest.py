@@ -85,9 +85,9 @@ def authority_root(authority: EmbeddedAuthority, tmp_path: Path) -> Path:
 def publisher(
     authority: EmbeddedAuthority, timestamp_server: TimestampServer, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Publisher]:
-    """CN=Test publisher with an RSA key, and everything it takes to sign in its name."""
+    """CN=Test publisher with RSA keys all the way up, and everything it takes to sign in its name."""
     folder = tmp_path_factory.mktemp("publisher")
-    file, roots = signing_file(folder, key=rsa_key(2048)), folder / "roots.pem"
+    file, roots = signing_file(folder, key=rsa_key(2048), root_key=rsa_key(2048)), folder / "roots.pem"
     roots.write_bytes(file.root.read_bytes() + authority.root.certificate.public_bytes(Encoding.PEM))
     with pytest.MonkeyPatch.context() as environment:
         environment.setenv(PASSWORD_VARIABLE, PASSWORD)

@@ -17,17 +17,16 @@ class Publisher:
     timestamp_url: str
     roots: Path
 
-    @property
-    def _trust(self) -> tuple[object, ...]:
-        return ("--timestamp-url", self.timestamp_url, "--trust-root", self.roots)
-
-    def sign(self, path: Path, *options: object) -> Run:
+    def sign(self, path: Path, *options: object, stamped: bool = True) -> Run:
         """Sign the file; `options` come last."""
-        return kspsign("sign", path, *self.file.options, *self._trust, *options, folder=self.file.path.parent)
+        stamp = ("--timestamp-url", self.timestamp_url) if stamped else ("--no-timestamp",)
+        chosen = (*self.file.options, *stamp, "--trust-root", self.roots, *options)
+        return kspsign("sign", path, *chosen, folder=self.file.path.parent)
 
     def stamp(self, path: Path) -> Run:
         """Add a timestamp to the signature that is there."""
-        return kspsign("timestamp", path, *self._trust, folder=self.file.path.parent)
+        chosen = ("--timestamp-url", self.timestamp_url, "--trust-root", self.roots)
+        return kspsign("timestamp", path, *chosen, folder=self.file.path.parent)
 
     def verify(self, path: Path, *options: object) -> Run:
         """Verify the file under the roots."""

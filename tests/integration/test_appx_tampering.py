@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
+import cms_schema
 from integration.appx_samples import Package
 from integration.certificates import EXPIRED, PASSWORD, PASSWORD_VARIABLE, rsa_key, signing_file
 from integration.samples import kspsign
 from integration.signing import Publisher
 from integration.zips import Part, build_zip
-from kspsign.authenticode import asn1
 from kspsign.authenticode.zip import Archive, Entry, Member, Plan, archive_of, unpack
 from kspsign.embedded.timestamp_server import TimestampServer
 from kspsign.model import Format
@@ -130,10 +130,10 @@ def test_the_signature_of_another_package(signed: Path, publisher: Publisher, tm
 
 def test_timestamp_and_sip(signed: Path, publisher: Publisher, tmp_path: Path) -> None:
     """A stripped timestamp, which the peer accepts, and the signature of a package in the place of a bundle's."""
-    info = asn1.ContentInfo.load(parts(signed)[SIGNATURE][4:])
+    info = cms_schema.ContentInfo.load(parts(signed)[SIGNATURE][4:])
     signer = info["content"]["signer_infos"][0]
     present = ("version", "sid", "digest_algorithm", "signed_attrs", "signature_algorithm", "signature")
-    info["content"]["signer_infos"] = [asn1.SignerInfo({name: signer[name] for name in present})]
+    info["content"]["signer_infos"] = [cms_schema.SignerInfo({name: signer[name] for name in present})]
     twin = tmp_path / "twin.msix"
     assert publisher.refusal(twin, with_signature(signed, b"PKCX" + info.dump())) == "TRUST_E_TIME_STAMP"
     assert publisher.peer(twin).accepted

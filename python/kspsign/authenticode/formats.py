@@ -11,6 +11,7 @@ from kspsign.authenticode.appx import AppxFile, is_appx, is_appx_bundle
 from kspsign.authenticode.cab import CabFile, is_cab
 from kspsign.authenticode.cat import CatFile, is_cat
 from kspsign.authenticode.navx import NavxFile, is_navx
+from kspsign.authenticode.nuget import NugetFile, is_nuget
 from kspsign.authenticode.pe import PeFile, is_pe
 from kspsign.authenticode.refusals import refuse
 from kspsign.authenticode.script import ScriptFile, is_script
@@ -40,6 +41,7 @@ FORMATS: dict[Format, FormatModule] = {
     Format.NAVX: FormatModule(is_navx, NavxFile.open),
     Format.APPX: FormatModule(is_appx, AppxFile.open),
     Format.APPX_BUNDLE: FormatModule(is_appx_bundle, AppxFile.open),
+    Format.NUGET: FormatModule(is_nuget, NugetFile.open),
     # Told by extension alone, so behind everything that content tells.
     Format.POWERSHELL: FormatModule(partial(is_script, Format.POWERSHELL), ScriptFile.open),
     Format.POWERSHELL_XML: FormatModule(partial(is_script, Format.POWERSHELL_XML), ScriptFile.open),

@@ -50,19 +50,14 @@ def signature_findings(
 
 
 def _structure(signature: FileSignature, content_kinds: frozenset[str]) -> Finding:
-    message = signature.message
-    fault = None
-    if message.version != 1 or message.signer.version != 1:
-        fault = f"versions {message.version} and {message.signer.version} where Authenticode has 1"
-    elif message.digest_algorithms != (message.signer.digest,) or message.signer.digest is not signature.algorithm:
-        fault = "the digest algorithms of file, signer and message differ"
-    elif signature.kind not in content_kinds:
+    fault = signature.fault
+    if fault is None and signature.kind not in content_kinds:
         fault = f"it speaks of another format ({signature.kind})"
     return _finding("cms-structure", fault, Hresult.TRUST_E_MALFORMED_SIGNATURE, "well-formed, one signer")
 
 
 def _algorithm(signature: FileSignature) -> Finding:
-    weak = signature.algorithm is DigestAlgorithm.SHA1
+    weak = DigestAlgorithm.SHA1 in {signature.algorithm, signature.message.signer.digest}
     return _finding("algorithms", "SHA-1 is broken" if weak else None, Hresult.NTE_BAD_ALGID, signature.algorithm.value)
 
 

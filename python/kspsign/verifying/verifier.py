@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from kspsign.authenticode.file_signature import FileSignature, read_signature
+from kspsign.authenticode.file_signature import FileSignature, nth, read_signature
 from kspsign.authenticode.formats import open_signable
 from kspsign.authenticode.page_hashes import page_algorithms
 from kspsign.authenticode.signable import SignableFile
@@ -59,8 +59,7 @@ class Verifier:
         facts: list[SignatureFacts] = []
         for index, signature in enumerate(signatures):
             found, fact = signature_findings(signature, file.content_kinds, digest.values, self._trust)
-            suffix = f"#{index + 1}" if index else ""
-            findings += [Finding(each.check + suffix, each.detail, each.hresult) for each in found]
+            findings += (nth(index, each) for each in found)
             facts.append(fact)
         findings += file.structure(digest, signatures)
         if self._second is not None:
@@ -95,7 +94,7 @@ def open_verifier(
 
 
 def _read_all(file: SignableFile) -> tuple[tuple[FileSignature, ...], tuple[Finding, ...]]:
-    """Every signature, nested ones behind the one they hang on, and a finding for each that can't be read."""
+    """Every signature, with countersigner and nested ones behind it, and a finding for each that can't be read."""
     read: list[FileSignature] = []
     findings: list[Finding] = []
     waiting = list(file.signatures)
@@ -109,7 +108,7 @@ def _read_all(file: SignableFile) -> tuple[tuple[FileSignature, ...], tuple[Find
             hresult = fault.hresult or Hresult.TRUST_E_MALFORMED_SIGNATURE
             findings.append(Finding(fault.check, fault.message, hresult))
             continue
-        read.append(signature)
+        read += (signature, *signature.countersigners)
         waiting[:0] = signature.nested
     return tuple(read), tuple(findings)
 

@@ -9,7 +9,7 @@ from kspsign.authenticode.appx.names import BUNDLE_MANIFEST, CONTENT_TYPES, MANI
 from kspsign.authenticode.appx.package import Package
 from kspsign.authenticode.appx.publisher import difference, windows_name
 from kspsign.authenticode.certificates import certificate
-from kspsign.authenticode.file_signature import FileSignature, read_signature
+from kspsign.authenticode.file_signature import FileSignature, nth, read_signature
 from kspsign.authenticode.profile import AUTHENTICODE, SigningTerms
 from kspsign.authenticode.signable import Digest
 from kspsign.authenticode.signature import content_fault, signer_fault
@@ -57,10 +57,10 @@ def admit(package: Package, terms: SigningTerms) -> None:
 
 def findings(package: Package, digest: Digest, signatures: Sequence[FileSignature]) -> Iterator[Finding]:
     """The checks "package-parts", "hash-method", "publisher" of each signature, then those of the package."""
-    for signature in signatures:
-        yield _parts_finding(digest.values[signature.algorithm], signature)
-        yield _method_finding(package, signature)
-        yield _publisher_finding(package, signature)
+    for index, signature in enumerate(signatures):
+        yield nth(index, _parts_finding(digest.values[signature.algorithm], signature))
+        yield nth(index, _method_finding(package, signature))
+        yield nth(index, _publisher_finding(package, signature))
     yield from _package_findings(package)
 
 

@@ -70,14 +70,8 @@ def hash_package(package: Package, algorithms: Collection[DigestAlgorithm]) -> D
                     hasher.feed(entry, raw, content)
     blocks.finish()
     values = {algorithm: hasher.value() for algorithm, hasher in hashers.items()}
-    findings = (_content_finding(scan), _block_finding(package, blocks), *_inner_findings(package))
+    findings = (scan.finding(), _block_finding(package, blocks), *_inner_findings(package))
     return Digest(values, whole.hexdigest(), findings=findings)
-
-
-def _content_finding(scan: Scan) -> Finding:
-    for name, fault in scan.faults.items():
-        return Finding("package-content", f"{name} {fault}", Hresult.APPX_E_CORRUPT_CONTENT)
-    return Finding("package-content", "unpacks to what the directory tells")
 
 
 def _block_finding(package: Package, blocks: BlockCheck) -> Finding:

@@ -16,7 +16,7 @@ from kspsign.authenticode.appx.digests import hash_package
 from kspsign.authenticode.appx.names import BLOCK_MAP, BUNDLE_MANIFEST, CONTENT_TYPES, MANIFEST, SIGNATURE
 from kspsign.authenticode.appx.package import SIGNATURE_MAGIC, Package, read_package
 from kspsign.authenticode.asn1 import OID_SPC_SIP_INFO
-from kspsign.authenticode.file_signature import FileSignature
+from kspsign.authenticode.file_signature import FileSignature, nth
 from kspsign.authenticode.profile import AUTHENTICODE, SignatureProfile, SigningTerms
 from kspsign.authenticode.signable import Digest, Glimpse
 from kspsign.authenticode.spc import sip_finding, sip_indirect_data
@@ -93,7 +93,7 @@ class AppxFile:
     def structure(self, digest: Digest, signatures: Sequence[FileSignature]) -> tuple[Finding, ...]:
         """The checks "sip", "package-parts", "hash-method", "publisher", "content-types", "package-content",
         "block-map" and, of a bundle, "inner-packages" and "inner-content"."""
-        sips = (sip_finding(signature, self.sip) for signature in signatures)
+        sips = (nth(index, sip_finding(signature, self.sip)) for index, signature in enumerate(signatures))
         return (*sips, *checks.findings(self.package, digest, signatures), *digest.findings)
 
     def content(self, terms: SigningTerms, digest: Digest) -> bytes:

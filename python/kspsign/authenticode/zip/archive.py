@@ -61,6 +61,11 @@ class Archive:
         last = self.entries[-1]
         return last if last.index == len(self.entries) - 1 else None
 
+    @property
+    def zip64(self) -> bool:
+        """Whether it uses Zip64 anywhere."""
+        return self.end.versions is not None or any(entry.wide for entry in self.entries)
+
     def find(self, name: str) -> Entry | None:
         """The entry with exactly that name."""
         return next((entry for entry in self.entries if entry.name == name), None)
@@ -183,8 +188,9 @@ def _read_headers(file: BinaryIO, start: int, entries: list[Entry], directory: i
             entry.method == STORED and entry.size != entry.packed
         ):
             raise ValueError(f"{entry.name} can't unpack to the size that is told of it")
-        spare = extra_size - records.zip64_size(header, LOCAL.size + name_size, extra_size)
-        placed.append(replace(entry, data=data, end=end, spare=entry.spare + spare))
+        zip64 = records.zip64_size(header, LOCAL.size + name_size, extra_size)
+        spare, wide = entry.spare + extra_size - zip64, entry.wide or zip64 > 0
+        placed.append(replace(entry, data=data, end=end, spare=spare, wide=wide))
         expected = end
     if (total := sum(entry.size for entry in placed)) > max(_BOMB_SIZE, _BOMB_RATIO * directory):
         raise ValueError(f"it unpacks to {total} bytes: a decompression bomb")

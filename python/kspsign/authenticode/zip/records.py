@@ -28,7 +28,8 @@ class Entry:
 
     Offsets are bytes from the archive's start: of its local header, of its data, and of what follows it (data
     descriptor included). `offset_field` is where `record` has its offset as a 64-bit number, 0 when it has none.
-    `spare` counts what its two headers hold beside name and Zip64 numbers: other extra fields, and a comment.
+    `spare` counts what its two headers hold beside name and Zip64 numbers: other extra fields, and a comment; `wide`
+    says whether one has Zip64 numbers.
     """
 
     index: int
@@ -42,6 +43,7 @@ class Entry:
     record: bytes
     offset_field: int
     spare: int
+    wide: bool
     data: int = 0
     end: int = 0
 
@@ -105,9 +107,9 @@ def read_record(record: bytes, index: int) -> Entry:
     if disk not in {0, U16}:
         raise ValueError(f"{name} is on another disk")
     size, packed, true_offset = wide
-    spare = len(record) - extra - zip64_size(record, extra, extra_size)
-    field = offset_field if offset == U32 else 0
-    return Entry(index, name, flags, method, crc, packed, size, true_offset, record, field, spare)
+    zip64 = zip64_size(record, extra, extra_size)
+    spare, field = len(record) - extra - zip64, offset_field if offset == U32 else 0
+    return Entry(index, name, flags, method, crc, packed, size, true_offset, record, field, spare, zip64 > 0)
 
 
 def zip64_extra(data: bytes, at: int, size: int) -> tuple[int, int]:

@@ -10,6 +10,7 @@ from kspsign.authenticode.zip.archive import Archive, damaged
 from kspsign.authenticode.zip.records import DEFLATED, Entry
 from kspsign.errors import ArtifactError
 from kspsign.hresults import Hresult
+from kspsign.model import Finding
 
 CHUNK = 1 << 20
 
@@ -49,6 +50,12 @@ class Scan:
             yield Piece(entry, _exactly(file, entry.end - entry.data - entry.packed), b"")
         for raw in _chunks(file, archive.size - archive.directory):
             yield Piece(None, raw, b"")
+
+    def finding(self) -> Finding:
+        """The check "package-content", once everything was read."""
+        for name, fault in self.faults.items():
+            return Finding("package-content", f"{name} {fault}", Hresult.APPX_E_CORRUPT_CONTENT)
+        return Finding("package-content", "unpacks to what the directory tells")
 
 
 def unpack(file: BinaryIO, archive: Archive, entry: Entry, limit: int) -> bytes:

@@ -77,7 +77,9 @@ def _read(file: BinaryIO, archive: Archive) -> Package:
     block_map = _part(file, archive, BLOCK_MAP, Hresult.APPX_E_INVALID_BLOCKMAP, read_block_map)
     types = _part(file, archive, CONTENT_TYPES, Hresult.ERROR_BAD_FORMAT, read_content_types)
     inner = tuple(_read_inner(file, archive, names.get(each.name), each) for each in manifest.packages)
-    return Package(archive, manifest, block_map, types, _signatures(file, archive), inner)
+    package = Package(archive, manifest, block_map, types, _signatures(file, archive), inner)
+    _ = package.unsigned  # content types without a place for the signature are refused here, or nowhere
+    return package
 
 
 def _read_inner(file: BinaryIO, outer: Archive, entry: Entry | None, told: InnerPackage) -> Package:

@@ -131,6 +131,31 @@ class Hresult(Enum):
         "The file's structure contradicts itself: it is truncated or damaged.",
         "Rebuild or download the file again and compare its hash with the origin's.",
     )
+    ERROR_NOT_SUPPORTED = (
+        0x80070032,
+        "Files of this format can't be signed in this way.",
+        "Leave out the option that the message names, or exclude the file (!pattern).",
+    )
+    APPX_E_INVALID_MANIFEST = (
+        0x80080204,
+        "The package's manifest can't be read, or does not name the signing certificate's subject as its publisher.",
+        "Set Identity's Publisher in the manifest to the certificate's subject, pack again and sign again.",
+    )
+    APPX_E_INVALID_BLOCKMAP = (
+        0x80080205,
+        "The package's block map does not fit the package: files were added, taken away or packed again.",
+        "Pack the files again (MakeAppx pack) and sign last; change nothing in a package once it is packed.",
+    )
+    APPX_E_CORRUPT_CONTENT = (
+        0x80080206,
+        "The package's content can't be read: a part is damaged or has no content type.",
+        "Pack the files again, or fetch the package again and compare its hash with the origin's.",
+    )
+    APPX_E_BLOCK_HASH_INVALID = (
+        0x80080207,
+        "A file in the package is not what the package's block map has.",
+        "Pack the files again (MakeAppx pack) and sign last; change nothing in a package once it is packed.",
+    )
 
     @property
     def number(self) -> int:

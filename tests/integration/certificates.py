@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import BestAvailableEncryption, pkcs12
 
@@ -42,6 +44,9 @@ def signing_file(  # noqa: PLR0913 - a publisher has that many sides, and a test
     code_signing: bool = True,
     self_signed: bool = False,
     root: Issued | None = None,
+    root_key: Key | None = None,
+    subject: str | x509.Name = "Test publisher",
+    usages: Sequence[x509.ObjectIdentifier] = (CODE_SIGNING,),
     more: tuple[Extension, ...] = (),
 ) -> SigningFile:
     """A leaf below a fresh root, or below `root`, with `more` extensions.
@@ -49,9 +54,9 @@ def signing_file(  # noqa: PLR0913 - a publisher has that many sides, and a test
     `file_key` replaces its key in the file, which then does not fit.
     """
     own = key or new_key()
-    root = root or ca("Test root", end=VALID)
-    usages = [key_usage("digital_signature"), *([extended(CODE_SIGNING)] if code_signing else []), *more]
-    leaf = issue("Test publisher", None if self_signed else root, extensions=usages, key=own, end=end)
+    root = root or ca("Test root", end=VALID, key=root_key)
+    extensions = [key_usage("digital_signature"), *([extended(*usages)] if code_signing else []), *more]
+    leaf = issue(subject, None if self_signed else root, extensions=extensions, key=own, end=end)
     path, pem = folder / "signing.p12", folder / "root.pem"
     path.write_bytes(_pkcs12(leaf, file_key or own, root))
     pem.write_bytes(root.pem)

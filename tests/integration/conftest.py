@@ -10,9 +10,12 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from azure_server.server import AzureServer
 from azure_server.uploads import Upload, step_variables, uploads
+from integration.certificates import PASSWORD, PASSWORD_VARIABLE, rsa_key, signing_file
 from integration.peimages import build_pe
 from integration.samples import Run, Store, copy_launcher, kspsign
+from integration.signing import Publisher
 from kspsign.embedded.authority import EmbeddedAuthority, load_or_create
+from kspsign.embedded.timestamp_server import TimestampServer
 
 
 @pytest.fixture(scope="session")
@@ -76,3 +79,16 @@ def authority_root(authority: EmbeddedAuthority, tmp_path: Path) -> Path:
     path = tmp_path / "authority-root.pem"
     path.write_bytes(authority.root.certificate.public_bytes(Encoding.PEM))
     return path
+
+
+@pytest.fixture(scope="session")
+def publisher(
+    authority: EmbeddedAuthority, timestamp_server: TimestampServer, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Publisher]:
+    """CN=Test publisher with RSA keys all the way up, and everything it takes to sign in its name."""
+    folder = tmp_path_factory.mktemp("publisher")
+    file, roots = signing_file(folder, key=rsa_key(2048), root_key=rsa_key(2048)), folder / "roots.pem"
+    roots.write_bytes(file.root.read_bytes() + authority.root.certificate.public_bytes(Encoding.PEM))
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv(PASSWORD_VARIABLE, PASSWORD)
+        yield Publisher(file, timestamp_server.url, roots)

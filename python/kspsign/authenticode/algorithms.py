@@ -46,13 +46,13 @@ _SCHEMES: dict[str, tuple[Scheme, DigestAlgorithm | None]] = {
     "1.2.840.10045.4.3.3": (Scheme.ECDSA, DigestAlgorithm.SHA384),
     "1.2.840.10045.4.3.4": (Scheme.ECDSA, DigestAlgorithm.SHA512),
 }
-_DIGEST_OIDS = {
+DIGEST_OIDS = {
     DigestAlgorithm.SHA1: "1.3.14.3.2.26",
     DigestAlgorithm.SHA256: "2.16.840.1.101.3.4.2.1",
     DigestAlgorithm.SHA384: "2.16.840.1.101.3.4.2.2",
     DigestAlgorithm.SHA512: "2.16.840.1.101.3.4.2.3",
 }
-_DIGESTS = {kind: algorithm for algorithm, kind in _DIGEST_OIDS.items()}
+_DIGESTS = {kind: algorithm for algorithm, kind in DIGEST_OIDS.items()}
 _ECDSA_OIDS = {made_for: kind for kind, (scheme, made_for) in _SCHEMES.items() if scheme is Scheme.ECDSA and made_for}
 _NULL = der.element(der.NULL)
 _NO_PARAMETERS = frozenset({b"", b"\x05\x00"})
@@ -60,7 +60,7 @@ _NO_PARAMETERS = frozenset({b"", b"\x05\x00"})
 
 def algorithm_identifier(algorithm: DigestAlgorithm) -> bytes:
     """The DER AlgorithmIdentifier of a digest, with NULL parameters as every Authenticode signer writes them."""
-    return der.sequence(der.oid(_DIGEST_OIDS[algorithm]), _NULL)
+    return der.sequence(der.oid(DIGEST_OIDS[algorithm]), _NULL)
 
 
 def signature_identifier(algorithm: DigestAlgorithm, *, is_ec: bool) -> bytes:

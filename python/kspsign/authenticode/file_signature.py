@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from kspsign.authenticode import asn1, der
-from kspsign.authenticode.profile import SignatureProfile
-from kspsign.authenticode.signature import SignedMessage, find_signer, read_signed_message
+from kspsign.authenticode.profile import Covered, SignatureProfile
+from kspsign.authenticode.signature import SignedMessage, find_signer, read_signed_message, read_signer
 from kspsign.errors import TrustError
 from kspsign.hresults import Hresult
-from kspsign.model import DigestAlgorithm
+from kspsign.model import DigestAlgorithm, Finding
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,7 +17,8 @@ class FileSignature:
     """A signature of a file: `kind` and `value` are the format's OID and structure, `certificate` the signer's (DER)
     or None when missing.
 
-    `tokens` and `counter_signatures` are its timestamps, `nested` further signatures (DER ContentInfo each).
+    `tokens` and `counter_signatures` are its timestamps, `nested` further signatures (DER ContentInfo each), and
+    `countersigners` those who signed its value. `fault` says how its parts contradict each other.
     """
 
     message: SignedMessage
@@ -30,6 +31,8 @@ class FileSignature:
     counter_signatures: tuple[bytes, ...]
     nested: tuple[bytes, ...]
     program_name: str | None
+    fault: str | None = None
+    countersigners: tuple[FileSignature, ...] = ()
 
 
 def read_signature(data: bytes, profile: SignatureProfile) -> FileSignature:
@@ -49,7 +52,8 @@ def read_signature(data: bytes, profile: SignatureProfile) -> FileSignature:
     if covered.algorithm is None:
         raise TrustError(Hresult.NTE_BAD_ALGID, "the file digest's algorithm is unknown", check="algorithms")
     unsigned = message.signer.unsigned_attributes
-    return FileSignature(
+    counter = unsigned.get(asn1.OID_COUNTER_SIGNATURE, ())
+    signature = FileSignature(
         message=message,
         kind=covered.kind,
         value=covered.value,
@@ -57,10 +61,55 @@ def read_signature(data: bytes, profile: SignatureProfile) -> FileSignature:
         digest=covered.digest,
         certificate=find_signer(message.signer, message.certificates),
         tokens=unsigned.get(profile.token_attribute, ()),
-        counter_signatures=unsigned.get(asn1.OID_COUNTER_SIGNATURE, ()),
+        counter_signatures=() if profile.countersigned else counter,
         nested=unsigned.get(asn1.OID_SPC_NESTED_SIGNATURE, ()),
         program_name=_program_name(message),
+        fault=_fault(message, covered, profile),
     )
+    if not profile.countersigned:
+        return signature
+    return replace(signature, countersigners=_countersigners(signature, profile, counter))
+
+
+def nth(index: int, finding: Finding) -> Finding:
+    """A finding on the signature at `index`: the names of checks on all but the first end in its number."""
+    return replace(finding, check=f"{finding.check}#{index + 1}") if index else finding
+
+
+def _fault(message: SignedMessage, covered: Covered, profile: SignatureProfile) -> str | None:
+    versions = (message.version, message.signer.version)
+    if versions not in profile.versions:
+        return f"versions {versions[0]} and {versions[1]}, which do not go together in this format"
+    if message.digest_algorithms != (message.signer.digest,) or message.signer.digest is not covered.algorithm:
+        return "the digest algorithms of file, signer and message differ"
+    return None
+
+
+def _countersigners(
+    signature: FileSignature, profile: SignatureProfile, signers: tuple[bytes, ...]
+) -> tuple[FileSignature, ...]:
+    """The signature over the value of `signature` (RFC 5652 §11.4); its certificates are among that one's."""
+    if len(signers) > 1:
+        raise TrustError(
+            Hresult.TRUST_E_MALFORMED_SIGNATURE, "it has several counter-signatures", check="cms-structure"
+        )
+    found = []
+    for each in signers:
+        signer = read_signer(each)
+        message = replace(
+            signature.message, content_type="", content=signature.message.signer.value, content_der=b"", signer=signer
+        )
+        found.append(
+            replace(
+                signature,
+                message=message,
+                certificate=find_signer(signer, message.certificates),
+                tokens=signer.unsigned_attributes.get(profile.token_attribute, ()),
+                nested=(),
+                fault=None,
+            )
+        )
+    return tuple(found)
 
 
 def _program_name(message: SignedMessage) -> str | None:

@@ -7,10 +7,12 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from kspsign.authenticode.appx import AppxFile, is_appx, is_appx_bundle
 from kspsign.authenticode.cab import CabFile, is_cab
 from kspsign.authenticode.cat import CatFile, is_cat
 from kspsign.authenticode.msi import MsiFile, is_msi
 from kspsign.authenticode.navx import NavxFile, is_navx
+from kspsign.authenticode.nuget import NugetFile, is_nuget
 from kspsign.authenticode.pe import PeFile, is_pe
 from kspsign.authenticode.refusals import refuse
 from kspsign.authenticode.script import ScriptFile, is_script
@@ -39,6 +41,9 @@ FORMATS: dict[Format, FormatModule] = {
     Format.CAB: FormatModule(is_cab, CabFile.open),
     Format.MSI: FormatModule(is_msi, MsiFile.open),
     Format.NAVX: FormatModule(is_navx, NavxFile.open),
+    Format.APPX: FormatModule(is_appx, AppxFile.open),
+    Format.APPX_BUNDLE: FormatModule(is_appx_bundle, AppxFile.open),
+    Format.NUGET: FormatModule(is_nuget, NugetFile.open),
     # Told by extension alone, so behind everything that content tells.
     Format.POWERSHELL: FormatModule(partial(is_script, Format.POWERSHELL), ScriptFile.open),
     Format.POWERSHELL_XML: FormatModule(partial(is_script, Format.POWERSHELL_XML), ScriptFile.open),

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
 
 from kspsign.authenticode import der
 from kspsign.authenticode.algorithms import digest_algorithm
@@ -23,7 +24,8 @@ class SigningTerms:
     """How files are to be signed, the same for every file of a run.
 
     `chain` is DER, the signer's certificate first. `append` adds a signature to those that are there, `page_hashes`
-    asks for a hash of each page of an image.
+    asks for a hash of each page of an image. `moment` is the signing time of those formats that state one: the same
+    for all files of a run, so that what is signed is made of the same bytes when it is tried again.
     """
 
     algorithm: DigestAlgorithm
@@ -32,6 +34,7 @@ class SigningTerms:
     page_hashes: bool = False
     description: str | None = None
     description_url: str | None = None
+    moment: datetime = field(default_factory=lambda: datetime.now(UTC))
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +54,8 @@ class SignatureProfile:
 
     `covered` reads what a signature's content says and raises TrustError when that is malformed. `nests` is whether a
     further signature hangs on the first (SPC_NESTED_SIGNATURE) or stands beside it.
+    `versions` are those of message and signer that go together. `countersigned` says that a counter-signature
+    (RFC 5652 §11.4) is a further signer's own signature; in Authenticode it is a timestamp.
     """
 
     content_type: str
@@ -58,6 +63,8 @@ class SignatureProfile:
     attributes: Callable[[SigningTerms], Mapping[str, bytes]]
     covered: Callable[[SignedMessage], Covered]
     nests: bool = True
+    versions: frozenset[tuple[int, int]] = frozenset({(1, 1)})
+    countersigned: bool = False
 
 
 def _authenticode_attributes(terms: SigningTerms) -> Mapping[str, bytes]:

@@ -115,7 +115,7 @@ REFUSALS: tuple[Refusal, ...] = (
         "Exclude it, and sign the installer that delivers it.",
     ),
     Refusal(
-        _starts(b"EXPH", b"EXBH"),
+        _starts(b"EXPH", b"EXBH", b"EXSH"),
         "it is an encrypted package (eappx, emsix): only Windows' own APIs sign it",
         "Sign the package before it is encrypted, or use SignTool on Windows.",
     ),

@@ -28,12 +28,14 @@ class Digest:
     `word_sum` is the sum of the file's 16-bit little-endian words modulo 65535, the checksum field taken as
     zero; formats without such a checksum leave it 0. `pages` are a PE image's page hashes (offset and digest of
     each page, as they stand in a signature) by the digest algorithm that was asked for: SHA-1 gives V1, all others V2.
+    `findings` are checks of content that the format makes on the way.
     """
 
     values: dict[DigestAlgorithm, bytes]
     sha256: str
     word_sum: int = 0
     pages: Mapping[DigestAlgorithm, bytes] = field(default_factory=dict)
+    findings: tuple[Finding, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

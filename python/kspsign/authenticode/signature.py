@@ -52,7 +52,10 @@ class Signer:
 
 @dataclass(frozen=True, slots=True)
 class SignedMessage:
-    """A SignedData: its content's type and octets (without tag and length), certificates (DER) and one signer."""
+    """A SignedData: its content's type and octets (without tag and length), certificates (DER) and one signer.
+
+    Of a counter-signature (RFC 5652 §11.4), the content is the signature value that it signs, and has no type.
+    """
 
     version: int
     content_type: str
@@ -98,9 +101,14 @@ def _names(sid: SignerId, data: bytes) -> bool:
 
 
 def content_fault(message: SignedMessage) -> str | None:
-    """Why the signed attributes do not speak of the content (RFC 5652 §5.4, §11.1, §11.2), None when they do."""
+    """Why the signed attributes do not speak of the content (RFC 5652 §5.4, §11.1, §11.2), None when they do.
+
+    What a counter-signature covers has no content type (§11.4); .NET states "data" all the same.
+    """
     signer = message.signer
-    if _single(signer, asn1.OID_CONTENT_TYPE) != der.oid(message.content_type):
+    stated = _single(signer, asn1.OID_CONTENT_TYPE)
+    countersigns = not message.content_type and stated is None
+    if not countersigns and stated != der.oid(message.content_type or asn1.OID_DATA):
         return "the contentType attribute differs from the content"
     if signer.digest is None or not states_digest(signer, hashlib.new(signer.digest, message.content).digest()):
         return "the messageDigest attribute differs from the content's digest"

@@ -173,12 +173,12 @@ def _token_fault(message: SignedMessage, signer: bytes | None) -> str | None:
     if message.version != 3 or message.signer.digest not in message.digest_algorithms:
         return "the token contradicts itself about its version or its digest algorithm"
     fault = content_fault(message) or signer_fault(message.signer, signer)
-    if fault is None and signer is not None and not _names_certificate(message.signer, signer):
+    if fault is None and signer is not None and not names_certificate(message.signer, signer):
         fault = "the signingCertificate attribute names another certificate"
     return fault
 
 
-def _names_certificate(info: Signer, certificate: bytes) -> bool:
+def names_certificate(info: Signer, certificate: bytes) -> bool:
     """ESSCertID (RFC 2634 §5.4.1) or ESSCertIDv2 (RFC 5035 §4): the first entry is the signer's certificate."""
     for kind, default in _CERTIFICATE_IDS.items():
         for value in info.signed_attributes.get(kind, ())[:1]:

@@ -112,13 +112,8 @@ class _Stamped:
 
 
 def _structure(signature: FileSignature, content_kinds: frozenset[str]) -> Finding:
-    message = signature.message
-    fault = None
-    if message.version != 1 or message.signer.version != 1:
-        fault = f"versions {message.version} and {message.signer.version} where Authenticode has 1"
-    elif message.digest_algorithms != (message.signer.digest,) or message.signer.digest is not signature.algorithm:
-        fault = "the digest algorithms of file, signer and message differ"
-    elif signature.kind not in content_kinds:
+    fault = signature.fault
+    if fault is None and signature.kind not in content_kinds:
         fault = f"it speaks of another format ({signature.kind})"
     return _finding("cms-structure", fault, Hresult.TRUST_E_MALFORMED_SIGNATURE, "well-formed, one signer")
 

@@ -9,7 +9,7 @@ from hashlib import file_digest
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from kspsign.authenticode.file_signature import FileSignature, read_signature
+from kspsign.authenticode.file_signature import FileSignature, nth, read_signature
 from kspsign.authenticode.formats import open_signable
 from kspsign.authenticode.page_hashes import page_algorithms
 from kspsign.authenticode.signable import Digest, SignableFile
@@ -67,8 +67,7 @@ class Verifier:
         examined = self._examine(signatures, file, digest)
         findings = [Finding("signed", f"{len(signatures)} signature(s)"), *parse_findings]
         for index, each in enumerate(examined):
-            suffix = f"#{index + 1}" if index else ""
-            findings += [replace(finding, check=finding.check + suffix) for finding in each.findings]
+            findings += (nth(index, finding) for finding in each.findings)
         findings += file.structure(digest, signatures)
         if self.second is not None:
             findings += self.second.findings(path, ours=next(_faults(findings), None) is None)
@@ -155,7 +154,7 @@ def _open_revocation(settings: Settings) -> Revocation | None:
 
 
 def read_signatures(file: SignableFile) -> tuple[tuple[FileSignature, ...], tuple[Finding, ...]]:
-    """Every signature, nested ones behind the one they hang on, and a finding for each that can't be read."""
+    """Every signature, with countersigner and nested ones behind it, and a finding for each that can't be read."""
     read: list[FileSignature] = []
     findings: list[Finding] = []
     waiting = list(file.signatures)
@@ -169,7 +168,7 @@ def read_signatures(file: SignableFile) -> tuple[tuple[FileSignature, ...], tupl
             hresult = fault.hresult or Hresult.TRUST_E_MALFORMED_SIGNATURE
             findings.append(Finding(fault.check, fault.message, hresult))
             continue
-        read.append(signature)
+        read += (signature, *signature.countersigners)
         waiting[:0] = signature.nested
     return tuple(read), tuple(findings)
 

@@ -1,0 +1,150 @@
+"""What must be right around a package's signature: before one is spent, and in one that is there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from kspsign.authenticode.appx.digests import MAGIC
+from kspsign.authenticode.appx.names import BUNDLE_MANIFEST, CONTENT_TYPES, MANIFEST
+from kspsign.authenticode.appx.package import Package
+from kspsign.authenticode.appx.publisher import difference, windows_name
+from kspsign.authenticode.certificates import certificate
+from kspsign.authenticode.file_signature import FileSignature, nth, read_signature
+from kspsign.authenticode.profile import AUTHENTICODE, SigningTerms
+from kspsign.authenticode.signable import Digest
+from kspsign.authenticode.signature import content_fault, signer_fault
+from kspsign.errors import ArtifactError, TrustError
+from kspsign.hresults import Hresult
+from kspsign.model import Finding
+
+_INSIDE_OUT = (
+    "Sign the packages first, bundle them afterwards (MakeAppx bundle), then sign the bundle. Nothing is signed inside "
+    "a bundle: that would make another bundle of it."
+)
+_REMEDIES = {"inner-packages": _INSIDE_OUT}
+
+
+def admit(package: Package, terms: SigningTerms) -> None:
+    """Raise ArtifactError for whatever would make Windows refuse the package once it is signed on these terms."""
+    if terms.append and package.signatures:
+        raise ArtifactError(
+            Hresult.ERROR_NOT_SUPPORTED,
+            "it is signed already, and Windows reads one signature of a package",
+            remedy="Choose --replace, or leave the file as it is (--skip-signed).",
+        )
+    if terms.algorithm is not package.block_map.algorithm:
+        needed = package.block_map.algorithm
+        raise ArtifactError(
+            Hresult.ERROR_BAD_FORMAT,
+            f"its block map is made with {needed}, so Windows accepts no signature with {terms.algorithm}",
+            remedy=f"Sign it with --digest {needed}, or pack it with MakeAppx /h {terms.algorithm.upper()}.",
+        )
+    subject = certificate(terms.chain[0]).subject
+    if differs := difference(package.manifest.publisher, subject):
+        manifest = BUNDLE_MANIFEST if package.bundle else MANIFEST
+        raise ArtifactError(
+            Hresult.APPX_E_INVALID_MANIFEST,
+            differs,
+            remedy=f'Pack it again with Identity Publisher="{windows_name(subject)}" in {manifest} '
+            "(&quot; for a quotation mark), or sign with the publisher's certificate.",
+        )
+    if fault := package.block_map.fault(package.archive.entries, package.unmapped):
+        raise ArtifactError(Hresult.APPX_E_INVALID_BLOCKMAP, fault)
+    for finding in _package_findings(package):
+        if finding.hresult is not None:
+            raise ArtifactError(finding.hresult, finding.detail, remedy=_REMEDIES.get(finding.check))
+
+
+def findings(package: Package, digest: Digest, signatures: Sequence[FileSignature]) -> Iterator[Finding]:
+    """The checks "package-parts", "hash-method", "publisher" of each signature, then those of the package."""
+    for index, signature in enumerate(signatures):
+        yield nth(index, _parts_finding(digest.values[signature.algorithm], signature))
+        yield nth(index, _method_finding(package, signature))
+        yield nth(index, _publisher_finding(package, signature))
+    yield from _package_findings(package)
+
+
+def _package_findings(package: Package) -> Iterator[Finding]:
+    """The checks "content-types" and "inner-packages", which read nothing more."""
+    if package.signatures and not package.content_types.name_signature:
+        yield Finding("content-types", "the signature has no content type", Hresult.TRUST_E_MALFORMED_SIGNATURE)
+    elif fault := package.content_types.fault(entry.name for entry in package.archive.entries):
+        yield Finding("content-types", fault, Hresult.APPX_E_CORRUPT_CONTENT)
+    else:
+        yield Finding("content-types", "every part has one")
+    if package.bundle:
+        yield _inner_finding(package)
+
+
+def _parts_finding(actual: bytes, signature: FileSignature) -> Finding:
+    """Which of the digests differ, in words: the check "digest" has them as one value."""
+    signed, held = _by_tag(signature.digest), _by_tag(actual)
+    meaning = {
+        b"AXPC": "the package's bytes", b"AXCD": "the ZIP directory", b"AXCT": CONTENT_TYPES, b"AXBM": "the block map",
+        b"AXCI": "CodeIntegrity.cat",
+    }  # fmt: skip
+    if signed is None or held is None:
+        return Finding("package-parts", "its digests are not those of a package", Hresult.TRUST_E_MALFORMED_SIGNATURE)
+    changed = [words for tag, words in meaning.items() if signed.get(tag) != held.get(tag)]
+    if changed or signature.digest != actual:
+        changed_words = " and ".join(changed) or "the order of the digests"
+        return Finding("package-parts", f"not what was signed: {changed_words}", Hresult.TRUST_E_BAD_DIGEST)
+    return Finding("package-parts", "each as it was signed")
+
+
+def _by_tag(value: bytes) -> dict[bytes, bytes] | None:
+    """Digests by tag; None when the value is no row of equally long digests behind tags."""
+    for count in (5, 4):
+        size, rest = divmod(len(value) - len(MAGIC), count)
+        if value[:4] == MAGIC and not rest and size in {36, 52, 68}:
+            return {value[at : at + 4]: value[at + 4 : at + size] for at in range(4, len(value), size)}
+    return None
+
+
+def _method_finding(package: Package, signature: FileSignature) -> Finding:
+    method = package.block_map.algorithm
+    if signature.algorithm is method:
+        return Finding("hash-method", f"{method} in block map and signature")
+    detail = f"the block map is made with {method}, the signature with {signature.algorithm}"
+    return Finding("hash-method", detail, Hresult.ERROR_BAD_FORMAT)
+
+
+def _publisher_finding(package: Package, signature: FileSignature) -> Finding:
+    if fault := _publisher_fault(package.manifest.publisher, signature):
+        return Finding("publisher", fault, Hresult.APPX_E_INVALID_MANIFEST)
+    return Finding("publisher", package.manifest.publisher)
+
+
+def _publisher_fault(publisher: str, signature: FileSignature) -> str | None:
+    if signature.certificate is None:
+        return "there is no certificate to compare it with"
+    try:
+        return difference(publisher, certificate(signature.certificate).subject)
+    except TrustError as broken:
+        return broken.message
+
+
+def _inner_finding(package: Package) -> Finding:
+    for told, inner in zip(package.manifest.packages, package.inner, strict=True):
+        if fault := _inner_fault(package, inner):
+            detail, hresult = fault
+            return Finding("inner-packages", f"{told.name} in the bundle {detail}", hresult)
+    return Finding("inner-packages", f"{len(package.inner)}, each signed by the bundle's publisher")
+
+
+def _inner_fault(package: Package, inner: Package) -> tuple[str, Hresult] | None:
+    """Why the package in a bundle is not one that this bundle's publisher signed, None when it is."""
+    if not inner.signatures:
+        return "is not signed", Hresult.TRUST_E_NOSIGNATURE
+    try:
+        signature = read_signature(inner.signatures[0], AUTHENTICODE)
+    except TrustError as broken:
+        return f"has a malformed signature: {broken.message}", Hresult.TRUST_E_MALFORMED_SIGNATURE
+    if fault := content_fault(signature.message) or signer_fault(signature.message.signer, signature.certificate):
+        return f"has a broken signature: {fault}", Hresult.TRUST_E_CERT_SIGNATURE
+    for publisher in (inner.manifest.publisher, package.manifest.publisher):
+        if differs := _publisher_fault(publisher, signature):
+            return f"is another publisher's: {differs}", Hresult.APPX_E_INVALID_MANIFEST
+    if faulty := next((each for each in _package_findings(inner) if each.hresult), None):
+        return f"is damaged: {faulty.detail}", Hresult.APPX_E_CORRUPT_CONTENT
+    return None

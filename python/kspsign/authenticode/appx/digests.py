@@ -1,0 +1,105 @@
+"""The one pass over a package: the digests that a signature covers, and its files beside the block map."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Collection
+
+from kspsign.authenticode.appx.block_map import BlockCheck
+from kspsign.authenticode.appx.names import BLOCK_MAP, CODE_INTEGRITY, CONTENT_TYPES, plain
+from kspsign.authenticode.appx.package import Package
+from kspsign.authenticode.file_signature import read_signature
+from kspsign.authenticode.profile import AUTHENTICODE
+from kspsign.authenticode.signable import Digest
+from kspsign.authenticode.zip import Entry, Plan, Scan
+from kspsign.errors import TrustError
+from kspsign.hresults import Hresult
+from kspsign.model import DigestAlgorithm, Finding
+
+PARTS = {"AXCT": CONTENT_TYPES, "AXBM": BLOCK_MAP, "AXCI": CODE_INTEGRITY}
+"""The parts that are hashed unpacked, by tag, in the order of their digests."""
+MAGIC = b"APPX"
+
+
+class _Hashers:
+    """The digests of one algorithm."""
+
+    def __init__(self, algorithm: DigestAlgorithm, plan: Plan) -> None:
+        self._algorithm = algorithm
+        self._plan = plan
+        self._bytes = hashlib.new(algorithm)
+        names = {*(each.name for each in plan.kept), *(each.name for each in plan.added)}
+        self._parts = {name: hashlib.new(algorithm) for name in PARTS.values() if name in names}
+
+    def feed(self, entry: Entry, raw: bytes, content: bytes) -> None:
+        """The next bytes of an entry that stays."""
+        self._bytes.update(raw)
+        if content and entry.name in self._parts:
+            self._parts[entry.name].update(content)
+
+    def value(self) -> bytes:
+        """All digests behind their tags, once everything was fed."""
+        for member in self._plan.added:
+            self._bytes.update(member.raw)
+            if member.name in self._parts:
+                self._parts[member.name].update(member.content)
+        directory = hashlib.new(self._algorithm, self._plan.tail()).digest()
+        parts = (tag.encode() + self._parts[name].digest() for tag, name in PARTS.items() if name in self._parts)
+        return b"".join((MAGIC, b"AXPC", self._bytes.digest(), b"AXCD", directory, *parts))
+
+
+def hash_package(package: Package, algorithms: Collection[DigestAlgorithm]) -> Digest:
+    """Digests of the package as it is signed; findings "package-content", "block-map", "inner-content"."""
+    plan = package.unsigned
+    hashers = {algorithm: _Hashers(algorithm, plan) for algorithm in algorithms}
+    staying = {entry.index for entry in plan.kept}
+    whole = hashlib.sha256()
+    scan, blocks = Scan(package.archive), BlockCheck(package.block_map)
+    current: Entry | None = None
+    with package.path.open("rb") as file:
+        for entry, raw, content in scan.pieces(file):
+            whole.update(raw)
+            if entry is None:
+                continue
+            if entry is not current:
+                current = entry
+                blocks.begin(plain(entry.name))
+            blocks.feed(content)
+            if entry.index in staying:
+                for hasher in hashers.values():
+                    hasher.feed(entry, raw, content)
+    blocks.finish()
+    values = {algorithm: hasher.value() for algorithm, hasher in hashers.items()}
+    findings = (scan.finding(), _block_finding(package, blocks), *_inner_findings(package))
+    return Digest(values, whole.hexdigest(), findings=findings)
+
+
+def _block_finding(package: Package, blocks: BlockCheck) -> Finding:
+    structure = package.block_map.fault(package.archive.entries, package.unmapped)
+    if structure is not None:
+        return Finding("block-map", structure, Hresult.APPX_E_INVALID_BLOCKMAP)
+    if blocks.fault is not None:
+        return Finding("block-map", blocks.fault, Hresult.APPX_E_BLOCK_HASH_INVALID)
+    return Finding("block-map", f"has every file, {len(package.block_map.files)} in all")
+
+
+def _inner_findings(package: Package) -> tuple[Finding, ...]:
+    """The check "inner-content": what each package in the bundle holds is what its own signature covers."""
+    if not package.bundle:
+        return ()
+    for told, inner in zip(package.manifest.packages, package.inner, strict=True):
+        for der in inner.signatures:
+            if fault := _content_fault(inner, der):
+                return (Finding("inner-content", f"{told.name}: {fault}", Hresult.TRUST_E_BAD_DIGEST),)
+    return (Finding("inner-content", f"{len(package.inner)}, each as its signature has it"),)
+
+
+def _content_fault(inner: Package, der: bytes) -> str | None:
+    try:
+        signature = read_signature(der, AUTHENTICODE)
+    except TrustError as broken:
+        return broken.message
+    digest = hash_package(inner, {signature.algorithm})
+    if digest.values[signature.algorithm] != signature.digest:
+        return "it is not what was signed"
+    return next((finding.detail for finding in digest.findings if finding.hresult is not None), None)

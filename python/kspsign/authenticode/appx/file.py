@@ -1,0 +1,112 @@
+"""A package or bundle as a signable file. Streams: memory does not grow with it.
+
+The signature is the archive's last entry, AppxSignature.p7x ("PKCX" and a DER CMS). What it covers are digests, each
+behind its tag: AXPC of all bytes before the signature's entry, AXCD of the central directory as it is without the
+signature, AXCT, AXBM and AXCI of what [Content_Types].xml, the block map and CodeIntegrity.cat unpack to.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from kspsign.authenticode.appx import checks
+from kspsign.authenticode.appx.digests import hash_package
+from kspsign.authenticode.appx.names import BLOCK_MAP, BUNDLE_MANIFEST, CONTENT_TYPES, MANIFEST, SIGNATURE
+from kspsign.authenticode.appx.package import SIGNATURE_MAGIC, Package, read_package
+from kspsign.authenticode.asn1 import OID_SPC_SIP_INFO
+from kspsign.authenticode.file_signature import FileSignature, nth
+from kspsign.authenticode.profile import AUTHENTICODE, SignatureProfile, SigningTerms
+from kspsign.authenticode.signable import Digest, Glimpse
+from kspsign.authenticode.spc import sip_finding, sip_indirect_data
+from kspsign.authenticode.zip import Member, entry_names
+from kspsign.errors import ArtifactError
+from kspsign.model import DigestAlgorithm, Finding
+
+_KINDS = frozenset({OID_SPC_SIP_INFO})
+_SIP_VERSION = 0x01010000
+_SIP = bytes.fromhex("4bdfc50a07cee24db76e23c839a09fd1")
+_BUNDLE_SIP = bytes.fromhex("b3585f0fdeaa9a4ba43495742d92eceb")
+_SUFFIXES, _BUNDLE_SUFFIXES = frozenset({".appx", ".msix"}), frozenset({".appxbundle", ".msixbundle"})
+
+
+def is_appx(glimpse: Glimpse) -> bool:
+    """Whether the content is a package, whole or cut off."""
+    names = entry_names(glimpse)
+    if names is None:
+        return glimpse.path.suffix.lower() in _SUFFIXES
+    return MANIFEST in names and BUNDLE_MANIFEST not in names and bool(names & {BLOCK_MAP, CONTENT_TYPES})
+
+
+def is_appx_bundle(glimpse: Glimpse) -> bool:
+    """Whether the content is a bundle of packages, whole or cut off."""
+    names = entry_names(glimpse)
+    return glimpse.path.suffix.lower() in _BUNDLE_SUFFIXES if names is None else BUNDLE_MANIFEST in names
+
+
+@dataclass(frozen=True, slots=True)
+class AppxFile:
+    """A package or bundle whose structure was read and checked; see SignableFile."""
+
+    package: Package = field(repr=False)
+
+    @classmethod
+    def open(cls, path: Path) -> AppxFile:
+        """Read the structure of `path`; raises ArtifactError when it contradicts itself."""
+        return cls(read_package(path))
+
+    @property
+    def path(self) -> Path:
+        """Where the file is."""
+        return self.package.path
+
+    @property
+    def profile(self) -> SignatureProfile:
+        """Authenticode."""
+        return AUTHENTICODE
+
+    @property
+    def content_kinds(self) -> frozenset[str]:
+        """SPC_SIPINFO."""
+        return _KINDS
+
+    @property
+    def signatures(self) -> tuple[bytes, ...]:
+        """The CMS of AppxSignature.p7x."""
+        return self.package.signatures
+
+    @property
+    def sip(self) -> bytes:
+        """The GUID of the SIP that Windows has for packages, or for bundles."""
+        return _BUNDLE_SIP if self.package.bundle else _SIP
+
+    def admit(self, terms: SigningTerms) -> None:
+        """Raise ArtifactError when the block map has another digest algorithm, the publisher is another than the
+        certificate's subject, an inner package is not signed by it, or block map or content types are wrong."""
+        checks.admit(self.package, terms)
+
+    def digest(self, algorithms: Collection[DigestAlgorithm], _pages: Collection[DigestAlgorithm] = ()) -> Digest:
+        """Hash the package as it is to be signed, and compare its files with the block map on the way."""
+        return hash_package(self.package, algorithms)
+
+    def structure(self, digest: Digest, signatures: Sequence[FileSignature]) -> tuple[Finding, ...]:
+        """The checks "sip", "package-parts", "hash-method", "publisher", "content-types", "package-content",
+        "block-map" and, of a bundle, "inner-packages" and "inner-content"."""
+        sips = (nth(index, sip_finding(signature, self.sip)) for index, signature in enumerate(signatures))
+        return (*sips, *checks.findings(self.package, digest, signatures), *digest.findings)
+
+    def content(self, terms: SigningTerms, digest: Digest) -> bytes:
+        """SpcIndirectDataContent that names the SIP of packages or bundles; raises ArtifactError when the content
+        is not what the block map has: no signature may be spent on it."""
+        for finding in digest.findings:
+            if finding.hresult is not None:
+                raise ArtifactError(finding.hresult, f"{finding.check}: {finding.detail}")
+        return sip_indirect_data(_SIP_VERSION, self.sip, terms.algorithm, digest.values[terms.algorithm])
+
+    def embed(self, _digest: Digest, signatures: Sequence[bytes], target: Path) -> None:
+        """Write the package with the first of `signatures` as its last entry to `target`."""
+        unsigned = self.package.unsigned
+        signature = Member(SIGNATURE, SIGNATURE_MAGIC + signatures[0])
+        with target.open("wb") as file:
+            replace(unsigned, added=(*unsigned.added, signature)).write(file)

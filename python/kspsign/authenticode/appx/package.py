@@ -1,0 +1,136 @@
+"""What a package or bundle consists of: archive, manifest, block map, content types, signature, inner packages."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property, partial
+from pathlib import Path
+from typing import BinaryIO, TypeVar
+
+from kspsign.authenticode.appx.block_map import BlockMap, read_block_map
+from kspsign.authenticode.appx.content_types import ContentTypes, read_content_types
+from kspsign.authenticode.appx.manifest import InnerPackage, Manifest, read_manifest
+from kspsign.authenticode.appx.names import BLOCK_MAP, BUNDLE_MANIFEST, CONTENT_TYPES, MANIFEST, SIGNATURE, plain
+from kspsign.authenticode.zip import Archive, Entry, Member, Plan, damaged, read_archive, unpack
+from kspsign.errors import ArtifactError
+from kspsign.hresults import Hresult
+
+T = TypeVar("T")
+SIGNATURE_MAGIC = b"PKCX"
+_MAX_SIGNATURE = 32 << 20
+_MAX_XML, _FREE_XML, _XML_RATIO = 64 << 20, 1 << 20, 64
+
+
+@dataclass(frozen=True)
+class Package:
+    """A package or bundle whose structure was read; `inner` are a bundle's own packages, in the manifest's order."""
+
+    archive: Archive
+    manifest: Manifest
+    block_map: BlockMap
+    content_types: ContentTypes
+    signatures: tuple[bytes, ...]
+    inner: tuple[Package, ...] = ()
+
+    @property
+    def path(self) -> Path:
+        """The file that it is, or that it is in."""
+        return self.archive.path
+
+    @property
+    def bundle(self) -> bool:
+        """Whether it is a bundle."""
+        return self.archive.find(BUNDLE_MANIFEST) is not None
+
+    @property
+    def unmapped(self) -> frozenset[str]:
+        """Plain names of the packages that the manifest vouches for, not the block map."""
+        return frozenset(each.name for each in self.manifest.packages)
+
+    @cached_property
+    def unsigned(self) -> Plan:
+        """What a signature covers: the archive without one, the signature's content type in its place."""
+        kept = tuple(each for each in self.archive.entries if each.name != SIGNATURE)
+        if self.signatures or self.content_types.name_signature:
+            return Plan(self.archive, kept, sort=True)
+        try:
+            types = Member(CONTENT_TYPES, self.content_types.with_signature())
+        except ValueError as broken:
+            raise ArtifactError(Hresult.ERROR_BAD_FORMAT, str(broken)) from broken
+        return Plan(self.archive, tuple(each for each in kept if each.name != CONTENT_TYPES), (types,), sort=True)
+
+
+def read_package(path: Path) -> Package:
+    """The package or bundle at `path`; raises ArtifactError when its structure contradicts itself."""
+    with path.open("rb") as file:
+        return _read(file, read_archive(file, path, 0, file.seek(0, 2)))
+
+
+def _read(file: BinaryIO, archive: Archive) -> Package:
+    names = _names(archive)
+    bundle = archive.find(BUNDLE_MANIFEST) is not None
+    manifest_name = BUNDLE_MANIFEST if bundle else MANIFEST
+    manifest = _part(
+        file, archive, manifest_name, Hresult.APPX_E_INVALID_MANIFEST, partial(read_manifest, bundle=bundle)
+    )
+    block_map = _part(file, archive, BLOCK_MAP, Hresult.APPX_E_INVALID_BLOCKMAP, read_block_map)
+    types = _part(file, archive, CONTENT_TYPES, Hresult.ERROR_BAD_FORMAT, read_content_types)
+    inner = tuple(_read_inner(file, archive, names.get(each.name), each) for each in manifest.packages)
+    package = Package(archive, manifest, block_map, types, _signatures(file, archive), inner)
+    _ = package.unsigned  # content types without a place for the signature are refused here, or nowhere
+    return package
+
+
+def _read_inner(file: BinaryIO, outer: Archive, entry: Entry | None, told: InnerPackage) -> Package:
+    if entry is None or entry.method or (entry.data, entry.size) != (told.offset, told.size):
+        raise ArtifactError(
+            Hresult.APPX_E_INVALID_MANIFEST,
+            f"{BUNDLE_MANIFEST} names the package {told.name}, which is not stored where and as it says",
+            remedy="Bundle the packages again (MakeAppx bundle); change nothing in a bundle once it is made.",
+        )
+    try:
+        archive = read_archive(file, outer.path, outer.start + entry.data, entry.size)
+        if archive.find(BUNDLE_MANIFEST) is not None:
+            raise damaged("it is a bundle itself")
+        return _read(file, archive)
+    except ArtifactError as broken:
+        hresult = broken.hresult or Hresult.ERROR_BAD_FORMAT
+        raise ArtifactError(hresult, f"the package {told.name} in the bundle: {broken.message}") from broken
+
+
+def _names(archive: Archive) -> dict[str, Entry]:
+    """Entries by plain name; raises ArtifactError when a name is none, or two differ in case alone."""
+    try:
+        names = {plain(entry.name): entry for entry in archive.entries}
+    except ValueError as broken:
+        raise damaged(str(broken)) from broken
+    if len({name.lower() for name in names}) != len(archive.entries):
+        raise damaged("two entries have one name to Windows")
+    return names
+
+
+def _part(file: BinaryIO, archive: Archive, name: str, hresult: Hresult, read: Callable[[bytes], T]) -> T:
+    """What the part says; raises ArtifactError when it is missing or malformed."""
+    entry = archive.find(name)
+    if entry is None:
+        raise damaged(f"it has no {name}, which every package has")
+    limit = min(_MAX_XML, max(_FREE_XML, _XML_RATIO * entry.packed))
+    try:
+        return read(unpack(file, archive, entry, limit))
+    except ValueError as broken:
+        raise ArtifactError(hresult, f"{name} can't be read: {broken}") from broken
+
+
+def _signatures(file: BinaryIO, archive: Archive) -> tuple[bytes, ...]:
+    entry = archive.find(SIGNATURE)
+    if entry is None:
+        return ()
+    if entry is not archive.last:
+        raise ArtifactError(Hresult.TRUST_E_MALFORMED_SIGNATURE, f"{SIGNATURE} is not the last entry: data was added")
+    if entry.spare or entry.end != entry.data + entry.packed:
+        raise ArtifactError(Hresult.TRUST_E_MALFORMED_SIGNATURE, f"unsigned data hides in the headers of {SIGNATURE}")
+    content = unpack(file, archive, entry, _MAX_SIGNATURE)
+    if content[:4] != SIGNATURE_MAGIC:
+        raise ArtifactError(Hresult.TRUST_E_MALFORMED_SIGNATURE, f"{SIGNATURE} holds no signature")
+    return (content[4:],)

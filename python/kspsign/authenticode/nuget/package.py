@@ -1,0 +1,201 @@
+"""A NuGet package as a signable file. Streams: memory does not grow with it.
+
+The signature is the archive's last entry, .signature.p7s, stored; its digest is that of the archive without it. A
+package has one signature: the author's, which a repository may countersign, or else a repository's.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import NoReturn
+
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import rsa
+
+from kspsign.authenticode.asn1 import OID_DATA
+from kspsign.authenticode.certificates import certificate, extension
+from kspsign.authenticode.file_signature import FileSignature, nth
+from kspsign.authenticode.nuget.profile import NUGET, author_fault, commitments, repository_of, signature_content
+from kspsign.authenticode.profile import SignatureProfile, SigningTerms
+from kspsign.authenticode.signable import Digest, Glimpse
+from kspsign.authenticode.zip import Archive, Member, Plan, Scan, archive_of, entry_names, unpack
+from kspsign.errors import ArtifactError, TrustError
+from kspsign.hresults import Hresult
+from kspsign.model import DigestAlgorithm, Finding
+
+SIGNATURE = ".signature.p7s"
+_KINDS = frozenset({OID_DATA})
+_SUFFIXES = frozenset({".nupkg", ".snupkg"})
+_MAX_SIGNATURE = 32 << 20
+_MAX_ENTRIES = 0xFFFE  # more would need Zip64, which NuGet does not read (NU3039)
+_MIN_RSA_BITS = 2048
+_RSA_OIDS = frozenset({
+    x509.SignatureAlgorithmOID.RSA_WITH_SHA256, x509.SignatureAlgorithmOID.RSA_WITH_SHA384,
+    x509.SignatureAlgorithmOID.RSA_WITH_SHA512,
+})  # fmt: skip
+_LIFETIME_SIGNING = x509.ObjectIdentifier("1.3.6.1.4.1.311.10.3.13")
+_EXTERNAL_ATTRIBUTES = slice(38, 42)  # of a central directory record
+
+
+def is_nuget(glimpse: Glimpse) -> bool:
+    """Whether the content is a NuGet package, whole or cut off: an archive with a .nuspec at its root."""
+    names = entry_names(glimpse)
+    if names is None:
+        return glimpse.path.suffix.lower() in _SUFFIXES
+    return any(name.lower().endswith(".nuspec") and "/" not in name for name in names)
+
+
+@dataclass(frozen=True, slots=True)
+class NugetFile:
+    """A NuGet package whose archive was read and checked; see SignableFile."""
+
+    path: Path
+    archive: Archive = field(repr=False)
+    signatures: tuple[bytes, ...] = field(repr=False)
+
+    @classmethod
+    def open(cls, path: Path) -> NugetFile:
+        """Read the structure of `path`; raises ArtifactError when it contradicts itself."""
+        archive = archive_of(path)
+        entry = archive.find(SIGNATURE)
+        if entry is None:
+            return cls(path, archive, ())
+        if entry is not archive.last:
+            raise ArtifactError(
+                Hresult.TRUST_E_MALFORMED_SIGNATURE, f"{SIGNATURE} is not the last entry: data was added"
+            )
+        if entry.flags or entry.method or entry.spare or any(entry.record[_EXTERNAL_ATTRIBUTES]):
+            raise ArtifactError(
+                Hresult.TRUST_E_MALFORMED_SIGNATURE, f"the entry {SIGNATURE} is not plainly stored, as NuGet wants it"
+            )
+        with path.open("rb") as file:
+            return cls(path, archive, (unpack(file, archive, entry, _MAX_SIGNATURE),))
+
+    @property
+    def profile(self) -> SignatureProfile:
+        """That of NuGet."""
+        return NUGET
+
+    @property
+    def content_kinds(self) -> frozenset[str]:
+        """Data (RFC 5652 §4)."""
+        return _KINDS
+
+    @property
+    def unsigned(self) -> Plan:
+        """What a signature covers: the archive without one."""
+        return Plan(self.archive, tuple(entry for entry in self.archive.entries if entry.name != SIGNATURE))
+
+    def admit(self, terms: SigningTerms) -> None:
+        """Raise ArtifactError for what NuGet would refuse: a further signature, Zip64, too many files, and
+        certificates that it does not accept."""
+        if terms.append and self.signatures:
+            _refuse("it is signed already, and a NuGet package has one author's signature", "Choose --replace.")
+        if self.archive.zip64:
+            _refuse(
+                "it is a Zip64 archive, which NuGet does not sign (NU3006)", "Pack it again with NuGet (dotnet pack)."
+            )
+        if len(self.unsigned.kept) >= _MAX_ENTRIES:
+            _refuse(
+                f"{len(self.unsigned.kept)} entries and a signature would need Zip64, which NuGet can't read (NU3039)",
+                f"Split the package: at most {_MAX_ENTRIES - 1} files.",
+            )
+        _admit_certificate(certificate(terms.chain[0]))
+
+    def digest(self, algorithms: Collection[DigestAlgorithm], _pages: Collection[DigestAlgorithm] = ()) -> Digest:
+        """Hash the archive without its signature, and unpack every entry on the way."""
+        plan, scan = self.unsigned, Scan(self.archive)
+        hashers = {algorithm: hashlib.new(algorithm) for algorithm in algorithms}
+        whole = hashlib.sha256()
+        with self.path.open("rb") as file:
+            for entry, raw, _ in scan.pieces(file):
+                whole.update(raw)
+                if entry is not None and entry.name != SIGNATURE:
+                    for hasher in hashers.values():
+                        hasher.update(raw)
+        tail = plan.tail()
+        for hasher in hashers.values():
+            hasher.update(tail)
+        values = {algorithm: hasher.digest() for algorithm, hasher in hashers.items()}
+        return Digest(values, whole.hexdigest(), findings=(scan.finding(),))
+
+    def structure(self, digest: Digest, signatures: Sequence[FileSignature]) -> tuple[Finding, ...]:
+        """The checks "signature-type" and "signer-attributes" of each signature, "signature-entry" and
+        "package-content"."""
+        return (*self._findings(signatures), *digest.findings)
+
+    def content(self, terms: SigningTerms, digest: Digest) -> bytes:
+        """The text with the package's digest; raises ArtifactError when an entry can't be unpacked."""
+        for finding in digest.findings:
+            if finding.hresult is not None:
+                raise ArtifactError(finding.hresult, finding.detail)
+        return signature_content(terms.algorithm, digest.values[terms.algorithm])
+
+    def embed(self, _digest: Digest, signatures: Sequence[bytes], target: Path) -> None:
+        """Write the package with the first of `signatures` as its last entry to `target`."""
+        with target.open("wb") as file:
+            replace(self.unsigned, added=(Member(SIGNATURE, signatures[0]),)).write(file)
+
+    def _findings(self, signatures: Sequence[FileSignature]) -> Iterator[Finding]:
+        for index, signature in enumerate(signatures):
+            yield nth(index, _type_finding(signature))
+            yield nth(index, _attributes_finding(signature))
+        if signatures and self.archive.zip64:
+            yield Finding("signature-entry", "NuGet reads no signature in a Zip64 archive", Hresult.ERROR_NOT_SUPPORTED)
+        elif signatures:
+            yield Finding("signature-entry", "stored, the last of all")
+
+
+def _type_finding(signature: FileSignature) -> Finding:
+    """The check "signature-type": an author's, or a repository's. Only a repository countersigns, and only authors."""
+    countersigns = not signature.message.content_type
+    try:
+        who, where = commitments(signature), repository_of(signature)
+    except TrustError as broken:
+        return Finding("signature-type", broken.message, Hresult.TRUST_E_MALFORMED_SIGNATURE)
+    if who == {"author"} and not countersigns:
+        return Finding("signature-type", "the author's")
+    if who == {"repository"} and where and not signature.countersigners:
+        alone = "" if countersigns else "; the package has no author's signature"
+        return Finding("signature-type", f"the repository's ({where}){alone}")
+    stated = " and ".join(sorted(who)) or "neither author nor repository"
+    place = "a counter-signature" if countersigns else "a package's signature"
+    return Finding("signature-type", f"{stated} is no signer of {place}", Hresult.TRUST_E_MALFORMED_SIGNATURE)
+
+
+def _attributes_finding(signature: FileSignature) -> Finding:
+    try:
+        fault = author_fault(signature)
+    except TrustError as broken:
+        fault = broken.message
+    if fault is not None:
+        return Finding("signer-attributes", fault, Hresult.TRUST_E_MALFORMED_SIGNATURE)
+    return Finding("signer-attributes", "name the certificate and the signing time")
+
+
+def _admit_certificate(leaf: x509.Certificate) -> None:
+    """Raise ArtifactError for a certificate that NuGet refuses to sign with."""
+    key = leaf.public_key()
+    usage = extension(leaf, x509.ExtendedKeyUsage)
+    if not isinstance(key, rsa.RSAPublicKey) or key.key_size < _MIN_RSA_BITS:
+        _refuse(
+            f"NuGet accepts signatures of RSA keys of at least {_MIN_RSA_BITS} bits alone (NU3014)",
+            "Sign NuGet packages with an RSA certificate, or exclude them (!**/*.nupkg).",
+        )
+    if leaf.signature_algorithm_oid not in _RSA_OIDS:
+        _refuse(
+            "NuGet accepts certificates that a CA signed with RSA and SHA-2 alone (NU3013)",
+            "Sign NuGet packages with a certificate of such a CA, or exclude them (!**/*.nupkg).",
+        )
+    if usage is not None and _LIFETIME_SIGNING in usage.value:
+        _refuse(
+            "NuGet accepts no certificate for lifetime signing (NU3015)",
+            "Sign NuGet packages with a certificate without that extended key usage.",
+        )
+
+
+def _refuse(what: str, remedy: str) -> NoReturn:
+    raise ArtifactError(Hresult.ERROR_NOT_SUPPORTED, what, remedy=remedy)

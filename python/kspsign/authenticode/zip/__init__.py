@@ -1,0 +1,10 @@
+"""ZIP archives (APPNOTE.TXT), read strictly and rewritten without touching what stays: the shell of several formats."""
+
+from kspsign.authenticode.zip.archive import Archive, archive_of, damaged, entry_names, read_archive
+from kspsign.authenticode.zip.plan import Member, Plan
+from kspsign.authenticode.zip.records import Entry
+from kspsign.authenticode.zip.scan import Scan, unpack
+
+__all__ = [
+    "Archive", "Entry", "Member", "Plan", "Scan", "archive_of", "damaged", "entry_names", "read_archive", "unpack",
+]  # fmt: skip

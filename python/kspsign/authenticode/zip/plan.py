@@ -1,0 +1,87 @@
+"""An archive as it is to be: entries that stay keep their bytes, new ones come behind them."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import BinaryIO
+
+from kspsign.authenticode.zip.archive import Archive
+from kspsign.authenticode.zip.records import CENTRAL, CENTRAL_MAGIC, LOCAL, LOCAL_MAGIC, STORED, U32, Entry
+
+_VERSION, _ZIP64_VERSION = 20, 45
+_FIRST_OF_1980 = 0x0021  # MS-DOS date without a time: an archive written twice is the same
+_CHUNK = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """A new entry, stored: its ASCII name and its content, far below 4 GiB."""
+
+    name: str
+    content: bytes
+
+    @property
+    def raw(self) -> bytes:
+        """Local header and data."""
+        sizes = (zlib.crc32(self.content), len(self.content), len(self.content), len(self.name), 0)
+        header = LOCAL.pack(LOCAL_MAGIC, _VERSION, 0, STORED, 0, _FIRST_OF_1980, *sizes)
+        return header + self.name.encode("ascii") + self.content
+
+    def record(self, offset: int) -> bytes:
+        """Central directory record, with a Zip64 field where the local header's `offset` needs it."""
+        extra = b""
+        version = _VERSION
+        if offset >= U32:
+            extra, offset, version = b"\1\0\x08\0" + offset.to_bytes(8, "little"), U32, _ZIP64_VERSION
+        sizes = (zlib.crc32(self.content), len(self.content), len(self.content), len(self.name), len(extra))
+        fields = (_ZIP64_VERSION, version, 0, STORED, 0, _FIRST_OF_1980, *sizes, 0, 0, 0, 0, offset)
+        return CENTRAL.pack(CENTRAL_MAGIC, *fields) + self.name.encode("ascii") + extra
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """`kept` entries of `source` in the order of their data, and `added` members behind them.
+
+    `sort` puts the central directory in the order of the data; else what stays keeps its order there.
+    """
+
+    source: Archive
+    kept: tuple[Entry, ...]
+    added: tuple[Member, ...] = ()
+    sort: bool = False
+
+    def tail(self) -> bytes:
+        """Central directory and end records."""
+        records: list[tuple[int, bytes]] = []
+        offset = 0
+        for entry in self.kept:
+            records.append((entry.index, entry.moved(offset)))
+            offset += entry.end - entry.offset
+        for number, member in enumerate(self.added):
+            records.append((len(self.source.entries) + number, member.record(offset)))
+            offset += len(member.raw)
+        if not self.sort:
+            records.sort()
+        directory = b"".join(record for _, record in records)
+        return directory + self.source.end.records(len(records), len(directory), offset)
+
+    def write(self, target: BinaryIO) -> None:
+        """Write the archive, copying what stays from the source's file."""
+        with self.source.path.open("rb") as file:
+            for start, end in self._runs():
+                file.seek(self.source.start + start)
+                target.writelines(file.read(min(_CHUNK, end - at)) for at in range(start, end, _CHUNK))
+        target.writelines(member.raw for member in self.added)
+        target.write(self.tail())
+
+    def _runs(self) -> Iterator[tuple[int, int]]:
+        """Stretches of the source that stay, as long as they get."""
+        start = end = 0
+        for entry in self.kept:
+            if entry.offset != end:
+                yield start, end
+                start = entry.offset
+            end = entry.end
+        yield start, end

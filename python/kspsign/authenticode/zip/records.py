@@ -1,0 +1,146 @@
+"""The records of a ZIP archive (APPNOTE.TXT 4.3.7 to 4.3.16, 4.5.3). All numbers are little-endian."""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass, replace
+
+LOCAL = struct.Struct("<4s5H3I2H")
+CENTRAL = struct.Struct("<4s6H3I5H2I")
+END = struct.Struct("<4s4H2IH")
+END64 = struct.Struct("<4sQ2H2I4Q")
+LOCATOR = struct.Struct("<4sIQI")
+LOCAL_MAGIC, CENTRAL_MAGIC, END_MAGIC = b"PK\3\4", b"PK\1\2", b"PK\5\6"
+END64_MAGIC, LOCATOR_MAGIC, DESCRIPTOR_MAGIC = b"PK\6\6", b"PK\6\7", b"PK\7\x08"
+
+STORED, DEFLATED = 0, 8
+DESCRIPTOR, UTF8 = 0x0008, 0x0800
+KNOWN_FLAGS = DESCRIPTOR | UTF8 | 0x0006
+"""Data descriptor, UTF-8 name, and the two bits that only tell how hard the packer tried."""
+U16, U32 = 0xFFFF, 0xFFFFFFFF
+_ZIP64, _ZIP64_VERSION = 1, 45
+_OFFSET_AT = 42  # of the 32-bit offset in a central directory record
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A file in an archive. `index` is its place in the central directory, `record` its record there.
+
+    Offsets are bytes from the archive's start: of its local header, of its data, and of what follows it (data
+    descriptor included). `offset_field` is where `record` has its offset as a 64-bit number, 0 when it has none.
+    `spare` counts what its two headers hold beside name and Zip64 numbers: other extra fields, and a comment; `wide`
+    says whether one has Zip64 numbers.
+    """
+
+    index: int
+    name: str
+    flags: int
+    method: int
+    crc: int
+    packed: int
+    size: int
+    offset: int
+    record: bytes
+    offset_field: int
+    spare: int
+    wide: bool
+    data: int = 0
+    end: int = 0
+
+    def moved(self, offset: int) -> bytes:
+        """Its central directory record with the local header at `offset`, which is not behind where it was."""
+        if self.offset_field:
+            at, size = self.offset_field, 8
+        else:
+            at, size = _OFFSET_AT, 4
+        return self.record[:at] + offset.to_bytes(size, "little") + self.record[at + size :]
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """How an archive ends. `versions` are those of its Zip64 record, None without one; `masked` says which of the
+    four numbers of the last record (entries here, entries, directory's size and offset) stand in that one only."""
+
+    versions: tuple[int, int] | None = None
+    masked: tuple[bool, bool, bool, bool] = (False, False, False, False)
+
+    def records(self, count: int, size: int, offset: int) -> bytes:
+        """The end records of an archive with `count` entries, whose directory has `size` bytes at `offset`.
+
+        Zip64 is used where the archive had it, or the numbers need it. Disk numbers are 0: MakeAppx writes others,
+        which Windows does not accept in a signed package.
+        """
+        end = self
+        if end.versions is None and (count >= U16 or size >= U32 or offset >= U32):
+            end = replace(end, versions=(_ZIP64_VERSION, _ZIP64_VERSION), masked=(True, True, True, True))
+        masks = zip((count, count, size, offset), (U16, U16, U32, U32), end.masked, strict=True)
+        last = END.pack(END_MAGIC, 0, 0, *(mask if masked else value for value, mask, masked in masks), 0)
+        if end.versions is None:
+            return last
+        record = END64.pack(END64_MAGIC, END64.size - 12, *end.versions, 0, 0, count, count, size, offset)
+        return record + LOCATOR.pack(LOCATOR_MAGIC, 0, offset + size, 1) + last
+
+
+def read_record(record: bytes, index: int) -> Entry:
+    """The entry that a whole central directory record tells of; raises ValueError for what is not allowed."""
+    fields = CENTRAL.unpack_from(record)
+    flags, method, crc, packed, size, name_size, extra_size = *fields[3:5], *fields[7:12]
+    disk, offset = fields[13], fields[16]
+    name = decoded_name(record[CENTRAL.size : CENTRAL.size + name_size], flags)
+    if flags & ~KNOWN_FLAGS:
+        raise ValueError(f"{name} is encrypted or uses another feature that no package may (flags 0x{flags:04X})")
+    if method not in {STORED, DEFLATED}:
+        raise ValueError(f"{name} is compressed by method {method}, neither stored nor deflated")
+    extra = CENTRAL.size + name_size
+    at, limit = zip64_extra(record, extra, extra_size)
+    wide: list[int] = []
+    offset_field = 0
+    for value, mask in ((size, U32), (packed, U32), (offset, U32)):
+        if value != mask:
+            wide.append(value)
+            continue
+        if at + 8 > limit:
+            raise ValueError(f"{name} lacks a Zip64 number")
+        offset_field = at  # in the end that of the offset, if it is there
+        wide.append(int.from_bytes(record[at : at + 8], "little"))
+        at += 8
+    if disk not in {0, U16}:
+        raise ValueError(f"{name} is on another disk")
+    size, packed, true_offset = wide
+    zip64 = zip64_size(record, extra, extra_size)
+    spare, field = len(record) - extra - zip64, offset_field if offset == U32 else 0
+    return Entry(index, name, flags, method, crc, packed, size, true_offset, record, field, spare, zip64 > 0)
+
+
+def zip64_extra(data: bytes, at: int, size: int) -> tuple[int, int]:
+    """Start and end of the Zip64 extra field's numbers among the `size` bytes of extra fields at `at`; empty when
+    there is none. Raises ValueError when the fields do not fit in."""
+    end, found = at + size, (at, at)
+    while at < end:
+        if at + 4 > end:
+            raise ValueError("an extra field is cut off")
+        kind, length = struct.unpack_from("<2H", data, at)
+        if at + 4 + length > end:
+            raise ValueError("an extra field is cut off")
+        if kind == _ZIP64:
+            if found[0] != found[1]:
+                raise ValueError("there are two Zip64 extra fields")
+            found = (at + 4, at + 4 + length)
+        at += 4 + length
+    return found
+
+
+def zip64_size(data: bytes, at: int, size: int) -> int:
+    """Bytes of the Zip64 extra field, header included; see zip64_extra."""
+    start, end = zip64_extra(data, at, size)
+    return end - start + 4 if end > start else 0
+
+
+def decoded_name(name: bytes, flags: int) -> str:
+    """The name as text: UTF-8 where its flag says so, else code page 437 (APPNOTE.TXT D.1)."""
+    text = name.decode("utf-8" if flags & UTF8 else "cp437")
+    if not text or "\0" in text:
+        raise ValueError("an entry's name is empty or holds a NUL")
+    if text.startswith("/") or ".." in text.replace("\\", "/").split("/"):
+        raise ValueError(f"the name {text} leads out of the package")
+    return text

@@ -1,0 +1,127 @@
+"""One pass over an archive: its bytes as they stand, and beside them what its entries unpack to."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterator
+from typing import BinaryIO, NamedTuple
+
+from kspsign.authenticode.zip.archive import Archive, damaged
+from kspsign.authenticode.zip.records import DEFLATED, Entry
+from kspsign.errors import ArtifactError
+from kspsign.hresults import Hresult
+from kspsign.model import Finding
+
+CHUNK = 1 << 20
+
+
+class Piece(NamedTuple):
+    """The next bytes of an archive (`raw`), and the next ones that `entry` unpacks to; either may be empty.
+
+    `entry` is None in central directory and end records.
+    """
+
+    entry: Entry | None
+    raw: bytes
+    content: bytes
+
+
+class Scan:
+    """One pass. `faults` says of each entry that does not unpack to what the directory tells what is wrong with it."""
+
+    def __init__(self, archive: Archive) -> None:
+        self.faults: dict[str, str] = {}
+        self._archive = archive
+
+    def pieces(self, file: BinaryIO) -> Iterator[Piece]:
+        """Every byte of the archive in `file`, once and in order; raises ArtifactError when the file changed."""
+        archive = self._archive
+        file.seek(archive.start)
+        for entry in archive.entries:
+            yield Piece(entry, _exactly(file, entry.data - entry.offset), b"")
+            unpacker = _Unpacker(entry)
+            for raw in _chunks(file, entry.packed):
+                contents = unpacker.feed(raw)
+                yield Piece(entry, raw, next(contents, b""))
+                for content in contents:
+                    yield Piece(entry, b"", content)
+            if fault := unpacker.fault():
+                self.faults[entry.name] = fault
+            yield Piece(entry, _exactly(file, entry.end - entry.data - entry.packed), b"")
+        for raw in _chunks(file, archive.size - archive.directory):
+            yield Piece(None, raw, b"")
+
+    def finding(self) -> Finding:
+        """The check "package-content", once everything was read."""
+        for name, fault in self.faults.items():
+            return Finding("package-content", f"{name} {fault}", Hresult.APPX_E_CORRUPT_CONTENT)
+        return Finding("package-content", "unpacks to what the directory tells")
+
+
+def unpack(file: BinaryIO, archive: Archive, entry: Entry, limit: int) -> bytes:
+    """What the entry unpacks to, at most `limit` bytes; raises ArtifactError (ERROR_BAD_FORMAT) for more, or damage."""
+    if entry.size > limit:
+        raise damaged(f"{entry.name} has {entry.size} bytes, where at most {limit} are sensible")
+    file.seek(archive.start + entry.data)
+    unpacker = _Unpacker(entry)
+    content = b"".join(part for raw in _chunks(file, entry.packed) for part in unpacker.feed(raw))
+    if fault := unpacker.fault():
+        raise damaged(f"{entry.name} {fault}")
+    return content
+
+
+class _Unpacker:
+    """What one entry unpacks to, in pieces of bounded size, never more than the directory tells."""
+
+    def __init__(self, entry: Entry) -> None:
+        self._entry = entry
+        self._inflate = zlib.decompressobj(-zlib.MAX_WBITS) if entry.method == DEFLATED else None
+        self._size = 0
+        self._crc = 0
+        self._broken = ""
+
+    def feed(self, raw: bytes) -> Iterator[bytes]:
+        content = raw
+        while (raw or len(content) == CHUNK) and not self._broken:  # a full piece: the inflater may hold more
+            try:
+                content, raw = self._step(raw)
+            except zlib.error as broken:
+                self._broken = f"can't be unpacked: {broken}"
+                return
+            self._size += len(content)
+            self._crc = zlib.crc32(content, self._crc)
+            if self._size > self._entry.size:
+                self._broken = "unpacks to more than the directory tells"
+                return
+            if content:
+                yield content
+
+    def _step(self, raw: bytes) -> tuple[bytes, bytes]:
+        if self._inflate is None:
+            return raw, b""
+        content = self._inflate.decompress(raw, CHUNK)
+        if self._inflate.unused_data:
+            self._broken = "has bytes behind its packed data"
+        return content, self._inflate.unconsumed_tail
+
+    def fault(self) -> str:
+        """What is wrong now that all was fed, empty when nothing is."""
+        if self._broken:
+            return self._broken
+        if self._size != self._entry.size or not (self._inflate is None or self._inflate.eof):
+            return "unpacks to less than the directory tells"
+        return "" if self._crc == self._entry.crc else "does not have the checksum that the directory tells"
+
+
+def _chunks(file: BinaryIO, size: int) -> Iterator[bytes]:
+    while size:
+        chunk = _exactly(file, min(size, CHUNK))
+        size -= len(chunk)
+        yield chunk
+
+
+def _exactly(file: BinaryIO, size: int) -> bytes:
+    data = file.read(size)
+    if len(data) != size:
+        raise ArtifactError(Hresult.ERROR_SHARING_VIOLATION, "the file changed while it was read")
+    return data

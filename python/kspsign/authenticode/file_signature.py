@@ -18,7 +18,8 @@ class FileSignature:
     or None when missing.
 
     `tokens` and `counter_signatures` are its timestamps, `nested` further signatures (DER ContentInfo each), and
-    `countersigners` those who signed its value. `fault` says how its parts contradict each other.
+    `countersigners` those who signed its value. `sharing` are the signers' certificates of other signatures in the
+    same message, whose set of certificates is one. `fault` says how its parts contradict each other.
     """
 
     message: SignedMessage
@@ -33,6 +34,7 @@ class FileSignature:
     program_name: str | None
     fault: str | None = None
     countersigners: tuple[FileSignature, ...] = ()
+    sharing: tuple[bytes, ...] = ()
 
 
 def read_signature(data: bytes, profile: SignatureProfile) -> FileSignature:
@@ -68,7 +70,9 @@ def read_signature(data: bytes, profile: SignatureProfile) -> FileSignature:
     )
     if not profile.countersigned:
         return signature
-    return replace(signature, countersigners=_countersigners(signature, profile, counter))
+    countersigners = _countersigners(signature, profile, counter)
+    sharing = tuple(each.certificate for each in countersigners if each.certificate is not None)
+    return replace(signature, countersigners=countersigners, sharing=sharing)
 
 
 def nth(index: int, finding: Finding) -> Finding:
@@ -107,6 +111,7 @@ def _countersigners(
                 tokens=signer.unsigned_attributes.get(profile.token_attribute, ()),
                 nested=(),
                 fault=None,
+                sharing=() if signature.certificate is None else (signature.certificate,),
             )
         )
     return tuple(found)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from cryptography import x509
 
-from kspsign.authenticode.certificates import common_name, common_name_of, subject_of
+from kspsign.authenticode.certificates import certificate, common_name, common_name_of, subject_of
 from kspsign.authenticode.file_signature import FileSignature
 from kspsign.authenticode.signable import SignableFile
 from kspsign.authenticode.signature import content_fault, signer_fault
@@ -175,7 +175,9 @@ def _embedded(signature: FileSignature, chain: _Chain, stamped: _Stamped, trust:
         return
     embedded = signature.message.certificates
     beside = stamped.path if signature.counter_signatures else ()
-    found = certificates_finding(embedded, (*chain.path, *beside), trust.authorities)
+    # A countersigner shares the set with whom it countersigns, and both stand with their own chains.
+    shared = (certificate(each) for each in signature.sharing)
+    found = certificates_finding(embedded, (*chain.path, *beside, *shared), trust.authorities)
     if stamped.stamp is not None and not signature.counter_signatures and found.hresult is None:
         found = certificates_finding(stamped.stamp.certificates, stamped.path, trust.authorities)
     yield found

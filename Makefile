@@ -20,7 +20,7 @@ demo: $(VENV)/demo.stamp ## the whole path on the embedded default, on real Wind
 	@$(BIN)/kspsign demo $(DIR)
 
 test: $(VENV)/dev.stamp build/shim/index.js build/agent/.stamp ## the unit and integration tests
-	$(BIN)/python tools/fetch_corpus.py
+	$(BIN)/python tools/fetch_corpus.py --tests
 	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 test-windows: $(VENV)/dev.stamp build/shim/index.js ## the tests in the Windows lab (Debian 12; as root where its packages are missing)

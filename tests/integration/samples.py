@@ -144,10 +144,10 @@ def assert_no_leftovers(folder: Path) -> None:
 
 
 def corpus(name: str) -> Path:
-    """A real binary from a package; tools/fetch_corpus.py brings them."""
-    path = CORPUS / name
-    assert path.is_file(), f"{name} is not in {CORPUS}: run tools/fetch_corpus.py"
-    return path
+    """The only real file of that name from a package; tools/fetch_corpus.py brings them."""
+    paths = list(CORPUS.rglob(name))
+    assert len(paths) == 1, f"{name} must be once in {CORPUS}: run tools/fetch_corpus.py (found: {paths})"
+    return paths[0]
 
 
 @contextlib.contextmanager

@@ -7,7 +7,6 @@ the service says that it is too much. The number that last went well is then kep
 from __future__ import annotations
 
 import contextlib
-import random
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -15,12 +14,13 @@ from dataclasses import dataclass
 
 from kspsign.errors import CancelledError
 from kspsign.model import LimitFacts
+from kspsign.pauses import LONGEST_PAUSE, pause_before
 
 START = 4
 PATIENCE = 32
 """Round trips without complaint before more than what was known to go well is tried."""
-LONGEST_PAUSE = 120.0
-"""Seconds: who asks for a longer pause is asked again after this one."""
+FIRST_PAUSE, MOST_DOUBLINGS = 0.5, 6
+"""Seconds without a request after a complaint that does not say how long; twice as long after each in a row."""
 _UNSTABLE = 2.0
 _NOISE_SECONDS = 0.05
 _POLL_SECONDS = 0.5
@@ -170,7 +170,5 @@ class Limiter:
             self._calm = 0
             self._window.clear()
             self._full = False
-        pause = slot.retry_after
-        if pause is None:
-            pause = min(0.25 * 2**self._pauses, 16.0) * random.uniform(0.5, 1.5)  # noqa: S311 - jitter
-        self._resume = max(self._resume, now + min(pause, LONGEST_PAUSE))
+        pause = pause_before(min(self._pauses, MOST_DOUBLINGS), FIRST_PAUSE, slot.retry_after)
+        self._resume = max(self._resume, now + (LONGEST_PAUSE if pause is None else pause))

@@ -12,8 +12,9 @@ from kspsign.authenticode.certificates import certificate as parsed
 from kspsign.authenticode.certificates import subject_of
 from kspsign.errors import LostSignatureError, SigningError, ThrottledError
 from kspsign.keys import KeyStore
-from kspsign.limiter import LONGEST_PAUSE, Limiter
+from kspsign.limiter import Limiter
 from kspsign.model import DigestAlgorithm, RawSignature, SyncedCertificate
+from kspsign.pauses import LONGEST_PAUSE
 from kspsign.signing.budget import Budget
 from kspsign.signing.halt import Halt
 from kspsign.signing.journal import Journal
@@ -83,7 +84,8 @@ class SignatureSource:
                 return self._ask(digest, algorithm)
             except ThrottledError as busy:
                 if attempt == ATTEMPTS or (busy.retry_after or 0) > LONGEST_PAUSE:
-                    raise
+                    tried = f" (after {attempt} attempts)" if attempt > 1 else ""
+                    raise ThrottledError(f"{busy.message}{tried}", code=busy.code, remedy=busy.remedy) from busy
         raise AssertionError  # the last attempt returns or raises
 
     def _ask(self, digest: bytes, algorithm: DigestAlgorithm) -> RawSignature:

@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
@@ -61,12 +62,19 @@ class Held:
             self.copy.unlink(missing_ok=True)
 
 
+@dataclass(slots=True)
+class _Lock:
+    stack: contextlib.ExitStack
+    holders: int = 0
+
+
 class Targets:
     """What this run holds and replaces, until it is abandoned; safe to share between threads."""
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
         self._held: set[Held] = set()
+        self._locks: dict[tuple[int, int], _Lock] = {}
         self._committing = 0
         self._abandoned = False
 
@@ -82,15 +90,36 @@ class Targets:
         if not state.st_mode & stat.S_IWUSR:
             raise ArtifactError(Hresult.ERROR_ACCESS_DENIED, "the file is read-only")
         held = Held(artifact, state)
-        with exclusive(artifact.path):
-            with self._changed:
-                self._held.add(held)
+        with self._locked(held):
             try:
                 yield held
             finally:
                 held.remove_copy()
-                with self._changed:
-                    self._held.discard(held)
+
+    @contextlib.contextmanager
+    def _locked(self, held: Held) -> Iterator[None]:
+        """Names of one file (hard links) have one lock, and each its own copy."""
+        key = held.state.st_dev, held.state.st_ino
+        with self._changed:
+            lock = self._locks.get(key)
+            if lock is None:
+                lock = self._locks[key] = _Lock(contextlib.ExitStack())
+                try:
+                    lock.stack.enter_context(exclusive(held.artifact.path))
+                except BaseException:
+                    del self._locks[key]
+                    raise
+            lock.holders += 1
+            self._held.add(held)
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._held.discard(held)
+                lock.holders -= 1
+                if not lock.holders:
+                    del self._locks[key]
+                    lock.stack.close()
 
     def commit(self, held: Held, copy: SignedCopy) -> None:
         """Put the verified copy in the target's place, with the target's mode and, where it may, its owner.

@@ -110,7 +110,6 @@ class Journal:
         return sorted(self._folder.glob(f"{self._thumbprint}-*{SUFFIX}"))
 
     def _keep(self, key: _Key, entry: _Entry) -> None:
-        self._known[key] = entry
         self._unfinished.add(key)
         self._append({**key._asdict(), **entry._asdict()})
         self._unsynced.set()

@@ -1,4 +1,4 @@
-"""The services of the benchmarks, each a process of its own: `services.py stamping|keylocker JSON`.
+"""The services of the benchmarks, each a process of its own: `services.py KIND JSON`.
 
 Prints what its clients need as one line of JSON, and on each line of standard input what it counted so far.
 """
@@ -16,11 +16,19 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+from bench.quick_stamps import QuickStamps
 from digicert_one.fixture import running
 from kspsign.embedded.authority import load_authority
 from stamping.server import Stamping, Trouble, every_other
 
 TROUBLE: dict[str, Callable[[int], Trouble | None]] = {"none": lambda _number: None, "every other": every_other}
+
+
+@contextmanager
+def quick_stamps(authority: str, latency: float) -> Iterator[tuple[Any, Callable[[], Any]]]:
+    """A timestamp server of the embedded authority in the folder `authority`, as cheap as can be."""
+    server = QuickStamps(load_authority(Path(authority)), latency)
+    yield {"url": server.url}, lambda: {"stamped": server.stamped}
 
 
 @contextmanager
@@ -51,7 +59,11 @@ def main() -> None:
     """Serve until standard input ends."""
     threading.stack_size(256 * 1024)
     kind, options = sys.argv[1], json.loads(sys.argv[2])
-    services: dict[str, Callable[..., Any]] = {"stamping": stamping, "keylocker": keylocker}
+    services: dict[str, Callable[..., Any]] = {
+        "quick stamps": quick_stamps,
+        "stamping": stamping,
+        "keylocker": keylocker,
+    }
     with services[kind](**options) as (told, counted):
         print(json.dumps(told), flush=True)
         for _line in sys.stdin:

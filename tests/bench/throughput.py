@@ -100,7 +100,7 @@ def local(place: Place) -> Iterator[Line]:
 def stamped(place: Place, services: contextlib.ExitStack) -> Iterator[Line]:
     """A local key and a timestamp server of 200 ms."""
     authority = str(place.store / "embedded")
-    server = services.enter_context(Service("stamping", authority=authority, latency=STAMP_SECONDS))
+    server = services.enter_context(Service("quick stamps", authority=authority, latency=STAMP_SECONDS))
     url = server.told["url"]
     line = place.peer("-ts", url)
     loop = f"osslsigncode loop, {SMALL} small PE, timestamp server of 200 ms (from {PART})"
@@ -157,7 +157,7 @@ class PaidSigning:
         self._place = place
         self._host = services.enter_context(Service("keylocker", latency=KEY_STORE_SECONDS, most=most))
         authority = place.store / "embedded"
-        self._stamps = services.enter_context(Service("stamping", authority=str(authority), latency=STAMP_SECONDS))
+        self._stamps = services.enter_context(Service("quick stamps", authority=str(authority), latency=STAMP_SECONDS))
         self._roots = place.folder / "roots.pem"
         self._store = place.folder / "paid"
         chain = (place.store / "certificates" / place.thumbprint / "chain.pem").read_text(encoding="ascii")

@@ -41,18 +41,14 @@ def stamping(authority: str, latency: float = 0.0, trouble: str = "none") -> Ite
 @contextmanager
 def keylocker(latency: float = 0.0, most: int | None = None) -> Iterator[tuple[Any, Callable[[], Any]]]:
     """A KeyLocker host with one key pair, "release", that signs without end."""
-    with tempfile.TemporaryDirectory() as folder, running(Path(folder)) as host:
+    with tempfile.TemporaryDirectory() as folder, running(Path(folder), latency=latency) as host:
         pair = host.world.add_keypair("release")
         pair.quota = sys.maxsize
         host.world.add_certificate(pair, "code")
         host.service.most = most
 
-        def spent() -> Any:
-            # The first word starts the clock: what certsync asks is answered at once.
-            host.service.latency = latency
-            return {"spent": host.world.spent, "throttled": host.service.throttled}
-
-        yield {"environment": host.environment, "root": host.world.root.pem.decode()}, spent
+        told = {"environment": host.environment, "root": host.world.root.pem.decode()}
+        yield told, lambda: {"spent": host.world.spent, "throttled": host.service.throttled}
 
 
 def main() -> None:

@@ -46,7 +46,8 @@ class Record:
 
 
 class DigicertOne:
-    """Serves `world` at `url` inside its `with` block; `context` is its side of TLS. `latency` is in seconds.
+    """Serves `world` at `url` inside its `with` block; `context` is its side of TLS. `latency` is what a
+    signature takes, in seconds.
 
     More than `most` signatures at once are throttled. `spoil` changes a request before it is answered.
     """
@@ -101,7 +102,8 @@ class DigicertOne:
                 self.signing -= request.method == "POST"
 
     def _answer(self, request: Request, fault: Fault | None) -> tuple[Response | None, bool]:
-        self._ended.wait(self.latency)
+        if request.method == "POST":
+            self._ended.wait(self.latency)
         if fault is not None and not fault.after and not fault.cut:
             return fault.response, False
         real = answer(self.spoil(request), self.world, only_ids=self.only_ids)

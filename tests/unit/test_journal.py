@@ -83,9 +83,7 @@ def test_runs_side_by_side_share_it(tmp_path: Path) -> None:
 
 def test_journals_of_other_machines_are_copied_in(tmp_path: Path) -> None:
     for name, number in (("one", 1), ("two", 2)):
-        killed_run(tmp_path / name, number)
-        for path in (tmp_path / name).iterdir():
-            path.rename(tmp_path / path.name)
+        killed_run(tmp_path / name / "journal", number)
     with Journal(tmp_path, OURS) as journal:
         assert [journal.find(digest(each), SHA256) for each in (1, 2)] == [signature(1), signature(2)]
 

@@ -2,7 +2,8 @@
 
 One folder; one file per run and certificate, one line of JSON per entry; only its own run appends to it. Entries hold
 no secret. A run takes over what runs that are gone left there; any number of runs may share a folder, and files of
-other machines may be copied into it. What is read here is trusted by nobody: who takes a signature checks it.
+other machines may be copied into it, below folders too. What is read is trusted by nobody: who takes a signature
+checks it.
 """
 
 from __future__ import annotations
@@ -107,7 +108,7 @@ class Journal:
                 self._append({**key._asdict(), "done": True})
 
     def _paths(self) -> Sequence[Path]:
-        return sorted(self._folder.glob(f"{self._thumbprint}-*{SUFFIX}"))
+        return sorted(self._folder.rglob(f"{self._thumbprint}-*{SUFFIX}"))
 
     def _keep(self, key: _Key, entry: _Entry) -> None:
         self._unfinished.add(key)

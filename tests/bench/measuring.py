@@ -53,7 +53,7 @@ class Line:
     """One line of the table: `prepare` is not measured, `once` lines are too long for rounds.
 
     `bound` gets the median of this line and those of the others by name; it tells what must hold, as text, and
-    whether it does. `scale` multiplies what is measured on a part.
+    whether it does. `scale` multiplies what is measured on a part; `times` is how often a round measures it.
     """
 
     name: str
@@ -63,7 +63,9 @@ class Line:
     note: Callable[[], str] = lambda: ""
     scale: float = 1.0
     once: bool = False
+    times: int = 1
     taken: list[Taken] = field(default_factory=list)
+    said: str = ""
 
     @property
     def seconds(self) -> float:
@@ -75,8 +77,10 @@ class Line:
 
     def go(self) -> None:
         """One more round."""
-        self.prepare()
-        self.taken.append(self.measure())
+        for _ in range(self.times):
+            self.prepare()
+            self.taken.append(self.measure())
+        self.said = self.note()
 
 
 def measure(lines: Sequence[Line], rounds: int) -> None:
@@ -96,7 +100,7 @@ def table(lines: Sequence[Line]) -> str:
     for line in lines:
         asked, held = line.bound(line.seconds, medians) if line.bound else ("", True)
         verdict = ("yes" if held else "**no**") if asked else ""
-        verdict = "; ".join(part for part in (verdict, line.note()) if part)
+        verdict = "; ".join(part for part in (verdict, line.said) if part)
         rows.append(f"| {line.name} | {line.seconds:.2f} | {line.megabytes:.0f} | {asked} | {verdict} |")
     return "\n".join(rows) + "\n"
 

@@ -41,13 +41,16 @@ class Held:
         while True:
             # The name keeps its end: SignTool tells some formats by the extension.
             copy = path.with_name(f"{COPY_PREFIX}{secrets.token_hex(4)}.{path.name[-100:]}")
+            copy.open("xb").close()
             self.copy = copy
-            self._handle = copy.open("xb")
-            while try_lock(self._handle) is False:
-                time.sleep(_LOCK_PAUSE_SECONDS)
-            if os.fstat(self._handle.fileno()).st_nlink:
-                return copy
-            self._handle.close()  # a run that cleans up was faster
+            with contextlib.suppress(FileNotFoundError):  # a run that cleans up was faster
+                # For reading only: on Windows nobody could verify what somebody has open for writing.
+                self._handle = copy.open("rb")
+                while try_lock(self._handle) is False:
+                    time.sleep(_LOCK_PAUSE_SECONDS)
+                if os.fstat(self._handle.fileno()).st_nlink:
+                    return copy
+                self._handle.close()
 
     def let_go(self) -> None:
         """Close the copy, which on Windows stands in the way of whoever moves or removes it."""

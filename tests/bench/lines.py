@@ -1,89 +1,42 @@
-"""`make bench`: many files, beside osslsigncode in its best form, against bounds; `--write` makes the documentation's.
-
-`--only WORD` takes the groups whose name has the word, `--rounds N` changes how often short lines are measured.
-"""
+"""What is measured, group by group: each line with its peer and its bound."""
 
 from __future__ import annotations
 
-import argparse
 import contextlib
-import os
-import platform
-import shlex
+import json
 import shutil
+import signal
 import socket
 import subprocess
 import sys
-import tempfile
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime
+import time
+from collections.abc import Callable, Iterator
 from functools import partial
-from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+from bench.measuring import KSPSIGN, Line, Service, Taken, at_most, faster_than, run
+from bench.place import Place
 
-from bench.measuring import KSPSIGN, Line, Service, Taken, at_most, faster_than, measure, run, table
-from integration.peimages import build_pe
-
-PAGE = Path(__file__).resolve().parents[2] / "docs" / "performance.md"
-BEGIN, END = "<!-- measured -->\n", "<!-- end of what was measured -->\n"
 SMALL, PART, MANY = 1000, 100, 10_000
 CEILING, KEY_STORE_SECONDS, STAMP_SECONDS = 32, 1.0, 0.2
 THROTTLED_AT, THROTTLED_FILES = 8, 400
 GIGABYTE = 1 << 30
+STARTS = 5
+CANCEL_SECONDS = 2.0
 
 
-@dataclass(frozen=True)
-class Place:
-    """A folder with an embedded authority, small images to copy, and what signs them."""
-
-    folder: Path
-    thumbprint: str
-
-    @property
-    def store(self) -> Path:
-        return self.folder / "store"
-
-    @property
-    def work(self) -> Path:
-        return self.folder / "work"
-
-    @property
-    def out(self) -> Path:
-        return self.folder / "out"
-
-    def fresh(self, count: int) -> None:
-        """`count` unsigned images in the work folder, all different; nothing in the folder of results."""
-        for folder in (self.work, self.out):
-            shutil.rmtree(folder, ignore_errors=True)
-            folder.mkdir()
-        image = build_pe()
-        for number in range(count):
-            (self.work / f"{number:05}.dll").write_bytes(image + number.to_bytes(8, "little"))
-
-    def ours(self, *options: str, command: str = "sign") -> list[str]:
-        """kspsign over the work folder with the local key."""
-        chosen = ["--thumbprint", self.thumbprint, "--store", str(self.store)] if command == "sign" else []
-        report = ["--report", str(self.folder / "report.json")]
-        return [*KSPSIGN, command, str(self.work), *chosen, *options, *report, "--quiet"]
-
-    def peer(self, *options: str) -> str:
-        """osslsigncode for one file of the work folder, as a line of shell with {} for its name."""
-        key = [str(self.store / "embedded" / name) for name in ("leaf.pem", "leaf.key")]
-        sign = ["osslsigncode", "sign", "-certs", key[0], "-key", key[1], "-h", "sha256", *options]
-        return f"{shlex.join(sign)} -in {self.work}/{{}} -out {self.out}/{{}}"
-
-    def loop(self, line: str) -> Taken:
-        """The peer, one file after the other."""
-        return run(["bash", "-ec", f"for name in $(ls {self.work}); do {line.replace('{}', '$name')}; done"])
-
-    def side_by_side(self, line: str) -> Taken:
-        """The peer, eight at a time."""
-        return run(["bash", "-ec", f"ls {self.work} | xargs -P8 -I{{}} {line}"])
+def startup(place: Place, _services: contextlib.ExitStack) -> Iterator[Line]:
+    """One file: what starting costs."""
+    fresh = partial(place.fresh, 1)
+    yield Line("python -c pass", lambda: run([sys.executable, "-c", "pass"]), times=STARTS)
+    bounds = at_most(0.25, "a whole process"), at_most(0.6, "a whole process")
+    yield Line("kspsign --version", lambda: run([*KSPSIGN, "--version"]), bound=bounds[0], times=STARTS)
+    name = "kspsign, one small PE, timestamp, verified"
+    yield Line(name, lambda: run(place.ours()), fresh, bounds[1], times=STARTS)
+    line = place.peer().replace("{}", "00000.dll")
+    yield Line("osslsigncode, one small PE, no timestamp", lambda: run(["bash", "-ec", line]), fresh, times=STARTS)
 
 
-def local(place: Place) -> Iterator[Line]:
+def local(place: Place, _services: contextlib.ExitStack) -> Iterator[Line]:
     """A local key, so that all that counts is work of this machine."""
     fresh, line = partial(place.fresh, SMALL), place.peer()
     yield Line(f"osslsigncode loop, {SMALL} small PE", partial(place.loop, line), fresh)
@@ -217,7 +170,7 @@ def moody(place: Place, services: contextlib.ExitStack) -> Iterator[Line]:
     yield Line(name, lambda: run(place.ours(*urls)), partial(place.fresh, PART), note=stamps, once=True)
 
 
-def large(place: Place) -> Iterator[Line]:
+def large(place: Place, _services: contextlib.ExitStack) -> Iterator[Line]:
     """One file of a gigabyte."""
 
     def fresh() -> None:
@@ -237,7 +190,7 @@ def large(place: Place) -> Iterator[Line]:
     yield ours
 
 
-def verifying(place: Place) -> Iterator[Line]:
+def verifying(place: Place, _services: contextlib.ExitStack) -> Iterator[Line]:
     """Many signed files."""
     root = place.folder / "root.pem"
     signed = place.folder / "signed"
@@ -261,60 +214,40 @@ def verifying(place: Place) -> Iterator[Line]:
     )
 
 
+def cancelled(place: Place, services: contextlib.ExitStack) -> Iterator[Line]:
+    """A run that is told to end while its timestamp server hangs."""
+    authority = str(place.store / "embedded")
+    hanging = services.enter_context(Service("quick stamps", authority=authority, latency=3600.0))
+
+    def measure() -> Taken:
+        process = subprocess.Popen([*place.ours("--timestamp-url", hanging.told["url"])], stdout=subprocess.DEVNULL)
+        time.sleep(3)
+        told = time.perf_counter()
+        process.send_signal(signal.SIGINT)
+        code = process.wait(60)
+        seconds = time.perf_counter() - told
+        report = json.loads((place.folder / "report.json").read_text(encoding="utf-8"))
+        if (code, report["error"]["code"]) != (130, "CANCELLED"):
+            raise SystemExit(f"a cancelled run ended with {code}")
+        return Taken(seconds, 0.0)
+
+    yield Line(
+        f"kspsign, {SMALL} small PE, from SIGINT to the end, timestamp server hangs",
+        measure,
+        partial(place.fresh, SMALL),
+        at_most(CANCEL_SECONDS, "with its report"),
+    )
+
+
 Group = Callable[[Place, contextlib.ExitStack], Iterator[Line]]
-
-
-def _alone(group: Callable[[Place], Iterator[Line]]) -> Group:
-    return lambda place, _services: group(place)
-
-
 GROUPS: dict[str, Group] = {
-    "local": _alone(local),
+    "startup": startup,
+    "local": local,
     "stamped": stamped,
-    "large": _alone(large),
-    "verifying": _alone(verifying),
+    "large": large,
+    "verifying": verifying,
+    "cancelled": cancelled,
     "moody": moody,
     "throttled": throttled,
     "paid": paid,
 }
-
-
-def main(arguments: Sequence[str]) -> int:
-    """Measure, print the table, write it where that is asked; 1 when a bound does not hold."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--only", default="")
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--write", action="store_true")
-    given = parser.parse_args(arguments)
-    with tempfile.TemporaryDirectory() as name, contextlib.ExitStack() as services:
-        place = _place(Path(name))
-        groups = [group for word, group in GROUPS.items() if given.only in word]
-        lines = [line for group in groups for line in group(place, services)]
-        measure(lines, given.rounds)
-        shown = f"{_machine()}; medians of {given.rounds} interleaved rounds, lines over half a minute once.\n\n"
-        shown += table(lines)
-    sys.stdout.write(shown)
-    if given.write:
-        text = PAGE.read_text(encoding="utf-8")
-        head, tail = text[: text.index(BEGIN) + len(BEGIN)], text[text.index(END) :]
-        PAGE.write_text(f"{head}{shown}{tail}", encoding="utf-8", newline="\n")
-    return int("**no**" in shown)
-
-
-def _place(folder: Path) -> Place:
-    store = folder / "store"
-    run([*KSPSIGN, "certsync", "--key-store", "embedded", "--store", str(store)])
-    thumbprint = next((store / "certificates").iterdir()).name
-    chain = (store / "certificates" / thumbprint / "chain.pem").read_text(encoding="ascii")
-    (folder / "root.pem").write_text("-----BEGIN" + chain.rpartition("-----BEGIN")[2], encoding="ascii")
-    return Place(folder, thumbprint)
-
-
-def _machine() -> str:
-    peer = subprocess.run(["osslsigncode", "--version"], capture_output=True, text=True, check=False).stdout
-    versions = f"Python {platform.python_version()}, {peer.splitlines()[0].rstrip(',')}" if peer else ""
-    return f"{datetime.now(UTC):%Y-%m-%d}, {os.cpu_count()} cores, {platform.system()} {platform.machine()}, {versions}"
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))

@@ -16,15 +16,18 @@ from typing import Any, Self
 KSPSIGN = (sys.executable, "-m", "kspsign")
 
 WRAPPER = """
-import json, os, sys, time
+import json, os, sys, tempfile, time
+quiet = tempfile.TemporaryFile()
 started = time.perf_counter()
 child = os.fork()
 if not child:
-    quiet = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(quiet, 1)
+    os.dup2(quiet.fileno(), 1)
     os.execvp(sys.argv[1], sys.argv[1:])
 _pid, status, usage = os.wait4(child, 0)
-print(json.dumps([os.waitstatus_to_exitcode(status), time.perf_counter() - started, usage.ru_maxrss]))
+seconds = time.perf_counter() - started
+quiet.seek(0)
+said = quiet.read()[-2000:].decode(errors="replace")
+print(json.dumps([os.waitstatus_to_exitcode(status), seconds, usage.ru_maxrss, said]))
 """
 
 
@@ -42,9 +45,9 @@ def run(command: Sequence[str], environment: Mapping[str, str] | None = None, *,
     done = subprocess.run(
         wrapped, env={**os.environ, **(environment or {})}, capture_output=True, text=True, check=False
     )
-    code, seconds, kibibytes = json.loads(done.stdout)
+    code, seconds, kibibytes, said = json.loads(done.stdout)
     if code != expect:
-        raise SystemExit(f"{' '.join(command[:6])} ended with {code}:\n{done.stderr[-2000:]}")
+        raise SystemExit(f"{' '.join(command[:6])} ended with {code}:\n{said}\n{done.stderr[-2000:]}")
     return Taken(seconds, kibibytes / 1024)
 
 

@@ -47,8 +47,9 @@ class Place:
 
     def peer(self, *options: str) -> str:
         """osslsigncode for one file of the work folder, as a line of shell with {} for its name."""
-        key = [str(self.store / "embedded" / name) for name in ("leaf.pem", "leaf.key")]
-        sign = ["osslsigncode", "sign", "-certs", key[0], "-key", key[1], "-h", "sha256", *options]
+        chain = self.store / "certificates" / self.thumbprint / "chain.pem"
+        key = self.store / "embedded" / "leaf.key"
+        sign = ["osslsigncode", "sign", "-certs", str(chain), "-key", str(key), "-h", "sha256", *options]
         return f"{shlex.join(sign)} -in {self.work}/{{}} -out {self.out}/{{}}"
 
     def loop(self, line: str) -> Taken:

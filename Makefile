@@ -9,9 +9,11 @@ VENV := .venv
 BIN := $(VENV)/bin
 SHIM := task/shim
 DIR ?= demo
+BENCH ?=
+FUZZ ?=
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: help demo test corpus test-windows lint package bench lock clean
+.PHONY: help demo test corpus test-windows lint package bench faults fuzz lock clean
 
 help: ## what can be made
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST)
@@ -41,8 +43,15 @@ package: $(VENV)/dev.stamp build/shim/index.js ## the extension: dist/*.vsix
 	$(BIN)/python tools/package.py
 	$(BIN)/python tools/write_package_page.py --check
 
-bench: $(VENV)/dev.stamp ## times, beside peers in the same run
-	$(BIN)/python tests/bench/startup.py
+bench: $(VENV)/dev.stamp ## times and memory, beside peers in the same run (half an hour; BENCH='--only local' for a part)
+	$(BIN)/python tests/bench/benchmark.py $(BENCH)
+
+faults: $(VENV)/dev.stamp ## fifty of each fault at random moments (a quarter of an hour)
+	KSPSIGN_FAULTS=50 $(BIN)/python -m pytest -q tests/integration/test_faults.py
+
+fuzz: $(VENV)/dev.stamp ## every parser under atheris, 30 minutes in all (FUZZ='--minutes 5 msi')
+	$(PIP) install --require-hashes --requirement tests/fuzz/atheris.txt
+	$(BIN)/python tests/fuzz/run.py $(FUZZ)
 
 lock: ## renew python/lock/*.txt from pyproject.toml (needs uv)
 	for name in run azure demo dev; do \

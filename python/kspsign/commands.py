@@ -51,7 +51,10 @@ FIELDS: dict[str, tuple[str, ...]] = {
     "run": _ALL,
     "certsync": (*_KEY, "tools_msi", "tools_msi_sha256", "quiet", "verbose"),
     "sign": tuple(name for name in _ALL if name != "publish_token_env"),
-    "timestamp": ("files", "folder", "timestamp_url", "digest", "trust_root", "jobs", *_OUTPUT),
+    "timestamp": (
+        *("files", "folder", "timestamp_url", "timestamp_jobs", "digest", "trust_root", "fail_fast"),
+        *_OUTPUT,
+    ),
     "doctor": ("files", "folder", *_KEY, "engine", "timestamp_url", "no_timestamp"),
     "verify": (
         "files",
@@ -63,7 +66,6 @@ FIELDS: dict[str, tuple[str, ...]] = {
         "signtool_verify",
         "signtool",
         "slice",
-        "jobs",
         *_RESULTS,
     ),
     "merge": ("files", "folder", "policy", *_RESULTS),

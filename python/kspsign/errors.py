@@ -8,6 +8,7 @@ KspSignError
 ├── SigningError            1    the key store refused, or answered with a wrong signature
 │   ├── ThrottledError      1    it is too busy: it signed nothing and may be asked again
 │   └── LostSignatureError  1    its answer was lost: asking again may cost a second signature
+├── HaltedError             1    the run stopped before this file was tried
 ├── TimestampError          1    no timestamp server gave a usable token
 ├── TrustError              2    verification failed, in Windows' terms
 ├── PolicyError             2    what the policy wants signed is not there
@@ -20,6 +21,9 @@ from __future__ import annotations
 from typing import ClassVar
 
 from kspsign.hresults import Hresult
+
+NOT_TRIED = "NOT_TRIED"
+CANCELLED = "CANCELLED"
 
 
 class KspSignError(Exception):
@@ -106,6 +110,17 @@ class LostSignatureError(SigningError):
         self.timed_out = timed_out
 
 
+class HaltedError(KspSignError):
+    """The run has stopped before all files were tried; of a file: nothing was asked of anybody for it."""
+
+    def __init__(self, message: str, *, code: str = NOT_TRIED) -> None:
+        super().__init__(
+            message,
+            code=code,
+            remedy="Correct what stopped the run, and run it again: files already signed are skipped.",
+        )
+
+
 class TimestampError(KspSignError):
     """No timestamp server gave a token that holds; the signature that was obtained is not lost by this."""
 
@@ -156,6 +171,6 @@ class CancelledError(KspSignError):
     def __init__(self) -> None:
         super().__init__(
             "the run was cancelled",
-            code="CANCELLED",
+            code=CANCELLED,
             remedy="Run it again: files already signed are skipped.",
         )

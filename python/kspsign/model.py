@@ -87,22 +87,29 @@ class RawSignature:
 
 @dataclass(frozen=True, slots=True)
 class TimestampToken:
-    """A checked RFC 3161 token: the DER ContentInfo, the time it states, the authority's name and digest."""
+    """A checked RFC 3161 token: the DER ContentInfo, the time it states, authority's name, digest, server's URL."""
 
     der: bytes
     time: datetime
     authority: str
     digest: DigestAlgorithm
+    server: str
 
 
 @dataclass(frozen=True, slots=True)
 class SignedCopy:
-    """A signed temporary file beside its target, not yet verified; `seconds` by step ("sign", ...)."""
+    """A signed temporary file beside its target, not yet verified; `seconds` by step ("sign", ...).
+
+    `signed_digest` is what the key store signed, empty when a tool asked it. `timestamp_server` is the URL of the
+    server that stamped it, None when there is no timestamp or a tool chose.
+    """
 
     artifact: Artifact
     path: Path
     sha256_before: str
     seconds: dict[str, float]
+    signed_digest: bytes = b""
+    timestamp_server: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,19 +196,23 @@ class Verification:
 
 @dataclass(frozen=True, slots=True)
 class FileOutcome:
-    """Report: what became of one file. `outcome` "checked" is a file that was verified but not to be signed."""
+    """Report: what became of one file.
+
+    `outcome` "checked" is a file that was verified but not to be signed, "planned" one that a dry run would sign.
+    """
 
     path: str
     format: str | None
     size: int
     sha256_before: str | None
     sha256_after: str | None
-    outcome: Literal["signed", "skipped", "failed", "checked"]
+    outcome: Literal["signed", "skipped", "failed", "checked", "planned"]
     signatures: tuple[SignatureFacts, ...] = ()
     verdict: Verdict = NOT_CHECKED
     error: ErrorFacts | None = None
     attempts: int = 0
     seconds: dict[str, float] = field(default_factory=dict)
+    timestamp_server: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -273,8 +284,46 @@ class PolicyFacts:
 
 
 @dataclass(frozen=True, slots=True)
+class LimitFacts:
+    """Report: how much one service was asked at once.
+
+    `in_flight` is what the limiter let through in the end, `peak` the most there ever was, `ceiling` the setting's
+    bound; `throttled` counts the service's complaints, `per_second` is the rate of answers.
+    """
+
+    ceiling: int
+    in_flight: int
+    peak: int
+    answers: int
+    throttled: int
+    per_second: float
+
+
+@dataclass(frozen=True, slots=True)
+class ServerFacts:
+    """Report: one timestamp server: tokens that were taken from it, and how often it failed."""
+
+    url: str
+    tokens: int
+    failures: int
+    limit: LimitFacts
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Report: what was found out about the services; None or empty where a tool asks them itself."""
+
+    key_store: LimitFacts | None = None
+    timestamp: tuple[ServerFacts, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Totals:
-    """Report: counts over all files. `signatures_used` counts those that the key store made or may have made."""
+    """Report: counts over all files.
+
+    `signatures_used` counts those that the key store made or may have made, `signatures_needed` those that a dry
+    run found necessary. `left` are files that were not tried, since the run had stopped or was cancelled.
+    """
 
     matched: int
     signed: int
@@ -283,13 +332,16 @@ class Totals:
     verified: int
     unverified: int
     signatures_used: int
+    signatures_needed: int = 0
+    left: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """The whole run, schema kspsign.report/1. `error` is what stopped the run before its files, if anything did.
+    """The whole run, schema kspsign.report/1. `error` is what stopped the run before or between its files.
 
-    `slice` is None when the run took all files that matched, `policy` when no policy file was given.
+    `slice` is None when the run took all files that matched, `policy` when no policy file was given, `limits` when
+    nothing was signed or stamped. A dry run never passes: it proves nothing.
     """
 
     tool: ToolFacts
@@ -309,6 +361,8 @@ class Report:
     error: ErrorFacts | None = None
     slice: SliceFacts | None = None
     policy: PolicyFacts | None = None
+    limits: Limits | None = None
+    dry_run: bool = False
     schema: str = REPORT_SCHEMA
 
 

@@ -2,46 +2,68 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeVar
 
 from kspsign.authenticode.formats import open_signable
-from kspsign.errors import ArtifactError, CancelledError, KspSignError
+from kspsign.authenticode.signable import SignableFile
+from kspsign.errors import ArtifactError, KspSignError
 from kspsign.hresults import Hresult
 from kspsign.model import Artifact, FileOutcome, SyncedCertificate, Verification
-from kspsign.outcomes import checked, failed, signed, skipped
+from kspsign.outcomes import checked, failed, planned, signed, skipped
 from kspsign.settings import Settings
-from kspsign.signing import Engine, Stamper, access_error, commit, hold
+from kspsign.signing import Engine, Planner, Stamper, Targets, Workplace, access_error
 from kspsign.verifying import Verifier
 
+Made = TypeVar("Made")
 
-def sign_one(
-    artifact: Artifact,
-    settings: Settings,
-    engine: Engine,
-    verifier: Verifier,
-    certificate: SyncedCertificate,
-) -> FileOutcome:
+
+@dataclass(frozen=True, slots=True)
+class Signing:
+    """What the files of a signing run have in common."""
+
+    settings: Settings
+    certificate: SyncedCertificate
+    verifier: Verifier
+    workplace: Workplace
+
+
+def sign_one(artifact: Artifact, signing: Signing, engine: Engine) -> FileOutcome:
     """The path of one artifact: hold, sign a copy, read it back and verify it, replace the target."""
-    with hold(artifact) as held:
-        kept = _already_signed(artifact, settings, verifier, certificate)
+    with signing.workplace.targets.hold(artifact) as held:
+        if signing.verifier.leaves_alone(artifact.name, artifact.format):
+            return _left_alone(artifact, signing)
+        file = open_signable(artifact.path, artifact.format)
+        kept = _already_signed(artifact, file, signing)
         if kept is not None:
             return kept
-        copy = engine.sign(artifact, held.copy)
+        copy = engine.sign(held, file)
         started = time.perf_counter()
-        verification = verifier.verify(copy.path, artifact.format, artifact.name)
+        verification = signing.verifier.verify(copy.path, artifact.format, artifact.name)
         seconds = {**copy.seconds, "verify": round(time.perf_counter() - started, 6)}
         if verification.error is not None:
             return failed(artifact, verification.error, sha256=copy.sha256_before, verification=verification)
-        commit(held, copy)
+        signing.workplace.targets.commit(held, copy)
+        engine.embedded(copy)
         return signed(artifact, copy, verification, seconds)
 
 
-def timestamp_one(artifact: Artifact, stamper: Stamper, verifier: Verifier) -> FileOutcome:
+def plan_one(artifact: Artifact, signing: Signing, planner: Planner) -> FileOutcome:
+    """What `sign_one` would come to, as far as that is known without asking anybody; changes nothing."""
+    with signing.workplace.targets.hold(artifact):
+        if signing.verifier.leaves_alone(artifact.name, artifact.format):
+            return _left_alone(artifact, signing)
+        file = open_signable(artifact.path, artifact.format)
+        kept = _already_signed(artifact, file, signing)
+        return kept if kept is not None else planned(artifact, planner.plan(file))
+
+
+def timestamp_one(artifact: Artifact, stamper: Stamper, verifier: Verifier, targets: Targets) -> FileOutcome:
     """The path of one signed artifact that lacks a timestamp; one that has it is skipped if it verifies."""
-    with hold(artifact) as held:
-        copy = stamper.stamp(artifact, held.copy)
+    with targets.hold(artifact) as held:
+        copy = stamper.stamp(held, open_signable(artifact.path, artifact.format))
         verification = verifier.verify(copy.path if copy else artifact.path, artifact.format, artifact.name)
         if verification.error is not None:
             return failed(
@@ -52,7 +74,7 @@ def timestamp_one(artifact: Artifact, stamper: Stamper, verifier: Verifier) -> F
             )
         if copy is None:
             return skipped(artifact, verification)
-        commit(held, copy)
+        targets.commit(held, copy)
         return signed(artifact, copy, verification, copy.seconds)
 
 
@@ -62,38 +84,51 @@ def verify_one(artifact: Artifact, verifier: Verifier) -> FileOutcome:
     return checked(artifact, verification, {"verify": round(time.perf_counter() - started, 6)})
 
 
-def guarded(artifact: Artifact, cancelled: threading.Event, step: Callable[[], FileOutcome]) -> FileOutcome:
-    """The per-file boundary: whatever happens to one file is its outcome and stops no other."""
-    if cancelled.is_set():
-        return failed(artifact, CancelledError())
+def admit_one(artifact: Artifact, signing: Signing, engine: Engine) -> None:
+    """Raise what makes it certain before anything is asked of anybody that the artifact can't be signed."""
+    if signing.verifier.leaves_alone(artifact.name, artifact.format):
+        return
+    file = open_signable(artifact.path, artifact.format)
+    if not file.signatures or signing.settings.replace or signing.settings.append:
+        engine.admit(file)
+
+
+def guarded(artifact: Artifact, workplace: Workplace, step: Callable[[], Made]) -> Made | FileOutcome:
+    """The per-file boundary: whatever happens to one file is its outcome and stops no other, unless that is asked."""
+    made: Made | FileOutcome
     try:
-        return step()
+        with workplace.desks:
+            workplace.check()
+            made = step()
     except KspSignError as error:
-        return failed(artifact, error)
+        made = failed(artifact, error)
     except OSError as error:
-        return failed(artifact, access_error(error))
+        made = failed(artifact, access_error(error))
     except Exception as error:  # noqa: BLE001 - one file's surprise must not lose the others' outcomes
         unexpected = ArtifactError(
             Hresult.ERROR_BAD_FORMAT,
             f"unexpected {type(error).__name__}: {error}",
             remedy="This is a defect of kspsign: report it with the file.",
         )
-        return failed(artifact, unexpected)
+        made = failed(artifact, unexpected)
+    if isinstance(made, FileOutcome) and made.error is not None:
+        workplace.halt.failed(artifact.name, made.error)
+    return made
 
 
-def _already_signed(
-    artifact: Artifact, settings: Settings, verifier: Verifier, certificate: SyncedCertificate
-) -> FileOutcome | None:
-    """What becomes of a file that carries signatures, or that the policy leaves alone; None when it is to be signed."""
-    if verifier.leaves_alone(artifact.name, artifact.format):
-        verification = verifier.verify(artifact.path, artifact.format, artifact.name)
-        if verification.error is None:
-            return skipped(artifact, verification)
-        return checked(artifact, verification, {})
-    if not open_signable(artifact.path, artifact.format).signatures or settings.replace or settings.append:
+def _left_alone(artifact: Artifact, signing: Signing) -> FileOutcome:
+    """What becomes of a file that the policy leaves alone."""
+    verification = signing.verifier.verify(artifact.path, artifact.format, artifact.name)
+    return skipped(artifact, verification) if verification.error is None else checked(artifact, verification, {})
+
+
+def _already_signed(artifact: Artifact, file: SignableFile, signing: Signing) -> FileOutcome | None:
+    """What becomes of a file that carries signatures; None when it is to be signed."""
+    settings = signing.settings
+    if not file.signatures or settings.replace or settings.append:
         return None
-    verification = verifier.verify(artifact.path, artifact.format, artifact.name)
-    ours = any(each.thumbprint == certificate.thumbprint for each in verification.signatures)
+    verification = signing.verifier.verify(artifact.path, artifact.format, artifact.name)
+    ours = any(each.thumbprint == signing.certificate.thumbprint for each in verification.signatures)
     if verification.verdict.ok and (ours or settings.skip_signed):
         return skipped(artifact, verification)
     return failed(artifact, _refusal(verification, ours=ours), sha256=verification.sha256)

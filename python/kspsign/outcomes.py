@@ -10,7 +10,7 @@ from importlib.metadata import version
 from typing import Literal
 
 from kspsign.context import RunContext
-from kspsign.errors import KspSignError, PolicyError
+from kspsign.errors import CANCELLED, NOT_TRIED, HaltedError, KspSignError, PolicyError
 from kspsign.model import (
     NOT_CHECKED,
     AgentFacts,
@@ -18,6 +18,7 @@ from kspsign.model import (
     CertificateFacts,
     ErrorFacts,
     FileOutcome,
+    Limits,
     PolicyFacts,
     Report,
     SignedCopy,
@@ -52,13 +53,32 @@ class RunRecord:
     matched: Sequence[Artifact] = ()
     outcomes: dict[str, FileOutcome] = field(default_factory=dict)
     signatures_used: int = 0
+    signatures_needed: int = 0
+    limits: Limits | None = None
     error: KspSignError | None = None
+
+    @property
+    def left(self) -> int:
+        """How many files were not tried."""
+        errors = (each.error for each in self.outcomes.values() if each.error is not None)
+        return sum(error.code in {NOT_TRIED, CANCELLED} for error in errors)
 
 
 def signed(artifact: Artifact, copy: SignedCopy, verification: Verification, seconds: dict[str, float]) -> FileOutcome:
     """The file was signed, verified and replaced."""
     proved = _seen(artifact, verification, "signed")
-    return replace(proved, sha256_before=copy.sha256_before, attempts=1, seconds=seconds)
+    return replace(
+        proved,
+        sha256_before=copy.sha256_before,
+        attempts=1,
+        seconds=seconds,
+        timestamp_server=copy.timestamp_server,
+    )
+
+
+def planned(artifact: Artifact, sha256: str) -> FileOutcome:
+    """The file would be signed."""
+    return FileOutcome(artifact.name, artifact.format, artifact.size, sha256, sha256, "planned")
 
 
 def skipped(artifact: Artifact, verification: Verification) -> FileOutcome:
@@ -119,8 +139,11 @@ def make_report(record: RunRecord) -> Report:
         verified=sum(each.verdict.ok for each in outcomes),
         unverified=sum(not each.verdict.ok for each in outcomes),
         signatures_used=record.signatures_used,
+        signatures_needed=record.signatures_needed,
+        left=record.left,
     )
-    exit_code = record.error.exit_code if record.error else outcomes_exit_code(outcomes, totals)
+    stopped = record.error if not isinstance(record.error, HaltedError) else None
+    exit_code = stopped.exit_code if stopped else outcomes_exit_code(outcomes, totals)
     return Report(
         tool=ToolFacts("kspsign", version("kspsign")),
         started=iso_utc(record.started),
@@ -131,7 +154,7 @@ def make_report(record: RunRecord) -> Report:
         engine=record.engine,
         key_store=record.key_store,
         test_signing=record.test_signing,
-        passed=exit_code == EXIT_PASSED,
+        passed=exit_code == EXIT_PASSED and not record.settings.dry_run,
         exit_code=exit_code,
         certificate=record.certificate,
         totals=totals,
@@ -139,6 +162,8 @@ def make_report(record: RunRecord) -> Report:
         error=ErrorFacts.of(record.error) if record.error else None,
         slice=record.slice,
         policy=record.policy,
+        limits=record.limits,
+        dry_run=record.settings.dry_run,
     )
 
 
@@ -152,4 +177,5 @@ def outcomes_exit_code(outcomes: Sequence[FileOutcome], totals: Totals) -> int:
         return EXIT_NOT_VERIFIED
     if not totals.failed:
         return EXIT_PASSED
-    return EXIT_SOME_NOT_SIGNED if totals.signed + totals.skipped else EXIT_NONE_SIGNED
+    planned_ones = _count(outcomes, "planned")
+    return EXIT_SOME_NOT_SIGNED if totals.signed + totals.skipped + planned_ones else EXIT_NONE_SIGNED

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from kspsign.artifacts import select_artifacts, take_slice
+from kspsign.batch import Batch
 from kspsign.certsync import certificate_facts, synchronise
 from kspsign.context import RunContext
 from kspsign.errors import (
@@ -18,16 +20,21 @@ from kspsign.errors import (
     PrerequisiteError,
     TrustError,
 )
-from kspsign.model import Artifact, FileOutcome, Report, SyncedCertificate
-from kspsign.one_artifact import guarded, sign_one, timestamp_one, verify_one
+from kspsign.model import Artifact, Report, SliceFacts, SyncedCertificate
+from kspsign.one_artifact import Signing, admit_one, plan_one, sign_one, timestamp_one, verify_one
 from kspsign.outcomes import RunRecord, make_report
 from kspsign.publishing import Console, is_proving, publish, publish_evidence
 from kspsign.settings import Settings
 from kspsign.signing import (
-    Engine,
-    in_parallel,
+    DESKS,
+    Halt,
+    Workplace,
+    entered,
+    interruptible,
     open_engine,
+    open_planner,
     open_stamper,
+    remove_leftovers,
 )
 from kspsign.tools import in_reach
 from kspsign.verifying import Verifier, open_policy, open_second_opinion, open_verifier
@@ -45,33 +52,63 @@ def run(settings: Settings, context: RunContext, console: Console, cancelled: th
         if record.missing is not None:
             raise record.missing
         if artifacts:
-            _sign_all(ready, artifacts, judge, record, console, cancelled)
+            _clean_up(artifacts, settings, console)
+            sizes = Counter(each.size for each in artifacts)
+            workplace = Workplace(
+                cancelled,
+                frozenset(size for size, number in sizes.items() if number > 1),
+                Halt(fail_fast=settings.fail_fast),
+            )
+            share = {"max_signatures": _share(settings.max_signatures, record.slice)}
+            _work_on(ready.model_copy(update=share), artifacts, judge, record, console, workplace)
+            workplace.halt.end(record.left)
     return _published(record, context, console, cancelled)
 
 
-def _sign_all(
+def _work_on(
     ready: Settings,
     artifacts: Sequence[Artifact],
     judge: Judge | None,
     record: RunRecord,
     console: Console,
-    cancelled: threading.Event,
+    workplace: Workplace,
 ) -> None:
-    certificate = synchronise(ready, console.notice, cancelled)
+    cancelled = workplace.cancelled
+    certificate = interruptible(lambda: synchronise(ready, console.notice, cancelled), cancelled)
     _present(certificate, record, console)
     ours = open_verifier(ready, certificate, judge)
     _check_certificate(ours, certificate)
-    with (
-        open_second_opinion(ready, certificate, cancelled) as second,
-        open_engine(ready, certificate, cancelled) as engine,
-    ):
-        verifier = replace(ours, second=second)
+    with entered(open_second_opinion(ready, certificate, cancelled), cancelled) as second:
+        signing = Signing(ready, certificate, replace(ours, second=second), workplace)
+        (_plan_all if ready.dry_run else _sign_all)(signing, artifacts, record, console)
+
+
+def _sign_all(signing: Signing, artifacts: Sequence[Artifact], record: RunRecord, console: Console) -> None:
+    workplace = signing.workplace
+    with entered(open_engine(signing.settings, signing.certificate, workplace), workplace.cancelled) as engine:
         record.engine = engine.name
         if engine.tool is not None:
             console.notice(f"engine {engine.name}: {engine.tool}")
-        work = _signer(ready, engine, verifier, certificate, cancelled)
-        _each(work, artifacts, record, console, engine)
-        record.signatures_used = engine.signatures_used
+
+        def heard() -> None:
+            for line in (line for text in engine.transcripts() for line in text.splitlines() if line.strip()):
+                console.notice(f"    {engine.name}: {line}")
+
+        batch = Batch(artifacts, record, console, workplace, engine, heard if signing.settings.verbose else None)
+        try:
+            batch.refuse(lambda artifact: admit_one(artifact, signing, engine))
+            batch.work(lambda artifact: sign_one(artifact, signing, engine), engine.concurrency)
+        finally:
+            record.signatures_used, record.limits = engine.signatures_used, engine.limits
+            for remark in engine.remarks():
+                console.notice(remark)
+
+
+def _plan_all(signing: Signing, artifacts: Sequence[Artifact], record: RunRecord, console: Console) -> None:
+    with open_planner(signing.settings, signing.certificate) as planner:
+        batch = Batch(artifacts, record, console, signing.workplace)
+        batch.work(lambda artifact: plan_one(artifact, signing, planner), DESKS)
+        record.signatures_needed = planner.budget.spent
 
 
 def verify(settings: Settings, context: RunContext, console: Console, cancelled: threading.Event) -> Report:
@@ -80,13 +117,10 @@ def verify(settings: Settings, context: RunContext, console: Console, cancelled:
     with _stopping_errors(record, console, cancelled):
         judge = _policy(record, console)
         artifacts = _select(record, console, judge)
-        with open_second_opinion(settings, None, cancelled) as second:
+        with entered(open_second_opinion(settings, None, cancelled), cancelled) as second:
             verifier = replace(open_verifier(settings, None, judge), second=second)
-
-            def work(artifact: Artifact) -> FileOutcome:
-                return guarded(artifact, cancelled, lambda: verify_one(artifact, verifier))
-
-            _each(work, artifacts, record, console)
+            batch = Batch(artifacts, record, console, Workplace(cancelled))
+            batch.work(lambda artifact: verify_one(artifact, verifier), DESKS)
         if record.missing is not None:
             raise record.missing
     return _published(record, context, console, cancelled)
@@ -96,7 +130,7 @@ def certsync(settings: Settings, context: RunContext, console: Console, cancelle
     """Stage 1 alone: the certificate is brought to this agent."""
     record = RunRecord(settings, context)
     with _stopping_errors(record, console, cancelled), in_reach(settings, context.temp_folder) as ready:
-        _present(synchronise(ready, console.notice, cancelled), record, console)
+        _present(interruptible(lambda: synchronise(ready, console.notice, cancelled), cancelled), record, console)
     return _published(record, context, console, cancelled)
 
 
@@ -105,45 +139,33 @@ def timestamp(settings: Settings, context: RunContext, console: Console, cancell
     record = RunRecord(settings, context)
     with _stopping_errors(record, console, cancelled):
         artifacts = _select(record, console)
+        _clean_up(artifacts, settings, console)
         verifier = open_verifier(settings, None)
-        with open_stamper(settings, cancelled) as stamper:
-
-            def work(artifact: Artifact) -> FileOutcome:
-                return guarded(artifact, cancelled, lambda: timestamp_one(artifact, stamper, verifier))
-
-            _each(work, artifacts, record, console)
+        workplace = Workplace(cancelled, halt=Halt(fail_fast=settings.fail_fast))
+        with open_stamper(settings, workplace) as stamper:
+            batch = Batch(artifacts, record, console, workplace, stamper)
+            batch.work(
+                lambda artifact: timestamp_one(artifact, stamper, verifier, workplace.targets), stamper.concurrency
+            )
+            record.limits = stamper.limits
+        workplace.halt.end(record.left)
     return _published(record, context, console, cancelled)
 
 
-def _signer(
-    settings: Settings,
-    engine: Engine,
-    verifier: Verifier,
-    certificate: SyncedCertificate,
-    cancelled: threading.Event,
-) -> Callable[[Artifact], FileOutcome]:
-    def work(artifact: Artifact) -> FileOutcome:
-        return guarded(artifact, cancelled, lambda: sign_one(artifact, settings, engine, verifier, certificate))
-
-    return work
+def _share(signatures: int | None, part: SliceFacts | None) -> int | None:
+    """What of a budget belongs to a slice: equal parts, the first slices get what is over."""
+    if signatures is None or part is None:
+        return signatures
+    return signatures // part.total + (part.number <= signatures % part.total)
 
 
-def _each(
-    work: Callable[[Artifact], FileOutcome],
-    artifacts: Sequence[Artifact],
-    record: RunRecord,
-    console: Console,
-    engine: Engine | None = None,
-) -> None:
-    console.begin(record.settings.command, len(artifacts))
-    record.matched = artifacts
-    jobs = engine.concurrency if engine else record.settings.jobs
-    for done, outcome in enumerate(in_parallel(work, artifacts, jobs), start=1):
-        record.outcomes[outcome.path] = outcome
-        console.file_done(outcome, done, len(artifacts))
-        if engine is not None and record.settings.verbose:
-            for line in (line for text in engine.transcripts() for line in text.splitlines() if line.strip()):
-                console.notice(f"    {engine.name}: {line}")
+def _clean_up(artifacts: Sequence[Artifact], settings: Settings, console: Console) -> None:
+    """Remove what killed runs left beside the targets."""
+    if settings.dry_run:
+        return
+    removed = remove_leftovers({each.path.parent for each in artifacts})
+    if removed:
+        console.notice(f"removed what a run that was killed left beside the files: {removed}")
 
 
 def _policy(record: RunRecord, console: Console) -> Judge | None:

@@ -89,7 +89,12 @@ class Settings(BaseModel):
     slice: str | None = Field(
         None, pattern=r"^(auto|[1-9]\d{0,3}/[1-9]\d{0,3})$", description="Part of the files: 2/5; auto: parallel jobs."
     )
-    jobs: int = Field(4, ge=1, le=256, description="Files signed side by side.")
+    jobs: int = Field(32, ge=1, le=256, description="Signatures asked for at once, at most; found out while asking.")
+    timestamp_jobs: int = Field(64, ge=1, le=256, description="Timestamps asked of one server at once, at most.")
+    max_signatures: int | None = Field(None, ge=0, description="Signatures that the run may spend; slices share them.")
+    dry_run: bool = Field(False, description="Sign nothing: say how many signatures the run would spend.")
+    fail_fast: bool = Field(False, description="Begin no further file after the first that fails.")
+    journal: Path | None = Field(None, description="Folder of signatures that are in no file yet (default: the store).")
     store: Path | None = Field(None, description="Folder of the portable thumbprint store.")
     report: Path | None = Field(None, description="JSON report to write.")
     junit: Path | None = Field(None, description="JUnit results to write.")
@@ -171,6 +176,11 @@ class Settings(BaseModel):
     def store_folder(self) -> Path:
         """The portable thumbprint store of this run."""
         return self.store or default_store_folder()
+
+    @property
+    def journal_folder(self) -> Path:
+        """Where signatures are kept until their files are written."""
+        return self.journal or self.store_folder / "journal"
 
 
 INTERNAL_FIELDS = frozenset(

@@ -6,14 +6,14 @@ import socket
 import ssl
 import sys
 import threading
-import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler
 from socketserver import ThreadingTCPServer
 from types import TracebackType
 from typing import Any, Self
 
+from digicert_one import wire
 from digicert_one.answers import Request, Response, answer
 from digicert_one.world import World
 
@@ -46,7 +46,11 @@ class Record:
 
 
 class DigicertOne:
-    """Serves `world` at `url` inside its `with` block; `context` is its side of TLS. `latency` is in seconds."""
+    """Serves `world` at `url` inside its `with` block; `context` is its side of TLS. `latency` is what a
+    signature takes, in seconds.
+
+    More than `most` signatures at once are throttled. `spoil` changes a request before it is answered.
+    """
 
     def __init__(self, world: World, context: ssl.SSLContext, *, latency: float = 0.0) -> None:
         self.world = world
@@ -54,7 +58,11 @@ class DigicertOne:
         self.faults: list[Fault] = []
         self.only_ids = False
         self.latency = latency
+        self.most: int | None = None
+        self.spoil: Callable[[Request], Request] = lambda request: request
+        self.signing = self.throttled = 0
         self._lock = threading.Lock()
+        self._ended = threading.Event()
         self._server = _Server(self, context)
         self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02})
 
@@ -72,6 +80,11 @@ class DigicertOne:
         """The answer (None: hang up), and whether half of it must do."""
         with self._lock:
             self.record.requests.append(request)
+            self.signing += request.method == "POST"
+            if request.method == "POST" and self.most is not None and self.signing > self.most:
+                self.throttled += 1
+                self.signing -= 1
+                return Response(429, wire.error("too_many_requests", "slow down"), {"Retry-After": "1"}), False
             fault = next(
                 (
                     each
@@ -82,10 +95,18 @@ class DigicertOne:
             )
             if fault is not None:
                 fault.times -= 1
-        time.sleep(self.latency)
+        try:
+            return self._answer(request, fault)
+        finally:
+            with self._lock:
+                self.signing -= request.method == "POST"
+
+    def _answer(self, request: Request, fault: Fault | None) -> tuple[Response | None, bool]:
+        if request.method == "POST":
+            self._ended.wait(self.latency)
         if fault is not None and not fault.after and not fault.cut:
             return fault.response, False
-        real = answer(request, self.world, only_ids=self.only_ids)
+        real = answer(self.spoil(request), self.world, only_ids=self.only_ids)
         if fault is None or fault.cut:
             return real, fault is not None
         return fault.response, False
@@ -97,6 +118,7 @@ class DigicertOne:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._ended.set()
         self._server.shutdown()
         self._server.hang_up()
         self._server.server_close()

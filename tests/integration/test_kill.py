@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 
+from integration.launching import Launcher
 from integration.samples import Store, assert_no_leftovers, launchers, osslsigncode_verify
 from kspsign.model import COPY_PREFIX, Format
 from kspsign.verifying.roots import TrustAnchors
@@ -42,48 +43,6 @@ def fresh_targets(folder: Path, sources: Sequence[Path]) -> Path:
     return folder
 
 
-LAUNCHER = """
-import json, os, signal, sys, time
-import kspsign.path, kspsign.embedded.timestamp_server  # so that the moments lie in the work, not in start-up
-from kspsign.cli import main
-
-for line in sys.stdin:
-    arguments, moment = json.loads(line)
-    started = time.perf_counter()
-    child = os.fork()
-    if not child:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-        os._exit(main(arguments))
-    if moment is not None:
-        time.sleep(moment)
-        os.kill(child, signal.SIGKILL)
-    status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-    print(json.dumps([status, time.perf_counter() - started]), flush=True)
-"""
-
-
-class Launcher:
-    """A process that has kspsign imported and forks one that runs it, to be killed at a given moment."""
-
-    def __init__(self) -> None:
-        self._process = subprocess.Popen(
-            [sys.executable, "-c", LAUNCHER], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, encoding="utf-8"
-        )
-
-    def run(self, arguments: Sequence[str], moment: float | None) -> tuple[int, float]:
-        """Exit code (negative: the signal) and duration of a run that is killed after `moment` seconds."""
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        self._process.stdin.write(json.dumps([arguments, moment]) + "\n")
-        self._process.stdin.flush()
-        code, seconds = json.loads(self._process.stdout.readline())
-        return code, seconds
-
-    def close(self) -> None:
-        """End it."""
-        self._process.communicate(timeout=30)
-
-
 @pytest.fixture(scope="module")
 def verifier(store: Store) -> Verifier:
     anchors = TrustAnchors.from_pem_files([store.root])
@@ -92,9 +51,8 @@ def verifier(store: Store) -> Verifier:
 
 @pytest.fixture(scope="module")
 def launcher() -> Iterator[Launcher]:
-    started = Launcher()
-    yield started
-    started.close()
+    with Launcher() as started:
+        yield started
 
 
 def test_a_target_is_never_half_signed(store: Store, verifier: Verifier, launcher: Launcher, tmp_path: Path) -> None:
@@ -105,13 +63,13 @@ def test_a_target_is_never_half_signed(store: Store, verifier: Verifier, launche
         launcher.run(["sign", *chosen, str(fresh_targets(tmp_path / name, [*sources.values()]))], None)
         for name in "abc"
     ]
-    assert [code for code, _seconds in whole] == [0, 0, 0]
-    longest = max(seconds for _code, seconds in whole)
+    assert [run.code for run in whole] == [0, 0, 0]
+    longest = max(run.seconds for run in whole)
     chance = random.Random(20260131)  # noqa: S311 - moments, no secrets
     killed, half_done = 0, 0
     for index in range(KILLS):
         folder = fresh_targets(tmp_path / str(index), [*sources.values()])
-        code, _seconds = launcher.run(["sign", *chosen, str(folder)], longest * chance.uniform(0.1, 1.0))
+        code = launcher.run(["sign", *chosen, str(folder)], longest * chance.uniform(0.1, 1.0)).code
         assert code in {0, -signal.SIGKILL}
         killed += code < 0
         states = {state_of(folder / name, originals[name], verifier) for name in originals}

@@ -243,6 +243,7 @@ def test_the_digest_of_a_refused_file_is_not_asked_for(store: Store, tmp_path: P
     assert run.code == 6
     assert run.report["totals"] == {
         "matched": 5, "signed": 0, "skipped": 0, "failed": 5, "verified": 0, "unverified": 5, "signatures_used": 0,
+        "signatures_needed": 0, "left": 0,
     }  # fmt: skip
     assert {hashlib.sha256(path.read_bytes()).hexdigest() for path in tmp_path.glob("*.exe")} == {
         hashlib.sha256(build_pe(directories=4)).hexdigest()

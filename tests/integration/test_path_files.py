@@ -91,7 +91,7 @@ def test_five_hundred_files_in_one_run(store: Store, tmp_path: Path) -> None:
     assert run.code == 0, run.text[-2000:]
     assert run.report["totals"] == {
         "matched": 500, "signed": 500, "skipped": 0, "failed": 0, "verified": 500, "unverified": 0,
-        "signatures_used": 500,
+        "signatures_used": 500, "signatures_needed": 0, "left": 0,
     }  # fmt: skip
     assert [each["path"] for each in run.report["files"]] == sorted(run.files)
     assert_no_leftovers(tmp_path)

@@ -27,11 +27,11 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> MiniAgent:
 
 @pytest.fixture
 def agent(installed: MiniAgent, tmp_path: Path) -> MiniAgent:
-    """The installed task, with work folders of this test alone and forty programs."""
+    """The installed task, with work folders of this test alone and programs that all differ."""
     agent = replace(installed, root=tmp_path)
     agent.sources.mkdir(parents=True)
-    for number in range(40):
-        (agent.sources / f"app{number:02}.exe").write_bytes(launchers()[0].read_bytes())
+    for number in range(400):
+        (agent.sources / f"app{number:02}.exe").write_bytes(launchers()[0].read_bytes() + number.to_bytes(8))
     return agent
 
 
@@ -86,6 +86,6 @@ def test_the_doctor_is_a_step(agent: MiniAgent) -> None:
     inputs = {"command": "doctor", "keyStore": "embedded", "noTimestamp": "true", "pythonPath": sys.executable}
     run = agent.run(Step({**inputs, "files": "*.exe", "store": str(agent.root / "store")}))
     assert run.result == "Succeeded", run.log
-    assert any("files: 40 match" in line for line in run.log), run.log
+    assert any("files: 400 match" in line for line in run.log), run.log
     missing = agent.run(Step({**inputs, "keyStore": "windows", "keypairAlias": "Contoso", "files": "*.exe"}))
     assert (missing.result, "exit code 5" in missing.errors[-1]) == ("Failed", True)

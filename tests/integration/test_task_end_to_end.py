@@ -131,7 +131,7 @@ def test_a_folder_of_programs_is_signed_proved_and_published(agent: MiniAgent, s
     assert all(name in summary.content.decode() for name in BINARIES)
     assert (verdict(run)["result"], verdict(run)["total"], verdict(run)["verified"]) == ("verified", 3, 3)
     assert verdict(run)["buildId"] == "4711"
-    assert run.progress[-1] == (100, "3 of 3 files")
+    assert run.progress[-1] == (100, "3 of 3 files, 0.4 of 0.4 MB")
     assert [name for name in run.leftover if name.startswith("kspsign-")] == []
 
 

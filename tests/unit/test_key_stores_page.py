@@ -10,10 +10,10 @@ from typing import get_args
 import pytest
 
 from kspsign.errors import ConfigurationError
-from kspsign.keys.keylocker import CONCURRENT, MIN_RSA_BITS
+from kspsign.keys.keylocker import MIN_RSA_BITS
 from kspsign.model import SyncedCertificate
 from kspsign.settings import EngineName, KeyStoreName, Settings
-from kspsign.signing import open_engine
+from kspsign.signing import Workplace, open_engine
 
 PAGE = (Path(__file__).parents[2] / "docs" / "how-to" / "key-stores.md").read_text(encoding="utf-8")
 ROWS = {
@@ -27,7 +27,6 @@ def test_each_key_store_has_its_row() -> None:
     assert set(ROWS) == set(get_args(KeyStoreName))
     named = {word for cells in ROWS.values() for cell in cells[1:3] for word in re.findall("`(.+?)`", cell)}
     assert named == set(get_args(EngineName)) - {"auto"}
-    assert f"at most {CONCURRENT}" in ROWS["keylocker"][5]
     assert f"from {MIN_RSA_BITS} bits" in ROWS["keylocker"][3]
 
 
@@ -36,6 +35,6 @@ def test_an_engine_that_the_table_does_not_name_is_refused(store: str) -> None:
     possible = {word for cell in ROWS[store][1:3] for word in re.findall("`(.+?)`", cell)}
     certificate = SyncedCertificate("AB" * 20, (b"",), None, store, {}, test_signing=False)
     for engine in {"native", "signtool", "smctl"} - possible:
-        settings = Settings.model_validate({"engine": engine})
-        with pytest.raises(ConfigurationError), open_engine(settings, certificate, threading.Event()):
+        settings, workplace = Settings.model_validate({"engine": engine}), Workplace(threading.Event())
+        with pytest.raises(ConfigurationError), open_engine(settings, certificate, workplace):
             pass

@@ -199,10 +199,10 @@ class Windows:
         return [call for line in lines if (call := line.partition(" ")[2]).startswith(start)]
 
     def program(self, name: str = "app.exe") -> Path:
-        """A fresh, unsigned x64 program below the working folder."""
+        """A fresh, unsigned x64 program below the working folder; of another name, another content."""
         target = self.folder / name
         target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(self.lab / "win" / "lab" / "winrun.exe", target)
+        target.write_bytes((self.lab / "win" / "lab" / "winrun.exe").read_bytes() + name.encode())
         return target
 
     def sign_elsewhere(self, alias: str, name: str) -> Path:

@@ -31,9 +31,12 @@ def synchronise(
     `cancelled` ends the key store's waiting.
 
     With a key store it is fetched and kept in the thumbprint store, with a thumbprint alone it is read from
-    there. Raises ConfigurationError when neither is given, PrerequisiteError when a store can't be used, the
-    thumbprint is not known, or the key store's certificate has another one.
+    there. A dry run asks nobody for a certificate that is known by its thumbprint, and keeps none. Raises
+    ConfigurationError when neither is given, PrerequisiteError when a store can't be used, the thumbprint is not
+    known, or the key store's certificate has another one.
     """
+    if settings.dry_run and (known := _known(settings)) is not None:
+        return known
     if settings.key_store is None or _is_known_by_thumbprint_alone(settings):
         if settings.thumbprint is None:
             raise ConfigurationError(
@@ -49,9 +52,16 @@ def synchronise(
             code="WRONG_THUMBPRINT",
             remedy="Correct --thumbprint (was the certificate renewed?) or name the key pair that has it.",
         )
-    write_entry(settings.store_folder, certificate)
+    if not settings.dry_run:
+        write_entry(settings.store_folder, certificate)
     _say_end(certificate, notice or _unheard)
     return certificate
+
+
+def _known(settings: Settings) -> SyncedCertificate | None:
+    """What the thumbprint store has for the thumbprint that was given."""
+    entries = list_entries(settings.store_folder)
+    return next((each for each in entries if each.thumbprint == settings.thumbprint), None)
 
 
 def _unheard(_text: str) -> None:

@@ -7,6 +7,7 @@ import functools
 import json
 import platform
 import secrets
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TextIO
@@ -104,7 +105,7 @@ def _timestamp_servers(settings: Settings) -> Iterator[Examined]:
 
 
 def _stamped(url: str) -> str:
-    client = TimestampClient((url,), pause=lambda _seconds: None)
+    client = TimestampClient((url,), 1, threading.Event())
     try:
         token = client.stamp(secrets.token_bytes(32), DigestAlgorithm.SHA256)
     finally:

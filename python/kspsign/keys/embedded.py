@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Final, Self
 
 from kspsign.embedded.authority import EmbeddedAuthority, load_authority, load_or_create
-from kspsign.keys.local import sign_digest
-from kspsign.keys.protocol import Capabilities, reference_part
+from kspsign.keys.local import IN_MEMORY, sign_digest
+from kspsign.keys.protocol import reference_part
 from kspsign.model import DigestAlgorithm, RawSignature
 from kspsign.settings import Settings
 
@@ -19,7 +19,7 @@ class EmbeddedKeyStore:
 
     name: Final = "embedded"
     test_signing: Final = True
-    capabilities: Final = Capabilities()
+    capabilities: Final = IN_MEMORY
 
     def __init__(self, folder: Path, authority: EmbeddedAuthority) -> None:
         self._folder = folder

@@ -17,7 +17,7 @@ from azure.core.exceptions import (
 )
 
 from kspsign.errors import LostSignatureError, PrerequisiteError, SigningError, ThrottledError
-from kspsign.keys.pauses import retry_after_seconds
+from kspsign.pauses import retry_after_seconds
 
 _ErrorT = TypeVar("_ErrorT", PrerequisiteError, SigningError)
 

@@ -33,8 +33,6 @@ from kspsign.keys.protocol import Capabilities, reference_part
 from kspsign.model import DigestAlgorithm, RawSignature, iso_utc
 from kspsign.settings import Settings
 
-CONCURRENT = 16
-"""The service publishes no number; more at once than this only runs into its rate limit."""
 CLIENT_NEAR_END = timedelta(days=30)
 MIN_RSA_BITS = 2048
 
@@ -44,7 +42,7 @@ class KeyLockerKeyStore:
 
     name: Final = "keylocker"
     test_signing: Final = False
-    capabilities: Final = Capabilities(concurrent=CONCURRENT)
+    capabilities: Final = Capabilities()
 
     def __init__(
         self, client: KeyLockerClient, certificate: CertificateRecord, keypair: KeypairRecord, remarks: tuple[str, ...]

@@ -18,7 +18,7 @@ from kspsign.keys.client_certificate import tls_context
 from kspsign.keys.connections import innermost, surely_not_sent
 from kspsign.keys.keylocker_answers import Kind, refusal, unusable
 from kspsign.keys.keylocker_credentials import Credentials
-from kspsign.keys.pauses import pause_before, retry_after_seconds
+from kspsign.pauses import pause_before, retry_after_seconds
 
 API = "/signingmanager/api/v1/"
 ATTEMPTS = 5

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+from typing import Final
+
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
@@ -9,9 +12,13 @@ from cryptography.hazmat.primitives.asymmetric.utils import Prehashed
 
 from kspsign.errors import SigningError
 from kspsign.hresults import Hresult
+from kspsign.keys.protocol import Capabilities
 from kspsign.model import DigestAlgorithm, RawSignature
 
 LocalKey = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey
+
+IN_MEMORY: Final = Capabilities(concurrent=os.cpu_count(), costly=False)
+"""What such a key can do: as many signatures at once as there are processors, at no cost."""
 
 _HASHES: dict[DigestAlgorithm, hashes.HashAlgorithm] = {
     DigestAlgorithm.SHA256: hashes.SHA256(),

@@ -18,8 +18,8 @@ from cryptography.x509.extensions import ExtensionNotFound
 
 from kspsign.errors import ConfigurationError, PrerequisiteError
 from kspsign.keys.chains import ordered_chain
-from kspsign.keys.local import LocalKey, sign_digest
-from kspsign.keys.protocol import Capabilities, reference_part
+from kspsign.keys.local import IN_MEMORY, LocalKey, sign_digest
+from kspsign.keys.protocol import reference_part
 from kspsign.model import DigestAlgorithm, RawSignature
 from kspsign.settings import Settings
 
@@ -38,7 +38,7 @@ class Pkcs12KeyStore:
 
     name: Final = "pkcs12"
     test_signing: Final = False
-    capabilities: Final = Capabilities()
+    capabilities: Final = IN_MEMORY
 
     def __init__(self, path: Path, key: LocalKey, chain: tuple[bytes, ...]) -> None:
         self._path = path

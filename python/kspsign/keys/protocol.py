@@ -20,11 +20,13 @@ class Capabilities:
     """What the chosen key can do, known without spending a signature.
 
     `digests` are the digest algorithms that it signs, `concurrent` is how many signatures may be asked for at the
-    same time (None: the store sets no limit).
+    same time (None: the store sets no limit). `costly` is false where the key is in this process's memory, so that a
+    signature that is lost is simply made again.
     """
 
     digests: frozenset[DigestAlgorithm] = WRITTEN_DIGESTS
     concurrent: int | None = None
+    costly: bool = True
 
 
 class KeyStore(Protocol):

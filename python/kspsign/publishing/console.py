@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import io
 import sys
+from collections.abc import Callable
 from typing import Protocol, TextIO
 
 from kspsign.context import RunContext
 from kspsign.errors import KspSignError
 from kspsign.model import CertificateFacts, FileOutcome, Report
+from kspsign.publishing.progress import Progress
 
 
 class Console(Protocol):
@@ -25,6 +27,9 @@ class Console(Protocol):
 
     def file_done(self, outcome: FileOutcome, done: int, total: int) -> None:
         """One more file has its outcome; `done` of `total` have."""
+
+    def progress(self, read: Callable[[], Progress]) -> None:
+        """Called often, also while no file is done; `read` tells how far the run is."""
 
     def failed(self, error: KspSignError) -> None:
         """The whole run was stopped by `error`."""

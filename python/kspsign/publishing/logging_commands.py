@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Literal
 
 from kspsign.publishing.neutral import clipped, log_line
+from kspsign.publishing.progress import Progress
 
 TEXT_LIMIT = 1000
 """Characters of an issue's text; the live log cuts lines beyond 1024."""
@@ -58,7 +59,6 @@ class AzureLog:
         """An issue; `file` stays in its text: it is a build's product, and a source path would hide the text."""
         return issue(kind, code, text)
 
-    def progress(self, done: int, total: int) -> str:
-        """The percentage beside the step."""
-        percent = 100 * done // total if total else 100
-        return logging_command("task.setprogress", f"{done} of {total} files", value=str(percent))
+    def progress(self, progress: Progress) -> str:
+        """The percentage beside the step, and the rest in words."""
+        return logging_command("task.setprogress", progress.text, value=str(progress.percent))

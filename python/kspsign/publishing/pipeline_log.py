@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
 from typing import Literal, Protocol, TextIO
 
 from kspsign.errors import KspSignError
 from kspsign.model import CertificateFacts, ErrorFacts, FileOutcome, Report
 from kspsign.publishing import wording
 from kspsign.publishing.neutral import clipped, log_line
+from kspsign.publishing.progress import Progress
 
 FILE_ISSUES = 8
 """Issues for single files. Agents keep ten errors per step: two are left for the rest and for the run."""
 
 PART_LIMIT = 300
 """Characters of a path or message in an issue, so that the remedy is never cut off."""
+
+SHORTEST_SECONDS, LONGEST_SECONDS = 0.5, 10.0
+"""Between two words on the progress: not more often, and not more rarely."""
 
 
 class LogDialect(Protocol):
@@ -34,7 +40,7 @@ class LogDialect(Protocol):
     def issue(self, kind: Literal["error", "warning"], code: str, text: str, file: str | None) -> str:
         """An issue on the run's page, at a file of the repository if there is one."""
 
-    def progress(self, done: int, total: int) -> str | None:
+    def progress(self, progress: Progress) -> str | None:
         """How far the step is; None where nothing shows it."""
 
 
@@ -47,7 +53,7 @@ class PipelineLogConsole:
         self._quiet = quiet
         self._verbose = verbose
         self._in_group = False
-        self._percent = -1
+        self._percent, self._told_at = -1, 0.0
         self._marked = False
         self._stop_told = False
 
@@ -69,8 +75,8 @@ class PipelineLogConsole:
         """One line."""
         self._tell(log_line(text))
 
-    def file_done(self, outcome: FileOutcome, done: int, total: int) -> None:
-        """One line for the file, its checks when verbose, and the step's progress."""
+    def file_done(self, outcome: FileOutcome, _done: int, _total: int) -> None:
+        """One line for the file, and its checks when verbose."""
         if wording.is_failure(outcome):
             self._write(self._dialect.text(wording.file_line(outcome)))
         else:
@@ -78,12 +84,17 @@ class PipelineLogConsole:
         if self._verbose:
             for line in wording.check_lines(outcome):
                 self._tell(line)
-        percent = 100 * done // total if total else 100
-        if percent != self._percent:
-            self._percent = percent
-            progress = self._dialect.progress(done, total)
-            if progress is not None:
-                self._write(progress)
+
+    def progress(self, read: Callable[[], Progress]) -> None:
+        """The step's progress: each percent, and what it waits for from time to time."""
+        progress, now = read(), time.monotonic()
+        silent = now - self._told_at
+        due = silent >= SHORTEST_SECONDS or progress.percent == 100
+        if (due and progress.percent != self._percent) or silent >= LONGEST_SECONDS:
+            self._percent, self._told_at = progress.percent, now
+            line = self._dialect.progress(progress)
+            if line is not None:
+                self._write(line)
 
     def failed(self, error: KspSignError) -> None:
         """An error issue with cause and remedy."""

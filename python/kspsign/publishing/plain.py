@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TextIO
 
 from kspsign.errors import KspSignError
 from kspsign.model import CertificateFacts, ErrorFacts, FileOutcome, Report
 from kspsign.publishing import wording
 from kspsign.publishing.neutral import log_line
+from kspsign.publishing.progress import Progress
 
 
 class PlainConsole:
@@ -39,6 +41,9 @@ class PlainConsole:
         if self._verbose:
             for line in wording.check_lines(outcome):
                 self._tell(line)
+
+    def progress(self, read: Callable[[], Progress]) -> None:
+        """Nothing: the files' lines tell."""
 
     def failed(self, error: KspSignError) -> None:
         """Cause and remedy of what stopped the run."""

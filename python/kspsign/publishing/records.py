@@ -81,7 +81,7 @@ def publish(
 
 def is_proving(report: Report) -> bool:
     """Whether a release may rest on this run, so that its results and verdict are published."""
-    return report.command in _PROVING_COMMANDS and report.slice is None
+    return report.command in _PROVING_COMMANDS and report.slice is None and not report.dry_run
 
 
 def verdict_document(report: Report, context: RunContext, report_sha256: str) -> dict[str, str | int | bool | None]:

@@ -6,7 +6,7 @@ import contextlib
 import json
 import os
 import secrets
-from dataclasses import asdict
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,17 +16,20 @@ from kspsign.publishing.neutral import encodable
 
 
 def report_text(report: Report) -> str:
-    """The report as JSON: the keys of the dataclasses, `schema` first, ASCII only.
+    """The report as JSON: the keys of the dataclasses, `schema` first, a line for each file, ASCII only.
 
     Each `#` is written as an escape (RFC 8259 §7): a later step that prints the report gives the agent no
     logging command.
     """
-    return _json_text({"schema": report.schema, **asdict(report)})
+    frame = json.loads(_line({"schema": report.schema, **_fields(replace(report, files=()))}))
+    head, tail = json.dumps(frame, indent=1).split(_NO_FILES)
+    files = ",\n".join(_line(outcome) for outcome in report.files)
+    return _inert(f'{head}\n "files": [\n{files}\n ]{tail}\n')
 
 
 def outcome_text(outcome: FileOutcome) -> str:
     """One file's part of the report, likewise."""
-    return _json_text(asdict(outcome))
+    return _inert(json.dumps(json.loads(_line(outcome)), indent=1) + "\n")
 
 
 def report_schema() -> dict[str, Any]:
@@ -75,8 +78,22 @@ def _replace(target: Path, content: bytes) -> None:
         raise
 
 
-def _json_text(content: dict[str, Any]) -> str:
-    return json.dumps(_encodable(content), indent=1, ensure_ascii=True).replace("#", "\\u0023") + "\n"
+_NO_FILES = '\n "files": []'
+"""Where the files' lines belong; within a string a line feed is an escape."""
+
+
+def _line(value: object) -> str:
+    """A value of the model as one line. Where surrogates are, all texts are looked through."""
+    text = json.dumps(value, default=_fields)
+    return json.dumps(_encodable(json.loads(text))) if "\\ud" in text else text
+
+
+def _fields(value: Any) -> dict[str, Any]:
+    return {each.name: getattr(value, each.name) for each in fields(value)}
+
+
+def _inert(text: str) -> str:
+    return text.replace("#", "\\u0023")
 
 
 def _encodable(value: Any) -> Any:
@@ -84,6 +101,6 @@ def _encodable(value: Any) -> Any:
         return encodable(value)
     if isinstance(value, dict):
         return {key: _encodable(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
+    if isinstance(value, list):
         return [_encodable(item) for item in value]
     return value

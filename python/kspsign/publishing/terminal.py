@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
 from typing import TextIO
 
 from rich import box
 from rich.console import Console as RichConsole
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, TaskID, TextColumn
+from rich.progress import Progress as Bar
 from rich.table import Column, Table
 from rich.text import Text
 
@@ -14,11 +17,15 @@ from kspsign.errors import KspSignError
 from kspsign.model import CertificateFacts, ErrorFacts, FileOutcome, Report
 from kspsign.publishing import wording
 from kspsign.publishing.neutral import log_line
+from kspsign.publishing.progress import Progress
+
+BAR_SECONDS = 0.1
+"""Between two steps of the bar."""
 
 TABLE_ROWS = 20
 """Rows of the table at the end; failures come first and are explained in full below it."""
 
-_STYLES = {"failed": "bold red", "signed": "green", "checked": "green", "skipped": "cyan"}
+_STYLES = {"failed": "bold red", "signed": "green", "checked": "green", "skipped": "cyan", "planned": "cyan"}
 _VERDICT_STYLES = {"verified": "green", "failed": "bold red", "not-checked": "yellow"}
 _MARK_STYLE = "bold black on yellow"
 
@@ -32,25 +39,24 @@ class TerminalConsole:
         )
         self._quiet = quiet
         self._verbose = verbose
-        self._bar: Progress | None = None
+        self._bar: Bar | None = None
         self._task: TaskID | None = None
         self._stop_told = False
+        self._told_at = 0.0
 
     def begin(self, command: str, total: int) -> None:
         """Start the bar when there is more than one file to wait for."""
         self.close()
         if self._quiet or total < 2:
             return
-        self._bar = Progress(
+        self._bar = Bar(
             TextColumn("{task.description}", markup=False),
             BarColumn(),
-            MofNCompleteColumn(),
-            TimeElapsedColumn(),
-            TextColumn("{task.fields[name]}", markup=False, table_column=Column(no_wrap=True, overflow="ellipsis")),
+            TextColumn("{task.fields[far]}", markup=False, table_column=Column(no_wrap=True, overflow="ellipsis")),
             console=self._out,
             transient=True,
         )
-        self._task = self._bar.add_task(f"kspsign {log_line(command)}", total=total, name="")
+        self._task = self._bar.add_task(f"kspsign {log_line(command)}", total=total, far="")
         self._bar.start()
 
     def certificate(self, facts: CertificateFacts, *, key_store: str, test_signing: bool) -> None:
@@ -63,14 +69,20 @@ class TerminalConsole:
         """One line above the bar."""
         self._tell(Text(log_line(text)))
 
-    def file_done(self, outcome: FileOutcome, done: int, total: int) -> None:
-        """Advance the bar; when verbose, print the file and its checks above it."""
-        if self._bar is not None and self._task is not None:
-            self._bar.update(self._task, completed=done, total=total, name=log_line(outcome.path))
+    def file_done(self, outcome: FileOutcome, _done: int, _total: int) -> None:
+        """When verbose, print the file and its checks above the bar."""
         if self._verbose:
             self._tell(Text(wording.file_line(outcome), style=_STYLES[wording.outcome_word(outcome)]))
             for line in wording.check_lines(outcome):
                 self._tell(Text(line, style="dim"))
+
+    def progress(self, read: Callable[[], Progress]) -> None:
+        """Advance the bar."""
+        now = time.monotonic()
+        if self._bar is not None and self._task is not None and now - self._told_at >= BAR_SECONDS:
+            self._told_at = now
+            progress = read()
+            self._bar.update(self._task, completed=progress.files_done, total=progress.files, far=progress.text)
 
     def failed(self, error: KspSignError) -> None:
         """Cause and remedy of what stopped the run."""

@@ -5,7 +5,7 @@ Texts made here from outside words are already fit for a log line (`neutral.log_
 
 from __future__ import annotations
 
-from kspsign.model import CertificateFacts, Check, ErrorFacts, FileOutcome, Report
+from kspsign.model import CertificateFacts, Check, ErrorFacts, FileOutcome, Report, Totals
 from kspsign.publishing.neutral import log_line
 
 SUITE_NAME = "Signature verification"
@@ -118,8 +118,18 @@ def totals_line(report: Report) -> str:
     mark = f" ({TEST_SIGNING})" if report.test_signing else ""
     if not totals.matched:
         return f"kspsign {log_line(report.command)}: {state}{mark}"
+    if report.dry_run:
+        return (
+            f"kspsign {log_line(report.command)}: {dry_line(totals)}; {count(totals.matched, 'file')}: "
+            f"{totals.skipped} skipped, {totals.failed} could not be signed{mark}"
+        )
     return (
         f"kspsign {log_line(report.command)}: {state}, {count(totals.matched, 'file')}: "
         f"{totals.signed} signed, {totals.skipped} skipped, {totals.failed} failed; "
         f"{totals.verified} verified, {totals.unverified} not{mark}"
     )
+
+
+def dry_line(totals: Totals) -> str:
+    """What a dry run came to."""
+    return f"DRY RUN, nothing was signed: {count(totals.signatures_needed, 'signature')} would be asked for"

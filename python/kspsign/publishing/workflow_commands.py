@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from typing import Literal
 
 from kspsign.publishing.neutral import clipped, log_line
+from kspsign.publishing.progress import Progress
 
 TEXT_LIMIT = 3000
 """Characters of an annotation's text."""
@@ -91,5 +92,5 @@ class GitHubLog:
         place = {} if file is None else {"file": log_line(file)}
         return workflow_command(kind, clipped(log_line(text), TEXT_LIMIT), **place, title=log_line(code))
 
-    def progress(self, done: int, total: int) -> None:
+    def progress(self, progress: Progress) -> None:
         """The runner shows none."""

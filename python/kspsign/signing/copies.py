@@ -1,4 +1,4 @@
-"""The target of a signature: held while it is signed, replaced atomically, never written in place."""
+"""The targets of signatures: held while they are signed, replaced atomically, never written in place."""
 
 from __future__ import annotations
 
@@ -8,54 +8,156 @@ import os
 import secrets
 import stat
 import sys
+import threading
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
-from kspsign.errors import ArtifactError
+from kspsign.errors import ArtifactError, CancelledError
 from kspsign.hresults import Hresult
 from kspsign.model import COPY_PREFIX, Artifact, SignedCopy
-from kspsign.signing.exclusive import exclusive, replace
+from kspsign.signing.exclusive import exclusive, replace, try_lock
 
 _BUSY = frozenset({errno.ETXTBSY, errno.EBUSY, errno.EWOULDBLOCK})
 _WINDOWS_SHARING = frozenset({32, 33})  # ERROR_SHARING_VIOLATION, ERROR_LOCK_VIOLATION
+_LOCK_PAUSE_SECONDS = 0.005
 
 
-@dataclass(frozen=True, slots=True)
 class Held:
-    """A target that this process holds: its state when it was taken, and the name of the copy beside it."""
+    """A target that this process holds: its state when it was taken, and the copy beside it once there is one."""
 
-    artifact: Artifact
-    state: os.stat_result
-    copy: Path
+    def __init__(self, artifact: Artifact, state: os.stat_result) -> None:
+        self.artifact = artifact
+        self.state = state
+        self.copy: Path | None = None
+        self.committed = False
+        self._handle: IO[bytes] | None = None
+
+    def begin_copy(self) -> Path:
+        """Make the empty copy beside the target; it is locked while it is held, so that no other run removes it."""
+        path = self.artifact.path
+        while True:
+            # The name keeps its end: SignTool tells some formats by the extension.
+            copy = path.with_name(f"{COPY_PREFIX}{secrets.token_hex(4)}.{path.name[-100:]}")
+            copy.open("xb").close()
+            self.copy = copy
+            with contextlib.suppress(FileNotFoundError):  # a run that cleans up was faster
+                # For reading only: on Windows nobody could verify what somebody has open for writing.
+                self._handle = copy.open("rb")
+                while try_lock(self._handle) is False:
+                    time.sleep(_LOCK_PAUSE_SECONDS)
+                if os.fstat(self._handle.fileno()).st_nlink:
+                    return copy
+                self._handle.close()
+
+    def let_go(self) -> None:
+        """Close the copy, which on Windows stands in the way of whoever moves or removes it."""
+        if self._handle is not None:
+            self._handle.close()
+        self._handle = None
+
+    def remove_copy(self) -> None:
+        """The copy is not needed, or stands in the target's place by now."""
+        self.let_go()
+        if self.copy is not None and not self.committed:
+            self.copy.unlink(missing_ok=True)
 
 
-@contextlib.contextmanager
-def hold(artifact: Artifact) -> Iterator[Held]:
-    """Hold the artifact for signing; the copy beside it is removed at the end if it is still there.
+@dataclass(slots=True)
+class _Lock:
+    stack: contextlib.ExitStack
+    holders: int = 0
 
-    Raises ArtifactError: ERROR_ACCESS_DENIED when the file is read-only, ERROR_SHARING_VIOLATION when another
-    process holds it (Windows sharing; elsewhere an advisory lock or a running program).
-    """
-    path = artifact.path
-    state = path.stat()
-    # As Windows does; root would be let through elsewhere.
-    if not state.st_mode & stat.S_IWUSR:
-        raise ArtifactError(Hresult.ERROR_ACCESS_DENIED, "the file is read-only")
-    # The name keeps its end: SignTool tells some formats by the extension.
-    copy = path.with_name(f"{COPY_PREFIX}{secrets.token_hex(4)}.{path.name[-100:]}")
-    with exclusive(path):
+
+class Targets:
+    """What this run holds and replaces, until it is abandoned; safe to share between threads."""
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._held: set[Held] = set()
+        self._locks: dict[tuple[int, int], _Lock] = {}
+        self._committing = 0
+        self._abandoned = False
+
+    @contextlib.contextmanager
+    def hold(self, artifact: Artifact) -> Iterator[Held]:
+        """Hold the artifact for signing; the copy beside it is removed at the end if it is still there.
+
+        Raises ArtifactError: ERROR_ACCESS_DENIED when the file is read-only, ERROR_SHARING_VIOLATION when another
+        process holds it (Windows sharing; elsewhere an advisory lock or a running program).
+        """
+        state = artifact.path.stat()
+        # As Windows does; root would be let through elsewhere.
+        if not state.st_mode & stat.S_IWUSR:
+            raise ArtifactError(Hresult.ERROR_ACCESS_DENIED, "the file is read-only")
+        held = Held(artifact, state)
+        with self._locked(held):
+            try:
+                yield held
+            finally:
+                held.remove_copy()
+
+    @contextlib.contextmanager
+    def _locked(self, held: Held) -> Iterator[None]:
+        """Names of one file (hard links) have one lock, and each its own copy."""
+        key = held.state.st_dev, held.state.st_ino
+        with self._changed:
+            lock = self._locks.get(key)
+            if lock is None:
+                lock = self._locks[key] = _Lock(contextlib.ExitStack())
+                try:
+                    lock.stack.enter_context(exclusive(held.artifact.path))
+                except BaseException:
+                    del self._locks[key]
+                    raise
+            lock.holders += 1
+            self._held.add(held)
         try:
-            yield Held(artifact, state, copy)
+            yield
         finally:
-            copy.unlink(missing_ok=True)
+            with self._changed:
+                self._held.discard(held)
+                lock.holders -= 1
+                if not lock.holders:
+                    del self._locks[key]
+                    lock.stack.close()
+
+    def commit(self, held: Held, copy: SignedCopy) -> None:
+        """Put the verified copy in the target's place, with the target's mode and, where it may, its owner.
+
+        Raises ArtifactError (ERROR_SHARING_VIOLATION) when the target changed since it was read: its bytes stay;
+        CancelledError when the run was abandoned.
+        """
+        with self._changed:
+            if self._abandoned:
+                raise CancelledError
+            self._committing += 1
+        try:
+            _replace(held, copy)
+            held.committed = True
+        finally:
+            with self._changed:
+                self._committing -= 1
+                self._changed.notify_all()
+
+    def abandon(self, seconds: float) -> frozenset[str]:
+        """Replace no target any more and remove the copies of what is in hand; waits `seconds` at most.
+
+        Returns the names of the artifacts in hand that were replaced before.
+        """
+        with self._changed:
+            self._abandoned = True
+            self._changed.wait_for(lambda: not self._committing, timeout=seconds)
+            in_hand = tuple(self._held)
+        for held in in_hand:
+            with contextlib.suppress(OSError):
+                held.remove_copy()
+        return frozenset(held.artifact.name for held in in_hand if held.committed)
 
 
-def commit(held: Held, copy: SignedCopy) -> None:
-    """Put the verified copy in the target's place, with the target's mode and, where it may, its owner.
-
-    Raises ArtifactError (ERROR_SHARING_VIOLATION) when the target changed since it was read: its bytes stay.
-    """
+def _replace(held: Held, copy: SignedCopy) -> None:
     path, state = held.artifact.path, held.state
     now = path.stat()
     if (now.st_size, now.st_mtime_ns, now.st_ino) != (state.st_size, state.st_mtime_ns, state.st_ino):
@@ -68,6 +170,7 @@ def commit(held: Held, copy: SignedCopy) -> None:
     if sys.platform != "win32":
         with contextlib.suppress(PermissionError):
             os.chown(copy.path, state.st_uid, state.st_gid)
+    held.let_go()
     replace(copy.path, path)
 
 

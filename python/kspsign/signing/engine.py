@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
-from pathlib import Path
 from typing import Protocol
 
+from kspsign.authenticode.signable import SignableFile
 from kspsign.errors import ConfigurationError
-from kspsign.model import Artifact, SignedCopy, SyncedCertificate
+from kspsign.model import Limits, SignedCopy, SyncedCertificate
 from kspsign.settings import Settings
+from kspsign.signing.copies import Held
 from kspsign.signing.native import open_native
+from kspsign.signing.planning import Planner, open_native_planner, open_tool_planner
+from kspsign.signing.waits import Waits
+from kspsign.signing.workplace import Workplace
 
-_Opener = Callable[[Settings, SyncedCertificate, threading.Event], AbstractContextManager["Engine"]]
+_Opener = Callable[[Settings, SyncedCertificate, Workplace], AbstractContextManager["Engine"]]
 
 
 class Engine(Protocol):
@@ -29,47 +32,75 @@ class Engine(Protocol):
 
     @property
     def concurrency(self) -> int:
-        """How many files are best in its hands at once: --jobs, or more where a call takes several."""
+        """How many files are best in its hands at once."""
 
     @property
     def signatures_used(self) -> int:
-        """How many signatures the key store was asked for so far."""
+        """How many signatures the key store made, or may have made, so far."""
 
-    def sign(self, artifact: Artifact, copy: Path) -> SignedCopy:
-        """Write a signed, timestamped copy of `artifact` to `copy`, beside it; the artifact itself stays as it is.
+    @property
+    def limits(self) -> Limits:
+        """What was found out about the services so far."""
+
+    @property
+    def waits(self) -> Waits:
+        """How many files wait for which service just now."""
+
+    def admit(self, file: SignableFile) -> None:
+        """Raise ArtifactError for a file that can't be signed; asks nobody and reads no content."""
+
+    def sign(self, held: Held, file: SignableFile) -> SignedCopy:
+        """Write a signed, timestamped copy of `file`, the held target, beside it; the target stays as it is.
 
         Raises ArtifactError before a signature is spent when the file can't be signed, SigningError when the key
-        store refuses or its signature does not fit the certificate, TimestampError when no server answers.
+        store refuses, its signature does not fit the certificate or the budget is spent, TimestampError when no
+        server answers, HaltedError and CancelledError.
         """
+
+    def embedded(self, copy: SignedCopy) -> None:
+        """The copy stands in its target's place: its signature can't get lost any more."""
+
+    def remarks(self) -> tuple[str, ...]:
+        """What people should know at the end; each is a line."""
 
     def transcripts(self) -> Iterator[str]:
         """What its outside program printed since the last time, for --verbose."""
 
 
 def open_engine(
-    settings: Settings, certificate: SyncedCertificate, cancelled: threading.Event
+    settings: Settings, certificate: SyncedCertificate, workplace: Workplace
 ) -> AbstractContextManager[Engine]:
     """The engine for these settings: the one named by --engine, else SignTool for a key behind a KSP, else native.
 
     Raises ConfigurationError when engine and key store do not go together.
     """
-    name = settings.engine
-    if name == "auto":
-        name = "signtool" if certificate.key_store == "windows" else "native"
-    if name == "native" and certificate.key_store == "windows":
+    return _ENGINES[_name(settings, certificate)](settings, certificate, workplace)
+
+
+def open_planner(settings: Settings, certificate: SyncedCertificate) -> AbstractContextManager[Planner]:
+    """What the engine for these settings would spend; asks nobody. Raises like open_engine."""
+    native = _name(settings, certificate) == "native"
+    return open_native_planner(settings, certificate) if native else open_tool_planner(settings)
+
+
+def _name(settings: Settings, certificate: SyncedCertificate) -> str:
+    behind_ksp = certificate.key_store == "windows"
+    if settings.engine == "auto":
+        return "signtool" if behind_ksp else "native"
+    if settings.engine == "native" and behind_ksp:
         raise ConfigurationError(
             "the native engine can't reach a key behind a KSP", remedy="Leave --engine out, or take signtool or smctl."
         )
-    return _ENGINES[name](settings, certificate, cancelled)
+    return settings.engine
 
 
 def _open_tool(name: str) -> _Opener:
     def opener(
-        settings: Settings, certificate: SyncedCertificate, cancelled: threading.Event
+        settings: Settings, certificate: SyncedCertificate, workplace: Workplace
     ) -> AbstractContextManager[Engine]:
         from kspsign.signing.tool_engine import open_tool_engine  # noqa: PLC0415 - loaded when used, for start-up
 
-        return open_tool_engine(settings, certificate, cancelled, name)
+        return open_tool_engine(settings, certificate, workplace, name)
 
     return opener
 

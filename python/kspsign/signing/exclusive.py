@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import IO, Any
 
 from kspsign.errors import ArtifactError
 from kspsign.hresults import Hresult
@@ -17,6 +18,9 @@ _REPLACE_PAUSE_SECONDS = 0.04
 
 if sys.platform == "win32":
     import ctypes
+    import msvcrt
+
+    _LOCKED_BYTE = 1 << 40  # beyond any content: what is locked on Windows can be neither read nor written
 
     _GENERIC_READ, _GENERIC_WRITE, _DELETE = 0x80000000, 0x40000000, 0x00010000
     _SHARE_READ, _SHARE_DELETE = 1, 4
@@ -38,6 +42,18 @@ if sys.platform == "win32":
         kernel.CloseHandle(ctypes.c_void_p(handle))
         yield
 
+    def try_lock(file: IO[Any]) -> bool | None:
+        """Lock an open file of ours until it is closed or the process ends; False when another process has it, None
+        where the file system knows no locks."""
+        file.seek(_LOCKED_BYTE)
+        try:
+            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
+        except OSError:
+            return False
+        finally:
+            file.seek(0)
+        return True
+
     def replace(copy: Path, target: Path) -> None:
         """Put `copy` in the place of `target`; a virus scanner that looks into either for a moment is waited for."""
         for _ in range(_REPLACE_ATTEMPTS):
@@ -52,6 +68,8 @@ if sys.platform == "win32":
 else:
     import fcntl
 
+    _NO_LOCKS = frozenset({errno.ENOLCK, errno.EOPNOTSUPP, errno.EINVAL})  # as some network file systems say
+
     @contextlib.contextmanager
     def exclusive(path: Path) -> Iterator[None]:
         """Hold an advisory lock on `path`; raises ArtifactError (ERROR_SHARING_VIOLATION) when another has it."""
@@ -62,10 +80,23 @@ else:
                 message = "another process holds a lock on the file"
                 raise ArtifactError(Hresult.ERROR_SHARING_VIOLATION, message) from held
             except OSError as unsupported:
-                # Some network file systems know no locks; the check before the replacement still holds there.
-                if unsupported.errno not in {errno.ENOLCK, errno.EOPNOTSUPP, errno.EINVAL}:
+                # The check before the replacement still holds there.
+                if unsupported.errno not in _NO_LOCKS:
                     raise
             yield
+
+    def try_lock(file: IO[Any]) -> bool | None:
+        """Lock an open file of ours until it is closed or the process ends; False when another process has it, None
+        where the file system knows no locks."""
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        except OSError as unsupported:
+            if unsupported.errno not in _NO_LOCKS:
+                raise
+            return None
+        return True
 
     def replace(copy: Path, target: Path) -> None:
         """Put `copy` in the place of `target`."""

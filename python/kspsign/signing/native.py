@@ -3,108 +3,113 @@
 from __future__ import annotations
 
 import contextlib
-import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 from kspsign.authenticode import cms
-from kspsign.authenticode.algorithms import signature_holds
-from kspsign.authenticode.certificates import certificate as parsed
-from kspsign.authenticode.certificates import subject_of
-from kspsign.authenticode.formats import open_signable
 from kspsign.authenticode.profile import SigningTerms
+from kspsign.authenticode.remote_authority import RemoteAuthority
 from kspsign.authenticode.signable import SignableFile
 from kspsign.authenticode.timestamp_client import TimestampClient
-from kspsign.errors import LostSignatureError, SigningError
-from kspsign.keys import KeyStore, check_digest, reopen_key_store
-from kspsign.model import (
-    Artifact,
-    DigestAlgorithm,
-    RawSignature,
-    SignedCopy,
-    SyncedCertificate,
-    TimestampToken,
-)
+from kspsign.keys import check_digest, reopen_key_store
+from kspsign.limiter import Limiter
+from kspsign.model import Limits, RawSignature, SignedCopy, SyncedCertificate, TimestampToken
 from kspsign.settings import DEFAULT_TIMESTAMP_URLS, Settings
-from kspsign.signing.asking import ask_for_signature
+from kspsign.signing.budget import Budget
 from kspsign.signing.clock import Clock
+from kspsign.signing.copies import Held
+from kspsign.signing.journal import Journal
+from kspsign.signing.once import Once
+from kspsign.signing.planning import prepared, signing_terms
+from kspsign.signing.source import SignatureSource
+from kspsign.signing.waits import Waits
+from kspsign.signing.workplace import DESKS, Workplace
+
+TOKENS_KEPT = 256
+"""Timestamps remembered for further files with the same content."""
 
 
 class NativeEngine:
-    """Signs with `key` in the name of `certificate`; safe to share between threads."""
+    """Signs with what `source` obtains; safe to share between threads."""
 
     name = "native"
     tool = None
 
     def __init__(
-        self,
-        key: KeyStore,
-        certificate: SyncedCertificate,
-        timestamps: TimestampClient | None,
-        terms: SigningTerms,
-        concurrency: int,
-        pause: Callable[[float], bool],
+        self, source: SignatureSource, timestamps: TimestampClient | None, terms: SigningTerms, workplace: Workplace
     ) -> None:
-        self.concurrency = concurrency
-        self._pause = pause
-        self._key = key
-        self._certificate = certificate
-        self._public_key = parsed(certificate.chain[0]).public_key()
-        self._timestamps = timestamps
-        self._terms = terms
-        self._count_lock = threading.Lock()
-        self.signatures_used = 0
+        self._source, self._timestamps, self._terms = source, timestamps, terms
+        self._desks = workplace.desks
+        self._tokens: Once[TimestampToken] = Once(keep=TOKENS_KEPT, retry=True)
 
-    def sign(self, artifact: Artifact, copy: Path) -> SignedCopy:
-        """Write a signed copy of `artifact` to `copy`. Costs one signature of the key store.
+    @property
+    def concurrency(self) -> int:
+        """Enough to have every service busy to its ceiling while others are worked on here."""
+        stamping = max((server.limiter.ceiling for server in self._servers), default=0)
+        return self._source.limiter.ceiling + stamping + DESKS
 
-        Raises ArtifactError before a signature is spent when the file can't be signed, SigningError when the key
-        store refuses or its signature does not fit the certificate, TimestampError when no server answers.
-        """
+    @property
+    def signatures_used(self) -> int:
+        """What the budget counted."""
+        return self._source.budget.spent
+
+    @property
+    def limits(self) -> Limits:
+        """Of the key store and each timestamp server."""
+        return Limits(self._source.limiter.facts, self._timestamps.facts if self._timestamps else ())
+
+    @property
+    def waits(self) -> Waits:
+        """In flight and waiting for a turn."""
+        return Waits(self._source.limiter.pending, sum(server.limiter.pending for server in self._servers))
+
+    def admit(self, file: SignableFile) -> None:
+        """What the format says to the terms of this run."""
+        file.admit(self._terms)
+
+    def sign(self, held: Held, file: SignableFile) -> SignedCopy:
+        """Write a signed copy beside the target. Costs one signature of the key store at most; see Engine."""
         terms, clock = self._terms, Clock()
-        file = open_signable(artifact.path, artifact.format)
         file.admit(terms)
-        digest = file.digest([terms.algorithm], [terms.algorithm] if terms.page_hashes else [])
-        unsigned = cms.prepare(file.profile, terms, file.content(terms, digest))
+        unsigned, digest = prepared(file, terms)
         clock.lap("digest")
-        signature = self._sign_digest(unsigned.digest)
-        clock.lap("sign")
-        token = self._stamp(signature)
-        clock.lap("timestamp")
+        with self._desks.away():
+            signature = self._source.obtain(unsigned.digest, terms.algorithm)
+            clock.lap("sign")
+            token = self._stamp(signature)
+            clock.lap("timestamp")
         message = cms.assemble(unsigned, signature.value, terms.chain, token=token.der if token else None)
+        copy = held.begin_copy()
         file.embed(digest, _with(message, file) if terms.append else (message,), copy)
         clock.lap("embed")
-        return SignedCopy(artifact, copy, digest.sha256, clock.seconds)
+        return SignedCopy(
+            held.artifact, copy, digest.sha256, clock.seconds, unsigned.digest, token.server if token else None
+        )
+
+    def embedded(self, copy: SignedCopy) -> None:
+        """The journal forgets the signature."""
+        self._source.embedded(copy.signed_digest, self._terms.algorithm)
+
+    def remarks(self) -> tuple[str, ...]:
+        """Whether the journal could be kept."""
+        fault = self._source.journal.fault if self._source.journal else None
+        if fault is None:
+            return ()
+        return (f"signatures could not be kept for another run, the journal can't be written: {fault}",)
 
     def transcripts(self) -> Iterator[str]:
         """Nothing: no outside program is called."""
         return iter(())
 
-    def _sign_digest(self, digest: bytes) -> RawSignature:
-        try:
-            signature = ask_for_signature(self._key, digest, self._terms.algorithm, self._pause)
-        except LostSignatureError:
-            self._count()
-            raise
-        self._count()
-        if not signature_holds(self._public_key, signature.value, digest, signature.algorithm, None):
-            subject = subject_of(self._certificate.chain[0])
-            raise SigningError(
-                f"the key in the key store {self._key.name} does not fit the certificate "
-                f"{self._certificate.thumbprint} ({subject})",
-                code="KEY_MISMATCH",
-                remedy="Run certsync again; check that the certificate was issued for this key pair alias.",
-            )
-        return signature
-
-    def _count(self) -> None:
-        with self._count_lock:
-            self.signatures_used += 1
+    @property
+    def _servers(self) -> tuple[RemoteAuthority, ...]:
+        return self._timestamps.servers if self._timestamps else ()
 
     def _stamp(self, signature: RawSignature) -> TimestampToken | None:
-        if self._timestamps is None:
+        client = self._timestamps
+        if client is None:
             return None
-        return self._timestamps.stamp(signature.value, signature.algorithm)
+        return self._tokens.get(signature.value, lambda: client.stamp(signature.value, signature.algorithm))
 
 
 def _with(message: bytes, file: SignableFile) -> tuple[bytes, ...]:
@@ -116,35 +121,28 @@ def _with(message: bytes, file: SignableFile) -> tuple[bytes, ...]:
 
 
 @contextlib.contextmanager
-def open_native(
-    settings: Settings, certificate: SyncedCertificate, cancelled: threading.Event
-) -> Iterator[NativeEngine]:
-    """The native engine for these settings; its key store and connections are closed at the end.
-
-    `cancelled` ends pauses between tries early.
+def open_native(settings: Settings, certificate: SyncedCertificate, workplace: Workplace) -> Iterator[NativeEngine]:
+    """The native engine for these settings; its key store, connections and journal are closed at the end.
 
     The embedded key store brings its own timestamp server on loopback, unless other servers are named.
     """
+    cancelled = workplace.cancelled
     with contextlib.ExitStack() as resources:
         key = reopen_key_store(settings, certificate, cancelled)
         resources.callback(key.close)
-        algorithm = DigestAlgorithm(settings.digest)
-        check_digest(key, algorithm)
+        terms = signing_terms(settings, certificate.chain)
+        check_digest(key, terms.algorithm)
         timestamps: TimestampClient | None = None
         if not settings.no_timestamp:
             urls = settings.timestamp_url or _default_urls(certificate, resources)
-            timestamps = TimestampClient(urls, pause=cancelled.wait)
+            timestamps = TimestampClient(urls, settings.timestamp_jobs, cancelled)
             resources.callback(timestamps.close)
-        terms = SigningTerms(
-            algorithm,
-            certificate.chain,
-            append=settings.append,
-            page_hashes=settings.page_hashes,
-            description=settings.description,
-            description_url=settings.description_url,
-        )
-        concurrency = min(settings.jobs, key.capabilities.concurrent or settings.jobs)
-        yield NativeEngine(key, certificate, timestamps, terms, concurrency, cancelled.wait)
+        journal: Journal | None = None
+        if key.capabilities.costly:
+            journal = resources.enter_context(Journal(settings.journal_folder, certificate.thumbprint))
+        limiter = Limiter(min(settings.jobs, key.capabilities.concurrent or settings.jobs), cancelled)
+        source = SignatureSource(key, certificate, limiter, Budget(settings.max_signatures), workplace.halt, journal)
+        yield NativeEngine(source, timestamps, terms, workplace)
 
 
 def _default_urls(certificate: SyncedCertificate, resources: contextlib.ExitStack) -> tuple[str, ...]:

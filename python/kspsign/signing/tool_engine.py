@@ -2,7 +2,7 @@
 
 A file is copied to the workbench, signed there with others in one call, stamped in a second one, and copied from
 there beside its target. What a call did is read from the files, not from its words: a file that carries our
-signature is never signed again, whatever the exit code was.
+signature is never signed again, whatever the exit code was. Files with the same content are signed once.
 """
 
 from __future__ import annotations
@@ -13,22 +13,28 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 
-from kspsign.authenticode.formats import open_signable
-from kspsign.errors import CancelledError, ConfigurationError
-from kspsign.model import Artifact, DigestAlgorithm, Format, SignedCopy, SyncedCertificate
+from kspsign.authenticode.signable import SignableFile
+from kspsign.errors import CancelledError, ConfigurationError, SigningError
+from kspsign.model import Artifact, Format, Limits, SignedCopy, SyncedCertificate
 from kspsign.settings import DEFAULT_TIMESTAMP_URLS, Settings
+from kspsign.signing.budget import Budget
 from kspsign.signing.clock import Clock
+from kspsign.signing.copies import Held
+from kspsign.signing.once import Once
 from kspsign.signing.tool_calls import Caller, Signer, SignToolSigner, SmctlSigner, stamp
 from kspsign.signing.tool_errors import Refusal, call_refusal, file_refusal, stamp_error
 from kspsign.signing.tool_state import signature_states
+from kspsign.signing.waits import Waits
+from kspsign.signing.workplace import Workplace
 from kspsign.tools import Ran, Tool, find_signtool
 from kspsign.tools.batches import Batcher
 from kspsign.tools.navsip import ensure_navsip
 from kspsign.tools.signtool_output import SignToolWords, read_words
 from kspsign.tools.workbench import Workbench
 
+PROCESSES = 4
+"""Processes side by side unless --jobs says otherwise; each signs its files one after the other."""
 BATCH = 16
 MAX_IN_FLIGHT = 256
 ATTEMPTS = 3
@@ -58,10 +64,11 @@ class ToolEngine:
         caller: Caller,
         certificate: SyncedCertificate,
         urls: Sequence[str],
+        workplace: Workplace,
     ) -> None:
         settings = caller.settings
         self.name = name
-        self.signatures_used = 0
+        self.limits = Limits()
         self.tool: Tool = signer.tool
         self._signer, self._caller, self._certificate, self._urls = signer, caller, certificate, tuple(urls)
         self._inline = settings.timestamp_mode == "inline"
@@ -69,29 +76,56 @@ class ToolEngine:
         self._transcripts: deque[str] = deque()
         self._lock = threading.Lock()
         self._navsip = ""
-        size = max(1, min(BATCH, MAX_IN_FLIGHT // settings.jobs))
-        self.concurrency = size * settings.jobs
-        self._batcher: Batcher[_Request, None] = Batcher(self._work, size=size, processes=settings.jobs)
+        self._workplace, self._budget = workplace, Budget(settings.max_signatures)
+        self._once: Once[str] = Once()
+        self._waiting = 0
+        processes = settings.jobs if "jobs" in settings.model_fields_set else PROCESSES
+        size = max(1, min(BATCH, MAX_IN_FLIGHT // processes))
+        self.concurrency = size * processes
+        self._batcher: Batcher[_Request, None] = Batcher(self._work, size=size, processes=processes)
 
-    def sign(self, artifact: Artifact, copy: Path) -> SignedCopy:
-        """Write a signed copy of `artifact` to `copy`, with others that are asked for at the same time.
+    @property
+    def signatures_used(self) -> int:
+        """What the budget counted."""
+        return self._budget.spent
 
-        Raises ArtifactError, SigningError or TimestampError with SignTool's own words.
+    @property
+    def waits(self) -> Waits:
+        """All that is in the tool's hands waits for the key store, as far as can be seen from here."""
+        return Waits(key_store=self._waiting)
+
+    def admit(self, _file: SignableFile) -> None:
+        """Nothing: the tool has terms of its own."""
+
+    def embedded(self, _copy: SignedCopy) -> None:
+        """Nothing: the signature was in the copy from the beginning."""
+
+    def remarks(self) -> tuple[str, ...]:
+        """Nothing."""
+        return ()
+
+    def sign(self, held: Held, file: SignableFile) -> SignedCopy:
+        """Write a signed copy beside the target, with others that are asked for at the same time.
+
+        Raises ArtifactError, SigningError or TimestampError with SignTool's own words; see Engine.
         """
-        clock, bench = Clock(), self._caller.bench
-        file = open_signable(artifact.path, artifact.format)
-        sha256 = file.digest([DigestAlgorithm.SHA256]).sha256
+        clock, bench, artifact = Clock(), self._caller.bench, held.artifact
+        sha256 = file.digest([]).sha256
         if artifact.format is Format.NAVX:
             self._need_navsip()
-        name = bench.copy(artifact.path)
-        try:
-            clock.lap("digest")
-            self._batcher.ask(_Request(name, artifact.format, len(signature_states(artifact.path, artifact.format))))
-            clock.lap("sign")
-            shutil.copyfile(bench.folder / name, copy)
-            clock.lap("embed")
-        finally:
+        clock.lap("digest")
+        repeated = artifact.size in self._workplace.repeated_sizes
+        with self._workplace.desks.away():
+            if repeated:
+                name = self._once.get(bytes.fromhex(sha256), lambda: self._signed(artifact))
+            else:
+                name = self._signed(artifact)
+        clock.lap("sign")
+        copy = held.begin_copy()
+        shutil.copyfile(bench.folder / name, copy)
+        if not repeated:
             bench.remove(name)
+        clock.lap("embed")
         return SignedCopy(artifact, copy, sha256, clock.seconds)
 
     def transcripts(self) -> Iterator[str]:
@@ -108,6 +142,36 @@ class ToolEngine:
         with self._lock:
             if not self._navsip:
                 self._navsip = ensure_navsip(self._caller.settings)
+
+    def _signed(self, artifact: Artifact) -> str:
+        """The name of a signed copy on the workbench. Costs a signature, or several where timestamps fail inline."""
+        bench = self._caller.bench
+        name = bench.copy(artifact.path)
+        try:
+            self._workplace.halt.check()
+            self._budget.take()
+            before = len(signature_states(artifact.path, artifact.format))
+            self._ask(_Request(name, artifact.format, before))
+        except BaseException:
+            bench.remove(name)
+            raise
+        return name
+
+    def _ask(self, request: _Request) -> None:
+        with self._lock:
+            self._waiting += 1
+        try:
+            self._batcher.ask(request)
+        except SigningError as refused:
+            self._workplace.halt.refused(refused)
+            raise
+        else:
+            self._workplace.halt.accepted()
+        finally:
+            with self._lock:
+                self._waiting -= 1
+            if not request.signed:
+                self._budget.give_back()
 
     def _work(self, requests: Sequence[_Request]) -> list[Exception | None]:
         self._sign_all(requests)
@@ -142,10 +206,9 @@ class ToolEngine:
             else:
                 stopped = stopped or call_refusal(ran, words)
                 each.refusal = stopped
-        with self._lock:
-            # A timestamp that failed in the same command came after the signature, which was made for nothing.
-            lost = sum(not each.signed and "timestamp server" in words.by_file.get(each.name, "") for each in group)
-            self.signatures_used += sum(each.signed for each in group) + lost
+        # A timestamp that failed in the same command came after the signature, which was made for nothing.
+        lost = sum(not each.signed and "timestamp server" in words.by_file.get(each.name, "") for each in group)
+        self._budget.lose(lost)
 
     def _is_signed(self, request: _Request, words: SignToolWords) -> bool:
         states = signature_states(self._caller.bench.folder / request.name, request.format)
@@ -207,7 +270,7 @@ _SIGNERS: dict[str, Callable[[Caller, SyncedCertificate], Signer]] = {"signtool"
 
 @contextlib.contextmanager
 def open_tool_engine(
-    settings: Settings, certificate: SyncedCertificate, cancelled: threading.Event, name: str
+    settings: Settings, certificate: SyncedCertificate, workplace: Workplace, name: str
 ) -> Iterator[ToolEngine]:
     """The engine `name` ("signtool" or "smctl"); its workbench is removed at the end.
 
@@ -222,8 +285,8 @@ def open_tool_engine(
         )
     urls = () if settings.no_timestamp else settings.timestamp_url or DEFAULT_TIMESTAMP_URLS
     with Workbench(settings.temp_folder) as bench:
-        caller = Caller(settings, bench, cancelled)
-        engine = ToolEngine(name, _SIGNERS[name](caller, certificate), caller, certificate, urls)
+        caller = Caller(settings, bench, workplace.cancelled)
+        engine = ToolEngine(name, _SIGNERS[name](caller, certificate), caller, certificate, urls, workplace)
         try:
             yield engine
         finally:

@@ -98,13 +98,13 @@ def _download(url: str) -> Iterator[bytes]:
     """The content piece by piece; redirects only to https."""
     import urllib3  # noqa: PLC0415 - most runs download nothing
 
-    from kspsign.authenticode.timestamp_client import open_pool  # noqa: PLC0415 - likewise
+    from kspsign.authenticode.remote_authority import open_pool  # noqa: PLC0415 - likewise
 
     retries = urllib3.Retry(2, backoff_factor=0.25, status_forcelist=_TRANSIENT, raise_on_status=False)
     timeout = urllib3.Timeout(connect=10, read=60)
     address = url
     for _ in range(MAX_REDIRECTS + 1):
-        pool = open_pool(address)
+        pool = open_pool(address, 1)
         try:
             reply = pool.request(
                 "GET", address, retries=retries, timeout=timeout, redirect=False, preload_content=False

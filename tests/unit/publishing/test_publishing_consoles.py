@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import re
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,7 @@ from kspsign.errors import PrerequisiteError
 from kspsign.hresults import Hresult
 from kspsign.model import ErrorFacts, Report
 from kspsign.publishing import Console, open_console
+from kspsign.publishing.progress import Progress
 
 if TYPE_CHECKING:
     from unit.publishing.conftest import Samples
@@ -42,6 +44,7 @@ def shown(surface: str, report: Report, *, quiet: bool = False, verbose: bool = 
     console.notice("engine native")
     for done, outcome in enumerate(report.files, 1):
         console.file_done(outcome, done, len(report.files))
+        console.progress(partial(Progress, done, len(report.files), 0, 0))
     console.finish(report)
     console.close()
     return stream.getvalue()
@@ -62,7 +65,7 @@ class TestAzureLog:
         )
         commands = samples.commands(shown("azure-pipelines", report, verbose=True))
         assert {command.name for command in commands} == {"task.setprogress", "task.logissue"}
-        assert len([command for command in commands if command.name == "task.setprogress"]) == 3
+        assert len([command for command in commands if command.name == "task.setprogress"]) == 2  # 33 %, 100 %
         assert len([command for command in commands if command.name == "task.logissue"]) == 2
         for command in commands:
             assert set(command.properties) <= {"value", "type", "code"}
@@ -105,12 +108,25 @@ class TestAzureLog:
         assert warning.properties == {"type": "warning", "code": "TEST_SIGNING"}
         assert warning.data == TEST_SIGNING
 
-    def test_progress_is_told_once_per_percent_and_ends_at_100(self, samples: Samples) -> None:
+    def test_progress_is_told_at_most_twice_a_second_and_ends_at_100(self, samples: Samples) -> None:
         output = shown("azure-pipelines", samples.report(*(samples.file(f"{n}.exe") for n in range(250))))
         values = [
             command.properties["value"] for command in samples.commands(output) if command.name == "task.setprogress"
         ]
-        assert values == [str(value) for value in range(101)]
+        assert values[0] == "0"
+        assert values[-1] == "100"
+        assert len(values) < 20
+
+    def test_progress_says_how_far_how_fast_how_long_and_what_is_waited_for(self, samples: Samples) -> None:
+        console, stream = opened("azure-pipelines")
+        waiting = (("key store", 8), ("timestamp server", 1))
+        console.progress(lambda: Progress(100, 400, 25_000_000, 96_000_000, 3.25, 92.3, waiting))
+        (command,) = samples.commands(stream.getvalue())
+        assert command.properties == {"value": "25"}
+        assert command.data == (
+            "100 of 400 files, 25.0 of 96.0 MB, 3.2 files/s, 1:32 left, "
+            "waiting for: key store (8), timestamp server (1)"
+        )
 
     def test_system_debug_lists_each_check(self, samples: Samples) -> None:
         stream = io.StringIO()
@@ -210,10 +226,10 @@ class TestTerminal:
             shown("terminal", samples.report(samples.file("[red]x[/red] :boom:.dll", "refused")))
         )
 
-    def test_the_bar_gives_the_cursor_back(self, samples: Samples) -> None:
+    def test_the_bar_gives_the_cursor_back(self) -> None:
         console, stream = opened("terminal")
         console.begin("run", 2)
-        console.file_done(samples.file(), 1, 2)
+        console.progress(partial(Progress, 1, 2, 0, 0))
         console.close()
         console.close()
         output = stream.getvalue()

@@ -20,6 +20,7 @@ from kspsign.authenticode.pe.layout import MAX_FILE_SIZE, PeLayout, read_layout
 from kspsign.authenticode.pe.pages import PageHasher, page_algorithm, pages_fault
 from kspsign.authenticode.pe.table import MAX_TABLE_SIZE, CertificateTable, build_table, parse_table, table_finding
 from kspsign.authenticode.profile import AUTHENTICODE, SignatureProfile, SigningTerms
+from kspsign.authenticode.reading import CHUNK, pieces
 from kspsign.authenticode.signable import Digest, Glimpse
 from kspsign.authenticode.spc import indirect_data
 from kspsign.errors import ArtifactError
@@ -27,7 +28,6 @@ from kspsign.hresults import Hresult
 from kspsign.model import DigestAlgorithm, Finding
 
 _KINDS = frozenset({OID_SPC_PE_IMAGE_DATA})
-CHUNK = 1 << 20
 _EFI = range(10, 14)  # application, boot service driver, runtime driver, ROM
 _EFI_PROFILE = replace(AUTHENTICODE, nests=False)  # firmware knows table entries, and no nested signatures
 _ROW = 1 << 16  # even; adding numbers of this size is several times faster than dividing one of the chunk's size
@@ -86,37 +86,38 @@ class PeFile:
         """
         layout = self.layout
         hashers = {algorithm: hashlib.new(algorithm) for algorithm in algorithms}
-        whole = hashlib.sha256()
         asked = {each: page_algorithm(each) for each in pages} if pages_fault(layout) is None else {}
-        paged = PageHasher(layout, set(asked.values()))
-        words = 0
-        position = 0
-        with self.path.open("rb", buffering=0) as file:
-            buffer = memoryview(bytearray(min(CHUNK, max(layout.size, 1))))
-            while count := file.readinto(buffer):
-                chunk = buffer[:count]
-                whole.update(chunk)
-                if asked:
-                    paged.feed(chunk, position)
-                for start, stop, hashed, summed in _parts(layout):
-                    piece = chunk[max(start - position, 0) : max(stop - position, 0)]
-                    if not piece:
-                        continue
-                    if hashed:
-                        for hasher in hashers.values():
-                            hasher.update(piece)
-                    if summed:
-                        words += word_sum(piece, odd=bool(max(start, position) & 1))
-                position += count
-        if position != layout.size:
-            raise ArtifactError(Hresult.ERROR_SHARING_VIOLATION, "the file changed while it was read")
+        paged = PageHasher(layout, set(asked.values())) if asked else None
+        sha256, words = self._read(tuple(hashers.values()), paged)
         for hasher in hashers.values():
             hasher.update(bytes(layout.padding))
         values = {algorithm: hasher.digest() for algorithm, hasher in hashers.items()}
-        blobs = paged.blobs() if asked else {}
-        return Digest(
-            values, whole.hexdigest(), words % 0xFFFF, {each: blobs[algorithm] for each, algorithm in asked.items()}
-        )
+        blobs = paged.blobs() if paged is not None else {}
+        return Digest(values, sha256, words, {each: blobs[algorithm] for each, algorithm in asked.items()})
+
+    def _read(self, hashers: Sequence[hashlib._Hash], paged: PageHasher | None) -> tuple[str, int]:
+        """Feed the hashers in one pass; the sha256 of the whole file and its word sum."""
+        layout, whole, words, end = self.layout, hashlib.sha256(), [0, 0], 0
+
+        def beside(position: int, chunk: memoryview) -> None:
+            whole.update(chunk)
+            if _is_even(position):
+                words[0] += _summed(layout, position, chunk)
+
+        with self.path.open("rb", buffering=0) as file:
+            for position, chunk in pieces(file, layout.size, beside):
+                if paged is not None:
+                    paged.feed(chunk, position)
+                for start, stop in _hashed(layout):
+                    if piece := chunk[max(start - position, 0) : max(stop - position, 0)]:
+                        for hasher in hashers:
+                            hasher.update(piece)
+                if not _is_even(position):
+                    words[1] += _summed(layout, position, chunk)
+                end = position + len(chunk)
+        if end != layout.size:
+            raise ArtifactError(Hresult.ERROR_SHARING_VIOLATION, "the file changed while it was read")
+        return whole.hexdigest(), sum(words) % 0xFFFF
 
     def structure(self, digest: Digest, signatures: Sequence[FileSignature]) -> tuple[Finding, ...]:
         """The checks "certificate-table", "trailing-data", "checksum", and "page-hashes" where there are some."""
@@ -147,7 +148,8 @@ class PeFile:
         checksum = self._checksum_with(digest, directory, table, offset)
         shutil.copyfile(self.path, target)
         with target.open("r+b") as file:
-            file.truncate(layout.content_end)
+            if layout.signed:
+                file.truncate(layout.content_end)
             file.seek(layout.checksum_offset)
             file.write(struct.pack("<I", checksum))
             file.seek(layout.directory_offset)
@@ -187,17 +189,24 @@ def image_checksum(words: int, size: int) -> int:
     return ((words % 0xFFFF or 0xFFFF) + size) & 0xFFFFFFFF
 
 
-def _parts(layout: PeLayout) -> tuple[tuple[int, int, bool, bool], ...]:
-    """(start, stop, hashed?, in the checksum?) for each stretch of the file, in order."""
-    checksum, directory, end = layout.checksum_offset, layout.directory_offset, layout.content_end
-    return (
-        (0, checksum, True, True),
-        (checksum, checksum + 4, False, False),
-        (checksum + 4, directory, True, True),
-        (directory, directory + 8, False, True),
-        (directory + 8, end, True, True),
-        (end, layout.size, False, True),
-    )
+def _is_even(position: int) -> bool:
+    """Whether the sum of the piece at `position` is the other thread's; both have as many."""
+    return not position & CHUNK
+
+
+def _summed(layout: PeLayout, position: int, chunk: memoryview) -> int:
+    """The words of `chunk` in the checksum: all but the checksum itself."""
+    total = 0
+    for start, stop in ((0, layout.checksum_offset), (layout.checksum_offset + 4, layout.size)):
+        if piece := chunk[max(start - position, 0) : max(stop - position, 0)]:
+            total += word_sum(piece, odd=bool(max(start, position) & 1))
+    return total
+
+
+def _hashed(layout: PeLayout) -> tuple[tuple[int, int], ...]:
+    """Start and stop of each stretch that the image's digest covers, in order."""
+    checksum, directory = layout.checksum_offset, layout.directory_offset
+    return (0, checksum), (checksum + 4, directory), (directory + 8, layout.content_end)
 
 
 def _read_table(file: BinaryIO, layout: PeLayout) -> CertificateTable:

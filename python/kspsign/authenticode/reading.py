@@ -1,0 +1,52 @@
+"""One pass over a file: every piece is read once, and a large file is worked on by two processors at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import BinaryIO
+
+CHUNK = 1 << 20
+LARGE = 16 << 20
+"""Bytes from which a second thread pays."""
+_BUFFERS = 3
+
+
+def pieces(file: BinaryIO, size: int, beside: Callable[[int, memoryview], None]) -> Iterator[tuple[int, memoryview]]:
+    """The pieces of `file` (about `size` bytes) in order, each with its offset; a piece is valid until the next.
+
+    `beside` is called with each piece too, in order; for a large file in another thread, so that it and the caller
+    work at the same time. All its calls have ended when the pieces have.
+    """
+    if size < LARGE:
+        position = 0
+        buffer = memoryview(bytearray(min(CHUNK, max(size, 1))))
+        while count := file.readinto(buffer):  # type: ignore[attr-defined]  # a raw file has it
+            beside(position, buffer[:count])
+            yield position, buffer[:count]
+            position += count
+        return
+    with ThreadPoolExecutor(1, thread_name_prefix="beside") as helper:
+        yield from _with_helper(file, beside, helper)
+
+
+def _with_helper(
+    file: BinaryIO, beside: Callable[[int, memoryview], None], helper: ThreadPoolExecutor
+) -> Iterator[tuple[int, memoryview]]:
+    buffers = [memoryview(bytearray(CHUNK)) for _ in range(_BUFFERS)]
+    under_way: list[Future[None] | None] = [None] * _BUFFERS
+    position = number = 0
+    while True:
+        turn = number % _BUFFERS
+        if (before := under_way[turn]) is not None:
+            before.result()
+        count = file.readinto(buffers[turn])  # type: ignore[attr-defined]  # a raw file has it
+        if not count:
+            break
+        piece = buffers[turn][:count]
+        under_way[turn] = helper.submit(beside, position, piece)
+        yield position, piece
+        position, number = position + count, number + 1
+    for each in under_way:
+        if each is not None:
+            each.result()

@@ -1,0 +1,183 @@
+"""Signatures that were obtained and are not in their file yet, on disk, so that a run that is cut off loses none.
+
+One folder; one file per run and certificate, one line of JSON per entry; only its own run appends to it. Entries hold
+no secret. A run takes over what runs that are gone left there; any number of runs may share a folder, and files of
+other machines may be copied into it, below folders too. What is read is trusted by nobody: who takes a signature
+checks it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import secrets
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import IO, NamedTuple, Self
+
+from kspsign.model import DigestAlgorithm, RawSignature
+from kspsign.signing.exclusive import try_lock
+
+SUFFIX = ".journal"
+KEPT_SECONDS = 30 * 24 * 3600
+"""Entries that no run has asked for in this time are dropped."""
+_LOCK_PAUSE_SECONDS = 0.01
+_NEWBORN_SECONDS = 3600
+"""An empty file younger than this may be one that its run has not locked yet."""
+
+
+class _Key(NamedTuple):
+    algorithm: str
+    digest: str
+
+
+class _Entry(NamedTuple):
+    signature: str
+    time: int
+
+
+class Journal:
+    """The signatures of one certificate in `folder`, found by digest.
+
+    `add` does not wait for the disk: a thread brings to it what was written. A killed process loses nothing so, a
+    machine that goes down what came in its last milliseconds. `fault` says why nothing can be kept, if so.
+    """
+
+    def __init__(self, folder: Path, thumbprint: str) -> None:
+        self.fault: str | None = None
+        self._folder = folder
+        self._thumbprint = thumbprint
+        self._known: dict[_Key, _Entry] = {}
+        self._unfinished: set[_Key] = set()
+        self._lock = threading.Lock()
+        self._file: IO[bytes] | None = None
+        self._torn = False
+        self._closing = False
+        self._unsynced = threading.Event()
+        self._syncer = threading.Thread(target=self._sync, name="journal", daemon=True)
+
+    def look(self) -> None:
+        """Know what is there; change nothing."""
+        for path in self._paths():
+            with path.open("rb") as file:
+                self._known.update(_unfinished(file))
+
+    def __enter__(self) -> Self:
+        """Know what is there, and take it over where its run is gone."""
+        try:
+            for path in self._paths():
+                self._take_over(path)
+        except OSError as refused:
+            self.fault = str(refused)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Bring the rest to the disk. A file whose signatures are all in their files has served."""
+        with self._lock:
+            self._closing = True
+        if self._file is None:
+            return
+        self._unsynced.set()
+        self._syncer.join()
+        self._file.close()
+        if not self._unfinished:
+            with contextlib.suppress(OSError):
+                Path(self._file.name).unlink()
+
+    def find(self, digest: bytes, algorithm: DigestAlgorithm) -> RawSignature | None:
+        """A signature of `digest` that was obtained before."""
+        entry = self._known.get(_Key(algorithm.value, digest.hex()))
+        return None if entry is None else RawSignature(algorithm, bytes.fromhex(entry.signature))
+
+    def add(self, digest: bytes, signature: RawSignature) -> None:
+        """Keep a signature. Never raises: the file that it is for can still be finished."""
+        key = _Key(signature.algorithm.value, digest.hex())
+        entry = _Entry(signature.value.hex(), int(time.time()))
+        with self._lock:
+            self._keep(key, entry)
+
+    def done(self, digest: bytes, algorithm: DigestAlgorithm) -> None:
+        """The signature is in its file, in its place."""
+        key = _Key(algorithm.value, digest.hex())
+        with self._lock:
+            if key in self._unfinished:
+                self._unfinished.discard(key)
+                self._append({**key._asdict(), "done": True})
+
+    def _paths(self) -> Sequence[Path]:
+        return sorted(self._folder.rglob(f"{self._thumbprint}-*{SUFFIX}"))
+
+    def _keep(self, key: _Key, entry: _Entry) -> None:
+        self._unfinished.add(key)
+        self._append({**key._asdict(), **entry._asdict()})
+        self._unsynced.set()
+
+    def _append(self, content: dict[str, object]) -> None:
+        """One line; where the last one was cut off, as on a full disk, it is ended first."""
+        if self._closing:
+            return
+        try:
+            file = self._file or self._create()
+            line = (b"\n" if self._torn else b"") + json.dumps(content).encode() + b"\n"
+            self._torn = True
+            self._torn = file.write(line) != len(line)
+        except OSError as refused:
+            self.fault = str(refused)
+
+    def _create(self) -> IO[bytes]:
+        self._folder.mkdir(parents=True, exist_ok=True)
+        path = self._folder / f"{self._thumbprint}-{secrets.token_hex(8)}{SUFFIX}"
+        self._file = file = path.open("xb", buffering=0)
+        while try_lock(file) is False:  # another run looks into it
+            time.sleep(_LOCK_PAUSE_SECONDS)
+        self._syncer.start()
+        return file
+
+    def _sync(self) -> None:
+        while self._file is not None:
+            self._unsynced.wait()
+            self._unsynced.clear()
+            closing = self._closing
+            with contextlib.suppress(OSError):
+                os.fsync(self._file.fileno())
+            if closing:
+                return
+
+    def _take_over(self, path: Path) -> None:
+        """Move what a run that is gone left to this run's file; of one that goes on, know its entries only."""
+        try:
+            with path.open("r+b") as file:
+                age = time.time() - os.fstat(file.fileno()).st_mtime
+                gone = age > KEPT_SECONDS or try_lock(file) is True
+                entries = dict(_unfinished(file))
+        except FileNotFoundError:
+            return  # its run has ended well meanwhile
+        self._known.update(entries)
+        if not gone or (not entries and age < _NEWBORN_SECONDS):
+            return
+        for key, entry in entries.items():
+            if entry.time > time.time() - KEPT_SECONDS:
+                self._keep(key, entry)
+        if self._file is not None:
+            os.fsync(self._file.fileno())
+        if self.fault is None:
+            path.unlink(missing_ok=True)
+
+
+def _unfinished(file: IO[bytes]) -> Iterator[tuple[_Key, _Entry]]:
+    """The entries of `file` that have not served. A line that is cut off or none of ours is passed over."""
+    found: dict[_Key, _Entry] = {}
+    for line in file:
+        try:
+            content = json.loads(line)
+            key = _Key(str(content["algorithm"]), bytes.fromhex(content["digest"]).hex())
+            if content.get("done"):
+                found.pop(key, None)
+            else:
+                found[key] = _Entry(bytes.fromhex(content["signature"]).hex(), int(content["time"]))
+        except (ValueError, TypeError, KeyError, AttributeError):
+            continue
+    yield from found.items()

@@ -1,0 +1,44 @@
+"""Copies that a killed run left beside its targets: removed by the next run that works in their folder."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from collections.abc import Iterable
+from pathlib import Path
+
+from kspsign.model import COPY_PREFIX
+from kspsign.signing.exclusive import try_lock
+
+UNLOCKABLE_SECONDS = 24 * 3600
+"""Where the file system knows no locks, a copy that nobody wrote to for so long belongs to nobody."""
+
+
+def remove_leftovers(folders: Iterable[Path]) -> int:
+    """Remove the copies in `folders` whose run is gone; returns how many. One that is locked belongs to a run."""
+    return sum(_removed(Path(entry.path)) for folder in folders for entry in _copies(folder))
+
+
+def _copies(folder: Path) -> list[os.DirEntry[str]]:
+    try:
+        with os.scandir(folder) as entries:
+            return [
+                each for each in entries if each.name.startswith(COPY_PREFIX) and each.is_file(follow_symlinks=False)
+            ]
+    except OSError:
+        return []  # whoever signs there meets the same refusal and says so
+
+
+def _removed(path: Path) -> bool:
+    with contextlib.suppress(OSError):
+        with path.open("r+b") as file:
+            locked = try_lock(file)
+            age = time.time() - os.fstat(file.fileno()).st_mtime
+            left = locked is True or (locked is None and age > UNLOCKABLE_SECONDS)
+            if left and os.name == "posix":
+                path.unlink()  # while it is locked, so that its owner, if it was just born, sees it
+        if left and os.name != "posix":
+            path.unlink()  # only what nobody has open can be removed there
+        return left
+    return False

@@ -1,0 +1,70 @@
+"""The services of the benchmarks, each a process of its own: `services.py KIND JSON`.
+
+Prints what its clients need as one line of JSON, and on each line of standard input what it counted so far.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import tempfile
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from bench.quick_stamps import QuickStamps
+from digicert_one.fixture import running
+from kspsign.embedded.authority import load_authority
+from stamping.server import Stamping, Trouble, every_other
+
+TROUBLE: dict[str, Callable[[int], Trouble | None]] = {"none": lambda _number: None, "every other": every_other}
+
+
+@contextmanager
+def quick_stamps(authority: str, latency: float) -> Iterator[tuple[Any, Callable[[], Any]]]:
+    """A timestamp server of the embedded authority in the folder `authority`, as cheap as can be."""
+    server = QuickStamps(load_authority(Path(authority)), latency)
+    yield {"url": server.url}, lambda: {"stamped": server.stamped}
+
+
+@contextmanager
+def stamping(authority: str, latency: float = 0.0, trouble: str = "none") -> Iterator[tuple[Any, Callable[[], Any]]]:
+    """A timestamp server of the embedded authority in the folder `authority`."""
+    with Stamping(load_authority(Path(authority)), latency=latency, trouble=TROUBLE[trouble]) as server:
+        yield {"url": server.url}, lambda: {"asked": server.asked, "stamped": server.stamped}
+
+
+@contextmanager
+def keylocker(latency: float = 0.0, most: int | None = None) -> Iterator[tuple[Any, Callable[[], Any]]]:
+    """A KeyLocker host with one key pair, "release", that signs without end."""
+    with tempfile.TemporaryDirectory() as folder, running(Path(folder), latency=latency) as host:
+        pair = host.world.add_keypair("release")
+        pair.quota = sys.maxsize
+        host.world.add_certificate(pair, "code")
+        host.service.most = most
+
+        told = {"environment": host.environment, "root": host.world.root.pem.decode()}
+        yield told, lambda: {"spent": host.world.spent, "throttled": host.service.throttled}
+
+
+def main() -> None:
+    """Serve until standard input ends."""
+    threading.stack_size(256 * 1024)
+    kind, options = sys.argv[1], json.loads(sys.argv[2])
+    services: dict[str, Callable[..., Any]] = {
+        "quick stamps": quick_stamps,
+        "stamping": stamping,
+        "keylocker": keylocker,
+    }
+    with services[kind](**options) as (told, counted):
+        print(json.dumps(told), flush=True)
+        for _line in sys.stdin:
+            print(json.dumps(counted()), flush=True)
+
+
+if __name__ == "__main__":
+    main()

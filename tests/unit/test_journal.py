@@ -1,0 +1,159 @@
+"""The journal: what a run leaves, the next one finds; nothing hostile in it does harm, and nothing is lost."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+from pathlib import Path
+
+import pytest
+
+from kspsign.model import DigestAlgorithm, RawSignature
+from kspsign.signing.journal import KEPT_SECONDS, Journal
+from kspsign.signing.once import Once
+
+SHA256 = DigestAlgorithm.SHA256
+OURS, THEIRS = "A" * 40, "B" * 40
+
+
+def signature(number: int) -> RawSignature:
+    return RawSignature(SHA256, number.to_bytes(384))
+
+
+def digest(number: int) -> bytes:
+    return number.to_bytes(32)
+
+
+def killed_run(folder: Path, *numbers: int, thumbprint: str = OURS, done: tuple[int, ...] = ()) -> None:
+    """A run that obtains signatures and ends without a word, in a process of its own."""
+
+    def work() -> None:
+        with Journal(folder, thumbprint) as journal:
+            for number in numbers:
+                journal.add(digest(number), signature(number))
+            for number in done:
+                journal.done(digest(number), SHA256)
+            os._exit(0)
+
+    process = multiprocessing.get_context("fork").Process(target=work)
+    process.start()
+    process.join()
+    assert process.exitcode == 0
+
+
+def test_a_killed_run_leaves_what_is_in_no_file(tmp_path: Path) -> None:
+    killed_run(tmp_path, 1, 2, 3, done=(2,))
+    with Journal(tmp_path, OURS) as journal:
+        found = [journal.find(digest(number), SHA256) for number in (1, 2, 3)]
+        assert found == [signature(1), None, signature(3)]
+        assert journal.find(digest(1), DigestAlgorithm.SHA384) is None
+        for number in (1, 3):
+            journal.done(digest(number), SHA256)
+    assert list(tmp_path.iterdir()) == [], "all have served"
+
+
+def test_what_is_not_asked_for_is_handed_on(tmp_path: Path) -> None:
+    killed_run(tmp_path, 1, 2)
+    for _ in range(3):
+        with Journal(tmp_path, OURS) as journal:
+            assert journal.find(digest(2), SHA256) == signature(2)
+        assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_each_certificate_has_its_own(tmp_path: Path) -> None:
+    killed_run(tmp_path, 1, thumbprint=THEIRS)
+    with Journal(tmp_path, OURS) as journal:
+        assert journal.find(digest(1), SHA256) is None
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_runs_side_by_side_share_it(tmp_path: Path) -> None:
+    with Journal(tmp_path, OURS) as first:
+        first.add(digest(1), signature(1))
+        with Journal(tmp_path, OURS) as second:
+            assert second.find(digest(1), SHA256) == signature(1)
+            second.add(digest(2), signature(2))
+            second.done(digest(2), SHA256)
+        assert len(list(tmp_path.iterdir())) == 1, "the first one's, which still runs"
+        first.add(digest(3), signature(3))
+    with Journal(tmp_path, OURS) as third:
+        assert [third.find(digest(each), SHA256) for each in (1, 2, 3)] == [signature(1), None, signature(3)]
+
+
+def test_journals_of_other_machines_are_copied_in(tmp_path: Path) -> None:
+    for name, number in (("one", 1), ("two", 2)):
+        killed_run(tmp_path / name / "journal", number)
+    with Journal(tmp_path, OURS) as journal:
+        assert [journal.find(digest(each), SHA256) for each in (1, 2)] == [signature(1), signature(2)]
+
+
+@pytest.mark.parametrize("size", range(2, 60, 7))
+def test_a_line_that_was_cut_off_costs_itself_alone(tmp_path: Path, size: int) -> None:
+    killed_run(tmp_path, 1, 2)
+    (path,) = tmp_path.iterdir()
+    path.write_bytes(path.read_bytes()[:-size])
+    with Journal(tmp_path, OURS) as journal:
+        assert [journal.find(digest(each), SHA256) for each in (1, 2)] == [signature(1), None]
+
+
+def test_bytes_that_are_no_entry_are_passed_over(tmp_path: Path) -> None:
+    killed_run(tmp_path, 1)
+    (path,) = tmp_path.iterdir()
+    hostile = [
+        b"\xff\xfe",
+        b"[]",
+        b"null",
+        b"{}",
+        b'{"digest": 7}',
+        b'{"digest": "zz", "algorithm": "sha256"}',
+        b"{" * 9999,
+    ]
+    path.write_bytes(b"\n".join([*hostile, path.read_bytes(), *hostile]))
+    with Journal(tmp_path, OURS) as journal:
+        assert journal.find(digest(1), SHA256) == signature(1)
+
+
+def test_old_entries_are_dropped(tmp_path: Path) -> None:
+    killed_run(tmp_path, 1)
+    (path,) = tmp_path.iterdir()
+    entry = json.loads(path.read_bytes())
+    path.write_text(json.dumps({**entry, "time": entry["time"] - KEPT_SECONDS - 1}) + "\n", encoding="utf-8")
+    with Journal(tmp_path, OURS):
+        pass
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_that_cannot_be_written_is_told_and_stops_nobody(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"")
+    with Journal(tmp_path / "file" / "journal", OURS) as journal:
+        journal.add(digest(1), signature(1))
+        assert journal.fault is not None
+
+
+def test_looking_changes_nothing(tmp_path: Path) -> None:
+    killed_run(tmp_path, 1)
+    before = [(path.name, path.read_bytes()) for path in tmp_path.iterdir()]
+    journal = Journal(tmp_path, OURS)
+    journal.look()
+    assert journal.find(digest(1), SHA256) == signature(1)
+    assert [(path.name, path.read_bytes()) for path in tmp_path.iterdir()] == before
+
+
+def test_once_is_made_once_and_shares_failures_unless_they_may_be_tried_again() -> None:
+    made: list[int] = []
+
+    def make() -> int:
+        made.append(1)
+        raise ValueError("refused")
+
+    for retry, times in ((False, 1), (True, 3)):
+        made.clear()
+        once: Once[int] = Once(retry=retry)
+        for _ in range(3):
+            with pytest.raises(ValueError, match="refused"):
+                once.get(b"key", make)
+        assert len(made) == times
+    bounded: Once[int] = Once(keep=2)
+    assert [bounded.get(bytes([n]), lambda n=n: n) for n in (1, 2, 3)] == [1, 2, 3]  # type: ignore[misc]
+    assert [bounded.get(bytes([n]), lambda: 0) for n in (3, 2, 1)] == [3, 2, 0]

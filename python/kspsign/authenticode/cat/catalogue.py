@@ -12,6 +12,7 @@ import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
+from os import SEEK_END
 from pathlib import Path
 
 from kspsign.authenticode import der
@@ -70,8 +71,11 @@ class CatFile:
     def open(cls, path: Path) -> CatFile:
         """Read `path`; raises ArtifactError when it is not DER from end to end, or no catalogue."""
         with path.open("rb") as file:
-            data = file.read(MAX_SIZE + 1)
-        if len(data) > MAX_SIZE:
+            # Python sets aside as much memory as is asked for.
+            size = file.seek(0, SEEK_END)
+            file.seek(0)
+            data = b"" if size > MAX_SIZE else file.read(size)
+        if size > MAX_SIZE:
             raise _damaged(f"it has more than {MAX_SIZE >> 20} MiB")
         try:
             trust_list, certificates, signed = _read(data)

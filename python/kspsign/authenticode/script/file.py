@@ -10,6 +10,7 @@ import hashlib
 import struct
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
+from os import SEEK_END
 from pathlib import Path
 
 from kspsign.authenticode.asn1 import OID_SPC_SIP_INFO
@@ -52,8 +53,11 @@ class ScriptFile:
         if style is None:
             raise ArtifactError(Hresult.TRUST_E_SUBJECT_FORM_UNKNOWN, f"{path.suffix} is no script's extension")
         with path.open("rb") as file:
-            data = file.read(MAX_SIZE + 1)
-        if len(data) > MAX_SIZE:
+            # Python sets aside as much memory as is asked for.
+            size = file.seek(0, SEEK_END)
+            file.seek(0)
+            data = b"" if size > MAX_SIZE else file.read(size)
+        if size > MAX_SIZE:
             raise ArtifactError(
                 Hresult.ERROR_BAD_FORMAT,
                 f"a script of more than {MAX_SIZE >> 20} MiB is not signed",

@@ -1,0 +1,103 @@
+"""Where fuzzing starts: one unsigned and one signed, stamped file of each format, and the messages inside."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from functools import cache
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
+from cryptography.hazmat.primitives.asymmetric.utils import Prehashed
+
+from fuzz.targets import ALGORITHM, SIGNATURE, FileTarget, Target, certificate_target, reply_target, signature_target
+from integration.appx_samples import Package
+from integration.cab_samples import build_cab
+from integration.cat_samples import catalogue
+from integration.msi_samples import msitools_package
+from integration.navx_samples import build_navx
+from integration.nuget_samples import package
+from integration.peimages import build_pe
+from integration.script_samples import script
+from kspsign.authenticode import cms
+from kspsign.authenticode.formats import FORMATS
+from kspsign.authenticode.profile import SigningTerms
+from kspsign.authenticode.timestamp import check_reply, make_query
+from kspsign.embedded.authority import EmbeddedAuthority, create_authority
+from kspsign.embedded.timestamp_reply import respond
+from kspsign.model import Format
+
+FILES: dict[Format, tuple[str, Callable[[], bytes]]] = {
+    Format.PE: (".exe", lambda: build_pe(overlay=b"payload" * 9)),
+    Format.MSI: (".msi", msitools_package),
+    Format.CAB: (".cab", build_cab),
+    Format.CAT: (".cat", catalogue),
+    Format.APPX: (".msix", lambda: Package().build()),
+    Format.APPX_BUNDLE: (".msixbundle", lambda: Package().bundle({"inner.msix": Package().build()})),
+    Format.NUGET: (".nupkg", package),
+    Format.NAVX: (".app", build_navx),
+    Format.POWERSHELL: (".ps1", lambda: script("ps1")),
+    Format.POWERSHELL_XML: (".ps1xml", lambda: script("ps1xml")),
+    Format.VBSCRIPT: (".vbs", lambda: script("vbs")),
+    Format.JSCRIPT: (".js", lambda: script("js")),
+    Format.WSF: (".wsf", lambda: script("wsf")),
+}
+
+
+@cache
+def authority() -> EmbeddedAuthority:
+    """The throw-away authority of this process."""
+    return create_authority(_now())
+
+
+def _signed(kind: Format, folder: Path) -> bytes:
+    suffix, make = FILES[kind]
+    path, target = folder / f"unsigned{suffix}", folder / f"signed{suffix}"
+    path.write_bytes(make())
+    file = FORMATS[kind].open(path)
+    digest = file.digest([ALGORITHM])
+    terms = SigningTerms(ALGORITHM, authority().signing_chain, moment=_now())
+    unsigned = cms.prepare(file.profile, terms, file.content(terms, digest))
+    value = authority().leaf.key.sign(unsigned.digest, PKCS1v15(), Prehashed(hashes.SHA256()))
+    token = _token(value)
+    file.embed(digest, (cms.assemble(unsigned, value, terms.chain, token=token),), target)
+    return target.read_bytes()
+
+
+@cache
+def _signature(kind: Format) -> bytes:
+
+    with TemporaryDirectory() as name:
+        suffix, _make = FILES[kind]
+        _signed(kind, Path(name))
+        return FORMATS[kind].open(Path(name) / f"signed{suffix}").signatures[0]
+
+
+def _token(value: bytes) -> bytes:
+
+    query = make_query(value, ALGORITHM)
+    return check_reply(respond(query.der, authority(), _now()), query, value)[0]
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+MESSAGES: dict[str, Callable[[], Target]] = {
+    "signature": lambda: signature_target((_signature(Format.PE),)),
+    "timestamp-reply": lambda: reply_target((respond(make_query(SIGNATURE, ALGORITHM).der, authority(), _now()),)),
+    "certificate": lambda: certificate_target(authority().signing_chain),
+}
+TARGETS = (*sorted(FILES), *MESSAGES)
+
+
+def open_target(name: str, folder: Path) -> Target:
+    """The target of that name; files are written to `folder`."""
+    if name in MESSAGES:
+        return MESSAGES[name]()
+    kind = Format(name)
+    suffix, make = FILES[kind]
+    target = FileTarget(kind, folder, suffix, authority())
+    return Target(target.feed, (make(), _signed(kind, folder)))

@@ -1,0 +1,101 @@
+"""What is fuzzed: every parser of content that others wrote, each behind one function that takes bytes.
+
+A target raises nothing but this project's errors, ends in time, and takes no more memory than a small multiple of
+its input; what it accepts must hold together: a file that can be embedded into opens again.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from kspsign.authenticode.certificates import outline
+from kspsign.authenticode.file_signature import read_signature
+from kspsign.authenticode.formats import FORMATS, detect_format, open_signable
+from kspsign.authenticode.profile import AUTHENTICODE, SigningTerms
+from kspsign.authenticode.signable import Glimpse
+from kspsign.authenticode.timestamp import check_reply, make_query, read_token
+from kspsign.embedded.authority import EmbeddedAuthority
+from kspsign.errors import KspSignError, TimestampError
+from kspsign.model import DigestAlgorithm, Format
+from kspsign.verifying.roots import TrustAnchors
+from kspsign.verifying.signatures import Trust
+from kspsign.verifying.verifier import Verifier
+
+ALGORITHM = DigestAlgorithm.SHA256
+SIGNATURE = b"a signature value"
+
+
+@dataclass(frozen=True)
+class Target:
+    """A parser with whole, good inputs to start from; `is_der` when those are DER."""
+
+    feed: Callable[[bytes], None]
+    samples: tuple[bytes, ...]
+    is_der: bool = False
+
+
+class FileTarget:
+    """Everything that is done with a file of one format: told, opened, hashed, admitted, embedded, verified."""
+
+    def __init__(self, kind: Format, folder: Path, suffix: str, authority: EmbeddedAuthority) -> None:
+        self._kind = kind
+        self._path = folder / f"input{suffix}"
+        self._copy = folder / f"copy{suffix}"
+        self._terms = SigningTerms(ALGORITHM, authority.signing_chain)
+        anchors = TrustAnchors.from_certificates(authority.signing_chain[-1:])
+        self._verifier = Verifier(Trust(anchors, anchors, timestamp_required=True))
+
+    def feed(self, data: bytes) -> None:
+        """Put `data` through; raises what is no error of ours."""
+        self._path.write_bytes(data)
+        told = detect_format(Glimpse(self._path, data[:4096], len(data)))
+        with contextlib.suppress(KspSignError):
+            self._sign(told or self._kind)
+        verification = self._verifier.verify(self._path, self._kind)
+        assert verification.verdict.result in {"verified", "failed"}
+
+    def _sign(self, kind: Format) -> None:
+        file = open_signable(self._path, kind)
+        file.admit(self._terms)
+        digest = file.digest([ALGORITHM])
+        content = file.content(self._terms, digest)
+        assert content
+        file.embed(digest, file.signatures[:1] or (b"\x30\x00",), self._copy)
+        again = FORMATS[kind].open(self._copy)
+        assert again.digest([ALGORITHM]).values == digest.values, "embedding changed what is signed"
+
+
+def signature_target(samples: tuple[bytes, ...]) -> Target:
+    """The CMS of a signature, read by itself."""
+
+    def feed(data: bytes) -> None:
+        with contextlib.suppress(KspSignError):
+            signature = read_signature(data, AUTHENTICODE)
+            for token in signature.tokens:
+                read_token(token, signature.message.signer.value)
+
+    return Target(feed, samples, is_der=True)
+
+
+def reply_target(samples: tuple[bytes, ...]) -> Target:
+    """What a timestamp server answers."""
+    query = make_query(SIGNATURE, ALGORITHM)
+
+    def feed(data: bytes) -> None:
+        with contextlib.suppress(KspSignError, TimestampError):
+            check_reply(data, query, SIGNATURE)
+
+    return Target(feed, samples, is_der=True)
+
+
+def certificate_target(samples: tuple[bytes, ...]) -> Target:
+    """A certificate's outline, which no library reads for us."""
+
+    def feed(data: bytes) -> None:
+        with contextlib.suppress(KspSignError):
+            outline(data)
+
+    return Target(feed, samples, is_der=True)

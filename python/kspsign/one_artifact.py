@@ -125,13 +125,26 @@ def _left_alone(artifact: Artifact, signing: Signing) -> FileOutcome:
 def _already_signed(artifact: Artifact, file: SignableFile, signing: Signing) -> FileOutcome | None:
     """What becomes of a file that carries signatures; None when it is to be signed."""
     settings = signing.settings
-    if not file.signatures or settings.replace or settings.append:
-        return None
+    beside = settings.append and signing.verifier.judge is not None
+    if not file.signatures or settings.replace or beside:
+        return None  # a policy may let a signature stand beside a stronger one: the signed copy is judged
     verification = signing.verifier.verify(artifact.path, artifact.format, artifact.name)
+    if settings.append:
+        return None if verification.verdict.ok else failed(artifact, _unfit(verification), sha256=verification.sha256)
     ours = any(each.thumbprint == signing.certificate.thumbprint for each in verification.signatures)
     if verification.verdict.ok and (ours or settings.skip_signed):
         return skipped(artifact, verification)
     return failed(artifact, _refusal(verification, ours=ours), sha256=verification.sha256)
+
+
+def _unfit(verification: Verification) -> KspSignError:
+    """Why no signature is spent on a file beside one that does not hold: every signature of a file must."""
+    cause = verification.error.message if verification.error else "unknown"
+    return KspSignError(
+        f"the signature that is there does not verify: {cause}",
+        code="ALREADY_SIGNED",
+        remedy="Sign the original build output, or put yours in its place with --replace.",
+    )
 
 
 def _refusal(verification: Verification, *, ours: bool) -> KspSignError:

@@ -124,6 +124,18 @@ def test_append_adds_a_signature_and_each_is_verified(
     assert "certificate-chain#2" in broken
 
 
+def test_append_spends_nothing_beside_a_signature_that_does_not_hold(
+    store: Store, target: Path, other: SigningFile, authority_root: Path, timestamp_server: TimestampServer
+) -> None:
+    sign(target, store)
+    target.write_bytes(flipped(target.read_bytes(), parts(target.read_bytes()).sections_end - 1))
+    before = target.read_bytes()
+    run = sign_as_other(target, other, timestamp_server, "--append", "--trust-root", str(authority_root))
+    assert (run.code, run.error_code, run.report["totals"]["signatures_used"]) == (6, "ALREADY_SIGNED", 0)
+    assert "--replace" in run.file["error"]["remedy"]
+    assert target.read_bytes() == before
+
+
 def test_without_a_timestamp_only_who_asks_for_none_is_content(store: Store, target: Path) -> None:
     assert sign(target, store, "--no-timestamp").file["signatures"][0]["timestamp"] is None
     strict = kspsign("verify", target, "--trust-root", store.root, folder=target.parent)

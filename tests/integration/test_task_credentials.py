@@ -103,8 +103,9 @@ def test_no_secret_is_needed_and_none_is_shown(bench: Bench) -> None:
         ({"token": "expired"}, None),
         ({"connection": "5d4c9a10-0000-4000-8000-000000000000"}, None),
         ({}, Fault("html", 203)),
+        ({}, Fault("html", 200)),
     ],
-    ids=["token", "connection", "sign-in page"],
+    ids=["token", "connection", "sign-in page", "sign-in page as success"],
 )
 def test_a_sign_in_that_fails_says_so_and_touches_nothing(
     bench: Bench, given: dict[str, str], fault: Fault | None

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
+from collections.abc import Iterator
 from typing import Any
 
-from azure.core.credentials import AccessToken
+from azure.core.credentials import AccessToken, AccessTokenInfo
 from azure.core.exceptions import ClientAuthenticationError
 from azure.identity import (
     AzurePipelinesCredential,
@@ -43,6 +45,28 @@ class _CliElseIdentity:
             return token
 
 
+class _Federation(AzurePipelinesCredential):
+    """Workload identity federation. A sign-in page in the place of the pipeline's token is a refused sign-in."""
+
+    def get_token(self, *scopes: str, **options: Any) -> AccessToken:
+        with _only_json():
+            return super().get_token(*scopes, **options)
+
+    def get_token_info(self, *scopes: str, **options: Any) -> AccessTokenInfo:
+        with _only_json():
+            return super().get_token_info(*scopes, **options)
+
+
+@contextlib.contextmanager
+def _only_json() -> Iterator[None]:
+    try:
+        yield
+    except ValueError as page:
+        raise ClientAuthenticationError(
+            message="the pipeline's token service answered with something else than JSON, such as a sign-in page"
+        ) from page
+
+
 def open_credential(settings: Settings, cancelled: threading.Event) -> Any:
     """A TokenCredential; it asks for a token when first used, and `cancelled` ends its waiting for Azure CLI.
 
@@ -63,7 +87,7 @@ def open_credential(settings: Settings, cancelled: threading.Event) -> Any:
                 "workload identity federation needs SYSTEM_OIDCREQUESTURI, which the agent of Azure Pipelines sets",
                 remedy="Run it in a step of Azure Pipelines, or choose another --azure-credential.",
             )
-        return AzurePipelinesCredential(
+        return _Federation(
             tenant_id=_needed(_tenant(settings), "azure_tenant_id"),
             client_id=_needed(client or _variable(settings, "AZURESUBSCRIPTION_CLIENT_ID"), "azure_client_id"),
             service_connection_id=_needed(_connection(settings), "azure_connection_id"),

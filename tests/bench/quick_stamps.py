@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from kspsign.authenticode import asn1, der
+from kspsign.authenticode import der, oids
 from kspsign.authenticode.algorithms import algorithm_identifier, signature_identifier
 from kspsign.authenticode.certificates import outline
 from kspsign.embedded.authority import EmbeddedAuthority
@@ -36,8 +36,8 @@ class QuickStamps:
         digest = der.octet_string(hashlib.sha256(self._certificate).digest())
         named = der.sequence(der.sequence(der.sequence(digest)))  # ESSCertIDv2 (RFC 5035 §4), SHA-256 by default
         self._constant = (
-            _attribute(asn1.OID_CONTENT_TYPE, der.oid(asn1.OID_TST_INFO)),
-            _attribute(asn1.OID_SIGNING_CERTIFICATE_V2, named),
+            _attribute(oids.OID_CONTENT_TYPE, der.oid(oids.OID_TST_INFO)),
+            _attribute(oids.OID_SIGNING_CERTIFICATE_V2, named),
         )
         self._loop = asyncio.new_event_loop()
         started = asyncio.start_server(self._serve, "127.0.0.1", 0, backlog=512)
@@ -58,7 +58,7 @@ class QuickStamps:
             der.element(_GENERALIZED_TIME, moment),
             nonce,
         )
-        said = _attribute(asn1.OID_MESSAGE_DIGEST, der.octet_string(hashlib.sha256(info).digest()))
+        said = _attribute(oids.OID_MESSAGE_DIGEST, der.octet_string(hashlib.sha256(info).digest()))
         attributes = der.set_of(*self._constant, said)
         algorithm = algorithm_identifier(DigestAlgorithm.SHA256)
         signer = der.sequence(
@@ -69,12 +69,12 @@ class QuickStamps:
             signature_identifier(DigestAlgorithm.SHA256, is_ec=False),
             der.octet_string(self._key.sign(attributes, PKCS1v15(), hashes.SHA256())),
         )
-        content = der.sequence(der.oid(asn1.OID_TST_INFO), der.element(0xA0, der.octet_string(info)))
+        content = der.sequence(der.oid(oids.OID_TST_INFO), der.element(0xA0, der.octet_string(info)))
         signed = der.sequence(
             der.integer(3), der.set_of(algorithm), content, der.element(0xA0, self._certificate), der.set_of(signer)
         )
         self.stamped += 1
-        return der.sequence(_GRANTED, der.sequence(der.oid(asn1.OID_SIGNED_DATA), der.element(0xA0, signed)))
+        return der.sequence(_GRANTED, der.sequence(der.oid(oids.OID_SIGNED_DATA), der.element(0xA0, signed)))
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:

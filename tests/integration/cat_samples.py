@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from kspsign.authenticode import der
 from kspsign.authenticode.algorithms import algorithm_identifier
-from kspsign.authenticode.asn1 import OID_CTL, OID_SIGNED_DATA, OID_SPC_INDIRECT_DATA
+from kspsign.authenticode.oids import OID_CTL, OID_SIGNED_DATA, OID_SPC_INDIRECT_DATA
 from kspsign.model import DigestAlgorithm
 
 USAGE = "1.3.6.1.4.1.311.12.1.1"

@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.asymmetric.utils import Prehashed
 
 import cms_schema
 from integration.zips import Part, build_zip
-from kspsign.authenticode import asn1, cms, der
+from kspsign.authenticode import cms, der, oids
 from kspsign.authenticode.nuget.package import NugetFile
 from kspsign.authenticode.nuget.profile import NUGET, signature_content
 from kspsign.authenticode.profile import SigningTerms
@@ -57,7 +57,7 @@ def countersigned(path: Path, issued: Issued, *, times: int = 1, receipt: bool =
     counter = cms_schema.ContentInfo.load(own)["content"]["signer_infos"][0]
     unsigned = [] if isinstance(signer["unsigned_attrs"], core.Void) else list(signer["unsigned_attrs"])
     values = [core.Any.load(counter.dump())] * times
-    attribute = cms_schema.Attribute({"type": asn1.OID_COUNTER_SIGNATURE, "values": values})
+    attribute = cms_schema.Attribute({"type": oids.OID_COUNTER_SIGNATURE, "values": values})
     fields = ("version", "sid", "digest_algorithm", "signed_attrs", "signature_algorithm", "signature")
     kept = {name: signer[name] for name in fields}
     signed["signer_infos"] = [cms_schema.SignerInfo({**kept, "unsigned_attrs": [*unsigned, attribute]})]

@@ -19,8 +19,8 @@ from integration.certificates import PASSWORD, PASSWORD_VARIABLE, rsa_key, signi
 from integration.forging import ALGORITHM, forge
 from integration.peimages import patched
 from integration.samples import Run, Store, kspsign, osslsigncode_verify
-from kspsign.authenticode.asn1 import OID_SPC_CAB_DATA
 from kspsign.authenticode.cab import CabFile
+from kspsign.authenticode.oids import OID_SPC_CAB_DATA
 from kspsign.authenticode.page_hashes import PLAIN_IMAGE_DATA
 from kspsign.authenticode.signable import Digest
 from kspsign.authenticode.spc import indirect_data

@@ -20,7 +20,7 @@ from integration.nuget_samples import INDEX, PARTS, countersigned, package, repo
 from integration.samples import kspsign
 from integration.signing import Publisher
 from integration.zips import Part, build_zip
-from kspsign.authenticode import asn1
+from kspsign.authenticode import oids
 from kspsign.authenticode.formats import open_signable
 from kspsign.authenticode.nuget import NugetFile
 from kspsign.authenticode.nuget.package import SIGNATURE
@@ -105,8 +105,8 @@ def test_its_attributes_are_those_that_nuget_asks_for(publisher: Publisher, tmp_
 def test_a_signing_time_after_2049_is_a_generalized_time() -> None:
     terms = SigningTerms(DigestAlgorithm.SHA512, (ca("a").der,), moment=datetime(2050, 1, 2, 3, 4, 5, tzinfo=UTC))
     attributes = NUGET.attributes(terms)
-    assert attributes[asn1.OID_SIGNING_TIME] == b"\x18\x0f20500102030405Z"
-    assert NUGET.attributes(replace(terms, moment=datetime(2049, 1, 2, tzinfo=UTC)))[asn1.OID_SIGNING_TIME][0] == 0x17
+    assert attributes[oids.OID_SIGNING_TIME] == b"\x18\x0f20500102030405Z"
+    assert NUGET.attributes(replace(terms, moment=datetime(2049, 1, 2, tzinfo=UTC)))[oids.OID_SIGNING_TIME][0] == 0x17
 
 
 def test_signed_packages_are_skipped_stamped_and_replaced(publisher: Publisher, tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from integration.peimages import build_pe, flipped, page_blob, parts, patched, w
 from integration.samples import Run, Store, copy_launcher, kspsign, osslsigncode_verify
 from integration.test_pe_large import LIMIT_KIB, peak_of
 from kspsign.authenticode import der
-from kspsign.authenticode.asn1 import OID_SPC_PE_IMAGE_DATA
+from kspsign.authenticode.oids import OID_SPC_PE_IMAGE_DATA
 from kspsign.authenticode.page_hashes import paged_image_data
 from kspsign.authenticode.pe import PeFile
 from kspsign.authenticode.signable import Digest

@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from cryptography.hazmat.primitives.asymmetric.utils import Prehashed
 
 import cms_schema
-from kspsign.authenticode import asn1, cms
+from kspsign.authenticode import cms, oids
 from kspsign.authenticode.file_signature import read_signature
 from kspsign.authenticode.profile import AUTHENTICODE, SigningTerms
 from kspsign.authenticode.signature import content_fault, signer_fault
@@ -37,7 +37,7 @@ def signature(authority: EmbeddedAuthority) -> bytes:
 
 def prepared(description: str | None = None, url: str | None = None) -> cms.Unsigned:
     terms = SigningTerms(SHA256, (), description=description, description_url=url)
-    content = indirect_data(asn1.OID_SPC_PE_IMAGE_DATA, b"\x30\x00", SHA256, DIGEST)
+    content = indirect_data(oids.OID_SPC_PE_IMAGE_DATA, b"\x30\x00", SHA256, DIGEST)
     return cms.prepare(AUTHENTICODE, terms, content)
 
 
@@ -60,7 +60,7 @@ def changed(der: bytes, change: Callable[[Any, Any], None]) -> bytes:
 def test_what_is_written_reads_back(signature: bytes, authority: EmbeddedAuthority) -> None:
     read = read_signature(signature, AUTHENTICODE)
     assert fault(signature) is None
-    assert (read.algorithm, read.digest, read.kind) == (SHA256, DIGEST, asn1.OID_SPC_PE_IMAGE_DATA)
+    assert (read.algorithm, read.digest, read.kind) == (SHA256, DIGEST, oids.OID_SPC_PE_IMAGE_DATA)
     assert read.certificate == authority.signing_chain[0]
     assert set(read.message.certificates) == set(authority.signing_chain[:2]), "the root stays at home"
     assert (read.tokens, read.nested, read.program_name) == ((), (), None)

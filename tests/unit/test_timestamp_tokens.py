@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
 from cryptography.hazmat.primitives.serialization import Encoding
 
 import cms_schema
-from kspsign.authenticode import asn1
+from kspsign.authenticode import oids
 from kspsign.authenticode.timestamp import check_reply, make_query, read_counter_signature, read_token
 from kspsign.embedded.authority import EmbeddedAuthority
 from kspsign.embedded.timestamp_reply import respond
@@ -85,7 +85,7 @@ def other_value(_signed: Any, signer: Any) -> None:
 
 
 def other_type(signed: Any, _signer: Any) -> None:
-    signed["encap_content_info"]["content_type"] = asn1.OID_SPC_INDIRECT_DATA
+    signed["encap_content_info"]["content_type"] = oids.OID_SPC_INDIRECT_DATA
 
 
 @pytest.mark.parametrize(
@@ -99,7 +99,7 @@ def test_the_signing_certificate_must_be_the_one_that_is_named(token: bytes) -> 
     """Without the signingCertificate attribute a token could be given to another certificate of the same key."""
 
     def without_name(_signed: Any, signer: Any) -> None:
-        kept = [each for each in signer["signed_attrs"] if each["type"].dotted != asn1.OID_SIGNING_CERTIFICATE_V2]
+        kept = [each for each in signer["signed_attrs"] if each["type"].dotted != oids.OID_SIGNING_CERTIFICATE_V2]
         signer["signed_attrs"] = cms_schema.Attributes(kept)
 
     assert fault(changed(token, without_name)) is not None
@@ -162,7 +162,7 @@ def test_a_counter_signature_holds_over_what_it_covers_only(authority: EmbeddedA
 def test_a_counter_signature_without_a_time_can_not_be_read(authority: EmbeddedAuthority) -> None:
     info = cms_schema.SignerInfo.load(counter_signature(authority, SIGNATURE))
     info["signed_attrs"] = cms_schema.Attributes(
-        [each for each in info["signed_attrs"] if each["type"].dotted != asn1.OID_SIGNING_TIME]
+        [each for each in info["signed_attrs"] if each["type"].dotted != oids.OID_SIGNING_TIME]
     )
     with pytest.raises(TrustError):
         read_counter_signature(bytes(info.dump(force=True)), SIGNATURE, ())

@@ -10,7 +10,7 @@ from functools import lru_cache
 
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from kspsign.authenticode import asn1, der
+from kspsign.authenticode import der, oids
 from kspsign.authenticode.algorithms import algorithm_identifier, signature_identifier
 from kspsign.authenticode.certificates import certificate, outline
 from kspsign.authenticode.profile import SignatureProfile, SigningTerms
@@ -39,8 +39,8 @@ def prepare(profile: SignatureProfile, terms: SigningTerms, content: bytes) -> U
     """The signed attributes for `content` (one DER element): content type, message digest and the profile's own."""
     message_digest = hashlib.new(terms.algorithm, der.parse(content, content[0]).content).digest()
     values = {
-        asn1.OID_CONTENT_TYPE: der.oid(profile.content_type),
-        asn1.OID_MESSAGE_DIGEST: der.octet_string(message_digest),
+        oids.OID_CONTENT_TYPE: der.oid(profile.content_type),
+        oids.OID_MESSAGE_DIGEST: der.octet_string(message_digest),
         **profile.attributes(terms),
     }
     attributes = der.set_of(*(_attribute(kind, value) for kind, value in values.items()))
@@ -69,7 +69,7 @@ def assemble(unsigned: Unsigned, signature: bytes, chain: Sequence[bytes], *, to
         _certificates(tuple(chain)),
         der.set_of(signer),
     )
-    return der.sequence(der.oid(asn1.OID_SIGNED_DATA), der.element(0xA0, signed))
+    return der.sequence(der.oid(oids.OID_SIGNED_DATA), der.element(0xA0, signed))
 
 
 def add_token(signature: bytes, token: bytes, profile: SignatureProfile) -> bytes:
@@ -85,7 +85,7 @@ def add_nested(signature: bytes, nested: bytes) -> bytes:
 
     Raises like add_token.
     """
-    return _with_unsigned(signature, asn1.OID_SPC_NESTED_SIGNATURE, nested)
+    return _with_unsigned(signature, oids.OID_SPC_NESTED_SIGNATURE, nested)
 
 
 def _with_unsigned(signature: bytes, kind: str, value: bytes) -> bytes:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from kspsign.authenticode import asn1, der
+from kspsign.authenticode import der, oids
 from kspsign.authenticode.profile import Covered, SignatureProfile
 from kspsign.authenticode.signature import SignedMessage, find_signer, read_signed_message, read_signer
 from kspsign.errors import TrustError
@@ -54,7 +54,7 @@ def read_signature(data: bytes, profile: SignatureProfile) -> FileSignature:
     if covered.algorithm is None:
         raise TrustError(Hresult.NTE_BAD_ALGID, "the file digest's algorithm is unknown", check="algorithms")
     unsigned = message.signer.unsigned_attributes
-    counter = unsigned.get(asn1.OID_COUNTER_SIGNATURE, ())
+    counter = unsigned.get(oids.OID_COUNTER_SIGNATURE, ())
     signature = FileSignature(
         message=message,
         kind=covered.kind,
@@ -64,7 +64,7 @@ def read_signature(data: bytes, profile: SignatureProfile) -> FileSignature:
         certificate=find_signer(message.signer, message.certificates),
         tokens=unsigned.get(profile.token_attribute, ()),
         counter_signatures=() if profile.countersigned else counter,
-        nested=unsigned.get(asn1.OID_SPC_NESTED_SIGNATURE, ()),
+        nested=unsigned.get(oids.OID_SPC_NESTED_SIGNATURE, ()),
         program_name=_program_name(message),
         fault=_fault(message, covered, profile),
     )
@@ -119,7 +119,7 @@ def _countersigners(
 
 def _program_name(message: SignedMessage) -> str | None:
     """The name in an SpcSpOpusInfo: [0] EXPLICIT SpcString, which is [0] BMPString or [1] IA5String."""
-    values = message.signer.signed_attributes.get(asn1.OID_SPC_OPUS_INFO)
+    values = message.signer.signed_attributes.get(oids.OID_SPC_OPUS_INFO)
     if not values:
         return None
     name = der.parse(values[0]).fields().optional(0xA0)

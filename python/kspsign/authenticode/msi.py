@@ -14,7 +14,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from uuid import UUID
 
-from kspsign.authenticode.asn1 import OID_SPC_SIP_INFO
 from kspsign.authenticode.compound import (
     MAX_SMALL_SECTORS_SIZE,
     CompoundFile,
@@ -27,6 +26,7 @@ from kspsign.authenticode.compound import (
     write_anew,
 )
 from kspsign.authenticode.file_signature import FileSignature, read_signature
+from kspsign.authenticode.oids import OID_SPC_SIP_INFO
 from kspsign.authenticode.profile import AUTHENTICODE, SignatureProfile, SigningTerms
 from kspsign.authenticode.signable import Digest, Glimpse
 from kspsign.authenticode.spc import sip_findings, sip_indirect_data

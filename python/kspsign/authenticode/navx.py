@@ -15,9 +15,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from kspsign.authenticode import der
-from kspsign.authenticode.asn1 import OID_SPC_SIP_INFO
 from kspsign.authenticode.file_signature import FileSignature
 from kspsign.authenticode.hashing import hash_stretch
+from kspsign.authenticode.oids import OID_SPC_SIP_INFO
 from kspsign.authenticode.profile import AUTHENTICODE, SignatureProfile, SigningTerms
 from kspsign.authenticode.signable import Digest, Glimpse
 from kspsign.authenticode.spc import sip_findings, sip_indirect_data

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from kspsign.authenticode import der
-from kspsign.authenticode.asn1 import OID_SPC_PAGE_HASHES_V1, OID_SPC_PAGE_HASHES_V2, OID_SPC_PE_IMAGE_DATA
 from kspsign.authenticode.file_signature import FileSignature
+from kspsign.authenticode.oids import OID_SPC_PAGE_HASHES_V1, OID_SPC_PAGE_HASHES_V2, OID_SPC_PE_IMAGE_DATA
 from kspsign.errors import TrustError
 from kspsign.model import DigestAlgorithm
 

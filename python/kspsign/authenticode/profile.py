@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 
 from kspsign.authenticode import der
 from kspsign.authenticode.algorithms import digest_algorithm
-from kspsign.authenticode.asn1 import (
+from kspsign.authenticode.oids import (
     OID_SPC_INDIRECT_DATA,
     OID_SPC_INDIVIDUAL,
     OID_SPC_OPUS_INFO,

@@ -12,14 +12,14 @@ from functools import lru_cache
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 
-from kspsign.authenticode import asn1, der
+from kspsign.authenticode import der, oids
 from kspsign.authenticode.algorithms import Scheme, digest_algorithm, signature_holds, signature_scheme
 from kspsign.authenticode.certificates import certificate, extension, outline
 from kspsign.errors import TrustError
 from kspsign.hresults import Hresult
 from kspsign.model import DigestAlgorithm
 
-_PLAIN_CONTENT = frozenset({asn1.OID_SPC_INDIRECT_DATA, asn1.OID_CTL})
+_PLAIN_CONTENT = frozenset({oids.OID_SPC_INDIRECT_DATA, oids.OID_CTL})
 """Content types that are a SEQUENCE in the place of CMS' OCTET STRING."""
 
 
@@ -74,7 +74,7 @@ def read_signed_message(data: bytes) -> SignedMessage:
     """
     info = der.parse(data).fields()
     kind = der.oid_of(info.take(der.OID))
-    if kind != asn1.OID_SIGNED_DATA:
+    if kind != oids.OID_SIGNED_DATA:
         raise _malformed(f"the content type is {kind}, not signedData")
     signed = info.take(0xA0).children()
     info.end()
@@ -106,9 +106,9 @@ def content_fault(message: SignedMessage) -> str | None:
     What a counter-signature covers has no content type (§11.4); .NET states "data" all the same.
     """
     signer = message.signer
-    stated = _single(signer, asn1.OID_CONTENT_TYPE)
+    stated = _single(signer, oids.OID_CONTENT_TYPE)
     countersigns = not message.content_type and stated is None
-    if not countersigns and stated != der.oid(message.content_type or asn1.OID_DATA):
+    if not countersigns and stated != der.oid(message.content_type or oids.OID_DATA):
         return "the contentType attribute differs from the content"
     if signer.digest is None or not states_digest(signer, hashlib.new(signer.digest, message.content).digest()):
         return "the messageDigest attribute differs from the content's digest"
@@ -117,7 +117,7 @@ def content_fault(message: SignedMessage) -> str | None:
 
 def states_digest(signer: Signer, digest: bytes) -> bool:
     """Whether there is exactly one messageDigest attribute (RFC 5652 §11.2), and it holds `digest`."""
-    return _single(signer, asn1.OID_MESSAGE_DIGEST) == der.octet_string(digest)
+    return _single(signer, oids.OID_MESSAGE_DIGEST) == der.octet_string(digest)
 
 
 def signer_fault(signer: Signer, data: bytes | None) -> str | None:

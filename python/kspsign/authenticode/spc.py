@@ -7,8 +7,8 @@ from dataclasses import replace
 
 from kspsign.authenticode import der
 from kspsign.authenticode.algorithms import algorithm_identifier
-from kspsign.authenticode.asn1 import OID_SPC_SIP_INFO
 from kspsign.authenticode.file_signature import FileSignature
+from kspsign.authenticode.oids import OID_SPC_SIP_INFO
 from kspsign.errors import TrustError
 from kspsign.hresults import Hresult
 from kspsign.model import DigestAlgorithm, Finding

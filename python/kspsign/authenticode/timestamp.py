@@ -10,7 +10,7 @@ import secrets
 from dataclasses import dataclass
 from datetime import datetime
 
-from kspsign.authenticode import asn1, der
+from kspsign.authenticode import der, oids
 from kspsign.authenticode.algorithms import algorithm_identifier, digest_algorithm
 from kspsign.authenticode.signature import (
     SignedMessage,
@@ -41,8 +41,8 @@ _FAILURES = {
     25: "systemFailure",
 }
 _CERTIFICATE_IDS = {
-    asn1.OID_SIGNING_CERTIFICATE_V2: DigestAlgorithm.SHA256,
-    asn1.OID_SIGNING_CERTIFICATE: DigestAlgorithm.SHA1,
+    oids.OID_SIGNING_CERTIFICATE_V2: DigestAlgorithm.SHA256,
+    oids.OID_SIGNING_CERTIFICATE: DigestAlgorithm.SHA1,
 }
 """Attributes that name the signer's certificate, and the digest that they use unless they name another."""
 
@@ -168,7 +168,7 @@ def _reasons(failure: der.Element | None) -> list[str]:
 
 
 def _token_fault(message: SignedMessage, signer: bytes | None) -> str | None:
-    if message.content_type != asn1.OID_TST_INFO:
+    if message.content_type != oids.OID_TST_INFO:
         return f"the content is {message.content_type}, not TSTInfo"
     if message.version != 3 or message.signer.digest not in message.digest_algorithms:
         return "the token contradicts itself about its version or its digest algorithm"
@@ -224,7 +224,7 @@ def _tst_info(message: SignedMessage) -> _TstInfo:
 
 
 def _signing_time(info: Signer) -> datetime:
-    values = info.signed_attributes.get(asn1.OID_SIGNING_TIME, ())
+    values = info.signed_attributes.get(oids.OID_SIGNING_TIME, ())
     if len(values) != 1:
         raise _refused("it states no time")
     return der.time_of(der.parse(values[0], values[0][0]))

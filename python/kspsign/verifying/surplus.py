@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 
-from kspsign.authenticode import asn1
+from kspsign.authenticode import oids
 from kspsign.authenticode.certificates import certificate, encoded, outline, shown
 from kspsign.authenticode.file_signature import FileSignature
 from kspsign.hresults import Hresult
@@ -25,7 +25,7 @@ _MOST = 32
 
 def attributes_finding(signature: FileSignature, token_attribute: str) -> Finding:
     """The check "unsigned-attributes": timestamps and further signatures alone, which are verified themselves."""
-    known = {token_attribute, asn1.OID_COUNTER_SIGNATURE, asn1.OID_SPC_NESTED_SIGNATURE}
+    known = {token_attribute, oids.OID_COUNTER_SIGNATURE, oids.OID_SPC_NESTED_SIGNATURE}
     attributes = signature.message.signer.unsigned_attributes
     unknown = {kind: sum(map(len, values)) for kind, values in attributes.items() if kind not in known}
     if not unknown:

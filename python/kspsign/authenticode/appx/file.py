@@ -15,8 +15,8 @@ from kspsign.authenticode.appx import checks
 from kspsign.authenticode.appx.digests import hash_package
 from kspsign.authenticode.appx.names import BLOCK_MAP, BUNDLE_MANIFEST, CONTENT_TYPES, MANIFEST, SIGNATURE
 from kspsign.authenticode.appx.package import SIGNATURE_MAGIC, Package, read_package
-from kspsign.authenticode.asn1 import OID_SPC_SIP_INFO
 from kspsign.authenticode.file_signature import FileSignature, nth
+from kspsign.authenticode.oids import OID_SPC_SIP_INFO
 from kspsign.authenticode.profile import AUTHENTICODE, SignatureProfile, SigningTerms
 from kspsign.authenticode.signable import Digest, Glimpse
 from kspsign.authenticode.spc import sip_finding, sip_indirect_data

@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import BinaryIO
 
 from kspsign.authenticode import der
-from kspsign.authenticode.asn1 import OID_SPC_CAB_DATA
 from kspsign.authenticode.cab.blocks import blocks_finding
 from kspsign.authenticode.cab.header import MAX_RESERVE, CabHead, damaged, read_head
 from kspsign.authenticode.cab.reserve import Reserve, read_reserve, with_place
 from kspsign.authenticode.file_signature import FileSignature
 from kspsign.authenticode.hashing import CHUNK, hash_stretch
+from kspsign.authenticode.oids import OID_SPC_CAB_DATA
 from kspsign.authenticode.profile import AUTHENTICODE, SignatureProfile, SigningTerms
 from kspsign.authenticode.signable import Digest, Glimpse
 from kspsign.authenticode.spc import indirect_data

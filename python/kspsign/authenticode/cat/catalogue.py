@@ -16,9 +16,9 @@ from os import SEEK_END
 from pathlib import Path
 
 from kspsign.authenticode import der
-from kspsign.authenticode.asn1 import OID_CTL, OID_SIGNED_DATA
 from kspsign.authenticode.cat.members import read_listing
 from kspsign.authenticode.file_signature import FileSignature
+from kspsign.authenticode.oids import OID_CTL, OID_SIGNED_DATA
 from kspsign.authenticode.profile import AUTHENTICODE, Covered, SignatureProfile, SigningTerms
 from kspsign.authenticode.signable import Digest, Glimpse, Listing
 from kspsign.authenticode.signature import SignedMessage

@@ -15,10 +15,10 @@ from typing import NoReturn
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from kspsign.authenticode.asn1 import OID_DATA
 from kspsign.authenticode.certificates import certificate, extension
 from kspsign.authenticode.file_signature import FileSignature, nth
 from kspsign.authenticode.nuget.profile import NUGET, author_fault, commitments, repository_of, signature_content
+from kspsign.authenticode.oids import OID_DATA
 from kspsign.authenticode.profile import SignatureProfile, SigningTerms
 from kspsign.authenticode.signable import Digest, Glimpse
 from kspsign.authenticode.zip import Archive, Member, Plan, Scan, archive_of, entry_names, unpack

@@ -13,14 +13,14 @@ from datetime import UTC
 
 from kspsign.authenticode import der
 from kspsign.authenticode.algorithms import DIGEST_OIDS, algorithm_identifier
-from kspsign.authenticode.asn1 import (
+from kspsign.authenticode.certificates import outline
+from kspsign.authenticode.file_signature import FileSignature
+from kspsign.authenticode.oids import (
     OID_DATA,
     OID_SIGNING_CERTIFICATE,
     OID_SIGNING_CERTIFICATE_V2,
     OID_SIGNING_TIME,
 )
-from kspsign.authenticode.certificates import outline
-from kspsign.authenticode.file_signature import FileSignature
 from kspsign.authenticode.profile import Covered, SignatureProfile, SigningTerms
 from kspsign.authenticode.signature import SignedMessage
 from kspsign.authenticode.timestamp import names_certificate

@@ -11,8 +11,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import BinaryIO
 
-from kspsign.authenticode.asn1 import OID_SPC_PE_IMAGE_DATA
 from kspsign.authenticode.file_signature import FileSignature
+from kspsign.authenticode.oids import OID_SPC_PE_IMAGE_DATA
 from kspsign.authenticode.page_hashes import PLAIN_IMAGE_DATA, paged_image_data
 from kspsign.authenticode.pe.admission import admit, too_large
 from kspsign.authenticode.pe.findings import checksum_finding, pages_finding, trailing_finding

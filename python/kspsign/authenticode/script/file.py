@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 from os import SEEK_END
 from pathlib import Path
 
-from kspsign.authenticode.asn1 import OID_SPC_SIP_INFO
 from kspsign.authenticode.file_signature import FileSignature
+from kspsign.authenticode.oids import OID_SPC_SIP_INFO
 from kspsign.authenticode.profile import AUTHENTICODE, SignatureProfile, SigningTerms
 from kspsign.authenticode.script.block import Block, find_block, has_bare_line_end, write_block
 from kspsign.authenticode.script.styles import STYLES, ScriptStyle

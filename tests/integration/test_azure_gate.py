@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 
 from azure_server.server import TOKEN, AzureServer
-from azure_server.uploads import Upload
+from azure_server.uploads import Upload, step_variables, uploads
 from integration.gate_asking import Asked, add_job, ask, attach, signed_build
+from integration.samples import Store, kspsign
 from kspsign.azure import DEV_TASK_ID, REPORT_TYPE, TASK_ID, VERDICT_TYPE
 
 OTHER_TASK = "6d15af64-176c-496d-b583-fd2ae21d4df4"
@@ -208,6 +209,24 @@ def test_the_policy_that_judged_the_files(
     assert (by_file.code, by_digest.code) == ((0, 0) if passes else (7, 7))
     assert ("policy: " in by_file.error) is not passes
     assert ask(azure, tmp_path).code == 0
+
+
+def test_a_real_verification_by_a_policy_is_what_the_gate_asks_for(
+    azure: AzureServer, store: Store, signed_launcher: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In the release stage: `verify --policy` from a protected place, then the gate with the same file."""
+    policy, other = tmp_path / "release.yml", tmp_path / "other.yml"
+    policy.write_text("name: release\nsigned:\n  files: ['*.exe']\n", encoding="utf-8")
+    other.write_text("name: release\n", encoding="utf-8")
+    (tmp_path / "app.exe").write_bytes(signed_launcher)
+    for name, value in step_variables("https://example.org/Contoso", tmp_path / "temp").items():
+        monkeypatch.setenv(name, value)
+    chosen = ("--policy", policy, "--trust-root", store.root, "--folder", tmp_path)
+    run = kspsign("verify", "app.exe", *chosen, folder=tmp_path)
+    assert run.code == 0, run.text
+    signed_build(azure, tuple(uploads(run.text)))
+    assert ask(azure, tmp_path, policy=str(policy)).code == 0
+    assert ask(azure, tmp_path, policy=str(other)).code == 7
 
 
 def test_a_policy_that_can_not_be_read_asks_nobody(azure: AzureServer, tmp_path: Path) -> None:

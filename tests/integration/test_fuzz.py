@@ -15,6 +15,7 @@ import pytest
 from fuzz.mutations import mutated, mutated_der
 from fuzz.samples import TARGETS, open_target
 
+FOUND = Path(__file__).resolve().parent.parent / "fuzz" / "found"
 INPUTS = 120
 HANG_SECONDS = 10
 MEMORY_FACTOR, MEMORY_FLOOR = 12, 8 << 20
@@ -38,3 +39,8 @@ def test_changed_inputs_do_no_harm(name: str, tmp_path: Path) -> None:
             peak = tracemalloc.get_traced_memory()[1]
             tracemalloc.stop()
             assert peak <= MEMORY_FLOOR + MEMORY_FACTOR * len(data)
+
+
+@pytest.mark.parametrize("found", sorted(FOUND.iterdir()), ids=lambda path: path.name)
+def test_what_fuzzing_found_once_is_no_surprise_again(found: Path, tmp_path: Path) -> None:
+    open_target(found.name.partition(".")[0], tmp_path).feed(found.read_bytes())

@@ -55,7 +55,7 @@ def certificate(der: bytes) -> x509.Certificate:
         with _quiet():
             parsed = x509.load_der_x509_certificate(der)
             _parse_the_rest(parsed)
-    except (ValueError, x509.InvalidVersion) as error:
+    except (ValueError, TypeError, x509.InvalidVersion) as error:
         raise malformed(f"a certificate can't be parsed: {error}") from error
     return parsed
 
@@ -105,7 +105,7 @@ def extensions(parsed: x509.Certificate) -> x509.Extensions:
     try:
         with _quiet():
             return parsed.extensions
-    except (ValueError, x509.DuplicateExtension, x509.UnsupportedGeneralNameType) as error:
+    except (ValueError, TypeError, x509.DuplicateExtension, x509.UnsupportedGeneralNameType) as error:
         raise malformed(f"an extension of {shown(parsed)} can't be parsed: {error}") from error
 
 

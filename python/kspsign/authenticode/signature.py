@@ -128,7 +128,7 @@ def signer_fault(signer: Signer, data: bytes | None) -> str | None:
         return "the digest algorithm is unknown"
     try:
         key = certificate(data).public_key()
-    except (ValueError, UnsupportedAlgorithm) as broken:
+    except (ValueError, TypeError, UnsupportedAlgorithm) as broken:
         return f"the key of the signer's certificate can't be used: {broken}"
     if not signature_holds(key, signer.value, signer.signed_digest(), signer.digest, signer.scheme):
         return "the signature does not fit the signer's certificate"

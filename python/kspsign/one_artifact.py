@@ -88,7 +88,10 @@ def admit_one(artifact: Artifact, signing: Signing, engine: Engine) -> None:
     """Raise what makes it certain before anything is asked of anybody that the artifact can't be signed."""
     if signing.verifier.leaves_alone(artifact.name, artifact.format):
         return
-    file = open_signable(artifact.path, artifact.format)
+    try:
+        file = open_signable(artifact.path, artifact.format)
+    except OSError:
+        return  # holding the file, as its own step does, tells who is in the way
     if not file.signatures or signing.settings.replace or signing.settings.append:
         engine.admit(file)
 

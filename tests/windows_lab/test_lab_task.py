@@ -72,7 +72,7 @@ def test_without_python_the_task_names_the_remedy(agent: WindowsAgent) -> None:
     assert run.result == "Failed"
     (error,) = run.errors
     assert "UsePythonVersion@0" in error
-    assert "Supported: windows-x86_64-cp311" in error
+    assert "Tried: python3: " in error
 
 
 def test_ctrl_c_reaches_the_engine_behind_node(agent: WindowsAgent, timestamp_url: str) -> None:
@@ -96,7 +96,7 @@ def test_ctrl_c_reaches_the_engine_behind_node(agent: WindowsAgent, timestamp_ur
     )
     assert "##vso[task.complete result=Canceled;]The run was cancelled." in shown
     files = json.loads((agent.sources / "report.json").read_text(encoding="utf-8"))["files"]
-    assert sorted(each["outcome"] for each in files) == ["failed"] * 3 + ["signed"]
+    assert [each["outcome"] for each in files] == ["failed"] * 4
     assert len(windows.calls("tsa request")) == 1
     assert list(agent.sources.glob(".kspsign-tmp.*")) == []
 
@@ -112,7 +112,7 @@ def test_the_task_signs_by_signtool_with_a_key_behind_a_ksp(agent: WindowsAgent,
     assert run.result == "Succeeded", run.log
     assert run.variables["thumbprint"].value == windows.key("Contoso-Release").thumbprint
     assert run.variables["filesSigned"].value == "2"
-    assert len(windows.calls("ksp sign")) == 2
+    assert len(windows.calls("ksp sign")) == 1, "both files have the same content"
     assert all(secret not in line for secret in secrets.values() for line in run.log)
     accepted = windows.signtool("verify", "/pa", "/all", "/tw", agent.sources / "app.exe")
     assert accepted.exit_code == 0, accepted.output

@@ -1,6 +1,7 @@
 """`make bench`: whole processes beside osslsigncode in its best form; `--write` makes the documentation's numbers.
 
-`--only WORD` (repeatable) takes the groups whose name has the word, `--rounds N` changes how often short lines are measured.
+`--only WORD` (repeatable) takes the groups whose name has the word, `--rounds N` changes how often short lines are
+measured.
 """
 
 from __future__ import annotations
@@ -51,7 +52,7 @@ def main(arguments: Sequence[str]) -> int:
 
 def _machine() -> str:
     peer = subprocess.run(["osslsigncode", "--version"], capture_output=True, text=True, check=False).stdout
-    versions = f"Python {platform.python_version()}, {peer.splitlines()[0].rstrip(',')}" if peer else ""
+    versions = f"Python {platform.python_version()}, {peer.partition(',')[0]}" if peer else ""
     return f"{datetime.now(UTC):%Y-%m-%d}, {os.cpu_count()} cores, {platform.system()} {platform.machine()}, {versions}"
 
 

@@ -1,15 +1,29 @@
-"""One pass over a file: every piece is read once, and a large file is worked on by two processors at a time."""
+"""One pass over a file: every piece is read once, and a large file is worked on by two processors at a time.
+
+Small formats are read whole.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from os import SEEK_END
+from pathlib import Path
 from typing import BinaryIO
 
 CHUNK = 1 << 20
 LARGE = 16 << 20
 """Bytes from which a second thread pays."""
 _BUFFERS = 3
+
+
+def whole(path: Path, most: int) -> bytes | None:
+    """The content of the file, None when it has more than `most` bytes."""
+    with path.open("rb") as file:
+        # Python sets aside as much memory as is asked for.
+        size = file.seek(0, SEEK_END)
+        file.seek(0)
+        return None if size > most else file.read(size)
 
 
 def pieces(file: BinaryIO, size: int, beside: Callable[[int, memoryview], None]) -> Iterator[tuple[int, memoryview]]:

@@ -12,7 +12,6 @@ import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
-from os import SEEK_END
 from pathlib import Path
 
 from kspsign.authenticode import der
@@ -20,6 +19,7 @@ from kspsign.authenticode.cat.members import read_listing
 from kspsign.authenticode.file_signature import FileSignature
 from kspsign.authenticode.oids import OID_CTL, OID_SIGNED_DATA
 from kspsign.authenticode.profile import AUTHENTICODE, Covered, SignatureProfile, SigningTerms
+from kspsign.authenticode.reading import whole
 from kspsign.authenticode.signable import Digest, Glimpse, Listing
 from kspsign.authenticode.signature import SignedMessage
 from kspsign.errors import ArtifactError, TrustError
@@ -70,12 +70,8 @@ class CatFile:
     @classmethod
     def open(cls, path: Path) -> CatFile:
         """Read `path`; raises ArtifactError when it is not DER from end to end, or no catalogue."""
-        with path.open("rb") as file:
-            # Python sets aside as much memory as is asked for.
-            size = file.seek(0, SEEK_END)
-            file.seek(0)
-            data = b"" if size > MAX_SIZE else file.read(size)
-        if size > MAX_SIZE:
+        data = whole(path, MAX_SIZE)
+        if data is None:
             raise _damaged(f"it has more than {MAX_SIZE >> 20} MiB")
         try:
             trust_list, certificates, signed = _read(data)

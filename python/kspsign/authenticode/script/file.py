@@ -10,12 +10,12 @@ import hashlib
 import struct
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
-from os import SEEK_END
 from pathlib import Path
 
 from kspsign.authenticode.file_signature import FileSignature
 from kspsign.authenticode.oids import OID_SPC_SIP_INFO
 from kspsign.authenticode.profile import AUTHENTICODE, SignatureProfile, SigningTerms
+from kspsign.authenticode.reading import whole
 from kspsign.authenticode.script.block import Block, find_block, has_bare_line_end, write_block
 from kspsign.authenticode.script.styles import STYLES, ScriptStyle
 from kspsign.authenticode.script.text import UTF16_BE, ScriptText, read_text
@@ -52,12 +52,8 @@ class ScriptFile:
         style = STYLES.get(path.suffix.lower())
         if style is None:
             raise ArtifactError(Hresult.TRUST_E_SUBJECT_FORM_UNKNOWN, f"{path.suffix} is no script's extension")
-        with path.open("rb") as file:
-            # Python sets aside as much memory as is asked for.
-            size = file.seek(0, SEEK_END)
-            file.seek(0)
-            data = b"" if size > MAX_SIZE else file.read(size)
-        if size > MAX_SIZE:
+        data = whole(path, MAX_SIZE)
+        if data is None:
             raise ArtifactError(
                 Hresult.ERROR_BAD_FORMAT,
                 f"a script of more than {MAX_SIZE >> 20} MiB is not signed",

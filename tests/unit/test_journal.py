@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import multiprocessing
 import os
+import time
 from pathlib import Path
 
 import pytest
@@ -51,6 +52,23 @@ def test_a_killed_run_leaves_what_is_in_no_file(tmp_path: Path) -> None:
         for number in (1, 3):
             journal.done(digest(number), SHA256)
     assert list(tmp_path.iterdir()) == [], "all have served"
+
+
+def test_what_a_killed_run_had_in_its_files_is_removed(tmp_path: Path) -> None:
+    killed_run(tmp_path, 1, 2, done=(1, 2))
+    with Journal(tmp_path, OURS) as journal:
+        assert journal.find(digest(1), SHA256) is None
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_that_its_run_has_not_locked_yet_is_left(tmp_path: Path) -> None:
+    newborn, forgotten = tmp_path / f"{OURS}-1.journal", tmp_path / f"{OURS}-2.journal"
+    newborn.touch()
+    forgotten.touch()
+    os.utime(forgotten, (time.time() - 7200,) * 2)
+    with Journal(tmp_path, OURS):
+        pass
+    assert list(tmp_path.iterdir()) == [newborn]
 
 
 def test_what_is_not_asked_for_is_handed_on(tmp_path: Path) -> None:

@@ -150,13 +150,14 @@ class Journal:
         """Move what a run that is gone left to this run's file; of one that goes on, know its entries only."""
         try:
             with path.open("r+b") as file:
-                age = time.time() - os.fstat(file.fileno()).st_mtime
+                state = os.fstat(file.fileno())
+                age = time.time() - state.st_mtime
                 gone = age > KEPT_SECONDS or try_lock(file) is True
                 entries = dict(_unfinished(file))
         except FileNotFoundError:
             return  # its run has ended well meanwhile
         self._known.update(entries)
-        if not gone or (not entries and age < _NEWBORN_SECONDS):
+        if not gone or (not state.st_size and age < _NEWBORN_SECONDS):
             return
         for key, entry in entries.items():
             if entry.time > time.time() - KEPT_SECONDS:

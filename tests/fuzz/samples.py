@@ -62,7 +62,8 @@ def _signed(kind: Format, folder: Path) -> bytes:
     unsigned = cms.prepare(file.profile, terms, file.content(terms, digest))
     value = authority().leaf.key.sign(unsigned.digest, PKCS1v15(), Prehashed(hashes.SHA256()))
     token = _token(value)
-    file.embed(digest, (cms.assemble(unsigned, value, terms.chain, token=token),), target)
+    with target.open("wb") as out:
+        file.embed(digest, (cms.assemble(unsigned, value, terms.chain, token=token),), out)
     return target.read_bytes()
 
 

@@ -63,7 +63,8 @@ class FileTarget:
         digest = file.digest([ALGORITHM])
         content = file.content(self._terms, digest)
         assert content
-        file.embed(digest, file.signatures[:1] or (b"\x30\x00",), self._copy)
+        with self._copy.open("wb") as out:
+            file.embed(digest, file.signatures[:1] or (b"\x30\x00",), out)
         again = FORMATS[kind].open(self._copy)
         assert again.digest([ALGORITHM]).values == digest.values, "embedding changed what is signed"
 

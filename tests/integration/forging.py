@@ -28,5 +28,6 @@ def forge(file: SignableFile, store: Store, target: Path, content: Callable[[Dig
     authority = load_authority(store.folder / "embedded")
     digest = file.digest([ALGORITHM], [ALGORITHM])
     made = signature(file, content(digest), authority.signing_chain, authority.leaf.key)
-    file.embed(digest, (made,), target)
+    with target.open("wb") as out:
+        file.embed(digest, (made,), out)
     return kspsign("verify", target, "--trust-root", store.root, "--no-timestamp", folder=target.parent)

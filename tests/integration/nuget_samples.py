@@ -43,7 +43,8 @@ def repository_signed(path: Path, issued: Issued, *, url: str = INDEX) -> bytes:
     digest = file.digest([DigestAlgorithm.SHA256])
     content = signature_content(DigestAlgorithm.SHA256, digest.values[DigestAlgorithm.SHA256])
     target = path.with_suffix(".repository")
-    file.embed(digest, (_sign(issued, content, url),), target)
+    with target.open("wb") as out:
+        file.embed(digest, (_sign(issued, content, url),), out)
     return target.read_bytes()
 
 
@@ -63,7 +64,8 @@ def countersigned(path: Path, issued: Issued, *, times: int = 1, receipt: bool =
     signed["signer_infos"] = [cms_schema.SignerInfo({**kept, "unsigned_attrs": [*unsigned, attribute]})]
     signed["certificates"] = [*signed["certificates"], core.Any.load(issued.der)]
     target = path.with_suffix(".countersigned")
-    file.embed(file.digest([]), (info.dump(force=True),), target)
+    with target.open("wb") as out:
+        file.embed(file.digest([]), (info.dump(force=True),), out)
     return target.read_bytes()
 
 

@@ -62,7 +62,8 @@ def test_who_signed(
 ) -> None:  # fmt: skip
     file, target = opener(0), tmp_path / "signed.bin"
     signer = signing_file(tmp_path, end=end, code_signing=code_signing)  # type: ignore[arg-type]
-    file.embed(file.digest([]), (signed_by(file, signer),), target)
+    with target.open("wb") as out:
+        file.embed(file.digest([]), (signed_by(file, signer),), out)
     root = store.root if other_root else signer.root
     run = kspsign("verify", target, "--trust-root", root, "--no-timestamp", folder=tmp_path)
     assert run.error_code == code
@@ -74,6 +75,7 @@ def test_who_signed(
 def test_a_signature_from_another_file(opener: Callable[[int], SignableFile], tmp_path: Path) -> None:
     file, other, target = opener(0), opener(1), tmp_path / "swapped.bin"
     signer = signing_file(tmp_path)
-    file.embed(file.digest([]), (signed_by(other, signer),), target)
+    with target.open("wb") as out:
+        file.embed(file.digest([]), (signed_by(other, signer),), out)
     run = kspsign("verify", target, "--trust-root", signer.root, "--no-timestamp", folder=tmp_path)
     assert run.error_code == "TRUST_E_BAD_DIGEST"

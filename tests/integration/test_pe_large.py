@@ -1,4 +1,4 @@
-"""Two gigabytes are signed and verified without memory for them."""
+"""Large images: without memory for them, whichever way they are copied."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ import sys
 from pathlib import Path
 
 from integration.peimages import build_pe, parts
-from integration.samples import Store
+from integration.samples import Store, assert_no_leftovers, kspsign, osslsigncode_verify
+from kspsign.authenticode.reading import LARGE
+from kspsign.signing.copies import EARLY_COPIES
 
 LIMIT_KIB = 150 * 1024
 SIZE = 2 << 30
@@ -44,3 +46,21 @@ def test_two_gigabytes_in_150_mb_of_memory(store: Store, tmp_path: Path) -> None
     assert path.stat().st_size == SIZE + found.table_size
     assert peak_of("verify", path, "--trust-root", store.root) < LIMIT_KIB
     path.unlink()
+
+
+def test_more_large_files_than_may_have_an_early_copy(store: Store, tmp_path: Path) -> None:
+    """Hashed and copied in one pass, or copied later; signed afresh, in place of a signature and beside one."""
+    folder = tmp_path / "dist"
+    folder.mkdir()
+    for number in range(EARLY_COPIES + 3):
+        size = LARGE + number * 4097
+        (folder / f"{number}.exe").write_bytes(build_pe(overlay=bytes([number]) * size))
+    for options in ((), ("--replace",), ("--append", "--digest", "sha384"), ("--replace",)):
+        arguments = ("--thumbprint", store.thumbprint, "--store", store.folder, "--no-timestamp", *options)
+        run = kspsign("sign", folder, *arguments, folder=tmp_path)
+        assert [each["outcome"] for each in run.report["files"]] == ["signed"] * (EARLY_COPIES + 3)
+        for path in folder.iterdir():
+            peer, data = osslsigncode_verify(path, store.root), path.read_bytes()
+            assert peer.accepted, peer.text
+            assert int.from_bytes(data[(at := parts(data).checksum) : at + 4], "little") == peer.calculated_checksum
+    assert_no_leftovers(folder)

@@ -44,7 +44,8 @@ def test_a_signature_follows_the_content_and_is_not_hashed(tmp_path: Path) -> No
     assert opened.signatures == (b"\x30\x03abc",)
     digest = opened.digest([DigestAlgorithm.SHA256])
     assert digest.values[DigestAlgorithm.SHA256] == hashlib.sha256(package()).digest()
-    opened.embed(digest, (b"\x30\x04abcd",), twice)
+    with twice.open("wb") as out:
+        opened.embed(digest, (b"\x30\x04abcd",), out)
     again = open_signable(twice, Format.NAVX)
     assert again.signatures == (b"\x30\x04abcd",)
     assert again.structure(digest, ())[0].hresult is None

@@ -8,7 +8,7 @@ import struct
 
 import pytest
 
-from kspsign.authenticode.pe.image import word_sum
+from kspsign.authenticode.pe.checksum import WordSum, word_sum
 
 SIZES = (0, 1, 2, 3, 7, 8, 255, 1000, 65534, 65535, 65536, 65537, 131072, 200001)
 
@@ -38,3 +38,15 @@ def test_pieces_add_up_wherever_the_data_is_cut(seed: int) -> None:
 def test_an_odd_start_swaps_the_bytes_of_each_word() -> None:
     assert word_sum(b"\x12", odd=True) == 0x1200
     assert word_sum(b"\x12\x34", odd=True) == 0x1234
+
+
+@pytest.mark.parametrize("byte", [b"\0", b"\x01", b"\xff"])
+def test_a_long_stream_in_pieces_of_any_length(byte: bytes) -> None:
+    """What OpenSSL reckons with wraps around many thousand times here."""
+    chance = random.Random(byte)  # noqa: S311 - test data
+    data, words, position = byte * (24 << 20), WordSum(), 0
+    while position < len(data):
+        size = chance.choice((1, 3, 7, 8, 9, 16, 1000, 1 << 20))
+        words.update(memoryview(data)[position : position + size])
+        position += size
+    assert words.value() == int.from_bytes(data, "little") % 0xFFFF

@@ -51,11 +51,13 @@ def test_what_is_hashed(tmp_path: Path, extension: str, encoding: str) -> None:
     units = len(text.encode("utf-16-le")) // 2
     position = text.index("</job>") if extension == "wsf" else units
     assert digest(file) == (expected("\ufeff" + text) if extension in POWERSHELL else expected(text, position))
-    file.embed(file.digest([]), (DER,), tmp_path / f"signed.{extension}")
+    with (tmp_path / f"signed.{extension}").open("wb") as out:
+        file.embed(file.digest([]), (DER,), out)
     again = ScriptFile.open(tmp_path / f"signed.{extension}")
     assert (again.signatures, digest(again)) == ((DER,), digest(file))
     assert [each.check for each in again.structure(again.digest([]), ()) if each.hresult] == []
-    again.embed(again.digest([]), (DER + b"2",), tmp_path / f"twice.{extension}")
+    with (tmp_path / f"twice.{extension}").open("wb") as out:
+        again.embed(again.digest([]), (DER + b"2",), out)
     assert ScriptFile.open(tmp_path / f"twice.{extension}").signatures == (DER + b"2",)
 
 
@@ -189,7 +191,8 @@ def test_text_without_mark_is_hashed_as_a_western_windows_reads_it(
     assert digest(file) == expected(text, position)
     (finding,) = (each for each in file.structure(file.digest([]), ()) if each.hresult)
     assert (finding.check, finding.hresult) == ("encoding", Hresult.TRUST_E_BAD_DIGEST)
-    file.embed(file.digest([]), (DER,), tmp_path / f"signed{name}")
+    with (tmp_path / f"signed{name}").open("wb") as out:
+        file.embed(file.digest([]), (DER,), out)
     assert (tmp_path / f"signed{name}").read_bytes().replace(write_block(DER, file.style).encode(), b"") == data
 
 

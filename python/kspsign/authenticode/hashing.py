@@ -6,12 +6,11 @@ import hashlib
 from collections.abc import Collection
 from pathlib import Path
 
+from kspsign.authenticode.reading import pieces
 from kspsign.authenticode.signable import Digest
 from kspsign.errors import ArtifactError
 from kspsign.hresults import Hresult
 from kspsign.model import DigestAlgorithm
-
-CHUNK = 1 << 20
 
 
 def hash_stretch(
@@ -23,16 +22,13 @@ def hash_stretch(
     """
     hashers = {algorithm: hashlib.new(algorithm, before) for algorithm in algorithms}
     whole = hashlib.sha256()
-    position = 0
+    read = 0
     with path.open("rb", buffering=0) as file:
-        buffer = memoryview(bytearray(min(CHUNK, max(end, 1))))
-        while count := file.readinto(buffer):
-            chunk = buffer[:count]
-            whole.update(chunk)
+        for position, chunk in pieces(file, end, lambda _, chunk: whole.update(chunk)):
             piece = chunk[max(start - position, 0) : max(end - position, 0)]
             for hasher in hashers.values():
                 hasher.update(piece)
-            position += count
-    if position < end:
+            read = position + len(chunk)
+    if read < end:
         raise ArtifactError(Hresult.ERROR_SHARING_VIOLATION, "the file changed while it was read")
     return Digest({algorithm: hasher.digest() for algorithm, hasher in hashers.items()}, whole.hexdigest())

@@ -12,6 +12,7 @@ import struct
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import BinaryIO
 from uuid import UUID
 
 from kspsign.authenticode.compound import (
@@ -128,7 +129,7 @@ class MsiFile:
         """SpcIndirectDataContent that names the MSI SIP."""
         return sip_indirect_data(1, _SIP, terms.algorithm, digest.values[terms.algorithm])
 
-    def embed(self, _digest: Digest, signatures: Sequence[bytes], target: Path) -> None:
+    def embed(self, _digest: Digest, signatures: Sequence[bytes], target: BinaryIO) -> None:
         """Write the package with the first of `signatures` as its stream DigitalSignature to `target`.
 
         MsiDigitalSignatureEx, where it is, gets the digest of that signature's algorithm.

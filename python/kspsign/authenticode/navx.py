@@ -8,17 +8,18 @@ nested in the first. Windows signs and verifies such packages through NavSip.dll
 
 from __future__ import annotations
 
-import shutil
 import struct
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import BinaryIO
 
 from kspsign.authenticode import der
 from kspsign.authenticode.file_signature import FileSignature
 from kspsign.authenticode.hashing import hash_stretch
 from kspsign.authenticode.oids import OID_SPC_SIP_INFO
 from kspsign.authenticode.profile import AUTHENTICODE, SignatureProfile, SigningTerms
+from kspsign.authenticode.reading import copy_stretch
 from kspsign.authenticode.signable import Digest, Glimpse
 from kspsign.authenticode.spc import sip_findings, sip_indirect_data
 from kspsign.errors import ArtifactError
@@ -111,13 +112,11 @@ class NavxFile:
         """SpcIndirectDataContent that names the NAVX SIP."""
         return sip_indirect_data(1, _SIP, terms.algorithm, digest.values[terms.algorithm])
 
-    def embed(self, _digest: Digest, signatures: Sequence[bytes], target: Path) -> None:
+    def embed(self, _digest: Digest, signatures: Sequence[bytes], target: BinaryIO) -> None:
         """Write the package with the first of `signatures` as its block to `target`."""
-        shutil.copyfile(self.path, target)
-        with target.open("r+b") as file:
-            file.truncate(self.content_end)
-            file.seek(self.content_end)
-            file.write(_BLOCK + signatures[0] + struct.pack("<I", self.content_end) + _BLOCK)
+        with self.path.open("rb") as source:
+            copy_stretch(source, target, self.content_end)
+        target.write(_BLOCK + signatures[0] + struct.pack("<I", self.content_end) + _BLOCK)
 
 
 def _message(block: bytes, offset: int) -> bytes:

@@ -11,10 +11,23 @@ from os import SEEK_END
 from pathlib import Path
 from typing import BinaryIO
 
+from kspsign.errors import ArtifactError
+from kspsign.hresults import Hresult
+
 CHUNK = 1 << 20
 LARGE = 16 << 20
 """Bytes from which a second thread pays."""
 _BUFFERS = 3
+
+
+def copy_stretch(source: BinaryIO, target: BinaryIO, size: int) -> None:
+    """Copy the next `size` bytes. Raises ArtifactError (ERROR_SHARING_VIOLATION) when there are fewer."""
+    while size:
+        piece = source.read(min(CHUNK, size))
+        if not piece:
+            raise ArtifactError(Hresult.ERROR_SHARING_VIOLATION, "the file changed while it was read")
+        target.write(piece)
+        size -= len(piece)
 
 
 def whole(path: Path, most: int) -> bytes | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol, runtime_checkable
+from typing import BinaryIO, Protocol, runtime_checkable
 
 from kspsign.authenticode.file_signature import FileSignature
 from kspsign.authenticode.profile import SignatureProfile, SigningTerms
@@ -28,7 +28,8 @@ class Digest:
     `word_sum` is the sum of the file's 16-bit little-endian words modulo 65535, the checksum field taken as
     zero; formats without such a checksum leave it 0. `pages` are a PE image's page hashes (offset and digest of
     each page, as they stand in a signature) by the digest algorithm that was asked for: SHA-1 gives V1, all others V2.
-    `findings` are checks of content that the format makes on the way.
+    `findings` are checks of content that the format makes on the way. `copied` tells that the pass copied the file too
+    (CopyingFile).
     """
 
     values: dict[DigestAlgorithm, bytes]
@@ -36,6 +37,7 @@ class Digest:
     word_sum: int = 0
     pages: Mapping[DigestAlgorithm, bytes] = field(default_factory=dict)
     findings: tuple[Finding, ...] = ()
+    copied: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,5 +103,18 @@ class SignableFile(Protocol):
     def content(self, terms: SigningTerms, digest: Digest) -> bytes:
         """The DER content that a signature of this file covers, one element."""
 
-    def embed(self, digest: Digest, signatures: Sequence[bytes], target: Path) -> None:
-        """Write a copy of the file with `signatures` (DER ContentInfos) in place of its own to `target`."""
+    def embed(self, digest: Digest, signatures: Sequence[bytes], target: BinaryIO) -> None:
+        """Write a copy of the file with `signatures` (DER ContentInfos) in place of its own to `target`.
+
+        `target` is a file open for reading and writing, at its beginning and empty, unless the digest `copied` to it.
+        """
+
+
+@runtime_checkable
+class CopyingFile(Protocol):
+    """A signable file whose signed form is a copy in which little changes: one pass can hash and copy it."""
+
+    def digest_copying(
+        self, algorithms: Collection[DigestAlgorithm], pages: Collection[DigestAlgorithm], copy: BinaryIO
+    ) -> Digest:
+        """`digest`; writes the file as it is to the beginning of `copy`, which is to be the target of `embed`."""

@@ -13,16 +13,20 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, BinaryIO
 
+from kspsign.authenticode.reading import LARGE
 from kspsign.errors import ArtifactError, CancelledError
 from kspsign.hresults import Hresult
 from kspsign.model import COPY_PREFIX, Artifact, SignedCopy
 from kspsign.signing.exclusive import exclusive, replace, try_lock
 
 _BUSY = frozenset({errno.ETXTBSY, errno.EBUSY, errno.EWOULDBLOCK})
+_NO_ROOM_ASIDE = frozenset({errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS})
 _WINDOWS_SHARING = frozenset({32, 33})  # ERROR_SHARING_VIOLATION, ERROR_LOCK_VIOLATION
 _LOCK_PAUSE_SECONDS = 0.005
+EARLY_COPIES = 2
+"""How many targets have a copy before their signature is there: copies wait for services then, and take disk."""
 
 
 class Held:
@@ -33,10 +37,17 @@ class Held:
         self.state = state
         self.copy: Path | None = None
         self.committed = False
+        self.early = False
         self._handle: IO[bytes] | None = None
 
     def begin_copy(self) -> Path:
-        """Make the empty copy beside the target; it is locked while it is held, so that no other run removes it."""
+        """The copy beside the target, empty when it is new; it is locked while it is held, so that no other run
+        removes it.
+
+        Open it as "r+b": ext4 brings a file that was truncated, even an empty one, to the disk when it is closed.
+        """
+        if self.copy is not None:
+            return self.copy
         path = self.artifact.path
         while True:
             # The name keeps its end: SignTool tells some formats by the extension.
@@ -80,6 +91,7 @@ class Targets:
         self._locks: dict[tuple[int, int], _Lock] = {}
         self._committing = 0
         self._abandoned = False
+        self._early = threading.BoundedSemaphore(EARLY_COPIES)
 
     @contextlib.contextmanager
     def hold(self, artifact: Artifact) -> Iterator[Held]:
@@ -98,6 +110,13 @@ class Targets:
                 yield held
             finally:
                 held.remove_copy()
+                if held.early:
+                    self._early.release()
+
+    def may_copy_early(self, held: Held) -> bool:
+        """Whether `held` may have its copy from now on, before its signature is asked for."""
+        held.early = held.early or (held.state.st_size >= LARGE and self._early.acquire(blocking=False))
+        return held.early
 
     @contextlib.contextmanager
     def _locked(self, held: Held) -> Iterator[None]:
@@ -172,6 +191,20 @@ def _replace(held: Held, copy: SignedCopy) -> None:
             os.chown(copy.path, state.st_uid, state.st_gid)
     held.let_go()
     replace(copy.path, path)
+
+
+def set_room_aside(file: BinaryIO, size: int) -> None:
+    """Let `file` have `size` bytes of the disk from now on, where the system can do that.
+
+    A full disk is told before a signature is spent; and ext4, which brings a file to the disk that takes another's
+    place, does so while nobody waits.
+    """
+    if sys.platform not in {"win32", "darwin"}:
+        try:
+            os.posix_fallocate(file.fileno(), 0, size)
+        except OSError as refused:
+            if refused.errno not in _NO_ROOM_ASIDE:
+                raise
 
 
 def access_error(error: OSError) -> ArtifactError:

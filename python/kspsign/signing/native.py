@@ -9,7 +9,7 @@ from pathlib import Path
 from kspsign.authenticode import cms
 from kspsign.authenticode.profile import SigningTerms
 from kspsign.authenticode.remote_authority import RemoteAuthority
-from kspsign.authenticode.signable import SignableFile
+from kspsign.authenticode.signable import Digest, SignableFile
 from kspsign.authenticode.timestamp_client import TimestampClient
 from kspsign.keys import check_digest, reopen_key_store
 from kspsign.limiter import Limiter
@@ -17,7 +17,7 @@ from kspsign.model import Limits, RawSignature, SignedCopy, SyncedCertificate, T
 from kspsign.settings import DEFAULT_TIMESTAMP_URLS, Settings
 from kspsign.signing.budget import Budget
 from kspsign.signing.clock import Clock
-from kspsign.signing.copies import Held
+from kspsign.signing.copies import Held, set_room_aside
 from kspsign.signing.journal import Journal
 from kspsign.signing.once import Once
 from kspsign.signing.planning import prepared, signing_terms
@@ -25,6 +25,7 @@ from kspsign.signing.source import SignatureSource
 from kspsign.signing.waits import Waits
 from kspsign.signing.workplace import DESKS, Workplace
 
+_SIGNATURE_ROOM = 64 << 10
 TOKENS_KEPT = 256
 """Timestamps remembered for further files with the same content."""
 
@@ -39,7 +40,7 @@ class NativeEngine:
         self, source: SignatureSource, timestamps: TimestampClient | None, terms: SigningTerms, workplace: Workplace
     ) -> None:
         self._source, self._timestamps, self._terms = source, timestamps, terms
-        self._desks = workplace.desks
+        self._desks, self._targets = workplace.desks, workplace.targets
         self._tokens: Once[TimestampToken] = Once(keep=TOKENS_KEPT, retry=True)
 
     @property
@@ -71,7 +72,7 @@ class NativeEngine:
         """Write a signed copy beside the target. Costs one signature of the key store at most; see Engine."""
         terms, clock = self._terms, Clock()
         file.admit(terms)
-        unsigned, digest = prepared(file, terms)
+        unsigned, digest = self._digested(held, file)
         clock.lap("digest")
         with self._desks.away():
             signature = self._source.obtain(unsigned.digest, terms.algorithm)
@@ -80,7 +81,8 @@ class NativeEngine:
             clock.lap("timestamp")
         message = cms.assemble(unsigned, signature.value, terms.chain, token=token.der if token else None)
         copy = held.begin_copy()
-        file.embed(digest, _with(message, file) if terms.append else (message,), copy)
+        with copy.open("r+b") as target:
+            file.embed(digest, _with(message, file) if terms.append else (message,), target)
         clock.lap("embed")
         return SignedCopy(
             held.artifact, copy, digest.sha256, clock.seconds, unsigned.digest, token.server if token else None
@@ -104,6 +106,13 @@ class NativeEngine:
     @property
     def _servers(self) -> tuple[RemoteAuthority, ...]:
         return self._timestamps.servers if self._timestamps else ()
+
+    def _digested(self, held: Held, file: SignableFile) -> tuple[cms.Unsigned, Digest]:
+        if not self._targets.may_copy_early(held):
+            return prepared(file, self._terms)
+        with held.begin_copy().open("r+b") as copy:
+            set_room_aside(copy, held.state.st_size + _SIGNATURE_ROOM)
+            return prepared(file, self._terms, copy)
 
     def _stamp(self, signature: RawSignature) -> TimestampToken | None:
         client = self._timestamps

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
-from typing import Protocol
+from typing import BinaryIO, Protocol
 
 from kspsign.authenticode import cms
 from kspsign.authenticode.profile import SigningTerms
-from kspsign.authenticode.signable import Digest, SignableFile
+from kspsign.authenticode.signable import CopyingFile, Digest, SignableFile
 from kspsign.model import DigestAlgorithm, SyncedCertificate
 from kspsign.settings import Settings
 from kspsign.signing.budget import Budget
@@ -42,9 +42,16 @@ def signing_terms(settings: Settings, chain: tuple[bytes, ...]) -> SigningTerms:
     )
 
 
-def prepared(file: SignableFile, terms: SigningTerms) -> tuple[cms.Unsigned, Digest]:
-    """Read the file once: its signature but for the value, and what embedding needs."""
-    digest = file.digest([terms.algorithm], [terms.algorithm] if terms.page_hashes else [])
+def prepared(file: SignableFile, terms: SigningTerms, copy: BinaryIO | None = None) -> tuple[cms.Unsigned, Digest]:
+    """Read the file once: its signature but for the value, and what embedding needs.
+
+    `copy` is where that pass shall copy the file to, where its format can do so (CopyingFile).
+    """
+    algorithms, pages = [terms.algorithm], [terms.algorithm] if terms.page_hashes else []
+    if copy is not None and isinstance(file, CopyingFile):
+        digest = file.digest_copying(algorithms, pages, copy)
+    else:
+        digest = file.digest(algorithms, pages)
     return cms.prepare(file.profile, terms, file.content(terms, digest)), digest
 
 

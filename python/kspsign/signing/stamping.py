@@ -63,8 +63,10 @@ class Stamper:
         with self._desks.away():
             token = self._client.stamp(signature.message.signer.value, self._algorithm)
         clock.lap("timestamp")
+        stamped = cms.add_token(file.signatures[0], token.der, file.profile)
         copy = held.begin_copy()
-        file.embed(digest, (cms.add_token(file.signatures[0], token.der, file.profile), *file.signatures[1:]), copy)
+        with copy.open("r+b") as target:
+            file.embed(digest, (stamped, *file.signatures[1:]), target)
         clock.lap("embed")
         return SignedCopy(held.artifact, copy, digest.sha256, clock.seconds, timestamp_server=token.server)
 

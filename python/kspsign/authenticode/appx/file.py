@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import BinaryIO
 
 from kspsign.authenticode.appx import checks
 from kspsign.authenticode.appx.digests import hash_package
@@ -104,9 +105,8 @@ class AppxFile:
                 raise ArtifactError(finding.hresult, f"{finding.check}: {finding.detail}")
         return sip_indirect_data(_SIP_VERSION, self.sip, terms.algorithm, digest.values[terms.algorithm])
 
-    def embed(self, _digest: Digest, signatures: Sequence[bytes], target: Path) -> None:
+    def embed(self, _digest: Digest, signatures: Sequence[bytes], target: BinaryIO) -> None:
         """Write the package with the first of `signatures` as its last entry to `target`."""
         unsigned = self.package.unsigned
         signature = Member(SIGNATURE, SIGNATURE_MAGIC + signatures[0])
-        with target.open("wb") as file:
-            replace(unsigned, added=(*unsigned.added, signature)).write(file)
+        replace(unsigned, added=(*unsigned.added, signature)).write(target)

@@ -6,7 +6,6 @@ and of all that follows up to the signature. So it is the same before and after 
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -17,9 +16,10 @@ from kspsign.authenticode.cab.blocks import blocks_finding
 from kspsign.authenticode.cab.header import MAX_RESERVE, CabHead, damaged, read_head
 from kspsign.authenticode.cab.reserve import Reserve, read_reserve, with_place
 from kspsign.authenticode.file_signature import FileSignature
-from kspsign.authenticode.hashing import CHUNK, hash_stretch
+from kspsign.authenticode.hashing import hash_stretch
 from kspsign.authenticode.oids import OID_SPC_CAB_DATA
 from kspsign.authenticode.profile import AUTHENTICODE, SignatureProfile, SigningTerms
+from kspsign.authenticode.reading import copy_stretch
 from kspsign.authenticode.signable import Digest, Glimpse
 from kspsign.authenticode.spc import indirect_data
 from kspsign.errors import ArtifactError
@@ -124,18 +124,16 @@ class CabFile:
         """SpcIndirectDataContent with an SpcLink."""
         return indirect_data(OID_SPC_CAB_DATA, _LINK, terms.algorithm, digest.values[terms.algorithm])
 
-    def embed(self, _digest: Digest, signatures: Sequence[bytes], target: Path) -> None:
+    def embed(self, _digest: Digest, signatures: Sequence[bytes], target: BinaryIO) -> None:
         """Write the cabinet with the first of `signatures` behind it, padded to eight bytes, to `target`."""
         signature = signatures[0] + bytes(-len(signatures[0]) % ALIGNMENT)
         head = self._signed_head
         place = with_place(len(head.reserve or b""), self.reserve.first, head.cabinet, len(signature))
-        with self.path.open("rb") as source, target.open("wb") as file:
-            file.write(replace(head, reserve=place).to_bytes())
+        with self.path.open("rb") as source:
+            target.write(replace(head, reserve=place).to_bytes())
             source.seek(self.head.size)
-            shutil.copyfileobj(source, file, CHUNK)
-            file.truncate(head.cabinet)
-            file.seek(head.cabinet)
-            file.write(signature)
+            copy_stretch(source, target, self.head.cabinet - self.head.size)
+        target.write(signature)
 
     @property
     def _signed_head(self) -> CabHead:

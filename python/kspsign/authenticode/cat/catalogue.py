@@ -13,6 +13,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from pathlib import Path
+from typing import BinaryIO
 
 from kspsign.authenticode import der
 from kspsign.authenticode.cat.members import read_listing
@@ -117,9 +118,9 @@ class CatFile:
         """The trust list, byte for byte."""
         return self.trust_list
 
-    def embed(self, _digest: Digest, signatures: Sequence[bytes], target: Path) -> None:
+    def embed(self, _digest: Digest, signatures: Sequence[bytes], target: BinaryIO) -> None:
         """Write the first of `signatures` to `target`: it has the trust list in it."""
-        target.write_bytes(signatures[0])
+        target.write(signatures[0])
 
     def listing(self, most: int) -> Listing:
         """The files that the catalogue lists; see Container."""

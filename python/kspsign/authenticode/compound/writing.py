@@ -10,7 +10,6 @@ import struct
 from array import array
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import BinaryIO
 
 from kspsign.authenticode.compound.allocation import little_endian
@@ -64,7 +63,7 @@ class _Directory:
             self.fill(each, inner, {})
 
 
-def write_anew(compound: CompoundFile, added: Mapping[bytes, bytes], target: Path) -> None:
+def write_anew(compound: CompoundFile, added: Mapping[bytes, bytes], target: BinaryIO) -> None:
     """Write `compound` with `added` as streams of its root (content by UTF-16LE name, none empty) to `target`.
 
     Raises ArtifactError when the result would be larger than its version allows, before anything is written.
@@ -79,8 +78,8 @@ def write_anew(compound: CompoundFile, added: Mapping[bytes, bytes], target: Pat
     if compound.header.major == 3 and layout.size > MAX_SMALL_SECTORS_SIZE:
         raise too_large()
     placed = dict(zip(directory.contents, layout.starts, strict=True))
-    with compound.path.open("rb") as source, target.open("wb") as file:
-        output = _Output(file, layout.header)
+    with compound.path.open("rb") as source:
+        output = _Output(target, layout.header)
         output.write(layout.header.pack())
         _write_streams(compound, source, directory, output)
         output.write_numbers(layout.mini_fat)

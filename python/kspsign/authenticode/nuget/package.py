@@ -10,7 +10,7 @@ import hashlib
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import NoReturn
+from typing import BinaryIO, NoReturn
 
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import rsa
@@ -134,10 +134,9 @@ class NugetFile:
                 raise ArtifactError(finding.hresult, finding.detail)
         return signature_content(terms.algorithm, digest.values[terms.algorithm])
 
-    def embed(self, _digest: Digest, signatures: Sequence[bytes], target: Path) -> None:
+    def embed(self, _digest: Digest, signatures: Sequence[bytes], target: BinaryIO) -> None:
         """Write the package with the first of `signatures` as its last entry to `target`."""
-        with target.open("wb") as file:
-            replace(self.unsigned, added=(Member(SIGNATURE, signatures[0]),)).write(file)
+        replace(self.unsigned, added=(Member(SIGNATURE, signatures[0]),)).write(target)
 
     def _findings(self, signatures: Sequence[FileSignature]) -> Iterator[Finding]:
         for index, signature in enumerate(signatures):

@@ -11,6 +11,7 @@ import struct
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import BinaryIO
 
 from kspsign.authenticode.file_signature import FileSignature
 from kspsign.authenticode.oids import OID_SPC_SIP_INFO
@@ -132,11 +133,11 @@ class ScriptFile:
         style = self.style
         return sip_indirect_data(style.sip_version, style.sip, terms.algorithm, digest.values[terms.algorithm])
 
-    def embed(self, _digest: Digest, signatures: Sequence[bytes], target: Path) -> None:
+    def embed(self, _digest: Digest, signatures: Sequence[bytes], target: BinaryIO) -> None:
         """Write the script with the first of `signatures` in its block to `target`; the text keeps its bytes."""
         start, stop = self._place()
         before, behind = self.text.characters[:start], self.text.characters[stop:]
-        target.write_bytes(self.text.write(before + write_block(signatures[0], self.style) + behind))
+        target.write(self.text.write(before + write_block(signatures[0], self.style) + behind))
 
     def _block_findings(self) -> tuple[Finding, ...]:
         return () if self.block is None else self.block.findings

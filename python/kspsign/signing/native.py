@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 from kspsign.authenticode import cms
 from kspsign.authenticode.profile import SigningTerms
 from kspsign.authenticode.remote_authority import RemoteAuthority
-from kspsign.authenticode.signable import Digest, SignableFile
+from kspsign.authenticode.signable import CopyingFile, Digest, SignableFile
 from kspsign.authenticode.timestamp_client import TimestampClient
 from kspsign.keys import check_digest, reopen_key_store
 from kspsign.limiter import Limiter
@@ -108,11 +109,11 @@ class NativeEngine:
         return self._timestamps.servers if self._timestamps else ()
 
     def _digested(self, held: Held, file: SignableFile) -> tuple[cms.Unsigned, Digest]:
-        if not self._targets.may_copy_early(held):
-            return prepared(file, self._terms)
+        if not isinstance(file, CopyingFile) or not self._targets.may_copy_early(held):
+            return prepared(file, self._terms, file.digest)
         with held.begin_copy().open("r+b") as copy:
             set_room_aside(copy, held.state.st_size + _SIGNATURE_ROOM)
-            return prepared(file, self._terms, copy)
+            return prepared(file, self._terms, partial(file.digest_copying, copy=copy))
 
     def _stamp(self, signature: RawSignature) -> TimestampToken | None:
         client = self._timestamps

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
-from typing import BinaryIO, Protocol
+from collections.abc import Callable, Collection, Iterator
+from typing import Protocol
 
 from kspsign.authenticode import cms
 from kspsign.authenticode.profile import SigningTerms
-from kspsign.authenticode.signable import CopyingFile, Digest, SignableFile
+from kspsign.authenticode.signable import Digest, SignableFile
 from kspsign.model import DigestAlgorithm, SyncedCertificate
 from kspsign.settings import Settings
 from kspsign.signing.budget import Budget
 from kspsign.signing.journal import Journal
 from kspsign.signing.once import Once
+
+Reading = Callable[[Collection[DigestAlgorithm], Collection[DigestAlgorithm]], Digest]
+"""A file's `digest`, or what does more in the same pass."""
 
 
 class Planner(Protocol):
@@ -42,16 +45,9 @@ def signing_terms(settings: Settings, chain: tuple[bytes, ...]) -> SigningTerms:
     )
 
 
-def prepared(file: SignableFile, terms: SigningTerms, copy: BinaryIO | None = None) -> tuple[cms.Unsigned, Digest]:
-    """Read the file once: its signature but for the value, and what embedding needs.
-
-    `copy` is where that pass shall copy the file to, where its format can do so (CopyingFile).
-    """
-    algorithms, pages = [terms.algorithm], [terms.algorithm] if terms.page_hashes else []
-    if copy is not None and isinstance(file, CopyingFile):
-        digest = file.digest_copying(algorithms, pages, copy)
-    else:
-        digest = file.digest(algorithms, pages)
+def prepared(file: SignableFile, terms: SigningTerms, read: Reading) -> tuple[cms.Unsigned, Digest]:
+    """The signature of `file` but for its value, and what embedding needs; `read` reads the file, once."""
+    digest = read([terms.algorithm], [terms.algorithm] if terms.page_hashes else [])
     return cms.prepare(file.profile, terms, file.content(terms, digest)), digest
 
 
@@ -66,7 +62,7 @@ class NativePlanner:
     def plan(self, file: SignableFile) -> str:
         """See Planner."""
         file.admit(self._terms)
-        unsigned, digest = prepared(file, self._terms)
+        unsigned, digest = prepared(file, self._terms, file.digest)
         if self._journal.find(unsigned.digest, self._terms.algorithm) is None:
             self._once.get(unsigned.digest, self.budget.take)
         return digest.sha256

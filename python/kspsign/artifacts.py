@@ -113,7 +113,7 @@ def _artifact(path: Path, pattern: str, folder: Path) -> Artifact | None:
     """
     real = _real(path)
     try:
-        with real.open("rb") as file:
+        with real.open("rb", buffering=0) as file:
             head = file.read(HEAD)
             size = file.seek(0, os.SEEK_END)
     except OSError:

@@ -110,7 +110,7 @@ def table(lines: Sequence[Line]) -> str:
 
 def at_most(seconds: float, how: str) -> Callable[[float, Mapping[str, float]], tuple[str, bool]]:
     """A bound in seconds, said as `how`."""
-    return lambda measured, _medians: (f"≤ {seconds:.1f} s ({how})", measured <= seconds)
+    return lambda measured, _medians: (f"≤ {seconds:.4g} s ({how})", measured <= seconds)
 
 
 def faster_than(peer: str, times: float = 1.0) -> Callable[[float, Mapping[str, float]], tuple[str, bool]]:

@@ -52,11 +52,11 @@ class Held:
         while True:
             # The name keeps its end: SignTool tells some formats by the extension.
             copy = path.with_name(f"{COPY_PREFIX}{secrets.token_hex(4)}.{path.name[-100:]}")
-            copy.open("xb").close()
+            copy.open("xb", buffering=0).close()
             self.copy = copy
             with contextlib.suppress(FileNotFoundError):  # a run that cleans up was faster
                 # For reading only: on Windows nobody could verify what somebody has open for writing.
-                self._handle = copy.open("rb")
+                self._handle = copy.open("rb", buffering=0)
                 while try_lock(self._handle) is False:
                     time.sleep(_LOCK_PAUSE_SECONDS)
                 if os.fstat(self._handle.fileno()).st_nlink:

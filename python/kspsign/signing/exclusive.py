@@ -73,7 +73,7 @@ else:
     @contextlib.contextmanager
     def exclusive(path: Path) -> Iterator[None]:
         """Hold an advisory lock on `path`; raises ArtifactError (ERROR_SHARING_VIOLATION) when another has it."""
-        with path.open("r+b") as file:
+        with path.open("r+b", buffering=0) as file:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError as held:

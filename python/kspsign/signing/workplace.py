@@ -12,7 +12,7 @@ from kspsign.errors import CancelledError
 from kspsign.signing.copies import Targets
 from kspsign.signing.halt import Halt
 
-DESKS = 2 * (os.cpu_count() or 1)
+DESKS = (os.cpu_count() or 1) + 1
 """Files that this machine itself works on at the same time: hashes, writes, verifies."""
 
 

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from importlib.metadata import version
 from typing import Any
 
+EXIT_UNEXPECTED = 1
 EXIT_USAGE = 3
 EXIT_CANCELLED = 130
 
@@ -19,7 +20,7 @@ def entry() -> None:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Run one command; the exit code is that of the design's table (docs/reference/exit-codes.md)."""
+    """Run one command; the exit code is that of the design's table (README.md)."""
     if list(arguments) in (["--version"], ["-V"]):
         sys.stdout.write(f"kspsign {version('kspsign')}\n")
         return 0
@@ -38,12 +39,25 @@ def _execute(arguments: Sequence[str]) -> int:
         given = vars(build_parser().parse_args(arguments))
         return commands.execute(given.pop("command"), given, os.environ)
     except KspSignError as error:
-        commands.show_error(error)
+        from kspsign.publishing.last_words import tell_error  # noqa: PLC0415
+
+        tell_error(error)
         return error.exit_code
     except BrokenPipeError:
-        # Whoever read the output went away. What is left to flush at exit has nowhere to go.
-        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: PTH123, SIM115 - lives as long as the process
+        # Whoever read the output went away.
+        _drop_output()
         return EXIT_CANCELLED
+    except Exception as unexpected:  # noqa: BLE001 - the last place that can say what to do
+        _drop_output()
+        from kspsign.publishing.last_words import tell_unexpected  # noqa: PLC0415
+
+        tell_unexpected(unexpected)
+        return EXIT_UNEXPECTED
+
+
+def _drop_output() -> None:
+    """What is left to flush at exit has nowhere to go."""
+    sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: PTH123, SIM115 - lives as long as the process
 
 
 class _Parser(argparse.ArgumentParser):

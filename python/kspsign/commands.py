@@ -16,7 +16,7 @@ from typing import Any, Literal, Union, get_args, get_origin
 from pydantic import BaseModel
 
 from kspsign.context import RunContext
-from kspsign.errors import ConfigurationError, KspSignError
+from kspsign.errors import ConfigurationError
 from kspsign.resolving import resolve
 from kspsign.settings import INTERNAL_FIELDS, Command, Settings, option_name
 
@@ -115,13 +115,6 @@ def execute(command: str, given: dict[str, Any], environment: Mapping[str, str])
     settings = resolve(_known(command), given, config=given.pop("config", None), environment=environment)
     context = RunContext.from_environment(environment, is_tty=sys.stdout.isatty())
     return _examine(settings, context, as_json=as_json) if command == "doctor" else _perform(settings, context)
-
-
-def show_error(error: KspSignError) -> None:
-    """What stopped the program before there was a console: cause and remedy on stderr."""
-    from kspsign.publishing.neutral import log_line  # noqa: PLC0415 - where all goes well nobody needs it here
-
-    sys.stderr.write(f"kspsign: {log_line(str(error))}\n  fix: {log_line(error.remedy)}\n")
 
 
 def _perform(settings: Settings, context: RunContext) -> int:

@@ -8,6 +8,7 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 
@@ -223,3 +224,19 @@ def test_output_for_people_who_read_no_utf8(store: Store, tmp_path: Path) -> Non
         )
         assert done.returncode == 0, done.stderr
         assert b"Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("arguments", [("explain", "0x80096010"), ("schema", "report"), ("verify", ".")])
+def test_output_that_can_not_be_written_is_told_without_a_traceback(tmp_path: Path, arguments: Sequence[str]) -> None:
+    """A file that is open for reading alone stands for a full disk: writing to either is refused."""
+    script = tmp_path / "some.ps1"
+    script.write_text("")
+    with script.open() as unwritable:
+        done = subprocess.run(
+            [sys.executable, "-m", "kspsign", *arguments],
+            cwd=tmp_path, stdout=unwritable, stderr=subprocess.PIPE, text=True, timeout=60, check=False,
+        )  # fmt: skip
+    assert done.returncode == 1
+    cause, remedy = done.stderr.splitlines()
+    assert cause.startswith("kspsign: unexpected OSError: [Errno ")
+    assert remedy.startswith("  fix: ")

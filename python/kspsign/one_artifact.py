@@ -38,6 +38,8 @@ def sign_one(artifact: Artifact, signing: Signing, engine: Engine) -> FileOutcom
         file = open_signable(artifact.path, artifact.format)
         kept = _already_signed(artifact, file, signing)
         if kept is not None:
+            if kept.outcome == "skipped":
+                engine.kept(file)
             return kept
         copy = engine.sign(held, file)
         started = time.perf_counter()

@@ -61,6 +61,19 @@ def test_what_a_killed_run_had_in_its_files_is_removed(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_signature_that_a_file_has_was_served(tmp_path: Path) -> None:
+    killed_run(tmp_path, 1, 2)
+    with Journal(tmp_path, OURS) as journal:
+        journal.served(signature(2).value)
+        journal.served(signature(3).value)
+        assert journal.unfinished
+    with Journal(tmp_path, OURS) as journal:
+        assert [journal.find(digest(number), SHA256) for number in (1, 2)] == [signature(1), None]
+        journal.served(signature(1).value)
+        assert not journal.unfinished
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_file_that_its_run_has_not_locked_yet_is_left(tmp_path: Path) -> None:
     newborn, forgotten = tmp_path / f"{OURS}-1.journal", tmp_path / f"{OURS}-2.journal"
     newborn.touch()

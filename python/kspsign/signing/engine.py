@@ -60,6 +60,9 @@ class Engine(Protocol):
     def embedded(self, copy: SignedCopy) -> None:
         """The copy stands in its target's place: its signature can't get lost any more."""
 
+    def kept(self, file: SignableFile) -> None:
+        """`file` carries a signature of ours already, perhaps of a run that was killed right behind its replacement."""
+
     def remarks(self) -> tuple[str, ...]:
         """What people should know at the end; each is a line."""
 

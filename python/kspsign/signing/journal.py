@@ -107,6 +107,22 @@ class Journal:
                 self._unfinished.discard(key)
                 self._append({**key._asdict(), "done": True})
 
+    @property
+    def unfinished(self) -> bool:
+        """Whether there are signatures that are in no file yet."""
+        return bool(self._unfinished)
+
+    def served(self, signature: bytes) -> None:
+        """`signature` is in a file."""
+        with self._lock:
+            keys = [
+                key
+                for key in self._unfinished
+                if (entry := self._known.get(key)) and entry.signature == signature.hex()
+            ]
+        for key in keys:
+            self.done(bytes.fromhex(key.digest), DigestAlgorithm(key.algorithm))
+
     def _paths(self) -> Sequence[Path]:
         return sorted(self._folder.rglob(f"{self._thumbprint}-*{SUFFIX}"))
 

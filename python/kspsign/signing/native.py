@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 
 from kspsign.authenticode import cms
+from kspsign.authenticode.file_signature import read_signature
 from kspsign.authenticode.profile import SigningTerms
 from kspsign.authenticode.remote_authority import RemoteAuthority
 from kspsign.authenticode.signable import CopyingFile, Digest, SignableFile
@@ -92,6 +93,13 @@ class NativeEngine:
     def embedded(self, copy: SignedCopy) -> None:
         """The journal forgets the signature."""
         self._source.embedded(copy.signed_digest, self._terms.algorithm)
+
+    def kept(self, file: SignableFile) -> None:
+        """The journal forgets the signatures that the file has."""
+        journal = self._source.journal
+        if journal is not None and journal.unfinished:
+            for der in file.signatures:
+                journal.served(read_signature(der, file.profile).message.signer.value)
 
     def remarks(self) -> tuple[str, ...]:
         """Whether the journal could be kept."""

@@ -100,6 +100,9 @@ class ToolEngine:
     def embedded(self, _copy: SignedCopy) -> None:
         """Nothing: the signature was in the copy from the beginning."""
 
+    def kept(self, _file: SignableFile) -> None:
+        """Nothing, for the same reason."""
+
     def remarks(self) -> tuple[str, ...]:
         """Nothing."""
         return ()

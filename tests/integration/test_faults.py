@@ -15,13 +15,16 @@ import subprocess
 import sys
 import threading
 import time
+from base64 import b64encode
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import timedelta
 from hashlib import sha256
 from pathlib import Path
 
 import pytest
 
+from digicert_one.answers import Request
 from integration.keylocker_bench import Bench, open_bench
 from integration.launching import Launcher
 from integration.samples import assert_no_leftovers
@@ -35,6 +38,7 @@ from stamping.server import Stamping
 TIMES = int(os.environ.get("KSPSIGN_FAULTS", "5"))
 SEEDS = [secrets.randbits(32) if "KSPSIGN_FAULTS" in os.environ else 20260131 + number for number in range(TIMES)]
 FILES = 24
+ANOTHER = b64encode(bytes(32)).decode()
 ON_ITS_WAY_SECONDS = 0.25
 """An answer that the key store sent so shortly before the process was killed may not have been read."""
 
@@ -169,6 +173,45 @@ def test_a_file_is_changed_while_it_is_signed(
         assert verifier(bench).verify(victim, Format.PE).error is None
     assert_no_leftovers(bench.dist)
     assert sum(path.read_bytes() != content for path, content in files.items() if path != victim) == FILES - 1
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_the_key_store_signs_another_digest(
+    bench: Bench, stamping: Stamping, launcher: Launcher, files: dict[Path, bytes], seed: int
+) -> None:
+    chance = random.Random(seed)  # noqa: S311 - moments, no secrets
+    first, times = chance.randrange(FILES), chance.randrange(1, 8)
+    asked, spoilt, lock = 0, 0, threading.Lock()
+
+    def another_digest(request: Request) -> Request:
+        nonlocal asked, spoilt
+        if request.method != "POST":
+            return request
+        with lock:
+            asked += 1
+            if not first < asked <= first + times:
+                return request
+            spoilt += 1
+        return replace(request, body=json.dumps({**json.loads(request.body), "hash": ANOTHER}).encode())
+
+    report = bench.folder / "report.json"
+    bench.host.service.spoil = another_digest
+    try:
+        ended = launcher.run(
+            [*bench.arguments(stamping.url), "--report", str(report)], None, environment=bench.host.environment
+        )
+    finally:
+        bench.host.service.spoil = lambda request: request
+    codes = [each["error"]["code"] for each in json.loads(report.read_text())["files"] if each["error"]]
+    assert spoilt
+    assert codes.count("KEY_MISMATCH") == spoilt
+    assert set(codes) <= {"KEY_MISMATCH", "NOT_TRIED"}
+    assert ended.code == (1 if len(codes) < FILES else 6)
+    assert assert_signed_or_as_it_was(bench, files) == FILES - len(codes)
+    again = launcher.run(bench.arguments(stamping.url), None, environment=bench.host.environment)
+    assert (again.code, assert_signed_or_as_it_was(bench, files)) == (0, FILES)
+    assert bench.spent == FILES + spoilt, "no signature that was right was asked for again"
+    assert_no_leftovers(bench.dist)
 
 
 @pytest.mark.parametrize("seed", SEEDS)

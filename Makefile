@@ -43,7 +43,7 @@ package: $(VENV)/dev.stamp build/shim/index.js ## the extension: dist/*.vsix
 	$(BIN)/python tools/package.py
 	$(BIN)/python tools/write_package_page.py --check
 
-bench: $(VENV)/dev.stamp ## times and memory, beside peers in the same run (half an hour; BENCH='--only local' for a part)
+bench: $(VENV)/dev.stamp ## times and memory, beside peers in the same run (a quarter of an hour; BENCH='--only local' for a part)
 	$(BIN)/python tests/bench/benchmark.py $(BENCH)
 
 faults: $(VENV)/dev.stamp ## fifty of each fault at random moments (a quarter of an hour)

@@ -102,6 +102,21 @@ def test_what_could_not_be_stamped_is_not_signed_again(bench: Bench, authority: 
     assert osslsigncode_verify(next(iter(before)), bench.roots).accepted
 
 
+def test_what_was_kept_for_a_file_that_has_it_is_forgotten(bench: Bench, authority: EmbeddedAuthority) -> None:
+    """As a run leaves it that is killed when its files are replaced and its journal does not know yet."""
+    bench.files(8)
+    with Stamping(authority, trouble=never) as failing:
+        assert sign(bench, urls=(failing.url,)).code == 6
+    (journal,) = (bench.store / "journal").iterdir()
+    kept = journal.read_bytes()
+    assert sign(bench).code == 0
+    assert not journal.exists()
+    journal.write_bytes(kept)
+    run = sign(bench)
+    assert (run.code, totals(run, "skipped"), bench.spent) == (0, (8,), 8)
+    assert list(journal.parent.iterdir()) == []
+
+
 def test_a_signature_of_the_journal_that_does_not_hold_is_not_taken(bench: Bench, authority: EmbeddedAuthority) -> None:
     bench.files(2)
     with Stamping(authority, trouble=never) as down:

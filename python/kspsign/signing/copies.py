@@ -178,6 +178,11 @@ class Targets:
 
 def _replace(held: Held, copy: SignedCopy) -> None:
     path, state = held.artifact.path, held.state
+    copy.path.chmod(stat.S_IMODE(state.st_mode))
+    if sys.platform != "win32":
+        with contextlib.suppress(PermissionError):
+            os.chown(copy.path, state.st_uid, state.st_gid)
+    held.let_go()
     now = path.stat()
     if (now.st_size, now.st_mtime_ns, now.st_ino) != (state.st_size, state.st_mtime_ns, state.st_ino):
         raise ArtifactError(
@@ -185,11 +190,6 @@ def _replace(held: Held, copy: SignedCopy) -> None:
             "the file was changed by another process while it was signed; it was left as that process wrote it",
             remedy="Sign after the last build step that writes the file.",
         )
-    copy.path.chmod(stat.S_IMODE(state.st_mode))
-    if sys.platform != "win32":
-        with contextlib.suppress(PermissionError):
-            os.chown(copy.path, state.st_uid, state.st_gid)
-    held.let_go()
     replace(copy.path, path)
 
 

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from integration.zips import Part, build_zip
+from kspsign.authenticode.reading import CHUNK
 from kspsign.authenticode.zip import Member, Plan, Scan, archive_of, unpack
-from kspsign.authenticode.zip.scan import CHUNK
 from kspsign.errors import ArtifactError
 from kspsign.hresults import Hresult
 

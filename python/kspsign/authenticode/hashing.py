@@ -6,10 +6,8 @@ import hashlib
 from collections.abc import Collection
 from pathlib import Path
 
-from kspsign.authenticode.reading import pieces
+from kspsign.authenticode.reading import file_changed, pieces
 from kspsign.authenticode.signable import Digest
-from kspsign.errors import ArtifactError
-from kspsign.hresults import Hresult
 from kspsign.model import DigestAlgorithm
 
 
@@ -30,5 +28,5 @@ def hash_stretch(
                 hasher.update(piece)
             read = position + len(chunk)
     if read < end:
-        raise ArtifactError(Hresult.ERROR_SHARING_VIOLATION, "the file changed while it was read")
+        raise file_changed()
     return Digest({algorithm: hasher.digest() for algorithm, hasher in hashers.items()}, whole.hexdigest())

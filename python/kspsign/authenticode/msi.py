@@ -29,6 +29,7 @@ from kspsign.authenticode.compound import (
 from kspsign.authenticode.file_signature import FileSignature, read_signature
 from kspsign.authenticode.oids import OID_SPC_SIP_INFO
 from kspsign.authenticode.profile import AUTHENTICODE, SignatureProfile, SigningTerms
+from kspsign.authenticode.reading import file_changed
 from kspsign.authenticode.signable import Digest, Glimpse
 from kspsign.authenticode.spc import sip_findings, sip_indirect_data
 from kspsign.errors import ArtifactError
@@ -113,7 +114,7 @@ class MsiFile:
         with self.path.open("rb", buffering=0) as file:
             whole = hashlib.file_digest(file, "sha256")
             if file.tell() != self.compound.size:
-                raise ArtifactError(Hresult.ERROR_SHARING_VIOLATION, "the file changed while it was read")
+                raise file_changed()
         return Digest({algorithm: hasher.digest() for algorithm, hasher in hashers.items()}, whole.hexdigest())
 
     def structure(self, _digest: Digest, signatures: Sequence[FileSignature]) -> tuple[Finding, ...]:

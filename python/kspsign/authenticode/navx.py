@@ -19,7 +19,7 @@ from kspsign.authenticode.file_signature import FileSignature
 from kspsign.authenticode.hashing import hash_stretch
 from kspsign.authenticode.oids import OID_SPC_SIP_INFO
 from kspsign.authenticode.profile import AUTHENTICODE, SignatureProfile, SigningTerms
-from kspsign.authenticode.reading import copy_stretch
+from kspsign.authenticode.reading import stretch
 from kspsign.authenticode.signable import Digest, Glimpse
 from kspsign.authenticode.spc import sip_findings, sip_indirect_data
 from kspsign.errors import ArtifactError
@@ -115,7 +115,7 @@ class NavxFile:
     def embed(self, _digest: Digest, signatures: Sequence[bytes], target: BinaryIO) -> None:
         """Write the package with the first of `signatures` as its block to `target`."""
         with self.path.open("rb") as source:
-            copy_stretch(source, target, self.content_end)
+            target.writelines(stretch(source, self.content_end))
         target.write(_BLOCK + signatures[0] + struct.pack("<I", self.content_end) + _BLOCK)
 
 

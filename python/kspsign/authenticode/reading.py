@@ -20,13 +20,18 @@ LARGE = 16 << 20
 _BUFFERS = 3
 
 
-def copy_stretch(source: BinaryIO, target: BinaryIO, size: int) -> None:
-    """Copy the next `size` bytes. Raises ArtifactError (ERROR_SHARING_VIOLATION) when there are fewer."""
-    while size:
-        piece = source.read(min(CHUNK, size))
+def file_changed() -> ArtifactError:
+    """The error (ERROR_SHARING_VIOLATION) for a file that is no longer as large as it was when it was opened."""
+    return ArtifactError(Hresult.ERROR_SHARING_VIOLATION, "the file changed while it was read")
+
+
+def stretch(file: BinaryIO, size: int) -> Iterator[bytes]:
+    """The next `size` bytes of `file` in pieces of CHUNK; raises file_changed when there are fewer."""
+    while size > 0:
+        piece = file.read(min(CHUNK, size))
         if not piece:
-            raise ArtifactError(Hresult.ERROR_SHARING_VIOLATION, "the file changed while it was read")
-        target.write(piece)
+            raise file_changed()
+        yield piece
         size -= len(piece)
 
 

@@ -19,7 +19,7 @@ from kspsign.authenticode.file_signature import FileSignature
 from kspsign.authenticode.hashing import hash_stretch
 from kspsign.authenticode.oids import OID_SPC_CAB_DATA
 from kspsign.authenticode.profile import AUTHENTICODE, SignatureProfile, SigningTerms
-from kspsign.authenticode.reading import copy_stretch
+from kspsign.authenticode.reading import stretch
 from kspsign.authenticode.signable import Digest, Glimpse
 from kspsign.authenticode.spc import indirect_data
 from kspsign.errors import ArtifactError
@@ -132,7 +132,7 @@ class CabFile:
         with self.path.open("rb") as source:
             target.write(replace(head, reserve=place).to_bytes())
             source.seek(self.head.size)
-            copy_stretch(source, target, self.head.cabinet - self.head.size)
+            target.writelines(stretch(source, self.head.cabinet - self.head.size))
         target.write(signature)
 
     @property

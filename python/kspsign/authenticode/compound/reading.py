@@ -23,10 +23,9 @@ from kspsign.authenticode.compound.header import (
     damaged,
     read_header,
 )
+from kspsign.authenticode.reading import CHUNK, stretch
 from kspsign.errors import ArtifactError
-from kspsign.hresults import Hresult
 
-CHUNK = 1 << 20
 _CLASS_ID = 80
 
 
@@ -69,7 +68,8 @@ class CompoundFile:
     def read(self, file: BinaryIO, stream: Entry) -> Iterator[bytes]:
         """The content of `stream` in chunks; raises ArtifactError when the file is no longer what it was."""
         for offset, length in self._content_places(stream):
-            yield from _chunks(file, offset, offset + length)
+            file.seek(offset)
+            yield from stretch(file, length)
 
     def hidden(self) -> Iterator[tuple[str, int]]:
         """Where data lies that belongs to nothing: what kind of place, and its offset in the file."""
@@ -130,7 +130,8 @@ class CompoundFile:
     def _data(self, file: BinaryIO, place: Extent, what: str) -> Iterator[tuple[str, int]]:
         """Where in a place something else than zeros is."""
         end = min(place.first + place.length, self.size)
-        for index, data in enumerate(_chunks(file, place.first, end)):
+        file.seek(place.first)
+        for index, data in enumerate(stretch(file, end - place.first)):
             if data != bytes(len(data)):
                 yield what, place.first + index * CHUNK
 
@@ -179,13 +180,3 @@ def _read_mini_fat(file: BinaryIO, header: Header, fat: AllocationTable, mini_st
     if len(content) != header.mini_fat_sectors * header.sector_size:
         raise damaged(f"its header counts {header.mini_fat_sectors} mini FAT sectors, there are others")
     return AllocationTable.of("mini FAT", little_endian(array("I", content)), sectors)
-
-
-def _chunks(file: BinaryIO, start: int, end: int) -> Iterator[bytes]:
-    """The bytes of `file` from `start` to `end`; raises ArtifactError when they are no longer there."""
-    file.seek(start)
-    for at in range(start, end, CHUNK):
-        data = file.read(min(CHUNK, end - at))
-        if len(data) != min(CHUNK, end - at):
-            raise ArtifactError(Hresult.ERROR_SHARING_VIOLATION, "the file changed while it was read")
-        yield data

@@ -20,11 +20,9 @@ from kspsign.authenticode.pe.layout import MAX_FILE_SIZE, PeLayout, read_layout
 from kspsign.authenticode.pe.pages import PageHasher, page_algorithm, pages_fault
 from kspsign.authenticode.pe.table import MAX_TABLE_SIZE, CertificateTable, build_table, parse_table, table_finding
 from kspsign.authenticode.profile import AUTHENTICODE, SignatureProfile, SigningTerms
-from kspsign.authenticode.reading import copy_stretch, pieces
+from kspsign.authenticode.reading import file_changed, pieces, stretch
 from kspsign.authenticode.signable import Digest, Glimpse
 from kspsign.authenticode.spc import indirect_data
-from kspsign.errors import ArtifactError
-from kspsign.hresults import Hresult
 from kspsign.model import DigestAlgorithm, Finding
 
 _KINDS = frozenset({OID_SPC_PE_IMAGE_DATA})
@@ -130,7 +128,7 @@ class PeFile:
                             hasher.update(piece)
                 end = position + len(chunk)
         if end != layout.size:
-            raise ArtifactError(Hresult.ERROR_SHARING_VIOLATION, "the file changed while it was read")
+            raise file_changed()
         checksum, odd = struct.pack("<I", layout.checksum), bool(layout.checksum_offset & 1)
         return whole.hexdigest(), (words.value() - word_sum(checksum, odd=odd)) % 0xFFFF
 
@@ -161,7 +159,7 @@ class PeFile:
             raise too_large()
         directory = struct.pack("<II", offset, len(table))
         with self.path.open("rb", buffering=0) as source:
-            old_table = self._stored_table(source)
+            old_table = _stored_table(source, layout)
             source.seek(0)
             head = bytearray(source.read(layout.directory_offset + len(directory)))
             odd = bool(layout.directory_offset & 1)
@@ -173,15 +171,9 @@ class PeFile:
             if digest.copied:
                 target.seek(layout.content_end)
             else:
-                copy_stretch(source, target, layout.content_end - len(head))
+                target.writelines(stretch(source, layout.content_end - len(head)))
         target.write(bytes(layout.padding) + table)
         target.truncate()
-
-    def _stored_table(self, source: BinaryIO) -> bytes:
-        if not self.layout.signed:
-            return b""
-        source.seek(self.layout.table_offset)
-        return source.read(self.layout.table_size)
 
 
 def _hashed(layout: PeLayout) -> tuple[tuple[int, int], ...]:
@@ -195,5 +187,10 @@ def _read_table(file: BinaryIO, layout: PeLayout) -> CertificateTable:
         return CertificateTable((), None)
     if layout.table_size > MAX_TABLE_SIZE:
         return CertificateTable((), f"a certificate table of {layout.table_size} bytes is no signature")
+    return parse_table(_stored_table(file, layout))
+
+
+def _stored_table(file: BinaryIO, layout: PeLayout) -> bytes:
+    """The certificate table as it stands in the file, empty when there is none."""
     file.seek(layout.table_offset)
-    return parse_table(file.read(layout.table_size))
+    return file.read(layout.table_size)

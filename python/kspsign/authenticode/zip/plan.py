@@ -7,12 +7,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import BinaryIO
 
+from kspsign.authenticode.reading import stretch
 from kspsign.authenticode.zip.archive import Archive
 from kspsign.authenticode.zip.records import CENTRAL, CENTRAL_MAGIC, LOCAL, LOCAL_MAGIC, STORED, U32, Entry
 
 _VERSION, _ZIP64_VERSION = 20, 45
 _FIRST_OF_1980 = 0x0021  # MS-DOS date without a time: an archive written twice is the same
-_CHUNK = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +72,7 @@ class Plan:
         with self.source.path.open("rb") as file:
             for start, end in self._runs():
                 file.seek(self.source.start + start)
-                target.writelines(file.read(min(_CHUNK, end - at)) for at in range(start, end, _CHUNK))
+                target.writelines(stretch(file, end - start))
         target.writelines(member.raw for member in self.added)
         target.write(self.tail())
 

@@ -6,13 +6,11 @@ import zlib
 from collections.abc import Iterator
 from typing import BinaryIO, NamedTuple
 
+from kspsign.authenticode.reading import CHUNK, file_changed, stretch
 from kspsign.authenticode.zip.archive import Archive, damaged
 from kspsign.authenticode.zip.records import DEFLATED, Entry
-from kspsign.errors import ArtifactError
 from kspsign.hresults import Hresult
 from kspsign.model import Finding
-
-CHUNK = 1 << 20
 
 
 class Piece(NamedTuple):
@@ -40,7 +38,7 @@ class Scan:
         for entry in archive.entries:
             yield Piece(entry, _exactly(file, entry.data - entry.offset), b"")
             unpacker = _Unpacker(entry)
-            for raw in _chunks(file, entry.packed):
+            for raw in stretch(file, entry.packed):
                 contents = unpacker.feed(raw)
                 yield Piece(entry, raw, next(contents, b""))
                 for content in contents:
@@ -48,7 +46,7 @@ class Scan:
             if fault := unpacker.fault():
                 self.faults[entry.name] = fault
             yield Piece(entry, _exactly(file, entry.end - entry.data - entry.packed), b"")
-        for raw in _chunks(file, archive.size - archive.directory):
+        for raw in stretch(file, archive.size - archive.directory):
             yield Piece(None, raw, b"")
 
     def finding(self) -> Finding:
@@ -64,7 +62,7 @@ def unpack(file: BinaryIO, archive: Archive, entry: Entry, limit: int) -> bytes:
         raise damaged(f"{entry.name} has {entry.size} bytes, where at most {limit} are sensible")
     file.seek(archive.start + entry.data)
     unpacker = _Unpacker(entry)
-    content = b"".join(part for raw in _chunks(file, entry.packed) for part in unpacker.feed(raw))
+    content = b"".join(part for raw in stretch(file, entry.packed) for part in unpacker.feed(raw))
     if fault := unpacker.fault():
         raise damaged(f"{entry.name} {fault}")
     return content
@@ -113,15 +111,8 @@ class _Unpacker:
         return "" if self._crc == self._entry.crc else "does not have the checksum that the directory tells"
 
 
-def _chunks(file: BinaryIO, size: int) -> Iterator[bytes]:
-    while size:
-        chunk = _exactly(file, min(size, CHUNK))
-        size -= len(chunk)
-        yield chunk
-
-
 def _exactly(file: BinaryIO, size: int) -> bytes:
     data = file.read(size)
     if len(data) != size:
-        raise ArtifactError(Hresult.ERROR_SHARING_VIOLATION, "the file changed while it was read")
+        raise file_changed()
     return data

@@ -66,11 +66,11 @@ def test_a_signature_that_a_file_has_was_served(tmp_path: Path) -> None:
     with Journal(tmp_path, OURS) as journal:
         journal.served(signature(2).value)
         journal.served(signature(3).value)
-        assert journal.unfinished
+        assert journal.inherited
     with Journal(tmp_path, OURS) as journal:
         assert [journal.find(digest(number), SHA256) for number in (1, 2)] == [signature(1), None]
         journal.served(signature(1).value)
-        assert not journal.unfinished
+        assert not journal.inherited
     assert list(tmp_path.iterdir()) == []
 
 

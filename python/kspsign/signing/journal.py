@@ -101,27 +101,26 @@ class Journal:
 
     def done(self, digest: bytes, algorithm: DigestAlgorithm) -> None:
         """The signature is in its file, in its place."""
-        key = _Key(algorithm.value, digest.hex())
         with self._lock:
-            if key in self._unfinished:
-                self._unfinished.discard(key)
-                self._append({**key._asdict(), "done": True})
+            self._strike_out(_Key(algorithm.value, digest.hex()))
 
     @property
-    def unfinished(self) -> bool:
-        """Whether there are signatures that are in no file yet."""
-        return bool(self._unfinished)
+    def inherited(self) -> bool:
+        """Whether there are signatures of runs that are gone which are in no file yet, as far as is known."""
+        with self._lock:
+            return not self._unfinished.isdisjoint(self._known)
 
     def served(self, signature: bytes) -> None:
-        """`signature` is in a file."""
+        """If a run that is gone left `signature`, it is in its file."""
         with self._lock:
-            keys = [
-                key
-                for key in self._unfinished
-                if (entry := self._known.get(key)) and entry.signature == signature.hex()
-            ]
-        for key in keys:
-            self.done(bytes.fromhex(key.digest), DigestAlgorithm(key.algorithm))
+            for key in self._unfinished.intersection(self._known):
+                if self._known[key].signature == signature.hex():
+                    self._strike_out(key)
+
+    def _strike_out(self, key: _Key) -> None:
+        if key in self._unfinished:
+            self._unfinished.discard(key)
+            self._append({**key._asdict(), "done": True})
 
     def _paths(self) -> Sequence[Path]:
         return sorted(self._folder.rglob(f"{self._thumbprint}-*{SUFFIX}"))

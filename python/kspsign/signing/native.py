@@ -97,7 +97,7 @@ class NativeEngine:
     def kept(self, file: SignableFile) -> None:
         """The journal forgets the signatures that the file has."""
         journal = self._source.journal
-        if journal is not None and journal.unfinished:
+        if journal is not None and journal.inherited:
             for der in file.signatures:
                 journal.served(read_signature(der, file.profile).message.signer.value)
 

@@ -69,7 +69,6 @@ def _signed(kind: Format, folder: Path) -> bytes:
 
 @cache
 def _signature(kind: Format) -> bytes:
-
     with TemporaryDirectory() as name:
         suffix, _make = FILES[kind]
         _signed(kind, Path(name))
@@ -77,7 +76,6 @@ def _signature(kind: Format) -> bytes:
 
 
 def _token(value: bytes) -> bytes:
-
     query = make_query(value, ALGORITHM)
     return check_reply(respond(query.der, authority(), _now()), query, value)[0]
 

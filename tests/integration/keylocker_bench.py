@@ -3,17 +3,26 @@
 from __future__ import annotations
 
 import contextlib
+import json
+from base64 import b64encode
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from cryptography.hazmat.primitives.serialization import Encoding
 
+from digicert_one.answers import Request
 from digicert_one.fixture import Host, running
 from integration.peimages import build_pe
 from kspsign.embedded.authority import EmbeddedAuthority
 
 PLENTY = 1_000_000
+
+
+def of_another_digest(request: Request) -> Request:
+    """A request for a signature, changed to one of another digest."""
+    other = b64encode(bytes(32)).decode()
+    return replace(request, body=json.dumps({**json.loads(request.body), "hash": other}).encode())
 
 
 @dataclass(frozen=True)

@@ -15,9 +15,7 @@ import subprocess
 import sys
 import threading
 import time
-from base64 import b64encode
 from collections.abc import Iterator
-from dataclasses import replace
 from datetime import timedelta
 from hashlib import sha256
 from pathlib import Path
@@ -25,7 +23,7 @@ from pathlib import Path
 import pytest
 
 from digicert_one.answers import Request
-from integration.keylocker_bench import Bench, open_bench
+from integration.keylocker_bench import Bench, of_another_digest, open_bench
 from integration.launching import Launcher
 from integration.samples import assert_no_leftovers
 from kspsign.embedded.authority import EmbeddedAuthority
@@ -38,7 +36,6 @@ from stamping.server import Stamping
 TIMES = int(os.environ.get("KSPSIGN_FAULTS", "5"))
 SEEDS = [secrets.randbits(32) if "KSPSIGN_FAULTS" in os.environ else 20260131 + number for number in range(TIMES)]
 FILES = 24
-ANOTHER = b64encode(bytes(32)).decode()
 ON_ITS_WAY_SECONDS = 0.25
 """An answer that the key store sent so shortly before the process was killed may not have been read."""
 
@@ -200,7 +197,7 @@ def test_the_key_store_signs_another_digest(
             if not first < asked <= first + times:
                 return request
             spoilt += 1
-        return replace(request, body=json.dumps({**json.loads(request.body), "hash": ANOTHER}).encode())
+        return of_another_digest(request)
 
     report = bench.folder / "report.json"
     bench.host.service.spoil = another_digest

@@ -6,7 +6,6 @@ import json
 import os
 import shutil
 import socket
-from base64 import b64encode
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -16,7 +15,7 @@ import pytest
 from digicert_one import wire
 from digicert_one.answers import Request, Response
 from digicert_one.server import Fault
-from integration.keylocker_bench import Bench, open_bench
+from integration.keylocker_bench import Bench, of_another_digest, open_bench
 from integration.samples import Run, assert_no_leftovers, kspsign, osslsigncode_verify
 from kspsign.embedded.authority import EmbeddedAuthority
 from kspsign.model import COPY_PREFIX
@@ -244,12 +243,9 @@ def test_a_damaged_file_among_many_stops_no_other(bench: Bench) -> None:
 
 def test_a_signature_for_another_digest_is_never_embedded(bench: Bench) -> None:
     before = bench.files(6)
-    wrong = b64encode(bytes(32)).decode()
 
     def another_digest(request: Request) -> Request:
-        if request.method != "POST":
-            return request
-        return replace(request, body=json.dumps({**json.loads(request.body), "hash": wrong}).encode())
+        return of_another_digest(request) if request.method == "POST" else request
 
     bench.host.service.spoil = another_digest
     run = sign(bench)

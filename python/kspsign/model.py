@@ -97,22 +97,6 @@ class TimestampToken:
 
 
 @dataclass(frozen=True, slots=True)
-class SignedCopy:
-    """A signed temporary file beside its target, not yet verified; `seconds` by step ("sign", ...).
-
-    `signed_digest` is what the key store signed, empty when a tool asked it. `timestamp_server` is the URL of the
-    server that stamped it, None when there is no timestamp or a tool chose.
-    """
-
-    artifact: Artifact
-    path: Path
-    sha256_before: str
-    seconds: dict[str, float]
-    signed_digest: bytes = b""
-    timestamp_server: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
 class Finding:
     """What one named check saw; `hresult` is None when it passed, else Windows' term for the failure.
 

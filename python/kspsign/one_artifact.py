@@ -43,10 +43,11 @@ def sign_one(artifact: Artifact, signing: Signing, engine: Engine) -> FileOutcom
             return kept
         copy = engine.sign(held, file)
         started = time.perf_counter()
-        verification = signing.verifier.verify(copy.path, artifact.format, artifact.name)
+        verification = signing.verifier.verify(copy.path, artifact.format, artifact.name, copy.digest)
         seconds = {**copy.seconds, "verify": round(time.perf_counter() - started, 6)}
         if verification.error is not None:
-            return failed(artifact, verification.error, sha256=copy.sha256_before, verification=verification)
+            held.check_unchanged()  # the cause, when the file was changed between hash and copy
+            return failed(artifact, verification.error, sha256=copy.digest.sha256, verification=verification)
         signing.workplace.targets.commit(held, copy)
         engine.embedded(copy)
         return signed(artifact, copy, verification, seconds)
@@ -66,14 +67,12 @@ def timestamp_one(artifact: Artifact, stamper: Stamper, verifier: Verifier, targ
     """The path of one signed artifact that lacks a timestamp; one that has it is skipped if it verifies."""
     with targets.hold(artifact) as held:
         copy = stamper.stamp(held, open_signable(artifact.path, artifact.format))
-        verification = verifier.verify(copy.path if copy else artifact.path, artifact.format, artifact.name)
+        path, known = (copy.path, copy.digest) if copy else (artifact.path, None)
+        verification = verifier.verify(path, artifact.format, artifact.name, known)
         if verification.error is not None:
-            return failed(
-                artifact,
-                verification.error,
-                sha256=copy.sha256_before if copy else None,
-                verification=verification,
-            )
+            held.check_unchanged()
+            sha256 = known.sha256 if known else None
+            return failed(artifact, verification.error, sha256=sha256, verification=verification)
         if copy is None:
             return skipped(artifact, verification)
         targets.commit(held, copy)

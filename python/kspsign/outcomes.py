@@ -21,7 +21,6 @@ from kspsign.model import (
     Limits,
     PolicyFacts,
     Report,
-    SignedCopy,
     SliceFacts,
     ToolFacts,
     Totals,
@@ -29,6 +28,7 @@ from kspsign.model import (
     iso_utc,
 )
 from kspsign.settings import Settings
+from kspsign.signing import SignedCopy
 
 EXIT_PASSED = 0
 EXIT_SOME_NOT_SIGNED = 1
@@ -69,7 +69,7 @@ def signed(artifact: Artifact, copy: SignedCopy, verification: Verification, sec
     proved = _seen(artifact, verification, "signed")
     return replace(
         proved,
-        sha256_before=copy.sha256_before,
+        sha256_before=copy.digest.sha256,
         attempts=1,
         seconds=seconds,
         timestamp_server=copy.timestamp_server,

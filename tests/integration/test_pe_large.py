@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 from integration.peimages import build_pe, parts
 from integration.samples import Store, assert_no_leftovers, kspsign, osslsigncode_verify
-from kspsign.authenticode.reading import LARGE
+from kspsign.authenticode.reading import CHUNK, LARGE
 from kspsign.signing.copies import EARLY_COPIES
 
 LIMIT_KIB = 150 * 1024
@@ -64,3 +66,40 @@ def test_more_large_files_than_may_have_an_early_copy(store: Store, tmp_path: Pa
             assert peer.accepted, peer.text
             assert int.from_bytes(data[(at := parts(data).checksum) : at + 4], "little") == peer.calculated_checksum
     assert_no_leftovers(folder)
+
+
+def test_a_large_file_that_another_writes_to_all_the_time(store: Store, tmp_path: Path) -> None:
+    """The two readings of one pass, and the copy read back, all find something else."""
+    path = tmp_path / "installer.exe"
+    path.write_bytes(build_pe(overlay=bytes(4 * LARGE)))
+    size, done = path.stat().st_size, threading.Event()
+
+    def write() -> None:
+        with path.open("r+b", buffering=0) as file:
+            for number in itertools.count():
+                if done.is_set():
+                    return
+                file.seek(size - 1 - number * CHUNK % (4 * LARGE))
+                file.write(bytes([1 + number % 255]))
+
+    other = threading.Thread(target=write)
+    other.start()
+    try:
+        run = kspsign(
+            "sign", path, "--thumbprint", store.thumbprint, "--store", store.folder, "--no-timestamp", folder=tmp_path
+        )
+    finally:
+        done.set()
+        other.join()
+    (file,) = run.report["files"]
+    assert (run.code, file["error"]["code"]) == (6, "ERROR_SHARING_VIOLATION")
+    assert "changed by another process" in file["error"]["message"]
+    assert path.stat().st_size == size
+    assert not parts(path.read_bytes()[:4096]).table
+    assert_no_leftovers(tmp_path)
+    assert (
+        kspsign(
+            "sign", path, "--thumbprint", store.thumbprint, "--store", store.folder, "--no-timestamp", folder=tmp_path
+        ).code
+        == 0
+    )

@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Collection
 from pathlib import Path
 
-from kspsign.authenticode.reading import file_changed, pieces
+from kspsign.authenticode.reading import file_changed, read_through
 from kspsign.authenticode.signable import Digest
 from kspsign.model import DigestAlgorithm
 
@@ -20,13 +20,12 @@ def hash_stretch(
     """
     hashers = {algorithm: hashlib.new(algorithm, before) for algorithm in algorithms}
     whole = hashlib.sha256()
-    read = 0
-    with path.open("rb", buffering=0) as file:
-        for position, chunk in pieces(file, end, lambda _, chunk: whole.update(chunk)):
-            piece = chunk[max(start - position, 0) : max(end - position, 0)]
-            for hasher in hashers.values():
-                hasher.update(piece)
-            read = position + len(chunk)
-    if read < end:
+
+    def inside(position: int, piece: memoryview) -> None:
+        signed = piece[max(start - position, 0) : max(end - position, 0)]
+        for hasher in hashers.values():
+            hasher.update(signed)
+
+    if read_through(path, end, inside, lambda _, piece: whole.update(piece)) < end:
         raise file_changed()
     return Digest({algorithm: hasher.digest() for algorithm, hasher in hashers.items()}, whole.hexdigest())

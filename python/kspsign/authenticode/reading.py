@@ -1,4 +1,4 @@
-"""One pass over a file: every piece is read once, and a large file is worked on by two processors at a time.
+"""One pass over a file, on which two processors work at a time when it is large.
 
 Small formats are read whole.
 """
@@ -6,7 +6,7 @@ Small formats are read whole.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from os import SEEK_END
 from pathlib import Path
 from typing import BinaryIO
@@ -17,7 +17,7 @@ from kspsign.hresults import Hresult
 CHUNK = 1 << 20
 LARGE = 16 << 20
 """Bytes from which a second thread pays."""
-_BUFFERS = 3
+Taker = Callable[[int, memoryview], None]
 
 
 def file_changed() -> ArtifactError:
@@ -44,41 +44,29 @@ def whole(path: Path, most: int) -> bytes | None:
         return None if size > most else file.read(size)
 
 
-def pieces(file: BinaryIO, size: int, beside: Callable[[int, memoryview], None]) -> Iterator[tuple[int, memoryview]]:
-    """The pieces of `file` (about `size` bytes) in order, each with its offset; a piece is valid until the next.
+def read_through(path: Path, size: int, first: Taker, second: Taker) -> int:
+    """Give every piece of the file (of about `size` bytes), in order and with its offset, to both takers.
 
-    `beside` is called with each piece too, in order; for a large file in another thread, so that it and the caller
-    work at the same time. All its calls have ended when the pieces have.
+    Returns how many bytes there were. A piece is valid until its taker returns. Of a large file each taker has a thread
+    and a reading of its own, which takes less than handing pieces over: the system's cache answers whoever comes
+    second. Raises file_changed when they found different ends.
     """
     if size < LARGE:
-        position = 0
-        buffer = memoryview(bytearray(min(CHUNK, max(size, 1))))
-        while count := file.readinto(buffer):  # type: ignore[attr-defined]  # a raw file has it
-            beside(position, buffer[:count])
-            yield position, buffer[:count]
+        return _read(path, size, first, second)
+    with ThreadPoolExecutor(1, thread_name_prefix="reading") as helper:
+        other = helper.submit(_read, path, size, second)
+        end = _read(path, size, first)
+        if other.result() != end:
+            raise file_changed()
+        return end
+
+
+def _read(path: Path, size: int, *takers: Taker) -> int:
+    position = 0
+    buffer = memoryview(bytearray(min(CHUNK, max(size, 1))))
+    with path.open("rb", buffering=0) as file:
+        while count := file.readinto(buffer):
+            for take in takers:
+                take(position, buffer[:count])
             position += count
-        return
-    with ThreadPoolExecutor(1, thread_name_prefix="beside") as helper:
-        yield from _with_helper(file, beside, helper)
-
-
-def _with_helper(
-    file: BinaryIO, beside: Callable[[int, memoryview], None], helper: ThreadPoolExecutor
-) -> Iterator[tuple[int, memoryview]]:
-    buffers = [memoryview(bytearray(CHUNK)) for _ in range(_BUFFERS)]
-    under_way: list[Future[None] | None] = [None] * _BUFFERS
-    position = number = 0
-    while True:
-        turn = number % _BUFFERS
-        if (before := under_way[turn]) is not None:
-            before.result()
-        count = file.readinto(buffers[turn])  # type: ignore[attr-defined]  # a raw file has it
-        if not count:
-            break
-        piece = buffers[turn][:count]
-        under_way[turn] = helper.submit(beside, position, piece)
-        yield position, piece
-        position, number = position + count, number + 1
-    for each in under_way:
-        if each is not None:
-            each.result()
+    return position

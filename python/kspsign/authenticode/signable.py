@@ -25,9 +25,10 @@ class Glimpse:
 class Digest:
     """One pass over a file: what its format hashes, per algorithm, and the sha256 of the whole file (hex).
 
-    `word_sum` is the sum of the file's 16-bit little-endian words modulo 65535, the checksum field taken as
-    zero; formats without such a checksum leave it 0. `pages` are a PE image's page hashes (offset and digest of
-    each page, as they stand in a signature) by the digest algorithm that was asked for: SHA-1 gives V1, all others V2.
+    `word_sum` is the sum modulo 65535 of the 16-bit little-endian words that are hashed (what is left out counts as
+    zero), `tail_sum` that of the words behind them; formats without such a checksum leave both 0. `pages` are a PE
+    image's page hashes (offset and digest of each page, as they stand in a signature) by the digest algorithm that was
+    asked for: SHA-1 gives V1, all others V2.
     `findings` are checks of content that the format makes on the way. `copied` tells that the pass copied the file too
     (CopyingFile).
     """
@@ -35,6 +36,7 @@ class Digest:
     values: dict[DigestAlgorithm, bytes]
     sha256: str
     word_sum: int = 0
+    tail_sum: int = 0
     pages: Mapping[DigestAlgorithm, bytes] = field(default_factory=dict)
     findings: tuple[Finding, ...] = ()
     copied: bool = False
@@ -118,3 +120,11 @@ class CopyingFile(Protocol):
         self, algorithms: Collection[DigestAlgorithm], pages: Collection[DigestAlgorithm], copy: BinaryIO
     ) -> Digest:
         """`digest`; writes the file as it is to the beginning of `copy`, which is to be the target of `embed`."""
+
+
+@runtime_checkable
+class SummedFile(Protocol):
+    """A signable file with a checksum beside its digest, which takes a pass of its own to add up."""
+
+    def knowing(self, digest: Digest) -> SignableFile:
+        """The same file, which takes the sum from `digest` when its content turns out to have that digest."""

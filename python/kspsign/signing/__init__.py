@@ -1,6 +1,6 @@
 """Stage 2: signing by thumbprint. Engines make signed copies beside their targets; nothing is replaced unverified."""
 
-from kspsign.signing.copies import Held, Targets, access_error
+from kspsign.signing.copies import Held, SignedCopy, Targets, access_error
 from kspsign.signing.engine import Engine, open_engine, open_planner
 from kspsign.signing.halt import Halt
 from kspsign.signing.leftovers import remove_leftovers
@@ -16,6 +16,7 @@ __all__ = [
     "Halt",
     "Held",
     "Planner",
+    "SignedCopy",
     "Stamper",
     "Targets",
     "Waits",

@@ -16,9 +16,10 @@ from pathlib import Path
 from typing import IO, BinaryIO
 
 from kspsign.authenticode.reading import LARGE
+from kspsign.authenticode.signable import Digest
 from kspsign.errors import ArtifactError, CancelledError
 from kspsign.hresults import Hresult
-from kspsign.model import COPY_PREFIX, Artifact, SignedCopy
+from kspsign.model import COPY_PREFIX, Artifact
 from kspsign.signing.exclusive import exclusive, replace, try_lock
 
 _BUSY = frozenset({errno.ETXTBSY, errno.EBUSY, errno.EWOULDBLOCK})
@@ -27,6 +28,22 @@ _WINDOWS_SHARING = frozenset({32, 33})  # ERROR_SHARING_VIOLATION, ERROR_LOCK_VI
 _LOCK_PAUSE_SECONDS = 0.005
 EARLY_COPIES = 2
 """How many targets have a copy before their signature is there: copies wait for services then, and take disk."""
+
+
+@dataclass(frozen=True, slots=True)
+class SignedCopy:
+    """A signed temporary file beside its target, not yet verified; `seconds` by step ("sign", ...).
+
+    `digest` is what was found of the target. `signed_digest` is what the key store signed, empty when a tool asked it.
+    `timestamp_server` is the URL of the server that stamped it, None when there is no timestamp or a tool chose.
+    """
+
+    artifact: Artifact
+    path: Path
+    digest: Digest
+    seconds: dict[str, float]
+    signed_digest: bytes = b""
+    timestamp_server: str | None = None
 
 
 class Held:
@@ -62,6 +79,16 @@ class Held:
                 if os.fstat(self._handle.fileno()).st_nlink:
                     return copy
                 self._handle.close()
+
+    def check_unchanged(self) -> None:
+        """Raise ArtifactError (ERROR_SHARING_VIOLATION) when the target is not what it was when it was taken."""
+        state, now = self.state, self.artifact.path.stat()
+        if (now.st_size, now.st_mtime_ns, now.st_ino) != (state.st_size, state.st_mtime_ns, state.st_ino):
+            raise ArtifactError(
+                Hresult.ERROR_SHARING_VIOLATION,
+                "the file was changed by another process while it was signed; it was left as that process wrote it",
+                remedy="Sign after the last build step that writes the file.",
+            )
 
     def let_go(self) -> None:
         """Close the copy, which on Windows stands in the way of whoever moves or removes it."""
@@ -177,20 +204,14 @@ class Targets:
 
 
 def _replace(held: Held, copy: SignedCopy) -> None:
-    path, state = held.artifact.path, held.state
+    state = held.state
     copy.path.chmod(stat.S_IMODE(state.st_mode))
     if sys.platform != "win32":
         with contextlib.suppress(PermissionError):
             os.chown(copy.path, state.st_uid, state.st_gid)
     held.let_go()
-    now = path.stat()
-    if (now.st_size, now.st_mtime_ns, now.st_ino) != (state.st_size, state.st_mtime_ns, state.st_ino):
-        raise ArtifactError(
-            Hresult.ERROR_SHARING_VIOLATION,
-            "the file was changed by another process while it was signed; it was left as that process wrote it",
-            remedy="Sign after the last build step that writes the file.",
-        )
-    replace(copy.path, path)
+    held.check_unchanged()
+    replace(copy.path, held.artifact.path)
 
 
 def set_room_aside(file: BinaryIO, size: int) -> None:

@@ -8,9 +8,9 @@ from typing import Protocol
 
 from kspsign.authenticode.signable import SignableFile
 from kspsign.errors import ConfigurationError
-from kspsign.model import Limits, SignedCopy, SyncedCertificate
+from kspsign.model import Limits, SyncedCertificate
 from kspsign.settings import Settings
-from kspsign.signing.copies import Held
+from kspsign.signing.copies import Held, SignedCopy
 from kspsign.signing.native import open_native
 from kspsign.signing.planning import Planner, open_native_planner, open_tool_planner
 from kspsign.signing.waits import Waits

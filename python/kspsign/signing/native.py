@@ -6,26 +6,29 @@ import contextlib
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from kspsign.authenticode import cms
 from kspsign.authenticode.file_signature import read_signature
 from kspsign.authenticode.profile import SigningTerms
-from kspsign.authenticode.remote_authority import RemoteAuthority
 from kspsign.authenticode.signable import CopyingFile, Digest, SignableFile
-from kspsign.authenticode.timestamp_client import TimestampClient
 from kspsign.keys import check_digest, reopen_key_store
 from kspsign.limiter import Limiter
-from kspsign.model import Limits, RawSignature, SignedCopy, SyncedCertificate, TimestampToken
+from kspsign.model import Limits, RawSignature, SyncedCertificate, TimestampToken
 from kspsign.settings import DEFAULT_TIMESTAMP_URLS, Settings
 from kspsign.signing.budget import Budget
 from kspsign.signing.clock import Clock
-from kspsign.signing.copies import Held, set_room_aside
+from kspsign.signing.copies import Held, SignedCopy, set_room_aside
 from kspsign.signing.journal import Journal
 from kspsign.signing.once import Once
 from kspsign.signing.planning import prepared, signing_terms
 from kspsign.signing.source import SignatureSource
 from kspsign.signing.waits import Waits
 from kspsign.signing.workplace import DESKS, Workplace
+
+if TYPE_CHECKING:
+    from kspsign.authenticode.remote_authority import RemoteAuthority
+    from kspsign.authenticode.timestamp_client import TimestampClient
 
 _SIGNATURE_ROOM = 64 << 10
 TOKENS_KEPT = 256
@@ -86,9 +89,7 @@ class NativeEngine:
         with copy.open("r+b") as target:
             file.embed(digest, _with(message, file) if terms.append else (message,), target)
         clock.lap("embed")
-        return SignedCopy(
-            held.artifact, copy, digest.sha256, clock.seconds, unsigned.digest, token.server if token else None
-        )
+        return SignedCopy(held.artifact, copy, digest, clock.seconds, unsigned.digest, token.server if token else None)
 
     def embedded(self, copy: SignedCopy) -> None:
         """The journal forgets the signature."""
@@ -153,6 +154,8 @@ def open_native(settings: Settings, certificate: SyncedCertificate, workplace: W
         timestamps: TimestampClient | None = None
         if not settings.no_timestamp:
             urls = settings.timestamp_url or _default_urls(certificate, resources)
+            from kspsign.authenticode.timestamp_client import TimestampClient  # noqa: PLC0415 - it brings HTTP
+
             timestamps = TimestampClient(urls, settings.timestamp_jobs, cancelled)
             resources.callback(timestamps.close)
         journal: Journal | None = None

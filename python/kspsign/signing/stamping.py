@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from kspsign.authenticode import cms
 from kspsign.authenticode.file_signature import read_signature
 from kspsign.authenticode.page_hashes import page_algorithms
 from kspsign.authenticode.signable import SignableFile
-from kspsign.authenticode.timestamp_client import TimestampClient
 from kspsign.errors import ArtifactError
 from kspsign.hresults import Hresult
-from kspsign.model import DigestAlgorithm, Limits, SignedCopy
+from kspsign.model import DigestAlgorithm, Limits
 from kspsign.settings import DEFAULT_TIMESTAMP_URLS, Settings
 from kspsign.signing.clock import Clock
-from kspsign.signing.copies import Held
+from kspsign.signing.copies import Held, SignedCopy
 from kspsign.signing.waits import Waits
 from kspsign.signing.workplace import DESKS, Desks, Workplace
+
+if TYPE_CHECKING:
+    from kspsign.authenticode.timestamp_client import TimestampClient
 
 
 class Stamper:
@@ -68,12 +71,14 @@ class Stamper:
         with copy.open("r+b") as target:
             file.embed(digest, (stamped, *file.signatures[1:]), target)
         clock.lap("embed")
-        return SignedCopy(held.artifact, copy, digest.sha256, clock.seconds, timestamp_server=token.server)
+        return SignedCopy(held.artifact, copy, digest, clock.seconds, timestamp_server=token.server)
 
 
 @contextlib.contextmanager
 def open_stamper(settings: Settings, workplace: Workplace) -> Iterator[Stamper]:
     """The stamper for these settings; its connections are closed at the end."""
+    from kspsign.authenticode.timestamp_client import TimestampClient  # noqa: PLC0415 - it brings HTTP
+
     urls = settings.timestamp_url or DEFAULT_TIMESTAMP_URLS
     client = TimestampClient(urls, settings.timestamp_jobs, workplace.cancelled)
     try:

@@ -16,11 +16,11 @@ from dataclasses import dataclass, field
 
 from kspsign.authenticode.signable import SignableFile
 from kspsign.errors import CancelledError, ConfigurationError, SigningError
-from kspsign.model import Artifact, Format, Limits, SignedCopy, SyncedCertificate
+from kspsign.model import Artifact, Format, Limits, SyncedCertificate
 from kspsign.settings import DEFAULT_TIMESTAMP_URLS, Settings
 from kspsign.signing.budget import Budget
 from kspsign.signing.clock import Clock
-from kspsign.signing.copies import Held
+from kspsign.signing.copies import Held, SignedCopy
 from kspsign.signing.once import Once
 from kspsign.signing.tool_calls import Caller, Signer, SignToolSigner, SmctlSigner, stamp
 from kspsign.signing.tool_errors import Refusal, call_refusal, file_refusal, stamp_error
@@ -113,14 +113,14 @@ class ToolEngine:
         Raises ArtifactError, SigningError or TimestampError with SignTool's own words; see Engine.
         """
         clock, bench, artifact = Clock(), self._caller.bench, held.artifact
-        sha256 = file.digest([]).sha256
+        digest = file.digest([])
         if artifact.format is Format.NAVX:
             self._need_navsip()
         clock.lap("digest")
         repeated = artifact.size in self._workplace.repeated_sizes
         with self._workplace.desks.away():
             if repeated:
-                name = self._once.get(bytes.fromhex(sha256), lambda: self._signed(artifact))
+                name = self._once.get(bytes.fromhex(digest.sha256), lambda: self._signed(artifact))
             else:
                 name = self._signed(artifact)
         clock.lap("sign")
@@ -129,7 +129,7 @@ class ToolEngine:
         if not repeated:
             bench.remove(name)
         clock.lap("embed")
-        return SignedCopy(artifact, copy, sha256, clock.seconds)
+        return SignedCopy(artifact, copy, digest, clock.seconds)
 
     def transcripts(self) -> Iterator[str]:
         """What the calls printed since the last time, call by call."""

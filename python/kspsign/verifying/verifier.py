@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from kspsign.authenticode.file_signature import FileSignature, nth, read_signature
 from kspsign.authenticode.formats import open_signable
 from kspsign.authenticode.page_hashes import page_algorithms
-from kspsign.authenticode.signable import Digest, SignableFile
+from kspsign.authenticode.signable import Digest, SignableFile, SummedFile
 from kspsign.errors import ArtifactError, TrustError
 from kspsign.hresults import Hresult
 from kspsign.model import (
@@ -49,10 +49,13 @@ class Verifier:
     judge: Judge | None = None
     revocation: Revocation | None = None
 
-    def verify(self, path: Path, kind: Format | None, name: str | None = None) -> Verification:
+    def verify(
+        self, path: Path, kind: Format | None, name: str | None = None, known: Digest | None = None
+    ) -> Verification:
         """The verdict on the file at `path`; never raises for what the file holds.
 
-        `name` is what the report calls the file, by which the policy knows it (default: its own). OSError passes
+        `name` is what the report calls the file, by which the policy knows it (default: its own). `known` is what was
+        found of its content before it was signed, so that nothing is added up again (SummedFile). OSError passes
         through: a file that can't be read is no statement about its signature.
         """
         name = name or path.name
@@ -60,6 +63,8 @@ class Verifier:
             file = open_signable(path, kind)
         except ArtifactError as damaged:
             return self._without_structure(path, kind, name, damaged)
+        if known is not None and known.values and isinstance(file, SummedFile):
+            file = file.knowing(known)
         signatures, parse_findings = read_signatures(file)
         digest = file.digest({signature.algorithm for signature in signatures}, page_algorithms(signatures))
         if not file.signatures:

@@ -6,6 +6,8 @@ from collections.abc import Iterator, Sequence
 
 from kspsign.authenticode.file_signature import FileSignature
 from kspsign.authenticode.page_hashes import page_hashes
+from kspsign.authenticode.pe.checksum import image_checksum, word_sum
+from kspsign.authenticode.pe.content import directory_entry
 from kspsign.authenticode.pe.layout import PeLayout
 from kspsign.authenticode.pe.pages import differing_page, pages_fault
 from kspsign.authenticode.signable import Digest
@@ -23,9 +25,11 @@ def trailing_finding(layout: PeLayout) -> Finding:
     return Finding("trailing-data", detail, Hresult.TRUST_E_MALFORMED_SIGNATURE)
 
 
-def checksum_finding(layout: PeLayout, computed: int) -> Finding:
+def checksum_finding(layout: PeLayout, digest: Digest) -> Finding:
     """The check "checksum": the header's against the one that the content gives."""
-    stored = layout.checksum
+    entry = word_sum(directory_entry(layout), odd=bool(layout.directory_offset & 1))
+    words = digest.word_sum + entry + digest.tail_sum
+    stored, computed = layout.checksum, image_checksum(words, layout.size)
     if not stored:
         return Finding("checksum", "not set")
     if stored == computed:

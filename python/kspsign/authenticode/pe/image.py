@@ -14,13 +14,13 @@ from kspsign.authenticode.file_signature import FileSignature
 from kspsign.authenticode.oids import OID_SPC_PE_IMAGE_DATA
 from kspsign.authenticode.page_hashes import PLAIN_IMAGE_DATA, paged_image_data
 from kspsign.authenticode.pe.admission import admit, too_large
-from kspsign.authenticode.pe.checksum import WordSum, image_checksum, word_sum
+from kspsign.authenticode.pe.checksum import image_checksum, word_sum
+from kspsign.authenticode.pe.content import ImageContent
 from kspsign.authenticode.pe.findings import checksum_finding, pages_finding, trailing_finding
 from kspsign.authenticode.pe.layout import MAX_FILE_SIZE, PeLayout, read_layout
-from kspsign.authenticode.pe.pages import PageHasher, page_algorithm, pages_fault
 from kspsign.authenticode.pe.table import MAX_TABLE_SIZE, CertificateTable, build_table, parse_table, table_finding
 from kspsign.authenticode.profile import AUTHENTICODE, SignatureProfile, SigningTerms
-from kspsign.authenticode.reading import file_changed, pieces, stretch
+from kspsign.authenticode.reading import file_changed, read_through, stretch
 from kspsign.authenticode.signable import Digest, Glimpse
 from kspsign.authenticode.spc import indirect_data
 from kspsign.model import DigestAlgorithm, Finding
@@ -48,6 +48,7 @@ class PeFile:
     path: Path
     layout: PeLayout
     table: CertificateTable = field(repr=False)
+    known: Digest | None = field(default=None, repr=False)
 
     @classmethod
     def open(cls, path: Path) -> PeFile:
@@ -81,7 +82,12 @@ class PeFile:
 
         An image that can't have page hashes gives none.
         """
-        return self._digest(algorithms, pages, None)
+        if self.known is None:
+            return self._digest(algorithms, pages)
+        found = self._digest(algorithms, pages, summed=False)
+        if self.known.values.items() & found.values.items():
+            return replace(found, word_sum=self.known.word_sum)
+        return self._digest(algorithms, pages)
 
     def digest_copying(
         self, algorithms: Collection[DigestAlgorithm], pages: Collection[DigestAlgorithm], copy: BinaryIO
@@ -89,48 +95,28 @@ class PeFile:
         """`digest`; `copy` gets the file's bytes in the same pass."""
         return replace(self._digest(algorithms, pages, copy), copied=True)
 
+    def knowing(self, digest: Digest) -> PeFile:
+        """See SummedFile."""
+        return replace(self, known=digest)
+
     def _digest(
-        self, algorithms: Collection[DigestAlgorithm], pages: Collection[DigestAlgorithm], copy: BinaryIO | None
+        self,
+        algorithms: Collection[DigestAlgorithm],
+        pages: Collection[DigestAlgorithm],
+        copy: BinaryIO | None = None,
+        *,
+        summed: bool = True,
     ) -> Digest:
-        layout = self.layout
-        hashers = {algorithm: hashlib.new(algorithm) for algorithm in algorithms}
-        asked = {each: page_algorithm(each) for each in pages} if pages_fault(layout) is None else {}
-        paged = PageHasher(layout, set(asked.values())) if asked else None
-        sha256, words = self._read(tuple(hashers.values()), paged, copy)
-        for hasher in hashers.values():
-            hasher.update(bytes(layout.padding))
-        values = {algorithm: hasher.digest() for algorithm, hasher in hashers.items()}
-        blobs = paged.blobs() if paged is not None else {}
-        return Digest(values, sha256, words, {each: blobs[algorithm] for each, algorithm in asked.items()})
+        content, whole = ImageContent(self.layout, algorithms, pages, summed=summed), hashlib.sha256()
 
-    def _read(
-        self, hashers: Sequence[hashlib._Hash], paged: PageHasher | None, copy: BinaryIO | None
-    ) -> tuple[str, int]:
-        """Feed the hashers and the copy in one pass; the sha256 of the whole file and its word sum."""
-        layout, whole, words, end = self.layout, hashlib.sha256(), WordSum(), 0
-
-        def beside(_position: int, chunk: memoryview) -> None:
-            whole.update(chunk)
+        def everything(_position: int, piece: memoryview) -> None:
+            whole.update(piece)
             if copy is not None:
-                copy.write(chunk)
-            else:
-                words.update(chunk)
+                copy.write(piece)
 
-        with self.path.open("rb", buffering=0) as file:
-            for position, chunk in pieces(file, layout.size, beside):
-                if copy is not None:
-                    words.update(chunk)  # so that both threads have as much to do
-                if paged is not None:
-                    paged.feed(chunk, position)
-                for start, stop in _hashed(layout):
-                    if piece := chunk[max(start - position, 0) : max(stop - position, 0)]:
-                        for hasher in hashers:
-                            hasher.update(piece)
-                end = position + len(chunk)
-        if end != layout.size:
+        if read_through(self.path, self.layout.size, content.feed, everything) != self.layout.size:
             raise file_changed()
-        checksum, odd = struct.pack("<I", layout.checksum), bool(layout.checksum_offset & 1)
-        return whole.hexdigest(), (words.value() - word_sum(checksum, odd=odd)) % 0xFFFF
+        return content.digest(whole.hexdigest())
 
     def structure(self, digest: Digest, signatures: Sequence[FileSignature]) -> tuple[Finding, ...]:
         """The checks "certificate-table", "trailing-data", "checksum", and "page-hashes" where there are some."""
@@ -138,7 +124,7 @@ class PeFile:
         return (
             table_finding(self.table),
             trailing_finding(layout),
-            checksum_finding(layout, image_checksum(digest.word_sum, layout.size)),
+            checksum_finding(layout, digest),
             *pages_finding(layout, digest, signatures),
         )
 
@@ -159,12 +145,8 @@ class PeFile:
             raise too_large()
         directory = struct.pack("<II", offset, len(table))
         with self.path.open("rb", buffering=0) as source:
-            old_table = _stored_table(source, layout)
-            source.seek(0)
             head = bytearray(source.read(layout.directory_offset + len(directory)))
-            odd = bool(layout.directory_offset & 1)
-            words = digest.word_sum + word_sum(table) - word_sum(old_table)
-            words += word_sum(directory, odd=odd) - word_sum(bytes(head[layout.directory_offset :]), odd=odd)
+            words = digest.word_sum + word_sum(table) + word_sum(directory, odd=bool(layout.directory_offset & 1))
             struct.pack_into("<I", head, layout.checksum_offset, image_checksum(words, offset + len(table)))
             head[layout.directory_offset :] = directory
             target.write(head)
@@ -174,12 +156,6 @@ class PeFile:
                 target.writelines(stretch(source, layout.content_end - len(head)))
         target.write(bytes(layout.padding) + table)
         target.truncate()
-
-
-def _hashed(layout: PeLayout) -> tuple[tuple[int, int], ...]:
-    """Start and stop of each stretch that the image's digest covers, in order."""
-    checksum, directory = layout.checksum_offset, layout.directory_offset
-    return (0, checksum), (checksum + 4, directory), (directory + 8, layout.content_end)
 
 
 def _read_table(file: BinaryIO, layout: PeLayout) -> CertificateTable:

@@ -1,0 +1,81 @@
+"""What the digest of a PE image covers, on its way through hashers and sums (Windows Authenticode PE Signature
+Format, "Calculating the PE Image Hash")."""
+
+from __future__ import annotations
+
+import hashlib
+import struct
+from collections.abc import Collection
+
+from kspsign.authenticode.pe.checksum import WordSum, word_sum
+from kspsign.authenticode.pe.layout import PeLayout
+from kspsign.authenticode.pe.pages import PageHasher, page_algorithm, pages_fault
+from kspsign.authenticode.signable import Digest
+from kspsign.model import DigestAlgorithm
+
+_STEP = 128 << 10
+"""Bytes that are added up at a time: the interpreter is held meanwhile, and another thread waits for it."""
+
+
+class ImageContent:
+    """Hashes an image without its checksum, certificate directory entry and certificate table, and adds up its words.
+
+    `pages` are the algorithms of the page hashes that are wanted, of an image that can have some. Without `summed` the
+    words of what is hashed are not added up.
+    """
+
+    def __init__(
+        self,
+        layout: PeLayout,
+        algorithms: Collection[DigestAlgorithm],
+        pages: Collection[DigestAlgorithm],
+        *,
+        summed: bool,
+    ) -> None:
+        checksum, directory = layout.checksum_offset, layout.directory_offset
+        self._layout, self._end = layout, layout.content_end
+        self._hashed = (0, checksum), (checksum + 4, directory), (directory + 8, self._end)
+        self._hashers = {algorithm: hashlib.new(algorithm) for algorithm in algorithms}
+        self._asked = {each: page_algorithm(each) for each in pages} if pages_fault(layout) is None else {}
+        self._paged = PageHasher(layout, set(self._asked.values())) if self._asked else None
+        self._words = WordSum() if summed else None
+        self._tail = WordSum()
+
+    def feed(self, position: int, piece: memoryview) -> None:
+        """Take the stretch of the file that begins at `position`, right behind the one before."""
+        if self._paged is not None:
+            self._paged.feed(piece, position)
+        for at in range(0, len(piece), _STEP):
+            self._take(position + at, piece[at : at + _STEP])
+
+    def _take(self, position: int, piece: memoryview) -> None:
+        inside = max(self._end - position, 0)
+        if self._words is not None:
+            self._words.update(piece[:inside])
+        self._tail.update(piece[inside:])
+        for start, stop in self._hashed:
+            if part := piece[max(start - position, 0) : max(stop - position, 0)]:
+                for hasher in self._hashers.values():
+                    hasher.update(part)
+
+    def digest(self, sha256: str) -> Digest:
+        """What was found once the whole file (of that `sha256`) has passed by; nothing can be fed any more."""
+        for hasher in self._hashers.values():
+            hasher.update(bytes(self._layout.padding))
+        values = {algorithm: hasher.digest() for algorithm, hasher in self._hashers.items()}
+        blobs = self._paged.blobs() if self._paged is not None else {}
+        pages = {each: blobs[algorithm] for each, algorithm in self._asked.items()}
+        return Digest(values, sha256, self._word_sum(), self._tail.value(), pages)
+
+    def _word_sum(self) -> int:
+        if self._words is None:
+            return 0
+        layout = self._layout
+        checksum, odd = struct.pack("<I", layout.checksum), bool(layout.checksum_offset & 1)
+        left_out = word_sum(checksum, odd=odd) + word_sum(directory_entry(layout), odd=odd)
+        return (self._words.value() - left_out) % 0xFFFF
+
+
+def directory_entry(layout: PeLayout) -> bytes:
+    """The certificate directory entry as it stands in the header."""
+    return struct.pack("<II", layout.table_offset, layout.table_size)

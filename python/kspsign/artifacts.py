@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from kspsign.authenticode.formats import FORMATS, HEAD, detect_format
+from kspsign.authenticode.formats import HEAD, TAKEN_BY_NAME, detect_format
 from kspsign.authenticode.signable import Glimpse
 from kspsign.errors import ConfigurationError, NoFilesMatchedError
 from kspsign.model import COPY_PREFIX, Artifact, SliceFacts
@@ -121,7 +121,7 @@ def _artifact(path: Path, pattern: str, folder: Path) -> Artifact | None:
     kind = detect_format(Glimpse(real, head, size))
     if kind is None and (folder / pattern).is_dir():
         return None
-    if kind is not None and FORMATS[kind].by_name and not pattern.lower().endswith(path.suffix.lower()):
+    if kind in TAKEN_BY_NAME and not pattern.lower().endswith(path.suffix.lower()):
         return None
     return Artifact(real, _shown(path, folder), kind, size)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import gc
 import os
 import sys
 from collections.abc import Sequence
@@ -16,7 +17,9 @@ EXIT_CANCELLED = 130
 
 def entry() -> None:
     """The console script."""
-    sys.exit(main(sys.argv[1:]))
+    exit_code = main(sys.argv[1:])
+    gc.freeze()  # the interpreter need not look for cycles in what ends with it
+    sys.exit(exit_code)
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -36,7 +39,8 @@ def _execute(arguments: Sequence[str]) -> int:
     from kspsign.errors import KspSignError  # noqa: PLC0415
 
     try:
-        given = vars(build_parser().parse_args(arguments))
+        chosen = next((each for each in arguments if each in commands.SUMMARIES), None)
+        given = vars(build_parser(chosen).parse_args(arguments))
         return commands.execute(given.pop("command"), given, os.environ)
     except KspSignError as error:
         from kspsign.publishing.last_words import tell_error  # noqa: PLC0415
@@ -68,8 +72,8 @@ class _Parser(argparse.ArgumentParser):
         self.exit(EXIT_USAGE, f"{self.prog}: {message}\n")
 
 
-def build_parser() -> argparse.ArgumentParser:
-    """Every command with its options."""
+def build_parser(chosen: str | None = None) -> argparse.ArgumentParser:
+    """Every command with its options, or only `chosen` with some."""
     from kspsign.commands import SUMMARIES, add_options  # noqa: PLC0415
 
     parser = _Parser(
@@ -83,5 +87,7 @@ def build_parser() -> argparse.ArgumentParser:
     for name, summary in SUMMARIES.items():
         # A command without help is not listed.
         known: dict[str, Any] = {} if summary is None else {"help": summary}
-        add_options(commands.add_parser(name, description=summary, argument_default=argparse.SUPPRESS, **known), name)
+        command = commands.add_parser(name, description=summary, argument_default=argparse.SUPPRESS, **known)
+        if chosen in {None, name}:
+            add_options(command, name)
     return parser

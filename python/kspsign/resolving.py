@@ -9,7 +9,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import yaml
 from pydantic import SecretStr, ValidationError
 from pydantic.alias_generators import to_camel
 
@@ -175,6 +174,8 @@ def _read_config(path: Path | None) -> dict[str, Any]:
             remedy="Save it as readable UTF-8.",
             file=str(chosen),
         ) from unreadable
+    import yaml  # noqa: PLC0415 - few runs have a file
+
     try:
         content = yaml.safe_load(text)
     except yaml.YAMLError as broken:

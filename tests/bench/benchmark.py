@@ -7,6 +7,7 @@ measured.
 from __future__ import annotations
 
 import argparse
+import compileall
 import contextlib
 import os
 import platform
@@ -23,7 +24,8 @@ from bench.lines import GROUPS
 from bench.measuring import measure, table
 from bench.place import open_place
 
-PAGE = Path(__file__).resolve().parents[2] / "docs" / "performance.md"
+ROOT = Path(__file__).resolve().parents[2]
+PAGE = ROOT / "docs" / "performance.md"
 BEGIN, END = "<!-- measured -->\n", "<!-- end of what was measured -->\n"
 
 
@@ -34,6 +36,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--write", action="store_true")
     given = parser.parse_args(arguments)
+    compileall.compile_dir(ROOT / "python", quiet=2)  # as an installation does
     with tempfile.TemporaryDirectory() as name, contextlib.ExitStack() as services:
         place = open_place(Path(name))
         wanted = given.only or [""]

@@ -187,16 +187,19 @@ def large(place: Place, _services: contextlib.ExitStack) -> Iterator[Line]:
         run([sys.executable, "-c", f"b'x' * {3 * GIGABYTE}"])
 
     line = place.peer().replace("{}", "00000.dll")
-    proof = f"osslsigncode verify -CAfile {place.folder / 'root.pem'} -in {place.out}/00000.dll"
-    peer, proved = "osslsigncode, one PE of 1 GB", "osslsigncode, one PE of 1 GB, then verified"
+    result, target = place.out / "00000.dll", place.work / "00000.dll"
+    peer, moved = "osslsigncode, one PE of 1 GB", "osslsigncode, one PE of 1 GB, moved to its place"
     yield Line(peer, lambda: run(["bash", "-ec", line]), fresh)
-    yield Line(proved, lambda: run(["bash", "-ec", f"{line}; {proof}"]), fresh)
+    yield Line(moved, lambda: run(["bash", "-ec", f"{line}; mv {result} {target}"]), fresh)
+    proof = f"osslsigncode verify -CAfile {place.folder / 'root.pem'} -in {result}"
+    yield Line(f"{peer}, verified", lambda: run(["bash", "-ec", f"{line}; {proof}"]), fresh)
 
     def bound(measured: float, medians: Mapping[str, float]) -> tuple[str, bool]:
-        (alone, first), (same, _second) = (faster_than(name)(measured, medians) for name in (peer, proved))
-        return f"{alone}; {same}; ≤ 150 MB", first and ours.megabytes <= 150
+        asked, held = faster_than(moved)(measured, medians)
+        return f"{asked}; ≤ 150 MB ({medians[peer] / measured:.2f} times {peer})", held and ours.megabytes <= 150
 
-    ours = Line("kspsign, one PE of 1 GB, verified", lambda: run(place.ours("--no-timestamp")), fresh, bound)
+    name = "kspsign, one PE of 1 GB, verified, in its place"
+    ours = Line(name, lambda: run(place.ours("--no-timestamp")), fresh, bound)
     yield ours
 
 

@@ -22,7 +22,7 @@ from integration.nuget_samples import package
 from integration.peimages import build_pe
 from integration.script_samples import script
 from kspsign.authenticode import cms
-from kspsign.authenticode.formats import FORMATS
+from kspsign.authenticode.formats import open_signable
 from kspsign.authenticode.profile import SigningTerms
 from kspsign.authenticode.timestamp import check_reply, make_query
 from kspsign.embedded.authority import EmbeddedAuthority, create_authority
@@ -56,7 +56,7 @@ def _signed(kind: Format, folder: Path) -> bytes:
     suffix, make = FILES[kind]
     path, target = folder / f"unsigned{suffix}", folder / f"signed{suffix}"
     path.write_bytes(make())
-    file = FORMATS[kind].open(path)
+    file = open_signable(path, kind)
     digest = file.digest([ALGORITHM])
     terms = SigningTerms(ALGORITHM, authority().signing_chain, moment=_now())
     unsigned = cms.prepare(file.profile, terms, file.content(terms, digest))
@@ -72,7 +72,7 @@ def _signature(kind: Format) -> bytes:
     with TemporaryDirectory() as name:
         suffix, _make = FILES[kind]
         _signed(kind, Path(name))
-        return FORMATS[kind].open(Path(name) / f"signed{suffix}").signatures[0]
+        return open_signable(Path(name) / f"signed{suffix}", kind).signatures[0]
 
 
 def _token(value: bytes) -> bytes:

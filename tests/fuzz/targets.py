@@ -13,7 +13,7 @@ from pathlib import Path
 
 from kspsign.authenticode.certificates import outline
 from kspsign.authenticode.file_signature import read_signature
-from kspsign.authenticode.formats import FORMATS, detect_format, open_signable
+from kspsign.authenticode.formats import detect_format, open_signable
 from kspsign.authenticode.profile import AUTHENTICODE, SigningTerms
 from kspsign.authenticode.signable import Glimpse
 from kspsign.authenticode.timestamp import check_reply, make_query, read_token
@@ -65,7 +65,7 @@ class FileTarget:
         assert content
         with self._copy.open("wb") as out:
             file.embed(digest, file.signatures[:1] or (b"\x30\x00",), out)
-        again = FORMATS[kind].open(self._copy)
+        again = open_signable(self._copy, kind)
         assert again.digest([ALGORITHM]).values == digest.values, "embedding changed what is signed"
 
 

@@ -1,61 +1,112 @@
-"""The table of formats: how each is told by content and opened."""
+"""The table of formats: how each is told by content and opened. A format's module is loaded when a file may need it:
+most builds have files of one or two, and loading all takes longer than signing a small file."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
+from typing import Final
 
-from kspsign.authenticode.appx import AppxFile, is_appx, is_appx_bundle
-from kspsign.authenticode.cab import CabFile, is_cab
-from kspsign.authenticode.cat import CatFile, is_cat
-from kspsign.authenticode.msi import MsiFile, is_msi
-from kspsign.authenticode.navx import NavxFile, is_navx
-from kspsign.authenticode.nuget import NugetFile, is_nuget
-from kspsign.authenticode.pe import PeFile, is_pe
 from kspsign.authenticode.refusals import refuse
-from kspsign.authenticode.script import ScriptFile, is_script
 from kspsign.authenticode.signable import Glimpse, SignableFile
 from kspsign.model import Format
 
 HEAD = 4096
+TAKEN_BY_NAME: Final = frozenset({Format.VBSCRIPT, Format.JSCRIPT, Format.WSF})
+"""Formats that only patterns take which name a file or its extension: a web site has thousands of .js files that
+nobody wants signed."""
 
 
 @dataclass(frozen=True, slots=True)
 class FormatModule:
-    """One format: how its files are told, and how one is opened.
-
-    Files of a format `by_name` are only taken by patterns that name them or their extension: a web site has thousands
-    of .js files that nobody wants signed.
-    """
+    """One format: how its files are told, and how one is opened."""
 
     detect: Callable[[Glimpse], bool]
     open: Callable[[Path], SignableFile]
-    by_name: bool = False
 
 
-FORMATS: dict[Format, FormatModule] = {
-    Format.PE: FormatModule(is_pe, PeFile.open),
-    Format.CAT: FormatModule(is_cat, CatFile.open),
-    Format.CAB: FormatModule(is_cab, CabFile.open),
-    Format.MSI: FormatModule(is_msi, MsiFile.open),
-    Format.NAVX: FormatModule(is_navx, NavxFile.open),
-    Format.APPX: FormatModule(is_appx, AppxFile.open),
-    Format.APPX_BUNDLE: FormatModule(is_appx_bundle, AppxFile.open),
-    Format.NUGET: FormatModule(is_nuget, NugetFile.open),
+def _pe() -> FormatModule:
+    from kspsign.authenticode.pe import PeFile, is_pe
+
+    return FormatModule(is_pe, PeFile.open)
+
+
+def _cat() -> FormatModule:
+    from kspsign.authenticode.cat import CatFile, is_cat
+
+    return FormatModule(is_cat, CatFile.open)
+
+
+def _cab() -> FormatModule:
+    from kspsign.authenticode.cab import CabFile, is_cab
+
+    return FormatModule(is_cab, CabFile.open)
+
+
+def _msi() -> FormatModule:
+    from kspsign.authenticode.msi import MsiFile, is_msi
+
+    return FormatModule(is_msi, MsiFile.open)
+
+
+def _navx() -> FormatModule:
+    from kspsign.authenticode.navx import NavxFile, is_navx
+
+    return FormatModule(is_navx, NavxFile.open)
+
+
+def _appx() -> FormatModule:
+    from kspsign.authenticode.appx import AppxFile, is_appx
+
+    return FormatModule(is_appx, AppxFile.open)
+
+
+def _appx_bundle() -> FormatModule:
+    from kspsign.authenticode.appx import AppxFile, is_appx_bundle
+
+    return FormatModule(is_appx_bundle, AppxFile.open)
+
+
+def _nuget() -> FormatModule:
+    from kspsign.authenticode.nuget import NugetFile, is_nuget
+
+    return FormatModule(is_nuget, NugetFile.open)
+
+
+def _script(kind: Format) -> FormatModule:
+    from kspsign.authenticode.script import ScriptFile, is_script
+
+    return FormatModule(partial(is_script, kind), ScriptFile.open)
+
+
+_LOADERS: dict[Format, Callable[[], FormatModule]] = {
+    Format.PE: _pe,
+    Format.CAT: _cat,
+    Format.CAB: _cab,
+    Format.MSI: _msi,
+    Format.NAVX: _navx,
+    Format.APPX: _appx,
+    Format.APPX_BUNDLE: _appx_bundle,
+    Format.NUGET: _nuget,
     # Told by extension alone, so behind everything that content tells.
-    Format.POWERSHELL: FormatModule(partial(is_script, Format.POWERSHELL), ScriptFile.open),
-    Format.POWERSHELL_XML: FormatModule(partial(is_script, Format.POWERSHELL_XML), ScriptFile.open),
-    Format.VBSCRIPT: FormatModule(partial(is_script, Format.VBSCRIPT), ScriptFile.open, by_name=True),
-    Format.JSCRIPT: FormatModule(partial(is_script, Format.JSCRIPT), ScriptFile.open, by_name=True),
-    Format.WSF: FormatModule(partial(is_script, Format.WSF), ScriptFile.open, by_name=True),
+    Format.POWERSHELL: partial(_script, Format.POWERSHELL),
+    Format.POWERSHELL_XML: partial(_script, Format.POWERSHELL_XML),
+    Format.VBSCRIPT: partial(_script, Format.VBSCRIPT),
+    Format.JSCRIPT: partial(_script, Format.JSCRIPT),
+    Format.WSF: partial(_script, Format.WSF),
 }
+
+
+@cache
+def _module(kind: Format) -> FormatModule:
+    return _LOADERS[kind]()
 
 
 def detect_format(glimpse: Glimpse) -> Format | None:
     """The format of a file, told by its content, scripts by their extension; None when it is of no known type."""
-    return next((name for name, module in FORMATS.items() if module.detect(glimpse)), None)
+    return next((kind for kind in _LOADERS if _module(kind).detect(glimpse)), None)
 
 
 def open_signable(path: Path, kind: Format | None) -> SignableFile:
@@ -66,4 +117,4 @@ def open_signable(path: Path, kind: Format | None) -> SignableFile:
     """
     if kind is None:
         raise refuse(path)
-    return FORMATS[kind].open(path)
+    return _module(kind).open(path)

@@ -43,7 +43,7 @@ def is_pe(glimpse: Glimpse) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class PeFile:
-    """A PE image whose headers were read and checked; see SignableFile."""
+    """A PE image whose headers were read and checked; see SignableFile. `known` is what `knowing` was given."""
 
     path: Path
     layout: PeLayout

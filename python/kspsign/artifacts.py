@@ -13,7 +13,8 @@ from pathlib import Path
 from kspsign.authenticode.formats import HEAD, TAKEN_BY_NAME, detect_format
 from kspsign.authenticode.signable import Glimpse
 from kspsign.errors import ConfigurationError, NoFilesMatchedError
-from kspsign.model import COPY_PREFIX, Artifact, SliceFacts
+from kspsign.model import COPY_PREFIX, Artifact
+from kspsign.report import SliceFacts
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,10 +7,11 @@ from functools import partial
 from typing import Protocol
 
 from kspsign.errors import CancelledError
-from kspsign.model import Artifact, FileOutcome
+from kspsign.model import Artifact
 from kspsign.one_artifact import guarded
 from kspsign.outcomes import RunRecord, failed
 from kspsign.publishing import Console, Meter
+from kspsign.report import FileOutcome
 from kspsign.signing import Waits, Workers, Workplace
 
 ABANDON_SECONDS, LATE_SECONDS = 0.3, 0.1

@@ -37,9 +37,10 @@ def main(arguments: Sequence[str]) -> int:
 def _execute(arguments: Sequence[str]) -> int:
     from kspsign import commands  # noqa: PLC0415 - --version must not pay for it
     from kspsign.errors import KspSignError  # noqa: PLC0415
+    from kspsign.options import SUMMARIES  # noqa: PLC0415
 
     try:
-        chosen = next((each for each in arguments if each in commands.SUMMARIES), None)
+        chosen = next((each for each in arguments if each in SUMMARIES), None)
         given = vars(build_parser(chosen).parse_args(arguments))
         return commands.execute(given.pop("command"), given, os.environ)
     except KspSignError as error:
@@ -74,7 +75,7 @@ class _Parser(argparse.ArgumentParser):
 
 def build_parser(chosen: str | None = None) -> argparse.ArgumentParser:
     """Every command with its options, or only `chosen` with some."""
-    from kspsign.commands import SUMMARIES, add_options  # noqa: PLC0415
+    from kspsign.options import SUMMARIES, add_options  # noqa: PLC0415
 
     parser = _Parser(
         prog="kspsign",

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from kspsign.model import BuildFacts
+from kspsign.report import BuildFacts
 
 Surface = Literal["azure-pipelines", "github-actions", "terminal", "plain"]
 

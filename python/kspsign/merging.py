@@ -16,10 +16,11 @@ from pydantic import TypeAdapter, ValidationError
 from kspsign.artifacts import select_artifacts
 from kspsign.context import RunContext
 from kspsign.errors import ConfigurationError, KspSignError, PrerequisiteError
-from kspsign.model import REPORT_SCHEMA, Artifact, FileOutcome, Report, SliceFacts, Totals
+from kspsign.model import Artifact
 from kspsign.outcomes import RunRecord, make_report, outcomes_exit_code
 from kspsign.path import finished
 from kspsign.publishing import Console
+from kspsign.report import REPORT_SCHEMA, FileOutcome, Report, SliceFacts, Totals
 from kspsign.settings import Settings
 from kspsign.verifying import open_policy
 

@@ -11,8 +11,9 @@ from kspsign.authenticode.formats import open_signable
 from kspsign.authenticode.signable import SignableFile
 from kspsign.errors import ArtifactError, KspSignError
 from kspsign.hresults import Hresult
-from kspsign.model import Artifact, FileOutcome, SyncedCertificate, Verification
+from kspsign.model import Artifact, SyncedCertificate, Verification
 from kspsign.outcomes import checked, failed, planned, signed, skipped
+from kspsign.report import FileOutcome
 from kspsign.settings import Settings
 from kspsign.signing import Engine, Planner, Stamper, Targets, Workplace, access_error
 from kspsign.verifying import Verifier

@@ -11,22 +11,8 @@ from typing import Literal
 
 from kspsign.context import RunContext
 from kspsign.errors import CANCELLED, NOT_TRIED, HaltedError, KspSignError, PolicyError
-from kspsign.model import (
-    NOT_CHECKED,
-    AgentFacts,
-    Artifact,
-    CertificateFacts,
-    ErrorFacts,
-    FileOutcome,
-    Limits,
-    PolicyFacts,
-    Report,
-    SliceFacts,
-    ToolFacts,
-    Totals,
-    Verification,
-    iso_utc,
-)
+from kspsign.model import NOT_CHECKED, Artifact, ErrorFacts, Limits, Verification, iso_utc
+from kspsign.report import AgentFacts, CertificateFacts, FileOutcome, PolicyFacts, Report, SliceFacts, ToolFacts, Totals
 from kspsign.settings import Settings
 from kspsign.signing import SignedCopy
 

@@ -20,10 +20,11 @@ from kspsign.errors import (
     PrerequisiteError,
     TrustError,
 )
-from kspsign.model import Artifact, Report, SliceFacts, SyncedCertificate
+from kspsign.model import Artifact, SyncedCertificate
 from kspsign.one_artifact import Signing, admit_one, plan_one, sign_one, timestamp_one, verify_one
 from kspsign.outcomes import RunRecord, make_report
 from kspsign.publishing import Console, is_proving, publish, publish_evidence
+from kspsign.report import Report, SliceFacts
 from kspsign.settings import Settings
 from kspsign.signing import (
     DESKS,

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from kspsign.context import RunContext
-from kspsign.model import BuildFacts
+from kspsign.report import BuildFacts
 
 STEP = {
     "TF_BUILD": "True",

@@ -7,7 +7,8 @@ import hashlib
 from cryptography import x509
 
 from kspsign.errors import PrerequisiteError
-from kspsign.model import CertificateFacts, SyncedCertificate, iso_utc
+from kspsign.model import SyncedCertificate, iso_utc
+from kspsign.report import CertificateFacts
 
 
 def certificate_facts(certificate: SyncedCertificate) -> CertificateFacts:

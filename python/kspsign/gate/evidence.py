@@ -9,8 +9,9 @@ from typing import Any
 
 from kspsign.azure import REPORT_TYPE, AttachmentRef, AzureDevOps, Timeline, TimelineRecord
 from kspsign.gate.settings import GateSettings
-from kspsign.model import REPORT_SCHEMA, Check
+from kspsign.model import Check
 from kspsign.publishing import VERDICT_SCHEMA
+from kspsign.report import REPORT_SCHEMA
 
 COMPLETED = "completed"
 SUCCEEDED = "succeeded"

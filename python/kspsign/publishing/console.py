@@ -9,8 +9,8 @@ from typing import Protocol, TextIO
 
 from kspsign.context import RunContext
 from kspsign.errors import KspSignError
-from kspsign.model import CertificateFacts, FileOutcome, Report
 from kspsign.publishing.progress import Progress
+from kspsign.report import CertificateFacts, FileOutcome, Report
 
 
 class Console(Protocol):

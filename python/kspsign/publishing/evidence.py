@@ -17,10 +17,11 @@ from pydantic import SecretStr
 from kspsign.azure import AzureDevOps, PublishedResult, TestRunPlan, open_client
 from kspsign.context import RunContext
 from kspsign.errors import ConfigurationError, KspSignError
-from kspsign.model import BuildFacts, ErrorFacts, FileOutcome, Report
+from kspsign.model import ErrorFacts
 from kspsign.publishing import wording
 from kspsign.publishing.neutral import clipped, visible
 from kspsign.publishing.report_file import outcome_text, report_text
+from kspsign.report import BuildFacts, FileOutcome, Report
 
 DIGEST_PROPERTY = "kspsign.reportSha256"
 VERIFIED_TAG = "kspsign-verified"

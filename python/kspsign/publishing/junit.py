@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from xml.etree import ElementTree as ET
 
-from kspsign.model import ErrorFacts, FileOutcome, Report
+from kspsign.model import ErrorFacts
 from kspsign.publishing import wording
 from kspsign.publishing.neutral import xml_text
+from kspsign.report import FileOutcome, Report
 
 _NOTHING_PROVED = ErrorFacts(
     "NOTHING_PROVED",

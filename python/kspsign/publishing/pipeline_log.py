@@ -7,10 +7,11 @@ from collections.abc import Callable
 from typing import Literal, Protocol, TextIO
 
 from kspsign.errors import KspSignError
-from kspsign.model import CertificateFacts, ErrorFacts, FileOutcome, Report
+from kspsign.model import ErrorFacts
 from kspsign.publishing import wording
 from kspsign.publishing.neutral import clipped, log_line
 from kspsign.publishing.progress import Progress
+from kspsign.report import CertificateFacts, FileOutcome, Report
 
 FILE_ISSUES = 8
 """Issues for single files. Agents keep ten errors per step: two are left for the rest and for the run."""

@@ -6,10 +6,11 @@ from collections.abc import Callable
 from typing import TextIO
 
 from kspsign.errors import KspSignError
-from kspsign.model import CertificateFacts, ErrorFacts, FileOutcome, Report
+from kspsign.model import ErrorFacts
 from kspsign.publishing import wording
 from kspsign.publishing.neutral import log_line
 from kspsign.publishing.progress import Progress
+from kspsign.report import CertificateFacts, FileOutcome, Report
 
 
 class PlainConsole:

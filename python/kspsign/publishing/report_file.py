@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from kspsign.errors import ConfigurationError
-from kspsign.model import REPORT_SCHEMA, FileOutcome, Report
 from kspsign.publishing.neutral import encodable
+from kspsign.report import REPORT_SCHEMA, FileOutcome, Report
 
 
 def report_text(report: Report) -> str:

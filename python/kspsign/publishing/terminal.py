@@ -14,10 +14,11 @@ from rich.table import Column, Table
 from rich.text import Text
 
 from kspsign.errors import KspSignError
-from kspsign.model import CertificateFacts, ErrorFacts, FileOutcome, Report
+from kspsign.model import ErrorFacts
 from kspsign.publishing import wording
 from kspsign.publishing.neutral import log_line
 from kspsign.publishing.progress import Progress
+from kspsign.report import CertificateFacts, FileOutcome, Report
 
 BAR_SECONDS = 0.1
 """Between two steps of the bar."""

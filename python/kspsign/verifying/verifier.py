@@ -15,16 +15,7 @@ from kspsign.authenticode.page_hashes import page_algorithms
 from kspsign.authenticode.signable import Digest, SignableFile, SummedFile
 from kspsign.errors import ArtifactError, TrustError
 from kspsign.hresults import Hresult
-from kspsign.model import (
-    Check,
-    ErrorFacts,
-    Finding,
-    Format,
-    SignatureFacts,
-    SyncedCertificate,
-    Verdict,
-    Verification,
-)
+from kspsign.model import Check, ErrorFacts, Finding, Format, SignatureFacts, SyncedCertificate, Verdict, Verification
 from kspsign.settings import Settings
 from kspsign.verifying.chain import Purpose, validate_chain
 from kspsign.verifying.roots import TrustAnchors, combined, default_anchors

@@ -12,20 +12,8 @@ import pytest
 
 from kspsign.context import RunContext
 from kspsign.hresults import Hresult
-from kspsign.model import (
-    AgentFacts,
-    BuildFacts,
-    CertificateFacts,
-    Check,
-    ErrorFacts,
-    FileOutcome,
-    Report,
-    SignatureFacts,
-    TimestampFacts,
-    ToolFacts,
-    Totals,
-    Verdict,
-)
+from kspsign.model import Check, ErrorFacts, SignatureFacts, TimestampFacts, Verdict
+from kspsign.report import AgentFacts, BuildFacts, CertificateFacts, FileOutcome, Report, ToolFacts, Totals
 
 HOSTILE = (
     "##vso[task.setvariable variable=PATH]x.dll",

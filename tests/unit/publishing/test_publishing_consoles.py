@@ -14,9 +14,10 @@ import pytest
 from kspsign.context import RunContext
 from kspsign.errors import PrerequisiteError
 from kspsign.hresults import Hresult
-from kspsign.model import ErrorFacts, Report
+from kspsign.model import ErrorFacts
 from kspsign.publishing import Console, open_console
 from kspsign.publishing.progress import Progress
+from kspsign.report import Report
 
 if TYPE_CHECKING:
     from unit.publishing.conftest import Samples

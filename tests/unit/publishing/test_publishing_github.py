@@ -12,9 +12,10 @@ import pytest
 
 from kspsign.context import RunContext
 from kspsign.errors import ConfigurationError, PrerequisiteError
-from kspsign.model import ErrorFacts, Report
+from kspsign.model import ErrorFacts
 from kspsign.publishing import open_console, publish
 from kspsign.publishing.workflow_commands import SUMMARY_LIMIT, summary_part, text_line, workflow_command
+from kspsign.report import Report
 
 if TYPE_CHECKING:
     from unit.publishing.conftest import Samples

@@ -15,11 +15,12 @@ import pytest
 
 from kspsign.context import RunContext
 from kspsign.errors import ConfigurationError
-from kspsign.model import NOT_CHECKED, ErrorFacts, PolicyFacts, Report
+from kspsign.model import NOT_CHECKED, ErrorFacts
 from kspsign.publishing import publish, report_schema, report_text, write_atomically
 from kspsign.publishing.junit import junit_text
 from kspsign.publishing.neutral import encodable
 from kspsign.publishing.summary import summary_text
+from kspsign.report import PolicyFacts, Report
 
 if TYPE_CHECKING:
     from unit.publishing.conftest import Command, Samples

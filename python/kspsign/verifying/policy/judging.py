@@ -12,7 +12,8 @@ from cryptography import x509
 from kspsign.authenticode.certificates import encoded, shown
 from kspsign.errors import PolicyError
 from kspsign.hresults import Hresult
-from kspsign.model import DigestAlgorithm, Finding, Format, PolicyFacts, iso_utc
+from kspsign.model import DigestAlgorithm, Finding, Format, iso_utc
+from kspsign.report import PolicyFacts
 from kspsign.verifying.policy.model import Policy, Publisher, VendorRule
 from kspsign.verifying.policy.names import matches, parse_name, parts_of, thumbprint_digits
 from kspsign.verifying.signatures import ExaminedSignature

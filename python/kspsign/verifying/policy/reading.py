@@ -12,7 +12,7 @@ import yaml
 from pydantic import ValidationError
 
 from kspsign.errors import ConfigurationError
-from kspsign.model import PolicyFacts
+from kspsign.report import PolicyFacts
 from kspsign.settings import Settings
 from kspsign.verifying.policy.judging import Judge
 from kspsign.verifying.policy.model import Policy

@@ -9,13 +9,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
-from kspsign.errors import ConfigurationError
+from kspsign.errors import CancelledError, ConfigurationError
 from kspsign.model import SyncedCertificate
 from kspsign.settings import Settings
 from kspsign.tools import Ran, Tool, call_tool, find_signtool, find_smctl
 from kspsign.tools.workbench import Workbench
 
 _SIGN_SECONDS, _SIGN_SECONDS_PER_FILE = 120.0, 30.0
+_FIRST_PAUSE_SECONDS = 1.0
 _STAMP_SECONDS, _STAMP_SECONDS_PER_FILE = 60.0, 15.0
 
 
@@ -48,6 +49,11 @@ class Caller:
             folder=self.bench.folder,
             cancelled=self.cancelled,
         )
+
+    def pause(self, attempt: int) -> None:
+        """Wait before another try, longer each time; raises CancelledError."""
+        if self.cancelled.wait(_FIRST_PAUSE_SECONDS * 2**attempt):
+            raise CancelledError
 
 
 class SignToolSigner:

@@ -12,19 +12,19 @@ import shutil
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
 
 from kspsign.authenticode.signable import SignableFile
-from kspsign.errors import CancelledError, ConfigurationError, SigningError
+from kspsign.errors import ConfigurationError, SigningError
 from kspsign.model import Artifact, Format, Limits, SyncedCertificate
 from kspsign.settings import DEFAULT_TIMESTAMP_URLS, Settings
 from kspsign.signing.budget import Budget
 from kspsign.signing.clock import Clock
 from kspsign.signing.copies import Held, SignedCopy
 from kspsign.signing.once import Once
-from kspsign.signing.tool_calls import Caller, Signer, SignToolSigner, SmctlSigner, stamp
-from kspsign.signing.tool_errors import Refusal, call_refusal, file_refusal, stamp_error
-from kspsign.signing.tool_state import signature_states
+from kspsign.signing.tool_calls import Caller, Signer, SignToolSigner, SmctlSigner
+from kspsign.signing.tool_errors import Refusal, call_refusal, file_refusal
+from kspsign.signing.tool_stamping import ToolStamping
+from kspsign.signing.tool_state import Request, signature_states
 from kspsign.signing.waits import Waits
 from kspsign.signing.workplace import Workplace
 from kspsign.tools import Ran, Tool, find_signtool
@@ -38,20 +38,6 @@ PROCESSES = 4
 BATCH = 16
 MAX_IN_FLIGHT = 256
 ATTEMPTS = 3
-STAMP_ROUNDS = 3
-FIRST_PAUSE = 1.0
-
-
-@dataclass(slots=True)
-class _Request:
-    """One file on the workbench: what it was, and what became of it so far."""
-
-    name: str
-    format: Format | None
-    signatures_before: int
-    signed: bool = False
-    refusal: Refusal | None = None
-    said: list[str] = field(default_factory=list)
 
 
 class ToolEngine:
@@ -72,8 +58,10 @@ class ToolEngine:
         self.tool: Tool = signer.tool
         self._signer, self._caller, self._certificate, self._urls = signer, caller, certificate, tuple(urls)
         self._inline = settings.timestamp_mode == "inline"
-        self._stamper = find_signtool(settings) if urls and not self._inline else None
         self._transcripts: deque[str] = deque()
+        self._stamping: ToolStamping | None = None
+        if urls and not self._inline:
+            self._stamping = ToolStamping(caller, find_signtool(settings), self._urls, self._heard)
         self._lock = threading.Lock()
         self._navsip = ""
         self._workplace, self._budget = workplace, Budget(settings.max_signatures)
@@ -82,7 +70,7 @@ class ToolEngine:
         processes = settings.jobs if "jobs" in settings.model_fields_set else PROCESSES
         size = max(1, min(BATCH, MAX_IN_FLIGHT // processes))
         self.concurrency = size * processes
-        self._batcher: Batcher[_Request, None] = Batcher(self._work, size=size, processes=processes)
+        self._batcher: Batcher[Request, None] = Batcher(self._work, size=size, processes=processes)
 
     @property
     def signatures_used(self) -> int:
@@ -154,13 +142,13 @@ class ToolEngine:
             self._workplace.halt.check()
             self._budget.take()
             before = len(signature_states(artifact.path, artifact.format))
-            self._ask(_Request(name, artifact.format, before))
+            self._ask(Request(name, artifact.format, before))
         except BaseException:
             bench.remove(name)
             raise
         return name
 
-    def _ask(self, request: _Request) -> None:
+    def _ask(self, request: Request) -> None:
         with self._lock:
             self._waiting += 1
         try:
@@ -176,13 +164,13 @@ class ToolEngine:
             if not request.signed:
                 self._budget.give_back()
 
-    def _work(self, requests: Sequence[_Request]) -> list[Exception | None]:
+    def _work(self, requests: Sequence[Request]) -> list[Exception | None]:
         self._sign_all(requests)
-        if self._stamper is not None:
-            self._stamp_all([each for each in requests if each.signed])
+        if self._stamping is not None:
+            self._stamping.stamp_all([each for each in requests if each.signed])
         return [each.refusal.error if each.refusal else None for each in requests]
 
-    def _sign_all(self, requests: Sequence[_Request]) -> None:
+    def _sign_all(self, requests: Sequence[Request]) -> None:
         """Sign what is not signed yet, until it is, or another try makes no sense; alone the last time."""
         waiting = list(requests)
         for attempt in range(ATTEMPTS):
@@ -192,9 +180,9 @@ class ToolEngine:
             waiting = [each for each in waiting if not each.signed and each.refusal and each.refusal.transient]
             if not waiting:
                 return
-            self._pause(attempt)
+            self._caller.pause(attempt)
 
-    def _sign_group(self, group: Sequence[_Request], attempt: int) -> None:
+    def _sign_group(self, group: Sequence[Request], attempt: int) -> None:
         url = self._urls[attempt % len(self._urls)] if self._inline and self._urls else None
         ran = self._signer.sign([each.name for each in group], url)
         words = self._heard(ran)
@@ -213,7 +201,7 @@ class ToolEngine:
         lost = sum(not each.signed and "timestamp server" in words.by_file.get(each.name, "") for each in group)
         self._budget.lose(lost)
 
-    def _is_signed(self, request: _Request, words: SignToolWords) -> bool:
+    def _is_signed(self, request: Request, words: SignToolWords) -> bool:
         states = signature_states(self._caller.bench.folder / request.name, request.format)
         ours = any(state.thumbprint == self._certificate.thumbprint for state in states)
         if not self._caller.settings.append and not self._caller.settings.replace:
@@ -221,49 +209,12 @@ class ToolEngine:
         # It carried signatures before, perhaps of ours: then one more tells, or SignTool's word.
         return ours and (len(states) > request.signatures_before or request.name in words.done)
 
-    def _stamp_all(self, requests: Sequence[_Request]) -> None:
-        """Each server in turn, several rounds, only for what has no timestamp yet."""
-        waiting = [each for each in requests if not self._is_stamped(each)]
-        for attempt in range(STAMP_ROUNDS):
-            for url in self._urls:
-                for index in sorted({self._index(each) for each in waiting}):
-                    self._stamp_group([each for each in waiting if self._index(each) == index], url, index)
-                waiting = [each for each in waiting if not self._is_stamped(each)]
-                if not waiting:
-                    return
-            if attempt < STAMP_ROUNDS - 1:
-                self._pause(attempt)
-        for each in waiting:
-            each.refusal = Refusal(stamp_error("; ".join(dict.fromkeys(each.said))), transient=False)
-
-    def _stamp_group(self, group: Sequence[_Request], url: str, index: int) -> None:
-        if self._stamper is None:
-            return
-        ran = stamp(self._caller, self._stamper, [each.name for each in group], url, index)
-        words = self._heard(ran)
-        late = "it did not answer in time" if ran.exit_code is None else ""
-        for each in group:
-            each.said.append(f"{url}: {words.by_file.get(each.name) or late or words.general or 'no answer'}")
-
-    def _index(self, request: _Request) -> int:
-        """SignTool's index of our new signature: the last one when it was appended."""
-        return request.signatures_before if self._caller.settings.append else 0
-
-    def _is_stamped(self, request: _Request) -> bool:
-        states = signature_states(self._caller.bench.folder / request.name, request.format)
-        index = self._index(request)
-        return index < len(states) and states[index].stamped
-
     def _heard(self, ran: Ran) -> SignToolWords:
         self._transcripts.append(ran.text)
         return read_words(ran.output, ran.errors)
 
-    def _pause(self, attempt: int) -> None:
-        if self._caller.cancelled.wait(FIRST_PAUSE * 2**attempt):
-            raise CancelledError
 
-
-def _is_everywhere(requests: Sequence[_Request]) -> bool:
+def _is_everywhere(requests: Sequence[Request]) -> bool:
     """Whether all met an error that every file would meet: one call more shows it as well as one for each."""
     return all(each.refusal is not None and each.refusal.everywhere for each in requests)
 

@@ -1,15 +1,28 @@
-"""What a file itself says after a tool worked on it: who signed it, and whether that signature is stamped."""
+"""A file that a tool works on, and what it says itself: who signed it, and whether that signature is stamped."""
 
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from kspsign.authenticode.file_signature import read_signature
 from kspsign.authenticode.formats import open_signable
 from kspsign.errors import ArtifactError, TrustError
 from kspsign.model import Format
+from kspsign.signing.tool_errors import Refusal
+
+
+@dataclass(slots=True)
+class Request:
+    """One file on the workbench: what it was, and what became of it so far."""
+
+    name: str
+    format: Format | None
+    signatures_before: int
+    signed: bool = False
+    refusal: Refusal | None = None
+    said: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from collections import deque
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
-from typing import Any, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 from urllib.parse import parse_qsl, urlsplit
 
 from azure_server.locations import LOCATIONS, located
@@ -84,8 +84,15 @@ class _Server(ThreadingHTTPServer):
     daemon_threads = True
     block_on_close = False
 
+    _ports: ClassVar[set[int]] = set()
+    """Taken so far: the client keeps the table of places by URL, and may not meet another server at an old one."""
+
     def __init__(self, azure: AzureServer) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
+        while self.server_address[1] in self._ports:
+            self.server_close()
+            super().__init__(("127.0.0.1", 0), _Handler)
+        self._ports.add(self.server_address[1])
         self.azure = azure
 
 

@@ -103,7 +103,8 @@ def test_killed_and_run_again(
     assert again.code == 0
     assert assert_signed_or_as_it_was(bench, files) == FILES
     assert_no_leftovers(bench.dist)
-    assert list((bench.store / "journal").iterdir()) == []
+    # One that was killed before its first line leaves an empty file: another run's could be as young.
+    assert [path for path in (bench.store / "journal").iterdir() if path.stat().st_size] == []
     signed = [digest for _second, digest in bench.host.world.signed]
     assert len(set(signed)) == FILES
     twice = {digest for digest in signed if signed.count(digest) > 1}
@@ -119,7 +120,7 @@ def test_the_disk_becomes_full(bench: Bench, stamping: Stamping, files: dict[Pat
     for path in files:
         path.write_bytes(path.read_bytes() + bytes(40_000))
     before = {path: path.read_bytes() for path in files}
-    bound = random.Random(seed).randrange(4_000, 46_000)  # noqa: S311 - sizes, no secrets
+    bound = random.Random(seed).randrange(4_000, 45_000)  # noqa: S311 - sizes, no secrets; a signed file has more
     limited = (
         "import resource, signal, sys; signal.signal(signal.SIGXFSZ, signal.SIG_IGN); "
         f"resource.setrlimit(resource.RLIMIT_FSIZE, ({bound}, {bound})); "

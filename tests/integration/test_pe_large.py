@@ -82,12 +82,11 @@ def test_a_large_file_that_another_writes_to_all_the_time(store: Store, tmp_path
                 file.seek(size - 1 - number * CHUNK % (4 * LARGE))
                 file.write(bytes([1 + number % 255]))
 
+    arguments = ("sign", path, "--thumbprint", store.thumbprint, "--store", store.folder, "--no-timestamp")
     other = threading.Thread(target=write)
     other.start()
     try:
-        run = kspsign(
-            "sign", path, "--thumbprint", store.thumbprint, "--store", store.folder, "--no-timestamp", folder=tmp_path
-        )
+        run = kspsign(*arguments, folder=tmp_path)
     finally:
         done.set()
         other.join()
@@ -97,9 +96,4 @@ def test_a_large_file_that_another_writes_to_all_the_time(store: Store, tmp_path
     assert path.stat().st_size == size
     assert not parts(path.read_bytes()[:4096]).table
     assert_no_leftovers(tmp_path)
-    assert (
-        kspsign(
-            "sign", path, "--thumbprint", store.thumbprint, "--store", store.folder, "--no-timestamp", folder=tmp_path
-        ).code
-        == 0
-    )
+    assert kspsign(*arguments, folder=tmp_path).code == 0

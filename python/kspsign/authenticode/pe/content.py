@@ -71,11 +71,15 @@ class ImageContent:
         if self._words is None:
             return 0
         layout = self._layout
-        checksum, odd = struct.pack("<I", layout.checksum), bool(layout.checksum_offset & 1)
-        left_out = word_sum(checksum, odd=odd) + word_sum(directory_entry(layout), odd=odd)
-        return (self._words.value() - left_out) % 0xFFFF
+        checksum = word_sum(struct.pack("<I", layout.checksum), odd=bool(layout.checksum_offset & 1))
+        return (self._words.value() - checksum - entry_words(layout, stored_entry(layout))) % 0xFFFF
 
 
-def directory_entry(layout: PeLayout) -> bytes:
+def stored_entry(layout: PeLayout) -> bytes:
     """The certificate directory entry as it stands in the header."""
     return struct.pack("<II", layout.table_offset, layout.table_size)
+
+
+def entry_words(layout: PeLayout, entry: bytes) -> int:
+    """The word sum of a certificate directory entry in its place in the header."""
+    return word_sum(entry, odd=bool(layout.directory_offset & 1))

@@ -6,8 +6,8 @@ from collections.abc import Iterator, Sequence
 
 from kspsign.authenticode.file_signature import FileSignature
 from kspsign.authenticode.page_hashes import page_hashes
-from kspsign.authenticode.pe.checksum import image_checksum, word_sum
-from kspsign.authenticode.pe.content import directory_entry
+from kspsign.authenticode.pe.checksum import image_checksum
+from kspsign.authenticode.pe.content import entry_words, stored_entry
 from kspsign.authenticode.pe.layout import PeLayout
 from kspsign.authenticode.pe.pages import differing_page, pages_fault
 from kspsign.authenticode.signable import Digest
@@ -27,8 +27,7 @@ def trailing_finding(layout: PeLayout) -> Finding:
 
 def checksum_finding(layout: PeLayout, digest: Digest) -> Finding:
     """The check "checksum": the header's against the one that the content gives."""
-    entry = word_sum(directory_entry(layout), odd=bool(layout.directory_offset & 1))
-    words = digest.word_sum + entry + digest.tail_sum
+    words = digest.word_sum + entry_words(layout, stored_entry(layout)) + digest.tail_sum
     stored, computed = layout.checksum, image_checksum(words, layout.size)
     if not stored:
         return Finding("checksum", "not set")

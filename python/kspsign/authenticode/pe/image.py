@@ -15,7 +15,7 @@ from kspsign.authenticode.oids import OID_SPC_PE_IMAGE_DATA
 from kspsign.authenticode.page_hashes import PLAIN_IMAGE_DATA, paged_image_data
 from kspsign.authenticode.pe.admission import admit, too_large
 from kspsign.authenticode.pe.checksum import image_checksum, word_sum
-from kspsign.authenticode.pe.content import ImageContent
+from kspsign.authenticode.pe.content import ImageContent, entry_words
 from kspsign.authenticode.pe.findings import checksum_finding, pages_finding, trailing_finding
 from kspsign.authenticode.pe.layout import MAX_FILE_SIZE, PeLayout, read_layout
 from kspsign.authenticode.pe.table import MAX_TABLE_SIZE, CertificateTable, build_table, parse_table, table_finding
@@ -146,7 +146,7 @@ class PeFile:
         directory = struct.pack("<II", offset, len(table))
         with self.path.open("rb", buffering=0) as source:
             head = bytearray(source.read(layout.directory_offset + len(directory)))
-            words = digest.word_sum + word_sum(table) + word_sum(directory, odd=bool(layout.directory_offset & 1))
+            words = digest.word_sum + word_sum(table) + entry_words(layout, directory)
             struct.pack_into("<I", head, layout.checksum_offset, image_checksum(words, offset + len(table)))
             head[layout.directory_offset :] = directory
             target.write(head)

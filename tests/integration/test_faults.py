@@ -99,12 +99,14 @@ def test_killed_and_run_again(
     killed = launcher.run(bench.arguments(stamping.url), moment, environment=bench.host.environment)
     assert killed.code in {0, -signal.SIGKILL}
     assert_signed_or_as_it_was(bench, files)
+    journal = bench.store / "journal"
+    newborn = [path for path in journal.glob("*") if not path.stat().st_size] if killed.code else []
     again = launcher.run(bench.arguments(stamping.url), None, environment=bench.host.environment)
     assert again.code == 0
     assert assert_signed_or_as_it_was(bench, files) == FILES
     assert_no_leftovers(bench.dist)
-    # One that was killed before its first line leaves an empty file: another run's could be as young.
-    assert [path for path in (bench.store / "journal").iterdir() if path.stat().st_size] == []
+    # One that was killed before its first line had an empty file, and no run can tell it from another's newborn one.
+    assert list(journal.iterdir()) == newborn
     signed = [digest for _second, digest in bench.host.world.signed]
     assert len(set(signed)) == FILES
     twice = {digest for digest in signed if signed.count(digest) > 1}
@@ -120,7 +122,7 @@ def test_the_disk_becomes_full(bench: Bench, stamping: Stamping, files: dict[Pat
     for path in files:
         path.write_bytes(path.read_bytes() + bytes(40_000))
     before = {path: path.read_bytes() for path in files}
-    bound = random.Random(seed).randrange(4_000, 45_000)  # noqa: S311 - sizes, no secrets; a signed file has more
+    bound = random.Random(seed).randrange(4_000, 45_000)  # noqa: S311 - sizes, no secrets
     limited = (
         "import resource, signal, sys; signal.signal(signal.SIGXFSZ, signal.SIG_IGN); "
         f"resource.setrlimit(resource.RLIMIT_FSIZE, ({bound}, {bound})); "
@@ -138,6 +140,7 @@ def test_the_disk_becomes_full(bench: Bench, stamping: Stamping, files: dict[Pat
         env=environment, capture_output=True, check=False, timeout=60,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout
+    assert bound < min(path.stat().st_size for path in files), "every signed file is larger than the disk was"
     assert spent <= FILES
     assert bench.spent - FILES <= max(0, FILES - bound // 900), "the journal kept what it had room for"
 

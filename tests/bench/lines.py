@@ -228,28 +228,35 @@ def verifying(place: Place, _services: contextlib.ExitStack) -> Iterator[Line]:
 
 
 def cancelled(place: Place, services: contextlib.ExitStack) -> Iterator[Line]:
-    """A run that is told to end while its timestamp server hangs."""
+    """Runs that are told to end: while their timestamp server hangs, and while a file as large as can be is hashed."""
     authority = str(place.store / "embedded")
     hanging = services.enter_context(Service("quick stamps", authority=authority, latency=3600.0))
 
-    def measure() -> Taken:
-        process = subprocess.Popen([*place.ours("--timestamp-url", hanging.told["url"])], stdout=subprocess.DEVNULL)
-        time.sleep(3)
+    def measure(moment: float, *options: str) -> Taken:
+        process = subprocess.Popen([*place.ours(*options)], stdout=subprocess.DEVNULL)
+        time.sleep(moment)
         told = time.perf_counter()
         process.send_signal(signal.SIGINT)
         code = process.wait(60)
         seconds = time.perf_counter() - told
         report = json.loads((place.folder / "report.json").read_text(encoding="utf-8"))
-        if (code, report["error"]["code"]) != (130, "CANCELLED"):
+        if (code, report["error"]["code"], report["totals"]["signed"]) != (130, "CANCELLED", 0):
             raise SystemExit(f"a cancelled run ended with {code}")
         return Taken(seconds, 0.0)
 
+    def huge() -> None:
+        place.fresh(1)
+        os.truncate(place.work / "00000.dll", 4 * GIGABYTE - (1 << 20))
+
+    bound = at_most(CANCEL_SECONDS, "with its report")
     yield Line(
         f"kspsign, {SMALL} small PE, from SIGINT to the end, timestamp server hangs",
-        measure,
+        lambda: measure(3, "--timestamp-url", hanging.told["url"]),
         partial(place.fresh, SMALL),
-        at_most(CANCEL_SECONDS, "with its report"),
+        bound,
     )
+    name = "kspsign, one PE of 4 GB, from SIGINT to the end"
+    yield Line(name, lambda: measure(1.5, "--no-timestamp"), huge, bound)
 
 
 Group = Callable[[Place, contextlib.ExitStack], Iterator[Line]]

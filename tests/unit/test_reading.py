@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import errno
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
@@ -78,3 +80,30 @@ def test_what_ends_the_other_thread_is_told(tmp_path: Path) -> None:
 
     with pytest.raises(OSError, match="No space left"):
         read_through(path, LARGE, Taken(), full)
+
+
+ABANDONED = """
+import sys, threading
+from pathlib import Path
+from kspsign.authenticode.reading import read_through
+
+path, reached, never = Path(sys.argv[1]), threading.Barrier(3), threading.Event()
+
+def hang(*_):
+    reached.wait()
+    never.wait()
+
+given = path, path.stat().st_size, hang, hang
+threading.Thread(target=read_through, args=given, daemon=True).start()
+reached.wait()
+print("over")
+"""
+
+
+def test_a_reading_does_not_hold_up_the_end_of_the_process(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(bytes(LARGE))
+    ended = subprocess.run(
+        [sys.executable, "-c", ABANDONED, str(path)], capture_output=True, text=True, timeout=60, check=True
+    )
+    assert ended.stdout.split() == ["over"]

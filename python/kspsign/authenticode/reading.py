@@ -6,9 +6,10 @@ Small formats are read whole.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, wait
 from os import SEEK_END
 from pathlib import Path
+from threading import Thread
 from typing import BinaryIO
 
 from kspsign.errors import ArtifactError
@@ -53,12 +54,28 @@ def read_through(path: Path, size: int, first: Taker, second: Taker) -> int:
     """
     if size < LARGE:
         return _read(path, size, first, second)
-    with ThreadPoolExecutor(1, thread_name_prefix="reading") as helper:
-        other = helper.submit(_read, path, size, second)
+    other = _beside(path, size, second)
+    try:
         end = _read(path, size, first)
-        if other.result() != end:
-            raise file_changed()
-        return end
+    finally:
+        wait((other,))
+    if other.result() != end:
+        raise file_changed()
+    return end
+
+
+def _beside(path: Path, size: int, taker: Taker) -> Future[int]:
+    """`_read` in a thread that does not hold up the end of the process: a cancelled run abandons it."""
+    end: Future[int] = Future()
+
+    def read() -> None:
+        try:
+            end.set_result(_read(path, size, taker))
+        except BaseException as error:  # noqa: BLE001 - it is raised where the end is asked for
+            end.set_exception(error)
+
+    Thread(target=read, name="reading", daemon=True).start()
+    return end
 
 
 def _read(path: Path, size: int, *takers: Taker) -> int:

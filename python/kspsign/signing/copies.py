@@ -20,7 +20,7 @@ from kspsign.authenticode.signable import Digest
 from kspsign.errors import ArtifactError, CancelledError
 from kspsign.hresults import Hresult
 from kspsign.model import COPY_PREFIX, Artifact
-from kspsign.signing.exclusive import exclusive, replace, try_lock
+from kspsign.signing.exclusive import Exclusive, replace, try_lock
 
 _BUSY = frozenset({errno.ETXTBSY, errno.EBUSY, errno.EWOULDBLOCK})
 _NO_ROOM_ASIDE = frozenset({errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS})
@@ -105,7 +105,7 @@ class Held:
 
 @dataclass(slots=True)
 class _Lock:
-    stack: contextlib.ExitStack
+    target: Exclusive
     holders: int = 0
 
 
@@ -152,12 +152,7 @@ class Targets:
         with self._changed:
             lock = self._locks.get(key)
             if lock is None:
-                lock = self._locks[key] = _Lock(contextlib.ExitStack())
-                try:
-                    lock.stack.enter_context(exclusive(held.artifact.path))
-                except BaseException:
-                    del self._locks[key]
-                    raise
+                lock = self._locks[key] = _Lock(Exclusive(held.artifact.path))
             lock.holders += 1
             self._held.add(held)
         try:
@@ -168,7 +163,9 @@ class Targets:
                 lock.holders -= 1
                 if not lock.holders:
                     del self._locks[key]
-                    lock.stack.close()
+                    lock.target.release()
+            if not lock.holders:
+                lock.target.close()
 
     def commit(self, held: Held, copy: SignedCopy) -> None:
         """Put the verified copy in the target's place, with the target's mode and, where it may, its owner.

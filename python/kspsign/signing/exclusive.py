@@ -6,7 +6,6 @@ import contextlib
 import errno
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
 
@@ -27,20 +26,26 @@ if sys.platform == "win32":
     _OPEN_EXISTING = 3
     _INVALID_HANDLE = ctypes.c_void_p(-1).value
 
-    @contextlib.contextmanager
-    def exclusive(path: Path) -> Iterator[None]:
-        """Open `path` once with the rights that replacing it takes; raises OSError when another process forbids it.
+    class Exclusive:
+        """`path`, opened once with the rights that replacing it takes; raises OSError when another process forbids it.
 
         It is not kept open, since that would be in the replacement's way.
         """
-        kernel = ctypes.WinDLL("kernel32", use_last_error=True)
-        kernel.CreateFileW.restype = ctypes.c_void_p
-        access, sharing = _GENERIC_READ | _GENERIC_WRITE | _DELETE, _SHARE_READ | _SHARE_DELETE
-        handle = kernel.CreateFileW(ctypes.c_wchar_p(str(path)), access, sharing, None, _OPEN_EXISTING, 0, None)
-        if handle == _INVALID_HANDLE:
-            raise ctypes.WinError(ctypes.get_last_error())
-        kernel.CloseHandle(ctypes.c_void_p(handle))
-        yield
+
+        def __init__(self, path: Path) -> None:
+            kernel = ctypes.WinDLL("kernel32", use_last_error=True)
+            kernel.CreateFileW.restype = ctypes.c_void_p
+            access, sharing = _GENERIC_READ | _GENERIC_WRITE | _DELETE, _SHARE_READ | _SHARE_DELETE
+            handle = kernel.CreateFileW(ctypes.c_wchar_p(str(path)), access, sharing, None, _OPEN_EXISTING, 0, None)
+            if handle == _INVALID_HANDLE:
+                raise ctypes.WinError(ctypes.get_last_error())
+            kernel.CloseHandle(ctypes.c_void_p(handle))
+
+        def release(self) -> None:
+            """Nobody is kept out."""
+
+        def close(self) -> None:
+            """Nothing is open."""
 
     def try_lock(file: IO[Any]) -> bool | None:
         """Lock an open file of ours until it is closed or the process ends; False when another process has it, None
@@ -70,20 +75,32 @@ else:
 
     _NO_LOCKS = frozenset({errno.ENOLCK, errno.EOPNOTSUPP, errno.EINVAL})  # as some network file systems say
 
-    @contextlib.contextmanager
-    def exclusive(path: Path) -> Iterator[None]:
-        """Hold an advisory lock on `path`; raises ArtifactError (ERROR_SHARING_VIOLATION) when another has it."""
-        with path.open("r+b", buffering=0) as file:
+    class Exclusive:
+        """An advisory lock on `path`; raises ArtifactError (ERROR_SHARING_VIOLATION) when another has it.
+
+        Where the file system knows no locks, the check before the replacement still holds.
+        """
+
+        def __init__(self, path: Path) -> None:
+            self._file = path.open("r+b", buffering=0)
             try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError as held:
-                message = "another process holds a lock on the file"
-                raise ArtifactError(Hresult.ERROR_SHARING_VIOLATION, message) from held
-            except OSError as unsupported:
-                # The check before the replacement still holds there.
-                if unsupported.errno not in _NO_LOCKS:
-                    raise
-            yield
+                locked = try_lock(self._file)
+            except BaseException:
+                self._file.close()
+                raise
+            if locked is False:
+                self._file.close()
+                raise ArtifactError(Hresult.ERROR_SHARING_VIOLATION, "another process holds a lock on the file")
+
+        def release(self) -> None:
+            """Others may lock it from now on."""
+            with contextlib.suppress(OSError):
+                fcntl.flock(self._file, fcntl.LOCK_UN)
+
+        def close(self) -> None:
+            """Close what was locked: when it was replaced, the system frees it now, which takes a while if it is
+            large."""
+            self._file.close()
 
     def try_lock(file: IO[Any]) -> bool | None:
         """Lock an open file of ours until it is closed or the process ends; False when another process has it, None

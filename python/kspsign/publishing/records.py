@@ -6,6 +6,7 @@ import hashlib
 import json
 import tempfile
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TextIO
 
@@ -14,10 +15,8 @@ from kspsign.errors import ConfigurationError
 from kspsign.publishing import wording
 from kspsign.publishing.console import prepared
 from kspsign.publishing.evidence import VERIFIED_TAG, deserves_tag
-from kspsign.publishing.junit import junit_text
 from kspsign.publishing.logging_commands import issue, logging_command
 from kspsign.publishing.report_file import report_text, write_atomically
-from kspsign.publishing.summary import summary_text
 from kspsign.publishing.workflow_commands import output_text, summary_part
 from kspsign.report import Report
 
@@ -40,6 +39,32 @@ class _OwnFiles:
         return self.folder / f"{name}-{self.suffix}{ending}"
 
 
+class _Texts:
+    """What the records say; each is made when it is asked for."""
+
+    def __init__(self, report: Report) -> None:
+        self._report = report
+
+    @cached_property
+    def report(self) -> str:
+        """JSON."""
+        return report_text(self._report)
+
+    @cached_property
+    def results(self) -> str:
+        """JUnit."""
+        from kspsign.publishing.junit import junit_text  # noqa: PLC0415 - it brings XML
+
+        return junit_text(self._report)
+
+    @cached_property
+    def summary(self) -> str:
+        """Markdown."""
+        from kspsign.publishing.summary import summary_text  # noqa: PLC0415 - only what is asked for
+
+        return summary_text(self._report)
+
+
 def publish(
     report: Report,
     *,
@@ -57,16 +82,19 @@ def publish(
     later steps that change a file do no harm. Raises ConfigurationError when a file can't be written; nothing
     is published then.
     """
-    texts = report_text(report), junit_text(report), summary_text(report)
-    for target, text in zip((report_file, junit, summary), texts, strict=True):
-        if target is not None:
-            write_atomically(target, text)
+    texts = _Texts(report)
+    if report_file is not None:
+        write_atomically(report_file, texts.report)
+    if junit is not None:
+        write_atomically(junit, texts.results)
+    if summary is not None:
+        write_atomically(summary, texts.summary)
     if context.surface == "github-actions":
         _github_records(report, context, report_file, texts)
     if context.surface != "azure-pipelines":
         return
     own = _own_files(context)
-    outputs = _outputs(report, _kept_report(report_file, own, texts[0]))
+    outputs = _outputs(report, _kept_report(report_file, own, texts.report))
     commands = [
         logging_command("task.setvariable", value, variable=name, isoutput="true") for name, value in outputs.items()
     ]
@@ -139,14 +167,14 @@ def _outputs(report: Report, report_path: Path) -> dict[str, str]:
     return values
 
 
-def _github_records(report: Report, context: RunContext, report_file: Path | None, texts: tuple[str, str, str]) -> None:
+def _github_records(report: Report, context: RunContext, report_file: Path | None, texts: _Texts) -> None:
     """Outputs and summary of a step of GitHub Actions."""
     files = context.step_files
     if files is not None and files.outputs is not None:
-        report_path = _kept_report(report_file, _own_files(context), texts[0])
+        report_path = _kept_report(report_file, _own_files(context), texts.report)
         _append(files.outputs, output_text(_outputs(report, report_path)))
     if files is not None and files.summary is not None and is_proving(report):
-        _append(files.summary, summary_part(texts[2]))
+        _append(files.summary, summary_part(texts.summary))
 
 
 def _append(target: Path, text: str) -> None:
@@ -161,17 +189,16 @@ def _append(target: Path, text: str) -> None:
         ) from refused
 
 
-def _evidence(report: Report, context: RunContext, own: _OwnFiles, texts: tuple[str, str, str]) -> list[str]:
-    report_json, results_xml, summary_md = texts
-    digest = hashlib.sha256(report_json.encode("utf-8")).hexdigest()
+def _evidence(report: Report, context: RunContext, own: _OwnFiles, texts: _Texts) -> list[str]:
+    digest = hashlib.sha256(texts.report.encode("utf-8")).hexdigest()
     report_copy, results, verdict = (
         own.path("report", ".json"),
         own.path("junit", ".xml"),
         own.path("verdict", ".json"),
     )
     overview = own.path("signature-verification", ".md")
-    write_atomically(results, results_xml)
-    write_atomically(overview, summary_md)
+    write_atomically(results, texts.results)
+    write_atomically(overview, texts.summary)
     write_atomically(verdict, json.dumps(verdict_document(report, context, digest), indent=1) + "\n")
     return [
         logging_command("task.uploadsummary", str(overview)),

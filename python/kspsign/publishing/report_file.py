@@ -7,6 +7,7 @@ import json
 import os
 import secrets
 from dataclasses import fields, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -84,12 +85,20 @@ _NO_FILES = '\n "files": []'
 
 def _line(value: object) -> str:
     """A value of the model as one line. Where surrogates are, all texts are looked through."""
-    text = json.dumps(value, default=_fields)
+    text = _ENCODER.encode(value)
     return json.dumps(_encodable(json.loads(text))) if "\\ud" in text else text
 
 
 def _fields(value: Any) -> dict[str, Any]:
-    return {each.name: getattr(value, each.name) for each in fields(value)}
+    return {name: getattr(value, name) for name in _names(value.__class__)}
+
+
+@cache
+def _names(kind: type[Any]) -> tuple[str, ...]:
+    return tuple(each.name for each in fields(kind))
+
+
+_ENCODER = json.JSONEncoder(default=_fields)
 
 
 def _inert(text: str) -> str:

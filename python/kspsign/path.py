@@ -9,22 +9,16 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from kspsign.artifacts import select_artifacts, take_slice
 from kspsign.batch import Batch
 from kspsign.certsync import certificate_facts, synchronise
 from kspsign.context import RunContext
-from kspsign.errors import (
-    CancelledError,
-    ConfigurationError,
-    KspSignError,
-    PrerequisiteError,
-    TrustError,
-)
+from kspsign.errors import CancelledError, KspSignError, PrerequisiteError, TrustError
 from kspsign.model import Artifact, SyncedCertificate
 from kspsign.one_artifact import Signing, admit_one, plan_one, sign_one, timestamp_one, verify_one
 from kspsign.outcomes import RunRecord, make_report
 from kspsign.publishing import Console, is_proving, publish, publish_evidence
-from kspsign.report import Report, SliceFacts
+from kspsign.report import Report
+from kspsign.selection import select, share
 from kspsign.settings import Settings
 from kspsign.signing import (
     DESKS,
@@ -49,7 +43,7 @@ def run(settings: Settings, context: RunContext, console: Console, cancelled: th
     record = RunRecord(settings, context)
     with _stopping_errors(record, console, cancelled), in_reach(settings, context.temp_folder) as ready:
         judge = _policy(record, console)
-        artifacts = _select(record, console, judge)
+        artifacts = select(record, console, cancelled, judge)
         if record.missing is not None:
             raise record.missing
         if artifacts:
@@ -60,8 +54,8 @@ def run(settings: Settings, context: RunContext, console: Console, cancelled: th
                 frozenset(size for size, number in sizes.items() if number > 1),
                 Halt(fail_fast=settings.fail_fast),
             )
-            share = {"max_signatures": _share(settings.max_signatures, record.slice)}
-            _work_on(ready.model_copy(update=share), artifacts, judge, record, console, workplace)
+            budget = {"max_signatures": share(settings.max_signatures, record.slice)}
+            _work_on(ready.model_copy(update=budget), artifacts, judge, record, console, workplace)
             workplace.halt.end(record.left)
     return _published(record, context, console, cancelled)
 
@@ -117,7 +111,7 @@ def verify(settings: Settings, context: RunContext, console: Console, cancelled:
     record = RunRecord(settings, context)
     with _stopping_errors(record, console, cancelled):
         judge = _policy(record, console)
-        artifacts = _select(record, console, judge)
+        artifacts = select(record, console, cancelled, judge)
         with entered(open_second_opinion(settings, None, cancelled), cancelled) as second:
             verifier = replace(open_verifier(settings, None, judge), second=second)
             batch = Batch(artifacts, record, console, Workplace(cancelled))
@@ -139,7 +133,7 @@ def timestamp(settings: Settings, context: RunContext, console: Console, cancell
     """Timestamps for signatures that lack one; costs no signature of a key store."""
     record = RunRecord(settings, context)
     with _stopping_errors(record, console, cancelled):
-        artifacts = _select(record, console)
+        artifacts = select(record, console, cancelled)
         _clean_up(artifacts, settings, console)
         verifier = open_verifier(settings, None)
         workplace = Workplace(cancelled, halt=Halt(fail_fast=settings.fail_fast))
@@ -151,13 +145,6 @@ def timestamp(settings: Settings, context: RunContext, console: Console, cancell
             record.limits = stamper.limits
         workplace.halt.end(record.left)
     return _published(record, context, console, cancelled)
-
-
-def _share(signatures: int | None, part: SliceFacts | None) -> int | None:
-    """What of a budget belongs to a slice: equal parts, the first slices get what is over."""
-    if signatures is None or part is None:
-        return signatures
-    return signatures // part.total + (part.number <= signatures % part.total)
 
 
 def _clean_up(artifacts: Sequence[Artifact], settings: Settings, console: Console) -> None:
@@ -176,37 +163,6 @@ def _policy(record: RunRecord, console: Console) -> Judge | None:
         record.policy = judge.facts
         console.notice(f"policy {judge.facts.name} (sha256 {judge.facts.sha256})")
     return judge
-
-
-def _select(record: RunRecord, console: Console, judge: Judge | None = None) -> tuple[Artifact, ...]:
-    """The files that this run takes: all that match, or its slice of them, which may be empty."""
-    settings = record.settings
-    selection = select_artifacts(settings.files, settings.folder)
-    if judge is not None:
-        record.missing = judge.missing([each.name for each in selection.artifacts])
-    for pattern in selection.unmatched:
-        console.notice(f"the pattern {pattern} matches no file")
-    if settings.slice is None:
-        return selection.artifacts
-    record.slice, artifacts = take_slice(selection.artifacts, *_slice(settings.slice, record.context))
-    part = f"slice {record.slice.number} of {record.slice.total}"
-    console.notice(f"{part}: {len(artifacts)} of {len(selection.artifacts)} files" if artifacts else f"{part} is empty")
-    return artifacts
-
-
-def _slice(asked: str, context: RunContext) -> tuple[int, int]:
-    """Number and total of the slice that was asked for."""
-    if asked == "auto":
-        if context.parallel is None:
-            raise ConfigurationError(
-                "slice auto, but this is no job of a pipeline",
-                remedy="Set `strategy: parallel` on the job, or name the slice: 2/5.",
-            )
-        return context.parallel
-    number, total = map(int, asked.split("/"))
-    if number > total:
-        raise ConfigurationError(f"there is no slice {asked}", remedy="The number is at most the total: 2/5.")
-    return number, total
 
 
 def _present(certificate: SyncedCertificate, record: RunRecord, console: Console) -> None:

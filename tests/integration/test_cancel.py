@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import threading
 from collections.abc import Iterator
@@ -25,6 +26,19 @@ HANGS = 60.0
 def launcher() -> Iterator[Launcher]:
     with Launcher() as launcher:
         yield launcher
+
+
+def test_a_search_for_files_that_takes_long_is_abandoned(tmp_path: Path, launcher: Launcher) -> None:
+    os.mkfifo(tmp_path / "list.txt")  # nobody writes to it
+    report = tmp_path / "report.json"
+    run = launcher.run(
+        ["verify", "@list.txt", "--folder", str(tmp_path), "--report", str(report)], 1.5, number=signal.SIGINT
+    )
+    assert run.code == 130
+    assert run.told is not None
+    assert run.over - run.told < HANGS / 10
+    written = json.loads(report.read_text(encoding="utf-8"))
+    assert (written["exit_code"], written["error"]["code"], written["files"]) == (130, "CANCELLED", [])
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["SIGINT", "SIGTERM"])

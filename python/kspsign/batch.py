@@ -85,7 +85,8 @@ class Batch:
 
     def _settle(self, outcome: FileOutcome) -> None:
         self._record.outcomes[outcome.path] = outcome
-        self._meter.add(outcome.size)
+        if outcome.tried:
+            self._meter.add(outcome.size)
         self._console.file_done(outcome, len(self._record.outcomes), len(self._artifacts))
         if self._heard is not None:
             self._heard()

@@ -116,7 +116,7 @@ def guarded(artifact: Artifact, workplace: Workplace, step: Callable[[], Made]) 
             remedy="This is a defect of kspsign: report it with the file.",
         )
         made = failed(artifact, unexpected)
-    if isinstance(made, FileOutcome) and made.error is not None:
+    if isinstance(made, FileOutcome) and made.error is not None and made.tried:
         workplace.halt.failed(artifact.name, made.error)
     return made
 

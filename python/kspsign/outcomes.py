@@ -10,7 +10,7 @@ from importlib.metadata import version
 from typing import Literal
 
 from kspsign.context import RunContext
-from kspsign.errors import CANCELLED, NOT_TRIED, HaltedError, KspSignError, PolicyError
+from kspsign.errors import HaltedError, KspSignError, PolicyError
 from kspsign.model import NOT_CHECKED, Artifact, ErrorFacts, Limits, Verification, iso_utc
 from kspsign.report import AgentFacts, CertificateFacts, FileOutcome, PolicyFacts, Report, SliceFacts, ToolFacts, Totals
 from kspsign.settings import Settings
@@ -46,8 +46,7 @@ class RunRecord:
     @property
     def left(self) -> int:
         """How many files were not tried."""
-        errors = (each.error for each in self.outcomes.values() if each.error is not None)
-        return sum(error.code in {NOT_TRIED, CANCELLED} for error in errors)
+        return sum(not each.tried for each in self.outcomes.values())
 
 
 def signed(artifact: Artifact, copy: SignedCopy, verification: Verification, seconds: dict[str, float]) -> FileOutcome:

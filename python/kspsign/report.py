@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
+from kspsign.errors import CANCELLED, NOT_TRIED
 from kspsign.model import NOT_CHECKED, ErrorFacts, Limits, SignatureFacts, Verdict
 
 REPORT_SCHEMA = "kspsign.report/1"
@@ -29,6 +30,11 @@ class FileOutcome:
     attempts: int = 0
     seconds: dict[str, float] = field(default_factory=dict)
     timestamp_server: str | None = None
+
+    @property
+    def tried(self) -> bool:
+        """Whether the file came to its turn before the run stopped or was cancelled."""
+        return self.error is None or self.error.code not in {NOT_TRIED, CANCELLED}
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import socket
 from collections.abc import Iterator
@@ -202,8 +203,22 @@ def test_a_key_store_that_refuses_everything_is_not_asked_any_more(bench: Bench)
     left = run.report["totals"]["left"]
     assert left == 100 - asked
     assert f"files that were not tried: {left}" in run.report["error"]["message"]
+    assert f"not tried: {left} files" in run.text.splitlines()
     assert totals(run, "failed", "signatures_used") == (100, 0)
     assert all(path.read_bytes() == content for path, content in before.items())
+
+
+def test_the_progress_of_a_run_that_stopped_does_not_count_what_was_not_tried(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TF_BUILD", "True")
+    monkeypatch.setenv("AGENT_TEMPDIRECTORY", str(bench.folder / "temp"))
+    bench.files(100)
+    bench.host.service.faults.append(Fault("POST", "/sign", REFUSED, times=1000))
+    run = sign(bench)
+    told = re.findall(r"##vso\[task\.setprogress value=(\d+);\]", run.text)
+    assert told
+    assert all(int(percent) <= len(bench.host.service.record.of("POST")) for percent in told)
 
 
 def test_refusals_with_successes_in_between_stop_nothing(bench: Bench) -> None:

@@ -77,7 +77,9 @@ class PipelineLogConsole:
         self._tell(log_line(text))
 
     def file_done(self, outcome: FileOutcome, _done: int, _total: int) -> None:
-        """One line for the file, and its checks when verbose."""
+        """One line for the file, and its checks when verbose; what was not tried is counted at the end."""
+        if not outcome.tried:
+            return
         if wording.is_failure(outcome):
             self._write(self._dialect.text(wording.file_line(outcome)))
         else:
@@ -108,13 +110,15 @@ class PipelineLogConsole:
             self._mark()
         if report.error is not None and not self._stop_told:
             self._stop(report.error)
-        failures = [outcome for outcome in report.files if wording.is_failure(outcome)]
+        failures = wording.failures(report)
         for outcome in failures[:FILE_ISSUES]:
             self._raise(wording.failure_facts(outcome), file=outcome.path)
         if len(failures) > FILE_ISSUES:
             more = wording.count(len(failures) - FILE_ISSUES, "more file")
             text = f"{more} failed: see the log, the run's summary, and the report."
             self._write(self._dialect.issue("error", "MORE_FAILURES", text, None))
+        if not_tried := wording.not_tried_line(report.totals):
+            self._write(self._dialect.text(not_tried))
         if not self._quiet:
             self._write(self._dialect.heading(wording.totals_line(report)))
 

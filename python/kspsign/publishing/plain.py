@@ -37,7 +37,9 @@ class PlainConsole:
         self._tell(log_line(text))
 
     def file_done(self, outcome: FileOutcome, done: int, total: int) -> None:
-        """One line for the file, and its checks when verbose."""
+        """One line for the file, and its checks when verbose; what was not tried is counted at the end."""
+        if not outcome.tried:
+            return
         self._tell(f"[{done}/{total}] {wording.file_line(outcome)}")
         if self._verbose:
             for line in wording.check_lines(outcome):
@@ -52,7 +54,7 @@ class PlainConsole:
 
     def finish(self, report: Report) -> None:
         """Failures with cause and remedy, then the totals."""
-        failures = [outcome for outcome in report.files if wording.is_failure(outcome)]
+        failures = wording.failures(report)
         if failures:
             self._write(f"failed: {wording.count(len(failures), 'file')}")
         for outcome in failures:
@@ -60,6 +62,8 @@ class PlainConsole:
                 self._write(line)
         if report.error is not None and not self._stop_told:
             self._stop(report.error)
+        if not_tried := wording.not_tried_line(report.totals):
+            self._write(not_tried)
         self._tell(wording.totals_line(report))
 
     def close(self) -> None:

@@ -29,11 +29,13 @@ def summary_text(report: Report) -> str:
             "",
         ]
     lines += _table(("Question", "Answer"), _facts(report))
-    failures = [outcome for outcome in report.files if wording.is_failure(outcome)]
+    failures = wording.failures(report)
     others = [outcome for outcome in report.files if not wording.is_failure(outcome)]
     if failures:
         rows = [_failure_row(outcome) for outcome in failures[:ROWS]]
         lines += ["## Failed", "", *_table(("File", "Cause", "Remedy"), rows), *_rest(failures, ROWS)]
+    if report.totals.left:
+        lines += [f"{wording.count(report.totals.left, 'file')} not tried: in the attached report.", ""]
     if others:
         room = max(0, ROWS - len(failures))
         lines += ["## Files", ""]

@@ -71,8 +71,8 @@ class TerminalConsole:
         self._tell(Text(log_line(text)))
 
     def file_done(self, outcome: FileOutcome, _done: int, _total: int) -> None:
-        """When verbose, print the file and its checks above the bar."""
-        if self._verbose:
+        """When verbose, print the file and its checks above the bar; what was not tried is counted at the end."""
+        if self._verbose and outcome.tried:
             self._tell(Text(wording.file_line(outcome), style=_STYLES[wording.outcome_word(outcome)]))
             for line in wording.check_lines(outcome):
                 self._tell(Text(line, style="dim"))
@@ -94,11 +94,12 @@ class TerminalConsole:
         self.close()
         if report.files:
             self._tell(_table(report))
-        for outcome in report.files:
-            if wording.is_failure(outcome):
-                self._explain(wording.failure_lines(outcome))
+        for outcome in wording.failures(report):
+            self._explain(wording.failure_lines(outcome))
         if report.error is not None and not self._stop_told:
             self._stop(report.error)
+        if not_tried := wording.not_tried_line(report.totals):
+            self._out.print(Text(not_tried, style="bold red"))
         self._tell(Text(wording.totals_line(report), style="bold green" if report.passed else "bold red"))
 
     def close(self) -> None:

@@ -19,9 +19,14 @@ def is_failure(outcome: FileOutcome) -> bool:
     return outcome.outcome == "failed" or outcome.verdict.result == "failed" or outcome.error is not None
 
 
+def failures(report: Report) -> list[FileOutcome]:
+    """The files that failed by themselves; why others were not tried is the run's own error."""
+    return [outcome for outcome in report.files if is_failure(outcome) and outcome.tried]
+
+
 def failures_first(report: Report) -> list[FileOutcome]:
-    """The files of the report, failures first, otherwise in their order."""
-    return sorted(report.files, key=lambda outcome: not is_failure(outcome))
+    """The files of the report: failures, then what was not tried, then the others, each in their order."""
+    return sorted(report.files, key=lambda outcome: (not is_failure(outcome), not outcome.tried))
 
 
 def verdict_word(outcome: FileOutcome) -> str:
@@ -97,6 +102,11 @@ def failure_lines(outcome: FileOutcome) -> list[str]:
         f"    cause:  {code_text(error)}: {log_line(error.message)}",
         f"    remedy: {log_line(error.remedy)}",
     ]
+
+
+def not_tried_line(totals: Totals) -> str:
+    """How many files were not tried; empty when all were."""
+    return f"not tried: {count(totals.left, 'file')}" if totals.left else ""
 
 
 def certificate_line(facts: CertificateFacts, key_store: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from typing import Final
 
-from kspsign.errors import CANCELLED, NOT_TRIED, HaltedError, KspSignError
+from kspsign.errors import HaltedError, KspSignError
 from kspsign.model import ErrorFacts
 
 REFUSALS: Final = 5
@@ -45,8 +45,8 @@ class Halt:
                 self._stop("KEY_STORE_REFUSES", reason)
 
     def failed(self, name: str, error: ErrorFacts) -> None:
-        """The file `name` failed."""
-        if self._fail_fast and error.code not in {NOT_TRIED, CANCELLED}:
+        """The file `name` was tried and failed."""
+        if self._fail_fast:
             with self._lock:
                 self._stop("FAIL_FAST", f"{name} failed ({error.message})")
 

@@ -11,6 +11,7 @@ from typing import Literal
 import pytest
 
 from kspsign.context import RunContext
+from kspsign.errors import CancelledError
 from kspsign.hresults import Hresult
 from kspsign.model import Check, ErrorFacts, SignatureFacts, TimestampFacts, Verdict
 from kspsign.report import AgentFacts, BuildFacts, CertificateFacts, FileOutcome, Report, ToolFacts, Totals
@@ -92,8 +93,10 @@ class Samples:
 
     hostile = HOSTILE
 
-    def file(self, path: str = "app.exe", state: Literal["good", "untrusted", "refused"] = "good") -> FileOutcome:
-        """One file: signed and verified, signed but not trusted, or refused before signing."""
+    def file(
+        self, path: str = "app.exe", state: Literal["good", "untrusted", "refused", "not tried"] = "good"
+    ) -> FileOutcome:
+        """One file: signed and verified, signed but not trusted, refused before signing, or not come to."""
         stamp = TimestampFacts("2026-01-31T12:00:00Z", "Example TSA", "sha256")
         signature = SignatureFacts("AB" * 20, "CN=Example, O=Example", "sha256", stamp)
         good = FileOutcome(
@@ -101,6 +104,9 @@ class Samples:
         )
         if state == "untrusted":
             return replace(good, verdict=UNTRUSTED, error=_facts(Hresult.CERT_E_UNTRUSTEDROOT))
+        if state == "not tried":
+            facts = ErrorFacts.of(CancelledError())
+            return FileOutcome(path, "pe", 12, None, None, "failed", error=facts)
         if state == "refused":
             return FileOutcome(
                 path, None, 12, "0" * 64, None, "failed", error=_facts(Hresult.TRUST_E_SUBJECT_FORM_UNKNOWN)
@@ -146,6 +152,7 @@ class Samples:
                 verified=verified,
                 unverified=len(files) - verified,
                 signatures_used=len(files) - failed,
+                left=sum(not file.tried for file in files),
             ),
             files=files,
         )

@@ -194,6 +194,18 @@ class TestEverySurface:
         cancelled = replace(samples.report(samples.file()), passed=False, exit_code=130)
         assert "kspsign run: CANCELLED" in shown(surface, cancelled)
 
+    @pytest.mark.parametrize("quiet", [True, False])
+    def test_what_was_not_tried_is_counted_and_hides_no_failure(
+        self, surface: str, quiet: bool, samples: Samples
+    ) -> None:
+        files = [samples.file(f"{number}.exe", "not tried") for number in range(300)]
+        output = without_colour(shown(surface, samples.report(*files, samples.file("bad.exe", "refused")), quiet=quiet))
+        assert "not tried: 300 files" in output.splitlines()
+        assert "bad.exe" in output
+        assert output.count("emedy: Check that the file's type") == 1
+        assert "CANCELLED" not in output, "the run's own error says it"
+        assert len(output.splitlines()) < 50
+
     def test_a_narrow_stream_takes_every_name(self, surface: str, samples: Samples) -> None:
         raw = io.BytesIO()
         stream = io.TextIOWrapper(raw, encoding="ascii", newline="\n")
@@ -207,6 +219,13 @@ class TestEverySurface:
 
 
 class TestTerminal:
+    def test_what_was_not_tried_comes_behind_failures(self, samples: Samples) -> None:
+        files = [samples.file(f"left{number}.exe", "not tried") for number in range(30)]
+        output = without_colour(shown("terminal", samples.report(*files, samples.file("bad.exe", "untrusted"))))
+        table = output[output.index("outcome") :].splitlines()
+        assert "bad.exe" in table[2]
+        assert "left0.exe" in table[3]
+
     def test_failures_come_first_in_the_table(self, samples: Samples) -> None:
         files = [samples.file(f"good{number}.exe") for number in range(30)]
         output = without_colour(shown("terminal", samples.report(*files, samples.file("bad.exe", "untrusted"))))

@@ -197,6 +197,13 @@ class TestSummary:
         report = replace(samples.report(samples.file(), command="verify"), certificate=None)
         assert "| Signed by | CN=Example, O=Example (1) |" in summary_text(report)
 
+    def test_what_was_not_tried_is_counted_and_hides_no_failure(self, samples: Samples) -> None:
+        files = [samples.file(f"{number}.exe", "not tried") for number in range(300)]
+        text = summary_text(samples.report(*files, samples.file("bad.exe", "untrusted")))
+        assert "300 files not tried: in the attached report." in text.splitlines()
+        assert "| bad.exe |" in text
+        assert "0.exe" not in text
+
     def test_states_other_than_passed(self, samples: Samples) -> None:
         stopped = summary_text(replace(samples.report(), error=STOPPED, passed=False, exit_code=5))
         assert "**Cause:** signtool.exe is missing" in stopped

@@ -18,6 +18,7 @@ from pathlib import Path
 
 from bench.measuring import KSPSIGN, Line, Service, Taken, at_most, faster_than, run
 from bench.place import Place
+from integration.compound_builder import MSI, Folder, Zeros, write_compound
 
 SMALL, PART, MANY = 1000, 100, 10_000
 CEILING, KEY_STORE_SECONDS, STAMP_SECONDS = 32, 1.0, 0.2
@@ -183,8 +184,7 @@ def large(place: Place, _services: contextlib.ExitStack) -> Iterator[Line]:
                 file.write(piece)
             file.flush()
             os.fsync(file.fileno())
-        # Memory that a virtual machine has not touched for a while costs more than the work that is measured.
-        run([sys.executable, "-c", f"b'x' * {3 * GIGABYTE}"])
+        _touch_memory()
 
     line = place.peer().replace("{}", "00000.dll")
     result, target = place.out / "00000.dll", place.work / "00000.dll"
@@ -201,6 +201,25 @@ def large(place: Place, _services: contextlib.ExitStack) -> Iterator[Line]:
     name = "kspsign, one PE of 1 GB, verified, in its place"
     ours = Line(name, lambda: run(place.ours("--no-timestamp")), fresh, bound)
     yield ours
+
+
+def large_package(place: Place, _services: contextlib.ExitStack) -> Iterator[Line]:
+    """One Windows Installer package of a gigabyte."""
+
+    def fresh() -> None:
+        place.fresh(0)
+        write_compound(place.work / "setup.msi", Folder({"cab": Zeros(GIGABYTE)}, MSI), major=4)
+        _touch_memory()
+
+    line, peer = place.peer().replace("{}", "setup.msi"), "osslsigncode, one MSI of 1 GB"
+    yield Line(peer, lambda: run(["bash", "-ec", line]), fresh)
+    name = "kspsign, one MSI of 1 GB, verified, in its place"
+    yield Line(name, lambda: run(place.ours("--no-timestamp")), fresh, faster_than(peer))
+
+
+def _touch_memory() -> None:
+    """Memory that a virtual machine has not touched for a while costs more than the work that is measured."""
+    run([sys.executable, "-c", f"b'x' * {3 * GIGABYTE}"])
 
 
 def verifying(place: Place, _services: contextlib.ExitStack) -> Iterator[Line]:
@@ -265,6 +284,7 @@ GROUPS: dict[str, Group] = {
     "local": local,
     "stamped": stamped,
     "large": large,
+    "large package": large_package,
     "verifying": verifying,
     "cancelled": cancelled,
     "moody": moody,

@@ -29,7 +29,7 @@ from kspsign.authenticode.compound import (
 from kspsign.authenticode.file_signature import FileSignature, read_signature
 from kspsign.authenticode.oids import OID_SPC_SIP_INFO
 from kspsign.authenticode.profile import AUTHENTICODE, SignatureProfile, SigningTerms
-from kspsign.authenticode.reading import file_changed
+from kspsign.authenticode.reading import beside, sha256_of
 from kspsign.authenticode.signable import Digest, Glimpse
 from kspsign.authenticode.spc import sip_findings, sip_indirect_data
 from kspsign.errors import ArtifactError
@@ -102,20 +102,18 @@ class MsiFile:
             )
 
     def digest(self, algorithms: Collection[DigestAlgorithm], _pages: Collection[DigestAlgorithm] = ()) -> Digest:
-        """Hash what signatures cover, stream after stream, and the whole file from its start."""
+        """Hash what signatures cover, stream after stream, and the whole file from its start beside it."""
         hashers = {algorithm: hashlib.new(algorithm) for algorithm in algorithms}
         for algorithm, hasher in hashers.items():
             if self.metadata is not None:
                 hasher.update(self._metadata_digest(algorithm))
-        if hashers:
-            for chunk in self._content():
-                for hasher in hashers.values():
-                    hasher.update(chunk)
-        with self.path.open("rb", buffering=0) as file:
-            whole = hashlib.file_digest(file, "sha256")
-            if file.tell() != self.compound.size:
-                raise file_changed()
-        return Digest({algorithm: hasher.digest() for algorithm, hasher in hashers.items()}, whole.hexdigest())
+        size = self.compound.size
+        with beside(size, lambda: sha256_of(self.path, size)) as whole:
+            if hashers:
+                for chunk in self._content():
+                    for hasher in hashers.values():
+                        hasher.update(chunk)
+            return Digest({algorithm: hasher.digest() for algorithm, hasher in hashers.items()}, whole())
 
     def structure(self, _digest: Digest, signatures: Sequence[FileSignature]) -> tuple[Finding, ...]:
         """The checks "sip" of each signature, "directory-order", "unallocated-data" and "metadata-digest"."""

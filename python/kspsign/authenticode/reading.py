@@ -5,12 +5,14 @@ Small formats are read whole.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, wait
+from contextlib import contextmanager
 from os import SEEK_END
 from pathlib import Path
 from threading import Thread
-from typing import BinaryIO
+from typing import BinaryIO, TypeVar
 
 from kspsign.errors import ArtifactError
 from kspsign.hresults import Hresult
@@ -19,6 +21,7 @@ CHUNK = 1 << 20
 LARGE = 16 << 20
 """Bytes from which a second thread pays."""
 Taker = Callable[[int, memoryview], None]
+Result = TypeVar("Result")
 
 
 def file_changed() -> ArtifactError:
@@ -54,28 +57,45 @@ def read_through(path: Path, size: int, first: Taker, second: Taker) -> int:
     """
     if size < LARGE:
         return _read(path, size, first, second)
-    other = _beside(path, size, second)
-    try:
+    with beside(size, lambda: _read(path, size, second)) as other:
         end = _read(path, size, first)
-    finally:
-        wait((other,))
-    if other.result() != end:
-        raise file_changed()
-    return end
+        if other() != end:
+            raise file_changed()
+        return end
 
 
-def _beside(path: Path, size: int, taker: Taker) -> Future[int]:
-    """`_read` in a thread that does not hold up the end of the process: a cancelled run abandons it."""
-    end: Future[int] = Future()
+def sha256_of(path: Path, size: int) -> str:
+    """The sha256 (hex) of the whole file; raises file_changed when it has not `size` bytes any more."""
+    with path.open("rb", buffering=0) as file:
+        whole = hashlib.file_digest(file, "sha256")
+        if file.tell() != size:
+            raise file_changed()
+        return whole.hexdigest()
 
-    def read() -> None:
+
+@contextmanager
+def beside(size: int, step: Callable[[], Result]) -> Iterator[Callable[[], Result]]:
+    """What gives the result of `step`, or raises what it raised; a reading of a file of `size` bytes.
+
+    Of a large file it has begun in a thread of its own, which the end of the block waits for and the end of the
+    process does not: a cancelled run abandons it.
+    """
+    if size < LARGE:
+        yield step
+        return
+    result: Future[Result] = Future()
+
+    def run() -> None:
         try:
-            end.set_result(_read(path, size, taker))
-        except BaseException as error:  # noqa: BLE001 - it is raised where the end is asked for
-            end.set_exception(error)
+            result.set_result(step())
+        except BaseException as error:  # noqa: BLE001 - it is raised where the result is asked for
+            result.set_exception(error)
 
-    Thread(target=read, name="reading", daemon=True).start()
-    return end
+    Thread(target=run, name="reading", daemon=True).start()
+    try:
+        yield result.result
+    finally:
+        wait((result,))
 
 
 def _read(path: Path, size: int, *takers: Taker) -> int:

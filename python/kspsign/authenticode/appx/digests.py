@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Collection
+from typing import NamedTuple
 
 from kspsign.authenticode.appx.block_map import BlockCheck
 from kspsign.authenticode.appx.names import BLOCK_MAP, CODE_INTEGRITY, CONTENT_TYPES, plain
 from kspsign.authenticode.appx.package import Package
 from kspsign.authenticode.file_signature import read_signature
 from kspsign.authenticode.profile import AUTHENTICODE
-from kspsign.authenticode.signable import Digest
 from kspsign.authenticode.zip import Entry, Plan, Scan
 from kspsign.errors import TrustError
 from kspsign.hresults import Hresult
@@ -19,6 +19,13 @@ from kspsign.model import DigestAlgorithm, Finding
 PARTS = {"AXCT": CONTENT_TYPES, "AXBM": BLOCK_MAP, "AXCI": CODE_INTEGRITY}
 """The parts that are hashed unpacked, by tag, in the order of their digests."""
 MAGIC = b"APPX"
+
+
+class Hashed(NamedTuple):
+    """The digest of each algorithm, and what was found on the way."""
+
+    values: dict[DigestAlgorithm, bytes]
+    findings: tuple[Finding, ...]
 
 
 class _Hashers:
@@ -48,17 +55,15 @@ class _Hashers:
         return b"".join((MAGIC, b"AXPC", self._bytes.digest(), b"AXCD", directory, *parts))
 
 
-def hash_package(package: Package, algorithms: Collection[DigestAlgorithm]) -> Digest:
+def hash_package(package: Package, algorithms: Collection[DigestAlgorithm]) -> Hashed:
     """Digests of the package as it is signed; findings "package-content", "block-map", "inner-content"."""
     plan = package.unsigned
     hashers = {algorithm: _Hashers(algorithm, plan) for algorithm in algorithms}
     staying = {entry.index for entry in plan.kept}
-    whole = hashlib.sha256()
     scan, blocks = Scan(package.archive), BlockCheck(package.block_map)
     current: Entry | None = None
     with package.path.open("rb") as file:
         for entry, raw, content in scan.pieces(file):
-            whole.update(raw)
             if entry is None:
                 continue
             if entry is not current:
@@ -71,7 +76,7 @@ def hash_package(package: Package, algorithms: Collection[DigestAlgorithm]) -> D
     blocks.finish()
     values = {algorithm: hasher.value() for algorithm, hasher in hashers.items()}
     findings = (scan.finding(), _block_finding(package, blocks), *_inner_findings(package))
-    return Digest(values, whole.hexdigest(), findings=findings)
+    return Hashed(values, findings)
 
 
 def _block_finding(package: Package, blocks: BlockCheck) -> Finding:
@@ -99,7 +104,7 @@ def _content_fault(inner: Package, der: bytes) -> str | None:
         signature = read_signature(der, AUTHENTICODE)
     except TrustError as broken:
         return broken.message
-    digest = hash_package(inner, {signature.algorithm})
-    if digest.values[signature.algorithm] != signature.digest:
+    hashed = hash_package(inner, {signature.algorithm})
+    if hashed.values[signature.algorithm] != signature.digest:
         return "it is not what was signed"
-    return next((finding.detail for finding in digest.findings if finding.hresult is not None), None)
+    return next((finding.detail for finding in hashed.findings if finding.hresult is not None), None)

@@ -19,6 +19,7 @@ from kspsign.authenticode.appx.package import SIGNATURE_MAGIC, Package, read_pac
 from kspsign.authenticode.file_signature import FileSignature, nth
 from kspsign.authenticode.oids import OID_SPC_SIP_INFO
 from kspsign.authenticode.profile import AUTHENTICODE, SignatureProfile, SigningTerms
+from kspsign.authenticode.reading import beside, sha256_of
 from kspsign.authenticode.signable import Digest, Glimpse
 from kspsign.authenticode.spc import sip_finding, sip_indirect_data
 from kspsign.authenticode.zip import Member, entry_names
@@ -89,7 +90,10 @@ class AppxFile:
 
     def digest(self, algorithms: Collection[DigestAlgorithm], _pages: Collection[DigestAlgorithm] = ()) -> Digest:
         """Hash the package as it is to be signed, and compare its files with the block map on the way."""
-        return hash_package(self.package, algorithms)
+        size = self.package.archive.size
+        with beside(size, lambda: sha256_of(self.path, size)) as whole:
+            values, findings = hash_package(self.package, algorithms)
+            return Digest(values, whole(), findings=findings)
 
     def structure(self, digest: Digest, signatures: Sequence[FileSignature]) -> tuple[Finding, ...]:
         """The checks "sip", "package-parts", "hash-method", "publisher", "content-types", "package-content",

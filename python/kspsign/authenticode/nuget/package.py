@@ -20,6 +20,7 @@ from kspsign.authenticode.file_signature import FileSignature, nth
 from kspsign.authenticode.nuget.profile import NUGET, author_fault, commitments, repository_of, signature_content
 from kspsign.authenticode.oids import OID_DATA
 from kspsign.authenticode.profile import SignatureProfile, SigningTerms
+from kspsign.authenticode.reading import beside, sha256_of
 from kspsign.authenticode.signable import Digest, Glimpse
 from kspsign.authenticode.zip import Archive, Member, Plan, Scan, archive_of, entry_names, unpack
 from kspsign.errors import ArtifactError, TrustError
@@ -109,18 +110,17 @@ class NugetFile:
         """Hash the archive without its signature, and unpack every entry on the way."""
         plan, scan = self.unsigned, Scan(self.archive)
         hashers = {algorithm: hashlib.new(algorithm) for algorithm in algorithms}
-        whole = hashlib.sha256()
-        with self.path.open("rb") as file:
+        size = self.archive.size
+        with beside(size, lambda: sha256_of(self.path, size)) as whole, self.path.open("rb") as file:
             for entry, raw, _ in scan.pieces(file):
-                whole.update(raw)
                 if entry is not None and entry.name != SIGNATURE:
                     for hasher in hashers.values():
                         hasher.update(raw)
-        tail = plan.tail()
-        for hasher in hashers.values():
-            hasher.update(tail)
-        values = {algorithm: hasher.digest() for algorithm, hasher in hashers.items()}
-        return Digest(values, whole.hexdigest(), findings=(scan.finding(),))
+            tail = plan.tail()
+            for hasher in hashers.values():
+                hasher.update(tail)
+            values = {algorithm: hasher.digest() for algorithm, hasher in hashers.items()}
+            return Digest(values, whole(), findings=(scan.finding(),))
 
     def structure(self, digest: Digest, signatures: Sequence[FileSignature]) -> tuple[Finding, ...]:
         """The checks "signature-type" and "signer-attributes" of each signature, "signature-entry" and

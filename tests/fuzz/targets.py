@@ -20,8 +20,8 @@ from kspsign.authenticode.timestamp import check_reply, make_query, read_token
 from kspsign.embedded.authority import EmbeddedAuthority
 from kspsign.errors import KspSignError, TimestampError
 from kspsign.model import DigestAlgorithm, Format
+from kspsign.verifying.chain_checks import Trust
 from kspsign.verifying.roots import TrustAnchors
-from kspsign.verifying.signatures import Trust
 from kspsign.verifying.verifier import Verifier
 
 ALGORITHM = DigestAlgorithm.SHA256

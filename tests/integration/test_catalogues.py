@@ -16,9 +16,9 @@ from integration.certificates import EXPIRED, PASSWORD, PASSWORD_VARIABLE, Signi
 from integration.peimages import flipped
 from integration.samples import Run, Store, kspsign, osslsigncode_verify
 from kspsign.authenticode import cms, der
+from kspsign.authenticode.cms_reading import read_signed_message
 from kspsign.authenticode.formats import detect_format, open_signable
 from kspsign.authenticode.signable import Glimpse
-from kspsign.authenticode.signature import read_signed_message
 from kspsign.cli import main
 from kspsign.embedded.timestamp_server import TimestampServer
 from kspsign.errors import ArtifactError

@@ -28,8 +28,8 @@ from integration.launching import Launcher
 from integration.samples import assert_no_leftovers
 from kspsign.embedded.authority import EmbeddedAuthority
 from kspsign.model import Format
+from kspsign.verifying.chain_checks import Trust
 from kspsign.verifying.roots import TrustAnchors
-from kspsign.verifying.signatures import Trust
 from kspsign.verifying.verifier import Verifier
 from stamping.server import Stamping
 

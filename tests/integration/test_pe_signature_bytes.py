@@ -12,8 +12,8 @@ import pytest
 from integration.peimages import flipped, parts, patched
 from integration.samples import Store
 from kspsign.model import Format
+from kspsign.verifying.chain_checks import Trust
 from kspsign.verifying.roots import TrustAnchors
-from kspsign.verifying.signatures import Trust
 from kspsign.verifying.verifier import Verifier
 
 

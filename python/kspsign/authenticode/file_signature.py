@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from kspsign.authenticode import der, oids
+from kspsign.authenticode.cms_reading import read_signed_message, read_signer
 from kspsign.authenticode.profile import Covered, SignatureProfile
-from kspsign.authenticode.signature import SignedMessage, find_signer, read_signed_message, read_signer
+from kspsign.authenticode.signature import SignedMessage, find_signer
 from kspsign.errors import TrustError
 from kspsign.hresults import Hresult
 from kspsign.model import DigestAlgorithm, Finding

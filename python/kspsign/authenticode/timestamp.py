@@ -12,13 +12,12 @@ from datetime import datetime
 
 from kspsign.authenticode import der, oids
 from kspsign.authenticode.algorithms import algorithm_identifier, digest_algorithm
+from kspsign.authenticode.cms_reading import read_signed_message, read_signer
 from kspsign.authenticode.signature import (
     SignedMessage,
     Signer,
     content_fault,
     find_signer,
-    read_signed_message,
-    read_signer,
     signer_fault,
     states_digest,
 )

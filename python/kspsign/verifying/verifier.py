@@ -18,9 +18,10 @@ from kspsign.hresults import Hresult
 from kspsign.model import Check, ErrorFacts, Finding, Format, SignatureFacts, SyncedCertificate, Verdict, Verification
 from kspsign.settings import Settings
 from kspsign.verifying.chain import Purpose, validate_chain
+from kspsign.verifying.chain_checks import Trust
 from kspsign.verifying.roots import TrustAnchors, combined, default_anchors
 from kspsign.verifying.second_opinion import SecondOpinion
-from kspsign.verifying.signatures import ExaminedSignature, Trust, examine_signature
+from kspsign.verifying.signatures import ExaminedSignature, examine_signature
 from kspsign.verifying.strength import STRONG
 
 if TYPE_CHECKING:

@@ -1,0 +1,83 @@
+"""What the checks of signatures and of timestamps have in common: whom to trust, and what is said of a chain."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from cryptography import x509
+
+from kspsign.authenticode.certificates import common_name
+from kspsign.hresults import Hresult
+from kspsign.model import DigestAlgorithm, Finding
+from kspsign.verifying.chain import ChainResult, Purpose
+from kspsign.verifying.roots import TrustAnchors
+from kspsign.verifying.strength import STRONG, Strength
+
+if TYPE_CHECKING:
+    from kspsign.verifying.revocation import Revocation
+
+CHAIN_CHECKS = ("certificate-chain", "certificate-validity", "extended-key-usage", "key-usage")
+
+
+@dataclass(frozen=True, slots=True)
+class Trust:
+    """Whom to trust for signatures and for timestamps, whether a timestamp must be there, and what is strong enough."""
+
+    signers: TrustAnchors
+    authorities: TrustAnchors
+    timestamp_required: bool
+    strength: Strength = STRONG
+
+
+@dataclass(frozen=True, slots=True)
+class JudgedChain:
+    """A chain's checks, and its path when all of them passed or else what was found of it."""
+
+    findings: tuple[Finding, ...] = ()
+    path: tuple[x509.Certificate, ...] = ()
+
+    @property
+    def holds(self) -> bool:
+        """Whether there is a chain, and all checks passed."""
+        return bool(self.path) and all(each.hresult is None for each in self.findings)
+
+
+def chain_findings(result: ChainResult, prefix: str, when: str) -> Iterator[Finding]:
+    """CHAIN_CHECKS, each behind `prefix`; `when` tells the moment for which the chain was judged."""
+    passed = {
+        "certificate-chain": " < ".join(common_name(each.subject) for each in result.path),
+        "certificate-validity": when,
+        "extended-key-usage": "allows it",
+        "key-usage": "allows it",
+    }
+    for check in CHAIN_CHECKS:
+        fault = next((each for each in result.faults if each.check == check), None)
+        if fault is None:
+            yield Finding(prefix + check, passed[check])
+        else:
+            yield Finding(prefix + check, fault.detail, fault.hresult)
+
+
+def revocation_findings(
+    chain: JudgedChain, revocation: Revocation | None, purpose: Purpose, stamped: datetime | None
+) -> Iterator[Finding]:
+    """The check "revocation" where it is asked for, and of chains that hold only: nobody is sent to an address that an
+    untrusted certificate names."""
+    if revocation is not None and chain.holds:
+        yield revocation.finding(chain.path, purpose, stamped)
+
+
+def algorithm_finding(check: str, strength: Strength, *digests: DigestAlgorithm | None) -> Finding:
+    """The check of that name: whether each of `digests` is strong enough."""
+    used = dict.fromkeys(digest.value if digest else "an unknown digest" for digest in digests)
+    weak = [digest for digest in used if digest not in strength.digests]
+    fault = f"{', '.join(weak)} is not strong enough" if weak else None
+    return finding(check, fault, Hresult.NTE_BAD_ALGID, ", ".join(used))
+
+
+def finding(check: str, fault: str | None, hresult: Hresult, passed: str) -> Finding:
+    """The check of that name, which fails with `hresult` for a fault."""
+    return Finding(check, passed) if fault is None else Finding(check, fault, hresult)

@@ -7,6 +7,7 @@ import threading
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from kspsign.batch import Batch
@@ -16,7 +17,7 @@ from kspsign.errors import CancelledError, KspSignError, PrerequisiteError, Trus
 from kspsign.model import Artifact, SyncedCertificate
 from kspsign.one_artifact import Signing, admit_one, plan_one, sign_one, timestamp_one, verify_one
 from kspsign.outcomes import RunRecord, make_report
-from kspsign.publishing import Console, is_proving, publish, publish_evidence
+from kspsign.publishing import Console, is_proving, publish, publish_evidence, without_evidence
 from kspsign.report import Report
 from kspsign.selection import select, share
 from kspsign.settings import Settings
@@ -206,7 +207,11 @@ def finished(
     """Stage 4 for `report`: the console's last words and the records; the report as it then stands."""
     in_service = False
     if settings.publish_token is not None and is_proving(report) and not cancelled.is_set():
-        report, in_service = publish_evidence(report, context, settings.publish_token, cancelled.wait)
+        try:
+            interruptible(partial(publish_evidence, report, context, settings.publish_token, cancelled.wait), cancelled)
+            in_service = True
+        except KspSignError as error:
+            report = without_evidence(report, error)
     console.finish(report)
     publish(
         report,

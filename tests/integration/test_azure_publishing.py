@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,9 +14,13 @@ from agent.commands import Command, parse
 from azure_server.server import TOKEN, AzureServer, Fault
 from azure_server.state import Build, TestRun
 from azure_server.uploads import step_variables, uploads
+from integration.launching import Launcher
 from integration.samples import Run, Store, copy_launcher, kspsign
 from kspsign.azure import REPORT_TYPE, VERDICT_TYPE
 from kspsign.publishing.evidence import ATTACHMENTS, DIGEST_PROPERTY, VERIFIED_TAG
+
+HANGS = 60.0
+"""Seconds that the server takes for an answer: no run of this file may wait for one."""
 
 
 @pytest.fixture
@@ -176,6 +181,20 @@ def test_evidence_that_could_not_be_left_fails_the_run(
     assert [run.state for run in azure.organisation.runs.values()] == ([state] if state else [])
     assert azure.organisation.builds[4711].tags == []
     assert TOKEN not in verified.text
+
+
+def test_a_server_that_hangs_does_not_hold_up_a_cancelled_run(azure: AzureServer, folder: Path, store: Store) -> None:
+    azure.faults.append(Fault("slow", seconds=HANGS, path="/Runs"))
+    report = folder.parent / "report.json"
+    options = ["--folder", str(folder), "--trust-root", str(store.root), "--publish-token-env", "MY_TOKEN"]
+    with Launcher() as launcher:
+        run = launcher.run(["verify", "*.exe", *options, "--report", str(report)], 3.0, number=signal.SIGINT)
+    assert run.told is not None
+    assert run.over - run.told < HANGS / 10
+    written = json.loads(report.read_text(encoding="utf-8"))
+    assert run.code == written["exit_code"] == 130
+    assert written["error"]["code"] == "CANCELLED"
+    assert [each["verdict"]["result"] for each in written["files"]] == ["verified"]
 
 
 def test_a_failed_run_keeps_its_own_cause(azure: AzureServer, folder: Path, store: Store) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from kspsign.publishing.console import Console, open_console, prepared
-from kspsign.publishing.evidence import publish_evidence
+from kspsign.publishing.evidence import publish_evidence, without_evidence
 from kspsign.publishing.logging_commands import issue
 from kspsign.publishing.neutral import log_line
 from kspsign.publishing.progress import Meter
@@ -23,5 +23,6 @@ __all__ = [
     "publish_evidence",
     "report_schema",
     "report_text",
+    "without_evidence",
     "write_atomically",
 ]

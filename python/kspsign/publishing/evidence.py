@@ -32,24 +32,22 @@ TITLE_LIMIT, TEXT_LIMIT = 512, 4000
 """Characters that the server keeps of a result's title, and of its texts."""
 
 
-def publish_evidence(
-    report: Report, context: RunContext, token: SecretStr, pause: Callable[[float], bool]
-) -> tuple[Report, bool]:
-    """The report as it now stands, and whether its evidence is in Azure DevOps.
+def publish_evidence(report: Report, context: RunContext, token: SecretStr, pause: Callable[[float], bool]) -> None:
+    """Leave the evidence of the run in Azure DevOps.
 
-    Evidence that was asked for and could not be left makes the run a failed one. `pause` waits the seconds, and
-    says whether the run was cancelled meanwhile.
+    `pause` waits the seconds, and says whether the run was cancelled meanwhile. Raises what the client does, and
+    ConfigurationError where there is no build.
     """
-    try:
-        build = _build(context)
-        client = open_client(build.collection, build.project, token, temp_folder=context.temp_folder, pause=pause)
-        with contextlib.closing(client):
-            _publish(client, int(build.id), report, context)
-    except KspSignError as error:
-        code = report.exit_code or error.exit_code
-        failed = replace(report, passed=False, exit_code=code, error=report.error or _fault(error))
-        return failed, False
-    return report, True
+    build = _build(context)
+    client = open_client(build.collection, build.project, token, temp_folder=context.temp_folder, pause=pause)
+    with contextlib.closing(client):
+        _publish(client, int(build.id), report, context)
+
+
+def without_evidence(report: Report, error: KspSignError) -> Report:
+    """The report of a run whose evidence was asked for and could not be left: a failed one."""
+    code = report.exit_code or error.exit_code
+    return replace(report, passed=False, exit_code=code, error=report.error or _fault(error))
 
 
 def _build(context: RunContext) -> BuildFacts:

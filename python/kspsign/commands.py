@@ -96,11 +96,13 @@ def _explain(given: dict[str, Any], _environment: Mapping[str, str]) -> int:
 def _gate(given: dict[str, Any], environment: Mapping[str, str]) -> int:
     from kspsign.gate.deciding import run_gate  # noqa: PLC0415 - it brings the client for Azure DevOps
     from kspsign.gate.settings import resolve_gate  # noqa: PLC0415
+    from kspsign.interruption import interruptible  # noqa: PLC0415
 
     context = RunContext.from_environment(environment, is_tty=sys.stdout.isatty())
     cancelled = threading.Event()
     with _signals_cancelling(cancelled):
-        return run_gate(resolve_gate(given, environment), context, pause=cancelled.wait)
+        settings = resolve_gate(given, environment)
+        return interruptible(lambda: run_gate(settings, context, pause=cancelled.wait), cancelled)
 
 
 def _demo(given: dict[str, Any], environment: Mapping[str, str]) -> int:

@@ -14,6 +14,7 @@ from kspsign.batch import Batch
 from kspsign.certsync import certificate_facts, synchronise
 from kspsign.context import RunContext
 from kspsign.errors import CancelledError, KspSignError, PrerequisiteError, TrustError
+from kspsign.interruption import entered, interruptible
 from kspsign.model import Artifact, SyncedCertificate
 from kspsign.one_artifact import Signing, admit_one, plan_one, sign_one, timestamp_one, verify_one
 from kspsign.outcomes import RunRecord, make_report
@@ -25,8 +26,6 @@ from kspsign.signing import (
     DESKS,
     Halt,
     Workplace,
-    entered,
-    interruptible,
     open_engine,
     open_planner,
     open_stamper,

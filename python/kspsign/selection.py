@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 from kspsign.artifacts import select_artifacts, take_slice
 from kspsign.context import RunContext
 from kspsign.errors import ConfigurationError
+from kspsign.interruption import interruptible
 from kspsign.model import Artifact
 from kspsign.outcomes import RunRecord
 from kspsign.publishing import Console
 from kspsign.report import SliceFacts
-from kspsign.signing import interruptible
 
 if TYPE_CHECKING:
     from kspsign.verifying.policy.judging import Judge

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +13,14 @@ from agent.commands import parse
 from azure_server.server import TOKEN, AzureServer, Fault
 from azure_server.uploads import Upload, step_variables
 from integration.gate_asking import Waiting, add_job, ask, attach, signed_build
+from integration.launching import Launcher
 from integration.samples import kspsign
 from kspsign.azure import TASK_ID
 from kspsign.errors import CancelledError, GateRefusedError, KspSignError, PrerequisiteError
 from kspsign.gate.settings import resolve_gate
+
+HANGS = 60.0
+"""Seconds that the server takes for an answer: no gate of this file may wait for one."""
 
 
 class TestFiles:
@@ -124,6 +129,20 @@ def test_the_command_takes_everything_from_the_pipelines_variables(
     assert os.environ.get("AZURE_DEVOPS_CACHE_DIR") == before
     monkeypatch.setenv("SYSTEM_ACCESSTOKEN", "of another organisation")
     assert kspsign("gate", folder=tmp_path).code == PrerequisiteError.exit_code
+
+
+def test_a_server_that_hangs_does_not_hold_up_a_cancelled_job(
+    azure: AzureServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in (step_variables(azure.url, tmp_path) | {"SYSTEM_ACCESSTOKEN": TOKEN}).items():
+        monkeypatch.setenv(name, value)
+    azure.organisation.add_build()
+    azure.faults.append(Fault("slow", seconds=HANGS, path="/builds"))
+    with Launcher() as launcher:
+        gate = launcher.run(["gate"], 3.0, number=signal.SIGTERM)
+    assert gate.told is not None
+    assert gate.over - gate.told < HANGS / 10
+    assert gate.code == CancelledError.exit_code
 
 
 def test_nothing_that_a_build_says_is_a_command_to_the_agent(

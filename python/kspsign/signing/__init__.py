@@ -7,7 +7,7 @@ from kspsign.signing.leftovers import remove_leftovers
 from kspsign.signing.planning import Planner
 from kspsign.signing.stamping import Stamper, open_stamper
 from kspsign.signing.waits import Waits
-from kspsign.signing.workers import Workers, entered, interruptible
+from kspsign.signing.workers import Workers
 from kspsign.signing.workplace import DESKS, Workplace
 
 __all__ = [
@@ -23,8 +23,6 @@ __all__ = [
     "Workers",
     "Workplace",
     "access_error",
-    "entered",
-    "interruptible",
     "open_engine",
     "open_planner",
     "open_stamper",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 import subprocess
 import sys
 import threading
@@ -66,6 +67,36 @@ def test_more_large_files_than_may_have_an_early_copy(store: Store, tmp_path: Pa
             assert peer.accepted, peer.text
             assert int.from_bytes(data[(at := parts(data).checksum) : at + 4], "little") == peer.calculated_checksum
     assert_no_leftovers(folder)
+
+
+def test_a_file_that_another_writes_to_is_not_verified(store: Store, tmp_path: Path) -> None:
+    """What is written is what stands there, and the time of modification is put back."""
+    path = tmp_path / "installer.exe"
+    path.write_bytes(build_pe(overlay=bytes(4 * LARGE)))
+    sign = ("sign", path, "--thumbprint", store.thumbprint, "--store", store.folder, "--no-timestamp")
+    assert kspsign(*sign, folder=tmp_path).code == 0
+    state, begun, done = path.stat(), threading.Event(), threading.Event()
+
+    def write() -> None:
+        with path.open("r+b", buffering=0) as file:
+            while not done.is_set():
+                file.seek(state.st_size // 2)
+                file.write(b"\0")
+                os.utime(path, ns=(state.st_atime_ns, state.st_mtime_ns))
+                begun.set()
+
+    verify = ("verify", path, "--trust-root", store.root, "--no-timestamp")
+    other = threading.Thread(target=write)
+    other.start()
+    assert begun.wait(30)
+    try:
+        run = kspsign(*verify, folder=tmp_path)
+    finally:
+        done.set()
+        other.join()
+    assert (run.code, run.error_code) == (6, "ERROR_SHARING_VIOLATION")
+    assert run.file["sha256_after"] is None
+    assert kspsign(*verify, folder=tmp_path).code == 0
 
 
 def test_a_large_file_that_another_writes_to_all_the_time(store: Store, tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from kspsign.authenticode.file_signature import FileSignature, nth, read_signature
 from kspsign.authenticode.formats import open_signable
 from kspsign.authenticode.page_hashes import page_algorithms
+from kspsign.authenticode.reading import file_changed
 from kspsign.authenticode.signable import Digest, SignableFile, SummedFile
 from kspsign.errors import ArtifactError, TrustError
 from kspsign.hresults import Hresult
@@ -48,9 +49,11 @@ class Verifier:
 
         `name` is what the report calls the file, by which the policy knows it (default: its own). `known` is what was
         found of its content before it was signed, so that nothing is added up again (SummedFile). OSError passes
-        through: a file that can't be read is no statement about its signature.
+        through: a file that can't be read is no statement about its signature. Raises ArtifactError
+        (ERROR_SHARING_VIOLATION) when the file changed meanwhile: what was verified, and what the sha256 in the report
+        is of, is one content.
         """
-        name = name or path.name
+        name, before = name or path.name, _state(path)
         try:
             file = open_signable(path, kind)
         except ArtifactError as damaged:
@@ -59,6 +62,8 @@ class Verifier:
             file = file.knowing(known)
         signatures, parse_findings = read_signatures(file)
         digest = file.digest({signature.algorithm for signature in signatures}, page_algorithms(signatures))
+        if _state(path) != before:
+            raise file_changed()
         if not file.signatures:
             return _conclude((*self._unsigned(name, kind), *_faults(file.structure(digest, ()))), (), digest.sha256)
         examined = self._examine(signatures, file, digest)
@@ -168,6 +173,12 @@ def read_signatures(file: SignableFile) -> tuple[tuple[FileSignature, ...], tupl
         read += (signature, *signature.countersigners)
         waiting[:0] = signature.nested
     return tuple(read), tuple(findings)
+
+
+def _state(path: Path) -> tuple[int, ...]:
+    """What tells that a file was written to, also when its time of modification was put back."""
+    now = path.stat()
+    return now.st_dev, now.st_ino, now.st_size, now.st_mtime_ns, now.st_ctime_ns
 
 
 def _faults(findings: Iterable[Finding]) -> Iterator[Finding]:

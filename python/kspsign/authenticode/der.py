@@ -6,10 +6,8 @@ what was signed keeps its bytes.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
-from itertools import islice
 from typing import NamedTuple
 
 from kspsign.errors import TrustError
@@ -87,10 +85,10 @@ class Element(NamedTuple):
 
     def children(self, most: int | None = None) -> tuple[Element, ...]:
         """The elements that its content consists of; more than `most` raise TrustError, as they are not stored."""
-        found = tuple(islice(_elements(self.data, self.content_start, self.end), most and most + 1))
+        found = _elements(self.data, self.content_start, self.end, most and most + 1)
         if most is not None and len(found) > most:
             raise malformed(f"more than {most} elements at {self.content_start}")
-        return found
+        return tuple(found)
 
     def first(self) -> Element:
         """The first of them; raises TrustError when there is none."""
@@ -210,26 +208,32 @@ def malformed(what: str) -> TrustError:
     return TrustError(Hresult.TRUST_E_MALFORMED_SIGNATURE, f"it can't be parsed: {what}", check="cms-structure")
 
 
-def _elements(data: bytes, at: int, limit: int) -> Iterator[Element]:
-    while at < limit:
-        found = _element(data, at, limit)
-        at = found.end
-        yield found
-
-
 def _element(data: bytes, at: int, limit: int) -> Element:
-    if at + 2 > limit:
+    found = _elements(data, at, limit, 1)
+    if not found:
         raise malformed("an element is cut off")
-    tag, length, content = data[at], data[at + 1], at + 2
-    if tag & _HIGH_TAG_NUMBER == _HIGH_TAG_NUMBER:
-        raise malformed(f"a tag of several octets at {at}")
-    if length >= _LONG_FORM:
-        octets = length - _LONG_FORM
-        if not 0 < octets <= _MAX_LENGTH_OCTETS or content + octets > limit:
-            raise malformed(f"a length of {octets} octets at {at}")
-        length, content = int.from_bytes(data[content : content + octets]), content + octets
-        if length < _LONG_FORM or length >> (8 * (octets - 1)) == 0:
-            raise malformed(f"a length that is not DER at {at}")
-    if content + length > limit:
-        raise malformed(f"an element at {at} is longer than what holds it")
-    return Element(data, tag, at, content, content + length)
+    return found[0]
+
+
+def _elements(data: bytes, at: int, limit: int, most: int | None = None) -> list[Element]:
+    """The elements from `at` to `limit`, the first `most` of them. One loop without calls: every field passes here."""
+    found: list[Element] = []
+    while at < limit and len(found) != most:
+        if at + 2 > limit:
+            raise malformed("an element is cut off")
+        tag, length, content = data[at], data[at + 1], at + 2
+        if tag & _HIGH_TAG_NUMBER == _HIGH_TAG_NUMBER:
+            raise malformed(f"a tag of several octets at {at}")
+        if length >= _LONG_FORM:
+            octets = length - _LONG_FORM
+            if not 0 < octets <= _MAX_LENGTH_OCTETS or content + octets > limit:
+                raise malformed(f"a length of {octets} octets at {at}")
+            length, content = int.from_bytes(data[content : content + octets]), content + octets
+            if length < _LONG_FORM or length >> (8 * (octets - 1)) == 0:
+                raise malformed(f"a length that is not DER at {at}")
+        end = content + length
+        if end > limit:
+            raise malformed(f"an element at {at} is longer than what holds it")
+        found.append(Element(data, tag, at, content, end))
+        at = end
+    return found

@@ -9,6 +9,8 @@ import hashlib
 import secrets
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
+from typing import NamedTuple
 
 from kspsign.authenticode import der, oids
 from kspsign.authenticode.algorithms import algorithm_identifier, digest_algorithm
@@ -86,11 +88,8 @@ def make_query(signature: bytes, algorithm: DigestAlgorithm) -> TimestampQuery:
 
 def read_token(token: bytes, signature: bytes) -> Timestamp:
     """The RFC 3161 token over `signature`. Raises TrustError when it can't be read at all."""
-    message = read_signed_message(token)
-    info = _tst_info(message)
-    signer = find_signer(message.signer, message.certificates)
+    message, info, signer, fault = _token(token)
     stamped = info.algorithm is not None and hashlib.new(info.algorithm, signature).digest() == info.imprint
-    fault = _token_fault(message, signer)
     findings = (
         _finding(
             "timestamp-imprint",
@@ -200,6 +199,23 @@ class _TstInfo:
     imprint: bytes
     time: datetime
     nonce: int | None
+
+
+class _Token(NamedTuple):
+    """A token as it was read; `fault` is why its signature does not hold, None when it does."""
+
+    message: SignedMessage
+    info: _TstInfo
+    signer: bytes | None
+    fault: str | None
+
+
+@lru_cache(maxsize=256)
+def _token(token: bytes) -> _Token:
+    """Every token comes twice, from its server and in the file that is read back: the same bytes are read once."""
+    message = read_signed_message(token)
+    signer = find_signer(message.signer, message.certificates)
+    return _Token(message, _tst_info(message), signer, _token_fault(message, signer))
 
 
 def _tst_info(message: SignedMessage) -> _TstInfo:

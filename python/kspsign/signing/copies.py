@@ -69,16 +69,14 @@ class Held:
         while True:
             # The name keeps its end: SignTool tells some formats by the extension.
             copy = path.with_name(f"{COPY_PREFIX}{secrets.token_hex(4)}.{path.name[-100:]}")
-            copy.open("xb", buffering=0).close()
+            # For reading only: on Windows nobody could verify what somebody has open for writing.
+            self._handle = open(copy, "rb", buffering=0, opener=_create)  # noqa: SIM115 - Path's has no opener
             self.copy = copy
-            with contextlib.suppress(FileNotFoundError):  # a run that cleans up was faster
-                # For reading only: on Windows nobody could verify what somebody has open for writing.
-                self._handle = copy.open("rb", buffering=0)
-                while try_lock(self._handle) is False:
-                    time.sleep(_LOCK_PAUSE_SECONDS)
-                if os.fstat(self._handle.fileno()).st_nlink:
-                    return copy
-                self._handle.close()
+            while try_lock(self._handle) is False:
+                time.sleep(_LOCK_PAUSE_SECONDS)
+            if os.fstat(self._handle.fileno()).st_nlink:  # no run that cleans up was faster
+                return copy
+            self._handle.close()
 
     def check_unchanged(self) -> None:
         """Raise ArtifactError (ERROR_SHARING_VIOLATION) when the target is not what it was when it was taken."""
@@ -198,6 +196,10 @@ class Targets:
             with contextlib.suppress(OSError):
                 held.remove_copy()
         return frozenset(held.artifact.name for held in in_hand if held.committed)
+
+
+def _create(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_CREAT | os.O_EXCL, 0o666)
 
 
 def _replace(held: Held, copy: SignedCopy) -> None:

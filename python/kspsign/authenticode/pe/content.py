@@ -45,14 +45,12 @@ class ImageContent:
         """Take the stretch of the file that begins at `position`, right behind the one before."""
         if self._paged is not None:
             self._paged.feed(piece, position)
-        for at in range(0, len(piece), _STEP):
-            self._take(position + at, piece[at : at + _STEP])
-
-    def _take(self, position: int, piece: memoryview) -> None:
         inside = max(self._end - position, 0)
-        if self._words is not None:
-            self._words.update(piece[:inside])
         self._tail.update(piece[inside:])
+        if self._words is not None:
+            content = piece[:inside]
+            for at in range(0, len(content), _STEP):
+                self._words.update(content[at : at + _STEP])
         for start, stop in self._hashed:
             if part := piece[max(start - position, 0) : max(stop - position, 0)]:
                 for hasher in self._hashers.values():

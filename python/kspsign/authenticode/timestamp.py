@@ -90,12 +90,9 @@ def read_token(token: bytes, signature: bytes) -> Timestamp:
     """The RFC 3161 token over `signature`. Raises TrustError when it can't be read at all."""
     message, info, signer, fault = _token(token)
     stamped = info.algorithm is not None and hashlib.new(info.algorithm, signature).digest() == info.imprint
+    stray = None if stamped else "the token stamps another signature"
     findings = (
-        _finding(
-            "timestamp-imprint",
-            None if stamped else "the token stamps another signature",
-            "stamps this signature",
-        ),
+        _finding("timestamp-imprint", stray, "stamps this signature"),
         _finding("timestamp-signature", fault, "fits the authority's certificate"),
     )
     return Timestamp(

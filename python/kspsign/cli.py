@@ -17,7 +17,6 @@ EXIT_CANCELLED = 130
 
 def entry() -> None:
     """The console script."""
-    gc.disable()  # what is loaded stays; the stages enable it (commands.py)
     exit_code = main(sys.argv[1:])
     gc.freeze()  # the interpreter need not look for cycles in what ends with it
     sys.exit(exit_code)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import gc
 import json
 import signal
 import sys
@@ -44,7 +43,6 @@ def _perform(settings: Settings, context: RunContext) -> int:
         from kspsign import merging, path  # noqa: PLC0415 - the stages import what is heavy
         from kspsign.publishing import open_console  # noqa: PLC0415
 
-        gc.enable()  # many files leave garbage, loading did not
         stages = {
             "run": path.run,
             "sign": path.run,

@@ -19,6 +19,8 @@ _BLOCK: Final = 16
 _TURN: Final = 8
 _MODULUS: Final = (1 << 128) - 1
 _HALF: Final = 1 << 64
+_STEP: Final = 128 << 10
+"""Bytes that are added up at a time: the interpreter is held meanwhile, and another thread waits for it."""
 
 
 class WordSum:
@@ -32,11 +34,8 @@ class WordSum:
     def update(self, data: bytes | memoryview) -> None:
         """Take the next piece."""
         self._size += len(data)
-        self._straight.update(data)
-        if missing := _TURN - len(self._first):
-            self._first += bytes(data[:missing])
-            data = data[missing:]
-        self._turned.update(data)
+        for at in range(0, len(data), _STEP):
+            self._add(data[at : at + _STEP])
 
     def value(self) -> int:
         """The sum; an odd last byte counts as a word's lower half. Nothing can be added any more."""
@@ -49,6 +48,13 @@ class WordSum:
             difference -= _MODULUS
         error = (difference + _HALF // 2) % _HALF - _HALF // 2
         return (straight + error) % _MODULUS % 0xFFFF
+
+    def _add(self, data: bytes | memoryview) -> None:
+        self._straight.update(data)
+        if missing := _TURN - len(self._first):
+            self._first += bytes(data[:missing])
+            data = data[missing:]
+        self._turned.update(data)
 
 
 def word_sum(data: bytes | memoryview, *, odd: bool = False) -> int:

@@ -13,9 +13,6 @@ from kspsign.authenticode.pe.pages import PageHasher, page_algorithm, pages_faul
 from kspsign.authenticode.signable import Digest
 from kspsign.model import DigestAlgorithm
 
-_STEP = 128 << 10
-"""Bytes that are added up at a time: the interpreter is held meanwhile, and another thread waits for it."""
-
 
 class ImageContent:
     """Hashes an image without its checksum, certificate directory entry and certificate table, and adds up its words.
@@ -46,11 +43,9 @@ class ImageContent:
         if self._paged is not None:
             self._paged.feed(piece, position)
         inside = max(self._end - position, 0)
-        self._tail.update(piece[inside:])
         if self._words is not None:
-            content = piece[:inside]
-            for at in range(0, len(content), _STEP):
-                self._words.update(content[at : at + _STEP])
+            self._words.update(piece[:inside])
+        self._tail.update(piece[inside:])
         for start, stop in self._hashed:
             if part := piece[max(start - position, 0) : max(stop - position, 0)]:
                 for hasher in self._hashers.values():

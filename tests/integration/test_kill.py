@@ -64,16 +64,16 @@ def test_a_target_is_never_half_signed(store: Store, verifier: Verifier, launche
         for name in "abc"
     ]
     assert [run.code for run in whole] == [0, 0, 0]
-    longest = max(run.seconds for run in whole)
+    seconds = max(run.seconds for run in whole)
     chance = random.Random(20260131)  # noqa: S311 - moments, no secrets
     killed, half_done = 0, 0
     for index in range(KILLS):
         folder = fresh_targets(tmp_path / str(index), [*sources.values()])
-        run = launcher.run(["sign", *chosen, str(folder)], longest * chance.uniform(0.1, 1.0))
+        run = launcher.run(["sign", *chosen, str(folder)], seconds * chance.uniform(0.1, 1.0))
         assert run.code in {0, -signal.SIGKILL}
         killed += run.code < 0
         if run.code == 0:
-            longest = run.seconds  # the machine has more time for it now
+            seconds = run.seconds  # the machine has more time for it now
         states = {state_of(folder / name, originals[name], verifier) for name in originals}
         half_done += len(states) == 2
         leftovers = {path.name for path in folder.iterdir()} - originals.keys()

@@ -7,41 +7,45 @@ import threading
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from functools import partial
 from typing import TYPE_CHECKING
 
-from kspsign.batch import Batch
+from kspsign.batch.finish import finished
+from kspsign.batch.one_artifact import Signing, admit_one, plan_one, sign_one, timestamp_one, verify_one
+from kspsign.batch.outcomes import RunRecord, make_report
+from kspsign.batch.slices import share
+from kspsign.batch.work import Batch
+from kspsign.batch.work_list import select
 from kspsign.certsync import certificate_facts, synchronise
-from kspsign.context import RunContext
-from kspsign.errors import CancelledError, KspSignError, PrerequisiteError, TrustError
-from kspsign.interruption import entered, interruptible
-from kspsign.model import Artifact, SyncedCertificate
-from kspsign.one_artifact import Signing, admit_one, plan_one, sign_one, timestamp_one, verify_one
-from kspsign.outcomes import RunRecord, make_report
-from kspsign.publishing import Console, is_proving, publish, publish_evidence, without_evidence
-from kspsign.report import Report
-from kspsign.selection import select, share
-from kspsign.settings import Settings
+from kspsign.concurrency.cancellation import entered, interruptible
+from kspsign.model.errors import CancelledError, KspSignError, PrerequisiteError, TrustError
+from kspsign.model.report import Report
+from kspsign.model.values import Artifact, SyncedCertificate
+from kspsign.programs import with_client_certificate_file
+from kspsign.publishing import Console
+from kspsign.settings.context import RunContext
+from kspsign.settings.model import Settings
 from kspsign.signing import (
-    DESKS,
-    Halt,
-    Workplace,
+    LOCAL_SLOTS,
+    CircuitBreaker,
+    SharedState,
     open_engine,
     open_planner,
-    open_stamper,
+    open_timestamper,
     remove_leftovers,
 )
-from kspsign.tools import in_reach
 from kspsign.verifying import Verifier, open_policy, open_second_opinion, open_verifier
 
 if TYPE_CHECKING:
-    from kspsign.verifying.policy.judging import Judge
+    from kspsign.verifying.policy.judge import Judge
 
 
 def run(settings: Settings, context: RunContext, console: Console, cancelled: threading.Event) -> Report:
     """certsync -> sign -> verify -> publish. Never raises for what a file holds; see the report's exit code."""
     record = RunRecord(settings, context)
-    with _stopping_errors(record, console, cancelled), in_reach(settings, context.temp_folder) as ready:
+    with (
+        _stopping_errors(record, console, cancelled),
+        with_client_certificate_file(settings, context.temp_folder) as ready,
+    ):
         judge = _policy(record, console)
         artifacts = select(record, console, cancelled, judge)
         if record.missing is not None:
@@ -49,14 +53,14 @@ def run(settings: Settings, context: RunContext, console: Console, cancelled: th
         if artifacts:
             _clean_up(artifacts, settings, console)
             sizes = Counter(each.size for each in artifacts)
-            workplace = Workplace(
+            shared = SharedState(
                 cancelled,
                 frozenset(size for size, number in sizes.items() if number > 1),
-                Halt(fail_fast=settings.fail_fast),
+                CircuitBreaker(fail_fast=settings.fail_fast),
             )
             budget = {"max_signatures": share(settings.max_signatures, record.slice)}
-            _work_on(ready.model_copy(update=budget), artifacts, judge, record, console, workplace)
-            workplace.halt.end(record.left)
+            _work_on(ready.model_copy(update=budget), artifacts, judge, record, console, shared)
+            shared.breaker.end(record.left)
     return _published(record, context, console, cancelled)
 
 
@@ -66,21 +70,21 @@ def _work_on(
     judge: Judge | None,
     record: RunRecord,
     console: Console,
-    workplace: Workplace,
+    shared: SharedState,
 ) -> None:
-    cancelled = workplace.cancelled
+    cancelled = shared.cancelled
     certificate = interruptible(lambda: synchronise(ready, console.notice, cancelled), cancelled)
     _present(certificate, record, console)
     ours = open_verifier(ready, certificate, judge)
     _check_certificate(ours, certificate)
     with entered(open_second_opinion(ready, certificate, cancelled), cancelled) as second:
-        signing = Signing(ready, certificate, replace(ours, second=second), workplace)
+        signing = Signing(ready, certificate, replace(ours, second=second), shared)
         (_plan_all if ready.dry_run else _sign_all)(signing, artifacts, record, console)
 
 
 def _sign_all(signing: Signing, artifacts: Sequence[Artifact], record: RunRecord, console: Console) -> None:
-    workplace = signing.workplace
-    with entered(open_engine(signing.settings, signing.certificate, workplace), workplace.cancelled) as engine:
+    shared = signing.shared
+    with entered(open_engine(signing.settings, signing.certificate, shared), shared.cancelled) as engine:
         record.engine = engine.name
         if engine.tool is not None:
             console.notice(f"engine {engine.name}: {engine.tool}")
@@ -89,7 +93,7 @@ def _sign_all(signing: Signing, artifacts: Sequence[Artifact], record: RunRecord
             for line in (line for text in engine.transcripts() for line in text.splitlines() if line.strip()):
                 console.notice(f"    {engine.name}: {line}")
 
-        batch = Batch(artifacts, record, console, workplace, engine, heard if signing.settings.verbose else None)
+        batch = Batch(artifacts, record, console, shared, engine, heard if signing.settings.verbose else None)
         try:
             batch.refuse(lambda artifact: admit_one(artifact, signing, engine))
             batch.work(lambda artifact: sign_one(artifact, signing, engine), engine.concurrency)
@@ -101,8 +105,8 @@ def _sign_all(signing: Signing, artifacts: Sequence[Artifact], record: RunRecord
 
 def _plan_all(signing: Signing, artifacts: Sequence[Artifact], record: RunRecord, console: Console) -> None:
     with open_planner(signing.settings, signing.certificate) as planner:
-        batch = Batch(artifacts, record, console, signing.workplace)
-        batch.work(lambda artifact: plan_one(artifact, signing, planner), DESKS)
+        batch = Batch(artifacts, record, console, signing.shared)
+        batch.work(lambda artifact: plan_one(artifact, signing, planner), LOCAL_SLOTS)
         record.signatures_needed = planner.budget.spent
 
 
@@ -114,8 +118,8 @@ def verify(settings: Settings, context: RunContext, console: Console, cancelled:
         artifacts = select(record, console, cancelled, judge)
         with entered(open_second_opinion(settings, None, cancelled), cancelled) as second:
             verifier = replace(open_verifier(settings, None, judge), second=second)
-            batch = Batch(artifacts, record, console, Workplace(cancelled))
-            batch.work(lambda artifact: verify_one(artifact, verifier), DESKS)
+            batch = Batch(artifacts, record, console, SharedState(cancelled))
+            batch.work(lambda artifact: verify_one(artifact, verifier), LOCAL_SLOTS)
         if record.missing is not None:
             raise record.missing
     return _published(record, context, console, cancelled)
@@ -124,7 +128,10 @@ def verify(settings: Settings, context: RunContext, console: Console, cancelled:
 def certsync(settings: Settings, context: RunContext, console: Console, cancelled: threading.Event) -> Report:
     """Stage 1 alone: the certificate is brought to this agent."""
     record = RunRecord(settings, context)
-    with _stopping_errors(record, console, cancelled), in_reach(settings, context.temp_folder) as ready:
+    with (
+        _stopping_errors(record, console, cancelled),
+        with_client_certificate_file(settings, context.temp_folder) as ready,
+    ):
         _present(interruptible(lambda: synchronise(ready, console.notice, cancelled), cancelled), record, console)
     return _published(record, context, console, cancelled)
 
@@ -136,14 +143,14 @@ def timestamp(settings: Settings, context: RunContext, console: Console, cancell
         artifacts = select(record, console, cancelled)
         _clean_up(artifacts, settings, console)
         verifier = open_verifier(settings, None)
-        workplace = Workplace(cancelled, halt=Halt(fail_fast=settings.fail_fast))
-        with open_stamper(settings, workplace) as stamper:
-            batch = Batch(artifacts, record, console, workplace, stamper)
+        shared = SharedState(cancelled, breaker=CircuitBreaker(fail_fast=settings.fail_fast))
+        with open_timestamper(settings, shared) as timestamper:
+            batch = Batch(artifacts, record, console, shared, timestamper)
             batch.work(
-                lambda artifact: timestamp_one(artifact, stamper, verifier, workplace.targets), stamper.concurrency
+                lambda artifact: timestamp_one(artifact, timestamper, verifier, shared.targets), timestamper.concurrency
             )
-            record.limits = stamper.limits
-        workplace.halt.end(record.left)
+            record.limits = timestamper.limits
+        shared.breaker.end(record.left)
     return _published(record, context, console, cancelled)
 
 
@@ -198,27 +205,3 @@ def _stopping_errors(record: RunRecord, console: Console, cancelled: threading.E
 
 def _published(record: RunRecord, context: RunContext, console: Console, cancelled: threading.Event) -> Report:
     return finished(make_report(record), record.settings, context, console, cancelled)
-
-
-def finished(
-    report: Report, settings: Settings, context: RunContext, console: Console, cancelled: threading.Event
-) -> Report:
-    """Stage 4 for `report`: the console's last words and the records; the report as it then stands."""
-    in_service = False
-    if settings.publish_token is not None and is_proving(report) and not cancelled.is_set():
-        try:
-            interruptible(partial(publish_evidence, report, context, settings.publish_token, cancelled.wait), cancelled)
-            in_service = True
-        except KspSignError as error:
-            report = without_evidence(report, error)
-    console.finish(report)
-    publish(
-        report,
-        report_file=settings.report,
-        junit=settings.junit,
-        summary=settings.summary,
-        context=context,
-        stream=None,
-        in_service=in_service,
-    )
-    return report

@@ -12,12 +12,12 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from kspsign.authenticode import der, oids
-from kspsign.authenticode.algorithms import algorithm_identifier, signature_identifier
-from kspsign.authenticode.certificates import outline
+from kspsign.authenticode.cms import der, oids
+from kspsign.authenticode.cms.algorithms import algorithm_identifier, signature_identifier
+from kspsign.certificates.parse import outline
 from kspsign.embedded.authority import EmbeddedAuthority
 from kspsign.embedded.timestamp_reply import POLICY
-from kspsign.model import DigestAlgorithm
+from kspsign.model.values import DigestAlgorithm
 
 _GENERALIZED_TIME, _GRANTED = 0x18, bytes.fromhex("3003020100")
 _HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/timestamp-reply\r\nContent-Length: %d\r\n\r\n"

@@ -23,18 +23,18 @@ TURNS = 3
 
 
 @pytest.fixture(scope="module")
-def workplace(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Where the copies are signed."""
     return tmp_path_factory.mktemp("corpus")
 
 
 @pytest.fixture(scope="module")
-def seen(store: Store, workplace: Path) -> Mapping[str, Seen]:
+def seen(store: Store, shared: Path) -> Mapping[str, Seen]:
     """The survey, made once."""
     assert peer_version() == "2.9", "verdicts.toml speaks of osslsigncode 2.9"
     missing = sorted(name for name in NAMES if not (CORPUS / name).is_file())
     assert not missing, f"run tools/fetch_corpus.py: {missing}"
-    return look(NAMES, store, workplace)
+    return look(NAMES, store, shared)
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
@@ -45,10 +45,10 @@ def test_verdicts_are_those_of_the_table(case: Case, seen: Mapping[str, Seen]) -
 
 @pytest.mark.parametrize("turn", range(TURNS))
 def test_no_signed_file_survives_a_changed_byte(
-    turn: int, seen: Mapping[str, Seen], store: Store, workplace: Path, tmp_path: Path
+    turn: int, seen: Mapping[str, Seen], store: Store, shared: Path, tmp_path: Path
 ) -> None:
     signed = [name for name in NAMES if seen[name].sign == VERIFIED]
-    offsets = {name: damage(name, workplace / "signed", tmp_path / "damaged", turn) for name in signed}
+    offsets = {name: damage(name, shared / "signed", tmp_path / "damaged", turn) for name in signed}
     found = outcomes(run("verify", tmp_path / "damaged", tmp_path, "--trust-root", store.root))
     assert len(signed) >= 250
     assert {name: offsets[name] for name in signed if found[name] == VERIFIED} == {}

@@ -21,13 +21,13 @@ from integration.navx_samples import build_navx
 from integration.nuget_samples import package
 from integration.peimages import build_pe
 from integration.script_samples import script
-from kspsign.authenticode import cms
+from kspsign.authenticode.cms.profile import SigningTerms
+from kspsign.authenticode.cms.timestamp import check_reply, make_query
+from kspsign.authenticode.cms.write import assemble, prepare
 from kspsign.authenticode.formats import open_signable
-from kspsign.authenticode.profile import SigningTerms
-from kspsign.authenticode.timestamp import check_reply, make_query
 from kspsign.embedded.authority import EmbeddedAuthority, create_authority
 from kspsign.embedded.timestamp_reply import respond
-from kspsign.model import Format
+from kspsign.model.values import Format
 
 FILES: dict[Format, tuple[str, Callable[[], bytes]]] = {
     Format.PE: (".exe", lambda: build_pe(overlay=b"payload" * 9)),
@@ -59,11 +59,11 @@ def _signed(kind: Format, folder: Path) -> bytes:
     file = open_signable(path, kind)
     digest = file.digest([ALGORITHM])
     terms = SigningTerms(ALGORITHM, authority().signing_chain, moment=_now())
-    unsigned = cms.prepare(file.profile, terms, file.content(terms, digest))
+    unsigned = prepare(file.profile, terms, file.content(terms, digest))
     value = authority().leaf.key.sign(unsigned.digest, PKCS1v15(), Prehashed(hashes.SHA256()))
     token = _token(value)
     with target.open("wb") as out:
-        file.embed(digest, (cms.assemble(unsigned, value, terms.chain, token=token),), out)
+        file.embed(digest, (assemble(unsigned, value, terms.chain, token=token),), out)
     return target.read_bytes()
 
 

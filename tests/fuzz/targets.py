@@ -11,15 +11,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from kspsign.authenticode.certificates import outline
-from kspsign.authenticode.file_signature import read_signature
+from kspsign.authenticode.cms.file_signature import read_signature
+from kspsign.authenticode.cms.profile import AUTHENTICODE, SigningTerms
+from kspsign.authenticode.cms.timestamp import check_reply, make_query, read_token
 from kspsign.authenticode.formats import detect_format, open_signable
-from kspsign.authenticode.profile import AUTHENTICODE, SigningTerms
 from kspsign.authenticode.signable import Glimpse
-from kspsign.authenticode.timestamp import check_reply, make_query, read_token
+from kspsign.certificates.parse import outline
 from kspsign.embedded.authority import EmbeddedAuthority
-from kspsign.errors import KspSignError, TimestampError
-from kspsign.model import DigestAlgorithm, Format
+from kspsign.model.errors import KspSignError, TimestampError
+from kspsign.model.values import DigestAlgorithm, Format
 from kspsign.verifying.chain_checks import Trust
 from kspsign.verifying.roots import TrustAnchors
 from kspsign.verifying.verifier import Verifier

@@ -6,21 +6,21 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from integration.samples import Run, Store, kspsign
-from kspsign.authenticode import cms
-from kspsign.authenticode.profile import SigningTerms
+from kspsign.authenticode.cms.profile import SigningTerms
+from kspsign.authenticode.cms.write import assemble, prepare
 from kspsign.authenticode.signable import Digest, SignableFile
 from kspsign.embedded.authority import load_authority
-from kspsign.keys.local import LocalKey, sign_digest
-from kspsign.model import DigestAlgorithm
+from kspsign.keys.local.sign import LocalKey, sign_digest
+from kspsign.model.values import DigestAlgorithm
 
 ALGORITHM = DigestAlgorithm.SHA256
 
 
 def signature(file: SignableFile, content: bytes, chain: Sequence[bytes], key: LocalKey) -> bytes:
     """A signature (DER ContentInfo) of `file` that covers the DER `content`, by the holder of `chain`."""
-    unsigned = cms.prepare(file.profile, SigningTerms(ALGORITHM, tuple(chain)), content)
+    unsigned = prepare(file.profile, SigningTerms(ALGORITHM, tuple(chain)), content)
     value = sign_digest(key, unsigned.digest, ALGORITHM).value
-    return cms.assemble(unsigned, value, chain, token=None)
+    return assemble(unsigned, value, chain, token=None)
 
 
 def forge(file: SignableFile, store: Store, target: Path, content: Callable[[Digest], bytes]) -> Run:

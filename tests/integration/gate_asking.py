@@ -11,11 +11,11 @@ from typing import Any
 from azure_server.server import TOKEN, AzureServer
 from azure_server.state import Build
 from azure_server.uploads import JOB_ID, Upload, step_variables
-from kspsign.azure import TASK_ID, VERDICT_TYPE
-from kspsign.context import RunContext
-from kspsign.errors import KspSignError
-from kspsign.gate.deciding import run_gate
+from kspsign.azure_devops import TASK_ID, VERDICT_TYPE
+from kspsign.gate.decide import run_gate
 from kspsign.gate.settings import resolve_gate
+from kspsign.model.errors import KspSignError
+from kspsign.settings.context import RunContext
 
 
 @dataclass

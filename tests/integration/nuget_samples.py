@@ -12,11 +12,12 @@ from cryptography.hazmat.primitives.asymmetric.utils import Prehashed
 
 import cms_schema
 from integration.zips import Part, build_zip
-from kspsign.authenticode import cms, der, oids
+from kspsign.authenticode.cms import der, oids
+from kspsign.authenticode.cms.profile import SigningTerms
+from kspsign.authenticode.cms.write import assemble, prepare
 from kspsign.authenticode.nuget.package import NugetFile
 from kspsign.authenticode.nuget.profile import NUGET, signature_content
-from kspsign.authenticode.profile import SigningTerms
-from kspsign.model import DigestAlgorithm
+from kspsign.model.values import DigestAlgorithm
 from unit.pki import Issued
 
 INDEX = "https://api.example.org/v3/index.json"
@@ -78,8 +79,8 @@ def _sign(issued: Issued, content: bytes, url: str, *, receipt: bool = True) -> 
     }
     profile = replace(NUGET, attributes=lambda terms: {**NUGET.attributes(terms), **(more if url else {})})
     terms = SigningTerms(DigestAlgorithm.SHA256, (issued.der,))
-    unsigned = cms.prepare(profile, terms, content)
-    return cms.assemble(unsigned, _raw(issued, unsigned.digest), terms.chain, token=None)
+    unsigned = prepare(profile, terms, content)
+    return assemble(unsigned, _raw(issued, unsigned.digest), terms.chain, token=None)
 
 
 def _raw(issued: Issued, digest: bytes) -> bytes:

@@ -17,8 +17,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from kspsign.cli import main
-from kspsign.model import COPY_PREFIX
+from kspsign.cli.main import main
+from kspsign.model.values import COPY_PREFIX
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 CORPUS = ROOT / "build" / "corpus"

@@ -13,7 +13,7 @@ import yaml
 from integration.certificates import PASSWORD, PASSWORD_VARIABLE, SigningFile, rsa_key, signing_file
 from integration.peimages import flipped, parts, with_checksum, with_table
 from integration.samples import Run, Store, copy_launcher, kspsign
-from kspsign.authenticode.cms import add_nested
+from kspsign.authenticode.cms.write import add_nested
 
 NO_STAMP: dict[str, Any] = {"timestamp": {"required": False}}
 BESIDE = {**NO_STAMP, "algorithms": {"sha1_beside_sha256": True}}

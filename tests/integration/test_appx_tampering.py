@@ -14,8 +14,8 @@ from integration.signing import Publisher
 from integration.zips import Part, build_zip
 from kspsign.authenticode.zip import Archive, Entry, Member, Plan, archive_of, unpack
 from kspsign.embedded.timestamp_server import TimestampServer
-from kspsign.model import Format
-from kspsign.settings import Settings
+from kspsign.model.values import Format
+from kspsign.settings.model import Settings
 from kspsign.verifying import open_verifier
 
 SMALL = Package(files={"App.exe": b"MZ" + bytes(range(256)) * 3, "a b.png": b"\x89PNG" * 9})

@@ -16,9 +16,9 @@ from pydantic import SecretStr
 
 from azure_server.server import TOKEN, AzureServer, Fault
 from azure_server.state import PROJECT, guid
-from kspsign.azure import VERDICT_TYPE, AzureDevOps, PublishedResult, TestRunPlan, open_client
-from kspsign.azure.transport import ATTEMPTS, LONGEST_PAUSE, origin
-from kspsign.errors import CancelledError, ConfigurationError, PrerequisiteError
+from kspsign.azure_devops import VERDICT_TYPE, AzureDevOps, PublishedResult, TestRunPlan, open_client
+from kspsign.azure_devops.transport import ATTEMPTS, LONGEST_PAUSE, origin
+from kspsign.model.errors import CancelledError, ConfigurationError, PrerequisiteError
 
 PLAN = TestRunPlan("Signature verification", 4711, "2026-01-31T12:00:00Z", None, None)
 

@@ -13,7 +13,7 @@ from azure_server.server import TOKEN, AzureServer
 from azure_server.uploads import Upload, step_variables, uploads
 from integration.gate_asking import Asked, add_job, ask, attach, signed_build
 from integration.samples import Store, kspsign
-from kspsign.azure import DEV_TASK_ID, REPORT_TYPE, TASK_ID, VERDICT_TYPE
+from kspsign.azure_devops import DEV_TASK_ID, REPORT_TYPE, TASK_ID, VERDICT_TYPE
 
 OTHER_TASK = "6d15af64-176c-496d-b583-fd2ae21d4df4"
 TASK_JSON = Path(__file__).resolve().parents[2] / "task" / "KspSign" / "task.json"

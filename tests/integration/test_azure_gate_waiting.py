@@ -15,9 +15,9 @@ from azure_server.uploads import Upload, step_variables
 from integration.gate_asking import Waiting, add_job, ask, attach, signed_build
 from integration.launching import Launcher
 from integration.samples import kspsign
-from kspsign.azure import TASK_ID
-from kspsign.errors import CancelledError, GateRefusedError, KspSignError, PrerequisiteError
+from kspsign.azure_devops import TASK_ID
 from kspsign.gate.settings import resolve_gate
+from kspsign.model.errors import CancelledError, GateRefusedError, KspSignError, PrerequisiteError
 
 HANGS = 60.0
 """Seconds that the server takes for an answer: no gate of this file may wait for one."""

@@ -16,7 +16,7 @@ from azure_server.state import Build, TestRun
 from azure_server.uploads import step_variables, uploads
 from integration.launching import Launcher
 from integration.samples import Run, Store, copy_launcher, kspsign
-from kspsign.azure import REPORT_TYPE, VERDICT_TYPE
+from kspsign.azure_devops import REPORT_TYPE, VERDICT_TYPE
 from kspsign.publishing.evidence import ATTACHMENTS, DIGEST_PROPERTY, VERIFIED_TAG
 
 HANGS = 60.0

@@ -15,10 +15,10 @@ from integration.test_path_key_vault import ROOT, VAULT, held
 from key_vault.machine import APP_SERVICE, Az
 from key_vault.server import Azure
 from key_vault.world import ACCESS_TOKEN, IDENTITY_HEADER, SYSTEM_ASSIGNED, TENANT, USER_ASSIGNED, World
-from kspsign.errors import CancelledError, PrerequisiteError
-from kspsign.keys.azure_cli import AzureCli
-from kspsign.resolving import resolve
-from kspsign.settings import Settings
+from kspsign.keys.azure_identity.cli import AzureCli
+from kspsign.model.errors import CancelledError, PrerequisiteError
+from kspsign.settings.model import Settings
+from kspsign.settings.resolve import resolve
 
 SCOPE = "https://vault.azure.net/.default"
 AZ_TOKEN = "az-token-planted-3e91"  # noqa: S105 - made in the test

@@ -15,8 +15,8 @@ from integration.forging import ALGORITHM, signature
 from integration.navx_samples import build_navx
 from integration.samples import Store, kspsign
 from kspsign.authenticode.cab import CabFile
+from kspsign.authenticode.cms.profile import SigningTerms
 from kspsign.authenticode.navx import NavxFile
-from kspsign.authenticode.profile import SigningTerms
 from kspsign.authenticode.signable import SignableFile
 
 FORMATS: dict[str, tuple[bytes, bytes, Callable[[Path], SignableFile]]] = {

@@ -20,10 +20,10 @@ from integration.forging import ALGORITHM, forge
 from integration.peimages import patched
 from integration.samples import Run, Store, kspsign, osslsigncode_verify
 from kspsign.authenticode.cab import CabFile
-from kspsign.authenticode.oids import OID_SPC_CAB_DATA
-from kspsign.authenticode.page_hashes import PLAIN_IMAGE_DATA
+from kspsign.authenticode.cms.oids import OID_SPC_CAB_DATA
+from kspsign.authenticode.cms.spc import indirect_data
+from kspsign.authenticode.pe.page_hash_attribute import PLAIN_IMAGE_DATA
 from kspsign.authenticode.signable import Digest
-from kspsign.authenticode.spc import indirect_data
 from kspsign.embedded.timestamp_server import TimestampServer
 from unit.pki import Key
 

@@ -11,8 +11,8 @@ from integration.cab_samples import build_cab
 from integration.peimages import build_pe, flipped, patched
 from integration.samples import Run, Store, kspsign, osslsigncode_verify
 from kspsign.authenticode.cab import CabFile
-from kspsign.errors import ArtifactError
-from kspsign.hresults import Hresult
+from kspsign.model.errors import ArtifactError
+from kspsign.model.hresults import Hresult
 
 FOLDER = 36 + 4 + 20
 FILE = FOLDER + 2 * 8

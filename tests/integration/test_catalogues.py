@@ -15,14 +15,15 @@ from integration.cat_samples import catalogue, trust_list, unsigned
 from integration.certificates import EXPIRED, PASSWORD, PASSWORD_VARIABLE, SigningFile, rsa_key, signing_file
 from integration.peimages import flipped
 from integration.samples import Run, Store, kspsign, osslsigncode_verify
-from kspsign.authenticode import cms, der
-from kspsign.authenticode.cms_reading import read_signed_message
+from kspsign.authenticode.cms import der
+from kspsign.authenticode.cms.read import read_signed_message
+from kspsign.authenticode.cms.write import add_nested
 from kspsign.authenticode.formats import detect_format, open_signable
 from kspsign.authenticode.signable import Glimpse
-from kspsign.cli import main
+from kspsign.cli.main import main
 from kspsign.embedded.timestamp_server import TimestampServer
-from kspsign.errors import ArtifactError
-from kspsign.model import DigestAlgorithm, Format
+from kspsign.model.errors import ArtifactError
+from kspsign.model.values import DigestAlgorithm, Format
 
 
 def sign(path: Path, store: Store, *options: object) -> Run:
@@ -126,7 +127,7 @@ def test_a_second_signature_and_one_that_was_made_for_another_catalogue(
     assert all(each["timestamp"] for each in run.file["signatures"])
     assert osslsigncode_verify(path, publisher.root).accepted
     assert kspsign("sign", other, *options, folder=tmp_path).code == 0
-    path.write_bytes(cms.add_nested(signed, other.read_bytes()))
+    path.write_bytes(add_nested(signed, other.read_bytes()))
     failed = [each["name"] for each in verify(path, publisher.root).file["verdict"]["checks"] if not each["ok"]]
     assert failed == ["digest#2"]
 

@@ -17,7 +17,7 @@ import pytest
 
 from integration.peimages import build_pe, flipped
 from integration.samples import Store, copy_launcher, corpus, kspsign, kspsign_process
-from kspsign.settings import INTERNAL_FIELDS, Settings
+from kspsign.settings.model import INTERNAL_FIELDS, Settings
 
 COMMANDS = ("run", "certsync", "sign", "timestamp", "verify", "inspect", "demo", "schema")
 

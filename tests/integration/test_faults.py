@@ -27,7 +27,7 @@ from integration.keylocker_bench import Bench, of_another_digest, open_bench
 from integration.launching import Launcher
 from integration.samples import assert_no_leftovers
 from kspsign.embedded.authority import EmbeddedAuthority
-from kspsign.model import Format
+from kspsign.model.values import Format
 from kspsign.verifying.chain_checks import Trust
 from kspsign.verifying.roots import TrustAnchors
 from kspsign.verifying.verifier import Verifier

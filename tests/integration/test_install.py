@@ -8,7 +8,8 @@ import sys
 import venv
 from pathlib import Path
 
-from kspsign import errors, outcomes
+from kspsign.batch import outcomes
+from kspsign.model import errors
 
 ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")

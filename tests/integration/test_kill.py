@@ -18,7 +18,7 @@ import pytest
 
 from integration.launching import Launcher
 from integration.samples import Store, assert_no_leftovers, launchers, osslsigncode_verify
-from kspsign.model import COPY_PREFIX, Format
+from kspsign.model.values import COPY_PREFIX, Format
 from kspsign.verifying.chain_checks import Trust
 from kspsign.verifying.roots import TrustAnchors
 from kspsign.verifying.verifier import Verifier

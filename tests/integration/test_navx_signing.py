@@ -15,10 +15,10 @@ from integration.forging import ALGORITHM, forge
 from integration.navx_samples import block, build_navx, openssl_verify
 from integration.peimages import flipped
 from integration.samples import Run, Store, kspsign
+from kspsign.authenticode.cms.oids import OID_SPC_CAB_DATA, OID_SPC_SIP_INFO
+from kspsign.authenticode.cms.spc import indirect_data, sip_indirect_data
 from kspsign.authenticode.navx import NavxFile
-from kspsign.authenticode.oids import OID_SPC_CAB_DATA, OID_SPC_SIP_INFO
 from kspsign.authenticode.signable import Digest
-from kspsign.authenticode.spc import indirect_data, sip_indirect_data
 from kspsign.embedded.authority import load_authority
 from kspsign.embedded.timestamp_server import TimestampServer
 

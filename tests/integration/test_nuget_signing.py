@@ -20,17 +20,17 @@ from integration.nuget_samples import INDEX, PARTS, countersigned, package, repo
 from integration.samples import kspsign
 from integration.signing import Publisher
 from integration.zips import Part, build_zip
-from kspsign.authenticode import oids
+from kspsign.authenticode.cms import oids
+from kspsign.authenticode.cms.profile import SigningTerms
 from kspsign.authenticode.formats import open_signable
 from kspsign.authenticode.nuget import NugetFile
 from kspsign.authenticode.nuget.package import SIGNATURE
 from kspsign.authenticode.nuget.profile import NUGET
-from kspsign.authenticode.profile import SigningTerms
 from kspsign.authenticode.zip import Member, Plan, archive_of, unpack
 from kspsign.embedded.timestamp_server import TimestampServer
-from kspsign.errors import ArtifactError
-from kspsign.model import DigestAlgorithm, Format
-from kspsign.settings import Settings
+from kspsign.model.errors import ArtifactError
+from kspsign.model.values import DigestAlgorithm, Format
+from kspsign.settings.model import Settings
 from kspsign.verifying import open_verifier
 from unit.pki import CODE_SIGNING, Issued, ca, new_key, signer, write_pem
 

@@ -14,7 +14,7 @@ from agent.commands import parse
 from integration.certificates import EXPIRED, PASSWORD, PASSWORD_VARIABLE, rsa_key, signing_file
 from integration.peimages import build_pe, parts, patched
 from integration.samples import Run, Store, assert_no_leftovers, copy_launcher, kspsign, kspsign_process
-from kspsign.hresults import Hresult
+from kspsign.model.hresults import Hresult
 
 
 @pytest.fixture

@@ -22,10 +22,10 @@ from integration.peimages import build_pe, digest
 from integration.samples import Run, assert_no_leftovers, kspsign_process, osslsigncode_verify
 from integration.softhsm import LIBRARY, PIN, PIN_VARIABLE, SoftHsm
 from kspsign.embedded.timestamp_server import TimestampServer
-from kspsign.errors import ConfigurationError, PrerequisiteError
 from kspsign.keys import KeyStore, open_key_store
-from kspsign.model import DigestAlgorithm
-from kspsign.resolving import resolve
+from kspsign.model.errors import ConfigurationError, PrerequisiteError
+from kspsign.model.values import DigestAlgorithm
+from kspsign.settings.resolve import resolve
 from unit.pki import Key, ca, signer
 
 NOW = datetime.now(UTC)

@@ -17,10 +17,10 @@ from cryptography.x509 import OCSPNoCheck, ReasonFlags
 from integration.certificates import PASSWORD, PASSWORD_VARIABLE, SigningFile, rsa_key, signing_file
 from integration.samples import copy_launcher, kspsign
 from kspsign.embedded.authority import EmbeddedAuthority
-from kspsign.embedded.issuing import KeyedCertificate
+from kspsign.embedded.issue import KeyedCertificate
 from kspsign.embedded.timestamp_server import TimestampServer
-from kspsign.hresults import Hresult
-from kspsign.model import Finding
+from kspsign.model.hresults import Hresult
+from kspsign.model.values import Finding
 from kspsign.verifying.revocation import Revocation
 from kspsign.verifying.usage import Purpose
 from revocation.answers import NOW, Crl, Ocsp, Withdrawn, asks, responder

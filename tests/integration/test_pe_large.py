@@ -11,7 +11,7 @@ from pathlib import Path
 
 from integration.peimages import build_pe, parts
 from integration.samples import Store, assert_no_leftovers, kspsign, osslsigncode_verify
-from kspsign.authenticode.reading import CHUNK, LARGE
+from kspsign.authenticode.io.read import CHUNK, LARGE
 from kspsign.signing.copies import EARLY_COPIES
 
 LIMIT_KIB = 150 * 1024

@@ -16,12 +16,12 @@ from integration.forging import ALGORITHM, forge
 from integration.peimages import build_pe, flipped, page_blob, parts, patched, with_checksum
 from integration.samples import Run, Store, copy_launcher, kspsign, osslsigncode_verify
 from integration.test_pe_large import LIMIT_KIB, peak_of
-from kspsign.authenticode import der
-from kspsign.authenticode.oids import OID_SPC_PE_IMAGE_DATA
-from kspsign.authenticode.page_hashes import paged_image_data
+from kspsign.authenticode.cms import der
+from kspsign.authenticode.cms.oids import OID_SPC_PE_IMAGE_DATA
+from kspsign.authenticode.cms.spc import indirect_data
 from kspsign.authenticode.pe import PeFile
+from kspsign.authenticode.pe.page_hash_attribute import paged_image_data
 from kspsign.authenticode.signable import Digest
-from kspsign.authenticode.spc import indirect_data
 
 BODY = hashlib.shake_128(b"code").digest(3 * 4096 + 700)
 SHAPES: dict[str, dict[str, Any]] = {

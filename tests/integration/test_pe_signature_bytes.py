@@ -11,7 +11,7 @@ import pytest
 
 from integration.peimages import flipped, parts, patched
 from integration.samples import Store
-from kspsign.model import Format
+from kspsign.model.values import Format
 from kspsign.verifying.chain_checks import Trust
 from kspsign.verifying.roots import TrustAnchors
 from kspsign.verifying.verifier import Verifier

@@ -11,9 +11,9 @@ from asn1crypto import x509
 import cms_schema
 from integration.peimages import flipped, parts, with_checksum
 from integration.samples import corpus, kspsign
-from kspsign.authenticode.file_signature import read_signature
+from kspsign.authenticode.cms.file_signature import read_signature
+from kspsign.authenticode.cms.profile import AUTHENTICODE
 from kspsign.authenticode.pe import PeFile
-from kspsign.authenticode.profile import AUTHENTICODE
 
 VENDORS = {
     "signtool.exe": ["Microsoft Corporation"],

@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from integration.certificates import EXPIRED, PASSWORD, PASSWORD_VARIABLE, SigningFile, rsa_key, signing_file
 from integration.samples import Run, Store, kspsign, osslsigncode_verify
 from integration.script_samples import POWERSHELL, SCRIPT_HOST, TEXTS, script
-from kspsign.authenticode.cms_reading import read_signed_message
+from kspsign.authenticode.cms.read import read_signed_message
 from kspsign.embedded.timestamp_server import TimestampServer
 
 

@@ -68,7 +68,7 @@ def keylocker(folder: Path, *, as_text: bool = False) -> Iterator[Case]:
         if as_text:
             environment |= {"SM_CLIENT_CERT_FILE_B64": p12.decode()}
             del environment["SM_CLIENT_CERT_FILE"]
-        # Once the service says the key aloud.
+        # SingleFlight the service says the key aloud.
         host.service.faults.append(
             Fault("GET", "/keypairs/", Response(503, wire.error("busy", f"{api_key} waits"), {"Retry-After": "0"}))
         )

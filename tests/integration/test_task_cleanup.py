@@ -14,7 +14,7 @@ from agent.extension import shared_vsix, use_standin
 from agent.mini import MiniAgent, Step, agent_for
 from agent.taskrun import TaskRun
 from integration.samples import launchers
-from kspsign.tools.workspace import PREFIX
+from kspsign.programs.client_certificate_file import PREFIX
 
 CLIENT_CERTIFICATE = b"a client certificate, as PKCS#12"
 

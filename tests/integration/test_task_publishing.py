@@ -17,7 +17,7 @@ from azure_server.server import TOKEN, AzureServer
 from azure_server.state import PROJECT, Build
 from azure_server.uploads import JOB_ID
 from integration.samples import copy_launcher
-from kspsign.azure import TASK_ID
+from kspsign.azure_devops import TASK_ID
 
 
 @pytest.fixture

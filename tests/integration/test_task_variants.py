@@ -14,7 +14,7 @@ import pytest
 
 from agent.extension import ROOT, shared_vsix
 from agent.package import install
-from kspsign.azure import DEV_TASK_ID, TASK_ID
+from kspsign.azure_devops import DEV_TASK_ID, TASK_ID
 
 TASKS = ("KspSign", "KspSignatureGate")
 

@@ -19,8 +19,8 @@ from digicert_one.server import Fault
 from integration.keylocker_bench import Bench, of_another_digest, open_bench
 from integration.samples import Run, assert_no_leftovers, kspsign, osslsigncode_verify
 from kspsign.embedded.authority import EmbeddedAuthority
-from kspsign.model import COPY_PREFIX
-from kspsign.signing.halt import REFUSALS
+from kspsign.model.values import COPY_PREFIX
+from kspsign.signing.circuit_breaker import THRESHOLD
 from stamping.server import Stamping, Trouble, every_other, never
 
 REFUSED = Response(403, wire.error("access_denied", "Signature quota exceeded for this certificate"))
@@ -197,7 +197,7 @@ def test_a_key_store_that_refuses_everything_is_not_asked_any_more(bench: Bench)
     bench.host.service.faults.append(Fault("POST", "/sign", REFUSED, times=1000))
     run = sign(bench)
     asked = len(bench.host.service.record.of("POST"))
-    assert REFUSALS <= asked <= REFUSALS + 4
+    assert THRESHOLD <= asked <= THRESHOLD + 4
     assert (run.code, run.report["error"]["code"]) == (6, "KEY_STORE_REFUSES")
     assert "quota exceeded" in run.report["error"]["message"]
     left = run.report["totals"]["left"]

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from digicert_one.fixture import Host
-from kspsign.resolving import resolve
-from kspsign.settings import Settings
+from kspsign.settings.model import Settings
+from kspsign.settings.resolve import resolve
 
 
 def settings(host: Host, alias: str | None, **changed: str | None) -> Settings:

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from integration.peimages import build_pe
-from kspsign.artifacts import select_artifacts
-from kspsign.errors import ConfigurationError, NoFilesMatchedError
-from kspsign.model import COPY_PREFIX, Format
+from kspsign.batch.select import select_artifacts
+from kspsign.model.errors import ConfigurationError, NoFilesMatchedError
+from kspsign.model.values import COPY_PREFIX, Format
 
 IMAGE = build_pe(sections=())
 

@@ -14,8 +14,8 @@ from cryptography import x509
 
 from kspsign.certsync import list_entries, read_entry, write_entry
 from kspsign.embedded.authority import EmbeddedAuthority
-from kspsign.errors import PrerequisiteError
-from kspsign.model import SyncedCertificate
+from kspsign.model.errors import PrerequisiteError
+from kspsign.model.values import SyncedCertificate
 
 
 @pytest.fixture

@@ -12,10 +12,10 @@ from pydantic import SecretStr
 from kspsign import certsync
 from kspsign.certsync import certificate_facts, read_entry, synchronise
 from kspsign.embedded.authority import EmbeddedAuthority
-from kspsign.errors import ConfigurationError, PrerequisiteError
 from kspsign.keys import reopen_key_store
-from kspsign.model import DigestAlgorithm, SyncedCertificate
-from kspsign.settings import Settings
+from kspsign.model.errors import ConfigurationError, PrerequisiteError
+from kspsign.model.values import DigestAlgorithm, SyncedCertificate
+from kspsign.settings.model import Settings
 
 SECRET = "only in memory"  # noqa: S105 - protects throw-away keys
 

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 import pytest
 
-from kspsign.errors import TrustError
-from kspsign.hresults import Hresult
-from kspsign.verifying.chain import ChainResult, Purpose, certificate, validate_chain
+from kspsign.model.errors import TrustError
+from kspsign.model.hresults import Hresult
+from kspsign.verifying.chain import ChainResult, Purpose, parse_certificate, validate_chain
 from kspsign.verifying.roots import TrustAnchors, combined
 from unit.pki import MOMENT, Issued, ca, new_key, sha1_signed, signer
 
@@ -164,7 +164,7 @@ def test_bytes_that_are_no_certificate_are_malformed(damage: str, root: Issued) 
     assert outcome(result) == [("certificate-chain", Hresult.TRUST_E_MALFORMED_SIGNATURE)]
     assert result.path == ()
     with pytest.raises(TrustError) as caught:
-        certificate(bytes.fromhex(damage))
+        parse_certificate(bytes.fromhex(damage))
     assert caught.value.hresult is Hresult.TRUST_E_MALFORMED_SIGNATURE
 
 

@@ -8,7 +8,7 @@ import pytest
 from cryptography import x509
 from cryptography.x509.oid import NameOID
 
-from kspsign.hresults import Hresult
+from kspsign.model.hresults import Hresult
 from kspsign.verifying.chain import Fault, Purpose, validate_chain
 from kspsign.verifying.roots import TrustAnchors
 from unit.pki import MOMENT, Issued, ca, name, signer

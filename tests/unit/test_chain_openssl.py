@@ -44,25 +44,25 @@ class Chain:
     between: list[Issued] = field(default_factory=list)
 
 
-def stamper(issuer: Issued, *more: Extension, subject: x509.Name | str = "Stamper", **sides: object) -> Issued:
+def timestamper(issuer: Issued, *more: Extension, subject: x509.Name | str = "Timestamper", **sides: object) -> Issued:
     own = (extended(TIMESTAMPING, critical=True), key_usage("digital_signature"), *more)
     return issue(subject, issuer, extensions=own, **sides)  # type: ignore[arg-type]
 
 
 def through(middle: Issued, root: Issued, **sides: object) -> Chain:
-    return Chain(root, stamper(middle, **sides), [middle])  # type: ignore[arg-type]
+    return Chain(root, timestamper(middle, **sides), [middle])  # type: ignore[arg-type]
 
 
 def cross_certified() -> Chain:
     old, new = ca("Old root"), ca("New root")
     middle = ca("Middle", new)
-    return Chain(old, stamper(middle), [ca("New root", old, key=new.key), middle])
+    return Chain(old, timestamper(middle), [ca("New root", old, key=new.key), middle])
 
 
 def issued_by_a_leaf() -> Chain:
     root = ca("Root")
-    leaf = stamper(root)
-    return Chain(root, stamper(leaf, subject="Below"), [leaf])
+    leaf = timestamper(root)
+    return Chain(root, timestamper(leaf, subject="Below"), [leaf])
 
 
 def with_root(make: Callable[[Issued], Chain]) -> Callable[[], Chain]:
@@ -72,8 +72,8 @@ def with_root(make: Callable[[Issued], Chain]) -> Callable[[], Chain]:
 CASES: dict[str, tuple[Callable[[], Chain], bool]] = {
     "whole": (with_root(lambda root: through(ca("Middle", root), root)), True),
     "cross-certified": (cross_certified, True),
-    "missing intermediate": (with_root(lambda root: Chain(root, stamper(ca("Middle", root)))), False),
-    "unknown root": (with_root(lambda root: Chain(ca("Other"), stamper(root), [root])), False),
+    "missing intermediate": (with_root(lambda root: Chain(root, timestamper(ca("Middle", root)))), False),
+    "unknown root": (with_root(lambda root: Chain(ca("Other"), timestamper(root), [root])), False),
     "forged": (with_root(lambda root: through(ca("Middle", root, signing_key=new_key()), root)), False),
     "expired": (
         with_root(lambda root: through(ca("Middle", root, end=MOMENT - timedelta(seconds=1)), root)),
@@ -86,7 +86,7 @@ CASES: dict[str, tuple[Callable[[], Chain], bool]] = {
     "no CA": (issued_by_a_leaf, False),
     "path length kept": (lambda: through_two(limit=1), True),
     "path length broken": (lambda: through_two(limit=0), False),
-    "unknown critical extension": (with_root(lambda root: Chain(root, stamper(root, UNKNOWN))), False),
+    "unknown critical extension": (with_root(lambda root: Chain(root, timestamper(root, UNKNOWN))), False),
     "permitted name": (
         with_root(lambda root: through(ca("Middle", root, ONLY_ACME), root, subject=name("S", "Acme"))),
         True,
@@ -106,7 +106,7 @@ def through_two(limit: int) -> Chain:
     root = ca("Root")
     upper = ca("Upper", root, path_length=limit)
     lower = ca("Lower", upper)
-    return Chain(root, stamper(lower), [upper, lower])
+    return Chain(root, timestamper(lower), [upper, lower])
 
 
 @pytest.mark.parametrize("case", CASES)

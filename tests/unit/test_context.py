@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from kspsign.context import RunContext
-from kspsign.report import BuildFacts
+from kspsign.model.report import BuildFacts
+from kspsign.settings.context import RunContext
 
 STEP = {
     "TF_BUILD": "True",

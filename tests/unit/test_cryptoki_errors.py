@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from kspsign.keys.cryptoki_errors import CryptokiError, at_opening, at_signing
+from kspsign.keys.pkcs11.errors import CryptokiError, at_opening, at_signing
 
 
 @pytest.mark.parametrize(

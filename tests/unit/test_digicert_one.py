@@ -19,10 +19,10 @@ from cryptography.hazmat.primitives.serialization import load_der_public_key
 
 from digicert_one.answers import MFA
 from digicert_one.fixture import Host, running
-from kspsign.authenticode.algorithms import signature_holds
-from kspsign.keys.client_certificate import tls_context
-from kspsign.keys.keylocker_credentials import read_credentials
-from kspsign.model import DigestAlgorithm
+from kspsign.authenticode.cms.algorithms import signature_holds
+from kspsign.keys.keylocker.client_certificate import tls_context
+from kspsign.keys.keylocker.credentials import read_credentials
+from kspsign.model.values import DigestAlgorithm
 from unit.keylocker import settings
 
 API = "/signingmanager/api/v1/"

@@ -16,8 +16,8 @@ import pytest
 import yaml
 
 from documentation.reading import ROOT, SHELL, Block, Command, blocks, commands, pages, shell_lines
-from kspsign.cli import build_parser, main
-from kspsign.settings import INTERNAL_FIELDS, Settings
+from kspsign.cli.main import build_parser, main
+from kspsign.settings.model import INTERNAL_FIELDS, Settings
 
 BLOCKS = blocks()
 COMMANDS = commands()

@@ -17,7 +17,7 @@ from kspsign.doctor import run_doctor
 from kspsign.doctor.credentials import examine_credentials
 from kspsign.embedded.authority import EmbeddedAuthority
 from kspsign.embedded.timestamp_server import TimestampServer
-from kspsign.settings import Settings
+from kspsign.settings.model import Settings
 from unit import pki
 
 

@@ -14,7 +14,7 @@ from cryptography import x509
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from kspsign.embedded.authority import ROLES, EmbeddedAuthority, load_authority, load_or_create
-from kspsign.errors import PrerequisiteError
+from kspsign.model.errors import PrerequisiteError
 
 NOW = datetime.now(UTC)
 

@@ -16,7 +16,7 @@ from asn1crypto import tsp
 
 from kspsign.embedded.authority import EmbeddedAuthority
 from kspsign.embedded.timestamp_server import MAX_QUERY, QUERY_TYPE, REPLY_TYPE, TimestampServer
-from kspsign.errors import PrerequisiteError
+from kspsign.model.errors import PrerequisiteError
 
 HEADERS = {"Content-Type": QUERY_TYPE}
 QUERY: bytes = tsp.TimeStampReq(

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from kspsign.gate.settings import GATE_INTERNAL_FIELDS, GateSettings
 from kspsign.publishing.evidence import ATTACHMENTS, DIGEST_PROPERTY, VERIFIED_TAG
-from kspsign.settings import option_name
+from kspsign.settings.model import option_name
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = (ROOT / "docs" / "reference" / "gate.md").read_text(encoding="utf-8")

@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 import yaml
 
-from kspsign.action import ACTION_ONLY, INPUTS_VARIABLE, read_inputs
-from kspsign.errors import ConfigurationError
-from kspsign.settings import INTERNAL_FIELDS, Settings
+from kspsign.cli.github_action import ACTION_ONLY, INPUTS_VARIABLE, read_inputs
+from kspsign.model.errors import ConfigurationError
+from kspsign.settings.model import INTERNAL_FIELDS, Settings
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 ACTION: dict[str, Any] = yaml.safe_load((ROOT / "action.yml").read_text(encoding="utf-8"))

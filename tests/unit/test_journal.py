@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from kspsign.model import DigestAlgorithm, RawSignature
+from kspsign.concurrency.single_flight import SingleFlight
+from kspsign.model.values import DigestAlgorithm, RawSignature
 from kspsign.signing.journal import KEPT_SECONDS, Journal
-from kspsign.signing.once import Once
 
 SHA256 = DigestAlgorithm.SHA256
 OURS, THEIRS = "A" * 40, "B" * 40
@@ -180,11 +180,11 @@ def test_once_is_made_once_and_shares_failures_unless_they_may_be_tried_again() 
 
     for retry, times in ((False, 1), (True, 3)):
         made.clear()
-        once: Once[int] = Once(retry=retry)
+        once: SingleFlight[int] = SingleFlight(retry=retry)
         for _ in range(3):
             with pytest.raises(ValueError, match="refused"):
                 once.get(b"key", make)
         assert len(made) == times
-    bounded: Once[int] = Once(keep=2)
+    bounded: SingleFlight[int] = SingleFlight(keep=2)
     assert [bounded.get(bytes([n]), lambda n=n: n) for n in (1, 2, 3)] == [1, 2, 3]  # type: ignore[misc]
     assert [bounded.get(bytes([n]), lambda: 0) for n in (3, 2, 1)] == [3, 2, 0]

@@ -9,11 +9,11 @@ from typing import get_args
 
 import pytest
 
-from kspsign.errors import ConfigurationError
-from kspsign.keys.keylocker import MIN_RSA_BITS
-from kspsign.model import SyncedCertificate
-from kspsign.settings import EngineName, KeyStoreName, Settings
-from kspsign.signing import Workplace, open_engine
+from kspsign.keys.keylocker.store import MIN_RSA_BITS
+from kspsign.model.errors import ConfigurationError
+from kspsign.model.values import SyncedCertificate
+from kspsign.settings.model import EngineName, KeyStoreName, Settings
+from kspsign.signing import SharedState, open_engine
 
 PAGE = (Path(__file__).parents[2] / "docs" / "how-to" / "key-stores.md").read_text(encoding="utf-8")
 ROWS = {
@@ -35,6 +35,6 @@ def test_an_engine_that_the_table_does_not_name_is_refused(store: str) -> None:
     possible = {word for cell in ROWS[store][1:3] for word in re.findall("`(.+?)`", cell)}
     certificate = SyncedCertificate("AB" * 20, (b"",), None, store, {}, test_signing=False)
     for engine in {"native", "signtool", "smctl"} - possible:
-        settings, workplace = Settings.model_validate({"engine": engine}), Workplace(threading.Event())
-        with pytest.raises(ConfigurationError), open_engine(settings, certificate, workplace):
+        settings, shared = Settings.model_validate({"engine": engine}), SharedState(threading.Event())
+        with pytest.raises(ConfigurationError), open_engine(settings, certificate, shared):
             pass

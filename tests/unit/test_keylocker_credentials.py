@@ -13,8 +13,8 @@ from cryptography.hazmat.primitives.serialization import BestAvailableEncryption
 from digicert_one.access import PASSWORD
 from digicert_one.fixture import Host, running
 from digicert_one.world import DAY, NOW
-from kspsign.errors import ConfigurationError, KspSignError, PrerequisiteError
 from kspsign.keys import open_key_store
+from kspsign.model.errors import ConfigurationError, KspSignError, PrerequisiteError
 from unit.keylocker import settings
 from unit.pki import ca, issue
 

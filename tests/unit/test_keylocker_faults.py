@@ -17,7 +17,11 @@ from digicert_one import wire
 from digicert_one.answers import Response
 from digicert_one.fixture import Host, running
 from digicert_one.server import Fault
-from kspsign.errors import (
+from kspsign.keys import KeyStore, open_key_store
+from kspsign.keys.keylocker.client import ATTEMPTS, FIRST_PAUSE, KeyLockerClient
+from kspsign.keys.keylocker.credentials import read_credentials
+from kspsign.keys.keylocker.errors import said_by
+from kspsign.model.errors import (
     CancelledError,
     KspSignError,
     LostSignatureError,
@@ -25,16 +29,12 @@ from kspsign.errors import (
     SigningError,
     ThrottledError,
 )
-from kspsign.keys import KeyStore, open_key_store
-from kspsign.keys.keylocker_answers import said_by
-from kspsign.keys.keylocker_client import ATTEMPTS, FIRST_PAUSE, KeyLockerClient
-from kspsign.keys.keylocker_credentials import read_credentials
-from kspsign.limiter import Limiter
-from kspsign.model import DigestAlgorithm, SyncedCertificate
-from kspsign.pauses import LONGEST_PAUSE
+from kspsign.model.values import DigestAlgorithm, SyncedCertificate
+from kspsign.network.limiter import Limiter
+from kspsign.network.retry import LONGEST_PAUSE
 from kspsign.signing import source
 from kspsign.signing.budget import Budget
-from kspsign.signing.halt import Halt
+from kspsign.signing.circuit_breaker import CircuitBreaker
 from kspsign.signing.source import SignatureSource
 from unit.keylocker import settings
 
@@ -141,7 +141,7 @@ def ask(store: KeyStore, cancelled: threading.Event | None = None) -> bytes:
     thumbprint = hashlib.sha1(chain[0], usedforsecurity=False).hexdigest()
     certificate = SyncedCertificate(thumbprint, chain, None, "keylocker", {}, test_signing=False)
     limiter = Limiter(4, cancelled or threading.Event())
-    source = SignatureSource(store, certificate, limiter, Budget(None), Halt(), None)
+    source = SignatureSource(store, certificate, limiter, Budget(None), CircuitBreaker(), None)
     return source.obtain(DIGEST, DigestAlgorithm.SHA256).value
 
 

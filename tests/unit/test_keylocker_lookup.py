@@ -15,9 +15,9 @@ from digicert_one.fixture import Host, running
 from digicert_one.server import Fault
 from digicert_one.world import DAY, NOW, Account, Certificate
 from kspsign.certsync import synchronise
-from kspsign.errors import ConfigurationError, PrerequisiteError
 from kspsign.keys import open_key_store, reopen_key_store
-from kspsign.settings import Settings
+from kspsign.model.errors import ConfigurationError, PrerequisiteError
+from kspsign.settings.model import Settings
 from unit.keylocker import settings
 from unit.pki import ca, signer
 

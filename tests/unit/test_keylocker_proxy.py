@@ -15,11 +15,11 @@ import pytest
 
 from digicert_one.fixture import Host, running
 from digicert_one.server import Fault
-from kspsign.errors import LostSignatureError, PrerequisiteError
 from kspsign.keys import open_key_store
-from kspsign.keys.keylocker_client import KeyLockerClient
-from kspsign.keys.keylocker_credentials import read_credentials
-from kspsign.model import DigestAlgorithm
+from kspsign.keys.keylocker.client import KeyLockerClient
+from kspsign.keys.keylocker.credentials import read_credentials
+from kspsign.model.errors import LostSignatureError, PrerequisiteError
+from kspsign.model.values import DigestAlgorithm
 from unit.keylocker import settings
 
 ALLOWED = "Basic " + b64encode(b"agent:p@ss:word").decode()

@@ -13,10 +13,10 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 from digicert_one.fixture import Host, running
 from digicert_one.world import SigningKey
-from kspsign.authenticode.algorithms import signature_holds
-from kspsign.errors import SigningError
+from kspsign.authenticode.cms.algorithms import signature_holds
 from kspsign.keys import KeyStore, open_key_store
-from kspsign.model import DigestAlgorithm
+from kspsign.model.errors import SigningError
+from kspsign.model.values import DigestAlgorithm
 from unit.keylocker import settings
 
 KEYS: dict[str, Callable[[], SigningKey]] = {

@@ -15,12 +15,12 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
 
 from kspsign.embedded.authority import EmbeddedAuthority
-from kspsign.errors import ConfigurationError, PrerequisiteError, SigningError
-from kspsign.hresults import Hresult
 from kspsign.keys import KeyStore, open_key_store, reopen_key_store
-from kspsign.keys.local import sign_digest
-from kspsign.model import DigestAlgorithm, SyncedCertificate
-from kspsign.settings import Settings
+from kspsign.keys.local.sign import sign_digest
+from kspsign.model.errors import ConfigurationError, PrerequisiteError, SigningError
+from kspsign.model.hresults import Hresult
+from kspsign.model.values import DigestAlgorithm, SyncedCertificate
+from kspsign.settings.model import Settings
 
 HASHES = {"sha256": hashes.SHA256(), "sha384": hashes.SHA384(), "sha512": hashes.SHA512()}
 

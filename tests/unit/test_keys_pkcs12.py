@@ -23,10 +23,10 @@ from cryptography.hazmat.primitives.serialization import (
 from pydantic import SecretStr
 
 from kspsign.embedded.authority import EmbeddedAuthority
-from kspsign.errors import ConfigurationError, PrerequisiteError
 from kspsign.keys import open_key_store, reopen_key_store
-from kspsign.model import DigestAlgorithm, SyncedCertificate
-from kspsign.settings import Settings
+from kspsign.model.errors import ConfigurationError, PrerequisiteError
+from kspsign.model.values import DigestAlgorithm, SyncedCertificate
+from kspsign.settings.model import Settings
 
 PASSWORD = "korrekt-Pferd-Ü"  # noqa: S105 - protects throw-away keys
 

@@ -6,8 +6,8 @@ import threading
 
 import pytest
 
-from kspsign.errors import CancelledError
-from kspsign.limiter import PATIENCE, START, Limiter, Slot
+from kspsign.model.errors import CancelledError
+from kspsign.network.limiter import PATIENCE, START, Limiter, Slot
 
 
 @pytest.fixture

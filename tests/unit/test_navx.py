@@ -10,11 +10,11 @@ import pytest
 
 from kspsign.authenticode.formats import detect_format, open_signable
 from kspsign.authenticode.signable import Glimpse
-from kspsign.errors import ArtifactError, PrerequisiteError
-from kspsign.hresults import Hresult
-from kspsign.model import DigestAlgorithm, Format
-from kspsign.settings import Settings
-from kspsign.tools.navsip import check_navsip, missing_runtimes
+from kspsign.model.errors import ArtifactError, PrerequisiteError
+from kspsign.model.hresults import Hresult
+from kspsign.model.values import DigestAlgorithm, Format
+from kspsign.programs.navsip import check_navsip, missing_runtimes
+from kspsign.settings.model import Settings
 
 CONTENT = b"PK\3\4" + bytes(3000)
 

@@ -10,7 +10,7 @@ import pytest
 from integration.peimages import build_pe, checksum, flipped, parts, with_checksum
 from kspsign.authenticode.pe import PeFile
 from kspsign.authenticode.signable import Digest, SummedFile
-from kspsign.model import DigestAlgorithm, Finding
+from kspsign.model.values import DigestAlgorithm, Finding
 
 SHA256 = [DigestAlgorithm.SHA256]
 SIGNATURE = bytes.fromhex("3003020105")

@@ -12,8 +12,8 @@ from integration.peimages import build_pe, parts, patched
 from kspsign.authenticode.pe import is_pe
 from kspsign.authenticode.pe.layout import PeLayout, read_layout
 from kspsign.authenticode.signable import Glimpse
-from kspsign.errors import ArtifactError
-from kspsign.hresults import Hresult
+from kspsign.model.errors import ArtifactError
+from kspsign.model.hresults import Hresult
 
 IMAGE = build_pe()
 

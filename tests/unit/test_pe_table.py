@@ -7,7 +7,7 @@ import struct
 import pytest
 
 from kspsign.authenticode.pe.table import build_table, parse_table, table_finding
-from kspsign.hresults import Hresult
+from kspsign.model.hresults import Hresult
 
 SHORT = b"\x30\x04\x02\x02\x12\x34"
 EVEN = b"\x30\x06" + bytes(6)

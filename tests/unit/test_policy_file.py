@@ -11,11 +11,11 @@ import jsonschema
 import pytest
 import yaml
 
-from kspsign.cli import main
-from kspsign.errors import ConfigurationError
-from kspsign.settings import Settings
+from kspsign.cli.main import main
+from kspsign.model.errors import ConfigurationError
+from kspsign.settings.model import Settings
 from kspsign.verifying import open_policy
-from kspsign.verifying.policy import judging
+from kspsign.verifying.policy.judge import __file__
 from kspsign.verifying.policy.model import Policy
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "docs" / "how-to" / "policies"
@@ -60,7 +60,7 @@ def test_every_key_is_described_on_the_page() -> None:
 
 
 def test_every_check_is_described_on_the_page() -> None:
-    source = Path(judging.__file__).read_text(encoding="utf-8")
+    source = Path(__file__).read_text(encoding="utf-8")
     named = set(re.findall(r'"(policy-[a-z]+)"', source))
     assert named == set(re.findall(r"^\| `(policy-[a-z]+)`", PAGE.read_text(encoding="utf-8"), re.MULTILINE))
 

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from kspsign.authenticode.reading import CHUNK, LARGE, read_through
-from kspsign.errors import ArtifactError
-from kspsign.hresults import Hresult
+from kspsign.authenticode.io.read import CHUNK, LARGE, read_through
+from kspsign.model.errors import ArtifactError
+from kspsign.model.hresults import Hresult
 
 
 class Taken:

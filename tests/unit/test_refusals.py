@@ -12,10 +12,10 @@ import pytest
 
 from integration.samples import kspsign
 from kspsign.authenticode.formats import detect_format, open_signable
-from kspsign.authenticode.refusals import EDGE, REFUSALS, Look, refuse
+from kspsign.authenticode.refusals import EDGE, THRESHOLD, Look, refuse
 from kspsign.authenticode.signable import Glimpse
-from kspsign.errors import ArtifactError
-from kspsign.hresults import Hresult
+from kspsign.model.errors import ArtifactError
+from kspsign.model.hresults import Hresult
 
 
 def zipped(*names: str, padding: int = 0) -> bytes:
@@ -96,8 +96,8 @@ def test_every_row_is_proved_here() -> None:
     told = set()
     for name, (content, _, _) in KINDS.items():
         look = Look(content[:EDGE], content[-EDGE:], len(content), Path(name).suffix)
-        told.add(next(index for index, each in enumerate(REFUSALS) if each.tell(look)))
-    assert told == set(range(len(REFUSALS)))
+        told.add(next(index for index, each in enumerate(THRESHOLD) if each.tell(look)))
+    assert told == set(range(len(THRESHOLD)))
 
 
 @pytest.mark.parametrize("magic", [b"\xca\xfe\xba\xbe", b"\xca\xfe\xba\xbe\0\0", b"PK\3\4", b"MZab", b"\x1f\x8b\x08\0"])

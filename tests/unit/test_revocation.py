@@ -12,9 +12,9 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509 import ocsp
 
-from kspsign.fetching import fetch
-from kspsign.hresults import Hresult
-from kspsign.model import Finding
+from kspsign.model.hresults import Hresult
+from kspsign.model.values import Finding
+from kspsign.network.fetch import fetch
 from kspsign.verifying.revocation import Revocation
 from kspsign.verifying.usage import Purpose
 from revocation.answers import CRITICAL, HOUR, NOW, Crl, Ocsp, Withdrawn, asks, responder

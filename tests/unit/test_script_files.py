@@ -10,15 +10,15 @@ from pathlib import Path
 import pytest
 
 from integration.script_samples import POWERSHELL, SCRIPT_HOST, TEXTS, script
+from kspsign.authenticode.cms.profile import SigningTerms
 from kspsign.authenticode.formats import detect_format, open_signable
-from kspsign.authenticode.profile import SigningTerms
 from kspsign.authenticode.script.block import find_block, write_block
 from kspsign.authenticode.script.file import MAX_SIZE, ScriptFile
 from kspsign.authenticode.script.styles import STYLES
 from kspsign.authenticode.signable import Glimpse
-from kspsign.errors import ArtifactError
-from kspsign.hresults import Hresult
-from kspsign.model import DigestAlgorithm, Format
+from kspsign.model.errors import ArtifactError
+from kspsign.model.hresults import Hresult
+from kspsign.model.values import DigestAlgorithm, Format
 
 DER = bytes(range(100)) + b"end"
 SHA256 = DigestAlgorithm.SHA256

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from kspsign.errors import ConfigurationError
-from kspsign.resolving import resolve
-from kspsign.settings import INTERNAL_FIELDS, Settings, option_name
+from kspsign.model.errors import ConfigurationError
+from kspsign.settings.model import INTERNAL_FIELDS, Settings, option_name
+from kspsign.settings.resolve import resolve
 
 SECRET = "correct horse"  # noqa: S105 - made up
 

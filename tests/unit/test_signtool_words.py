@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from kspsign.hresults import Hresult
+from kspsign.model.hresults import Hresult
+from kspsign.programs import Ran
+from kspsign.programs.signtool_output import read_words
+from kspsign.programs.signtool_verify import read_verdict
 from kspsign.signing.tool_errors import call_refusal, file_refusal
-from kspsign.tools import Ran
-from kspsign.tools.signtool_output import read_words
-from kspsign.tools.signtool_verify import read_verdict
-from kspsign.verifying.second_opinion import meaning
+from kspsign.verifying.signtool_check import meaning
 
 TRANSCRIPTS = Path(__file__).resolve().parent.parent / "windows_lab" / "lab" / "transcripts" / "10.0.26100.0"
 

@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
-from kspsign.artifacts import take_slice
-from kspsign.cli import main
-from kspsign.context import RunContext
-from kspsign.errors import ConfigurationError
-from kspsign.model import Artifact, Format
-from kspsign.resolving import resolve
+from kspsign.batch.slices import take_slice
+from kspsign.cli.main import main
+from kspsign.model.errors import ConfigurationError
+from kspsign.model.values import Artifact, Format
+from kspsign.settings.context import RunContext
+from kspsign.settings.resolve import resolve
 
 BUILD = "4711"
 

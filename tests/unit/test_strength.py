@@ -7,8 +7,8 @@ from dataclasses import replace
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 
-from kspsign.hresults import Hresult
-from kspsign.model import DigestAlgorithm
+from kspsign.model.hresults import Hresult
+from kspsign.model.values import DigestAlgorithm
 from kspsign.verifying.chain import Purpose, validate_chain
 from kspsign.verifying.roots import TrustAnchors
 from kspsign.verifying.strength import LEGACY, STRONG, Strength

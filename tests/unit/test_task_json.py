@@ -15,8 +15,8 @@ from typing import Any
 import pytest
 from pydantic.alias_generators import to_camel
 
-from kspsign.context import RunContext
-from kspsign.settings import INTERNAL_FIELDS, Settings
+from kspsign.settings.context import RunContext
+from kspsign.settings.model import INTERNAL_FIELDS, Settings
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent.parent / "tools"))
 

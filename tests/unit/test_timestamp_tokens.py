@@ -14,12 +14,12 @@ from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
 from cryptography.hazmat.primitives.serialization import Encoding
 
 import cms_schema
-from kspsign.authenticode import oids
-from kspsign.authenticode.timestamp import check_reply, make_query, read_counter_signature, read_token
+from kspsign.authenticode.cms import oids
+from kspsign.authenticode.cms.timestamp import check_reply, make_query, read_counter_signature, read_token
 from kspsign.embedded.authority import EmbeddedAuthority
 from kspsign.embedded.timestamp_reply import respond
-from kspsign.errors import TrustError
-from kspsign.model import DigestAlgorithm
+from kspsign.model.errors import TrustError
+from kspsign.model.values import DigestAlgorithm
 
 SIGNATURE = b"a signature value"
 MOMENT = datetime(2026, 1, 31, 12, 0, 5, tzinfo=UTC)

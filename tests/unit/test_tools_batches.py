@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from kspsign.tools.batches import Batcher
+from kspsign.concurrency.batcher import Batcher
 
 
 def test_callers_share_batches_and_get_their_own_results() -> None:

@@ -13,11 +13,19 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
-from kspsign.errors import CancelledError, ConfigurationError, PrerequisiteError
-from kspsign.resolving import resolve
-from kspsign.settings import Settings
-from kspsign.tools import call_tool, find_az, find_signtool, find_smctl, in_reach, run_tool, tool_environment
-from kspsign.tools.workbench import Workbench
+from kspsign.model.errors import CancelledError, ConfigurationError, PrerequisiteError
+from kspsign.programs import (
+    call_tool,
+    find_az,
+    find_signtool,
+    find_smctl,
+    run_tool,
+    tool_environment,
+    with_client_certificate_file,
+)
+from kspsign.programs.staging import StagingFolder
+from kspsign.settings.model import Settings
+from kspsign.settings.resolve import resolve
 
 PYTHON = Path(sys.executable)
 AGENT = {"PATH": "/bin", "SystemRoot": "C:\\Windows", "ProgramFiles(x86)": "C:\\x86"}
@@ -107,7 +115,7 @@ def test_a_credential_that_a_tool_prints_goes_no_further() -> None:
 def test_a_client_certificate_as_a_secret_is_a_private_file_for_the_run(tmp_path: Path) -> None:
     encoded = base64.encodebytes(b"pkcs12" * 40).decode()
     settings = Settings(credentials={"SM_CLIENT_CERT_FILE_B64": SecretStr(encoded), "SM_HOST": SecretStr("h")})
-    with in_reach(settings, tmp_path) as ready:
+    with with_client_certificate_file(settings, tmp_path) as ready:
         given = tool_environment(ready, with_credentials=True)
         assert set(given) == {"SM_CLIENT_CERT_FILE", "SM_HOST"}
         file = Path(given["SM_CLIENT_CERT_FILE"])
@@ -119,7 +127,7 @@ def test_a_client_certificate_as_a_secret_is_a_private_file_for_the_run(tmp_path
 
 def test_a_client_certificate_that_is_no_base64_is_not_quoted(tmp_path: Path) -> None:
     settings = Settings(credentials={"SM_CLIENT_CERT_FILE_B64": SecretStr("***")})
-    with pytest.raises(ConfigurationError) as caught, in_reach(settings, tmp_path):
+    with pytest.raises(ConfigurationError) as caught, with_client_certificate_file(settings, tmp_path):
         pass
     assert "***" not in caught.value.message
 
@@ -188,7 +196,7 @@ def test_missing_tools_say_how_to_get_them(tmp_path: Path) -> None:
 def test_the_workbench_gives_short_names_and_leaves_nothing(tmp_path: Path) -> None:
     odd = tmp_path / "部品 (1) 'x'.DLL"
     odd.write_bytes(b"content")
-    with Workbench(tmp_path) as bench:
+    with StagingFolder(tmp_path) as bench:
         copied, borrowed = bench.copy(odd), bench.borrow(odd)
         assert (copied, borrowed) == ("1.dll", "2.dll")
         (bench.folder / copied).write_bytes(b"changed")

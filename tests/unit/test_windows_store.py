@@ -9,16 +9,16 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding
 
+from kspsign.certificates.file import read_certificate_file
 from kspsign.certsync import synchronise
 from kspsign.certsync.candidates import Candidate, candidates_of, matching, near_miss, newest_valid
 from kspsign.certsync.windows_certificates import StoreCertificate
 from kspsign.embedded.authority import EmbeddedAuthority
-from kspsign.errors import ConfigurationError, PrerequisiteError
-from kspsign.keys.certificate_file import read_certificate_file
-from kspsign.model import SyncedCertificate
-from kspsign.settings import Settings
+from kspsign.model.errors import ConfigurationError, PrerequisiteError
+from kspsign.model.values import SyncedCertificate
+from kspsign.programs import Tool, tool_environment
+from kspsign.settings.model import Settings
 from kspsign.signing.tool_calls import first_on_path, sign_arguments, smctl_arguments, stamp_arguments
-from kspsign.tools import Tool, tool_environment
 
 NOW = datetime(2026, 6, 1, tzinfo=UTC)
 THUMBPRINT = "AB" * 20

@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 
 from integration.zips import Part, build_zip
-from kspsign.authenticode.reading import CHUNK
+from kspsign.authenticode.io.read import CHUNK
 from kspsign.authenticode.zip import Member, Plan, Scan, archive_of, unpack
-from kspsign.errors import ArtifactError
-from kspsign.hresults import Hresult
+from kspsign.model.errors import ArtifactError
+from kspsign.model.hresults import Hresult
 
 PARTS = (
     Part("plain.txt", b"some text"),

@@ -11,7 +11,7 @@ from typing import Final
 
 from kspsign.authenticode.refusals import refuse
 from kspsign.authenticode.signable import Glimpse, SignableFile
-from kspsign.model import Format
+from kspsign.model.values import Format
 
 HEAD = 4096
 TAKEN_BY_NAME: Final = frozenset({Format.VBSCRIPT, Format.JSCRIPT, Format.WSF})

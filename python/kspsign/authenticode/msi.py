@@ -15,6 +15,10 @@ from pathlib import Path
 from typing import BinaryIO
 from uuid import UUID
 
+from kspsign.authenticode.cms.file_signature import FileSignature, read_signature
+from kspsign.authenticode.cms.oids import OID_SPC_SIP_INFO
+from kspsign.authenticode.cms.profile import AUTHENTICODE, SignatureProfile, SigningTerms
+from kspsign.authenticode.cms.spc import sip_findings, sip_indirect_data
 from kspsign.authenticode.compound import (
     MAX_SMALL_SECTORS_SIZE,
     CompoundFile,
@@ -26,15 +30,11 @@ from kspsign.authenticode.compound import (
     too_large,
     write_anew,
 )
-from kspsign.authenticode.file_signature import FileSignature, read_signature
-from kspsign.authenticode.oids import OID_SPC_SIP_INFO
-from kspsign.authenticode.profile import AUTHENTICODE, SignatureProfile, SigningTerms
-from kspsign.authenticode.reading import beside, sha256_of
+from kspsign.authenticode.io.read import beside, sha256_of
 from kspsign.authenticode.signable import Digest, Glimpse
-from kspsign.authenticode.spc import sip_findings, sip_indirect_data
-from kspsign.errors import ArtifactError
-from kspsign.hresults import Hresult
-from kspsign.model import DigestAlgorithm, Finding
+from kspsign.model.errors import ArtifactError
+from kspsign.model.hresults import Hresult
+from kspsign.model.values import DigestAlgorithm, Finding
 
 MAX_SIGNATURE = 32 << 20
 SIGNATURE_ROOM = 1 << 16

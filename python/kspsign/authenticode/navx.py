@@ -14,17 +14,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
 
-from kspsign.authenticode import der
-from kspsign.authenticode.file_signature import FileSignature
-from kspsign.authenticode.hashing import hash_stretch
-from kspsign.authenticode.oids import OID_SPC_SIP_INFO
-from kspsign.authenticode.profile import AUTHENTICODE, SignatureProfile, SigningTerms
-from kspsign.authenticode.reading import stretch
+from kspsign.authenticode.cms import der
+from kspsign.authenticode.cms.file_signature import FileSignature
+from kspsign.authenticode.cms.oids import OID_SPC_SIP_INFO
+from kspsign.authenticode.cms.profile import AUTHENTICODE, SignatureProfile, SigningTerms
+from kspsign.authenticode.cms.spc import sip_findings, sip_indirect_data
+from kspsign.authenticode.io.hash import hash_stretch
+from kspsign.authenticode.io.read import stretch
 from kspsign.authenticode.signable import Digest, Glimpse
-from kspsign.authenticode.spc import sip_findings, sip_indirect_data
-from kspsign.errors import ArtifactError
-from kspsign.hresults import Hresult
-from kspsign.model import DigestAlgorithm, Finding
+from kspsign.model.errors import ArtifactError
+from kspsign.model.hresults import Hresult
+from kspsign.model.values import DigestAlgorithm, Finding
 
 HEADER = 40
 MAX_BLOCK = 32 << 20

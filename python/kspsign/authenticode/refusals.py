@@ -7,8 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from kspsign.errors import ArtifactError
-from kspsign.hresults import Hresult
+from kspsign.model.errors import ArtifactError
+from kspsign.model.hresults import Hresult
 
 EDGE = 1 << 16
 _ISO = 0x8001
@@ -53,7 +53,7 @@ def refuse(path: Path) -> ArtifactError:
         size = file.seek(0, 2)
         file.seek(max(size - EDGE, 0))
         look = Look(head, file.read(EDGE), size, path.suffix.lower())
-    found = next(each for each in REFUSALS if each.tell(look))
+    found = next(each for each in THRESHOLD if each.tell(look))
     return ArtifactError(Hresult.TRUST_E_SUBJECT_FORM_UNKNOWN, found.cause, remedy=found.remedy)
 
 
@@ -75,7 +75,7 @@ def _mach_o(look: Look) -> bool:
     return thin or 0 <= _java_or_fat(look) < _CLASS_FILES
 
 
-REFUSALS: tuple[Refusal, ...] = (
+THRESHOLD: tuple[Refusal, ...] = (
     Refusal(
         lambda look: look.size == 0,
         "the file is empty",

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO, Protocol, runtime_checkable
 
-from kspsign.authenticode.file_signature import FileSignature
-from kspsign.authenticode.profile import SignatureProfile, SigningTerms
-from kspsign.model import DigestAlgorithm, Finding
+from kspsign.authenticode.cms.file_signature import FileSignature
+from kspsign.authenticode.cms.profile import SignatureProfile, SigningTerms
+from kspsign.model.values import DigestAlgorithm, Finding
 
 
 @dataclass(frozen=True, slots=True)

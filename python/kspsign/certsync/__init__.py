@@ -7,13 +7,13 @@ import threading
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
-from kspsign.authenticode.certificates import certificate as parse
-from kspsign.certsync.facts import certificate_facts
+from kspsign.certificates.facts import certificate_facts
+from kspsign.certificates.parse import parse_certificate
 from kspsign.certsync.portable_store import list_entries, read_entry, write_entry
-from kspsign.errors import ConfigurationError, PrerequisiteError
 from kspsign.keys import KeyStore, open_key_store
-from kspsign.model import SyncedCertificate, iso_utc
-from kspsign.settings import Settings
+from kspsign.model.errors import ConfigurationError, PrerequisiteError
+from kspsign.model.values import SyncedCertificate, iso_utc
+from kspsign.settings.model import Settings
 
 __all__ = ["certificate_facts", "list_entries", "read_entry", "synchronise", "write_entry"]
 
@@ -69,7 +69,7 @@ def _unheard(_text: str) -> None:
 
 
 def _say_end(certificate: SyncedCertificate, notice: Callable[[str], object]) -> None:
-    end, now = parse(certificate.chain[0]).not_valid_after_utc, datetime.now(UTC)
+    end, now = parse_certificate(certificate.chain[0]).not_valid_after_utc, datetime.now(UTC)
     if not certificate.test_signing and now <= end < now + NEAR_END:
         notice(
             f"certificate {certificate.thumbprint} ends on {iso_utc(end)}, in {(end - now).days} days: renew it in time"

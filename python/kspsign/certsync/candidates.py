@@ -8,11 +8,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from kspsign.authenticode.certificates import certificate as parse
+from kspsign.certificates.parse import parse_certificate
 from kspsign.certsync.windows_certificates import StoreCertificate
-from kspsign.errors import TrustError
-from kspsign.model import iso_utc
-from kspsign.settings import Settings
+from kspsign.model.errors import TrustError
+from kspsign.model.values import iso_utc
+from kspsign.settings.model import Settings
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +71,7 @@ def _names(candidate: Candidate) -> tuple[str, ...]:
 
 def _candidate(certificate: StoreCertificate) -> Candidate | None:
     try:
-        parsed = parse(certificate.der)
+        parsed = parse_certificate(certificate.der)
         subject = parsed.subject.rfc4514_string()
     except (TrustError, ValueError):
         return None

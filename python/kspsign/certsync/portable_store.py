@@ -21,9 +21,9 @@ from typing import Literal
 from asn1crypto import pem
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from kspsign.certsync.facts import certificate_facts
-from kspsign.errors import PrerequisiteError
-from kspsign.model import SyncedCertificate, iso_utc
+from kspsign.certificates.facts import certificate_facts
+from kspsign.model.errors import PrerequisiteError
+from kspsign.model.values import SyncedCertificate, iso_utc
 
 _REPLACE_ATTEMPTS = 50
 _REPLACE_PAUSE_SECONDS = 0.02

@@ -13,17 +13,17 @@ from datetime import UTC, datetime
 
 from cryptography import x509
 
-from kspsign.authenticode.certificates import certificate
+from kspsign.certificates.chain import ordered_chain
+from kspsign.certificates.file import read_certificate_file
+from kspsign.certificates.parse import parse_certificate
 from kspsign.certsync.candidates import Candidate, candidates_of, matching, near_miss, newest_valid
 from kspsign.certsync.windows_certificates import read_store
 from kspsign.diagnosis import diagnose
-from kspsign.errors import ConfigurationError, PrerequisiteError, TrustError
-from kspsign.keys.certificate_file import read_certificate_file
-from kspsign.keys.chains import ordered_chain
-from kspsign.model import SyncedCertificate
-from kspsign.settings import Settings
-from kspsign.tools import call_tool, find_smctl
-from kspsign.tools.client_tools import install_client_tools
+from kspsign.model.errors import ConfigurationError, PrerequisiteError, TrustError
+from kspsign.model.values import SyncedCertificate
+from kspsign.programs import call_tool, find_smctl
+from kspsign.programs.client_tools import install_client_tools
+from kspsign.settings.model import Settings
 
 CERTSYNC_TIMEOUT = 180.0
 _CHECK = (
@@ -163,7 +163,7 @@ def _known_issuers(leaf: bytes) -> tuple[x509.Certificate, ...]:
     stores = [read_store(location, name) for location in ("user", "system") for name in ("CA", "ROOT")]
     pool = {each.der for store in stores for each in store}
     found: list[x509.Certificate] = []
-    names = [certificate(leaf).issuer]
+    names = [parse_certificate(leaf).issuer]
     while names:
         wanted = names.pop().public_bytes()
         for der in [each for each in pool if wanted in each]:
@@ -177,6 +177,6 @@ def _known_issuers(leaf: bytes) -> tuple[x509.Certificate, ...]:
 
 def _parsed(der: bytes) -> x509.Certificate | None:
     try:
-        return certificate(der)
+        return parse_certificate(der)
     except TrustError:
         return None  # what can't be read is no issuer of ours

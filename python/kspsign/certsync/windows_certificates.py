@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from kspsign.errors import PrerequisiteError
+from kspsign.model.errors import PrerequisiteError
 
 Location = Literal["user", "system"]
 

@@ -3,7 +3,7 @@
 The knowledge is data (failures.yml); it is read when the first failure is to be explained.
 """
 
-from kspsign.diagnosis.matching import Diagnosis, diagnose
+from kspsign.diagnosis.match import Diagnosis, diagnose
 from kspsign.diagnosis.troubleshooting import troubleshooting_text
 
 __all__ = ["Diagnosis", "diagnose", "troubleshooting_text"]

@@ -11,7 +11,7 @@ from typing import Any, Literal, Self
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from kspsign.hresults import Hresult
+from kspsign.model.hresults import Hresult
 
 Group = Literal[
     "certificate", "key", "digicert", "format", "timestamp", "verify", "network", "windows", "kspsign", "exits"

@@ -8,12 +8,12 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from kspsign.authenticode.certificates import certificate
+from kspsign.certificates.parse import parse_certificate
 from kspsign.doctor.examination import Examined
-from kspsign.errors import PrerequisiteError, TrustError
-from kspsign.keys.pkcs12 import Pkcs12KeyStore
-from kspsign.model import iso_utc
-from kspsign.settings import Settings
+from kspsign.keys.local.pkcs12 import Pkcs12KeyStore
+from kspsign.model.errors import PrerequisiteError, TrustError
+from kspsign.model.values import iso_utc
+from kspsign.settings.model import Settings
 
 SOON = timedelta(days=30)
 _MAP = "Map the secret variable into the step: env: {{ {name}: $({name}) }}."
@@ -52,7 +52,7 @@ def _client_certificate(settings: Settings, file: Path) -> Examined:
     password = settings.credentials.get("SM_CLIENT_CERT_PASSWORD")
     try:
         opened = Pkcs12KeyStore.open(Settings(key_store="pkcs12", pkcs12=file, password=password), threading.Event())
-        leaf = certificate(opened.certificate_chain()[0])
+        leaf = parse_certificate(opened.certificate_chain()[0])
     except PrerequisiteError as unusable:
         remedy = "Give the client certificate (.p12) as a secure file, its password in SM_CLIENT_CERT_PASSWORD."
         return Examined(name, "R6", "missing", unusable.message, remedy)

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
-from kspsign.errors import KspSignError
-from kspsign.settings import Settings
+from kspsign.model.errors import KspSignError
+from kspsign.settings.model import Settings
 
 State = Literal["ok", "warning", "missing", "not needed"]
 

@@ -12,18 +12,18 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TextIO
 
-from kspsign.artifacts import select_artifacts
-from kspsign.authenticode.timestamp_client import TimestampClient
+from kspsign.batch.select import select_artifacts
+from kspsign.certificates.file import read_certificate_file
 from kspsign.doctor import windows
 from kspsign.doctor.credentials import examine_credentials
 from kspsign.doctor.examination import Examined, examine, signs_by_tool
-from kspsign.errors import KspSignError
-from kspsign.keys.certificate_file import read_certificate_file
-from kspsign.model import DigestAlgorithm, Format
-from kspsign.publishing.neutral import log_line
-from kspsign.settings import DEFAULT_TIMESTAMP_URLS, Settings
-from kspsign.tools import in_reach
-from kspsign.tools.navsip import check_navsip
+from kspsign.model.errors import KspSignError
+from kspsign.model.values import DigestAlgorithm, Format
+from kspsign.programs import with_client_certificate_file
+from kspsign.programs.navsip import check_navsip
+from kspsign.publishing.sanitize import log_line
+from kspsign.settings.model import DEFAULT_TIMESTAMP_URLS, Settings
+from kspsign.timestamping.client import TimestampClient
 
 EXIT_MISSING = 5
 SCHEMA = "kspsign.doctor/1"
@@ -31,7 +31,7 @@ SCHEMA = "kspsign.doctor/1"
 
 def run_doctor(settings: Settings, temp_folder: Path, out: TextIO, *, as_json: bool) -> int:
     """Examine what a run with `settings` needs; 0 when nothing is missing, else EXIT_MISSING."""
-    with in_reach(settings, temp_folder) as ready:
+    with with_client_certificate_file(settings, temp_folder) as ready:
         found = []
         for examined in _rounds(ready):
             found.append(examined)

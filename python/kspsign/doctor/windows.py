@@ -12,9 +12,9 @@ from datetime import UTC, datetime, timedelta
 from kspsign.certsync.candidates import candidates_of, matching, near_miss, newest_valid
 from kspsign.certsync.windows_certificates import read_store
 from kspsign.doctor.examination import Examined, examine
-from kspsign.errors import ConfigurationError, KspSignError, PrerequisiteError
-from kspsign.settings import Settings
-from kspsign.tools import Ran, call_tool, find_signtool, find_smctl
+from kspsign.model.errors import ConfigurationError, KspSignError, PrerequisiteError
+from kspsign.programs import Ran, call_tool, find_signtool, find_smctl
+from kspsign.settings.model import Settings
 
 OLDEST_BUILD = 10240
 SOON = timedelta(days=30)

@@ -18,10 +18,16 @@ from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from kspsign.embedded import issuing
-from kspsign.embedded.issuing import KeyedCertificate
-from kspsign.errors import PrerequisiteError
-from kspsign.model import iso_utc
+from kspsign.embedded.issue import (
+    KeyedCertificate,
+    issue_intermediate,
+    issue_leaf,
+    issue_root,
+    issue_timestamp_unit,
+    new_key,
+)
+from kspsign.model.errors import PrerequisiteError
+from kspsign.model.values import iso_utc
 
 ROLES = ("root", "intermediate", "leaf", "timestamp")
 _RENEWAL = "Delete the folder {folder} and run `kspsign certsync --key-store embedded` for new test keys."
@@ -50,14 +56,14 @@ def create_authority(now: datetime) -> EmbeddedAuthority:
     from concurrent.futures import ThreadPoolExecutor  # noqa: PLC0415 - only the first run makes keys
 
     with ThreadPoolExecutor(len(ROLES)) as pool:
-        root_key, intermediate_key, leaf_key, timestamp_key = pool.map(lambda _: issuing.new_key(), ROLES)
-    root = issuing.issue_root(root_key, now)
-    intermediate = issuing.issue_intermediate(root, intermediate_key, now)
+        root_key, intermediate_key, leaf_key, timestamp_key = pool.map(lambda _: new_key(), ROLES)
+    root = issue_root(root_key, now)
+    intermediate = issue_intermediate(root, intermediate_key, now)
     return EmbeddedAuthority(
         root=root,
         intermediate=intermediate,
-        leaf=issuing.issue_leaf(intermediate, leaf_key, now),
-        timestamp=issuing.issue_timestamp_unit(root, timestamp_key, now),
+        leaf=issue_leaf(intermediate, leaf_key, now),
+        timestamp=issue_timestamp_unit(root, timestamp_key, now),
     )
 
 

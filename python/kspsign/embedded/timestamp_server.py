@@ -16,7 +16,7 @@ from typing import Any, Self
 
 from kspsign.embedded.authority import EmbeddedAuthority
 from kspsign.embedded.timestamp_reply import respond
-from kspsign.errors import PrerequisiteError
+from kspsign.model.errors import PrerequisiteError
 
 QUERY_TYPE = "application/timestamp-query"
 REPLY_TYPE = "application/timestamp-reply"

@@ -7,11 +7,11 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-from kspsign.azure import REPORT_TYPE, AttachmentRef, AzureDevOps, Timeline, TimelineRecord
+from kspsign.azure_devops import REPORT_TYPE, AttachmentRef, AzureDevOps, Timeline, TimelineRecord
 from kspsign.gate.settings import GateSettings
-from kspsign.model import Check
+from kspsign.model.report import REPORT_SCHEMA
+from kspsign.model.values import Check
 from kspsign.publishing import VERDICT_SCHEMA
-from kspsign.report import REPORT_SCHEMA
 
 COMPLETED = "completed"
 SUCCEEDED = "succeeded"

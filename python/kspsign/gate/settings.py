@@ -9,8 +9,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
 
-from kspsign.azure.values import DEV_TASK_ID, TASK_ID
-from kspsign.errors import ConfigurationError
+from kspsign.azure_devops.values import DEV_TASK_ID, TASK_ID
+from kspsign.model.errors import ConfigurationError
 
 DEFAULT_TOKEN_VARIABLE = "SYSTEM_ACCESSTOKEN"  # noqa: S105 - the name of a variable
 BuildNumber = Annotated[int, Field(gt=0)]

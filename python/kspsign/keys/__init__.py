@@ -5,11 +5,11 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 
-from kspsign.errors import ConfigurationError, PrerequisiteError
-from kspsign.keys.platform_name import find_platform_name
+from kspsign.keys.azure_identity.platform_name import find_platform_name
 from kspsign.keys.protocol import KeyStore, OpenableKeyStore, check_digest
-from kspsign.model import SyncedCertificate
-from kspsign.settings import Settings
+from kspsign.model.errors import ConfigurationError, PrerequisiteError
+from kspsign.model.values import SyncedCertificate
+from kspsign.settings.model import Settings
 
 __all__ = ["KeyStore", "check_digest", "open_key_store", "reopen_key_store"]
 
@@ -57,19 +57,19 @@ def reopen_key_store(
 
 
 def _embedded() -> type[OpenableKeyStore]:
-    from kspsign.keys.embedded import EmbeddedKeyStore  # noqa: PLC0415 - loaded when used, for start-up
+    from kspsign.keys.local.embedded import EmbeddedKeyStore  # noqa: PLC0415 - loaded when used, for start-up
 
     return EmbeddedKeyStore
 
 
 def _pkcs12() -> type[OpenableKeyStore]:
-    from kspsign.keys.pkcs12 import Pkcs12KeyStore  # noqa: PLC0415 - loaded when used, for start-up
+    from kspsign.keys.local.pkcs12 import Pkcs12KeyStore  # noqa: PLC0415 - loaded when used, for start-up
 
     return Pkcs12KeyStore
 
 
 def _keylocker() -> type[OpenableKeyStore]:
-    from kspsign.keys.keylocker import KeyLockerKeyStore  # noqa: PLC0415 - loaded when used, for start-up
+    from kspsign.keys.keylocker.store import KeyLockerKeyStore  # noqa: PLC0415 - loaded when used, for start-up
 
     return KeyLockerKeyStore
 
@@ -77,7 +77,7 @@ def _keylocker() -> type[OpenableKeyStore]:
 def _azure_key_vault() -> type[OpenableKeyStore]:
     find_platform_name()
     try:
-        from kspsign.keys.key_vault import KeyVaultKeyStore  # noqa: PLC0415 - loaded when used, for start-up
+        from kspsign.keys.azure_key_vault.store import KeyVaultKeyStore  # noqa: PLC0415 - loaded when used, for start-up
     except ModuleNotFoundError as missing:
         raise PrerequisiteError(
             f"key store azure-key-vault needs Microsoft's clients, which are not installed ({missing.name})",
@@ -88,7 +88,7 @@ def _azure_key_vault() -> type[OpenableKeyStore]:
 
 
 def _pkcs11() -> type[OpenableKeyStore]:
-    from kspsign.keys.pkcs11 import Pkcs11KeyStore  # noqa: PLC0415 - loaded when used, for start-up
+    from kspsign.keys.pkcs11.store import Pkcs11KeyStore  # noqa: PLC0415 - loaded when used, for start-up
 
     return Pkcs11KeyStore
 

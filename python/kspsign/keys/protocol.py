@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol, Self
 
-from kspsign.errors import ConfigurationError, PrerequisiteError
-from kspsign.model import DigestAlgorithm, RawSignature
-from kspsign.settings import Settings
+from kspsign.model.errors import ConfigurationError, PrerequisiteError
+from kspsign.model.values import DigestAlgorithm, RawSignature
+from kspsign.settings.model import Settings
 
 WRITTEN_DIGESTS = frozenset({DigestAlgorithm.SHA256, DigestAlgorithm.SHA384, DigestAlgorithm.SHA512})
 """What is signed at all; SHA-1 is only ever read."""

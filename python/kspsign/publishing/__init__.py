@@ -5,10 +5,10 @@ from __future__ import annotations
 from kspsign.publishing.console import Console, open_console, prepared
 from kspsign.publishing.evidence import publish_evidence, without_evidence
 from kspsign.publishing.logging_commands import issue
-from kspsign.publishing.neutral import log_line
 from kspsign.publishing.progress import Meter
 from kspsign.publishing.records import VERDICT_SCHEMA, is_proving, publish
 from kspsign.publishing.report_file import report_schema, report_text, write_atomically
+from kspsign.publishing.sanitize import log_line
 
 __all__ = [
     "VERDICT_SCHEMA",

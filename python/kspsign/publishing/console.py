@@ -7,10 +7,10 @@ import sys
 from collections.abc import Callable
 from typing import Protocol, TextIO
 
-from kspsign.context import RunContext
-from kspsign.errors import KspSignError
+from kspsign.model.errors import KspSignError
+from kspsign.model.report import CertificateFacts, FileOutcome, Report
 from kspsign.publishing.progress import Progress
-from kspsign.report import CertificateFacts, FileOutcome, Report
+from kspsign.settings.context import RunContext
 
 
 class Console(Protocol):

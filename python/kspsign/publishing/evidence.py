@@ -14,14 +14,14 @@ from typing import Literal
 
 from pydantic import SecretStr
 
-from kspsign.azure import AzureDevOps, PublishedResult, TestRunPlan, open_client
-from kspsign.context import RunContext
-from kspsign.errors import ConfigurationError, KspSignError
-from kspsign.model import ErrorFacts
+from kspsign.azure_devops import AzureDevOps, PublishedResult, TestRunPlan, open_client
+from kspsign.model.errors import ConfigurationError, KspSignError
+from kspsign.model.report import BuildFacts, FileOutcome, Report
+from kspsign.model.values import ErrorFacts
 from kspsign.publishing import wording
-from kspsign.publishing.neutral import clipped, visible
 from kspsign.publishing.report_file import outcome_text, report_text
-from kspsign.report import BuildFacts, FileOutcome, Report
+from kspsign.publishing.sanitize import clipped, visible
+from kspsign.settings.context import RunContext
 
 DIGEST_PROPERTY = "kspsign.reportSha256"
 VERIFIED_TAG = "kspsign-verified"

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from xml.etree import ElementTree as ET
 
-from kspsign.model import ErrorFacts
+from kspsign.model.report import FileOutcome, Report
+from kspsign.model.values import ErrorFacts
 from kspsign.publishing import wording
-from kspsign.publishing.neutral import xml_text
-from kspsign.report import FileOutcome, Report
+from kspsign.publishing.sanitize import xml_text
 
 _NOTHING_PROVED = ErrorFacts(
     "NOTHING_PROVED",

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from typing import Literal
 
-from kspsign.publishing.neutral import clipped, log_line
 from kspsign.publishing.progress import Progress
+from kspsign.publishing.sanitize import clipped, log_line
 
 TEXT_LIMIT = 1000
 """Characters of an issue's text; the live log cuts lines beyond 1024."""

@@ -6,12 +6,12 @@ import time
 from collections.abc import Callable
 from typing import Literal, Protocol, TextIO
 
-from kspsign.errors import KspSignError
-from kspsign.model import ErrorFacts
+from kspsign.model.errors import KspSignError
+from kspsign.model.report import CertificateFacts, FileOutcome, Report
+from kspsign.model.values import ErrorFacts
 from kspsign.publishing import wording
-from kspsign.publishing.neutral import clipped, log_line
 from kspsign.publishing.progress import Progress
-from kspsign.report import CertificateFacts, FileOutcome, Report
+from kspsign.publishing.sanitize import clipped, log_line
 
 FILE_ISSUES = 8
 """Issues for single files. Agents keep ten errors per step: two are left for the rest and for the run."""

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TextIO
 
-from kspsign.errors import KspSignError
-from kspsign.model import ErrorFacts
+from kspsign.model.errors import KspSignError
+from kspsign.model.report import CertificateFacts, FileOutcome, Report
+from kspsign.model.values import ErrorFacts
 from kspsign.publishing import wording
-from kspsign.publishing.neutral import log_line
 from kspsign.publishing.progress import Progress
-from kspsign.report import CertificateFacts, FileOutcome, Report
+from kspsign.publishing.sanitize import log_line
 
 
 class PlainConsole:

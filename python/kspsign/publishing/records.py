@@ -10,15 +10,15 @@ from functools import cached_property
 from pathlib import Path
 from typing import TextIO
 
-from kspsign.context import RunContext
-from kspsign.errors import ConfigurationError
+from kspsign.model.errors import ConfigurationError
+from kspsign.model.report import Report
 from kspsign.publishing import wording
 from kspsign.publishing.console import prepared
 from kspsign.publishing.evidence import VERIFIED_TAG, deserves_tag
 from kspsign.publishing.logging_commands import issue, logging_command
 from kspsign.publishing.report_file import report_text, write_atomically
 from kspsign.publishing.workflow_commands import output_text, summary_part
-from kspsign.report import Report
+from kspsign.settings.context import RunContext
 
 VERDICT_SCHEMA = "kspsign.verdict/1"
 _PROVING_COMMANDS = frozenset({"run", "verify", "merge"})

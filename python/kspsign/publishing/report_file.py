@@ -11,9 +11,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from kspsign.errors import ConfigurationError
-from kspsign.publishing.neutral import encodable
-from kspsign.report import REPORT_SCHEMA, FileOutcome, Report
+from kspsign.model.errors import ConfigurationError
+from kspsign.model.report import REPORT_SCHEMA, FileOutcome, Report
+from kspsign.publishing.sanitize import encodable
 
 
 def report_text(report: Report) -> str:

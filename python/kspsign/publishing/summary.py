@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 
+from kspsign.model.report import FileOutcome, Report
 from kspsign.publishing import wording
-from kspsign.publishing.neutral import clipped, markdown_text
-from kspsign.report import FileOutcome, Report
+from kspsign.publishing.sanitize import clipped, markdown_text
 
 ROWS = 200
 """Files listed; the report holds the rest."""

@@ -13,12 +13,12 @@ from rich.progress import Progress as Bar
 from rich.table import Column, Table
 from rich.text import Text
 
-from kspsign.errors import KspSignError
-from kspsign.model import ErrorFacts
+from kspsign.model.errors import KspSignError
+from kspsign.model.report import CertificateFacts, FileOutcome, Report
+from kspsign.model.values import ErrorFacts
 from kspsign.publishing import wording
-from kspsign.publishing.neutral import log_line
 from kspsign.publishing.progress import Progress
-from kspsign.report import CertificateFacts, FileOutcome, Report
+from kspsign.publishing.sanitize import log_line
 
 BAR_SECONDS = 0.1
 """Between two steps of the bar."""

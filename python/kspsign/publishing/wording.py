@@ -5,9 +5,9 @@ Texts made here from outside words are already fit for a log line (`neutral.log_
 
 from __future__ import annotations
 
-from kspsign.model import Check, ErrorFacts
-from kspsign.publishing.neutral import log_line
-from kspsign.report import CertificateFacts, FileOutcome, Report, Totals
+from kspsign.model.report import CertificateFacts, FileOutcome, Report, Totals
+from kspsign.model.values import Check, ErrorFacts
+from kspsign.publishing.sanitize import log_line
 
 SUITE_NAME = "Signature verification"
 TEST_SIGNING = "TEST SIGNING: throw-away keys, not for release"

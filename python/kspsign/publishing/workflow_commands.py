@@ -11,8 +11,8 @@ import secrets
 from collections.abc import Mapping
 from typing import Literal
 
-from kspsign.publishing.neutral import clipped, log_line
 from kspsign.publishing.progress import Progress
+from kspsign.publishing.sanitize import clipped, log_line
 
 TEXT_LIMIT = 3000
 """Characters of an annotation's text."""

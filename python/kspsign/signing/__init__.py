@@ -1,30 +1,30 @@
 """Stage 2: signing by thumbprint. Engines make signed copies beside their targets; nothing is replaced unverified."""
 
-from kspsign.signing.copies import Held, SignedCopy, Targets, access_error
+from kspsign.concurrency.workers import Workers
+from kspsign.signing.circuit_breaker import CircuitBreaker
+from kspsign.signing.copies import LockedTarget, SignedCopy, Targets, access_error
 from kspsign.signing.engine import Engine, open_engine, open_planner
-from kspsign.signing.halt import Halt
 from kspsign.signing.leftovers import remove_leftovers
-from kspsign.signing.planning import Planner
-from kspsign.signing.stamping import Stamper, open_stamper
+from kspsign.signing.plan import Planner
+from kspsign.signing.shared_state import LOCAL_SLOTS, SharedState
+from kspsign.signing.timestamper import Timestamper, open_timestamper
 from kspsign.signing.waits import Waits
-from kspsign.signing.workers import Workers
-from kspsign.signing.workplace import DESKS, Workplace
 
 __all__ = [
-    "DESKS",
+    "LOCAL_SLOTS",
+    "CircuitBreaker",
     "Engine",
-    "Halt",
-    "Held",
+    "LockedTarget",
     "Planner",
+    "SharedState",
     "SignedCopy",
-    "Stamper",
     "Targets",
+    "Timestamper",
     "Waits",
     "Workers",
-    "Workplace",
     "access_error",
     "open_engine",
     "open_planner",
-    "open_stamper",
+    "open_timestamper",
     "remove_leftovers",
 ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 
-from kspsign.errors import SigningError
+from kspsign.model.errors import SigningError
 
 
 class Budget:

@@ -15,12 +15,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, BinaryIO
 
-from kspsign.authenticode.reading import LARGE
+from kspsign.authenticode.io.read import LARGE
 from kspsign.authenticode.signable import Digest
-from kspsign.errors import ArtifactError, CancelledError
-from kspsign.hresults import Hresult
-from kspsign.model import COPY_PREFIX, Artifact
-from kspsign.signing.exclusive import Exclusive, replace, try_lock
+from kspsign.model.errors import ArtifactError, CancelledError
+from kspsign.model.hresults import Hresult
+from kspsign.model.values import COPY_PREFIX, Artifact
+from kspsign.signing.locks import Exclusive, replace, try_lock
 
 _BUSY = frozenset({errno.ETXTBSY, errno.EBUSY, errno.EWOULDBLOCK})
 _NO_ROOM_ASIDE = frozenset({errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS})
@@ -46,7 +46,7 @@ class SignedCopy:
     timestamp_server: str | None = None
 
 
-class Held:
+class LockedTarget:
     """A target that this process holds: its state when it was taken, and the copy beside it once there is one."""
 
     def __init__(self, artifact: Artifact, state: os.stat_result) -> None:
@@ -57,7 +57,7 @@ class Held:
         self.early = False
         self._handle: IO[bytes] | None = None
 
-    def begin_copy(self) -> Path:
+    def create_copy(self) -> Path:
         """The copy beside the target, empty when it is new; it is locked while it is held, so that no other run
         removes it.
 
@@ -88,7 +88,7 @@ class Held:
                 remedy="Sign after the last build step that writes the file.",
             )
 
-    def let_go(self) -> None:
+    def release(self) -> None:
         """Close the copy, which on Windows stands in the way of whoever moves or removes it."""
         if self._handle is not None:
             self._handle.close()
@@ -96,7 +96,7 @@ class Held:
 
     def remove_copy(self) -> None:
         """The copy is not needed, or stands in the target's place by now."""
-        self.let_go()
+        self.release()
         if self.copy is not None and not self.committed:
             self.copy.unlink(missing_ok=True)
 
@@ -112,14 +112,14 @@ class Targets:
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
-        self._held: set[Held] = set()
+        self._held: set[LockedTarget] = set()
         self._locks: dict[tuple[int, int], _Lock] = {}
         self._committing = 0
         self._abandoned = False
         self._early = threading.BoundedSemaphore(EARLY_COPIES)
 
     @contextlib.contextmanager
-    def hold(self, artifact: Artifact) -> Iterator[Held]:
+    def hold(self, artifact: Artifact) -> Iterator[LockedTarget]:
         """Hold the artifact for signing; the copy beside it is removed at the end if it is still there.
 
         Raises ArtifactError: ERROR_ACCESS_DENIED when the file is read-only, ERROR_SHARING_VIOLATION when another
@@ -129,7 +129,7 @@ class Targets:
         # As Windows does; root would be let through elsewhere.
         if not state.st_mode & stat.S_IWUSR:
             raise ArtifactError(Hresult.ERROR_ACCESS_DENIED, "the file is read-only")
-        held = Held(artifact, state)
+        held = LockedTarget(artifact, state)
         with self._locked(held):
             try:
                 yield held
@@ -138,13 +138,13 @@ class Targets:
                 if held.early:
                     self._early.release()
 
-    def may_copy_early(self, held: Held) -> bool:
+    def may_copy_while_hashing(self, held: LockedTarget) -> bool:
         """Whether `held` may have its copy from now on, before its signature is asked for."""
         held.early = held.early or (held.state.st_size >= LARGE and self._early.acquire(blocking=False))
         return held.early
 
     @contextlib.contextmanager
-    def _locked(self, held: Held) -> Iterator[None]:
+    def _locked(self, held: LockedTarget) -> Iterator[None]:
         """Names of one file (hard links) have one lock, and each its own copy."""
         key = held.state.st_dev, held.state.st_ino
         with self._changed:
@@ -165,7 +165,7 @@ class Targets:
             if not lock.holders:
                 lock.target.close()
 
-    def commit(self, held: Held, copy: SignedCopy) -> None:
+    def commit(self, held: LockedTarget, copy: SignedCopy) -> None:
         """Put the verified copy in the target's place, with the target's mode and, where it may, its owner.
 
         Raises ArtifactError (ERROR_SHARING_VIOLATION) when the target changed since it was read: its bytes stay;
@@ -202,18 +202,18 @@ def _create(path: str, flags: int) -> int:
     return os.open(path, flags | os.O_CREAT | os.O_EXCL, 0o666)
 
 
-def _replace(held: Held, copy: SignedCopy) -> None:
+def _replace(held: LockedTarget, copy: SignedCopy) -> None:
     state = held.state
     copy.path.chmod(stat.S_IMODE(state.st_mode))
     if sys.platform != "win32":
         with contextlib.suppress(PermissionError):
             os.chown(copy.path, state.st_uid, state.st_gid)
-    held.let_go()
+    held.release()
     held.check_unchanged()
     replace(copy.path, held.artifact.path)
 
 
-def set_room_aside(file: BinaryIO, size: int) -> None:
+def preallocate(file: BinaryIO, size: int) -> None:
     """Let `file` have `size` bytes of the disk from now on, where the system can do that.
 
     A full disk is told before a signature is spent; and ext4, which brings a file to the disk that takes another's

@@ -7,16 +7,16 @@ from contextlib import AbstractContextManager
 from typing import Protocol
 
 from kspsign.authenticode.signable import SignableFile
-from kspsign.errors import ConfigurationError
-from kspsign.model import Limits, SyncedCertificate
-from kspsign.settings import Settings
-from kspsign.signing.copies import Held, SignedCopy
+from kspsign.model.errors import ConfigurationError
+from kspsign.model.values import Limits, SyncedCertificate
+from kspsign.settings.model import Settings
+from kspsign.signing.copies import LockedTarget, SignedCopy
 from kspsign.signing.native import open_native
-from kspsign.signing.planning import Planner, open_native_planner, open_tool_planner
+from kspsign.signing.plan import Planner, open_native_planner, open_tool_planner
+from kspsign.signing.shared_state import SharedState
 from kspsign.signing.waits import Waits
-from kspsign.signing.workplace import Workplace
 
-_Opener = Callable[[Settings, SyncedCertificate, Workplace], AbstractContextManager["Engine"]]
+_Opener = Callable[[Settings, SyncedCertificate, SharedState], AbstractContextManager["Engine"]]
 
 
 class Engine(Protocol):
@@ -49,7 +49,7 @@ class Engine(Protocol):
     def admit(self, file: SignableFile) -> None:
         """Raise ArtifactError for a file that can't be signed; asks nobody and reads no content."""
 
-    def sign(self, held: Held, file: SignableFile) -> SignedCopy:
+    def sign(self, held: LockedTarget, file: SignableFile) -> SignedCopy:
         """Write a signed, timestamped copy of `file`, the held target, beside it; the target stays as it is.
 
         Raises ArtifactError before a signature is spent when the file can't be signed, SigningError when the key
@@ -71,13 +71,13 @@ class Engine(Protocol):
 
 
 def open_engine(
-    settings: Settings, certificate: SyncedCertificate, workplace: Workplace
+    settings: Settings, certificate: SyncedCertificate, shared: SharedState
 ) -> AbstractContextManager[Engine]:
     """The engine for these settings: the one named by --engine, else SignTool for a key behind a KSP, else native.
 
     Raises ConfigurationError when engine and key store do not go together.
     """
-    return _ENGINES[_name(settings, certificate)](settings, certificate, workplace)
+    return _ENGINES[_name(settings, certificate)](settings, certificate, shared)
 
 
 def open_planner(settings: Settings, certificate: SyncedCertificate) -> AbstractContextManager[Planner]:
@@ -99,11 +99,11 @@ def _name(settings: Settings, certificate: SyncedCertificate) -> str:
 
 def _open_tool(name: str) -> _Opener:
     def opener(
-        settings: Settings, certificate: SyncedCertificate, workplace: Workplace
+        settings: Settings, certificate: SyncedCertificate, shared: SharedState
     ) -> AbstractContextManager[Engine]:
         from kspsign.signing.tool_engine import open_tool_engine  # noqa: PLC0415 - loaded when used, for start-up
 
-        return open_tool_engine(settings, certificate, workplace, name)
+        return open_tool_engine(settings, certificate, shared, name)
 
     return opener
 

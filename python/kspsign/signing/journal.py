@@ -18,8 +18,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import IO, NamedTuple, Self
 
-from kspsign.model import DigestAlgorithm, RawSignature
-from kspsign.signing.exclusive import try_lock
+from kspsign.model.values import DigestAlgorithm, RawSignature
+from kspsign.signing.locks import try_lock
 
 SUFFIX = ".journal"
 KEPT_SECONDS = 30 * 24 * 3600

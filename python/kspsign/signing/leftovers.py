@@ -8,8 +8,8 @@ import time
 from collections.abc import Iterable
 from pathlib import Path
 
-from kspsign.model import COPY_PREFIX
-from kspsign.signing.exclusive import try_lock
+from kspsign.model.values import COPY_PREFIX
+from kspsign.signing.locks import try_lock
 
 UNLOCKABLE_SECONDS = 24 * 3600
 """Where the file system knows no locks, a copy that nobody wrote to for so long belongs to nobody."""

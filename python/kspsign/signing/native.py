@@ -8,27 +8,27 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from kspsign.authenticode import cms
-from kspsign.authenticode.file_signature import read_signature
-from kspsign.authenticode.profile import SigningTerms
+from kspsign.authenticode.cms.file_signature import read_signature
+from kspsign.authenticode.cms.profile import SigningTerms
+from kspsign.authenticode.cms.write import Unsigned, add_nested, assemble
 from kspsign.authenticode.signable import CopyingFile, Digest, SignableFile
+from kspsign.concurrency.single_flight import SingleFlight
 from kspsign.keys import check_digest, reopen_key_store
-from kspsign.limiter import Limiter
-from kspsign.model import Limits, RawSignature, SyncedCertificate, TimestampToken
-from kspsign.settings import DEFAULT_TIMESTAMP_URLS, Settings
+from kspsign.model.values import Limits, RawSignature, SyncedCertificate, TimestampToken
+from kspsign.network.limiter import Limiter
+from kspsign.settings.model import DEFAULT_TIMESTAMP_URLS, Settings
 from kspsign.signing.budget import Budget
 from kspsign.signing.clock import Clock
-from kspsign.signing.copies import Held, SignedCopy, set_room_aside
+from kspsign.signing.copies import LockedTarget, SignedCopy, preallocate
 from kspsign.signing.journal import Journal
-from kspsign.signing.once import Once
-from kspsign.signing.planning import prepared, signing_terms
+from kspsign.signing.plan import prepared, signing_terms
+from kspsign.signing.shared_state import LOCAL_SLOTS, SharedState
 from kspsign.signing.source import SignatureSource
 from kspsign.signing.waits import Waits
-from kspsign.signing.workplace import DESKS, Workplace
 
 if TYPE_CHECKING:
-    from kspsign.authenticode.remote_authority import RemoteAuthority
-    from kspsign.authenticode.timestamp_client import TimestampClient
+    from kspsign.timestamping.client import TimestampClient
+    from kspsign.timestamping.server import RemoteAuthority
 
 _SIGNATURE_ROOM = 64 << 10
 TOKENS_KEPT = 256
@@ -42,17 +42,17 @@ class NativeEngine:
     tool = None
 
     def __init__(
-        self, source: SignatureSource, timestamps: TimestampClient | None, terms: SigningTerms, workplace: Workplace
+        self, source: SignatureSource, timestamps: TimestampClient | None, terms: SigningTerms, shared: SharedState
     ) -> None:
         self._source, self._timestamps, self._terms = source, timestamps, terms
-        self._desks, self._targets = workplace.desks, workplace.targets
-        self._tokens: Once[TimestampToken] = Once(keep=TOKENS_KEPT, retry=True)
+        self._desks, self._targets = shared.slots, shared.targets
+        self._tokens: SingleFlight[TimestampToken] = SingleFlight(keep=TOKENS_KEPT, retry=True)
 
     @property
     def concurrency(self) -> int:
         """Enough to have every service busy to its ceiling while others are worked on here."""
         stamping = max((server.limiter.ceiling for server in self._servers), default=0)
-        return self._source.limiter.ceiling + stamping + DESKS
+        return self._source.limiter.ceiling + stamping + LOCAL_SLOTS
 
     @property
     def signatures_used(self) -> int:
@@ -73,7 +73,7 @@ class NativeEngine:
         """What the format says to the terms of this run."""
         file.admit(self._terms)
 
-    def sign(self, held: Held, file: SignableFile) -> SignedCopy:
+    def sign(self, held: LockedTarget, file: SignableFile) -> SignedCopy:
         """Write a signed copy beside the target. Costs one signature of the key store at most; see Engine."""
         terms, clock = self._terms, Clock()
         file.admit(terms)
@@ -84,8 +84,8 @@ class NativeEngine:
             clock.lap("sign")
             token = self._stamp(signature)
             clock.lap("timestamp")
-        message = cms.assemble(unsigned, signature.value, terms.chain, token=token.der if token else None)
-        copy = held.begin_copy()
+        message = assemble(unsigned, signature.value, terms.chain, token=token.der if token else None)
+        copy = held.create_copy()
         with copy.open("r+b") as target:
             file.embed(digest, _with(message, file) if terms.append else (message,), target)
         clock.lap("embed")
@@ -117,11 +117,11 @@ class NativeEngine:
     def _servers(self) -> tuple[RemoteAuthority, ...]:
         return self._timestamps.servers if self._timestamps else ()
 
-    def _digested(self, held: Held, file: SignableFile) -> tuple[cms.Unsigned, Digest]:
-        if not isinstance(file, CopyingFile) or not self._targets.may_copy_early(held):
+    def _digested(self, held: LockedTarget, file: SignableFile) -> tuple[Unsigned, Digest]:
+        if not isinstance(file, CopyingFile) or not self._targets.may_copy_while_hashing(held):
             return prepared(file, self._terms, file.digest)
-        with held.begin_copy().open("r+b") as copy:
-            set_room_aside(copy, held.state.st_size + _SIGNATURE_ROOM)
+        with held.create_copy().open("r+b") as copy:
+            preallocate(copy, held.state.st_size + _SIGNATURE_ROOM)
             return prepared(file, self._terms, partial(file.digest_copying, copy=copy))
 
     def _stamp(self, signature: RawSignature) -> TimestampToken | None:
@@ -136,16 +136,16 @@ def _with(message: bytes, file: SignableFile) -> tuple[bytes, ...]:
     if not file.signatures or not file.profile.nests:
         return (*file.signatures, message)
     first, *others = file.signatures
-    return (cms.add_nested(first, message), *others)
+    return (add_nested(first, message), *others)
 
 
 @contextlib.contextmanager
-def open_native(settings: Settings, certificate: SyncedCertificate, workplace: Workplace) -> Iterator[NativeEngine]:
+def open_native(settings: Settings, certificate: SyncedCertificate, shared: SharedState) -> Iterator[NativeEngine]:
     """The native engine for these settings; its key store, connections and journal are closed at the end.
 
     The embedded key store brings its own timestamp server on loopback, unless other servers are named.
     """
-    cancelled = workplace.cancelled
+    cancelled = shared.cancelled
     with contextlib.ExitStack() as resources:
         key = reopen_key_store(settings, certificate, cancelled)
         resources.callback(key.close)
@@ -154,7 +154,7 @@ def open_native(settings: Settings, certificate: SyncedCertificate, workplace: W
         timestamps: TimestampClient | None = None
         if not settings.no_timestamp:
             urls = settings.timestamp_url or _default_urls(certificate, resources)
-            from kspsign.authenticode.timestamp_client import TimestampClient  # noqa: PLC0415 - it brings HTTP
+            from kspsign.timestamping.client import TimestampClient  # noqa: PLC0415 - it brings HTTP
 
             timestamps = TimestampClient(urls, settings.timestamp_jobs, cancelled)
             resources.callback(timestamps.close)
@@ -162,8 +162,8 @@ def open_native(settings: Settings, certificate: SyncedCertificate, workplace: W
         if key.capabilities.costly:
             journal = resources.enter_context(Journal(settings.journal_folder, certificate.thumbprint))
         limiter = Limiter(min(settings.jobs, key.capabilities.concurrent or settings.jobs), cancelled)
-        source = SignatureSource(key, certificate, limiter, Budget(settings.max_signatures), workplace.halt, journal)
-        yield NativeEngine(source, timestamps, terms, workplace)
+        source = SignatureSource(key, certificate, limiter, Budget(settings.max_signatures), shared.breaker, journal)
+        yield NativeEngine(source, timestamps, terms, shared)
 
 
 def _default_urls(certificate: SyncedCertificate, resources: contextlib.ExitStack) -> tuple[str, ...]:

@@ -7,18 +7,17 @@ from __future__ import annotations
 
 from typing import Final
 
-from kspsign.authenticode.algorithms import signature_holds
-from kspsign.authenticode.certificates import certificate as parsed
-from kspsign.authenticode.certificates import subject_of
-from kspsign.errors import LostSignatureError, SigningError, ThrottledError
+from kspsign.authenticode.cms.algorithms import signature_holds
+from kspsign.certificates.parse import parse_certificate, subject_of
+from kspsign.concurrency.single_flight import SingleFlight
 from kspsign.keys import KeyStore
-from kspsign.limiter import Limiter
-from kspsign.model import DigestAlgorithm, RawSignature, SyncedCertificate
-from kspsign.pauses import LONGEST_PAUSE
+from kspsign.model.errors import LostSignatureError, SigningError, ThrottledError
+from kspsign.model.values import DigestAlgorithm, RawSignature, SyncedCertificate
+from kspsign.network.limiter import Limiter
+from kspsign.network.retry import LONGEST_PAUSE
 from kspsign.signing.budget import Budget
-from kspsign.signing.halt import Halt
+from kspsign.signing.circuit_breaker import CircuitBreaker
 from kspsign.signing.journal import Journal
-from kspsign.signing.once import Once
 
 ATTEMPTS: Final = 10
 """How often one file is asked for at a key store that says that it is too busy."""
@@ -36,13 +35,13 @@ class SignatureSource:
         certificate: SyncedCertificate,
         limiter: Limiter,
         budget: Budget,
-        halt: Halt,
+        breaker: CircuitBreaker,
         journal: Journal | None,
     ) -> None:
         self.limiter, self.budget, self.journal = limiter, budget, journal
-        self._key, self._certificate, self._halt = key, certificate, halt
-        self._public_key = parsed(certificate.chain[0]).public_key()
-        self._once: Once[RawSignature] = Once()
+        self._key, self._certificate, self._halt = key, certificate, breaker
+        self._public_key = parse_certificate(certificate.chain[0]).public_key()
+        self._once: SingleFlight[RawSignature] = SingleFlight()
 
     def obtain(self, digest: bytes, algorithm: DigestAlgorithm) -> RawSignature:
         """A signature of `digest` that holds; costs one at most, and none where it was obtained before.

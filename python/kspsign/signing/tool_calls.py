@@ -9,11 +9,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
-from kspsign.errors import CancelledError, ConfigurationError
-from kspsign.model import SyncedCertificate
-from kspsign.settings import Settings
-from kspsign.tools import Ran, Tool, call_tool, find_signtool, find_smctl
-from kspsign.tools.workbench import Workbench
+from kspsign.model.errors import CancelledError, ConfigurationError
+from kspsign.model.values import SyncedCertificate
+from kspsign.programs import Ran, Tool, call_tool, find_signtool, find_smctl
+from kspsign.programs.staging import StagingFolder
+from kspsign.settings.model import Settings
 
 _SIGN_SECONDS, _SIGN_SECONDS_PER_FILE = 120.0, 30.0
 _FIRST_PAUSE_SECONDS = 1.0
@@ -36,7 +36,7 @@ class Caller:
     """How tools are called in this run: in the workbench's folder, with the credentials, until cancelled."""
 
     settings: Settings
-    bench: Workbench
+    bench: StagingFolder
     cancelled: threading.Event
 
     def run(self, tool: Tool, arguments: Sequence[str], timeout: float) -> Ran:

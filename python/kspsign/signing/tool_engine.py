@@ -14,24 +14,24 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 
 from kspsign.authenticode.signable import SignableFile
-from kspsign.errors import ConfigurationError, SigningError
-from kspsign.model import Artifact, Format, Limits, SyncedCertificate
-from kspsign.settings import DEFAULT_TIMESTAMP_URLS, Settings
+from kspsign.concurrency.batcher import Batcher
+from kspsign.concurrency.single_flight import SingleFlight
+from kspsign.model.errors import ConfigurationError, SigningError
+from kspsign.model.values import Artifact, Format, Limits, SyncedCertificate
+from kspsign.programs import Ran, Tool, find_signtool
+from kspsign.programs.navsip import ensure_navsip
+from kspsign.programs.signtool_output import SignToolWords, read_words
+from kspsign.programs.staging import StagingFolder
+from kspsign.settings.model import DEFAULT_TIMESTAMP_URLS, Settings
 from kspsign.signing.budget import Budget
 from kspsign.signing.clock import Clock
-from kspsign.signing.copies import Held, SignedCopy
-from kspsign.signing.once import Once
+from kspsign.signing.copies import LockedTarget, SignedCopy
+from kspsign.signing.shared_state import SharedState
 from kspsign.signing.tool_calls import Caller, Signer, SignToolSigner, SmctlSigner
 from kspsign.signing.tool_errors import Refusal, call_refusal, file_refusal
-from kspsign.signing.tool_stamping import ToolStamping
 from kspsign.signing.tool_state import Request, signature_states
+from kspsign.signing.tool_timestamps import ToolTimestamps
 from kspsign.signing.waits import Waits
-from kspsign.signing.workplace import Workplace
-from kspsign.tools import Ran, Tool, find_signtool
-from kspsign.tools.batches import Batcher
-from kspsign.tools.navsip import ensure_navsip
-from kspsign.tools.signtool_output import SignToolWords, read_words
-from kspsign.tools.workbench import Workbench
 
 PROCESSES = 4
 """Processes side by side unless --jobs says otherwise; each signs its files one after the other."""
@@ -50,7 +50,7 @@ class ToolEngine:
         caller: Caller,
         certificate: SyncedCertificate,
         urls: Sequence[str],
-        workplace: Workplace,
+        shared: SharedState,
     ) -> None:
         settings = caller.settings
         self.name = name
@@ -59,13 +59,13 @@ class ToolEngine:
         self._signer, self._caller, self._certificate, self._urls = signer, caller, certificate, tuple(urls)
         self._inline = settings.timestamp_mode == "inline"
         self._transcripts: deque[str] = deque()
-        self._stamping: ToolStamping | None = None
+        self._stamping: ToolTimestamps | None = None
         if urls and not self._inline:
-            self._stamping = ToolStamping(caller, find_signtool(settings), self._urls, self._heard)
+            self._stamping = ToolTimestamps(caller, find_signtool(settings), self._urls, self._heard)
         self._lock = threading.Lock()
         self._navsip = ""
-        self._workplace, self._budget = workplace, Budget(settings.max_signatures)
-        self._once: Once[str] = Once()
+        self._workplace, self._budget = shared, Budget(settings.max_signatures)
+        self._once: SingleFlight[str] = SingleFlight()
         self._waiting = 0
         processes = settings.jobs if "jobs" in settings.model_fields_set else PROCESSES
         size = max(1, min(BATCH, MAX_IN_FLIGHT // processes))
@@ -95,7 +95,7 @@ class ToolEngine:
         """Nothing."""
         return ()
 
-    def sign(self, held: Held, file: SignableFile) -> SignedCopy:
+    def sign(self, held: LockedTarget, file: SignableFile) -> SignedCopy:
         """Write a signed copy beside the target, with others that are asked for at the same time.
 
         Raises ArtifactError, SigningError or TimestampError with SignTool's own words; see Engine.
@@ -106,13 +106,13 @@ class ToolEngine:
             self._need_navsip()
         clock.lap("digest")
         repeated = artifact.size in self._workplace.repeated_sizes
-        with self._workplace.desks.away():
+        with self._workplace.slots.away():
             if repeated:
                 name = self._once.get(bytes.fromhex(digest.sha256), lambda: self._signed(artifact))
             else:
                 name = self._signed(artifact)
         clock.lap("sign")
-        copy = held.begin_copy()
+        copy = held.create_copy()
         shutil.copyfile(bench.folder / name, copy)
         if not repeated:
             bench.remove(name)
@@ -129,7 +129,7 @@ class ToolEngine:
         self._batcher.close()
 
     def _need_navsip(self) -> None:
-        """Once a run; raises PrerequisiteError, for each package that would not be recognised."""
+        """SingleFlight a run; raises PrerequisiteError, for each package that would not be recognised."""
         with self._lock:
             if not self._navsip:
                 self._navsip = ensure_navsip(self._caller.settings)
@@ -139,7 +139,7 @@ class ToolEngine:
         bench = self._caller.bench
         name = bench.copy(artifact.path)
         try:
-            self._workplace.halt.check()
+            self._workplace.breaker.check()
             self._budget.take()
             before = len(signature_states(artifact.path, artifact.format))
             self._ask(Request(name, artifact.format, before))
@@ -154,10 +154,10 @@ class ToolEngine:
         try:
             self._batcher.ask(request)
         except SigningError as refused:
-            self._workplace.halt.refused(refused)
+            self._workplace.breaker.refused(refused)
             raise
         else:
-            self._workplace.halt.accepted()
+            self._workplace.breaker.accepted()
         finally:
             with self._lock:
                 self._waiting -= 1
@@ -224,7 +224,7 @@ _SIGNERS: dict[str, Callable[[Caller, SyncedCertificate], Signer]] = {"signtool"
 
 @contextlib.contextmanager
 def open_tool_engine(
-    settings: Settings, certificate: SyncedCertificate, workplace: Workplace, name: str
+    settings: Settings, certificate: SyncedCertificate, shared: SharedState, name: str
 ) -> Iterator[ToolEngine]:
     """The engine `name` ("signtool" or "smctl"); its workbench is removed at the end.
 
@@ -238,9 +238,9 @@ def open_tool_engine(
             remedy="Use --engine native for it, or --key-store windows.",
         )
     urls = () if settings.no_timestamp else settings.timestamp_url or DEFAULT_TIMESTAMP_URLS
-    with Workbench(settings.temp_folder) as bench:
-        caller = Caller(settings, bench, workplace.cancelled)
-        engine = ToolEngine(name, _SIGNERS[name](caller, certificate), caller, certificate, urls, workplace)
+    with StagingFolder(settings.temp_folder) as bench:
+        caller = Caller(settings, bench, shared.cancelled)
+        engine = ToolEngine(name, _SIGNERS[name](caller, certificate), caller, certificate, urls, shared)
         try:
             yield engine
         finally:

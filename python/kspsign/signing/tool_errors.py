@@ -6,10 +6,10 @@ import re
 from dataclasses import dataclass
 
 from kspsign.diagnosis import diagnose
-from kspsign.errors import ArtifactError, KspSignError, SigningError, TimestampError
-from kspsign.hresults import Hresult
-from kspsign.tools import Ran
-from kspsign.tools.signtool_output import SignToolWords
+from kspsign.model.errors import ArtifactError, KspSignError, SigningError, TimestampError
+from kspsign.model.hresults import Hresult
+from kspsign.programs import Ran
+from kspsign.programs.signtool_output import SignToolWords
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,10 +6,10 @@ import hashlib
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from kspsign.authenticode.file_signature import read_signature
+from kspsign.authenticode.cms.file_signature import read_signature
 from kspsign.authenticode.formats import open_signable
-from kspsign.errors import ArtifactError, TrustError
-from kspsign.model import Format
+from kspsign.model.errors import ArtifactError, TrustError
+from kspsign.model.values import Format
 from kspsign.signing.tool_errors import Refusal
 
 

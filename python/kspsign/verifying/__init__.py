@@ -1,7 +1,7 @@
 """Stage 3: strict verification. A signing command that ended well proves nothing; this does."""
 
 from kspsign.verifying.policy import open_policy, policy_schema
-from kspsign.verifying.second_opinion import open_second_opinion
+from kspsign.verifying.signtool_check import open_second_opinion
 from kspsign.verifying.verifier import Verifier, open_verifier, read_signatures
 
 __all__ = ["Verifier", "open_policy", "open_second_opinion", "open_verifier", "policy_schema", "read_signatures"]

@@ -12,15 +12,15 @@ from functools import lru_cache
 
 from cryptography import x509
 
-from kspsign.authenticode.certificates import CHAIN_CHECK, certificate
-from kspsign.errors import TrustError
-from kspsign.hresults import Hresult
+from kspsign.certificates.parse import CHAIN_CHECK, parse_certificate
+from kspsign.model.errors import TrustError
+from kspsign.model.hresults import Hresult
 from kspsign.verifying.path_search import FoundPath, PathSearch
 from kspsign.verifying.roots import TrustAnchors
 from kspsign.verifying.strength import STRONG, Strength
 from kspsign.verifying.usage import Fault, Purpose, faults_at, lasting_faults
 
-__all__ = ["ChainResult", "Fault", "Purpose", "certificate", "validate_chain"]
+__all__ = ["ChainResult", "Fault", "Purpose", "parse_certificate", "validate_chain"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +54,7 @@ def validate_chain(
     `purpose`. What is wrong, malformed certificates included, is in the result, never raised.
     """
     try:
-        certificate(leaf)
+        parse_certificate(leaf)
     except TrustError as error:
         return ChainResult((), (_malformed(error),))
     results = [
@@ -74,7 +74,7 @@ def _examined(
 ) -> tuple[_Examined, ...]:
     """Every path from `leaf`, the best first: anchored ones with the fewest faults, then by their end."""
     examined = []
-    for path in PathSearch(candidates, anchors, strength).paths_from(certificate(leaf)):
+    for path in PathSearch(candidates, anchors, strength).paths_from(parse_certificate(leaf)):
         lasting = tuple(lasting_faults(path.certificates, path.anchor, purpose, strength))
         examined.append(_Examined(path, lasting if path.end is None else (path.end, *lasting)))
     return tuple(sorted(examined, key=_promise))

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 from cryptography import x509
 
-from kspsign.authenticode.certificates import common_name
-from kspsign.hresults import Hresult
-from kspsign.model import DigestAlgorithm, Finding
+from kspsign.certificates.parse import common_name
+from kspsign.model.hresults import Hresult
+from kspsign.model.values import DigestAlgorithm, Finding
 from kspsign.verifying.chain import ChainResult, Purpose
 from kspsign.verifying.roots import TrustAnchors
 from kspsign.verifying.strength import STRONG, Strength

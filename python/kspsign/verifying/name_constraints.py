@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from cryptography import x509
 
-from kspsign.authenticode.certificates import extension, shown, shown_name
+from kspsign.certificates.parse import display_name, extension, quoted_name
 
 _Rdn = frozenset[tuple[str, str]]
 
@@ -29,7 +29,7 @@ def name_violations(path: Sequence[x509.Certificate]) -> Iterator[str]:
             if below > 0 and path[below].issuer == path[below].subject:
                 continue  # self-issued: the CA's own new key, exempt unless it is the leaf
             for reason in _broken(constraints.value, path[below]):
-                yield f"{shown(ca)} may not issue {shown(path[below])}: {reason}"
+                yield f"{display_name(ca)} may not issue {display_name(path[below])}: {reason}"
 
 
 def _broken(constraints: x509.NameConstraints, certificate: x509.Certificate) -> Iterator[str]:
@@ -53,9 +53,9 @@ def _directory_faults(
     for name in names:
         rdns = _rdns(name)
         if permitted and not any(_below(rdns, tree) for tree in permitted):
-            yield f"{shown_name(name)} is outside the permitted names"
+            yield f"{quoted_name(name)} is outside the permitted names"
         if any(_below(rdns, tree) for tree in excluded):
-            yield f"{shown_name(name)} is among the excluded names"
+            yield f"{quoted_name(name)} is among the excluded names"
 
 
 def _names(certificate: x509.Certificate) -> Iterator[x509.GeneralName]:

@@ -15,20 +15,20 @@ from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
 
-from kspsign.authenticode.algorithms import signature_holds
-from kspsign.authenticode.certificates import (
+from kspsign.authenticode.cms.algorithms import signature_holds
+from kspsign.certificates.parse import (
     CHAIN_CHECK,
     Outline,
-    certificate,
-    encoded,
+    display_name,
     extension,
     outline,
-    shown,
-    shown_name,
+    parse_certificate,
+    quoted_name,
+    to_der,
 )
-from kspsign.errors import TrustError
-from kspsign.hresults import Hresult
-from kspsign.model import DigestAlgorithm
+from kspsign.model.errors import TrustError
+from kspsign.model.hresults import Hresult
+from kspsign.model.values import DigestAlgorithm
 from kspsign.verifying.roots import Anchor, TrustAnchors
 from kspsign.verifying.strength import Strength
 from kspsign.verifying.usage import Fault
@@ -85,14 +85,14 @@ class PathSearch:
     def _extend(self, path: tuple[x509.Certificate, ...]) -> None:
         self._steps += 1
         last = path[-1]
-        used = {_identity(outline(encoded(used))) for used in path}
+        used = {_identity(outline(to_der(used))) for used in path}
         seen = set()
         for issuer, anchor in self._issuers(last):
             if self._exhausted():
                 break
             if isinstance(issuer, TrustError):
                 seen.add(_Signature.MALFORMED)
-            elif _identity(outline(encoded(issuer))) not in used:
+            elif _identity(outline(to_der(issuer))) not in used:
                 signature = self._signature(last, issuer)
                 seen.add(signature)
                 if signature is _Signature.GOOD:
@@ -118,9 +118,9 @@ class PathSearch:
             (anchor.certificate, anchor) for anchor in self._anchors.issuers_of(issued)
         ]
         anchored = {issuer for issuer, _ in possible}
-        for der in self._by_subject.get(outline(encoded(issued)).issuer, ()):
+        for der in self._by_subject.get(outline(to_der(issued)).issuer, ()):
             try:
-                issuer = certificate(der)
+                issuer = parse_certificate(der)
             except TrustError as error:
                 possible.append((error, None))
                 continue
@@ -130,7 +130,7 @@ class PathSearch:
 
     def _signature(self, issued: x509.Certificate, issuer: x509.Certificate) -> _Signature:
         """Check one signature, once per issuer's key however many certificates carry it."""
-        pair = issued, outline(encoded(issuer)).key
+        pair = issued, outline(to_der(issuer)).key
         if pair not in self._signatures:
             if len(self._signatures) >= _MAX_SIGNATURE_CHECKS:
                 return _Signature.UNCHECKED
@@ -140,27 +140,27 @@ class PathSearch:
     def _end(self, path: tuple[x509.Certificate, ...], seen: set[_Signature]) -> Fault:
         """Why the path ends at its last certificate, none of whose issuers is at hand and right."""
         last = path[-1]
-        issuer = shown_name(last.issuer)
-        named = outline(encoded(last))
+        issuer = quoted_name(last.issuer)
+        named = outline(to_der(last))
         if named.issuer == named.subject and _key_distance(last, last) < _DIFFERENT_KEY:
             own = self._signature(last, last)
             if own in (_Signature.GOOD, _Signature.UNSUPPORTED):  # how an unknown root is signed says nothing
-                reason = f"the chain ends in {shown(last)}, which is self-signed and not a trusted root"
+                reason = f"the chain ends in {display_name(last)}, which is self-signed and not a trusted root"
                 return Fault(CHAIN_CHECK, Hresult.CERT_E_UNTRUSTEDROOT, reason)
             seen = {*seen, own}
         if self._exhausted() or _Signature.UNCHECKED in seen:
-            reason = f"too many certificates could be {issuer}, the issuer of {shown(last)}: search given up"
+            reason = f"too many certificates could be {issuer}, the issuer of {display_name(last)}: search given up"
             return Fault(CHAIN_CHECK, Hresult.CERT_E_CHAINING, reason)
         if _Signature.WRONG in seen:
-            reason = f"the signature of {shown(last)} was not made by {issuer}"
+            reason = f"the signature of {display_name(last)} was not made by {issuer}"
             return Fault(CHAIN_CHECK, Hresult.TRUST_E_CERT_SIGNATURE, reason)
         if _Signature.UNSUPPORTED in seen:
-            reason = f"the algorithm that {issuer} signed {shown(last)} with is too weak or not supported"
+            reason = f"the algorithm that {issuer} signed {display_name(last)} with is too weak or not supported"
             return Fault(CHAIN_CHECK, Hresult.NTE_BAD_ALGID, reason)
         if _Signature.MALFORMED in seen:
             reason = f"the certificate of {issuer} can't be parsed"
             return Fault(CHAIN_CHECK, Hresult.TRUST_E_MALFORMED_SIGNATURE, reason)
-        reason = f"the certificate of {issuer}, which issued {shown(last)}, is missing"
+        reason = f"the certificate of {issuer}, which issued {display_name(last)}, is missing"
         return Fault(CHAIN_CHECK, Hresult.CERT_E_CHAINING, reason)
 
 

@@ -23,8 +23,8 @@ from pathlib import Path
 
 from cryptography import x509
 
-from kspsign.authenticode.certificates import certificate, encoded, outline
-from kspsign.errors import ConfigurationError, PrerequisiteError, TrustError
+from kspsign.certificates.parse import outline, parse_certificate, to_der
+from kspsign.model.errors import ConfigurationError, PrerequisiteError, TrustError
 
 _PEM_BLOCK = re.compile(r"-----BEGIN CERTIFICATE-----([A-Za-z0-9+/=\s]*)-----END CERTIFICATE-----")
 _PROPERTY = re.compile(r"^# ([^:]+): (.*)$", re.MULTILINE)
@@ -71,7 +71,7 @@ class _Entry:
 
     def anchor(self) -> Anchor:
         if self.properties is None:
-            return Anchor(certificate(self.der), explicit=True)
+            return Anchor(parse_certificate(self.der), explicit=True)
         return _anchor_of_program(self.der, self.properties)
 
 
@@ -90,7 +90,7 @@ class TrustAnchors:
         """Anchors of DER certificates, trusted for anything. Raises TrustError when one can't be parsed."""
         entries = [_Entry(der, None) for der in dict.fromkeys(ders)]
         for entry in entries:
-            certificate(entry.der)
+            parse_certificate(entry.der)
         return cls(entries)
 
     @classmethod
@@ -112,11 +112,11 @@ class TrustAnchors:
 
     def issuers_of(self, issued: x509.Certificate) -> Sequence[Anchor]:
         """The anchors whose subject is `issued`'s issuer; no signature is checked here."""
-        return self._named(outline(encoded(issued)).issuer)
+        return self._named(outline(to_der(issued)).issuer)
 
     def holding(self, wanted: x509.Certificate) -> Sequence[Anchor]:
         """The anchors that are this very certificate; two when it is both given and of the program."""
-        return [anchor for anchor in self._named(outline(encoded(wanted)).subject) if anchor.certificate == wanted]
+        return [anchor for anchor in self._named(outline(to_der(wanted)).subject) if anchor.certificate == wanted]
 
     def holds(self, wanted: x509.Certificate) -> bool:
         """Whether this very certificate is an anchor."""
@@ -189,7 +189,7 @@ def _given_certificates(path: Path) -> list[bytes]:
     try:
         ders = [der for _, der in _pem_blocks(text)]
         for der in ders:
-            certificate(der)
+            parse_certificate(der)
     except (binascii.Error, TrustError) as error:
         raise ConfigurationError(
             f"the trust root {path} holds a certificate that can't be parsed: {error}",
@@ -217,7 +217,7 @@ def _usable(entries: Sequence[_Entry]) -> Iterator[Anchor]:
 def _anchor_of_program(der: bytes, properties: str) -> Anchor:
     found = {match[1]: match[2] for match in _PROPERTY.finditer(properties)}
     return Anchor(
-        certificate(der),
+        parse_certificate(der),
         purposes=_usages(found.get("Extended key usages")),
         disallowed_purposes=_usages(found.get("Disallowed extended key usages")) or frozenset(),
         disallowed_after=_time(found.get("Disallowed Filetime")),

@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING
 
 from cryptography import x509
 
-from kspsign.authenticode.certificates import certificate, common_name_of, subject_of
-from kspsign.authenticode.file_signature import FileSignature
+from kspsign.authenticode.cms.file_signature import FileSignature
+from kspsign.authenticode.cms.signature import content_fault, signer_fault
+from kspsign.authenticode.cms.timestamp import Timestamp
 from kspsign.authenticode.signable import SignableFile
-from kspsign.authenticode.signature import content_fault, signer_fault
-from kspsign.authenticode.timestamp import Timestamp
-from kspsign.errors import TrustError
-from kspsign.hresults import Hresult
-from kspsign.model import DigestAlgorithm, Finding, SignatureFacts, TimestampFacts, iso_utc
+from kspsign.certificates.parse import common_name_of, parse_certificate, subject_of
+from kspsign.model.errors import TrustError
+from kspsign.model.hresults import Hresult
+from kspsign.model.values import DigestAlgorithm, Finding, SignatureFacts, TimestampFacts, iso_utc
 from kspsign.verifying.chain import Purpose, validate_chain
 from kspsign.verifying.chain_checks import (
     JudgedChain,
@@ -27,8 +27,8 @@ from kspsign.verifying.chain_checks import (
     finding,
     revocation_findings,
 )
-from kspsign.verifying.surplus import attributes_finding, certificates_finding
 from kspsign.verifying.timestamps import Stamped, examine_timestamp
+from kspsign.verifying.unsigned_data import attributes_finding, certificates_finding
 
 if TYPE_CHECKING:
     from kspsign.verifying.revocation import Revocation
@@ -122,7 +122,7 @@ def _embedded(signature: FileSignature, chain: JudgedChain, stamped: Stamped, tr
     embedded = signature.message.certificates
     beside = stamped.path if signature.counter_signatures else ()
     # A countersigner shares the set with whom it countersigns, and both stand with their own chains.
-    shared = (certificate(each) for each in signature.sharing)
+    shared = (parse_certificate(each) for each in signature.sharing)
     found = certificates_finding(embedded, (*chain.path, *beside, *shared), trust.authorities)
     if stamped.stamp is not None and not signature.counter_signatures and found.hresult is None:
         found = certificates_finding(stamped.stamp.certificates, stamped.path, trust.authorities)

@@ -8,8 +8,8 @@ from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
-from kspsign.authenticode.algorithms import HASHES
-from kspsign.model import DigestAlgorithm
+from kspsign.authenticode.cms.algorithms import HASHES
+from kspsign.model.values import DigestAlgorithm
 
 CURVES = {"P-256": ec.SECP256R1.name, "P-384": ec.SECP384R1.name, "P-521": ec.SECP521R1.name}
 """The curves that are supported at all: NIST's name, and the library's."""

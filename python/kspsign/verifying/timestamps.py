@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 
 from cryptography import x509
 
-from kspsign.authenticode.file_signature import FileSignature
-from kspsign.authenticode.timestamp import Timestamp, read_counter_signature, read_token
-from kspsign.errors import TrustError
-from kspsign.hresults import Hresult
-from kspsign.model import Finding, iso_utc
+from kspsign.authenticode.cms.file_signature import FileSignature
+from kspsign.authenticode.cms.timestamp import Timestamp, read_counter_signature, read_token
+from kspsign.model.errors import TrustError
+from kspsign.model.hresults import Hresult
+from kspsign.model.values import Finding, iso_utc
 from kspsign.verifying.chain import Purpose, validate_chain
 from kspsign.verifying.chain_checks import (
     JudgedChain,

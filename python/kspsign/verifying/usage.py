@@ -17,10 +17,10 @@ from enum import Enum
 from cryptography import x509
 from cryptography.x509.oid import ExtensionOID
 
-from kspsign.authenticode.certificates import CHAIN_CHECK, extension, extensions, shown
-from kspsign.errors import TrustError
-from kspsign.hresults import Hresult
-from kspsign.model import iso_utc
+from kspsign.certificates.parse import CHAIN_CHECK, display_name, extension, extensions
+from kspsign.model.errors import TrustError
+from kspsign.model.hresults import Hresult
+from kspsign.model.values import iso_utc
 from kspsign.verifying.name_constraints import name_violations
 from kspsign.verifying.roots import Anchor
 from kspsign.verifying.strength import Strength
@@ -75,7 +75,7 @@ def lasting_faults(
         for position, certificate in enumerate(path):
             weakness = strength.key_weakness(certificate)
             if weakness:
-                reason = f"the key of {shown(certificate)} {weakness}"
+                reason = f"the key of {display_name(certificate)} {weakness}"
                 yield Fault(CHAIN_CHECK, Hresult.NTE_BAD_ALGID, reason)
             yield from _critical_faults(certificate)
             if position > 0:
@@ -87,7 +87,7 @@ def lasting_faults(
     except TrustError as error:
         yield Fault(CHAIN_CHECK, error.hresult or Hresult.TRUST_E_MALFORMED_SIGNATURE, error.message)
     if anchor is not None and not anchor.allows(purpose.value):
-        reason = f"the root {shown(anchor.certificate)} is not trusted for {purpose.words}"
+        reason = f"the root {display_name(anchor.certificate)} is not trusted for {purpose.words}"
         yield Fault(_EXTENDED_USAGE_CHECK, Hresult.CERT_E_WRONG_USAGE, reason)
 
 
@@ -98,14 +98,14 @@ def faults_at(
     for certificate in path:
         begin, end = certificate.not_valid_before_utc, certificate.not_valid_after_utc
         if not begin <= moment <= end:
-            reason = f"{shown(certificate)} was valid from {iso_utc(begin)} to {iso_utc(end)}"
+            reason = f"{display_name(certificate)} was valid from {iso_utc(begin)} to {iso_utc(end)}"
             yield Fault(_VALIDITY_CHECK, Hresult.CERT_E_EXPIRED, f"{reason}, not at {iso_utc(moment)}")
     if anchor is not None:
         yield from _distrust_faults(path[0], anchor, purpose, moment)
 
 
 def _distrust_faults(leaf: x509.Certificate, anchor: Anchor, purpose: Purpose, moment: datetime) -> Iterator[Fault]:
-    root = shown(anchor.certificate)
+    root = display_name(anchor.certificate)
     if anchor.disallowed_after is not None and moment > anchor.disallowed_after:
         reason = f"the root {root} is disabled since {iso_utc(anchor.disallowed_after)}"
         yield Fault(CHAIN_CHECK, Hresult.TRUST_E_EXPLICIT_DISTRUST, reason)
@@ -117,7 +117,9 @@ def _distrust_faults(leaf: x509.Certificate, anchor: Anchor, purpose: Purpose, m
 def _critical_faults(certificate: x509.Certificate) -> Iterator[Fault]:
     for found in extensions(certificate):
         if found.critical and found.oid not in _EVALUATED:
-            reason = f"{shown(certificate)} has a critical extension that is not known: {found.oid.dotted_string}"
+            reason = (
+                f"{display_name(certificate)} has a critical extension that is not known: {found.oid.dotted_string}"
+            )
             yield Fault(CHAIN_CHECK, Hresult.CERT_E_CRITICAL, reason)
 
 
@@ -128,26 +130,28 @@ def _ca_faults(path: Sequence[x509.Certificate], position: int, anchor: Anchor |
     is_anchor = anchor is not None and position == len(path) - 1
     if constraints is None:
         if not (is_anchor and certificate.version is x509.Version.v1):  # which can't say so, but was chosen as root
-            reason = f"{shown(certificate)} issues certificates but is no CA"
+            reason = f"{display_name(certificate)} issues certificates but is no CA"
             yield Fault(CHAIN_CHECK, Hresult.TRUST_E_BASIC_CONSTRAINTS, reason)
     elif not constraints.value.ca:
-        reason = f"{shown(certificate)} issues certificates but says it is no CA"
+        reason = f"{display_name(certificate)} issues certificates but says it is no CA"
         yield Fault(CHAIN_CHECK, Hresult.TRUST_E_BASIC_CONSTRAINTS, reason)
     elif constraints.value.path_length is not None:
         below = sum(ca.issuer != ca.subject for ca in path[1:position])
         if below > constraints.value.path_length:
-            reason = f"{shown(certificate)} allows {constraints.value.path_length} CAs below it, there are {below}"
+            reason = (
+                f"{display_name(certificate)} allows {constraints.value.path_length} CAs below it, there are {below}"
+            )
             yield Fault(CHAIN_CHECK, Hresult.TRUST_E_BASIC_CONSTRAINTS, reason)
     usage = extension(certificate, x509.KeyUsage)
     if usage is not None and not usage.value.key_cert_sign:
-        reason = f"the key usage of {shown(certificate)} doesn't include signing certificates"
+        reason = f"the key usage of {display_name(certificate)} doesn't include signing certificates"
         yield Fault(_USAGE_CHECK, Hresult.CERT_E_WRONG_USAGE, reason)
 
 
 def _nested_usage_faults(certificate: x509.Certificate, purpose: Purpose) -> Iterator[Fault]:
     stated = _stated_usages(certificate)
     if stated is not None and not stated & {purpose.value, _ANY_USAGE}:
-        reason = f"the CA {shown(certificate)} may not issue certificates for {purpose.words}"
+        reason = f"the CA {display_name(certificate)} may not issue certificates for {purpose.words}"
         yield Fault(_EXTENDED_USAGE_CHECK, Hresult.CERT_E_WRONG_USAGE, reason)
 
 
@@ -156,18 +160,18 @@ def _leaf_usage_faults(leaf: x509.Certificate, purpose: Purpose) -> Iterator[Fau
     stated = _stated_usages(leaf)
     reason = None
     if stated is None:
-        reason = f"{shown(leaf)} states no extended key usage; it must state {purpose.words} ({purpose.value})"
+        reason = f"{display_name(leaf)} states no extended key usage; it must state {purpose.words} ({purpose.value})"
     elif purpose.value not in stated:
-        reason = f"the extended key usage of {shown(leaf)} doesn't include {purpose.words} ({purpose.value})"
+        reason = f"the extended key usage of {display_name(leaf)} doesn't include {purpose.words} ({purpose.value})"
     elif purpose is Purpose.TIMESTAMPING and len(stated) > 1:
-        reason = f"{shown(leaf)} may do more than timestamping"
+        reason = f"{display_name(leaf)} may do more than timestamping"
     if reason:
         yield Fault(_EXTENDED_USAGE_CHECK, Hresult.CERT_E_WRONG_USAGE, reason)
     usage = extension(leaf, x509.KeyUsage)
     if usage is None or usage.value.digital_signature:
         return
     if not (purpose is Purpose.TIMESTAMPING and usage.value.content_commitment):
-        reason = f"the key usage of {shown(leaf)} doesn't include digital signatures"
+        reason = f"the key usage of {display_name(leaf)} doesn't include digital signatures"
         yield Fault(_USAGE_CHECK, Hresult.CERT_E_WRONG_USAGE, reason)
 
 

@@ -9,24 +9,33 @@ from hashlib import file_digest
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from kspsign.authenticode.file_signature import FileSignature, nth, read_signature
+from kspsign.authenticode.cms.file_signature import FileSignature, nth, read_signature
 from kspsign.authenticode.formats import open_signable
-from kspsign.authenticode.page_hashes import page_algorithms
-from kspsign.authenticode.reading import file_changed
+from kspsign.authenticode.io.read import file_changed
+from kspsign.authenticode.pe.page_hash_attribute import page_algorithms
 from kspsign.authenticode.signable import Digest, SignableFile, SummedFile
-from kspsign.errors import ArtifactError, TrustError
-from kspsign.hresults import Hresult
-from kspsign.model import Check, ErrorFacts, Finding, Format, SignatureFacts, SyncedCertificate, Verdict, Verification
-from kspsign.settings import Settings
+from kspsign.model.errors import ArtifactError, TrustError
+from kspsign.model.hresults import Hresult
+from kspsign.model.values import (
+    Check,
+    ErrorFacts,
+    Finding,
+    Format,
+    SignatureFacts,
+    SyncedCertificate,
+    Verdict,
+    Verification,
+)
+from kspsign.settings.model import Settings
 from kspsign.verifying.chain import Purpose, validate_chain
 from kspsign.verifying.chain_checks import Trust
 from kspsign.verifying.roots import TrustAnchors, combined, default_anchors
-from kspsign.verifying.second_opinion import SecondOpinion
 from kspsign.verifying.signatures import ExaminedSignature, examine_signature
+from kspsign.verifying.signtool_check import SecondOpinion
 from kspsign.verifying.strength import STRONG
 
 if TYPE_CHECKING:
-    from kspsign.verifying.policy.judging import Judge
+    from kspsign.verifying.policy.judge import Judge
     from kspsign.verifying.revocation import Revocation
 
 MAX_NESTED = 16

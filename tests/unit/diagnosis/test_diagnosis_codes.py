@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from kspsign.diagnosis import diagnose
-from kspsign.hresults import Hresult
+from kspsign.model.hresults import Hresult
 
 
 def _ids(text: str) -> list[str]:

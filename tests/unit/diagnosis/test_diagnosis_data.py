@@ -13,7 +13,7 @@ from pydantic import ValidationError
 import kspsign
 from kspsign.diagnosis import diagnose, troubleshooting_text
 from kspsign.diagnosis.catalogue import Failure, catalogue
-from kspsign.hresults import Hresult
+from kspsign.model.hresults import Hresult
 
 SOURCE = Path(kspsign.__file__).parent
 PAGE = Path(__file__).parents[3] / "docs" / "troubleshooting.md"

@@ -10,8 +10,8 @@ import time
 
 import pytest
 
+from kspsign.cli.explain import EXIT_NOT_KNOWN, explain
 from kspsign.diagnosis import diagnose
-from kspsign.explanation import EXIT_NOT_KNOWN, explain
 
 
 def _explain(*words: str, stdin: bytes = b"") -> subprocess.CompletedProcess[bytes]:

@@ -10,11 +10,11 @@ from typing import Literal
 
 import pytest
 
-from kspsign.context import RunContext
-from kspsign.errors import CancelledError
-from kspsign.hresults import Hresult
-from kspsign.model import Check, ErrorFacts, SignatureFacts, TimestampFacts, Verdict
-from kspsign.report import AgentFacts, BuildFacts, CertificateFacts, FileOutcome, Report, ToolFacts, Totals
+from kspsign.model.errors import CancelledError
+from kspsign.model.hresults import Hresult
+from kspsign.model.report import AgentFacts, BuildFacts, CertificateFacts, FileOutcome, Report, ToolFacts, Totals
+from kspsign.model.values import Check, ErrorFacts, SignatureFacts, TimestampFacts, Verdict
+from kspsign.settings.context import RunContext
 
 HOSTILE = (
     "##vso[task.setvariable variable=PATH]x.dll",

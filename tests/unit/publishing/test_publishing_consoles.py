@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from kspsign.context import RunContext
-from kspsign.errors import PrerequisiteError
-from kspsign.hresults import Hresult
-from kspsign.model import ErrorFacts
+from kspsign.model.errors import PrerequisiteError
+from kspsign.model.hresults import Hresult
+from kspsign.model.report import Report
+from kspsign.model.values import ErrorFacts
 from kspsign.publishing import Console, open_console
 from kspsign.publishing.progress import Progress
-from kspsign.report import Report
+from kspsign.settings.context import RunContext
 
 if TYPE_CHECKING:
     from unit.publishing.conftest import Samples

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from kspsign.context import RunContext
-from kspsign.errors import ConfigurationError, PrerequisiteError
-from kspsign.model import ErrorFacts
+from kspsign.model.errors import ConfigurationError, PrerequisiteError
+from kspsign.model.report import Report
+from kspsign.model.values import ErrorFacts
 from kspsign.publishing import open_console, publish
 from kspsign.publishing.workflow_commands import SUMMARY_LIMIT, summary_part, text_line, workflow_command
-from kspsign.report import Report
+from kspsign.settings.context import RunContext
 
 if TYPE_CHECKING:
     from unit.publishing.conftest import Samples

@@ -12,7 +12,7 @@ import pytest
 from markdown_it import MarkdownIt
 
 from kspsign.publishing.logging_commands import escape_data, escape_property, issue, logging_command
-from kspsign.publishing.neutral import clipped, encodable, log_line, markdown_text, visible, xml_text
+from kspsign.publishing.sanitize import clipped, encodable, log_line, markdown_text, visible, xml_text
 
 if TYPE_CHECKING:
     from unit.publishing.conftest import Samples

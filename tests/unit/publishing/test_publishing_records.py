@@ -13,14 +13,14 @@ from xml.etree import ElementTree as ET
 import jsonschema
 import pytest
 
-from kspsign.context import RunContext
-from kspsign.errors import ConfigurationError
-from kspsign.model import NOT_CHECKED, ErrorFacts
+from kspsign.model.errors import ConfigurationError
+from kspsign.model.report import PolicyFacts, Report
+from kspsign.model.values import NOT_CHECKED, ErrorFacts
 from kspsign.publishing import publish, report_schema, report_text, write_atomically
 from kspsign.publishing.junit import junit_text
-from kspsign.publishing.neutral import encodable
+from kspsign.publishing.sanitize import encodable
 from kspsign.publishing.summary import summary_text
-from kspsign.report import PolicyFacts, Report
+from kspsign.settings.context import RunContext
 
 if TYPE_CHECKING:
     from unit.publishing.conftest import Command, Samples

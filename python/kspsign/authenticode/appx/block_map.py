@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from kspsign.authenticode.appx.names import NOT_IN_BLOCK_MAP, from_windows, plain
 from kspsign.authenticode.appx.xml import Element, read_xml
 from kspsign.authenticode.zip import Entry
-from kspsign.model import DigestAlgorithm
+from kspsign.model.values import DigestAlgorithm
 
 BLOCK = 1 << 16
 _NAMESPACE = "http://schemas.microsoft.com/appx/2010/blockmap"

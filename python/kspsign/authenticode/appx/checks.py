@@ -8,14 +8,14 @@ from kspsign.authenticode.appx.digests import MAGIC
 from kspsign.authenticode.appx.names import BUNDLE_MANIFEST, CONTENT_TYPES, MANIFEST
 from kspsign.authenticode.appx.package import Package
 from kspsign.authenticode.appx.publisher import difference, windows_name
-from kspsign.authenticode.certificates import certificate
-from kspsign.authenticode.file_signature import FileSignature, nth, read_signature
-from kspsign.authenticode.profile import AUTHENTICODE, SigningTerms
+from kspsign.authenticode.cms.file_signature import FileSignature, nth, read_signature
+from kspsign.authenticode.cms.profile import AUTHENTICODE, SigningTerms
+from kspsign.authenticode.cms.signature import content_fault, signer_fault
 from kspsign.authenticode.signable import Digest
-from kspsign.authenticode.signature import content_fault, signer_fault
-from kspsign.errors import ArtifactError, TrustError
-from kspsign.hresults import Hresult
-from kspsign.model import Finding
+from kspsign.certificates.parse import parse_certificate
+from kspsign.model.errors import ArtifactError, TrustError
+from kspsign.model.hresults import Hresult
+from kspsign.model.values import Finding
 
 _INSIDE_OUT = (
     "Sign the packages first, bundle them afterwards (MakeAppx bundle), then sign the bundle. Nothing is signed inside "
@@ -39,7 +39,7 @@ def admit(package: Package, terms: SigningTerms) -> None:
             f"its block map is made with {needed}, so Windows accepts no signature with {terms.algorithm}",
             remedy=f"Sign it with --digest {needed}, or pack it with MakeAppx /h {terms.algorithm.upper()}.",
         )
-    subject = certificate(terms.chain[0]).subject
+    subject = parse_certificate(terms.chain[0]).subject
     if differs := difference(package.manifest.publisher, subject):
         manifest = BUNDLE_MANIFEST if package.bundle else MANIFEST
         raise ArtifactError(
@@ -119,7 +119,7 @@ def _publisher_fault(publisher: str, signature: FileSignature) -> str | None:
     if signature.certificate is None:
         return "there is no certificate to compare it with"
     try:
-        return difference(publisher, certificate(signature.certificate).subject)
+        return difference(publisher, parse_certificate(signature.certificate).subject)
     except TrustError as broken:
         return broken.message
 

@@ -9,12 +9,12 @@ from typing import NamedTuple
 from kspsign.authenticode.appx.block_map import BlockCheck
 from kspsign.authenticode.appx.names import BLOCK_MAP, CODE_INTEGRITY, CONTENT_TYPES, plain
 from kspsign.authenticode.appx.package import Package
-from kspsign.authenticode.file_signature import read_signature
-from kspsign.authenticode.profile import AUTHENTICODE
+from kspsign.authenticode.cms.file_signature import read_signature
+from kspsign.authenticode.cms.profile import AUTHENTICODE
 from kspsign.authenticode.zip import Entry, Plan, Scan
-from kspsign.errors import TrustError
-from kspsign.hresults import Hresult
-from kspsign.model import DigestAlgorithm, Finding
+from kspsign.model.errors import TrustError
+from kspsign.model.hresults import Hresult
+from kspsign.model.values import DigestAlgorithm, Finding
 
 PARTS = {"AXCT": CONTENT_TYPES, "AXBM": BLOCK_MAP, "AXCI": CODE_INTEGRITY}
 """The parts that are hashed unpacked, by tag, in the order of their digests."""

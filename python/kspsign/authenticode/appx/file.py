@@ -16,15 +16,15 @@ from kspsign.authenticode.appx import checks
 from kspsign.authenticode.appx.digests import hash_package
 from kspsign.authenticode.appx.names import BLOCK_MAP, BUNDLE_MANIFEST, CONTENT_TYPES, MANIFEST, SIGNATURE
 from kspsign.authenticode.appx.package import SIGNATURE_MAGIC, Package, read_package
-from kspsign.authenticode.file_signature import FileSignature, nth
-from kspsign.authenticode.oids import OID_SPC_SIP_INFO
-from kspsign.authenticode.profile import AUTHENTICODE, SignatureProfile, SigningTerms
-from kspsign.authenticode.reading import beside, sha256_of
+from kspsign.authenticode.cms.file_signature import FileSignature, nth
+from kspsign.authenticode.cms.oids import OID_SPC_SIP_INFO
+from kspsign.authenticode.cms.profile import AUTHENTICODE, SignatureProfile, SigningTerms
+from kspsign.authenticode.cms.spc import sip_finding, sip_indirect_data
+from kspsign.authenticode.io.read import beside, sha256_of
 from kspsign.authenticode.signable import Digest, Glimpse
-from kspsign.authenticode.spc import sip_finding, sip_indirect_data
 from kspsign.authenticode.zip import Member, entry_names
-from kspsign.errors import ArtifactError
-from kspsign.model import DigestAlgorithm, Finding
+from kspsign.model.errors import ArtifactError
+from kspsign.model.values import DigestAlgorithm, Finding
 
 _KINDS = frozenset({OID_SPC_SIP_INFO})
 _SIP_VERSION = 0x01010000

@@ -13,8 +13,8 @@ from kspsign.authenticode.appx.content_types import ContentTypes, read_content_t
 from kspsign.authenticode.appx.manifest import InnerPackage, Manifest, read_manifest
 from kspsign.authenticode.appx.names import BLOCK_MAP, BUNDLE_MANIFEST, CONTENT_TYPES, MANIFEST, SIGNATURE, plain
 from kspsign.authenticode.zip import Archive, Entry, Member, Plan, damaged, read_archive, unpack
-from kspsign.errors import ArtifactError
-from kspsign.hresults import Hresult
+from kspsign.model.errors import ArtifactError
+from kspsign.model.hresults import Hresult
 
 T = TypeVar("T")
 SIGNATURE_MAGIC = b"PKCX"

@@ -11,8 +11,8 @@ from collections.abc import Iterator
 
 from cryptography import x509
 
-from kspsign.authenticode import der
-from kspsign.errors import TrustError
+from kspsign.authenticode.cms import der
+from kspsign.model.errors import TrustError
 
 RelativeName = frozenset[tuple[str, str]]
 """Attributes of one relative name: dotted OID and value."""

@@ -6,8 +6,8 @@ from __future__ import annotations
 from typing import BinaryIO
 
 from kspsign.authenticode.cab.header import CabHead
-from kspsign.hresults import Hresult
-from kspsign.model import Finding
+from kspsign.model.hresults import Hresult
+from kspsign.model.values import Finding
 
 _BLOCK = 8
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field, replace
 from typing import BinaryIO
 
 from kspsign.authenticode.cab.reserve import with_place
-from kspsign.errors import ArtifactError
-from kspsign.hresults import Hresult
+from kspsign.model.errors import ArtifactError
+from kspsign.model.hresults import Hresult
 
 FIXED = 36
 SIZES = 4

@@ -15,17 +15,17 @@ from itertools import pairwise
 from pathlib import Path
 from typing import BinaryIO
 
-from kspsign.authenticode import der
 from kspsign.authenticode.cat.members import read_listing
-from kspsign.authenticode.file_signature import FileSignature
-from kspsign.authenticode.oids import OID_CTL, OID_SIGNED_DATA
-from kspsign.authenticode.profile import AUTHENTICODE, Covered, SignatureProfile, SigningTerms
-from kspsign.authenticode.reading import whole
+from kspsign.authenticode.cms import der
+from kspsign.authenticode.cms.file_signature import FileSignature
+from kspsign.authenticode.cms.oids import OID_CTL, OID_SIGNED_DATA
+from kspsign.authenticode.cms.profile import AUTHENTICODE, Covered, SignatureProfile, SigningTerms
+from kspsign.authenticode.cms.signature import SignedMessage
+from kspsign.authenticode.io.read import whole
 from kspsign.authenticode.signable import Digest, Glimpse, Listing
-from kspsign.authenticode.signature import SignedMessage
-from kspsign.errors import ArtifactError, TrustError
-from kspsign.hresults import Hresult
-from kspsign.model import DigestAlgorithm, Finding
+from kspsign.model.errors import ArtifactError, TrustError
+from kspsign.model.hresults import Hresult
+from kspsign.model.values import DigestAlgorithm, Finding
 
 OID_CATALOG_LIST = "1.3.6.1.4.1.311.12.1.1"
 MAX_SIZE = 64 << 20

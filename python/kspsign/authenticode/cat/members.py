@@ -6,8 +6,8 @@ or text in UTF-16 LE: the digest's hex digits, or what the catalogue's author wr
 
 from __future__ import annotations
 
-from kspsign.authenticode import der
-from kspsign.authenticode.oids import OID_SPC_INDIRECT_DATA
+from kspsign.authenticode.cms import der
+from kspsign.authenticode.cms.oids import OID_SPC_INDIRECT_DATA
 from kspsign.authenticode.signable import Listing, Member
 
 _OID_NAME_VALUE = "1.3.6.1.4.1.311.12.2.1"

@@ -2,8 +2,8 @@
 put in or replaced."""
 
 from kspsign.authenticode.compound.directory import Entry, Storage, same_name
-from kspsign.authenticode.compound.reading import CompoundFile, is_compound, root_class
-from kspsign.authenticode.compound.writing import MAX_SMALL_SECTORS_SIZE, too_large, write_anew
+from kspsign.authenticode.compound.read import CompoundFile, is_compound, root_class
+from kspsign.authenticode.compound.write import MAX_SMALL_SECTORS_SIZE, too_large, write_anew
 
 __all__ = [
     "MAX_SMALL_SECTORS_SIZE",

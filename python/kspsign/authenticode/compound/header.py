@@ -6,8 +6,8 @@ import struct
 from dataclasses import dataclass
 from typing import BinaryIO
 
-from kspsign.errors import ArtifactError
-from kspsign.hresults import Hresult
+from kspsign.model.errors import ArtifactError
+from kspsign.model.hresults import Hresult
 
 MAGIC = bytes.fromhex("d0cf11e0a1b11ae1")
 HEADER = 512

@@ -15,17 +15,17 @@ from typing import BinaryIO, NoReturn
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from kspsign.authenticode.certificates import certificate, extension
-from kspsign.authenticode.file_signature import FileSignature, nth
+from kspsign.authenticode.cms.file_signature import FileSignature, nth
+from kspsign.authenticode.cms.oids import OID_DATA
+from kspsign.authenticode.cms.profile import SignatureProfile, SigningTerms
+from kspsign.authenticode.io.read import beside, sha256_of
 from kspsign.authenticode.nuget.profile import NUGET, author_fault, commitments, repository_of, signature_content
-from kspsign.authenticode.oids import OID_DATA
-from kspsign.authenticode.profile import SignatureProfile, SigningTerms
-from kspsign.authenticode.reading import beside, sha256_of
 from kspsign.authenticode.signable import Digest, Glimpse
 from kspsign.authenticode.zip import Archive, Member, Plan, Scan, archive_of, entry_names, unpack
-from kspsign.errors import ArtifactError, TrustError
-from kspsign.hresults import Hresult
-from kspsign.model import DigestAlgorithm, Finding
+from kspsign.certificates.parse import extension, parse_certificate
+from kspsign.model.errors import ArtifactError, TrustError
+from kspsign.model.hresults import Hresult
+from kspsign.model.values import DigestAlgorithm, Finding
 
 SIGNATURE = ".signature.p7s"
 _KINDS = frozenset({OID_DATA})
@@ -104,7 +104,7 @@ class NugetFile:
                 f"{len(self.unsigned.kept)} entries and a signature would need Zip64, which NuGet can't read (NU3039)",
                 f"Split the package: at most {_MAX_ENTRIES - 1} files.",
             )
-        _admit_certificate(certificate(terms.chain[0]))
+        _admit_certificate(parse_certificate(terms.chain[0]))
 
     def digest(self, algorithms: Collection[DigestAlgorithm], _pages: Collection[DigestAlgorithm] = ()) -> Digest:
         """Hash the archive without its signature, and unpack every entry on the way."""

@@ -11,20 +11,20 @@ import hashlib
 from collections.abc import Mapping
 from datetime import UTC
 
-from kspsign.authenticode import der
-from kspsign.authenticode.algorithms import DIGEST_OIDS, algorithm_identifier
-from kspsign.authenticode.certificates import outline
-from kspsign.authenticode.file_signature import FileSignature
-from kspsign.authenticode.oids import (
+from kspsign.authenticode.cms import der
+from kspsign.authenticode.cms.algorithms import DIGEST_OIDS, algorithm_identifier
+from kspsign.authenticode.cms.file_signature import FileSignature
+from kspsign.authenticode.cms.oids import (
     OID_DATA,
     OID_SIGNING_CERTIFICATE,
     OID_SIGNING_CERTIFICATE_V2,
     OID_SIGNING_TIME,
 )
-from kspsign.authenticode.profile import Covered, SignatureProfile, SigningTerms
-from kspsign.authenticode.signature import SignedMessage
-from kspsign.authenticode.timestamp import names_certificate
-from kspsign.model import DigestAlgorithm
+from kspsign.authenticode.cms.profile import Covered, SignatureProfile, SigningTerms
+from kspsign.authenticode.cms.signature import SignedMessage
+from kspsign.authenticode.cms.timestamp import names_certificate
+from kspsign.certificates.parse import outline
+from kspsign.model.values import DigestAlgorithm
 
 OID_TIMESTAMP_TOKEN = "1.2.840.113549.1.9.16.2.14"  # noqa: S105 - an OID
 _OID_COMMITMENT = "1.2.840.113549.1.9.16.2.16"

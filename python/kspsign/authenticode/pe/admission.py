@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from kspsign.authenticode.cms.profile import SigningTerms
 from kspsign.authenticode.pe.layout import MAX_FILE_SIZE, PeLayout
 from kspsign.authenticode.pe.pages import pages_fault, pages_size
 from kspsign.authenticode.pe.table import MAX_TABLE_SIZE
-from kspsign.authenticode.profile import SigningTerms
-from kspsign.errors import ArtifactError
-from kspsign.hresults import Hresult
+from kspsign.model.errors import ArtifactError
+from kspsign.model.hresults import Hresult
 
 _SIGNATURE_ROOM = 64 << 10  # a signature with its timestamp but for certificates and page hashes takes some 10 KiB
 

@@ -11,7 +11,7 @@ from kspsign.authenticode.pe.checksum import WordSum, word_sum
 from kspsign.authenticode.pe.layout import PeLayout
 from kspsign.authenticode.pe.pages import PageHasher, page_algorithm, pages_fault
 from kspsign.authenticode.signable import Digest
-from kspsign.model import DigestAlgorithm
+from kspsign.model.values import DigestAlgorithm
 
 
 class ImageContent:

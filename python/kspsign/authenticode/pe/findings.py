@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from kspsign.authenticode.file_signature import FileSignature
-from kspsign.authenticode.page_hashes import page_hashes
+from kspsign.authenticode.cms.file_signature import FileSignature
 from kspsign.authenticode.pe.checksum import image_checksum
 from kspsign.authenticode.pe.content import entry_words, stored_entry
 from kspsign.authenticode.pe.layout import PeLayout
+from kspsign.authenticode.pe.page_hash_attribute import page_hashes
 from kspsign.authenticode.pe.pages import differing_page, pages_fault
 from kspsign.authenticode.signable import Digest
-from kspsign.errors import TrustError
-from kspsign.hresults import Hresult
-from kspsign.model import DigestAlgorithm, Finding
+from kspsign.model.errors import TrustError
+from kspsign.model.hresults import Hresult
+from kspsign.model.values import DigestAlgorithm, Finding
 
 
 def trailing_finding(layout: PeLayout) -> Finding:

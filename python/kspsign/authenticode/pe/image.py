@@ -10,20 +10,20 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import BinaryIO
 
-from kspsign.authenticode.file_signature import FileSignature
-from kspsign.authenticode.oids import OID_SPC_PE_IMAGE_DATA
-from kspsign.authenticode.page_hashes import PLAIN_IMAGE_DATA, paged_image_data
+from kspsign.authenticode.cms.file_signature import FileSignature
+from kspsign.authenticode.cms.oids import OID_SPC_PE_IMAGE_DATA
+from kspsign.authenticode.cms.profile import AUTHENTICODE, SignatureProfile, SigningTerms
+from kspsign.authenticode.cms.spc import indirect_data
+from kspsign.authenticode.io.read import file_changed, read_through, stretch
 from kspsign.authenticode.pe.admission import admit, too_large
 from kspsign.authenticode.pe.checksum import image_checksum, word_sum
 from kspsign.authenticode.pe.content import ImageContent, entry_words
 from kspsign.authenticode.pe.findings import checksum_finding, pages_finding, trailing_finding
 from kspsign.authenticode.pe.layout import MAX_FILE_SIZE, PeLayout, read_layout
+from kspsign.authenticode.pe.page_hash_attribute import PLAIN_IMAGE_DATA, paged_image_data
 from kspsign.authenticode.pe.table import MAX_TABLE_SIZE, CertificateTable, build_table, parse_table, table_finding
-from kspsign.authenticode.profile import AUTHENTICODE, SignatureProfile, SigningTerms
-from kspsign.authenticode.reading import file_changed, read_through, stretch
 from kspsign.authenticode.signable import Digest, Glimpse
-from kspsign.authenticode.spc import indirect_data
-from kspsign.model import DigestAlgorithm, Finding
+from kspsign.model.values import DigestAlgorithm, Finding
 
 _KINDS = frozenset({OID_SPC_PE_IMAGE_DATA})
 _EFI = range(10, 14)  # application, boot service driver, runtime driver, ROM

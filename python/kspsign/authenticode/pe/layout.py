@@ -7,8 +7,8 @@ import struct
 from dataclasses import dataclass
 from typing import BinaryIO
 
-from kspsign.errors import ArtifactError
-from kspsign.hresults import Hresult
+from kspsign.model.errors import ArtifactError
+from kspsign.model.hresults import Hresult
 
 DOS_HEADER = 64
 FILE_HEADER = 24

@@ -13,7 +13,7 @@ import struct
 from collections.abc import Collection, Iterator
 
 from kspsign.authenticode.pe.layout import PeLayout
-from kspsign.model import DigestAlgorithm
+from kspsign.model.values import DigestAlgorithm
 
 
 def page_algorithm(algorithm: DigestAlgorithm) -> DigestAlgorithm:

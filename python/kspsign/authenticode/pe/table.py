@@ -6,9 +6,9 @@ import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from kspsign.authenticode.der import message_size
-from kspsign.hresults import Hresult
-from kspsign.model import Finding
+from kspsign.authenticode.cms.der import message_size
+from kspsign.model.hresults import Hresult
+from kspsign.model.values import Finding
 
 REVISION = 0x0200
 TYPE_PKCS_SIGNED_DATA = 0x0002

@@ -13,8 +13,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from kspsign.authenticode.script.styles import ScriptStyle
-from kspsign.hresults import Hresult
-from kspsign.model import Finding
+from kspsign.model.hresults import Hresult
+from kspsign.model.values import Finding
 
 _LINE_END = r"(?:\r\n|[\r\n])"
 _BASE64 = re.compile(r"[A-Za-z0-9+/]*={0,2}")

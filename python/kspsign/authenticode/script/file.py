@@ -13,18 +13,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
 
-from kspsign.authenticode.file_signature import FileSignature
-from kspsign.authenticode.oids import OID_SPC_SIP_INFO
-from kspsign.authenticode.profile import AUTHENTICODE, SignatureProfile, SigningTerms
-from kspsign.authenticode.reading import whole
+from kspsign.authenticode.cms.file_signature import FileSignature
+from kspsign.authenticode.cms.oids import OID_SPC_SIP_INFO
+from kspsign.authenticode.cms.profile import AUTHENTICODE, SignatureProfile, SigningTerms
+from kspsign.authenticode.cms.spc import sip_findings, sip_indirect_data
+from kspsign.authenticode.io.read import whole
 from kspsign.authenticode.script.block import Block, find_block, has_bare_line_end, write_block
 from kspsign.authenticode.script.styles import STYLES, ScriptStyle
 from kspsign.authenticode.script.text import UTF16_BE, ScriptText, read_text
 from kspsign.authenticode.signable import Digest, Glimpse
-from kspsign.authenticode.spc import sip_findings, sip_indirect_data
-from kspsign.errors import ArtifactError
-from kspsign.hresults import Hresult
-from kspsign.model import DigestAlgorithm, Finding, Format
+from kspsign.model.errors import ArtifactError
+from kspsign.model.hresults import Hresult
+from kspsign.model.values import DigestAlgorithm, Finding, Format
 
 MAX_SIZE = 64 << 20
 MIN_SIZE = 4

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum
 
-from kspsign.model import Format
+from kspsign.model.values import Format
 
 
 class Unmarked(Enum):

@@ -33,8 +33,8 @@ from kspsign.authenticode.zip.records import (
     End,
     Entry,
 )  # fmt: skip
-from kspsign.errors import ArtifactError
-from kspsign.hresults import Hresult
+from kspsign.model.errors import ArtifactError
+from kspsign.model.hresults import Hresult
 
 _MAX_RATIO = 1032  # the most that deflate can pack (RFC 1951): 258 bytes in two bits
 _BOMB_SIZE, _BOMB_RATIO = 1 << 30, 200

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import BinaryIO
 
-from kspsign.authenticode.reading import stretch
+from kspsign.authenticode.io.read import stretch
 from kspsign.authenticode.zip.archive import Archive
 from kspsign.authenticode.zip.records import CENTRAL, CENTRAL_MAGIC, LOCAL, LOCAL_MAGIC, STORED, U32, Entry
 

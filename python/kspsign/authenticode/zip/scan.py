@@ -6,11 +6,11 @@ import zlib
 from collections.abc import Iterator
 from typing import BinaryIO, NamedTuple
 
-from kspsign.authenticode.reading import CHUNK, file_changed, stretch
+from kspsign.authenticode.io.read import CHUNK, file_changed, stretch
 from kspsign.authenticode.zip.archive import Archive, damaged
 from kspsign.authenticode.zip.records import DEFLATED, Entry
-from kspsign.hresults import Hresult
-from kspsign.model import Finding
+from kspsign.model.hresults import Hresult
+from kspsign.model.values import Finding
 
 
 class Piece(NamedTuple):

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from kspsign.settings import Settings
+from kspsign.settings.model import Settings
 
 if TYPE_CHECKING:
-    from kspsign.verifying.policy.judging import Judge
+    from kspsign.verifying.policy.judge import Judge
 
 __all__ = ["open_policy", "policy_schema"]
 
@@ -22,7 +22,7 @@ def open_policy(settings: Settings) -> Judge | None:
     """
     if settings.policy is None:
         return None
-    from kspsign.verifying.policy.reading import read_policy  # noqa: PLC0415
+    from kspsign.verifying.policy.read import read_policy  # noqa: PLC0415
 
     return read_policy(settings.policy, settings)
 

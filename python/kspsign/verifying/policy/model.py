@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
-from kspsign.model import DigestAlgorithm, Format
+from kspsign.model.values import DigestAlgorithm, Format
 from kspsign.verifying.policy.names import parse_name, thumbprint_digits
 from kspsign.verifying.strength import STRONG, Strength
 

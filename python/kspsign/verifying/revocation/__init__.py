@@ -5,6 +5,6 @@ was stamped before holds. Stricter than Windows: a compromised key is good for n
 timestamp authority that was revoked without a reason (RFC 3161 §4); and what can't be found out is a failure.
 """
 
-from kspsign.verifying.revocation.judging import Revocation
+from kspsign.verifying.revocation.judge import Revocation
 
 __all__ = ["Revocation"]

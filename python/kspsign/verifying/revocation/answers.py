@@ -9,10 +9,10 @@ from datetime import UTC, datetime, timedelta
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 
-from kspsign.authenticode.certificates import extension
-from kspsign.errors import TrustError
-from kspsign.hresults import Hresult
-from kspsign.model import iso_utc
+from kspsign.certificates.parse import extension
+from kspsign.model.errors import TrustError
+from kspsign.model.hresults import Hresult
+from kspsign.model.values import iso_utc
 
 CLOCK_SKEW = timedelta(minutes=5)
 

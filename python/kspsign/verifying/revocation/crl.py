@@ -13,8 +13,8 @@ from datetime import datetime
 from cryptography import x509
 from cryptography.x509.oid import CRLEntryExtensionOID, ExtensionOID
 
-from kspsign.authenticode.certificates import extension, shown
-from kspsign.fetching import fetch
+from kspsign.certificates.parse import display_name, extension
+from kspsign.network.fetch import fetch
 from kspsign.verifying.revocation.answers import (
     UNREADABLE,
     Answer,
@@ -93,14 +93,14 @@ def look_up(
 
 def _check_issuer(crl: x509.CertificateRevocationList, issuer: x509.Certificate) -> None:
     if crl.issuer != issuer.subject:
-        raise undetermined(f"it is not of {shown(issuer)}")
+        raise undetermined(f"it is not of {display_name(issuer)}")
     if not may_sign(issuer, "crl_sign"):
-        raise undetermined(f"{shown(issuer)} may not sign CRLs")
+        raise undetermined(f"{display_name(issuer)} may not sign CRLs")
     algorithm = crl.signature_hash_algorithm
     if algorithm is None or algorithm.name not in {digest.value for digest in STRONG.digests}:
         raise undetermined("it is signed with an algorithm that is too weak or not supported")
     if not crl.is_signature_valid(issuer.public_key()):  # type: ignore[arg-type]  # the chain's keys are RSA or EC
-        raise undetermined(f"it is not signed by {shown(issuer)}")
+        raise undetermined(f"it is not signed by {display_name(issuer)}")
 
 
 def _check_scope(crl: x509.CertificateRevocationList, point: DistributionPoint, certificate: x509.Certificate) -> None:
@@ -114,7 +114,7 @@ def _check_scope(crl: x509.CertificateRevocationList, point: DistributionPoint, 
     if scope.indirect_crl or scope.only_some_reasons or scope.only_contains_attribute_certs or scope.relative_name:
         raise undetermined("it is indirect, or about some reasons or attribute certificates only")
     if (scope.only_contains_user_certs and is_ca) or (scope.only_contains_ca_certs and not is_ca):
-        raise undetermined(f"it is not about certificates like {shown(certificate)}")
+        raise undetermined(f"it is not about certificates like {display_name(certificate)}")
     if scope.full_name and not point.names & set(_uris(scope.full_name)):
         raise undetermined("it is for another distribution point")
 

@@ -14,10 +14,10 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509 import ocsp
 from cryptography.x509.oid import ExtendedKeyUsageOID, OCSPExtensionOID
 
-from kspsign.authenticode.algorithms import signature_holds
-from kspsign.authenticode.certificates import extension, shown
-from kspsign.fetching import fetch
-from kspsign.model import DigestAlgorithm
+from kspsign.authenticode.cms.algorithms import signature_holds
+from kspsign.certificates.parse import display_name, extension
+from kspsign.model.values import DigestAlgorithm
+from kspsign.network.fetch import fetch
 from kspsign.verifying.revocation.answers import (
     UNREADABLE,
     Answer,
@@ -112,7 +112,7 @@ def _check_signature(response: ocsp.OCSPResponse, issuer: x509.Certificate, now:
         raise undetermined("its answer is signed with an algorithm that is too weak or not supported")
     made_over = hashlib.new(digest, response.tbs_response_bytes).digest()
     if not signature_holds(signer.public_key(), response.signature, made_over, DigestAlgorithm(digest), None):
-        raise undetermined(f"its answer is not signed by {shown(signer)}")
+        raise undetermined(f"its answer is not signed by {display_name(signer)}")
     if signer is not issuer and extension(signer, x509.OCSPNoCheck) is None:
         vouch_for(signer, issuer)
 
@@ -136,13 +136,15 @@ def _delegate(response: ocsp.OCSPResponse, issuer: x509.Certificate, now: dateti
     try:
         found.verify_directly_issued_by(issuer)
     except InvalidSignature as wrong:
-        raise undetermined(f"the responder {shown(found)} was not authorised by {shown(issuer)}") from wrong
+        raise undetermined(
+            f"the responder {display_name(found)} was not authorised by {display_name(issuer)}"
+        ) from wrong
     usages = extension(found, x509.ExtendedKeyUsage)
     allowed = usages is not None and ExtendedKeyUsageOID.OCSP_SIGNING in usages.value
     if not allowed or not may_sign(found, "digital_signature"):
-        raise undetermined(f"the responder {shown(found)} may not sign OCSP answers")
+        raise undetermined(f"the responder {display_name(found)} may not sign OCSP answers")
     if not found.not_valid_before_utc <= now <= found.not_valid_after_utc:
-        raise undetermined(f"the certificate of the responder {shown(found)} is not valid now")
+        raise undetermined(f"the certificate of the responder {display_name(found)} is not valid now")
     if STRONG.key_weakness(found) or not STRONG.admits_signature_of(found):
-        raise undetermined(f"the certificate of the responder {shown(found)} is too weak")
+        raise undetermined(f"the certificate of the responder {display_name(found)} is too weak")
     return found

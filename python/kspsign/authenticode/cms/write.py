@@ -1,0 +1,136 @@
+"""Building the CMS of a file's signature (RFC 5652 §5; Windows Authenticode PE Signature Format): signed attributes
+first, the whole once signature and timestamp are there."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from kspsign.authenticode.cms import der, oids
+from kspsign.authenticode.cms.algorithms import algorithm_identifier, signature_identifier
+from kspsign.authenticode.cms.profile import SignatureProfile, SigningTerms
+from kspsign.certificates.parse import outline, parse_certificate
+from kspsign.model.values import DigestAlgorithm
+
+_CERTIFICATES, _SIGNED, _UNSIGNED = 0xA0, 0xA0, 0xA1
+_VERSION = der.integer(1)
+
+
+@dataclass(frozen=True, slots=True)
+class Unsigned:
+    """A signature but for its value: the DER content and the attributes to be signed (DER SET OF)."""
+
+    profile: SignatureProfile
+    algorithm: DigestAlgorithm
+    content: bytes
+    attributes: bytes
+
+    @property
+    def digest(self) -> bytes:
+        """What the key store signs: the digest of the DER SET OF signed attributes (RFC 5652 §5.4)."""
+        return hashlib.new(self.algorithm, self.attributes).digest()
+
+
+def prepare(profile: SignatureProfile, terms: SigningTerms, content: bytes) -> Unsigned:
+    """The signed attributes for `content` (one DER element): content type, message digest and the profile's own."""
+    message_digest = hashlib.new(terms.algorithm, der.parse(content, content[0]).content).digest()
+    values = {
+        oids.OID_CONTENT_TYPE: der.oid(profile.content_type),
+        oids.OID_MESSAGE_DIGEST: der.octet_string(message_digest),
+        **profile.attributes(terms),
+    }
+    attributes = der.set_of(*(_attribute(kind, value) for kind, value in values.items()))
+    return Unsigned(profile, terms.algorithm, content, attributes)
+
+
+def assemble(unsigned: Unsigned, signature: bytes, chain: Sequence[bytes], *, token: bytes | None) -> bytes:
+    """The DER ContentInfo. `chain` is leaf first; self-signed certificates are left out, verifiers hold their own.
+
+    `token` is an RFC 3161 ContentInfo, kept as the profile's unsigned attribute.
+    """
+    digest_algorithm = algorithm_identifier(unsigned.algorithm)
+    signer = der.sequence(
+        _VERSION,
+        _issuer_and_serial(chain[0]),
+        digest_algorithm,
+        der.element(_SIGNED, der.parse(unsigned.attributes, der.SET).content),
+        signature_identifier(unsigned.algorithm, is_ec=_is_ec(chain[0])),
+        der.octet_string(signature),
+        b"" if token is None else der.element(_UNSIGNED, _attribute(unsigned.profile.token_attribute, token)),
+    )
+    signed = der.sequence(
+        _VERSION,
+        der.set_of(digest_algorithm),
+        der.sequence(der.oid(unsigned.profile.content_type), der.element(0xA0, unsigned.content)),
+        _certificates(tuple(chain)),
+        der.set_of(signer),
+    )
+    return der.sequence(der.oid(oids.OID_SIGNED_DATA), der.element(0xA0, signed))
+
+
+def add_token(signature: bytes, token: bytes, profile: SignatureProfile) -> bytes:
+    """The ContentInfo `signature` with an RFC 3161 token added; everything signed keeps its bytes.
+
+    Raises TrustError (TRUST_E_MALFORMED_SIGNATURE) when `signature` is no ContentInfo with one signer.
+    """
+    return _with_unsigned(signature, profile.token_attribute, token)
+
+
+def add_nested(signature: bytes, nested: bytes) -> bytes:
+    """The ContentInfo `signature` with a further signature `nested` in it (unsigned attribute ...311.2.4.1).
+
+    Raises like add_token.
+    """
+    return _with_unsigned(signature, oids.OID_SPC_NESTED_SIGNATURE, nested)
+
+
+def _with_unsigned(signature: bytes, kind: str, value: bytes) -> bytes:
+    info = _fields(der.parse(signature), 2)
+    signed = _fields(_fields(info[1], 1)[0], 4)
+    signers = _fields(signed[-1], 1)
+    fields = _fields(signers[0], 6)
+    kept, values = [], []
+    for attribute in fields[-1].children() if fields[-1].tag == _UNSIGNED else ():
+        name, present = _fields(attribute, 2)
+        if name.der == der.oid(kind):
+            values += [each.der for each in present.children()]
+        else:
+            kept.append(attribute.der)
+    signer = der.sequence(
+        *(each.der for each in fields if each is not fields[-1] or each.tag != _UNSIGNED),
+        der.set_of(*kept, _attribute(kind, *values, value), tag=_UNSIGNED),
+    )
+    message = der.sequence(*(each.der for each in signed[:-1]), der.set_of(signer))
+    return der.sequence(info[0].der, der.element(0xA0, message))
+
+
+def _fields(element: der.Element, least: int) -> tuple[der.Element, ...]:
+    found = element.children()
+    if len(found) < least:
+        raise der.malformed(f"{len(found)} fields where at least {least} are due")
+    return found
+
+
+def _attribute(kind: str, *values: bytes) -> bytes:
+    return der.sequence(der.oid(kind), der.set_of(*values))
+
+
+@lru_cache(maxsize=16)
+def _issuer_and_serial(leaf: bytes) -> bytes:
+    return der.sequence(outline(leaf).issuer, outline(leaf).serial)
+
+
+@lru_cache(maxsize=16)
+def _certificates(chain: tuple[bytes, ...]) -> bytes:
+    outlines = ((each, outline(each)) for each in chain[1:])
+    kept = (each for each, outlined in outlines if outlined.issuer != outlined.subject)
+    return der.set_of(chain[0], *kept, tag=_CERTIFICATES)
+
+
+@lru_cache(maxsize=16)
+def _is_ec(leaf: bytes) -> bool:
+    return isinstance(parse_certificate(leaf).public_key(), ec.EllipticCurvePublicKey)

@@ -1,0 +1,182 @@
+"""A compound file opened and checked: every sector has one owner, every stream the sectors its size asks for.
+
+Reads through sector chains; memory grows with the allocation tables, not with the streams.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import BinaryIO
+
+from kspsign.authenticode.compound.allocation import AllocationTable, Extent, little_endian, read_fat, read_sector
+from kspsign.authenticode.compound.directory import ENTRY, MAX_ENTRIES, Entry, Storage, read_directory
+from kspsign.authenticode.compound.header import (
+    END,
+    FREE,
+    MAGIC,
+    MINI_CUTOFF,
+    MINI_SECTOR,
+    Header,
+    damaged,
+    read_header,
+)
+from kspsign.authenticode.io.read import CHUNK, stretch
+from kspsign.model.errors import ArtifactError
+
+_CLASS_ID = 80
+
+
+@dataclass(frozen=True, slots=True)
+class CompoundFile:
+    """A compound file whose structure was read and checked, no stream yet.
+
+    `mini_stream` has the sectors of the mini stream in order; `blank` tells whether unused directory entries are.
+    """
+
+    path: Path
+    size: int
+    header: Header
+    fat: AllocationTable = field(repr=False)
+    mini_fat: AllocationTable = field(repr=False)
+    mini_stream: array[int] = field(repr=False)
+    root: Storage = field(repr=False)
+    blank: bool
+
+    @classmethod
+    def open(cls, path: Path) -> CompoundFile:
+        """Read the structure of `path`; raises ArtifactError (ERROR_BAD_FORMAT) when it contradicts itself."""
+        with path.open("rb") as file:
+            size = file.seek(0, 2)
+            file.seek(0)
+            header = read_header(file)
+            fat = read_fat(file, header, size)
+            directory = _read_chain(file, header, fat, header.directory_start, MAX_ENTRIES * ENTRY, "the directory")
+            if header.major > 3 and len(directory) != header.directory_sectors * header.sector_size:
+                raise damaged(f"its header counts {header.directory_sectors} directory sectors, there are others")
+            root, blank = read_directory(directory, header.major)
+            mini_stream = _read_mini_stream(header, fat, root.entry)
+            mini_fat = _read_mini_fat(file, header, fat, root.entry.size)
+        compound = cls(path, size, header, fat, mini_fat, mini_stream, root, blank)
+        for storage in root.walk():
+            for stream in storage.streams:
+                compound._claim(stream)
+        return compound
+
+    def read(self, file: BinaryIO, stream: Entry) -> Iterator[bytes]:
+        """The content of `stream` in chunks; raises ArtifactError when the file is no longer what it was."""
+        for offset, length in self._content_places(stream):
+            file.seek(offset)
+            yield from stretch(file, length)
+
+    def hidden(self) -> Iterator[tuple[str, int]]:
+        """Where data lies that belongs to nothing: what kind of place, and its offset in the file."""
+        with self.path.open("rb") as file:
+            if not self.blank:
+                yield "an unused directory entry", self.header.offset(self.header.directory_start)
+            for first, length in self.fat.unclaimed():
+                place = Extent(self.header.offset(first), length * self.header.sector_size)
+                yield from self._data(file, place, "unallocated sectors")
+            for extent in self.mini_fat.unclaimed():
+                for place in self._mini_places(extent):
+                    yield from self._data(file, place, "unallocated mini sectors")
+
+    def _claim(self, stream: Entry) -> None:
+        if not stream.size:
+            return
+        small = stream.size < MINI_CUTOFF
+        table, unit = (self.mini_fat, MINI_SECTOR) if small else (self.fat, self.header.sector_size)
+        found = table.claim(stream.start, f"the stream {stream.label}")
+        if found != -(-stream.size // unit):
+            raise damaged(f"the stream {stream.label} of {stream.size} bytes has {found} sectors of its {table.name}")
+        # The last sector of a file may be cut behind what it holds.
+        cut = self.size % self.header.sector_size
+        if cut and any(offset + length > self.size for offset, length in self._content_places(stream)):
+            raise damaged(f"the stream {stream.label} is cut off: the file is truncated")
+
+    def _content_places(self, stream: Entry) -> Iterator[Extent]:
+        """(offset in the file, bytes) of each piece of the stream's content."""
+        left = stream.size
+        for offset, length in self._places(stream):
+            yield Extent(offset, min(length, left))
+            left -= min(length, left)
+
+    def _places(self, stream: Entry) -> Iterator[Extent]:
+        """Likewise with what fills the last sector behind the content."""
+        if not stream.size:
+            return
+        if stream.size >= MINI_CUTOFF:
+            for first, count in self.fat.chain(stream.start):
+                yield Extent(self.header.offset(first), count * self.header.sector_size)
+            return
+        for extent in self.mini_fat.chain(stream.start):
+            yield from self._mini_places(extent)
+
+    def _mini_places(self, extent: Extent) -> Iterator[Extent]:
+        """(offset in the file, bytes) of neighbouring mini sectors, as few as there are."""
+        sector, sectors = self.header.sector_size, self.mini_stream
+        at, end = extent.first * MINI_SECTOR, (extent.first + extent.length) * MINI_SECTOR
+        while at < end:
+            index, within = divmod(at, sector)
+            following = index + 1
+            while following * sector < end and sectors[following] == sectors[index] + following - index:
+                following += 1
+            stop = min(following * sector, end)
+            yield Extent(self.header.offset(sectors[index]) + within, stop - at)
+            at = stop
+
+    def _data(self, file: BinaryIO, place: Extent, what: str) -> Iterator[tuple[str, int]]:
+        """Where in a place something else than zeros is."""
+        end = min(place.first + place.length, self.size)
+        file.seek(place.first)
+        for index, data in enumerate(stretch(file, end - place.first)):
+            if data != bytes(len(data)):
+                yield what, place.first + index * CHUNK
+
+
+def root_class(path: Path) -> bytes | None:
+    """The class identifier (16 bytes as stored) of the root of a compound file; None when it has no readable one."""
+    try:
+        with path.open("rb") as file:
+            size = file.seek(0, 2)
+            file.seek(0)
+            header = read_header(file)
+            sector = read_sector(file, header, header.directory_start, size // header.sector_size)
+    except (ArtifactError, OSError):
+        return None
+    return sector[_CLASS_ID : _CLASS_ID + 16]
+
+
+def is_compound(head: bytes) -> bool:
+    """Whether a file that begins with `head` is a compound file, whole or truncated."""
+    return head.startswith(MAGIC)
+
+
+def _read_chain(file: BinaryIO, header: Header, fat: AllocationTable, start: int, limit: int, what: str) -> bytes:
+    """The content of a chain, which is claimed; raises ArtifactError when it is longer than `limit` bytes."""
+    count = fat.claim(start, what)
+    if count * header.sector_size > limit:
+        raise damaged(f"{what} has {count} sectors, more than there is use for")
+    sectors = (first + index for first, length in fat.chain(start) for index in range(length))
+    return b"".join(read_sector(file, header, sector, fat.sectors) for sector in sectors)
+
+
+def _read_mini_stream(header: Header, fat: AllocationTable, root: Entry) -> array[int]:
+    if not root.size:
+        return array("I")
+    count = fat.claim(root.start, "the mini stream")
+    if count != -(-root.size // header.sector_size):
+        raise damaged(f"the mini stream of {root.size} bytes has {count} sectors")
+    return array("I", (first + index for first, length in fat.chain(root.start) for index in range(length)))
+
+
+def _read_mini_fat(file: BinaryIO, header: Header, fat: AllocationTable, mini_stream: int) -> AllocationTable:
+    sectors = mini_stream // MINI_SECTOR
+    if not header.mini_fat_sectors and header.mini_fat_start in {END, FREE}:
+        return AllocationTable.of("mini FAT", array("I"), sectors)
+    content = _read_chain(file, header, fat, header.mini_fat_start, fat.sectors * header.sector_size, "the mini FAT")
+    if len(content) != header.mini_fat_sectors * header.sector_size:
+        raise damaged(f"its header counts {header.mini_fat_sectors} mini FAT sectors, there are others")
+    return AllocationTable.of("mini FAT", little_endian(array("I", content)), sectors)

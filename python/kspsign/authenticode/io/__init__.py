@@ -1,0 +1,1 @@
+"""Reading and hashing files that must not change meanwhile."""

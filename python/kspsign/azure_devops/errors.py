@@ -1,0 +1,35 @@
+"""How talking to Azure DevOps fails: one code each, with its remedy."""
+
+from __future__ import annotations
+
+from kspsign.model.errors import PrerequisiteError
+
+SIGN_IN = "AZURE_DEVOPS_SIGN_IN"
+FORBIDDEN = "AZURE_DEVOPS_FORBIDDEN"
+NOT_FOUND = "AZURE_DEVOPS_NOT_FOUND"
+BUSY = "AZURE_DEVOPS_BUSY"
+UNREACHABLE = "AZURE_DEVOPS_UNREACHABLE"
+REFUSED = "AZURE_DEVOPS_REFUSED"
+UNEXPECTED = "AZURE_DEVOPS_UNEXPECTED"
+FOREIGN_HOST = "AZURE_DEVOPS_FOREIGN_HOST"
+
+TRANSIENT = frozenset({BUSY, UNREACHABLE})
+"""What may be otherwise a minute later."""
+
+_REMEDIES = {
+    SIGN_IN: "Hand over a valid token: env: { SYSTEM_ACCESSTOKEN: $(System.AccessToken) }; a personal access token "
+    "may have expired.",
+    FORBIDDEN: "Give the pipeline's build service identity the right (view builds; to publish: manage test runs, "
+    "edit build quality), or limit the job authorization scope less.",
+    NOT_FOUND: "Check --collection, --project and --build-id, and that the token may see that project.",
+    BUSY: "Run it again later; Azure DevOps throttles or is out of service.",
+    UNREACHABLE: "Check --collection, the proxy (HTTPS_PROXY, NO_PROXY) and the firewall of this machine.",
+    REFUSED: "Read the server's message; check the token's rights in the project.",
+    UNEXPECTED: "Check that --collection names an Azure DevOps collection, such as https://dev.azure.com/ORGANISATION.",
+    FOREIGN_HOST: "The token goes to the collection's host alone; name that host with --collection.",
+}
+
+
+def problem(code: str, message: str) -> PrerequisiteError:
+    """The error of `code`, with its remedy."""
+    return PrerequisiteError(f"Azure DevOps: {message}", code=code, remedy=_REMEDIES[code])

@@ -1,0 +1,1 @@
+"""The files of one run: which there are, the work on each, their outcomes, and the report they make."""

@@ -1,0 +1,37 @@
+"""Stage 4: the report of a run goes to the console, the pipeline and the files that were asked for."""
+
+from __future__ import annotations
+
+import threading
+from functools import partial
+
+from kspsign.concurrency.cancellation import interruptible
+from kspsign.model.errors import KspSignError
+from kspsign.model.report import Report
+from kspsign.publishing import Console, is_proving, publish, publish_evidence, without_evidence
+from kspsign.settings.context import RunContext
+from kspsign.settings.model import Settings
+
+
+def finished(
+    report: Report, settings: Settings, context: RunContext, console: Console, cancelled: threading.Event
+) -> Report:
+    """Stage 4 for `report`: the console's last words and the records; the report as it then stands."""
+    in_service = False
+    if settings.publish_token is not None and is_proving(report) and not cancelled.is_set():
+        try:
+            interruptible(partial(publish_evidence, report, context, settings.publish_token, cancelled.wait), cancelled)
+            in_service = True
+        except KspSignError as error:
+            report = without_evidence(report, error)
+    console.finish(report)
+    publish(
+        report,
+        report_file=settings.report,
+        junit=settings.junit,
+        summary=settings.summary,
+        context=context,
+        stream=None,
+        in_service=in_service,
+    )
+    return report

@@ -1,0 +1,154 @@
+"""Many slices, one report: what the parallel jobs of a build came to, so that one verdict stands for the build.
+
+Closed in every doubt: a slice that is missing, comes twice or saw other files stops the merge, and what stops it
+is the merged report's error. The slices' reports are taken at their word; `kspsign verify` over the signed files
+themselves needs no trust in them.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from dataclasses import replace
+
+from pydantic import TypeAdapter, ValidationError
+
+from kspsign.batch.finish import finished
+from kspsign.batch.outcomes import RunRecord, make_report, outcomes_exit_code
+from kspsign.batch.select import select_artifacts
+from kspsign.model.errors import ConfigurationError, KspSignError, PrerequisiteError
+from kspsign.model.report import REPORT_SCHEMA, FileOutcome, Report, SliceFacts, Totals
+from kspsign.model.values import Artifact
+from kspsign.publishing import Console
+from kspsign.settings.context import RunContext
+from kspsign.settings.model import Settings
+from kspsign.verifying import open_policy
+
+_SLICED_COMMANDS = frozenset({"run", "verify"})
+_Slices = Sequence[tuple[SliceFacts, Report]]
+
+
+def merge(settings: Settings, context: RunContext, console: Console, cancelled: threading.Event) -> Report:
+    """One report of the reports that the patterns name, published as if one run had taken all files."""
+    record = RunRecord(settings, context)
+    console.begin("merge", 0)
+    try:
+        judge = open_policy(settings)
+        record.policy = judge.facts if judge is not None else None
+        reports = [_read(each) for each in select_artifacts(settings.files, settings.folder).artifacts]
+        merged = merged_report(make_report(record), _newest(reports))
+    except KspSignError as error:
+        record.error = error
+        console.failed(error)
+        merged = make_report(record)
+    for done, outcome in enumerate(merged.files, start=1):
+        console.file_done(outcome, done, len(merged.files))
+    return finished(merged, settings, context, console, cancelled)
+
+
+def merged_report(base: Report, slices: _Slices) -> Report:
+    """`base` (tool, times, agent and build of the merge) with what the slices, by number, came to.
+
+    Raises PrerequisiteError for a missing slice and ConfigurationError for slices that don't belong together.
+    """
+    _belong_together(base, slices)
+    reports = [report for _facts, report in slices]
+    files = tuple(sorted((each for report in reports for each in report.files), key=lambda each: each.path))
+    totals = Totals(*map(sum, zip(*(_counts(report.totals) for report in reports), strict=True)))
+    stopped = next((report for report in reports if report.error is not None), None)
+    if stopped is None:
+        _complete(slices[0][0], files)
+    codes = [report.exit_code for report in reports]
+    exit_code = stopped.exit_code if stopped else outcomes_exit_code(files, totals) or max(codes)
+    worked = next((report for report in reports if report.certificate is not None), reports[0])
+    return replace(
+        base,
+        started=min(report.started for report in reports),
+        engine=worked.engine,
+        key_store=worked.key_store,
+        test_signing=any(report.test_signing for report in reports),
+        passed=exit_code == 0,
+        exit_code=exit_code,
+        certificate=worked.certificate,
+        totals=totals,
+        files=files,
+        error=stopped.error if stopped else None,
+        policy=worked.policy,
+    )
+
+
+def _read(artifact: Artifact) -> tuple[SliceFacts, Report]:
+    try:
+        report = TypeAdapter(Report).validate_json(artifact.path.read_bytes())
+    except (OSError, ValidationError) as broken:
+        raise ConfigurationError(
+            f"this is no report: {str(broken).splitlines()[0]}",
+            remedy="Name the slices' JSON reports (--report, or the output variable reportPath) and no other file.",
+            file=artifact.name,
+        ) from broken
+    if report.schema != REPORT_SCHEMA or report.slice is None or report.command not in _SLICED_COMMANDS:
+        raise ConfigurationError(
+            "this is not the report of a slice",
+            remedy="Give `run` or `verify` of every job a slice: `slice: auto` in parallel jobs, or --slice 2/5.",
+            file=artifact.name,
+        )
+    return report.slice, report
+
+
+def _newest(found: _Slices) -> _Slices:
+    """The slices by number; of a job that ran again, its last attempt."""
+    newest: dict[int, tuple[SliceFacts, Report]] = {}
+    for facts, report in found:
+        before = newest.get(facts.number)
+        if before is not None and _attempt(before[1]) == _attempt(report):
+            raise _differ(f"slice {facts.number} comes twice")
+        if before is None or _attempt(before[1]) < _attempt(report):
+            newest[facts.number] = facts, report
+    return [newest[number] for number in sorted(newest)]
+
+
+def _attempt(report: Report) -> int:
+    return report.build.attempt if report.build else 1
+
+
+def _belong_together(base: Report, slices: _Slices) -> None:
+    facts = slices[0][0]
+    if any(replace(other, number=facts.number) != facts for other, _report in slices):
+        raise _differ("the slices are not of the same files or not of the same number of slices")
+    missing = sorted(set(range(1, facts.total + 1)) - {each.number for each, _report in slices})
+    if missing or len(slices) != facts.total:
+        raise PrerequisiteError(
+            f"no report of slice {', '.join(map(str, missing))} of {facts.total}",
+            code="SLICE_MISSING",
+            remedy="Look at the jobs of these slices, and publish each job's report also when its step failed.",
+        )
+    reports = [report for _facts, report in slices]
+    builds = {report.build.id if report.build else None for report in reports}
+    if len(builds | ({base.build.id} if base.build else set())) > 1:
+        raise _differ("the slices are of different builds")
+    if len({report.command for report in reports}) > 1:
+        raise _differ("the slices are of different commands")
+    if len({each.policy for each in reports} | ({base.policy} if base.policy else set())) > 1:
+        raise _differ("the slices were judged by different policies, or not by the one given here")
+    if len({(each.certificate, each.key_store) for each in reports if each.certificate is not None}) > 1:
+        raise _differ("the slices used different certificates or key stores")
+
+
+def _complete(facts: SliceFacts, files: Sequence[FileOutcome]) -> None:
+    if len(files) != facts.files or len({each.path for each in files}) != facts.files:
+        raise _differ(f"{facts.files} files matched, but the slices report {len(files)}, not each of them once")
+
+
+def _counts(totals: Totals) -> tuple[int, ...]:
+    return (
+        *(totals.matched, totals.signed, totals.skipped, totals.failed),
+        *(totals.verified, totals.unverified, totals.signatures_used),
+    )
+
+
+def _differ(message: str) -> ConfigurationError:
+    return ConfigurationError(
+        message,
+        code="SLICES_DIFFER",
+        remedy="Give every job the same files and settings, and merge the reports of this build's jobs only.",
+    )

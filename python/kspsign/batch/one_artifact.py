@@ -1,0 +1,167 @@
+"""The path of one artifact: hold it, sign a copy, read the copy back and verify it, replace the target."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeVar
+
+from kspsign.authenticode.formats import open_signable
+from kspsign.authenticode.signable import SignableFile
+from kspsign.batch.outcomes import checked, failed, planned, signed, skipped
+from kspsign.model.errors import ArtifactError, KspSignError
+from kspsign.model.hresults import Hresult
+from kspsign.model.report import FileOutcome
+from kspsign.model.values import Artifact, SyncedCertificate, Verification
+from kspsign.settings.model import Settings
+from kspsign.signing import Engine, Planner, SharedState, Targets, Timestamper, access_error
+from kspsign.verifying import Verifier
+
+Made = TypeVar("Made")
+
+
+@dataclass(frozen=True, slots=True)
+class Signing:
+    """What the files of a signing run have in common."""
+
+    settings: Settings
+    certificate: SyncedCertificate
+    verifier: Verifier
+    shared: SharedState
+
+
+def sign_one(artifact: Artifact, signing: Signing, engine: Engine) -> FileOutcome:
+    """The path of one artifact: hold, sign a copy, read it back and verify it, replace the target."""
+    with signing.shared.targets.hold(artifact) as held:
+        if signing.verifier.leaves_alone(artifact.name, artifact.format):
+            return _left_alone(artifact, signing)
+        file = open_signable(artifact.path, artifact.format)
+        kept = _already_signed(artifact, file, signing)
+        if kept is not None:
+            if kept.outcome == "skipped":
+                engine.kept(file)
+            return kept
+        copy = engine.sign(held, file)
+        started = time.perf_counter()
+        verification = signing.verifier.verify(copy.path, artifact.format, artifact.name, copy.digest)
+        seconds = {**copy.seconds, "verify": round(time.perf_counter() - started, 6)}
+        if verification.error is not None:
+            held.check_unchanged()  # the cause, when the file was changed between hash and copy
+            return failed(artifact, verification.error, sha256=copy.digest.sha256, verification=verification)
+        signing.shared.targets.commit(held, copy)
+        engine.embedded(copy)
+        return signed(artifact, copy, verification, seconds)
+
+
+def plan_one(artifact: Artifact, signing: Signing, planner: Planner) -> FileOutcome:
+    """What `sign_one` would come to, as far as that is known without asking anybody; changes nothing."""
+    with signing.shared.targets.hold(artifact):
+        if signing.verifier.leaves_alone(artifact.name, artifact.format):
+            return _left_alone(artifact, signing)
+        file = open_signable(artifact.path, artifact.format)
+        kept = _already_signed(artifact, file, signing)
+        return kept if kept is not None else planned(artifact, planner.plan(file))
+
+
+def timestamp_one(artifact: Artifact, timestamper: Timestamper, verifier: Verifier, targets: Targets) -> FileOutcome:
+    """The path of one signed artifact that lacks a timestamp; one that has it is skipped if it verifies."""
+    with targets.hold(artifact) as held:
+        copy = timestamper.stamp(held, open_signable(artifact.path, artifact.format))
+        path, known = (copy.path, copy.digest) if copy else (artifact.path, None)
+        verification = verifier.verify(path, artifact.format, artifact.name, known)
+        if verification.error is not None:
+            held.check_unchanged()
+            sha256 = known.sha256 if known else None
+            return failed(artifact, verification.error, sha256=sha256, verification=verification)
+        if copy is None:
+            return skipped(artifact, verification)
+        targets.commit(held, copy)
+        return signed(artifact, copy, verification, copy.seconds)
+
+
+def verify_one(artifact: Artifact, verifier: Verifier) -> FileOutcome:
+    started = time.perf_counter()
+    verification = verifier.verify(artifact.path, artifact.format, artifact.name)
+    return checked(artifact, verification, {"verify": round(time.perf_counter() - started, 6)})
+
+
+def admit_one(artifact: Artifact, signing: Signing, engine: Engine) -> None:
+    """Raise what makes it certain before anything is asked of anybody that the artifact can't be signed."""
+    if signing.verifier.leaves_alone(artifact.name, artifact.format):
+        return
+    try:
+        file = open_signable(artifact.path, artifact.format)
+    except OSError:
+        return  # holding the file, as its own step does, tells who is in the way
+    if not file.signatures or signing.settings.replace or signing.settings.append:
+        engine.admit(file)
+
+
+def guarded(artifact: Artifact, shared: SharedState, step: Callable[[], Made]) -> Made | FileOutcome:
+    """The per-file boundary: whatever happens to one file is its outcome and stops no other, unless that is asked."""
+    made: Made | FileOutcome
+    try:
+        with shared.slots:
+            shared.check()
+            made = step()
+    except KspSignError as error:
+        made = failed(artifact, error)
+    except OSError as error:
+        made = failed(artifact, access_error(error))
+    except Exception as error:  # noqa: BLE001 - one file's surprise must not lose the others' outcomes
+        unexpected = ArtifactError(
+            Hresult.ERROR_BAD_FORMAT,
+            f"unexpected {type(error).__name__}: {error}",
+            remedy="This is a defect of kspsign: report it with the file.",
+        )
+        made = failed(artifact, unexpected)
+    if isinstance(made, FileOutcome) and made.error is not None and made.tried:
+        shared.breaker.failed(artifact.name, made.error)
+    return made
+
+
+def _left_alone(artifact: Artifact, signing: Signing) -> FileOutcome:
+    """What becomes of a file that the policy leaves alone."""
+    verification = signing.verifier.verify(artifact.path, artifact.format, artifact.name)
+    return skipped(artifact, verification) if verification.error is None else checked(artifact, verification, {})
+
+
+def _already_signed(artifact: Artifact, file: SignableFile, signing: Signing) -> FileOutcome | None:
+    """What becomes of a file that carries signatures; None when it is to be signed."""
+    settings = signing.settings
+    beside = settings.append and signing.verifier.judge is not None
+    if not file.signatures or settings.replace or beside:
+        return None  # a policy may let a signature stand beside a stronger one: the signed copy is judged
+    verification = signing.verifier.verify(artifact.path, artifact.format, artifact.name)
+    if settings.append:
+        return None if verification.verdict.ok else failed(artifact, _unfit(verification), sha256=verification.sha256)
+    ours = any(each.thumbprint == signing.certificate.thumbprint for each in verification.signatures)
+    if verification.verdict.ok and (ours or settings.skip_signed):
+        return skipped(artifact, verification)
+    return failed(artifact, _refusal(verification, ours=ours), sha256=verification.sha256)
+
+
+def _unfit(verification: Verification) -> KspSignError:
+    """Why no signature is spent on a file beside one that does not hold: every signature of a file must."""
+    cause = verification.error.message if verification.error else "unknown"
+    return KspSignError(
+        f"the signature that is there does not verify: {cause}",
+        code="ALREADY_SIGNED",
+        remedy="Sign the original build output, or put yours in its place with --replace.",
+    )
+
+
+def _refusal(verification: Verification, *, ours: bool) -> KspSignError:
+    if ours and verification.error is not None:
+        return KspSignError(
+            f"our certificate signed it before, but it does not verify: {verification.error.message}",
+            code="ALREADY_SIGNED",
+            remedy="Build the file again, or sign it anew with --replace.",
+        )
+    subjects = ", ".join(each.subject for each in verification.signatures) or "an unreadable signature"
+    return KspSignError(
+        f"it is signed already, by {subjects}",
+        code="ALREADY_SIGNED",
+        remedy="Choose --append (second signature), --replace, or --skip-signed (keep valid ones), or exclude it.",
+    )

@@ -1,0 +1,175 @@
+"""From what happened to the report: one outcome per file, the totals, the exit code."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from importlib.metadata import version
+from typing import Literal
+
+from kspsign.model.errors import HaltedError, KspSignError, PolicyError
+from kspsign.model.report import (
+    AgentFacts,
+    CertificateFacts,
+    FileOutcome,
+    PolicyFacts,
+    Report,
+    SliceFacts,
+    ToolFacts,
+    Totals,
+)
+from kspsign.model.values import NOT_CHECKED, Artifact, ErrorFacts, Limits, Verification, iso_utc
+from kspsign.settings.context import RunContext
+from kspsign.settings.model import Settings
+from kspsign.signing import SignedCopy
+
+EXIT_PASSED = 0
+EXIT_SOME_NOT_SIGNED = 1
+EXIT_NOT_VERIFIED = 2
+EXIT_NONE_SIGNED = 6
+
+
+@dataclass(slots=True)
+class RunRecord:
+    """What a run has come to so far; the only value on the path that grows. Outcomes are keyed by shown name."""
+
+    settings: Settings
+    context: RunContext
+    started: datetime = field(default_factory=lambda: datetime.now(UTC))
+    certificate: CertificateFacts | None = None
+    test_signing: bool = False
+    key_store: str | None = None
+    engine: str | None = None
+    slice: SliceFacts | None = None
+    policy: PolicyFacts | None = None
+    missing: PolicyError | None = None
+    matched: Sequence[Artifact] = ()
+    outcomes: dict[str, FileOutcome] = field(default_factory=dict)
+    signatures_used: int = 0
+    signatures_needed: int = 0
+    limits: Limits | None = None
+    error: KspSignError | None = None
+
+    @property
+    def left(self) -> int:
+        """How many files were not tried."""
+        return sum(not each.tried for each in self.outcomes.values())
+
+
+def signed(artifact: Artifact, copy: SignedCopy, verification: Verification, seconds: dict[str, float]) -> FileOutcome:
+    """The file was signed, verified and replaced."""
+    proved = _seen(artifact, verification, "signed")
+    return replace(
+        proved,
+        sha256_before=copy.digest.sha256,
+        attempts=1,
+        seconds=seconds,
+        timestamp_server=copy.timestamp_server,
+    )
+
+
+def planned(artifact: Artifact, sha256: str) -> FileOutcome:
+    """The file would be signed."""
+    return FileOutcome(artifact.name, artifact.format, artifact.size, sha256, sha256, "planned")
+
+
+def skipped(artifact: Artifact, verification: Verification) -> FileOutcome:
+    """The file carries a signature that verifies and was left alone."""
+    return _seen(artifact, verification, "skipped")
+
+
+def checked(artifact: Artifact, verification: Verification, seconds: dict[str, float]) -> FileOutcome:
+    """The file was verified, which may have failed, and was not to be signed."""
+    return replace(_seen(artifact, verification, "checked"), error=verification.error, seconds=seconds)
+
+
+def failed(
+    artifact: Artifact,
+    error: KspSignError | ErrorFacts,
+    *,
+    sha256: str | None = None,
+    verification: Verification | None = None,
+) -> FileOutcome:
+    """The file keeps its bytes; `verification` is that of a signed copy that was thrown away."""
+    return FileOutcome(
+        path=artifact.name,
+        format=artifact.format,
+        size=artifact.size,
+        sha256_before=sha256 or None,
+        sha256_after=sha256 or None,
+        outcome="failed",
+        verdict=verification.verdict if verification else NOT_CHECKED,
+        error=error if isinstance(error, ErrorFacts) else ErrorFacts.of(error),
+        attempts=1 if verification else 0,
+    )
+
+
+def _seen(
+    artifact: Artifact, verification: Verification, outcome: Literal["signed", "skipped", "checked"]
+) -> FileOutcome:
+    """What verification saw of the file as it is now."""
+    return FileOutcome(
+        path=artifact.name,
+        format=artifact.format,
+        size=artifact.size,
+        sha256_before=verification.sha256 or None,
+        sha256_after=verification.sha256 or None,
+        outcome=outcome,
+        signatures=verification.signatures,
+        verdict=verification.verdict,
+    )
+
+
+def make_report(record: RunRecord) -> Report:
+    """The report of a run that is over."""
+    outcomes = [record.outcomes[each.name] for each in record.matched if each.name in record.outcomes]
+    totals = Totals(
+        matched=len(record.matched),
+        signed=_count(outcomes, "signed"),
+        skipped=_count(outcomes, "skipped"),
+        failed=sum(each.error is not None for each in outcomes),
+        verified=sum(each.verdict.ok for each in outcomes),
+        unverified=sum(not each.verdict.ok for each in outcomes),
+        signatures_used=record.signatures_used,
+        signatures_needed=record.signatures_needed,
+        left=record.left,
+    )
+    stopped = record.error if not isinstance(record.error, HaltedError) else None
+    exit_code = stopped.exit_code if stopped else outcomes_exit_code(outcomes, totals)
+    return Report(
+        tool=ToolFacts("kspsign", version("kspsign")),
+        started=iso_utc(record.started),
+        finished=iso_utc(datetime.now(UTC)),
+        agent=AgentFacts(platform.system(), platform.machine(), platform.python_version()),
+        build=record.context.build,
+        command=record.settings.command,
+        engine=record.engine,
+        key_store=record.key_store,
+        test_signing=record.test_signing,
+        passed=exit_code == EXIT_PASSED and not record.settings.dry_run,
+        exit_code=exit_code,
+        certificate=record.certificate,
+        totals=totals,
+        files=tuple(outcomes),
+        error=ErrorFacts.of(record.error) if record.error else None,
+        slice=record.slice,
+        policy=record.policy,
+        limits=record.limits,
+        dry_run=record.settings.dry_run,
+    )
+
+
+def _count(outcomes: Sequence[FileOutcome], outcome: str) -> int:
+    return sum(each.outcome == outcome for each in outcomes)
+
+
+def outcomes_exit_code(outcomes: Sequence[FileOutcome], totals: Totals) -> int:
+    """The exit code of a run that nothing stopped."""
+    if any(each.verdict.result == "failed" for each in outcomes):
+        return EXIT_NOT_VERIFIED
+    if not totals.failed:
+        return EXIT_PASSED
+    planned_ones = _count(outcomes, "planned")
+    return EXIT_SOME_NOT_SIGNED if totals.signed + totals.skipped + planned_ones else EXIT_NONE_SIGNED

@@ -1,0 +1,52 @@
+"""Slices: the part of a run's files, and of its budget, that one of several parallel jobs takes."""
+
+from __future__ import annotations
+
+import hashlib
+import heapq
+from collections.abc import Sequence
+
+from kspsign.model.errors import ConfigurationError
+from kspsign.model.report import SliceFacts
+from kspsign.model.values import Artifact
+from kspsign.settings.context import RunContext
+
+
+def take_slice(artifacts: Sequence[Artifact], number: int, total: int) -> tuple[SliceFacts, tuple[Artifact, ...]]:
+    """Slice `number` of `total`, in the order given: each artifact is in exactly one slice, whoever asks.
+
+    Largest first, each to the slice with the fewest bytes, then files, so far; a slice may be empty. Names and
+    sizes alone decide: agents that see the same files agree.
+    """
+    slices: list[set[str]] = [set() for _ in range(total)]
+    loads = [(0, 0, index) for index in range(total)]
+    for artifact in sorted(artifacts, key=lambda each: (-each.size, each.name)):
+        size, files, index = heapq.heappop(loads)
+        slices[index].add(artifact.name)
+        heapq.heappush(loads, (size + artifact.size, files + 1, index))
+    listing = "".join(f"{each.name}\0{each.size}\0" for each in sorted(artifacts, key=lambda each: each.name))
+    digest = hashlib.sha256(listing.encode("utf-8", "surrogateescape")).hexdigest()
+    facts = SliceFacts(number, total, len(artifacts), digest)
+    return facts, tuple(artifact for artifact in artifacts if artifact.name in slices[number - 1])
+
+
+def share(signatures: int | None, part: SliceFacts | None) -> int | None:
+    """What of a budget belongs to a slice: equal parts, the first slices get what is over."""
+    if signatures is None or part is None:
+        return signatures
+    return signatures // part.total + (part.number <= signatures % part.total)
+
+
+def slice_of(asked: str, context: RunContext) -> tuple[int, int]:
+    """Number and total of the slice that was asked for."""
+    if asked == "auto":
+        if context.parallel is None:
+            raise ConfigurationError(
+                "slice auto, but this is no job of a pipeline",
+                remedy="Set `strategy: parallel` on the job, or name the slice: 2/5.",
+            )
+        return context.parallel
+    number, total = map(int, asked.split("/"))
+    if number > total:
+        raise ConfigurationError(f"there is no slice {asked}", remedy="The number is at most the total: 2/5.")
+    return number, total

@@ -1,0 +1,97 @@
+"""All files of a run: worked on side by side, each with one outcome in the end, also when the run is cut short."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Protocol
+
+from kspsign.batch.one_artifact import guarded
+from kspsign.batch.outcomes import RunRecord, failed
+from kspsign.model.errors import CancelledError
+from kspsign.model.report import FileOutcome
+from kspsign.model.values import Artifact
+from kspsign.publishing import Console, Meter
+from kspsign.signing import SharedState, Waits, Workers
+
+ABANDON_SECONDS, LATE_SECONDS = 0.3, 0.1
+"""Of the two seconds that a cancelled run has in all: for replacements under way, and for their outcomes."""
+
+
+class Waiting(Protocol):
+    """What files wait for."""
+
+    @property
+    def waits(self) -> Waits:
+        """Just now."""
+
+
+class Batch:
+    """The `artifacts` of `record`'s run, whose outcomes go there and to `console` as they are there.
+
+    `heard` is called after each file.
+    """
+
+    def __init__(
+        self,
+        artifacts: Sequence[Artifact],
+        record: RunRecord,
+        console: Console,
+        shared: SharedState,
+        services: Waiting | None = None,
+        heard: Callable[[], None] | None = None,
+    ) -> None:
+        self._artifacts, self._record, self._console, self._workplace = artifacts, record, console, shared
+        self._services, self._heard = services, heard
+        self._meter = Meter(len(artifacts), sum(each.size for each in artifacts))
+        record.matched = artifacts
+        console.begin(record.settings.command, len(artifacts))
+
+    def refuse(self, admit: Callable[[Artifact], None]) -> None:
+        """Files for which `admit` raises have failed before any is worked on."""
+        for artifact in self._artifacts:
+            if self._workplace.cancelled.is_set():
+                return
+            outcome = guarded(artifact, self._workplace, partial(admit, artifact))
+            if outcome is not None:
+                self._settle(outcome)
+
+    def work(self, step: Callable[[Artifact], FileOutcome], jobs: int) -> None:
+        """`step` for every file that has no outcome yet, at most `jobs` at a time; see `guarded`."""
+        shared = self._workplace
+
+        def whole(artifact: Artifact) -> FileOutcome:
+            return guarded(artifact, shared, lambda: step(artifact))
+
+        left = [each for each in self._artifacts if each.name not in self._record.outcomes]
+        workers = Workers(whole, left, jobs, shared.cancelled)
+        for outcome in workers.results(self._tick):
+            self._settle(outcome)
+        if shared.cancelled.is_set():
+            replaced = shared.targets.abandon(ABANDON_SECONDS)
+            for outcome in workers.late(LATE_SECONDS):
+                self._settle(outcome)
+            if replaced - self._record.outcomes.keys():
+                for outcome in workers.late(ABANDON_SECONDS):
+                    self._settle(outcome)
+            self._give_up()
+        self._tick()
+
+    def _give_up(self) -> None:
+        """What has no outcome by now was not tried, or is abandoned: its bytes stay."""
+        for artifact in self._artifacts:
+            if artifact.name not in self._record.outcomes:
+                self._settle(failed(artifact, CancelledError()))
+
+    def _settle(self, outcome: FileOutcome) -> None:
+        self._record.outcomes[outcome.path] = outcome
+        if outcome.tried:
+            self._meter.add(outcome.size)
+        self._console.file_done(outcome, len(self._record.outcomes), len(self._artifacts))
+        if self._heard is not None:
+            self._heard()
+
+    def _tick(self) -> None:
+        waits = self._services.waits if self._services is not None else Waits()
+        named = (("key store", waits.key_store), ("timestamp server", waits.timestamp))
+        self._console.progress(lambda: self._meter.read(tuple(each for each in named if each[1])))

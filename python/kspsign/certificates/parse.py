@@ -1,0 +1,173 @@
+"""X.509 certificates as chain validation needs them (RFC 5280 §4.1): parsed once, or only outlined.
+
+Parsing is `cryptography`'s; what it refuses leaves this module as TrustError. The outline (issuer, subject,
+key) is a walk over a handful of DER headers, cheap enough to index hundreds of roots at start-up.
+"""
+
+from __future__ import annotations
+
+import threading
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TypeVar
+
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
+
+from kspsign.model.errors import TrustError
+from kspsign.model.hresults import Hresult
+
+CHAIN_CHECK = "certificate-chain"
+
+_MAX_SIZE = 64 * 1024  # real certificates stay below 8 KiB; the caches below must stay bounded by something
+_SEQUENCE = 0x30
+_INTEGER = 0x02
+_VERSION = 0xA0
+_LONG_FORM = 0x80
+_MAX_LENGTH_OCTETS = 4
+
+_quiet_lock = threading.Lock()
+
+_ExtensionT = TypeVar("_ExtensionT", bound=x509.ExtensionType)
+
+
+@dataclass(frozen=True, slots=True)
+class Outline:
+    """Serial number, issuer and subject Name and SubjectPublicKeyInfo of a certificate, each its whole DER element."""
+
+    serial: bytes
+    issuer: bytes
+    subject: bytes
+    key: bytes
+
+
+@lru_cache(maxsize=2048)
+def parse_certificate(der: bytes) -> x509.Certificate:
+    """The parsed certificate of exactly these DER bytes; the same object for the same bytes.
+
+    Raises TrustError (TRUST_E_MALFORMED_SIGNATURE) when the bytes are no certificate or data follows.
+    """
+    outline(der)
+    try:
+        with _quiet():
+            parsed = x509.load_der_x509_certificate(der)
+            _parse_the_rest(parsed)
+    except (ValueError, TypeError, x509.InvalidVersion) as error:
+        raise malformed(f"a certificate can't be parsed: {error}") from error
+    return parsed
+
+
+@lru_cache(maxsize=4096)
+def to_der(parsed: x509.Certificate) -> bytes:
+    """The DER bytes `parsed` was made of."""
+    return parsed.public_bytes(Encoding.DER)
+
+
+@lru_cache(maxsize=4096)
+def outline(der: bytes) -> Outline:
+    """Issuer, subject and key of a DER certificate, found without parsing the rest (RFC 5280 §4.1).
+
+    Raises TrustError (TRUST_E_MALFORMED_SIGNATURE) when the bytes have not a certificate's structure.
+    """
+    if len(der) > _MAX_SIZE:
+        raise malformed(f"a certificate of {len(der)} bytes is larger than any real one ({_MAX_SIZE} bytes)")
+    at, end = _content(der, 0, len(der), _SEQUENCE)
+    if end != len(der):
+        raise malformed("data follows a certificate")
+    at, end = _content(der, at, end, _SEQUENCE)
+    if at < end and der[at] == _VERSION:
+        at = _content(der, at, end, _VERSION)[1]
+    serial_at, at = at, _content(der, at, end, _INTEGER)[1]
+    serial = der[serial_at:at]
+    elements = []
+    for _ in ("signature", "issuer", "validity", "subject", "key"):
+        start, at = at, _content(der, at, end, _SEQUENCE)[1]
+        elements.append(der[start:at])
+    return Outline(serial, issuer=elements[1], subject=elements[3], key=elements[4])
+
+
+def extension(parsed: x509.Certificate, kind: type[_ExtensionT]) -> x509.Extension[_ExtensionT] | None:
+    """The extension of that kind, or None.
+
+    Raises TrustError (TRUST_E_MALFORMED_SIGNATURE) when the certificate's extensions are malformed.
+    """
+    try:
+        return extensions(parsed).get_extension_for_class(kind)
+    except x509.ExtensionNotFound:
+        return None
+
+
+def extensions(parsed: x509.Certificate) -> x509.Extensions:
+    """All extensions. Raises TrustError (TRUST_E_MALFORMED_SIGNATURE) when they are malformed or repeated."""
+    try:
+        with _quiet():
+            return parsed.extensions
+    except (ValueError, TypeError, x509.DuplicateExtension, x509.UnsupportedGeneralNameType) as error:
+        raise malformed(f"an extension of {display_name(parsed)} can't be parsed: {error}") from error
+
+
+def display_name(parsed: x509.Certificate) -> str:
+    """The certificate as people name it, in quotation marks."""
+    return quoted_name(parsed.subject)
+
+
+def quoted_name(name: x509.Name) -> str:
+    """A distinguished name as people say it, in quotation marks."""
+    return f'"{common_name(name)}"'
+
+
+def common_name(name: x509.Name) -> str:
+    """The common name, else the organisational unit or organisation, else the whole name (RFC 4514)."""
+    for kind in (x509.NameOID.COMMON_NAME, x509.NameOID.ORGANIZATIONAL_UNIT_NAME, x509.NameOID.ORGANIZATION_NAME):
+        if values := name.get_attributes_for_oid(kind):
+            return str(values[-1].value)
+    return name.rfc4514_string()
+
+
+def common_name_of(der: bytes | None) -> str:
+    """The common name of a certificate's subject; "unknown" when there is no certificate."""
+    return "unknown" if der is None else common_name(parse_certificate(der).subject)
+
+
+def subject_of(der: bytes | None) -> str:
+    """A certificate's subject (RFC 4514); "unknown" when there is no certificate."""
+    return "unknown" if der is None else parse_certificate(der).subject.rfc4514_string()
+
+
+def malformed(detail: str) -> TrustError:
+    """The error for bytes that are no proper certificate."""
+    return TrustError(Hresult.TRUST_E_MALFORMED_SIGNATURE, detail, check=CHAIN_CHECK)
+
+
+def _content(der: bytes, at: int, limit: int, tag: int) -> tuple[int, int]:
+    """Start and end of the content of the definite-length element with `tag` at `at` (X.690 §8.1, §10.1)."""
+    if at + 2 > limit or der[at] != tag:
+        raise malformed("bytes that should be a certificate have not its structure")
+    length, start = der[at + 1], at + 2
+    if length >= _LONG_FORM:
+        octets = length - _LONG_FORM
+        if not 0 < octets <= _MAX_LENGTH_OCTETS:
+            raise malformed("a certificate is not DER-encoded")
+        length, start = int.from_bytes(der[start : start + octets], "big"), start + octets
+    if start + length > limit:
+        raise malformed("a certificate is truncated")
+    return start, start + length
+
+
+def _parse_the_rest(parsed: x509.Certificate) -> tuple[object, ...]:
+    """Read what is parsed on first use only, so that it fails here or never; extensions fail where they are read."""
+    return (
+        parsed.version, parsed.subject, parsed.issuer, parsed.serial_number,
+        parsed.not_valid_before_utc, parsed.not_valid_after_utc, parsed.signature_algorithm_oid,
+    )  # fmt: skip
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep `cryptography` from warning of serial numbers of zero and long names, which roots in use do have."""
+    with _quiet_lock, warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        yield

@@ -1,0 +1,162 @@
+"""What each command does with its options (options.py)."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import signal
+import sys
+import threading
+import types
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, get_args
+
+from kspsign.model.errors import ConfigurationError
+from kspsign.settings.context import RunContext
+from kspsign.settings.model import INTERNAL_FIELDS, Command, Settings
+from kspsign.settings.resolve import resolve
+
+
+def execute(command: str, given: dict[str, Any], environment: Mapping[str, str]) -> int:
+    """Run `command` with the options that were given; returns the exit code."""
+    special: dict[str, Callable[[dict[str, Any], Mapping[str, str]], int]] = {
+        "inspect": _inspect,
+        "explain": _explain,
+        "gate": _gate,
+        "demo": _demo,
+        "schema": _schema,
+        "task": _task,
+        "action": _action,
+    }
+    if command in special:
+        return special[command](given, environment)
+    as_json = given.pop("json", False)
+    settings = resolve(_known(command), given, config=given.pop("config", None), environment=environment)
+    context = RunContext.from_environment(environment, is_tty=sys.stdout.isatty())
+    return _examine(settings, context, as_json=as_json) if command == "doctor" else _perform(settings, context)
+
+
+def _perform(settings: Settings, context: RunContext) -> int:
+    cancelled = threading.Event()
+    with _signals_cancelling(cancelled):
+        from kspsign import path  # noqa: PLC0415 - the stages import what is heavy
+        from kspsign.batch import merge  # noqa: PLC0415 - the stages import what is heavy
+        from kspsign.publishing import open_console  # noqa: PLC0415
+
+        stages = {
+            "run": path.run,
+            "sign": path.run,
+            "certsync": path.certsync,
+            "timestamp": path.timestamp,
+            "verify": path.verify,
+            "merge": merge.merge,
+        }
+        console = open_console(context, quiet=settings.quiet, verbose=settings.verbose or context.debug, stream=None)
+        with contextlib.closing(console):
+            report = stages[settings.command](settings, context, console, cancelled)
+    if settings.command == "certsync" and report.certificate is not None:
+        sys.stdout.write(f"{report.certificate.thumbprint}\n")
+    return report.exit_code
+
+
+def _examine(settings: Settings, context: RunContext, *, as_json: bool) -> int:
+    from kspsign.doctor import run_doctor  # noqa: PLC0415
+
+    return run_doctor(settings, context.temp_folder, sys.stdout, as_json=as_json)
+
+
+@contextlib.contextmanager
+def _signals_cancelling(cancelled: threading.Event) -> Iterator[None]:
+    """Signals that ask for an end set `cancelled`: files in hand are finished or undone, the report is written."""
+
+    def cancel(_number: int, _frame: types.FrameType | None) -> None:
+        cancelled.set()
+
+    numbers = [getattr(signal, name, None) for name in ("SIGINT", "SIGTERM", "SIGBREAK")]
+    before = {number: signal.signal(number, cancel) for number in numbers if number is not None}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _inspect(given: dict[str, Any], _environment: Mapping[str, str]) -> int:
+    from kspsign.cli.inspect import inspect_file  # noqa: PLC0415
+
+    return inspect_file(given["file"], tuple(given.get("trust_root") or ()), sys.stdout)
+
+
+def _explain(given: dict[str, Any], _environment: Mapping[str, str]) -> int:
+    from kspsign.cli.explain import explain  # noqa: PLC0415
+
+    return explain(given["words"], sys.stdout)
+
+
+def _gate(given: dict[str, Any], environment: Mapping[str, str]) -> int:
+    from kspsign.concurrency.cancellation import interruptible  # noqa: PLC0415
+    from kspsign.gate.decide import run_gate  # noqa: PLC0415 - it brings the client for Azure DevOps
+    from kspsign.gate.settings import resolve_gate  # noqa: PLC0415
+
+    context = RunContext.from_environment(environment, is_tty=sys.stdout.isatty())
+    cancelled = threading.Event()
+    with _signals_cancelling(cancelled):
+        settings = resolve_gate(given, environment)
+        return interruptible(lambda: run_gate(settings, context, pause=cancelled.wait), cancelled)
+
+
+def _demo(given: dict[str, Any], environment: Mapping[str, str]) -> int:
+    from kspsign.cli.demo import run_demo  # noqa: PLC0415
+
+    folder = given.get("folder") or Path("demo")
+    context = RunContext.from_environment(environment, is_tty=sys.stdout.isatty())
+    return run_demo(folder.absolute(), lambda settings: _perform(settings, context))
+
+
+def _schema(given: dict[str, Any], _environment: Mapping[str, str]) -> int:
+    from kspsign.publishing import report_schema  # noqa: PLC0415
+    from kspsign.verifying import policy_schema  # noqa: PLC0415
+
+    schema = {"report": report_schema, "policy": policy_schema, "config": _config_schema}[given["what"]]()
+    sys.stdout.write(json.dumps(schema, indent=2) + "\n")
+    return 0
+
+
+def _config_schema() -> dict[str, Any]:
+    schema = Settings.model_json_schema()
+    schema["title"] = "kspsign.yml"
+    for name in INTERNAL_FIELDS:
+        schema["properties"].pop(name)
+    return schema
+
+
+def _task(_given: dict[str, Any], environment: Mapping[str, str]) -> int:
+    """Read the task's document from stdin: version, command, inputs, secrets, variables."""
+    try:
+        document = json.load(sys.stdin.buffer)
+        command, inputs = document["command"], document["inputs"]
+        secrets, variables = document["secrets"], {**document["variables"], "TF_BUILD": "True"}
+    except (ValueError, TypeError, KeyError) as broken:
+        raise ConfigurationError(
+            "the document on standard input is not one of the KspSign task's",
+            remedy="`kspsign task` is for the task alone; call `kspsign run`.",
+        ) from broken
+    context = RunContext.from_environment(variables, is_tty=False)
+    settings = resolve(_known(command), {}, inputs=inputs, environment=environment, secrets=secrets)
+    return _examine(settings, context, as_json=False) if command == "doctor" else _perform(settings, context)
+
+
+def _action(_given: dict[str, Any], environment: Mapping[str, str]) -> int:
+    """Take the action's inputs from their variable."""
+    from kspsign.cli.github_action import INPUTS_VARIABLE, read_inputs  # noqa: PLC0415 - only this command needs it
+
+    command, fields, secrets = read_inputs(environment.get(INPUTS_VARIABLE, ""))
+    settings = resolve(_known(command), fields, environment=environment, secrets=secrets)
+    return _perform(settings, RunContext.from_environment(environment, is_tty=False))
+
+
+def _known(command: str) -> Command:
+    if command in get_args(Command):
+        return command  # type: ignore[return-value]  # narrowed by the line above, which mypy does not see
+    raise ConfigurationError(f"unknown command {command!r}", remedy=f"One of {', '.join(get_args(Command))}.")

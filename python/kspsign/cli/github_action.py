@@ -1,0 +1,45 @@
+"""What the GitHub action hands over: all its inputs as one JSON object, each value a text."""
+
+from __future__ import annotations
+
+import json
+import types
+from typing import Any, Union, get_args, get_origin
+
+from kspsign.model.errors import ConfigurationError
+from kspsign.settings.model import INTERNAL_FIELDS, Settings
+
+INPUTS_VARIABLE = "KSPSIGN_INPUTS"
+ACTION_ONLY = frozenset({"python"})
+"""Inputs that choose how the engine is started."""
+
+
+def read_inputs(text: str) -> tuple[str, dict[str, Any], dict[str, str]]:
+    """Command, settings by field, and secrets, from `text`, the JSON of the action's inputs (names with dashes).
+
+    An empty input was not given. Raises ConfigurationError for anything but the action's inputs.
+    """
+    try:
+        given = {str(name): value.strip() for name, value in json.loads(text).items()}
+    except (ValueError, AttributeError) as broken:
+        raise ConfigurationError(
+            f"{INPUTS_VARIABLE} does not hold the inputs of the action",
+            remedy="`kspsign action` is for the GitHub action alone; call `kspsign run`.",
+        ) from broken
+    command = given.pop("command", "") or "run"
+    password = given.pop("password", "")
+    fields = {name.replace("-", "_"): value for name, value in given.items() if value and name not in ACTION_ONLY}
+    known = set(Settings.model_fields) - INTERNAL_FIELDS
+    if unknown := sorted(set(fields) - known):
+        raise ConfigurationError(f"unknown input: {', '.join(unknown)}", remedy="The action's page lists its inputs.")
+    settings = {name: _typed(name, value) for name, value in fields.items()}
+    return command, settings, {"password": password} if password else {}
+
+
+def _typed(name: str, value: str) -> str | list[str]:
+    """A list by lines; all else goes on as text, which the settings read or refuse."""
+    annotation = Settings.model_fields[name].annotation
+    kinds = get_args(annotation) if get_origin(annotation) in {types.UnionType, Union} else (annotation,)
+    if any(get_origin(kind) is tuple for kind in kinds):
+        return [line.strip() for line in value.splitlines() if line.strip()]
+    return value

@@ -1,0 +1,94 @@
+"""The front door: parses, calls, sets the exit code. Heavy imports wait until a command needs them."""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import os
+import sys
+from collections.abc import Sequence
+from importlib.metadata import version
+from typing import Any
+
+EXIT_UNEXPECTED = 1
+EXIT_USAGE = 3
+EXIT_CANCELLED = 130
+
+
+def entry() -> None:
+    """The console script."""
+    exit_code = main(sys.argv[1:])
+    gc.freeze()  # the interpreter need not look for cycles in what ends with it
+    sys.exit(exit_code)
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run one command; the exit code is that of the design's table (README.md)."""
+    if list(arguments) in (["--version"], ["-V"]):
+        sys.stdout.write(f"kspsign {version('kspsign')}\n")
+        return 0
+    try:
+        return _execute(arguments)
+    except KeyboardInterrupt:
+        # Before there is anything to undo: later the signal sets what the stages look at.
+        return EXIT_CANCELLED
+
+
+def _execute(arguments: Sequence[str]) -> int:
+    from kspsign.cli import commands  # noqa: PLC0415 - --version must not pay for it
+    from kspsign.cli.options import SUMMARIES  # noqa: PLC0415
+    from kspsign.model.errors import KspSignError  # noqa: PLC0415
+
+    try:
+        chosen = next((each for each in arguments if each in SUMMARIES), None)
+        given = vars(build_parser(chosen).parse_args(arguments))
+        return commands.execute(given.pop("command"), given, os.environ)
+    except KspSignError as error:
+        from kspsign.publishing.fatal import report_error  # noqa: PLC0415
+
+        report_error(error)
+        return error.exit_code
+    except BrokenPipeError:
+        # Whoever read the output went away.
+        _drop_output()
+        return EXIT_CANCELLED
+    except Exception as unexpected:  # noqa: BLE001 - the last place that can say what to do
+        _drop_output()
+        from kspsign.publishing.fatal import report_unexpected  # noqa: PLC0415
+
+        report_unexpected(unexpected)
+        return EXIT_UNEXPECTED
+
+
+def _drop_output() -> None:
+    """What is left to flush at exit has nowhere to go."""
+    sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: PTH123, SIM115 - lives as long as the process
+
+
+class _Parser(argparse.ArgumentParser):
+    """argparse with our exit code for wrong arguments."""
+
+    def error(self, message: str) -> Any:
+        self.print_usage(sys.stderr)
+        self.exit(EXIT_USAGE, f"{self.prog}: {message}\n")
+
+
+def build_parser(chosen: str | None = None) -> argparse.ArgumentParser:
+    """Every command with its options, or only `chosen` with some."""
+    from kspsign.cli.options import SUMMARIES, add_options  # noqa: PLC0415
+
+    parser = _Parser(
+        prog="kspsign",
+        description="Signs every artifact of a build by thumbprint, verifies each signature, publishes the verdict.",
+        epilog="Exit codes: 0 all verified, 1 some not signed, 2 not verified, 3 bad arguments, 4 no file matched, "
+        "5 prerequisite missing, 6 none signed, 7 the gate says no, 130 cancelled.",
+    )
+    parser.add_argument("-V", "--version", action="version", version=f"kspsign {version('kspsign')}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=_Parser)
+    for name, summary in SUMMARIES.items():
+        # A command without help is not listed.
+        known: dict[str, Any] = {} if summary is None else {"help": summary}
+        command = commands.add_parser(name, description=summary, argument_default=argparse.SUPPRESS, **known)
+        if chosen in {None, name}:
+            add_options(command, name)
+    return parser

@@ -1,0 +1,1 @@
+"""Cancellation, worker threads, single flight and batching."""

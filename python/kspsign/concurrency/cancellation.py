@@ -1,0 +1,61 @@
+"""Steps that may take long in somebody else's hands, and whose end a cancelled run does not wait for."""
+
+from __future__ import annotations
+
+import contextlib
+import queue
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from typing import TypeVar
+
+from kspsign.model.errors import CancelledError
+
+Result = TypeVar("Result")
+
+GRACE_SECONDS = 0.5
+"""How long what is in hand may take to end after the run was cancelled; all together take less than two seconds."""
+SIGNAL_SECONDS = 0.1
+"""How long a wait may last: on Windows the main thread takes no signal while it waits."""
+
+
+def interruptible(step: Callable[[], Result], cancelled: threading.Event) -> Result:
+    """What `step` returns or raises. Raises CancelledError when the run is cancelled and `step` does not end soon."""
+    outcome: queue.SimpleQueue[tuple[Result | None, BaseException | None]] = queue.SimpleQueue()
+
+    def run() -> None:
+        try:
+            outcome.put((step(), None))
+        except BaseException as error:  # noqa: BLE001 - it is raised where the result is waited for
+            outcome.put((None, error))
+
+    threading.Thread(target=run, name="step", daemon=True).start()
+    deadline: float | None = None
+    while True:
+        try:
+            result, error = outcome.get(timeout=SIGNAL_SECONDS)
+        except queue.Empty:
+            if cancelled.is_set():
+                deadline = deadline or time.monotonic() + GRACE_SECONDS
+                if time.monotonic() >= deadline:
+                    raise CancelledError from None
+        else:
+            if error is not None:
+                raise error
+            return result  # type: ignore[return-value]  # without an error there is a result
+
+
+@contextlib.contextmanager
+def entered(resource: AbstractContextManager[Result], cancelled: threading.Event) -> Iterator[Result]:
+    """`resource` for the `with` block; neither opening nor closing it holds up the end of a cancelled run."""
+    opened = interruptible(resource.__enter__, cancelled)
+    try:
+        yield opened
+    except BaseException:
+        raised = sys.exc_info()
+        interruptible(lambda: resource.__exit__(*raised), cancelled)
+        raise
+    else:
+        interruptible(lambda: resource.__exit__(None, None, None), cancelled)

@@ -1,0 +1,76 @@
+"""Files side by side: threads that take one after the other and hand back each result as it is there."""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from typing import Generic, TypeVar
+
+from kspsign.concurrency.cancellation import GRACE_SECONDS, SIGNAL_SECONDS
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+class Workers(Generic[Item, Result]):
+    """`work(item)` of every item, at most `jobs` at a time; `work` must not raise.
+
+    Nothing is begun once `cancelled` is set. The threads do not hold up the end of the process: one that hangs in a
+    service that does not answer is abandoned.
+    """
+
+    def __init__(
+        self, work: Callable[[Item], Result], items: Sequence[Item], jobs: int, cancelled: threading.Event
+    ) -> None:
+        self._work, self._cancelled = work, cancelled
+        self._left = len(items)
+        self._remaining = iter(items)
+        self._take = threading.Lock()
+        self._done: queue.SimpleQueue[Result] = queue.SimpleQueue()
+        self._threads = [
+            threading.Thread(target=self._run, name=f"file-{number}", daemon=True)
+            for number in range(min(jobs, len(items)))
+        ]
+
+    def results(self, tick: Callable[[], object]) -> Iterator[Result]:
+        """Each result in the order of completion; all of them, unless the run is cancelled.
+
+        `tick` is called from time to time. After the end of a cancelled run `late` may still have some.
+        """
+        for thread in self._threads:
+            thread.start()
+        deadline: float | None = None
+        while self._left:
+            tick()
+            try:
+                yield self._done.get(timeout=SIGNAL_SECONDS)
+            except queue.Empty:
+                if not self._cancelled.is_set():
+                    continue
+                deadline = deadline or time.monotonic() + GRACE_SECONDS
+                if time.monotonic() >= deadline or not any(thread.is_alive() for thread in self._threads):
+                    return
+            else:
+                self._left -= 1
+
+    def late(self, seconds: float) -> Iterator[Result]:
+        """What still comes in within `seconds`."""
+        until = time.monotonic() + seconds
+        while self._left and (wait := until - time.monotonic()) > 0:
+            try:
+                result = self._done.get(timeout=wait)
+            except queue.Empty:
+                return
+            self._left -= 1
+            yield result
+
+    def _run(self) -> None:
+        while not self._cancelled.is_set():
+            with self._take:
+                try:
+                    item = next(self._remaining)
+                except StopIteration:
+                    return
+            self._done.put(self._work(item))

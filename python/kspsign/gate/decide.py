@@ -1,0 +1,178 @@
+"""Decides on builds: their verdicts, their steps, the downloaded files; waits where there is something to wait for."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TextIO
+
+from kspsign.azure_devops import VERDICT_TYPE, AzureDevOps, Timeline, TimelineRecord, open_client
+from kspsign.azure_devops.errors import NOT_FOUND, TRANSIENT
+from kspsign.batch.select import select_artifacts
+from kspsign.gate.evidence import COMPLETED, SUCCEEDED, examine
+from kspsign.gate.reporter import GateReporter
+from kspsign.gate.settings import GateSettings
+from kspsign.model.errors import CancelledError, ConfigurationError, GateRefusedError, PrerequisiteError
+from kspsign.model.values import Check
+from kspsign.settings.context import RunContext
+
+POLL_SECONDS = 15.0
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What the gate says of one build. `pending` is a no that may become a yes while the build goes on."""
+
+    build_id: int
+    checks: tuple[Check, ...]
+    pending: bool
+    proved: dict[str, str]
+
+    @property
+    def passed(self) -> bool:
+        """Whether every check passed."""
+        return all(check.ok for check in self.checks)
+
+
+def run_gate(
+    settings: GateSettings,
+    context: RunContext,
+    *,
+    pause: Callable[[float], bool],
+    stream: TextIO | None = None,
+    clock: Callable[[], float] = time.monotonic,
+) -> int:
+    """Decide, tell, and return 0. Raises GateRefusedError for a no, PrerequisiteError when nobody can be asked.
+
+    `pause` waits the seconds, and says whether the run was cancelled meanwhile.
+    """
+    files = _digests(settings)
+    client = open_client(
+        settings.collection, settings.project, settings.token, temp_folder=context.temp_folder, pause=pause
+    )
+    teller = GateReporter(context, settings, stream)
+    with contextlib.closing(client):
+        decisions = _settled(client, settings, teller, pause, clock)
+    beyond = (_unchanged(files, decisions),) if settings.files else ()
+    results = [(f"build {each.build_id}", each.checks) for each in decisions]
+    if beyond:
+        results.append(("downloaded files", beyond))
+    refused = teller.tell(results)
+    if refused:
+        raise GateRefusedError("; ".join(refused))
+    return 0
+
+
+def decide(client: AzureDevOps, build_id: int, settings: GateSettings) -> Decision:
+    """Every check of one build. What can't be found out is a check that did not pass, or an error."""
+    try:
+        build = client.build(build_id)
+    except PrerequisiteError as error:
+        if error.code != NOT_FOUND:
+            raise
+        return Decision(build_id, (Check("build", ok=False, detail=error.message),), pending=False, proved={})
+    timeline = client.timeline(build_id)
+    listed = client.attachments(build_id, VERDICT_TYPE)
+    current = [each for each in listed if each.timeline_id == timeline.id and each.record_id in timeline.records]
+    checks = [
+        Check("build", ok=True, detail=build.result or build.status),
+        _attached(len(current), len(listed) - len(current), settings.verdicts),
+    ]
+    examined = [examine(client, build_id, each, timeline, settings) for each in current]
+    checks += [check for each in examined for check in each.checks]
+    ended = _ended_steps(timeline, settings.task_id)
+    checks.append(_steps(ended))
+    # Where anything has failed for good, waiting mends nothing.
+    waiting = len(current) < settings.verdicts or any(each.pending for each in examined)
+    final = [check for each in examined if not each.pending for check in each.checks]
+    hopeless = len(current) > settings.verdicts or not all(check.ok for check in final) or bool(_bad(ended))
+    return Decision(
+        build_id,
+        tuple(checks),
+        pending=build.running and waiting and not hopeless,
+        proved={digest: path for each in examined for digest, path in each.proved.items()},
+    )
+
+
+def _settled(
+    client: AzureDevOps,
+    settings: GateSettings,
+    teller: GateReporter,
+    pause: Callable[[float], bool],
+    clock: Callable[[], float],
+) -> list[Decision]:
+    """The decisions once nothing can change them any more, or the time is over."""
+    deadline = clock() + settings.wait * 60
+    while True:
+        left = deadline - clock()
+        try:
+            decisions = [decide(client, each, settings) for each in dict.fromkeys(settings.build_id)]
+        except PrerequisiteError as error:
+            if error.code not in TRANSIENT or left <= 0:
+                raise
+            teller.waiting(error.message)
+        else:
+            refused = [each for each in decisions if not each.passed]
+            if left <= 0 or not refused or not all(each.pending for each in refused):
+                return decisions
+            names = ", ".join(str(each.build_id) for each in refused)
+            teller.waiting(f"no final verdict yet of build {names}, {left / 60:.0f} min left")
+        if pause(min(POLL_SECONDS, left)):
+            raise CancelledError
+
+
+def _attached(current: int, stale: int, wanted: int) -> Check:
+    detail = f"{current} of {wanted}"
+    if stale:
+        detail += f"; {stale} of earlier attempts do not count"
+    if current > wanted:
+        detail += "; merge the jobs' verdicts into one, or say how many by --verdicts"
+    return Check("verdicts", current == wanted, detail)
+
+
+def _ended_steps(timeline: Timeline, task_id: str) -> list[TimelineRecord]:
+    """Our own steps that ran; those still to come, in a later stage, say nothing yet."""
+    ours = [each for each in timeline.records.values() if each.kind == "Task" and each.task_id == task_id]
+    return [each for each in ours if each.state == COMPLETED and each.result != "skipped"]
+
+
+def _bad(ended: Sequence[TimelineRecord]) -> list[str]:
+    return [f"{each.name!r} has {each.result}" for each in ended if each.result != SUCCEEDED]
+
+
+def _steps(ended: Sequence[TimelineRecord]) -> Check:
+    """No step of ours may have ended badly: then some artifact is not proved, whatever the verdicts say."""
+    detail = "; ".join(_bad(ended)) or f"KspSign steps that succeeded: {len(ended)}"
+    return Check("steps", ok=bool(ended) and not _bad(ended), detail=detail)
+
+
+def _digests(settings: GateSettings) -> dict[str, str]:
+    """SHA-256 of each downloaded file by the name shown. Raises NoFilesMatchedError when there is none."""
+    if not settings.files:
+        return {}
+    return {each.name: _sha256(each.path) for each in select_artifacts(settings.files, settings.folder).artifacts}
+
+
+def _sha256(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as unreadable:
+        raise ConfigurationError(
+            f"can't be read: {unreadable}", remedy="Give this user read access.", file=str(path)
+        ) from unreadable
+
+
+def _unchanged(files: dict[str, str], decisions: Sequence[Decision]) -> Check:
+    proved = {digest: path for each in decisions for digest, path in each.proved.items()}
+    known = {path.rpartition("/")[2] for path in proved.values()}
+    bad = [
+        f"{name} {'has changed since it was proved' if name.rpartition('/')[2] in known else 'was proved by no build'}"
+        for name, digest in files.items()
+        if digest not in proved
+    ]
+    return Check("files", not bad, "; ".join(bad) or f"{len(files)} as they were proved")

@@ -1,0 +1,67 @@
+"""What the gate says: each named check, like the verifier; a report for other programs; an issue in a pipeline."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import TextIO
+
+from kspsign.gate.settings import GateSettings
+from kspsign.model.values import Check
+from kspsign.publishing import issue, log_line, prepared, write_atomically
+from kspsign.settings.context import RunContext
+
+GATE_SCHEMA = "kspsign.gate/1"
+
+
+class GateReporter:
+    """Writes to `stream` (default: standard output)."""
+
+    def __init__(self, context: RunContext, settings: GateSettings, stream: TextIO | None) -> None:
+        self._stream = prepared(stream, context)
+        self._settings = settings
+        self._in_pipeline = context.surface == "azure-pipelines"
+
+    def waiting(self, text: str) -> None:
+        """One line while the gate waits."""
+        self._write(log_line(f"waiting: {text}"))
+
+    def tell(self, results: Sequence[tuple[str, Sequence[Check]]]) -> list[str]:
+        """Print the checks of each subject, write the report; returns a reason for each subject that is refused."""
+        refused = []
+        for subject, checks in results:
+            self._write(log_line(f"{subject}: {'passed' if all(check.ok for check in checks) else 'REFUSED'}"))
+            for check in checks:
+                self._write(log_line(f"    {'ok  ' if check.ok else 'FAIL'} {check.name}: {check.detail}"))
+            bad = [f"{check.name}: {check.detail}" for check in checks if not check.ok]
+            if bad:
+                refused.append(f"{subject} ({'; '.join(bad)})")
+        if self._in_pipeline:
+            for reason in refused:
+                self._write(issue("error", "GATE_REFUSED", f"kspsign gate: {reason}"))
+        self._write(f"kspsign gate: {'closed' if refused else 'open'}")
+        self._report(results, passed=not refused)
+        return refused
+
+    def _report(self, results: Sequence[tuple[str, Sequence[Check]]], *, passed: bool) -> None:
+        if self._settings.report is None:
+            return
+        content = {
+            "schema": GATE_SCHEMA,
+            "collection": self._settings.collection,
+            "project": self._settings.project,
+            "passed": passed,
+            "subjects": [
+                {
+                    "name": subject,
+                    "passed": all(check.ok for check in checks),
+                    "checks": [{"name": check.name, "ok": check.ok, "detail": check.detail} for check in checks],
+                }
+                for subject, checks in results
+            ],
+        }
+        write_atomically(self._settings.report, json.dumps(content, indent=1).replace("#", "\\u0023") + "\n")
+
+    def _write(self, line: str) -> None:
+        self._stream.write(line + "\n")
+        self._stream.flush()

@@ -1,0 +1,216 @@
+"""Azure Key Vault through Microsoft's own clients: one sign-in, one challenge, connections that are kept."""
+
+from __future__ import annotations
+
+import base64
+import logging
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final, Self
+
+import requests
+import urllib3
+from azure.core.exceptions import AzureError, ServiceRequestError, ServiceResponseError
+from azure.core.pipeline.transport import RequestsTransport
+from azure.core.rest import HttpRequest
+from azure.keyvault.certificates import CertificateClient, KeyVaultCertificate
+from azure.keyvault.keys import KeyClient
+from azure.keyvault.keys.crypto import CryptographyClient, SignatureAlgorithm
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
+from cryptography.hazmat.primitives.serialization.pkcs12 import load_pkcs12
+
+from kspsign.certificates.file import parse_certificates
+from kspsign.keys.azure_identity.credential import open_credential
+from kspsign.keys.azure_key_vault.errors import explained, no_signature
+from kspsign.keys.azure_key_vault.identifier import Identifier
+from kspsign.model.errors import CancelledError, PrerequisiteError
+from kspsign.model.values import DigestAlgorithm
+from kspsign.network.failures import surely_not_sent
+from kspsign.settings.model import Settings
+
+_ALGORITHMS: Final = {
+    (DigestAlgorithm.SHA256, False): SignatureAlgorithm.rs256,
+    (DigestAlgorithm.SHA384, False): SignatureAlgorithm.rs384,
+    (DigestAlgorithm.SHA512, False): SignatureAlgorithm.rs512,
+    (DigestAlgorithm.SHA256, True): SignatureAlgorithm.es256,
+    (DigestAlgorithm.SHA384, True): SignatureAlgorithm.es384,
+    (DigestAlgorithm.SHA512, True): SignatureAlgorithm.es512,
+}
+_SIGNING_RETRIES: Final = {"retry_status": 0, "retry_read": 0}
+"""A signature is asked for again only where no connection came about; whoever asked for it decides on the rest."""
+_LONGEST_PAUSE = 60.0
+_MOST_VERSIONS = 20
+
+
+@dataclass(frozen=True, slots=True)
+class VaultCertificate:
+    """One version of a certificate: its identifier, DER, and the identifiers of its key and secret."""
+
+    identifier: str
+    der: bytes
+    key: str
+    secret: str | None
+    name: str
+
+
+class _Transport(RequestsTransport):  # type: ignore[misc]  # azure-core loads it lazily, so mypy sees Any
+    """Kept-alive connections, one for each file in work; waiting ends when the run is cancelled."""
+
+    def __init__(self, connections: int, cancelled: threading.Event) -> None:
+        session = requests.Session()
+        session.mount("https://", requests.adapters.HTTPAdapter(pool_maxsize=connections))
+        super().__init__(session=session, read_timeout=60, connection_timeout=15)
+        self._cancelled = cancelled
+
+    def send(self, request: Any, **options: Any) -> Any:
+        """The answer; a request that may have arrived is never taken for one that the client may send again."""
+        try:
+            return super().send(request, **options)
+        except ServiceRequestError as broken:
+            cause = broken.inner_exception
+            parts = () if cause is None else cause.args
+            if any(isinstance(part, urllib3.exceptions.HTTPError) and not surely_not_sent(part) for part in parts):
+                raise ServiceResponseError(str(broken), error=cause) from broken
+            raise
+
+    def sleep(self, duration: float) -> None:
+        """What the client's retries call; Retry-After is heeded up to a minute."""
+        if self._cancelled.wait(min(duration, _LONGEST_PAUSE)):
+            raise CancelledError
+
+
+class VaultClient:
+    """A vault or Managed HSM, signed in to when first needed; safe to share between threads."""
+
+    def __init__(self, vault: str, credential: Any, transport: _Transport) -> None:
+        self._transport = transport
+        self._credential = credential
+        self._options: dict[str, Any] = {"transport": transport, "retry_total": 6, "retry_backoff_max": 30}
+        self._vault = vault
+        self._certificates = CertificateClient(vault, credential, **self._options)
+        self._keys = KeyClient(vault, credential, **self._options)
+        self._signer: CryptographyClient | None = None
+
+    @classmethod
+    def connect(cls, vault: str, settings: Settings, cancelled: threading.Event) -> Self:
+        """Nothing is sent yet. Raises ConfigurationError when what the sign-in needs is missing."""
+        for name in ("azure", "msal"):
+            logging.getLogger(name).addHandler(logging.NullHandler())  # what they warn of becomes an error of ours
+        return cls(vault, open_credential(settings, cancelled), _Transport(settings.jobs, cancelled))
+
+    def certificate(self, wanted: Identifier) -> VaultCertificate:
+        """One version, or the current one. Raises PrerequisiteError."""
+        with _asking("read certificate", wanted.name):
+            if wanted.version:
+                return _described(self._certificates.get_certificate_version(wanted.name, wanted.version))
+            return _described(self._certificates.get_certificate(wanted.name))
+
+    def certificate_versions(self, wanted: Identifier, now: datetime) -> list[VaultCertificate]:
+        """The enabled versions, those valid at `now` first; the current one where listing is not allowed."""
+        try:
+            with _asking("list versions of certificate", wanted.name):
+                listed = list(self._certificates.list_properties_of_certificate_versions(wanted.name))
+        except PrerequisiteError as refused:
+            if refused.code != "KEY_VAULT_FORBIDDEN":
+                raise
+            return [self.certificate(wanted)]
+        enabled = [each for each in listed if each.enabled and each.version]
+        if not enabled:
+            return [self.certificate(wanted)]  # which says what is wrong: not there, or disabled
+        enabled.sort(key=lambda each: (_is_valid(each, now), each.not_before or now), reverse=True)
+        return [
+            self.certificate(Identifier(wanted.vault, "certificates", wanted.name, each.version))
+            for each in enabled[:_MOST_VERSIONS]
+        ]
+
+    def issuers(self, of: VaultCertificate) -> tuple[x509.Certificate, ...]:
+        """What the certificate's secret holds beside it; () where it might hold the private key or may not be read."""
+        if of.secret is None:
+            return ()
+        try:
+            with _asking("read the policy of certificate", of.name):
+                policy = self._certificates.get_certificate_policy(of.name)
+            if policy.exportable is not False:
+                return ()
+            with _asking("read the chain of certificate", of.name):
+                reply = self._certificates.send_request(HttpRequest("GET", of.secret))
+                reply.raise_for_status()
+                return _parsed(str(reply.json()["value"]))
+        except PrerequisiteError as refused:
+            if refused.code in {"KEY_VAULT_FORBIDDEN", "KEY_VAULT_NOT_FOUND"}:
+                return ()
+            raise
+
+    def key_identifier(self, wanted: Identifier) -> str:
+        """The key's identifier with its version. Raises PrerequisiteError."""
+        if wanted.kind == "keys" and wanted.version:
+            return f"{wanted.vault}/keys/{wanted.name}/{wanted.version}"
+        with _asking("read key", wanted.name):
+            return str(self._keys.get_key(wanted.name, wanted.version).id)
+
+    def use_key(self, identifier: str) -> None:
+        """Sign with this key from now on; told beforehand when it is gone or disabled. Raises PrerequisiteError."""
+        wanted = Identifier.parse(identifier)
+        key: Any = identifier
+        try:
+            with _asking("read key", wanted.name):
+                key = self._keys.get_key(wanted.name, wanted.version)
+        except PrerequisiteError as refused:
+            if refused.code != "KEY_VAULT_FORBIDDEN":
+                raise  # the right to sign alone is enough
+        self._signer = CryptographyClient(key, self._credential, **{**self._options, **_SIGNING_RETRIES})
+
+    def sign(self, digest: bytes, algorithm: DigestAlgorithm, *, is_ec: bool) -> bytes:
+        """RSA PKCS#1 v1.5, or ECDSA as DER; asked for once.
+
+        Raises ThrottledError when the vault is too busy, LostSignatureError when its answer does not arrive,
+        SigningError when it refuses; CancelledError while waiting for a connection.
+        """
+        if self._signer is None:
+            raise ValueError("use_key comes first")
+        try:
+            value = self._signer.sign(_ALGORITHMS[algorithm, is_ec], digest).signature
+        except AzureError as broken:
+            raise no_signature(broken) from broken
+        return _der(value) if is_ec else value
+
+    def close(self) -> None:
+        """Close the connections; calling it again does nothing."""
+        self._transport.close()
+
+
+@contextmanager
+def _asking(action: str, name: str) -> Iterator[None]:
+    try:
+        yield
+    except AzureError as refused:
+        raise explained(refused, f"{action} {name}", PrerequisiteError) from refused
+
+
+def _described(found: KeyVaultCertificate) -> VaultCertificate:
+    return VaultCertificate(str(found.id), bytes(found.cer or b""), str(found.key_id), found.secret_id, str(found.name))
+
+
+def _is_valid(properties: Any, now: datetime) -> bool:
+    return (properties.not_before or now) <= now <= (properties.expires_on or now)
+
+
+def _parsed(value: str) -> tuple[x509.Certificate, ...]:
+    """The certificates of a secret: PEM, or base64 of PKCS#12 without password, as the vault writes it."""
+    if "-----BEGIN CERTIFICATE" in value:
+        return parse_certificates(value.encode())
+    try:
+        content = load_pkcs12(base64.b64decode(value), None)
+    except ValueError:
+        return ()
+    return tuple(each.certificate for each in (content.cert, *content.additional_certs) if each is not None)
+
+
+def _der(raw: bytes) -> bytes:
+    """r and s side by side (RFC 7518 §3.4) as Ecdsa-Sig-Value (RFC 3279 §2.2.3)."""
+    half = len(raw) // 2
+    return encode_dss_signature(int.from_bytes(raw[:half]), int.from_bytes(raw[half:]))

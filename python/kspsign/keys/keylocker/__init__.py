@@ -1,0 +1,1 @@
+"""DigiCert KeyLocker: keys in DigiCert ONE, by its REST interface."""

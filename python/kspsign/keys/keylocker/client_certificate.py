@@ -1,0 +1,121 @@
+"""The TLS client certificate of a signing service: read from PKCS#12 (RFC 7292), handed to an SSL context."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import ssl
+import tempfile
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.serialization import BestAvailableEncryption, Encoding, PrivateFormat
+
+from kspsign.certificates.parse import display_name
+from kspsign.keys.local.pkcs12 import decrypt, is_pkcs12
+from kspsign.keys.local.sign import LocalKey
+from kspsign.model.errors import PrerequisiteError
+from kspsign.model.values import iso_utc
+
+
+@dataclass(frozen=True, slots=True)
+class ClientCertificate:
+    """A certificate with its issuers, as far as the file has them, and its private key."""
+
+    chain: tuple[x509.Certificate, ...]
+    key: LocalKey
+
+    @property
+    def end(self) -> datetime:
+        """When it stops being valid."""
+        return self.chain[0].not_valid_after_utc
+
+
+def read_client_certificate(content: bytes, password: str | None, origin: str) -> ClientCertificate:
+    """The client certificate in a PKCS#12 file that came from `origin` (a path or a variable's name).
+
+    Raises PrerequisiteError when it is no PKCS#12 file, does not open with the password, lacks a certificate or
+    an RSA or EC key, or is not valid now.
+    """
+    if not is_pkcs12(content):
+        remedy = "Give the .p12 that DigiCert ONE created: not PEM, not the code-signing certificate, not its path."
+        raise PrerequisiteError(f"{origin} is no PKCS#12 file", code="CLIENT_CERTIFICATE", remedy=remedy)
+    try:
+        opened = decrypt(content, password)
+    except ValueError as refused:
+        raise PrerequisiteError(
+            f"the client certificate in {origin} does not open with its password",
+            code="CLIENT_CERTIFICATE_PASSWORD",
+            remedy="Correct SM_CLIENT_CERT_PASSWORD: a stale value, a trailing blank, a masked '***'; DigiCert ONE "
+            "shows it once, so create a new client certificate if it is lost.",
+        ) from refused
+    except UnsupportedAlgorithm as unknown:
+        remedy = "Export it again with AES-256, for instance with OpenSSL 3."
+        message = f"{origin} is encrypted with an unknown method: {unknown}"
+        raise PrerequisiteError(message, code="CLIENT_CERTIFICATE", remedy=remedy) from unknown
+    if opened.cert is None or not isinstance(opened.key, (rsa.RSAPrivateKey, ec.EllipticCurvePrivateKey)):
+        remedy = "Give the .p12 that DigiCert ONE created, which holds certificate and private key."
+        message = f"{origin} holds no certificate with an RSA or EC private key"
+        raise PrerequisiteError(message, code="CLIENT_CERTIFICATE", remedy=remedy)
+    leaf = opened.cert.certificate
+    _check_valid(leaf, origin)
+    return ClientCertificate((leaf, *(each.certificate for each in opened.additional_certs)), opened.key)
+
+
+def tls_context(client: ClientCertificate, authorities: bytes | None, folder: Path | None) -> ssl.SSLContext:
+    """A context that presents `client` and trusts the system's roots and `authorities` (PEM or DER) too.
+
+    OpenSSL takes the key from a file only. The one that it gets, in `folder`, is readable by this user alone,
+    encrypted with a password that is thrown away, and gone when this returns. Raises PrerequisiteError when
+    `authorities` are no certificates or the file can't be written.
+    """
+    context = ssl.create_default_context()
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    if authorities is not None:
+        _trust(context, authorities)
+    once = secrets.token_urlsafe(32)
+    key = client.key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, BestAvailableEncryption(once.encode()))
+    pem = b"".join((key, *(each.public_bytes(Encoding.PEM) for each in client.chain)))
+    try:
+        number, name = tempfile.mkstemp(prefix="kspsign-", suffix=".pem", dir=folder)
+        try:
+            with os.fdopen(number, "wb") as file:
+                file.write(pem)
+            context.load_cert_chain(name, password=once)
+        finally:
+            Path(name).unlink()
+    except OSError as refused:
+        raise PrerequisiteError(
+            f"the client certificate can't be handed to TLS: {refused.strerror or refused}",
+            code="CLIENT_CERTIFICATE",
+            remedy="Check that the temporary folder can be written and that certificate and key in the .p12 fit.",
+        ) from refused
+    return context
+
+
+def _trust(context: ssl.SSLContext, authorities: bytes) -> None:
+    try:
+        pem = authorities.decode("ascii") if b"-----BEGIN" in authorities else authorities
+        context.load_verify_locations(cadata=pem)
+    except (ssl.SSLError, ValueError) as unusable:
+        raise PrerequisiteError(
+            "the file in SM_CA_FILE holds no certificate",
+            code="CLIENT_CERTIFICATE_AUTHORITY",
+            remedy="Give a PEM or DER file with the root (of your proxy, if it inspects TLS), or leave SM_CA_FILE out.",
+        ) from unusable
+
+
+def _check_valid(leaf: x509.Certificate, origin: str) -> None:
+    now = datetime.now(UTC)
+    if leaf.not_valid_before_utc <= now <= leaf.not_valid_after_utc:
+        return
+    raise PrerequisiteError(
+        f"the client certificate {display_name(leaf)} in {origin} is valid from "
+        f"{iso_utc(leaf.not_valid_before_utc)} to {iso_utc(leaf.not_valid_after_utc)}, not now",
+        code="CLIENT_CERTIFICATE_EXPIRED",
+        remedy="Create a new client certificate in DigiCert ONE and update the secrets; else correct the clock.",
+    )

@@ -1,0 +1,117 @@
+"""How DigiCert ONE knows its client: host, API key and TLS client certificate, by the names its own tools read."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import SecretStr
+
+from kspsign.keys.keylocker.client_certificate import ClientCertificate, read_client_certificate
+from kspsign.model.errors import ConfigurationError, PrerequisiteError
+from kspsign.settings.model import Settings
+
+DEFAULT_TIMEOUT = 30.0
+_HOST = re.compile(r"(?:https://)?([A-Za-z0-9.-]+|\[[0-9A-Fa-f:]+\])(:\d{1,5})?/?")
+_MAP = "Map the secrets into the step: env: { SM_HOST: ..., SM_API_KEY: $(SM_API_KEY), ... }."
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """What a connection needs. `host` is an https URL without path, `timeout` is in seconds."""
+
+    host: str
+    api_key: SecretStr
+    client: ClientCertificate
+    authorities: bytes | None
+    timeout: float
+
+
+def read_credentials(settings: Settings) -> Credentials:
+    """The credentials in SM_HOST, SM_API_KEY, SM_CLIENT_CERT_FILE or SM_CLIENT_CERT_FILE_B64, and
+    SM_CLIENT_CERT_PASSWORD; SM_CA_FILE and SM_CONN_TIMEOUT (milliseconds) may be given.
+
+    Raises PrerequisiteError that names every missing one, or says what is wrong with it; ConfigurationError when
+    SM_HOST is no https address or SM_CONN_TIMEOUT no number.
+    """
+    given = {name.upper(): secret.get_secret_value().strip("\r\n") for name, secret in settings.credentials.items()}
+    needed = ("SM_HOST", "SM_API_KEY", "SM_CLIENT_CERT_PASSWORD")
+    missing = [name for name in needed if not given.get(name)]
+    if not given.get("SM_CLIENT_CERT_FILE") and not given.get("SM_CLIENT_CERT_FILE_B64"):
+        missing.append("SM_CLIENT_CERT_FILE (the path) or SM_CLIENT_CERT_FILE_B64 (the content)")
+    if missing:
+        raise PrerequisiteError(
+            f"key store keylocker needs {', '.join(missing)}, which the environment does not have",
+            code="KEYLOCKER_CREDENTIALS",
+            remedy=_MAP,
+        )
+    host = _host(given["SM_HOST"].strip())
+    if not given["SM_API_KEY"].isascii() or not given["SM_API_KEY"].isprintable():
+        raise PrerequisiteError(
+            "SM_API_KEY holds characters that no API key has",
+            code="KEYLOCKER_CREDENTIALS",
+            remedy="Set the secret again, without line breaks or quotation marks.",
+        )
+    content, origin = _pkcs12(given)
+    return Credentials(
+        host=host,
+        api_key=SecretStr(given["SM_API_KEY"]),
+        client=read_client_certificate(content, given["SM_CLIENT_CERT_PASSWORD"], origin),
+        authorities=_read(given["SM_CA_FILE"], "SM_CA_FILE") if given.get("SM_CA_FILE") else None,
+        timeout=_timeout(given.get("SM_CONN_TIMEOUT")),
+    )
+
+
+def _host(text: str) -> str:
+    found = _HOST.fullmatch(text)
+    if found is None:
+        raise ConfigurationError(
+            f"SM_HOST is no https address of a host: {text!r}",
+            code="KEYLOCKER_HOST",
+            remedy="Set it to https://clientauth.one.digicert.com or your region's clientauth host, without a path.",
+        )
+    return f"https://{found[1].lower()}{found[2] or ''}"
+
+
+def _pkcs12(given: dict[str, str]) -> tuple[bytes, str]:
+    if given.get("SM_CLIENT_CERT_FILE"):
+        return _read(given["SM_CLIENT_CERT_FILE"], "SM_CLIENT_CERT_FILE"), given["SM_CLIENT_CERT_FILE"]
+    try:
+        return base64.b64decode(
+            "".join(given["SM_CLIENT_CERT_FILE_B64"].split()), validate=True
+        ), "SM_CLIENT_CERT_FILE_B64"
+    except (binascii.Error, ValueError):
+        raise PrerequisiteError(
+            "SM_CLIENT_CERT_FILE_B64 is not base64",
+            code="CLIENT_CERTIFICATE",
+            remedy="Encode the .p12 file: `base64 -w0 client.p12`, or [Convert]::ToBase64String in PowerShell.",
+        ) from None  # the cause would carry a part of the secret
+
+
+def _read(path: str, variable: str) -> bytes:
+    try:
+        return Path(path).read_bytes()
+    except (OSError, ValueError) as unreadable:
+        if len(path) > 1000:  # most probably the content itself, which is a secret
+            path = f"a text of {len(path)} characters"
+        reason = (unreadable.strerror if isinstance(unreadable, OSError) else None) or "no such path"
+        raise PrerequisiteError(
+            f"{variable} names {path}, which can't be read: {reason}",
+            code="CLIENT_CERTIFICATE",
+            remedy=f"{variable} is a path: download the secure file before this step (DownloadSecureFile@1), or give "
+            "the .p12 itself as base64 in SM_CLIENT_CERT_FILE_B64.",
+        ) from None  # the cause would repeat it
+
+
+def _timeout(milliseconds: str | None) -> float:
+    if not milliseconds:
+        return DEFAULT_TIMEOUT
+    if not (milliseconds.isascii() and milliseconds.isdigit()) or int(milliseconds[:9]) == 0:
+        raise ConfigurationError(
+            f"SM_CONN_TIMEOUT is no number of milliseconds: {milliseconds!r}",
+            remedy="Set it to 30000, or leave it out.",
+        )
+    return min(int(milliseconds[:9]) / 1000, 600.0)

@@ -1,0 +1,242 @@
+"""Which certificate and key pair of DigiCert ONE are meant: by alias, id or thumbprint; the newest that can sign."""
+
+from __future__ import annotations
+
+import binascii
+import difflib
+import hashlib
+from base64 import b64decode
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from cryptography import x509
+from pydantic import BaseModel, ValidationError
+
+from kspsign.certificates.parse import parse_certificate
+from kspsign.keys.keylocker.client import KeyLockerClient
+from kspsign.keys.keylocker.errors import unusable
+from kspsign.model.errors import PrerequisiteError, TrustError
+from kspsign.model.values import iso_utc
+from kspsign.settings.model import Settings
+
+PAGE = 100
+MAX_PAGES = 100
+_ACTIVE = "ACTIVE"
+
+
+class _Account(BaseModel):
+    id: str | None = None
+
+
+class _KeypairName(BaseModel):
+    id: str
+    alias: str | None = None
+
+
+class _ChainPart(BaseModel):
+    blob: str
+
+
+class CertificateRecord(BaseModel):
+    """A certificate as the service describes it; `cert` and the chain's blobs are DER in base64."""
+
+    id: str
+    cert: str
+    alias: str | None = None
+    certificate_status: str | None = None
+    keypair: _KeypairName | None = None
+    account: _Account | None = None
+    chain: list[_ChainPart] | None = None
+
+    @property
+    def withdrawn(self) -> str | None:
+        """Why the service lets nobody sign with it, such as "revoked"; None when it is active."""
+        status = (self.certificate_status or _ACTIVE).upper()
+        return None if status == _ACTIVE else status.lower()
+
+
+class KeypairRecord(BaseModel):
+    """A key pair as the service describes it; `account` goes back to it as it came."""
+
+    id: str
+    alias: str | None = None
+    key_status: str | None = None
+    key_type: str | None = None
+    public_key: str | None = None
+    is_signable_by_me: bool | None = None
+    account: dict[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """A readable certificate that hangs on a key pair."""
+
+    record: CertificateRecord
+    keypair: _KeypairName
+    der: bytes
+    parsed: x509.Certificate
+
+    @property
+    def thumbprint(self) -> str:
+        return hashlib.sha1(self.der, usedforsecurity=False).hexdigest().upper()
+
+    @property
+    def fault(self) -> str | None:
+        """Why it can't sign now, None when it can."""
+        now = datetime.now(UTC)
+        if self.record.withdrawn is not None:
+            return self.record.withdrawn
+        if now > self.parsed.not_valid_after_utc:
+            return "expired"
+        return "not yet valid" if now < self.parsed.not_valid_before_utc else None
+
+    def __str__(self) -> str:
+        alias = self.record.alias or self.record.id
+        return f"{alias} ({self.thumbprint}, {self.fault or 'valid'}, until {iso_utc(self.parsed.not_valid_after_utc)})"
+
+
+def find_certificate(client: KeyLockerClient, settings: Settings) -> tuple[Listed, tuple[Listed, ...]]:
+    """The certificate to sign with, and all that hang on its key pair; costs no signature.
+
+    --keypair-alias is the alias of a key pair, else of a certificate, else the id of either; without it
+    --thumbprint decides. Raises PrerequisiteError when none is meant, several key pairs are, or none can sign.
+    """
+    listed = tuple(_listed(client, settings))
+    found = _meant(listed, settings)
+    wanted = settings.keypair_alias or settings.thumbprint or ""
+    if not found:
+        raise _not_found(client, wanted, listed)
+    if len({each.keypair.id for each in found}) > 1:
+        raise PrerequisiteError(
+            f"several key pairs are named {wanted}: "
+            + "; ".join(f"{each.keypair.id} with certificate {each}" for each in found),
+            code="ALIAS_AMBIGUOUS",
+            remedy="Name the key pair's id with --keypair-alias, or its account with --account-id.",
+        )
+    usable = [each for each in found if each.fault is None]
+    if not usable:
+        raise _none_valid(wanted, found)
+    chosen = max(usable, key=lambda each: (each.parsed.not_valid_before_utc, each.parsed.not_valid_after_utc))
+    return chosen, tuple(each for each in listed if each.keypair.id == chosen.keypair.id)
+
+
+def read_certificate(client: KeyLockerClient, identifier: str) -> CertificateRecord:
+    """One certificate with its chain. Raises PrerequisiteError, also when the service has withdrawn it."""
+    asked = f"certificate {identifier}"
+    answer = client.get(f"certificates/{identifier}", asked=asked)
+    try:
+        record = CertificateRecord.model_validate(answer)
+    except ValidationError as invalid:
+        raise _malformed(asked, invalid) from invalid
+    if record.withdrawn is not None:
+        raise _unable(f"certificate {record.alias or record.id} is {record.withdrawn}", record.withdrawn)
+    return record
+
+
+def read_keypair(client: KeyLockerClient, identifier: str) -> KeypairRecord:
+    """One key pair. Raises PrerequisiteError."""
+    asked = f"key pair {identifier}"
+    answer = client.get(f"keypairs/{identifier}", asked=asked)
+    try:
+        return KeypairRecord.model_validate(answer)
+    except ValidationError as invalid:
+        raise _malformed(asked, invalid) from invalid
+
+
+def decoded(text: str, asked: str) -> bytes:
+    """Base64 as the service writes it. Raises PrerequisiteError."""
+    try:
+        return b64decode("".join(text.split()), validate=True)
+    except (binascii.Error, ValueError) as broken:
+        raise unusable(asked, "it holds what is no base64") from broken
+
+
+def _listed(client: KeyLockerClient, settings: Settings) -> Iterator[Listed]:
+    """Every readable certificate on a key pair; of the account named, if one is."""
+    for item in _items(client, "certificates"):
+        try:
+            record = CertificateRecord.model_validate(item)
+            der = decoded(record.cert, "the certificates")
+            parsed = parse_certificate(der)
+        except (ValidationError, PrerequisiteError, TrustError):
+            continue  # a damaged certificate of a stranger is passed over
+        elsewhere = settings.account_id is not None and record.account and record.account.id != settings.account_id
+        if record.keypair is not None and not elsewhere:
+            yield Listed(record, record.keypair, der, parsed)
+
+
+def _items(client: KeyLockerClient, what: str) -> Iterator[Any]:
+    """The items of all pages of a list."""
+    offset = 0
+    for _ in range(MAX_PAGES):
+        asked = f"the list of {what}"
+        page = client.get(what, {"limit": str(PAGE), "offset": str(offset)}, asked=asked)
+        items, total = page.get("items"), page.get("total")
+        if not isinstance(items, list):
+            raise unusable(asked, "it has no items")
+        yield from items
+        offset += len(items)
+        if not items or not isinstance(total, int) or offset >= total:
+            return
+
+
+def _meant(listed: Sequence[Listed], settings: Settings) -> tuple[Listed, ...]:
+    name, thumbprint = settings.keypair_alias, settings.thumbprint
+    among = tuple(each for each in listed if thumbprint in {None, each.thumbprint})
+    if name is None:
+        return among
+    by = (
+        [each for each in among if each.keypair.alias == name],
+        [each for each in among if each.record.alias == name],
+        [each for each in among if each.keypair.id.lower() == name.lower()],
+        [each for each in among if each.record.id.lower() == name.lower()],
+    )
+    return tuple(next((found for found in by if found), ()))
+
+
+def _not_found(client: KeyLockerClient, wanted: str, listed: Sequence[Listed]) -> PrerequisiteError:
+    bare = {name for item in _items(client, "keypairs") if isinstance(item, dict) for name in _names_of(item)}
+    if wanted in bare and all(wanted not in {each.keypair.alias, each.keypair.id} for each in listed):
+        return PrerequisiteError(
+            f"key pair {wanted} has no certificate",
+            code="KEYPAIR_WITHOUT_CERTIFICATE",
+            remedy="Have a code-signing certificate issued for it in DigiCert ONE, or name another key pair.",
+        )
+    names = bare | {
+        name for each in listed for name in (each.record.alias, each.keypair.alias, each.thumbprint) if name
+    }
+    same = [name for name in sorted(names) if name.casefold() == wanted.strip().casefold()]
+    near = same or difflib.get_close_matches(wanted, sorted(names), n=3, cutoff=0.6)
+    hint = f"Did you mean {' or '.join(near)}? Aliases are case-sensitive. " if near else ""
+    shown = "; ".join(f"{each.keypair.alias or each.keypair.id}: {each}" for each in listed) or "none"
+    return PrerequisiteError(
+        f"no key pair or certificate that this user may see is named {wanted}; there: {shown}",
+        code="ALIAS_NOT_FOUND",
+        remedy=f"{hint}Give the alias or id of the key pair or of its certificate; check SM_HOST and the account.",
+    )
+
+
+def _names_of(item: dict[str, Any]) -> Iterator[str]:
+    for field in ("alias", "id"):
+        if isinstance(value := item.get(field), str) and value:
+            yield value
+
+
+def _none_valid(wanted: str, found: Sequence[Listed]) -> PrerequisiteError:
+    why = " ".join(each.fault or "" for each in found)
+    return _unable(f"no certificate of {wanted} can sign now: {'; '.join(map(str, found))}", why)
+
+
+def _unable(message: str, why: str) -> PrerequisiteError:
+    return PrerequisiteError(
+        message,
+        code="CERTIFICATE_REVOKED" if "revok" in why else "CERTIFICATE_NOT_VALID",
+        remedy="Have the certificate issued again or renewed in DigiCert ONE, then run certsync again.",
+    )
+
+
+def _malformed(asked: str, invalid: ValidationError) -> PrerequisiteError:
+    first = invalid.errors(include_url=False, include_input=False)[0]
+    return unusable(asked, f"{'.'.join(map(str, first['loc']))}: {first['msg']}")

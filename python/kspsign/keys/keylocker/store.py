@@ -1,0 +1,210 @@
+"""The KeyLocker key store: keys in DigiCert's HSM, reached over REST from any system; only digests leave."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import threading
+from base64 import b64encode
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final, Self
+from urllib.parse import quote
+
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+from kspsign.certificates.chain import ordered_chain
+from kspsign.certificates.parse import display_name, parse_certificate
+from kspsign.keys.keylocker.client import KeyLockerClient, maybe_spent
+from kspsign.keys.keylocker.credentials import read_credentials
+from kspsign.keys.keylocker.errors import unusable
+from kspsign.keys.keylocker.lookup import (
+    CertificateRecord,
+    KeypairRecord,
+    decoded,
+    find_certificate,
+    read_certificate,
+    read_keypair,
+)
+from kspsign.keys.protocol import Capabilities, reference_part
+from kspsign.model.errors import ConfigurationError, PrerequisiteError, SigningError, TrustError
+from kspsign.model.values import DigestAlgorithm, RawSignature, iso_utc
+from kspsign.settings.model import Settings
+
+CLIENT_NEAR_END = timedelta(days=30)
+MIN_RSA_BITS = 2048
+
+
+class KeyLockerKeyStore:
+    """One key pair of DigiCert KeyLocker or Software Trust Manager, with one certificate; satisfies `KeyStore`."""
+
+    name: Final = "keylocker"
+    test_signing: Final = False
+    capabilities: Final = Capabilities()
+
+    def __init__(
+        self, client: KeyLockerClient, certificate: CertificateRecord, keypair: KeypairRecord, remarks: tuple[str, ...]
+    ) -> None:
+        self._client = client
+        self._certificate = certificate.id
+        self._keypair = keypair
+        self._chain = _chain(certificate)
+        self._remarks = remarks
+        self._scheme = _scheme(self._chain[0])
+        _check_keypair(keypair, self._chain[0])
+
+    @classmethod
+    def open(cls, settings: Settings, cancelled: threading.Event) -> Self:
+        """Look up what --keypair-alias or --thumbprint names, with the credentials in SM_*; costs no signature.
+
+        Raises ConfigurationError when nothing is named; PrerequisiteError when a credential is missing or refused,
+        the service can't be reached, nothing is found, or what is found can't sign; CancelledError.
+        """
+        if settings.keypair_alias is None and settings.thumbprint is None:
+            raise ConfigurationError(
+                "key store keylocker needs the key pair's alias",
+                remedy="Name it with --keypair-alias: alias or id of the key pair, or of its certificate.",
+            )
+        client, remarks = _connect(settings, cancelled)
+        with contextlib.ExitStack() as undo:
+            undo.callback(client.close)
+            chosen, siblings = find_certificate(client, settings)
+            if len(siblings) > 1:
+                others = "; ".join(str(each) for each in siblings if each is not chosen)
+                name = chosen.keypair.alias or chosen.keypair.id
+                remarks += (f"key pair {name} has {len(siblings)} certificates: {chosen} is taken, not {others}",)
+            keypair = read_keypair(client, chosen.keypair.id)
+            if keypair.key_type == "TEST":
+                remarks += (f"key pair {keypair.alias or keypair.id} is of type TEST: no public machine trusts it",)
+            store = cls(client, read_certificate(client, chosen.record.id), keypair, remarks)
+            undo.pop_all()
+        return store
+
+    @classmethod
+    def reopen(cls, reference: Mapping[str, str], settings: Settings, cancelled: threading.Event) -> Self:
+        """The key pair and certificate that `reference` tells, with the credentials of this run.
+
+        Raises PrerequisiteError as `open` does, and when the credentials are another host's.
+        """
+        host = reference_part(reference, "host")
+        keypair, certificate = (quote(reference_part(reference, part), safe="") for part in ("keypair", "certificate"))
+        client, remarks = _connect(settings, cancelled, host)
+        with contextlib.ExitStack() as undo:
+            undo.callback(client.close)
+            store = cls(client, read_certificate(client, certificate), read_keypair(client, keypair), remarks)
+            undo.pop_all()
+        return store
+
+    def remarks(self) -> tuple[str, ...]:
+        """Which certificate was taken where there are several, a test key, a client certificate near its end."""
+        return self._remarks
+
+    def certificate_chain(self) -> tuple[bytes, ...]:
+        """The certificates as DER, leaf first, as far as the service has them."""
+        return self._chain
+
+    def key_reference(self) -> dict[str, str]:
+        """The host, and the ids of key pair and certificate there."""
+        return {"host": self._client.host, "keypair": self._keypair.id, "certificate": self._certificate}
+
+    def sign(self, digest: bytes, algorithm: DigestAlgorithm) -> RawSignature:
+        """Have the service sign a digest; COSTS ONE SIGNATURE of the certificate's.
+
+        Raises SigningError, with the code SIGNATURE_MAY_BE_SPENT when the answer was lost; CancelledError.
+        """
+        if len(digest) != hashlib.new(algorithm).digest_size:
+            raise SigningError(
+                f"{len(digest)} bytes are no {algorithm} digest",
+                code="SIGNING_FAILED",
+                remedy="This is a defect of kspsign: report it.",
+            )
+        name = self._keypair.alias or self._keypair.id
+        asked = f"a {algorithm} signature of key pair {name}"
+        account = {} if self._keypair.account is None else {"account": self._keypair.account}
+        request = {**account, "sig_alg": f"{algorithm.upper()}with{self._scheme}", "hash": b64encode(digest).decode()}
+        answer = self._client.spend(f"keypairs/{self._keypair.id}/sign", request, asked=asked)
+        return RawSignature(algorithm, self._value(answer, asked))
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._client.close()
+
+    def _value(self, answer: dict[str, Any], asked: str) -> bytes:
+        """The signature, which the service answers with or keeps under an id; the id costs nothing to ask for."""
+        identifier = answer.get("id")
+        try:
+            if not isinstance(answer.get("signature"), str) and isinstance(identifier, str):
+                answer = self._client.get(f"signatures/{quote(identifier, safe='')}", asked=f"signature {identifier}")
+            value = answer.get("signature")
+            if not isinstance(value, str):
+                raise unusable(asked, "it holds no signature")
+            return decoded(value, asked)
+        except PrerequisiteError as lost:
+            raise maybe_spent(asked, lost.message) from lost
+
+
+def _connect(
+    settings: Settings, cancelled: threading.Event, host: str | None = None
+) -> tuple[KeyLockerClient, tuple[str, ...]]:
+    """The client, and what is worth a word of its credentials; they go to no other host than SM_HOST."""
+    credentials = read_credentials(settings)
+    if host not in {None, credentials.host}:
+        raise PrerequisiteError(
+            f"the certificate was synchronised from {host}, but SM_HOST is {credentials.host}",
+            code="KEYLOCKER_HOST",
+            remedy="Set SM_HOST and the credentials of that host, or run kspsign certsync again.",
+        )
+    end = credentials.client.end
+    near = end - datetime.now(UTC) < CLIENT_NEAR_END
+    remarks = (
+        (f"the client certificate (SM_CLIENT_CERT_FILE) ends on {iso_utc(end)}: renew it in time",) if near else ()
+    )
+    return KeyLockerClient(credentials, cancelled.wait, temp_folder=settings.temp_folder), remarks
+
+
+def _chain(record: CertificateRecord) -> tuple[bytes, ...]:
+    """Leaf first; what the service sends besides is put in order, and what does not belong to it left out."""
+    asked = f"certificate {record.id}"
+    try:
+        others = [parse_certificate(decoded(part.blob, asked)) for part in record.chain or ()]
+        return ordered_chain(decoded(record.cert, asked), others)
+    except TrustError as broken:
+        raise unusable(asked, broken.message) from broken
+
+
+def _scheme(leaf: bytes) -> str:
+    key = parse_certificate(leaf).public_key()
+    if isinstance(key, rsa.RSAPublicKey) and key.key_size >= MIN_RSA_BITS:
+        return "RSA"
+    if isinstance(key, ec.EllipticCurvePublicKey) and isinstance(key.curve, (ec.SECP256R1, ec.SECP384R1, ec.SECP521R1)):
+        return "ECDSA"
+    raise PrerequisiteError(
+        f"certificate {display_name(parse_certificate(leaf))} has a key that Authenticode can't use",
+        code="UNSUPPORTED_KEY",
+        remedy="Use a key pair with RSA of at least 2048 bits, or P-256, P-384 or P-521.",
+    )
+
+
+def _check_keypair(keypair: KeypairRecord, leaf: bytes) -> None:
+    """Refuse what the service would refuse, or what would waste a signature."""
+    name = f"key pair {keypair.alias or keypair.id}"
+    if (keypair.key_status or "ONLINE").upper() == "OFFLINE":
+        raise PrerequisiteError(
+            f"{name} is OFFLINE",
+            code="KEYPAIR_OFFLINE",
+            remedy="Bring the key pair online in DigiCert ONE, or sign inside its release window.",
+        )
+    if keypair.is_signable_by_me is False:
+        raise PrerequisiteError(
+            f"this API key's user may not sign with {name}",
+            code="KEYPAIR_RESTRICTED",
+            remedy="Have the key pair's owner, or a KeyLocker lead, make this user its signer.",
+        )
+    spki = parse_certificate(leaf).public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    if keypair.public_key is not None and decoded(keypair.public_key, name) != spki:
+        raise PrerequisiteError(
+            f"{name} does not fit the certificate {display_name(parse_certificate(leaf))}",
+            code="KEY_MISMATCH",
+            remedy="Name the key pair that the certificate was issued for.",
+        )

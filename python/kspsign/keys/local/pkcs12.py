@@ -1,0 +1,175 @@
+"""The PKCS#12 key store: key and certificates from a password-protected file (RFC 7292, .p12 or .pfx)."""
+
+from __future__ import annotations
+
+import threading
+import warnings
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Final, Self
+
+from asn1crypto import pkcs12 as asn1_pkcs12
+from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.hazmat.primitives.serialization.pkcs12 import PKCS12KeyAndCertificates, load_pkcs12
+from cryptography.x509.extensions import ExtensionNotFound
+
+from kspsign.certificates.chain import ordered_chain
+from kspsign.keys.local.sign import IN_MEMORY, LocalKey, sign_digest
+from kspsign.keys.protocol import reference_part
+from kspsign.model.errors import ConfigurationError, PrerequisiteError
+from kspsign.model.values import DigestAlgorithm, RawSignature
+from kspsign.settings.model import Settings
+
+_ONLY_IN_HOUSE = (
+    "a key in a PKCS#12 file is for in-house CAs and tests: since 2023-06-01 public CAs may issue code-signing "
+    "certificates only for keys in hardware (CA/Browser Forum baseline requirements)"
+)
+
+
+class Pkcs12KeyStore:
+    """A key pair read from a PKCS#12 file; satisfies `KeyStore`.
+
+    The leaf is the certificate of the key. If the file has none for it, it is the file's end-entity
+    certificate: the signer, which checks every signature against it, then reports that the key does not fit.
+    """
+
+    name: Final = "pkcs12"
+    test_signing: Final = False
+    capabilities: Final = IN_MEMORY
+
+    def __init__(self, path: Path, key: LocalKey, chain: tuple[bytes, ...]) -> None:
+        self._path = path
+        self._key = key
+        self._chain = chain
+
+    @classmethod
+    def open(cls, settings: Settings, _cancelled: threading.Event) -> Self:
+        """Read the file that --pkcs12 names.
+
+        Raises ConfigurationError when none is named; PrerequisiteError when the file is missing or no PKCS#12
+        file, its password is missing or wrong, or it lacks a certificate or a private key that can be used.
+        """
+        if settings.pkcs12 is None:
+            raise ConfigurationError("key store pkcs12 needs its file", remedy="Name it with --pkcs12.")
+        return cls._read(settings.pkcs12, settings)
+
+    @classmethod
+    def reopen(cls, reference: Mapping[str, str], settings: Settings, _cancelled: threading.Event) -> Self:
+        """Read the file that `reference` tells; raises PrerequisiteError as `open` does."""
+        return cls._read(Path(reference_part(reference, "file")), settings)
+
+    @classmethod
+    def _read(cls, path: Path, settings: Settings) -> Self:
+        content = _load(path, None if settings.password is None else settings.password.get_secret_value())
+        if not isinstance(content.key, (rsa.RSAPrivateKey, ec.EllipticCurvePrivateKey)):
+            raise _wrong_key(path, content.key)
+        given = [content.cert, *content.additional_certs] if content.cert else content.additional_certs
+        certificates = [entry.certificate for entry in given]
+        if not certificates:
+            raise _unusable(path, "NO_CERTIFICATE", "holds no certificate", "Export it with its certificate chain.")
+        leaf = _leaf(content.key, certificates).public_bytes(Encoding.DER)
+        return cls(path, content.key, ordered_chain(leaf, certificates))
+
+    def remarks(self) -> tuple[str, ...]:
+        """That such a file is for in-house CAs and tests."""
+        return (_ONLY_IN_HOUSE,)
+
+    def certificate_chain(self) -> tuple[bytes, ...]:
+        """The certificates as DER, leaf first, as far as the file has them."""
+        return self._chain
+
+    def key_reference(self) -> dict[str, str]:
+        """The file, absolute."""
+        return {"file": str(self._path.absolute())}
+
+    def sign(self, digest: bytes, algorithm: DigestAlgorithm) -> RawSignature:
+        """Sign a digest with the file's key; costs nothing. Raises SigningError."""
+        return sign_digest(self._key, digest, algorithm)
+
+    def close(self) -> None:
+        """Do nothing: no session is held."""
+
+
+def _load(path: Path, password: str | None) -> PKCS12KeyAndCertificates:
+    try:
+        content = path.read_bytes()
+    except OSError as unreadable:
+        remedy = "Correct --pkcs12; in a pipeline, download the secure file before this step."
+        raise _unusable(path, "PKCS12_UNREADABLE", f"can't be read: {unreadable.strerror}", remedy) from unreadable
+    _check_is_pkcs12(path, content)
+    try:
+        return decrypt(content, password)
+    except ValueError as refused:
+        if password is None:
+            remedy = "Name the environment variable that holds the password with --password-env."
+            raise _unusable(path, "PASSWORD_MISSING", "needs a password; none was given", remedy) from refused
+        remedy = "Check the secret that --password-env names: a stale value, a trailing newline, a masked '***'."
+        raise _unusable(path, "WRONG_PASSWORD", "is damaged or its password is wrong", remedy) from refused
+    except UnsupportedAlgorithm as unknown:
+        remedy = "Export it again with AES-256 and SHA-256, for instance with OpenSSL 3 or a current Windows."
+        raise _unusable(
+            path, "PKCS12_ENCRYPTION", f"is encrypted with an unknown method: {unknown}", remedy
+        ) from unknown
+
+
+def decrypt(content: bytes, password: str | None) -> PKCS12KeyAndCertificates:
+    """What the file holds; raises ValueError for a wrong password, UnsupportedAlgorithm for an unknown encryption."""
+    if password is not None and "\0" in password:
+        raise ValueError("a password can't hold a NUL")  # the loader panics on it instead of raising
+    with warnings.catch_warnings():
+        # RFC 7292 §4 allows BER, which Java and Windows write; the loader reads it, but warns.
+        warnings.filterwarnings("ignore", "PKCS#12 bundle could not be parsed as DER", UserWarning)
+        return load_pkcs12(content, None if password is None else password.encode())
+
+
+def is_pkcs12(content: bytes) -> bool:
+    """Tell other files from a wrong password, which the loader reports alike (RFC 7292 §4)."""
+    try:
+        return bool(asn1_pkcs12.Pfx.load(content, strict=True)["version"].native == "v3")
+    except (ValueError, TypeError, IndexError, AttributeError):
+        return False
+
+
+def _check_is_pkcs12(path: Path, content: bytes) -> None:
+    if not is_pkcs12(content):
+        remedy = "Give the .p12 or .pfx file itself: not PEM, not base64, not a certificate without key."
+        raise _unusable(path, "NOT_PKCS12", "is no PKCS#12 file", remedy)
+
+
+def _wrong_key(path: Path, key: object) -> PrerequisiteError:
+    if key is None:
+        return _unusable(path, "NO_PRIVATE_KEY", "holds no private key", "Export it with the private key.")
+    return _unusable(
+        path,
+        "UNSUPPORTED_KEY",
+        f"holds a key that Authenticode can't use ({type(key).__name__})",
+        "Use a certificate with an RSA key of at least 2048 bits or a P-256, P-384 or P-521 key.",
+    )
+
+
+def _unusable(path: Path, code: str, what: str, remedy: str) -> PrerequisiteError:
+    return PrerequisiteError(f"{path} {what}", code=code, remedy=remedy)
+
+
+def _leaf(key: LocalKey, certificates: Sequence[x509.Certificate]) -> x509.Certificate:
+    public = key.public_key()
+    fitting = [certificate for certificate in certificates if _public_key(certificate) == public]
+    end_entities = [certificate for certificate in certificates if not _is_ca(certificate)]
+    return (fitting or end_entities or certificates)[0]
+
+
+def _public_key(certificate: x509.Certificate) -> object:
+    try:
+        return certificate.public_key()
+    except (ValueError, UnsupportedAlgorithm):
+        return None  # a key of a kind that the library does not know is not ours
+
+
+def _is_ca(certificate: x509.Certificate) -> bool:
+    try:
+        return certificate.extensions.get_extension_for_class(x509.BasicConstraints).value.ca
+    except (ExtensionNotFound, ValueError):
+        return False

@@ -1,0 +1,1 @@
+"""Tokens and HSMs by PKCS#11 (Cryptoki)."""

@@ -1,0 +1,156 @@
+"""The PKCS#11 key store: a key pair of a token (HSM, smart card, cloud service) by its vendor's module.
+
+The token signs DigestInfo (CKM_RSA_PKCS, RFC 8017 §9.2) or a bare hash (CKM_ECDSA); only these leave the process.
+One login holds for all sessions; each signature in progress has a session of its own.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final, Self
+
+from asn1crypto.algos import DigestInfo
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
+
+from kspsign.certificates.aia import with_issuers
+from kspsign.certificates.chain import ordered_chain
+from kspsign.certificates.parse import parse_certificate, to_der
+from kspsign.keys.pkcs11 import cryptoki
+from kspsign.keys.pkcs11.cryptoki import Cryptoki, Token
+from kspsign.keys.pkcs11.errors import CryptokiError, at_opening, at_signing
+from kspsign.keys.pkcs11.sessions import SessionPool
+from kspsign.keys.pkcs11.token import Address, certificates_for, find_key, find_token
+from kspsign.keys.protocol import Capabilities, reference_part
+from kspsign.model.errors import ConfigurationError, PrerequisiteError
+from kspsign.model.values import DigestAlgorithm, RawSignature
+from kspsign.settings.model import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class _Certificates:
+    """The chain (DER, leaf first), what to say of the choice, and the file it came from if it is not the token's."""
+
+    chain: tuple[bytes, ...]
+    remarks: tuple[str, ...]
+    file: Path | None
+
+
+class Pkcs11KeyStore:
+    """One key pair of a token; satisfies `KeyStore`. `sign` may be called by many threads."""
+
+    name: Final = "pkcs11"
+    test_signing: Final = False
+
+    def __init__(
+        self, address: Address, module: Cryptoki, token: Token, pool: SessionPool, certificates: _Certificates
+    ) -> None:
+        self._address = address
+        self._module = module
+        self._token = token.label
+        self._pool = pool
+        self._certificates = certificates
+        self._capabilities = Capabilities(concurrent=token.most_sessions if module.threads else 1)
+
+    @classmethod
+    def open(cls, settings: Settings, _cancelled: threading.Event) -> Self:
+        """Load --pkcs11-module, log in, find key and certificates.
+
+        Raises ConfigurationError when an option is missing; PrerequisiteError when the module can't be loaded, the
+        token or key is not there, the PIN is refused, or no certificate is valid.
+        """
+        address = Address.of_settings(settings)
+        if settings.keypair_alias is None and settings.pkcs11_key_id is None:
+            raise ConfigurationError(
+                "key store pkcs11 needs the key pair",
+                remedy="Name it with --keypair-alias (its label) or --pkcs11-key-id (its CKA_ID in hex).",
+            )
+        file = settings.certificate.absolute() if settings.certificate else None
+        return cls._connect(address, settings, file, None)
+
+    @classmethod
+    def reopen(cls, reference: Mapping[str, str], settings: Settings, _cancelled: threading.Event) -> Self:
+        """The key that `reference` tells, with the certificate that was chosen; raises PrerequisiteError."""
+        file = Path(reference["certificate"]) if "certificate" in reference else None
+        return cls._connect(Address.of_reference(reference), settings, file, reference_part(reference, "leaf"))
+
+    @classmethod
+    def _connect(cls, address: Address, settings: Settings, file: Path | None, sha256: str | None) -> Self:
+        # Modules such as DigiCert's take their own credentials from variables, which a task's step hands over apart.
+        os.environ.update({name: value.get_secret_value() for name, value in settings.credentials.items()})
+        pin = None if settings.password is None else settings.password.get_secret_value()
+        with contextlib.ExitStack() as undone:
+            try:
+                module = Cryptoki(address.module)
+                undone.callback(module.finalise)
+                token = find_token(module, address)
+                pool = SessionPool(module, token.slot, pin, lambda session: find_key(module, session, address))
+                with pool.session() as (session, key):
+                    leaf, remarks, others = certificates_for(
+                        module, session, key, address, file=file, sha256=sha256, now=datetime.now(UTC)
+                    )
+            except CryptokiError as refused:
+                raise at_opening(refused, address.module) from refused
+            chain = ordered_chain(to_der(leaf), others)
+            if sha256 is None:
+                chain = with_issuers(chain, settings)
+            undone.pop_all()
+        return cls(address, module, token, pool, _Certificates(chain, remarks, file))
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """Every digest; as many signatures at a time as the token has sessions, one if the module is for one thread."""
+        return self._capabilities
+
+    def remarks(self) -> tuple[str, ...]:
+        """Which of several certificates was taken."""
+        return self._certificates.remarks
+
+    def certificate_chain(self) -> tuple[bytes, ...]:
+        """The certificate for the key and its issuers, from the token, the file, or where the CA says."""
+        return self._certificates.chain
+
+    def key_reference(self) -> dict[str, str]:
+        """Module, token and key, which certificate, and its file if it is not on the token; no PIN."""
+        return self._address.as_reference(self._certificates.chain[0], self._certificates.file)
+
+    def sign(self, digest: bytes, algorithm: DigestAlgorithm) -> RawSignature:
+        """Sign a digest in a session of its own. Raises SigningError."""
+        public = parse_certificate(self._certificates.chain[0]).public_key()
+        try:
+            if isinstance(public, rsa.RSAPublicKey):
+                value = self._pool.sign(cryptoki.CKM_RSA_PKCS, digest_info(digest, algorithm))
+            else:
+                value = ecdsa_der(self._pool.sign(cryptoki.CKM_ECDSA, _leftmost(digest, public)))
+        except PrerequisiteError as refused:
+            raise at_signing(refused, self._address.module, self._token) from refused
+        return RawSignature(algorithm, value)
+
+    def close(self) -> None:
+        """Close the sessions and the module; calling it again does nothing."""
+        self._pool.close()
+        self._module.finalise()
+
+
+def digest_info(digest: bytes, algorithm: DigestAlgorithm) -> bytes:
+    """What PKCS#1 v1.5 pads (RFC 8017 §9.2 note 1)."""
+    parameters = {"digest_algorithm": {"algorithm": algorithm.value}, "digest": digest}
+    return bytes(DigestInfo(parameters).dump())
+
+
+def ecdsa_der(raw: bytes) -> bytes:
+    """r and s side by side (PKCS #11, JWS) as Ecdsa-Sig-Value (RFC 3279 §2.2.3)."""
+    half = len(raw) // 2
+    return encode_dss_signature(int.from_bytes(raw[:half]), int.from_bytes(raw[half:]))
+
+
+def _leftmost(digest: bytes, public: object) -> bytes:
+    """As much of `digest` as ECDSA uses (FIPS 186-5 §6.4.1): many tokens refuse more than the curve's length."""
+    size = (public.key_size + 7) // 8 if isinstance(public, ec.EllipticCurvePublicKey) else len(digest)
+    return digest[:size]

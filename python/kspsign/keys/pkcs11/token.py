@@ -1,0 +1,195 @@
+"""Finding a token, its key and the key's certificates (PKCS #11 Base Specification 2.40, §4)."""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Self
+
+from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric import rsa
+
+from kspsign.certificates.choice import choose_newest
+from kspsign.certificates.file import read_certificate_file
+from kspsign.certificates.parse import parse_certificate, to_der
+from kspsign.keys.pkcs11 import cryptoki
+from kspsign.keys.pkcs11.cryptoki import Cryptoki, Token
+from kspsign.keys.protocol import reference_part
+from kspsign.model.errors import ConfigurationError, PrerequisiteError, TrustError
+from kspsign.settings.model import Settings
+
+Chosen = tuple[x509.Certificate, tuple[str, ...], Sequence[x509.Certificate]]
+"""The certificate to sign with, what to say of the choice, and the others that are there."""
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Where a key is: module, token (by label or slot, else the only one), key by label or CKA_ID (both: both)."""
+
+    module: Path
+    token: str | None
+    slot: int | None
+    label: str | None
+    key_id: bytes | None
+
+    @classmethod
+    def of_settings(cls, settings: Settings) -> Self:
+        """Raises ConfigurationError when the module is missing or the key's id is no hex."""
+        if settings.pkcs11_module is None:
+            raise ConfigurationError("key store pkcs11 needs its module", remedy="Name it with --pkcs11-module.")
+        key_id = None
+        if settings.pkcs11_key_id is not None:
+            try:
+                key_id = bytes.fromhex(settings.pkcs11_key_id.removeprefix("0x").replace(":", ""))
+            except ValueError as no_hex:
+                raise ConfigurationError(
+                    f"pkcs11_key_id {settings.pkcs11_key_id!r} is no hex number",
+                    remedy="Give the CKA_ID as hex digits, as `pkcs11-tool --list-objects` prints it.",
+                ) from no_hex
+        label = settings.keypair_alias
+        return cls(settings.pkcs11_module.absolute(), settings.pkcs11_token, settings.pkcs11_slot, label, key_id)
+
+    @classmethod
+    def of_reference(cls, reference: Mapping[str, str]) -> Self:
+        """Raises PrerequisiteError when a part is missing or damaged."""
+        module, slot, key_id = reference_part(reference, "module"), reference.get("slot"), reference.get("key_id")
+        try:
+            return cls(
+                Path(module),
+                reference.get("token"),
+                None if slot is None else int(slot),
+                reference.get("label"),
+                None if key_id is None else bytes.fromhex(key_id),
+            )
+        except ValueError as damaged:
+            raise PrerequisiteError(
+                "the stored key reference is damaged",
+                code="KEY_REFERENCE",
+                remedy="Run kspsign certsync again: it writes the reference anew.",
+            ) from damaged
+
+    def as_reference(self, leaf: bytes, file: Path | None) -> dict[str, str]:
+        """For the thumbprint store."""
+        parts = {
+            "module": str(self.module),
+            "token": self.token,
+            "slot": None if self.slot is None else str(self.slot),
+            "label": self.label,
+            "key_id": None if self.key_id is None else self.key_id.hex(),
+            "leaf": hashlib.sha256(leaf).hexdigest(),
+            "certificate": None if file is None else str(file),
+        }
+        return {name: value for name, value in parts.items() if value is not None}
+
+    @property
+    def key(self) -> str:
+        """The key's name for people."""
+        named = [f"label {self.label}"] if self.label is not None else []
+        return "the key with " + " and ".join(named + ([f"id {self.key_id.hex()}"] if self.key_id else []))
+
+
+def find_token(module: Cryptoki, address: Address) -> Token:
+    """The token that `address` means; raises PrerequisiteError with those that are there."""
+    present = module.tokens()
+    found = [token for token in present if address.token in {None, token.label} and address.slot in {None, token.slot}]
+    if len(found) == 1:
+        return found[0]
+    wanted = f"label {address.token}" if address.token is not None else f"slot {address.slot}"
+    listed = ", ".join(f"{token.label!r} (slot {token.slot})" for token in present) or "none"
+    if found:
+        what, remedy = "several tokens fit", "Name one with --pkcs11-token (its label) or --pkcs11-slot."
+    else:
+        what = "no token is present" if address.token is None and address.slot is None else f"no token has {wanted}"
+        remedy = "Connect the token; check --pkcs11-token and the module's own configuration and credentials."
+    raise PrerequisiteError(
+        f"PKCS#11 module {address.module.name}: {what}; there: {listed}", code="PKCS11_NO_TOKEN", remedy=remedy
+    )
+
+
+def find_key(module: Cryptoki, session: int, address: Address) -> int:
+    """The private key's handle in this session; raises PrerequisiteError."""
+    wanted: dict[int, bytes] = {}
+    if address.label is not None:
+        wanted[cryptoki.CKA_LABEL] = address.label.encode()
+    if address.key_id is not None:
+        wanted[cryptoki.CKA_ID] = address.key_id
+    found = module.find(session, cryptoki.CKO_PRIVATE_KEY, wanted)
+    if len(found) == 1:
+        return found[0]
+    if found:
+        remedy = "Give its CKA_ID with --pkcs11-key-id as well."
+        raise PrerequisiteError(f"the token holds several of {address.key}", code="PKCS11_NO_KEY", remedy=remedy)
+    handles = module.find(session, cryptoki.CKO_PRIVATE_KEY, {})
+    labels = sorted({(module.attribute(session, each, cryptoki.CKA_LABEL) or b"").decode(errors="replace")
+                     for each in handles})  # fmt: skip
+    near = difflib.get_close_matches(address.label or "", labels, n=1, cutoff=0.6)
+    hint = f"Did you mean {near[0]}? " if near else ""
+    raise PrerequisiteError(
+        f"the token does not hold {address.key}; private keys there: {', '.join(labels) or 'none'}",
+        code="PKCS11_NO_KEY",
+        remedy=f"{hint}Correct --keypair-alias or --pkcs11-key-id; private keys show only after login, so check that "
+        "--pkcs11-pin-env is given.",
+    )
+
+
+def certificates_for(
+    module: Cryptoki, session: int, key: int, address: Address, *, file: Path | None, sha256: str | None, now: datetime
+) -> Chosen:
+    """The certificate for the key: from `file` if given, else the newest valid one on the token; or exactly `sha256`.
+
+    Raises PrerequisiteError when there is none.
+    """
+    on_token = _certificates(module, session)
+    if file is not None:
+        leaf, others = read_certificate_file(file)
+        chosen, remarks = choose_newest([parse_certificate(leaf)], now, f"{file}")
+        return chosen, remarks, (*others, *(each for _, each in on_token))
+    everything = [each for _, each in on_token]
+    if sha256 is not None:
+        same = [each for each in everything if hashlib.sha256(to_der(each)).hexdigest() == sha256]
+        if same:
+            return same[0], (), everything
+    key_id = module.attribute(session, key, cryptoki.CKA_ID)
+    label = module.attribute(session, key, cryptoki.CKA_LABEL)
+    modulus = module.attribute(session, key, cryptoki.CKA_MODULUS)
+    by_id = [each for attributes, each in on_token if key_id and attributes[0] == key_id]
+    by_label = [each for attributes, each in on_token if label and attributes[1] == label]
+    fitting = [each for each in by_id or by_label if _may_fit(each, modulus)]
+    if not fitting:
+        raise PrerequisiteError(
+            f"the token holds no certificate for {address.key}",
+            code="PKCS11_NO_CERTIFICATE",
+            remedy="Name the certificate's file (with its chain) with --certificate, or write it to the token with the "
+            "key's CKA_ID or label.",
+        )
+    chosen, remarks = choose_newest(fitting, now, address.key)
+    return chosen, remarks, everything
+
+
+def _certificates(module: Cryptoki, session: int) -> list[tuple[tuple[bytes | None, bytes | None], x509.Certificate]]:
+    """All certificates on the token that can be read, each with its CKA_ID and CKA_LABEL."""
+    found = []
+    for handle in module.find(session, cryptoki.CKO_CERTIFICATE, {}):
+        try:
+            parsed = parse_certificate(module.attribute(session, handle, cryptoki.CKA_VALUE) or b"")
+        except TrustError:
+            continue  # a damaged one, or one of another kind than X.509, is not ours
+        attributes = [module.attribute(session, handle, kind) for kind in (cryptoki.CKA_ID, cryptoki.CKA_LABEL)]
+        found.append(((attributes[0], attributes[1]), parsed))
+    return found
+
+
+def _may_fit(candidate: x509.Certificate, modulus: bytes | None) -> bool:
+    """Whether the certificate's key can be this one, as far as the token tells: of RSA keys it tells the modulus."""
+    try:
+        public = candidate.public_key()
+    except (ValueError, UnsupportedAlgorithm):
+        return False
+    if modulus is None:
+        return not isinstance(public, rsa.RSAPublicKey)
+    return isinstance(public, rsa.RSAPublicKey) and public.public_numbers().n == int.from_bytes(modulus)

@@ -1,0 +1,1 @@
+"""The ground floor: values, the report, errors, HRESULTs."""

@@ -1,0 +1,176 @@
+"""The one error tree. Only errors of this tree leave the engine's functions.
+
+KspSignError
+├── ConfigurationError      3    arguments, inputs or kspsign.yml are wrong
+├── NoFilesMatchedError     4    the patterns match nothing
+├── PrerequisiteError       5    a tool, certificate, credential or service is missing
+├── ArtifactError           1    this file can't be signed as it is
+├── SigningError            1    the key store refused, or answered with a wrong signature
+│   ├── ThrottledError      1    it is too busy: it signed nothing and may be asked again
+│   └── LostSignatureError  1    its answer was lost: asking again may cost a second signature
+├── HaltedError             1    the run stopped before this file was tried
+├── TimestampError          1    no timestamp server gave a usable token
+├── TrustError              2    verification failed, in Windows' terms
+├── PolicyError             2    what the policy wants signed is not there
+├── GateRefusedError        7    a build's evidence does not let a release go on
+└── CancelledError        130    the run was interrupted
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from kspsign.model.hresults import Hresult
+
+NOT_TRIED = "NOT_TRIED"
+CANCELLED = "CANCELLED"
+
+
+class KspSignError(Exception):
+    """Root of every error: what happened (`message`), a stable `code`, and what to do (`remedy`).
+
+    `file` names the artifact when there is one; `hresult` is the matching Windows code when there is one.
+    """
+
+    exit_code: ClassVar[int] = 1
+
+    def __init__(
+        self, message: str, *, code: str, remedy: str, file: str | None = None, hresult: Hresult | None = None
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.code = code
+        self.remedy = remedy
+        self.file = file
+        self.hresult = hresult
+
+    def __str__(self) -> str:
+        return f"{self.file}: {self.message}" if self.file else self.message
+
+
+class ConfigurationError(KspSignError):
+    """Arguments, task inputs or kspsign.yml are wrong; nothing was done."""
+
+    exit_code = 3
+
+    def __init__(self, message: str, *, remedy: str, code: str = "CONFIGURATION", file: str | None = None) -> None:
+        super().__init__(message, code=code, remedy=remedy, file=file)
+
+
+class NoFilesMatchedError(KspSignError):
+    """The patterns match no file; a stage that signs nothing must not be green."""
+
+    exit_code = 4
+
+    def __init__(self, patterns: tuple[str, ...], folder: str) -> None:
+        shown = ", ".join(patterns) or "(none)"
+        super().__init__(
+            f"no file matches {shown} below {folder}",
+            code="NO_FILES_MATCHED",
+            remedy="Check the patterns and the working folder; ** matches any number of folders, ! excludes.",
+        )
+
+
+class PrerequisiteError(KspSignError):
+    """A tool, certificate, credential or service that the run needs is missing; no signature was spent."""
+
+    exit_code = 5
+
+
+class ArtifactError(KspSignError):
+    """This file can't be signed as it is: unknown type, damaged, locked or read-only. Its bytes are untouched."""
+
+    def __init__(self, hresult: Hresult, message: str, *, remedy: str | None = None, file: str | None = None) -> None:
+        super().__init__(message, code=hresult.name, remedy=remedy or hresult.remedy, file=file, hresult=hresult)
+
+
+class SigningError(KspSignError):
+    """The key store refused to sign, or its signature does not fit the certificate."""
+
+
+class ThrottledError(SigningError):
+    """The key store is too busy (HTTP 429 or 503, no connection in time). Asking again spends no second signature.
+
+    `retry_after` are the seconds that the service asks to wait, None when it does not say.
+    """
+
+    def __init__(self, message: str, *, code: str, remedy: str, retry_after: float | None = None) -> None:
+        super().__init__(message, code=code, remedy=remedy)
+        self.retry_after = retry_after
+
+
+class LostSignatureError(SigningError):
+    """A signature was asked for and its answer never seen: it may be spent, so it is not asked for again.
+
+    `timed_out` is true when the service was too slow, rather than the connection broken.
+    """
+
+    def __init__(self, message: str, *, code: str, remedy: str, timed_out: bool = False) -> None:
+        super().__init__(message, code=code, remedy=remedy)
+        self.timed_out = timed_out
+
+
+class HaltedError(KspSignError):
+    """The run has stopped before all files were tried; of a file: nothing was asked of anybody for it."""
+
+    def __init__(self, message: str, *, code: str = NOT_TRIED) -> None:
+        super().__init__(
+            message,
+            code=code,
+            remedy="Correct what stopped the run, and run it again: files already signed are skipped.",
+        )
+
+
+class TimestampError(KspSignError):
+    """No timestamp server gave a token that holds; the signature that was obtained is not lost by this."""
+
+
+class TrustError(KspSignError):
+    """Verification failed; `hresult` says how in Windows' terms and `check` which named check found it."""
+
+    exit_code = 2
+
+    def __init__(
+        self, hresult: Hresult, detail: str, *, check: str, file: str | None = None, remedy: str | None = None
+    ) -> None:
+        super().__init__(detail, code=hresult.name, remedy=remedy or hresult.remedy, file=file, hresult=hresult)
+        self.check = check
+
+
+class PolicyError(KspSignError):
+    """Patterns of what the policy wants signed match no file: a release would lack what nobody missed."""
+
+    exit_code = 2
+
+    def __init__(self, policy: str, patterns: tuple[str, ...]) -> None:
+        super().__init__(
+            f"the policy {policy} wants {', '.join(patterns)} signed, and no file matches",
+            code="POLICY_REQUIRED",
+            remedy="Check that the build made them and that the patterns select them; names are those below --folder.",
+        )
+
+
+class GateRefusedError(KspSignError):
+    """The gate says no; `message` names each build and the checks that did not pass."""
+
+    exit_code = 7
+
+    def __init__(self, reasons: str) -> None:
+        super().__init__(
+            f"the gate says no: {reasons}",
+            code="GATE_REFUSED",
+            remedy="Read the failed checks above; run the signing stage again, and release only what it proved.",
+        )
+
+
+class CancelledError(KspSignError):
+    """The run was interrupted (SIGINT, SIGTERM, Ctrl-C, a cancelled job)."""
+
+    exit_code = 130
+
+    def __init__(self) -> None:
+        super().__init__(
+            "the run was cancelled",
+            code=CANCELLED,
+            remedy="Run it again: files already signed are skipped.",
+        )

@@ -1,0 +1,154 @@
+"""The report: its values have exactly the keys of the JSON report (schema kspsign.report/1); units are model.py's."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from kspsign.model.errors import CANCELLED, NOT_TRIED
+from kspsign.model.values import NOT_CHECKED, ErrorFacts, Limits, SignatureFacts, Verdict
+
+REPORT_SCHEMA = "kspsign.report/1"
+
+
+@dataclass(frozen=True, slots=True)
+class FileOutcome:
+    """Report: what became of one file.
+
+    `outcome` "checked" is a file that was verified but not to be signed, "planned" one that a dry run would sign.
+    """
+
+    path: str
+    format: str | None
+    size: int
+    sha256_before: str | None
+    sha256_after: str | None
+    outcome: Literal["signed", "skipped", "failed", "checked", "planned"]
+    signatures: tuple[SignatureFacts, ...] = ()
+    verdict: Verdict = NOT_CHECKED
+    error: ErrorFacts | None = None
+    attempts: int = 0
+    seconds: dict[str, float] = field(default_factory=dict)
+    timestamp_server: str | None = None
+
+    @property
+    def tried(self) -> bool:
+        """Whether the file came to its turn before the run stopped or was cancelled."""
+        return self.error is None or self.error.code not in {NOT_TRIED, CANCELLED}
+
+
+@dataclass(frozen=True, slots=True)
+class CertificateFacts:
+    """Report: the certificate that signed."""
+
+    thumbprint: str
+    sha256: str
+    subject: str
+    issuer: str
+    serial: str
+    not_before: str
+    not_after: str
+    alias: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class ToolFacts:
+    """Report: this program."""
+
+    name: str
+    version: str
+
+
+@dataclass(frozen=True, slots=True)
+class AgentFacts:
+    """Report: the machine the run was on."""
+
+    os: str
+    arch: str
+    python: str
+
+
+@dataclass(frozen=True, slots=True)
+class BuildFacts:
+    """Report: the Azure Pipelines build, when the run was part of one."""
+
+    id: str
+    number: str
+    definition: str
+    project: str
+    collection: str
+    repository: str
+    source_version: str
+    job: str
+    attempt: int
+
+
+@dataclass(frozen=True, slots=True)
+class SliceFacts:
+    """Report: the part of the matched files that this run took, when several runs share them.
+
+    Slice `number` (from 1) of `total`; `files` are all files that matched, and `selection` is the sha256 over
+    their names and sizes: runs that share the same files agree in all three.
+    """
+
+    number: int
+    total: int
+    files: int
+    selection: str
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyFacts:
+    """Report: the policy file that the files were judged by: its name, and the sha256 of its text."""
+
+    name: str
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class Totals:
+    """Report: counts over all files.
+
+    `signatures_used` counts those that the key store made or may have made, `signatures_needed` those that a dry
+    run found necessary. `left` are files that were not tried, since the run had stopped or was cancelled.
+    """
+
+    matched: int
+    signed: int
+    skipped: int
+    failed: int
+    verified: int
+    unverified: int
+    signatures_used: int
+    signatures_needed: int = 0
+    left: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """The whole run, schema kspsign.report/1. `error` is what stopped the run before or between its files.
+
+    `slice` is None when the run took all files that matched, `policy` when no policy file was given, `limits` when
+    nothing was signed or stamped. A dry run never passes: it proves nothing.
+    """
+
+    tool: ToolFacts
+    started: str
+    finished: str
+    agent: AgentFacts
+    build: BuildFacts | None
+    command: str
+    engine: str | None
+    key_store: str | None
+    test_signing: bool
+    passed: bool
+    exit_code: int
+    certificate: CertificateFacts | None
+    totals: Totals
+    files: tuple[FileOutcome, ...]
+    error: ErrorFacts | None = None
+    slice: SliceFacts | None = None
+    policy: PolicyFacts | None = None
+    limits: Limits | None = None
+    dry_run: bool = False
+    schema: str = REPORT_SCHEMA

@@ -1,0 +1,216 @@
+"""The values handed from step to step along the path, all frozen.
+
+What the report holds (report.py) has exactly its keys; bytes never appear there. Times are ISO 8601 in UTC
+("2026-01-31T12:00:00Z"), durations are seconds, sizes are bytes, thumbprints are 40 upper-case hex digits (SHA-1 of
+the certificate), sha256 values 64 lower-case hex digits.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from enum import StrEnum
+from pathlib import Path
+from typing import Literal
+
+from kspsign.model.errors import KspSignError
+from kspsign.model.hresults import Hresult
+
+COPY_PREFIX = ".kspsign-tmp."
+"""How the names of signed copies begin while they stand beside their targets; patterns never match them."""
+
+
+class DigestAlgorithm(StrEnum):
+    """Digest algorithms; values are hashlib's names. SHA-1 is only ever read, never written."""
+
+    SHA1 = "sha1"
+    SHA256 = "sha256"
+    SHA384 = "sha384"
+    SHA512 = "sha512"
+
+
+class Format(StrEnum):
+    """File formats, found by content."""
+
+    PE = "pe"
+    MSI = "msi"
+    CAB = "cab"
+    CAT = "cat"
+    APPX = "appx"
+    APPX_BUNDLE = "appx-bundle"
+    NUGET = "nuget"
+    NAVX = "navx"
+    POWERSHELL = "powershell"
+    POWERSHELL_XML = "powershell-xml"
+    VBSCRIPT = "vbscript"
+    JSCRIPT = "jscript"
+    WSF = "wsf"
+
+
+@dataclass(frozen=True, slots=True)
+class Artifact:
+    """One file to sign or verify: its real path, the name shown to people, its format and size in bytes.
+
+    `format` is None when the content is of no type that we know; the file then fails with its own outcome.
+    """
+
+    path: Path
+    name: str
+    format: Format | None
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class SyncedCertificate:
+    """What certsync leaves on this agent: a certificate found by thumbprint, and how to reach its key.
+
+    `chain` is DER, leaf first, root last if known. `key_reference` is the key store's own address of the key
+    (never a secret). `test_signing` is true for throw-away keys.
+    """
+
+    thumbprint: str
+    chain: tuple[bytes, ...]
+    alias: str | None
+    key_store: str
+    key_reference: dict[str, str]
+    test_signing: bool
+
+
+@dataclass(frozen=True, slots=True)
+class RawSignature:
+    """A bare signature value as the key store returned it (RSA PKCS#1 v1.5, or ECDSA as DER)."""
+
+    algorithm: DigestAlgorithm
+    value: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class TimestampToken:
+    """A checked RFC 3161 token: the DER ContentInfo, the time it states, authority's name, digest, server's URL."""
+
+    der: bytes
+    time: datetime
+    authority: str
+    digest: DigestAlgorithm
+    server: str
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What one named check saw; `hresult` is None when it passed, else Windows' term for the failure.
+
+    `remedy` is what to do about it where that is not what the term itself says.
+    """
+
+    check: str
+    detail: str
+    hresult: Hresult | None = None
+    remedy: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One named verification step: passed or not, and what was seen."""
+
+    name: str
+    ok: bool
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class TimestampFacts:
+    """Report: when a signature was stamped, by whom, with which digest."""
+
+    time: str
+    authority: str
+    digest: str
+
+
+@dataclass(frozen=True, slots=True)
+class SignatureFacts:
+    """Report: one signature of a file."""
+
+    thumbprint: str
+    subject: str
+    digest: str
+    timestamp: TimestampFacts | None
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """Report: the outcome of strict verification, with every check by name."""
+
+    result: Literal["verified", "failed", "not-checked"]
+    checks: tuple[Check, ...]
+
+    @property
+    def ok(self) -> bool:
+        """Whether the file is proved; "not-checked" is not."""
+        return self.result == "verified"
+
+
+NOT_CHECKED = Verdict("not-checked", ())
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorFacts:
+    """Report: an error with its stable code, the Windows HRESULT if any ("0x800B0100"), and the remedy."""
+
+    code: str
+    hresult: str | None
+    message: str
+    remedy: str
+
+    @classmethod
+    def of(cls, error: KspSignError) -> ErrorFacts:
+        """`error` as people and the report see it, the file it names included."""
+        return cls(error.code, error.hresult.hex if error.hresult else None, str(error), error.remedy)
+
+
+@dataclass(frozen=True, slots=True)
+class Verification:
+    """What verifying one file yields: the verdict, its signatures, the file's sha256, and the first failure."""
+
+    verdict: Verdict
+    signatures: tuple[SignatureFacts, ...]
+    sha256: str
+    error: ErrorFacts | None
+
+
+@dataclass(frozen=True, slots=True)
+class LimitFacts:
+    """Report: how much one service was asked at once.
+
+    `in_flight` is what the limiter let through in the end, `peak` the most there ever was, `ceiling` the setting's
+    bound; `throttled` counts the service's complaints, `per_second` is the rate of answers.
+    """
+
+    ceiling: int
+    in_flight: int
+    peak: int
+    answers: int
+    throttled: int
+    per_second: float
+
+
+@dataclass(frozen=True, slots=True)
+class ServerFacts:
+    """Report: one timestamp server: tokens that were taken from it, and how often it failed."""
+
+    url: str
+    tokens: int
+    failures: int
+    limit: LimitFacts
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Report: what was found out about the services; None or empty where a tool asks them itself."""
+
+    key_store: LimitFacts | None = None
+    timestamp: tuple[ServerFacts, ...] = ()
+
+
+def iso_utc(moment: datetime) -> str:
+    """`moment` (timezone-aware) as ISO 8601 in UTC with a trailing Z, without fractions."""
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -1,0 +1,1 @@
+"""HTTP for every service: connections, fetching, retries, limits."""

@@ -1,0 +1,17 @@
+"""The programs that Microsoft and DigiCert make: found, started with what they need and nothing more, listened to."""
+
+from kspsign.programs.client_certificate_file import with_client_certificate_file
+from kspsign.programs.locate import Tool, find_az, find_signtool, find_smctl
+from kspsign.programs.run import Ran, call_tool, run_tool, tool_environment
+
+__all__ = [
+    "Ran",
+    "Tool",
+    "call_tool",
+    "find_az",
+    "find_signtool",
+    "find_smctl",
+    "run_tool",
+    "tool_environment",
+    "with_client_certificate_file",
+]

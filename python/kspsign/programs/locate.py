@@ -1,0 +1,159 @@
+"""Where the tools are: the setting, then PATH, then where their installers put them."""
+
+from __future__ import annotations
+
+import os
+import re
+import struct
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from kspsign.model.errors import PrerequisiteError
+from kspsign.settings.model import Settings
+
+_MACHINES = {0x014C: "x86", 0x8664: "x64", 0xAA64: "arm64"}
+_FIXED_FILE_INFO = struct.pack("<II", 0xFEEF04BD, 0x00010000)  # VS_FIXEDFILEINFO: dwSignature, dwStrucVersion
+
+
+@dataclass(frozen=True, slots=True)
+class Tool:
+    """A program that was found: `version` and `architecture` as its file states them, "" where it does not."""
+
+    path: Path
+    version: str
+    architecture: str
+
+    def __str__(self) -> str:
+        facts = " ".join(part for part in (self.version, self.architecture) if part)
+        return f"{self.path} ({facts})" if facts else str(self.path)
+
+
+def find_signtool(settings: Settings) -> Tool:
+    """SignTool: --signtool, else an x64 one on PATH, else that of the newest Windows SDK, else any on PATH.
+
+    A KSP's DLL is loaded into SignTool and must have its architecture; vendors' are x64.
+    Raises PrerequisiteError when there is none.
+    """
+    if settings.signtool is not None:
+        return _named(settings.signtool, "signtool.exe", "--signtool")
+    on_path = [tool for tool in (_on_path(_executables("signtool"), settings),) if tool]
+    candidates = [*on_path, *map(describe, _windows_kits(settings))]
+    chosen = next((tool for tool in candidates if tool.architecture == "x64"), None) or next(iter(candidates), None)
+    if chosen is None:
+        raise PrerequisiteError(
+            "signtool.exe was found neither on PATH nor among the Windows SDKs"
+            + ("" if sys.platform == "win32" else " (it runs on Windows only)"),
+            code="SIGNTOOL_MISSING",
+            remedy="Install the Windows SDK's signing tools (winget install Microsoft.WindowsSDK.10.0.26100), "
+            "or name the program with --signtool; hosted windows agents have it.",
+        )
+    return chosen
+
+
+def find_smctl(settings: Settings) -> Tool:
+    r"""smctl: --smctl, else on PATH, else the newest below C:\Program Files\DigiCert; raises PrerequisiteError."""
+    if settings.smctl is not None:
+        return _named(settings.smctl, "smctl.exe", "--smctl")
+    found = _on_path(_executables("smctl"), settings) or next(map(describe, _digicert_folders(settings)), None)
+    if found is None:
+        raise PrerequisiteError(
+            r"smctl was found neither on PATH nor below C:\Program Files\DigiCert",
+            code="SMCTL_MISSING",
+            remedy="Install DigiCert's KeyLocker tools (msiexec /i Keylockertools-windows-x64.msi /quiet) before "
+            "this step, or name the program with --smctl.",
+        )
+    return found
+
+
+def find_az(settings: Settings) -> Tool:
+    """Azure CLI, from PATH; on Windows it is a batch file. Raises PrerequisiteError."""
+    found = _on_path(("az.cmd", "az.exe") if sys.platform == "win32" else ("az",), settings)
+    if found is None:
+        raise PrerequisiteError(
+            "Azure CLI (az) was not found on PATH",
+            code="AZURE_CLI_MISSING",
+            remedy="Install Azure CLI on the agent, or choose another --azure-credential; hosted agents have it.",
+        )
+    return found
+
+
+def find_msiexec(settings: Settings) -> Path:
+    """Windows' installer; raises PrerequisiteError where there is none."""
+    installer = Path(_variable(settings, "SYSTEMROOT") or "") / "System32" / "msiexec.exe"
+    if not (installer.is_absolute() and installer.is_file()):
+        raise PrerequisiteError(
+            "msiexec.exe was not found: an MSI is installed on Windows only",
+            code="NOT_WINDOWS",
+            remedy="Use a Windows agent, or leave out --tools-msi.",
+        )
+    return installer
+
+
+def _named(path: Path, name: str, option: str) -> Tool:
+    file = path / name if path.is_dir() else path
+    if not file.is_file():
+        raise PrerequisiteError(
+            f"{file} does not exist",
+            code=f"{name.partition('.')[0].upper()}_MISSING",
+            remedy=f"Correct {option}: the program's path, or its folder.",
+        )
+    return describe(file.absolute())
+
+
+def _executables(name: str) -> tuple[str, ...]:
+    return (f"{name}.exe",) if sys.platform == "win32" else (name, f"{name}.exe")
+
+
+def _on_path(names: tuple[str, ...], settings: Settings) -> Tool | None:
+    # Not shutil.which: on Windows it looks into the working folder first, where anything may have been checked out.
+    folders = (Path(entry.strip('"')) for entry in (_variable(settings, "PATH") or "").split(os.pathsep))
+    files = (folder / each for folder in folders if folder.is_absolute() for each in names)
+    found = next((file for file in files if file.is_file() and os.access(file, os.X_OK)), None)
+    return describe(found) if found else None
+
+
+def _windows_kits(settings: Settings) -> Iterator[Path]:
+    for variable in ("ProgramFiles(x86)", "ProgramFiles"):
+        kit = Path(_variable(settings, variable) or "") / "Windows Kits" / "10" / "bin"
+        if kit.is_absolute():
+            yield from sorted(kit.glob("10.*/x64/signtool.exe"), key=_version_key, reverse=True)
+            yield from kit.glob("x64/signtool.exe")
+
+
+def _digicert_folders(settings: Settings) -> Iterator[Path]:
+    folder = Path(_variable(settings, "ProgramFiles") or "") / "DigiCert"
+    if folder.is_absolute():
+        yield from sorted(folder.glob("*/smctl.exe"), key=lambda path: path.stat().st_mtime, reverse=True)
+
+
+def _variable(settings: Settings, name: str) -> str | None:
+    known = {key.upper(): value for key, value in settings.agent_environment.items()}
+    return known.get(name.upper())
+
+
+def _version_key(path: Path) -> tuple[int, ...]:
+    return tuple(int(part) for part in re.findall(r"\d+", path.parent.parent.name))
+
+
+def describe(path: Path) -> Tool:
+    """Version and architecture from the file itself: PE header, then the fixed part of the version resource."""
+    try:
+        content = path.read_bytes()
+    except OSError as unreadable:
+        raise PrerequisiteError(
+            f"{path} can't be read: {unreadable.strerror or unreadable}",
+            code="TOOL_NOT_STARTED",
+            remedy="Check that this user may read and run it.",
+        ) from unreadable
+    if content[:2] != b"MZ" or len(content) < 64:
+        return Tool(path, "", "")
+    header = struct.unpack_from("<I", content, 60)[0]
+    machine = struct.unpack_from("<H", content, header + 4)[0] if header + 6 <= len(content) else 0
+    at = content.find(_FIXED_FILE_INFO)
+    version = ""
+    if 0 <= at <= len(content) - 16:
+        high, low = struct.unpack_from("<II", content, at + 8)
+        version = f"{high >> 16}.{high & 0xFFFF}.{low >> 16}.{low & 0xFFFF}"
+    return Tool(path, version, _MACHINES.get(machine, ""))

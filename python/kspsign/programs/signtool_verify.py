@@ -1,0 +1,117 @@
+"""`signtool verify /pa /v /all /tw`: what Windows' own verifier says of a file, read from its report."""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from kspsign.concurrency.batcher import Batcher
+from kspsign.programs.locate import Tool, find_signtool
+from kspsign.programs.run import Ran, call_tool
+from kspsign.programs.signtool_output import read_words
+from kspsign.programs.staging import StagingFolder
+from kspsign.settings.model import Settings
+
+BATCH = 16
+_SECONDS, _SECONDS_PER_FILE = 120.0, 20.0
+_HASH = re.compile(r"^Hash of file \((\w+)\): ([0-9A-F]+)$", re.MULTILINE)
+_STAMPED = re.compile(r"^The signature is timestamped: (.+)$", re.MULTILINE)
+_SECTION = re.compile(r"^Verifying: (.+)$", re.MULTILINE)
+_ISSUED = re.compile(r"^\s+Issued to: (.+)$", re.MULTILINE)
+
+
+@dataclass(frozen=True, slots=True)
+class SignToolVerdict:
+    """SignTool's verdict on one file. `hashes` are "sha256 HEX", `chains` leaf last, one entry per signature.
+
+    `ok` follows the exit code: 0 without warnings. `said` is the error or warning, "" when there is none.
+    """
+
+    ok: bool
+    hashes: tuple[str, ...]
+    chains: tuple[str, ...]
+    timestamps: tuple[str, ...]
+    said: str
+
+
+class SignToolVerifier:
+    """Asks SignTool, many files per process; `verify` is called from several threads at once."""
+
+    def __init__(self, settings: Settings, cancelled: threading.Event) -> None:
+        self.tool: Tool = find_signtool(settings)
+        self._settings = settings
+        self._cancelled = cancelled
+        self._bench = StagingFolder(settings.temp_folder)
+        self._batcher: Batcher[str, SignToolVerdict] = Batcher(self._work, size=BATCH, processes=settings.jobs)
+
+    def verify(self, path: Path) -> SignToolVerdict:
+        """The verdict on the file at `path`. OSError passes through when it can't be read."""
+        name = self._bench.borrow(path)
+        try:
+            return self._batcher.ask(name)
+        finally:
+            self._bench.remove(name)
+
+    def close(self) -> None:
+        """Wait for the calls under way and remove the workbench."""
+        self._batcher.close()
+        self._bench.close()
+
+    def _work(self, names: Sequence[str]) -> list[SignToolVerdict | Exception]:
+        """All in one call; what is not plainly good is asked about alone, for only then its errors have an owner."""
+        ran = self._call(names)
+        if len(names) == 1:
+            return [read_verdict(ran)]
+        good = read_words(ran.output, "").done if ran.exit_code in {0, 1} else frozenset()
+        sections = dict(_sections(ran.output))
+        return [
+            _read(sections[name], "", ok=True)
+            if name in good and name in sections
+            else read_verdict(self._call([name]))
+            for name in names
+        ]
+
+    def _call(self, names: Sequence[str]) -> Ran:
+        warn = () if self._settings.no_timestamp else ("/tw",)
+        return call_tool(
+            self._settings,
+            self.tool.path,
+            ["verify", "/pa", "/v", "/all", *warn, *names],
+            with_credentials=False,
+            timeout=_SECONDS + _SECONDS_PER_FILE * len(names),
+            folder=self._bench.folder,
+            cancelled=self._cancelled,
+        )
+
+
+def read_verdict(ran: Ran) -> SignToolVerdict:
+    """The verdict of a call about one file."""
+    words = read_words(ran.output, ran.errors)
+    said = " ".join([*words.by_file.values(), words.general]).strip()
+    if ran.exit_code != 0 and not said:
+        said = "it did not end in time" if ran.exit_code is None else f"exit code {ran.exit_code}"
+    return _read(ran.output, said, ok=ran.exit_code == 0)
+
+
+def _read(output: str, said: str, *, ok: bool) -> SignToolVerdict:
+    chains = []
+    for part in output.split("Signing Certificate Chain:")[1:]:
+        own = re.split(
+            r"^(?:The signature is timestamped|File is not timestamped)", part, maxsplit=1, flags=re.MULTILINE
+        )
+        chains.append(" > ".join(_ISSUED.findall(own[0])))
+    return SignToolVerdict(
+        ok=ok,
+        hashes=tuple(f"{name} {value}" for name, value in _HASH.findall(output)),
+        chains=tuple(chains),
+        timestamps=tuple(_STAMPED.findall(output)),
+        said=said,
+    )
+
+
+def _sections(output: str) -> list[tuple[str, str]]:
+    parts = _SECTION.split(output)[1:]
+    return list(zip(parts[::2], parts[1::2], strict=True))

@@ -1,0 +1,68 @@
+"""A private folder with short plain names, so that no path of a build ever reaches a tool's command line.
+
+The tools have limits that a build's paths break: 260 characters, names that their code page lacks, and a command
+line of 32,767 characters for all of a batch. Here file 7 is `7.exe`: only the extension, which some SIPs ask for,
+is kept.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import shutil
+import tempfile
+import threading
+from pathlib import Path
+from typing import Self
+
+from kspsign.programs.client_certificate_file import PREFIX
+
+_PLAIN = frozenset("abcdefghijklmnopqrstuvwxyz0123456789")
+
+
+class StagingFolder:
+    """The folder and its names; safe to share between threads."""
+
+    def __init__(self, below: Path | None) -> None:
+        self._private = tempfile.TemporaryDirectory(prefix=PREFIX, dir=below, ignore_cleanup_errors=True)
+        self.folder = Path(self._private.name)
+        self._numbers = itertools.count(1)
+        self._lock = threading.Lock()
+
+    def copy(self, file: Path) -> str:
+        """The name of a copy of `file` that may be changed."""
+        name = self._name(file)
+        shutil.copyfile(file, self.folder / name)
+        return name
+
+    def borrow(self, file: Path) -> str:
+        """A name for `file` that is only read: a link where the file system has them, else a copy."""
+        name = self._name(file)
+        try:
+            os.link(file, self.folder / name)
+        except OSError:
+            shutil.copyfile(file, self.folder / name)
+        return name
+
+    def remove(self, name: str) -> None:
+        """Done with it; what a virus scanner still holds goes with the folder."""
+        try:
+            (self.folder / name).unlink(missing_ok=True)
+        except PermissionError:
+            return
+
+    def close(self) -> None:
+        """Remove the folder."""
+        self._private.cleanup()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _name(self, file: Path) -> str:
+        with self._lock:
+            number = next(self._numbers)
+        extension = file.suffix.lower()
+        return f"{number}{extension}" if set(extension[1:]) <= _PLAIN else str(number)

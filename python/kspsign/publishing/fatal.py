@@ -1,0 +1,28 @@
+"""What the program says on stderr when it ends without a console or a report."""
+
+from __future__ import annotations
+
+import sys
+import traceback
+
+from kspsign.model.errors import KspSignError
+from kspsign.publishing.sanitize import log_line
+
+
+def report_error(error: KspSignError) -> None:
+    """An error of ours: cause and remedy."""
+    _tell(str(error), error.remedy)
+
+
+def report_unexpected(error: Exception) -> None:
+    """What is no error of ours: the system's refusal, or where the defect is."""
+    if isinstance(error, OSError):
+        remedy = "Mend what the system says; where the output goes to a file or a pipe, look there first."
+    else:
+        sys.stderr.write("".join(traceback.format_exception(error)))
+        remedy = "This is a defect of kspsign: report it with the lines above."
+    _tell(f"unexpected {type(error).__name__}: {error}", remedy)
+
+
+def _tell(cause: str, remedy: str) -> None:
+    sys.stderr.write(f"kspsign: {log_line(cause)}\n  fix: {log_line(remedy)}\n")

@@ -1,0 +1,120 @@
+"""Having a file to oneself, and taking its place: advisory locks, or what Windows' sharing modes allow."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import sys
+import time
+from pathlib import Path
+from typing import IO, Any
+
+from kspsign.model.errors import ArtifactError
+from kspsign.model.hresults import Hresult
+
+_REPLACE_ATTEMPTS = 50
+_REPLACE_PAUSE_SECONDS = 0.04
+
+if sys.platform == "win32":
+    import ctypes
+    import msvcrt
+
+    _LOCKED_BYTE = 1 << 40  # beyond any content: what is locked on Windows can be neither read nor written
+
+    _GENERIC_READ, _GENERIC_WRITE, _DELETE = 0x80000000, 0x40000000, 0x00010000
+    _SHARE_READ, _SHARE_DELETE = 1, 4
+    _OPEN_EXISTING = 3
+    _INVALID_HANDLE = ctypes.c_void_p(-1).value
+
+    class Exclusive:
+        """`path`, opened once with the rights that replacing it takes; raises OSError when another process forbids it.
+
+        It is not kept open, since that would be in the replacement's way.
+        """
+
+        def __init__(self, path: Path) -> None:
+            kernel = ctypes.WinDLL("kernel32", use_last_error=True)
+            kernel.CreateFileW.restype = ctypes.c_void_p
+            access, sharing = _GENERIC_READ | _GENERIC_WRITE | _DELETE, _SHARE_READ | _SHARE_DELETE
+            handle = kernel.CreateFileW(ctypes.c_wchar_p(str(path)), access, sharing, None, _OPEN_EXISTING, 0, None)
+            if handle == _INVALID_HANDLE:
+                raise ctypes.WinError(ctypes.get_last_error())
+            kernel.CloseHandle(ctypes.c_void_p(handle))
+
+        def release(self) -> None:
+            """Nobody is kept out."""
+
+        def close(self) -> None:
+            """Nothing is open."""
+
+    def try_lock(file: IO[Any]) -> bool | None:
+        """Lock an open file of ours until it is closed or the process ends; False when another process has it, None
+        where the file system knows no locks."""
+        file.seek(_LOCKED_BYTE)
+        try:
+            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
+        except OSError:
+            return False
+        finally:
+            file.seek(0)
+        return True
+
+    def replace(copy: Path, target: Path) -> None:
+        """Put `copy` in the place of `target`; a virus scanner that looks into either for a moment is waited for."""
+        for _ in range(_REPLACE_ATTEMPTS):
+            try:
+                copy.replace(target)
+            except PermissionError:
+                time.sleep(_REPLACE_PAUSE_SECONDS)
+            else:
+                return
+        copy.replace(target)
+
+else:
+    import fcntl
+
+    _NO_LOCKS = frozenset({errno.ENOLCK, errno.EOPNOTSUPP, errno.EINVAL})  # as some network file systems say
+
+    class Exclusive:
+        """An advisory lock on `path`; raises ArtifactError (ERROR_SHARING_VIOLATION) when another has it.
+
+        Where the file system knows no locks, the check before the replacement still holds.
+        """
+
+        def __init__(self, path: Path) -> None:
+            self._file = path.open("r+b", buffering=0)
+            try:
+                locked = try_lock(self._file)
+            except BaseException:
+                self._file.close()
+                raise
+            if locked is False:
+                self._file.close()
+                raise ArtifactError(Hresult.ERROR_SHARING_VIOLATION, "another process holds a lock on the file")
+
+        def release(self) -> None:
+            """Others may lock it from now on."""
+            with contextlib.suppress(OSError):
+                fcntl.flock(self._file, fcntl.LOCK_UN)
+
+        def close(self) -> None:
+            """Close what was locked: when it was replaced, the system frees it now, which takes a while if it is
+            large."""
+            self._file.close()
+
+    def try_lock(file: IO[Any]) -> bool | None:
+        """Lock an open file of ours until it is closed or the process ends; False when another process has it, None
+        where the file system knows no locks."""
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        except OSError as unsupported:
+            if unsupported.errno not in _NO_LOCKS:
+                raise
+            return None
+        return True
+
+    def replace(copy: Path, target: Path) -> None:
+        """Put `copy` in the place of `target`."""
+        copy.replace(target)

@@ -1,0 +1,63 @@
+"""What the files of one run share while they are worked on."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from kspsign.model.errors import CancelledError
+from kspsign.signing.circuit_breaker import CircuitBreaker
+from kspsign.signing.copies import Targets
+
+LOCAL_SLOTS = (os.cpu_count() or 1) + 1
+"""Files that this machine itself works on at the same time: hashes, writes, verifies."""
+
+
+class LocalSlots:
+    """Room for work of this machine. Who waits for a service gives his desk to others meanwhile.
+
+    So there may be as many files under way as the services take, while memory and processors see only a few.
+    """
+
+    def __init__(self, number: int = LOCAL_SLOTS) -> None:
+        self._free = threading.BoundedSemaphore(number)
+
+    def __enter__(self) -> None:
+        """Take a desk."""
+        self._free.acquire()
+
+    def __exit__(self, *_: object) -> None:
+        """Leave it."""
+        self._free.release()
+
+    @contextlib.contextmanager
+    def away(self) -> Iterator[None]:
+        """Wait for somebody else, without a desk."""
+        self._free.release()
+        try:
+            yield
+        finally:
+            self._free.acquire()
+
+
+@dataclass(frozen=True, slots=True)
+class SharedState:
+    """`cancelled` is set when the run shall end; `breaker` stops it before files that are not begun.
+
+    `repeated_sizes` are the sizes in bytes that several files have: those alone may have the same content.
+    """
+
+    cancelled: threading.Event
+    repeated_sizes: frozenset[int] = frozenset()
+    breaker: CircuitBreaker = field(default_factory=CircuitBreaker)
+    slots: LocalSlots = field(default_factory=LocalSlots)
+    targets: Targets = field(default_factory=Targets)
+
+    def check(self) -> None:
+        """Raise CancelledError or HaltedError when nothing may be begun any more."""
+        if self.cancelled.is_set():
+            raise CancelledError
+        self.breaker.check()

@@ -1,0 +1,1 @@
+"""RFC 3161 timestamp servers over HTTP, in fallback order."""

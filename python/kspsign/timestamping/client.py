@@ -1,0 +1,69 @@
+"""The RFC 3161 client: ordered servers, each left alone for a while when it fails; bounded rounds, answers checked."""
+
+from __future__ import annotations
+
+import random
+import threading
+from collections.abc import Sequence
+
+from kspsign.model.errors import CancelledError, TimestampError
+from kspsign.model.values import DigestAlgorithm, ServerFacts, TimestampToken
+from kspsign.timestamping.server import RemoteAuthority
+
+ROUNDS = 3
+FIRST_PAUSE, LONGEST_PAUSE = 0.25, 5.0
+"""Seconds between two rounds: at least the first, doubled each time, and as long as every server rests."""
+
+
+class TimestampClient:
+    """Asks `urls` in their order, each at most `ceiling` times at once; safe to share between threads."""
+
+    def __init__(self, urls: Sequence[str], ceiling: int, cancelled: threading.Event) -> None:
+        self.servers = tuple(RemoteAuthority(url, ceiling, cancelled) for url in dict.fromkeys(urls))
+        self._cancelled = cancelled
+
+    @property
+    def facts(self) -> tuple[ServerFacts, ...]:
+        """What each server did so far, in order."""
+        return tuple(server.facts for server in self.servers)
+
+    def stamp(self, signature: bytes, algorithm: DigestAlgorithm) -> TimestampToken:
+        """A checked token over `signature`; imprint and token use `algorithm`.
+
+        Raises TimestampError that says of each server what it did, CancelledError while waiting. The signature
+        stays good for another try.
+        """
+        said: dict[str, str] = {}
+        left = list(self.servers)
+        for attempt in range(ROUNDS + 1):
+            for server in tuple(left):
+                # The last round is for servers that only others asked so far.
+                if server.url in said if attempt == ROUNDS else not server.is_well():
+                    continue
+                answer = server.ask(signature, algorithm)
+                if isinstance(answer, TimestampToken):
+                    return answer
+                said[server.url] = answer.said
+                if not answer.transient:
+                    left.remove(server)
+            if not left:
+                break
+            if attempt < ROUNDS - 1:
+                self._pause(attempt, left)
+        raise TimestampError(
+            "no timestamp: " + "; ".join(f"{url}: {words}" for url, words in said.items()),
+            code="TIMESTAMP_UNAVAILABLE",
+            remedy="Check that the agent reaches the server (proxy, firewall: plain http, port 80), or name others "
+            "with --timestamp-url; the file was not changed.",
+        )
+
+    def close(self) -> None:
+        """Close the connections."""
+        for server in self.servers:
+            server.close()
+
+    def _pause(self, attempt: int, servers: Sequence[RemoteAuthority]) -> None:
+        seconds = FIRST_PAUSE * 2**attempt * random.uniform(1.0, 2.0)  # noqa: S311 - jitter
+        rests = min(server.rests for server in servers)
+        if self._cancelled.wait(min(max(seconds, rests), LONGEST_PAUSE)):
+            raise CancelledError

@@ -1,0 +1,144 @@
+"""One RFC 3161 server as a client sees it: kept-alive connections, its own limiter, and how it is doing."""
+
+from __future__ import annotations
+
+import threading
+import time
+from dataclasses import dataclass
+
+import urllib3
+
+from kspsign.authenticode.cms.timestamp import check_reply, make_query
+from kspsign.certificates.parse import common_name_of
+from kspsign.model.errors import TrustError
+from kspsign.model.values import DigestAlgorithm, ServerFacts, TimestampToken
+from kspsign.network.limiter import Limiter, Slot
+from kspsign.network.pool import open_pool
+from kspsign.network.retry import retry_after_seconds
+
+MAX_REPLY = 1 << 20
+TIMEOUT = urllib3.Timeout(connect=10, read=15)
+HEADERS = {"Content-Type": "application/timestamp-query", "Accept": "application/timestamp-reply"}
+FIRST_REST, LONGEST_REST = 0.5, 60.0
+"""Seconds that a server is left alone after a failure; twice as long after each further one in a row."""
+_TRANSIENT = frozenset({408, 429, 500, 502, 503, 504})
+_THROTTLED = frozenset({429, 503})
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """What a server did wrong, and whether it may do better when it is asked again."""
+
+    said: str
+    transient: bool
+
+
+class RemoteAuthority:
+    """Asks the server at `url`; safe to share between threads."""
+
+    def __init__(self, url: str, ceiling: int, cancelled: threading.Event) -> None:
+        self.url = url
+        self.limiter = Limiter(ceiling, cancelled)
+        self._pool = open_pool(url, ceiling)
+        self._lock = threading.Lock()
+        self._failed_in_a_row = 0
+        self._tokens = self._failures = 0
+        self._rests_until = 0.0
+        self._on_trial = False
+        self._last_fault = Fault("no answer", transient=True)
+
+    @property
+    def facts(self) -> ServerFacts:
+        """What it did so far, for the report."""
+        return ServerFacts(self.url, self._tokens, self._failures, self.limiter.facts)
+
+    @property
+    def rests(self) -> float:
+        """Seconds that it is still left alone."""
+        return max(self._rests_until - time.monotonic(), 0.0)
+
+    def is_well(self) -> bool:
+        """Whether it is worth asking now. After a rest one caller alone hears yes, until it is known how it went."""
+        with self._lock:
+            if not self._failed_in_a_row:
+                return True
+            if self._on_trial or self.rests:
+                return False
+            self._on_trial = True
+            return True
+
+    def ask(self, signature: bytes, algorithm: DigestAlgorithm) -> TimestampToken | Fault:
+        """A checked token over `signature`, or what went wrong. Raises CancelledError while waiting for a turn.
+
+        Who waits for a turn while others meet a fault gets the same fault.
+        """
+        failed = self._failed_in_a_row
+        slot = self.limiter.enter(lambda: self._failed_in_a_row <= failed)
+        if not slot.taken:
+            return self._last_fault
+        try:
+            answer = self._request(signature, algorithm, slot)
+        finally:
+            self.limiter.leave(slot)
+        self._settle(answer)
+        return answer
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._pool.clear()
+
+    def _settle(self, answer: TimestampToken | Fault) -> None:
+        with self._lock:
+            self._on_trial = False
+            if isinstance(answer, TimestampToken):
+                self._tokens += 1
+                self._failed_in_a_row = 0
+            else:
+                self._failures += 1
+                self._last_fault = answer
+                self._failed_in_a_row += 1
+                rest = min(FIRST_REST * 2 ** (self._failed_in_a_row - 1), LONGEST_REST)
+                self._rests_until = time.monotonic() + rest
+
+    def _request(self, signature: bytes, algorithm: DigestAlgorithm, slot: Slot) -> TimestampToken | Fault:
+        query = make_query(signature, algorithm)
+        try:
+            reply = self._pool.request(
+                "POST", self.url, body=query.der, headers=HEADERS, timeout=TIMEOUT, retries=False, preload_content=False
+            )
+            try:
+                body = reply.read(MAX_REPLY + 1)
+            finally:
+                reply.release_conn()
+        except urllib3.exceptions.HTTPError as broken:
+            reason = _reason(broken)
+            slot.answered = False
+            if reason == _TIMED_OUT:
+                slot.throttled(None)
+            return Fault(f"no answer ({reason})", transient=True)
+        if reply.status != 200:
+            slot.answered = False
+            if reply.status in _THROTTLED:
+                slot.throttled(retry_after_seconds(reply.headers.get("Retry-After")))
+            return Fault(f"HTTP {reply.status}", transient=reply.status in _TRANSIENT)
+        if len(body) > MAX_REPLY:
+            return Fault(f"an answer of more than {MAX_REPLY} bytes", transient=False)
+        try:
+            token, stamp = check_reply(body, query, signature)
+        except TrustError as unusable:
+            return Fault(f"an unusable answer: {unusable.message}", transient=False)
+        return TimestampToken(token, stamp.time, common_name_of(stamp.signer), stamp.digest, self.url)
+
+
+_TIMED_OUT = "timed out"
+
+
+def _reason(error: urllib3.exceptions.HTTPError) -> str:
+    # Most special first: a refused connection is a kind of time-out to urllib3.
+    if isinstance(error, urllib3.exceptions.NameResolutionError):
+        return "unknown host"
+    if isinstance(error, urllib3.exceptions.NewConnectionError):
+        return "connection refused"
+    if isinstance(error, urllib3.exceptions.TimeoutError):
+        return _TIMED_OUT
+    return type(error).__name__

@@ -1,0 +1,149 @@
+"""The check of a chain's revocation: each certificate is asked about once in a run, by OCSP and else by its CRL."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from datetime import UTC, datetime
+from itertools import pairwise
+from typing import TypeVar
+
+from cryptography import x509
+from cryptography.x509.oid import AuthorityInformationAccessOID
+
+from kspsign.certificates.parse import display_name, extension, to_der
+from kspsign.model.errors import TrustError
+from kspsign.model.hresults import Hresult
+from kspsign.model.values import Finding, iso_utc
+from kspsign.verifying.revocation.answers import Answer, Revoked, undetermined
+from kspsign.verifying.revocation.crl import distribution_points, load_crl, look_up
+from kspsign.verifying.revocation.ocsp import ask_responder
+from kspsign.verifying.usage import Purpose
+
+T = TypeVar("T")
+
+_COMPROMISED = frozenset(
+    {x509.ReasonFlags.key_compromise, x509.ReasonFlags.ca_compromise, x509.ReasonFlags.aa_compromise}
+)
+
+
+class _Once:
+    """Values made once per key, whoever asks; an error is a value too."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._locks: dict[object, threading.Lock] = {}
+        self._made: dict[object, object] = {}
+
+    def get(self, key: object, make: Callable[[], T]) -> T:
+        with self._lock:
+            lock = self._locks.setdefault(key, threading.Lock())
+        with lock:
+            if key not in self._made:
+                try:
+                    self._made[key] = make()
+                except TrustError as error:
+                    self._made[key] = error
+        made = self._made[key]
+        if isinstance(made, TrustError):
+            raise made
+        return made  # type: ignore[return-value]  # what `make` of this key returned
+
+
+class Revocation:
+    """Asks about chains and remembers every answer; safe to share between threads."""
+
+    def __init__(self) -> None:
+        self._once = _Once()
+
+    def finding(self, path: Sequence[x509.Certificate], purpose: Purpose, stamped: datetime | None) -> Finding:
+        """The check "revocation" ("timestamp-revocation") of a valid chain, leaf first, its root last.
+
+        `stamped` is the trusted time of what the leaf signed, None when there is none: revoked counts then.
+        """
+        check = "revocation" if purpose is Purpose.CODE_SIGNING else "timestamp-revocation"
+        seen: list[str] = []
+        unknown: list[str] = []
+        for certificate, issuer in pairwise(path):
+            try:
+                answer = self._answer(certificate, issuer)
+            except TrustError as error:
+                unknown.append(f"{display_name(certificate)}: {error.message}")
+                continue
+            said, counts = _told(certificate, answer, purpose, stamped)
+            if counts:
+                return Finding(check, said, Hresult.CERT_E_REVOKED)
+            seen.append(said)
+        if unknown:
+            return Finding(check, "; ".join(unknown), Hresult.CRYPT_E_REVOCATION_OFFLINE)
+        return Finding(check, "; ".join(seen) or "the certificate itself is trusted by name: nobody revokes it")
+
+    def _answer(self, certificate: x509.Certificate, issuer: x509.Certificate) -> Answer:
+        return self._once.get((to_der(certificate), to_der(issuer)), lambda: self._ask(certificate, issuer))
+
+    def _ask(self, certificate: x509.Certificate, issuer: x509.Certificate) -> Answer:
+        """The first answer that counts. Raises TrustError naming what each place did wrong."""
+        now = datetime.now(UTC)
+        faults = []
+        for url in _responders(certificate):
+            try:
+                return ask_responder(url, certificate, issuer, now, self._vouch_for)
+            except TrustError as error:
+                faults.append(f"OCSP {url}: {error.message}")
+        for answer in self._from_crls(certificate, issuer, faults, now):
+            return answer
+        raise undetermined("; ".join(faults) or "the certificate names neither an OCSP responder nor a CRL")
+
+    def _from_crls(
+        self, certificate: x509.Certificate, issuer: x509.Certificate, faults: list[str], now: datetime
+    ) -> Iterator[Answer]:
+        for point in distribution_points(certificate):
+            try:
+                crl = self._once.get(point.url, lambda url=point.url: load_crl(url))  # type: ignore[misc]
+                yield look_up(crl, point, certificate, issuer, now)
+            except TrustError as error:
+                faults.append(f"CRL {point.url}: {error.message}")
+
+    def _vouch_for(self, responder: x509.Certificate, issuer: x509.Certificate) -> None:
+        """Only a CRL may speak of a responder: others of its kind can't."""
+        faults: list[str] = []
+        for answer in self._from_crls(responder, issuer, faults, datetime.now(UTC)):
+            if answer.revoked is not None:
+                raise undetermined(f"the responder {display_name(responder)} is revoked")
+            return
+        raise undetermined(
+            "; ".join([f"whether the responder {display_name(responder)} is revoked is unknown", *faults])
+        )
+
+
+def _told(
+    certificate: x509.Certificate, answer: Answer, purpose: Purpose, stamped: datetime | None
+) -> tuple[str, bool]:
+    """What is to be said of a certificate, and whether it counts as revoked."""
+    if answer.revoked is None:
+        return f"{display_name(certificate)} good by {answer.source} until {iso_utc(answer.until)}", False
+    since, reason = answer.revoked.since, answer.revoked.reason
+    why = (
+        f"{display_name(certificate)} revoked since {iso_utc(since)} ({reason.value if reason else 'no reason given'})"
+    )
+    if _counts(answer.revoked, purpose, stamped):
+        return f"{why}, by {answer.source}", True
+    return f"{why}, after the timestamp, by {answer.source}", False
+
+
+def _counts(revoked: Revoked, purpose: Purpose, stamped: datetime | None) -> bool:
+    """Whether a revocation reaches back to what was stamped at that time."""
+    if stamped is None or revoked.since <= stamped or revoked.reason in _COMPROMISED:
+        return True
+    return purpose is Purpose.TIMESTAMPING and revoked.reason is None
+
+
+def _responders(certificate: x509.Certificate) -> list[str]:
+    stated = extension(certificate, x509.AuthorityInformationAccess)
+    return [
+        each.access_location.value
+        for each in (stated.value if stated is not None else ())
+        if each.access_method == AuthorityInformationAccessOID.OCSP
+        and isinstance(each.access_location, x509.UniformResourceIdentifier)
+        and each.access_location.value.lower().startswith(("http://", "https://"))
+    ]

@@ -1,0 +1,80 @@
+"""SignTool beside our own verification: its checks in the verdict, and a check of their own that both agree."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+from kspsign.model.hresults import Hresult
+from kspsign.model.values import Finding, SyncedCertificate
+from kspsign.programs.signtool_verify import SignToolVerdict, SignToolVerifier
+from kspsign.settings.model import Settings
+
+_MEANINGS = (
+    (re.compile("No signature found"), Hresult.TRUST_E_NOSIGNATURE),
+    (re.compile("root certificate which is not trusted"), Hresult.CERT_E_UNTRUSTEDROOT),
+    (re.compile("not valid for the requested usage"), Hresult.CERT_E_WRONG_USAGE),
+    (re.compile("because it is not recognized"), Hresult.TRUST_E_SUBJECT_FORM_UNKNOWN),
+    (re.compile("not timestamped|error has been found with the timestamp"), Hresult.TRUST_E_TIME_STAMP),
+)
+_CODE = re.compile(r"0x[0-9A-Fa-f]{8}\b")
+
+
+class SecondOpinion:
+    """SignTool's findings on a file; safe to share between threads."""
+
+    def __init__(self, verifier: SignToolVerifier) -> None:
+        self._verifier = verifier
+
+    def findings(self, path: Path, *, ours: bool) -> tuple[Finding, ...]:
+        """Its checks as ours have them, and "signtool-agreement": `ours` is whether our own verification passed."""
+        verdict = self._verifier.verify(path)
+        hresult = None if verdict.ok else meaning(verdict.said)
+        agreed = f"both {'accept' if ours else 'refuse'} it"
+        if verdict.ok != ours:
+            agreed = f"SignTool {'accepts' if verdict.ok else 'refuses'} it, our own verification does not agree"
+        disagreement = hresult or Hresult.TRUST_E_FAIL
+        return (
+            *_parts(verdict),
+            Finding("signtool", verdict.said or "Successfully verified (/pa /all)", hresult),
+            Finding("signtool-agreement", agreed, None if verdict.ok == ours else disagreement),
+        )
+
+
+@contextlib.contextmanager
+def open_second_opinion(
+    settings: Settings, certificate: SyncedCertificate | None, cancelled: threading.Event
+) -> Iterator[SecondOpinion | None]:
+    """SignTool's opinion where SignTool signs or --signtool-verify asks for it; None elsewhere.
+
+    `cancelled` stops the calls under way.
+
+    Raises PrerequisiteError when SignTool is missing.
+    """
+    signs = certificate is not None and certificate.key_store == "windows" and settings.engine in {"auto", "signtool"}
+    if not (signs or settings.signtool_verify):
+        yield None
+        return
+    with contextlib.closing(SignToolVerifier(settings, cancelled)) as verifier:
+        yield SecondOpinion(verifier)
+
+
+def meaning(said: str) -> Hresult:
+    """Windows' code for what SignTool said; TRUST_E_FAIL when it names none that we know."""
+    codes = {int(code, 16) for code in _CODE.findall(said)}
+    by_code = next((each for each in Hresult if each.number in codes), None)
+    by_words = next((hresult for pattern, hresult in _MEANINGS if pattern.search(said)), None)
+    return by_code or by_words or Hresult.TRUST_E_FAIL
+
+
+def _parts(verdict: SignToolVerdict) -> Iterator[Finding]:
+    """What it saw on the way; missing parts are told by the verdict itself."""
+    if verdict.hashes:
+        yield Finding("signtool-hash", "; ".join(verdict.hashes))
+    if verdict.chains:
+        yield Finding("signtool-chain", "; ".join(verdict.chains))
+    if verdict.timestamps:
+        yield Finding("signtool-timestamp", "; ".join(verdict.timestamps))

@@ -47,7 +47,7 @@ bench: $(VENV)/dev.stamp ## times and memory, beside peers in the same run (a qu
 	$(BIN)/python tests/bench/benchmark.py $(BENCH)
 
 faults: $(VENV)/dev.stamp ## fifty of each fault at random moments (a quarter of an hour)
-	KSPSIGN_FAULTS=50 $(BIN)/python -m pytest -q tests/integration/test_faults.py
+	KSPSIGN_FAULTS=50 $(BIN)/python -m pytest -q tests/integration/path/test_faults.py
 
 fuzz: $(VENV)/dev.stamp ## every parser under atheris, 30 minutes in all (FUZZ='--minutes 5 msi')
 	$(PIP) install --require-hashes --requirement tests/fuzz/atheris.txt
@@ -75,9 +75,9 @@ $(VENV)/%.stamp: python/lock/%.txt pyproject.toml | $(BIN)/python
 build/shim/index.js: $(wildcard $(SHIM)/src/*) task/KspSign/task.json $(SHIM)/node_modules/.stamp
 	cd $(SHIM) && npm run --silent build
 
-build/agent/.stamp: tests/agent/npm/package-lock.json
+build/agent/.stamp: tests/support/agent/npm/package-lock.json
 	mkdir -p build/agent
-	cp tests/agent/npm/package*.json tests/agent/npm/.npmrc build/agent
+	cp tests/support/agent/npm/package*.json tests/support/agent/npm/.npmrc build/agent
 	cd build/agent && npm ci --silent
 	touch $@
 

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from bench.measuring import KSPSIGN, Line, Service, Taken, at_most, faster_than, run
 from bench.place import Place
-from integration.compound_builder import MSI, Folder, Zeros, write_compound
+from support.formats.compound_builder import MSI, Folder, Zeros, write_compound
 
 SMALL, PART, MANY = 1000, 100, 10_000
 CEILING, KEY_STORE_SECONDS, STAMP_SECONDS = 32, 1.0, 0.2

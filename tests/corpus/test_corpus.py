@@ -15,7 +15,7 @@ from write_corpus_page import PAGE, Case, cases, page
 
 from corpus.peer import peer_version
 from corpus.survey import VERIFIED, Seen, damage, look, outcomes, run
-from integration.samples import Store
+from support.samples import Store
 
 CASES = cases()
 NAMES = frozenset(place.relative_to(CORPUS).as_posix() for each in manifest() for place in targets(each).values())

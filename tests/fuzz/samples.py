@@ -13,14 +13,6 @@ from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
 from cryptography.hazmat.primitives.asymmetric.utils import Prehashed
 
 from fuzz.targets import ALGORITHM, SIGNATURE, FileTarget, Target, certificate_target, reply_target, signature_target
-from integration.appx_samples import Package
-from integration.cab_samples import build_cab
-from integration.cat_samples import catalogue
-from integration.msi_samples import msitools_package
-from integration.navx_samples import build_navx
-from integration.nuget_samples import package
-from integration.peimages import build_pe
-from integration.script_samples import script
 from kspsign.authenticode.cms.profile import SigningTerms
 from kspsign.authenticode.cms.timestamp import check_reply, make_query
 from kspsign.authenticode.cms.write import assemble, prepare
@@ -28,6 +20,14 @@ from kspsign.authenticode.formats import open_signable
 from kspsign.embedded.authority import EmbeddedAuthority, create_authority
 from kspsign.embedded.timestamp_reply import respond
 from kspsign.model.values import Format
+from support.formats.appx_samples import Package
+from support.formats.cab_samples import build_cab
+from support.formats.cat_samples import catalogue
+from support.formats.msi_samples import msitools_package
+from support.formats.navx_samples import build_navx
+from support.formats.nuget_samples import package
+from support.formats.peimages import build_pe
+from support.formats.script_samples import script
 
 FILES: dict[Format, tuple[str, Callable[[], bytes]]] = {
     Format.PE: (".exe", lambda: build_pe(overlay=b"payload" * 9)),

@@ -8,14 +8,14 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from azure_server.server import AzureServer
-from azure_server.uploads import Upload, step_variables, uploads
-from integration.certificates import PASSWORD, PASSWORD_VARIABLE, rsa_key, signing_file
-from integration.peimages import build_pe
-from integration.samples import Run, Store, copy_launcher, kspsign
-from integration.signing import Publisher
 from kspsign.embedded.authority import EmbeddedAuthority, load_or_create
 from kspsign.embedded.timestamp_server import TimestampServer
+from support.azure_devops.server import AzureServer
+from support.azure_devops.uploads import Upload, step_variables, uploads
+from support.certificates import PASSWORD, PASSWORD_VARIABLE, rsa_key, signing_file
+from support.formats.peimages import build_pe
+from support.samples import Run, Store, copy_launcher, kspsign
+from support.signing import Publisher
 
 
 @pytest.fixture(scope="session")

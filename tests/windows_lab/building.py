@@ -15,7 +15,8 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent.parent
+from support.places import ROOT
+
 SOURCES = Path(__file__).resolve().parent / "lab"
 BUILD = ROOT / "build"
 LAB = BUILD / "windows-lab"

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.mini import Step
+from support.agent.mini import Step
 from windows_lab.building import PYTHON
 from windows_lab.console import in_console
 from windows_lab.machine import LAB_VARIABLES, Windows

@@ -10,10 +10,10 @@ from pathlib import Path
 from package import create, stage
 from vendor import Target
 
-from agent.commands import PREFIX
-from agent.environment import handler_environment
-from agent.mini import MiniAgent
-from agent.package import install
+from support.agent.commands import PREFIX
+from support.agent.environment import handler_environment
+from support.agent.mini import MiniAgent
+from support.agent.package import install
 from windows_lab.machine import Windows
 
 _PATH = re.compile(r"Z:(\\[^;,\]\r\n]*)")

@@ -14,9 +14,10 @@ import kspsign
 from kspsign.diagnosis import diagnose, troubleshooting_text
 from kspsign.diagnosis.catalogue import Failure, catalogue
 from kspsign.model.hresults import Hresult
+from support.places import ROOT
 
 SOURCE = Path(kspsign.__file__).parent
-PAGE = Path(__file__).parents[3] / "docs" / "troubleshooting.md"
+PAGE = ROOT / "docs" / "troubleshooting.md"
 
 
 @pytest.mark.parametrize("failure", catalogue().failures, ids=lambda failure: failure.id)

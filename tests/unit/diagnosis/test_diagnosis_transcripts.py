@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from kspsign.diagnosis import diagnose
+from support.places import TRANSCRIPTS
 
-TRANSCRIPTS = Path(__file__).parents[2] / "windows_lab" / "lab" / "transcripts" / "10.0.26100.0"
 EXPECTED = {
     "02": ["credentials-missing"],
     "05": ["ksp-already-registered"],

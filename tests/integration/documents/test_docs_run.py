@@ -1,0 +1,156 @@
+"""The shell blocks of the documentation, run as they stand, in a folder with files to sign, beside a stand-in.
+
+What differs from a reader's machine stands in kspsign.yml: timestamp server, trusted roots, store.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from hashlib import sha1
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cryptography.hazmat.primitives.serialization import Encoding
+
+from kspsign.embedded.authority import EmbeddedAuthority
+from kspsign.embedded.timestamp_server import TimestampServer
+from support import softhsm
+from support.certificates import PASSWORD, rsa_key, signing_file
+from support.digicert_one.fixture import running
+from support.documentation.reading import SHELL, Block, blocks, in_line, shell_lines
+from support.formats.navx_samples import build_navx
+from support.formats.peimages import build_pe
+from support.key_vault.server import Azure
+from support.key_vault.world import CLIENT, TENANT, Version, World
+from support.pki import ca, signer
+from support.samples import osslsigncode_verify
+from support.softhsm import LIBRARY, PIN
+
+NOW = datetime.now(UTC)
+VALID: dict[str, Any] = {"begin": NOW - timedelta(days=10), "end": NOW + timedelta(days=300)}
+STORES = {
+    "README.md": "pkcs12",
+    "docs/how-to/key-stores.md": "pkcs12",
+    "docs/getting-started/business-central.md": "pkcs12",
+    "docs/how-to/keylocker.md": "keylocker",
+    "docs/getting-started/keylocker-linux.md": "keylocker",
+    "docs/how-to/azure-key-vault.md": "azure-key-vault",
+    "docs/how-to/pkcs11.md": "pkcs11",
+}
+"""Pages whose commands sign on any system, and the key store that they speak of."""
+
+
+@dataclass
+class Place:
+    """Where a block is run: its folder, its variables, and the placeholders that a reader replaces."""
+
+    folder: Path
+    roots: list[bytes]
+    environment: dict[str, str] = field(default_factory=dict)
+    placeholders: dict[str, str] = field(default_factory=dict)
+
+    def run(self, block: Block) -> None:
+        """Run the block's lines in one bash that ends at the first failure."""
+        lines = [line for line in shell_lines(block) if not line.startswith("pip install")]
+        # An unsigned file is shown, and its verdict is no.
+        script = "\n".join(f"{line} || [ $? = 2 ]" if line.startswith("kspsign inspect") else line for line in lines)
+        for name, value in self.placeholders.items():
+            script = script.replace(name, value)
+        path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+        done = subprocess.run(
+            ["bash", "-euo", "pipefail", "-c", script],
+            cwd=self.folder, env={**os.environ, **self.environment, "PATH": path},
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, encoding="utf-8", check=False,
+        )  # fmt: skip
+        assert done.returncode == 0, f"{block.place}\n{script}\n{done.stdout}"
+
+
+def runnable() -> list[Block]:
+    return [
+        block
+        for block in blocks()
+        if block.page in STORES
+        and block.language in SHELL
+        and any(True for line in shell_lines(block) for _command in in_line(line))
+    ]
+
+
+@pytest.fixture
+def place(tmp_path: Path, authority: EmbeddedAuthority) -> Place:
+    """A folder with programs to sign, a third party's among them."""
+    for name in ("app.exe", "core.dll", "vendor/other.dll"):
+        path = tmp_path / "work" / "dist" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(build_pe(overlay=name.encode()))
+    (tmp_path / "work" / "setup.exe").write_bytes(build_pe())
+    (tmp_path / "work" / "Contoso.app").write_bytes(build_navx())
+    return Place(tmp_path / "work", [authority.root.certificate.public_bytes(Encoding.PEM)])
+
+
+def prepare(place: Place, store: str, files: Path, stack: ExitStack) -> None:
+    """Start the key store's stand-in, and fill in what a reader would."""
+    files.mkdir()
+    if store == "pkcs12":
+        made = signing_file(place.folder)
+        made.path.rename(place.folder / "code.p12")
+        place.roots.append(made.root.read_bytes())
+        place.environment["P12_PASSWORD"] = PASSWORD
+        (place.folder / "dist" / "vendor" / "other.dll").unlink()
+    elif store == "keylocker":
+        host = stack.enter_context(running(files))
+        for alias in ("release", "release-key"):
+            host.world.add_certificate(host.world.add_keypair(alias), f"{alias} certificate")
+        place.roots.append(host.world.root.pem)
+        place.environment |= host.environment
+    else:
+        root, key = ca("Documentation root", **VALID), rsa_key(2048)
+        leaf = signer("Documentation publisher", root, key=key, **VALID)
+        place.roots.append(root.pem)
+        place.placeholders["THUMBPRINT"] = sha1(leaf.der, usedforsecurity=False).hexdigest()
+        if store == "pkcs11":
+            token = softhsm.create(files / "token", "release signing")
+            token.import_key(key, "release-2026", "01")
+            token.import_certificate(leaf, "release-2026", "01")
+            place.placeholders["/usr/lib/vendor/libtoken.so"] = str(LIBRARY)
+            place.environment |= token.environment | {"TOKEN_PIN": PIN}
+        else:
+            world = World({"contoso.vault.azure.net": {"release": [Version(key, leaf.certificate)]}})
+            place.environment |= stack.enter_context(Azure(world, files)).environment
+            place.environment |= {"AZURE_TENANT_ID": TENANT, "AZURE_CLIENT_ID": CLIENT, "no_proxy": "127.0.0.1"}
+            place.placeholders |= {"VAULT": "contoso", "NAME": "release"}
+
+
+@pytest.fixture
+def stack() -> Iterator[ExitStack]:
+    with ExitStack() as stack:
+        yield stack
+
+
+@pytest.mark.parametrize("page", sorted(STORES))
+def test_the_commands_of_a_page_do_what_it_says(
+    page: str, place: Place, stack: ExitStack, tmp_path: Path, timestamp_server: TimestampServer
+) -> None:
+    prepare(place, STORES[page], tmp_path / "files", stack)
+    (place.folder / "roots.pem").write_bytes(b"".join(place.roots))
+    settings: Mapping[str, Any] = {
+        "timestamp_url": [timestamp_server.url],
+        "trust_root": ["roots.pem"],
+        "store": str(tmp_path / "store"),
+    }
+    (place.folder / "kspsign.yml").write_text(json.dumps(settings), encoding="utf-8")
+    found = [block for block in runnable() if block.page == page]
+    assert found
+    for block in found:
+        place.run(block)
+    if not any("kspsign run" in block.text or "kspsign sign" in block.text for block in found):
+        return
+    signed = place.folder / "dist" / ("core.dll" if page == "README.md" else "app.exe")
+    assert osslsigncode_verify(signed, place.folder / "roots.pem").accepted

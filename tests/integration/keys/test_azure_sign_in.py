@@ -1,0 +1,174 @@
+"""Who signs in to Azure for key store azure-key-vault: managed identities, Azure CLI, and what each is given."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from integration.keys.test_path_key_vault import ROOT, VAULT, held
+from kspsign.keys.azure_identity.cli import AzureCli
+from kspsign.model.errors import CancelledError, PrerequisiteError
+from kspsign.settings.model import Settings
+from kspsign.settings.resolve import resolve
+from support.formats.peimages import build_pe
+from support.key_vault.machine import APP_SERVICE, Az
+from support.key_vault.server import Azure
+from support.key_vault.world import ACCESS_TOKEN, IDENTITY_HEADER, SYSTEM_ASSIGNED, TENANT, USER_ASSIGNED, World
+from support.samples import Run, kspsign_process
+
+SCOPE = "https://vault.azure.net/.default"
+AZ_TOKEN = "az-token-planted-3e91"  # noqa: S105 - made in the test
+PLANTED = {
+    "SYSTEM_ACCESSTOKEN": ACCESS_TOKEN,
+    "AZURE_CLIENT_SECRET": "",
+    "SM_API_KEY": "sm-api-key-planted",
+    "TOKEN_PIN": "pin-planted",
+    "IDENTITY_HEADER": IDENTITY_HEADER,
+}
+
+
+@pytest.fixture
+def azure(tmp_path: Path) -> Iterator[Azure]:
+    folder = tmp_path / "azure"
+    folder.mkdir()
+    (folder / "root.pem").write_bytes(ROOT.pem)
+    with Azure(World({VAULT: {"rsa": [held("rsa")]}}), folder) as running:
+        running.world.tokens[AZ_TOKEN] = "https://vault.azure.net"
+        yield running
+
+
+def sign(azure: Azure, folder: Path, *options: object, **environment: str) -> Run:
+    (folder / "work").mkdir(exist_ok=True)
+    for number in range(3):
+        (folder / "work" / f"{number}.dll").write_bytes(build_pe(overlay=b"%d" % number))
+    return kspsign_process(
+        *("run", "*.dll", "--key-store", "azure-key-vault", "--key-identifier", f"https://{VAULT}/certificates/rsa"),
+        *("--no-timestamp", "--trust-root", folder / "azure" / "root.pem", "--store", folder / "store", *options),
+        folder=folder / "work",
+        environment={**azure.environment, "AZURE_CLIENT_SECRET": "", **environment},
+    )
+
+
+@pytest.mark.parametrize(("client", "signed_in"), [(None, SYSTEM_ASSIGNED), (USER_ASSIGNED, USER_ASSIGNED)])
+@pytest.mark.parametrize("place", ["virtual machine", "app service"])
+def test_a_managed_identity_signs_past_the_proxy(
+    place: str, client: str | None, signed_in: str, azure: Azure, tmp_path: Path
+) -> None:
+    where = {"AZURE_POD_IDENTITY_AUTHORITY_HOST": azure.url}
+    if place == "app service":
+        where = {"IDENTITY_ENDPOINT": azure.url + APP_SERVICE, "IDENTITY_HEADER": IDENTITY_HEADER}
+    chosen = ("--azure-client-id", client) if client else ()
+    run = sign(azure, tmp_path, "--azure-credential", "managed-identity", *chosen, "--verbose", **where)
+    assert run.code == 0, run.text
+    assert set(azure.world.signed_in) == {signed_in}
+    assert len(azure.record.of("127.0.0.1", "/token")) <= 2  # one for certsync, one for signing
+    written = [path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()]
+    for secret in (IDENTITY_HEADER, *azure.world.tokens):
+        assert secret not in run.text
+        assert not any(secret.encode() in content for content in written)
+
+
+def test_an_identity_that_the_machine_does_not_have_is_told(azure: Azure, tmp_path: Path) -> None:
+    run = sign(
+        *(azure, tmp_path, "--azure-credential", "managed-identity", "--azure-client-id", "nobody"),
+        AZURE_POD_IDENTITY_AUTHORITY_HOST=azure.url,
+    )
+    assert (run.code, run.report["error"]["code"]) == (5, "AZURE_SIGN_IN"), run.text
+    assert "Identity not found" in run.text
+
+
+@pytest.fixture
+def az(tmp_path: Path) -> Az:
+    return Az(tmp_path / "agent", token=AZ_TOKEN)
+
+
+def with_az(az: Az) -> dict[str, str]:
+    """A step's environment with that `az` on PATH, and secrets that are none of its business."""
+    path = os.pathsep.join((str(az.bin), os.environ["PATH"]))
+    return {**PLANTED, "PATH": path, "AZURE_CONFIG_DIR": str(az.home)}
+
+
+@pytest.mark.parametrize("who", [("--azure-credential", "cli"), ("--azure-tenant-id", TENANT), ()])
+def test_azure_cli_signs_in_once_and_gets_nothing_but_what_it_needs(
+    who: tuple[str, ...], azure: Azure, az: Az, tmp_path: Path
+) -> None:
+    run = sign(azure, tmp_path, "--verbose", "--junit", "junit.xml", *who, **with_az(az))
+    assert run.code == 0, run.text
+    assert len(az.calls) == 2  # one for certsync, one for signing
+    for call in az.calls:
+        asked = ["account", "get-access-token", "--output", "json", "--resource", "https://vault.azure.net"]
+        assert call["arguments"] == [*asked, "--tenant", TENANT]  # the vault's, where none is named
+        assert not set(PLANTED) & set(call["environment"])
+        assert not any(secret in str(call) for secret in PLANTED.values() if secret)
+        assert {"PATH", "AZURE_CONFIG_DIR", "HTTPS_PROXY"} <= set(call["environment"])
+        assert Path(call["folder"]) == az.bin
+    written = [path.read_bytes() for path in tmp_path.rglob("*") if path.is_file() and az.home not in path.parents]
+    assert AZ_TOKEN not in run.text
+    assert not any(AZ_TOKEN.encode() in content for content in written)
+
+
+@pytest.mark.parametrize(
+    ("plan", "code", "words"),
+    [
+        ({"error": "Please run 'az login' to setup account."}, "AZURE_CLI_NOT_SIGNED_IN", "az login"),
+        ({"error": "AADSTS70043: The refresh token has expired. Run: az login"}, "AZURE_CLI_NOT_SIGNED_IN", "AADSTS"),
+        ({"error": "The command failed with an unexpected error."}, "AZURE_CLI_FAILED", "unexpected error"),
+        ({"output": f'{{"accessToken": "{AZ_TOKEN}"}}'}, "AZURE_CLI_FAILED", "without accessToken and expires_on"),
+        ({"output": f"{AZ_TOKEN} is no JSON"}, "AZURE_CLI_FAILED", "without accessToken and expires_on"),
+    ],
+)
+def test_an_azure_cli_that_gives_no_token_is_told(
+    plan: dict[str, str], code: str, words: str, azure: Azure, az: Az, tmp_path: Path
+) -> None:
+    az.plan(**plan)
+    run = sign(azure, tmp_path, "--azure-credential", "cli", **with_az(az))
+    assert (run.code, run.report["error"]["code"]) == (5, code), run.text
+    assert words in run.text
+    assert AZ_TOKEN not in run.text
+    assert len(az.calls) == 1
+
+
+def settings(az: Az | None, **more: str) -> Settings:
+    found = {"PATH": str(az.bin), "AZURE_CONFIG_DIR": str(az.home)} if az else {"PATH": ""}
+    return resolve("sign", {}, environment={**os.environ, **found, **more})
+
+
+def test_an_agent_without_azure_cli_is_told() -> None:
+    with pytest.raises(PrerequisiteError) as refused:
+        AzureCli(settings(None), None, threading.Event()).get_token(SCOPE)
+    assert (refused.value.code, "not found on PATH" in refused.value.message) == ("AZURE_CLI_MISSING", True)
+
+
+@pytest.mark.parametrize("tenant", ["a&calc", "x y", "%PATH%", '"', "^"])
+def test_what_a_batch_file_would_take_for_a_command_never_reaches_it(tenant: str, az: Az) -> None:
+    with pytest.raises(PrerequisiteError, match="is no tenant"):
+        AzureCli(settings(az), tenant, threading.Event()).get_token(SCOPE)
+    assert az.calls == []
+
+
+def test_a_cancelled_run_does_not_wait_for_azure_cli(az: Az) -> None:
+    az.plan(seconds=600)
+    cancelled = threading.Event()
+    threading.Timer(0.3, cancelled.set).start()
+    with pytest.raises(CancelledError):
+        AzureCli(settings(az), None, cancelled).get_token(SCOPE)
+
+
+def test_a_claims_challenge_is_a_new_sign_in(az: Az) -> None:
+    with pytest.raises(PrerequisiteError, match="claims challenge"):
+        AzureCli(settings(az), None, threading.Event()).get_token(SCOPE, claims="{}")
+
+
+def test_auto_says_what_each_of_them_lacks(azure: Azure, az: Az, tmp_path: Path) -> None:
+    az.plan(error="Please run 'az login' to setup account.")
+    broken = {"AZURE_POD_IDENTITY_AUTHORITY_HOST": azure.url}
+    run = sign(azure, tmp_path, "--azure-client-id", "nobody", **with_az(az) | {"IDENTITY_HEADER": ""} | broken)
+    assert (run.code, run.report["error"]["code"]) == (5, "AZURE_SIGN_IN"), run.text
+    assert "az login" in run.text
+    assert "Identity not found" in run.text
+    run = sign(azure, tmp_path, "--azure-client-id", USER_ASSIGNED, **with_az(az) | {"IDENTITY_HEADER": ""} | broken)
+    assert run.code == 0, run.text

@@ -1,0 +1,200 @@
+"""A secret planted in each credential of each key store is looked for wherever a run leaves or shows anything."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, pkcs12
+
+from support import certificates, softhsm
+from support.digicert_one import wire
+from support.digicert_one.access import PASSWORD as CLIENT_PASSWORD
+from support.digicert_one.answers import Response
+from support.digicert_one.fixture import running
+from support.digicert_one.server import Fault
+from support.formats.peimages import build_pe
+from support.key_vault.answers import LOGIN, PIPELINES, Request
+from support.key_vault.machine import APP_SERVICE, Az
+from support.key_vault.server import Azure
+from support.key_vault.world import (
+    ACCESS_TOKEN,
+    CLIENT,
+    CLIENT_SECRET,
+    CONNECTION,
+    IDENTITY_HEADER,
+    TENANT,
+    Version,
+    World,
+)
+from support.pki import Key, ca, new_key, signer
+from support.watched import kspsign_watched
+
+SIDES: dict[str, Any] = {"begin": certificates.EXPIRED, "end": certificates.VALID}
+ROOT = ca("Root", **SIDES)
+VAULT = "unit-tests.vault.azure.net"
+AZ_TOKEN = "az-token-planted-3e91"  # noqa: S105 - made in the test
+
+
+@dataclass(frozen=True)
+class Case:
+    """A key store in use: its options, what the step maps for it, and what must not be seen.
+
+    `elsewhere` is all that arrived at services, less the places where a credential belongs; `children` are the
+    programs that it starts.
+    """
+
+    options: tuple[object, ...]
+    environment: dict[str, str]
+    secrets: Callable[[], list[bytes]]
+    elsewhere: Callable[[], list[str]] = list
+    root: bytes = ROOT.pem
+    children: tuple[str, ...] = ()
+
+
+def of_key(key: Key) -> list[bytes]:
+    """Parts of a private key in the ways it is written: raw, PEM, DER in base64."""
+    assert isinstance(key, ec.EllipticCurvePrivateKey)
+    pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).splitlines()
+    return [key.private_numbers().private_value.to_bytes(32), *pem[1:-2]]
+
+
+@contextlib.contextmanager
+def keylocker(folder: Path, *, as_text: bool = False) -> Iterator[Case]:
+    with running(folder) as host:
+        host.world.add_certificate(host.world.add_keypair("release"), "code")
+        key, _certificate, _others = pkcs12.load_key_and_certificates(
+            host.client.read_bytes(), CLIENT_PASSWORD.encode()
+        )
+        p12 = base64.b64encode(host.client.read_bytes())
+        api_key, environment = host.world.user.api_key, dict(host.environment)
+        if as_text:
+            environment |= {"SM_CLIENT_CERT_FILE_B64": p12.decode()}
+            del environment["SM_CLIENT_CERT_FILE"]
+        # SingleFlight the service says the key aloud.
+        host.service.faults.append(
+            Fault("GET", "/keypairs/", Response(503, wire.error("busy", f"{api_key} waits"), {"Retry-After": "0"}))
+        )
+
+        def elsewhere() -> list[str]:
+            kept = host.service.record.requests
+            return [f"{each.target} {each.body!r} {dict(each.headers) | {'x-api-key': ''}}" for each in kept]
+
+        assert isinstance(key, ec.EllipticCurvePrivateKey)
+        secrets = [api_key.encode(), CLIENT_PASSWORD.encode(), p12[100:160], *of_key(key)]
+        options = ("--key-store", "keylocker", "--keypair-alias", "release")
+        yield Case(options, environment, lambda: secrets, elsewhere, host.root.read_bytes())
+
+
+@contextlib.contextmanager
+def keylocker_text(folder: Path) -> Iterator[Case]:
+    with keylocker(folder, as_text=True) as case:
+        yield case
+
+
+def _less_what_belongs(request: Request) -> str:
+    headers = {name: value for name, value in request.headers.items() if name != "x-identity-header"}
+    if request.host in {VAULT, PIPELINES}:
+        headers.pop("authorization", None)
+    body = b"" if request.host == LOGIN else request.body
+    return f"{request.host} {request.target} {body!r} {headers}"
+
+
+@contextlib.contextmanager
+def vault(folder: Path, credential: str) -> Iterator[Case]:
+    key = new_key()
+    leaf = signer("Publisher", ROOT, key=key, **SIDES)
+    world = World({VAULT: {"release": [Version(key, leaf.certificate, (ROOT.certificate,))]}})
+    with Azure(world, folder) as azure:
+        az = Az(folder / "agent", token=AZ_TOKEN)
+        world.tokens[AZ_TOKEN] = "https://vault.azure.net"
+        path = {"PATH": f"{az.bin}:/usr/bin:/bin", "AZURE_CONFIG_DIR": str(az.home)}
+        identity = {"IDENTITY_ENDPOINT": azure.url + APP_SERVICE, "IDENTITY_HEADER": IDENTITY_HEADER}
+        who: tuple[str, ...] = ("--azure-tenant-id", TENANT, "--azure-connection-id", CONNECTION)
+        who += () if credential == "managed-identity" else ("--azure-client-id", CLIENT)
+        options = ("--key-store", "azure-key-vault", "--key-identifier", f"https://{VAULT}/certificates/release")
+
+        def secrets() -> list[bytes]:
+            given = (CLIENT_SECRET, ACCESS_TOKEN, IDENTITY_HEADER, *world.tokens, *world.oidc_tokens)
+            return [each.encode() for each in given]
+
+        yield Case(
+            (*options, "--azure-credential", credential, *who),
+            {**azure.pipeline_environment, **identity, **path, "AZURE_CLIENT_SECRET": CLIENT_SECRET},
+            secrets,
+            lambda: [_less_what_belongs(each) for each in azure.record.requests],
+            children=("uname", "az", "az") if credential == "cli" else ("uname",),
+        )
+
+
+def _by(credential: str) -> Callable[[Path], contextlib.AbstractContextManager[Case]]:
+    return lambda folder: vault(folder, credential)
+
+
+@contextlib.contextmanager
+def pkcs11(folder: Path) -> Iterator[Case]:
+    token, key = softhsm.create(folder / "hsm"), new_key()
+    token.import_key(key, "release", "01")
+    token.import_certificate(signer("Publisher", ROOT, key=key, **SIDES), "release", "01")
+    secrets = [softhsm.PIN.encode(), *of_key(key)]
+    yield Case(token.options("release")[:-2], token.environment, lambda: secrets)
+
+
+@contextlib.contextmanager
+def pkcs12_file(folder: Path) -> Iterator[Case]:
+    key = new_key()
+    file = certificates.signing_file(folder, key=key)
+    environment = {certificates.PASSWORD_VARIABLE: certificates.PASSWORD}
+    secrets = [certificates.PASSWORD.encode(), *of_key(key)]
+    yield Case(file.options[:6], environment, lambda: secrets, root=file.root.read_bytes())
+
+
+STORES: dict[str, Callable[[Path], contextlib.AbstractContextManager[Case]]] = {
+    "keylocker": keylocker,
+    "keylocker, certificate as text": keylocker_text,
+    **{f"vault by {each}": _by(each) for each in ("client-secret", "pipelines", "managed-identity", "cli")},
+    "pkcs11": pkcs11,
+    "pkcs12": pkcs12_file,
+}
+OF_OTHERS = {"SM_API_KEY": "another-api-key-91", "TOKEN_PIN": "another-pin-92", "AZURE_CLIENT_SECRET": "another-93"}
+
+
+@pytest.mark.parametrize("name", STORES)
+def test_a_planted_secret_is_nowhere_but_where_it_must_be(name: str, tmp_path: Path) -> None:
+    outside, work, temporary = (tmp_path / each for each in ("outside", "work", "work/temporary"))
+    outside.mkdir()
+    temporary.mkdir(parents=True)
+    for number in range(3):
+        (work / f"{number}.dll").write_bytes(build_pe(overlay=b"%d" % number))
+    with STORES[name](outside) as case:
+        (work / "root.pem").write_bytes(case.root)
+        common = ("--no-timestamp", "--trust-root", "root.pem", "--store", "store", "--verbose")
+        done = kspsign_watched(
+            *("run", "*.dll", *case.options, *common, "--junit", "junit.xml", "--summary", "summary.md"),
+            folder=work,
+            record=outside / "seen.jsonl",
+            environment={**OF_OTHERS, **case.environment, "TMPDIR": str(temporary)},
+        )
+        assert done.code == 0, done.text
+        assert tuple(Path(each.command[0]).name for each in done.children) == case.children
+        assert list(temporary.iterdir()) == []
+        written = [(path.name, path.read_bytes()) for path in work.rglob("*") if path.is_file()]
+        assert {"report.json", "junit.xml", "summary.md", "entry.json"} <= {name for name, _content in written}
+        places = [
+            *written,
+            ("output", done.text.encode()),
+            *(("child", str(child).encode()) for child in done.children),
+            *(("removed file", text.encode("latin-1")) for text in done.removed),
+            *(("request", text.encode()) for text in case.elsewhere()),
+        ]
+        secrets = [*case.secrets(), *(value.encode() for value in OF_OTHERS.values())]
+    assert len(secrets) > len(OF_OTHERS)
+    found = [(secret, place) for secret in secrets for place, content in places if secret in content]
+    assert found == []
+    assert all(text.startswith("0o600 ") for text in done.removed if "KEY" in text)

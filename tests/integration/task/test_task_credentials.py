@@ -1,0 +1,149 @@
+"""What the packaged task signs with, from Azure DevOps: an OIDC token for Entra and the vault, and secure files."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from support.agent.environment import Endpoint
+from support.agent.extension import shared_vsix
+from support.agent.mini import MiniAgent, Step, agent_for
+from support.agent.processes import Shown, descendants
+from support.agent.secure_files import download
+from support.agent.taskrun import TaskRun
+from support.azure_devops.server import TOKEN, AzureServer, Fault
+from support.azure_devops.uploads import JOB_ID
+from support.certificates import PASSWORD, rsa_key, signing_file
+from support.formats.navx_samples import build_navx
+from support.key_vault.server import Azure
+from support.key_vault.world import CLIENT, CONNECTION, TENANT, Version, World
+from support.pki import ca, signer
+from support.samples import copy_launcher, osslsigncode_verify
+
+NOW = datetime.now(UTC)
+VALID: dict[str, Any] = {"begin": NOW - timedelta(days=10), "end": NOW + timedelta(days=300)}
+VAULT = "contoso-signing.vault.azure.net"
+ISSUED = {"tenantid": TENANT, "serviceprincipalid": CLIENT}
+
+
+@dataclass(frozen=True)
+class Bench:
+    """An agent with one program, the vault with Entra before it, and Azure DevOps."""
+
+    agent: MiniAgent
+    azure: Azure
+    devops: AzureServer
+    root: Path
+
+    def sign(self, seen: list[Shown], *, connection: str = CONNECTION, token: str = TOKEN) -> TaskRun:
+        """Run the task; `seen` gets what other processes could see meanwhile."""
+        inputs = {"files": "*.exe", "keyStore": "azure-key-vault", "azureConnectionId": connection}
+        inputs |= {"keyIdentifier": f"https://{VAULT}/certificates/release", "noTimestamp": "true"}
+        inputs |= {"trustRoot": str(self.root), "store": str(self.agent.root / "store"), "pythonPath": sys.executable}
+        place = f"Apps/_apis/distributedtask/hubs/build/plans/7/jobs/{JOB_ID}/oidctoken"
+        network = {"https_proxy", "http_proxy", "REQUESTS_CA_BUNDLE"}
+        env = {name: value for name, value in self.azure.environment.items() if name in network}
+
+        def look(_line: str) -> bool:
+            seen.extend(descendants())
+            return False
+
+        step = Step(
+            inputs,
+            {"System.OidcRequestUri": f"{self.devops.url}/{place}", "System.Debug": "true"},
+            {"System.AccessToken": token},
+            env={**env, "no_proxy": "127.0.0.1"},
+            endpoints={connection: Endpoint("https://management.azure.com/", ISSUED, "WorkloadIdentityFederation")},
+        )
+        return self.agent.run(step, cancel_when=look)
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Iterator[Bench]:
+    files, root, key = tmp_path / "azure", ca("Vault root", **VALID), rsa_key(2048)
+    files.mkdir()
+    (files / "root.pem").write_bytes(root.pem)
+    leaf = signer("Contoso", root, key=key, **VALID)
+    world = World({VAULT: {"release": [Version(key, leaf.certificate)]}})
+    agent = agent_for(shared_vsix(), tmp_path / "agent")
+    agent.sources.mkdir(parents=True)
+    copy_launcher(agent.sources, to="app.exe")
+    with Azure(world, files) as azure, AzureServer() as devops:
+        devops.organisation.connections.add(CONNECTION)
+        devops.organisation.oidc_tokens = world.oidc_tokens  # Entra trusts what Azure DevOps gives out
+        yield Bench(agent, azure, devops, files / "root.pem")
+
+
+def test_no_secret_is_needed_and_none_is_shown(bench: Bench) -> None:
+    seen: list[Shown] = []
+    run = bench.sign(seen)
+    assert run.result == "Succeeded", run.log
+    assert osslsigncode_verify(bench.agent.sources / "app.exe", bench.root).accepted
+    assert {path.rpartition("/")[2] for path in bench.devops.paths("POST")} == {"oidctoken"}
+    world = bench.azure.world
+    assert 0 < len(world.tokens) == len(world.oidc_tokens) == len(bench.devops.paths("POST"))
+    engines = [each for each in seen if b"engine" in each.command]
+    assert engines
+    for secret in (TOKEN, *world.oidc_tokens, *world.tokens):
+        assert not any(secret in line for line in run.log)
+        assert not any(secret.encode() in each.command + each.environment for each in engines)
+        kept = (path for path in bench.agent.root.rglob("*") if path.is_file())
+        assert not any(secret.encode() in path.read_bytes() for path in kept)
+
+
+@pytest.mark.parametrize(
+    ("given", "fault"),
+    [
+        ({"token": "expired"}, None),
+        ({"connection": "5d4c9a10-0000-4000-8000-000000000000"}, None),
+        ({}, Fault("html", 203)),
+        ({}, Fault("html", 200)),
+    ],
+    ids=["token", "connection", "sign-in page", "sign-in page as success"],
+)
+def test_a_sign_in_that_fails_says_so_and_touches_nothing(
+    bench: Bench, given: dict[str, str], fault: Fault | None
+) -> None:
+    before = (bench.agent.sources / "app.exe").read_bytes()
+    bench.devops.faults.extend([fault] * 9 if fault else [])
+    run = bench.sign([], **given)
+    assert run.result == "Failed"
+    assert run.errors[0].startswith("AZURE_SIGN_IN"), "\n".join(run.log)
+    assert "exit code 5" in run.errors[-1]
+    assert (bench.agent.sources / "app.exe").read_bytes() == before
+    assert bench.azure.world.tokens == {}
+
+
+@pytest.mark.parametrize(("ticket", "result"), [("t-1", "Succeeded"), ("t-2", "Failed")])
+def test_a_secure_file_is_the_key(tmp_path: Path, ticket: str, result: str) -> None:
+    """DownloadSecureFile@1, with Microsoft's own client, gives the path; a wrong ticket leaves our step without key.
+
+    A Business Central package is signed beside the program, without NavSip.dll.
+    """
+    agent, made = agent_for(shared_vsix(), tmp_path), signing_file(tmp_path)
+    agent.sources.mkdir(parents=True)
+    copy_launcher(agent.sources, to="app.exe")
+    (agent.sources / "Contoso.app").write_bytes(build_navx())
+    with AzureServer() as azure:
+        azure.organisation.secure_files["c0de"] = ("t-1", made.path.read_bytes())
+        path = download(agent, "c0de", "code.p12", ticket, server=(azure.url, TOKEN))
+        assert (path is not None) == (result == "Succeeded")
+        inputs = {
+            "keyStore": "pkcs12",
+            "pkcs12": str(path or ""),
+            "password": "$(pfxPassword)",
+            "files": "*.exe\n*.app",
+        }
+        inputs |= {"noTimestamp": "true", "trustRoot": str(made.root), "pythonPath": sys.executable}
+        inputs |= {"engine": "native"}
+        step = Step({**inputs, "store": str(tmp_path / "store")}, secrets={"pfxPassword": PASSWORD})
+        run = agent.run(step, keep_temp=True)
+    assert run.result == result, run.log
+    if result == "Succeeded":
+        assert (run.outputs["filesSigned"], "code.p12" in run.leftover) == ("2", True)

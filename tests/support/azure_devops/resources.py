@@ -1,0 +1,201 @@
+"""What each resource answers. Bodies are taken strictly: an unknown key or a wrong type is a mistake of the client."""
+
+from __future__ import annotations
+
+import base64
+import secrets
+from dataclasses import dataclass
+from typing import Any
+
+from support.azure_devops.locations import Location
+from support.azure_devops.state import PROJECT, Build, Organisation, TestRun
+
+RUN_STATES = {"InProgress", "Completed", "Aborted"}
+OUTCOMES = {"Passed", "Failed", "Error", "NotExecuted"}
+
+
+class RefusedError(Exception):
+    """An answer other than 200, with the text that the server wraps into its exception."""
+
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+@dataclass(frozen=True)
+class Call:
+    """One request to a known resource."""
+
+    method: str
+    location: Location
+    values: dict[str, str]
+    query: dict[str, str]
+    body: Any
+    url: str
+    """The collection, as the client called it."""
+
+
+def answer(organisation: Organisation, call: Call) -> Any:
+    """The JSON value to answer with, or bytes. Raises RefusedError."""
+    if call.values.get("project", PROJECT) != PROJECT:
+        raise RefusedError(404, f"TF200016: The following project does not exist: {call.values['project']}.")
+    handlers = {
+        ("GET", "ResourceAreas"): _areas,
+        ("GET", "builds"): _build,
+        ("GET", "timeline"): _timeline,
+        ("PUT", "tags"): _tag,
+        ("PATCH", "properties"): _properties,
+        ("GET", "attachments"): _attachments,
+        ("POST", "Runs"): _create_run,
+        ("PATCH", "Runs"): _update_run,
+        ("POST", "Results"): _results,
+        ("POST", "Attachments"): _upload,
+        ("POST", "oidctoken"): _oidc_token,
+        ("GET", "securefiles"): _secure_file,
+    }
+    handler = handlers.get((call.method, call.location.name))
+    if handler is None:
+        raise RefusedError(405, f"{call.location.name} takes no {call.method}")
+    return handler(organisation, call)
+
+
+def _areas(_organisation: Organisation, _call: Call) -> Any:
+    return {"count": 0, "value": []}  # like a server of one's own: everything is below the collection
+
+
+def _found(organisation: Organisation, call: Call) -> Build:
+    build = organisation.builds.get(int(call.values["buildId"]))
+    if build is None:
+        raise RefusedError(404, f"The requested build {call.values['buildId']} could not be found.")
+    return build
+
+
+def _build(organisation: Organisation, call: Call) -> Any:
+    build = _found(organisation, call)
+    return {"id": build.id, "status": build.status} | ({"result": build.result} if build.result else {})
+
+
+def _timeline(organisation: Organisation, call: Call) -> Any:
+    build = _found(organisation, call)
+    return {"id": build.timeline_id, "changeId": 7, "records": build.records}
+
+
+def _tag(organisation: Organisation, call: Call) -> Any:
+    tags = _found(organisation, call).tags
+    tags.append(call.values["tag"])
+    return {"count": len(tags), "value": tags}
+
+
+def _properties(organisation: Organisation, call: Call) -> Any:
+    properties = _found(organisation, call).properties
+    for operation in _list(call.body):
+        _only(operation, {"op", "path", "value"})
+        if operation.get("op") != "add" or not operation["path"].startswith("/"):
+            raise RefusedError(400, "VssPropertyValidationException: add /name value")
+        properties[operation["path"][1:]] = operation["value"]
+    value = {name: {"$type": "System.String", "$value": text} for name, text in properties.items()}
+    return {"count": len(value), "value": value}
+
+
+def _attachments(organisation: Organisation, call: Call) -> Any:
+    build = _found(organisation, call)
+    if "name" in call.values:
+        place = [call.values[key].lower() for key in ("timelineId", "recordId", "type", "name")]
+        for each in build.attachments:
+            if [each.timeline_id, each.record_id, each.kind.lower(), each.name.lower()] == place:
+                return each.content
+        raise RefusedError(404, "The attachment could not be found.")
+    base = f"{call.url}/{PROJECT}/_apis/build/builds/{build.id}"
+    found = [each for each in build.attachments if each.kind == call.values["type"]]
+    places = [f"{base}/{each.timeline_id}/{each.record_id}/attachments/{each.kind}/{each.name}" for each in found]
+    value = [
+        {"name": each.name, "_links": {"self": {"href": place}}} for each, place in zip(found, places, strict=True)
+    ]
+    return {"count": len(value), "value": value}
+
+
+def _create_run(organisation: Organisation, call: Call) -> Any:
+    _only(call.body, {"name", "automated", "state", "build", "startDate", "releaseUri", "releaseEnvironmentUri"})
+    if call.body.get("automated") is not True or int(call.body["build"]["id"]) not in organisation.builds:
+        raise RefusedError(400, "an automated run belongs to a build")
+    number = 100 + len(organisation.runs)
+    organisation.runs[number] = TestRun(number, call.body, _state(call.body))
+    return {"id": number, "name": call.body["name"], "state": call.body["state"]}
+
+
+def _update_run(organisation: Organisation, call: Call) -> Any:
+    _only(call.body, {"state"})
+    run = _run(organisation, call)
+    run.state = _state(call.body)
+    return {"id": run.id, "state": run.state}
+
+
+def _results(organisation: Organisation, call: Call) -> Any:
+    run = _run(organisation, call)
+    if run.state != "InProgress" or len(_list(call.body)) > 1000:
+        raise RefusedError(400, "results go to a run in progress, at most 1000 at once")
+    made = []
+    for each in call.body:
+        _only(
+            each,
+            {"testCaseTitle", "automatedTestName", "automatedTestStorage", "automatedTestType", "outcome", "state"}
+            | {"durationInMs", "errorMessage", "stackTrace"},
+        )
+        if each["outcome"] not in OUTCOMES or each["state"] != "Completed" or not each["testCaseTitle"]:
+            raise RefusedError(400, "a result has a title, an outcome and is completed")
+        run.results.append({**each, "id": 100000 + len(run.results)})
+        made.append({"id": run.results[-1]["id"]})
+    return {"count": len(made), "value": made}
+
+
+def _upload(organisation: Organisation, call: Call) -> Any:
+    run = _run(organisation, call)
+    _only(call.body, {"stream", "fileName", "comment", "attachmentType"})
+    if call.body["attachmentType"] != "GeneralAttachment":
+        raise RefusedError(400, "unknown type of attachment")
+    given = call.values.get("testCaseResultId")
+    owner = None if given is None else int(given)
+    if owner is not None and owner not in {each["id"] for each in run.results}:
+        raise RefusedError(404, f"Test result {owner} of test run {run.id} cannot be found.")
+    run.attachments.append((owner, call.body["fileName"], base64.b64decode(call.body["stream"], validate=True)))
+    return {"id": len(run.attachments), "url": call.url}
+
+
+def _oidc_token(organisation: Organisation, call: Call) -> Any:
+    connection = call.query.get("serviceConnectionId")
+    if connection not in organisation.connections:
+        raise RefusedError(404, f"No service connection {connection} is authorized for this job.")
+    token = f"oidc-{secrets.token_urlsafe(24)}"
+    organisation.oidc_tokens.add(token)
+    return {"oidcToken": token}
+
+
+def _secure_file(organisation: Organisation, call: Call) -> Any:
+    ticket, content = organisation.secure_files.get(call.values["secureFileId"], ("", b""))
+    if not ticket or call.query.get("ticket") != ticket:
+        raise RefusedError(404, "There is no such secure file, or the ticket is not its.")
+    return content
+
+
+def _run(organisation: Organisation, call: Call) -> TestRun:
+    run = organisation.runs.get(int(call.values["runId"]))
+    if run is None:
+        raise RefusedError(404, f"Test run {call.values['runId']} cannot be found.")
+    return run
+
+
+def _state(body: dict[str, Any]) -> str:
+    if body.get("state") not in RUN_STATES:
+        raise RefusedError(400, f"unknown state {body.get('state')}")
+    return str(body["state"])
+
+
+def _list(body: Any) -> list[Any]:
+    if not isinstance(body, list) or not body:
+        raise RefusedError(400, "the body must be a list")
+    return body
+
+
+def _only(body: Any, keys: set[str]) -> None:
+    if not isinstance(body, dict) or not set(body) <= keys:
+        raise RefusedError(400, f"unknown keys: {sorted(set(body) - keys) if isinstance(body, dict) else body!r}")

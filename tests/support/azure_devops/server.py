@@ -1,0 +1,194 @@
+"""Azure DevOps on loopback: answers the real azure-devops client, and misbehaves when it is told to."""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+import threading
+import time
+from collections import deque
+from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from types import TracebackType
+from typing import Any, ClassVar, Literal, Self
+from urllib.parse import parse_qsl, urlsplit
+
+from support.azure_devops.locations import LOCATIONS, located
+from support.azure_devops.resources import Call, RefusedError, answer
+from support.azure_devops.state import Organisation
+
+TOKEN = "a-token-of-this-job"  # noqa: S105 - opens nothing but this server
+SIGN_IN_PAGE = b"<html><head><title>Azure DevOps Services | Sign In</title></head></html>"
+BODY_TYPES = {"POST": "application/json", "PATCH": "application/json"}
+
+
+@dataclass(frozen=True)
+class Fault:
+    """How the next request goes wrong whose path holds `path`.
+
+    "status" answers `status` with `headers`; "html" with a sign-in page of that status; "drop" closes the
+    connection without answer, "cut" within the answer; "slow" waits `seconds` first.
+    """
+
+    kind: Literal["status", "html", "drop", "cut", "slow"]
+    status: int = 200
+    headers: tuple[tuple[str, str], ...] = ()
+    path: str = ""
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True)
+class Seen:
+    """One request as it came in."""
+
+    method: str
+    path: str
+    authorization: str
+
+
+class AzureServer:
+    """Serves `organisation` at `url` inside its `with` block; one token is good."""
+
+    def __init__(self) -> None:
+        self.organisation = Organisation()
+        self.faults: deque[Fault] = deque()
+        self.seen: list[Seen] = []
+        self.elsewhere: str | None = None
+        """Another server's URL, to which the table of places leads."""
+        self._server = _Server(self)
+        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
+
+    @property
+    def url(self) -> str:
+        """The URL of the collection."""
+        return f"http://127.0.0.1:{self._server.server_address[1]}/Contoso"
+
+    def paths(self, method: str) -> list[str]:
+        """The paths that were asked by that method."""
+        return [each.path for each in self.seen if each.method == method]
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+    block_on_close = False
+
+    _ports: ClassVar[set[int]] = set()
+    """Taken so far: the client keeps the table of places by URL, and may not meet another server at an old one."""
+
+    def __init__(self, azure: AzureServer) -> None:
+        super().__init__(("127.0.0.1", 0), _Handler)
+        while self.server_address[1] in self._ports:
+            self.server_close()
+            super().__init__(("127.0.0.1", 0), _Handler)
+        self._ports.add(self.server_address[1])
+        self.azure = azure
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    wbufsize = 1 << 16
+    disable_nagle_algorithm = True
+    server: _Server
+
+    def _handle(self) -> None:
+        parts = urlsplit(self.path)
+        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        azure = self.server.azure
+        azure.seen.append(Seen(self.command, parts.path, self.headers.get("Authorization", "")))
+        fault = next((each for each in azure.faults if each.path in parts.path), None)
+        if fault is not None:
+            azure.faults.remove(fault)
+            if self._misbehave(fault):
+                return
+        try:
+            content = self._answer(parts.path, dict(parse_qsl(parts.query)), body)
+        except RefusedError as refused:
+            wrapped = {"$id": "1", "message": str(refused), "typeKey": "RefusedException", "errorCode": 0}
+            self._send(refused.status, json.dumps(wrapped).encode(), "application/json; charset=utf-8")
+            return
+        if isinstance(content, bytes):
+            self._send(200, content, "application/octet-stream")
+        else:
+            self._send(200, json.dumps(content).encode(), "application/json; charset=utf-8; api-version=7.1")
+
+    do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = do_OPTIONS = _handle  # noqa: N815 - http.server's names
+
+    def _answer(self, path: str, query: dict[str, str], body: bytes) -> Any:
+        # Collections are found whatever their case: the package asks in lower case.
+        collection, rest = path[: len("/Contoso")], path[len("/Contoso") :]
+        if not self._signed_in() and "ticket" not in query:
+            raise RefusedError(401, "")
+        asked_area = re.fullmatch(r"/_apis(?:/(\w+))?/?", rest)
+        if self.command == "OPTIONS" and asked_area is not None:
+            area = (asked_area[1] or "").lower()
+            described = [each.described for each in LOCATIONS if area in {"", each.area.lower()}]
+            if self.server.azure.elsewhere is not None:
+                for each in described:
+                    each["routeTemplate"] = f"{self.server.azure.elsewhere}/{each['routeTemplate']}"
+            return {"count": len(described), "value": described}
+        place = located(rest) if collection.lower() == "/contoso" else None
+        if place is None:
+            raise RefusedError(404, f"The controller for path '{path}' was not found.")
+        asked = f"{self.headers.get('Accept', '')};api-version={query.get('api-version')}"
+        if "ticket" not in query and not re.search(r"api-version=[1-7]\.[0-2]", asked):
+            raise RefusedError(400, "No api-version was supplied.")
+        return answer(
+            self.server.azure.organisation,
+            Call(self.command, *place, query, self._parsed(body), self.server.azure.url),
+        )
+
+    def _signed_in(self) -> bool:
+        """By the token: as such, or as the password of any user, as Microsoft's Node client sends it."""
+        scheme, _space, credential = self.headers.get("Authorization", "").partition(" ")
+        if scheme == "Basic":
+            credential = base64.b64decode(credential).decode().partition(":")[2]
+        return scheme in {"Basic", "Bearer"} and credential == TOKEN
+
+    def _parsed(self, body: bytes) -> Any:
+        if not body:
+            return None
+        kind = self.headers.get("Content-Type", "").partition(";")[0]
+        patch_document = self.command == "PATCH" and self.path.lower().endswith("/properties")
+        expected = "application/json-patch+json" if patch_document else BODY_TYPES.get(self.command)
+        if kind != expected:
+            raise RefusedError(415, f"{kind} is not {expected}")
+        return json.loads(body)
+
+    def _misbehave(self, fault: Fault) -> bool:
+        """Whether the request is dealt with."""
+        if fault.kind == "slow":
+            time.sleep(fault.seconds)
+            return False
+        if fault.kind == "status":
+            self._send(fault.status, b'{"message": "told to"}', "application/json", fault.headers)
+        elif fault.kind == "html":
+            self._send(fault.status, SIGN_IN_PAGE, "text/html; charset=utf-8", fault.headers)
+        else:
+            self.close_connection = True
+            if fault.kind == "cut":
+                self.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 99\r\n\r\n{")
+        return True
+
+    def _send(self, status: int, content: bytes, kind: str, headers: tuple[tuple[str, str], ...] = ()) -> None:
+        self.send_response(status)
+        self.send_header("Content-Type", kind)
+        self.send_header("Content-Length", str(len(content)))
+        for name, value in headers:
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(content)
+
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - http.server's name
+        """Nothing: what was asked is in `seen`."""

@@ -1,0 +1,225 @@
+"""What the services make of one request: Key Vault and Managed HSM, Entra, and Azure Pipelines' OIDC endpoint."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import json
+import re
+import secrets
+import time
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+from cryptography.hazmat.primitives.serialization import Encoding
+
+from support.key_vault.machine import identity
+from support.key_vault.world import ACCESS_TOKEN, CLIENT, CLIENT_SECRET, CONNECTION, TENANT, Version, World, url64
+
+LOGIN, PIPELINES, MACHINE = "login.microsoftonline.com", "dev.azure.com", "127.0.0.1"
+RESOURCES = {"vault.azure.net": "https://vault.azure.net", "managedhsm.azure.net": "https://managedhsm.azure.net"}
+DIGEST_SIZES = {"256": 32, "384": 48, "512": 64}
+
+
+@dataclass(frozen=True)
+class Request:
+    """One request as it arrived; header names are in lower case."""
+
+    method: str
+    host: str
+    target: str
+    headers: dict[str, str]
+    body: bytes
+
+    @property
+    def path(self) -> str:
+        return urlsplit(self.target).path
+
+    @property
+    def query(self) -> dict[str, list[str]]:
+        return parse_qs(urlsplit(self.target).query)
+
+
+@dataclass(frozen=True)
+class Response:
+    """Status, JSON or bytes, and further headers."""
+
+    status: int
+    content: Any = None
+    headers: dict[str, str] = field(default_factory=dict)
+
+
+def answer(world: World, request: Request) -> Response:
+    """The answer of whichever service the host name belongs to."""
+    if request.host == LOGIN:
+        return _entra(world, request)
+    if request.host == PIPELINES:
+        return _pipelines(world, request)
+    if request.host == MACHINE and request.method == "GET":
+        return Response(*identity(world, request.path, request.query, request.headers))
+    domain = request.host.partition(".")[2]
+    if domain in RESOURCES and request.host in world.vaults:
+        return _vault(world, request, RESOURCES[domain])
+    content = world.files.get(f"http://{request.host}{request.target}")
+    return Response(404, b"") if content is None else Response(200, content)
+
+
+def error(status: int, code: str, message: str) -> Response:
+    """An error as Key Vault words it."""
+    return Response(status, {"error": {"code": code, "message": message}})
+
+
+def _entra(world: World, request: Request) -> Response:
+    base = f"https://{LOGIN}/{TENANT}"
+    if request.path == f"/{TENANT}/v2.0/.well-known/openid-configuration":
+        endpoints = {"token_endpoint": f"{base}/oauth2/v2.0/token", "issuer": f"{base}/v2.0"}
+        return Response(200, {**endpoints, "authorization_endpoint": f"{base}/oauth2/v2.0/authorize"})
+    if request.path == "/common/discovery/instance":  # asked after a refusal: which names the authority goes by
+        aliases = {"preferred_network": LOGIN, "preferred_cache": LOGIN, "aliases": [LOGIN]}
+        endpoint = f"{base}/v2.0/.well-known/openid-configuration"
+        return Response(200, {"tenant_discovery_endpoint": endpoint, "metadata": [aliases]})
+    if (request.method, request.path) != ("POST", f"/{TENANT}/oauth2/v2.0/token"):
+        return Response(404, {"error": "not_found", "error_description": request.target})
+    return _token(world, request)
+
+
+def _token(world: World, request: Request) -> Response:
+    form = {name: values[0] for name, values in parse_qs(request.body.decode()).items()}
+    scope = next((each for each in form.get("scope", "").split() if each.endswith("/.default")), "")
+    if form.get("grant_type") != "client_credentials" or form.get("client_id") != CLIENT or not scope:
+        return _denied("invalid_request", "AADSTS900144: The request body is not as it should be.")
+    if "client_assertion" in form:
+        kind = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
+        if form.get("client_assertion_type") != kind or form["client_assertion"] not in world.oidc_tokens:
+            return _denied("invalid_client", "AADSTS700213: No matching federated identity record found.")
+    elif form.get("client_secret") != CLIENT_SECRET:
+        return _denied("invalid_client", "AADSTS7000215: Invalid client secret provided.")
+    token = f"entra-token-{secrets.token_hex(16)}"
+    world.tokens[token] = scope.removesuffix("/.default")
+    return Response(200, {"token_type": "Bearer", "expires_in": 3599, "ext_expires_in": 3599, "access_token": token})
+
+
+def _denied(code: str, description: str) -> Response:
+    return Response(401, {"error": code, "error_description": description, "error_codes": [700213]})
+
+
+def _pipelines(world: World, request: Request) -> Response:
+    wanted = {"api-version": ["7.1"], "serviceConnectionId": [CONNECTION]}
+    if request.method != "POST" or not request.path.endswith("/oidctoken") or request.query != wanted:
+        return Response(404, {"message": "no such plan, job or service connection"})
+    if request.headers.get("authorization") != f"Bearer {ACCESS_TOKEN}":
+        return Response(302 if "x-tfs-fedauthredirect" not in request.headers else 401, {"message": "sign in"})
+    now = int(time.time())
+    claims = {
+        "aud": "api://AzureADTokenExchange",
+        "iat": now,
+        "nbf": now,
+        "exp": now + 600,
+        "jti": secrets.token_hex(8),
+    }
+    token = f"{url64(b'{}')}.{url64(json.dumps(claims).encode())}.{url64(secrets.token_bytes(32))}"
+    world.oidc_tokens.add(token)
+    return Response(200, {"oidcToken": token})
+
+
+def _vault(world: World, request: Request, resource: str) -> Response:
+    scheme, _, token = request.headers.get("authorization", "").partition(" ")
+    if scheme != "Bearer" or world.tokens.get(token) != resource:
+        challenge = f'Bearer authorization="https://{LOGIN}/{TENANT}", resource="{resource}"'
+        refused = error(401, "Unauthorized", "AKV10000: Request is missing a Bearer or PoP token.")
+        return Response(401, refused.content, {"WWW-Authenticate": challenge})
+    versions = request.query.get("api-version", [])
+    if len(versions) != 1 or not re.fullmatch(r"7\.[0-9]|20[0-9]{2}-[0-9]{2}-[0-9]{2}", versions[0]):
+        return error(400, "BadParameter", "The request must have one api-version.")
+    path = re.fullmatch(
+        r"/(keys|certificates|secrets)/([0-9A-Za-z-]+)(?:/(\w+))?(?:/(sign))?", request.path.rstrip("/")
+    )
+    if path is None or (path[1] != "keys" and "managedhsm" in request.host):
+        return error(400, "BadParameter", f"{request.target} is nothing of this service.")
+    operation = path[4] or ("list" if path[3] == "versions" else "get")
+    if f"{path[1]}/{operation}" not in world.permissions:
+        message = f"The application does not have {path[1]} {operation} permission."
+        return Response(403, {"error": {**error(403, "Forbidden", message).content["error"], "innererror": _INNER}})
+    if (request.method == "POST") != (operation == "sign"):
+        return error(405, "MethodNotAllowed", request.method)
+    return _found(world, request, path)
+
+
+_INNER = {"code": "ForbiddenByPolicy"}
+
+
+def _found(world: World, request: Request, path: re.Match[str]) -> Response:
+    base, (kind, name, version, operation) = f"https://{request.host}", path.groups()
+    held = world.vaults[request.host].get(name, [])
+    found = [each for each in held if kind == "keys" or each.certificate is not None]
+    unknown = error(404, f"{kind.capitalize()[:-1]}NotFound", f"A {kind[:-1]} with (name/id) {name} was not found.")
+    if not found:
+        return unknown
+    if kind == "certificates" and version == "versions":
+        return Response(200, {"value": [_item(base, name, each) for each in found], "nextLink": None})
+    if kind == "certificates" and version == "policy":
+        key = {"exportable": found[-1].exportable, "kty": "RSA-HSM", "key_size": 3072, "reuse_key": False}
+        content = {"id": f"{base}/certificates/{name}/policy", "key_props": key}
+        return Response(200, {**content, "secret_props": {"contentType": "application/x-pem-file"}})
+    chosen = next((each for each in reversed(found) if version in {None, each.version}), None)
+    if chosen is None:
+        return unknown
+    if not chosen.enabled and kind != "certificates":
+        return error(403, "Forbidden", f"Operation {operation or 'get'} is not allowed on a disabled {kind[:-1]}.")
+    return _content(base, kind, name, chosen, request)
+
+
+def _content(base: str, kind: str, name: str, version: Version, request: Request) -> Response:
+    address = f"{name}/{version.version}"
+    if request.method == "POST":
+        return _sign(f"{base}/keys/{address}", version, request)
+    attributes = _attributes(version)
+    if kind == "keys":
+        return Response(200, {"key": version.jwk(f"{base}/keys/{address}"), "attributes": attributes})
+    if kind == "secrets":
+        assert not version.exportable, "the secret with the private key in it was asked for"
+        value = version.pem_chain()
+        identifier = f"{base}/secrets/{address}"
+        content_type = "application/x-pem-file"
+        return Response(200, {"value": value, "contentType": content_type, "id": identifier, "attributes": attributes})
+    identifiers = {"kid": f"{base}/keys/{address}", "sid": f"{base}/secrets/{address}"}
+    cer = base64.b64encode(_der(version)).decode()
+    return Response(200, {**_item(base, name, version), **identifiers, "cer": cer})
+
+
+def _sign(identifier: str, version: Version, request: Request) -> Response:
+    if not request.headers.get("content-type", "").startswith("application/json"):
+        return error(415, "UnsupportedMediaType", "application/json is asked for.")
+    body = json.loads(request.body)
+    if set(body) != {"alg", "value"} or not isinstance(body["value"], str) or "=" in body["value"]:
+        return error(400, "BadParameter", "The body is alg and value, base64url without padding.")
+    try:
+        digest = base64.b64decode(body["value"] + "=" * (-len(body["value"]) % 4), altchars=b"-_", validate=True)
+    except binascii.Error:
+        return error(400, "BadParameter", "value is no base64url.")
+    if body["alg"] not in version.algorithms():
+        return error(400, "BadParameter", f"Key and signing algorithm are incompatible: {body['alg']}")
+    if len(digest) != DIGEST_SIZES[body["alg"][2:]]:
+        return error(400, "BadParameter", "Invalid length of 'value'.")
+    return Response(200, {"kid": identifier, "value": url64(version.sign(body["alg"], digest))})
+
+
+def _item(base: str, name: str, version: Version) -> dict[str, Any]:
+    thumbprint = url64(hashlib.sha1(_der(version), usedforsecurity=False).digest())
+    identifier = f"{base}/certificates/{name}/{version.version}"
+    return {"id": identifier, "x5t": thumbprint, "attributes": _attributes(version)}
+
+
+def _attributes(version: Version) -> dict[str, Any]:
+    attributes: dict[str, Any] = {"enabled": version.enabled, "recoveryLevel": "Recoverable"}
+    if version.certificate is not None:
+        begin, end = version.certificate.not_valid_before_utc, version.certificate.not_valid_after_utc
+        attributes |= {"nbf": int(begin.timestamp()), "exp": int(end.timestamp()), "created": int(begin.timestamp())}
+    return attributes
+
+
+def _der(version: Version) -> bytes:
+    assert version.certificate is not None
+    return version.certificate.public_bytes(Encoding.DER)

@@ -1,0 +1,175 @@
+"""All the hosts behind one loopback proxy, as an agent behind a company's proxy meets them: by their real names.
+
+CONNECT ends in TLS of the stand-in's own CA (REQUESTS_CA_BUNDLE); plain requests are the CA's own files.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import ssl
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+from urllib.parse import urlsplit
+
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509.oid import ExtendedKeyUsageOID
+
+from support.key_vault.answers import LOGIN, MACHINE, PIPELINES, Request, Response, answer
+from support.key_vault.world import ACCESS_TOKEN, CLIENT_SECRET, World
+from support.pki import ca, extended, issue, key_usage
+
+HOSTS = ("*.vault.azure.net", "*.managedhsm.azure.net", LOGIN, PIPELINES)
+
+
+@dataclass
+class Record:
+    """Every request in order, and how many tunnels were opened to whom."""
+
+    requests: list[Request] = field(default_factory=list)
+    tunnels: list[str] = field(default_factory=list)
+
+    def of(self, host: str, path: str = "") -> list[Request]:
+        """Requests to hosts that end so, with `path` in their target."""
+        return [each for each in self.requests if each.host.endswith(host) and path in each.target]
+
+
+class Azure:
+    """Serves `world` inside its `with` block; `interfere` may answer a request in the service's place.
+
+    A request for which `hang_up` is true is worked on, and the connection closed in the place of an answer.
+    """
+
+    def __init__(self, world: World, folder: Path) -> None:
+        self.world = world
+        self.record = Record()
+        self.interfere: Callable[[Request], Response | None] = lambda _request: None
+        self.hang_up: Callable[[Request], bool] = lambda _request: False
+        self.lock = threading.Lock()
+        self._ca_file = folder / "azure-ca.pem"
+        self.context = _context(folder, self._ca_file)
+        self._server = _Server(self)
+        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02})
+
+    @property
+    def url(self) -> str:
+        """The proxy, which is also where the machine's own identities answer."""
+        return f"http://127.0.0.1:{self._server.server_address[1]}"
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What a step of a pipeline gets to reach it."""
+        proxy = self.url
+        names = ("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy")
+        return {
+            **dict.fromkeys(names, proxy),
+            "NO_PROXY": "",
+            "no_proxy": "",
+            "REQUESTS_CA_BUNDLE": str(self._ca_file),
+            "AZURE_CLIENT_SECRET": CLIENT_SECRET,
+        }
+
+    @property
+    def pipeline_environment(self) -> dict[str, str]:
+        """The same for a step with a service connection."""
+        uri = f"https://{PIPELINES}/org/project/_apis/distributedtask/hubs/build/plans/p/jobs/j/oidctoken"
+        given = {"SYSTEM_OIDCREQUESTURI": uri, "SYSTEM_ACCESSTOKEN": ACCESS_TOKEN}
+        return {**self.environment, **given, "AZURE_CLIENT_SECRET": ""}
+
+    def respond(self, request: Request) -> Response:
+        """The answer to one request, which is recorded."""
+        with self.lock:
+            self.record.requests.append(request)
+            return self.interfere(request) or answer(self.world, request)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+    block_on_close = False
+
+    def __init__(self, azure: Azure) -> None:
+        self.azure = azure
+        super().__init__(("127.0.0.1", 0), _Handler)
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """A client that went away is no news."""
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    server: _Server
+    host: str | None = None
+
+    def do_CONNECT(self) -> None:
+        azure = self.server.azure
+        self.host = self.path.partition(":")[0]
+        with azure.lock:
+            azure.record.tunnels.append(self.host)
+        self.wfile.write(b"HTTP/1.1 200 Connection established\r\n\r\n")
+        self.connection = azure.context.wrap_socket(self.connection, server_side=True)
+        self.rfile, self.wfile = self.connection.makefile("rb"), self.connection.makefile("wb", 0)
+        self.close_connection = False
+
+    def finish(self) -> None:
+        """Close what do_CONNECT opened too."""
+        with contextlib.suppress(OSError, ValueError):
+            super().finish()
+        self.connection.close()
+
+    def do_GET(self) -> None:
+        self._respond()
+
+    def do_POST(self) -> None:
+        self._respond()
+
+    def _respond(self) -> None:
+        parts = urlsplit(self.path)
+        host = self.host or parts.hostname or MACHINE  # a path alone was asked of us, not of a proxy
+        target = self.path if self.host else parts._replace(scheme="", netloc="").geturl()
+        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        headers = {name.lower(): value for name, value in self.headers.items()}
+        request = Request(self.command, host, target, headers, body)
+        response = self.server.azure.respond(request)
+        if self.server.azure.hang_up(request):
+            self.close_connection = True
+            return
+        content = response.content
+        data = content if isinstance(content, bytes) else json.dumps(content).encode()
+        self.send_response(response.status)
+        self.send_header("Content-Type", "application/json; charset=utf-8")
+        self.send_header("Content-Length", str(len(data)))
+        for name, value in response.headers.items():
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(data)
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class names it
+        """Silent."""
+
+
+def _context(folder: Path, ca_file: Path) -> ssl.SSLContext:
+    root = ca("Stand-in proxy CA")
+    ca_file.write_bytes(root.pem)
+    names = x509.SubjectAlternativeName([x509.DNSName(name) for name in HOSTS])
+    usage = (extended(ExtendedKeyUsageOID.SERVER_AUTH), key_usage("digital_signature"), (names, False))
+    own = issue("stand-in", root, extensions=usage)
+    pem = folder / "azure-server.pem"
+    pem.write_bytes(own.key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()) + own.pem)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(pem)
+    return context

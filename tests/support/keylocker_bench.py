@@ -1,0 +1,79 @@
+"""Many files, a paid key store and timestamp servers of every mood: what tests of throughput and faults start from."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from base64 import b64encode
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from cryptography.hazmat.primitives.serialization import Encoding
+
+from kspsign.embedded.authority import EmbeddedAuthority
+from support.digicert_one.answers import Request
+from support.digicert_one.fixture import Host, running
+from support.formats.peimages import build_pe
+
+PLENTY = 1_000_000
+
+
+def of_another_digest(request: Request) -> Request:
+    """A request for a signature, changed to one of another digest."""
+    other = b64encode(bytes(32)).decode()
+    return replace(request, body=json.dumps({**json.loads(request.body), "hash": other}).encode())
+
+
+@dataclass(frozen=True)
+class Bench:
+    """A KeyLocker host whose every signature counts, and a folder of files to sign with it."""
+
+    host: Host
+    folder: Path
+    roots: Path
+
+    @property
+    def dist(self) -> Path:
+        """Where the files are."""
+        return self.folder / "dist"
+
+    @property
+    def store(self) -> Path:
+        """The thumbprint store, with the journal in it."""
+        return self.folder / "store"
+
+    @property
+    def spent(self) -> int:
+        """Signatures that the key store made."""
+        return self.host.world.spent
+
+    def files(self, count: int) -> dict[Path, bytes]:
+        """Fresh images that all differ, with their content."""
+        self.dist.mkdir(exist_ok=True)
+        made = {self.dist / f"{number:04}.dll": build_pe(overlay=b"file %d" % number) for number in range(count)}
+        for path, content in made.items():
+            path.write_bytes(content)
+        return made
+
+    def arguments(self, *urls: str) -> list[str]:
+        """What makes kspsign sign all of them."""
+        servers = [part for url in urls for part in ("--timestamp-url", url)] if urls else ["--no-timestamp"]
+        return [
+            *("sign", "*.dll", "--folder", str(self.dist), "--key-store", "keylocker", "--keypair-alias", "release"),
+            *("--trust-root", str(self.roots), "--store", str(self.store), *servers),
+        ]
+
+
+@contextlib.contextmanager
+def open_bench(folder: Path, authority: EmbeddedAuthority, *, latency: float = 0.0) -> Iterator[Bench]:
+    """A bench in `folder`; timestamps of `authority` are trusted."""
+    files = folder / "host"
+    files.mkdir()
+    with running(files, latency=latency) as host:
+        pair = host.world.add_keypair("release")
+        pair.quota = PLENTY
+        host.world.add_certificate(pair, "code")
+        roots = files / "roots.pem"
+        roots.write_bytes(host.world.root.pem + authority.root.certificate.public_bytes(Encoding.PEM))
+        yield Bench(host, folder, roots)

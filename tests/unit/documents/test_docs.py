@@ -1,0 +1,110 @@
+"""Documentation is held to the program: each command, setting and link in it, on each page, also those to come.
+
+Pipelines in YAML blocks are held by test_pipelines.py.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from kspsign.cli.main import build_parser, main
+from kspsign.settings.model import INTERNAL_FIELDS, Settings
+from support.documentation.reading import SHELL, Block, Command, blocks, commands, pages, shell_lines
+from support.places import ROOT
+
+BLOCKS = blocks()
+COMMANDS = commands()
+READ_ONLY = {"explain", "schema", "--version"}
+"""Commands that need nothing but themselves: they are run."""
+
+
+def options(command: str) -> set[str]:
+    """The options of a command; KeyError when there is none of that name."""
+    (action,) = [each for each in build_parser()._actions if isinstance(each, argparse._SubParsersAction)]  # noqa: SLF001
+    return set(action.choices[command]._option_string_actions)  # noqa: SLF001 - argparse shows them nowhere else
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=lambda each: f"{each.place} {' '.join(each.arguments)}")
+def test_every_command_is_one(command: Command, capsys: pytest.CaptureFixture[str]) -> None:
+    name, *words = command.arguments
+    if name != "--version":
+        assert {word.partition("=")[0] for word in words if word.startswith("--")} <= options(name)
+        if command.whole:
+            build_parser().parse_args(command.arguments)
+    if name in READ_ONLY and words and words != ["-"]:
+        assert main(command.arguments) == 0, capsys.readouterr().out
+
+
+def test_commands_are_found_wherever_they_stand() -> None:
+    places = {each.place.partition(":")[0] for each in COMMANDS}
+    assert {"README.md", "docs/reference/gate.md", "docs/how-to/windows.md", "docs/troubleshooting.md"} <= places
+    assert len({each.arguments for each in COMMANDS}) > 25
+
+
+def test_a_wrong_command_is_refused() -> None:
+    for words in ("run --key-store hsm", "sign --digest sha1 x.exe", "publish x.exe", "gate --wait soon"):
+        with pytest.raises(SystemExit) as ended:
+            build_parser().parse_args(words.split())
+        assert ended.value.code == 3
+
+
+@pytest.mark.parametrize("block", BLOCKS, ids=lambda each: each.place)
+def test_every_block_can_be_read(block: Block) -> None:
+    """JSON and YAML parse; `yaml` is for pipelines, `yml` for other files; one is named in its first line."""
+    assert block.language in SHELL | {"yaml", "yml", "json", "text"}, "say what the block is"
+    if block.language == "json":
+        json.loads(block.text)
+    if block.language in {"yaml", "yml"}:
+        content = yaml.safe_load(block.text)
+        if block.text.startswith("# kspsign.yml"):
+            assert set(content) <= set(Settings.model_fields) - INTERNAL_FIELDS
+            Settings.model_validate(content)
+
+
+def test_every_tool_and_target_that_is_named_is_there() -> None:
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
+    for page, text in pages().items():
+        named = set(re.findall(r"`make ([a-z-]+)", text))
+        assert named <= targets, page
+        for path in re.findall(r"\b(tools/\w+\.py)", text):
+            assert (ROOT / path).is_file(), page
+
+
+def test_every_call_of_create_check_does_what_it_says() -> None:
+    called = 0
+    for line in (line for block in BLOCKS if block.language in SHELL for line in shell_lines(block)):
+        if "tools/create_check.py" in line:
+            words = line.split()[line.split().index("tools/create_check.py") + 1 :]
+            run = subprocess.run(
+                [sys.executable, ROOT / "tools" / "create_check.py", *words, "--print"],
+                capture_output=True, text=True, check=False,
+            )  # fmt: skip
+            assert (run.returncode, run.stderr) == (0, "")
+            assert json.loads(run.stdout)
+            called += 1
+    assert called == 2
+
+
+@pytest.mark.parametrize("page", sorted(pages()))
+def test_every_link_leads_somewhere(page: str) -> None:
+    text = pages()[page]
+    for target in re.findall(r"\]\((?!https?://)([^)\s]+)\)", text):
+        path, _hash, anchor = target.partition("#")
+        base = ROOT if page == "task/overview.md" else (ROOT / page).parent  # where the package has it
+        leads = base / path if path else ROOT / page
+        assert leads.exists(), target
+        if anchor and leads.suffix == ".md":
+            assert anchor in _anchors(leads), target
+
+
+def _anchors(path: Path) -> set[str]:
+    headings = re.findall(r"^#+ (.+)$", path.read_text(encoding="utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}

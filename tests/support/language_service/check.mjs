@@ -4,7 +4,7 @@ import { createRequire } from "node:module";
 
 console.log = () => {}; // the service traces to standard output, which is for the result
 
-const require = createRequire(new URL("../../task/shim/package.json", import.meta.url));
+const require = createRequire(new URL("../../../task/shim/package.json", import.meta.url));
 const { getLanguageService, parse, TextDocument } = {
   ...require("azure-pipelines-language-service"),
   ...require("vscode-languageserver-textdocument"),

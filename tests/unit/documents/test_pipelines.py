@@ -16,7 +16,7 @@ from support.language_service.documents import documentation_blocks, pipeline_fi
 from support.language_service.schema import TASKS, service_schema
 from support.places import ROOT
 
-CHECKER = ROOT / "tests" / "language_service" / "check.mjs"
+CHECKER = ROOT / "tests" / "support" / "language_service" / "check.mjs"
 TEMPLATES = ROOT / "pipelines" / "templates"
 FILES = pipeline_files()
 

@@ -1,6 +1,6 @@
 """`python -m kspsign`, and the entry of the engine folder that the Azure Pipelines task carries."""
 
-from kspsign.cli.main import entry
+from kspsign.cli import entry
 
 if __name__ == "__main__":
     entry()

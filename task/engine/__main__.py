@@ -10,7 +10,7 @@ from bundle import library_folders
 
 sys.path[1:1] = library_folders(Path(__file__).resolve().parent)
 
-from kspsign.cli.main import entry  # noqa: E402 -- its libraries are found only now
+from kspsign.cli import entry  # noqa: E402 -- its libraries are found only now
 
 if __name__ == "__main__":
     entry()

@@ -15,7 +15,7 @@ LAUNCHER = """
 import json, os, signal, sys, time
 # so that the moments lie in the work, not in start-up
 import kspsign.path, kspsign.keys.keylocker, kspsign.embedded.timestamp_server, kspsign.publishing.plain
-from kspsign.cli import main
+from kspsign.cli.main import main
 
 for line in sys.stdin:
     arguments, moment, number, environment = json.loads(line)

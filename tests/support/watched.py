@@ -39,7 +39,7 @@ def watch(event, arguments):
         removed(*arguments)
 
 sys.addaudithook(watch)
-from kspsign.cli import main
+from kspsign.cli.main import main
 sys.exit(main(sys.argv[1:]))
 """
 """Python itself tells of these events, whatever library causes them."""

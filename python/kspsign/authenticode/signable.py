@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import BinaryIO, Protocol, runtime_checkable
+from typing import BinaryIO, NamedTuple, Protocol, runtime_checkable
 
 from kspsign.authenticode.cms.file_signature import FileSignature
 from kspsign.authenticode.cms.profile import SignatureProfile, SigningTerms
@@ -30,7 +30,7 @@ class Digest:
     image's page hashes (offset and digest of each page, as they stand in a signature) by the digest algorithm that was
     asked for: SHA-1 gives V1, all others V2.
     `findings` are checks of content that the format makes on the way. `copied` tells that the pass copied the file too
-    (CopyingFile).
+    (CopyingFile). `inner` are those of the files in a bundle (BundledFiles), without a sha256.
     """
 
     values: dict[DigestAlgorithm, bytes]
@@ -40,6 +40,7 @@ class Digest:
     pages: Mapping[DigestAlgorithm, bytes] = field(default_factory=dict)
     findings: tuple[Finding, ...] = ()
     copied: bool = False
+    inner: tuple[Digest, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +111,26 @@ class SignableFile(Protocol):
 
         `target` is a file open for reading and writing, at its beginning and empty, unless the digest `copied` to it.
         """
+
+
+class InnerFile(NamedTuple):
+    """A signable file inside another one: its name there, and what a pass over the outer one found of it."""
+
+    name: str
+    file: SignableFile
+    digest: Digest
+
+
+@runtime_checkable
+class BundledFiles(Protocol):
+    """A signable file that may have others inside, whose signatures are judged as its own are."""
+
+    @property
+    def has_inner_files(self) -> bool:
+        """Whether it has some."""
+
+    def inner_files(self, digest: Digest) -> tuple[InnerFile, ...]:
+        """The files inside; `digest` is that of this file."""
 
 
 @runtime_checkable

@@ -42,6 +42,7 @@ def sign_one(artifact: Artifact, signing: Signing, engine: Engine) -> FileOutcom
             if kept.outcome == "skipped":
                 engine.kept(file)
             return kept
+        signing.verifier.check_inner_files(file, artifact.name, artifact.format)
         copy = engine.sign(held, file)
         started = time.perf_counter()
         verification = signing.verifier.verify(copy.path, artifact.format, artifact.name, copy.digest)
@@ -61,7 +62,10 @@ def plan_one(artifact: Artifact, signing: Signing, planner: Planner) -> FileOutc
             return _left_alone(artifact, signing)
         file = open_signable(artifact.path, artifact.format)
         kept = _already_signed(artifact, file, signing)
-        return kept if kept is not None else planned(artifact, planner.plan(file))
+        if kept is not None:
+            return kept
+        signing.verifier.check_inner_files(file, artifact.name, artifact.format)
+        return planned(artifact, planner.plan(file))
 
 
 def timestamp_one(artifact: Artifact, timestamper: Timestamper, verifier: Verifier, targets: Targets) -> FileOutcome:

@@ -34,7 +34,7 @@ class Signing:
 def sign_one(artifact: Artifact, signing: Signing, engine: Engine) -> FileOutcome:
     """The path of one artifact: hold, sign a copy, read it back and verify it, replace the target."""
     with signing.shared.targets.hold(artifact) as held:
-        if signing.verifier.leaves_alone(artifact.name, artifact.format):
+        if _leaves_alone(artifact, signing):
             return _left_alone(artifact, signing)
         file = open_signable(artifact.path, artifact.format)
         kept = _already_signed(artifact, file, signing)
@@ -58,7 +58,7 @@ def sign_one(artifact: Artifact, signing: Signing, engine: Engine) -> FileOutcom
 def plan_one(artifact: Artifact, signing: Signing, planner: Planner) -> FileOutcome:
     """What `sign_one` would come to, as far as that is known without asking anybody; changes nothing."""
     with signing.shared.targets.hold(artifact):
-        if signing.verifier.leaves_alone(artifact.name, artifact.format):
+        if _leaves_alone(artifact, signing):
             return _left_alone(artifact, signing)
         file = open_signable(artifact.path, artifact.format)
         kept = _already_signed(artifact, file, signing)
@@ -92,7 +92,7 @@ def verify_one(artifact: Artifact, verifier: Verifier) -> FileOutcome:
 
 def admit_one(artifact: Artifact, signing: Signing, engine: Engine) -> None:
     """Raise what makes it certain before anything is asked of anybody that the artifact can't be signed."""
-    if signing.verifier.leaves_alone(artifact.name, artifact.format):
+    if _leaves_alone(artifact, signing):
         return
     try:
         file = open_signable(artifact.path, artifact.format)
@@ -125,8 +125,15 @@ def guarded(artifact: Artifact, shared: SharedState, step: Callable[[], Made]) -
     return made
 
 
+def _leaves_alone(artifact: Artifact, signing: Signing) -> bool:
+    """Whether the file is judged only: it was not selected for signing, or the policy keeps it from being signed by
+    every name that leads to it."""
+    verifier = signing.verifier
+    return not artifact.to_sign or all(verifier.leaves_alone(name, artifact.format) for name in artifact.names)
+
+
 def _left_alone(artifact: Artifact, signing: Signing) -> FileOutcome:
-    """What becomes of a file that the policy leaves alone."""
+    """What becomes of a file that is judged only."""
     verification = signing.verifier.verify(artifact.path, artifact.format, artifact.name)
     return skipped(artifact, verification) if verification.error is None else checked(artifact, verification, {})
 

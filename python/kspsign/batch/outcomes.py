@@ -14,6 +14,8 @@ from kspsign.model.report import (
     AgentFacts,
     CertificateFacts,
     FileOutcome,
+    LeftOut,
+    LeftOutFacts,
     PolicyFacts,
     Report,
     SliceFacts,
@@ -25,6 +27,8 @@ from kspsign.settings.context import RunContext
 from kspsign.settings.model import Settings
 from kspsign.signing import SignedCopy
 
+LEFT_OUT_NAMED = 1000
+"""Paths left out on purpose that the report names; it counts all."""
 EXIT_PASSED = 0
 EXIT_SOME_NOT_SIGNED = 1
 EXIT_NOT_VERIFIED = 2
@@ -45,6 +49,7 @@ class RunRecord:
     slice: SliceFacts | None = None
     policy: PolicyFacts | None = None
     missing: PolicyError | None = None
+    left_out: Sequence[LeftOut] = ()
     matched: Sequence[Artifact] = ()
     outcomes: dict[str, FileOutcome] = field(default_factory=dict)
     signatures_used: int = 0
@@ -158,6 +163,7 @@ def make_report(record: RunRecord) -> Report:
         policy=record.policy,
         limits=record.limits,
         dry_run=record.settings.dry_run,
+        left_out=LeftOutFacts(len(record.left_out), tuple(record.left_out[:LEFT_OUT_NAMED])),
     )
 
 

@@ -6,8 +6,8 @@ import contextlib
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from kspsign.authenticode.cms.file_signature import read_signature
-from kspsign.authenticode.cms.write import add_token
+from kspsign.authenticode.cms.file_signature import FileSignature, read_signature
+from kspsign.authenticode.cms.write import add_token, replace_nested
 from kspsign.authenticode.pe.page_hash_attribute import page_algorithms
 from kspsign.authenticode.signable import SignableFile
 from kspsign.model.errors import ArtifactError
@@ -21,6 +21,9 @@ from kspsign.signing.waits import Waits
 
 if TYPE_CHECKING:
     from kspsign.timestamping.client import TimestampClient
+
+MAX_SIGNATURES = 16
+"""Signatures of one file that are stamped; the verifier reads no more."""
 
 
 class Timestamper:
@@ -47,31 +50,62 @@ class Timestamper:
         return Waits(timestamp=sum(server.limiter.pending for server in self._client.servers))
 
     def stamp(self, held: LockedTarget, file: SignableFile) -> SignedCopy | None:
-        """Write a copy whose first signature has a timestamp beside the target; None when it has one already.
+        """Write a copy beside the target whose signatures, nested ones too, all have a timestamp; None when they have.
 
         Raises ArtifactError (TRUST_E_NOSIGNATURE) for an unsigned file, and for one with something around its
-        signature that must not be there (it would be lost); TimestampError when no server answers.
+        signature that must not be there (it would be lost); TrustError for a signature that can't be read;
+        TimestampError when no server answers.
         """
         clock = Clock()
         if not file.signatures:
             raise ArtifactError(Hresult.TRUST_E_NOSIGNATURE, "the file carries no signature to timestamp")
-        signature = read_signature(file.signatures[0], file.profile)
-        if signature.tokens or signature.counter_signatures:
+        signatures = _all_signatures(file)
+        if all(_is_stamped(signature) for signature in signatures):
             return None
-        digest = file.digest([signature.algorithm], page_algorithms([signature]))
-        for finding in file.structure(digest, (signature,)):
+        digest = file.digest({signature.algorithm for signature in signatures}, page_algorithms(signatures))
+        for finding in file.structure(digest, signatures):
             if finding.hresult is not None:
                 raise ArtifactError(finding.hresult, f"{finding.check}: {finding.detail}")
         clock.lap("digest")
+        servers: list[str] = []
         with self._desks.away():
-            token = self._client.stamp(signature.message.signer.value, self._algorithm)
+            stamped = tuple(self._stamped(der, file, servers) for der in file.signatures)
         clock.lap("timestamp")
-        stamped = add_token(file.signatures[0], token.der, file.profile)
         copy = held.create_copy()
         with copy.open("r+b") as target:
-            file.embed(digest, (stamped, *file.signatures[1:]), target)
+            file.embed(digest, stamped, target)
         clock.lap("embed")
-        return SignedCopy(held.artifact, copy, digest, clock.seconds, timestamp_server=token.server)
+        return SignedCopy(held.artifact, copy, digest, clock.seconds, timestamp_server=servers[-1])
+
+    def _stamped(self, der: bytes, file: SignableFile, servers: list[str]) -> bytes:
+        """The signature with a timestamp in it and in those that are nested in it, where they lack one."""
+        signature = read_signature(der, file.profile)
+        if signature.nested:
+            nested = tuple(self._stamped(each, file, servers) for each in signature.nested)
+            if nested != signature.nested:
+                der = replace_nested(der, nested)
+        if _is_stamped(signature):
+            return der
+        token = self._client.stamp(signature.message.signer.value, self._algorithm)
+        servers.append(token.server)
+        return add_token(der, token.der, file.profile)
+
+
+def _is_stamped(signature: FileSignature) -> bool:
+    return bool(signature.tokens or signature.counter_signatures)
+
+
+def _all_signatures(file: SignableFile) -> tuple[FileSignature, ...]:
+    """Every signature of the file, each followed by those nested in it."""
+    read: list[FileSignature] = []
+    waiting = list(file.signatures)
+    while waiting:
+        if len(read) == MAX_SIGNATURES:
+            raise ArtifactError(Hresult.TRUST_E_MALFORMED_SIGNATURE, "the file carries too many signatures")
+        signature = read_signature(waiting.pop(0), file.profile)
+        read.append(signature)
+        waiting[:0] = signature.nested
+    return tuple(read)
 
 
 @contextlib.contextmanager

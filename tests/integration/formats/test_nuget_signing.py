@@ -19,8 +19,8 @@ from kspsign.authenticode.cms import oids
 from kspsign.authenticode.cms.profile import SigningTerms
 from kspsign.authenticode.formats import open_signable
 from kspsign.authenticode.nuget import NugetFile
-from kspsign.authenticode.nuget.package import SIGNATURE
 from kspsign.authenticode.nuget.profile import NUGET
+from kspsign.authenticode.nuget.rules import SIGNATURE
 from kspsign.authenticode.zip import Member, Plan, archive_of, unpack
 from kspsign.embedded.timestamp_server import TimestampServer
 from kspsign.model.errors import ArtifactError

@@ -65,7 +65,8 @@ class Package:
             offset = place + len(part.data) + (24 if self.zip64 else 0)
         manifest = (
             f'{_HEAD}<Bundle xmlns="http://schemas.microsoft.com/appx/2013/bundle" SchemaVersion="1.0">'
-            f'<Identity Name="kspsign.test" Publisher="{escape(self.publisher)}" Version="1.0.0.0"/><Packages>{told}</Packages></Bundle>'
+            f'<Identity Name="kspsign.test" Publisher="{escape(self.publisher)}" Version="1.0.0.0"/>'
+            f"<Packages>{told}</Packages></Bundle>"
         )
         return self._pack([self._part("AppxMetadata/AppxBundleManifest.xml", manifest.encode())], inner)
 

@@ -30,12 +30,15 @@ _KINDS = frozenset({OID_SPC_SIP_INFO})
 _SIP_VERSION = 0x01010000
 _SIP = bytes.fromhex("4bdfc50a07cee24db76e23c839a09fd1")
 _BUNDLE_SIP = bytes.fromhex("b3585f0fdeaa9a4ba43495742d92eceb")
+_NUGET_SUFFIXES = frozenset({".nupkg", ".snupkg"})
 _SUFFIXES, _BUNDLE_SUFFIXES = frozenset({".appx", ".msix"}), frozenset({".appxbundle", ".msixbundle"})
 
 
 def is_appx(glimpse: Glimpse) -> bool:
-    """Whether the content is a package, whole or cut off."""
+    """Whether the content is a package, whole or cut off. A file that NuGet takes by its name is NuGet's."""
     names = entry_names(glimpse)
+    if glimpse.path.suffix.lower() in _NUGET_SUFFIXES:
+        return False
     if names is None:
         return glimpse.path.suffix.lower() in _SUFFIXES
     return MANIFEST in names and BUNDLE_MANIFEST not in names and bool(names & {BLOCK_MAP, CONTENT_TYPES})
@@ -43,8 +46,10 @@ def is_appx(glimpse: Glimpse) -> bool:
 
 def is_appx_bundle(glimpse: Glimpse) -> bool:
     """Whether the content is a bundle of packages, whole or cut off."""
-    names = entry_names(glimpse)
-    return glimpse.path.suffix.lower() in _BUNDLE_SUFFIXES if names is None else BUNDLE_MANIFEST in names
+    suffix, names = glimpse.path.suffix.lower(), entry_names(glimpse)
+    if names is None or suffix in _NUGET_SUFFIXES:
+        return suffix in _BUNDLE_SUFFIXES
+    return BUNDLE_MANIFEST in names
 
 
 @dataclass(frozen=True, slots=True)

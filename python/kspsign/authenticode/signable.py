@@ -122,7 +122,7 @@ class InnerFile(NamedTuple):
 
 
 @runtime_checkable
-class BundledFiles(Protocol):
+class BundledFiles(SignableFile, Protocol):
     """A signable file that may have others inside, whose signatures are judged as its own are."""
 
     @property
@@ -131,6 +131,16 @@ class BundledFiles(Protocol):
 
     def inner_files(self, digest: Digest) -> tuple[InnerFile, ...]:
         """The files inside; `digest` is that of this file."""
+
+    def unsigned_inner(self) -> tuple[int, ...]:
+        """Which of them, by number, carry no signature: they are signed first."""
+
+    def rebuild(self, signatures: Mapping[int, bytes], target: BinaryIO) -> None:
+        """Write the file to the empty `target` with `signatures` in the files of these numbers. The digest of what is
+        written is what a signature of it covers: `embed` of it leaves every byte of it before the signature in place.
+
+        Raises ArtifactError when it can't be rebuilt.
+        """
 
 
 @runtime_checkable

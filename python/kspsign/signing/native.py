@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 
 from kspsign.authenticode.cms.file_signature import read_signature
 from kspsign.authenticode.cms.profile import SigningTerms
-from kspsign.authenticode.cms.write import Unsigned, add_nested, assemble
-from kspsign.authenticode.signable import CopyingFile, Digest, SignableFile
+from kspsign.authenticode.cms.write import Unsigned, add_nested, assemble, prepare
+from kspsign.authenticode.formats import open_signable
+from kspsign.authenticode.signable import BundledFiles, CopyingFile, Digest, SignableFile
 from kspsign.concurrency.single_flight import SingleFlight
 from kspsign.keys import check_digest, reopen_key_store
 from kspsign.model.values import Limits, RawSignature, SyncedCertificate, TimestampToken
@@ -77,6 +78,8 @@ class NativeEngine:
         """Write a signed copy beside the target. Costs one signature of the key store at most; see Engine."""
         terms, clock = self._terms, Clock()
         file.admit(terms)
+        if isinstance(file, BundledFiles) and file.unsigned_inner():
+            return self._sign_inside_out(held, file)
         unsigned, digest = self._digested(held, file)
         clock.lap("digest")
         with self._desks.away():
@@ -91,9 +94,46 @@ class NativeEngine:
         clock.lap("embed")
         return SignedCopy(held.artifact, copy, digest, clock.seconds, unsigned.digest, token.server if token else None)
 
+    def _sign_inside_out(self, held: LockedTarget, file: BundledFiles) -> SignedCopy:
+        """`sign` for a bundle with unsigned files inside: one more signature for each of them, which is made first."""
+        terms, clock, bundle = self._terms, Clock(), held.artifact
+        found = file.digest([terms.algorithm])
+        file.content(terms, found)  # raises for what would make every signature a wasted one
+        inner_files = file.inner_files(found)
+        clock.lap("digest")
+        messages: dict[int, bytes] = {}
+        digests: list[bytes] = []
+        for number in file.unsigned_inner():
+            inner = inner_files[number]
+            unsigned = prepare(inner.file.profile, terms, inner.file.content(terms, inner.digest))
+            messages[number], _ = self._message(unsigned)
+            digests.append(unsigned.digest)
+        clock.lap("sign")
+        copy = held.create_copy()
+        with copy.open("r+b") as target:
+            file.rebuild(messages, target)
+        rebuilt = open_signable(copy, bundle.format)
+        unsigned, digest = prepared(rebuilt, terms, rebuilt.digest)
+        clock.lap("rebuild")
+        message, server = self._message(unsigned)
+        clock.lap("timestamp")
+        with copy.open("r+b") as target:
+            rebuilt.embed(digest, (message,), target)  # onto itself: what it keeps stays where it is
+        clock.lap("embed")
+        return SignedCopy(bundle, copy, found, clock.seconds, unsigned.digest, server, tuple(digests))
+
+    def _message(self, unsigned: Unsigned) -> tuple[bytes, str | None]:
+        """The signature, stamped where stamps are asked for, and the server that did it."""
+        with self._desks.away():
+            signature = self._source.obtain(unsigned.digest, self._terms.algorithm)
+            token = self._stamp(signature)
+        message = assemble(unsigned, signature.value, self._terms.chain, token=token.der if token else None)
+        return message, token.server if token else None
+
     def embedded(self, copy: SignedCopy) -> None:
-        """The journal forgets the signature."""
-        self._source.embedded(copy.signed_digest, self._terms.algorithm)
+        """The journal forgets the signatures."""
+        for digest in (copy.signed_digest, *copy.inner_digests):
+            self._source.embedded(digest, self._terms.algorithm)
 
     def kept(self, file: SignableFile) -> None:
         """The journal forgets the signatures that the file has."""

@@ -8,7 +8,7 @@ from typing import Protocol
 
 from kspsign.authenticode.cms.profile import SigningTerms
 from kspsign.authenticode.cms.write import Unsigned, prepare
-from kspsign.authenticode.signable import Digest, SignableFile
+from kspsign.authenticode.signable import BundledFiles, Digest, SignableFile
 from kspsign.concurrency.single_flight import SingleFlight
 from kspsign.model.values import DigestAlgorithm, SyncedCertificate
 from kspsign.settings.model import Settings
@@ -62,10 +62,27 @@ class NativePlanner:
     def plan(self, file: SignableFile) -> str:
         """See Planner."""
         file.admit(self._terms)
+        if isinstance(file, BundledFiles) and file.unsigned_inner():
+            return self._plan_inside_out(file)
         unsigned, digest = prepared(file, self._terms, file.digest)
-        if self._journal.find(unsigned.digest, self._terms.algorithm) is None:
-            self._once.get(unsigned.digest, self.budget.take)
+        self._take(unsigned.digest)
         return digest.sha256
+
+    def _plan_inside_out(self, file: BundledFiles) -> str:
+        """A signature for each file inside that has none, and one for the bundle, whose digest depends on these."""
+        terms = self._terms
+        found = file.digest([terms.algorithm])
+        file.content(terms, found)
+        inner_files = file.inner_files(found)
+        for number in file.unsigned_inner():
+            inner = inner_files[number]
+            self._take(prepare(inner.file.profile, terms, inner.file.content(terms, inner.digest)).digest)
+        self._once.get(bytes.fromhex(found.sha256), self.budget.take)
+        return found.sha256
+
+    def _take(self, digest: bytes) -> None:
+        if self._journal.find(digest, self._terms.algorithm) is None:
+            self._once.get(digest, self.budget.take)
 
 
 class ToolPlanner:

@@ -13,10 +13,11 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 
-from kspsign.authenticode.signable import SignableFile
+from kspsign.authenticode.signable import BundledFiles, SignableFile
 from kspsign.concurrency.batcher import Batcher
 from kspsign.concurrency.single_flight import SingleFlight
-from kspsign.model.errors import ConfigurationError, SigningError
+from kspsign.model.errors import ArtifactError, ConfigurationError, SigningError
+from kspsign.model.hresults import Hresult
 from kspsign.model.values import Artifact, Format, Limits, SyncedCertificate
 from kspsign.programs import Ran, Tool, find_signtool
 from kspsign.programs.navsip import ensure_navsip
@@ -82,8 +83,15 @@ class ToolEngine:
         """All that is in the tool's hands waits for the key store, as far as can be seen from here."""
         return Waits(key_store=self._waiting)
 
-    def admit(self, _file: SignableFile) -> None:
-        """Nothing: the tool has terms of its own."""
+    def admit(self, file: SignableFile) -> None:
+        """Raise ArtifactError for a bundle with unsigned files inside, which no tool signs; else the tool has terms of
+        its own."""
+        if isinstance(file, BundledFiles) and file.unsigned_inner():
+            raise ArtifactError(
+                Hresult.TRUST_E_NOSIGNATURE,
+                f"a package in the bundle is not signed, and {self.name} signs the bundle alone",
+                remedy="Sign the packages first, bundle them afterwards (MakeAppx bundle), then sign the bundle.",
+            )
 
     def embedded(self, _copy: SignedCopy) -> None:
         """Nothing: the signature was in the copy from the beginning."""

@@ -7,13 +7,14 @@ signature, AXCT, AXBM and AXCI of what [Content_Types].xml, the block map and Co
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import BinaryIO
 
 from kspsign.authenticode.appx import checks
 from kspsign.authenticode.appx.digests import hash_package
+from kspsign.authenticode.appx.inside_out import rebuild
 from kspsign.authenticode.appx.names import BLOCK_MAP, BUNDLE_MANIFEST, CONTENT_TYPES, MANIFEST, SIGNATURE
 from kspsign.authenticode.appx.package import SIGNATURE_MAGIC, Package, read_package
 from kspsign.authenticode.cms.file_signature import FileSignature, nth
@@ -90,7 +91,8 @@ class AppxFile:
 
     def admit(self, terms: SigningTerms) -> None:
         """Raise ArtifactError when the block map has another digest algorithm, the publisher is another than the
-        certificate's subject, an inner package is not signed by it, or block map or content types are wrong."""
+        certificate's subject, an inner package is signed by another one, or block map or content types are wrong: of
+        the file, and of the packages inside that are to be signed."""
         checks.admit(self.package, terms)
 
     def digest(self, algorithms: Collection[DigestAlgorithm], _pages: Collection[DigestAlgorithm] = ()) -> Digest:
@@ -111,6 +113,14 @@ class AppxFile:
         names = (stated.name for stated in self.package.manifest.packages)
         inner = zip(names, self.package.inner, digest.inner, strict=True)
         return tuple(InnerFile(name, AppxFile(package), found) for name, package, found in inner)
+
+    def unsigned_inner(self) -> tuple[int, ...]:
+        """The packages of a bundle that carry no signature."""
+        return tuple(number for number, inner in enumerate(self.package.inner) if not inner.signatures)
+
+    def rebuild(self, signatures: Mapping[int, bytes], target: BinaryIO) -> None:
+        """The bundle with signed packages; see inside_out."""
+        rebuild(self.package, signatures, target)
 
     def structure(self, digest: Digest, signatures: Sequence[FileSignature]) -> tuple[Finding, ...]:
         """The checks "sip", "package-parts", "hash-method", "publisher", "content-types", "package-content",

@@ -6,6 +6,7 @@ junctions on Windows, come to an end.
 
 from __future__ import annotations
 
+import errno
 import fnmatch
 import glob
 import os
@@ -19,6 +20,8 @@ from kspsign.model.errors import ConfigurationError
 
 MAX_NAMES = 8
 """Names by which one folder is looked at where every name counts: links between many folders give it countless ones."""
+MAX_DEPTH = 400
+"""Folders in folders that are followed."""
 _SEPARATORS = re.compile(r"[\\/]" if os.name == "nt" else "/")
 _ANY_FOLDERS = "**"
 
@@ -89,14 +92,14 @@ class Walk:
             yield _file(path, entry)
 
     def _any_depth(self, folder: Path, rest: Sequence[str], above: tuple[tuple[int, int], ...]) -> Iterator[Found]:
-        identity = _identity(folder)
-        if identity is None or identity in above:
+        try:
+            identity = self._entered(folder, len(rest), above)
+        except OSError as unreadable:
+            yield self._unreadable(folder, unreadable)
             return
-        visit = (*identity, len(rest))
-        self._visits[visit] = self._visits.get(visit, 0) + 1
-        if self._visits[visit] > (MAX_NAMES if self.every_name else 1):
-            if self.every_name:
-                yield Found(folder, f"a folder that was looked at by {MAX_NAMES} other names")
+        if isinstance(identity, Found):
+            yield identity
+        if identity is None or isinstance(identity, Found):
             return
         if rest:
             yield from self._below(folder, rest, ())
@@ -109,6 +112,23 @@ class Walk:
             elif not rest:
                 yield _file(folder / entry.name, entry)
 
+    def _entered(self, folder: Path, rest: int, above: Sequence[tuple[int, int]]) -> tuple[int, int] | Found | None:
+        """The folder's identity; None when it was entered before, in `above` or often enough, with as much `rest` of the
+        pattern. What is not looked at for its number of names is named where every name counts. Raises OSError."""
+        try:
+            state = folder.stat()
+        except FileNotFoundError:  # removed meanwhile
+            return None
+        identity = state.st_dev, state.st_ino
+        if identity in above:
+            return None
+        if len(above) >= MAX_DEPTH:
+            raise OSError(errno.ENAMETOOLONG, f"it is {MAX_DEPTH} folders deep")
+        visits = self._visits[(*identity, rest)] = self._visits.get((*identity, rest), 0) + 1
+        if visits <= (MAX_NAMES if self.every_name else 1):
+            return identity
+        return Found(folder, f"a folder that was looked at by {MAX_NAMES} other names") if self.every_name else None
+
     def _entries(self, folder: Path) -> Iterator[os.DirEntry[str] | Found]:
         try:
             with os.scandir(folder) as scan:
@@ -116,26 +136,21 @@ class Walk:
         except (FileNotFoundError, NotADirectoryError):
             return
         except OSError as unreadable:
-            if self.every_name:
-                raise ConfigurationError(
-                    f"the folder can't be read: {unreadable.strerror}",
-                    remedy="Give this user read access: what can't be looked at can't be judged.",
-                    file=str(folder),
-                ) from unreadable
-            yield Found(folder, f"the folder can't be read: {unreadable.strerror}")
+            yield self._unreadable(folder, unreadable)
+
+    def _unreadable(self, folder: Path, unreadable: OSError) -> Found:
+        if self.every_name:
+            raise ConfigurationError(
+                f"the folder can't be read: {unreadable.strerror}",
+                remedy="Give this user read access: what can't be looked at can't be judged.",
+                file=str(folder),
+            ) from unreadable
+        return Found(folder, f"the folder can't be read: {unreadable.strerror}")
 
     def _matches(self, glob_part: str, name: str) -> bool:
         if self.every_name:
             return glob_part.casefold() == name.casefold() or fnmatch.fnmatchcase(name.casefold(), glob_part.casefold())
         return glob_part == name or fnmatch.fnmatch(name, glob_part)
-
-
-def _identity(folder: Path) -> tuple[int, int] | None:
-    try:
-        state = folder.stat()
-    except OSError:
-        return None
-    return state.st_dev, state.st_ino
 
 
 def _is_dir(entry: os.DirEntry[str]) -> bool:

@@ -113,8 +113,8 @@ class Walk:
                 yield _file(folder / entry.name, entry)
 
     def _entered(self, folder: Path, rest: int, above: Sequence[tuple[int, int]]) -> tuple[int, int] | Found | None:
-        """The folder's identity; None when it was entered before, in `above` or often enough, with as much `rest` of the
-        pattern. What is not looked at for its number of names is named where every name counts. Raises OSError."""
+        """The folder's identity; None when it was entered before: in `above`, or often enough with as much `rest` of
+        the pattern. What is not looked at for its number of names is named where every name counts. Raises OSError."""
         try:
             state = folder.stat()
         except FileNotFoundError:  # removed meanwhile

@@ -21,7 +21,7 @@ from kspsign.model.errors import TrustError
 from kspsign.model.values import DigestAlgorithm
 
 POLICY = "2.999.1.3161"
-"""The policy that tokens state: an OID of the arc for examples (ITU-T X.660), as nothing is promised."""
+"""The policy in the tokens: an OID of the example arc (ITU-T X.660), since this authority promises nothing."""
 
 _ALGORITHMS: Final = (DigestAlgorithm.SHA256, DigestAlgorithm.SHA384, DigestAlgorithm.SHA512)
 _ACCURACY_SECONDS: Final = 1

@@ -1,4 +1,4 @@
-"""The programs that Microsoft and DigiCert make: found, started with what they need and nothing more, listened to."""
+"""Programs made by others (SignTool, smctl, az, NavSip): located, run with a minimal environment, parsed."""
 
 from kspsign.programs.client_certificate_file import with_client_certificate_file
 from kspsign.programs.locate import Tool, find_az, find_signtool, find_smctl

@@ -23,39 +23,45 @@ _LOG_LINES = 15
 _RESTART_WANTED = 3010
 _TRANSIENT = (408, 429, 500, 502, 503, 504)
 _IMAGE = "Install the tools when the agent's image is made"
-_ADMINISTRATOR = f"Run the agent as an administrator. {_IMAGE} where that is not wanted."
+_ADMINISTRATOR = f"Run the agent as an administrator. {_IMAGE} if that is not possible."
 _MEANINGS: dict[int | None, tuple[str, str]] = {
-    None: ("it did not end in time", f"{_IMAGE}; an installer that asks something can't run in a pipeline."),
-    1603: ("the installation failed, often for lack of administrator rights or disk space", _ADMINISTRATOR),
-    1618: ("another installation is running on this machine", "Run the step again when that has ended."),
+    None: ("it did not end in time", f"{_IMAGE}; an installer that shows dialogs can't run in a pipeline."),
+    1603: ("the installation failed, often because administrator rights or disk space are missing", _ADMINISTRATOR),
+    1618: (
+        "another installation is running on this machine",
+        "Run the step again when it has finished.",
+    ),
     1619: ("the package can't be opened", "Check that the file is an MSI and complete, then its SHA-256."),
-    1620: ("the file is no valid MSI", "Check that the file is an MSI and complete, then its SHA-256."),
-    1625: ("a policy of this machine forbids it", f"{_IMAGE}, or have the policy changed."),
-    1638: ("another version of the product is installed, without smctl", "Remove it, or name its smctl by --smctl."),
-    1925: ("this user may not install for all users", _ADMINISTRATOR),
+    1620: ("the file is not a valid MSI", "Check that the file is an MSI and complete, then its SHA-256."),
+    1625: ("a policy of this machine forbids it", f"{_IMAGE}, or change the policy."),
+    1638: (
+        "another version is installed, without smctl",
+        "Remove that version, or name its smctl with --smctl.",
+    ),
+    1925: ("this user is not allowed to install for all users", _ADMINISTRATOR),
 }
 
 
 def install_client_tools(settings: Settings, notice: Callable[[str], object]) -> None:
-    """Install --tools-msi unless smctl is there; `notice` is told which.
+    """Install --tools-msi unless smctl is present; `notice` receives which of the two happened.
 
-    Raises PrerequisiteError when the MSI can't be had, is not the one stated (it is not started then), or can't be
+    Raises PrerequisiteError when the MSI can't be obtained, has another SHA-256 (it is not started then), or can't be
     installed.
     """
     if settings.tools_msi is None:
         return
     with contextlib.suppress(PrerequisiteError):
-        notice(f"smctl is there already, the MSI is not needed: {find_smctl(settings)}")
+        notice(f"smctl is already installed, the MSI is not needed: {find_smctl(settings)}")
         return
     msiexec = find_msiexec(settings)
     with _private_folder(settings) as folder:
-        # What was checked is what is run: a copy that no other user can exchange.
+        # The file that was checked is the one that is run: a copy that no other user can replace.
         msi = fetch_msi(settings, folder)
         log = folder / "msiexec.log"
         arguments = ["/i", str(msi), "/quiet", "/norestart", "/liwearmo", str(log)]
         ran = call_tool(settings, msiexec, arguments, timeout=INSTALL_TIMEOUT, with_credentials=False)
         restart = restart_wanted(ran, log)
-    wish = "; it wants a restart, which was not done" if restart else ""
+    wish = "; it asks for a restart, which was not done" if restart else ""
     notice(f"installed the client tools from {_shown(settings.tools_msi)}{wish}: {find_smctl(settings)}")
 
 
@@ -68,7 +74,7 @@ def fetch_msi(settings: Settings, folder: Path) -> Path:
             for chunk in _download(source) if _is_url(source) else _read(Path(source)):
                 size += len(chunk)
                 if size > MAX_BYTES:
-                    raise _unavailable(source, f"it has more than {MAX_BYTES >> 20} MiB")
+                    raise _unavailable(source, f"it is larger than {MAX_BYTES >> 20} MiB")
                 digest.update(chunk)
                 copy.write(chunk)
     except OSError as broken:
@@ -95,7 +101,7 @@ def _read(path: Path) -> Iterator[bytes]:
 
 
 def _download(url: str) -> Iterator[bytes]:
-    """The content piece by piece; redirects only to https."""
+    """Yields the content in chunks; follows redirects to https only."""
     import urllib3  # noqa: PLC0415 - most runs download nothing
 
     from kspsign.network.pool import open_pool  # noqa: PLC0415 - likewise
@@ -128,13 +134,13 @@ def _download(url: str) -> Iterator[bytes]:
 
 
 def restart_wanted(ran: Ran, log: Path) -> bool:
-    """Whether an installation that went well wants a restart; raises PrerequisiteError with the end of `log` if not."""
+    """Whether a successful installation asks for a restart; raises PrerequisiteError with the end of `log` if not."""
     if ran.exit_code in {0, _RESTART_WANTED}:
         return ran.exit_code == _RESTART_WANTED
-    meaning, remedy = _MEANINGS.get(ran.exit_code, ("see its log", f"{_IMAGE}, where its log can be looked into."))
+    meaning, remedy = _MEANINGS.get(ran.exit_code, ("see its log", f"{_IMAGE}, where its log can be read."))
     ended = "" if ran.exit_code is None else f" ended with exit code {ran.exit_code}"
     lines = [line.strip() for line in as_text(log.read_bytes()).splitlines()] if log.exists() else []
-    said = "\n".join([line for line in lines if line][-_LOG_LINES:]) or ran.text or "it wrote nothing"
+    said = "\n".join([line for line in lines if line][-_LOG_LINES:]) or ran.text or "its log is empty"
     raise PrerequisiteError(
         f"msiexec{ended}: {meaning}. The end of its log:\n{said}", code="TOOLS_NOT_INSTALLED", remedy=remedy
     )
@@ -145,7 +151,7 @@ def _is_url(source: str) -> bool:
 
 
 def _shown(source: str) -> str:
-    """The source without what may be secret in a URL: user, query and fragment."""
+    """The source without the parts of a URL that may be secret: user, query and fragment."""
     if not _is_url(source):
         return source
     parts = urlsplit(source)
@@ -154,7 +160,7 @@ def _shown(source: str) -> str:
 
 def _unavailable(source: str, reason: str) -> PrerequisiteError:
     return PrerequisiteError(
-        f"{_shown(source)} can't be had: {reason}",
+        f"{_shown(source)} could not be obtained: {reason}",
         code="TOOLS_MSI_UNAVAILABLE",
         remedy="Correct --tools-msi: a file (a secure file's path) or an https URL that this agent reaches.",
     )

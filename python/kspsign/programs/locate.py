@@ -1,4 +1,4 @@
-"""Where the tools are: the setting, then PATH, then where their installers put them."""
+"""Locates programs: the setting, then PATH, then the default folders of their installers."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _FIXED_FILE_INFO = struct.pack("<II", 0xFEEF04BD, 0x00010000)  # VS_FIXEDFILEINF
 
 @dataclass(frozen=True, slots=True)
 class Tool:
-    """A program that was found: `version` and `architecture` as its file states them, "" where it does not."""
+    """A program that was found: `version` and `architecture` as its file states them, "" if it states none."""
 
     path: Path
     version: str
@@ -34,7 +34,7 @@ def find_signtool(settings: Settings) -> Tool:
     """SignTool: --signtool, else an x64 one on PATH, else that of the newest Windows SDK, else any on PATH.
 
     A KSP's DLL is loaded into SignTool and must have its architecture; vendors' are x64.
-    Raises PrerequisiteError when there is none.
+    Raises PrerequisiteError when none is found.
     """
     if settings.signtool is not None:
         return _named(settings.signtool, "signtool.exe", "--signtool")
@@ -80,7 +80,7 @@ def find_az(settings: Settings) -> Tool:
 
 
 def find_msiexec(settings: Settings) -> Path:
-    """Windows' installer; raises PrerequisiteError where there is none."""
+    """Windows' installer; raises PrerequisiteError when it is not found."""
     installer = Path(_variable(settings, "SYSTEMROOT") or "") / "System32" / "msiexec.exe"
     if not (installer.is_absolute() and installer.is_file()):
         raise PrerequisiteError(
@@ -138,7 +138,7 @@ def _version_key(path: Path) -> tuple[int, ...]:
 
 
 def describe(path: Path) -> Tool:
-    """Version and architecture from the file itself: PE header, then the fixed part of the version resource."""
+    """Version and architecture as stated in the file: PE header and VS_FIXEDFILEINFO."""
     try:
         content = path.read_bytes()
     except OSError as unreadable:

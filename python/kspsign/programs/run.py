@@ -1,4 +1,4 @@
-"""One call of an outside program: no shell, an environment of named variables only, its output kept and readable."""
+"""Runs an external program without a shell, with an environment of named variables only, and captures its output."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _OUTPUT_LIMIT = 16 << 20
 
 @dataclass(frozen=True, slots=True)
 class Ran:
-    """How a call ended: `exit_code` is None when it took too long and was stopped."""
+    """How a call ended; `exit_code` is None when it timed out and was stopped."""
 
     exit_code: int | None
     output: str
@@ -36,12 +36,12 @@ class Ran:
 
     @property
     def text(self) -> str:
-        """All it printed, errors last."""
+        """Standard output followed by standard error."""
         return "\n".join(part for part in (self.output.strip(), self.errors.strip()) if part)
 
 
 def tool_environment(settings: Settings, *, with_credentials: bool) -> dict[str, str]:
-    """The environment of a child process: the agent's named variables, and the credentials where it signs."""
+    """The environment of a child process: the agent's named variables, and the credentials if it signs."""
     secrets = settings.credentials if with_credentials else {}
     return {**settings.agent_environment, **{name: value.get_secret_value() for name, value in secrets.items()}}
 
@@ -56,7 +56,7 @@ def call_tool(
     folder: Path | None = None,
     cancelled: threading.Event | None = None,
 ) -> Ran:
-    """`run_tool` in the environment of this run; a credential that the program prints is not in its output."""
+    """`run_tool` in the environment of this run; credentials are masked in its output."""
     environment = tool_environment(settings, with_credentials=with_credentials)
     ran = run_tool(program, arguments, environment=environment, timeout=timeout, folder=folder, cancelled=cancelled)
     return replace(ran, output=_without_secrets(ran.output, settings), errors=_without_secrets(ran.errors, settings))
@@ -79,12 +79,12 @@ def run_tool(
     folder: Path | None = None,
     cancelled: threading.Event | None = None,
 ) -> Ran:
-    """Run `program` to its end, at most `timeout` seconds.
+    """Run `program` to completion, for at most `timeout` seconds.
 
     Raises PrerequisiteError when it can't be started, CancelledError when `cancelled` is set meanwhile.
     """
     started = time.monotonic()
-    # Files, not pipes: a grandchild that outlives the program would hold a pipe open, and us with it.
+    # Files, not pipes: a grandchild that outlives the program would keep a pipe open and block this process.
     with tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as errors:
         process = _start([str(program), *arguments], folder, environment, output, errors)
         exit_code = None
@@ -136,7 +136,7 @@ def _content(file: IO[bytes]) -> bytes:
 
 
 def as_text(output: bytes) -> str:
-    """What a Windows program wrote to a pipe: UTF-8, UTF-16 or the machine's code page; never an error."""
+    """Decodes what a Windows program wrote to a pipe: UTF-8, UTF-16 or the system code page; never fails."""
     if b"\0" in output:
         text = output.decode("utf-16-le", "replace")
     else:

@@ -92,7 +92,7 @@ def test_smctl_that_is_there_is_kept(machine: Machine) -> None:
     (machine.tools / "smctl.exe").touch()
     machine.install()
     assert not machine.calls.exists()
-    assert machine.said == [f"smctl is there already, the MSI is not needed: {machine.tools / 'smctl.exe'}"]
+    assert machine.said == [f"smctl is already installed, the MSI is not needed: {machine.tools / 'smctl.exe'}"]
 
 
 def test_without_the_setting_nothing_is_said_or_done(machine: Machine) -> None:
@@ -112,7 +112,7 @@ def test_another_content_is_never_started(machine: Machine) -> None:
 def test_a_missing_file(machine: Machine) -> None:
     error = refusal(machine, str(machine.root / "nowhere.msi"))
     assert (error.code, error.exit_code) == ("TOOLS_MSI_UNAVAILABLE", 5)
-    assert "nowhere.msi can't be had: No such file" in error.message
+    assert "nowhere.msi could not be obtained: No such file" in error.message
 
 
 def test_elsewhere_than_on_windows(machine: Machine) -> None:
@@ -132,10 +132,10 @@ def test_the_end_of_the_log_is_shown_when_it_fails(machine: Machine) -> None:
     ("code", "words", "remedy"),
     [
         (1603, "administrator rights or disk space", "as an administrator"),
-        (1618, "another installation is running", "again when that has ended"),
-        (1620, "no valid MSI", "SHA-256"),
-        (1925, "may not install for all users", "as an administrator"),
-        (None, "did not end in time", "asks something"),
+        (1618, "another installation is running", "again when it has finished"),
+        (1620, "not a valid MSI", "SHA-256"),
+        (1925, "not allowed to install for all users", "as an administrator"),
+        (None, "did not end in time", "shows dialogs"),
     ],
 )
 def test_what_an_exit_code_means(tmp_path: Path, code: int | None, words: str, remedy: str) -> None:

@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import BinaryIO
 from uuid import UUID
 
-from kspsign.authenticode.cms.file_signature import FileSignature, read_signature
+from kspsign.authenticode.cms.file_signature import CmsSignature
 from kspsign.authenticode.cms.oids import OID_SPC_SIP_INFO
-from kspsign.authenticode.cms.profile import AUTHENTICODE, SignatureProfile, SigningTerms
+from kspsign.authenticode.cms.profile import AUTHENTICODE, CmsProfile
 from kspsign.authenticode.cms.spc import sip_findings, sip_indirect_data
 from kspsign.authenticode.compound import (
     MAX_SMALL_SECTORS_SIZE,
@@ -31,7 +31,8 @@ from kspsign.authenticode.compound import (
     write_anew,
 )
 from kspsign.authenticode.io.read import beside, sha256_of
-from kspsign.authenticode.signable import Digest, Glimpse
+from kspsign.authenticode.profile import SigningTerms
+from kspsign.authenticode.signable import Digest, Glimpse, OneDigest, SignableFormat
 from kspsign.model.errors import ArtifactError
 from kspsign.model.hresults import Hresult
 from kspsign.model.values import DigestAlgorithm, Finding
@@ -41,7 +42,7 @@ SIGNATURE_ROOM = 1 << 16
 """Bytes that a signature with its chain and timestamp, and what it takes to allocate them, stay below."""
 _SIGNATURE, _METADATA = (f"\5{name}".encode("utf-16-le") for name in ("DigitalSignature", "MsiDigitalSignatureEx"))
 _SIP = bytes.fromhex("f1100c0000000000c000000000000046")
-_KINDS = frozenset({OID_SPC_SIP_INFO})
+_PROFILE = AUTHENTICODE.covering(OID_SPC_SIP_INFO)
 _CLASSES = frozenset(UUID(f"000c{kind}-0000-0000-c000-000000000046").bytes_le for kind in ("1082", "1084", "1086"))
 """Transform, database (merge modules too) and patch."""
 _SUFFIXES = frozenset({".msi", ".msp", ".mst", ".msm"})
@@ -59,7 +60,7 @@ def is_msi(glimpse: Glimpse) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
-class MsiFile:
+class MsiFile(OneDigest):
     """A package whose structure was read and checked; see SignableFile. `metadata` is what MsiDigitalSignatureEx
     holds, None when there is none."""
 
@@ -77,14 +78,9 @@ class MsiFile:
         return cls(path, compound, () if signature is None else (signature,), metadata)
 
     @property
-    def profile(self) -> SignatureProfile:
+    def profile(self) -> CmsProfile:
         """Authenticode."""
-        return AUTHENTICODE
-
-    @property
-    def content_kinds(self) -> frozenset[str]:
-        """SPC_SIPINFO."""
-        return _KINDS
+        return _PROFILE
 
     def admit(self, terms: SigningTerms) -> None:
         """Raise ArtifactError when the file would grow beyond its version's limit, or when appending another digest
@@ -101,7 +97,7 @@ class MsiFile:
                 remedy="Append with the digest algorithm of the first signature (--digest), or sign with --replace.",
             )
 
-    def digest(self, algorithms: Collection[DigestAlgorithm], _pages: Collection[DigestAlgorithm] = ()) -> Digest:
+    def digest(self, algorithms: Collection[DigestAlgorithm]) -> Digest:
         """Hash what signatures cover, stream after stream, and the whole file from its start beside it."""
         hashers = {algorithm: hashlib.new(algorithm) for algorithm in algorithms}
         for algorithm, hasher in hashers.items():
@@ -115,7 +111,7 @@ class MsiFile:
                         hasher.update(chunk)
             return Digest({algorithm: hasher.digest() for algorithm, hasher in hashers.items()}, whole())
 
-    def structure(self, _digest: Digest, signatures: Sequence[FileSignature]) -> tuple[Finding, ...]:
+    def structure(self, _digest: Digest, signatures: Sequence[CmsSignature]) -> tuple[Finding, ...]:
         """The checks "sip" of each signature, "directory-order", "unallocated-data" and "metadata-digest"."""
         return (
             *sip_findings(signatures, _SIP),
@@ -135,7 +131,7 @@ class MsiFile:
         """
         added = {_SIGNATURE: signatures[0]}
         if self.metadata is not None:
-            added[_METADATA] = self._metadata_digest(read_signature(signatures[0], AUTHENTICODE).algorithm)
+            added[_METADATA] = self._metadata_digest(_PROFILE.read(signatures[0]).algorithm)
         write_anew(self.compound, added, target)
 
     def _content(self) -> Iterator[bytes]:
@@ -167,7 +163,7 @@ class MsiFile:
         detail = f"{what} at {offset} hold data that no signature covers"
         return Finding("unallocated-data", detail, Hresult.TRUST_E_MALFORMED_SIGNATURE)
 
-    def _metadata_findings(self, signatures: Sequence[FileSignature]) -> Iterator[Finding]:
+    def _metadata_findings(self, signatures: Sequence[CmsSignature]) -> Iterator[Finding]:
         if self.metadata is None:
             return
         for algorithm in dict.fromkeys(signature.algorithm for signature in signatures):
@@ -236,3 +232,6 @@ def _metadata(storage: Storage) -> Iterator[bytes]:
 
 def _damaged(what: str) -> ArtifactError:
     return ArtifactError(Hresult.ERROR_BAD_FORMAT, f"the package is damaged: {what}")
+
+
+MSI = SignableFormat(is_msi, MsiFile.open)

@@ -44,11 +44,11 @@ def sign_one(artifact: Artifact, signing: Signing, engine: Engine) -> FileOutcom
             return kept
         copy = engine.sign(held, file)
         started = time.perf_counter()
-        verification = signing.verifier.verify(copy.path, artifact.format, artifact.name, copy.digest)
+        verification = signing.verifier.verify(copy.path, artifact.format, artifact.name, copy.hashes)
         seconds = {**copy.seconds, "verify": round(time.perf_counter() - started, 6)}
         if verification.error is not None:
             held.check_unchanged()  # the cause, when the file was changed between hash and copy
-            return failed(artifact, verification.error, sha256=copy.digest.sha256, verification=verification)
+            return failed(artifact, verification.error, sha256=copy.hashes.sha256, verification=verification)
         signing.shared.targets.commit(held, copy)
         engine.embedded(copy)
         return signed(artifact, copy, verification, seconds)
@@ -68,7 +68,7 @@ def timestamp_one(artifact: Artifact, timestamper: Timestamper, verifier: Verifi
     """The path of one signed artifact that lacks a timestamp; one that has it is skipped if it verifies."""
     with targets.hold(artifact) as held:
         copy = timestamper.stamp(held, open_signable(artifact.path, artifact.format))
-        path, known = (copy.path, copy.digest) if copy else (artifact.path, None)
+        path, known = (copy.path, copy.hashes) if copy else (artifact.path, None)
         verification = verifier.verify(path, artifact.format, artifact.name, known)
         if verification.error is not None:
             held.check_unchanged()

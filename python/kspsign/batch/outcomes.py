@@ -63,7 +63,7 @@ def signed(artifact: Artifact, copy: SignedCopy, verification: Verification, sec
     proved = _seen(artifact, verification, "signed")
     return replace(
         proved,
-        sha256_before=copy.digest.sha256,
+        sha256_before=copy.hashes.sha256,
         attempts=1,
         seconds=seconds,
         timestamp_server=copy.timestamp_server,

@@ -86,12 +86,13 @@ class RawSignature:
 
 @dataclass(frozen=True, slots=True)
 class TimestampToken:
-    """A checked RFC 3161 token: the DER ContentInfo, the time it states, authority's name, digest, server's URL."""
+    """A checked RFC 3161 token: the DER ContentInfo, the time it states, the authority's name, the digest algorithm of
+    its imprint, the server's URL."""
 
     der: bytes
     time: datetime
     authority: str
-    digest: DigestAlgorithm
+    digest_algorithm: DigestAlgorithm
     server: str
 
 

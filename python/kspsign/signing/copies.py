@@ -34,13 +34,13 @@ EARLY_COPIES = 2
 class SignedCopy:
     """A signed temporary file beside its target, not yet verified; `seconds` by step ("sign", ...).
 
-    `digest` is what was found of the target. `signed_digest` is what the key store signed, empty when a tool asked it.
+    `hashes` are what was found of the target. `signed_digest` is what the key store signed, empty when a tool asked it.
     `timestamp_server` is the URL of the server that stamped it, None when there is no timestamp or a tool chose.
     """
 
     artifact: Artifact
     path: Path
-    digest: Digest
+    hashes: Digest
     seconds: dict[str, float]
     signed_digest: bytes = b""
     timestamp_server: str | None = None

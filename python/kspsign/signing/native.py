@@ -8,9 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from kspsign.authenticode.cms.file_signature import read_signature
-from kspsign.authenticode.cms.profile import SigningTerms
-from kspsign.authenticode.cms.write import Unsigned, add_nested, assemble
+from kspsign.authenticode.profile import PreparedSignature, SigningTerms
 from kspsign.authenticode.signable import CopyingFile, Digest, SignableFile
 from kspsign.concurrency.single_flight import SingleFlight
 from kspsign.keys import check_digest, reopen_key_store
@@ -84,10 +82,11 @@ class NativeEngine:
             clock.lap("sign")
             token = self._stamp(signature)
             clock.lap("timestamp")
-        message = assemble(unsigned, signature.value, terms.chain, token=token.der if token else None)
+        made = unsigned.assemble(signature.value, terms.chain, token=token.der if token else None)
+        signatures = file.profile.append(file.signatures, made) if terms.append else (made,)
         copy = held.create_copy()
         with copy.open("r+b") as target:
-            file.embed(digest, _with(message, file) if terms.append else (message,), target)
+            file.embed(digest, signatures, target)
         clock.lap("embed")
         return SignedCopy(held.artifact, copy, digest, clock.seconds, unsigned.digest, token.server if token else None)
 
@@ -99,8 +98,8 @@ class NativeEngine:
         """The journal forgets the signatures that the file has."""
         journal = self._source.journal
         if journal is not None and journal.inherited:
-            for der in file.signatures:
-                journal.served(read_signature(der, file.profile).message.signer.value)
+            for signature in file.signatures:
+                journal.served(file.profile.read(signature).value)
 
     def remarks(self) -> tuple[str, ...]:
         """Whether the journal could be kept."""
@@ -117,9 +116,9 @@ class NativeEngine:
     def _servers(self) -> tuple[RemoteAuthority, ...]:
         return self._timestamps.servers if self._timestamps else ()
 
-    def _digested(self, held: LockedTarget, file: SignableFile) -> tuple[Unsigned, Digest]:
+    def _digested(self, held: LockedTarget, file: SignableFile) -> tuple[PreparedSignature, Digest]:
         if not isinstance(file, CopyingFile) or not self._targets.may_copy_while_hashing(held):
-            return prepared(file, self._terms, file.digest)
+            return prepared(file, self._terms, file.digest_to_sign)
         with held.create_copy().open("r+b") as copy:
             preallocate(copy, held.state.st_size + _SIGNATURE_ROOM)
             return prepared(file, self._terms, partial(file.digest_copying, copy=copy))
@@ -129,14 +128,6 @@ class NativeEngine:
         if client is None:
             return None
         return self._tokens.get(signature.value, lambda: client.stamp(signature.value, signature.algorithm))
-
-
-def _with(message: bytes, file: SignableFile) -> tuple[bytes, ...]:
-    """The signatures of `file` and a further one."""
-    if not file.signatures or not file.profile.nests:
-        return (*file.signatures, message)
-    first, *others = file.signatures
-    return (add_nested(first, message), *others)
 
 
 @contextlib.contextmanager

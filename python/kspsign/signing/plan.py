@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Iterator
 from typing import Protocol
 
-from kspsign.authenticode.cms.profile import SigningTerms
-from kspsign.authenticode.cms.write import Unsigned, prepare
+from kspsign.authenticode.profile import PreparedSignature, SigningTerms
 from kspsign.authenticode.signable import Digest, SignableFile
 from kspsign.concurrency.single_flight import SingleFlight
 from kspsign.model.values import DigestAlgorithm, SyncedCertificate
@@ -15,8 +14,8 @@ from kspsign.settings.model import Settings
 from kspsign.signing.budget import Budget
 from kspsign.signing.journal import Journal
 
-Reading = Callable[[Collection[DigestAlgorithm], Collection[DigestAlgorithm]], Digest]
-"""A file's `digest`, or what does more in the same pass."""
+Reading = Callable[[SigningTerms], Digest]
+"""A file's `digest_to_sign`, or what does more in the same pass."""
 
 
 class Planner(Protocol):
@@ -45,10 +44,10 @@ def signing_terms(settings: Settings, chain: tuple[bytes, ...]) -> SigningTerms:
     )
 
 
-def prepared(file: SignableFile, terms: SigningTerms, read: Reading) -> tuple[Unsigned, Digest]:
+def prepared(file: SignableFile, terms: SigningTerms, read: Reading) -> tuple[PreparedSignature, Digest]:
     """The signature of `file` but for its value, and what embedding needs; `read` reads the file, once."""
-    digest = read([terms.algorithm], [terms.algorithm] if terms.page_hashes else [])
-    return prepare(file.profile, terms, file.content(terms, digest)), digest
+    digest = read(terms)
+    return file.profile.prepare(terms, file.content(terms, digest)), digest
 
 
 class NativePlanner:
@@ -62,7 +61,7 @@ class NativePlanner:
     def plan(self, file: SignableFile) -> str:
         """See Planner."""
         file.admit(self._terms)
-        unsigned, digest = prepared(file, self._terms, file.digest)
+        unsigned, digest = prepared(file, self._terms, file.digest_to_sign)
         if self._journal.find(unsigned.digest, self._terms.algorithm) is None:
             self._once.get(unsigned.digest, self.budget.take)
         return digest.sha256
@@ -77,7 +76,7 @@ class ToolPlanner:
 
     def plan(self, file: SignableFile) -> str:
         """See Planner."""
-        sha256 = file.digest([]).sha256
+        sha256: str = file.digest([]).sha256
         self._once.get(bytes.fromhex(sha256), self.budget.take)
         return sha256
 

@@ -6,9 +6,7 @@ import contextlib
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from kspsign.authenticode.cms.file_signature import read_signature
-from kspsign.authenticode.cms.write import add_token
-from kspsign.authenticode.pe.page_hash_attribute import page_algorithms
+from kspsign.authenticode.profile import FileSignature, is_timestamped
 from kspsign.authenticode.signable import SignableFile
 from kspsign.model.errors import ArtifactError
 from kspsign.model.hresults import Hresult
@@ -55,18 +53,18 @@ class Timestamper:
         clock = Clock()
         if not file.signatures:
             raise ArtifactError(Hresult.TRUST_E_NOSIGNATURE, "the file carries no signature to timestamp")
-        signature = read_signature(file.signatures[0], file.profile)
-        if signature.tokens or signature.counter_signatures:
+        signature: FileSignature = file.profile.read(file.signatures[0])
+        if is_timestamped(signature):
             return None
-        digest = file.digest([signature.algorithm], page_algorithms([signature]))
+        digest = file.digest_to_check((signature,))
         for finding in file.structure(digest, (signature,)):
             if finding.hresult is not None:
                 raise ArtifactError(finding.hresult, f"{finding.check}: {finding.detail}")
         clock.lap("digest")
         with self._desks.away():
-            token = self._client.stamp(signature.message.signer.value, self._algorithm)
+            token = self._client.stamp(signature.value, self._algorithm)
         clock.lap("timestamp")
-        stamped = add_token(file.signatures[0], token.der, file.profile)
+        stamped = file.profile.add_timestamp(file.signatures[0], token.der)
         copy = held.create_copy()
         with copy.open("r+b") as target:
             file.embed(digest, (stamped, *file.signatures[1:]), target)

@@ -6,8 +6,8 @@ import hashlib
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from kspsign.authenticode.cms.file_signature import read_signature
 from kspsign.authenticode.formats import open_signable
+from kspsign.authenticode.profile import FileSignature, is_timestamped
 from kspsign.model.errors import ArtifactError, TrustError
 from kspsign.model.values import Format
 from kspsign.signing.tool_errors import Refusal
@@ -33,25 +33,21 @@ class SignatureState:
     stamped: bool
 
 
-def signature_states(path: Path, kind: Format | None) -> tuple[SignatureState, ...]:
+def signature_states(path: Path, format_: Format | None) -> tuple[SignatureState, ...]:
     """The file's signatures, SignTool's index first to last: the primary one, then those nested in it.
 
     A file or signature that can't be read has none: the tool left a ruin, and the file is to be done again.
     """
     try:
-        file = open_signable(path, kind)
+        file = open_signable(path, format_)
         waiting = list(file.signatures)
         found: list[SignatureState] = []
         while waiting:
-            signature = read_signature(waiting.pop(0), file.profile)
+            signature: FileSignature = file.profile.read(waiting.pop(0))
             certificate = signature.certificate or b""
             thumbprint = hashlib.sha1(certificate, usedforsecurity=False).hexdigest().upper()
-            found.append(
-                SignatureState(
-                    thumbprint if certificate else "", bool(signature.tokens or signature.counter_signatures)
-                )
-            )
-            waiting[:0] = signature.nested
+            found.append(SignatureState(thumbprint if certificate else "", is_timestamped(signature)))
+            waiting[:0] = signature.further
     except (ArtifactError, TrustError):
         return ()
     return tuple(found)

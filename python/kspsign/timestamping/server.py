@@ -127,7 +127,7 @@ class RemoteAuthority:
             token, stamp = check_reply(body, query, signature)
         except TrustError as unusable:
             return Fault(f"an unusable answer: {unusable.message}", transient=False)
-        return TimestampToken(token, stamp.time, common_name_of(stamp.signer), stamp.digest, self.url)
+        return TimestampToken(token, stamp.time, common_name_of(stamp.signer), stamp.digest_algorithm, self.url)
 
 
 _TIMED_OUT = "timed out"

@@ -10,13 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from kspsign.authenticode.cms.profile import SigningTerms
 from kspsign.authenticode.compound import CompoundFile, write_anew
 from kspsign.authenticode.compound.directory import balanced, same_name
 from kspsign.authenticode.compound.header import END, FREE, Header
 from kspsign.authenticode.compound.layout import plan
 from kspsign.authenticode.formats import detect_format, open_signable
 from kspsign.authenticode.msi import MsiFile
+from kspsign.authenticode.profile import SigningTerms
 from kspsign.authenticode.signable import Glimpse
 from kspsign.model.errors import ArtifactError
 from kspsign.model.hresults import Hresult

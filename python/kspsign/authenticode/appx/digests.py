@@ -9,7 +9,6 @@ from typing import NamedTuple
 from kspsign.authenticode.appx.block_map import BlockCheck
 from kspsign.authenticode.appx.names import BLOCK_MAP, CODE_INTEGRITY, CONTENT_TYPES, plain
 from kspsign.authenticode.appx.package import Package
-from kspsign.authenticode.cms.file_signature import read_signature
 from kspsign.authenticode.cms.profile import AUTHENTICODE
 from kspsign.authenticode.zip import Entry, Plan, Scan
 from kspsign.model.errors import TrustError
@@ -101,10 +100,10 @@ def _inner_findings(package: Package) -> tuple[Finding, ...]:
 
 def _content_fault(inner: Package, der: bytes) -> str | None:
     try:
-        signature = read_signature(der, AUTHENTICODE)
+        signature = AUTHENTICODE.read(der)
     except TrustError as broken:
         return broken.message
     hashed = hash_package(inner, {signature.algorithm})
-    if hashed.values[signature.algorithm] != signature.digest:
+    if hashed.values[signature.algorithm] != signature.file_digest:
         return "it is not what was signed"
     return next((finding.detail for finding in hashed.findings if finding.hresult is not None), None)

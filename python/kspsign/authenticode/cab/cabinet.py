@@ -15,13 +15,14 @@ from kspsign.authenticode.cab.blocks import blocks_finding
 from kspsign.authenticode.cab.header import MAX_RESERVE, CabHead, damaged, read_head
 from kspsign.authenticode.cab.reserve import Reserve, read_reserve, with_place
 from kspsign.authenticode.cms import der
-from kspsign.authenticode.cms.file_signature import FileSignature
+from kspsign.authenticode.cms.file_signature import CmsSignature
 from kspsign.authenticode.cms.oids import OID_SPC_CAB_DATA
-from kspsign.authenticode.cms.profile import AUTHENTICODE, SignatureProfile, SigningTerms
+from kspsign.authenticode.cms.profile import AUTHENTICODE, CmsProfile
 from kspsign.authenticode.cms.spc import indirect_data
 from kspsign.authenticode.io.hash import hash_stretch
 from kspsign.authenticode.io.read import stretch
-from kspsign.authenticode.signable import Digest, Glimpse
+from kspsign.authenticode.profile import SigningTerms
+from kspsign.authenticode.signable import Digest, Glimpse, OneDigest
 from kspsign.model.errors import ArtifactError
 from kspsign.model.hresults import Hresult
 from kspsign.model.values import DigestAlgorithm, Finding
@@ -30,7 +31,7 @@ ALIGNMENT = 8
 MAX_SIZE = 0xFFFFFFFF
 MAX_SIGNATURE = 32 << 20
 _SIGNATURE_ROOM = 64 << 10
-_KINDS = frozenset({OID_SPC_CAB_DATA})
+_PROFILE = AUTHENTICODE.covering(OID_SPC_CAB_DATA)
 # SpcLink to a file that is no file: the octets that SignTool writes.
 _LINK = der.element(0xA2, der.element(0x80, "<<<Obsolete>>>".encode("utf-16-be")))
 
@@ -41,7 +42,7 @@ def is_cab(glimpse: Glimpse) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
-class CabFile:
+class CabFile(OneDigest):
     """A cabinet whose head was read and checked; see SignableFile. `stored` is its signature with the padding."""
 
     path: Path
@@ -61,14 +62,9 @@ class CabFile:
             return cls(path, size, head, reserve, reserve.signature or _read_signature(file, size, head, reserve))
 
     @property
-    def profile(self) -> SignatureProfile:
+    def profile(self) -> CmsProfile:
         """Authenticode."""
-        return AUTHENTICODE
-
-    @property
-    def content_kinds(self) -> frozenset[str]:
-        """SPC_CAB_DATA."""
-        return _KINDS
+        return _PROFILE
 
     @property
     def signatures(self) -> tuple[bytes, ...]:
@@ -103,12 +99,12 @@ class CabFile:
                 remedy="Split it into a set of smaller cabinets.",
             )
 
-    def digest(self, algorithms: Collection[DigestAlgorithm], _pages: Collection[DigestAlgorithm] = ()) -> Digest:
+    def digest(self, algorithms: Collection[DigestAlgorithm]) -> Digest:
         """Hash the head as it is once signed, and what follows up to the signature; see module."""
         head = self._signed_head.hashed(self.reserve.first)
         return hash_stretch(self.path, self.head.size, self.head.cabinet, algorithms, before=head)
 
-    def structure(self, _digest: Digest, _signatures: Sequence[FileSignature]) -> tuple[Finding, ...]:
+    def structure(self, _digest: Digest, _signatures: Sequence[CmsSignature]) -> tuple[Finding, ...]:
         """The checks "reserve", "trailing-data" and "data-blocks": all that the digest leaves out."""
         fault = self.reserve.fault
         if self.head.checksum:

@@ -97,7 +97,7 @@ def _signer(info: der.Element) -> Signer:
     return Signer(
         version=version,
         sid=_signer_id(sid),
-        digest=digest,
+        digest_algorithm=digest,
         signed=der.element(der.SET, signed.content),
         signed_attributes=_attributes(signed, unique=True),
         unsigned_attributes={} if unsigned is None else _attributes(unsigned, unique=False),

@@ -15,12 +15,12 @@ from typing import BinaryIO, NoReturn
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from kspsign.authenticode.cms.file_signature import FileSignature, nth
-from kspsign.authenticode.cms.oids import OID_DATA
-from kspsign.authenticode.cms.profile import SignatureProfile, SigningTerms
+from kspsign.authenticode.cms.file_signature import CmsSignature
+from kspsign.authenticode.cms.profile import CmsProfile
 from kspsign.authenticode.io.read import beside, sha256_of
 from kspsign.authenticode.nuget.profile import NUGET, author_fault, commitments, repository_of, signature_content
-from kspsign.authenticode.signable import Digest, Glimpse
+from kspsign.authenticode.profile import SigningTerms
+from kspsign.authenticode.signable import Digest, Glimpse, OneDigest, nth
 from kspsign.authenticode.zip import Archive, Member, Plan, Scan, archive_of, entry_names, unpack
 from kspsign.certificates.parse import extension, parse_certificate
 from kspsign.model.errors import ArtifactError, TrustError
@@ -28,7 +28,6 @@ from kspsign.model.hresults import Hresult
 from kspsign.model.values import DigestAlgorithm, Finding
 
 SIGNATURE = ".signature.p7s"
-_KINDS = frozenset({OID_DATA})
 _SUFFIXES = frozenset({".nupkg", ".snupkg"})
 _MAX_SIGNATURE = 32 << 20
 _MAX_ENTRIES = 0xFFFE  # more would need Zip64, which NuGet does not read (NU3039)
@@ -50,7 +49,7 @@ def is_nuget(glimpse: Glimpse) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
-class NugetFile:
+class NugetFile(OneDigest):
     """A NuGet package whose archive was read and checked; see SignableFile."""
 
     path: Path
@@ -76,14 +75,9 @@ class NugetFile:
             return cls(path, archive, (unpack(file, archive, entry, _MAX_SIGNATURE),))
 
     @property
-    def profile(self) -> SignatureProfile:
+    def profile(self) -> CmsProfile:
         """That of NuGet."""
         return NUGET
-
-    @property
-    def content_kinds(self) -> frozenset[str]:
-        """Data (RFC 5652 §4)."""
-        return _KINDS
 
     @property
     def unsigned(self) -> Plan:
@@ -106,7 +100,7 @@ class NugetFile:
             )
         _admit_certificate(parse_certificate(terms.chain[0]))
 
-    def digest(self, algorithms: Collection[DigestAlgorithm], _pages: Collection[DigestAlgorithm] = ()) -> Digest:
+    def digest(self, algorithms: Collection[DigestAlgorithm]) -> Digest:
         """Hash the archive without its signature, and unpack every entry on the way."""
         plan, scan = self.unsigned, Scan(self.archive)
         hashers = {algorithm: hashlib.new(algorithm) for algorithm in algorithms}
@@ -122,7 +116,7 @@ class NugetFile:
             values = {algorithm: hasher.digest() for algorithm, hasher in hashers.items()}
             return Digest(values, whole(), findings=(scan.finding(),))
 
-    def structure(self, digest: Digest, signatures: Sequence[FileSignature]) -> tuple[Finding, ...]:
+    def structure(self, digest: Digest, signatures: Sequence[CmsSignature]) -> tuple[Finding, ...]:
         """The checks "signature-type" and "signer-attributes" of each signature, "signature-entry" and
         "package-content"."""
         return (*self._findings(signatures), *digest.findings)
@@ -138,7 +132,7 @@ class NugetFile:
         """Write the package with the first of `signatures` as its last entry to `target`."""
         replace(self.unsigned, added=(Member(SIGNATURE, signatures[0]),)).write(target)
 
-    def _findings(self, signatures: Sequence[FileSignature]) -> Iterator[Finding]:
+    def _findings(self, signatures: Sequence[CmsSignature]) -> Iterator[Finding]:
         for index, signature in enumerate(signatures):
             yield nth(index, _type_finding(signature))
             yield nth(index, _attributes_finding(signature))
@@ -148,7 +142,7 @@ class NugetFile:
             yield Finding("signature-entry", "stored, the last of all")
 
 
-def _type_finding(signature: FileSignature) -> Finding:
+def _type_finding(signature: CmsSignature) -> Finding:
     """The check "signature-type": an author's, or a repository's. Only a repository countersigns, and only authors."""
     countersigns = not signature.message.content_type
     try:
@@ -165,7 +159,7 @@ def _type_finding(signature: FileSignature) -> Finding:
     return Finding("signature-type", f"{stated} is no signer of {place}", Hresult.TRUST_E_MALFORMED_SIGNATURE)
 
 
-def _attributes_finding(signature: FileSignature) -> Finding:
+def _attributes_finding(signature: CmsSignature) -> Finding:
     try:
         fault = author_fault(signature)
     except TrustError as broken:

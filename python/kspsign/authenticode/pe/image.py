@@ -10,24 +10,26 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import BinaryIO
 
-from kspsign.authenticode.cms.file_signature import FileSignature
+from kspsign.authenticode.cms.file_signature import CmsSignature
 from kspsign.authenticode.cms.oids import OID_SPC_PE_IMAGE_DATA
-from kspsign.authenticode.cms.profile import AUTHENTICODE, SignatureProfile, SigningTerms
+from kspsign.authenticode.cms.profile import AUTHENTICODE, CmsProfile
 from kspsign.authenticode.cms.spc import indirect_data
 from kspsign.authenticode.io.read import file_changed, read_through, stretch
 from kspsign.authenticode.pe.admission import admit, too_large
 from kspsign.authenticode.pe.checksum import image_checksum, word_sum
 from kspsign.authenticode.pe.content import ImageContent, entry_words
+from kspsign.authenticode.pe.digest import PeDigest
 from kspsign.authenticode.pe.findings import checksum_finding, pages_finding, trailing_finding
 from kspsign.authenticode.pe.layout import MAX_FILE_SIZE, PeLayout, read_layout
-from kspsign.authenticode.pe.page_hash_attribute import PLAIN_IMAGE_DATA, paged_image_data
+from kspsign.authenticode.pe.page_hash_attribute import PLAIN_IMAGE_DATA, page_algorithms, paged_image_data
 from kspsign.authenticode.pe.table import MAX_TABLE_SIZE, CertificateTable, build_table, parse_table, table_finding
-from kspsign.authenticode.signable import Digest, Glimpse
+from kspsign.authenticode.profile import SigningTerms
+from kspsign.authenticode.signable import Glimpse
 from kspsign.model.values import DigestAlgorithm, Finding
 
-_KINDS = frozenset({OID_SPC_PE_IMAGE_DATA})
 _EFI = range(10, 14)  # application, boot service driver, runtime driver, ROM
-_EFI_PROFILE = replace(AUTHENTICODE, nests=False)  # firmware knows table entries, and no nested signatures
+_PROFILE = AUTHENTICODE.covering(OID_SPC_PE_IMAGE_DATA)
+_EFI_PROFILE = replace(_PROFILE, nests=False)  # firmware knows table entries, and no nested signatures
 
 
 def is_pe(glimpse: Glimpse) -> bool:
@@ -48,7 +50,7 @@ class PeFile:
     path: Path
     layout: PeLayout
     table: CertificateTable = field(repr=False)
-    known: Digest | None = field(default=None, repr=False)
+    known: PeDigest | None = field(default=None, repr=False)
 
     @classmethod
     def open(cls, path: Path) -> PeFile:
@@ -59,14 +61,9 @@ class PeFile:
             return cls(path, layout, _read_table(file, layout))
 
     @property
-    def profile(self) -> SignatureProfile:
+    def profile(self) -> CmsProfile:
         """Authenticode; a further signature of an EFI image is a table entry of its own."""
-        return _EFI_PROFILE if self.layout.subsystem in _EFI else AUTHENTICODE
-
-    @property
-    def content_kinds(self) -> frozenset[str]:
-        """SPC_PE_IMAGE_DATA."""
-        return _KINDS
+        return _EFI_PROFILE if self.layout.subsystem in _EFI else _PROFILE
 
     @property
     def signatures(self) -> tuple[bytes, ...]:
@@ -77,27 +74,38 @@ class PeFile:
         """Raise ArtifactError when the signature would not fit, and when signing would lose or hide data."""
         admit(self.layout, self.signatures, terms)
 
-    def digest(self, algorithms: Collection[DigestAlgorithm], pages: Collection[DigestAlgorithm] = ()) -> Digest:
-        """Hash the image without its checksum, certificate directory entry and certificate table; see module.
+    def digest(self, algorithms: Collection[DigestAlgorithm]) -> PeDigest:
+        """Hash the image without its checksum, certificate directory entry and certificate table; see module."""
+        return self._known_digest(algorithms, ())
 
-        An image that can't have page hashes gives none.
-        """
+    def digest_to_sign(self, terms: SigningTerms) -> PeDigest:
+        """`digest`, with page hashes where they are asked for and the image can have some."""
+        return self._known_digest([terms.algorithm], _pages_of(terms))
+
+    def digest_to_check(self, signatures: Sequence[CmsSignature]) -> PeDigest:
+        """`digest`, with the page hashes that are in these signatures, where the image can have some."""
+        return self._known_digest({signature.algorithm for signature in signatures}, page_algorithms(signatures))
+
+    def digest_copying(self, terms: SigningTerms, copy: BinaryIO) -> PeDigest:
+        """`digest_to_sign`; `copy` gets the file's bytes in the same pass."""
+        return replace(self._digest([terms.algorithm], _pages_of(terms), copy), copied=True)
+
+    def knowing(self, digest: PeDigest) -> PeFile:
+        """See SummedFile."""
+        return replace(self, known=digest if digest.values else None)
+
+    def described(self, signature: CmsSignature) -> tuple[tuple[str, str], ...]:
+        """The algorithms of its page hashes, where it has some; see DescribedFile."""
+        pages = page_algorithms([signature])
+        return (("page hashes", ", ".join(pages)),) if pages else ()
+
+    def _known_digest(self, algorithms: Collection[DigestAlgorithm], pages: Collection[DigestAlgorithm]) -> PeDigest:
         if self.known is None:
             return self._digest(algorithms, pages)
         found = self._digest(algorithms, pages, summed=False)
         if self.known.values.items() & found.values.items():
             return replace(found, word_sum=self.known.word_sum)
         return self._digest(algorithms, pages)
-
-    def digest_copying(
-        self, algorithms: Collection[DigestAlgorithm], pages: Collection[DigestAlgorithm], copy: BinaryIO
-    ) -> Digest:
-        """`digest`; `copy` gets the file's bytes in the same pass."""
-        return replace(self._digest(algorithms, pages, copy), copied=True)
-
-    def knowing(self, digest: Digest) -> PeFile:
-        """See SummedFile."""
-        return replace(self, known=digest)
 
     def _digest(
         self,
@@ -106,7 +114,7 @@ class PeFile:
         copy: BinaryIO | None = None,
         *,
         summed: bool = True,
-    ) -> Digest:
+    ) -> PeDigest:
         content, whole = ImageContent(self.layout, algorithms, pages, summed=summed), hashlib.sha256()
 
         def everything(_position: int, piece: memoryview) -> None:
@@ -118,7 +126,7 @@ class PeFile:
             raise file_changed()
         return content.digest(whole.hexdigest())
 
-    def structure(self, digest: Digest, signatures: Sequence[FileSignature]) -> tuple[Finding, ...]:
+    def structure(self, digest: PeDigest, signatures: Sequence[CmsSignature]) -> tuple[Finding, ...]:
         """The checks "certificate-table", "trailing-data", "checksum", and "page-hashes" where there are some."""
         layout = self.layout
         return (
@@ -128,12 +136,12 @@ class PeFile:
             *pages_finding(layout, digest, signatures),
         )
 
-    def content(self, terms: SigningTerms, digest: Digest) -> bytes:
+    def content(self, terms: SigningTerms, digest: PeDigest) -> bytes:
         """SpcIndirectDataContent with SpcPeImageData, which has the page hashes when they are asked for."""
         data = paged_image_data(digest.pages[terms.algorithm]) if terms.page_hashes else PLAIN_IMAGE_DATA
         return indirect_data(OID_SPC_PE_IMAGE_DATA, data, terms.algorithm, digest.values[terms.algorithm])
 
-    def embed(self, digest: Digest, signatures: Sequence[bytes], target: BinaryIO) -> None:
+    def embed(self, digest: PeDigest, signatures: Sequence[bytes], target: BinaryIO) -> None:
         """Write the image with `signatures` as its table entries, checksum set, to `target`.
 
         Raises ArtifactError when the result would reach 4 GiB, which 32-bit offsets can't address.
@@ -156,6 +164,10 @@ class PeFile:
                 target.writelines(stretch(source, layout.content_end - len(head)))
         target.write(bytes(layout.padding) + table)
         target.truncate()
+
+
+def _pages_of(terms: SigningTerms) -> tuple[DigestAlgorithm, ...]:
+    return (terms.algorithm,) if terms.page_hashes else ()
 
 
 def _read_table(file: BinaryIO, layout: PeLayout) -> CertificateTable:

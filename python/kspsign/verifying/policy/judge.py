@@ -133,7 +133,7 @@ class Judge:
 
     def _algorithms(self, each: ExaminedSignature) -> Iterator[Finding]:
         rules = self.policy.algorithms
-        used = {"file": each.signature.algorithm, "timestamp": each.stamp.digest if each.stamp else None}
+        used = {"file": each.signature.algorithm, "timestamp": each.stamp.digest_algorithm if each.stamp else None}
         weak = [
             f"the {what}'s digest is {digest}" for what, digest in used.items() if digest not in {None, *rules.digests}
         ]

@@ -18,6 +18,10 @@ TAKEN_BY_NAME: Final = frozenset({Format.VBSCRIPT, Format.JSCRIPT, Format.WSF})
 """Formats that only patterns take which name a file or its extension: a web site has thousands of .js files that
 nobody wants signed."""
 
+NAMING_CERTIFICATE: Final = frozenset({Format.APPX, Format.APPX_BUNDLE, Format.NUGET})
+"""Formats in which what is signed names the certificate: its digest in a signed attribute, or its subject as the
+publisher in the manifest. The certificate must be known before the signature."""
+
 
 @dataclass(frozen=True, slots=True)
 class FormatModule:

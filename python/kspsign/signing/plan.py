@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Callable, Collection, Iterator
-from typing import Protocol
+from collections.abc import Callable, Collection, Sequence
+from typing import Protocol, runtime_checkable
 
 from kspsign.authenticode.cms.profile import SigningTerms
 from kspsign.authenticode.cms.write import Unsigned, prepare
 from kspsign.authenticode.signable import Digest, SignableFile
+from kspsign.certificates.identity import PublisherIdentity
 from kspsign.concurrency.single_flight import SingleFlight
 from kspsign.model.values import DigestAlgorithm, SyncedCertificate
 from kspsign.settings.model import Settings
 from kspsign.signing.budget import Budget
-from kspsign.signing.journal import Journal
+from kspsign.signing.journal import Journal, is_current
 
 Reading = Callable[[Collection[DigestAlgorithm], Collection[DigestAlgorithm]], Digest]
 """A file's `digest`, or what does more in the same pass."""
 
 
+@runtime_checkable
 class Planner(Protocol):
     """Goes over the files as the engine would; safe to share between threads."""
 
@@ -34,7 +35,7 @@ class Planner(Protocol):
 
 
 def signing_terms(settings: Settings, chain: tuple[bytes, ...]) -> SigningTerms:
-    """How `settings` want files signed."""
+    """How `settings` want files signed, under the leaf of `chain`."""
     return SigningTerms(
         DigestAlgorithm(settings.digest),
         chain,
@@ -45,26 +46,32 @@ def signing_terms(settings: Settings, chain: tuple[bytes, ...]) -> SigningTerms:
     )
 
 
-def prepared(file: SignableFile, terms: SigningTerms, read: Reading) -> tuple[Unsigned, Digest]:
-    """The signature of `file` but for its value, and what embedding needs; `read` reads the file, once."""
-    digest = read([terms.algorithm], [terms.algorithm] if terms.page_hashes else [])
-    return prepare(file.profile, terms, file.content(terms, digest)), digest
+def read_digest(terms: SigningTerms, read: Reading) -> Digest:
+    """What the signature of a file and embedding it need of the content; `read` reads the file, once."""
+    return read([terms.algorithm], [terms.algorithm] if terms.page_hashes else [])
+
+
+def unsigned(file: SignableFile, terms: SigningTerms, digest: Digest) -> Unsigned:
+    """The signature of `file` but for its value."""
+    return prepare(file.profile, terms, file.content(terms, digest))
 
 
 class NativePlanner:
     """One signature for each digest that no journal knows."""
 
-    def __init__(self, terms: SigningTerms, budget: Budget, journal: Journal) -> None:
+    def __init__(self, terms: SigningTerms, budget: Budget, journals: Sequence[Journal]) -> None:
         self.budget = budget
-        self._terms, self._journal = terms, journal
+        self._terms, self._journals = terms, journals
         self._once: SingleFlight[None] = SingleFlight()
 
     def plan(self, file: SignableFile) -> str:
         """See Planner."""
         file.admit(self._terms)
-        unsigned, digest = prepared(file, self._terms, file.digest)
-        if self._journal.find(unsigned.digest, self._terms.algorithm) is None:
-            self._once.get(unsigned.digest, self.budget.take)
+        digest = read_digest(self._terms, file.digest)
+        to_sign = unsigned(file, self._terms, digest).digest
+        found = (journal.find(to_sign, self._terms.algorithm) for journal in self._journals)
+        if not any(signature is not None and is_current(signature) for signature in found):
+            self._once.get(to_sign, self.budget.take)
         return digest.sha256
 
 
@@ -82,15 +89,10 @@ class ToolPlanner:
         return sha256
 
 
-@contextlib.contextmanager
-def open_native_planner(settings: Settings, certificate: SyncedCertificate) -> Iterator[NativePlanner]:
+def native_planner(settings: Settings, certificate: SyncedCertificate, budget: Budget) -> NativePlanner:
     """For the native engine; what runs before left in the journal counts as obtained."""
-    journal = Journal(settings.journal_folder, certificate.thumbprint)
-    journal.look()
-    yield NativePlanner(signing_terms(settings, certificate.chain), Budget(settings.max_signatures), journal)
-
-
-@contextlib.contextmanager
-def open_tool_planner(settings: Settings) -> Iterator[ToolPlanner]:
-    """For the engines that call a tool."""
-    yield ToolPlanner(Budget(settings.max_signatures))
+    names = certificate.thumbprint, PublisherIdentity.of(certificate.chain[0]).label
+    journals = [Journal(settings.journal_folder, name) for name in names]
+    for journal in journals:
+        journal.look()
+    return NativePlanner(signing_terms(settings, certificate.chain), budget, journals)

@@ -40,21 +40,13 @@ def execute(command: str, given: dict[str, Any], environment: Mapping[str, str])
 def _perform(settings: Settings, context: RunContext) -> int:
     cancelled = threading.Event()
     with _signals_cancelling(cancelled):
-        from kspsign import path  # noqa: PLC0415 - the stages import what is heavy
-        from kspsign.batch import merge  # noqa: PLC0415 - the stages import what is heavy
+        from kspsign.batch.run import Run  # noqa: PLC0415 - the stages import what is heavy
+        from kspsign.path import COMMANDS  # noqa: PLC0415 - the stages import what is heavy
         from kspsign.publishing import open_console  # noqa: PLC0415
 
-        stages = {
-            "run": path.run,
-            "sign": path.run,
-            "certsync": path.certsync,
-            "timestamp": path.timestamp,
-            "verify": path.verify,
-            "merge": merge.merge,
-        }
         console = open_console(context, quiet=settings.quiet, verbose=settings.verbose or context.debug, stream=None)
         with contextlib.closing(console):
-            report = stages[settings.command](settings, context, console, cancelled)
+            report = COMMANDS[settings.command](Run.begin(settings, context, console, cancelled))
     if settings.command == "certsync" and report.certificate is not None:
         sys.stdout.write(f"{report.certificate.thumbprint}\n")
     return report.exit_code

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections.abc import Callable
 
 from kspsign.keys.azure_identity.platform_name import find_platform_name
-from kspsign.keys.protocol import KeyStore, OpenableKeyStore, check_digest
+from kspsign.keys.protocol import KeyStore, OpenableKeyStore, SigningKey, check_digest
 from kspsign.model.errors import ConfigurationError, PrerequisiteError
 from kspsign.model.values import SyncedCertificate
 from kspsign.settings.model import Settings
 
-__all__ = ["KeyStore", "check_digest", "open_key_store", "reopen_key_store"]
+__all__ = ["KeyStore", "SigningKey", "check_digest", "open_key_store", "reopen_key_store"]
 
 
 def open_key_store(settings: Settings, cancelled: threading.Event | None = None) -> KeyStore:
@@ -35,6 +36,7 @@ def reopen_key_store(
 ) -> KeyStore:
     """The key store of a synchronised certificate, by its stored reference; a password comes from `settings`.
 
+    A store that chooses the certificate for each signature may hold a renewed one of the same publisher.
     Raises PrerequisiteError when it can't be used any more or holds another certificate by now.
     """
     load = _STORES.get(certificate.key_store)
@@ -46,14 +48,25 @@ def reopen_key_store(
             remedy="Run kspsign certsync again with this version, or update kspsign.",
         )
     key_store = load().reopen(certificate.key_reference, settings, cancelled or threading.Event())
-    if key_store.certificate_chain()[0] != certificate.chain[0]:
-        key_store.close()
-        raise PrerequisiteError(
-            f"key store {certificate.key_store} does not hold certificate {certificate.thumbprint} any more",
-            code="KEY_STORE_CHANGED",
-            remedy="Run kspsign certsync again and sign with the thumbprint that it prints.",
-        )
+    with contextlib.ExitStack() as undone:
+        undone.callback(key_store.close)
+        if not _still_holds(key_store, certificate):
+            raise PrerequisiteError(
+                f"key store {certificate.key_store} does not hold certificate {certificate.thumbprint} any more",
+                code="KEY_STORE_CHANGED",
+                remedy="Run kspsign certsync again and sign with the thumbprint that it prints.",
+            )
+        undone.pop_all()
     return key_store
+
+
+def _still_holds(key_store: KeyStore, certificate: SyncedCertificate) -> bool:
+    leaf = key_store.certificate_chain()[0]
+    if key_store.capabilities.fixed_certificate:
+        return leaf == certificate.chain[0]
+    from kspsign.certificates.identity import PublisherIdentity  # noqa: PLC0415 - it brings cryptography
+
+    return PublisherIdentity.of(leaf).is_same(PublisherIdentity.of(certificate.chain[0]))
 
 
 def _embedded() -> type[OpenableKeyStore]:

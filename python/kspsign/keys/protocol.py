@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Protocol, Self
 
 from kspsign.model.errors import ConfigurationError, PrerequisiteError
-from kspsign.model.values import DigestAlgorithm, RawSignature
+from kspsign.model.values import DigestAlgorithm, RawSignature, SyncedCertificate
 from kspsign.settings.model import Settings
 
 WRITTEN_DIGESTS = frozenset({DigestAlgorithm.SHA256, DigestAlgorithm.SHA384, DigestAlgorithm.SHA512})
@@ -21,12 +21,14 @@ class Capabilities:
 
     `digests` are the digest algorithms that it signs, `concurrent` is how many signatures may be asked for at the
     same time (None: the store sets no limit). `costly` is false where the key is in this process's memory, so that a
-    signature that is lost is simply made again.
+    signature that is lost is simply made again. `fixed_certificate` is false where the service chooses certificate and
+    key anew for each signature: every signature then comes with its own chain.
     """
 
     digests: frozenset[DigestAlgorithm] = WRITTEN_DIGESTS
     concurrent: int | None = None
     costly: bool = True
+    fixed_certificate: bool = True
 
 
 class KeyStore(Protocol):
@@ -51,7 +53,11 @@ class KeyStore(Protocol):
         ...
 
     def certificate_chain(self) -> tuple[bytes, ...]:
-        """The certificates as DER, leaf first, root last if known; never costs a signature."""
+        """The certificates as DER, leaf first, root last if known; never costs a signature.
+
+        Where the certificate is not fixed it is the one that the next signature would come with, asked for now.
+        Raises PrerequisiteError when the service does not say.
+        """
         ...
 
     def key_reference(self) -> dict[str, str]:
@@ -61,7 +67,8 @@ class KeyStore(Protocol):
     def sign(self, digest: bytes, algorithm: DigestAlgorithm) -> RawSignature:
         """Sign a digest; COSTS ONE SIGNATURE where the store is paid for, also when the result is not used.
 
-        The value is RSA PKCS#1 v1.5 (RFC 8017 §8.2) or ECDSA as DER (RFC 3279 §2.2.3). It is asked for once.
+        The value is RSA PKCS#1 v1.5 (RFC 8017 §8.2) or ECDSA as DER (RFC 3279 §2.2.3). It is asked for once. The
+        signature has its chain exactly where the capabilities say that the certificate is not fixed.
 
         Raises ThrottledError when the store is too busy (asking again is free), LostSignatureError when its answer
         was lost (asking again may cost), SigningError when it refuses.
@@ -88,6 +95,17 @@ class OpenableKeyStore(KeyStore, Protocol):
     def reopen(cls, reference: Mapping[str, str], settings: Settings, cancelled: threading.Event) -> Self:
         """Open what a `key_reference()` tells, secrets from `settings`; raises PrerequisiteError."""
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class SigningKey:
+    """A synchronised certificate with the open key store that holds its key.
+
+    `store` is None where a program of others reaches the key, and where nothing is to be signed.
+    """
+
+    certificate: SyncedCertificate
+    store: KeyStore | None = None
 
 
 def check_digest(key_store: KeyStore, algorithm: DigestAlgorithm) -> None:

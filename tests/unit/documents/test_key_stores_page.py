@@ -8,11 +8,12 @@ from typing import get_args
 
 import pytest
 
+from kspsign.keys import SigningKey
 from kspsign.keys.keylocker.store import MIN_RSA_BITS
 from kspsign.model.errors import ConfigurationError
 from kspsign.model.values import SyncedCertificate
 from kspsign.settings.model import EngineName, KeyStoreName, Settings
-from kspsign.signing import SharedState, open_engine
+from kspsign.signing import Budget, SharedState, open_engine
 from support.places import ROOT
 
 PAGE = (ROOT / "docs" / "how-to" / "key-stores.md").read_text(encoding="utf-8")
@@ -36,5 +37,5 @@ def test_an_engine_that_the_table_does_not_name_is_refused(store: str) -> None:
     certificate = SyncedCertificate("AB" * 20, (b"",), None, store, {}, test_signing=False)
     for engine in {"native", "signtool", "smctl"} - possible:
         settings, shared = Settings.model_validate({"engine": engine}), SharedState(threading.Event())
-        with pytest.raises(ConfigurationError), open_engine(settings, certificate, shared):
+        with pytest.raises(ConfigurationError), open_engine(settings, SigningKey(certificate), Budget(None), shared):
             pass

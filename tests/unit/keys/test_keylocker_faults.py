@@ -25,7 +25,7 @@ from kspsign.model.errors import (
     SigningError,
     ThrottledError,
 )
-from kspsign.model.values import DigestAlgorithm, SyncedCertificate
+from kspsign.model.values import DigestAlgorithm
 from kspsign.network.limiter import Limiter
 from kspsign.network.retry import LONGEST_PAUSE
 from kspsign.signing import source
@@ -138,10 +138,8 @@ def test_the_service_s_own_refusals(host: Host, store: KeyStore) -> None:
 def ask(store: KeyStore, cancelled: threading.Event | None = None) -> bytes:
     """A signature as the engine asks for it."""
     chain = store.certificate_chain()
-    thumbprint = hashlib.sha1(chain[0], usedforsecurity=False).hexdigest()
-    certificate = SyncedCertificate(thumbprint, chain, None, "keylocker", {}, test_signing=False)
     limiter = Limiter(4, cancelled or threading.Event())
-    source = SignatureSource(store, certificate, limiter, Budget(None), CircuitBreaker(), None)
+    source = SignatureSource(store, chain, limiter, Budget(None), CircuitBreaker(), None)
     return source.obtain(DIGEST, DigestAlgorithm.SHA256).value
 
 

@@ -9,7 +9,7 @@ from kspsign.authenticode.cms.profile import SigningTerms
 from kspsign.authenticode.cms.write import assemble, prepare
 from kspsign.authenticode.signable import Digest, SignableFile
 from kspsign.embedded.authority import load_authority
-from kspsign.keys.local.sign import LocalKey, sign_digest
+from kspsign.keys.in_memory import LocalKey, sign_digest
 from kspsign.model.values import DigestAlgorithm
 from support.samples import Run, Store, kspsign
 

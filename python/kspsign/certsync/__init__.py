@@ -5,20 +5,18 @@ from __future__ import annotations
 import hashlib
 import threading
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 from kspsign.certificates.facts import certificate_facts
 from kspsign.certificates.parse import parse_certificate
+from kspsign.certificates.validity import expires_soon
 from kspsign.certsync.portable_store import list_entries, read_entry, write_entry
-from kspsign.keys import KeyStore, open_key_store
+from kspsign.keys import OpenStore, find_store, open_store, options_for
 from kspsign.model.errors import ConfigurationError, PrerequisiteError
 from kspsign.model.values import SyncedCertificate, iso_utc
 from kspsign.settings.model import Settings
 
 __all__ = ["certificate_facts", "list_entries", "read_entry", "synchronise", "write_entry"]
-
-NEAR_END = timedelta(days=30)
-"""How long before its end a certificate is worth a word."""
 
 
 def synchronise(
@@ -69,8 +67,9 @@ def _unheard(_text: str) -> None:
 
 
 def _say_end(certificate: SyncedCertificate, notice: Callable[[str], object]) -> None:
-    end, now = parse_certificate(certificate.chain[0]).not_valid_after_utc, datetime.now(UTC)
-    if not certificate.test_signing and now <= end < now + NEAR_END:
+    leaf, now = parse_certificate(certificate.chain[0]), datetime.now(UTC)
+    if not certificate.test_signing and expires_soon(leaf, now):
+        end = leaf.not_valid_after_utc
         notice(
             f"certificate {certificate.thumbprint} ends on {iso_utc(end)}, in {(end - now).days} days: renew it in time"
         )
@@ -79,14 +78,8 @@ def _say_end(certificate: SyncedCertificate, notice: Callable[[str], object]) ->
 def _fetched(
     settings: Settings, notice: Callable[[str], object], cancelled: threading.Event | None
 ) -> SyncedCertificate:
-    if settings.key_store == "windows":
-        from kspsign.certsync.windows import synchronise_windows  # noqa: PLC0415 - loaded when used, for start-up
-
-        return synchronise_windows(settings, notice)
-    key_store = open_key_store(settings, cancelled)
+    key_store = open_store(settings, cancelled, notice)
     try:
-        for remark in key_store.remarks():
-            notice(remark)
         return _describe(key_store, settings)
     finally:
         key_store.close()
@@ -94,15 +87,15 @@ def _fetched(
 
 def _is_known_by_thumbprint_alone(settings: Settings) -> bool:
     """--key-store pkcs12 with a thumbprint but no file means the file that was synchronised before."""
-    return settings.key_store == "pkcs12" and settings.pkcs12 is None
+    return options_for(settings, find_store(settings)).means_synchronised
 
 
-def _describe(key_store: KeyStore, settings: Settings) -> SyncedCertificate:
+def _describe(key_store: OpenStore, settings: Settings) -> SyncedCertificate:
     chain = key_store.certificate_chain()
     return SyncedCertificate(
         thumbprint=hashlib.sha1(chain[0], usedforsecurity=False).hexdigest().upper(),
         chain=chain,
-        alias=settings.keypair_alias,
+        alias=options_for(settings, find_store(settings)).keypair_alias or key_store.alias,
         key_store=key_store.name,
         key_reference=key_store.key_reference(),
         test_signing=key_store.test_signing,

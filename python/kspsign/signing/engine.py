@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager
 from typing import Protocol
 
 from kspsign.authenticode.signable import SignableFile
-from kspsign.model.errors import ConfigurationError
+from kspsign.keys import engine_for
 from kspsign.model.values import Limits, SyncedCertificate
 from kspsign.settings.model import Settings
 from kspsign.signing.copies import LockedTarget, SignedCopy
@@ -73,28 +73,17 @@ class Engine(Protocol):
 def open_engine(
     settings: Settings, certificate: SyncedCertificate, shared: SharedState
 ) -> AbstractContextManager[Engine]:
-    """The engine for these settings: the one named by --engine, else SignTool for a key behind a KSP, else native.
+    """The engine for these settings: the one named by --engine, else the first of the key store's.
 
     Raises ConfigurationError when engine and key store do not go together.
     """
-    return _ENGINES[_name(settings, certificate)](settings, certificate, shared)
+    return _ENGINES[engine_for(settings, certificate)](settings, certificate, shared)
 
 
 def open_planner(settings: Settings, certificate: SyncedCertificate) -> AbstractContextManager[Planner]:
     """What the engine for these settings would spend; asks nobody. Raises like open_engine."""
-    native = _name(settings, certificate) == "native"
+    native = engine_for(settings, certificate) == "native"
     return open_native_planner(settings, certificate) if native else open_tool_planner(settings)
-
-
-def _name(settings: Settings, certificate: SyncedCertificate) -> str:
-    behind_ksp = certificate.key_store == "windows"
-    if settings.engine == "auto":
-        return "signtool" if behind_ksp else "native"
-    if settings.engine == "native" and behind_ksp:
-        raise ConfigurationError(
-            "the native engine can't reach a key behind a KSP", remedy="Leave --engine out, or take signtool or smctl."
-        )
-    return settings.engine
 
 
 def _open_tool(name: str) -> _Opener:

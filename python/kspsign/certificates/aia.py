@@ -15,20 +15,19 @@ from kspsign.certificates.file import parse_certificates
 from kspsign.certificates.parse import display_name, extension, parse_certificate
 from kspsign.model.errors import PrerequisiteError
 from kspsign.network.fetch import fetch
-from kspsign.settings.model import Settings
 
 MAX_REPLY = 1 << 18
 MAX_DEPTH = 8
 
 
-def with_issuers(chain: tuple[bytes, ...], settings: Settings) -> tuple[bytes, ...]:
-    """`chain` with the issuers that it lacks, as far as certificates tell where to get them; cached in the store.
+def with_issuers(chain: tuple[bytes, ...], store: Path) -> tuple[bytes, ...]:
+    """`chain` with the issuers that it lacks, as far as certificates tell where to get them; cached in `store`.
 
-    With --no-aia it stays as it is. Raises PrerequisiteError when the leaf's own issuer is missing and can't be had:
+    Raises PrerequisiteError when the leaf's own issuer is missing and can't be had:
     verification would fail later, after a signature was spent.
     """
-    folder = settings.store_folder / "issuers"
-    while not settings.no_aia and len(chain) <= MAX_DEPTH:
+    folder = store / "issuers"
+    while len(chain) <= MAX_DEPTH:
         last = parse_certificate(chain[-1])
         urls = () if last.issuer == last.subject else _addresses(last)
         if not urls:

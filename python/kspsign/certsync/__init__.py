@@ -6,20 +6,28 @@ import contextlib
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 from kspsign.certificates.facts import certificate_facts
 from kspsign.certificates.parse import parse_certificate, thumbprint_of
+from kspsign.certificates.validity import expires_soon
 from kspsign.certsync.portable_store import list_entries, read_entry, write_entry
-from kspsign.keys import KeyStore, SigningKey, open_key_store, reopen_key_store
+from kspsign.keys import (
+    KeyStore,
+    OpenStore,
+    SigningKey,
+    engine_for,
+    find_store,
+    open_key_store,
+    open_store,
+    options_for,
+    reopen_key_store,
+)
 from kspsign.model.errors import ConfigurationError, PrerequisiteError
 from kspsign.model.values import SyncedCertificate, iso_utc
 from kspsign.settings.model import Settings
 
 __all__ = ["certificate_facts", "list_entries", "open_key", "read_entry", "synchronise", "write_entry"]
-
-NEAR_END = timedelta(days=30)
-"""How long before its end a certificate is worth a word."""
 
 
 def synchronise(
@@ -55,7 +63,7 @@ def open_key(settings: Settings, notice: Callable[[str], object], cancelled: thr
     if known is None:
         with _fetched(settings, notice, cancelled) as key:
             yield key
-    elif settings.dry_run or known.key_store == "windows":
+    elif settings.dry_run or engine_for(settings, known) != "native":
         yield SigningKey(known)
     else:
         with contextlib.closing(reopen_key_store(settings, known, cancelled)) as store:
@@ -94,8 +102,9 @@ def _unheard(_text: str) -> None:
 
 
 def _say_end(certificate: SyncedCertificate, notice: Callable[[str], object]) -> None:
-    end, now = parse_certificate(certificate.chain[0]).not_valid_after_utc, datetime.now(UTC)
-    if not certificate.test_signing and now <= end < now + NEAR_END:
+    leaf, now = parse_certificate(certificate.chain[0]), datetime.now(UTC)
+    if not certificate.test_signing and expires_soon(leaf, now):
+        end = leaf.not_valid_after_utc
         notice(
             f"certificate {certificate.thumbprint} ends on {iso_utc(end)}, in {(end - now).days} days: renew it in time"
         )
@@ -124,27 +133,25 @@ def _fetched(settings: Settings, notice: Callable[[str], object], cancelled: thr
 def _asked(
     settings: Settings, notice: Callable[[str], object], cancelled: threading.Event, opened: contextlib.ExitStack
 ) -> SigningKey:
-    if settings.key_store == "windows":
-        from kspsign.certsync.windows import synchronise_windows  # noqa: PLC0415 - loaded when used, for start-up
-
-        return SigningKey(synchronise_windows(settings, notice))
-    store = opened.enter_context(contextlib.closing(open_key_store(settings, cancelled)))
-    for remark in store.remarks():
-        notice(remark)
-    return SigningKey(_describe(store, settings.keypair_alias), store)
+    alias = options_for(settings, find_store(settings)).keypair_alias
+    if find_store(settings).signs_natively:
+        store = opened.enter_context(contextlib.closing(open_key_store(settings, cancelled, notice)))
+        return SigningKey(_describe(store, alias), store)
+    with contextlib.closing(open_store(settings, cancelled, notice)) as found:
+        return SigningKey(_describe(found, alias))
 
 
 def _is_known_by_thumbprint_alone(settings: Settings) -> bool:
     """--key-store pkcs12 with a thumbprint but no file means the file that was synchronised before."""
-    return settings.key_store == "pkcs12" and settings.pkcs12 is None
+    return options_for(settings, find_store(settings)).means_synchronised
 
 
-def _describe(key_store: KeyStore, alias: str | None) -> SyncedCertificate:
+def _describe(key_store: OpenStore, alias: str | None) -> SyncedCertificate:
     chain = key_store.certificate_chain()
     return SyncedCertificate(
         thumbprint=thumbprint_of(chain[0]),
         chain=chain,
-        alias=alias,
+        alias=alias or key_store.alias,
         key_store=key_store.name,
         key_reference=key_store.key_reference(),
         test_signing=key_store.test_signing,

@@ -1,18 +1,51 @@
-"""What the engine asks of whoever holds the private key; the key itself never passes this line."""
+"""The key-store protocols: what the engine asks of whoever holds the private key, which never passes this line.
+
+A store subclasses `OpenStore` or `KeyStore` explicitly: what it does not need to answer has a default there.
+"""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Protocol, Self
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
 
+from pydantic import SecretStr
+
+from kspsign.keys.prerequisites import Prerequisite
 from kspsign.model.errors import ConfigurationError, PrerequisiteError
 from kspsign.model.values import DigestAlgorithm, RawSignature, SyncedCertificate
-from kspsign.settings.model import Settings
 
 WRITTEN_DIGESTS = frozenset({DigestAlgorithm.SHA256, DigestAlgorithm.SHA384, DigestAlgorithm.SHA512})
 """What is signed at all; SHA-1 is only ever read."""
+
+
+def no_notice(_text: str) -> None:
+    """The notice of a caller who shows none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What a key store is given besides its own options.
+
+    `cancelled` ends its waiting, with CancelledError. `notice` shows people a line that needs no action. `store_folder`
+    is the thumbprint store, `temp_folder` is None for the system's own. `jobs` is how many signatures are asked for at
+    once, at most. `environment` holds the variables that the options model names, `credentials` SM_* and the variables
+    of --tool-env where the model asks for them, `agent_environment` what every outside program gets. `signtool` and
+    `smctl` are programs that were named.
+    """
+
+    cancelled: threading.Event
+    store_folder: Path
+    notice: Callable[[str], object] = no_notice
+    temp_folder: Path | None = None
+    jobs: int = 1
+    environment: Mapping[str, SecretStr] = field(default_factory=dict, repr=False)
+    credentials: Mapping[str, SecretStr] = field(default_factory=dict, repr=False)
+    agent_environment: Mapping[str, str] = field(default_factory=dict, repr=False)
+    signtool: Path | None = None
+    smctl: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,10 +64,11 @@ class Capabilities:
     fixed_certificate: bool = True
 
 
-class KeyStore(Protocol):
-    """An open key store with one key pair chosen. Only kspsign.errors classes leave its methods.
+class OpenStore(Protocol):
+    """An open key store with one key pair and its certificate chosen. Only kspsign.errors classes leave its methods.
 
-    `name` is the store's word in --key-store; `test_signing` is true when its keys are throw-away.
+    `name` is the store's word in --key-store; `test_signing` is true when its keys are throw-away. `alias` is what the
+    store calls the key pair, None where it has no name for it.
     """
 
     @property
@@ -43,14 +77,7 @@ class KeyStore(Protocol):
     @property
     def test_signing(self) -> bool: ...
 
-    @property
-    def capabilities(self) -> Capabilities:
-        """Constant while the store is open; costs nothing."""
-        ...
-
-    def remarks(self) -> tuple[str, ...]:
-        """What people should know of the choice that was made, for certsync to say; each is a line."""
-        ...
+    alias: str | None = None
 
     def certificate_chain(self) -> tuple[bytes, ...]:
         """The certificates as DER, leaf first, root last if known; never costs a signature.
@@ -64,6 +91,18 @@ class KeyStore(Protocol):
         """The store's own address of the key, enough to reopen it given the secrets; never a secret."""
         ...
 
+    def close(self) -> None:
+        """End the session with the store, if it has one; calling it again does nothing."""
+
+
+class KeyStore(OpenStore, Protocol):
+    """An open key store that signs digests for the native engine."""
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """Constant while the store is open; costs nothing."""
+        ...
+
     def sign(self, digest: bytes, algorithm: DigestAlgorithm) -> RawSignature:
         """Sign a digest; COSTS ONE SIGNATURE where the store is paid for, also when the result is not used.
 
@@ -75,25 +114,35 @@ class KeyStore(Protocol):
         """
         ...
 
-    def close(self) -> None:
-        """End the session with the store; calling it again does nothing."""
-        ...
 
+class StoreKind(Protocol):
+    """One kind of key store, closed: its class. `options` is always an instance of its own model."""
 
-class OpenableKeyStore(KeyStore, Protocol):
-    """A kind of key store as the table of `kspsign.keys` holds it."""
+    def open(self, options: Any, surroundings: Surroundings) -> OpenStore:
+        """Find the key and certificate that `options` name; costs no signature.
 
-    @classmethod
-    def open(cls, settings: Settings, cancelled: threading.Event) -> Self:
-        """Open the store that `settings` describe; raises ConfigurationError or PrerequisiteError.
-
-        `cancelled` ends waiting, now and when signing, with CancelledError.
+        Raises ConfigurationError when an option is missing or wrong, PrerequisiteError, CancelledError. What people
+        should know of the choice goes to `surroundings.notice`.
         """
         ...
 
-    @classmethod
-    def reopen(cls, reference: Mapping[str, str], settings: Settings, cancelled: threading.Event) -> Self:
-        """Open what a `key_reference()` tells, secrets from `settings`; raises PrerequisiteError."""
+    def examine(self, options: Any, surroundings: Surroundings) -> Iterable[Prerequisite]:
+        """Every prerequisite of signing with these options, as far as it can be found out cheaply.
+
+        It signs nothing, costs nothing and changes nothing. Raises no error of ours: it yields them.
+        """
+        ...
+
+
+class KeyStoreKind(StoreKind, Protocol):
+    """One kind of key store that the native engine signs with."""
+
+    def open(self, options: Any, surroundings: Surroundings) -> KeyStore:
+        """See StoreKind."""
+        ...
+
+    def reopen(self, reference: Mapping[str, str], options: Any, surroundings: Surroundings) -> KeyStore:
+        """Open what a `key_reference()` names, with the secrets in `options`; raises PrerequisiteError."""
         ...
 
 

@@ -13,7 +13,7 @@ from kspsign.model.errors import PrerequisiteError
 from kspsign.programs.client_certificate_file import PREFIX
 from kspsign.programs.locate import find_msiexec, find_smctl
 from kspsign.programs.run import Ran, as_text, call_tool
-from kspsign.settings.model import Settings
+from kspsign.settings.program_settings import ProgramSettings
 
 MAX_BYTES = 512 << 20
 MAX_REDIRECTS = 5
@@ -42,32 +42,29 @@ _MEANINGS: dict[int | None, tuple[str, str]] = {
 }
 
 
-def install_client_tools(settings: Settings, notice: Callable[[str], object]) -> None:
-    """Install --tools-msi unless smctl is present; `notice` receives which of the two happened.
+def install_client_tools(source: str, sha256: str, settings: ProgramSettings, notice: Callable[[str], object]) -> None:
+    """Install the MSI `source` (a path or https URL) unless smctl is present; `notice` receives which happened.
 
     Raises PrerequisiteError when the MSI can't be obtained, has another SHA-256 (it is not started then), or can't be
     installed.
     """
-    if settings.tools_msi is None:
-        return
     with contextlib.suppress(PrerequisiteError):
         notice(f"smctl is already installed, the MSI is not needed: {find_smctl(settings)}")
         return
     msiexec = find_msiexec(settings)
     with _private_folder(settings) as folder:
         # The file that was checked is the one that is run: a copy that no other user can replace.
-        msi = fetch_msi(settings, folder)
+        msi = fetch_msi(source, sha256, folder)
         log = folder / "msiexec.log"
         arguments = ["/i", str(msi), "/quiet", "/norestart", "/liwearmo", str(log)]
         ran = call_tool(settings, msiexec, arguments, timeout=INSTALL_TIMEOUT, with_credentials=False)
         restart = restart_wanted(ran, log)
     wish = "; it asks for a restart, which was not done" if restart else ""
-    notice(f"installed the client tools from {_shown(settings.tools_msi)}{wish}: {find_smctl(settings)}")
+    notice(f"installed the client tools from {_shown(source)}{wish}: {find_smctl(settings)}")
 
 
-def fetch_msi(settings: Settings, folder: Path) -> Path:
-    """A copy of --tools-msi in `folder` that has the SHA-256 stated; raises PrerequisiteError."""
-    source = settings.tools_msi or ""
+def fetch_msi(source: str, sha256: str, folder: Path) -> Path:
+    """A copy of the MSI in `folder` that has the SHA-256 stated (lower-case hex); raises PrerequisiteError."""
     target, digest, size = folder / "tools.msi", hashlib.sha256(), 0
     try:
         with target.open("xb") as copy:
@@ -79,9 +76,9 @@ def fetch_msi(settings: Settings, folder: Path) -> Path:
                 copy.write(chunk)
     except OSError as broken:
         raise _unavailable(source, broken.strerror or type(broken).__name__) from broken
-    if digest.hexdigest() != settings.tools_msi_sha256:
+    if digest.hexdigest() != sha256:
         raise PrerequisiteError(
-            f"{_shown(source)} has the SHA-256 {digest.hexdigest()}, not {settings.tools_msi_sha256}; not installed",
+            f"{_shown(source)} has the SHA-256 {digest.hexdigest()}, not {sha256}; not installed",
             code="TOOLS_MSI_MISMATCH",
             remedy="Find out why it changed; if you trust the new file, state its SHA-256 in --tools-msi-sha256.",
         )
@@ -89,7 +86,7 @@ def fetch_msi(settings: Settings, folder: Path) -> Path:
 
 
 @contextlib.contextmanager
-def _private_folder(settings: Settings) -> Iterator[Path]:
+def _private_folder(settings: ProgramSettings) -> Iterator[Path]:
     with tempfile.TemporaryDirectory(prefix=PREFIX, dir=settings.temp_folder, ignore_cleanup_errors=True) as folder:
         yield Path(folder)
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import IO
 
 from kspsign.model.errors import CancelledError, PrerequisiteError
-from kspsign.settings.model import Settings
+from kspsign.settings.program_settings import ProgramSettings
 
 _POLL_SECONDS = 0.2
 _STOP_SECONDS = 5.0
@@ -40,14 +40,14 @@ class Ran:
         return "\n".join(part for part in (self.output.strip(), self.errors.strip()) if part)
 
 
-def tool_environment(settings: Settings, *, with_credentials: bool) -> dict[str, str]:
+def tool_environment(settings: ProgramSettings, *, with_credentials: bool) -> dict[str, str]:
     """The environment of a child process: the agent's named variables, and the credentials if it signs."""
     secrets = settings.credentials if with_credentials else {}
     return {**settings.agent_environment, **{name: value.get_secret_value() for name, value in secrets.items()}}
 
 
 def call_tool(
-    settings: Settings,
+    settings: ProgramSettings,
     program: Path,
     arguments: Sequence[str],
     *,
@@ -62,7 +62,7 @@ def call_tool(
     return replace(ran, output=_without_secrets(ran.output, settings), errors=_without_secrets(ran.errors, settings))
 
 
-def _without_secrets(text: str, settings: Settings) -> str:
+def _without_secrets(text: str, settings: ProgramSettings) -> str:
     for name, value in settings.credentials.items():
         secret = value.get_secret_value()
         if name not in _NO_SECRETS and len(secret) >= _SHORTEST_SECRET:

@@ -7,8 +7,7 @@ from contextlib import AbstractContextManager
 from typing import Protocol
 
 from kspsign.authenticode.signable import SignableFile
-from kspsign.keys import SigningKey
-from kspsign.model.errors import ConfigurationError
+from kspsign.keys import SigningKey, engine_for
 from kspsign.model.values import Limits, SyncedCertificate
 from kspsign.settings.model import Settings
 from kspsign.signing.budget import Budget
@@ -61,28 +60,17 @@ class Engine(Protocol):
 def open_engine(
     settings: Settings, key: SigningKey, budget: Budget, shared: SharedState
 ) -> AbstractContextManager[Engine]:
-    """The engine for these settings: the one named by --engine, else SignTool for a key behind a KSP, else native.
+    """The engine for these settings: the one named by --engine, else the first of the key store's.
 
     It spends no more than `budget`. Raises ConfigurationError when engine and key store do not go together.
     """
-    return _ENGINES[_name(settings.engine, key.certificate)](settings, key, budget, shared)
+    return _ENGINES[engine_for(settings, key.certificate)](settings, key, budget, shared)
 
 
 def open_planner(settings: Settings, certificate: SyncedCertificate, budget: Budget) -> Planner:
     """What the engine for these settings would spend of `budget`; asks nobody. Raises like open_engine."""
-    native = _name(settings.engine, certificate) == "native"
+    native = engine_for(settings, certificate) == "native"
     return native_planner(settings, certificate, budget) if native else ToolPlanner(budget)
-
-
-def _name(engine: str, certificate: SyncedCertificate) -> str:
-    behind_ksp = certificate.key_store == "windows"
-    if engine == "auto":
-        return "signtool" if behind_ksp else "native"
-    if engine == "native" and behind_ksp:
-        raise ConfigurationError(
-            "the native engine can't reach a key behind a KSP", remedy="Leave --engine out, or take signtool or smctl."
-        )
-    return engine
 
 
 def _open_tool(name: str) -> _Opener:

@@ -18,7 +18,7 @@ from kspsign.certificates.identity import PublisherIdentity
 from kspsign.certificates.parse import thumbprint_of
 from kspsign.concurrency.batcher import Batcher
 from kspsign.concurrency.single_flight import SingleFlight
-from kspsign.model.errors import ConfigurationError, SigningError, TrustError
+from kspsign.model.errors import SigningError, TrustError
 from kspsign.model.values import Artifact, Format, Limits, SyncedCertificate
 from kspsign.programs import Ran, find_signtool
 from kspsign.programs.navsip import ensure_navsip
@@ -231,15 +231,8 @@ def open_tool_engine(
 ) -> Iterator[ToolEngine]:
     """The engine `name` ("signtool" or "smctl"); its workbench is removed at the end.
 
-    Raises ConfigurationError when the certificate's key is not reached through a KSP, PrerequisiteError when a
-    tool is missing.
+    Raises PrerequisiteError when a tool is missing.
     """
-    if certificate.key_store != "windows":
-        raise ConfigurationError(
-            f"engine {name} signs with key store windows; certificate {certificate.thumbprint} is from key store "
-            f"{certificate.key_store}",
-            remedy="Use --engine native for it, or --key-store windows.",
-        )
     urls = () if settings.no_timestamp else settings.timestamp_url or DEFAULT_TIMESTAMP_URLS
     with StagingFolder(settings.temp_folder) as bench:
         caller = Caller(settings, bench, shared.cancelled)

@@ -18,6 +18,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from kspsign.embedded.timestamp_server import TimestampServer
 from kspsign.keys import KeyStore, open_key_store
+from kspsign.keys.table import STORES
 from kspsign.model.errors import ConfigurationError, PrerequisiteError
 from kspsign.model.values import DigestAlgorithm
 from kspsign.settings.resolve import resolve
@@ -79,7 +80,7 @@ def opened(alias: str, token: SoftHsm, **changes: object) -> KeyStore:
         "store": token.folder / "store",
         **changes,
     }
-    return open_key_store(resolve("certsync", given, environment=dict(os.environ)))
+    return open_key_store(resolve("certsync", given, environment=dict(os.environ), stores=STORES))
 
 
 @pytest.mark.parametrize("algorithm", ["sha256", "sha512"])

@@ -74,7 +74,7 @@ class Pauses(list[float]):
 
 
 def client(host: Host, pauses: Pauses, url: str | None = None) -> KeyLockerClient:
-    return KeyLockerClient(read_credentials(settings(host, None, SM_HOST=url or host.service.url)), pauses)
+    return KeyLockerClient(read_credentials(settings(host, None, SM_HOST=url or host.service.url).credentials), pauses)
 
 
 def failed(action: Callable[[], object]) -> KspSignError:
@@ -302,7 +302,7 @@ def test_a_host_that_takes_no_connection_in_time_is_a_busy_one(host: Host) -> No
             filler.setblocking(False)
             filler.connect_ex(address)
         credentials = read_credentials(
-            settings(host, None, SM_HOST=f"https://localhost:{address[1]}", SM_CONN_TIMEOUT="200")
+            settings(host, None, SM_HOST=f"https://localhost:{address[1]}", SM_CONN_TIMEOUT="200").credentials
         )
         asking_it = KeyLockerClient(credentials, Pauses())
         with pytest.raises(ThrottledError, match="the connection timed out"):

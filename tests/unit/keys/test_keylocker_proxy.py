@@ -121,7 +121,7 @@ def test_a_host_in_no_proxy_is_reached_directly(host: Host, monkeypatch: pytest.
 def test_a_proxy_that_refuses_is_named_and_its_password_is_not(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
     with proxy() as server:
         monkeypatch.setenv("HTTPS_PROXY", f"http://agent:wrong-pass@127.0.0.1:{server.port}")
-        asking = KeyLockerClient(read_credentials(settings(host, None)), lambda _seconds: False)
+        asking = KeyLockerClient(read_credentials(settings(host, None).credentials), lambda _seconds: False)
         with pytest.raises(PrerequisiteError) as caught:
             asking.get("keypairs", asked="the list")
         asking.close()

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
+from kspsign.keys.table import STORES
 from kspsign.model.errors import CancelledError, ConfigurationError, PrerequisiteError
 from kspsign.programs import (
     call_tool,
@@ -93,7 +94,9 @@ def test_children_get_named_variables_and_only_signing_tools_the_secrets() -> No
         "OTHER_KSP": "other-secret",
         "SM_EMPTY": "",
     }
-    settings = resolve("run", {"tool_env": ["OTHER_KSP"]}, environment=environment, secrets={"SM_HOST": "https://h"})
+    settings = resolve(
+        "run", {"tool_env": ["OTHER_KSP"]}, environment=environment, secrets={"SM_HOST": "https://h"}, stores=STORES
+    )
     assert tool_environment(settings, with_credentials=False) == AGENT
     signing = {"SM_API_KEY": "api-secret", "SM_HOST": "https://h", "OTHER_KSP": "other-secret"}
     assert tool_environment(settings, with_credentials=True) == {**AGENT, **signing}

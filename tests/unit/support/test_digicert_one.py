@@ -49,7 +49,7 @@ def ask(
     with_certificate: bool = True,
 ) -> tuple[int, Any]:
     """Status and JSON; the right headers unless `headers` changes or removes (None) one."""
-    credentials = read_credentials(settings(host, None))
+    credentials = read_credentials(settings(host, None).credentials)
     context = tls_context(credentials.client, credentials.authorities, None)
     if not with_certificate:
         context = ssl.create_default_context(cafile=str(host.access.ca_file))

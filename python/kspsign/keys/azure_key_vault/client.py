@@ -27,10 +27,11 @@ from kspsign.certificates.file import parse_certificates
 from kspsign.keys.azure_identity.credential import open_credential
 from kspsign.keys.azure_key_vault.errors import explained, no_signature
 from kspsign.keys.azure_key_vault.identifier import Identifier
+from kspsign.keys.azure_key_vault.options import AzureKeyVaultOptions
+from kspsign.keys.protocol import Surroundings
 from kspsign.model.errors import CancelledError, PrerequisiteError
 from kspsign.model.values import DigestAlgorithm
 from kspsign.network.failures import surely_not_sent
-from kspsign.settings.model import Settings
 
 _ALGORITHMS: Final = {
     (DigestAlgorithm.SHA256, False): SignatureAlgorithm.rs256,
@@ -96,11 +97,12 @@ class VaultClient:
         self._signer: CryptographyClient | None = None
 
     @classmethod
-    def connect(cls, vault: str, settings: Settings, cancelled: threading.Event) -> Self:
+    def connect(cls, vault: str, options: AzureKeyVaultOptions, surroundings: Surroundings) -> Self:
         """Nothing is sent yet. Raises ConfigurationError when what the sign-in needs is missing."""
         for name in ("azure", "msal"):
             logging.getLogger(name).addHandler(logging.NullHandler())  # what they warn of becomes an error of ours
-        return cls(vault, open_credential(settings, cancelled), _Transport(settings.jobs, cancelled))
+        transport = _Transport(surroundings.jobs, surroundings.cancelled)
+        return cls(vault, open_credential(options, surroundings), transport)
 
     def certificate(self, wanted: Identifier) -> VaultCertificate:
         """One version, or the current one. Raises PrerequisiteError."""

@@ -16,8 +16,8 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import BestAvailableEncryption, Encoding, PrivateFormat
 
 from kspsign.certificates.parse import display_name
-from kspsign.keys.local.pkcs12 import decrypt, is_pkcs12
-from kspsign.keys.local.sign import LocalKey
+from kspsign.keys.in_memory import LocalKey
+from kspsign.keys.pkcs12.store import decrypt, is_pkcs12
 from kspsign.model.errors import PrerequisiteError
 from kspsign.model.values import iso_utc
 

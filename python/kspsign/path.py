@@ -20,7 +20,7 @@ from kspsign.concurrency.cancellation import entered, interruptible
 from kspsign.model.errors import CancelledError, KspSignError, PrerequisiteError, TrustError
 from kspsign.model.report import Report
 from kspsign.model.values import Artifact, SyncedCertificate
-from kspsign.programs import with_client_certificate_file
+from kspsign.programs import in_temp_folder
 from kspsign.publishing import Console
 from kspsign.settings.context import RunContext
 from kspsign.settings.model import Settings
@@ -42,10 +42,8 @@ if TYPE_CHECKING:
 def run(settings: Settings, context: RunContext, console: Console, cancelled: threading.Event) -> Report:
     """certsync -> sign -> verify -> publish. Never raises for what a file holds; see the report's exit code."""
     record = RunRecord(settings, context)
-    with (
-        _stopping_errors(record, console, cancelled),
-        with_client_certificate_file(settings, context.temp_folder) as ready,
-    ):
+    ready = in_temp_folder(settings, context.temp_folder)
+    with _stopping_errors(record, console, cancelled):
         judge = _policy(record, console)
         artifacts = select(record, console, cancelled, judge)
         if record.missing is not None:
@@ -128,10 +126,8 @@ def verify(settings: Settings, context: RunContext, console: Console, cancelled:
 def certsync(settings: Settings, context: RunContext, console: Console, cancelled: threading.Event) -> Report:
     """Stage 1 alone: the certificate is brought to this agent."""
     record = RunRecord(settings, context)
-    with (
-        _stopping_errors(record, console, cancelled),
-        with_client_certificate_file(settings, context.temp_folder) as ready,
-    ):
+    ready = in_temp_folder(settings, context.temp_folder)
+    with _stopping_errors(record, console, cancelled):
         _present(interruptible(lambda: synchronise(ready, console.notice, cancelled), cancelled), record, console)
     return _published(record, context, console, cancelled)
 

@@ -42,6 +42,7 @@ def _perform(settings: Settings, context: RunContext) -> int:
     with _signals_cancelling(cancelled):
         from kspsign import path  # noqa: PLC0415 - the stages import what is heavy
         from kspsign.batch import merge  # noqa: PLC0415 - the stages import what is heavy
+        from kspsign.network.trace import listening  # noqa: PLC0415
         from kspsign.publishing import open_console  # noqa: PLC0415
 
         stages = {
@@ -52,8 +53,9 @@ def _perform(settings: Settings, context: RunContext) -> int:
             "verify": path.verify,
             "merge": merge.merge,
         }
-        console = open_console(context, quiet=settings.quiet, verbose=settings.verbose or context.debug, stream=None)
-        with contextlib.closing(console):
+        verbose = settings.verbose or context.debug
+        console = open_console(context, quiet=settings.quiet, verbose=verbose, stream=None)
+        with contextlib.closing(console), listening(console.notice if verbose else None):
             report = stages[settings.command](settings, context, console, cancelled)
     if settings.command == "certsync" and report.certificate is not None:
         sys.stdout.write(f"{report.certificate.thumbprint}\n")

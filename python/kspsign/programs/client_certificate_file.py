@@ -1,4 +1,4 @@
-"""What the tools of one run need on disk: a secret client certificate, there for the run and gone after it."""
+"""What outside programs need on disk: a secret client certificate, there while they run and gone after it."""
 
 from __future__ import annotations
 
@@ -20,14 +20,18 @@ PREFIX = "kspsign-private-"
 """How private folders in the agent's temporary folder begin, the task's own too; its post-job step removes them."""
 
 
+def in_temp_folder(settings: Settings, temp_folder: Path) -> Settings:
+    """`settings` whose temporary files are in `temp_folder`, or in the system's where that is not a folder."""
+    return settings.model_copy(update={"temp_folder": temp_folder if temp_folder.is_dir() else None})
+
+
 @contextlib.contextmanager
-def with_client_certificate_file(settings: Settings, temp_folder: Path) -> Iterator[Settings]:
-    """`settings` as the tools need them: temporary files below `temp_folder`, the client certificate as a file.
+def with_client_certificate_file(settings: Settings) -> Iterator[Settings]:
+    """`settings` as outside programs need them, within the block: the client certificate as a file.
 
     SM_CLIENT_CERT_FILE_B64 (base64 of the PKCS#12) becomes a file that only this user may read, removed at the
-    end. Raises ConfigurationError when it is no base64, PrerequisiteError when the folder can't be written.
+    end. Raises ConfigurationError when it is not base64, PrerequisiteError when the folder can't be written.
     """
-    settings = settings.model_copy(update={"temp_folder": temp_folder if temp_folder.is_dir() else None})
     encoded = settings.credentials.get(_ENCODED)
     if encoded is None:
         yield settings
@@ -36,14 +40,14 @@ def with_client_certificate_file(settings: Settings, temp_folder: Path) -> Itera
     try:
         private = tempfile.TemporaryDirectory(prefix=PREFIX, dir=settings.temp_folder, ignore_cleanup_errors=True)
     except OSError as refused:
-        raise _unwritable(temp_folder, refused) from refused
+        raise _unwritable(settings, refused) from refused
     with private as folder:
         file = Path(folder) / "client.p12"
         try:
             file.touch(mode=0o600)
             file.write_bytes(content)
         except OSError as refused:
-            raise _unwritable(temp_folder, refused) from refused
+            raise _unwritable(settings, refused) from refused
         given = {name: value for name, value in settings.credentials.items() if name != _ENCODED}
         yield settings.model_copy(update={"credentials": {**given, _FILE: SecretStr(str(file))}})
 
@@ -59,7 +63,8 @@ def _decoded(encoded: SecretStr) -> bytes:
         ) from broken
 
 
-def _unwritable(folder: Path, refused: OSError) -> PrerequisiteError:
+def _unwritable(settings: Settings, refused: OSError) -> PrerequisiteError:
+    folder = settings.temp_folder or tempfile.gettempdir()
     return PrerequisiteError(
         f"the client certificate can't be put into {folder}: {refused.strerror or refused}",
         code="TEMP_NOT_WRITABLE",

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import IO
 
 from kspsign.model.errors import CancelledError, PrerequisiteError
+from kspsign.programs.client_certificate_file import with_client_certificate_file
 from kspsign.settings.model import Settings
 
 _POLL_SECONDS = 0.2
@@ -56,9 +57,14 @@ def call_tool(
     folder: Path | None = None,
     cancelled: threading.Event | None = None,
 ) -> Ran:
-    """`run_tool` in the environment of this run; a credential that the program prints is not in its output."""
-    environment = tool_environment(settings, with_credentials=with_credentials)
-    ran = run_tool(program, arguments, environment=environment, timeout=timeout, folder=folder, cancelled=cancelled)
+    """`run_tool` in the environment of this run; a credential that the program prints is not in its output.
+
+    A client certificate is a file while a program runs that signs or asks `with_credentials`, and no longer.
+    """
+    ready = with_client_certificate_file(settings) if with_credentials else contextlib.nullcontext(settings)
+    with ready as given:
+        environment = tool_environment(given, with_credentials=with_credentials)
+        ran = run_tool(program, arguments, environment=environment, timeout=timeout, folder=folder, cancelled=cancelled)
     return replace(ran, output=_without_secrets(ran.output, settings), errors=_without_secrets(ran.errors, settings))
 
 

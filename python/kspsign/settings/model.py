@@ -20,6 +20,9 @@ from pydantic import (
     model_validator,
 )
 
+from kspsign.model.network_options import NetworkOptions
+from kspsign.settings.network import network_options
+
 Command = Literal["run", "certsync", "sign", "timestamp", "verify", "doctor", "merge"]
 KeyStoreName = Literal["embedded", "pkcs12", "keylocker", "azure-key-vault", "pkcs11", "windows"]
 AzureCredentialName = Literal["auto", "pipelines", "client-secret", "managed-identity", "cli"]
@@ -103,7 +106,8 @@ class Settings(BaseModel):
     publish_token_env: str | None = Field(
         None, description="Variable with a token of Azure DevOps: publish the results over REST too."
     )
-    verbose: bool = Field(False, description="Print every check of every file.")
+    verbose: bool = Field(False, description="Print every check of every file, and every call of a service.")
+    ca_file: Path | None = Field(None, description="PEM file with CA certificates for every connection.")
 
     command: Command = "run"
     password: SecretStr | None = None
@@ -111,6 +115,7 @@ class Settings(BaseModel):
     azure_environment: dict[str, SecretStr] = Field(default_factory=dict, repr=False)
     agent_environment: dict[str, str] = Field(default_factory=dict, repr=False)
     credentials: dict[str, SecretStr] = Field(default_factory=dict, repr=False)
+    network_environment: dict[str, SecretStr] = Field(default_factory=dict, repr=False)
     temp_folder: Path | None = None
 
     @field_validator("thumbprint")
@@ -182,6 +187,11 @@ class Settings(BaseModel):
         """Where signatures are kept until their files are written."""
         return self.journal or self.store_folder / "journal"
 
+    @property
+    def network(self) -> NetworkOptions:
+        """How services are reached. Raises ConfigurationError for an unreadable list of the build agent."""
+        return network_options(self.network_environment, self.ca_file)
+
 
 INTERNAL_FIELDS = frozenset(
     {
@@ -191,6 +201,7 @@ INTERNAL_FIELDS = frozenset(
         "agent_environment",
         "azure_environment",
         "credentials",
+        "network_environment",
         "temp_folder",
     }
 )

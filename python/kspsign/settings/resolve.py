@@ -14,6 +14,7 @@ from pydantic.alias_generators import to_camel
 
 from kspsign.model.errors import ConfigurationError
 from kspsign.settings.model import INTERNAL_FIELDS, Command, Settings
+from kspsign.settings.network import network_variables
 
 DEFAULT_CONFIG = "kspsign.yml"
 
@@ -101,6 +102,7 @@ def resolve(
     }
     given = secrets or {}
     variables = {**environment, **given}
+    merged["network_environment"] = network_variables(variables)
     merged["credentials"] = _credentials(variables, merged.get("tool_env"))
     merged["azure_environment"] = {
         name.upper(): SecretStr(value) for name, value in variables.items() if value and name.upper() in AZURE_VARIABLES

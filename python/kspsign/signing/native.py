@@ -156,7 +156,7 @@ def open_native(settings: Settings, certificate: SyncedCertificate, shared: Shar
             urls = settings.timestamp_url or _default_urls(certificate, resources)
             from kspsign.timestamping.client import TimestampClient  # noqa: PLC0415 - it brings HTTP
 
-            timestamps = TimestampClient(urls, settings.timestamp_jobs, cancelled)
+            timestamps = TimestampClient(urls, settings.timestamp_jobs, cancelled, settings.network)
             resources.callback(timestamps.close)
         journal: Journal | None = None
         if key.capabilities.costly:

@@ -80,7 +80,7 @@ def open_timestamper(settings: Settings, shared: SharedState) -> Iterator[Timest
     from kspsign.timestamping.client import TimestampClient  # noqa: PLC0415 - it brings HTTP
 
     urls = settings.timestamp_url or DEFAULT_TIMESTAMP_URLS
-    client = TimestampClient(urls, settings.timestamp_jobs, shared.cancelled)
+    client = TimestampClient(urls, settings.timestamp_jobs, shared.cancelled, settings.network)
     try:
         yield Timestamper(client, DigestAlgorithm(settings.digest), shared.slots)
     finally:

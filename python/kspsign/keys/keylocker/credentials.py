@@ -12,6 +12,7 @@ from pydantic import SecretStr
 
 from kspsign.keys.keylocker.client_certificate import ClientCertificate, read_client_certificate
 from kspsign.model.errors import ConfigurationError, PrerequisiteError
+from kspsign.network.address import shown_url
 from kspsign.settings.model import Settings
 
 DEFAULT_TIMEOUT = 30.0
@@ -69,7 +70,7 @@ def _host(text: str) -> str:
     found = _HOST.fullmatch(text)
     if found is None:
         raise ConfigurationError(
-            f"SM_HOST is no https address of a host: {text!r}",
+            f"SM_HOST is no https address of a host: {shown_url(text)!r}",
             code="KEYLOCKER_HOST",
             remedy="Set it to https://clientauth.one.digicert.com or your region's clientauth host, without a path.",
         )

@@ -160,7 +160,9 @@ def _connect(
     remarks = (
         (f"the client certificate (SM_CLIENT_CERT_FILE) ends on {iso_utc(end)}: renew it in time",) if near else ()
     )
-    return KeyLockerClient(credentials, cancelled.wait, temp_folder=settings.temp_folder), remarks
+    return KeyLockerClient(
+        credentials, cancelled.wait, network=settings.network, temp_folder=settings.temp_folder
+    ), remarks
 
 
 def _chain(record: CertificateRecord) -> tuple[bytes, ...]:

@@ -30,6 +30,7 @@ from kspsign.keys.pkcs11.token import Address, certificates_for, find_key, find_
 from kspsign.keys.protocol import Capabilities, reference_part
 from kspsign.model.errors import ConfigurationError, PrerequisiteError
 from kspsign.model.values import DigestAlgorithm, RawSignature
+from kspsign.programs.client_certificate_file import with_client_certificate_file
 from kspsign.settings.model import Settings
 
 
@@ -49,10 +50,16 @@ class Pkcs11KeyStore:
     test_signing: Final = False
 
     def __init__(
-        self, address: Address, module: Cryptoki, token: Token, pool: SessionPool, certificates: _Certificates
+        self,
+        address: Address,
+        module: Cryptoki,
+        held: contextlib.ExitStack,
+        token: Token,
+        pool: SessionPool,
+        certificates: _Certificates,
     ) -> None:
         self._address = address
-        self._module = module
+        self._held = held
         self._token = token.label
         self._pool = pool
         self._certificates = certificates
@@ -82,10 +89,12 @@ class Pkcs11KeyStore:
 
     @classmethod
     def _connect(cls, address: Address, settings: Settings, file: Path | None, sha256: str | None) -> Self:
-        # Modules such as DigiCert's take their own credentials from variables, which a task's step hands over apart.
-        os.environ.update({name: value.get_secret_value() for name, value in settings.credentials.items()})
         pin = None if settings.password is None else settings.password.get_secret_value()
         with contextlib.ExitStack() as undone:
+            # Modules such as DigiCert's take their own credentials from variables, which a task's step hands over
+            # apart, and read the client certificate from a file as long as they work.
+            given = undone.enter_context(with_client_certificate_file(settings)).credentials
+            os.environ.update({name: value.get_secret_value() for name, value in given.items()})
             try:
                 module = Cryptoki(address.module)
                 undone.callback(module.finalise)
@@ -100,8 +109,8 @@ class Pkcs11KeyStore:
             chain = ordered_chain(to_der(leaf), others)
             if sha256 is None:
                 chain = with_issuers(chain, settings)
-            undone.pop_all()
-        return cls(address, module, token, pool, _Certificates(chain, remarks, file))
+            held = undone.pop_all()
+        return cls(address, module, held, token, pool, _Certificates(chain, remarks, file))
 
     @property
     def capabilities(self) -> Capabilities:
@@ -135,7 +144,7 @@ class Pkcs11KeyStore:
     def close(self) -> None:
         """Close the sessions and the module; calling it again does nothing."""
         self._pool.close()
-        self._module.finalise()
+        self._held.close()
 
 
 def digest_info(digest: bytes, algorithm: DigestAlgorithm) -> bytes:

@@ -32,8 +32,8 @@ def run(run: Run) -> Report:
 
 
 def files_to_sign(run: Run) -> Run:
-    """The run with the files that it takes, and what its tools need on disk; raises PolicyError when one is missing."""
-    files = select(with_policy(run.with_tool_files()))
+    """The run with the files that it takes; raises PolicyError when one is missing."""
+    files = select(with_policy(run))
     if run.record.missing is not None:
         raise run.record.missing
     clean_up(files)
@@ -55,8 +55,7 @@ def verify_files(run: Run) -> Report:
 def synchronise_certificate(run: Run) -> Report:
     """Stage 1 alone: the certificate is brought to this agent."""
     with run.to_its_end():
-        settings = run.with_tool_files().settings
-        present(run, interruptible(lambda: synchronise(settings, run.console.notice, run.cancelled), run.cancelled))
+        present(run, interruptible(lambda: synchronise(run.settings, run.console.notice, run.cancelled), run.cancelled))
     return publish(run)
 
 
@@ -69,7 +68,7 @@ def timestamp_files(run: Run) -> Report:
         verifier = open_verifier(settings, None)
         digest = DigestAlgorithm(settings.digest)
         timestamper = run.resources.enter_context(
-            open_timestamper(settings.timestamp_url, settings.timestamp_jobs, digest, run.shared)
+            open_timestamper(settings.timestamp_url, settings.timestamp_jobs, digest, settings.network, run.shared)
         )
         Batch(files, timestamper).work(
             lambda artifact: timestamp_one(artifact, timestamper, verifier, run.shared.targets), timestamper.concurrency

@@ -17,7 +17,9 @@ def finished(run: Run, report: Report) -> Report:
     in_service = False
     if settings.publish_token is not None and is_proving(report) and not cancelled.is_set():
         try:
-            interruptible(partial(publish_evidence, report, context, settings.publish_token, cancelled.wait), cancelled)
+            token = settings.publish_token
+            leave = partial(publish_evidence, report, context, token, settings.network, cancelled.wait)
+            interruptible(leave, cancelled)
             in_service = True
         except KspSignError as error:
             report = without_evidence(report, error)

@@ -6,7 +6,7 @@ import contextlib
 import threading
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, TypeVar
 
@@ -14,7 +14,7 @@ from kspsign.concurrency.cancellation import entered
 from kspsign.model.errors import CancelledError, KspSignError, PolicyError
 from kspsign.model.report import CertificateFacts, FileOutcome, PolicyFacts, SliceFacts
 from kspsign.model.values import Artifact, Limits
-from kspsign.programs import with_client_certificate_file
+from kspsign.programs import in_temp_folder
 from kspsign.publishing import Console
 from kspsign.settings.context import RunContext
 from kspsign.settings.model import Settings
@@ -73,7 +73,7 @@ class Run:
         """A run that knows of no file yet; `cancelled` is set when it shall end early."""
         stops_at_failure = settings.fail_fast and settings.command != "verify"  # a verdict is on all files
         shared = SharedState(cancelled, breaker=CircuitBreaker(fail_fast=stops_at_failure))
-        return cls(settings, context, console, shared)
+        return cls(in_temp_folder(settings, context.temp_folder), context, console, shared)
 
     @property
     def cancelled(self) -> threading.Event:
@@ -99,8 +99,3 @@ class Run:
     def open(self, resource: AbstractContextManager[Resource]) -> Resource:
         """`resource`, which is closed when the run ends; neither opening nor closing it holds up a cancelled run."""
         return self.resources.enter_context(entered(resource, self.cancelled))
-
-    def with_tool_files(self) -> Run:
-        """The run with what the programs that it calls need on disk, until its end."""
-        ready = with_client_certificate_file(self.settings, self.context.temp_folder)
-        return replace(self, settings=self.resources.enter_context(ready))

@@ -43,11 +43,13 @@ def _perform(settings: Settings, context: RunContext) -> int:
     cancelled = threading.Event()
     with _signals_cancelling(cancelled):
         from kspsign.batch.run import Run  # noqa: PLC0415 - the stages import what is heavy
+        from kspsign.network.trace import listening  # noqa: PLC0415
         from kspsign.path import COMMANDS  # noqa: PLC0415 - the stages import what is heavy
         from kspsign.publishing import open_console  # noqa: PLC0415
 
-        console = open_console(context, quiet=settings.quiet, verbose=settings.verbose or context.debug, stream=None)
-        with contextlib.closing(console):
+        verbose = settings.verbose or context.debug
+        console = open_console(context, quiet=settings.quiet, verbose=verbose, stream=None)
+        with contextlib.closing(console), listening(console.notice if verbose else None):
             report = COMMANDS[settings.command](Run.begin(settings, context, console, cancelled))
     if settings.command == "certsync" and report.certificate is not None:
         sys.stdout.write(f"{report.certificate.thumbprint}\n")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import contextvars
 import queue
 import sys
 import threading
@@ -34,7 +35,8 @@ def interruptible(step: Callable[[], Result], cancelled: threading.Event) -> Res
         except BaseException as error:  # noqa: BLE001 - it is raised where the result is waited for
             outcome.put((None, error))
 
-    threading.Thread(target=run, name="step", daemon=True).start()
+    # In the context of the caller: who listens to calls of services is a variable of it.
+    threading.Thread(target=contextvars.copy_context().run, args=(run,), name="step", daemon=True).start()
     deadline: float | None = None
     while True:
         try:

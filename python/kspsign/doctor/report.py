@@ -17,8 +17,10 @@ from kspsign.keys import examine_store, find_store
 from kspsign.keys.prerequisites import Prerequisite, examine, missing
 from kspsign.keys.table import STORES, StoreEntry
 from kspsign.model.errors import KspSignError
+from kspsign.model.network_options import NetworkOptions
 from kspsign.model.values import DigestAlgorithm, Format
-from kspsign.programs import with_client_certificate_file
+from kspsign.network.address import shown_url
+from kspsign.programs import in_temp_folder
 from kspsign.programs.navsip import check_navsip
 from kspsign.publishing.sanitize import log_line
 from kspsign.settings.model import DEFAULT_TIMESTAMP_URLS, Settings
@@ -30,13 +32,12 @@ SCHEMA = "kspsign.doctor/1"
 
 def run_doctor(settings: Settings, temp_folder: Path, out: TextIO, *, as_json: bool) -> int:
     """Examine what a run with `settings` needs; 0 when nothing is missing, else EXIT_MISSING."""
-    with with_client_certificate_file(settings, temp_folder) as ready:
-        found = []
-        for examined in _rounds(ready):
-            found.append(examined)
-            if not as_json:
-                out.writelines(f"{log_line(line)}\n" for line in _lines(examined))
-                out.flush()
+    found = []
+    for examined in _rounds(in_temp_folder(settings, temp_folder)):
+        found.append(examined)
+        if not as_json:
+            out.writelines(f"{log_line(line)}\n" for line in _lines(examined))
+            out.flush()
     passed = not any(each.state == "missing" for each in found)
     if as_json:
         checks = [dataclasses.asdict(each) for each in found]
@@ -123,20 +124,20 @@ def _timestamp_servers(settings: Settings) -> Iterator[Prerequisite]:
     if settings.no_timestamp or (settings.key_store == "embedded" and not settings.timestamp_url):
         return
     urls = settings.timestamp_url or DEFAULT_TIMESTAMP_URLS
-    others = [examine("timestamp server", "R28", functools.partial(_stamped, url)) for url in urls]
+    others = [examine("timestamp server", "R28", functools.partial(_stamped, url, settings.network)) for url in urls]
     if any(each.state == "ok" for each in others):
         # One that answers is enough: the others are tried in their order.
         others = [dataclasses.replace(each, state="warning") if each.state != "ok" else each for each in others]
     yield from others
 
 
-def _stamped(url: str) -> str:
-    client = TimestampClient((url,), 1, threading.Event())
+def _stamped(url: str, network: NetworkOptions) -> str:
+    client = TimestampClient((url,), 1, threading.Event(), network)
     try:
         token = client.stamp(secrets.token_bytes(32), DigestAlgorithm.SHA256)
     finally:
         client.close()
-    return f"{url} answers ({token.authority})"
+    return f"{shown_url(url)} answers ({token.authority})"
 
 
 def _lines(examined: Prerequisite) -> Iterator[str]:

@@ -15,6 +15,7 @@ from pydantic import SecretStr
 
 from kspsign.keys.prerequisites import Prerequisite
 from kspsign.model.errors import ConfigurationError, PrerequisiteError
+from kspsign.model.network_options import NetworkOptions
 from kspsign.model.values import DigestAlgorithm, RawSignature, SyncedCertificate
 
 WRITTEN_DIGESTS = frozenset({DigestAlgorithm.SHA256, DigestAlgorithm.SHA384, DigestAlgorithm.SHA512})
@@ -46,6 +47,7 @@ class Surroundings:
     agent_environment: Mapping[str, str] = field(default_factory=dict, repr=False)
     signtool: Path | None = None
     smctl: Path | None = None
+    network: NetworkOptions = field(default_factory=NetworkOptions)
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,11 +5,15 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import urljoin
 
 from kspsign.model.errors import PrerequisiteError
+from kspsign.model.network_options import NetworkOptions
+from kspsign.network.address import shown_url, without_login
+from kspsign.network.retry import backoff
 from kspsign.programs.client_certificate_file import PREFIX
 from kspsign.programs.locate import find_msiexec, find_smctl
 from kspsign.programs.run import Ran, as_text, call_tool
@@ -17,6 +21,8 @@ from kspsign.settings.program_settings import ProgramSettings
 
 MAX_BYTES = 512 << 20
 MAX_REDIRECTS = 5
+ATTEMPTS, FIRST_PAUSE = 3, 0.25
+DOWNLOAD_SECONDS = 1800.0
 INSTALL_TIMEOUT = 900.0
 _CHUNK = 1 << 20
 _LOG_LINES = 15
@@ -54,7 +60,7 @@ def install_client_tools(source: str, sha256: str, settings: ProgramSettings, no
     msiexec = find_msiexec(settings)
     with _private_folder(settings) as folder:
         # The file that was checked is the one that is run: a copy that no other user can replace.
-        msi = fetch_msi(source, sha256, folder)
+        msi = fetch_msi(source, sha256, folder, settings.network)
         log = folder / "msiexec.log"
         arguments = ["/i", str(msi), "/quiet", "/norestart", "/liwearmo", str(log)]
         ran = call_tool(settings, msiexec, arguments, timeout=INSTALL_TIMEOUT, with_credentials=False)
@@ -63,12 +69,12 @@ def install_client_tools(source: str, sha256: str, settings: ProgramSettings, no
     notice(f"installed the client tools from {_shown(source)}{wish}: {find_smctl(settings)}")
 
 
-def fetch_msi(source: str, sha256: str, folder: Path) -> Path:
+def fetch_msi(source: str, sha256: str, folder: Path, network: NetworkOptions) -> Path:
     """A copy of the MSI in `folder` that has the SHA-256 stated (lower-case hex); raises PrerequisiteError."""
     target, digest, size = folder / "tools.msi", hashlib.sha256(), 0
     try:
         with target.open("xb") as copy:
-            for chunk in _download(source) if _is_url(source) else _read(Path(source)):
+            for chunk in _download(source, network) if _is_url(source) else _read(Path(source)):
                 size += len(chunk)
                 if size > MAX_BYTES:
                     raise _unavailable(source, f"it is larger than {MAX_BYTES >> 20} MiB")
@@ -97,37 +103,44 @@ def _read(path: Path) -> Iterator[bytes]:
             yield chunk
 
 
-def _download(url: str) -> Iterator[bytes]:
+def _download(url: str, network: NetworkOptions) -> Iterator[bytes]:
     """Yields the content in chunks; follows redirects to https only."""
     import urllib3  # noqa: PLC0415 - most runs download nothing
 
-    from kspsign.network.pool import open_pool  # noqa: PLC0415 - likewise
+    from kspsign.network.failures import reason, surely_not_sent  # noqa: PLC0415 - likewise
+    from kspsign.network.pool import Pool  # noqa: PLC0415 - likewise
 
-    retries = urllib3.Retry(2, backoff_factor=0.25, status_forcelist=_TRANSIENT, raise_on_status=False)
-    timeout = urllib3.Timeout(connect=10, read=60)
-    address = url
-    for _ in range(MAX_REDIRECTS + 1):
-        pool = open_pool(address, 1)
-        try:
-            reply = pool.request(
-                "GET", address, retries=retries, timeout=timeout, redirect=False, preload_content=False
-            )
-            with contextlib.closing(reply):
-                target = reply.get_redirect_location()
-                if not target:
-                    if reply.status != 200:
+    with contextlib.closing(Pool(network, deadline=DOWNLOAD_SECONDS)) as pool:
+        address, attempt, redirects = url, 1, 0
+        while True:
+            try:
+                with pool.request("GET", address, headers={"Connection": "close"}, attempt=attempt) as reply:
+                    target = reply.get_redirect_location()
+                    if not target and reply.status == 200:
+                        yield from reply.stream(_CHUNK)
+                        return
+                    if not target and (reply.status not in _TRANSIENT or attempt == ATTEMPTS):
                         raise _unavailable(url, f"HTTP {reply.status}")
-                    yield from reply.stream(_CHUNK)
-                    return
-        except urllib3.exceptions.HTTPError as broken:
-            cause = broken.reason if isinstance(broken, urllib3.exceptions.MaxRetryError) else broken
-            raise _unavailable(url, type(cause).__name__) from broken
-        finally:
-            pool.clear()
-        address = urljoin(address, target)
-        if not address.lower().startswith("https://"):
-            raise _unavailable(url, "the server redirects to an address without https")
-    raise _unavailable(url, f"more than {MAX_REDIRECTS} redirects")
+                    reply.close()
+            except urllib3.exceptions.HTTPError as broken:
+                if attempt == ATTEMPTS or not surely_not_sent(broken):
+                    raise _unavailable(url, reason(broken)) from broken
+                target = None
+            if target:
+                address, redirects = _redirected(url, address, target, redirects + 1), redirects + 1
+            else:
+                time.sleep(backoff(attempt, FIRST_PAUSE))
+                attempt += 1
+
+
+def _redirected(url: str, address: str, target: str, redirects: int) -> str:
+    """Where the redirect leads, without a login that it may hold."""
+    if redirects > MAX_REDIRECTS:
+        raise _unavailable(url, f"more than {MAX_REDIRECTS} redirects")
+    address = without_login(urljoin(without_login(address)[0], target))[0]
+    if not address.lower().startswith("https://"):
+        raise _unavailable(url, "the server redirects to an address without https")
+    return address
 
 
 def restart_wanted(ran: Ran, log: Path) -> bool:
@@ -149,10 +162,7 @@ def _is_url(source: str) -> bool:
 
 def _shown(source: str) -> str:
     """The source without the parts of a URL that may be secret: user, query and fragment."""
-    if not _is_url(source):
-        return source
-    parts = urlsplit(source)
-    return f"{parts.scheme}://{parts.hostname}{parts.path}"
+    return shown_url(source) if _is_url(source) else source
 
 
 def _unavailable(source: str, reason: str) -> PrerequisiteError:

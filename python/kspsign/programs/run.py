@@ -13,11 +13,16 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import IO
+from types import MappingProxyType
+from typing import IO, Final
+
+from pydantic import SecretStr
 
 from kspsign.model.errors import CancelledError, PrerequisiteError
+from kspsign.programs.client_certificate_file import with_client_certificate_file
 from kspsign.settings.program_settings import ProgramSettings
 
+_NO_CREDENTIALS: Final[Mapping[str, SecretStr]] = MappingProxyType({})
 _POLL_SECONDS = 0.2
 _STOP_SECONDS = 5.0
 _SHORTEST_SECRET = 4
@@ -40,9 +45,8 @@ class Ran:
         return "\n".join(part for part in (self.output.strip(), self.errors.strip()) if part)
 
 
-def tool_environment(settings: ProgramSettings, *, with_credentials: bool) -> dict[str, str]:
-    """The environment of a child process: the agent's named variables, and the credentials if it signs."""
-    secrets = settings.credentials if with_credentials else {}
+def tool_environment(settings: ProgramSettings, secrets: Mapping[str, SecretStr] = _NO_CREDENTIALS) -> dict[str, str]:
+    """The environment of a child process: the agent's named variables, and the credentials that it needs."""
     return {**settings.agent_environment, **{name: value.get_secret_value() for name, value in secrets.items()}}
 
 
@@ -56,9 +60,14 @@ def call_tool(
     folder: Path | None = None,
     cancelled: threading.Event | None = None,
 ) -> Ran:
-    """`run_tool` in the environment of this run; credentials are masked in its output."""
-    environment = tool_environment(settings, with_credentials=with_credentials)
-    ran = run_tool(program, arguments, environment=environment, timeout=timeout, folder=folder, cancelled=cancelled)
+    """`run_tool` in the environment of this run; credentials are masked in its output.
+
+    A client certificate is a file while a program runs that signs or asks `with_credentials`, and no longer.
+    """
+    ready = with_client_certificate_file(settings) if with_credentials else contextlib.nullcontext(_NO_CREDENTIALS)
+    with ready as secrets:
+        environment = tool_environment(settings, secrets)
+        ran = run_tool(program, arguments, environment=environment, timeout=timeout, folder=folder, cancelled=cancelled)
     return replace(ran, output=_without_secrets(ran.output, settings), errors=_without_secrets(ran.errors, settings))
 
 

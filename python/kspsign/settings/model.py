@@ -21,6 +21,8 @@ from pydantic import (
     model_validator,
 )
 
+from kspsign.model.network_options import NetworkOptions
+from kspsign.settings.network import network_options
 from kspsign.settings.store_options import Metavar, StoreOptions, Thumbprint
 
 Command = Literal["run", "certsync", "sign", "timestamp", "verify", "doctor", "merge"]
@@ -98,7 +100,8 @@ class Settings(BaseModel):
     publish_token_env: Annotated[str | None, Metavar("NAME")] = Field(
         None, description="Variable with a token of Azure DevOps: publish the results over REST too."
     )
-    verbose: bool = Field(False, description="Print every check of every file.")
+    verbose: bool = Field(False, description="Print every check of every file, and every call of a service.")
+    ca_file: Path | None = Field(None, description="PEM file with CA certificates for every connection.")
 
     command: Command = "run"
     store_options: InstanceOf[StoreOptions] | None = None
@@ -107,6 +110,7 @@ class Settings(BaseModel):
     publish_token: SecretStr | None = None
     agent_environment: dict[str, str] = Field(default_factory=dict, repr=False)
     credentials: dict[str, SecretStr] = Field(default_factory=dict, repr=False)
+    network_environment: dict[str, SecretStr] = Field(default_factory=dict, repr=False)
     temp_folder: Path | None = None
 
     @field_validator("revocation", mode="before")
@@ -140,6 +144,11 @@ class Settings(BaseModel):
         """Where signatures are kept until their files are written."""
         return self.journal or self.store_folder / "journal"
 
+    @property
+    def network(self) -> NetworkOptions:
+        """How services are reached. Raises ConfigurationError for an unreadable list of the build agent."""
+        return network_options(self.network_environment, self.ca_file)
+
 
 INTERNAL_FIELDS = frozenset(
     {
@@ -150,6 +159,7 @@ INTERNAL_FIELDS = frozenset(
         "publish_token",
         "agent_environment",
         "credentials",
+        "network_environment",
         "temp_folder",
     }
 )

@@ -8,6 +8,8 @@ from typing import Protocol
 
 from pydantic import SecretStr
 
+from kspsign.model.network_options import NetworkOptions
+
 
 class ProgramSettings(Protocol):
     """Where programs are, and the environment that they get.
@@ -27,6 +29,9 @@ class ProgramSettings(Protocol):
 
     @property
     def credentials(self) -> Mapping[str, SecretStr]: ...
+
+    @property
+    def network(self) -> NetworkOptions: ...
 
     @property
     def temp_folder(self) -> Path | None: ...

@@ -16,6 +16,7 @@ from pydantic.alias_generators import to_camel
 
 from kspsign.model.errors import ConfigurationError
 from kspsign.settings.model import INTERNAL_FIELDS, Command, Settings
+from kspsign.settings.network import network_variables
 from kspsign.settings.store_options import (
     TASK_SECRET,
     NeverIgnored,
@@ -101,6 +102,7 @@ def resolve(
         "command": command,
         "agent_environment": {name: value for name, value in environment.items() if name.upper() in _AGENT_VARIABLES},
         "credentials": _credentials(sources, given.get("tool_env")),
+        "network_environment": network_variables(sources),
         "store_environment": {
             name.upper(): SecretStr(value)
             for name, value in sources.items()

@@ -10,6 +10,7 @@ from kspsign.authenticode.profile import FileSignature, is_timestamped
 from kspsign.authenticode.signable import SignableFile
 from kspsign.model.errors import ArtifactError
 from kspsign.model.hresults import Hresult
+from kspsign.model.network_options import NetworkOptions
 from kspsign.model.values import DigestAlgorithm, Limits
 from kspsign.settings.model import DEFAULT_TIMESTAMP_URLS
 from kspsign.signing.clock import Clock
@@ -74,12 +75,12 @@ class Timestamper:
 
 @contextlib.contextmanager
 def open_timestamper(
-    urls: Sequence[str], jobs: int, algorithm: DigestAlgorithm, shared: SharedState
+    urls: Sequence[str], jobs: int, algorithm: DigestAlgorithm, network: NetworkOptions, shared: SharedState
 ) -> Iterator[Timestamper]:
     """Asks `urls` in turn (none: the defaults), each at most `jobs` at once; connections are closed at the end."""
     from kspsign.timestamping.client import TimestampClient  # noqa: PLC0415 - it brings HTTP
 
-    client = TimestampClient(tuple(urls) or DEFAULT_TIMESTAMP_URLS, jobs, shared.cancelled)
+    client = TimestampClient(tuple(urls) or DEFAULT_TIMESTAMP_URLS, jobs, shared.cancelled, network)
     try:
         yield Timestamper(client, algorithm, shared.slots)
     finally:

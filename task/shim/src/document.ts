@@ -18,6 +18,15 @@ function credentials() {
   return Object.fromEntries(Object.entries(process.env).filter(([name]) => wanted(name)));
 }
 
+/** The agent's own proxy, with the login that only a task is told. On stdin no other child sees it. */
+function agentProxy(): Record<string, string> {
+  const found = tl.getHttpProxyConfiguration();
+  if (!found) return {};
+  const [AGENT_PROXYUSERNAME, AGENT_PROXYPASSWORD] = [found.proxyUsername ?? "", found.proxyPassword ?? ""];
+  const AGENT_PROXYBYPASSLIST = JSON.stringify(found.proxyBypassHosts ?? []);
+  return { AGENT_PROXYURL: found.proxyUrl, AGENT_PROXYUSERNAME, AGENT_PROXYPASSWORD, AGENT_PROXYBYPASSLIST };
+}
+
 /** What the engine reads from its standard input, `kspsign task`: only inputs that were really given, none of the shim's own. */
 export function readDocument() {
   const inputs: Record<string, ReturnType<typeof typed>> = {};
@@ -27,6 +36,6 @@ export function readDocument() {
   }
   const variables = Object.fromEntries(Object.entries(process.env).filter(([name]) => tables.pipeline.includes(name)));
   const token = process.env.SYSTEM_ACCESSTOKEN; // where the step maps it, the results go to the server too
-  const all = { ...credentials(), ...secrets, ...(token && { accessToken: token }) };
+  const all = { ...credentials(), ...agentProxy(), ...secrets, ...(token && { accessToken: token }) };
   return { version: 1, command: tl.getInput("command") ?? "run", inputs, secrets: all, variables };
 }

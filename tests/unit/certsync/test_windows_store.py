@@ -132,9 +132,7 @@ def test_digests_and_descriptions_are_stated() -> None:
 def test_smctl_finds_the_signtool_that_was_found_first(tmp_path: Path) -> None:
     tool = Tool(tmp_path / "signtool.exe", "", "x64")
     for variables in ({"Path": "elsewhere"}, {}):
-        environment = tool_environment(
-            first_on_path(Settings(agent_environment=variables), tool), with_credentials=True
-        )
+        environment = tool_environment(first_on_path(Settings(agent_environment=variables), tool))
         (path,) = environment.values()
         assert path.split(os.pathsep)[0] == str(tmp_path)
 

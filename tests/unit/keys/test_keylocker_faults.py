@@ -25,6 +25,7 @@ from kspsign.model.errors import (
     SigningError,
     ThrottledError,
 )
+from kspsign.model.network_options import NetworkOptions
 from kspsign.model.values import DigestAlgorithm
 from kspsign.network.limiter import Limiter
 from kspsign.network.retry import LONGEST_PAUSE
@@ -74,7 +75,8 @@ class Pauses(list[float]):
 
 
 def client(host: Host, pauses: Pauses, url: str | None = None) -> KeyLockerClient:
-    return KeyLockerClient(read_credentials(settings(host, None, SM_HOST=url or host.service.url).credentials), pauses)
+    credentials = read_credentials(settings(host, None, SM_HOST=url or host.service.url).credentials)
+    return KeyLockerClient(credentials, pauses, network=NetworkOptions())
 
 
 def failed(action: Callable[[], object]) -> KspSignError:
@@ -304,7 +306,7 @@ def test_a_host_that_takes_no_connection_in_time_is_a_busy_one(host: Host) -> No
         credentials = read_credentials(
             settings(host, None, SM_HOST=f"https://localhost:{address[1]}", SM_CONN_TIMEOUT="200").credentials
         )
-        asking_it = KeyLockerClient(credentials, Pauses())
+        asking_it = KeyLockerClient(credentials, Pauses(), network=NetworkOptions())
         with pytest.raises(ThrottledError, match="the connection timed out"):
             asking_it.spend("keypairs/x/sign", {}, asked="a signature")
         asking_it.close()

@@ -15,6 +15,7 @@ from kspsign.keys.table import STORES
 from kspsign.keys.windows.options import WindowsOptions
 from kspsign.keys.windows.store import WindowsStore
 from kspsign.model.errors import ConfigurationError, PrerequisiteError
+from kspsign.model.network_options import NetworkOptions
 from kspsign.programs import Ran
 from kspsign.programs.client_certificate_file import PREFIX
 from kspsign.programs.client_tools import MAX_REDIRECTS, fetch_msi, install_client_tools, restart_wanted
@@ -190,7 +191,7 @@ def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
 
 @pytest.mark.parametrize("address", ["/tools.msi", "/moved"])
 def test_it_is_downloaded_over_https(server: str, address: str, tmp_path: Path) -> None:
-    fetched = fetch_msi(f"{server}{address}?sig=s3cret", SHA256, tmp_path)
+    fetched = fetch_msi(f"{server}{address}?sig=s3cret", SHA256, tmp_path, NetworkOptions())
     assert fetched.read_bytes() == MSI
 
 

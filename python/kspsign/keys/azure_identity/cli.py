@@ -66,7 +66,7 @@ class AzureCli:
         az = find_az(self._surroundings).path
         variables = self._surroundings.environment
         environment = {
-            **tool_environment(self._surroundings, with_credentials=False),
+            **tool_environment(self._surroundings),
             **{name: variables[name].get_secret_value() for name in _VARIABLES if name in variables},
             **_PLAIN,
         }

@@ -17,6 +17,7 @@ from azure.identity import (
 
 from kspsign.keys.azure_identity.cli import AzureCli
 from kspsign.keys.azure_identity.options import AzureSignIn
+from kspsign.keys.azure_identity.transport import AzureTransport
 from kspsign.keys.protocol import Surroundings
 from kspsign.model.errors import ConfigurationError, PrerequisiteError
 
@@ -67,8 +68,10 @@ def _only_json() -> Iterator[None]:
         ) from page
 
 
-def open_credential(options: AzureSignIn, surroundings: Surroundings) -> Any:
+def open_credential(options: AzureSignIn, surroundings: Surroundings, transport: AzureTransport) -> Any:
     """A TokenCredential; it asks for a token when first used.
+
+    It asks through `transport`, except a managed identity: that is on this machine or link-local, past any proxy.
 
     `auto` is the client secret if there is one (also of a service connection), else the service connection's
     workload identity federation if one is given, else Azure CLI or, where nobody is signed in to that, the managed
@@ -92,16 +95,17 @@ def open_credential(options: AzureSignIn, surroundings: Surroundings) -> Any:
             client_id=_needed(client or _variable(surroundings, "AZURESUBSCRIPTION_CLIENT_ID"), "azure_client_id"),
             service_connection_id=_needed(_connection(options, surroundings), "azure_connection_id"),
             system_access_token=_needed(_variable(surroundings, "SYSTEM_ACCESSTOKEN"), "SYSTEM_ACCESSTOKEN"),
+            transport=transport,
         )
     if chosen == "client-secret":
         return ClientSecretCredential(
             _needed(_tenant(options, surroundings), "azure_tenant_id"),
             _needed(client, "azure_client_id"),
             _needed(_variable(surroundings, "AZURE_CLIENT_SECRET"), "AZURE_CLIENT_SECRET"),
+            transport=transport,
         )
     if chosen == "cli":
         return AzureCli(surroundings, _tenant(options, surroundings))
-    # Its endpoint is on this machine or link-local: no proxy reaches it.
     identity = ManagedIdentityCredential(client_id=client or None, use_env_settings=False)
     if chosen == "managed-identity":
         return identity

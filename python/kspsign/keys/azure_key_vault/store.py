@@ -84,7 +84,7 @@ class KeyVaultKeyStore(KeyStore):
             client.use_key(found.key)
             chain = ordered_chain(to_der(found.leaf), found.others)
             if not options.no_aia:
-                chain = with_issuers(chain, surroundings.store_folder)
+                chain = with_issuers(chain, surroundings.store_folder, surroundings.network)
             undone.pop_all()
         for remark in found.remarks:
             surroundings.notice(remark)

@@ -13,6 +13,7 @@ from pydantic import SecretStr
 
 from kspsign.keys.keylocker.client_certificate import ClientCertificate, read_client_certificate
 from kspsign.model.errors import ConfigurationError, PrerequisiteError
+from kspsign.network.address import shown_url
 
 DEFAULT_TIMEOUT = 30.0
 _HOST = re.compile(r"(?:https://)?([A-Za-z0-9.-]+|\[[0-9A-Fa-f:]+\])(:\d{1,5})?/?")
@@ -69,7 +70,7 @@ def _host(text: str) -> str:
     found = _HOST.fullmatch(text)
     if found is None:
         raise ConfigurationError(
-            f"SM_HOST is no https address of a host: {text!r}",
+            f"SM_HOST is no https address of a host: {shown_url(text)!r}",
             code="KEYLOCKER_HOST",
             remedy="Set it to https://clientauth.one.digicert.com or your region's clientauth host, without a path.",
         )

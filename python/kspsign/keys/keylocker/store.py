@@ -173,7 +173,9 @@ def _connect(surroundings: Surroundings, host: str | None = None) -> KeyLockerCl
     end = credentials.client.end
     if end - datetime.now(UTC) < EXPIRY_WARNING:
         surroundings.notice(f"the client certificate (SM_CLIENT_CERT_FILE) ends on {iso_utc(end)}: renew it in time")
-    return KeyLockerClient(credentials, surroundings.cancelled.wait, temp_folder=surroundings.temp_folder)
+    return KeyLockerClient(
+        credentials, surroundings.cancelled.wait, network=surroundings.network, temp_folder=surroundings.temp_folder
+    )
 
 
 def _chain(record: CertificateRecord) -> tuple[bytes, ...]:

@@ -31,6 +31,7 @@ from kspsign.keys.prerequisites import Prerequisite, examine_certificate, examin
 from kspsign.keys.protocol import Capabilities, KeyStore, Surroundings, reference_part
 from kspsign.model.errors import ConfigurationError, KspSignError, PrerequisiteError
 from kspsign.model.values import DigestAlgorithm, RawSignature
+from kspsign.programs import with_client_certificate_file
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,10 +49,16 @@ class Pkcs11KeyStore(KeyStore):
     test_signing: Final = False
 
     def __init__(
-        self, address: Address, module: Cryptoki, token: Token, pool: SessionPool, certificates: _Certificates
+        self,
+        address: Address,
+        module: Cryptoki,
+        held: contextlib.ExitStack,
+        token: Token,
+        pool: SessionPool,
+        certificates: _Certificates,
     ) -> None:
         self._address = address
-        self._module = module
+        self._held = held
         self._token = token.label
         self._pool = pool
         self._certificates = certificates
@@ -89,10 +96,12 @@ class Pkcs11KeyStore(KeyStore):
         file: Path | None,
         sha256: str | None,
     ) -> Self:
-        # Modules such as DigiCert's take their own credentials from variables, which a task's step hands over apart.
-        os.environ.update({name: value.get_secret_value() for name, value in surroundings.credentials.items()})
         pin = None if options.pkcs11_pin is None else options.pkcs11_pin.get_secret_value()
         with contextlib.ExitStack() as undone:
+            # Modules such as DigiCert's take their own credentials from variables, which a task's step hands over
+            # apart, and read the client certificate from a file as long as they work.
+            given = undone.enter_context(with_client_certificate_file(surroundings))
+            os.environ.update({name: value.get_secret_value() for name, value in given.items()})
             try:
                 module = Cryptoki(address.module)
                 undone.callback(module.finalise)
@@ -106,11 +115,11 @@ class Pkcs11KeyStore(KeyStore):
                 raise at_opening(refused, address.module) from refused
             chain = ordered_chain(to_der(leaf), others)
             if sha256 is None and not options.no_aia:
-                chain = with_issuers(chain, surroundings.store_folder)
-            undone.pop_all()
+                chain = with_issuers(chain, surroundings.store_folder, surroundings.network)
+            held = undone.pop_all()
         for remark in remarks:
             surroundings.notice(remark)
-        return cls(address, module, token, pool, _Certificates(chain, file))
+        return cls(address, module, held, token, pool, _Certificates(chain, file))
 
     @classmethod
     def examine(cls, options: Pkcs11Options, surroundings: Surroundings) -> Iterator[Prerequisite]:
@@ -157,7 +166,7 @@ class Pkcs11KeyStore(KeyStore):
     def close(self) -> None:
         """Close the sessions and the module; calling it again does nothing."""
         self._pool.close()
-        self._module.finalise()
+        self._held.close()
 
 
 def digest_info(digest: bytes, algorithm: DigestAlgorithm) -> bytes:

@@ -27,6 +27,6 @@ export function readDocument() {
   }
   const variables = Object.fromEntries(Object.entries(process.env).filter(([name]) => tables.pipeline.includes(name)));
   const token = process.env.SYSTEM_ACCESSTOKEN && { accessToken: process.env.SYSTEM_ACCESSTOKEN }; // results go to the server too
-  const proxy = ["Url", "Username", "Password", "BypassList"].map((part) => [`AGENT_PROXY${part.toUpperCase()}`, tl.getVariable(`Agent.Proxy${part}`)]);
-  return { version: 1, command: tl.getInput("command") ?? "run", inputs, secrets: { ...credentials(), ...Object.fromEntries(proxy.filter(([, value]) => value)), ...secrets, ...(token || {}) }, variables };
+  const proxy = ["Url", "Username", "Password", "BypassList"].map((part): [string, string | undefined] => [`AGENT_PROXY${part.toUpperCase()}`, tl.getVariable(`Agent.Proxy${part}`)]);
+  return { version: 1, command: tl.getInput("command") ?? "run", inputs, secrets: { ...credentials(), ...Object.fromEntries<string | undefined>(proxy.filter(([, value]) => value)), ...secrets, ...token }, variables };
 }

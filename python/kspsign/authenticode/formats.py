@@ -21,16 +21,18 @@ nobody wants signed."""
 
 @dataclass(frozen=True, slots=True)
 class FormatModule:
-    """One format: how its files are told, and how one is opened."""
+    """One format: how its files are detected, and how one is opened; `open_to_replace` opens one whose signatures are
+    to be replaced, where that makes a difference."""
 
     detect: Callable[[Glimpse], bool]
     open: Callable[[Path], SignableFile]
+    open_to_replace: Callable[[Path], SignableFile] | None = None
 
 
 def _pe() -> FormatModule:
     from kspsign.authenticode.pe import PeFile, is_pe
 
-    return FormatModule(is_pe, PeFile.open)
+    return FormatModule(is_pe, PeFile.open, PeFile.open_to_replace)
 
 
 def _cat() -> FormatModule:
@@ -48,7 +50,7 @@ def _cab() -> FormatModule:
 def _msi() -> FormatModule:
     from kspsign.authenticode.msi import MsiFile, is_msi
 
-    return FormatModule(is_msi, MsiFile.open)
+    return FormatModule(is_msi, MsiFile.open, MsiFile.open_to_replace)
 
 
 def _navx() -> FormatModule:
@@ -109,12 +111,13 @@ def detect_format(glimpse: Glimpse) -> Format | None:
     return next((kind for kind in _LOADERS if _module(kind).detect(glimpse)), None)
 
 
-def open_signable(path: Path, kind: Format | None) -> SignableFile:
-    """The file as its format's module sees it.
+def open_signable(path: Path, kind: Format | None, *, replacing: bool = False) -> SignableFile:
+    """The file as its format's module sees it; `replacing` as it is to be signed in place of its signatures.
 
     Raises ArtifactError: TRUST_E_SUBJECT_FORM_UNKNOWN with the reason when `kind` is None, ERROR_BAD_FORMAT when it
     is damaged.
     """
     if kind is None:
         raise refuse(path)
-    return _module(kind).open(path)
+    module = _module(kind)
+    return module.open_to_replace(path) if replacing and module.open_to_replace else module.open(path)

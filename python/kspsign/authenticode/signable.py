@@ -113,6 +113,34 @@ class SignableFile(Protocol):
 
 
 @runtime_checkable
+class OccupiedFile(Protocol):
+    """A signable file in which something else may stand where its signature belongs."""
+
+    @property
+    def occupant(self) -> str | None:
+        """What stands there, when none of it can be read as a signature; None when there is a signature or nothing.
+
+        A file with an occupant is not unsigned: signing it would overwrite what nobody has looked at.
+        """
+
+
+@runtime_checkable
+class GuardedFile(Protocol):
+    """A signable file that some signature, by whatever engine, would damage."""
+
+    def guard(self) -> None:
+        """Raise ArtifactError when a signature would break what the file is for; reads no more than headers."""
+
+
+@runtime_checkable
+class ClearableFile(Protocol):
+    """A signable file that may name a place of a signature where none is."""
+
+    def clear(self, copy: Path) -> None:
+        """Remove that from `copy`, a copy of the file, for engines that would stumble over it; else do nothing."""
+
+
+@runtime_checkable
 class CopyingFile(Protocol):
     """A signable file whose signed form is a copy in which little changes: one pass can hash and copy it."""
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from kspsign.authenticode.formats import open_signable
-from kspsign.authenticode.signable import SignableFile
+from kspsign.authenticode.signable import GuardedFile, OccupiedFile, SignableFile
 from kspsign.batch.outcomes import checked, failed, planned, signed, skipped
 from kspsign.model.errors import ArtifactError, KspSignError
 from kspsign.model.hresults import Hresult
@@ -36,12 +36,13 @@ def sign_one(artifact: Artifact, signing: Signing, engine: Engine) -> FileOutcom
     with signing.shared.targets.hold(artifact) as held:
         if signing.verifier.leaves_alone(artifact.name, artifact.format):
             return _left_alone(artifact, signing)
-        file = open_signable(artifact.path, artifact.format)
+        file = _open(artifact, signing)
         kept = _already_signed(artifact, file, signing)
         if kept is not None:
             if kept.outcome == "skipped":
                 engine.kept(file)
             return kept
+        _guard(file)
         copy = engine.sign(held, file)
         started = time.perf_counter()
         verification = signing.verifier.verify(copy.path, artifact.format, artifact.name, copy.digest)
@@ -59,9 +60,12 @@ def plan_one(artifact: Artifact, signing: Signing, planner: Planner) -> FileOutc
     with signing.shared.targets.hold(artifact):
         if signing.verifier.leaves_alone(artifact.name, artifact.format):
             return _left_alone(artifact, signing)
-        file = open_signable(artifact.path, artifact.format)
+        file = _open(artifact, signing)
         kept = _already_signed(artifact, file, signing)
-        return kept if kept is not None else planned(artifact, planner.plan(file))
+        if kept is not None:
+            return kept
+        _guard(file)
+        return planned(artifact, planner.plan(file))
 
 
 def timestamp_one(artifact: Artifact, timestamper: Timestamper, verifier: Verifier, targets: Targets) -> FileOutcome:
@@ -91,10 +95,12 @@ def admit_one(artifact: Artifact, signing: Signing, engine: Engine) -> None:
     if signing.verifier.leaves_alone(artifact.name, artifact.format):
         return
     try:
-        file = open_signable(artifact.path, artifact.format)
+        file = _open(artifact, signing)
     except OSError:
         return  # holding the file, as its own step does, tells who is in the way
-    if not file.signatures or signing.settings.replace or signing.settings.append:
+    settings = signing.settings
+    if settings.replace or (not _occupant(file) and (settings.append or not file.signatures)):
+        _guard(file)
         engine.admit(file)
 
 
@@ -109,6 +115,8 @@ def guarded(artifact: Artifact, shared: SharedState, step: Callable[[], Made]) -
         made = failed(artifact, error)
     except OSError as error:
         made = failed(artifact, access_error(error))
+    except MemoryError:
+        made = failed(artifact, ArtifactError(Hresult.E_OUTOFMEMORY, "the memory that this process may use ran out"))
     except Exception as error:  # noqa: BLE001 - one file's surprise must not lose the others' outcomes
         unexpected = ArtifactError(
             Hresult.ERROR_BAD_FORMAT,
@@ -127,9 +135,25 @@ def _left_alone(artifact: Artifact, signing: Signing) -> FileOutcome:
     return skipped(artifact, verification) if verification.error is None else checked(artifact, verification, {})
 
 
+def _open(artifact: Artifact, signing: Signing) -> SignableFile:
+    return open_signable(artifact.path, artifact.format, replacing=signing.settings.replace)
+
+
+def _occupant(file: SignableFile) -> str | None:
+    return file.occupant if isinstance(file, OccupiedFile) else None
+
+
+def _guard(file: SignableFile) -> None:
+    if isinstance(file, GuardedFile):
+        file.guard()
+
+
 def _already_signed(artifact: Artifact, file: SignableFile, signing: Signing) -> FileOutcome | None:
     """What becomes of a file that carries signatures; None when it is to be signed."""
     settings = signing.settings
+    occupant = None if settings.replace else _occupant(file)
+    if occupant is not None:
+        return failed(artifact, _occupied(occupant))
     beside = settings.append and signing.verifier.judge is not None
     if not file.signatures or settings.replace or beside:
         return None  # a policy may let a signature stand beside a stronger one: the signed copy is judged
@@ -140,6 +164,15 @@ def _already_signed(artifact: Artifact, file: SignableFile, signing: Signing) ->
     if verification.verdict.ok and (ours or settings.skip_signed):
         return skipped(artifact, verification)
     return failed(artifact, _refusal(verification, ours=ours), sha256=verification.sha256)
+
+
+def _occupied(occupant: str) -> KspSignError:
+    """Why a file without a readable signature is not signed: nothing readable is not the same as nothing."""
+    return KspSignError(
+        f"where its signature belongs it holds {occupant}",
+        code="ALREADY_SIGNED",
+        remedy="Find out which build step put it there. Sign the file without it, or overwrite it with --replace.",
+    )
 
 
 def _unfit(verification: Verification) -> KspSignError:

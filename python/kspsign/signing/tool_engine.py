@@ -13,7 +13,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 
-from kspsign.authenticode.signable import SignableFile
+from kspsign.authenticode.signable import ClearableFile, SignableFile
 from kspsign.concurrency.batcher import Batcher
 from kspsign.concurrency.single_flight import SingleFlight
 from kspsign.model.errors import ConfigurationError, SigningError
@@ -108,9 +108,9 @@ class ToolEngine:
         repeated = artifact.size in self._workplace.repeated_sizes
         with self._workplace.slots.away():
             if repeated:
-                name = self._once.get(bytes.fromhex(digest.sha256), lambda: self._signed(artifact))
+                name = self._once.get(bytes.fromhex(digest.sha256), lambda: self._signed(artifact, file))
             else:
-                name = self._signed(artifact)
+                name = self._signed(artifact, file)
         clock.lap("sign")
         copy = held.create_copy()
         shutil.copyfile(bench.folder / name, copy)
@@ -134,11 +134,13 @@ class ToolEngine:
             if not self._navsip:
                 self._navsip = ensure_navsip(self._caller.settings)
 
-    def _signed(self, artifact: Artifact) -> str:
+    def _signed(self, artifact: Artifact, file: SignableFile) -> str:
         """The name of a signed copy on the workbench. Costs a signature, or several where timestamps fail inline."""
         bench = self._caller.bench
         name = bench.copy(artifact.path)
         try:
+            if isinstance(file, ClearableFile):
+                file.clear(bench.folder / name)
             self._workplace.breaker.check()
             self._budget.take()
             before = len(signature_states(artifact.path, artifact.format))

@@ -61,12 +61,13 @@ def detect_format(glimpse: Glimpse) -> Format | None:
     return next((format_ for format_ in FORMATS if load_format(format_).detect(glimpse)), None)
 
 
-def open_signable(path: Path, format_: Format | None) -> SignableFile:
-    """The file as its format reads it.
+def open_signable(path: Path, format_: Format | None, *, replacing: bool = False) -> SignableFile:
+    """The file as its format reads it; `replacing` as it is to be signed in place of its signatures.
 
     Raises ArtifactError: TRUST_E_SUBJECT_FORM_UNKNOWN with the reason when `format_` is None, ERROR_BAD_FORMAT when
     it is damaged.
     """
     if format_ is None:
         raise refuse(path)
-    return load_format(format_).open(path)
+    found = load_format(format_)
+    return found.open_to_replace(path) if replacing and found.open_to_replace else found.open(path)

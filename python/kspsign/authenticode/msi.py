@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import struct
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import BinaryIO
 from uuid import UUID
@@ -76,6 +76,11 @@ class MsiFile(OneDigest):
         signature = _root_stream(compound, _SIGNATURE, MAX_SIGNATURE)
         metadata = _root_stream(compound, _METADATA, hashlib.sha512().digest_size)
         return cls(path, compound, () if signature is None else (signature,), metadata)
+
+    @classmethod
+    def open_to_replace(cls, path: Path) -> MsiFile:
+        """Likewise without its signatures, which are to be replaced."""
+        return replace(cls.open(path), signatures=(), metadata=None)
 
     @property
     def profile(self) -> CmsProfile:
@@ -234,4 +239,4 @@ def _damaged(what: str) -> ArtifactError:
     return ArtifactError(Hresult.ERROR_BAD_FORMAT, f"the package is damaged: {what}")
 
 
-MSI = SignableFormat(is_msi, MsiFile.open)
+MSI = SignableFormat(is_msi, MsiFile.open, MsiFile.open_to_replace)

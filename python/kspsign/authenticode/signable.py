@@ -131,6 +131,34 @@ class OneDigest:
 
 
 @runtime_checkable
+class OccupiedFile(Protocol):
+    """A signable file in which something else may stand where its signature belongs."""
+
+    @property
+    def occupant(self) -> str | None:
+        """What stands there, when none of it can be read as a signature; None when there is a signature or nothing.
+
+        A file with an occupant is not unsigned: signing it would overwrite what nobody has looked at.
+        """
+
+
+@runtime_checkable
+class GuardedFile(Protocol):
+    """A signable file that some signature, by whatever engine, would damage."""
+
+    def guard(self) -> None:
+        """Raise ArtifactError when a signature would break what the file is for; reads no more than headers."""
+
+
+@runtime_checkable
+class ClearableFile(Protocol):
+    """A signable file that may name a place of a signature where none is."""
+
+    def clear(self, copy: Path) -> None:
+        """Remove that from `copy`, a copy of the file, for engines that would stumble over it; else do nothing."""
+
+
+@runtime_checkable
 class CopyingFile(Protocol[DigestT_co]):
     """A signable file whose signed form is a copy in which little changes: one pass can hash and copy it."""
 
@@ -157,10 +185,12 @@ class DescribedFile(Protocol[SignatureT_contra]):
 
 @dataclass(frozen=True, slots=True)
 class SignableFormat:
-    """One format: how its files are detected, and how one is opened."""
+    """One format: how its files are detected, and how one is opened; `open_to_replace` opens one whose signatures are
+    to be replaced, where that makes a difference."""
 
     detect: Callable[[Glimpse], bool]
     open: Callable[[Path], SignableFile]
+    open_to_replace: Callable[[Path], SignableFile] | None = None
 
 
 def nth(index: int, finding: Finding) -> Finding:

@@ -9,7 +9,7 @@ from typing import TypeVar
 
 from kspsign.authenticode.formats import open_signable
 from kspsign.authenticode.profile import FileSignature
-from kspsign.authenticode.signable import SignableFile
+from kspsign.authenticode.signable import GuardedFile, OccupiedFile, SignableFile
 from kspsign.batch.admissions import Admissions
 from kspsign.batch.outcomes import checked, failed, planned, signed, skipped
 from kspsign.batch.run import Run
@@ -36,15 +36,15 @@ class Signing:
 
 def admit_one(artifact: Artifact, signing: Signing, engine: Engine) -> None:
     """Raise what makes it certain before anything is asked of anybody that the artifact can't be signed."""
-    settings = signing.run.settings
     if signing.verifier.leaves_alone(artifact.name, artifact.format):
         return
     try:
         state = artifact.path.stat()
-        file = open_signable(artifact.path, artifact.format)
+        file = _open(artifact, signing)
     except OSError:
         return  # holding the file, as its own step does, tells who is in the way
-    if not file.signatures or settings.replace or settings.append:
+    if _is_to_be_signed(file, signing):
+        _guard(file)
         engine.hooks.admit(file)
     signing.admissions.keep(artifact, state, file)
 
@@ -61,6 +61,7 @@ def sign_one(artifact: Artifact, signing: Signing, engine: Engine) -> FileOutcom
             if kept.outcome == "skipped":
                 engine.hooks.on_already_signed(file)
             return kept
+        _guard(file)
         copy = engine.sign(held, file)
         started = time.perf_counter()
         verification = signing.verifier.verify(copy.path, artifact.format, artifact.name, copy.hashes)
@@ -78,9 +79,12 @@ def plan_one(artifact: Artifact, signing: Signing, planner: Planner) -> FileOutc
     with signing.run.shared.targets.hold(artifact):
         if signing.verifier.leaves_alone(artifact.name, artifact.format):
             return _left_alone(artifact, signing)
-        file = open_signable(artifact.path, artifact.format)
+        file = _open(artifact, signing)
         kept = _already_signed(artifact, file, signing)
-        return kept if kept is not None else planned(artifact, planner.plan(file))
+        if kept is not None:
+            return kept
+        _guard(file)
+        return planned(artifact, planner.plan(file))
 
 
 def timestamp_one(artifact: Artifact, timestamper: Timestamper, verifier: Verifier, targets: Targets) -> FileOutcome:
@@ -116,6 +120,8 @@ def guarded(artifact: Artifact, shared: SharedState, step: Callable[[], Made]) -
         made = failed(artifact, error)
     except OSError as error:
         made = failed(artifact, access_error(error))
+    except MemoryError:
+        made = failed(artifact, ArtifactError(Hresult.E_OUTOFMEMORY, "the memory that this process may use ran out"))
     except Exception as error:  # noqa: BLE001 - one file's surprise must not lose the others' outcomes
         unexpected = ArtifactError(
             Hresult.ERROR_BAD_FORMAT,
@@ -132,8 +138,9 @@ def _admitted(held: LockedTarget, signing: Signing, engine: Engine) -> SignableF
     """The held file as it was admitted; one that was changed or not kept is read and admitted again."""
     file = signing.admissions.take(held)
     if file is None:
-        file = open_signable(held.artifact.path, held.artifact.format)
-        if not file.signatures or signing.run.settings.replace or signing.run.settings.append:
+        file = _open(held.artifact, signing)
+        if _is_to_be_signed(file, signing):
+            _guard(file)
             engine.hooks.admit(file)
     return file
 
@@ -144,9 +151,31 @@ def _left_alone(artifact: Artifact, signing: Signing) -> FileOutcome:
     return skipped(artifact, verification) if verification.error is None else checked(artifact, verification, {})
 
 
+def _open(artifact: Artifact, signing: Signing) -> SignableFile:
+    return open_signable(artifact.path, artifact.format, replacing=signing.run.settings.replace)
+
+
+def _is_to_be_signed(file: SignableFile, signing: Signing) -> bool:
+    """Whether the engine will be asked to sign, as far as the file's structure says."""
+    settings = signing.run.settings
+    return settings.replace or (not _occupant(file) and (settings.append or not file.signatures))
+
+
+def _occupant(file: SignableFile) -> str | None:
+    return file.occupant if isinstance(file, OccupiedFile) else None
+
+
+def _guard(file: SignableFile) -> None:
+    if isinstance(file, GuardedFile):
+        file.guard()
+
+
 def _already_signed(artifact: Artifact, file: SignableFile, signing: Signing) -> FileOutcome | None:
     """What becomes of a file that carries signatures; None when it is to be signed."""
     settings = signing.run.settings
+    occupant = None if settings.replace else _occupant(file)
+    if occupant is not None:
+        return failed(artifact, _occupied(occupant))
     beside = settings.append and signing.verifier.judge is not None
     if not file.signatures or settings.replace or beside:
         return None  # a policy may let a signature stand beside a stronger one: the signed copy is judged
@@ -165,6 +194,15 @@ def _is_ours(signature: FileSignature, identity: PublisherIdentity) -> bool:
         return signature.certificate is not None and identity.is_same(PublisherIdentity.of(signature.certificate))
     except TrustError:
         return False
+
+
+def _occupied(occupant: str) -> KspSignError:
+    """Why a file without a readable signature is not signed: nothing readable is not the same as nothing."""
+    return KspSignError(
+        f"where its signature belongs it holds {occupant}",
+        code="ALREADY_SIGNED",
+        remedy="Find out which build step put it there. Sign the file without it, or overwrite it with --replace.",
+    )
 
 
 def _unfit(verification: Verification) -> KspSignError:

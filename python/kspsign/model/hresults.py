@@ -126,6 +126,11 @@ class Hresult(Enum):
         "The file or its folder may not be written.",
         "Clear the read-only attribute (chmod u+w, attrib -r) and check the folder's permissions.",
     )
+    E_OUTOFMEMORY = (
+        0x8007000E,
+        "There is not enough memory for the file.",
+        "Run on a machine or container with more memory, raise its limit (ulimit -v), or lower --jobs.",
+    )
     ERROR_BAD_FORMAT = (
         0x8007000B,
         "The file's structure contradicts itself: it is truncated or damaged.",

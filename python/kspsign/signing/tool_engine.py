@@ -13,7 +13,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 
-from kspsign.authenticode.signable import SignableFile
+from kspsign.authenticode.signable import ClearableFile, SignableFile
 from kspsign.certificates.identity import PublisherIdentity
 from kspsign.certificates.parse import thumbprint_of
 from kspsign.concurrency.batcher import Batcher
@@ -100,9 +100,9 @@ class ToolEngine:
         repeated = artifact.size in self._shared.repeated_sizes
         with self._shared.slots.away():
             if repeated:
-                signed = self._once.get(bytes.fromhex(digest.sha256), lambda: self._signed(artifact))
+                signed = self._once.get(bytes.fromhex(digest.sha256), lambda: self._signed(artifact, file))
             else:
-                signed = self._signed(artifact)
+                signed = self._signed(artifact, file)
         clock.lap("sign")
         copy = held.create_copy()
         shutil.copyfile(bench.folder / signed.name, copy)
@@ -126,11 +126,13 @@ class ToolEngine:
             if not self._navsip:
                 self._navsip = ensure_navsip(self._caller.settings)
 
-    def _signed(self, artifact: Artifact) -> Request:
-        """A signed copy on the workbench. Costs a signature, or several where timestamps fail inline."""
+    def _signed(self, artifact: Artifact, file: SignableFile) -> Request:
+        """A signed copy in the staging folder. Costs a signature, or several where timestamps fail inline."""
         bench = self._caller.bench
         name = bench.copy(artifact.path)
         try:
+            if isinstance(file, ClearableFile):
+                file.clear(bench.folder / name)
             self._shared.breaker.check()
             self._budget.take()
             before = len(signature_states(artifact.path, artifact.format))

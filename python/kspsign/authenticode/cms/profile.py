@@ -28,9 +28,9 @@ from kspsign.authenticode.profile import SigningTerms
 class CmsProfile(CmsRules):
     """See SignatureProfile: signatures are DER ContentInfos (RFC 5652 §3), content is one DER element."""
 
-    def covering(self, content_oid: str) -> CmsProfile:
-        """The same for a format whose signatures name `content_oid` as what they cover, and nothing else."""
-        return replace(self, content_oids=frozenset({content_oid}))
+    def covering(self, *content_oids: str) -> CmsProfile:
+        """The same for a format whose signatures name one of `content_oids` as what they cover."""
+        return replace(self, content_oids=frozenset(content_oids))
 
     def prepare(self, terms: SigningTerms, content: bytes) -> Unsigned:
         """The signed attributes for `content`."""

@@ -5,4 +5,4 @@ from kspsign.authenticode.signable import SignableFormat
 
 __all__ = ["PE", "PeFile", "is_pe"]
 
-PE = SignableFormat(is_pe, PeFile.open)
+PE = SignableFormat(is_pe, PeFile.open, PeFile.open_to_replace)

@@ -16,11 +16,12 @@ from kspsign.authenticode.cms.profile import AUTHENTICODE, CmsProfile
 from kspsign.authenticode.cms.spc import indirect_data
 from kspsign.authenticode.io.read import file_changed, read_through, stretch
 from kspsign.authenticode.pe.admission import admit, too_large
+from kspsign.authenticode.pe.bundle import guard_bundle
 from kspsign.authenticode.pe.checksum import image_checksum, word_sum
 from kspsign.authenticode.pe.content import ImageContent, entry_words
 from kspsign.authenticode.pe.digest import PeDigest
 from kspsign.authenticode.pe.findings import checksum_finding, pages_finding, trailing_finding
-from kspsign.authenticode.pe.layout import MAX_FILE_SIZE, PeLayout, read_layout
+from kspsign.authenticode.pe.layout import MAX_FILE_SIZE, PeLayout, read_layout, stale_entry
 from kspsign.authenticode.pe.page_hash_attribute import PLAIN_IMAGE_DATA, page_algorithms, paged_image_data
 from kspsign.authenticode.pe.table import MAX_TABLE_SIZE, CertificateTable, build_table, parse_table, table_finding
 from kspsign.authenticode.profile import SigningTerms
@@ -56,9 +57,22 @@ class PeFile:
     def open(cls, path: Path) -> PeFile:
         """Read headers and certificate table of `path`; raises ArtifactError when they contradict the file."""
         with path.open("rb") as file:
-            size = file.seek(0, 2)
-            layout = read_layout(file, size)
-            return cls(path, layout, _read_table(file, layout))
+            layout = read_layout(file, file.seek(0, 2))
+            table = _read_table(file, layout)
+        fault = _misplaced(layout, table)
+        if fault is not None:
+            raise stale_entry(fault)
+        return cls(path, layout, table)
+
+    @classmethod
+    def open_to_replace(cls, path: Path) -> PeFile:
+        """Likewise for an image whose signatures are to be replaced: a stale table entry counts as none."""
+        with path.open("rb") as file:
+            layout = read_layout(file, file.seek(0, 2), clear_stale=True)
+            table = _read_table(file, layout)
+        if _misplaced(layout, table) is not None:
+            return cls(path, replace(layout, stale=True), CertificateTable((), None))
+        return cls(path, layout, table)
 
     @property
     def profile(self) -> CmsProfile:
@@ -69,6 +83,25 @@ class PeFile:
     def signatures(self) -> tuple[bytes, ...]:
         """The PKCS#7 signatures of the certificate table."""
         return self.table.signatures
+
+    @property
+    def occupant(self) -> str | None:
+        """What the certificate table holds when none of it is an Authenticode signature; see OccupiedFile."""
+        if not self.layout.signed or self.signatures:
+            return None
+        return f"a certificate table of {self.layout.table_size} bytes: {self.table.fault}"
+
+    def guard(self) -> None:
+        """Raise ArtifactError when a signature would take the payload from a WiX bundle; see GuardedFile."""
+        with self.path.open("rb") as file:
+            guard_bundle(file, self.layout)
+
+    def clear(self, copy: Path) -> None:
+        """Clear the stale table entry in `copy`, a copy of this file; see ClearableFile."""
+        if self.layout.stale:
+            with copy.open("r+b") as target:
+                target.seek(self.layout.directory_offset)
+                target.write(bytes(8))
 
     def admit(self, terms: SigningTerms) -> None:
         """Raise ArtifactError when the signature would not fit, and when signing would lose or hide data."""
@@ -176,6 +209,15 @@ def _read_table(file: BinaryIO, layout: PeLayout) -> CertificateTable:
     if layout.table_size > MAX_TABLE_SIZE:
         return CertificateTable((), f"a certificate table of {layout.table_size} bytes is no signature")
     return parse_table(_stored_table(file, layout))
+
+
+def _misplaced(layout: PeLayout, table: CertificateTable) -> str | None:
+    """What tells that the entry points into data which is no certificate table: nothing there begins like one, and
+    what the entry calls the table does not end the file. None where it may be one, however damaged."""
+    end = layout.table_offset + layout.table_size
+    if not layout.signed or table.entries or end == layout.size:
+        return None
+    return f"the {layout.table_size} bytes at {layout.table_offset} are not a certificate table"
 
 
 def _stored_table(file: BinaryIO, layout: PeLayout) -> bytes:

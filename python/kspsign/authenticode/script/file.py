@@ -80,6 +80,13 @@ class ScriptFile(OneDigest):
         """What the block holds."""
         return (self.block.der,) if self.block and self.block.der else ()
 
+    @property
+    def occupant(self) -> str | None:
+        """A signature block whose lines are not base64; see OccupiedFile."""
+        if self.block is None or self.block.der:
+            return None
+        return f"a signature block that can't be read: {'; '.join(self.block.faults)}"
+
     def admit(self, _terms: SigningTerms) -> None:
         """Raise ArtifactError when there is a Windows that would not accept the signature."""
         self._admit_encoding()

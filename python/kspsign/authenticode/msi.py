@@ -1,8 +1,9 @@
 """Windows Installer packages (msi, msp, mst, msm): OLE compound files with the signature in a stream of the root.
 
 What is hashed is the content of all streams in the order of their stored names, and the class identifier of each
-storage behind what it contains. A second stream, MsiDigitalSignatureEx, may hold a digest of the metadata, which is
-then hashed first; where it is, it stays in force and is computed anew with each signature that replaces another.
+storage behind what it contains: neither names nor where one stream ends and the next begins. A second stream,
+MsiDigitalSignatureEx, holds a digest of the metadata, which is then hashed first. Every signature of an unsigned
+package and every one that replaces others comes with it; one that is appended or stamped leaves it as it is.
 """
 
 from __future__ import annotations
@@ -45,6 +46,10 @@ _SIP = bytes.fromhex("f1100c0000000000c000000000000046")
 _PROFILE = AUTHENTICODE.covering(OID_SPC_SIP_INFO)
 _CLASSES = frozenset(UUID(f"000c{kind}-0000-0000-c000-000000000046").bytes_le for kind in ("1082", "1084", "1086"))
 """Transform, database (merge modules too) and patch."""
+METADATA_ABSENT = Finding(
+    "metadata-digest", "absent: names, order and sizes of the streams are not signed (no MsiDigitalSignatureEx)"
+)
+UNALLOCATED_DATA = "unallocated-data"
 _SUFFIXES = frozenset({".msi", ".msp", ".mst", ".msm"})
 
 
@@ -62,7 +67,7 @@ def is_msi(glimpse: Glimpse) -> bool:
 @dataclass(frozen=True, slots=True)
 class MsiFile(OneDigest):
     """A package whose structure was read and checked; see SignableFile. `metadata` is what MsiDigitalSignatureEx
-    holds, None when there is none."""
+    holds, None when there is none, or when it is to be made with a signature."""
 
     path: Path
     compound: CompoundFile = field(repr=False)
@@ -103,10 +108,10 @@ class MsiFile(OneDigest):
             )
 
     def digest(self, algorithms: Collection[DigestAlgorithm]) -> Digest:
-        """Hash what signatures cover, stream after stream, and the whole file from its start beside it."""
+        """Hash what signatures cover, or are to cover, stream after stream, and the whole file beside it."""
         hashers = {algorithm: hashlib.new(algorithm) for algorithm in algorithms}
         for algorithm, hasher in hashers.items():
-            if self.metadata is not None:
+            if self._has_metadata:
                 hasher.update(self._metadata_digest(algorithm))
         size = self.compound.size
         with beside(size, lambda: sha256_of(self.path, size)) as whole:
@@ -132,12 +137,17 @@ class MsiFile(OneDigest):
     def embed(self, _digest: Digest, signatures: Sequence[bytes], target: BinaryIO) -> None:
         """Write the package with the first of `signatures` as its stream DigitalSignature to `target`.
 
-        MsiDigitalSignatureEx, where it is, gets the digest of that signature's algorithm.
+        MsiDigitalSignatureEx gets the digest of that signature's algorithm, unless the package is signed without it.
         """
         added = {_SIGNATURE: signatures[0]}
-        if self.metadata is not None:
+        if self._has_metadata:
             added[_METADATA] = self._metadata_digest(_PROFILE.read(signatures[0]).algorithm)
         write_anew(self.compound, added, target)
+
+    @property
+    def _has_metadata(self) -> bool:
+        """Whether signatures cover MsiDigitalSignatureEx: those that are there do, or the first one is to be made."""
+        return self.metadata is not None or not self.signatures
 
     def _content(self) -> Iterator[bytes]:
         with self.path.open("rb") as file:
@@ -163,13 +173,15 @@ class MsiFile(OneDigest):
     def _hidden_finding(self) -> Finding:
         found = next(self.compound.hidden(), None)
         if found is None:
-            return Finding("unallocated-data", "nothing lies outside the streams")
+            return Finding(UNALLOCATED_DATA, "nothing lies outside the streams")
         what, offset = found
         detail = f"{what} at {offset} hold data that no signature covers"
-        return Finding("unallocated-data", detail, Hresult.TRUST_E_MALFORMED_SIGNATURE)
+        return Finding(UNALLOCATED_DATA, detail, Hresult.TRUST_E_MALFORMED_SIGNATURE)
 
     def _metadata_findings(self, signatures: Sequence[CmsSignature]) -> Iterator[Finding]:
         if self.metadata is None:
+            if signatures:
+                yield METADATA_ABSENT
             return
         for algorithm in dict.fromkeys(signature.algorithm for signature in signatures):
             computed = self._metadata_digest(algorithm)

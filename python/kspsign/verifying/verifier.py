@@ -78,7 +78,8 @@ class Verifier:
         findings = [Finding("signed", f"{len(signatures)} signature(s)"), *parse_findings]
         for index, each in enumerate(examined):
             findings += (nth(index, finding) for finding in each.findings)
-        findings += file.structure(digest, signatures)
+        structure = file.structure(digest, signatures)
+        findings += structure if self.judge is None else self.judge.structure_findings(name, kind, structure)
         if self.second is not None:
             findings += self.second.findings(path, ours=next(_faults(findings), None) is None)
         if self.judge is not None:

@@ -9,7 +9,7 @@ from typing import Any
 from kspsign.authenticode.profile import SigningTerms
 from kspsign.authenticode.signable import DigestT, FormatFile, SignableFile
 from kspsign.embedded.authority import load_authority
-from kspsign.keys.local.sign import LocalKey, sign_digest
+from kspsign.keys.in_memory import LocalKey, sign_digest
 from kspsign.model.values import DigestAlgorithm
 from support.samples import Run, Store, kspsign
 

@@ -36,6 +36,11 @@ FORMATS: Final[Mapping[Format, str]] = {
 """The module and the SignableFormat in it."""
 
 
+NAMING_CERTIFICATE: Final = frozenset({Format.APPX, Format.APPX_BUNDLE, Format.NUGET})
+"""Formats in which what is signed names the certificate: its digest in a signed attribute, or its subject as the
+publisher in the manifest. The certificate must be known before the signature."""
+
+
 def resolve(row: str) -> SignableFormat:
     """What "module:NAME" names. Raises ImportError, AttributeError or TypeError when it is not a format."""
     module, _, name = row.partition(":")

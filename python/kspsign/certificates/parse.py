@@ -6,6 +6,7 @@ key) is a walk over a handful of DER headers, cheap enough to index hundreds of 
 
 from __future__ import annotations
 
+import hashlib
 import threading
 import warnings
 from collections.abc import Iterator
@@ -63,6 +64,11 @@ def parse_certificate(der: bytes) -> x509.Certificate:
 def to_der(parsed: x509.Certificate) -> bytes:
     """The DER bytes `parsed` was made of."""
     return parsed.public_bytes(Encoding.DER)
+
+
+def thumbprint_of(der: bytes) -> str:
+    """The SHA-1 thumbprint of a certificate: 40 upper-case hex digits, as Windows shows it."""
+    return hashlib.sha1(der, usedforsecurity=False).hexdigest().upper()
 
 
 @lru_cache(maxsize=4096)

@@ -78,10 +78,15 @@ class SyncedCertificate:
 
 @dataclass(frozen=True, slots=True)
 class RawSignature:
-    """A bare signature value as the key store returned it (RSA PKCS#1 v1.5, or ECDSA as DER)."""
+    """A bare signature value as the key store returned it (RSA PKCS#1 v1.5, or ECDSA as DER).
+
+    `chain` is the certificate that the value belongs to and its issuers (DER, leaf first), where the key store says
+    so with each signature; None where the certificate is fixed.
+    """
 
     algorithm: DigestAlgorithm
     value: bytes
+    chain: tuple[bytes, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)

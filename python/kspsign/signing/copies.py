@@ -36,6 +36,7 @@ class SignedCopy:
 
     `hashes` are what was found of the target. `signed_digest` is what the key store signed, empty when a tool asked it.
     `timestamp_server` is the URL of the server that stamped it, None when there is no timestamp or a tool chose.
+    `certificate` is the thumbprint of the certificate whose signature was added; None when none was.
     """
 
     artifact: Artifact
@@ -44,6 +45,7 @@ class SignedCopy:
     seconds: dict[str, float]
     signed_digest: bytes = b""
     timestamp_server: str | None = None
+    certificate: str | None = None
 
 
 class LockedTarget:

@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Callable, Iterator
-from typing import Protocol
+from collections.abc import Callable, Sequence
+from typing import Protocol, runtime_checkable
 
 from kspsign.authenticode.profile import PreparedSignature, SigningTerms
 from kspsign.authenticode.signable import Digest, SignableFile
+from kspsign.certificates.identity import PublisherIdentity
 from kspsign.concurrency.single_flight import SingleFlight
 from kspsign.model.values import DigestAlgorithm, SyncedCertificate
 from kspsign.settings.model import Settings
 from kspsign.signing.budget import Budget
-from kspsign.signing.journal import Journal
+from kspsign.signing.journal import Journal, is_current
 
 Reading = Callable[[SigningTerms], Digest]
 """A file's `digest_to_sign`, or what does more in the same pass."""
 
 
+@runtime_checkable
 class Planner(Protocol):
     """Goes over the files as the engine would; safe to share between threads."""
 
@@ -33,7 +34,7 @@ class Planner(Protocol):
 
 
 def signing_terms(settings: Settings, chain: tuple[bytes, ...]) -> SigningTerms:
-    """How `settings` want files signed."""
+    """How `settings` want files signed, under the leaf of `chain`."""
     return SigningTerms(
         DigestAlgorithm(settings.digest),
         chain,
@@ -44,26 +45,27 @@ def signing_terms(settings: Settings, chain: tuple[bytes, ...]) -> SigningTerms:
     )
 
 
-def prepared(file: SignableFile, terms: SigningTerms, read: Reading) -> tuple[PreparedSignature, Digest]:
-    """The signature of `file` but for its value, and what embedding needs; `read` reads the file, once."""
-    digest = read(terms)
-    return file.profile.prepare(terms, file.content(terms, digest)), digest
+def unsigned(file: SignableFile, terms: SigningTerms, digest: Digest) -> PreparedSignature:
+    """The signature of `file` but for its value."""
+    return file.profile.prepare(terms, file.content(terms, digest))
 
 
 class NativePlanner:
     """One signature for each digest that no journal knows."""
 
-    def __init__(self, terms: SigningTerms, budget: Budget, journal: Journal) -> None:
+    def __init__(self, terms: SigningTerms, budget: Budget, journals: Sequence[Journal]) -> None:
         self.budget = budget
-        self._terms, self._journal = terms, journal
+        self._terms, self._journals = terms, journals
         self._once: SingleFlight[None] = SingleFlight()
 
     def plan(self, file: SignableFile) -> str:
         """See Planner."""
         file.admit(self._terms)
-        unsigned, digest = prepared(file, self._terms, file.digest_to_sign)
-        if self._journal.find(unsigned.digest, self._terms.algorithm) is None:
-            self._once.get(unsigned.digest, self.budget.take)
+        digest: Digest = file.digest_to_sign(self._terms)
+        to_sign = unsigned(file, self._terms, digest).digest
+        found = (journal.find(to_sign, self._terms.algorithm) for journal in self._journals)
+        if not any(signature is not None and is_current(signature) for signature in found):
+            self._once.get(to_sign, self.budget.take)
         return digest.sha256
 
 
@@ -81,15 +83,10 @@ class ToolPlanner:
         return sha256
 
 
-@contextlib.contextmanager
-def open_native_planner(settings: Settings, certificate: SyncedCertificate) -> Iterator[NativePlanner]:
+def native_planner(settings: Settings, certificate: SyncedCertificate, budget: Budget) -> NativePlanner:
     """For the native engine; what runs before left in the journal counts as obtained."""
-    journal = Journal(settings.journal_folder, certificate.thumbprint)
-    journal.look()
-    yield NativePlanner(signing_terms(settings, certificate.chain), Budget(settings.max_signatures), journal)
-
-
-@contextlib.contextmanager
-def open_tool_planner(settings: Settings) -> Iterator[ToolPlanner]:
-    """For the engines that call a tool."""
-    yield ToolPlanner(Budget(settings.max_signatures))
+    names = certificate.thumbprint, PublisherIdentity.of(certificate.chain[0]).label
+    journals = [Journal(settings.journal_folder, name) for name in names]
+    for journal in journals:
+        journal.look()
+    return NativePlanner(signing_terms(settings, certificate.chain), budget, journals)

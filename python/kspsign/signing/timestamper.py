@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from kspsign.authenticode.profile import FileSignature, is_timestamped
 from kspsign.authenticode.signable import SignableFile
 from kspsign.model.errors import ArtifactError
 from kspsign.model.hresults import Hresult
+from kspsign.model.network_options import NetworkOptions
 from kspsign.model.values import DigestAlgorithm, Limits
-from kspsign.settings.model import DEFAULT_TIMESTAMP_URLS, Settings
+from kspsign.settings.model import DEFAULT_TIMESTAMP_URLS
 from kspsign.signing.clock import Clock
 from kspsign.signing.copies import LockedTarget, SignedCopy
 from kspsign.signing.shared_state import LOCAL_SLOTS, LocalSlots, SharedState
@@ -73,13 +74,14 @@ class Timestamper:
 
 
 @contextlib.contextmanager
-def open_timestamper(settings: Settings, shared: SharedState) -> Iterator[Timestamper]:
-    """The timestamper for these settings; its connections are closed at the end."""
+def open_timestamper(
+    urls: Sequence[str], jobs: int, algorithm: DigestAlgorithm, network: NetworkOptions, shared: SharedState
+) -> Iterator[Timestamper]:
+    """Asks `urls` in turn (none: the defaults), each at most `jobs` at once; connections are closed at the end."""
     from kspsign.timestamping.client import TimestampClient  # noqa: PLC0415 - it brings HTTP
 
-    urls = settings.timestamp_url or DEFAULT_TIMESTAMP_URLS
-    client = TimestampClient(urls, settings.timestamp_jobs, shared.cancelled)
+    client = TimestampClient(tuple(urls) or DEFAULT_TIMESTAMP_URLS, jobs, shared.cancelled, network)
     try:
-        yield Timestamper(client, DigestAlgorithm(settings.digest), shared.slots)
+        yield Timestamper(client, algorithm, shared.slots)
     finally:
         client.close()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -15,21 +14,22 @@ from kspsign.signing.tool_errors import Refusal
 
 @dataclass(slots=True)
 class Request:
-    """One file on the workbench: what it was, and what became of it so far."""
+    """One file on the workbench: what it was, and what became of it so far; `certificate` is a thumbprint."""
 
     name: str
     format: Format | None
     signatures_before: int
     signed: bool = False
+    certificate: str | None = None
     refusal: Refusal | None = None
     said: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
 class SignatureState:
-    """One signature: the SHA-1 thumbprint of its certificate ("" when missing), and whether a timestamp hangs on it."""
+    """One signature: its certificate as DER (None when missing), and whether a timestamp hangs on it."""
 
-    thumbprint: str
+    certificate: bytes | None
     stamped: bool
 
 
@@ -44,9 +44,7 @@ def signature_states(path: Path, format_: Format | None) -> tuple[SignatureState
         found: list[SignatureState] = []
         while waiting:
             signature: FileSignature = file.profile.read(waiting.pop(0))
-            certificate = signature.certificate or b""
-            thumbprint = hashlib.sha1(certificate, usedforsecurity=False).hexdigest().upper()
-            found.append(SignatureState(thumbprint if certificate else "", is_timestamped(signature)))
+            found.append(SignatureState(signature.certificate, is_timestamped(signature)))
             waiting[:0] = signature.further
     except (ArtifactError, TrustError):
         return ()

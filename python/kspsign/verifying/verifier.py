@@ -158,7 +158,7 @@ def _open_revocation(settings: Settings) -> Revocation | None:
         return None
     from kspsign.verifying.revocation import Revocation  # noqa: PLC0415 - it brings OCSP and HTTP
 
-    return Revocation()
+    return Revocation(settings.network)
 
 
 def read_signatures(file: SignableFile) -> tuple[tuple[FileSignature, ...], tuple[Finding, ...]]:

@@ -16,7 +16,7 @@ from kspsign.authenticode.signable import Glimpse, SignableFile
 from kspsign.embedded.authority import EmbeddedAuthority
 from kspsign.embedded.timestamp_reply import respond
 from kspsign.model.values import DigestAlgorithm
-from kspsign.signing.plan import prepared
+from kspsign.signing.plan import unsigned
 from kspsign.verifying.chain_checks import Trust
 from kspsign.verifying.roots import TrustAnchors
 from kspsign.verifying.signatures import examine_signature
@@ -28,9 +28,10 @@ ALGORITHM = DigestAlgorithm.SHA256
 
 def signature(file: SignableFile, authority: EmbeddedAuthority) -> bytes:
     """A signature of `file` without timestamp."""
-    unsigned, _ = prepared(file, SigningTerms(ALGORITHM, authority.signing_chain), file.digest_to_sign)
-    value = authority.leaf.key.sign(unsigned.digest, PKCS1v15(), Prehashed(SHA256()))
-    return unsigned.assemble(value, authority.signing_chain, token=None)
+    terms = SigningTerms(ALGORITHM, authority.signing_chain)
+    made = unsigned(file, terms, file.digest_to_sign(terms))
+    value = authority.leaf.key.sign(made.digest, PKCS1v15(), Prehashed(SHA256()))
+    return made.assemble(value, authority.signing_chain, token=None)
 
 
 def token(value: bytes, authority: EmbeddedAuthority) -> bytes:

@@ -14,7 +14,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
 
-from kspsign.authenticode.cms import der
 from kspsign.authenticode.cms.file_signature import CmsSignature
 from kspsign.authenticode.cms.oids import OID_SPC_SIP_INFO
 from kspsign.authenticode.cms.profile import AUTHENTICODE, CmsProfile
@@ -23,6 +22,7 @@ from kspsign.authenticode.io.hash import hash_stretch
 from kspsign.authenticode.io.read import stretch
 from kspsign.authenticode.profile import SigningTerms
 from kspsign.authenticode.signable import Digest, Glimpse, OneDigest, SignableFormat
+from kspsign.certificates import der
 from kspsign.model.errors import ArtifactError
 from kspsign.model.hresults import Hresult
 from kspsign.model.values import DigestAlgorithm, Finding

@@ -13,8 +13,9 @@ from typing import Final
 
 from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
 
-from kspsign.authenticode.cms import der, oids
+from kspsign.authenticode.cms import oids
 from kspsign.authenticode.cms.algorithms import HASHES, algorithm_identifier, digest_algorithm, signature_identifier
+from kspsign.certificates import der
 from kspsign.certificates.parse import outline, to_der
 from kspsign.embedded.authority import EmbeddedAuthority
 from kspsign.model.errors import TrustError

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Protocol, runtime_checkable
 
 from kspsign.authenticode.profile import PreparedSignature, SigningTerms
@@ -13,9 +13,6 @@ from kspsign.model.values import DigestAlgorithm, SyncedCertificate
 from kspsign.settings.model import Settings
 from kspsign.signing.budget import Budget
 from kspsign.signing.journal import Journal, is_current
-
-Reading = Callable[[SigningTerms], Digest]
-"""A file's `digest_to_sign`, or what does more in the same pass."""
 
 
 @runtime_checkable

@@ -12,12 +12,12 @@ from typing import Any
 import pytest
 
 from integration.formats.test_pe_large import LIMIT_KIB, peak_of
-from kspsign.authenticode.cms import der
 from kspsign.authenticode.cms.oids import OID_SPC_PE_IMAGE_DATA
 from kspsign.authenticode.cms.spc import indirect_data
 from kspsign.authenticode.pe import PeFile
 from kspsign.authenticode.pe.digest import PeDigest
 from kspsign.authenticode.pe.page_hash_attribute import paged_image_data
+from kspsign.certificates import der
 from support.certificates import PASSWORD, SigningFile, signing_file
 from support.forging import ALGORITHM, forge
 from support.formats.peimages import build_pe, flipped, page_blob, parts, patched, with_checksum

@@ -10,10 +10,11 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from cryptography.hazmat.primitives.asymmetric.utils import Prehashed
 
-from kspsign.authenticode.cms import der, oids
+from kspsign.authenticode.cms import oids
 from kspsign.authenticode.nuget.package import NugetFile
 from kspsign.authenticode.nuget.profile import NUGET, signature_content
 from kspsign.authenticode.profile import SigningTerms
+from kspsign.certificates import der
 from kspsign.model.values import DigestAlgorithm
 from support.formats import cms_schema
 from support.formats.zips import Part, build_zip

@@ -15,7 +15,6 @@ from kspsign.authenticode.cab.blocks import blocks_finding
 from kspsign.authenticode.cab.header import MAX_RESERVE, CabHead, damaged, read_head
 from kspsign.authenticode.cab.link import OBSOLETE_LINK, link_findings
 from kspsign.authenticode.cab.reserve import Reserve, read_reserve, with_place
-from kspsign.authenticode.cms import der
 from kspsign.authenticode.cms.file_signature import CmsSignature
 from kspsign.authenticode.cms.oids import OID_SPC_CAB_DATA, OID_SPC_LINK
 from kspsign.authenticode.cms.profile import AUTHENTICODE, CmsProfile
@@ -24,6 +23,7 @@ from kspsign.authenticode.io.hash import hash_stretch
 from kspsign.authenticode.io.read import beside, stretch
 from kspsign.authenticode.profile import SigningTerms
 from kspsign.authenticode.signable import Digest, Glimpse, OneDigest
+from kspsign.certificates import der
 from kspsign.model.errors import ArtifactError
 from kspsign.model.hresults import Hresult
 from kspsign.model.values import DigestAlgorithm, Finding

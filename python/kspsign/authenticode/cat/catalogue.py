@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import BinaryIO
 
 from kspsign.authenticode.cat.members import read_listing
-from kspsign.authenticode.cms import der
 from kspsign.authenticode.cms.file_signature import CmsSignature
 from kspsign.authenticode.cms.oids import OID_CTL, OID_SIGNED_DATA
 from kspsign.authenticode.cms.profile import AUTHENTICODE, CmsProfile
@@ -25,6 +24,7 @@ from kspsign.authenticode.cms.signature import SignedMessage
 from kspsign.authenticode.io.read import whole
 from kspsign.authenticode.profile import SigningTerms
 from kspsign.authenticode.signable import Digest, Glimpse, Listing, OneDigest
+from kspsign.certificates import der
 from kspsign.model.errors import ArtifactError, TrustError
 from kspsign.model.hresults import Hresult
 from kspsign.model.values import DigestAlgorithm, Finding

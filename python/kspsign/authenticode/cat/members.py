@@ -6,9 +6,9 @@ or text in UTF-16 LE: the digest's hex digits, or what the catalogue's author wr
 
 from __future__ import annotations
 
-from kspsign.authenticode.cms import der
 from kspsign.authenticode.cms.oids import OID_SPC_INDIRECT_DATA
 from kspsign.authenticode.signable import ListedFile, Listing
+from kspsign.certificates import der
 
 _OID_NAME_VALUE = "1.3.6.1.4.1.311.12.2.1"
 _NAMES = frozenset({"File", "FileName", "FilePath"})

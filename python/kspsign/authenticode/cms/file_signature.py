@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from kspsign.authenticode.cms import der, oids
+from kspsign.authenticode.cms import oids
 from kspsign.authenticode.cms.read import read_signed_message, read_signer
 from kspsign.authenticode.cms.rules import CmsRules, Covered
 from kspsign.authenticode.cms.signature import SignedMessage, content_fault, find_signer, signer_fault
+from kspsign.certificates import der
 from kspsign.model.errors import TrustError
 from kspsign.model.hresults import Hresult
 from kspsign.model.values import DigestAlgorithm

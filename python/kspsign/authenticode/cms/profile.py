@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from kspsign.authenticode.cms import der
 from kspsign.authenticode.cms.algorithms import digest_algorithm
 from kspsign.authenticode.cms.file_signature import CmsSignature, read_signature
 from kspsign.authenticode.cms.oids import (
@@ -22,6 +21,7 @@ from kspsign.authenticode.cms.rules import CmsRules, Covered
 from kspsign.authenticode.cms.signature import SignedMessage
 from kspsign.authenticode.cms.write import Unsigned, add_nested, add_token, prepare
 from kspsign.authenticode.profile import SigningTerms
+from kspsign.certificates import der
 
 
 @dataclass(frozen=True, slots=True)

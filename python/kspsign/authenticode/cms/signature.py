@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 
-from kspsign.authenticode.cms import der, oids
+from kspsign.authenticode.cms import oids
 from kspsign.authenticode.cms.algorithms import Scheme, signature_holds
+from kspsign.certificates import der
 from kspsign.certificates.parse import extension, outline, parse_certificate
 from kspsign.model.values import DigestAlgorithm
 

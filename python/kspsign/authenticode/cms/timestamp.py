@@ -12,7 +12,7 @@ from datetime import datetime
 from functools import lru_cache
 from typing import NamedTuple
 
-from kspsign.authenticode.cms import der, oids
+from kspsign.authenticode.cms import oids
 from kspsign.authenticode.cms.algorithms import algorithm_identifier, digest_algorithm
 from kspsign.authenticode.cms.read import read_signed_message, read_signer
 from kspsign.authenticode.cms.signature import (
@@ -23,6 +23,7 @@ from kspsign.authenticode.cms.signature import (
     signer_fault,
     states_digest,
 )
+from kspsign.certificates import der
 from kspsign.model.errors import TrustError
 from kspsign.model.hresults import Hresult
 from kspsign.model.values import DigestAlgorithm, Finding

@@ -10,10 +10,11 @@ from functools import lru_cache
 
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from kspsign.authenticode.cms import der, oids
+from kspsign.authenticode.cms import oids
 from kspsign.authenticode.cms.algorithms import algorithm_identifier, signature_identifier
 from kspsign.authenticode.cms.rules import CmsRules
 from kspsign.authenticode.profile import SigningTerms
+from kspsign.certificates import der
 from kspsign.certificates.parse import outline, parse_certificate
 from kspsign.model.values import DigestAlgorithm
 

@@ -11,7 +11,6 @@ import hashlib
 from collections.abc import Mapping
 from datetime import UTC
 
-from kspsign.authenticode.cms import der
 from kspsign.authenticode.cms.algorithms import DIGEST_OIDS, algorithm_identifier
 from kspsign.authenticode.cms.file_signature import CmsSignature
 from kspsign.authenticode.cms.oids import (
@@ -25,6 +24,7 @@ from kspsign.authenticode.cms.rules import Covered
 from kspsign.authenticode.cms.signature import SignedMessage
 from kspsign.authenticode.cms.timestamp import names_certificate
 from kspsign.authenticode.profile import SigningTerms
+from kspsign.certificates import der
 from kspsign.certificates.parse import outline
 from kspsign.model.values import DigestAlgorithm
 

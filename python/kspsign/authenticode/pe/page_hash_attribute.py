@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from kspsign.authenticode.cms import der
 from kspsign.authenticode.cms.file_signature import CmsSignature
 from kspsign.authenticode.cms.oids import OID_SPC_PAGE_HASHES_V1, OID_SPC_PAGE_HASHES_V2, OID_SPC_PE_IMAGE_DATA
+from kspsign.certificates import der
 from kspsign.model.errors import TrustError
 from kspsign.model.values import DigestAlgorithm
 

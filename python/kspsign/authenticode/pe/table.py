@@ -6,7 +6,7 @@ import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from kspsign.authenticode.cms.der import message_size
+from kspsign.certificates.der import message_size
 from kspsign.model.hresults import Hresult
 from kspsign.model.values import Finding
 

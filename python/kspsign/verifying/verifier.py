@@ -79,7 +79,7 @@ class Verifier:
         for index, each in enumerate(examined):
             findings += (nth(index, finding) for finding in each.findings)
         structure = file.structure(digest, signatures)
-        findings += structure if self.judge is None else self.judge.structure_findings(name, kind, structure)
+        findings += structure if self.judge is None else self.judge.structure_findings(name, format_, structure)
         if self.second is not None:
             findings += self.second.findings(path, ours=next(_faults(findings), None) is None)
         if self.judge is not None:

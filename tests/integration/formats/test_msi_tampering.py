@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from kspsign.authenticode.cms.profile import SigningTerms
 from kspsign.authenticode.msi import MsiFile
+from kspsign.authenticode.profile import SigningTerms
 from kspsign.authenticode.signable import Digest
 from support.certificates import EXPIRED, PASSWORD, signing_file
 from support.forging import ALGORITHM, forge

@@ -8,10 +8,10 @@ import pytest
 
 from integration.formats.test_cab_signing import sign
 from kspsign.authenticode.cab import CabFile
-from kspsign.authenticode.cms import der
 from kspsign.authenticode.cms.oids import OID_SPC_CAB_DATA, OID_SPC_LINK, OID_SPC_PE_IMAGE_DATA
 from kspsign.authenticode.cms.spc import indirect_data
 from kspsign.authenticode.signable import Digest
+from kspsign.certificates import der
 from support.forging import ALGORITHM, forge
 from support.formats.cab_samples import build_cab
 from support.samples import Run, Store, kspsign, osslsigncode_verify

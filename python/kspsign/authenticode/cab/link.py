@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from kspsign.authenticode.cms import der
 from kspsign.authenticode.cms.file_signature import CmsSignature
 from kspsign.authenticode.cms.oids import OID_SPC_CAB_DATA, OID_SPC_LINK
 from kspsign.authenticode.signable import nth
+from kspsign.certificates import der
 from kspsign.model.errors import TrustError
 from kspsign.model.hresults import Hresult
 from kspsign.model.values import Finding

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, BinaryIO, Protocol, TypeAlias, TypeVar, runtime_checkable
+from typing import Any, BinaryIO, NamedTuple, Protocol, TypeAlias, TypeVar, runtime_checkable
 
 from kspsign.authenticode.profile import FileSignature, SignatureProfile, SigningTerms
 from kspsign.model.values import DigestAlgorithm, Finding
@@ -31,12 +31,14 @@ class Digest:
     """One pass over a file: what its format hashes, per algorithm, and the sha256 of the whole file (hex).
 
     `findings` are checks of content that the format makes on the way. A format whose signatures hold more than a
-    digest, or that embeds with more than the file, has a class of its own.
+    digest, or that embeds with more than the file, has a class of its own. `inner` are the digests of the files in a
+    bundle (BundledFiles), without a sha256.
     """
 
     values: dict[DigestAlgorithm, bytes]
     sha256: str
     findings: tuple[Finding, ...] = ()
+    inner: tuple[Digest, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +142,26 @@ class OccupiedFile(Protocol):
 
         A file with an occupant is not unsigned: signing it would overwrite what nobody has looked at.
         """
+
+
+class InnerFile(NamedTuple):
+    """A signable file inside another one: its name there, and what a pass over the outer one found of it."""
+
+    name: str
+    file: SignableFile
+    digest: Digest
+
+
+@runtime_checkable
+class BundledFiles(Protocol):
+    """A signable file that may have others inside, whose signatures are judged as its own are."""
+
+    @property
+    def has_inner_files(self) -> bool:
+        """Whether it has some."""
+
+    def inner_files(self, digest: Digest) -> tuple[InnerFile, ...]:
+        """The files inside; `digest` is that of this file."""
 
 
 @runtime_checkable

@@ -62,6 +62,7 @@ def sign_one(artifact: Artifact, signing: Signing, engine: Engine) -> FileOutcom
                 engine.hooks.on_already_signed(file)
             return kept
         _guard(file)
+        signing.verifier.check_inner_files(file, artifact.name, artifact.format)
         copy = engine.sign(held, file)
         started = time.perf_counter()
         verification = signing.verifier.verify(copy.path, artifact.format, artifact.name, copy.hashes)
@@ -84,6 +85,7 @@ def plan_one(artifact: Artifact, signing: Signing, planner: Planner) -> FileOutc
         if kept is not None:
             return kept
         _guard(file)
+        signing.verifier.check_inner_files(file, artifact.name, artifact.format)
         return planned(artifact, planner.plan(file))
 
 

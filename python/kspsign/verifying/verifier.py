@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from kspsign.authenticode.formats import open_signable
 from kspsign.authenticode.io.read import file_changed
 from kspsign.authenticode.profile import FileSignature
-from kspsign.authenticode.signable import Digest, SignableFile, SummedFile, nth
+from kspsign.authenticode.signable import BundledFiles, Digest, InnerFile, SignableFile, SummedFile, nth
 from kspsign.model.errors import ArtifactError, TrustError
 from kspsign.model.hresults import Hresult
 from kspsign.model.values import (
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from kspsign.verifying.revocation import Revocation
 
 MAX_NESTED = 16
+_SIGN_INNER = "Sign the packages inside again, bundle them again, then sign the bundle."
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +81,7 @@ class Verifier:
             findings += (nth(index, finding) for finding in each.findings)
         structure = file.structure(digest, signatures)
         findings += structure if self.judge is None else self.judge.structure_findings(name, format_, structure)
+        findings += self._inner_findings(file, digest, name, format_)
         if self.second is not None:
             findings += self.second.findings(path, ours=next(_faults(findings), None) is None)
         if self.judge is not None:
@@ -101,6 +103,15 @@ class Verifier:
         for failed in _faults(findings):
             hresult = failed.hresult or Hresult.TRUST_E_FAIL
             raise TrustError(hresult, failed.detail, check=failed.check, remedy=failed.remedy)
+
+    def check_inner_files(self, file: SignableFile, name: str, format_: Format | None) -> None:
+        """Raise TrustError when `file` has a signed file inside whose signature does not verify: the file around it
+        would not either, whoever signs it. Reads the content of files that have others inside."""
+        if not isinstance(file, BundledFiles) or not file.has_inner_files:
+            return
+        for failed in _faults(self._inner_findings(file, file.digest([]), name, format_)):
+            hresult = failed.hresult or Hresult.TRUST_E_FAIL
+            raise TrustError(hresult, f"{failed.check}: {failed.detail}", check=failed.check, remedy=failed.remedy)
 
     def leaves_alone(self, name: str, format_: Format | None) -> bool:
         """Whether the policy keeps the file of that name from being signed."""
@@ -124,6 +135,37 @@ class Verifier:
                 trust = replace(trust, strength=self.judge.strength_for(each.algorithm, algorithms))
             examined.append(examine_signature(each, digest.values, trust, self.revocation))
         return tuple(examined)
+
+    def _inner_findings(
+        self, file: SignableFile, digest: Digest, name: str, format_: Format | None
+    ) -> Iterator[Finding]:
+        """The check "inner-signatures": those of the files inside are judged as the file's own are. That all have one
+        is the format's to say."""
+        if not isinstance(file, BundledFiles) or not file.has_inner_files:
+            return
+        inner_files = file.inner_files(digest)
+        for inner in inner_files:
+            for failed in _faults(self._inner_file_findings(inner, name, format_)):
+                detail = f"the inner package {inner.name}: {failed.check}: {failed.detail}"
+                yield Finding("inner-signatures", detail, failed.hresult, failed.remedy or _SIGN_INNER)
+                return
+        yield Finding("inner-signatures", f"{len(inner_files)}, each judged as the bundle's own")
+
+    def _inner_file_findings(self, inner: InnerFile, name: str, format_: Format | None) -> Iterator[Finding]:
+        signatures, findings = read_signatures(inner.file)
+        yield from findings
+        if not signatures:
+            return
+        if any(signature.algorithm not in inner.digest.values for signature in signatures):
+            detail = "it has nested signatures, of which Windows reads none in a package"
+            yield Finding("cms-structure", detail, Hresult.TRUST_E_MALFORMED_SIGNATURE)
+            return
+        examined = self._examine(signatures, inner.digest)
+        for signature in examined:
+            yield from signature.findings
+        yield from inner.file.structure(inner.digest, signatures)
+        if self.judge is not None:
+            yield from self.judge.findings(name, format_, examined, datetime.now(UTC))
 
     def _unsigned(self, name: str, format_: Format | None) -> tuple[Finding, ...]:
         """What is to be said of a file that carries no signature."""

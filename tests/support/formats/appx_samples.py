@@ -58,11 +58,15 @@ class Package:
         for part in inner:
             place = offset + part.header_size
             name = unquote(part.name)
-            told += f'<Package Type="application" FileName="{name}" Offset="{place}" Size="{len(part.data)}"/>'
+            told += (
+                f'<Package Type="application" Version="1.0.0.0" FileName="{name}" '
+                f'Offset="{place}" Size="{len(part.data)}"/>'
+            )
             offset = place + len(part.data) + (24 if self.zip64 else 0)
         manifest = (
-            f'{_HEAD}<Bundle xmlns="http://schemas.microsoft.com/appx/2013/bundle"><Identity Name="kspsign.test" '
-            f'Publisher="{escape(self.publisher)}" Version="1.0.0.0"/><Packages>{told}</Packages></Bundle>'
+            f'{_HEAD}<Bundle xmlns="http://schemas.microsoft.com/appx/2013/bundle" SchemaVersion="1.0">'
+            f'<Identity Name="kspsign.test" Publisher="{escape(self.publisher)}" Version="1.0.0.0"/>'
+            f"<Packages>{told}</Packages></Bundle>"
         )
         return self._pack([self._part("AppxMetadata/AppxBundleManifest.xml", manifest.encode())], inner)
 

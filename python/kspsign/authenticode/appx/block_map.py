@@ -1,39 +1,53 @@
 """AppxBlockMap.xml: the digest of every 64 KiB of every file of a package, and how the archive holds them.
 
-Schema: http://schemas.microsoft.com/appx/2010/blockmap. Elements of other namespaces may be ignored.
+Schemas: http://schemas.microsoft.com/appx/2010/blockmap (BlockMapSchema.xsd), and FileHash of
+http://schemas.microsoft.com/appx/2021/blockmap. What these do not define is refused, unless the root element lists its
+namespace in IgnorableNamespaces. The rules for block sizes are those of Windows' reader (microsoft/msix-packaging,
+AppxPackageObject::VerifyFile).
 """
 
 from __future__ import annotations
 
 import base64
-import hashlib
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 
-from kspsign.authenticode.appx.names import NOT_IN_BLOCK_MAP, from_windows, plain
+from kspsign.authenticode.appx.names import BUNDLE_MANIFEST, NOT_IN_BLOCK_MAP, from_windows, plain
 from kspsign.authenticode.appx.xml import Element, read_xml
 from kspsign.authenticode.zip import Entry
 from kspsign.model.values import DigestAlgorithm
 
 BLOCK = 1 << 16
 _NAMESPACE = "http://schemas.microsoft.com/appx/2010/blockmap"
+_NAMESPACE_2021 = "http://schemas.microsoft.com/appx/2021/blockmap"
 _METHODS = {
     "http://www.w3.org/2001/04/xmlenc#sha256": DigestAlgorithm.SHA256,
     "http://www.w3.org/2001/04/xmldsig-more#sha384": DigestAlgorithm.SHA384,
     "http://www.w3.org/2001/04/xmlenc#sha512": DigestAlgorithm.SHA512,
 }
-_EMPTY_LAST_BLOCK = 5  # bytes that a packer needs at most to end a deflated file whose blocks are flushed
+_ATTRIBUTES = {
+    "BlockMap": frozenset({"HashMethod", "IgnorableNamespaces"}),
+    "File": frozenset({"Name", "Size", "LfhSize"}),
+    "Block": frozenset({"Hash", "Size"}),
+    "FileHash": frozenset({"Hash"}),
+}
+_PLACES = {
+    (0, _NAMESPACE, "BlockMap"), (1, _NAMESPACE, "File"), (2, _NAMESPACE, "Block"), (2, _NAMESPACE_2021, "FileHash"),
+}  # fmt: skip
+_LAST_BLOCK = (0, 2)
+"""Bytes of a deflated file after its blocks: MakeAppx flushes each block, and ends the stream with 03 00."""
 
 
 @dataclass(slots=True)
 class MappedFile:
-    """A file in the block map: its size, that of its local header, and of each block the digest and, where it is
-    told, the packed size."""
+    """A file in the block map: its size, that of its local header, of each block the digest and the packed size (None
+    when it is stored), and the digest of the whole file where there is one."""
 
     size: int
     header: int
     digests: list[bytes] = field(default_factory=list)
     packed: list[int | None] = field(default_factory=list)
+    whole: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,11 +57,14 @@ class BlockMap:
     algorithm: DigestAlgorithm
     files: dict[str, MappedFile]
 
-    def fault(self, entries: Iterable[Entry], unmapped: Collection[str]) -> str | None:
+    def fault(self, entries: Iterable[Entry], unmapped: Collection[str], *, bundle: bool = False) -> str | None:
         """How the map contradicts the archive's `entries`, None when it does not. Nothing is hashed for that.
 
-        `unmapped` are plain names of packages that a bundle's manifest vouches for.
+        `unmapped` are plain names of packages that a bundle's manifest vouches for; the map of a bundle has its
+        manifest alone.
         """
+        if bundle and (more := next((name for name in self.files if name != BUNDLE_MANIFEST), None)):
+            return f"{more} must not be in the block map of a bundle, which has {BUNDLE_MANIFEST} alone"
         seen: set[str] = set()
         for entry in entries:
             name = plain(entry.name)
@@ -65,88 +82,99 @@ class BlockMap:
         return None if missing is None else f"{missing} is in the block map, not in the package"
 
 
-class BlockCheck:
-    """Compares what files unpack to with their digests in the block map. `fault` is the first difference."""
-
-    def __init__(self, block_map: BlockMap) -> None:
-        self.fault: str | None = None
-        self._map = block_map
-        self._name = ""
-        self._file: MappedFile | None = None
-        self._size = 0
-        self._number = 0
-        self._hasher = hashlib.new(block_map.algorithm)
-
-    def begin(self, name: str) -> None:
-        """What is fed next is of the file with that plain name."""
-        self.finish()
-        self._name, self._file = name, self._map.files.get(name)
-        self._size = self._number = 0
-        self._hasher = hashlib.new(self._map.algorithm)
-
-    def feed(self, content: bytes) -> None:
-        """The next bytes of the file."""
-        if self._file is None:
-            return
-        view = memoryview(content)
-        while view:
-            part = view[: BLOCK - self._size]
-            self._hasher.update(part)
-            self._size += len(part)
-            view = view[len(part) :]
-            if self._size == BLOCK:
-                self._compare(self._file)
-
-    def finish(self) -> None:
-        """The file is at its end."""
-        if self._file is None:
-            return
-        if self._size:
-            self._compare(self._file)
-        if self._number != len(self._file.digests):
-            self._fail(f"{self._name} has {self._number} blocks, the block map {len(self._file.digests)}")
-        self._file = None
-
-    def _compare(self, file: MappedFile) -> None:
-        if self._number >= len(file.digests) or file.digests[self._number] != self._hasher.digest():
-            self._fail(f"block {self._number + 1} of {self._name} is not what the block map has")
-        self._number += 1
-        self._size = 0
-        self._hasher = hashlib.new(self._map.algorithm)
-
-    def _fail(self, fault: str) -> None:
-        self.fault = self.fault or fault
-
-
 def read_block_map(data: bytes) -> BlockMap:
     """The block map in `data`; raises ValueError when it is malformed or names a file twice."""
-    methods: list[str] = []
-    files: dict[str, MappedFile] = {}
-    last: MappedFile | None = None
+    reader = _Reader()
+    read_xml(data, reader.start, reader.namespace)
+    if not reader.files:
+        raise ValueError("it has no file")
+    return BlockMap(reader.algorithm, reader.files)
 
-    def start(element: Element) -> None:
-        nonlocal last
+
+class _Reader:
+    """Takes in the elements of a block map; raises ValueError for one that its schemas do not have in that place."""
+
+    def __init__(self) -> None:
+        self.algorithm = DigestAlgorithm.SHA256
+        self.files: dict[str, MappedFile] = {}
+        self._names: set[str] = set()
+        self._last: MappedFile | None = None
+        self._prefixes: dict[str, set[str]] = {}
+        self._ignorable: set[str] = set()
+        self._ignored: int | None = None
+
+    def namespace(self, prefix: str | None, uri: str) -> None:
+        """A namespace is declared."""
+        self._prefixes.setdefault(prefix or "", set()).add(uri)
+
+    def start(self, element: Element) -> None:
+        """The next start tag."""
+        if self._ignored is not None and element.depth > self._ignored:
+            return
+        self._ignored = None
         if element.depth == 0:
-            if (element.namespace, element.name) != (_NAMESPACE, "BlockMap"):
-                raise ValueError("its root is not BlockMap")
-            methods.append(element.attributes.get("HashMethod", ""))
-        elif element.namespace == _NAMESPACE and (element.depth, element.name) == (1, "File"):
-            name = from_windows(element.attributes.get("Name", ""))
-            if name.lower() in lower:
-                raise ValueError(f"{name} occurs twice in it")
-            lower.add(name.lower())
-            last = MappedFile(_number(element, "Size"), _number(element, "LfhSize"))
-            files[name] = last
-        elif element.namespace == _NAMESPACE and (element.depth, element.name) == (2, "Block") and last is not None:
-            last.digests.append(base64.b64decode(element.attributes.get("Hash", ""), validate=True))
-            last.packed.append(_number(element, "Size") if "Size" in element.attributes else None)
+            self._root(element)
+        elif element.namespace in self._ignorable - {_NAMESPACE, _NAMESPACE_2021}:
+            self._ignored = element.depth
+        elif (element.depth, element.namespace, element.name) not in _PLACES:
+            raise ValueError(f"an element {element.name} is not allowed there")
+        else:
+            self._check_attributes(element)
+            {"File": self._file, "Block": self._block, "FileHash": self._file_hash}[element.name](element)
 
-    lower: set[str] = set()
-    read_xml(data, start)
-    algorithm = _METHODS.get(methods[0])
-    if algorithm is None:
-        raise ValueError(f'its HashMethod "{methods[0]}" is none that Windows knows')
-    return BlockMap(algorithm, files)
+    def _root(self, element: Element) -> None:
+        if (element.namespace, element.name) != (_NAMESPACE, "BlockMap"):
+            raise ValueError("its root is not BlockMap")
+        for prefix in element.attributes.get("IgnorableNamespaces", "").split():
+            self._ignorable |= self._prefixes.get(prefix, set())
+        method = element.attributes.get("HashMethod", "")
+        if method not in _METHODS:
+            raise ValueError(f'its HashMethod "{method}" is none that Windows knows')
+        self.algorithm = _METHODS[method]
+        self._check_attributes(element)
+
+    def _check_attributes(self, element: Element) -> None:
+        for name in element.attributes.keys() - _ATTRIBUTES[element.name]:
+            if name.rpartition(" ")[0] not in self._ignorable:
+                raise ValueError(f"a {element.name} has an attribute {name}, which is not known")
+
+    def _file(self, element: Element) -> None:
+        name = _file_name(element.attributes.get("Name", ""))
+        if name.lower() in self._names:
+            raise ValueError(f"{name} occurs twice in it")
+        self._names.add(name.lower())
+        self._last = self.files[name] = MappedFile(_number(element, "Size"), _number(element, "LfhSize"))
+
+    def _block(self, element: Element) -> None:
+        file = self._open_file(element)
+        if file.whole is not None:
+            raise ValueError("a Block follows a FileHash")
+        file.digests.append(_hash(element))
+        file.packed.append(_number(element, "Size") if "Size" in element.attributes else None)
+
+    def _file_hash(self, element: Element) -> None:
+        file = self._open_file(element)
+        if file.whole is not None:
+            raise ValueError("a File has two FileHashes")
+        file.whole = _hash(element)
+
+    def _open_file(self, element: Element) -> MappedFile:
+        if self._last is None:
+            raise ValueError(f"a {element.name} belongs to no File")
+        return self._last
+
+
+def _file_name(name: str) -> str:
+    """The plain name; raises ValueError for one that Windows' reader does not find in the archive."""
+    if "/" in name:
+        raise ValueError(f'the name "{name}" in it has "/" between folders, where Windows finds files by "\\" only')
+    if not name or set(name.split("\\")) & {"", ".", ".."}:
+        raise ValueError(f'"{name}" in it is not a name that a file of a package may have')
+    return from_windows(name)
+
+
+def _hash(element: Element) -> bytes:
+    return base64.b64decode(element.attributes.get("Hash", ""), validate=True)
 
 
 def _number(element: Element, name: str) -> int:
@@ -161,10 +189,18 @@ def _file_fault(file: MappedFile, entry: Entry) -> str | None:
         return f"has {entry.size} bytes, {file.size} in the block map"
     if file.header != entry.data - entry.offset:
         return f"has a local header of {entry.data - entry.offset} bytes, {file.header} in the block map (LfhSize)"
-    told = [size for size in file.packed if size is not None]
-    if not told:
-        return None
-    rest = entry.packed - sum(told)
-    if len(told) != len(file.packed) or not 0 <= rest <= (_EMPTY_LAST_BLOCK if entry.method else 0):
-        return f"takes {entry.packed} bytes, its blocks in the block map {sum(told)}"
+    if len(file.digests) != -(-file.size // BLOCK):
+        return f"has {-(-file.size // BLOCK)} blocks, the block map {len(file.digests)}"
+    return _packed_fault([size for size in file.packed if size is not None], file, entry)
+
+
+def _packed_fault(stated: list[int], file: MappedFile, entry: Entry) -> str | None:
+    """Why the blocks' sizes in the map are not those of the entry's data. Where they end is for BlockCheck."""
+    if not entry.method:
+        small = any(size != BLOCK for size in stated)
+        return "is stored, but its blocks in the block map have packed sizes" if small else None
+    if len(stated) != len(file.packed) or 0 in stated:
+        return "is compressed, but a block of it in the block map has no size: Windows can't find its blocks"
+    if entry.packed - sum(stated) not in _LAST_BLOCK:
+        return f"takes {entry.packed} bytes, its blocks in the block map {sum(stated)}"
     return None

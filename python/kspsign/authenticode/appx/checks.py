@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from kspsign.authenticode.appx.digests import MAGIC
+from kspsign.authenticode.appx.manifest import identity_difference
 from kspsign.authenticode.appx.names import BUNDLE_MANIFEST, CONTENT_TYPES, MANIFEST
 from kspsign.authenticode.appx.package import Package
 from kspsign.authenticode.appx.publisher import difference, windows_name
@@ -22,7 +23,9 @@ _INSIDE_OUT = (
     "Sign the packages first, bundle them afterwards (MakeAppx bundle), then sign the bundle. Nothing is signed inside "
     "a bundle: that would make another bundle of it."
 )
-_REMEDIES = {"inner-packages": _INSIDE_OUT}
+_BUNDLE_AGAIN = "Bundle the packages again (MakeAppx bundle); change nothing in a bundle once it is made."
+_PACKAGE_SUFFIXES = (".appx", ".msix")
+_REMEDIES = {"inner-packages": _INSIDE_OUT, "bundle-manifest": _BUNDLE_AGAIN}
 
 
 def admit(package: Package, terms: SigningTerms) -> None:
@@ -49,7 +52,7 @@ def admit(package: Package, terms: SigningTerms) -> None:
             remedy=f'Pack it again with Identity Publisher="{windows_name(subject)}" in {manifest} '
             "(&quot; for a quotation mark), or sign with the publisher's certificate.",
         )
-    if fault := package.block_map.fault(package.archive.entries, package.unmapped):
+    if fault := package.block_map_fault:
         raise ArtifactError(Hresult.APPX_E_INVALID_BLOCKMAP, fault)
     for finding in _package_findings(package):
         if finding.hresult is not None:
@@ -74,6 +77,7 @@ def _package_findings(package: Package) -> Iterator[Finding]:
     else:
         yield Finding("content-types", "every part has one")
     if package.bundle:
+        yield _bundle_finding(package)
         yield _inner_finding(package)
 
 
@@ -125,11 +129,27 @@ def _publisher_fault(publisher: str, signature: CmsSignature) -> str | None:
         return broken.message
 
 
+def _bundle_finding(package: Package) -> Finding:
+    """The check "bundle-manifest": what it says of the packages is what these say of themselves."""
+    if not package.manifest.applications:
+        return _bad_bundle("the bundle has no application package, which Windows asks for")
+    for stated, inner in zip(package.manifest.packages, package.inner, strict=True):
+        if not stated.name.lower().endswith(_PACKAGE_SUFFIXES):
+            return _bad_bundle(f"{stated.name} in the bundle has a name that does not end in .appx or .msix")
+        if difference := identity_difference(stated, inner.manifest):
+            return _bad_bundle(f"{stated.name} in the bundle {difference}")
+    return Finding("bundle-manifest", f"says of {len(package.inner)} packages what they say of themselves")
+
+
+def _bad_bundle(detail: str) -> Finding:
+    return Finding("bundle-manifest", detail, Hresult.APPX_E_INVALID_MANIFEST, _BUNDLE_AGAIN)
+
+
 def _inner_finding(package: Package) -> Finding:
-    for told, inner in zip(package.manifest.packages, package.inner, strict=True):
+    for stated, inner in zip(package.manifest.packages, package.inner, strict=True):
         if fault := _inner_fault(package, inner):
             detail, hresult = fault
-            return Finding("inner-packages", f"{told.name} in the bundle {detail}", hresult)
+            return Finding("inner-packages", f"{stated.name} in the bundle {detail}", hresult)
     return Finding("inner-packages", f"{len(package.inner)}, each signed by the bundle's publisher")
 
 

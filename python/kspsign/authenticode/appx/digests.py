@@ -6,12 +6,10 @@ import hashlib
 from collections.abc import Collection
 from typing import NamedTuple
 
-from kspsign.authenticode.appx.block_map import BlockCheck
-from kspsign.authenticode.appx.names import BLOCK_MAP, CODE_INTEGRITY, CONTENT_TYPES, plain
+from kspsign.authenticode.appx.block_check import BlockCheck
+from kspsign.authenticode.appx.names import BLOCK_MAP, CODE_INTEGRITY, CONTENT_TYPES
 from kspsign.authenticode.appx.package import Package
-from kspsign.authenticode.cms.profile import AUTHENTICODE
 from kspsign.authenticode.zip import Entry, Plan, Scan
-from kspsign.model.errors import TrustError
 from kspsign.model.hresults import Hresult
 from kspsign.model.values import DigestAlgorithm, Finding
 
@@ -21,10 +19,11 @@ MAGIC = b"APPX"
 
 
 class Hashed(NamedTuple):
-    """The digest of each algorithm, and what was found on the way."""
+    """The digest of each algorithm, what was found on the way, and the same of each package in a bundle."""
 
     values: dict[DigestAlgorithm, bytes]
     findings: tuple[Finding, ...]
+    inner: tuple[Hashed, ...] = ()
 
 
 class _Hashers:
@@ -67,19 +66,25 @@ def hash_package(package: Package, algorithms: Collection[DigestAlgorithm]) -> H
                 continue
             if entry is not current:
                 current = entry
-                blocks.begin(plain(entry.name))
-            blocks.feed(content)
+                blocks.begin(entry)
+            blocks.feed(raw, content)
             if entry.index in staying:
                 for hasher in hashers.values():
                     hasher.feed(entry, raw, content)
     blocks.finish()
     values = {algorithm: hasher.value() for algorithm, hasher in hashers.items()}
-    findings = (scan.finding(), _block_finding(package, blocks), *_inner_findings(package))
-    return Hashed(values, findings)
+    inner = tuple(_hash_inner(each) for each in package.inner)
+    findings = (scan.finding(), _block_finding(package, blocks), *_inner_findings(package, inner))
+    return Hashed(values, findings, inner)
+
+
+def _hash_inner(inner: Package) -> Hashed:
+    """A package in a bundle, by the algorithms of its signature (of its block map while it has none)."""
+    return hash_package(inner, {inner.block_map.algorithm, *(each.algorithm for each in inner.readable_signatures)})
 
 
 def _block_finding(package: Package, blocks: BlockCheck) -> Finding:
-    structure = package.block_map.fault(package.archive.entries, package.unmapped)
+    structure = package.block_map_fault
     if structure is not None:
         return Finding("block-map", structure, Hresult.APPX_E_INVALID_BLOCKMAP)
     if blocks.fault is not None:
@@ -87,23 +92,18 @@ def _block_finding(package: Package, blocks: BlockCheck) -> Finding:
     return Finding("block-map", f"has every file, {len(package.block_map.files)} in all")
 
 
-def _inner_findings(package: Package) -> tuple[Finding, ...]:
+def _inner_findings(package: Package, inner: tuple[Hashed, ...]) -> tuple[Finding, ...]:
     """The check "inner-content": what each package in the bundle holds is what its own signature covers."""
     if not package.bundle:
         return ()
-    for told, inner in zip(package.manifest.packages, package.inner, strict=True):
-        for der in inner.signatures:
-            if fault := _content_fault(inner, der):
-                return (Finding("inner-content", f"{told.name}: {fault}", Hresult.TRUST_E_BAD_DIGEST),)
-    return (Finding("inner-content", f"{len(package.inner)}, each as its signature has it"),)
+    for stated, held, hashed in zip(package.manifest.packages, package.inner, inner, strict=True):
+        if fault := _content_fault(held, hashed):
+            return (Finding("inner-content", f"{stated.name}: {fault}", Hresult.TRUST_E_BAD_DIGEST),)
+    return (Finding("inner-content", f"{len(inner)}, each as its signature has it"),)
 
 
-def _content_fault(inner: Package, der: bytes) -> str | None:
-    try:
-        signature = AUTHENTICODE.read(der)
-    except TrustError as broken:
-        return broken.message
-    hashed = hash_package(inner, {signature.algorithm})
-    if hashed.values[signature.algorithm] != signature.file_digest:
-        return "it is not what was signed"
+def _content_fault(inner: Package, hashed: Hashed) -> str | None:
+    for signature in inner.readable_signatures:
+        if hashed.values[signature.algorithm] != signature.file_digest:
+            return "it is not what was signed"
     return next((finding.detail for finding in hashed.findings if finding.hresult is not None), None)

@@ -22,7 +22,7 @@ from kspsign.authenticode.cms.profile import AUTHENTICODE, CmsProfile
 from kspsign.authenticode.cms.spc import sip_finding, sip_indirect_data
 from kspsign.authenticode.io.read import beside, sha256_of
 from kspsign.authenticode.profile import SigningTerms
-from kspsign.authenticode.signable import Digest, Glimpse, OneDigest, nth
+from kspsign.authenticode.signable import Digest, Glimpse, InnerFile, OneDigest, nth
 from kspsign.authenticode.zip import Member, entry_names
 from kspsign.model.errors import ArtifactError
 from kspsign.model.values import DigestAlgorithm, Finding
@@ -88,12 +88,24 @@ class AppxFile(OneDigest):
         """Hash the package as it is to be signed, and compare its files with the block map on the way."""
         size = self.package.archive.size
         with beside(size, lambda: sha256_of(self.path, size)) as whole:
-            values, findings = hash_package(self.package, algorithms)
-            return Digest(values, whole(), findings=findings)
+            values, findings, inner = hash_package(self.package, algorithms)
+            found = tuple(Digest(each.values, "", findings=each.findings) for each in inner)
+            return Digest(values, whole(), findings=findings, inner=found)
+
+    @property
+    def has_inner_files(self) -> bool:
+        """Whether it is a bundle with packages inside."""
+        return bool(self.package.inner)
+
+    def inner_files(self, digest: Digest) -> tuple[InnerFile, ...]:
+        """The packages in a bundle."""
+        names = (stated.name for stated in self.package.manifest.packages)
+        inner = zip(names, self.package.inner, digest.inner, strict=True)
+        return tuple(InnerFile(name, AppxFile(package), found) for name, package, found in inner)
 
     def structure(self, digest: Digest, signatures: Sequence[CmsSignature]) -> tuple[Finding, ...]:
         """The checks "sip", "package-parts", "hash-method", "publisher", "content-types", "package-content",
-        "block-map" and, of a bundle, "inner-packages" and "inner-content"."""
+        "block-map" and, of a bundle, "bundle-manifest", "inner-packages" and "inner-content"."""
         sips = (nth(index, sip_finding(signature, self.sip)) for index, signature in enumerate(signatures))
         return (*sips, *checks.findings(self.package, digest, signatures), *digest.findings)
 

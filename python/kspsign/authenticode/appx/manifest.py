@@ -1,4 +1,7 @@
-"""What the manifest of a package or a bundle says that a signature depends on: its publisher, its inner packages."""
+"""What the manifest of a package or a bundle says that a signature depends on: who it is, and a bundle's packages.
+
+Schemas: AppxManifest (foundation) and BundleManifestSchema2013 to 2019 of microsoft/msix-packaging.
+"""
 
 from __future__ import annotations
 
@@ -8,51 +11,150 @@ from kspsign.authenticode.appx.names import from_windows
 from kspsign.authenticode.appx.xml import Element, read_xml
 
 _MAX_PUBLISHER = 8192  # characters (ST_Publisher)
+_PACKAGES = ["Bundle", "Packages", "Package"]
+_RESOURCE_PACKAGE = ["Package", "Properties", "ResourcePackage"]
+_TYPES = {"application": False, "resource": True}
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Who a package or bundle is, as its manifest's Identity has it; what is not given has the schema's default, the
+    version None."""
+
+    publisher: str
+    name: str = ""
+    version: str | None = None
+    architecture: str = "neutral"
+    resource_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class InnerPackage:
-    """A package in a bundle: its plain name, where its bytes begin in the bundle, and how many they are."""
+    """A package in a bundle: its plain name, where its bytes begin in the bundle, how many they are, and what the
+    bundle's manifest says of it."""
 
     name: str
     offset: int
     size: int
+    identity: Identity
+    resource: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """`publisher` is Identity's Publisher as it is written; `packages` are those that a bundle has inside."""
+    """A manifest's `identity`; whether it is that of a `resource` package; the packages that a bundle has inside, and
+    how many of those that it names, inside or not, are applications."""
 
-    publisher: str
+    identity: Identity
+    resource: bool = False
     packages: tuple[InnerPackage, ...] = ()
+    applications: int = 0
+
+    @property
+    def publisher(self) -> str:
+        """Identity's Publisher as it is written."""
+        return self.identity.publisher
+
+
+def identity_difference(stated: InnerPackage, inner: Manifest) -> str | None:
+    """How a package's own manifest contradicts what its bundle says of it; None when they agree."""
+    here, there = stated.identity, inner.identity
+    pairs = {
+        "name": (here.name.lower(), there.name.lower()),
+        "version": (_version(here.version), _version(there.version if here.version is not None else None)),
+        "architecture": (here.architecture, there.architecture),
+        "resource id": (here.resource_id, there.resource_id),
+        "type": (_type(stated.resource), _type(inner.resource)),
+    }
+    for what, (wanted, found) in pairs.items():
+        if wanted != found:
+            return f'has the {what} "{found}", the bundle\'s manifest says "{wanted}"'
+    return None
 
 
 def read_manifest(data: bytes, *, bundle: bool) -> Manifest:
     """The manifest in `data`; raises ValueError when it has no publisher or is another kind of document."""
-    publishers: list[str] = []
-    packages: list[InnerPackage] = []
-    path: list[str] = []
-
-    def start(element: Element) -> None:
-        del path[element.depth :]
-        path.append(element.name)
-        if path == [root, "Identity"]:
-            publishers.append(element.attributes.get("Publisher", ""))
-        elif path == ["Bundle", "Packages", "Package"] and "Offset" in element.attributes:
-            packages.append(_inner(element.attributes))
-
-    root = "Bundle" if bundle else "Package"
-    read_xml(data, start)
-    if path[0] != root:
-        raise ValueError(f"its root is {path[0]}, not {root}")
-    if len(publishers) != 1 or not 0 < len(publishers[0]) <= _MAX_PUBLISHER:
-        raise ValueError("it has not exactly one Identity with a Publisher")
-    return Manifest(publishers[0], tuple(packages))
+    reader = _Reader("Bundle" if bundle else "Package")
+    read_xml(data, reader.start, text=reader.text)
+    return reader.manifest()
 
 
-def _inner(attributes: dict[str, str]) -> InnerPackage:
+class _Reader:
+    """Takes in the elements of a manifest."""
+
+    def __init__(self, root: str) -> None:
+        self._root = root
+        self._path: list[str] = []
+        self._identities: list[Identity] = []
+        self._packages: list[dict[str, str]] = []
+        self._resource = ""
+
+    def start(self, element: Element) -> None:
+        """The next start tag."""
+        del self._path[element.depth :]
+        self._path.append(element.name)
+        if self._path == [self._root, "Identity"]:
+            self._identities.append(_identity(element.attributes))
+        elif self._path == _PACKAGES:
+            self._packages.append(element.attributes)
+
+    def text(self, piece: str) -> None:
+        """Text in the last element, or after one in it."""
+        if self._path == _RESOURCE_PACKAGE:
+            self._resource += piece
+
+    def manifest(self) -> Manifest:
+        """The whole, once everything was read; raises ValueError."""
+        if self._path[0] != self._root:
+            raise ValueError(f"its root is {self._path[0]}, not {self._root}")
+        if len(self._identities) != 1 or not 0 < len(self._identities[0].publisher) <= _MAX_PUBLISHER:
+            raise ValueError("it has not exactly one Identity with a Publisher")
+        own = self._identities[0]
+        names = [from_windows(each.get("FileName", "")).lower() for each in self._packages]
+        if len(set(names)) != len(names):
+            raise ValueError("it names a package twice")
+        inside = tuple(_inner(each, own) for each in self._packages if "Offset" in each)
+        applications = sum(not _is_resource(each) for each in self._packages)
+        return Manifest(own, self._resource.strip() in {"true", "1"}, inside, applications)
+
+
+def _identity(attributes: dict[str, str]) -> Identity:
+    return Identity(
+        publisher=attributes.get("Publisher", ""),
+        name=attributes.get("Name", ""),
+        version=attributes.get("Version"),
+        architecture=attributes.get("ProcessorArchitecture", "neutral"),
+        resource_id=attributes.get("ResourceId", ""),
+    )
+
+
+def _inner(attributes: dict[str, str], bundle: Identity) -> InnerPackage:
     try:
         name, offset, size = (attributes[key] for key in ("FileName", "Offset", "Size"))
-        return InnerPackage(from_windows(name), int(offset), int(size))
+        identity = Identity(
+            bundle.publisher,
+            bundle.name,
+            attributes.get("Version"),
+            attributes.get("Architecture", "neutral"),
+            attributes.get("ResourceId", ""),
+        )
+        return InnerPackage(from_windows(name), int(offset), int(size), identity, _is_resource(attributes))
     except (KeyError, ValueError) as broken:
-        raise ValueError("a package in it lacks its FileName, Offset or Size") from broken
+        raise ValueError("a package in it lacks its FileName, Offset or Size, or has an unknown Type") from broken
+
+
+def _is_resource(attributes: dict[str, str]) -> bool:
+    kind = attributes.get("Type", "resource")
+    if kind not in _TYPES:
+        raise ValueError(f'a package in it has the Type "{kind}", neither application nor resource')
+    return _TYPES[kind]
+
+
+def _type(resource: bool) -> str:
+    return next(name for name, value in _TYPES.items() if value is resource)
+
+
+def _version(text: str | None) -> str:
+    """The version in comparable form: numbers without leading zeros."""
+    parts = (text or "").split(".")
+    return ".".join(str(int(part)) if part.isascii() and part.isdigit() and len(part) < 20 else part for part in parts)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property, partial
@@ -12,8 +13,10 @@ from kspsign.authenticode.appx.block_map import BlockMap, read_block_map
 from kspsign.authenticode.appx.content_types import ContentTypes, read_content_types
 from kspsign.authenticode.appx.manifest import InnerPackage, Manifest, read_manifest
 from kspsign.authenticode.appx.names import BLOCK_MAP, BUNDLE_MANIFEST, CONTENT_TYPES, MANIFEST, SIGNATURE, plain
+from kspsign.authenticode.cms.file_signature import CmsSignature
+from kspsign.authenticode.cms.profile import AUTHENTICODE
 from kspsign.authenticode.zip import Archive, Entry, Member, Plan, damaged, read_archive, unpack
-from kspsign.model.errors import ArtifactError
+from kspsign.model.errors import ArtifactError, TrustError
 from kspsign.model.hresults import Hresult
 
 T = TypeVar("T")
@@ -46,7 +49,21 @@ class Package:
     @property
     def unmapped(self) -> frozenset[str]:
         """Plain names of the packages that the manifest vouches for, not the block map."""
-        return frozenset(each.name for each in self.manifest.packages)
+        return frozenset(stated.name for stated in self.manifest.packages)
+
+    @cached_property
+    def readable_signatures(self) -> tuple[CmsSignature, ...]:
+        """Its signatures, without those that are malformed."""
+        read: list[CmsSignature] = []
+        for der in self.signatures:
+            with contextlib.suppress(TrustError):
+                read.append(AUTHENTICODE.read(der))
+        return tuple(read)
+
+    @property
+    def block_map_fault(self) -> str | None:
+        """How the block map contradicts the archive, None when it does not; nothing is hashed for that."""
+        return self.block_map.fault(self.archive.entries, self.unmapped, bundle=self.bundle)
 
     @cached_property
     def unsigned(self) -> Plan:

@@ -24,8 +24,16 @@ class Element:
     at: int
 
 
-def read_xml(data: bytes, start: Callable[[Element], None]) -> int:
-    """Call `start` for each element of the document; the offset of the root's end tag in `data`.
+def read_xml(
+    data: bytes,
+    start: Callable[[Element], None],
+    namespace: Callable[[str | None, str], None] | None = None,
+    text: Callable[[str], None] | None = None,
+) -> int:
+    """Call `start` for the start tags of the document; the offset of the root's end tag in `data`.
+
+    `namespace` is called for the declaration of a prefix (None: the default one) and its namespace, before the element
+    that declares it; `text` for pieces of text.
 
     Raises ValueError for XML that is not well-formed or has a document type; what `start` raises passes through.
     """
@@ -49,6 +57,10 @@ def read_xml(data: bytes, start: Callable[[Element], None]) -> int:
 
     parser.StartElementHandler, parser.EndElementHandler = opened, closed
     parser.StartDoctypeDeclHandler = refuse
+    if namespace is not None:
+        parser.StartNamespaceDeclHandler = namespace
+    if text is not None:
+        parser.CharacterDataHandler = text
     try:
         parser.Parse(data, True)
     except (expat.ExpatError, LookupError) as broken:  # LookupError: an encoding that Python does not know

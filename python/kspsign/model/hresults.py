@@ -128,8 +128,11 @@ class Hresult(Enum):
     )
     E_OUTOFMEMORY = (
         0x8007000E,
-        "There is not enough memory for the file.",
-        "Run on a machine or container with more memory, raise its limit (ulimit -v), or lower --jobs.",
+        (
+            "There was not enough memory for the files that were being signed or verified; SignTool maps each whole "
+            "into memory."
+        ),
+        "Use an agent with more memory, raise the process's limit (ulimit -v, the container's), or lower --jobs.",
     )
     ERROR_BAD_FORMAT = (
         0x8007000B,

@@ -41,26 +41,27 @@ SUMMARIES: dict[str, str | None] = {
 }
 FIELDS: dict[str, tuple[str, ...]] = {
     "run": _ALL,
-    "certsync": (*_KEY, "tools_msi", "tools_msi_sha256", "quiet", "verbose"),
+    "certsync": (*_KEY, "tools_msi", "tools_msi_sha256", "ca_file", "quiet", "verbose"),
     "sign": tuple(name for name in _ALL if name != "publish_token_env"),
     "timestamp": (
-        *("files", "folder", "timestamp_url", "timestamp_jobs", "digest", "trust_root", "fail_fast"),
+        *("files", "folder", "timestamp_url", "timestamp_jobs", "digest", "trust_root", "fail_fast", "ca_file"),
         *_OUTPUT,
     ),
-    "doctor": ("files", "folder", *_KEY, "engine", "timestamp_url", "no_timestamp"),
+    "doctor": ("files", "folder", *_KEY, "engine", "timestamp_url", "no_timestamp", "ca_file"),
     "verify": (
         "files",
         "folder",
         "trust_root",
         "policy",
         "revocation",
+        "ca_file",
         "no_timestamp",
         "signtool_verify",
         "signtool",
         "slice",
         *_RESULTS,
     ),
-    "merge": ("files", "folder", "policy", *_RESULTS),
+    "merge": ("files", "folder", "policy", "ca_file", *_RESULTS),
 }
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 
@@ -43,3 +43,7 @@ class NetworkOptions:
     agent_bypass: tuple[str, ...] = ()
     ca_file: CaFile | None = None
     deadline: float | None = None
+
+    def direct(self) -> NetworkOptions:
+        """The same without any proxy: for a server of our own on loopback."""
+        return replace(self, no_proxy=("*",))

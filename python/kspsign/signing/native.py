@@ -154,9 +154,11 @@ def open_native(settings: Settings, certificate: SyncedCertificate, shared: Shar
         timestamps: TimestampClient | None = None
         if not settings.no_timestamp:
             urls = settings.timestamp_url or _default_urls(certificate, resources)
+            own = not settings.timestamp_url and certificate.key_store == "embedded"
+            network = settings.network.direct() if own else settings.network
             from kspsign.timestamping.client import TimestampClient  # noqa: PLC0415 - it brings HTTP
 
-            timestamps = TimestampClient(urls, settings.timestamp_jobs, cancelled, settings.network)
+            timestamps = TimestampClient(urls, settings.timestamp_jobs, cancelled, network)
             resources.callback(timestamps.close)
         journal: Journal | None = None
         if key.capabilities.costly:

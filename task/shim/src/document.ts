@@ -11,14 +11,14 @@ function typed(type: string, text: string) {
   return text;
 }
 
-/** What `env:` of the step maps for signing: SM_*, the sign-in to Azure, and what toolEnv names. On stdin no other child sees it. */
+/** What `env:` of the step maps for signing: SM_*, the sign-in to Azure, what toolEnv names; and the agent's proxy. On stdin no other child sees it. */
 function credentials() {
   const more = (tl.getInput("toolEnv") ?? "").split("\n").map((name) => name.trim());
-  const wanted = ([name]: [string, unknown]) => name.startsWith("SM_") || tables.azure.includes(name) || more.includes(name);
-  return Object.fromEntries(Object.entries(process.env).filter(wanted));
+  const wanted = (name: string) => name.startsWith("SM_") || [...tables.azure, ...tables.agentProxy].includes(name) || more.includes(name);
+  return Object.fromEntries(Object.entries(process.env).filter(([name]) => wanted(name)));
 }
 
-/** What the engine reads from its standard input, `kspsign task`: only inputs that were really given, none of the shim's own; with the agent's own proxy, whose login only tasks get. */
+/** What the engine reads from its standard input, `kspsign task`: only inputs that were really given, none of the shim's own. */
 export function readDocument() {
   const inputs: Record<string, ReturnType<typeof typed>> = {};
   for (const { name, type } of manifest.inputs.filter((input) => !tables.own.includes(input.name))) {
@@ -26,7 +26,7 @@ export function readDocument() {
     if (text !== "") inputs[name] = typed(type, text);
   }
   const variables = Object.fromEntries(Object.entries(process.env).filter(([name]) => tables.pipeline.includes(name)));
-  const token = process.env.SYSTEM_ACCESSTOKEN && { accessToken: process.env.SYSTEM_ACCESSTOKEN }; // results go to the server too
-  const proxy = ["Url", "Username", "Password", "BypassList"].map((part): [string, string | undefined] => [`AGENT_PROXY${part.toUpperCase()}`, tl.getVariable(`Agent.Proxy${part}`)]);
-  return { version: 1, command: tl.getInput("command") ?? "run", inputs, secrets: { ...credentials(), ...Object.fromEntries<string | undefined>(proxy.filter(([, value]) => value)), ...secrets, ...token }, variables };
+  const token = process.env.SYSTEM_ACCESSTOKEN; // where the step maps it, the results go to the server too
+  const all = { ...credentials(), AGENT_PROXYPASSWORD: tl.getVariable("Agent.ProxyPassword"), ...secrets, ...(token && { accessToken: token }) };
+  return { version: 1, command: tl.getInput("command") ?? "run", inputs, secrets: all, variables };
 }

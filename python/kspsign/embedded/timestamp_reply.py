@@ -43,26 +43,25 @@ class _Request:
     wants_certificate: bool
 
 
-class _RejectionError(Exception):
+@dataclass(frozen=True, slots=True)
+class _Rejection:
     """Why a request gets no token; `failure` is the PKIFailureInfo bit."""
 
-    def __init__(self, failure: int, reason: str) -> None:
-        super().__init__(reason)
-        self.failure, self.reason = failure, reason
+    failure: int
+    reason: str
 
 
 def respond(request: bytes, authority: EmbeddedAuthority, now: datetime) -> bytes:
     """The DER TimeStampResp for a DER TimeStampReq, stamped with `now` (timezone-aware, cut to seconds)."""
-    try:
-        parsed = _parse(request)
-    except _RejectionError as rejected:
-        text = der.sequence(der.element(_UTF8_STRING, rejected.reason.encode()))
-        return der.sequence(der.sequence(der.integer(_REJECTION), text, _named_bit(rejected.failure)))
+    parsed = _parse(request)
+    if isinstance(parsed, _Rejection):
+        text = der.sequence(der.element(_UTF8_STRING, parsed.reason.encode()))
+        return der.sequence(der.sequence(der.integer(_REJECTION), text, _named_bit(parsed.failure)))
     token = _token(parsed, authority, now.astimezone(UTC))
     return der.sequence(der.sequence(der.integer(_GRANTED)), token)
 
 
-def _parse(request: bytes) -> _Request:
+def _parse(request: bytes) -> _Request | _Rejection:
     """The fields of a TimeStampReq (RFC 3161 §2.4.1)."""
     try:
         fields = der.parse(request).fields()
@@ -79,29 +78,31 @@ def _parse(request: bytes) -> _Request:
         parts = imprint.fields()
         identifier, hashed = parts.take(der.SEQUENCE), parts.take(der.OCTET_STRING)
         parts.end()
-    except TrustError as damaged:
-        raise _RejectionError(_BAD_DATA_FORMAT, "the request is not a DER TimeStampReq") from damaged
-    if version != 1:
-        raise _RejectionError(_BAD_REQUEST, "only version 1 of the request is known")
-    if extensions is not None and extensions.content:
-        raise _RejectionError(_UNACCEPTED_EXTENSION, "no request extension is known")
+    except TrustError:
+        return _Rejection(_BAD_DATA_FORMAT, "the request is not a DER TimeStampReq")
+    faults = (
+        (version != 1, _Rejection(_BAD_REQUEST, "only version 1 of the request is known")),
+        (extensions and extensions.content, _Rejection(_UNACCEPTED_EXTENSION, "no request extension is known")),
+        (named_policy not in {None, POLICY}, _Rejection(_UNACCEPTED_POLICY, f"the only policy is {POLICY}")),
+    )
+    for wrong, rejection in faults:
+        if wrong:
+            return rejection
     algorithm = _imprint_algorithm(identifier.der)
+    if algorithm is None:
+        return _Rejection(_BAD_ALGORITHM, f"the imprint must be one of {', '.join(_ALGORITHMS)}")
     if len(hashed.content) != HASHES[algorithm].digest_size:
-        raise _RejectionError(_BAD_DATA_FORMAT, "the imprint's length is not that of its algorithm")
-    if named_policy not in {None, POLICY}:
-        raise _RejectionError(_UNACCEPTED_POLICY, f"the only policy is {POLICY}")
+        return _Rejection(_BAD_DATA_FORMAT, "the imprint's length is not that of its algorithm")
     asked = wants_certificate is not None and wants_certificate.content != b"\0"
     return _Request(imprint.der, algorithm, b"" if nonce is None else nonce.der, asked)
 
 
-def _imprint_algorithm(identifier: bytes) -> DigestAlgorithm:
+def _imprint_algorithm(identifier: bytes) -> DigestAlgorithm | None:
     try:
         algorithm = digest_algorithm(identifier)
     except TrustError:
-        algorithm = None
-    if algorithm not in _ALGORITHMS:
-        raise _RejectionError(_BAD_ALGORITHM, f"the imprint must be one of {', '.join(_ALGORITHMS)}")
-    return algorithm
+        return None
+    return algorithm if algorithm in _ALGORITHMS else None
 
 
 def _token(request: _Request, authority: EmbeddedAuthority, now: datetime) -> bytes:

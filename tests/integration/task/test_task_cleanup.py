@@ -67,7 +67,7 @@ def test_after_a_kill_only_what_was_published_is_left(agent: MiniAgent) -> None:
         if not signed_three(line):
             return False
         private = agent.temp / f"{PREFIX}program"
-        private.mkdir()
+        private.mkdir(exist_ok=True)  # asked again for lines that come after the kill
         (private / "client.p12").write_bytes(CLIENT_CERTIFICATE)
         return True
 

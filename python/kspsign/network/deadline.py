@@ -7,6 +7,7 @@ waits for each byte at most until then. That holds for TLS and for a proxy's tun
 
 from __future__ import annotations
 
+import errno
 import socket
 import ssl
 import time
@@ -17,10 +18,6 @@ import urllib3
 from urllib3.connection import HTTPConnection, HTTPSConnection
 
 T = TypeVar("T")
-
-
-class OverrunError(TimeoutError):
-    """The exchange was not over in time, however steadily it went on."""
 
 
 class Clock:
@@ -35,7 +32,7 @@ class Clock:
         self._end = time.monotonic() + self.seconds
 
     def bounded(self, sock: socket.socket, step: Callable[[], T]) -> T:
-        """What `step` on `sock` returns; raises OverrunError when the exchange's time is over before that."""
+        """What `step` on `sock` returns; raises TimeoutError (ETIME) when the exchange's time is over before that."""
         own, left = sock.gettimeout(), self._end - time.monotonic()
         if left == float("inf") or (own is not None and own <= left):
             return step()
@@ -50,8 +47,8 @@ class Clock:
             if sock.fileno() >= 0:
                 sock.settimeout(own)
 
-    def _overrun(self) -> OverrunError:
-        return OverrunError(f"not complete after {self.seconds:.3g} s")
+    def _overrun(self) -> TimeoutError:
+        return TimeoutError(errno.ETIME, f"not complete after {self.seconds:.3g} s")
 
 
 class TimedSocket(socket.socket):
@@ -158,14 +155,14 @@ def timed_pools(seconds: float) -> dict[str, type[urllib3.HTTPConnectionPool]]:
     return {"http": TimedPool, "https": TimedTLSPool}
 
 
-def overran(broken: BaseException) -> OverrunError | None:
-    """The deadline that `broken`, or what it carries, is about; None when it is something else."""
+def overran(broken: BaseException) -> str | None:
+    """What to say of the deadline that `broken`, or what it carries, is about; None when it is something else."""
     seen: list[BaseException] = []
     waiting: list[object] = [broken]
     while waiting:
         part = waiting.pop()
-        if isinstance(part, OverrunError):
-            return part
+        if isinstance(part, TimeoutError) and part.errno == errno.ETIME:
+            return str(part.strerror)
         if isinstance(part, BaseException) and part not in seen:
             seen.append(part)
             waiting += [part.__cause__, part.__context__, *part.args, getattr(part, "reason", None)]

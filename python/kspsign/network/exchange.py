@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from urllib.parse import urljoin
 
+import urllib3
+
 from kspsign.network.address import Origin, shown_url, without_login
 from kspsign.network.pool import Pool
 
@@ -33,7 +35,7 @@ class Answer:
     body: bytes
 
 
-class RedirectError(Exception):
+class RedirectError(urllib3.exceptions.HTTPError):
     """A redirect that is not followed; the text says where to and why."""
 
 

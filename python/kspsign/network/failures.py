@@ -48,7 +48,7 @@ def reason(broken: BaseException) -> str:
     """Why there is no (whole) answer, for people; nothing of what was asked is in it."""
     overrun, cause = overran(broken), innermost(broken)
     if overrun is not None:
-        return str(overrun)
+        return overrun
     if isinstance(broken, RedirectError):
         return str(broken)
     return f"{NO_ANSWER} ({_words(broken, cause)})"

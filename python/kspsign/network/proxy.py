@@ -122,7 +122,8 @@ def _unusable(given: NamedProxy, shown: str, reason: str) -> ConfigurationError:
 
 
 if sys.platform == "win32":
-    from urllib.request import getproxies_registry, proxy_bypass_registry
+    # typeshed does not list them
+    from urllib.request import getproxies_registry, proxy_bypass_registry  # type: ignore[attr-defined]
 
     def _system_proxy(origin: Origin) -> Proxy | None:
         """What Windows' Internet settings say."""

@@ -11,9 +11,10 @@ SHIM := task/shim
 DIR ?= demo
 BENCH ?=
 FUZZ ?=
+PYTEST ?=
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: help demo test corpus test-windows lint package bench faults fuzz lock clean
+.PHONY: help demo test test-fast corpus test-windows lint package bench faults fuzz lock clean
 
 help: ## what can be made
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST)
@@ -23,7 +24,10 @@ demo: $(VENV)/demo.stamp ## the whole path on the embedded default, on real Wind
 
 test: $(VENV)/dev.stamp build/shim/index.js build/agent/.stamp ## the unit and integration tests
 	$(BIN)/python tools/fetch_corpus.py --tests
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	$(BIN)/python -m pytest -n 2 --dist loadfile $(PYTEST)
+
+test-fast: $(VENV)/dev.stamp build/shim/index.js ## the unit tests alone, under a minute: the inner loop (PYTEST='-k journal')
+	$(BIN)/python -m pytest -n 2 --dist loadfile tests/unit $(PYTEST)
 
 corpus: $(VENV)/dev.stamp ## real files that others made, each verdict beside osslsigncode's (Debian 12)
 	$(BIN)/python tools/fetch_corpus.py

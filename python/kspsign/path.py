@@ -2,206 +2,87 @@
 
 from __future__ import annotations
 
-import contextlib
-import threading
-from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import Final
 
-from kspsign.batch.finish import finished
-from kspsign.batch.one_artifact import Signing, admit_one, plan_one, sign_one, timestamp_one, verify_one
-from kspsign.batch.outcomes import RunRecord, make_report
-from kspsign.batch.slices import share
+from kspsign.batch.merge import merge
+from kspsign.batch.one_artifact import timestamp_one, verify_one
+from kspsign.batch.run import Run
+from kspsign.batch.stages import certsync, present, publish, sign, verify
 from kspsign.batch.work import Batch
-from kspsign.batch.work_list import select
-from kspsign.certsync import certificate_facts, synchronise
-from kspsign.concurrency.cancellation import entered, interruptible
-from kspsign.model.errors import CancelledError, KspSignError, PrerequisiteError, TrustError
+from kspsign.batch.work_list import clean_up, select, with_policy
+from kspsign.certsync import synchronise
+from kspsign.concurrency.cancellation import interruptible
 from kspsign.model.report import Report
-from kspsign.model.values import Artifact, SyncedCertificate
-from kspsign.programs import with_client_certificate_file
-from kspsign.publishing import Console
-from kspsign.settings.context import RunContext
-from kspsign.settings.model import Settings
-from kspsign.signing import (
-    LOCAL_SLOTS,
-    CircuitBreaker,
-    SharedState,
-    open_engine,
-    open_planner,
-    open_timestamper,
-    remove_leftovers,
-)
-from kspsign.verifying import Verifier, open_policy, open_second_opinion, open_verifier
-
-if TYPE_CHECKING:
-    from kspsign.verifying.policy.judge import Judge
+from kspsign.model.values import DigestAlgorithm
+from kspsign.signing import LOCAL_SLOTS, open_timestamper
+from kspsign.verifying import open_second_opinion, open_verifier
 
 
-def run(settings: Settings, context: RunContext, console: Console, cancelled: threading.Event) -> Report:
+def run(run: Run) -> Report:
     """certsync -> sign -> verify -> publish. Never raises for what a file holds; see the report's exit code."""
-    record = RunRecord(settings, context)
-    with (
-        _stopping_errors(record, console, cancelled),
-        with_client_certificate_file(settings, context.temp_folder) as ready,
-    ):
-        judge = _policy(record, console)
-        artifacts = select(record, console, cancelled, judge)
-        if record.missing is not None:
-            raise record.missing
-        if artifacts:
-            _clean_up(artifacts, settings, console)
-            sizes = Counter(each.size for each in artifacts)
-            shared = SharedState(
-                cancelled,
-                frozenset(size for size, number in sizes.items() if number > 1),
-                CircuitBreaker(fail_fast=settings.fail_fast),
-            )
-            budget = {"max_signatures": share(settings.max_signatures, record.slice)}
-            _work_on(ready.model_copy(update=budget), artifacts, judge, record, console, shared)
-            shared.breaker.end(record.left)
-    return _published(record, context, console, cancelled)
+    with run.to_its_end():
+        files = files_to_sign(run)
+        if files.artifacts:
+            key = certsync(files)
+            copies = sign(files, key)
+            verify(files, copies)
+    return publish(run)
 
 
-def _work_on(
-    ready: Settings,
-    artifacts: Sequence[Artifact],
-    judge: Judge | None,
-    record: RunRecord,
-    console: Console,
-    shared: SharedState,
-) -> None:
-    cancelled = shared.cancelled
-    certificate = interruptible(lambda: synchronise(ready, console.notice, cancelled), cancelled)
-    _present(certificate, record, console)
-    ours = open_verifier(ready, certificate, judge)
-    _check_certificate(ours, certificate)
-    with entered(open_second_opinion(ready, certificate, cancelled), cancelled) as second:
-        signing = Signing(ready, certificate, replace(ours, second=second), shared)
-        (_plan_all if ready.dry_run else _sign_all)(signing, artifacts, record, console)
+def files_to_sign(run: Run) -> Run:
+    """The run with the files that it takes; raises PolicyError when one is missing."""
+    files = select(with_policy(run))
+    if run.record.missing is not None:
+        raise run.record.missing
+    clean_up(files)
+    return files
 
 
-def _sign_all(signing: Signing, artifacts: Sequence[Artifact], record: RunRecord, console: Console) -> None:
-    shared = signing.shared
-    with entered(open_engine(signing.settings, signing.certificate, shared), shared.cancelled) as engine:
-        record.engine = engine.name
-        if engine.tool is not None:
-            console.notice(f"engine {engine.name}: {engine.tool}")
-
-        def heard() -> None:
-            for line in (line for text in engine.transcripts() for line in text.splitlines() if line.strip()):
-                console.notice(f"    {engine.name}: {line}")
-
-        batch = Batch(artifacts, record, console, shared, engine, heard if signing.settings.verbose else None)
-        try:
-            batch.refuse(lambda artifact: admit_one(artifact, signing, engine))
-            batch.work(lambda artifact: sign_one(artifact, signing, engine), engine.concurrency)
-        finally:
-            record.signatures_used, record.limits = engine.signatures_used, engine.limits
-            for remark in engine.remarks():
-                console.notice(remark)
-
-
-def _plan_all(signing: Signing, artifacts: Sequence[Artifact], record: RunRecord, console: Console) -> None:
-    with open_planner(signing.settings, signing.certificate) as planner:
-        batch = Batch(artifacts, record, console, signing.shared)
-        batch.work(lambda artifact: plan_one(artifact, signing, planner), LOCAL_SLOTS)
-        record.signatures_needed = planner.budget.spent
-
-
-def verify(settings: Settings, context: RunContext, console: Console, cancelled: threading.Event) -> Report:
+def verify_files(run: Run) -> Report:
     """Strict verification alone: every matched file with its verdict."""
-    record = RunRecord(settings, context)
-    with _stopping_errors(record, console, cancelled):
-        judge = _policy(record, console)
-        artifacts = select(record, console, cancelled, judge)
-        with entered(open_second_opinion(settings, None, cancelled), cancelled) as second:
-            verifier = replace(open_verifier(settings, None, judge), second=second)
-            batch = Batch(artifacts, record, console, SharedState(cancelled))
-            batch.work(lambda artifact: verify_one(artifact, verifier), LOCAL_SLOTS)
-        if record.missing is not None:
-            raise record.missing
-    return _published(record, context, console, cancelled)
+    with run.to_its_end():
+        files = select(with_policy(run))
+        second = run.open(open_second_opinion(run.settings, None, run.cancelled))
+        verifier = replace(open_verifier(run.settings, None, files.judge), second=second)
+        Batch(files).work(lambda artifact: verify_one(artifact, verifier), LOCAL_SLOTS)
+        if run.record.missing is not None:
+            raise run.record.missing
+    return publish(run)
 
 
-def certsync(settings: Settings, context: RunContext, console: Console, cancelled: threading.Event) -> Report:
+def synchronise_certificate(run: Run) -> Report:
     """Stage 1 alone: the certificate is brought to this agent."""
-    record = RunRecord(settings, context)
-    with (
-        _stopping_errors(record, console, cancelled),
-        with_client_certificate_file(settings, context.temp_folder) as ready,
-    ):
-        _present(interruptible(lambda: synchronise(ready, console.notice, cancelled), cancelled), record, console)
-    return _published(record, context, console, cancelled)
+    with run.to_its_end():
+        present(run, interruptible(lambda: synchronise(run.settings, run.console.notice, run.cancelled), run.cancelled))
+    return publish(run)
 
 
-def timestamp(settings: Settings, context: RunContext, console: Console, cancelled: threading.Event) -> Report:
+def timestamp_files(run: Run) -> Report:
     """Timestamps for signatures that lack one; costs no signature of a key store."""
-    record = RunRecord(settings, context)
-    with _stopping_errors(record, console, cancelled):
-        artifacts = select(record, console, cancelled)
-        _clean_up(artifacts, settings, console)
+    settings = run.settings
+    with run.to_its_end():
+        files = select(run)
+        clean_up(files)
         verifier = open_verifier(settings, None)
-        shared = SharedState(cancelled, breaker=CircuitBreaker(fail_fast=settings.fail_fast))
-        with open_timestamper(settings, shared) as timestamper:
-            batch = Batch(artifacts, record, console, shared, timestamper)
-            batch.work(
-                lambda artifact: timestamp_one(artifact, timestamper, verifier, shared.targets), timestamper.concurrency
-            )
-            record.limits = timestamper.limits
-        shared.breaker.end(record.left)
-    return _published(record, context, console, cancelled)
+        digest = DigestAlgorithm(settings.digest)
+        timestamper = run.resources.enter_context(
+            open_timestamper(settings.timestamp_url, settings.timestamp_jobs, digest, settings.network, run.shared)
+        )
+        Batch(files, timestamper).work(
+            lambda artifact: timestamp_one(artifact, timestamper, verifier, run.shared.targets), timestamper.concurrency
+        )
+        run.record.limits = timestamper.limits
+    return publish(run)
 
 
-def _clean_up(artifacts: Sequence[Artifact], settings: Settings, console: Console) -> None:
-    """Remove what killed runs left beside the targets."""
-    if settings.dry_run:
-        return
-    removed = remove_leftovers({each.path.parent for each in artifacts})
-    if removed:
-        console.notice(f"removed what a run that was killed left beside the files: {removed}")
-
-
-def _policy(record: RunRecord, console: Console) -> Judge | None:
-    """What judges the files by --policy; None without."""
-    judge = open_policy(record.settings)
-    if judge is not None:
-        record.policy = judge.facts
-        console.notice(f"policy {judge.facts.name} (sha256 {judge.facts.sha256})")
-    return judge
-
-
-def _present(certificate: SyncedCertificate, record: RunRecord, console: Console) -> None:
-    record.certificate = certificate_facts(certificate)
-    record.key_store, record.test_signing = certificate.key_store, certificate.test_signing
-    console.certificate(record.certificate, key_store=certificate.key_store, test_signing=certificate.test_signing)
-
-
-def _check_certificate(verifier: Verifier, certificate: SyncedCertificate) -> None:
-    """Refuse a certificate that can't give a valid signature before a signature is spent."""
-    try:
-        verifier.check_certificate(certificate)
-    except TrustError as fault:
-        raise PrerequisiteError(
-            f"the certificate {certificate.thumbprint} can't sign: {fault.message}",
-            code=fault.code,
-            remedy=fault.remedy,
-            hresult=fault.hresult,
-        ) from fault
-
-
-@contextlib.contextmanager
-def _stopping_errors(record: RunRecord, console: Console, cancelled: threading.Event) -> Iterator[None]:
-    """An error before or between the files stops the run, and is part of its report."""
-    try:
-        yield
-        if cancelled.is_set():
-            raise CancelledError
-    except KspSignError as error:
-        record.error = error
-        console.failed(error)
-
-
-def _published(record: RunRecord, context: RunContext, console: Console, cancelled: threading.Event) -> Report:
-    return finished(make_report(record), record.settings, context, console, cancelled)
+COMMANDS: Final[Mapping[str, Callable[[Run], Report]]] = {
+    "run": run,
+    "sign": run,
+    "certsync": synchronise_certificate,
+    "timestamp": timestamp_files,
+    "verify": verify_files,
+    "merge": merge,
+}
+"""What each command does with its run."""

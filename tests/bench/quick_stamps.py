@@ -12,8 +12,9 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from kspsign.authenticode.cms import der, oids
+from kspsign.authenticode.cms import oids
 from kspsign.authenticode.cms.algorithms import algorithm_identifier, signature_identifier
+from kspsign.certificates import der
 from kspsign.certificates.parse import outline
 from kspsign.embedded.authority import EmbeddedAuthority
 from kspsign.embedded.timestamp_reply import POLICY

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import struct
 
-from kspsign.authenticode.cms import der
+from kspsign.certificates import der
 from kspsign.model.errors import TrustError
 
 _NUMBERS = (0, 1, 2, 7, 8, 0x7F, 0x80, 0xFF, 0x100, 0x1FF, 0x200, 0x7FFF, 0xFFFF, 0x7FFFFFFF, 0xFFFFFFFE, 0xFFFFFFFF)

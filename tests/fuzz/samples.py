@@ -13,10 +13,9 @@ from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
 from cryptography.hazmat.primitives.asymmetric.utils import Prehashed
 
 from fuzz.targets import ALGORITHM, SIGNATURE, FileTarget, Target, certificate_target, reply_target, signature_target
-from kspsign.authenticode.cms.profile import SigningTerms
 from kspsign.authenticode.cms.timestamp import check_reply, make_query
-from kspsign.authenticode.cms.write import assemble, prepare
 from kspsign.authenticode.formats import open_signable
+from kspsign.authenticode.profile import SigningTerms
 from kspsign.embedded.authority import EmbeddedAuthority, create_authority
 from kspsign.embedded.timestamp_reply import respond
 from kspsign.model.values import Format
@@ -59,11 +58,11 @@ def _signed(kind: Format, folder: Path) -> bytes:
     file = open_signable(path, kind)
     digest = file.digest([ALGORITHM])
     terms = SigningTerms(ALGORITHM, authority().signing_chain, moment=_now())
-    unsigned = prepare(file.profile, terms, file.content(terms, digest))
+    unsigned = file.profile.prepare(terms, file.content(terms, digest))
     value = authority().leaf.key.sign(unsigned.digest, PKCS1v15(), Prehashed(hashes.SHA256()))
     token = _token(value)
     with target.open("wb") as out:
-        file.embed(digest, (assemble(unsigned, value, terms.chain, token=token),), out)
+        file.embed(digest, (unsigned.assemble(value, terms.chain, token=token),), out)
     return target.read_bytes()
 
 

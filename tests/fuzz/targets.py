@@ -12,9 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kspsign.authenticode.cms.file_signature import read_signature
-from kspsign.authenticode.cms.profile import AUTHENTICODE, SigningTerms
+from kspsign.authenticode.cms.profile import AUTHENTICODE
 from kspsign.authenticode.cms.timestamp import check_reply, make_query, read_token
 from kspsign.authenticode.formats import detect_format, open_signable
+from kspsign.authenticode.profile import SigningTerms
 from kspsign.authenticode.signable import Glimpse
 from kspsign.certificates.parse import outline
 from kspsign.embedded.authority import EmbeddedAuthority

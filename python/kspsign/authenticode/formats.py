@@ -1,16 +1,16 @@
-"""The table of formats: how each is told by content and opened. A format's module is loaded when a file may need it:
-most builds have files of one or two, and loading all takes longer than signing a small file."""
+"""The table of formats: where each is, in the order in which a file's format is detected. A format is loaded when a
+file may need it: most builds have files of one or two, and loading all takes longer than signing a small file."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from functools import cache, partial
+from collections.abc import Mapping
+from functools import cache
+from importlib import import_module
 from pathlib import Path
 from typing import Final
 
 from kspsign.authenticode.refusals import refuse
-from kspsign.authenticode.signable import Glimpse, SignableFile
+from kspsign.authenticode.signable import Glimpse, SignableFile, SignableFormat
 from kspsign.model.values import Format
 
 HEAD = 4096
@@ -19,109 +19,62 @@ TAKEN_BY_NAME: Final = frozenset({Format.VBSCRIPT, Format.JSCRIPT, Format.WSF})
 nobody wants signed."""
 _SUFFIXES_TAKEN_BY_NAME: Final = frozenset({".snupkg"})
 """Extensions for which the same holds: a NuGet package may be signed, but nuget.org refuses signed symbol packages."""
-
-
-@dataclass(frozen=True, slots=True)
-class FormatModule:
-    """One format: how its files are told, and how one is opened."""
-
-    detect: Callable[[Glimpse], bool]
-    open: Callable[[Path], SignableFile]
-
-
-def _pe() -> FormatModule:
-    from kspsign.authenticode.pe import PeFile, is_pe
-
-    return FormatModule(is_pe, PeFile.open)
-
-
-def _cat() -> FormatModule:
-    from kspsign.authenticode.cat import CatFile, is_cat
-
-    return FormatModule(is_cat, CatFile.open)
-
-
-def _cab() -> FormatModule:
-    from kspsign.authenticode.cab import CabFile, is_cab
-
-    return FormatModule(is_cab, CabFile.open)
-
-
-def _msi() -> FormatModule:
-    from kspsign.authenticode.msi import MsiFile, is_msi
-
-    return FormatModule(is_msi, MsiFile.open)
-
-
-def _navx() -> FormatModule:
-    from kspsign.authenticode.navx import NavxFile, is_navx
-
-    return FormatModule(is_navx, NavxFile.open)
-
-
-def _appx() -> FormatModule:
-    from kspsign.authenticode.appx import AppxFile, is_appx
-
-    return FormatModule(is_appx, AppxFile.open)
-
-
-def _appx_bundle() -> FormatModule:
-    from kspsign.authenticode.appx import AppxFile, is_appx_bundle
-
-    return FormatModule(is_appx_bundle, AppxFile.open)
-
-
-def _nuget() -> FormatModule:
-    from kspsign.authenticode.nuget import NugetFile, is_nuget
-
-    return FormatModule(is_nuget, NugetFile.open)
-
-
-def _script(kind: Format) -> FormatModule:
-    from kspsign.authenticode.script import ScriptFile, is_script
-
-    return FormatModule(partial(is_script, kind), ScriptFile.open)
-
-
-_LOADERS: dict[Format, Callable[[], FormatModule]] = {
-    Format.PE: _pe,
-    Format.CAT: _cat,
-    Format.CAB: _cab,
-    Format.MSI: _msi,
-    Format.NAVX: _navx,
-    Format.APPX: _appx,
-    Format.APPX_BUNDLE: _appx_bundle,
-    Format.NUGET: _nuget,
-    # Told by extension alone, so behind everything that content tells.
-    Format.POWERSHELL: partial(_script, Format.POWERSHELL),
-    Format.POWERSHELL_XML: partial(_script, Format.POWERSHELL_XML),
-    Format.VBSCRIPT: partial(_script, Format.VBSCRIPT),
-    Format.JSCRIPT: partial(_script, Format.JSCRIPT),
-    Format.WSF: partial(_script, Format.WSF),
+FORMATS: Final[Mapping[Format, str]] = {
+    Format.PE: "kspsign.authenticode.pe:PE",
+    Format.CAT: "kspsign.authenticode.cat:CAT",
+    Format.CAB: "kspsign.authenticode.cab:CAB",
+    Format.MSI: "kspsign.authenticode.msi:MSI",
+    Format.NAVX: "kspsign.authenticode.navx:NAVX",
+    Format.APPX: "kspsign.authenticode.appx:APPX",
+    Format.APPX_BUNDLE: "kspsign.authenticode.appx:APPX_BUNDLE",
+    Format.NUGET: "kspsign.authenticode.nuget:NUGET",
+    # Detected by extension alone, so after everything that content tells.
+    Format.POWERSHELL: "kspsign.authenticode.script:POWERSHELL",
+    Format.POWERSHELL_XML: "kspsign.authenticode.script:POWERSHELL_XML",
+    Format.VBSCRIPT: "kspsign.authenticode.script:VBSCRIPT",
+    Format.JSCRIPT: "kspsign.authenticode.script:JSCRIPT",
+    Format.WSF: "kspsign.authenticode.script:WSF",
 }
+"""The module and the SignableFormat in it."""
+
+
+NAMING_CERTIFICATE: Final = frozenset({Format.APPX, Format.APPX_BUNDLE, Format.NUGET})
+"""Formats in which what is signed names the certificate: its digest in a signed attribute, or its subject as the
+publisher in the manifest. The certificate must be known before the signature."""
+
+
+def resolve(row: str) -> SignableFormat:
+    """What "module:NAME" names. Raises ImportError, AttributeError or TypeError when it is not a format."""
+    module, _, name = row.partition(":")
+    found = getattr(import_module(module), name)
+    if not isinstance(found, SignableFormat):
+        raise TypeError(f"{row} is not a SignableFormat")
+    return found
 
 
 @cache
-def _module(kind: Format) -> FormatModule:
-    return _LOADERS[kind]()
+def load_format(format_: Format) -> SignableFormat:
+    """The format, its module imported the first time."""
+    return resolve(FORMATS[format_])
 
 
 def detect_format(glimpse: Glimpse) -> Format | None:
-    """The format of a file, told by its content, scripts by their extension; None when it is of no known type."""
-    return next((kind for kind in _LOADERS if _module(kind).detect(glimpse)), None)
+    """The format of a file, detected by its content, scripts by their extension; None when it is of no known type."""
+    return next((format_ for format_ in FORMATS if load_format(format_).detect(glimpse)), None)
 
 
-def is_taken_by_name(kind: Format | None, suffix: str) -> bool:
+def is_taken_by_name(format_: Format | None, suffix: str) -> bool:
     """Whether only patterns take a file to be signed that name it or its extension `suffix` (in lower case)."""
-    return kind in TAKEN_BY_NAME or suffix in _SUFFIXES_TAKEN_BY_NAME
+    return format_ in TAKEN_BY_NAME or suffix in _SUFFIXES_TAKEN_BY_NAME
 
 
-def open_signable(path: Path, kind: Format | None) -> SignableFile:
-    """The file as its format's module sees it.
+def open_signable(path: Path, format_: Format | None, *, replacing: bool = False) -> SignableFile:
+    """The file as its format reads it; `replacing` as it is to be signed in place of its signatures.
 
-    Raises ArtifactError: TRUST_E_SUBJECT_FORM_UNKNOWN with the reason when `kind` is None, ERROR_BAD_FORMAT when it
-    is damaged.
+    Raises ArtifactError: TRUST_E_SUBJECT_FORM_UNKNOWN with the reason when `format_` is None, ERROR_BAD_FORMAT when
+    it is damaged.
     """
-    if kind is None:
+    if format_ is None:
         raise refuse(path)
-    return _module(kind).open(path)
+    found = load_format(format_)
+    return found.open_to_replace(path) if replacing and found.open_to_replace else found.open(path)

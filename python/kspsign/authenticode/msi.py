@@ -1,8 +1,9 @@
 """Windows Installer packages (msi, msp, mst, msm): OLE compound files with the signature in a stream of the root.
 
 What is hashed is the content of all streams in the order of their stored names, and the class identifier of each
-storage behind what it contains. A second stream, MsiDigitalSignatureEx, may hold a digest of the metadata, which is
-then hashed first; where it is, it stays in force and is computed anew with each signature that replaces another.
+storage behind what it contains: neither names nor where one stream ends and the next begins. A second stream,
+MsiDigitalSignatureEx, holds a digest of the metadata, which is then hashed first. Every signature of an unsigned
+package and every one that replaces others comes with it; one that is appended or stamped leaves it as it is.
 """
 
 from __future__ import annotations
@@ -10,14 +11,14 @@ from __future__ import annotations
 import hashlib
 import struct
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import BinaryIO
 from uuid import UUID
 
-from kspsign.authenticode.cms.file_signature import FileSignature, read_signature
+from kspsign.authenticode.cms.file_signature import CmsSignature
 from kspsign.authenticode.cms.oids import OID_SPC_SIP_INFO
-from kspsign.authenticode.cms.profile import AUTHENTICODE, SignatureProfile, SigningTerms
+from kspsign.authenticode.cms.profile import AUTHENTICODE, CmsProfile
 from kspsign.authenticode.cms.spc import sip_findings, sip_indirect_data
 from kspsign.authenticode.compound import (
     MAX_SMALL_SECTORS_SIZE,
@@ -31,7 +32,8 @@ from kspsign.authenticode.compound import (
     write_anew,
 )
 from kspsign.authenticode.io.read import beside, sha256_of
-from kspsign.authenticode.signable import Digest, Glimpse
+from kspsign.authenticode.profile import SigningTerms
+from kspsign.authenticode.signable import Digest, Glimpse, OneDigest, SignableFormat
 from kspsign.model.errors import ArtifactError
 from kspsign.model.hresults import Hresult
 from kspsign.model.values import DigestAlgorithm, Finding
@@ -41,9 +43,13 @@ SIGNATURE_ROOM = 1 << 16
 """Bytes that a signature with its chain and timestamp, and what it takes to allocate them, stay below."""
 _SIGNATURE, _METADATA = (f"\5{name}".encode("utf-16-le") for name in ("DigitalSignature", "MsiDigitalSignatureEx"))
 _SIP = bytes.fromhex("f1100c0000000000c000000000000046")
-_KINDS = frozenset({OID_SPC_SIP_INFO})
+_PROFILE = AUTHENTICODE.covering(OID_SPC_SIP_INFO)
 _CLASSES = frozenset(UUID(f"000c{kind}-0000-0000-c000-000000000046").bytes_le for kind in ("1082", "1084", "1086"))
 """Transform, database (merge modules too) and patch."""
+METADATA_ABSENT = Finding(
+    "metadata-digest", "absent: names, order and sizes of the streams are not signed (no MsiDigitalSignatureEx)"
+)
+UNALLOCATED_DATA = "unallocated-data"
 _SUFFIXES = frozenset({".msi", ".msp", ".mst", ".msm"})
 
 
@@ -59,9 +65,9 @@ def is_msi(glimpse: Glimpse) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
-class MsiFile:
+class MsiFile(OneDigest):
     """A package whose structure was read and checked; see SignableFile. `metadata` is what MsiDigitalSignatureEx
-    holds, None when there is none."""
+    holds, None when there is none, or when it is to be made with a signature."""
 
     path: Path
     compound: CompoundFile = field(repr=False)
@@ -76,15 +82,15 @@ class MsiFile:
         metadata = _root_stream(compound, _METADATA, hashlib.sha512().digest_size)
         return cls(path, compound, () if signature is None else (signature,), metadata)
 
-    @property
-    def profile(self) -> SignatureProfile:
-        """Authenticode."""
-        return AUTHENTICODE
+    @classmethod
+    def open_to_replace(cls, path: Path) -> MsiFile:
+        """Likewise without its signatures, which are to be replaced."""
+        return replace(cls.open(path), signatures=(), metadata=None)
 
     @property
-    def content_kinds(self) -> frozenset[str]:
-        """SPC_SIPINFO."""
-        return _KINDS
+    def profile(self) -> CmsProfile:
+        """Authenticode."""
+        return _PROFILE
 
     def admit(self, terms: SigningTerms) -> None:
         """Raise ArtifactError when the file would grow beyond its version's limit, or when appending another digest
@@ -101,11 +107,11 @@ class MsiFile:
                 remedy="Append with the digest algorithm of the first signature (--digest), or sign with --replace.",
             )
 
-    def digest(self, algorithms: Collection[DigestAlgorithm], _pages: Collection[DigestAlgorithm] = ()) -> Digest:
-        """Hash what signatures cover, stream after stream, and the whole file from its start beside it."""
+    def digest(self, algorithms: Collection[DigestAlgorithm]) -> Digest:
+        """Hash what signatures cover, or are to cover, stream after stream, and the whole file beside it."""
         hashers = {algorithm: hashlib.new(algorithm) for algorithm in algorithms}
         for algorithm, hasher in hashers.items():
-            if self.metadata is not None:
+            if self._has_metadata:
                 hasher.update(self._metadata_digest(algorithm))
         size = self.compound.size
         with beside(size, lambda: sha256_of(self.path, size)) as whole:
@@ -115,7 +121,7 @@ class MsiFile:
                         hasher.update(chunk)
             return Digest({algorithm: hasher.digest() for algorithm, hasher in hashers.items()}, whole())
 
-    def structure(self, _digest: Digest, signatures: Sequence[FileSignature]) -> tuple[Finding, ...]:
+    def structure(self, _digest: Digest, signatures: Sequence[CmsSignature]) -> tuple[Finding, ...]:
         """The checks "sip" of each signature, "directory-order", "unallocated-data" and "metadata-digest"."""
         return (
             *sip_findings(signatures, _SIP),
@@ -131,12 +137,17 @@ class MsiFile:
     def embed(self, _digest: Digest, signatures: Sequence[bytes], target: BinaryIO) -> None:
         """Write the package with the first of `signatures` as its stream DigitalSignature to `target`.
 
-        MsiDigitalSignatureEx, where it is, gets the digest of that signature's algorithm.
+        MsiDigitalSignatureEx gets the digest of that signature's algorithm, unless the package is signed without it.
         """
         added = {_SIGNATURE: signatures[0]}
-        if self.metadata is not None:
-            added[_METADATA] = self._metadata_digest(read_signature(signatures[0], AUTHENTICODE).algorithm)
+        if self._has_metadata:
+            added[_METADATA] = self._metadata_digest(_PROFILE.read(signatures[0]).algorithm)
         write_anew(self.compound, added, target)
+
+    @property
+    def _has_metadata(self) -> bool:
+        """Whether signatures cover MsiDigitalSignatureEx: those that are there do, or the first one is to be made."""
+        return self.metadata is not None or not self.signatures
 
     def _content(self) -> Iterator[bytes]:
         with self.path.open("rb") as file:
@@ -162,13 +173,15 @@ class MsiFile:
     def _hidden_finding(self) -> Finding:
         found = next(self.compound.hidden(), None)
         if found is None:
-            return Finding("unallocated-data", "nothing lies outside the streams")
+            return Finding(UNALLOCATED_DATA, "nothing lies outside the streams")
         what, offset = found
         detail = f"{what} at {offset} hold data that no signature covers"
-        return Finding("unallocated-data", detail, Hresult.TRUST_E_MALFORMED_SIGNATURE)
+        return Finding(UNALLOCATED_DATA, detail, Hresult.TRUST_E_MALFORMED_SIGNATURE)
 
-    def _metadata_findings(self, signatures: Sequence[FileSignature]) -> Iterator[Finding]:
+    def _metadata_findings(self, signatures: Sequence[CmsSignature]) -> Iterator[Finding]:
         if self.metadata is None:
+            if signatures:
+                yield METADATA_ABSENT
             return
         for algorithm in dict.fromkeys(signature.algorithm for signature in signatures):
             computed = self._metadata_digest(algorithm)
@@ -236,3 +249,6 @@ def _metadata(storage: Storage) -> Iterator[bytes]:
 
 def _damaged(what: str) -> ArtifactError:
     return ArtifactError(Hresult.ERROR_BAD_FORMAT, f"the package is damaged: {what}")
+
+
+MSI = SignableFormat(is_msi, MsiFile.open, MsiFile.open_to_replace)

@@ -14,14 +14,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
 
-from kspsign.authenticode.cms import der
-from kspsign.authenticode.cms.file_signature import FileSignature
+from kspsign.authenticode.cms.file_signature import CmsSignature
 from kspsign.authenticode.cms.oids import OID_SPC_SIP_INFO
-from kspsign.authenticode.cms.profile import AUTHENTICODE, SignatureProfile, SigningTerms
+from kspsign.authenticode.cms.profile import AUTHENTICODE, CmsProfile
 from kspsign.authenticode.cms.spc import sip_findings, sip_indirect_data
 from kspsign.authenticode.io.hash import hash_stretch
 from kspsign.authenticode.io.read import stretch
-from kspsign.authenticode.signable import Digest, Glimpse
+from kspsign.authenticode.profile import SigningTerms
+from kspsign.authenticode.signable import Digest, Glimpse, OneDigest, SignableFormat
+from kspsign.certificates import der
 from kspsign.model.errors import ArtifactError
 from kspsign.model.hresults import Hresult
 from kspsign.model.values import DigestAlgorithm, Finding
@@ -31,7 +32,7 @@ MAX_BLOCK = 32 << 20
 MAX_OFFSET = 0xFFFFFFFF
 PADDING = 8
 _SIP = bytes.fromhex("12341234f8040000781d123412341234")
-_KINDS = frozenset({OID_SPC_SIP_INFO})
+_PROFILE = AUTHENTICODE.covering(OID_SPC_SIP_INFO)
 _MAGIC, _BLOCK = b"NAVX", b"NXSB"
 
 
@@ -41,7 +42,7 @@ def is_navx(glimpse: Glimpse) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
-class NavxFile:
+class NavxFile(OneDigest):
     """A NAVX package whose header and signature block were read and checked; see SignableFile.
 
     `stored` is what the block holds between its marks: the signature, and padding if there is any.
@@ -70,14 +71,9 @@ class NavxFile:
         return cls(path, end, _message(block, end) if block else b"")
 
     @property
-    def profile(self) -> SignatureProfile:
+    def profile(self) -> CmsProfile:
         """Authenticode."""
-        return AUTHENTICODE
-
-    @property
-    def content_kinds(self) -> frozenset[str]:
-        """SPC_SIPINFO."""
-        return _KINDS
+        return _PROFILE
 
     @property
     def signatures(self) -> tuple[bytes, ...]:
@@ -93,11 +89,11 @@ class NavxFile:
                 remedy="Split the app, or take large resources out of it.",
             )
 
-    def digest(self, algorithms: Collection[DigestAlgorithm], _pages: Collection[DigestAlgorithm] = ()) -> Digest:
+    def digest(self, algorithms: Collection[DigestAlgorithm]) -> Digest:
         """Hash everything before the signature block."""
         return hash_stretch(self.path, 0, self.content_end, algorithms)
 
-    def structure(self, _digest: Digest, signatures: Sequence[FileSignature]) -> tuple[Finding, ...]:
+    def structure(self, _digest: Digest, signatures: Sequence[CmsSignature]) -> tuple[Finding, ...]:
         """The check "signature-block", beyond what opening the file proved, and "sip" for each signature."""
         padding = self.stored[len(self.signatures[0]) :] if self.stored else b""
         if any(padding) or len(padding) >= PADDING:
@@ -133,3 +129,6 @@ def _message(block: bytes, offset: int) -> bytes:
 
 def _damaged(what: str) -> ArtifactError:
     return ArtifactError(Hresult.ERROR_BAD_FORMAT, f"the NAVX package is damaged: {what}")
+
+
+NAVX = SignableFormat(is_navx, NavxFile.open)

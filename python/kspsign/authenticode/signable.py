@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import BinaryIO, NamedTuple, Protocol, runtime_checkable
+from typing import Any, BinaryIO, NamedTuple, Protocol, TypeAlias, TypeVar, runtime_checkable
 
-from kspsign.authenticode.cms.file_signature import FileSignature
-from kspsign.authenticode.cms.profile import SignatureProfile, SigningTerms
+from kspsign.authenticode.profile import FileSignature, SignatureProfile, SigningTerms
 from kspsign.model.values import DigestAlgorithm, Finding
+
+DigestT = TypeVar("DigestT", bound="Digest")
+DigestT_contra = TypeVar("DigestT_contra", bound="Digest", contravariant=True)
+DigestT_co = TypeVar("DigestT_co", bound="Digest", covariant=True)
+SignatureT = TypeVar("SignatureT", bound=FileSignature)
+SignatureT_contra = TypeVar("SignatureT_contra", bound=FileSignature, contravariant=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,27 +30,20 @@ class Glimpse:
 class Digest:
     """One pass over a file: what its format hashes, per algorithm, and the sha256 of the whole file (hex).
 
-    `word_sum` is the sum modulo 65535 of the 16-bit little-endian words that are hashed (what is left out counts as
-    zero), `tail_sum` that of the words behind them; formats without such a checksum leave both 0. `pages` are a PE
-    image's page hashes (offset and digest of each page, as they stand in a signature) by the digest algorithm that was
-    asked for: SHA-1 gives V1, all others V2.
-    `findings` are checks of content that the format makes on the way. `copied` tells that the pass copied the file too
-    (CopyingFile). `inner` are those of the files in a bundle (BundledFiles), without a sha256.
+    `findings` are checks of content that the format makes on the way. A format whose signatures hold more than a
+    digest, or that embeds with more than the file, has a class of its own. `inner` are the digests of the files in a
+    bundle (BundledFiles), without a sha256.
     """
 
     values: dict[DigestAlgorithm, bytes]
     sha256: str
-    word_sum: int = 0
-    tail_sum: int = 0
-    pages: Mapping[DigestAlgorithm, bytes] = field(default_factory=dict)
     findings: tuple[Finding, ...] = ()
-    copied: bool = False
     inner: tuple[Digest, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
-class Member:
-    """One file that a signed file answers for: its name ("" when it is not told) and its digest in hex."""
+class ListedFile:
+    """One file that a signed file answers for: its name ("" when there is none) and its digest in hex."""
 
     name: str
     digest: str
@@ -53,10 +51,10 @@ class Member:
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """How many members a file has, and the first of them."""
+    """How many files a container lists, and the first of them."""
 
     total: int
-    members: tuple[Member, ...]
+    members: tuple[ListedFile, ...]
 
 
 @runtime_checkable
@@ -67,10 +65,11 @@ class Container(Protocol):
         """The first `most` members. Raises TrustError (TRUST_E_MALFORMED_SIGNATURE) when they can't be read."""
 
 
-class SignableFile(Protocol):
-    """A file of a format that carries Authenticode signatures, its structure read and checked, no content yet.
+class FormatFile(Protocol[DigestT, SignatureT]):
+    """A file of a format that carries signatures, its structure read and checked, no content yet.
 
-    Opening one raises ArtifactError when the structure contradicts itself.
+    `DigestT` is what the format finds of a file's content, `SignatureT` what it reads of a signature. Opening a file
+    raises ArtifactError when the structure contradicts itself.
     """
 
     @property
@@ -78,38 +77,70 @@ class SignableFile(Protocol):
         """Where the file is."""
 
     @property
-    def profile(self) -> SignatureProfile:
-        """What the signatures of this format hold."""
-
-    @property
-    def content_kinds(self) -> frozenset[str]:
-        """The OIDs that a signature of this format may name as what it covers; signatures of ours name the first
-        in `content`."""
+    def profile(self) -> SignatureProfile[SignatureT]:
+        """The strategy of this file's signatures."""
 
     @property
     def signatures(self) -> tuple[bytes, ...]:
-        """The embedded top-level signatures, each a DER ContentInfo, in file order; empty when unsigned."""
+        """The embedded top-level signatures, each as `profile` reads it, in file order; empty when unsigned."""
 
     def admit(self, terms: SigningTerms) -> None:
         """Raise ArtifactError when the file can't be signed on these terms; reads no more than headers."""
 
-    def digest(self, algorithms: Collection[DigestAlgorithm], pages: Collection[DigestAlgorithm] = ()) -> Digest:
-        """Read the file once and hash it the format's way with each of `algorithms`.
+    def digest(self, algorithms: Collection[DigestAlgorithm]) -> DigestT:
+        """Read the file once and hash it the format's way with each of `algorithms`."""
 
-        `pages` are the algorithms of the page hashes that are wanted; formats without pages give none.
-        """
+    def digest_to_sign(self, terms: SigningTerms) -> DigestT:
+        """`digest`, and whatever else a signature on these terms holds of the content."""
 
-    def structure(self, digest: Digest, signatures: Sequence[FileSignature]) -> tuple[Finding, ...]:
-        """The format's own strict checks: on what surrounds the signature, and on what the signatures (nested ones
+    def digest_to_check(self, signatures: Sequence[SignatureT]) -> DigestT:
+        """`digest`, and whatever else these signatures say of the content."""
+
+    def structure(self, digest: DigestT, signatures: Sequence[SignatureT]) -> tuple[Finding, ...]:
+        """The format's own strict checks: on what surrounds the signature, and on what the signatures (further ones
         included) say of this format."""
 
-    def content(self, terms: SigningTerms, digest: Digest) -> bytes:
-        """The DER content that a signature of this file covers, one element."""
+    def content(self, terms: SigningTerms, digest: DigestT) -> bytes:
+        """What a signature of this file covers, as `profile` prepares one."""
 
-    def embed(self, digest: Digest, signatures: Sequence[bytes], target: BinaryIO) -> None:
-        """Write a copy of the file with `signatures` (DER ContentInfos) in place of its own to `target`.
+    def embed(self, digest: DigestT, signatures: Sequence[bytes], target: BinaryIO) -> None:
+        """Write a copy of the file with `signatures` in place of its own to `target`.
 
-        `target` is a file open for reading and writing, at its beginning and empty, unless the digest `copied` to it.
+        `target` is a file open for reading and writing, at its beginning: empty, or as `digest_copying` left it.
+        """
+
+
+SignableFile: TypeAlias = FormatFile[Any, Any]
+"""A file of whichever format: what one of its methods returned goes back to the same file."""
+
+
+class _Hashed(Protocol[DigestT_co]):
+    def digest(self, algorithms: Collection[DigestAlgorithm]) -> DigestT_co: ...
+
+
+class OneDigest:
+    """For the formats whose signatures say nothing of the content but one digest."""
+
+    __slots__ = ()
+
+    def digest_to_sign(self: _Hashed[DigestT], terms: SigningTerms) -> DigestT:
+        """See FormatFile."""
+        return self.digest([terms.algorithm])
+
+    def digest_to_check(self: _Hashed[DigestT], signatures: Sequence[FileSignature]) -> DigestT:
+        """See FormatFile."""
+        return self.digest({signature.algorithm for signature in signatures})
+
+
+@runtime_checkable
+class OccupiedFile(Protocol):
+    """A signable file in which something else may stand where its signature belongs."""
+
+    @property
+    def occupant(self) -> str | None:
+        """What stands there, when none of it can be read as a signature; None when there is a signature or nothing.
+
+        A file with an occupant is not unsigned: signing it would overwrite what nobody has looked at.
         """
 
 
@@ -144,18 +175,56 @@ class BundledFiles(SignableFile, Protocol):
 
 
 @runtime_checkable
-class CopyingFile(Protocol):
-    """A signable file whose signed form is a copy in which little changes: one pass can hash and copy it."""
+class GuardedFile(Protocol):
+    """A signable file that some signature, by whatever engine, would damage."""
 
-    def digest_copying(
-        self, algorithms: Collection[DigestAlgorithm], pages: Collection[DigestAlgorithm], copy: BinaryIO
-    ) -> Digest:
-        """`digest`; writes the file as it is to the beginning of `copy`, which is to be the target of `embed`."""
+    def guard(self) -> None:
+        """Raise ArtifactError when a signature would break what the file is for; reads no more than headers."""
 
 
 @runtime_checkable
-class SummedFile(Protocol):
+class ClearableFile(Protocol):
+    """A signable file that may name a place of a signature where none is."""
+
+    def clear(self, copy: Path) -> None:
+        """Remove that from `copy`, a copy of the file, for engines that would stumble over it; else do nothing."""
+
+
+@runtime_checkable
+class CopyingFile(Protocol[DigestT_co]):
+    """A signable file whose signed form is a copy in which little changes: one pass can hash and copy it."""
+
+    def digest_copying(self, terms: SigningTerms, copy: BinaryIO) -> DigestT_co:
+        """`digest_to_sign`; writes the file as it is to the beginning of `copy`, which is to be the target of
+        `embed`."""
+
+
+@runtime_checkable
+class SummedFile(Protocol[DigestT_contra]):
     """A signable file with a checksum beside its digest, which takes a pass of its own to add up."""
 
-    def knowing(self, digest: Digest) -> SignableFile:
+    def knowing(self, digest: DigestT_contra) -> SignableFile:
         """The same file, which takes the sum from `digest` when its content turns out to have that digest."""
+
+
+@runtime_checkable
+class DescribedFile(Protocol[SignatureT_contra]):
+    """A signable file whose signatures hold something of its format alone that people want to see."""
+
+    def described(self, signature: SignatureT_contra) -> tuple[tuple[str, str], ...]:
+        """What `signature` holds, label and text."""
+
+
+@dataclass(frozen=True, slots=True)
+class SignableFormat:
+    """One format: how its files are detected, and how one is opened; `open_to_replace` opens one whose signatures are
+    to be replaced, where that makes a difference."""
+
+    detect: Callable[[Glimpse], bool]
+    open: Callable[[Path], SignableFile]
+    open_to_replace: Callable[[Path], SignableFile] | None = None
+
+
+def nth(index: int, finding: Finding) -> Finding:
+    """A finding on the signature at `index`: the names of checks on all but the first end in its number."""
+    return replace(finding, check=f"{finding.check}#{index + 1}") if index else finding

@@ -26,8 +26,12 @@ from kspsign.azure_devops.errors import UNEXPECTED, UNREACHABLE, problem
 from kspsign.azure_devops.protocol import PublishedResult, TestRunPlan
 from kspsign.azure_devops.transport import open_pipeline
 from kspsign.azure_devops.values import AttachmentRef, BuildState, Timeline, TimelineRecord
+from kspsign.model.network_options import NetworkOptions
+from kspsign.network.requests_adapter import open_session
 
 MAX_ATTACHMENT = 256 << 20
+EXCHANGE_SECONDS = 600.0
+"""For a whole exchange; an attachment may be large."""
 RESULTS_PER_CALL = 200
 """The server takes a thousand; long texts make that many too large a request."""
 
@@ -40,9 +44,16 @@ class DevOpsClient:
 
     # Not through azure.devops.connection: it asks other hosts for the places of services, and both areas that we
     # use are served by the collection itself.
-    def __init__(self, collection: str, project: str, token: SecretStr, pause: Callable[[float], bool]) -> None:
+    def __init__(
+        self,
+        collection: str,
+        project: str,
+        token: SecretStr,
+        pause: Callable[[float], bool],
+        network: NetworkOptions,
+    ) -> None:
         self._project = project
-        self._session = requests.Session()
+        self._session = open_session(network, connections=1, deadline=EXCHANGE_SECONDS)
         pipeline = open_pipeline(self._session, collection, token, pause)
         self._build = BuildClient(collection)
         self._test = TestClient(collection)

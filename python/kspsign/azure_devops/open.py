@@ -14,21 +14,29 @@ from pydantic import SecretStr
 
 from kspsign.azure_devops.protocol import AzureDevOps
 from kspsign.model.errors import ConfigurationError
+from kspsign.model.network_options import NetworkOptions
 
 _CACHE_VARIABLE = "AZURE_DEVOPS_CACHE_DIR"
 
 
 def open_client(
-    collection: str, project: str, token: SecretStr, *, temp_folder: Path, pause: Callable[[float], bool]
+    collection: str,
+    project: str,
+    token: SecretStr,
+    *,
+    network: NetworkOptions,
+    temp_folder: Path,
+    pause: Callable[[float], bool],
 ) -> AzureDevOps:
     """The client for `project` of the `collection` URL. `pause` waits the seconds and says whether to give up.
 
-    Raises ConfigurationError when the URL is none that a token may be sent to.
+    Raises ConfigurationError when the URL is none that a token may be sent to, and for a proxy or a CA file of
+    `network` that can't be used.
     """
     _private_cache(temp_folder)
     from kspsign.azure_devops.client import DevOpsClient  # noqa: PLC0415 - see above
 
-    return DevOpsClient(collection, project, token, pause)
+    return DevOpsClient(collection, project, token, pause, network)
 
 
 def _private_cache(temp_folder: Path) -> None:

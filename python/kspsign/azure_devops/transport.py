@@ -5,7 +5,6 @@ The package's own retries know neither 429 nor Retry-After, and with current url
 
 from __future__ import annotations
 
-import random
 from collections.abc import Callable
 from typing import Any
 from urllib.parse import urlsplit
@@ -18,11 +17,11 @@ from msrest.pipeline.requests import PipelineRequestsHTTPSender, RequestsCredent
 from msrest.universal_http import ClientRequest, ClientResponse
 from msrest.universal_http.requests import BasicRequestsHTTPSender
 from pydantic import SecretStr
-from urllib3.exceptions import InvalidHeader
-from urllib3.util import Retry
 
 from kspsign.azure_devops.errors import BUSY, FORBIDDEN, FOREIGN_HOST, NOT_FOUND, REFUSED, SIGN_IN, UNREACHABLE, problem
 from kspsign.model.errors import CancelledError, ConfigurationError
+from kspsign.network.retry import backoff, retry_after_seconds
+from kspsign.network.trace import numbered
 
 ATTEMPTS = 4
 FIRST_PAUSE = 1.0
@@ -71,12 +70,13 @@ class Guard(HTTPPolicy):  # type: ignore[type-arg]  # a generic of comments only
         attempt = 1
         while True:
             try:
-                response: Response[Any, Any] = self.next.send(request, **kwargs)  # type: ignore[union-attr]  # set
+                with numbered(attempt):
+                    response: Response[Any, Any] = self.next.send(request, **kwargs)  # type: ignore[union-attr]  # set
             except ClientRequestError as broken:
                 fault = problem(UNREACHABLE, f"no answer from {url} ({_reason(broken)})")
                 if attempt == ATTEMPTS or method not in _IDEMPOTENT:
                     raise fault from broken
-                delay = _backoff(attempt)
+                delay = None
             else:
                 answer: requests.Response = response.http_response.internal_response
                 if answer.status_code not in _TRANSIENT:
@@ -86,8 +86,8 @@ class Guard(HTTPPolicy):  # type: ignore[type-arg]  # a generic of comments only
                 # 429 was turned away before anything was done: that is safe to send again, whatever it is.
                 if attempt == ATTEMPTS or not (method in _IDEMPOTENT or answer.status_code == 429):
                     raise problem(BUSY, f"HTTP {answer.status_code} from {url}")
-                delay = _retry_after(answer) or _backoff(attempt)
-            if self._pause(min(delay, LONGEST_PAUSE)):
+                delay = retry_after_seconds(answer.headers.get("Retry-After"))
+            if self._pause(min(delay or backoff(attempt, FIRST_PAUSE), LONGEST_PAUSE)):
                 raise CancelledError
             attempt += 1
 
@@ -142,18 +142,6 @@ def _said(answer: requests.Response) -> str:
         return ""
     message = content.get("message") if isinstance(content, dict) else None
     return f": {message[:300]}" if isinstance(message, str) else ""
-
-
-def _retry_after(answer: requests.Response) -> float | None:
-    """Seconds of Retry-After (RFC 9110 §10.2.3), which is a number or a date."""
-    try:
-        return Retry().parse_retry_after(answer.headers.get("Retry-After", ""))
-    except (InvalidHeader, ValueError):
-        return None
-
-
-def _backoff(attempt: int) -> float:
-    return FIRST_PAUSE * 2.0 ** (attempt - 1) * random.uniform(0.5, 1.5)  # noqa: S311 - jitter
 
 
 def _reason(error: ClientRequestError) -> str:

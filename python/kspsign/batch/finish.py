@@ -2,29 +2,28 @@
 
 from __future__ import annotations
 
-import threading
 from functools import partial
 
+from kspsign.batch.run import Run
 from kspsign.concurrency.cancellation import interruptible
 from kspsign.model.errors import KspSignError
 from kspsign.model.report import Report
-from kspsign.publishing import Console, is_proving, publish, publish_evidence, without_evidence
-from kspsign.settings.context import RunContext
-from kspsign.settings.model import Settings
+from kspsign.publishing import is_proving, publish, publish_evidence, without_evidence
 
 
-def finished(
-    report: Report, settings: Settings, context: RunContext, console: Console, cancelled: threading.Event
-) -> Report:
+def finished(run: Run, report: Report) -> Report:
     """Stage 4 for `report`: the console's last words and the records; the report as it then stands."""
+    settings, context, cancelled = run.settings, run.context, run.cancelled
     in_service = False
     if settings.publish_token is not None and is_proving(report) and not cancelled.is_set():
         try:
-            interruptible(partial(publish_evidence, report, context, settings.publish_token, cancelled.wait), cancelled)
+            token = settings.publish_token
+            leave = partial(publish_evidence, report, context, token, settings.network, cancelled.wait)
+            interruptible(leave, cancelled)
             in_service = True
         except KspSignError as error:
             report = without_evidence(report, error)
-    console.finish(report)
+    run.console.finish(report)
     publish(
         report,
         report_file=settings.report,

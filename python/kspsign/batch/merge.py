@@ -7,43 +7,40 @@ themselves needs no trust in them.
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Sequence
 from dataclasses import replace
 
 from pydantic import TypeAdapter, ValidationError
 
 from kspsign.batch.finish import finished
-from kspsign.batch.outcomes import RunRecord, make_report, outcomes_exit_code
+from kspsign.batch.outcomes import make_report, outcomes_exit_code
+from kspsign.batch.run import Run
 from kspsign.batch.select import select_artifacts
 from kspsign.model.errors import ConfigurationError, KspSignError, PrerequisiteError
-from kspsign.model.report import REPORT_SCHEMA, FileOutcome, Report, SliceFacts, Totals
+from kspsign.model.report import REPORT_SCHEMA, CertificateFacts, FileOutcome, Report, SliceFacts, Totals
 from kspsign.model.values import Artifact
-from kspsign.publishing import Console
-from kspsign.settings.context import RunContext
-from kspsign.settings.model import Settings
 from kspsign.verifying import open_policy
 
 _SLICED_COMMANDS = frozenset({"run", "verify"})
 _Slices = Sequence[tuple[SliceFacts, Report]]
 
 
-def merge(settings: Settings, context: RunContext, console: Console, cancelled: threading.Event) -> Report:
+def merge(run: Run) -> Report:
     """One report of the reports that the patterns name, published as if one run had taken all files."""
-    record = RunRecord(settings, context)
-    console.begin("merge", 0)
+    settings, record = run.settings, run.record
+    run.console.begin("merge", 0)
     try:
         judge = open_policy(settings)
         record.policy = judge.facts if judge is not None else None
-        reports = [_read(each) for each in select_artifacts(settings.files, settings.folder).artifacts]
-        merged = merged_report(make_report(record), _newest(reports))
+        reports = [_read(artifact) for artifact in select_artifacts(settings.files, settings.folder).artifacts]
+        merged = merged_report(make_report(run), _newest(reports))
     except KspSignError as error:
         record.error = error
-        console.failed(error)
-        merged = make_report(record)
+        run.console.failed(error)
+        merged = make_report(run)
     for done, outcome in enumerate(merged.files, start=1):
-        console.file_done(outcome, done, len(merged.files))
-    return finished(merged, settings, context, console, cancelled)
+        run.console.file_done(outcome, done, len(merged.files))
+    return finished(run, merged)
 
 
 def merged_report(base: Report, slices: _Slices) -> Report:
@@ -131,8 +128,16 @@ def _belong_together(base: Report, slices: _Slices) -> None:
         raise _differ("the slices are of different commands")
     if len({each.policy for each in reports} | ({base.policy} if base.policy else set())) > 1:
         raise _differ("the slices were judged by different policies, or not by the one given here")
-    if len({(each.certificate, each.key_store) for each in reports if each.certificate is not None}) > 1:
+    signing = [(report.certificate, report.key_store) for report in reports if report.certificate is not None]
+    if any(not _same_publisher(first, signing[0][0]) or store != signing[0][1] for first, store in signing):
         raise _differ("the slices used different certificates or key stores")
+
+
+def _same_publisher(one: CertificateFacts, other: CertificateFacts) -> bool:
+    """Whether it is one certificate, or one of the same publisher's that was renewed between the slices."""
+    if one == other or (one.subject, one.issuer) == (other.subject, other.issuer):
+        return True
+    return one.durable_identity is not None and one.durable_identity == other.durable_identity
 
 
 def _complete(facts: SliceFacts, files: Sequence[FileOutcome]) -> None:

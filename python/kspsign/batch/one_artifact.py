@@ -4,66 +4,87 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeVar
 
 from kspsign.authenticode.formats import open_signable
-from kspsign.authenticode.signable import SignableFile
+from kspsign.authenticode.profile import FileSignature
+from kspsign.authenticode.signable import GuardedFile, OccupiedFile, SignableFile
+from kspsign.batch.admissions import Admissions
 from kspsign.batch.outcomes import checked, failed, planned, signed, skipped
-from kspsign.model.errors import ArtifactError, KspSignError
+from kspsign.batch.run import Run
+from kspsign.certificates.identity import PublisherIdentity
+from kspsign.model.errors import ArtifactError, KspSignError, TrustError
 from kspsign.model.hresults import Hresult
 from kspsign.model.report import FileOutcome
-from kspsign.model.values import Artifact, SyncedCertificate, Verification
-from kspsign.settings.model import Settings
-from kspsign.signing import Engine, Planner, SharedState, Targets, Timestamper, access_error
-from kspsign.verifying import Verifier
+from kspsign.model.values import Artifact, Verification
+from kspsign.signing import Engine, LockedTarget, Planner, SharedState, Targets, Timestamper, access_error
+from kspsign.verifying import Verifier, read_signatures
 
 Made = TypeVar("Made")
 
 
 @dataclass(frozen=True, slots=True)
 class Signing:
-    """What the files of a signing run have in common."""
+    """What the files of a signing run have in common: the run, whose certificate is ours, and what verifies."""
 
-    settings: Settings
-    certificate: SyncedCertificate
+    run: Run
+    identity: PublisherIdentity
     verifier: Verifier
-    shared: SharedState
+    admissions: Admissions = field(default_factory=Admissions)
+
+
+def admit_one(artifact: Artifact, signing: Signing, engine: Engine) -> None:
+    """Raise what makes it certain before anything is asked of anybody that the artifact can't be signed."""
+    if _leaves_alone(artifact, signing):
+        return
+    try:
+        state = artifact.path.stat()
+        file = _open(artifact, signing)
+    except OSError:
+        return  # holding the file, as its own step does, tells who is in the way
+    if _is_to_be_signed(file, signing):
+        _guard(file)
+        engine.hooks.admit(file)
+    signing.admissions.keep(artifact, state, file)
 
 
 def sign_one(artifact: Artifact, signing: Signing, engine: Engine) -> FileOutcome:
     """The path of one artifact: hold, sign a copy, read it back and verify it, replace the target."""
-    with signing.shared.targets.hold(artifact) as held:
+    targets = signing.run.shared.targets
+    with targets.hold(artifact) as held:
         if _leaves_alone(artifact, signing):
             return _left_alone(artifact, signing)
-        file = open_signable(artifact.path, artifact.format)
+        file = _admitted(held, signing, engine)
         kept = _already_signed(artifact, file, signing)
         if kept is not None:
             if kept.outcome == "skipped":
-                engine.kept(file)
+                engine.hooks.on_already_signed(file)
             return kept
+        _guard(file)
         signing.verifier.check_inner_files(file, artifact.name, artifact.format)
         copy = engine.sign(held, file)
         started = time.perf_counter()
-        verification = signing.verifier.verify(copy.path, artifact.format, artifact.name, copy.digest)
+        verification = signing.verifier.verify(copy.path, artifact.format, artifact.name, copy.hashes)
         seconds = {**copy.seconds, "verify": round(time.perf_counter() - started, 6)}
         if verification.error is not None:
             held.check_unchanged()  # the cause, when the file was changed between hash and copy
-            return failed(artifact, verification.error, sha256=copy.digest.sha256, verification=verification)
-        signing.shared.targets.commit(held, copy)
-        engine.embedded(copy)
+            return failed(artifact, verification.error, sha256=copy.hashes.sha256, verification=verification)
+        targets.commit(held, copy)
+        engine.hooks.on_committed(copy)
         return signed(artifact, copy, verification, seconds)
 
 
 def plan_one(artifact: Artifact, signing: Signing, planner: Planner) -> FileOutcome:
     """What `sign_one` would come to, as far as that is known without asking anybody; changes nothing."""
-    with signing.shared.targets.hold(artifact):
+    with signing.run.shared.targets.hold(artifact):
         if _leaves_alone(artifact, signing):
             return _left_alone(artifact, signing)
-        file = open_signable(artifact.path, artifact.format)
+        file = _open(artifact, signing)
         kept = _already_signed(artifact, file, signing)
         if kept is not None:
             return kept
+        _guard(file)
         signing.verifier.check_inner_files(file, artifact.name, artifact.format)
         return planned(artifact, planner.plan(file))
 
@@ -72,7 +93,7 @@ def timestamp_one(artifact: Artifact, timestamper: Timestamper, verifier: Verifi
     """The path of one signed artifact that lacks a timestamp; one that has it is skipped if it verifies."""
     with targets.hold(artifact) as held:
         copy = timestamper.stamp(held, open_signable(artifact.path, artifact.format))
-        path, known = (copy.path, copy.digest) if copy else (artifact.path, None)
+        path, known = (copy.path, copy.hashes) if copy else (artifact.path, None)
         verification = verifier.verify(path, artifact.format, artifact.name, known)
         if verification.error is not None:
             held.check_unchanged()
@@ -90,18 +111,6 @@ def verify_one(artifact: Artifact, verifier: Verifier) -> FileOutcome:
     return checked(artifact, verification, {"verify": round(time.perf_counter() - started, 6)})
 
 
-def admit_one(artifact: Artifact, signing: Signing, engine: Engine) -> None:
-    """Raise what makes it certain before anything is asked of anybody that the artifact can't be signed."""
-    if _leaves_alone(artifact, signing):
-        return
-    try:
-        file = open_signable(artifact.path, artifact.format)
-    except OSError:
-        return  # holding the file, as its own step does, tells who is in the way
-    if not file.signatures or signing.settings.replace or signing.settings.append:
-        engine.admit(file)
-
-
 def guarded(artifact: Artifact, shared: SharedState, step: Callable[[], Made]) -> Made | FileOutcome:
     """The per-file boundary: whatever happens to one file is its outcome and stops no other, unless that is asked."""
     made: Made | FileOutcome
@@ -113,6 +122,8 @@ def guarded(artifact: Artifact, shared: SharedState, step: Callable[[], Made]) -
         made = failed(artifact, error)
     except OSError as error:
         made = failed(artifact, access_error(error))
+    except MemoryError:
+        made = failed(artifact, ArtifactError(Hresult.E_OUTOFMEMORY, "the memory that this process may use ran out"))
     except Exception as error:  # noqa: BLE001 - one file's surprise must not lose the others' outcomes
         unexpected = ArtifactError(
             Hresult.ERROR_BAD_FORMAT,
@@ -123,6 +134,17 @@ def guarded(artifact: Artifact, shared: SharedState, step: Callable[[], Made]) -
     if isinstance(made, FileOutcome) and made.error is not None and made.tried:
         shared.breaker.failed(artifact.name, made.error)
     return made
+
+
+def _admitted(held: LockedTarget, signing: Signing, engine: Engine) -> SignableFile:
+    """The held file as it was admitted; one that was changed or not kept is read and admitted again."""
+    file = signing.admissions.take(held)
+    if file is None:
+        file = _open(held.artifact, signing)
+        if _is_to_be_signed(file, signing):
+            _guard(file)
+            engine.hooks.admit(file)
+    return file
 
 
 def _leaves_alone(artifact: Artifact, signing: Signing) -> bool:
@@ -138,19 +160,58 @@ def _left_alone(artifact: Artifact, signing: Signing) -> FileOutcome:
     return skipped(artifact, verification) if verification.error is None else checked(artifact, verification, {})
 
 
+def _open(artifact: Artifact, signing: Signing) -> SignableFile:
+    return open_signable(artifact.path, artifact.format, replacing=signing.run.settings.replace)
+
+
+def _is_to_be_signed(file: SignableFile, signing: Signing) -> bool:
+    """Whether the engine will be asked to sign, as far as the file's structure says."""
+    settings = signing.run.settings
+    return settings.replace or (not _occupant(file) and (settings.append or not file.signatures))
+
+
+def _occupant(file: SignableFile) -> str | None:
+    return file.occupant if isinstance(file, OccupiedFile) else None
+
+
+def _guard(file: SignableFile) -> None:
+    if isinstance(file, GuardedFile):
+        file.guard()
+
+
 def _already_signed(artifact: Artifact, file: SignableFile, signing: Signing) -> FileOutcome | None:
     """What becomes of a file that carries signatures; None when it is to be signed."""
-    settings = signing.settings
+    settings = signing.run.settings
+    occupant = None if settings.replace else _occupant(file)
+    if occupant is not None:
+        return failed(artifact, _occupied(occupant))
     beside = settings.append and signing.verifier.judge is not None
     if not file.signatures or settings.replace or beside:
         return None  # a policy may let a signature stand beside a stronger one: the signed copy is judged
     verification = signing.verifier.verify(artifact.path, artifact.format, artifact.name)
     if settings.append:
         return None if verification.verdict.ok else failed(artifact, _unfit(verification), sha256=verification.sha256)
-    ours = any(each.thumbprint == signing.certificate.thumbprint for each in verification.signatures)
+    ours = any(_is_ours(signature, signing.identity) for signature in read_signatures(file)[0])
     if verification.verdict.ok and (ours or settings.skip_signed):
         return skipped(artifact, verification)
     return failed(artifact, _refusal(verification, ours=ours), sha256=verification.sha256)
+
+
+def _is_ours(signature: FileSignature, identity: PublisherIdentity) -> bool:
+    """Whether our publisher's certificate, this one or one that was renewed since, made the signature."""
+    try:
+        return signature.certificate is not None and identity.is_same(PublisherIdentity.of(signature.certificate))
+    except TrustError:
+        return False
+
+
+def _occupied(occupant: str) -> KspSignError:
+    """Why a file without a readable signature is not signed: nothing readable is not the same as nothing."""
+    return KspSignError(
+        f"where its signature belongs it holds {occupant}",
+        code="ALREADY_SIGNED",
+        remedy="Find out which build step put it there. Sign the file without it, or overwrite it with --replace.",
+    )
 
 
 def _unfit(verification: Verification) -> KspSignError:

@@ -4,27 +4,15 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from importlib.metadata import version
 from typing import Literal
 
-from kspsign.model.errors import HaltedError, KspSignError, PolicyError
-from kspsign.model.report import (
-    AgentFacts,
-    CertificateFacts,
-    FileOutcome,
-    LeftOut,
-    LeftOutFacts,
-    PolicyFacts,
-    Report,
-    SliceFacts,
-    ToolFacts,
-    Totals,
-)
-from kspsign.model.values import NOT_CHECKED, Artifact, ErrorFacts, Limits, Verification, iso_utc
-from kspsign.settings.context import RunContext
-from kspsign.settings.model import Settings
+from kspsign.batch.run import Run
+from kspsign.model.errors import HaltedError, KspSignError
+from kspsign.model.report import AgentFacts, FileOutcome, LeftOutFacts, Report, ToolFacts, Totals
+from kspsign.model.values import NOT_CHECKED, Artifact, ErrorFacts, Verification, iso_utc
 from kspsign.signing import SignedCopy
 
 LEFT_OUT_NAMED = 1000
@@ -35,43 +23,16 @@ EXIT_NOT_VERIFIED = 2
 EXIT_NONE_SIGNED = 6
 
 
-@dataclass(slots=True)
-class RunRecord:
-    """What a run has come to so far; the only value on the path that grows. Outcomes are keyed by shown name."""
-
-    settings: Settings
-    context: RunContext
-    started: datetime = field(default_factory=lambda: datetime.now(UTC))
-    certificate: CertificateFacts | None = None
-    test_signing: bool = False
-    key_store: str | None = None
-    engine: str | None = None
-    slice: SliceFacts | None = None
-    policy: PolicyFacts | None = None
-    missing: PolicyError | None = None
-    left_out: Sequence[LeftOut] = ()
-    matched: Sequence[Artifact] = ()
-    outcomes: dict[str, FileOutcome] = field(default_factory=dict)
-    signatures_used: int = 0
-    signatures_needed: int = 0
-    limits: Limits | None = None
-    error: KspSignError | None = None
-
-    @property
-    def left(self) -> int:
-        """How many files were not tried."""
-        return sum(not each.tried for each in self.outcomes.values())
-
-
 def signed(artifact: Artifact, copy: SignedCopy, verification: Verification, seconds: dict[str, float]) -> FileOutcome:
     """The file was signed, verified and replaced."""
     proved = _seen(artifact, verification, "signed")
     return replace(
         proved,
-        sha256_before=copy.digest.sha256,
+        sha256_before=copy.hashes.sha256,
         attempts=1,
         seconds=seconds,
         timestamp_server=copy.timestamp_server,
+        certificate=copy.certificate,
     )
 
 
@@ -127,8 +88,9 @@ def _seen(
     )
 
 
-def make_report(record: RunRecord) -> Report:
+def make_report(run: Run) -> Report:
     """The report of a run that is over."""
+    record, settings = run.record, run.settings
     outcomes = [record.outcomes[each.name] for each in record.matched if each.name in record.outcomes]
     totals = Totals(
         matched=len(record.matched),
@@ -148,12 +110,12 @@ def make_report(record: RunRecord) -> Report:
         started=iso_utc(record.started),
         finished=iso_utc(datetime.now(UTC)),
         agent=AgentFacts(platform.system(), platform.machine(), platform.python_version()),
-        build=record.context.build,
-        command=record.settings.command,
+        build=run.context.build,
+        command=settings.command,
         engine=record.engine,
         key_store=record.key_store,
         test_signing=record.test_signing,
-        passed=exit_code == EXIT_PASSED and not record.settings.dry_run,
+        passed=exit_code == EXIT_PASSED and not settings.dry_run,
         exit_code=exit_code,
         certificate=record.certificate,
         totals=totals,
@@ -162,7 +124,7 @@ def make_report(record: RunRecord) -> Report:
         slice=record.slice,
         policy=record.policy,
         limits=record.limits,
-        dry_run=record.settings.dry_run,
+        dry_run=settings.dry_run,
         left_out=LeftOutFacts(len(record.left_out), tuple(record.left_out[:LEFT_OUT_NAMED])),
     )
 

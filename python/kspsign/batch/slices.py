@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from kspsign.model.errors import ConfigurationError
 from kspsign.model.report import SliceFacts
 from kspsign.model.values import Artifact
-from kspsign.settings.context import RunContext
 
 
 def take_slice(artifacts: Sequence[Artifact], number: int, total: int) -> tuple[SliceFacts, tuple[Artifact, ...]]:
@@ -37,15 +36,18 @@ def share(signatures: int | None, part: SliceFacts | None) -> int | None:
     return signatures // part.total + (part.number <= signatures % part.total)
 
 
-def slice_of(asked: str, context: RunContext) -> tuple[int, int]:
-    """Number and total of the slice that was asked for."""
+def slice_of(asked: str, parallel: tuple[int, int] | None) -> tuple[int, int]:
+    """Number and total of the slice that was asked for; "auto" is `parallel`, this job's place among its like.
+
+    Raises ConfigurationError when there is no such slice.
+    """
     if asked == "auto":
-        if context.parallel is None:
+        if parallel is None:
             raise ConfigurationError(
                 "slice auto, but this is no job of a pipeline",
                 remedy="Set `strategy: parallel` on the job, or name the slice: 2/5.",
             )
-        return context.parallel
+        return parallel
     number, total = map(int, asked.split("/"))
     if number > total:
         raise ConfigurationError(f"there is no slice {asked}", remedy="The number is at most the total: 2/5.")

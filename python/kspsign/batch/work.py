@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 from typing import Protocol
 
 from kspsign.batch.one_artifact import guarded
-from kspsign.batch.outcomes import RunRecord, failed
+from kspsign.batch.outcomes import failed
+from kspsign.batch.run import Run
 from kspsign.model.errors import CancelledError
 from kspsign.model.report import FileOutcome
 from kspsign.model.values import Artifact
-from kspsign.publishing import Console, Meter
-from kspsign.signing import SharedState, Waits, Workers
+from kspsign.publishing import Meter
+from kspsign.signing import Waits, Workers
 
 ABANDON_SECONDS, LATE_SECONDS = 0.3, 0.1
 """Of the two seconds that a cancelled run has in all: for replacements under way, and for their outcomes."""
@@ -27,43 +28,35 @@ class Waiting(Protocol):
 
 
 class Batch:
-    """The `artifacts` of `record`'s run, whose outcomes go there and to `console` as they are there.
+    """The files of `run`, whose outcomes go to its record and console as they are there.
 
     `heard` is called after each file.
     """
 
-    def __init__(
-        self,
-        artifacts: Sequence[Artifact],
-        record: RunRecord,
-        console: Console,
-        shared: SharedState,
-        services: Waiting | None = None,
-        heard: Callable[[], None] | None = None,
-    ) -> None:
-        self._artifacts, self._record, self._console, self._workplace = artifacts, record, console, shared
+    def __init__(self, run: Run, services: Waiting | None = None, heard: Callable[[], None] | None = None) -> None:
+        self._artifacts, self._record, self._console, self._shared = run.artifacts, run.record, run.console, run.shared
         self._services, self._heard = services, heard
-        self._meter = Meter(len(artifacts), sum(each.size for each in artifacts))
-        record.matched = artifacts
-        console.begin(record.settings.command, len(artifacts))
+        self._meter = Meter(len(run.artifacts), sum(artifact.size for artifact in run.artifacts))
+        run.record.matched = run.artifacts
+        run.console.begin(run.settings.command, len(run.artifacts))
 
     def refuse(self, admit: Callable[[Artifact], None]) -> None:
         """Files for which `admit` raises have failed before any is worked on."""
         for artifact in self._artifacts:
-            if self._workplace.cancelled.is_set():
+            if self._shared.cancelled.is_set():
                 return
-            outcome = guarded(artifact, self._workplace, partial(admit, artifact))
+            outcome = guarded(artifact, self._shared, partial(admit, artifact))
             if outcome is not None:
                 self._settle(outcome)
 
     def work(self, step: Callable[[Artifact], FileOutcome], jobs: int) -> None:
         """`step` for every file that has no outcome yet, at most `jobs` at a time; see `guarded`."""
-        shared = self._workplace
+        shared = self._shared
 
         def whole(artifact: Artifact) -> FileOutcome:
             return guarded(artifact, shared, lambda: step(artifact))
 
-        left = [each for each in self._artifacts if each.name not in self._record.outcomes]
+        left = [artifact for artifact in self._artifacts if artifact.name not in self._record.outcomes]
         workers = Workers(whole, left, jobs, shared.cancelled)
         for outcome in workers.results(self._tick):
             self._settle(outcome)

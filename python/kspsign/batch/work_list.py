@@ -1,18 +1,19 @@
-"""What a run takes on: the files that match or its slice of them, and its part of the budget."""
+"""What a run takes on: its policy, and the files that match or its slice of them."""
 
 from __future__ import annotations
 
-import threading
+from collections import Counter
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from kspsign.batch.outcomes import RunRecord
+from kspsign.batch.run import Run
 from kspsign.batch.select import Purpose, select_artifacts
 from kspsign.batch.slices import slice_of, take_slice
 from kspsign.concurrency.cancellation import interruptible
 from kspsign.model.report import LeftOut
-from kspsign.model.values import Artifact
-from kspsign.publishing import Console
+from kspsign.signing import remove_leftovers
+from kspsign.verifying import open_policy
 
 if TYPE_CHECKING:
     from kspsign.verifying.policy.judge import Judge
@@ -20,30 +21,50 @@ if TYPE_CHECKING:
 _NAMED = 5
 
 
-def select(
-    record: RunRecord, console: Console, cancelled: threading.Event, judge: Judge | None = None
-) -> tuple[Artifact, ...]:
-    """The files that this run takes: all that match, or its slice of them, which may be empty.
+def with_policy(run: Run) -> Run:
+    """The run with what judges its files by --policy, if that is given."""
+    judge = open_policy(run.settings)
+    if judge is None:
+        return run
+    run.record.policy = judge.facts
+    run.console.notice(f"policy {judge.facts.name} (sha256 {judge.facts.sha256})")
+    return replace(run, judge=judge)
+
+
+def select(run: Run) -> Run:
+    """The run with the files that it takes: all that match, or its slice of them, which may be empty.
 
     Raises NoFilesMatchedError, ConfigurationError for a slice that there is not, and CancelledError: a large tree
     takes a while.
     """
-    settings = record.settings
-    purpose = _purpose(settings.command, judge)
-    selection = interruptible(lambda: select_artifacts(settings.files, settings.folder, purpose), cancelled)
+    settings, record, console = run.settings, run.record, run.console
+    purpose = _purpose(settings.command, run.judge)
+    selection = interruptible(lambda: select_artifacts(settings.files, settings.folder, purpose), run.cancelled)
     record.left_out = selection.left_out
     for line in _left_out_lines(selection.left_out):
         console.notice(line)
-    if judge is not None:
-        record.missing = judge.missing([name for artifact in selection.artifacts for name in artifact.names])
+    if run.judge is not None:
+        record.missing = run.judge.missing([name for artifact in selection.artifacts for name in artifact.names])
     for pattern in selection.unmatched:
         console.notice(f"the pattern {pattern} matches no file")
-    if settings.slice is None:
-        return selection.artifacts
-    record.slice, artifacts = take_slice(selection.artifacts, *slice_of(settings.slice, record.context))
-    part = f"slice {record.slice.number} of {record.slice.total}"
-    console.notice(f"{part}: {len(artifacts)} of {len(selection.artifacts)} files" if artifacts else f"{part} is empty")
-    return artifacts
+    artifacts = selection.artifacts
+    if settings.slice is not None:
+        record.slice, artifacts = take_slice(artifacts, *slice_of(settings.slice, run.context.parallel))
+        part = f"slice {record.slice.number} of {record.slice.total}"
+        taken = f"{part}: {len(artifacts)} of {len(selection.artifacts)} files" if artifacts else f"{part} is empty"
+        console.notice(taken)
+    sizes = Counter(artifact.size for artifact in artifacts)
+    repeated = frozenset(size for size, number in sizes.items() if number > 1)
+    return replace(run, artifacts=artifacts, shared=replace(run.shared, repeated_sizes=repeated))
+
+
+def clean_up(run: Run) -> None:
+    """Remove what killed runs left beside the targets; a dry run removes nothing."""
+    if run.settings.dry_run:
+        return
+    removed = remove_leftovers({artifact.path.parent for artifact in run.artifacts})
+    if removed:
+        run.console.notice(f"removed what a run that was killed left beside the files: {removed}")
 
 
 def _purpose(command: str, judge: Judge | None) -> Purpose:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import secrets
@@ -14,26 +15,32 @@ from kspsign.certificates.chain import ordered_chain
 from kspsign.certificates.file import parse_certificates
 from kspsign.certificates.parse import display_name, extension, parse_certificate
 from kspsign.model.errors import PrerequisiteError
-from kspsign.network.fetch import fetch
-from kspsign.settings.model import Settings
+from kspsign.model.network_options import NetworkOptions
+from kspsign.network.address import shown_url
+from kspsign.network.fetch import fetch, open_fetching
+from kspsign.network.pool import Pool
 
 MAX_REPLY = 1 << 18
 MAX_DEPTH = 8
 
 
-def with_issuers(chain: tuple[bytes, ...], settings: Settings) -> tuple[bytes, ...]:
-    """`chain` with the issuers that it lacks, as far as certificates tell where to get them; cached in the store.
+def with_issuers(chain: tuple[bytes, ...], store: Path, network: NetworkOptions) -> tuple[bytes, ...]:
+    """`chain` with the issuers that it lacks, as far as certificates say where to get them; cached in `store`.
 
-    With --no-aia it stays as it is. Raises PrerequisiteError when the leaf's own issuer is missing and can't be had:
-    verification would fail later, after a signature was spent.
+    Raises PrerequisiteError when the leaf's own issuer is missing and could not be obtained: verification would fail
+    later, after a signature was spent.
     """
-    folder = settings.store_folder / "issuers"
-    while not settings.no_aia and len(chain) <= MAX_DEPTH:
+    with contextlib.closing(open_fetching(network)) as pool:
+        return _extended(chain, store / "issuers", pool)
+
+
+def _extended(chain: tuple[bytes, ...], folder: Path, pool: Pool) -> tuple[bytes, ...]:
+    while len(chain) <= MAX_DEPTH:
         last = parse_certificate(chain[-1])
         urls = () if last.issuer == last.subject else _addresses(last)
         if not urls:
             break
-        found, faults = _first_issuer(chain, urls, folder)
+        found, faults = _first_issuer(chain, urls, folder, pool)
         if found is None:
             if len(chain) == 1:
                 raise _unavailable(last, faults)
@@ -43,7 +50,7 @@ def with_issuers(chain: tuple[bytes, ...], settings: Settings) -> tuple[bytes, .
 
 
 def _first_issuer(
-    chain: tuple[bytes, ...], urls: tuple[str, ...], folder: Path
+    chain: tuple[bytes, ...], urls: tuple[str, ...], folder: Path, pool: Pool
 ) -> tuple[tuple[bytes, ...] | None, list[str]]:
     """The longer chain, or what each address did wrong."""
     faults: list[str] = []
@@ -51,15 +58,15 @@ def _first_issuer(
         cached = folder / f"{hashlib.sha256(url.encode()).hexdigest()}.cer"
         kept = cached.read_bytes() if cached.is_file() else None
         for content in (kept, None):
-            answer = content or fetch(url, MAX_REPLY)
+            answer = content or fetch(pool, url, MAX_REPLY)
             if isinstance(answer, str):
-                faults.append(f"{url}: {answer}")
+                faults.append(f"{shown_url(url)}: {answer}")
                 continue
             longer = ordered_chain(chain[0], [*map(parse_certificate, chain[1:]), *parse_certificates(answer)])
             if len(longer) > len(chain):
                 _keep(cached, answer)
                 return longer, faults
-            faults.append(f"{url}: no certificate that issued this one")
+            faults.append(f"{shown_url(url)}: no certificate that issued this one")
     return None, faults
 
 

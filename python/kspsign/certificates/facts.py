@@ -6,7 +6,8 @@ import hashlib
 
 from cryptography import x509
 
-from kspsign.model.errors import PrerequisiteError
+from kspsign.certificates.identity import PublisherIdentity
+from kspsign.model.errors import PrerequisiteError, TrustError
 from kspsign.model.report import CertificateFacts
 from kspsign.model.values import SyncedCertificate, iso_utc
 
@@ -21,7 +22,8 @@ def certificate_facts(certificate: SyncedCertificate) -> CertificateFacts:
         parsed = x509.load_der_x509_certificate(leaf)
         subject, issuer = parsed.subject.rfc4514_string(), parsed.issuer.rfc4514_string()
         serial = f"{parsed.serial_number:X}"
-    except ValueError as unreadable:
+        durable = sorted(PublisherIdentity.of(leaf).durable)
+    except (ValueError, TrustError) as unreadable:
         raise PrerequisiteError(
             f"certificate {certificate.thumbprint} can't be read: {unreadable}",
             code="CERTIFICATE_UNREADABLE",
@@ -36,4 +38,5 @@ def certificate_facts(certificate: SyncedCertificate) -> CertificateFacts:
         not_before=iso_utc(parsed.not_valid_before_utc),
         not_after=iso_utc(parsed.not_valid_after_utc),
         alias=certificate.alias,
+        durable_identity=durable[0] if durable else None,
     )

@@ -6,6 +6,7 @@ key) is a walk over a handful of DER headers, cheap enough to index hundreds of 
 
 from __future__ import annotations
 
+import hashlib
 import threading
 import warnings
 from collections.abc import Iterator
@@ -17,17 +18,16 @@ from typing import TypeVar
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
+from kspsign.certificates import der as tlv
 from kspsign.model.errors import TrustError
 from kspsign.model.hresults import Hresult
 
 CHAIN_CHECK = "certificate-chain"
 
 _MAX_SIZE = 64 * 1024  # real certificates stay below 8 KiB; the caches below must stay bounded by something
-_SEQUENCE = 0x30
-_INTEGER = 0x02
 _VERSION = 0xA0
-_LONG_FORM = 0x80
-_MAX_LENGTH_OCTETS = 4
+_FIRST_FIELDS = [tlv.INTEGER, *[tlv.SEQUENCE] * 5]
+"""Serial number, signature algorithm, issuer, validity, subject and key, after the version where there is one."""
 
 _quiet_lock = threading.Lock()
 
@@ -66,6 +66,11 @@ def to_der(parsed: x509.Certificate) -> bytes:
     return parsed.public_bytes(Encoding.DER)
 
 
+def thumbprint_of(der: bytes) -> str:
+    """The SHA-1 thumbprint of a certificate: 40 upper-case hex digits, as Windows shows it."""
+    return hashlib.sha1(der, usedforsecurity=False).hexdigest().upper()
+
+
 @lru_cache(maxsize=4096)
 def outline(der: bytes) -> Outline:
     """Issuer, subject and key of a DER certificate, found without parsing the rest (RFC 5280 §4.1).
@@ -74,19 +79,17 @@ def outline(der: bytes) -> Outline:
     """
     if len(der) > _MAX_SIZE:
         raise malformed(f"a certificate of {len(der)} bytes is larger than any real one ({_MAX_SIZE} bytes)")
-    at, end = _content(der, 0, len(der), _SEQUENCE)
-    if end != len(der):
-        raise malformed("data follows a certificate")
-    at, end = _content(der, at, end, _SEQUENCE)
-    if at < end and der[at] == _VERSION:
-        at = _content(der, at, end, _VERSION)[1]
-    serial_at, at = at, _content(der, at, end, _INTEGER)[1]
-    serial = der[serial_at:at]
-    elements = []
-    for _ in ("signature", "issuer", "validity", "subject", "key"):
-        start, at = at, _content(der, at, end, _SEQUENCE)[1]
-        elements.append(der[start:at])
-    return Outline(serial, issuer=elements[1], subject=elements[3], key=elements[4])
+    try:
+        signed = tlv.parse(der).first()
+        fields = signed.leading(len(_FIRST_FIELDS) + 1)
+    except TrustError as broken:
+        raise malformed(f"bytes that should be a certificate have not its structure: {broken.message}") from broken
+    begin = 1 if fields and fields[0].tag == _VERSION else 0
+    fields = fields[begin : begin + len(_FIRST_FIELDS)]
+    if signed.tag != tlv.SEQUENCE or [field.tag for field in fields] != _FIRST_FIELDS:
+        raise malformed("bytes that should be a certificate have not its structure")
+    serial, _signature, issuer, _validity, subject, key = fields
+    return Outline(serial.der, issuer.der, subject.der, key.der)
 
 
 def extension(parsed: x509.Certificate, kind: type[_ExtensionT]) -> x509.Extension[_ExtensionT] | None:
@@ -140,21 +143,6 @@ def subject_of(der: bytes | None) -> str:
 def malformed(detail: str) -> TrustError:
     """The error for bytes that are no proper certificate."""
     return TrustError(Hresult.TRUST_E_MALFORMED_SIGNATURE, detail, check=CHAIN_CHECK)
-
-
-def _content(der: bytes, at: int, limit: int, tag: int) -> tuple[int, int]:
-    """Start and end of the content of the definite-length element with `tag` at `at` (X.690 §8.1, §10.1)."""
-    if at + 2 > limit or der[at] != tag:
-        raise malformed("bytes that should be a certificate have not its structure")
-    length, start = der[at + 1], at + 2
-    if length >= _LONG_FORM:
-        octets = length - _LONG_FORM
-        if not 0 < octets <= _MAX_LENGTH_OCTETS:
-            raise malformed("a certificate is not DER-encoded")
-        length, start = int.from_bytes(der[start : start + octets], "big"), start + octets
-    if start + length > limit:
-        raise malformed("a certificate is truncated")
-    return start, start + length
 
 
 def _parse_the_rest(parsed: x509.Certificate) -> tuple[object, ...]:

@@ -2,23 +2,32 @@
 
 from __future__ import annotations
 
-import hashlib
+import contextlib
 import threading
-from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from datetime import UTC, datetime
 
 from kspsign.certificates.facts import certificate_facts
-from kspsign.certificates.parse import parse_certificate
+from kspsign.certificates.parse import parse_certificate, thumbprint_of
+from kspsign.certificates.validity import expires_soon
 from kspsign.certsync.portable_store import list_entries, read_entry, write_entry
-from kspsign.keys import KeyStore, open_key_store
+from kspsign.keys import (
+    KeyStore,
+    OpenStore,
+    SigningKey,
+    engine_for,
+    find_store,
+    open_key_store,
+    open_store,
+    options_for,
+    reopen_key_store,
+)
 from kspsign.model.errors import ConfigurationError, PrerequisiteError
 from kspsign.model.values import SyncedCertificate, iso_utc
 from kspsign.settings.model import Settings
 
-__all__ = ["certificate_facts", "list_entries", "read_entry", "synchronise", "write_entry"]
-
-NEAR_END = timedelta(days=30)
-"""How long before its end a certificate is worth a word."""
+__all__ = ["certificate_facts", "list_entries", "open_key", "read_entry", "synchronise", "write_entry"]
 
 
 def synchronise(
@@ -35,33 +44,57 @@ def synchronise(
     ConfigurationError when neither is given, PrerequisiteError when a store can't be used, the thumbprint is not
     known, or the key store's certificate has another one.
     """
-    if settings.dry_run and (known := _known(settings)) is not None:
+    known = _known(settings)
+    if known is not None:
         return known
-    if settings.key_store is None or _is_known_by_thumbprint_alone(settings):
-        if settings.thumbprint is None:
-            raise ConfigurationError(
-                "neither a key store nor a thumbprint is given",
-                remedy="Name the key store with --key-store, or a known certificate with --thumbprint.",
-            )
-        return read_entry(settings.store_folder, settings.thumbprint)
-    certificate = _fetched(settings, notice or _unheard, cancelled)
-    if settings.thumbprint not in {None, certificate.thumbprint}:
-        raise PrerequisiteError(
-            f"thumbprint {settings.thumbprint} was asked for, but the certificate of key store "
-            f"{certificate.key_store} has {certificate.thumbprint}",
-            code="WRONG_THUMBPRINT",
-            remedy="Correct --thumbprint (was the certificate renewed?) or name the key pair that has it.",
-        )
-    if not settings.dry_run:
-        write_entry(settings.store_folder, certificate)
-    _say_end(certificate, notice or _unheard)
-    return certificate
+    with _fetched(settings, notice or _unheard, cancelled or threading.Event()) as key:
+        return key.certificate
+
+
+@contextlib.contextmanager
+def open_key(settings: Settings, notice: Callable[[str], object], cancelled: threading.Event) -> Iterator[SigningKey]:
+    """The certificate to sign with, as `synchronise` finds it, and its key store, open until the end.
+
+    A key store that certsync opened is the one that signs. By a thumbprint alone it is reopened, unless nothing is to
+    be signed; the certificate is then the one that it holds now. Raises what `synchronise` does, and PrerequisiteError
+    when the key store holds another certificate by now.
+    """
+    known = _known(settings)
+    if known is None:
+        with _fetched(settings, notice, cancelled) as key:
+            yield key
+    elif settings.dry_run or engine_for(settings, known) != "native":
+        yield SigningKey(known)
+    else:
+        with contextlib.closing(reopen_key_store(settings, known, cancelled)) as store:
+            yield SigningKey(_renewed(known, store, notice), store)
 
 
 def _known(settings: Settings) -> SyncedCertificate | None:
-    """What the thumbprint store has for the thumbprint that was given."""
-    entries = list_entries(settings.store_folder)
-    return next((each for each in entries if each.thumbprint == settings.thumbprint), None)
+    """The certificate that no key store need be asked for; None when one is to be asked."""
+    if settings.dry_run:
+        entries = list_entries(settings.store_folder)
+        found = next((entry for entry in entries if entry.thumbprint == settings.thumbprint), None)
+        if found is not None:
+            return found
+    if settings.key_store is not None and not _is_known_by_thumbprint_alone(settings):
+        return None
+    if settings.thumbprint is None:
+        raise ConfigurationError(
+            "neither a key store nor a thumbprint is given",
+            remedy="Name the key store with --key-store, or a known certificate with --thumbprint.",
+        )
+    return read_entry(settings.store_folder, settings.thumbprint)
+
+
+def _renewed(known: SyncedCertificate, store: KeyStore, notice: Callable[[str], object]) -> SyncedCertificate:
+    """`known` with the chain that `store` holds now."""
+    chain = store.certificate_chain()
+    if chain[0] == known.chain[0]:
+        return known
+    renewed = replace(known, thumbprint=thumbprint_of(chain[0]), chain=chain)
+    notice(f"certificate {known.thumbprint} was renewed: key store {known.key_store} signs with {renewed.thumbprint}")
+    return renewed
 
 
 def _unheard(_text: str) -> None:
@@ -69,40 +102,56 @@ def _unheard(_text: str) -> None:
 
 
 def _say_end(certificate: SyncedCertificate, notice: Callable[[str], object]) -> None:
-    end, now = parse_certificate(certificate.chain[0]).not_valid_after_utc, datetime.now(UTC)
-    if not certificate.test_signing and now <= end < now + NEAR_END:
+    leaf, now = parse_certificate(certificate.chain[0]), datetime.now(UTC)
+    if not certificate.test_signing and expires_soon(leaf, now):
+        end = leaf.not_valid_after_utc
         notice(
             f"certificate {certificate.thumbprint} ends on {iso_utc(end)}, in {(end - now).days} days: renew it in time"
         )
 
 
-def _fetched(
-    settings: Settings, notice: Callable[[str], object], cancelled: threading.Event | None
-) -> SyncedCertificate:
-    if settings.key_store == "windows":
-        from kspsign.certsync.windows import synchronise_windows  # noqa: PLC0415 - loaded when used, for start-up
+@contextlib.contextmanager
+def _fetched(settings: Settings, notice: Callable[[str], object], cancelled: threading.Event) -> Iterator[SigningKey]:
+    """The key store's certificate, checked against --thumbprint and kept in the thumbprint store."""
+    with contextlib.ExitStack() as opened:
+        key = _asked(settings, notice, cancelled, opened)
+        certificate = key.certificate
+        if settings.thumbprint not in {None, certificate.thumbprint}:
+            raise PrerequisiteError(
+                f"thumbprint {settings.thumbprint} was asked for, but the certificate of key store "
+                f"{certificate.key_store} has {certificate.thumbprint}",
+                code="WRONG_THUMBPRINT",
+                remedy="Correct --thumbprint (was the certificate renewed?) or name the key pair that has it.",
+            )
+        if not settings.dry_run:
+            write_entry(settings.store_folder, certificate)
+        if key.store is None or key.store.capabilities.fixed_certificate:
+            _say_end(certificate, notice)
+        yield key
 
-        return synchronise_windows(settings, notice)
-    key_store = open_key_store(settings, cancelled)
-    try:
-        for remark in key_store.remarks():
-            notice(remark)
-        return _describe(key_store, settings)
-    finally:
-        key_store.close()
+
+def _asked(
+    settings: Settings, notice: Callable[[str], object], cancelled: threading.Event, opened: contextlib.ExitStack
+) -> SigningKey:
+    alias = options_for(settings, find_store(settings)).keypair_alias
+    if find_store(settings).signs_natively:
+        store = opened.enter_context(contextlib.closing(open_key_store(settings, cancelled, notice)))
+        return SigningKey(_describe(store, alias), store)
+    with contextlib.closing(open_store(settings, cancelled, notice)) as found:
+        return SigningKey(_describe(found, alias))
 
 
 def _is_known_by_thumbprint_alone(settings: Settings) -> bool:
     """--key-store pkcs12 with a thumbprint but no file means the file that was synchronised before."""
-    return settings.key_store == "pkcs12" and settings.pkcs12 is None
+    return options_for(settings, find_store(settings)).means_synchronised
 
 
-def _describe(key_store: KeyStore, settings: Settings) -> SyncedCertificate:
+def _describe(key_store: OpenStore, alias: str | None) -> SyncedCertificate:
     chain = key_store.certificate_chain()
     return SyncedCertificate(
-        thumbprint=hashlib.sha1(chain[0], usedforsecurity=False).hexdigest().upper(),
+        thumbprint=thumbprint_of(chain[0]),
         chain=chain,
-        alias=settings.keypair_alias,
+        alias=alias or key_store.alias,
         key_store=key_store.name,
         key_reference=key_store.key_reference(),
         test_signing=key_store.test_signing,

@@ -12,9 +12,10 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, get_args
 
+from kspsign.keys.table import STORES
 from kspsign.model.errors import ConfigurationError
 from kspsign.settings.context import RunContext
-from kspsign.settings.model import INTERNAL_FIELDS, Command, Settings
+from kspsign.settings.model import Command, Settings
 from kspsign.settings.resolve import resolve
 
 
@@ -32,7 +33,8 @@ def execute(command: str, given: dict[str, Any], environment: Mapping[str, str])
     if command in special:
         return special[command](given, environment)
     as_json = given.pop("json", False)
-    settings = resolve(_known(command), given, config=given.pop("config", None), environment=environment)
+    config = given.pop("config", None)
+    settings = resolve(_known(command), given, config=config, environment=environment, stores=STORES)
     context = RunContext.from_environment(environment, is_tty=sys.stdout.isatty())
     return _examine(settings, context, as_json=as_json) if command == "doctor" else _perform(settings, context)
 
@@ -40,21 +42,15 @@ def execute(command: str, given: dict[str, Any], environment: Mapping[str, str])
 def _perform(settings: Settings, context: RunContext) -> int:
     cancelled = threading.Event()
     with _signals_cancelling(cancelled):
-        from kspsign import path  # noqa: PLC0415 - the stages import what is heavy
-        from kspsign.batch import merge  # noqa: PLC0415 - the stages import what is heavy
+        from kspsign.batch.run import Run  # noqa: PLC0415 - the stages import what is heavy
+        from kspsign.network.trace import listening  # noqa: PLC0415
+        from kspsign.path import COMMANDS  # noqa: PLC0415 - the stages import what is heavy
         from kspsign.publishing import open_console  # noqa: PLC0415
 
-        stages = {
-            "run": path.run,
-            "sign": path.run,
-            "certsync": path.certsync,
-            "timestamp": path.timestamp,
-            "verify": path.verify,
-            "merge": merge.merge,
-        }
-        console = open_console(context, quiet=settings.quiet, verbose=settings.verbose or context.debug, stream=None)
-        with contextlib.closing(console):
-            report = stages[settings.command](settings, context, console, cancelled)
+        verbose = settings.verbose or context.debug
+        console = open_console(context, quiet=settings.quiet, verbose=verbose, stream=None)
+        with contextlib.closing(console), listening(console.notice if verbose else None):
+            report = COMMANDS[settings.command](Run.begin(settings, context, console, cancelled))
     if settings.command == "certsync" and report.certificate is not None:
         sys.stdout.write(f"{report.certificate.thumbprint}\n")
     return report.exit_code
@@ -115,20 +111,13 @@ def _demo(given: dict[str, Any], environment: Mapping[str, str]) -> int:
 
 
 def _schema(given: dict[str, Any], _environment: Mapping[str, str]) -> int:
+    from kspsign.cli.config_schema import config_schema  # noqa: PLC0415
     from kspsign.publishing import report_schema  # noqa: PLC0415
     from kspsign.verifying import policy_schema  # noqa: PLC0415
 
-    schema = {"report": report_schema, "policy": policy_schema, "config": _config_schema}[given["what"]]()
+    schema = {"report": report_schema, "policy": policy_schema, "config": config_schema}[given["what"]]()
     sys.stdout.write(json.dumps(schema, indent=2) + "\n")
     return 0
-
-
-def _config_schema() -> dict[str, Any]:
-    schema = Settings.model_json_schema()
-    schema["title"] = "kspsign.yml"
-    for name in INTERNAL_FIELDS:
-        schema["properties"].pop(name)
-    return schema
 
 
 def _task(_given: dict[str, Any], environment: Mapping[str, str]) -> int:
@@ -143,7 +132,7 @@ def _task(_given: dict[str, Any], environment: Mapping[str, str]) -> int:
             remedy="`kspsign task` is for the task alone; call `kspsign run`.",
         ) from broken
     context = RunContext.from_environment(variables, is_tty=False)
-    settings = resolve(_known(command), {}, inputs=inputs, environment=environment, secrets=secrets)
+    settings = resolve(_known(command), {}, inputs=inputs, environment=environment, secrets=secrets, stores=STORES)
     return _examine(settings, context, as_json=False) if command == "doctor" else _perform(settings, context)
 
 
@@ -152,7 +141,7 @@ def _action(_given: dict[str, Any], environment: Mapping[str, str]) -> int:
     from kspsign.cli.github_action import INPUTS_VARIABLE, read_inputs  # noqa: PLC0415 - only this command needs it
 
     command, fields, secrets = read_inputs(environment.get(INPUTS_VARIABLE, ""))
-    settings = resolve(_known(command), fields, environment=environment, secrets=secrets)
+    settings = resolve(_known(command), fields, environment=environment, secrets=secrets, stores=STORES)
     return _perform(settings, RunContext.from_environment(environment, is_tty=False))
 
 

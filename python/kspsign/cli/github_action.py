@@ -6,8 +6,10 @@ import json
 import types
 from typing import Any, Union, get_args, get_origin
 
+from pydantic.fields import FieldInfo
+
+from kspsign.cli.options import settings_fields
 from kspsign.model.errors import ConfigurationError
-from kspsign.settings.model import INTERNAL_FIELDS, Settings
 
 INPUTS_VARIABLE = "KSPSIGN_INPUTS"
 ACTION_ONLY = frozenset({"python"})
@@ -29,16 +31,16 @@ def read_inputs(text: str) -> tuple[str, dict[str, Any], dict[str, str]]:
     command = given.pop("command", "") or "run"
     password = given.pop("password", "")
     fields = {name.replace("-", "_"): value for name, value in given.items() if value and name not in ACTION_ONLY}
-    known = set(Settings.model_fields) - INTERNAL_FIELDS
-    if unknown := sorted(set(fields) - known):
+    known = settings_fields()
+    if unknown := sorted(set(fields) - set(known)):
         raise ConfigurationError(f"unknown input: {', '.join(unknown)}", remedy="The action's page lists its inputs.")
-    settings = {name: _typed(name, value) for name, value in fields.items()}
+    settings = {name: _typed(known[name], value) for name, value in fields.items()}
     return command, settings, {"password": password} if password else {}
 
 
-def _typed(name: str, value: str) -> str | list[str]:
+def _typed(field: FieldInfo, value: str) -> str | list[str]:
     """A list by lines; all else goes on as text, which the settings read or refuse."""
-    annotation = Settings.model_fields[name].annotation
+    annotation = field.annotation
     kinds = get_args(annotation) if get_origin(annotation) in {types.UnionType, Union} else (annotation,)
     if any(get_origin(kind) is tuple for kind in kinds):
         return [line.strip() for line in value.splitlines() if line.strip()]

@@ -13,10 +13,9 @@ from typing import TextIO
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
-from kspsign.authenticode.cms.file_signature import FileSignature
 from kspsign.authenticode.formats import open_signable
-from kspsign.authenticode.pe.page_hash_attribute import page_algorithms
-from kspsign.authenticode.signable import Container, SignableFile
+from kspsign.authenticode.profile import FileSignature
+from kspsign.authenticode.signable import Container, DescribedFile, SignableFile
 from kspsign.batch.select import select_artifacts
 from kspsign.certificates.parse import parse_certificate
 from kspsign.model.errors import KspSignError
@@ -44,7 +43,7 @@ def inspect_file(path: Path, trust_roots: tuple[Path, ...], out: TextIO) -> int:
     file = _opened(artifact)
     for label, text in (
         *_file_rows(artifact, verification),
-        *_signature_rows(read_signatures(file)[0] if file else (), verification.signatures),
+        *_signature_rows(file, verification.signatures),
         *_member_rows(file),
         *_check_rows(verification),
     ):
@@ -80,18 +79,17 @@ def _file_rows(artifact: Artifact, verification: Verification) -> Iterator[Row]:
         yield "signatures", "none that can be read" if signed else "none"
 
 
-def _signature_rows(signatures: Sequence[FileSignature], facts: Sequence[SignatureFacts]) -> Iterator[Row]:
+def _signature_rows(file: SignableFile | None, facts: Sequence[SignatureFacts]) -> Iterator[Row]:
+    signatures: Sequence[FileSignature] = read_signatures(file)[0] if file else ()
     waiting = 0
     for number, (signature, fact) in enumerate(zip(signatures, facts, strict=False), start=1):
         yield f"signature {number} of {len(facts)}{', nested' if waiting else ''}", ""
-        waiting = max(waiting - 1, 0) + len(signature.nested)
+        waiting = max(waiting - 1, 0) + len(signature.further)
         yield "subject", fact.subject
         if signature.certificate is not None:
             yield from _certificate_rows(signature.certificate)
-        yield "digest", f"{fact.digest} {signature.digest.hex()}"
-        pages = page_algorithms((signature,))
-        if pages:
-            yield "page hashes", ", ".join(pages)
+        yield "digest", f"{fact.digest} {signature.file_digest.hex()}"
+        yield from _format_rows(file, signature)
         if signature.program_name:
             yield "description", signature.program_name
         stamp = fact.timestamp
@@ -119,6 +117,12 @@ def _key(parsed: x509.Certificate) -> str:
     if isinstance(key, rsa.RSAPublicKey):
         return f"RSA {key.key_size} bits"
     return f"EC {key.curve.name}" if isinstance(key, ec.EllipticCurvePublicKey) else type(key).__name__
+
+
+def _format_rows(file: object, signature: FileSignature) -> Iterator[Row]:
+    """What a signature of this format alone has, as page hashes."""
+    if isinstance(file, DescribedFile):
+        yield from file.described(signature)
 
 
 def _member_rows(file: object) -> Iterator[Row]:

@@ -8,7 +8,10 @@ import os
 import sys
 from collections.abc import Sequence
 from importlib.metadata import version
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from kspsign.keys.table import StoreEntry
 
 EXIT_UNEXPECTED = 1
 EXIT_USAGE = 3
@@ -36,12 +39,10 @@ def main(arguments: Sequence[str]) -> int:
 
 def _execute(arguments: Sequence[str]) -> int:
     from kspsign.cli import commands  # noqa: PLC0415 - --version must not pay for it
-    from kspsign.cli.options import SUMMARIES  # noqa: PLC0415
     from kspsign.model.errors import KspSignError  # noqa: PLC0415
 
     try:
-        chosen = next((each for each in arguments if each in SUMMARIES), None)
-        given = vars(build_parser(chosen).parse_args(arguments))
+        given = vars(parse(arguments))
         return commands.execute(given.pop("command"), given, os.environ)
     except KspSignError as error:
         from kspsign.publishing.fatal import report_error  # noqa: PLC0415
@@ -73,9 +74,34 @@ class _Parser(argparse.ArgumentParser):
         self.exit(EXIT_USAGE, f"{self.prog}: {message}\n")
 
 
-def build_parser(chosen: str | None = None) -> argparse.ArgumentParser:
-    """Every command with its options, or only `chosen` with some."""
+def parse(arguments: Sequence[str]) -> argparse.Namespace:
+    """The command and its options.
+
+    Key stores of other packages are looked up where they are listed, and where an option is not one of ours. Raises
+    PrerequisiteError when the option may belong to a package that can't be loaded.
+    """
+    from kspsign.cli.options import SUMMARIES  # noqa: PLC0415
+    from kspsign.keys.table import STORES, StoreEntry  # noqa: PLC0415
+
+    chosen = next((each for each in arguments if each in SUMMARIES), None)
+    if not {"-h", "--help"} & set(arguments):
+        given, unknown = build_parser(chosen).parse_known_args(arguments)
+        if not unknown:
+            return given
+    found = [entry for _name, entry in STORES.installed_entries()]
+    installed = [entry for entry in found if isinstance(entry, StoreEntry)]
+    parser = build_parser(chosen, installed)
+    _given, unknown = parser.parse_known_args(arguments)
+    broken = next((entry for entry in found if not isinstance(entry, StoreEntry)), None)
+    if unknown and broken is not None:
+        raise broken
+    return parser.parse_args(arguments)
+
+
+def build_parser(chosen: str | None = None, installed: Sequence[StoreEntry] = ()) -> argparse.ArgumentParser:
+    """Every command with its options, or only `chosen` with some; `installed` are key stores of other packages."""
     from kspsign.cli.options import SUMMARIES, add_options  # noqa: PLC0415
+    from kspsign.keys.table import STORES  # noqa: PLC0415
 
     parser = _Parser(
         prog="kspsign",
@@ -90,5 +116,5 @@ def build_parser(chosen: str | None = None) -> argparse.ArgumentParser:
         known: dict[str, Any] = {} if summary is None else {"help": summary}
         command = commands.add_parser(name, description=summary, argument_default=argparse.SUPPRESS, **known)
         if chosen in {None, name}:
-            add_options(command, name)
+            add_options(command, name, [*STORES.entries.values(), *installed])
     return parser

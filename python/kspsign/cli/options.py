@@ -4,23 +4,19 @@ from __future__ import annotations
 
 import argparse
 import types
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Literal, Union, get_args, get_origin
 
-from pydantic import BaseModel
+from pydantic.fields import FieldInfo
 
+from kspsign.keys.table import STORES, StoreEntry
 from kspsign.settings.model import INTERNAL_FIELDS, Settings, option_name
+from kspsign.settings.store_options import Metavar, StoreOptions, marker, options_of
 
 _OUTPUT = ("report", "junit", "summary", "quiet", "verbose")
 _RESULTS = (*_OUTPUT, "publish_token_env")
-_TOOLS = ("signtool", "smctl", "navsip", "tool_env")
-_KEY = (
-    *("key_store", "keypair_alias", "thumbprint", "pkcs12", "password_env", "store"),
-    *("key_identifier", "azure_credential", "azure_tenant_id", "azure_client_id", "azure_connection_id", "no_aia"),
-    *("pkcs11_module", "pkcs11_token", "pkcs11_slot", "pkcs11_key_id", "pkcs11_pin_env"),
-    *("csp", "certificate", "certificate_store", "account_id", *_TOOLS),
-)
+_KEY = ("key_store", "thumbprint", "store", "signtool", "smctl", "navsip", "tool_env")
 _ALL = tuple(name for name in Settings.model_fields if name not in INTERNAL_FIELDS)
 
 SUMMARIES: dict[str, str | None] = {
@@ -41,42 +37,51 @@ SUMMARIES: dict[str, str | None] = {
 }
 FIELDS: dict[str, tuple[str, ...]] = {
     "run": _ALL,
-    "certsync": (*_KEY, "tools_msi", "tools_msi_sha256", "quiet", "verbose"),
+    "certsync": (*_KEY, "ca_file", "quiet", "verbose"),
     "sign": tuple(name for name in _ALL if name != "publish_token_env"),
     "timestamp": (
-        *("files", "folder", "timestamp_url", "timestamp_jobs", "digest", "trust_root", "fail_fast"),
+        *("files", "folder", "timestamp_url", "timestamp_jobs", "digest", "trust_root", "fail_fast", "ca_file"),
         *_OUTPUT,
     ),
-    "doctor": ("files", "folder", *_KEY, "engine", "timestamp_url", "no_timestamp"),
+    "doctor": ("files", "folder", *_KEY, "engine", "timestamp_url", "no_timestamp", "ca_file"),
     "verify": (
         "files",
         "folder",
         "trust_root",
         "policy",
         "revocation",
+        "ca_file",
         "no_timestamp",
         "signtool_verify",
         "signtool",
         "slice",
         *_RESULTS,
     ),
-    "merge": ("files", "folder", "policy", *_RESULTS),
+    "merge": ("files", "folder", "policy", "ca_file", *_RESULTS),
 }
 
 
-def add_options(parser: argparse.ArgumentParser, command: str) -> None:
-    """Give `parser` the options of `command`."""
+WITH_KEY_STORE = frozenset({"run", "certsync", "sign", "doctor"})
+"""The commands that open a key store, and so take the options of each."""
+
+
+def settings_fields(stores: Iterable[StoreEntry] = ()) -> dict[str, FieldInfo]:
+    """Every setting that users may give, flat: of any run, of the built-in key stores, and of `stores`."""
+    fields = {name: Settings.model_fields[name] for name in _ALL}
+    for entry in (*STORES.entries.values(), *stores):
+        fields = {**options_of(entry.load_options()), **fields}
+    return fields
+
+
+def add_options(parser: argparse.ArgumentParser, command: str, stores: Sequence[StoreEntry]) -> None:
+    """Give `parser` the options of `command`; `stores` are the key stores that are offered."""
     if command in FIELDS:
-        parser.add_argument("--config", type=Path, metavar="FILE", help="configuration file (default: kspsign.yml)")
-        for name in FIELDS[command]:
-            _add_field(parser, name)
-        if command == "doctor":
-            parser.add_argument("--json", action="store_true", help="print the findings as JSON")
+        _add_settings(parser, command, stores)
     elif command == "gate":
         from kspsign.gate.settings import GATE_INTERNAL_FIELDS, GateSettings  # noqa: PLC0415 - of this command alone
 
         for name in (each for each in GateSettings.model_fields if each not in GATE_INTERNAL_FIELDS):
-            _add_field(parser, name, GateSettings)
+            _add_field(parser, name, GateSettings.model_fields[name])
     elif command == "inspect":
         parser.add_argument("file", type=Path, metavar="FILE", help="the file to look into")
         parser.add_argument("--trust-root", type=Path, action="append", metavar="PEM", help="roots to trust instead")
@@ -90,23 +95,86 @@ def add_options(parser: argparse.ArgumentParser, command: str) -> None:
         parser.add_argument("what", choices=("config", "policy", "report"), help="which schema to print")
 
 
-def _add_field(parser: argparse.ArgumentParser, name: str, model: type[BaseModel] = Settings) -> None:
-    """One option from one field of `model`: its type gives the form, its description the help."""
-    field = model.model_fields[name]
-    text = (field.description or "").replace("%", "%%")
-    if name == "files" and model is Settings:
-        parser.add_argument("files", nargs="*", metavar="PATTERN", help=text)
-        return
+def _add_settings(parser: argparse.ArgumentParser, command: str, stores: Sequence[StoreEntry]) -> None:
+    """The options of a command that works on files: of any run, and of the key stores if it opens one."""
+    parser.add_argument("--config", type=Path, metavar="FILE", help="configuration file (default: kspsign.yml)")
+    for name in FIELDS[command]:
+        field = Settings.model_fields[name]
+        if name == "files":
+            parser.add_argument(name, nargs="*", metavar="PATTERN", help=_help(field, ""))
+        else:
+            note = ", ".join(entry.name for entry in stores) if name == "key_store" else ""
+            _add_field(parser, name, field, note=note)
+    if command in WITH_KEY_STORE:
+        _add_store_options(parser, stores)
+    if command == "doctor":
+        parser.add_argument("--json", action="store_true", help="print the findings as JSON")
+
+
+def _add_store_options(parser: argparse.ArgumentParser, stores: Sequence[StoreEntry]) -> None:
+    """The options of the key stores: those of all, those of several, then a group for each store."""
+    holders: dict[str, list[StoreEntry]] = {}
+    fields: dict[str, FieldInfo] = {}
+    for entry in stores:
+        for name, field in options_of(entry.load_options()).items():
+            holders.setdefault(name, []).append(entry)
+            fields.setdefault(name, field)
+    everywhere = parser.add_argument_group("any key store")
+    several = parser.add_argument_group("several key stores")
+    for name, field in fields.items():
+        if name in StoreOptions.model_fields:
+            if name not in Settings.model_fields:
+                _add_field(everywhere, name, field)
+        elif len(holders[name]) > 1:
+            _add_field(several, name, field, note=", ".join(entry.name for entry in holders[name]))
+    for entry in stores:
+        own = [name for name, others in holders.items() if others == [entry] and name not in StoreOptions.model_fields]
+        if own:
+            group = parser.add_argument_group(f"key store {entry.name}", entry.title)
+            for name in own:
+                _add_field(group, name, fields[name])
+
+
+def _add_field(parser: argparse._ActionsContainer, name: str, field: FieldInfo, *, note: str = "") -> None:
+    """One option from one field: its type gives the form, its description the help; `note` says whose it is."""
+    text = _help(field, note)
     kinds = [kind for kind in _alternatives(field.annotation) if kind is not type(None)]
     if kinds == [bool]:
         parser.add_argument(option_name(name), action="store_true", help=text)
     elif get_origin(kinds[0]) is Literal:
         parser.add_argument(option_name(name), choices=get_args(kinds[0]), help=text)
     elif get_origin(kinds[0]) is tuple:
-        parser.add_argument(option_name(name), action="append", metavar="VALUE", help=text)
+        parser.add_argument(option_name(name), action="append", metavar=_metavar(field, kinds[0]), help=text)
+    elif name == "key_store":
+        parser.add_argument(option_name(name), type=_store_name, metavar=_metavar(field, str), help=text)
     else:
         kind = int if kinds == [int] else str
-        parser.add_argument(option_name(name), type=kind, metavar="N" if kind is int else "VALUE", help=text)
+        parser.add_argument(option_name(name), type=kind, metavar=_metavar(field, kinds[0]), help=text)
+
+
+def _help(field: FieldInfo, note: str) -> str:
+    text = field.description or ""
+    default = field.get_default()
+    if isinstance(default, (str, int)) and not isinstance(default, bool):
+        text += f" (default: {default})"
+    return f"{text}{f' [{note}]' if note else ''}".replace("%", "%%")
+
+
+def _metavar(field: FieldInfo, kind: Any) -> str:
+    """What the field says, else what its type does."""
+    said = marker(field, Metavar)
+    if said is not None:
+        return said.text
+    if kind is int:
+        return "N"
+    return "FILE" if Path in {kind, *get_args(kind)} else "VALUE"
+
+
+def _store_name(text: str) -> str:
+    """A name of a key store, for argparse."""
+    if text not in STORES.entries and text not in STORES.entry_points:
+        raise argparse.ArgumentTypeError(STORES.unknown(text))
+    return text
 
 
 def _alternatives(annotation: Any) -> Sequence[Any]:

@@ -1,4 +1,4 @@
-"""Many callers, few processes: what several threads ask for at the same time is done by one call of a tool."""
+"""Batches the requests of many threads into few calls of an external program."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ _LINGER_SECONDS = 0.25
 
 
 class Batcher(Generic[Item, Result]):
-    """Gathers items and hands them to `work` in batches of at most `size`, at most `processes` at a time.
+    """Collects items and passes them to `work` in batches of at most `size`, at most `processes` at a time.
 
     `work` returns one result, or the exception to raise, per item, in order. A signature over the network takes
-    seconds, so that the items at hand are spread over the processes that are free before any gets a second one.
+    seconds, so waiting items are spread over the free processes before any process gets a second one.
     """
 
     def __init__(
@@ -37,7 +37,7 @@ class Batcher(Generic[Item, Result]):
         self._gatherer.start()
 
     def ask(self, item: Item) -> Result:
-        """The result for `item`, when its batch is done; raises what `work` gave for it."""
+        """The result for `item` once its batch is done; raises the exception that `work` returned for it."""
         future: Future[Result] = Future()
         with self._changed:
             self._waiting.append((item, future))
@@ -45,7 +45,7 @@ class Batcher(Generic[Item, Result]):
         return future.result()
 
     def close(self) -> None:
-        """Wait for what is under way and end the threads."""
+        """Wait for batches in progress and stop the threads."""
         with self._changed:
             self._closed = True
             self._changed.notify_all()
@@ -69,7 +69,7 @@ class Batcher(Generic[Item, Result]):
         return self._waiting[:count], self._waiting[count:]
 
     def _linger(self) -> None:
-        """Wait while more come in, a moment at most; the lock is free meanwhile."""
+        """Wait briefly while more items arrive; the lock is released meanwhile."""
         until = time.monotonic() + _LINGER_SECONDS
         while len(self._waiting) < self._size * self._processes and time.monotonic() < until and not self._closed:
             if not self._changed.wait(_QUIET_SECONDS):

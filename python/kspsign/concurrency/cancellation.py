@@ -1,8 +1,9 @@
-"""Steps that may take long in somebody else's hands, and whose end a cancelled run does not wait for."""
+"""Runs blocking calls on daemon threads, so that cancellation need not wait for them."""
 
 from __future__ import annotations
 
 import contextlib
+import contextvars
 import queue
 import sys
 import threading
@@ -16,13 +17,16 @@ from kspsign.model.errors import CancelledError
 Result = TypeVar("Result")
 
 GRACE_SECONDS = 0.5
-"""How long what is in hand may take to end after the run was cancelled; all together take less than two seconds."""
+"""Seconds that work in progress gets to finish after cancellation; the whole shutdown takes less than two seconds."""
 SIGNAL_SECONDS = 0.1
-"""How long a wait may last: on Windows the main thread takes no signal while it waits."""
+"""Longest single wait in seconds: on Windows the main thread handles no signal while it waits."""
 
 
 def interruptible(step: Callable[[], Result], cancelled: threading.Event) -> Result:
-    """What `step` returns or raises. Raises CancelledError when the run is cancelled and `step` does not end soon."""
+    """The result of `step`, run on a daemon thread.
+
+    Raises what `step` raises, or CancelledError if the run is cancelled and `step` does not end within GRACE_SECONDS.
+    """
     outcome: queue.SimpleQueue[tuple[Result | None, BaseException | None]] = queue.SimpleQueue()
 
     def run() -> None:
@@ -31,7 +35,8 @@ def interruptible(step: Callable[[], Result], cancelled: threading.Event) -> Res
         except BaseException as error:  # noqa: BLE001 - it is raised where the result is waited for
             outcome.put((None, error))
 
-    threading.Thread(target=run, name="step", daemon=True).start()
+    # In the context of the caller: who listens to calls of services is a variable of it.
+    threading.Thread(target=contextvars.copy_context().run, args=(run,), name="step", daemon=True).start()
     deadline: float | None = None
     while True:
         try:
@@ -49,7 +54,7 @@ def interruptible(step: Callable[[], Result], cancelled: threading.Event) -> Res
 
 @contextlib.contextmanager
 def entered(resource: AbstractContextManager[Result], cancelled: threading.Event) -> Iterator[Result]:
-    """`resource` for the `with` block; neither opening nor closing it holds up the end of a cancelled run."""
+    """`resource` for the `with` block; neither entering nor leaving it delays the end of a cancelled run."""
     opened = interruptible(resource.__enter__, cancelled)
     try:
         yield opened

@@ -1,4 +1,4 @@
-"""The same thing made once, however many ask for it at the same time or later."""
+"""Single-flight memoization: concurrent callers of one key share one computation."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ Value = TypeVar("Value")
 
 
 class SingleFlight(Generic[Value]):
-    """Values by key, each made by the first who asks; the others wait for it, and share its failure.
+    """Values by key, each computed by the first caller; the others wait for it and share its failure.
 
-    `keep` bounds how many are remembered, the newest ones; None remembers all. `retry` forgets failures, so that who
-    comes later tries again.
+    `keep` bounds how many are remembered (the newest); None remembers all. `retry` forgets failures, so that later
+    callers try again.
     """
 
     def __init__(self, *, keep: int | None = None, retry: bool = False) -> None:
@@ -24,7 +24,7 @@ class SingleFlight(Generic[Value]):
         self._known: OrderedDict[bytes, Future[Value]] = OrderedDict()
 
     def get(self, key: bytes, make: Callable[[], Value]) -> Value:
-        """The value for `key`; raises what `make` raised, whoever called it."""
+        """The value for `key`; raises what `make` raised, in whichever caller it ran."""
         with self._lock:
             known = self._known.get(key)
             mine = self._known[key] = Future() if known is None else known

@@ -1,4 +1,4 @@
-"""Files side by side: threads that take one after the other and hand back each result as it is there."""
+"""A pool of daemon threads that yields results in the order of completion."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ Result = TypeVar("Result")
 class Workers(Generic[Item, Result]):
     """`work(item)` of every item, at most `jobs` at a time; `work` must not raise.
 
-    Nothing is begun once `cancelled` is set. The threads do not hold up the end of the process: one that hangs in a
-    service that does not answer is abandoned.
+    No item is started once `cancelled` is set. The threads do not keep the process alive: one that hangs in an
+    unresponsive service is abandoned.
     """
 
     def __init__(
@@ -35,9 +35,9 @@ class Workers(Generic[Item, Result]):
         ]
 
     def results(self, tick: Callable[[], object]) -> Iterator[Result]:
-        """Each result in the order of completion; all of them, unless the run is cancelled.
+        """Yields results in the order of completion; all of them, unless the run is cancelled.
 
-        `tick` is called from time to time. After the end of a cancelled run `late` may still have some.
+        `tick` is called regularly. After a cancelled run, `late` may yield more.
         """
         for thread in self._threads:
             thread.start()
@@ -56,7 +56,7 @@ class Workers(Generic[Item, Result]):
                 self._left -= 1
 
     def late(self, seconds: float) -> Iterator[Result]:
-        """What still comes in within `seconds`."""
+        """Yields results that arrive within `seconds`."""
         until = time.monotonic() + seconds
         while self._left and (wait := until - time.monotonic()) > 0:
             try:

@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 from kspsign.model.hresults import Hresult
 
 Group = Literal[
-    "certificate", "key", "digicert", "format", "timestamp", "verify", "network", "windows", "kspsign", "exits"
+    "certificate", "key", "digicert", "format", "timestamp", "verify", "network", "windows", "kspsign", "terms", "exits"
 ]
 Audience = Literal["pipeline author", "agent administrator", "certificate owner", "developer"]
 FilterName = Literal[
@@ -32,7 +32,8 @@ class Failure(BaseModel):
     `range` covers the HRESULTs from first to last that no other entry names; its texts hold {hex}, {low} (the low
     16 bits in decimal), {status} and {phrase} (of HTTP). `general` marks what is said of a code that is not known
     in particular, `symptom` what is only worth saying when nothing else is found, and `replaces` the failures that
-    this one explains better in the same text.
+    this one explains better in the same text. `examples` are lines as programs print them, of which each leads here
+    first.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -40,6 +41,7 @@ class Failure(BaseModel):
     id: str = Field(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$")
     group: Group
     title: str
+    examples: tuple[str, ...] = ()
     windows: str | None = None
     numbers: dict[str, int] = {}
     range: tuple[int, int] | None = None
@@ -112,7 +114,10 @@ class Search:
 
 @dataclass(frozen=True, slots=True)
 class Catalogue:
-    """All failures in order of priority, and the indexes that find them."""
+    """All failures in order of priority, and the indexes that find them.
+
+    `messages` are Windows' own texts of its codes, in lower case, the longest first.
+    """
 
     failures: tuple[Failure, ...]
     position: dict[str, int]
@@ -122,6 +127,7 @@ class Catalogue:
     by_filter: dict[str, Failure]
     ranges: tuple[tuple[int, int, Failure], ...]
     searches: tuple[tuple[Search, Failure], ...]
+    messages: tuple[tuple[str, int], ...]
 
     def of_number(self, number: int) -> Failure | None:
         """The failure of a 32-bit code: the one that names it, else the narrowest range around it."""
@@ -132,9 +138,8 @@ class Catalogue:
 @cache
 def catalogue() -> Catalogue:
     """The failures that come with this version of kspsign."""
-    text = resources.files("kspsign.diagnosis").joinpath("failures.yml").read_text(encoding="utf-8")
-    loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the C one where it was built: ten times faster
-    failures = tuple(Failure(**entry) for entry in yaml.load(text, Loader=loader))  # noqa: S506 - a safe one either way
+    failures = tuple(Failure(**entry) for entry in _load("failures.yml"))
+    messages = {text.lower(): number for number, text in reversed(_load("windows_messages.yml").items())}
     ranges = [(*failure.range, failure) for failure in failures if failure.range]
     return Catalogue(
         failures,
@@ -145,7 +150,14 @@ def catalogue() -> Catalogue:
         by_filter={name: failure for failure in failures for name in failure.filters},
         ranges=tuple(sorted(ranges, key=lambda entry: entry[1] - entry[0])),
         searches=tuple((_search(pattern, f), f) for f in failures for pattern in f.patterns),
+        messages=tuple(sorted(messages.items(), key=lambda entry: -len(entry[0]))),
     )
+
+
+def _load(name: str) -> Any:
+    text = resources.files("kspsign.diagnosis").joinpath(name).read_text(encoding="utf-8")
+    loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the C one where it was built: ten times faster
+    return yaml.load(text, Loader=loader)  # noqa: S506 - a safe one either way
 
 
 def _search(pattern: str, failure: Failure) -> Search:

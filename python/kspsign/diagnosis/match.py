@@ -14,6 +14,7 @@ TEXT_LIMIT = 1_000_000
 
 _LOG_PREFIX = re.compile(r"^(?:\d{4}-\d\d-\d\dT[\d:.]{8,18}Z )?(?:##\[[a-z]{1,20}\])?", re.MULTILINE)
 _HEX = re.compile(r"\b0x([0-9a-f]{8})\b")
+_HEX_IN_TEXT = re.compile(r"(?<![\w-])(8[0-9a-f]{7}|c000[0-9a-f]{4})(?![\w-])")
 _BARE_HEX = re.compile(r"(?:0x)?([89a-f][0-9a-f]{7})")
 _SIGNED = re.compile(r"(?<![\w.-])-(\d{9,10})\b")
 _UNSIGNED = re.compile(r"\d{10}")
@@ -23,6 +24,8 @@ _ASKED_EXIT = re.compile(rf"(?:{_PROGRAM} )?exit(?:ed)?(?: with)?(?: code)? (\d{
 _SEEN_EXIT = re.compile(rf"\b{_PROGRAM}['\"]? (?:failed |exited |ended )?(?:with )?(?:exit )?code (\d{{1,10}})\b")
 _SHOWN = 160
 _MOST_CODES = 100
+_SHORT_MESSAGE = 4
+"""Words that a text of Windows must have to be believed inside a longer text."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,12 +60,12 @@ class _Findings:
             return
         place = self.known.position[failure.id] if place is None else place
         key = (failure.id, seen if failure.range else "")
-        rank = (level + 5 * failure.symptom + 10 * failure.general, place)
+        rank = (level + _LEVELS * failure.symptom + 2 * _LEVELS * failure.general, place)
         if key not in self.ranked or rank < self.ranked[key][0]:
             self.ranked[key] = (rank, failure, _diagnosis(failure, seen, number))
 
-    def number(self, number: int, *, level: int) -> None:
-        self.add(self.known.of_number(number), f"0x{number:08X}", level=level, number=number)
+    def number(self, number: int, *, level: int, seen: str | None = None) -> None:
+        self.add(self.known.of_number(number), seen or f"0x{number:08X}", level=level, number=number)
 
     def best_first(self) -> tuple[Diagnosis, ...]:
         """All of them, but for what others in the same text explain better; what a code named stays."""
@@ -71,11 +74,14 @@ class _Findings:
         if not all(failure.symptom for _, failure, _ in found):
             worse |= {failure.id for _, failure, _ in found if failure.symptom}
         return tuple(
-            diagnosis for (level, _), failure, diagnosis in found if level % 5 == _GIVEN or failure.id not in worse
+            diagnosis
+            for (level, _), failure, diagnosis in found
+            if level % _LEVELS == _GIVEN or failure.id not in worse
         )
 
 
-_FILTER, _GIVEN, _TEXT = range(3)
+_LEVELS = 5
+_FILTER, _GIVEN, _TEXT, _VAGUE = range(4)
 
 
 def diagnose(text: str, *, code: str | None = None, hresult: int | None = None) -> tuple[Diagnosis, ...]:
@@ -122,13 +128,36 @@ def _find_in_text(words: str, findings: _Findings) -> None:
             findings.add(failure, seen[:_SHOWN], level=_TEXT)
     for name in dict.fromkeys(_NAME.findall(words)):
         findings.add(findings.known.by_name.get(name), name, level=_TEXT)
-    numbers = [int(digits, 16) for digits in _HEX.findall(lower)]
-    numbers += [0x100000000 - int(digits) for digits in _SIGNED.findall(lower)]
-    failed = dict.fromkeys(number for number in numbers if 0x80000000 <= number <= 0xFFFFFFFF)
-    for number in list(failed)[:_MOST_CODES]:
+    for number in _numbers(lower)[:_MOST_CODES]:
         findings.number(number, level=_TEXT)
+    _find_messages(lower, findings)
     for program, code in dict.fromkeys(_SEEN_EXIT.findall(lower)):
         _find_exit(program, int(code), findings)
+
+
+def _numbers(lower: str) -> list[int]:
+    """The Windows codes in a text, each once: with 0x, as a negative number, or eight hexadecimal digits alone."""
+    numbers = [int(digits, 16) for digits in _HEX.findall(lower)]
+    numbers += [0x100000000 - int(digits) for digits in _SIGNED.findall(lower)]
+    known = catalogue().by_number
+    alone = (int(digits, 16) for digits in _HEX_IN_TEXT.findall(lower))
+    numbers += [number for number in alone if number in known or _is_of_a_family(number)]
+    return list(dict.fromkeys(number for number in numbers if 0x80000000 <= number <= 0xFFFFFFFF))
+
+
+def _is_of_a_family(number: int) -> bool:
+    """Whether digits without 0x are a code rather than, say, the beginning of a commit's hash: only of HTTP here."""
+    found = catalogue().of_number(number)
+    return found is not None and not found.general
+
+
+def _find_messages(lower: str, findings: _Findings) -> None:
+    """Windows' own text of a code says what the code says; a text of two or three words may be anybody's."""
+    for message, number in findings.known.messages:
+        if message in lower:
+            vague = len(message.split()) < _SHORT_MESSAGE and lower.strip(". ") != message
+            findings.number(number, level=_VAGUE if vague else _TEXT, seen=message)
+            lower = lower.replace(message, "|")
 
 
 def _diagnosis(failure: Failure, seen: str, number: int) -> Diagnosis:

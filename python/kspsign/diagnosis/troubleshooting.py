@@ -17,6 +17,7 @@ _HEADINGS: dict[Group, str] = {
     "network": "The network",
     "windows": "Windows and its tools",
     "kspsign": "Codes of kspsign",
+    "terms": "Terms and commands",
     "exits": "Exit codes",
 }
 _INTRODUCTION = """\
@@ -48,6 +49,11 @@ def _section(failure: Failure) -> Iterator[str]:
     yield ""
     if seen := "; ".join(_seen(failure)):
         yield f"Seen as: {seen}"
+        yield ""
+    if failure.examples:
+        yield "```"
+        yield from failure.examples
+        yield "```"
         yield ""
     yield f"- Cause: {_text(failure.known_cause)}"
     yield f"- Remedy: {_text(failure.known_remedy)}"

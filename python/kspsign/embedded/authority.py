@@ -52,7 +52,7 @@ class EmbeddedAuthority:
 
 
 def create_authority(now: datetime) -> EmbeddedAuthority:
-    """A new authority in memory, valid from `now` (timezone-aware): the leaf one year, the rest longer."""
+    """Creates an authority in memory, valid from `now` (timezone-aware): the leaf one year, the others longer."""
     from concurrent.futures import ThreadPoolExecutor  # noqa: PLC0415 - only the first run makes keys
 
     with ThreadPoolExecutor(len(ROLES)) as pool:
@@ -68,10 +68,10 @@ def create_authority(now: datetime) -> EmbeddedAuthority:
 
 
 def load_or_create(folder: Path, *, now: datetime | None = None) -> EmbeddedAuthority:
-    """The authority kept in `folder`, made there first if the folder is missing or empty.
+    """The authority stored in `folder`, created there first if the folder is missing or empty.
 
-    Processes that start at the same time all get the same authority. Raises PrerequisiteError when the folder
-    can't be written, holds something damaged, or its certificates have expired at `now` (default: the clock).
+    Processes that start at the same time get the same authority. Raises PrerequisiteError when the folder
+    can't be written, its content is damaged, or its certificates have expired at `now` (default: the clock).
     """
     moment = now or datetime.now(UTC)
     try:
@@ -79,15 +79,15 @@ def load_or_create(folder: Path, *, now: datetime | None = None) -> EmbeddedAuth
             _install(create_authority(moment), folder)
     except OSError as refused:
         raise PrerequisiteError(
-            f"the embedded test keys can't be kept in {folder}: {refused}",
+            f"the embedded test keys can't be stored in {folder}: {refused}",
             code="EMBEDDED_NOT_WRITABLE",
-            remedy="Name a folder that this user may write with --store.",
+            remedy="Use --store to name a folder that this user can write to.",
         ) from refused
     return load_authority(folder, now=moment)
 
 
 def load_authority(folder: Path, *, now: datetime | None = None) -> EmbeddedAuthority:
-    """The authority kept in `folder`; PrerequisiteError when it is missing, damaged or expired at `now`."""
+    """The authority stored in `folder`; raises PrerequisiteError when it is missing, damaged or expired at `now`."""
     root, intermediate, leaf, timestamp = (_load(folder, role) for role in ROLES)
     for keyed in (leaf, intermediate, timestamp, root):
         end = keyed.certificate.not_valid_after_utc
@@ -105,12 +105,12 @@ def _load(folder: Path, role: str) -> KeyedCertificate:
     try:
         certificate = x509.load_pem_x509_certificate(path.read_bytes())
         path = folder / f"{role}.key"
-        # Validating the primes takes 0.1 s a key; these were written here, and must fit the certificate.
+        # Validating the primes takes 0.1 s per key; these were written here, and must match the certificate.
         key = serialization.load_pem_private_key(path.read_bytes(), password=None, unsafe_skip_rsa_key_validation=True)
     except (OSError, ValueError, TypeError) as damage:
         raise _damaged(folder, path, str(damage)) from damage
     if not isinstance(key, rsa.RSAPrivateKey) or key.public_key() != certificate.public_key():
-        raise _damaged(folder, path, "the key does not belong to the certificate beside it")
+        raise _damaged(folder, path, "the key does not belong to its certificate")
     return KeyedCertificate(certificate, key)
 
 
@@ -123,7 +123,7 @@ def _damaged(folder: Path, path: Path, detail: str) -> PrerequisiteError:
 
 
 def _install(authority: EmbeddedAuthority, folder: Path) -> None:
-    """Write beside `folder`, then rename: whoever renames first decides, the others drop what they made."""
+    """Write to a sibling folder, then rename: the first process to rename wins, the others discard theirs."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     draft = folder.with_name(f".{folder.name}-{secrets.token_hex(8)}")
     draft.mkdir(mode=0o700)

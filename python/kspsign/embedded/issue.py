@@ -1,7 +1,7 @@
 """Issues the embedded authority's certificates (RFC 5280 §4): throw-away keys, marked as test signing.
 
-The code-signing certificates and the timestamp unit hang on one root but not on one intermediate, as the
-extended key usages of a CA must not mix both purposes.
+The code-signing certificates and the timestamp unit share the root but not an intermediate, since the extended key
+usages of a CA must not mix the two purposes.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 RSA_BITS = 3072
 CLOCK_SKEW = timedelta(minutes=5)
-"""Certificates are valid from this long before their making, for verifiers whose clock is behind."""
+"""Certificates are valid from this long before they are issued, for verifiers whose clock is slow."""
 
 
 @dataclass(frozen=True, slots=True)

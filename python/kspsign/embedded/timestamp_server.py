@@ -21,7 +21,7 @@ from kspsign.model.errors import PrerequisiteError
 QUERY_TYPE = "application/timestamp-query"
 REPLY_TYPE = "application/timestamp-reply"
 MAX_QUERY = 64 * 1024
-"""Longest request body in bytes; an honest query has about a hundred."""
+"""Longest request body in bytes; a real query has about a hundred."""
 LINGER_SECONDS = 2.0
 LINGER_READS = 64
 
@@ -44,7 +44,7 @@ class TimestampServer:
             raise PrerequisiteError(
                 f"the embedded timestamp server can't listen on 127.0.0.1 port {port}: {refused}",
                 code="TIMESTAMP_PORT",
-                remedy="Let it choose a free port, or end the program that listens there.",
+                remedy="Let it choose a free port, or stop the program that listens there.",
             ) from refused
         self._port: int = self._server.socket.getsockname()[1]
         self._thread = threading.Thread(
@@ -94,7 +94,7 @@ class _Server(ThreadingTCPServer):
         super().shutdown_request(request)
 
     def hang_up(self) -> None:
-        """End the connections that clients keep alive, so that their threads end too."""
+        """Close kept-alive connections, so that their threads end as well."""
         with self._guard:
             for connection in self._open:
                 try:
@@ -103,7 +103,7 @@ class _Server(ThreadingTCPServer):
                     continue  # the client was faster
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        if not isinstance(sys.exception(), OSError):  # a client that went away is no fault of ours
+        if not isinstance(sys.exception(), OSError):  # the client closed the connection
             super().handle_error(request, client_address)
 
 
@@ -140,10 +140,10 @@ class _Handler(BaseHTTPRequestHandler):
         self._refuse(HTTPStatus.METHOD_NOT_ALLOWED)
 
     def _refuse(self, status: HTTPStatus) -> None:
-        """Answer without having read the body; the connection can't be used again.
+        """Answer without having read the body; the connection can't be reused.
 
-        What the client still sends is read and dropped: closing before would reset the connection and could
-        take the answer from it.
+        The rest of the request is read and discarded: closing earlier would reset the connection, and the client
+        might lose the answer.
         """
         self.close_connection = True
         self._send(status, "text/plain; charset=utf-8", f"{status.phrase}\n".encode())
@@ -167,4 +167,4 @@ class _Handler(BaseHTTPRequestHandler):
             self.wfile.write(body)
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class names it
-        """Keep silent: standard error belongs to the run's own log."""
+        """Log nothing: standard error belongs to the run's own log."""

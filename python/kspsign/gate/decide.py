@@ -19,6 +19,7 @@ from kspsign.gate.reporter import GateReporter
 from kspsign.gate.settings import GateSettings
 from kspsign.model.errors import CancelledError, ConfigurationError, GateRefusedError, PrerequisiteError
 from kspsign.model.values import Check
+from kspsign.network.trace import listening
 from kspsign.settings.context import RunContext
 
 POLL_SECONDS = 15.0
@@ -53,10 +54,16 @@ def run_gate(
     `pause` waits the seconds, and says whether the run was cancelled meanwhile.
     """
     files = _digests(settings)
-    client = open_client(
-        settings.collection, settings.project, settings.token, temp_folder=context.temp_folder, pause=pause
-    )
     teller = GateReporter(context, settings, stream)
+    with listening(teller.trace if context.debug else None):
+        client = open_client(
+            settings.collection,
+            settings.project,
+            settings.token,
+            network=settings.network,
+            temp_folder=context.temp_folder,
+            pause=pause,
+        )
     with contextlib.closing(client):
         decisions = _settled(client, settings, teller, pause, clock)
     beyond = (files_check(files, [proved for each in decisions for proved in each.proved]),) if settings.files else ()

@@ -26,6 +26,10 @@ class GateReporter:
         """One line while the gate waits."""
         self._write(log_line(f"waiting: {text}"))
 
+    def trace(self, text: str) -> None:
+        """One line for a call of the service."""
+        self._write(log_line(text))
+
     def tell(self, results: Sequence[tuple[str, Sequence[Check]]]) -> list[str]:
         """Print the checks of each subject, write the report; returns a reason for each subject that is refused."""
         refused = []

@@ -11,6 +11,8 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, f
 
 from kspsign.azure_devops.values import DEV_TASK_ID, TASK_ID
 from kspsign.model.errors import ConfigurationError
+from kspsign.model.network_options import NetworkOptions
+from kspsign.settings.network import network_options, network_variables
 
 DEFAULT_TOKEN_VARIABLE = "SYSTEM_ACCESSTOKEN"  # noqa: S105 - the name of a variable
 BuildNumber = Annotated[int, Field(gt=0)]
@@ -40,8 +42,10 @@ class GateSettings(BaseModel):
         "public", description="Extension whose task must have signed; dev: the private variant, for its own tests."
     )
     report: Path | None = Field(None, description="JSON report of the decision to write.")
+    ca_file: Path | None = Field(None, description="PEM file with CA certificates for every connection.")
 
     token: SecretStr
+    network_environment: dict[str, SecretStr] = Field(default_factory=dict, repr=False)
 
     @field_validator("policy_sha256")
     @classmethod
@@ -53,8 +57,13 @@ class GateSettings(BaseModel):
         """The only task whose verdicts count."""
         return DEV_TASK_ID if self.variant == "dev" else TASK_ID
 
+    @property
+    def network(self) -> NetworkOptions:
+        """How Azure DevOps is reached. Raises ConfigurationError for an unreadable list of the build agent."""
+        return network_options(self.network_environment, self.ca_file)
 
-GATE_INTERNAL_FIELDS = frozenset({"token"})
+
+GATE_INTERNAL_FIELDS = frozenset({"token", "network_environment"})
 """Fields that no option sets."""
 
 _DEFAULTS = {
@@ -85,6 +94,7 @@ def resolve_gate(given: Mapping[str, Any], environment: Mapping[str, str]) -> Ga
             f"the environment variable {name} with the token is not set",
             remedy=f"Map it into the step: env: {{ {name}: $(System.AccessToken) }}; or name another by --token-env.",
         )
+    merged["network_environment"] = network_variables(environment)
     try:
         return GateSettings.model_validate({**merged, "token": SecretStr(token)})
     except ValidationError as invalid:

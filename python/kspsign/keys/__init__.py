@@ -1,33 +1,64 @@
-"""Who holds the private key: a plain table from --key-store's words to stores, loaded when used."""
+"""Who holds the private key: the front door to the key stores of `kspsign.keys.table`, each loaded when used."""
 
 from __future__ import annotations
 
+import contextlib
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
-from kspsign.keys.azure_identity.platform_name import find_platform_name
-from kspsign.keys.protocol import KeyStore, OpenableKeyStore, check_digest
+from kspsign.keys.prerequisites import Prerequisite, missing
+from kspsign.keys.protocol import KeyStore, OpenStore, SigningKey, Surroundings, check_digest, no_notice
+from kspsign.keys.table import STORES, StoreEntry
 from kspsign.model.errors import ConfigurationError, PrerequisiteError
 from kspsign.model.values import SyncedCertificate
-from kspsign.settings.model import Settings
+from kspsign.settings.model import EngineName, Settings
+from kspsign.settings.store_options import StoreOptions, make_options
 
-__all__ = ["KeyStore", "check_digest", "open_key_store", "reopen_key_store"]
+__all__ = [
+    "KeyStore",
+    "OpenStore",
+    "SigningKey",
+    "check_digest",
+    "engine_for",
+    "examine_store",
+    "find_store",
+    "open_key_store",
+    "open_store",
+    "options_for",
+    "reopen_key_store",
+    "surroundings_of",
+]
 
 
-def open_key_store(settings: Settings, cancelled: threading.Event | None = None) -> KeyStore:
-    """The key store that `settings` names, open; asking it for anything but a signature costs nothing.
-
-    `cancelled` ends its waiting.
-
-    Raises ConfigurationError when none is named or its options are missing, PrerequisiteError when it can't
-    be used.
-    """
+def find_store(settings: Settings) -> StoreEntry:
+    """The key store that `settings` name. Raises ConfigurationError when none is named or it is unknown."""
     if settings.key_store is None:
         raise ConfigurationError(
             "no key store is named",
-            remedy=f"Name it with --key-store ({', '.join(sorted(_STORES))}); it is never guessed.",
+            remedy=f"Name it with --key-store ({', '.join(sorted(STORES.names))}); it is never guessed.",
         )
-    return _STORES[settings.key_store]().open(settings, cancelled or threading.Event())
+    return STORES.find(settings.key_store)
+
+
+def open_store(
+    settings: Settings, cancelled: threading.Event | None = None, notice: Callable[[str], object] = no_notice
+) -> OpenStore:
+    """The key store that `settings` name, open, whatever engine signs with it; costs no signature.
+
+    `cancelled` ends its waiting; `notice` is given what people should know.
+
+    Raises ConfigurationError when none is named or its options are missing, PrerequisiteError when it can't be used.
+    """
+    entry = find_store(settings)
+    return entry.load_kind().open(*_given(entry, settings, cancelled, notice))
+
+
+def open_key_store(
+    settings: Settings, cancelled: threading.Event | None = None, notice: Callable[[str], object] = no_notice
+) -> KeyStore:
+    """The key store that `settings` name, for the native engine. Raises like `open_store`."""
+    entry = find_store(settings)
+    return entry.key_store_kind().open(*_given(entry, settings, cancelled, notice))
 
 
 def reopen_key_store(
@@ -35,68 +66,97 @@ def reopen_key_store(
 ) -> KeyStore:
     """The key store of a synchronised certificate, by its stored reference; a password comes from `settings`.
 
+    A store that chooses the certificate for each signature may hold a renewed one of the same publisher.
     Raises PrerequisiteError when it can't be used any more or holds another certificate by now.
     """
-    load = _STORES.get(certificate.key_store)
-    if load is None:
+    entry = _store_of(certificate)
+    options = options_for(settings, entry, certificate.thumbprint)
+    surroundings = surroundings_of(settings, options, cancelled or threading.Event(), no_notice)
+    key_store = entry.key_store_kind().reopen(certificate.key_reference, options, surroundings)
+    with contextlib.ExitStack() as undone:
+        undone.callback(key_store.close)
+        if not _still_holds(key_store, certificate):
+            raise PrerequisiteError(
+                f"key store {certificate.key_store} does not hold certificate {certificate.thumbprint} any more",
+                code="KEY_STORE_CHANGED",
+                remedy="Run kspsign certsync again and sign with the thumbprint that it prints.",
+            )
+        undone.pop_all()
+    return key_store
+
+
+def _still_holds(key_store: KeyStore, certificate: SyncedCertificate) -> bool:
+    leaf = key_store.certificate_chain()[0]
+    if key_store.capabilities.fixed_certificate:
+        return leaf == certificate.chain[0]
+    from kspsign.certificates.identity import PublisherIdentity  # noqa: PLC0415 - it brings cryptography
+
+    return PublisherIdentity.of(leaf).is_same(PublisherIdentity.of(certificate.chain[0]))
+
+
+def engine_for(settings: Settings, certificate: SyncedCertificate) -> EngineName:
+    """Which engine signs with this certificate: --engine, else the key store's first.
+
+    Raises ConfigurationError when the engine does not reach the key, PrerequisiteError when its store is unknown.
+    """
+    return _store_of(certificate).engine(settings.engine)
+
+
+def examine_store(entry: StoreEntry, settings: Settings) -> Iterator[Prerequisite]:
+    """Every prerequisite of signing with this store, as the store itself finds it; nothing is signed."""
+    try:
+        options = options_for(settings, entry)
+        surroundings = surroundings_of(settings, options, threading.Event(), no_notice)
+        yield from entry.load_kind().examine(options, surroundings)
+    except (ConfigurationError, PrerequisiteError) as error:
+        yield missing(f"key store {entry.name}", "", error)
+
+
+def options_for(settings: Settings, entry: StoreEntry, thumbprint: str | None = None) -> StoreOptions:
+    """The options of this store: those of the run if it is the run's, else from the keys that were given.
+
+    `thumbprint` is of a certificate that was synchronised, None for the run's. Raises ConfigurationError when they are
+    wrong.
+    """
+    model = entry.load_options()
+    if settings.key_store == entry.name and isinstance(settings.store_options, model):
+        return settings.store_options
+    return make_options(model, {**settings.given_options, "thumbprint": thumbprint or settings.thumbprint})
+
+
+def surroundings_of(
+    settings: Settings, options: StoreOptions, cancelled: threading.Event, notice: Callable[[str], object]
+) -> Surroundings:
+    """What the store of these options is given of `settings`: no secret that is another's."""
+    return Surroundings(
+        cancelled=cancelled,
+        store_folder=settings.store_folder,
+        notice=notice,
+        temp_folder=settings.temp_folder,
+        jobs=settings.jobs,
+        environment={name: each for name, each in settings.store_environment.items() if name in options.variables},
+        credentials=settings.credentials if options.program_credentials else {},
+        agent_environment=settings.agent_environment,
+        signtool=settings.signtool,
+        smctl=settings.smctl,
+        network=settings.network,
+    )
+
+
+def _given(
+    entry: StoreEntry, settings: Settings, cancelled: threading.Event | None, notice: Callable[[str], object]
+) -> tuple[StoreOptions, Surroundings]:
+    options = options_for(settings, entry)
+    return options, surroundings_of(settings, options, cancelled or threading.Event(), notice)
+
+
+def _store_of(certificate: SyncedCertificate) -> StoreEntry:
+    try:
+        return STORES.find(certificate.key_store)
+    except ConfigurationError as unknown:
         raise PrerequisiteError(
             f"certificate {certificate.thumbprint} is from key store {certificate.key_store!r}, "
             "which this version does not know",
             code="UNKNOWN_KEY_STORE",
             remedy="Run kspsign certsync again with this version, or update kspsign.",
-        )
-    key_store = load().reopen(certificate.key_reference, settings, cancelled or threading.Event())
-    if key_store.certificate_chain()[0] != certificate.chain[0]:
-        key_store.close()
-        raise PrerequisiteError(
-            f"key store {certificate.key_store} does not hold certificate {certificate.thumbprint} any more",
-            code="KEY_STORE_CHANGED",
-            remedy="Run kspsign certsync again and sign with the thumbprint that it prints.",
-        )
-    return key_store
-
-
-def _embedded() -> type[OpenableKeyStore]:
-    from kspsign.keys.local.embedded import EmbeddedKeyStore  # noqa: PLC0415 - loaded when used, for start-up
-
-    return EmbeddedKeyStore
-
-
-def _pkcs12() -> type[OpenableKeyStore]:
-    from kspsign.keys.local.pkcs12 import Pkcs12KeyStore  # noqa: PLC0415 - loaded when used, for start-up
-
-    return Pkcs12KeyStore
-
-
-def _keylocker() -> type[OpenableKeyStore]:
-    from kspsign.keys.keylocker.store import KeyLockerKeyStore  # noqa: PLC0415 - loaded when used, for start-up
-
-    return KeyLockerKeyStore
-
-
-def _azure_key_vault() -> type[OpenableKeyStore]:
-    find_platform_name()
-    try:
-        from kspsign.keys.azure_key_vault.store import KeyVaultKeyStore  # noqa: PLC0415 - loaded when used, for start-up
-    except ModuleNotFoundError as missing:
-        raise PrerequisiteError(
-            f"key store azure-key-vault needs Microsoft's clients, which are not installed ({missing.name})",
-            code="AZURE_NOT_INSTALLED",
-            remedy="pip install 'kspsign[azure]'; the Azure Pipelines task carries them.",
-        ) from missing
-    return KeyVaultKeyStore
-
-
-def _pkcs11() -> type[OpenableKeyStore]:
-    from kspsign.keys.pkcs11.store import Pkcs11KeyStore  # noqa: PLC0415 - loaded when used, for start-up
-
-    return Pkcs11KeyStore
-
-
-_STORES: dict[str, Callable[[], type[OpenableKeyStore]]] = {
-    "embedded": _embedded,
-    "pkcs12": _pkcs12,
-    "keylocker": _keylocker,
-    "azure-key-vault": _azure_key_vault,
-    "pkcs11": _pkcs11,
-}
+        ) from unknown

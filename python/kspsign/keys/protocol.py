@@ -1,18 +1,53 @@
-"""What the engine asks of whoever holds the private key; the key itself never passes this line."""
+"""The key-store protocols: what the engine asks of whoever holds the private key, which never passes this line.
+
+A store subclasses `OpenStore` or `KeyStore` explicitly: what it does not need to answer has a default there.
+"""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Protocol, Self
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
 
+from pydantic import SecretStr
+
+from kspsign.keys.prerequisites import Prerequisite
 from kspsign.model.errors import ConfigurationError, PrerequisiteError
-from kspsign.model.values import DigestAlgorithm, RawSignature
-from kspsign.settings.model import Settings
+from kspsign.model.network_options import NetworkOptions
+from kspsign.model.values import DigestAlgorithm, RawSignature, SyncedCertificate
 
 WRITTEN_DIGESTS = frozenset({DigestAlgorithm.SHA256, DigestAlgorithm.SHA384, DigestAlgorithm.SHA512})
 """What is signed at all; SHA-1 is only ever read."""
+
+
+def no_notice(_text: str) -> None:
+    """The notice of a caller who shows none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What a key store is given besides its own options.
+
+    `cancelled` ends its waiting, with CancelledError. `notice` shows people a line that needs no action. `store_folder`
+    is the thumbprint store, `temp_folder` is None for the system's own. `jobs` is how many signatures are asked for at
+    once, at most. `environment` holds the variables that the options model names, `credentials` SM_* and the variables
+    of --tool-env where the model asks for them, `agent_environment` what every outside program gets. `signtool` and
+    `smctl` are programs that were named.
+    """
+
+    cancelled: threading.Event
+    store_folder: Path
+    notice: Callable[[str], object] = no_notice
+    temp_folder: Path | None = None
+    jobs: int = 1
+    environment: Mapping[str, SecretStr] = field(default_factory=dict, repr=False)
+    credentials: Mapping[str, SecretStr] = field(default_factory=dict, repr=False)
+    agent_environment: Mapping[str, str] = field(default_factory=dict, repr=False)
+    signtool: Path | None = None
+    smctl: Path | None = None
+    network: NetworkOptions = field(default_factory=NetworkOptions)
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,18 +56,21 @@ class Capabilities:
 
     `digests` are the digest algorithms that it signs, `concurrent` is how many signatures may be asked for at the
     same time (None: the store sets no limit). `costly` is false where the key is in this process's memory, so that a
-    signature that is lost is simply made again.
+    signature that is lost is simply made again. `fixed_certificate` is false where the service chooses certificate and
+    key anew for each signature: every signature then comes with its own chain.
     """
 
     digests: frozenset[DigestAlgorithm] = WRITTEN_DIGESTS
     concurrent: int | None = None
     costly: bool = True
+    fixed_certificate: bool = True
 
 
-class KeyStore(Protocol):
-    """An open key store with one key pair chosen. Only kspsign.errors classes leave its methods.
+class OpenStore(Protocol):
+    """An open key store with one key pair and its certificate chosen. Only kspsign.errors classes leave its methods.
 
-    `name` is the store's word in --key-store; `test_signing` is true when its keys are throw-away.
+    `name` is the store's word in --key-store; `test_signing` is true when its keys are throw-away. `alias` is what the
+    store calls the key pair, None where it has no name for it.
     """
 
     @property
@@ -41,53 +79,84 @@ class KeyStore(Protocol):
     @property
     def test_signing(self) -> bool: ...
 
-    @property
-    def capabilities(self) -> Capabilities:
-        """Constant while the store is open; costs nothing."""
-        ...
-
-    def remarks(self) -> tuple[str, ...]:
-        """What people should know of the choice that was made, for certsync to say; each is a line."""
-        ...
+    alias: str | None = None
 
     def certificate_chain(self) -> tuple[bytes, ...]:
-        """The certificates as DER, leaf first, root last if known; never costs a signature."""
+        """The certificates as DER, leaf first, root last if known; never costs a signature.
+
+        Where the certificate is not fixed it is the one that the next signature would come with, asked for now.
+        Raises PrerequisiteError when the service does not say.
+        """
         ...
 
     def key_reference(self) -> dict[str, str]:
         """The store's own address of the key, enough to reopen it given the secrets; never a secret."""
         ...
 
+    def close(self) -> None:
+        """End the session with the store, if it has one; calling it again does nothing."""
+
+
+class KeyStore(OpenStore, Protocol):
+    """An open key store that signs digests for the native engine."""
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """Constant while the store is open; costs nothing."""
+        ...
+
     def sign(self, digest: bytes, algorithm: DigestAlgorithm) -> RawSignature:
         """Sign a digest; COSTS ONE SIGNATURE where the store is paid for, also when the result is not used.
 
-        The value is RSA PKCS#1 v1.5 (RFC 8017 §8.2) or ECDSA as DER (RFC 3279 §2.2.3). It is asked for once.
+        The value is RSA PKCS#1 v1.5 (RFC 8017 §8.2) or ECDSA as DER (RFC 3279 §2.2.3). It is asked for once. The
+        signature has its chain exactly where the capabilities say that the certificate is not fixed.
 
         Raises ThrottledError when the store is too busy (asking again is free), LostSignatureError when its answer
         was lost (asking again may cost), SigningError when it refuses.
         """
         ...
 
-    def close(self) -> None:
-        """End the session with the store; calling it again does nothing."""
-        ...
 
+class StoreKind(Protocol):
+    """One kind of key store, closed: its class. `options` is always an instance of its own model."""
 
-class OpenableKeyStore(KeyStore, Protocol):
-    """A kind of key store as the table of `kspsign.keys` holds it."""
+    def open(self, options: Any, surroundings: Surroundings) -> OpenStore:
+        """Find the key and certificate that `options` name; costs no signature.
 
-    @classmethod
-    def open(cls, settings: Settings, cancelled: threading.Event) -> Self:
-        """Open the store that `settings` describe; raises ConfigurationError or PrerequisiteError.
-
-        `cancelled` ends waiting, now and when signing, with CancelledError.
+        Raises ConfigurationError when an option is missing or wrong, PrerequisiteError, CancelledError. What people
+        should know of the choice goes to `surroundings.notice`.
         """
         ...
 
-    @classmethod
-    def reopen(cls, reference: Mapping[str, str], settings: Settings, cancelled: threading.Event) -> Self:
-        """Open what a `key_reference()` tells, secrets from `settings`; raises PrerequisiteError."""
+    def examine(self, options: Any, surroundings: Surroundings) -> Iterable[Prerequisite]:
+        """Every prerequisite of signing with these options, as far as it can be found out cheaply.
+
+        It signs nothing, costs nothing and changes nothing. Raises no error of ours: it yields them.
+        """
         ...
+
+
+class KeyStoreKind(StoreKind, Protocol):
+    """One kind of key store that the native engine signs with."""
+
+    def open(self, options: Any, surroundings: Surroundings) -> KeyStore:
+        """See StoreKind."""
+        ...
+
+    def reopen(self, reference: Mapping[str, str], options: Any, surroundings: Surroundings) -> KeyStore:
+        """Open what a `key_reference()` names, with the secrets in `options`; raises PrerequisiteError."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class SigningKey:
+    """A synchronised certificate with the open key store that holds its key.
+
+    `store` is None where a program of others reaches the key, and where nothing is to be signed.
+    """
+
+    certificate: SyncedCertificate
+    store: KeyStore | None = None
 
 
 def check_digest(key_store: KeyStore, algorithm: DigestAlgorithm) -> None:

@@ -126,6 +126,14 @@ class Hresult(Enum):
         "The file or its folder may not be written.",
         "Clear the read-only attribute (chmod u+w, attrib -r) and check the folder's permissions.",
     )
+    E_OUTOFMEMORY = (
+        0x8007000E,
+        (
+            "There was not enough memory for the files that were being signed or verified; SignTool maps each whole "
+            "into memory."
+        ),
+        "Use an agent with more memory, raise the process's limit (ulimit -v, the container's), or lower --jobs.",
+    )
     ERROR_BAD_FORMAT = (
         0x8007000B,
         "The file's structure contradicts itself: it is truncated or damaged.",

@@ -16,6 +16,7 @@ class FileOutcome:
     """Report: what became of one file.
 
     `outcome` "checked" is a file that was verified but not to be signed, "planned" one that a dry run would sign.
+    `certificate` is the thumbprint of the certificate that this run signed it with.
     """
 
     path: str
@@ -30,6 +31,7 @@ class FileOutcome:
     attempts: int = 0
     seconds: dict[str, float] = field(default_factory=dict)
     timestamp_server: str | None = None
+    certificate: str | None = None
 
     @property
     def tried(self) -> bool:
@@ -39,7 +41,10 @@ class FileOutcome:
 
 @dataclass(frozen=True, slots=True)
 class CertificateFacts:
-    """Report: the certificate that signed."""
+    """Report: the certificate that signs; where each signature has one of its own, the first of them.
+
+    `durable_identity` is what its service names the publisher by in every certificate (an extended key usage).
+    """
 
     thumbprint: str
     sha256: str
@@ -49,6 +54,7 @@ class CertificateFacts:
     not_before: str
     not_after: str
     alias: str | None
+    durable_identity: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -88,20 +88,26 @@ class SyncedCertificate:
 
 @dataclass(frozen=True, slots=True)
 class RawSignature:
-    """A bare signature value as the key store returned it (RSA PKCS#1 v1.5, or ECDSA as DER)."""
+    """A bare signature value as the key store returned it (RSA PKCS#1 v1.5, or ECDSA as DER).
+
+    `chain` is the certificate that the value belongs to and its issuers (DER, leaf first), where the key store says
+    so with each signature; None where the certificate is fixed.
+    """
 
     algorithm: DigestAlgorithm
     value: bytes
+    chain: tuple[bytes, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class TimestampToken:
-    """A checked RFC 3161 token: the DER ContentInfo, the time it states, authority's name, digest, server's URL."""
+    """A checked RFC 3161 token: the DER ContentInfo, the time it states, the authority's name, the digest algorithm of
+    its imprint, the server's URL."""
 
     der: bytes
     time: datetime
     authority: str
-    digest: DigestAlgorithm
+    digest_algorithm: DigestAlgorithm
     server: str
 
 

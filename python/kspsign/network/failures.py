@@ -1,8 +1,13 @@
-"""Whether a request may have reached its host when the connection failed: what decides if it may be sent again."""
+"""What a broken connection means: in words, and whether a request may have reached its host before."""
 
 from __future__ import annotations
 
 import urllib3
+
+from kspsign.network.deadline import overran
+from kspsign.network.exchange import RedirectError
+
+NO_ANSWER = "no answer"
 
 
 def innermost(broken: BaseException) -> BaseException:
@@ -30,3 +35,36 @@ def surely_not_sent(broken: BaseException) -> bool:
         return "CERTIFICATE_VERIFY_FAILED" in str(cause)
     # The standard library's words, when a proxy answers CONNECT with anything but success.
     return isinstance(cause, OSError) and str(cause).startswith("Tunnel connection failed")
+
+
+def timed_out(broken: BaseException) -> bool:
+    """Whether the time of a connection, of a wait for a byte, or of the whole exchange was over."""
+    cause = innermost(broken)
+    refused = isinstance(cause, urllib3.exceptions.NewConnectionError)  # a kind of time-out to urllib3
+    return overran(broken) is not None or (isinstance(cause, urllib3.exceptions.TimeoutError) and not refused)
+
+
+def reason(broken: BaseException) -> str:
+    """Why there is no (whole) answer, for people; nothing of what was asked is in it."""
+    overrun, cause = overran(broken), innermost(broken)
+    if overrun is not None:
+        return overrun
+    if isinstance(broken, RedirectError):
+        return str(broken)
+    return f"{NO_ANSWER} ({_words(broken, cause)})"
+
+
+def _words(broken: BaseException, cause: BaseException) -> str:
+    # Most special first: a refused connection is a kind of time-out to urllib3.
+    if isinstance(cause, OSError) and str(cause).startswith("Tunnel connection failed"):
+        return f"the proxy refuses: {str(cause).partition(': ')[2]}"
+    at_proxy = isinstance(broken, urllib3.exceptions.ProxyError)
+    if isinstance(cause, urllib3.exceptions.NameResolutionError):
+        return "unknown proxy" if at_proxy else "unknown host"
+    if isinstance(cause, urllib3.exceptions.NewConnectionError):
+        return "the proxy can't be reached" if at_proxy else "connection refused"
+    if isinstance(cause, urllib3.exceptions.TimeoutError):
+        return "timed out"
+    if isinstance(cause, urllib3.exceptions.SSLError):
+        return f"{type(cause).__name__}: {cause}"
+    return type(cause).__name__

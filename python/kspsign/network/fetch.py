@@ -5,58 +5,46 @@ The content proves itself by its signature, so that plain HTTP does no harm.
 
 from __future__ import annotations
 
-import time
-from urllib.request import getproxies, proxy_bypass
-
 import urllib3
 
-TIMEOUT = urllib3.Timeout(connect=5, read=15)
+from kspsign.model.network_options import NetworkOptions
+from kspsign.network.deadline import overran
+from kspsign.network.exchange import Question, RedirectError, ask
+from kspsign.network.failures import reason
+from kspsign.network.pool import Pool
+
 DEADLINE = 60.0
 """Seconds for a whole answer, however steadily it trickles."""
-_PIECE = 1 << 16
+ATTEMPTS, REDIRECTS = 3, 2
+_SAFE_TO_REPEAT = (
+    urllib3.exceptions.NewConnectionError,
+    urllib3.exceptions.ConnectTimeoutError,
+    urllib3.exceptions.ProtocolError,
+)
 
 
-def fetch(
-    url: str, limit: int, *, question: bytes | None = None, kind: str | None = None, deadline: float = DEADLINE
-) -> bytes | str:
-    """What the address gives, at most `limit` bytes within `deadline` seconds, or what went wrong.
+def open_fetching(options: NetworkOptions) -> Pool:
+    """What `fetch` asks through. Raises ConfigurationError for a proxy or a CA file that can't be used."""
+    return Pool(options, deadline=DEADLINE, timeout=urllib3.Timeout(connect=5, read=15))
 
-    `question` of media type `kind` is posted.
+
+def fetch(pool: Pool, url: str, limit: int, *, question: bytes | None = None, kind: str | None = None) -> bytes | str:
+    """What the address gives, at most `limit` bytes, or what went wrong. `question` of media type `kind` is posted.
+
+    A connection that does not come about, or breaks, is tried again at once.
     """
-    try:
-        with _pool(url) as pool:
-            reply = pool.request(
-                "GET" if question is None else "POST",
-                url,
-                body=question,
-                headers={} if kind is None else {"Content-Type": kind},
-                timeout=TIMEOUT,
-                retries=urllib3.Retry(2, redirect=2),
-                preload_content=False,
-            )
-            try:
-                body = _limited(reply, limit, deadline)
-            finally:
-                reply.close()
-    except (urllib3.exceptions.HTTPError, ValueError) as broken:
-        return f"no answer ({type(broken).__name__})"
-    return body if reply.status == 200 else f"HTTP {reply.status}"
-
-
-def _limited(reply: urllib3.BaseHTTPResponse, limit: int, deadline: float) -> bytes | str:
-    end, body = time.monotonic() + deadline, bytearray()
-    while piece := reply.read1(_PIECE, decode_content=False):
-        body += piece
-        if len(body) > limit:
-            return f"more than {limit} bytes"
-        if time.monotonic() > end:
-            return f"not complete after {deadline:.0f} s"
-    return bytes(body)
-
-
-def _pool(url: str) -> urllib3.PoolManager:
-    parts = urllib3.util.parse_url(url)
-    proxy = getproxies().get(parts.scheme or "http")
-    if proxy and not proxy_bypass(parts.host or ""):
-        return urllib3.ProxyManager(proxy)
-    return urllib3.PoolManager()
+    headers = {"Connection": "close", **({} if kind is None else {"Content-Type": kind})}
+    request = Question("GET" if question is None else "POST", url, question, headers)
+    said = ""
+    for attempt in range(1, ATTEMPTS + 1):
+        try:
+            answer = ask(pool, request, limit=limit, attempt=attempt, redirects=REDIRECTS)
+        except (urllib3.exceptions.HTTPError, ValueError, RedirectError) as broken:
+            said = reason(broken)
+            if overran(broken) is not None or not isinstance(broken, _SAFE_TO_REPEAT):
+                break
+        else:
+            if len(answer.body) > limit:
+                return f"more than {limit} bytes"
+            return answer.body if answer.status == 200 else f"HTTP {answer.status}"
+    return said

@@ -18,6 +18,11 @@ def pause_before(again: int, first: float, retry_after: float | None) -> float |
     """
     if retry_after is not None:
         return retry_after if retry_after <= LONGEST_PAUSE else None
+    return backoff(again, first)
+
+
+def backoff(again: int, first: float) -> float:
+    """The pause before asking for the `again`th time once more (from 1), without a word of the service."""
     return first * 2.0 ** (again - 1) * random.uniform(0.5, 1.5)  # noqa: S311 - jitter
 
 

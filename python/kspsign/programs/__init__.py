@@ -1,6 +1,6 @@
-"""The programs that Microsoft and DigiCert make: found, started with what they need and nothing more, listened to."""
+"""Programs made by others (SignTool, smctl, az, NavSip): located, run with a minimal environment, parsed."""
 
-from kspsign.programs.client_certificate_file import with_client_certificate_file
+from kspsign.programs.client_certificate_file import in_temp_folder, with_client_certificate_file
 from kspsign.programs.locate import Tool, find_az, find_signtool, find_smctl
 from kspsign.programs.run import Ran, call_tool, run_tool, tool_environment
 
@@ -11,6 +11,7 @@ __all__ = [
     "find_az",
     "find_signtool",
     "find_smctl",
+    "in_temp_folder",
     "run_tool",
     "tool_environment",
     "with_client_certificate_file",

@@ -1,4 +1,4 @@
-"""What the tools of one run need on disk: a secret client certificate, there for the run and gone after it."""
+"""The secret client certificate as a file, which external programs need: it exists while they run only."""
 
 from __future__ import annotations
 
@@ -6,13 +6,14 @@ import base64
 import binascii
 import contextlib
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from pydantic import SecretStr
 
 from kspsign.model.errors import ConfigurationError, PrerequisiteError
 from kspsign.settings.model import Settings
+from kspsign.settings.program_settings import ProgramSettings
 
 _ENCODED = "SM_CLIENT_CERT_FILE_B64"
 _FILE = "SM_CLIENT_CERT_FILE"
@@ -20,32 +21,36 @@ PREFIX = "kspsign-private-"
 """How private folders in the agent's temporary folder begin, the task's own too; its post-job step removes them."""
 
 
+def in_temp_folder(settings: Settings, temp_folder: Path) -> Settings:
+    """`settings` whose temporary files are in `temp_folder`, or in the system's where that is not a folder."""
+    return settings.model_copy(update={"temp_folder": temp_folder if temp_folder.is_dir() else None})
+
+
 @contextlib.contextmanager
-def with_client_certificate_file(settings: Settings, temp_folder: Path) -> Iterator[Settings]:
-    """`settings` as the tools need them: temporary files below `temp_folder`, the client certificate as a file.
+def with_client_certificate_file(settings: ProgramSettings) -> Iterator[Mapping[str, SecretStr]]:
+    """The credentials as external programs need them, within the block: the client certificate as a file.
 
     SM_CLIENT_CERT_FILE_B64 (base64 of the PKCS#12) becomes a file that only this user may read, removed at the
-    end. Raises ConfigurationError when it is no base64, PrerequisiteError when the folder can't be written.
+    end. Raises ConfigurationError when it is not base64, PrerequisiteError when the folder can't be written.
     """
-    settings = settings.model_copy(update={"temp_folder": temp_folder if temp_folder.is_dir() else None})
     encoded = settings.credentials.get(_ENCODED)
     if encoded is None:
-        yield settings
+        yield settings.credentials
         return
     content = _decoded(encoded)
     try:
         private = tempfile.TemporaryDirectory(prefix=PREFIX, dir=settings.temp_folder, ignore_cleanup_errors=True)
     except OSError as refused:
-        raise _unwritable(temp_folder, refused) from refused
+        raise _unwritable(settings, refused) from refused
     with private as folder:
         file = Path(folder) / "client.p12"
         try:
             file.touch(mode=0o600)
             file.write_bytes(content)
         except OSError as refused:
-            raise _unwritable(temp_folder, refused) from refused
+            raise _unwritable(settings, refused) from refused
         given = {name: value for name, value in settings.credentials.items() if name != _ENCODED}
-        yield settings.model_copy(update={"credentials": {**given, _FILE: SecretStr(str(file))}})
+        yield {**given, _FILE: SecretStr(str(file))}
 
 
 def _decoded(encoded: SecretStr) -> bytes:
@@ -54,12 +59,13 @@ def _decoded(encoded: SecretStr) -> bytes:
     except (binascii.Error, ValueError) as broken:
         # The text is a secret: what is wrong with it is not quoted.
         raise ConfigurationError(
-            f"{_ENCODED} is no base64",
+            f"{_ENCODED} is not base64",
             remedy="Encode the .p12 file: [Convert]::ToBase64String([IO.File]::ReadAllBytes('client.p12')).",
         ) from broken
 
 
-def _unwritable(folder: Path, refused: OSError) -> PrerequisiteError:
+def _unwritable(settings: ProgramSettings, refused: OSError) -> PrerequisiteError:
+    folder = settings.temp_folder or tempfile.gettempdir()
     return PrerequisiteError(
         f"the client certificate can't be put into {folder}: {refused.strerror or refused}",
         code="TEMP_NOT_WRITABLE",

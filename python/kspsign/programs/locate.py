@@ -1,4 +1,4 @@
-"""Where the tools are: the setting, then PATH, then where their installers put them."""
+"""Locates programs: the setting, then PATH, then the default folders of their installers."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kspsign.model.errors import PrerequisiteError
-from kspsign.settings.model import Settings
+from kspsign.settings.program_settings import ProgramSettings
 
 _MACHINES = {0x014C: "x86", 0x8664: "x64", 0xAA64: "arm64"}
 _FIXED_FILE_INFO = struct.pack("<II", 0xFEEF04BD, 0x00010000)  # VS_FIXEDFILEINFO: dwSignature, dwStrucVersion
@@ -19,7 +19,7 @@ _FIXED_FILE_INFO = struct.pack("<II", 0xFEEF04BD, 0x00010000)  # VS_FIXEDFILEINF
 
 @dataclass(frozen=True, slots=True)
 class Tool:
-    """A program that was found: `version` and `architecture` as its file states them, "" where it does not."""
+    """A program that was found: `version` and `architecture` as its file states them, "" if it states none."""
 
     path: Path
     version: str
@@ -30,11 +30,11 @@ class Tool:
         return f"{self.path} ({facts})" if facts else str(self.path)
 
 
-def find_signtool(settings: Settings) -> Tool:
+def find_signtool(settings: ProgramSettings) -> Tool:
     """SignTool: --signtool, else an x64 one on PATH, else that of the newest Windows SDK, else any on PATH.
 
     A KSP's DLL is loaded into SignTool and must have its architecture; vendors' are x64.
-    Raises PrerequisiteError when there is none.
+    Raises PrerequisiteError when none is found.
     """
     if settings.signtool is not None:
         return _named(settings.signtool, "signtool.exe", "--signtool")
@@ -52,7 +52,7 @@ def find_signtool(settings: Settings) -> Tool:
     return chosen
 
 
-def find_smctl(settings: Settings) -> Tool:
+def find_smctl(settings: ProgramSettings) -> Tool:
     r"""smctl: --smctl, else on PATH, else the newest below C:\Program Files\DigiCert; raises PrerequisiteError."""
     if settings.smctl is not None:
         return _named(settings.smctl, "smctl.exe", "--smctl")
@@ -67,7 +67,7 @@ def find_smctl(settings: Settings) -> Tool:
     return found
 
 
-def find_az(settings: Settings) -> Tool:
+def find_az(settings: ProgramSettings) -> Tool:
     """Azure CLI, from PATH; on Windows it is a batch file. Raises PrerequisiteError."""
     found = _on_path(("az.cmd", "az.exe") if sys.platform == "win32" else ("az",), settings)
     if found is None:
@@ -79,8 +79,8 @@ def find_az(settings: Settings) -> Tool:
     return found
 
 
-def find_msiexec(settings: Settings) -> Path:
-    """Windows' installer; raises PrerequisiteError where there is none."""
+def find_msiexec(settings: ProgramSettings) -> Path:
+    """Windows' installer; raises PrerequisiteError when it is not found."""
     installer = Path(_variable(settings, "SYSTEMROOT") or "") / "System32" / "msiexec.exe"
     if not (installer.is_absolute() and installer.is_file()):
         raise PrerequisiteError(
@@ -106,7 +106,7 @@ def _executables(name: str) -> tuple[str, ...]:
     return (f"{name}.exe",) if sys.platform == "win32" else (name, f"{name}.exe")
 
 
-def _on_path(names: tuple[str, ...], settings: Settings) -> Tool | None:
+def _on_path(names: tuple[str, ...], settings: ProgramSettings) -> Tool | None:
     # Not shutil.which: on Windows it looks into the working folder first, where anything may have been checked out.
     folders = (Path(entry.strip('"')) for entry in (_variable(settings, "PATH") or "").split(os.pathsep))
     files = (folder / each for folder in folders if folder.is_absolute() for each in names)
@@ -114,7 +114,7 @@ def _on_path(names: tuple[str, ...], settings: Settings) -> Tool | None:
     return describe(found) if found else None
 
 
-def _windows_kits(settings: Settings) -> Iterator[Path]:
+def _windows_kits(settings: ProgramSettings) -> Iterator[Path]:
     for variable in ("ProgramFiles(x86)", "ProgramFiles"):
         kit = Path(_variable(settings, variable) or "") / "Windows Kits" / "10" / "bin"
         if kit.is_absolute():
@@ -122,13 +122,13 @@ def _windows_kits(settings: Settings) -> Iterator[Path]:
             yield from kit.glob("x64/signtool.exe")
 
 
-def _digicert_folders(settings: Settings) -> Iterator[Path]:
+def _digicert_folders(settings: ProgramSettings) -> Iterator[Path]:
     folder = Path(_variable(settings, "ProgramFiles") or "") / "DigiCert"
     if folder.is_absolute():
         yield from sorted(folder.glob("*/smctl.exe"), key=lambda path: path.stat().st_mtime, reverse=True)
 
 
-def _variable(settings: Settings, name: str) -> str | None:
+def _variable(settings: ProgramSettings, name: str) -> str | None:
     known = {key.upper(): value for key, value in settings.agent_environment.items()}
     return known.get(name.upper())
 
@@ -138,7 +138,7 @@ def _version_key(path: Path) -> tuple[int, ...]:
 
 
 def describe(path: Path) -> Tool:
-    """Version and architecture from the file itself: PE header, then the fixed part of the version resource."""
+    """Version and architecture as stated in the file: PE header and VS_FIXEDFILEINFO."""
     try:
         content = path.read_bytes()
     except OSError as unreadable:

@@ -1,9 +1,9 @@
 """NavSip.dll: SignTool signs Business Central's .app packages through it, if it is registered and can be loaded.
 
-The native engine does without.
+The native engine does not need it.
 
 A missing registration and a missing runtime look alike to SignTool (0x800B0003, "not recognized"), so both are
-examined before a file is signed.
+checked before a file is signed.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _SOURCE = (
 
 
 def registered_navsip() -> Path | None:
-    """The DLL that is registered for NAVX packages; None when there is none, and elsewhere than on Windows."""
+    """The DLL that is registered for NAVX packages; None when none is registered, and on other systems than Windows."""
     if sys.platform == "win32":
         import winreg  # noqa: PLC0415 - on Windows only
 
@@ -44,7 +44,7 @@ def registered_navsip() -> Path | None:
 
 
 def ensure_navsip(settings: Settings) -> str:
-    """What signs NAVX packages here, for people; --navsip is registered first when nothing is.
+    """Describes the SIP that signs NAVX packages here; registers --navsip first if none is registered.
 
     Raises PrerequisiteError as `check_navsip` does, and when regsvr32 refuses the DLL.
     """
@@ -56,7 +56,7 @@ def ensure_navsip(settings: Settings) -> str:
 
 
 def check_navsip(settings: Settings) -> str:
-    """What signs NAVX packages here or will; registers nothing.
+    """Describes the SIP that signs NAVX packages here or would be registered; registers nothing.
 
     Raises PrerequisiteError when none is registered and none is given, when it is not x64, or lacks the Visual C++
     runtime it was built with.
@@ -87,7 +87,7 @@ def _check_dll(dll: Path, settings: Settings) -> None:
     if not dll.is_file():
         raise _unusable(f"{dll} does not exist", f"Correct --navsip. {_SOURCE}")
     if describe(dll).architecture != "x64":
-        raise _unusable(f"{dll} is no x64 DLL", f"The x64 SignTool needs the x64 NavSip.dll. {_SOURCE}")
+        raise _unusable(f"{dll} is not an x64 DLL", f"The x64 SignTool needs the x64 NavSip.dll. {_SOURCE}")
     _check_runtime(dll, settings)
 
 

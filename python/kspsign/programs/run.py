@@ -1,4 +1,4 @@
-"""One call of an outside program: no shell, an environment of named variables only, its output kept and readable."""
+"""Runs an external program without a shell, with an environment of named variables only, and captures its output."""
 
 from __future__ import annotations
 
@@ -13,11 +13,16 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import IO
+from types import MappingProxyType
+from typing import IO, Final
+
+from pydantic import SecretStr
 
 from kspsign.model.errors import CancelledError, PrerequisiteError
-from kspsign.settings.model import Settings
+from kspsign.programs.client_certificate_file import with_client_certificate_file
+from kspsign.settings.program_settings import ProgramSettings
 
+_NO_CREDENTIALS: Final[Mapping[str, SecretStr]] = MappingProxyType({})
 _POLL_SECONDS = 0.2
 _STOP_SECONDS = 5.0
 _SHORTEST_SECRET = 4
@@ -27,7 +32,7 @@ _OUTPUT_LIMIT = 16 << 20
 
 @dataclass(frozen=True, slots=True)
 class Ran:
-    """How a call ended: `exit_code` is None when it took too long and was stopped."""
+    """How a call ended; `exit_code` is None when it timed out and was stopped."""
 
     exit_code: int | None
     output: str
@@ -36,18 +41,17 @@ class Ran:
 
     @property
     def text(self) -> str:
-        """All it printed, errors last."""
+        """Standard output followed by standard error."""
         return "\n".join(part for part in (self.output.strip(), self.errors.strip()) if part)
 
 
-def tool_environment(settings: Settings, *, with_credentials: bool) -> dict[str, str]:
-    """The environment of a child process: the agent's named variables, and the credentials where it signs."""
-    secrets = settings.credentials if with_credentials else {}
+def tool_environment(settings: ProgramSettings, secrets: Mapping[str, SecretStr] = _NO_CREDENTIALS) -> dict[str, str]:
+    """The environment of a child process: the agent's named variables, and the credentials that it needs."""
     return {**settings.agent_environment, **{name: value.get_secret_value() for name, value in secrets.items()}}
 
 
 def call_tool(
-    settings: Settings,
+    settings: ProgramSettings,
     program: Path,
     arguments: Sequence[str],
     *,
@@ -56,13 +60,18 @@ def call_tool(
     folder: Path | None = None,
     cancelled: threading.Event | None = None,
 ) -> Ran:
-    """`run_tool` in the environment of this run; a credential that the program prints is not in its output."""
-    environment = tool_environment(settings, with_credentials=with_credentials)
-    ran = run_tool(program, arguments, environment=environment, timeout=timeout, folder=folder, cancelled=cancelled)
+    """`run_tool` in the environment of this run; credentials are masked in its output.
+
+    A client certificate is a file while a program runs that signs or asks `with_credentials`, and no longer.
+    """
+    ready = with_client_certificate_file(settings) if with_credentials else contextlib.nullcontext(_NO_CREDENTIALS)
+    with ready as secrets:
+        environment = tool_environment(settings, secrets)
+        ran = run_tool(program, arguments, environment=environment, timeout=timeout, folder=folder, cancelled=cancelled)
     return replace(ran, output=_without_secrets(ran.output, settings), errors=_without_secrets(ran.errors, settings))
 
 
-def _without_secrets(text: str, settings: Settings) -> str:
+def _without_secrets(text: str, settings: ProgramSettings) -> str:
     for name, value in settings.credentials.items():
         secret = value.get_secret_value()
         if name not in _NO_SECRETS and len(secret) >= _SHORTEST_SECRET:
@@ -79,12 +88,12 @@ def run_tool(
     folder: Path | None = None,
     cancelled: threading.Event | None = None,
 ) -> Ran:
-    """Run `program` to its end, at most `timeout` seconds.
+    """Run `program` to completion, for at most `timeout` seconds.
 
     Raises PrerequisiteError when it can't be started, CancelledError when `cancelled` is set meanwhile.
     """
     started = time.monotonic()
-    # Files, not pipes: a grandchild that outlives the program would hold a pipe open, and us with it.
+    # Files, not pipes: a grandchild that outlives the program would keep a pipe open and block this process.
     with tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as errors:
         process = _start([str(program), *arguments], folder, environment, output, errors)
         exit_code = None
@@ -136,7 +145,7 @@ def _content(file: IO[bytes]) -> bytes:
 
 
 def as_text(output: bytes) -> str:
-    """What a Windows program wrote to a pipe: UTF-8, UTF-16 or the machine's code page; never an error."""
+    """Decodes what a Windows program wrote to a pipe: UTF-8, UTF-16 or the system code page; never fails."""
     if b"\0" in output:
         text = output.decode("utf-16-le", "replace")
     else:

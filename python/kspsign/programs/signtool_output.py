@@ -1,4 +1,4 @@
-"""SignTool's words: which files it says it did, and which error belongs to which file.
+"""Parses SignTool's output: which files succeeded, and which error belongs to which file.
 
 `SignTool Error: An error occurred while attempting to sign: FILE` follows the error it is about. An error without
 such a line stopped the whole call: the files after it were not tried.
@@ -19,10 +19,10 @@ _FILTER = re.compile(r"^After (.+) filter, (\d+) certs were left", re.MULTILINE)
 
 @dataclass(frozen=True, slots=True)
 class SignToolWords:
-    """What one call said: files done, errors by file, errors of the whole call; names as they were given.
+    """The output of one call: files that succeeded, errors by file, errors of the whole call; names as they were given.
 
     `selected` is true once a certificate with its key was accepted. `dropped_by` is the filter that left no
-    certificate, if one did. `codes` are the HRESULTs in it, as printed.
+    certificate, if any. `codes` are the HRESULTs in it, as printed.
     """
 
     done: frozenset[str]
@@ -34,7 +34,7 @@ class SignToolWords:
 
 
 def read_words(output: str, errors: str) -> SignToolWords:
-    """The words of a call's standard output and standard error."""
+    """Parse a call's standard output and standard error."""
     by_file: dict[str, str] = {}
     waiting: list[str] = []
     for message in _messages(errors):
@@ -62,7 +62,7 @@ def read_words(output: str, errors: str) -> SignToolWords:
 
 
 def _messages(errors: str) -> list[str]:
-    """Standard error message by message, its continued lines joined."""
+    """Standard error as one message each, continuation lines joined."""
     messages: list[str] = []
     for line in errors.splitlines():
         if _MESSAGE.match(line) or not messages:

@@ -1,4 +1,4 @@
-"""`signtool verify /pa /v /all /tw`: what Windows' own verifier says of a file, read from its report."""
+"""`signtool verify /pa /v /all /tw`: the verdict of Windows' own verifier, parsed from its output."""
 
 from __future__ import annotations
 
@@ -56,12 +56,12 @@ class SignToolVerifier:
             self._bench.remove(name)
 
     def close(self) -> None:
-        """Wait for the calls under way and remove the workbench."""
+        """Wait for the calls in progress and remove the staging folder."""
         self._batcher.close()
         self._bench.close()
 
     def _work(self, names: Sequence[str]) -> list[SignToolVerdict | Exception]:
-        """All in one call; what is not plainly good is asked about alone, for only then its errors have an owner."""
+        """All files in one call; those without a clear success are verified again alone, to attribute errors."""
         ran = self._call(names)
         if len(names) == 1:
             return [read_verdict(ran)]
@@ -88,11 +88,11 @@ class SignToolVerifier:
 
 
 def read_verdict(ran: Ran) -> SignToolVerdict:
-    """The verdict of a call about one file."""
+    """The verdict from a call for one file."""
     words = read_words(ran.output, ran.errors)
     said = " ".join([*words.by_file.values(), words.general]).strip()
     if ran.exit_code != 0 and not said:
-        said = "it did not end in time" if ran.exit_code is None else f"exit code {ran.exit_code}"
+        said = "it timed out" if ran.exit_code is None else f"exit code {ran.exit_code}"
     return _read(ran.output, said, ok=ran.exit_code == 0)
 
 

@@ -1,7 +1,7 @@
-"""A private folder with short plain names, so that no path of a build ever reaches a tool's command line.
+"""A private folder with short plain names, so that no path of a build reaches a tool's command line.
 
-The tools have limits that a build's paths break: 260 characters, names that their code page lacks, and a command
-line of 32,767 characters for all of a batch. Here file 7 is `7.exe`: only the extension, which some SIPs ask for,
+The tools have limits that paths of a build exceed: 260 characters, names outside their code page, and a command
+line of 32,767 characters for a whole batch. Here file 7 is `7.exe`: only the extension, which some SIPs require,
 is kept.
 """
 
@@ -45,7 +45,7 @@ class StagingFolder:
         return name
 
     def remove(self, name: str) -> None:
-        """Done with it; what a virus scanner still holds goes with the folder."""
+        """Remove the file; one that a virus scanner still holds is removed with the folder."""
         try:
             (self.folder / name).unlink(missing_ok=True)
         except PermissionError:

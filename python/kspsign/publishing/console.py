@@ -23,7 +23,7 @@ class Console(Protocol):
         """The certificate that will sign was found."""
 
     def notice(self, text: str) -> None:
-        """Something worth a line."""
+        """Something worth a line; a call of a service is told from the thread that made it."""
 
     def file_done(self, outcome: FileOutcome, done: int, total: int) -> None:
         """One more file has its outcome; `done` of `total` have."""

@@ -16,6 +16,7 @@ from pydantic import SecretStr
 
 from kspsign.azure_devops import AzureDevOps, PublishedResult, TestRunPlan, open_client
 from kspsign.model.errors import ConfigurationError, KspSignError
+from kspsign.model.network_options import NetworkOptions
 from kspsign.model.report import BuildFacts, FileOutcome, Report
 from kspsign.model.values import ErrorFacts
 from kspsign.publishing import wording
@@ -32,14 +33,18 @@ TITLE_LIMIT, TEXT_LIMIT = 512, 4000
 """Characters that the server keeps of a result's title, and of its texts."""
 
 
-def publish_evidence(report: Report, context: RunContext, token: SecretStr, pause: Callable[[float], bool]) -> None:
+def publish_evidence(
+    report: Report, context: RunContext, token: SecretStr, network: NetworkOptions, pause: Callable[[float], bool]
+) -> None:
     """Leave the evidence of the run in Azure DevOps.
 
     `pause` waits the seconds, and says whether the run was cancelled meanwhile. Raises what the client does, and
     ConfigurationError where there is no build.
     """
     build = _build(context)
-    client = open_client(build.collection, build.project, token, temp_folder=context.temp_folder, pause=pause)
+    client = open_client(
+        build.collection, build.project, token, network=network, temp_folder=context.temp_folder, pause=pause
+    )
     with contextlib.closing(client):
         _publish(client, int(build.id), report, context)
 

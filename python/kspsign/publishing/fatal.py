@@ -15,9 +15,11 @@ def report_error(error: KspSignError) -> None:
 
 
 def report_unexpected(error: Exception) -> None:
-    """What is no error of ours: the system's refusal, or where the defect is."""
+    """What is no error of ours: the system's refusal, too little memory, or where the defect is."""
     if isinstance(error, OSError):
         remedy = "Mend what the system says; where the output goes to a file or a pipe, look there first."
+    elif isinstance(error, MemoryError):
+        remedy = "Run on a machine or container with more memory, or raise its limit (ulimit -v)."
     else:
         sys.stderr.write("".join(traceback.format_exception(error)))
         remedy = "This is a defect of kspsign: report it with the lines above."

@@ -1,6 +1,7 @@
 """Stage 2: signing by thumbprint. Engines make signed copies beside their targets; nothing is replaced unverified."""
 
 from kspsign.concurrency.workers import Workers
+from kspsign.signing.budget import Budget
 from kspsign.signing.circuit_breaker import CircuitBreaker
 from kspsign.signing.copies import LockedTarget, SignedCopy, Targets, access_error
 from kspsign.signing.engine import Engine, open_engine, open_planner
@@ -12,6 +13,7 @@ from kspsign.signing.waits import Waits
 
 __all__ = [
     "LOCAL_SLOTS",
+    "Budget",
     "CircuitBreaker",
     "Engine",
     "LockedTarget",

@@ -26,6 +26,7 @@ _BUSY = frozenset({errno.ETXTBSY, errno.EBUSY, errno.EWOULDBLOCK})
 _NO_ROOM_ASIDE = frozenset({errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS})
 _WINDOWS_SHARING = frozenset({32, 33})  # ERROR_SHARING_VIOLATION, ERROR_LOCK_VIOLATION
 _LOCK_PAUSE_SECONDS = 0.005
+_NAME_END = 100
 EARLY_COPIES = 2
 """How many targets have a copy before their signature is there: copies wait for services then, and take disk."""
 
@@ -34,17 +35,19 @@ EARLY_COPIES = 2
 class SignedCopy:
     """A signed temporary file beside its target, not yet verified; `seconds` by step ("sign", ...).
 
-    `digest` is what was found of the target. `signed_digest` is what the key store signed, empty when a tool asked it.
+    `hashes` are what was found of the target. `signed_digest` is what the key store signed, empty when a tool asked it.
     `timestamp_server` is the URL of the server that stamped it, None when there is no timestamp or a tool chose.
-    `inner_digests` are what the key store signed of files inside, which were signed first.
+    `certificate` is the thumbprint of the certificate whose signature was added; None when none was. `inner_digests`
+    are what the key store signed of files inside, which were signed first.
     """
 
     artifact: Artifact
     path: Path
-    digest: Digest
+    hashes: Digest
     seconds: dict[str, float]
     signed_digest: bytes = b""
     timestamp_server: str | None = None
+    certificate: str | None = None
     inner_digests: tuple[bytes, ...] = ()
 
 
@@ -70,7 +73,7 @@ class LockedTarget:
         path = self.artifact.path
         while True:
             # The name keeps its end: SignTool tells some formats by the extension.
-            copy = path.with_name(f"{COPY_PREFIX}{secrets.token_hex(4)}.{path.name[-100:]}")
+            copy = path.with_name(f"{COPY_PREFIX}{secrets.token_hex(4)}.{_name_end(path.name)}")
             # For reading only: on Windows nobody could verify what somebody has open for writing.
             self._handle = open(copy, "rb", buffering=0, opener=_create)  # noqa: SIM115 - Path's has no opener
             self.copy = copy
@@ -198,6 +201,12 @@ class Targets:
             with contextlib.suppress(OSError):
                 held.remove_copy()
         return frozenset(held.artifact.name for held in in_hand if held.committed)
+
+
+def _name_end(name: str) -> str:
+    """The last characters of a file's name, so few that a prefix fits in front: file systems limit names to 255 bytes
+    or UTF-16 units, and a character may take four bytes."""
+    return os.fsencode(name)[-_NAME_END:].decode("utf-8", "ignore")
 
 
 def _create(path: str, flags: int) -> int:

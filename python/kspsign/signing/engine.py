@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Protocol
 
 from kspsign.authenticode.signable import SignableFile
-from kspsign.model.errors import ConfigurationError
+from kspsign.keys import SigningKey, engine_for
 from kspsign.model.values import Limits, SyncedCertificate
 from kspsign.settings.model import Settings
+from kspsign.signing.budget import Budget
 from kspsign.signing.copies import LockedTarget, SignedCopy
+from kspsign.signing.hooks import Hooks
 from kspsign.signing.native import open_native
-from kspsign.signing.plan import Planner, open_native_planner, open_tool_planner
+from kspsign.signing.plan import Planner, ToolPlanner, native_planner
 from kspsign.signing.shared_state import SharedState
 from kspsign.signing.waits import Waits
 
-_Opener = Callable[[Settings, SyncedCertificate, SharedState], AbstractContextManager["Engine"]]
+_Opener = Callable[[Settings, SigningKey, Budget, SharedState], AbstractContextManager["Engine"]]
 
 
 class Engine(Protocol):
@@ -25,10 +27,6 @@ class Engine(Protocol):
     @property
     def name(self) -> str:
         """The engine's word in --engine."""
-
-    @property
-    def tool(self) -> object | None:
-        """The outside program that signs, as text its path and version; None when there is none."""
 
     @property
     def concurrency(self) -> int:
@@ -46,8 +44,9 @@ class Engine(Protocol):
     def waits(self) -> Waits:
         """How many files wait for which service just now."""
 
-    def admit(self, file: SignableFile) -> None:
-        """Raise ArtifactError for a file that can't be signed; asks nobody and reads no content."""
+    @property
+    def hooks(self) -> Hooks:
+        """What else it wants to know, or has to say."""
 
     def sign(self, held: LockedTarget, file: SignableFile) -> SignedCopy:
         """Write a signed, timestamped copy of `file`, the held target, beside it; the target stays as it is.
@@ -57,53 +56,30 @@ class Engine(Protocol):
         server answers, HaltedError and CancelledError.
         """
 
-    def embedded(self, copy: SignedCopy) -> None:
-        """The copy stands in its target's place: its signature can't get lost any more."""
-
-    def kept(self, file: SignableFile) -> None:
-        """`file` carries a signature of ours already, perhaps of a run that was killed right behind its replacement."""
-
-    def remarks(self) -> tuple[str, ...]:
-        """What people should know at the end; each is a line."""
-
-    def transcripts(self) -> Iterator[str]:
-        """What its outside program printed since the last time, for --verbose."""
-
 
 def open_engine(
-    settings: Settings, certificate: SyncedCertificate, shared: SharedState
+    settings: Settings, key: SigningKey, budget: Budget, shared: SharedState
 ) -> AbstractContextManager[Engine]:
-    """The engine for these settings: the one named by --engine, else SignTool for a key behind a KSP, else native.
+    """The engine for these settings: the one named by --engine, else the first of the key store's.
 
-    Raises ConfigurationError when engine and key store do not go together.
+    It spends no more than `budget`. Raises ConfigurationError when engine and key store do not go together.
     """
-    return _ENGINES[_name(settings, certificate)](settings, certificate, shared)
+    return _ENGINES[engine_for(settings, key.certificate)](settings, key, budget, shared)
 
 
-def open_planner(settings: Settings, certificate: SyncedCertificate) -> AbstractContextManager[Planner]:
-    """What the engine for these settings would spend; asks nobody. Raises like open_engine."""
-    native = _name(settings, certificate) == "native"
-    return open_native_planner(settings, certificate) if native else open_tool_planner(settings)
-
-
-def _name(settings: Settings, certificate: SyncedCertificate) -> str:
-    behind_ksp = certificate.key_store == "windows"
-    if settings.engine == "auto":
-        return "signtool" if behind_ksp else "native"
-    if settings.engine == "native" and behind_ksp:
-        raise ConfigurationError(
-            "the native engine can't reach a key behind a KSP", remedy="Leave --engine out, or take signtool or smctl."
-        )
-    return settings.engine
+def open_planner(settings: Settings, certificate: SyncedCertificate, budget: Budget) -> Planner:
+    """What the engine for these settings would spend of `budget`; asks nobody. Raises like open_engine."""
+    native = engine_for(settings, certificate) == "native"
+    return native_planner(settings, certificate, budget) if native else ToolPlanner(budget)
 
 
 def _open_tool(name: str) -> _Opener:
     def opener(
-        settings: Settings, certificate: SyncedCertificate, shared: SharedState
+        settings: Settings, key: SigningKey, budget: Budget, shared: SharedState
     ) -> AbstractContextManager[Engine]:
         from kspsign.signing.tool_engine import open_tool_engine  # noqa: PLC0415 - loaded when used, for start-up
 
-        return open_tool_engine(settings, certificate, shared, name)
+        return open_tool_engine(settings, key.certificate, budget, shared, name)
 
     return opener
 

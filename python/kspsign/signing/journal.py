@@ -1,9 +1,10 @@
 """Signatures that were obtained and are not in their file yet, on disk, so that a run that is cut off loses none.
 
-One folder; one file per run and certificate, one line of JSON per entry; only its own run appends to it. Entries hold
-no secret. A run takes over what runs that are gone left there; any number of runs may share a folder, and files of
-other machines may be copied into it, below folders too. What is read is trusted by nobody: who takes a signature
-checks it.
+One folder; one file per run and name, one line of JSON per entry; only its own run appends to it. The name is the
+certificate's thumbprint, or where every signature has a certificate of its own what these have in common; an entry
+then holds the signature's chain. Entries hold no secret. A run takes over what runs that are gone left there; any
+number of runs may share a folder, and files of other machines may be copied into it, below folders too. What is read
+is trusted by nobody: who takes a signature checks it.
 """
 
 from __future__ import annotations
@@ -15,9 +16,12 @@ import secrets
 import threading
 import time
 from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import IO, NamedTuple, Self
 
+from kspsign.certificates.parse import parse_certificate
+from kspsign.model.errors import TrustError
 from kspsign.model.values import DigestAlgorithm, RawSignature
 from kspsign.signing.locks import try_lock
 
@@ -27,6 +31,7 @@ KEPT_SECONDS = 30 * 24 * 3600
 _LOCK_PAUSE_SECONDS = 0.01
 _NEWBORN_SECONDS = 3600
 """An empty file younger than this may be one that its run has not locked yet."""
+_STAMPING_TIME = timedelta(minutes=10)
 
 
 class _Key(NamedTuple):
@@ -37,19 +42,20 @@ class _Key(NamedTuple):
 class _Entry(NamedTuple):
     signature: str
     time: int
+    chain: tuple[str, ...] = ()
 
 
 class Journal:
-    """The signatures of one certificate in `folder`, found by digest.
+    """The signatures in `folder` that were made under `name` (40 hex digits), found by digest.
 
     `add` does not wait for the disk: a thread brings to it what was written. A killed process loses nothing so, a
     machine that goes down what came in its last milliseconds. `fault` says why nothing can be kept, if so.
     """
 
-    def __init__(self, folder: Path, thumbprint: str) -> None:
+    def __init__(self, folder: Path, name: str) -> None:
         self.fault: str | None = None
         self._folder = folder
-        self._thumbprint = thumbprint
+        self._name = name
         self._known: dict[_Key, _Entry] = {}
         self._unfinished: set[_Key] = set()
         self._lock = threading.Lock()
@@ -90,12 +96,15 @@ class Journal:
     def find(self, digest: bytes, algorithm: DigestAlgorithm) -> RawSignature | None:
         """A signature of `digest` that was obtained before."""
         entry = self._known.get(_Key(algorithm.value, digest.hex()))
-        return None if entry is None else RawSignature(algorithm, bytes.fromhex(entry.signature))
+        if entry is None:
+            return None
+        chain = tuple(map(bytes.fromhex, entry.chain)) or None
+        return RawSignature(algorithm, bytes.fromhex(entry.signature), chain)
 
     def add(self, digest: bytes, signature: RawSignature) -> None:
         """Keep a signature. Never raises: the file that it is for can still be finished."""
         key = _Key(signature.algorithm.value, digest.hex())
-        entry = _Entry(signature.value.hex(), int(time.time()))
+        entry = _Entry(signature.value.hex(), int(time.time()), tuple(der.hex() for der in signature.chain or ()))
         with self._lock:
             self._keep(key, entry)
 
@@ -123,11 +132,12 @@ class Journal:
             self._append({**key._asdict(), "done": True})
 
     def _paths(self) -> Sequence[Path]:
-        return sorted(self._folder.rglob(f"{self._thumbprint}-*{SUFFIX}"))
+        return sorted(self._folder.rglob(f"{self._name}-*{SUFFIX}"))
 
     def _keep(self, key: _Key, entry: _Entry) -> None:
         self._unfinished.add(key)
-        self._append({**key._asdict(), **entry._asdict()})
+        chain = {"chain": entry.chain} if entry.chain else {}
+        self._append({**key._asdict(), "signature": entry.signature, "time": entry.time, **chain})
         self._unsynced.set()
 
     def _append(self, content: dict[str, object]) -> None:
@@ -144,7 +154,7 @@ class Journal:
 
     def _create(self) -> IO[bytes]:
         self._folder.mkdir(parents=True, exist_ok=True)
-        path = self._folder / f"{self._thumbprint}-{secrets.token_hex(8)}{SUFFIX}"
+        path = self._folder / f"{self._name}-{secrets.token_hex(8)}{SUFFIX}"
         self._file = file = path.open("xb", buffering=0)
         while try_lock(file) is False:  # another run looks into it
             time.sleep(_LOCK_PAUSE_SECONDS)
@@ -183,6 +193,18 @@ class Journal:
             path.unlink(missing_ok=True)
 
 
+def is_current(signature: RawSignature) -> bool:
+    """Whether the certificate that came with the signature, if one did, is still valid for a while: what is stamped
+    after its end does not verify."""
+    if signature.chain is None:
+        return True
+    try:
+        end = parse_certificate(signature.chain[0]).not_valid_after_utc
+    except TrustError:
+        return False
+    return datetime.now(UTC) < end - _STAMPING_TIME
+
+
 def _unfinished(file: IO[bytes]) -> Iterator[tuple[_Key, _Entry]]:
     """The entries of `file` that have not served. A line that is cut off or none of ours is passed over."""
     found: dict[_Key, _Entry] = {}
@@ -193,7 +215,8 @@ def _unfinished(file: IO[bytes]) -> Iterator[tuple[_Key, _Entry]]:
             if content.get("done"):
                 found.pop(key, None)
             else:
-                found[key] = _Entry(bytes.fromhex(content["signature"]).hex(), int(content["time"]))
+                chain = tuple(bytes.fromhex(der).hex() for der in content.get("chain", ()))
+                found[key] = _Entry(bytes.fromhex(content["signature"]).hex(), int(content["time"]), chain)
         except (ValueError, TypeError, KeyError, AttributeError):
             continue
     yield from found.items()

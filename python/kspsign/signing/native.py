@@ -4,25 +4,26 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
-from functools import partial
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
-from kspsign.authenticode.cms.file_signature import read_signature
-from kspsign.authenticode.cms.profile import SigningTerms
-from kspsign.authenticode.cms.write import Unsigned, add_nested, assemble, prepare
-from kspsign.authenticode.formats import open_signable
+from kspsign.authenticode.formats import NAMING_CERTIFICATE, open_signable
+from kspsign.authenticode.profile import PreparedSignature, SigningTerms
 from kspsign.authenticode.signable import BundledFiles, CopyingFile, Digest, SignableFile
+from kspsign.certificates.identity import PublisherIdentity
+from kspsign.certificates.parse import thumbprint_of
 from kspsign.concurrency.single_flight import SingleFlight
-from kspsign.keys import check_digest, reopen_key_store
+from kspsign.keys import SigningKey, check_digest
 from kspsign.model.values import Limits, RawSignature, SyncedCertificate, TimestampToken
 from kspsign.network.limiter import Limiter
 from kspsign.settings.model import DEFAULT_TIMESTAMP_URLS, Settings
 from kspsign.signing.budget import Budget
 from kspsign.signing.clock import Clock
 from kspsign.signing.copies import LockedTarget, SignedCopy, preallocate
+from kspsign.signing.hooks import Hooks
 from kspsign.signing.journal import Journal
-from kspsign.signing.plan import prepared, signing_terms
+from kspsign.signing.plan import signing_terms, unsigned
 from kspsign.signing.shared_state import LOCAL_SLOTS, SharedState
 from kspsign.signing.source import SignatureSource
 from kspsign.signing.waits import Waits
@@ -36,18 +37,32 @@ TOKENS_KEPT = 256
 """Timestamps remembered for further files with the same content."""
 
 
+class _Signed(NamedTuple):
+    """A signature with the attributes that it signs, and the chain that it goes into the file with."""
+
+    unsigned: PreparedSignature
+    signature: RawSignature
+    chain: tuple[bytes, ...]
+
+
 class NativeEngine:
     """Signs with what `source` obtains; safe to share between threads."""
 
     name = "native"
-    tool = None
 
     def __init__(
         self, source: SignatureSource, timestamps: TimestampClient | None, terms: SigningTerms, shared: SharedState
     ) -> None:
         self._source, self._timestamps, self._terms = source, timestamps, terms
-        self._desks, self._targets = shared.slots, shared.targets
+        self._slots, self._targets = shared.slots, shared.targets
         self._tokens: SingleFlight[TimestampToken] = SingleFlight(keep=TOKENS_KEPT, retry=True)
+        self._named: SingleFlight[_Signed] = SingleFlight()
+        self.hooks = Hooks(
+            admit=self._admit,
+            on_committed=self._forget_embedded,
+            on_already_signed=self._forget_found,
+            notices=self._journal_fault,
+        )
 
     @property
     def concurrency(self) -> int:
@@ -70,99 +85,126 @@ class NativeEngine:
         """In flight and waiting for a turn."""
         return Waits(self._source.limiter.pending, sum(server.limiter.pending for server in self._servers))
 
-    def admit(self, file: SignableFile) -> None:
-        """What the format says to the terms of this run."""
-        file.admit(self._terms)
-
     def sign(self, held: LockedTarget, file: SignableFile) -> SignedCopy:
         """Write a signed copy beside the target. Costs one signature of the key store at most; see Engine."""
-        terms, clock = self._terms, Clock()
-        file.admit(terms)
         if isinstance(file, BundledFiles) and file.unsigned_inner():
             return self._sign_inside_out(held, file)
-        unsigned, digest = self._digested(held, file)
+        terms, clock = self._terms, Clock()
+        digest = self._read_digest(held, file)
+        to_sign = unsigned(file, terms, digest)
         clock.lap("digest")
-        with self._desks.away():
-            signature = self._source.obtain(unsigned.digest, terms.algorithm)
+        with self._slots.away():
+            if held.artifact.format in NAMING_CERTIFICATE:
+                signed = self._named.get(to_sign.digest, lambda: self._signed_by_name(file, digest))
+            else:
+                signature = self._source.obtain(to_sign.digest, terms.algorithm)
+                signed = _Signed(to_sign, signature, signature.chain or terms.chain)
             clock.lap("sign")
-            token = self._stamp(signature)
+            token = self._stamp(signed.signature)
             clock.lap("timestamp")
-        message = assemble(unsigned, signature.value, terms.chain, token=token.der if token else None)
+        made = signed.unsigned.assemble(signed.signature.value, signed.chain, token=token.der if token else None)
+        signatures = file.profile.append(file.signatures, made) if terms.append else (made,)
         copy = held.create_copy()
         with copy.open("r+b") as target:
-            file.embed(digest, _with(message, file) if terms.append else (message,), target)
+            file.embed(digest, signatures, target)
         clock.lap("embed")
-        return SignedCopy(held.artifact, copy, digest, clock.seconds, unsigned.digest, token.server if token else None)
+        return SignedCopy(
+            held.artifact,
+            copy,
+            digest,
+            clock.seconds,
+            signed.unsigned.digest,
+            token.server if token else None,
+            thumbprint_of(signed.chain[0]),
+        )
 
     def _sign_inside_out(self, held: LockedTarget, file: BundledFiles) -> SignedCopy:
         """`sign` for a bundle with unsigned files inside: one more signature for each of them, which is made first."""
         terms, clock, bundle = self._terms, Clock(), held.artifact
-        found = file.digest([terms.algorithm])
-        file.content(terms, found)  # raises for what would make every signature a wasted one
+        found: Digest = file.digest_to_sign(terms)
+        unsigned(file, terms, found)  # raises for what would make every signature a wasted one
         inner_files = file.inner_files(found)
         clock.lap("digest")
         messages: dict[int, bytes] = {}
         digests: list[bytes] = []
-        for number in file.unsigned_inner():
-            inner = inner_files[number]
-            unsigned = prepare(inner.file.profile, terms, inner.file.content(terms, inner.digest))
-            messages[number], _ = self._message(unsigned)
-            digests.append(unsigned.digest)
+        with self._slots.away():
+            for number in file.unsigned_inner():
+                signed = self._signed_by_name(inner_files[number].file, inner_files[number].digest)
+                messages[number], _ = self._assembled(signed)
+                digests.append(signed.unsigned.digest)
         clock.lap("sign")
         copy = held.create_copy()
         with copy.open("r+b") as target:
             file.rebuild(messages, target)
         rebuilt = open_signable(copy, bundle.format)
-        unsigned, digest = prepared(rebuilt, terms, rebuilt.digest)
+        digest: Digest = rebuilt.digest_to_sign(terms)
         clock.lap("rebuild")
-        message, server = self._message(unsigned)
+        with self._slots.away():
+            signed = self._signed_by_name(rebuilt, digest)
+            message, server = self._assembled(signed)
         clock.lap("timestamp")
         with copy.open("r+b") as target:
             rebuilt.embed(digest, (message,), target)  # onto itself: what it keeps stays where it is
         clock.lap("embed")
-        return SignedCopy(bundle, copy, found, clock.seconds, unsigned.digest, server, tuple(digests))
+        thumbprint = thumbprint_of(signed.chain[0])
+        return SignedCopy(
+            bundle, copy, found, clock.seconds, signed.unsigned.digest, server, thumbprint, tuple(digests)
+        )
 
-    def _message(self, unsigned: Unsigned) -> tuple[bytes, str | None]:
-        """The signature, stamped where stamps are asked for, and the server that did it."""
-        with self._desks.away():
-            signature = self._source.obtain(unsigned.digest, self._terms.algorithm)
-            token = self._stamp(signature)
-        message = assemble(unsigned, signature.value, self._terms.chain, token=token.der if token else None)
-        return message, token.server if token else None
+    def _assembled(self, signed: _Signed) -> tuple[bytes, str | None]:
+        """The whole signature, stamped where stamps are asked for, and the server that did it."""
+        token = self._stamp(signed.signature)
+        made = signed.unsigned.assemble(signed.signature.value, signed.chain, token=token.der if token else None)
+        return made, token.server if token else None
 
-    def embedded(self, copy: SignedCopy) -> None:
-        """The journal forgets the signatures."""
+    def _signed_by_name(self, file: SignableFile, digest: Digest) -> _Signed:
+        """The signature of a file that names its certificate below it."""
+
+        def prepared(chain: tuple[bytes, ...]) -> PreparedSignature:
+            terms = self._terms
+            if chain[0] != terms.chain[0]:
+                terms = replace(terms, chain=chain)
+                file.admit(terms)
+            return unsigned(file, terms, digest)
+
+        signature, chain = self._source.obtain_named(lambda chain: prepared(chain).digest, self._terms.algorithm)
+        return _Signed(prepared(chain), signature, chain)
+
+    def _admit(self, file: SignableFile) -> None:
+        file.admit(self._terms)
+
+    def _forget_embedded(self, copy: SignedCopy) -> None:
+        """The journal forgets the signatures in a copy that took its target's place."""
         for digest in (copy.signed_digest, *copy.inner_digests):
             self._source.embedded(digest, self._terms.algorithm)
 
-    def kept(self, file: SignableFile) -> None:
-        """The journal forgets the signatures that the file has."""
+    def _forget_found(self, file: SignableFile) -> None:
+        """The journal forgets the signatures that a file has: its run may have been killed just after replacing it."""
         journal = self._source.journal
         if journal is not None and journal.inherited:
-            for der in file.signatures:
-                journal.served(read_signature(der, file.profile).message.signer.value)
+            for signature in file.signatures:
+                journal.served(file.profile.read(signature).value)
 
-    def remarks(self) -> tuple[str, ...]:
+    def _journal_fault(self) -> tuple[str, ...]:
         """Whether the journal could be kept."""
         fault = self._source.journal.fault if self._source.journal else None
         if fault is None:
             return ()
         return (f"signatures could not be kept for another run, the journal can't be written: {fault}",)
 
-    def transcripts(self) -> Iterator[str]:
-        """Nothing: no outside program is called."""
-        return iter(())
-
     @property
     def _servers(self) -> tuple[RemoteAuthority, ...]:
         return self._timestamps.servers if self._timestamps else ()
 
-    def _digested(self, held: LockedTarget, file: SignableFile) -> tuple[Unsigned, Digest]:
-        if not isinstance(file, CopyingFile) or not self._targets.may_copy_while_hashing(held):
-            return prepared(file, self._terms, file.digest)
-        with held.create_copy().open("r+b") as copy:
-            preallocate(copy, held.state.st_size + _SIGNATURE_ROOM)
-            return prepared(file, self._terms, partial(file.digest_copying, copy=copy))
+    def _read_digest(self, held: LockedTarget, file: SignableFile) -> Digest:
+        digest: Digest
+        if isinstance(file, CopyingFile) and self._targets.may_copy_while_hashing(held):
+            with held.create_copy().open("r+b") as copy:
+                preallocate(copy, held.state.st_size + _SIGNATURE_ROOM)
+                digest = file.digest_copying(self._terms, copy=copy)
+        else:
+            digest = file.digest_to_sign(self._terms)
+        return digest
 
     def _stamp(self, signature: RawSignature) -> TimestampToken | None:
         client = self._timestamps
@@ -171,38 +213,34 @@ class NativeEngine:
         return self._tokens.get(signature.value, lambda: client.stamp(signature.value, signature.algorithm))
 
 
-def _with(message: bytes, file: SignableFile) -> tuple[bytes, ...]:
-    """The signatures of `file` and a further one."""
-    if not file.signatures or not file.profile.nests:
-        return (*file.signatures, message)
-    first, *others = file.signatures
-    return (add_nested(first, message), *others)
-
-
 @contextlib.contextmanager
-def open_native(settings: Settings, certificate: SyncedCertificate, shared: SharedState) -> Iterator[NativeEngine]:
-    """The native engine for these settings; its key store, connections and journal are closed at the end.
+def open_native(settings: Settings, key: SigningKey, budget: Budget, shared: SharedState) -> Iterator[NativeEngine]:
+    """The native engine for these settings; its connections and journal are closed at the end, the key store is not.
 
     The embedded key store brings its own timestamp server on loopback, unless other servers are named.
     """
-    cancelled = shared.cancelled
+    certificate, store, cancelled = key.certificate, key.store, shared.cancelled
+    if store is None:
+        raise AssertionError  # certsync opens every key store but the one that this engine is refused for
     with contextlib.ExitStack() as resources:
-        key = reopen_key_store(settings, certificate, cancelled)
-        resources.callback(key.close)
         terms = signing_terms(settings, certificate.chain)
-        check_digest(key, terms.algorithm)
+        check_digest(store, terms.algorithm)
         timestamps: TimestampClient | None = None
         if not settings.no_timestamp:
             urls = settings.timestamp_url or _default_urls(certificate, resources)
+            own = not settings.timestamp_url and certificate.key_store == "embedded"
+            network = settings.network.direct() if own else settings.network
             from kspsign.timestamping.client import TimestampClient  # noqa: PLC0415 - it brings HTTP
 
-            timestamps = TimestampClient(urls, settings.timestamp_jobs, cancelled)
+            timestamps = TimestampClient(urls, settings.timestamp_jobs, cancelled, network)
             resources.callback(timestamps.close)
-        journal: Journal | None = None
-        if key.capabilities.costly:
-            journal = resources.enter_context(Journal(settings.journal_folder, certificate.thumbprint))
-        limiter = Limiter(min(settings.jobs, key.capabilities.concurrent or settings.jobs), cancelled)
-        source = SignatureSource(key, certificate, limiter, Budget(settings.max_signatures), shared.breaker, journal)
+        able, journal = store.capabilities, None
+        if able.costly:
+            fixed = able.fixed_certificate
+            name = certificate.thumbprint if fixed else PublisherIdentity.of(certificate.chain[0]).label
+            journal = resources.enter_context(Journal(settings.journal_folder, name))
+        limiter = Limiter(min(settings.jobs, able.concurrent or settings.jobs), cancelled)
+        source = SignatureSource(store, certificate.chain, limiter, budget, shared.breaker, journal)
         yield NativeEngine(source, timestamps, terms, shared)
 
 

@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Callable, Collection, Iterator
-from typing import Protocol
+from collections.abc import Sequence
+from typing import Protocol, runtime_checkable
 
-from kspsign.authenticode.cms.profile import SigningTerms
-from kspsign.authenticode.cms.write import Unsigned, prepare
+from kspsign.authenticode.profile import PreparedSignature, SigningTerms
 from kspsign.authenticode.signable import BundledFiles, Digest, SignableFile
+from kspsign.certificates.identity import PublisherIdentity
 from kspsign.concurrency.single_flight import SingleFlight
 from kspsign.model.values import DigestAlgorithm, SyncedCertificate
 from kspsign.settings.model import Settings
 from kspsign.signing.budget import Budget
-from kspsign.signing.journal import Journal
-
-Reading = Callable[[Collection[DigestAlgorithm], Collection[DigestAlgorithm]], Digest]
-"""A file's `digest`, or what does more in the same pass."""
+from kspsign.signing.journal import Journal, is_current
 
 
+@runtime_checkable
 class Planner(Protocol):
     """Goes over the files as the engine would; safe to share between threads."""
 
@@ -34,7 +31,7 @@ class Planner(Protocol):
 
 
 def signing_terms(settings: Settings, chain: tuple[bytes, ...]) -> SigningTerms:
-    """How `settings` want files signed."""
+    """How `settings` want files signed, under the leaf of `chain`."""
     return SigningTerms(
         DigestAlgorithm(settings.digest),
         chain,
@@ -45,44 +42,42 @@ def signing_terms(settings: Settings, chain: tuple[bytes, ...]) -> SigningTerms:
     )
 
 
-def prepared(file: SignableFile, terms: SigningTerms, read: Reading) -> tuple[Unsigned, Digest]:
-    """The signature of `file` but for its value, and what embedding needs; `read` reads the file, once."""
-    digest = read([terms.algorithm], [terms.algorithm] if terms.page_hashes else [])
-    return prepare(file.profile, terms, file.content(terms, digest)), digest
+def unsigned(file: SignableFile, terms: SigningTerms, digest: Digest) -> PreparedSignature:
+    """The signature of `file` but for its value."""
+    return file.profile.prepare(terms, file.content(terms, digest))
 
 
 class NativePlanner:
     """One signature for each digest that no journal knows."""
 
-    def __init__(self, terms: SigningTerms, budget: Budget, journal: Journal) -> None:
+    def __init__(self, terms: SigningTerms, budget: Budget, journals: Sequence[Journal]) -> None:
         self.budget = budget
-        self._terms, self._journal = terms, journal
+        self._terms, self._journals = terms, journals
         self._once: SingleFlight[None] = SingleFlight()
 
     def plan(self, file: SignableFile) -> str:
         """See Planner."""
         file.admit(self._terms)
+        digest: Digest = file.digest_to_sign(self._terms)
+        to_sign = unsigned(file, self._terms, digest).digest
         if isinstance(file, BundledFiles) and file.unsigned_inner():
-            return self._plan_inside_out(file)
-        unsigned, digest = prepared(file, self._terms, file.digest)
-        self._take(unsigned.digest)
+            self._take_inside_out(file, digest)
+        else:
+            self._take(to_sign)
         return digest.sha256
 
-    def _plan_inside_out(self, file: BundledFiles) -> str:
+    def _take_inside_out(self, file: BundledFiles, digest: Digest) -> None:
         """A signature for each file inside that has none, and one for the bundle, whose digest depends on these."""
-        terms = self._terms
-        found = file.digest([terms.algorithm])
-        file.content(terms, found)
-        inner_files = file.inner_files(found)
+        inner_files = file.inner_files(digest)
         for number in file.unsigned_inner():
             inner = inner_files[number]
-            self._take(prepare(inner.file.profile, terms, inner.file.content(terms, inner.digest)).digest)
-        self._once.get(bytes.fromhex(found.sha256), self.budget.take)
-        return found.sha256
+            self._take(unsigned(inner.file, self._terms, inner.digest).digest)
+        self._once.get(bytes.fromhex(digest.sha256), self.budget.take)
 
-    def _take(self, digest: bytes) -> None:
-        if self._journal.find(digest, self._terms.algorithm) is None:
-            self._once.get(digest, self.budget.take)
+    def _take(self, to_sign: bytes) -> None:
+        found = (journal.find(to_sign, self._terms.algorithm) for journal in self._journals)
+        if not any(signature is not None and is_current(signature) for signature in found):
+            self._once.get(to_sign, self.budget.take)
 
 
 class ToolPlanner:
@@ -94,20 +89,15 @@ class ToolPlanner:
 
     def plan(self, file: SignableFile) -> str:
         """See Planner."""
-        sha256 = file.digest([]).sha256
+        sha256: str = file.digest([]).sha256
         self._once.get(bytes.fromhex(sha256), self.budget.take)
         return sha256
 
 
-@contextlib.contextmanager
-def open_native_planner(settings: Settings, certificate: SyncedCertificate) -> Iterator[NativePlanner]:
+def native_planner(settings: Settings, certificate: SyncedCertificate, budget: Budget) -> NativePlanner:
     """For the native engine; what runs before left in the journal counts as obtained."""
-    journal = Journal(settings.journal_folder, certificate.thumbprint)
-    journal.look()
-    yield NativePlanner(signing_terms(settings, certificate.chain), Budget(settings.max_signatures), journal)
-
-
-@contextlib.contextmanager
-def open_tool_planner(settings: Settings) -> Iterator[ToolPlanner]:
-    """For the engines that call a tool."""
-    yield ToolPlanner(Budget(settings.max_signatures))
+    names = certificate.thumbprint, PublisherIdentity.of(certificate.chain[0]).label
+    journals = [Journal(settings.journal_folder, name) for name in names]
+    for journal in journals:
+        journal.look()
+    return NativePlanner(signing_terms(settings, certificate.chain), budget, journals)

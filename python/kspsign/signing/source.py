@@ -5,26 +5,35 @@ A signature that was obtained is kept until its file is written: it is never ask
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextlib import nullcontext
 from typing import Final
 
+from cryptography.exceptions import UnsupportedAlgorithm
+
 from kspsign.authenticode.cms.algorithms import signature_holds
-from kspsign.certificates.parse import parse_certificate, subject_of
+from kspsign.certificates.identity import PublisherIdentity
+from kspsign.certificates.parse import parse_certificate, subject_of, thumbprint_of
 from kspsign.concurrency.single_flight import SingleFlight
+from kspsign.concurrency.turns import Turns
 from kspsign.keys import KeyStore
-from kspsign.model.errors import LostSignatureError, SigningError, ThrottledError
-from kspsign.model.values import DigestAlgorithm, RawSignature, SyncedCertificate
+from kspsign.model.errors import LostSignatureError, SigningError, ThrottledError, TrustError
+from kspsign.model.values import DigestAlgorithm, RawSignature
 from kspsign.network.limiter import Limiter
 from kspsign.network.retry import LONGEST_PAUSE
 from kspsign.signing.budget import Budget
 from kspsign.signing.circuit_breaker import CircuitBreaker
-from kspsign.signing.journal import Journal
+from kspsign.signing.journal import Journal, is_current
 
 ATTEMPTS: Final = 10
 """How often one file is asked for at a key store that says that it is too busy."""
+NAMED_ATTEMPTS: Final = 2
+"""How often a signature is made anew because its certificate was replaced between its name and the signature."""
 
 
 class SignatureSource:
-    """Signs digests with `key` in the name of `certificate`; safe to share between threads.
+    """Signs digests with `key`; safe to share between threads. A signature counts when it holds under the chain that
+    came with it, else under `chain`, the certificate that certsync found.
 
     `journal` is None where a signature costs nothing, so that none is worth keeping.
     """
@@ -32,16 +41,18 @@ class SignatureSource:
     def __init__(
         self,
         key: KeyStore,
-        certificate: SyncedCertificate,
+        chain: tuple[bytes, ...],
         limiter: Limiter,
         budget: Budget,
         breaker: CircuitBreaker,
         journal: Journal | None,
     ) -> None:
         self.limiter, self.budget, self.journal = limiter, budget, journal
-        self._key, self._certificate, self._halt = key, certificate, breaker
-        self._public_key = parse_certificate(certificate.chain[0]).public_key()
+        self.fixed_certificate = key.capabilities.fixed_certificate
+        self._key, self._chain, self._breaker = key, chain, breaker
+        self._identity = PublisherIdentity.of(chain[0])
         self._once: SingleFlight[RawSignature] = SingleFlight()
+        self._turns = Turns()
 
     def obtain(self, digest: bytes, algorithm: DigestAlgorithm) -> RawSignature:
         """A signature of `digest` that holds; costs one at most, and none where it was obtained before.
@@ -49,33 +60,71 @@ class SignatureSource:
         Raises SigningError when the key store refuses, its signature does not fit the certificate or the budget is
         spent, HaltedError when the run has stopped, CancelledError.
         """
-        return self._once.get(digest, lambda: self._found(digest, algorithm) or self._asked(digest, algorithm))
+        with nullcontext() if self.fixed_certificate else self._turns.shared():
+            return self._get(digest, algorithm)
+
+    def obtain_named(
+        self, to_sign: Callable[[tuple[bytes, ...]], bytes], algorithm: DigestAlgorithm
+    ) -> tuple[RawSignature, tuple[bytes, ...]]:
+        """A signature of the digest that `to_sign` makes of the chain that it is to be verified with, and that chain.
+
+        For what names its certificate below the signature. The key store says first which certificate is next, and
+        signs nothing else meanwhile; where another one signed all the same, that one is named and asked once more.
+        Raises what `obtain` does, and PrerequisiteError when the key store does not say.
+        """
+        if self.fixed_certificate:
+            return self.obtain(to_sign(self._chain), algorithm), self._chain
+        with self._turns.alone():
+            chain = self._key.certificate_chain()
+            for _ in range(NAMED_ATTEMPTS):
+                digest = to_sign(chain)
+                signature = self._get(digest, algorithm)
+                chain = signature.chain or chain
+                if to_sign(chain) == digest:
+                    return signature, chain
+                self.embedded(digest, algorithm)  # no file will ever have it
+        changed = SigningError(
+            f"key store {self._key.name} signed with another certificate than it named, {NAMED_ATTEMPTS} times",
+            code="CERTIFICATE_CHANGED",
+            remedy="Run again: files already signed are skipped.",
+        )
+        self._breaker.refused(changed)
+        raise changed
 
     def embedded(self, digest: bytes, algorithm: DigestAlgorithm) -> None:
         """The signature of `digest` is in its file."""
         if self.journal is not None:
             self.journal.done(digest, algorithm)
 
-    def _found(self, digest: bytes, algorithm: DigestAlgorithm) -> RawSignature | None:
-        signature = self.journal.find(digest, algorithm) if self.journal is not None else None
-        return signature if signature is not None and self._holds(signature, digest) else None
+    def _get(self, digest: bytes, algorithm: DigestAlgorithm) -> RawSignature:
+        return self._once.get(digest, lambda: self._from_journal(digest, algorithm) or self._request(digest, algorithm))
 
-    def _asked(self, digest: bytes, algorithm: DigestAlgorithm) -> RawSignature:
+    def _from_journal(self, digest: bytes, algorithm: DigestAlgorithm) -> RawSignature | None:
+        signature = self.journal.find(digest, algorithm) if self.journal is not None else None
+        if signature is None or not is_current(signature) or not self._verifies(signature, digest):
+            return None
+        return signature
+
+    def _request(self, digest: bytes, algorithm: DigestAlgorithm) -> RawSignature:
         signature = self._ask_until_settled(digest, algorithm)
-        if not self._holds(signature, digest):
-            subject = subject_of(self._certificate.chain[0])
-            mismatch = SigningError(
-                f"what the key in the key store {self._key.name} signed does not fit the certificate "
-                f"{self._certificate.thumbprint} ({subject}), or is of another file",
-                code="KEY_MISMATCH",
-                remedy="Run certsync again; check that the certificate was issued for this key pair alias.",
-            )
-            self._halt.refused(mismatch)
+        if not self._verifies(signature, digest):
+            mismatch = self._mismatch(signature)
+            self._breaker.refused(mismatch)
             raise mismatch
-        self._halt.accepted()
+        self._breaker.accepted()
         if self.journal is not None:
             self.journal.add(digest, signature)
         return signature
+
+    def _mismatch(self, signature: RawSignature) -> SigningError:
+        leaf = (signature.chain or self._chain)[0]
+        who = "that came with it" if signature.chain else f"{thumbprint_of(leaf)} ({subject_of(leaf)})"
+        return SigningError(
+            f"what the key in the key store {self._key.name} signed does not fit the certificate {who}, "
+            "or is of another file" + (", or that certificate is another publisher's" if signature.chain else ""),
+            code="KEY_MISMATCH",
+            remedy="Run certsync again; check that the certificate was issued for this key pair alias.",
+        )
 
     def _ask_until_settled(self, digest: bytes, algorithm: DigestAlgorithm) -> RawSignature:
         for attempt in range(1, ATTEMPTS + 1):
@@ -89,7 +138,7 @@ class SignatureSource:
 
     def _ask(self, digest: bytes, algorithm: DigestAlgorithm) -> RawSignature:
         with self.limiter.slot() as slot:
-            self._halt.check()
+            self._breaker.check()
             self.budget.take()
             try:
                 return self._key.sign(digest, algorithm)
@@ -100,12 +149,19 @@ class SignatureSource:
             except LostSignatureError as lost:
                 if lost.timed_out:
                     slot.throttled(None)
-                self._halt.refused(lost)
+                self._breaker.refused(lost)
                 raise
             except SigningError as refused:
                 self.budget.give_back()
-                self._halt.refused(refused)
+                self._breaker.refused(refused)
                 raise
 
-    def _holds(self, signature: RawSignature, digest: bytes) -> bool:
-        return signature_holds(self._public_key, signature.value, digest, signature.algorithm, None)
+    def _verifies(self, signature: RawSignature, digest: bytes) -> bool:
+        """Whether the signature is of `digest`, by the key of its certificate, which is our publisher's."""
+        leaf = (signature.chain or self._chain)[0]
+        try:
+            ours = leaf == self._chain[0] or self._identity.is_same(PublisherIdentity.of(leaf))
+            key = parse_certificate(leaf).public_key()
+        except (TrustError, ValueError, UnsupportedAlgorithm):
+            return False
+        return ours and signature_holds(key, signature.value, digest, signature.algorithm, None)

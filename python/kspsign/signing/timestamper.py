@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from kspsign.authenticode.cms.file_signature import FileSignature, read_signature
-from kspsign.authenticode.cms.write import add_token, replace_nested
-from kspsign.authenticode.pe.page_hash_attribute import page_algorithms
+from kspsign.authenticode.profile import FileSignature, is_timestamped
 from kspsign.authenticode.signable import SignableFile
 from kspsign.model.errors import ArtifactError
 from kspsign.model.hresults import Hresult
+from kspsign.model.network_options import NetworkOptions
 from kspsign.model.values import DigestAlgorithm, Limits
-from kspsign.settings.model import DEFAULT_TIMESTAMP_URLS, Settings
+from kspsign.settings.model import DEFAULT_TIMESTAMP_URLS
 from kspsign.signing.clock import Clock
 from kspsign.signing.copies import LockedTarget, SignedCopy
 from kspsign.signing.shared_state import LOCAL_SLOTS, LocalSlots, SharedState
@@ -50,7 +49,7 @@ class Timestamper:
         return Waits(timestamp=sum(server.limiter.pending for server in self._client.servers))
 
     def stamp(self, held: LockedTarget, file: SignableFile) -> SignedCopy | None:
-        """Write a copy beside the target whose signatures, nested ones too, all have a timestamp; None when they have.
+        """Write a copy beside the target whose signatures, further ones too, all have a timestamp; None when they have.
 
         Raises ArtifactError (TRUST_E_NOSIGNATURE) for an unsigned file, and for one with something around its
         signature that must not be there (it would be lost); TrustError for a signature that can't be read;
@@ -60,16 +59,16 @@ class Timestamper:
         if not file.signatures:
             raise ArtifactError(Hresult.TRUST_E_NOSIGNATURE, "the file carries no signature to timestamp")
         signatures = _all_signatures(file)
-        if all(_is_stamped(signature) for signature in signatures):
+        if all(is_timestamped(signature) for signature in signatures):
             return None
-        digest = file.digest({signature.algorithm for signature in signatures}, page_algorithms(signatures))
+        digest = file.digest_to_check(signatures)
         for finding in file.structure(digest, signatures):
             if finding.hresult is not None:
                 raise ArtifactError(finding.hresult, f"{finding.check}: {finding.detail}")
         clock.lap("digest")
         servers: list[str] = []
         with self._desks.away():
-            stamped = tuple(self._stamped(der, file, servers) for der in file.signatures)
+            stamped = tuple(self._stamped(embedded, file, servers) for embedded in file.signatures)
         clock.lap("timestamp")
         copy = held.create_copy()
         with copy.open("r+b") as target:
@@ -77,45 +76,42 @@ class Timestamper:
         clock.lap("embed")
         return SignedCopy(held.artifact, copy, digest, clock.seconds, timestamp_server=servers[-1])
 
-    def _stamped(self, der: bytes, file: SignableFile, servers: list[str]) -> bytes:
-        """The signature with a timestamp in it and in those that are nested in it, where they lack one."""
-        signature = read_signature(der, file.profile)
-        if signature.nested:
-            nested = tuple(self._stamped(each, file, servers) for each in signature.nested)
-            if nested != signature.nested:
-                der = replace_nested(der, nested)
-        if _is_stamped(signature):
-            return der
-        token = self._client.stamp(signature.message.signer.value, self._algorithm)
+    def _stamped(self, embedded: bytes, file: SignableFile, servers: list[str]) -> bytes:
+        """The signature with a timestamp in it and in those that it carries, where they lack one."""
+        signature: FileSignature = file.profile.read(embedded)
+        if signature.further:
+            further = tuple(self._stamped(each, file, servers) for each in signature.further)
+            if further != signature.further:
+                embedded = file.profile.replace_further(embedded, further)
+        if is_timestamped(signature):
+            return embedded
+        token = self._client.stamp(signature.value, self._algorithm)
         servers.append(token.server)
-        return add_token(der, token.der, file.profile)
-
-
-def _is_stamped(signature: FileSignature) -> bool:
-    return bool(signature.tokens or signature.counter_signatures)
+        return file.profile.add_timestamp(embedded, token.der)
 
 
 def _all_signatures(file: SignableFile) -> tuple[FileSignature, ...]:
-    """Every signature of the file, each followed by those nested in it."""
+    """Every signature of the file, each followed by those that it carries."""
     read: list[FileSignature] = []
     waiting = list(file.signatures)
     while waiting:
         if len(read) == MAX_SIGNATURES:
             raise ArtifactError(Hresult.TRUST_E_MALFORMED_SIGNATURE, "the file carries too many signatures")
-        signature = read_signature(waiting.pop(0), file.profile)
+        signature: FileSignature = file.profile.read(waiting.pop(0))
         read.append(signature)
-        waiting[:0] = signature.nested
+        waiting[:0] = signature.further
     return tuple(read)
 
 
 @contextlib.contextmanager
-def open_timestamper(settings: Settings, shared: SharedState) -> Iterator[Timestamper]:
-    """The timestamper for these settings; its connections are closed at the end."""
+def open_timestamper(
+    urls: Sequence[str], jobs: int, algorithm: DigestAlgorithm, network: NetworkOptions, shared: SharedState
+) -> Iterator[Timestamper]:
+    """Asks `urls` in turn (none: the defaults), each at most `jobs` at once; connections are closed at the end."""
     from kspsign.timestamping.client import TimestampClient  # noqa: PLC0415 - it brings HTTP
 
-    urls = settings.timestamp_url or DEFAULT_TIMESTAMP_URLS
-    client = TimestampClient(urls, settings.timestamp_jobs, shared.cancelled)
+    client = TimestampClient(tuple(urls) or DEFAULT_TIMESTAMP_URLS, jobs, shared.cancelled, network)
     try:
-        yield Timestamper(client, DigestAlgorithm(settings.digest), shared.slots)
+        yield Timestamper(client, algorithm, shared.slots)
     finally:
         client.close()

@@ -13,13 +13,15 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 
-from kspsign.authenticode.signable import BundledFiles, SignableFile
+from kspsign.authenticode.signable import BundledFiles, ClearableFile, SignableFile
+from kspsign.certificates.identity import PublisherIdentity
+from kspsign.certificates.parse import thumbprint_of
 from kspsign.concurrency.batcher import Batcher
 from kspsign.concurrency.single_flight import SingleFlight
-from kspsign.model.errors import ArtifactError, ConfigurationError, SigningError
+from kspsign.model.errors import ArtifactError, SigningError, TrustError
 from kspsign.model.hresults import Hresult
 from kspsign.model.values import Artifact, Format, Limits, SyncedCertificate
-from kspsign.programs import Ran, Tool, find_signtool
+from kspsign.programs import Ran, find_signtool
 from kspsign.programs.navsip import ensure_navsip
 from kspsign.programs.signtool_output import SignToolWords, read_words
 from kspsign.programs.staging import StagingFolder
@@ -27,6 +29,7 @@ from kspsign.settings.model import DEFAULT_TIMESTAMP_URLS, Settings
 from kspsign.signing.budget import Budget
 from kspsign.signing.clock import Clock
 from kspsign.signing.copies import LockedTarget, SignedCopy
+from kspsign.signing.hooks import Hooks
 from kspsign.signing.shared_state import SharedState
 from kspsign.signing.tool_calls import Caller, Signer, SignToolSigner, SmctlSigner
 from kspsign.signing.tool_errors import Refusal, call_refusal, file_refusal
@@ -51,13 +54,15 @@ class ToolEngine:
         caller: Caller,
         certificate: SyncedCertificate,
         urls: Sequence[str],
+        budget: Budget,
         shared: SharedState,
     ) -> None:
         settings = caller.settings
         self.name = name
         self.limits = Limits()
-        self.tool: Tool = signer.tool
-        self._signer, self._caller, self._certificate, self._urls = signer, caller, certificate, tuple(urls)
+        self.hooks = Hooks(admit=self._admit, tool=signer.tool, tool_output=self._printed)
+        self._signer, self._caller, self._urls = signer, caller, tuple(urls)
+        self._identity = PublisherIdentity.of(certificate.chain[0])
         self._inline = settings.timestamp_mode == "inline"
         self._transcripts: deque[str] = deque()
         self._stamping: ToolTimestamps | None = None
@@ -65,8 +70,8 @@ class ToolEngine:
             self._stamping = ToolTimestamps(caller, find_signtool(settings), self._urls, self._heard)
         self._lock = threading.Lock()
         self._navsip = ""
-        self._workplace, self._budget = shared, Budget(settings.max_signatures)
-        self._once: SingleFlight[str] = SingleFlight()
+        self._shared, self._budget = shared, budget
+        self._once: SingleFlight[Request] = SingleFlight()
         self._waiting = 0
         processes = settings.jobs if "jobs" in settings.model_fields_set else PROCESSES
         size = max(1, min(BATCH, MAX_IN_FLIGHT // processes))
@@ -83,26 +88,6 @@ class ToolEngine:
         """All that is in the tool's hands waits for the key store, as far as can be seen from here."""
         return Waits(key_store=self._waiting)
 
-    def admit(self, file: SignableFile) -> None:
-        """Raise ArtifactError for a bundle with unsigned files inside, which no tool signs; else the tool has terms of
-        its own."""
-        if isinstance(file, BundledFiles) and file.unsigned_inner():
-            raise ArtifactError(
-                Hresult.TRUST_E_NOSIGNATURE,
-                f"a package in the bundle is not signed, and {self.name} signs the bundle alone",
-                remedy="Sign the packages first, bundle them afterwards (MakeAppx bundle), then sign the bundle.",
-            )
-
-    def embedded(self, _copy: SignedCopy) -> None:
-        """Nothing: the signature was in the copy from the beginning."""
-
-    def kept(self, _file: SignableFile) -> None:
-        """Nothing, for the same reason."""
-
-    def remarks(self) -> tuple[str, ...]:
-        """Nothing."""
-        return ()
-
     def sign(self, held: LockedTarget, file: SignableFile) -> SignedCopy:
         """Write a signed copy beside the target, with others that are asked for at the same time.
 
@@ -113,21 +98,31 @@ class ToolEngine:
         if artifact.format is Format.NAVX:
             self._need_navsip()
         clock.lap("digest")
-        repeated = artifact.size in self._workplace.repeated_sizes
-        with self._workplace.slots.away():
+        repeated = artifact.size in self._shared.repeated_sizes
+        with self._shared.slots.away():
             if repeated:
-                name = self._once.get(bytes.fromhex(digest.sha256), lambda: self._signed(artifact))
+                signed = self._once.get(bytes.fromhex(digest.sha256), lambda: self._signed(artifact, file))
             else:
-                name = self._signed(artifact)
+                signed = self._signed(artifact, file)
         clock.lap("sign")
         copy = held.create_copy()
-        shutil.copyfile(bench.folder / name, copy)
+        shutil.copyfile(bench.folder / signed.name, copy)
         if not repeated:
-            bench.remove(name)
+            bench.remove(signed.name)
         clock.lap("embed")
-        return SignedCopy(artifact, copy, digest, clock.seconds)
+        return SignedCopy(artifact, copy, digest, clock.seconds, certificate=signed.certificate)
 
-    def transcripts(self) -> Iterator[str]:
+    def _admit(self, file: SignableFile) -> None:
+        """Raise ArtifactError for a bundle with unsigned files inside, which no tool signs; else the tool has terms of
+        its own."""
+        if isinstance(file, BundledFiles) and file.unsigned_inner():
+            raise ArtifactError(
+                Hresult.TRUST_E_NOSIGNATURE,
+                f"a package in the bundle is not signed, and {self.name} signs the bundle alone",
+                remedy="Sign the packages first, bundle them afterwards (MakeAppx bundle), then sign the bundle.",
+            )
+
+    def _printed(self) -> Iterator[str]:
         """What the calls printed since the last time, call by call."""
         while self._transcripts:
             yield self._transcripts.popleft()
@@ -142,19 +137,22 @@ class ToolEngine:
             if not self._navsip:
                 self._navsip = ensure_navsip(self._caller.settings)
 
-    def _signed(self, artifact: Artifact) -> str:
-        """The name of a signed copy on the workbench. Costs a signature, or several where timestamps fail inline."""
+    def _signed(self, artifact: Artifact, file: SignableFile) -> Request:
+        """A signed copy in the staging folder. Costs a signature, or several where timestamps fail inline."""
         bench = self._caller.bench
         name = bench.copy(artifact.path)
         try:
-            self._workplace.breaker.check()
+            if isinstance(file, ClearableFile):
+                file.clear(bench.folder / name)
+            self._shared.breaker.check()
             self._budget.take()
             before = len(signature_states(artifact.path, artifact.format))
-            self._ask(Request(name, artifact.format, before))
+            request = Request(name, artifact.format, before)
+            self._ask(request)
         except BaseException:
             bench.remove(name)
             raise
-        return name
+        return request
 
     def _ask(self, request: Request) -> None:
         with self._lock:
@@ -162,10 +160,10 @@ class ToolEngine:
         try:
             self._batcher.ask(request)
         except SigningError as refused:
-            self._workplace.breaker.refused(refused)
+            self._shared.breaker.refused(refused)
             raise
         else:
-            self._workplace.breaker.accepted()
+            self._shared.breaker.accepted()
         finally:
             with self._lock:
                 self._waiting -= 1
@@ -211,11 +209,21 @@ class ToolEngine:
 
     def _is_signed(self, request: Request, words: SignToolWords) -> bool:
         states = signature_states(self._caller.bench.folder / request.name, request.format)
-        ours = any(state.thumbprint == self._certificate.thumbprint for state in states)
+        certificates = [state.certificate for state in states if state.certificate is not None]
+        ours = [leaf for leaf in certificates if self._is_ours(leaf)]
+        if ours:
+            request.certificate = thumbprint_of(ours[-1])
         if not self._caller.settings.append and not self._caller.settings.replace:
-            return ours
+            return bool(ours)
         # It carried signatures before, perhaps of ours: then one more tells, or SignTool's word.
-        return ours and (len(states) > request.signatures_before or request.name in words.done)
+        return bool(ours) and (len(states) > request.signatures_before or request.name in words.done)
+
+    def _is_ours(self, leaf: bytes) -> bool:
+        """The program chooses the certificate of the key pair, which may have been renewed."""
+        try:
+            return self._identity.is_same(PublisherIdentity.of(leaf))
+        except TrustError:
+            return False
 
     def _heard(self, ran: Ran) -> SignToolWords:
         self._transcripts.append(ran.text)
@@ -232,23 +240,16 @@ _SIGNERS: dict[str, Callable[[Caller, SyncedCertificate], Signer]] = {"signtool"
 
 @contextlib.contextmanager
 def open_tool_engine(
-    settings: Settings, certificate: SyncedCertificate, shared: SharedState, name: str
+    settings: Settings, certificate: SyncedCertificate, budget: Budget, shared: SharedState, name: str
 ) -> Iterator[ToolEngine]:
     """The engine `name` ("signtool" or "smctl"); its workbench is removed at the end.
 
-    Raises ConfigurationError when the certificate's key is not reached through a KSP, PrerequisiteError when a
-    tool is missing.
+    Raises PrerequisiteError when a tool is missing.
     """
-    if certificate.key_store != "windows":
-        raise ConfigurationError(
-            f"engine {name} signs with key store windows; certificate {certificate.thumbprint} is from key store "
-            f"{certificate.key_store}",
-            remedy="Use --engine native for it, or --key-store windows.",
-        )
     urls = () if settings.no_timestamp else settings.timestamp_url or DEFAULT_TIMESTAMP_URLS
     with StagingFolder(settings.temp_folder) as bench:
         caller = Caller(settings, bench, shared.cancelled)
-        engine = ToolEngine(name, _SIGNERS[name](caller, certificate), caller, certificate, urls, shared)
+        engine = ToolEngine(name, _SIGNERS[name](caller, certificate), caller, certificate, urls, budget, shared)
         try:
             yield engine
         finally:

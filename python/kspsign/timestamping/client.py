@@ -7,6 +7,7 @@ import threading
 from collections.abc import Sequence
 
 from kspsign.model.errors import CancelledError, TimestampError
+from kspsign.model.network_options import NetworkOptions
 from kspsign.model.values import DigestAlgorithm, ServerFacts, TimestampToken
 from kspsign.timestamping.server import RemoteAuthority
 
@@ -16,10 +17,13 @@ FIRST_PAUSE, LONGEST_PAUSE = 0.25, 5.0
 
 
 class TimestampClient:
-    """Asks `urls` in their order, each at most `ceiling` times at once; safe to share between threads."""
+    """Asks `urls` in their order, each at most `ceiling` times at once; safe to share between threads.
 
-    def __init__(self, urls: Sequence[str], ceiling: int, cancelled: threading.Event) -> None:
-        self.servers = tuple(RemoteAuthority(url, ceiling, cancelled) for url in dict.fromkeys(urls))
+    Raises ConfigurationError for a proxy or a CA file of `network` that can't be used.
+    """
+
+    def __init__(self, urls: Sequence[str], ceiling: int, cancelled: threading.Event, network: NetworkOptions) -> None:
+        self.servers = tuple(RemoteAuthority(url, ceiling, cancelled, network) for url in dict.fromkeys(urls))
         self._cancelled = cancelled
 
     @property
@@ -33,17 +37,17 @@ class TimestampClient:
         Raises TimestampError that says of each server what it did, CancelledError while waiting. The signature
         stays good for another try.
         """
-        said: dict[str, str] = {}
+        said: dict[RemoteAuthority, str] = {}
         left = list(self.servers)
         for attempt in range(ROUNDS + 1):
             for server in tuple(left):
                 # The last round is for servers that only others asked so far.
-                if server.url in said if attempt == ROUNDS else not server.is_well():
+                if server in said if attempt == ROUNDS else not server.is_well():
                     continue
                 answer = server.ask(signature, algorithm)
                 if isinstance(answer, TimestampToken):
                     return answer
-                said[server.url] = answer.said
+                said[server] = answer.said
                 if not answer.transient:
                     left.remove(server)
             if not left:
@@ -51,7 +55,7 @@ class TimestampClient:
             if attempt < ROUNDS - 1:
                 self._pause(attempt, left)
         raise TimestampError(
-            "no timestamp: " + "; ".join(f"{url}: {words}" for url, words in said.items()),
+            "no timestamp: " + "; ".join(f"{server.url}: {words}" for server, words in said.items()),
             code="TIMESTAMP_UNAVAILABLE",
             remedy="Check that the agent reaches the server (proxy, firewall: plain http, port 80), or name others "
             "with --timestamp-url; the file was not changed.",

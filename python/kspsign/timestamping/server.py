@@ -11,13 +11,20 @@ import urllib3
 from kspsign.authenticode.cms.timestamp import check_reply, make_query
 from kspsign.certificates.parse import common_name_of
 from kspsign.model.errors import TrustError
+from kspsign.model.network_options import NetworkOptions
 from kspsign.model.values import DigestAlgorithm, ServerFacts, TimestampToken
+from kspsign.network.address import shown_url
+from kspsign.network.exchange import Question, RedirectError, ask
+from kspsign.network.failures import reason, timed_out
 from kspsign.network.limiter import Limiter, Slot
-from kspsign.network.pool import open_pool
+from kspsign.network.pool import Pool
 from kspsign.network.retry import retry_after_seconds
 
 MAX_REPLY = 1 << 20
 TIMEOUT = urllib3.Timeout(connect=10, read=15)
+DEADLINE = 45.0
+"""Seconds for a whole answer, from the connection on."""
+REDIRECTS = 5
 HEADERS = {"Content-Type": "application/timestamp-query", "Accept": "application/timestamp-reply"}
 FIRST_REST, LONGEST_REST = 0.5, 60.0
 """Seconds that a server is left alone after a failure; twice as long after each further one in a row."""
@@ -34,12 +41,16 @@ class Fault:
 
 
 class RemoteAuthority:
-    """Asks the server at `url`; safe to share between threads."""
+    """Asks the server at `url`, with the login that it may hold; safe to share between threads.
 
-    def __init__(self, url: str, ceiling: int, cancelled: threading.Event) -> None:
-        self.url = url
+    The attribute `url` is for people: without login and query.
+    """
+
+    def __init__(self, url: str, ceiling: int, cancelled: threading.Event, network: NetworkOptions) -> None:
+        self.url = shown_url(url)
         self.limiter = Limiter(ceiling, cancelled)
-        self._pool = open_pool(url, ceiling)
+        self._address = url
+        self._pool = Pool(network, connections=ceiling, timeout=TIMEOUT, deadline=DEADLINE)
         self._lock = threading.Lock()
         self._failed_in_a_row = 0
         self._tokens = self._failures = 0
@@ -85,7 +96,7 @@ class RemoteAuthority:
 
     def close(self) -> None:
         """Close the connections."""
-        self._pool.clear()
+        self._pool.close()
 
     def _settle(self, answer: TimestampToken | Fault) -> None:
         with self._lock:
@@ -103,42 +114,25 @@ class RemoteAuthority:
     def _request(self, signature: bytes, algorithm: DigestAlgorithm, slot: Slot) -> TimestampToken | Fault:
         query = make_query(signature, algorithm)
         try:
-            reply = self._pool.request(
-                "POST", self.url, body=query.der, headers=HEADERS, timeout=TIMEOUT, retries=False, preload_content=False
-            )
-            try:
-                body = reply.read(MAX_REPLY + 1)
-            finally:
-                reply.release_conn()
+            question = Question("POST", self._address, query.der, HEADERS)
+            answer = ask(self._pool, question, limit=MAX_REPLY, attempt=self._failed_in_a_row + 1, redirects=REDIRECTS)
+        except (RedirectError, ValueError) as unusable:
+            slot.answered = False
+            return Fault(reason(unusable), transient=False)
         except urllib3.exceptions.HTTPError as broken:
-            reason = _reason(broken)
             slot.answered = False
-            if reason == _TIMED_OUT:
+            if timed_out(broken):
                 slot.throttled(None)
-            return Fault(f"no answer ({reason})", transient=True)
-        if reply.status != 200:
+            return Fault(reason(broken), transient=True)
+        if answer.status != 200:
             slot.answered = False
-            if reply.status in _THROTTLED:
-                slot.throttled(retry_after_seconds(reply.headers.get("Retry-After")))
-            return Fault(f"HTTP {reply.status}", transient=reply.status in _TRANSIENT)
-        if len(body) > MAX_REPLY:
+            if answer.status in _THROTTLED:
+                slot.throttled(retry_after_seconds(answer.headers.get("retry-after")))
+            return Fault(f"HTTP {answer.status}", transient=answer.status in _TRANSIENT)
+        if len(answer.body) > MAX_REPLY:
             return Fault(f"an answer of more than {MAX_REPLY} bytes", transient=False)
         try:
-            token, stamp = check_reply(body, query, signature)
+            token, stamp = check_reply(answer.body, query, signature)
         except TrustError as unusable:
             return Fault(f"an unusable answer: {unusable.message}", transient=False)
-        return TimestampToken(token, stamp.time, common_name_of(stamp.signer), stamp.digest, self.url)
-
-
-_TIMED_OUT = "timed out"
-
-
-def _reason(error: urllib3.exceptions.HTTPError) -> str:
-    # Most special first: a refused connection is a kind of time-out to urllib3.
-    if isinstance(error, urllib3.exceptions.NameResolutionError):
-        return "unknown host"
-    if isinstance(error, urllib3.exceptions.NewConnectionError):
-        return "connection refused"
-    if isinstance(error, urllib3.exceptions.TimeoutError):
-        return _TIMED_OUT
-    return type(error).__name__
+        return TimestampToken(token, stamp.time, common_name_of(stamp.signer), stamp.digest_algorithm, self.url)

@@ -10,10 +10,8 @@ from typing import TYPE_CHECKING
 
 from cryptography import x509
 
-from kspsign.authenticode.cms.file_signature import FileSignature
-from kspsign.authenticode.cms.signature import content_fault, signer_fault
 from kspsign.authenticode.cms.timestamp import Timestamp
-from kspsign.authenticode.signable import SignableFile
+from kspsign.authenticode.profile import FileSignature
 from kspsign.certificates.parse import common_name_of, parse_certificate, subject_of
 from kspsign.model.errors import TrustError
 from kspsign.model.hresults import Hresult
@@ -55,19 +53,18 @@ class ExaminedSignature:
 
 def examine_signature(
     signature: FileSignature,
-    file: SignableFile,
     digests: dict[DigestAlgorithm, bytes],
     trust: Trust,
     revocation: Revocation | None = None,
 ) -> ExaminedSignature:
-    """Every check of `signature` over `file`, whose digests are `digests`; revocation is asked for when given."""
+    """Every check of `signature` over a file whose digests are `digests`; revocation is asked for when given."""
     stamped = examine_timestamp(signature, trust, revocation)
     moment = stamped.time or datetime.now(UTC)
     chain = _chain(signature, trust, moment, stamped=stamped.time is not None)
     findings = (
-        _structure(signature, file.content_kinds),
-        attributes_finding(signature, file.profile.token_attribute),
-        algorithm_finding("algorithms", trust.strength, signature.algorithm, signature.message.signer.digest),
+        _structure(signature),
+        attributes_finding(signature),
+        algorithm_finding("algorithms", trust.strength, signature.algorithm, signature.signer_digest_algorithm),
         _digest(signature, digests),
         _content(signature),
         _signature(signature),
@@ -79,26 +76,24 @@ def examine_signature(
     return ExaminedSignature(signature, findings, stamped.stamp, chain.path, stamped.path)
 
 
-def _structure(signature: FileSignature, content_kinds: frozenset[str]) -> Finding:
-    fault = signature.fault
-    if fault is None and signature.kind not in content_kinds:
-        fault = f"it speaks of another format ({signature.kind})"
-    return finding("cms-structure", fault, Hresult.TRUST_E_MALFORMED_SIGNATURE, "well-formed, one signer")
+def _structure(signature: FileSignature) -> Finding:
+    return finding("cms-structure", signature.fault, Hresult.TRUST_E_MALFORMED_SIGNATURE, "well-formed, one signer")
 
 
 def _digest(signature: FileSignature, digests: dict[DigestAlgorithm, bytes]) -> Finding:
     actual = digests[signature.algorithm]
-    fault = None if actual == signature.digest else f"signed {signature.digest.hex()}, the file has {actual.hex()}"
+    signed = signature.file_digest
+    fault = None if actual == signed else f"signed {signed.hex()}, the file has {actual.hex()}"
     return finding("digest", fault, Hresult.TRUST_E_BAD_DIGEST, actual.hex())
 
 
 def _content(signature: FileSignature) -> Finding:
-    fault = content_fault(signature.message)
+    fault = signature.content_fault()
     return finding("signed-attributes", fault, Hresult.TRUST_E_CERT_SIGNATURE, "cover the digest")
 
 
 def _signature(signature: FileSignature) -> Finding:
-    fault = signer_fault(signature.message.signer, signature.certificate)
+    fault = signature.signer_fault()
     missing = signature.certificate is None
     hresult = Hresult.TRUST_E_NO_SIGNER_CERT if missing else Hresult.TRUST_E_CERT_SIGNATURE
     return finding("signature", fault, hresult, "made with the certificate's key")
@@ -108,7 +103,7 @@ def _chain(signature: FileSignature, trust: Trust, moment: datetime, *, stamped:
     if signature.certificate is None:
         return JudgedChain()
     result = validate_chain(
-        *(signature.certificate, signature.message.certificates, trust.signers),
+        *(signature.certificate, signature.certificates, trust.signers),
         *(Purpose.CODE_SIGNING, moment, trust.strength),
     )
     when = f"at {iso_utc(moment)}" + (" (timestamp)" if stamped else " (now, no valid timestamp)")
@@ -119,7 +114,7 @@ def _embedded(signature: FileSignature, chain: JudgedChain, stamped: Stamped, tr
     """Judged by chains that hold: whoever's chain does not hold has nothing that belongs to it."""
     if not chain.holds or (stamped.stamp is not None and stamped.time is None):
         return
-    embedded = signature.message.certificates
+    embedded = signature.certificates
     beside = stamped.path if signature.counter_signatures else ()
     # A countersigner shares the set with whom it countersigns, and both stand with their own chains.
     shared = (parse_certificate(each) for each in signature.sharing)
@@ -132,7 +127,9 @@ def _embedded(signature: FileSignature, chain: JudgedChain, stamped: Stamped, tr
 def _facts(signature: FileSignature, stamp: Timestamp | None) -> SignatureFacts:
     stamped = None
     if stamp is not None:
-        stamped = TimestampFacts(iso_utc(stamp.time), _named(common_name_of, stamp.signer), stamp.digest.value)
+        stamped = TimestampFacts(
+            iso_utc(stamp.time), _named(common_name_of, stamp.signer), stamp.digest_algorithm.value
+        )
     certificate = signature.certificate
     return SignatureFacts(
         thumbprint=sha1(certificate, usedforsecurity=False).hexdigest().upper() if certificate else "",

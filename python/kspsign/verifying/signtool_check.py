@@ -8,6 +8,7 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
+from kspsign.keys import engine_for
 from kspsign.model.hresults import Hresult
 from kspsign.model.values import Finding, SyncedCertificate
 from kspsign.programs.signtool_verify import SignToolVerdict, SignToolVerifier
@@ -54,7 +55,7 @@ def open_second_opinion(
 
     Raises PrerequisiteError when SignTool is missing.
     """
-    signs = certificate is not None and certificate.key_store == "windows" and settings.engine in {"auto", "signtool"}
+    signs = certificate is not None and engine_for(settings, certificate) == "signtool"
     if not (signs or settings.signtool_verify):
         yield None
         return

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from cryptography import x509
 
-from kspsign.authenticode.cms.file_signature import FileSignature
 from kspsign.authenticode.cms.timestamp import Timestamp, read_counter_signature, read_token
+from kspsign.authenticode.profile import FileSignature
 from kspsign.model.errors import TrustError
 from kspsign.model.hresults import Hresult
 from kspsign.model.values import Finding, iso_utc
@@ -59,7 +59,7 @@ def examine_timestamp(signature: FileSignature, trust: Trust, revocation: Revoca
     findings = (
         Finding("timestamp", iso_utc(stamp.time)),
         *stamp.findings,
-        algorithm_finding("timestamp-algorithms", trust.strength, stamp.digest),
+        algorithm_finding("timestamp-algorithms", trust.strength, stamp.digest_algorithm),
         _time(stamp),
         *chain.findings,
         *revocation_findings(chain, revocation, Purpose.TIMESTAMPING, stamp.time),
@@ -78,13 +78,13 @@ def _authority_chain(stamp: Timestamp, trust: Trust) -> JudgedChain:
 
 
 def _read_timestamp(signature: FileSignature) -> Timestamp | None:
-    value = signature.message.signer.value
+    value = signature.value
     if len(signature.tokens) + len(signature.counter_signatures) > 1:
         raise TrustError(Hresult.TRUST_E_TIME_STAMP, "there are several timestamps", check="timestamp")
     for token in signature.tokens:
         return read_token(token, value)
     for counter_signature in signature.counter_signatures:
-        return read_counter_signature(counter_signature, value, signature.message.certificates)
+        return read_counter_signature(counter_signature, value, signature.certificates)
     return None
 
 

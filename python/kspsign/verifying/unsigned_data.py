@@ -12,8 +12,7 @@ from collections.abc import Iterable, Sequence
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 
-from kspsign.authenticode.cms import oids
-from kspsign.authenticode.cms.file_signature import FileSignature
+from kspsign.authenticode.profile import FileSignature
 from kspsign.certificates.parse import display_name, outline, parse_certificate, to_der
 from kspsign.model.hresults import Hresult
 from kspsign.model.values import Finding
@@ -23,14 +22,13 @@ _MOST = 32
 """Certificates beside the paths that are looked into; real signatures have one or two."""
 
 
-def attributes_finding(signature: FileSignature, token_attribute: str) -> Finding:
+def attributes_finding(signature: FileSignature) -> Finding:
     """The check "unsigned-attributes": timestamps and further signatures alone, which are verified themselves."""
-    known = {token_attribute, oids.OID_COUNTER_SIGNATURE, oids.OID_SPC_NESTED_SIGNATURE}
-    attributes = signature.message.signer.unsigned_attributes
-    unknown = {kind: sum(map(len, values)) for kind, values in attributes.items() if kind not in known}
+    known, attributes = signature.known_attributes, signature.unsigned_attributes
+    unknown = {name: sum(map(len, values)) for name, values in attributes.items() if name not in known}
     if not unknown:
         return Finding("unsigned-attributes", "timestamps and signatures only")
-    said = ", ".join(f"{kind} ({size} bytes)" for kind, size in unknown.items())
+    said = ", ".join(f"{name} ({size} bytes)" for name, size in unknown.items())
     return _surplus("unsigned-attributes", f"attributes that nothing signs and nobody judges: {said}")
 
 

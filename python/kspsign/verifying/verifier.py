@@ -9,11 +9,10 @@ from hashlib import file_digest
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from kspsign.authenticode.cms.file_signature import FileSignature, nth, read_signature
 from kspsign.authenticode.formats import open_signable
 from kspsign.authenticode.io.read import file_changed
-from kspsign.authenticode.pe.page_hash_attribute import page_algorithms
-from kspsign.authenticode.signable import BundledFiles, Digest, InnerFile, SignableFile, SummedFile
+from kspsign.authenticode.profile import FileSignature
+from kspsign.authenticode.signable import BundledFiles, Digest, InnerFile, SignableFile, SummedFile, nth
 from kspsign.model.errors import ArtifactError, TrustError
 from kspsign.model.hresults import Hresult
 from kspsign.model.values import (
@@ -53,7 +52,7 @@ class Verifier:
     revocation: Revocation | None = None
 
     def verify(
-        self, path: Path, kind: Format | None, name: str | None = None, known: Digest | None = None
+        self, path: Path, format_: Format | None, name: str | None = None, known: Digest | None = None
     ) -> Verification:
         """The verdict on the file at `path`; never raises for what the file holds.
 
@@ -65,27 +64,28 @@ class Verifier:
         """
         name, before = name or path.name, _state(path)
         try:
-            file = open_signable(path, kind)
+            file = open_signable(path, format_)
         except ArtifactError as damaged:
-            return self._without_structure(path, kind, name, damaged)
-        if known is not None and known.values and isinstance(file, SummedFile):
+            return self._without_structure(path, format_, name, damaged)
+        if known is not None and isinstance(file, SummedFile):
             file = file.knowing(known)
         signatures, parse_findings = read_signatures(file)
-        digest = file.digest({signature.algorithm for signature in signatures}, page_algorithms(signatures))
+        digest = file.digest_to_check(signatures)
         if _state(path) != before:
             raise file_changed()
         if not file.signatures:
-            return _conclude((*self._unsigned(name, kind), *_faults(file.structure(digest, ()))), (), digest.sha256)
-        examined = self._examine(signatures, file, digest)
+            return _conclude((*self._unsigned(name, format_), *_faults(file.structure(digest, ()))), (), digest.sha256)
+        examined = self._examine(signatures, digest)
         findings = [Finding("signed", f"{len(signatures)} signature(s)"), *parse_findings]
         for index, each in enumerate(examined):
             findings += (nth(index, finding) for finding in each.findings)
-        findings += file.structure(digest, signatures)
-        findings += self._inner_findings(file, digest, name, kind)
+        structure = file.structure(digest, signatures)
+        findings += structure if self.judge is None else self.judge.structure_findings(name, format_, structure)
+        findings += self._inner_findings(file, digest, name, format_)
         if self.second is not None:
             findings += self.second.findings(path, ours=next(_faults(findings), None) is None)
         if self.judge is not None:
-            findings += self.judge.findings(name, kind, examined, datetime.now(UTC))
+            findings += self.judge.findings(name, format_, examined, datetime.now(UTC))
         return _conclude(tuple(findings), tuple(each.facts for each in examined), digest.sha256)
 
     def check_certificate(self, certificate: SyncedCertificate) -> None:
@@ -104,54 +104,54 @@ class Verifier:
             hresult = failed.hresult or Hresult.TRUST_E_FAIL
             raise TrustError(hresult, failed.detail, check=failed.check, remedy=failed.remedy)
 
-    def check_inner_files(self, file: SignableFile, name: str, kind: Format | None) -> None:
+    def check_inner_files(self, file: SignableFile, name: str, format_: Format | None) -> None:
         """Raise TrustError when `file` has a signed file inside whose signature does not verify: the file around it
         would not either, whoever signs it. Reads the content of files that have others inside."""
         if not isinstance(file, BundledFiles) or not file.has_inner_files:
             return
-        for failed in _faults(self._inner_findings(file, file.digest([]), name, kind)):
+        for failed in _faults(self._inner_findings(file, file.digest([]), name, format_)):
             hresult = failed.hresult or Hresult.TRUST_E_FAIL
             raise TrustError(hresult, f"{failed.check}: {failed.detail}", check=failed.check, remedy=failed.remedy)
 
-    def leaves_alone(self, name: str, kind: Format | None) -> bool:
+    def leaves_alone(self, name: str, format_: Format | None) -> bool:
         """Whether the policy keeps the file of that name from being signed."""
-        return self.judge is not None and self.judge.leaves_alone(name, kind)
+        return self.judge is not None and self.judge.leaves_alone(name, format_)
 
-    def _without_structure(self, path: Path, kind: Format | None, name: str, damaged: ArtifactError) -> Verification:
+    def _without_structure(self, path: Path, format_: Format | None, name: str, damaged: ArtifactError) -> Verification:
         """The verdict on a file that can't be opened as its format: a policy may let unknown types stay unsigned."""
-        if kind is None and self.judge is not None and self.judge.may_stay_unsigned(name, kind):
+        if format_ is None and self.judge is not None and self.judge.may_stay_unsigned(name, format_):
             with path.open("rb") as content:
                 sha256 = file_digest(content, "sha256").hexdigest()
-            return _conclude(tuple(self.judge.unsigned_findings(name, kind)), (), sha256)
+            return _conclude(tuple(self.judge.unsigned_findings(name, format_)), (), sha256)
         hresult = damaged.hresult or Hresult.ERROR_BAD_FORMAT
         return _conclude((Finding("structure", damaged.message, hresult, damaged.remedy),), (), "")
 
-    def _examine(
-        self, signatures: Sequence[FileSignature], file: SignableFile, digest: Digest
-    ) -> tuple[ExaminedSignature, ...]:
+    def _examine(self, signatures: Sequence[FileSignature], digest: Digest) -> tuple[ExaminedSignature, ...]:
         algorithms = [signature.algorithm for signature in signatures]
         examined = []
         for each in signatures:
             trust = self.trust
             if self.judge is not None:
                 trust = replace(trust, strength=self.judge.strength_for(each.algorithm, algorithms))
-            examined.append(examine_signature(each, file, digest.values, trust, self.revocation))
+            examined.append(examine_signature(each, digest.values, trust, self.revocation))
         return tuple(examined)
 
-    def _inner_findings(self, file: SignableFile, digest: Digest, name: str, kind: Format | None) -> Iterator[Finding]:
+    def _inner_findings(
+        self, file: SignableFile, digest: Digest, name: str, format_: Format | None
+    ) -> Iterator[Finding]:
         """The check "inner-signatures": those of the files inside are judged as the file's own are. That all have one
         is the format's to say."""
         if not isinstance(file, BundledFiles) or not file.has_inner_files:
             return
         inner_files = file.inner_files(digest)
         for inner in inner_files:
-            for failed in _faults(self._inner_file_findings(inner, name, kind)):
+            for failed in _faults(self._inner_file_findings(inner, name, format_)):
                 detail = f"the inner package {inner.name}: {failed.check}: {failed.detail}"
                 yield Finding("inner-signatures", detail, failed.hresult, failed.remedy or _SIGN_INNER)
                 return
         yield Finding("inner-signatures", f"{len(inner_files)}, each judged as the bundle's own")
 
-    def _inner_file_findings(self, inner: InnerFile, name: str, kind: Format | None) -> Iterator[Finding]:
+    def _inner_file_findings(self, inner: InnerFile, name: str, format_: Format | None) -> Iterator[Finding]:
         signatures, findings = read_signatures(inner.file)
         yield from findings
         if not signatures:
@@ -160,16 +160,16 @@ class Verifier:
             detail = "it has nested signatures, of which Windows reads none in a package"
             yield Finding("cms-structure", detail, Hresult.TRUST_E_MALFORMED_SIGNATURE)
             return
-        examined = self._examine(signatures, inner.file, inner.digest)
+        examined = self._examine(signatures, inner.digest)
         for signature in examined:
             yield from signature.findings
         yield from inner.file.structure(inner.digest, signatures)
         if self.judge is not None:
-            yield from self.judge.findings(name, kind, examined, datetime.now(UTC))
+            yield from self.judge.findings(name, format_, examined, datetime.now(UTC))
 
-    def _unsigned(self, name: str, kind: Format | None) -> tuple[Finding, ...]:
+    def _unsigned(self, name: str, format_: Format | None) -> tuple[Finding, ...]:
         """What is to be said of a file that carries no signature."""
-        ruled = tuple(self.judge.unsigned_findings(name, kind)) if self.judge is not None else ()
+        ruled = tuple(self.judge.unsigned_findings(name, format_)) if self.judge is not None else ()
         if ruled and ruled[0].hresult is None:
             return ruled
         return Finding("signed", "the file carries no signature", Hresult.TRUST_E_NOSIGNATURE), *ruled
@@ -201,11 +201,11 @@ def _open_revocation(settings: Settings) -> Revocation | None:
         return None
     from kspsign.verifying.revocation import Revocation  # noqa: PLC0415 - it brings OCSP and HTTP
 
-    return Revocation()
+    return Revocation(settings.network)
 
 
 def read_signatures(file: SignableFile) -> tuple[tuple[FileSignature, ...], tuple[Finding, ...]]:
-    """Every signature, with countersigner and nested ones behind it, and a finding for each that can't be read."""
+    """Every signature, with countersigner and further ones after it, and a finding for each that can't be read."""
     read: list[FileSignature] = []
     findings: list[Finding] = []
     waiting = list(file.signatures)
@@ -214,13 +214,13 @@ def read_signatures(file: SignableFile) -> tuple[tuple[FileSignature, ...], tupl
             findings.append(Finding("cms-structure", "too many signatures", Hresult.TRUST_E_MALFORMED_SIGNATURE))
             break
         try:
-            signature = read_signature(waiting.pop(0), file.profile)
+            signature: FileSignature = file.profile.read(waiting.pop(0))
         except TrustError as fault:
             hresult = fault.hresult or Hresult.TRUST_E_MALFORMED_SIGNATURE
             findings.append(Finding(fault.check, fault.message, hresult))
             continue
         read += (signature, *signature.countersigners)
-        waiting[:0] = signature.nested
+        waiting[:0] = signature.further
     return tuple(read), tuple(findings)
 
 

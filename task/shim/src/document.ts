@@ -11,10 +11,10 @@ function typed(type: string, text: string) {
   return text;
 }
 
-/** What `env:` of the step maps for signing: SM_*, the sign-in to Azure, and what toolEnv names. On stdin no other child sees it. */
+/** What `env:` of the step maps for signing: SM_*, the sign-in to Azure, what toolEnv names; and the agent's proxy. On stdin no other child sees it. */
 function credentials() {
   const more = (tl.getInput("toolEnv") ?? "").split("\n").map((name) => name.trim());
-  const wanted = (name: string) => name.startsWith("SM_") || tables.azure.includes(name) || more.includes(name);
+  const wanted = (name: string) => name.startsWith("SM_") || [...tables.azure, ...tables.agentProxy].includes(name) || more.includes(name);
   return Object.fromEntries(Object.entries(process.env).filter(([name]) => wanted(name)));
 }
 
@@ -27,6 +27,6 @@ export function readDocument() {
   }
   const variables = Object.fromEntries(Object.entries(process.env).filter(([name]) => tables.pipeline.includes(name)));
   const token = process.env.SYSTEM_ACCESSTOKEN; // where the step maps it, the results go to the server too
-  const all = { ...credentials(), ...secrets, ...(token && { accessToken: token }) };
+  const all = { ...credentials(), AGENT_PROXYPASSWORD: tl.getVariable("Agent.ProxyPassword"), ...secrets, ...(token && { accessToken: token }) };
   return { version: 1, command: tl.getInput("command") ?? "run", inputs, secrets: all, variables };
 }

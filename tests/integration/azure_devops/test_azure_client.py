@@ -17,6 +17,7 @@ from pydantic import SecretStr
 from kspsign.azure_devops import VERDICT_TYPE, AzureDevOps, PublishedResult, TestRunPlan, open_client
 from kspsign.azure_devops.transport import ATTEMPTS, LONGEST_PAUSE, origin
 from kspsign.model.errors import CancelledError, ConfigurationError, PrerequisiteError
+from kspsign.model.network_options import NetworkOptions
 from support.azure_devops.server import TOKEN, AzureServer, Fault
 from support.azure_devops.state import PROJECT, guid
 
@@ -56,7 +57,7 @@ def client(azure: AzureServer, pauses: Pauses, tmp_path: Path) -> Iterator[Azure
 
 
 def opened(url: str, folder: Path, pauses: Pauses, token: str = TOKEN) -> AzureDevOps:
-    return open_client(url, PROJECT, SecretStr(token), temp_folder=folder, pause=pauses.take)
+    return open_client(url, PROJECT, SecretStr(token), network=NetworkOptions(), temp_folder=folder, pause=pauses.take)
 
 
 def failed(client: AzureDevOps) -> PrerequisiteError:

@@ -10,8 +10,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, pkcs12
 
 from kspsign.authenticode.cab import CabFile
-from kspsign.authenticode.cms.profile import SigningTerms
 from kspsign.authenticode.navx import NavxFile
+from kspsign.authenticode.profile import SigningTerms
 from kspsign.authenticode.signable import SignableFile
 from support.certificates import EXPIRED, PASSWORD, VALID, SigningFile, signing_file
 from support.forging import ALGORITHM, signature

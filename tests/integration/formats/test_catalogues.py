@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from kspsign.authenticode.cms import der
 from kspsign.authenticode.cms.read import read_signed_message
 from kspsign.authenticode.cms.write import add_nested
 from kspsign.authenticode.formats import detect_format, open_signable
 from kspsign.authenticode.signable import Glimpse
+from kspsign.certificates import der
 from kspsign.cli.main import main
 from kspsign.embedded.timestamp_server import TimestampServer
 from kspsign.model.errors import ArtifactError

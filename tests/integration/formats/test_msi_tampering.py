@@ -10,7 +10,11 @@ from pathlib import Path
 
 import pytest
 
+from kspsign.authenticode.msi import MsiFile
+from kspsign.authenticode.profile import SigningTerms
+from kspsign.authenticode.signable import Digest
 from support.certificates import EXPIRED, PASSWORD, signing_file
+from support.forging import ALGORITHM, forge
 from support.formats import cms_schema
 from support.formats.compound_builder import BLANK, END, FREE, MSI, Folder, Zeros, write_compound
 from support.formats.msi_samples import msitools_package, patch_tree, sample_tree, tree_of
@@ -121,13 +125,119 @@ def test_data_behind_the_end_which_the_peer_accepts(count: int, signed: bytes, t
 
 
 def test_data_in_sectors_that_nothing_has(signed: bytes, twin: Twin) -> None:
-    """Free ones, and a chain that no entry leads to; zeros in them hide nothing."""
+    """Free ones, and a chain that no entry leads to: none may end the file, not even with zeros in it."""
     free = signed + bytes(SECTOR)
     lost = changed(free, Parts(signed).fat + (len(signed) // SECTOR - 1) * 4, struct.pack("<I", END))
     for data in (free, lost):
-        assert twin.refusal(data) is None
+        assert twin.refusal(data) == MALFORMED
+        assert "that end the file" in twin.text
+        assert twin.peer_accepts()
         assert twin.refusal(data[:-6] + b"hidden") == MALFORMED
         assert twin.peer_accepts()
+
+
+def test_free_sectors_between_streams(tree: Folder, twin: Twin) -> None:
+    """Zeros in them hide nothing."""
+    write_compound(twin.path, tree, pieces=True)
+    data = twin.path.read_bytes()
+    assert twin.refusal(data) is None
+    parts = Parts(data)
+    free = next(at for at in range(128) if parts.number(parts.fat + at * 4) == FREE)
+    assert twin.refusal(changed(data, parts.sector(free) + 20, b"hidden")) == MALFORMED
+    assert "unallocated sectors" in twin.text
+    assert twin.refusal(changed(data, parts.fat + free * 4, b"hide")) == MALFORMED
+    assert "unallocated entries of its FAT" in twin.text
+    assert twin.peer_accepts()
+
+
+def test_entries_of_tables_behind_the_last_sector(signed: bytes, twin: Twin) -> None:
+    """Some writers mark what they don't use as END; anything else is data that nobody signs."""
+    parts = Parts(signed)
+    last_fat, last_mini = parts.fat_tables[-1] + SECTOR - 4, parts.mini_fat + SECTOR - 4
+    for at, name in ((last_fat, "FAT"), (last_mini, "mini FAT")):
+        assert parts.number(at) == FREE
+        assert twin.refusal(changed(signed, at, struct.pack("<I", END))) is None
+        assert twin.refusal(changed(signed, at, b"hide")) == MALFORMED
+        assert f"unallocated entries of its {name}" in twin.text
+        assert twin.peer_accepts()
+
+
+def without_metadata(tree: Folder, twin: Twin, store: Store) -> Folder:
+    """The package as osslsigncode signs it: without MsiDigitalSignatureEx."""
+    write_compound(twin.path, without(without(tree, METADATA), SIGNATURE))
+    forged = twin.path.with_name("forged.msp")
+    opened = MsiFile.open(twin.path)
+    assert opened.metadata is None
+    plain = replace(opened, signatures=(b"\x30\x00",))
+
+    def content(digest: Digest) -> bytes:
+        return plain.content(SigningTerms(ALGORITHM, ()), digest)
+
+    assert forge(plain, store, forged, content).code == 0
+    return tree_of(forged)
+
+
+def moved(tree: Folder) -> Folder:
+    """The first bytes of a stream at the end of the one that is hashed before it."""
+    storage = tree.children["#aTransform"]
+    assert isinstance(storage, Folder)
+    small, large = storage.children["\u4840\u4216"], storage.children["large"]
+    assert isinstance(small, bytes)
+    assert isinstance(large, bytes)
+    inner = replace(storage, children={"\u4840\u4216": small + large[:64], "large": large[64:]})
+    return replace(tree, children={**tree.children, "#aTransform": inner})
+
+
+def renamed(tree: Folder) -> Folder:
+    """A stream under a name that sorts as the old one does."""
+    children = {("PCW_CAC" if name == "PCW_CAB" else name): item for name, item in tree.children.items()}
+    return replace(tree, children=children)
+
+
+@pytest.mark.parametrize("change", [moved, renamed])
+def test_names_and_sizes_of_streams(change: Callable[[Folder], Folder], tree: Folder, twin: Twin, store: Store) -> None:
+    """Only MsiDigitalSignatureEx covers them; a policy may demand it."""
+    assert twin.refusal_of_tree(change(tree)) == DIGEST
+    assert not twin.peer_accepts()
+    plain = without_metadata(tree, twin, store)
+    write_compound(twin.path, change(plain))
+    options = ("--trust-root", store.root, "--no-timestamp")
+    run = kspsign("verify", twin.path, *options, folder=twin.path.parent)
+    assert run.code == 0, "what the plain digest covers: said by the check, and refused by a policy"
+    checks = {check["name"]: check["detail"] for check in run.file["verdict"]["checks"]}
+    assert checks["metadata-digest"].startswith("absent")
+    policy = twin.path.with_name("policy.yml")
+    policy.write_text("timestamp: {required: false}\nmsi: {metadata: true}\n")
+    ruled = kspsign("verify", twin.path, *options[:2], "--policy", policy, folder=twin.path.parent)
+    assert (ruled.code, ruled.error_code) == (2, "CERT_E_INVALID_POLICY")
+    assert "policy-metadata" in ruled.file["error"]["message"]
+
+
+def test_a_policy_that_demands_the_metadata_takes_ours(signed: bytes, twin: Twin, store: Store) -> None:
+    policy = twin.path.with_name("policy.yml")
+    policy.write_text("msi: {metadata: true}\n")
+    twin.path.write_bytes(signed)
+    run = kspsign("verify", twin.path, "--trust-root", store.root, "--policy", policy, folder=twin.path.parent)
+    assert run.code == 0, run.text
+    assert "policy-metadata" in {check["name"] for check in run.file["verdict"]["checks"]}
+
+
+def test_a_policy_admits_rests_in_a_package_that_it_names(signed: bytes, twin: Twin, store: Store) -> None:
+    policy = twin.path.with_name("policy.yml")
+    parts = Parts(signed)
+    rests = changed(signed, signed.index(BLANK, parts.directory) + 4, b"rests")
+    twin.path.write_bytes(rests)
+    for pattern, code in ((twin.path.name, 0), ("other.msp", 2)):
+        policy.write_text(f"msi: {{unallocated_data: ['{pattern}']}}\n")
+        options = ("--trust-root", store.root, "--policy", policy, "--folder", twin.path.parent)
+        run = kspsign("verify", twin.path.name, *options, folder=twin.path.parent)
+        assert run.code == code, run.text
+        details = {check["name"]: check["detail"] for check in run.file["verdict"]["checks"]}
+        assert ("the policy admits it" in details["unallocated-data"]) is not bool(code)
+    twin.path.write_bytes(changed(rests, parts.content("PCW_CAB"), b"x"))
+    policy.write_text(f"msi: {{unallocated_data: ['{twin.path.name}']}}\n")
+    refused = kspsign("verify", twin.path, "--trust-root", store.root, "--policy", policy, folder=twin.path.parent)
+    assert refused.error_code == DIGEST
 
 
 def test_data_in_an_unused_directory_entry(signed: bytes, twin: Twin) -> None:

@@ -12,12 +12,12 @@ from typing import Any
 import pytest
 
 from integration.formats.test_pe_large import LIMIT_KIB, peak_of
-from kspsign.authenticode.cms import der
 from kspsign.authenticode.cms.oids import OID_SPC_PE_IMAGE_DATA
 from kspsign.authenticode.cms.spc import indirect_data
 from kspsign.authenticode.pe import PeFile
+from kspsign.authenticode.pe.digest import PeDigest
 from kspsign.authenticode.pe.page_hash_attribute import paged_image_data
-from kspsign.authenticode.signable import Digest
+from kspsign.certificates import der
 from support.certificates import PASSWORD, SigningFile, signing_file
 from support.forging import ALGORITHM, forge
 from support.formats.peimages import build_pe, flipped, page_blob, parts, patched, with_checksum
@@ -145,7 +145,7 @@ def test_wrong_page_hashes_beside_a_right_digest(
     path, target = tmp_path / "image.exe", tmp_path / "forged.exe"
     path.write_bytes(build_pe(sections=(BODY,)))
 
-    def content(digest: Digest) -> bytes:
+    def content(digest: PeDigest) -> bytes:
         return indirect_data(OID_SPC_PE_IMAGE_DATA, data(digest.pages[ALGORITHM]), ALGORITHM, digest.values[ALGORITHM])
 
     run = forge(PeFile.open(path), store, target, content)
@@ -157,7 +157,7 @@ def test_the_untouched_forgery_holds(store: Store, tmp_path: Path) -> None:
     path = tmp_path / "image.exe"
     path.write_bytes(build_pe(sections=(BODY,)))
 
-    def content(digest: Digest) -> bytes:
+    def content(digest: PeDigest) -> bytes:
         data = paged_image_data(digest.pages[ALGORITHM])
         return indirect_data(OID_SPC_PE_IMAGE_DATA, data, ALGORITHM, digest.values[ALGORITHM])
 

@@ -89,7 +89,7 @@ def messages_of(signatures: Iterable[bytes]) -> Iterator[bytes]:
     """The signatures, their timestamps, and the signatures nested in them."""
     for der in signatures:
         signature = read_signature(der, AUTHENTICODE)
-        yield from (der, *signature.tokens, *messages_of(signature.nested))
+        yield from (der, *signature.tokens, *messages_of(signature.further))
 
 
 def test_our_roots_are_not_theirs(tmp_path: Path, authority_root: Path) -> None:

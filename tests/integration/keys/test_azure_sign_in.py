@@ -10,9 +10,11 @@ from pathlib import Path
 import pytest
 
 from integration.keys.test_path_key_vault import ROOT, VAULT, held
+from kspsign.keys import options_for, surroundings_of
 from kspsign.keys.azure_identity.cli import AzureCli
+from kspsign.keys.protocol import Surroundings, no_notice
+from kspsign.keys.table import STORES
 from kspsign.model.errors import CancelledError, PrerequisiteError
-from kspsign.settings.model import Settings
 from kspsign.settings.resolve import resolve
 from support.formats.peimages import build_pe
 from support.key_vault.machine import APP_SERVICE, Az
@@ -98,7 +100,7 @@ def test_azure_cli_signs_in_once_and_gets_nothing_but_what_it_needs(
 ) -> None:
     run = sign(azure, tmp_path, "--verbose", "--junit", "junit.xml", *who, **with_az(az))
     assert run.code == 0, run.text
-    assert len(az.calls) == 2  # one for certsync, one for signing
+    assert len(az.calls) == 1  # certsync's, and signing goes on with its token
     for call in az.calls:
         asked = ["account", "get-access-token", "--output", "json", "--resource", "https://vault.azure.net"]
         assert call["arguments"] == [*asked, "--tenant", TENANT]  # the vault's, where none is named
@@ -132,21 +134,23 @@ def test_an_azure_cli_that_gives_no_token_is_told(
     assert len(az.calls) == 1
 
 
-def settings(az: Az | None, **more: str) -> Settings:
+def surroundings(az: Az | None, cancelled: threading.Event | None = None) -> Surroundings:
     found = {"PATH": str(az.bin), "AZURE_CONFIG_DIR": str(az.home)} if az else {"PATH": ""}
-    return resolve("sign", {}, environment={**os.environ, **found, **more})
+    given = resolve("sign", {"key_store": "azure-key-vault"}, environment={**os.environ, **found}, stores=STORES)
+    options = options_for(given, STORES.find("azure-key-vault"))
+    return surroundings_of(given, options, cancelled or threading.Event(), no_notice)
 
 
 def test_an_agent_without_azure_cli_is_told() -> None:
     with pytest.raises(PrerequisiteError) as refused:
-        AzureCli(settings(None), None, threading.Event()).get_token(SCOPE)
+        AzureCli(surroundings(None), None).get_token(SCOPE)
     assert (refused.value.code, "not found on PATH" in refused.value.message) == ("AZURE_CLI_MISSING", True)
 
 
 @pytest.mark.parametrize("tenant", ["a&calc", "x y", "%PATH%", '"', "^"])
 def test_what_a_batch_file_would_take_for_a_command_never_reaches_it(tenant: str, az: Az) -> None:
     with pytest.raises(PrerequisiteError, match="is no tenant"):
-        AzureCli(settings(az), tenant, threading.Event()).get_token(SCOPE)
+        AzureCli(surroundings(az), tenant).get_token(SCOPE)
     assert az.calls == []
 
 
@@ -155,12 +159,12 @@ def test_a_cancelled_run_does_not_wait_for_azure_cli(az: Az) -> None:
     cancelled = threading.Event()
     threading.Timer(0.3, cancelled.set).start()
     with pytest.raises(CancelledError):
-        AzureCli(settings(az), None, cancelled).get_token(SCOPE)
+        AzureCli(surroundings(az, cancelled), None).get_token(SCOPE)
 
 
 def test_a_claims_challenge_is_a_new_sign_in(az: Az) -> None:
     with pytest.raises(PrerequisiteError, match="claims challenge"):
-        AzureCli(settings(az), None, threading.Event()).get_token(SCOPE, claims="{}")
+        AzureCli(surroundings(az), None).get_token(SCOPE, claims="{}")
 
 
 def test_auto_says_what_each_of_them_lacks(azure: Azure, az: Az, tmp_path: Path) -> None:

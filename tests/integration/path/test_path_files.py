@@ -114,3 +114,15 @@ def test_lists_and_exclusions(store: Store, tmp_path: Path) -> None:
     (tmp_path / "list.txt").write_text("# what we ship\none.exe\n\n  t*.exe  \n!two.exe\n", encoding="utf-8")
     run = sign(tmp_path, store, "@list.txt")
     assert (run.code, sorted(run.files)) == (0, ["one.exe", "three.exe"])
+
+
+@pytest.mark.parametrize("name", ["n" * 251 + ".exe", "数" * 83 + ".exe", "a" + "😀" * 62 + ".exe", "é" * 125 + ".mui"])
+def test_a_name_as_long_as_file_systems_have_them(store: Store, tmp_path: Path, name: str) -> None:
+    """The copy beside it has a prefix in its name, and so a shorter end."""
+    assert 250 < len(name.encode()) <= 255
+    path = tmp_path / name
+    path.write_bytes(build_pe())
+    run = sign(tmp_path, store, name)
+    assert run.code == 0, run.text
+    assert osslsigncode_verify(path, store.root).accepted
+    assert_no_leftovers(tmp_path)

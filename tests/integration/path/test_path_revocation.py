@@ -18,6 +18,7 @@ from kspsign.embedded.authority import EmbeddedAuthority
 from kspsign.embedded.issue import KeyedCertificate
 from kspsign.embedded.timestamp_server import TimestampServer
 from kspsign.model.hresults import Hresult
+from kspsign.model.network_options import NetworkOptions
 from kspsign.model.values import Finding
 from kspsign.verifying.revocation import Revocation
 from kspsign.verifying.usage import Purpose
@@ -161,7 +162,9 @@ class TestOpenssl:
         leaf = signer("Leaf", root, *asks(f"http://127.0.0.1:{port}", ocsp_at="/", crl_at=""))
         (tmp_path / "index.txt").write_text(entry(status, leaf), encoding="ascii")
         with openssl_responder(tmp_path, port, by, *options):
-            finding = Revocation().finding((leaf.certificate, root.certificate), Purpose.CODE_SIGNING, None)
+            finding = Revocation(NetworkOptions()).finding(
+                (leaf.certificate, root.certificate), Purpose.CODE_SIGNING, None
+            )
         assert finding.hresult is expected, finding.detail
         assert ("revoked since 2024-05-06T07:08:09Z (keyCompromise)" in finding.detail) is (status == "R")
 
@@ -179,8 +182,15 @@ class TestOpenssl:
         (tmp_path / "ca.cnf").write_text("\n".join((*lines, f"default_md={digest}", "")), encoding="ascii")
         made = ("openssl", "ca", "-config", "ca.cnf", "-gencrl", "-cert", "ca.pem", "-keyfile", "ca.key")
         server.files["/crl"] = subprocess.run(made, cwd=tmp_path, capture_output=True, check=True).stdout
-        finding: Finding = Revocation().finding((leaf.certificate, root.certificate), Purpose.CODE_SIGNING, None)
+        finding: Finding = Revocation(NetworkOptions()).finding(
+            (leaf.certificate, root.certificate), Purpose.CODE_SIGNING, None
+        )
         assert finding.hresult is expected, finding.detail
+
+
+def asked(leaf: Issued, root: Issued) -> Finding:
+    """The finding on a leaf whose timestamp is not trusted."""
+    return Revocation(NetworkOptions()).finding((leaf.certificate, root.certificate), Purpose.CODE_SIGNING, None)
 
 
 def written(folder: Path, name: str, issued: Issued) -> Issued:

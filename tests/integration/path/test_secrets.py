@@ -129,7 +129,7 @@ def vault(folder: Path, credential: str) -> Iterator[Case]:
             {**azure.pipeline_environment, **identity, **path, "AZURE_CLIENT_SECRET": CLIENT_SECRET},
             secrets,
             lambda: [_less_what_belongs(each) for each in azure.record.requests],
-            children=("uname", "az", "az") if credential == "cli" else ("uname",),
+            children=("uname", "az") if credential == "cli" else ("uname",),
         )
 
 

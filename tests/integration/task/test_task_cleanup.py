@@ -60,11 +60,22 @@ def test_after_a_kill_only_what_was_published_is_left(agent: MiniAgent) -> None:
     inputs = {"keyStore": "embedded", "store": str(agent.root / "store"), "pythonPath": sys.executable, "jobs": "1"}
     env = {"SM_CLIENT_CERT_FILE_B64": base64.b64encode(CLIENT_CERTIFICATE).decode()}
     steps = [Step({**inputs, "files": files}, env=env) for files in ("app00.exe", "*.exe")]
-    job = agent.run_job(steps, kill_when=line_number(3, "signed "))
+    signed_three = line_number(3, "signed ")
+
+    def while_a_program_signs(line: str) -> bool:
+        """The moment of the kill; a program that reads the certificate from its file is at work then."""
+        if not signed_three(line):
+            return False
+        private = agent.temp / f"{PREFIX}program"
+        private.mkdir(exist_ok=True)  # asked again for lines that come after the kill
+        (private / "client.p12").write_bytes(CLIENT_CERTIFICATE)
+        return True
+
+    job = agent.run_job(steps, kill_when=while_a_program_signs)
     assert [run.result for run in job.main] == ["Succeeded", "Failed"]
     assert job.main[1].exit_code < 0
     left = [name for name in job.main[1].leftover if name.startswith(PREFIX)]
-    assert len(left) == 2, "the shim's folder and the engine's"
+    assert len(left) == 2, "the shim's folder and the program's"
     assert [(run.result, run.issues) for run in job.post] == [("Succeeded", ())] * 2
     assert kept(job.post[1]) == ["kspsign"]
     assert Path(job.main[0].outputs["reportPath"]).is_file()

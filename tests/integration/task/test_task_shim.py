@@ -121,6 +121,22 @@ def test_an_azure_connection_tells_who_signs_in(agent: MiniAgent) -> None:
     assert not any(token in line for line in run.log)
 
 
+def test_the_agents_proxy_comes_over_stdin_with_its_login(agent: MiniAgent) -> None:
+    given = {"Agent.ProxyUrl": "http://proxy.example:3128", "Agent.ProxyUsername": "agent"}
+    variables = {**given, "Agent.ProxyBypassList": '["intranet\\\\.example"]', "System.Debug": "true"}
+    inputs = {"files": "dump", "pythonPath": sys.executable}
+    step = Step(inputs, variables=variables, secrets={"Agent.ProxyPassword": "proxy-pass%word"})
+    assert told(agent.run(step), "DUMP")["secrets"] == {
+        "AGENT_PROXYURL": "http://proxy.example:3128",
+        "AGENT_PROXYUSERNAME": "agent",
+        "AGENT_PROXYPASSWORD": "proxy-pass%word",
+        "AGENT_PROXYBYPASSLIST": '["intranet\\\\.example"]',
+    }
+    run = agent.run(replace(step, inputs={**inputs, "files": "seen"}))
+    assert "proxy-pass" not in json.dumps(told(run, "SEEN"))
+    assert not any("proxy-pass" in line for line in run.log)
+
+
 def test_a_password_written_into_the_yaml_is_masked_all_the_same(agent: MiniAgent) -> None:
     inputs = {"files": "dump", "pythonPath": sys.executable, "password": "plainly-written"}
     run = agent.run(Step(inputs, variables={"System.Debug": "true"}))

@@ -5,9 +5,9 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 
-from kspsign.authenticode.cms import der
 from kspsign.authenticode.cms.algorithms import algorithm_identifier
 from kspsign.authenticode.cms.oids import OID_CTL, OID_SIGNED_DATA, OID_SPC_INDIRECT_DATA
+from kspsign.certificates import der
 from kspsign.model.values import DigestAlgorithm
 
 USAGE = "1.3.6.1.4.1.311.12.1.1"

@@ -17,7 +17,8 @@ class Parts:
         self.data = data
         self.directory = self.sector(self.number(48))
         self.mini_fat = self.sector(self.number(60))
-        self.fat = self.sector(self.number(76))
+        self.fat_tables = [self.sector(self.number(76 + 4 * index)) for index in range(self.number(44))]
+        self.fat = self.fat_tables[0]
         self.mini_stream = self.sector(self.number(self.directory + 116))
 
     def number(self, at: int) -> int:

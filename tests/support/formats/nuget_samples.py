@@ -10,11 +10,11 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from cryptography.hazmat.primitives.asymmetric.utils import Prehashed
 
-from kspsign.authenticode.cms import der, oids
-from kspsign.authenticode.cms.profile import SigningTerms
-from kspsign.authenticode.cms.write import assemble, prepare
+from kspsign.authenticode.cms import oids
 from kspsign.authenticode.nuget.package import NugetFile
 from kspsign.authenticode.nuget.profile import NUGET, signature_content
+from kspsign.authenticode.profile import SigningTerms
+from kspsign.certificates import der
 from kspsign.model.values import DigestAlgorithm
 from support.formats import cms_schema
 from support.formats.zips import Part, build_zip
@@ -90,8 +90,8 @@ def _sign(issued: Issued, content: bytes, url: str, *, receipt: bool = True) -> 
     }
     profile = replace(NUGET, attributes=lambda terms: {**NUGET.attributes(terms), **(more if url else {})})
     terms = SigningTerms(DigestAlgorithm.SHA256, (issued.der,))
-    unsigned = prepare(profile, terms, content)
-    return assemble(unsigned, _raw(issued, unsigned.digest), terms.chain, token=None)
+    unsigned = profile.prepare(terms, content)
+    return unsigned.assemble(_raw(issued, unsigned.digest), terms.chain, token=None)
 
 
 def _raw(issued: Issued, digest: bytes) -> bytes:

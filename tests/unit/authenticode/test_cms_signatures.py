@@ -14,10 +14,11 @@ from cryptography.hazmat.primitives.asymmetric.utils import Prehashed
 
 from kspsign.authenticode.cms import oids
 from kspsign.authenticode.cms.file_signature import read_signature
-from kspsign.authenticode.cms.profile import AUTHENTICODE, SigningTerms
+from kspsign.authenticode.cms.profile import AUTHENTICODE
 from kspsign.authenticode.cms.signature import content_fault, signer_fault
 from kspsign.authenticode.cms.spc import indirect_data
-from kspsign.authenticode.cms.write import Unsigned, add_nested, add_token, assemble, prepare
+from kspsign.authenticode.cms.write import Unsigned, add_nested, add_token
+from kspsign.authenticode.profile import SigningTerms
 from kspsign.embedded.authority import EmbeddedAuthority
 from kspsign.model.errors import TrustError
 from kspsign.model.values import DigestAlgorithm
@@ -33,13 +34,13 @@ def signature(authority: EmbeddedAuthority) -> bytes:
     """A signature over DIGEST, without timestamp."""
     unsigned = prepared()
     value = authority.leaf.key.sign(unsigned.digest, padding.PKCS1v15(), Prehashed(hashes.SHA256()))
-    return assemble(unsigned, value, authority.signing_chain, token=None)
+    return unsigned.assemble(value, authority.signing_chain, token=None)
 
 
 def prepared(description: str | None = None, url: str | None = None) -> Unsigned:
     terms = SigningTerms(SHA256, (), description=description, description_url=url)
     content = indirect_data(oids.OID_SPC_PE_IMAGE_DATA, b"\x30\x00", SHA256, DIGEST)
-    return prepare(AUTHENTICODE, terms, content)
+    return AUTHENTICODE.prepare(terms, content)
 
 
 def fault(der: bytes) -> str | None:
@@ -61,17 +62,17 @@ def changed(der: bytes, change: Callable[[Any, Any], None]) -> bytes:
 def test_what_is_written_reads_back(signature: bytes, authority: EmbeddedAuthority) -> None:
     read = read_signature(signature, AUTHENTICODE)
     assert fault(signature) is None
-    assert (read.algorithm, read.digest, read.kind) == (SHA256, DIGEST, oids.OID_SPC_PE_IMAGE_DATA)
+    assert (read.algorithm, read.file_digest, read.content_oid) == (SHA256, DIGEST, oids.OID_SPC_PE_IMAGE_DATA)
     assert read.certificate == authority.signing_chain[0]
     assert set(read.message.certificates) == set(authority.signing_chain[:2]), "the root stays at home"
-    assert (read.tokens, read.nested, read.program_name) == ((), (), None)
+    assert (read.tokens, read.further, read.program_name) == ((), (), None)
 
 
 @pytest.mark.parametrize("description", ["Tool", "Werkzeug für Größe", "日本語", "a" * 300])
 def test_the_description_is_kept(authority: EmbeddedAuthority, description: str) -> None:
     unsigned = prepared(description, "https://example.com/")
     value = authority.leaf.key.sign(unsigned.digest, padding.PKCS1v15(), Prehashed(hashes.SHA256()))
-    der = assemble(unsigned, value, authority.signing_chain, token=None)
+    der = unsigned.assemble(value, authority.signing_chain, token=None)
     assert read_signature(der, AUTHENTICODE).program_name == description
     assert fault(der) is None
 
@@ -79,11 +80,11 @@ def test_the_description_is_kept(authority: EmbeddedAuthority, description: str)
 def test_tokens_and_nested_signatures_leave_the_rest_as_it_was(signature: bytes) -> None:
     both = add_nested(add_token(signature, signature, AUTHENTICODE), signature)
     read = read_signature(both, AUTHENTICODE)
-    assert (read.tokens, read.nested) == ((signature,), (signature,))
+    assert (read.tokens, read.further) == ((signature,), (signature,))
     assert read.message.signer.signed == read_signature(signature, AUTHENTICODE).message.signer.signed
     assert fault(both) is None
     three = read_signature(add_nested(both, add_token(signature, signature, AUTHENTICODE)), AUTHENTICODE)
-    assert len(three.nested) == 2
+    assert len(three.further) == 2
 
 
 def with_scheme(name: str) -> Callable[[Any, Any], None]:
@@ -192,7 +193,8 @@ def test_damage_of_any_kind_gives_an_answer(signature: bytes, seed: int) -> None
                 data[place:place] = chance.randbytes(chance.randrange(1, 9))
         if fault(bytes(data)) is None:
             read = read_signature(bytes(data), AUTHENTICODE)
-            assert (read.digest, read.algorithm, read.kind) == (original.digest, original.algorithm, original.kind)
+            assert (read.file_digest, read.algorithm) == (original.file_digest, original.algorithm)
+            assert read.content_oid == original.content_oid
 
 
 def pss_signed(salt: int, mask: hashes.HashAlgorithm, parameters: dict[str, Any]) -> bytes:
@@ -202,7 +204,7 @@ def pss_signed(salt: int, mask: hashes.HashAlgorithm, parameters: dict[str, Any]
     unsigned = prepared()
     scheme = padding.PSS(padding.MGF1(mask), salt)
     value = key.sign(unsigned.digest, scheme, Prehashed(hashes.SHA256()))
-    der = assemble(unsigned, value, [issued.der], token=None)
+    der = unsigned.assemble(value, [issued.der], token=None)
     algorithm = algos.SignedDigestAlgorithm({"algorithm": "rsassa_pss", "parameters": parameters})
 
     def change(_signed: Any, signer: Any) -> None:
@@ -234,7 +236,7 @@ def test_an_ec_signature_holds_and_can_not_be_called_rsa() -> None:
     key = ec.generate_private_key(ec.SECP256R1())
     unsigned = prepared()
     value = key.sign(unsigned.digest, ec.ECDSA(Prehashed(hashes.SHA256())))
-    der = assemble(unsigned, value, [code_signer("EC", key=key).der], token=None)
+    der = unsigned.assemble(value, [code_signer("EC", key=key).der], token=None)
     assert fault(der) is None
     assert fault(changed(der, with_scheme("sha256_rsa"))) is not None
     assert fault(changed(der, with_scheme("sha384_ecdsa"))) is not None

@@ -10,13 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from kspsign.authenticode.cms.profile import SigningTerms
 from kspsign.authenticode.compound import CompoundFile, write_anew
 from kspsign.authenticode.compound.directory import balanced, same_name
 from kspsign.authenticode.compound.header import END, FREE, Header
 from kspsign.authenticode.compound.layout import plan
 from kspsign.authenticode.formats import detect_format, open_signable
 from kspsign.authenticode.msi import MsiFile
+from kspsign.authenticode.profile import SigningTerms
 from kspsign.authenticode.signable import Glimpse
 from kspsign.model.errors import ArtifactError
 from kspsign.model.hresults import Hresult
@@ -59,6 +59,68 @@ def test_a_last_sector_that_is_cut_behind_its_content(path: Path) -> None:
     path.write_bytes(whole[: 5000 % 4096 - 4097])
     with pytest.raises(ArtifactError, match="cut off"):
         CompoundFile.open(path)
+
+
+@pytest.mark.parametrize("major", [3, 4])
+@pytest.mark.parametrize("last", ["directory", "FAT", "mini FAT", "mini stream"])
+def test_a_last_sector_of_a_table_that_is_cut_behind_its_content(path: Path, major: int, last: str) -> None:
+    """msiinfo and olefile read such files too: writers that don't fill the last sector have no reason to."""
+    tree = Folder({**TREE.children, "end": b"e" * 70}, class_id=MSI)
+    write_compound(path, tree, major=major)
+    sector = 512 if major == 3 else 4096
+    data = bytearray(path.read_bytes())
+    moved, kept = _moved_to_the_end(data, sector, last)
+    path.write_bytes(moved[: len(moved) - sector + kept])
+    assert tree_of(path) == tree
+    path.write_bytes(moved[: len(moved) - sector + kept - 1])
+    if last != "mini stream":
+        return
+    with pytest.raises(ArtifactError, match="cut off"):
+        CompoundFile.open(path)
+
+
+def _moved_to_the_end(data: bytearray, sector: int, what: str) -> tuple[bytes, int]:
+    """The file with the last sector of a table or of the mini stream at its end, and how many bytes of it are used.
+
+    The FAT is in the first sector and has room for one number more.
+    """
+
+    def get(at: int) -> int:
+        return int(struct.unpack_from("<I", data, at)[0])
+
+    def place(number: int) -> int:
+        return (number + 1) * sector
+
+    fat, count = place(get(76)), len(data) // sector - 1
+    directory = place(get(48))
+    heads = {"directory": 48, "FAT": 76, "mini FAT": 60, "mini stream": directory + 116}
+    link, number = heads[what], get(heads[what])
+    while what != "FAT" and get(fat + 4 * number) != END:
+        link, number = fat + 4 * number, get(fat + 4 * number)
+    content = bytes(data[place(number) : place(number + 1)])
+    struct.pack_into("<I", data, fat + 4 * count, get(fat + 4 * number))
+    struct.pack_into("<I", data, fat + 4 * number, FREE)
+    struct.pack_into("<I", data, link, count)
+    if what == "FAT":
+        content = bytes(data[fat : fat + sector])
+    used = len(content.rstrip(b"\0" if what in {"directory", "mini stream"} else b"\xff"))
+    used = -(-used // 128) * 128 if what == "directory" else used
+    if what == "mini stream":
+        used = (
+            (struct.unpack_from("<I", data, directory + 120)[0] - 1) % sector + 1 - 48
+        )  # the last stream has 400 bytes
+    data[place(number) : place(number + 1)] = bytes(sector)
+    return bytes(data + content), used
+
+
+def test_a_mini_stream_that_ends_with_its_content(path: Path) -> None:
+    """Some writers give its size without what fills the last mini sector."""
+    tree = Folder({"a": b"a" * 70, "b": b"b" * 70}, class_id=MSI)
+    write_compound(path, tree)
+    data = bytearray(path.read_bytes())
+    entry("Root Entry", 120, struct.pack("<I", 128 + 70))(data)
+    path.write_bytes(data)
+    assert tree_of(path) == tree
 
 
 def number(offset: int, value: int) -> Callable[[bytearray], None]:

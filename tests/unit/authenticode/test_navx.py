@@ -98,6 +98,6 @@ def test_navsip_missing_wrong_and_right(tmp_path: Path) -> None:
     assert (caught.value.code, "--navsip" in caught.value.remedy) == ("NAVSIP_MISSING", True)
     with pytest.raises(PrerequisiteError, match="does not exist"):
         check_navsip(Settings(navsip=tmp_path / "NavSip.dll"))
-    with pytest.raises(PrerequisiteError, match="no x64"):
+    with pytest.raises(PrerequisiteError, match="not an x64"):
         check_navsip(Settings(navsip=dll(tmp_path / "NavSip.dll", machine=0x014C)))
     assert "will be registered" in check_navsip(Settings(navsip=dll(tmp_path / "NavSip.dll")))

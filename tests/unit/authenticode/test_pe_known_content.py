@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from kspsign.authenticode.pe import PeFile
-from kspsign.authenticode.signable import Digest, SummedFile
+from kspsign.authenticode.pe.digest import PeDigest
+from kspsign.authenticode.signable import SummedFile
 from kspsign.model.values import DigestAlgorithm, Finding
 from support.formats.peimages import build_pe, checksum, flipped, parts, with_checksum
 
@@ -31,7 +32,7 @@ def copy(image: PeFile, tmp_path: Path) -> Path:
     return path
 
 
-def checksum_of(file: PeFile, digest: Digest) -> Finding:
+def checksum_of(file: PeFile, digest: PeDigest) -> Finding:
     (found,) = [each for each in file.structure(digest, ()) if each.check == "checksum"]
     return found
 

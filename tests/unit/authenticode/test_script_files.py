@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from kspsign.authenticode.cms.profile import SigningTerms
 from kspsign.authenticode.formats import detect_format, open_signable
+from kspsign.authenticode.profile import SigningTerms
 from kspsign.authenticode.script.block import find_block, write_block
 from kspsign.authenticode.script.file import MAX_SIZE, ScriptFile
 from kspsign.authenticode.script.styles import STYLES

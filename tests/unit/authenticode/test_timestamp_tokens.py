@@ -52,7 +52,7 @@ def changed(token: bytes, change: Callable[[Any, Any], None]) -> bytes:
 def test_it_states_time_authority_and_digest(token: bytes, authority: EmbeddedAuthority) -> None:
     stamp = read_token(token, SIGNATURE)
     assert fault(token) is None
-    assert (stamp.time, stamp.digest) == (MOMENT, SHA256)
+    assert (stamp.time, stamp.digest_algorithm) == (MOMENT, SHA256)
     assert stamp.signer == authority.timestamp.certificate.public_bytes(Encoding.DER)
 
 
@@ -109,7 +109,7 @@ def test_the_signing_certificate_must_be_the_one_that_is_named(token: bytes) -> 
 def test_stronger_digests(authority: EmbeddedAuthority, algorithm: DigestAlgorithm) -> None:
     query = make_query(SIGNATURE, algorithm)
     _token, stamp = check_reply(respond(query.der, authority, MOMENT), query, SIGNATURE)
-    assert (stamp.digest, stamp.nonce) == (algorithm, query.nonce)
+    assert (stamp.digest_algorithm, stamp.nonce) == (algorithm, query.nonce)
 
 
 def test_queries_never_repeat_a_nonce() -> None:

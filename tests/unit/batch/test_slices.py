@@ -11,6 +11,7 @@ import pytest
 
 from kspsign.batch.slices import take_slice
 from kspsign.cli.main import main
+from kspsign.keys.table import STORES
 from kspsign.model.errors import ConfigurationError
 from kspsign.model.values import Artifact, Format
 from kspsign.settings.context import RunContext
@@ -59,7 +60,7 @@ def test_another_size_is_another_selection() -> None:
 @pytest.mark.parametrize("asked", ["0/2", "2", "a/b", "2/0", "-1/2", "1/2/3", "Auto"])
 def test_a_slice_that_makes_no_sense_is_refused(asked: str) -> None:
     with pytest.raises(ConfigurationError, match="slice"):
-        resolve("run", {"slice": asked}, environment={})
+        resolve("run", {"slice": asked}, environment={}, stores=STORES)
 
 
 def test_a_pipeline_job_knows_its_place() -> None:

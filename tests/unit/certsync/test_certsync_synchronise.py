@@ -13,6 +13,8 @@ from kspsign import certsync
 from kspsign.certsync import certificate_facts, read_entry, synchronise
 from kspsign.embedded.authority import EmbeddedAuthority
 from kspsign.keys import reopen_key_store
+from kspsign.keys.embedded.options import EmbeddedOptions
+from kspsign.keys.pkcs12.options import Pkcs12Options
 from kspsign.model.errors import ConfigurationError, PrerequisiteError
 from kspsign.model.values import DigestAlgorithm, SyncedCertificate
 from kspsign.settings.model import Settings
@@ -27,7 +29,9 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def synced(store: Path) -> SyncedCertificate:
-    return synchronise(Settings(key_store="embedded", keypair_alias="release", store=store))
+    return synchronise(
+        Settings(key_store="embedded", store_options=EmbeddedOptions(keypair_alias="release"), store=store)
+    )
 
 
 def test_the_embedded_certificate_is_kept_by_thumbprint(store: Path, synced: SyncedCertificate) -> None:
@@ -44,7 +48,12 @@ def test_by_thumbprint_alone_the_same_certificate_comes_and_signs(store: Path, s
 
 
 def test_synchronising_again_gives_the_same_thumbprint(store: Path, synced: SyncedCertificate) -> None:
-    settings = Settings(key_store="embedded", keypair_alias="release", store=store, thumbprint=synced.thumbprint)
+    settings = Settings(
+        key_store="embedded",
+        store_options=EmbeddedOptions(keypair_alias="release"),
+        store=store,
+        thumbprint=synced.thumbprint,
+    )
     assert synchronise(settings) == synced
 
 
@@ -78,10 +87,12 @@ def test_a_pkcs12_file_goes_the_same_way_without_its_password(tmp_path: Path, au
     (tmp_path / "key.p12").write_bytes(content)
     store = tmp_path / "store"
     password = SecretStr(SECRET)
-    first = synchronise(Settings(key_store="pkcs12", pkcs12=tmp_path / "key.p12", password=password, store=store))
+    options = Pkcs12Options(pkcs12=tmp_path / "key.p12", password=password)
+    first = synchronise(Settings(key_store="pkcs12", store_options=options, store=store))
     assert first.chain == authority.signing_chain[:2]
     assert not first.test_signing
-    by_thumbprint = Settings(key_store="pkcs12", thumbprint=first.thumbprint, password=password, store=store)
+    known = Pkcs12Options(thumbprint=first.thumbprint, password=password)
+    by_thumbprint = Settings(key_store="pkcs12", thumbprint=first.thumbprint, store_options=known, store=store)
     assert synchronise(by_thumbprint) == first
     assert reopen_key_store(by_thumbprint, first).certificate_chain() == first.chain
     kept = [path.read_bytes() for path in store.rglob("*") if path.is_file()]

@@ -11,9 +11,10 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from kspsign.certificates.file import read_certificate_file
 from kspsign.certsync import synchronise
-from kspsign.certsync.candidates import Candidate, candidates_of, matching, near_miss, newest_valid
-from kspsign.certsync.windows_certificates import StoreCertificate
 from kspsign.embedded.authority import EmbeddedAuthority
+from kspsign.keys.windows.candidates import Candidate, candidates_of, matching, near_miss, newest_valid
+from kspsign.keys.windows.certificate_store import StoreCertificate
+from kspsign.keys.windows.options import WindowsOptions
 from kspsign.model.errors import ConfigurationError, PrerequisiteError
 from kspsign.model.values import SyncedCertificate
 from kspsign.programs import Tool, tool_environment
@@ -47,9 +48,9 @@ def test_the_newest_valid_one_with_a_key_is_taken() -> None:
 
 def test_alias_by_friendly_name_or_container_and_case_matters() -> None:
     by_name, by_container = candidate("Release", -1, 1), candidate("other", -2, 1, container="Release")
-    settings = Settings(key_store="windows", keypair_alias="Release")
-    assert matching([by_name, by_container, candidate("release", -3, 1)], settings) == (by_name, by_container)
-    by_thumbprint = Settings(key_store="windows", keypair_alias="Release", thumbprint=by_container.thumbprint)
+    options = WindowsOptions(keypair_alias="Release")
+    assert matching([by_name, by_container, candidate("release", -3, 1)], options) == (by_name, by_container)
+    by_thumbprint = WindowsOptions(keypair_alias="Release", thumbprint=by_container.thumbprint)
     assert matching([by_name, by_container], by_thumbprint) == (by_container,)
 
 
@@ -85,7 +86,8 @@ def test_a_certificate_file_with_or_without_its_chain(tmp_path: Path, authority:
 def test_method_1_is_kept_by_thumbprint(tmp_path: Path, authority: EmbeddedAuthority) -> None:
     file = tmp_path / "leaf.crt"
     file.write_bytes(authority.signing_chain[0])
-    settings = Settings(key_store="windows", keypair_alias="Release", certificate=file, csp="Some KSP", store=tmp_path)
+    options = WindowsOptions(keypair_alias="Release", certificate=file, csp="Some KSP")
+    settings = Settings(key_store="windows", store_options=options, store=tmp_path)
     synced = synchronise(settings)
     assert synced.key_reference == {"certificate": str(file), "provider": "Some KSP", "container": "Release"}
     assert synchronise(Settings(thumbprint=synced.thumbprint, store=tmp_path)) == synced
@@ -130,9 +132,7 @@ def test_digests_and_descriptions_are_stated() -> None:
 def test_smctl_finds_the_signtool_that_was_found_first(tmp_path: Path) -> None:
     tool = Tool(tmp_path / "signtool.exe", "", "x64")
     for variables in ({"Path": "elsewhere"}, {}):
-        environment = tool_environment(
-            first_on_path(Settings(agent_environment=variables), tool), with_credentials=True
-        )
+        environment = tool_environment(first_on_path(Settings(agent_environment=variables), tool))
         (path,) = environment.values()
         assert path.split(os.pathsep)[0] == str(tmp_path)
 

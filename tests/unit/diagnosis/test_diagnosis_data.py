@@ -11,7 +11,7 @@ import pytest
 from pydantic import ValidationError
 
 import kspsign
-from kspsign.diagnosis import diagnose, troubleshooting_text
+from kspsign.diagnosis import diagnose, suggest, troubleshooting_text
 from kspsign.diagnosis.catalogue import Failure, catalogue
 from kspsign.model.hresults import Hresult
 from support.places import ROOT
@@ -114,6 +114,49 @@ def test_failure_without_matcher_or_with_two_explanations_is_refused(wrong: dict
 def test_page_is_that_of_the_data() -> None:
     """Written by tools/write_troubleshooting.py."""
     assert PAGE.read_text(encoding="utf-8") == troubleshooting_text()
+
+
+EXAMPLES = [(failure.id, example) for failure in catalogue().failures for example in failure.examples]
+
+
+@pytest.mark.parametrize(("failure", "example"), EXAMPLES)
+def test_line_as_a_program_prints_it_leads_to_its_failure_first(failure: str, example: str) -> None:
+    for text in (example, f"2026-11-29T10:15:30.1234567Z ##[error]{example}", f"{example}\nDone.\n"):
+        assert diagnose(text)[0].id == failure
+    assert example in PAGE.read_text(encoding="utf-8").splitlines()
+
+
+@pytest.mark.parametrize(("message", "number"), catalogue().messages)
+def test_text_that_windows_has_for_a_code_is_explained_like_the_code(message: str, number: int) -> None:
+    failure = catalogue().of_number(number)
+    assert failure is not None
+    (first, *_) = diagnose(f"{message.capitalize()}.")
+    assert first.id == failure.id
+
+
+def test_code_says_more_than_the_sentence_around_it() -> None:
+    assert diagnose("Signing failed with error 8009310B.")[0].id == "timestamp-answer-malformed"
+    assert diagnose("Signing failed with error 80070057 for 2 files")[0].id == "parameter-wrong"
+    assert diagnose("commit 8a1b2c3d of 80090016x") == ()
+    assert diagnose("Access denied. 0x80090016")[0].id == "private-key-unavailable"
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("TRUST_E_NOSIGNATUR", "TRUST_E_NOSIGNATURE"),
+        ("ALREDY_SIGNED", "ALREADY_SIGNED"),
+        ("untrusted-rot", "untrusted-root"),
+        ("Error: no private key available", "SignTool Error: No private key is available."),
+    ],
+)
+def test_near_miss_is_told_what_it_may_have_meant(text: str, expected: str) -> None:
+    assert suggest(text)[0] == expected
+
+
+@pytest.mark.parametrize("text", ["", "hello", "completely different words of nobody here", "x " * 500])
+def test_nothing_is_suggested_for_something_else(text: str) -> None:
+    assert suggest(text) == ()
 
 
 def test_page_names_each_failure_and_leaves_no_placeholder() -> None:

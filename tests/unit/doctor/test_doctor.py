@@ -13,9 +13,10 @@ from cryptography.hazmat.primitives.serialization import BestAvailableEncryption
 from pydantic import SecretStr
 
 from kspsign.doctor import run_doctor
-from kspsign.doctor.credentials import examine_credentials
 from kspsign.embedded.authority import EmbeddedAuthority
 from kspsign.embedded.timestamp_server import TimestampServer
+from kspsign.keys.windows.credentials import examine_credentials
+from kspsign.keys.windows.options import WindowsOptions
 from kspsign.settings.model import Settings
 from support import pki
 from support.formats.navx_samples import build_navx
@@ -46,10 +47,10 @@ def test_the_native_engine_needs_a_timestamp_server_and_nothing_else(
 
 
 def test_the_tools_that_are_missing(tmp_path: Path) -> None:
+    options = WindowsOptions(certificate=tmp_path / "missing.crt", keypair_alias="Release")
     settings = Settings(
-        key_store="windows", no_timestamp=True, signtool=tmp_path, smctl=tmp_path, certificate=tmp_path / "missing.crt",
-        keypair_alias="Release",
-    )  # fmt: skip
+        key_store="windows", no_timestamp=True, signtool=tmp_path, smctl=tmp_path, store_options=options
+    )
     code, found = examined(settings, tmp_path)
     assert code == 5
     missing = {name for name, each in found.items() if each["state"] == "missing"}
@@ -57,7 +58,7 @@ def test_the_tools_that_are_missing(tmp_path: Path) -> None:
     assert all(each["remedy"] for each in found.values() if each["state"] == "missing")
 
 
-def client(tmp_path: Path, *, days: int) -> Settings:
+def client(tmp_path: Path, *, days: int) -> dict[str, SecretStr]:
     """A client certificate that ends in `days` days."""
     issued = pki.signer("client", None, end=datetime.now(UTC) + timedelta(days=days))
     file = tmp_path / "client.p12"
@@ -71,7 +72,7 @@ def client(tmp_path: Path, *, days: int) -> Settings:
         "SM_CLIENT_CERT_PASSWORD": "p",
         "SM_CLIENT_CERT_FILE": str(file),
     }
-    return Settings(credentials={name: SecretStr(value) for name, value in values.items()})
+    return {name: SecretStr(value) for name, value in values.items()}
 
 
 @pytest.mark.parametrize(("days", "state"), [(90, "ok"), (3, "warning"), (-3, "missing")])
@@ -87,13 +88,13 @@ def test_how_long_the_client_certificate_is_valid(tmp_path: Path, days: int, sta
 
 
 def test_credentials_that_smctl_keeps_itself_are_not_missed() -> None:
-    assert {each.state for each in examine_credentials(Settings(), connected=True)} == {"ok"}
-    assert {each.state for each in examine_credentials(Settings(), connected=False)} == {"missing"}
+    assert {each.state for each in examine_credentials({}, connected=True)} == {"ok"}
+    assert {each.state for each in examine_credentials({}, connected=False)} == {"missing"}
 
 
 def test_a_host_that_is_no_url() -> None:
-    settings = Settings(credentials={"SM_HOST": SecretStr("clientauth.one.digicert.com")})
-    assert next(iter(examine_credentials(settings, connected=True))).state == "missing"
+    secrets = {"SM_HOST": SecretStr("clientauth.one.digicert.com")}
+    assert next(iter(examine_credentials(secrets, connected=True))).state == "missing"
 
 
 @pytest.mark.parametrize(("key_store", "state"), [("embedded", "not needed"), ("windows", "missing")])

@@ -8,11 +8,13 @@ from typing import get_args
 
 import pytest
 
+from kspsign.keys import SigningKey
 from kspsign.keys.keylocker.store import MIN_RSA_BITS
+from kspsign.keys.table import STORES
 from kspsign.model.errors import ConfigurationError
 from kspsign.model.values import SyncedCertificate
-from kspsign.settings.model import EngineName, KeyStoreName, Settings
-from kspsign.signing import SharedState, open_engine
+from kspsign.settings.model import EngineName, Settings
+from kspsign.signing import Budget, SharedState, open_engine
 from support.places import ROOT
 
 PAGE = (ROOT / "docs" / "how-to" / "key-stores.md").read_text(encoding="utf-8")
@@ -24,7 +26,11 @@ ROWS = {
 
 
 def test_each_key_store_has_its_row() -> None:
-    assert set(ROWS) == set(get_args(KeyStoreName))
+    assert list(ROWS) == list(STORES.entries)
+    for name, entry in STORES.entries.items():
+        engines = [word for cell in ROWS[name][1:3] for word in re.findall("`(.+?)`", cell)]
+        assert engines == list(entry.engines)
+        assert f"| `{name}` | {entry.holds} | " in PAGE
     named = {word for cells in ROWS.values() for cell in cells[1:3] for word in re.findall("`(.+?)`", cell)}
     assert named == set(get_args(EngineName)) - {"auto"}
     assert f"from {MIN_RSA_BITS} bits" in ROWS["keylocker"][3]
@@ -36,5 +42,5 @@ def test_an_engine_that_the_table_does_not_name_is_refused(store: str) -> None:
     certificate = SyncedCertificate("AB" * 20, (b"",), None, store, {}, test_signing=False)
     for engine in {"native", "signtool", "smctl"} - possible:
         settings, shared = Settings.model_validate({"engine": engine}), SharedState(threading.Event())
-        with pytest.raises(ConfigurationError), open_engine(settings, certificate, shared):
+        with pytest.raises(ConfigurationError), open_engine(settings, SigningKey(certificate), Budget(None), shared):
             pass

@@ -25,7 +25,8 @@ from kspsign.model.errors import (
     SigningError,
     ThrottledError,
 )
-from kspsign.model.values import DigestAlgorithm, SyncedCertificate
+from kspsign.model.network_options import NetworkOptions
+from kspsign.model.values import DigestAlgorithm
 from kspsign.network.limiter import Limiter
 from kspsign.network.retry import LONGEST_PAUSE
 from kspsign.signing import source
@@ -74,7 +75,8 @@ class Pauses(list[float]):
 
 
 def client(host: Host, pauses: Pauses, url: str | None = None) -> KeyLockerClient:
-    return KeyLockerClient(read_credentials(settings(host, None, SM_HOST=url or host.service.url)), pauses)
+    credentials = read_credentials(settings(host, None, SM_HOST=url or host.service.url).credentials)
+    return KeyLockerClient(credentials, pauses, network=NetworkOptions())
 
 
 def failed(action: Callable[[], object]) -> KspSignError:
@@ -138,10 +140,8 @@ def test_the_service_s_own_refusals(host: Host, store: KeyStore) -> None:
 def ask(store: KeyStore, cancelled: threading.Event | None = None) -> bytes:
     """A signature as the engine asks for it."""
     chain = store.certificate_chain()
-    thumbprint = hashlib.sha1(chain[0], usedforsecurity=False).hexdigest()
-    certificate = SyncedCertificate(thumbprint, chain, None, "keylocker", {}, test_signing=False)
     limiter = Limiter(4, cancelled or threading.Event())
-    source = SignatureSource(store, certificate, limiter, Budget(None), CircuitBreaker(), None)
+    source = SignatureSource(store, chain, limiter, Budget(None), CircuitBreaker(), None)
     return source.obtain(DIGEST, DigestAlgorithm.SHA256).value
 
 
@@ -304,9 +304,9 @@ def test_a_host_that_takes_no_connection_in_time_is_a_busy_one(host: Host) -> No
             filler.setblocking(False)
             filler.connect_ex(address)
         credentials = read_credentials(
-            settings(host, None, SM_HOST=f"https://localhost:{address[1]}", SM_CONN_TIMEOUT="200")
+            settings(host, None, SM_HOST=f"https://localhost:{address[1]}", SM_CONN_TIMEOUT="200").credentials
         )
-        asking_it = KeyLockerClient(credentials, Pauses())
+        asking_it = KeyLockerClient(credentials, Pauses(), network=NetworkOptions())
         with pytest.raises(ThrottledError, match="the connection timed out"):
             asking_it.spend("keypairs/x/sign", {}, asked="a signature")
         asking_it.close()

@@ -18,7 +18,7 @@ from support.digicert_one.answers import Response
 from support.digicert_one.fixture import Host, running
 from support.digicert_one.server import Fault
 from support.digicert_one.world import DAY, NOW, Account, Certificate
-from support.keylocker import settings
+from support.keylocker import settings, settings_of
 from support.pki import ca, signer
 
 
@@ -65,7 +65,7 @@ def test_it_is_found_by_thumbprint(host: Host) -> None:
     add(host, "other")
     wanted = add(host, "release")
     thumbprint = hashlib.sha1(wanted.leaf.der, usedforsecurity=False).hexdigest()
-    by_thumbprint = settings(host, None).model_copy(update={"thumbprint": thumbprint.upper()})
+    by_thumbprint = settings_of(host, thumbprint=thumbprint.upper())
     assert taken(by_thumbprint) == wanted.leaf.der
 
 
@@ -90,10 +90,11 @@ def test_the_newest_valid_of_several_is_taken_and_said(host: Host) -> None:
     newest = host.world.add_certificate(pair, "2025", begin=NOW - 20 * DAY, end=NOW + 100 * DAY)
     host.world.add_certificate(pair, "withdrawn", begin=NOW - 10 * DAY).status = "REVOKED"
     host.world.add_certificate(pair, "tomorrow", begin=NOW + DAY)
-    store = open_key_store(settings(host, "release"))
+    remarks: list[str] = []
+    store = open_key_store(settings(host, "release"), notice=remarks.append)
     store.close()
     assert store.certificate_chain()[0] == newest.leaf.der
-    (remark,) = store.remarks()
+    (remark,) = remarks
     assert remark.startswith("key pair release has 5 certificates: 2025 (")
     for other in ("2023 (", "expired", "2024 (", "withdrawn (", "revoked", "tomorrow (", "not yet valid"):
         assert other in remark.partition(" is taken, not ")[2]
@@ -146,7 +147,7 @@ def test_one_alias_in_two_accounts_needs_the_account(host: Host) -> None:
     assert error.code == "ALIAS_AMBIGUOUS"
     assert first.keypair.id in error.message
     assert other.id in error.message
-    named = settings(host, "release").model_copy(update={"account_id": other.account.id})
+    named = settings_of(host, keypair_alias="release", account_id=other.account.id)
     assert taken(named) == second.leaf.der
 
 

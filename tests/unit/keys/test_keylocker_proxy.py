@@ -89,10 +89,10 @@ def host(tmp_path: Path) -> Iterator[Host]:
         yield host
 
 
-def test_everything_goes_through_one_tunnel_that_hides_the_key(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_everything_goes_through_one_tunnel_that_hides_the_key(host: Host) -> None:
     with proxy() as server:
-        monkeypatch.setenv("HTTPS_PROXY", f"http://agent:p%40ss%3Aword@127.0.0.1:{server.port}")
-        open_key_store(settings(host, "release")).close()
+        through = f"http://agent:p%40ss%3Aword@127.0.0.1:{server.port}"
+        open_key_store(settings(host, "release", HTTPS_PROXY=through)).close()
     (asked,) = server.asked
     assert asked.startswith(host.service.url.removeprefix("https://"))
     assert "api-key" not in asked.lower()
@@ -100,11 +100,11 @@ def test_everything_goes_through_one_tunnel_that_hides_the_key(host: Host, monke
     assert host.service.record.connections == 1
 
 
-def test_a_tunnel_that_breaks_later_is_a_lost_answer(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_tunnel_that_breaks_later_is_a_lost_answer(host: Host) -> None:
     """urllib3 calls it an error of the proxy, as if nothing had been sent: a second signature would be paid."""
     with proxy() as server:
-        monkeypatch.setenv("HTTPS_PROXY", f"http://agent:p%40ss%3Aword@127.0.0.1:{server.port}")
-        store = open_key_store(settings(host, "release"))
+        through = f"http://agent:p%40ss%3Aword@127.0.0.1:{server.port}"
+        store = open_key_store(settings(host, "release", HTTPS_PROXY=through))
         host.service.faults.append(Fault("POST", "/sign", after=True))
         with pytest.raises(LostSignatureError, match="the connection was closed"):
             store.sign(bytes(32), DigestAlgorithm.SHA256)
@@ -112,16 +112,15 @@ def test_a_tunnel_that_breaks_later_is_a_lost_answer(host: Host, monkeypatch: py
     assert host.world.spent == 1
 
 
-def test_a_host_in_no_proxy_is_reached_directly(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:9")
-    monkeypatch.setenv("NO_PROXY", "localhost")
-    open_key_store(settings(host, "release")).close()
+def test_a_host_in_no_proxy_is_reached_directly(host: Host) -> None:
+    there = settings(host, "release", HTTPS_PROXY="http://127.0.0.1:9", NO_PROXY="localhost")
+    open_key_store(there).close()
 
 
-def test_a_proxy_that_refuses_is_named_and_its_password_is_not(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_proxy_that_refuses_is_named_and_its_password_is_not(host: Host) -> None:
     with proxy() as server:
-        monkeypatch.setenv("HTTPS_PROXY", f"http://agent:wrong-pass@127.0.0.1:{server.port}")
-        asking = KeyLockerClient(read_credentials(settings(host, None)), lambda _seconds: False)
+        given = settings(host, None, HTTPS_PROXY=f"http://agent:wrong-pass@127.0.0.1:{server.port}")
+        asking = KeyLockerClient(read_credentials(given.credentials), lambda _seconds: False, network=given.network)
         with pytest.raises(PrerequisiteError) as caught:
             asking.get("keypairs", asked="the list")
         asking.close()

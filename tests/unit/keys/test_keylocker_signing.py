@@ -75,7 +75,6 @@ def test_looking_up_costs_no_signature(host: Host) -> None:
     store = open_key_store(settings(host, "P-256"))
     store.certificate_chain()
     store.key_reference()
-    store.remarks()
     store.close()
     assert host.world.spent == before
 

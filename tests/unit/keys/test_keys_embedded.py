@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
 
 from kspsign.embedded.authority import EmbeddedAuthority
 from kspsign.keys import KeyStore, open_key_store, reopen_key_store
-from kspsign.keys.local.sign import sign_digest
+from kspsign.keys.in_memory import sign_digest
 from kspsign.model.errors import ConfigurationError, PrerequisiteError, SigningError
 from kspsign.model.hresults import Hresult
 from kspsign.model.values import DigestAlgorithm, SyncedCertificate

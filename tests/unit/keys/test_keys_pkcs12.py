@@ -24,6 +24,7 @@ from pydantic import SecretStr
 
 from kspsign.embedded.authority import EmbeddedAuthority
 from kspsign.keys import open_key_store, reopen_key_store
+from kspsign.keys.pkcs12.options import Pkcs12Options
 from kspsign.model.errors import ConfigurationError, PrerequisiteError
 from kspsign.model.values import DigestAlgorithm, SyncedCertificate
 from kspsign.settings.model import Settings
@@ -33,7 +34,7 @@ PASSWORD = "korrekt-Pferd-Ü"  # noqa: S105 - protects throw-away keys
 
 def settings(path: Path, password: str | None = PASSWORD) -> Settings:
     secret = None if password is None else SecretStr(password)
-    return Settings(key_store="pkcs12", pkcs12=path, password=secret)
+    return Settings(key_store="pkcs12", store_options=Pkcs12Options(pkcs12=path, password=secret))
 
 
 def write(
@@ -179,8 +180,8 @@ def test_a_key_that_fits_no_certificate_opens_for_the_signer_to_report(
     assert store.certificate_chain() == authority.signing_chain
 
 
-def test_the_file_must_be_named(whole: Path) -> None:
-    nameless = settings(whole).model_copy(update={"pkcs12": None})
+def test_the_file_must_be_named() -> None:
+    nameless = Settings(key_store="pkcs12", store_options=Pkcs12Options(thumbprint="AB" * 20))
     with pytest.raises(ConfigurationError, match="needs its file"):
         open_key_store(nameless)
 
@@ -189,7 +190,7 @@ def test_it_is_reopened_by_reference_with_the_password_of_this_run(whole: Path) 
     store = open_key_store(settings(whole))
     chain = store.certificate_chain()
     synced = SyncedCertificate("0" * 40, chain, None, "pkcs12", store.key_reference(), test_signing=False)
-    again = reopen_key_store(Settings(password=SecretStr(PASSWORD)), synced)
+    again = reopen_key_store(Settings(given_options={"password": SecretStr(PASSWORD)}), synced)
     assert again.certificate_chain() == chain
     with pytest.raises(PrerequisiteError) as caught:
         reopen_key_store(Settings(), synced)

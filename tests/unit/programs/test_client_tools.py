@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import os
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from kspsign.keys import surroundings_of
+from kspsign.keys.table import STORES
+from kspsign.keys.windows.options import WindowsOptions
+from kspsign.keys.windows.store import WindowsStore
 from kspsign.model.errors import ConfigurationError, PrerequisiteError
+from kspsign.model.network_options import NetworkOptions
 from kspsign.programs import Ran
 from kspsign.programs.client_certificate_file import PREFIX
 from kspsign.programs.client_tools import MAX_REDIRECTS, fetch_msi, install_client_tools, restart_wanted
@@ -47,19 +53,18 @@ class Machine:
         msiexec.write_text(INSTALLER.format(calls=self.calls, code=code, tools=self.tools), encoding="utf-8")
         msiexec.chmod(0o755)
 
-    def settings(self, source: str | None = None, sha256: str = SHA256) -> Settings:
+    def settings(self) -> Settings:
         """Settings with this machine's folders."""
         environment = {
             "SystemRoot": str(self.root / "Windows"),
             "ProgramFiles": str(self.root / "Program Files"),
             "PATH": "/usr/bin:/bin",
         }
-        given = {"tools_msi": source or str(self.msi), "tools_msi_sha256": sha256, "temp_folder": self.temp}
-        return Settings(agent_environment=environment, **given)
+        return Settings(agent_environment=environment, temp_folder=self.temp)
 
     def install(self, source: str | None = None, sha256: str = SHA256) -> None:
         """Install from `source`."""
-        install_client_tools(self.settings(source, sha256), self.said.append)
+        install_client_tools(source or str(self.msi), sha256, self.settings(), self.said.append)
 
 
 @pytest.fixture
@@ -92,12 +97,16 @@ def test_smctl_that_is_there_is_kept(machine: Machine) -> None:
     (machine.tools / "smctl.exe").touch()
     machine.install()
     assert not machine.calls.exists()
-    assert machine.said == [f"smctl is there already, the MSI is not needed: {machine.tools / 'smctl.exe'}"]
+    assert machine.said == [f"smctl is already installed, the MSI is not needed: {machine.tools / 'smctl.exe'}"]
 
 
-def test_without_the_setting_nothing_is_said_or_done(machine: Machine) -> None:
-    install_client_tools(Settings(), machine.said.append)
+def test_without_the_setting_nothing_is_said_or_done(machine: Machine, tmp_path: Path) -> None:
+    options = WindowsOptions(keypair_alias="Release", certificate=tmp_path / "missing.crt")
+    surroundings = surroundings_of(machine.settings(), options, threading.Event(), machine.said.append)
+    with pytest.raises(PrerequisiteError, match=r"missing\.crt"):
+        WindowsStore.open(options, surroundings)
     assert machine.said == []
+    assert not machine.calls.exists()
 
 
 def test_another_content_is_never_started(machine: Machine) -> None:
@@ -112,7 +121,7 @@ def test_another_content_is_never_started(machine: Machine) -> None:
 def test_a_missing_file(machine: Machine) -> None:
     error = refusal(machine, str(machine.root / "nowhere.msi"))
     assert (error.code, error.exit_code) == ("TOOLS_MSI_UNAVAILABLE", 5)
-    assert "nowhere.msi can't be had: No such file" in error.message
+    assert "nowhere.msi could not be obtained: No such file" in error.message
 
 
 def test_elsewhere_than_on_windows(machine: Machine) -> None:
@@ -132,10 +141,10 @@ def test_the_end_of_the_log_is_shown_when_it_fails(machine: Machine) -> None:
     ("code", "words", "remedy"),
     [
         (1603, "administrator rights or disk space", "as an administrator"),
-        (1618, "another installation is running", "again when that has ended"),
-        (1620, "no valid MSI", "SHA-256"),
-        (1925, "may not install for all users", "as an administrator"),
-        (None, "did not end in time", "asks something"),
+        (1618, "another installation is running", "again when it has finished"),
+        (1620, "not a valid MSI", "SHA-256"),
+        (1925, "not allowed to install for all users", "as an administrator"),
+        (None, "did not end in time", "shows dialogs"),
     ],
 )
 def test_what_an_exit_code_means(tmp_path: Path, code: int | None, words: str, remedy: str) -> None:
@@ -166,7 +175,7 @@ def test_a_restart_that_is_wanted_is_no_failure(tmp_path: Path) -> None:
 )
 def test_wrong_settings(given: dict[str, str], words: str) -> None:
     with pytest.raises(ConfigurationError) as caught:
-        resolve("certsync", given, environment={})
+        resolve("certsync", {"key_store": "windows", **given}, environment={}, stores=STORES)
     assert words in caught.value.message
 
 
@@ -181,8 +190,8 @@ def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
 
 
 @pytest.mark.parametrize("address", ["/tools.msi", "/moved"])
-def test_it_is_downloaded_over_https(machine: Machine, server: str, address: str, tmp_path: Path) -> None:
-    fetched = fetch_msi(machine.settings(f"{server}{address}?sig=s3cret"), tmp_path / "temp")
+def test_it_is_downloaded_over_https(server: str, address: str, tmp_path: Path) -> None:
+    fetched = fetch_msi(f"{server}{address}?sig=s3cret", SHA256, tmp_path, NetworkOptions())
     assert fetched.read_bytes() == MSI
 
 

@@ -13,12 +13,14 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
+from kspsign.keys.table import STORES
 from kspsign.model.errors import CancelledError, ConfigurationError, PrerequisiteError
 from kspsign.programs import (
     call_tool,
     find_az,
     find_signtool,
     find_smctl,
+    in_temp_folder,
     run_tool,
     tool_environment,
     with_client_certificate_file,
@@ -93,10 +95,12 @@ def test_children_get_named_variables_and_only_signing_tools_the_secrets() -> No
         "OTHER_KSP": "other-secret",
         "SM_EMPTY": "",
     }
-    settings = resolve("run", {"tool_env": ["OTHER_KSP"]}, environment=environment, secrets={"SM_HOST": "https://h"})
-    assert tool_environment(settings, with_credentials=False) == AGENT
+    settings = resolve(
+        "run", {"tool_env": ["OTHER_KSP"]}, environment=environment, secrets={"SM_HOST": "https://h"}, stores=STORES
+    )
+    assert tool_environment(settings) == AGENT
     signing = {"SM_API_KEY": "api-secret", "SM_HOST": "https://h", "OTHER_KSP": "other-secret"}
-    assert tool_environment(settings, with_credentials=True) == {**AGENT, **signing}
+    assert tool_environment(settings, settings.credentials) == {**AGENT, **signing}
     assert not any(secret in repr(settings) for secret in ("api-secret", "token-secret", "other-secret"))
 
 
@@ -115,8 +119,8 @@ def test_a_credential_that_a_tool_prints_goes_no_further() -> None:
 def test_a_client_certificate_as_a_secret_is_a_private_file_for_the_run(tmp_path: Path) -> None:
     encoded = base64.encodebytes(b"pkcs12" * 40).decode()
     settings = Settings(credentials={"SM_CLIENT_CERT_FILE_B64": SecretStr(encoded), "SM_HOST": SecretStr("h")})
-    with with_client_certificate_file(settings, tmp_path) as ready:
-        given = tool_environment(ready, with_credentials=True)
+    with with_client_certificate_file(in_temp_folder(settings, tmp_path)) as ready:
+        given = tool_environment(settings, ready)
         assert set(given) == {"SM_CLIENT_CERT_FILE", "SM_HOST"}
         file = Path(given["SM_CLIENT_CERT_FILE"])
         assert file.read_bytes() == b"pkcs12" * 40
@@ -127,7 +131,7 @@ def test_a_client_certificate_as_a_secret_is_a_private_file_for_the_run(tmp_path
 
 def test_a_client_certificate_that_is_no_base64_is_not_quoted(tmp_path: Path) -> None:
     settings = Settings(credentials={"SM_CLIENT_CERT_FILE_B64": SecretStr("***")})
-    with pytest.raises(ConfigurationError) as caught, with_client_certificate_file(settings, tmp_path):
+    with pytest.raises(ConfigurationError) as caught, with_client_certificate_file(in_temp_folder(settings, tmp_path)):
         pass
     assert "***" not in caught.value.message
 

@@ -20,6 +20,7 @@ from cryptography.hazmat.primitives.serialization import load_der_public_key
 from kspsign.authenticode.cms.algorithms import signature_holds
 from kspsign.keys.keylocker.client_certificate import tls_context
 from kspsign.keys.keylocker.credentials import read_credentials
+from kspsign.model.network_options import NetworkOptions
 from kspsign.model.values import DigestAlgorithm
 from support.digicert_one.answers import MFA
 from support.digicert_one.fixture import Host, running
@@ -49,8 +50,8 @@ def ask(
     with_certificate: bool = True,
 ) -> tuple[int, Any]:
     """Status and JSON; the right headers unless `headers` changes or removes (None) one."""
-    credentials = read_credentials(settings(host, None))
-    context = tls_context(credentials.client, credentials.authorities, None)
+    credentials = read_credentials(settings(host, None).credentials)
+    context = tls_context(credentials.client, credentials.authorities, None, NetworkOptions())
     if not with_certificate:
         context = ssl.create_default_context(cafile=str(host.access.ca_file))
     right: dict[str, str | None] = {"x-api-key": host.world.user.api_key, "Content-Type": "application/json"}

@@ -14,8 +14,8 @@ import pytest
 import yaml
 
 from kspsign.cli.github_action import ACTION_ONLY, INPUTS_VARIABLE, read_inputs
+from kspsign.cli.options import settings_fields
 from kspsign.model.errors import ConfigurationError
-from kspsign.settings.model import INTERNAL_FIELDS, Settings
 from support.places import ROOT
 
 ACTION: dict[str, Any] = yaml.safe_load((ROOT / "action.yml").read_text(encoding="utf-8"))
@@ -25,10 +25,11 @@ NO_INPUTS = {"password_env", "pkcs11_pin_env", "publish_token_env"}
 
 
 def test_the_inputs_are_the_settings() -> None:
-    fields = {name.replace("_", "-") for name in set(Settings.model_fields) - INTERNAL_FIELDS - NO_INPUTS}
+    settings = settings_fields()
+    fields = {name.replace("_", "-") for name in set(settings) - NO_INPUTS}
     assert set(ACTION["inputs"]) == fields | {"command", "password"} | ACTION_ONLY
     for name in fields:
-        assert ACTION["inputs"][name] == {"description": Settings.model_fields[name.replace("-", "_")].description}
+        assert ACTION["inputs"][name] == {"description": settings[name.replace("-", "_")].description}
 
 
 def test_the_outputs_are_those_of_the_engine() -> None:

@@ -15,8 +15,9 @@ from typing import Any
 import pytest
 from pydantic.alias_generators import to_camel
 
+from kspsign.cli.options import settings_fields
+from kspsign.keys.table import STORES
 from kspsign.settings.context import RunContext
-from kspsign.settings.model import INTERNAL_FIELDS, Settings
 from support.places import ROOT
 
 sys.path.insert(0, str(ROOT / "tools"))
@@ -31,7 +32,8 @@ INPUTS: dict[str, dict[str, Any]] = {each["name"]: each for each in TASK["inputs
 OWN_INPUTS = {"bundledOnly", "command", "connection", "password", "pythonPath"}
 NO_INPUTS = {"password_env", "pkcs11_pin_env", "publish_token_env"}
 """Settings that are no inputs: the task hands its secrets over itself, by no name."""
-FIELDS = set(Settings.model_fields) - INTERNAL_FIELDS - NO_INPUTS
+SETTINGS = settings_fields()
+FIELDS = set(SETTINGS) - NO_INPUTS
 
 TOP_LEVEL = {
     *("$schema", "id", "name", "friendlyName", "description", "helpUrl", "helpMarkDown", "author", "preview"),
@@ -91,7 +93,7 @@ def test_the_inputs_are_the_settings() -> None:
 @pytest.mark.parametrize("field", sorted(FIELDS))
 def test_an_input_has_the_type_of_its_setting(field: str) -> None:
     declaration = INPUTS[to_camel(field)]
-    annotation = Settings.model_fields[field].annotation
+    annotation = SETTINGS[field].annotation
     parts = [part for part in typing.get_args(annotation) if part is not type(None)]
     choices = typing.get_args(parts[0]) if parts and typing.get_origin(parts[0]) is typing.Literal else parts
     if typing.get_origin(annotation) is tuple:
@@ -100,6 +102,8 @@ def test_an_input_has_the_type_of_its_setting(field: str) -> None:
         assert declaration["type"] == "boolean"
     elif annotation is int:
         assert declaration["type"] == "int"
+    elif field == "key_store":
+        assert declaration["options"] == {entry.name: entry.title for entry in STORES.entries.values()}
     elif choices and all(isinstance(choice, str) for choice in choices):
         assert list(declaration["options"]) == list(choices)
     elif field == "azure_connection_id":

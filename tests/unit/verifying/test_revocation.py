@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from datetime import datetime
 
 import pytest
@@ -13,8 +14,9 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509 import ocsp
 
 from kspsign.model.hresults import Hresult
+from kspsign.model.network_options import NetworkOptions
 from kspsign.model.values import Finding
-from kspsign.network.fetch import fetch
+from kspsign.network.fetch import fetch, open_fetching
 from kspsign.verifying.revocation import Revocation
 from kspsign.verifying.usage import Purpose
 from support.pki import Issued, ca, issue, key_usage, new_key, signer
@@ -59,7 +61,7 @@ def asked(
     revocation: Revocation | None = None,
 ) -> Finding:
     path = tuple(each.certificate for each in (leaf, *above))
-    return (revocation or Revocation()).finding(path, purpose, stamped)
+    return (revocation or Revocation(NetworkOptions())).finding(path, purpose, stamped)
 
 
 def serve(server: RevocationServer, leaf: Issued, answer: Ocsp | Crl | bytes) -> None:
@@ -305,7 +307,7 @@ def test_every_certificate_but_the_root_is_asked_about(root: Issued, server: Rev
 
 def test_each_certificate_is_asked_about_once_in_a_run(root: Issued, leaf: Issued, server: RevocationServer) -> None:
     serve(server, leaf, Ocsp(root))
-    revocation = Revocation()
+    revocation = Revocation(NetworkOptions())
     with ThreadPoolExecutor(8) as pool:
         findings = list(pool.map(lambda _: asked(leaf, root, revocation=revocation), range(16)))
     assert (len(set(findings)), server.asked) == (1, ["/ocsp"])
@@ -318,7 +320,7 @@ def test_each_certificate_is_asked_about_once_in_a_run(root: Issued, leaf: Issue
 
 
 def test_what_failed_is_not_asked_again_in_a_run(root: Issued, leaf: Issued, server: RevocationServer) -> None:
-    revocation = Revocation()
+    revocation = Revocation(NetworkOptions())
     for _ in range(3):
         assert asked(leaf, root, revocation=revocation).hresult is OFFLINE
     assert server.asked == ["/ocsp", "/crl"]
@@ -326,7 +328,9 @@ def test_what_failed_is_not_asked_again_in_a_run(root: Issued, leaf: Issued, ser
 
 def test_an_answer_that_trickles_is_given_up(server: RevocationServer) -> None:
     server.files["/crl"] = bytes(1 << 20)
-    assert fetch(f"{server.url}/crl", 1 << 25, deadline=0) == "not complete after 0 s"
-    assert fetch(f"{server.url}/crl", 1 << 25) == bytes(1 << 20)
-    assert fetch(f"{server.url}/gone", 1 << 25) == "HTTP 404"
-    assert str(fetch("ftp://127.0.0.1/crl", 1 << 25)).startswith("no answer")
+    with closing(open_fetching(NetworkOptions(deadline=0))) as hasty:
+        assert fetch(hasty, f"{server.url}/crl", 1 << 25) == "not complete after 0 s"
+    with closing(open_fetching(NetworkOptions())) as pool:
+        assert fetch(pool, f"{server.url}/crl", 1 << 25) == bytes(1 << 20)
+        assert fetch(pool, f"{server.url}/gone", 1 << 25) == "HTTP 404"
+        assert str(fetch(pool, "ftp://127.0.0.1/crl", 1 << 25)).startswith("no answer")

@@ -9,10 +9,11 @@ from kspsign.authenticode.appx.manifest import identity_difference
 from kspsign.authenticode.appx.names import BUNDLE_MANIFEST, CONTENT_TYPES, MANIFEST
 from kspsign.authenticode.appx.package import Package
 from kspsign.authenticode.appx.publisher import difference, windows_name
-from kspsign.authenticode.cms.file_signature import FileSignature, nth, read_signature
-from kspsign.authenticode.cms.profile import AUTHENTICODE, SigningTerms
+from kspsign.authenticode.cms.file_signature import CmsSignature
+from kspsign.authenticode.cms.profile import AUTHENTICODE
 from kspsign.authenticode.cms.signature import content_fault, signer_fault
-from kspsign.authenticode.signable import Digest
+from kspsign.authenticode.profile import SigningTerms
+from kspsign.authenticode.signable import Digest, nth
 from kspsign.certificates.parse import parse_certificate
 from kspsign.model.errors import ArtifactError, TrustError
 from kspsign.model.hresults import Hresult
@@ -72,7 +73,7 @@ def _admit_inner(name: str, inner: Package, terms: SigningTerms) -> None:
         ) from refused
 
 
-def findings(package: Package, digest: Digest, signatures: Sequence[FileSignature]) -> Iterator[Finding]:
+def findings(package: Package, digest: Digest, signatures: Sequence[CmsSignature]) -> Iterator[Finding]:
     """The checks "package-parts", "hash-method", "publisher" of each signature, then those of the package."""
     for index, signature in enumerate(signatures):
         yield nth(index, _parts_finding(digest.values[signature.algorithm], signature))
@@ -95,9 +96,9 @@ def _package_findings(package: Package, *, inside_out: bool = False) -> Iterator
         yield _inner_finding(package, inside_out=inside_out)
 
 
-def _parts_finding(actual: bytes, signature: FileSignature) -> Finding:
+def _parts_finding(actual: bytes, signature: CmsSignature) -> Finding:
     """Which of the digests differ, in words: the check "digest" has them as one value."""
-    signed, held = _by_tag(signature.digest), _by_tag(actual)
+    signed, held = _by_tag(signature.file_digest), _by_tag(actual)
     meaning = {
         b"AXPC": "the package's bytes", b"AXCD": "the ZIP directory", b"AXCT": CONTENT_TYPES, b"AXBM": "the block map",
         b"AXCI": "CodeIntegrity.cat",
@@ -105,7 +106,7 @@ def _parts_finding(actual: bytes, signature: FileSignature) -> Finding:
     if signed is None or held is None:
         return Finding("package-parts", "its digests are not those of a package", Hresult.TRUST_E_MALFORMED_SIGNATURE)
     changed = [words for tag, words in meaning.items() if signed.get(tag) != held.get(tag)]
-    if changed or signature.digest != actual:
+    if changed or signature.file_digest != actual:
         changed_words = " and ".join(changed) or "the order of the digests"
         return Finding("package-parts", f"not what was signed: {changed_words}", Hresult.TRUST_E_BAD_DIGEST)
     return Finding("package-parts", "each as it was signed")
@@ -120,7 +121,7 @@ def _by_tag(value: bytes) -> dict[bytes, bytes] | None:
     return None
 
 
-def _method_finding(package: Package, signature: FileSignature) -> Finding:
+def _method_finding(package: Package, signature: CmsSignature) -> Finding:
     method = package.block_map.algorithm
     if signature.algorithm is method:
         return Finding("hash-method", f"{method} in block map and signature")
@@ -128,13 +129,13 @@ def _method_finding(package: Package, signature: FileSignature) -> Finding:
     return Finding("hash-method", detail, Hresult.ERROR_BAD_FORMAT)
 
 
-def _publisher_finding(package: Package, signature: FileSignature) -> Finding:
+def _publisher_finding(package: Package, signature: CmsSignature) -> Finding:
     if fault := _publisher_fault(package.manifest.publisher, signature):
         return Finding("publisher", fault, Hresult.APPX_E_INVALID_MANIFEST)
     return Finding("publisher", package.manifest.publisher)
 
 
-def _publisher_fault(publisher: str, signature: FileSignature) -> str | None:
+def _publisher_fault(publisher: str, signature: CmsSignature) -> str | None:
     if signature.certificate is None:
         return "there is no certificate to compare it with"
     try:
@@ -174,7 +175,7 @@ def _inner_fault(package: Package, inner: Package) -> tuple[str, Hresult] | None
     if not inner.signatures:
         return "is not signed", Hresult.TRUST_E_NOSIGNATURE
     try:
-        signature = read_signature(inner.signatures[0], AUTHENTICODE)
+        signature = AUTHENTICODE.read(inner.signatures[0])
     except TrustError as broken:
         return f"has a malformed signature: {broken.message}", Hresult.TRUST_E_MALFORMED_SIGNATURE
     if fault := content_fault(signature.message) or signer_fault(signature.message.signer, signature.certificate):

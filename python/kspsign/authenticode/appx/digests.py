@@ -104,6 +104,6 @@ def _inner_findings(package: Package, inner: tuple[Hashed, ...]) -> tuple[Findin
 
 def _content_fault(inner: Package, hashed: Hashed) -> str | None:
     for signature in inner.readable_signatures:
-        if hashed.values[signature.algorithm] != signature.digest:
+        if hashed.values[signature.algorithm] != signature.file_digest:
             return "it is not what was signed"
     return next((finding.detail for finding in hashed.findings if finding.hresult is not None), None)

@@ -17,18 +17,19 @@ from kspsign.authenticode.appx.digests import hash_package
 from kspsign.authenticode.appx.inside_out import rebuild
 from kspsign.authenticode.appx.names import BLOCK_MAP, BUNDLE_MANIFEST, CONTENT_TYPES, MANIFEST, SIGNATURE
 from kspsign.authenticode.appx.package import SIGNATURE_MAGIC, Package, read_package
-from kspsign.authenticode.cms.file_signature import FileSignature, nth
+from kspsign.authenticode.cms.file_signature import CmsSignature
 from kspsign.authenticode.cms.oids import OID_SPC_SIP_INFO
-from kspsign.authenticode.cms.profile import AUTHENTICODE, SignatureProfile, SigningTerms
+from kspsign.authenticode.cms.profile import AUTHENTICODE, CmsProfile
 from kspsign.authenticode.cms.spc import sip_finding, sip_indirect_data
 from kspsign.authenticode.io.read import beside, sha256_of
-from kspsign.authenticode.signable import Digest, Glimpse, InnerFile
+from kspsign.authenticode.profile import SigningTerms
+from kspsign.authenticode.signable import Digest, Glimpse, InnerFile, OneDigest, nth
 from kspsign.authenticode.zip import Member, entry_names
 from kspsign.model.errors import ArtifactError
 from kspsign.model.values import DigestAlgorithm, Finding
 
-_KINDS = frozenset({OID_SPC_SIP_INFO})
 _SIP_VERSION = 0x01010000
+_PROFILE = AUTHENTICODE.covering(OID_SPC_SIP_INFO)
 _SIP = bytes.fromhex("4bdfc50a07cee24db76e23c839a09fd1")
 _BUNDLE_SIP = bytes.fromhex("b3585f0fdeaa9a4ba43495742d92eceb")
 _NUGET_SUFFIXES = frozenset({".nupkg", ".snupkg"})
@@ -54,7 +55,7 @@ def is_appx_bundle(glimpse: Glimpse) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
-class AppxFile:
+class AppxFile(OneDigest):
     """A package or bundle whose structure was read and checked; see SignableFile."""
 
     package: Package = field(repr=False)
@@ -70,14 +71,9 @@ class AppxFile:
         return self.package.path
 
     @property
-    def profile(self) -> SignatureProfile:
+    def profile(self) -> CmsProfile:
         """Authenticode."""
-        return AUTHENTICODE
-
-    @property
-    def content_kinds(self) -> frozenset[str]:
-        """SPC_SIPINFO."""
-        return _KINDS
+        return _PROFILE
 
     @property
     def signatures(self) -> tuple[bytes, ...]:
@@ -95,7 +91,7 @@ class AppxFile:
         the file, and of the packages inside that are to be signed."""
         checks.admit(self.package, terms)
 
-    def digest(self, algorithms: Collection[DigestAlgorithm], _pages: Collection[DigestAlgorithm] = ()) -> Digest:
+    def digest(self, algorithms: Collection[DigestAlgorithm]) -> Digest:
         """Hash the package as it is to be signed, and compare its files with the block map on the way."""
         size = self.package.archive.size
         with beside(size, lambda: sha256_of(self.path, size)) as whole:
@@ -122,7 +118,7 @@ class AppxFile:
         """The bundle with signed packages; see inside_out."""
         rebuild(self.package, signatures, target)
 
-    def structure(self, digest: Digest, signatures: Sequence[FileSignature]) -> tuple[Finding, ...]:
+    def structure(self, digest: Digest, signatures: Sequence[CmsSignature]) -> tuple[Finding, ...]:
         """The checks "sip", "package-parts", "hash-method", "publisher", "content-types", "package-content",
         "block-map" and, of a bundle, "bundle-manifest", "inner-packages" and "inner-content"."""
         sips = (nth(index, sip_finding(signature, self.sip)) for index, signature in enumerate(signatures))

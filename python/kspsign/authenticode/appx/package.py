@@ -13,7 +13,7 @@ from kspsign.authenticode.appx.block_map import BlockMap, read_block_map
 from kspsign.authenticode.appx.content_types import ContentTypes, read_content_types
 from kspsign.authenticode.appx.manifest import InnerPackage, Manifest, read_manifest
 from kspsign.authenticode.appx.names import BLOCK_MAP, BUNDLE_MANIFEST, CONTENT_TYPES, MANIFEST, SIGNATURE, plain
-from kspsign.authenticode.cms.file_signature import FileSignature, read_signature
+from kspsign.authenticode.cms.file_signature import CmsSignature
 from kspsign.authenticode.cms.profile import AUTHENTICODE
 from kspsign.authenticode.zip import Archive, Entry, Member, Plan, damaged, read_archive, unpack
 from kspsign.model.errors import ArtifactError, TrustError
@@ -52,12 +52,12 @@ class Package:
         return frozenset(stated.name for stated in self.manifest.packages)
 
     @cached_property
-    def readable_signatures(self) -> tuple[FileSignature, ...]:
+    def readable_signatures(self) -> tuple[CmsSignature, ...]:
         """Its signatures, without those that are malformed."""
-        read: list[FileSignature] = []
+        read: list[CmsSignature] = []
         for der in self.signatures:
             with contextlib.suppress(TrustError):
-                read.append(read_signature(der, AUTHENTICODE))
+                read.append(AUTHENTICODE.read(der))
         return tuple(read)
 
     @property

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 from cryptography import x509
 
-from kspsign.authenticode.cms import der
+from kspsign.certificates import der
 from kspsign.model.errors import TrustError
 
 RelativeName = frozenset[tuple[str, str]]

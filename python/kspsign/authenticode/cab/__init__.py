@@ -1,5 +1,8 @@
-"""Cabinets (cab, msu, and what else makecab's format is used for): Microsoft "Cabinet File Format"."""
+"""Cabinets (cab, msu, and what else makecab"s format is used for): Microsoft "Cabinet File Format"."""
 
 from kspsign.authenticode.cab.cabinet import CabFile, is_cab
+from kspsign.authenticode.signable import SignableFormat
 
-__all__ = ["CabFile", "is_cab"]
+__all__ = ["CAB", "CabFile", "is_cab"]
+
+CAB = SignableFormat(is_cab, CabFile.open)

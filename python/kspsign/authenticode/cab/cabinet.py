@@ -13,15 +13,17 @@ from typing import BinaryIO
 
 from kspsign.authenticode.cab.blocks import blocks_finding
 from kspsign.authenticode.cab.header import MAX_RESERVE, CabHead, damaged, read_head
+from kspsign.authenticode.cab.link import OBSOLETE_LINK, link_findings
 from kspsign.authenticode.cab.reserve import Reserve, read_reserve, with_place
-from kspsign.authenticode.cms import der
-from kspsign.authenticode.cms.file_signature import FileSignature
-from kspsign.authenticode.cms.oids import OID_SPC_CAB_DATA
-from kspsign.authenticode.cms.profile import AUTHENTICODE, SignatureProfile, SigningTerms
+from kspsign.authenticode.cms.file_signature import CmsSignature
+from kspsign.authenticode.cms.oids import OID_SPC_CAB_DATA, OID_SPC_LINK
+from kspsign.authenticode.cms.profile import AUTHENTICODE, CmsProfile
 from kspsign.authenticode.cms.spc import indirect_data
 from kspsign.authenticode.io.hash import hash_stretch
-from kspsign.authenticode.io.read import stretch
-from kspsign.authenticode.signable import Digest, Glimpse
+from kspsign.authenticode.io.read import beside, stretch
+from kspsign.authenticode.profile import SigningTerms
+from kspsign.authenticode.signable import Digest, Glimpse, OneDigest
+from kspsign.certificates import der
 from kspsign.model.errors import ArtifactError
 from kspsign.model.hresults import Hresult
 from kspsign.model.values import DigestAlgorithm, Finding
@@ -30,9 +32,7 @@ ALIGNMENT = 8
 MAX_SIZE = 0xFFFFFFFF
 MAX_SIGNATURE = 32 << 20
 _SIGNATURE_ROOM = 64 << 10
-_KINDS = frozenset({OID_SPC_CAB_DATA})
-# SpcLink to a file that is no file: the octets that SignTool writes.
-_LINK = der.element(0xA2, der.element(0x80, "<<<Obsolete>>>".encode("utf-16-be")))
+_PROFILE = AUTHENTICODE.covering(OID_SPC_CAB_DATA, OID_SPC_LINK)
 
 
 def is_cab(glimpse: Glimpse) -> bool:
@@ -41,7 +41,7 @@ def is_cab(glimpse: Glimpse) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
-class CabFile:
+class CabFile(OneDigest):
     """A cabinet whose head was read and checked; see SignableFile. `stored` is its signature with the padding."""
 
     path: Path
@@ -61,14 +61,9 @@ class CabFile:
             return cls(path, size, head, reserve, reserve.signature or _read_signature(file, size, head, reserve))
 
     @property
-    def profile(self) -> SignatureProfile:
+    def profile(self) -> CmsProfile:
         """Authenticode."""
-        return AUTHENTICODE
-
-    @property
-    def content_kinds(self) -> frozenset[str]:
-        """SPC_CAB_DATA."""
-        return _KINDS
+        return _PROFILE
 
     @property
     def signatures(self) -> tuple[bytes, ...]:
@@ -92,9 +87,6 @@ class CabFile:
                 f"{self._trailing} bytes follow the cabinet; signing would drop them",
                 remedy="Sign the cabinet before anything is appended to it.",
             )
-        blocks = self._blocks()
-        if blocks.hresult is not None:
-            raise damaged(blocks.detail)
         room = _SIGNATURE_ROOM + sum(map(len, terms.chain)) + len(self.stored) * terms.append
         if self._signed_head.cabinet + room > MAX_SIZE:
             raise ArtifactError(
@@ -102,27 +94,36 @@ class CabFile:
                 "with its signature the cabinet would reach 4 GiB, which its 32-bit offsets can't address",
                 remedy="Split it into a set of smaller cabinets.",
             )
+        self._admit(self._blocks(summed=False))
 
-    def digest(self, algorithms: Collection[DigestAlgorithm], _pages: Collection[DigestAlgorithm] = ()) -> Digest:
-        """Hash the head as it is once signed, and what follows up to the signature; see module."""
+    def digest(self, algorithms: Collection[DigestAlgorithm]) -> Digest:
+        """Hash the head as it is once signed, and what follows up to the signature (see module), and check the data
+        blocks on the way."""
         head = self._signed_head.hashed(self.reserve.first)
-        return hash_stretch(self.path, self.head.size, self.head.cabinet, algorithms, before=head)
+        with beside(self.size, lambda: self._blocks(summed=True)) as blocks:
+            found = hash_stretch(self.path, self.head.size, self.head.cabinet, algorithms, before=head)
+            return replace(found, findings=(blocks(),))
 
-    def structure(self, _digest: Digest, _signatures: Sequence[FileSignature]) -> tuple[Finding, ...]:
-        """The checks "reserve", "trailing-data" and "data-blocks": all that the digest leaves out."""
+    def structure(self, digest: Digest, signatures: Sequence[CmsSignature]) -> tuple[Finding, ...]:
+        """The checks "content-link" of each signature, "reserve", "trailing-data" and "data-blocks": all that the
+        digest leaves out."""
         fault = self.reserve.fault
         if self.head.checksum:
             fault = fault or f"the header's checksum, which is not signed, is 0x{self.head.checksum:08X}"
         malformed = Hresult.TRUST_E_MALFORMED_SIGNATURE
         return (
+            *link_findings(signatures),
             Finding("reserve", fault, malformed) if fault else Finding("reserve", "tells of a signature or is empty"),
             self._trailing_finding(),
-            self._blocks(),
+            *digest.findings,
         )
 
     def content(self, terms: SigningTerms, digest: Digest) -> bytes:
-        """SpcIndirectDataContent with an SpcLink."""
-        return indirect_data(OID_SPC_CAB_DATA, _LINK, terms.algorithm, digest.values[terms.algorithm])
+        """SpcIndirectDataContent with an SpcLink; raises ArtifactError when the data blocks are wrong: no signature may
+        be spent on them."""
+        for finding in digest.findings:
+            self._admit(finding)
+        return indirect_data(OID_SPC_CAB_DATA, OBSOLETE_LINK, terms.algorithm, digest.values[terms.algorithm])
 
     def embed(self, _digest: Digest, signatures: Sequence[bytes], target: BinaryIO) -> None:
         """Write the cabinet with the first of `signatures` behind it, padded to eight bytes, to `target`."""
@@ -144,9 +145,14 @@ class CabFile:
         """Bytes that follow cabinet and signature."""
         return self.size - self.head.cabinet - (self.reserve.length if self.stored else 0)
 
-    def _blocks(self) -> Finding:
+    def _blocks(self, *, summed: bool) -> Finding:
         with self.path.open("rb") as file:
-            return blocks_finding(file, self.head)
+            return blocks_finding(file, self.head, summed=summed)
+
+    @staticmethod
+    def _admit(blocks: Finding) -> None:
+        if blocks.hresult is not None:
+            raise damaged(blocks.detail)
 
     def _trailing_finding(self) -> Finding:
         """The check "trailing-data"."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import struct
 from dataclasses import dataclass, field, replace
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 from kspsign.authenticode.cab.reserve import with_place
 from kspsign.model.errors import ArtifactError
@@ -18,6 +18,15 @@ PREVIOUS, NEXT, RESERVED = 1, 2, 4
 MAX_NAME = 256
 MAX_RESERVE = 60_000
 _NUMBERS = struct.Struct("<4xIIIII2BHHHHH")
+
+
+class Folder(NamedTuple):
+    """A CFFOLDER: its number, where its first data block is, how many it has, and how they are compressed."""
+
+    number: int
+    start: int
+    blocks: int
+    method: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,11 +60,12 @@ class CabHead:
         sizes = 0 if self.reserve is None else SIZES + len(self.reserve)
         return FIXED + sizes + len(self.names) + len(self.folders)
 
-    def spans(self) -> tuple[tuple[int, int], ...]:
-        """For each folder where its first data block is, and how many it has."""
+    def spans(self) -> tuple[Folder, ...]:
+        """The folders in their order."""
         step = FOLDER + self.folder_reserve
         return tuple(
-            struct.unpack_from("<IH", self.folders, index * step) for index in range(len(self.folders) // step)
+            Folder(index, *struct.unpack_from("<IHH", self.folders, index * step))
+            for index in range(len(self.folders) // step)
         )
 
     def signed(self, first: bytes) -> CabHead:
@@ -66,8 +76,9 @@ class CabHead:
         room = with_place(len(self.reserve or b""), first, 0, 0)
         grown = SIZES + len(room) if self.reserve is None else len(room) - len(self.reserve)
         folders = bytearray(self.folders)
-        for index, (start, _) in enumerate(self.spans()):
-            struct.pack_into("<I", folders, index * (FOLDER + self.folder_reserve), start + grown)
+        for folder in self.spans():
+            at = folder.number * (FOLDER + self.folder_reserve)
+            struct.pack_into("<I", folders, at, folder.start + grown)
         return replace(
             self,
             checksum=0,
@@ -123,9 +134,9 @@ def read_head(file: BinaryIO, size: int) -> CabHead:
         raise damaged(f"its list of files is said to begin at {files}, its folders end at {head.size}")
     if not files <= cabinet <= size:
         raise damaged(f"its header tells of {cabinet} bytes, the file has {size}")
-    for start, blocks in head.spans():
-        if blocks and not files <= start < cabinet:
-            raise damaged(f"the data of a folder is said to begin at {start}, outside the cabinet ({cabinet})")
+    for folder in head.spans():
+        if folder.blocks and not files <= folder.start < cabinet:
+            raise damaged(f"the data of a folder is said to begin at {folder.start}, outside the cabinet ({cabinet})")
     return head
 
 

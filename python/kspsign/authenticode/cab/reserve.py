@@ -10,7 +10,7 @@ from __future__ import annotations
 import struct
 from dataclasses import dataclass, field
 
-from kspsign.authenticode.cms.der import message_size
+from kspsign.certificates.der import message_size
 
 LENGTHS = 4
 PLACE = 16

@@ -1,5 +1,8 @@
 """Catalogues of file hashes (.cat)."""
 
 from kspsign.authenticode.cat.catalogue import CatFile, is_cat
+from kspsign.authenticode.signable import SignableFormat
 
-__all__ = ["CatFile", "is_cat"]
+__all__ = ["CAT", "CatFile", "is_cat"]
+
+CAT = SignableFormat(is_cat, CatFile.open)

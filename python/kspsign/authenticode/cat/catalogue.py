@@ -16,13 +16,15 @@ from pathlib import Path
 from typing import BinaryIO
 
 from kspsign.authenticode.cat.members import read_listing
-from kspsign.authenticode.cms import der
-from kspsign.authenticode.cms.file_signature import FileSignature
+from kspsign.authenticode.cms.file_signature import CmsSignature
 from kspsign.authenticode.cms.oids import OID_CTL, OID_SIGNED_DATA
-from kspsign.authenticode.cms.profile import AUTHENTICODE, Covered, SignatureProfile, SigningTerms
+from kspsign.authenticode.cms.profile import AUTHENTICODE, CmsProfile
+from kspsign.authenticode.cms.rules import Covered
 from kspsign.authenticode.cms.signature import SignedMessage
 from kspsign.authenticode.io.read import whole
-from kspsign.authenticode.signable import Digest, Glimpse, Listing
+from kspsign.authenticode.profile import SigningTerms
+from kspsign.authenticode.signable import Digest, Glimpse, Listing, OneDigest
+from kspsign.certificates import der
 from kspsign.model.errors import ArtifactError, TrustError
 from kspsign.model.hresults import Hresult
 from kspsign.model.values import DigestAlgorithm, Finding
@@ -43,12 +45,12 @@ _BARE_LIST = re.compile(rb"0%b0%b%b" % (_LENGTH, _LENGTH, re.escape(der.oid(OID_
 def _covered(message: SignedMessage) -> Covered:
     """The list's usage, and the digest of the list in this very signature: a nested one has a copy of its own."""
     usage = der.parse(message.content_der).first().first()
-    algorithm = message.signer.digest
+    algorithm = message.signer.digest_algorithm
     digest = b"" if algorithm is None else hashlib.new(algorithm, message.content).digest()
     return Covered(der.oid_of(usage), b"", algorithm, digest)
 
 
-PROFILE = replace(AUTHENTICODE, content_type=OID_CTL, covered=_covered)
+PROFILE = replace(AUTHENTICODE.covering(OID_CATALOG_LIST), content_type=OID_CTL, covered=_covered)
 """Authenticode, but that the signed content is the trust list itself."""
 
 
@@ -58,7 +60,7 @@ def is_cat(glimpse: Glimpse) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
-class CatFile:
+class CatFile(OneDigest):
     """A catalogue: its trust list (one DER element), and the SignedData around it if that has a signer; see
     SignableFile."""
 
@@ -84,14 +86,9 @@ class CatFile:
         return cls(path, data, trust_list, certificates, signed)
 
     @property
-    def profile(self) -> SignatureProfile:
+    def profile(self) -> CmsProfile:
         """The trust list in place of SpcIndirectDataContent."""
         return PROFILE
-
-    @property
-    def content_kinds(self) -> frozenset[str]:
-        """The usage of a catalogue's list."""
-        return frozenset({OID_CATALOG_LIST})
 
     @property
     def signatures(self) -> tuple[bytes, ...]:
@@ -101,13 +98,13 @@ class CatFile:
     def admit(self, _terms: SigningTerms) -> None:
         """Any catalogue that could be opened can be signed."""
 
-    def digest(self, algorithms: Collection[DigestAlgorithm], _pages: Collection[DigestAlgorithm] = ()) -> Digest:
+    def digest(self, algorithms: Collection[DigestAlgorithm]) -> Digest:
         """Hash the trust list without its tag and length, as messageDigest does."""
         content = memoryview(self.trust_list)[der.parse(self.trust_list).content_start :]
         values = {algorithm: hashlib.new(algorithm, content).digest() for algorithm in algorithms}
         return Digest(values, hashlib.sha256(self.data).hexdigest())
 
-    def structure(self, _digest: Digest, _signatures: Sequence[FileSignature]) -> tuple[Finding, ...]:
+    def structure(self, _digest: Digest, _signatures: Sequence[CmsSignature]) -> tuple[Finding, ...]:
         """The check "certificate-order": Windows finds no signature where the certificates are not sorted."""
         if all(first <= second for first, second in pairwise(self.certificates)):
             return (Finding("certificate-order", "the certificates stand in DER order"),)

@@ -6,9 +6,9 @@ or text in UTF-16 LE: the digest's hex digits, or what the catalogue's author wr
 
 from __future__ import annotations
 
-from kspsign.authenticode.cms import der
 from kspsign.authenticode.cms.oids import OID_SPC_INDIRECT_DATA
-from kspsign.authenticode.signable import Listing, Member
+from kspsign.authenticode.signable import ListedFile, Listing
+from kspsign.certificates import der
 
 _OID_NAME_VALUE = "1.3.6.1.4.1.311.12.2.1"
 _NAMES = frozenset({"File", "FileName", "FilePath"})
@@ -29,7 +29,7 @@ def read_listing(trust_list: bytes, most: int) -> Listing:
     return Listing(len(subjects), tuple(_member(each) for each in subjects[:most]))
 
 
-def _member(subject: der.Element) -> Member:
+def _member(subject: der.Element) -> ListedFile:
     fields = subject.fields()
     tag = fields.take(der.OCTET_STRING).content
     name, digest = "", None
@@ -41,10 +41,10 @@ def _member(subject: der.Element) -> Member:
         elif kind == OID_SPC_INDIRECT_DATA:
             digest = _digest(value.first())
     if digest is None:
-        return Member(name, tag.hex())
+        return ListedFile(name, tag.hex())
     text = tag.decode("utf-16-le", "replace").rstrip("\0")
     written = "" if text.lower() == digest.hex() or not text.isascii() else text
-    return Member(name or written, digest.hex())
+    return ListedFile(name or written, digest.hex())
 
 
 def _digest(indirect_data: der.Element) -> bytes:

@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from cryptography.hazmat.primitives.asymmetric.utils import Prehashed
 
-from kspsign.authenticode.cms import der
+from kspsign.certificates import der
 from kspsign.model.values import DigestAlgorithm
 
 HASHES: dict[DigestAlgorithm, hashes.HashAlgorithm] = {

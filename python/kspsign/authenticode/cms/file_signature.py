@@ -1,98 +1,123 @@
-"""What a signature of a file says: the digest it covers, and its signer's own attributes."""
+"""What a CMS signature of a file says: the digest it covers, and its signer's own attributes."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from kspsign.authenticode.cms import der, oids
-from kspsign.authenticode.cms.profile import Covered, SignatureProfile
+from kspsign.authenticode.cms import oids
 from kspsign.authenticode.cms.read import read_signed_message, read_signer
-from kspsign.authenticode.cms.signature import SignedMessage, find_signer
+from kspsign.authenticode.cms.rules import CmsRules, Covered
+from kspsign.authenticode.cms.signature import SignedMessage, content_fault, find_signer, signer_fault
+from kspsign.certificates import der
 from kspsign.model.errors import TrustError
 from kspsign.model.hresults import Hresult
-from kspsign.model.values import DigestAlgorithm, Finding
+from kspsign.model.values import DigestAlgorithm
 
 
 @dataclass(frozen=True, slots=True)
-class FileSignature:
-    """A signature of a file: `kind` and `value` are the format's OID and structure, `certificate` the signer's (DER)
-    or None when missing.
-
-    `tokens` and `counter_signatures` are its timestamps, `nested` further signatures (DER ContentInfo each), and
-    `countersigners` those who signed its value. `sharing` are the signers' certificates of other signatures in the
-    same message, whose set of certificates is one. `fault` says how its parts contradict each other.
-    """
+class CmsSignature:
+    """One signature of a CMS message; see FileSignature. `content_oid` and `content_value` are the format's OID and
+    structure, `further` and `tokens` DER ContentInfos."""
 
     message: SignedMessage
-    kind: str
-    value: bytes
+    content_oid: str
+    content_value: bytes
     algorithm: DigestAlgorithm
-    digest: bytes
+    file_digest: bytes
     certificate: bytes | None
     tokens: tuple[bytes, ...]
     counter_signatures: tuple[bytes, ...]
-    nested: tuple[bytes, ...]
+    further: tuple[bytes, ...]
+    known_attributes: frozenset[str]
     program_name: str | None
     fault: str | None = None
-    countersigners: tuple[FileSignature, ...] = ()
+    countersigners: tuple[CmsSignature, ...] = ()
     sharing: tuple[bytes, ...] = ()
 
+    @property
+    def certificates(self) -> tuple[bytes, ...]:
+        """Those of the message."""
+        return self.message.certificates
 
-def read_signature(data: bytes, profile: SignatureProfile) -> FileSignature:
-    """The signature in the DER ContentInfo, of a format with `profile`.
+    @property
+    def value(self) -> bytes:
+        """The signer's."""
+        return self.message.signer.value
 
-    Raises TrustError (TRUST_E_MALFORMED_SIGNATURE, check "cms-structure") when the content is not the profile's,
+    @property
+    def signer_digest_algorithm(self) -> DigestAlgorithm | None:
+        """Of the signed attributes."""
+        return self.message.signer.digest_algorithm
+
+    @property
+    def unsigned_attributes(self) -> Mapping[str, tuple[bytes, ...]]:
+        """The signer's, by OID."""
+        return self.message.signer.unsigned_attributes
+
+    def content_fault(self) -> str | None:
+        """Why the signed attributes do not speak of the content."""
+        return content_fault(self.message)
+
+    def signer_fault(self) -> str | None:
+        """Why the value does not hold under the signer's certificate."""
+        return signer_fault(self.message.signer, self.certificate)
+
+
+def read_signature(data: bytes, rules: CmsRules) -> CmsSignature:
+    """The signature in the DER ContentInfo, of a format with these rules.
+
+    Raises TrustError (TRUST_E_MALFORMED_SIGNATURE, check "cms-structure") when the content is not the format's,
     and (NTE_BAD_ALGID, check "algorithms") when its digest algorithm is unknown.
     """
     message = read_signed_message(data)
-    if message.content_type != profile.content_type:
+    if message.content_type != rules.content_type:
         raise TrustError(
             Hresult.TRUST_E_MALFORMED_SIGNATURE,
-            f"the content is {message.content_type}, not {profile.content_type}",
+            f"the content is {message.content_type}, not {rules.content_type}",
             check="cms-structure",
         )
-    covered = profile.covered(message)
+    covered = rules.covered(message)
     if covered.algorithm is None:
         raise TrustError(Hresult.NTE_BAD_ALGID, "the file digest's algorithm is unknown", check="algorithms")
     unsigned = message.signer.unsigned_attributes
     counter = unsigned.get(oids.OID_COUNTER_SIGNATURE, ())
-    signature = FileSignature(
+    signature = CmsSignature(
         message=message,
-        kind=covered.kind,
-        value=covered.value,
+        content_oid=covered.content_oid,
+        content_value=covered.content_value,
         algorithm=covered.algorithm,
-        digest=covered.digest,
+        file_digest=covered.digest,
         certificate=find_signer(message.signer, message.certificates),
-        tokens=unsigned.get(profile.token_attribute, ()),
-        counter_signatures=() if profile.countersigned else counter,
-        nested=unsigned.get(oids.OID_SPC_NESTED_SIGNATURE, ()),
+        tokens=unsigned.get(rules.token_attribute, ()),
+        counter_signatures=() if rules.countersigned else counter,
+        further=unsigned.get(oids.OID_SPC_NESTED_SIGNATURE, ()),
+        known_attributes=frozenset({rules.token_attribute, oids.OID_COUNTER_SIGNATURE, oids.OID_SPC_NESTED_SIGNATURE}),
         program_name=_program_name(message),
-        fault=_fault(message, covered, profile),
+        fault=_fault(message, covered, rules),
     )
-    if not profile.countersigned:
+    if not rules.countersigned:
         return signature
-    countersigners = _countersigners(signature, profile, counter)
+    countersigners = _countersigners(signature, rules, counter)
     sharing = tuple(each.certificate for each in countersigners if each.certificate is not None)
     return replace(signature, countersigners=countersigners, sharing=sharing)
 
 
-def nth(index: int, finding: Finding) -> Finding:
-    """A finding on the signature at `index`: the names of checks on all but the first end in its number."""
-    return replace(finding, check=f"{finding.check}#{index + 1}") if index else finding
-
-
-def _fault(message: SignedMessage, covered: Covered, profile: SignatureProfile) -> str | None:
+def _fault(message: SignedMessage, covered: Covered, rules: CmsRules) -> str | None:
     versions = (message.version, message.signer.version)
-    if versions not in profile.versions:
+    if versions not in rules.versions:
         return f"versions {versions[0]} and {versions[1]}, which do not go together in this format"
-    if message.digest_algorithms != (message.signer.digest,) or message.signer.digest is not covered.algorithm:
+    if (
+        message.digest_algorithms != (message.signer.digest_algorithm,)
+        or message.signer.digest_algorithm is not covered.algorithm
+    ):
         return "the digest algorithms of file, signer and message differ"
+    if covered.content_oid not in rules.content_oids:
+        return f"it speaks of another format ({covered.content_oid})"
     return None
 
 
-def _countersigners(
-    signature: FileSignature, profile: SignatureProfile, signers: tuple[bytes, ...]
-) -> tuple[FileSignature, ...]:
+def _countersigners(signature: CmsSignature, rules: CmsRules, signers: tuple[bytes, ...]) -> tuple[CmsSignature, ...]:
     """The signature over the value of `signature` (RFC 5652 §11.4); its certificates are among that one's."""
     if len(signers) > 1:
         raise TrustError(
@@ -109,8 +134,8 @@ def _countersigners(
                 signature,
                 message=message,
                 certificate=find_signer(signer, message.certificates),
-                tokens=signer.unsigned_attributes.get(profile.token_attribute, ()),
-                nested=(),
+                tokens=signer.unsigned_attributes.get(rules.token_attribute, ()),
+                further=(),
                 fault=None,
                 sharing=() if signature.certificate is None else (signature.certificate,),
             )

@@ -1,70 +1,59 @@
-"""What the signatures of a family of formats have in common: content type, attributes, where the timestamp hangs."""
+"""The profile of every format whose signatures are CMS, and Authenticode's."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
-from kspsign.authenticode.cms import der
 from kspsign.authenticode.cms.algorithms import digest_algorithm
+from kspsign.authenticode.cms.file_signature import CmsSignature, read_signature
 from kspsign.authenticode.cms.oids import (
+    OID_SPC_CAB_DATA,
     OID_SPC_INDIRECT_DATA,
     OID_SPC_INDIVIDUAL,
     OID_SPC_OPUS_INFO,
+    OID_SPC_PE_IMAGE_DATA,
+    OID_SPC_SIP_INFO,
     OID_SPC_STATEMENT_TYPE,
     OID_SPC_TIMESTAMP,
 )
+from kspsign.authenticode.cms.rules import CmsRules, Covered
 from kspsign.authenticode.cms.signature import SignedMessage
-from kspsign.model.values import DigestAlgorithm
+from kspsign.authenticode.cms.write import Unsigned, add_nested, add_token, prepare, replace_nested
+from kspsign.authenticode.profile import SigningTerms
+from kspsign.certificates import der
 
 
 @dataclass(frozen=True, slots=True)
-class SigningTerms:
-    """How files are to be signed, the same for every file of a run.
+class CmsProfile(CmsRules):
+    """See SignatureProfile: signatures are DER ContentInfos (RFC 5652 §3), content is one DER element."""
 
-    `chain` is DER, the signer's certificate first. `append` adds a signature to those that are there, `page_hashes`
-    asks for a hash of each page of an image. `moment` is the signing time of those formats that state one: the same
-    for all files of a run, so that what is signed is made of the same bytes when it is tried again.
-    """
+    def covering(self, *content_oids: str) -> CmsProfile:
+        """The same for a format whose signatures name one of `content_oids` as what they cover."""
+        return replace(self, content_oids=frozenset(content_oids))
 
-    algorithm: DigestAlgorithm
-    chain: tuple[bytes, ...]
-    append: bool = False
-    page_hashes: bool = False
-    description: str | None = None
-    description_url: str | None = None
-    moment: datetime = field(default_factory=lambda: datetime.now(UTC))
+    def prepare(self, terms: SigningTerms, content: bytes) -> Unsigned:
+        """The signed attributes for `content`."""
+        return prepare(self, terms, content)
 
+    def add_timestamp(self, signature: bytes, token: bytes) -> bytes:
+        """See SignatureProfile."""
+        return add_token(signature, token, self)
 
-@dataclass(frozen=True, slots=True)
-class Covered:
-    """What a signature says it covers: `kind` is the format's OID and `value` the DER of its own structure (empty
-    when there is none), `digest` the file's digest; `algorithm` None is one that we don't know."""
+    def append(self, signatures: Sequence[bytes], signature: bytes) -> tuple[bytes, ...]:
+        """See SignatureProfile: in the first one, or behind the last."""
+        if not signatures or not self.nests:
+            return (*signatures, signature)
+        first, *others = signatures
+        return (add_nested(first, signature), *others)
 
-    kind: str
-    value: bytes
-    algorithm: DigestAlgorithm | None
-    digest: bytes
+    def replace_further(self, signature: bytes, further: Sequence[bytes]) -> bytes:
+        """See SignatureProfile."""
+        return replace_nested(signature, further)
 
-
-@dataclass(frozen=True, slots=True)
-class SignatureProfile:
-    """`attributes` gives the signed attributes besides content type and message digest, as DER values by OID.
-
-    `covered` reads what a signature's content says and raises TrustError when that is malformed. `nests` is whether a
-    further signature hangs on the first (SPC_NESTED_SIGNATURE) or stands beside it.
-    `versions` are those of message and signer that go together. `countersigned` says that a counter-signature
-    (RFC 5652 §11.4) is a further signer's own signature; in Authenticode it is a timestamp.
-    """
-
-    content_type: str
-    token_attribute: str
-    attributes: Callable[[SigningTerms], Mapping[str, bytes]]
-    covered: Callable[[SignedMessage], Covered]
-    nests: bool = True
-    versions: frozenset[tuple[int, int]] = frozenset({(1, 1)})
-    countersigned: bool = False
+    def read(self, signature: bytes) -> CmsSignature:
+        """See SignatureProfile."""
+        return read_signature(signature, self)
 
 
 def _authenticode_attributes(terms: SigningTerms) -> Mapping[str, bytes]:
@@ -94,5 +83,11 @@ def _indirect_data(message: SignedMessage) -> Covered:
     return Covered(der.oid_of(data[0]), value, digest_algorithm(algorithm.der), digest.content)
 
 
-AUTHENTICODE = SignatureProfile(OID_SPC_INDIRECT_DATA, OID_SPC_TIMESTAMP, _authenticode_attributes, _indirect_data)
+AUTHENTICODE = CmsProfile(
+    OID_SPC_INDIRECT_DATA,
+    frozenset({OID_SPC_PE_IMAGE_DATA, OID_SPC_CAB_DATA, OID_SPC_SIP_INFO}),
+    OID_SPC_TIMESTAMP,
+    _authenticode_attributes,
+    _indirect_data,
+)
 """Every format whose signature holds an SpcIndirectDataContent (Windows Authenticode PE Signature Format)."""

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from functools import lru_cache
 
-from kspsign.authenticode.cms import der, oids
+from kspsign.authenticode.cms import oids
 from kspsign.authenticode.cms.algorithms import digest_algorithm, signature_scheme
 from kspsign.authenticode.cms.signature import SignedMessage, Signer, SignerId
+from kspsign.certificates import der
 from kspsign.certificates.parse import parse_certificate
 from kspsign.model.errors import TrustError
 from kspsign.model.hresults import Hresult
@@ -97,7 +98,7 @@ def _signer(info: der.Element) -> Signer:
     return Signer(
         version=version,
         sid=_signer_id(sid),
-        digest=digest,
+        digest_algorithm=digest,
         signed=der.element(der.SET, signed.content),
         signed_attributes=_attributes(signed, unique=True),
         unsigned_attributes={} if unsigned is None else _attributes(unsigned, unique=False),

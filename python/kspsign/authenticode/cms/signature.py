@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 
-from kspsign.authenticode.cms import der, oids
+from kspsign.authenticode.cms import oids
 from kspsign.authenticode.cms.algorithms import Scheme, signature_holds
+from kspsign.certificates import der
 from kspsign.certificates.parse import extension, outline, parse_certificate
 from kspsign.model.values import DigestAlgorithm
 
@@ -29,7 +30,7 @@ class Signer:
 
     version: int
     sid: SignerId
-    digest: DigestAlgorithm | None
+    digest_algorithm: DigestAlgorithm | None
     signed: bytes
     signed_attributes: dict[str, tuple[bytes, ...]]
     unsigned_attributes: dict[str, tuple[bytes, ...]]
@@ -38,7 +39,7 @@ class Signer:
 
     def signed_digest(self) -> bytes:
         """What the signature value was made over: the digest of the signed attributes."""
-        return hashlib.new(self.digest or DigestAlgorithm.SHA256, self.signed).digest()
+        return hashlib.new(self.digest_algorithm or DigestAlgorithm.SHA256, self.signed).digest()
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +80,9 @@ def content_fault(message: SignedMessage) -> str | None:
     countersigns = not message.content_type and stated is None
     if not countersigns and stated != der.oid(message.content_type or oids.OID_DATA):
         return "the contentType attribute differs from the content"
-    if signer.digest is None or not states_digest(signer, hashlib.new(signer.digest, message.content).digest()):
+    if signer.digest_algorithm is None or not states_digest(
+        signer, hashlib.new(signer.digest_algorithm, message.content).digest()
+    ):
         return "the messageDigest attribute differs from the content's digest"
     return None
 
@@ -93,13 +96,13 @@ def signer_fault(signer: Signer, data: bytes | None) -> str | None:
     """Why the signature value does not hold under the certificate `data` (DER), None when it does."""
     if data is None:
         return "the signer's certificate is not in the signature"
-    if signer.digest is None:
+    if signer.digest_algorithm is None:
         return "the digest algorithm is unknown"
     try:
         key = parse_certificate(data).public_key()
     except (ValueError, TypeError, UnsupportedAlgorithm) as broken:
         return f"the key of the signer's certificate can't be used: {broken}"
-    if not signature_holds(key, signer.value, signer.signed_digest(), signer.digest, signer.scheme):
+    if not signature_holds(key, signer.value, signer.signed_digest(), signer.digest_algorithm, signer.scheme):
         return "the signature does not fit the signer's certificate"
     return None
 

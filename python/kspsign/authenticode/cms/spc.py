@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-from kspsign.authenticode.cms import der
 from kspsign.authenticode.cms.algorithms import algorithm_identifier
-from kspsign.authenticode.cms.file_signature import FileSignature
+from kspsign.authenticode.cms.file_signature import CmsSignature
 from kspsign.authenticode.cms.oids import OID_SPC_SIP_INFO
+from kspsign.certificates import der
 from kspsign.model.errors import TrustError
 from kspsign.model.hresults import Hresult
 from kspsign.model.values import DigestAlgorithm, Finding
@@ -17,10 +17,10 @@ _SIP_INFO_INTEGERS = 5
 _GUID = 16
 
 
-def indirect_data(kind: str, value: bytes, algorithm: DigestAlgorithm, digest: bytes) -> bytes:
+def indirect_data(content_oid: str, value: bytes, algorithm: DigestAlgorithm, digest: bytes) -> bytes:
     """DER SpcIndirectDataContent: the format's OID with its own structure `value` (DER), and the DigestInfo."""
     return der.sequence(
-        der.sequence(der.oid(kind), value),
+        der.sequence(der.oid(content_oid), value),
         der.sequence(algorithm_identifier(algorithm), der.octet_string(digest)),
     )
 
@@ -30,12 +30,12 @@ def sip_indirect_data(version: int, guid: bytes, algorithm: DigestAlgorithm, dig
     return indirect_data(OID_SPC_SIP_INFO, _sip_info(version, guid), algorithm, digest)
 
 
-def sip_finding(signature: FileSignature, guid: bytes | None) -> Finding:
+def sip_finding(signature: CmsSignature, guid: bytes | None) -> Finding:
     """The check "sip": the signature names the SIP that Windows has for this format, or any where `guid` is None.
 
     Raises TrustError (TRUST_E_MALFORMED_SIGNATURE) when what should name one is no SpcSipInfo.
     """
-    fields = der.parse(signature.value).children()
+    fields = der.parse(signature.content_value).children()
     if len(fields) != 2 + _SIP_INFO_INTEGERS or fields[1].tag != der.OCTET_STRING or len(fields[1].content) != _GUID:
         raise der.malformed("what should be an SpcSipInfo")
     named = fields[1].content
@@ -46,7 +46,7 @@ def sip_finding(signature: FileSignature, guid: bytes | None) -> Finding:
     return Finding("sip", f"names another format's SIP ({named.hex()})", Hresult.TRUST_E_SUBJECT_FORM_UNKNOWN)
 
 
-def sip_findings(signatures: Sequence[FileSignature], guid: bytes | None) -> Iterator[Finding]:
+def sip_findings(signatures: Sequence[CmsSignature], guid: bytes | None) -> Iterator[Finding]:
     """The check "sip" of each signature, further ones with their number."""
     for number, signature in enumerate(signatures, start=1):
         try:

@@ -12,7 +12,7 @@ from datetime import datetime
 from functools import lru_cache
 from typing import NamedTuple
 
-from kspsign.authenticode.cms import der, oids
+from kspsign.authenticode.cms import oids
 from kspsign.authenticode.cms.algorithms import algorithm_identifier, digest_algorithm
 from kspsign.authenticode.cms.read import read_signed_message, read_signer
 from kspsign.authenticode.cms.signature import (
@@ -23,6 +23,7 @@ from kspsign.authenticode.cms.signature import (
     signer_fault,
     states_digest,
 )
+from kspsign.certificates import der
 from kspsign.model.errors import TrustError
 from kspsign.model.hresults import Hresult
 from kspsign.model.values import DigestAlgorithm, Finding
@@ -66,7 +67,7 @@ class Timestamp:
     """
 
     time: datetime
-    digest: DigestAlgorithm
+    digest_algorithm: DigestAlgorithm
     signer: bytes | None
     certificates: tuple[bytes, ...]
     nonce: int | None
@@ -97,7 +98,7 @@ def read_token(token: bytes, signature: bytes) -> Timestamp:
     )
     return Timestamp(
         time=info.time,
-        digest=info.algorithm or DigestAlgorithm.SHA1,
+        digest_algorithm=info.algorithm or DigestAlgorithm.SHA1,
         signer=signer,
         certificates=message.certificates,
         nonce=info.nonce,
@@ -113,7 +114,7 @@ def read_counter_signature(data: bytes, signature: bytes, certificates: tuple[by
     info = read_signer(data)
     signer = find_signer(info, certificates)
     moment = _signing_time(info)
-    algorithm = info.digest or DigestAlgorithm.SHA1
+    algorithm = info.digest_algorithm or DigestAlgorithm.SHA1
     stamped = states_digest(info, hashlib.new(algorithm, signature).digest())
     findings = (
         _finding("timestamp-imprint", None if stamped else "it covers another signature", "covers this signature"),
@@ -130,7 +131,7 @@ def check_reply(reply: bytes, query: TimestampQuery, signature: bytes) -> tuple[
     """
     token = _granted_token(reply)
     stamp = read_token(token, signature)
-    if stamp.digest is not query.algorithm:
+    if stamp.digest_algorithm is not query.algorithm:
         raise _refused("the token's imprint has another digest algorithm than was asked for")
     if stamp.nonce != query.nonce:
         raise _refused("the token does not repeat the nonce: it answers another query")
@@ -165,7 +166,7 @@ def _reasons(failure: der.Element | None) -> list[str]:
 def _token_fault(message: SignedMessage, signer: bytes | None) -> str | None:
     if message.content_type != oids.OID_TST_INFO:
         return f"the content is {message.content_type}, not TSTInfo"
-    if message.version != 3 or message.signer.digest not in message.digest_algorithms:
+    if message.version != 3 or message.signer.digest_algorithm not in message.digest_algorithms:
         return "the token contradicts itself about its version or its digest algorithm"
     fault = content_fault(message) or signer_fault(message.signer, signer)
     if fault is None and signer is not None and not names_certificate(message.signer, signer):

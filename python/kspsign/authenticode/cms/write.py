@@ -10,9 +10,11 @@ from functools import lru_cache
 
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from kspsign.authenticode.cms import der, oids
+from kspsign.authenticode.cms import oids
 from kspsign.authenticode.cms.algorithms import algorithm_identifier, signature_identifier
-from kspsign.authenticode.cms.profile import SignatureProfile, SigningTerms
+from kspsign.authenticode.cms.rules import CmsRules
+from kspsign.authenticode.profile import SigningTerms
+from kspsign.certificates import der
 from kspsign.certificates.parse import outline, parse_certificate
 from kspsign.model.values import DigestAlgorithm
 
@@ -24,7 +26,7 @@ _VERSION = der.integer(1)
 class Unsigned:
     """A signature but for its value: the DER content and the attributes to be signed (DER SET OF)."""
 
-    profile: SignatureProfile
+    rules: CmsRules
     algorithm: DigestAlgorithm
     content: bytes
     attributes: bytes
@@ -34,50 +36,49 @@ class Unsigned:
         """What the key store signs: the digest of the DER SET OF signed attributes (RFC 5652 §5.4)."""
         return hashlib.new(self.algorithm, self.attributes).digest()
 
+    def assemble(self, value: bytes, chain: Sequence[bytes], *, token: bytes | None) -> bytes:
+        """The DER ContentInfo; see PreparedSignature.
 
-def prepare(profile: SignatureProfile, terms: SigningTerms, content: bytes) -> Unsigned:
-    """The signed attributes for `content` (one DER element): content type, message digest and the profile's own."""
+        Self-signed certificates are left out, verifiers hold their own; the leaf is always there.
+        """
+        digest_algorithm = algorithm_identifier(self.algorithm)
+        signer = der.sequence(
+            _VERSION,
+            _issuer_and_serial(chain[0]),
+            digest_algorithm,
+            der.element(_SIGNED, der.parse(self.attributes, der.SET).content),
+            signature_identifier(self.algorithm, is_ec=_is_ec(chain[0])),
+            der.octet_string(value),
+            b"" if token is None else der.element(_UNSIGNED, _attribute(self.rules.token_attribute, token)),
+        )
+        signed = der.sequence(
+            _VERSION,
+            der.set_of(digest_algorithm),
+            der.sequence(der.oid(self.rules.content_type), der.element(0xA0, self.content)),
+            _certificates(tuple(chain)),
+            der.set_of(signer),
+        )
+        return der.sequence(der.oid(oids.OID_SIGNED_DATA), der.element(0xA0, signed))
+
+
+def prepare(rules: CmsRules, terms: SigningTerms, content: bytes) -> Unsigned:
+    """The signed attributes for `content` (one DER element): content type, message digest and the format's own."""
     message_digest = hashlib.new(terms.algorithm, der.parse(content, content[0]).content).digest()
     values = {
-        oids.OID_CONTENT_TYPE: der.oid(profile.content_type),
+        oids.OID_CONTENT_TYPE: der.oid(rules.content_type),
         oids.OID_MESSAGE_DIGEST: der.octet_string(message_digest),
-        **profile.attributes(terms),
+        **rules.attributes(terms),
     }
     attributes = der.set_of(*(_attribute(kind, value) for kind, value in values.items()))
-    return Unsigned(profile, terms.algorithm, content, attributes)
+    return Unsigned(rules, terms.algorithm, content, attributes)
 
 
-def assemble(unsigned: Unsigned, signature: bytes, chain: Sequence[bytes], *, token: bytes | None) -> bytes:
-    """The DER ContentInfo. `chain` is leaf first; self-signed certificates are left out, verifiers hold their own.
-
-    `token` is an RFC 3161 ContentInfo, kept as the profile's unsigned attribute.
-    """
-    digest_algorithm = algorithm_identifier(unsigned.algorithm)
-    signer = der.sequence(
-        _VERSION,
-        _issuer_and_serial(chain[0]),
-        digest_algorithm,
-        der.element(_SIGNED, der.parse(unsigned.attributes, der.SET).content),
-        signature_identifier(unsigned.algorithm, is_ec=_is_ec(chain[0])),
-        der.octet_string(signature),
-        b"" if token is None else der.element(_UNSIGNED, _attribute(unsigned.profile.token_attribute, token)),
-    )
-    signed = der.sequence(
-        _VERSION,
-        der.set_of(digest_algorithm),
-        der.sequence(der.oid(unsigned.profile.content_type), der.element(0xA0, unsigned.content)),
-        _certificates(tuple(chain)),
-        der.set_of(signer),
-    )
-    return der.sequence(der.oid(oids.OID_SIGNED_DATA), der.element(0xA0, signed))
-
-
-def add_token(signature: bytes, token: bytes, profile: SignatureProfile) -> bytes:
+def add_token(signature: bytes, token: bytes, rules: CmsRules) -> bytes:
     """The ContentInfo `signature` with an RFC 3161 token added; everything signed keeps its bytes.
 
     Raises TrustError (TRUST_E_MALFORMED_SIGNATURE) when `signature` is no ContentInfo with one signer.
     """
-    return _with_unsigned(signature, profile.token_attribute, token)
+    return _with_unsigned(signature, rules.token_attribute, token)
 
 
 def add_nested(signature: bytes, nested: bytes) -> bytes:

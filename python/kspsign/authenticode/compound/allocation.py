@@ -11,6 +11,8 @@ from typing import BinaryIO, NamedTuple
 from kspsign.authenticode.compound.header import DIFAT_SECTOR, END, FAT_SECTOR, FREE, Header, damaged
 
 _FIRST_BLOCK, _BLOCK = 16, 8192
+UNUSED = b"\xff"
+"""What fills a table behind its last number: bytes of FREE."""
 
 
 class Extent(NamedTuple):
@@ -73,6 +75,16 @@ class AllocationTable:
             raise damaged(f"sector 0x{sector:X} is used as {what}, but not marked so in its {self.name}")
         self.claim_extent(Extent(sector, 1), what)
 
+    def stray(self) -> int | None:
+        """The first number that stands for a sector which no chain has, and is neither FREE nor END; None when there
+        is none. Behind the last sector some writers mark what they don't use as END."""
+        numbers = self.following
+        for first, length in self.unclaimed():
+            found = _stray(numbers, first, min(first + length, len(numbers)))
+            if found is not None:
+                return found
+        return _stray(numbers, self.sectors, len(numbers))
+
     def unclaimed(self) -> Iterator[Extent]:
         """The sectors that no chain has, lost chains among them."""
         end = 0
@@ -94,18 +106,27 @@ class AllocationTable:
             size = min(size * 2, _BLOCK)
 
 
+def sector_count(header: Header, size: int) -> int:
+    """Sectors of a file of `size` bytes, the last one perhaps cut."""
+    return -(-max(size - header.sector_size, 0) // header.sector_size)
+
+
+def _stray(numbers: array[int], first: int, end: int) -> int | None:
+    return next((at for at in range(first, end) if numbers[at] < END), None)
+
+
 def read_fat(file: BinaryIO, header: Header, size: int) -> AllocationTable:
     """The FAT of the compound file of `size` bytes; the sectors that hold it are claimed.
 
     Raises ArtifactError when header, DIFAT and FAT contradict each other.
     """
-    sectors = -(-max(size - header.sector_size, 0) // header.sector_size)
+    sectors = sector_count(header, size)
     if max(header.fat_sectors, header.difat_sectors) > sectors:
         raise damaged(f"its header counts {header.fat_sectors} FAT sectors, the file has {sectors}: it is truncated")
     holders, listers = _fat_sectors(file, header, sectors)
     table = array("I")
     for sector in holders:
-        table.frombytes(read_sector(file, header, sector, sectors))
+        table.frombytes(read_sector(file, header, sector, sectors, UNUSED))
     fat = AllocationTable.of("FAT", little_endian(table), sectors)
     for sector in holders:
         fat.claim_marked(sector, FAT_SECTOR, "a FAT sector")
@@ -123,7 +144,7 @@ def _fat_sectors(file: BinaryIO, header: Header, sectors: int) -> tuple[list[int
     sector = header.difat_start
     for _ in range(header.difat_sectors):
         listers.append(sector)
-        *numbers, sector = little_endian(array("I", read_sector(file, header, sector, sectors)))
+        *numbers, sector = little_endian(array("I", read_sector(file, header, sector, sectors, UNUSED)))
         left = header.fat_sectors - len(holders)
         holders += numbers[:left]
         if any(each != FREE for each in numbers[left:]):
@@ -135,15 +156,18 @@ def _fat_sectors(file: BinaryIO, header: Header, sectors: int) -> tuple[list[int
     return holders, listers
 
 
-def read_sector(file: BinaryIO, header: Header, sector: int, sectors: int) -> bytes:
-    """A whole sector; raises ArtifactError when it lies outside the file."""
+def read_sector(file: BinaryIO, header: Header, sector: int, sectors: int, filling: bytes = b"\0") -> bytes:
+    """A whole sector; raises ArtifactError when it lies outside the file.
+
+    Some writers cut the last sector of a file behind what it holds: it is read as if `filling` (a byte) were there.
+    """
     if sector >= sectors:
         raise damaged(f"sector 0x{sector:X} lies behind the end: the file is truncated")
     file.seek(header.offset(sector))
     data = file.read(header.sector_size)
-    if len(data) != header.sector_size:
+    if len(data) != header.sector_size and sector != sectors - 1:
         raise damaged(f"sector 0x{sector:X} is cut off: the file is truncated")
-    return data
+    return data.ljust(header.sector_size, filling)
 
 
 def little_endian(numbers: array[int]) -> array[int]:

@@ -11,7 +11,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
 
-from kspsign.authenticode.compound.allocation import AllocationTable, Extent, little_endian, read_fat, read_sector
+from kspsign.authenticode.compound.allocation import (
+    UNUSED,
+    AllocationTable,
+    Extent,
+    little_endian,
+    read_fat,
+    read_sector,
+    sector_count,
+)
 from kspsign.authenticode.compound.directory import ENTRY, MAX_ENTRIES, Entry, Storage, read_directory
 from kspsign.authenticode.compound.header import (
     END,
@@ -72,11 +80,20 @@ class CompoundFile:
             yield from stretch(file, length)
 
     def hidden(self) -> Iterator[tuple[str, int]]:
-        """Where data lies that belongs to nothing: what kind of place, and its offset in the file."""
+        """Where data lies that belongs to nothing: what kind of place, and its offset in the file.
+
+        Unallocated sectors that end the file count whatever they hold: Windows takes no signature of such a file.
+        """
         with self.path.open("rb") as file:
             if not self.blank:
                 yield "an unused directory entry", self.header.offset(self.header.directory_start)
+            for table in (self.fat, self.mini_fat):
+                stray = table.stray()
+                if stray is not None:
+                    yield f"unallocated entries of its {table.name}", stray
             for first, length in self.fat.unclaimed():
+                if first + length == self.fat.sectors:
+                    yield "unallocated sectors that end the file", self.header.offset(first)
                 place = Extent(self.header.offset(first), length * self.header.sector_size)
                 yield from self._data(file, place, "unallocated sectors")
             for extent in self.mini_fat.unclaimed():
@@ -143,7 +160,7 @@ def root_class(path: Path) -> bytes | None:
             size = file.seek(0, 2)
             file.seek(0)
             header = read_header(file)
-            sector = read_sector(file, header, header.directory_start, size // header.sector_size)
+            sector = read_sector(file, header, header.directory_start, sector_count(header, size))
     except (ArtifactError, OSError):
         return None
     return sector[_CLASS_ID : _CLASS_ID + 16]
@@ -154,13 +171,22 @@ def is_compound(head: bytes) -> bool:
     return head.startswith(MAGIC)
 
 
-def _read_chain(file: BinaryIO, header: Header, fat: AllocationTable, start: int, limit: int, what: str) -> bytes:
+def _read_chain(
+    file: BinaryIO,
+    header: Header,
+    fat: AllocationTable,
+    start: int,
+    limit: int,
+    what: str,
+    *,
+    filling: bytes = b"\0",
+) -> bytes:
     """The content of a chain, which is claimed; raises ArtifactError when it is longer than `limit` bytes."""
     count = fat.claim(start, what)
     if count * header.sector_size > limit:
         raise damaged(f"{what} has {count} sectors, more than there is use for")
     sectors = (first + index for first, length in fat.chain(start) for index in range(length))
-    return b"".join(read_sector(file, header, sector, fat.sectors) for sector in sectors)
+    return b"".join(read_sector(file, header, sector, fat.sectors, filling) for sector in sectors)
 
 
 def _read_mini_stream(header: Header, fat: AllocationTable, root: Entry) -> array[int]:
@@ -173,10 +199,11 @@ def _read_mini_stream(header: Header, fat: AllocationTable, root: Entry) -> arra
 
 
 def _read_mini_fat(file: BinaryIO, header: Header, fat: AllocationTable, mini_stream: int) -> AllocationTable:
-    sectors = mini_stream // MINI_SECTOR
+    sectors = -(-mini_stream // MINI_SECTOR)  # the last one may be cut as well
     if not header.mini_fat_sectors and header.mini_fat_start in {END, FREE}:
         return AllocationTable.of("mini FAT", array("I"), sectors)
-    content = _read_chain(file, header, fat, header.mini_fat_start, fat.sectors * header.sector_size, "the mini FAT")
+    limit = fat.sectors * header.sector_size
+    content = _read_chain(file, header, fat, header.mini_fat_start, limit, "the mini FAT", filling=UNUSED)
     if len(content) != header.mini_fat_sectors * header.sector_size:
         raise damaged(f"its header counts {header.mini_fat_sectors} mini FAT sectors, there are others")
     return AllocationTable.of("mini FAT", little_endian(array("I", content)), sectors)

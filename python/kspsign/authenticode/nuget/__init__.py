@@ -1,5 +1,8 @@
-"""NuGet packages (nupkg, snupkg): ZIP archives with an author's or a repository's signature in .signature.p7s."""
+"""NuGet packages (nupkg, snupkg): ZIP archives with an author"s or a repository"s signature in .signature.p7s."""
 
 from kspsign.authenticode.nuget.package import NugetFile, is_nuget
+from kspsign.authenticode.signable import SignableFormat
 
-__all__ = ["NugetFile", "is_nuget"]
+__all__ = ["NUGET", "NugetFile", "is_nuget"]
+
+NUGET = SignableFormat(is_nuget, NugetFile.open)

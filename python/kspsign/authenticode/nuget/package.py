@@ -12,9 +12,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import BinaryIO, NoReturn
 
-from kspsign.authenticode.cms.file_signature import FileSignature, nth
-from kspsign.authenticode.cms.oids import OID_DATA
-from kspsign.authenticode.cms.profile import SignatureProfile, SigningTerms
+from kspsign.authenticode.cms.file_signature import CmsSignature
+from kspsign.authenticode.cms.profile import CmsProfile
 from kspsign.authenticode.io.read import beside, sha256_of
 from kspsign.authenticode.nuget.profile import NUGET, author_fault, commitments, repository_of, signature_content
 from kspsign.authenticode.nuget.rules import (
@@ -23,14 +22,14 @@ from kspsign.authenticode.nuget.rules import (
     certificate_violation,
     signature_violation,
 )
-from kspsign.authenticode.signable import Digest, Glimpse
+from kspsign.authenticode.profile import SigningTerms
+from kspsign.authenticode.signable import Digest, Glimpse, OneDigest, nth
 from kspsign.authenticode.zip import Archive, Member, Plan, Scan, archive_of, entry_names, unpack
 from kspsign.certificates.parse import parse_certificate
 from kspsign.model.errors import ArtifactError, TrustError
 from kspsign.model.hresults import Hresult
 from kspsign.model.values import DigestAlgorithm, Finding
 
-_KINDS = frozenset({OID_DATA})
 _SUFFIXES = frozenset({".nupkg", ".snupkg"})
 _MAX_SIGNATURE = 32 << 20
 _EXTERNAL_ATTRIBUTES = slice(38, 42)  # of a central directory record
@@ -45,7 +44,7 @@ def is_nuget(glimpse: Glimpse) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
-class NugetFile:
+class NugetFile(OneDigest):
     """A NuGet package whose archive was read and checked; see SignableFile."""
 
     path: Path
@@ -71,14 +70,9 @@ class NugetFile:
             return cls(path, archive, (unpack(file, archive, entry, _MAX_SIGNATURE),))
 
     @property
-    def profile(self) -> SignatureProfile:
+    def profile(self) -> CmsProfile:
         """That of NuGet."""
         return NUGET
-
-    @property
-    def content_kinds(self) -> frozenset[str]:
-        """Data (RFC 5652 §4)."""
-        return _KINDS
 
     @property
     def unsigned(self) -> Plan:
@@ -97,7 +91,7 @@ class NugetFile:
             if violation is not None:
                 _refuse(*violation)
 
-    def digest(self, algorithms: Collection[DigestAlgorithm], _pages: Collection[DigestAlgorithm] = ()) -> Digest:
+    def digest(self, algorithms: Collection[DigestAlgorithm]) -> Digest:
         """Hash the archive without its signature, and unpack every entry on the way."""
         plan, scan = self.unsigned, Scan(self.archive)
         hashers = {algorithm: hashlib.new(algorithm) for algorithm in algorithms}
@@ -113,7 +107,7 @@ class NugetFile:
             values = {algorithm: hasher.digest() for algorithm, hasher in hashers.items()}
             return Digest(values, whole(), findings=(scan.finding(),))
 
-    def structure(self, digest: Digest, signatures: Sequence[FileSignature]) -> tuple[Finding, ...]:
+    def structure(self, digest: Digest, signatures: Sequence[CmsSignature]) -> tuple[Finding, ...]:
         """The checks "signature-type", "signer-attributes" and "nuget-rules" of each signature, "signature-entry" and
         "package-content"."""
         return (*self._findings(signatures), *digest.findings)
@@ -129,7 +123,7 @@ class NugetFile:
         """Write the package with the first of `signatures` as its last entry to `target`."""
         replace(self.unsigned, added=(Member(SIGNATURE, signatures[0]),)).write(target)
 
-    def _findings(self, signatures: Sequence[FileSignature]) -> Iterator[Finding]:
+    def _findings(self, signatures: Sequence[CmsSignature]) -> Iterator[Finding]:
         for index, signature in enumerate(signatures):
             yield nth(index, _type_finding(signature))
             yield nth(index, _attributes_finding(signature))
@@ -141,7 +135,7 @@ class NugetFile:
             yield Finding("signature-entry", "stored, the last of all")
 
 
-def _type_finding(signature: FileSignature) -> Finding:
+def _type_finding(signature: CmsSignature) -> Finding:
     """The check "signature-type": an author's, or a repository's. Only a repository countersigns, and only authors."""
     countersigns = not signature.message.content_type
     try:
@@ -158,7 +152,7 @@ def _type_finding(signature: FileSignature) -> Finding:
     return Finding("signature-type", f"{stated} is no signer of {place}", Hresult.TRUST_E_MALFORMED_SIGNATURE)
 
 
-def _attributes_finding(signature: FileSignature) -> Finding:
+def _attributes_finding(signature: CmsSignature) -> Finding:
     try:
         fault = author_fault(signature)
     except TrustError as broken:
@@ -168,7 +162,7 @@ def _attributes_finding(signature: FileSignature) -> Finding:
     return Finding("signer-attributes", "name the certificate and the signing time")
 
 
-def _rules_finding(signature: FileSignature) -> Finding:
+def _rules_finding(signature: CmsSignature) -> Finding:
     """The check "nuget-rules": what NuGet asks of certificate and timestamp beyond what Windows does."""
     try:
         violation = signature_violation(signature)

@@ -11,18 +11,20 @@ import hashlib
 from collections.abc import Mapping
 from datetime import UTC
 
-from kspsign.authenticode.cms import der
 from kspsign.authenticode.cms.algorithms import DIGEST_OIDS, algorithm_identifier
-from kspsign.authenticode.cms.file_signature import FileSignature
+from kspsign.authenticode.cms.file_signature import CmsSignature
 from kspsign.authenticode.cms.oids import (
     OID_DATA,
     OID_SIGNING_CERTIFICATE,
     OID_SIGNING_CERTIFICATE_V2,
     OID_SIGNING_TIME,
 )
-from kspsign.authenticode.cms.profile import Covered, SignatureProfile, SigningTerms
+from kspsign.authenticode.cms.profile import CmsProfile
+from kspsign.authenticode.cms.rules import Covered
 from kspsign.authenticode.cms.signature import SignedMessage
 from kspsign.authenticode.cms.timestamp import names_certificate
+from kspsign.authenticode.profile import SigningTerms
+from kspsign.certificates import der
 from kspsign.certificates.parse import outline
 from kspsign.model.values import DigestAlgorithm
 
@@ -43,7 +45,7 @@ def signature_content(algorithm: DigestAlgorithm, digest: bytes) -> bytes:
     return der.octet_string(text.encode())
 
 
-def author_fault(signature: FileSignature) -> str | None:
+def author_fault(signature: CmsSignature) -> str | None:
     """Why the signed attributes are not those of a package's signature, None when they are."""
     signer = signature.message.signer
     attributes = signer.signed_attributes
@@ -60,14 +62,14 @@ def author_fault(signature: FileSignature) -> str | None:
     return None
 
 
-def commitments(signature: FileSignature) -> frozenset[str]:
+def commitments(signature: CmsSignature) -> frozenset[str]:
     """Who the signer says to be: "author" (proof of origin), "repository" (proof of receipt), both or nothing."""
     values = signature.message.signer.signed_attributes.get(_OID_COMMITMENT, ())
     kinds = {der.oid_of(der.parse(value).fields().take(der.OID)) for value in values}
     return frozenset(name for oid, name in ((_OID_ORIGIN, "author"), (_OID_RECEIPT, "repository")) if oid in kinds)
 
 
-def repository_of(signature: FileSignature) -> str:
+def repository_of(signature: CmsSignature) -> str:
     """Where a repository's signature says it comes from: its index URL, and the package's owners there; empty when it
     does not say."""
     attributes = signature.message.signer.signed_attributes
@@ -139,7 +141,13 @@ def _covered(message: SignedMessage) -> Covered:
     return Covered(OID_DATA, b"", algorithm, digest)
 
 
-NUGET = SignatureProfile(
-    OID_DATA, OID_TIMESTAMP_TOKEN, _attributes, _covered, versions=frozenset({(1, 1), (3, 3)}), countersigned=True
+NUGET = CmsProfile(
+    OID_DATA,
+    frozenset({OID_DATA}),
+    OID_TIMESTAMP_TOKEN,
+    _attributes,
+    _covered,
+    versions=frozenset({(1, 1), (3, 3)}),
+    countersigned=True,
 )
 """The signatures of NuGet packages."""

@@ -12,7 +12,7 @@ from typing import NamedTuple
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from kspsign.authenticode.cms.file_signature import FileSignature
+from kspsign.authenticode.cms.file_signature import CmsSignature
 from kspsign.authenticode.cms.timestamp import read_token
 from kspsign.authenticode.zip import Archive
 from kspsign.certificates.parse import extension, parse_certificate
@@ -85,20 +85,20 @@ def certificate_violation(leaf: x509.Certificate) -> Violation | None:
     return None
 
 
-def signature_violation(signature: FileSignature) -> Violation | None:
+def signature_violation(signature: CmsSignature) -> Violation | None:
     """Why NuGet refuses a signature that is there, by its certificate or its timestamp. Raises TrustError for one that
     can't be read."""
     if signature.certificate is not None:
         violation = certificate_violation(parse_certificate(signature.certificate))
         if violation is not None:
             return violation
-    return _timestamp_violation(signature.tokens, signature.message.signer.value)
+    return _timestamp_violation(signature.tokens, signature.value)
 
 
 def _timestamp_violation(tokens: Sequence[bytes], value: bytes) -> Violation | None:
     for token in tokens:
         stamp = read_token(token, value)
-        if stamp.digest is DigestAlgorithm.SHA1:
+        if stamp.digest_algorithm is DigestAlgorithm.SHA1:
             return Violation("its timestamp is made with SHA-1, which NuGet refuses (NU3024)", _OTHER_SERVER)
         key = None if stamp.signer is None else parse_certificate(stamp.signer).public_key()
         if key is not None and not (isinstance(key, rsa.RSAPublicKey) and key.key_size >= _MIN_RSA_BITS):

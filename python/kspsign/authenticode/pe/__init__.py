@@ -1,5 +1,8 @@
 """PE images (exe, dll, sys, ocx, efi, scr, cpl, mui; x86, x64, arm64, .NET): Microsoft "PE Format" specification."""
 
 from kspsign.authenticode.pe.image import PeFile, is_pe
+from kspsign.authenticode.signable import SignableFormat
 
-__all__ = ["PeFile", "is_pe"]
+__all__ = ["PE", "PeFile", "is_pe"]
+
+PE = SignableFormat(is_pe, PeFile.open, PeFile.open_to_replace)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from kspsign.authenticode.cms.profile import SigningTerms
 from kspsign.authenticode.pe.layout import MAX_FILE_SIZE, PeLayout
 from kspsign.authenticode.pe.pages import pages_fault, pages_size
 from kspsign.authenticode.pe.table import MAX_TABLE_SIZE
+from kspsign.authenticode.profile import SigningTerms
 from kspsign.model.errors import ArtifactError
 from kspsign.model.hresults import Hresult
 

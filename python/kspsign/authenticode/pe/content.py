@@ -8,9 +8,9 @@ import struct
 from collections.abc import Collection
 
 from kspsign.authenticode.pe.checksum import WordSum, word_sum
+from kspsign.authenticode.pe.digest import PeDigest
 from kspsign.authenticode.pe.layout import PeLayout
 from kspsign.authenticode.pe.pages import PageHasher, page_algorithm, pages_fault
-from kspsign.authenticode.signable import Digest
 from kspsign.model.values import DigestAlgorithm
 
 
@@ -51,14 +51,14 @@ class ImageContent:
                 for hasher in self._hashers.values():
                     hasher.update(part)
 
-    def digest(self, sha256: str) -> Digest:
+    def digest(self, sha256: str) -> PeDigest:
         """What was found once the whole file (of that `sha256`) has passed by; nothing can be fed any more."""
         for hasher in self._hashers.values():
             hasher.update(bytes(self._layout.padding))
         values = {algorithm: hasher.digest() for algorithm, hasher in self._hashers.items()}
         blobs = self._paged.blobs() if self._paged is not None else {}
         pages = {each: blobs[algorithm] for each, algorithm in self._asked.items()}
-        return Digest(values, sha256, self._word_sum(), self._tail.value(), pages)
+        return PeDigest(values, sha256, word_sum=self._word_sum(), tail_sum=self._tail.value(), pages=pages)
 
     def _word_sum(self) -> int:
         if self._words is None:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from kspsign.authenticode.cms.file_signature import FileSignature
+from kspsign.authenticode.cms.file_signature import CmsSignature
 from kspsign.authenticode.pe.checksum import image_checksum
 from kspsign.authenticode.pe.content import entry_words, stored_entry
+from kspsign.authenticode.pe.digest import PeDigest
 from kspsign.authenticode.pe.layout import PeLayout
 from kspsign.authenticode.pe.page_hash_attribute import page_hashes
 from kspsign.authenticode.pe.pages import differing_page, pages_fault
-from kspsign.authenticode.signable import Digest
 from kspsign.model.errors import TrustError
 from kspsign.model.hresults import Hresult
 from kspsign.model.values import DigestAlgorithm, Finding
@@ -25,7 +25,7 @@ def trailing_finding(layout: PeLayout) -> Finding:
     return Finding("trailing-data", detail, Hresult.TRUST_E_MALFORMED_SIGNATURE)
 
 
-def checksum_finding(layout: PeLayout, digest: Digest) -> Finding:
+def checksum_finding(layout: PeLayout, digest: PeDigest) -> Finding:
     """The check "checksum": the header's against the one that the content gives."""
     words = digest.word_sum + entry_words(layout, stored_entry(layout)) + digest.tail_sum
     stored, computed = layout.checksum, image_checksum(words, layout.size)
@@ -37,7 +37,7 @@ def checksum_finding(layout: PeLayout, digest: Digest) -> Finding:
     return Finding("checksum", detail, Hresult.TRUST_E_BAD_DIGEST)
 
 
-def pages_finding(layout: PeLayout, digest: Digest, signatures: Sequence[FileSignature]) -> Iterator[Finding]:
+def pages_finding(layout: PeLayout, digest: PeDigest, signatures: Sequence[CmsSignature]) -> Iterator[Finding]:
     """The check "page-hashes", when a signature carries some: they are those of this image."""
     versions: list[str] = []
     for signature in signatures:

@@ -10,24 +10,27 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import BinaryIO
 
-from kspsign.authenticode.cms.file_signature import FileSignature
+from kspsign.authenticode.cms.file_signature import CmsSignature
 from kspsign.authenticode.cms.oids import OID_SPC_PE_IMAGE_DATA
-from kspsign.authenticode.cms.profile import AUTHENTICODE, SignatureProfile, SigningTerms
+from kspsign.authenticode.cms.profile import AUTHENTICODE, CmsProfile
 from kspsign.authenticode.cms.spc import indirect_data
 from kspsign.authenticode.io.read import file_changed, read_through, stretch
 from kspsign.authenticode.pe.admission import admit, too_large
+from kspsign.authenticode.pe.bundle import guard_bundle
 from kspsign.authenticode.pe.checksum import image_checksum, word_sum
 from kspsign.authenticode.pe.content import ImageContent, entry_words
+from kspsign.authenticode.pe.digest import PeDigest
 from kspsign.authenticode.pe.findings import checksum_finding, pages_finding, trailing_finding
-from kspsign.authenticode.pe.layout import MAX_FILE_SIZE, PeLayout, read_layout
-from kspsign.authenticode.pe.page_hash_attribute import PLAIN_IMAGE_DATA, paged_image_data
+from kspsign.authenticode.pe.layout import MAX_FILE_SIZE, PeLayout, read_layout, stale_entry
+from kspsign.authenticode.pe.page_hash_attribute import PLAIN_IMAGE_DATA, page_algorithms, paged_image_data
 from kspsign.authenticode.pe.table import MAX_TABLE_SIZE, CertificateTable, build_table, parse_table, table_finding
-from kspsign.authenticode.signable import Digest, Glimpse
+from kspsign.authenticode.profile import SigningTerms
+from kspsign.authenticode.signable import Glimpse
 from kspsign.model.values import DigestAlgorithm, Finding
 
-_KINDS = frozenset({OID_SPC_PE_IMAGE_DATA})
 _EFI = range(10, 14)  # application, boot service driver, runtime driver, ROM
-_EFI_PROFILE = replace(AUTHENTICODE, nests=False)  # firmware knows table entries, and no nested signatures
+_PROFILE = AUTHENTICODE.covering(OID_SPC_PE_IMAGE_DATA)
+_EFI_PROFILE = replace(_PROFILE, nests=False)  # firmware knows table entries, and no nested signatures
 
 
 def is_pe(glimpse: Glimpse) -> bool:
@@ -48,56 +51,94 @@ class PeFile:
     path: Path
     layout: PeLayout
     table: CertificateTable = field(repr=False)
-    known: Digest | None = field(default=None, repr=False)
+    known: PeDigest | None = field(default=None, repr=False)
 
     @classmethod
     def open(cls, path: Path) -> PeFile:
         """Read headers and certificate table of `path`; raises ArtifactError when they contradict the file."""
         with path.open("rb") as file:
-            size = file.seek(0, 2)
-            layout = read_layout(file, size)
-            return cls(path, layout, _read_table(file, layout))
+            layout = read_layout(file, file.seek(0, 2))
+            table = _read_table(file, layout)
+        fault = _misplaced(layout, table)
+        if fault is not None:
+            raise stale_entry(fault)
+        return cls(path, layout, table)
+
+    @classmethod
+    def open_to_replace(cls, path: Path) -> PeFile:
+        """Likewise for an image whose signatures are to be replaced: a stale table entry counts as none."""
+        with path.open("rb") as file:
+            layout = read_layout(file, file.seek(0, 2), clear_stale=True)
+            table = _read_table(file, layout)
+        if _misplaced(layout, table) is not None:
+            return cls(path, replace(layout, stale=True), CertificateTable((), None))
+        return cls(path, layout, table)
 
     @property
-    def profile(self) -> SignatureProfile:
+    def profile(self) -> CmsProfile:
         """Authenticode; a further signature of an EFI image is a table entry of its own."""
-        return _EFI_PROFILE if self.layout.subsystem in _EFI else AUTHENTICODE
-
-    @property
-    def content_kinds(self) -> frozenset[str]:
-        """SPC_PE_IMAGE_DATA."""
-        return _KINDS
+        return _EFI_PROFILE if self.layout.subsystem in _EFI else _PROFILE
 
     @property
     def signatures(self) -> tuple[bytes, ...]:
         """The PKCS#7 signatures of the certificate table."""
         return self.table.signatures
 
+    @property
+    def occupant(self) -> str | None:
+        """What the certificate table holds when none of it is an Authenticode signature; see OccupiedFile."""
+        if not self.layout.signed or self.signatures:
+            return None
+        return f"a certificate table of {self.layout.table_size} bytes: {self.table.fault}"
+
+    def guard(self) -> None:
+        """Raise ArtifactError when a signature would take the payload from a WiX bundle; see GuardedFile."""
+        with self.path.open("rb") as file:
+            guard_bundle(file, self.layout)
+
+    def clear(self, copy: Path) -> None:
+        """Clear the stale table entry in `copy`, a copy of this file; see ClearableFile."""
+        if self.layout.stale:
+            with copy.open("r+b") as target:
+                target.seek(self.layout.directory_offset)
+                target.write(bytes(8))
+
     def admit(self, terms: SigningTerms) -> None:
         """Raise ArtifactError when the signature would not fit, and when signing would lose or hide data."""
         admit(self.layout, self.signatures, terms)
 
-    def digest(self, algorithms: Collection[DigestAlgorithm], pages: Collection[DigestAlgorithm] = ()) -> Digest:
-        """Hash the image without its checksum, certificate directory entry and certificate table; see module.
+    def digest(self, algorithms: Collection[DigestAlgorithm]) -> PeDigest:
+        """Hash the image without its checksum, certificate directory entry and certificate table; see module."""
+        return self._known_digest(algorithms, ())
 
-        An image that can't have page hashes gives none.
-        """
+    def digest_to_sign(self, terms: SigningTerms) -> PeDigest:
+        """`digest`, with page hashes where they are asked for and the image can have some."""
+        return self._known_digest([terms.algorithm], _pages_of(terms))
+
+    def digest_to_check(self, signatures: Sequence[CmsSignature]) -> PeDigest:
+        """`digest`, with the page hashes that are in these signatures, where the image can have some."""
+        return self._known_digest({signature.algorithm for signature in signatures}, page_algorithms(signatures))
+
+    def digest_copying(self, terms: SigningTerms, copy: BinaryIO) -> PeDigest:
+        """`digest_to_sign`; `copy` gets the file's bytes in the same pass."""
+        return replace(self._digest([terms.algorithm], _pages_of(terms), copy), copied=True)
+
+    def knowing(self, digest: PeDigest) -> PeFile:
+        """See SummedFile."""
+        return replace(self, known=digest if digest.values else None)
+
+    def described(self, signature: CmsSignature) -> tuple[tuple[str, str], ...]:
+        """The algorithms of its page hashes, where it has some; see DescribedFile."""
+        pages = page_algorithms([signature])
+        return (("page hashes", ", ".join(pages)),) if pages else ()
+
+    def _known_digest(self, algorithms: Collection[DigestAlgorithm], pages: Collection[DigestAlgorithm]) -> PeDigest:
         if self.known is None:
             return self._digest(algorithms, pages)
         found = self._digest(algorithms, pages, summed=False)
         if self.known.values.items() & found.values.items():
             return replace(found, word_sum=self.known.word_sum)
         return self._digest(algorithms, pages)
-
-    def digest_copying(
-        self, algorithms: Collection[DigestAlgorithm], pages: Collection[DigestAlgorithm], copy: BinaryIO
-    ) -> Digest:
-        """`digest`; `copy` gets the file's bytes in the same pass."""
-        return replace(self._digest(algorithms, pages, copy), copied=True)
-
-    def knowing(self, digest: Digest) -> PeFile:
-        """See SummedFile."""
-        return replace(self, known=digest)
 
     def _digest(
         self,
@@ -106,7 +147,7 @@ class PeFile:
         copy: BinaryIO | None = None,
         *,
         summed: bool = True,
-    ) -> Digest:
+    ) -> PeDigest:
         content, whole = ImageContent(self.layout, algorithms, pages, summed=summed), hashlib.sha256()
 
         def everything(_position: int, piece: memoryview) -> None:
@@ -118,7 +159,7 @@ class PeFile:
             raise file_changed()
         return content.digest(whole.hexdigest())
 
-    def structure(self, digest: Digest, signatures: Sequence[FileSignature]) -> tuple[Finding, ...]:
+    def structure(self, digest: PeDigest, signatures: Sequence[CmsSignature]) -> tuple[Finding, ...]:
         """The checks "certificate-table", "trailing-data", "checksum", and "page-hashes" where there are some."""
         layout = self.layout
         return (
@@ -128,12 +169,12 @@ class PeFile:
             *pages_finding(layout, digest, signatures),
         )
 
-    def content(self, terms: SigningTerms, digest: Digest) -> bytes:
+    def content(self, terms: SigningTerms, digest: PeDigest) -> bytes:
         """SpcIndirectDataContent with SpcPeImageData, which has the page hashes when they are asked for."""
         data = paged_image_data(digest.pages[terms.algorithm]) if terms.page_hashes else PLAIN_IMAGE_DATA
         return indirect_data(OID_SPC_PE_IMAGE_DATA, data, terms.algorithm, digest.values[terms.algorithm])
 
-    def embed(self, digest: Digest, signatures: Sequence[bytes], target: BinaryIO) -> None:
+    def embed(self, digest: PeDigest, signatures: Sequence[bytes], target: BinaryIO) -> None:
         """Write the image with `signatures` as its table entries, checksum set, to `target`.
 
         Raises ArtifactError when the result would reach 4 GiB, which 32-bit offsets can't address.
@@ -158,12 +199,25 @@ class PeFile:
         target.truncate()
 
 
+def _pages_of(terms: SigningTerms) -> tuple[DigestAlgorithm, ...]:
+    return (terms.algorithm,) if terms.page_hashes else ()
+
+
 def _read_table(file: BinaryIO, layout: PeLayout) -> CertificateTable:
     if not layout.signed:
         return CertificateTable((), None)
     if layout.table_size > MAX_TABLE_SIZE:
         return CertificateTable((), f"a certificate table of {layout.table_size} bytes is no signature")
     return parse_table(_stored_table(file, layout))
+
+
+def _misplaced(layout: PeLayout, table: CertificateTable) -> str | None:
+    """What tells that the entry points into data which is no certificate table: nothing there begins like one, and
+    what the entry calls the table does not end the file. None where it may be one, however damaged."""
+    end = layout.table_offset + layout.table_size
+    if not layout.signed or table.entries or end == layout.size:
+        return None
+    return f"the {layout.table_size} bytes at {layout.table_offset} are not a certificate table"
 
 
 def _stored_table(file: BinaryIO, layout: PeLayout) -> bytes:

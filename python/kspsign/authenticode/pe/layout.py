@@ -24,8 +24,10 @@ class PeLayout:
     """File offsets and sizes in bytes. `content_end` is where the hashed content ends: the certificate table's
     offset when signed, else the end of the file.
 
-    `sections` are offset and size of each section's raw data, in the section table's order; `page` is the machine's
-    page, whatever the image aligns its sections to.
+    `sections` are offset and size of each section's raw data, in the section table's order, `names` what the table
+    calls them (8 bytes, NUL-padded); `page` is the machine's page, whatever the image aligns its sections to. `stale`
+    says that the certificate table entry points to no table: its two numbers are kept, but the image counts as
+    unsigned.
     """
 
     size: int
@@ -38,11 +40,13 @@ class PeLayout:
     page: int
     subsystem: int
     sections: tuple[tuple[int, int], ...]
+    names: tuple[bytes, ...] = ()
+    stale: bool = False
 
     @property
     def signed(self) -> bool:
         """Whether a certificate table is declared."""
-        return self.table_size > 0
+        return self.table_size > 0 and not self.stale
 
     @property
     def content_end(self) -> int:
@@ -55,11 +59,12 @@ class PeLayout:
         return -self.content_end % ALIGNMENT
 
 
-def read_layout(file: BinaryIO, size: int) -> PeLayout:
+def read_layout(file: BinaryIO, size: int, *, clear_stale: bool = False) -> PeLayout:
     """The layout of the PE image in `file` (`size` bytes long).
 
     Raises ArtifactError (ERROR_BAD_FORMAT) when a header, a section or the certificate table lies outside the
-    file or when the image has no room for a certificate table entry.
+    file or when the image has no room for a certificate table entry. With `clear_stale` an entry that can't be a
+    certificate table's makes the layout `stale` instead.
     """
     pe = struct.unpack_from("<I", _read(file, 0, DOS_HEADER, "DOS header"), 0x3C)[0]
     header = _read(file, pe, FILE_HEADER, "PE header")
@@ -72,7 +77,10 @@ def read_layout(file: BinaryIO, size: int) -> PeLayout:
     table_offset, table_size = struct.unpack_from("<II", optional, directories + CERTIFICATE_DIRECTORY * 8)
     headers_end = pe + FILE_HEADER + optional_size + sections * SECTION_HEADER
     raw = _read_sections(file, pe + FILE_HEADER + optional_size, sections, size)
-    _check_table(table_offset, table_size, max(headers_end, *(sum(each) for each in raw), 0), size)
+    image_end = max(headers_end, *(offset + length for _, offset, length in raw), 0)
+    fault = _entry_fault(table_offset, table_size, image_end, size)
+    if fault is not None and not clear_stale:
+        raise stale_entry(fault)
     return PeLayout(
         size=size,
         checksum_offset=pe + FILE_HEADER + 64,
@@ -83,7 +91,9 @@ def read_layout(file: BinaryIO, size: int) -> PeLayout:
         headers_size=struct.unpack_from("<I", optional, 60)[0],
         page=BIG_PAGE if struct.unpack_from("<H", header, 4)[0] == MACHINE_IA64 else PAGE,
         subsystem=struct.unpack_from("<H", optional, 68)[0],
-        sections=raw,
+        sections=tuple((offset, length) for _, offset, length in raw),
+        names=tuple(name for name, _, _ in raw),
+        stale=fault is not None,
     )
 
 
@@ -102,10 +112,21 @@ def _directories_offset(optional: bytes) -> int:
     return directories
 
 
-def _read_sections(file: BinaryIO, offset: int, count: int, size: int) -> tuple[tuple[int, int], ...]:
-    """Offset and size of the raw data of every section that has any; raises when one ends behind the file."""
+def stale_entry(fault: str) -> ArtifactError:
+    """The error for a certificate table entry that no certificate table belongs to."""
+    return ArtifactError(
+        Hresult.ERROR_BAD_FORMAT,
+        f"its certificate table entry is stale: {fault}. The program was signed, and a tool changed it afterwards "
+        "(rcedit, strip, objcopy, PyInstaller, postject)",
+        remedy="Change the unsigned program and sign the result (`signtool remove /s` before the tool runs), or sign "
+        "with --replace, which clears the entry.",
+    )
+
+
+def _read_sections(file: BinaryIO, offset: int, count: int, size: int) -> tuple[tuple[bytes, int, int], ...]:
+    """Name, offset and size of the raw data of every section that has any; raises when one ends behind the file."""
     table = _read(file, offset, count * SECTION_HEADER, "section table")
-    found: list[tuple[int, int]] = []
+    found: list[tuple[bytes, int, int]] = []
     for index in range(count):
         name, raw_size, raw_offset = struct.unpack_from("<8s8xII", table, index * SECTION_HEADER)
         if not raw_size or not raw_offset:
@@ -114,21 +135,21 @@ def _read_sections(file: BinaryIO, offset: int, count: int, size: int) -> tuple[
             shown = name.rstrip(b"\0").decode("ascii", "replace")
             end = raw_offset + raw_size
             raise _damaged(f"section {shown} ends at {end}, the file at {size}: the file is truncated")
-        found.append((raw_offset, raw_size))
+        found.append((name, raw_offset, raw_size))
     return tuple(found)
 
 
-def _check_table(offset: int, length: int, content_end: int, size: int) -> None:
+def _entry_fault(offset: int, length: int, image_end: int, size: int) -> str | None:
+    """Why no certificate table can lie where the entry says, None when one can or when there is no entry."""
     if not offset and not length:
-        return
+        return None
     if not offset or not length:
-        raise _damaged(f"the certificate table entry contradicts itself (offset {offset}, size {length})")
+        return f"it contradicts itself (offset {offset}, size {length})"
     if offset + length > size:
-        raise _damaged(
-            f"the certificate table is said to lie at {offset} to {offset + length}, outside the file ({size})"
-        )
-    if offset < content_end or offset % ALIGNMENT:
-        raise _damaged(f"the certificate table at {offset} overlaps the image or is not aligned to {ALIGNMENT} bytes")
+        return f"the table is said to lie at {offset} to {offset + length}, outside the file ({size})"
+    if offset < image_end or offset % ALIGNMENT:
+        return f"the table at {offset} overlaps the image or is not aligned to {ALIGNMENT} bytes"
+    return None
 
 
 def _read(file: BinaryIO, offset: int, length: int, what: str) -> bytes:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from kspsign.authenticode.cms import der
-from kspsign.authenticode.cms.file_signature import FileSignature
+from kspsign.authenticode.cms.file_signature import CmsSignature
 from kspsign.authenticode.cms.oids import OID_SPC_PAGE_HASHES_V1, OID_SPC_PAGE_HASHES_V2, OID_SPC_PE_IMAGE_DATA
+from kspsign.certificates import der
 from kspsign.model.errors import TrustError
 from kspsign.model.values import DigestAlgorithm
 
@@ -29,14 +29,14 @@ def paged_image_data(blob: bytes) -> bytes:
     return der.sequence(_NO_FLAGS, der.element(_LINK, moniker))
 
 
-def page_hashes(signature: FileSignature) -> tuple[DigestAlgorithm, bytes] | None:
+def page_hashes(signature: CmsSignature) -> tuple[DigestAlgorithm, bytes] | None:
     """The page hashes that `signature` carries, SHA-1 (V1) or SHA-256 (V2); None when it carries none.
 
     Raises TrustError (TRUST_E_MALFORMED_SIGNATURE) when the structure that should hold them is none.
     """
-    if signature.kind != OID_SPC_PE_IMAGE_DATA or not signature.value:
+    if signature.content_oid != OID_SPC_PE_IMAGE_DATA or not signature.content_value:
         return None
-    links = [each for each in der.parse(signature.value).children() if each.tag == _LINK]
+    links = [each for each in der.parse(signature.content_value).children() if each.tag == _LINK]
     monikers = [each for link in links for each in link.children() if each.tag == _MONIKER]
     if not monikers:
         return None
@@ -52,7 +52,7 @@ def page_hashes(signature: FileSignature) -> tuple[DigestAlgorithm, bytes] | Non
     return algorithm, values[0].content
 
 
-def page_algorithms(signatures: Iterable[FileSignature]) -> frozenset[DigestAlgorithm]:
+def page_algorithms(signatures: Iterable[CmsSignature]) -> frozenset[DigestAlgorithm]:
     """The algorithms of all page hashes in `signatures`; what can't be read is for the format's own checks."""
     found: set[DigestAlgorithm] = set()
     for signature in signatures:

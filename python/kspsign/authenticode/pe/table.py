@@ -6,7 +6,7 @@ import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from kspsign.authenticode.cms.der import message_size
+from kspsign.certificates.der import message_size
 from kspsign.model.hresults import Hresult
 from kspsign.model.values import Finding
 
@@ -19,23 +19,29 @@ MAX_TABLE_SIZE = 64 << 20
 
 @dataclass(frozen=True, slots=True)
 class CertificateTable:
-    """The signatures of a table in order, and what is wrong with the table around them."""
+    """The signatures of a table in order, and what is wrong with the table around them.
+
+    `entries` counts what has the shape of a WIN_CERTIFICATE, of whatever revision and type.
+    """
 
     signatures: tuple[bytes, ...]
     fault: str | None
+    entries: int = 0
 
 
 def parse_table(data: bytes) -> CertificateTable:
     """The table's entries. Anything but zero padding behind a signature is a fault (CVE-2013-3900)."""
     signatures: list[bytes] = []
     fault: str | None = None
-    offset = 0
+    offset = entries = 0
     while offset < len(data):
         if len(data) - offset < ENTRY_HEADER:
-            return CertificateTable(tuple(signatures), f"{len(data) - offset} stray bytes end the table")
+            return CertificateTable(tuple(signatures), f"{len(data) - offset} stray bytes end the table", entries)
         length, revision, kind = struct.unpack_from("<IHH", data, offset)
         if length <= ENTRY_HEADER or offset + length > len(data):
-            return CertificateTable(tuple(signatures), f"entry at {offset} claims {length} bytes of {len(data)}")
+            fault = f"entry at {offset} claims {length} bytes of {len(data)}"
+            return CertificateTable(tuple(signatures), fault, entries)
+        entries += 1
         blob = data[offset + ENTRY_HEADER : offset + length]
         if revision != REVISION or kind != TYPE_PKCS_SIGNED_DATA:
             fault = fault or f"entry at {offset} has revision 0x{revision:04X} and type 0x{kind:04X}"
@@ -49,7 +55,7 @@ def parse_table(data: bytes) -> CertificateTable:
         step = length + (-length % ALIGNMENT)
         fault = fault or _padding_fault(data[offset + length : offset + step], "between table entries")
         offset += step
-    return CertificateTable(tuple(signatures), fault)
+    return CertificateTable(tuple(signatures), fault, entries)
 
 
 def build_table(signatures: Sequence[bytes]) -> bytes:

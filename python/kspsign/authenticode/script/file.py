@@ -13,32 +13,33 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
 
-from kspsign.authenticode.cms.file_signature import FileSignature
+from kspsign.authenticode.cms.file_signature import CmsSignature
 from kspsign.authenticode.cms.oids import OID_SPC_SIP_INFO
-from kspsign.authenticode.cms.profile import AUTHENTICODE, SignatureProfile, SigningTerms
+from kspsign.authenticode.cms.profile import AUTHENTICODE, CmsProfile
 from kspsign.authenticode.cms.spc import sip_findings, sip_indirect_data
 from kspsign.authenticode.io.read import whole
+from kspsign.authenticode.profile import SigningTerms
 from kspsign.authenticode.script.block import Block, find_block, has_bare_line_end, write_block
 from kspsign.authenticode.script.styles import STYLES, ScriptStyle
 from kspsign.authenticode.script.text import UTF16_BE, ScriptText, read_text
-from kspsign.authenticode.signable import Digest, Glimpse
+from kspsign.authenticode.signable import Digest, Glimpse, OneDigest
 from kspsign.model.errors import ArtifactError
 from kspsign.model.hresults import Hresult
 from kspsign.model.values import DigestAlgorithm, Finding, Format
 
 MAX_SIZE = 64 << 20
 MIN_SIZE = 4
-_KINDS = frozenset({OID_SPC_SIP_INFO})
+_PROFILE = AUTHENTICODE.covering(OID_SPC_SIP_INFO)
 
 
-def is_script(kind: Format, glimpse: Glimpse) -> bool:
-    """Whether the extension is one of `kind`'s: text has nothing else that tells; opening it checks the content."""
+def is_script(format_: Format, glimpse: Glimpse) -> bool:
+    """Whether the extension is one of `format_`'s: text has nothing else that tells; opening it checks the content."""
     style = STYLES.get(glimpse.path.suffix.lower())
-    return style is not None and style.kind is kind
+    return style is not None and style.kind is format_
 
 
 @dataclass(frozen=True, slots=True)
-class ScriptFile:
+class ScriptFile(OneDigest):
     """A script, read whole: its text, and its signature block if one begins in it; see SignableFile."""
 
     path: Path
@@ -70,19 +71,21 @@ class ScriptFile:
         return cls(path, style, text, find_block(text.characters, style), hashlib.sha256(data).hexdigest())
 
     @property
-    def profile(self) -> SignatureProfile:
+    def profile(self) -> CmsProfile:
         """Authenticode."""
-        return AUTHENTICODE
-
-    @property
-    def content_kinds(self) -> frozenset[str]:
-        """SPC_SIPINFO."""
-        return _KINDS
+        return _PROFILE
 
     @property
     def signatures(self) -> tuple[bytes, ...]:
         """What the block holds."""
         return (self.block.der,) if self.block and self.block.der else ()
+
+    @property
+    def occupant(self) -> str | None:
+        """A signature block whose lines are not base64; see OccupiedFile."""
+        if self.block is None or self.block.der:
+            return None
+        return f"a signature block that can't be read: {'; '.join(self.block.faults)}"
 
     def admit(self, _terms: SigningTerms) -> None:
         """Raise ArtifactError when there is a Windows that would not accept the signature."""
@@ -107,7 +110,7 @@ class ScriptFile:
                 "A Windows Script File holds at least one <job>; write the tags in lower case.",
             )
 
-    def digest(self, algorithms: Collection[DigestAlgorithm], _pages: Collection[DigestAlgorithm] = ()) -> Digest:
+    def digest(self, algorithms: Collection[DigestAlgorithm]) -> Digest:
         """Hash the text without its block; see module."""
         hashers = [hashlib.new(algorithm) for algorithm in algorithms]
         start, stop = self._place()
@@ -124,7 +127,7 @@ class ScriptFile:
         values = (hasher.digest() for hasher in hashers)
         return Digest(dict(zip(algorithms, values, strict=True)), self.sha256)
 
-    def structure(self, _digest: Digest, signatures: Sequence[FileSignature]) -> tuple[Finding, ...]:
+    def structure(self, _digest: Digest, signatures: Sequence[CmsSignature]) -> tuple[Finding, ...]:
         """The checks "signature-block", "trailing-text", "encoding" and "sip"."""
         return (*self._block_findings(), self._encoding_finding(), *sip_findings(signatures, self.style.sip))
 

@@ -13,9 +13,9 @@ from typing import Any, Final
 
 from azure.core.credentials import AccessToken
 
+from kspsign.keys.protocol import Surroundings
 from kspsign.model.errors import PrerequisiteError
 from kspsign.programs import Ran, find_az, run_tool, tool_environment
-from kspsign.settings.model import Settings
 
 TIMEOUT = 60.0
 """Seconds; az on Windows takes ten and more to start when the machine is busy."""
@@ -30,13 +30,12 @@ _NOT_SIGNED_IN = re.compile(r"az login|az account set", re.IGNORECASE)
 class AzureCli:
     """A TokenCredential of the Azure clients; a token is kept until five minutes before it ends.
 
-    Safe to share between threads. `cancelled` ends waiting for az.
+    Safe to share between threads.
     """
 
-    def __init__(self, settings: Settings, tenant: str | None, cancelled: threading.Event) -> None:
-        self._settings = settings
+    def __init__(self, surroundings: Surroundings, tenant: str | None) -> None:
+        self._surroundings = surroundings
         self._tenant = tenant
-        self._cancelled = cancelled
         self._lock = threading.Lock()
         self._kept: dict[tuple[str, str | None], AccessToken] = {}
 
@@ -64,16 +63,21 @@ class AzureCli:
         odd = [each for each in arguments if not _WORD.fullmatch(each)]
         if odd:
             raise _no_token(f"{odd[0]!r} is no tenant or resource", signed_in=True)
-        az = find_az(self._settings).path
-        variables = self._settings.azure_environment
+        az = find_az(self._surroundings).path
+        variables = self._surroundings.environment
         environment = {
-            **tool_environment(self._settings, with_credentials=False),
+            **tool_environment(self._surroundings),
             **{name: variables[name].get_secret_value() for name in _VARIABLES if name in variables},
             **_PLAIN,
         }
         # Its own folder: what was checked out into the working folder must not be taken for a part of az.
         ran = run_tool(
-            az, arguments, environment=environment, timeout=TIMEOUT, folder=az.parent, cancelled=self._cancelled
+            az,
+            arguments,
+            environment=environment,
+            timeout=TIMEOUT,
+            folder=az.parent,
+            cancelled=self._surroundings.cancelled,
         )
         return _token(ran)
 

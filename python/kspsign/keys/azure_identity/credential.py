@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -17,8 +16,10 @@ from azure.identity import (
 )
 
 from kspsign.keys.azure_identity.cli import AzureCli
+from kspsign.keys.azure_identity.options import AzureSignIn
+from kspsign.keys.azure_identity.transport import AzureTransport
+from kspsign.keys.protocol import Surroundings
 from kspsign.model.errors import ConfigurationError, PrerequisiteError
-from kspsign.settings.model import Settings
 
 
 class _CliElseIdentity:
@@ -67,65 +68,68 @@ def _only_json() -> Iterator[None]:
         ) from page
 
 
-def open_credential(settings: Settings, cancelled: threading.Event) -> Any:
-    """A TokenCredential; it asks for a token when first used, and `cancelled` ends its waiting for Azure CLI.
+def open_credential(options: AzureSignIn, surroundings: Surroundings, transport: AzureTransport) -> Any:
+    """A TokenCredential; it asks for a token when first used.
+
+    It asks through `transport`, except a managed identity: that is on this machine or link-local, past any proxy.
 
     `auto` is the client secret if there is one (also of a service connection), else the service connection's
     workload identity federation if one is given, else Azure CLI or, where nobody is signed in to that, the managed
     identity. Raises ConfigurationError when a part is missing.
     """
-    chosen = settings.azure_credential
+    chosen = options.azure_credential
     if chosen == "auto":
-        if _variable(settings, "AZURE_CLIENT_SECRET"):
+        if _variable(surroundings, "AZURE_CLIENT_SECRET"):
             chosen = "client-secret"
-        elif _connection(settings) and _variable(settings, "SYSTEM_ACCESSTOKEN"):
+        elif _connection(options, surroundings) and _variable(surroundings, "SYSTEM_ACCESSTOKEN"):
             chosen = "pipelines"
-    client = settings.azure_client_id or _variable(settings, "AZURE_CLIENT_ID")
+    client = options.azure_client_id or _variable(surroundings, "AZURE_CLIENT_ID")
     if chosen == "pipelines":
-        if not _variable(settings, "SYSTEM_OIDCREQUESTURI"):
+        if not _variable(surroundings, "SYSTEM_OIDCREQUESTURI"):
             raise ConfigurationError(
                 "workload identity federation needs SYSTEM_OIDCREQUESTURI, which the agent of Azure Pipelines sets",
                 remedy="Run it in a step of Azure Pipelines, or choose another --azure-credential.",
             )
         return _Federation(
-            tenant_id=_needed(_tenant(settings), "azure_tenant_id"),
-            client_id=_needed(client or _variable(settings, "AZURESUBSCRIPTION_CLIENT_ID"), "azure_client_id"),
-            service_connection_id=_needed(_connection(settings), "azure_connection_id"),
-            system_access_token=_needed(_variable(settings, "SYSTEM_ACCESSTOKEN"), "SYSTEM_ACCESSTOKEN"),
+            tenant_id=_needed(_tenant(options, surroundings), "azure_tenant_id"),
+            client_id=_needed(client or _variable(surroundings, "AZURESUBSCRIPTION_CLIENT_ID"), "azure_client_id"),
+            service_connection_id=_needed(_connection(options, surroundings), "azure_connection_id"),
+            system_access_token=_needed(_variable(surroundings, "SYSTEM_ACCESSTOKEN"), "SYSTEM_ACCESSTOKEN"),
+            transport=transport,
         )
     if chosen == "client-secret":
         return ClientSecretCredential(
-            _needed(_tenant(settings), "azure_tenant_id"),
+            _needed(_tenant(options, surroundings), "azure_tenant_id"),
             _needed(client, "azure_client_id"),
-            _needed(_variable(settings, "AZURE_CLIENT_SECRET"), "AZURE_CLIENT_SECRET"),
+            _needed(_variable(surroundings, "AZURE_CLIENT_SECRET"), "AZURE_CLIENT_SECRET"),
+            transport=transport,
         )
     if chosen == "cli":
-        return AzureCli(settings, _tenant(settings), cancelled)
-    # Its endpoint is on this machine or link-local: no proxy reaches it.
+        return AzureCli(surroundings, _tenant(options, surroundings))
     identity = ManagedIdentityCredential(client_id=client or None, use_env_settings=False)
     if chosen == "managed-identity":
         return identity
-    return _CliElseIdentity(AzureCli(settings, _tenant(settings), cancelled), identity)
+    return _CliElseIdentity(AzureCli(surroundings, _tenant(options, surroundings)), identity)
 
 
 def _line(refused: ClientAuthenticationError) -> str:
     return " ".join(str(refused.message).split())[:300]
 
 
-def _tenant(settings: Settings) -> str | None:
+def _tenant(options: AzureSignIn, surroundings: Surroundings) -> str | None:
     return (
-        settings.azure_tenant_id
-        or _variable(settings, "AZURE_TENANT_ID")
-        or _variable(settings, "AZURESUBSCRIPTION_TENANT_ID")
+        options.azure_tenant_id
+        or _variable(surroundings, "AZURE_TENANT_ID")
+        or _variable(surroundings, "AZURESUBSCRIPTION_TENANT_ID")
     )
 
 
-def _connection(settings: Settings) -> str | None:
-    return settings.azure_connection_id or _variable(settings, "AZURESUBSCRIPTION_SERVICE_CONNECTION_ID")
+def _connection(options: AzureSignIn, surroundings: Surroundings) -> str | None:
+    return options.azure_connection_id or _variable(surroundings, "AZURESUBSCRIPTION_SERVICE_CONNECTION_ID")
 
 
-def _variable(settings: Settings, name: str) -> str | None:
-    value = settings.azure_environment.get(name)
+def _variable(surroundings: Surroundings, name: str) -> str | None:
+    value = surroundings.environment.get(name)
     return None if value is None else value.get_secret_value()
 
 

@@ -4,17 +4,13 @@ from __future__ import annotations
 
 import base64
 import logging
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final, Self
 
-import requests
-import urllib3
-from azure.core.exceptions import AzureError, ServiceRequestError, ServiceResponseError
-from azure.core.pipeline.transport import RequestsTransport
+from azure.core.exceptions import AzureError
 from azure.core.rest import HttpRequest
 from azure.keyvault.certificates import CertificateClient, KeyVaultCertificate
 from azure.keyvault.keys import KeyClient
@@ -25,12 +21,13 @@ from cryptography.hazmat.primitives.serialization.pkcs12 import load_pkcs12
 
 from kspsign.certificates.file import parse_certificates
 from kspsign.keys.azure_identity.credential import open_credential
+from kspsign.keys.azure_identity.transport import AzureTransport
 from kspsign.keys.azure_key_vault.errors import explained, no_signature
 from kspsign.keys.azure_key_vault.identifier import Identifier
-from kspsign.model.errors import CancelledError, PrerequisiteError
+from kspsign.keys.azure_key_vault.options import AzureKeyVaultOptions
+from kspsign.keys.protocol import Surroundings
+from kspsign.model.errors import PrerequisiteError
 from kspsign.model.values import DigestAlgorithm
-from kspsign.network.failures import surely_not_sent
-from kspsign.settings.model import Settings
 
 _ALGORITHMS: Final = {
     (DigestAlgorithm.SHA256, False): SignatureAlgorithm.rs256,
@@ -42,7 +39,6 @@ _ALGORITHMS: Final = {
 }
 _SIGNING_RETRIES: Final = {"retry_status": 0, "retry_read": 0}
 """A signature is asked for again only where no connection came about; whoever asked for it decides on the rest."""
-_LONGEST_PAUSE = 60.0
 _MOST_VERSIONS = 20
 
 
@@ -57,36 +53,10 @@ class VaultCertificate:
     name: str
 
 
-class _Transport(RequestsTransport):  # type: ignore[misc]  # azure-core loads it lazily, so mypy sees Any
-    """Kept-alive connections, one for each file in work; waiting ends when the run is cancelled."""
-
-    def __init__(self, connections: int, cancelled: threading.Event) -> None:
-        session = requests.Session()
-        session.mount("https://", requests.adapters.HTTPAdapter(pool_maxsize=connections))
-        super().__init__(session=session, read_timeout=60, connection_timeout=15)
-        self._cancelled = cancelled
-
-    def send(self, request: Any, **options: Any) -> Any:
-        """The answer; a request that may have arrived is never taken for one that the client may send again."""
-        try:
-            return super().send(request, **options)
-        except ServiceRequestError as broken:
-            cause = broken.inner_exception
-            parts = () if cause is None else cause.args
-            if any(isinstance(part, urllib3.exceptions.HTTPError) and not surely_not_sent(part) for part in parts):
-                raise ServiceResponseError(str(broken), error=cause) from broken
-            raise
-
-    def sleep(self, duration: float) -> None:
-        """What the client's retries call; Retry-After is heeded up to a minute."""
-        if self._cancelled.wait(min(duration, _LONGEST_PAUSE)):
-            raise CancelledError
-
-
 class VaultClient:
     """A vault or Managed HSM, signed in to when first needed; safe to share between threads."""
 
-    def __init__(self, vault: str, credential: Any, transport: _Transport) -> None:
+    def __init__(self, vault: str, credential: Any, transport: AzureTransport) -> None:
         self._transport = transport
         self._credential = credential
         self._options: dict[str, Any] = {"transport": transport, "retry_total": 6, "retry_backoff_max": 30}
@@ -96,11 +66,12 @@ class VaultClient:
         self._signer: CryptographyClient | None = None
 
     @classmethod
-    def connect(cls, vault: str, settings: Settings, cancelled: threading.Event) -> Self:
+    def connect(cls, vault: str, options: AzureKeyVaultOptions, surroundings: Surroundings) -> Self:
         """Nothing is sent yet. Raises ConfigurationError when what the sign-in needs is missing."""
         for name in ("azure", "msal"):
             logging.getLogger(name).addHandler(logging.NullHandler())  # what they warn of becomes an error of ours
-        return cls(vault, open_credential(settings, cancelled), _Transport(settings.jobs, cancelled))
+        transport = AzureTransport(surroundings.network, surroundings.jobs, surroundings.cancelled)
+        return cls(vault, open_credential(options, surroundings, transport), transport)
 
     def certificate(self, wanted: Identifier) -> VaultCertificate:
         """One version, or the current one. Raises PrerequisiteError."""

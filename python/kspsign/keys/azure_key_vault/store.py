@@ -7,8 +7,7 @@ hold no key, else from where the CA says.
 from __future__ import annotations
 
 import contextlib
-import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -24,10 +23,11 @@ from kspsign.certificates.file import read_certificate_file
 from kspsign.certificates.parse import parse_certificate, to_der
 from kspsign.keys.azure_key_vault.client import VaultClient
 from kspsign.keys.azure_key_vault.identifier import Identifier
-from kspsign.keys.protocol import WRITTEN_DIGESTS, Capabilities, reference_part
-from kspsign.model.errors import ConfigurationError
+from kspsign.keys.azure_key_vault.options import AzureKeyVaultOptions
+from kspsign.keys.prerequisites import Prerequisite, examine_certificate, examine_certificate_file, missing
+from kspsign.keys.protocol import WRITTEN_DIGESTS, Capabilities, KeyStore, Surroundings, reference_part
+from kspsign.model.errors import ConfigurationError, KspSignError
 from kspsign.model.values import DigestAlgorithm, RawSignature
-from kspsign.settings.model import Settings
 
 _CURVE_DIGESTS = {256: DigestAlgorithm.SHA256, 384: DigestAlgorithm.SHA384, 521: DigestAlgorithm.SHA512}
 """The only digest that the service signs with each curve (ES256, ES384, ES512; RFC 7518 §3.4)."""
@@ -44,8 +44,8 @@ class _Found:
     remarks: tuple[str, ...] = ()
 
 
-class KeyVaultKeyStore:
-    """One key of a vault or Managed HSM; satisfies `KeyStore`. `sign` may be called by many threads."""
+class KeyVaultKeyStore(KeyStore):
+    """One key of a vault or Managed HSM. `sign` may be called by many threads."""
 
     name: Final = "azure-key-vault"
     test_signing: Final = False
@@ -62,36 +62,40 @@ class KeyVaultKeyStore:
         self._capabilities = Capabilities(digests)
 
     @classmethod
-    def open(cls, settings: Settings, cancelled: threading.Event) -> Self:
+    def open(cls, options: AzureKeyVaultOptions, surroundings: Surroundings) -> Self:
         """Find the key and certificate that --key-identifier names.
 
         Raises ConfigurationError when it is missing or malformed; PrerequisiteError when the sign-in fails, the
         service refuses or can't be reached, or there is no valid certificate.
         """
-        if settings.key_identifier is None:
+        if options.key_identifier is None:
             raise ConfigurationError(
                 "key store azure-key-vault needs the key or certificate",
                 remedy="Give its URL with --key-identifier: https://VAULT.vault.azure.net/certificates/NAME.",
             )
-        wanted = Identifier.parse(settings.key_identifier)
+        wanted = Identifier.parse(options.key_identifier)
         with contextlib.ExitStack() as undone:
-            client = VaultClient.connect(wanted.vault, settings, cancelled)
+            client = VaultClient.connect(wanted.vault, options, surroundings)
             undone.callback(client.close)
-            if settings.certificate is not None:
-                found = _by_file(client, wanted, settings.certificate.absolute())
+            if options.certificate is not None:
+                found = _by_file(client, wanted, options.certificate.absolute())
             else:
                 found = _in_vault(client, wanted, datetime.now(UTC))
             client.use_key(found.key)
-            chain = with_issuers(ordered_chain(to_der(found.leaf), found.others), settings)
+            chain = ordered_chain(to_der(found.leaf), found.others)
+            if not options.no_aia:
+                chain = with_issuers(chain, surroundings.store_folder, surroundings.network)
             undone.pop_all()
+        for remark in found.remarks:
+            surroundings.notice(remark)
         return cls(client, found, chain)
 
     @classmethod
-    def reopen(cls, reference: Mapping[str, str], settings: Settings, cancelled: threading.Event) -> Self:
+    def reopen(cls, reference: Mapping[str, str], options: AzureKeyVaultOptions, surroundings: Surroundings) -> Self:
         """The key that `reference` tells, with its certificate; raises PrerequisiteError as `open` does."""
         key = reference_part(reference, "key")
         with contextlib.ExitStack() as undone:
-            client = VaultClient.connect(Identifier.parse(key).vault, settings, cancelled)
+            client = VaultClient.connect(Identifier.parse(key).vault, options, surroundings)
             undone.callback(client.close)
             if "certificate" in reference:
                 der, _others = read_certificate_file(Path(reference["certificate"]))
@@ -103,14 +107,24 @@ class KeyVaultKeyStore:
             undone.pop_all()
         return cls(client, _Found(parse_certificate(der), (), key, place), (der,))
 
+    @classmethod
+    def examine(cls, options: AzureKeyVaultOptions, surroundings: Surroundings) -> Iterator[Prerequisite]:
+        """Whether the sign-in is accepted, the key and certificate are there, and the certificate is valid."""
+        if options.certificate is not None:
+            yield examine_certificate_file(options.certificate)
+        try:
+            store = cls.open(options, surroundings)
+        except KspSignError as error:
+            yield missing("Key Vault", "", error)
+            return
+        with contextlib.closing(store):
+            yield Prerequisite("Key Vault", "", "ok", f"signed in; the key is {store.key_reference()['key']}")
+            yield examine_certificate(store.certificate_chain()[0])
+
     @property
     def capabilities(self) -> Capabilities:
         """With an RSA key every digest, with an EC key the one of its curve."""
         return self._capabilities
-
-    def remarks(self) -> tuple[str, ...]:
-        """Which of several certificate versions was taken."""
-        return self._found.remarks
 
     def certificate_chain(self) -> tuple[bytes, ...]:
         """The certificate and its issuers, from the vault, the file, or where the CA says."""

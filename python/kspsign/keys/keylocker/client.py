@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote, urlencode, urlsplit
-from urllib.request import getproxies, proxy_bypass
+from urllib.parse import urlencode
 
 import urllib3
 
@@ -17,12 +16,17 @@ from kspsign.keys.keylocker.client_certificate import tls_context
 from kspsign.keys.keylocker.credentials import Credentials
 from kspsign.keys.keylocker.errors import Kind, refusal, unusable
 from kspsign.model.errors import CancelledError, LostSignatureError, PrerequisiteError, SigningError, ThrottledError
-from kspsign.network.failures import innermost, surely_not_sent
+from kspsign.model.network_options import NetworkOptions
+from kspsign.network.exchange import Question, ask
+from kspsign.network.failures import innermost, surely_not_sent, timed_out
+from kspsign.network.pool import Pool
 from kspsign.network.retry import pause_before, retry_after_seconds
 
 API = "/signingmanager/api/v1/"
 ATTEMPTS = 5
 FIRST_PAUSE = 0.5
+EXCHANGE_TIMEOUTS = 3.0
+"""A whole exchange may take this many times the timeout of a socket (SM_CONN_TIMEOUT)."""
 MAX_REPLY = 16 << 20
 _THROTTLED = frozenset({429, 503})
 _GATEWAY = frozenset({502, 504})
@@ -52,13 +56,24 @@ class KeyLockerClient:
     """
 
     def __init__(
-        self, credentials: Credentials, pause: Callable[[float], bool], *, temp_folder: Path | None = None
+        self,
+        credentials: Credentials,
+        pause: Callable[[float], bool],
+        *,
+        network: NetworkOptions,
+        temp_folder: Path | None = None,
     ) -> None:
         self.host = credentials.host
         self._key = credentials.api_key
         self._pause = pause
-        context = tls_context(credentials.client, credentials.authorities, temp_folder)
-        self._pool = _pool(self.host, ssl_context=context, maxsize=64, timeout=credentials.timeout)
+        seconds = credentials.timeout
+        self._pool = Pool(
+            network,
+            connections=64,
+            timeout=urllib3.Timeout(connect=seconds, read=seconds),
+            deadline=EXCHANGE_TIMEOUTS * seconds,
+            context=tls_context(credentials.client, credentials.authorities, temp_folder, network),
+        )
 
     def get(self, path: str, fields: Mapping[str, str] | None = None, *, asked: str) -> dict[str, Any]:
         """The JSON object at `path`; `asked` says in errors what was wanted. Costs nothing and may be repeated.
@@ -67,7 +82,7 @@ class KeyLockerClient:
         """
         target = f"{path}?{urlencode(fields)}" if fields else path
         for attempt in range(1, ATTEMPTS + 1):
-            answer = self._send("GET", target, None)
+            answer = self._send("GET", target, None, attempt)
             if isinstance(answer, _Reply) and 200 <= answer.status < 300:
                 return _object(answer.body, asked)
             again = not answer.tls if isinstance(answer, _Silence) else answer.status in _THROTTLED | _GATEWAY
@@ -83,7 +98,7 @@ class KeyLockerClient:
         """
         body = json.dumps(content).encode()
         for attempt in range(1, ATTEMPTS + 1):
-            answer = self._send("POST", path, body)
+            answer = self._send("POST", path, body, attempt)
             if isinstance(answer, _Reply) and 200 <= answer.status < 300:
                 try:
                     return _object(answer.body, asked)
@@ -104,28 +119,22 @@ class KeyLockerClient:
 
     def close(self) -> None:
         """Close the connections."""
-        self._pool.clear()
+        self._pool.close()
 
-    def _send(self, method: str, target: str, body: bytes | None) -> _Reply | _Silence:
+    def _send(self, method: str, target: str, body: bytes | None, attempt: int) -> _Reply | _Silence:
         if self._pause(0):
             raise CancelledError
         headers = {"x-api-key": self._key.get_secret_value(), "Accept": "application/json"}
         if body is not None:
             headers["Content-Type"] = "application/json"
         try:
-            reply = self._pool.request(
-                method, f"{self.host}{API}{target}", body=body, headers=headers,
-                retries=False, redirect=False, preload_content=False,
-            )  # fmt: skip
-            try:
-                content = reply.read(MAX_REPLY + 1)
-            finally:
-                reply.release_conn()
+            question = Question(method, f"{self.host}{API}{target}", body, headers)
+            answer = ask(self._pool, question, limit=MAX_REPLY, attempt=attempt)
         except urllib3.exceptions.HTTPError as broken:
             return _silence(broken)
         # A key that the service repeats must not reach the log.
-        content = content.replace(self._key.get_secret_value().encode(), b"***")
-        return _Reply(reply.status, content, reply.headers.get("Retry-After"))
+        content = answer.body.replace(self._key.get_secret_value().encode(), b"***")
+        return _Reply(answer.status, content, answer.headers.get("retry-after"))
 
     def _waited(self, answer: _Reply | _Silence, attempt: int) -> bool:
         """Wait before the next attempt; False when there is none. Raises CancelledError."""
@@ -155,8 +164,8 @@ class KeyLockerClient:
             return kind(
                 f"no TLS connection to {self.host}: {answer.reason}",
                 code="KEYLOCKER_TLS",
-                remedy="If a proxy inspects TLS, exempt the host or name the proxy's root in SM_CA_FILE; if the client "
-                "certificate is refused, create a new one on the host in SM_HOST.",
+                remedy="If a proxy inspects TLS, exempt the host or name the proxy's root in --ca-file or SM_CA_FILE; "
+                "if the client certificate is refused, create a new one on the host in SM_HOST.",
             )
         return kind(
             f"{self.host} gave no answer to {asked}: {answer.reason}{tried}",
@@ -176,16 +185,6 @@ def maybe_spent(asked: str, reason: str, *, timed_out: bool = False) -> LostSign
     )
 
 
-def _pool(host: str, **options: Any) -> urllib3.PoolManager:
-    """Through the machine's proxy for this host, if it has one; the proxy never sees the client certificate."""
-    proxy = getproxies().get("https")
-    if not proxy or proxy_bypass(urlsplit(host).hostname or ""):
-        return urllib3.PoolManager(**options)
-    parts = urllib3.util.parse_url(proxy)
-    headers = urllib3.make_headers(proxy_basic_auth=unquote(parts.auth)) if parts.auth else None
-    return urllib3.ProxyManager(parts._replace(auth=None).url, proxy_headers=headers, **options)
-
-
 def _silence(broken: urllib3.exceptions.HTTPError) -> _Silence:
     # Most special first: a refused connection is a kind of time-out to urllib3.
     cause, sent = innermost(broken), not surely_not_sent(broken)
@@ -199,7 +198,7 @@ def _silence(broken: urllib3.exceptions.HTTPError) -> _Silence:
         refused = isinstance(broken, urllib3.exceptions.NewConnectionError)
         reason = "connection refused" if refused else "the connection timed out"
         return _Silence(reason, sent=False, timed_out=not refused)
-    if isinstance(broken, urllib3.exceptions.ReadTimeoutError):
+    if timed_out(broken):
         return _Silence("no answer in time", sent=True, timed_out=True)
     return _Silence("the connection was closed", sent=True)
 

@@ -16,10 +16,12 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import BestAvailableEncryption, Encoding, PrivateFormat
 
 from kspsign.certificates.parse import display_name
-from kspsign.keys.local.pkcs12 import decrypt, is_pkcs12
-from kspsign.keys.local.sign import LocalKey
+from kspsign.keys.in_memory import LocalKey
+from kspsign.keys.pkcs12.store import decrypt, is_pkcs12
 from kspsign.model.errors import PrerequisiteError
+from kspsign.model.network_options import NetworkOptions
 from kspsign.model.values import iso_utc
+from kspsign.network.tls import client_context
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,15 +68,16 @@ def read_client_certificate(content: bytes, password: str | None, origin: str) -
     return ClientCertificate((leaf, *(each.certificate for each in opened.additional_certs)), opened.key)
 
 
-def tls_context(client: ClientCertificate, authorities: bytes | None, folder: Path | None) -> ssl.SSLContext:
-    """A context that presents `client` and trusts the system's roots and `authorities` (PEM or DER) too.
+def tls_context(
+    client: ClientCertificate, authorities: bytes | None, folder: Path | None, network: NetworkOptions
+) -> ssl.SSLContext:
+    """A context that presents `client` and trusts the roots of `network` and `authorities` (PEM or DER) too.
 
     OpenSSL takes the key from a file only. The one that it gets, in `folder`, is readable by this user alone,
     encrypted with a password that is thrown away, and gone when this returns. Raises PrerequisiteError when
     `authorities` are no certificates or the file can't be written.
     """
-    context = ssl.create_default_context()
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context = client_context(network)
     if authorities is not None:
         _trust(context, authorities)
     once = secrets.token_urlsafe(32)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from pydantic import SecretStr
 
 from kspsign.keys.keylocker.client_certificate import ClientCertificate, read_client_certificate
 from kspsign.model.errors import ConfigurationError, PrerequisiteError
-from kspsign.settings.model import Settings
+from kspsign.network.address import shown_url
 
 DEFAULT_TIMEOUT = 30.0
 _HOST = re.compile(r"(?:https://)?([A-Za-z0-9.-]+|\[[0-9A-Fa-f:]+\])(:\d{1,5})?/?")
@@ -30,14 +31,14 @@ class Credentials:
     timeout: float
 
 
-def read_credentials(settings: Settings) -> Credentials:
-    """The credentials in SM_HOST, SM_API_KEY, SM_CLIENT_CERT_FILE or SM_CLIENT_CERT_FILE_B64, and
+def read_credentials(secrets: Mapping[str, SecretStr]) -> Credentials:
+    """The credentials in the variables SM_HOST, SM_API_KEY, SM_CLIENT_CERT_FILE or SM_CLIENT_CERT_FILE_B64, and
     SM_CLIENT_CERT_PASSWORD; SM_CA_FILE and SM_CONN_TIMEOUT (milliseconds) may be given.
 
     Raises PrerequisiteError that names every missing one, or says what is wrong with it; ConfigurationError when
     SM_HOST is no https address or SM_CONN_TIMEOUT no number.
     """
-    given = {name.upper(): secret.get_secret_value().strip("\r\n") for name, secret in settings.credentials.items()}
+    given = {name.upper(): secret.get_secret_value().strip("\r\n") for name, secret in secrets.items()}
     needed = ("SM_HOST", "SM_API_KEY", "SM_CLIENT_CERT_PASSWORD")
     missing = [name for name in needed if not given.get(name)]
     if not given.get("SM_CLIENT_CERT_FILE") and not given.get("SM_CLIENT_CERT_FILE_B64"):
@@ -69,7 +70,7 @@ def _host(text: str) -> str:
     found = _HOST.fullmatch(text)
     if found is None:
         raise ConfigurationError(
-            f"SM_HOST is no https address of a host: {text!r}",
+            f"SM_HOST is no https address of a host: {shown_url(text)!r}",
             code="KEYLOCKER_HOST",
             remedy="Set it to https://clientauth.one.digicert.com or your region's clientauth host, without a path.",
         )

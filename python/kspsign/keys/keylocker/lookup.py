@@ -17,9 +17,9 @@ from pydantic import BaseModel, ValidationError
 from kspsign.certificates.parse import parse_certificate
 from kspsign.keys.keylocker.client import KeyLockerClient
 from kspsign.keys.keylocker.errors import unusable
+from kspsign.keys.keylocker.options import KeyLockerOptions
 from kspsign.model.errors import PrerequisiteError, TrustError
 from kspsign.model.values import iso_utc
-from kspsign.settings.model import Settings
 
 PAGE = 100
 MAX_PAGES = 100
@@ -97,15 +97,15 @@ class Listed:
         return f"{alias} ({self.thumbprint}, {self.fault or 'valid'}, until {iso_utc(self.parsed.not_valid_after_utc)})"
 
 
-def find_certificate(client: KeyLockerClient, settings: Settings) -> tuple[Listed, tuple[Listed, ...]]:
+def find_certificate(client: KeyLockerClient, options: KeyLockerOptions) -> tuple[Listed, tuple[Listed, ...]]:
     """The certificate to sign with, and all that hang on its key pair; costs no signature.
 
     --keypair-alias is the alias of a key pair, else of a certificate, else the id of either; without it
     --thumbprint decides. Raises PrerequisiteError when none is meant, several key pairs are, or none can sign.
     """
-    listed = tuple(_listed(client, settings))
-    found = _meant(listed, settings)
-    wanted = settings.keypair_alias or settings.thumbprint or ""
+    listed = tuple(_listed(client, options))
+    found = _meant(listed, options)
+    wanted = options.keypair_alias or options.thumbprint or ""
     if not found:
         raise _not_found(client, wanted, listed)
     if len({each.keypair.id for each in found}) > 1:
@@ -153,7 +153,7 @@ def decoded(text: str, asked: str) -> bytes:
         raise unusable(asked, "it holds what is no base64") from broken
 
 
-def _listed(client: KeyLockerClient, settings: Settings) -> Iterator[Listed]:
+def _listed(client: KeyLockerClient, options: KeyLockerOptions) -> Iterator[Listed]:
     """Every readable certificate on a key pair; of the account named, if one is."""
     for item in _items(client, "certificates"):
         try:
@@ -162,7 +162,7 @@ def _listed(client: KeyLockerClient, settings: Settings) -> Iterator[Listed]:
             parsed = parse_certificate(der)
         except (ValidationError, PrerequisiteError, TrustError):
             continue  # a damaged certificate of a stranger is passed over
-        elsewhere = settings.account_id is not None and record.account and record.account.id != settings.account_id
+        elsewhere = options.account_id is not None and record.account and record.account.id != options.account_id
         if record.keypair is not None and not elsewhere:
             yield Listed(record, record.keypair, der, parsed)
 
@@ -182,8 +182,8 @@ def _items(client: KeyLockerClient, what: str) -> Iterator[Any]:
             return
 
 
-def _meant(listed: Sequence[Listed], settings: Settings) -> tuple[Listed, ...]:
-    name, thumbprint = settings.keypair_alias, settings.thumbprint
+def _meant(listed: Sequence[Listed], options: KeyLockerOptions) -> tuple[Listed, ...]:
+    name, thumbprint = options.keypair_alias, options.thumbprint
     among = tuple(each for each in listed if thumbprint in {None, each.thumbprint})
     if name is None:
         return among

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import threading
 from base64 import b64encode
-from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
 from typing import Any, Final, Self
 from urllib.parse import quote
 
@@ -15,7 +14,8 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from kspsign.certificates.chain import ordered_chain
-from kspsign.certificates.parse import display_name, parse_certificate
+from kspsign.certificates.parse import display_name, parse_certificate, to_der
+from kspsign.certificates.validity import EXPIRY_WARNING
 from kspsign.keys.keylocker.client import KeyLockerClient, maybe_spent
 from kspsign.keys.keylocker.credentials import read_credentials
 from kspsign.keys.keylocker.errors import unusable
@@ -27,78 +27,96 @@ from kspsign.keys.keylocker.lookup import (
     read_certificate,
     read_keypair,
 )
-from kspsign.keys.protocol import Capabilities, reference_part
-from kspsign.model.errors import ConfigurationError, PrerequisiteError, SigningError, TrustError
+from kspsign.keys.keylocker.options import KeyLockerOptions
+from kspsign.keys.prerequisites import Prerequisite, examine_certificate, missing
+from kspsign.keys.protocol import Capabilities, KeyStore, Surroundings, reference_part
+from kspsign.model.errors import ConfigurationError, KspSignError, PrerequisiteError, SigningError, TrustError
 from kspsign.model.values import DigestAlgorithm, RawSignature, iso_utc
-from kspsign.settings.model import Settings
 
-CLIENT_NEAR_END = timedelta(days=30)
 MIN_RSA_BITS = 2048
 
 
-class KeyLockerKeyStore:
-    """One key pair of DigiCert KeyLocker or Software Trust Manager, with one certificate; satisfies `KeyStore`."""
+class KeyLockerKeyStore(KeyStore):
+    """One key pair of DigiCert KeyLocker or Software Trust Manager, with one certificate."""
 
     name: Final = "keylocker"
     test_signing: Final = False
     capabilities: Final = Capabilities()
 
-    def __init__(
-        self, client: KeyLockerClient, certificate: CertificateRecord, keypair: KeypairRecord, remarks: tuple[str, ...]
-    ) -> None:
+    def __init__(self, client: KeyLockerClient, certificate: CertificateRecord, keypair: KeypairRecord) -> None:
         self._client = client
         self._certificate = certificate.id
         self._keypair = keypair
+        self.alias = keypair.alias or keypair.id
         self._chain = _chain(certificate)
-        self._remarks = remarks
         self._scheme = _scheme(self._chain[0])
         _check_keypair(keypair, self._chain[0])
 
     @classmethod
-    def open(cls, settings: Settings, cancelled: threading.Event) -> Self:
+    def open(cls, options: KeyLockerOptions, surroundings: Surroundings) -> Self:
         """Look up what --keypair-alias or --thumbprint names, with the credentials in SM_*; costs no signature.
 
         Raises ConfigurationError when nothing is named; PrerequisiteError when a credential is missing or refused,
         the service can't be reached, nothing is found, or what is found can't sign; CancelledError.
         """
-        if settings.keypair_alias is None and settings.thumbprint is None:
+        if options.keypair_alias is None and options.thumbprint is None:
             raise ConfigurationError(
                 "key store keylocker needs the key pair's alias",
                 remedy="Name it with --keypair-alias: alias or id of the key pair, or of its certificate.",
             )
-        client, remarks = _connect(settings, cancelled)
+        client = _connect(surroundings)
         with contextlib.ExitStack() as undo:
             undo.callback(client.close)
-            chosen, siblings = find_certificate(client, settings)
+            chosen, siblings = find_certificate(client, options)
             if len(siblings) > 1:
                 others = "; ".join(str(each) for each in siblings if each is not chosen)
                 name = chosen.keypair.alias or chosen.keypair.id
-                remarks += (f"key pair {name} has {len(siblings)} certificates: {chosen} is taken, not {others}",)
+                surroundings.notice(
+                    f"key pair {name} has {len(siblings)} certificates: {chosen} is taken, not {others}"
+                )
             keypair = read_keypair(client, chosen.keypair.id)
             if keypair.key_type == "TEST":
-                remarks += (f"key pair {keypair.alias or keypair.id} is of type TEST: no public machine trusts it",)
-            store = cls(client, read_certificate(client, chosen.record.id), keypair, remarks)
+                surroundings.notice(
+                    f"key pair {keypair.alias or keypair.id} is of type TEST: no public machine trusts it"
+                )
+            store = cls(client, read_certificate(client, chosen.record.id), keypair)
             undo.pop_all()
         return store
 
     @classmethod
-    def reopen(cls, reference: Mapping[str, str], settings: Settings, cancelled: threading.Event) -> Self:
+    def reopen(cls, reference: Mapping[str, str], _options: KeyLockerOptions, surroundings: Surroundings) -> Self:
         """The key pair and certificate that `reference` tells, with the credentials of this run.
 
         Raises PrerequisiteError as `open` does, and when the credentials are another host's.
         """
         host = reference_part(reference, "host")
         keypair, certificate = (quote(reference_part(reference, part), safe="") for part in ("keypair", "certificate"))
-        client, remarks = _connect(settings, cancelled, host)
+        client = _connect(surroundings, host)
         with contextlib.ExitStack() as undo:
             undo.callback(client.close)
-            store = cls(client, read_certificate(client, certificate), read_keypair(client, keypair), remarks)
+            store = cls(client, read_certificate(client, certificate), read_keypair(client, keypair))
             undo.pop_all()
         return store
 
-    def remarks(self) -> tuple[str, ...]:
-        """Which certificate was taken where there are several, a test key, a client certificate near its end."""
-        return self._remarks
+    @classmethod
+    def examine(cls, options: KeyLockerOptions, surroundings: Surroundings) -> Iterator[Prerequisite]:
+        """The credentials; then whether the service accepts them, and key pair and certificate can sign."""
+        try:
+            credentials = read_credentials(surroundings.credentials)
+        except KspSignError as error:
+            yield missing("credentials", "R6", error)
+            return
+        yield Prerequisite("credentials", "R6", "ok", f"for {credentials.host}: complete")
+        yield examine_certificate(to_der(credentials.client.chain[0]), "client certificate")
+        try:
+            store = cls.open(options, surroundings)
+        except KspSignError as error:
+            yield missing("service", "R6", error)
+            return
+        with contextlib.closing(store):
+            yield Prerequisite("service", "R6", "ok", f"{credentials.host} accepts the credentials")
+            yield Prerequisite("key pair alias", "R7", "ok", f"{store.alias} is there, and this user may sign with it")
+            yield examine_certificate(store.certificate_chain()[0])
 
     def certificate_chain(self) -> tuple[bytes, ...]:
         """The certificates as DER, leaf first, as far as the service has them."""
@@ -119,8 +137,7 @@ class KeyLockerKeyStore:
                 code="SIGNING_FAILED",
                 remedy="This is a defect of kspsign: report it.",
             )
-        name = self._keypair.alias or self._keypair.id
-        asked = f"a {algorithm} signature of key pair {name}"
+        asked = f"a {algorithm} signature of key pair {self.alias}"
         account = {} if self._keypair.account is None else {"account": self._keypair.account}
         request = {**account, "sig_alg": f"{algorithm.upper()}with{self._scheme}", "hash": b64encode(digest).decode()}
         answer = self._client.spend(f"keypairs/{self._keypair.id}/sign", request, asked=asked)
@@ -144,11 +161,9 @@ class KeyLockerKeyStore:
             raise maybe_spent(asked, lost.message) from lost
 
 
-def _connect(
-    settings: Settings, cancelled: threading.Event, host: str | None = None
-) -> tuple[KeyLockerClient, tuple[str, ...]]:
-    """The client, and what is worth a word of its credentials; they go to no other host than SM_HOST."""
-    credentials = read_credentials(settings)
+def _connect(surroundings: Surroundings, host: str | None = None) -> KeyLockerClient:
+    """The client; the credentials go to no other host than SM_HOST."""
+    credentials = read_credentials(surroundings.credentials)
     if host not in {None, credentials.host}:
         raise PrerequisiteError(
             f"the certificate was synchronised from {host}, but SM_HOST is {credentials.host}",
@@ -156,11 +171,11 @@ def _connect(
             remedy="Set SM_HOST and the credentials of that host, or run kspsign certsync again.",
         )
     end = credentials.client.end
-    near = end - datetime.now(UTC) < CLIENT_NEAR_END
-    remarks = (
-        (f"the client certificate (SM_CLIENT_CERT_FILE) ends on {iso_utc(end)}: renew it in time",) if near else ()
+    if end - datetime.now(UTC) < EXPIRY_WARNING:
+        surroundings.notice(f"the client certificate (SM_CLIENT_CERT_FILE) ends on {iso_utc(end)}: renew it in time")
+    return KeyLockerClient(
+        credentials, surroundings.cancelled.wait, network=surroundings.network, temp_folder=surroundings.temp_folder
     )
-    return KeyLockerClient(credentials, cancelled.wait, temp_folder=settings.temp_folder), remarks
 
 
 def _chain(record: CertificateRecord) -> tuple[bytes, ...]:

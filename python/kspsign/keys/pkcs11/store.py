@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -25,67 +24,84 @@ from kspsign.certificates.parse import parse_certificate, to_der
 from kspsign.keys.pkcs11 import cryptoki
 from kspsign.keys.pkcs11.cryptoki import Cryptoki, Token
 from kspsign.keys.pkcs11.errors import CryptokiError, at_opening, at_signing
+from kspsign.keys.pkcs11.options import Pkcs11Options
 from kspsign.keys.pkcs11.sessions import SessionPool
 from kspsign.keys.pkcs11.token import Address, certificates_for, find_key, find_token
-from kspsign.keys.protocol import Capabilities, reference_part
-from kspsign.model.errors import ConfigurationError, PrerequisiteError
+from kspsign.keys.prerequisites import Prerequisite, examine_certificate, examine_certificate_file, missing
+from kspsign.keys.protocol import Capabilities, KeyStore, Surroundings, reference_part
+from kspsign.model.errors import ConfigurationError, KspSignError, PrerequisiteError
 from kspsign.model.values import DigestAlgorithm, RawSignature
-from kspsign.settings.model import Settings
+from kspsign.programs import with_client_certificate_file
 
 
 @dataclass(frozen=True, slots=True)
 class _Certificates:
-    """The chain (DER, leaf first), what to say of the choice, and the file it came from if it is not the token's."""
+    """The chain (DER, leaf first), and the file it came from if it is not the token's."""
 
     chain: tuple[bytes, ...]
-    remarks: tuple[str, ...]
     file: Path | None
 
 
-class Pkcs11KeyStore:
-    """One key pair of a token; satisfies `KeyStore`. `sign` may be called by many threads."""
+class Pkcs11KeyStore(KeyStore):
+    """One key pair of a token. `sign` may be called by many threads."""
 
     name: Final = "pkcs11"
     test_signing: Final = False
 
     def __init__(
-        self, address: Address, module: Cryptoki, token: Token, pool: SessionPool, certificates: _Certificates
+        self,
+        address: Address,
+        module: Cryptoki,
+        held: contextlib.ExitStack,
+        token: Token,
+        pool: SessionPool,
+        certificates: _Certificates,
     ) -> None:
         self._address = address
-        self._module = module
+        self._held = held
         self._token = token.label
         self._pool = pool
         self._certificates = certificates
         self._capabilities = Capabilities(concurrent=token.most_sessions if module.threads else 1)
 
     @classmethod
-    def open(cls, settings: Settings, _cancelled: threading.Event) -> Self:
+    def open(cls, options: Pkcs11Options, surroundings: Surroundings) -> Self:
         """Load --pkcs11-module, log in, find key and certificates.
 
         Raises ConfigurationError when an option is missing; PrerequisiteError when the module can't be loaded, the
         token or key is not there, the PIN is refused, or no certificate is valid.
         """
-        address = Address.of_settings(settings)
-        if settings.keypair_alias is None and settings.pkcs11_key_id is None:
+        address = Address.of_options(options)
+        if options.keypair_alias is None and options.pkcs11_key_id is None:
             raise ConfigurationError(
                 "key store pkcs11 needs the key pair",
                 remedy="Name it with --keypair-alias (its label) or --pkcs11-key-id (its CKA_ID in hex).",
             )
-        file = settings.certificate.absolute() if settings.certificate else None
-        return cls._connect(address, settings, file, None)
+        file = options.certificate.absolute() if options.certificate else None
+        return cls._connect(address, options, surroundings, file, None)
 
     @classmethod
-    def reopen(cls, reference: Mapping[str, str], settings: Settings, _cancelled: threading.Event) -> Self:
+    def reopen(cls, reference: Mapping[str, str], options: Pkcs11Options, surroundings: Surroundings) -> Self:
         """The key that `reference` tells, with the certificate that was chosen; raises PrerequisiteError."""
         file = Path(reference["certificate"]) if "certificate" in reference else None
-        return cls._connect(Address.of_reference(reference), settings, file, reference_part(reference, "leaf"))
+        leaf = reference_part(reference, "leaf")
+        return cls._connect(Address.of_reference(reference), options, surroundings, file, leaf)
 
     @classmethod
-    def _connect(cls, address: Address, settings: Settings, file: Path | None, sha256: str | None) -> Self:
-        # Modules such as DigiCert's take their own credentials from variables, which a task's step hands over apart.
-        os.environ.update({name: value.get_secret_value() for name, value in settings.credentials.items()})
-        pin = None if settings.password is None else settings.password.get_secret_value()
+    def _connect(
+        cls,
+        address: Address,
+        options: Pkcs11Options,
+        surroundings: Surroundings,
+        file: Path | None,
+        sha256: str | None,
+    ) -> Self:
+        pin = None if options.pkcs11_pin is None else options.pkcs11_pin.get_secret_value()
         with contextlib.ExitStack() as undone:
+            # Modules such as DigiCert's take their own credentials from variables, which a task's step hands over
+            # apart, and read the client certificate from a file as long as they work.
+            given = undone.enter_context(with_client_certificate_file(surroundings))
+            os.environ.update({name: value.get_secret_value() for name, value in given.items()})
             try:
                 module = Cryptoki(address.module)
                 undone.callback(module.finalise)
@@ -98,19 +114,34 @@ class Pkcs11KeyStore:
             except CryptokiError as refused:
                 raise at_opening(refused, address.module) from refused
             chain = ordered_chain(to_der(leaf), others)
-            if sha256 is None:
-                chain = with_issuers(chain, settings)
-            undone.pop_all()
-        return cls(address, module, token, pool, _Certificates(chain, remarks, file))
+            if sha256 is None and not options.no_aia:
+                chain = with_issuers(chain, surroundings.store_folder, surroundings.network)
+            held = undone.pop_all()
+        for remark in remarks:
+            surroundings.notice(remark)
+        return cls(address, module, held, token, pool, _Certificates(chain, file))
+
+    @classmethod
+    def examine(cls, options: Pkcs11Options, surroundings: Surroundings) -> Iterator[Prerequisite]:
+        """Whether the module loads, the token lets us log in, key and certificate are there, and it is valid.
+
+        The PIN is tried once, as a run does.
+        """
+        if options.certificate is not None:
+            yield examine_certificate_file(options.certificate)
+        try:
+            store = cls.open(options, surroundings)
+        except KspSignError as error:
+            yield missing("PKCS#11 token", "", error)
+            return
+        with contextlib.closing(store):
+            yield Prerequisite("PKCS#11 token", "", "ok", f"{options.pkcs11_module}: the token holds the key")
+            yield examine_certificate(store.certificate_chain()[0])
 
     @property
     def capabilities(self) -> Capabilities:
         """Every digest; as many signatures at a time as the token has sessions, one if the module is for one thread."""
         return self._capabilities
-
-    def remarks(self) -> tuple[str, ...]:
-        """Which of several certificates was taken."""
-        return self._certificates.remarks
 
     def certificate_chain(self) -> tuple[bytes, ...]:
         """The certificate for the key and its issuers, from the token, the file, or where the CA says."""
@@ -135,7 +166,7 @@ class Pkcs11KeyStore:
     def close(self) -> None:
         """Close the sessions and the module; calling it again does nothing."""
         self._pool.close()
-        self._module.finalise()
+        self._held.close()
 
 
 def digest_info(digest: bytes, algorithm: DigestAlgorithm) -> bytes:

@@ -19,9 +19,9 @@ from kspsign.certificates.file import read_certificate_file
 from kspsign.certificates.parse import parse_certificate, to_der
 from kspsign.keys.pkcs11 import cryptoki
 from kspsign.keys.pkcs11.cryptoki import Cryptoki, Token
+from kspsign.keys.pkcs11.options import Pkcs11Options
 from kspsign.keys.protocol import reference_part
 from kspsign.model.errors import ConfigurationError, PrerequisiteError, TrustError
-from kspsign.settings.model import Settings
 
 Chosen = tuple[x509.Certificate, tuple[str, ...], Sequence[x509.Certificate]]
 """The certificate to sign with, what to say of the choice, and the others that are there."""
@@ -38,21 +38,21 @@ class Address:
     key_id: bytes | None
 
     @classmethod
-    def of_settings(cls, settings: Settings) -> Self:
+    def of_options(cls, options: Pkcs11Options) -> Self:
         """Raises ConfigurationError when the module is missing or the key's id is no hex."""
-        if settings.pkcs11_module is None:
+        if options.pkcs11_module is None:
             raise ConfigurationError("key store pkcs11 needs its module", remedy="Name it with --pkcs11-module.")
         key_id = None
-        if settings.pkcs11_key_id is not None:
+        if options.pkcs11_key_id is not None:
             try:
-                key_id = bytes.fromhex(settings.pkcs11_key_id.removeprefix("0x").replace(":", ""))
+                key_id = bytes.fromhex(options.pkcs11_key_id.removeprefix("0x").replace(":", ""))
             except ValueError as no_hex:
                 raise ConfigurationError(
-                    f"pkcs11_key_id {settings.pkcs11_key_id!r} is no hex number",
+                    f"pkcs11_key_id {options.pkcs11_key_id!r} is no hex number",
                     remedy="Give the CKA_ID as hex digits, as `pkcs11-tool --list-objects` prints it.",
                 ) from no_hex
-        label = settings.keypair_alias
-        return cls(settings.pkcs11_module.absolute(), settings.pkcs11_token, settings.pkcs11_slot, label, key_id)
+        label = options.keypair_alias
+        return cls(options.pkcs11_module.absolute(), options.pkcs11_token, options.pkcs11_slot, label, key_id)
 
     @classmethod
     def of_reference(cls, reference: Mapping[str, str]) -> Self:

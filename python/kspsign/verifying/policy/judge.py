@@ -79,6 +79,24 @@ class Judge:
             for finding in self._of_signature(each, vendor, digests, now):
                 yield Finding(finding.check + suffix, finding.detail, finding.hresult, finding.remedy)
 
+    def structure_findings(self, name: str, kind: Format | None, found: Sequence[Finding]) -> Iterator[Finding]:
+        """What the format found around the signatures of a file, with what the policy admits, and what it demands."""
+        if kind is not Format.MSI:
+            yield from found
+            return
+        from kspsign.authenticode.msi import METADATA_ABSENT, UNALLOCATED_DATA  # noqa: PLC0415 - for packages alone
+
+        rules = self.policy.msi
+        pattern = next((glob for glob in rules.unallocated_data if matches(glob, name)), None)
+        for each in found:
+            admitted = pattern is not None and each.check == UNALLOCATED_DATA and each.hresult is not None
+            yield Finding(each.check, f"{each.detail}; the policy admits it ({pattern})") if admitted else each
+        if rules.metadata and METADATA_ABSENT in found:
+            remedy = "Sign the package again: kspsign and SignTool write MsiDigitalSignatureEx."
+            yield _broken("policy-metadata", "names, order and sizes of its streams are not signed", remedy)
+        elif rules.metadata:
+            yield Finding("policy-metadata", "names, order and sizes of its streams are signed")
+
     def certificate_findings(self, path: Sequence[x509.Certificate], now: datetime) -> Iterator[Finding]:
         """The rules that a certificate which is about to sign must keep; `path` is its chain, leaf first."""
         yield from self._publisher(path, self.policy.publisher)
@@ -133,7 +151,7 @@ class Judge:
 
     def _algorithms(self, each: ExaminedSignature) -> Iterator[Finding]:
         rules = self.policy.algorithms
-        used = {"file": each.signature.algorithm, "timestamp": each.stamp.digest if each.stamp else None}
+        used = {"file": each.signature.algorithm, "timestamp": each.stamp.digest_algorithm if each.stamp else None}
         weak = [
             f"the {what}'s digest is {digest}" for what, digest in used.items() if digest not in {None, *rules.digests}
         ]

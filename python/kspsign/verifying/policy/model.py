@@ -104,6 +104,17 @@ class AlgorithmRule(_Part):
         return Strength(frozenset(self.digests), self.rsa_bits, frozenset(self.curves))
 
 
+class PackageRule(_Part):
+    """What counts in packages of Windows Installer."""
+
+    metadata: bool = Field(
+        False, description="Whether names, order and sizes of the streams must be signed (MsiDigitalSignatureEx)."
+    )
+    unallocated_data: Globs = Field(
+        (), description="Patterns of packages that may hold unsigned rests where no stream is, as some vendors' do."
+    )
+
+
 class VendorRule(_Part):
     """Files that carry their vendor's signature and keep it; `run` leaves them alone."""
 
@@ -120,5 +131,6 @@ class Policy(_Part):
     timestamp: TimestampRule = Field(TimestampRule(), description="Whether and by whom signatures are timestamped.")
     algorithms: AlgorithmRule = Field(AlgorithmRule(), description="What counts as strong enough.")
     validity_days: int = Field(0, ge=0, le=3650, description="Days that the signer's certificate must remain valid.")
+    msi: PackageRule = Field(PackageRule(), description="What counts in packages of Windows Installer.")
     unsigned: Globs = Field((), description="Patterns of files that may stay unsigned; `run` does not sign them.")
     vendor: tuple[VendorRule, ...] = Field((), description="Files that keep their vendor's signature.")

@@ -14,7 +14,9 @@ from cryptography import x509
 from cryptography.x509.oid import CRLEntryExtensionOID, ExtensionOID
 
 from kspsign.certificates.parse import display_name, extension
+from kspsign.network.address import shown_url
 from kspsign.network.fetch import fetch
+from kspsign.network.pool import Pool
 from kspsign.verifying.revocation.answers import (
     UNREADABLE,
     Answer,
@@ -54,9 +56,9 @@ def distribution_points(certificate: x509.Certificate) -> Iterator[DistributionP
                 yield DistributionPoint(url, frozenset(names))
 
 
-def load_crl(url: str) -> x509.CertificateRevocationList:
+def load_crl(pool: Pool, url: str) -> x509.CertificateRevocationList:
     """The CRL at `url`. Raises TrustError (CRYPT_E_REVOCATION_OFFLINE) when there is none."""
-    content = fetch(url, MAX_CRL)
+    content = fetch(pool, url, MAX_CRL)
     if isinstance(content, str):
         raise undetermined(content)
     try:
@@ -83,12 +85,12 @@ def look_up(
         check_period(crl.last_update_utc, until, now)
         entry = crl.get_revoked_certificate_by_serial_number(certificate.serial_number)
         if entry is None:
-            return Answer(f"CRL {point.url}", until, None)
+            return Answer(f"CRL {shown_url(point.url)}", until, None)
         check_critical(entry.extensions, _KNOWN_OF_ENTRY)
         found = revoked(entry.revocation_date_utc, _reason(entry), entry.extensions)
     except UNREADABLE as broken:
         raise undetermined(f"it can't be read: {broken}") from broken
-    return Answer(f"CRL {point.url}", until, found)
+    return Answer(f"CRL {shown_url(point.url)}", until, found)
 
 
 def _check_issuer(crl: x509.CertificateRevocationList, issuer: x509.Certificate) -> None:

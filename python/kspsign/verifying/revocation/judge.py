@@ -14,7 +14,10 @@ from cryptography.x509.oid import AuthorityInformationAccessOID
 from kspsign.certificates.parse import display_name, extension, to_der
 from kspsign.model.errors import TrustError
 from kspsign.model.hresults import Hresult
+from kspsign.model.network_options import NetworkOptions
 from kspsign.model.values import Finding, iso_utc
+from kspsign.network.address import shown_url
+from kspsign.network.fetch import open_fetching
 from kspsign.verifying.revocation.answers import Answer, Revoked, undetermined
 from kspsign.verifying.revocation.crl import distribution_points, load_crl, look_up
 from kspsign.verifying.revocation.ocsp import ask_responder
@@ -51,9 +54,13 @@ class _Once:
 
 
 class Revocation:
-    """Asks about chains and remembers every answer; safe to share between threads."""
+    """Asks about chains and remembers every answer; safe to share between threads.
 
-    def __init__(self) -> None:
+    Raises ConfigurationError for a proxy or a CA file of `network` that can't be used.
+    """
+
+    def __init__(self, network: NetworkOptions) -> None:
+        self._pool = open_fetching(network)
         self._once = _Once()
 
     def finding(self, path: Sequence[x509.Certificate], purpose: Purpose, stamped: datetime | None) -> Finding:
@@ -87,9 +94,9 @@ class Revocation:
         faults = []
         for url in _responders(certificate):
             try:
-                return ask_responder(url, certificate, issuer, now, self._vouch_for)
+                return ask_responder(self._pool, url, certificate, issuer, now, self._vouch_for)
             except TrustError as error:
-                faults.append(f"OCSP {url}: {error.message}")
+                faults.append(f"OCSP {shown_url(url)}: {error.message}")
         for answer in self._from_crls(certificate, issuer, faults, now):
             return answer
         raise undetermined("; ".join(faults) or "the certificate names neither an OCSP responder nor a CRL")
@@ -99,10 +106,10 @@ class Revocation:
     ) -> Iterator[Answer]:
         for point in distribution_points(certificate):
             try:
-                crl = self._once.get(point.url, lambda url=point.url: load_crl(url))  # type: ignore[misc]
+                crl = self._once.get(point.url, lambda url=point.url: load_crl(self._pool, url))  # type: ignore[misc]
                 yield look_up(crl, point, certificate, issuer, now)
             except TrustError as error:
-                faults.append(f"CRL {point.url}: {error.message}")
+                faults.append(f"CRL {shown_url(point.url)}: {error.message}")
 
     def _vouch_for(self, responder: x509.Certificate, issuer: x509.Certificate) -> None:
         """Only a CRL may speak of a responder: others of its kind can't."""

@@ -17,7 +17,9 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, OCSPExtensionOID
 from kspsign.authenticode.cms.algorithms import signature_holds
 from kspsign.certificates.parse import display_name, extension
 from kspsign.model.values import DigestAlgorithm
+from kspsign.network.address import shown_url
 from kspsign.network.fetch import fetch
+from kspsign.network.pool import Pool
 from kspsign.verifying.revocation.answers import (
     UNREADABLE,
     Answer,
@@ -38,7 +40,12 @@ VouchFor = Callable[[x509.Certificate, x509.Certificate], None]
 
 
 def ask_responder(
-    url: str, certificate: x509.Certificate, issuer: x509.Certificate, now: datetime, vouch_for: VouchFor
+    pool: Pool,
+    url: str,
+    certificate: x509.Certificate,
+    issuer: x509.Certificate,
+    now: datetime,
+    vouch_for: VouchFor,
 ) -> Answer:
     """What the responder at `url` says of `certificate`.
 
@@ -47,11 +54,11 @@ def ask_responder(
     nonce = secrets.token_bytes(16)
     builder = ocsp.OCSPRequestBuilder().add_certificate(certificate, issuer, hashes.SHA1())  # noqa: S303 - a name
     request = builder.add_extension(x509.OCSPNonce(nonce), critical=False).build()
-    reply = fetch(url, MAX_REPLY, question=request.public_bytes(Encoding.DER), kind="application/ocsp-request")
+    reply = fetch(pool, url, MAX_REPLY, question=request.public_bytes(Encoding.DER), kind="application/ocsp-request")
     if isinstance(reply, str):
         raise undetermined(reply)
     try:
-        return _read(f"OCSP {url}", reply, request, nonce, issuer, now, vouch_for)
+        return _read(f"OCSP {shown_url(url)}", reply, request, nonce, issuer, now, vouch_for)
     except UNREADABLE as broken:
         raise undetermined(f"its answer can't be read: {broken}") from broken
 

@@ -7,20 +7,38 @@ import platform
 import re
 import sys
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
-from kspsign.certsync.candidates import candidates_of, matching, near_miss, newest_valid
-from kspsign.certsync.windows_certificates import read_store
-from kspsign.doctor.examination import Examined, examine
+from kspsign.certificates.validity import EXPIRY_WARNING
+from kspsign.keys.prerequisites import Prerequisite, examine, examine_certificate_file
+from kspsign.keys.protocol import Surroundings
+from kspsign.keys.windows.candidates import candidates_of, matching, near_miss, newest_valid
+from kspsign.keys.windows.certificate_store import read_store
+from kspsign.keys.windows.credentials import examine_credentials
+from kspsign.keys.windows.options import WindowsOptions
 from kspsign.model.errors import ConfigurationError, KspSignError, PrerequisiteError
 from kspsign.programs import Ran, call_tool, find_signtool, find_smctl
-from kspsign.settings.model import Settings
 
 OLDEST_BUILD = 10240
-SOON = timedelta(days=30)
 _HEALTH_SECONDS = 120.0
 _VERSION = r"SOFTWARE\Microsoft\Windows NT\CurrentVersion"
 _PROVIDERS = r"SYSTEM\CurrentControlSet\Control\Cryptography\Providers"
+
+
+def examine_windows(options: WindowsOptions, surroundings: Surroundings) -> Iterator[Prerequisite]:
+    """What SignTool and a KSP need, one by one."""
+    yield examine("windows", "R4", windows_version)
+    yield signtool(surroundings)
+    tool, service = smctl(surroundings)
+    yield tool
+    yield from examine_credentials(surroundings.credentials, connected=service.state == "ok")
+    yield service
+    yield examine("key storage provider", "R6", lambda: key_storage_provider(options))
+    yield examine("key pair alias", "R7", lambda: keypair(options, surroundings))
+    if options.certificate is None:
+        yield certificate(options)
+    else:
+        yield examine_certificate_file(options.certificate)
 
 
 def windows_version() -> str:
@@ -43,54 +61,54 @@ def windows_version() -> str:
     )
 
 
-def signtool(settings: Settings) -> Examined:
+def signtool(surroundings: Surroundings) -> Prerequisite:
     """SignTool, and that a 64-bit KSP can be loaded into it."""
-    found = examine("signtool", "R5", lambda: str(find_signtool(settings)))
-    if found.state == "ok" and find_signtool(settings).architecture not in {"x64", ""}:
+    found = examine("signtool", "R5", lambda: str(find_signtool(surroundings)))
+    if found.state == "ok" and find_signtool(surroundings).architecture not in {"x64", ""}:
         remedy = "Vendors' KSPs are x64: name the x64 SignTool with --signtool."
-        return Examined("signtool", "R5", "warning", found.detail, remedy)
+        return Prerequisite("signtool", "R5", "warning", found.detail, remedy)
     return found
 
 
-def smctl(settings: Settings) -> tuple[Examined, Examined]:
+def smctl(surroundings: Surroundings) -> tuple[Prerequisite, Prerequisite]:
     """smctl, and whether the service lets us sign.
 
     What the health check prints is never shown: it holds halves of secrets that no masking recognises.
     """
     try:
-        tool = find_smctl(settings)
-        ran = _smctl(settings, "healthcheck")
+        tool = find_smctl(surroundings)
+        ran = _smctl(surroundings, "healthcheck")
     except KspSignError as error:
-        missing = Examined("smctl", "R6", "missing", error.message, error.remedy)
-        return missing, Examined("service", "R6", "missing", "not asked: smctl is missing", error.remedy)
-    return Examined("smctl", "R6", "ok", str(tool)), _service(ran)
+        missing = Prerequisite("smctl", "R6", "missing", error.message, error.remedy)
+        return missing, Prerequisite("service", "R6", "missing", "not asked: smctl is missing", error.remedy)
+    return Prerequisite("smctl", "R6", "ok", str(tool)), _service(ran)
 
 
-def key_storage_provider(settings: Settings) -> str:
+def key_storage_provider(options: WindowsOptions) -> str:
     """The KSP under exactly the name of --csp; raises PrerequisiteError with the names that are registered."""
     if sys.platform == "win32":
         import winreg  # noqa: PLC0415 - on Windows only
 
         with winreg.OpenKey(winreg.HKEY_LOCAL_MACHINE, _PROVIDERS) as key:
             names = [winreg.EnumKey(key, index) for index in range(winreg.QueryInfoKey(key)[0])]
-        if settings.csp in names:
-            return f'"{settings.csp}" is registered'
-        near = difflib.get_close_matches(settings.csp, names, n=1, cutoff=0.6)
+        if options.csp in names:
+            return f'"{options.csp}" is registered'
+        near = difflib.get_close_matches(options.csp, names, n=1, cutoff=0.6)
         hint = f'Did you mean --csp "{near[0]}"? ' if near else ""
         raise PrerequisiteError(
-            f'no KSP is registered under exactly the name "{settings.csp}"; registered: {", ".join(names) or "none"}',
+            f'no KSP is registered under exactly the name "{options.csp}"; registered: {", ".join(names) or "none"}',
             code="KSP_NOT_REGISTERED",
             remedy=f"{hint}Register it as an administrator: smctl windows ksp register.",
         )
     raise PrerequisiteError("KSPs exist on Windows only", code="NOT_WINDOWS", remedy="Use a Windows agent.")
 
 
-def keypair(settings: Settings) -> str:
+def keypair(options: WindowsOptions, surroundings: Surroundings) -> str:
     """That the alias is among the key pairs that this user sees; raises PrerequisiteError with a near one."""
-    alias = settings.keypair_alias
+    alias = options.keypair_alias
     if alias is None:
         raise ConfigurationError("no key pair alias is given", remedy="Name it with --keypair-alias; case matters.")
-    ran = _smctl(settings, "keypair", "ls")
+    ran = _smctl(surroundings, "keypair", "ls")
     if ran.exit_code != 0:
         raise PrerequisiteError(
             f"smctl keypair ls ended with exit code {ran.exit_code}",
@@ -109,47 +127,43 @@ def keypair(settings: Settings) -> str:
     )
 
 
-def certificate(settings: Settings) -> Examined:
+def certificate(options: WindowsOptions) -> Prerequisite:
     """The certificate that would sign, and how long it is valid."""
     name = "certificate"
     try:
-        present = candidates_of(read_store(settings.certificate_store, "MY"))
+        present = candidates_of(read_store(options.certificate_store, "MY"))
     except PrerequisiteError as error:
-        return Examined(name, "R8, R10", "missing", error.message, error.remedy)
-    if settings.thumbprint is None and settings.keypair_alias is None:
-        return Examined(name, "R8, R10", "missing", "neither alias nor thumbprint is given", "Name --keypair-alias.")
-    found, now = matching(present, settings), datetime.now(UTC)
+        return Prerequisite(name, "R8, R10", "missing", error.message, error.remedy)
+    if options.thumbprint is None and options.keypair_alias is None:
+        return Prerequisite(
+            name, "R8, R10", "missing", "neither alias nor thumbprint is given", "Name --keypair-alias."
+        )
+    found, now = matching(present, options), datetime.now(UTC)
     chosen = newest_valid(found, now)
     if chosen is None:
-        near = near_miss(settings.thumbprint or settings.keypair_alias or "", present)
+        near = near_miss(options.thumbprint or options.keypair_alias or "", present)
         hint = f"Did you mean {near}? " if near else ""
-        seen = "; ".join(map(str, found)) or f"none matches in the store My of the {settings.certificate_store}"
-        return Examined(name, "R8, R10", "missing", seen, f"{hint}Run kspsign certsync, or renew the certificate.")
+        seen = "; ".join(map(str, found)) or f"none matches in the store My of the {options.certificate_store}"
+        return Prerequisite(name, "R8, R10", "missing", seen, f"{hint}Run kspsign certsync, or renew the certificate.")
     left = chosen.not_after - now
     detail = f"{chosen.thumbprint} {chosen.subject}, valid for {left.days} days, until {chosen.until}"
     if chosen.container is None:
-        return Examined(name, "R8, R10", "missing", f"{detail}; without private key", "Run kspsign certsync.")
-    soon = "Renew it; then certsync brings the new one." if left < SOON else ""
-    return Examined(name, "R8, R10", "warning" if soon else "ok", detail, soon)
+        return Prerequisite(name, "R8, R10", "missing", f"{detail}; without private key", "Run kspsign certsync.")
+    soon = "Renew it; then certsync brings the new one." if left < EXPIRY_WARNING else ""
+    return Prerequisite(name, "R8, R10", "warning" if soon else "ok", detail, soon)
 
 
-def examine_windows(settings: Settings) -> Iterator[Examined]:
-    """KSP, key pair and certificate."""
-    yield examine("key storage provider", "R6", lambda: key_storage_provider(settings))
-    yield examine("key pair alias", "R7", lambda: keypair(settings))
-    if settings.certificate is None:
-        yield certificate(settings)
-
-
-def _service(ran: Ran) -> Examined:
+def _service(ran: Ran) -> Prerequisite:
     checks = {"Status: Connected": "not connected", "Can sign: Yes": "this user may not sign"}
     wrong = [fault for words, fault in checks.items() if words not in ran.output]
     if wrong or ran.exit_code != 0:
         detail = "; ".join(wrong) or f"exit code {ran.exit_code}"
         remedy = "Check SM_HOST, SM_API_KEY and the client certificate, and that the user is a signer of the key pair."
-        return Examined("service", "R6", "missing", f"smctl healthcheck: {detail}", remedy)
-    return Examined("service", "R6", "ok", "smctl healthcheck: connected, may sign")
+        return Prerequisite("service", "R6", "missing", f"smctl healthcheck: {detail}", remedy)
+    return Prerequisite("service", "R6", "ok", "smctl healthcheck: connected, may sign")
 
 
-def _smctl(settings: Settings, *arguments: str) -> Ran:
-    return call_tool(settings, find_smctl(settings).path, arguments, timeout=_HEALTH_SECONDS, with_credentials=True)
+def _smctl(surroundings: Surroundings, *arguments: str) -> Ran:
+    return call_tool(
+        surroundings, find_smctl(surroundings).path, arguments, timeout=_HEALTH_SECONDS, with_credentials=True
+    )

@@ -94,6 +94,10 @@ class Element(NamedTuple):
         """The first of them; raises TrustError when there is none."""
         return _element(self.data, self.content_start, self.end)
 
+    def leading(self, count: int) -> tuple[Element, ...]:
+        """The first `count` elements of its content, fewer when there are not so many; what follows is not read."""
+        return tuple(_elements(self.data, self.content_start, self.end, count))
+
     def fields(self) -> Fields:
         """Its content, to be taken field by field."""
         return Fields(self)

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from kspsign.certificates.parse import parse_certificate
-from kspsign.certsync.windows_certificates import StoreCertificate
+from kspsign.keys.windows.certificate_store import StoreCertificate
+from kspsign.keys.windows.options import WindowsOptions
 from kspsign.model.errors import TrustError
 from kspsign.model.values import iso_utc
-from kspsign.settings.model import Settings
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,11 +42,11 @@ def candidates_of(certificates: Iterable[StoreCertificate]) -> tuple[Candidate, 
     return tuple(found for each in certificates if (found := _candidate(each)) is not None)
 
 
-def matching(candidates: Sequence[Candidate], settings: Settings) -> tuple[Candidate, ...]:
+def matching(candidates: Sequence[Candidate], options: WindowsOptions) -> tuple[Candidate, ...]:
     """Those that --thumbprint names, else those whose friendly name or key container is the alias, case and all."""
-    if settings.thumbprint is not None:
-        return tuple(each for each in candidates if each.thumbprint == settings.thumbprint)
-    alias = settings.keypair_alias
+    if options.thumbprint is not None:
+        return tuple(each for each in candidates if each.thumbprint == options.thumbprint)
+    alias = options.keypair_alias
     return tuple(each for each in candidates if alias in {each.friendly_name, each.container})
 
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import threading
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final, Self
 
@@ -15,13 +14,15 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.hazmat.primitives.serialization.pkcs12 import PKCS12KeyAndCertificates, load_pkcs12
 from cryptography.x509.extensions import ExtensionNotFound
+from pydantic import SecretStr
 
 from kspsign.certificates.chain import ordered_chain
-from kspsign.keys.local.sign import IN_MEMORY, LocalKey, sign_digest
-from kspsign.keys.protocol import reference_part
+from kspsign.keys.in_memory import IN_MEMORY, LocalKey, sign_digest
+from kspsign.keys.pkcs12.options import Pkcs12Options
+from kspsign.keys.prerequisites import Prerequisite, examine_certificate, missing
+from kspsign.keys.protocol import KeyStore, Surroundings, reference_part
 from kspsign.model.errors import ConfigurationError, PrerequisiteError
 from kspsign.model.values import DigestAlgorithm, RawSignature
-from kspsign.settings.model import Settings
 
 _ONLY_IN_HOUSE = (
     "a key in a PKCS#12 file is for in-house CAs and tests: since 2023-06-01 public CAs may issue code-signing "
@@ -29,8 +30,8 @@ _ONLY_IN_HOUSE = (
 )
 
 
-class Pkcs12KeyStore:
-    """A key pair read from a PKCS#12 file; satisfies `KeyStore`.
+class Pkcs12KeyStore(KeyStore):
+    """A key pair read from a PKCS#12 file.
 
     The leaf is the certificate of the key. If the file has none for it, it is the file's end-entity
     certificate: the signer, which checks every signature against it, then reports that the key does not fit.
@@ -46,24 +47,41 @@ class Pkcs12KeyStore:
         self._chain = chain
 
     @classmethod
-    def open(cls, settings: Settings, _cancelled: threading.Event) -> Self:
+    def open(cls, options: Pkcs12Options, surroundings: Surroundings) -> Self:
         """Read the file that --pkcs12 names.
 
         Raises ConfigurationError when none is named; PrerequisiteError when the file is missing or no PKCS#12
         file, its password is missing or wrong, or it lacks a certificate or a private key that can be used.
         """
-        if settings.pkcs12 is None:
+        if options.pkcs12 is None:
             raise ConfigurationError("key store pkcs12 needs its file", remedy="Name it with --pkcs12.")
-        return cls._read(settings.pkcs12, settings)
+        store = cls.read(options.pkcs12, options.password)
+        surroundings.notice(_ONLY_IN_HOUSE)
+        return store
 
     @classmethod
-    def reopen(cls, reference: Mapping[str, str], settings: Settings, _cancelled: threading.Event) -> Self:
-        """Read the file that `reference` tells; raises PrerequisiteError as `open` does."""
-        return cls._read(Path(reference_part(reference, "file")), settings)
+    def reopen(cls, reference: Mapping[str, str], options: Pkcs12Options, _surroundings: Surroundings) -> Self:
+        """Read the file that `reference` names; raises PrerequisiteError as `open` does."""
+        return cls.read(Path(reference_part(reference, "file")), options.password)
 
     @classmethod
-    def _read(cls, path: Path, settings: Settings) -> Self:
-        content = _load(path, None if settings.password is None else settings.password.get_secret_value())
+    def examine(cls, options: Pkcs12Options, _surroundings: Surroundings) -> Iterator[Prerequisite]:
+        """Whether the file opens with its password, and its certificate is valid."""
+        if options.pkcs12 is None:
+            yield Prerequisite("PKCS#12 file", "", "not needed", "the certificate is synchronised already")
+            return
+        try:
+            store = cls.read(options.pkcs12, options.password)
+        except PrerequisiteError as error:
+            yield missing("PKCS#12 file", "", error)
+            return
+        yield Prerequisite("PKCS#12 file", "", "ok", f"{options.pkcs12} opens")
+        yield examine_certificate(store.certificate_chain()[0])
+
+    @classmethod
+    def read(cls, path: Path, password: SecretStr | None) -> Self:
+        """The store of this file. Raises PrerequisiteError as `open` does."""
+        content = _load(path, None if password is None else password.get_secret_value())
         if not isinstance(content.key, (rsa.RSAPrivateKey, ec.EllipticCurvePrivateKey)):
             raise _wrong_key(path, content.key)
         given = [content.cert, *content.additional_certs] if content.cert else content.additional_certs
@@ -72,10 +90,6 @@ class Pkcs12KeyStore:
             raise _unusable(path, "NO_CERTIFICATE", "holds no certificate", "Export it with its certificate chain.")
         leaf = _leaf(content.key, certificates).public_bytes(Encoding.DER)
         return cls(path, content.key, ordered_chain(leaf, certificates))
-
-    def remarks(self) -> tuple[str, ...]:
-        """That such a file is for in-house CAs and tests."""
-        return (_ONLY_IN_HOUSE,)
 
     def certificate_chain(self) -> tuple[bytes, ...]:
         """The certificates as DER, leaf first, as far as the file has them."""
@@ -88,9 +102,6 @@ class Pkcs12KeyStore:
     def sign(self, digest: bytes, algorithm: DigestAlgorithm) -> RawSignature:
         """Sign a digest with the file's key; costs nothing. Raises SigningError."""
         return sign_digest(self._key, digest, algorithm)
-
-    def close(self) -> None:
-        """Do nothing: no session is held."""
 
 
 def _load(path: Path, password: str | None) -> PKCS12KeyAndCertificates:

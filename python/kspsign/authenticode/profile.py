@@ -1,0 +1,127 @@
+"""The seam between a format and its signatures: how one is made, completed and read, whatever it is written in."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Protocol, TypeVar
+
+from kspsign.model.values import DigestAlgorithm
+
+SignatureT_co = TypeVar("SignatureT_co", bound="FileSignature", covariant=True)
+
+
+@dataclass(frozen=True, slots=True)
+class SigningTerms:
+    """How files are to be signed, the same for every file of a run; a format reads those that it knows.
+
+    `chain` is DER, the signer's certificate first. `append` adds a signature to those that are there, `page_hashes`
+    asks for a hash of each page of an image. `moment` is the signing time of those formats that state one: the same
+    for all files of a run, so that what is signed is made of the same bytes when it is tried again.
+    """
+
+    algorithm: DigestAlgorithm
+    chain: tuple[bytes, ...]
+    append: bool = False
+    page_hashes: bool = False
+    description: str | None = None
+    description_url: str | None = None
+    moment: datetime = field(default_factory=lambda: datetime.now(UTC))
+
+
+class PreparedSignature(Protocol):
+    """A signature without its value, made for one file."""
+
+    @property
+    def digest(self) -> bytes:
+        """What the key store signs."""
+
+    def assemble(self, value: bytes, chain: Sequence[bytes], *, token: bytes | None) -> bytes:
+        """The whole signature, as it is embedded.
+
+        `value` is the key store's signature of `digest` (RSA PKCS#1 v1.5, or ECDSA as DER), `chain` the DER
+        certificates that belong to it, leaf first, and `token` an RFC 3161 token over `value`.
+        """
+
+
+class FileSignature(Protocol):
+    """One signature of a file as it was read: what it covers, who made it, and what it carries beside.
+
+    `algorithm` and `file_digest` are what it says of the file. `certificate` is the signer's (DER), None when it is
+    missing, `certificates` are all that it carries. `value` is the bare signature value, which timestamps cover, and
+    `signer_digest_algorithm` that of what the value was made over; None is one that we don't know.
+    `tokens` (RFC 3161) and `counter_signatures` (PKCS#9; their authority's certificates are among `certificates`) are
+    its timestamps. `further` are signatures that it carries, each to be read by the same profile; `countersigners`
+    signed its value, and `sharing` are the certificates of those who share `certificates` with it.
+    `unsigned_attributes` are all that it carries without signing it, of which `known_attributes` are read and judged.
+    `fault` says how its parts contradict each other.
+    """
+
+    @property
+    def algorithm(self) -> DigestAlgorithm: ...
+    @property
+    def file_digest(self) -> bytes: ...
+    @property
+    def certificate(self) -> bytes | None: ...
+    @property
+    def certificates(self) -> tuple[bytes, ...]: ...
+    @property
+    def value(self) -> bytes: ...
+    @property
+    def signer_digest_algorithm(self) -> DigestAlgorithm | None: ...
+    @property
+    def tokens(self) -> tuple[bytes, ...]: ...
+    @property
+    def counter_signatures(self) -> tuple[bytes, ...]: ...
+    @property
+    def further(self) -> tuple[bytes, ...]: ...
+    @property
+    def countersigners(self) -> Sequence[FileSignature]: ...
+    @property
+    def sharing(self) -> tuple[bytes, ...]: ...
+    @property
+    def unsigned_attributes(self) -> Mapping[str, tuple[bytes, ...]]: ...
+    @property
+    def known_attributes(self) -> frozenset[str]: ...
+    @property
+    def program_name(self) -> str | None: ...
+    @property
+    def fault(self) -> str | None: ...
+
+    def content_fault(self) -> str | None:
+        """Why what was signed does not speak of the content, None when it does."""
+
+    def signer_fault(self) -> str | None:
+        """Why the value does not hold under the signer's certificate, None when it does."""
+
+
+class SignatureProfile(Protocol[SignatureT_co]):
+    """The strategy of a format's signatures. Signatures are bytes, as they are embedded in the file."""
+
+    def prepare(self, terms: SigningTerms, content: bytes) -> PreparedSignature:
+        """The signature for `content`, which the format made for these terms."""
+
+    def add_timestamp(self, signature: bytes, token: bytes) -> bytes:
+        """`signature` with an RFC 3161 token added; everything signed keeps its bytes.
+
+        Raises TrustError (TRUST_E_MALFORMED_SIGNATURE) when it is not a signature of this kind.
+        """
+
+    def append(self, signatures: Sequence[bytes], signature: bytes) -> tuple[bytes, ...]:
+        """The `signatures` of a file, in their order, with a further one; raises like add_timestamp."""
+
+    def replace_further(self, signature: bytes, further: Sequence[bytes]) -> bytes:
+        """`signature` with `further`, at least one, in place of those that it carries; raises like add_timestamp."""
+
+    def read(self, signature: bytes) -> SignatureT_co:
+        """What the signature says.
+
+        Raises TrustError (TRUST_E_MALFORMED_SIGNATURE, check "cms-structure") when it is not a signature of this
+        kind, and (NTE_BAD_ALGID, check "algorithms") when its digest algorithm is unknown.
+        """
+
+
+def is_timestamped(signature: FileSignature) -> bool:
+    """Whether the signature carries a timestamp of either kind."""
+    return bool(signature.tokens or signature.counter_signatures)

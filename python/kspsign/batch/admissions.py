@@ -1,0 +1,34 @@
+"""Files that were read and admitted before any is signed, kept until each one's turn."""
+
+from __future__ import annotations
+
+import os
+
+from kspsign.authenticode.signable import SignableFile
+from kspsign.model.values import Artifact
+from kspsign.signing import LockedTarget
+
+MOST_KEPT = 1000
+"""Structures in memory at a time; the files beyond are read again when their turn comes."""
+
+
+class Admissions:
+    """The structures of admitted files by shown name; each is taken once, by any thread."""
+
+    def __init__(self) -> None:
+        self._kept: dict[str, tuple[tuple[int, ...], SignableFile]] = {}
+
+    def keep(self, artifact: Artifact, state: os.stat_result, file: SignableFile) -> None:
+        """Keep `file`, which was read when the artifact was in `state`, if there is room."""
+        if len(self._kept) < MOST_KEPT:
+            self._kept[artifact.name] = _stamp(state), file
+
+    def take(self, held: LockedTarget) -> SignableFile | None:
+        """The file as it was admitted; None when it is not kept, or was changed before it was held."""
+        stamp, file = self._kept.pop(held.artifact.name, (None, None))
+        return file if stamp == _stamp(held.state) else None
+
+
+def _stamp(state: os.stat_result) -> tuple[int, ...]:
+    """What tells that a file was written to, also when its time of modification was put back."""
+    return state.st_dev, state.st_ino, state.st_size, state.st_mtime_ns, state.st_ctime_ns

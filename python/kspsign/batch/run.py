@@ -1,0 +1,102 @@
+"""One run: what it is to do and where, what it works on, and what it has come to so far."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, TypeVar
+
+from kspsign.concurrency.cancellation import entered
+from kspsign.model.errors import CancelledError, KspSignError, PolicyError
+from kspsign.model.report import CertificateFacts, FileOutcome, LeftOut, PolicyFacts, SliceFacts
+from kspsign.model.values import Artifact, Limits
+from kspsign.programs import in_temp_folder
+from kspsign.publishing import Console
+from kspsign.settings.context import RunContext
+from kspsign.settings.model import Settings
+from kspsign.signing import CircuitBreaker, SharedState
+
+if TYPE_CHECKING:
+    from kspsign.verifying.policy.judge import Judge
+
+Resource = TypeVar("Resource")
+
+
+@dataclass(slots=True)
+class RunRecord:
+    """What a run has come to so far; the only value on the path that grows. Outcomes are keyed by shown name."""
+
+    started: datetime = field(default_factory=lambda: datetime.now(UTC))
+    certificate: CertificateFacts | None = None
+    test_signing: bool = False
+    key_store: str | None = None
+    engine: str | None = None
+    slice: SliceFacts | None = None
+    policy: PolicyFacts | None = None
+    missing: PolicyError | None = None
+    left_out: Sequence[LeftOut] = ()
+    matched: tuple[Artifact, ...] = ()
+    outcomes: dict[str, FileOutcome] = field(default_factory=dict)
+    signatures_used: int = 0
+    signatures_needed: int = 0
+    limits: Limits | None = None
+    error: KspSignError | None = None
+
+    @property
+    def left(self) -> int:
+        """How many files were not tried."""
+        return sum(not outcome.tried for outcome in self.outcomes.values())
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """What travels along the path. `record` alone grows; a stage that knows more hands on a copy.
+
+    `artifacts` are the files that the run takes and `judge` is its policy, once they are known. `shared` is what the
+    files have in common while they are worked on. `resources` are closed when the run ends, the last one first.
+    """
+
+    settings: Settings
+    context: RunContext
+    console: Console
+    shared: SharedState
+    record: RunRecord = field(default_factory=RunRecord)
+    artifacts: tuple[Artifact, ...] = ()
+    judge: Judge | None = None
+    resources: contextlib.ExitStack = field(default_factory=contextlib.ExitStack)
+
+    @classmethod
+    def begin(cls, settings: Settings, context: RunContext, console: Console, cancelled: threading.Event) -> Run:
+        """A run that knows of no file yet; `cancelled` is set when it shall end early."""
+        stops_at_failure = settings.fail_fast and settings.command != "verify"  # a verdict is on all files
+        shared = SharedState(cancelled, breaker=CircuitBreaker(fail_fast=stops_at_failure))
+        return cls(in_temp_folder(settings, context.temp_folder), context, console, shared)
+
+    @property
+    def cancelled(self) -> threading.Event:
+        """Set when the run shall end early."""
+        return self.shared.cancelled
+
+    @contextlib.contextmanager
+    def to_its_end(self) -> Iterator[None]:
+        """The work of the run: an error before or between the files stops it and is part of its report.
+
+        What the run opened is closed here, also after an error or when it was cancelled.
+        """
+        try:
+            with self.resources:
+                yield
+            self.shared.breaker.end(self.record.left)
+            if self.cancelled.is_set():
+                raise CancelledError
+        except KspSignError as error:
+            self.record.error = error
+            self.console.failed(error)
+
+    def open(self, resource: AbstractContextManager[Resource]) -> Resource:
+        """`resource`, which is closed when the run ends; neither opening nor closing it holds up a cancelled run."""
+        return self.resources.enter_context(entered(resource, self.cancelled))

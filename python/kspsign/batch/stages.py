@@ -1,0 +1,122 @@
+"""The stages of a run that signs, one function each. What passes between them is opened but not yet worked off:
+`verify` takes the files one by one through signing, reading back and replacing, many at a time."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from kspsign.batch.finish import finished
+from kspsign.batch.one_artifact import Signing, admit_one, plan_one, sign_one
+from kspsign.batch.outcomes import make_report
+from kspsign.batch.run import Run
+from kspsign.batch.slices import share
+from kspsign.batch.work import Batch
+from kspsign.certificates.identity import PublisherIdentity
+from kspsign.certsync import certificate_facts, open_key
+from kspsign.keys import SigningKey
+from kspsign.model.errors import PrerequisiteError, TrustError
+from kspsign.model.report import Report
+from kspsign.model.values import SyncedCertificate
+from kspsign.signing import LOCAL_SLOTS, Budget, Engine, Planner, open_engine, open_planner
+from kspsign.verifying import Verifier, open_second_opinion, open_verifier
+
+
+@dataclass(frozen=True, slots=True)
+class CheckedKey:
+    """A key whose certificate `verifier` accepts: a signature of it will verify."""
+
+    key: SigningKey
+    verifier: Verifier
+
+    @property
+    def certificate(self) -> SyncedCertificate:
+        """The certificate of the key."""
+        return self.key.certificate
+
+
+@dataclass(frozen=True, slots=True)
+class SignedCopies:
+    """The copies that `source` signs as they are asked for, one per file; a planner only counts them."""
+
+    source: Engine | Planner
+    key: CheckedKey
+
+
+def certsync(run: Run) -> CheckedKey:
+    """Stage 1: the certificate is on this agent and its key store open. Raises PrerequisiteError for a certificate
+    that could not give a signature that verifies."""
+    key = run.open(open_key(run.settings, run.console.notice, run.cancelled))
+    present(run, key.certificate)
+    verifier = open_verifier(run.settings, key.certificate, run.judge)
+    _check(verifier, key.certificate)
+    return CheckedKey(key, verifier)
+
+
+def sign(run: Run, key: CheckedKey) -> SignedCopies:
+    """Stage 2: what makes a signed copy beside each file. No signature is asked for yet."""
+    budget = Budget(share(run.settings.max_signatures, run.record.slice))
+    if run.settings.dry_run:
+        return SignedCopies(open_planner(run.settings, key.certificate, budget), key)
+    return SignedCopies(run.open(open_engine(run.settings, key.key, budget, run.shared)), key)
+
+
+def verify(run: Run, copies: SignedCopies) -> None:
+    """Stage 3: each copy is read back and verified, and takes its file's place when it holds."""
+    certificate = copies.key.certificate
+    second = run.open(open_second_opinion(run.settings, certificate, run.cancelled))
+    identity = PublisherIdentity.of(certificate.chain[0])
+    signing = Signing(run, identity, replace(copies.key.verifier, second=second))
+    if isinstance(copies.source, Planner):
+        _plan_all(signing, copies.source)
+    else:
+        _sign_all(signing, copies.source)
+
+
+def publish(run: Run) -> Report:
+    """Stage 4: the report, on every surface that was asked for."""
+    return finished(run, make_report(run))
+
+
+def present(run: Run, certificate: SyncedCertificate) -> None:
+    """Say which certificate it is."""
+    facts = run.record.certificate = certificate_facts(certificate)
+    run.record.key_store, run.record.test_signing = certificate.key_store, certificate.test_signing
+    run.console.certificate(facts, key_store=certificate.key_store, test_signing=certificate.test_signing)
+
+
+def _sign_all(signing: Signing, engine: Engine) -> None:
+    run, hooks = signing.run, engine.hooks
+    run.record.engine = engine.name
+    if hooks.tool is not None:
+        run.console.notice(f"engine {engine.name}: {hooks.tool}")
+
+    def heard() -> None:
+        for line in (line for text in hooks.tool_output() for line in text.splitlines() if line.strip()):
+            run.console.notice(f"    {engine.name}: {line}")
+
+    batch = Batch(run, engine, heard if run.settings.verbose else None)
+    try:
+        batch.refuse(lambda artifact: admit_one(artifact, signing, engine))
+        batch.work(lambda artifact: sign_one(artifact, signing, engine), engine.concurrency)
+    finally:
+        run.record.signatures_used, run.record.limits = engine.signatures_used, engine.limits
+        for notice in hooks.notices():
+            run.console.notice(notice)
+
+
+def _plan_all(signing: Signing, planner: Planner) -> None:
+    Batch(signing.run).work(lambda artifact: plan_one(artifact, signing, planner), LOCAL_SLOTS)
+    signing.run.record.signatures_needed = planner.budget.spent
+
+
+def _check(verifier: Verifier, certificate: SyncedCertificate) -> None:
+    """Refuse a certificate that can't give a valid signature before a signature is spent."""
+    try:
+        verifier.check_certificate(certificate)
+    except TrustError as fault:
+        raise PrerequisiteError(
+            f"the certificate {certificate.thumbprint} can't sign: {fault.message}",
+            code=fault.code,
+            remedy=fault.remedy,
+            hresult=fault.hresult,
+        ) from fault

@@ -1,0 +1,15 @@
+"""How long a certificate is still valid."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from cryptography import x509
+
+EXPIRY_WARNING = timedelta(days=30)
+"""Warn this long before a certificate expires."""
+
+
+def expires_soon(certificate: x509.Certificate, now: datetime) -> bool:
+    """Whether a certificate that has not expired at `now` (timezone-aware) does so within `EXPIRY_WARNING`."""
+    return now <= certificate.not_valid_after_utc < now + EXPIRY_WARNING

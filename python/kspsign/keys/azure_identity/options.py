@@ -1,0 +1,41 @@
+"""Who signs in to Azure, for every key store of Azure's."""
+
+from __future__ import annotations
+
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import Field
+
+from kspsign.settings.store_options import Metavar, StoreOptions
+
+AzureCredentialName = Literal["auto", "pipelines", "client-secret", "managed-identity", "cli"]
+
+
+class AzureSignIn(StoreOptions):
+    """The kind of credential and its parts; what is not given comes from variables of the same meaning."""
+
+    variables: ClassVar[frozenset[str]] = frozenset(
+        {
+            "AZURESUBSCRIPTION_CLIENT_ID",
+            "AZURESUBSCRIPTION_SERVICE_CONNECTION_ID",
+            "AZURESUBSCRIPTION_TENANT_ID",
+            "AZURE_CLIENT_ID",
+            "AZURE_CLIENT_SECRET",
+            "AZURE_CONFIG_DIR",
+            "AZURE_TENANT_ID",
+            "REQUESTS_CA_BUNDLE",
+            "SYSTEM_ACCESSTOKEN",
+            "SYSTEM_OIDCREQUESTURI",
+        }
+    )
+
+    azure_credential: AzureCredentialName = Field("auto", description="Who signs in to Azure; auto: by what is given.")
+    azure_tenant_id: Annotated[str | None, Metavar("ID")] = Field(
+        None, description="Entra tenant (default: AZURE_TENANT_ID)."
+    )
+    azure_client_id: Annotated[str | None, Metavar("ID")] = Field(
+        None, description="Application or managed identity (default: AZURE_CLIENT_ID)."
+    )
+    azure_connection_id: Annotated[str | None, Metavar("ID")] = Field(
+        None, description="Id of the Azure RM service connection (default: AZURESUBSCRIPTION_SERVICE_CONNECTION_ID)."
+    )

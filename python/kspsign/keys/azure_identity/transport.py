@@ -1,0 +1,55 @@
+"""What stands between Microsoft's clients for Azure and the network: our connections, and waiting that can end."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+import urllib3
+from azure.core.exceptions import ServiceRequestError, ServiceResponseError
+from azure.core.pipeline.transport import RequestsTransport
+
+from kspsign.model.errors import CancelledError
+from kspsign.model.network_options import NetworkOptions
+from kspsign.network.failures import surely_not_sent
+from kspsign.network.requests_adapter import open_session
+from kspsign.network.trace import numbered
+
+EXCHANGE_SECONDS = 120.0
+_LONGEST_PAUSE = 60.0
+
+
+class AzureTransport(RequestsTransport):  # type: ignore[misc]  # azure-core loads it lazily, so mypy sees Any
+    """Kept-alive connections, one for each file in work; waiting ends when the run is cancelled.
+
+    Raises ConfigurationError for a proxy or a CA file of `network` that can't be used.
+    """
+
+    def __init__(self, network: NetworkOptions, connections: int, cancelled: threading.Event) -> None:
+        session = open_session(network, connections=connections, deadline=EXCHANGE_SECONDS)
+        super().__init__(session=session, read_timeout=60, connection_timeout=15, use_env_settings=False)
+        self._cancelled = cancelled
+        self._sent = threading.local()
+
+    def send(self, request: Any, **options: Any) -> Any:
+        """The answer; a request that may have arrived is never taken for one that the client may send again."""
+        try:
+            with numbered(self._attempt(request)):
+                return super().send(request, **options)
+        except ServiceRequestError as broken:
+            cause = broken.inner_exception
+            parts = () if cause is None else cause.args
+            if any(isinstance(part, urllib3.exceptions.HTTPError) and not surely_not_sent(part) for part in parts):
+                raise ServiceResponseError(str(broken), error=cause) from broken
+            raise
+
+    def sleep(self, duration: float) -> None:
+        """What the client's retries call; Retry-After is heeded up to a minute."""
+        if self._cancelled.wait(min(duration, _LONGEST_PAUSE)):
+            raise CancelledError
+
+    def _attempt(self, request: Any) -> int:
+        """The client's retries send the same object again, from the same thread."""
+        again = getattr(self._sent, "request", None) is request
+        self._sent.request, self._sent.times = request, self._sent.times + 1 if again else 1
+        return int(self._sent.times)

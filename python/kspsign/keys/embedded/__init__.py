@@ -1,0 +1,1 @@
+"""Key store embedded: throw-away keys for test signing."""

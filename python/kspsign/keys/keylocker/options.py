@@ -1,0 +1,13 @@
+"""The options of key store keylocker; its credentials are SM_* variables."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from kspsign.keys.options import AccountId
+
+
+class KeyLockerOptions(AccountId):
+    """Which key pair, certificate and account."""
+
+    program_credentials: ClassVar[bool] = True

@@ -1,0 +1,38 @@
+"""The options of key store pkcs11: the vendor's library, the token, the key and the PIN."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, ClassVar, Self
+
+from pydantic import Field, SecretStr, model_validator
+
+from kspsign.keys.options import CertificateFile, IssuerFetching
+from kspsign.settings.store_options import Metavar, SecretVariable
+
+
+class Pkcs11Options(CertificateFile, IssuerFetching):
+    """Where the key is, and how to log in. Vendors' libraries get SM_* and the variables of --tool-env."""
+
+    program_credentials: ClassVar[bool] = True
+
+    pkcs11_module: Annotated[Path | None, Metavar("FILE")] = Field(
+        None, description="PKCS#11 library of the token's vendor (key store pkcs11)."
+    )
+    pkcs11_token: Annotated[str | None, Metavar("LABEL")] = Field(
+        None, description="Label of the PKCS#11 token (default: the only one)."
+    )
+    pkcs11_slot: int | None = Field(None, ge=0, description="Slot id of the PKCS#11 token, instead of its label.")
+    pkcs11_key_id: Annotated[str | None, Metavar("HEX")] = Field(
+        None, description="CKA_ID of the key in hex, instead of keypair_alias (label)."
+    )
+    pkcs11_pin_env: Annotated[str | None, Metavar("NAME"), SecretVariable("pkcs11_pin")] = Field(
+        None, description="Name of the environment variable with the token's PIN."
+    )
+    pkcs11_pin: SecretStr | None = None
+
+    @model_validator(mode="after")
+    def _one_token(self) -> Self:
+        if self.pkcs11_token is not None and self.pkcs11_slot is not None:
+            raise ValueError("pkcs11_token and pkcs11_slot exclude each other")
+        return self

@@ -1,0 +1,49 @@
+"""What a run is told about its connections: proxies, certificate authorities, and how long an exchange may take."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class NamedProxy:
+    """A proxy as it was given: the setting's name and its text, whose login (if any) is a secret.
+
+    An empty text says that there is to be no proxy. `username` and `password` are what the setting holds beside it.
+    """
+
+    setting: str
+    text: str = field(repr=False)
+    username: str = ""
+    password: str = field(default="", repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class CaFile:
+    """A PEM file with roots to trust beside the system's, and the setting that names it."""
+
+    path: Path
+    setting: str
+
+
+@dataclass(frozen=True, slots=True)
+class NetworkOptions:
+    """Frozen, and the same for every connection of a run.
+
+    `proxies` are by scheme ("http", "https"), `no_proxy` holds the entries of NO_PROXY. `agent_proxy` is the build
+    agent's own, for what no variable decides, and `agent_bypass` holds its regular expressions on URLs that are
+    reached without it. `deadline` is in seconds, for a whole exchange; None is what each service's client sets.
+    """
+
+    proxies: Mapping[str, NamedProxy] = field(default_factory=dict)
+    no_proxy: tuple[str, ...] = ()
+    agent_proxy: NamedProxy | None = None
+    agent_bypass: tuple[str, ...] = ()
+    ca_file: CaFile | None = None
+    deadline: float | None = None
+
+    def direct(self) -> NetworkOptions:
+        """The same without any proxy: for a server of our own on loopback."""
+        return replace(self, no_proxy=("*",))

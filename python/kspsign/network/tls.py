@@ -1,0 +1,48 @@
+"""The one TLS context: the system's roots and those of the CA file; nothing switches verification off."""
+
+from __future__ import annotations
+
+import ssl
+from pathlib import Path
+
+from kspsign.model.errors import ConfigurationError
+from kspsign.model.network_options import CaFile, NetworkOptions
+from kspsign.network.deadline import TimedTLSSocket
+
+
+def client_context(options: NetworkOptions, bundle: Path | None = None) -> ssl.SSLContext:
+    """A context for TLS 1.2 and later whose sockets know deadlines (`deadline`); `bundle` (PEM) adds roots.
+
+    The CA file adds to the system's roots and replaces none: behind a proxy that inspects TLS some hosts are exempt,
+    and those still show their public certificate. Raises ConfigurationError when it can't be read or holds no
+    certificate.
+    """
+    context = ssl.create_default_context()
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.sslsocket_class = TimedTLSSocket
+    if bundle is not None:
+        context.load_verify_locations(bundle)
+    if options.ca_file is not None:
+        _trust(context, options.ca_file)
+    return context
+
+
+def _trust(context: ssl.SSLContext, file: CaFile) -> None:
+    try:
+        content = file.path.read_bytes()
+    except (OSError, ValueError) as unreadable:
+        reason = (unreadable.strerror if isinstance(unreadable, OSError) else None) or "no such path"
+        raise _unusable(file, f"can't be read: {reason}") from unreadable
+    try:
+        context.load_verify_locations(cadata=content.decode("ascii", "replace"))
+    except (ssl.SSLError, ValueError) as broken:
+        raise _unusable(file, "holds no certificate in PEM form") from broken
+
+
+def _unusable(file: CaFile, reason: str) -> ConfigurationError:
+    return ConfigurationError(
+        f"the CA file that {file.setting} names {reason}",
+        code="CA_FILE_UNUSABLE",
+        remedy=f"Correct {file.setting}: a PEM file with the certificates of the CAs to trust beside the system's.",
+        file=str(file.path),
+    )

@@ -1,0 +1,163 @@
+"""The options of one key store: the base class of every store's model, and what a field says besides its type.
+
+A store declares its options as a pydantic model. The command line, the task's inputs, kspsign.yml, its JSON schema and
+the documentation follow from the fields; nothing else needs to know them.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any, ClassVar, Protocol, TypeVar, get_args
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic.fields import FieldInfo
+
+from kspsign.model.errors import ConfigurationError
+
+TASK_SECRET = "password"  # noqa: S105 - a name
+"""The task's and the action's input for the key store's secret, whatever the store calls it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Metavar:
+    """What stands for the value in --help: FILE, NAME, URL."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class SecretVariable:
+    """Marks a field that names an environment variable; the variable's value becomes the field `secret`."""
+
+    secret: str
+
+
+@dataclass(frozen=True, slots=True)
+class NeverIgnored:
+    """Marks a field that is refused with a key store that lacks it. Other fields of other stores are ignored."""
+
+
+def _forty_hex_digits(value: str | None) -> str | None:
+    if value is None:
+        return None
+    # Windows' certificate dialog puts a hidden U+200E before the thumbprint that is copied from it.
+    bare = "".join(char for char in value if char.isprintable() and char not in ": ").upper()
+    if not re.fullmatch("[0-9A-F]{40}", bare):
+        raise ValueError(f"a thumbprint has 40 hex digits; {value!r} does not (SHA-1 picks the certificate only)")
+    return bare
+
+
+Thumbprint = Annotated[
+    str | None,
+    AfterValidator(_forty_hex_digits),
+    Metavar("HEX"),
+    Field(description="SHA-1 thumbprint of the certificate (40 hex digits)."),
+]
+"""Which certificate signs: asked of every key store, and enough for one that was synchronised before."""
+
+
+class StoreOptions(BaseModel):
+    """What every key store may be told; a store's own model derives from it. Secrets are `SecretStr` fields.
+
+    `variables` are the environment variables that the store reads by itself, such as a cloud's sign-in;
+    `program_credentials` is true where it also gets SM_* and the variables that --tool-env names, which are for
+    programs and libraries of vendors. No other store gets them.
+    """
+
+    # Built when first used: a run has one key store, and needs no validator for the others.
+    model_config = ConfigDict(frozen=True, extra="forbid", str_strip_whitespace=True, defer_build=True)
+
+    variables: ClassVar[frozenset[str]] = frozenset()
+    program_credentials: ClassVar[bool] = False
+
+    keypair_alias: Annotated[str | None, Metavar("ALIAS")] = Field(
+        None, description="Alias of the key pair in the key store (case-sensitive)."
+    )
+    thumbprint: Thumbprint = None
+
+    @property
+    def means_synchronised(self) -> bool:
+        """Whether these options are too few to open the store, so that --thumbprint means an earlier certsync."""
+        return False
+
+
+class StoreModels(Protocol):
+    """Which key stores there are, and the options of each: the table of `kspsign.keys` as the settings see it."""
+
+    def built_in(self) -> Mapping[str, type[StoreOptions]]:
+        """Of every built-in store, by name."""
+        ...
+
+    def model(self, name: str) -> type[StoreOptions]:
+        """Of the store `name`, built in or installed.
+
+        Raises ConfigurationError when there is none, PrerequisiteError when its package can't be loaded.
+        """
+        ...
+
+    def installed(self) -> Mapping[str, type[StoreOptions]]:
+        """Of every store that another package brings and that can be loaded; slow."""
+        ...
+
+
+_Model = TypeVar("_Model", bound=StoreOptions)
+_Marker = TypeVar("_Marker")
+
+
+def is_secret(field: FieldInfo) -> bool:
+    """Whether the field holds a secret: it is never an option, an input or a key of a file."""
+    return SecretStr in {field.annotation, *get_args(field.annotation)}
+
+
+def options_of(model: type[StoreOptions]) -> dict[str, FieldInfo]:
+    """The fields that users may set."""
+    return {name: field for name, field in model.model_fields.items() if not is_secret(field)}
+
+
+def marker(field: FieldInfo, kind: type[_Marker]) -> _Marker | None:
+    """What the field says of itself besides its type."""
+    return next((each for each in field.metadata if isinstance(each, kind)), None)
+
+
+def secret_variables(model: type[StoreOptions]) -> Iterator[tuple[str, SecretVariable]]:
+    """The fields that name an environment variable."""
+    for name, field in model.model_fields.items():
+        found = marker(field, SecretVariable)
+        if found is not None:
+            yield name, found
+
+
+def make_options(model: type[_Model], given: Mapping[str, Any]) -> _Model:
+    """The options of one store from flat keys and secrets; keys that it does not have are left out.
+
+    Raises ConfigurationError with every fault named.
+    """
+    try:
+        return validate_options(model, given)
+    except ValidationError as invalid:
+        raise wrong_settings([*faults(invalid)]) from invalid
+
+
+def validate_options(model: type[_Model], given: Mapping[str, Any]) -> _Model:
+    """`make_options` for callers who have further faults to name. Raises ValidationError."""
+    own = {name: value for name, value in given.items() if name in model.model_fields}
+    for _name, variable in list(secret_variables(model))[:1]:
+        if given.get(TASK_SECRET) is not None:
+            own.setdefault(variable.secret, given[TASK_SECRET])
+    return model.model_validate(own)
+
+
+def faults(invalid: ValidationError) -> Iterator[tuple[str, str]]:
+    """Each fault as the setting's name ("" for what concerns several) and what is wrong with it; never the value."""
+    for error in invalid.errors(include_url=False, include_context=False, include_input=False):
+        yield ".".join(str(part) for part in error["loc"]), str(error["msg"]).removeprefix("Value error, ")
+
+
+def wrong_settings(found: list[tuple[str, str]]) -> ConfigurationError:
+    """The error for these faults."""
+    return ConfigurationError(
+        "; ".join(f"{place}: {text}" if place else text for place, text in dict.fromkeys(found)),
+        remedy="Correct the named options; `kspsign COMMAND --help` lists what each may be.",
+    )

@@ -1,0 +1,32 @@
+"""What an engine wants to know of a run, or has to say, besides its signatures."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from kspsign.authenticode.signable import SignableFile
+from kspsign.programs import Tool
+from kspsign.signing.copies import SignedCopy
+
+
+def _ignore(_subject: object) -> None:
+    """The engine does not ask for it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Hooks:
+    """An engine supplies those that it has a use for.
+
+    `admit` raises ArtifactError for a file that can't be signed, before anything is spent; it asks nobody and reads no
+    content. `on_committed` is called when a copy has taken its target's place, so that its signature can't get lost
+    any more; `on_already_signed` for a file that carries a signature of ours. `notices` are lines for the end of the
+    run. `tool` is the outside program that signs; `tool_output` is what it printed since the last time, for --verbose.
+    """
+
+    admit: Callable[[SignableFile], object] = _ignore
+    on_committed: Callable[[SignedCopy], object] = _ignore
+    on_already_signed: Callable[[SignableFile], object] = _ignore
+    notices: Callable[[], Iterable[str]] = tuple
+    tool: Tool | None = None
+    tool_output: Callable[[], Iterable[str]] = tuple

@@ -1,0 +1,61 @@
+"""The table of formats: every format has a row, every row leads to a format, and nothing is loaded before its turn."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Mapping
+
+import pytest
+
+from kspsign.authenticode import formats
+from kspsign.authenticode.formats import FORMATS, load_format
+from kspsign.authenticode.signable import SignableFormat
+from kspsign.model.values import Format
+
+
+def test_every_format_has_a_row() -> None:
+    assert set(FORMATS) == set(Format)
+
+
+@pytest.mark.parametrize("format_", Format)
+def test_every_row_leads_to_a_format(format_: Format) -> None:
+    found = load_format(format_)
+    assert isinstance(found, SignableFormat)
+    assert found is load_format(format_)
+
+
+def test_every_row_has_a_format_of_its_own() -> None:
+    assert len({id(load_format(format_)) for format_ in FORMATS}) == len(FORMATS)
+
+
+@pytest.mark.parametrize(
+    ("row", "error"),
+    [
+        ("kspsign.authenticode.navx:NavxFile", TypeError),
+        ("kspsign.authenticode.navx:ABSENT", AttributeError),
+        ("kspsign.authenticode.absent:NAVX", ModuleNotFoundError),
+    ],
+)
+def test_a_row_that_leads_elsewhere_is_refused(row: str, error: type[Exception]) -> None:
+    """What the tests above would find."""
+    with pytest.raises(error):
+        formats.resolve(row)
+
+
+def test_a_format_is_loaded_when_a_file_may_need_it() -> None:
+    """Detecting a PE image asks the first row alone."""
+    code = (
+        "import sys; from pathlib import Path; from kspsign.authenticode.formats import detect_format;"
+        "from kspsign.authenticode.signable import Glimpse;"
+        "head = b'MZ' + bytes(58) + (64).to_bytes(4, 'little') + b'PE\\0\\0';"
+        "print(detect_format(Glimpse(Path('a.exe'), head, len(head))));"
+        "print(*sorted(name for name in sys.modules if name.startswith('kspsign.authenticode.')))"
+    )
+    format_, loaded = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    ).stdout.splitlines()
+    modules: Mapping[Format, str] = {each: row.partition(":")[0] for each, row in FORMATS.items()}
+    assert format_ == Format.PE
+    assert modules[Format.PE] in loaded.split()
+    assert not {module for each, module in modules.items() if each is not Format.PE} & set(loaded.split())

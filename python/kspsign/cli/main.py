@@ -77,20 +77,23 @@ class _Parser(argparse.ArgumentParser):
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
     """The command and its options.
 
-    Key stores of other packages are looked up where they are listed, and where an option is not one of ours. Raises
-    PrerequisiteError when the option may belong to a package that can't be loaded.
+    Most runs need the options of the key store that is named. Where that is not enough, those of every built-in store
+    are loaded, then those of other packages. Raises PrerequisiteError when an unknown option may belong to a package
+    that can't be loaded.
     """
     from kspsign.cli.options import SUMMARIES  # noqa: PLC0415
     from kspsign.keys.table import STORES, StoreEntry  # noqa: PLC0415
 
     chosen = next((each for each in arguments if each in SUMMARIES), None)
+    built_in = list(STORES.entries.values())
     if not {"-h", "--help"} & set(arguments):
-        given, unknown = build_parser(chosen).parse_known_args(arguments)
-        if not unknown:
-            return given
+        for stores in ([entry for entry in built_in if entry.name in arguments], built_in):
+            # An abbreviation could be another package's option: it is expanded once all options are known.
+            given, unknown = build_parser(chosen, stores, allow_abbrev=False).parse_known_args(arguments)
+            if not unknown:
+                return given
     found = [entry for _name, entry in STORES.installed_entries()]
-    installed = [entry for entry in found if isinstance(entry, StoreEntry)]
-    parser = build_parser(chosen, installed)
+    parser = build_parser(chosen, [*built_in, *(entry for entry in found if isinstance(entry, StoreEntry))])
     _given, unknown = parser.parse_known_args(arguments)
     broken = next((entry for entry in found if not isinstance(entry, StoreEntry)), None)
     if unknown and broken is not None:
@@ -98,11 +101,14 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
-def build_parser(chosen: str | None = None, installed: Sequence[StoreEntry] = ()) -> argparse.ArgumentParser:
-    """Every command with its options, or only `chosen` with some; `installed` are key stores of other packages."""
+def build_parser(
+    chosen: str | None = None, stores: Sequence[StoreEntry] | None = None, *, allow_abbrev: bool = True
+) -> argparse.ArgumentParser:
+    """Every command with its options, or only `chosen` with some; of `stores`, else of every built-in key store."""
     from kspsign.cli.options import SUMMARIES, add_options  # noqa: PLC0415
     from kspsign.keys.table import STORES  # noqa: PLC0415
 
+    offered = [*STORES.entries.values()] if stores is None else stores
     parser = _Parser(
         prog="kspsign",
         description="Signs every artifact of a build by thumbprint, verifies each signature, publishes the verdict.",
@@ -114,7 +120,9 @@ def build_parser(chosen: str | None = None, installed: Sequence[StoreEntry] = ()
     for name, summary in SUMMARIES.items():
         # A command without help is not listed.
         known: dict[str, Any] = {} if summary is None else {"help": summary}
-        command = commands.add_parser(name, description=summary, argument_default=argparse.SUPPRESS, **known)
+        command = commands.add_parser(
+            name, description=summary, argument_default=argparse.SUPPRESS, allow_abbrev=allow_abbrev, **known
+        )
         if chosen in {None, name}:
-            add_options(command, name, [*STORES.entries.values(), *installed])
+            add_options(command, name, offered)
     return parser

@@ -114,7 +114,7 @@ def _add_settings(parser: argparse.ArgumentParser, command: str, stores: Sequenc
 def _add_store_options(parser: argparse.ArgumentParser, stores: Sequence[StoreEntry]) -> None:
     """The options of the key stores: those of all, those of several, then a group for each store."""
     holders: dict[str, list[StoreEntry]] = {}
-    fields: dict[str, FieldInfo] = {}
+    fields: dict[str, FieldInfo] = options_of(StoreOptions)
     for entry in stores:
         for name, field in options_of(entry.load_options()).items():
             holders.setdefault(name, []).append(entry)

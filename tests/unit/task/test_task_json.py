@@ -18,6 +18,7 @@ from pydantic.alias_generators import to_camel
 from kspsign.cli.options import settings_fields
 from kspsign.keys.table import STORES
 from kspsign.settings.context import RunContext
+from kspsign.settings.store_options import options_of, secret_variables
 from support.places import ROOT
 
 sys.path.insert(0, str(ROOT / "tools"))
@@ -110,6 +111,25 @@ def test_an_input_has_the_type_of_its_setting(field: str) -> None:
         assert declaration["type"] == "connectedService:AzureRM"  # so that Azure Pipelines lets the job use it
     else:
         assert declaration["type"] == "string"
+
+
+def test_an_input_of_key_stores_is_shown_for_those_that_have_it() -> None:
+    models = STORES.built_in()
+    fields = {name for model in models.values() for name in options_of(model)} - NO_INPUTS
+    assert {"keypair_alias", "pkcs12", "csp"} <= fields
+    for field in fields:
+        having = [name for name, model in models.items() if field in model.model_fields]
+        rule = None if len(having) == len(models) else " || ".join(f"keyStore = {name}" for name in having)
+        declaration = INPUTS[to_camel(field)]
+        assert (declaration["groupName"], declaration.get("visibleRule")) == ("key", rule), field
+
+
+def test_the_password_is_hidden_where_a_key_store_has_no_secret() -> None:
+    """It is shown while no key store is named: one that is known by its thumbprint may need it."""
+    without = [name for name, model in STORES.built_in().items() if not list(secret_variables(model))]
+    assert INPUTS["password"]["visibleRule"] == " && ".join(f"keyStore != {name}" for name in without)
+    named = {name for model in STORES.built_in().values() for name, _variable in secret_variables(model)}
+    assert named == NO_INPUTS - {"publish_token_env"}
 
 
 def test_empty_inputs_stay_empty_so_that_the_configuration_file_holds() -> None:

@@ -1,0 +1,93 @@
+"""What each key store finds of itself for the doctor: without a signature, and with the remedy for what is missing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from cryptography.hazmat.primitives.serialization import BestAvailableEncryption, pkcs12
+from pydantic import SecretStr
+
+from kspsign.keys import examine_store
+from kspsign.keys.pkcs12.options import Pkcs12Options
+from kspsign.keys.prerequisites import Prerequisite
+from kspsign.keys.table import STORES
+from kspsign.settings.model import Settings
+from kspsign.settings.resolve import resolve
+from support import pki
+from support.digicert_one.fixture import Host, running
+from support.digicert_one.world import DAY, NOW
+from support.keylocker import settings
+
+
+def found(settings: Settings) -> dict[str, Prerequisite]:
+    """The findings by name; what is missing has a remedy."""
+    assert settings.key_store is not None
+    findings = list(examine_store(STORES.find(settings.key_store), settings))
+    assert all(each.remedy for each in findings if each.state == "missing")
+    return {each.name: each for each in findings}
+
+
+def states(settings: Settings) -> dict[str, str]:
+    return {name: each.state for name, each in found(settings).items()}
+
+
+def test_embedded_makes_no_keys(tmp_path: Path) -> None:
+    settings = Settings(key_store="embedded", store=tmp_path)
+    assert states(settings) == {"test keys": "ok"}
+    assert list(tmp_path.iterdir()) == []
+    (tmp_path / "embedded").mkdir()
+    (tmp_path / "embedded" / "root.pem").write_text("damaged", encoding="utf-8")
+    assert states(settings) == {"test keys": "missing"}
+
+
+@pytest.mark.parametrize(("days", "state"), [(90, "ok"), (3, "warning"), (-3, "missing")])
+def test_pkcs12_says_how_long_its_certificate_is_valid(tmp_path: Path, days: int, state: str) -> None:
+    issued = pki.signer("publisher", None, end=datetime.now(UTC) + timedelta(days=days))
+    file = tmp_path / "key.p12"
+    encryption = BestAvailableEncryption(b"right")
+    file.write_bytes(pkcs12.serialize_key_and_certificates(None, issued.key, issued.certificate, None, encryption))
+    right = Settings(key_store="pkcs12", store_options=Pkcs12Options(pkcs12=file, password=SecretStr("right")))
+    assert states(right) == {"PKCS#12 file": "ok", "certificate": state}
+    wrong = Settings(key_store="pkcs12", store_options=Pkcs12Options(pkcs12=file, password=SecretStr("wrong")))
+    assert states(wrong) == {"PKCS#12 file": "missing"}
+
+
+@pytest.fixture
+def host(tmp_path: Path) -> Iterator[Host]:
+    with running(tmp_path) as host:
+        host.world.add_certificate(host.world.add_keypair("release"), "code", end=NOW + 90 * DAY)
+        yield host
+
+
+def test_keylocker_looks_up_all_that_a_run_needs_and_spends_nothing(host: Host) -> None:
+    before = host.world.spent
+    assert states(settings(host, "release")) == {
+        "credentials": "ok",
+        "client certificate": "ok",
+        "service": "ok",
+        "key pair alias": "ok",
+        "certificate": "ok",
+    }
+    assert host.world.spent == before
+    assert host.service.record.of("POST") == []
+
+
+def test_keylocker_names_what_is_missing(host: Host) -> None:
+    assert states(settings(host, "release", SM_API_KEY=None)) == {"credentials": "missing"}
+    refused = found(settings(host, "release", SM_API_KEY="01_wrong"))
+    assert (refused["credentials"].state, refused["service"].state) == ("ok", "missing")
+    assert "01_wrong" not in refused["service"].detail
+    near = found(settings(host, "relaese"))["service"]
+    assert "Did you mean release" in near.remedy
+    host.world.certificates[0].status = "REVOKED"
+    assert found(settings(host, "release"))["service"].state == "missing"
+
+
+def test_stores_without_their_options_say_which(tmp_path: Path) -> None:
+    for name, option in (("azure-key-vault", "--key-identifier"), ("pkcs11", "--pkcs11-module")):
+        given = resolve("doctor", {"key_store": name, "store": str(tmp_path)}, environment={}, stores=STORES)
+        (only,) = found(given).values()
+        assert (only.state, option in only.remedy) == ("missing", True)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-from support.certificates import SigningFile
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, pkcs12
+
+from support.certificates import PASSWORD, SigningFile
 from support.samples import PeerVerdict, Run, kspsign, osslsigncode_verify
 
 
@@ -47,3 +50,19 @@ class Publisher:
     def peer(self, path: Path) -> PeerVerdict:
         """What osslsigncode says of the file."""
         return osslsigncode_verify(path, self.roots)
+
+
+def signed_by_peer(publisher: Publisher, path: Path, algorithm: str = "sha256") -> Path:
+    """A copy that osslsigncode signed in the publisher's name."""
+    signed = path.with_name(f"by-peer-{path.name}")
+    signed.unlink(missing_ok=True)  # the peer overwrites nothing
+    store = pkcs12.load_pkcs12(publisher.file.path.read_bytes(), PASSWORD.encode())
+    assert store.key is not None
+    assert store.cert is not None
+    key, chain = signed.with_suffix(".key"), signed.with_suffix(".pem")
+    key.write_bytes(store.key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    others = b"".join(each.certificate.public_bytes(Encoding.PEM) for each in store.additional_certs)
+    chain.write_bytes(store.cert.certificate.public_bytes(Encoding.PEM) + others)
+    names = ("-certs", chain, "-key", key, "-h", algorithm, "-in", path, "-out", signed)
+    subprocess.run(["osslsigncode", "sign", *map(str, names)], check=True, capture_output=True, timeout=60)
+    return signed

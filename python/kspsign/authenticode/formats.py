@@ -17,6 +17,8 @@ HEAD = 4096
 TAKEN_BY_NAME: Final = frozenset({Format.VBSCRIPT, Format.JSCRIPT, Format.WSF})
 """Formats that only patterns take which name a file or its extension: a web site has thousands of .js files that
 nobody wants signed."""
+_SUFFIXES_TAKEN_BY_NAME: Final = frozenset({".snupkg"})
+"""Extensions for which the same holds: a NuGet package may be signed, but nuget.org refuses signed symbol packages."""
 FORMATS: Final[Mapping[Format, str]] = {
     Format.PE: "kspsign.authenticode.pe:PE",
     Format.CAT: "kspsign.authenticode.cat:CAT",
@@ -59,6 +61,11 @@ def load_format(format_: Format) -> SignableFormat:
 def detect_format(glimpse: Glimpse) -> Format | None:
     """The format of a file, detected by its content, scripts by their extension; None when it is of no known type."""
     return next((format_ for format_ in FORMATS if load_format(format_).detect(glimpse)), None)
+
+
+def is_taken_by_name(format_: Format | None, suffix: str) -> bool:
+    """Whether only patterns take a file to be signed that name it or its extension `suffix` (in lower case)."""
+    return format_ in TAKEN_BY_NAME or suffix in _SUFFIXES_TAKEN_BY_NAME
 
 
 def open_signable(path: Path, format_: Format | None, *, replacing: bool = False) -> SignableFile:

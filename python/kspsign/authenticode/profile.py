@@ -111,6 +111,9 @@ class SignatureProfile(Protocol[SignatureT_co]):
     def append(self, signatures: Sequence[bytes], signature: bytes) -> tuple[bytes, ...]:
         """The `signatures` of a file, in their order, with a further one; raises like add_timestamp."""
 
+    def replace_further(self, signature: bytes, further: Sequence[bytes]) -> bytes:
+        """`signature` with `further`, at least one, in place of those that it carries; raises like add_timestamp."""
+
     def read(self, signature: bytes) -> SignatureT_co:
         """What the signature says.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple, Protocol, TypeAlias, TypeVar, runtime_checkable
@@ -153,7 +153,7 @@ class InnerFile(NamedTuple):
 
 
 @runtime_checkable
-class BundledFiles(Protocol):
+class BundledFiles(SignableFile, Protocol):
     """A signable file that may have others inside, whose signatures are judged as its own are."""
 
     @property
@@ -162,6 +162,16 @@ class BundledFiles(Protocol):
 
     def inner_files(self, digest: Digest) -> tuple[InnerFile, ...]:
         """The files inside; `digest` is that of this file."""
+
+    def unsigned_inner(self) -> tuple[int, ...]:
+        """Which of them, by number, carry no signature: they are signed first."""
+
+    def rebuild(self, signatures: Mapping[int, bytes], target: BinaryIO) -> None:
+        """Write the file to the empty `target` with `signatures` in the files of these numbers. The digest of what is
+        written is what a signature of it covers: `embed` of it leaves every byte of it before the signature in place.
+
+        Raises ArtifactError when it can't be rebuilt.
+        """
 
 
 @runtime_checkable

@@ -71,6 +71,7 @@ def merged_report(base: Report, slices: _Slices) -> Report:
         files=files,
         error=stopped.error if stopped else None,
         policy=worked.policy,
+        left_out=reports[0].left_out,  # every slice sees the same files
     )
 
 

@@ -36,7 +36,7 @@ class Signing:
 
 def admit_one(artifact: Artifact, signing: Signing, engine: Engine) -> None:
     """Raise what makes it certain before anything is asked of anybody that the artifact can't be signed."""
-    if signing.verifier.leaves_alone(artifact.name, artifact.format):
+    if _leaves_alone(artifact, signing):
         return
     try:
         state = artifact.path.stat()
@@ -53,7 +53,7 @@ def sign_one(artifact: Artifact, signing: Signing, engine: Engine) -> FileOutcom
     """The path of one artifact: hold, sign a copy, read it back and verify it, replace the target."""
     targets = signing.run.shared.targets
     with targets.hold(artifact) as held:
-        if signing.verifier.leaves_alone(artifact.name, artifact.format):
+        if _leaves_alone(artifact, signing):
             return _left_alone(artifact, signing)
         file = _admitted(held, signing, engine)
         kept = _already_signed(artifact, file, signing)
@@ -78,7 +78,7 @@ def sign_one(artifact: Artifact, signing: Signing, engine: Engine) -> FileOutcom
 def plan_one(artifact: Artifact, signing: Signing, planner: Planner) -> FileOutcome:
     """What `sign_one` would come to, as far as that is known without asking anybody; changes nothing."""
     with signing.run.shared.targets.hold(artifact):
-        if signing.verifier.leaves_alone(artifact.name, artifact.format):
+        if _leaves_alone(artifact, signing):
             return _left_alone(artifact, signing)
         file = _open(artifact, signing)
         kept = _already_signed(artifact, file, signing)
@@ -147,8 +147,15 @@ def _admitted(held: LockedTarget, signing: Signing, engine: Engine) -> SignableF
     return file
 
 
+def _leaves_alone(artifact: Artifact, signing: Signing) -> bool:
+    """Whether the file is judged only: it was not selected for signing, or the policy keeps it from being signed by
+    every name that leads to it."""
+    verifier = signing.verifier
+    return not artifact.to_sign or all(verifier.leaves_alone(name, artifact.format) for name in artifact.names)
+
+
 def _left_alone(artifact: Artifact, signing: Signing) -> FileOutcome:
-    """What becomes of a file that the policy leaves alone."""
+    """What becomes of a file that is judged only."""
     verification = signing.verifier.verify(artifact.path, artifact.format, artifact.name)
     return skipped(artifact, verification) if verification.error is None else checked(artifact, verification, {})
 

@@ -11,10 +11,12 @@ from typing import Literal
 
 from kspsign.batch.run import Run
 from kspsign.model.errors import HaltedError, KspSignError
-from kspsign.model.report import AgentFacts, FileOutcome, Report, ToolFacts, Totals
+from kspsign.model.report import AgentFacts, FileOutcome, LeftOutFacts, Report, ToolFacts, Totals
 from kspsign.model.values import NOT_CHECKED, Artifact, ErrorFacts, Verification, iso_utc
 from kspsign.signing import SignedCopy
 
+LEFT_OUT_NAMED = 1000
+"""Paths left out on purpose that the report names; it counts all."""
 EXIT_PASSED = 0
 EXIT_SOME_NOT_SIGNED = 1
 EXIT_NOT_VERIFIED = 2
@@ -123,6 +125,7 @@ def make_report(run: Run) -> Report:
         policy=record.policy,
         limits=record.limits,
         dry_run=settings.dry_run,
+        left_out=LeftOutFacts(len(record.left_out), tuple(record.left_out[:LEFT_OUT_NAMED])),
     )
 
 

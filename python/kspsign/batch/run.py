@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from kspsign.concurrency.cancellation import entered
 from kspsign.model.errors import CancelledError, KspSignError, PolicyError
-from kspsign.model.report import CertificateFacts, FileOutcome, PolicyFacts, SliceFacts
+from kspsign.model.report import CertificateFacts, FileOutcome, LeftOut, PolicyFacts, SliceFacts
 from kspsign.model.values import Artifact, Limits
 from kspsign.programs import in_temp_folder
 from kspsign.publishing import Console
@@ -38,6 +38,7 @@ class RunRecord:
     slice: SliceFacts | None = None
     policy: PolicyFacts | None = None
     missing: PolicyError | None = None
+    left_out: Sequence[LeftOut] = ()
     matched: tuple[Artifact, ...] = ()
     outcomes: dict[str, FileOutcome] = field(default_factory=dict)
     signatures_used: int = 0

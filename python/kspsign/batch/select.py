@@ -1,58 +1,176 @@
-"""From patterns to the list of real files, each once, typed by content."""
+"""From patterns to files, typed by content: those to sign, once each, or all names that are judged."""
 
 from __future__ import annotations
 
 import glob
 import os
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from enum import Enum
 from pathlib import Path
 
-from kspsign.authenticode.formats import HEAD, TAKEN_BY_NAME, detect_format
+from kspsign.authenticode.formats import HEAD, detect_format, is_taken_by_name
 from kspsign.authenticode.signable import Glimpse
+from kspsign.batch.walk import Walk
 from kspsign.model.errors import ConfigurationError, NoFilesMatchedError
+from kspsign.model.report import LeftOut
 from kspsign.model.values import COPY_PREFIX, Artifact
+
+_COPY = "a copy that a signing run made beside its target"
+
+
+class Purpose(Enum):
+    """What files are selected for.
+
+    SIGN: files that somebody wants signed, each once by its real path. In folders these are files of known formats;
+    scripts for the Windows Script Host and symbol packages need a pattern that names them or ends in their extension;
+    no link is followed out of the folder. JUDGE: every file by every name that a pattern matches, whatever it is.
+    SIGN_AND_JUDGE: the former, and everything else of the latter, to be judged and not signed.
+    """
+
+    SIGN = "sign"
+    JUDGE = "judge"
+    SIGN_AND_JUDGE = "sign and judge"
 
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """The artifacts in the order of their names, and patterns that matched nothing while others did."""
+    """The artifacts in the order of their names; patterns that matched nothing while others did; what was matched and
+    left out on purpose."""
 
     artifacts: tuple[Artifact, ...]
     unmatched: tuple[str, ...]
+    left_out: tuple[LeftOut, ...] = ()
 
 
-def select_artifacts(patterns: Iterable[str], folder: Path) -> Selection:
+def select_artifacts(patterns: Iterable[str], folder: Path, purpose: Purpose = Purpose.SIGN) -> Selection:
     """The files that `patterns` name below `folder`.
 
-    A pattern is a file, a folder (its files of a known format, any depth) or a glob; `!` excludes, `@FILE` reads
-    patterns line by line (# comments). A file reached twice (links, another case) counts once. Files of a format
-    `by_name` need a pattern that names them or ends in their extension.
-    Raises NoFilesMatchedError when nothing matches or a file named outright is missing.
+    A pattern is a file, a folder (any depth) or a glob; `!` excludes, `@FILE` reads patterns line by line (# comments).
+    Patterns ignore case where files are judged; where they are signed, as the system does.
+    Raises NoFilesMatchedError when nothing matches or a file named outright is missing, ConfigurationError when a list
+    or, to judge, a folder can't be read.
     """
     lines = tuple(_expand_lists(patterns, folder))
-    chosen: dict[Path, Artifact] = {}
-    unmatched: list[str] = []
-    for pattern in lines:
-        if pattern.startswith("!"):
-            continue
-        found = [artifact for path in _matches(pattern, folder) if (artifact := _artifact(path, pattern, folder))]
-        if not found:
-            unmatched.append(pattern)
-        for artifact in found:
-            chosen.setdefault(_identity(artifact.path), artifact)
-    for pattern in lines:
-        if pattern.startswith("!"):
-            for path in _matches(pattern[1:], folder):
-                chosen.pop(_identity(_real(path)), None)
-    missing = tuple(pattern for pattern in unmatched if not glob.has_magic(pattern) and not (folder / pattern).exists())
-    if missing or not chosen:
+    signed = _Signed(folder) if purpose is not Purpose.JUDGE else None
+    judged = _Judged(folder, own_copies=purpose is Purpose.JUDGE) if purpose is not Purpose.SIGN else None
+    kinds: list[_Signed | _Judged] = [kind for kind in (signed, judged) if kind is not None]
+    unmatched = [line for line in lines if not line.startswith("!") and not sum(kind.add(line) for kind in kinds)]
+    for line in lines:
+        if line.startswith("!"):
+            for kind in kinds:
+                kind.exclude(line[1:])
+    artifacts = _together(signed, judged)
+    missing = tuple(line for line in unmatched if not glob.has_magic(line) and not (folder / line).exists())
+    if missing or not artifacts:
         raise NoFilesMatchedError(missing or lines, str(folder.absolute()))
-    return Selection(tuple(sorted(chosen.values(), key=lambda each: each.name)), tuple(unmatched))
+    names = {name for artifact in artifacts for name in artifact.names}
+    left_out = {name: out for kind in kinds[-1:] for name, out in kind.left_out.items() if name not in names}
+    return Selection(artifacts, tuple(unmatched), tuple(left_out[name] for name in sorted(left_out)))
+
+
+def _together(signed: _Signed | None, judged: _Judged | None) -> tuple[Artifact, ...]:
+    """All artifacts, in the order of their names; what is judged beside those to be signed is not to be signed."""
+    artifacts = list(signed.chosen.values()) if signed else []
+    known = {os.path.normcase(name) for artifact in artifacts for name in artifact.names}
+    for artifact in judged.chosen.values() if judged else ():
+        if os.path.normcase(artifact.name) not in known:
+            artifacts.append(artifact if signed is None else replace(artifact, to_sign=False))
+    return tuple(sorted(artifacts, key=lambda artifact: artifact.name))
+
+
+class _Signed:
+    """Files to sign, by the identity of their real path."""
+
+    def __init__(self, folder: Path) -> None:
+        self.chosen: dict[str, Artifact] = {}
+        self.left_out: dict[str, LeftOut] = {}
+        self._folder, self._real_folder = folder, _real(folder)
+
+    def add(self, pattern: str) -> bool:
+        """Choose what `pattern` means; whether that is anything."""
+        outright = (self._folder / pattern).is_file()
+        base = _real(self._folder / _fixed_part(pattern))
+        before = len(self.chosen)
+        known = 0
+        for path, fault in Walk(self._folder).find(pattern):
+            name, real = _shown(path, self._folder), _real(path)
+            inside = outright or real.is_relative_to(self._real_folder) or real.is_relative_to(base)
+            reason = fault or ("" if inside else f"a link out of the folder, to {real.as_posix()}")
+            artifact = None if reason else _artifact(real, name)
+            reason = reason or self._inconvenience(artifact, pattern)
+            if artifact is None or reason:
+                self.left_out[name] = LeftOut(name, reason)
+                continue
+            known += 1
+            found = self.chosen.setdefault(_identity(real), artifact)
+            others = (name, _real_name(path, real, self._folder, self._real_folder))
+            new = tuple(dict.fromkeys(other for other in others if other not in found.names))
+            if new:
+                self.chosen[_identity(real)] = replace(found, aliases=(*found.aliases, *new))
+        return len(self.chosen) > before or known > 0
+
+    def exclude(self, pattern: str) -> None:
+        """Leave out what `pattern` names, by whatever name it was chosen."""
+        for path, _ in Walk(self._folder).find(pattern):
+            artifact = self.chosen.pop(_identity(_real(path)), None)
+            if artifact is not None:
+                self.left_out[artifact.name] = _excluded(artifact.name, pattern)
+
+    def _inconvenience(self, artifact: Artifact | None, pattern: str) -> str:
+        """Why nobody who writes that pattern wants the file signed, "" when somebody may."""
+        if artifact is None:
+            return ""
+        name = artifact.name.rpartition("/")[2]
+        suffix = Path(name).suffix.lower()
+        if name.startswith(COPY_PREFIX):
+            return _COPY
+        # A file that can't be read is of no format either: its step meets the same refusal, as that file's outcome.
+        if artifact.format is None and artifact.readable and (self._folder / pattern).is_dir():
+            return "of no format that can be signed, in a folder"
+        if is_taken_by_name(artifact.format, suffix) and not pattern.lower().endswith(suffix):
+            return f"signed only by a pattern that names it or ends in {suffix}"
+        return ""
+
+
+class _Judged:
+    """Files to judge, by each of their names: a link has one of its own, and what it leads to another."""
+
+    def __init__(self, folder: Path, *, own_copies: bool) -> None:
+        self.chosen: dict[str, Artifact] = {}
+        self.left_out: dict[str, LeftOut] = {}
+        self._folder, self._real_folder = folder, _real(folder)
+        self._own_copies = own_copies
+
+    def add(self, pattern: str) -> bool:
+        """Choose what `pattern` matches, and what the links among it lead to; whether that is anything."""
+        any_chosen = False
+        for path, fault in Walk(self._folder, every_name=True).find(pattern):
+            name, real = _shown(path, self._folder), _real(path)
+            reason = fault or (_COPY if not self._own_copies and path.name.startswith(COPY_PREFIX) else "")
+            if reason:
+                self.left_out[name] = LeftOut(name, reason)
+                continue
+            any_chosen = True
+            for each in (name, _real_name(path, real, self._folder, self._real_folder)):
+                if os.path.normcase(each) not in self.chosen:
+                    self.chosen[os.path.normcase(each)] = _artifact(real, each)
+        return any_chosen
+
+    def exclude(self, pattern: str) -> None:
+        """Leave out the names that `pattern` matches; what a link leads to keeps its own."""
+        for path, _ in Walk(self._folder, every_name=True).find(pattern):
+            name = _shown(path, self._folder)
+            if self.chosen.pop(os.path.normcase(name), None) is not None:
+                self.left_out[name] = _excluded(name, pattern)
+
+
+def _excluded(name: str, pattern: str) -> LeftOut:
+    return LeftOut(name, f"excluded by !{pattern}")
 
 
 def _expand_lists(patterns: Iterable[str], folder: Path) -> Iterator[str]:
-    for pattern in (line.strip() for each in patterns for line in each.splitlines()):
+    for pattern in (line.strip() for text in patterns for line in text.splitlines()):
         if not pattern:
             continue
         if not pattern.startswith("@"):
@@ -70,48 +188,36 @@ def _expand_lists(patterns: Iterable[str], folder: Path) -> Iterator[str]:
         yield from (line.strip() for line in text.splitlines() if line.strip() and not line.lstrip().startswith("#"))
 
 
-def _matches(pattern: str, folder: Path) -> Iterator[Path]:
-    """Files that `pattern` names. A file whose own name looks like a glob is taken literally first."""
-    literal = folder / pattern
-    if literal.is_file():
-        yield literal
-        return
-    if literal.is_dir():
-        pattern = f"{glob.escape(pattern)}/**/*"
-    # Not Path.glob: it takes no absolute patterns.
-    for name in glob.iglob(pattern, root_dir=folder, recursive=True, include_hidden=True):  # noqa: PTH207
-        path = folder / name
-        if path.is_file() and not path.name.startswith(COPY_PREFIX):
-            yield path
-
-
-def _artifact(path: Path, pattern: str, folder: Path) -> Artifact | None:
-    """None for a file that the pattern does not mean: of no known format where only its folder is named, of a format
-    `by_name` where neither the file nor its extension is.
-
-    A file that can't be read is an artifact of no format: its step meets the same refusal, as that file's outcome.
-    """
-    real = _real(path)
+def _artifact(real: Path, name: str) -> Artifact:
     try:
         with real.open("rb", buffering=0) as file:
             head = file.read(HEAD)
             size = file.seek(0, os.SEEK_END)
     except OSError:
-        return Artifact(real, _shown(path, folder), None, 0)
-    kind = detect_format(Glimpse(real, head, size))
-    if kind is None and (folder / pattern).is_dir():
-        return None
-    if kind in TAKEN_BY_NAME and not pattern.lower().endswith(path.suffix.lower()):
-        return None
-    return Artifact(real, _shown(path, folder), kind, size)
+        return Artifact(real, name, None, 0, readable=False)
+    return Artifact(real, name, detect_format(Glimpse(real, head, size)), size)
+
+
+def _fixed_part(pattern: str) -> str:
+    """The folders that a pattern begins with before its first wildcard."""
+    parts = Path(pattern).parts
+    fixed = next((index for index, part in enumerate(parts) if glob.has_magic(part)), len(parts))
+    return str(Path(*parts[:fixed])) if fixed else "."
 
 
 def _real(path: Path) -> Path:
     """Without links. Some volumes and long paths of Windows give no final path: then the path as it is."""
     try:
         return path.resolve()
-    except OSError:
+    except (OSError, RuntimeError):  # RuntimeError: links in a circle, before Python 3.13
         return path.absolute()
+
+
+def _real_name(path: Path, real: Path, folder: Path, real_folder: Path) -> str:
+    """The name of the file itself, where `path` may lead there by links."""
+    if real.is_relative_to(real_folder):
+        return real.relative_to(real_folder).as_posix()
+    return _shown(path, folder) if _identity(path.absolute()) == _identity(real) else real.as_posix()
 
 
 def _shown(path: Path, folder: Path) -> str:
@@ -121,5 +227,5 @@ def _shown(path: Path, folder: Path) -> str:
         return path.absolute().as_posix()
 
 
-def _identity(path: Path) -> Path:
-    return Path(os.path.normcase(path))
+def _identity(path: Path) -> str:
+    return os.path.normcase(path)

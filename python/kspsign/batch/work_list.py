@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from kspsign.batch.run import Run
-from kspsign.batch.select import select_artifacts
+from kspsign.batch.select import Purpose, select_artifacts
 from kspsign.batch.slices import slice_of, take_slice
 from kspsign.concurrency.cancellation import interruptible
+from kspsign.model.report import LeftOut
 from kspsign.signing import remove_leftovers
 from kspsign.verifying import open_policy
+
+if TYPE_CHECKING:
+    from kspsign.verifying.policy.judge import Judge
+
+_NAMED = 5
 
 
 def with_policy(run: Run) -> Run:
@@ -30,9 +38,13 @@ def select(run: Run) -> Run:
     takes a while.
     """
     settings, record, console = run.settings, run.record, run.console
-    selection = interruptible(lambda: select_artifacts(settings.files, settings.folder), run.cancelled)
+    purpose = _purpose(settings.command, run.judge)
+    selection = interruptible(lambda: select_artifacts(settings.files, settings.folder, purpose), run.cancelled)
+    record.left_out = selection.left_out
+    for line in _left_out_lines(selection.left_out):
+        console.notice(line)
     if run.judge is not None:
-        record.missing = run.judge.missing([artifact.name for artifact in selection.artifacts])
+        record.missing = run.judge.missing([name for artifact in selection.artifacts for name in artifact.names])
     for pattern in selection.unmatched:
         console.notice(f"the pattern {pattern} matches no file")
     artifacts = selection.artifacts
@@ -53,3 +65,19 @@ def clean_up(run: Run) -> None:
     removed = remove_leftovers({artifact.path.parent for artifact in run.artifacts})
     if removed:
         run.console.notice(f"removed what a run that was killed left beside the files: {removed}")
+
+
+def _purpose(command: str, judge: Judge | None) -> Purpose:
+    if command == "verify":
+        return Purpose.JUDGE
+    return Purpose.SIGN if judge is None else Purpose.SIGN_AND_JUDGE
+
+
+def _left_out_lines(left_out: Sequence[LeftOut]) -> Iterator[str]:
+    """What was left out on purpose, by reason, with the first names."""
+    by_reason: dict[str, list[str]] = {}
+    for out in left_out:
+        by_reason.setdefault(out.reason, []).append(out.path)
+    for reason, paths in by_reason.items():
+        more = f" and {len(paths) - _NAMED} more" if len(paths) > _NAMED else ""
+        yield f"left out ({reason}): {', '.join(paths[:_NAMED])}{more}"

@@ -12,7 +12,8 @@ from typing import TextIO
 
 from kspsign.azure_devops import VERDICT_TYPE, AzureDevOps, Timeline, TimelineRecord, open_client
 from kspsign.azure_devops.errors import NOT_FOUND, TRANSIENT
-from kspsign.batch.select import select_artifacts
+from kspsign.batch.select import Purpose, select_artifacts
+from kspsign.gate.downloads import files_check
 from kspsign.gate.evidence import COMPLETED, SUCCEEDED, examine
 from kspsign.gate.reporter import GateReporter
 from kspsign.gate.settings import GateSettings
@@ -26,12 +27,13 @@ POLL_SECONDS = 15.0
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """What the gate says of one build. `pending` is a no that may become a yes while the build goes on."""
+    """What the gate says of one build. `pending` is a no that may become a yes while the build goes on; `proved` are
+    the files of each of its reports: sha256 by path."""
 
     build_id: int
     checks: tuple[Check, ...]
     pending: bool
-    proved: dict[str, str]
+    proved: tuple[dict[str, str], ...] = ()
 
     @property
     def passed(self) -> bool:
@@ -64,7 +66,7 @@ def run_gate(
         )
     with contextlib.closing(client):
         decisions = _settled(client, settings, teller, pause, clock)
-    beyond = (_unchanged(files, decisions),) if settings.files else ()
+    beyond = (files_check(files, [proved for each in decisions for proved in each.proved]),) if settings.files else ()
     results = [(f"build {each.build_id}", each.checks) for each in decisions]
     if beyond:
         results.append(("downloaded files", beyond))
@@ -81,7 +83,7 @@ def decide(client: AzureDevOps, build_id: int, settings: GateSettings) -> Decisi
     except PrerequisiteError as error:
         if error.code != NOT_FOUND:
             raise
-        return Decision(build_id, (Check("build", ok=False, detail=error.message),), pending=False, proved={})
+        return Decision(build_id, (Check("build", ok=False, detail=error.message),), pending=False)
     timeline = client.timeline(build_id)
     listed = client.attachments(build_id, VERDICT_TYPE)
     current = [each for each in listed if each.timeline_id == timeline.id and each.record_id in timeline.records]
@@ -101,7 +103,7 @@ def decide(client: AzureDevOps, build_id: int, settings: GateSettings) -> Decisi
         build_id,
         tuple(checks),
         pending=build.running and waiting and not hopeless,
-        proved={digest: path for each in examined for digest, path in each.proved.items()},
+        proved=tuple(each.proved for each in examined),
     )
 
 
@@ -161,7 +163,8 @@ def _digests(settings: GateSettings) -> dict[str, str]:
     """SHA-256 of each downloaded file by the name shown. Raises NoFilesMatchedError when there is none."""
     if not settings.files:
         return {}
-    return {each.name: _sha256(each.path) for each in select_artifacts(settings.files, settings.folder).artifacts}
+    artifacts = select_artifacts(settings.files, settings.folder, Purpose.JUDGE).artifacts
+    return {artifact.name: _sha256(artifact.path) for artifact in artifacts}
 
 
 def _sha256(path: Path) -> str:
@@ -172,14 +175,3 @@ def _sha256(path: Path) -> str:
         raise ConfigurationError(
             f"can't be read: {unreadable}", remedy="Give this user read access.", file=str(path)
         ) from unreadable
-
-
-def _unchanged(files: dict[str, str], decisions: Sequence[Decision]) -> Check:
-    proved = {digest: path for each in decisions for digest, path in each.proved.items()}
-    known = {path.rpartition("/")[2] for path in proved.values()}
-    bad = [
-        f"{name} {'has changed since it was proved' if name.rpartition('/')[2] in known else 'was proved by no build'}"
-        for name, digest in files.items()
-        if digest not in proved
-    ]
-    return Check("files", not bad, "; ".join(bad) or f"{len(files)} as they were proved")

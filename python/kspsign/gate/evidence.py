@@ -19,7 +19,7 @@ SUCCEEDED = "succeeded"
 
 @dataclass(frozen=True, slots=True)
 class Examined:
-    """One verdict with what its checks found; `proved` maps a file's sha256 to its path in the report."""
+    """One verdict with what its checks found; `proved` maps the path of a file in the report to its sha256."""
 
     checks: tuple[Check, ...]
     pending: bool
@@ -43,7 +43,7 @@ def examine(
         fault = "it says that the run did not pass"
     if not fault and len(proved) < 1:
         fault = "it proves no file"
-    checks.append(Check("report", not fault, fault or f"{len(proved)} proved contents, as the verdict's digest says"))
+    checks.append(Check("report", not fault, fault or f"{len(proved)} proved files, as the verdict's digest says"))
     if settings.policy_sha256 is not None:
         checks.append(_policy(report, settings.policy_sha256))
     return Examined(tuple(checks), pending=False, proved=proved)
@@ -69,7 +69,7 @@ def _identity(verdict: dict[str, Any], build_id: int, job: TimelineRecord | None
         faults.append(f"it is about build {verdict.get('buildId')!r}")
     if job is None:
         faults.append("its step belongs to no job")
-    elif (str(verdict.get("jobId")).lower(), verdict.get("attempt")) != (job.id, job.attempt):
+    elif (str(verdict.get("jobId")).lower(), _count(verdict, "attempt")) != (job.id, job.attempt):
         faults.append(f"it is about attempt {verdict.get('attempt')!r} of job {verdict.get('jobId')!r}")
     shown = "this build, job and attempt"
     return Check("identity", not faults, "; ".join(faults) or shown)
@@ -111,7 +111,7 @@ def _report(
 
 
 def _proved(report: dict[str, Any]) -> dict[str, str]:
-    """The contents that strict verification accepted, by sha256."""
+    """What strict verification accepted: the sha256 of each file by its path."""
     files = report.get("files")
     proved: dict[str, str] = {}
     for each in files if isinstance(files, list) else ():
@@ -119,7 +119,7 @@ def _proved(report: dict[str, Any]) -> dict[str, str]:
         if isinstance(verdict, dict) and verdict.get("result") == "verified" and each.get("error") is None:
             digest, path = each.get("sha256_after"), each.get("path")
             if isinstance(digest, str) and isinstance(path, str):
-                proved[digest] = path
+                proved[path] = digest
     return proved
 
 

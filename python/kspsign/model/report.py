@@ -112,6 +112,22 @@ class PolicyFacts:
 
 
 @dataclass(frozen=True, slots=True)
+class LeftOut:
+    """Report: a path that a pattern matched and that was left out on purpose, and why."""
+
+    path: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class LeftOutFacts:
+    """Report: how many paths were left out on purpose, and the first of them."""
+
+    total: int = 0
+    files: tuple[LeftOut, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Totals:
     """Report: counts over all files.
 
@@ -157,4 +173,5 @@ class Report:
     policy: PolicyFacts | None = None
     limits: Limits | None = None
     dry_run: bool = False
+    left_out: LeftOutFacts = LeftOutFacts()
     schema: str = REPORT_SCHEMA

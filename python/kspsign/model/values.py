@@ -17,7 +17,7 @@ from kspsign.model.errors import KspSignError
 from kspsign.model.hresults import Hresult
 
 COPY_PREFIX = ".kspsign-tmp."
-"""How the names of signed copies begin while they stand beside their targets; patterns never match them."""
+"""How the names of signed copies begin while they stand beside their targets; they are never signed themselves."""
 
 
 class DigestAlgorithm(StrEnum):
@@ -51,13 +51,23 @@ class Format(StrEnum):
 class Artifact:
     """One file to sign or verify: its real path, the name shown to people, its format and size in bytes.
 
-    `format` is None when the content is of no type that we know; the file then fails with its own outcome.
+    `format` is None when the content is of no type that we know, or not `readable`; the file then fails with its own
+    outcome. `aliases` are further names that lead to a file to be signed. `to_sign` is false for a file that a signing
+    run only judges.
     """
 
     path: Path
     name: str
     format: Format | None
     size: int
+    aliases: tuple[str, ...] = ()
+    to_sign: bool = True
+    readable: bool = True
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Every name by which it was found."""
+        return (self.name, *self.aliases)
 
 
 @dataclass(frozen=True, slots=True)

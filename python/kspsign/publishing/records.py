@@ -125,6 +125,7 @@ def verdict_document(report: Report, context: RunContext, report_sha256: str) ->
         "total": total,
         "verified": verified,
         "failed": total - verified,
+        "leftOut": report.left_out.total,
         "unsigned": sum(not outcome.signatures and not outcome.verdict.ok for outcome in report.files),
         "buildId": context.build.id if context.build else None,
         "jobId": context.job_id,

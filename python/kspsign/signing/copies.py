@@ -37,7 +37,8 @@ class SignedCopy:
 
     `hashes` are what was found of the target. `signed_digest` is what the key store signed, empty when a tool asked it.
     `timestamp_server` is the URL of the server that stamped it, None when there is no timestamp or a tool chose.
-    `certificate` is the thumbprint of the certificate whose signature was added; None when none was.
+    `certificate` is the thumbprint of the certificate whose signature was added; None when none was. `inner_digests`
+    are what the key store signed of files inside, which were signed first.
     """
 
     artifact: Artifact
@@ -47,6 +48,7 @@ class SignedCopy:
     signed_digest: bytes = b""
     timestamp_server: str | None = None
     certificate: str | None = None
+    inner_digests: tuple[bytes, ...] = ()
 
 
 class LockedTarget:

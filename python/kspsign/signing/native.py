@@ -8,9 +8,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from kspsign.authenticode.formats import NAMING_CERTIFICATE
+from kspsign.authenticode.formats import NAMING_CERTIFICATE, open_signable
 from kspsign.authenticode.profile import PreparedSignature, SigningTerms
-from kspsign.authenticode.signable import CopyingFile, Digest, SignableFile
+from kspsign.authenticode.signable import BundledFiles, CopyingFile, Digest, SignableFile
 from kspsign.certificates.identity import PublisherIdentity
 from kspsign.certificates.parse import thumbprint_of
 from kspsign.concurrency.single_flight import SingleFlight
@@ -87,6 +87,8 @@ class NativeEngine:
 
     def sign(self, held: LockedTarget, file: SignableFile) -> SignedCopy:
         """Write a signed copy beside the target. Costs one signature of the key store at most; see Engine."""
+        if isinstance(file, BundledFiles) and file.unsigned_inner():
+            return self._sign_inside_out(held, file)
         terms, clock = self._terms, Clock()
         digest = self._read_digest(held, file)
         to_sign = unsigned(file, terms, digest)
@@ -116,6 +118,45 @@ class NativeEngine:
             thumbprint_of(signed.chain[0]),
         )
 
+    def _sign_inside_out(self, held: LockedTarget, file: BundledFiles) -> SignedCopy:
+        """`sign` for a bundle with unsigned files inside: one more signature for each of them, which is made first."""
+        terms, clock, bundle = self._terms, Clock(), held.artifact
+        found: Digest = file.digest_to_sign(terms)
+        unsigned(file, terms, found)  # raises for what would make every signature a wasted one
+        inner_files = file.inner_files(found)
+        clock.lap("digest")
+        messages: dict[int, bytes] = {}
+        digests: list[bytes] = []
+        with self._slots.away():
+            for number in file.unsigned_inner():
+                signed = self._signed_by_name(inner_files[number].file, inner_files[number].digest)
+                messages[number], _ = self._assembled(signed)
+                digests.append(signed.unsigned.digest)
+        clock.lap("sign")
+        copy = held.create_copy()
+        with copy.open("r+b") as target:
+            file.rebuild(messages, target)
+        rebuilt = open_signable(copy, bundle.format)
+        digest: Digest = rebuilt.digest_to_sign(terms)
+        clock.lap("rebuild")
+        with self._slots.away():
+            signed = self._signed_by_name(rebuilt, digest)
+            message, server = self._assembled(signed)
+        clock.lap("timestamp")
+        with copy.open("r+b") as target:
+            rebuilt.embed(digest, (message,), target)  # onto itself: what it keeps stays where it is
+        clock.lap("embed")
+        thumbprint = thumbprint_of(signed.chain[0])
+        return SignedCopy(
+            bundle, copy, found, clock.seconds, signed.unsigned.digest, server, thumbprint, tuple(digests)
+        )
+
+    def _assembled(self, signed: _Signed) -> tuple[bytes, str | None]:
+        """The whole signature, stamped where stamps are asked for, and the server that did it."""
+        token = self._stamp(signed.signature)
+        made = signed.unsigned.assemble(signed.signature.value, signed.chain, token=token.der if token else None)
+        return made, token.server if token else None
+
     def _signed_by_name(self, file: SignableFile, digest: Digest) -> _Signed:
         """The signature of a file that names its certificate below it."""
 
@@ -133,8 +174,9 @@ class NativeEngine:
         file.admit(self._terms)
 
     def _forget_embedded(self, copy: SignedCopy) -> None:
-        """The journal forgets the signature of a copy that took its target's place."""
-        self._source.embedded(copy.signed_digest, self._terms.algorithm)
+        """The journal forgets the signatures in a copy that took its target's place."""
+        for digest in (copy.signed_digest, *copy.inner_digests):
+            self._source.embedded(digest, self._terms.algorithm)
 
     def _forget_found(self, file: SignableFile) -> None:
         """The journal forgets the signatures that a file has: its run may have been killed just after replacing it."""

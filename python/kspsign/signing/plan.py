@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Protocol, runtime_checkable
 
 from kspsign.authenticode.profile import PreparedSignature, SigningTerms
-from kspsign.authenticode.signable import Digest, SignableFile
+from kspsign.authenticode.signable import BundledFiles, Digest, SignableFile
 from kspsign.certificates.identity import PublisherIdentity
 from kspsign.concurrency.single_flight import SingleFlight
 from kspsign.model.values import DigestAlgorithm, SyncedCertificate
@@ -60,10 +60,24 @@ class NativePlanner:
         file.admit(self._terms)
         digest: Digest = file.digest_to_sign(self._terms)
         to_sign = unsigned(file, self._terms, digest).digest
+        if isinstance(file, BundledFiles) and file.unsigned_inner():
+            self._take_inside_out(file, digest)
+        else:
+            self._take(to_sign)
+        return digest.sha256
+
+    def _take_inside_out(self, file: BundledFiles, digest: Digest) -> None:
+        """A signature for each file inside that has none, and one for the bundle, whose digest depends on these."""
+        inner_files = file.inner_files(digest)
+        for number in file.unsigned_inner():
+            inner = inner_files[number]
+            self._take(unsigned(inner.file, self._terms, inner.digest).digest)
+        self._once.get(bytes.fromhex(digest.sha256), self.budget.take)
+
+    def _take(self, to_sign: bytes) -> None:
         found = (journal.find(to_sign, self._terms.algorithm) for journal in self._journals)
         if not any(signature is not None and is_current(signature) for signature in found):
             self._once.get(to_sign, self.budget.take)
-        return digest.sha256
 
 
 class ToolPlanner:

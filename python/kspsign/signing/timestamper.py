@@ -21,6 +21,9 @@ from kspsign.signing.waits import Waits
 if TYPE_CHECKING:
     from kspsign.timestamping.client import TimestampClient
 
+MAX_SIGNATURES = 16
+"""Signatures of one file that are stamped; the verifier reads no more."""
+
 
 class Timestamper:
     """Adds RFC 3161 timestamps; safe to share between threads."""
@@ -46,31 +49,58 @@ class Timestamper:
         return Waits(timestamp=sum(server.limiter.pending for server in self._client.servers))
 
     def stamp(self, held: LockedTarget, file: SignableFile) -> SignedCopy | None:
-        """Write a copy whose first signature has a timestamp beside the target; None when it has one already.
+        """Write a copy beside the target whose signatures, further ones too, all have a timestamp; None when they have.
 
         Raises ArtifactError (TRUST_E_NOSIGNATURE) for an unsigned file, and for one with something around its
-        signature that must not be there (it would be lost); TimestampError when no server answers.
+        signature that must not be there (it would be lost); TrustError for a signature that can't be read;
+        TimestampError when no server answers.
         """
         clock = Clock()
         if not file.signatures:
             raise ArtifactError(Hresult.TRUST_E_NOSIGNATURE, "the file carries no signature to timestamp")
-        signature: FileSignature = file.profile.read(file.signatures[0])
-        if is_timestamped(signature):
+        signatures = _all_signatures(file)
+        if all(is_timestamped(signature) for signature in signatures):
             return None
-        digest = file.digest_to_check((signature,))
-        for finding in file.structure(digest, (signature,)):
+        digest = file.digest_to_check(signatures)
+        for finding in file.structure(digest, signatures):
             if finding.hresult is not None:
                 raise ArtifactError(finding.hresult, f"{finding.check}: {finding.detail}")
         clock.lap("digest")
+        servers: list[str] = []
         with self._desks.away():
-            token = self._client.stamp(signature.value, self._algorithm)
+            stamped = tuple(self._stamped(embedded, file, servers) for embedded in file.signatures)
         clock.lap("timestamp")
-        stamped = file.profile.add_timestamp(file.signatures[0], token.der)
         copy = held.create_copy()
         with copy.open("r+b") as target:
-            file.embed(digest, (stamped, *file.signatures[1:]), target)
+            file.embed(digest, stamped, target)
         clock.lap("embed")
-        return SignedCopy(held.artifact, copy, digest, clock.seconds, timestamp_server=token.server)
+        return SignedCopy(held.artifact, copy, digest, clock.seconds, timestamp_server=servers[-1])
+
+    def _stamped(self, embedded: bytes, file: SignableFile, servers: list[str]) -> bytes:
+        """The signature with a timestamp in it and in those that it carries, where they lack one."""
+        signature: FileSignature = file.profile.read(embedded)
+        if signature.further:
+            further = tuple(self._stamped(each, file, servers) for each in signature.further)
+            if further != signature.further:
+                embedded = file.profile.replace_further(embedded, further)
+        if is_timestamped(signature):
+            return embedded
+        token = self._client.stamp(signature.value, self._algorithm)
+        servers.append(token.server)
+        return file.profile.add_timestamp(embedded, token.der)
+
+
+def _all_signatures(file: SignableFile) -> tuple[FileSignature, ...]:
+    """Every signature of the file, each followed by those that it carries."""
+    read: list[FileSignature] = []
+    waiting = list(file.signatures)
+    while waiting:
+        if len(read) == MAX_SIGNATURES:
+            raise ArtifactError(Hresult.TRUST_E_MALFORMED_SIGNATURE, "the file carries too many signatures")
+        signature: FileSignature = file.profile.read(waiting.pop(0))
+        read.append(signature)
+        waiting[:0] = signature.further
+    return tuple(read)
 
 
 @contextlib.contextmanager

@@ -13,12 +13,13 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 
-from kspsign.authenticode.signable import ClearableFile, SignableFile
+from kspsign.authenticode.signable import BundledFiles, ClearableFile, SignableFile
 from kspsign.certificates.identity import PublisherIdentity
 from kspsign.certificates.parse import thumbprint_of
 from kspsign.concurrency.batcher import Batcher
 from kspsign.concurrency.single_flight import SingleFlight
-from kspsign.model.errors import SigningError, TrustError
+from kspsign.model.errors import ArtifactError, SigningError, TrustError
+from kspsign.model.hresults import Hresult
 from kspsign.model.values import Artifact, Format, Limits, SyncedCertificate
 from kspsign.programs import Ran, find_signtool
 from kspsign.programs.navsip import ensure_navsip
@@ -59,7 +60,7 @@ class ToolEngine:
         settings = caller.settings
         self.name = name
         self.limits = Limits()
-        self.hooks = Hooks(tool=signer.tool, tool_output=self._printed)
+        self.hooks = Hooks(admit=self._admit, tool=signer.tool, tool_output=self._printed)
         self._signer, self._caller, self._urls = signer, caller, tuple(urls)
         self._identity = PublisherIdentity.of(certificate.chain[0])
         self._inline = settings.timestamp_mode == "inline"
@@ -110,6 +111,16 @@ class ToolEngine:
             bench.remove(signed.name)
         clock.lap("embed")
         return SignedCopy(artifact, copy, digest, clock.seconds, certificate=signed.certificate)
+
+    def _admit(self, file: SignableFile) -> None:
+        """Raise ArtifactError for a bundle with unsigned files inside, which no tool signs; else the tool has terms of
+        its own."""
+        if isinstance(file, BundledFiles) and file.unsigned_inner():
+            raise ArtifactError(
+                Hresult.TRUST_E_NOSIGNATURE,
+                f"a package in the bundle is not signed, and {self.name} signs the bundle alone",
+                remedy="Sign the packages first, bundle them afterwards (MakeAppx bundle), then sign the bundle.",
+            )
 
     def _printed(self) -> Iterator[str]:
         """What the calls printed since the last time, call by call."""

@@ -18,8 +18,8 @@ from cryptography import x509
 from kspsign.authenticode.cms import oids
 from kspsign.authenticode.formats import open_signable
 from kspsign.authenticode.nuget import NugetFile
-from kspsign.authenticode.nuget.package import SIGNATURE
 from kspsign.authenticode.nuget.profile import NUGET
+from kspsign.authenticode.nuget.rules import SIGNATURE
 from kspsign.authenticode.profile import SigningTerms
 from kspsign.authenticode.zip import Member, Plan, archive_of, unpack
 from kspsign.embedded.timestamp_server import TimestampServer

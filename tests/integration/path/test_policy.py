@@ -256,3 +256,44 @@ def test_a_missing_timestamp_is_both_checks(folder: Path, store: Store) -> None:
     assert kspsign("sign", path, *chosen, folder=folder.parent).code == 0
     assert broken(verify(folder, store.root, {}, "lib/tool.exe"), "lib/tool.exe") == ["timestamp", "policy-timestamp"]
     assert verify(folder, store.root, {"timestamp": {"required": False}}, "lib/tool.exe").code == 0
+
+
+class TestLooking:
+    """The judge looks at what signing leaves out, and at every name."""
+
+    def test_a_folder_is_judged_whole(self, folder: Path, store: Store) -> None:
+        (folder / "lib" / "tool.exe").unlink()
+        (folder / "run.bat").write_text("echo", encoding="utf-8")
+        run = verify(folder, store.root, {"unsigned": ["**/*.txt"]}, ".")
+        assert (run.code, {path for path, file in run.files.items() if file["error"]}) == (2, {"run.bat"}), run.text
+        assert run.files["run.bat"]["error"]["code"] == "TRUST_E_SUBJECT_FORM_UNKNOWN"
+        run = verify(folder, store.root, {"unsigned": ["**/*.txt", "*.bat"]}, ".")
+        assert (run.code, sorted(run.files)) == (0, ["app.exe", "lib/readme.txt", "run.bat"]), run.text
+        excluded = verify(folder, store.root, {}, ".", "!lib", "!*.bat")
+        assert excluded.code == 0, excluded.text
+        assert [out["path"] for out in excluded.report["left_out"]["files"]] == ["lib/readme.txt", "run.bat"]
+        assert excluded.report["left_out"]["total"] == 2
+        assert "left out (excluded by !lib): lib/readme.txt" in excluded.text
+
+    def test_a_link_exempts_nothing(self, folder: Path, store: Store) -> None:
+        """app.exe is unsigned, and what a link to it is called changes nothing."""
+        copy_launcher(folder, to="app.exe")
+        (folder / "a.ps1").symlink_to("app.exe")
+        policy: Policy = {"unsigned": ["*.ps1"]}
+        for patterns in (["*.ps1"], ["*.exe", "*.ps1"], ["."]):
+            run = verify(folder, store.root, policy, *patterns, "!lib")
+            assert (run.code, run.files["app.exe"]["error"]["code"]) == (2, "TRUST_E_NOSIGNATURE"), run.text
+            assert run.files["a.ps1"]["error"] is None
+        run = sign(folder, store, policy, "*.ps1")
+        assert (run.code, run.report["totals"]["signed"]) == (0, 1), run.text
+        assert verify(folder, store.root, policy, ".", "!lib").code == 0
+
+    def test_signing_by_a_policy_judges_what_is_not_signed(self, folder: Path, store: Store) -> None:
+        (folder / "site.js").write_text("alert(1)\r\n", encoding="utf-8")
+        run = sign(folder, store, {"unsigned": ["**/*.txt"]}, ".")
+        assert run.code == 2, run.text
+        assert {path for path, file in run.files.items() if file["error"]} == {"site.js"}
+        assert run.files["lib/tool.exe"]["outcome"] == "signed"
+        run = sign(folder, store, {"unsigned": ["**/*.txt", "*.js"]}, ".")
+        assert run.code == 0, run.text
+        assert run.report["totals"]["signatures_used"] == 0

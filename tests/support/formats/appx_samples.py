@@ -30,7 +30,8 @@ TYPES_NAMESPACE = "http://schemas.openxmlformats.org/package/2006/content-types"
 @dataclass(frozen=True)
 class Package:
     """What goes into a package; `build` packs it. `parts` replaces or adds entries as the last step; `order` moves
-    the content types before the manifest."""
+    the content types before the manifest. `identity` are further attributes of Identity, `properties` what the
+    Properties hold; `bundle_manifest` replaces text of a bundle's manifest."""
 
     files: Mapping[str, bytes] = field(default_factory=lambda: FILES)
     publisher: str = PUBLISHER
@@ -41,12 +42,16 @@ class Package:
     block_map: Mapping[str, str] = field(default_factory=dict)
     order: bool = False
     extra: Sequence[Part] = ()
+    identity: str = ""
+    properties: str = ""
+    bundle_manifest: Mapping[str, str] = field(default_factory=dict)
 
     def build(self) -> bytes:
         """The unsigned package."""
         manifest = (
             f'{_HEAD}<Package xmlns="http://schemas.microsoft.com/appx/manifest/foundation/windows10"><Identity '
-            f'Name="kspsign.test" Publisher="{escape(self.publisher)}" Version="1.0.0.0"/></Package>'
+            f'Name="kspsign.test" Publisher="{escape(self.publisher)}" Version="1.0.0.0"{self.identity}/>'
+            f"<Properties>{self.properties}</Properties></Package>"
         )
         parts = [self._part(quote(name, safe="/"), data) for name, data in self.files.items()]
         return self._pack([*parts, self._part("AppxManifest.xml", manifest.encode())])
@@ -68,6 +73,9 @@ class Package:
             f'<Identity Name="kspsign.test" Publisher="{escape(self.publisher)}" Version="1.0.0.0"/>'
             f"<Packages>{told}</Packages></Bundle>"
         )
+        for old, new in self.bundle_manifest.items():
+            assert old in manifest
+            manifest = manifest.replace(old, new, 1)
         return self._pack([self._part("AppxMetadata/AppxBundleManifest.xml", manifest.encode())], inner)
 
     def _pack(self, mapped: list[Part], inner: Sequence[Part] = ()) -> bytes:

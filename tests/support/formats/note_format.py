@@ -107,6 +107,10 @@ class NoteProfile:
         """A line more."""
         return (*signatures, signature)
 
+    def replace_further(self, signature: bytes, further: Sequence[bytes]) -> bytes:
+        """A line carries no other."""
+        raise AssertionError(signature, further)
+
     def read(self, signature: bytes) -> NoteSignature:
         """What the line says."""
         fields = _fields(signature)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from asn1crypto import core
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import padding, rsa
+from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from cryptography.hazmat.primitives.asymmetric.utils import Prehashed
 
 from kspsign.authenticode.cms import oids
@@ -49,6 +49,17 @@ def repository_signed(path: Path, issued: Issued, *, url: str = INDEX) -> bytes:
     return target.read_bytes()
 
 
+def author_signed(path: Path, issued: Issued) -> bytes:
+    """The unsigned package at `path` with an author's signature, whatever NuGet says to the certificate."""
+    file = NugetFile.open(path)
+    digest = file.digest([DigestAlgorithm.SHA256])
+    content = signature_content(DigestAlgorithm.SHA256, digest.values[DigestAlgorithm.SHA256])
+    target = path.with_suffix(".author")
+    with target.open("wb") as out:
+        file.embed(digest, (_sign(issued, content, "", receipt=False),), out)
+    return target.read_bytes()
+
+
 def countersigned(path: Path, issued: Issued, *, times: int = 1, receipt: bool = True, over: bytes = b"") -> bytes:
     """The author-signed package at `path` with a repository's signature over the author's (or `over`)."""
     file = NugetFile.open(path)
@@ -84,5 +95,7 @@ def _sign(issued: Issued, content: bytes, url: str, *, receipt: bool = True) -> 
 
 
 def _raw(issued: Issued, digest: bytes) -> bytes:
+    if isinstance(issued.key, ec.EllipticCurvePrivateKey):
+        return issued.key.sign(digest, ec.ECDSA(Prehashed(hashes.SHA256())))
     assert isinstance(issued.key, rsa.RSAPrivateKey)
     return issued.key.sign(digest, padding.PKCS1v15(), Prehashed(hashes.SHA256()))

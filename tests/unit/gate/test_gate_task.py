@@ -122,6 +122,46 @@ def test_a_forged_verdict_of_another_step_refuses_though_our_step_succeeded() ->
     assert refused_by(Server(attachments=[attachment(SCRIPT_RECORD, "verdict-forged.json")])) == TIMELINE
 
 
+NAMES = [
+    "verdict-'), 1), eq(1, 1)), or(true, in('a'.json",
+    "verdict-$(system.accesstoken).json",
+    f"verdict-{SIGN_RECORD}/{SIGN_RECORD}",
+    "verdict-'.json",
+    f"verdict-/../../../{SIGN_RECORD}/attachments",
+]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_name_of_an_attachment_is_in_no_expression(name: str) -> None:
+    """Whatever a step calls its attachment: it says nothing about which step that was."""
+    forged = Server(attachments=[attachment(SCRIPT_RECORD, name)])
+    assert refused_by(forged) in {LIST, TIMELINE}
+    honest = Server(attachments=[attachment(SIGN_RECORD, name)])
+    sample = run_chain(GATE, {}, VARIABLES, honest.ask)
+    assert sample.refused_by is None, sample.reason
+    for link in LINKS:
+        assert "verdictUrl" not in link["RequestInputs"]["Expression"]
+
+
+@pytest.mark.parametrize(
+    ("collection", "passes"),
+    [
+        ("https://contoso.visualstudio.com/", True),
+        ("https://dev.azure.com/contoso/", True),
+        ("https://server.example.com/tfs/DefaultCollection/", True),
+        ("https://server.example.com/a/b/c/d/", False),
+    ],
+)
+def test_the_record_is_found_in_the_addresses_of_every_kind_of_collection(collection: str, passes: bool) -> None:
+    entry = attachment()
+    entry["_links"]["self"]["href"] = entry["_links"]["self"]["href"].replace(COLLECTION, collection)
+    reply = Server(attachments=[entry])
+    assert (refused_by(reply) is None) is passes
+    forged = attachment(SCRIPT_RECORD)
+    forged["_links"]["self"]["href"] = forged["_links"]["self"]["href"].replace(COLLECTION, collection)
+    assert refused_by(Server(attachments=[forged])) is not None
+
+
 @pytest.mark.parametrize("link", [LIST, VERDICT, TIMELINE])
 @pytest.mark.parametrize(
     "reply",

@@ -273,6 +273,7 @@ class TestPipeline:
             "total": 3,
             "verified": 1,
             "failed": 2,
+            "leftOut": 0,
             "unsigned": 1,
             "buildId": "4711",
             "jobId": "12f1170f-54f2",

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-import zlib
+from itertools import accumulate
 
 from kspsign.authenticode.appx.block_map import BLOCK, BlockMap, MappedFile
 from kspsign.authenticode.appx.names import plain
 from kspsign.authenticode.zip import Entry
 
-_WINDOW = 1 << 15  # bytes that deflate may refer back to (RFC 1951 §2)
+_FLUSHED = b"\0\0\xff\xff"
+"""What a flush of deflate ends in: the lengths of an empty stored block (RFC 1951 §3.2.4)."""
 
 
 class BlockCheck:
@@ -21,30 +22,35 @@ class BlockCheck:
         self._map = block_map
         self._name = ""
         self._file: MappedFile | None = None
-        self._blocks: _PackedBlocks | None = None
-        self._skip = self._size = self._number = 0
+        self._borders = _Borders(0, ())
+        self._size = self._number = 0
         self._hasher = hashlib.new(block_map.algorithm)
         self._whole = hashlib.new(block_map.algorithm)
+
+    def borders(self, entry: Entry) -> tuple[int, ...]:
+        """Where one block ends and the next begins in the entry's data; empty for stored entries and single blocks."""
+        file = self._map.files.get(plain(entry.name))
+        if file is None or not entry.method:
+            return ()
+        return tuple(accumulate(size for size in file.packed[:-1] if size is not None))
 
     def begin(self, entry: Entry) -> None:
         """What is fed next is of that entry, from its local header on."""
         self.finish()
         self._name = plain(entry.name)
-        self._file = file = self._map.files.get(self._name)
-        self._skip, self._size, self._number = entry.data - entry.offset, 0, 0
+        self._file = self._map.files.get(self._name)
+        self._size = self._number = 0
         self._hasher = hashlib.new(self._map.algorithm)
         self._whole = hashlib.new(self._map.algorithm)
-        sizes = [size for size in file.packed if size is not None] if file and entry.method else []
-        self._blocks = _PackedBlocks(sizes, entry.size) if sizes else None
+        self._borders = _Borders(entry.data - entry.offset, self.borders(entry))
 
     def feed(self, raw: bytes, content: bytes) -> None:
-        """The next bytes of the entry as they are in the archive, and what they unpack to."""
+        """The next bytes of the entry as they are in the archive, cut at its `borders`, and what they unpack to."""
         file = self._file
         if file is None:
             return
-        if self._blocks is not None and raw:
-            self._blocks.feed(memoryview(raw)[self._skip :])
-            self._skip = max(self._skip - len(raw), 0)
+        if raw:
+            self._borders.feed(raw, self._unpacked)
         if file.whole is not None:
             self._whole.update(content)
         view = memoryview(content)
@@ -61,15 +67,20 @@ class BlockCheck:
         file = self._file
         if file is None:
             return
+        self._borders.check(self._unpacked)
         if self._size:
             self._compare(file)
         if self._number != len(file.digests):
             self._fail(f"{self._name} has {self._number} blocks, the block map {len(file.digests)}")
         if file.whole is not None and file.whole != self._whole.digest():
             self._fail(f"{self._name} as a whole is not what the block map has (FileHash)")
-        if self._blocks is not None and (number := self._blocks.broken):
+        if number := self._borders.broken:
             self._fail(f"block {number} of {self._name} does not have the packed size that the block map has")
         self._file = None
+
+    @property
+    def _unpacked(self) -> int:
+        return self._number * BLOCK + self._size
 
     def _compare(self, file: MappedFile) -> None:
         if self._number >= len(file.digests) or file.digests[self._number] != self._hasher.digest():
@@ -82,45 +93,26 @@ class BlockCheck:
         self.fault = self.fault or fault
 
 
-class _PackedBlocks:
-    """Whether a deflated file's blocks are where their sizes say: each must unpack, from its first byte, to 64 KiB, the
-    last to the rest. `broken` is the number of the first that does not, 0 when all do. Memory is one block's."""
+class _Borders:
+    """Whether the packed blocks of a deflated file end where their sizes say: all that a block unpacks to must be there
+    by then, and the packer must have flushed. `fed` are the bytes of the entry that were seen, its local header too."""
 
-    def __init__(self, sizes: list[int], size: int) -> None:
+    def __init__(self, header: int, ends: tuple[int, ...]) -> None:
         self.broken = 0
-        self._sizes, self._rest = sizes, size
-        self._number = 0
-        self._left = sizes[0]
-        self._content = b""
-        self._inflate = zlib.decompressobj(-zlib.MAX_WBITS)
+        self._ends = [header + end for end in ends]
+        self._fed = self._passed = 0
+        self._tail = b""
 
-    def feed(self, packed: memoryview) -> None:
-        """The next bytes of the entry's data; what follows the last block is passed over."""
-        while packed and not self.broken and self._number < len(self._sizes):
-            part = packed[: self._left]
-            self._unpack(part)
-            self._left -= len(part)
-            packed = packed[len(part) :]
-            if not self._left:
-                self._end()
+    def feed(self, raw: bytes, unpacked: int) -> None:
+        """The next bytes of the entry, none of them across a border; `unpacked` is the size of what those before them
+        unpacked to."""
+        self.check(unpacked)
+        self._fed += len(raw)
+        self._tail = (self._tail + raw)[-len(_FLUSHED) :]
 
-    def _unpack(self, part: memoryview) -> None:
-        try:
-            self._content += self._inflate.decompress(part, BLOCK + 1 - len(self._content))
-        except zlib.error:
-            self._fail()
-        if len(self._content) > BLOCK:
-            self._fail()
-
-    def _end(self) -> None:
-        if len(self._content) != min(BLOCK, self._rest):
-            self._fail()
-        self._rest -= len(self._content)
-        self._number += 1
-        if self._number < len(self._sizes):
-            self._left = self._sizes[self._number]
-            self._inflate = zlib.decompressobj(-zlib.MAX_WBITS, zdict=self._content[-_WINDOW:])
-            self._content = b""
-
-    def _fail(self) -> None:
-        self.broken = self.broken or self._number + 1
+    def check(self, unpacked: int) -> None:
+        """Whatever was fed is unpacked."""
+        if self._passed < len(self._ends) and self._fed == self._ends[self._passed]:
+            self._passed += 1
+            if not self.broken and (unpacked != self._passed * BLOCK or self._tail != _FLUSHED):
+                self.broken = self._passed

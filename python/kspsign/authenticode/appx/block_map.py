@@ -18,9 +18,9 @@ from kspsign.authenticode.zip import Entry
 from kspsign.model.values import DigestAlgorithm
 
 BLOCK = 1 << 16
-_NAMESPACE = "http://schemas.microsoft.com/appx/2010/blockmap"
+NAMESPACE = "http://schemas.microsoft.com/appx/2010/blockmap"
 _NAMESPACE_2021 = "http://schemas.microsoft.com/appx/2021/blockmap"
-_METHODS = {
+METHODS = {
     "http://www.w3.org/2001/04/xmlenc#sha256": DigestAlgorithm.SHA256,
     "http://www.w3.org/2001/04/xmldsig-more#sha384": DigestAlgorithm.SHA384,
     "http://www.w3.org/2001/04/xmlenc#sha512": DigestAlgorithm.SHA512,
@@ -32,7 +32,7 @@ _ATTRIBUTES = {
     "FileHash": frozenset({"Hash"}),
 }
 _PLACES = {
-    (0, _NAMESPACE, "BlockMap"), (1, _NAMESPACE, "File"), (2, _NAMESPACE, "Block"), (2, _NAMESPACE_2021, "FileHash"),
+    (0, NAMESPACE, "BlockMap"), (1, NAMESPACE, "File"), (2, NAMESPACE, "Block"), (2, _NAMESPACE_2021, "FileHash"),
 }  # fmt: skip
 _LAST_BLOCK = (0, 2)
 """Bytes of a deflated file after its blocks: MakeAppx flushes each block, and ends the stream with 03 00."""
@@ -114,7 +114,7 @@ class _Reader:
         self._ignored = None
         if element.depth == 0:
             self._root(element)
-        elif element.namespace in self._ignorable - {_NAMESPACE, _NAMESPACE_2021}:
+        elif element.namespace in self._ignorable - {NAMESPACE, _NAMESPACE_2021}:
             self._ignored = element.depth
         elif (element.depth, element.namespace, element.name) not in _PLACES:
             raise ValueError(f"an element {element.name} is not allowed there")
@@ -123,14 +123,14 @@ class _Reader:
             {"File": self._file, "Block": self._block, "FileHash": self._file_hash}[element.name](element)
 
     def _root(self, element: Element) -> None:
-        if (element.namespace, element.name) != (_NAMESPACE, "BlockMap"):
+        if (element.namespace, element.name) != (NAMESPACE, "BlockMap"):
             raise ValueError("its root is not BlockMap")
         for prefix in element.attributes.get("IgnorableNamespaces", "").split():
             self._ignorable |= self._prefixes.get(prefix, set())
         method = element.attributes.get("HashMethod", "")
-        if method not in _METHODS:
+        if method not in METHODS:
             raise ValueError(f'its HashMethod "{method}" is none that Windows knows')
-        self.algorithm = _METHODS[method]
+        self.algorithm = METHODS[method]
         self._check_attributes(element)
 
     def _check_attributes(self, element: Element) -> None:

@@ -20,8 +20,8 @@ from kspsign.model.hresults import Hresult
 from kspsign.model.values import Finding
 
 _INSIDE_OUT = (
-    "Sign the packages first, bundle them afterwards (MakeAppx bundle), then sign the bundle. Nothing is signed inside "
-    "a bundle: that would make another bundle of it."
+    "Sign the packages first, bundle them afterwards (MakeAppx bundle), then sign the bundle; or let the native engine "
+    "sign packages and bundle in one run."
 )
 _BUNDLE_AGAIN = "Bundle the packages again (MakeAppx bundle); change nothing in a bundle once it is made."
 _PACKAGE_SUFFIXES = (".appx", ".msix")
@@ -54,9 +54,23 @@ def admit(package: Package, terms: SigningTerms) -> None:
         )
     if fault := package.block_map_fault:
         raise ArtifactError(Hresult.APPX_E_INVALID_BLOCKMAP, fault)
-    for finding in _package_findings(package):
+    for finding in _package_findings(package, inside_out=True):
         if finding.hresult is not None:
             raise ArtifactError(finding.hresult, finding.detail, remedy=_REMEDIES.get(finding.check))
+    for stated, inner in zip(package.manifest.packages, package.inner, strict=True):
+        if not inner.signatures:
+            _admit_inner(stated.name, inner, terms)
+
+
+def _admit_inner(name: str, inner: Package, terms: SigningTerms) -> None:
+    """The same for a package in a bundle, which is signed first."""
+    try:
+        admit(inner, terms)
+    except ArtifactError as refused:
+        hresult = refused.hresult or Hresult.ERROR_BAD_FORMAT
+        raise ArtifactError(
+            hresult, f"the package {name} in the bundle: {refused.message}", remedy=refused.remedy
+        ) from refused
 
 
 def findings(package: Package, digest: Digest, signatures: Sequence[CmsSignature]) -> Iterator[Finding]:
@@ -68,8 +82,9 @@ def findings(package: Package, digest: Digest, signatures: Sequence[CmsSignature
     yield from _package_findings(package)
 
 
-def _package_findings(package: Package) -> Iterator[Finding]:
-    """The checks "content-types" and "inner-packages", which read nothing more."""
+def _package_findings(package: Package, *, inside_out: bool = False) -> Iterator[Finding]:
+    """The checks "content-types", "bundle-manifest" and "inner-packages", which read nothing more. With `inside_out`
+    packages without a signature are to get one."""
     if package.signatures and not package.content_types.name_signature:
         yield Finding("content-types", "the signature has no content type", Hresult.TRUST_E_MALFORMED_SIGNATURE)
     elif fault := package.content_types.fault(entry.name for entry in package.archive.entries):
@@ -78,7 +93,7 @@ def _package_findings(package: Package) -> Iterator[Finding]:
         yield Finding("content-types", "every part has one")
     if package.bundle:
         yield _bundle_finding(package)
-        yield _inner_finding(package)
+        yield _inner_finding(package, inside_out=inside_out)
 
 
 def _parts_finding(actual: bytes, signature: CmsSignature) -> Finding:
@@ -145,8 +160,10 @@ def _bad_bundle(detail: str) -> Finding:
     return Finding("bundle-manifest", detail, Hresult.APPX_E_INVALID_MANIFEST, _BUNDLE_AGAIN)
 
 
-def _inner_finding(package: Package) -> Finding:
+def _inner_finding(package: Package, *, inside_out: bool) -> Finding:
     for stated, inner in zip(package.manifest.packages, package.inner, strict=True):
+        if inside_out and not inner.signatures:
+            continue
         if fault := _inner_fault(package, inner):
             detail, hresult = fault
             return Finding("inner-packages", f"{stated.name} in the bundle {detail}", hresult)

@@ -61,7 +61,7 @@ def hash_package(package: Package, algorithms: Collection[DigestAlgorithm]) -> H
     scan, blocks = Scan(package.archive), BlockCheck(package.block_map)
     current: Entry | None = None
     with package.path.open("rb") as file:
-        for entry, raw, content in scan.pieces(file):
+        for entry, raw, content in scan.pieces(file, blocks.borders):
             if entry is None:
                 continue
             if entry is not current:

@@ -7,13 +7,14 @@ signature, AXCT, AXBM and AXCI of what [Content_Types].xml, the block map and Co
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import BinaryIO
 
 from kspsign.authenticode.appx import checks
 from kspsign.authenticode.appx.digests import hash_package
+from kspsign.authenticode.appx.inside_out import rebuild
 from kspsign.authenticode.appx.names import BLOCK_MAP, BUNDLE_MANIFEST, CONTENT_TYPES, MANIFEST, SIGNATURE
 from kspsign.authenticode.appx.package import SIGNATURE_MAGIC, Package, read_package
 from kspsign.authenticode.cms.file_signature import CmsSignature
@@ -31,12 +32,15 @@ _SIP_VERSION = 0x01010000
 _PROFILE = AUTHENTICODE.covering(OID_SPC_SIP_INFO)
 _SIP = bytes.fromhex("4bdfc50a07cee24db76e23c839a09fd1")
 _BUNDLE_SIP = bytes.fromhex("b3585f0fdeaa9a4ba43495742d92eceb")
+_NUGET_SUFFIXES = frozenset({".nupkg", ".snupkg"})
 _SUFFIXES, _BUNDLE_SUFFIXES = frozenset({".appx", ".msix"}), frozenset({".appxbundle", ".msixbundle"})
 
 
 def is_appx(glimpse: Glimpse) -> bool:
-    """Whether the content is a package, whole or cut off."""
+    """Whether the content is a package, whole or cut off. A file that NuGet takes by its name is NuGet's."""
     names = entry_names(glimpse)
+    if glimpse.path.suffix.lower() in _NUGET_SUFFIXES:
+        return False
     if names is None:
         return glimpse.path.suffix.lower() in _SUFFIXES
     return MANIFEST in names and BUNDLE_MANIFEST not in names and bool(names & {BLOCK_MAP, CONTENT_TYPES})
@@ -44,8 +48,10 @@ def is_appx(glimpse: Glimpse) -> bool:
 
 def is_appx_bundle(glimpse: Glimpse) -> bool:
     """Whether the content is a bundle of packages, whole or cut off."""
-    names = entry_names(glimpse)
-    return glimpse.path.suffix.lower() in _BUNDLE_SUFFIXES if names is None else BUNDLE_MANIFEST in names
+    suffix, names = glimpse.path.suffix.lower(), entry_names(glimpse)
+    if names is None or suffix in _NUGET_SUFFIXES:
+        return suffix in _BUNDLE_SUFFIXES
+    return BUNDLE_MANIFEST in names
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +87,8 @@ class AppxFile(OneDigest):
 
     def admit(self, terms: SigningTerms) -> None:
         """Raise ArtifactError when the block map has another digest algorithm, the publisher is another than the
-        certificate's subject, an inner package is not signed by it, or block map or content types are wrong."""
+        certificate's subject, an inner package is signed by another one, or block map or content types are wrong: of
+        the file, and of the packages inside that are to be signed."""
         checks.admit(self.package, terms)
 
     def digest(self, algorithms: Collection[DigestAlgorithm]) -> Digest:
@@ -102,6 +109,14 @@ class AppxFile(OneDigest):
         names = (stated.name for stated in self.package.manifest.packages)
         inner = zip(names, self.package.inner, digest.inner, strict=True)
         return tuple(InnerFile(name, AppxFile(package), found) for name, package, found in inner)
+
+    def unsigned_inner(self) -> tuple[int, ...]:
+        """The packages of a bundle that carry no signature."""
+        return tuple(number for number, inner in enumerate(self.package.inner) if not inner.signatures)
+
+    def rebuild(self, signatures: Mapping[int, bytes], target: BinaryIO) -> None:
+        """The bundle with signed packages; see inside_out."""
+        rebuild(self.package, signatures, target)
 
     def structure(self, digest: Digest, signatures: Sequence[CmsSignature]) -> tuple[Finding, ...]:
         """The checks "sip", "package-parts", "hash-method", "publisher", "content-types", "package-content",

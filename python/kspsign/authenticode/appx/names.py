@@ -24,3 +24,8 @@ def plain(name: str) -> str:
 def from_windows(name: str) -> str:
     """The plain name of a part that block map or manifest name with backslashes."""
     return name.replace("\\", "/")
+
+
+def to_windows(name: str) -> str:
+    """The name with backslashes, as block map and manifest have it."""
+    return name.replace("/", "\\")

@@ -19,7 +19,7 @@ from kspsign.authenticode.cms.oids import (
 )
 from kspsign.authenticode.cms.rules import CmsRules, Covered
 from kspsign.authenticode.cms.signature import SignedMessage
-from kspsign.authenticode.cms.write import Unsigned, add_nested, add_token, prepare
+from kspsign.authenticode.cms.write import Unsigned, add_nested, add_token, prepare, replace_nested
 from kspsign.authenticode.profile import SigningTerms
 from kspsign.certificates import der
 
@@ -46,6 +46,10 @@ class CmsProfile(CmsRules):
             return (*signatures, signature)
         first, *others = signatures
         return (add_nested(first, signature), *others)
+
+    def replace_further(self, signature: bytes, further: Sequence[bytes]) -> bytes:
+        """See SignatureProfile."""
+        return replace_nested(signature, further)
 
     def read(self, signature: bytes) -> CmsSignature:
         """See SignatureProfile."""

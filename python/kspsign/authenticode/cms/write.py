@@ -89,7 +89,16 @@ def add_nested(signature: bytes, nested: bytes) -> bytes:
     return _with_unsigned(signature, oids.OID_SPC_NESTED_SIGNATURE, nested)
 
 
-def _with_unsigned(signature: bytes, kind: str, value: bytes) -> bytes:
+def replace_nested(signature: bytes, nested: Sequence[bytes]) -> bytes:
+    """The ContentInfo `signature` with the signatures `nested`, at least one, in place of those that are in it.
+
+    Raises like add_token.
+    """
+    return _with_unsigned(signature, oids.OID_SPC_NESTED_SIGNATURE, *nested, keep=False)
+
+
+def _with_unsigned(signature: bytes, kind: str, *more: bytes, keep: bool = True) -> bytes:
+    """`signature` with `more` values of the unsigned attribute `kind`, after those that are there if they are kept."""
     info = _fields(der.parse(signature), 2)
     signed = _fields(_fields(info[1], 1)[0], 4)
     signers = _fields(signed[-1], 1)
@@ -98,12 +107,12 @@ def _with_unsigned(signature: bytes, kind: str, value: bytes) -> bytes:
     for attribute in fields[-1].children() if fields[-1].tag == _UNSIGNED else ():
         name, present = _fields(attribute, 2)
         if name.der == der.oid(kind):
-            values += [each.der for each in present.children()]
+            values += [each.der for each in present.children()] if keep else []
         else:
             kept.append(attribute.der)
     signer = der.sequence(
         *(each.der for each in fields if each is not fields[-1] or each.tag != _UNSIGNED),
-        der.set_of(*kept, _attribute(kind, *values, value), tag=_UNSIGNED),
+        der.set_of(*kept, _attribute(kind, *values, *more), tag=_UNSIGNED),
     )
     message = der.sequence(*(each.der for each in signed[:-1]), der.set_of(signer))
     return der.sequence(info[0].der, der.element(0xA0, message))

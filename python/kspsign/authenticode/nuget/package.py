@@ -12,31 +12,26 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import BinaryIO, NoReturn
 
-from cryptography import x509
-from cryptography.hazmat.primitives.asymmetric import rsa
-
 from kspsign.authenticode.cms.file_signature import CmsSignature
 from kspsign.authenticode.cms.profile import CmsProfile
 from kspsign.authenticode.io.read import beside, sha256_of
 from kspsign.authenticode.nuget.profile import NUGET, author_fault, commitments, repository_of, signature_content
+from kspsign.authenticode.nuget.rules import (
+    SIGNATURE,
+    archive_violation,
+    certificate_violation,
+    signature_violation,
+)
 from kspsign.authenticode.profile import SigningTerms
 from kspsign.authenticode.signable import Digest, Glimpse, OneDigest, nth
 from kspsign.authenticode.zip import Archive, Member, Plan, Scan, archive_of, entry_names, unpack
-from kspsign.certificates.parse import extension, parse_certificate
+from kspsign.certificates.parse import parse_certificate
 from kspsign.model.errors import ArtifactError, TrustError
 from kspsign.model.hresults import Hresult
 from kspsign.model.values import DigestAlgorithm, Finding
 
-SIGNATURE = ".signature.p7s"
 _SUFFIXES = frozenset({".nupkg", ".snupkg"})
 _MAX_SIGNATURE = 32 << 20
-_MAX_ENTRIES = 0xFFFE  # more would need Zip64, which NuGet does not read (NU3039)
-_MIN_RSA_BITS = 2048
-_RSA_OIDS = frozenset({
-    x509.SignatureAlgorithmOID.RSA_WITH_SHA256, x509.SignatureAlgorithmOID.RSA_WITH_SHA384,
-    x509.SignatureAlgorithmOID.RSA_WITH_SHA512,
-})  # fmt: skip
-_LIFETIME_SIGNING = x509.ObjectIdentifier("1.3.6.1.4.1.311.10.3.13")
 _EXTERNAL_ATTRIBUTES = slice(38, 42)  # of a central directory record
 
 
@@ -89,16 +84,12 @@ class NugetFile(OneDigest):
         certificates that it does not accept."""
         if terms.append and self.signatures:
             _refuse("it is signed already, and a NuGet package has one author's signature", "Choose --replace.")
-        if self.archive.zip64:
-            _refuse(
-                "it is a Zip64 archive, which NuGet does not sign (NU3006)", "Pack it again with NuGet (dotnet pack)."
-            )
-        if len(self.unsigned.kept) >= _MAX_ENTRIES:
-            _refuse(
-                f"{len(self.unsigned.kept)} entries and a signature would need Zip64, which NuGet can't read (NU3039)",
-                f"Split the package: at most {_MAX_ENTRIES - 1} files.",
-            )
-        _admit_certificate(parse_certificate(terms.chain[0]))
+        for violation in (
+            archive_violation(self.archive),
+            certificate_violation(parse_certificate(terms.chain[0])),
+        ):
+            if violation is not None:
+                _refuse(*violation)
 
     def digest(self, algorithms: Collection[DigestAlgorithm]) -> Digest:
         """Hash the archive without its signature, and unpack every entry on the way."""
@@ -117,7 +108,7 @@ class NugetFile(OneDigest):
             return Digest(values, whole(), findings=(scan.finding(),))
 
     def structure(self, digest: Digest, signatures: Sequence[CmsSignature]) -> tuple[Finding, ...]:
-        """The checks "signature-type" and "signer-attributes" of each signature, "signature-entry" and
+        """The checks "signature-type", "signer-attributes" and "nuget-rules" of each signature, "signature-entry" and
         "package-content"."""
         return (*self._findings(signatures), *digest.findings)
 
@@ -136,8 +127,10 @@ class NugetFile(OneDigest):
         for index, signature in enumerate(signatures):
             yield nth(index, _type_finding(signature))
             yield nth(index, _attributes_finding(signature))
-        if signatures and self.archive.zip64:
-            yield Finding("signature-entry", "NuGet reads no signature in a Zip64 archive", Hresult.ERROR_NOT_SUPPORTED)
+            yield nth(index, _rules_finding(signature))
+        violation = archive_violation(self.archive)
+        if signatures and violation is not None:
+            yield Finding("signature-entry", violation.cause, Hresult.ERROR_NOT_SUPPORTED, violation.remedy)
         elif signatures:
             yield Finding("signature-entry", "stored, the last of all")
 
@@ -169,25 +162,15 @@ def _attributes_finding(signature: CmsSignature) -> Finding:
     return Finding("signer-attributes", "name the certificate and the signing time")
 
 
-def _admit_certificate(leaf: x509.Certificate) -> None:
-    """Raise ArtifactError for a certificate that NuGet refuses to sign with."""
-    key = leaf.public_key()
-    usage = extension(leaf, x509.ExtendedKeyUsage)
-    if not isinstance(key, rsa.RSAPublicKey) or key.key_size < _MIN_RSA_BITS:
-        _refuse(
-            f"NuGet accepts signatures of RSA keys of at least {_MIN_RSA_BITS} bits alone (NU3014)",
-            "Sign NuGet packages with an RSA certificate, or exclude them (!**/*.nupkg).",
-        )
-    if leaf.signature_algorithm_oid not in _RSA_OIDS:
-        _refuse(
-            "NuGet accepts certificates that a CA signed with RSA and SHA-2 alone (NU3013)",
-            "Sign NuGet packages with a certificate of such a CA, or exclude them (!**/*.nupkg).",
-        )
-    if usage is not None and _LIFETIME_SIGNING in usage.value:
-        _refuse(
-            "NuGet accepts no certificate for lifetime signing (NU3015)",
-            "Sign NuGet packages with a certificate without that extended key usage.",
-        )
+def _rules_finding(signature: CmsSignature) -> Finding:
+    """The check "nuget-rules": what NuGet asks of certificate and timestamp beyond what Windows does."""
+    try:
+        violation = signature_violation(signature)
+    except TrustError as fault:
+        return Finding("nuget-rules", fault.message, Hresult.TRUST_E_MALFORMED_SIGNATURE)
+    if violation is not None:
+        return Finding("nuget-rules", violation.cause, Hresult.ERROR_NOT_SUPPORTED, violation.remedy)
+    return Finding("nuget-rules", "certificate and timestamp are as NuGet wants them")
 
 
 def _refuse(what: str, remedy: str) -> NoReturn:

@@ -25,19 +25,27 @@ class Member:
     @property
     def raw(self) -> bytes:
         """Local header and data."""
-        sizes = (zlib.crc32(self.content), len(self.content), len(self.content), len(self.name), 0)
-        header = LOCAL.pack(LOCAL_MAGIC, _VERSION, 0, STORED, 0, _FIRST_OF_1980, *sizes)
-        return header + self.name.encode("ascii") + self.content
+        return stored_header(self.name, zlib.crc32(self.content), len(self.content)) + self.content
 
     def record(self, offset: int) -> bytes:
-        """Central directory record, with a Zip64 field where the local header's `offset` needs it."""
-        extra = b""
-        version = _VERSION
-        if offset >= U32:
-            extra, offset, version = b"\1\0\x08\0" + offset.to_bytes(8, "little"), U32, _ZIP64_VERSION
-        sizes = (zlib.crc32(self.content), len(self.content), len(self.content), len(self.name), len(extra))
-        fields = (_ZIP64_VERSION, version, 0, STORED, 0, _FIRST_OF_1980, *sizes, 0, 0, 0, 0, offset)
-        return CENTRAL.pack(CENTRAL_MAGIC, *fields) + self.name.encode("ascii") + extra
+        """Central directory record, for the local header at `offset`."""
+        return stored_record(self.name, zlib.crc32(self.content), len(self.content), offset)
+
+
+def stored_header(name: str, crc: int, size: int) -> bytes:
+    """The local header of a stored entry with that ASCII name and content, far below 4 GiB."""
+    header = LOCAL.pack(LOCAL_MAGIC, _VERSION, 0, STORED, 0, _FIRST_OF_1980, crc, size, size, len(name), 0)
+    return header + name.encode("ascii")
+
+
+def stored_record(name: str, crc: int, size: int, offset: int) -> bytes:
+    """Its central directory record, with a Zip64 field where the local header's `offset` needs it."""
+    extra, version = b"", _VERSION
+    if offset >= U32:
+        extra, offset, version = b"\1\0\x08\0" + offset.to_bytes(8, "little"), U32, _ZIP64_VERSION
+    sizes = (crc, size, size, len(name), len(extra))
+    fields = (_ZIP64_VERSION, version, 0, STORED, 0, _FIRST_OF_1980, *sizes, 0, 0, 0, 0, offset)
+    return CENTRAL.pack(CENTRAL_MAGIC, *fields) + name.encode("ascii") + extra
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import BinaryIO, NamedTuple
 
 from kspsign.authenticode.io.read import CHUNK, file_changed, stretch
@@ -31,14 +31,17 @@ class Scan:
         self.faults: dict[str, str] = {}
         self._archive = archive
 
-    def pieces(self, file: BinaryIO) -> Iterator[Piece]:
-        """Every byte of the archive in `file`, once and in order; raises ArtifactError when the file changed."""
+    def pieces(self, file: BinaryIO, borders: Callable[[Entry], Sequence[int]] = lambda _: ()) -> Iterator[Piece]:
+        """Every byte of the archive in `file`, once and in order; raises ArtifactError when the file changed.
+
+        No piece of an entry's packed data reaches across one of its `borders`, offsets there in rising order.
+        """
         archive = self._archive
         file.seek(archive.start)
         for entry in archive.entries:
             yield Piece(entry, _exactly(file, entry.data - entry.offset), b"")
             unpacker = _Unpacker(entry)
-            for raw in stretch(file, entry.packed):
+            for raw in _cut(stretch(file, entry.packed), borders(entry)):
                 contents = unpacker.feed(raw)
                 yield Piece(entry, raw, next(contents, b""))
                 for content in contents:
@@ -109,6 +112,20 @@ class _Unpacker:
         if self._size != self._entry.size or not (self._inflate is None or self._inflate.eof):
             return "unpacks to less than the directory tells"
         return "" if self._crc == self._entry.crc else "does not have the checksum that the directory tells"
+
+
+def _cut(stretches: Iterator[bytes], borders: Sequence[int]) -> Iterator[bytes]:
+    """The same bytes in pieces of which none reaches across a border."""
+    at = passed = 0
+    for raw in stretches:
+        start = 0
+        while passed < len(borders) and borders[passed] < at + len(raw):
+            if (end := borders[passed] - at) > start:
+                yield raw[start:end]
+                start = end
+            passed += 1
+        yield raw[start:] if start else raw
+        at += len(raw)
 
 
 def _exactly(file: BinaryIO, size: int) -> bytes:

@@ -13,8 +13,13 @@ from typing import Self
 
 LAUNCHER = """
 import json, os, signal, sys, time
-# so that the moments lie in the work, not in start-up
-import kspsign.path, kspsign.keys.keylocker, kspsign.embedded.timestamp_server, kspsign.publishing.plain
+# so that the moments lie in the work, not in start-up: also what a run imports when it is used
+import kspsign.path, kspsign.cli.commands, kspsign.embedded.timestamp_server, kspsign.publishing.plain
+import kspsign.authenticode.pe, kspsign.settings.resolve, kspsign.timestamping.client, kspsign.network.pool
+import kspsign.keys.keylocker.store, kspsign.keys.embedded.store
+from kspsign.keys.table import STORES
+
+STORES.built_in()
 from kspsign.cli.main import main
 
 for line in sys.stdin:

@@ -1,4 +1,4 @@
-"""A run of kspsign under watch: every file it removes, and every child with arguments and environment, as it was."""
+"""A run of kspsign under watch: every file it opens or removes, and every child with arguments and environment."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,6 +38,8 @@ def watch(event, arguments):
         write("child", [[event, repr(arguments)], dict(os.environ)])
     elif event == "os.remove":
         removed(*arguments)
+    elif event == "open" and isinstance(arguments[0], (str, bytes, os.PathLike)):
+        write("opened", os.fsdecode(arguments[0]))
 
 sys.addaudithook(watch)
 from kspsign.cli.main import main
@@ -55,13 +58,15 @@ class Child:
 
 @dataclass(frozen=True)
 class Watched:
-    """What a run printed, the children it started, and mode and content of the files it removed."""
+    """What a run printed, the children it started, mode and content of the files it removed, and how often each path
+    was opened."""
 
     code: int
     text: str
     report: dict[str, Any]
     children: tuple[Child, ...]
     removed: tuple[str, ...]
+    opened: Counter[str]
 
 
 def kspsign_watched(*arguments: object, folder: Path, record: Path, environment: Mapping[str, str]) -> Watched:
@@ -80,4 +85,5 @@ def kspsign_watched(*arguments: object, folder: Path, record: Path, environment:
     report = json.loads((folder / "report.json").read_bytes())
     children = tuple(Child(*what) for kind, what in seen if kind == "child")
     removed = tuple(what for kind, what in seen if kind == "removed")
-    return Watched(done.returncode, done.stdout.decode(), report, children, removed)
+    opened = Counter(str(what) for kind, what in seen if kind == "opened")
+    return Watched(done.returncode, done.stdout.decode(), report, children, removed, opened)

@@ -61,7 +61,6 @@ def sign_one(artifact: Artifact, signing: Signing, engine: Engine) -> FileOutcom
             if kept.outcome == "skipped":
                 engine.hooks.on_already_signed(file)
             return kept
-        _guard(file)
         signing.verifier.check_inner_files(file, artifact.name, artifact.format)
         copy = engine.sign(held, file)
         started = time.perf_counter()

@@ -16,6 +16,11 @@ class Turns:
         self._alone = False
         self._waiting = 0
 
+    @property
+    def waiting(self) -> int:
+        """How many wait to be alone."""
+        return self._waiting
+
     @contextlib.contextmanager
     def shared(self) -> Iterator[None]:
         """With others that share."""

@@ -5,8 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, cast
 
 from kspsign.authenticode.formats import NAMING_CERTIFICATE, open_signable
 from kspsign.authenticode.profile import PreparedSignature, SigningTerms
@@ -14,8 +13,8 @@ from kspsign.authenticode.signable import BundledFiles, CopyingFile, Digest, Sig
 from kspsign.certificates.identity import PublisherIdentity
 from kspsign.certificates.parse import thumbprint_of
 from kspsign.concurrency.single_flight import SingleFlight
-from kspsign.keys import SigningKey, check_digest
-from kspsign.model.values import Limits, RawSignature, SyncedCertificate, TimestampToken
+from kspsign.keys import KeyStore, SigningKey, check_digest
+from kspsign.model.values import Limits, RawSignature, TimestampToken
 from kspsign.network.limiter import Limiter
 from kspsign.settings.model import DEFAULT_TIMESTAMP_URLS, Settings
 from kspsign.signing.budget import Budget
@@ -227,7 +226,7 @@ def open_native(settings: Settings, key: SigningKey, budget: Budget, shared: Sha
         check_digest(store, terms.algorithm)
         timestamps: TimestampClient | None = None
         if not settings.no_timestamp:
-            urls = settings.timestamp_url or _default_urls(certificate, resources)
+            urls = settings.timestamp_url or _default_urls(store, resources)
             own = not settings.timestamp_url and certificate.key_store == "embedded"
             network = settings.network.direct() if own else settings.network
             from kspsign.timestamping.client import TimestampClient  # noqa: PLC0415 - it brings HTTP
@@ -244,11 +243,11 @@ def open_native(settings: Settings, key: SigningKey, budget: Budget, shared: Sha
         yield NativeEngine(source, timestamps, terms, shared)
 
 
-def _default_urls(certificate: SyncedCertificate, resources: contextlib.ExitStack) -> tuple[str, ...]:
-    if certificate.key_store != "embedded":
+def _default_urls(store: KeyStore, resources: contextlib.ExitStack) -> tuple[str, ...]:
+    if store.name != "embedded":
         return DEFAULT_TIMESTAMP_URLS
-    from kspsign.embedded.authority import load_authority  # noqa: PLC0415 - needed only here
-    from kspsign.embedded.timestamp_server import TimestampServer  # noqa: PLC0415
+    from kspsign.embedded.timestamp_server import TimestampServer  # noqa: PLC0415 - needed only here
+    from kspsign.keys.embedded.store import EmbeddedKeyStore  # noqa: PLC0415
 
-    authority = load_authority(Path(certificate.key_reference["folder"]))
+    authority = cast("EmbeddedKeyStore", store).authority
     return (resources.enter_context(TimestampServer(authority)).url,)

@@ -79,10 +79,12 @@ class SignatureSource:
             for _ in range(NAMED_ATTEMPTS):
                 digest = to_sign(chain)
                 signature = self._get(digest, algorithm)
-                chain = signature.chain or chain
-                if to_sign(chain) == digest:
-                    return signature, chain
+                used = signature.chain or chain
+                if to_sign(used) == digest:
+                    return signature, used
                 self.embedded(digest, algorithm)  # no file will ever have it
+                named = self._key.certificate_chain()
+                chain = named if named[0] != chain[0] else used
         changed = SigningError(
             f"key store {self._key.name} signed with another certificate than it named, {NAMED_ATTEMPTS} times",
             code="CERTIFICATE_CHANGED",

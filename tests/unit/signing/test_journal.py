@@ -6,13 +6,15 @@ import json
 import multiprocessing
 import os
 import time
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
 from kspsign.concurrency.single_flight import SingleFlight
 from kspsign.model.values import DigestAlgorithm, RawSignature
-from kspsign.signing.journal import KEPT_SECONDS, Journal
+from kspsign.signing.journal import KEPT_SECONDS, Journal, is_current
+from support.pki import signer
 
 SHA256 = DigestAlgorithm.SHA256
 OURS, THEIRS = "A" * 40, "B" * 40
@@ -160,6 +162,36 @@ def test_a_folder_that_cannot_be_written_is_told_and_stops_nobody(tmp_path: Path
     with Journal(tmp_path / "file" / "journal", OURS) as journal:
         journal.add(digest(1), signature(1))
         assert journal.fault is not None
+
+
+def test_the_chain_of_a_signature_is_kept_with_it(tmp_path: Path) -> None:
+    own = RawSignature(SHA256, b"value", (b"leaf", b"issuer"))
+    with Journal(tmp_path, OURS) as journal:
+        journal.add(digest(1), own)
+        journal.add(digest(2), signature(2))
+    for _ in range(2):  # also after another run took it over
+        with Journal(tmp_path, OURS) as journal:
+            assert journal.find(digest(1), SHA256) == own
+            assert journal.find(digest(2), SHA256) == signature(2)
+
+
+@pytest.mark.parametrize("chain", ["zz", [7], 7, [None], {"a": 1}])
+def test_an_entry_whose_chain_is_none_is_passed_over(tmp_path: Path, chain: object) -> None:
+    killed_run(tmp_path, 1)
+    (path,) = tmp_path.iterdir()
+    entry = json.loads(path.read_bytes())
+    path.write_text(json.dumps({**entry, "chain": chain}) + "\n", encoding="utf-8")
+    with Journal(tmp_path, OURS) as journal:
+        assert journal.find(digest(1), SHA256) is None
+
+
+@pytest.mark.parametrize(("left", "current"), [(timedelta(minutes=30), True), (timedelta(minutes=2), False)])
+def test_a_signature_is_of_use_while_its_certificate_can_still_be_stamped(left: timedelta, current: bool) -> None:
+    now = datetime.now(UTC)
+    leaf = signer("Publisher", begin=now - timedelta(days=3), end=now + left)
+    assert is_current(RawSignature(SHA256, b"value", (leaf.der,))) is current
+    assert is_current(signature(1))
+    assert not is_current(RawSignature(SHA256, b"value", (b"no certificate",)))
 
 
 def test_looking_changes_nothing(tmp_path: Path) -> None:

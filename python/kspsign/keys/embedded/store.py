@@ -16,7 +16,7 @@ from kspsign.model.values import DigestAlgorithm, RawSignature
 
 
 class EmbeddedKeyStore(KeyStore):
-    """The leaf of an `EmbeddedAuthority` kept in `folder`."""
+    """The leaf of an `EmbeddedAuthority` kept in `folder`; the whole `authority` is there for its timestamps."""
 
     name: Final = "embedded"
     test_signing: Final = True
@@ -24,7 +24,7 @@ class EmbeddedKeyStore(KeyStore):
 
     def __init__(self, folder: Path, authority: EmbeddedAuthority) -> None:
         self._folder = folder
-        self._authority = authority
+        self.authority = authority
 
     @classmethod
     def open(cls, _options: EmbeddedOptions, surroundings: Surroundings) -> Self:
@@ -55,7 +55,7 @@ class EmbeddedKeyStore(KeyStore):
 
     def certificate_chain(self) -> tuple[bytes, ...]:
         """Leaf, intermediate and root as DER."""
-        return self._authority.signing_chain
+        return self.authority.signing_chain
 
     def key_reference(self) -> dict[str, str]:
         """The folder, absolute."""
@@ -63,7 +63,7 @@ class EmbeddedKeyStore(KeyStore):
 
     def sign(self, digest: bytes, algorithm: DigestAlgorithm) -> RawSignature:
         """Sign a digest with the leaf's key; costs nothing. Raises SigningError."""
-        return sign_digest(self._authority.leaf.key, digest, algorithm)
+        return sign_digest(self.authority.leaf.key, digest, algorithm)
 
 
 def _folder(surroundings: Surroundings) -> Path:

@@ -165,8 +165,11 @@ def test_an_office_document_is_no_package(class_id: bytes, store: Store, tmp_pat
     assert (run.code, run.error_code) == (6, "TRUST_E_SUBJECT_FORM_UNKNOWN")
     assert "no MSI or MSP" in run.text
     assert path.read_bytes() == before
-    folder = kspsign("verify", tmp_path, folder=tmp_path)
-    assert folder.code == 4, "a folder names only what can be signed"
+    judged = kspsign("verify", tmp_path, folder=tmp_path)
+    assert judged.code == 2, "the judge looks at everything in a folder"
+    arguments = ("--thumbprint", store.thumbprint, "--store", store.folder)
+    signing = kspsign("sign", tmp_path, *arguments, folder=tmp_path)
+    assert signing.code == 4, "for signing, a folder names only what can be signed"
 
 
 def test_a_truncated_package_is_damaged(store: Store, package: Path) -> None:

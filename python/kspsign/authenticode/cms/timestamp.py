@@ -24,11 +24,14 @@ from kspsign.authenticode.cms.signature import (
     states_digest,
 )
 from kspsign.certificates import der
+from kspsign.certificates.names import alternative_names, same_name
+from kspsign.certificates.parse import outline
 from kspsign.model.errors import TrustError
 from kspsign.model.hresults import Hresult
 from kspsign.model.values import DigestAlgorithm, Finding
 
 _CHECK = "timestamp-structure"
+_DIRECTORY_NAME = b"\xa4"
 _TRUE = der.element(der.BOOLEAN, b"\xff")
 _STATUS = ("granted", "grantedWithMods", "rejection", "waiting", "revocationWarning", "revocationNotification")
 _GRANTED = frozenset({0, 1})
@@ -195,12 +198,13 @@ def names_certificate(info: Signer, certificate: bytes) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class _TstInfo:
-    """What of a TSTInfo is checked; `algorithm` None is one that we don't know."""
+    """What of a TSTInfo is checked; `algorithm` None is one that we don't know, `authority` a GeneralName."""
 
     algorithm: DigestAlgorithm | None
     imprint: bytes
     time: datetime
     nonce: int | None
+    authority: bytes | None
 
 
 class _Token(NamedTuple):
@@ -217,7 +221,8 @@ def _token(token: bytes) -> _Token:
     """Every token comes twice, from its server and in the file that is read back: the same bytes are read once."""
     message = read_signed_message(token)
     signer = find_signer(message.signer, message.certificates)
-    return _Token(message, _tst_info(message), signer, _token_fault(message, signer))
+    info = _tst_info(message)
+    return _Token(message, info, signer, _token_fault(message, signer) or _authority_fault(info, signer))
 
 
 def _tst_info(message: SignedMessage) -> _TstInfo:
@@ -226,10 +231,12 @@ def _tst_info(message: SignedMessage) -> _TstInfo:
     version, _policy, imprint = fields.take(der.INTEGER), fields.take(der.OID), fields.take(der.SEQUENCE).fields()
     _serial, time = fields.take(der.INTEGER), fields.take(der.GENERALIZED_TIME)
     _accuracy, _ordering, nonce = (fields.optional(tag) for tag in (der.SEQUENCE, der.BOOLEAN, der.INTEGER))
-    _authority, _extensions = fields.optional(0xA0), fields.optional(0xA1)
+    authority, extensions = fields.optional(0xA0), fields.optional(0xA1)
     fields.end()
     if der.integer_of(version) != 1:
         raise _refused(f"TSTInfo of version {der.integer_of(version)}")
+    if extensions is not None:
+        _check_extensions(extensions)
     algorithm, digest = imprint.take(der.SEQUENCE), imprint.take(der.OCTET_STRING)
     imprint.end()
     return _TstInfo(
@@ -237,7 +244,32 @@ def _tst_info(message: SignedMessage) -> _TstInfo:
         imprint=digest.content,
         time=der.time_of(time),
         nonce=None if nonce is None else der.integer_of(nonce),
+        authority=None if authority is None else authority.content,
     )
+
+
+def _check_extensions(extensions: der.Element) -> None:
+    """None is known here, so none may be critical (RFC 3161 §2.4.2, RFC 5280 §4.2)."""
+    for extension in extensions.children():
+        fields = extension.fields()
+        kind, critical = der.oid_of(fields.take(der.OID)), fields.optional(der.BOOLEAN)
+        fields.take(der.OCTET_STRING)
+        fields.end()
+        if critical is not None and critical.content != b"\0":
+            raise _refused(f"it has a critical extension that is not known: {kind}")
+
+
+def _authority_fault(info: _TstInfo, signer: bytes | None) -> str | None:
+    """Why the authority that the token names is not the one of the certificate (RFC 3161 §2.4.2, tsa)."""
+    if info.authority is None or signer is None:
+        return None
+    if info.authority[:1] == _DIRECTORY_NAME:
+        named = der.parse(info.authority, _DIRECTORY_NAME[0]).first().der
+        if same_name(named, outline(signer).subject):
+            return None
+    if info.authority in alternative_names(signer):
+        return None
+    return "the token names another authority than the one whose certificate signed it"
 
 
 def _signing_time(info: Signer) -> datetime:

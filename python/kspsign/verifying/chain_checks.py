@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from cryptography import x509
@@ -45,8 +46,11 @@ class JudgedChain:
         return bool(self.path) and all(each.hresult is None for each in self.findings)
 
 
-def chain_findings(result: ChainResult, prefix: str, when: str) -> Iterator[Finding]:
-    """CHAIN_CHECKS, each behind `prefix`; `when` tells the moment for which the chain was judged."""
+def chain_findings(
+    result: ChainResult, prefix: str, when: str, remedies: Mapping[str, str] = MappingProxyType({})
+) -> Iterator[Finding]:
+    """CHAIN_CHECKS, each behind `prefix`; `when` tells the moment for which the chain was judged. `remedies` replace
+    those of the faults, by check."""
     passed = {
         "certificate-chain": " < ".join(common_name(each.subject) for each in result.path),
         "certificate-validity": when,
@@ -58,7 +62,8 @@ def chain_findings(result: ChainResult, prefix: str, when: str) -> Iterator[Find
         if fault is None:
             yield Finding(prefix + check, passed[check])
         else:
-            yield Finding(prefix + check, fault.detail, fault.hresult)
+            detail = f"{fault.detail}, not {when}" if check == "certificate-validity" else fault.detail
+            yield Finding(prefix + check, detail, fault.hresult, remedies.get(check, fault.remedy))
 
 
 def revocation_findings(

@@ -61,11 +61,12 @@ class Purpose(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """One named check that failed, as Windows would say it, and what was seen."""
+    """One named check that failed, as Windows would say it, and what was seen; `remedy` where it is not the term's."""
 
     check: str
     hresult: Hresult
     detail: str
+    remedy: str | None = None
 
 
 def lasting_faults(
@@ -102,7 +103,7 @@ def faults_at(
         begin, end = certificate.not_valid_before_utc, certificate.not_valid_after_utc
         if not begin <= moment <= end:
             reason = f"{display_name(certificate)} was valid from {iso_utc(begin)} to {iso_utc(end)}"
-            yield Fault(_VALIDITY_CHECK, Hresult.CERT_E_EXPIRED, f"{reason}, not at {iso_utc(moment)}")
+            yield Fault(_VALIDITY_CHECK, Hresult.CERT_E_EXPIRED, reason)
     if anchor is not None:
         yield from _distrust_faults(path[0], anchor, purpose, moment)
 

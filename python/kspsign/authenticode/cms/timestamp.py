@@ -13,7 +13,12 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from kspsign.authenticode.cms import oids
-from kspsign.authenticode.cms.algorithms import algorithm_identifier, digest_algorithm
+from kspsign.authenticode.cms.algorithms import (
+    Scheme,
+    algorithm_identifier,
+    bare_signature_holds,
+    digest_algorithm,
+)
 from kspsign.authenticode.cms.read import read_signed_message, read_signer
 from kspsign.authenticode.cms.signature import (
     SignedMessage,
@@ -25,7 +30,7 @@ from kspsign.authenticode.cms.signature import (
 )
 from kspsign.certificates import der
 from kspsign.certificates.names import alternative_names, same_name
-from kspsign.certificates.parse import outline
+from kspsign.certificates.parse import outline, parse_certificate
 from kspsign.model.errors import TrustError
 from kspsign.model.hresults import Hresult
 from kspsign.model.values import DigestAlgorithm, Finding
@@ -125,7 +130,7 @@ def read_counter_signature(data: bytes, signature: bytes, certificates: tuple[by
     stamped = states_digest(info, hashlib.new(algorithm, signature).digest())
     findings = (
         _finding("timestamp-imprint", None if stamped else "it covers another signature", "covers this signature"),
-        _finding("timestamp-signature", signer_fault(info, signer), "fits the authority's certificate"),
+        _finding("timestamp-signature", _counter_fault(info, signer), "fits the authority's certificate"),
     )
     return Timestamp(moment, algorithm, info.digest_algorithm, signer, certificates, None, findings)
 
@@ -270,6 +275,15 @@ def _authority_fault(info: _TstInfo, signer: bytes | None) -> str | None:
     if info.authority in alternative_names(signer):
         return None
     return "the token names another authority than the one whose certificate signed it"
+
+
+def _counter_fault(info: Signer, signer: bytes | None) -> str | None:
+    """As signer_fault. What is signed over SHA-1 may be the bare digest: it counts where SHA-1 does."""
+    fault = signer_fault(info, signer)
+    if fault is None or signer is None or (info.digest_algorithm, info.scheme) != (DigestAlgorithm.SHA1, Scheme.RSA):
+        return fault
+    key = parse_certificate(signer).public_key()
+    return None if bare_signature_holds(key, info.value, info.signed_digest()) else fault
 
 
 def _signing_time(info: Signer) -> datetime:

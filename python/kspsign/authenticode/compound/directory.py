@@ -12,7 +12,7 @@ ENTRY = 128
 MAX_ENTRIES = 1 << 18
 MAX_DEPTH = 32
 NO_STREAM = 0xFFFFFFFF
-UNUSED, STORAGE, STREAM, ROOT = 0, 1, 2, 5
+STORAGE, STREAM, ROOT = 1, 2, 5
 RED, BLACK = 0, 1
 BLANK = bytes(68) + b"\xff" * 12 + bytes(48)
 """An unused entry; some writers leave its links zero."""

@@ -25,7 +25,7 @@ from kspsign.model.suggest import did_you_mean
 from kspsign.model.values import SyncedCertificate, iso_utc
 
 
-class _Entry(BaseModel):
+class _StoredEntry(BaseModel):
     """entry.json; only what tells of the key is read back, the certificate's facts are for people."""
 
     model_config = ConfigDict(frozen=True, strict=True, serialize_by_alias=True)
@@ -51,7 +51,7 @@ def write_entry(store: Path, certificate: SyncedCertificate) -> None:
     Raises PrerequisiteError when the store can't be written or the certificate can't be read.
     """
     facts = certificate_facts(certificate)
-    entry = _Entry(
+    entry = _StoredEntry(
         schema="kspsign.certificate/1",
         thumbprint=facts.thumbprint,
         sha256=facts.sha256,
@@ -86,7 +86,7 @@ def read_entry(store: Path, thumbprint: str) -> SyncedCertificate:
     folder = _folder(store, thumbprint)
     path = folder / "entry.json"
     try:
-        entry = _Entry.model_validate_json(path.read_bytes())
+        entry = _StoredEntry.model_validate_json(path.read_bytes())
         path = folder / "chain.pem"
         chain = tuple(map(to_der, x509.load_pem_x509_certificates(path.read_bytes())))
     except FileNotFoundError as missing:

@@ -79,7 +79,7 @@ def _fields(value: Any) -> dict[str, Any]:
 
 @cache
 def _names(kind: type[Any]) -> tuple[str, ...]:
-    return tuple(each.name for each in fields(kind))
+    return tuple(field.name for field in fields(kind))
 
 
 _ENCODER = json.JSONEncoder(default=_fields)

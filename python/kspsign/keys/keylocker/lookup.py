@@ -109,10 +109,10 @@ def find_certificate(client: KeyLockerClient, options: KeyLockerOptions) -> tupl
     wanted = options.keypair_alias or options.thumbprint or ""
     if not found:
         raise _not_found(client, wanted, listed)
-    if len({each.keypair.id for each in found}) > 1:
+    if len({candidate.keypair.id for candidate in found}) > 1:
         raise PrerequisiteError(
             f"several key pairs are named {wanted}: "
-            + "; ".join(f"{each.keypair.id} with certificate {each}" for each in found),
+            + "; ".join(f"{candidate.keypair.id} with certificate {candidate}" for candidate in found),
             code="ALIAS_AMBIGUOUS",
             remedy="Name the key pair's id with --keypair-alias, or its account with --account-id.",
         )
@@ -120,7 +120,7 @@ def find_certificate(client: KeyLockerClient, options: KeyLockerOptions) -> tupl
     chosen = newest_valid(active, datetime.now(UTC), lambda candidate: validity(candidate.parsed))
     if chosen is None:
         raise _none_valid(wanted, found)
-    return chosen, tuple(each for each in listed if each.keypair.id == chosen.keypair.id)
+    return chosen, tuple(candidate for candidate in listed if candidate.keypair.id == chosen.keypair.id)
 
 
 def read_certificate(client: KeyLockerClient, identifier: str) -> CertificateRecord:
@@ -185,32 +185,37 @@ def _items(client: KeyLockerClient, what: str) -> Iterator[Any]:
 
 def _meant(listed: Sequence[Listed], options: KeyLockerOptions) -> tuple[Listed, ...]:
     name, thumbprint = options.keypair_alias, options.thumbprint
-    among = tuple(each for each in listed if thumbprint in {None, each.thumbprint})
+    among = tuple(candidate for candidate in listed if thumbprint in {None, candidate.thumbprint})
     if name is None:
         return among
     by = (
-        [each for each in among if each.keypair.alias == name],
-        [each for each in among if each.record.alias == name],
-        [each for each in among if each.keypair.id.lower() == name.lower()],
-        [each for each in among if each.record.id.lower() == name.lower()],
+        [candidate for candidate in among if candidate.keypair.alias == name],
+        [candidate for candidate in among if candidate.record.alias == name],
+        [candidate for candidate in among if candidate.keypair.id.lower() == name.lower()],
+        [candidate for candidate in among if candidate.record.id.lower() == name.lower()],
     )
     return tuple(next((found for found in by if found), ()))
 
 
 def _not_found(client: KeyLockerClient, wanted: str, listed: Sequence[Listed]) -> PrerequisiteError:
     bare = {name for item in _items(client, "keypairs") if isinstance(item, dict) for name in _names_of(item)}
-    if wanted in bare and all(wanted not in {each.keypair.alias, each.keypair.id} for each in listed):
+    if wanted in bare and all(wanted not in {candidate.keypair.alias, candidate.keypair.id} for candidate in listed):
         return PrerequisiteError(
             f"key pair {wanted} has no certificate",
             code="KEYPAIR_WITHOUT_CERTIFICATE",
             remedy="Have a code-signing certificate issued for it in DigiCert ONE, or name another key pair.",
         )
     names = bare | {
-        name for each in listed for name in (each.record.alias, each.keypair.alias, each.thumbprint) if name
+        name
+        for candidate in listed
+        for name in (candidate.record.alias, candidate.keypair.alias, candidate.thumbprint)
+        if name
     }
     hint = did_you_mean(wanted, names, most=3)
     hint += "Aliases are case-sensitive. " if hint else ""
-    shown = "; ".join(f"{each.keypair.alias or each.keypair.id}: {each}" for each in listed) or "none"
+    shown = (
+        "; ".join(f"{candidate.keypair.alias or candidate.keypair.id}: {candidate}" for candidate in listed) or "none"
+    )
     return PrerequisiteError(
         f"no key pair or certificate that this user may see is named {wanted}; available: {shown}",
         code="ALIAS_NOT_FOUND",
@@ -225,7 +230,7 @@ def _names_of(item: dict[str, Any]) -> Iterator[str]:
 
 
 def _none_valid(wanted: str, found: Sequence[Listed]) -> PrerequisiteError:
-    why = " ".join(each.fault or "" for each in found)
+    why = " ".join(candidate.fault or "" for candidate in found)
     return _unable(f"no certificate of {wanted} can sign now: {'; '.join(map(str, found))}", why)
 
 

@@ -125,8 +125,8 @@ def find_key(module: Cryptoki, session: int, address: Address) -> int:
         remedy = "Give its CKA_ID with --pkcs11-key-id as well."
         raise PrerequisiteError(f"the token holds several of {address.key}", code="PKCS11_NO_KEY", remedy=remedy)
     handles = module.find(session, cryptoki.CKO_PRIVATE_KEY, {})
-    labels = sorted({(module.attribute(session, each, cryptoki.CKA_LABEL) or b"").decode(errors="replace")
-                     for each in handles})  # fmt: skip
+    labels = sorted({(module.attribute(session, handle, cryptoki.CKA_LABEL) or b"").decode(errors="replace")
+                     for handle in handles})  # fmt: skip
     hint = did_you_mean(address.label or "", labels)
     raise PrerequisiteError(
         f"the token does not hold {address.key}; private keys there: {', '.join(labels) or 'none'}",
@@ -147,18 +147,18 @@ def certificates_for(
     if file is not None:
         leaf, others = read_certificate_file(file)
         chosen, remarks = choose_newest([parse_certificate(leaf)], now, f"{file}")
-        return chosen, remarks, (*others, *(each for _, each in on_token))
-    everything = [each for _, each in on_token]
+        return chosen, remarks, (*others, *(certificate for _, certificate in on_token))
+    everything = [certificate for _, certificate in on_token]
     if sha256 is not None:
-        same = [each for each in everything if hashlib.sha256(to_der(each)).hexdigest() == sha256]
+        same = [certificate for certificate in everything if hashlib.sha256(to_der(certificate)).hexdigest() == sha256]
         if same:
             return same[0], (), everything
     key_id = module.attribute(session, key, cryptoki.CKA_ID)
     label = module.attribute(session, key, cryptoki.CKA_LABEL)
     modulus = module.attribute(session, key, cryptoki.CKA_MODULUS)
-    by_id = [each for attributes, each in on_token if key_id and attributes[0] == key_id]
-    by_label = [each for attributes, each in on_token if label and attributes[1] == label]
-    fitting = [each for each in by_id or by_label if _may_fit(each, modulus)]
+    by_id = [certificate for attributes, certificate in on_token if key_id and attributes[0] == key_id]
+    by_label = [certificate for attributes, certificate in on_token if label and attributes[1] == label]
+    fitting = [certificate for certificate in by_id or by_label if _may_fit(certificate, modulus)]
     if not fitting:
         raise PrerequisiteError(
             f"the token holds no certificate for {address.key}",

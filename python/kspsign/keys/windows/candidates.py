@@ -39,15 +39,15 @@ class Candidate:
 
 def candidates_of(certificates: Iterable[StoreCertificate]) -> tuple[Candidate, ...]:
     """The readable ones; a damaged certificate of a stranger is passed over."""
-    return tuple(found for each in certificates if (found := _candidate(each)) is not None)
+    return tuple(found for certificate in certificates if (found := _candidate(certificate)) is not None)
 
 
 def matching(candidates: Sequence[Candidate], options: WindowsOptions) -> tuple[Candidate, ...]:
     """Those that --thumbprint names, else those whose friendly name or key container is the alias, case and all."""
     if options.thumbprint is not None:
-        return tuple(each for each in candidates if each.thumbprint == options.thumbprint)
+        return tuple(candidate for candidate in candidates if candidate.thumbprint == options.thumbprint)
     alias = options.keypair_alias
-    return tuple(each for each in candidates if alias in {each.friendly_name, each.container})
+    return tuple(candidate for candidate in candidates if alias in {candidate.friendly_name, candidate.container})
 
 
 def newest_candidate(candidates: Sequence[Candidate], now: datetime) -> Candidate | None:

@@ -184,12 +184,12 @@ def _known_issuers(leaf: bytes) -> tuple[x509.Certificate, ...]:
     Only certificates that hold the name of an issuer are parsed: a store is full of odd strangers.
     """
     stores = [read_store(location, name) for location in ("user", "system") for name in ("CA", "ROOT")]
-    pool = {each.der for store in stores for each in store}
+    pool = {certificate.der for store in stores for certificate in store}
     found: list[x509.Certificate] = []
     names = [parse_certificate(leaf).issuer]
     while names:
         wanted = names.pop().public_bytes()
-        for der in [each for each in pool if wanted in each]:
+        for der in [candidate for candidate in pool if wanted in candidate]:
             pool.remove(der)
             parsed = _parsed(der)
             if parsed is not None:

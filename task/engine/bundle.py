@@ -1,4 +1,4 @@
-# ruff: noqa: INP001 -- a folder that Python runs as a program is no package
+# ruff: noqa: INP001 -- a folder that Python runs as a program is not a package
 """Where the engine's libraries are for the running interpreter; as a script, given the agent's tools folder, JSON.
 
 Any Python 3.6+ can run this file: it is also how an interpreter is asked whether it fits at all.

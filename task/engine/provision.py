@@ -1,4 +1,4 @@
-# ruff: noqa: INP001 -- a folder that Python runs as a program is no package
+# ruff: noqa: INP001 -- a folder that Python runs as a program is not a package
 """Makes the virtual environment of the engine's locked libraries, for an interpreter that the package has none for.
 
 `python -I provision.py FOLDER`: exit code 0, and FOLDER is whole; 5, and an error says what to do; 130 when it was

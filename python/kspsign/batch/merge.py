@@ -80,7 +80,7 @@ def _read(artifact: Artifact) -> tuple[SliceFacts, Report]:
         report = TypeAdapter(Report).validate_json(artifact.path.read_bytes())
     except (OSError, ValidationError) as broken:
         raise ConfigurationError(
-            f"this is no report: {str(broken).splitlines()[0]}",
+            f"this is not a report: {str(broken).splitlines()[0]}",
             remedy="Name the slices' JSON reports (--report, or the output variable reportPath) and no other file.",
             file=artifact.name,
         ) from broken

@@ -44,7 +44,7 @@ def slice_of(asked: str, parallel: tuple[int, int] | None) -> tuple[int, int]:
     if asked == "auto":
         if parallel is None:
             raise ConfigurationError(
-                "slice auto, but this is no job of a pipeline",
+                "slice auto, but this is not a job of a pipeline",
                 remedy="Set `strategy: parallel` on the job, or name the slice: 2/5.",
             )
         return parallel

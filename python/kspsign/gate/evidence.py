@@ -82,7 +82,7 @@ def _result(verdict: dict[str, Any]) -> Check:
 
 
 def _count(verdict: dict[str, Any], key: str) -> int:
-    """A count, -1 for what is none (in JSON, true is no number)."""
+    """A count, -1 for what is none (in JSON, true is not a number)."""
     value = verdict.get(key)
     return value if isinstance(value, int) and not isinstance(value, bool) else -1
 

@@ -1,6 +1,6 @@
 """Makes words from outside harmless where they are shown: file names, tool output, certificate subjects.
 
-What can't be shown as it is (control and direction characters, bytes of a file name that are no text) appears
+What can't be shown as it is (control and direction characters, bytes of a file name that are not text) appears
 as a visible escape such as `\\x1b` or `\\u202e`; nothing is dropped: names that differ still look different.
 """
 
@@ -28,7 +28,7 @@ def visible(text: str, *, keep: str = "") -> str:
 
 
 def encodable(text: str) -> str:
-    """`text` with lone surrogates (bytes of a file name that are no text) as escapes; all else stays."""
+    """`text` with lone surrogates (bytes of a file name that are not text) as escapes; all else stays."""
     return "".join(_escape(char) if "\ud800" <= char <= "\udfff" else char for char in text)
 
 

@@ -199,7 +199,7 @@ def test_what_is_told_as_a_catalogue(tmp_path: Path, signed: bytes) -> None:
 
 
 def test_a_large_catalogue_is_quick_as_its_members_are_not_read(tmp_path: Path) -> None:
-    """Members that are no DER at all sign just as well: nothing looks at them."""
+    """Members that are not DER at all sign just as well: nothing looks at them."""
     content = der.sequence(
         der.sequence(der.oid("1.3.6.1.4.1.311.12.1.1")), der.sequence(), der.sequence(bytes(12 << 20))
     )

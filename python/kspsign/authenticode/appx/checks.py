@@ -113,7 +113,7 @@ def _parts_finding(actual: bytes, signature: CmsSignature) -> Finding:
 
 
 def _by_tag(value: bytes) -> dict[bytes, bytes] | None:
-    """Digests by tag; None when the value is no row of equally long digests behind tags."""
+    """Digests by tag; None when the value is not a row of equally long digests behind tags."""
     for count in (5, 4):
         size, rest = divmod(len(value) - len(MAGIC), count)
         if value[:4] == MAGIC and not rest and size in {36, 52, 68}:

@@ -64,5 +64,5 @@ def read_xml(
     try:
         parser.Parse(data, True)
     except (expat.ExpatError, LookupError) as broken:  # LookupError: an encoding that Python does not know
-        raise ValueError(f"it is no well-formed XML: {broken}") from broken
+        raise ValueError(f"it is not well-formed XML: {broken}") from broken
     return root_end

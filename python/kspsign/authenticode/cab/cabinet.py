@@ -160,7 +160,7 @@ class CabFile(OneDigest):
         if self._trailing:
             fault = f"{self._trailing} bytes follow the cabinet and its signature"
         elif any(padding) or len(padding) >= ALIGNMENT:
-            fault = f"{len(padding)} bytes behind the signature are no padding to {ALIGNMENT} bytes"
+            fault = f"{len(padding)} bytes after the signature are not padding to {ALIGNMENT} bytes"
         else:
             return Finding("trailing-data", "the file ends with the cabinet and its signature")
         return Finding("trailing-data", fault, Hresult.TRUST_E_MALFORMED_SIGNATURE)
@@ -177,6 +177,6 @@ def _read_signature(file: BinaryIO, size: int, head: CabHead, reserve: Reserve) 
             f"({head.cabinet}) and the file's ({size})"
         )
     if length > MAX_SIGNATURE:
-        raise damaged(f"{length} bytes are no signature")
+        raise damaged(f"{length} bytes are not a signature")
     file.seek(offset)
     return file.read(length)

@@ -17,7 +17,7 @@ from kspsign.model.hresults import Hresult
 from kspsign.model.values import Finding
 
 OBSOLETE_LINK = der.element(0xA2, der.element(0x80, "<<<Obsolete>>>".encode("utf-16-be")))
-"""SpcLink to a file that is no file: the octets that SignTool wrote in former times."""
+"""The SpcLink to a placeholder file that older versions of SignTool wrote."""
 
 _MONIKER, _FILE = 0xA1, 0xA2
 _UNICODE, _ASCII = 0x80, 0x81

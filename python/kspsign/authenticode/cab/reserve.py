@@ -36,7 +36,7 @@ def read_reserve(data: bytes) -> Reserve:
     end = LENGTHS + sum(lengths)
     first, second, rest = data[LENGTHS : LENGTHS + lengths[0]], data[LENGTHS + lengths[0] : end], data[end:]
     if end > len(data) or 0 < len(second) < PLACE or (any(rest) and not second):
-        return Reserve(fault=f"{len(data)} bytes that are no signer's")
+        return Reserve(fault=f"{len(data)} bytes that are not a signer's")
     fault = f"{len(rest)} bytes behind the signature's place are not zero" if any(rest) else None
     if len(second) > PLACE:
         size = message_size(second) or len(second)

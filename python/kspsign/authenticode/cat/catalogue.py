@@ -82,7 +82,7 @@ class CatFile(OneDigest):
         except TrustError as broken:
             raise _damaged(str(broken)) from broken
         if usage != OID_CATALOG_LIST:
-            raise _damaged("its trust list is no list of files, but one of certificates or the like")
+            raise _damaged("its trust list lists certificates or the like, not files")
         return cls(path, data, trust_list, certificates, signed)
 
     @property
@@ -133,7 +133,7 @@ def _read(data: bytes) -> tuple[bytes, tuple[bytes, ...], bool]:
     (message,) = _exactly(1, explicit)
     signed = message.children(_SIGNED_DATA_FIELDS)
     if der.oid_of(kind) != OID_SIGNED_DATA or len(signed) < _SIGNED_DATA_FIELDS - 2:
-        raise der.malformed("it is no SignedData")
+        raise der.malformed("it is not a SignedData")
     content_type, content = _exactly(2, signed[2])
     (trust_list,) = _exactly(1, content)
     if der.oid_of(content_type) != OID_CTL:

@@ -149,7 +149,7 @@ def _type_finding(signature: CmsSignature) -> Finding:
         return Finding("signature-type", f"the repository's ({where}){alone}")
     stated = " and ".join(sorted(who)) or "neither author nor repository"
     place = "a counter-signature" if countersigns else "a package's signature"
-    return Finding("signature-type", f"{stated} is no signer of {place}", Hresult.TRUST_E_MALFORMED_SIGNATURE)
+    return Finding("signature-type", f"{stated} is not a signer of {place}", Hresult.TRUST_E_MALFORMED_SIGNATURE)
 
 
 def _attributes_finding(signature: CmsSignature) -> Finding:

@@ -129,7 +129,7 @@ def _line_faults(body: str, style: ScriptStyle) -> Iterator[str]:
 
 
 def _decode(body: str, style: ScriptStyle) -> bytes:
-    """What the lines hold, however they are written; empty when it is no base64 at all."""
+    """What the lines hold, however they are written; empty when it is not base64 at all."""
     lines = (line for line in re.split(_LINE_END, body) if line)
     joined = "".join(line.removeprefix(style.before).removesuffix(style.after) for line in lines)
     try:

@@ -50,10 +50,10 @@ class ScriptFile(OneDigest):
 
     @classmethod
     def open(cls, path: Path) -> ScriptFile:
-        """Read `path`; raises ArtifactError when it is no text, or no script could be so large or so small."""
+        """Read `path`; raises ArtifactError when it is not text, or no script could be so large or so small."""
         style = STYLES.get(path.suffix.lower())
         if style is None:
-            raise ArtifactError(Hresult.TRUST_E_SUBJECT_FORM_UNKNOWN, f"{path.suffix} is no script's extension")
+            raise ArtifactError(Hresult.TRUST_E_SUBJECT_FORM_UNKNOWN, f"{path.suffix} is not a script's extension")
         data = whole(path, MAX_SIZE)
         if data is None:
             raise ArtifactError(

@@ -62,7 +62,7 @@ class AzureCli:
         # az.cmd is read by cmd.exe, to which some characters mean more than themselves.
         odd = [argument for argument in arguments if not _WORD.fullmatch(argument)]
         if odd:
-            raise _no_token(f"{odd[0]!r} is no tenant or resource", signed_in=True)
+            raise _no_token(f"{odd[0]!r} is not a tenant or resource", signed_in=True)
         az = find_az(self._surroundings).path
         variables = self._surroundings.environment
         environment = {

@@ -209,7 +209,7 @@ def _object(body: bytes, asked: str) -> dict[str, Any]:
     try:
         parsed = json.loads(body)
     except (ValueError, RecursionError) as broken:
-        raise unusable(asked, "it is no JSON") from broken
+        raise unusable(asked, "it is not JSON") from broken
     if not isinstance(parsed, dict):
-        raise unusable(asked, "it is no JSON object")
+        raise unusable(asked, "it is not a JSON object")
     return parsed

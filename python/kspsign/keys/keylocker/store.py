@@ -133,7 +133,7 @@ class KeyLockerKeyStore(KeyStore):
         """
         if len(digest) != hashlib.new(algorithm).digest_size:
             raise SigningError(
-                f"{len(digest)} bytes are no {algorithm} digest",
+                f"{len(digest)} bytes are not a {algorithm} digest",
                 code="SIGNING_FAILED",
                 remedy="This is a defect of kspsign: report it.",
             )

@@ -202,4 +202,4 @@ def _parsed(der: bytes) -> x509.Certificate | None:
     try:
         return parse_certificate(der)
     except TrustError:
-        return None  # what can't be read is no issuer of ours
+        return None  # what can't be read is not an issuer of ours

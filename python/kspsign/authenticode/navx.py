@@ -1,4 +1,4 @@
-"""NAVX: Business Central's .app packages. A 40-byte header, the content, and behind it the signature block.
+"""NAVX: Business Central's .app packages. A 40-byte header, the content, and after it the signature block.
 
 All numbers are little-endian. The header: "NAVX", its size (40), a version, a GUID, the content's length (64 bit),
 "NAVX" again. The content is a ZIP, or in a runtime package a scrambled one (".NEA"). The block: "NXSB", a DER CMS,
@@ -63,7 +63,7 @@ class NavxFile(OneDigest):
                 raise _damaged("its header is not a NAVX header of 40 bytes")
             end = HEADER + struct.unpack_from("<q", header, 28)[0]
             if not HEADER <= end <= size:
-                raise _damaged(f"its header tells of {end} bytes, the file has {size}")
+                raise _damaged(f"its header declares {end} bytes, the file has {size}")
             if size - end > MAX_BLOCK:
                 raise _damaged(f"{size - end} bytes follow its content, more than any signature has")
             file.seek(end)

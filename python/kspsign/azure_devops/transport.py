@@ -1,4 +1,4 @@
-"""What stands between the azure-devops package and the network: one host, bounded retries, no sign-in pages.
+"""The HTTP transport of the azure-devops package: one host, bounded retries, no sign-in pages.
 
 The package's own retries know neither 429 nor Retry-After, and with current urllib3 none for POST and PATCH.
 """

@@ -50,5 +50,5 @@ def slice_of(asked: str, parallel: tuple[int, int] | None) -> tuple[int, int]:
         return parallel
     number, total = map(int, asked.split("/"))
     if number > total:
-        raise ConfigurationError(f"there is no slice {asked}", remedy="The number is at most the total: 2/5.")
+        raise ConfigurationError(f"there is no slice {asked}", remedy="The number must not exceed the total: 2/5.")
     return number, total

@@ -1,4 +1,4 @@
-"""What the program says on stderr when it ends without a console or a report."""
+"""Reports errors on stderr when there is no console or report."""
 
 from __future__ import annotations
 

@@ -186,7 +186,7 @@ def test_what_is_told_as_a_catalogue(tmp_path: Path, signed: bytes) -> None:
     certificates = unsigned(trust_list({}, usage="1.3.6.1.4.1.311.10.3.9"))
     path = tmp_path / "x.cat"
     for data, why in (
-        (certificates, "no list of files"),
+        (certificates, "lists certificates or the like, not files"),
         (signed[:-1], "longer than what holds it"),
         (b"\x30\x80" + signed[4:], "a length of 0 octets"),
         (unsigned(trust_list({}))[:-2] + b"\x05\x00" * 1000, "fields where|bytes behind"),

@@ -1,4 +1,4 @@
-"""A manifest's Publisher beside a certificate's subject: both as relative names, compared part by part.
+"""Compares a manifest's Publisher with a certificate's subject, both parsed into relative distinguished names.
 
 The text is what Windows' CertNameToStr writes (CERT_X500_NAME_STR, reversed): the most specific name first,
 attributes apart by commas, those of one relative name by plus signs, values in quotation marks where they need it.
@@ -89,7 +89,7 @@ def _oid(key: str) -> str:
 
 
 def _value(text: str) -> str:
-    """A bare value; "#" with the hex of a DER string stands for that string."""
+    """A bare value; "#" and the hex of a DER string denote that string."""
     if not text.startswith("#"):
         return text
     try:

@@ -1,6 +1,6 @@
-"""What a cabinet's signature says about the cabinet itself beside the digest: nothing, in one of several ways.
+"""The SpcLink in a cabinet's signature, which carries no information: its known variants.
 
-SignTool writes a link (SPC_LINK) with an "enhanced hash" of SHA-256, which is signed and which nobody documents; makers
+SignTool writes a link (SPC_LINK) with an "enhanced hash" of SHA-256, which is signed but undocumented; makers
 of other tools write a link to no file below SPC_CAB_DATA, or the structure of PE images with such a link.
 """
 

@@ -1,7 +1,7 @@
 """CAT: a catalogue of file hashes. The file is one DER SignedData (RFC 2315 §9) whose content is a certificate trust
 list, Microsoft's structure for signed lists.
 
-The content is signed as it stands and never written anew: members are only read to be shown. An unsigned catalogue is
+The content is signed as it is and never rewritten: members are read only for display. An unsigned catalogue is
 a SignedData without signers, as MakeCat and New-FileCatalog write it, or the bare list.
 """
 
@@ -107,8 +107,8 @@ class CatFile(OneDigest):
     def structure(self, _digest: Digest, _signatures: Sequence[CmsSignature]) -> tuple[Finding, ...]:
         """The check "certificate-order": Windows finds no signature where the certificates are not sorted."""
         if all(first <= second for first, second in pairwise(self.certificates)):
-            return (Finding("certificate-order", "the certificates stand in DER order"),)
-        detail = "the certificates do not stand in DER order, and Windows then finds no signature in a catalogue"
+            return (Finding("certificate-order", "the certificates are in DER order"),)
+        detail = "the certificates are not in DER order, and Windows then finds no signature in a catalogue"
         return (Finding("certificate-order", detail, Hresult.TRUST_E_MALFORMED_SIGNATURE),)
 
     def content(self, _terms: SigningTerms, _digest: Digest) -> bytes:

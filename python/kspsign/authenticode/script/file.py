@@ -1,6 +1,6 @@
-"""A script as a signable file: the digest of its text, its signature block, and what can't be signed for everyone.
+"""A script as a signable file: the digest of its text, its signature block, and what prevents it from being signed.
 
-What is hashed was checked against files that SignTool signed: line ends as they stand, the text as UTF-16 LE; with its
+What is hashed was checked against files that SignTool signed: line ends unchanged, the text as UTF-16 LE; with its
 byte order mark for PowerShell's kinds, and with the block's position (in UTF-16 units, 32 bit) for Script Host's.
 """
 
@@ -33,7 +33,7 @@ _PROFILE = AUTHENTICODE.covering(OID_SPC_SIP_INFO)
 
 
 def is_script(format_: Format, glimpse: Glimpse) -> bool:
-    """Whether the extension is one of `format_`'s: text has nothing else that tells; opening it checks the content."""
+    """Whether the extension is one of `format_`'s: text has no other marks; opening it checks the content."""
     style = STYLES.get(glimpse.path.suffix.lower())
     return style is not None and style.kind is format_
 
@@ -59,7 +59,7 @@ class ScriptFile(OneDigest):
             raise ArtifactError(
                 Hresult.ERROR_BAD_FORMAT,
                 f"a script of more than {MAX_SIZE >> 20} MiB is not signed",
-                remedy="Take the data out of the script and ship it beside it.",
+                remedy="Move the data out of the script into a separate file.",
             )
         if len(data) < MIN_SIZE:
             raise ArtifactError(
@@ -106,7 +106,7 @@ class ScriptFile(OneDigest):
             )
         if self.block is None and self._insertion() < 0:
             raise _refusal(
-                f"it has no {self.style.closing}, in front of which its signature would stand",
+                f"it has no {self.style.closing}, before which its signature would be placed",
                 "A Windows Script File holds at least one <job>; write the tags in lower case.",
             )
 

@@ -94,7 +94,7 @@ class KeyLockerClient:
         """Post `content` once: it is repeated only where no connection came about.
 
         Raises ThrottledError when the service is too busy (429, 503) or does not take a connection in time,
-        LostSignatureError when nobody can know whether it acted, SigningError for a refusal; CancelledError.
+        LostSignatureError when it is unknown whether it acted, SigningError for a refusal; CancelledError.
         """
         body = json.dumps(content).encode()
         for attempt in range(1, ATTEMPTS + 1):

@@ -1,4 +1,4 @@
-"""How DigiCert ONE knows its client: host, API key and TLS client certificate, by the names its own tools read."""
+"""The credentials for DigiCert ONE: host, API key and TLS client certificate, in the variables its own tools use."""
 
 from __future__ import annotations
 

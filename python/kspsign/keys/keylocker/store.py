@@ -85,7 +85,7 @@ class KeyLockerKeyStore(KeyStore):
 
     @classmethod
     def reopen(cls, reference: Mapping[str, str], _options: KeyLockerOptions, surroundings: Surroundings) -> Self:
-        """The key pair and certificate that `reference` tells, with the credentials of this run.
+        """The key pair and certificate that `reference` names, with the credentials of this run.
 
         Raises PrerequisiteError as `open` does, and when the credentials are another host's.
         """

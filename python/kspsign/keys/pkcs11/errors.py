@@ -1,4 +1,4 @@
-"""What a PKCS#11 module's refusals mean and what to do (PKCS #11 Base Specification 2.40, §5.1)."""
+"""Maps a PKCS#11 module's return values to errors with a remedy (PKCS #11 Base Specification 2.40, §5.1)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The records that a run leaves: the files asked for, and in a pipeline its results, summary, verdict."""
+"""Writes the records of a run: the requested files, and in a pipeline its results, summary and verdict."""
 
 from __future__ import annotations
 
@@ -145,7 +145,7 @@ def _own_files(context: RunContext) -> _OwnFiles:
         return _OwnFiles(Path(tempfile.mkdtemp(prefix=f"{suffix}-", dir=parent)), suffix)
     except OSError as refused:
         raise ConfigurationError(
-            f"can't make a folder for the results: {refused}",
+            f"can't create a folder for the results: {refused}",
             remedy="Give the agent's user write access to Agent.TempDirectory, and room on its disk.",
             file=str(parent),
         ) from refused
@@ -210,7 +210,7 @@ def _evidence(report: Report, context: RunContext, own: _OwnFiles, texts: _Texts
 
 
 def _results_and_tag(report: Report, context: RunContext, own: _OwnFiles) -> list[str]:
-    """What the agent puts into Azure DevOps where nobody handed us a token to do it."""
+    """What the agent publishes to Azure DevOps when we have no token."""
     commands = [_results_command(own.path("junit", ".xml"), test_signing=report.test_signing)]
     if context.build is not None and deserves_tag(report):
         commands.append(logging_command("build.addbuildtag", VERIFIED_TAG))

@@ -381,7 +381,7 @@ class TestPipeline:
 
     def test_an_agent_folder_that_takes_nothing_is_named(self, samples: Samples, tmp_path: Path) -> None:
         (tmp_path / "temp").write_bytes(b"")
-        with pytest.raises(ConfigurationError, match="can't make a folder"):
+        with pytest.raises(ConfigurationError, match="can't create a folder"):
             published(samples.report(samples.file()), samples.step(tmp_path / "temp"))
 
 

@@ -8,14 +8,14 @@ where all stores are listed.
 from __future__ import annotations
 
 import difflib
-import importlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, cast, get_args
 
 from kspsign.keys.protocol import KeyStoreKind, StoreKind
 from kspsign.model.errors import ConfigurationError, PrerequisiteError
+from kspsign.model.late import imported
 from kspsign.settings.model import EngineName, Settings
 from kspsign.settings.store_options import StoreOptions
 
@@ -125,8 +125,7 @@ class StoreTable:
 
 def late(target: str) -> Callable[[], Any]:
     """What gives the attribute that `target` ("module:attribute") names, importing its module when called."""
-    module, _colon, attribute = target.partition(":")
-    return lambda: getattr(importlib.import_module(module), attribute)
+    return partial(imported, target)
 
 
 def _installed(point: EntryPoint, table: StoreTable) -> StoreEntry:

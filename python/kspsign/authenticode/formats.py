@@ -10,7 +10,7 @@ from typing import Final
 
 from kspsign.authenticode.refusals import refuse
 from kspsign.authenticode.signable import Glimpse, SignableFile, SignableFormat
-from kspsign.model.late import imported
+from kspsign.model.load import load
 from kspsign.model.values import Format
 
 HEAD = 4096
@@ -45,7 +45,7 @@ publisher in the manifest. The certificate must be known before the signature.""
 
 def resolve(row: str) -> SignableFormat:
     """What "module:NAME" names. Raises ImportError, AttributeError or TypeError when it is not a format."""
-    found = imported(row)
+    found = load(row)
     if not isinstance(found, SignableFormat):
         raise TypeError(f"{row} is not a SignableFormat")
     return found

@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import TextIO
 
 from kspsign.model.errors import ConfigurationError
-from kspsign.model.late import imported
+from kspsign.model.load import load
 from kspsign.model.report import Report
 from kspsign.publishing import wording
 from kspsign.publishing.console import prepared
 from kspsign.publishing.evidence import VERIFIED_TAG, deserves_tag
 from kspsign.publishing.logging_commands import issue, logging_command
-from kspsign.publishing.report_file import write_atomically
+from kspsign.publishing.report_file import write_record
 from kspsign.publishing.workflow_commands import output_text, summary_part
 from kspsign.settings.context import RunContext
 from kspsign.settings.model import OUTPUTS
@@ -50,7 +50,7 @@ class _Texts:
 
     def __getitem__(self, name: str) -> str:
         if name not in self._made:
-            self._made[name] = imported(OUTPUTS[name])(self._report)
+            self._made[name] = load(OUTPUTS[name])(self._report)
         return self._made[name]
 
 
@@ -72,7 +72,7 @@ def publish(
     """
     texts = _Texts(report)
     for name, path in files.items():
-        write_atomically(path, texts[name])
+        write_record(path, texts[name])
     report_file = files.get("report")
     if context.surface == "github-actions":
         _github_records(report, context, report_file, texts)
@@ -137,7 +137,7 @@ def _own_files(context: RunContext) -> _OwnFiles:
 
 
 def _kept_report(asked: Path | None, own: _OwnFiles, text: str) -> Path:
-    write_atomically(own.path("report", ".json"), text)
+    write_record(own.path("report", ".json"), text)
     return asked.absolute() if asked is not None else own.path("report", ".json")
 
 
@@ -183,9 +183,9 @@ def _evidence(report: Report, context: RunContext, own: _OwnFiles, texts: _Texts
         own.path("verdict", ".json"),
     )
     overview = own.path("signature-verification", ".md")
-    write_atomically(results, texts["junit"])
-    write_atomically(overview, texts["summary"])
-    write_atomically(verdict, json.dumps(verdict_document(report, context, digest), indent=1) + "\n")
+    write_record(results, texts["junit"])
+    write_record(overview, texts["summary"])
+    write_record(verdict, json.dumps(verdict_document(report, context, digest), indent=1) + "\n")
     return [
         logging_command("task.uploadsummary", str(overview)),
         logging_command("task.uploadfile", str(report_copy)),

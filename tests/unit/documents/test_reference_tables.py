@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import tomllib
 
-from kspsign.model.late import imported
+from kspsign.model.load import load
 from kspsign.model.values import Format
 from kspsign.settings.model import OUTPUTS, option_name
 from support.places import ROOT
@@ -25,7 +25,7 @@ def test_every_format_has_its_row() -> None:
 def test_every_output_has_its_row_and_a_text() -> None:
     options = first_column("reference/report.md", "| option | content |")
     assert options == [option_name(field) for field in OUTPUTS]
-    assert all(callable(imported(text)) for text in OUTPUTS.values())
+    assert all(callable(load(text)) for text in OUTPUTS.values())
 
 
 def test_the_action_is_named_at_the_version_of_the_project() -> None:

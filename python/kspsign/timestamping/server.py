@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime
 
 import urllib3
 
@@ -28,26 +30,36 @@ REDIRECTS = 5
 HEADERS = {"Content-Type": "application/timestamp-query", "Accept": "application/timestamp-reply"}
 FIRST_REST, LONGEST_REST = 0.5, 60.0
 """Seconds that a server is left alone after a failure; twice as long after each further one in a row."""
+TokenJudge = Callable[[bytes, bytes], None]
+"""Raises TrustError for a token (DER) over a signature value with which a file would not verify."""
 _TRANSIENT = frozenset({408, 429, 500, 502, 503, 504})
 _THROTTLED = frozenset({429, 503})
 
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """What a server did wrong, and whether it may do better when it is asked again."""
+    """What a server did wrong, and whether it may do better when it is asked again.
+
+    `refused_time` is what a token states that is sound and that the judge refuses; None where there is no such token.
+    """
 
     said: str
     transient: bool
+    refused_time: datetime | None = None
 
 
 class RemoteAuthority:
-    """Asks the server at `url`, with the login that it may hold; safe to share between threads.
+    """Asks the server at `url`, with the login that it may hold, for tokens that `judge` accepts; safe to share
+    between threads.
 
     The attribute `url` is for people: without login and query.
     """
 
-    def __init__(self, url: str, ceiling: int, cancelled: threading.Event, network: NetworkOptions) -> None:
+    def __init__(
+        self, url: str, ceiling: int, cancelled: threading.Event, network: NetworkOptions, judge: TokenJudge
+    ) -> None:
         self.url = shown_url(url)
+        self._judge = judge
         self.limiter = Limiter(ceiling, cancelled)
         self._address = url
         self._pool = Pool(network, connections=ceiling, timeout=TIMEOUT, deadline=DEADLINE)
@@ -135,4 +147,9 @@ class RemoteAuthority:
             token, stamp = check_reply(answer.body, query, signature)
         except TrustError as unusable:
             return Fault(f"an unusable answer: {unusable.message}", transient=False)
+        try:
+            self._judge(token, signature)
+        except TrustError as refused:
+            said = f"its token would not verify ({refused.check}: {refused.message})"
+            return Fault(said, transient=False, refused_time=stamp.time)
         return TimestampToken(token, stamp.time, common_name_of(stamp.signer), stamp.digest_algorithm, self.url)

@@ -1,4 +1,4 @@
-"""How long a certificate is still valid."""
+"""How long a certificate is still valid, and how far clocks may differ."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from cryptography import x509
 
 EXPIRY_WARNING = timedelta(days=30)
 """Warn this long before a certificate expires."""
+CLOCK_SKEW = timedelta(minutes=5)
+"""How far somebody else's clock may be ahead of this machine's."""
 
 
 def expires_soon(certificate: x509.Certificate, now: datetime) -> bool:

@@ -10,7 +10,7 @@ from datetime import datetime
 
 import urllib3
 
-from kspsign.authenticode.cms.timestamp import check_reply, make_query
+from kspsign.authenticode.cms.timestamp import TimestampQuery, check_reply, make_query
 from kspsign.certificates.parse import common_name_of
 from kspsign.model.errors import TrustError
 from kspsign.model.network_options import NetworkOptions
@@ -143,13 +143,15 @@ class RemoteAuthority:
             return Fault(f"HTTP {answer.status}", transient=answer.status in _TRANSIENT)
         if len(answer.body) > MAX_REPLY:
             return Fault(f"an answer of more than {MAX_REPLY} bytes", transient=False)
+        return self._judged(answer.body, query, signature)
+
+    def _judged(self, reply: bytes, query: TimestampQuery, signature: bytes) -> TimestampToken | Fault:
         try:
-            token, stamp = check_reply(answer.body, query, signature)
+            token, stamp = check_reply(reply, query, signature)
         except TrustError as unusable:
             return Fault(f"an unusable answer: {unusable.message}", transient=False)
         try:
             self._judge(token, signature)
         except TrustError as refused:
-            said = f"its token would not verify ({refused.check}: {refused.message})"
-            return Fault(said, transient=False, refused_time=stamp.time)
+            return Fault(f"its token would not verify ({refused.message})", transient=False, refused_time=stamp.time)
         return TimestampToken(token, stamp.time, common_name_of(stamp.signer), stamp.digest_algorithm, self.url)

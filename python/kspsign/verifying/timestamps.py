@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from cryptography import x509
 
 from kspsign.authenticode.cms.timestamp import Timestamp, read_counter_signature, read_token
 from kspsign.authenticode.profile import FileSignature
+from kspsign.certificates.validity import CLOCK_SKEW
 from kspsign.model.errors import TrustError
 from kspsign.model.hresults import Hresult
 from kspsign.model.values import Finding, iso_utc
@@ -26,8 +27,6 @@ from kspsign.verifying.unsigned_data import certificates_finding
 
 if TYPE_CHECKING:
     from kspsign.verifying.revocation import Revocation
-
-CLOCK_SKEW = timedelta(minutes=5)
 
 
 @dataclass(frozen=True, slots=True)

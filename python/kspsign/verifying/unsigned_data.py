@@ -7,7 +7,7 @@ is read (authenticode.cms.account); that a certificate belongs to a chain is onl
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from hashlib import sha1
 
 from cryptography import x509
@@ -28,6 +28,7 @@ _MOST_UNVERIFIED, _MAX_UNVERIFIED = 2, 2048
 """How many cross-certificates by unknown issuers may stay, and the bytes of each: roots that left the root programme
 (AAA Certificate Services, Microsoft Code Verification Root) have signed some that vendors still ship."""
 _NAMED = 4
+_PASSED = "those of its chains only"
 
 
 def attributes_finding(signature: FileSignature) -> Finding:
@@ -49,6 +50,8 @@ def certificates_finding(
     """
     chain = {to_der(each) for each in path}
     waiting = {each: parse_certificate(each) for each in dict.fromkeys(certificates) if each not in chain}
+    if not waiting:
+        return Finding("embedded-certificates", _PASSED)
     if len(waiting) > _MOST:
         return _surplus("embedded-certificates", f"{len(waiting)} certificates that its chain does not need")
     embedded = _Embedded(chain, waiting, anchors)
@@ -57,7 +60,7 @@ def certificates_finding(
         named = ", ".join(f"{display_name(waiting[each])} ({len(each)} bytes)" for each in foreign[:_NAMED])
         more = f" and {len(foreign) - _NAMED} more" if len(foreign) > _NAMED else ""
         return _surplus("embedded-certificates", f"certificates that no signature ties to a chain of it: {named}{more}")
-    return Finding("embedded-certificates", "those of its chains only")
+    return Finding("embedded-certificates", _PASSED)
 
 
 class _Embedded:
@@ -66,48 +69,53 @@ class _Embedded:
     def __init__(
         self, chain: Iterable[bytes], waiting: Mapping[bytes, x509.Certificate], anchors: TrustAnchors
     ) -> None:
-        self._chain = [parse_certificate(each) for each in chain]
+        self._known = {each: parse_certificate(each) for each in chain}
         self._waiting = waiting
         self._anchors = anchors
-        self._identities = {_identity(each) for each in chain}
-        self.verified: dict[bytes, x509.Certificate] = {}
-        while found := {der: each for der, each in waiting.items() if der not in self.verified and self._holds(each)}:
-            self.verified.update(found)
+        self._above: set[tuple[bytes, bytes]] = set()
+        """Names and keys of the chain's CAs, and of those who certified one of them."""
+        for each in self._known.values():
+            self._add(each)
+        self.verified: set[bytes] = set()
+        while found := {der for der, each in waiting.items() if der not in self.verified and self._holds(each)}:
+            self.verified |= found
         self.tolerated = self._unverifiable()
 
+    def _add(self, certificate: x509.Certificate) -> None:
+        self._known[to_der(certificate)] = certificate
+        self._above.add(_identity(certificate))
+        possible = (*self._issuers(certificate), *self._waiting.values())
+        self._above |= {_identity(each) for each in possible if _signed(certificate, each)}
+
     def _holds(self, candidate: x509.Certificate) -> bool:
-        """Whether it is an anchor, a self-signed copy of one or of a CA of the chain, or signed by somebody known."""
-        if self._anchors.holds(candidate) or (self._is_known_key(candidate) and _signed(candidate, candidate)):
-            return True
-        return any(_signed(candidate, issuer) for issuer in self._issuers(candidate))
+        """Whether it is of a CA of the chain or above it, and is an anchor, signed by itself or by somebody known."""
+        if _identity(candidate) not in self._above:
+            return False
+        holds = self._anchors.holds(candidate) or any(
+            _signed(candidate, each) for each in (candidate, *self._issuers(candidate))
+        )
+        if holds:
+            self._add(candidate)
+        return holds
 
-    def _is_known_key(self, candidate: x509.Certificate) -> bool:
-        identity = _identity(to_der(candidate))
-        named = self._anchors.issuers_of(candidate) if candidate.issuer == candidate.subject else ()
-        return identity in self._identities or any(_identity(to_der(each.certificate)) == identity for each in named)
-
-    def _issuers(self, candidate: x509.Certificate) -> Iterator[x509.Certificate]:
-        """Whoever of the anchors, the chain and the verified has the name of its issuer."""
-        yield from (anchor.certificate for anchor in self._anchors.issuers_of(candidate))
-        yield from (each for each in (*self._chain, *self.verified.values()) if each.subject == candidate.issuer)
+    def _issuers(self, candidate: x509.Certificate) -> tuple[x509.Certificate, ...]:
+        """Whoever of the anchors and the known has the name of its issuer."""
+        anchors = (anchor.certificate for anchor in self._anchors.issuers_of(candidate))
+        return (*anchors, *(each for each in self._known.values() if each.subject == candidate.issuer))
 
     def _unverifiable(self) -> frozenset[bytes]:
-        """Cross-certificates of the chain's CAs by issuers that nobody here knows, and these where they are embedded:
-        few and small, or none."""
+        """Cross-certificates of those CAs by issuers that nobody here knows, and these where they are embedded: few
+        and small, or none."""
+        left = {der: each for der, each in self._waiting.items() if der not in self.verified}
         crossed = {
             der: each
-            for der, each in self._waiting.items()
-            if der not in self.verified
-            and _identity(der) in self._identities
-            and each.issuer != each.subject
-            and not any(True for _ in self._issuers(each))
+            for der, each in left.items()
+            if _identity(each) in self._above and each.issuer != each.subject and not self._issuers(each)
         }
         roots = {
             der
-            for der, each in self._waiting.items()
-            if der not in self.verified
-            and _signed(each, each)
-            and any(_signed(below, each) for below in crossed.values())
+            for der, each in left.items()
+            if _signed(each, each) and any(_signed(below, each) for below in crossed.values())
         }
         if len(crossed) > _MOST_UNVERIFIED or any(len(der) > _MAX_UNVERIFIED for der in (*crossed, *roots)):
             return frozenset()
@@ -128,8 +136,10 @@ def _signed(issued: x509.Certificate, issuer: x509.Certificate) -> bool:
     return True
 
 
-def _identity(data: bytes) -> tuple[bytes, bytes]:
-    return outline(data).subject, outline(data).key
+def _identity(certificate: x509.Certificate) -> tuple[bytes, bytes]:
+    """Name and key: what makes a CA, whatever its certificates."""
+    outlined = outline(to_der(certificate))
+    return outlined.subject, outlined.key
 
 
 def _surplus(check: str, detail: str) -> Finding:

@@ -2,8 +2,9 @@
 
 Microsoft's timestamp service (nCipher Time Stamp Server) puts an attribute certificate (X.509 of 1997, [1] among the
 certificates) into each token. The key that signs it is nowhere published. So it is held to one form: it names the
-signer's certificate by subject, issuer and digest, and has clock parameters alone. What is left that nobody can check
-is its serial number, its times, a dozen small numbers and its signature value: at most 500 bytes.
+signer's certificate by subject and digest, an issuer known for such clocks, and has clock parameters alone. What is
+left that nobody can check is the issuer's serial number in its name, its own serial number, its times, a dozen small
+numbers and its signature value: at most 600 bytes.
 """
 
 from __future__ import annotations
@@ -23,6 +24,9 @@ _CLOCK, _POLICY = der.oid("1.3.6.1.4.1.601.10.4.1"), der.oid("1.3.6.1.4.1.601.10
 _POLICIES = frozenset(der.sequence(der.oid(f"1.3.6.1.4.1.601.10.3.{arc}")) for arc in (1, 2))
 _MAX_NUMBER = 8
 _MAX_SERIAL = 20
+_MAX_NAME = 200
+_NAME_ATTRIBUTES, _PRINTABLE_STRING = b"\x55\x04", 0x13
+_MASTER_CLOCK = der.sequence(der.oid("2.5.4.3"), der.element(_PRINTABLE_STRING, b"Microsoft Time Source Master Clock"))
 _CONTEXT_0, _CONTEXT_1, _CONTEXT_2, _DIRECTORY_NAME = 0xA0, 0xA1, 0xA2, 0xA4
 
 
@@ -45,8 +49,10 @@ def _fault(clock: der.Element, signer: bytes) -> str | None:
     times, attributes = info.take(der.SEQUENCE).fields(), info.take(der.SEQUENCE).fields()
     info.end()
     named = outline(signer)
-    if _name(holder.take(_CONTEXT_1)) != named.subject or _name(_only(issuer)) != named.issuer:
-        return "it names another holder or issuer than the signer's certificate"
+    if _name(holder.take(_CONTEXT_1)) != named.subject:
+        return "it names another holder than the signer's certificate"
+    if (issued_by := _name(_only(issuer))) != named.issuer and not _is_master_clock(issued_by):
+        return "it names an issuer that issues no clock's certificates"
     _check_digest(holder.take(_CONTEXT_2).fields(), signer)
     holder.end()
     if algorithm.der not in _RSA or signed_algorithm.der != algorithm.der or der.integer_of(version) != 1:
@@ -99,6 +105,23 @@ def _check_numbers(*structures: der.Element) -> None:
             if number.tag != der.INTEGER or number.end - number.content_start > _MAX_NUMBER:
                 raise der.malformed("a parameter of no clock")
             der.integer_of(number)
+
+
+def _is_master_clock(name: bytes) -> bool:
+    """Whether the Name is that of one of Microsoft's master clocks: plain words, the last of them the clock's."""
+    if not name or len(name) > _MAX_NAME:
+        return False
+    last = b""
+    for rdn in der.parse(name).children():
+        attribute = _only(rdn)
+        fields = attribute.fields()
+        kind = fields.take(der.OID)
+        fields.take(_PRINTABLE_STRING)
+        fields.end()
+        if kind.content[:2] != _NAME_ATTRIBUTES:
+            return False
+        last = attribute.der
+    return last == _MASTER_CLOCK
 
 
 def _name(general_names: der.Element) -> bytes:

@@ -28,6 +28,11 @@ from kspsign.verifying.unsigned_data import certificates_finding
 if TYPE_CHECKING:
     from kspsign.verifying.revocation import Revocation
 
+_ADD_ONE = (
+    "Add one while the certificate is valid: kspsign timestamp FILE. It costs no signature and does not change what is "
+    "signed."
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Stamped:
@@ -36,6 +41,12 @@ class Stamped:
     findings: tuple[Finding, ...]
     stamp: Timestamp | None = None
     path: tuple[x509.Certificate, ...] = ()
+    is_there: bool = True
+
+    @property
+    def is_refused(self) -> bool:
+        """Whether there is a timestamp that does not count."""
+        return self.is_there and any(each.hresult is not None for each in self.findings)
 
     @property
     def time(self) -> datetime | None:
@@ -53,8 +64,8 @@ def examine_timestamp(signature: FileSignature, trust: Trust, revocation: Revoca
     if stamp is None:
         if trust.timestamp_required:
             detail = "there is none: the signature ends with the certificate"
-            return Stamped((Finding("timestamp", detail, Hresult.TRUST_E_TIME_STAMP),))
-        return Stamped((Finding("timestamp", "none, and none is asked for"),))
+            return Stamped((Finding("timestamp", detail, Hresult.TRUST_E_TIME_STAMP, _ADD_ONE),), is_there=False)
+        return Stamped((Finding("timestamp", "none, and none is asked for"),), is_there=False)
     return _judge(stamp, trust, revocation)
 
 

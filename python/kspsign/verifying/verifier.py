@@ -26,6 +26,7 @@ from kspsign.model.values import (
     Verification,
 )
 from kspsign.settings.model import Settings
+from kspsign.verifying.cause import first_cause
 from kspsign.verifying.chain import Purpose, validate_chain
 from kspsign.verifying.chain_checks import Trust
 from kspsign.verifying.roots import TrustAnchors, combined, default_anchors
@@ -247,9 +248,9 @@ def _faults(findings: Iterable[Finding]) -> Iterator[Finding]:
 
 
 def _conclude(findings: tuple[Finding, ...], signatures: tuple[SignatureFacts, ...], sha256: str) -> Verification:
-    """The verdict: every check must hold. The first that does not gives the error, in Windows' terms."""
+    """The verdict: every check must hold. The cause of those that do not gives the error, in Windows' terms."""
     checks = tuple(Check(each.check, each.hresult is None, each.detail) for each in findings)
-    failed = next(_faults(findings), None)
+    failed = first_cause(findings)
     if failed is None or failed.hresult is None:
         return Verification(Verdict("verified", checks), signatures, sha256, None)
     error = ErrorFacts(

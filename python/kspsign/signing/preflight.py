@@ -28,7 +28,9 @@ from kspsign.timestamping.client import TimestampClient, no_timestamp
 from kspsign.timestamping.server import Fault, RemoteAuthority, TokenJudge
 
 PATIENCE: Final = 0.75
-"""Seconds that the first signature waits for the answer; then one goes ahead alone, and the others wait for either."""
+"""Seconds that the first signature waits for a server's answer; then it goes ahead alone, and the others wait."""
+JUDGING: Final = 0.25
+"""Seconds that it waits at least from when tokens can be judged."""
 NOTICEABLE: Final = timedelta(minutes=1)
 """How far this machine's clock may be off without a word."""
 _LOOK_SECONDS = 0.1
@@ -51,7 +53,8 @@ class Preflight:
         self._algorithm, self._shared = DigestAlgorithm(settings.digest), shared
         self._trust: Future[tuple[TokenJudge, x509.Certificate]] = Future()
         self._changed = threading.Condition()
-        self._begun: float | None = None
+        self._begun = False
+        self._waits_until = 0.0
         self._over = self._open = self._proven = self._scouting = False
         self._error: TimestampError | None = None
         self._refused: set[RemoteAuthority] = set()
@@ -59,13 +62,15 @@ class Preflight:
     def start(self) -> None:
         """Ask, without waiting for the answer; once, however often this is called."""
         with self._changed:
-            if self._begun is not None:
+            if self._begun:
                 return
-            self._begun = time.monotonic()
+            self._begun = True
+            self._wait_for(PATIENCE)
         threading.Thread(target=self._run, name="preflight", daemon=True).start()
 
     def trust(self, judge: TokenJudge, leaf: bytes) -> None:
         """Tokens are judged by `judge`, and are for signatures of the certificate `leaf` (DER)."""
+        self._wait_for(JUDGING)
         self._trust.set_result((judge, parse_certificate(leaf)))
 
     def close(self) -> None:
@@ -112,11 +117,15 @@ class Preflight:
                 self._shared.check()
                 if self._open:
                     return False
-                patient = (self._begun or 0.0) + PATIENCE - time.monotonic()
-                if not self._scouting and (self._over or patient <= 0):
+                left = self._waits_until - time.monotonic()
+                if not self._scouting and (self._over or left <= 0):
                     self._scouting = True
                     return True
-                self._changed.wait(_LOOK_SECONDS if self._scouting else min(max(patient, 0.001), _LOOK_SECONDS))
+                self._changed.wait(_LOOK_SECONDS if self._scouting else min(left, _LOOK_SECONDS))
+
+    def _wait_for(self, seconds: float) -> None:
+        """Nobody goes ahead within the next `seconds`, if it is not known what there is to know."""
+        self._waits_until = max(self._waits_until, time.monotonic() + seconds)
 
     def _leave(self) -> None:
         with self._changed:
@@ -157,6 +166,7 @@ class Preflight:
         said: dict[RemoteAuthority, Fault] = {}
         for server in self.client.servers:
             begun = datetime.now(UTC)
+            self._wait_for(PATIENCE)
             answer = server.ask(secrets.token_bytes(32), self._algorithm)
             if isinstance(answer, TimestampToken):
                 self._believe(answer, begun)

@@ -145,7 +145,7 @@ class TrustError(KspSignError):
 
 
 class PolicyError(KspSignError):
-    """Patterns of what the policy wants signed match no file: a release would lack what nobody missed."""
+    """Patterns of what the policy wants signed match no file: a release would be incomplete and no one would notice."""
 
     exit_code = 2
 

@@ -17,7 +17,7 @@ from kspsign.model.errors import KspSignError
 from kspsign.model.hresults import Hresult
 
 COPY_PREFIX = ".kspsign-tmp."
-"""How the names of signed copies begin while they stand beside their targets; they are never signed themselves."""
+"""The prefix of signed copies next to their targets; they are never signed themselves."""
 
 
 class DigestAlgorithm(StrEnum):

@@ -1,4 +1,4 @@
-"""The records that a run leaves: the files asked for, and in a pipeline its results, summary, verdict."""
+"""Writes the records of a run: the requested files, and in a pipeline its results, summary and verdict."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from kspsign.publishing import wording
 from kspsign.publishing.console import prepared
 from kspsign.publishing.evidence import VERIFIED_TAG, deserves_tag
 from kspsign.publishing.logging_commands import issue, logging_command
-from kspsign.publishing.report_file import report_text, write_atomically
+from kspsign.publishing.report_file import report_text, write_record
 from kspsign.publishing.workflow_commands import output_text, summary_part
 from kspsign.settings.context import RunContext
 
@@ -84,11 +84,11 @@ def publish(
     """
     texts = _Texts(report)
     if report_file is not None:
-        write_atomically(report_file, texts.report)
+        write_record(report_file, texts.report)
     if junit is not None:
-        write_atomically(junit, texts.results)
+        write_record(junit, texts.results)
     if summary is not None:
-        write_atomically(summary, texts.summary)
+        write_record(summary, texts.summary)
     if context.surface == "github-actions":
         _github_records(report, context, report_file, texts)
     if context.surface != "azure-pipelines":
@@ -145,14 +145,14 @@ def _own_files(context: RunContext) -> _OwnFiles:
         return _OwnFiles(Path(tempfile.mkdtemp(prefix=f"{suffix}-", dir=parent)), suffix)
     except OSError as refused:
         raise ConfigurationError(
-            f"can't make a folder for the results: {refused}",
+            f"can't create a folder for the results: {refused}",
             remedy="Give the agent's user write access to Agent.TempDirectory, and room on its disk.",
             file=str(parent),
         ) from refused
 
 
 def _kept_report(asked: Path | None, own: _OwnFiles, text: str) -> Path:
-    write_atomically(own.path("report", ".json"), text)
+    write_record(own.path("report", ".json"), text)
     return asked.absolute() if asked is not None else own.path("report", ".json")
 
 
@@ -198,9 +198,9 @@ def _evidence(report: Report, context: RunContext, own: _OwnFiles, texts: _Texts
         own.path("verdict", ".json"),
     )
     overview = own.path("signature-verification", ".md")
-    write_atomically(results, texts.results)
-    write_atomically(overview, texts.summary)
-    write_atomically(verdict, json.dumps(verdict_document(report, context, digest), indent=1) + "\n")
+    write_record(results, texts.results)
+    write_record(overview, texts.summary)
+    write_record(verdict, json.dumps(verdict_document(report, context, digest), indent=1) + "\n")
     return [
         logging_command("task.uploadsummary", str(overview)),
         logging_command("task.uploadfile", str(report_copy)),
@@ -210,7 +210,7 @@ def _evidence(report: Report, context: RunContext, own: _OwnFiles, texts: _Texts
 
 
 def _results_and_tag(report: Report, context: RunContext, own: _OwnFiles) -> list[str]:
-    """What the agent puts into Azure DevOps where nobody handed us a token to do it."""
+    """What the agent publishes to Azure DevOps when we have no token."""
     commands = [_results_command(own.path("junit", ".xml"), test_signing=report.test_signing)]
     if context.build is not None and deserves_tag(report):
         commands.append(logging_command("build.addbuildtag", VERIFIED_TAG))

@@ -30,6 +30,7 @@ from kspsign.signing.source import SignatureSource
 from kspsign.signing.waits import Waits
 
 if TYPE_CHECKING:
+    from kspsign.keys.embedded.store import EmbeddedKeyStore
     from kspsign.signing.preflight import Preflight
     from kspsign.timestamping.client import TimestampClient
     from kspsign.timestamping.server import RemoteAuthority, TokenJudge
@@ -271,8 +272,7 @@ def _own_server(
 ) -> TimestampClient:
     """A client of the embedded key store's timestamp server, which runs until `resources` are closed."""
     from kspsign.embedded.timestamp_server import TimestampServer  # noqa: PLC0415 - needed only here
-    from kspsign.keys.embedded.store import EmbeddedKeyStore  # noqa: PLC0415
-    from kspsign.timestamping.client import TimestampClient  # noqa: PLC0415
+    from kspsign.timestamping.client import TimestampClient  # noqa: PLC0415 - it brings HTTP
 
     url = resources.enter_context(TimestampServer(cast("EmbeddedKeyStore", store).authority)).url
     client = TimestampClient((url,), settings.timestamp_jobs, cancelled, settings.network.direct(), judge)

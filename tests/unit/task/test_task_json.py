@@ -32,7 +32,7 @@ INPUTS: dict[str, dict[str, Any]] = {each["name"]: each for each in TASK["inputs
 
 OWN_INPUTS = {"bundledOnly", "command", "connection", "password", "pythonPath"}
 NO_INPUTS = {"password_env", "pkcs11_pin_env", "publish_token_env"}
-"""Settings that are no inputs: the task hands its secrets over itself, by no name."""
+"""Settings that are not inputs: the task hands its secrets over itself, by no name."""
 SETTINGS = settings_fields()
 FIELDS = set(SETTINGS) - NO_INPUTS
 

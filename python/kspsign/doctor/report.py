@@ -25,8 +25,6 @@ from kspsign.programs.navsip import check_navsip
 from kspsign.publishing.sanitize import log_line
 from kspsign.settings.model import DEFAULT_TIMESTAMP_URLS, Settings
 from kspsign.timestamping.client import TimestampClient
-from kspsign.timestamping.server import TokenJudge
-from kspsign.verifying import open_verifier
 
 EXIT_MISSING = 5
 SCHEMA = "kspsign.doctor/1"
@@ -126,18 +124,15 @@ def _timestamp_servers(settings: Settings) -> Iterator[Prerequisite]:
     if settings.no_timestamp or (settings.key_store == "embedded" and not settings.timestamp_url):
         return
     urls = settings.timestamp_url or DEFAULT_TIMESTAMP_URLS
-    judge = open_verifier(settings, None).check_token
-    others = [
-        examine("timestamp server", "R28", functools.partial(_stamped, url, settings.network, judge)) for url in urls
-    ]
+    others = [examine("timestamp server", "R28", functools.partial(_stamped, url, settings.network)) for url in urls]
     if any(each.state == "ok" for each in others):
         # One that answers is enough: the others are tried in their order.
         others = [dataclasses.replace(each, state="warning") if each.state != "ok" else each for each in others]
     yield from others
 
 
-def _stamped(url: str, network: NetworkOptions, judge: TokenJudge) -> str:
-    client = TimestampClient((url,), 1, threading.Event(), network, judge)
+def _stamped(url: str, network: NetworkOptions) -> str:
+    client = TimestampClient((url,), 1, threading.Event(), network)
     try:
         token = client.stamp(secrets.token_bytes(32), DigestAlgorithm.SHA256)
     finally:

@@ -34,8 +34,8 @@ def no_timestamp(said: Mapping[RemoteAuthority, Fault]) -> TimestampError:
 class TimestampClient:
     """Asks `urls` in their order, each at most `ceiling` times at once; safe to share between threads.
 
-    A token that `judge` refuses counts as no answer: the next server is asked. Raises ConfigurationError for a proxy
-    or a CA file of `network` that can't be used.
+    A token that `judge` refuses counts as no answer: the next server is asked; without one the caller judges. Raises
+    ConfigurationError for a proxy or a CA file of `network` that can't be used.
     """
 
     def __init__(
@@ -44,7 +44,7 @@ class TimestampClient:
         ceiling: int,
         cancelled: threading.Event,
         network: NetworkOptions,
-        judge: TokenJudge,
+        judge: TokenJudge | None = None,
     ) -> None:
         self.servers = tuple(RemoteAuthority(url, ceiling, cancelled, network, judge) for url in dict.fromkeys(urls))
         self._cancelled = cancelled
@@ -55,7 +55,7 @@ class TimestampClient:
         return tuple(server.facts for server in self.servers)
 
     def stamp(self, signature: bytes, algorithm: DigestAlgorithm) -> TimestampToken:
-        """A token over `signature` that would verify in a file; imprint and token use `algorithm`.
+        """A token over `signature`; imprint and token use `algorithm`.
 
         Raises TimestampError that says of each server what it did, CancelledError while waiting. The signature
         stays good for another try.

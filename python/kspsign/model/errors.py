@@ -123,7 +123,14 @@ class HaltedError(KspSignError):
 
 
 class TimestampError(KspSignError):
-    """No timestamp server gave a token that holds; the signature that was obtained is not lost by this."""
+    """No timestamp server gave a token that holds; the signature that was obtained is not lost by this.
+
+    `lasting` is true when a server answered, and what it answers will not hold for the next file either.
+    """
+
+    def __init__(self, message: str, *, code: str, remedy: str, lasting: bool = False) -> None:
+        super().__init__(message, code=code, remedy=remedy)
+        self.lasting = lasting
 
 
 class TrustError(KspSignError):

@@ -8,10 +8,10 @@ from typing import Final
 
 from kspsign.batch.merge import merge
 from kspsign.batch.one_artifact import timestamp_one, verify_one
-from kspsign.batch.run import Run
+from kspsign.batch.run import OutputState, Run
 from kspsign.batch.stages import certsync, present, publish, sign, verify
 from kspsign.batch.work import Batch
-from kspsign.batch.work_list import clean_up, select, with_policy
+from kspsign.batch.work_list import admit_outputs, clean_up, select, with_policy
 from kspsign.certsync import synchronise
 from kspsign.concurrency.cancellation import interruptible
 from kspsign.model.report import Report
@@ -55,6 +55,8 @@ def verify_files(run: Run) -> Report:
 def synchronise_certificate(run: Run) -> Report:
     """Stage 1 alone: the certificate is brought to this agent."""
     with run.to_its_end():
+        admit_outputs(run)
+        run.record.outputs = OutputState.FREE  # it works on no file
         present(run, interruptible(lambda: synchronise(run.settings, run.console.notice, run.cancelled), run.cancelled))
     return publish(run)
 

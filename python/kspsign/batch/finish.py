@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
+from pathlib import Path
 
-from kspsign.batch.run import Run
+from kspsign.batch.outputs import may_be_written_unchecked
+from kspsign.batch.run import OutputState, Run
 from kspsign.concurrency.cancellation import interruptible
 from kspsign.model.errors import KspSignError
 from kspsign.model.report import Report
@@ -23,14 +26,27 @@ def finished(run: Run, report: Report) -> Report:
             in_service = True
         except KspSignError as error:
             report = without_evidence(report, error)
+    report_file, junit, summary = (_writable(run, each) for each in (settings.report, settings.junit, settings.summary))
+    refused = run.record.outputs is OutputState.REFUSED
     run.console.finish(report)
     publish(
         report,
-        report_file=settings.report,
-        junit=settings.junit,
-        summary=settings.summary,
-        context=context,
+        report_file=report_file,
+        junit=junit,
+        summary=summary,
+        context=replace(context, step_files=None) if refused else context,
         stream=None,
         in_service=in_service,
     )
     return report
+
+
+def _writable(run: Run, path: Path | None) -> Path | None:
+    """`path`, unless it may be a file that the run was to work on."""
+    state = run.record.outputs
+    if path is None or state is OutputState.FREE:
+        return path
+    if state is OutputState.UNCHECKED and may_be_written_unchecked(path):
+        return path
+    run.console.notice(f"{path} is not written: it is, or may be, one of the files to work on")
+    return None

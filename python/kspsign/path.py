@@ -33,6 +33,7 @@ def run(run: Run) -> Report:
 
 def files_to_sign(run: Run) -> Run:
     """The run with the files that it takes; raises PolicyError when one is missing."""
+    admit_outputs(run)
     files = select(with_policy(run))
     if run.record.missing is not None:
         raise run.record.missing
@@ -43,6 +44,7 @@ def files_to_sign(run: Run) -> Run:
 def verify_files(run: Run) -> Report:
     """Strict verification alone: every matched file with its verdict."""
     with run.to_its_end():
+        admit_outputs(run)
         files = select(with_policy(run))
         second = run.open(open_second_opinion(run.settings, None, run.cancelled))
         verifier = replace(open_verifier(run.settings, None, files.judge), second=second)
@@ -65,6 +67,7 @@ def timestamp_files(run: Run) -> Report:
     """Timestamps for signatures that lack one; costs no signature of a key store."""
     settings = run.settings
     with run.to_its_end():
+        admit_outputs(run)
         files = select(run)
         clean_up(files)
         verifier = open_verifier(settings, None)

@@ -16,7 +16,7 @@ from kspsign.batch.finish import finished
 from kspsign.batch.outcomes import make_report, outcomes_exit_code
 from kspsign.batch.run import Run
 from kspsign.batch.select import Purpose
-from kspsign.batch.work_list import matched
+from kspsign.batch.work_list import admit_outputs, matched
 from kspsign.model.errors import ConfigurationError, KspSignError, PrerequisiteError
 from kspsign.model.report import REPORT_SCHEMA, CertificateFacts, FileOutcome, Report, SliceFacts, Totals
 from kspsign.model.values import Artifact
@@ -31,6 +31,7 @@ def merge(run: Run) -> Report:
     settings, record = run.settings, run.record
     run.console.begin("merge", 0)
     try:
+        admit_outputs(run)
         judge = open_policy(settings)
         record.policy = judge.facts if judge is not None else None
         reports = [_read(artifact) for artifact in matched(run, Purpose.SIGN).artifacts]

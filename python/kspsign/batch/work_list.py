@@ -62,12 +62,11 @@ def select(run: Run) -> Run:
 
 
 def matched(run: Run, purpose: Purpose) -> Selection:
-    """What the patterns match, once it is known that the run writes over nothing that it reads or works on.
+    """What the patterns match; none of it may be a file that the run writes.
 
-    Raises what `select` does, ConfigurationError for an output that is an input too.
+    Raises what `select` does, ConfigurationError for an output that is one of them.
     """
     settings, record = run.settings, run.record
-    admit_outputs(run)
     outputs = outputs_of(settings, run.context)
     folders = state_folders(settings) if settings.command in _KEEPING_STATE else {}
 

@@ -104,7 +104,7 @@ def _read(path: Path) -> YamlFile:
         return ConfigurationError(message, remedy="Correct the configuration file, in UTF-8.", file=str(path))
 
     try:
-        content = read_yaml(path, fault)
+        content = read_yaml(path, fault, may_be_empty=True)
     except FileNotFoundError as missing:
         raise ConfigurationError(
             f"configuration file {path} does not exist", remedy="Correct --config.", file=str(path)

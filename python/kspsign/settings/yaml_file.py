@@ -33,11 +33,12 @@ class YamlFile:
         return next((self.lines[place] for place in places if place in self.lines), 1)
 
 
-def read_yaml(path: Path, fault: Callable[[str], ConfigurationError]) -> YamlFile:
-    """The file at `path`; an empty one is an empty mapping. Its digest is over line ends as LF, as any checkout has it.
+def read_yaml(path: Path, fault: Callable[[str], ConfigurationError], *, may_be_empty: bool = False) -> YamlFile:
+    """The mapping in the file at `path`; an empty file is one where it `may_be_empty`. The digest is over line ends as
+    LF, as any checkout has it.
 
-    Aliases, merge keys and repeated keys are refused: what a key says stands in one place. Raises what `fault` makes
-    of a message, and FileNotFoundError.
+    Aliases, merge keys and repeated keys are refused: what a key says stands in one place. Raises what `fault` makes of
+    a message, and FileNotFoundError.
     """
     try:
         state = path.stat()
@@ -51,12 +52,16 @@ def read_yaml(path: Path, fault: Callable[[str], ConfigurationError]) -> YamlFil
     except (OSError, UnicodeDecodeError) as unreadable:
         raise fault(f"it can't be read as UTF-8 text: {unreadable}") from unreadable
     value, lines = _parsed(text, fault)
+    if value is None and may_be_empty:
+        value = {}
+    if not isinstance(value, dict):
+        raise fault("line 1: must be a mapping: `key: value` lines")
     return YamlFile(value, lines, hashlib.sha256(text.encode("utf-8")).hexdigest())
 
 
 def _parsed(
     text: str, fault: Callable[[str], ConfigurationError]
-) -> tuple[dict[Any, Any], Mapping[tuple[int | str, ...], int]]:
+) -> tuple[object, Mapping[tuple[int | str, ...], int]]:
     try:
         if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, Loader=yaml.SafeLoader)):
             raise fault("it refers to another part of itself (*alias): write that part out")
@@ -68,10 +73,6 @@ def _parsed(
         raise fault(f"{line}not valid YAML: {broken.problem}") from broken
     except (yaml.YAMLError, ValueError, RecursionError) as broken:
         raise fault(f"not valid YAML: {broken}") from broken
-    if value is None:
-        return {}, {}
-    if not isinstance(value, dict):
-        raise fault("line 1: must be a mapping: `key: value` lines")
     return value, lines
 
 

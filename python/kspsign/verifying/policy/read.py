@@ -49,14 +49,11 @@ def _check_agreement(settings: Settings, policy: Policy, name: str) -> None:
 
 def _read(path: Path) -> YamlFile:
     try:
-        document = read_yaml(path, lambda message: _wrong(message, path))
+        return read_yaml(path, lambda message: _wrong(message, path))
     except FileNotFoundError as missing:
         raise ConfigurationError(
             "the policy file does not exist", code="POLICY", remedy="Correct --policy.", file=str(path)
         ) from missing
-    if not document.value:
-        raise _wrong("line 1: must be a mapping of rules, at least `name: ...`", path)
-    return document
 
 
 def _fault(error: Mapping[str, Any], document: YamlFile) -> str:

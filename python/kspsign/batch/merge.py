@@ -15,7 +15,8 @@ from pydantic import TypeAdapter, ValidationError
 from kspsign.batch.finish import finished
 from kspsign.batch.outcomes import make_report, outcomes_exit_code
 from kspsign.batch.run import Run
-from kspsign.batch.select import select_artifacts
+from kspsign.batch.select import Purpose
+from kspsign.batch.work_list import admit_outputs, matched
 from kspsign.model.errors import ConfigurationError, KspSignError, PrerequisiteError
 from kspsign.model.report import REPORT_SCHEMA, CertificateFacts, FileOutcome, Report, SliceFacts, Totals
 from kspsign.model.values import Artifact
@@ -30,9 +31,10 @@ def merge(run: Run) -> Report:
     settings, record = run.settings, run.record
     run.console.begin("merge", 0)
     try:
+        admit_outputs(run)
         judge = open_policy(settings)
         record.policy = judge.facts if judge is not None else None
-        reports = [_read(artifact) for artifact in select_artifacts(settings.files, settings.folder).artifacts]
+        reports = [_read(artifact) for artifact in matched(run, Purpose.SIGN).artifacts]
         merged = merged_report(make_report(run), _newest(reports))
     except KspSignError as error:
         record.error = error

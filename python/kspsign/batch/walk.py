@@ -53,11 +53,11 @@ class Walk:
         """
         self._visits.clear()
         literal = self.folder / pattern
-        if literal.is_file():
+        if is_file(literal):
             yield Found(literal)
             if not self.every_name:
                 return
-        if literal.is_dir():
+        if is_folder(literal):
             yield from self._below(literal, (_ANY_FOLDERS,), ())
             if not self.every_name:
                 return
@@ -151,6 +151,30 @@ class Walk:
         if self.every_name:
             return glob_part.casefold() == name.casefold() or fnmatch.fnmatchcase(name.casefold(), glob_part.casefold())
         return glob_part == name or fnmatch.fnmatch(name, glob_part)
+
+
+def is_file(path: Path) -> bool:
+    """Whether a file is there; no file has a name that is too long."""
+    try:
+        return path.is_file()
+    except OSError:
+        return False
+
+
+def is_folder(path: Path) -> bool:
+    """Likewise for a folder."""
+    try:
+        return path.is_dir()
+    except OSError:
+        return False
+
+
+def exists(path: Path) -> bool:
+    """Likewise for anything."""
+    try:
+        return path.exists()
+    except OSError:
+        return False
 
 
 def _is_dir(entry: os.DirEntry[str]) -> bool:

@@ -92,7 +92,7 @@ def main(folder: Path) -> int:
 
 
 def is_whole(folder: Path) -> bool:
-    """Whether each file is there in its size, and the interpreter still loads what is compiled."""
+    """Whether each file exists with its size, and the interpreter still loads the compiled modules."""
     try:
         sizes = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
         if not all((folder / name).stat().st_size == size for name, size in sizes.items()):

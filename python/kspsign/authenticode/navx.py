@@ -116,7 +116,7 @@ class NavxFile(OneDigest):
 
 
 def _message(block: bytes, offset: int) -> bytes:
-    """What the signature block at `offset` holds."""
+    """The content of the signature block at `offset`."""
     if block[:4] != _BLOCK:
         raise _damaged(f"the {len(block)} bytes after its content are not a signature block")
     if len(block) <= 16 or block[-4:] != _BLOCK:

@@ -66,7 +66,7 @@ def _zip(*marks: bytes) -> Callable[[Look], bool]:
 
 
 def _java_or_fat(look: Look) -> int:
-    """What follows the magic that class files and fat Mach-O files share; -1 for other files."""
+    """The number after the magic that class files and fat Mach-O files share; -1 for other files."""
     return int.from_bytes(look.head[4:8]) if look.head[:4] == b"\xca\xfe\xba\xbe" else -1
 
 

@@ -14,7 +14,7 @@ UNEXPECTED = "AZURE_DEVOPS_UNEXPECTED"
 FOREIGN_HOST = "AZURE_DEVOPS_FOREIGN_HOST"
 
 TRANSIENT = frozenset({BUSY, UNREACHABLE})
-"""What may be otherwise a minute later."""
+"""Failures that may be gone a minute later."""
 
 _REMEDIES = {
     SIGN_IN: "Hand over a valid token: env: { SYSTEM_ACCESSTOKEN: $(System.AccessToken) }; a personal access token "

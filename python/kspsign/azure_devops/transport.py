@@ -36,7 +36,7 @@ _IDEMPOTENT = frozenset({"GET", "OPTIONS", "PUT", "PATCH", "DELETE"})
 def open_pipeline(
     session: requests.Session, collection: str, token: SecretStr, pause: Callable[[float], bool]
 ) -> Pipeline[Any, Any]:
-    """What clients of the package send their requests through, instead of what they make for themselves."""
+    """The session that the package's clients send their requests through, in place of their own."""
     credentials = RequestsCredentialsPolicy(_Bearer(token))  # type: ignore[no-untyped-call]  # as msrest has it
     return Pipeline([Guard(collection, pause), credentials], PipelineRequestsHTTPSender(_Sender(session)))
 
@@ -135,7 +135,7 @@ def _require_good(answer: requests.Response, url: str) -> None:
 
 
 def _said(answer: requests.Response) -> str:
-    """What the server has to say, as it wraps its exceptions: {"message": ...}."""
+    """The server's message, in its exception format: {"message": ...}."""
     try:
         content = answer.json()
     except ValueError:

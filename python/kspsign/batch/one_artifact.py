@@ -26,7 +26,7 @@ Made = TypeVar("Made")
 
 @dataclass(frozen=True, slots=True)
 class Signing:
-    """What the files of a signing run have in common: the run, whose certificate is ours, and what verifies."""
+    """The shared parts of a signing run: the run, our certificate, and the verifier."""
 
     run: Run
     identity: PublisherIdentity
@@ -75,7 +75,7 @@ def sign_one(artifact: Artifact, signing: Signing, engine: Engine) -> FileOutcom
 
 
 def plan_one(artifact: Artifact, signing: Signing, planner: Planner) -> FileOutcome:
-    """What `sign_one` would come to, as far as that is known without asking anybody; changes nothing."""
+    """The outcome that `sign_one` would have, as far as is known without any request; changes nothing."""
     with signing.run.shared.targets.hold(artifact):
         if _leaves_alone(artifact, signing):
             return _left_alone(artifact, signing)
@@ -154,7 +154,7 @@ def _leaves_alone(artifact: Artifact, signing: Signing) -> bool:
 
 
 def _left_alone(artifact: Artifact, signing: Signing) -> FileOutcome:
-    """What becomes of a file that is judged only."""
+    """The outcome of a file that is judged only."""
     verification = signing.verifier.verify(artifact.path, artifact.format, artifact.name)
     return skipped(artifact, verification) if verification.error is None else checked(artifact, verification, {})
 
@@ -179,7 +179,7 @@ def _guard(file: SignableFile) -> None:
 
 
 def _already_signed(artifact: Artifact, file: SignableFile, signing: Signing) -> FileOutcome | None:
-    """What becomes of a file that carries signatures; None when it is to be signed."""
+    """The outcome of a file that carries signatures; None when it is to be signed."""
     settings = signing.run.settings
     occupant = None if settings.replace else _occupant(file)
     if occupant is not None:
@@ -205,7 +205,7 @@ def _is_ours(signature: FileSignature, identity: PublisherIdentity) -> bool:
 
 
 def _occupied(occupant: str) -> KspSignError:
-    """Why a file without a readable signature is not signed: nothing readable is not the same as nothing."""
+    """Why a file without a readable signature is not signed: an unreadable signature is not the same as none."""
     return KspSignError(
         f"where its signature belongs it holds {occupant}",
         code="ALREADY_SIGNED",

@@ -20,7 +20,7 @@ _COPY = "a signed copy that a run made next to its target"
 
 
 class Purpose(Enum):
-    """What files are selected for.
+    """The purpose of a selection.
 
     SIGN: files that somebody wants signed, each once by its real path. In folders these are files of known formats;
     scripts for the Windows Script Host and symbol packages need a pattern that names them or ends in their extension;

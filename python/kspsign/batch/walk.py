@@ -46,7 +46,7 @@ class Walk:
     _visits: dict[tuple[int, int, int], int] = field(default_factory=dict)
 
     def find(self, pattern: str) -> Iterator[Found]:
-        """What `pattern` names. One that is itself the path of a file or folder is taken literally first; a folder
+        """The matches of `pattern`. One that is itself the path of a file or folder is taken literally first; a folder
         means everything in it, at any depth.
 
         Raises ConfigurationError when a folder can't be read where every name counts.

@@ -58,7 +58,7 @@ def _rounds(settings: Settings) -> Iterator[Prerequisite]:
 
 
 def _key_store(settings: Settings) -> Iterator[Prerequisite]:
-    """What the key store finds of itself; and that it and the engine go together."""
+    """The key store's own checks, and that it works with the engine."""
     by_program = _signs_by_program(settings)
     if not by_program:
         # Reported once, so that nobody looks for what the native engine does not need.

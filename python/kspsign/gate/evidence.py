@@ -115,7 +115,7 @@ def _report(
 
 
 def _proved(report: dict[str, Any]) -> dict[str, str]:
-    """What strict verification accepted: the sha256 of each file by its path."""
+    """The files that strict verification accepted: the sha256 of each by its path."""
     files = report.get("files")
     proved: dict[str, str] = {}
     for file in files if isinstance(files, list) else ():

@@ -134,7 +134,7 @@ def _download(url: str, network: NetworkOptions) -> Iterator[bytes]:
 
 
 def _redirected(url: str, address: str, target: str, redirects: int) -> str:
-    """Where the redirect leads, without a login that it may hold."""
+    """The target of the redirect, without any credentials in it."""
     if redirects > MAX_REDIRECTS:
         raise _unavailable(url, f"more than {MAX_REDIRECTS} redirects")
     address = without_login(urljoin(without_login(address)[0], target))[0]

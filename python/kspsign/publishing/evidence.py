@@ -89,7 +89,7 @@ def _publish(client: AzureDevOps, build_id: int, report: Report, context: RunCon
 
 
 def deserves_tag(report: Report) -> bool:
-    """Whether the build may be marked as verified: all is proved, with keys that are for release."""
+    """Whether the build may be marked as verified: everything is verified, with release keys."""
     return report.passed and bool(report.files) and not report.test_signing
 
 

@@ -15,7 +15,7 @@ def report_error(error: KspSignError) -> None:
 
 
 def report_unexpected(error: Exception) -> None:
-    """What is not an error of ours: the system's refusal, too little memory, or where the defect is."""
+    """An error outside our error tree: refused by the system, out of memory, or a defect with its location."""
     if isinstance(error, OSError):
         remedy = "Mend what the system says; where the output goes to a file or a pipe, look there first."
     elif isinstance(error, MemoryError):

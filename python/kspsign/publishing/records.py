@@ -40,7 +40,7 @@ class _OwnFiles:
 
 
 class _Texts:
-    """What the records say; each is made when it is asked for."""
+    """The texts of the records, each created when first used."""
 
     def __init__(self, report: Report) -> None:
         self._report = report
@@ -210,7 +210,7 @@ def _evidence(report: Report, context: RunContext, own: _OwnFiles, texts: _Texts
 
 
 def _results_and_tag(report: Report, context: RunContext, own: _OwnFiles) -> list[str]:
-    """What the agent publishes to Azure DevOps when we have no token."""
+    """The commands by which the agent publishes to Azure DevOps when we have no token."""
     commands = [_results_command(own.path("junit", ".xml"), test_signing=report.test_signing)]
     if context.build is not None and deserves_tag(report):
         commands.append(logging_command("build.addbuildtag", VERIFIED_TAG))

@@ -10,7 +10,7 @@ from kspsign.authenticode.appx.names import plain
 from kspsign.authenticode.zip import ZipEntry
 
 _FLUSHED = b"\0\0\xff\xff"
-"""What a flush of deflate ends in: the lengths of an empty stored block (RFC 1951 §3.2.4)."""
+"""The end of a deflate flush: the lengths of an empty stored block (RFC 1951 §3.2.4)."""
 
 
 class BlockCheck:
@@ -35,7 +35,7 @@ class BlockCheck:
         return tuple(accumulate(size for size in file.packed[:-1] if size is not None))
 
     def begin(self, entry: ZipEntry) -> None:
-        """What is fed next is of that entry, from its local header on."""
+        """Start on that entry: the data fed next begins with its local header."""
         self.finish()
         self._name = plain(entry.name)
         self._file = self._map.files.get(self._name)
@@ -94,8 +94,9 @@ class BlockCheck:
 
 
 class _Borders:
-    """Whether the packed blocks of a deflated file end where their sizes say: all that a block unpacks to must be there
-    by then, and the packer must have flushed. `fed` are the bytes of the entry that were seen, its local header too."""
+    """Whether the packed blocks of a deflated file end where their sizes declare: all that a block unpacks to must be
+    there by then, and the packer must have flushed. `fed` are the bytes of the entry that were seen, its local header
+    too."""
 
     def __init__(self, header: int, ends: tuple[int, ...]) -> None:
         self.broken = 0

@@ -195,7 +195,7 @@ def _file_fault(file: MappedFile, entry: ZipEntry) -> str | None:
 
 
 def _packed_fault(stated: list[int], file: MappedFile, entry: ZipEntry) -> str | None:
-    """Why the blocks' sizes in the map are not those of the entry's data. Where they end is for BlockCheck."""
+    """Why the blocks' sizes in the map are not those of the entry's data. BlockCheck checks where they end."""
     if not entry.method:
         small = any(size != BLOCK for size in stated)
         return "is stored, but its blocks in the block map have packed sizes" if small else None

@@ -1,4 +1,4 @@
-"""What a package or bundle consists of: archive, manifest, block map, content types, signature, inner packages."""
+"""The parts of a package or bundle: archive, manifest, block map, content types, signature, inner packages."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ class Package:
 
     @cached_property
     def unsigned(self) -> Plan:
-        """What a signature covers: the archive without one, the signature's content type in its place."""
+        """The archive that a signature covers: without one, but with the signature's content type."""
         kept = tuple(entry for entry in self.archive.entries if entry.name != SIGNATURE)
         if self.signatures or self.content_types.name_signature:
             return Plan(self.archive, kept, sort=True)
@@ -128,7 +128,7 @@ def _names(archive: Archive) -> dict[str, ZipEntry]:
 
 
 def _part(file: BinaryIO, archive: Archive, name: str, hresult: Hresult, read: Callable[[bytes], T]) -> T:
-    """What the part says; raises ArtifactError when it is missing or malformed."""
+    """The parsed part; raises ArtifactError when it is missing or malformed."""
     entry = archive.find(name)
     if entry is None:
         raise damaged(f"it has no {name}, which every package has")

@@ -78,7 +78,7 @@ def _spans(folders: list[Folder], files: FileList, head: CabHead) -> Iterator[_S
 
 
 def _fault(file: BinaryIO, span: _Span, reserve: int, *, summed: bool = False, most: int = _MOST_BLOCKS) -> str | None:
-    """What is wrong with a folder's blocks, `most` of them, read with a `reserve` of so many bytes."""
+    """The fault of a folder's blocks (the first `most`) when they are read with a `reserve` of so many bytes."""
     at, total = span.folder.start, 0
     for left in range(span.folder.blocks - 1, -1, -1):
         if span.folder.blocks - left > most:

@@ -97,7 +97,7 @@ class CabHead:
         return self._fixed() + sizes + self.names + self.folders
 
     def hashed(self, first: bytes) -> bytes:
-        """What a signature covers of the head: of the reserve the structure `first` and its length alone."""
+        """The part of the head that a signature covers: of the reserve only the structure `first` and its length."""
         fixed = self._fixed()
         return fixed[:4] + fixed[8:] + struct.pack("<H", len(first)) + first + self.names + self.folders
 

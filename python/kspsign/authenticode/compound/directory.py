@@ -45,7 +45,7 @@ class DirectoryEntry:
 
     @property
     def is_root(self) -> bool:
-        """Whether it is the root of all."""
+        """Whether it is the root."""
         return self.kind == ROOT
 
     def pack(self, links: Links) -> bytes:
@@ -188,7 +188,7 @@ def _plain(name: bytes) -> tuple[int, tuple[int, ...]]:
 
 
 def _folded(name: bytes) -> tuple[int, tuple[int, ...]]:
-    """How siblings are compared: by length, then in upper case, code unit by code unit (MS-CFB §2.6.4)."""
+    """The order of siblings: by length, then in upper case, code unit by code unit (MS-CFB §2.6.4)."""
     length, units = _plain(name)
     upper = ((unit, chr(unit).upper()) for unit in units)
     return length, tuple(ord(above) if len(above) == 1 and ord(above) < 0x10000 else unit for unit, above in upper)

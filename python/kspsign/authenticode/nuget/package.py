@@ -76,7 +76,7 @@ class NugetFile(OneDigest):
 
     @property
     def unsigned(self) -> Plan:
-        """What a signature covers: the archive without one."""
+        """The archive that a signature covers: without one."""
         return Plan(self.archive, tuple(entry for entry in self.archive.entries if entry.name != SIGNATURE))
 
     def admit(self, terms: SigningTerms) -> None:

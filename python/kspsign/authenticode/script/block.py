@@ -88,7 +88,7 @@ def has_bare_line_end(text: str) -> bool:
 
 
 def _begins(text: str, style: ScriptStyle) -> Iterator[int]:
-    """Where begin lines begin. A WSF script may have an element of that name: there a line of base64 must follow."""
+    """The offsets of begin lines. A WSF script may have an element of that name: there a line of base64 must follow."""
     follow = re.compile(_LINE_END + re.escape(style.before) if style.closing else "")
     at = text.find(style.begin)
     while at >= 0:
@@ -103,7 +103,7 @@ def _line_end_before(text: str, at: int) -> int:
 
 
 def _line_faults(body: str, style: ScriptStyle) -> Iterator[str]:
-    """What is wrong with the lines between begin and end."""
+    """The fault of the lines between begin and end."""
     if not body.startswith(_CRLF):
         yield "its begin line does not end in CRLF"
         return
@@ -129,7 +129,7 @@ def _line_faults(body: str, style: ScriptStyle) -> Iterator[str]:
 
 
 def _decode(body: str, style: ScriptStyle) -> bytes:
-    """What the lines hold, however they are written; empty when it is not base64 at all."""
+    """The decoded lines, whatever their line lengths; empty when they are not base64 at all."""
     lines = (line for line in re.split(_LINE_END, body) if line)
     joined = "".join(line.removeprefix(style.before).removesuffix(style.after) for line in lines)
     try:

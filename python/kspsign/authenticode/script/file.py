@@ -77,7 +77,7 @@ class ScriptFile(OneDigest):
 
     @property
     def signatures(self) -> tuple[bytes, ...]:
-        """What the block holds."""
+        """The content of the block."""
         return (self.block.der,) if self.block and self.block.der else ()
 
     @property

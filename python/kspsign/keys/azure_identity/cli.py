@@ -20,7 +20,7 @@ from kspsign.programs import Ran, find_az, run_tool, tool_environment
 TIMEOUT = 60.0
 """Seconds; az on Windows takes ten and more to start when the machine is busy."""
 _VARIABLES: Final[tuple[str, ...]] = ("AZURE_CONFIG_DIR", "REQUESTS_CA_BUNDLE")
-"""Where az keeps who is signed in (AzureCLI@2 sets it), and the CA of a proxy that opens TLS."""
+"""The folder of az's sign-in (AzureCLI@2 sets it), and the CA of a proxy that inspects TLS."""
 _PLAIN: Final[dict[str, str]] = {"AZURE_CORE_NO_COLOR": "true", "AZURE_CORE_ONLY_SHOW_ERRORS": "true"}
 _WORD = re.compile(r"[0-9A-Za-z./:_-]+")
 _RENEWED_SECONDS = 300
@@ -83,7 +83,7 @@ class AzureCli:
 
 
 def _token(ran: Ran) -> AccessToken:
-    """What az printed: accessToken, and expires_on in seconds since 1970 (az 2.54 and later). It is never repeated."""
+    """The token az printed: accessToken, and expires_on in seconds since 1970 (az 2.54 and later). Never logged."""
     if ran.exit_code is None:
         raise _no_token(f"az did not answer within {TIMEOUT:.0f} s", signed_in=True)
     if ran.exit_code != 0:

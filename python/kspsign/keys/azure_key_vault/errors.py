@@ -85,7 +85,7 @@ def _no_sign_in(refused: ClientAuthenticationError, text: str, kind: type[_Error
 
 
 def no_signature(broken: AzureError) -> SigningError:
-    """What it means for a signature that a client raised: the vault is too busy, its answer was lost, or it refused."""
+    """The signing error for a client's exception: the vault is too busy, its answer was lost, or it refused."""
     said = explained(broken, "sign with the key", SigningError)
     status = broken.status_code if isinstance(broken, HttpResponseError) else None
     if status in _THROTTLED or isinstance(broken, ServiceRequestTimeoutError):

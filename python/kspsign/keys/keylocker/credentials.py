@@ -22,7 +22,7 @@ _MAP = "Map the secrets into the step: env: { SM_HOST: ..., SM_API_KEY: $(SM_API
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
-    """What a connection needs. `host` is an https URL without path, `timeout` is in seconds."""
+    """The parameters of a connection. `host` is an https URL without path, `timeout` is in seconds."""
 
     host: str
     api_key: SecretStr

@@ -101,7 +101,7 @@ def unusable(asked: str, detail: str) -> PrerequisiteError:
 
 
 def said_by(body: bytes) -> str:
-    """What an error's body says, on one line: each of the three shapes, else the beginning of the text."""
+    """The message in an error's body, on one line: in any of the three formats, else the beginning of the text."""
     text = body.decode("utf-8", errors="replace")
     try:
         parts = _parts(json.loads(text))

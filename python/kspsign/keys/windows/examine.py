@@ -26,7 +26,7 @@ _PROVIDERS = r"SYSTEM\CurrentControlSet\Control\Cryptography\Providers"
 
 
 def examine_windows(options: WindowsOptions, surroundings: Surroundings) -> Iterator[Prerequisite]:
-    """What SignTool and a KSP need, one by one."""
+    """Yields each prerequisite of SignTool and a KSP."""
     yield examine("windows", "R4", windows_version)
     yield signtool(surroundings)
     tool, service = smctl(surroundings)

@@ -12,7 +12,7 @@ from kspsign.settings.store_options import Metavar
 
 
 class WindowsOptions(CertificateFile, AccountId):
-    """Which key and certificate. The vendor's programs get SM_* and the variables of --tool-env."""
+    """The key and certificate to use. The vendor's programs get SM_* and the variables of --tool-env."""
 
     program_credentials: ClassVar[bool] = True
 

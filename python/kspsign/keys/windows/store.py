@@ -179,9 +179,9 @@ def _present(options: WindowsOptions) -> tuple[Candidate, ...]:
 
 
 def _known_issuers(leaf: bytes) -> tuple[x509.Certificate, ...]:
-    """What the machine knows of the CAs above `leaf`: intermediates that certsync or a policy put there, and roots.
+    """The CAs above `leaf` that this machine knows: intermediates that certsync or a policy installed, and roots.
 
-    Only certificates that hold the name of an issuer are parsed: a store is full of odd strangers.
+    Only certificates that hold an issuer's name are parsed: stores contain many unrelated and malformed ones.
     """
     stores = [read_store(location, name) for location in ("user", "system") for name in ("CA", "ROOT")]
     pool = {certificate.der for store in stores for certificate in store}

@@ -100,7 +100,7 @@ class NavxFile(OneDigest):
             detail = f"{len(padding)} bytes after the signature are not padding"
             block = Finding("signature-block", detail, Hresult.TRUST_E_MALFORMED_SIGNATURE)
         else:
-            block = Finding("signature-block", "begins and ends where header and block say")
+            block = Finding("signature-block", "begins and ends as header and block declare")
         # NavSip.dll writes another GUID into each signature.
         return (block, *sip_findings(signatures, None))
 

@@ -128,7 +128,7 @@ def _require_good(answer: requests.Response, url: str) -> None:
     # An invalid token is answered with a sign-in page (203 or a redirect) as often as with 401.
     if status in (203, 401) or 300 <= status < 400 or (html and 200 <= status < 300):
         answer.close()
-        raise problem(SIGN_IN, f"the token is not accepted (HTTP {status} from {url})")
+        raise problem(SIGN_IN, f"the token was rejected (HTTP {status} from {url})")
     if status >= 400:
         code = {403: FORBIDDEN, 404: NOT_FOUND}.get(status, REFUSED)
         raise problem(code, f"HTTP {status} from {url}{_said(answer)}")
@@ -149,8 +149,8 @@ def _reason(error: ClientRequestError) -> str:
     return {
         requests.exceptions.ConnectTimeout: "timed out",
         requests.exceptions.ReadTimeout: "timed out",
-        requests.exceptions.SSLError: "the certificate of the server is not accepted",
-        requests.exceptions.ProxyError: "the proxy refuses",
+        requests.exceptions.SSLError: "the server's certificate was rejected",
+        requests.exceptions.ProxyError: "the proxy rejected it",
     }.get(type(inner), "connection failed")
 
 

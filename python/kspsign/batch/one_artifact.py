@@ -122,7 +122,7 @@ def guarded(artifact: Artifact, shared: SharedState, step: Callable[[], Made]) -
     except OSError as error:
         made = failed(artifact, access_error(error))
     except MemoryError:
-        made = failed(artifact, ArtifactError(Hresult.E_OUTOFMEMORY, "the memory that this process may use ran out"))
+        made = failed(artifact, ArtifactError(Hresult.E_OUTOFMEMORY, "this process ran out of memory"))
     except Exception as error:  # noqa: BLE001 - one file's surprise must not lose the others' outcomes
         unexpected = ArtifactError(
             Hresult.ERROR_BAD_FORMAT,
@@ -207,7 +207,7 @@ def _is_ours(signature: FileSignature, identity: PublisherIdentity) -> bool:
 def _occupied(occupant: str) -> KspSignError:
     """Why a file without a readable signature is not signed: an unreadable signature is not the same as none."""
     return KspSignError(
-        f"where its signature belongs it holds {occupant}",
+        f"in the place of its signature it holds {occupant}",
         code="ALREADY_SIGNED",
         remedy="Find out which build step put it there. Sign the file without it, or overwrite it with --replace.",
     )
@@ -217,16 +217,16 @@ def _unfit(verification: Verification) -> KspSignError:
     """Why no signature is spent on a file that carries an invalid one: every signature of a file must be valid."""
     cause = verification.error.message if verification.error else "unknown"
     return KspSignError(
-        f"the signature that is there does not verify: {cause}",
+        f"its signature does not verify: {cause}",
         code="ALREADY_SIGNED",
-        remedy="Sign the original build output, or put yours in its place with --replace.",
+        remedy="Sign the original build output, or replace it with yours (--replace).",
     )
 
 
 def _refusal(verification: Verification, *, ours: bool) -> KspSignError:
     if ours and verification.error is not None:
         return KspSignError(
-            f"our certificate signed it before, but it does not verify: {verification.error.message}",
+            f"it was signed with our certificate, but does not verify: {verification.error.message}",
             code="ALREADY_SIGNED",
             remedy="Build the file again, or replace its signature with --replace.",
         )

@@ -127,7 +127,7 @@ class _Signed:
             return _COPY
         # A file that can't be read is of no format either: its step meets the same refusal, as that file's outcome.
         if artifact.format is None and artifact.readable and (self._folder / pattern).is_dir():
-            return "of no format that can be signed, in a folder"
+            return "not a signable format, in a folder"
         if is_taken_by_name(artifact.format, suffix) and not pattern.lower().endswith(suffix):
             return f"signed only by a pattern that names it or ends in {suffix}"
         return ""

@@ -148,7 +148,7 @@ def _attached(current: int, stale: int, wanted: int) -> Check:
     if stale:
         detail += f"; {stale} of earlier attempts do not count"
     if current > wanted:
-        detail += "; merge the jobs' verdicts into one, or say how many by --verdicts"
+        detail += "; merge the jobs' verdicts into one, or state how many with --verdicts"
     return Check("verdicts", current == wanted, detail)
 
 

@@ -157,7 +157,7 @@ def _fault(kind: Any, options: Any, engines: tuple[Any, ...], table: StoreTable)
         for store, model in table.built_in().items():
             other = model.model_fields.get(name)
             if other is not None and other.annotation != field.annotation:
-                return f"its option {name} is another than that of key store {store}"
+                return f"its option {name} differs from that of key store {store}"
     return None
 
 
@@ -169,7 +169,7 @@ def _broken(point: EntryPoint, cause: str) -> PrerequisiteError:
     return PrerequisiteError(
         f"key store {point.name} of package {_package(point)} can't be loaded ({point.value}): {cause}",
         code="KEY_STORE_PACKAGE",
-        remedy="Update or remove that package, or ask those who make it.",
+        remedy="Update or remove that package, or contact its maintainers.",
     )
 
 

@@ -97,7 +97,7 @@ def _fill(client: AzureDevOps, run: int, report: Report, text: bytes) -> None:
     outcomes = wording.failures_first(report)
     results = [_result(outcome) for outcome in outcomes]
     if report.error is not None or not results:
-        error = report.error or ErrorFacts("NOT_VERIFIED", None, "no file was proved", "Check the patterns.")
+        error = report.error or ErrorFacts("NOT_VERIFIED", None, "no file was verified", "Check the patterns.")
         results.append(_complaint(f"kspsign {report.command}", "kspsign", "Error", 0.0, error))
     numbers = client.add_results(run, results)
     client.attach_to_run(run, "kspsign-report.json", text)

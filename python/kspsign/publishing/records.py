@@ -185,7 +185,7 @@ def _append(target: Path, text: str) -> None:
     except OSError as refused:
         raise ConfigurationError(
             f"can't write to the step's file: {refused}",
-            remedy="Run the step on a runner of GitHub Actions as it is, or without GITHUB_ACTIONS.",
+            remedy="Run the step on an unmodified GitHub Actions runner, or without GITHUB_ACTIONS.",
             file=str(target),
         ) from refused
 

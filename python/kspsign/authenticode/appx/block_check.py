@@ -73,9 +73,9 @@ class BlockCheck:
         if self._number != len(file.digests):
             self._fail(f"{self._name} has {self._number} blocks, the block map {len(file.digests)}")
         if file.whole is not None and file.whole != self._whole.digest():
-            self._fail(f"{self._name} as a whole is not what the block map has (FileHash)")
+            self._fail(f"{self._name} as a whole does not match the block map (FileHash)")
         if number := self._borders.broken:
-            self._fail(f"block {number} of {self._name} does not have the packed size that the block map has")
+            self._fail(f"block {number} of {self._name} does not have the packed size in the block map")
         self._file = None
 
     @property
@@ -84,7 +84,7 @@ class BlockCheck:
 
     def _compare(self, file: MappedFile) -> None:
         if self._number >= len(file.digests) or file.digests[self._number] != self._hasher.digest():
-            self._fail(f"block {self._number + 1} of {self._name} is not what the block map has")
+            self._fail(f"block {self._number + 1} of {self._name} does not match the block map")
         self._number += 1
         self._size = 0
         self._hasher = hashlib.new(self._map.algorithm)

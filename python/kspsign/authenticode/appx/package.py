@@ -103,8 +103,8 @@ def _read_inner(file: BinaryIO, outer: Archive, entry: ZipEntry | None, told: In
     if entry is None or entry.method or (entry.data, entry.size) != (told.offset, told.size):
         raise ArtifactError(
             Hresult.APPX_E_INVALID_MANIFEST,
-            f"{BUNDLE_MANIFEST} names the package {told.name}, which is not stored where and as it says",
-            remedy="Bundle the packages again (MakeAppx bundle); change nothing in a bundle once it is made.",
+            f"{BUNDLE_MANIFEST} names the package {told.name}, which is not stored at the stated place and size",
+            remedy="Bundle the packages again (MakeAppx bundle); change nothing in a bundle after that.",
         )
     try:
         archive = read_archive(file, outer.path, outer.start + entry.data, entry.size)
@@ -123,7 +123,7 @@ def _names(archive: Archive) -> dict[str, ZipEntry]:
     except ValueError as broken:
         raise damaged(str(broken)) from broken
     if len({name.lower() for name in names}) != len(archive.entries):
-        raise damaged("two entries have one name to Windows")
+        raise damaged("two entries have the same name on Windows")
     return names
 
 

@@ -131,12 +131,12 @@ def read_head(file: BinaryIO, size: int) -> CabHead:
         *(reserve, folder_reserve, data_reserve, names, folders),
     )
     if files != head.size:
-        raise damaged(f"its list of files is said to begin at {files}, its folders end at {head.size}")
+        raise damaged(f"its list of files begins, as declared, at {files}, its folders end at {head.size}")
     if not files <= cabinet <= size:
         raise damaged(f"its header declares {cabinet} bytes, the file has {size}")
     for folder in head.spans():
         if folder.blocks and not files <= folder.start < cabinet:
-            raise damaged(f"the data of a folder is said to begin at {folder.start}, outside the cabinet ({cabinet})")
+            raise damaged(f"the data of a folder begins at {folder.start}, outside the cabinet ({cabinet})")
     return head
 
 

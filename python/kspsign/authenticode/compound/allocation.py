@@ -67,7 +67,7 @@ class AllocationTable:
         """Claim neighbouring sectors for `what`."""
         first, length = extent
         if self.claimed.find(1, first, first + length) >= 0:
-            raise damaged(f"{what} has sectors of its {self.name} that something else has, or loops")
+            raise damaged(f"{what} has sectors of its {self.name} that belong to something else, or loops")
         self.claimed[first : first + length] = b"\1" * length
 
     def claim_marked(self, sector: int, mark: int, what: str) -> None:

@@ -137,9 +137,9 @@ def _read_entry(data: bytes, number: int, major: int) -> tuple[DirectoryEntry, L
     if kind not in {STORAGE, STREAM, ROOT} or color not in {RED, BLACK}:
         raise damaged(f"directory entry {number} ({entry.label}) is of no known kind")
     if kind == STREAM and (any(class_id) or child != NO_STREAM):
-        raise damaged(f"the stream {entry.label} has what only storages have")
+        raise damaged(f"the stream {entry.label} has fields that only storages have")
     if kind == STORAGE and (entry.size or entry.start not in {0, END}):
-        raise damaged(f"the storage {entry.label} has what only streams have")
+        raise damaged(f"the storage {entry.label} has fields that only streams have")
     return entry, Links(color, left, right, child)
 
 

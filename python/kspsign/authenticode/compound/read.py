@@ -184,7 +184,7 @@ def _read_chain(
     """The content of a chain, which is claimed; raises ArtifactError when it is longer than `limit` bytes."""
     count = fat.claim(start, what)
     if count * header.sector_size > limit:
-        raise damaged(f"{what} has {count} sectors, more than there is use for")
+        raise damaged(f"{what} has {count} sectors, more than it needs")
     sectors = (first + index for first, length in fat.chain(start) for index in range(length))
     return b"".join(read_sector(file, header, sector, fat.sectors, filling) for sector in sectors)
 

@@ -132,7 +132,7 @@ def _covered(message: SignedMessage) -> Covered:
     hashes = [line.partition(":") for line in lines[2 : lines.index("", 2)]]
     known = [(_ALGORITHMS[name], value) for name, _, value in hashes if name in _ALGORITHMS]
     if len(known) != 1:
-        raise der.malformed("its content has not exactly one digest of the package")
+        raise der.malformed("its content does not have exactly one digest of the package")
     algorithm, value = known[0]
     try:
         digest = base64.b64decode(value, validate=True)

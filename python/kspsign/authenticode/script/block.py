@@ -111,7 +111,7 @@ def _line_faults(body: str, style: ScriptStyle) -> Iterator[str]:
     for number, line in enumerate(body.removeprefix(_CRLF).split(_CRLF), start=1):
         piece = line.removeprefix(style.before).removesuffix(style.after)
         if f"{style.before}{piece}{style.after}" != line or not piece or not _BASE64.fullmatch(piece):
-            yield f"line {number} holds something else than base64"
+            yield f"line {number} holds something other than base64"
             return
         pieces.append(piece)
     # SignTool's last line takes what would be too short for a line of its own.
@@ -125,7 +125,7 @@ def _line_faults(body: str, style: ScriptStyle) -> Iterator[str]:
         yield f"its base64 is broken: {broken}"
         return
     if canonical != joined:
-        yield "its base64 is not the one way to write these bytes"
+        yield "its base64 is not the canonical encoding"
 
 
 def _decode(body: str, style: ScriptStyle) -> bytes:

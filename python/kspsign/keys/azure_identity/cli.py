@@ -49,7 +49,7 @@ class AzureCli:
         (scope,) = scopes
         wanted = scope.removesuffix("/.default"), self._tenant or tenant_id
         if claims is not None:
-            raise _no_token("Azure asks for a new sign-in (claims challenge)", signed_in=False)
+            raise _no_token("Azure requires a new sign-in (claims challenge)", signed_in=False)
         with self._lock:
             kept = self._kept.get(wanted)
             if kept is None or kept.expires_on - time.time() < _RENEWED_SECONDS:
@@ -88,7 +88,7 @@ def _token(ran: Ran) -> AccessToken:
         raise _no_token(f"az did not answer within {TIMEOUT:.0f} s", signed_in=True)
     if ran.exit_code != 0:
         said = " ".join(ran.errors.split())[:400] or f"exit code {ran.exit_code}"
-        raise _no_token(f"az says: {said}", signed_in=not _NOT_SIGNED_IN.search(said))
+        raise _no_token(f"az reported: {said}", signed_in=not _NOT_SIGNED_IN.search(said))
     try:
         answer = json.loads(ran.output)
         return AccessToken(str(answer["accessToken"]), int(answer["expires_on"]))
@@ -99,13 +99,13 @@ def _token(ran: Ran) -> AccessToken:
 def _no_token(detail: str, *, signed_in: bool) -> PrerequisiteError:
     if not signed_in:
         return PrerequisiteError(
-            f"Azure CLI gives no token: {detail}",
+            f"Azure CLI returned no token: {detail}",
             code="AZURE_CLI_NOT_SIGNED_IN",
             remedy="Run `az login` on the agent as this user, or run kspsign inside AzureCLI@2, or choose another "
             "--azure-credential.",
         )
     return PrerequisiteError(
-        f"Azure CLI gives no token: {detail}",
+        f"Azure CLI returned no token: {detail}",
         code="AZURE_CLI_FAILED",
         remedy="Run `az account get-access-token --resource https://vault.azure.net` on the agent, update Azure CLI "
         "(2.54 or later), or choose another --azure-credential.",

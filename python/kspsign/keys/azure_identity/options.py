@@ -29,7 +29,7 @@ class AzureSignIn(StoreOptions):
         }
     )
 
-    azure_credential: AzureCredentialName = Field("auto", description="Who signs in to Azure; auto: by what is given.")
+    azure_credential: AzureCredentialName = Field("auto", description="Credential for Azure; auto: by what is given.")
     azure_tenant_id: Annotated[str | None, Metavar("ID")] = Field(
         None, description="Entra tenant (default: AZURE_TENANT_ID)."
     )

@@ -97,7 +97,7 @@ def _read(path: str, variable: str) -> bytes:
         return Path(path).read_bytes()
     except (OSError, ValueError) as unreadable:
         if len(path) > 1000:  # most probably the content itself, which is a secret
-            path = f"a text of {len(path)} characters"
+            path = f"a value of {len(path)} characters"
         reason = (unreadable.strerror if isinstance(unreadable, OSError) else None) or "no such path"
         raise PrerequisiteError(
             f"{variable} names {path}, which can't be read: {reason}",

@@ -144,7 +144,7 @@ def _run_certsync(options: WindowsOptions, surroundings: Surroundings, before: S
     ran = call_tool(surroundings, smctl.path, arguments, timeout=CERTSYNC_TIMEOUT, with_credentials=True)
     if ran.exit_code == 0:
         return
-    ended = "did not end in time" if ran.exit_code is None else f"ended with exit code {ran.exit_code}"
+    ended = "did not finish in time" if ran.exit_code is None else f"ended with exit code {ran.exit_code}"
     near = near_miss(options.keypair_alias or "", before)
     hint = f"Did you mean the alias {near}? It is case-sensitive. " if near else ""
     known = next((diagnosis for diagnosis in diagnose(ran.text) if diagnosis.exact), None)
@@ -169,7 +169,7 @@ def _chosen(options: WindowsOptions, present: Sequence[Candidate]) -> Candidate:
             remedy="Renew the certificate and run certsync again."
             if found
             else (f"Did you mean {near}? " if near else "")
-            + "certsync fills the store of the user that runs it: run it in the same job, as the same user.",
+            + "certsync fills the store of the user that runs it: run it in the same job, under the same account.",
         )
     return chosen
 

@@ -13,7 +13,7 @@ import struct
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Final
 from uuid import UUID
 
 from kspsign.authenticode.cms.file_signature import CmsSignature
@@ -49,7 +49,7 @@ _CLASSES = frozenset(UUID(f"000c{kind}-0000-0000-c000-000000000046").bytes_le fo
 METADATA_ABSENT = Finding(
     "metadata-digest", "absent: names, order and sizes of the streams are not signed (no MsiDigitalSignatureEx)"
 )
-UNALLOCATED_DATA = "unallocated-data"
+UNALLOCATED_DATA: Final = "unallocated-data"
 _SUFFIXES = frozenset({".msi", ".msp", ".mst", ".msm"})
 
 

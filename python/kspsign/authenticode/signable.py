@@ -226,5 +226,5 @@ class SignableFormat:
 
 
 def nth(index: int, finding: Finding) -> Finding:
-    """A finding on the signature at `index`: the names of checks on all but the first end in its number."""
-    return replace(finding, check=f"{finding.check}#{index + 1}") if index else finding
+    """A finding on the signature at `index`, from 0."""
+    return replace(finding, number=index + 1)

@@ -26,9 +26,7 @@ def finished(run: Run, report: Report) -> Report:
     run.console.finish(report)
     publish(
         report,
-        report_file=settings.report,
-        junit=settings.junit,
-        summary=settings.summary,
+        files=settings.output_files,
         context=context,
         stream=None,
         in_service=in_service,

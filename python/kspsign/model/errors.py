@@ -20,6 +20,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+from kspsign.model.checks import CheckName
 from kspsign.model.hresults import Hresult
 
 NOT_TRIED = "NOT_TRIED"
@@ -131,7 +132,7 @@ class TrustError(KspSignError):
     exit_code = 2
 
     def __init__(
-        self, hresult: Hresult, detail: str, *, check: str, file: str | None = None, remedy: str | None = None
+        self, hresult: Hresult, detail: str, *, check: CheckName, file: str | None = None, remedy: str | None = None
     ) -> None:
         super().__init__(detail, code=hresult.name, remedy=remedy or hresult.remedy, file=file, hresult=hresult)
         self.check = check

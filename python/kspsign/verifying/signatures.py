@@ -106,7 +106,7 @@ def _chain(signature: FileSignature, trust: Trust, moment: datetime, *, stamped:
         *(Purpose.CODE_SIGNING, moment, trust.strength),
     )
     when = f"at {iso_utc(moment)}" + (" (timestamp)" if stamped else " (now, no valid timestamp)")
-    return JudgedChain(tuple(chain_findings(result, "", when)), result.path)
+    return JudgedChain(tuple(chain_findings(result, Purpose.CODE_SIGNING, when)), result.path)
 
 
 def _embedded(signature: FileSignature, chain: JudgedChain, stamped: Stamped, trust: Trust) -> Iterator[Finding]:

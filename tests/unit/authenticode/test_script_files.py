@@ -118,7 +118,7 @@ LINES = BLOCK.split("\r\n")
 def test_a_block_that_is_not_as_it_must_be(tmp_path: Path, block: str, check: str, what: str) -> None:
     """Smuggled text, and blocks that Windows does not see: found by name, and never signed over."""
     file = opened(tmp_path, "x.ps1", ("Exit 0\r\n" + block).encode())
-    findings = {each.check: each for each in file.structure(file.digest([]), ())}
+    findings = {each.name: each for each in file.structure(file.digest([]), ())}
     assert findings[check].hresult is Hresult.TRUST_E_MALFORMED_SIGNATURE
     assert what in findings[check].detail
     with pytest.raises(ArtifactError, match="not intact"):

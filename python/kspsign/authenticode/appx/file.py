@@ -129,7 +129,7 @@ class AppxFile(OneDigest):
         is not what the block map has: no signature may be spent on it."""
         for finding in digest.findings:
             if finding.hresult is not None:
-                raise ArtifactError(finding.hresult, f"{finding.check}: {finding.detail}")
+                raise ArtifactError(finding.hresult, f"{finding.name}: {finding.detail}")
         return sip_indirect_data(_SIP_VERSION, self.sip, terms.algorithm, digest.values[terms.algorithm])
 
     def embed(self, _digest: Digest, signatures: Sequence[bytes], target: BinaryIO) -> None:

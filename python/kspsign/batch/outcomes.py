@@ -75,7 +75,7 @@ def failed(
 def _seen(
     artifact: Artifact, verification: Verification, outcome: Literal["signed", "skipped", "checked"]
 ) -> FileOutcome:
-    """What verification saw of the file as it is now."""
+    """The verification of the file as it is now."""
     return FileOutcome(
         path=artifact.name,
         format=artifact.format,
@@ -128,6 +128,7 @@ def make_report(run: Run) -> Report:
         left_out=LeftOutFacts(len(record.left_out), tuple(record.left_out[:LEFT_OUT_NAMED])),
         trust=None if record.trust is None else replace(record.trust, used=used_roots(outcomes)),
         warnings=tuple(record.warnings),
+        configuration=settings.configuration.facts,
     )
 
 

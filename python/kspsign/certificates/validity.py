@@ -1,4 +1,4 @@
-"""When a certificate is valid, whether it expires soon, and what ends with it."""
+"""When a certificate is valid, whether it expires soon, what ends with it, and how far clocks may differ."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from kspsign.certificates.parse import extension
 
 EXPIRY_WARNING = timedelta(days=30)
 """Warn this long before a certificate expires."""
+CLOCK_SKEW = timedelta(minutes=5)
+"""How far somebody else's clock may be ahead of this machine's."""
 _LIFETIME_SIGNING = x509.ObjectIdentifier("1.3.6.1.4.1.311.10.3.13")
 
 

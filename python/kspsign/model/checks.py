@@ -22,6 +22,7 @@ CheckName = Literal[
     "embedded-certificates",
     "revocation",
     "timestamp",
+    "timestamp-structure",
     "timestamp-imprint",
     "timestamp-algorithms",
     "timestamp-signature",

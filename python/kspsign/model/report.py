@@ -35,7 +35,7 @@ class FileOutcome:
 
     @property
     def tried(self) -> bool:
-        """Whether the file came to its turn before the run stopped or was cancelled."""
+        """Whether the file was processed before the run stopped or was cancelled."""
         return self.error is None or self.error.code not in {NOT_TRIED, CANCELLED}
 
 
@@ -132,6 +132,18 @@ class RunWarning:
 
 
 @dataclass(frozen=True, slots=True)
+class ConfigurationFacts:
+    """Report: the configuration file that settings came from: its name, and the sha256 of its text.
+
+    `ambient` is true when it was found in the working folder and not named, so that only harmless settings count.
+    """
+
+    name: str
+    sha256: str
+    ambient: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class LeftOut:
     """Report: a path that a pattern matched and that was left out on purpose, and why."""
 
@@ -170,8 +182,9 @@ class Totals:
 class Report:
     """The whole run, schema kspsign.report/1. `error` is what stopped the run before or between its files.
 
-    `slice` is None when the run took all files that matched, `policy` when no policy file was given, `limits` when
-    nothing was signed or stamped, `trust` when nothing was judged. A dry run never passes: it proves nothing.
+    `slice` is None when the run took all files that matched, `policy` when no policy file was given, `configuration`
+    when no configuration file was read, `limits` when nothing was signed or stamped, `trust` when nothing was judged. A
+    dry run never passes: it proves nothing.
     """
 
     tool: ToolFacts
@@ -196,4 +209,5 @@ class Report:
     left_out: LeftOutFacts = LeftOutFacts()
     trust: TrustFacts | None = None
     warnings: tuple[RunWarning, ...] = ()
+    configuration: ConfigurationFacts | None = None
     schema: str = REPORT_SCHEMA

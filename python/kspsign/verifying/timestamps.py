@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
 from cryptography import x509
@@ -12,6 +12,7 @@ from cryptography import x509
 from kspsign.authenticode.cms.timestamp import Timestamp, read_counter_signature, read_token
 from kspsign.authenticode.profile import FileSignature
 from kspsign.certificates.parse import CHAIN_CHECK
+from kspsign.certificates.validity import CLOCK_SKEW
 from kspsign.model.checks import CheckName
 from kspsign.model.errors import TrustError
 from kspsign.model.hresults import Hresult
@@ -40,7 +41,6 @@ _CHAIN_REMEDIES: Final[Mapping[CheckName, str]] = {
     **dict.fromkeys(CHAIN_CHECKS[Purpose.TIMESTAMPING], _ANOTHER.capitalize()),
     CHAIN_CHECK: f"Pass the root of the timestamp authority with --trust-root if you trust it; else {_ANOTHER}",
 }
-CLOCK_SKEW = timedelta(minutes=5)
 
 
 @dataclass(frozen=True, slots=True)

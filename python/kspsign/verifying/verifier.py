@@ -250,7 +250,7 @@ def _faults(findings: Iterable[Finding]) -> Iterator[Finding]:
 
 def _conclude(findings: tuple[Finding, ...], signatures: tuple[SignatureFacts, ...], sha256: str) -> Verification:
     """The verdict: every check must hold. The cause of those that do not gives the error, in Windows' terms."""
-    checks = tuple(Check(each.name, each.hresult is None, each.detail) for each in findings)
+    checks = tuple(Check(finding.check, finding.hresult is None, finding.detail) for finding in findings)
     failed = first_cause(findings)
     if failed is None or failed.hresult is None:
         return Verification(Verdict("verified", checks), signatures, sha256, None)

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import hashlib
 import secrets
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
 from typing import NamedTuple
 
 from kspsign.authenticode.cms import oids
+from kspsign.authenticode.cms.account import NOTHING, Carries, list_refused
 from kspsign.authenticode.cms.algorithms import (
     Scheme,
     algorithm_identifier,
@@ -36,6 +38,8 @@ from kspsign.model.errors import TrustError
 from kspsign.model.hresults import Hresult
 from kspsign.model.values import DigestAlgorithm, Finding
 
+_TOKEN = Carries(clock_certificate=True)
+"""What a token carries unsigned: nothing, but the certificate of its authority's clock."""
 _DIRECTORY_NAME = b"\xa4"
 _TRUE = der.element(der.BOOLEAN, b"\xff")
 _STATUS = ("granted", "grantedWithMods", "rejection", "waiting", "revocationWarning", "revocationNotification")
@@ -104,6 +108,7 @@ def read_token(token: bytes, signature: bytes) -> Timestamp:
     stamped = info.algorithm is not None and hashlib.new(info.algorithm, signature).digest() == info.imprint
     stray = None if stamped else "the token stamps another signature"
     findings = (
+        _structure_finding((*message.refused, *message.signer.refused)),
         _finding("timestamp-imprint", stray, "stamps this signature"),
         _finding("timestamp-signature", fault, "fits the authority's certificate"),
     )
@@ -123,12 +128,13 @@ def read_counter_signature(data: bytes, signature: bytes, certificates: tuple[by
 
     Its authority's certificates are among the outer signature's `certificates`.
     """
-    info = read_signer(data)
+    info = read_signer(data, NOTHING)
     signer = find_signer(info, certificates)
     moment = _signing_time(info)
     algorithm = info.digest_algorithm or DigestAlgorithm.SHA1
     stamped = states_digest(info, hashlib.new(algorithm, signature).digest())
     findings = (
+        _structure_finding(info.refused),
         _finding("timestamp-imprint", None if stamped else "it covers another signature", "covers this signature"),
         _finding("timestamp-signature", _counter_fault(info, signer), "fits the authority's certificate"),
     )
@@ -178,8 +184,8 @@ def _reasons(failure: der.Element | None) -> list[str]:
 def _token_fault(message: SignedMessage, signer: bytes | None) -> str | None:
     if message.content_type != oids.OID_TST_INFO:
         return f"the content is {message.content_type}, not TSTInfo"
-    if message.version != 3 or message.signer.digest_algorithm not in message.digest_algorithms:
-        return "the token contradicts itself about its version or its digest algorithm"
+    if message.version != 3:
+        return f"the token has version {message.version}, not 3"
     fault = content_fault(message) or signer_fault(message.signer, signer)
     if fault is None and signer is not None and not names_certificate(message.signer, signer):
         fault = "the signingCertificate attribute names another certificate"
@@ -224,7 +230,7 @@ class _Token(NamedTuple):
 @lru_cache(maxsize=256)
 def _token(token: bytes) -> _Token:
     """Every token comes twice, from its server and in the file that is read back: the same bytes are read once."""
-    message = read_signed_message(token)
+    message = read_signed_message(token, _TOKEN)
     signer = find_signer(message.signer, message.certificates)
     info = _tst_info(message)
     return _Token(message, info, signer, _token_fault(message, signer) or _authority_fault(info, signer))
@@ -291,6 +297,13 @@ def _signing_time(info: Signer) -> datetime:
     if len(values) != 1:
         raise _refused("it states no time")
     return der.time_of(der.parse(values[0], values[0][0]))
+
+
+def _structure_finding(refused: Sequence[str]) -> Finding:
+    """The check "timestamp-structure"."""
+    if not refused:
+        return Finding("timestamp-structure", "carries nothing unsigned")
+    return Finding("timestamp-structure", list_refused(refused), Hresult.TRUST_E_MALFORMED_SIGNATURE)
 
 
 def _finding(check: CheckName, fault: str | None, passed: str) -> Finding:

@@ -53,5 +53,5 @@ def _admit_pages(layout: PeLayout) -> None:
         raise ArtifactError(
             Hresult.ERROR_NOT_SUPPORTED,
             f"it can't have page hashes: {fault}",
-            remedy="Sign it without --page-hashes, or link it with smaller headers and sections apart.",
+            remedy="Sign it without --page-hashes, or link it with smaller headers and non-overlapping sections.",
         )

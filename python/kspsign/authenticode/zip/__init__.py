@@ -4,8 +4,9 @@ from kspsign.authenticode.zip.archive import Archive, archive_of, damaged, entry
 from kspsign.authenticode.zip.plan import Member, Plan, stored_header, stored_record
 from kspsign.authenticode.zip.records import Entry
 from kspsign.authenticode.zip.scan import Scan, unpack
+from kspsign.authenticode.zip.signature_entry import read_signature_entry
 
 __all__ = [
     "Archive", "Entry", "Member", "Plan", "Scan", "archive_of", "damaged", "entry_names", "read_archive",
-    "stored_header", "stored_record", "unpack",
+    "read_signature_entry", "stored_header", "stored_record", "unpack",
 ]  # fmt: skip

@@ -9,11 +9,11 @@ from __future__ import annotations
 import zlib
 from typing import BinaryIO
 
+from kspsign.authenticode.signable import MAX_SIGNATURE
 from kspsign.authenticode.zip.archive import Archive
 from kspsign.authenticode.zip.records import CENTRAL, DEFLATED, LOCAL, UTF8, Entry
 from kspsign.authenticode.zip.scan import unpack
 
-MAX_SIGNATURE = 4 << 20
 _MAX_RATIO, _FREE = 16, 64 << 10
 _SPEED = 0x0006  # how hard the packer tried
 _VERSIONS_NEEDED = frozenset({10, 20, 45})

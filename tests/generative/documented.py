@@ -47,7 +47,7 @@ class Exceptions:
             return "certificates, unsigned attributes and further signatures are not sorted by all signers"
         if change.kind == "drop" and _is_removable(change, node):
             return "a timestamp, a further signature or a certificate that is held elsewhere can be taken away"
-        if any(each.tag == _CLOCK and _holds_clock(each) for each in change.parents):
+        if _is_number(node) and any(each.tag == _CLOCK and _holds_clock(each) for each in change.parents):
             return "the certificate of Microsoft's clock can't be verified, and is bounded in form and size"
         return None
 
@@ -125,6 +125,12 @@ def _attribute_oid(node: Node) -> bytes:
 def _is_certificate(node: Node) -> bool:
     children = node.children or ()
     return node.tag == der.SEQUENCE and [each.tag for each in children] == [der.SEQUENCE, der.SEQUENCE, der.BIT_STRING]
+
+
+def _is_number(node: Node) -> bool:
+    """Whether it is an INTEGER, or consists of some."""
+    numbers = (node,) if node.children is None else node.children
+    return bool(numbers) and all(each.tag == der.INTEGER for each in numbers)
 
 
 def _holds_clock(node: Node) -> bool:

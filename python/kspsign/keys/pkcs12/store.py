@@ -17,9 +17,22 @@ from cryptography.x509.extensions import ExtensionNotFound
 from pydantic import SecretStr
 
 from kspsign.certificates.chain import ordered_chain
-from kspsign.keys.in_memory import IN_MEMORY, LocalKey, sign_digest
+from kspsign.certificates.parse import parse_certificate
+from kspsign.certificates.public_key import describe_key
+from kspsign.keys.in_memory import IN_MEMORY, LocalKey, examine_test_signature, sign_digest
 from kspsign.keys.pkcs12.options import Pkcs12Options
-from kspsign.keys.prerequisites import Prerequisite, examine_certificate, missing
+from kspsign.keys.prerequisites import (
+    ALWAYS,
+    CERTIFICATE,
+    CREDENTIALS,
+    KEY,
+    TEST_SIGNATURE,
+    Prerequisite,
+    completed,
+    examine_certificate,
+    failed,
+    passed,
+)
 from kspsign.keys.protocol import KeyStore, Surroundings, reference_part
 from kspsign.model.errors import ConfigurationError, PrerequisiteError
 from kspsign.model.values import DigestAlgorithm, RawSignature
@@ -66,17 +79,27 @@ class Pkcs12KeyStore(KeyStore):
 
     @classmethod
     def examine(cls, options: Pkcs12Options, _surroundings: Surroundings) -> Iterator[Prerequisite]:
-        """Whether the file opens with its password, and its certificate is valid."""
+        """Whether the file opens with its password, its key signs, and its certificate is valid."""
         if options.pkcs12 is None:
-            yield Prerequisite("PKCS#12 file", "", "not needed", "the certificate is synchronised already")
+            reason = "no file is named; --thumbprint means an earlier certsync, whose key only a run opens"
+            yield from completed((*ALWAYS, TEST_SIGNATURE), (), reason)
             return
+        yield from completed((*ALWAYS, TEST_SIGNATURE), cls._examined(options.pkcs12, options.password))
+
+    @classmethod
+    def _examined(cls, path: Path, password: SecretStr | None) -> Iterator[Prerequisite]:
         try:
-            store = cls.read(options.pkcs12, options.password)
+            store = cls.read(path, password)
         except PrerequisiteError as error:
-            yield missing("PKCS#12 file", "", error)
+            lacking = {"NO_PRIVATE_KEY": KEY, "UNSUPPORTED_KEY": KEY, "NO_CERTIFICATE": CERTIFICATE}
+            if error.code in lacking:
+                yield passed(CREDENTIALS, f"{path} opens")
+            yield failed(lacking.get(error.code, CREDENTIALS), error)
             return
-        yield Prerequisite("PKCS#12 file", "", "ok", f"{options.pkcs12} opens")
-        yield examine_certificate(store.certificate_chain()[0])
+        yield passed(CREDENTIALS, f"{path} opens{'' if password is None else ' with its password'}")
+        yield passed(KEY, f"{describe_key(parse_certificate(store._chain[0]))}, in the file: for in-house CAs and tests only")
+        yield examine_test_signature(store._key, store.certificate_chain()[0])
+        yield examine_certificate(store.certificate_chain())
 
     @classmethod
     def read(cls, path: Path, password: SecretStr | None) -> Self:

@@ -95,7 +95,7 @@ class WindowsStore(OpenStore):
                 remedy="Run certsync (it links the certificate with the KSP's key); importing the file alone does not.",
             )
         return cls(
-            ordered_chain(chosen.der, _known_issuers(chosen.der)),
+            ordered_chain(chosen.der, known_issuers(chosen.der)),
             options.keypair_alias or chosen.friendly_name,
             {"store": options.certificate_store, "provider": chosen.provider, "container": chosen.container},
         )
@@ -106,7 +106,7 @@ class WindowsStore(OpenStore):
         if options.certificate is None or options.keypair_alias is None:
             raise ConfigurationError("certificate needs keypair_alias", remedy="Name it with --keypair-alias.")
         leaf, others = read_certificate_file(options.certificate)
-        issuers = _known_issuers(leaf) if sys.platform == "win32" else ()
+        issuers = known_issuers(leaf) if sys.platform == "win32" else ()
         return cls(
             ordered_chain(leaf, (*others, *issuers)),
             options.keypair_alias,
@@ -178,7 +178,7 @@ def _present(options: WindowsOptions) -> tuple[Candidate, ...]:
     return candidates_of(read_store(options.certificate_store, "MY"))
 
 
-def _known_issuers(leaf: bytes) -> tuple[x509.Certificate, ...]:
+def known_issuers(leaf: bytes) -> tuple[x509.Certificate, ...]:
     """What the machine knows of the CAs above `leaf`: intermediates that certsync or a policy put there, and roots.
 
     Only certificates that hold the name of an issuer are parsed: a store is full of odd strangers.

@@ -1,0 +1,133 @@
+"""Every check of the doctor, in the order in which they build on each other."""
+
+from __future__ import annotations
+
+import hashlib
+import platform
+from collections.abc import Iterator
+from importlib.metadata import version
+from pathlib import Path
+
+from kspsign.batch.select import select_artifacts
+from kspsign.doctor.network import network_checks, timestamp_checks
+from kspsign.doctor.trust import TrustChecks
+from kspsign.keys import examine_store, find_store
+from kspsign.keys.prerequisites import CHAIN, Prerequisite, examine, failed, not_checked, passed, warned
+from kspsign.keys.table import STORES, StoreEntry
+from kspsign.model.errors import ConfigurationError, KspSignError
+from kspsign.model.values import Format
+from kspsign.programs.navsip import check_navsip
+from kspsign.settings.context import RunContext
+from kspsign.settings.model import Settings
+from kspsign.settings.unmapped import Unmapped, unmapped_variables
+
+_STORE = "key store"
+
+
+def all_checks(settings: Settings, context: RunContext, config: Path | None) -> Iterator[Prerequisite]:
+    """What a run with `settings` needs, one by one; they are made as the iterator is read."""
+    system = f"Python {platform.python_version()} on {platform.system()} {platform.machine()}"
+    yield passed("python", f"kspsign {version('kspsign')}, {system}")
+    yield _configuration(config)
+    unmapped = unmapped_variables(settings)
+    for each in unmapped:
+        yield failed("variable", _unmapped(each, context))
+    yield from network_checks(settings)
+    trust = TrustChecks(settings)
+    yield from trust.roots()
+    yield from _key_store(settings, trust, unmapped)
+    yield from _installed_stores(settings)
+    yield from timestamp_checks(settings, trust)
+    yield from _files(settings)
+
+
+def _configuration(config: Path | None) -> Prerequisite:
+    name = "configuration file"
+    if config is None:
+        return not_checked(name, "none is named: arguments, inputs and variables alone count")
+    return passed(name, f"{config} (sha256 {hashlib.sha256(config.read_bytes()).hexdigest()})")
+
+
+def _unmapped(found: Unmapped, context: RunContext) -> ConfigurationError:
+    """Nobody replaced the macro: on Azure Pipelines there is no such variable, elsewhere the form is unknown."""
+    name = found.where
+    mapped = not name.startswith("-")
+    if context.surface == "github-actions":
+        form = f"{name}: ${{{{ secrets.{name} }}}}" if mapped else "${{ vars.NAME }} or ${{ secrets.NAME }}"
+        remedy = f"$(...) is Azure Pipelines' form. On GitHub write {f'env: {{ {form} }}' if mapped else form}."
+    else:
+        remedy = "Define the variable where this step runs (pipeline variable, variable group), or correct its name"
+        remedy += f"; a secret is mapped by env: {{ {name}: $(...) }}." if mapped else "."
+    return ConfigurationError(
+        f"{name} is the text {found.macro}: the variable is not mapped, so nothing replaced it",
+        code="UNMAPPED_VARIABLE",
+        remedy=remedy,
+    )
+
+
+def _key_store(settings: Settings, trust: TrustChecks, unmapped: tuple[Unmapped, ...]) -> Iterator[Prerequisite]:
+    """What the key store finds of itself; that it and the engine go together; whether its certificate is trusted."""
+    try:
+        entry = _store_of(settings)
+        engine = entry.engine(settings.engine)
+    except KspSignError as error:
+        yield failed(_STORE, error)
+        return
+    yield passed(_STORE, f"{entry.name} ({entry.title}), with the engine {engine}")
+    if unmapped:
+        yield not_checked(_STORE, "its checks would use what is not mapped (the lines above)")
+        return
+    chain: tuple[bytes, ...] = ()
+    judged = False
+    for each in examine_store(entry, settings):
+        yield each
+        chain = each.chain or chain
+        judged = judged or each.name == CHAIN
+    if not judged:
+        yield trust.chain(chain, test_signing=entry.name == "embedded")
+
+
+def _store_of(settings: Settings) -> StoreEntry:
+    """The key store that is named, else the built-in one that the named engine is for.
+
+    Raises ConfigurationError when there is none.
+    """
+    if settings.key_store is None and settings.engine not in {"auto", "native"}:
+        return next(entry for entry in STORES.entries.values() if settings.engine in entry.engines)
+    return find_store(settings)
+
+
+def _installed_stores(settings: Settings) -> Iterator[Prerequisite]:
+    """The key stores that other packages bring; one that can't be loaded is a failure only where it is to sign."""
+    for name, entry in STORES.installed_entries():
+        if isinstance(entry, StoreEntry):
+            yield passed(f"{_STORE} {name}", f"is installed by {entry.holds}")
+        elif name != settings.key_store:
+            yield warned(f"{_STORE} {name}", str(entry), entry.remedy)
+
+
+def _files(settings: Settings) -> Iterator[Prerequisite]:
+    """What the patterns match; NavSip.dll, when SignTool is to sign Business Central packages."""
+    if not settings.files:
+        yield not_checked("files", "no pattern is given")
+        return
+    try:
+        artifacts = select_artifacts(settings.files, settings.folder).artifacts
+    except KspSignError as error:
+        yield failed("files", error)
+        return
+    yield passed("files", f"{len(artifacts)} match{'es' if len(artifacts) == 1 else ''}")
+    if not any(artifact.format is Format.NAVX for artifact in artifacts):
+        return
+    if _signs_by_program(settings):
+        yield examine("NavSip", lambda: check_navsip(settings))
+    else:
+        yield not_checked("NavSip", "not needed: the native engine signs Business Central packages itself")
+
+
+def _signs_by_program(settings: Settings) -> bool:
+    """Whether these settings sign through a vendor's program instead of the native engine."""
+    try:
+        return _store_of(settings).engine(settings.engine) != "native"
+    except KspSignError:
+        return False  # what is wrong with it is said where the store is examined

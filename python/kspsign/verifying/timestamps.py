@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -22,6 +22,7 @@ from kspsign.verifying.chain_checks import (
     finding,
     revocation_findings,
 )
+from kspsign.verifying.unsigned_data import certificates_finding
 
 if TYPE_CHECKING:
     from kspsign.verifying.revocation import Revocation
@@ -55,11 +56,29 @@ def examine_timestamp(signature: FileSignature, trust: Trust, revocation: Revoca
             detail = "there is none: the signature ends with the certificate"
             return Stamped((Finding("timestamp", detail, Hresult.TRUST_E_TIME_STAMP),))
         return Stamped((Finding("timestamp", "none, and none is asked for"),))
+    return _judge(stamp, trust, revocation)
+
+
+def judge_token(token: bytes, value: bytes, trust: Trust, revocation: Revocation | None = None) -> Stamped:
+    """Every check of the RFC 3161 token (DER) over the signature `value`, as if it were in a file already: what its
+    server's certificate is trusted for under `trust`, and that it brings nothing but its own chain."""
+    try:
+        stamped = _judge(read_token(token, value), trust, revocation)
+        if stamped.time is None or stamped.stamp is None:
+            return stamped
+        surplus = certificates_finding(stamped.stamp.certificates, stamped.path, trust.authorities)
+    except TrustError as fault:
+        return Stamped((Finding("timestamp", fault.message, Hresult.TRUST_E_TIME_STAMP),))
+    return replace(stamped, findings=(*stamped.findings, surplus))
+
+
+def _judge(stamp: Timestamp, trust: Trust, revocation: Revocation | None) -> Stamped:
     chain = _authority_chain(stamp, trust)
+    algorithms = stamp.digest_algorithm, stamp.signer_digest_algorithm
     findings = (
         Finding("timestamp", iso_utc(stamp.time)),
         *stamp.findings,
-        algorithm_finding("timestamp-algorithms", trust.strength, stamp.digest_algorithm),
+        algorithm_finding("timestamp-algorithms", trust.strength, *algorithms),
         _time(stamp),
         *chain.findings,
         *revocation_findings(chain, revocation, Purpose.TIMESTAMPING, stamp.time),

@@ -32,6 +32,7 @@ from kspsign.verifying.roots import TrustAnchors, combined, default_anchors
 from kspsign.verifying.signatures import ExaminedSignature, examine_signature
 from kspsign.verifying.signtool_check import SecondOpinion
 from kspsign.verifying.strength import STRONG
+from kspsign.verifying.timestamps import judge_token
 
 if TYPE_CHECKING:
     from kspsign.verifying.policy.judge import Judge
@@ -103,6 +104,17 @@ class Verifier:
         for failed in _faults(findings):
             hresult = failed.hresult or Hresult.TRUST_E_FAIL
             raise TrustError(hresult, failed.detail, check=failed.check, remedy=failed.remedy)
+
+    def check_token(self, token: bytes, value: bytes) -> None:
+        """Raise TrustError when the RFC 3161 token (DER) over the signature `value` would not verify in a file, by the
+        policy's authorities too: it is not embedded then, and another server is asked."""
+        stamped = judge_token(token, value, self.trust, self.revocation)
+        findings = list(stamped.findings)
+        if self.judge is not None:
+            findings.append(self.judge.authority_finding(stamped.stamp, stamped.path))
+        for failed in _faults(findings):
+            hresult = failed.hresult or Hresult.TRUST_E_TIME_STAMP
+            raise TrustError(hresult, f"{failed.check}: {failed.detail}", check=failed.check, remedy=failed.remedy)
 
     def check_inner_files(self, file: SignableFile, name: str, format_: Format | None) -> None:
         """Raise TrustError when `file` has a signed file inside whose signature does not verify: the file around it

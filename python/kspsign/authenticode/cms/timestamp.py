@@ -63,11 +63,14 @@ class TimestampQuery:
 class Timestamp:
     """What a token or counter-signature states, and what its checks saw (names start with "timestamp").
 
-    `signer` is the authority's certificate (DER) or None when it is not in the token; `nonce` is None when absent.
+    `digest_algorithm` is the imprint's, `signer_digest_algorithm` what the token itself is signed over (None: one that
+    we don't know). `signer` is the authority's certificate (DER) or None when it is not in the token; `nonce` is None
+    when absent.
     """
 
     time: datetime
     digest_algorithm: DigestAlgorithm
+    signer_digest_algorithm: DigestAlgorithm | None
     signer: bytes | None
     certificates: tuple[bytes, ...]
     nonce: int | None
@@ -99,6 +102,7 @@ def read_token(token: bytes, signature: bytes) -> Timestamp:
     return Timestamp(
         time=info.time,
         digest_algorithm=info.algorithm or DigestAlgorithm.SHA1,
+        signer_digest_algorithm=message.signer.digest_algorithm,
         signer=signer,
         certificates=message.certificates,
         nonce=info.nonce,
@@ -120,7 +124,7 @@ def read_counter_signature(data: bytes, signature: bytes, certificates: tuple[by
         _finding("timestamp-imprint", None if stamped else "it covers another signature", "covers this signature"),
         _finding("timestamp-signature", signer_fault(info, signer), "fits the authority's certificate"),
     )
-    return Timestamp(moment, algorithm, signer, certificates, None, findings)
+    return Timestamp(moment, algorithm, info.digest_algorithm, signer, certificates, None, findings)
 
 
 def check_reply(reply: bytes, query: TimestampQuery, signature: bytes) -> tuple[bytes, Timestamp]:

@@ -12,9 +12,9 @@ from urllib.parse import urlsplit
 
 from kspsign.doctor.trust import TrustChecks
 from kspsign.keys.prerequisites import Prerequisite, failed, not_checked, passed, warned
-from kspsign.model.errors import KspSignError, PrerequisiteError, TimestampError
+from kspsign.model.errors import KspSignError, PrerequisiteError, TimestampError, TrustError
 from kspsign.model.network_options import NetworkOptions
-from kspsign.model.values import DigestAlgorithm, TimestampToken, iso_utc
+from kspsign.model.values import DigestAlgorithm
 from kspsign.network.address import shown_url
 from kspsign.network.proxy import Proxy, ProxyChoice
 from kspsign.network.tls import client_context
@@ -86,35 +86,46 @@ def timestamp_checks(settings: Settings, trust: TrustChecks) -> Iterator[Prerequ
     if settings.key_store == "embedded" and not settings.timestamp_url:
         yield not_checked(_SERVER, "test signing has its own, which runs with a run only")
         return
-    found: list[Prerequisite] = []
-    tokens: list[TimestampToken] = []
-    for url in settings.timestamp_url or DEFAULT_TIMESTAMP_URLS:
-        found.append(_server(url, settings, trust, tokens))
+    ahead: list[timedelta] = []
+    found = [_server(url, settings, trust, ahead) for url in settings.timestamp_url or DEFAULT_TIMESTAMP_URLS]
     if any(each.state == "ok" for each in found):
         # One that answers is enough: a run asks them in their order.
         found = [replace(each, state="warning") if each.state == "failed" else each for each in found]
     yield from found
-    yield _clock(tokens)
+    yield _clock(ahead)
 
 
-def _server(url: str, settings: Settings, trust: TrustChecks, tokens: list[TimestampToken]) -> Prerequisite:
-    signature = secrets.token_bytes(32)
+def _server(url: str, settings: Settings, trust: TrustChecks, ahead: list[timedelta]) -> Prerequisite:
+    """What the server answers; `ahead` gets how far this machine's clock is ahead of the token's time."""
+    signature = secrets.token_bytes(256)
     try:
         client = TimestampClient((url,), 1, threading.Event(), settings.network)
         try:
             token = client.stamp(signature, DigestAlgorithm(settings.digest))
         finally:
             client.close()
+        ahead.append(datetime.now(UTC) - token.time)
+        trust.check_token(token.der, signature)
+    except TrustError as refused:
+        error = TimestampError(
+            f"{shown_url(url)} answers, but its token would not verify ({refused.check}: {refused.message})",
+            code="TIMESTAMP_UNTRUSTED",
+            remedy="Name the authority's root with --trust-root if you trust it, or another server with "
+            "--timestamp-url.",
+        )
+        return failed(_SERVER, error)
     except KspSignError as error:
         return failed(_SERVER, error)
-    tokens.append(token)
-    return passed(_SERVER, f"{shown_url(url)} answers ({token.authority})")
+    return passed(_SERVER, f"{shown_url(url)} answers; its token is trusted ({token.authority})")
 
 
-def _clock(tokens: Sequence[TimestampToken]) -> Prerequisite:
+def _clock(ahead: Sequence[timedelta]) -> Prerequisite:
     """This machine's clock against the timestamps': certificates and sign-ins count on it."""
-    if not tokens:
+    if not ahead:
         return not_checked(_CLOCK, "no timestamp server answered that it could be compared with")
-    now = datetime.now(UTC)
-    off = min((abs(now - token.time), token) for token in tokens)
-    return passed(_CLOCK, iso_utc(now))
+    off = min(ahead, key=abs)
+    if abs(off) <= _SKEW:
+        return passed(_CLOCK, f"agrees with the timestamp server's, within {_SKEW.seconds // 60} minutes")
+    way = "ahead of" if off > timedelta() else "behind"
+    detail = f"is {abs(off).total_seconds() / 60:.0f} minutes {way} the timestamp server's"
+    return warned(_CLOCK, detail, "Set the agent's clock (time service): TLS, sign-ins and certificates depend on it.")

@@ -18,8 +18,13 @@ from kspsign.settings.model import Settings
 
 EXIT_NOT_READY = 5
 SCHEMA = "kspsign.doctor/2"
-_MARKS: Final[dict[State, str]] = {"ok": "✔", "warning": "▲", "failed": "✘", "not checked": "–"}
-_PLAIN_MARKS: Final[dict[State, str]] = {"ok": "[ ok ]", "warning": "[warn]", "failed": "[FAIL]", "not checked": "[ -- ]"}
+_MARKS: Final[dict[State, str]] = {"ok": "✔", "warning": "▲", "failed": "✘", "not checked": "·"}
+_PLAIN_MARKS: Final[dict[State, str]] = {
+    "ok": "[ ok ]",
+    "warning": "[warn]",
+    "failed": "[FAIL]",
+    "not checked": "[ -- ]",
+}
 """Where the output can't show the others."""
 _WORDS: Final[dict[State, tuple[str, str]]] = {
     "failed": ("check failed", "checks failed"),

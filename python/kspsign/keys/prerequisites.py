@@ -18,8 +18,8 @@ from kspsign.model.values import iso_utc
 State = Literal["ok", "warning", "failed", "not checked"]
 
 OPTIONS, CREDENTIALS, HOST, SIGN_IN = "options", "credentials", "host", "sign-in"
-KEY, PERMISSION, CERTIFICATE, CHAIN, NEWER = "key", "permission", "certificate", "certificate chain", "newer certificate"
-QUOTA, TEST_SIGNATURE = "signatures left", "test signature"
+KEY, PERMISSION, CERTIFICATE, NEWER = "key", "permission", "certificate", "newer certificate"
+CHAIN, QUOTA, TEST_SIGNATURE = "certificate chain", "signatures left", "test signature"
 ALWAYS = (CREDENTIALS, KEY, CERTIFICATE)
 """The checks that every key store answers for; one that it does not make is said to be not checked."""
 

@@ -133,20 +133,19 @@ def who_signs_in(options: AzureSignIn, surroundings: Surroundings) -> str:
     return identity if chosen == "managed-identity" else f"Azure CLI's account, else {identity}"
 
 
-def malformed_sign_in(options: AzureSignIn, surroundings: Surroundings) -> ConfigurationError | None:
-    """What can be seen of a sign-in that will not be accepted, before anybody is asked."""
+def check_sign_in(options: AzureSignIn, surroundings: Surroundings) -> None:
+    """Raise ConfigurationError for a sign-in that can be seen not to be accepted, before anybody is asked."""
     client = options.azure_client_id or _variable(surroundings, "AZURE_CLIENT_ID")
     if client is not None and not _GUID.fullmatch(client):
-        return ConfigurationError(
+        raise ConfigurationError(
             f"the client id {client!r} is not a GUID",
             remedy="Give the Application (client) ID of the app registration, or the managed identity's client ID.",
         )
     if _GUID.fullmatch(_variable(surroundings, "AZURE_CLIENT_SECRET") or ""):
-        return ConfigurationError(
+        raise ConfigurationError(
             "AZURE_CLIENT_SECRET holds a GUID: that is the secret's ID, not its value",
             remedy="Give the secret's value, which Entra shows once, when the secret is made; make a new one.",
         )
-    return None
 
 
 def _line(refused: ClientAuthenticationError) -> str:

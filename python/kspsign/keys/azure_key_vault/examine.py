@@ -12,7 +12,7 @@ from kspsign.certificates.chain import ordered_chain
 from kspsign.certificates.parse import to_der
 from kspsign.certificates.public_key import describe_key
 from kspsign.certificates.validity import EXPIRY_WARNING
-from kspsign.keys.azure_identity.credential import malformed_sign_in, open_credential, who_signs_in
+from kspsign.keys.azure_identity.credential import check_sign_in, open_credential, who_signs_in
 from kspsign.keys.azure_identity.transport import AzureTransport
 from kspsign.keys.azure_key_vault.client import VaultClient
 from kspsign.keys.azure_key_vault.identifier import Identifier
@@ -47,9 +47,7 @@ from kspsign.model.values import iso_utc
 _CHECKS: Final = (CREDENTIALS, HOST, SIGN_IN, PERMISSION, KEY, CERTIFICATE, NEWER)
 _OF_CERTIFICATE: Final = frozenset({"CERTIFICATE_NOT_VALID", "CERTIFICATE_PENDING"})
 _OF_RIGHTS: Final = frozenset({"KEY_VAULT_FORBIDDEN", "KEY_VAULT_FIREWALL", "AZURE_SIGN_IN"})
-_UNSEEN: Final = (
-    "this identity may read the key; whether it may sign too shows with the first signature (role Key Vault Crypto User)"
-)
+_UNSEEN: Final = "this identity may read the key; only a signature shows whether it may sign (Key Vault Crypto User)"
 
 
 def examine_key_vault(options: AzureKeyVaultOptions, surroundings: Surroundings) -> Iterator[Prerequisite]:
@@ -70,13 +68,11 @@ def _examined(options: AzureKeyVaultOptions, surroundings: Surroundings) -> Iter
         yield failed(HOST, error)
         return
     with contextlib.closing(transport):
-        wrong = malformed_sign_in(options, surroundings)
         try:
             credential = open_credential(options, surroundings, transport)
+            check_sign_in(options, surroundings)
         except ConfigurationError as error:
-            wrong = error
-        if wrong is not None:
-            yield failed(CREDENTIALS, wrong)
+            yield failed(CREDENTIALS, error)
             return
         yield passed(CREDENTIALS, f"complete: {who_signs_in(options, surroundings)}")
         if wanted is not None:

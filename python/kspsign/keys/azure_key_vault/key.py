@@ -25,10 +25,12 @@ def check_key(key: KeyVaultKey, leaf: x509.Certificate, now: datetime) -> None:
             remedy="Enable the key version in the vault, or name another version.",
         )
     begin, end = properties.not_before, properties.expires_on
-    if (begin is not None and now < begin) or (end is not None and end < now):
-        said = f"expired on {iso_utc(end)}" if end is not None and end < now else f"is not active before {iso_utc(begin)}"
+    outside = f"expired on {iso_utc(end)}" if end is not None and end < now else ""
+    if begin is not None and now < begin:
+        outside = f"is not active before {iso_utc(begin)}"
+    if outside:
         raise PrerequisiteError(
-            f"{name} {said}: the vault does not sign with it",
+            f"{name} {outside}: the vault does not sign with it",
             code="KEY_VAULT_KEY_EXPIRED",
             remedy="Renew the certificate, whose new version has a new key, or move the key's dates in the vault.",
         )
@@ -49,13 +51,13 @@ def check_key(key: KeyVaultKey, leaf: x509.Certificate, now: datetime) -> None:
 
 def _fits(key: KeyVaultKey, leaf: x509.Certificate) -> bool:
     """Whether the public parts are the same (RFC 7517: n and e, or x and y)."""
-    public, shown = leaf.public_key(), key.key
+    public, shown = leaf.public_key(), vars(key.key)
     if isinstance(public, rsa.RSAPublicKey):
         numbers = public.public_numbers()
-        return _number(shown.n) == numbers.n and _number(shown.e) == numbers.e
+        return _number(shown.get("n")) == numbers.n and _number(shown.get("e")) == numbers.e
     if isinstance(public, ec.EllipticCurvePublicKey):
         point = public.public_numbers()
-        return _number(shown.x) == point.x and _number(shown.y) == point.y
+        return _number(shown.get("x")) == point.x and _number(shown.get("y")) == point.y
     return False
 
 

@@ -12,8 +12,7 @@ from azure.core.exceptions import HttpResponseError
 _STATUSES: Final = frozenset({400, 403, 409})
 _FIREWALL: Final = (
     "KEY_VAULT_FIREWALL",
-    "Add the agent's address or network to the vault's firewall (Networking), or run on an agent with a private "
-    "endpoint to the vault.",
+    "Let the agent's address or network through the vault's firewall, or run on an agent with a private endpoint.",
 )
 _DISABLED: Final = ("KEY_VAULT_DISABLED", "Enable the version in the vault, or name another version.")
 _EXPIRED: Final = (

@@ -24,7 +24,6 @@ from kspsign.keys.protocol import KeyStore, Surroundings, reference_part
 from kspsign.model.errors import PrerequisiteError
 from kspsign.model.values import DigestAlgorithm, RawSignature
 
-
 _LATER = "the first run makes key and certificate"
 
 

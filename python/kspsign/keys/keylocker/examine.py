@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Final
 
 from kspsign.certificates.choice import superseded
@@ -48,7 +49,7 @@ _BY_HOST: Final = frozenset(
 """Refusals that say that what answers is not DigiCert ONE, or nothing does."""
 _OF_CERTIFICATE: Final = frozenset({"KEYPAIR_WITHOUT_CERTIFICATE", "CERTIFICATE_REVOKED", "CERTIFICATE_NOT_VALID"})
 _OF_USER: Final = frozenset({"KEYPAIR_RESTRICTED", "NOT_THE_SIGNER"})
-_NO_QUOTA: Final = "DigiCert ONE's API does not say how many are left; its portal does, under the certificate's licence"
+_NO_QUOTA: Final = "DigiCert ONE's API does not say how many are left; its portal does"
 
 
 def examine_keylocker(options: KeyLockerOptions, surroundings: Surroundings) -> Iterator[Prerequisite]:
@@ -134,7 +135,7 @@ def _key(keypair: KeypairRecord, leaf: bytes) -> Iterator[Prerequisite]:
         yield failed(PERMISSION if error.code in _OF_USER else KEY, error)
         return
     if keypair.key_type == "TEST":
-        yield warned(KEY, f"{shown}, of type TEST", "Name a key pair of type PRODUCTION: no public machine trusts TEST.")
+        yield warned(KEY, f"{shown}, of type TEST", "Name a PRODUCTION key pair: no public machine trusts TEST.")
     else:
         yield passed(KEY, shown)
     if keypair.is_signable_by_me is None:
@@ -146,7 +147,7 @@ def _key(keypair: KeypairRecord, leaf: bytes) -> Iterator[Prerequisite]:
 def _newer(chosen: Listed, siblings: tuple[Listed, ...]) -> Prerequisite:
     usable = [each for each in siblings if each.fault is None]
     name = f"key pair {chosen.keypair.alias or chosen.keypair.id}"
-    older = superseded(chosen.parsed, [each.parsed for each in usable], name)
+    older = superseded(chosen.parsed, [each.parsed for each in usable], datetime.now(UTC), name)
     others = [str(each) for each in siblings if each is not chosen]
     remarks = older or ((f"{name} has {len(siblings)} certificates, of which the newest is taken",) if others else ())
     return examine_newer(remarks, superseded=bool(older))

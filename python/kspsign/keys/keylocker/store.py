@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from kspsign.certificates.chain import ordered_chain
-from kspsign.certificates.parse import display_name, parse_certificate, to_der
+from kspsign.certificates.parse import display_name, parse_certificate
 from kspsign.certificates.validity import EXPIRY_WARNING
 from kspsign.keys.keylocker.client import KeyLockerClient, maybe_spent
 from kspsign.keys.keylocker.credentials import read_credentials

@@ -148,7 +148,7 @@ class _Examination:
                       for each in (cryptoki.CKA_START_DATE, cryptoki.CKA_END_DATE))  # fmt: skip
         if (begin and today < begin) or (end and end < today):
             raise PrerequisiteError(
-                f"{self.address.key} is for use from {begin or 'ever'} to {end or 'ever'} (CKA_START_DATE, CKA_END_DATE)",
+                f"{self.address.key} is for use from {begin or 'ever'} to {end or 'ever'} (CKA_START_DATE, _END_DATE)",
                 code="PKCS11_KEY_EXPIRED",
                 remedy="Use a key pair whose dates hold, or have its dates changed on the token.",
             )
@@ -223,5 +223,5 @@ def _may_not_sign(key: str) -> PrerequisiteError:
     return PrerequisiteError(
         f"{key} may not sign (CKA_SIGN is false)",
         code="PKCS11_REFUSED",
-        remedy="Use a key pair that was made for signing; an administrator of the token may be able to change CKA_SIGN.",
+        remedy="Use a key pair that was made for signing, or have an administrator of the token set CKA_SIGN.",
     )

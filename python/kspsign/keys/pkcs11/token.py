@@ -153,7 +153,7 @@ def certificates_for(
             raise PrerequisiteError(
                 f"the certificate in {file} is not the one of {address.key}",
                 code="KEY_MISMATCH",
-                remedy="Name the certificate that was issued for this key with --certificate, or the key that it is of.",
+                remedy="Name the certificate that was issued for this key with --certificate, or its own key.",
             )
         return chosen, remarks, (*others, *(each for _, each in on_token))
     everything = [each for _, each in on_token]

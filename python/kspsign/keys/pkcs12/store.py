@@ -97,9 +97,12 @@ class Pkcs12KeyStore(KeyStore):
             yield failed(lacking.get(error.code, CREDENTIALS), error)
             return
         yield passed(CREDENTIALS, f"{path} opens{'' if password is None else ' with its password'}")
-        yield passed(KEY, f"{describe_key(parse_certificate(store._chain[0]))}, in the file: for in-house CAs and tests only")
-        yield examine_test_signature(store._key, store.certificate_chain()[0])
-        yield examine_certificate(store.certificate_chain())
+        yield from store._key_and_certificate()  # noqa: SLF001 - same class
+
+    def _key_and_certificate(self) -> Iterator[Prerequisite]:
+        yield passed(KEY, f"{describe_key(parse_certificate(self._chain[0]))}, in the file: for in-house CAs and tests")
+        yield examine_test_signature(self._key, self._chain[0])
+        yield examine_certificate(self._chain)
 
     @classmethod
     def read(cls, path: Path, password: SecretStr | None) -> Self:

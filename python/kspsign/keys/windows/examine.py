@@ -16,6 +16,7 @@ from kspsign.certificates.file import read_certificate_file
 from kspsign.keys.prerequisites import (
     CERTIFICATE,
     COSTS_A_SIGNATURE,
+    CREDENTIALS,
     KEY,
     NEWER,
     OPTIONS,
@@ -38,7 +39,7 @@ from kspsign.keys.windows.candidates import Candidate, candidates_of, matching, 
 from kspsign.keys.windows.certificate_store import read_store
 from kspsign.keys.windows.credentials import examine_credentials
 from kspsign.keys.windows.options import WindowsOptions
-from kspsign.keys.windows.store import known_issuers
+from kspsign.keys.windows.store import check_named, known_issuers
 from kspsign.model.errors import ConfigurationError, KspSignError, PrerequisiteError
 from kspsign.programs import Ran, call_tool, find_signtool, find_smctl
 
@@ -48,7 +49,8 @@ _VERSION = r"SOFTWARE\Microsoft\Windows NT\CurrentVersion"
 _PROVIDERS = r"SYSTEM\CurrentControlSet\Control\Cryptography\Providers"
 _WINDOWS, _SIGNTOOL, _SMCTL, _KSP = "windows", "signtool", "smctl", "key storage provider"
 _CHECKS: Final = (_WINDOWS, _SIGNTOOL, _SMCTL, SIGN_IN, PERMISSION, _KSP, KEY, CERTIFICATE, NEWER)
-_NO_QUOTA: Final = "smctl does not say how many are left; the portal of DigiCert ONE does, under the certificate's licence"
+_MAKER = "digicert"
+_NO_QUOTA: Final = "smctl does not say how many are left; the portal of DigiCert ONE does"
 
 
 def examine_windows(options: WindowsOptions, surroundings: Surroundings) -> Iterator[Prerequisite]:
@@ -59,22 +61,24 @@ def examine_windows(options: WindowsOptions, surroundings: Surroundings) -> Iter
 
 
 def _examined(options: WindowsOptions, surroundings: Surroundings) -> Iterator[Prerequisite]:
-    named = options.certificate is not None or options.thumbprint is not None or options.keypair_alias is not None
-    if not named:
-        error = ConfigurationError(
-            "key store windows needs the key pair's alias or the certificate's thumbprint",
-            remedy="Name it with --keypair-alias (case-sensitive; `smctl keypair ls` lists them) or --thumbprint.",
-        )
+    named = True
+    try:
+        check_named(options)
+    except ConfigurationError as error:
+        named = False
         yield failed(OPTIONS, error)
     is_windows = sys.platform == "win32"
     yield examine(_WINDOWS, windows_version)
     yield signtool(surroundings)
-    tool, *service = smctl(surroundings)
-    yield tool
-    yield from examine_credentials(
-        surroundings.credentials, connected=any(each.name == SIGN_IN and each.state == "ok" for each in service)
-    )
-    yield from service
+    service: list[Prerequisite] = []
+    if _MAKER in options.csp.casefold():
+        tool, *service = smctl(surroundings)
+        yield tool
+        yield from examine_credentials(surroundings.credentials, connected=_connected(service))
+        yield from service
+    else:
+        for name in (_SMCTL, CREDENTIALS, SIGN_IN, PERMISSION):
+            yield not_checked(name, f"\"{options.csp}\" is not DigiCert's: its vendor's tool knows")
     if is_windows:
         yield examine(_KSP, lambda: key_storage_provider(options))
     else:
@@ -89,6 +93,10 @@ def _examined(options: WindowsOptions, surroundings: Surroundings) -> Iterator[P
         yield from certificate(options)
     elif named:
         yield not_checked(CERTIFICATE, "the Windows certificate store is on Windows only")
+
+
+def _connected(service: list[Prerequisite]) -> bool:
+    return any(each.name == SIGN_IN and each.state == "ok" for each in service)
 
 
 def windows_version() -> str:
@@ -136,24 +144,24 @@ def smctl(surroundings: Surroundings) -> Iterator[Prerequisite]:
     yield passed(_SMCTL, str(tool))
     if "Status: Connected" not in ran.output:
         ended = "did not end in time" if ran.exit_code is None else f"ended with exit code {ran.exit_code}"
-        error = PrerequisiteError(
+        lost = PrerequisiteError(
             f"smctl healthcheck {ended} and is not connected",
             code="SMCTL_NOT_CONNECTED",
             remedy="Check SM_HOST, SM_API_KEY, the client certificate and its password; a proxy goes in HTTPS_PROXY, "
             "its CA in SM_CA_FILE.",
         )
-        yield failed(SIGN_IN, error)
+        yield failed(SIGN_IN, lost)
         return
     yield passed(SIGN_IN, "smctl healthcheck: connected")
     if "Can sign: Yes" in ran.output:
         yield passed(PERMISSION, "smctl healthcheck: this user may sign")
     elif "Can sign: No" in ran.output:
-        error = PrerequisiteError(
+        refused = PrerequisiteError(
             "smctl healthcheck: this user may not sign",
             code="NOT_THE_SIGNER",
-            remedy="Use the API key of the certificate's signer, or have a KeyLocker lead assign this user as the signer.",
+            remedy="Use the API key of the signer, or have a KeyLocker lead assign this user as the signer.",
         )
-        yield failed(PERMISSION, error)
+        yield failed(PERMISSION, refused)
     else:
         yield not_checked(PERMISSION, "this version of smctl does not say whether the user may sign")
 
@@ -179,8 +187,8 @@ def key_storage_provider(options: WindowsOptions) -> str:
 
 def _keypair(alias: str, surroundings: Surroundings, service: list[Prerequisite]) -> Prerequisite:
     """That the alias is among the key pairs that this user sees, and online."""
-    if not any(each.name == SIGN_IN and each.state == "ok" for each in service):
-        return not_checked(KEY, "smctl is not connected: it can't list the key pairs")
+    if not _connected(service):
+        return not_checked(KEY, "smctl lists the key pairs, and is not connected")
     try:
         return passed(KEY, find_keypair(alias, _smctl(surroundings, "keypair", "ls")))
     except KspSignError as error:
@@ -240,10 +248,10 @@ def certificate(options: WindowsOptions) -> Iterator[Prerequisite]:
         yield failed(CERTIFICATE, PrerequisiteError(seen, code=code, remedy=remedy))
         return
     if chosen.container is None:
-        error = PrerequisiteError(
+        keyless = PrerequisiteError(
             f"{chosen} is in the store without private key", code="NO_PRIVATE_KEY", remedy="Run kspsign certsync."
         )
-        yield failed(CERTIFICATE, error)
+        yield failed(CERTIFICATE, keyless)
         return
     yield examine_certificate(ordered_chain(chosen.der, known_issuers(chosen.der)))
     yield _newer(chosen, present, now)

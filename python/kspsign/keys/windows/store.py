@@ -52,11 +52,7 @@ class WindowsStore(OpenStore):
         be installed, when certsync fails and no valid certificate is there, or when none, or none that is valid,
         matches.
         """
-        if options.certificate is None and options.keypair_alias is None and options.thumbprint is None:
-            raise ConfigurationError(
-                "key store windows needs the key pair's alias or the certificate's thumbprint",
-                remedy="Name it with --keypair-alias (case-sensitive; `smctl keypair ls` lists them) or --thumbprint.",
-            )
+        check_named(options)
         if options.tools_msi is not None and options.tools_msi_sha256 is not None:
             install_client_tools(options.tools_msi, options.tools_msi_sha256, surroundings, surroundings.notice)
         if options.certificate is not None:
@@ -115,6 +111,15 @@ class WindowsStore(OpenStore):
                 "provider": options.csp,
                 "container": options.keypair_alias,
             },
+        )
+
+
+def check_named(options: WindowsOptions) -> None:
+    """Raise ConfigurationError when neither key pair nor certificate is named."""
+    if options.certificate is None and options.keypair_alias is None and options.thumbprint is None:
+        raise ConfigurationError(
+            "key store windows needs the key pair's alias or the certificate's thumbprint",
+            remedy="Name it with --keypair-alias (case-sensitive; `smctl keypair ls` lists them) or --thumbprint.",
         )
 
 

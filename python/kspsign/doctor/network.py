@@ -23,6 +23,7 @@ from kspsign.timestamping.client import TimestampClient
 
 _PROXY, _AUTHORITIES, _SERVER, _CLOCK = "proxy", "CA certificates", "timestamp server", "clock"
 _SECONDS = 5.0
+_UNREACHED = "Let the agent reach the server (proxy; firewall: plain http, port 80), or name another: --timestamp-url."
 _SKEW = timedelta(minutes=5)
 _ANYWHERE = "{scheme}://kspsign.invalid/"
 
@@ -107,13 +108,15 @@ def _server(url: str, settings: Settings, trust: TrustChecks, ahead: list[timede
         ahead.append(datetime.now(UTC) - token.time)
         trust.check_token(token.der, signature)
     except TrustError as refused:
-        error = TimestampError(
+        untrusted = TimestampError(
             f"{shown_url(url)} answers, but its token would not verify ({refused.check}: {refused.message})",
             code="TIMESTAMP_UNTRUSTED",
             remedy="Name the authority's root with --trust-root if you trust it, or another server with "
             "--timestamp-url.",
         )
-        return failed(_SERVER, error)
+        return failed(_SERVER, untrusted)
+    except TimestampError as error:
+        return replace(failed(_SERVER, error), remedy=_UNREACHED)
     except KspSignError as error:
         return failed(_SERVER, error)
     return passed(_SERVER, f"{shown_url(url)} answers; its token is trusted ({token.authority})")

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Final, TextIO
 
 from kspsign.doctor.checks import all_checks
-from kspsign.keys.prerequisites import Prerequisite, State, failed
+from kspsign.keys.prerequisites import Prerequisite, State, failed, not_checked
 from kspsign.model.errors import KspSignError
 from kspsign.programs import in_temp_folder
 from kspsign.publishing.sanitize import log_line
@@ -47,7 +47,8 @@ def run_doctor(
 
 def report_refused(error: KspSignError, out: TextIO, *, as_json: bool) -> int:
     """The report where the settings themselves are refused, so that nothing else can be checked."""
-    return _report([failed("settings", error)], out, as_json=as_json)
+    others = not_checked("everything else", "needs the settings, which were refused")
+    return _report([failed("settings", error), others], out, as_json=as_json)
 
 
 def doctor_schema() -> dict[str, Any]:

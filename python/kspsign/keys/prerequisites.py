@@ -71,15 +71,15 @@ def examine(name: str, look: Callable[[], str]) -> Prerequisite:
 
 
 def completed(expected: Sequence[str], found: Iterable[Prerequisite], unasked: str = "") -> Iterator[Prerequisite]:
-    """`found`, then each of `expected` that is missing there: not checked, because of the first that failed.
+    """`found`, then each of `expected` that is missing there: not checked, because of the last that failed.
 
     Where none failed the reason is `unasked`.
     """
     seen: dict[str, Prerequisite] = {}
     for each in found:
-        seen.setdefault(each.name, each)
+        seen[each.name] = each
         yield each
-    stop = next((name for name, each in seen.items() if each.state == "failed"), None)
+    stop = next((name for name, each in reversed(seen.items()) if each.state == "failed"), None)
     for name in expected:
         if name not in seen:
             yield not_checked(name, f'needs "{stop}", which failed' if stop else unasked)

@@ -12,47 +12,48 @@ from urllib.parse import urlsplit
 from pydantic import SecretStr
 
 from kspsign.keys.pkcs12.store import Pkcs12KeyStore
-from kspsign.keys.prerequisites import Prerequisite, examine_certificate, failed, not_checked, passed
+from kspsign.keys.prerequisites import CREDENTIALS, Prerequisite, examine_certificate, failed, not_checked, passed
 from kspsign.model.errors import ConfigurationError, PrerequisiteError
 
 CLIENT_CERTIFICATE: Final = "client certificate"
 _MAP = "Map the secret variable into the step: env: {{ {name}: $({name}) }}."
-_OWN_STORE = "is not set; smctl has it from its own store, where it is not looked at"
+_VARIABLES = ("SM_HOST", "SM_API_KEY", "SM_CLIENT_CERT_PASSWORD", "SM_CLIENT_CERT_FILE")
 Secrets = Mapping[str, SecretStr]
 
 
 def examine_credentials(secrets: Secrets, *, connected: bool) -> Iterator[Prerequisite]:
-    """SM_HOST, SM_API_KEY, the client certificate and its password.
+    """SM_HOST, SM_API_KEY, the client certificate and its password; a line for each that is wrong.
 
     `connected` is what smctl healthcheck says: then what is not in the environment is in the tools' own store.
     """
-    host = _value(secrets, "SM_HOST")
-    if host is not None and (urlsplit(host).scheme != "https" or not urlsplit(host).hostname):
-        remedy = "Set it to https://clientauth.one.digicert.com or your region's clientauth host."
-        yield failed("SM_HOST", _wrong("SM_HOST is not an https URL", remedy))
-    else:
-        yield _given("SM_HOST", host, connected=connected)
-    key = _value(secrets, "SM_API_KEY")
-    if key is not None and re.search(r"\s|[^\x20-\x7e]", key):
-        remedy = "Set the secret again, without line breaks, blanks or quotation marks."
-        yield failed("SM_API_KEY", _wrong("SM_API_KEY holds characters that no API key has", remedy))
-    else:
-        yield _given("SM_API_KEY", key, connected=connected)
-    yield _given("SM_CLIENT_CERT_PASSWORD", _value(secrets, "SM_CLIENT_CERT_PASSWORD"), connected=connected)
+    wrong = [*_faults(secrets, connected=connected)]
+    for error in wrong:
+        yield failed(CREDENTIALS, error)
+    elsewhere = [name for name in _VARIABLES if _value(secrets, name) is None]
+    if not wrong and elsewhere:
+        yield not_checked(
+            CREDENTIALS, f"smctl has {', '.join(elsewhere)} from its own store; it is connected with them"
+        )
+    elif not wrong:
+        yield passed(CREDENTIALS, f"{', '.join(_VARIABLES)} are set")
     file = _value(secrets, "SM_CLIENT_CERT_FILE")
-    yield _given("SM_CLIENT_CERT_FILE", file, connected=connected)
     if file is None:
         yield not_checked(CLIENT_CERTIFICATE, "SM_CLIENT_CERT_FILE does not name it")
     else:
         yield _client_certificate(secrets, Path(file))
 
 
-def _given(name: str, value: str | None, *, connected: bool) -> Prerequisite:
-    if value is not None:
-        return passed(name, "is set")
-    if connected:
-        return not_checked(name, _OWN_STORE)
-    return failed(name, _wrong(f"{name} is not set", _MAP.format(name=name)))
+def _faults(secrets: Secrets, *, connected: bool) -> Iterator[ConfigurationError]:
+    for name in _VARIABLES:
+        if _value(secrets, name) is None and not connected:
+            yield _wrong(f"{name} is not set", _MAP.format(name=name))
+    host, key = _value(secrets, "SM_HOST"), _value(secrets, "SM_API_KEY")
+    if host is not None and (urlsplit(host).scheme != "https" or not urlsplit(host).hostname):
+        remedy = "Set it to https://clientauth.one.digicert.com or your region's clientauth host."
+        yield _wrong("SM_HOST is not an https URL", remedy)
+    if key is not None and re.search(r"[^\x21-\x7e]", key):
+        remedy = "Set the secret again, without line breaks, blanks or quotation marks."
+        yield _wrong("SM_API_KEY holds characters that no API key has", remedy)
 
 
 def _client_certificate(secrets: Secrets, file: Path) -> Prerequisite:

@@ -140,6 +140,8 @@ def smctl(surroundings: Surroundings) -> Iterator[Prerequisite]:
         ran = _smctl(surroundings, "healthcheck")
     except KspSignError as error:
         yield failed(_SMCTL, error)
+        for name in (SIGN_IN, PERMISSION):
+            yield not_checked(name, "smctl healthcheck would tell")
         return
     yield passed(_SMCTL, str(tool))
     if "Status: Connected" not in ran.output:
@@ -151,6 +153,7 @@ def smctl(surroundings: Surroundings) -> Iterator[Prerequisite]:
             "its CA in SM_CA_FILE.",
         )
         yield failed(SIGN_IN, lost)
+        yield not_checked(PERMISSION, "smctl is not connected")
         return
     yield passed(SIGN_IN, "smctl healthcheck: connected")
     if "Can sign: Yes" in ran.output:

@@ -133,12 +133,12 @@ class _NoRedirect(urllib.request.HTTPRedirectHandler):
 def create(service: Service, environment: str, wanted: list[dict[str, Any]]) -> None:
     """Add each check that the environment lacks."""
     found = service.ask("distributedtask/environments", {"name": environment})["value"]
-    ids = [each["id"] for each in found if each["name"] == environment]
+    ids = [item["id"] for item in found if item["name"] == environment]
     if len(ids) != 1:
         sys.exit(f"there is no environment {environment}\n  fix: create it, or correct --environment.")
     resource = {"type": "environment", "id": str(ids[0]), "name": environment}
     query: dict[str, str] = {"resourceType": "environment", "resourceId": resource["id"], "$expand": "settings"}
-    present = [_name(each) for each in service.ask("pipelines/checks/configurations", query)["value"]]
+    present = [_name(existing) for existing in service.ask("pipelines/checks/configurations", query)["value"]]
     for check in wanted:
         if _name(check) in present:
             print(f"there already: {_name(check)}")
@@ -172,7 +172,7 @@ def main() -> None:
     wanted = [template_check(*given.template)] if given.template else []
     if given.connection:
         asked = checks(task_id, allow_test_signing=given.allow_test_signing)
-        wanted = [task_check(name, *each, given.connection, generic=given.generic) for name, each in asked.items()]
+        wanted = [task_check(name, *inputs, given.connection, generic=given.generic) for name, inputs in asked.items()]
     if given.print:
         print(json.dumps(wanted, indent=2))
         return

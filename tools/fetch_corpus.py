@@ -33,7 +33,7 @@ Package = dict[str, Any]
 
 def main(arguments: list[str]) -> int:
     """Fetch what is missing; 1 when a package can't be had or a file is not what its hash says."""
-    packages = [each for each in manifest() if each.get("test") or "--tests" not in arguments]
+    packages = [package for package in manifest() if package.get("test") or "--tests" not in arguments]
     with ThreadPoolExecutor(CLIENTS) as pool:
         complaints = [line for lines in pool.map(_bring, packages) for line in lines]
     for line in complaints:

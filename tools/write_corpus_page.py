@@ -113,7 +113,7 @@ def _shown(outcome: str) -> str:
 
 
 def _anchor(title: str) -> str:
-    return "".join(each for each in title.lower().replace(" ", "-") if each.isalnum() or each == "-")
+    return "".join(char for char in title.lower().replace(" ", "-") if char.isalnum() or char == "-")
 
 
 def _section(case: Case) -> str:
@@ -148,7 +148,7 @@ def _origins(packages: Sequence[Package]) -> str:
     titles = {"pypi": "PyPI", "npm": "npm", "debian": "Debian 12"}
     lines = ["\n## Where they come from\n"]
     for registry, title in titles.items():
-        held = [f"{each['name']} {each['version']}" for each in packages if each["registry"] == registry]
+        held = [f"{package['name']} {package['version']}" for package in packages if package["registry"] == registry]
         lines.append(f"\n- {title}: {', '.join(sorted(held, key=str.lower))}")
     return "".join([*lines, "\n"])
 

@@ -83,7 +83,7 @@ def measure() -> tuple[dict[str, Size], dict[str, Size]]:
             again = (wheel.name.partition("-")[0], folder) in done
             done.add((wheel.name.partition("-")[0], folder))
             with zipfile.ZipFile(wheel) as archive:
-                for entry in (each for each in archive.infolist() if not each.is_dir()):
+                for entry in (member for member in archive.infolist() if not member.is_dir()):
                     why = ONCE if again else _left_out(entry.filename, pure=pure)
                     (left[why] if why else carried[folder]).add(entry)
     return left, carried

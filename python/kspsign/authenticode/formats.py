@@ -5,12 +5,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import cache
-from importlib import import_module
 from pathlib import Path
 from typing import Final
 
 from kspsign.authenticode.refusals import refuse
 from kspsign.authenticode.signable import Glimpse, SignableFile, SignableFormat
+from kspsign.model.load import load
 from kspsign.model.values import Format
 
 HEAD = 4096
@@ -45,8 +45,7 @@ publisher in the manifest. The certificate must be known before the signature.""
 
 def resolve(row: str) -> SignableFormat:
     """What "module:NAME" names. Raises ImportError, AttributeError or TypeError when it is not a format."""
-    module, _, name = row.partition(":")
-    found = getattr(import_module(module), name)
+    found = load(row)
     if not isinstance(found, SignableFormat):
         raise TypeError(f"{row} is not a SignableFormat")
     return found

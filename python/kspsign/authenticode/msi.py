@@ -23,7 +23,7 @@ from kspsign.authenticode.cms.spc import sip_findings, sip_indirect_data
 from kspsign.authenticode.compound import (
     MAX_SMALL_SECTORS_SIZE,
     CompoundFile,
-    Entry,
+    DirectoryEntry,
     Storage,
     is_compound,
     root_class,
@@ -210,17 +210,17 @@ def _root_stream(compound: CompoundFile, name: bytes, limit: int) -> bytes | Non
     return None
 
 
-def _children(storage: Storage) -> list[Entry | Storage]:
+def _children(storage: Storage) -> list[DirectoryEntry | Storage]:
     """What a storage contains in the order of the stored names' octets, without the root's two signature streams."""
     left_out = (_SIGNATURE, _METADATA) if storage.entry.is_root else ()
-    named: list[tuple[bytes, Entry | Storage]] = [
-        *((each.name, each) for each in storage.streams if each.name not in left_out),
-        *((each.entry.name, each) for each in storage.storages),
+    named: list[tuple[bytes, DirectoryEntry | Storage]] = [
+        *((stream.name, stream) for stream in storage.streams if stream.name not in left_out),
+        *((child.entry.name, child) for child in storage.storages),
     ]
-    return [child for _, child in sorted(named, key=lambda each: each[0])]
+    return [child for _, child in sorted(named, key=lambda pair: pair[0])]
 
 
-def _content_order(storage: Storage) -> Iterator[Entry]:
+def _content_order(storage: Storage) -> Iterator[DirectoryEntry]:
     """Streams and storages in the order in which they are hashed, a storage behind what it contains."""
     for child in _children(storage):
         if isinstance(child, Storage):

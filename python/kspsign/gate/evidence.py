@@ -99,11 +99,15 @@ def _report(
 ) -> tuple[dict[str, Any], str]:
     """The report that the verdict's digest stands for, or why there is none. The same step must have uploaded it."""
     place = (ref.timeline_id, ref.record_id)
-    found = [each for each in client.attachments(build_id, REPORT_TYPE) if (each.timeline_id, each.record_id) == place]
+    found = [
+        attachment
+        for attachment in client.attachments(build_id, REPORT_TYPE)
+        if (attachment.timeline_id, attachment.record_id) == place
+    ]
     if not found:
         return {}, "the step attached none"
-    for each in found:
-        content = client.attachment(build_id, each)
+    for item in found:
+        content = client.attachment(build_id, item)
         if hashlib.sha256(content).hexdigest() == verdict.get("reportSha256"):
             report = _object(content)
             return report, "" if report.get("schema") == REPORT_SCHEMA else f"its schema is {report.get('schema')!r}"
@@ -114,10 +118,10 @@ def _proved(report: dict[str, Any]) -> dict[str, str]:
     """What strict verification accepted: the sha256 of each file by its path."""
     files = report.get("files")
     proved: dict[str, str] = {}
-    for each in files if isinstance(files, list) else ():
-        verdict = each.get("verdict") if isinstance(each, dict) else None
-        if isinstance(verdict, dict) and verdict.get("result") == "verified" and each.get("error") is None:
-            digest, path = each.get("sha256_after"), each.get("path")
+    for file in files if isinstance(files, list) else ():
+        verdict = file.get("verdict") if isinstance(file, dict) else None
+        if isinstance(verdict, dict) and verdict.get("result") == "verified" and file.get("error") is None:
+            digest, path = file.get("sha256_after"), file.get("path")
             if isinstance(digest, str) and isinstance(path, str):
                 proved[path] = digest
     return proved

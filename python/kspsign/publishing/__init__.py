@@ -7,7 +7,7 @@ from kspsign.publishing.evidence import publish_evidence, without_evidence
 from kspsign.publishing.logging_commands import issue
 from kspsign.publishing.progress import Meter
 from kspsign.publishing.records import VERDICT_SCHEMA, is_proving, publish
-from kspsign.publishing.report_file import report_schema, report_text, write_atomically
+from kspsign.publishing.report_file import report_schema, report_text, write_record
 from kspsign.publishing.sanitize import log_line
 
 __all__ = [
@@ -24,5 +24,5 @@ __all__ = [
     "report_schema",
     "report_text",
     "without_evidence",
-    "write_atomically",
+    "write_record",
 ]

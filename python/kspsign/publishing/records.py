@@ -16,7 +16,7 @@ from kspsign.publishing import wording
 from kspsign.publishing.console import prepared
 from kspsign.publishing.evidence import VERIFIED_TAG, deserves_tag
 from kspsign.publishing.logging_commands import issue, logging_command
-from kspsign.publishing.report_file import report_text, write_atomically
+from kspsign.publishing.report_file import report_text, write_record
 from kspsign.publishing.workflow_commands import output_text, summary_part
 from kspsign.settings.context import RunContext
 
@@ -84,11 +84,11 @@ def publish(
     """
     texts = _Texts(report)
     if report_file is not None:
-        write_atomically(report_file, texts.report)
+        write_record(report_file, texts.report)
     if junit is not None:
-        write_atomically(junit, texts.results)
+        write_record(junit, texts.results)
     if summary is not None:
-        write_atomically(summary, texts.summary)
+        write_record(summary, texts.summary)
     if context.surface == "github-actions":
         _github_records(report, context, report_file, texts)
     if context.surface != "azure-pipelines":
@@ -152,7 +152,7 @@ def _own_files(context: RunContext) -> _OwnFiles:
 
 
 def _kept_report(asked: Path | None, own: _OwnFiles, text: str) -> Path:
-    write_atomically(own.path("report", ".json"), text)
+    write_record(own.path("report", ".json"), text)
     return asked.absolute() if asked is not None else own.path("report", ".json")
 
 
@@ -198,9 +198,9 @@ def _evidence(report: Report, context: RunContext, own: _OwnFiles, texts: _Texts
         own.path("verdict", ".json"),
     )
     overview = own.path("signature-verification", ".md")
-    write_atomically(results, texts.results)
-    write_atomically(overview, texts.summary)
-    write_atomically(verdict, json.dumps(verdict_document(report, context, digest), indent=1) + "\n")
+    write_record(results, texts.results)
+    write_record(overview, texts.summary)
+    write_record(verdict, json.dumps(verdict_document(report, context, digest), indent=1) + "\n")
     return [
         logging_command("task.uploadsummary", str(overview)),
         logging_command("task.uploadfile", str(report_copy)),

@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from hashlib import sha1
 from typing import TYPE_CHECKING
 
 from cryptography import x509
 
 from kspsign.authenticode.cms.timestamp import Timestamp
 from kspsign.authenticode.profile import FileSignature
-from kspsign.certificates.parse import common_name_of, parse_certificate, subject_of
+from kspsign.certificates.parse import common_name_of, parse_certificate, subject_of, thumbprint_of
 from kspsign.model.errors import TrustError
 from kspsign.model.hresults import Hresult
 from kspsign.model.values import DigestAlgorithm, Finding, SignatureFacts, TimestampFacts, iso_utc
@@ -132,7 +131,7 @@ def _facts(signature: FileSignature, stamp: Timestamp | None) -> SignatureFacts:
         )
     certificate = signature.certificate
     return SignatureFacts(
-        thumbprint=sha1(certificate, usedforsecurity=False).hexdigest().upper() if certificate else "",
+        thumbprint=thumbprint_of(certificate) if certificate else "",
         subject=_named(subject_of, certificate),
         digest=signature.algorithm.value,
         timestamp=stamped,

@@ -244,7 +244,7 @@ def test_it_is_told_by_the_class_of_its_root(content: bytes, expected: Format | 
     head = path.read_bytes()[:4096]
     assert detect_format(Glimpse(path, head, len(head))) is expected
     if expected is None:
-        with pytest.raises(ArtifactError, match="no MSI or MSP"):
+        with pytest.raises(ArtifactError, match="not an MSI or MSP"):
             open_signable(path, None)
 
 

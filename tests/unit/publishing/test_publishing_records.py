@@ -16,7 +16,7 @@ import pytest
 from kspsign.model.errors import ConfigurationError
 from kspsign.model.report import PolicyFacts, Report
 from kspsign.model.values import NOT_CHECKED, ErrorFacts
-from kspsign.publishing import publish, report_schema, report_text, write_atomically
+from kspsign.publishing import publish, report_schema, report_text, write_record
 from kspsign.publishing.junit import junit_text
 from kspsign.publishing.sanitize import encodable
 from kspsign.publishing.summary import summary_text
@@ -81,16 +81,16 @@ class TestReport:
 class TestWriting:
     def test_the_file_is_replaced_whole(self, tmp_path: Path) -> None:
         target = tmp_path / "new" / "report.json"
-        write_atomically(target, "old\n")
-        write_atomically(target, "ü\nnew\n")
+        write_record(target, "old\n")
+        write_record(target, "ü\nnew\n")
         assert target.read_bytes() == "ü\nnew\n".encode()
         assert names_in(target.parent) == ["report.json"]
 
     def test_the_old_file_stays_when_the_new_one_fails(self, tmp_path: Path) -> None:
         target = tmp_path / "report.json"
-        write_atomically(target, "old")
+        write_record(target, "old")
         with pytest.raises(ConfigurationError):
-            write_atomically(target, "new \ud800")
+            write_record(target, "new \ud800")
         assert target.read_bytes() == b"old"
         assert names_in(tmp_path) == ["report.json"]
 
@@ -98,7 +98,7 @@ class TestWriting:
         target = tmp_path / "folder"
         target.mkdir()
         with pytest.raises(ConfigurationError) as refused:
-            write_atomically(target, "new")
+            write_record(target, "new")
         assert refused.value.file == str(target)
         assert refused.value.exit_code == 3
         assert "regular file" in refused.value.message
@@ -108,7 +108,7 @@ class TestWriting:
     def test_a_place_that_takes_no_file_is_named(self, name: str, tmp_path: Path) -> None:
         (tmp_path / "file").write_bytes(b"")
         with pytest.raises(ConfigurationError) as refused:
-            write_atomically(tmp_path / name, "new")
+            write_record(tmp_path / name, "new")
         assert refused.value.file == str(tmp_path / name)
         assert names_in(tmp_path) == ["file"]
 

@@ -183,6 +183,6 @@ def _inner_fault(package: Package, inner: Package) -> tuple[str, Hresult] | None
     for publisher in (inner.manifest.publisher, package.manifest.publisher):
         if differs := _publisher_fault(publisher, signature):
             return f"is another publisher's: {differs}", Hresult.APPX_E_INVALID_MANIFEST
-    if faulty := next((each for each in _package_findings(inner) if each.hresult), None):
+    if faulty := next((finding for finding in _package_findings(inner) if finding.hresult), None):
         return f"is damaged: {faulty.detail}", Hresult.APPX_E_CORRUPT_CONTENT
     return None

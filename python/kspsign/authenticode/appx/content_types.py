@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from kspsign.authenticode.appx.names import CONTENT_TYPES, SIGNATURE, from_windows, plain
-from kspsign.authenticode.appx.xml import Element, read_xml
+from kspsign.authenticode.appx.xml import XmlElement, read_xml
 
 _NAMESPACE = "http://schemas.openxmlformats.org/package/2006/content-types"
 _SIGNATURE_PART = f"/{SIGNATURE}"
@@ -55,7 +55,7 @@ def read_content_types(data: bytes) -> ContentTypes:
     extensions: dict[str, str] = {}
     parts: dict[str, str] = {}
 
-    def start(element: Element) -> None:
+    def start(element: XmlElement) -> None:
         if element.depth == 0 and (element.namespace, element.name) != (_NAMESPACE, "Types"):
             raise ValueError("its root is not Types")
         if element.depth != 1 or element.namespace != _NAMESPACE:

@@ -24,7 +24,7 @@ from kspsign.authenticode.cms.spc import sip_finding, sip_indirect_data
 from kspsign.authenticode.io.read import beside, sha256_of
 from kspsign.authenticode.profile import SigningTerms
 from kspsign.authenticode.signable import Digest, Glimpse, InnerFile, OneDigest, nth
-from kspsign.authenticode.zip import Member, entry_names
+from kspsign.authenticode.zip import ZipMember, entry_names
 from kspsign.model.errors import ArtifactError
 from kspsign.model.values import DigestAlgorithm, Finding
 
@@ -96,7 +96,7 @@ class AppxFile(OneDigest):
         size = self.package.archive.size
         with beside(size, lambda: sha256_of(self.path, size)) as whole:
             values, findings, inner = hash_package(self.package, algorithms)
-            found = tuple(Digest(each.values, "", findings=each.findings) for each in inner)
+            found = tuple(Digest(inner_digest.values, "", findings=inner_digest.findings) for inner_digest in inner)
             return Digest(values, whole(), findings=findings, inner=found)
 
     @property
@@ -135,5 +135,5 @@ class AppxFile(OneDigest):
     def embed(self, _digest: Digest, signatures: Sequence[bytes], target: BinaryIO) -> None:
         """Write the package with the first of `signatures` as its last entry to `target`."""
         unsigned = self.package.unsigned
-        signature = Member(SIGNATURE, SIGNATURE_MAGIC + signatures[0])
+        signature = ZipMember(SIGNATURE, SIGNATURE_MAGIC + signatures[0])
         replace(unsigned, added=(*unsigned.added, signature)).write(target)

@@ -13,7 +13,7 @@ from xml.parsers import expat
 
 
 @dataclass(frozen=True, slots=True)
-class Element:
+class XmlElement:
     """A start tag: how many elements it is in, its namespace and local name, and its attributes (those without a
     namespace by name, others by "namespace name")."""
 
@@ -26,7 +26,7 @@ class Element:
 
 def read_xml(
     data: bytes,
-    start: Callable[[Element], None],
+    start: Callable[[XmlElement], None],
     namespace: Callable[[str | None, str], None] | None = None,
     text: Callable[[str], None] | None = None,
 ) -> int:
@@ -44,7 +44,7 @@ def read_xml(
     def opened(name: str, attributes: dict[str, str]) -> None:
         nonlocal depth
         namespace, _, local = name.rpartition(" ")
-        start(Element(depth, namespace, local, attributes, parser.CurrentByteIndex))
+        start(XmlElement(depth, namespace, local, attributes, parser.CurrentByteIndex))
         depth += 1
 
     def closed(_name: str) -> None:

@@ -138,8 +138,8 @@ def _read(data: bytes) -> tuple[bytes, tuple[bytes, ...], bool]:
     (trust_list,) = _exactly(1, content)
     if der.oid_of(content_type) != OID_CTL:
         raise der.malformed("it holds no trust list")
-    certificates = next((each.children(MAX_CERTIFICATES) for each in signed[3:] if each.tag == 0xA0), ())
-    return trust_list.der, tuple(each.der for each in certificates), bool(signed[-1].content)
+    certificates = next((element.children(MAX_CERTIFICATES) for element in signed[3:] if element.tag == 0xA0), ())
+    return trust_list.der, tuple(certificate.der for certificate in certificates), bool(signed[-1].content)
 
 
 def _exactly(count: int, element: der.Element) -> tuple[der.Element, ...]:

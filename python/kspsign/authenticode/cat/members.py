@@ -22,11 +22,11 @@ def read_listing(trust_list: bytes, most: int) -> Listing:
 
     Raises TrustError (TRUST_E_MALFORMED_SIGNATURE) when they can't be read.
     """
-    sequences = [each for each in der.parse(trust_list).children() if each.tag == der.SEQUENCE]
+    sequences = [child for child in der.parse(trust_list).children() if child.tag == der.SEQUENCE]
     if len(sequences) <= _SUBJECTS:
         return Listing(0, ())
     subjects = sequences[_SUBJECTS].children()
-    return Listing(len(subjects), tuple(_member(each) for each in subjects[:most]))
+    return Listing(len(subjects), tuple(_member(subject) for subject in subjects[:most]))
 
 
 def _member(subject: der.Element) -> ListedFile:

@@ -147,7 +147,7 @@ def _fat_sectors(file: BinaryIO, header: Header, sectors: int) -> tuple[list[int
         *numbers, sector = little_endian(array("I", read_sector(file, header, sector, sectors, UNUSED)))
         left = header.fat_sectors - len(holders)
         holders += numbers[:left]
-        if any(each != FREE for each in numbers[left:]):
+        if any(number != FREE for number in numbers[left:]):
             raise damaged("its DIFAT lists more FAT sectors than its header counts")
     if sector not in {END, FREE}:
         raise damaged("its DIFAT has more sectors than its header counts")

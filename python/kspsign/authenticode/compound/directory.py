@@ -12,7 +12,7 @@ ENTRY = 128
 MAX_ENTRIES = 1 << 18
 MAX_DEPTH = 32
 NO_STREAM = 0xFFFFFFFF
-UNUSED, STORAGE, STREAM, ROOT = 0, 1, 2, 5
+STORAGE, STREAM, ROOT = 1, 2, 5
 RED, BLACK = 0, 1
 BLANK = bytes(68) + b"\xff" * 12 + bytes(48)
 """An unused entry; some writers leave its links zero."""
@@ -21,7 +21,7 @@ _ENTRY = struct.Struct("<64sHBBIII16s4s16sIQ")
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class DirectoryEntry:
     """A directory entry. `name` is UTF-16LE without terminator, `times` creation and modification as they stand,
     `size` bytes; `start` is a sector, of the mini stream for a small stream."""
 
@@ -70,9 +70,9 @@ class Links:
 class Storage:
     """A storage with what it contains; the root is one. `sorted` tells whether its tree finds every name."""
 
-    entry: Entry
+    entry: DirectoryEntry
     storages: tuple[Storage, ...] = field(repr=False)
-    streams: tuple[Entry, ...] = field(repr=False)
+    streams: tuple[DirectoryEntry, ...] = field(repr=False)
     sorted: bool
 
     def walk(self) -> Iterator[Storage]:
@@ -97,7 +97,7 @@ def read_directory(data: bytes, major: int) -> tuple[Storage, bool]:
         raise damaged("its directory does not begin with the root entry")
     root = _read_storage(data, major, (entry, links), seen, MAX_DEPTH)
     unused = (data[at * ENTRY : at * ENTRY + ENTRY] for at in range(count) if not seen[at])
-    return root, all(each == BLANK or not any(each) for each in unused)
+    return root, all(raw == BLANK or not any(raw) for raw in unused)
 
 
 def balanced(names: Sequence[bytes], numbers: Sequence[int]) -> tuple[int, dict[int, Links]]:
@@ -126,14 +126,14 @@ def same_name(one: bytes, other: bytes) -> bool:
     return _folded(one) == _folded(other)
 
 
-def _read_entry(data: bytes, number: int, major: int) -> tuple[Entry, Links]:
+def _read_entry(data: bytes, number: int, major: int) -> tuple[DirectoryEntry, Links]:
     (name, length, kind, color, left, right, child, class_id, state, times, start, size) = _ENTRY.unpack_from(
         data, number * ENTRY
     )
     kept = name[: max(length - 2, 0)]
     if length % 2 or not 4 <= length <= 64 or any(name[length - 2 :]) or any(_is_zero(kept)):
         raise damaged(f"directory entry {number} has no proper name")
-    entry = Entry(kept, kind, class_id, state, times, start, size & 0xFFFFFFFF if major == 3 else size)
+    entry = DirectoryEntry(kept, kind, class_id, state, times, start, size & 0xFFFFFFFF if major == 3 else size)
     if kind not in {STORAGE, STREAM, ROOT} or color not in {RED, BLACK}:
         raise damaged(f"directory entry {number} ({entry.label}) is of no known kind")
     if kind == STREAM and (any(class_id) or child != NO_STREAM):
@@ -143,7 +143,7 @@ def _read_entry(data: bytes, number: int, major: int) -> tuple[Entry, Links]:
     return entry, Links(color, left, right, child)
 
 
-def _read_storage(data: bytes, major: int, own: tuple[Entry, Links], seen: bytearray, depth: int) -> Storage:
+def _read_storage(data: bytes, major: int, own: tuple[DirectoryEntry, Links], seen: bytearray, depth: int) -> Storage:
     entry, links = own
     if not depth:
         raise damaged(f"its storages are nested deeper than {MAX_DEPTH}")
@@ -163,9 +163,9 @@ def _read_storage(data: bytes, major: int, own: tuple[Entry, Links], seen: bytea
     return Storage(entry, storages, streams, found)
 
 
-def _in_order(data: bytes, major: int, top: int, seen: bytearray) -> Iterator[tuple[Entry, Links]]:
+def _in_order(data: bytes, major: int, top: int, seen: bytearray) -> Iterator[tuple[DirectoryEntry, Links]]:
     """The siblings below `top`, in the order of their tree."""
-    above: list[tuple[Entry, Links]] = []
+    above: list[tuple[DirectoryEntry, Links]] = []
     number = top
     while True:
         while number != NO_STREAM:

@@ -87,7 +87,7 @@ def read_header(file: BinaryIO) -> Header:
         raise damaged("its header is cut off")
     listed = _DIFAT.unpack_from(data, _FIELDS.size)
     used = min(fat_sectors, HEADER_DIFAT)
-    if any(each != FREE for each in listed[used:]):
+    if any(number != FREE for number in listed[used:]):
         raise damaged("its header lists more FAT sectors than it counts")
     if major == 3 and directory_sectors:
         raise damaged(f"its header counts {directory_sectors} directory sectors, which version 3 does not")

@@ -24,7 +24,7 @@ from kspsign.authenticode.nuget.rules import (
 )
 from kspsign.authenticode.profile import SigningTerms
 from kspsign.authenticode.signable import Digest, Glimpse, OneDigest, nth
-from kspsign.authenticode.zip import Archive, Member, Plan, Scan, archive_of, entry_names, unpack
+from kspsign.authenticode.zip import Archive, Plan, Scan, ZipMember, archive_of, entry_names, unpack
 from kspsign.certificates.parse import parse_certificate
 from kspsign.model.errors import ArtifactError, TrustError
 from kspsign.model.hresults import Hresult
@@ -121,7 +121,7 @@ class NugetFile(OneDigest):
 
     def embed(self, _digest: Digest, signatures: Sequence[bytes], target: BinaryIO) -> None:
         """Write the package with the first of `signatures` as its last entry to `target`."""
-        replace(self.unsigned, added=(Member(SIGNATURE, signatures[0]),)).write(target)
+        replace(self.unsigned, added=(ZipMember(SIGNATURE, signatures[0]),)).write(target)
 
     def _findings(self, signatures: Sequence[CmsSignature]) -> Iterator[Finding]:
         for index, signature in enumerate(signatures):

@@ -33,7 +33,7 @@ class ImageContent:
         self._layout, self._end = layout, layout.content_end
         self._hashed = (0, checksum), (checksum + 4, directory), (directory + 8, self._end)
         self._hashers = {algorithm: hashlib.new(algorithm) for algorithm in algorithms}
-        self._asked = {each: page_algorithm(each) for each in pages} if pages_fault(layout) is None else {}
+        self._asked = {page: page_algorithm(page) for page in pages} if pages_fault(layout) is None else {}
         self._paged = PageHasher(layout, set(self._asked.values())) if self._asked else None
         self._words = WordSum() if summed else None
         self._tail = WordSum()
@@ -57,7 +57,7 @@ class ImageContent:
             hasher.update(bytes(self._layout.padding))
         values = {algorithm: hasher.digest() for algorithm, hasher in self._hashers.items()}
         blobs = self._paged.blobs() if self._paged is not None else {}
-        pages = {each: blobs[algorithm] for each, algorithm in self._asked.items()}
+        pages = {kind: blobs[algorithm] for kind, algorithm in self._asked.items()}
         return PeDigest(values, sha256, word_sum=self._word_sum(), tail_sum=self._tail.value(), pages=pages)
 
     def _word_sum(self) -> int:

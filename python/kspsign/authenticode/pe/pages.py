@@ -92,7 +92,7 @@ class PageHasher:
 
     def _ahead(self) -> Iterator[tuple[int, int, int]]:
         """(section, start, stop) of each page in file order; a section's number is that of the section table."""
-        for number, (offset, size) in sorted(enumerate(self._layout.sections), key=lambda each: each[1]):
+        for number, (offset, size) in sorted(enumerate(self._layout.sections), key=lambda section: section[1]):
             for start in range(offset, offset + size, self._layout.page):
                 yield number, start, min(start + self._layout.page, offset + size)
 

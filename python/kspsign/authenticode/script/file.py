@@ -90,7 +90,7 @@ class ScriptFile(OneDigest):
     def admit(self, _terms: SigningTerms) -> None:
         """Raise ArtifactError when there is a Windows that would not accept the signature."""
         self._admit_encoding()
-        broken = next((each for each in self._block_findings() if each.hresult), None)
+        broken = next((finding for finding in self._block_findings() if finding.hresult), None)
         if broken is not None:
             raise _refusal(
                 f"it carries a signature block that is not intact ({broken.check}: {broken.detail})",
@@ -98,7 +98,7 @@ class ScriptFile(OneDigest):
             )
         unsigned = "" if self.style.wsh else self._unsigned()
         if has_bare_line_end(unsigned):
-            line = next(number for number, each in enumerate(unsigned.split("\r\n"), 1) if {"\r", "\n"} & set(each))
+            line = next(number for number, part in enumerate(unsigned.split("\r\n"), 1) if {"\r", "\n"} & set(part))
             raise _refusal(
                 f"line {line} does not end in CRLF, and not every PowerShell accepts a signed script with such lines",
                 "Convert the line ends to CRLF before signing (unix2dos; in git: *.ps1 text eol=crlf in "

@@ -65,7 +65,7 @@ def read_text(data: bytes, unmarked: Unmarked) -> ScriptText:
 
     Raises ArtifactError (ERROR_BAD_FORMAT) when it is no text: not decodable, or with NUL characters.
     """
-    encoding = next((each for each in _MARKED if data.startswith(each.mark)), None) or _guess(data, unmarked)
+    encoding = next((marked for marked in _MARKED if data.startswith(marked.mark)), None) or _guess(data, unmarked)
     try:
         characters = data[len(encoding.mark) :].decode(encoding.codec)
     except UnicodeDecodeError as broken:

@@ -9,14 +9,14 @@ from typing import BinaryIO
 
 from kspsign.authenticode.io.read import stretch
 from kspsign.authenticode.zip.archive import Archive
-from kspsign.authenticode.zip.records import CENTRAL, CENTRAL_MAGIC, LOCAL, LOCAL_MAGIC, STORED, U32, Entry
+from kspsign.authenticode.zip.records import CENTRAL, CENTRAL_MAGIC, LOCAL, LOCAL_MAGIC, STORED, U32, ZipEntry
 
 _VERSION, _ZIP64_VERSION = 20, 45
 _FIRST_OF_1980 = 0x0021  # MS-DOS date without a time: an archive written twice is the same
 
 
 @dataclass(frozen=True, slots=True)
-class Member:
+class ZipMember:
     """A new entry, stored: its ASCII name and its content, far below 4 GiB."""
 
     name: str
@@ -56,8 +56,8 @@ class Plan:
     """
 
     source: Archive
-    kept: tuple[Entry, ...]
-    added: tuple[Member, ...] = ()
+    kept: tuple[ZipEntry, ...]
+    added: tuple[ZipMember, ...] = ()
     sort: bool = False
 
     def tail(self) -> bytes:

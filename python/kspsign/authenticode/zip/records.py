@@ -23,7 +23,7 @@ _OFFSET_AT = 42  # of the 32-bit offset in a central directory record
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class ZipEntry:
     """A file in an archive. `index` is its place in the central directory, `record` its record there.
 
     Offsets are bytes from the archive's start: of its local header, of its data, and of what follows it (data
@@ -81,7 +81,7 @@ class End:
         return record + LOCATOR.pack(LOCATOR_MAGIC, 0, offset + size, 1) + last
 
 
-def read_record(record: bytes, index: int) -> Entry:
+def read_record(record: bytes, index: int) -> ZipEntry:
     """The entry that a whole central directory record tells of; raises ValueError for what is not allowed."""
     fields = CENTRAL.unpack_from(record)
     flags, method, crc, packed, size, name_size, extra_size = *fields[3:5], *fields[7:12]
@@ -109,7 +109,7 @@ def read_record(record: bytes, index: int) -> Entry:
     size, packed, true_offset = wide
     zip64 = zip64_size(record, extra, extra_size)
     spare, field = len(record) - extra - zip64, offset_field if offset == U32 else 0
-    return Entry(index, name, flags, method, crc, packed, size, true_offset, record, field, spare, zip64 > 0)
+    return ZipEntry(index, name, flags, method, crc, packed, size, true_offset, record, field, spare, zip64 > 0)
 
 
 def zip64_extra(data: bytes, at: int, size: int) -> tuple[int, int]:

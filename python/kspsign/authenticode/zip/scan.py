@@ -8,7 +8,7 @@ from typing import BinaryIO, NamedTuple
 
 from kspsign.authenticode.io.read import CHUNK, file_changed, stretch
 from kspsign.authenticode.zip.archive import Archive, damaged
-from kspsign.authenticode.zip.records import DEFLATED, Entry
+from kspsign.authenticode.zip.records import DEFLATED, ZipEntry
 from kspsign.model.hresults import Hresult
 from kspsign.model.values import Finding
 
@@ -19,7 +19,7 @@ class Piece(NamedTuple):
     `entry` is None in central directory and end records.
     """
 
-    entry: Entry | None
+    entry: ZipEntry | None
     raw: bytes
     content: bytes
 
@@ -31,7 +31,7 @@ class Scan:
         self.faults: dict[str, str] = {}
         self._archive = archive
 
-    def pieces(self, file: BinaryIO, borders: Callable[[Entry], Sequence[int]] = lambda _: ()) -> Iterator[Piece]:
+    def pieces(self, file: BinaryIO, borders: Callable[[ZipEntry], Sequence[int]] = lambda _: ()) -> Iterator[Piece]:
         """Every byte of the archive in `file`, once and in order; raises ArtifactError when the file changed.
 
         No piece of an entry's packed data reaches across one of its `borders`, offsets there in rising order.
@@ -59,7 +59,7 @@ class Scan:
         return Finding("package-content", "unpacks to what the directory tells")
 
 
-def unpack(file: BinaryIO, archive: Archive, entry: Entry, limit: int) -> bytes:
+def unpack(file: BinaryIO, archive: Archive, entry: ZipEntry, limit: int) -> bytes:
     """What the entry unpacks to, at most `limit` bytes; raises ArtifactError (ERROR_BAD_FORMAT) for more, or damage."""
     if entry.size > limit:
         raise damaged(f"{entry.name} has {entry.size} bytes, where at most {limit} are sensible")
@@ -74,7 +74,7 @@ def unpack(file: BinaryIO, archive: Archive, entry: Entry, limit: int) -> bytes:
 class _Unpacker:
     """What one entry unpacks to, in pieces of bounded size, never more than the directory tells."""
 
-    def __init__(self, entry: Entry) -> None:
+    def __init__(self, entry: ZipEntry) -> None:
         self._entry = entry
         self._inflate = zlib.decompressobj(-zlib.MAX_WBITS) if entry.method == DEFLATED else None
         self._size = 0

@@ -60,7 +60,7 @@ class AzureCli:
         arguments = ["account", "get-access-token", "--output", "json", "--resource", resource]
         arguments += ["--tenant", tenant] if tenant else []
         # az.cmd is read by cmd.exe, to which some characters mean more than themselves.
-        odd = [each for each in arguments if not _WORD.fullmatch(each)]
+        odd = [argument for argument in arguments if not _WORD.fullmatch(argument)]
         if odd:
             raise _no_token(f"{odd[0]!r} is no tenant or resource", signed_in=True)
         az = find_az(self._surroundings).path

@@ -72,10 +72,10 @@ class VaultClient:
     def __init__(self, vault: str, credential: Any, transport: AzureTransport) -> None:
         for name in ("azure", "msal"):
             logging.getLogger(name).addHandler(logging.NullHandler())  # what they warn of becomes an error of ours
+        self._vault = vault
         self._transport = transport
         self._credential = credential
         self._options: dict[str, Any] = {"transport": transport, "retry_total": 6, "retry_backoff_max": 30}
-        self._vault = vault
         self._certificates = CertificateClient(vault, credential, **self._options)
         self._keys = KeyClient(vault, credential, **self._options)
         self._signer: CryptographyClient | None = None
@@ -128,13 +128,13 @@ class VaultClient:
             if refused.code != "KEY_VAULT_FORBIDDEN":
                 raise
             return [self.certificate(wanted)], False
-        enabled = [each for each in listed if each.enabled and each.version]
+        enabled = [version for version in listed if version.enabled and version.version]
         if not enabled:
             return [self.certificate(wanted)], True  # which says what is wrong: not there, or disabled
-        enabled.sort(key=lambda each: (_is_valid(each, now), each.not_before or now), reverse=True)
+        enabled.sort(key=lambda version: (_is_valid(version, now), version.not_before or now), reverse=True)
         return [
-            self.certificate(Identifier(wanted.vault, "certificates", wanted.name, each.version))
-            for each in enabled[:_MOST_VERSIONS]
+            self.certificate(Identifier(wanted.vault, "certificates", wanted.name, version.version))
+            for version in enabled[:_MOST_VERSIONS]
         ], True
 
     def issuers(self, of: VaultCertificate) -> tuple[x509.Certificate, ...]:
@@ -241,7 +241,7 @@ def _parsed(value: str) -> tuple[x509.Certificate, ...]:
         content = load_pkcs12(base64.b64decode(value), None)
     except ValueError:
         return ()
-    return tuple(each.certificate for each in (content.cert, *content.additional_certs) if each is not None)
+    return tuple(entry.certificate for entry in (content.cert, *content.additional_certs) if entry is not None)
 
 
 def _der(raw: bytes) -> bytes:

@@ -162,7 +162,7 @@ def _in_vault(client: VaultClient, wanted: Identifier, now: datetime) -> Found:
     where = f"{wanted.vault} {wanted.name}"
     named = client.certificate(wanted) if wanted.version else None
     versions, listed = client.certificate_versions(wanted, now)
-    by_leaf = {parse_certificate(each.der): each for each in versions}
+    by_leaf = {parse_certificate(version.der): version for version in versions}
     if named is None:
         leaf, remarks = choose_newest(list(by_leaf), now, where)
     else:

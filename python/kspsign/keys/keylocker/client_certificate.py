@@ -65,7 +65,7 @@ def read_client_certificate(content: bytes, password: str | None, origin: str) -
         raise PrerequisiteError(message, code="CLIENT_CERTIFICATE", remedy=remedy)
     leaf = opened.cert.certificate
     _check_valid(leaf, origin)
-    return ClientCertificate((leaf, *(each.certificate for each in opened.additional_certs)), opened.key)
+    return ClientCertificate((leaf, *(entry.certificate for entry in opened.additional_certs)), opened.key)
 
 
 def tls_context(
@@ -82,7 +82,7 @@ def tls_context(
         _trust(context, authorities)
     once = secrets.token_urlsafe(32)
     key = client.key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, BestAvailableEncryption(once.encode()))
-    pem = b"".join((key, *(each.public_bytes(Encoding.PEM) for each in client.chain)))
+    pem = b"".join((key, *(certificate.public_bytes(Encoding.PEM) for certificate in client.chain)))
     try:
         number, name = tempfile.mkstemp(prefix="kspsign-", suffix=".pem", dir=folder)
         try:

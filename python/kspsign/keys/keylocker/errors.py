@@ -116,7 +116,7 @@ def _parts(parsed: Any) -> list[str]:
         return []
     listed, error = parsed.get("errors"), parsed.get("error")
     if isinstance(listed, list):
-        return [part for each in listed if isinstance(each, dict) for part in _texts(each, "code", "message")]
+        return [part for item in listed if isinstance(item, dict) for part in _texts(item, "code", "message")]
     if isinstance(error, dict):
         return _texts(error, "status", "code", "message")
     return _texts(parsed, "error", "message")

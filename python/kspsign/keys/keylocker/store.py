@@ -65,7 +65,7 @@ class KeyLockerKeyStore(KeyStore):
             undo.callback(client.close)
             chosen, siblings = find_certificate(client, options)
             if len(siblings) > 1:
-                others = "; ".join(str(each) for each in siblings if each is not chosen)
+                others = "; ".join(str(sibling) for sibling in siblings if sibling is not chosen)
                 name = chosen.keypair.alias or chosen.keypair.id
                 surroundings.notice(
                     f"key pair {name} has {len(siblings)} certificates: {chosen} is taken, not {others}"

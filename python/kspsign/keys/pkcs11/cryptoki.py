@@ -10,7 +10,7 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from kspsign.keys.pkcs11.errors import CryptokiError, unloadable
 
@@ -228,7 +228,3 @@ def _attribute(kind: int, value: bytes) -> _Attribute:
 def _check(function: str, result: int) -> None:
     if result:
         raise CryptokiError(function, result)
-
-
-ULONG_BYTES: Final = ctypes.sizeof(_ulong)
-"""The size of a CK_ULONG attribute value."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -13,7 +14,7 @@ from kspsign.certificates.aia import with_issuers
 from kspsign.certificates.chain import ordered_chain
 from kspsign.certificates.parse import to_der
 from kspsign.keys.pkcs11 import cryptoki
-from kspsign.keys.pkcs11.cryptoki import ULONG_BYTES, Cryptoki, Token
+from kspsign.keys.pkcs11.cryptoki import Cryptoki, Token
 from kspsign.keys.pkcs11.errors import CryptokiError, at_opening
 from kspsign.keys.pkcs11.options import Pkcs11Options
 from kspsign.keys.pkcs11.store import check_named
@@ -152,7 +153,8 @@ class _Examination:
                 code="PKCS11_KEY_EXPIRED",
                 remedy="Use a key pair whose dates hold, or have its dates changed on the token.",
             )
-        is_rsa = self.module.attribute(session, key, cryptoki.CKA_KEY_TYPE) == bytes(ULONG_BYTES)
+        kind = self.module.attribute(session, key, cryptoki.CKA_KEY_TYPE)
+        is_rsa = kind is not None and int.from_bytes(kind, sys.byteorder) == cryptoki.CKK_RSA
         wanted, name = (cryptoki.CKM_RSA_PKCS, "CKM_RSA_PKCS") if is_rsa else (cryptoki.CKM_ECDSA, "CKM_ECDSA")
         if wanted not in self.module.mechanisms(token.slot):
             raise PrerequisiteError(

@@ -14,10 +14,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final, Self
 
-from asn1crypto.algos import DigestInfo
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 
+from kspsign.authenticode.cms.algorithms import algorithm_identifier
+from kspsign.certificates import der
 from kspsign.certificates.aia import with_issuers
 from kspsign.certificates.chain import ordered_chain
 from kspsign.certificates.parse import parse_certificate, to_der
@@ -166,8 +167,7 @@ def check_named(options: Pkcs11Options) -> None:
 
 def digest_info(digest: bytes, algorithm: DigestAlgorithm) -> bytes:
     """What PKCS#1 v1.5 pads (RFC 8017 §9.2 note 1)."""
-    parameters = {"digest_algorithm": {"algorithm": algorithm.value}, "digest": digest}
-    return bytes(DigestInfo(parameters).dump())
+    return der.sequence(algorithm_identifier(algorithm), der.octet_string(digest))
 
 
 def ecdsa_der(raw: bytes) -> bytes:

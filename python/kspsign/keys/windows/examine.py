@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import platform
 import re
 import sys
@@ -35,12 +34,13 @@ from kspsign.keys.prerequisites import (
     warned,
 )
 from kspsign.keys.protocol import Surroundings
-from kspsign.keys.windows.candidates import Candidate, candidates_of, matching, near_miss, newest_valid
+from kspsign.keys.windows.candidates import Candidate, candidates_of, matching, near_miss, newest_candidate
 from kspsign.keys.windows.certificate_store import read_store
 from kspsign.keys.windows.credentials import examine_credentials
 from kspsign.keys.windows.options import WindowsOptions
 from kspsign.keys.windows.store import check_named, known_issuers
 from kspsign.model.errors import ConfigurationError, KspSignError, PrerequisiteError
+from kspsign.model.suggest import suggest
 from kspsign.programs import Ran, call_tool, find_signtool, find_smctl
 
 OLDEST_BUILD = 10240
@@ -178,7 +178,7 @@ def key_storage_provider(options: WindowsOptions) -> str:
             names = [winreg.EnumKey(key, index) for index in range(winreg.QueryInfoKey(key)[0])]
         if options.csp in names:
             return f'"{options.csp}" is registered'
-        near = difflib.get_close_matches(options.csp, names, n=1, cutoff=0.6)
+        near = suggest(options.csp, names)
         hint = f'Did you mean --csp "{near[0]}"? ' if near else ""
         raise PrerequisiteError(
             f'no KSP is registered under exactly the name "{options.csp}"; registered: {", ".join(names) or "none"}',
@@ -211,11 +211,11 @@ def find_keypair(alias: str, ran: Ran) -> str:
     row = next((row for row in rows if alias in row), None)
     if row is None:
         cells = set().union(*rows) if rows else set()
-        near = next((cell for cell in sorted(cells) if cell.casefold() == alias.casefold()), None)
+        near = [cell for cell in suggest(alias, cells) if cell.casefold() == alias.casefold()]
         raise PrerequisiteError(
             f"smctl keypair ls does not show {alias}",
             code="ALIAS_UNKNOWN",
-            remedy=f"Did you mean {near}? Case matters."
+            remedy=f"Did you mean {near[0]}? Case matters."
             if near
             else "Take the alias from `smctl keypair ls`, verbatim.",
         )
@@ -241,7 +241,7 @@ def certificate(options: WindowsOptions) -> Iterator[Prerequisite]:
         yield failed(CERTIFICATE, error)
         return
     found, now = matching(present, options), datetime.now(UTC)
-    chosen = newest_valid(found, now)
+    chosen = newest_candidate(found, now)
     if chosen is None:
         near = near_miss(options.thumbprint or options.keypair_alias or "", present)
         hint = f"Did you mean {near}? " if near else ""

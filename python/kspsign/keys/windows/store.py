@@ -19,7 +19,7 @@ from kspsign.certificates.parse import parse_certificate
 from kspsign.diagnosis import diagnose
 from kspsign.keys.prerequisites import Prerequisite
 from kspsign.keys.protocol import OpenStore, Surroundings
-from kspsign.keys.windows.candidates import Candidate, candidates_of, matching, near_miss, newest_valid
+from kspsign.keys.windows.candidates import Candidate, candidates_of, matching, near_miss, newest_candidate
 from kspsign.keys.windows.certificate_store import read_store
 from kspsign.keys.windows.options import WindowsOptions
 from kspsign.model.errors import ConfigurationError, PrerequisiteError, TrustError
@@ -58,7 +58,7 @@ class WindowsStore(OpenStore):
         if options.certificate is not None:
             return cls._of_file(options)
         before = _present(options)
-        present = newest_valid(matching(before, options), datetime.now(UTC))
+        present = newest_candidate(matching(before, options), datetime.now(UTC))
         if options.keypair_alias is not None:
             _certsync(options, surroundings, before, present)
         elif present is not None:
@@ -162,14 +162,14 @@ def _run_certsync(options: WindowsOptions, surroundings: Surroundings, before: S
 
 def _chosen(options: WindowsOptions, present: Sequence[Candidate]) -> Candidate:
     found = matching(present, options)
-    chosen = newest_valid(found, datetime.now(UTC))
+    chosen = newest_candidate(found, datetime.now(UTC))
     wanted = options.thumbprint or options.keypair_alias or ""
     if chosen is None:
         listed = "; ".join(map(str, found or present)) or "none"
         near = near_miss(wanted, present)
         why = "none that is valid now matches" if found else "no certificate matches"
         raise PrerequisiteError(
-            f"{why} {wanted} in the certificate store My of the {options.certificate_store}; there: {listed}",
+            f"{why} {wanted} in the certificate store My of the {options.certificate_store}; available: {listed}",
             code="CERTIFICATE_NOT_VALID" if found else "CERTIFICATE_NOT_FOUND",
             remedy="Renew the certificate and run certsync again."
             if found
@@ -189,12 +189,12 @@ def known_issuers(leaf: bytes) -> tuple[x509.Certificate, ...]:
     Only certificates that hold the name of an issuer are parsed: a store is full of odd strangers.
     """
     stores = [read_store(location, name) for location in ("user", "system") for name in ("CA", "ROOT")]
-    pool = {each.der for store in stores for each in store}
+    pool = {certificate.der for store in stores for certificate in store}
     found: list[x509.Certificate] = []
     names = [parse_certificate(leaf).issuer]
     while names:
         wanted = names.pop().public_bytes()
-        for der in [each for each in pool if wanted in each]:
+        for der in [candidate for candidate in pool if wanted in candidate]:
             pool.remove(der)
             parsed = _parsed(der)
             if parsed is not None:

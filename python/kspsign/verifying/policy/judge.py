@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from hashlib import sha1, sha256
+from hashlib import sha256
 
 from cryptography import x509
 
 from kspsign.authenticode.cms.timestamp import Timestamp
-from kspsign.certificates.parse import display_name, to_der
+from kspsign.certificates.parse import display_name, thumbprint_of, to_der
 from kspsign.model.errors import PolicyError
 from kspsign.model.hresults import Hresult
 from kspsign.model.report import PolicyFacts
@@ -228,7 +228,7 @@ def _said(wanted: Publisher) -> str:
 
 
 def _sha1(of: x509.Certificate) -> str:
-    return sha1(to_der(of), usedforsecurity=False).hexdigest().upper()
+    return thumbprint_of(to_der(of))
 
 
 def _sha256(of: x509.Certificate) -> str:

@@ -9,13 +9,15 @@ from importlib.metadata import version
 from pathlib import Path
 
 from kspsign.batch.select import select_artifacts
+from kspsign.certsync import read_entry
 from kspsign.doctor.network import network_checks, timestamp_checks
+from kspsign.doctor.synchronised import examine_synchronised
 from kspsign.doctor.trust import TrustChecks
 from kspsign.keys import examine_store, find_store
 from kspsign.keys.prerequisites import CHAIN, Prerequisite, examine, failed, not_checked, passed, warned
 from kspsign.keys.table import STORES, StoreEntry
 from kspsign.model.errors import ConfigurationError, KspSignError
-from kspsign.model.values import Format
+from kspsign.model.values import Format, SyncedCertificate
 from kspsign.programs.navsip import check_navsip
 from kspsign.settings.context import RunContext
 from kspsign.settings.model import Settings
@@ -68,7 +70,7 @@ def _unmapped(found: Unmapped, context: RunContext) -> ConfigurationError:
 def _key_store(settings: Settings, trust: TrustChecks, unmapped: tuple[Unmapped, ...]) -> Iterator[Prerequisite]:
     """What the key store finds of itself; that it and the engine go together; whether its certificate is trusted."""
     try:
-        entry = _store_of(settings)
+        entry, synchronised = _signs(settings)
         engine = entry.engine(settings.engine)
     except KspSignError as error:
         yield failed(_STORE, error)
@@ -79,22 +81,40 @@ def _key_store(settings: Settings, trust: TrustChecks, unmapped: tuple[Unmapped,
         return
     chain: tuple[bytes, ...] = ()
     judged = False
-    for each in examine_store(entry, settings):
-        yield each
-        chain = each.chain or chain
-        judged = judged or each.name == CHAIN
+    if synchronised is not None and entry.signs_natively:
+        checks = examine_synchronised(settings, synchronised)
+    else:
+        checks = examine_store(entry, settings)
+    for check in checks:
+        yield check
+        chain = check.chain or chain
+        judged = judged or check.name == CHAIN
     if not judged:
         yield trust.chain(chain, test_signing=entry.name == "embedded")
 
 
-def _store_of(settings: Settings) -> StoreEntry:
-    """The key store that is named, else the built-in one that the named engine is for.
+def _signs(settings: Settings) -> tuple[StoreEntry, SyncedCertificate | None]:
+    """The key store, and the certificate of an earlier certsync where one is meant.
 
-    Raises ConfigurationError when there is none.
+    It is the one that is named, else the built-in one that the named engine is for. Raises ConfigurationError when
+    there is none, PrerequisiteError when its package or the certificate can't be loaded.
     """
+    synchronised = _synchronised(settings)
+    if synchronised is not None:
+        return STORES.find(synchronised.key_store), synchronised
     if settings.key_store is None and settings.engine not in {"auto", "native"}:
-        return next(entry for entry in STORES.entries.values() if settings.engine in entry.engines)
-    return find_store(settings)
+        return next(entry for entry in STORES.entries.values() if settings.engine in entry.engines), None
+    return find_store(settings), None
+
+
+def _synchronised(settings: Settings) -> SyncedCertificate | None:
+    """The certificate of an earlier certsync, where --thumbprint alone means it; raises PrerequisiteError."""
+    if settings.thumbprint is None:
+        return None
+    alone = settings.key_store is None and settings.engine in {"auto", "native"}
+    if alone or (settings.store_options is not None and settings.store_options.means_synchronised):
+        return read_entry(settings.store_folder, settings.thumbprint)
+    return None
 
 
 def _installed_stores(settings: Settings) -> Iterator[Prerequisite]:
@@ -128,6 +148,6 @@ def _files(settings: Settings) -> Iterator[Prerequisite]:
 def _signs_by_program(settings: Settings) -> bool:
     """Whether these settings sign through a vendor's program instead of the native engine."""
     try:
-        return _store_of(settings).engine(settings.engine) != "native"
+        return _signs(settings)[0].engine(settings.engine) != "native"
     except KspSignError:
         return False  # what is wrong with it is said where the store is examined

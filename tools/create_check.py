@@ -1,4 +1,4 @@
-"""Protect an environment of Azure Pipelines: checks that ask for signatures, or the required template.
+"""Protects an environment of Azure Pipelines: checks that require signatures, or the required template.
 
     AZURE_DEVOPS_TOKEN=... python tools/create_check.py --collection https://dev.azure.com/contoso --project Apps \\
         --environment production --connection 5fe0...    # or: --template Apps/pipelines refs/heads/main signed.yml
@@ -32,7 +32,7 @@ BUILD = "$(system.teamProjectId)/_apis/build/builds/$(build.buildId)"
 
 
 def checks(task_id: str, *, allow_test_signing: bool) -> dict[str, tuple[str, str]]:
-    """URL behind the connection's, and criteria, of each check by its name. One request each: all must pass."""
+    """The path below the connection's URL, and criteria, of each check by its name. One request each: all must pass."""
     ours = f"@.task.id==''{task_id}''"
     runs = "$(system.teamProjectId)/_apis/test/runs?buildUri=vstfs:///Build/Build/$(build.buildId)&api-version=7.1"
     found = {
@@ -42,7 +42,7 @@ def checks(task_id: str, *, allow_test_signing: bool) -> dict[str, tuple[str, st
                 f"records[?({ours} && @.result==''succeeded'')]", f"records[?({ours} && @.result!=''succeeded'')]"
             ),
         ),
-        "kspsign: one verdict stands for the build": (
+        "kspsign: one verdict for the build": (
             f"{BUILD}/attachments/kspsign.verdict?api-version=7.1-preview.2",
             "and(eq(count(root['value']), 1), startsWith(root['value'][0]['name'], 'verdict-'))",
         ),

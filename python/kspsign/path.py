@@ -67,9 +67,7 @@ def timestamp_files(run: Run) -> Report:
         clean_up(files)
         verifier = open_verifier(settings, None)
         digest = DigestAlgorithm(settings.digest)
-        timestamper = run.resources.enter_context(
-            open_timestamper(settings.timestamp_url, settings.timestamp_jobs, digest, settings.network, run.shared)
-        )
+        timestamper = run.resources.enter_context(open_timestamper(settings, digest, run.shared, verifier.check_token))
         Batch(files, timestamper).work(
             lambda artifact: timestamp_one(artifact, timestamper, verifier, run.shared.targets), timestamper.concurrency
         )

@@ -134,7 +134,7 @@ CERTIFICATE = (
     ),
     Fault(
         *("certificate imported from a file, without private key", 5, "NO_PRIVATE_KEY"),
-        cause="no private key hangs on it",
+        cause="has no private key",
         remedy="Run certsync (it links the certificate with the KSP's key)",
         prepare=without_key,
         **BY_THUMBPRINT,

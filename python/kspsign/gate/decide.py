@@ -1,4 +1,4 @@
-"""Decides on builds: their verdicts, their steps, the downloaded files; waits where there is something to wait for."""
+"""Decides on builds: their verdicts, their steps, the downloaded files; waits while a result is still pending."""
 
 from __future__ import annotations
 
@@ -49,7 +49,8 @@ def run_gate(
     stream: TextIO | None = None,
     clock: Callable[[], float] = time.monotonic,
 ) -> int:
-    """Decide, tell, and return 0. Raises GateRefusedError for a no, PrerequisiteError when nobody can be asked.
+    """Decide, report, and return 0. Raises GateRefusedError for a no, PrerequisiteError when Azure DevOps can't be
+    asked.
 
     `pause` waits the seconds, and says whether the run was cancelled meanwhile.
     """

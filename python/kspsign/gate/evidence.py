@@ -1,4 +1,4 @@
-"""What a step left behind, read with care: anybody in a build may attach anything."""
+"""Reads what a step attached to a build, defensively: any step can attach anything."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def _result(verdict: dict[str, Any]) -> Check:
 
 
 def _count(verdict: dict[str, Any], key: str) -> int:
-    """A count, -1 for what is none (in JSON, true is no number)."""
+    """A count, -1 for what is none (in JSON, true is not a number)."""
     value = verdict.get(key)
     return value if isinstance(value, int) and not isinstance(value, bool) else -1
 
@@ -97,7 +97,7 @@ def _test_signing(verdict: dict[str, Any], *, allowed: bool) -> Check:
 def _report(
     client: AzureDevOps, build_id: int, ref: AttachmentRef, verdict: dict[str, Any]
 ) -> tuple[dict[str, Any], str]:
-    """The report that the verdict's digest stands for, or why there is none. The same step must have uploaded it."""
+    """The report that has the verdict's digest, or why there is none. The same step must have uploaded it."""
     place = (ref.timeline_id, ref.record_id)
     found = [
         attachment

@@ -1,4 +1,4 @@
-"""What the gate says: each named check, like the verifier; a report for other programs; an issue in a pipeline."""
+"""Reports the gate's result: each named check, a JSON report, and an issue in a pipeline."""
 
 from __future__ import annotations
 

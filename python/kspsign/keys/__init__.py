@@ -1,4 +1,4 @@
-"""Who holds the private key: the front door to the key stores of `kspsign.keys.table`, each loaded when used."""
+"""Opens the key stores of `kspsign.keys.table`, each loaded when it is used."""
 
 from __future__ import annotations
 

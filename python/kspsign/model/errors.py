@@ -20,6 +20,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+from kspsign.model.checks import CheckName
 from kspsign.model.hresults import Hresult
 
 NOT_TRIED = "NOT_TRIED"
@@ -122,7 +123,14 @@ class HaltedError(KspSignError):
 
 
 class TimestampError(KspSignError):
-    """No timestamp server gave a token that holds; the signature that was obtained is not lost by this."""
+    """No timestamp server gave a token that holds; the signature that was obtained is not lost by this.
+
+    `lasting` is true when a server answered, and what it answers will not hold for the next file either.
+    """
+
+    def __init__(self, message: str, *, code: str, remedy: str, lasting: bool = False) -> None:
+        super().__init__(message, code=code, remedy=remedy)
+        self.lasting = lasting
 
 
 class TrustError(KspSignError):
@@ -131,14 +139,14 @@ class TrustError(KspSignError):
     exit_code = 2
 
     def __init__(
-        self, hresult: Hresult, detail: str, *, check: str, file: str | None = None, remedy: str | None = None
+        self, hresult: Hresult, detail: str, *, check: CheckName, file: str | None = None, remedy: str | None = None
     ) -> None:
         super().__init__(detail, code=hresult.name, remedy=remedy or hresult.remedy, file=file, hresult=hresult)
         self.check = check
 
 
 class PolicyError(KspSignError):
-    """Patterns of what the policy wants signed match no file: a release would lack what nobody missed."""
+    """Patterns of what the policy wants signed match no file: a release would be incomplete and no one would notice."""
 
     exit_code = 2
 

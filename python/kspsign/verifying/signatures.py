@@ -12,6 +12,7 @@ from cryptography import x509
 from kspsign.authenticode.cms.timestamp import Timestamp
 from kspsign.authenticode.profile import FileSignature
 from kspsign.certificates.parse import common_name_of, parse_certificate, subject_of, thumbprint_of
+from kspsign.certificates.validity import is_for_lifetime_signing
 from kspsign.model.errors import TrustError
 from kspsign.model.hresults import Hresult
 from kspsign.model.values import DigestAlgorithm, Finding, SignatureFacts, TimestampFacts, iso_utc
@@ -58,8 +59,13 @@ def examine_signature(
 ) -> ExaminedSignature:
     """Every check of `signature` over a file whose digests are `digests`; revocation is asked for when given."""
     stamped = examine_timestamp(signature, trust, revocation)
-    moment = stamped.time or datetime.now(UTC)
-    chain = _chain(signature, trust, moment, stamped=stamped.time is not None)
+    lifetime = _is_for_lifetime_signing(signature)
+    extended_to = None if lifetime else stamped.time
+    when = "now, lifetime signing: no timestamp extends it" if lifetime else "now, no valid timestamp"
+    chain = _chain(signature, trust, extended_to, when)
+    chain_and_timestamp = (*chain.findings, *stamped.findings)
+    if not lifetime and _follows_from(stamped, chain):
+        chain_and_timestamp = (*stamped.findings, *chain.findings)
     findings = (
         _structure(signature),
         attributes_finding(signature),
@@ -67,10 +73,9 @@ def examine_signature(
         _digest(signature, digests),
         _content(signature),
         _signature(signature),
-        *chain.findings,
+        *chain_and_timestamp,
         *_embedded(signature, chain, stamped, trust),
-        *revocation_findings(chain, revocation, Purpose.CODE_SIGNING, stamped.time),
-        *stamped.findings,
+        *revocation_findings(chain, revocation, Purpose.CODE_SIGNING, extended_to),
     )
     return ExaminedSignature(signature, findings, stamped.stamp, chain.path, stamped.path)
 
@@ -98,15 +103,31 @@ def _signature(signature: FileSignature) -> Finding:
     return finding("signature", fault, hresult, "made with the certificate's key")
 
 
-def _chain(signature: FileSignature, trust: Trust, moment: datetime, *, stamped: bool) -> JudgedChain:
+def _is_for_lifetime_signing(signature: FileSignature) -> bool:
+    try:
+        return signature.certificate is not None and is_for_lifetime_signing(parse_certificate(signature.certificate))
+    except TrustError:
+        return False  # the chain's findings say what is wrong with the certificate
+
+
+def _follows_from(stamped: Stamped, chain: JudgedChain) -> bool:
+    """Whether the chain fails for its time alone, which is the present since a timestamp that is there does not
+    count."""
+    failed = {each.check for each in chain.findings if each.hresult is not None}
+    return failed == {"certificate-validity"} and stamped.is_refused
+
+
+def _chain(signature: FileSignature, trust: Trust, stamped: datetime | None, now: str) -> JudgedChain:
+    """The signer's chain at the time `stamped`, or at present, which `now` calls so."""
     if signature.certificate is None:
         return JudgedChain()
+    moment = stamped or datetime.now(UTC)
     result = validate_chain(
         *(signature.certificate, signature.certificates, trust.signers),
         *(Purpose.CODE_SIGNING, moment, trust.strength),
     )
-    when = f"at {iso_utc(moment)}" + (" (timestamp)" if stamped else " (now, no valid timestamp)")
-    return JudgedChain(tuple(chain_findings(result, "", when)), result.path)
+    when = f"at {iso_utc(moment)} ({'timestamp' if stamped else now})"
+    return JudgedChain(tuple(chain_findings(result, Purpose.CODE_SIGNING, when)), result.path)
 
 
 def _embedded(signature: FileSignature, chain: JudgedChain, stamped: Stamped, trust: Trust) -> Iterator[Finding]:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from cryptography import x509
 
 from kspsign.authenticode.cms.timestamp import Timestamp, read_counter_signature, read_token
 from kspsign.authenticode.profile import FileSignature
+from kspsign.certificates.validity import CLOCK_SKEW
 from kspsign.model.errors import TrustError
 from kspsign.model.hresults import Hresult
 from kspsign.model.values import Finding, iso_utc
@@ -27,7 +28,10 @@ from kspsign.verifying.unsigned_data import certificates_finding
 if TYPE_CHECKING:
     from kspsign.verifying.revocation import Revocation
 
-CLOCK_SKEW = timedelta(minutes=5)
+_ADD_ONE = (
+    "Add one while the certificate is valid: kspsign timestamp FILE. It costs no signature and does not change what is "
+    "signed."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +41,12 @@ class Stamped:
     findings: tuple[Finding, ...]
     stamp: Timestamp | None = None
     path: tuple[x509.Certificate, ...] = ()
+    is_there: bool = True
+
+    @property
+    def is_refused(self) -> bool:
+        """Whether there is a timestamp that does not count."""
+        return self.is_there and any(each.hresult is not None for each in self.findings)
 
     @property
     def time(self) -> datetime | None:
@@ -54,8 +64,8 @@ def examine_timestamp(signature: FileSignature, trust: Trust, revocation: Revoca
     if stamp is None:
         if trust.timestamp_required:
             detail = "there is none: the signature ends with the certificate"
-            return Stamped((Finding("timestamp", detail, Hresult.TRUST_E_TIME_STAMP),))
-        return Stamped((Finding("timestamp", "none, and none is asked for"),))
+            return Stamped((Finding("timestamp", detail, Hresult.TRUST_E_TIME_STAMP, _ADD_ONE),), is_there=False)
+        return Stamped((Finding("timestamp", "none, and none is asked for"),), is_there=False)
     return _judge(stamp, trust, revocation)
 
 
@@ -93,7 +103,7 @@ def _authority_chain(stamp: Timestamp, trust: Trust) -> JudgedChain:
         *(stamp.signer, stamp.certificates, trust.authorities),
         *(Purpose.TIMESTAMPING, stamp.time, trust.strength),
     )
-    return JudgedChain(tuple(chain_findings(result, "timestamp-", f"at {iso_utc(stamp.time)}")), result.path)
+    return JudgedChain(tuple(chain_findings(result, Purpose.TIMESTAMPING, f"at {iso_utc(stamp.time)}")), result.path)
 
 
 def _read_timestamp(signature: FileSignature) -> Timestamp | None:

@@ -3,8 +3,9 @@
 Where Windows' chain engine differs from RFC 5280 its rule holds: an intermediate's extended key usage limits
 what is below it, and RSA keys under 2048 bits are refused. Stricter than Windows: without a policy that admits
 it, SHA-1 counts in no chain, also not in one that was timestamped before 2016; a code-signing certificate must
-state its usage; a critical extension that isn't evaluated here is refused. Laxer than RFC 3161 §2.3, since
-Microsoft's own older timestamping certificates are: their extended key usage need not be critical.
+state its usage; a critical extension that isn't evaluated here is refused. A timestamping certificate's extended
+key usage is critical, as RFC 3161 §2.3 wants it, except below roots of the Microsoft root program: Microsoft's own
+authorities of before 2021 left it out.
 """
 
 from __future__ import annotations
@@ -13,11 +14,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
+from typing import Final
 
 from cryptography import x509
 from cryptography.x509.oid import ExtensionOID
 
 from kspsign.certificates.parse import CHAIN_CHECK, display_name, extension, extensions
+from kspsign.model.checks import CheckName
 from kspsign.model.errors import TrustError
 from kspsign.model.hresults import Hresult
 from kspsign.model.values import iso_utc
@@ -25,9 +28,9 @@ from kspsign.verifying.name_constraints import name_violations
 from kspsign.verifying.roots import Anchor
 from kspsign.verifying.strength import Strength
 
-_VALIDITY_CHECK = "certificate-validity"
-_EXTENDED_USAGE_CHECK = "extended-key-usage"
-_USAGE_CHECK = "key-usage"
+_VALIDITY_CHECK: Final = "certificate-validity"
+_EXTENDED_USAGE_CHECK: Final = "extended-key-usage"
+_USAGE_CHECK: Final = "key-usage"
 
 _ANY_USAGE = "2.5.29.37.0"
 _EVALUATED = frozenset(
@@ -62,7 +65,7 @@ class Purpose(Enum):
 class Fault:
     """One named check that failed, as Windows would say it, and what was seen."""
 
-    check: str
+    check: CheckName
     hresult: Hresult
     detail: str
 
@@ -82,6 +85,8 @@ def lasting_faults(
                 yield from _ca_faults(path, position, anchor)
                 yield from _nested_usage_faults(certificate, purpose)
         yield from _leaf_usage_faults(path[0], purpose)
+        if purpose is Purpose.TIMESTAMPING:
+            yield from _authority_usage_faults(path[0], anchor)
         for violation in name_violations(path):
             yield Fault(CHAIN_CHECK, Hresult.CERT_E_INVALID_NAME, violation)
     except TrustError as error:
@@ -173,6 +178,13 @@ def _leaf_usage_faults(leaf: x509.Certificate, purpose: Purpose) -> Iterator[Fau
     if not (purpose is Purpose.TIMESTAMPING and usage.value.content_commitment):
         reason = f"the key usage of {display_name(leaf)} doesn't include digital signatures"
         yield Fault(_USAGE_CHECK, Hresult.CERT_E_WRONG_USAGE, reason)
+
+
+def _authority_usage_faults(leaf: x509.Certificate, anchor: Anchor | None) -> Iterator[Fault]:
+    usages = extension(leaf, x509.ExtendedKeyUsage)
+    if usages is not None and not usages.critical and anchor is not None and anchor.explicit:
+        reason = f"the extended key usage of {display_name(leaf)} is not critical"
+        yield Fault(_EXTENDED_USAGE_CHECK, Hresult.CERT_E_WRONG_USAGE, reason)
 
 
 def _stated_usages(certificate: x509.Certificate) -> frozenset[str] | None:

@@ -34,7 +34,7 @@ def parsed(document: str) -> ET.Element:
 
 def published(report: Report, context: RunContext) -> str:
     stream = io.StringIO()
-    publish(report, report_file=None, junit=None, summary=None, context=context, stream=stream)
+    publish(report, files={}, context=context, stream=stream)
     return stream.getvalue()
 
 
@@ -335,9 +335,7 @@ class TestPipeline:
         asked = tmp_path / "a,b" / "r.json", tmp_path / "a,b" / "j.xml", tmp_path / "a,b" / "s.md"
         publish(
             report,
-            report_file=asked[0],
-            junit=asked[1],
-            summary=asked[2],
+            files=dict(zip(("report", "junit", "summary"), asked, strict=True)),
             context=samples.step(tmp_path / "temp"),
             stream=stream,
         )
@@ -370,9 +368,7 @@ class TestPipeline:
         with pytest.raises(ConfigurationError) as refused:
             publish(
                 samples.report(samples.file()),
-                report_file=tmp_path,
-                junit=None,
-                summary=None,
+                files={"report": tmp_path},
                 context=samples.step(tmp_path / "temp"),
                 stream=stream,
             )
@@ -381,7 +377,7 @@ class TestPipeline:
 
     def test_an_agent_folder_that_takes_nothing_is_named(self, samples: Samples, tmp_path: Path) -> None:
         (tmp_path / "temp").write_bytes(b"")
-        with pytest.raises(ConfigurationError, match="can't make a folder"):
+        with pytest.raises(ConfigurationError, match="can't create a folder"):
             published(samples.report(samples.file()), samples.step(tmp_path / "temp"))
 
 
@@ -391,9 +387,7 @@ def test_outside_a_pipeline_only_the_files_asked_for_are_left(is_tty: bool, samp
     context = RunContext.from_environment({"AGENT_TEMPDIRECTORY": str(tmp_path / "temp")}, is_tty=is_tty)
     publish(
         samples.report(samples.file()),
-        report_file=tmp_path / "report.json",
-        junit=None,
-        summary=None,
+        files={"report": tmp_path / "report.json"},
         context=context,
         stream=stream,
     )

@@ -145,7 +145,8 @@ def test_a_signing_leaf_states_code_signing(
     ("extensions", "expected"),
     [
         ((extended(TIMESTAMPING, critical=True), key_usage("digital_signature")), []),
-        ((extended(TIMESTAMPING), key_usage("content_commitment")), []),
+        ((extended(TIMESTAMPING, critical=True), key_usage("content_commitment")), []),
+        ((extended(TIMESTAMPING), key_usage("digital_signature")), [(EXTENDED, Hresult.CERT_E_WRONG_USAGE)]),
         ((extended(TIMESTAMPING, CODE_SIGNING, critical=True),), [(EXTENDED, Hresult.CERT_E_WRONG_USAGE)]),
         ((extended(CODE_SIGNING, critical=True),), [(EXTENDED, Hresult.CERT_E_WRONG_USAGE)]),
         ((extended(TIMESTAMPING, critical=True), SIGNS_CERTIFICATES), [(USAGE, Hresult.CERT_E_WRONG_USAGE)]),

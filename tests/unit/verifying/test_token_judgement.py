@@ -5,7 +5,9 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from cryptography import x509
 
+from kspsign.certificates import der
 from kspsign.model.errors import TrustError
 from kspsign.model.values import DigestAlgorithm
 from kspsign.verifying.chain_checks import Trust
@@ -13,8 +15,8 @@ from kspsign.verifying.roots import TrustAnchors
 from kspsign.verifying.strength import LEGACY, STRONG, Strength
 from kspsign.verifying.timestamps import judge_token
 from kspsign.verifying.verifier import Verifier
-from support.pki import CODE_SIGNING, MOMENT, TIMESTAMPING, Extension, Issued, ca, extended, issue, key_usage
-from support.tokens import make_token
+from support.pki import CODE_SIGNING, MOMENT, TIMESTAMPING, Extension, Issued, ca, extended, issue, key_usage, name
+from support.tokens import directory_name, make_token, token_extension
 
 VALUE = b"a signature value"
 SHA1 = DigestAlgorithm.SHA1
@@ -89,3 +91,46 @@ def test_its_certificate_is_for_timestamping_alone() -> None:
         assert fault(token, trust_in(root)) == "timestamp-extended-key-usage"
     encipher = (extended(TIMESTAMPING, critical=True), key_usage("key_encipherment"))
     assert fault(make_token(unit(root, *encipher), VALUE, MOMENT), trust_in(root)) == "timestamp-key-usage"
+
+
+def test_below_a_root_that_the_user_named_its_usage_is_critical() -> None:
+    """Microsoft's own authorities of before 2021 are not so (test_chain_vendors.py)."""
+    root = ca("Root")
+    usages = (extended(TIMESTAMPING), key_usage("digital_signature"))
+    assert fault(make_token(unit(root, *usages), VALUE, MOMENT), trust_in(root)) == "timestamp-extended-key-usage"
+
+
+@pytest.mark.parametrize("critical", [False, True], ids=["plain", "critical"])
+@pytest.mark.parametrize("oid", ["2.999.7", "1.3.6.1.5.5.7.1.3"], ids=["unknown", "qcStatements"])
+def test_an_extension_of_the_token_may_not_be_critical(oid: str, *, critical: bool) -> None:
+    root = ca("Root")
+    extensions = [token_extension("2.999.6", critical=False), token_extension(oid, critical=critical)]
+    token = make_token(unit(root), VALUE, MOMENT, extensions=extensions)
+    assert fault(token, trust_in(root)) == ("timestamp" if critical else None)
+
+
+def test_the_authority_that_it_names_is_the_one_that_signed() -> None:
+    root = ca("Root")
+    own = unit(root)
+    alternative = x509.SubjectAlternativeName([x509.DNSName("stamp.example"), x509.DirectoryName(name("Also"))])
+    named = issue("Authority", root, extensions=[extended(TIMESTAMPING, critical=True), (alternative, False)])
+    dns, also = (directory_name(name("Also").public_bytes()), der.element(0x82, b"stamp.example"))
+    shouted = own_name("AUTHORITY ", 0x13)
+    for authority, tsa, expected in (
+        (own, directory_name(own.certificate.subject.public_bytes()), None),
+        (own, directory_name(shouted), None),
+        (own, directory_name(name("Somebody else").public_bytes()), "timestamp-signature"),
+        (own, directory_name(name("Authority", "Contoso").public_bytes()), "timestamp-signature"),
+        (own, also, "timestamp-signature"),
+        (named, also, None),
+        (named, dns, None),
+        (named, der.element(0x82, b"other.example"), "timestamp-signature"),
+        (own, directory_name(b""), "timestamp"),
+    ):
+        assert fault(make_token(authority, VALUE, MOMENT, tsa=tsa), trust_in(root)) == expected
+
+
+def own_name(common_name: str, tag: int) -> bytes:
+    """A Name with a common name in that string type."""
+    pair = der.sequence(der.oid("2.5.4.3"), der.element(tag, common_name.encode("ascii")))
+    return der.sequence(der.set_of(pair))

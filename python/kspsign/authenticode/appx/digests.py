@@ -1,4 +1,4 @@
-"""The one pass over a package: the digests that a signature covers, and its files beside the block map."""
+"""One pass over a package: computes the digests that a signature covers and compares the files with the block map."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class _Hashers:
             self._parts[entry.name].update(content)
 
     def value(self) -> bytes:
-        """All digests behind their tags, once everything was fed."""
+        """All digests, each after its tag, once everything was fed."""
         for member in self._plan.added:
             self._bytes.update(member.raw)
             if member.name in self._parts:

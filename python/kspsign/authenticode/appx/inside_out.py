@@ -1,4 +1,4 @@
-"""A bundle rebuilt around packages that were signed, as MakeAppx would have bundled them signed.
+"""Rebuilds a bundle around its signed packages, with the layout MakeAppx would produce.
 
 Entries keep their order. The packages are stored as before; the bundle's manifest gets their new offsets and sizes, the
 block map the manifest's new digest; [Content_Types].xml gets the signature's type, so that only the signature itself is

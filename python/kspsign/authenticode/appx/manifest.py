@@ -1,4 +1,4 @@
-"""What the manifest of a package or a bundle says that a signature depends on: who it is, and a bundle's packages.
+"""The parts of a manifest that a signature depends on: the package's identity, and a bundle's list of packages.
 
 Schemas: AppxManifest (foundation) and BundleManifestSchema2013 to 2019 of microsoft/msix-packaging.
 """

@@ -27,7 +27,7 @@ _RESERVES = range(256)
 _MOST_BLOCKS = 0xFFFF
 _STRIDE = 4096  # bytes that are added up at a time: Python does so as one number
 _TRIED = 1024
-"""Blocks of a folder that are tried with other reserves: chance brings nobody so far."""
+"""Blocks of a folder that are tried with other reserves; a wrong reserve never gets this far by chance."""
 
 
 @dataclass(frozen=True, slots=True)

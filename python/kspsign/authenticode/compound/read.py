@@ -1,4 +1,4 @@
-"""A compound file opened and checked: every sector has one owner, every stream the sectors its size asks for.
+"""Opens and checks a compound file: every sector has one owner, every stream the sectors its size requires.
 
 Reads through sector chains; memory grows with the allocation tables, not with the streams.
 """
@@ -41,7 +41,7 @@ _CLASS_ID = 80
 class CompoundFile:
     """A compound file whose structure was read and checked, no stream yet.
 
-    `mini_stream` has the sectors of the mini stream in order; `blank` tells whether unused directory entries are.
+    `mini_stream` has the sectors of the mini stream in order; `blank`: whether unused directory entries are blank.
     """
 
     path: Path
@@ -108,7 +108,7 @@ class CompoundFile:
         found = table.claim(stream.start, f"the stream {stream.label}")
         if found != -(-stream.size // unit):
             raise damaged(f"the stream {stream.label} of {stream.size} bytes has {found} sectors of its {table.name}")
-        # The last sector of a file may be cut behind what it holds.
+        # The last sector of a file may be truncated after its content.
         cut = self.size % self.header.sector_size
         if cut and any(offset + length > self.size for offset, length in self._content_places(stream)):
             raise damaged(f"the stream {stream.label} is cut off: the file is truncated")
@@ -121,7 +121,7 @@ class CompoundFile:
             left -= min(length, left)
 
     def _places(self, stream: DirectoryEntry) -> Iterator[Extent]:
-        """Likewise with what fills the last sector behind the content."""
+        """Likewise with the padding of the last sector."""
         if not stream.size:
             return
         if stream.size >= MINI_CUTOFF:

@@ -1,4 +1,4 @@
-"""What DigiCert ONE's refusals mean: its three error shapes and what is none, as errors with a remedy."""
+"""Maps DigiCert ONE's error responses, in three formats or unknown ones, to our errors with a remedy."""
 
 from __future__ import annotations
 

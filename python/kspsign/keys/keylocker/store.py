@@ -81,7 +81,7 @@ class KeyLockerKeyStore(KeyStore):
 
     @classmethod
     def reopen(cls, reference: Mapping[str, str], _options: KeyLockerOptions, surroundings: Surroundings) -> Self:
-        """The key pair and certificate that `reference` tells, with the credentials of this run.
+        """The key pair and certificate that `reference` names, with the credentials of this run.
 
         Raises PrerequisiteError as `open` does, and when the credentials are another host's.
         """
@@ -116,7 +116,7 @@ class KeyLockerKeyStore(KeyStore):
         """
         if len(digest) != hashlib.new(algorithm).digest_size:
             raise SigningError(
-                f"{len(digest)} bytes are no {algorithm} digest",
+                f"{len(digest)} bytes are not a {algorithm} digest",
                 code="SIGNING_FAILED",
                 remedy="This is a defect of kspsign: report it.",
             )

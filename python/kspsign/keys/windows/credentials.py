@@ -1,4 +1,4 @@
-"""The credentials of DigiCert's client tools, as far as they can be examined without showing or sending them."""
+"""The credentials of DigiCert's client tools, as far as they can be checked without showing or sending them."""
 
 from __future__ import annotations
 

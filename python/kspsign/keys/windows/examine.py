@@ -1,4 +1,4 @@
-"""What SignTool and a KSP need of a Windows machine."""
+"""Examines what SignTool and a KSP require of a Windows machine."""
 
 from __future__ import annotations
 

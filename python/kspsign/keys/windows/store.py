@@ -1,6 +1,6 @@
 """Key store windows: `smctl windows certsync`, then the thumbprint from the Windows store itself.
 
-What smctl prints is for people. The store tells what is there: the friendly name (the alias), the key's provider
+What smctl prints is for people. The store has the facts: the friendly name (the alias), the key's provider
 and container, and the certificate, whose newest valid one is taken.
 """
 
@@ -86,7 +86,7 @@ class WindowsStore(OpenStore):
     def _of_candidate(cls, chosen: Candidate, options: WindowsOptions) -> Self:
         if chosen.provider is None or chosen.container is None:
             raise PrerequisiteError(
-                f"certificate {chosen.thumbprint} is in the store, but no private key hangs on it",
+                f"certificate {chosen.thumbprint} is in the store, but has no private key",
                 code="NO_PRIVATE_KEY",
                 remedy="Run certsync (it links the certificate with the KSP's key); importing the file alone does not.",
             )
@@ -207,4 +207,4 @@ def _parsed(der: bytes) -> x509.Certificate | None:
     try:
         return parse_certificate(der)
     except TrustError:
-        return None  # what can't be read is no issuer of ours
+        return None  # what can't be read is not an issuer of ours

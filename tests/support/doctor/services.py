@@ -63,6 +63,15 @@ def keylocker(folder: Path, situation: str) -> Iterator[Arranged]:
 
 @contextlib.contextmanager
 def key_vault(folder: Path, situation: str) -> Iterator[Arranged]:
+    """See key_vault_of."""
+    asked: list[str] = []
+    with key_vault_of(folder, situation) as (azure, given):
+        yield Arranged(given, asked)
+        asked += [request.target for request in azure.record.of(VAULT, "/sign")]
+
+
+@contextlib.contextmanager
+def key_vault_of(folder: Path, situation: str) -> Iterator[tuple[Azure, Given]]:
     """A vault with one certificate, release, behind a company's proxy."""
     key, root = rsa_key(3072), ca("Vault root", begin=NOW - 40 * DAY, end=WHOLE)
     versions = [_version(key, root, begin=NOW - 30 * DAY, end=ENDS.get(situation, WHOLE))]
@@ -89,9 +98,7 @@ def key_vault(folder: Path, situation: str) -> Iterator[Arranged]:
         given = Given(options, {**azure.environment, **changes.get(situation, {})})
         if situation == "nothing set":
             given = Given(("--key-store", "azure-key-vault"))
-        asked: list[str] = []
-        yield Arranged(given, asked)
-        asked += [request.target for request in azure.record.of(VAULT, "/sign")]
+        yield azure, given
 
 
 def _version(key: rsa.RSAPrivateKey, root: Issued, **sides: object) -> Version:

@@ -69,7 +69,7 @@ def _client_certificate(secrets: Secrets, file: Path) -> Prerequisite:
 
 
 def _wrong(message: str, remedy: str) -> ConfigurationError:
-    return ConfigurationError(message, code="CLIENT_CREDENTIALS", remedy=remedy)
+    return ConfigurationError(message, code="KEYLOCKER_CREDENTIALS", remedy=remedy)
 
 
 def _value(secrets: Secrets, name: str) -> str | None:

@@ -34,7 +34,7 @@ def execute(command: str, given: dict[str, Any], environment: Mapping[str, str])
         return special[command](given, environment)
     if command == "doctor":
         return _doctor(given, environment)
-    config = given.pop("config", None)
+    config = given.pop("config", "ambient")
     settings = resolve(_known(command), given, config=config, environment=environment, stores=STORES)
     context = RunContext.from_environment(environment, is_tty=sys.stdout.isatty())
     return _perform(settings, context)
@@ -51,6 +51,8 @@ def _perform(settings: Settings, context: RunContext) -> int:
         verbose = settings.verbose or context.debug
         console = open_console(context, quiet=settings.quiet, verbose=verbose, stream=None)
         with contextlib.closing(console), listening(console.notice if verbose else None):
+            for line in settings.configuration.notices:
+                console.notice(line)
             report = COMMANDS[settings.command](Run.begin(settings, context, console, cancelled))
     if settings.command == "certsync" and report.certificate is not None:
         sys.stdout.write(f"{report.certificate.thumbprint}\n")
@@ -58,18 +60,16 @@ def _perform(settings: Settings, context: RunContext) -> int:
 
 
 def _doctor(given: dict[str, Any], environment: Mapping[str, str]) -> int:
-    as_json, config = given.pop("json", False), given.pop("config", None)
+    as_json, config = given.pop("json", False), given.pop("config", "ambient")
     context = RunContext.from_environment(environment, is_tty=sys.stdout.isatty())
     return _examine(
         lambda: resolve("doctor", given, config=config, environment=environment, stores=STORES),
-        *(context, config),
+        context,
         as_json=as_json,
     )
 
 
-def _examine(
-    settings: Callable[[], Settings], context: RunContext, config: Path | None = None, *, as_json: bool = False
-) -> int:
+def _examine(settings: Callable[[], Settings], context: RunContext, *, as_json: bool = False) -> int:
     """The doctor's checks; settings that are refused are its first finding."""
     from kspsign.doctor import report_refused, run_doctor  # noqa: PLC0415
 
@@ -77,7 +77,7 @@ def _examine(
         given = settings()
     except KspSignError as refused:
         return report_refused(refused, sys.stdout, as_json=as_json)
-    return run_doctor(given, context, sys.stdout, as_json=as_json, config=config)
+    return run_doctor(given, context, sys.stdout, as_json=as_json)
 
 
 @contextlib.contextmanager
@@ -152,9 +152,12 @@ def _task(_given: dict[str, Any], environment: Mapping[str, str]) -> int:
             remedy="`kspsign task` is for the task alone; call `kspsign run`.",
         ) from broken
     context = RunContext.from_environment(variables, is_tty=False)
+    config = _config_input(inputs.pop("config", None))
 
     def settings() -> Settings:
-        return resolve(_known(command), {}, inputs=inputs, environment=environment, secrets=secrets, stores=STORES)
+        return resolve(
+            _known(command), {}, inputs=inputs, config=config, environment=environment, secrets=secrets, stores=STORES
+        )
 
     return _examine(settings, context) if command == "doctor" else _perform(settings(), context)
 
@@ -164,8 +167,18 @@ def _action(_given: dict[str, Any], environment: Mapping[str, str]) -> int:
     from kspsign.cli.github_action import INPUTS_VARIABLE, read_inputs  # noqa: PLC0415 - only this command needs it
 
     command, fields, secrets = read_inputs(environment.get(INPUTS_VARIABLE, ""))
-    settings = resolve(_known(command), fields, environment=environment, secrets=secrets, stores=STORES)
+    config = _config_input(fields.pop("config", None))
+    settings = resolve(_known(command), fields, config=config, environment=environment, secrets=secrets, stores=STORES)
     return _perform(settings, RunContext.from_environment(environment, is_tty=False))
+
+
+def _config_input(given: object) -> Path | None:
+    """The task's and the action's input `config`: the only configuration file that they read."""
+    if given is None:
+        return None
+    if not isinstance(given, str) or not given.strip():
+        raise ConfigurationError("the input config is not the path of a file", remedy="Correct it, or leave it empty.")
+    return Path(given.strip())
 
 
 def _known(command: str) -> Command:

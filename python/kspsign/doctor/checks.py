@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
 import platform
 from collections.abc import Iterator
 from importlib.metadata import version
-from pathlib import Path
 
 from kspsign.batch.select import select_artifacts
 from kspsign.certsync import read_entry
@@ -19,18 +17,19 @@ from kspsign.keys.table import STORES, StoreEntry
 from kspsign.model.errors import ConfigurationError, KspSignError
 from kspsign.model.values import Format, SyncedCertificate
 from kspsign.programs.navsip import check_navsip
+from kspsign.settings.config_file import ConfigOrigin
 from kspsign.settings.context import RunContext
 from kspsign.settings.model import Settings
 from kspsign.settings.unmapped import Unmapped, unmapped_variables
 
-_STORE = "key store"
+_STORE, _CONFIGURATION = "key store", "configuration file"
 
 
-def all_checks(settings: Settings, context: RunContext, config: Path | None) -> Iterator[Prerequisite]:
+def all_checks(settings: Settings, context: RunContext) -> Iterator[Prerequisite]:
     """What a run with `settings` needs, one by one; they are made as the iterator is read."""
     system = f"Python {platform.python_version()} on {platform.system()} {platform.machine()}"
     yield passed("python", f"kspsign {version('kspsign')}, {system}")
-    yield _configuration(config)
+    yield from _configuration(settings.configuration)
     unmapped = unmapped_variables(settings)
     for each in unmapped:
         yield failed("variable", _unmapped(each, context))
@@ -43,11 +42,15 @@ def all_checks(settings: Settings, context: RunContext, config: Path | None) -> 
     yield from _files(settings)
 
 
-def _configuration(config: Path | None) -> Prerequisite:
-    name = "configuration file"
-    if config is None:
-        return not_checked(name, "none is named: arguments, inputs and variables alone count")
-    return passed(name, f"{config} (sha256 {hashlib.sha256(config.read_bytes()).hexdigest()})")
+def _configuration(origin: ConfigOrigin) -> Iterator[Prerequisite]:
+    """Which file was read, with the digest of what it held, and one that is there and was not."""
+    if origin.facts is not None:
+        how = "; found in the working folder, for harmless settings only" if origin.facts.ambient else ""
+        yield passed(_CONFIGURATION, f"{origin.facts.name} (sha256 {origin.facts.sha256}){how}")
+    if origin.unread is not None:
+        yield not_checked(_CONFIGURATION, f"{origin.unread} in the working folder is not read, since it was not named")
+    elif origin.facts is None:
+        yield not_checked(_CONFIGURATION, "none is read: arguments, inputs and variables alone count")
 
 
 def _unmapped(found: Unmapped, context: RunContext) -> ConfigurationError:

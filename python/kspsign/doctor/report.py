@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from pathlib import Path
 from typing import Any, Final, TextIO
 
 from kspsign.doctor.checks import all_checks
@@ -34,15 +33,9 @@ _WORDS: Final[dict[State, tuple[str, str]]] = {
 }
 
 
-def run_doctor(
-    settings: Settings, context: RunContext, out: TextIO, *, as_json: bool, config: Path | None = None
-) -> int:
-    """Make every check that a run with `settings` needs; 0 when it is ready, else EXIT_NOT_READY.
-
-    `config` is the configuration file that the settings are from. Nothing is signed.
-    """
-    checks = all_checks(in_temp_folder(settings, context.temp_folder), context, config)
-    return _report(checks, out, as_json=as_json)
+def run_doctor(settings: Settings, context: RunContext, out: TextIO, *, as_json: bool) -> int:
+    """Make every check that a run with `settings` needs; 0 when it is ready, else EXIT_NOT_READY. Nothing is signed."""
+    return _report(all_checks(in_temp_folder(settings, context.temp_folder), context), out, as_json=as_json)
 
 
 def report_refused(error: KspSignError, out: TextIO, *, as_json: bool) -> int:

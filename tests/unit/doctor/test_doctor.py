@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 from datetime import UTC, datetime, timedelta
@@ -129,6 +130,20 @@ def test_a_variable_that_nobody_replaced(variables: dict[str, str], words: str) 
     assert words in out.getvalue()
     fine = resolve("doctor", {**given, "keypair_alias": "a$b"}, environment={"SM_API_KEY": "a$(b)c"}, stores=STORES)
     assert "variable" not in examined(fine)[1]
+
+
+def test_the_configuration_file_is_named_with_its_digest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    content = b"key_store: embedded\nstore: kept\nno_timestamp: true\n"
+    (tmp_path / "named.yml").write_bytes(content)
+    settings = resolve("doctor", {}, config=Path("named.yml"), environment={}, stores=STORES)
+    code, found = examined(settings)
+    assert (code, found["configuration file"]["state"]) == (0, "ok")
+    assert found["configuration file"]["detail"] == f"named.yml (sha256 {hashlib.sha256(content).hexdigest()})"
+    (tmp_path / "kspsign.yml").write_bytes(content)
+    settings = resolve("doctor", {"key_store": "embedded", "store": "kept"}, environment={}, stores=STORES)
+    unread = examined(settings)[1]["configuration file"]
+    assert (unread["state"], "not read" in unread["detail"]) == ("not checked", True)
 
 
 def test_settings_that_are_refused_are_a_finding() -> None:

@@ -73,13 +73,14 @@ def merged_report(base: Report, slices: _Slices) -> Report:
         files=files,
         error=stopped.error if stopped else None,
         policy=worked.policy,
+        configuration=worked.configuration or base.configuration,
         left_out=reports[0].left_out,  # every slice sees the same files
     )
 
 
 def _read(artifact: Artifact) -> tuple[SliceFacts, Report]:
     try:
-        report = TypeAdapter(Report).validate_json(artifact.path.read_bytes())
+        report = TypeAdapter(Report).validate_json(artifact.path.read_bytes(), strict=True)
     except (OSError, ValidationError) as broken:
         raise ConfigurationError(
             f"this is not a report: {str(broken).splitlines()[0]}",
@@ -130,6 +131,8 @@ def _belong_together(base: Report, slices: _Slices) -> None:
         raise _differ("the slices are of different commands")
     if len({each.policy for each in reports} | ({base.policy} if base.policy else set())) > 1:
         raise _differ("the slices were judged by different policies, or not by the one given here")
+    if len({report.configuration for report in reports}) > 1:
+        raise _differ("the slices read different configuration files")
     signing = [(report.certificate, report.key_store) for report in reports if report.certificate is not None]
     if any(not _same_publisher(first, signing[0][0]) or store != signing[0][1] for first, store in signing):
         raise _differ("the slices used different certificates or key stores")

@@ -86,4 +86,4 @@ COMMANDS: Final[Mapping[str, Callable[[Run], Report]]] = {
     "verify": verify_files,
     "merge": merge,
 }
-"""What each command does with its run."""
+"""The function of each command."""

@@ -146,7 +146,8 @@ class MsiFile(OneDigest):
 
     @property
     def _has_metadata(self) -> bool:
-        """Whether signatures cover MsiDigitalSignatureEx: those that are there do, or the first one is to be made."""
+        """Whether signatures cover MsiDigitalSignatureEx: the existing ones do, or the first one is yet to be
+        created."""
         return self.metadata is not None or not self.signatures
 
     def _content(self) -> Iterator[bytes]:
@@ -211,7 +212,8 @@ def _root_stream(compound: CompoundFile, name: bytes, limit: int) -> bytes | Non
 
 
 def _children(storage: Storage) -> list[DirectoryEntry | Storage]:
-    """What a storage contains in the order of the stored names' octets, without the root's two signature streams."""
+    """The children of a storage in the order of their stored names' octets, without the root's two signature
+    streams."""
     left_out = (_SIGNATURE, _METADATA) if storage.entry.is_root else ()
     named: list[tuple[bytes, DirectoryEntry | Storage]] = [
         *((stream.name, stream) for stream in storage.streams if stream.name not in left_out),
@@ -231,7 +233,7 @@ def _content_order(storage: Storage) -> Iterator[DirectoryEntry]:
 
 
 def _metadata(storage: Storage) -> Iterator[bytes]:
-    """What MsiDigitalSignatureEx is a digest of: a storage's metadata, then those of what it contains.
+    """The input of MsiDigitalSignatureEx: a storage's metadata, then those of its children.
 
     Of the root neither name nor times count, of a stream the lower half of its size.
     """

@@ -100,7 +100,7 @@ class NavxFile(OneDigest):
             detail = f"{len(padding)} bytes after the signature are not padding"
             block = Finding("signature-block", detail, Hresult.TRUST_E_MALFORMED_SIGNATURE)
         else:
-            block = Finding("signature-block", "begins and ends where header and block say")
+            block = Finding("signature-block", "begins and ends as header and block declare")
         # NavSip.dll writes another GUID into each signature.
         return (block, *sip_findings(signatures, None))
 
@@ -116,7 +116,7 @@ class NavxFile(OneDigest):
 
 
 def _message(block: bytes, offset: int) -> bytes:
-    """What the signature block at `offset` holds."""
+    """The content of the signature block at `offset`."""
     if block[:4] != _BLOCK:
         raise _damaged(f"the {len(block)} bytes after its content are not a signature block")
     if len(block) <= 16 or block[-4:] != _BLOCK:

@@ -16,11 +16,10 @@ from kspsign.batch.finish import finished
 from kspsign.batch.outcomes import make_report, outcomes_exit_code
 from kspsign.batch.run import Run
 from kspsign.batch.select import Purpose
-from kspsign.batch.work_list import admit_outputs, matched
+from kspsign.batch.work_list import admit_outputs, matched, with_policy
 from kspsign.model.errors import ConfigurationError, KspSignError, PrerequisiteError
 from kspsign.model.report import REPORT_SCHEMA, CertificateFacts, FileOutcome, Report, SliceFacts, Totals
 from kspsign.model.values import Artifact
-from kspsign.verifying import open_policy
 
 _SLICED_COMMANDS = frozenset({"run", "verify"})
 _Slices = Sequence[tuple[SliceFacts, Report]]
@@ -28,12 +27,11 @@ _Slices = Sequence[tuple[SliceFacts, Report]]
 
 def merge(run: Run) -> Report:
     """One report of the reports that the patterns name, published as if one run had taken all files."""
-    settings, record = run.settings, run.record
+    record = run.record
     run.console.begin("merge", 0)
     try:
         admit_outputs(run)
-        judge = open_policy(settings)
-        record.policy = judge.facts if judge is not None else None
+        with_policy(run)
         reports = [_read(artifact) for artifact in matched(run, Purpose.SIGN).artifacts]
         merged = merged_report(make_report(run), _newest(reports))
     except KspSignError as error:
@@ -115,13 +113,13 @@ def _attempt(report: Report) -> int:
 def _belong_together(base: Report, slices: _Slices) -> None:
     facts = slices[0][0]
     if any(replace(other, number=facts.number) != facts for other, _report in slices):
-        raise _differ("the slices are not of the same files or not of the same number of slices")
+        raise _differ("the slices do not cover the same files, or differ in the number of slices")
     missing = sorted(set(range(1, facts.total + 1)) - {each.number for each, _report in slices})
     if missing or len(slices) != facts.total:
         raise PrerequisiteError(
             f"no report of slice {', '.join(map(str, missing))} of {facts.total}",
             code="SLICE_MISSING",
-            remedy="Look at the jobs of these slices, and publish each job's report also when its step failed.",
+            remedy="Check the jobs of these slices, and publish each job's report even when its step failed.",
         )
     reports = [report for _facts, report in slices]
     builds = {report.build.id if report.build else None for report in reports}
@@ -130,7 +128,7 @@ def _belong_together(base: Report, slices: _Slices) -> None:
     if len({report.command for report in reports}) > 1:
         raise _differ("the slices are of different commands")
     if len({each.policy for each in reports} | ({base.policy} if base.policy else set())) > 1:
-        raise _differ("the slices were judged by different policies, or not by the one given here")
+        raise _differ("the slices were judged by different policies, or not by the policy given here")
     if len({report.configuration for report in reports}) > 1:
         raise _differ("the slices read different configuration files")
     signing = [(report.certificate, report.key_store) for report in reports if report.certificate is not None]

@@ -75,7 +75,7 @@ def failed(
 def _seen(
     artifact: Artifact, verification: Verification, outcome: Literal["signed", "skipped", "checked"]
 ) -> FileOutcome:
-    """What verification saw of the file as it is now."""
+    """The verification of the file as it is now."""
     return FileOutcome(
         path=artifact.name,
         format=artifact.format,

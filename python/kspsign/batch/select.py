@@ -21,7 +21,7 @@ LEFTOVER = "a signed copy that a run made next to its target"
 
 
 class Purpose(Enum):
-    """What files are selected for.
+    """The purpose of a selection.
 
     SIGN: files that somebody wants signed, each once by its real path. In folders these are files of known formats;
     scripts for the Windows Script Host and symbol packages need a pattern that names them or ends in their extension;
@@ -154,7 +154,7 @@ class _Signed:
             return LEFTOVER
         # A file that can't be read is of no format either: its step meets the same refusal, as that file's outcome.
         if artifact.format is None and artifact.readable and is_folder(self._folder / pattern):
-            return "of no format that can be signed, in a folder"
+            return "not a signable format, in a folder"
         if is_taken_by_name(artifact.format, suffix) and not pattern.lower().endswith(suffix):
             return f"signed only by a pattern that names it or ends in {suffix}"
         return ""

@@ -48,7 +48,7 @@ class Walk:
     _visits: dict[tuple[int, int, int], int] = field(default_factory=dict)
 
     def find(self, pattern: str) -> Iterator[Found]:
-        """What `pattern` names. One that is itself the path of a file or folder is taken literally first; a folder
+        """The matches of `pattern`. One that is itself the path of a file or folder is taken literally first; a folder
         means everything in it, at any depth.
 
         Raises ConfigurationError when a folder can't be read where every name counts.
@@ -129,7 +129,7 @@ class Walk:
         visits = self._visits[(*identity, rest)] = self._visits.get((*identity, rest), 0) + 1
         if visits <= (MAX_NAMES if self.every_name else 1):
             return identity
-        return Found(folder, f"a folder that was looked at by {MAX_NAMES} other names") if self.every_name else None
+        return Found(folder, f"a folder already visited under {MAX_NAMES} other names") if self.every_name else None
 
     def _entries(self, folder: Path) -> Iterator[os.DirEntry[str] | Found]:
         try:
@@ -144,7 +144,7 @@ class Walk:
         if self.every_name:
             raise ConfigurationError(
                 f"the folder can't be read: {unreadable.strerror}",
-                remedy="Give this user read access: what can't be looked at can't be judged.",
+                remedy="Give this user read access: what can't be read can't be judged.",
                 file=str(folder),
             ) from unreadable
         return Found(folder, f"the folder can't be read: {unreadable.strerror}")

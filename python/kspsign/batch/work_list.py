@@ -119,7 +119,7 @@ def _purpose(command: str, judge: Judge | None) -> Purpose:
 
 
 def _left_out_lines(left_out: Sequence[LeftOut]) -> Iterator[str]:
-    """What was left out on purpose, by reason, with the first names."""
+    """The files left out on purpose, by reason, with the first names."""
     by_reason: dict[str, list[str]] = {}
     for out in left_out:
         by_reason.setdefault(out.reason, []).append(out.path)

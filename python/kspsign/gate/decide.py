@@ -29,7 +29,7 @@ POLL_SECONDS = 15.0
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """What the gate says of one build. `pending` is a no that may become a yes while the build goes on; `proved` are
+    """The gate's decision on one build. `pending` is a refusal that may change while the build is running; `proved` are
     the files of each of its reports: sha256 by path."""
 
     build_id: int
@@ -152,7 +152,7 @@ def _attached(current: int, stale: int, wanted: int) -> Check:
     if stale:
         detail += f"; {stale} of earlier attempts do not count"
     if current > wanted:
-        detail += "; merge the jobs' verdicts into one, or say how many by --verdicts"
+        detail += "; merge the jobs' verdicts into one, or state how many with --verdicts"
     return Check("verdicts", current == wanted, detail)
 
 

@@ -31,14 +31,14 @@ class GateSettings(BaseModel):
         min_length=1, description="Build to decide on; repeatable (default: the pipeline's)."
     )
     token_env: str = Field(DEFAULT_TOKEN_VARIABLE, description="Variable with the token (default: SYSTEM_ACCESSTOKEN).")
-    files: tuple[str, ...] = Field((), description="Downloaded files that must be what was proved; a glob, repeatable.")
+    files: tuple[str, ...] = Field((), description="Downloaded files that must match verified ones (globs).")
     folder: Path = Field(Path(), description="Folder that relative patterns start from (default: the working folder).")
-    verdicts: int = Field(1, ge=1, description="Verdicts that the build must have; more or fewer is a no (default: 1).")
-    wait: int = Field(0, ge=0, le=60 * 24, description="Minutes to wait for a verdict that is not there yet.")
+    verdicts: int = Field(1, ge=1, description="Verdicts that the build must have, exactly (default: 1).")
+    wait: int = Field(0, ge=0, le=60 * 24, description="Minutes to wait for a missing verdict.")
     allow_test_signing: bool = Field(False, description="Accept artifacts signed with throw-away keys.")
-    policy: Path | None = Field(None, description="Policy file that must have judged the files, as the report says.")
+    policy: Path | None = Field(None, description="Policy file that must have judged the files, by the report.")
     policy_sha256: str | None = Field(
-        None, pattern="^[0-9A-Fa-f]{64}$", description="The SHA-256 that the report states of the policy, instead."
+        None, pattern="^[0-9A-Fa-f]{64}$", description="SHA-256 of that policy as stated in the report, instead."
     )
     variant: Literal["public", "dev"] = Field(
         "public", description="Extension whose task must have signed; dev: the private variant, for its own tests."

@@ -28,7 +28,7 @@ class CertificateFile(StoreOptions):
 
 
 class AccountId(StoreOptions):
-    """Which account of DigiCert ONE is meant."""
+    """The account of DigiCert ONE to use."""
 
     account_id: Annotated[str | None, Ambient.REFUSED, Metavar("ID")] = Field(
         None, description="DigiCert ONE account of the key pair, where there are several."

@@ -90,7 +90,7 @@ class ArtifactError(KspSignError):
 
 
 class SigningError(KspSignError):
-    """The key store refused to sign, or its signature does not fit the certificate."""
+    """The key store refused to sign, or its signature does not match the certificate."""
 
 
 class ThrottledError(SigningError):
@@ -158,7 +158,7 @@ class PolicyError(KspSignError):
         super().__init__(
             f"the policy {policy} wants {', '.join(patterns)} signed, and no file matches",
             code="POLICY_REQUIRED",
-            remedy="Check that the build made them and that the patterns select them; names are those below --folder.",
+            remedy="Check that the build created them and that the patterns select them; names are below --folder.",
         )
 
 
@@ -171,7 +171,7 @@ class GateRefusedError(KspSignError):
         super().__init__(
             f"the gate says no: {reasons}",
             code="GATE_REFUSED",
-            remedy="Read the failed checks above; run the signing stage again, and release only what it proved.",
+            remedy="Read the failed checks above; run the signing stage again, and release only what it verified.",
         )
 
 

@@ -35,7 +35,7 @@ class FileOutcome:
 
     @property
     def tried(self) -> bool:
-        """Whether the file came to its turn before the run stopped or was cancelled."""
+        """Whether the file was processed before the run stopped or was cancelled."""
         return self.error is None or self.error.code not in {NOT_TRIED, CANCELLED}
 
 

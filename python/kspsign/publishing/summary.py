@@ -55,10 +55,10 @@ def _state(report: Report) -> str:
 def _sentence(report: Report) -> str:
     totals = report.totals
     if not report.files:
-        return f"`kspsign {report.command}` worked on no file."
+        return f"`kspsign {report.command}` processed no file."
     return (
-        f"Of {wording.count(totals.matched, 'file')}, {totals.verified} proved: {totals.signed} signed, "
-        f"{totals.skipped} left as they were, {totals.failed} failed, {totals.unverified} without proof."
+        f"Of {wording.count(totals.matched, 'file')}, {totals.verified} verified: {totals.signed} signed, "
+        f"{totals.skipped} left as they were, {totals.failed} failed, {totals.unverified} not verified."
     )
 
 
@@ -78,6 +78,8 @@ def _facts(report: Report) -> list[tuple[str, ...]]:
     if report.key_store:
         mark = f" ({wording.TEST_SIGNING})" if report.test_signing else ""
         facts.append(("Key store", report.key_store + mark))
+    if report.configuration is not None:
+        facts.append(("Configuration", f"{report.configuration.name} (sha256 {report.configuration.sha256})"))
     if report.policy is not None:
         facts.append(("Policy", f"{report.policy.name} (sha256 {report.policy.sha256})"))
     if report.build is not None:

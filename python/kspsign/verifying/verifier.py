@@ -96,7 +96,7 @@ class Verifier:
         now = datetime.now(UTC)
         result = validate_chain(leaf, others, self.trust.signers, Purpose.CODE_SIGNING, now, self.trust.strength)
         for fault in result.faults:
-            raise TrustError(fault.hresult, fault.detail, check=fault.check)
+            raise TrustError(fault.hresult, fault.detail, check=fault.check, remedy=fault.remedy)
         findings: list[Finding] = []
         if self.judge is not None:
             findings += self.judge.certificate_findings(result.path, now)

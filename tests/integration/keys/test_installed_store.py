@@ -191,7 +191,7 @@ BROKEN = {
     "a setting of the run": (module("Own", fields="jobs: int = 1"), "its option jobs is a setting of kspsign itself"),
     "another meaning": (
         module("Own", fields="csp: int = 1"),
-        "its option csp is another than that of key store windows",
+        "its option csp differs from that of key store windows",
     ),
 }
 

@@ -15,7 +15,12 @@ from typing import NamedTuple
 
 from kspsign.authenticode.cms import oids
 from kspsign.authenticode.cms.account import NOTHING, Carries, list_refused
-from kspsign.authenticode.cms.algorithms import algorithm_identifier, digest_algorithm
+from kspsign.authenticode.cms.algorithms import (
+    Scheme,
+    algorithm_identifier,
+    bare_signature_holds,
+    digest_algorithm,
+)
 from kspsign.authenticode.cms.read import read_signed_message, read_signer
 from kspsign.authenticode.cms.signature import (
     SignedMessage,
@@ -27,7 +32,7 @@ from kspsign.authenticode.cms.signature import (
 )
 from kspsign.certificates import der
 from kspsign.certificates.names import alternative_names, same_name
-from kspsign.certificates.parse import outline
+from kspsign.certificates.parse import outline, parse_certificate
 from kspsign.model.checks import CheckName
 from kspsign.model.errors import TrustError
 from kspsign.model.hresults import Hresult
@@ -131,7 +136,7 @@ def read_counter_signature(data: bytes, signature: bytes, certificates: tuple[by
     findings = (
         _structure_finding(info.refused),
         _finding("timestamp-imprint", None if stamped else "it covers another signature", "covers this signature"),
-        _finding("timestamp-signature", signer_fault(info, signer), "fits the authority's certificate"),
+        _finding("timestamp-signature", _counter_fault(info, signer), "fits the authority's certificate"),
     )
     return Timestamp(moment, algorithm, info.digest_algorithm, signer, certificates, None, findings)
 
@@ -276,6 +281,15 @@ def _authority_fault(info: _TstInfo, signer: bytes | None) -> str | None:
     if info.authority in alternative_names(signer):
         return None
     return "the token names another authority than the one whose certificate signed it"
+
+
+def _counter_fault(info: Signer, signer: bytes | None) -> str | None:
+    """As signer_fault. What is signed over SHA-1 may be the bare digest: it counts where SHA-1 does."""
+    fault = signer_fault(info, signer)
+    if fault is None or signer is None or (info.digest_algorithm, info.scheme) != (DigestAlgorithm.SHA1, Scheme.RSA):
+        return fault
+    key = parse_certificate(signer).public_key()
+    return None if bare_signature_holds(key, info.value, info.signed_digest()) else fault
 
 
 def _signing_time(info: Signer) -> datetime:

@@ -64,7 +64,8 @@ class NugetFile(OneDigest):
             )
         if entry.flags or entry.method or entry.spare or any(entry.record[_EXTERNAL_ATTRIBUTES]):
             raise ArtifactError(
-                Hresult.TRUST_E_MALFORMED_SIGNATURE, f"the entry {SIGNATURE} is not plainly stored, as NuGet wants it"
+                Hresult.TRUST_E_MALFORMED_SIGNATURE,
+                f"the entry {SIGNATURE} is compressed or has extra data, which NuGet refuses",
             )
         with path.open("rb") as file:
             return cls(path, archive, (unpack(file, archive, entry, _MAX_SIGNATURE),))
@@ -76,7 +77,7 @@ class NugetFile(OneDigest):
 
     @property
     def unsigned(self) -> Plan:
-        """What a signature covers: the archive without one."""
+        """The archive that a signature covers: without one."""
         return Plan(self.archive, tuple(entry for entry in self.archive.entries if entry.name != SIGNATURE))
 
     def admit(self, terms: SigningTerms) -> None:
@@ -170,7 +171,7 @@ def _rules_finding(signature: CmsSignature) -> Finding:
         return Finding("nuget-rules", fault.message, Hresult.TRUST_E_MALFORMED_SIGNATURE)
     if violation is not None:
         return Finding("nuget-rules", violation.cause, Hresult.ERROR_NOT_SUPPORTED, violation.remedy)
-    return Finding("nuget-rules", "certificate and timestamp are as NuGet wants them")
+    return Finding("nuget-rules", "certificate and timestamp meet NuGet's requirements")
 
 
 def _refuse(what: str, remedy: str) -> NoReturn:

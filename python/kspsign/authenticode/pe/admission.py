@@ -31,7 +31,7 @@ def admit(layout: PeLayout, signatures: Sequence[bytes], terms: SigningTerms) ->
         raise too_large()
     if room > MAX_TABLE_SIZE:
         raise ArtifactError(
-            Hresult.ERROR_BAD_FORMAT,
+            Hresult.ERROR_NOT_SUPPORTED,
             f"its signatures would take {room >> 20} MiB, more than a certificate table may have here "
             f"({MAX_TABLE_SIZE >> 20} MiB)",
             remedy="Sign it with one signature, or without --page-hashes.",
@@ -51,7 +51,7 @@ def _admit_pages(layout: PeLayout) -> None:
     fault = pages_fault(layout)
     if fault is not None:
         raise ArtifactError(
-            Hresult.ERROR_BAD_FORMAT,
+            Hresult.ERROR_NOT_SUPPORTED,
             f"it can't have page hashes: {fault}",
-            remedy="Sign it without --page-hashes, or link it with smaller headers and sections apart.",
+            remedy="Sign it without --page-hashes, or link it with smaller headers and non-overlapping sections.",
         )

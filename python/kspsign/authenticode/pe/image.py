@@ -86,7 +86,7 @@ class PeFile:
 
     @property
     def occupant(self) -> str | None:
-        """What the certificate table holds when none of it is an Authenticode signature; see OccupiedFile."""
+        """The content of a certificate table without any Authenticode signature; see OccupiedFile."""
         if not self.layout.signed or self.signatures:
             return None
         return f"a certificate table of {self.layout.table_size} bytes: {self.table.fault}"

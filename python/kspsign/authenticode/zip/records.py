@@ -90,7 +90,7 @@ def read_record(record: bytes, index: int) -> ZipEntry:
     if flags & ~KNOWN_FLAGS:
         raise ValueError(f"{name} is encrypted or uses another feature that no package may (flags 0x{flags:04X})")
     if method not in {STORED, DEFLATED}:
-        raise ValueError(f"{name} is compressed by method {method}, neither stored nor deflated")
+        raise ValueError(f"{name} uses compression method {method}, which is neither stored nor deflated")
     extra = CENTRAL.size + name_size
     at, limit = zip64_extra(record, extra, extra_size)
     wide: list[int] = []

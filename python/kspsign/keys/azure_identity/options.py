@@ -30,7 +30,7 @@ class AzureSignIn(StoreOptions):
     )
 
     azure_credential: Annotated[AzureCredentialName, Ambient.REFUSED] = Field(
-        "auto", description="Who signs in to Azure; auto: by what is given."
+        "auto", description="Credential for Azure; auto: by what is given."
     )
     azure_tenant_id: Annotated[str | None, Ambient.REFUSED, Metavar("ID")] = Field(
         None, description="Entra tenant (default: AZURE_TENANT_ID)."

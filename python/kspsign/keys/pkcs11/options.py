@@ -12,7 +12,7 @@ from kspsign.settings.store_options import Ambient, Metavar, SecretVariable
 
 
 class Pkcs11Options(CertificateFile, IssuerFetching):
-    """Where the key is, and how to log in. Vendors' libraries get SM_* and the variables of --tool-env."""
+    """The location of the key, and how to log in. Vendors' libraries get SM_* and the variables of --tool-env."""
 
     program_credentials: ClassVar[bool] = True
 

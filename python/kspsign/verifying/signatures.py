@@ -73,9 +73,12 @@ def examine_signature(
     lifetime = _is_for_lifetime_signing(signature)
     extended_to = None if lifetime else stamped.time
     chain = _chain(signature, trust, extended_to, lifetime=lifetime)
-    chain_and_timestamp = (*chain.findings, *stamped.findings)
-    if not lifetime and _follows_from(stamped, chain):
-        chain_and_timestamp = (*stamped.findings, *chain.findings)
+    of_chain = (
+        *chain.findings,
+        *_embedded(signature, chain, stamped, trust),
+        *revocation_findings(chain, revocation, Purpose.CODE_SIGNING, extended_to),
+    )
+    explains = not lifetime and _follows_from(stamped, chain)
     findings = (
         _structure(signature),
         attributes_finding(signature),
@@ -83,9 +86,7 @@ def examine_signature(
         _digest(signature, digests),
         _content(signature),
         _signature(signature),
-        *chain_and_timestamp,
-        *_embedded(signature, chain, stamped, trust),
-        *revocation_findings(chain, revocation, Purpose.CODE_SIGNING, extended_to),
+        *(*stamped.findings, *of_chain) if explains else (*of_chain, *stamped.findings),
     )
     root = chain.path[-1] if chain.holds else None
     authority_root = stamped.path[-1] if stamped.time is not None and stamped.path else None

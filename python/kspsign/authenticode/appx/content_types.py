@@ -1,4 +1,4 @@
-"""[Content_Types].xml (ECMA-376 Part 2 §10.1.2): which type each part has, and the place of the signature's."""
+"""[Content_Types].xml (ECMA-376 Part 2 §10.1.2): the type of each part, and where the signature's entry goes."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class ContentTypes:
         return self.content[: self.end_tag] + added + tag
 
     def fault(self, names: Iterable[str]) -> str | None:
-        """Why the parts with these names in the archive can't all be told by type, None when they can."""
+        """Why not every one of these parts has a content type; None when all have one."""
         for name in names:
             if name == CONTENT_TYPES or f"/{plain(name)}".lower() in self.parts:
                 continue

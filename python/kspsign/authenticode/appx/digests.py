@@ -1,4 +1,4 @@
-"""The one pass over a package: the digests that a signature covers, and its files beside the block map."""
+"""One pass over a package: computes the digests that a signature covers and compares the files with the block map."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class _Hashers:
             self._parts[entry.name].update(content)
 
     def value(self) -> bytes:
-        """All digests behind their tags, once everything was fed."""
+        """All digests, each after its tag, once everything was fed."""
         for member in self._plan.added:
             self._bytes.update(member.raw)
             if member.name in self._parts:
@@ -101,11 +101,11 @@ def _inner_findings(package: Package, inner: tuple[Hashed, ...]) -> tuple[Findin
     for stated, held, hashed in zip(package.manifest.packages, package.inner, inner, strict=True):
         if fault := _content_fault(held, hashed):
             return (Finding("inner-content", f"{stated.name}: {fault}", Hresult.TRUST_E_BAD_DIGEST),)
-    return (Finding("inner-content", f"{len(inner)}, each as its signature has it"),)
+    return (Finding("inner-content", f"{len(inner)}, each matches its signature"),)
 
 
 def _content_fault(inner: Package, hashed: Hashed) -> str | None:
     for signature in inner.readable_signatures:
         if hashed.values[signature.algorithm] != signature.file_digest:
-            return "it is not what was signed"
+            return "it differs from what was signed"
     return next((finding.detail for finding in hashed.findings if finding.hresult is not None), None)

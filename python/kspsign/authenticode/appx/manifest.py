@@ -1,4 +1,4 @@
-"""What the manifest of a package or a bundle says that a signature depends on: who it is, and a bundle's packages.
+"""The parts of a manifest that a signature depends on: the package's identity, and a bundle's list of packages.
 
 Schemas: AppxManifest (foundation) and BundleManifestSchema2013 to 2019 of microsoft/msix-packaging.
 """
@@ -108,7 +108,7 @@ class _ManifestReader:
         if self._path[0] != self._root:
             raise ValueError(f"its root is {self._path[0]}, not {self._root}")
         if len(self._identities) != 1 or not 0 < len(self._identities[0].publisher) <= _MAX_PUBLISHER:
-            raise ValueError("it has not exactly one Identity with a Publisher")
+            raise ValueError("it does not have exactly one Identity with a Publisher")
         own = self._identities[0]
         names = [from_windows(package.get("FileName", "")).lower() for package in self._packages]
         if len(set(names)) != len(names):

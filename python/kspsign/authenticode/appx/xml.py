@@ -1,7 +1,7 @@
-"""XML of a package, element by element, without anything that could harm: a document type is refused.
+"""Parses a package's XML element by element; a document type declaration is refused.
 
 Entities and external references need a document type, and no part of a package has one. Nothing is built up in
-memory: expat tells of elements as it meets them.
+memory: expat reports elements as it meets them.
 """
 
 from __future__ import annotations
@@ -64,5 +64,5 @@ def read_xml(
     try:
         parser.Parse(data, True)
     except (expat.ExpatError, LookupError) as broken:  # LookupError: an encoding that Python does not know
-        raise ValueError(f"it is no well-formed XML: {broken}") from broken
+        raise ValueError(f"it is not well-formed XML: {broken}") from broken
     return root_end

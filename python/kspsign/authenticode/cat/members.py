@@ -1,4 +1,4 @@
-"""What a catalogue lists: for each member a tag, the digest of the file, and its name where there is one.
+"""The members of a catalogue: for each a tag, the digest of the file, and its name if there is one.
 
 TrustedSubject ::= SEQUENCE { tag OCTET STRING, SET OF SEQUENCE { type, SET OF value } }. The tag is the digest itself,
 or text in UTF-16 LE: the digest's hex digits, or what the catalogue's author wrote. A name is a name/value pair.
@@ -25,8 +25,13 @@ def read_listing(trust_list: bytes, most: int) -> Listing:
     sequences = [child for child in der.parse(trust_list).children() if child.tag == der.SEQUENCE]
     if len(sequences) <= _SUBJECTS:
         return Listing(0, ())
-    subjects = sequences[_SUBJECTS].children()
-    return Listing(len(subjects), tuple(_member(subject) for subject in subjects[:most]))
+    members: list[ListedFile] = []
+    total = 0
+    for subject in sequences[_SUBJECTS].each():
+        if total < most:
+            members.append(_member(subject))
+        total += 1
+    return Listing(total, tuple(members))
 
 
 def _member(subject: der.Element) -> ListedFile:

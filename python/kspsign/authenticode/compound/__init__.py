@@ -1,4 +1,4 @@
-"""OLE compound files (MS-CFB): read with every contradiction refused, and written anew with streams of the root
+"""OLE compound files (MS-CFB): read strictly, and rewritten with streams of the root
 put in or replaced."""
 
 from kspsign.authenticode.compound.directory import DirectoryEntry, Storage, same_name

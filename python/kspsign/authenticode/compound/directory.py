@@ -22,7 +22,7 @@ _ENTRY = struct.Struct("<64sHBBIII16s4s16sIQ")
 
 @dataclass(frozen=True, slots=True)
 class DirectoryEntry:
-    """A directory entry. `name` is UTF-16LE without terminator, `times` creation and modification as they stand,
+    """A directory entry. `name` is UTF-16LE without terminator, `times` creation and modification as stored,
     `size` bytes; `start` is a sector, of the mini stream for a small stream."""
 
     name: bytes
@@ -45,11 +45,11 @@ class DirectoryEntry:
 
     @property
     def is_root(self) -> bool:
-        """Whether it is the root of all."""
+        """Whether it is the root."""
         return self.kind == ROOT
 
     def pack(self, links: Links) -> bytes:
-        """The entry as it stands in the file."""
+        """The encoded entry."""
         return _ENTRY.pack(
             *(self.name, len(self.name) + 2, self.kind, links.color, links.left, links.right, links.child),
             *(self.class_id, self.state, self.times, self.start, self.size),
@@ -68,7 +68,7 @@ class Links:
 
 @dataclass(frozen=True, slots=True)
 class Storage:
-    """A storage with what it contains; the root is one. `sorted` tells whether its tree finds every name."""
+    """A storage with what it contains; the root is one. `sorted`: whether its tree finds every name."""
 
     entry: DirectoryEntry
     storages: tuple[Storage, ...] = field(repr=False)
@@ -85,7 +85,7 @@ class Storage:
 def read_directory(data: bytes, major: int) -> tuple[Storage, bool]:
     """The tree in the directory stream `data` of a file of version `major`, and whether unused entries are blank.
 
-    Raises ArtifactError when an entry is none, when the tree is none, or when names can't be told apart.
+    Raises ArtifactError when an entry or the tree is invalid, or when two names are equal.
     """
     count = len(data) // ENTRY
     if not 0 < count <= MAX_ENTRIES:
@@ -137,9 +137,9 @@ def _read_entry(data: bytes, number: int, major: int) -> tuple[DirectoryEntry, L
     if kind not in {STORAGE, STREAM, ROOT} or color not in {RED, BLACK}:
         raise damaged(f"directory entry {number} ({entry.label}) is of no known kind")
     if kind == STREAM and (any(class_id) or child != NO_STREAM):
-        raise damaged(f"the stream {entry.label} has what only storages have")
+        raise damaged(f"the stream {entry.label} has fields that only storages have")
     if kind == STORAGE and (entry.size or entry.start not in {0, END}):
-        raise damaged(f"the storage {entry.label} has what only streams have")
+        raise damaged(f"the storage {entry.label} has fields that only streams have")
     return entry, Links(color, left, right, child)
 
 
@@ -158,7 +158,7 @@ def _read_storage(data: bytes, major: int, own: tuple[DirectoryEntry, Links], se
         if child.kind == STORAGE
     )
     streams = tuple(child for child, _ in children if child.kind == STREAM)
-    # Some writers compare names as they stand; the specification compares them in upper case.
+    # Some writers compare names as they are; the specification compares them in upper case.
     found = folded == sorted(folded) or names == sorted(names, key=_plain)
     return Storage(entry, storages, streams, found)
 
@@ -170,7 +170,7 @@ def _in_order(data: bytes, major: int, top: int, seen: bytearray) -> Iterator[tu
     while True:
         while number != NO_STREAM:
             if number >= len(seen) or seen[number]:
-                raise damaged(f"its directory tree is none: entry {number} stands in it twice, or does not exist")
+                raise damaged(f"its directory tree is invalid: entry {number} occurs in it twice, or does not exist")
             seen[number] = 1
             above.append(_read_entry(data, number, major))
             if above[-1][0].kind == ROOT:
@@ -188,7 +188,7 @@ def _plain(name: bytes) -> tuple[int, tuple[int, ...]]:
 
 
 def _folded(name: bytes) -> tuple[int, tuple[int, ...]]:
-    """How siblings are compared: by length, then in upper case, code unit by code unit (MS-CFB §2.6.4)."""
+    """The order of siblings: by length, then in upper case, code unit by code unit (MS-CFB §2.6.4)."""
     length, units = _plain(name)
     upper = ((unit, chr(unit).upper()) for unit in units)
     return length, tuple(ord(above) if len(above) == 1 and ord(above) < 0x10000 else unit for unit, above in upper)

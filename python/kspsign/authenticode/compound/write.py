@@ -1,4 +1,4 @@
-"""A compound file written anew with streams of its root put in or replaced.
+"""Rewrites a compound file with streams of its root added or replaced.
 
 Everything else keeps its bytes, names, class identifiers, state bits and times. The copy has no unallocated sector
 and no data that belongs to nothing: Windows refuses signatures of files that have (MS-CFB knows no such rule).

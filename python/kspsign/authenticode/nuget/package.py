@@ -14,7 +14,7 @@ from typing import BinaryIO, NoReturn
 
 from kspsign.authenticode.cms.file_signature import CmsSignature
 from kspsign.authenticode.cms.profile import CmsProfile
-from kspsign.authenticode.io.read import beside, sha256_of
+from kspsign.authenticode.io.read import in_parallel, sha256_of
 from kspsign.authenticode.nuget.profile import NUGET, author_fault, commitments, repository_of, signature_content
 from kspsign.authenticode.nuget.rules import (
     SIGNATURE,
@@ -64,7 +64,8 @@ class NugetFile(OneDigest):
             )
         if entry.flags or entry.method or entry.spare or any(entry.record[_EXTERNAL_ATTRIBUTES]):
             raise ArtifactError(
-                Hresult.TRUST_E_MALFORMED_SIGNATURE, f"the entry {SIGNATURE} is not plainly stored, as NuGet wants it"
+                Hresult.TRUST_E_MALFORMED_SIGNATURE,
+                f"the entry {SIGNATURE} is compressed or has extra data, which NuGet refuses",
             )
         with path.open("rb") as file:
             return cls(path, archive, (unpack(file, archive, entry, _MAX_SIGNATURE),))
@@ -76,7 +77,7 @@ class NugetFile(OneDigest):
 
     @property
     def unsigned(self) -> Plan:
-        """What a signature covers: the archive without one."""
+        """The archive that a signature covers: without one."""
         return Plan(self.archive, tuple(entry for entry in self.archive.entries if entry.name != SIGNATURE))
 
     def admit(self, terms: SigningTerms) -> None:
@@ -96,7 +97,7 @@ class NugetFile(OneDigest):
         plan, scan = self.unsigned, Scan(self.archive)
         hashers = {algorithm: hashlib.new(algorithm) for algorithm in algorithms}
         size = self.archive.size
-        with beside(size, lambda: sha256_of(self.path, size)) as whole, self.path.open("rb") as file:
+        with in_parallel(size, lambda: sha256_of(self.path, size)) as whole, self.path.open("rb") as file:
             for entry, raw, _ in scan.pieces(file):
                 if entry is not None and entry.name != SIGNATURE:
                     for hasher in hashers.values():
@@ -149,7 +150,7 @@ def _type_finding(signature: CmsSignature) -> Finding:
         return Finding("signature-type", f"the repository's ({where}){alone}")
     stated = " and ".join(sorted(who)) or "neither author nor repository"
     place = "a counter-signature" if countersigns else "a package's signature"
-    return Finding("signature-type", f"{stated} is no signer of {place}", Hresult.TRUST_E_MALFORMED_SIGNATURE)
+    return Finding("signature-type", f"{stated} is not a signer of {place}", Hresult.TRUST_E_MALFORMED_SIGNATURE)
 
 
 def _attributes_finding(signature: CmsSignature) -> Finding:
@@ -170,7 +171,7 @@ def _rules_finding(signature: CmsSignature) -> Finding:
         return Finding("nuget-rules", fault.message, Hresult.TRUST_E_MALFORMED_SIGNATURE)
     if violation is not None:
         return Finding("nuget-rules", violation.cause, Hresult.ERROR_NOT_SUPPORTED, violation.remedy)
-    return Finding("nuget-rules", "certificate and timestamp are as NuGet wants them")
+    return Finding("nuget-rules", "certificate and timestamp meet NuGet's requirements")
 
 
 def _refuse(what: str, remedy: str) -> NoReturn:

@@ -1,4 +1,4 @@
-"""What is refused before a signature is spent on a PE image."""
+"""Checks before a signature is requested for a PE image."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def admit(layout: PeLayout, signatures: Sequence[bytes], terms: SigningTerms) ->
         raise too_large()
     if room > MAX_TABLE_SIZE:
         raise ArtifactError(
-            Hresult.ERROR_BAD_FORMAT,
+            Hresult.ERROR_NOT_SUPPORTED,
             f"its signatures would take {room >> 20} MiB, more than a certificate table may have here "
             f"({MAX_TABLE_SIZE >> 20} MiB)",
             remedy="Sign it with one signature, or without --page-hashes.",
@@ -43,7 +43,7 @@ def too_large() -> ArtifactError:
     return ArtifactError(
         Hresult.ERROR_BAD_FORMAT,
         "with its signature the PE image would reach 4 GiB, which its 32-bit offsets can't address",
-        remedy="Ship the payload beside it.",
+        remedy="Ship the payload as a separate file.",
     )
 
 
@@ -51,7 +51,7 @@ def _admit_pages(layout: PeLayout) -> None:
     fault = pages_fault(layout)
     if fault is not None:
         raise ArtifactError(
-            Hresult.ERROR_BAD_FORMAT,
+            Hresult.ERROR_NOT_SUPPORTED,
             f"it can't have page hashes: {fault}",
-            remedy="Sign it without --page-hashes, or link it with smaller headers and sections apart.",
+            remedy="Sign it without --page-hashes, or link it with smaller headers and non-overlapping sections.",
         )

@@ -1,4 +1,4 @@
-"""What the digest of a PE image covers, on its way through hashers and sums (Windows Authenticode PE Signature
+"""Feeds what the digest of a PE image covers to hashers and checksums (Windows Authenticode PE Signature
 Format, "Calculating the PE Image Hash")."""
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class ImageContent:
         self._tail = WordSum()
 
     def feed(self, position: int, piece: memoryview) -> None:
-        """Take the stretch of the file that begins at `position`, right behind the one before."""
+        """Take the range of the file that begins at `position`, right after the one before."""
         if self._paged is not None:
             self._paged.feed(piece, position)
         inside = max(self._end - position, 0)
@@ -52,7 +52,7 @@ class ImageContent:
                     hasher.update(part)
 
     def digest(self, sha256: str) -> PeDigest:
-        """What was found once the whole file (of that `sha256`) has passed by; nothing can be fed any more."""
+        """The result, once the whole file (of that `sha256`) was fed; nothing more can be fed."""
         for hasher in self._hashers.values():
             hasher.update(bytes(self._layout.padding))
         values = {algorithm: hasher.digest() for algorithm, hasher in self._hashers.items()}
@@ -69,7 +69,7 @@ class ImageContent:
 
 
 def stored_entry(layout: PeLayout) -> bytes:
-    """The certificate directory entry as it stands in the header."""
+    """The encoded certificate directory entry."""
     return struct.pack("<II", layout.table_offset, layout.table_size)
 
 

@@ -1,6 +1,6 @@
 """An archive's structure, read strictly: every byte belongs to exactly one record, and the records agree.
 
-An archive that readers could take for different things is refused: bytes before, between or behind the records,
+An archive that readers could take for different things is refused: bytes before, between or after the records,
 overlapping entries, a local header that contradicts the central directory, a name that occurs twice.
 """
 
@@ -97,7 +97,7 @@ def damaged(what: str) -> ArtifactError:
 def entry_names(glimpse: Glimpse) -> frozenset[str] | None:
     """The names in the archive that the file is; empty when it is none, None when its directory can't be read.
 
-    To tell a format from another: several formats ask for the same file one after the other.
+    Used for detection: several formats ask for the same file one after the other.
     """
     if glimpse.head[:4] != LOCAL_MAGIC:
         return frozenset()
@@ -127,7 +127,7 @@ def _read_end(file: BinaryIO, start: int, size: int) -> tuple[int, int, End, int
     if locator[:4] != LOCATOR_MAGIC:
         if any(masked) or disk or first_disk or here != count:
             raise ValueError(
-                "its end-of-directory record speaks of other disks, or of a Zip64 record that is not there"
+                "its end-of-directory record refers to other disks, or to a Zip64 record that does not exist"
             )
         if offset + length + tail != size:
             raise ValueError("its directory does not end where its end-of-directory record begins")
@@ -135,7 +135,7 @@ def _read_end(file: BinaryIO, start: int, size: int) -> tuple[int, int, End, int
     _, at_disk, at, disks = LOCATOR.unpack(locator)
     tail += LOCATOR.size + END64.size
     if tail > size or (at_disk, at, disks) != (0, size - tail, 1):
-        raise ValueError("its Zip64 locator points elsewhere than to the record before it")
+        raise ValueError("its Zip64 locator does not point to the record before it")
     fields = END64.unpack(_read(file, start + at, END64.size))
     if fields[:2] != (END64_MAGIC, END64.size - 12) or fields[4:6] != (0, 0):
         raise ValueError("its Zip64 end-of-directory record is malformed")
@@ -153,7 +153,7 @@ def _read_directory(directory: bytes, count: int) -> list[ZipEntry]:
     at = 0
     while at < len(directory):
         if at + CENTRAL.size > len(directory) or directory[at : at + 4] != CENTRAL_MAGIC:
-            raise ValueError("its central directory holds something else than records")
+            raise ValueError("its central directory holds something other than records")
         sizes = CENTRAL.unpack_from(directory, at)[10:13]
         end = at + CENTRAL.size + sum(sizes)
         if end > len(directory):
@@ -161,7 +161,7 @@ def _read_directory(directory: bytes, count: int) -> list[ZipEntry]:
         entries.append(records.read_record(directory[at:end], len(entries)))
         at = end
     if not entries or len(entries) != count:
-        raise ValueError(f"its central directory has {len(entries)} records, where {count} are told of")
+        raise ValueError(f"its central directory has {len(entries)} records, but declares {count}")
     if len({entry.name for entry in entries}) != len(entries):
         raise ValueError("a name occurs twice in it")
     return entries
@@ -174,7 +174,7 @@ def _read_headers(file: BinaryIO, start: int, entries: list[ZipEntry], directory
     ends = [*(entry.offset for entry in entries[1:]), directory]
     for entry, end in zip(entries, ends, strict=True):
         if entry.offset != expected:
-            raise ValueError(f"{entry.name} does not begin where what is before it ends")
+            raise ValueError(f"{entry.name} does not begin where the preceding record ends")
         header = _read(file, start + entry.offset, LOCAL.size)
         name_size, extra_size = LOCAL.unpack(header)[9:]
         header += _read(file, start + entry.offset + LOCAL.size, name_size + extra_size)
@@ -187,7 +187,7 @@ def _read_headers(file: BinaryIO, start: int, entries: list[ZipEntry], directory
         if entry.size > entry.packed * _MAX_RATIO + _MAX_RATIO or (
             entry.method == STORED and entry.size != entry.packed
         ):
-            raise ValueError(f"{entry.name} can't unpack to the size that is told of it")
+            raise ValueError(f"{entry.name} can't unpack to its declared size")
         zip64 = records.zip64_size(header, LOCAL.size + name_size, extra_size)
         spare, wide = entry.spare + extra_size - zip64, entry.wide or zip64 > 0
         placed.append(replace(entry, data=data, end=end, spare=spare, wide=wide))

@@ -1,4 +1,4 @@
-"""An archive as it is to be: entries that stay keep their bytes, new ones come behind them."""
+"""The archive to be written: kept entries keep their bytes, new ones follow them."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def stored_record(name: str, crc: int, size: int, offset: int) -> bytes:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """`kept` entries of `source` in the order of their data, and `added` members behind them.
+    """`kept` entries of `source` in the order of their data, and `added` members after them.
 
     `sort` puts the central directory in the order of the data; else what stays keeps its order there.
     """

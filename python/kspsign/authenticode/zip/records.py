@@ -16,7 +16,7 @@ END64_MAGIC, LOCATOR_MAGIC, DESCRIPTOR_MAGIC = b"PK\6\6", b"PK\6\7", b"PK\7\x08"
 STORED, DEFLATED = 0, 8
 DESCRIPTOR, UTF8 = 0x0008, 0x0800
 KNOWN_FLAGS = DESCRIPTOR | UTF8 | 0x0006
-"""Data descriptor, UTF-8 name, and the two bits that only tell how hard the packer tried."""
+"""Data descriptor, UTF-8 name, and the two bits that only state the compression level."""
 U16, U32 = 0xFFFF, 0xFFFFFFFF
 _ZIP64, _ZIP64_VERSION = 1, 45
 _OFFSET_AT = 42  # of the 32-bit offset in a central directory record
@@ -28,7 +28,7 @@ class ZipEntry:
 
     Offsets are bytes from the archive's start: of its local header, of its data, and of what follows it (data
     descriptor included). `offset_field` is where `record` has its offset as a 64-bit number, 0 when it has none.
-    `spare` counts what its two headers hold beside name and Zip64 numbers: other extra fields, and a comment; `wide`
+    `spare` counts what its two headers hold besides name and Zip64 numbers: other extra fields, and a comment; `wide`
     says whether one has Zip64 numbers.
     """
 
@@ -48,7 +48,7 @@ class ZipEntry:
     end: int = 0
 
     def moved(self, offset: int) -> bytes:
-        """Its central directory record with the local header at `offset`, which is not behind where it was."""
+        """Its central directory record with the local header at `offset`, which is not after its former place."""
         if self.offset_field:
             at, size = self.offset_field, 8
         else:
@@ -59,7 +59,7 @@ class ZipEntry:
 @dataclass(frozen=True, slots=True)
 class End:
     """How an archive ends. `versions` are those of its Zip64 record, None without one; `masked` says which of the
-    four numbers of the last record (entries here, entries, directory's size and offset) stand in that one only."""
+    four numbers of the last record (entries here, entries, directory's size and offset) are in that one only."""
 
     versions: tuple[int, int] | None = None
     masked: tuple[bool, bool, bool, bool] = (False, False, False, False)
@@ -82,7 +82,7 @@ class End:
 
 
 def read_record(record: bytes, index: int) -> ZipEntry:
-    """The entry that a whole central directory record tells of; raises ValueError for what is not allowed."""
+    """The entry of a whole central directory record; raises ValueError for what is not allowed."""
     fields = CENTRAL.unpack_from(record)
     flags, method, crc, packed, size, name_size, extra_size = *fields[3:5], *fields[7:12]
     disk, offset = fields[13], fields[16]
@@ -90,7 +90,7 @@ def read_record(record: bytes, index: int) -> ZipEntry:
     if flags & ~KNOWN_FLAGS:
         raise ValueError(f"{name} is encrypted or uses another feature that no package may (flags 0x{flags:04X})")
     if method not in {STORED, DEFLATED}:
-        raise ValueError(f"{name} is compressed by method {method}, neither stored nor deflated")
+        raise ValueError(f"{name} uses compression method {method}, which is neither stored nor deflated")
     extra = CENTRAL.size + name_size
     at, limit = zip64_extra(record, extra, extra_size)
     wide: list[int] = []

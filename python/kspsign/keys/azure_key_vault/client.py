@@ -38,7 +38,7 @@ _ALGORITHMS: Final = {
     (DigestAlgorithm.SHA512, True): SignatureAlgorithm.es512,
 }
 _SIGNING_RETRIES: Final = {"retry_status": 0, "retry_read": 0}
-"""A signature is asked for again only where no connection came about; whoever asked for it decides on the rest."""
+"""A signature request is repeated only if no connection was established; the caller decides in all other cases."""
 _MOST_VERSIONS = 20
 
 
@@ -98,7 +98,8 @@ class VaultClient:
         ]
 
     def issuers(self, of: VaultCertificate) -> tuple[x509.Certificate, ...]:
-        """What the certificate's secret holds beside it; () where it might hold the private key or may not be read."""
+        """The other certificates in the certificate's secret; () where it might hold the private key or may not be
+        read."""
         if of.secret is None:
             return ()
         try:
@@ -123,7 +124,7 @@ class VaultClient:
             return str(self._keys.get_key(wanted.name, wanted.version).id)
 
     def use_key(self, identifier: str) -> None:
-        """Sign with this key from now on; told beforehand when it is gone or disabled. Raises PrerequisiteError."""
+        """Sign with this key from now on; fails early when it is gone or disabled. Raises PrerequisiteError."""
         wanted = Identifier.parse(identifier)
         key: Any = identifier
         try:

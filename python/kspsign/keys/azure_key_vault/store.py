@@ -92,7 +92,7 @@ class KeyVaultKeyStore(KeyStore):
 
     @classmethod
     def reopen(cls, reference: Mapping[str, str], options: AzureKeyVaultOptions, surroundings: Surroundings) -> Self:
-        """The key that `reference` tells, with its certificate; raises PrerequisiteError as `open` does."""
+        """The key that `reference` names, with its certificate; raises PrerequisiteError as `open` does."""
         key = reference_part(reference, "key")
         with contextlib.ExitStack() as undone:
             client = VaultClient.connect(Identifier.parse(key).vault, options, surroundings)

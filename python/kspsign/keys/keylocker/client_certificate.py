@@ -40,12 +40,12 @@ class ClientCertificate:
 def read_client_certificate(content: bytes, password: str | None, origin: str) -> ClientCertificate:
     """The client certificate in a PKCS#12 file that came from `origin` (a path or a variable's name).
 
-    Raises PrerequisiteError when it is no PKCS#12 file, does not open with the password, lacks a certificate or
+    Raises PrerequisiteError when it is not a PKCS#12 file, does not open with the password, lacks a certificate or
     an RSA or EC key, or is not valid now.
     """
     if not is_pkcs12(content):
         remedy = "Give the .p12 that DigiCert ONE created: not PEM, not the code-signing certificate, not its path."
-        raise PrerequisiteError(f"{origin} is no PKCS#12 file", code="CLIENT_CERTIFICATE", remedy=remedy)
+        raise PrerequisiteError(f"{origin} is not a PKCS#12 file", code="CLIENT_CERTIFICATE", remedy=remedy)
     try:
         opened = decrypt(content, password)
     except ValueError as refused:
@@ -75,7 +75,7 @@ def tls_context(
 
     OpenSSL takes the key from a file only. The one that it gets, in `folder`, is readable by this user alone,
     encrypted with a password that is thrown away, and gone when this returns. Raises PrerequisiteError when
-    `authorities` are no certificates or the file can't be written.
+    `authorities` are not certificates or the file can't be written.
     """
     context = client_context(network)
     if authorities is not None:
@@ -95,7 +95,7 @@ def tls_context(
         raise PrerequisiteError(
             f"the client certificate can't be handed to TLS: {refused.strerror or refused}",
             code="CLIENT_CERTIFICATE",
-            remedy="Check that the temporary folder can be written and that certificate and key in the .p12 fit.",
+            remedy="Check that the temporary folder can be written and that certificate and key in the .p12 match.",
         ) from refused
     return context
 

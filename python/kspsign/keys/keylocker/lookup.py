@@ -1,4 +1,4 @@
-"""Which certificate and key pair of DigiCert ONE are meant: by alias, id or thumbprint; the newest that can sign."""
+"""Finds the certificate and key pair in DigiCert ONE: by alias, id or thumbprint; the newest that can sign."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class CertificateRecord(BaseModel):
 
     @property
     def withdrawn(self) -> str | None:
-        """Why the service lets nobody sign with it, such as "revoked"; None when it is active."""
+        """Why the service refuses to sign with it, such as "revoked"; None when it is active."""
         status = (self.certificate_status or _ACTIVE).upper()
         return None if status == _ACTIVE else status.lower()
 
@@ -72,7 +72,7 @@ class KeypairRecord(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class Listed:
-    """A readable certificate that hangs on a key pair."""
+    """A readable certificate that belongs to a key pair."""
 
     record: CertificateRecord
     keypair: _KeypairName
@@ -99,7 +99,7 @@ class Listed:
 
 
 def find_certificate(client: KeyLockerClient, options: KeyLockerOptions) -> tuple[Listed, tuple[Listed, ...]]:
-    """The certificate to sign with, and all that hang on its key pair; costs no signature.
+    """The certificate to sign with, and all that belong to its key pair; costs no signature.
 
     --keypair-alias is the alias of a key pair, else of a certificate, else the id of either; without it
     --thumbprint decides. Raises PrerequisiteError when none is meant, several key pairs are, or none can sign.
@@ -151,7 +151,7 @@ def decoded(text: str, asked: str) -> bytes:
     try:
         return b64decode("".join(text.split()), validate=True)
     except (binascii.Error, ValueError) as broken:
-        raise unusable(asked, "it holds what is not base64") from broken
+        raise unusable(asked, "it holds data that is not base64") from broken
 
 
 def _listed(client: KeyLockerClient, options: KeyLockerOptions) -> Iterator[Listed]:

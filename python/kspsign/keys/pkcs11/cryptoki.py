@@ -92,7 +92,7 @@ class Cryptoki:
     """
 
     def __init__(self, path: Path) -> None:
-        """Load the module. Raises PrerequisiteError when it can't be loaded or is no PKCS#11 module."""
+        """Load the module. Raises PrerequisiteError when it can't be loaded or is not a PKCS#11 module."""
         try:
             self._library = ctypes.CDLL(str(path.absolute()))
             get_list = self._library.C_GetFunctionList

@@ -1,4 +1,4 @@
-"""Finding a token, its key and the key's certificates (PKCS #11 Base Specification 2.40, §4)."""
+"""Finds a token, its key and the key's certificates (PKCS #11 Base Specification 2.40, §4)."""
 
 from __future__ import annotations
 
@@ -29,7 +29,8 @@ Chosen = tuple[x509.Certificate, tuple[str, ...], Sequence[x509.Certificate]]
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """Where a key is: module, token (by label or slot, else the only one), key by label or CKA_ID (both: both)."""
+    """The address of a key: module, token (by label or slot, else the only one), key by label or CKA_ID (both:
+    both)."""
 
     module: Path
     token: str | None
@@ -70,7 +71,7 @@ class Address:
             raise PrerequisiteError(
                 "the stored key reference is damaged",
                 code="KEY_REFERENCE",
-                remedy="Run kspsign certsync again: it writes the reference anew.",
+                remedy="Run kspsign certsync again: it writes a new reference.",
             ) from damaged
 
     def as_reference(self, leaf: bytes, file: Path | None) -> dict[str, str]:
@@ -129,7 +130,7 @@ def find_key(module: Cryptoki, session: int, address: Address) -> int:
                      for handle in handles})  # fmt: skip
     hint = did_you_mean(address.label or "", labels)
     raise PrerequisiteError(
-        f"the token does not hold {address.key}; private keys there: {', '.join(labels) or 'none'}",
+        f"the token does not hold {address.key}; available private keys: {', '.join(labels) or 'none'}",
         code="PKCS11_NO_KEY",
         remedy=f"{hint}Correct --keypair-alias or --pkcs11-key-id; private keys show only after login, so check that "
         "--pkcs11-pin-env is given.",
@@ -184,7 +185,7 @@ def _certificates(module: Cryptoki, session: int) -> list[tuple[tuple[bytes | No
 
 
 def _may_fit(candidate: x509.Certificate, modulus: bytes | None) -> bool:
-    """Whether the certificate's key can be this one, as far as the token tells: of RSA keys it tells the modulus."""
+    """Whether the certificate's key can be this one, as far as the token says: it gives the modulus of RSA keys."""
     try:
         public = candidate.public_key()
     except (ValueError, UnsupportedAlgorithm):

@@ -1,4 +1,4 @@
-"""Which certificate of a Windows store is meant: by thumbprint, friendly name or key container; the newest valid."""
+"""Finds a certificate in a Windows store: by thumbprint, friendly name or key container; the newest valid one."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ from kspsign.batch.one_artifact import timestamp_one, verify_one
 from kspsign.batch.run import OutputState, Run
 from kspsign.batch.stages import certsync, present, publish, sign, verify
 from kspsign.batch.work import Batch
-from kspsign.batch.work_list import admit_outputs, clean_up, select, with_policy
+from kspsign.batch.work_list import admit_outputs, select, with_policy
 from kspsign.certsync import synchronise
 from kspsign.concurrency.cancellation import interruptible
 from kspsign.model.report import Report
@@ -37,7 +37,6 @@ def files_to_sign(run: Run) -> Run:
     files = select(with_policy(run))
     if run.record.missing is not None:
         raise run.record.missing
-    clean_up(files)
     return files
 
 
@@ -69,7 +68,6 @@ def timestamp_files(run: Run) -> Report:
     with run.to_its_end():
         admit_outputs(run)
         files = select(run)
-        clean_up(files)
         verifier = open_verifier(settings, None)
         digest = DigestAlgorithm(settings.digest)
         timestamper = run.resources.enter_context(open_timestamper(settings, digest, run.shared, verifier.check_token))

@@ -38,11 +38,13 @@ class Walk:
     """Finds what patterns name below `folder`.
 
     `every_name`: in any case on every system, by every link that leads there (at most MAX_NAMES of a folder), and a
-    folder that can't be read is an error, not one of the faults.
+    folder that can't be read is an error, not one of the faults. `ignored_case` says whether any name was matched only
+    because case is ignored.
     """
 
     folder: Path
     every_name: bool = False
+    ignored_case: bool = field(default=False, init=False)
     _visits: dict[tuple[int, int, int], int] = field(default_factory=dict)
 
     def find(self, pattern: str) -> Iterator[Found]:
@@ -148,9 +150,14 @@ class Walk:
         return Found(folder, f"the folder can't be read: {unreadable.strerror}")
 
     def _matches(self, glob_part: str, name: str) -> bool:
-        if self.every_name:
-            return glob_part.casefold() == name.casefold() or fnmatch.fnmatchcase(name.casefold(), glob_part.casefold())
-        return glob_part == name or fnmatch.fnmatch(name, glob_part)
+        if not self.every_name:
+            return glob_part == name or fnmatch.fnmatch(name, glob_part)
+        if glob_part == name or fnmatch.fnmatchcase(name, glob_part):
+            return True
+        folded, wanted = name.casefold(), glob_part.casefold()
+        found = wanted == folded or fnmatch.fnmatchcase(folded, wanted)
+        self.ignored_case |= found
+        return found
 
 
 def is_file(path: Path) -> bool:

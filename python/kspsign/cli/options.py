@@ -31,7 +31,7 @@ SUMMARIES: dict[str, str | None] = {
     "explain": "what an error code or a tool's output means and what to do",
     "gate": "ask Azure DevOps whether a build's verdict lets a release go on",
     "demo": "the whole path on the embedded default, on real Windows binaries",
-    "schema": "JSON schema of kspsign.yml, of a policy file and of the report",
+    "schema": "JSON schema of kspsign.yml, of a policy file, of the report and of what doctor prints",
     "action": None,  # how the GitHub action starts the engine: its inputs in one variable
     "task": None,  # how the Azure Pipelines task starts the engine: a document on standard input
 }
@@ -43,7 +43,9 @@ FIELDS: dict[str, tuple[str, ...]] = {
         *("files", "folder", "timestamp_url", "timestamp_jobs", "digest", "trust_root", "fail_fast", "ca_file"),
         *_OUTPUT,
     ),
-    "doctor": ("files", "folder", *_KEY, "engine", "timestamp_url", "no_timestamp", "ca_file"),
+    "doctor": (
+        *("files", "folder", *_KEY, "engine", "digest", "timestamp_url", "no_timestamp", "trust_root", "ca_file"),
+    ),
     "verify": (
         "files",
         "folder",
@@ -93,7 +95,7 @@ def add_options(parser: argparse.ArgumentParser, command: str, stores: Sequence[
             "folder", type=Path, nargs="?", metavar="DIR", help="folder for the results (default: demo)"
         )
     elif command == "schema":
-        parser.add_argument("what", choices=("config", "policy", "report"), help="which schema to print")
+        parser.add_argument("what", choices=("config", "doctor", "policy", "report"), help="which schema to print")
 
 
 def _add_settings(parser: argparse.ArgumentParser, command: str, stores: Sequence[StoreEntry]) -> None:

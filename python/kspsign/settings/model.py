@@ -157,12 +157,12 @@ class Settings(BaseModel):
 
     command: Command = "run"
     store_options: InstanceOf[StoreOptions] | None = None
-    given_options: Annotated[Mapping[str, Any], Ambient.REFUSED] = Field(default_factory=dict, repr=False)
-    store_environment: Annotated[dict[str, SecretStr], Ambient.REFUSED] = Field(default_factory=dict, repr=False)
+    given_options: Mapping[str, Any] = Field(default_factory=dict, repr=False)
+    store_environment: dict[str, SecretStr] = Field(default_factory=dict, repr=False)
     publish_token: SecretStr | None = None
-    agent_environment: Annotated[dict[str, str], Ambient.REFUSED] = Field(default_factory=dict, repr=False)
-    credentials: Annotated[dict[str, SecretStr], Ambient.REFUSED] = Field(default_factory=dict, repr=False)
-    network_environment: Annotated[dict[str, SecretStr], Ambient.REFUSED] = Field(default_factory=dict, repr=False)
+    agent_environment: dict[str, str] = Field(default_factory=dict, repr=False)
+    credentials: dict[str, SecretStr] = Field(default_factory=dict, repr=False)
+    network_environment: dict[str, SecretStr] = Field(default_factory=dict, repr=False)
     temp_folder: Path | None = None
     configuration: InstanceOf[ConfigOrigin] = ConfigOrigin()
 

@@ -126,9 +126,22 @@ class Verifier:
             hresult = failed.hresult or Hresult.TRUST_E_FAIL
             raise TrustError(hresult, f"{failed.name}: {failed.detail}", check=failed.check, remedy=failed.remedy)
 
-    def leaves_alone(self, name: str, format_: Format | None) -> bool:
-        """Whether the policy keeps the file of that name from being signed."""
-        return self.judge is not None and self.judge.leaves_alone(name, format_)
+    def verify_by_names(
+        self, path: Path, format_: Format | None, names: Sequence[str], known: Digest | None = None
+    ) -> Verification:
+        """As `verify`, by each of the file's names where a policy goes by names: the first failure, else the verdict by
+        the first name."""
+        first, *others = names if self.judge is not None else names[:1]
+        verification = self.verify(path, format_, first, known)
+        for name in others if verification.error is None else ():
+            further = self.verify(path, format_, name, known)
+            if further.error is not None:
+                return replace(further, error=replace(further.error, message=f"as {name}: {further.error.message}"))
+        return verification
+
+    def leaves_alone(self, names: Sequence[str], format_: Format | None) -> bool:
+        """Whether the policy keeps the file of these names from being signed."""
+        return self.judge is not None and self.judge.leaves_alone(names, format_)
 
     def _without_structure(self, path: Path, format_: Format | None, name: str, damaged: ArtifactError) -> Verification:
         """The verdict on a file that can't be opened as its format: a policy may let unknown types stay unsigned."""

@@ -48,9 +48,11 @@ class Judge:
         unmatched = [glob for glob in self.policy.signed.files if not any(matches(glob, name) for name in names)]
         return PolicyError(self.facts.name, tuple(unmatched)) if unmatched else None
 
-    def leaves_alone(self, name: str, kind: Format | None) -> bool:
-        """Whether the file is not to be signed: it may stay unsigned, or it keeps its vendor's signature."""
-        return self._vendor_rule(name) is not None or self.may_stay_unsigned(name, kind) is not None
+    def leaves_alone(self, names: Sequence[str], kind: Format | None) -> bool:
+        """Whether the file is not to be signed: by one of its names it keeps its vendor's signature, or by all of them
+        it may stay unsigned."""
+        kept = any(self._vendor_rule(name) is not None for name in names)
+        return kept or all(self.may_stay_unsigned(name, kind) is not None for name in names)
 
     def may_stay_unsigned(self, name: str, kind: Format | None) -> str | None:
         """The pattern by which the file may stay unsigned, None when it must be signed."""

@@ -21,14 +21,14 @@ from kspsign.authenticode.cms.spc import sip_findings, sip_indirect_data
 from kspsign.authenticode.io.hash import hash_stretch
 from kspsign.authenticode.io.read import stretch
 from kspsign.authenticode.profile import SigningTerms
-from kspsign.authenticode.signable import Digest, Glimpse, OneDigest, SignableFormat
+from kspsign.authenticode.signable import MAX_SIGNATURE, Digest, Glimpse, OneDigest, SignableFormat
 from kspsign.certificates import der
 from kspsign.model.errors import ArtifactError
 from kspsign.model.hresults import Hresult
 from kspsign.model.values import DigestAlgorithm, Finding
 
 HEADER = 40
-MAX_BLOCK = 32 << 20
+MAX_BLOCK = MAX_SIGNATURE + 64
 MAX_OFFSET = 0xFFFFFFFF
 PADDING = 8
 _SIP = bytes.fromhex("12341234f8040000781d123412341234")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Protocol, TypeVar
@@ -54,8 +54,8 @@ class FileSignature(Protocol):
     `tokens` (RFC 3161) and `counter_signatures` (PKCS#9; their authority's certificates are among `certificates`) are
     its timestamps. `further` are signatures that it carries, each to be read by the same profile; `countersigners`
     signed its value, and `sharing` are the certificates of those who share `certificates` with it.
-    `unsigned_attributes` are all that it carries without signing it, of which `known_attributes` are read and judged.
-    `fault` says how its parts contradict each other.
+    `refused` names what it carries that is neither signed nor verified in its own right; `fault` says how its parts
+    contradict each other.
     """
 
     @property
@@ -81,9 +81,7 @@ class FileSignature(Protocol):
     @property
     def sharing(self) -> tuple[bytes, ...]: ...
     @property
-    def unsigned_attributes(self) -> Mapping[str, tuple[bytes, ...]]: ...
-    @property
-    def known_attributes(self) -> frozenset[str]: ...
+    def refused(self) -> tuple[str, ...]: ...
     @property
     def program_name(self) -> str | None: ...
     @property

@@ -10,6 +10,9 @@ from typing import Any, BinaryIO, NamedTuple, Protocol, TypeAlias, TypeVar, runt
 from kspsign.authenticode.profile import FileSignature, SignatureProfile, SigningTerms
 from kspsign.model.values import DigestAlgorithm, Finding
 
+MAX_SIGNATURE = 4 << 20
+"""Bytes of a signature with all that it carries, where it holds no page hashes: real ones have some ten thousand."""
+
 DigestT = TypeVar("DigestT", bound="Digest")
 DigestT_contra = TypeVar("DigestT_contra", bound="Digest", contravariant=True)
 DigestT_co = TypeVar("DigestT_co", bound="Digest", covariant=True)

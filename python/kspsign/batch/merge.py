@@ -15,11 +15,11 @@ from pydantic import TypeAdapter, ValidationError
 from kspsign.batch.finish import finished
 from kspsign.batch.outcomes import make_report, outcomes_exit_code
 from kspsign.batch.run import Run
-from kspsign.batch.select import select_artifacts
+from kspsign.batch.select import Purpose
+from kspsign.batch.work_list import admit_outputs, matched, with_policy
 from kspsign.model.errors import ConfigurationError, KspSignError, PrerequisiteError
 from kspsign.model.report import REPORT_SCHEMA, CertificateFacts, FileOutcome, Report, SliceFacts, Totals
 from kspsign.model.values import Artifact
-from kspsign.verifying import open_policy
 
 _SLICED_COMMANDS = frozenset({"run", "verify"})
 _Slices = Sequence[tuple[SliceFacts, Report]]
@@ -27,12 +27,12 @@ _Slices = Sequence[tuple[SliceFacts, Report]]
 
 def merge(run: Run) -> Report:
     """One report of the reports that the patterns name, published as if one run had taken all files."""
-    settings, record = run.settings, run.record
+    record = run.record
     run.console.begin("merge", 0)
     try:
-        judge = open_policy(settings)
-        record.policy = judge.facts if judge is not None else None
-        reports = [_read(artifact) for artifact in select_artifacts(settings.files, settings.folder).artifacts]
+        admit_outputs(run)
+        with_policy(run)
+        reports = [_read(artifact) for artifact in matched(run, Purpose.SIGN).artifacts]
         merged = merged_report(make_report(run), _newest(reports))
     except KspSignError as error:
         record.error = error
@@ -71,13 +71,14 @@ def merged_report(base: Report, slices: _Slices) -> Report:
         files=files,
         error=stopped.error if stopped else None,
         policy=worked.policy,
+        configuration=worked.configuration or base.configuration,
         left_out=reports[0].left_out,  # every slice sees the same files
     )
 
 
 def _read(artifact: Artifact) -> tuple[SliceFacts, Report]:
     try:
-        report = TypeAdapter(Report).validate_json(artifact.path.read_bytes())
+        report = TypeAdapter(Report).validate_json(artifact.path.read_bytes(), strict=True)
     except (OSError, ValidationError) as broken:
         raise ConfigurationError(
             f"this is not a report: {str(broken).splitlines()[0]}",
@@ -128,6 +129,8 @@ def _belong_together(base: Report, slices: _Slices) -> None:
         raise _differ("the slices are of different commands")
     if len({each.policy for each in reports} | ({base.policy} if base.policy else set())) > 1:
         raise _differ("the slices were judged by different policies, or not by the policy given here")
+    if len({report.configuration for report in reports}) > 1:
+        raise _differ("the slices read different configuration files")
     signing = [(report.certificate, report.key_store) for report in reports if report.certificate is not None]
     if any(not _same_publisher(first, signing[0][0]) or store != signing[0][1] for first, store in signing):
         raise _differ("the slices used different certificates or key stores")

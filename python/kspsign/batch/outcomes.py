@@ -126,6 +126,7 @@ def make_report(run: Run) -> Report:
         limits=record.limits,
         dry_run=settings.dry_run,
         left_out=LeftOutFacts(len(record.left_out), tuple(record.left_out[:LEFT_OUT_NAMED])),
+        configuration=settings.configuration.facts,
     )
 
 

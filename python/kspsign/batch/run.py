@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from enum import Enum
 from typing import TYPE_CHECKING, TypeVar
 
 from kspsign.concurrency.cancellation import entered
@@ -24,6 +25,17 @@ if TYPE_CHECKING:
     from kspsign.verifying.policy.judge import Judge
 
 Resource = TypeVar("Resource")
+
+
+class OutputState(Enum):
+    """What is known of the files that the run is to write.
+
+    UNCHECKED: not yet whether one of them is a file that it works on; REFUSED: one is, so that none is written.
+    """
+
+    UNCHECKED = "unchecked"
+    FREE = "free"
+    REFUSED = "refused"
 
 
 @dataclass(slots=True)
@@ -45,6 +57,7 @@ class RunRecord:
     signatures_needed: int = 0
     limits: Limits | None = None
     error: KspSignError | None = None
+    outputs: OutputState = OutputState.UNCHECKED
 
     @property
     def left(self) -> int:

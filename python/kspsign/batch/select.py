@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import glob
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
 from pathlib import Path
 
 from kspsign.authenticode.formats import HEAD, detect_format, is_taken_by_name
 from kspsign.authenticode.signable import Glimpse
-from kspsign.batch.walk import Walk
-from kspsign.model.errors import ConfigurationError, NoFilesMatchedError
+from kspsign.batch.patterns import Pattern, expand_lists
+from kspsign.batch.walk import Walk, exists, is_file, is_folder
+from kspsign.model.errors import NoFilesMatchedError
 from kspsign.model.report import LeftOut
 from kspsign.model.values import COPY_PREFIX, Artifact
 
-_COPY = "a signed copy that a run made next to its target"
+LEFTOVER = "a signed copy that a run made next to its target"
 
 
 class Purpose(Enum):
@@ -41,42 +42,68 @@ class Selection:
     artifacts: tuple[Artifact, ...]
     unmatched: tuple[str, ...]
     left_out: tuple[LeftOut, ...] = ()
+    in_other_case: tuple[str, ...] = ()
 
 
-def select_artifacts(patterns: Iterable[str], folder: Path, purpose: Purpose = Purpose.SIGN) -> Selection:
-    """The files that `patterns` name below `folder`.
+def select_artifacts(
+    patterns: Iterable[str],
+    folder: Path,
+    purpose: Purpose = Purpose.SIGN,
+    *,
+    admit: Callable[[Sequence[Artifact]], None] = lambda _artifacts: None,
+) -> Selection:
+    """The files that `patterns` name below `folder`. `admit` sees them before anything is said of what is missing, and
+    may raise.
 
     A pattern is a file, a folder (any depth) or a glob; `!` excludes, `@FILE` reads patterns line by line (# comments).
     Patterns ignore case where files are judged; where they are signed, as the system does.
     Raises NoFilesMatchedError when nothing matches or a file named outright is missing, ConfigurationError when a list
     or, to judge, a folder can't be read.
     """
-    lines = tuple(_expand_lists(patterns, folder))
+    given = tuple(expand_lists(patterns, folder))
     signed = _Signed(folder) if purpose is not Purpose.JUDGE else None
-    judged = _Judged(folder, own_copies=purpose is Purpose.JUDGE) if purpose is not Purpose.SIGN else None
+    judged = _Judged(folder) if purpose is not Purpose.SIGN else None
     kinds: list[_Signed | _Judged] = [kind for kind in (signed, judged) if kind is not None]
-    unmatched = [line for line in lines if not line.startswith("!") and not sum(kind.add(line) for kind in kinds)]
-    for line in lines:
-        if line.startswith("!"):
+    wanted = [each for each in given if not each.excluded]
+    unmatched = [each for each in wanted if not sum(kind.add(each.text) for kind in kinds)]
+    for each in given:
+        if each.excluded:
             for kind in kinds:
-                kind.exclude(line[1:])
+                kind.exclude(each)
     artifacts = _together(signed, judged)
-    missing = tuple(line for line in unmatched if not glob.has_magic(line) and not (folder / line).exists())
+    admit(artifacts)
+    missing = tuple(each.shown for each in unmatched if _is_name_of_nothing(each.text, folder))
     if missing or not artifacts:
-        raise NoFilesMatchedError(missing or lines, str(folder.absolute()))
+        raise NoFilesMatchedError(missing or tuple(each.shown for each in given), str(folder.absolute()))
     names = {name for artifact in artifacts for name in artifact.names}
     left_out = {name: out for kind in kinds[-1:] for name, out in kind.left_out.items() if name not in names}
-    return Selection(artifacts, tuple(unmatched), tuple(left_out[name] for name in sorted(left_out)))
+    return Selection(
+        artifacts,
+        tuple(each.shown for each in unmatched),
+        tuple(left_out[name] for name in sorted(left_out)),
+        tuple(each.shown for each in wanted if judged is not None and each.text in judged.in_other_case),
+    )
+
+
+def _is_name_of_nothing(pattern: str, folder: Path) -> bool:
+    return not glob.has_magic(pattern) and not exists(folder / pattern)
 
 
 def _together(signed: _Signed | None, judged: _Judged | None) -> tuple[Artifact, ...]:
-    """All artifacts, in the order of their names; files that are only judged are not among those to sign."""
-    artifacts = list(signed.chosen.values()) if signed else []
-    known = {os.path.normcase(name) for artifact in artifacts for name in artifact.names}
+    """All artifacts, in the order of their names. A further name of a file to be signed is one of its aliases; whatever
+    else is judged is not to be signed."""
+    chosen = dict(signed.chosen) if signed else {}
+    known = {os.path.normcase(name) for artifact in chosen.values() for name in artifact.names}
+    others = []
     for artifact in judged.chosen.values() if judged else ():
-        if os.path.normcase(artifact.name) not in known:
-            artifacts.append(artifact if signed is None else replace(artifact, to_sign=False))
-    return tuple(sorted(artifacts, key=lambda artifact: artifact.name))
+        if os.path.normcase(artifact.name) in known:
+            continue
+        same = chosen.get(_identity(artifact.path))
+        if same is not None:
+            chosen[_identity(artifact.path)] = replace(same, aliases=(*same.aliases, artifact.name))
+        else:
+            others.append(artifact if signed is None else replace(artifact, to_sign=False))
+    return tuple(sorted((*chosen.values(), *others), key=lambda artifact: artifact.name))
 
 
 class _Signed:
@@ -89,7 +116,7 @@ class _Signed:
 
     def add(self, pattern: str) -> bool:
         """Choose what `pattern` means; whether that is anything."""
-        outright = (self._folder / pattern).is_file()
+        outright = is_file(self._folder / pattern)
         base = _real(self._folder / _fixed_part(pattern))
         before = len(self.chosen)
         known = 0
@@ -110,9 +137,9 @@ class _Signed:
                 self.chosen[_identity(real)] = replace(found, aliases=(*found.aliases, *new))
         return len(self.chosen) > before or known > 0
 
-    def exclude(self, pattern: str) -> None:
+    def exclude(self, pattern: Pattern) -> None:
         """Leave out what `pattern` names, by whatever name it was chosen."""
-        for path, _ in Walk(self._folder).find(pattern):
+        for path, _ in Walk(self._folder).find(pattern.excluded):
             artifact = self.chosen.pop(_identity(_real(path)), None)
             if artifact is not None:
                 self.left_out[artifact.name] = _excluded(artifact.name, pattern)
@@ -124,9 +151,9 @@ class _Signed:
         name = artifact.name.rpartition("/")[2]
         suffix = Path(name).suffix.lower()
         if name.startswith(COPY_PREFIX):
-            return _COPY
+            return LEFTOVER
         # A file that can't be read is of no format either: its step meets the same refusal, as that file's outcome.
-        if artifact.format is None and artifact.readable and (self._folder / pattern).is_dir():
+        if artifact.format is None and artifact.readable and is_folder(self._folder / pattern):
             return "not a signable format, in a folder"
         if is_taken_by_name(artifact.format, suffix) and not pattern.lower().endswith(suffix):
             return f"signed only by a pattern that names it or ends in {suffix}"
@@ -136,56 +163,39 @@ class _Signed:
 class _Judged:
     """Files to judge, by each of their names: a link has one of its own, and what it leads to another."""
 
-    def __init__(self, folder: Path, *, own_copies: bool) -> None:
+    def __init__(self, folder: Path) -> None:
         self.chosen: dict[str, Artifact] = {}
         self.left_out: dict[str, LeftOut] = {}
+        self.in_other_case: set[str] = set()
         self._folder, self._real_folder = folder, _real(folder)
-        self._own_copies = own_copies
 
     def add(self, pattern: str) -> bool:
         """Choose what `pattern` matches, and what the links among it lead to; whether that is anything."""
         any_chosen = False
-        for path, fault in Walk(self._folder, every_name=True).find(pattern):
+        walk = Walk(self._folder, every_name=True)
+        for path, fault in walk.find(pattern):
             name, real = _shown(path, self._folder), _real(path)
-            reason = fault or (_COPY if not self._own_copies and path.name.startswith(COPY_PREFIX) else "")
-            if reason:
-                self.left_out[name] = LeftOut(name, reason)
+            if fault:
+                self.left_out[name] = LeftOut(name, fault)
                 continue
             any_chosen = True
             for each in (name, _real_name(path, real, self._folder, self._real_folder)):
                 if os.path.normcase(each) not in self.chosen:
                     self.chosen[os.path.normcase(each)] = _artifact(real, each)
+        if walk.ignored_case:
+            self.in_other_case.add(pattern)
         return any_chosen
 
-    def exclude(self, pattern: str) -> None:
+    def exclude(self, pattern: Pattern) -> None:
         """Leave out the names that `pattern` matches; what a link leads to keeps its own."""
-        for path, _ in Walk(self._folder, every_name=True).find(pattern):
+        for path, _ in Walk(self._folder, every_name=True).find(pattern.excluded):
             name = _shown(path, self._folder)
             if self.chosen.pop(os.path.normcase(name), None) is not None:
                 self.left_out[name] = _excluded(name, pattern)
 
 
-def _excluded(name: str, pattern: str) -> LeftOut:
-    return LeftOut(name, f"excluded by !{pattern}")
-
-
-def _expand_lists(patterns: Iterable[str], folder: Path) -> Iterator[str]:
-    for pattern in (line.strip() for text in patterns for line in text.splitlines()):
-        if not pattern:
-            continue
-        if not pattern.startswith("@"):
-            yield pattern
-            continue
-        listing = folder / pattern[1:]
-        try:
-            text = listing.read_text(encoding="utf-8-sig")
-        except (OSError, UnicodeDecodeError) as unreadable:
-            raise ConfigurationError(
-                f"the list can't be read: {unreadable}",
-                remedy="@FILE names a UTF-8 text file.",
-                file=str(listing),
-            ) from unreadable
-        yield from (line.strip() for line in text.splitlines() if line.strip() and not line.lstrip().startswith("#"))
+def _excluded(name: str, pattern: Pattern) -> LeftOut:
+    return LeftOut(name, f"excluded by {pattern.shown}")
 
 
 def _artifact(real: Path, name: str) -> Artifact:

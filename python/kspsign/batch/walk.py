@@ -38,11 +38,13 @@ class Walk:
     """Finds what patterns name below `folder`.
 
     `every_name`: in any case on every system, by every link that leads there (at most MAX_NAMES of a folder), and a
-    folder that can't be read is an error, not one of the faults.
+    folder that can't be read is an error, not one of the faults. `ignored_case` says whether any name was matched only
+    because case is ignored.
     """
 
     folder: Path
     every_name: bool = False
+    ignored_case: bool = field(default=False, init=False)
     _visits: dict[tuple[int, int, int], int] = field(default_factory=dict)
 
     def find(self, pattern: str) -> Iterator[Found]:
@@ -53,11 +55,11 @@ class Walk:
         """
         self._visits.clear()
         literal = self.folder / pattern
-        if literal.is_file():
+        if is_file(literal):
             yield Found(literal)
             if not self.every_name:
                 return
-        if literal.is_dir():
+        if is_folder(literal):
             yield from self._below(literal, (_ANY_FOLDERS,), ())
             if not self.every_name:
                 return
@@ -148,9 +150,38 @@ class Walk:
         return Found(folder, f"the folder can't be read: {unreadable.strerror}")
 
     def _matches(self, glob_part: str, name: str) -> bool:
-        if self.every_name:
-            return glob_part.casefold() == name.casefold() or fnmatch.fnmatchcase(name.casefold(), glob_part.casefold())
-        return glob_part == name or fnmatch.fnmatch(name, glob_part)
+        if not self.every_name:
+            return glob_part == name or fnmatch.fnmatch(name, glob_part)
+        if glob_part == name or fnmatch.fnmatchcase(name, glob_part):
+            return True
+        folded, wanted = name.casefold(), glob_part.casefold()
+        found = wanted == folded or fnmatch.fnmatchcase(folded, wanted)
+        self.ignored_case |= found
+        return found
+
+
+def is_file(path: Path) -> bool:
+    """Whether a file is there; no file has a name that is too long."""
+    try:
+        return path.is_file()
+    except OSError:
+        return False
+
+
+def is_folder(path: Path) -> bool:
+    """Likewise for a folder."""
+    try:
+        return path.is_dir()
+    except OSError:
+        return False
+
+
+def exists(path: Path) -> bool:
+    """Likewise for anything."""
+    try:
+        return path.exists()
+    except OSError:
+        return False
 
 
 def _is_dir(entry: os.DirEntry[str]) -> bool:

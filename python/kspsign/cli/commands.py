@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 from kspsign.keys.table import STORES
-from kspsign.model.errors import ConfigurationError
+from kspsign.model.errors import ConfigurationError, KspSignError
 from kspsign.settings.context import RunContext
 from kspsign.settings.model import Command, Settings
 from kspsign.settings.resolve import resolve
@@ -32,11 +32,12 @@ def execute(command: str, given: dict[str, Any], environment: Mapping[str, str])
     }
     if command in special:
         return special[command](given, environment)
-    as_json = given.pop("json", False)
-    config = given.pop("config", None)
+    if command == "doctor":
+        return _doctor(given, environment)
+    config = given.pop("config", "ambient")
     settings = resolve(_known(command), given, config=config, environment=environment, stores=STORES)
     context = RunContext.from_environment(environment, is_tty=sys.stdout.isatty())
-    return _examine(settings, context, as_json=as_json) if command == "doctor" else _perform(settings, context)
+    return _perform(settings, context)
 
 
 def _perform(settings: Settings, context: RunContext) -> int:
@@ -50,16 +51,33 @@ def _perform(settings: Settings, context: RunContext) -> int:
         verbose = settings.verbose or context.debug
         console = open_console(context, quiet=settings.quiet, verbose=verbose, stream=None)
         with contextlib.closing(console), listening(console.notice if verbose else None):
+            for line in settings.configuration.notices:
+                console.notice(line)
             report = COMMANDS[settings.command](Run.begin(settings, context, console, cancelled))
     if settings.command == "certsync" and report.certificate is not None:
         sys.stdout.write(f"{report.certificate.thumbprint}\n")
     return report.exit_code
 
 
-def _examine(settings: Settings, context: RunContext, *, as_json: bool) -> int:
-    from kspsign.doctor import run_doctor  # noqa: PLC0415
+def _doctor(given: dict[str, Any], environment: Mapping[str, str]) -> int:
+    as_json, config = given.pop("json", False), given.pop("config", "ambient")
+    context = RunContext.from_environment(environment, is_tty=sys.stdout.isatty())
+    return _examine(
+        lambda: resolve("doctor", given, config=config, environment=environment, stores=STORES),
+        context,
+        as_json=as_json,
+    )
 
-    return run_doctor(settings, context.temp_folder, sys.stdout, as_json=as_json)
+
+def _examine(settings: Callable[[], Settings], context: RunContext, *, as_json: bool = False) -> int:
+    """The doctor's checks; settings that are refused are its first finding."""
+    from kspsign.doctor import report_refused, run_doctor  # noqa: PLC0415
+
+    try:
+        given = settings()
+    except KspSignError as refused:
+        return report_refused(refused, sys.stdout, as_json=as_json)
+    return run_doctor(given, context, sys.stdout, as_json=as_json)
 
 
 @contextlib.contextmanager
@@ -112,10 +130,12 @@ def _demo(given: dict[str, Any], environment: Mapping[str, str]) -> int:
 
 def _schema(given: dict[str, Any], _environment: Mapping[str, str]) -> int:
     from kspsign.cli.config_schema import config_schema  # noqa: PLC0415
+    from kspsign.doctor import doctor_schema  # noqa: PLC0415
     from kspsign.publishing import report_schema  # noqa: PLC0415
     from kspsign.verifying import policy_schema  # noqa: PLC0415
 
-    schema = {"report": report_schema, "policy": policy_schema, "config": config_schema}[given["what"]]()
+    schemas = {"report": report_schema, "policy": policy_schema, "config": config_schema, "doctor": doctor_schema}
+    schema = schemas[given["what"]]()
     sys.stdout.write(json.dumps(schema, indent=2) + "\n")
     return 0
 
@@ -132,8 +152,14 @@ def _task(_given: dict[str, Any], environment: Mapping[str, str]) -> int:
             remedy="`kspsign task` is for the task alone; call `kspsign run`.",
         ) from broken
     context = RunContext.from_environment(variables, is_tty=False)
-    settings = resolve(_known(command), {}, inputs=inputs, environment=environment, secrets=secrets, stores=STORES)
-    return _examine(settings, context, as_json=False) if command == "doctor" else _perform(settings, context)
+    config = _config_input(inputs.pop("config", None))
+
+    def settings() -> Settings:
+        return resolve(
+            _known(command), {}, inputs=inputs, config=config, environment=environment, secrets=secrets, stores=STORES
+        )
+
+    return _examine(settings, context) if command == "doctor" else _perform(settings(), context)
 
 
 def _action(_given: dict[str, Any], environment: Mapping[str, str]) -> int:
@@ -141,8 +167,18 @@ def _action(_given: dict[str, Any], environment: Mapping[str, str]) -> int:
     from kspsign.cli.github_action import INPUTS_VARIABLE, read_inputs  # noqa: PLC0415 - only this command needs it
 
     command, fields, secrets = read_inputs(environment.get(INPUTS_VARIABLE, ""))
-    settings = resolve(_known(command), fields, environment=environment, secrets=secrets, stores=STORES)
+    config = _config_input(fields.pop("config", None))
+    settings = resolve(_known(command), fields, config=config, environment=environment, secrets=secrets, stores=STORES)
     return _perform(settings, RunContext.from_environment(environment, is_tty=False))
+
+
+def _config_input(given: object) -> Path | None:
+    """The task's and the action's input `config`: the only configuration file that they read."""
+    if given is None:
+        return None
+    if not isinstance(given, str) or not given.strip():
+        raise ConfigurationError("the input config is not the path of a file", remedy="Correct it, or leave it empty.")
+    return Path(given.strip())
 
 
 def _known(command: str) -> Command:

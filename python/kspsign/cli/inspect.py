@@ -10,14 +10,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TextIO
 
-from cryptography import x509
-from cryptography.hazmat.primitives.asymmetric import ec, rsa
-
 from kspsign.authenticode.formats import open_signable
 from kspsign.authenticode.profile import FileSignature
 from kspsign.authenticode.signable import Container, DescribedFile, SignableFile
 from kspsign.batch.select import select_artifacts
 from kspsign.certificates.parse import parse_certificate, thumbprint_of
+from kspsign.certificates.public_key import describe_key
 from kspsign.model.errors import KspSignError
 from kspsign.model.values import Artifact, SignatureFacts, Verification
 from kspsign.publishing.sanitize import log_line
@@ -106,17 +104,7 @@ def _certificate_rows(encoded: bytes) -> Iterator[Row]:
     yield "issuer", parsed.issuer.rfc4514_string()
     yield "thumbprint", thumbprint_of(encoded)
     expired = ", expired" if end < datetime.now(UTC) else ""
-    yield "certificate", f"valid {begin:%Y-%m-%d} to {end:%Y-%m-%d}{expired}, {_key(parsed)}"
-
-
-def _key(parsed: x509.Certificate) -> str:
-    try:
-        key = parsed.public_key()
-    except (ValueError, TypeError):
-        return "a key that can't be read"
-    if isinstance(key, rsa.RSAPublicKey):
-        return f"RSA {key.key_size} bits"
-    return f"EC {key.curve.name}" if isinstance(key, ec.EllipticCurvePublicKey) else type(key).__name__
+    yield "certificate", f"valid {begin:%Y-%m-%d} to {end:%Y-%m-%d}{expired}, {describe_key(parsed)}"
 
 
 def _format_rows(file: object, signature: FileSignature) -> Iterator[Row]:

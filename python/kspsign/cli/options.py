@@ -11,7 +11,7 @@ from typing import Any, Literal, Union, get_args, get_origin
 from pydantic.fields import FieldInfo
 
 from kspsign.keys.table import STORES, StoreEntry
-from kspsign.settings.model import INTERNAL_FIELDS, OUTPUTS, Settings, option_name
+from kspsign.settings.model import INTERNAL_FIELDS, JUDGING_COMMANDS, OUTPUTS, Settings, option_name
 from kspsign.settings.store_options import Metavar, StoreOptions, marker, options_of
 
 _OUTPUT = (*OUTPUTS, "quiet", "verbose")
@@ -31,7 +31,7 @@ SUMMARIES: dict[str, str | None] = {
     "explain": "what an error code or a tool's output means and what to do",
     "gate": "ask Azure DevOps whether a build's verdict lets a release go on",
     "demo": "the whole path on the embedded default, on real Windows binaries",
-    "schema": "JSON schema of kspsign.yml, of a policy file and of the report",
+    "schema": "JSON schema of kspsign.yml, of a policy file, of the report and of what doctor prints",
     "action": None,  # how the GitHub action starts the engine: its inputs in one variable
     "task": None,  # how the Azure Pipelines task starts the engine: a document on standard input
 }
@@ -43,7 +43,9 @@ FIELDS: dict[str, tuple[str, ...]] = {
         *("files", "folder", "timestamp_url", "timestamp_jobs", "digest", "trust_root", "fail_fast", "ca_file"),
         *_OUTPUT,
     ),
-    "doctor": ("files", "folder", *_KEY, "engine", "timestamp_url", "no_timestamp", "ca_file"),
+    "doctor": (
+        *("files", "folder", *_KEY, "engine", "digest", "timestamp_url", "no_timestamp", "trust_root", "ca_file"),
+    ),
     "verify": (
         "files",
         "folder",
@@ -80,6 +82,7 @@ def add_options(parser: argparse.ArgumentParser, command: str, stores: Sequence[
     elif command == "gate":
         from kspsign.gate.settings import GATE_INTERNAL_FIELDS, GateSettings  # noqa: PLC0415 - of this command alone
 
+        _add_config(parser, default="none")
         for name in (each for each in GateSettings.model_fields if each not in GATE_INTERNAL_FIELDS):
             _add_field(parser, name, GateSettings.model_fields[name])
     elif command == "inspect":
@@ -92,12 +95,12 @@ def add_options(parser: argparse.ArgumentParser, command: str, stores: Sequence[
             "folder", type=Path, nargs="?", metavar="DIR", help="folder for the results (default: demo)"
         )
     elif command == "schema":
-        parser.add_argument("what", choices=("config", "policy", "report"), help="which schema to print")
+        parser.add_argument("what", choices=("config", "doctor", "policy", "report"), help="which schema to print")
 
 
 def _add_settings(parser: argparse.ArgumentParser, command: str, stores: Sequence[StoreEntry]) -> None:
     """The options of a command that works on files: of any run, and of the key stores if it opens one."""
-    parser.add_argument("--config", type=Path, metavar="FILE", help="configuration file (default: kspsign.yml)")
+    _add_config(parser, default="none" if command in JUDGING_COMMANDS else "harmless settings of kspsign.yml")
     for name in FIELDS[command]:
         field = Settings.model_fields[name]
         if name == "files":
@@ -109,6 +112,10 @@ def _add_settings(parser: argparse.ArgumentParser, command: str, stores: Sequenc
         _add_store_options(parser, stores)
     if command == "doctor":
         parser.add_argument("--json", action="store_true", help="print the findings as JSON")
+
+
+def _add_config(parser: argparse.ArgumentParser, *, default: str) -> None:
+    parser.add_argument("--config", type=Path, metavar="FILE", help=f"configuration file (default: {default})")
 
 
 def _add_store_options(parser: argparse.ArgumentParser, stores: Sequence[StoreEntry]) -> None:

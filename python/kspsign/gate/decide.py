@@ -5,13 +5,15 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TextIO
 
 from kspsign.azure_devops import VERDICT_TYPE, AzureDevOps, Timeline, TimelineRecord, open_client
 from kspsign.azure_devops.errors import NOT_FOUND, TRANSIENT
+from kspsign.batch.outputs import check_artifacts, check_outputs, inputs_of, outputs_of
 from kspsign.batch.select import Purpose, select_artifacts
 from kspsign.gate.downloads import files_check
 from kspsign.gate.evidence import COMPLETED, SUCCEEDED, examine
@@ -54,7 +56,9 @@ def run_gate(
 
     `pause` waits the seconds, and says whether the run was cancelled meanwhile.
     """
-    files = _digests(settings)
+    outputs = outputs_of(settings, context)
+    check_outputs(outputs, inputs_of(settings))
+    files = _digests(settings, outputs)
     teller = GateReporter(context, settings, stream)
     with listening(teller.trace if context.debug else None):
         client = open_client(
@@ -168,11 +172,15 @@ def _steps(ended: Sequence[TimelineRecord]) -> Check:
     return Check("steps", ok=bool(ended) and not _bad(ended), detail=detail)
 
 
-def _digests(settings: GateSettings) -> dict[str, str]:
-    """SHA-256 of each downloaded file by the name shown. Raises NoFilesMatchedError when there is none."""
+def _digests(settings: GateSettings, outputs: Mapping[str, Path]) -> dict[str, str]:
+    """SHA-256 of each downloaded file by the name shown; none of them may be one of `outputs`.
+
+    Raises NoFilesMatchedError when there is none, ConfigurationError for an output that is one.
+    """
     if not settings.files:
         return {}
-    artifacts = select_artifacts(settings.files, settings.folder, Purpose.JUDGE).artifacts
+    admit = partial(check_artifacts, outputs, {})
+    artifacts = select_artifacts(settings.files, settings.folder, Purpose.JUDGE, admit=admit).artifacts
     return {artifact.name: _sha256(artifact.path) for artifact in artifacts}
 
 

@@ -44,7 +44,10 @@ class Hresult(Enum):
     TRUST_E_TIME_STAMP = (
         0x80096005,
         "The timestamp is missing, or its signature or certificate could not be verified.",
-        "Sign again with a timestamp (--timestamp-url URL) of a server whose root is trusted.",
+        (
+            "Add a missing one with kspsign timestamp, which costs no signature; where one is wrong, sign again with "
+            "another server (--timestamp-url URL) whose root is trusted."
+        ),
     )
     TRUST_E_BASIC_CONSTRAINTS = (
         0x80096019,
@@ -63,8 +66,11 @@ class Hresult(Enum):
     )
     CERT_E_CHAINING = (
         0x800B010A,
-        "The chain is incomplete: an intermediate certificate is missing.",
-        "Sign again with the intermediates embedded.",
+        "No chain leads to a trusted root: the root is not among the trusted ones, or an intermediate is missing.",
+        (
+            "Pass the certificate that is missing with --trust-root, a root of yours or an intermediate that the "
+            "signature does not bring; the signature itself is whole."
+        ),
     )
     CERT_E_UNTRUSTEDROOT = (
         0x800B0109,

@@ -4,8 +4,8 @@ from kspsign.concurrency.workers import Workers
 from kspsign.signing.budget import Budget
 from kspsign.signing.circuit_breaker import CircuitBreaker
 from kspsign.signing.copies import LockedTarget, SignedCopy, Targets, access_error
-from kspsign.signing.engine import Engine, open_engine, open_planner
-from kspsign.signing.leftovers import remove_leftovers
+from kspsign.signing.engine import Engine, open_engine, open_planner, open_preflight
+from kspsign.signing.leftovers import is_in_use, remove_leftovers
 from kspsign.signing.plan import Planner
 from kspsign.signing.shared_state import LOCAL_SLOTS, SharedState
 from kspsign.signing.timestamper import Timestamper, open_timestamper
@@ -25,8 +25,10 @@ __all__ = [
     "Waits",
     "Workers",
     "access_error",
+    "is_in_use",
     "open_engine",
     "open_planner",
+    "open_preflight",
     "open_timestamper",
     "remove_leftovers",
 ]

@@ -20,6 +20,15 @@ def remove_leftovers(folders: Iterable[Path]) -> int:
     return sum(_removed(Path(entry.path)) for folder in folders for entry in _copies(folder))
 
 
+def is_in_use(path: Path) -> bool:
+    """Whether a run that goes on is writing this copy."""
+    try:
+        with path.open("r+b") as file:
+            return try_lock(file) is False
+    except OSError:
+        return False
+
+
 def _copies(folder: Path) -> list[os.DirEntry[str]]:
     try:
         with os.scandir(folder) as entries:

@@ -121,11 +121,15 @@ def test_kspsign_yml_knows_its_options(bench: Bench) -> None:
     }
     schema = json.loads(bench.text("schema", "config").stdout)
     jsonschema.validate(content, schema)
-    (bench.folder / "kspsign.yml").write_text(json.dumps(content), encoding="utf-8")
+    file = bench.folder / "kspsign.yml"
+    file.write_text(json.dumps(content), encoding="utf-8")
     done = bench.text("certsync")
+    assert done.returncode == 3
+    assert all(name in done.stderr for name in {*content} - {"key_store"}), done.stderr
+    done = bench.text("certsync", "--config", file)
     assert done.returncode == 0, done.stdout + done.stderr
-    (bench.folder / "kspsign.yml").write_text(json.dumps({**content, "example_kye": "x"}), encoding="utf-8")
-    done = bench.text("certsync")
+    file.write_text(json.dumps({**content, "example_kye": "x"}), encoding="utf-8")
+    done = bench.text("certsync", "--config", file)
     assert done.returncode == 3
     assert "example_kye (did you mean example_key?)" in done.stdout + done.stderr
 
@@ -146,15 +150,15 @@ def test_help_lists_it_with_its_options(bench: Bench) -> None:
 
 
 def test_the_doctor_examines_it(bench: Bench) -> None:
-    done = bench.text("doctor", "--json", "--no-timestamp", *bench.key)
+    done = bench.text("doctor", "--json", "--no-timestamp", "--trust-root", bench.root, *bench.key)
     found = {each["name"]: each for each in json.loads(done.stdout)["checks"]}
     assert done.returncode == 0, done.stdout
-    assert found["example key"]["state"] == found["certificate"]["state"] == "ok"
+    assert found["key"]["state"] == found["certificate"]["state"] == "ok"
     assert "kspsign-example-store 0.1" in found["key store example"]["detail"]
     (bench.folder / "key.pem").unlink()
-    done = bench.text("doctor", "--json", "--no-timestamp", *bench.key)
+    done = bench.text("doctor", "--json", "--no-timestamp", "--trust-root", bench.root, *bench.key)
     found = {each["name"]: each for each in json.loads(done.stdout)["checks"]}
-    assert (done.returncode, found["example key"]["state"]) == (5, "missing")
+    assert (done.returncode, found["credentials"]["state"], found["key"]["state"]) == (5, "failed", "not checked")
 
 
 def test_a_name_that_is_none_is_told_with_those_that_are(bench: Bench) -> None:

@@ -134,8 +134,29 @@ def test_a_policy_judges_what_signing_leaves_out(tree: Path) -> None:
     by_name = {artifact.name: artifact for artifact in artifacts}
     assert [name for name, artifact in by_name.items() if artifact.to_sign] == ["dist/a.ps1"]
     assert by_name["dist/a.ps1"].names == ("dist/a.ps1", "dist/app.exe")
-    others = {f"dist/{name}" for name in NAMES if not name.startswith(COPY_PREFIX)} - {"dist/app.exe"}
+    others = {f"dist/{name}" for name in NAMES} - {"dist/app.exe"}
     assert set(by_name) == others | {"dist/a.ps1"}
+
+
+def test_further_names_of_a_file_to_sign_are_its_own(tree: Path) -> None:
+    """Signing follows one way to a folder, judging several: it is one file all the same."""
+    (tree / "dist" / "link").symlink_to("web", target_is_directory=True)
+    (tree / "dist" / "web" / "app.exe").write_bytes(IMAGE + b"other")
+    artifacts = select_artifacts(["dist/**/*.exe"], tree, Purpose.SIGN_AND_JUDGE).artifacts
+    to_sign = {artifact.path.name: artifact.names for artifact in artifacts if artifact.to_sign}
+    assert len(artifacts) == len({artifact.path for artifact in artifacts})
+    assert len(to_sign) == 1  # two files of one name
+    names_of = {name for artifact in artifacts for name in artifact.names}
+    assert {"dist/app.exe", "dist/web/app.exe", "dist/link/app.exe"} <= names_of
+
+
+def test_patterns_that_match_only_since_case_is_ignored_are_named(tree: Path) -> None:
+    (tree / "dist" / "Tool.EXE").write_bytes(IMAGE)
+    (tree / "list.txt").write_text("dist/*.EXE\n", encoding="utf-8")
+    selection = select_artifacts(["dist/*.exe", "dist/*.js", "@list.txt"], tree, Purpose.JUDGE)
+    assert selection.in_other_case == ("dist/*.exe", "(line 1 of list.txt)")
+    assert select_artifacts(["dist/app.exe", "**"], tree, Purpose.JUDGE).in_other_case == ()
+    assert select_artifacts(["dist/*.EXE"], tree).in_other_case == ()
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="folders relative to a descriptor")

@@ -45,8 +45,8 @@ def test_the_example_says_what_its_page_says() -> None:
     assert judge is not None
     assert judge.facts.name == "contoso release"
     assert judge.may_stay_unsigned("x/samples/y/run.ps1", None)
-    assert judge.leaves_alone("redist/vc_redist.x64.exe", None)
-    assert not judge.leaves_alone("app/setup.exe", None)
+    assert judge.leaves_alone(["redist/vc_redist.x64.exe"], None)
+    assert not judge.leaves_alone(["app/setup.exe"], None)
     assert (EXAMPLES / "release.yml").read_text(encoding="utf-8") in PAGE.read_text(encoding="utf-8")
     assert (EXAMPLES / "default.yml").read_text(encoding="utf-8") in PAGE.read_text(encoding="utf-8")
 

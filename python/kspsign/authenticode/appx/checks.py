@@ -39,7 +39,7 @@ def admit(package: Package, terms: SigningTerms) -> None:
     if terms.algorithm is not package.block_map.algorithm:
         needed = package.block_map.algorithm
         raise ArtifactError(
-            Hresult.ERROR_BAD_FORMAT,
+            Hresult.ERROR_NOT_SUPPORTED,
             f"its block map is made with {needed}, so Windows accepts no signature with {terms.algorithm}",
             remedy=f"Sign it with --digest {needed}, or pack it with MakeAppx /h {terms.algorithm.upper()}.",
         )
@@ -126,7 +126,8 @@ def _method_finding(package: Package, signature: CmsSignature) -> Finding:
     if signature.algorithm is method:
         return Finding("hash-method", f"{method} in block map and signature")
     detail = f"the block map is made with {method}, the signature with {signature.algorithm}"
-    return Finding("hash-method", detail, Hresult.ERROR_BAD_FORMAT)
+    remedy = f"Sign it with --digest {method}, which is the block map's."
+    return Finding("hash-method", detail, Hresult.ERROR_NOT_SUPPORTED, remedy)
 
 
 def _publisher_finding(package: Package, signature: CmsSignature) -> Finding:

@@ -15,13 +15,21 @@ from kspsign.authenticode.appx.manifest import InnerPackage, Manifest, read_mani
 from kspsign.authenticode.appx.names import BLOCK_MAP, BUNDLE_MANIFEST, CONTENT_TYPES, MANIFEST, SIGNATURE, plain
 from kspsign.authenticode.cms.file_signature import CmsSignature
 from kspsign.authenticode.cms.profile import AUTHENTICODE
-from kspsign.authenticode.zip import Archive, Plan, ZipEntry, ZipMember, damaged, read_archive, unpack
+from kspsign.authenticode.zip import (
+    Archive,
+    Plan,
+    ZipEntry,
+    ZipMember,
+    damaged,
+    read_archive,
+    read_signature_entry,
+    unpack,
+)
 from kspsign.model.errors import ArtifactError, TrustError
 from kspsign.model.hresults import Hresult
 
 T = TypeVar("T")
 SIGNATURE_MAGIC = b"PKCX"
-_MAX_SIGNATURE = 32 << 20
 _MAX_XML, _FREE_XML, _XML_RATIO = 64 << 20, 1 << 20, 64
 
 
@@ -143,11 +151,9 @@ def _signatures(file: BinaryIO, archive: Archive) -> tuple[bytes, ...]:
     entry = archive.find(SIGNATURE)
     if entry is None:
         return ()
-    if entry is not archive.last:
-        raise ArtifactError(Hresult.TRUST_E_MALFORMED_SIGNATURE, f"{SIGNATURE} is not the last entry: data was added")
-    if entry.spare or entry.end != entry.data + entry.packed:
-        raise ArtifactError(Hresult.TRUST_E_MALFORMED_SIGNATURE, f"unsigned data hides in the headers of {SIGNATURE}")
-    content = unpack(file, archive, entry, _MAX_SIGNATURE)
+    content, fault = read_signature_entry(file, archive, entry)
+    if fault is not None:
+        raise ArtifactError(Hresult.TRUST_E_MALFORMED_SIGNATURE, f"{SIGNATURE} is no plain entry: {fault}")
     if content[:4] != SIGNATURE_MAGIC:
         raise ArtifactError(Hresult.TRUST_E_MALFORMED_SIGNATURE, f"{SIGNATURE} holds no signature")
     return (content[4:],)

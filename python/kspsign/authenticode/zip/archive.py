@@ -145,7 +145,7 @@ def _read_end(file: BinaryIO, start: int, size: int) -> tuple[int, int, End, int
         raise ValueError("its two end-of-directory records contradict each other")
     if wide[0] != wide[1] or wide[2] + wide[3] != at:
         raise ValueError("its directory does not end where its end-of-directory record begins")
-    return wide[3], wide[1], End(fields[2:4], masked), tail
+    return wide[3], wide[1], End(fields[2:4], masked, bool(disk or first_disk)), tail
 
 
 def _read_directory(directory: bytes, count: int) -> list[ZipEntry]:

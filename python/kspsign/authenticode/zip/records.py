@@ -59,10 +59,12 @@ class ZipEntry:
 @dataclass(frozen=True, slots=True)
 class End:
     """How an archive ends. `versions` are those of its Zip64 record, None without one; `masked` says which of the
-    four numbers of the last record (entries here, entries, directory's size and offset) are in that one only."""
+    four numbers of the last record (entries here, entries, directory's size and offset) are in that one only.
+    `other_disks` says that the last record has disk numbers, as MakeAppx writes them."""
 
     versions: tuple[int, int] | None = None
     masked: tuple[bool, bool, bool, bool] = (False, False, False, False)
+    other_disks: bool = False
 
     def records(self, count: int, size: int, offset: int) -> bytes:
         """The end records of an archive with `count` entries, whose directory has `size` bytes at `offset`.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -20,6 +21,8 @@ from kspsign.keys.azure_identity.options import AzureSignIn
 from kspsign.keys.azure_identity.transport import AzureTransport
 from kspsign.keys.protocol import Surroundings
 from kspsign.model.errors import ConfigurationError, PrerequisiteError
+
+_GUID = re.compile(r"[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
 
 
 class _CliElseIdentity:
@@ -110,6 +113,39 @@ def open_credential(options: AzureSignIn, surroundings: Surroundings, transport:
     if chosen == "managed-identity":
         return identity
     return _CliElseIdentity(AzureCli(surroundings, _tenant(options, surroundings)), identity)
+
+
+def who_signs_in(options: AzureSignIn, surroundings: Surroundings) -> str:
+    """Whom `open_credential` signs in, in words for people; no secret."""
+    client = options.azure_client_id or _variable(surroundings, "AZURE_CLIENT_ID")
+    application = f"application {client or _variable(surroundings, 'AZURESUBSCRIPTION_CLIENT_ID')}"
+    identity = f"managed identity {client}" if client else "the machine's managed identity"
+    tenant = f"tenant {_tenant(options, surroundings)}"
+    secret = bool(_variable(surroundings, "AZURE_CLIENT_SECRET"))
+    federated = bool(_connection(options, surroundings) and _variable(surroundings, "SYSTEM_ACCESSTOKEN"))
+    chosen = options.azure_credential
+    if chosen == "client-secret" or (chosen == "auto" and secret):
+        return f"client secret of {application} in {tenant}"
+    if chosen == "pipelines" or (chosen == "auto" and federated):
+        return f"service connection {_connection(options, surroundings)} of {application} in {tenant}"
+    if chosen == "cli":
+        return "the account that Azure CLI is signed in to"
+    return identity if chosen == "managed-identity" else f"Azure CLI's account, else {identity}"
+
+
+def check_sign_in(options: AzureSignIn, surroundings: Surroundings) -> None:
+    """Raise ConfigurationError for a sign-in that can be seen not to be accepted, before anybody is asked."""
+    client = options.azure_client_id or _variable(surroundings, "AZURE_CLIENT_ID")
+    if client is not None and not _GUID.fullmatch(client):
+        raise ConfigurationError(
+            f"the client id {client!r} is not a GUID",
+            remedy="Give the Application (client) ID of the app registration, or the managed identity's client ID.",
+        )
+    if _GUID.fullmatch(_variable(surroundings, "AZURE_CLIENT_SECRET") or ""):
+        raise ConfigurationError(
+            "AZURE_CLIENT_SECRET holds a GUID: that is the secret's ID, not its value",
+            remedy="Give the secret's value, which Entra shows once, when the secret is made; make a new one.",
+        )
 
 
 def _line(refused: ClientAuthenticationError) -> str:

@@ -8,7 +8,7 @@ from typing import Annotated, ClassVar, Literal, Self
 from pydantic import Field, field_validator, model_validator
 
 from kspsign.keys.options import AccountId, CertificateFile
-from kspsign.settings.store_options import Metavar
+from kspsign.settings.store_options import Ambient, Metavar
 
 
 class WindowsOptions(CertificateFile, AccountId):
@@ -16,14 +16,16 @@ class WindowsOptions(CertificateFile, AccountId):
 
     program_credentials: ClassVar[bool] = True
 
-    csp: Annotated[str, Metavar("NAME")] = Field(
+    csp: Annotated[str, Ambient.REFUSED, Metavar("NAME")] = Field(
         "DigiCert Signing Manager KSP", description="Exact name of the KSP (SignTool's /csp)."
     )
-    certificate_store: Literal["user", "system"] = Field("user", description="Whose Windows certificate store (My).")
-    tools_msi: Annotated[str | None, Metavar("FILE|URL")] = Field(
+    certificate_store: Annotated[Literal["user", "system"], Ambient.HARMLESS] = Field(
+        "user", description="Whose Windows certificate store (My)."
+    )
+    tools_msi: Annotated[str | None, Ambient.REFUSED, Metavar("FILE|URL")] = Field(
         None, description="MSI (file or https URL) to install where smctl is not found."
     )
-    tools_msi_sha256: Annotated[str | None, Metavar("HEX")] = Field(
+    tools_msi_sha256: Annotated[str | None, Ambient.REFUSED, Metavar("HEX")] = Field(
         None, description="SHA-256 of that MSI; nothing else is installed."
     )
 

@@ -50,7 +50,7 @@ def merged_report(base: Report, slices: _Slices) -> Report:
     """
     _belong_together(base, slices)
     reports = [report for _facts, report in slices]
-    files = tuple(sorted((each for report in reports for each in report.files), key=lambda each: each.path))
+    files = tuple(sorted((file for report in reports for file in report.files), key=lambda file: file.path))
     totals = Totals(*map(sum, zip(*(_counts(report.totals) for report in reports), strict=True)))
     stopped = next((report for report in reports if report.error is not None), None)
     if stopped is None:
@@ -114,7 +114,7 @@ def _belong_together(base: Report, slices: _Slices) -> None:
     facts = slices[0][0]
     if any(replace(other, number=facts.number) != facts for other, _report in slices):
         raise _differ("the slices do not cover the same files, or differ in the number of slices")
-    missing = sorted(set(range(1, facts.total + 1)) - {each.number for each, _report in slices})
+    missing = sorted(set(range(1, facts.total + 1)) - {slice_.number for slice_, _report in slices})
     if missing or len(slices) != facts.total:
         raise PrerequisiteError(
             f"no report of slice {', '.join(map(str, missing))} of {facts.total}",
@@ -127,7 +127,7 @@ def _belong_together(base: Report, slices: _Slices) -> None:
         raise _differ("the slices are of different builds")
     if len({report.command for report in reports}) > 1:
         raise _differ("the slices are of different commands")
-    if len({each.policy for each in reports} | ({base.policy} if base.policy else set())) > 1:
+    if len({report.policy for report in reports} | ({base.policy} if base.policy else set())) > 1:
         raise _differ("the slices were judged by different policies, or not by the policy given here")
     if len({report.configuration for report in reports}) > 1:
         raise _differ("the slices read different configuration files")
@@ -144,7 +144,7 @@ def _same_publisher(one: CertificateFacts, other: CertificateFacts) -> bool:
 
 
 def _complete(facts: SliceFacts, files: Sequence[FileOutcome]) -> None:
-    if len(files) != facts.files or len({each.path for each in files}) != facts.files:
+    if len(files) != facts.files or len({file.path for file in files}) != facts.files:
         raise _differ(f"{facts.files} files matched, but the slices report {len(files)}, not each of them once")
 
 

@@ -64,24 +64,24 @@ def select_artifacts(
     signed = _Signed(folder) if purpose is not Purpose.JUDGE else None
     judged = _Judged(folder) if purpose is not Purpose.SIGN else None
     kinds: list[_Signed | _Judged] = [kind for kind in (signed, judged) if kind is not None]
-    wanted = [each for each in given if not each.excluded]
-    unmatched = [each for each in wanted if not sum(kind.add(each.text) for kind in kinds)]
-    for each in given:
-        if each.excluded:
+    wanted = [pattern for pattern in given if not pattern.excluded]
+    unmatched = [pattern for pattern in wanted if not sum(kind.add(pattern.text) for kind in kinds)]
+    for pattern in given:
+        if pattern.excluded:
             for kind in kinds:
-                kind.exclude(each)
+                kind.exclude(pattern)
     artifacts = _together(signed, judged)
     admit(artifacts)
-    missing = tuple(each.shown for each in unmatched if _is_name_of_nothing(each.text, folder))
+    missing = tuple(pattern.shown for pattern in unmatched if _is_name_of_nothing(pattern.text, folder))
     if missing or not artifacts:
-        raise NoFilesMatchedError(missing or tuple(each.shown for each in given), str(folder.absolute()))
+        raise NoFilesMatchedError(missing or tuple(pattern.shown for pattern in given), str(folder.absolute()))
     names = {name for artifact in artifacts for name in artifact.names}
     left_out = {name: out for kind in kinds[-1:] for name, out in kind.left_out.items() if name not in names}
     return Selection(
         artifacts,
-        tuple(each.shown for each in unmatched),
+        tuple(pattern.shown for pattern in unmatched),
         tuple(left_out[name] for name in sorted(left_out)),
-        tuple(each.shown for each in wanted if judged is not None and each.text in judged.in_other_case),
+        tuple(pattern.shown for pattern in wanted if judged is not None and pattern.text in judged.in_other_case),
     )
 
 
@@ -179,9 +179,9 @@ class _Judged:
                 self.left_out[name] = LeftOut(name, fault)
                 continue
             any_chosen = True
-            for each in (name, _real_name(path, real, self._folder, self._real_folder)):
-                if os.path.normcase(each) not in self.chosen:
-                    self.chosen[os.path.normcase(each)] = _artifact(real, each)
+            for spelling in (name, _real_name(path, real, self._folder, self._real_folder)):
+                if os.path.normcase(spelling) not in self.chosen:
+                    self.chosen[os.path.normcase(spelling)] = _artifact(real, spelling)
         if walk.ignored_case:
             self.in_other_case.add(pattern)
         return any_chosen

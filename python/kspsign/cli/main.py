@@ -84,7 +84,7 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     from kspsign.cli.options import SUMMARIES  # noqa: PLC0415
     from kspsign.keys.table import STORES, StoreEntry  # noqa: PLC0415
 
-    chosen = next((each for each in arguments if each in SUMMARIES), None)
+    chosen = next((argument for argument in arguments if argument in SUMMARIES), None)
     built_in = list(STORES.entries.values())
     if not {"-h", "--help"} & set(arguments):
         for stores in ([entry for entry in built_in if entry.name in arguments], built_in):

@@ -83,7 +83,7 @@ def add_options(parser: argparse.ArgumentParser, command: str, stores: Sequence[
         from kspsign.gate.settings import GATE_INTERNAL_FIELDS, GateSettings  # noqa: PLC0415 - of this command alone
 
         _add_config(parser, default="none")
-        for name in (each for each in GateSettings.model_fields if each not in GATE_INTERNAL_FIELDS):
+        for name in (field for field in GateSettings.model_fields if field not in GATE_INTERNAL_FIELDS):
             _add_field(parser, name, GateSettings.model_fields[name])
     elif command == "inspect":
         parser.add_argument("file", type=Path, metavar="FILE", help="the file to look into")

@@ -31,8 +31,8 @@ def all_checks(settings: Settings, context: RunContext) -> Iterator[Prerequisite
     yield passed("python", f"kspsign {version('kspsign')}, {system}")
     yield from _configuration(settings.configuration)
     unmapped = unmapped_variables(settings)
-    for each in unmapped:
-        yield failed("variable", _unmapped(each, context))
+    for value in unmapped:
+        yield failed("variable", _unmapped(value, context))
     yield from network_checks(settings)
     trust = TrustChecks(settings)
     yield from trust.roots()

@@ -89,9 +89,12 @@ def timestamp_checks(settings: Settings, trust: TrustChecks) -> Iterator[Prerequ
         return
     ahead: list[timedelta] = []
     found = [_server(url, settings, trust, ahead) for url in settings.timestamp_url or DEFAULT_TIMESTAMP_URLS]
-    if any(each.state == "ok" for each in found):
+    if any(prerequisite.state == "ok" for prerequisite in found):
         # One that answers is enough: a run asks them in their order.
-        found = [replace(each, state="warning") if each.state == "failed" else each for each in found]
+        found = [
+            replace(prerequisite, state="warning") if prerequisite.state == "failed" else prerequisite
+            for prerequisite in found
+        ]
     yield from found
     yield _clock(ahead)
 

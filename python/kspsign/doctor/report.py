@@ -71,16 +71,16 @@ def _closed(properties: dict[str, Any]) -> dict[str, Any]:
 def _report(checks: Iterable[Prerequisite], out: TextIO, *, as_json: bool) -> int:
     found = []
     marks = _marks(out)
-    for each in checks:
-        found.append(each)
+    for check in checks:
+        found.append(check)
         if not as_json:
-            out.writelines(f"{log_line(line)}\n" for line in _lines(each, marks))
+            out.writelines(f"{log_line(line)}\n" for line in _lines(check, marks))
             out.flush()
-    ready = not any(each.state == "failed" for each in found)
+    ready = not any(prerequisite.state == "failed" for prerequisite in found)
     exit_code = 0 if ready else EXIT_NOT_READY
     if as_json:
         names = ("name", "state", "detail", "remedy", "code")
-        listed = [{name: getattr(each, name) for name in names} for each in found]
+        listed = [{name: getattr(prerequisite, name) for name in names} for prerequisite in found]
         content = {"schema": SCHEMA, "passed": ready, "exit_code": exit_code, "checks": listed}
         out.write(json.dumps(content, indent=2) + "\n")
     else:
@@ -89,7 +89,7 @@ def _report(checks: Iterable[Prerequisite], out: TextIO, *, as_json: bool) -> in
 
 
 def _counts(found: list[Prerequisite]) -> str:
-    counts = Counter(each.state for each in found)
+    counts = Counter(prerequisite.state for prerequisite in found)
     said = ((counts[state], words) for state, words in _WORDS.items())
     return ", ".join(f"{count} {words[count != 1]}" for count, words in said if count)
 

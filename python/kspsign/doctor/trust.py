@@ -78,9 +78,9 @@ class TrustChecks:
             *(chain[0], chain[1:], trust.signers, Purpose.CODE_SIGNING, datetime.now(UTC), trust.strength)
         )
         if not result.faults:
-            return passed(CHAIN, " < ".join(common_name(each.subject) for each in result.path))
+            return passed(CHAIN, " < ".join(common_name(certificate.subject) for certificate in result.path))
         first, *others = result.faults
-        more = "".join(f"; {each.detail}" for each in others)
+        more = "".join(f"; {other.detail}" for other in others)
         found = failed(CHAIN, TrustError(first.hresult, f"{first.detail}{more}", check=first.check))
         if first.hresult.name in {"CERT_E_UNTRUSTEDROOT", "CERT_E_CHAINING"}:
             return replace(found, remedy=_UNTRUSTED)

@@ -258,7 +258,7 @@ def _from_camel(inputs: Mapping[str, Any], stores: StoreModels) -> dict[str, Any
         return {}
     models = stores.built_in().values()
     known = {
-        to_camel(name): name for name in (*sorted(_GENERIC), *(key for each in models for key in options_of(each)))
+        to_camel(name): name for name in (*sorted(_GENERIC), *(key for model in models for key in options_of(model)))
     }
     unknown = sorted(set(inputs) - set(known))
     if unknown:

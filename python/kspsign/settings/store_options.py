@@ -141,7 +141,7 @@ def options_of(model: type[StoreOptions]) -> dict[str, FieldInfo]:
 
 def marker(field: FieldInfo, kind: type[_Marker]) -> _Marker | None:
     """What the field says of itself besides its type."""
-    return next((each for each in field.metadata if isinstance(each, kind)), None)
+    return next((item for item in field.metadata if isinstance(item, kind)), None)
 
 
 def is_harmless(field: FieldInfo) -> bool:

@@ -40,8 +40,8 @@ def unmapped_variables(settings: Settings) -> tuple[Unmapped, ...]:
 def _in_options(model: BaseModel) -> Iterator[Unmapped]:
     for name, value in model:
         values = value if isinstance(value, tuple) else (value,)
-        texts = [str(each) for each in values if isinstance(each, (str, Path))]
-        for macro in () if name in INTERNAL_FIELDS else (each for text in texts for each in _MACRO.findall(text)):
+        texts = [str(item) for item in values if isinstance(item, (str, Path))]
+        for macro in () if name in INTERNAL_FIELDS else (found for text in texts for found in _MACRO.findall(text)):
             yield Unmapped(option_name(name), macro)
 
 

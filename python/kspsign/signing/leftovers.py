@@ -33,7 +33,9 @@ def _copies(folder: Path) -> list[os.DirEntry[str]]:
     try:
         with os.scandir(folder) as entries:
             return [
-                each for each in entries if each.name.startswith(COPY_PREFIX) and each.is_file(follow_symlinks=False)
+                entry
+                for entry in entries
+                if entry.name.startswith(COPY_PREFIX) and entry.is_file(follow_symlinks=False)
             ]
     except OSError:
         return []  # whoever signs there meets the same refusal and says so

@@ -80,7 +80,7 @@ class Timestamper:
         """The signature with a timestamp in it and in those that it carries, where they lack one."""
         signature: FileSignature = file.profile.read(embedded)
         if signature.further:
-            further = tuple(self._stamped(each, file, servers) for each in signature.further)
+            further = tuple(self._stamped(other, file, servers) for other in signature.further)
             if further != signature.further:
                 embedded = file.profile.replace_further(embedded, further)
         if is_timestamped(signature):

@@ -197,17 +197,19 @@ class ToolEngine:
     def _work(self, requests: Sequence[Request]) -> list[Exception | None]:
         self._sign_all(requests)
         if self._stamping is not None:
-            self._stamping.stamp_all([each for each in requests if each.signed])
-        return [each.refusal.error if each.refusal else None for each in requests]
+            self._stamping.stamp_all([request for request in requests if request.signed])
+        return [request.refusal.error if request.refusal else None for request in requests]
 
     def _sign_all(self, requests: Sequence[Request]) -> None:
         """Sign what is not signed yet, until it is, or another try makes no sense; alone the last time."""
         waiting = list(requests)
         for attempt in range(ATTEMPTS):
             alone = attempt == ATTEMPTS - 1 and not _is_everywhere(waiting)
-            for group in [[each] for each in waiting] if alone else [waiting]:
+            for group in [[request] for request in waiting] if alone else [waiting]:
                 self._sign_group(group, attempt)
-            waiting = [each for each in waiting if not each.signed and each.refusal and each.refusal.transient]
+            waiting = [
+                request for request in waiting if not request.signed and request.refusal and request.refusal.transient
+            ]
             if not waiting:
                 return
             self._caller.pause(attempt)
@@ -215,21 +217,23 @@ class ToolEngine:
     def _sign_group(self, group: Sequence[Request], attempt: int) -> None:
         urls = self._believed() if self._inline else ()
         url = urls[attempt % len(urls)] if urls else None
-        ran = self._signer.sign([each.name for each in group], url)
+        ran = self._signer.sign([request.name for request in group], url)
         words = self._heard(ran)
         stopped: Refusal | None = None
-        for each in group:
-            each.signed = self._is_signed(each, words)
-            said = words.by_file.get(each.name)
-            if each.signed:
-                each.refusal = None
+        for request in group:
+            request.signed = self._is_signed(request, words)
+            said = words.by_file.get(request.name)
+            if request.signed:
+                request.refusal = None
             elif said:
-                each.refusal = file_refusal(said)
+                request.refusal = file_refusal(said)
             else:
                 stopped = stopped or call_refusal(ran, words)
-                each.refusal = stopped
+                request.refusal = stopped
         # A timestamp that failed in the same command came after the signature, which was made for nothing.
-        lost = sum(not each.signed and "timestamp server" in words.by_file.get(each.name, "") for each in group)
+        lost = sum(
+            not request.signed and "timestamp server" in words.by_file.get(request.name, "") for request in group
+        )
         self._budget.lose(lost)
 
     def _is_signed(self, request: Request, words: SignToolWords) -> bool:
@@ -257,7 +261,7 @@ class ToolEngine:
 
 def _is_everywhere(requests: Sequence[Request]) -> bool:
     """Whether all met an error that every file would meet: one call more shows it as well as one for each."""
-    return all(each.refusal is not None and each.refusal.everywhere for each in requests)
+    return all(request.refusal is not None and request.refusal.everywhere for request in requests)
 
 
 _SIGNERS: dict[str, Callable[[Caller, SyncedCertificate], Signer]] = {"signtool": SignToolSigner, "smctl": SmctlSigner}

@@ -145,8 +145,8 @@ class _Examination:
     def _check_key(self, token: Token, session: int, key: int) -> None:
         """Raise PrerequisiteError when the key is out of its dates or the token lacks the mechanism to sign with it."""
         today = f"{datetime.now(UTC):%Y%m%d}"
-        begin, end = (_date(self.module.attribute(session, key, each))
-                      for each in (cryptoki.CKA_START_DATE, cryptoki.CKA_END_DATE))  # fmt: skip
+        begin, end = (_date(self.module.attribute(session, key, kind))
+                      for kind in (cryptoki.CKA_START_DATE, cryptoki.CKA_END_DATE))  # fmt: skip
         if (begin and today < begin) or (end and end < today):
             raise PrerequisiteError(
                 f"{self.address.key} is for use from {begin or 'ever'} to {end or 'ever'} (CKA_START_DATE, _END_DATE)",

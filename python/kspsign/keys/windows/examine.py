@@ -96,7 +96,7 @@ def _examined(options: WindowsOptions, surroundings: Surroundings) -> Iterator[P
 
 
 def _connected(service: list[Prerequisite]) -> bool:
-    return any(each.name == SIGN_IN and each.state == "ok" for each in service)
+    return any(prerequisite.name == SIGN_IN and prerequisite.state == "ok" for prerequisite in service)
 
 
 def windows_version() -> str:
@@ -264,14 +264,14 @@ def _newer(chosen: Candidate, present: tuple[Candidate, ...], now: datetime) -> 
     """Whether the store holds a newer certificate of the same name with a key, which --thumbprint passes over."""
     names = {chosen.friendly_name, chosen.container} - {None}
     newer = [
-        each
-        for each in present
-        if names & {each.friendly_name, each.container}
-        and each.container is not None
-        and each.not_before <= now <= each.not_after
-        and each.not_before > chosen.not_before
+        candidate
+        for candidate in present
+        if names & {candidate.friendly_name, candidate.container}
+        and candidate.container is not None
+        and candidate.not_before <= now <= candidate.not_after
+        and candidate.not_before > chosen.not_before
     ]
-    remarks = tuple(f"{chosen.thumbprint} is superseded by {each}" for each in newer)
+    remarks = tuple(f"{chosen.thumbprint} is superseded by {candidate}" for candidate in newer)
     return examine_newer(remarks, superseded=bool(newer))
 
 

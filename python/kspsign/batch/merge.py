@@ -15,7 +15,7 @@ from pydantic import TypeAdapter, ValidationError
 from kspsign.batch.finish import finished
 from kspsign.batch.outcomes import make_report, outcomes_exit_code
 from kspsign.batch.run import Run
-from kspsign.batch.select import Purpose
+from kspsign.batch.select import SelectionPurpose
 from kspsign.batch.work_list import admit_outputs, matched, with_policy
 from kspsign.model.errors import ConfigurationError, KspSignError, PrerequisiteError
 from kspsign.model.report import REPORT_SCHEMA, CertificateFacts, FileOutcome, Report, SliceFacts, Totals
@@ -32,7 +32,7 @@ def merge(run: Run) -> Report:
     try:
         admit_outputs(run)
         with_policy(run)
-        reports = [_read(artifact) for artifact in matched(run, Purpose.SIGN).artifacts]
+        reports = [_read(artifact) for artifact in matched(run, SelectionPurpose.SIGN).artifacts]
         merged = merged_report(make_report(run), _newest(reports))
     except KspSignError as error:
         record.error = error

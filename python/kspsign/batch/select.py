@@ -20,7 +20,7 @@ from kspsign.model.values import COPY_PREFIX, Artifact
 LEFTOVER = "a signed copy that a run made next to its target"
 
 
-class Purpose(Enum):
+class SelectionPurpose(Enum):
     """The purpose of a selection.
 
     SIGN: files that somebody wants signed, each once by its real path. In folders these are files of known formats;
@@ -48,7 +48,7 @@ class Selection:
 def select_artifacts(
     patterns: Iterable[str],
     folder: Path,
-    purpose: Purpose = Purpose.SIGN,
+    purpose: SelectionPurpose = SelectionPurpose.SIGN,
     *,
     admit: Callable[[Sequence[Artifact]], None] = lambda _artifacts: None,
 ) -> Selection:
@@ -61,9 +61,9 @@ def select_artifacts(
     or, to judge, a folder can't be read.
     """
     given = tuple(expand_lists(patterns, folder))
-    signed = _Signed(folder) if purpose is not Purpose.JUDGE else None
-    judged = _Judged(folder) if purpose is not Purpose.SIGN else None
-    kinds: list[_Signed | _Judged] = [kind for kind in (signed, judged) if kind is not None]
+    signed = _ChosenFiles(folder) if purpose is not SelectionPurpose.JUDGE else None
+    judged = _Judged(folder) if purpose is not SelectionPurpose.SIGN else None
+    kinds: list[_ChosenFiles | _Judged] = [kind for kind in (signed, judged) if kind is not None]
     wanted = [pattern for pattern in given if not pattern.excluded]
     unmatched = [pattern for pattern in wanted if not sum(kind.add(pattern.text) for kind in kinds)]
     for pattern in given:
@@ -89,7 +89,7 @@ def _is_name_of_nothing(pattern: str, folder: Path) -> bool:
     return not glob.has_magic(pattern) and not exists(folder / pattern)
 
 
-def _together(signed: _Signed | None, judged: _Judged | None) -> tuple[Artifact, ...]:
+def _together(signed: _ChosenFiles | None, judged: _Judged | None) -> tuple[Artifact, ...]:
     """All artifacts, in the order of their names. A further name of a file to be signed is one of its aliases; whatever
     else is judged is not to be signed."""
     chosen = dict(signed.chosen) if signed else {}
@@ -106,7 +106,7 @@ def _together(signed: _Signed | None, judged: _Judged | None) -> tuple[Artifact,
     return tuple(sorted((*chosen.values(), *others), key=lambda artifact: artifact.name))
 
 
-class _Signed:
+class _ChosenFiles:
     """Files to sign, by the identity of their real path."""
 
     def __init__(self, folder: Path) -> None:

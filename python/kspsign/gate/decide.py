@@ -14,7 +14,7 @@ from typing import TextIO
 from kspsign.azure_devops import VERDICT_TYPE, AzureDevOps, Timeline, TimelineRecord, open_client
 from kspsign.azure_devops.errors import NOT_FOUND, TRANSIENT
 from kspsign.batch.outputs import check_artifacts, check_outputs, inputs_of, outputs_of
-from kspsign.batch.select import Purpose, select_artifacts
+from kspsign.batch.select import SelectionPurpose, select_artifacts
 from kspsign.gate.downloads import files_check
 from kspsign.gate.evidence import COMPLETED, SUCCEEDED, examine
 from kspsign.gate.reporter import GateReporter
@@ -180,7 +180,7 @@ def _digests(settings: GateSettings, outputs: Mapping[str, Path]) -> dict[str, s
     if not settings.files:
         return {}
     admit = partial(check_artifacts, outputs, {})
-    artifacts = select_artifacts(settings.files, settings.folder, Purpose.JUDGE, admit=admit).artifacts
+    artifacts = select_artifacts(settings.files, settings.folder, SelectionPurpose.JUDGE, admit=admit).artifacts
     return {artifact.name: _sha256(artifact.path) for artifact in artifacts}
 
 

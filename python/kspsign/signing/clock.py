@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 
-class Clock:
+class StepClock:
     """Seconds by step, from one lap to the next."""
 
     def __init__(self) -> None:

@@ -12,7 +12,7 @@ from kspsign.model.errors import ArtifactError
 from kspsign.model.hresults import Hresult
 from kspsign.model.values import DigestAlgorithm, Limits
 from kspsign.settings.model import DEFAULT_TIMESTAMP_URLS, Settings
-from kspsign.signing.clock import Clock
+from kspsign.signing.clock import StepClock
 from kspsign.signing.copies import LockedTarget, SignedCopy
 from kspsign.signing.shared_state import LOCAL_SLOTS, LocalSlots, SharedState
 from kspsign.signing.waits import Waits
@@ -55,7 +55,7 @@ class Timestamper:
         signature that must not be there (it would be lost); TrustError for a signature that can't be read;
         TimestampError when no server answers.
         """
-        clock = Clock()
+        clock = StepClock()
         if not file.signatures:
             raise ArtifactError(Hresult.TRUST_E_NOSIGNATURE, "the file carries no signature to timestamp")
         signatures = _all_signatures(file)

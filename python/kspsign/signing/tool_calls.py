@@ -20,7 +20,7 @@ _FIRST_PAUSE_SECONDS = 1.0
 _STAMP_SECONDS, _STAMP_SECONDS_PER_FILE = 60.0, 15.0
 
 
-class Signer(Protocol):
+class SigningTool(Protocol):
     """Signs files of the workbench in place, by name, in one call."""
 
     @property

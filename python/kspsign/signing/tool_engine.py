@@ -27,13 +27,13 @@ from kspsign.programs.signtool_output import SignToolWords, read_words
 from kspsign.programs.staging import StagingFolder
 from kspsign.settings.model import DEFAULT_TIMESTAMP_URLS, Settings
 from kspsign.signing.budget import Budget
-from kspsign.signing.clock import Clock
+from kspsign.signing.clock import StepClock
 from kspsign.signing.copies import LockedTarget, SignedCopy
 from kspsign.signing.hooks import Hooks
 from kspsign.signing.preflight import Preflight
 from kspsign.signing.shared_state import SharedState
-from kspsign.signing.tool_calls import Caller, Signer, SignToolSigner, SmctlSigner
-from kspsign.signing.tool_errors import Refusal, call_refusal, file_refusal
+from kspsign.signing.tool_calls import Caller, SigningTool, SignToolSigner, SmctlSigner
+from kspsign.signing.tool_errors import ToolRefusal, call_refusal, file_refusal
 from kspsign.signing.tool_state import Request, signature_states
 from kspsign.signing.tool_timestamps import ToolTimestamps
 from kspsign.signing.waits import Waits
@@ -51,7 +51,7 @@ class ToolEngine:
     def __init__(
         self,
         name: str,
-        signer: Signer,
+        signer: SigningTool,
         caller: Caller,
         certificate: SyncedCertificate,
         budget: Budget,
@@ -95,7 +95,7 @@ class ToolEngine:
 
         Raises ArtifactError, SigningError or TimestampError with SignTool's own words; see Engine.
         """
-        clock, bench, artifact = Clock(), self._caller.bench, held.artifact
+        clock, bench, artifact = StepClock(), self._caller.bench, held.artifact
         digest = file.digest([])
         if artifact.format is Format.NAVX:
             self._need_navsip()
@@ -219,7 +219,7 @@ class ToolEngine:
         url = urls[attempt % len(urls)] if urls else None
         ran = self._signer.sign([request.name for request in group], url)
         words = self._heard(ran)
-        stopped: Refusal | None = None
+        stopped: ToolRefusal | None = None
         for request in group:
             request.signed = self._is_signed(request, words)
             said = words.by_file.get(request.name)
@@ -264,7 +264,10 @@ def _is_everywhere(requests: Sequence[Request]) -> bool:
     return all(request.refusal is not None and request.refusal.everywhere for request in requests)
 
 
-_SIGNERS: dict[str, Callable[[Caller, SyncedCertificate], Signer]] = {"signtool": SignToolSigner, "smctl": SmctlSigner}
+_SIGNERS: dict[str, Callable[[Caller, SyncedCertificate], SigningTool]] = {
+    "signtool": SignToolSigner,
+    "smctl": SmctlSigner,
+}
 
 
 @contextlib.contextmanager

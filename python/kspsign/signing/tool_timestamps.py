@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from kspsign.programs import Ran, Tool
 from kspsign.programs.signtool_output import SignToolWords
 from kspsign.signing.tool_calls import Caller, stamp
-from kspsign.signing.tool_errors import Refusal, stamp_error
+from kspsign.signing.tool_errors import ToolRefusal, stamp_error
 from kspsign.signing.tool_state import Request, signature_states
 
 STAMP_ROUNDS = 3
@@ -38,7 +38,7 @@ class ToolTimestamps:
             if attempt < STAMP_ROUNDS - 1:
                 self._caller.pause(attempt)
         for request in waiting:
-            request.refusal = Refusal(stamp_error("; ".join(dict.fromkeys(request.said))), transient=False)
+            request.refusal = ToolRefusal(stamp_error("; ".join(dict.fromkeys(request.said))), transient=False)
 
     def _stamp_group(self, group: Sequence[Request], url: str, index: int) -> None:
         ran = stamp(self._caller, self._tool, [request.name for request in group], url, index)

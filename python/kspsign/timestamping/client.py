@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from kspsign.model.errors import CancelledError, TimestampError
 from kspsign.model.network_options import NetworkOptions
 from kspsign.model.values import DigestAlgorithm, ServerFacts, TimestampToken
-from kspsign.timestamping.server import Fault, RemoteAuthority, TokenJudge
+from kspsign.timestamping.server import RemoteAuthority, ServerFault, TokenJudge
 
 ROUNDS = 3
 FIRST_PAUSE, LONGEST_PAUSE = 0.25, 5.0
@@ -20,7 +20,7 @@ _UNTRUSTED = "Name the authority's root with --trust-root if you trust it, or an
 file was not changed."
 
 
-def no_timestamp(said: Mapping[RemoteAuthority, Fault]) -> TimestampError:
+def no_timestamp(said: Mapping[RemoteAuthority, ServerFault]) -> TimestampError:
     """The error for what each of the servers did."""
     refused = any(fault.refused_time is not None for fault in said.values())
     return TimestampError(
@@ -60,7 +60,7 @@ class TimestampClient:
         Raises TimestampError that says of each server what it did, CancelledError while waiting. The signature
         stays good for another try.
         """
-        said: dict[RemoteAuthority, Fault] = {}
+        said: dict[RemoteAuthority, ServerFault] = {}
         left = list(self.servers)
         for attempt in range(ROUNDS + 1):
             for server in tuple(left):

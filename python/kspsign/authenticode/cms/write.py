@@ -23,7 +23,7 @@ _VERSION = der.integer(1)
 
 
 @dataclass(frozen=True, slots=True)
-class Unsigned:
+class UnsignedMessage:
     """A signature but for its value: the DER content and the attributes to be signed (DER SET OF)."""
 
     rules: CmsRules
@@ -61,7 +61,7 @@ class Unsigned:
         return der.sequence(der.oid(oids.OID_SIGNED_DATA), der.element(0xA0, signed))
 
 
-def prepare(rules: CmsRules, terms: SigningTerms, content: bytes) -> Unsigned:
+def prepare(rules: CmsRules, terms: SigningTerms, content: bytes) -> UnsignedMessage:
     """The signed attributes for `content` (one DER element): content type, message digest and the format's own."""
     message_digest = hashlib.new(terms.algorithm, der.parse(content, content[0]).content).digest()
     values = {
@@ -70,7 +70,7 @@ def prepare(rules: CmsRules, terms: SigningTerms, content: bytes) -> Unsigned:
         **rules.attributes(terms),
     }
     attributes = der.set_of(*(_attribute(kind, value) for kind, value in values.items()))
-    return Unsigned(rules, terms.algorithm, content, attributes)
+    return UnsignedMessage(rules, terms.algorithm, content, attributes)
 
 
 def add_token(signature: bytes, token: bytes, rules: CmsRules) -> bytes:

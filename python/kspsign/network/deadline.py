@@ -138,7 +138,7 @@ class TimedTLSConnection(_Timed, HTTPSConnection):
 
 
 def timed_pools(seconds: float) -> dict[str, type[urllib3.HTTPConnectionPool]]:
-    """What a PoolManager opens by scheme, so that each exchange takes at most `seconds`."""
+    """The connection classes of a PoolManager by scheme, so that each exchange takes at most `seconds`."""
 
     class Connection(TimedConnection):
         exchange_seconds = seconds

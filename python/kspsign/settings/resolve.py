@@ -275,7 +275,7 @@ def _config_file(config: Path | Literal["ambient"] | None, stores: StoreModels) 
     internal = sorted((INTERNAL_FIELDS | {TASK_SECRET}) & set(file.values))
     if internal:
         raise ConfigurationError(
-            f"{', '.join(internal)} may not stand in a configuration file",
+            f"{', '.join(internal)} is not allowed in a configuration file",
             remedy="Remove it.",
             file=file.origin.facts.name if file.origin.facts else None,
         )

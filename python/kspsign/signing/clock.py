@@ -13,7 +13,7 @@ class StepClock:
         self._last = time.perf_counter()
 
     def lap(self, step: str) -> None:
-        """What passed since the last lap belongs to `step`."""
+        """Attribute the time since the last lap to `step`."""
         now = time.perf_counter()
         self.seconds[step] = round(now - self._last, 6)
         self._last = now

@@ -1,10 +1,11 @@
-"""Signatures that were obtained and are not in their file yet, on disk, so that a run that is cut off loses none.
+"""The journal: signatures that were obtained but are not in their file yet, kept on disk so that a killed run loses
+none.
 
 One folder; one file per run and name, one line of JSON per entry; only its own run appends to it. The name is the
 certificate's thumbprint, or where every signature has a certificate of its own what these have in common; an entry
 then holds the signature's chain. Entries hold no secret. A run takes over what runs that are gone left there; any
 number of runs may share a folder, and files of other machines may be copied into it, below folders too. What is read
-is trusted by nobody: who takes a signature checks it.
+is not trusted: whoever uses an entry verifies it first.
 """
 
 from __future__ import annotations

@@ -94,14 +94,14 @@ class NativeEngine:
         return Waits(self._source.limiter.pending, sum(server.limiter.pending for server in self._servers))
 
     def sign(self, held: LockedTarget, file: SignableFile) -> SignedCopy:
-        """Write a signed copy beside the target. Costs one signature of the key store at most; see Engine."""
+        """Write a signed copy next to the target. Costs at most one signature of the key store; see Engine."""
         if isinstance(file, BundledFiles) and file.unsigned_inner():
             return self._sign_inside_out(held, file)
         terms, clock = self._terms, StepClock()
         digest = self._read_digest(held, file)
         to_sign = unsigned(file, terms, digest)
         clock.lap("digest")
-        with self._slots.away(), self._turn():
+        with self._slots.released(), self._turn():
             if held.artifact.format in NAMING_CERTIFICATE:
                 signed = self._named.get(to_sign.digest, lambda: self._signed_by_name(file, digest))
             else:
@@ -135,7 +135,7 @@ class NativeEngine:
         clock.lap("digest")
         messages: dict[int, bytes] = {}
         digests: list[bytes] = []
-        with self._slots.away(), self._turn():
+        with self._slots.released(), self._turn():
             for number in file.unsigned_inner():
                 signed = self._signed_by_name(inner_files[number].file, inner_files[number].digest)
                 messages[number], _ = self._assembled(signed)
@@ -147,7 +147,7 @@ class NativeEngine:
         rebuilt = open_signable(copy, bundle.format)
         digest: Digest = rebuilt.digest_to_sign(terms)
         clock.lap("rebuild")
-        with self._slots.away(), self._turn():
+        with self._slots.released(), self._turn():
             signed = self._signed_by_name(rebuilt, digest)
             message, server = self._assembled(signed)
         clock.lap("timestamp")

@@ -1,4 +1,4 @@
-"""Timestamps for signatures that are there already: no key store is asked, nothing signed changes."""
+"""Adds timestamps to existing signatures, without a key store and without changing what is signed."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Timestamper:
     def __init__(self, client: TimestampClient, algorithm: DigestAlgorithm, slots: LocalSlots) -> None:
         self._client = client
         self._algorithm = algorithm
-        self._desks = slots
+        self._slots = slots
 
     @property
     def concurrency(self) -> int:
@@ -49,7 +49,8 @@ class Timestamper:
         return Waits(timestamp=sum(server.limiter.pending for server in self._client.servers))
 
     def stamp(self, held: LockedTarget, file: SignableFile) -> SignedCopy | None:
-        """Write a copy beside the target whose signatures, further ones too, all have a timestamp; None when they have.
+        """Write a copy next to the target whose signatures, further ones too, all have a timestamp; None when they
+        have.
 
         Raises ArtifactError (TRUST_E_NOSIGNATURE) for an unsigned file, and for one with something around its
         signature that must not be there (it would be lost); TrustError for a signature that can't be read;
@@ -67,7 +68,7 @@ class Timestamper:
                 raise ArtifactError(finding.hresult, f"{finding.name}: {finding.detail}")
         clock.lap("digest")
         servers: list[str] = []
-        with self._desks.away():
+        with self._slots.released():
             stamped = tuple(self._stamped(embedded, file, servers) for embedded in file.signatures)
         clock.lap("timestamp")
         copy = held.create_copy()

@@ -1,7 +1,7 @@
-"""The engines that call a tool: many files per process, several processes, no signature paid twice.
+"""The engines that run SignTool or smctl: many files per process, several processes, no signature paid twice.
 
 A file is copied to the workbench, signed there with others in one call, stamped in a second one, and copied from
-there beside its target. What a call did is read from the files, not from its words: a file that carries our
+there, next to its target. The result of a call is read from the files, not from its output: a file that carries our
 signature is never signed again, whatever the exit code was. Files with the same content are signed once.
 """
 
@@ -91,7 +91,7 @@ class ToolEngine:
         return Waits(key_store=self._waiting)
 
     def sign(self, held: LockedTarget, file: SignableFile) -> SignedCopy:
-        """Write a signed copy beside the target, with others that are asked for at the same time.
+        """Write a signed copy next to the target, batched with others requested at the same time.
 
         Raises ArtifactError, SigningError or TimestampError with SignTool's own words; see Engine.
         """
@@ -101,7 +101,7 @@ class ToolEngine:
             self._need_navsip()
         clock.lap("digest")
         repeated = artifact.size in self._shared.repeated_sizes
-        with self._shared.slots.away():
+        with self._shared.slots.released():
             if repeated:
                 signed = self._once.get(bytes.fromhex(digest.sha256), lambda: self._signed(artifact, file))
             else:
@@ -244,7 +244,7 @@ class ToolEngine:
             request.certificate = thumbprint_of(ours[-1])
         if not self._caller.settings.append and not self._caller.settings.replace:
             return bool(ours)
-        # It carried signatures before, perhaps of ours: then one more tells, or SignTool's word.
+        # It carried signatures before, perhaps ours: then one more is the proof, or SignTool's output.
         return bool(ours) and (len(states) > request.signatures_before or request.name in words.done)
 
     def _is_ours(self, leaf: bytes) -> bool:

@@ -1,4 +1,4 @@
-"""What a tool's refusal means: the error of ours, and whether another try can help."""
+"""Maps a tool's errors to ours, and decides whether a retry can help."""
 
 from __future__ import annotations
 

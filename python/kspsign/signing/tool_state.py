@@ -1,4 +1,4 @@
-"""A file that a tool works on, and what it says itself: who signed it, and whether that signature is stamped."""
+"""The state of a file that a tool processes: who signed it, and whether that signature has a timestamp."""
 
 from __future__ import annotations
 

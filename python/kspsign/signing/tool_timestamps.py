@@ -1,4 +1,4 @@
-"""Timestamps by SignTool, once the signatures are there: they cost nothing, and can be asked for again."""
+"""Adds timestamps by SignTool after signing: they cost nothing and can be retried."""
 
 from __future__ import annotations
 

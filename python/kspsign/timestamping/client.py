@@ -1,4 +1,5 @@
-"""The RFC 3161 client: ordered servers, each left alone for a while when it fails; bounded rounds, answers checked."""
+"""The RFC 3161 client: servers in fallback order, each skipped for a while after a failure; bounded rounds, checked
+responses."""
 
 from __future__ import annotations
 
@@ -32,7 +33,7 @@ def no_timestamp(said: Mapping[RemoteAuthority, ServerFault]) -> TimestampError:
 
 
 class TimestampClient:
-    """Asks `urls` in their order, each at most `ceiling` times at once; safe to share between threads.
+    """Uses `urls` in order, with at most `ceiling` parallel requests each; safe to share between threads.
 
     A token that `judge` refuses counts as no answer: the next server is asked; without one the caller judges. Raises
     ConfigurationError for a proxy or a CA file of `network` that can't be used.

@@ -1,4 +1,4 @@
-"""One RFC 3161 server as a client sees it: kept-alive connections, its own limiter, and how it is doing."""
+"""One RFC 3161 server as a client sees it: kept-alive connections, its own limiter, and its health."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ class RemoteAuthority:
     def ask(self, signature: bytes, algorithm: DigestAlgorithm) -> TimestampToken | ServerFault:
         """A checked token over `signature`, or what went wrong. Raises CancelledError while waiting for a turn.
 
-        Who waits for a turn while others meet a fault gets the same fault.
+        A thread that waits for its turn gets the fault that others meet meanwhile.
         """
         failed = self._failed_in_a_row
         slot = self.limiter.enter(lambda: self._failed_in_a_row <= failed)

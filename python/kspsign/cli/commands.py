@@ -76,7 +76,7 @@ def _examine(settings: Callable[[], Settings], context: RunContext, *, as_json: 
     try:
         given = settings()
     except KspSignError as refused:
-        return report_refused(refused, sys.stdout, as_json=as_json)
+        return report_refused(refused, context, sys.stdout, as_json=as_json)
     return run_doctor(given, context, sys.stdout, as_json=as_json)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+import re
 from collections.abc import Iterator
 from importlib.metadata import version
 
@@ -22,6 +23,7 @@ from kspsign.settings.context import RunContext
 from kspsign.settings.model import Settings
 from kspsign.settings.unmapped import Unmapped, unmapped_variables
 
+_VARIABLE = re.compile(r"\w+")
 _STORE, _CONFIGURATION = "key store", "configuration file"
 
 
@@ -31,8 +33,8 @@ def all_checks(settings: Settings, context: RunContext) -> Iterator[Prerequisite
     yield passed("python", f"kspsign {version('kspsign')}, {system}")
     yield from _configuration(settings.configuration)
     unmapped = unmapped_variables(settings)
-    for value in unmapped:
-        yield failed("variable", _unmapped(value, context))
+    for variable in unmapped:
+        yield failed("variable", unmapped_error(variable, context))
     yield from network_checks(settings)
     trust = TrustChecks(settings)
     yield from trust.roots()
@@ -53,10 +55,10 @@ def _configuration(origin: ConfigOrigin) -> Iterator[Prerequisite]:
         yield not_checked(_CONFIGURATION, "none is read: arguments, inputs and variables alone count")
 
 
-def _unmapped(found: Unmapped, context: RunContext) -> ConfigurationError:
+def unmapped_error(found: Unmapped, context: RunContext) -> ConfigurationError:
     """Nobody replaced the macro: on Azure Pipelines there is no such variable, elsewhere the form is unknown."""
     name = found.where
-    mapped = not name.startswith("-")
+    mapped = _VARIABLE.fullmatch(name) is not None
     if context.surface == "github-actions":
         form = f"{name}: ${{{{ secrets.{name} }}}}" if mapped else "${{ vars.NAME }} or ${{ secrets.NAME }}"
         remedy = f"$(...) is Azure Pipelines' form. On GitHub write {f'env: {{ {form} }}' if mapped else form}."

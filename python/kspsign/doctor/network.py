@@ -89,12 +89,9 @@ def timestamp_checks(settings: Settings, trust: TrustChecks) -> Iterator[Prerequ
         return
     ahead: list[timedelta] = []
     found = [_server(url, settings, trust, ahead) for url in settings.timestamp_url or DEFAULT_TIMESTAMP_URLS]
-    if any(prerequisite.state == "ok" for prerequisite in found):
+    if any(check.state == "ok" for check in found):
         # One that answers is enough: a run asks them in their order.
-        found = [
-            replace(prerequisite, state="warning") if prerequisite.state == "failed" else prerequisite
-            for prerequisite in found
-        ]
+        found = [replace(check, state="warning") if check.state == "failed" else check for check in found]
     yield from found
     yield _clock(ahead)
 

@@ -4,18 +4,26 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Iterator
-from typing import Any, Final, TextIO
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, Final, Literal, TextIO
 
-from kspsign.doctor.checks import all_checks
+from kspsign.doctor.checks import all_checks, unmapped_error
 from kspsign.keys.prerequisites import Prerequisite, State, failed, not_checked
 from kspsign.model.errors import KspSignError
 from kspsign.programs import in_temp_folder
+from kspsign.publishing.logging_commands import AzureLog
 from kspsign.publishing.sanitize import log_line
-from kspsign.settings.context import RunContext
+from kspsign.publishing.workflow_commands import GitHubLog
+from kspsign.settings.context import RunContext, Surface
 from kspsign.settings.model import Settings
+from kspsign.settings.unmapped import in_text
 
 EXIT_NOT_READY = 5
+_PIPELINES: Final[Mapping[Surface, AzureLog | GitHubLog]] = {
+    "azure-pipelines": AzureLog(),
+    "github-actions": GitHubLog(),
+}
+"""Where lines of the log can be issues of the run."""
 SCHEMA = "kspsign.doctor/2"
 _MARKS: Final[dict[State, str]] = {"ok": "✔", "warning": "▲", "failed": "✘", "not checked": "·"}
 _PLAIN_MARKS: Final[dict[State, str]] = {
@@ -35,13 +43,14 @@ _WORDS: Final[dict[State, tuple[str, str]]] = {
 
 def run_doctor(settings: Settings, context: RunContext, out: TextIO, *, as_json: bool) -> int:
     """Make every check that a run with `settings` needs; 0 when it is ready, else EXIT_NOT_READY. Nothing is signed."""
-    return _report(all_checks(in_temp_folder(settings, context.temp_folder), context), out, as_json=as_json)
+    return _report(all_checks(in_temp_folder(settings, context.temp_folder), context), context, out, as_json=as_json)
 
 
-def report_refused(error: KspSignError, out: TextIO, *, as_json: bool) -> int:
+def report_refused(error: KspSignError, context: RunContext, out: TextIO, *, as_json: bool) -> int:
     """The report where the settings themselves are refused, so that nothing else can be checked."""
     others = not_checked("everything else", "needs the settings, which were refused")
-    return _report([failed("settings", error), others], out, as_json=as_json)
+    unmapped = [failed("variable", unmapped_error(found, context)) for found in in_text("a setting", str(error))]
+    return _report([*unmapped, failed("settings", error), others], context, out, as_json=as_json)
 
 
 def doctor_schema() -> dict[str, Any]:
@@ -68,28 +77,39 @@ def _closed(properties: dict[str, Any]) -> dict[str, Any]:
     return {"type": "object", "properties": properties, "required": list(properties), "additionalProperties": False}
 
 
-def _report(checks: Iterable[Prerequisite], out: TextIO, *, as_json: bool) -> int:
+def _report(checks: Iterable[Prerequisite], context: RunContext, out: TextIO, *, as_json: bool) -> int:
     found = []
-    marks = _marks(out)
+    marks, pipeline = _marks(out), _PIPELINES.get(context.surface)
     for check in checks:
         found.append(check)
         if not as_json:
-            out.writelines(f"{log_line(line)}\n" for line in _lines(check, marks))
+            shown = (log_line(line) for line in _lines(check, marks))
+            out.writelines(f"{pipeline.text(line) if pipeline else line}\n" for line in shown)
             out.flush()
-    ready = not any(prerequisite.state == "failed" for prerequisite in found)
+    ready = not any(check.state == "failed" for check in found)
     exit_code = 0 if ready else EXIT_NOT_READY
     if as_json:
         names = ("name", "state", "detail", "remedy", "code")
-        listed = [{name: getattr(prerequisite, name) for name in names} for prerequisite in found]
+        listed = [{name: getattr(check, name) for name in names} for check in found]
         content = {"schema": SCHEMA, "passed": ready, "exit_code": exit_code, "checks": listed}
         out.write(json.dumps(content, indent=2) + "\n")
     else:
+        out.writelines(f"{line}\n" for line in _issues(found, pipeline))
         out.write(f"kspsign doctor: {'ready' if ready else 'not ready'} ({_counts(found)})\n")
     return exit_code
 
 
+def _issues(found: list[Prerequisite], pipeline: AzureLog | GitHubLog | None) -> Iterator[str]:
+    """In a pipeline, what failed or needs attention as issues of the run, each with its remedy."""
+    for check in found:
+        if pipeline is not None and check.state in {"failed", "warning"}:
+            kind: Literal["error", "warning"] = "error" if check.state == "failed" else "warning"
+            text = f"kspsign doctor: {check.name}: {check.detail}. {check.remedy}"
+            yield pipeline.issue(kind, check.code or "DOCTOR", text, None)
+
+
 def _counts(found: list[Prerequisite]) -> str:
-    counts = Counter(prerequisite.state for prerequisite in found)
+    counts = Counter(check.state for check in found)
     said = ((counts[state], words) for state, words in _WORDS.items())
     return ", ".join(f"{count} {words[count != 1]}" for count, words in said if count)
 

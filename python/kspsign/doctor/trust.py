@@ -78,7 +78,7 @@ class TrustChecks:
         if not result.faults:
             return passed(CHAIN, " < ".join(common_name(certificate.subject) for certificate in result.path))
         first, *others = result.faults
-        more = "".join(f"; {other.detail}" for other in others)
+        more = "".join(f"; {fault.detail}" for fault in others)
         found = failed(CHAIN, TrustError(first.hresult, f"{first.detail}{more}", check=first.check))
         if first.hresult.name in {"CERT_E_UNTRUSTEDROOT", "CERT_E_CHAINING"}:
             return replace(found, remedy=_UNTRUSTED)

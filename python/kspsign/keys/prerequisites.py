@@ -76,10 +76,10 @@ def completed(expected: Sequence[str], found: Iterable[Prerequisite], unasked: s
     Where none failed the reason is `unasked`.
     """
     seen: dict[str, Prerequisite] = {}
-    for prerequisite in found:
-        seen[prerequisite.name] = prerequisite
-        yield prerequisite
-    stop = next((name for name, prerequisite in reversed(seen.items()) if prerequisite.state == "failed"), None)
+    for check in found:
+        seen[check.name] = check
+        yield check
+    stop = next((name for name, check in reversed(seen.items()) if check.state == "failed"), None)
     for name in expected:
         if name not in seen:
             yield not_checked(name, f'needs "{stop}", which failed' if stop else unasked)

@@ -37,11 +37,16 @@ def unmapped_variables(settings: Settings) -> tuple[Unmapped, ...]:
     return tuple(dict.fromkeys(found))
 
 
+def in_text(where: str, text: str) -> tuple[Unmapped, ...]:
+    """Each macro in a text about `where`, such as the refusal of a value."""
+    return tuple(Unmapped(where, macro) for macro in dict.fromkeys(_MACRO.findall(text)))
+
+
 def _in_options(model: BaseModel) -> Iterator[Unmapped]:
     for name, value in model:
         values = value if isinstance(value, tuple) else (value,)
-        texts = [str(item) for item in values if isinstance(item, (str, Path))]
-        for macro in () if name in INTERNAL_FIELDS else (found for text in texts for found in _MACRO.findall(text)):
+        texts = [str(text) for text in values if isinstance(text, (str, Path))]
+        for macro in () if name in INTERNAL_FIELDS else (macro for text in texts for macro in _MACRO.findall(text)):
             yield Unmapped(option_name(name), macro)
 
 

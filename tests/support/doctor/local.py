@@ -39,9 +39,9 @@ def embedded(folder: Path, situation: str, authority: EmbeddedAuthority) -> Give
         leaf = issue_leaf(authority.intermediate, authority.leaf.key, NOW - timedelta(days=age))
         store.mkdir(parents=True)
         keyed = {"root": authority.root, "intermediate": authority.intermediate, "leaf": leaf}
-        for role, each in {**keyed, "timestamp": authority.timestamp}.items():
-            (store / f"{role}.pem").write_bytes(each.certificate.public_bytes(Encoding.PEM))
-            key = each.key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+        for role, held in {**keyed, "timestamp": authority.timestamp}.items():
+            (store / f"{role}.pem").write_bytes(held.certificate.public_bytes(Encoding.PEM))
+            key = held.key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
             (store / f"{role}.key").write_bytes(key)
     return Given(("--key-store", "embedded", "--store", folder / "store"))
 

@@ -151,9 +151,34 @@ def test_the_configuration_file_is_named_with_its_digest(tmp_path: Path, monkeyp
 def test_settings_that_are_refused_are_a_finding() -> None:
     for as_json in (False, True):
         out = io.StringIO()
-        assert report_refused(ConfigurationError("wrong", remedy="Mend it."), out, as_json=as_json) == 5
+        assert report_refused(ConfigurationError("wrong", remedy="Mend it."), context(), out, as_json=as_json) == 5
         assert "wrong" in out.getvalue()
         assert "not checked" in out.getvalue()
+        assert "variable" not in out.getvalue()
+    out = io.StringIO()
+    refused = ConfigurationError("thumbprint: '$(thumbprint)' has no 40 digits", remedy="Mend it.")
+    assert report_refused(refused, context(), out, as_json=False) == 5
+    assert "variable: a setting is the text $(thumbprint)" in out.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("variable", "error"),
+    [
+        ("TF_BUILD", "##vso[task.logissue type=error;code=CONFIGURATION;]kspsign doctor: key store: "),
+        ("GITHUB_ACTIONS", "::error title=CONFIGURATION::kspsign doctor: key store: "),
+        ("ELSEWHERE", None),
+    ],
+)
+def test_what_failed_is_an_issue_of_the_run(variable: str, error: str | None, tmp_path: Path) -> None:
+    out = io.StringIO()
+    settings = Settings(command="doctor", store=tmp_path, no_timestamp=True)
+    assert run_doctor(settings, context(**{variable: "true"}), out, as_json=False) == 5
+    issues = [line for line in out.getvalue().splitlines() if line.startswith(("##vso", "::"))]
+    assert len(issues) == (error is not None)
+    assert all(line.startswith(error or "") for line in issues)
+    as_json = io.StringIO()
+    run_doctor(settings, context(**{variable: "true"}), as_json, as_json=True)
+    json.loads(as_json.getvalue())
 
 
 def test_marks_for_outputs_that_know_few_characters(tmp_path: Path) -> None:

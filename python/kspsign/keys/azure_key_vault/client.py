@@ -95,9 +95,10 @@ class VaultClient:
             answer = self._transport.send(HttpRequest("GET", f"{self._vault}/keys?api-version=7.4"))
             answer.read()
         said = dict(_CHALLENGE.findall(answer.headers.get("WWW-Authenticate", "")))
-        resource, place = said.get("resource", ""), urlsplit(said.get("authorization", ""))
-        domain = urlsplit(resource).hostname or ""
-        if answer.status_code != HTTPStatus.UNAUTHORIZED or not self._vault.endswith(f".{domain}") or not domain:
+        resource = said.get("resource") or said.get("scope", "").removesuffix("/.default")
+        place = urlsplit(said.get("authorization") or said.get("authorization_uri", ""))
+        domain, host = urlsplit(resource).hostname, urlsplit(self._vault).hostname or ""
+        if answer.status_code != HTTPStatus.UNAUTHORIZED or not domain or not host.endswith(f".{domain}"):
             raise PrerequisiteError(
                 f"{self._vault} answers HTTP {answer.status_code}, and not as a Key Vault does",
                 code="KEY_VAULT_UNREACHABLE",

@@ -147,7 +147,7 @@ def _key(keypair: KeypairRecord, leaf: bytes) -> Iterator[Prerequisite]:
 def _newer(chosen: Listed, siblings: tuple[Listed, ...]) -> Prerequisite:
     usable = [sibling for sibling in siblings if sibling.fault is None]
     name = f"key pair {chosen.keypair.alias or chosen.keypair.id}"
-    older = superseded(chosen.parsed, [candidate.parsed for candidate in usable], datetime.now(UTC), name)
-    others = [str(sibling) for sibling in siblings if sibling is not chosen]
+    older = superseded(chosen.parsed, [sibling.parsed for sibling in usable], datetime.now(UTC), name)
+    others = [sibling for sibling in siblings if sibling is not chosen]
     remarks = older or ((f"{name} has {len(siblings)} certificates, of which the newest is taken",) if others else ())
     return examine_newer(remarks, superseded=bool(older))

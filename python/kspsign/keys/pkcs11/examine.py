@@ -114,7 +114,13 @@ class _Examination:
         if locked is not None:
             yield failed(CREDENTIALS, locked)
             return
-        yield passed(CREDENTIALS, "a PIN is given" if self.pin is not None else "the token asks for no PIN")
+        wanted = bool(token.flags & cryptoki.CKF_LOGIN_REQUIRED)
+        if self.pin is not None:
+            yield passed(CREDENTIALS, "a PIN is given")
+        elif wanted:
+            yield not_checked(CREDENTIALS, "no PIN is given, although the token says that it wants a login")
+        else:
+            yield passed(CREDENTIALS, "none are needed: the token wants no login")
         try:
             session = self.module.open_session(token.slot)
             if self.pin is not None:
@@ -122,7 +128,10 @@ class _Examination:
         except KspSignError as error:
             yield self._failed(SIGN_IN, error)
             return
-        yield passed(SIGN_IN, "the token accepts the PIN" if self.pin is not None else "none is needed")
+        if self.pin is not None:
+            yield passed(SIGN_IN, "the token accepts the PIN")
+        else:
+            yield not_checked(SIGN_IN, "there is no PIN to log in with")
         yield from self._key(token, session)
 
     def _key(self, token: Token, session: int) -> Iterator[Prerequisite]:
@@ -145,8 +154,8 @@ class _Examination:
     def _check_key(self, token: Token, session: int, key: int) -> None:
         """Raise PrerequisiteError when the key is out of its dates or the token lacks the mechanism to sign with it."""
         today = f"{datetime.now(UTC):%Y%m%d}"
-        begin, end = (_date(self.module.attribute(session, key, kind))
-                      for kind in (cryptoki.CKA_START_DATE, cryptoki.CKA_END_DATE))  # fmt: skip
+        begin = _date(self.module.attribute(session, key, cryptoki.CKA_START_DATE))
+        end = _date(self.module.attribute(session, key, cryptoki.CKA_END_DATE))
         if (begin and today < begin) or (end and end < today):
             raise PrerequisiteError(
                 f"{self.address.key} is for use from {begin or 'ever'} to {end or 'ever'} (CKA_START_DATE, _END_DATE)",
@@ -193,14 +202,8 @@ class _Examination:
 
 def _pin_fault(token: Token, pin: str | None) -> PrerequisiteError | None:
     """Why the PIN must not, or can't, be tried; None when it may."""
-    if not token.flags & cryptoki.CKF_LOGIN_REQUIRED:
+    if pin is None or not token.flags & cryptoki.CKF_LOGIN_REQUIRED:
         return None
-    if pin is None:
-        return PrerequisiteError(
-            f"token {token.label!r} wants a login, and no PIN is given",
-            code="PKCS11_PIN",
-            remedy="Name the environment variable that holds the PIN with --pkcs11-pin-env (task: password).",
-        )
     if token.flags & cryptoki.CKF_USER_PIN_LOCKED:
         return PrerequisiteError(
             f"the PIN of token {token.label!r} is locked",

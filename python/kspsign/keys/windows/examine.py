@@ -96,7 +96,7 @@ def _examined(options: WindowsOptions, surroundings: Surroundings) -> Iterator[P
 
 
 def _connected(service: list[Prerequisite]) -> bool:
-    return any(prerequisite.name == SIGN_IN and prerequisite.state == "ok" for prerequisite in service)
+    return any(check.name == SIGN_IN and check.state == "ok" for check in service)
 
 
 def windows_version() -> str:

@@ -74,7 +74,7 @@ def merged_report(base: Report, slices: _Slices) -> Report:
         configuration=worked.configuration or base.configuration,
         left_out=reports[0].left_out,  # every slice sees the same files
         trust=_trust(reports),
-        warnings=tuple(dict.fromkeys(each for report in reports for each in report.warnings)),
+        warnings=tuple(dict.fromkeys(warning for report in reports for warning in report.warnings)),
     )
 
 
@@ -83,10 +83,10 @@ def _trust(reports: Sequence[Report]) -> TrustFacts | None:
     facts = [report.trust for report in reports if report.trust is not None]
     if not facts:
         return None
-    dates = [each.program_date for each in facts if each.program_date is not None]
+    dates = [fact.program_date for fact in facts if fact.program_date is not None]
     return TrustFacts(
-        named=tuple(dict.fromkeys(root for each in facts for root in each.named)),
-        used=tuple(dict.fromkeys(root for each in facts for root in each.used)),
+        named=tuple(dict.fromkeys(root for fact in facts for root in fact.named)),
+        used=tuple(dict.fromkeys(root for fact in facts for root in fact.used)),
         program_date=min(dates, default=None),
     )
 

@@ -134,7 +134,7 @@ def make_report(run: Run) -> Report:
 
 def used_roots(outcomes: Sequence[FileOutcome]) -> tuple[RootFacts, ...]:
     """The roots that chains of the files ended in, each once."""
-    signatures = [signature for each in outcomes for signature in each.signatures]
+    signatures = [signature for outcome in outcomes for signature in outcome.signatures]
     roots = [signature.root for signature in signatures]
     roots += [signature.timestamp.root for signature in signatures if signature.timestamp is not None]
     return tuple(dict.fromkeys(root for root in roots if root is not None))

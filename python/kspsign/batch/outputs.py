@@ -55,7 +55,7 @@ def inputs_of(*settings: BaseModel | None) -> dict[str, Path]:
 
 
 def state_folders(settings: Settings) -> dict[str, Path]:
-    """The folders that a signing run writes to beside the files' own."""
+    """The folders that a signing run writes to, besides those of the files."""
     store = settings.store_folder
     return {
         "--journal" if settings.journal else "--store": settings.journal_folder,

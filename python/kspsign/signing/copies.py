@@ -229,7 +229,7 @@ def preallocate(file: BinaryIO, size: int) -> None:
     """Let `file` have `size` bytes of the disk from now on, where the system can do that.
 
     A full disk is noticed before a signature is spent; and ext4, which brings a file to the disk that takes another's
-    place, does so while nobody waits.
+    place, does so while nothing waits.
     """
     if sys.platform not in {"win32", "darwin"}:
         try:

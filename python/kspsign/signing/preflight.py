@@ -143,7 +143,7 @@ class Preflight:
             self._changed.notify_all()
 
     def _run(self) -> None:
-        """Ask the servers; whatever comes of it, nobody waits for it any longer."""
+        """Ask the servers; whatever the result, nothing waits for it any longer."""
         try:
             with contextlib.suppress(KspSignError):  # the run was cancelled; or what a file's own timestamp meets too
                 self._ask()

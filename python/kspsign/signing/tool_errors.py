@@ -63,7 +63,7 @@ def call_refusal(ran: Ran, words: SignToolWords) -> ToolRefusal:
 
 
 def _explained(text: str, said: str, code: str) -> SigningError:
-    """The error for `said`, its remedy that of the known failure behind the whole `text`."""
+    """The error for `said`, its remedy that of the known failure in the whole `text`."""
     known = next((diagnosis for diagnosis in diagnose(text) if diagnosis.exact), None)
     cause = f" {known.cause}" if known else ""
     return SigningError(f"SignTool: {said}{cause}", code=code, remedy=known.remedy if known else _SERVICE)

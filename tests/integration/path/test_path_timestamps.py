@@ -112,7 +112,7 @@ def test_a_token_for_another_digest(store: Store, tmp_path: Path, own: EmbeddedA
         return 200, genuine(own, changed(query, message_imprint=imprint))
 
     with server(answer) as url:
-        assert_refused(copy_launcher(tmp_path), store, url, "stamps another signature")
+        assert_refused(copy_launcher(tmp_path), store, url, "is for another signature")
 
 
 def test_a_token_with_another_digest_algorithm(store: Store, tmp_path: Path, own: EmbeddedAuthority) -> None:

@@ -41,7 +41,7 @@ class CmsProfile(CmsRules):
         return add_token(signature, token, self)
 
     def append(self, signatures: Sequence[bytes], signature: bytes) -> tuple[bytes, ...]:
-        """See SignatureProfile: in the first one, or behind the last."""
+        """See SignatureProfile: in the first one, or after the last."""
         if not signatures or not self.nests:
             return (*signatures, signature)
         first, *others = signatures

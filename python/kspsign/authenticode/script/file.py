@@ -131,8 +131,8 @@ class ScriptFile(OneDigest):
     def embed(self, _digest: Digest, signatures: Sequence[bytes], target: BinaryIO) -> None:
         """Write the script with the first of `signatures` in its block to `target`; the text keeps its bytes."""
         start, stop = self._place()
-        before, behind = self.text.characters[:start], self.text.characters[stop:]
-        target.write(self.text.write(before + write_block(signatures[0], self.style) + behind))
+        before, after = self.text.characters[:start], self.text.characters[stop:]
+        target.write(self.text.write(before + write_block(signatures[0], self.style) + after))
 
     def _hashed(
         self, algorithms: Collection[DigestAlgorithm], line_end: str | None = None

@@ -1,4 +1,4 @@
-"""Whether a key of the vault may be used for signing, as far as its own attributes tell: nothing is signed."""
+"""Whether a key of the vault may be used for signing, as far as its attributes show; nothing is signed."""
 
 from __future__ import annotations
 

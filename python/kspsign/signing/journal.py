@@ -1,10 +1,11 @@
-"""Signatures that were obtained and are not in their file yet, on disk, so that a run that is cut off loses none.
+"""The journal: signatures that were obtained but are not in their file yet, kept on disk so that a killed run loses
+none.
 
 One folder; one file per run and name, one line of JSON per entry; only its own run appends to it. The name is the
 certificate's thumbprint, or where every signature has a certificate of its own what these have in common; an entry
 then holds the signature's chain. Entries hold no secret. A run takes over what runs that are gone left there; any
 number of runs may share a folder, and files of other machines may be copied into it, below folders too. What is read
-is trusted by nobody: who takes a signature checks it.
+is not trusted: whoever uses an entry verifies it first.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ class _Key(NamedTuple):
     digest: str
 
 
-class _Entry(NamedTuple):
+class _JournalEntry(NamedTuple):
     signature: str
     time: int
     chain: tuple[str, ...] = ()
@@ -56,7 +57,7 @@ class Journal:
         self.fault: str | None = None
         self._folder = folder
         self._name = name
-        self._known: dict[_Key, _Entry] = {}
+        self._known: dict[_Key, _JournalEntry] = {}
         self._unfinished: set[_Key] = set()
         self._lock = threading.Lock()
         self._file: IO[bytes] | None = None
@@ -104,7 +105,9 @@ class Journal:
     def add(self, digest: bytes, signature: RawSignature) -> None:
         """Keep a signature. Never raises: the file that it is for can still be finished."""
         key = _Key(signature.algorithm.value, digest.hex())
-        entry = _Entry(signature.value.hex(), int(time.time()), tuple(der.hex() for der in signature.chain or ()))
+        entry = _JournalEntry(
+            signature.value.hex(), int(time.time()), tuple(der.hex() for der in signature.chain or ())
+        )
         with self._lock:
             self._keep(key, entry)
 
@@ -134,7 +137,7 @@ class Journal:
     def _paths(self) -> Sequence[Path]:
         return sorted(self._folder.rglob(f"{self._name}-*{SUFFIX}"))
 
-    def _keep(self, key: _Key, entry: _Entry) -> None:
+    def _keep(self, key: _Key, entry: _JournalEntry) -> None:
         self._unfinished.add(key)
         chain = {"chain": entry.chain} if entry.chain else {}
         self._append({**key._asdict(), "signature": entry.signature, "time": entry.time, **chain})
@@ -205,9 +208,9 @@ def is_current(signature: RawSignature) -> bool:
     return datetime.now(UTC) < end - _STAMPING_TIME
 
 
-def _unfinished(file: IO[bytes]) -> Iterator[tuple[_Key, _Entry]]:
+def _unfinished(file: IO[bytes]) -> Iterator[tuple[_Key, _JournalEntry]]:
     """The entries of `file` that have not served. A line that is cut off or none of ours is passed over."""
-    found: dict[_Key, _Entry] = {}
+    found: dict[_Key, _JournalEntry] = {}
     for line in file:
         try:
             content = json.loads(line)
@@ -216,7 +219,7 @@ def _unfinished(file: IO[bytes]) -> Iterator[tuple[_Key, _Entry]]:
                 found.pop(key, None)
             else:
                 chain = tuple(bytes.fromhex(der).hex() for der in content.get("chain", ()))
-                found[key] = _Entry(bytes.fromhex(content["signature"]).hex(), int(content["time"]), chain)
+                found[key] = _JournalEntry(bytes.fromhex(content["signature"]).hex(), int(content["time"]), chain)
         except (ValueError, TypeError, KeyError, AttributeError):
             continue
     yield from found.items()

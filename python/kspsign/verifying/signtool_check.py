@@ -1,4 +1,4 @@
-"""SignTool beside our own verification: its checks in the verdict, and a check of their own that both agree."""
+"""Verification by SignTool in addition to our own: its checks in the verdict, and a check that both agree."""
 
 from __future__ import annotations
 
@@ -71,13 +71,13 @@ def open_second_opinion(
 def meaning(said: str) -> Hresult:
     """Windows' code for what SignTool said; TRUST_E_FAIL when it names none that we know."""
     codes = {int(code, 16) for code in _CODE.findall(said)}
-    by_code = next((each for each in Hresult if each.number in codes), None)
+    by_code = next((hresult for hresult in Hresult if hresult.number in codes), None)
     by_words = next((hresult for pattern, hresult in _MEANINGS if pattern.search(said)), None)
     return by_code or by_words or Hresult.TRUST_E_FAIL
 
 
 def _parts(verdict: SignToolVerdict) -> Iterator[Finding]:
-    """What it saw on the way; missing parts are told by the verdict itself."""
+    """The details it reported; missing parts appear in the verdict itself."""
     if verdict.hashes:
         yield Finding("signtool-hash", "; ".join(verdict.hashes))
     if verdict.chains:

@@ -11,10 +11,7 @@ import ssl
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 from urllib.parse import urlsplit
 
 from cryptography import x509
@@ -23,6 +20,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from support.key_vault.answers import LOGIN, MACHINE, PIPELINES, Request, Response, answer
 from support.key_vault.world import ACCESS_TOKEN, CLIENT_SECRET, World
+from support.loopback import LoopbackServer, SilentHandler, StandIn
 from support.pki import ca, extended, issue, key_usage
 
 HOSTS = ("*.vault.azure.net", "*.managedhsm.azure.net", LOGIN, PIPELINES)
@@ -40,7 +38,7 @@ class Record:
         return [each for each in self.requests if each.host.endswith(host) and path in each.target]
 
 
-class Azure:
+class Azure(StandIn):
     """Serves `world` inside its `with` block; `interfere` may answer a request in the service's place.
 
     A request for which `hang_up` is true is worked on, and the connection closed in the place of an answer.
@@ -55,12 +53,11 @@ class Azure:
         self._ca_file = folder / "azure-ca.pem"
         self.context = _context(folder, self._ca_file)
         self._server = _Server(self)
-        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02})
 
     @property
     def url(self) -> str:
         """The proxy, which is also where the machine's own identities answer."""
-        return f"http://127.0.0.1:{self._server.server_address[1]}"
+        return self._server.url
 
     @property
     def environment(self) -> dict[str, str]:
@@ -88,30 +85,14 @@ class Azure:
             self.record.requests.append(request)
             return self.interfere(request) or answer(self.world, request)
 
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()
-
-
-class _Server(ThreadingHTTPServer):
-    daemon_threads = True
-    block_on_close = False
-
+class _Server(LoopbackServer):
     def __init__(self, azure: Azure) -> None:
         self.azure = azure
-        super().__init__(("127.0.0.1", 0), _Handler)
-
-    def handle_error(self, request: object, client_address: object) -> None:
-        """A client that disconnected is not an error."""
+        super().__init__(_Handler)
 
 
-class _Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
+class _Handler(SilentHandler):
     server: _Server
     host: str | None = None
 
@@ -157,9 +138,6 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_header(name, value)
         self.end_headers()
         self.wfile.write(data)
-
-    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class names it
-        """Silent."""
 
 
 def _context(folder: Path, ca_file: Path) -> ssl.SSLContext:

@@ -6,10 +6,8 @@ import socket
 import threading
 from base64 import b64encode
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
-from http.server import BaseHTTPRequestHandler
+from contextlib import closing
 from pathlib import Path
-from socketserver import ThreadingTCPServer
 
 import pytest
 
@@ -21,25 +19,19 @@ from kspsign.model.values import DigestAlgorithm
 from support.digicert_one.fixture import Host, running
 from support.digicert_one.server import Fault
 from support.keylocker import settings
+from support.loopback import LoopbackServer, SilentHandler
 
 ALLOWED = "Basic " + b64encode(b"agent:p@ss:word").decode()
 
 
-class _Proxy(ThreadingTCPServer):
-    daemon_threads = True
-
+class _Proxy(LoopbackServer):
     def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), _Tunnel)
+        super().__init__(_Tunnel)
         self.asked: list[str] = []
         self.seen = bytearray()
 
-    @property
-    def port(self) -> int:
-        return int(self.socket.getsockname()[1])
 
-
-class _Tunnel(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
+class _Tunnel(SilentHandler):
     server: _Proxy
 
     def do_CONNECT(self) -> None:
@@ -66,21 +58,6 @@ class _Tunnel(BaseHTTPRequestHandler):
         except OSError:
             return  # either side hung up
 
-    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class names it
-        """Keep silent."""
-
-
-@contextmanager
-def proxy() -> Iterator[_Proxy]:
-    with _Proxy() as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
-        thread.start()
-        try:
-            yield server
-        finally:
-            server.shutdown()
-            thread.join()
-
 
 @pytest.fixture
 def host(tmp_path: Path) -> Iterator[Host]:
@@ -90,7 +67,7 @@ def host(tmp_path: Path) -> Iterator[Host]:
 
 
 def test_everything_goes_through_one_tunnel_that_hides_the_key(host: Host) -> None:
-    with proxy() as server:
+    with _Proxy() as server:
         through = f"http://agent:p%40ss%3Aword@127.0.0.1:{server.port}"
         open_key_store(settings(host, "release", HTTPS_PROXY=through)).close()
     (asked,) = server.asked
@@ -102,7 +79,7 @@ def test_everything_goes_through_one_tunnel_that_hides_the_key(host: Host) -> No
 
 def test_a_tunnel_that_breaks_later_is_a_lost_answer(host: Host) -> None:
     """urllib3 calls it an error of the proxy, as if nothing had been sent: a second signature would be paid."""
-    with proxy() as server:
+    with _Proxy() as server:
         through = f"http://agent:p%40ss%3Aword@127.0.0.1:{server.port}"
         store = open_key_store(settings(host, "release", HTTPS_PROXY=through))
         host.service.faults.append(Fault("POST", "/sign", after=True))
@@ -118,7 +95,7 @@ def test_a_host_in_no_proxy_is_reached_directly(host: Host) -> None:
 
 
 def test_a_proxy_that_refuses_is_named_and_its_password_is_not(host: Host) -> None:
-    with proxy() as server:
+    with _Proxy() as server:
         given = settings(host, None, HTTPS_PROXY=f"http://agent:wrong-pass@127.0.0.1:{server.port}")
         asking = KeyLockerClient(read_credentials(given.credentials), lambda _seconds: False, network=given.network)
         with pytest.raises(PrerequisiteError) as caught:

@@ -75,7 +75,7 @@ def tls_context(
 
     OpenSSL takes the key from a file only. The one that it gets, in `folder`, is readable by this user alone,
     encrypted with a password that is thrown away, and gone when this returns. Raises PrerequisiteError when
-    `authorities` are not certificates or the file can't be written.
+    `authorities` are not a certificates or the file can't be written.
     """
     context = client_context(network)
     if authorities is not None:

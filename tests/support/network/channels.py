@@ -26,7 +26,7 @@ from kspsign.keys.keylocker.client import KeyLockerClient
 from kspsign.keys.keylocker.credentials import read_credentials
 from kspsign.model.errors import KspSignError
 from kspsign.model.network_options import NetworkOptions
-from kspsign.model.values import DigestAlgorithm
+from kspsign.model.values import DigestAlgorithm, Finding
 from kspsign.timestamping.client import TimestampClient
 from kspsign.verifying.revocation import Revocation
 from kspsign.verifying.usage import Purpose
@@ -75,8 +75,11 @@ def timestamp(authority: EmbeddedAuthority, _folder: Path) -> Iterator[Channel]:
     """A token of a timestamp server."""
 
     def ask(url: str, options: NetworkOptions) -> Said | None:
-        with contextlib.closing(TimestampClient((url,), 4, threading.Event(), options)) as client:
-            return _said(lambda: client.stamp(bytes(32), DigestAlgorithm.SHA256))
+        def question() -> None:
+            with contextlib.closing(TimestampClient((url,), 4, threading.Event(), options)) as client:
+                client.stamp(bytes(32), DigestAlgorithm.SHA256)
+
+        return _said(question)
 
     with Stamping(authority) as server:
         yield Channel(server.url, _port(server.url), "TIMESTAMP_UNAVAILABLE", ask)
@@ -110,7 +113,7 @@ def ocsp(_authority: EmbeddedAuthority, _folder: Path) -> Iterator[Channel]:
     def ask(url: str, options: NetworkOptions) -> Said | None:
         leaf = signer("Leaf", root, *asks(url.rstrip("/"), crl_at=""))
         server.responder = lambda request: Ocsp(root).responding(leaf.certificate, request)
-        return _revocation(leaf, root, options)
+        return _asked_about(leaf, root, options)
 
     with RevocationServer() as server:
         yield Channel(server.url, _port(server.url), "CRYPT_E_REVOCATION_OFFLINE", ask)
@@ -122,7 +125,7 @@ def crl(_authority: EmbeddedAuthority, _folder: Path) -> Iterator[Channel]:
     root = ca("Root")
 
     def ask(url: str, options: NetworkOptions) -> Said | None:
-        return _revocation(signer("Leaf", root, *asks(url.rstrip("/"), ocsp_at="")), root, options)
+        return _asked_about(signer("Leaf", root, *asks(url.rstrip("/"), ocsp_at="")), root, options)
 
     with RevocationServer() as server:
         server.files["/crl"] = Crl(root).signed()
@@ -138,9 +141,13 @@ def keylocker(_authority: EmbeddedAuthority, folder: Path) -> Iterator[Channel]:
         def ask(url: str, options: NetworkOptions) -> Said | None:
             given = {name: SecretStr(value) for name, value in host.environment.items() if name != "SM_CA_FILE"}
             credentials = read_credentials({**given, "SM_HOST": SecretStr(url)})
-            client = KeyLockerClient(credentials, lambda _seconds: False, network=options)
-            with contextlib.closing(client):
-                return _said(lambda: client.get("keypairs", asked="the key pairs"))
+
+            def question() -> None:
+                client = KeyLockerClient(credentials, lambda _seconds: False, network=options)
+                with contextlib.closing(client):
+                    client.get("keypairs", asked="the key pairs")
+
+            return _said(question)
 
         url = host.service.url
         yield Channel(url, _port(url), "KEYLOCKER_UNREACHABLE", ask, host.access.context(), host.access.ca_file)
@@ -172,13 +179,16 @@ def azure_transport(_authority: EmbeddedAuthority, _folder: Path) -> Iterator[Ch
     """What Microsoft's clients for Key Vault and Entra send through; errors are theirs, by the names of their types."""
 
     def ask(url: str, options: NetworkOptions) -> Said | None:
-        with AzureTransport(options, 1, threading.Event()) as transport:
-            try:
+        def question() -> None:
+            with AzureTransport(options, 1, threading.Event()) as transport:
                 response = transport.send(HttpRequest("GET", url.rstrip("/") + "/crl"))
-                assert response.body() == b"content"
-            except AzureError as error:
-                return Said("AzureError", str(error))
-        return None
+                if response.status_code != 200 or response.body() != b"content":
+                    raise AzureError(f"HTTP {response.status_code}")
+
+        try:
+            return _said(question)
+        except AzureError as error:
+            return Said("AzureError", str(error))
 
     with RevocationServer() as server:
         server.files["/crl"] = b"content"
@@ -201,9 +211,17 @@ FOLLOWING = ("timestamp", "aia", "ocsp", "crl")
 """Those that follow redirects and use a login in the URL: no secret of theirs goes beyond that."""
 
 
-def _revocation(leaf: Issued, root: Issued, options: NetworkOptions) -> Said | None:
-    finding = Revocation(options).finding((leaf.certificate, root.certificate), Purpose.CODE_SIGNING, None)
-    return None if finding.hresult is None else Said(finding.hresult.name, finding.detail)
+def _asked_about(leaf: Issued, root: Issued, options: NetworkOptions) -> Said | None:
+    found: list[Finding] = []
+
+    def question() -> None:
+        path = leaf.certificate, root.certificate
+        found.append(Revocation(options).finding(path, Purpose.CODE_SIGNING, None))
+
+    said = _said(question)
+    if said is not None or found[0].hresult is None:
+        return said
+    return Said(found[0].hresult.name, found[0].detail)
 
 
 def _issuer_at(url: str) -> Extension:

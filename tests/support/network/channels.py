@@ -140,9 +140,9 @@ def keylocker(_authority: EmbeddedAuthority, folder: Path) -> Iterator[Channel]:
 
         def ask(url: str, options: NetworkOptions) -> Said | None:
             given = {name: SecretStr(value) for name, value in host.environment.items() if name != "SM_CA_FILE"}
-            credentials = read_credentials({**given, "SM_HOST": SecretStr(url)})
 
             def question() -> None:
+                credentials = read_credentials({**given, "SM_HOST": SecretStr(url)})
                 client = KeyLockerClient(credentials, lambda _seconds: False, network=options)
                 with contextlib.closing(client):
                     client.get("keypairs", asked="the key pairs")

@@ -1,4 +1,4 @@
-"""When a certificate is valid and what it signed with it, and how far clocks may differ."""
+"""When a certificate is valid, whether it expires soon, what ends with it, and how far clocks may differ."""
 
 from __future__ import annotations
 

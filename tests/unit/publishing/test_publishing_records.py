@@ -34,7 +34,7 @@ def parsed(document: str) -> ET.Element:
 
 def published(report: Report, context: RunContext) -> str:
     stream = io.StringIO()
-    publish(report, report_file=None, junit=None, summary=None, context=context, stream=stream)
+    publish(report, files={}, context=context, stream=stream)
     return stream.getvalue()
 
 
@@ -169,7 +169,7 @@ class TestJunit:
 class TestSummary:
     def test_a_release_manager_finds_the_answers(self, samples: Samples) -> None:
         text = summary_text(samples.report(samples.file("a.exe"), samples.file("b.exe")))
-        assert text.startswith("# Signature verification: passed\n\nOf 2 files, 2 proved: 2 signed")
+        assert text.startswith("# Signature verification: passed\n\nOf 2 files, 2 verified: 2 signed")
         assert f"| Signed by | CN=Example, O=Example (thumbprint {'AB' * 20}) |" in text
         assert "| Certificate valid until | 2027-01-01T00:00:00Z |" in text
         assert "| Timestamped by | Example TSA (2) |" in text
@@ -208,7 +208,7 @@ class TestSummary:
         stopped = summary_text(replace(samples.report(), error=STOPPED, passed=False, exit_code=5))
         assert "**Cause:** signtool.exe is missing" in stopped
         assert "**Remedy:** Install the Windows SDK." in stopped
-        assert "worked on no file" in stopped
+        assert "processed no file" in stopped
         cancelled = summary_text(replace(samples.report(samples.file()), passed=False, exit_code=130))
         assert cancelled.startswith("# Signature verification: cancelled")
 
@@ -335,9 +335,7 @@ class TestPipeline:
         asked = tmp_path / "a,b" / "r.json", tmp_path / "a,b" / "j.xml", tmp_path / "a,b" / "s.md"
         publish(
             report,
-            report_file=asked[0],
-            junit=asked[1],
-            summary=asked[2],
+            files=dict(zip(("report", "junit", "summary"), asked, strict=True)),
             context=samples.step(tmp_path / "temp"),
             stream=stream,
         )
@@ -370,9 +368,7 @@ class TestPipeline:
         with pytest.raises(ConfigurationError) as refused:
             publish(
                 samples.report(samples.file()),
-                report_file=tmp_path,
-                junit=None,
-                summary=None,
+                files={"report": tmp_path},
                 context=samples.step(tmp_path / "temp"),
                 stream=stream,
             )
@@ -391,9 +387,7 @@ def test_outside_a_pipeline_only_the_files_asked_for_are_left(is_tty: bool, samp
     context = RunContext.from_environment({"AGENT_TEMPDIRECTORY": str(tmp_path / "temp")}, is_tty=is_tty)
     publish(
         samples.report(samples.file()),
-        report_file=tmp_path / "report.json",
-        junit=None,
-        summary=None,
+        files={"report": tmp_path / "report.json"},
         context=context,
         stream=stream,
     )

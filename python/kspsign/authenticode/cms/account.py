@@ -117,6 +117,8 @@ def account_for_attributes(found: der.Element | None, carries: Carries) -> Unsig
             refused.append(f"the attribute {kind} ({size} bytes), which nothing here verifies")
         elif kind in attributes:
             refused.append(f"the attribute {kind} a second time ({size} bytes)")
+        elif len(set(values)) < len(values):
+            refused.append(f"the attribute {kind} with a value that it has already ({size} bytes)")
         elif not 1 <= len(values) <= most:
             refused.append(f"the attribute {kind} with {len(values)} values ({size} bytes), not 1 to {most}")
         else:

@@ -10,6 +10,7 @@ numbers and its signature value: at most 600 bytes.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 
 from kspsign.certificates import der
 from kspsign.certificates.parse import outline
@@ -22,6 +23,8 @@ _RSA = frozenset(der.sequence(der.oid(f"1.2.840.113549.1.1.{arc}"), b"\5\0") for
 _SIGNATURES = frozenset({128, 256})
 _CLOCK, _POLICY = der.oid("1.3.6.1.4.1.601.10.4.1"), der.oid("1.3.6.1.4.1.601.10.4.2")
 _POLICIES = frozenset(der.sequence(der.oid(f"1.3.6.1.4.1.601.10.3.{arc}")) for arc in (1, 2))
+_TWO = range(2, 3)
+_CLOCK_NUMBERS = (_TWO, range(2, 4), _TWO, _TWO)
 _MAX_NUMBER = 8
 _MAX_SERIAL = 20
 _MAX_NAME = 200
@@ -87,19 +90,19 @@ def _check_attributes(attributes: der.Fields) -> None:
         value = _only(fields.take(der.SET)).fields()
         fields.end()
         if expected == _CLOCK:
-            _check_numbers(*(value.take(der.SEQUENCE) for _ in range(4)))
+            _check_numbers(*(value.take(der.SEQUENCE) for _ in _CLOCK_NUMBERS), counts=_CLOCK_NUMBERS)
         else:
             if value.take(der.SEQUENCE).der not in _POLICIES:
                 raise der.malformed("a policy of no clock's certificate")
-            _check_numbers(_only(value.take(_CONTEXT_0)), _only(value.take(_CONTEXT_1)))
+            _check_numbers(_only(value.take(_CONTEXT_0)), _only(value.take(_CONTEXT_1)), counts=(_TWO, _TWO))
         value.end()
     attributes.end()
 
 
-def _check_numbers(*structures: der.Element) -> None:
-    for structure in structures:
+def _check_numbers(*structures: der.Element, counts: Sequence[range]) -> None:
+    for structure, count in zip(structures, counts, strict=True):
         numbers = structure.children()
-        if structure.tag != der.SEQUENCE or not 2 <= len(numbers) <= 3:
+        if structure.tag != der.SEQUENCE or len(numbers) not in count:
             raise der.malformed("parameters of no clock")
         for number in numbers:
             if number.tag != der.INTEGER or number.end - number.content_start > _MAX_NUMBER:

@@ -116,10 +116,6 @@ def _fault(message: SignedMessage, covered: Covered, rules: CmsRules) -> str | N
 
 def _countersigners(signature: CmsSignature, rules: CmsRules, signers: tuple[bytes, ...]) -> tuple[CmsSignature, ...]:
     """The signature over the value of `signature` (RFC 5652 §11.4); its certificates are among that one's."""
-    if len(signers) > 1:
-        raise TrustError(
-            Hresult.TRUST_E_MALFORMED_SIGNATURE, "it has several counter-signatures", check="cms-structure"
-        )
     found = []
     for each in signers:
         signer = read_signer(each, Carries({rules.token_attribute: 1}))

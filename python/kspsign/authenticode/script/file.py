@@ -64,7 +64,7 @@ class ScriptFile(OneDigest):
         if len(data) < MIN_SIZE:
             raise ArtifactError(
                 Hresult.ERROR_BAD_FORMAT,
-                f"the script has {len(data)} bytes; Windows signs none of less than {MIN_SIZE}",
+                f"the script has {len(data)} bytes; Windows does not sign scripts with fewer than {MIN_SIZE}",
                 remedy="Exclude it (!pattern), or write a comment into it.",
             )
         text = read_text(data, style.unmarked)
@@ -77,7 +77,7 @@ class ScriptFile(OneDigest):
 
     @property
     def signatures(self) -> tuple[bytes, ...]:
-        """What the block holds."""
+        """The content of the block."""
         return (self.block.der,) if self.block and self.block.der else ()
 
     @property
@@ -191,7 +191,7 @@ class ScriptFile(OneDigest):
         if not encoding.certain:
             raise _refusal(
                 "it has characters beyond ASCII and no byte order mark: Windows reads it "
-                f"{style.unmarked.value}, and where it reads other text it takes the signature for broken",
+                f"{style.unmarked.value}, and where it decodes it differently, the signature is invalid",
                 style.advice,
             )
         if encoding is UTF16_BE and not style.wsh:
@@ -202,8 +202,8 @@ class ScriptFile(OneDigest):
         if encoding.certain:
             return Finding("encoding", encoding.name)
         detail = (
-            f"characters beyond ASCII without byte order mark, read here as {encoding.name}: a Windows that reads "
-            "other text finds another digest; save it with a byte order mark and sign it again"
+            f"characters beyond ASCII without byte order mark, read here as {encoding.name}: where Windows "
+            "decodes it differently the digest does not match; save it with a byte order mark and sign it again"
         )
         return Finding("encoding", detail, Hresult.TRUST_E_BAD_DIGEST)
 

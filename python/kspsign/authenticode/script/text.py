@@ -14,7 +14,7 @@ HEAD_OF_UTF8 = 32
 _WINDOWS_1252 = {
     byte: bytes([byte]).decode("cp1252") for byte in range(0x80, 0xA0) if byte not in {0x81, 0x8D, 0x8F, 0x90, 0x9D}
 }
-"""What Windows-1252 has in the place of C1 control characters; the five it leaves undefined stay as they are."""
+"""The Windows-1252 characters in place of C1 control characters; the five undefined ones stay as they are."""
 
 
 @dataclass(frozen=True, slots=True)

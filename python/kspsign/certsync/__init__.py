@@ -22,6 +22,7 @@ from kspsign.keys import (
     open_store,
     options_for,
     reopen_key_store,
+    timestamp_urls,
 )
 from kspsign.model.errors import ConfigurationError, PrerequisiteError
 from kspsign.model.values import SyncedCertificate, iso_utc
@@ -60,6 +61,7 @@ def open_key(settings: Settings, notice: Callable[[str], object], cancelled: thr
     when the key store holds another certificate by now.
     """
     known = _known(settings)
+    timestamp_urls(settings, settings.key_store if known is None else known.key_store)  # before anybody is asked
     if known is None:
         with _fetched(settings, notice, cancelled) as key:
             yield key

@@ -132,7 +132,8 @@ def _task(_given: dict[str, Any], environment: Mapping[str, str]) -> int:
             remedy="`kspsign task` is for the task alone; call `kspsign run`.",
         ) from broken
     context = RunContext.from_environment(variables, is_tty=False)
-    settings = resolve(_known(command), {}, inputs=inputs, environment=environment, secrets=secrets, stores=STORES)
+    step = {**variables, **environment}
+    settings = resolve(_known(command), {}, inputs=inputs, environment=step, secrets=secrets, stores=STORES)
     return _examine(settings, context, as_json=False) if command == "doctor" else _perform(settings, context)
 
 

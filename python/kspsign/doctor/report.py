@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TextIO
 
 from kspsign.batch.select import select_artifacts
-from kspsign.keys import examine_store, find_store
+from kspsign.keys import examine_store, find_store, timestamp_urls
 from kspsign.keys.prerequisites import Prerequisite, examine, missing
 from kspsign.keys.table import STORES, StoreEntry
 from kspsign.model.errors import KspSignError
@@ -23,7 +23,7 @@ from kspsign.network.address import shown_url
 from kspsign.programs import in_temp_folder
 from kspsign.programs.navsip import check_navsip
 from kspsign.publishing.sanitize import log_line
-from kspsign.settings.model import DEFAULT_TIMESTAMP_URLS, Settings
+from kspsign.settings.model import Settings
 from kspsign.timestamping.client import TimestampClient
 
 EXIT_MISSING = 5
@@ -121,9 +121,13 @@ def _packages(settings: Settings) -> Iterator[Prerequisite]:
 
 def _timestamp_servers(settings: Settings) -> Iterator[Prerequisite]:
     """Each is asked for a real timestamp, which costs nothing."""
-    if settings.no_timestamp or (settings.key_store == "embedded" and not settings.timestamp_url):
+    if settings.key_store == "embedded" and not settings.timestamp_url:
         return
-    urls = settings.timestamp_url or DEFAULT_TIMESTAMP_URLS
+    try:
+        urls = timestamp_urls(settings, settings.key_store)
+    except KspSignError as error:
+        yield missing("timestamp server", "R28", error)
+        return
     others = [examine("timestamp server", "R28", functools.partial(_stamped, url, settings.network)) for url in urls]
     if any(each.state == "ok" for each in others):
         # One that answers is enough: the others are tried in their order.

@@ -13,10 +13,10 @@ from kspsign.authenticode.signable import BundledFiles, CopyingFile, Digest, Sig
 from kspsign.certificates.identity import PublisherIdentity
 from kspsign.certificates.parse import thumbprint_of
 from kspsign.concurrency.single_flight import SingleFlight
-from kspsign.keys import KeyStore, SigningKey, check_digest
+from kspsign.keys import KeyStore, SigningKey, check_digest, timestamp_urls
 from kspsign.model.values import Limits, RawSignature, TimestampToken
 from kspsign.network.limiter import Limiter
-from kspsign.settings.model import DEFAULT_TIMESTAMP_URLS, Settings
+from kspsign.settings.model import Settings
 from kspsign.signing.budget import Budget
 from kspsign.signing.clock import Clock
 from kspsign.signing.copies import LockedTarget, SignedCopy, preallocate
@@ -225,9 +225,10 @@ def open_native(settings: Settings, key: SigningKey, budget: Budget, shared: Sha
         terms = signing_terms(settings, certificate.chain)
         check_digest(store, terms.algorithm)
         timestamps: TimestampClient | None = None
-        if not settings.no_timestamp:
-            urls = settings.timestamp_url or _default_urls(store, resources)
+        urls = timestamp_urls(settings, certificate.key_store)
+        if urls:
             own = not settings.timestamp_url and certificate.key_store == "embedded"
+            urls = _own_server(store, resources) if own else urls
             network = settings.network.direct() if own else settings.network
             from kspsign.timestamping.client import TimestampClient  # noqa: PLC0415 - it brings HTTP
 
@@ -243,9 +244,7 @@ def open_native(settings: Settings, key: SigningKey, budget: Budget, shared: Sha
         yield NativeEngine(source, timestamps, terms, shared)
 
 
-def _default_urls(store: KeyStore, resources: contextlib.ExitStack) -> tuple[str, ...]:
-    if store.name != "embedded":
-        return DEFAULT_TIMESTAMP_URLS
+def _own_server(store: KeyStore, resources: contextlib.ExitStack) -> tuple[str, ...]:
     from kspsign.embedded.timestamp_server import TimestampServer  # noqa: PLC0415 - needed only here
     from kspsign.keys.embedded.store import EmbeddedKeyStore  # noqa: PLC0415
 

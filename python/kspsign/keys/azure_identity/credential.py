@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Literal
 
 from azure.core.credentials import AccessToken, AccessTokenInfo
 from azure.core.exceptions import ClientAuthenticationError
@@ -16,10 +16,13 @@ from azure.identity import (
 )
 
 from kspsign.keys.azure_identity.cli import AzureCli
-from kspsign.keys.azure_identity.options import AzureSignIn
+from kspsign.keys.azure_identity.options import AzureCredentialName, AzureSignIn
 from kspsign.keys.azure_identity.transport import AzureTransport
 from kspsign.keys.protocol import Surroundings
 from kspsign.model.errors import ConfigurationError, PrerequisiteError
+
+Excluded = Literal["client-secret", "cli", "managed-identity"]
+"""What `auto` can be told to leave out."""
 
 
 class _CliElseIdentity:
@@ -68,21 +71,23 @@ def _only_json() -> Iterator[None]:
         ) from page
 
 
-def open_credential(options: AzureSignIn, surroundings: Surroundings, transport: AzureTransport) -> Any:
+def open_credential(
+    options: AzureSignIn,
+    surroundings: Surroundings,
+    transport: AzureTransport,
+    excluded: frozenset[Excluded] = frozenset(),
+) -> Any:
     """A TokenCredential; it asks for a token when first used.
 
     It asks through `transport`, except a managed identity: that is on this machine or link-local, past any proxy.
 
     `auto` is the client secret if there is one (also of a service connection), else the service connection's
     workload identity federation if one is given, else Azure CLI or, where nobody is signed in to that, the managed
-    identity. Raises ConfigurationError when a part is missing.
+    identity; `excluded` are left out. Raises ConfigurationError when a part is missing.
     """
     chosen = options.azure_credential
     if chosen == "auto":
-        if _variable(surroundings, "AZURE_CLIENT_SECRET"):
-            chosen = "client-secret"
-        elif _connection(options, surroundings) and _variable(surroundings, "SYSTEM_ACCESSTOKEN"):
-            chosen = "pipelines"
+        chosen = _by_what_is_given(options, surroundings, excluded)
     client = options.azure_client_id or _variable(surroundings, "AZURE_CLIENT_ID")
     if chosen == "pipelines":
         if not _variable(surroundings, "SYSTEM_OIDCREQUESTURI"):
@@ -110,6 +115,24 @@ def open_credential(options: AzureSignIn, surroundings: Surroundings, transport:
     if chosen == "managed-identity":
         return identity
     return _CliElseIdentity(AzureCli(surroundings, _tenant(options, surroundings)), identity)
+
+
+def _by_what_is_given(
+    options: AzureSignIn, surroundings: Surroundings, excluded: frozenset[Excluded]
+) -> AzureCredentialName:
+    """What `auto` means here; "auto" where only trying can tell whether Azure CLI or the managed identity signs in."""
+    if _variable(surroundings, "AZURE_CLIENT_SECRET") and "client-secret" not in excluded:
+        return "client-secret"
+    if _connection(options, surroundings) and _variable(surroundings, "SYSTEM_ACCESSTOKEN"):
+        return "pipelines"
+    if {"cli", "managed-identity"} <= excluded:
+        raise ConfigurationError(
+            "nobody is left to sign in to Azure: Azure CLI and the managed identity are excluded",
+            remedy="Give a client secret or a service connection, or shorten ExcludeCredentials in the metadata file.",
+        )
+    if "cli" in excluded:
+        return "managed-identity"
+    return "cli" if "managed-identity" in excluded else "auto"
 
 
 def _line(refused: ClientAuthenticationError) -> str:

@@ -14,6 +14,7 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from kspsign.authenticode.cms.algorithms import signature_holds
 from kspsign.certificates.identity import PublisherIdentity
 from kspsign.certificates.parse import parse_certificate, subject_of, thumbprint_of
+from kspsign.concurrency.in_flight import InFlight
 from kspsign.concurrency.single_flight import SingleFlight
 from kspsign.concurrency.turns import Turns
 from kspsign.keys import KeyStore, ResumableKeyStore
@@ -29,6 +30,9 @@ ATTEMPTS: Final = 10
 """How often one file is asked for at a key store that says that it is too busy."""
 NAMED_ATTEMPTS: Final = 2
 """How often a signature is made anew because its certificate was replaced between its name and the signature."""
+
+SETTLE_SECONDS: Final = 0.4
+"""Of the two seconds that a cancelled run has in all: for signatures that are paid for and on their way."""
 
 
 class SignatureSource:
@@ -53,6 +57,7 @@ class SignatureSource:
         self._identity = PublisherIdentity.of(chain[0])
         self._once: SingleFlight[RawSignature] = SingleFlight()
         self._turns = Turns()
+        self._unkept = InFlight()
 
     def obtain(self, digest: bytes, algorithm: DigestAlgorithm) -> RawSignature:
         """A signature of `digest` that holds; costs one at most, and none where it was obtained before.
@@ -92,6 +97,10 @@ class SignatureSource:
         )
         self._breaker.refused(changed)
         raise changed
+
+    def settle(self) -> None:
+        """Of a run that ends early: wait a moment for what was asked for and is not in the journal yet."""
+        self._unkept.settle(SETTLE_SECONDS)
 
     def embedded(self, digest: bytes, algorithm: DigestAlgorithm) -> None:
         """The signature of `digest` is in its file."""
@@ -136,15 +145,16 @@ class SignatureSource:
         return signature
 
     def _request(self, digest: bytes, algorithm: DigestAlgorithm) -> RawSignature:
-        signature = self._ask_until_settled(digest, algorithm)
-        if not self._verifies(signature, digest):
-            self._abandon(digest, algorithm)
-            mismatch = self._mismatch(signature)
-            self._breaker.refused(mismatch)
-            raise mismatch
-        self._breaker.accepted()
-        if self.journal is not None:
-            self.journal.add(digest, signature)
+        with nullcontext() if isinstance(self._key, ResumableKeyStore) else self._unkept:
+            signature = self._ask_until_settled(digest, algorithm)
+            if not self._verifies(signature, digest):
+                self._abandon(digest, algorithm)
+                mismatch = self._mismatch(signature)
+                self._breaker.refused(mismatch)
+                raise mismatch
+            self._breaker.accepted()
+            if self.journal is not None:
+                self.journal.add(digest, signature)
         return signature
 
     def _abandon(self, digest: bytes, algorithm: DigestAlgorithm) -> None:
@@ -196,11 +206,12 @@ class SignatureSource:
         """One signature; where it has to be fetched, what it is fetched by is kept first."""
         if not isinstance(self._key, ResumableKeyStore):
             return self._key.sign(digest, algorithm)
-        begun = self._key.begin(digest, algorithm)
-        if isinstance(begun, RawSignature):
-            return begun
-        if self.journal is not None:
-            self.journal.begin(digest, algorithm, begun)
+        with self._unkept:
+            begun = self._key.begin(digest, algorithm)
+            if isinstance(begun, RawSignature):
+                return begun
+            if self.journal is not None:
+                self.journal.begin(digest, algorithm, begun)
         try:
             return self._key.finish(begun, digest, algorithm)
         except OperationFailedError:

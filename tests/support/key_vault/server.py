@@ -44,7 +44,7 @@ class Azure:
     """Serves `world` inside its `with` block; `interfere` may answer a request in the service's place.
 
     `services` are further ones by host, or by the domain below which their hosts are. A request for which `hang_up`
-    is true is worked on, and the connection closed in the place of an answer.
+    is true is worked on, and the connection closed in the place of an answer; `sent` is told of each answer that was.
     """
 
     def __init__(self, world: World, folder: Path) -> None:
@@ -53,6 +53,7 @@ class Azure:
         self.interfere: Callable[[Request], Response | None] = lambda _request: None
         self.hang_up: Callable[[Request], bool] = lambda _request: False
         self.services: dict[str, Callable[[Request], Response]] = {}
+        self.sent: Callable[[Request, Response], None] = lambda _request, _response: None
         self.lock = threading.Lock()
         self._ca_file = folder / "azure-ca.pem"
         self.context = _context(folder, self._ca_file)
@@ -167,6 +168,7 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_header(name, value)
         self.end_headers()
         self.wfile.write(data)
+        self.server.azure.sent(request, response)
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class names it
         """Silent."""

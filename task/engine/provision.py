@@ -1,8 +1,8 @@
-# ruff: noqa: INP001 -- a folder that Python runs as a program is no package
-"""Makes the virtual environment of the engine's locked libraries, for an interpreter that the package has none for.
+# ruff: noqa: INP001 -- a folder that Python runs as a program is not a package
+"""Creates a virtual environment with the engine's locked libraries when the package has none for the interpreter.
 
 `python -I provision.py FOLDER`: exit code 0, and FOLDER is whole; 5, and an error says what to do; 130 when it was
-interrupted. It is built beside FOLDER and renamed, by one process at a time; a whole one is used again.
+interrupted. It is built next to FOLDER and renamed, by one process at a time; a whole one is used again.
 """
 
 from __future__ import annotations

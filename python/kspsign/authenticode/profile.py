@@ -1,4 +1,4 @@
-"""The seam between a format and its signatures: how one is made, completed and read, whatever it is written in."""
+"""The seam between a format and its signatures: how one is created, completed and read, whatever its encoding."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class PreparedSignature(Protocol):
 
 
 class FileSignature(Protocol):
-    """One signature of a file as it was read: what it covers, who made it, and what it carries beside.
+    """One signature of a file as it was read: what it covers, who made it, and what else it carries.
 
     `algorithm` and `file_digest` are what it says of the file. `certificate` is the signer's (DER), None when it is
     missing, `certificates` are all that it carries. `value` is the bare signature value, which timestamps cover, and
@@ -90,7 +90,7 @@ class FileSignature(Protocol):
     def fault(self) -> str | None: ...
 
     def content_fault(self) -> str | None:
-        """Why what was signed does not speak of the content, None when it does."""
+        """Why what was signed does not refer to the content, None when it does."""
 
     def signer_fault(self) -> str | None:
         """Why the value does not hold under the signer's certificate, None when it does."""

@@ -1,4 +1,4 @@
-"""What every format offers: the seam between the path and the formats."""
+"""The interface of every format, used by the path."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SignatureT_contra = TypeVar("SignatureT_contra", bound=FileSignature, contravari
 
 @dataclass(frozen=True, slots=True)
 class Glimpse:
-    """What tells a file's format: its path, the first 4 KiB of its content, and its size in bytes."""
+    """What a file's format is detected from: its path, the first 4 KiB of its content, and its size in bytes."""
 
     path: Path
     head: bytes
@@ -134,13 +134,13 @@ class OneDigest:
 
 @runtime_checkable
 class OccupiedFile(Protocol):
-    """A signable file in which something else may stand where its signature belongs."""
+    """A signable file in which other data may occupy the signature's place."""
 
     @property
     def occupant(self) -> str | None:
-        """What stands there, when none of it can be read as a signature; None when there is a signature or nothing.
+        """The data there, when it can't be read as a signature; None when there is a signature or nothing.
 
-        A file with an occupant is not unsigned: signing it would overwrite what nobody has looked at.
+        A file with an occupant is not unsigned: signing it would overwrite unknown data.
         """
 
 
@@ -201,7 +201,7 @@ class CopyingFile(Protocol[DigestT_co]):
 
 @runtime_checkable
 class SummedFile(Protocol[DigestT_contra]):
-    """A signable file with a checksum beside its digest, which takes a pass of its own to add up."""
+    """A signable file with a checksum in addition to its digest, which takes a separate pass."""
 
     def knowing(self, digest: DigestT_contra) -> SignableFile:
         """The same file, which takes the sum from `digest` when its content turns out to have that digest."""
@@ -226,5 +226,5 @@ class SignableFormat:
 
 
 def nth(index: int, finding: Finding) -> Finding:
-    """A finding on the signature at `index`: the names of checks on all but the first end in its number."""
-    return replace(finding, check=f"{finding.check}#{index + 1}") if index else finding
+    """A finding on the signature at `index`, from 0."""
+    return replace(finding, number=index + 1)

@@ -1,4 +1,4 @@
-"""How talking to Azure DevOps fails: one code each, with its remedy."""
+"""The failures of calls to Azure DevOps, each with its code and remedy."""
 
 from __future__ import annotations
 

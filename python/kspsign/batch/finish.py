@@ -12,7 +12,7 @@ from kspsign.publishing import is_proving, publish, publish_evidence, without_ev
 
 
 def finished(run: Run, report: Report) -> Report:
-    """Stage 4 for `report`: the console's last words and the records; the report as it then stands."""
+    """Stage 4 for `report`: finish the console and write the records; returns the final report."""
     settings, context, cancelled = run.settings, run.context, run.cancelled
     in_service = False
     if settings.publish_token is not None and is_proving(report) and not cancelled.is_set():
@@ -26,9 +26,7 @@ def finished(run: Run, report: Report) -> Report:
     run.console.finish(report)
     publish(
         report,
-        report_file=settings.report,
-        junit=settings.junit,
-        summary=settings.summary,
+        files=settings.output_files,
         context=context,
         stream=None,
         in_service=in_service,

@@ -1,4 +1,4 @@
-"""Many slices, one report: what the parallel jobs of a build came to, so that one verdict stands for the build.
+"""Merges the reports of all slices into one, so that the build has one verdict.
 
 Closed in every doubt: a slice that is missing, comes twice or saw other files stops the merge, and what stops it
 is the merged report's error. The slices' reports are taken at their word; `kspsign verify` over the signed files
@@ -80,7 +80,7 @@ def _read(artifact: Artifact) -> tuple[SliceFacts, Report]:
         report = TypeAdapter(Report).validate_json(artifact.path.read_bytes())
     except (OSError, ValidationError) as broken:
         raise ConfigurationError(
-            f"this is no report: {str(broken).splitlines()[0]}",
+            f"this is not a report: {str(broken).splitlines()[0]}",
             remedy="Name the slices' JSON reports (--report, or the output variable reportPath) and no other file.",
             file=artifact.name,
         ) from broken

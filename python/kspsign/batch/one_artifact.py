@@ -42,7 +42,7 @@ def admit_one(artifact: Artifact, signing: Signing, engine: Engine) -> None:
         state = artifact.path.stat()
         file = _open(artifact, signing)
     except OSError:
-        return  # holding the file, as its own step does, tells who is in the way
+        return  # locking the file in its own step reports who holds it
     if _is_to_be_signed(file, signing):
         _guard(file)
         engine.hooks.admit(file)
@@ -186,7 +186,7 @@ def _already_signed(artifact: Artifact, file: SignableFile, signing: Signing) ->
         return failed(artifact, _occupied(occupant))
     beside = settings.append and signing.verifier.judge is not None
     if not file.signatures or settings.replace or beside:
-        return None  # a policy may let a signature stand beside a stronger one: the signed copy is judged
+        return None  # a policy may tolerate a signature next to a stronger one: the signed copy is judged
     verification = signing.verifier.verify(artifact.path, artifact.format, artifact.name)
     if settings.append:
         return None if verification.verdict.ok else failed(artifact, _unfit(verification), sha256=verification.sha256)
@@ -214,7 +214,7 @@ def _occupied(occupant: str) -> KspSignError:
 
 
 def _unfit(verification: Verification) -> KspSignError:
-    """Why no signature is spent on a file beside one that does not hold: every signature of a file must."""
+    """Why no signature is spent on a file that carries an invalid one: every signature of a file must be valid."""
     cause = verification.error.message if verification.error else "unknown"
     return KspSignError(
         f"the signature that is there does not verify: {cause}",
@@ -228,7 +228,7 @@ def _refusal(verification: Verification, *, ours: bool) -> KspSignError:
         return KspSignError(
             f"our certificate signed it before, but it does not verify: {verification.error.message}",
             code="ALREADY_SIGNED",
-            remedy="Build the file again, or sign it anew with --replace.",
+            remedy="Build the file again, or replace its signature with --replace.",
         )
     subjects = ", ".join(each.subject for each in verification.signatures) or "an unreadable signature"
     return KspSignError(

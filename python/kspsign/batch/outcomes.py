@@ -1,4 +1,4 @@
-"""From what happened to the report: one outcome per file, the totals, the exit code."""
+"""Turns results into the report: one outcome per file, the totals, the exit code."""
 
 from __future__ import annotations
 

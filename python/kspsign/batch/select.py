@@ -1,4 +1,4 @@
-"""From patterns to files, typed by content: those to sign, once each, or all names that are judged."""
+"""Selects files by patterns and detects their types: each file to sign once, or every name to verify."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from kspsign.model.errors import ConfigurationError, NoFilesMatchedError
 from kspsign.model.report import LeftOut
 from kspsign.model.values import COPY_PREFIX, Artifact
 
-_COPY = "a copy that a signing run made beside its target"
+_COPY = "a signed copy that a run made next to its target"
 
 
 class Purpose(Enum):
@@ -70,7 +70,7 @@ def select_artifacts(patterns: Iterable[str], folder: Path, purpose: Purpose = P
 
 
 def _together(signed: _Signed | None, judged: _Judged | None) -> tuple[Artifact, ...]:
-    """All artifacts, in the order of their names; what is judged beside those to be signed is not to be signed."""
+    """All artifacts, in the order of their names; files that are only judged are not among those to sign."""
     artifacts = list(signed.chosen.values()) if signed else []
     known = {os.path.normcase(name) for artifact in artifacts for name in artifact.names}
     for artifact in judged.chosen.values() if judged else ():
@@ -118,7 +118,7 @@ class _Signed:
                 self.left_out[artifact.name] = _excluded(artifact.name, pattern)
 
     def _inconvenience(self, artifact: Artifact | None, pattern: str) -> str:
-        """Why nobody who writes that pattern wants the file signed, "" when somebody may."""
+        """Why that pattern can't mean the file to be signed, "" when it can."""
         if artifact is None:
             return ""
         name = artifact.name.rpartition("/")[2]

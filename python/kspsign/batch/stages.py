@@ -53,7 +53,7 @@ def certsync(run: Run) -> CheckedKey:
 
 
 def sign(run: Run, key: CheckedKey) -> SignedCopies:
-    """Stage 2: what makes a signed copy beside each file. No signature is asked for yet."""
+    """Stage 2: opens the engine that creates the signed copies. No signature is requested yet."""
     budget = Budget(share(run.settings.max_signatures, run.record.slice))
     if run.settings.dry_run:
         return SignedCopies(open_planner(run.settings, key.certificate, budget), key)

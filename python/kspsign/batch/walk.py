@@ -47,7 +47,7 @@ class Walk:
 
     def find(self, pattern: str) -> Iterator[Found]:
         """What `pattern` names. One that is itself the path of a file or folder is taken literally first; a folder
-        stands for everything in it, at any depth.
+        means everything in it, at any depth.
 
         Raises ConfigurationError when a folder can't be read where every name counts.
         """

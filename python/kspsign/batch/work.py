@@ -1,4 +1,4 @@
-"""All files of a run: worked on side by side, each with one outcome in the end, also when the run is cut short."""
+"""All files of a run: processed in parallel, each with exactly one outcome, even when the run is cancelled."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a run takes on: its policy, and the files that match or its slice of them."""
+"""The work of a run: its policy, and the matching files or its slice of them."""
 
 from __future__ import annotations
 
@@ -59,12 +59,12 @@ def select(run: Run) -> Run:
 
 
 def clean_up(run: Run) -> None:
-    """Remove what killed runs left beside the targets; a dry run removes nothing."""
+    """Remove the copies that killed runs left next to the targets; a dry run removes nothing."""
     if run.settings.dry_run:
         return
     removed = remove_leftovers({artifact.path.parent for artifact in run.artifacts})
     if removed:
-        run.console.notice(f"removed what a run that was killed left beside the files: {removed}")
+        run.console.notice(f"removed signed copies left by a killed run: {removed}")
 
 
 def _purpose(command: str, judge: Judge | None) -> Purpose:

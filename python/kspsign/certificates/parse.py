@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TypeVar
+from typing import Final, TypeVar
 
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
@@ -22,7 +22,7 @@ from kspsign.certificates import der as tlv
 from kspsign.model.errors import TrustError
 from kspsign.model.hresults import Hresult
 
-CHAIN_CHECK = "certificate-chain"
+CHAIN_CHECK: Final = "certificate-chain"
 
 _MAX_SIZE = 64 * 1024  # real certificates stay below 8 KiB; the caches below must stay bounded by something
 _VERSION = 0xA0

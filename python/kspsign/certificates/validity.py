@@ -1,4 +1,4 @@
-"""How long a certificate is still valid."""
+"""When a certificate is valid, and whether it expires soon."""
 
 from __future__ import annotations
 
@@ -8,6 +8,11 @@ from cryptography import x509
 
 EXPIRY_WARNING = timedelta(days=30)
 """Warn this long before a certificate expires."""
+
+
+def validity(certificate: x509.Certificate) -> tuple[datetime, datetime]:
+    """When it begins and when it ends, in UTC (RFC 5280 §4.1.2.5)."""
+    return certificate.not_valid_before_utc, certificate.not_valid_after_utc
 
 
 def expires_soon(certificate: x509.Certificate, now: datetime) -> bool:

@@ -11,10 +11,10 @@ from typing import Any, Literal, Union, get_args, get_origin
 from pydantic.fields import FieldInfo
 
 from kspsign.keys.table import STORES, StoreEntry
-from kspsign.settings.model import INTERNAL_FIELDS, Settings, option_name
+from kspsign.settings.model import INTERNAL_FIELDS, OUTPUTS, Settings, option_name
 from kspsign.settings.store_options import Metavar, StoreOptions, marker, options_of
 
-_OUTPUT = ("report", "junit", "summary", "quiet", "verbose")
+_OUTPUT = (*OUTPUTS, "quiet", "verbose")
 _RESULTS = (*_OUTPUT, "publish_token_env")
 _KEY = ("key_store", "thumbprint", "store", "signtool", "smctl", "navsip", "tool_env")
 _ALL = tuple(name for name in Settings.model_fields if name not in INTERNAL_FIELDS)

@@ -1,4 +1,4 @@
-"""The doctor's rounds, and what it tells: a line for each prerequisite, or JSON."""
+"""Runs the doctor's checks and prints a line for each prerequisite, or JSON."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def _key_store(settings: Settings) -> Iterator[Prerequisite]:
     """What the key store finds of itself; and that it and the engine go together."""
     by_program = _signs_by_program(settings)
     if not by_program:
-        # Said once, so that nobody looks for what the native engine does without.
+        # Reported once, so that nobody looks for what the native engine does not need.
         store = f"key store {settings.key_store}" if settings.key_store else "without --key-store windows"
         yield Prerequisite("windows, signtool, smctl, KSP", "R4-R7", "not needed", f"{store}: the native engine signs")
     if settings.key_store is None:

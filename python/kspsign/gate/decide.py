@@ -1,4 +1,4 @@
-"""Decides on builds: their verdicts, their steps, the downloaded files; waits where there is something to wait for."""
+"""Decides on builds: their verdicts, their steps, the downloaded files; waits while a result is still pending."""
 
 from __future__ import annotations
 
@@ -49,7 +49,8 @@ def run_gate(
     stream: TextIO | None = None,
     clock: Callable[[], float] = time.monotonic,
 ) -> int:
-    """Decide, tell, and return 0. Raises GateRefusedError for a no, PrerequisiteError when nobody can be asked.
+    """Decide, report, and return 0. Raises GateRefusedError for a no, PrerequisiteError when Azure DevOps can't be
+    asked.
 
     `pause` waits the seconds, and says whether the run was cancelled meanwhile.
     """
@@ -66,8 +67,12 @@ def run_gate(
         )
     with contextlib.closing(client):
         decisions = _settled(client, settings, teller, pause, clock)
-    beyond = (files_check(files, [proved for each in decisions for proved in each.proved]),) if settings.files else ()
-    results = [(f"build {each.build_id}", each.checks) for each in decisions]
+    beyond = (
+        (files_check(files, [proved for decision in decisions for proved in decision.proved]),)
+        if settings.files
+        else ()
+    )
+    results = [(f"build {decision.build_id}", decision.checks) for decision in decisions]
     if beyond:
         results.append(("downloaded files", beyond))
     refused = teller.tell(results)
@@ -86,24 +91,28 @@ def decide(client: AzureDevOps, build_id: int, settings: GateSettings) -> Decisi
         return Decision(build_id, (Check("build", ok=False, detail=error.message),), pending=False)
     timeline = client.timeline(build_id)
     listed = client.attachments(build_id, VERDICT_TYPE)
-    current = [each for each in listed if each.timeline_id == timeline.id and each.record_id in timeline.records]
+    current = [
+        attachment
+        for attachment in listed
+        if attachment.timeline_id == timeline.id and attachment.record_id in timeline.records
+    ]
     checks = [
         Check("build", ok=True, detail=build.result or build.status),
         _attached(len(current), len(listed) - len(current), settings.verdicts),
     ]
-    examined = [examine(client, build_id, each, timeline, settings) for each in current]
-    checks += [check for each in examined for check in each.checks]
+    examined = [examine(client, build_id, attachment, timeline, settings) for attachment in current]
+    checks += [check for verdict in examined for check in verdict.checks]
     ended = _ended_steps(timeline, settings.task_id)
     checks.append(_steps(ended))
     # Where anything has failed for good, waiting mends nothing.
-    waiting = len(current) < settings.verdicts or any(each.pending for each in examined)
-    final = [check for each in examined if not each.pending for check in each.checks]
+    waiting = len(current) < settings.verdicts or any(verdict.pending for verdict in examined)
+    final = [check for verdict in examined if not verdict.pending for check in verdict.checks]
     hopeless = len(current) > settings.verdicts or not all(check.ok for check in final) or bool(_bad(ended))
     return Decision(
         build_id,
         tuple(checks),
         pending=build.running and waiting and not hopeless,
-        proved=tuple(each.proved for each in examined),
+        proved=tuple(verdict.proved for verdict in examined),
     )
 
 
@@ -119,16 +128,16 @@ def _settled(
     while True:
         left = deadline - clock()
         try:
-            decisions = [decide(client, each, settings) for each in dict.fromkeys(settings.build_id)]
+            decisions = [decide(client, build_id, settings) for build_id in dict.fromkeys(settings.build_id)]
         except PrerequisiteError as error:
             if error.code not in TRANSIENT or left <= 0:
                 raise
             teller.waiting(error.message)
         else:
-            refused = [each for each in decisions if not each.passed]
-            if left <= 0 or not refused or not all(each.pending for each in refused):
+            refused = [decision for decision in decisions if not decision.passed]
+            if left <= 0 or not refused or not all(decision.pending for decision in refused):
                 return decisions
-            names = ", ".join(str(each.build_id) for each in refused)
+            names = ", ".join(str(decision.build_id) for decision in refused)
             teller.waiting(f"no final verdict yet of build {names}, {left / 60:.0f} min left")
         if pause(min(POLL_SECONDS, left)):
             raise CancelledError
@@ -145,12 +154,12 @@ def _attached(current: int, stale: int, wanted: int) -> Check:
 
 def _ended_steps(timeline: Timeline, task_id: str) -> list[TimelineRecord]:
     """Our own steps that ran; those still to come, in a later stage, say nothing yet."""
-    ours = [each for each in timeline.records.values() if each.kind == "Task" and each.task_id == task_id]
-    return [each for each in ours if each.state == COMPLETED and each.result != "skipped"]
+    ours = [record for record in timeline.records.values() if record.kind == "Task" and record.task_id == task_id]
+    return [record for record in ours if record.state == COMPLETED and record.result != "skipped"]
 
 
 def _bad(ended: Sequence[TimelineRecord]) -> list[str]:
-    return [f"{each.name!r} has {each.result}" for each in ended if each.result != SUCCEEDED]
+    return [f"{job.name!r} has {job.result}" for job in ended if job.result != SUCCEEDED]
 
 
 def _steps(ended: Sequence[TimelineRecord]) -> Check:

@@ -1,4 +1,5 @@
-"""Downloaded files compared with the reports: by path and content, so that no proved file can take another's place."""
+"""Downloaded files compared with the reports: by path and content, so that no verified file can be substituted for
+another."""
 
 from __future__ import annotations
 

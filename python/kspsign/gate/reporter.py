@@ -1,4 +1,4 @@
-"""What the gate says: each named check, like the verifier; a report for other programs; an issue in a pipeline."""
+"""Reports the gate's result: each named check, a JSON report, and an issue in a pipeline."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TextIO
 
 from kspsign.gate.settings import GateSettings
 from kspsign.model.values import Check
-from kspsign.publishing import issue, log_line, prepared, write_atomically
+from kspsign.publishing import issue, log_line, prepared, write_record
 from kspsign.settings.context import RunContext
 
 GATE_SCHEMA = "kspsign.gate/1"
@@ -64,7 +64,7 @@ class GateReporter:
                 for subject, checks in results
             ],
         }
-        write_atomically(self._settings.report, json.dumps(content, indent=1).replace("#", "\\u0023") + "\n")
+        write_record(self._settings.report, json.dumps(content, indent=1).replace("#", "\\u0023") + "\n")
 
     def _write(self, line: str) -> None:
         self._stream.write(line + "\n")

@@ -1,4 +1,4 @@
-"""What a gate is asked, resolved once: options, then the pipeline's own variables."""
+"""The settings of the gate, resolved once: options, then the pipeline's variables."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ BuildNumber = Annotated[int, Field(gt=0)]
 
 
 class GateSettings(BaseModel):
-    """Everything `kspsign gate` may be told."""
+    """The settings of `kspsign gate`."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", str_strip_whitespace=True)
 

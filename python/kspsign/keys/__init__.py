@@ -1,4 +1,4 @@
-"""Who holds the private key: the front door to the key stores of `kspsign.keys.table`, each loaded when used."""
+"""Opens the key stores of `kspsign.keys.table`, each loaded when it is used."""
 
 from __future__ import annotations
 
@@ -167,7 +167,7 @@ def surroundings_of(
         notice=notice,
         temp_folder=settings.temp_folder,
         jobs=settings.jobs,
-        environment={name: each for name, each in settings.store_environment.items() if name in options.variables},
+        environment={name: value for name, value in settings.store_environment.items() if name in options.variables},
         credentials=settings.credentials if options.program_credentials else {},
         agent_environment=settings.agent_environment,
         signtool=settings.signtool,

@@ -1,4 +1,4 @@
-"""One prerequisite of a run as an examination found it, and what all examinations share."""
+"""The result of examining one prerequisite, and helpers that all examinations share."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The key-store protocols: what the engine asks of whoever holds the private key, which never passes this line.
+"""The key-store protocols: what the engine requires of a key store. The private key never crosses this interface.
 
 A store subclasses `OpenStore` or `KeyStore` explicitly: what it does not need to answer has a default there.
 """
@@ -57,7 +57,7 @@ class Capabilities:
     `digests` are the digest algorithms that it signs, `concurrent` is how many signatures may be asked for at the
     same time (None: the store sets no limit). `costly` is false where the key is in this process's memory, so that a
     signature that is lost is simply made again. `fixed_certificate` is false where the service chooses certificate and
-    key anew for each signature: every signature then comes with its own chain.
+    new key for each signature: every signature then comes with its own chain.
     """
 
     digests: frozenset[DigestAlgorithm] = WRITTEN_DIGESTS
@@ -202,6 +202,6 @@ def reference_part(reference: Mapping[str, str], name: str) -> str:
         raise PrerequisiteError(
             f"the stored key reference lacks {name!r}",
             code="KEY_REFERENCE",
-            remedy="Run kspsign certsync again: it writes the reference anew.",
+            remedy="Run kspsign certsync again: it writes a new reference.",
         )
     return reference[name]

@@ -7,8 +7,6 @@ where all stores are listed.
 
 from __future__ import annotations
 
-import difflib
-import importlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -16,6 +14,8 @@ from typing import TYPE_CHECKING, Any, cast, get_args
 
 from kspsign.keys.protocol import KeyStoreKind, StoreKind
 from kspsign.model.errors import ConfigurationError, PrerequisiteError
+from kspsign.model.load import load
+from kspsign.model.suggest import suggest
 from kspsign.settings.model import EngineName, Settings
 from kspsign.settings.store_options import StoreOptions
 
@@ -85,7 +85,7 @@ class StoreTable:
 
     def unknown(self, name: str) -> str:
         """What to say of a name that is not in the table."""
-        near = difflib.get_close_matches(name, self.names, n=1, cutoff=0.5)
+        near = suggest(name, self.names, cutoff=0.5)
         hint = f"; did you mean {near[0]}?" if near else ""
         return f"{name!r} is not a key store; known are {', '.join(self.names)}{hint}"
 
@@ -124,9 +124,8 @@ class StoreTable:
 
 
 def late(target: str) -> Callable[[], Any]:
-    """What gives the attribute that `target` ("module:attribute") names, importing its module when called."""
-    module, _colon, attribute = target.partition(":")
-    return lambda: getattr(importlib.import_module(module), attribute)
+    """Returns the attribute that `target` ("module:attribute") names when called; imports its module only then."""
+    return lambda: load(target)
 
 
 def _installed(point: EntryPoint, table: StoreTable) -> StoreEntry:

@@ -21,6 +21,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+from kspsign.model.checks import CheckName
 from kspsign.model.hresults import Hresult
 
 NOT_TRIED = "NOT_TRIED"
@@ -144,14 +145,14 @@ class TrustError(KspSignError):
     exit_code = 2
 
     def __init__(
-        self, hresult: Hresult, detail: str, *, check: str, file: str | None = None, remedy: str | None = None
+        self, hresult: Hresult, detail: str, *, check: CheckName, file: str | None = None, remedy: str | None = None
     ) -> None:
         super().__init__(detail, code=hresult.name, remedy=remedy or hresult.remedy, file=file, hresult=hresult)
         self.check = check
 
 
 class PolicyError(KspSignError):
-    """Patterns of what the policy wants signed match no file: a release would lack what nobody missed."""
+    """Patterns of what the policy wants signed match no file: a release would be incomplete and no one would notice."""
 
     exit_code = 2
 

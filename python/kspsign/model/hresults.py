@@ -1,4 +1,4 @@
-"""Windows' terms of trust: the result codes that Authenticode verification and file access answer with.
+"""HRESULTs: the result codes of Authenticode verification and file access on Windows.
 
 Each member holds the HRESULT, what it means and what to do. Names and numbers are those of winerror.h.
 """
@@ -24,7 +24,7 @@ class Hresult(Enum):
     TRUST_E_BAD_DIGEST = (
         0x80096010,
         "The file's content is not what was signed: it was changed after signing.",
-        "Find the build step that writes to the file after signing, move signing behind it and sign again.",
+        "Find the build step that writes to the file after signing, move signing after it and sign again.",
     )
     TRUST_E_CERT_SIGNATURE = (
         0x80096004,

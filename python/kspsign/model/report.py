@@ -1,4 +1,4 @@
-"""The report: its values have exactly the keys of the JSON report (schema kspsign.report/1); units are model.py's."""
+"""The report: its values have exactly the keys of the JSON report (schema kspsign.report/1); units as in values.py."""
 
 from __future__ import annotations
 

@@ -13,11 +13,12 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Literal
 
+from kspsign.model.checks import CHECKS, CheckName
 from kspsign.model.errors import KspSignError
 from kspsign.model.hresults import Hresult
 
 COPY_PREFIX = ".kspsign-tmp."
-"""How the names of signed copies begin while they stand beside their targets; they are never signed themselves."""
+"""The prefix of signed copies next to their targets; they are never signed themselves."""
 
 
 class DigestAlgorithm(StrEnum):
@@ -115,13 +116,24 @@ class TimestampToken:
 class Finding:
     """What one named check saw; `hresult` is None when it passed, else Windows' term for the failure.
 
-    `remedy` is what to do about it where that is not what the term itself says.
+    `remedy` is what to do about it where that is not what the term itself says. `number` is that of the signature that
+    was checked, from 1.
     """
 
-    check: str
+    check: CheckName
     detail: str
     hresult: Hresult | None = None
     remedy: str | None = None
+    number: int = 1
+
+    def __post_init__(self) -> None:
+        if self.check not in CHECKS:
+            raise ValueError(f"model/checks.py names no check {self.check!r}")
+
+    @property
+    def name(self) -> str:
+        """The check as the report names it: on all signatures but the first it ends in their number ("digest#2")."""
+        return self.check if self.number == 1 else f"{self.check}#{self.number}"
 
 
 @dataclass(frozen=True, slots=True)

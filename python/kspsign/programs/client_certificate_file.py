@@ -1,4 +1,4 @@
-"""The secret client certificate as a file, which external programs need: it exists while they run only."""
+"""The secret client certificate as a file, which external programs need; it exists only while they run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Installing DigiCert's client tools (smctl and the KSP) from an MSI that the user supplies, its hash stated."""
+"""Installing DigiCert's client tools (smctl and the KSP) from an MSI that the user supplies with its hash."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the program says on stderr when it ends without a console or a report."""
+"""Reports errors on stderr when there is no console or report."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def report_error(error: KspSignError) -> None:
 
 
 def report_unexpected(error: Exception) -> None:
-    """What is no error of ours: the system's refusal, too little memory, or where the defect is."""
+    """What is not an error of ours: the system's refusal, too little memory, or where the defect is."""
     if isinstance(error, OSError):
         remedy = "Mend what the system says; where the output goes to a file or a pipe, look there first."
     elif isinstance(error, MemoryError):

@@ -1,4 +1,4 @@
-"""How far a run is, at what rate it goes on, how long it will take, and what it is waiting for."""
+"""The progress of a run: files done, rate, time left, and what it is waiting for."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class Progress:
 
     @property
     def waiting_text(self) -> str:
-        """ "key store (4), timestamp server (1)"; empty when nobody is waited for."""
+        """ "key store (4), timestamp server (1)"; empty when nothing is waited for."""
         return ", ".join(f"{name} ({number})" for name, number in self.waiting)
 
 

@@ -1,4 +1,4 @@
-"""The Markdown summary of a run: what a release manager reads before saying yes."""
+"""The Markdown summary of a run: what a release manager reads before approving."""
 
 from __future__ import annotations
 

@@ -7,8 +7,9 @@ kspsign.yml (snake_case).
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
 import platformdirs
 from pydantic import (
@@ -23,7 +24,15 @@ from pydantic import (
 
 from kspsign.model.network_options import NetworkOptions
 from kspsign.settings.network import network_options
-from kspsign.settings.store_options import Metavar, StoreOptions, Thumbprint
+from kspsign.settings.store_options import Metavar, StoreOptions, Thumbprint, marker
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """Marks a field that names a file to write. `text` ("module:function") makes its content of the report."""
+
+    text: str
+
 
 Command = Literal["run", "certsync", "sign", "timestamp", "verify", "doctor", "merge"]
 EngineName = Literal["auto", "native", "signtool", "smctl"]
@@ -93,9 +102,15 @@ class Settings(BaseModel):
     store: Annotated[Path | None, Metavar("FOLDER")] = Field(
         None, description="Folder of the portable thumbprint store."
     )
-    report: Path | None = Field(None, description="JSON report to write.")
-    junit: Path | None = Field(None, description="JUnit results to write.")
-    summary: Path | None = Field(None, description="Markdown summary to write.")
+    report: Annotated[Path | None, Output("kspsign.publishing.report_file:report_text")] = Field(
+        None, description="JSON report to write."
+    )
+    junit: Annotated[Path | None, Output("kspsign.publishing.junit:junit_text")] = Field(
+        None, description="JUnit results to write."
+    )
+    summary: Annotated[Path | None, Output("kspsign.publishing.summary:summary_text")] = Field(
+        None, description="Markdown summary to write."
+    )
     quiet: bool = Field(False, description="Print failures only.")
     publish_token_env: Annotated[str | None, Metavar("NAME")] = Field(
         None, description="Variable with a token of Azure DevOps: publish the results over REST too."
@@ -145,10 +160,21 @@ class Settings(BaseModel):
         return self.journal or self.store_folder / "journal"
 
     @property
+    def output_files(self) -> dict[str, Path]:
+        """The files that were asked for, by the fields of OUTPUTS."""
+        named: dict[str, Path | None] = {name: getattr(self, name) for name in OUTPUTS}
+        return {name: path for name, path in named.items() if path is not None}
+
+    @property
     def network(self) -> NetworkOptions:
         """How services are reached. Raises ConfigurationError for an unreadable list of the build agent."""
         return network_options(self.network_environment, self.ca_file)
 
+
+OUTPUTS: Final[Mapping[str, str]] = {
+    name: output.text for name, field in Settings.model_fields.items() if (output := marker(field, Output)) is not None
+}
+"""The fields that name a file to write, and what makes its content."""
 
 INTERNAL_FIELDS = frozenset(
     {

@@ -5,7 +5,6 @@ No other module reads the environment or a configuration file.
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +14,7 @@ from pydantic import SecretStr, ValidationError
 from pydantic.alias_generators import to_camel
 
 from kspsign.model.errors import ConfigurationError
+from kspsign.model.suggest import suggest
 from kspsign.settings.model import INTERNAL_FIELDS, Command, Settings
 from kspsign.settings.network import network_variables
 from kspsign.settings.store_options import (
@@ -245,7 +245,7 @@ def _credentials(variables: Mapping[str, str], more: object) -> dict[str, Secret
 
 
 def _with_near(word: str, known: Collection[str]) -> str:
-    near = difflib.get_close_matches(word, known, n=1, cutoff=0.6)
+    near = suggest(word, known)
     return f"{word} (did you mean {near[0]}?)" if near else word
 
 

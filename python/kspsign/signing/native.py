@@ -28,6 +28,7 @@ from kspsign.signing.source import SignatureSource
 from kspsign.signing.waits import Waits
 
 if TYPE_CHECKING:
+    from kspsign.keys.embedded.store import EmbeddedKeyStore
     from kspsign.timestamping.client import TimestampClient
     from kspsign.timestamping.server import RemoteAuthority
 
@@ -247,7 +248,6 @@ def open_native(settings: Settings, key: SigningKey, budget: Budget, shared: Sha
 
 def _own_server(store: KeyStore, resources: contextlib.ExitStack) -> tuple[str, ...]:
     from kspsign.embedded.timestamp_server import TimestampServer  # noqa: PLC0415 - needed only here
-    from kspsign.keys.embedded.store import EmbeddedKeyStore  # noqa: PLC0415
 
     authority = cast("EmbeddedKeyStore", store).authority
     return (resources.enter_context(TimestampServer(authority)).url,)

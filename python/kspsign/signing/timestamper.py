@@ -64,7 +64,7 @@ class Timestamper:
         digest = file.digest_to_check(signatures)
         for finding in file.structure(digest, signatures):
             if finding.hresult is not None:
-                raise ArtifactError(finding.hresult, f"{finding.check}: {finding.detail}")
+                raise ArtifactError(finding.hresult, f"{finding.name}: {finding.detail}")
         clock.lap("digest")
         servers: list[str] = []
         with self._desks.away():

@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from hashlib import sha1
 from typing import TYPE_CHECKING
 
 from cryptography import x509
 
 from kspsign.authenticode.cms.timestamp import Timestamp
 from kspsign.authenticode.profile import FileSignature
-from kspsign.certificates.parse import common_name_of, parse_certificate, subject_of
+from kspsign.certificates.parse import common_name_of, parse_certificate, subject_of, thumbprint_of
 from kspsign.model.errors import TrustError
 from kspsign.model.hresults import Hresult
 from kspsign.model.values import DigestAlgorithm, Finding, SignatureFacts, TimestampFacts, iso_utc
@@ -107,7 +106,7 @@ def _chain(signature: FileSignature, trust: Trust, moment: datetime, *, stamped:
         *(Purpose.CODE_SIGNING, moment, trust.strength),
     )
     when = f"at {iso_utc(moment)}" + (" (timestamp)" if stamped else " (now, no valid timestamp)")
-    return JudgedChain(tuple(chain_findings(result, "", when)), result.path)
+    return JudgedChain(tuple(chain_findings(result, Purpose.CODE_SIGNING, when)), result.path)
 
 
 def _embedded(signature: FileSignature, chain: JudgedChain, stamped: Stamped, trust: Trust) -> Iterator[Finding]:
@@ -132,7 +131,7 @@ def _facts(signature: FileSignature, stamp: Timestamp | None) -> SignatureFacts:
         )
     certificate = signature.certificate
     return SignatureFacts(
-        thumbprint=sha1(certificate, usedforsecurity=False).hexdigest().upper() if certificate else "",
+        thumbprint=thumbprint_of(certificate) if certificate else "",
         subject=_named(subject_of, certificate),
         digest=signature.algorithm.value,
         timestamp=stamped,

@@ -74,7 +74,7 @@ def _authority_chain(stamp: Timestamp, trust: Trust) -> JudgedChain:
         *(stamp.signer, stamp.certificates, trust.authorities),
         *(Purpose.TIMESTAMPING, stamp.time, trust.strength),
     )
-    return JudgedChain(tuple(chain_findings(result, "timestamp-", f"at {iso_utc(stamp.time)}")), result.path)
+    return JudgedChain(tuple(chain_findings(result, Purpose.TIMESTAMPING, f"at {iso_utc(stamp.time)}")), result.path)
 
 
 def _read_timestamp(signature: FileSignature) -> Timestamp | None:

@@ -14,6 +14,7 @@ from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 
 from kspsign.authenticode.profile import FileSignature
 from kspsign.certificates.parse import display_name, outline, parse_certificate, to_der
+from kspsign.model.checks import CheckName
 from kspsign.model.hresults import Hresult
 from kspsign.model.values import Finding
 from kspsign.verifying.roots import TrustAnchors
@@ -77,5 +78,5 @@ def _identity(data: bytes) -> tuple[bytes, bytes]:
     return outline(data).subject, outline(data).key
 
 
-def _surplus(check: str, detail: str) -> Finding:
+def _surplus(check: CheckName, detail: str) -> Finding:
     return Finding(check, detail, Hresult.TRUST_E_MALFORMED_SIGNATURE)

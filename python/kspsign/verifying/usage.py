@@ -13,11 +13,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
+from typing import Final
 
 from cryptography import x509
 from cryptography.x509.oid import ExtensionOID
 
 from kspsign.certificates.parse import CHAIN_CHECK, display_name, extension, extensions
+from kspsign.model.checks import CheckName
 from kspsign.model.errors import TrustError
 from kspsign.model.hresults import Hresult
 from kspsign.model.values import iso_utc
@@ -25,9 +27,9 @@ from kspsign.verifying.name_constraints import name_violations
 from kspsign.verifying.roots import Anchor
 from kspsign.verifying.strength import Strength
 
-_VALIDITY_CHECK = "certificate-validity"
-_EXTENDED_USAGE_CHECK = "extended-key-usage"
-_USAGE_CHECK = "key-usage"
+_VALIDITY_CHECK: Final = "certificate-validity"
+_EXTENDED_USAGE_CHECK: Final = "extended-key-usage"
+_USAGE_CHECK: Final = "key-usage"
 
 _ANY_USAGE = "2.5.29.37.0"
 _EVALUATED = frozenset(
@@ -62,7 +64,7 @@ class Purpose(Enum):
 class Fault:
     """One named check that failed, as Windows would say it, and what was seen."""
 
-    check: str
+    check: CheckName
     hresult: Hresult
     detail: str
 

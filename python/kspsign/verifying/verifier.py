@@ -111,7 +111,7 @@ class Verifier:
             return
         for failed in _faults(self._inner_findings(file, file.digest([]), name, format_)):
             hresult = failed.hresult or Hresult.TRUST_E_FAIL
-            raise TrustError(hresult, f"{failed.check}: {failed.detail}", check=failed.check, remedy=failed.remedy)
+            raise TrustError(hresult, f"{failed.name}: {failed.detail}", check=failed.check, remedy=failed.remedy)
 
     def leaves_alone(self, name: str, format_: Format | None) -> bool:
         """Whether the policy keeps the file of that name from being signed."""
@@ -146,7 +146,7 @@ class Verifier:
         inner_files = file.inner_files(digest)
         for inner in inner_files:
             for failed in _faults(self._inner_file_findings(inner, name, format_)):
-                detail = f"the inner package {inner.name}: {failed.check}: {failed.detail}"
+                detail = f"the inner package {inner.name}: {failed.name}: {failed.detail}"
                 yield Finding("inner-signatures", detail, failed.hresult, failed.remedy or _SIGN_INNER)
                 return
         yield Finding("inner-signatures", f"{len(inner_files)}, each judged as the bundle's own")
@@ -236,14 +236,14 @@ def _faults(findings: Iterable[Finding]) -> Iterator[Finding]:
 
 def _conclude(findings: tuple[Finding, ...], signatures: tuple[SignatureFacts, ...], sha256: str) -> Verification:
     """The verdict: every check must hold. The first that does not gives the error, in Windows' terms."""
-    checks = tuple(Check(each.check, each.hresult is None, each.detail) for each in findings)
+    checks = tuple(Check(each.name, each.hresult is None, each.detail) for each in findings)
     failed = next(_faults(findings), None)
     if failed is None or failed.hresult is None:
         return Verification(Verdict("verified", checks), signatures, sha256, None)
     error = ErrorFacts(
         code=failed.hresult.name,
         hresult=failed.hresult.hex,
-        message=f"{failed.hresult.meaning} ({failed.check}: {failed.detail})",
+        message=f"{failed.hresult.meaning} ({failed.name}: {failed.detail})",
         remedy=failed.remedy or failed.hresult.remedy,
     )
     return Verification(Verdict("failed", checks), signatures, sha256, error)

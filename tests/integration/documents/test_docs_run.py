@@ -45,7 +45,7 @@ STORES = {
     "docs/how-to/azure-key-vault.md": "azure-key-vault",
     "docs/how-to/pkcs11.md": "pkcs11",
 }
-"""Pages whose commands sign on any system, and the key store that they speak of."""
+"""Pages whose commands sign on any system, and the key store that they refer to."""
 
 
 @dataclass

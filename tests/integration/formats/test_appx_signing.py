@@ -132,7 +132,7 @@ def test_packages_that_would_not_install_cost_no_signature(publisher: Publisher,
     cases: dict[str, tuple[Package, str, str]] = {
         "another publisher": (Package(publisher="CN=Somebody"), manifest, 'Publisher="CN=Test publisher"'),
         "another name": (Package(publisher="O=a, CN=Test publisher"), manifest, '"O=a, CN=Test publisher"'),
-        "no name": (Package(publisher="Test publisher"), manifest, "no distinguished name"),
+        "no name": (Package(publisher="Test publisher"), manifest, "not a distinguished name"),
         "another digest": (Package(algorithm="sha512"), "ERROR_BAD_FORMAT", "--digest sha512"),
         "an extra file": (Package(extra=[Part("evil.dll", b"MZ")]), block_map, "evil.dll is in the package"),
         "a changed file": (Package(extra=[Part("empty.txt", b"x")]), block_map, "empty.txt has 1 bytes"),

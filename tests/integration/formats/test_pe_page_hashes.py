@@ -183,7 +183,7 @@ REFUSED = {
     "long headers": (build_pe(header_at=0x1F00, alignment=4096), "the headers take 12288 bytes"),
     "sections that overlap": (
         patched(IMAGE, parts(IMAGE).section_table + 60, struct.pack("<I", parts(IMAGE).sections[0][0] + 512)),
-        "overlaps what stands before it",
+        "overlaps what precedes it",
     ),
 }
 

@@ -16,6 +16,7 @@ from cryptography.hazmat.primitives.serialization import BestAvailableEncryption
 from kspsign.embedded.authority import EmbeddedAuthority
 from kspsign.embedded.timestamp_server import TimestampServer
 from support.places import ROOT
+from support.recipes.applying import copy_checkout, touched
 from support.samples import Run, copy_launcher, kspsign_process
 
 PACKAGE = ROOT / "tests" / "support" / "example_store"
@@ -99,6 +100,15 @@ def test_it_signs_and_what_it_signed_verifies(bench: Bench) -> None:
     by_thumbprint = ("--thumbprint", run.report["certificate"]["thumbprint"], "--store", bench.folder / "store")
     run = bench.run("sign", again, *by_thumbprint, *bench.passphrase, *trust)
     assert (run.code, run.report["key_store"]) == (0, "example"), run.text
+
+
+def test_it_touches_no_file_of_ours(bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    copy = copy_checkout(tmp_path / "copy")
+    monkeypatch.setenv("PYTHONPATH", str(copy / "python"))
+    path = copy_launcher(bench.folder)
+    run = bench.run("sign", path, *bench.key, "--trust-root", bench.root, "--timestamp-url", bench.timestamp_url)
+    assert (run.code, run.report["key_store"]) == (0, "example"), run.text
+    assert touched(copy) == {}
 
 
 def test_kspsign_yml_knows_its_options(bench: Bench) -> None:

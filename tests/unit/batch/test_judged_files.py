@@ -50,7 +50,7 @@ def test_signing_takes_what_somebody_wants_signed_and_names_the_rest(tree: Path)
     assert set(reasons) == {f"dist/{name}" for name in NAMES} - {"dist/app.exe"}
     assert "a pattern that names it or ends in .js" in reasons["dist/web/site.js"]
     assert "of no format" in reasons["dist/run.bat"]
-    assert "a signing run" in reasons[f"dist/{COPY_PREFIX}x.exe"]
+    assert "a signed copy" in reasons[f"dist/{COPY_PREFIX}x.exe"]
 
 
 def test_patterns_ignore_case_where_files_are_judged(tree: Path) -> None:

@@ -7,7 +7,7 @@ from itertools import accumulate
 
 from kspsign.authenticode.appx.block_map import BLOCK, BlockMap, MappedFile
 from kspsign.authenticode.appx.names import plain
-from kspsign.authenticode.zip import Entry
+from kspsign.authenticode.zip import ZipEntry
 
 _FLUSHED = b"\0\0\xff\xff"
 """What a flush of deflate ends in: the lengths of an empty stored block (RFC 1951 §3.2.4)."""
@@ -27,14 +27,14 @@ class BlockCheck:
         self._hasher = hashlib.new(block_map.algorithm)
         self._whole = hashlib.new(block_map.algorithm)
 
-    def borders(self, entry: Entry) -> tuple[int, ...]:
+    def borders(self, entry: ZipEntry) -> tuple[int, ...]:
         """Where one block ends and the next begins in the entry's data; empty for stored entries and single blocks."""
         file = self._map.files.get(plain(entry.name))
         if file is None or not entry.method:
             return ()
         return tuple(accumulate(size for size in file.packed[:-1] if size is not None))
 
-    def begin(self, entry: Entry) -> None:
+    def begin(self, entry: ZipEntry) -> None:
         """What is fed next is of that entry, from its local header on."""
         self.finish()
         self._name = plain(entry.name)

@@ -1,4 +1,4 @@
-"""What must be right around a package's signature: before one is spent, and in one that is there."""
+"""The rules for a package's signature: checked before one is requested, and again when one is verified."""
 
 from __future__ import annotations
 
@@ -113,7 +113,7 @@ def _parts_finding(actual: bytes, signature: CmsSignature) -> Finding:
 
 
 def _by_tag(value: bytes) -> dict[bytes, bytes] | None:
-    """Digests by tag; None when the value is no row of equally long digests behind tags."""
+    """Digests by tag; None when the value is not a list of equally long digests, each after its tag."""
     for count in (5, 4):
         size, rest = divmod(len(value) - len(MAGIC), count)
         if value[:4] == MAGIC and not rest and size in {36, 52, 68}:
@@ -183,6 +183,6 @@ def _inner_fault(package: Package, inner: Package) -> tuple[str, Hresult] | None
     for publisher in (inner.manifest.publisher, package.manifest.publisher):
         if differs := _publisher_fault(publisher, signature):
             return f"is another publisher's: {differs}", Hresult.APPX_E_INVALID_MANIFEST
-    if faulty := next((each for each in _package_findings(inner) if each.hresult), None):
+    if faulty := next((finding for finding in _package_findings(inner) if finding.hresult), None):
         return f"is damaged: {faulty.detail}", Hresult.APPX_E_CORRUPT_CONTENT
     return None

@@ -15,7 +15,7 @@ from kspsign.authenticode.appx.manifest import InnerPackage, Manifest, read_mani
 from kspsign.authenticode.appx.names import BLOCK_MAP, BUNDLE_MANIFEST, CONTENT_TYPES, MANIFEST, SIGNATURE, plain
 from kspsign.authenticode.cms.file_signature import CmsSignature
 from kspsign.authenticode.cms.profile import AUTHENTICODE
-from kspsign.authenticode.zip import Archive, Entry, Member, Plan, damaged, read_archive, unpack
+from kspsign.authenticode.zip import Archive, Plan, ZipEntry, ZipMember, damaged, read_archive, unpack
 from kspsign.model.errors import ArtifactError, TrustError
 from kspsign.model.hresults import Hresult
 
@@ -68,14 +68,14 @@ class Package:
     @cached_property
     def unsigned(self) -> Plan:
         """What a signature covers: the archive without one, the signature's content type in its place."""
-        kept = tuple(each for each in self.archive.entries if each.name != SIGNATURE)
+        kept = tuple(entry for entry in self.archive.entries if entry.name != SIGNATURE)
         if self.signatures or self.content_types.name_signature:
             return Plan(self.archive, kept, sort=True)
         try:
-            types = Member(CONTENT_TYPES, self.content_types.with_signature())
+            types = ZipMember(CONTENT_TYPES, self.content_types.with_signature())
         except ValueError as broken:
             raise ArtifactError(Hresult.ERROR_BAD_FORMAT, str(broken)) from broken
-        return Plan(self.archive, tuple(each for each in kept if each.name != CONTENT_TYPES), (types,), sort=True)
+        return Plan(self.archive, tuple(member for member in kept if member.name != CONTENT_TYPES), (types,), sort=True)
 
 
 def read_package(path: Path) -> Package:
@@ -93,13 +93,13 @@ def _read(file: BinaryIO, archive: Archive) -> Package:
     )
     block_map = _part(file, archive, BLOCK_MAP, Hresult.APPX_E_INVALID_BLOCKMAP, read_block_map)
     types = _part(file, archive, CONTENT_TYPES, Hresult.ERROR_BAD_FORMAT, read_content_types)
-    inner = tuple(_read_inner(file, archive, names.get(each.name), each) for each in manifest.packages)
+    inner = tuple(_read_inner(file, archive, names.get(stated.name), stated) for stated in manifest.packages)
     package = Package(archive, manifest, block_map, types, _signatures(file, archive), inner)
     _ = package.unsigned  # content types without a place for the signature are refused here, or nowhere
     return package
 
 
-def _read_inner(file: BinaryIO, outer: Archive, entry: Entry | None, told: InnerPackage) -> Package:
+def _read_inner(file: BinaryIO, outer: Archive, entry: ZipEntry | None, told: InnerPackage) -> Package:
     if entry is None or entry.method or (entry.data, entry.size) != (told.offset, told.size):
         raise ArtifactError(
             Hresult.APPX_E_INVALID_MANIFEST,
@@ -116,7 +116,7 @@ def _read_inner(file: BinaryIO, outer: Archive, entry: Entry | None, told: Inner
         raise ArtifactError(hresult, f"the package {told.name} in the bundle: {broken.message}") from broken
 
 
-def _names(archive: Archive) -> dict[str, Entry]:
+def _names(archive: Archive) -> dict[str, ZipEntry]:
     """Entries by plain name; raises ArtifactError when a name is none, or two differ in case alone."""
     try:
         names = {plain(entry.name): entry for entry in archive.entries}

@@ -27,7 +27,7 @@ _RESERVES = range(256)
 _MOST_BLOCKS = 0xFFFF
 _STRIDE = 4096  # bytes that are added up at a time: Python does so as one number
 _TRIED = 1024
-"""Blocks of a folder that are tried with other reserves: chance brings nobody so far."""
+"""Blocks of a folder that are tried with other reserves; a wrong reserve never gets this far by chance."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +47,7 @@ class _Span:
 def blocks_finding(file: BinaryIO, head: CabHead, *, summed: bool) -> Finding:
     """The check "data-blocks" of the cabinet in `file`; the blocks' checksums only where `summed`, since that takes
     reading all of it."""
-    folders = sorted((each for each in head.spans() if each.blocks), key=lambda each: each.start)
+    folders = sorted((span for span in head.spans() if span.blocks), key=lambda span: span.start)
     first = folders[0].start if folders else head.cabinet
     files = read_file_list(file, head, first)
     if isinstance(files, str):
@@ -72,7 +72,7 @@ def blocks_finding(file: BinaryIO, head: CabHead, *, summed: bool) -> Finding:
 
 
 def _spans(folders: list[Folder], files: FileList, head: CabHead) -> Iterator[_Span]:
-    ends = [each.start for each in folders[1:]] + [head.cabinet] * bool(folders)
+    ends = [later.start for later in folders[1:]] + [head.cabinet] * bool(folders)
     for folder, end in zip(folders, ends, strict=True):
         yield _Span(folder, end, None if folder.number in files.continued else files.extents[folder.number])
 
@@ -130,8 +130,10 @@ def _other_reading(file: BinaryIO, spans: list[_Span], head: CabHead) -> int | N
     """Another size of the reserve with which the blocks of all folders keep the rules, None when there is none."""
     if not spans or not head.flags & RESERVED:
         return None
-    others = (each for each in _RESERVES if each != head.data_reserve)
-    return next((each for each in others if all(_fault(file, span, each, most=_TRIED) is None for span in spans)), None)
+    others = (reserve for reserve in _RESERVES if reserve != head.data_reserve)
+    return next(
+        (other for other in others if all(_fault(file, span, other, most=_TRIED) is None for span in spans)), None
+    )
 
 
 def _xor(data: bytes) -> int:

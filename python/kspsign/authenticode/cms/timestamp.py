@@ -24,11 +24,11 @@ from kspsign.authenticode.cms.signature import (
     states_digest,
 )
 from kspsign.certificates import der
+from kspsign.model.checks import CheckName
 from kspsign.model.errors import TrustError
 from kspsign.model.hresults import Hresult
 from kspsign.model.values import DigestAlgorithm, Finding
 
-_CHECK = "timestamp-structure"
 _TRUE = der.element(der.BOOLEAN, b"\xff")
 _STATUS = ("granted", "grantedWithMods", "rejection", "waiting", "revocationWarning", "revocationNotification")
 _GRANTED = frozenset({0, 1})
@@ -243,9 +243,9 @@ def _signing_time(info: Signer) -> datetime:
     return der.time_of(der.parse(values[0], values[0][0]))
 
 
-def _finding(check: str, fault: str | None, passed: str) -> Finding:
+def _finding(check: CheckName, fault: str | None, passed: str) -> Finding:
     return Finding(check, passed) if fault is None else Finding(check, fault, Hresult.TRUST_E_TIME_STAMP)
 
 
 def _refused(detail: str) -> TrustError:
-    return TrustError(Hresult.TRUST_E_TIME_STAMP, detail, check=_CHECK)
+    return TrustError(Hresult.TRUST_E_TIME_STAMP, detail, check="timestamp")

@@ -1,4 +1,4 @@
-"""A compound file opened and checked: every sector has one owner, every stream the sectors its size asks for.
+"""Opens and checks a compound file: every sector has one owner, every stream the sectors its size requires.
 
 Reads through sector chains; memory grows with the allocation tables, not with the streams.
 """
@@ -20,7 +20,7 @@ from kspsign.authenticode.compound.allocation import (
     read_sector,
     sector_count,
 )
-from kspsign.authenticode.compound.directory import ENTRY, MAX_ENTRIES, Entry, Storage, read_directory
+from kspsign.authenticode.compound.directory import ENTRY, MAX_ENTRIES, DirectoryEntry, Storage, read_directory
 from kspsign.authenticode.compound.header import (
     END,
     FREE,
@@ -41,7 +41,7 @@ _CLASS_ID = 80
 class CompoundFile:
     """A compound file whose structure was read and checked, no stream yet.
 
-    `mini_stream` has the sectors of the mini stream in order; `blank` tells whether unused directory entries are.
+    `mini_stream` has the sectors of the mini stream in order; `blank`: whether unused directory entries are blank.
     """
 
     path: Path
@@ -73,7 +73,7 @@ class CompoundFile:
                 compound._claim(stream)
         return compound
 
-    def read(self, file: BinaryIO, stream: Entry) -> Iterator[bytes]:
+    def read(self, file: BinaryIO, stream: DirectoryEntry) -> Iterator[bytes]:
         """The content of `stream` in chunks; raises ArtifactError when the file is no longer what it was."""
         for offset, length in self._content_places(stream):
             file.seek(offset)
@@ -100,7 +100,7 @@ class CompoundFile:
                 for place in self._mini_places(extent):
                     yield from self._data(file, place, "unallocated mini sectors")
 
-    def _claim(self, stream: Entry) -> None:
+    def _claim(self, stream: DirectoryEntry) -> None:
         if not stream.size:
             return
         small = stream.size < MINI_CUTOFF
@@ -108,20 +108,20 @@ class CompoundFile:
         found = table.claim(stream.start, f"the stream {stream.label}")
         if found != -(-stream.size // unit):
             raise damaged(f"the stream {stream.label} of {stream.size} bytes has {found} sectors of its {table.name}")
-        # The last sector of a file may be cut behind what it holds.
+        # The last sector of a file may be truncated after its content.
         cut = self.size % self.header.sector_size
         if cut and any(offset + length > self.size for offset, length in self._content_places(stream)):
             raise damaged(f"the stream {stream.label} is cut off: the file is truncated")
 
-    def _content_places(self, stream: Entry) -> Iterator[Extent]:
+    def _content_places(self, stream: DirectoryEntry) -> Iterator[Extent]:
         """(offset in the file, bytes) of each piece of the stream's content."""
         left = stream.size
         for offset, length in self._places(stream):
             yield Extent(offset, min(length, left))
             left -= min(length, left)
 
-    def _places(self, stream: Entry) -> Iterator[Extent]:
-        """Likewise with what fills the last sector behind the content."""
+    def _places(self, stream: DirectoryEntry) -> Iterator[Extent]:
+        """Likewise with the padding of the last sector."""
         if not stream.size:
             return
         if stream.size >= MINI_CUTOFF:
@@ -189,7 +189,7 @@ def _read_chain(
     return b"".join(read_sector(file, header, sector, fat.sectors, filling) for sector in sectors)
 
 
-def _read_mini_stream(header: Header, fat: AllocationTable, root: Entry) -> array[int]:
+def _read_mini_stream(header: Header, fat: AllocationTable, root: DirectoryEntry) -> array[int]:
     if not root.size:
         return array("I")
     count = fat.claim(root.start, "the mini stream")

@@ -77,7 +77,7 @@ def repository_of(signature: CmsSignature) -> str:
     if len(urls) != 1:
         return ""
     url = der.parse(urls[0], _IA5_STRING).content.decode("ascii", "replace")
-    owners = [_text(each) for value in attributes.get(_OID_OWNERS, ()) for each in der.parse(value).children()]
+    owners = [_text(child) for value in attributes.get(_OID_OWNERS, ()) for child in der.parse(value).children()]
     return f"{url}, owners: {', '.join(owners)}" if owners else url
 
 

@@ -1,4 +1,4 @@
-"""What NuGet's client refuses, with its own codes: the same rules before a signature is spent and in one that is there.
+"""The rules of NuGet's client, with its error codes: checked before a signature is requested and when one is verified.
 
 Source: NuGet Package Signatures Technical Specification, and NuGet.Packaging.Signing (SigningUtility,
 SignatureUtility) for the codes.

@@ -1,4 +1,4 @@
-"""What is refused before a signature is spent on a PE image."""
+"""Checks before a signature is requested for a PE image."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def too_large() -> ArtifactError:
     return ArtifactError(
         Hresult.ERROR_BAD_FORMAT,
         "with its signature the PE image would reach 4 GiB, which its 32-bit offsets can't address",
-        remedy="Ship the payload beside it.",
+        remedy="Ship the payload as a separate file.",
     )
 
 

@@ -30,7 +30,7 @@ class CertificateTable:
 
 
 def parse_table(data: bytes) -> CertificateTable:
-    """The table's entries. Anything but zero padding behind a signature is a fault (CVE-2013-3900)."""
+    """The table's entries. Anything but zero padding after a signature is a fault (CVE-2013-3900)."""
     signatures: list[bytes] = []
     fault: str | None = None
     offset = entries = 0
@@ -51,7 +51,7 @@ def parse_table(data: bytes) -> CertificateTable:
                 fault = fault or f"entry at {offset} holds no DER structure that ends inside it"
                 der_size = len(blob)
             signatures.append(blob[:der_size])
-            fault = fault or _padding_fault(blob[der_size:], "behind the signature")
+            fault = fault or _padding_fault(blob[der_size:], "after the signature")
         step = length + (-length % ALIGNMENT)
         fault = fault or _padding_fault(data[offset + length : offset + step], "between table entries")
         offset += step

@@ -72,11 +72,11 @@ def find_block(text: str, style: ScriptStyle) -> Block | None:
     else:
         faults = list(_line_faults(body, style))
         if start == begin:
-            faults.append("no CRLF stands before its begin line")
+            faults.append("its begin line is not preceded by CRLF")
         if not closing[1]:
             faults.append("its end line does not end in CRLF")
     if again is not None:
-        faults.append(f"a second block begins {'inside it' if again < closing.start() else 'behind it'}")
+        faults.append(f"a second block begins {'inside it' if again < closing.start() else 'after it'}")
     trailing = 0 if style.closing else len(text) - stop
     return Block(start, stop, _decode(body, style), tuple(faults), trailing)
 
@@ -129,7 +129,7 @@ def _line_faults(body: str, style: ScriptStyle) -> Iterator[str]:
 
 
 def _decode(body: str, style: ScriptStyle) -> bytes:
-    """What the lines hold, however they are written; empty when it is no base64 at all."""
+    """What the lines hold, however they are written; empty when it is not base64 at all."""
     lines = (line for line in re.split(_LINE_END, body) if line)
     joined = "".join(line.removeprefix(style.before).removesuffix(style.after) for line in lines)
     try:

@@ -1,4 +1,4 @@
-"""The kinds of scripts: by which extension Windows tells them, how their signature block is written, what is hashed.
+"""The types of scripts: their extensions, how their signature block is written, what is hashed.
 
 Text has no magic number, and Windows chooses the SIP of a script by its extension alone.
 """
@@ -23,8 +23,8 @@ class Unmarked(Enum):
 class ScriptStyle:
     """One kind of script.
 
-    `before` and `after` stand around the base64 of each line of the block, `width` characters of it, `begin` and
-    `end` around the block. `closing` is what the block stands in front of, empty where it ends the file. Windows
+    `before` and `after` surround the base64 on each line of the block, `width` characters of it, `begin` and
+    `end` around the block. `closing` is the text that the block precedes, empty where the block ends the file. Windows
     Script Host's kinds (`wsh`) hash the block's position and no byte order mark.
     """
 

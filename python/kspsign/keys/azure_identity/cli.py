@@ -1,4 +1,4 @@
-"""Azure CLI as who signs in to Azure: a token from `az account get-access-token`, in an environment of az's own needs.
+"""Sign-in by Azure CLI: a token from `az account get-access-token`, run with only the variables az needs.
 
 azure-identity's class of that purpose hands the whole environment to az, the PIN and secrets of this step with it.
 """
@@ -44,7 +44,7 @@ class AzureCli:
     ) -> AccessToken:
         """A token for the one scope (https://RESOURCE/.default); `tenant_id` is the vault's, if none was given.
 
-        Raises PrerequisiteError when az is missing, nobody is signed in to it or it gives no token; CancelledError.
+        Raises PrerequisiteError when az is missing, not signed in, or returns no token; CancelledError.
         """
         (scope,) = scopes
         wanted = scope.removesuffix("/.default"), self._tenant or tenant_id
@@ -60,9 +60,9 @@ class AzureCli:
         arguments = ["account", "get-access-token", "--output", "json", "--resource", resource]
         arguments += ["--tenant", tenant] if tenant else []
         # az.cmd is read by cmd.exe, to which some characters mean more than themselves.
-        odd = [each for each in arguments if not _WORD.fullmatch(each)]
+        odd = [argument for argument in arguments if not _WORD.fullmatch(argument)]
         if odd:
-            raise _no_token(f"{odd[0]!r} is no tenant or resource", signed_in=True)
+            raise _no_token(f"{odd[0]!r} is not a tenant or resource", signed_in=True)
         az = find_az(self._surroundings).path
         variables = self._surroundings.environment
         environment = {
@@ -70,7 +70,7 @@ class AzureCli:
             **{name: variables[name].get_secret_value() for name in _VARIABLES if name in variables},
             **_PLAIN,
         }
-        # Its own folder: what was checked out into the working folder must not be taken for a part of az.
+        # Its own folder: what was checked out into the working folder must not be loaded as a part of az.
         ran = run_tool(
             az,
             arguments,

@@ -1,4 +1,4 @@
-"""Who signs in to Azure: by --azure-credential, else by what is given. Secrets come from variables only."""
+"""The credential for Azure: by --azure-credential, else by what is given. Secrets come from variables only."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ Excluded = Literal["client-secret", "cli", "managed-identity"]
 
 
 class _CliElseIdentity:
-    """A TokenCredential: Azure CLI or, where nobody is signed in to that, the machine's managed identity."""
+    """A TokenCredential: Azure CLI or, if that is not signed in, the machine's managed identity."""
 
     def __init__(self, cli: AzureCli, identity: ManagedIdentityCredential) -> None:
         self._cli = cli
@@ -42,7 +42,7 @@ class _CliElseIdentity:
                 token: AccessToken = self._identity.get_token(*scopes, **options)
             except ClientAuthenticationError as no_identity:
                 raise PrerequisiteError(
-                    f"nobody signs in to Azure: {no_cli.message}; the managed identity: {_line(no_identity)}",
+                    f"no credential for Azure: {no_cli.message}; the managed identity: {_line(no_identity)}",
                     code="AZURE_SIGN_IN",
                     remedy="Name who signs in with --azure-credential, and give what it needs.",
                 ) from no_identity
@@ -82,8 +82,13 @@ def open_credential(
     It asks through `transport`, except a managed identity: that is on this machine or link-local, past any proxy.
 
     `auto` is the client secret if there is one (also of a service connection), else the service connection's
+<<<<<<< HEAD
     workload identity federation if one is given, else Azure CLI or, where nobody is signed in to that, the managed
     identity; `excluded` are left out. Raises ConfigurationError when a part is missing.
+=======
+    workload identity federation if one is given, else Azure CLI or, if that is not signed in, the managed
+    identity. Raises ConfigurationError when a part is missing.
+>>>>>>> 94088c68ab8e58f3184642f1f103d0fd51385a5c
     """
     chosen = options.azure_credential
     if chosen == "auto":

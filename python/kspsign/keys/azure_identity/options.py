@@ -1,4 +1,4 @@
-"""Who signs in to Azure, for every key store of Azure's."""
+"""The sign-in options shared by all Azure key stores."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the Azure clients' errors mean and what to do."""
+"""Maps the Azure clients' errors to ours, each with a remedy."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def no_signature(broken: AzureError) -> SigningError:
         return LostSignatureError(
             f"a signature was asked for, and its answer was lost ({said.message}): it may have spent a signature",
             code="SIGNATURE_MAY_BE_SPENT",
-            remedy="Run again to sign the file; the vault's diagnostic log tells whether it signed before.",
+            remedy="Run again to sign the file; the vault's diagnostic log shows whether it signed before.",
             timed_out=isinstance(broken, ServiceResponseTimeoutError) or status == HTTPStatus.GATEWAY_TIMEOUT,
         )
     return said

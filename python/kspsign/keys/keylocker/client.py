@@ -94,7 +94,7 @@ class KeyLockerClient:
         """Post `content` once: it is repeated only where no connection came about.
 
         Raises ThrottledError when the service is too busy (429, 503) or does not take a connection in time,
-        LostSignatureError when nobody can know whether it acted, SigningError for a refusal; CancelledError.
+        LostSignatureError when it is unknown whether it acted, SigningError for a refusal; CancelledError.
         """
         body = json.dumps(content).encode()
         for attempt in range(1, ATTEMPTS + 1):
@@ -209,7 +209,7 @@ def _object(body: bytes, asked: str) -> dict[str, Any]:
     try:
         parsed = json.loads(body)
     except (ValueError, RecursionError) as broken:
-        raise unusable(asked, "it is no JSON") from broken
+        raise unusable(asked, "it is not JSON") from broken
     if not isinstance(parsed, dict):
-        raise unusable(asked, "it is no JSON object")
+        raise unusable(asked, "it is not a JSON object")
     return parsed

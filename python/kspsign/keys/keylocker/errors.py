@@ -1,4 +1,4 @@
-"""What DigiCert ONE's refusals mean: its three error shapes and what is none, as errors with a remedy."""
+"""Maps DigiCert ONE's error responses, in three formats or unknown ones, to our errors with a remedy."""
 
 from __future__ import annotations
 
@@ -116,7 +116,7 @@ def _parts(parsed: Any) -> list[str]:
         return []
     listed, error = parsed.get("errors"), parsed.get("error")
     if isinstance(listed, list):
-        return [part for each in listed if isinstance(each, dict) for part in _texts(each, "code", "message")]
+        return [part for item in listed if isinstance(item, dict) for part in _texts(item, "code", "message")]
     if isinstance(error, dict):
         return _texts(error, "status", "code", "message")
     return _texts(parsed, "error", "message")

@@ -69,7 +69,7 @@ class KeyLockerKeyStore(KeyStore):
             undo.callback(client.close)
             chosen, siblings = find_certificate(client, options)
             if len(siblings) > 1:
-                others = "; ".join(str(each) for each in siblings if each is not chosen)
+                others = "; ".join(str(sibling) for sibling in siblings if sibling is not chosen)
                 name = chosen.keypair.alias or chosen.keypair.id
                 surroundings.notice(
                     f"key pair {name} has {len(siblings)} certificates: {chosen} is taken, not {others}"
@@ -85,7 +85,7 @@ class KeyLockerKeyStore(KeyStore):
 
     @classmethod
     def reopen(cls, reference: Mapping[str, str], _options: KeyLockerOptions, surroundings: Surroundings) -> Self:
-        """The key pair and certificate that `reference` tells, with the credentials of this run.
+        """The key pair and certificate that `reference` names, with the credentials of this run.
 
         Raises PrerequisiteError as `open` does, and when the credentials are another host's.
         """
@@ -133,7 +133,7 @@ class KeyLockerKeyStore(KeyStore):
         """
         if len(digest) != hashlib.new(algorithm).digest_size:
             raise SigningError(
-                f"{len(digest)} bytes are no {algorithm} digest",
+                f"{len(digest)} bytes are not a {algorithm} digest",
                 code="SIGNING_FAILED",
                 remedy="This is a defect of kspsign: report it.",
             )

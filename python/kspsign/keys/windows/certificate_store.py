@@ -1,4 +1,4 @@
-"""The Windows certificate stores, read through crypt32: what is there, under which name, and whose key it has."""
+"""Reads the Windows certificate stores through crypt32: each certificate with its friendly name and key."""
 
 from __future__ import annotations
 

@@ -69,7 +69,7 @@ def _read(path: Path) -> str:
     """The text with its line ends as LF: a checkout with others is the same policy."""
     try:
         if path.stat().st_size > MAX_SIZE:
-            raise _wrong(f"it is larger than {MAX_SIZE} bytes: this is no policy", path)
+            raise _wrong(f"it is larger than {MAX_SIZE} bytes: this is not a policy", path)
         return path.read_text(encoding="utf-8")
     except FileNotFoundError as missing:
         raise ConfigurationError(

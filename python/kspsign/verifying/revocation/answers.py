@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
@@ -67,11 +67,6 @@ def may_sign(ca: x509.Certificate, usage: str) -> bool:
     """Whether the key usage of `ca` allows `usage` (an attribute of x509.KeyUsage); without one it does."""
     stated = extension(ca, x509.KeyUsage)
     return stated is None or bool(getattr(stated.value, usage))
-
-
-def aware(moment: datetime) -> datetime:
-    """A moment as the library gives it, timezone-aware."""
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 UNREADABLE = (ValueError, TypeError, UnsupportedAlgorithm, x509.DuplicateExtension, x509.UnsupportedGeneralNameType)

@@ -12,6 +12,7 @@ from cryptography import x509
 from cryptography.x509.oid import AuthorityInformationAccessOID
 
 from kspsign.certificates.parse import display_name, extension, to_der
+from kspsign.model.checks import CheckName
 from kspsign.model.errors import TrustError
 from kspsign.model.hresults import Hresult
 from kspsign.model.network_options import NetworkOptions
@@ -68,7 +69,7 @@ class Revocation:
 
         `stamped` is the trusted time of what the leaf signed, None when there is none: revoked counts then.
         """
-        check = "revocation" if purpose is Purpose.CODE_SIGNING else "timestamp-revocation"
+        check: CheckName = "revocation" if purpose is Purpose.CODE_SIGNING else "timestamp-revocation"
         seen: list[str] = []
         unknown: list[str] = []
         for certificate, issuer in pairwise(path):

@@ -54,6 +54,7 @@ class SignatureSource:
         self.limiter, self.budget, self.journal = limiter, budget, journal
         self.fixed_certificate = key.capabilities.fixed_certificate
         self._key, self._chain, self._breaker = key, chain, breaker
+        self._resumable = key if isinstance(key, ResumableKeyStore) else None
         self._identity = PublisherIdentity.of(chain[0])
         self._once: SingleFlight[RawSignature] = SingleFlight()
         self._turns = Turns()
@@ -129,12 +130,12 @@ class SignatureSource:
         Raises LostSignatureError when it can't be fetched now: a second one would be paid for.
         """
         operation = self.journal.operation(digest, algorithm) if self.journal is not None else None
-        if self.journal is None or operation is None or not isinstance(self._key, ResumableKeyStore):
+        if self.journal is None or operation is None or self._resumable is None:
             return None
         with self.limiter.slot():
             self._breaker.check()
             try:
-                signature = self._key.finish(operation, digest, algorithm)
+                signature = self._resumable.finish(operation, digest, algorithm)
             except OperationFailedError:
                 self.journal.abandon(digest, algorithm)
                 return None
@@ -145,7 +146,7 @@ class SignatureSource:
         return signature
 
     def _request(self, digest: bytes, algorithm: DigestAlgorithm) -> RawSignature:
-        with nullcontext() if isinstance(self._key, ResumableKeyStore) else self._unkept:
+        with self._unkept if self._resumable is None else nullcontext():
             signature = self._ask_until_settled(digest, algorithm)
             if not self._verifies(signature, digest):
                 self._abandon(digest, algorithm)
@@ -204,16 +205,16 @@ class SignatureSource:
 
     def _sign(self, digest: bytes, algorithm: DigestAlgorithm) -> RawSignature:
         """One signature; where it has to be fetched, what it is fetched by is kept first."""
-        if not isinstance(self._key, ResumableKeyStore):
+        if self._resumable is None:
             return self._key.sign(digest, algorithm)
         with self._unkept:
-            begun = self._key.begin(digest, algorithm)
+            begun = self._resumable.begin(digest, algorithm)
             if isinstance(begun, RawSignature):
                 return begun
             if self.journal is not None:
                 self.journal.begin(digest, algorithm, begun)
         try:
-            return self._key.finish(begun, digest, algorithm)
+            return self._resumable.finish(begun, digest, algorithm)
         except OperationFailedError:
             self._abandon(digest, algorithm)
             raise

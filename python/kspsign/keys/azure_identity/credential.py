@@ -82,13 +82,8 @@ def open_credential(
     It asks through `transport`, except a managed identity: that is on this machine or link-local, past any proxy.
 
     `auto` is the client secret if there is one (also of a service connection), else the service connection's
-<<<<<<< HEAD
-    workload identity federation if one is given, else Azure CLI or, where nobody is signed in to that, the managed
-    identity; `excluded` are left out. Raises ConfigurationError when a part is missing.
-=======
-    workload identity federation if one is given, else Azure CLI or, if that is not signed in, the managed
-    identity. Raises ConfigurationError when a part is missing.
->>>>>>> 94088c68ab8e58f3184642f1f103d0fd51385a5c
+    workload identity federation if one is given, else Azure CLI or, if that is not signed in, the managed identity;
+    `excluded` are left out. Raises ConfigurationError when a part is missing.
     """
     chosen = options.azure_credential
     if chosen == "auto":

@@ -16,7 +16,6 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.asymmetric.padding import MGF1, PSS, AsymmetricPadding, PKCS1v15
 from cryptography.hazmat.primitives.asymmetric.utils import Prehashed
-from cryptography.hazmat.primitives.serialization import Encoding, pkcs7
 
 from kspsign.certificates.parse import thumbprint_of
 from support.certificates import rsa_key
@@ -162,5 +161,17 @@ class SigningWorld:
 
 
 def certificates_only(chain: tuple[Issued, ...]) -> bytes:
-    """PKCS#7 without a signer (RFC 5652 §5.2), DER."""
-    return pkcs7.serialize_certificates([each.certificate for each in chain], Encoding.DER)
+    """PKCS#7 without a signer (RFC 5652 §5.2) in exactly this order, as the service sends it; DER would sort it."""
+    held = b"".join(each.der for each in chain)
+    signed = _element(0x02, b"\x01") + _element(0x31) + _element(0x30, _DATA) + _element(0xA0, held) + _element(0x31)
+    return _element(0x30, _SIGNED_DATA + _element(0xA0, _element(0x30, signed)))
+
+
+def _element(tag: int, content: bytes = b"") -> bytes:
+    """Tag, length, content (X.690 §8.1)."""
+    size = len(content)
+    octets = size.to_bytes((size.bit_length() + 7) // 8)
+    return bytes([tag]) + (bytes([size]) if size < 128 else bytes([128 | len(octets)]) + octets) + content
+
+
+_DATA, _SIGNED_DATA = (bytes.fromhex(f"06092a864886f70d01070{number}") for number in (1, 2))

@@ -156,7 +156,9 @@ class _Handler(BaseHTTPRequestHandler):
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
         headers = {name.lower(): value for name, value in self.headers.items()}
         request = Request(self.command, host, target, headers, body)
-        response = self.server.azure.respond(request)
+        # What http.server makes one slash of is another path to the services.
+        doubled = self.requestline.split(" ")[1].startswith("//")
+        response = Response(404, b"") if doubled else self.server.azure.respond(request)
         if self.server.azure.hang_up(request):
             self.close_connection = True
             return

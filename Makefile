@@ -11,6 +11,7 @@ SHIM := task/shim
 DIR ?= demo
 BENCH ?=
 FUZZ ?=
+GENERATIVE ?=
 PYTEST ?=
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
@@ -53,9 +54,10 @@ bench: $(VENV)/dev.stamp ## times and memory, beside peers in the same run (a qu
 faults: $(VENV)/dev.stamp ## fifty of each fault at random moments (a quarter of an hour)
 	KSPSIGN_FAULTS=50 $(BIN)/python -m pytest -q tests/integration/path/test_faults.py
 
-fuzz: $(VENV)/dev.stamp ## every parser under atheris, 30 minutes in all (FUZZ='--minutes 5 msi')
+fuzz: $(VENV)/dev.stamp ## every parser under atheris, 30 minutes in all, and changed signatures for 10 (FUZZ='--minutes 5 msi')
 	$(PIP) install --require-hashes --requirement tests/fuzz/atheris.txt
 	$(BIN)/python tests/fuzz/run.py $(FUZZ)
+	$(BIN)/python tests/generative/run.py $(GENERATIVE)
 
 lock: ## renew python/lock/*.txt from pyproject.toml (needs uv)
 	for name in run azure demo dev; do \

@@ -116,11 +116,11 @@ class Service:
                 return json.load(reply)
         except urllib.error.HTTPError as refused:
             said = refused.read(2000).decode("utf-8", "replace")
-            sys.exit(f"{url}\n  {refused.code} {refused.reason}: {said}\n  fix: check the token and its scopes.")
+            sys.exit(f"{url}\n  {refused.code} {refused.reason}: {said}\n  remedy:  check the token and its scopes.")
         except (urllib.error.URLError, TimeoutError) as unreachable:
-            sys.exit(f"{url}\n  {unreachable}\n  fix: check --collection and the proxy.")
+            sys.exit(f"{url}\n  {unreachable}\n  remedy:  check --collection and the proxy.")
         except ValueError:
-            sys.exit(f"{url}\n  no JSON, a sign-in page perhaps\n  fix: check --collection and the token.")
+            sys.exit(f"{url}\n  not JSON, perhaps a sign-in page\n  remedy:  check --collection and the token.")
 
 
 class _NoRedirect(urllib.request.HTTPRedirectHandler):
@@ -135,7 +135,7 @@ def create(service: Service, environment: str, wanted: list[dict[str, Any]]) -> 
     found = service.ask("distributedtask/environments", {"name": environment})["value"]
     ids = [item["id"] for item in found if item["name"] == environment]
     if len(ids) != 1:
-        sys.exit(f"there is no environment {environment}\n  fix: create it, or correct --environment.")
+        sys.exit(f"there is no environment {environment}\n  remedy:  create it, or correct --environment.")
     resource = {"type": "environment", "id": str(ids[0]), "name": environment}
     query: dict[str, str] = {"resourceType": "environment", "resourceId": resource["id"], "$expand": "settings"}
     present = [_name(existing) for existing in service.ask("pipelines/checks/configurations", query)["value"]]

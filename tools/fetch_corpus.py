@@ -50,7 +50,7 @@ def manifest() -> list[Package]:
 
 
 def targets(package: Package) -> dict[str, Path]:
-    """Where the package's files are brought, by their names in the package."""
+    """The target paths of the package's files, by their names in the package."""
     return {name: CORPUS / package["name"] / name.removeprefix("./") for name in package["files"]}
 
 

@@ -145,7 +145,7 @@ def _rezip(source: Path, target: Path) -> None:
 
 
 def size_table(vsix: Path) -> str:
-    """What the package is made of: compressed and unpacked kilobytes by folder."""
+    """The package's size: compressed and unpacked kilobytes by folder."""
     rows: dict[str, list[int]] = {}
     with zipfile.ZipFile(vsix) as archive:
         for entry in archive.infolist():

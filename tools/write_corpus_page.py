@@ -17,7 +17,7 @@ from fetch_corpus import ROOT, Package, manifest
 TABLE = ROOT / "tests" / "corpus" / "verdicts.toml"
 PAGE = ROOT / "docs" / "reference" / "corpus.md"
 AGREED = {"verified": {"accepts"}, "TRUST_E_NOSIGNATURE": {"unsigned"}}
-"""What osslsigncode says where it is of our opinion. What is of no type, or contradicts itself, it may not read."""
+"""osslsigncode's answer where it agrees with us. It may fail on files of no type or that contradict themselves."""
 NOT_READ = {"TRUST_E_SUBJECT_FORM_UNKNOWN", "ERROR_BAD_FORMAT"}
 OTHER_KEYS = {"name", "why", "files"}
 ASKED = {"verify": "as it came", "sign": "signed by us", "append": "signed by us in addition to its vendor"}
@@ -59,7 +59,7 @@ class Case:
 
     @property
     def differences(self) -> tuple[str, ...]:
-        """Of the questions in ASKED those that osslsigncode answers otherwise."""
+        """The questions in ASKED that osslsigncode answers differently."""
         return tuple(name for name in ASKED if f"peer_{name}" in self.expected and not self._agreed(name))
 
     def _agreed(self, name: str) -> bool:

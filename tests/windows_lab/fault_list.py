@@ -308,7 +308,7 @@ VERIFICATION = (
     Fault(
         *("verify: no timestamp", 2, "TRUST_E_TIME_STAMP"),
         cause="The timestamp is missing",
-        remedy="Sign again with a timestamp",
+        remedy="kspsign timestamp",
         programs=(),
         prepare=signed_elsewhere,
         **VERIFY,

@@ -44,7 +44,7 @@ publisher in the manifest. The certificate must be known before the signature.""
 
 
 def resolve(row: str) -> SignableFormat:
-    """What "module:NAME" names. Raises ImportError, AttributeError or TypeError when it is not a format."""
+    """The format that "module:NAME" names. Raises ImportError, AttributeError or TypeError when it is not a format."""
     found = load(row)
     if not isinstance(found, SignableFormat):
         raise TypeError(f"{row} is not a SignableFormat")
@@ -63,7 +63,7 @@ def detect_format(glimpse: Glimpse) -> Format | None:
 
 
 def is_taken_by_name(format_: Format | None, suffix: str) -> bool:
-    """Whether only patterns take a file to be signed that name it or its extension `suffix` (in lower case)."""
+    """Whether a file is signed only by patterns that name it or its extension `suffix` (in lower case)."""
     return format_ in TAKEN_BY_NAME or suffix in _SUFFIXES_TAKEN_BY_NAME
 
 

@@ -33,15 +33,16 @@ from kspsign.authenticode.compound import (
 )
 from kspsign.authenticode.io.read import in_parallel, sha256_of
 from kspsign.authenticode.profile import SigningTerms
-from kspsign.authenticode.signable import Digest, Glimpse, OneDigest, SignableFormat
+from kspsign.authenticode.signable import MAX_SIGNATURE, Digest, Glimpse, OneDigest, SignableFormat
 from kspsign.model.errors import ArtifactError
 from kspsign.model.hresults import Hresult
 from kspsign.model.values import DigestAlgorithm, Finding
 
-MAX_SIGNATURE = 32 << 20
 SIGNATURE_ROOM = 1 << 16
 """Bytes that a signature with its chain and timestamp, and what it takes to allocate them, stay below."""
 _SIGNATURE, _METADATA = (f"\5{name}".encode("utf-16-le") for name in ("DigitalSignature", "MsiDigitalSignatureEx"))
+_OWN_STREAMS = frozenset({_SIGNATURE, _METADATA})
+_DIGEST_SIZES = frozenset({20, 32, 48, 64})
 _SIP = bytes.fromhex("f1100c0000000000c000000000000046")
 _PROFILE = AUTHENTICODE.covering(OID_SPC_SIP_INFO)
 _CLASSES = frozenset(UUID(f"000c{kind}-0000-0000-c000-000000000046").bytes_le for kind in ("1082", "1084", "1086"))
@@ -146,7 +147,8 @@ class MsiFile(OneDigest):
 
     @property
     def _has_metadata(self) -> bool:
-        """Whether signatures cover MsiDigitalSignatureEx: those that are there do, or the first one is to be made."""
+        """Whether signatures cover MsiDigitalSignatureEx: the existing ones do, or the first one is yet to be
+        created."""
         return self.metadata is not None or not self.signatures
 
     def _content(self) -> Iterator[bytes]:
@@ -172,6 +174,10 @@ class MsiFile(OneDigest):
 
     def _hidden_finding(self) -> Finding:
         found = next(self.compound.hidden(), None)
+        for entry in self.compound.root.streams:
+            if entry.name in _OWN_STREAMS and any(entry.state + entry.times + entry.class_id):
+                detail = f"the directory entry of {entry.label} holds state bits, times or a class that nothing signs"
+                return Finding(UNALLOCATED_DATA, detail, Hresult.TRUST_E_MALFORMED_SIGNATURE)
         if found is None:
             return Finding(UNALLOCATED_DATA, "nothing lies outside the streams")
         what, offset = found
@@ -181,7 +187,7 @@ class MsiFile(OneDigest):
     def _metadata_findings(self, signatures: Sequence[CmsSignature]) -> Iterator[Finding]:
         if self.metadata is None:
             if signatures:
-                yield METADATA_ABSENT
+                yield _renamed_metadata(self.compound.root) or METADATA_ABSENT
             return
         for algorithm in dict.fromkeys(signature.algorithm for signature in signatures):
             computed = self._metadata_digest(algorithm)
@@ -211,8 +217,9 @@ def _root_stream(compound: CompoundFile, name: bytes, limit: int) -> bytes | Non
 
 
 def _children(storage: Storage) -> list[DirectoryEntry | Storage]:
-    """What a storage contains in the order of the stored names' octets, without the root's two signature streams."""
-    left_out = (_SIGNATURE, _METADATA) if storage.entry.is_root else ()
+    """The children of a storage in the order of their stored names' octets, without the root's two signature
+    streams."""
+    left_out = _OWN_STREAMS if storage.entry.is_root else frozenset()
     named: list[tuple[bytes, DirectoryEntry | Storage]] = [
         *((stream.name, stream) for stream in storage.streams if stream.name not in left_out),
         *((child.entry.name, child) for child in storage.storages),
@@ -231,7 +238,7 @@ def _content_order(storage: Storage) -> Iterator[DirectoryEntry]:
 
 
 def _metadata(storage: Storage) -> Iterator[bytes]:
-    """What MsiDigitalSignatureEx is a digest of: a storage's metadata, then those of what it contains.
+    """The input of MsiDigitalSignatureEx: a storage's metadata, then those of its children.
 
     Of the root neither name nor times count, of a stream the lower half of its size.
     """
@@ -245,6 +252,16 @@ def _metadata(storage: Storage) -> Iterator[bytes]:
             yield from _metadata(child)
         else:
             yield child.name + struct.pack("<I", child.size & 0xFFFFFFFF) + child.state + child.times
+
+
+def _renamed_metadata(root: Storage) -> Finding | None:
+    """The check "metadata-digest" where the stream that is hashed first can be MsiDigitalSignatureEx by another name:
+    the digest stays the same, and names are not judged by it any more."""
+    first = next((entry for entry in _content_order(root) if entry.is_stream), None)
+    if first is None or first.size not in _DIGEST_SIZES:
+        return None
+    detail = f"the stream {first.label}, which is hashed first, is as long as a digest: MsiDigitalSignatureEx, renamed?"
+    return Finding("metadata-digest", detail, Hresult.TRUST_E_MALFORMED_SIGNATURE)
 
 
 def _damaged(what: str) -> ArtifactError:

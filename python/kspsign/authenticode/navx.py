@@ -21,14 +21,14 @@ from kspsign.authenticode.cms.spc import sip_findings, sip_indirect_data
 from kspsign.authenticode.io.hash import hash_stretch
 from kspsign.authenticode.io.read import stretch
 from kspsign.authenticode.profile import SigningTerms
-from kspsign.authenticode.signable import Digest, Glimpse, OneDigest, SignableFormat
+from kspsign.authenticode.signable import MAX_SIGNATURE, Digest, Glimpse, OneDigest, SignableFormat
 from kspsign.certificates import der
 from kspsign.model.errors import ArtifactError
 from kspsign.model.hresults import Hresult
 from kspsign.model.values import DigestAlgorithm, Finding
 
 HEADER = 40
-MAX_BLOCK = 32 << 20
+MAX_BLOCK = MAX_SIGNATURE + 64
 MAX_OFFSET = 0xFFFFFFFF
 PADDING = 8
 _SIP = bytes.fromhex("12341234f8040000781d123412341234")
@@ -100,7 +100,7 @@ class NavxFile(OneDigest):
             detail = f"{len(padding)} bytes after the signature are not padding"
             block = Finding("signature-block", detail, Hresult.TRUST_E_MALFORMED_SIGNATURE)
         else:
-            block = Finding("signature-block", "begins and ends where header and block say")
+            block = Finding("signature-block", "begins and ends as header and block declare")
         # NavSip.dll writes another GUID into each signature.
         return (block, *sip_findings(signatures, None))
 
@@ -116,7 +116,7 @@ class NavxFile(OneDigest):
 
 
 def _message(block: bytes, offset: int) -> bytes:
-    """What the signature block at `offset` holds."""
+    """The content of the signature block at `offset`."""
     if block[:4] != _BLOCK:
         raise _damaged(f"the {len(block)} bytes after its content are not a signature block")
     if len(block) <= 16 or block[-4:] != _BLOCK:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Protocol, TypeVar
@@ -14,7 +14,7 @@ SignatureT_co = TypeVar("SignatureT_co", bound="FileSignature", covariant=True)
 
 @dataclass(frozen=True, slots=True)
 class SigningTerms:
-    """How files are to be signed, the same for every file of a run; a format reads those that it knows.
+    """How files are to be signed, the same for every file of a run; a format uses the terms that apply to it.
 
     `chain` is DER, the signer's certificate first. `append` adds a signature to those that are there, `page_hashes`
     asks for a hash of each page of an image. `moment` is the signing time of those formats that state one: the same
@@ -35,7 +35,7 @@ class PreparedSignature(Protocol):
 
     @property
     def digest(self) -> bytes:
-        """What the key store signs."""
+        """The digest that the key store signs."""
 
     def assemble(self, value: bytes, chain: Sequence[bytes], *, token: bytes | None) -> bytes:
         """The whole signature, as it is embedded.
@@ -54,8 +54,8 @@ class FileSignature(Protocol):
     `tokens` (RFC 3161) and `counter_signatures` (PKCS#9; their authority's certificates are among `certificates`) are
     its timestamps. `further` are signatures that it carries, each to be read by the same profile; `countersigners`
     signed its value, and `sharing` are the certificates of those who share `certificates` with it.
-    `unsigned_attributes` are all that it carries without signing it, of which `known_attributes` are read and judged.
-    `fault` says how its parts contradict each other.
+    `refused` names what it carries that is neither signed nor verified in its own right; `fault` says how its parts
+    contradict each other.
     """
 
     @property
@@ -81,19 +81,17 @@ class FileSignature(Protocol):
     @property
     def sharing(self) -> tuple[bytes, ...]: ...
     @property
-    def unsigned_attributes(self) -> Mapping[str, tuple[bytes, ...]]: ...
-    @property
-    def known_attributes(self) -> frozenset[str]: ...
+    def refused(self) -> tuple[str, ...]: ...
     @property
     def program_name(self) -> str | None: ...
     @property
     def fault(self) -> str | None: ...
 
     def content_fault(self) -> str | None:
-        """Why what was signed does not refer to the content, None when it does."""
+        """Why the signed attributes do not match the content, None when they do."""
 
     def signer_fault(self) -> str | None:
-        """Why the value does not hold under the signer's certificate, None when it does."""
+        """Why the signature value is not valid under the signer's certificate, None when it is."""
 
 
 class SignatureProfile(Protocol[SignatureT_co]):
@@ -115,7 +113,7 @@ class SignatureProfile(Protocol[SignatureT_co]):
         """`signature` with `further`, at least one, in place of those that it carries; raises like add_timestamp."""
 
     def read(self, signature: bytes) -> SignatureT_co:
-        """What the signature says.
+        """The parsed signature.
 
         Raises TrustError (TRUST_E_MALFORMED_SIGNATURE, check "cms-structure") when it is not a signature of this
         kind, and (NTE_BAD_ALGID, check "algorithms") when its digest algorithm is unknown.

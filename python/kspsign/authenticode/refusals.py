@@ -66,7 +66,7 @@ def _zip(*marks: bytes) -> Callable[[Look], bool]:
 
 
 def _java_or_fat(look: Look) -> int:
-    """What follows the magic that class files and fat Mach-O files share; -1 for other files."""
+    """The number after the magic that class files and fat Mach-O files share; -1 for other files."""
     return int.from_bytes(look.head[4:8]) if look.head[:4] == b"\xca\xfe\xba\xbe" else -1
 
 
@@ -88,7 +88,7 @@ UNSUPPORTED_TYPES: tuple[UnsupportedType, ...] = (
     ),
     UnsupportedType(
         lambda look: not any(look.head) and not any(look.tail),
-        "the file holds nothing but zeros: a copy or a download was interrupted",
+        "the file holds nothing but zeros: a copy or download was interrupted",
         "Build or download it again and compare its hash with the original's.",
     ),
     UnsupportedType(
@@ -102,7 +102,7 @@ UNSUPPORTED_TYPES: tuple[UnsupportedType, ...] = (
             and look.head.lstrip()[:15].lower().startswith((b"<!doctype html", b"<html"))
         ),
         "it is an HTML page: most often left by a failed download",
-        "Look into the file for the server's message and repair the download.",
+        "Read the server's message in the file and repair the download.",
     ),
     UnsupportedType(
         lambda look: look.suffix == ".fob" or _CAL.match(look.head) is not None,
@@ -147,7 +147,7 @@ UNSUPPORTED_TYPES: tuple[UnsupportedType, ...] = (
     UnsupportedType(
         lambda look: look.has(_MANIFEST.encode(), _MANIFEST.encode("utf-16-le")),
         "a manifest (ClickOnce, VSTO, side by side) carries an XML signature, not Authenticode",
-        "For ClickOnce and VSTO use mage or Microsoft's `sign` tool; others are signed with the program that has them.",
+        "For ClickOnce and VSTO use mage or Microsoft's `sign` tool; sign others with the program that contains them.",
     ),
     UnsupportedType(
         _starts(b"\x7fELF"),
@@ -212,7 +212,7 @@ UNSUPPORTED_TYPES: tuple[UnsupportedType, ...] = (
     UnsupportedType(
         lambda look: look.suffix in _SHELLS and b"\0" not in look.head,
         "a batch file or a script of another shell has no place for a signature that Windows reads",
-        "Exclude it; deliver it in a signed package, or as a signed PowerShell script.",
+        "Exclude it; ship it in a signed package, or as a signed PowerShell script.",
     ),
     UnsupportedType(
         lambda look: look.suffix == ".rdp",

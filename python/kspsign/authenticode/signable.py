@@ -10,6 +10,9 @@ from typing import Any, BinaryIO, NamedTuple, Protocol, TypeAlias, TypeVar, runt
 from kspsign.authenticode.profile import FileSignature, SignatureProfile, SigningTerms
 from kspsign.model.values import DigestAlgorithm, Finding
 
+MAX_SIGNATURE = 4 << 20
+"""Bytes of a signature with all that it carries, where it holds no page hashes: real ones have some ten thousand."""
+
 DigestT = TypeVar("DigestT", bound="Digest")
 DigestT_contra = TypeVar("DigestT_contra", bound="Digest", contravariant=True)
 DigestT_co = TypeVar("DigestT_co", bound="Digest", covariant=True)
@@ -101,7 +104,7 @@ class FormatFile(Protocol[DigestT, SignatureT]):
         included) say of this format."""
 
     def content(self, terms: SigningTerms, digest: DigestT) -> bytes:
-        """What a signature of this file covers, as `profile` prepares one."""
+        """The digest that a signature of this file covers, as `profile` prepares one."""
 
     def embed(self, digest: DigestT, signatures: Sequence[bytes], target: BinaryIO) -> None:
         """Write a copy of the file with `signatures` in place of its own to `target`.
@@ -158,13 +161,13 @@ class BundledFiles(SignableFile, Protocol):
 
     @property
     def has_inner_files(self) -> bool:
-        """Whether it has some."""
+        """Whether it has any."""
 
     def inner_files(self, digest: Digest) -> tuple[InnerFile, ...]:
         """The files inside; `digest` is that of this file."""
 
     def unsigned_inner(self) -> tuple[int, ...]:
-        """Which of them, by number, carry no signature: they are signed first."""
+        """The indices of those without a signature: they are signed first."""
 
     def rebuild(self, signatures: Mapping[int, bytes], target: BinaryIO) -> None:
         """Write the file to the empty `target` with `signatures` in the files of these numbers. The digest of what is
@@ -212,7 +215,7 @@ class DescribedFile(Protocol[SignatureT_contra]):
     """A signable file whose signatures hold something of its format alone that people want to see."""
 
     def described(self, signature: SignatureT_contra) -> tuple[tuple[str, str], ...]:
-        """What `signature` holds, label and text."""
+        """The facts in `signature`, as label and text."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -123,7 +123,7 @@ class DevOpsClient:
                 models = [_result(result) for result in results[start : start + RESULTS_PER_CALL]]
                 made = self._test.add_test_results_to_test_run(models, self._project, run_id)
                 if len(made) != len(models):
-                    raise problem(UNEXPECTED, f"{len(made)} of {len(models)} test results were taken")
+                    raise problem(UNEXPECTED, f"{len(made)} of {len(models)} test results were accepted")
                 numbers += (int(run.id) for run in made)
         return tuple(numbers)
 
@@ -149,7 +149,7 @@ def _translated() -> Iterator[None]:
         raise problem(UNREACHABLE, "the connection broke while it answered") from broken
     except (ClientException, OSError, ValueError, TypeError, LookupError, AttributeError) as unexpected:
         # The package answers with None or with half-filled objects for JSON of another shape.
-        raise problem(UNEXPECTED, f"an answer of another shape ({unexpected})") from unexpected
+        raise problem(UNEXPECTED, f"a response of unexpected form ({unexpected})") from unexpected
 
 
 def _record(record: Any) -> TimelineRecord:

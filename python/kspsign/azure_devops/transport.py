@@ -36,7 +36,7 @@ _IDEMPOTENT = frozenset({"GET", "OPTIONS", "PUT", "PATCH", "DELETE"})
 def open_pipeline(
     session: requests.Session, collection: str, token: SecretStr, pause: Callable[[float], bool]
 ) -> Pipeline[Any, Any]:
-    """What clients of the package send their requests through, instead of what they make for themselves."""
+    """The session that the package's clients send their requests through, in place of their own."""
     credentials = RequestsCredentialsPolicy(_Bearer(token))  # type: ignore[no-untyped-call]  # as msrest has it
     return Pipeline([Guard(collection, pause), credentials], PipelineRequestsHTTPSender(_Sender(session)))
 
@@ -128,14 +128,14 @@ def _require_good(answer: requests.Response, url: str) -> None:
     # An invalid token is answered with a sign-in page (203 or a redirect) as often as with 401.
     if status in (203, 401) or 300 <= status < 400 or (html and 200 <= status < 300):
         answer.close()
-        raise problem(SIGN_IN, f"the token is not accepted (HTTP {status} from {url})")
+        raise problem(SIGN_IN, f"the token was rejected (HTTP {status} from {url})")
     if status >= 400:
         code = {403: FORBIDDEN, 404: NOT_FOUND}.get(status, REFUSED)
         raise problem(code, f"HTTP {status} from {url}{_said(answer)}")
 
 
 def _said(answer: requests.Response) -> str:
-    """What the server has to say, as it wraps its exceptions: {"message": ...}."""
+    """The server's message, in its exception format: {"message": ...}."""
     try:
         content = answer.json()
     except ValueError:
@@ -149,8 +149,8 @@ def _reason(error: ClientRequestError) -> str:
     return {
         requests.exceptions.ConnectTimeout: "timed out",
         requests.exceptions.ReadTimeout: "timed out",
-        requests.exceptions.SSLError: "the certificate of the server is not accepted",
-        requests.exceptions.ProxyError: "the proxy refuses",
+        requests.exceptions.SSLError: "the server's certificate was rejected",
+        requests.exceptions.ProxyError: "the proxy rejected it",
     }.get(type(inner), "connection failed")
 
 

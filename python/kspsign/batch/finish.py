@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
+from pathlib import Path
 
-from kspsign.batch.run import Run
+from kspsign.batch.outputs import may_be_written_unchecked
+from kspsign.batch.run import OutputState, Run
 from kspsign.concurrency.cancellation import interruptible
 from kspsign.model.errors import KspSignError
 from kspsign.model.report import Report
@@ -23,12 +26,22 @@ def finished(run: Run, report: Report) -> Report:
             in_service = True
         except KspSignError as error:
             report = without_evidence(report, error)
+    refused = run.record.outputs is OutputState.REFUSED
     run.console.finish(report)
     publish(
         report,
-        files=settings.output_files,
-        context=context,
+        files={name: path for name, path in settings.output_files.items() if _writable(run, path)},
+        context=replace(context, step_files=None) if refused else context,
         stream=None,
         in_service=in_service,
     )
     return report
+
+
+def _writable(run: Run, path: Path) -> bool:
+    """Whether `path` is surely none of the files that the run was to work on."""
+    state = run.record.outputs
+    if state is OutputState.FREE or (state is OutputState.UNCHECKED and may_be_written_unchecked(path)):
+        return True
+    run.console.notice(f"{path} is not written: it is, or may be, one of the files to work on")
+    return False

@@ -30,7 +30,7 @@ def take_slice(artifacts: Sequence[Artifact], number: int, total: int) -> tuple[
 
 
 def share(signatures: int | None, part: SliceFacts | None) -> int | None:
-    """What of a budget belongs to a slice: equal parts, the first slices get what is over."""
+    """The share of a budget that a slice gets: equal parts, the first slices get the remainder."""
     if signatures is None or part is None:
         return signatures
     return signatures // part.total + (part.number <= signatures % part.total)

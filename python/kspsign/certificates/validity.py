@@ -1,4 +1,4 @@
-"""When a certificate is valid, and whether it expires soon."""
+"""When a certificate is valid, whether it expires soon, what ends with it, and how far clocks may differ."""
 
 from __future__ import annotations
 
@@ -6,8 +6,13 @@ from datetime import datetime, timedelta
 
 from cryptography import x509
 
+from kspsign.certificates.parse import extension
+
 EXPIRY_WARNING = timedelta(days=30)
 """Warn this long before a certificate expires."""
+CLOCK_SKEW = timedelta(minutes=5)
+"""How far somebody else's clock may be ahead of this machine's."""
+_LIFETIME_SIGNING = x509.ObjectIdentifier("1.3.6.1.4.1.311.10.3.13")
 
 
 def validity(certificate: x509.Certificate) -> tuple[datetime, datetime]:
@@ -18,3 +23,10 @@ def validity(certificate: x509.Certificate) -> tuple[datetime, datetime]:
 def expires_soon(certificate: x509.Certificate, now: datetime) -> bool:
     """Whether a certificate that has not expired at `now` (timezone-aware) does so within `EXPIRY_WARNING`."""
     return now <= certificate.not_valid_after_utc < now + EXPIRY_WARNING
+
+
+def is_for_lifetime_signing(certificate: x509.Certificate) -> bool:
+    """Whether what the certificate signs ends when it expires, timestamped or not (extended key usage
+    szOID_KP_LIFETIME_SIGNING). Raises TrustError when its extensions are malformed."""
+    usages = extension(certificate, x509.ExtendedKeyUsage)
+    return usages is not None and _LIFETIME_SIGNING in usages.value

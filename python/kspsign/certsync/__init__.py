@@ -22,13 +22,20 @@ from kspsign.keys import (
     open_store,
     options_for,
     reopen_key_store,
-    timestamp_urls,
 )
 from kspsign.model.errors import ConfigurationError, PrerequisiteError
 from kspsign.model.values import SyncedCertificate, iso_utc
 from kspsign.settings.model import Settings
 
-__all__ = ["certificate_facts", "list_entries", "open_key", "read_entry", "synchronise", "write_entry"]
+__all__ = [
+    "certificate_facts",
+    "key_store_name",
+    "list_entries",
+    "open_key",
+    "read_entry",
+    "synchronise",
+    "write_entry",
+]
 
 
 def synchronise(
@@ -61,7 +68,6 @@ def open_key(settings: Settings, notice: Callable[[str], object], cancelled: thr
     when the key store holds another certificate by now.
     """
     known = _known(settings)
-    timestamp_urls(settings, settings.key_store if known is None else known.key_store)  # before anybody is asked
     if known is None:
         with _fetched(settings, notice, cancelled) as key:
             yield key
@@ -70,6 +76,14 @@ def open_key(settings: Settings, notice: Callable[[str], object], cancelled: thr
     else:
         with contextlib.closing(reopen_key_store(settings, known, cancelled)) as store:
             yield SigningKey(_renewed(known, store, notice), store)
+
+
+def key_store_name(settings: Settings) -> str | None:
+    """The key store of this run: the one that is named, else that of the synchronised certificate, if it is known."""
+    if settings.key_store is not None or settings.thumbprint is None:
+        return settings.key_store
+    entries = list_entries(settings.store_folder)
+    return next((entry.key_store for entry in entries if entry.thumbprint == settings.thumbprint), None)
 
 
 def _known(settings: Settings) -> SyncedCertificate | None:
@@ -108,7 +122,8 @@ def _say_end(certificate: SyncedCertificate, notice: Callable[[str], object]) ->
     if not certificate.test_signing and expires_soon(leaf, now):
         end = leaf.not_valid_after_utc
         notice(
-            f"certificate {certificate.thumbprint} ends on {iso_utc(end)}, in {(end - now).days} days: renew it in time"
+            f"certificate {certificate.thumbprint} expires on {iso_utc(end)}, in {(end - now).days} days: "
+            "renew it in time"
         )
 
 

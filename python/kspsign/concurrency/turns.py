@@ -18,7 +18,7 @@ class Turns:
 
     @property
     def waiting(self) -> int:
-        """How many wait to be alone."""
+        """The number of threads that wait for exclusive use."""
         return self._waiting
 
     @contextlib.contextmanager

@@ -5,13 +5,15 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TextIO
 
 from kspsign.azure_devops import VERDICT_TYPE, AzureDevOps, Timeline, TimelineRecord, open_client
 from kspsign.azure_devops.errors import NOT_FOUND, TRANSIENT
+from kspsign.batch.outputs import check_artifacts, check_outputs, inputs_of, outputs_of
 from kspsign.batch.select import Purpose, select_artifacts
 from kspsign.gate.downloads import files_check
 from kspsign.gate.evidence import COMPLETED, SUCCEEDED, examine
@@ -27,7 +29,7 @@ POLL_SECONDS = 15.0
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """What the gate says of one build. `pending` is a no that may become a yes while the build goes on; `proved` are
+    """The gate's decision on one build. `pending` is a refusal that may change while the build is running; `proved` are
     the files of each of its reports: sha256 by path."""
 
     build_id: int
@@ -54,7 +56,9 @@ def run_gate(
 
     `pause` waits the seconds, and says whether the run was cancelled meanwhile.
     """
-    files = _digests(settings)
+    outputs = outputs_of(settings, context)
+    check_outputs(outputs, inputs_of(settings))
+    files = _digests(settings, outputs)
     teller = GateReporter(context, settings, stream)
     with listening(teller.trace if context.debug else None):
         client = open_client(
@@ -148,7 +152,7 @@ def _attached(current: int, stale: int, wanted: int) -> Check:
     if stale:
         detail += f"; {stale} of earlier attempts do not count"
     if current > wanted:
-        detail += "; merge the jobs' verdicts into one, or say how many by --verdicts"
+        detail += "; merge the jobs' verdicts into one, or state how many with --verdicts"
     return Check("verdicts", current == wanted, detail)
 
 
@@ -168,11 +172,15 @@ def _steps(ended: Sequence[TimelineRecord]) -> Check:
     return Check("steps", ok=bool(ended) and not _bad(ended), detail=detail)
 
 
-def _digests(settings: GateSettings) -> dict[str, str]:
-    """SHA-256 of each downloaded file by the name shown. Raises NoFilesMatchedError when there is none."""
+def _digests(settings: GateSettings, outputs: Mapping[str, Path]) -> dict[str, str]:
+    """SHA-256 of each downloaded file by the name shown; none of them may be one of `outputs`.
+
+    Raises NoFilesMatchedError when there is none, ConfigurationError for an output that is one.
+    """
     if not settings.files:
         return {}
-    artifacts = select_artifacts(settings.files, settings.folder, Purpose.JUDGE).artifacts
+    admit = partial(check_artifacts, outputs, {})
+    artifacts = select_artifacts(settings.files, settings.folder, Purpose.JUDGE, admit=admit).artifacts
     return {artifact.name: _sha256(artifact.path) for artifact in artifacts}
 
 

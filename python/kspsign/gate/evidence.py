@@ -40,9 +40,9 @@ def examine(
     report, fault = _report(client, build_id, ref, verdict)
     proved = _proved(report)
     if not fault and report.get("passed") is not True:
-        fault = "it says that the run did not pass"
+        fault = "it states that the run did not pass"
     if not fault and len(proved) < 1:
-        fault = "it proves no file"
+        fault = "it covers no verified file"
     checks.append(Check("report", not fault, fault or f"{len(proved)} proved files, as the verdict's digest says"))
     if settings.policy_sha256 is not None:
         checks.append(_policy(report, settings.policy_sha256))
@@ -91,7 +91,7 @@ def _test_signing(verdict: dict[str, Any], *, allowed: bool) -> Check:
     marked = verdict.get("testSigning")
     good = marked is False or (marked is True and allowed)
     shown = {False: "release keys", True: "TEST SIGNING" + (", allowed" if allowed else "")}
-    return Check("keys", good, shown[marked] if isinstance(marked, bool) else "the verdict does not say")
+    return Check("keys", good, shown[marked] if isinstance(marked, bool) else "the verdict does not state it")
 
 
 def _report(
@@ -105,7 +105,7 @@ def _report(
         if (attachment.timeline_id, attachment.record_id) == place
     ]
     if not found:
-        return {}, "the step attached none"
+        return {}, "the step did not attach one"
     for item in found:
         content = client.attachment(build_id, item)
         if hashlib.sha256(content).hexdigest() == verdict.get("reportSha256"):
@@ -115,7 +115,7 @@ def _report(
 
 
 def _proved(report: dict[str, Any]) -> dict[str, str]:
-    """What strict verification accepted: the sha256 of each file by its path."""
+    """The files that strict verification accepted: the sha256 of each by its path."""
     files = report.get("files")
     proved: dict[str, str] = {}
     for file in files if isinstance(files, list) else ():

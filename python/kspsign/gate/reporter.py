@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Sequence
 from typing import TextIO
@@ -21,6 +22,8 @@ class GateReporter:
         self._stream = prepared(stream, context)
         self._settings = settings
         self._in_pipeline = context.surface == "azure-pipelines"
+        for line in settings.configuration.notices:
+            self._write(log_line(line))
 
     def waiting(self, text: str) -> None:
         """One line while the gate waits."""
@@ -50,10 +53,12 @@ class GateReporter:
     def _report(self, results: Sequence[tuple[str, Sequence[Check]]], *, passed: bool) -> None:
         if self._settings.report is None:
             return
+        facts = self._settings.configuration.facts
         content = {
             "schema": GATE_SCHEMA,
             "collection": self._settings.collection,
             "project": self._settings.project,
+            "configuration": dataclasses.asdict(facts) if facts else None,
             "passed": passed,
             "subjects": [
                 {

@@ -160,7 +160,7 @@ def options_for(settings: Settings, entry: StoreEntry, thumbprint: str | None = 
 def surroundings_of(
     settings: Settings, options: StoreOptions, cancelled: threading.Event, notice: Callable[[str], object]
 ) -> Surroundings:
-    """What the store of these options is given of `settings`: no secret that is another's."""
+    """The part of `settings` that the store of these options receives: no secrets of other stores."""
     return Surroundings(
         cancelled=cancelled,
         store_folder=settings.store_folder,

@@ -19,7 +19,7 @@ from kspsign.model.network_options import NetworkOptions
 from kspsign.model.values import DigestAlgorithm, RawSignature, SyncedCertificate
 
 WRITTEN_DIGESTS = frozenset({DigestAlgorithm.SHA256, DigestAlgorithm.SHA384, DigestAlgorithm.SHA512})
-"""What is signed at all; SHA-1 is only ever read."""
+"""The digest algorithms for signing; SHA-1 is only ever read."""
 
 
 def no_notice(_text: str) -> None:
@@ -28,7 +28,7 @@ def no_notice(_text: str) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """What a key store is given besides its own options.
+    """The environment of a key store, besides its own options.
 
     `cancelled` ends its waiting, with CancelledError. `notice` shows people a line that needs no action. `store_folder`
     is the thumbprint store, `temp_folder` is None for the system's own. `jobs` is how many signatures are asked for at
@@ -52,7 +52,7 @@ class Surroundings:
 
 @dataclass(frozen=True, slots=True)
 class Capabilities:
-    """What the chosen key can do, known without spending a signature.
+    """The capabilities of the chosen key, known without spending a signature.
 
     `digests` are the digest algorithms that it signs, `concurrent` is how many signatures may be asked for at the
     same time (None: the store sets no limit). `costly` is false where the key is in this process's memory, so that a

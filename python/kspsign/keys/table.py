@@ -84,14 +84,14 @@ class StoreTable:
         return _installed(point, self)
 
     def unknown(self, name: str) -> str:
-        """What to say of a name that is not in the table."""
+        """The message for a name that is not in the table."""
         near = suggest(name, self.names, cutoff=0.5)
         hint = f"; did you mean {near[0]}?" if near else ""
         return f"{name!r} is not a key store; known are {', '.join(self.names)}{hint}"
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Of all stores, installed ones last."""
+        """The names of all stores, installed ones last."""
         return (*self.entries, *(name for name in sorted(self.entry_points) if name not in self.entries))
 
     @cached_property
@@ -143,7 +143,7 @@ def _installed(point: EntryPoint, table: StoreTable) -> StoreEntry:
 
 
 def _fault(kind: Any, options: Any, engines: tuple[Any, ...], table: StoreTable) -> str | None:
-    """What the object lacks of a key store; None when it is one."""
+    """Why the object is not a key store; None when it is one."""
     if not (isinstance(options, type) and issubclass(options, StoreOptions)):
         return "its options are not a subclass of kspsign.settings.store_options.StoreOptions"
     if not engines or not set(engines) <= set(get_args(EngineName)) - {"auto"}:
@@ -157,7 +157,7 @@ def _fault(kind: Any, options: Any, engines: tuple[Any, ...], table: StoreTable)
         for store, model in table.built_in().items():
             other = model.model_fields.get(name)
             if other is not None and other.annotation != field.annotation:
-                return f"its option {name} is another than that of key store {store}"
+                return f"its option {name} differs from that of key store {store}"
     return None
 
 
@@ -169,7 +169,7 @@ def _broken(point: EntryPoint, cause: str) -> PrerequisiteError:
     return PrerequisiteError(
         f"key store {point.name} of package {_package(point)} can't be loaded ({point.value}): {cause}",
         code="KEY_STORE_PACKAGE",
-        remedy="Update or remove that package, or ask those who make it.",
+        remedy="Update or remove that package, or contact its maintainers.",
     )
 
 

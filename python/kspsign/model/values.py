@@ -73,7 +73,7 @@ class Artifact:
 
 @dataclass(frozen=True, slots=True)
 class SyncedCertificate:
-    """What certsync leaves on this agent: a certificate found by thumbprint, and how to reach its key.
+    """The result of certsync: a certificate that is found by thumbprint, and how to reach its key.
 
     `chain` is DER, leaf first, root last if known. `key_reference` is the key store's own address of the key
     (never a secret). `test_signing` is true for throw-away keys.
@@ -114,7 +114,7 @@ class TimestampToken:
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What one named check saw; `hresult` is None when it passed, else Windows' term for the failure.
+    """The result of one named check; `hresult` is None when it passed, else Windows' code for the failure.
 
     `remedy` is what to do about it where that is not what the term itself says. `number` is that of the signature that
     was checked, from 1.
@@ -173,7 +173,7 @@ class Verdict:
 
     @property
     def ok(self) -> bool:
-        """Whether the file is proved; "not-checked" is not."""
+        """Whether the file is verified; "not-checked" is not."""
         return self.result == "verified"
 
 
@@ -197,7 +197,7 @@ class ErrorFacts:
 
 @dataclass(frozen=True, slots=True)
 class Verification:
-    """What verifying one file yields: the verdict, its signatures, the file's sha256, and the first failure."""
+    """The result of verifying one file: the verdict, its signatures, the file's sha256, and the first failure."""
 
     verdict: Verdict
     signatures: tuple[SignatureFacts, ...]

@@ -42,7 +42,7 @@ class LogDialect(Protocol):
         """An issue on the run's page, at a file of the repository if there is one."""
 
     def progress(self, progress: Progress) -> str | None:
-        """How far the step is; None where nothing shows it."""
+        """Shows progress; None where the surface can't."""
 
 
 class PipelineLogConsole:

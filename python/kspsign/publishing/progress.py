@@ -31,7 +31,7 @@ class Progress:
 
     @property
     def percent(self) -> int:
-        """Of the files."""
+        """Percentage of files done."""
         return 100 * self.files_done // self.files if self.files else 100
 
     @property
@@ -73,7 +73,7 @@ class Meter:
             self._samples.popleft()
 
     def read(self, waiting: tuple[tuple[str, int], ...]) -> Progress:
-        """How far it is now."""
+        """The progress so far."""
         then, files, size = self._samples[0]
         seconds = time.monotonic() - then
         done, size_done = self._files_done - files, self._bytes_done - size

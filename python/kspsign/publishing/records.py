@@ -42,7 +42,7 @@ class _OwnFiles:
 
 
 class _Texts:
-    """What the records say, by the fields of OUTPUTS; each is made when it is asked for."""
+    """The texts of the records, by the fields of OUTPUTS, each created when first used."""
 
     def __init__(self, report: Report) -> None:
         self._report = report
@@ -170,7 +170,7 @@ def _append(target: Path, text: str) -> None:
     except OSError as refused:
         raise ConfigurationError(
             f"can't write to the step's file: {refused}",
-            remedy="Run the step on a runner of GitHub Actions as it is, or without GITHUB_ACTIONS.",
+            remedy="Run the step on an unmodified GitHub Actions runner, or without GITHUB_ACTIONS.",
             file=str(target),
         ) from refused
 
@@ -195,7 +195,7 @@ def _evidence(report: Report, context: RunContext, own: _OwnFiles, texts: _Texts
 
 
 def _results_and_tag(report: Report, context: RunContext, own: _OwnFiles) -> list[str]:
-    """What the agent publishes to Azure DevOps when we have no token."""
+    """The commands by which the agent publishes to Azure DevOps when we have no token."""
     commands = [_results_command(own.path("junit", ".xml"), test_signing=report.test_signing)]
     if context.build is not None and deserves_tag(report):
         commands.append(logging_command("build.addbuildtag", VERIFIED_TAG))

@@ -64,7 +64,7 @@ def write_record(target: Path, text: str) -> None:
 
 
 _NO_FILES = '\n "files": []'
-"""Where the files' lines belong; within a string a line feed is an escape."""
+"""The place of the files' lines; within a JSON string a line feed would be an escape."""
 
 
 def _line(value: object) -> str:

@@ -105,7 +105,7 @@ def failure_lines(outcome: FileOutcome) -> list[str]:
 
 
 def not_tried_line(totals: Totals) -> str:
-    """How many files were not tried; empty when all were."""
+    """The number of files not tried, in words; empty when all were tried."""
     return f"not tried: {count(totals.left, 'file')}" if totals.left else ""
 
 
@@ -142,5 +142,5 @@ def totals_line(report: Report) -> str:
 
 
 def dry_line(totals: Totals) -> str:
-    """What a dry run came to."""
+    """The result of a dry run."""
     return f"DRY RUN, nothing was signed: {count(totals.signatures_needed, 'signature')} would be asked for"

@@ -47,7 +47,7 @@ def text_line(line: str) -> str:
 
 
 def output_text(values: Mapping[str, str]) -> str:
-    """What is appended to GITHUB_OUTPUT; no value can end its own part, since the delimiter is random."""
+    """The text appended to GITHUB_OUTPUT; no value can end its own part, since the delimiter is random."""
     parts = []
     for name, value in values.items():
         delimiter = f"kspsign-{secrets.token_hex(16)}"
@@ -56,7 +56,7 @@ def output_text(values: Mapping[str, str]) -> str:
 
 
 def summary_part(markdown: str) -> str:
-    """What is appended to GITHUB_STEP_SUMMARY: whole lines within the runner's limit."""
+    """The text appended to GITHUB_STEP_SUMMARY: whole lines within the runner's limit."""
     if len(markdown.encode("utf-8")) <= SUMMARY_LIMIT:
         return markdown + "\n"
     kept, size = [], 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
 from cryptography import x509
@@ -60,8 +61,11 @@ class JudgedChain:
         return bool(self.path) and all(each.hresult is None for each in self.findings)
 
 
-def chain_findings(result: ChainResult, purpose: Purpose, when: str) -> Iterator[Finding]:
-    """CHAIN_CHECKS of that purpose; `when` tells the moment for which the chain was judged."""
+def chain_findings(
+    result: ChainResult, purpose: Purpose, when: str, remedies: Mapping[CheckName, str] = MappingProxyType({})
+) -> Iterator[Finding]:
+    """CHAIN_CHECKS of that purpose; `when` tells the moment for which the chain was judged. `remedies` replace those of
+    the faults, by the check's name in a signer's chain."""
     passed: dict[CheckName, str] = {
         "certificate-chain": " < ".join(common_name(each.subject) for each in result.path),
         "certificate-validity": when,
@@ -73,7 +77,8 @@ def chain_findings(result: ChainResult, purpose: Purpose, when: str) -> Iterator
         if fault is None:
             yield Finding(name, passed[check])
         else:
-            yield Finding(name, fault.detail, fault.hresult)
+            detail = f"{fault.detail}, not {when}" if check == "certificate-validity" else fault.detail
+            yield Finding(name, detail, fault.hresult, remedies.get(check, fault.remedy))
 
 
 def revocation_findings(

@@ -12,6 +12,8 @@ from cryptography import x509
 from kspsign.authenticode.cms.timestamp import Timestamp
 from kspsign.authenticode.profile import FileSignature
 from kspsign.certificates.parse import common_name_of, parse_certificate, subject_of, thumbprint_of
+from kspsign.certificates.validity import is_for_lifetime_signing
+from kspsign.model.checks import CheckName
 from kspsign.model.errors import TrustError
 from kspsign.model.hresults import Hresult
 from kspsign.model.values import DigestAlgorithm, Finding, SignatureFacts, TimestampFacts, iso_utc
@@ -29,6 +31,12 @@ from kspsign.verifying.unsigned_data import attributes_finding, certificates_fin
 
 if TYPE_CHECKING:
     from kspsign.verifying.revocation import Revocation
+
+
+_WITHOUT_LIFETIME = (
+    "Sign again with a certificate without lifetime signing (extended key usage 1.3.6.1.4.1.311.10.3.13): no timestamp "
+    "extends what this one signs."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,8 +66,12 @@ def examine_signature(
 ) -> ExaminedSignature:
     """Every check of `signature` over a file whose digests are `digests`; revocation is asked for when given."""
     stamped = examine_timestamp(signature, trust, revocation)
-    moment = stamped.time or datetime.now(UTC)
-    chain = _chain(signature, trust, moment, stamped=stamped.time is not None)
+    lifetime = _is_for_lifetime_signing(signature)
+    extended_to = None if lifetime else stamped.time
+    chain = _chain(signature, trust, extended_to, lifetime=lifetime)
+    chain_and_timestamp = (*chain.findings, *stamped.findings)
+    if not lifetime and _follows_from(stamped, chain):
+        chain_and_timestamp = (*stamped.findings, *chain.findings)
     findings = (
         _structure(signature),
         attributes_finding(signature),
@@ -67,10 +79,9 @@ def examine_signature(
         _digest(signature, digests),
         _content(signature),
         _signature(signature),
-        *chain.findings,
+        *chain_and_timestamp,
         *_embedded(signature, chain, stamped, trust),
-        *revocation_findings(chain, revocation, Purpose.CODE_SIGNING, stamped.time),
-        *stamped.findings,
+        *revocation_findings(chain, revocation, Purpose.CODE_SIGNING, extended_to),
     )
     return ExaminedSignature(signature, findings, stamped.stamp, chain.path, stamped.path)
 
@@ -98,15 +109,33 @@ def _signature(signature: FileSignature) -> Finding:
     return finding("signature", fault, hresult, "made with the certificate's key")
 
 
-def _chain(signature: FileSignature, trust: Trust, moment: datetime, *, stamped: bool) -> JudgedChain:
+def _is_for_lifetime_signing(signature: FileSignature) -> bool:
+    try:
+        return signature.certificate is not None and is_for_lifetime_signing(parse_certificate(signature.certificate))
+    except TrustError:
+        return False  # the chain's findings say what is wrong with the certificate
+
+
+def _follows_from(stamped: Stamped, chain: JudgedChain) -> bool:
+    """Whether the chain fails for its time alone, which is the present since a timestamp that is there does not
+    count."""
+    failed = {each.check for each in chain.findings if each.hresult is not None}
+    return failed == {"certificate-validity"} and stamped.is_refused
+
+
+def _chain(signature: FileSignature, trust: Trust, stamped: datetime | None, *, lifetime: bool) -> JudgedChain:
+    """The signer's chain at the time `stamped`, at present when that is None."""
     if signature.certificate is None:
         return JudgedChain()
+    moment = stamped or datetime.now(UTC)
     result = validate_chain(
         *(signature.certificate, signature.certificates, trust.signers),
         *(Purpose.CODE_SIGNING, moment, trust.strength),
     )
-    when = f"at {iso_utc(moment)}" + (" (timestamp)" if stamped else " (now, no valid timestamp)")
-    return JudgedChain(tuple(chain_findings(result, Purpose.CODE_SIGNING, when)), result.path)
+    now = "now, lifetime signing: no timestamp extends it" if lifetime else "now, no valid timestamp"
+    when = f"at {iso_utc(moment)} ({'timestamp' if stamped else now})"
+    remedies: dict[CheckName, str] = {"certificate-validity": _WITHOUT_LIFETIME} if lifetime else {}
+    return JudgedChain(tuple(chain_findings(result, Purpose.CODE_SIGNING, when, remedies)), result.path)
 
 
 def _embedded(signature: FileSignature, chain: JudgedChain, stamped: Stamped, trust: Trust) -> Iterator[Finding]:

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Final
 
 from cryptography import x509
 
 from kspsign.authenticode.cms.timestamp import Timestamp, read_counter_signature, read_token
 from kspsign.authenticode.profile import FileSignature
+from kspsign.certificates.parse import CHAIN_CHECK
+from kspsign.certificates.validity import CLOCK_SKEW
+from kspsign.model.checks import CheckName
 from kspsign.model.errors import TrustError
 from kspsign.model.hresults import Hresult
 from kspsign.model.values import Finding, iso_utc
 from kspsign.verifying.chain import Purpose, validate_chain
 from kspsign.verifying.chain_checks import (
+    CHAIN_CHECKS,
     JudgedChain,
     Trust,
     algorithm_finding,
@@ -22,11 +27,20 @@ from kspsign.verifying.chain_checks import (
     finding,
     revocation_findings,
 )
+from kspsign.verifying.unsigned_data import certificates_finding
 
 if TYPE_CHECKING:
     from kspsign.verifying.revocation import Revocation
 
-CLOCK_SKEW = timedelta(minutes=5)
+_ADD_ONE = (
+    "Add one while the certificate is valid: kspsign timestamp FILE. It costs no signature and does not change what is "
+    "signed."
+)
+_ANOTHER = "sign again with a timestamp of another server (--timestamp-url)."
+_CHAIN_REMEDIES: Final[Mapping[CheckName, str]] = {
+    **dict.fromkeys(CHAIN_CHECKS[Purpose.TIMESTAMPING], _ANOTHER.capitalize()),
+    CHAIN_CHECK: f"Pass the root of the timestamp authority with --trust-root if you trust it; else {_ANOTHER}",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +50,12 @@ class Stamped:
     findings: tuple[Finding, ...]
     stamp: Timestamp | None = None
     path: tuple[x509.Certificate, ...] = ()
+    is_there: bool = True
+
+    @property
+    def is_refused(self) -> bool:
+        """Whether there is a timestamp that does not count."""
+        return self.is_there and any(each.hresult is not None for each in self.findings)
 
     @property
     def time(self) -> datetime | None:
@@ -53,13 +73,31 @@ def examine_timestamp(signature: FileSignature, trust: Trust, revocation: Revoca
     if stamp is None:
         if trust.timestamp_required:
             detail = "there is none: the signature ends with the certificate"
-            return Stamped((Finding("timestamp", detail, Hresult.TRUST_E_TIME_STAMP),))
-        return Stamped((Finding("timestamp", "none, and none is asked for"),))
+            return Stamped((Finding("timestamp", detail, Hresult.TRUST_E_TIME_STAMP, _ADD_ONE),), is_there=False)
+        return Stamped((Finding("timestamp", "none, and none is asked for"),), is_there=False)
+    return _judge(stamp, trust, revocation)
+
+
+def judge_token(token: bytes, value: bytes, trust: Trust, revocation: Revocation | None = None) -> Stamped:
+    """Every check of the RFC 3161 token (DER) over the signature `value`, as if it were in a file already: what its
+    server's certificate is trusted for under `trust`, and that it brings nothing but its own chain."""
+    try:
+        stamped = _judge(read_token(token, value), trust, revocation)
+        if stamped.time is None or stamped.stamp is None:
+            return stamped
+        surplus = certificates_finding(stamped.stamp.certificates, stamped.path, trust.authorities)
+    except TrustError as fault:
+        return Stamped((Finding("timestamp", fault.message, Hresult.TRUST_E_TIME_STAMP),))
+    return replace(stamped, findings=(*stamped.findings, surplus))
+
+
+def _judge(stamp: Timestamp, trust: Trust, revocation: Revocation | None) -> Stamped:
     chain = _authority_chain(stamp, trust)
+    algorithms = stamp.digest_algorithm, stamp.signer_digest_algorithm
     findings = (
         Finding("timestamp", iso_utc(stamp.time)),
         *stamp.findings,
-        algorithm_finding("timestamp-algorithms", trust.strength, stamp.digest_algorithm),
+        algorithm_finding("timestamp-algorithms", trust.strength, *algorithms),
         _time(stamp),
         *chain.findings,
         *revocation_findings(chain, revocation, Purpose.TIMESTAMPING, stamp.time),
@@ -74,7 +112,8 @@ def _authority_chain(stamp: Timestamp, trust: Trust) -> JudgedChain:
         *(stamp.signer, stamp.certificates, trust.authorities),
         *(Purpose.TIMESTAMPING, stamp.time, trust.strength),
     )
-    return JudgedChain(tuple(chain_findings(result, Purpose.TIMESTAMPING, f"at {iso_utc(stamp.time)}")), result.path)
+    findings = chain_findings(result, Purpose.TIMESTAMPING, f"at {iso_utc(stamp.time)}", _CHAIN_REMEDIES)
+    return JudgedChain(tuple(findings), result.path)
 
 
 def _read_timestamp(signature: FileSignature) -> Timestamp | None:

@@ -1,36 +1,42 @@
-"""What stands in a signature without being signed: nothing may, but what is verified in its own right.
+"""Rejects what a message carries unsigned: attributes that nothing verifies, and certificates that no chain needs.
 
-Authenticode leaves two places that no signature covers, and both are used to hide data in files that stay valid:
-unsigned attributes (osslsigncode's 1.3.6.1.4.1.42921.1.2.1), and certificates that no chain needs. Windows and the
-peers look past them.
+Both are used to hide data in files that stay valid (osslsigncode's attribute 1.3.6.1.4.1.42921.1.2.1, certificates
+with a payload as extension); Windows and the peers look past them. What else is unsigned is accounted for as a message
+is read (authenticode.cms.account); that a certificate belongs to a chain is only known once there is one.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from hashlib import sha1
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.hazmat.primitives import hashes
 
+from kspsign.authenticode.cms.account import list_refused
+from kspsign.authenticode.cms.algorithms import signature_holds
 from kspsign.authenticode.profile import FileSignature
 from kspsign.certificates.parse import display_name, outline, parse_certificate, to_der
 from kspsign.model.checks import CheckName
 from kspsign.model.hresults import Hresult
-from kspsign.model.values import Finding
+from kspsign.model.values import DigestAlgorithm, Finding
 from kspsign.verifying.roots import TrustAnchors
 
 _MOST = 32
 """Certificates beside the paths that are looked into; real signatures have one or two."""
+_MOST_UNVERIFIED, _MAX_UNVERIFIED = 2, 2048
+"""How many cross-certificates by unknown issuers may stay, and the bytes of each: roots that left the root programme
+(AAA Certificate Services, Microsoft Code Verification Root) have signed some that vendors still ship."""
+_NAMED = 4
+_PASSED = "those of its chains only"
 
 
 def attributes_finding(signature: FileSignature) -> Finding:
     """The check "unsigned-attributes": timestamps and further signatures alone, which are verified themselves."""
-    known, attributes = signature.known_attributes, signature.unsigned_attributes
-    unknown = {name: sum(map(len, values)) for name, values in attributes.items() if name not in known}
-    if not unknown:
+    if not signature.refused:
         return Finding("unsigned-attributes", "timestamps and signatures only")
-    said = ", ".join(f"{name} ({size} bytes)" for name, size in unknown.items())
-    return _surplus("unsigned-attributes", f"attributes that nothing signs and nobody judges: {said}")
+    return _surplus("unsigned-attributes", list_refused(signature.refused))
 
 
 def certificates_finding(
@@ -38,44 +44,103 @@ def certificates_finding(
 ) -> Finding:
     """The check "embedded-certificates" of a message's `certificates` (DER) whose signer's valid chain is `path`.
 
-    Beside the path there may be other certificates of its CAs' names and keys (cross-certificates), the issuers of
-    these, and what they or the anchors issued. Raises TrustError for one that can't be parsed.
+    Beside the path there may be other certificates of its CAs, and the issuers of these, each verified by a signature:
+    an anchor's, its own, or that of one that is. A CA's name and key alone prove nothing. Only where the issuer of a
+    cross-certificate is at hand nowhere, a few small ones may stay (see _UNVERIFIED). Raises TrustError for one that
+    can't be parsed.
     """
-    kept = {to_der(each) for each in path}
-    names = {_identity(each) for each in kept}
-    waiting = [each for each in dict.fromkeys(certificates) if each not in kept]
+    chain = {to_der(each) for each in path}
+    waiting = {each: parse_certificate(each) for each in dict.fromkeys(certificates) if each not in chain}
+    if not waiting:
+        return Finding("embedded-certificates", _PASSED)
     if len(waiting) > _MOST:
         return _surplus("embedded-certificates", f"{len(waiting)} certificates that its chain does not need")
-    found = [each for each in waiting if _identity(each) in names or anchors.holds(parse_certificate(each))]
-    while found:
-        kept.update(found)
-        waiting = [each for each in waiting if each not in kept]
-        found = [each for each in waiting if _is_linked(parse_certificate(each), kept, anchors)]
-    if waiting:
-        foreign = ", ".join(f"{display_name(parse_certificate(each))} ({len(each)} bytes)" for each in waiting)
-        return _surplus("embedded-certificates", f"certificates that belong to no chain of it: {foreign}")
-    return Finding("embedded-certificates", "those of its chains only")
+    embedded = _Embedded(chain, waiting, anchors)
+    foreign = [each for each in waiting if each not in embedded.verified and each not in embedded.tolerated]
+    if foreign:
+        named = ", ".join(f"{display_name(waiting[each])} ({len(each)} bytes)" for each in foreign[:_NAMED])
+        more = f" and {len(foreign) - _NAMED} more" if len(foreign) > _NAMED else ""
+        return _surplus("embedded-certificates", f"certificates that no signature ties to a chain of it: {named}{more}")
+    return Finding("embedded-certificates", _PASSED)
 
 
-def _is_linked(candidate: x509.Certificate, kept: Iterable[bytes], anchors: TrustAnchors) -> bool:
-    """Whether an anchor or one of `kept` issued `candidate`, or `candidate` one of `kept`."""
-    beside = [parse_certificate(each) for each in kept]
-    above = (*(anchor.certificate for anchor in anchors.issuers_of(candidate)), *beside)
-    return any(_issued(candidate, each) for each in above) or any(_issued(each, candidate) for each in beside)
+class _Embedded:
+    """The certificates beside a chain: which are `verified`, and which are `tolerated` though nobody can."""
+
+    def __init__(
+        self, chain: Iterable[bytes], waiting: Mapping[bytes, x509.Certificate], anchors: TrustAnchors
+    ) -> None:
+        self._known = {each: parse_certificate(each) for each in chain}
+        self._waiting = waiting
+        self._anchors = anchors
+        self._above: set[tuple[bytes, bytes]] = set()
+        """Names and keys of the chain's CAs, and of those who certified one of them."""
+        for each in self._known.values():
+            self._add(each)
+        self.verified: set[bytes] = set()
+        while found := {der for der, each in waiting.items() if der not in self.verified and self._holds(each)}:
+            self.verified |= found
+        self.tolerated = self._unverifiable()
+
+    def _add(self, certificate: x509.Certificate) -> None:
+        self._known[to_der(certificate)] = certificate
+        self._above.add(_identity(certificate))
+        possible = (*self._issuers(certificate), *self._waiting.values())
+        self._above |= {_identity(each) for each in possible if _signed(certificate, each)}
+
+    def _holds(self, candidate: x509.Certificate) -> bool:
+        """Whether it is of a CA of the chain or above it, and is an anchor, signed by itself or by somebody known."""
+        if _identity(candidate) not in self._above:
+            return False
+        holds = self._anchors.holds(candidate) or any(
+            _signed(candidate, each) for each in (candidate, *self._issuers(candidate))
+        )
+        if holds:
+            self._add(candidate)
+        return holds
+
+    def _issuers(self, candidate: x509.Certificate) -> tuple[x509.Certificate, ...]:
+        """Whoever of the anchors and the known has the name of its issuer."""
+        anchors = (anchor.certificate for anchor in self._anchors.issuers_of(candidate))
+        return (*anchors, *(each for each in self._known.values() if each.subject == candidate.issuer))
+
+    def _unverifiable(self) -> frozenset[bytes]:
+        """Cross-certificates of those CAs by issuers that nobody here knows, and these where they are embedded: few
+        and small, or none."""
+        left = {der: each for der, each in self._waiting.items() if der not in self.verified}
+        crossed = {
+            der: each
+            for der, each in left.items()
+            if _identity(each) in self._above and each.issuer != each.subject and not self._issuers(each)
+        }
+        roots = {
+            der
+            for der, each in left.items()
+            if _signed(each, each) and any(_signed(below, each) for below in crossed.values())
+        }
+        if len(crossed) > _MOST_UNVERIFIED or any(len(der) > _MAX_UNVERIFIED for der in (*crossed, *roots)):
+            return frozenset()
+        return frozenset({*crossed, *roots})
 
 
-def _issued(issued: x509.Certificate, issuer: x509.Certificate) -> bool:
+def _signed(issued: x509.Certificate, issuer: x509.Certificate) -> bool:
+    """Whether `issued` names `issuer` and bears its signature, over SHA-1 too: old chains are not judged here."""
     if issued.issuer != issuer.subject:
         return False
     try:
+        if isinstance(issued.signature_hash_algorithm, hashes.SHA1):
+            digest = sha1(issued.tbs_certificate_bytes, usedforsecurity=False).digest()
+            return signature_holds(issuer.public_key(), issued.signature, digest, DigestAlgorithm.SHA1, None)
         issued.verify_directly_issued_by(issuer)
     except (InvalidSignature, ValueError, TypeError, UnsupportedAlgorithm):
         return False
     return True
 
 
-def _identity(data: bytes) -> tuple[bytes, bytes]:
-    return outline(data).subject, outline(data).key
+def _identity(certificate: x509.Certificate) -> tuple[bytes, bytes]:
+    """Name and key: what makes a CA, whatever its certificates."""
+    outlined = outline(to_der(certificate))
+    return outlined.subject, outlined.key
 
 
 def _surplus(check: CheckName, detail: str) -> Finding:

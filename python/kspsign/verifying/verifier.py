@@ -26,12 +26,14 @@ from kspsign.model.values import (
     Verification,
 )
 from kspsign.settings.model import Settings
+from kspsign.verifying.cause import first_cause
 from kspsign.verifying.chain import Purpose, validate_chain
 from kspsign.verifying.chain_checks import Trust
 from kspsign.verifying.roots import TrustAnchors, combined, default_anchors
 from kspsign.verifying.signatures import ExaminedSignature, examine_signature
 from kspsign.verifying.signtool_check import SecondOpinion
 from kspsign.verifying.strength import STRONG
+from kspsign.verifying.timestamps import judge_token
 
 if TYPE_CHECKING:
     from kspsign.verifying.policy.judge import Judge
@@ -94,7 +96,7 @@ class Verifier:
         now = datetime.now(UTC)
         result = validate_chain(leaf, others, self.trust.signers, Purpose.CODE_SIGNING, now, self.trust.strength)
         for fault in result.faults:
-            raise TrustError(fault.hresult, fault.detail, check=fault.check)
+            raise TrustError(fault.hresult, fault.detail, check=fault.check, remedy=fault.remedy)
         findings: list[Finding] = []
         if self.judge is not None:
             findings += self.judge.certificate_findings(result.path, now)
@@ -103,6 +105,17 @@ class Verifier:
         for failed in _faults(findings):
             hresult = failed.hresult or Hresult.TRUST_E_FAIL
             raise TrustError(hresult, failed.detail, check=failed.check, remedy=failed.remedy)
+
+    def check_token(self, token: bytes, value: bytes) -> None:
+        """Raise TrustError when the RFC 3161 token (DER) over the signature `value` would not verify in a file, by the
+        policy's authorities too: it is not embedded then, and another server is asked."""
+        stamped = judge_token(token, value, self.trust, self.revocation)
+        findings = list(stamped.findings)
+        if self.judge is not None:
+            findings.append(self.judge.authority_finding(stamped.stamp, stamped.path))
+        for failed in _faults(findings):
+            hresult = failed.hresult or Hresult.TRUST_E_TIME_STAMP
+            raise TrustError(hresult, f"{failed.check}: {failed.detail}", check=failed.check, remedy=failed.remedy)
 
     def check_inner_files(self, file: SignableFile, name: str, format_: Format | None) -> None:
         """Raise TrustError when `file` has a signed file inside whose signature does not verify: the file around it
@@ -235,9 +248,9 @@ def _faults(findings: Iterable[Finding]) -> Iterator[Finding]:
 
 
 def _conclude(findings: tuple[Finding, ...], signatures: tuple[SignatureFacts, ...], sha256: str) -> Verification:
-    """The verdict: every check must hold. The first that does not gives the error, in Windows' terms."""
-    checks = tuple(Check(each.name, each.hresult is None, each.detail) for each in findings)
-    failed = next(_faults(findings), None)
+    """The verdict: every check must hold. The cause of those that do not gives the error, in Windows' terms."""
+    checks = tuple(Check(finding.check, finding.hresult is None, finding.detail) for finding in findings)
+    failed = first_cause(findings)
     if failed is None or failed.hresult is None:
         return Verification(Verdict("verified", checks), signatures, sha256, None)
     error = ErrorFacts(

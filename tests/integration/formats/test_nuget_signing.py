@@ -240,7 +240,7 @@ def test_a_repositorys_countersignature_has_a_verdict_of_its_own(
     twins = {
         "signed-attributes#2": countersigned(author_signed, repository[1], over=b"another signature"),
         "signature-type#2": countersigned(author_signed, repository[1], receipt=False),
-        "cms-structure": countersigned(author_signed, repository[1], times=2),
+        "unsigned-attributes": countersigned(author_signed, repository[1], times=2),
     }
     for check, twin in twins.items():
         assert check in trusting.failed_checks(path, twin), check

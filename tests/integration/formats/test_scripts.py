@@ -13,8 +13,13 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from kspsign.authenticode.cms.read import read_signed_message
+from kspsign.authenticode.profile import SigningTerms
+from kspsign.authenticode.script import ScriptFile
+from kspsign.embedded.authority import load_authority
 from kspsign.embedded.timestamp_server import TimestampServer
+from kspsign.model.values import DigestAlgorithm
 from support.certificates import EXPIRED, PASSWORD, PASSWORD_VARIABLE, SigningFile, rsa_key, signing_file
+from support.forging import signature
 from support.formats.script_samples import POWERSHELL, SCRIPT_HOST, TEXTS, script
 from support.samples import Run, Store, kspsign, osslsigncode_verify
 
@@ -248,3 +253,52 @@ def test_a_certificate_that_may_not_sign(
     assert verify(tmp_path / "x.ps1", root, "--no-timestamp").error_code == code
     if not wrong:
         assert verify(tmp_path / "x.ps1", publisher.root).error_code == "TRUST_E_TIME_STAMP"
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "utf-8-sig", "utf-16-le"])
+@pytest.mark.parametrize("extension", TEXTS)
+def test_line_ends_that_git_changed_are_the_first_cause(
+    store: Store, signed: Path, tmp_path: Path, extension: str, encoding: str
+) -> None:
+    """Signed with CRLF, checked in with LF; with CRLF again the signature holds. A twin whose text was changed too is
+    not said to be of other line ends."""
+    path = tmp_path / f"script.{extension}"
+    codec = "utf-16-le" if encoding == "utf-16-le" else "latin-1"
+    text = (signed / f"{encoding}.{extension}").read_bytes().decode(codec)
+    path.write_bytes(text.replace("\r\n", "\n").encode(codec))
+    run = verify(path, store.root)
+    assert (run.code, run.error_code) == (2, "TRUST_E_BAD_DIGEST")
+    error = run.file["error"]
+    assert "(line-ends: the line ends were changed" in error["message"]
+    assert "with CRLF throughout" in error["message"]
+    assert "Sign" not in error["remedy"]
+    path.write_bytes(text.replace("\r\n", "\n").replace("\n", "\r\n").encode(codec))
+    assert verify(path, store.root).code == 0
+    middle = text.index("\r\n") - 1
+    path.write_bytes((text[:middle] + "~" + text[middle:]).replace("\r\n", "\n").encode(codec))
+    run = verify(path, store.root)
+    assert (run.code, run.error_code) == (2, "TRUST_E_BAD_DIGEST")
+    assert "(digest: " in run.file["error"]["message"]
+
+
+def test_line_ends_turned_to_crlf_after_another_signed_with_lf(store: Store, tmp_path: Path) -> None:
+    """PowerShell's own cmdlet signs text that ends in LF; git's autocrlf turns it on check-out."""
+    path = tmp_path / "script.ps1"
+    path.write_bytes(b"Exit 0\nExit 1\n")
+    file = ScriptFile.open(path)
+    digest = file.digest([DigestAlgorithm.SHA256])
+    authority = load_authority(store.folder / "embedded")
+    content = file.content(SigningTerms(DigestAlgorithm.SHA256, authority.signing_chain), digest)
+    made = signature(file, content, authority.signing_chain, authority.leaf.key)
+    with path.open("wb") as out:
+        file.embed(digest, (made,), out)
+    before = path.read_bytes()
+    assert verify(path, store.root, "--no-timestamp").code == 0
+    path.write_bytes(before.replace(b"\r\n", b"\n").replace(b"\n", b"\r\n"))
+    run = verify(path, store.root, "--no-timestamp")
+    assert "(line-ends: " in run.file["error"]["message"]
+    assert "with LF throughout" in run.file["error"]["message"]
+    path.write_bytes(before.replace(b"\r\n", b"\n"))
+    run = verify(path, store.root, "--no-timestamp")
+    assert (run.error_code, "line ends" in run.file["error"]["message"]) == ("TRUST_E_MALFORMED_SIGNATURE", True)
+    assert "signature holds again" in run.file["error"]["remedy"]

@@ -86,11 +86,43 @@ def test_a_crowd_of_certificates(signed: Path, publisher: SigningFile) -> None:
 def test_certificates_that_belong_to_the_chain_may_be_there(signed: Path, publisher: SigningFile, root: Issued) -> None:
     elsewhere = ca("Root of another program", end=VALID)
     crossed = ca("Test root", elsewhere, key=root.key, end=VALID)
-    between = ca("Another CA", root, end=VALID)
-    below = signer("Another publisher", between, end=VALID)
-    signed.write_bytes(with_certificates(signed.read_bytes(), root, crossed, elsewhere, below, between))
+    again = ca("Test root", key=root.key, end=VALID)
+    signed.write_bytes(with_certificates(signed.read_bytes(), root, crossed, elsewhere, again))
     run = verify(signed, publisher.root)
     assert run.code == 0, run.text
+
+
+def test_certificates_that_a_ca_of_the_chain_issued_to_others(
+    signed: Path, publisher: SigningFile, root: Issued
+) -> None:
+    between = ca("Another CA", root, end=VALID)
+    below = signer("Another publisher", between, end=VALID)
+    signed.write_bytes(with_certificates(signed.read_bytes(), below, between))
+    assert broken(verify(signed, publisher.root)) == ["embedded-certificates"]
+
+
+def test_a_certificate_twice(signed: Path, publisher: SigningFile, root: Issued) -> None:
+    signed.write_bytes(with_certificates(signed.read_bytes(), root, root))
+    run = verify(signed, publisher.root)
+    assert (run.error_code, broken(run)) == ("TRUST_E_MALFORMED_SIGNATURE", ["cms-structure"])
+    assert "repeated" in run.file["error"]["message"]
+
+
+@pytest.mark.parametrize("kind", ["self-signed", "by another CA of that name", "three", "large"])
+def test_a_twin_that_only_bears_a_cas_name_and_key(
+    signed: Path, publisher: SigningFile, root: Issued, kind: str
+) -> None:
+    forged, crossing = {"key": root.key, "signing_key": new_key(), "end": VALID}, {"key": root.key, "end": VALID}
+    large = x509.UnrecognizedExtension(x509.ObjectIdentifier("1.3.6.1.4.1.11129.2.1.9999"), bytes(4096)), False
+    twins = {
+        "self-signed": [ca("Test root", None, PAYLOAD, **forged)],
+        "by another CA of that name": [ca("Test root", ca("Test root", end=VALID), PAYLOAD, **crossing)],
+        "three": [ca("Test root", ca(f"Nobody {n}", end=VALID), PAYLOAD, **crossing) for n in range(3)],
+        "large": [ca("Test root", ca("Nobody", end=VALID), large, **crossing)],
+    }
+    signed.write_bytes(with_certificates(signed.read_bytes(), *twins[kind]))
+    assert broken(verify(signed, publisher.root)) == ["embedded-certificates"]
+    assert osslsigncode_verify(signed, publisher.root).accepted
 
 
 def test_a_forged_link_is_none(signed: Path, publisher: SigningFile) -> None:

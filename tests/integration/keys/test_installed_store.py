@@ -121,11 +121,15 @@ def test_kspsign_yml_knows_its_options(bench: Bench) -> None:
     }
     schema = json.loads(bench.text("schema", "config").stdout)
     jsonschema.validate(content, schema)
-    (bench.folder / "kspsign.yml").write_text(json.dumps(content), encoding="utf-8")
+    file = bench.folder / "kspsign.yml"
+    file.write_text(json.dumps(content), encoding="utf-8")
     done = bench.text("certsync")
+    assert done.returncode == 3
+    assert all(name in done.stderr for name in {*content} - {"key_store"}), done.stderr
+    done = bench.text("certsync", "--config", file)
     assert done.returncode == 0, done.stdout + done.stderr
-    (bench.folder / "kspsign.yml").write_text(json.dumps({**content, "example_kye": "x"}), encoding="utf-8")
-    done = bench.text("certsync")
+    file.write_text(json.dumps({**content, "example_kye": "x"}), encoding="utf-8")
+    done = bench.text("certsync", "--config", file)
     assert done.returncode == 3
     assert "example_kye (did you mean example_key?)" in done.stdout + done.stderr
 
@@ -187,7 +191,7 @@ BROKEN = {
     "a setting of the run": (module("Own", fields="jobs: int = 1"), "its option jobs is a setting of kspsign itself"),
     "another meaning": (
         module("Own", fields="csp: int = 1"),
-        "its option csp is another than that of key store windows",
+        "its option csp differs from that of key store windows",
     ),
 }
 

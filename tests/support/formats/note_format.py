@@ -6,7 +6,7 @@ import base64
 import hashlib
 import json
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -35,8 +35,7 @@ class NoteSignature:
     further: tuple[bytes, ...] = ()
     countersigners: tuple[NoteSignature, ...] = ()
     sharing: tuple[bytes, ...] = ()
-    unsigned_attributes: Mapping[str, tuple[bytes, ...]] = field(default_factory=dict)
-    known_attributes: frozenset[str] = frozenset()
+    refused: tuple[str, ...] = ()
     program_name: str | None = None
     fault: str | None = None
 

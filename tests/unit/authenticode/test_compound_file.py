@@ -169,7 +169,7 @@ WRONG: dict[str, tuple[Callable[[bytearray], None], str]] = {
     "a large stream called small": (entry("PCW_CAB", 120, struct.pack("<I", 50)), "mini FAT"),
     "a small stream called large": (entry("odd", 120, struct.pack("<I", 5000)), "has sectors|has .* sectors"),
     "a small stream outside": (entry("odd", 116, struct.pack("<I", 9999)), "mini FAT leads"),
-    "two with the same small sectors": (entry("odd", 116, struct.pack("<I", 0)), "something else has|has .* sectors"),
+    "two with the same small sectors": (entry("odd", 116, struct.pack("<I", 0)), "something else|has .* sectors"),
     "a child that is the root": (entry("Root Entry", 76, struct.pack("<I", 0)), "occurs in it twice"),
     "a child outside": (entry("Root Entry", 76, struct.pack("<I", 5000)), "does not exist"),
     "siblings in a ring": (entry("odd", 72, struct.pack("<I", 1)), "twice"),

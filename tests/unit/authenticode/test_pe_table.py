@@ -18,7 +18,7 @@ def entry(blob: bytes, *, length: int | None = None, revision: int = 0x0200, kin
     return struct.pack("<IHH", 8 + len(blob) if length is None else length, revision, kind) + blob
 
 
-@pytest.mark.parametrize("signatures", [(SHORT,), (EVEN,), (LONG,), (SHORT, LONG), (EVEN, EVEN, SHORT)])
+@pytest.mark.parametrize("signatures", [(SHORT,), (EVEN,), (LONG,), (SHORT, LONG), (EVEN, LONG, SHORT)])
 def test_what_is_built_is_read_back(signatures: tuple[bytes, ...]) -> None:
     data = build_table(signatures)
     table = parse_table(data)
@@ -40,6 +40,8 @@ def test_a_length_without_the_padding_is_read_too() -> None:
         (entry(EVEN + b"hidden.." * 4), "not zero padding"),
         (entry(SHORT) + b"\x00\x01", "between table entries"),
         (entry(EVEN) + bytes(4), "stray bytes"),
+        (entry(EVEN) + entry(EVEN), "repeats a signature"),
+        (entry(SHORT + b"\0") + b"\0", "a part of its padding"),
         (entry(EVEN) + bytes(16), "claims 0 bytes"),
         (entry(EVEN, length=4096), "claims 4096 bytes"),
         (entry(EVEN, length=8), "claims 8 bytes"),

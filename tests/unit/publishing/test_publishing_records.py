@@ -169,7 +169,7 @@ class TestJunit:
 class TestSummary:
     def test_a_release_manager_finds_the_answers(self, samples: Samples) -> None:
         text = summary_text(samples.report(samples.file("a.exe"), samples.file("b.exe")))
-        assert text.startswith("# Signature verification: passed\n\nOf 2 files, 2 proved: 2 signed")
+        assert text.startswith("# Signature verification: passed\n\nOf 2 files, 2 verified: 2 signed")
         assert f"| Signed by | CN=Example, O=Example (thumbprint {'AB' * 20}) |" in text
         assert "| Certificate valid until | 2027-01-01T00:00:00Z |" in text
         assert "| Timestamped by | Example TSA (2) |" in text
@@ -208,7 +208,7 @@ class TestSummary:
         stopped = summary_text(replace(samples.report(), error=STOPPED, passed=False, exit_code=5))
         assert "**Cause:** signtool.exe is missing" in stopped
         assert "**Remedy:** Install the Windows SDK." in stopped
-        assert "worked on no file" in stopped
+        assert "processed no file" in stopped
         cancelled = summary_text(replace(samples.report(samples.file()), passed=False, exit_code=130))
         assert cancelled.startswith("# Signature verification: cancelled")
 

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import yaml
 
-from kspsign.cli.github_action import ACTION_ONLY, INPUTS_VARIABLE, read_inputs
+from kspsign.cli.github_action import ACTION_ONLY, CONFIG_INPUT, INPUTS_VARIABLE, read_inputs
 from kspsign.cli.options import settings_fields
 from kspsign.keys.table import STORES
 from kspsign.model.errors import ConfigurationError
@@ -30,7 +30,7 @@ NO_INPUTS = VARIABLES | {"publish_token_env"}
 def test_the_inputs_are_the_settings() -> None:
     settings = settings_fields()
     fields = {name.replace("_", "-") for name in set(settings) - NO_INPUTS}
-    assert set(ACTION["inputs"]) == fields | {"command", "password"} | ACTION_ONLY
+    assert set(ACTION["inputs"]) == fields | {"command", "password", CONFIG_INPUT} | ACTION_ONLY
     for name in fields:
         assert ACTION["inputs"][name] == {"description": settings[name.replace("-", "_")].description}
 

@@ -30,7 +30,7 @@ TASK: dict[str, Any] = json.loads((FOLDER / "task.json").read_text(encoding="utf
 EXTENSION: dict[str, Any] = json.loads((ROOT / "vss-extension.json").read_text(encoding="utf-8"))
 INPUTS: dict[str, dict[str, Any]] = {each["name"]: each for each in TASK["inputs"]}
 
-OWN_INPUTS = {"bundledOnly", "command", "connection", "password", "pythonPath"}
+OWN_INPUTS = {"bundledOnly", "command", "config", "connection", "password", "pythonPath"}
 VARIABLES = {name for model in STORES.built_in().values() for name, _variable in secret_variables(model)}
 NO_INPUTS = VARIABLES | {"publish_token_env"}
 """Settings that are not inputs: the task hands its secrets over itself, by no name."""

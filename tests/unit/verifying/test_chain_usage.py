@@ -145,7 +145,8 @@ def test_a_signing_leaf_states_code_signing(
     ("extensions", "expected"),
     [
         ((extended(TIMESTAMPING, critical=True), key_usage("digital_signature")), []),
-        ((extended(TIMESTAMPING), key_usage("content_commitment")), []),
+        ((extended(TIMESTAMPING, critical=True), key_usage("content_commitment")), []),
+        ((extended(TIMESTAMPING), key_usage("digital_signature")), [(EXTENDED, Hresult.CERT_E_WRONG_USAGE)]),
         ((extended(TIMESTAMPING, CODE_SIGNING, critical=True),), [(EXTENDED, Hresult.CERT_E_WRONG_USAGE)]),
         ((extended(CODE_SIGNING, critical=True),), [(EXTENDED, Hresult.CERT_E_WRONG_USAGE)]),
         ((extended(TIMESTAMPING, critical=True), SIGNS_CERTIFICATES), [(USAGE, Hresult.CERT_E_WRONG_USAGE)]),
@@ -164,7 +165,9 @@ def test_a_critical_extension_that_is_not_known_is_refused(root: Issued) -> None
     assert faults(root, signer("Leaf", root, (unknown, True))) == [(CHAIN, Hresult.CERT_E_CRITICAL)]
     policies = x509.CertificatePolicies([x509.PolicyInformation(x509.ObjectIdentifier("2.23.140.1.4.1"), None)])
     assert faults(root, signer("Leaf", root, (policies, True))) == []
-    assert faults(root, signer("Leaf", root, (x509.InhibitAnyPolicy(0), True))) == [(CHAIN, Hresult.CERT_E_CRITICAL)]
+    assert faults(root, signer("Leaf", root, (x509.InhibitAnyPolicy(0), True))) == []
+    stapled = x509.TLSFeature([x509.TLSFeatureType.status_request])
+    assert faults(root, signer("Leaf", root, (stapled, True))) == [(CHAIN, Hresult.CERT_E_CRITICAL)]
 
 
 @pytest.mark.parametrize(

@@ -74,7 +74,7 @@ class BlockMap:
                 continue
             file = self.files.get(name)
             if file is None:
-                return f"{name} is in the package, not in its block map: it was put in afterwards"
+                return f"{name} is in the package, not in its block map: it was added afterwards"
             if fault := _file_fault(file, entry):
                 return f"{name} {fault}"
             seen.add(name)
@@ -129,7 +129,7 @@ class _BlockMapReader:
             self._ignorable |= self._prefixes.get(prefix, set())
         method = element.attributes.get("HashMethod", "")
         if method not in METHODS:
-            raise ValueError(f'its HashMethod "{method}" is none that Windows knows')
+            raise ValueError(f'its HashMethod "{method}" is not known to Windows')
         self.algorithm = METHODS[method]
         self._check_attributes(element)
 
@@ -195,7 +195,7 @@ def _file_fault(file: MappedFile, entry: ZipEntry) -> str | None:
 
 
 def _packed_fault(stated: list[int], file: MappedFile, entry: ZipEntry) -> str | None:
-    """Why the blocks' sizes in the map are not those of the entry's data. Where they end is for BlockCheck."""
+    """Why the blocks' sizes in the map are not those of the entry's data. BlockCheck checks where they end."""
     if not entry.method:
         small = any(size != BLOCK for size in stated)
         return "is stored, but its blocks in the block map have packed sizes" if small else None

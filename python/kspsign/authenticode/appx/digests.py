@@ -101,11 +101,11 @@ def _inner_findings(package: Package, inner: tuple[Hashed, ...]) -> tuple[Findin
     for stated, held, hashed in zip(package.manifest.packages, package.inner, inner, strict=True):
         if fault := _content_fault(held, hashed):
             return (Finding("inner-content", f"{stated.name}: {fault}", Hresult.TRUST_E_BAD_DIGEST),)
-    return (Finding("inner-content", f"{len(inner)}, each as its signature has it"),)
+    return (Finding("inner-content", f"{len(inner)}, each matches its signature"),)
 
 
 def _content_fault(inner: Package, hashed: Hashed) -> str | None:
     for signature in inner.readable_signatures:
         if hashed.values[signature.algorithm] != signature.file_digest:
-            return "it is not what was signed"
+            return "it differs from what was signed"
     return next((finding.detail for finding in hashed.findings if finding.hresult is not None), None)

@@ -20,10 +20,10 @@ from kspsign.authenticode.appx.package import SIGNATURE_MAGIC, Package, read_pac
 from kspsign.authenticode.cms.file_signature import CmsSignature
 from kspsign.authenticode.cms.oids import OID_SPC_SIP_INFO
 from kspsign.authenticode.cms.profile import AUTHENTICODE, CmsProfile
-from kspsign.authenticode.cms.spc import sip_finding, sip_indirect_data
+from kspsign.authenticode.cms.spc import sip_findings, sip_indirect_data
 from kspsign.authenticode.io.read import in_parallel, sha256_of
 from kspsign.authenticode.profile import SigningTerms
-from kspsign.authenticode.signable import Digest, Glimpse, InnerFile, OneDigest, nth
+from kspsign.authenticode.signable import Digest, Glimpse, InnerFile, OneDigest
 from kspsign.authenticode.zip import ZipMember, entry_names
 from kspsign.model.errors import ArtifactError
 from kspsign.model.values import DigestAlgorithm, Finding
@@ -121,7 +121,7 @@ class AppxFile(OneDigest):
     def structure(self, digest: Digest, signatures: Sequence[CmsSignature]) -> tuple[Finding, ...]:
         """The checks "sip", "package-parts", "hash-method", "publisher", "content-types", "package-content",
         "block-map" and, of a bundle, "bundle-manifest", "inner-packages" and "inner-content"."""
-        sips = (nth(index, sip_finding(signature, self.sip)) for index, signature in enumerate(signatures))
+        sips = sip_findings(signatures, self.sip)
         return (*sips, *checks.findings(self.package, digest, signatures), *digest.findings)
 
     def content(self, terms: SigningTerms, digest: Digest) -> bytes:

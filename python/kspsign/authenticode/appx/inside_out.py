@@ -83,13 +83,13 @@ class _Rebuilt:
             self._package_entry(entry, *self._signed[name])
         elif entry.name == BUNDLE_MANIFEST:
             if self._places.keys() != self._inside:
-                raise _unusual("its manifest is in front of a package")
+                raise _unusual("its manifest precedes a package")
             content = unpack(source, self._package.archive, entry, _MAX_XML)
             self._manifest = ZipMember(BUNDLE_MANIFEST, with_places(content, self._places))
             self._member(self._manifest)
         elif entry.name == BLOCK_MAP:
             if self._manifest is None:
-                raise _unusual("its block map is in front of its manifest")
+                raise _unusual("its block map precedes its manifest")
             self._member(ZipMember(BLOCK_MAP, _block_map(self._manifest, self._package.block_map.algorithm)))
         else:
             self._kept(entry, name, source)

@@ -108,7 +108,7 @@ class _ManifestReader:
         if self._path[0] != self._root:
             raise ValueError(f"its root is {self._path[0]}, not {self._root}")
         if len(self._identities) != 1 or not 0 < len(self._identities[0].publisher) <= _MAX_PUBLISHER:
-            raise ValueError("it has not exactly one Identity with a Publisher")
+            raise ValueError("it does not have exactly one Identity with a Publisher")
         own = self._identities[0]
         names = [from_windows(package.get("FileName", "")).lower() for package in self._packages]
         if len(set(names)) != len(names):

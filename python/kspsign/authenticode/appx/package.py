@@ -1,4 +1,4 @@
-"""What a package or bundle consists of: archive, manifest, block map, content types, signature, inner packages."""
+"""The parts of a package or bundle: archive, manifest, block map, content types, signature, inner packages."""
 
 from __future__ import annotations
 
@@ -15,13 +15,21 @@ from kspsign.authenticode.appx.manifest import InnerPackage, Manifest, read_mani
 from kspsign.authenticode.appx.names import BLOCK_MAP, BUNDLE_MANIFEST, CONTENT_TYPES, MANIFEST, SIGNATURE, plain
 from kspsign.authenticode.cms.file_signature import CmsSignature
 from kspsign.authenticode.cms.profile import AUTHENTICODE
-from kspsign.authenticode.zip import Archive, Plan, ZipEntry, ZipMember, damaged, read_archive, unpack
+from kspsign.authenticode.zip import (
+    Archive,
+    Plan,
+    ZipEntry,
+    ZipMember,
+    damaged,
+    read_archive,
+    read_signature_entry,
+    unpack,
+)
 from kspsign.model.errors import ArtifactError, TrustError
 from kspsign.model.hresults import Hresult
 
 T = TypeVar("T")
 SIGNATURE_MAGIC = b"PKCX"
-_MAX_SIGNATURE = 32 << 20
 _MAX_XML, _FREE_XML, _XML_RATIO = 64 << 20, 1 << 20, 64
 
 
@@ -67,7 +75,7 @@ class Package:
 
     @cached_property
     def unsigned(self) -> Plan:
-        """What a signature covers: the archive without one, the signature's content type in its place."""
+        """The archive that a signature covers: without one, but with the signature's content type."""
         kept = tuple(entry for entry in self.archive.entries if entry.name != SIGNATURE)
         if self.signatures or self.content_types.name_signature:
             return Plan(self.archive, kept, sort=True)
@@ -103,8 +111,8 @@ def _read_inner(file: BinaryIO, outer: Archive, entry: ZipEntry | None, told: In
     if entry is None or entry.method or (entry.data, entry.size) != (told.offset, told.size):
         raise ArtifactError(
             Hresult.APPX_E_INVALID_MANIFEST,
-            f"{BUNDLE_MANIFEST} names the package {told.name}, which is not stored where and as it says",
-            remedy="Bundle the packages again (MakeAppx bundle); change nothing in a bundle once it is made.",
+            f"{BUNDLE_MANIFEST} names the package {told.name}, which is not stored at the stated place and size",
+            remedy="Bundle the packages again (MakeAppx bundle); change nothing in a bundle after that.",
         )
     try:
         archive = read_archive(file, outer.path, outer.start + entry.data, entry.size)
@@ -123,12 +131,12 @@ def _names(archive: Archive) -> dict[str, ZipEntry]:
     except ValueError as broken:
         raise damaged(str(broken)) from broken
     if len({name.lower() for name in names}) != len(archive.entries):
-        raise damaged("two entries have one name to Windows")
+        raise damaged("two entries have the same name on Windows")
     return names
 
 
 def _part(file: BinaryIO, archive: Archive, name: str, hresult: Hresult, read: Callable[[bytes], T]) -> T:
-    """What the part says; raises ArtifactError when it is missing or malformed."""
+    """The parsed part; raises ArtifactError when it is missing or malformed."""
     entry = archive.find(name)
     if entry is None:
         raise damaged(f"it has no {name}, which every package has")
@@ -143,11 +151,9 @@ def _signatures(file: BinaryIO, archive: Archive) -> tuple[bytes, ...]:
     entry = archive.find(SIGNATURE)
     if entry is None:
         return ()
-    if entry is not archive.last:
-        raise ArtifactError(Hresult.TRUST_E_MALFORMED_SIGNATURE, f"{SIGNATURE} is not the last entry: data was added")
-    if entry.spare or entry.end != entry.data + entry.packed:
-        raise ArtifactError(Hresult.TRUST_E_MALFORMED_SIGNATURE, f"unsigned data hides in the headers of {SIGNATURE}")
-    content = unpack(file, archive, entry, _MAX_SIGNATURE)
+    content, fault = read_signature_entry(file, archive, entry)
+    if fault is not None:
+        raise ArtifactError(Hresult.TRUST_E_MALFORMED_SIGNATURE, f"{SIGNATURE} is no plain entry: {fault}")
     if content[:4] != SIGNATURE_MAGIC:
         raise ArtifactError(Hresult.TRUST_E_MALFORMED_SIGNATURE, f"{SIGNATURE} holds no signature")
     return (content[4:],)

@@ -62,8 +62,8 @@ def blocks_finding(file: BinaryIO, head: CabHead, *, summed: bool) -> Finding:
     other = _other_reading(file, spans, head)
     if other is not None:
         return _malformed(
-            f"with a reserve of {other} bytes in place of {head.data_reserve} the blocks would be others, and "
-            "which it is, is not signed"
+            f"with a reserve of {other} bytes in place of {head.data_reserve} the data would be read "
+            "differently, and its size is not signed"
         )
     if not spans:
         return Finding("data-blocks", "there are none")
@@ -78,7 +78,7 @@ def _spans(folders: list[Folder], files: FileList, head: CabHead) -> Iterator[_S
 
 
 def _fault(file: BinaryIO, span: _Span, reserve: int, *, summed: bool = False, most: int = _MOST_BLOCKS) -> str | None:
-    """What is wrong with a folder's blocks, `most` of them, read with a `reserve` of so many bytes."""
+    """The fault of a folder's blocks (the first `most`) when they are read with a `reserve` of so many bytes."""
     at, total = span.folder.start, 0
     for left in range(span.folder.blocks - 1, -1, -1):
         if span.folder.blocks - left > most:
@@ -108,7 +108,7 @@ def _fault(file: BinaryIO, span: _Span, reserve: int, *, summed: bool = False, m
 def _lengths_fault(span: _Span, packed: int, size: int, *, last: bool) -> str | None:
     # The last block of a cabinet in a set states no size when the next cabinet has the rest of it.
     if size > _FULL or not (last or size == _FULL) or not (size or span.needed is None):
-        return f"holds {size} bytes, all but a folder's last hold {_FULL}"
+        return f"holds {size} bytes, all but the last of a folder must hold {_FULL}"
     stored = span.folder.method & _METHOD == _STORED and span.needed is not None
     if packed > _MOST_PACKED or (stored and packed != size):
         return f"has {packed} bytes for a content of {size}"
@@ -123,7 +123,7 @@ def _checksum_fault(header: bytes, data: bytes, reserve: int) -> str | None:
         return None
     content = _xor(data[reserve:])
     right = stated in {content ^ _xor(header[4:]), content ^ _xor(header[4:] + data[:reserve])}
-    return None if right else "has another checksum than it states"
+    return None if right else "does not match its checksum"
 
 
 def _other_reading(file: BinaryIO, spans: list[_Span], head: CabHead) -> int | None:

@@ -22,7 +22,7 @@ from kspsign.authenticode.cms.spc import indirect_data
 from kspsign.authenticode.io.hash import hash_stretch
 from kspsign.authenticode.io.read import in_parallel, stretch
 from kspsign.authenticode.profile import SigningTerms
-from kspsign.authenticode.signable import Digest, Glimpse, OneDigest
+from kspsign.authenticode.signable import MAX_SIGNATURE, Digest, Glimpse, OneDigest
 from kspsign.certificates import der
 from kspsign.model.errors import ArtifactError
 from kspsign.model.hresults import Hresult
@@ -30,7 +30,6 @@ from kspsign.model.values import DigestAlgorithm, Finding
 
 ALIGNMENT = 8
 MAX_SIZE = 0xFFFFFFFF
-MAX_SIGNATURE = 32 << 20
 _SIGNATURE_ROOM = 64 << 10
 _PROFILE = AUTHENTICODE.covering(OID_SPC_CAB_DATA, OID_SPC_LINK)
 

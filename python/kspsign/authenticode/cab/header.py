@@ -97,7 +97,7 @@ class CabHead:
         return self._fixed() + sizes + self.names + self.folders
 
     def hashed(self, first: bytes) -> bytes:
-        """What a signature covers of the head: of the reserve the structure `first` and its length alone."""
+        """The part of the head that a signature covers: of the reserve only the structure `first` and its length."""
         fixed = self._fixed()
         return fixed[:4] + fixed[8:] + struct.pack("<H", len(first)) + first + self.names + self.folders
 
@@ -131,12 +131,12 @@ def read_head(file: BinaryIO, size: int) -> CabHead:
         *(reserve, folder_reserve, data_reserve, names, folders),
     )
     if files != head.size:
-        raise damaged(f"its list of files is said to begin at {files}, its folders end at {head.size}")
+        raise damaged(f"its list of files begins, as declared, at {files}, its folders end at {head.size}")
     if not files <= cabinet <= size:
         raise damaged(f"its header declares {cabinet} bytes, the file has {size}")
     for folder in head.spans():
         if folder.blocks and not files <= folder.start < cabinet:
-            raise damaged(f"the data of a folder is said to begin at {folder.start}, outside the cabinet ({cabinet})")
+            raise damaged(f"the data of a folder begins at {folder.start}, outside the cabinet ({cabinet})")
     return head
 
 

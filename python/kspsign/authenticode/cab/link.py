@@ -53,7 +53,7 @@ def _described(signature: CmsSignature) -> str:
 
 
 def _link(link: der.Element) -> str:
-    """What an SpcLink leads to; raises TrustError when it is of no form that a signer writes into a cabinet."""
+    """The target of an SpcLink; raises TrustError when it has no form that a signer writes into a cabinet."""
     if link.tag == _FILE:
         text = _only(link)
         if text.tag not in {_UNICODE, _ASCII}:

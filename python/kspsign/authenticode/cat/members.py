@@ -25,8 +25,13 @@ def read_listing(trust_list: bytes, most: int) -> Listing:
     sequences = [child for child in der.parse(trust_list).children() if child.tag == der.SEQUENCE]
     if len(sequences) <= _SUBJECTS:
         return Listing(0, ())
-    subjects = sequences[_SUBJECTS].children()
-    return Listing(len(subjects), tuple(_member(subject) for subject in subjects[:most]))
+    members: list[ListedFile] = []
+    total = 0
+    for subject in sequences[_SUBJECTS].each():
+        if total < most:
+            members.append(_member(subject))
+        total += 1
+    return Listing(total, tuple(members))
 
 
 def _member(subject: der.Element) -> ListedFile:

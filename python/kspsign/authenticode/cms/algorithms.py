@@ -90,9 +90,8 @@ def signature_scheme(identifier: bytes, digest: DigestAlgorithm | None) -> Schem
         return None
     if kind == _OID_RSA_PSS:
         return scheme if _pss_fits(parameters, digest) else None
-    # With the key's own OID the parameters may name its curve.
-    plain = kind == _OID_EC_PUBLIC_KEY or parameters in _NO_PARAMETERS
-    return scheme if plain else None
+    # RFC 4055 §1.2 takes both forms with RSA; RFC 5758 §3.2 has none with ECDSA.
+    return scheme if not parameters or (scheme is Scheme.RSA and parameters in _NO_PARAMETERS) else None
 
 
 def _identifier(identifier: bytes) -> tuple[str, bytes]:
@@ -108,8 +107,8 @@ def _pss_fits(parameters: bytes, digest: DigestAlgorithm | None) -> bool:
     if digest is None or not parameters:
         return False
     fields = der.parse(parameters).fields()
-    hashed, mask, salt, trailer = (fields.optional(tag) for tag in (0xA0, 0xA1, 0xA2, 0xA3))
-    fields.end()
+    hashed, mask, salt = (fields.optional(tag) for tag in (0xA0, 0xA1, 0xA2))
+    fields.end()  # DER leaves the trailer out: it has its default
     if hashed is None or mask is None or salt is None:
         return False  # the defaults are SHA-1's
     kind, of = _identifier(mask.content)
@@ -119,8 +118,18 @@ def _pss_fits(parameters: bytes, digest: DigestAlgorithm | None) -> bool:
         and bool(of)
         and digest_algorithm(of) is digest
         and salt.content == der.integer(HASHES[digest].digest_size)
-        and (trailer is None or trailer.content == der.integer(1))
     )
+
+
+def bare_signature_holds(public_key: object, signature: bytes, digest: bytes) -> bool:
+    """Whether `signature` is one of PKCS#1 v1.5 with the bare `digest` where a DigestInfo belongs (RFC 8017 §9.2), as
+    VeriSign's and Symantec's timestamp servers made them over SHA-1."""
+    if not isinstance(public_key, rsa.RSAPublicKey):
+        return False
+    try:
+        return public_key.recover_data_from_signature(signature, padding.PKCS1v15(), None) == digest
+    except (InvalidSignature, UnsupportedAlgorithm):
+        return False
 
 
 def signature_holds(

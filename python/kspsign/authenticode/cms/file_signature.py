@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from kspsign.authenticode.cms import oids
+from kspsign.authenticode.cms.account import Carries, list_refused
 from kspsign.authenticode.cms.read import read_signed_message, read_signer
 from kspsign.authenticode.cms.rules import CmsRules, Covered
 from kspsign.authenticode.cms.signature import SignedMessage, content_fault, find_signer, signer_fault
@@ -29,7 +29,6 @@ class CmsSignature:
     tokens: tuple[bytes, ...]
     counter_signatures: tuple[bytes, ...]
     further: tuple[bytes, ...]
-    known_attributes: frozenset[str]
     program_name: str | None
     fault: str | None = None
     countersigners: tuple[CmsSignature, ...] = ()
@@ -51,9 +50,9 @@ class CmsSignature:
         return self.message.signer.digest_algorithm
 
     @property
-    def unsigned_attributes(self) -> Mapping[str, tuple[bytes, ...]]:
-        """The signer's, by OID."""
-        return self.message.signer.unsigned_attributes
+    def refused(self) -> tuple[str, ...]:
+        """What hangs on the signer without being verified."""
+        return self.message.signer.refused
 
     def content_fault(self) -> str | None:
         """Why the signed attributes do not speak of the content."""
@@ -70,7 +69,7 @@ def read_signature(data: bytes, rules: CmsRules) -> CmsSignature:
     Raises TrustError (TRUST_E_MALFORMED_SIGNATURE, check "cms-structure") when the content is not the format's,
     and (NTE_BAD_ALGID, check "algorithms") when its digest algorithm is unknown.
     """
-    message = read_signed_message(data)
+    message = read_signed_message(data, rules.carries)
     if message.content_type != rules.content_type:
         raise TrustError(
             Hresult.TRUST_E_MALFORMED_SIGNATURE,
@@ -92,7 +91,6 @@ def read_signature(data: bytes, rules: CmsRules) -> CmsSignature:
         tokens=unsigned.get(rules.token_attribute, ()),
         counter_signatures=() if rules.countersigned else counter,
         further=unsigned.get(oids.OID_SPC_NESTED_SIGNATURE, ()),
-        known_attributes=frozenset({rules.token_attribute, oids.OID_COUNTER_SIGNATURE, oids.OID_SPC_NESTED_SIGNATURE}),
         program_name=_program_name(message),
         fault=_fault(message, covered, rules),
     )
@@ -107,25 +105,20 @@ def _fault(message: SignedMessage, covered: Covered, rules: CmsRules) -> str | N
     versions = (message.version, message.signer.version)
     if versions not in rules.versions:
         return f"versions {versions[0]} and {versions[1]}, which do not go together in this format"
-    if (
-        message.digest_algorithms != (message.signer.digest_algorithm,)
-        or message.signer.digest_algorithm is not covered.algorithm
-    ):
-        return "the digest algorithms of file, signer and message differ"
+    if message.signer.digest_algorithm is not covered.algorithm:
+        return "the digest algorithms of file and signer differ"
     if covered.content_oid not in rules.content_oids:
         return f"it speaks of another format ({covered.content_oid})"
+    if message.refused:
+        return list_refused(message.refused)
     return None
 
 
 def _countersigners(signature: CmsSignature, rules: CmsRules, signers: tuple[bytes, ...]) -> tuple[CmsSignature, ...]:
     """The signature over the value of `signature` (RFC 5652 §11.4); its certificates are among that one's."""
-    if len(signers) > 1:
-        raise TrustError(
-            Hresult.TRUST_E_MALFORMED_SIGNATURE, "it has several counter-signatures", check="cms-structure"
-        )
     found = []
     for each in signers:
-        signer = read_signer(each)
+        signer = read_signer(each, Carries({rules.token_attribute: 1}))
         message = replace(
             signature.message, content_type="", content=signature.message.signer.value, content_der=b"", signer=signer
         )

@@ -5,13 +5,19 @@ Octets that were signed are kept as they stand in the file: Windows accepts attr
 
 from __future__ import annotations
 
-from functools import lru_cache
-
 from kspsign.authenticode.cms import oids
+from kspsign.authenticode.cms.account import (
+    NOTHING,
+    Carries,
+    account_for_attributes,
+    account_for_certificates,
+    account_for_clocks,
+    account_for_crls,
+    read_attribute,
+)
 from kspsign.authenticode.cms.algorithms import digest_algorithm, signature_scheme
-from kspsign.authenticode.cms.signature import SignedMessage, Signer, SignerId
+from kspsign.authenticode.cms.signature import SignedMessage, Signer, SignerId, find_signer
 from kspsign.certificates import der
-from kspsign.certificates.parse import parse_certificate
 from kspsign.model.errors import TrustError
 from kspsign.model.hresults import Hresult
 
@@ -19,8 +25,8 @@ _PLAIN_CONTENT = frozenset({oids.OID_SPC_INDIRECT_DATA, oids.OID_CTL})
 """Content types that are a SEQUENCE in the place of CMS' OCTET STRING."""
 
 
-def read_signed_message(data: bytes) -> SignedMessage:
-    """The SignedData in the ContentInfo `data`.
+def read_signed_message(data: bytes, carries: Carries = NOTHING) -> SignedMessage:
+    """The SignedData in the ContentInfo `data`, with what it carries unsigned and may not (`refused`).
 
     Raises TrustError (TRUST_E_MALFORMED_SIGNATURE, check "cms-structure") when it is no such thing, has not
     exactly one signer, lacks signed attributes, or bytes follow it.
@@ -29,33 +35,42 @@ def read_signed_message(data: bytes) -> SignedMessage:
     kind = der.oid_of(info.take(der.OID))
     if kind != oids.OID_SIGNED_DATA:
         raise _malformed(f"the content type is {kind}, not signedData")
-    signed = info.take(0xA0).children()
+    signed = info.take(0xA0).children(1)
     info.end()
     if len(signed) != 1 or signed[0].tag != der.SEQUENCE:
         raise _malformed("what should be a SignedData is none")
-    return _signed_data(signed[0].fields())
+    return _signed_data(signed[0].fields(), carries)
 
 
-def read_signer(data: bytes) -> Signer:
+def read_signer(data: bytes, carries: Carries) -> Signer:
     """A bare SignerInfo (a PKCS#9 counter-signature); raises like read_signed_message."""
-    return _signer(der.parse(data))
+    return _signer(der.parse(data), carries)
 
 
-def _signed_data(fields: der.Fields) -> SignedMessage:
+def _signed_data(fields: der.Fields, carries: Carries) -> SignedMessage:
     version, algorithms, content = fields.take(der.INTEGER), fields.take(der.SET), fields.take(der.SEQUENCE)
-    certificates, _crls, signers = fields.optional(0xA0), fields.optional(0xA1), fields.take(der.SET).children()
+    certificates, crls, signers = fields.optional(0xA0), fields.optional(0xA1), fields.take(der.SET).children(1)
     fields.end()
     if len(signers) != 1:
-        raise _malformed(f"{len(signers)} signers where one is allowed")
+        raise _malformed("it has no signer")
     content_type, content_der, octets = _content(content)
+    embedded = account_for_certificates(certificates, carries)
+    signer = _signer(signers[0], carries)
+    named = tuple(digest_algorithm(each.der) for each in algorithms.children(1))
     return SignedMessage(
         version=der.integer_of(version),
         content_type=content_type,
         content=octets,
         content_der=content_der,
-        digest_algorithms=tuple(digest_algorithm(each.der) for each in algorithms.children()),
-        certificates=_certificates(certificates),
-        signer=_signer(signers[0]),
+        digest_algorithms=named,
+        certificates=embedded.certificates,
+        signer=signer,
+        refused=(
+            *account_for_crls(crls),
+            *embedded.refused,
+            *account_for_clocks(embedded.clocks, find_signer(signer, embedded.certificates)),
+            *(() if named == (signer.digest_algorithm,) else ("digest algorithms that are not its signer's",)),
+        ),
     )
 
 
@@ -77,7 +92,7 @@ def _content(encapsulated: der.Element) -> tuple[str, bytes, bytes]:
     return kind, inner[0].der, inner[0].content
 
 
-def _signer(info: der.Element) -> Signer:
+def _signer(info: der.Element, carries: Carries) -> Signer:
     if info.tag != der.SEQUENCE:
         raise _malformed("the signer is no SignerInfo")
     fields = info.fields()
@@ -94,14 +109,16 @@ def _signer(info: der.Element) -> Signer:
     digest = digest_algorithm(algorithm.der)
     scheme = signature_scheme(signature_algorithm.der, digest)
     if scheme is None:
-        raise _malformed("the signature algorithm is unknown here")
+        raise _malformed("the signature algorithm is unknown here, or has parameters that it may not have")
+    carried = account_for_attributes(unsigned, carries)
     return Signer(
         version=version,
         sid=_signer_id(sid),
         digest_algorithm=digest,
         signed=der.element(der.SET, signed.content),
-        signed_attributes=_attributes(signed, unique=True),
-        unsigned_attributes={} if unsigned is None else _attributes(unsigned, unique=False),
+        signed_attributes=_signed_attributes(signed),
+        unsigned_attributes=carried.attributes,
+        refused=carried.refused,
         scheme=scheme,
         value=value.content,
     )
@@ -116,50 +133,14 @@ def _signer_id(sid: der.Element) -> SignerId:
     return SignerId(issuer.der, serial.der, None)
 
 
-def _attributes(attributes: der.Element, *, unique: bool) -> dict[str, tuple[bytes, ...]]:
+def _signed_attributes(attributes: der.Element) -> dict[str, tuple[bytes, ...]]:
     found: dict[str, tuple[bytes, ...]] = {}
     for attribute in attributes.children():
-        fields = attribute.fields()
-        kind, values = der.oid_of(fields.take(der.OID)), fields.take(der.SET)
-        fields.end()
-        if attribute.tag != der.SEQUENCE:
-            raise _malformed(f"the attribute {kind} is no SEQUENCE")
-        if unique and kind in found:
+        kind, values = read_attribute(attribute)
+        if kind in found:
             raise _malformed(f"the signed attribute {kind} occurs twice")
-        found[kind] = found.get(kind, ()) + tuple(value.der for value in values.children())
+        found[kind] = values
     return found
-
-
-def _certificates(certificates: der.Element | None) -> tuple[bytes, ...]:
-    """X.509 certificates only: attribute certificates and other choices carry a context tag (RFC 5652 §10.2.2)."""
-    if certificates is None:
-        return ()
-    found = tuple(each.der for each in certificates.children() if each.tag == der.SEQUENCE)
-    for each in found:
-        _check_certificate(each)
-    return found
-
-
-@lru_cache(maxsize=256)
-def _check_certificate(data: bytes) -> None:
-    """Raise for a certificate that can't be parsed, or that is odd where its signature does not reach.
-
-    The outer algorithm repeats the inner one (RFC 5280 §4.1.1.2), and a signature value is whole octets.
-    """
-    fields = der.parse(data).fields()
-    signed, algorithm, value = (
-        fields.take(der.SEQUENCE).fields(),
-        fields.take(der.SEQUENCE),
-        fields.take(der.BIT_STRING),
-    )
-    fields.end()
-    signed.optional(0xA0)
-    signed.take(der.INTEGER)
-    if algorithm.der != signed.take(der.SEQUENCE).der:
-        raise _malformed("a certificate contradicts itself about its signature algorithm")
-    if value.content[:1] != b"\0":
-        raise _malformed("a certificate's signature value is cut off within an octet")
-    parse_certificate(data)
 
 
 def _malformed(detail: str) -> TrustError:

@@ -5,9 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from kspsign.authenticode.cms import oids
+from kspsign.authenticode.cms.account import Carries
 from kspsign.authenticode.cms.signature import SignedMessage
 from kspsign.authenticode.profile import SigningTerms
 from kspsign.model.values import DigestAlgorithm
+
+MAX_NESTED = 16
+"""Signatures that one may carry."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,3 +45,9 @@ class CmsRules:
     nests: bool = True
     versions: frozenset[tuple[int, int]] = frozenset({(1, 1)})
     countersigned: bool = False
+
+    @property
+    def carries(self) -> Carries:
+        """What a signature may carry unsigned: one timestamp of each kind, and further signatures in Authenticode."""
+        stamps = {self.token_attribute: 1, oids.OID_COUNTER_SIGNATURE: 1}
+        return Carries(stamps if self.countersigned else {**stamps, oids.OID_SPC_NESTED_SIGNATURE: MAX_NESTED})

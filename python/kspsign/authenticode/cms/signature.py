@@ -26,7 +26,10 @@ class SignerId:
 
 @dataclass(frozen=True, slots=True)
 class Signer:
-    """One SignerInfo. `signed` is the DER SET OF signed attributes (tag 0x31), the octets the signature covers."""
+    """One SignerInfo. `signed` is the DER SET OF signed attributes (tag 0x31), the octets the signature covers.
+
+    `unsigned_attributes` are those that are verified in their own right; `refused` is what it carries beside them.
+    """
 
     version: int
     sid: SignerId
@@ -34,6 +37,7 @@ class Signer:
     signed: bytes
     signed_attributes: dict[str, tuple[bytes, ...]]
     unsigned_attributes: dict[str, tuple[bytes, ...]]
+    refused: tuple[str, ...]
     scheme: Scheme
     value: bytes
 
@@ -47,6 +51,7 @@ class SignedMessage:
     """A SignedData: its content's type and octets (without tag and length), certificates (DER) and one signer.
 
     Of a counter-signature (RFC 5652 §11.4), the content is the signature value that it signs, and has no type.
+    `refused` is what it carries that is neither signed nor verified, beside what its signer does.
     """
 
     version: int
@@ -56,6 +61,7 @@ class SignedMessage:
     digest_algorithms: tuple[DigestAlgorithm | None, ...]
     certificates: tuple[bytes, ...]
     signer: Signer
+    refused: tuple[str, ...]
 
 
 def find_signer(signer: Signer, certificates: tuple[bytes, ...]) -> bytes | None:

@@ -7,13 +7,20 @@ from __future__ import annotations
 
 import hashlib
 import secrets
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
 from typing import NamedTuple
 
 from kspsign.authenticode.cms import oids
-from kspsign.authenticode.cms.algorithms import algorithm_identifier, digest_algorithm
+from kspsign.authenticode.cms.account import NOTHING, Carries, list_refused
+from kspsign.authenticode.cms.algorithms import (
+    Scheme,
+    algorithm_identifier,
+    bare_signature_holds,
+    digest_algorithm,
+)
 from kspsign.authenticode.cms.read import read_signed_message, read_signer
 from kspsign.authenticode.cms.signature import (
     SignedMessage,
@@ -24,11 +31,16 @@ from kspsign.authenticode.cms.signature import (
     states_digest,
 )
 from kspsign.certificates import der
+from kspsign.certificates.names import alternative_names, same_name
+from kspsign.certificates.parse import outline, parse_certificate
 from kspsign.model.checks import CheckName
 from kspsign.model.errors import TrustError
 from kspsign.model.hresults import Hresult
 from kspsign.model.values import DigestAlgorithm, Finding
 
+_TOKEN = Carries(clock_certificate=True)
+"""What a token carries unsigned: nothing, but the certificate of its authority's clock."""
+_DIRECTORY_NAME = b"\xa4"
 _TRUE = der.element(der.BOOLEAN, b"\xff")
 _STATUS = ("granted", "grantedWithMods", "rejection", "waiting", "revocationWarning", "revocationNotification")
 _GRANTED = frozenset({0, 1})
@@ -63,11 +75,14 @@ class TimestampQuery:
 class Timestamp:
     """What a token or counter-signature states, and what its checks saw (names start with "timestamp").
 
-    `signer` is the authority's certificate (DER) or None when it is not in the token; `nonce` is None when absent.
+    `digest_algorithm` is the imprint's, `signer_digest_algorithm` what the token itself is signed over (None: one that
+    we don't know). `signer` is the authority's certificate (DER) or None when it is not in the token; `nonce` is None
+    when absent.
     """
 
     time: datetime
     digest_algorithm: DigestAlgorithm
+    signer_digest_algorithm: DigestAlgorithm | None
     signer: bytes | None
     certificates: tuple[bytes, ...]
     nonce: int | None
@@ -93,12 +108,14 @@ def read_token(token: bytes, signature: bytes) -> Timestamp:
     stamped = info.algorithm is not None and hashlib.new(info.algorithm, signature).digest() == info.imprint
     stray = None if stamped else "the token stamps another signature"
     findings = (
+        _structure_finding((*message.refused, *message.signer.refused)),
         _finding("timestamp-imprint", stray, "stamps this signature"),
         _finding("timestamp-signature", fault, "fits the authority's certificate"),
     )
     return Timestamp(
         time=info.time,
         digest_algorithm=info.algorithm or DigestAlgorithm.SHA1,
+        signer_digest_algorithm=message.signer.digest_algorithm,
         signer=signer,
         certificates=message.certificates,
         nonce=info.nonce,
@@ -111,16 +128,17 @@ def read_counter_signature(data: bytes, signature: bytes, certificates: tuple[by
 
     Its authority's certificates are among the outer signature's `certificates`.
     """
-    info = read_signer(data)
+    info = read_signer(data, NOTHING)
     signer = find_signer(info, certificates)
     moment = _signing_time(info)
     algorithm = info.digest_algorithm or DigestAlgorithm.SHA1
     stamped = states_digest(info, hashlib.new(algorithm, signature).digest())
     findings = (
+        _structure_finding(info.refused),
         _finding("timestamp-imprint", None if stamped else "it covers another signature", "covers this signature"),
-        _finding("timestamp-signature", signer_fault(info, signer), "fits the authority's certificate"),
+        _finding("timestamp-signature", _counter_fault(info, signer), "fits the authority's certificate"),
     )
-    return Timestamp(moment, algorithm, signer, certificates, None, findings)
+    return Timestamp(moment, algorithm, info.digest_algorithm, signer, certificates, None, findings)
 
 
 def check_reply(reply: bytes, query: TimestampQuery, signature: bytes) -> tuple[bytes, Timestamp]:
@@ -166,8 +184,8 @@ def _reasons(failure: der.Element | None) -> list[str]:
 def _token_fault(message: SignedMessage, signer: bytes | None) -> str | None:
     if message.content_type != oids.OID_TST_INFO:
         return f"the content is {message.content_type}, not TSTInfo"
-    if message.version != 3 or message.signer.digest_algorithm not in message.digest_algorithms:
-        return "the token contradicts itself about its version or its digest algorithm"
+    if message.version != 3:
+        return f"the token has version {message.version}, not 3"
     fault = content_fault(message) or signer_fault(message.signer, signer)
     if fault is None and signer is not None and not names_certificate(message.signer, signer):
         fault = "the signingCertificate attribute names another certificate"
@@ -191,12 +209,13 @@ def names_certificate(info: Signer, certificate: bytes) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class _TstInfo:
-    """What of a TSTInfo is checked; `algorithm` None is one that we don't know."""
+    """What of a TSTInfo is checked; `algorithm` None is one that we don't know, `authority` a GeneralName."""
 
     algorithm: DigestAlgorithm | None
     imprint: bytes
     time: datetime
     nonce: int | None
+    authority: bytes | None
 
 
 class _Token(NamedTuple):
@@ -211,9 +230,10 @@ class _Token(NamedTuple):
 @lru_cache(maxsize=256)
 def _token(token: bytes) -> _Token:
     """Every token comes twice, from its server and in the file that is read back: the same bytes are read once."""
-    message = read_signed_message(token)
+    message = read_signed_message(token, _TOKEN)
     signer = find_signer(message.signer, message.certificates)
-    return _Token(message, _tst_info(message), signer, _token_fault(message, signer))
+    info = _tst_info(message)
+    return _Token(message, info, signer, _token_fault(message, signer) or _authority_fault(info, signer))
 
 
 def _tst_info(message: SignedMessage) -> _TstInfo:
@@ -222,10 +242,12 @@ def _tst_info(message: SignedMessage) -> _TstInfo:
     version, _policy, imprint = fields.take(der.INTEGER), fields.take(der.OID), fields.take(der.SEQUENCE).fields()
     _serial, time = fields.take(der.INTEGER), fields.take(der.GENERALIZED_TIME)
     _accuracy, _ordering, nonce = (fields.optional(tag) for tag in (der.SEQUENCE, der.BOOLEAN, der.INTEGER))
-    _authority, _extensions = fields.optional(0xA0), fields.optional(0xA1)
+    authority, extensions = fields.optional(0xA0), fields.optional(0xA1)
     fields.end()
     if der.integer_of(version) != 1:
         raise _refused(f"TSTInfo of version {der.integer_of(version)}")
+    if extensions is not None:
+        _check_extensions(extensions)
     algorithm, digest = imprint.take(der.SEQUENCE), imprint.take(der.OCTET_STRING)
     imprint.end()
     return _TstInfo(
@@ -233,7 +255,41 @@ def _tst_info(message: SignedMessage) -> _TstInfo:
         imprint=digest.content,
         time=der.time_of(time),
         nonce=None if nonce is None else der.integer_of(nonce),
+        authority=None if authority is None else authority.content,
     )
+
+
+def _check_extensions(extensions: der.Element) -> None:
+    """None is known here, so none may be critical (RFC 3161 §2.4.2, RFC 5280 §4.2)."""
+    for extension in extensions.children():
+        fields = extension.fields()
+        kind, critical = der.oid_of(fields.take(der.OID)), fields.optional(der.BOOLEAN)
+        fields.take(der.OCTET_STRING)
+        fields.end()
+        if critical is not None and critical.content != b"\0":
+            raise _refused(f"it has a critical extension that is not known: {kind}")
+
+
+def _authority_fault(info: _TstInfo, signer: bytes | None) -> str | None:
+    """Why the authority that the token names is not the one of the certificate (RFC 3161 §2.4.2, tsa)."""
+    if info.authority is None or signer is None:
+        return None
+    if info.authority[:1] == _DIRECTORY_NAME:
+        named = der.parse(info.authority, _DIRECTORY_NAME[0]).first().der
+        if same_name(named, outline(signer).subject):
+            return None
+    if info.authority in alternative_names(signer):
+        return None
+    return "the token names another authority than the one whose certificate signed it"
+
+
+def _counter_fault(info: Signer, signer: bytes | None) -> str | None:
+    """As signer_fault. What is signed over SHA-1 may be the bare digest: it counts where SHA-1 does."""
+    fault = signer_fault(info, signer)
+    if fault is None or signer is None or (info.digest_algorithm, info.scheme) != (DigestAlgorithm.SHA1, Scheme.RSA):
+        return fault
+    key = parse_certificate(signer).public_key()
+    return None if bare_signature_holds(key, info.value, info.signed_digest()) else fault
 
 
 def _signing_time(info: Signer) -> datetime:
@@ -241,6 +297,13 @@ def _signing_time(info: Signer) -> datetime:
     if len(values) != 1:
         raise _refused("it states no time")
     return der.time_of(der.parse(values[0], values[0][0]))
+
+
+def _structure_finding(refused: Sequence[str]) -> Finding:
+    """The check "timestamp-structure"."""
+    if not refused:
+        return Finding("timestamp-structure", "carries nothing unsigned")
+    return Finding("timestamp-structure", list_refused(refused), Hresult.TRUST_E_MALFORMED_SIGNATURE)
 
 
 def _finding(check: CheckName, fault: str | None, passed: str) -> Finding:

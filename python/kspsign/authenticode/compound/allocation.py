@@ -67,7 +67,7 @@ class AllocationTable:
         """Claim neighbouring sectors for `what`."""
         first, length = extent
         if self.claimed.find(1, first, first + length) >= 0:
-            raise damaged(f"{what} has sectors of its {self.name} that something else has, or loops")
+            raise damaged(f"{what} has sectors of its {self.name} that belong to something else, or loops")
         self.claimed[first : first + length] = b"\1" * length
 
     def claim_marked(self, sector: int, mark: int, what: str) -> None:
@@ -95,7 +95,8 @@ class AllocationTable:
             yield Extent(first, end - first)
 
     def _neighbours(self, start: int) -> int:
-        """How many sectors from `start` on have the next one in the file as the next one of their chain, and one."""
+        """The length of the run at `start`: sectors whose chain continues with the next sector of the file, plus the
+        last."""
         at, size, limit = start, _FIRST_BLOCK, min(self.sectors, len(self.following))
         while True:
             block = self.following[at : min(at + size, limit - 1)]

@@ -45,7 +45,7 @@ class DirectoryEntry:
 
     @property
     def is_root(self) -> bool:
-        """Whether it is the root of all."""
+        """Whether it is the root."""
         return self.kind == ROOT
 
     def pack(self, links: Links) -> bytes:
@@ -137,9 +137,9 @@ def _read_entry(data: bytes, number: int, major: int) -> tuple[DirectoryEntry, L
     if kind not in {STORAGE, STREAM, ROOT} or color not in {RED, BLACK}:
         raise damaged(f"directory entry {number} ({entry.label}) is of no known kind")
     if kind == STREAM and (any(class_id) or child != NO_STREAM):
-        raise damaged(f"the stream {entry.label} has what only storages have")
+        raise damaged(f"the stream {entry.label} has fields that only storages have")
     if kind == STORAGE and (entry.size or entry.start not in {0, END}):
-        raise damaged(f"the storage {entry.label} has what only streams have")
+        raise damaged(f"the storage {entry.label} has fields that only streams have")
     return entry, Links(color, left, right, child)
 
 
@@ -188,7 +188,7 @@ def _plain(name: bytes) -> tuple[int, tuple[int, ...]]:
 
 
 def _folded(name: bytes) -> tuple[int, tuple[int, ...]]:
-    """How siblings are compared: by length, then in upper case, code unit by code unit (MS-CFB §2.6.4)."""
+    """The order of siblings: by length, then in upper case, code unit by code unit (MS-CFB §2.6.4)."""
     length, units = _plain(name)
     upper = ((unit, chr(unit).upper()) for unit in units)
     return length, tuple(ord(above) if len(above) == 1 and ord(above) < 0x10000 else unit for unit, above in upper)

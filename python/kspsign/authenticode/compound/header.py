@@ -79,7 +79,7 @@ def read_header(file: BinaryIO) -> Header:
         raise damaged(f"its header names version {major} with sectors of 2^{shift} bytes")
     directory_sectors, fat_sectors, directory_start, transaction, cutoff = numbers[:5]
     if (byte_order, mini_shift, cutoff) != (0xFFFE, 6, MINI_CUTOFF):
-        raise damaged("its header names another byte order, or other sizes of the mini stream, than there are")
+        raise damaged("its header names another byte order, or other mini stream sizes, than the format defines")
     rest_of_sector = file.read((1 << shift) - HEADER)
     if any(class_id) or any(reserved) or any(rest_of_sector):
         raise damaged("its header holds data where only zeros are allowed")

@@ -80,7 +80,7 @@ class CompoundFile:
             yield from stretch(file, length)
 
     def hidden(self) -> Iterator[tuple[str, int]]:
-        """Where data lies that belongs to nothing: what kind of place, and its offset in the file.
+        """Data that belongs to nothing: the kind of place, and its offset in the file.
 
         Unallocated sectors that end the file count whatever they hold: Windows takes no signature of such a file.
         """
@@ -145,7 +145,7 @@ class CompoundFile:
             at = stop
 
     def _data(self, file: BinaryIO, place: Extent, what: str) -> Iterator[tuple[str, int]]:
-        """Where in a place something else than zeros is."""
+        """The offset of the first byte in a place that is not zero."""
         end = min(place.first + place.length, self.size)
         file.seek(place.first)
         for index, data in enumerate(stretch(file, end - place.first)):
@@ -184,7 +184,7 @@ def _read_chain(
     """The content of a chain, which is claimed; raises ArtifactError when it is longer than `limit` bytes."""
     count = fat.claim(start, what)
     if count * header.sector_size > limit:
-        raise damaged(f"{what} has {count} sectors, more than there is use for")
+        raise damaged(f"{what} has {count} sectors, more than it needs")
     sectors = (first + index for first, length in fat.chain(start) for index in range(length))
     return b"".join(read_sector(file, header, sector, fat.sectors, filling) for sector in sectors)
 

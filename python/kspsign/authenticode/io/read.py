@@ -75,7 +75,7 @@ def sha256_of(path: Path, size: int) -> str:
 
 @contextmanager
 def in_parallel(size: int, step: Callable[[], Result]) -> Iterator[Callable[[], Result]]:
-    """What gives the result of `step`, or raises what it raised; a reading of a file of `size` bytes.
+    """Run `step`, which reads a file of `size` bytes, in parallel; yields a function that returns its result or raises.
 
     Of a large file it has begun in a thread of its own, which the end of the block waits for and the end of the
     process does not: a cancelled run abandons it.

@@ -24,14 +24,13 @@ from kspsign.authenticode.nuget.rules import (
 )
 from kspsign.authenticode.profile import SigningTerms
 from kspsign.authenticode.signable import Digest, Glimpse, OneDigest, nth
-from kspsign.authenticode.zip import Archive, Plan, Scan, ZipMember, archive_of, entry_names, unpack
+from kspsign.authenticode.zip import Archive, Plan, Scan, ZipMember, archive_of, entry_names, read_signature_entry
 from kspsign.certificates.parse import parse_certificate
 from kspsign.model.errors import ArtifactError, TrustError
 from kspsign.model.hresults import Hresult
 from kspsign.model.values import DigestAlgorithm, Finding
 
 _SUFFIXES = frozenset({".nupkg", ".snupkg"})
-_MAX_SIGNATURE = 32 << 20
 _EXTERNAL_ATTRIBUTES = slice(38, 42)  # of a central directory record
 
 
@@ -58,16 +57,13 @@ class NugetFile(OneDigest):
         entry = archive.find(SIGNATURE)
         if entry is None:
             return cls(path, archive, ())
-        if entry is not archive.last:
-            raise ArtifactError(
-                Hresult.TRUST_E_MALFORMED_SIGNATURE, f"{SIGNATURE} is not the last entry: data was added"
-            )
-        if entry.flags or entry.method or entry.spare or any(entry.record[_EXTERNAL_ATTRIBUTES]):
-            raise ArtifactError(
-                Hresult.TRUST_E_MALFORMED_SIGNATURE, f"the entry {SIGNATURE} is not plainly stored, as NuGet wants it"
-            )
         with path.open("rb") as file:
-            return cls(path, archive, (unpack(file, archive, entry, _MAX_SIGNATURE),))
+            content, fault = read_signature_entry(file, archive, entry)
+        if fault is None and (entry.flags or entry.method or any(entry.record[_EXTERNAL_ATTRIBUTES])):
+            fault = "it is not stored, as NuGet wants it"
+        if fault is not None:
+            raise ArtifactError(Hresult.TRUST_E_MALFORMED_SIGNATURE, f"{SIGNATURE} is no plain entry: {fault}")
+        return cls(path, archive, (content,))
 
     @property
     def profile(self) -> CmsProfile:
@@ -76,7 +72,7 @@ class NugetFile(OneDigest):
 
     @property
     def unsigned(self) -> Plan:
-        """What a signature covers: the archive without one."""
+        """The archive that a signature covers: without one."""
         return Plan(self.archive, tuple(entry for entry in self.archive.entries if entry.name != SIGNATURE))
 
     def admit(self, terms: SigningTerms) -> None:
@@ -170,7 +166,7 @@ def _rules_finding(signature: CmsSignature) -> Finding:
         return Finding("nuget-rules", fault.message, Hresult.TRUST_E_MALFORMED_SIGNATURE)
     if violation is not None:
         return Finding("nuget-rules", violation.cause, Hresult.ERROR_NOT_SUPPORTED, violation.remedy)
-    return Finding("nuget-rules", "certificate and timestamp are as NuGet wants them")
+    return Finding("nuget-rules", "certificate and timestamp meet NuGet's requirements")
 
 
 def _refuse(what: str, remedy: str) -> NoReturn:

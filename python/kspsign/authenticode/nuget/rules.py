@@ -15,7 +15,8 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from kspsign.authenticode.cms.file_signature import CmsSignature
 from kspsign.authenticode.cms.timestamp import read_token
 from kspsign.authenticode.zip import Archive
-from kspsign.certificates.parse import extension, parse_certificate
+from kspsign.certificates.parse import parse_certificate
+from kspsign.certificates.validity import is_for_lifetime_signing
 from kspsign.model.values import DigestAlgorithm
 
 SIGNATURE = ".signature.p7s"
@@ -26,11 +27,10 @@ _RSA_OIDS = frozenset({
     x509.SignatureAlgorithmOID.RSA_WITH_SHA256, x509.SignatureAlgorithmOID.RSA_WITH_SHA384,
     x509.SignatureAlgorithmOID.RSA_WITH_SHA512,
 })  # fmt: skip
-_LIFETIME_SIGNING = x509.ObjectIdentifier("1.3.6.1.4.1.311.10.3.13")
 
 
 class Violation(NamedTuple):
-    """What NuGet refuses, and what to do instead."""
+    """A rule of NuGet that is broken, and what to do instead."""
 
     cause: str
     remedy: str
@@ -76,8 +76,7 @@ def certificate_violation(leaf: x509.Certificate) -> Violation | None:
             "NuGet accepts only certificates that a CA signed with RSA and SHA-2 (NU3013)",
             "Sign NuGet packages with a certificate of such a CA, or exclude them (!**/*.nupkg).",
         )
-    usage = extension(leaf, x509.ExtendedKeyUsage)
-    if usage is not None and _LIFETIME_SIGNING in usage.value:
+    if is_for_lifetime_signing(leaf):
         return Violation(
             "NuGet accepts no certificate for lifetime signing (NU3015)",
             "Sign NuGet packages with a certificate without that extended key usage.",
@@ -86,7 +85,7 @@ def certificate_violation(leaf: x509.Certificate) -> Violation | None:
 
 
 def signature_violation(signature: CmsSignature) -> Violation | None:
-    """Why NuGet refuses a signature that is there, by its certificate or its timestamp. Raises TrustError for one that
+    """Why NuGet refuses an existing signature, by its certificate or its timestamp. Raises TrustError for one that
     can't be read."""
     if signature.certificate is not None:
         violation = certificate_violation(parse_certificate(signature.certificate))

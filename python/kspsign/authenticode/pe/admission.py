@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from kspsign.authenticode.pe.layout import MAX_FILE_SIZE, PeLayout
 from kspsign.authenticode.pe.pages import pages_fault, pages_size
-from kspsign.authenticode.pe.table import MAX_TABLE_SIZE
+from kspsign.authenticode.pe.table import max_table_size
 from kspsign.authenticode.profile import SigningTerms
 from kspsign.model.errors import ArtifactError
 from kspsign.model.hresults import Hresult
@@ -29,11 +29,12 @@ def admit(layout: PeLayout, signatures: Sequence[bytes], terms: SigningTerms) ->
     room += sum(map(len, signatures)) if terms.append else 0
     if layout.content_end + layout.padding + room > MAX_FILE_SIZE:
         raise too_large()
-    if room > MAX_TABLE_SIZE:
+    most = max_table_size(layout.content_end)
+    if room > most:
         raise ArtifactError(
-            Hresult.ERROR_BAD_FORMAT,
+            Hresult.ERROR_NOT_SUPPORTED,
             f"its signatures would take {room >> 20} MiB, more than a certificate table may have here "
-            f"({MAX_TABLE_SIZE >> 20} MiB)",
+            f"({most >> 20} MiB)",
             remedy="Sign it with one signature, or without --page-hashes.",
         )
 
@@ -51,7 +52,7 @@ def _admit_pages(layout: PeLayout) -> None:
     fault = pages_fault(layout)
     if fault is not None:
         raise ArtifactError(
-            Hresult.ERROR_BAD_FORMAT,
+            Hresult.ERROR_NOT_SUPPORTED,
             f"it can't have page hashes: {fault}",
-            remedy="Sign it without --page-hashes, or link it with smaller headers and sections apart.",
+            remedy="Sign it without --page-hashes, or link it with smaller headers and non-overlapping sections.",
         )

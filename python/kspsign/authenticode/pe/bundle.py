@@ -77,7 +77,7 @@ def _fault(file: BinaryIO, layout: PeLayout, section: _Section, engine_end: int)
         return "its engine was not signed before"
     attached = sum(section.containers[1:])
     if offset < engine_end or offset + size + attached > layout.content_end:
-        return f"the {size} bytes at {offset} that it names as its engine's signature are not between both"
+        return f"the {size} bytes at {offset} declared as its engine's signature are not between engine and containers"
     file.seek(offset)
     header = file.read(ENTRY_HEADER)
     if len(header) < ENTRY_HEADER or not ENTRY_HEADER < int.from_bytes(header[:4], "little") <= size:

@@ -52,7 +52,7 @@ class ImageContent:
                     hasher.update(part)
 
     def digest(self, sha256: str) -> PeDigest:
-        """What was found once the whole file (of that `sha256`) has passed by; nothing can be fed any more."""
+        """The result, once the whole file (of that `sha256`) was fed; nothing more can be fed."""
         for hasher in self._hashers.values():
             hasher.update(bytes(self._layout.padding))
         values = {algorithm: hasher.digest() for algorithm, hasher in self._hashers.items()}

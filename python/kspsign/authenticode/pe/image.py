@@ -23,7 +23,7 @@ from kspsign.authenticode.pe.digest import PeDigest
 from kspsign.authenticode.pe.findings import checksum_finding, pages_finding, trailing_finding
 from kspsign.authenticode.pe.layout import MAX_FILE_SIZE, PeLayout, read_layout, stale_entry
 from kspsign.authenticode.pe.page_hash_attribute import PLAIN_IMAGE_DATA, page_algorithms, paged_image_data
-from kspsign.authenticode.pe.table import MAX_TABLE_SIZE, CertificateTable, build_table, parse_table, table_finding
+from kspsign.authenticode.pe.table import CertificateTable, build_table, max_table_size, parse_table, table_finding
 from kspsign.authenticode.profile import SigningTerms
 from kspsign.authenticode.signable import Glimpse
 from kspsign.model.values import DigestAlgorithm, Finding
@@ -86,7 +86,7 @@ class PeFile:
 
     @property
     def occupant(self) -> str | None:
-        """What the certificate table holds when none of it is an Authenticode signature; see OccupiedFile."""
+        """The content of a certificate table without any Authenticode signature; see OccupiedFile."""
         if not self.layout.signed or self.signatures:
             return None
         return f"a certificate table of {self.layout.table_size} bytes: {self.table.fault}"
@@ -206,7 +206,7 @@ def _pages_of(terms: SigningTerms) -> tuple[DigestAlgorithm, ...]:
 def _read_table(file: BinaryIO, layout: PeLayout) -> CertificateTable:
     if not layout.signed:
         return CertificateTable((), None)
-    if layout.table_size > MAX_TABLE_SIZE:
+    if layout.table_size > max_table_size(layout.table_offset):
         return CertificateTable((), f"a certificate table of {layout.table_size} bytes is not a signature")
     return parse_table(_stored_table(file, layout))
 

@@ -40,7 +40,7 @@ def pages_size(layout: PeLayout) -> int:
 
 
 def differing_page(ours: bytes, theirs: bytes, algorithm: DigestAlgorithm) -> str:
-    """Where page hashes differ, for people."""
+    """The first difference of page hashes, in words."""
     step = 4 + hashlib.new(algorithm).digest_size
     if len(ours) != len(theirs):
         return f"{len(theirs) // step} pages are signed, the image has {len(ours) // step}"

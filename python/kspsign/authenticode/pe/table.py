@@ -6,6 +6,7 @@ import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from kspsign.authenticode.signable import MAX_SIGNATURE
 from kspsign.certificates.der import message_size
 from kspsign.model.hresults import Hresult
 from kspsign.model.values import Finding
@@ -14,7 +15,7 @@ REVISION = 0x0200
 TYPE_PKCS_SIGNED_DATA = 0x0002
 ENTRY_HEADER = 8
 ALIGNMENT = 8
-MAX_TABLE_SIZE = 64 << 20
+_PAGE_HASHES_SHARE = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +28,12 @@ class CertificateTable:
     signatures: tuple[bytes, ...]
     fault: str | None
     entries: int = 0
+
+
+def max_table_size(content: int) -> int:
+    """Bytes that a table may have after so many bytes of content: page hashes take a hundredth of it, in each of a few
+    signatures."""
+    return MAX_SIGNATURE + content // _PAGE_HASHES_SHARE
 
 
 def parse_table(data: bytes) -> CertificateTable:
@@ -50,8 +57,12 @@ def parse_table(data: bytes) -> CertificateTable:
             if der_size is None:
                 fault = fault or f"entry at {offset} holds no DER structure that ends inside it"
                 der_size = len(blob)
+            if blob[:der_size] in signatures:
+                fault = fault or f"entry at {offset} repeats a signature"
             signatures.append(blob[:der_size])
             fault = fault or _padding_fault(blob[der_size:], "after the signature")
+            if len(blob) > der_size and length % ALIGNMENT:
+                fault = fault or f"entry at {offset} counts a part of its padding"
         step = length + (-length % ALIGNMENT)
         fault = fault or _padding_fault(data[offset + length : offset + step], "between table entries")
         offset += step

@@ -19,13 +19,18 @@ from kspsign.model.values import Finding
 _LINE_END = r"(?:\r\n|[\r\n])"
 _BASE64 = re.compile(r"[A-Za-z0-9+/]*={0,2}")
 _CRLF = "\r\n"
+_RESTORE = (
+    "Bring its CRLF line ends back (unix2dos), and the signature holds again; keep git from changing them (-text in "
+    ".gitattributes)."
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Block:
     """A block from `start` to `stop` in the text, the CRLF before it included; `der` is empty when it holds none.
 
-    `faults` is what is wrong with it, `trailing` how many characters follow it where nothing may.
+    `faults` is what is wrong with it, `trailing` how many characters follow it where nothing may; `bare` whether lines
+    of it end in LF or CR alone.
     """
 
     start: int
@@ -33,13 +38,16 @@ class Block:
     der: bytes
     faults: tuple[str, ...]
     trailing: int
+    bare: bool = False
 
     @property
     def findings(self) -> tuple[Finding, ...]:
         """The checks "signature-block" and "trailing-text"."""
         malformed, fault = Hresult.TRUST_E_MALFORMED_SIGNATURE, "; ".join(self.faults)
         return (
-            Finding("signature-block", fault, malformed) if fault else Finding("signature-block", "well-formed"),
+            Finding("signature-block", fault, malformed, _RESTORE if self.bare else None)
+            if fault
+            else Finding("signature-block", "well-formed"),
             Finding("trailing-text", f"{self.trailing} characters follow the signature block", malformed)
             if self.trailing
             else Finding("trailing-text", "nothing unsigned follows the signature block"),
@@ -67,7 +75,8 @@ def find_block(text: str, style: ScriptStyle) -> Block | None:
     if closing is None:
         return Block(start, len(text), b"", ("it is cut off: there is no end line",), 0)
     body, stop = text[body_start : closing.start()], closing.end()
-    if has_bare_line_end(text[start:stop]):
+    bare = has_bare_line_end(text[start:stop])
+    if bare:
         faults = ["lines of it end in LF or CR alone: a tool such as git changed the line ends"]
     else:
         faults = list(_line_faults(body, style))
@@ -78,7 +87,7 @@ def find_block(text: str, style: ScriptStyle) -> Block | None:
     if again is not None:
         faults.append(f"a second block begins {'inside it' if again < closing.start() else 'after it'}")
     trailing = 0 if style.closing else len(text) - stop
-    return Block(start, stop, _decode(body, style), tuple(faults), trailing)
+    return Block(start, stop, _decode(body, style), tuple(faults), trailing, bare)
 
 
 def has_bare_line_end(text: str) -> bool:
@@ -88,7 +97,7 @@ def has_bare_line_end(text: str) -> bool:
 
 
 def _begins(text: str, style: ScriptStyle) -> Iterator[int]:
-    """Where begin lines begin. A WSF script may have an element of that name: there a line of base64 must follow."""
+    """The offsets of begin lines. A WSF script may have an element of that name: there a line of base64 must follow."""
     follow = re.compile(_LINE_END + re.escape(style.before) if style.closing else "")
     at = text.find(style.begin)
     while at >= 0:
@@ -103,7 +112,7 @@ def _line_end_before(text: str, at: int) -> int:
 
 
 def _line_faults(body: str, style: ScriptStyle) -> Iterator[str]:
-    """What is wrong with the lines between begin and end."""
+    """The fault of the lines between begin and end."""
     if not body.startswith(_CRLF):
         yield "its begin line does not end in CRLF"
         return
@@ -111,7 +120,7 @@ def _line_faults(body: str, style: ScriptStyle) -> Iterator[str]:
     for number, line in enumerate(body.removeprefix(_CRLF).split(_CRLF), start=1):
         piece = line.removeprefix(style.before).removesuffix(style.after)
         if f"{style.before}{piece}{style.after}" != line or not piece or not _BASE64.fullmatch(piece):
-            yield f"line {number} holds something else than base64"
+            yield f"line {number} holds something other than base64"
             return
         pieces.append(piece)
     # SignTool's last line takes what would be too short for a line of its own.
@@ -125,11 +134,11 @@ def _line_faults(body: str, style: ScriptStyle) -> Iterator[str]:
         yield f"its base64 is broken: {broken}"
         return
     if canonical != joined:
-        yield "its base64 is not the one way to write these bytes"
+        yield "its base64 is not the canonical encoding"
 
 
 def _decode(body: str, style: ScriptStyle) -> bytes:
-    """What the lines hold, however they are written; empty when it is not base64 at all."""
+    """The decoded lines, whatever their line lengths; empty when they are not base64 at all."""
     lines = (line for line in re.split(_LINE_END, body) if line)
     joined = "".join(line.removeprefix(style.before).removesuffix(style.after) for line in lines)
     try:

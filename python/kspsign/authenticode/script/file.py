@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import struct
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
@@ -22,7 +22,7 @@ from kspsign.authenticode.profile import SigningTerms
 from kspsign.authenticode.script.block import Block, find_block, has_bare_line_end, write_block
 from kspsign.authenticode.script.styles import STYLES, ScriptStyle
 from kspsign.authenticode.script.text import UTF16_BE, ScriptText, read_text
-from kspsign.authenticode.signable import Digest, Glimpse, OneDigest
+from kspsign.authenticode.signable import Digest, Glimpse, OneDigest, nth
 from kspsign.model.errors import ArtifactError
 from kspsign.model.hresults import Hresult
 from kspsign.model.values import DigestAlgorithm, Finding, Format
@@ -64,7 +64,7 @@ class ScriptFile(OneDigest):
         if len(data) < MIN_SIZE:
             raise ArtifactError(
                 Hresult.ERROR_BAD_FORMAT,
-                f"the script has {len(data)} bytes; Windows signs none of less than {MIN_SIZE}",
+                f"the script has {len(data)} bytes; Windows does not sign scripts with fewer than {MIN_SIZE}",
                 remedy="Exclude it (!pattern), or write a comment into it.",
             )
         text = read_text(data, style.unmarked)
@@ -77,7 +77,7 @@ class ScriptFile(OneDigest):
 
     @property
     def signatures(self) -> tuple[bytes, ...]:
-        """What the block holds."""
+        """The content of the block."""
         return (self.block.der,) if self.block and self.block.der else ()
 
     @property
@@ -112,24 +112,16 @@ class ScriptFile(OneDigest):
 
     def digest(self, algorithms: Collection[DigestAlgorithm]) -> Digest:
         """Hash the text without its block; see module."""
-        hashers = [hashlib.new(algorithm) for algorithm in algorithms]
-        start, stop = self._place()
-        units = 0
-        if not self.style.wsh and self.text.encoding.mark:
-            _feed(hashers, "\ufeff".encode("utf-16-le"))
-        for piece in self.text.utf16(0, start):
-            units += len(piece) // 2
-            _feed(hashers, piece)
-        if self.style.wsh:
-            for piece in self.text.utf16(stop, len(self.text.characters)):
-                _feed(hashers, piece)
-            _feed(hashers, struct.pack("<I", units))
-        values = (hasher.digest() for hasher in hashers)
-        return Digest(dict(zip(algorithms, values, strict=True)), self.sha256)
+        return Digest(self._hashed(algorithms), self.sha256)
 
-    def structure(self, _digest: Digest, signatures: Sequence[CmsSignature]) -> tuple[Finding, ...]:
-        """The checks "signature-block", "trailing-text", "encoding" and "sip"."""
-        return (*self._block_findings(), self._encoding_finding(), *sip_findings(signatures, self.style.sip))
+    def structure(self, digest: Digest, signatures: Sequence[CmsSignature]) -> tuple[Finding, ...]:
+        """The checks "line-ends", "signature-block", "trailing-text", "encoding" and "sip"."""
+        return (
+            *self._line_end_findings(digest, signatures),
+            *self._block_findings(),
+            self._encoding_finding(),
+            *sip_findings(signatures, self.style.sip),
+        )
 
     def content(self, terms: SigningTerms, digest: Digest) -> bytes:
         """SpcIndirectDataContent that names the script's SIP."""
@@ -141,6 +133,40 @@ class ScriptFile(OneDigest):
         start, stop = self._place()
         before, behind = self.text.characters[:start], self.text.characters[stop:]
         target.write(self.text.write(before + write_block(signatures[0], self.style) + behind))
+
+    def _hashed(
+        self, algorithms: Collection[DigestAlgorithm], line_end: str | None = None
+    ) -> dict[DigestAlgorithm, bytes]:
+        """The digests; with `line_end` as they would be had the script that one throughout."""
+        hashers = [hashlib.new(algorithm) for algorithm in algorithms]
+        start, stop = self._place()
+        units = 0
+        if not self.style.wsh and self.text.encoding.mark:
+            _feed(hashers, "\ufeff".encode("utf-16-le"))
+        for piece in self.text.utf16(0, start, line_end):
+            units += len(piece) // 2
+            _feed(hashers, piece)
+        if self.style.wsh:
+            for piece in self.text.utf16(stop, len(self.text.characters), line_end):
+                _feed(hashers, piece)
+            _feed(hashers, struct.pack("<I", units))
+        return dict(zip(algorithms, (hasher.digest() for hasher in hashers), strict=True))
+
+    def _line_end_findings(self, digest: Digest, signatures: Sequence[CmsSignature]) -> Iterator[Finding]:
+        """The check "line-ends" of each signature whose digest is the script's, or would be with other line ends; of
+        one whose digest is neither, nothing is known."""
+        wrong = {each.algorithm for each in signatures if each.file_digest != digest.values[each.algorithm]}
+        pairs, line_feeds = self.text.characters.count("\r\n"), self.text.characters.count("\n")
+        others = {"CRLF": "\r\n"} if line_feeds > pairs else {}
+        others |= {"LF": "\n"} if pairs else {}
+        tried = {name: self._hashed(wrong, line_end) for name, line_end in others.items()} if wrong else {}
+        for index, each in enumerate(signatures):
+            if each.file_digest == digest.values[each.algorithm]:
+                yield nth(index, Finding("line-ends", "as they were signed"))
+                continue
+            signed = [name for name, values in tried.items() if values[each.algorithm] == each.file_digest]
+            if signed:
+                yield nth(index, _changed_line_ends(signed[0], self.path.suffix))
 
     def _block_findings(self) -> tuple[Finding, ...]:
         return () if self.block is None else self.block.findings
@@ -165,7 +191,7 @@ class ScriptFile(OneDigest):
         if not encoding.certain:
             raise _refusal(
                 "it has characters beyond ASCII and no byte order mark: Windows reads it "
-                f"{style.unmarked.value}, and where it reads other text it takes the signature for broken",
+                f"{style.unmarked.value}, and where it decodes it differently, the signature is invalid",
                 style.advice,
             )
         if encoding is UTF16_BE and not style.wsh:
@@ -176,10 +202,22 @@ class ScriptFile(OneDigest):
         if encoding.certain:
             return Finding("encoding", encoding.name)
         detail = (
-            f"characters beyond ASCII without byte order mark, read here as {encoding.name}: a Windows that reads "
-            "other text finds another digest; save it with a byte order mark and sign it again"
+            f"characters beyond ASCII without byte order mark, read here as {encoding.name}: where Windows "
+            "decodes it differently the digest does not match; save it with a byte order mark and sign it again"
         )
         return Finding("encoding", detail, Hresult.TRUST_E_BAD_DIGEST)
+
+
+def _changed_line_ends(signed: str, suffix: str) -> Finding:
+    back = "unix2dos, or a fresh checkout" if signed == "CRLF" else "a fresh checkout"
+    return Finding(
+        "line-ends",
+        "the line ends were changed after signing, as git does on check-in and check-out: "
+        f"with {signed} throughout, the content is what was signed",
+        Hresult.TRUST_E_BAD_DIGEST,
+        f"Keep git from changing them (*{suffix} -text in .gitattributes) and bring them back ({back}): the signature "
+        "then holds again.",
+    )
 
 
 def _feed(hashers: Sequence[hashlib._Hash], data: bytes) -> None:

@@ -12,7 +12,7 @@ from kspsign.model.values import Format
 
 
 class Unmarked(Enum):
-    """How Windows reads text that is not ASCII and has no byte order mark."""
+    """The encoding that Windows assumes for text without a byte order mark that is not ASCII."""
 
     ANSI = "as the machine's ANSI code page"
     ANSI_UNLESS_HEAD = "as UTF-8 when the first 32 bytes show it, else as the machine's ANSI code page"

@@ -14,7 +14,7 @@ HEAD_OF_UTF8 = 32
 _WINDOWS_1252 = {
     byte: bytes([byte]).decode("cp1252") for byte in range(0x80, 0xA0) if byte not in {0x81, 0x8D, 0x8F, 0x90, 0x9D}
 }
-"""What Windows-1252 has in the place of C1 control characters; the five it leaves undefined stay as they are."""
+"""The Windows-1252 characters in place of C1 control characters; the five undefined ones stay as they are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,13 +51,21 @@ class ScriptText:
         """A file with other characters in this encoding."""
         return self.encoding.mark + characters.encode(self.encoding.codec)
 
-    def utf16(self, start: int, stop: int) -> Iterator[bytes]:
-        """UTF-16 LE of the characters from `start` to `stop`, piece by piece, as Windows hashes them."""
-        for at in range(start, stop, CHUNK):
-            piece = self.characters[at : min(at + CHUNK, stop)]
+    def utf16(self, start: int, stop: int, line_end: str | None = None) -> Iterator[bytes]:
+        """UTF-16 LE of the characters from `start` to `stop`, piece by piece, as Windows hashes them; with `line_end`
+        as they would be had every CRLF and LF been that."""
+        at = start
+        while at < stop:
+            end = min(at + CHUNK, stop)
+            if self.characters[end - 1 : min(end + 1, stop)] == "\r\n":
+                end += 1  # a pair stays in one piece
+            piece = self.characters[at:end]
+            if line_end is not None:
+                piece = piece.replace("\r\n", "\n").replace("\n", line_end)
             if self.encoding is WINDOWS_1252:
                 piece = piece.translate(_WINDOWS_1252)
             yield piece.encode("utf-16-le")
+            at = end
 
 
 def read_text(data: bytes, unmarked: Unmarked) -> ScriptText:

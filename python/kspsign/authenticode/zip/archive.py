@@ -135,7 +135,7 @@ def _read_end(file: BinaryIO, start: int, size: int) -> tuple[int, int, End, int
     _, at_disk, at, disks = LOCATOR.unpack(locator)
     tail += LOCATOR.size + END64.size
     if tail > size or (at_disk, at, disks) != (0, size - tail, 1):
-        raise ValueError("its Zip64 locator points elsewhere than to the record before it")
+        raise ValueError("its Zip64 locator does not point to the record before it")
     fields = END64.unpack(_read(file, start + at, END64.size))
     if fields[:2] != (END64_MAGIC, END64.size - 12) or fields[4:6] != (0, 0):
         raise ValueError("its Zip64 end-of-directory record is malformed")
@@ -145,7 +145,7 @@ def _read_end(file: BinaryIO, start: int, size: int) -> tuple[int, int, End, int
         raise ValueError("its two end-of-directory records contradict each other")
     if wide[0] != wide[1] or wide[2] + wide[3] != at:
         raise ValueError("its directory does not end where its end-of-directory record begins")
-    return wide[3], wide[1], End(fields[2:4], masked), tail
+    return wide[3], wide[1], End(fields[2:4], masked, bool(disk or first_disk)), tail
 
 
 def _read_directory(directory: bytes, count: int) -> list[ZipEntry]:
@@ -153,7 +153,7 @@ def _read_directory(directory: bytes, count: int) -> list[ZipEntry]:
     at = 0
     while at < len(directory):
         if at + CENTRAL.size > len(directory) or directory[at : at + 4] != CENTRAL_MAGIC:
-            raise ValueError("its central directory holds something else than records")
+            raise ValueError("its central directory holds something other than records")
         sizes = CENTRAL.unpack_from(directory, at)[10:13]
         end = at + CENTRAL.size + sum(sizes)
         if end > len(directory):
@@ -174,7 +174,7 @@ def _read_headers(file: BinaryIO, start: int, entries: list[ZipEntry], directory
     ends = [*(entry.offset for entry in entries[1:]), directory]
     for entry, end in zip(entries, ends, strict=True):
         if entry.offset != expected:
-            raise ValueError(f"{entry.name} does not begin where what is before it ends")
+            raise ValueError(f"{entry.name} does not begin where the preceding record ends")
         header = _read(file, start + entry.offset, LOCAL.size)
         name_size, extra_size = LOCAL.unpack(header)[9:]
         header += _read(file, start + entry.offset + LOCAL.size, name_size + extra_size)

@@ -59,10 +59,12 @@ class ZipEntry:
 @dataclass(frozen=True, slots=True)
 class End:
     """How an archive ends. `versions` are those of its Zip64 record, None without one; `masked` says which of the
-    four numbers of the last record (entries here, entries, directory's size and offset) are in that one only."""
+    four numbers of the last record (entries here, entries, directory's size and offset) are in that one only.
+    `other_disks` says that the last record has disk numbers, as MakeAppx writes them."""
 
     versions: tuple[int, int] | None = None
     masked: tuple[bool, bool, bool, bool] = (False, False, False, False)
+    other_disks: bool = False
 
     def records(self, count: int, size: int, offset: int) -> bytes:
         """The end records of an archive with `count` entries, whose directory has `size` bytes at `offset`.
@@ -90,7 +92,7 @@ def read_record(record: bytes, index: int) -> ZipEntry:
     if flags & ~KNOWN_FLAGS:
         raise ValueError(f"{name} is encrypted or uses another feature that no package may (flags 0x{flags:04X})")
     if method not in {STORED, DEFLATED}:
-        raise ValueError(f"{name} is compressed by method {method}, neither stored nor deflated")
+        raise ValueError(f"{name} uses compression method {method}, which is neither stored nor deflated")
     extra = CENTRAL.size + name_size
     at, limit = zip64_extra(record, extra, extra_size)
     wide: list[int] = []

@@ -60,7 +60,7 @@ class Scan:
 
 
 def unpack(file: BinaryIO, archive: Archive, entry: ZipEntry, limit: int) -> bytes:
-    """What the entry unpacks to, at most `limit` bytes; raises ArtifactError (ERROR_BAD_FORMAT) for more, or damage."""
+    """The unpacked entry, at most `limit` bytes; raises ArtifactError (ERROR_BAD_FORMAT) for more, or damage."""
     if entry.size > limit:
         raise damaged(f"{entry.name} has {entry.size} bytes, which is more than the limit of {limit}")
     file.seek(archive.start + entry.data)
@@ -72,7 +72,7 @@ def unpack(file: BinaryIO, archive: Archive, entry: ZipEntry, limit: int) -> byt
 
 
 class _Unpacker:
-    """What one entry unpacks to, in pieces of bounded size, never more than the directory declares."""
+    """The unpacked content of one entry, in pieces of bounded size, never more than the directory declares."""
 
     def __init__(self, entry: ZipEntry) -> None:
         self._entry = entry
@@ -106,7 +106,7 @@ class _Unpacker:
         return content, self._inflate.unconsumed_tail
 
     def fault(self) -> str:
-        """What is wrong now that all was fed, empty when nothing is."""
+        """The fault found after everything was fed, empty when there is none."""
         if self._broken:
             return self._broken
         if self._size != self._entry.size or not (self._inflate is None or self._inflate.eof):

@@ -8,7 +8,7 @@ from typing import Annotated, ClassVar
 from pydantic import Field
 
 from kspsign.keys.azure_identity.options import AzureSignIn
-from kspsign.settings.store_options import Metavar
+from kspsign.settings.store_options import Ambient, Metavar
 
 
 class ArtifactSigningOptions(AzureSignIn):
@@ -23,19 +23,19 @@ class ArtifactSigningOptions(AzureSignIn):
     timestamp_server: ClassVar[str | None] = "http://timestamp.acs.microsoft.com"
     needs_timestamp: ClassVar[bool] = True
 
-    signing_endpoint: Annotated[str | None, Metavar("URL")] = Field(
+    signing_endpoint: Annotated[str | None, Ambient.REFUSED, Metavar("URL")] = Field(
         None, description="Endpoint of the signing account's region: https://REGION.codesigning.azure.net."
     )
-    signing_account: Annotated[str | None, Metavar("NAME")] = Field(
+    signing_account: Annotated[str | None, Ambient.REFUSED, Metavar("NAME")] = Field(
         None, description="Artifact Signing account (case-sensitive)."
     )
-    certificate_profile: Annotated[str | None, Metavar("NAME")] = Field(
+    certificate_profile: Annotated[str | None, Ambient.REFUSED, Metavar("NAME")] = Field(
         None, description="Certificate profile of the account (case-sensitive)."
     )
-    signing_metadata: Annotated[Path | None, Metavar("FILE")] = Field(
+    signing_metadata: Annotated[Path | None, Ambient.REFUSED, Metavar("FILE")] = Field(
         None, description="JSON file with endpoint, account and profile, as SignTool's dlib reads it."
     )
-    correlation_id: Annotated[str | None, Metavar("TEXT")] = Field(
+    correlation_id: Annotated[str | None, Ambient.HARMLESS, Metavar("TEXT")] = Field(
         None, max_length=100, description="What the account's log calls this run (default: the build's name)."
     )
 

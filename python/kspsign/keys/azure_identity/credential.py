@@ -44,7 +44,7 @@ class _CliElseIdentity:
                 raise PrerequisiteError(
                     f"no credential for Azure: {no_cli.message}; the managed identity: {_line(no_identity)}",
                     code="AZURE_SIGN_IN",
-                    remedy="Name who signs in with --azure-credential, and give what it needs.",
+                    remedy="Choose the credential with --azure-credential, and provide what it needs.",
                 ) from no_identity
             return token
 
@@ -67,7 +67,7 @@ def _only_json() -> Iterator[None]:
         yield
     except ValueError as page:
         raise ClientAuthenticationError(
-            message="the pipeline's token service answered with something else than JSON, such as a sign-in page"
+            message="the pipeline's token service did not answer with JSON, but perhaps with a sign-in page"
         ) from page
 
 

@@ -24,7 +24,7 @@ def no_sign_in(refused: ClientAuthenticationError, kind: type[_ErrorT]) -> _Erro
     if url.path.endswith("/oidctoken"):
         # The client words this answer by Microsoft's error shape, which it does not have.
         return kind(
-            f"{url.hostname} gives no token for the service connection (HTTP {refused.status_code})",
+            f"{url.hostname} returned no token for the service connection (HTTP {refused.status_code})",
             code="AZURE_SIGN_IN",
             remedy="Check the connection's id, that this pipeline may use it and a task of this job names it in an "
             "input, and map SYSTEM_ACCESSTOKEN: $(System.AccessToken) into the step.",

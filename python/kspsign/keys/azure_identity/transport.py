@@ -44,7 +44,7 @@ class AzureTransport(RequestsTransport):  # type: ignore[misc]  # azure-core loa
             raise
 
     def sleep(self, duration: float) -> None:
-        """What the client's retries call; Retry-After is heeded up to a minute."""
+        """Called by the client's retries; Retry-After is honoured up to a minute."""
         if self._cancelled.wait(min(duration, _LONGEST_PAUSE)):
             raise CancelledError
 

@@ -95,7 +95,7 @@ def tls_context(
         raise PrerequisiteError(
             f"the client certificate can't be handed to TLS: {refused.strerror or refused}",
             code="CLIENT_CERTIFICATE",
-            remedy="Check that the temporary folder can be written and that certificate and key in the .p12 fit.",
+            remedy="Check that the temporary folder can be written and that certificate and key in the .p12 match.",
         ) from refused
     return context
 

@@ -22,7 +22,7 @@ _MAP = "Map the secrets into the step: env: { SM_HOST: ..., SM_API_KEY: $(SM_API
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
-    """What a connection needs. `host` is an https URL without path, `timeout` is in seconds."""
+    """The parameters of a connection. `host` is an https URL without path, `timeout` is in seconds."""
 
     host: str
     api_key: SecretStr
@@ -97,7 +97,7 @@ def _read(path: str, variable: str) -> bytes:
         return Path(path).read_bytes()
     except (OSError, ValueError) as unreadable:
         if len(path) > 1000:  # most probably the content itself, which is a secret
-            path = f"a text of {len(path)} characters"
+            path = f"a value of {len(path)} characters"
         reason = (unreadable.strerror if isinstance(unreadable, OSError) else None) or "no such path"
         raise PrerequisiteError(
             f"{variable} names {path}, which can't be read: {reason}",

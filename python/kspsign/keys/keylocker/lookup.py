@@ -151,7 +151,7 @@ def decoded(text: str, asked: str) -> bytes:
     try:
         return b64decode("".join(text.split()), validate=True)
     except (binascii.Error, ValueError) as broken:
-        raise unusable(asked, "it holds what is not base64") from broken
+        raise unusable(asked, "it holds data that is not base64") from broken
 
 
 def _listed(client: KeyLockerClient, options: KeyLockerOptions) -> Iterator[Listed]:

@@ -172,7 +172,7 @@ def _connect(surroundings: Surroundings, host: str | None = None) -> KeyLockerCl
         )
     end = credentials.client.end
     if end - datetime.now(UTC) < EXPIRY_WARNING:
-        surroundings.notice(f"the client certificate (SM_CLIENT_CERT_FILE) ends on {iso_utc(end)}: renew it in time")
+        surroundings.notice(f"the client certificate (SM_CLIENT_CERT_FILE) expires on {iso_utc(end)}: renew it in time")
     return KeyLockerClient(
         credentials, surroundings.cancelled.wait, network=surroundings.network, temp_folder=surroundings.temp_folder
     )
@@ -219,7 +219,7 @@ def _check_keypair(keypair: KeypairRecord, leaf: bytes) -> None:
     spki = parse_certificate(leaf).public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
     if keypair.public_key is not None and decoded(keypair.public_key, name) != spki:
         raise PrerequisiteError(
-            f"{name} does not fit the certificate {display_name(parse_certificate(leaf))}",
+            f"{name} does not match the certificate {display_name(parse_certificate(leaf))}",
             code="KEY_MISMATCH",
             remedy="Name the key pair that the certificate was issued for.",
         )

@@ -171,7 +171,7 @@ class Pkcs11KeyStore(KeyStore):
 
 
 def digest_info(digest: bytes, algorithm: DigestAlgorithm) -> bytes:
-    """What PKCS#1 v1.5 pads (RFC 8017 §9.2 note 1)."""
+    """The DigestInfo that PKCS#1 v1.5 pads (RFC 8017 §9.2 note 1)."""
     return der.sequence(algorithm_identifier(algorithm), der.octet_string(digest))
 
 

@@ -29,7 +29,8 @@ Chosen = tuple[x509.Certificate, tuple[str, ...], Sequence[x509.Certificate]]
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """Where a key is: module, token (by label or slot, else the only one), key by label or CKA_ID (both: both)."""
+    """The address of a key: module, token (by label or slot, else the only one), key by label or CKA_ID (both:
+    both)."""
 
     module: Path
     token: str | None

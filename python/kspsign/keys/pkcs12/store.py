@@ -132,7 +132,8 @@ def _load(path: Path, password: str | None) -> PKCS12KeyAndCertificates:
 
 
 def decrypt(content: bytes, password: str | None) -> PKCS12KeyAndCertificates:
-    """What the file holds; raises ValueError for a wrong password, UnsupportedAlgorithm for an unknown encryption."""
+    """The content of the file; raises ValueError for a wrong password, UnsupportedAlgorithm for an unknown
+    encryption."""
     if password is not None and "\0" in password:
         raise ValueError("a password can't hold a NUL")  # the loader panics on it instead of raising
     with warnings.catch_warnings():

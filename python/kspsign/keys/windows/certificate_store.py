@@ -62,7 +62,7 @@ def read_store(location: Location, name: str) -> tuple[StoreCertificate, ...]:
         finally:
             crypt32.CertCloseStore(store, 0)
     raise PrerequisiteError(
-        "key store windows is the Windows certificate store, which this machine does not have",
+        "key store windows uses the Windows certificate store, which this machine does not have",
         code="NOT_WINDOWS",
         remedy="Run on a Windows agent, or sign with --certificate, --keypair-alias and --signtool.",
     )

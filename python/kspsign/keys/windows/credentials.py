@@ -45,7 +45,7 @@ def _given(name: str, value: str | None, *, connected: bool) -> Prerequisite:
     if value is not None:
         return Prerequisite(name, "R6", "ok", "is set")
     if connected:
-        return Prerequisite(name, "R6", "ok", "is not set; smctl has it from its own store")
+        return Prerequisite(name, "R6", "ok", "is not set; smctl reads it from its own store")
     return Prerequisite(name, "R6", "missing", "is not set", _MAP.format(name=name))
 
 

@@ -26,7 +26,7 @@ _PROVIDERS = r"SYSTEM\CurrentControlSet\Control\Cryptography\Providers"
 
 
 def examine_windows(options: WindowsOptions, surroundings: Surroundings) -> Iterator[Prerequisite]:
-    """What SignTool and a KSP need, one by one."""
+    """Yields each prerequisite of SignTool and a KSP."""
     yield examine("windows", "R4", windows_version)
     yield signtool(surroundings)
     tool, service = smctl(surroundings)
@@ -123,7 +123,7 @@ def keypair(options: WindowsOptions, surroundings: Surroundings) -> str:
     raise PrerequisiteError(
         f"smctl keypair ls does not show {alias}",
         code="ALIAS_UNKNOWN",
-        remedy=f"Did you mean {near}? Case matters." if near else "Take the alias from `smctl keypair ls`, verbatim.",
+        remedy=f"Did you mean {near}? Case matters." if near else "Copy the alias exactly from `smctl keypair ls`.",
     )
 
 
@@ -149,7 +149,7 @@ def certificate(options: WindowsOptions) -> Prerequisite:
     detail = f"{chosen.thumbprint} {chosen.subject}, valid for {left.days} days, until {chosen.until}"
     if chosen.container is None:
         return Prerequisite(name, "R8, R10", "missing", f"{detail}; without private key", "Run kspsign certsync.")
-    soon = "Renew it; then certsync brings the new one." if left < EXPIRY_WARNING else ""
+    soon = "Renew it; certsync then fetches the new one." if left < EXPIRY_WARNING else ""
     return Prerequisite(name, "R8, R10", "warning" if soon else "ok", detail, soon)
 
 

@@ -144,7 +144,7 @@ def _run_certsync(options: WindowsOptions, surroundings: Surroundings, before: S
     ran = call_tool(surroundings, smctl.path, arguments, timeout=CERTSYNC_TIMEOUT, with_credentials=True)
     if ran.exit_code == 0:
         return
-    ended = "did not end in time" if ran.exit_code is None else f"ended with exit code {ran.exit_code}"
+    ended = "did not finish in time" if ran.exit_code is None else f"ended with exit code {ran.exit_code}"
     near = near_miss(options.keypair_alias or "", before)
     hint = f"Did you mean the alias {near}? It is case-sensitive. " if near else ""
     known = next((diagnosis for diagnosis in diagnose(ran.text) if diagnosis.exact), None)
@@ -169,7 +169,7 @@ def _chosen(options: WindowsOptions, present: Sequence[Candidate]) -> Candidate:
             remedy="Renew the certificate and run certsync again."
             if found
             else (f"Did you mean {near}? " if near else "")
-            + "certsync fills the store of the user that runs it: run it in the same job, as the same user.",
+            + "certsync fills the store of the user that runs it: run it in the same job, under the same account.",
         )
     return chosen
 
@@ -179,9 +179,9 @@ def _present(options: WindowsOptions) -> tuple[Candidate, ...]:
 
 
 def _known_issuers(leaf: bytes) -> tuple[x509.Certificate, ...]:
-    """What the machine knows of the CAs above `leaf`: intermediates that certsync or a policy put there, and roots.
+    """The CAs above `leaf` that this machine knows: intermediates that certsync or a policy installed, and roots.
 
-    Only certificates that hold the name of an issuer are parsed: a store is full of odd strangers.
+    Only certificates that hold an issuer's name are parsed: stores contain many unrelated and malformed ones.
     """
     stores = [read_store(location, name) for location in ("user", "system") for name in ("CA", "ROOT")]
     pool = {certificate.der for store in stores for certificate in store}

@@ -9,6 +9,7 @@ from hashlib import sha256
 
 from cryptography import x509
 
+from kspsign.authenticode.cms.timestamp import Timestamp
 from kspsign.certificates.identity import PublisherIdentity
 from kspsign.certificates.parse import display_name, thumbprint_of, to_der
 from kspsign.model.checks import CheckName
@@ -107,6 +108,10 @@ class Judge:
         yield from self._key(path)
         yield from self._validity(path, now)
 
+    def authority_finding(self, stamp: Timestamp | None, path: Sequence[x509.Certificate]) -> Finding:
+        """The rule that a timestamp which is about to be embedded must keep; `path` is its authority's chain."""
+        return self._timestamp(stamp, path, self.policy.timestamp.authorities)
+
     def _of_signature(
         self,
         each: ExaminedSignature,
@@ -115,7 +120,8 @@ class Judge:
         now: datetime,
     ) -> Iterator[Finding]:
         yield from self._publisher(each.path, self.policy.publisher if vendor is None else vendor.publisher)
-        yield self._timestamp(each, () if vendor else self.policy.timestamp.authorities)
+        authorities = () if vendor else self.policy.timestamp.authorities
+        yield self._timestamp(each.stamp, each.authority_path, authorities)
         if self._is_tolerated(each.signature.algorithm, digests):
             yield Finding("policy-algorithms", "an old signature beside a stronger one, which the policy tolerates")
             return
@@ -137,16 +143,17 @@ class Judge:
             "Sign with a certificate that the policy names, or have the new one added to the policy's publisher.",
         )
 
-    def _timestamp(self, each: ExaminedSignature, wanted: Sequence[Publisher]) -> Finding:
-        if each.stamp is None:
+    def _timestamp(
+        self, stamp: Timestamp | None, path: Sequence[x509.Certificate], wanted: Sequence[Publisher]
+    ) -> Finding:
+        if stamp is None:
             if not self.policy.timestamp.required:
                 return Finding("policy-timestamp", "none, and none is asked for")
             remedy = "Add timestamps (kspsign timestamp), or sign again with one."
             return _broken("policy-timestamp", "there is none that can be read", remedy)
-        path = each.authority_path
         authority = display_name(path[0]) if path else "unknown"
         if not wanted or any(path and _is(pin, path) for pin in wanted):
-            return Finding("policy-timestamp", f"{iso_utc(each.stamp.time)} by {authority}")
+            return Finding("policy-timestamp", f"{iso_utc(stamp.time)} by {authority}")
         return _broken(
             "policy-timestamp",
             f"the authority is {authority}; the policy wants {' or '.join(map(_said, wanted))}",

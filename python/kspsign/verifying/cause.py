@@ -1,0 +1,16 @@
+"""Which of several failed checks is the cause, and which only follow from it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from kspsign.model.values import Finding
+
+_EXPLAINING = frozenset({"line-ends"})
+"""Checks that fail only where it is proved that undoing what they name makes the digest hold again."""
+
+
+def first_cause(findings: Iterable[Finding]) -> Finding | None:
+    """The failed check to name first: one that explains others, else the first of them; None when all hold."""
+    failed = [each for each in findings if each.hresult is not None]
+    return next((each for each in failed if each.check in _EXPLAINING), next(iter(failed), None))

@@ -1,0 +1,99 @@
+"""RFC 3161 tokens in any shape, right or wrong in one thing, signed for real by whoever is to be the authority."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from datetime import datetime
+
+from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
+
+from kspsign.authenticode.cms import oids
+from kspsign.authenticode.cms.algorithms import HASHES, algorithm_identifier
+from kspsign.certificates import der
+from kspsign.certificates.parse import outline
+from kspsign.model.values import DigestAlgorithm
+from support.pki import Issued
+
+_ECDSA_OIDS = {DigestAlgorithm.SHA1: "1.2.840.10045.4.1", DigestAlgorithm.SHA256: "1.2.840.10045.4.3.2"}
+_RSA = der.sequence(der.oid("1.2.840.113549.1.1.1"), der.element(der.NULL))
+TRUE = der.element(der.BOOLEAN, b"\xff")
+
+
+def directory_name(subject: bytes) -> bytes:
+    """A GeneralName with the DER Name `subject`."""
+    return der.element(0xA4, subject)
+
+
+def token_extension(oid: str, *, critical: bool) -> bytes:
+    """An Extension (RFC 5280 §4.1) of that kind, whose value is NULL."""
+    return der.sequence(der.oid(oid), TRUE if critical else b"", der.octet_string(der.element(der.NULL)))
+
+
+def make_token(  # noqa: PLR0913 - a token has that many sides, and a test turns one of them
+    unit: Issued,
+    value: bytes,
+    moment: datetime,
+    *,
+    imprint: DigestAlgorithm = DigestAlgorithm.SHA256,
+    signed_over: DigestAlgorithm = DigestAlgorithm.SHA256,
+    tsa: bytes | None = None,
+    extensions: Sequence[bytes] = (),
+    chain: Sequence[Issued] = (),
+) -> bytes:
+    """The token (DER ContentInfo) of `unit` over the signature `value`, which carries the unit's certificate and
+    `chain`. `tsa` is a GeneralName (default: absent)."""
+    info = _info(value, moment, imprint, tsa, extensions)
+    attributes = _attributes(unit.der, info, signed_over)
+    leaf = outline(unit.der)
+    scheme, signature = _signed(unit, der.set_of(*attributes), signed_over)
+    signer = der.sequence(
+        der.integer(1),
+        der.sequence(leaf.issuer, leaf.serial),
+        algorithm_identifier(signed_over),
+        der.set_of(*attributes, tag=0xA0),
+        scheme,
+        der.octet_string(signature),
+    )
+    signed = der.sequence(
+        der.integer(3),
+        der.set_of(algorithm_identifier(signed_over)),
+        der.sequence(der.oid(oids.OID_TST_INFO), der.element(0xA0, der.octet_string(info))),
+        der.set_of(unit.der, *(each.der for each in chain), tag=0xA0),
+        der.set_of(signer),
+    )
+    return der.sequence(der.oid(oids.OID_SIGNED_DATA), der.element(0xA0, signed))
+
+
+def _info(
+    value: bytes, moment: datetime, imprint: DigestAlgorithm, tsa: bytes | None, extensions: Sequence[bytes]
+) -> bytes:
+    digest = der.octet_string(hashlib.new(imprint, value).digest())
+    return der.sequence(
+        der.integer(1),
+        der.oid("2.999.1"),
+        der.sequence(algorithm_identifier(imprint), digest),
+        der.integer(4711),
+        der.element(der.GENERALIZED_TIME, moment.strftime("%Y%m%d%H%M%SZ").encode()),
+        b"" if tsa is None else der.element(0xA0, tsa),
+        der.element(0xA1, *extensions) if extensions else b"",
+    )
+
+
+def _attributes(certificate: bytes, info: bytes, algorithm: DigestAlgorithm) -> tuple[bytes, ...]:
+    identifier = der.sequence(der.octet_string(hashlib.sha256(certificate).digest()))
+    values = {
+        oids.OID_CONTENT_TYPE: der.oid(oids.OID_TST_INFO),
+        oids.OID_MESSAGE_DIGEST: der.octet_string(hashlib.new(algorithm, info).digest()),
+        oids.OID_SIGNING_CERTIFICATE_V2: der.sequence(der.sequence(identifier)),
+    }
+    return tuple(der.sequence(der.oid(name), der.set_of(value)) for name, value in values.items())
+
+
+def _signed(unit: Issued, content: bytes, algorithm: DigestAlgorithm) -> tuple[bytes, bytes]:
+    """The signature's AlgorithmIdentifier and value."""
+    if isinstance(unit.key, ec.EllipticCurvePrivateKey):
+        scheme = der.sequence(der.oid(_ECDSA_OIDS[algorithm]))
+        return scheme, unit.key.sign(content, ec.ECDSA(HASHES[algorithm]))
+    assert isinstance(unit.key, rsa.RSAPrivateKey)
+    return _RSA, unit.key.sign(content, padding.PKCS1v15(), HASHES[algorithm])

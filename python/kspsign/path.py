@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Final
 
+from kspsign.batch.cautions import signature_warnings
 from kspsign.batch.merge import merge
 from kspsign.batch.one_artifact import timestamp_one, verify_one
 from kspsign.batch.run import OutputState, Run
@@ -47,7 +48,9 @@ def verify_files(run: Run) -> Report:
         files = select(with_policy(run))
         second = run.open(open_second_opinion(run.settings, None, run.cancelled))
         verifier = replace(open_verifier(run.settings, None, files.judge), second=second)
+        files.trusts(verifier.trust.facts)
         Batch(files).work(lambda artifact: verify_one(artifact, verifier), LOCAL_SLOTS)
+        files.warn(signature_warnings(files.record.outcomes.values()))
         if run.record.missing is not None:
             raise run.record.missing
     return publish(run)
@@ -69,6 +72,7 @@ def timestamp_files(run: Run) -> Report:
         admit_outputs(run)
         files = select(run)
         verifier = open_verifier(settings, None)
+        files.trusts(verifier.trust.facts)
         digest = DigestAlgorithm(settings.digest)
         timestamper = run.resources.enter_context(open_timestamper(settings, digest, run.shared, verifier.check_token))
         Batch(files, timestamper).work(

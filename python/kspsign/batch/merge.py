@@ -18,7 +18,7 @@ from kspsign.batch.run import Run
 from kspsign.batch.select import Purpose
 from kspsign.batch.work_list import admit_outputs, matched, with_policy
 from kspsign.model.errors import ConfigurationError, KspSignError, PrerequisiteError
-from kspsign.model.report import REPORT_SCHEMA, CertificateFacts, FileOutcome, Report, SliceFacts, Totals
+from kspsign.model.report import REPORT_SCHEMA, CertificateFacts, FileOutcome, Report, SliceFacts, Totals, TrustFacts
 from kspsign.model.values import Artifact
 
 _SLICED_COMMANDS = frozenset({"run", "verify"})
@@ -73,6 +73,21 @@ def merged_report(base: Report, slices: _Slices) -> Report:
         policy=worked.policy,
         configuration=worked.configuration or base.configuration,
         left_out=reports[0].left_out,  # every slice sees the same files
+        trust=_trust(reports),
+        warnings=tuple(dict.fromkeys(each for report in reports for each in report.warnings)),
+    )
+
+
+def _trust(reports: Sequence[Report]) -> TrustFacts | None:
+    """All roots of the slices, and of the root program's lists the oldest."""
+    facts = [report.trust for report in reports if report.trust is not None]
+    if not facts:
+        return None
+    dates = [each.program_date for each in facts if each.program_date is not None]
+    return TrustFacts(
+        named=tuple(dict.fromkeys(root for each in facts for root in each.named)),
+        used=tuple(dict.fromkeys(root for each in facts for root in each.used)),
+        program_date=min(dates, default=None),
     )
 
 

@@ -12,7 +12,7 @@ from typing import Literal
 from kspsign.batch.run import Run
 from kspsign.model.errors import HaltedError, KspSignError
 from kspsign.model.report import AgentFacts, FileOutcome, LeftOutFacts, Report, ToolFacts, Totals
-from kspsign.model.values import NOT_CHECKED, Artifact, ErrorFacts, Verification, iso_utc
+from kspsign.model.values import NOT_CHECKED, Artifact, ErrorFacts, RootFacts, Verification, iso_utc
 from kspsign.signing import SignedCopy
 
 LEFT_OUT_NAMED = 1000
@@ -126,8 +126,18 @@ def make_report(run: Run) -> Report:
         limits=record.limits,
         dry_run=settings.dry_run,
         left_out=LeftOutFacts(len(record.left_out), tuple(record.left_out[:LEFT_OUT_NAMED])),
+        trust=None if record.trust is None else replace(record.trust, used=used_roots(outcomes)),
+        warnings=tuple(record.warnings),
         configuration=settings.configuration.facts,
     )
+
+
+def used_roots(outcomes: Sequence[FileOutcome]) -> tuple[RootFacts, ...]:
+    """The roots that chains of the files ended in, each once."""
+    signatures = [signature for each in outcomes for signature in each.signatures]
+    roots = [signature.root for signature in signatures]
+    roots += [signature.timestamp.root for signature in signatures if signature.timestamp is not None]
+    return tuple(dict.fromkeys(root for root in roots if root is not None))
 
 
 def _count(outcomes: Sequence[FileOutcome], outcome: str) -> int:

@@ -16,6 +16,8 @@ from functools import lru_cache
 from typing import Final, TypeVar
 
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from kspsign.certificates import der as tlv
@@ -30,6 +32,7 @@ _BASIC_CONSTRAINTS = tlv.oid("2.5.29.19")
 _FIRST_FIELDS = [tlv.INTEGER, *[tlv.SEQUENCE] * 5]
 """Serial number, signature algorithm, issuer, validity, subject and key, after the version where there is one."""
 
+_CURVE_NAMES = {"secp256r1": "P-256", "secp384r1": "P-384", "secp521r1": "P-521"}
 _quiet_lock = threading.Lock()
 
 _ExtensionT = TypeVar("_ExtensionT", bound=x509.ExtensionType)
@@ -181,6 +184,19 @@ def common_name_of(der: bytes | None) -> str:
 def subject_of(der: bytes | None) -> str:
     """A certificate's subject (RFC 4514); "unknown" when there is no certificate."""
     return "unknown" if der is None else parse_certificate(der).subject.rfc4514_string()
+
+
+def key_kind(parsed: x509.Certificate) -> str:
+    """The kind of the certificate's key for people: "RSA 3072", "EC P-256"; "unknown" for what is not supported."""
+    try:
+        key = parsed.public_key()
+    except (ValueError, UnsupportedAlgorithm):
+        return "unknown"
+    if isinstance(key, rsa.RSAPublicKey):
+        return f"RSA {key.key_size}"
+    if isinstance(key, ec.EllipticCurvePublicKey):
+        return f"EC {_CURVE_NAMES.get(key.curve.name, key.curve.name)}"
+    return type(key).__name__.removesuffix("PublicKey")
 
 
 def malformed(detail: str) -> TrustError:

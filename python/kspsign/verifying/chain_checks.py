@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Final
 
 from cryptography import x509
 
-from kspsign.certificates.parse import common_name
+from kspsign.certificates.parse import common_name, thumbprint_of, to_der
 from kspsign.model.checks import CheckName
 from kspsign.model.hresults import Hresult
-from kspsign.model.values import DigestAlgorithm, Finding
+from kspsign.model.report import TrustFacts
+from kspsign.model.values import DigestAlgorithm, Finding, RootFacts
 from kspsign.verifying.chain import ChainResult, Purpose
 from kspsign.verifying.roots import TrustAnchors
 from kspsign.verifying.strength import STRONG, Strength
@@ -40,12 +41,22 @@ CHAIN_CHECKS: Final[Mapping[Purpose, Mapping[CheckName, CheckName]]] = {
 
 @dataclass(frozen=True, slots=True)
 class Trust:
-    """Whom to trust for signatures and for timestamps, whether a timestamp must be there, and what is strong enough."""
+    """Whom to trust for signatures and for timestamps, whether a timestamp must be there, and what is strong enough.
+
+    `program_date` is that of the root program's list where it counts.
+    """
 
     signers: TrustAnchors
     authorities: TrustAnchors
     timestamp_required: bool
     strength: Strength = STRONG
+    program_date: str | None = None
+
+    @property
+    def facts(self) -> TrustFacts:
+        """What the report says of it before anything is judged."""
+        named = tuple(facts for each in self.signers.named if (facts := root_facts(each)))
+        return TrustFacts(named, program_date=self.program_date)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +90,11 @@ def chain_findings(
         else:
             detail = f"{fault.detail}, not {when}" if check == "certificate-validity" else fault.detail
             yield Finding(name, detail, fault.hresult, remedies.get(check, fault.remedy))
+
+
+def root_facts(root: x509.Certificate | None) -> RootFacts | None:
+    """What the report says of a root; None for none."""
+    return None if root is None else RootFacts(thumbprint_of(to_der(root)), root.subject.rfc4514_string())
 
 
 def revocation_findings(

@@ -161,8 +161,8 @@ class PathSearch:
             reason = f"the certificate of {issuer} can't be parsed"
             return Fault(CHAIN_CHECK, Hresult.TRUST_E_MALFORMED_SIGNATURE, reason)
         reason = (
-            f"{issuer}, which issued {display_name(last)}, is not among the trusted roots, and the signature does not "
-            "bring its certificate"
+            f"{issuer}, which issued {display_name(last)}, is not among the trusted roots, and its own certificate is "
+            "not at hand"
         )
         return Fault(CHAIN_CHECK, Hresult.CERT_E_CHAINING, reason)
 

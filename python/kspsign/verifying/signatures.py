@@ -11,7 +11,7 @@ from cryptography import x509
 
 from kspsign.authenticode.cms.timestamp import Timestamp
 from kspsign.authenticode.profile import FileSignature
-from kspsign.certificates.parse import common_name_of, parse_certificate, subject_of, thumbprint_of
+from kspsign.certificates.parse import common_name_of, key_kind, parse_certificate, subject_of, thumbprint_of
 from kspsign.certificates.validity import is_for_lifetime_signing
 from kspsign.model.checks import CheckName
 from kspsign.model.errors import TrustError
@@ -25,6 +25,7 @@ from kspsign.verifying.chain_checks import (
     chain_findings,
     finding,
     revocation_findings,
+    root_facts,
 )
 from kspsign.verifying.timestamps import Stamped, examine_timestamp
 from kspsign.verifying.unsigned_data import attributes_finding, certificates_finding
@@ -43,7 +44,8 @@ _WITHOUT_LIFETIME = (
 class ExaminedSignature:
     """A signature with every check of it. `stamp` is None when there is none that can be read.
 
-    `path` is the signer's chain, `authority_path` the timestamp authority's, leaf first, as far as they were found.
+    `path` is the signer's chain, `authority_path` the timestamp authority's, leaf first, as far as they were found;
+    `root` and `authority_root` are the ends of those that hold.
     """
 
     signature: FileSignature
@@ -51,11 +53,13 @@ class ExaminedSignature:
     stamp: Timestamp | None
     path: tuple[x509.Certificate, ...]
     authority_path: tuple[x509.Certificate, ...]
+    root: x509.Certificate | None = None
+    authority_root: x509.Certificate | None = None
 
     @property
     def facts(self) -> SignatureFacts:
         """What the report says of it."""
-        return _facts(self.signature, self.stamp)
+        return _facts(self)
 
 
 def examine_signature(
@@ -69,9 +73,12 @@ def examine_signature(
     lifetime = _is_for_lifetime_signing(signature)
     extended_to = None if lifetime else stamped.time
     chain = _chain(signature, trust, extended_to, lifetime=lifetime)
-    chain_and_timestamp = (*chain.findings, *stamped.findings)
-    if not lifetime and _follows_from(stamped, chain):
-        chain_and_timestamp = (*stamped.findings, *chain.findings)
+    of_chain = (
+        *chain.findings,
+        *_embedded(signature, chain, stamped, trust),
+        *revocation_findings(chain, revocation, Purpose.CODE_SIGNING, extended_to),
+    )
+    explains = not lifetime and _follows_from(stamped, chain)
     findings = (
         _structure(signature),
         attributes_finding(signature),
@@ -79,11 +86,11 @@ def examine_signature(
         _digest(signature, digests),
         _content(signature),
         _signature(signature),
-        *chain_and_timestamp,
-        *_embedded(signature, chain, stamped, trust),
-        *revocation_findings(chain, revocation, Purpose.CODE_SIGNING, extended_to),
+        *((*stamped.findings, *of_chain) if explains else (*of_chain, *stamped.findings)),
     )
-    return ExaminedSignature(signature, findings, stamped.stamp, chain.path, stamped.path)
+    root = chain.path[-1] if chain.holds else None
+    authority_root = stamped.path[-1] if stamped.time is not None and stamped.path else None
+    return ExaminedSignature(signature, findings, stamped.stamp, chain.path, stamped.path, root, authority_root)
 
 
 def _structure(signature: FileSignature) -> Finding:
@@ -152,11 +159,14 @@ def _embedded(signature: FileSignature, chain: JudgedChain, stamped: Stamped, tr
     yield found
 
 
-def _facts(signature: FileSignature, stamp: Timestamp | None) -> SignatureFacts:
-    stamped = None
+def _facts(examined: ExaminedSignature) -> SignatureFacts:
+    signature, stamp, stamped = examined.signature, examined.stamp, None
     if stamp is not None:
         stamped = TimestampFacts(
-            iso_utc(stamp.time), _named(common_name_of, stamp.signer), stamp.digest_algorithm.value
+            time=iso_utc(stamp.time),
+            authority=_named(common_name_of, stamp.signer),
+            digest=stamp.digest_algorithm.value,
+            root=root_facts(examined.authority_root),
         )
     certificate = signature.certificate
     return SignatureFacts(
@@ -164,6 +174,8 @@ def _facts(signature: FileSignature, stamp: Timestamp | None) -> SignatureFacts:
         subject=_named(subject_of, certificate),
         digest=signature.algorithm.value,
         timestamp=stamped,
+        key=key_kind(parse_certificate(certificate)) if certificate and examined.path else "",
+        root=root_facts(examined.root),
     )
 
 

@@ -93,16 +93,22 @@ def judge_token(token: bytes, value: bytes, trust: Trust, revocation: Revocation
 
 def _judge(stamp: Timestamp, trust: Trust, revocation: Revocation | None) -> Stamped:
     chain = _authority_chain(stamp, trust)
-    algorithms = stamp.digest_algorithm, stamp.signer_digest_algorithm
     findings = (
         Finding("timestamp", iso_utc(stamp.time)),
         *stamp.findings,
-        algorithm_finding("timestamp-algorithms", trust.strength, *algorithms),
+        _algorithms(stamp, trust),
         _time(stamp),
         *chain.findings,
         *revocation_findings(chain, revocation, Purpose.TIMESTAMPING, stamp.time),
     )
     return Stamped(findings, stamp, chain.path)
+
+
+def _algorithms(stamp: Timestamp, trust: Trust) -> Finding:
+    """That of the imprint, and what the token itself is signed over."""
+    algorithms = stamp.digest_algorithm, stamp.signer_digest_algorithm
+    found = algorithm_finding("timestamp-algorithms", trust.strength, *algorithms)
+    return found if found.hresult is None else replace(found, remedy=_ANOTHER.capitalize())
 
 
 def _authority_chain(stamp: Timestamp, trust: Trust) -> JudgedChain:

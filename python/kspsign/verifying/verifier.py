@@ -29,7 +29,7 @@ from kspsign.settings.model import Settings
 from kspsign.verifying.cause import first_cause
 from kspsign.verifying.chain import Purpose, validate_chain
 from kspsign.verifying.chain_checks import Trust
-from kspsign.verifying.roots import TrustAnchors, combined, default_anchors
+from kspsign.verifying.roots import TrustAnchors, combined, default_anchors, program_date
 from kspsign.verifying.signatures import ExaminedSignature, examine_signature
 from kspsign.verifying.signtool_check import SecondOpinion
 from kspsign.verifying.strength import STRONG
@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from kspsign.verifying.revocation import Revocation
 
 MAX_NESTED = 16
+_WHOLE_CHAIN = "Give the certificate with its intermediates, and name the root of an in-house CA with --trust-root."
 _SIGN_INNER = "Sign the packages inside again, bundle them again, then sign the bundle."
 
 
@@ -96,7 +97,8 @@ class Verifier:
         now = datetime.now(UTC)
         result = validate_chain(leaf, others, self.trust.signers, Purpose.CODE_SIGNING, now, self.trust.strength)
         for fault in result.faults:
-            raise TrustError(fault.hresult, fault.detail, check=fault.check, remedy=fault.remedy)
+            remedy = _WHOLE_CHAIN if fault.hresult is Hresult.CERT_E_CHAINING else fault.remedy
+            raise TrustError(fault.hresult, fault.detail, check=fault.check, remedy=remedy)
         findings: list[Finding] = []
         if self.judge is not None:
             findings += self.judge.certificate_findings(result.path, now)
@@ -115,7 +117,7 @@ class Verifier:
             findings.append(self.judge.authority_finding(stamped.stamp, stamped.path))
         for failed in _faults(findings):
             hresult = failed.hresult or Hresult.TRUST_E_TIME_STAMP
-            raise TrustError(hresult, f"{failed.check}: {failed.detail}", check=failed.check, remedy=failed.remedy)
+            raise TrustError(hresult, f"{failed.name}: {failed.detail}", check=failed.check, remedy=failed.remedy)
 
     def check_inner_files(self, file: SignableFile, name: str, format_: Format | None) -> None:
         """Raise TrustError when `file` has a signed file inside whose signature does not verify: the file around it
@@ -212,13 +214,14 @@ def open_verifier(settings: Settings, certificate: SyncedCertificate | None, jud
     strength = STRONG if judge is None else judge.strength
     if settings.trust_root:
         signers = TrustAnchors.from_pem_files(settings.trust_root)
-        authorities = combined(signers, default_anchors())
+        authorities, date = combined(signers, default_anchors()), program_date()
     elif certificate is not None and certificate.test_signing:
         signers = authorities = TrustAnchors.from_certificates(certificate.chain[-1:])
+        date = None
     else:
-        signers = default_anchors()
-        authorities = combined(signers, default_anchors())
-    trust = Trust(signers, authorities, required, strength)
+        signers = authorities = default_anchors()
+        date = program_date()
+    trust = Trust(signers, authorities, required, strength, date)
     return Verifier(trust, judge=judge, revocation=_open_revocation(settings))
 
 
@@ -262,7 +265,7 @@ def _faults(findings: Iterable[Finding]) -> Iterator[Finding]:
 
 def _conclude(findings: tuple[Finding, ...], signatures: tuple[SignatureFacts, ...], sha256: str) -> Verification:
     """The verdict: every check must hold. The cause of those that do not gives the error, in Windows' terms."""
-    checks = tuple(Check(finding.check, finding.hresult is None, finding.detail) for finding in findings)
+    checks = tuple(Check(finding.name, finding.hresult is None, finding.detail) for finding in findings)
     failed = first_cause(findings)
     if failed is None or failed.hresult is None:
         return Verification(Verdict("verified", checks), signatures, sha256, None)

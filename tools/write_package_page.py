@@ -43,7 +43,7 @@ All wheels of all targets together are {whole} MiB packed; {kept} MiB are carrie
 For another CPython (3.11 or newer), or another platform, the step makes a virtual environment in the agent's tools \
 folder (`Agent.ToolsDirectory/kspsign`), by the package's own lock file: `pip install --require-hashes`, wheels only. \
 Its name holds platform, Python and the lock file's digest: the next run uses it again, a package with other libraries \
-makes its own, a damaged one is made anew. It is built beside its place and renamed, by one job at a time. pip uses \
+makes its own, a damaged one is rebuilt. It is built aside and renamed, by one job at a time. pip uses \
 the agent's own index (`PIP_INDEX_URL`, also as `PipAuthenticate@1` sets it, and pip's configuration files) and proxy. \
 `bundledOnly: true` makes the step fail instead.
 """
@@ -83,7 +83,7 @@ def measure() -> tuple[dict[str, Size], dict[str, Size]]:
             again = (wheel.name.partition("-")[0], folder) in done
             done.add((wheel.name.partition("-")[0], folder))
             with zipfile.ZipFile(wheel) as archive:
-                for entry in (each for each in archive.infolist() if not each.is_dir()):
+                for entry in (member for member in archive.infolist() if not member.is_dir()):
                     why = ONCE if again else _left_out(entry.filename, pure=pure)
                     (left[why] if why else carried[folder]).add(entry)
     return left, carried

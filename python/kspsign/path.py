@@ -8,10 +8,10 @@ from typing import Final
 
 from kspsign.batch.merge import merge
 from kspsign.batch.one_artifact import timestamp_one, verify_one
-from kspsign.batch.run import Run
+from kspsign.batch.run import OutputState, Run
 from kspsign.batch.stages import certsync, present, publish, sign, verify
 from kspsign.batch.work import Batch
-from kspsign.batch.work_list import clean_up, select, with_policy
+from kspsign.batch.work_list import admit_outputs, clean_up, select, with_policy
 from kspsign.certsync import synchronise
 from kspsign.concurrency.cancellation import interruptible
 from kspsign.model.report import Report
@@ -33,6 +33,7 @@ def run(run: Run) -> Report:
 
 def files_to_sign(run: Run) -> Run:
     """The run with the files that it takes; raises PolicyError when one is missing."""
+    admit_outputs(run)
     files = select(with_policy(run))
     if run.record.missing is not None:
         raise run.record.missing
@@ -43,6 +44,7 @@ def files_to_sign(run: Run) -> Run:
 def verify_files(run: Run) -> Report:
     """Strict verification alone: every matched file with its verdict."""
     with run.to_its_end():
+        admit_outputs(run)
         files = select(with_policy(run))
         second = run.open(open_second_opinion(run.settings, None, run.cancelled))
         verifier = replace(open_verifier(run.settings, None, files.judge), second=second)
@@ -55,6 +57,8 @@ def verify_files(run: Run) -> Report:
 def synchronise_certificate(run: Run) -> Report:
     """Stage 1 alone: the certificate is brought to this agent."""
     with run.to_its_end():
+        admit_outputs(run)
+        run.record.outputs = OutputState.FREE  # it works on no file
         present(run, interruptible(lambda: synchronise(run.settings, run.console.notice, run.cancelled), run.cancelled))
     return publish(run)
 
@@ -63,13 +67,12 @@ def timestamp_files(run: Run) -> Report:
     """Timestamps for signatures that lack one; costs no signature of a key store."""
     settings = run.settings
     with run.to_its_end():
+        admit_outputs(run)
         files = select(run)
         clean_up(files)
         verifier = open_verifier(settings, None)
         digest = DigestAlgorithm(settings.digest)
-        timestamper = run.resources.enter_context(
-            open_timestamper(settings.timestamp_url, settings.timestamp_jobs, digest, settings.network, run.shared)
-        )
+        timestamper = run.resources.enter_context(open_timestamper(settings, digest, run.shared, verifier.check_token))
         Batch(files, timestamper).work(
             lambda artifact: timestamp_one(artifact, timestamper, verifier, run.shared.targets), timestamper.concurrency
         )
@@ -85,4 +88,4 @@ COMMANDS: Final[Mapping[str, Callable[[Run], Report]]] = {
     "verify": verify_files,
     "merge": merge,
 }
-"""What each command does with its run."""
+"""The function of each command."""

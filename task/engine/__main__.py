@@ -1,4 +1,4 @@
-# ruff: noqa: INP001 -- a folder that Python runs as a program is no package
+# ruff: noqa: INP001 -- a folder that Python runs as a program is not a package
 """Entry of the engine folder: `python -I <this folder> task`."""
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
-# ruff: noqa: INP001 -- a folder that Python runs as a program is no package
-"""Where the engine's libraries are for the running interpreter; as a script, given the agent's tools folder, JSON.
+# ruff: noqa: INP001 -- a folder that Python runs as a program is not a package
+"""Finds the engine's libraries for the running interpreter; as a script it prints JSON, given the agent's tools folder.
 
 Any Python 3.6+ can run this file: it is also how an interpreter is asked whether it fits at all.
 """

@@ -1,8 +1,8 @@
-# ruff: noqa: INP001 -- a folder that Python runs as a program is no package
-"""Makes the virtual environment of the engine's locked libraries, for an interpreter that the package has none for.
+# ruff: noqa: INP001 -- a folder that Python runs as a program is not a package
+"""Creates a virtual environment with the engine's locked libraries when the package has none for the interpreter.
 
 `python -I provision.py FOLDER`: exit code 0, and FOLDER is whole; 5, and an error says what to do; 130 when it was
-interrupted. It is built beside FOLDER and renamed, by one process at a time; a whole one is used again.
+interrupted. It is built next to FOLDER and renamed, by one process at a time; a whole one is used again.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ LOCKED = ["--require-hashes", "--only-binary=:all:", "--no-deps"]
 QUIET = ["--no-input", "--disable-pip-version-check", "--progress-bar", "off"]
 VENV_REMEDY = "install the system's package for venv and ensurepip (Debian: python3-venv)"
 PIP_REMEDY = (
-    "let this agent reach a package index with wheels for its platform (PipAuthenticate@1 or PIP_INDEX_URL for an "
+    "give this agent access to a package index with wheels for its platform (PipAuthenticate@1 or PIP_INDEX_URL for an "
     "index, HTTPS_PROXY for a proxy)"
 )
 SUPPORTED_REMEDY = (
@@ -92,7 +92,7 @@ def main(folder: Path) -> int:
 
 
 def is_whole(folder: Path) -> bool:
-    """Whether each file is there in its size, and the interpreter still loads what is compiled."""
+    """Whether each file exists with its size, and the interpreter still loads the compiled modules."""
     try:
         sizes = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
         if not all((folder / name).stat().st_size == size for name, size in sizes.items()):
@@ -128,7 +128,7 @@ def _build(folder: Path) -> None:
 
 def _run(command: list[str], remedy: str) -> None:
     """Run `command`, its output in the log. Raises ProvisioningError with its last line."""
-    last = "it said nothing"
+    last = "it printed nothing"
     with subprocess.Popen(  # noqa: S603 -- an argument list of our own
         command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, encoding="utf-8",
         errors="replace",

@@ -50,7 +50,7 @@ class FileTarget:
         self._verifier = Verifier(Trust(anchors, anchors, timestamp_required=True))
 
     def feed(self, data: bytes) -> None:
-        """Put `data` through; raises what is no error of ours."""
+        """Put `data` through; raises what is not an error of ours."""
         self._path.write_bytes(data)
         told = detect_format(Glimpse(self._path, data[:4096], len(data)))
         with contextlib.suppress(KspSignError):

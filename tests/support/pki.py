@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,6 +13,8 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+from kspsign.certificates.parse import quiet
 
 Key = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey | ed25519.Ed25519PrivateKey
 Extension = tuple[x509.ExtensionType, bool]
@@ -123,6 +125,13 @@ def sha1_signed(issued: Issued, issuer: Issued) -> Issued:
     return _signed_again(structure, issued, issuer, hashes.SHA1())  # noqa: S303 - made to be refused
 
 
+def altered(issued: Issued, issuer: Issued, change: Callable[[asn1_x509.TbsCertificate], None]) -> Issued:
+    """The same certificate after `change` of what the issuer signs, signed again; `issuer` has an EC key."""
+    structure = asn1_x509.Certificate.load(issued.der)
+    change(structure["tbs_certificate"])
+    return _signed_again(structure, issued, issuer, hashes.SHA256())
+
+
 def version_1(issued: Issued) -> Issued:
     """The same self-signed certificate as X.509 version 1, which has no extensions."""
     structure = asn1_x509.Certificate.load(issued.der)
@@ -138,7 +147,8 @@ def _signed_again(
     assert isinstance(issuer.key, ec.EllipticCurvePrivateKey)
     content = structure["tbs_certificate"].dump(force=True)
     structure["signature_value"] = issuer.key.sign(content, ec.ECDSA(digest))
-    return Issued(x509.load_der_x509_certificate(structure.dump(force=True)), issued.key)
+    with quiet():
+        return Issued(x509.load_der_x509_certificate(structure.dump(force=True)), issued.key)
 
 
 def write_pem(path: Path, *certificates: Issued) -> Path:

@@ -22,7 +22,7 @@ BUILD = ROOT / "build"
 LAB = BUILD / "windows-lab"
 PYTHON = "3.11"
 
-# tools/ is no package: the packager's own fetching of wheels is used, so that the lab has what the task carries.
+# tools/ is not a package: the packager's own fetching of wheels is used, so that the lab has what the task carries.
 sys.path.insert(0, str(ROOT / "tools"))
 from vendor import LOCK, Target, wheels  # noqa: E402 -- found only now
 

@@ -59,7 +59,7 @@ def _one_of_two(name: str, code: str, **more: Any) -> Fault:
 CERTIFICATE = (
     Fault(
         *("signing by thumbprint without certsync", 5, "CERTIFICATE_NOT_FOUND"),
-        cause="in the certificate store My of the user; there: none",
+        cause="in the certificate store My of the user; available: none",
         remedy="certsync fills the store of the user that runs it",
         **BY_THUMBPRINT,
     ),
@@ -134,7 +134,7 @@ CERTIFICATE = (
     ),
     Fault(
         *("certificate imported from a file, without private key", 5, "NO_PRIVATE_KEY"),
-        cause="no private key hangs on it",
+        cause="has no private key",
         remedy="Run certsync (it links the certificate with the KSP's key)",
         prepare=without_key,
         **BY_THUMBPRINT,
@@ -308,7 +308,7 @@ VERIFICATION = (
     Fault(
         *("verify: no timestamp", 2, "TRUST_E_TIME_STAMP"),
         cause="The timestamp is missing",
-        remedy="Sign again with a timestamp",
+        remedy="kspsign timestamp",
         programs=(),
         prepare=signed_elsewhere,
         **VERIFY,

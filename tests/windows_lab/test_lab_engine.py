@@ -138,7 +138,8 @@ def test_text_files_as_windows_editors_write_them(windows: Windows) -> None:
     mark = b"\xef\xbb\xbf"
     (windows.folder / "list.txt").write_bytes(mark + "# what to sign\r\nin\\ONE.exe\r\nin/grün.exe\r\n".encode())
     (windows.folder / "kspsign.yml").write_bytes(mark + b"key_store: embedded\r\nstore: store\r\ndescription: Lab\r\n")
-    ended = windows.kspsign("run", "@list.txt", r"IN\one.EXE", "--report", "report.json", "--summary", "summary.md")
+    configured = ("--config", "kspsign.yml", "--report", "report.json", "--summary", "summary.md")
+    ended = windows.kspsign("run", "@list.txt", r"IN\one.EXE", *configured)
     assert ended.exit_code == 0, ended.output
     assert sorted(path.lower() for path in outcomes(windows)) == ["in/grün.exe", "in/one.exe"]
     assert b"\r" not in (windows.folder / "report.json").read_bytes() + (windows.folder / "summary.md").read_bytes()

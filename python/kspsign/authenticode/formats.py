@@ -1,22 +1,22 @@
-"""The table of formats: where each is, in the order in which a file's format is detected. A format is loaded when a
+"""The table of formats: the module of each, in the order in which formats are detected. A format is loaded when a
 file may need it: most builds have files of one or two, and loading all takes longer than signing a small file."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import cache
-from importlib import import_module
 from pathlib import Path
 from typing import Final
 
 from kspsign.authenticode.refusals import refuse
 from kspsign.authenticode.signable import Glimpse, SignableFile, SignableFormat
+from kspsign.model.load import load
 from kspsign.model.values import Format
 
 HEAD = 4096
 TAKEN_BY_NAME: Final = frozenset({Format.VBSCRIPT, Format.JSCRIPT, Format.WSF})
-"""Formats that only patterns take which name a file or its extension: a web site has thousands of .js files that
-nobody wants signed."""
+"""Formats that only patterns take which name a file or its extension: a web site has thousands of .js files that should
+not be signed."""
 _SUFFIXES_TAKEN_BY_NAME: Final = frozenset({".snupkg"})
 """Extensions for which the same holds: a NuGet package may be signed, but nuget.org refuses signed symbol packages."""
 FORMATS: Final[Mapping[Format, str]] = {
@@ -28,7 +28,7 @@ FORMATS: Final[Mapping[Format, str]] = {
     Format.APPX: "kspsign.authenticode.appx:APPX",
     Format.APPX_BUNDLE: "kspsign.authenticode.appx:APPX_BUNDLE",
     Format.NUGET: "kspsign.authenticode.nuget:NUGET",
-    # Detected by extension alone, so after everything that content tells.
+    # Detected by extension alone, so after all that are detected by content.
     Format.POWERSHELL: "kspsign.authenticode.script:POWERSHELL",
     Format.POWERSHELL_XML: "kspsign.authenticode.script:POWERSHELL_XML",
     Format.VBSCRIPT: "kspsign.authenticode.script:VBSCRIPT",
@@ -44,9 +44,8 @@ publisher in the manifest. The certificate must be known before the signature.""
 
 
 def resolve(row: str) -> SignableFormat:
-    """What "module:NAME" names. Raises ImportError, AttributeError or TypeError when it is not a format."""
-    module, _, name = row.partition(":")
-    found = getattr(import_module(module), name)
+    """The format that "module:NAME" names. Raises ImportError, AttributeError or TypeError when it is not a format."""
+    found = load(row)
     if not isinstance(found, SignableFormat):
         raise TypeError(f"{row} is not a SignableFormat")
     return found
@@ -64,7 +63,7 @@ def detect_format(glimpse: Glimpse) -> Format | None:
 
 
 def is_taken_by_name(format_: Format | None, suffix: str) -> bool:
-    """Whether only patterns take a file to be signed that name it or its extension `suffix` (in lower case)."""
+    """Whether a file is signed only by patterns that name it or its extension `suffix` (in lower case)."""
     return format_ in TAKEN_BY_NAME or suffix in _SUFFIXES_TAKEN_BY_NAME
 
 

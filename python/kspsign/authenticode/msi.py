@@ -1,7 +1,7 @@
 """Windows Installer packages (msi, msp, mst, msm): OLE compound files with the signature in a stream of the root.
 
 What is hashed is the content of all streams in the order of their stored names, and the class identifier of each
-storage behind what it contains: neither names nor where one stream ends and the next begins. A second stream,
+storage after its content: neither names nor where one stream ends and the next begins. A second stream,
 MsiDigitalSignatureEx, holds a digest of the metadata, which is then hashed first. Every signature of an unsigned
 package and every one that replaces others comes with it; one that is appended or stamped leaves it as it is.
 """
@@ -13,7 +13,7 @@ import struct
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Final
 from uuid import UUID
 
 from kspsign.authenticode.cms.file_signature import CmsSignature
@@ -23,7 +23,7 @@ from kspsign.authenticode.cms.spc import sip_findings, sip_indirect_data
 from kspsign.authenticode.compound import (
     MAX_SMALL_SECTORS_SIZE,
     CompoundFile,
-    Entry,
+    DirectoryEntry,
     Storage,
     is_compound,
     root_class,
@@ -31,7 +31,7 @@ from kspsign.authenticode.compound import (
     too_large,
     write_anew,
 )
-from kspsign.authenticode.io.read import beside, sha256_of
+from kspsign.authenticode.io.read import in_parallel, sha256_of
 from kspsign.authenticode.profile import SigningTerms
 from kspsign.authenticode.signable import MAX_SIGNATURE, Digest, Glimpse, OneDigest, SignableFormat
 from kspsign.model.errors import ArtifactError
@@ -50,14 +50,14 @@ _CLASSES = frozenset(UUID(f"000c{kind}-0000-0000-c000-000000000046").bytes_le fo
 METADATA_ABSENT = Finding(
     "metadata-digest", "absent: names, order and sizes of the streams are not signed (no MsiDigitalSignatureEx)"
 )
-UNALLOCATED_DATA = "unallocated-data"
+UNALLOCATED_DATA: Final = "unallocated-data"
 _SUFFIXES = frozenset({".msi", ".msp", ".mst", ".msm"})
 
 
 def is_msi(glimpse: Glimpse) -> bool:
     """Whether the content is a compound file whose root is of a Windows Installer class.
 
-    Where damage hides the class, the name decides whether a damaged package or something else is told of.
+    Where damage hides the class, the name decides whether a damaged package or something else is reported.
     """
     if not is_compound(glimpse.head):
         return False
@@ -109,13 +109,13 @@ class MsiFile(OneDigest):
             )
 
     def digest(self, algorithms: Collection[DigestAlgorithm]) -> Digest:
-        """Hash what signatures cover, or are to cover, stream after stream, and the whole file beside it."""
+        """Hash what signatures cover, or are to cover, stream after stream, and in parallel the whole file."""
         hashers = {algorithm: hashlib.new(algorithm) for algorithm in algorithms}
         for algorithm, hasher in hashers.items():
             if self._has_metadata:
                 hasher.update(self._metadata_digest(algorithm))
         size = self.compound.size
-        with beside(size, lambda: sha256_of(self.path, size)) as whole:
+        with in_parallel(size, lambda: sha256_of(self.path, size)) as whole:
             if hashers:
                 for chunk in self._content():
                     for hasher in hashers.values():
@@ -147,7 +147,8 @@ class MsiFile(OneDigest):
 
     @property
     def _has_metadata(self) -> bool:
-        """Whether signatures cover MsiDigitalSignatureEx: those that are there do, or the first one is to be made."""
+        """Whether signatures cover MsiDigitalSignatureEx: the existing ones do, or the first one is yet to be
+        created."""
         return self.metadata is not None or not self.signatures
 
     def _content(self) -> Iterator[bytes]:
@@ -205,7 +206,7 @@ def _root_stream(compound: CompoundFile, name: bytes, limit: int) -> bytes | Non
     """
     for other in (*compound.root.streams, *(storage.entry for storage in compound.root.storages)):
         if same_name(other.name, name) and (other.name != name or not other.is_stream):
-            raise _damaged(f"{other.label} stands in the place of a signature, and is none")
+            raise _damaged(f"{other.label} takes the place of a signature, but is not one")
     for entry in compound.root.streams:
         if entry.name == name:
             if entry.size > limit:
@@ -215,18 +216,19 @@ def _root_stream(compound: CompoundFile, name: bytes, limit: int) -> bytes | Non
     return None
 
 
-def _children(storage: Storage) -> list[Entry | Storage]:
-    """What a storage contains in the order of the stored names' octets, without the root's two signature streams."""
+def _children(storage: Storage) -> list[DirectoryEntry | Storage]:
+    """The children of a storage in the order of their stored names' octets, without the root's two signature
+    streams."""
     left_out = _OWN_STREAMS if storage.entry.is_root else frozenset()
-    named: list[tuple[bytes, Entry | Storage]] = [
-        *((each.name, each) for each in storage.streams if each.name not in left_out),
-        *((each.entry.name, each) for each in storage.storages),
+    named: list[tuple[bytes, DirectoryEntry | Storage]] = [
+        *((stream.name, stream) for stream in storage.streams if stream.name not in left_out),
+        *((child.entry.name, child) for child in storage.storages),
     ]
-    return [child for _, child in sorted(named, key=lambda each: each[0])]
+    return [child for _, child in sorted(named, key=lambda pair: pair[0])]
 
 
-def _content_order(storage: Storage) -> Iterator[Entry]:
-    """Streams and storages in the order in which they are hashed, a storage behind what it contains."""
+def _content_order(storage: Storage) -> Iterator[DirectoryEntry]:
+    """Streams and storages in the order in which they are hashed, a storage after its content."""
     for child in _children(storage):
         if isinstance(child, Storage):
             yield from _content_order(child)
@@ -236,7 +238,7 @@ def _content_order(storage: Storage) -> Iterator[Entry]:
 
 
 def _metadata(storage: Storage) -> Iterator[bytes]:
-    """What MsiDigitalSignatureEx is a digest of: a storage's metadata, then those of what it contains.
+    """The input of MsiDigitalSignatureEx: a storage's metadata, then those of its children.
 
     Of the root neither name nor times count, of a stream the lower half of its size.
     """

@@ -1,4 +1,4 @@
-"""NAVX: Business Central's .app packages. A 40-byte header, the content, and behind it the signature block.
+"""NAVX: Business Central's .app packages. A 40-byte header, the content, and after it the signature block.
 
 All numbers are little-endian. The header: "NAVX", its size (40), a version, a GUID, the content's length (64 bit),
 "NAVX" again. The content is a ZIP, or in a runtime package a scrambled one (".NEA"). The block: "NXSB", a DER CMS,
@@ -60,10 +60,10 @@ class NavxFile(OneDigest):
             file.seek(0)
             header = file.read(HEADER)
             if len(header) < HEADER or struct.unpack_from("<I", header, 4)[0] != HEADER or header[36:] != _MAGIC:
-                raise _damaged("its header is no NAVX header of 40 bytes")
+                raise _damaged("its header is not a NAVX header of 40 bytes")
             end = HEADER + struct.unpack_from("<q", header, 28)[0]
             if not HEADER <= end <= size:
-                raise _damaged(f"its header tells of {end} bytes, the file has {size}")
+                raise _damaged(f"its header declares {end} bytes, the file has {size}")
             if size - end > MAX_BLOCK:
                 raise _damaged(f"{size - end} bytes follow its content, more than any signature has")
             file.seek(end)
@@ -97,10 +97,10 @@ class NavxFile(OneDigest):
         """The check "signature-block", beyond what opening the file proved, and "sip" for each signature."""
         padding = self.stored[len(self.signatures[0]) :] if self.stored else b""
         if any(padding) or len(padding) >= PADDING:
-            detail = f"{len(padding)} bytes behind the signature are no padding"
+            detail = f"{len(padding)} bytes after the signature are not padding"
             block = Finding("signature-block", detail, Hresult.TRUST_E_MALFORMED_SIGNATURE)
         else:
-            block = Finding("signature-block", "begins and ends where header and block say")
+            block = Finding("signature-block", "begins and ends as header and block declare")
         # NavSip.dll writes another GUID into each signature.
         return (block, *sip_findings(signatures, None))
 
@@ -116,9 +116,9 @@ class NavxFile(OneDigest):
 
 
 def _message(block: bytes, offset: int) -> bytes:
-    """What the signature block at `offset` holds."""
+    """The content of the signature block at `offset`."""
     if block[:4] != _BLOCK:
-        raise _damaged(f"the {len(block)} bytes behind its content are no signature block")
+        raise _damaged(f"the {len(block)} bytes after its content are not a signature block")
     if len(block) <= 16 or block[-4:] != _BLOCK:
         raise _damaged("its signature block is cut off, or bytes follow it")
     stated = struct.unpack_from("<I", block, len(block) - 8)[0]

@@ -1,4 +1,4 @@
-"""The seam between a format and its signatures: how one is made, completed and read, whatever it is written in."""
+"""The seam between a format and its signatures: how one is created, completed and read, whatever its encoding."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ SignatureT_co = TypeVar("SignatureT_co", bound="FileSignature", covariant=True)
 
 @dataclass(frozen=True, slots=True)
 class SigningTerms:
-    """How files are to be signed, the same for every file of a run; a format reads those that it knows.
+    """How files are to be signed, the same for every file of a run; a format uses the terms that apply to it.
 
     `chain` is DER, the signer's certificate first. `append` adds a signature to those that are there, `page_hashes`
     asks for a hash of each page of an image. `moment` is the signing time of those formats that state one: the same
@@ -35,7 +35,7 @@ class PreparedSignature(Protocol):
 
     @property
     def digest(self) -> bytes:
-        """What the key store signs."""
+        """The digest that the key store signs."""
 
     def assemble(self, value: bytes, chain: Sequence[bytes], *, token: bytes | None) -> bytes:
         """The whole signature, as it is embedded.
@@ -46,7 +46,7 @@ class PreparedSignature(Protocol):
 
 
 class FileSignature(Protocol):
-    """One signature of a file as it was read: what it covers, who made it, and what it carries beside.
+    """One signature of a file as it was read: what it covers, who made it, and what else it carries.
 
     `algorithm` and `file_digest` are what it says of the file. `certificate` is the signer's (DER), None when it is
     missing, `certificates` are all that it carries. `value` is the bare signature value, which timestamps cover, and
@@ -88,10 +88,10 @@ class FileSignature(Protocol):
     def fault(self) -> str | None: ...
 
     def content_fault(self) -> str | None:
-        """Why what was signed does not speak of the content, None when it does."""
+        """Why the signed attributes do not match the content, None when they do."""
 
     def signer_fault(self) -> str | None:
-        """Why the value does not hold under the signer's certificate, None when it does."""
+        """Why the signature value is not valid under the signer's certificate, None when it is."""
 
 
 class SignatureProfile(Protocol[SignatureT_co]):
@@ -113,7 +113,7 @@ class SignatureProfile(Protocol[SignatureT_co]):
         """`signature` with `further`, at least one, in place of those that it carries; raises like add_timestamp."""
 
     def read(self, signature: bytes) -> SignatureT_co:
-        """What the signature says.
+        """The parsed signature.
 
         Raises TrustError (TRUST_E_MALFORMED_SIGNATURE, check "cms-structure") when it is not a signature of this
         kind, and (NTE_BAD_ALGID, check "algorithms") when its digest algorithm is unknown.

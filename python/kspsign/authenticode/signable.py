@@ -1,4 +1,4 @@
-"""What every format offers: the seam between the path and the formats."""
+"""The interface of every format, used by the path."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ SignatureT_contra = TypeVar("SignatureT_contra", bound=FileSignature, contravari
 
 @dataclass(frozen=True, slots=True)
 class Glimpse:
-    """What tells a file's format: its path, the first 4 KiB of its content, and its size in bytes."""
+    """What a file's format is detected from: its path, the first 4 KiB of its content, and its size in bytes."""
 
     path: Path
     head: bytes
@@ -104,7 +104,7 @@ class FormatFile(Protocol[DigestT, SignatureT]):
         included) say of this format."""
 
     def content(self, terms: SigningTerms, digest: DigestT) -> bytes:
-        """What a signature of this file covers, as `profile` prepares one."""
+        """The digest that a signature of this file covers, as `profile` prepares one."""
 
     def embed(self, digest: DigestT, signatures: Sequence[bytes], target: BinaryIO) -> None:
         """Write a copy of the file with `signatures` in place of its own to `target`.
@@ -137,13 +137,13 @@ class OneDigest:
 
 @runtime_checkable
 class OccupiedFile(Protocol):
-    """A signable file in which something else may stand where its signature belongs."""
+    """A signable file in which other data may occupy the signature's place."""
 
     @property
     def occupant(self) -> str | None:
-        """What stands there, when none of it can be read as a signature; None when there is a signature or nothing.
+        """The data there, when it can't be read as a signature; None when there is a signature or nothing.
 
-        A file with an occupant is not unsigned: signing it would overwrite what nobody has looked at.
+        A file with an occupant is not unsigned: signing it would overwrite unknown data.
         """
 
 
@@ -161,13 +161,13 @@ class BundledFiles(SignableFile, Protocol):
 
     @property
     def has_inner_files(self) -> bool:
-        """Whether it has some."""
+        """Whether it has any."""
 
     def inner_files(self, digest: Digest) -> tuple[InnerFile, ...]:
         """The files inside; `digest` is that of this file."""
 
     def unsigned_inner(self) -> tuple[int, ...]:
-        """Which of them, by number, carry no signature: they are signed first."""
+        """The indices of those without a signature: they are signed first."""
 
     def rebuild(self, signatures: Mapping[int, bytes], target: BinaryIO) -> None:
         """Write the file to the empty `target` with `signatures` in the files of these numbers. The digest of what is
@@ -204,7 +204,7 @@ class CopyingFile(Protocol[DigestT_co]):
 
 @runtime_checkable
 class SummedFile(Protocol[DigestT_contra]):
-    """A signable file with a checksum beside its digest, which takes a pass of its own to add up."""
+    """A signable file with a checksum in addition to its digest, which takes a separate pass."""
 
     def knowing(self, digest: DigestT_contra) -> SignableFile:
         """The same file, which takes the sum from `digest` when its content turns out to have that digest."""
@@ -215,7 +215,7 @@ class DescribedFile(Protocol[SignatureT_contra]):
     """A signable file whose signatures hold something of its format alone that people want to see."""
 
     def described(self, signature: SignatureT_contra) -> tuple[tuple[str, str], ...]:
-        """What `signature` holds, label and text."""
+        """The facts in `signature`, as label and text."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,5 +229,5 @@ class SignableFormat:
 
 
 def nth(index: int, finding: Finding) -> Finding:
-    """A finding on the signature at `index`: the names of checks on all but the first end in its number."""
-    return replace(finding, check=f"{finding.check}#{index + 1}") if index else finding
+    """A finding on the signature at `index`, from 0."""
+    return replace(finding, number=index + 1)

@@ -74,13 +74,13 @@ class DevOpsClient:
             timeline = self._build.get_build_timeline(self._project, build_id)
             if timeline is None:
                 return Timeline("", {})
-            records = (_record(each) for each in timeline.records or ())
+            records = (_record(record) for record in timeline.records or ())
             return Timeline(timeline.id.lower(), {record.id: record for record in records})
 
     def attachments(self, build_id: int, kind: str) -> tuple[AttachmentRef, ...]:
         with _translated():
             found = self._build.get_attachments(self._project, build_id, kind) or ()
-            return tuple(_attachment(kind, each) for each in found)
+            return tuple(_attachment(kind, item) for item in found)
 
     def attachment(self, build_id: int, ref: AttachmentRef) -> bytes:
         with _translated():
@@ -120,11 +120,11 @@ class DevOpsClient:
         numbers: list[int] = []
         with _translated():
             for start in range(0, len(results), RESULTS_PER_CALL):
-                models = [_result(each) for each in results[start : start + RESULTS_PER_CALL]]
+                models = [_result(result) for result in results[start : start + RESULTS_PER_CALL]]
                 made = self._test.add_test_results_to_test_run(models, self._project, run_id)
                 if len(made) != len(models):
-                    raise problem(UNEXPECTED, f"{len(made)} of {len(models)} test results were taken")
-                numbers += (int(each.id) for each in made)
+                    raise problem(UNEXPECTED, f"{len(made)} of {len(models)} test results were accepted")
+                numbers += (int(run.id) for run in made)
         return tuple(numbers)
 
     def attach_to_run(self, run_id: int, name: str, content: bytes) -> None:
@@ -149,7 +149,7 @@ def _translated() -> Iterator[None]:
         raise problem(UNREACHABLE, "the connection broke while it answered") from broken
     except (ClientException, OSError, ValueError, TypeError, LookupError, AttributeError) as unexpected:
         # The package answers with None or with half-filled objects for JSON of another shape.
-        raise problem(UNEXPECTED, f"an answer of another shape ({unexpected})") from unexpected
+        raise problem(UNEXPECTED, f"a response of unexpected form ({unexpected})") from unexpected
 
 
 def _record(record: Any) -> TimelineRecord:
@@ -166,7 +166,7 @@ def _record(record: Any) -> TimelineRecord:
 
 
 def _attachment(kind: str, attachment: Any) -> AttachmentRef:
-    """The record that uploaded it stands in its own address and nowhere else."""
+    """The record that uploaded it is named only in its URL."""
     # The package's model of links keeps what it was not told about as additional properties.
     address = attachment._links.additional_properties["self"]["href"]  # noqa: SLF001 - so it names the JSON key
     found = _UPLOADED_BY.search(address)

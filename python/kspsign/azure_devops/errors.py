@@ -1,4 +1,4 @@
-"""How talking to Azure DevOps fails: one code each, with its remedy."""
+"""The failures of calls to Azure DevOps, each with its code and remedy."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ UNEXPECTED = "AZURE_DEVOPS_UNEXPECTED"
 FOREIGN_HOST = "AZURE_DEVOPS_FOREIGN_HOST"
 
 TRANSIENT = frozenset({BUSY, UNREACHABLE})
-"""What may be otherwise a minute later."""
+"""Failures that may be gone a minute later."""
 
 _REMEDIES = {
-    SIGN_IN: "Hand over a valid token: env: { SYSTEM_ACCESSTOKEN: $(System.AccessToken) }; a personal access token "
-    "may have expired.",
+    SIGN_IN: "Map a valid token into the step: env: { SYSTEM_ACCESSTOKEN: $(System.AccessToken) }; a personal access "
+    "token may have expired.",
     FORBIDDEN: "Give the pipeline's build service identity the right (view builds; to publish: manage test runs, "
     "edit build quality), or limit the job authorization scope less.",
     NOT_FOUND: "Check --collection, --project and --build-id, and that the token may see that project.",
-    BUSY: "Run it again later; Azure DevOps throttles or is out of service.",
+    BUSY: "Run it again later; Azure DevOps is throttling or unavailable.",
     UNREACHABLE: "Check --collection, the proxy (HTTPS_PROXY, NO_PROXY) and the firewall of this machine.",
     REFUSED: "Read the server's message; check the token's rights in the project.",
     UNEXPECTED: "Check that --collection names an Azure DevOps collection, such as https://dev.azure.com/ORGANISATION.",
-    FOREIGN_HOST: "The token goes to the collection's host alone; name that host with --collection.",
+    FOREIGN_HOST: "The token is sent to the collection's host only; name that host with --collection.",
 }
 
 

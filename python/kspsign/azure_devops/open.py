@@ -1,4 +1,4 @@
-"""Opens the client. The azure-devops package takes long to import; nothing pays for it before this."""
+"""Opens the client. The azure-devops package is slow to import, so it is imported here only."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def _private_cache(temp_folder: Path) -> None:
         folder = tempfile.mkdtemp(prefix="kspsign-azure-", dir=temp_folder)
     except OSError as refused:
         raise ConfigurationError(
-            f"can't make a folder of its own: {refused}",
+            f"can't create a private folder: {refused}",
             remedy="Give this user write access to the folder for temporary files, and room on its disk.",
             file=str(temp_folder),
         ) from refused

@@ -1,4 +1,4 @@
-"""What the engine asks of Azure DevOps. Every method may raise PrerequisiteError, with a code of `codes`."""
+"""The calls the engine makes to Azure DevOps. Every method may raise PrerequisiteError, with a code of `codes`."""
 
 from __future__ import annotations
 

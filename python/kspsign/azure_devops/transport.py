@@ -1,4 +1,4 @@
-"""What stands between the azure-devops package and the network: one host, bounded retries, no sign-in pages.
+"""The HTTP transport of the azure-devops package: one host, bounded retries, no sign-in pages.
 
 The package's own retries know neither 429 nor Retry-After, and with current urllib3 none for POST and PATCH.
 """
@@ -36,13 +36,13 @@ _IDEMPOTENT = frozenset({"GET", "OPTIONS", "PUT", "PATCH", "DELETE"})
 def open_pipeline(
     session: requests.Session, collection: str, token: SecretStr, pause: Callable[[float], bool]
 ) -> Pipeline[Any, Any]:
-    """What clients of the package send their requests through, instead of what they make for themselves."""
+    """The session that the package's clients send their requests through, in place of their own."""
     credentials = RequestsCredentialsPolicy(_Bearer(token))  # type: ignore[no-untyped-call]  # as msrest has it
     return Pipeline([Guard(collection, pause), credentials], PipelineRequestsHTTPSender(_Sender(session)))
 
 
 def origin(url: str) -> tuple[str, str, int]:
-    """Scheme, host and port of `url`. Raises ConfigurationError for what is no plain http(s) URL."""
+    """Scheme, host and port of `url`. Raises ConfigurationError when it is not a plain http(s) URL."""
     try:
         parts = urlsplit(url)
         port = parts.port or {"http": 80, "https": 443}[parts.scheme]
@@ -125,17 +125,17 @@ class _Bearer(BasicTokenAuthentication):
 def _require_good(answer: requests.Response, url: str) -> None:
     status = answer.status_code
     html = answer.headers.get("Content-Type", "").lower().startswith("text/html")
-    # A token that is no good gets a page to sign in, by 203 or by a redirect, as often as an honest 401.
+    # An invalid token is answered with a sign-in page (203 or a redirect) as often as with 401.
     if status in (203, 401) or 300 <= status < 400 or (html and 200 <= status < 300):
         answer.close()
-        raise problem(SIGN_IN, f"the token is not accepted (HTTP {status} from {url})")
+        raise problem(SIGN_IN, f"the token was rejected (HTTP {status} from {url})")
     if status >= 400:
         code = {403: FORBIDDEN, 404: NOT_FOUND}.get(status, REFUSED)
         raise problem(code, f"HTTP {status} from {url}{_said(answer)}")
 
 
 def _said(answer: requests.Response) -> str:
-    """What the server has to say, as it wraps its exceptions: {"message": ...}."""
+    """The server's message, in its exception format: {"message": ...}."""
     try:
         content = answer.json()
     except ValueError:
@@ -149,14 +149,14 @@ def _reason(error: ClientRequestError) -> str:
     return {
         requests.exceptions.ConnectTimeout: "timed out",
         requests.exceptions.ReadTimeout: "timed out",
-        requests.exceptions.SSLError: "the certificate of the server is not accepted",
-        requests.exceptions.ProxyError: "the proxy refuses",
+        requests.exceptions.SSLError: "the server's certificate was rejected",
+        requests.exceptions.ProxyError: "the proxy rejected it",
     }.get(type(inner), "connection failed")
 
 
 def _no_url(url: str) -> ConfigurationError:
     shown = url.rpartition("@")[2]
     return ConfigurationError(
-        f"{shown!r} is no URL of a collection",
+        f"{shown!r} is not a URL of a collection",
         remedy="Name it as in the browser: https://dev.azure.com/ORGANISATION, without user, query or fragment.",
     )

@@ -1,4 +1,4 @@
-"""What Azure DevOps knows of a build, as far as a gate asks. Identifiers (GUIDs) are in lower case."""
+"""The facts about a build that a gate asks for. Identifiers (GUIDs) are in lower case."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Files that were read and admitted before any is signed, kept until each one's turn."""
+"""Files that were read and checked before any is signed, kept open until each is processed."""
 
 from __future__ import annotations
 
@@ -30,5 +30,5 @@ class Admissions:
 
 
 def _stamp(state: os.stat_result) -> tuple[int, ...]:
-    """What tells that a file was written to, also when its time of modification was put back."""
+    """Changes whenever a file is written to, even if its modification time is restored."""
     return state.st_dev, state.st_ino, state.st_size, state.st_mtime_ns, state.st_ctime_ns

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
+from pathlib import Path
 
-from kspsign.batch.run import Run
+from kspsign.batch.outputs import may_be_written_unchecked
+from kspsign.batch.run import OutputState, Run
 from kspsign.concurrency.cancellation import interruptible
 from kspsign.model.errors import KspSignError
 from kspsign.model.report import Report
@@ -12,7 +15,7 @@ from kspsign.publishing import is_proving, publish, publish_evidence, without_ev
 
 
 def finished(run: Run, report: Report) -> Report:
-    """Stage 4 for `report`: the console's last words and the records; the report as it then stands."""
+    """Stage 4 for `report`: finish the console and write the records; returns the final report."""
     settings, context, cancelled = run.settings, run.context, run.cancelled
     in_service = False
     if settings.publish_token is not None and is_proving(report) and not cancelled.is_set():
@@ -23,14 +26,22 @@ def finished(run: Run, report: Report) -> Report:
             in_service = True
         except KspSignError as error:
             report = without_evidence(report, error)
+    refused = run.record.outputs is OutputState.REFUSED
     run.console.finish(report)
     publish(
         report,
-        report_file=settings.report,
-        junit=settings.junit,
-        summary=settings.summary,
-        context=context,
+        files={name: path for name, path in settings.output_files.items() if _writable(run, path)},
+        context=replace(context, step_files=None) if refused else context,
         stream=None,
         in_service=in_service,
     )
     return report
+
+
+def _writable(run: Run, path: Path) -> bool:
+    """Whether `path` is surely none of the files that the run was to work on."""
+    state = run.record.outputs
+    if state is OutputState.FREE or (state is OutputState.UNCHECKED and may_be_written_unchecked(path)):
+        return True
+    run.console.notice(f"{path} is not written: it is, or may be, one of the files to work on")
+    return False

@@ -1,4 +1,4 @@
-"""Many slices, one report: what the parallel jobs of a build came to, so that one verdict stands for the build.
+"""Merges the reports of all slices into one, so that the build has one verdict.
 
 Closed in every doubt: a slice that is missing, comes twice or saw other files stops the merge, and what stops it
 is the merged report's error. The slices' reports are taken at their word; `kspsign verify` over the signed files
@@ -15,7 +15,8 @@ from pydantic import TypeAdapter, ValidationError
 from kspsign.batch.finish import finished
 from kspsign.batch.outcomes import make_report, outcomes_exit_code
 from kspsign.batch.run import Run
-from kspsign.batch.select import select_artifacts
+from kspsign.batch.select import Purpose
+from kspsign.batch.work_list import admit_outputs, matched
 from kspsign.model.errors import ConfigurationError, KspSignError, PrerequisiteError
 from kspsign.model.report import REPORT_SCHEMA, CertificateFacts, FileOutcome, Report, SliceFacts, Totals
 from kspsign.model.values import Artifact
@@ -30,9 +31,10 @@ def merge(run: Run) -> Report:
     settings, record = run.settings, run.record
     run.console.begin("merge", 0)
     try:
+        admit_outputs(run)
         judge = open_policy(settings)
         record.policy = judge.facts if judge is not None else None
-        reports = [_read(artifact) for artifact in select_artifacts(settings.files, settings.folder).artifacts]
+        reports = [_read(artifact) for artifact in matched(run, Purpose.SIGN).artifacts]
         merged = merged_report(make_report(run), _newest(reports))
     except KspSignError as error:
         record.error = error
@@ -80,7 +82,7 @@ def _read(artifact: Artifact) -> tuple[SliceFacts, Report]:
         report = TypeAdapter(Report).validate_json(artifact.path.read_bytes())
     except (OSError, ValidationError) as broken:
         raise ConfigurationError(
-            f"this is no report: {str(broken).splitlines()[0]}",
+            f"this is not a report: {str(broken).splitlines()[0]}",
             remedy="Name the slices' JSON reports (--report, or the output variable reportPath) and no other file.",
             file=artifact.name,
         ) from broken
@@ -112,13 +114,13 @@ def _attempt(report: Report) -> int:
 def _belong_together(base: Report, slices: _Slices) -> None:
     facts = slices[0][0]
     if any(replace(other, number=facts.number) != facts for other, _report in slices):
-        raise _differ("the slices are not of the same files or not of the same number of slices")
+        raise _differ("the slices do not cover the same files, or differ in the number of slices")
     missing = sorted(set(range(1, facts.total + 1)) - {each.number for each, _report in slices})
     if missing or len(slices) != facts.total:
         raise PrerequisiteError(
             f"no report of slice {', '.join(map(str, missing))} of {facts.total}",
             code="SLICE_MISSING",
-            remedy="Look at the jobs of these slices, and publish each job's report also when its step failed.",
+            remedy="Check the jobs of these slices, and publish each job's report even when its step failed.",
         )
     reports = [report for _facts, report in slices]
     builds = {report.build.id if report.build else None for report in reports}
@@ -127,7 +129,7 @@ def _belong_together(base: Report, slices: _Slices) -> None:
     if len({report.command for report in reports}) > 1:
         raise _differ("the slices are of different commands")
     if len({each.policy for each in reports} | ({base.policy} if base.policy else set())) > 1:
-        raise _differ("the slices were judged by different policies, or not by the one given here")
+        raise _differ("the slices were judged by different policies, or not by the policy given here")
     signing = [(report.certificate, report.key_store) for report in reports if report.certificate is not None]
     if any(not _same_publisher(first, signing[0][0]) or store != signing[0][1] for first, store in signing):
         raise _differ("the slices used different certificates or key stores")

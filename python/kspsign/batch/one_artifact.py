@@ -26,7 +26,7 @@ Made = TypeVar("Made")
 
 @dataclass(frozen=True, slots=True)
 class Signing:
-    """What the files of a signing run have in common: the run, whose certificate is ours, and what verifies."""
+    """The shared parts of a signing run: the run, our certificate, and the verifier."""
 
     run: Run
     identity: PublisherIdentity
@@ -42,7 +42,7 @@ def admit_one(artifact: Artifact, signing: Signing, engine: Engine) -> None:
         state = artifact.path.stat()
         file = _open(artifact, signing)
     except OSError:
-        return  # holding the file, as its own step does, tells who is in the way
+        return  # locking the file in its own step reports who holds it
     if _is_to_be_signed(file, signing):
         _guard(file)
         engine.hooks.admit(file)
@@ -75,7 +75,7 @@ def sign_one(artifact: Artifact, signing: Signing, engine: Engine) -> FileOutcom
 
 
 def plan_one(artifact: Artifact, signing: Signing, planner: Planner) -> FileOutcome:
-    """What `sign_one` would come to, as far as that is known without asking anybody; changes nothing."""
+    """The outcome that `sign_one` would have, as far as is known without any request; changes nothing."""
     with signing.run.shared.targets.hold(artifact):
         if _leaves_alone(artifact, signing):
             return _left_alone(artifact, signing)
@@ -122,7 +122,7 @@ def guarded(artifact: Artifact, shared: SharedState, step: Callable[[], Made]) -
     except OSError as error:
         made = failed(artifact, access_error(error))
     except MemoryError:
-        made = failed(artifact, ArtifactError(Hresult.E_OUTOFMEMORY, "the memory that this process may use ran out"))
+        made = failed(artifact, ArtifactError(Hresult.E_OUTOFMEMORY, "this process ran out of memory"))
     except Exception as error:  # noqa: BLE001 - one file's surprise must not lose the others' outcomes
         unexpected = ArtifactError(
             Hresult.ERROR_BAD_FORMAT,
@@ -154,7 +154,7 @@ def _leaves_alone(artifact: Artifact, signing: Signing) -> bool:
 
 
 def _left_alone(artifact: Artifact, signing: Signing) -> FileOutcome:
-    """What becomes of a file that is judged only."""
+    """The outcome of a file that is judged only."""
     verification = signing.verifier.verify(artifact.path, artifact.format, artifact.name)
     return skipped(artifact, verification) if verification.error is None else checked(artifact, verification, {})
 
@@ -179,14 +179,14 @@ def _guard(file: SignableFile) -> None:
 
 
 def _already_signed(artifact: Artifact, file: SignableFile, signing: Signing) -> FileOutcome | None:
-    """What becomes of a file that carries signatures; None when it is to be signed."""
+    """The outcome of a file that carries signatures; None when it is to be signed."""
     settings = signing.run.settings
     occupant = None if settings.replace else _occupant(file)
     if occupant is not None:
         return failed(artifact, _occupied(occupant))
     beside = settings.append and signing.verifier.judge is not None
     if not file.signatures or settings.replace or beside:
-        return None  # a policy may let a signature stand beside a stronger one: the signed copy is judged
+        return None  # a policy may tolerate a signature next to a stronger one: the signed copy is judged
     verification = signing.verifier.verify(artifact.path, artifact.format, artifact.name)
     if settings.append:
         return None if verification.verdict.ok else failed(artifact, _unfit(verification), sha256=verification.sha256)
@@ -205,30 +205,30 @@ def _is_ours(signature: FileSignature, identity: PublisherIdentity) -> bool:
 
 
 def _occupied(occupant: str) -> KspSignError:
-    """Why a file without a readable signature is not signed: nothing readable is not the same as nothing."""
+    """Why a file without a readable signature is not signed: an unreadable signature is not the same as none."""
     return KspSignError(
-        f"where its signature belongs it holds {occupant}",
+        f"in the place of its signature it holds {occupant}",
         code="ALREADY_SIGNED",
         remedy="Find out which build step put it there. Sign the file without it, or overwrite it with --replace.",
     )
 
 
 def _unfit(verification: Verification) -> KspSignError:
-    """Why no signature is spent on a file beside one that does not hold: every signature of a file must."""
+    """Why no signature is spent on a file that carries an invalid one: every signature of a file must be valid."""
     cause = verification.error.message if verification.error else "unknown"
     return KspSignError(
-        f"the signature that is there does not verify: {cause}",
+        f"its signature does not verify: {cause}",
         code="ALREADY_SIGNED",
-        remedy="Sign the original build output, or put yours in its place with --replace.",
+        remedy="Sign the original build output, or replace it with yours (--replace).",
     )
 
 
 def _refusal(verification: Verification, *, ours: bool) -> KspSignError:
     if ours and verification.error is not None:
         return KspSignError(
-            f"our certificate signed it before, but it does not verify: {verification.error.message}",
+            f"it was signed with our certificate, but does not verify: {verification.error.message}",
             code="ALREADY_SIGNED",
-            remedy="Build the file again, or sign it anew with --replace.",
+            remedy="Build the file again, or replace its signature with --replace.",
         )
     subjects = ", ".join(each.subject for each in verification.signatures) or "an unreadable signature"
     return KspSignError(

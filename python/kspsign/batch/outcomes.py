@@ -1,4 +1,4 @@
-"""From what happened to the report: one outcome per file, the totals, the exit code."""
+"""Turns results into the report: one outcome per file, the totals, the exit code."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def failed(
 def _seen(
     artifact: Artifact, verification: Verification, outcome: Literal["signed", "skipped", "checked"]
 ) -> FileOutcome:
-    """What verification saw of the file as it is now."""
+    """The verification of the file as it is now."""
     return FileOutcome(
         path=artifact.name,
         format=artifact.format,
@@ -126,6 +126,7 @@ def make_report(run: Run) -> Report:
         limits=record.limits,
         dry_run=settings.dry_run,
         left_out=LeftOutFacts(len(record.left_out), tuple(record.left_out[:LEFT_OUT_NAMED])),
+        configuration=settings.configuration.facts,
     )
 
 

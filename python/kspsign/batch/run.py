@@ -1,4 +1,4 @@
-"""One run: what it is to do and where, what it works on, and what it has come to so far."""
+"""One run: what it is to do and where, its work, and its results so far."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from enum import Enum
 from typing import TYPE_CHECKING, TypeVar
 
 from kspsign.concurrency.cancellation import entered
@@ -26,9 +27,20 @@ if TYPE_CHECKING:
 Resource = TypeVar("Resource")
 
 
+class OutputState(Enum):
+    """What is known of the files that the run is to write.
+
+    UNCHECKED: not yet whether one of them is a file that it works on; REFUSED: one is, so that none is written.
+    """
+
+    UNCHECKED = "unchecked"
+    FREE = "free"
+    REFUSED = "refused"
+
+
 @dataclass(slots=True)
 class RunRecord:
-    """What a run has come to so far; the only value on the path that grows. Outcomes are keyed by shown name."""
+    """The results of a run so far; the only value on the path that grows. Outcomes are keyed by shown name."""
 
     started: datetime = field(default_factory=lambda: datetime.now(UTC))
     certificate: CertificateFacts | None = None
@@ -45,16 +57,17 @@ class RunRecord:
     signatures_needed: int = 0
     limits: Limits | None = None
     error: KspSignError | None = None
+    outputs: OutputState = OutputState.UNCHECKED
 
     @property
     def left(self) -> int:
-        """How many files were not tried."""
+        """The number of files that were not tried."""
         return sum(not outcome.tried for outcome in self.outcomes.values())
 
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """What travels along the path. `record` alone grows; a stage that knows more hands on a copy.
+    """The value that travels along the path. Only `record` grows; a stage that adds something passes on a copy.
 
     `artifacts` are the files that the run takes and `judge` is its policy, once they are known. `shared` is what the
     files have in common while they are worked on. `resources` are closed when the run ends, the last one first.

@@ -1,26 +1,27 @@
-"""From patterns to files, typed by content: those to sign, once each, or all names that are judged."""
+"""Selects files by patterns and detects their types: each file to sign once, or every name to verify."""
 
 from __future__ import annotations
 
 import glob
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
 from pathlib import Path
 
 from kspsign.authenticode.formats import HEAD, detect_format, is_taken_by_name
 from kspsign.authenticode.signable import Glimpse
-from kspsign.batch.walk import Walk
-from kspsign.model.errors import ConfigurationError, NoFilesMatchedError
+from kspsign.batch.patterns import Pattern, expand_lists
+from kspsign.batch.walk import Walk, exists, is_file, is_folder
+from kspsign.model.errors import NoFilesMatchedError
 from kspsign.model.report import LeftOut
 from kspsign.model.values import COPY_PREFIX, Artifact
 
-_COPY = "a copy that a signing run made beside its target"
+_COPY = "a signed copy that a run made next to its target"
 
 
 class Purpose(Enum):
-    """What files are selected for.
+    """The purpose of a selection.
 
     SIGN: files that somebody wants signed, each once by its real path. In folders these are files of known formats;
     scripts for the Windows Script Host and symbol packages need a pattern that names them or ends in their extension;
@@ -43,34 +44,48 @@ class Selection:
     left_out: tuple[LeftOut, ...] = ()
 
 
-def select_artifacts(patterns: Iterable[str], folder: Path, purpose: Purpose = Purpose.SIGN) -> Selection:
-    """The files that `patterns` name below `folder`.
+def select_artifacts(
+    patterns: Iterable[str],
+    folder: Path,
+    purpose: Purpose = Purpose.SIGN,
+    *,
+    admit: Callable[[Sequence[Artifact]], None] = lambda _artifacts: None,
+) -> Selection:
+    """The files that `patterns` name below `folder`. `admit` sees them before anything is said of what is missing, and
+    may raise.
 
     A pattern is a file, a folder (any depth) or a glob; `!` excludes, `@FILE` reads patterns line by line (# comments).
     Patterns ignore case where files are judged; where they are signed, as the system does.
     Raises NoFilesMatchedError when nothing matches or a file named outright is missing, ConfigurationError when a list
     or, to judge, a folder can't be read.
     """
-    lines = tuple(_expand_lists(patterns, folder))
+    given = tuple(expand_lists(patterns, folder))
     signed = _Signed(folder) if purpose is not Purpose.JUDGE else None
     judged = _Judged(folder, own_copies=purpose is Purpose.JUDGE) if purpose is not Purpose.SIGN else None
     kinds: list[_Signed | _Judged] = [kind for kind in (signed, judged) if kind is not None]
-    unmatched = [line for line in lines if not line.startswith("!") and not sum(kind.add(line) for kind in kinds)]
-    for line in lines:
-        if line.startswith("!"):
+    wanted = [each for each in given if not each.excluded]
+    unmatched = [each for each in wanted if not sum(kind.add(each.text) for kind in kinds)]
+    for each in given:
+        if each.excluded:
             for kind in kinds:
-                kind.exclude(line[1:])
+                kind.exclude(each)
     artifacts = _together(signed, judged)
-    missing = tuple(line for line in unmatched if not glob.has_magic(line) and not (folder / line).exists())
+    admit(artifacts)
+    missing = tuple(each.shown for each in unmatched if _is_name_of_nothing(each.text, folder))
     if missing or not artifacts:
-        raise NoFilesMatchedError(missing or lines, str(folder.absolute()))
+        raise NoFilesMatchedError(missing or tuple(each.shown for each in given), str(folder.absolute()))
     names = {name for artifact in artifacts for name in artifact.names}
     left_out = {name: out for kind in kinds[-1:] for name, out in kind.left_out.items() if name not in names}
-    return Selection(artifacts, tuple(unmatched), tuple(left_out[name] for name in sorted(left_out)))
+    shown = tuple(each.shown for each in unmatched)
+    return Selection(artifacts, shown, tuple(left_out[name] for name in sorted(left_out)))
+
+
+def _is_name_of_nothing(pattern: str, folder: Path) -> bool:
+    return not glob.has_magic(pattern) and not exists(folder / pattern)
 
 
 def _together(signed: _Signed | None, judged: _Judged | None) -> tuple[Artifact, ...]:
-    """All artifacts, in the order of their names; what is judged beside those to be signed is not to be signed."""
+    """All artifacts, in the order of their names; files that are only judged are not among those to sign."""
     artifacts = list(signed.chosen.values()) if signed else []
     known = {os.path.normcase(name) for artifact in artifacts for name in artifact.names}
     for artifact in judged.chosen.values() if judged else ():
@@ -89,7 +104,7 @@ class _Signed:
 
     def add(self, pattern: str) -> bool:
         """Choose what `pattern` means; whether that is anything."""
-        outright = (self._folder / pattern).is_file()
+        outright = is_file(self._folder / pattern)
         base = _real(self._folder / _fixed_part(pattern))
         before = len(self.chosen)
         known = 0
@@ -110,15 +125,15 @@ class _Signed:
                 self.chosen[_identity(real)] = replace(found, aliases=(*found.aliases, *new))
         return len(self.chosen) > before or known > 0
 
-    def exclude(self, pattern: str) -> None:
+    def exclude(self, pattern: Pattern) -> None:
         """Leave out what `pattern` names, by whatever name it was chosen."""
-        for path, _ in Walk(self._folder).find(pattern):
+        for path, _ in Walk(self._folder).find(pattern.excluded):
             artifact = self.chosen.pop(_identity(_real(path)), None)
             if artifact is not None:
                 self.left_out[artifact.name] = _excluded(artifact.name, pattern)
 
     def _inconvenience(self, artifact: Artifact | None, pattern: str) -> str:
-        """Why nobody who writes that pattern wants the file signed, "" when somebody may."""
+        """Why that pattern can't mean the file to be signed, "" when it can."""
         if artifact is None:
             return ""
         name = artifact.name.rpartition("/")[2]
@@ -126,8 +141,8 @@ class _Signed:
         if name.startswith(COPY_PREFIX):
             return _COPY
         # A file that can't be read is of no format either: its step meets the same refusal, as that file's outcome.
-        if artifact.format is None and artifact.readable and (self._folder / pattern).is_dir():
-            return "of no format that can be signed, in a folder"
+        if artifact.format is None and artifact.readable and is_folder(self._folder / pattern):
+            return "not a signable format, in a folder"
         if is_taken_by_name(artifact.format, suffix) and not pattern.lower().endswith(suffix):
             return f"signed only by a pattern that names it or ends in {suffix}"
         return ""
@@ -157,35 +172,16 @@ class _Judged:
                     self.chosen[os.path.normcase(each)] = _artifact(real, each)
         return any_chosen
 
-    def exclude(self, pattern: str) -> None:
+    def exclude(self, pattern: Pattern) -> None:
         """Leave out the names that `pattern` matches; what a link leads to keeps its own."""
-        for path, _ in Walk(self._folder, every_name=True).find(pattern):
+        for path, _ in Walk(self._folder, every_name=True).find(pattern.excluded):
             name = _shown(path, self._folder)
             if self.chosen.pop(os.path.normcase(name), None) is not None:
                 self.left_out[name] = _excluded(name, pattern)
 
 
-def _excluded(name: str, pattern: str) -> LeftOut:
-    return LeftOut(name, f"excluded by !{pattern}")
-
-
-def _expand_lists(patterns: Iterable[str], folder: Path) -> Iterator[str]:
-    for pattern in (line.strip() for text in patterns for line in text.splitlines()):
-        if not pattern:
-            continue
-        if not pattern.startswith("@"):
-            yield pattern
-            continue
-        listing = folder / pattern[1:]
-        try:
-            text = listing.read_text(encoding="utf-8-sig")
-        except (OSError, UnicodeDecodeError) as unreadable:
-            raise ConfigurationError(
-                f"the list can't be read: {unreadable}",
-                remedy="@FILE names a UTF-8 text file.",
-                file=str(listing),
-            ) from unreadable
-        yield from (line.strip() for line in text.splitlines() if line.strip() and not line.lstrip().startswith("#"))
+def _excluded(name: str, pattern: Pattern) -> LeftOut:
+    return LeftOut(name, f"excluded by {pattern.shown}")
 
 
 def _artifact(real: Path, name: str) -> Artifact:

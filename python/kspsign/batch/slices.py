@@ -30,7 +30,7 @@ def take_slice(artifacts: Sequence[Artifact], number: int, total: int) -> tuple[
 
 
 def share(signatures: int | None, part: SliceFacts | None) -> int | None:
-    """What of a budget belongs to a slice: equal parts, the first slices get what is over."""
+    """The share of a budget that a slice gets: equal parts, the first slices get the remainder."""
     if signatures is None or part is None:
         return signatures
     return signatures // part.total + (part.number <= signatures % part.total)
@@ -44,11 +44,11 @@ def slice_of(asked: str, parallel: tuple[int, int] | None) -> tuple[int, int]:
     if asked == "auto":
         if parallel is None:
             raise ConfigurationError(
-                "slice auto, but this is no job of a pipeline",
+                "slice auto, but this is not a job of a pipeline",
                 remedy="Set `strategy: parallel` on the job, or name the slice: 2/5.",
             )
         return parallel
     number, total = map(int, asked.split("/"))
     if number > total:
-        raise ConfigurationError(f"there is no slice {asked}", remedy="The number is at most the total: 2/5.")
+        raise ConfigurationError(f"there is no slice {asked}", remedy="The number must not exceed the total: 2/5.")
     return number, total

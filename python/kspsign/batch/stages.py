@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from kspsign.batch.finish import finished
 from kspsign.batch.one_artifact import Signing, admit_one, plan_one, sign_one
@@ -17,16 +18,21 @@ from kspsign.keys import SigningKey
 from kspsign.model.errors import PrerequisiteError, TrustError
 from kspsign.model.report import Report
 from kspsign.model.values import SyncedCertificate
-from kspsign.signing import LOCAL_SLOTS, Budget, Engine, Planner, open_engine, open_planner
+from kspsign.signing import LOCAL_SLOTS, Budget, Engine, Planner, open_engine, open_planner, open_preflight
 from kspsign.verifying import Verifier, open_second_opinion, open_verifier
+
+if TYPE_CHECKING:
+    from kspsign.signing.preflight import Preflight
 
 
 @dataclass(frozen=True, slots=True)
 class CheckedKey:
-    """A key whose certificate `verifier` accepts: a signature of it will verify."""
+    """A key whose certificate `verifier` accepts: a signature of it will verify. `preflight` finds out whether it can
+    be timestamped; None where that is not asked for."""
 
     key: SigningKey
     verifier: Verifier
+    preflight: Preflight | None
 
     @property
     def certificate(self) -> SyncedCertificate:
@@ -45,19 +51,24 @@ class SignedCopies:
 def certsync(run: Run) -> CheckedKey:
     """Stage 1: the certificate is on this agent and its key store open. Raises PrerequisiteError for a certificate
     that could not give a signature that verifies."""
+    preflight = run.open(open_preflight(run.settings, run.shared))
     key = run.open(open_key(run.settings, run.console.notice, run.cancelled))
     present(run, key.certificate)
     verifier = open_verifier(run.settings, key.certificate, run.judge)
     _check(verifier, key.certificate)
-    return CheckedKey(key, verifier)
+    if preflight is not None:
+        preflight.trust(verifier.check_token, key.certificate.chain[0])
+    return CheckedKey(key, verifier, preflight)
 
 
 def sign(run: Run, key: CheckedKey) -> SignedCopies:
-    """Stage 2: what makes a signed copy beside each file. No signature is asked for yet."""
+    """Stage 2: opens the engine that creates the signed copies. No signature is requested yet."""
     budget = Budget(share(run.settings.max_signatures, run.record.slice))
     if run.settings.dry_run:
         return SignedCopies(open_planner(run.settings, key.certificate, budget), key)
-    return SignedCopies(run.open(open_engine(run.settings, key.key, budget, run.shared)), key)
+    judge = key.verifier.check_token
+    engine = run.open(open_engine(run.settings, key.key, budget, run.shared, judge, key.preflight))
+    return SignedCopies(engine, key)
 
 
 def verify(run: Run, copies: SignedCopies) -> None:

@@ -46,18 +46,18 @@ class Walk:
     _visits: dict[tuple[int, int, int], int] = field(default_factory=dict)
 
     def find(self, pattern: str) -> Iterator[Found]:
-        """What `pattern` names. One that is itself the path of a file or folder is taken literally first; a folder
-        stands for everything in it, at any depth.
+        """The matches of `pattern`. One that is itself the path of a file or folder is taken literally first; a folder
+        means everything in it, at any depth.
 
         Raises ConfigurationError when a folder can't be read where every name counts.
         """
         self._visits.clear()
         literal = self.folder / pattern
-        if literal.is_file():
+        if is_file(literal):
             yield Found(literal)
             if not self.every_name:
                 return
-        if literal.is_dir():
+        if is_folder(literal):
             yield from self._below(literal, (_ANY_FOLDERS,), ())
             if not self.every_name:
                 return
@@ -127,7 +127,7 @@ class Walk:
         visits = self._visits[(*identity, rest)] = self._visits.get((*identity, rest), 0) + 1
         if visits <= (MAX_NAMES if self.every_name else 1):
             return identity
-        return Found(folder, f"a folder that was looked at by {MAX_NAMES} other names") if self.every_name else None
+        return Found(folder, f"a folder already visited under {MAX_NAMES} other names") if self.every_name else None
 
     def _entries(self, folder: Path) -> Iterator[os.DirEntry[str] | Found]:
         try:
@@ -142,7 +142,7 @@ class Walk:
         if self.every_name:
             raise ConfigurationError(
                 f"the folder can't be read: {unreadable.strerror}",
-                remedy="Give this user read access: what can't be looked at can't be judged.",
+                remedy="Give this user read access: what can't be read can't be judged.",
                 file=str(folder),
             ) from unreadable
         return Found(folder, f"the folder can't be read: {unreadable.strerror}")
@@ -151,6 +151,30 @@ class Walk:
         if self.every_name:
             return glob_part.casefold() == name.casefold() or fnmatch.fnmatchcase(name.casefold(), glob_part.casefold())
         return glob_part == name or fnmatch.fnmatch(name, glob_part)
+
+
+def is_file(path: Path) -> bool:
+    """Whether a file is there; no file has a name that is too long."""
+    try:
+        return path.is_file()
+    except OSError:
+        return False
+
+
+def is_folder(path: Path) -> bool:
+    """Likewise for a folder."""
+    try:
+        return path.is_dir()
+    except OSError:
+        return False
+
+
+def exists(path: Path) -> bool:
+    """Likewise for anything."""
+    try:
+        return path.exists()
+    except OSError:
+        return False
 
 
 def _is_dir(entry: os.DirEntry[str]) -> bool:

@@ -1,4 +1,4 @@
-"""All files of a run: worked on side by side, each with one outcome in the end, also when the run is cut short."""
+"""All files of a run: processed in parallel, each with exactly one outcome, even when the run is cancelled."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from kspsign.publishing import Meter
 from kspsign.signing import Waits, Workers
 
 ABANDON_SECONDS, LATE_SECONDS = 0.3, 0.1
-"""Of the two seconds that a cancelled run has in all: for replacements under way, and for their outcomes."""
+"""The shares of the two seconds that a cancelled run has: for replacements under way, and for their outcomes."""
 
 
 class Waiting(Protocol):
-    """What files wait for."""
+    """The services that files wait for."""
 
     @property
     def waits(self) -> Waits:
@@ -71,7 +71,7 @@ class Batch:
         self._tick()
 
     def _give_up(self) -> None:
-        """What has no outcome by now was not tried, or is abandoned: its bytes stay."""
+        """A file without an outcome by now was not tried, or is abandoned: its bytes stay."""
         for artifact in self._artifacts:
             if artifact.name not in self._record.outcomes:
                 self._settle(failed(artifact, CancelledError()))

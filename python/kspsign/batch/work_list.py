@@ -1,4 +1,4 @@
-"""What a run takes on: its policy, and the files that match or its slice of them."""
+"""The work of a run: its policy, and the matching files or its slice of them."""
 
 from __future__ import annotations
 
@@ -7,11 +7,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from kspsign.batch.run import Run
-from kspsign.batch.select import Purpose, select_artifacts
+from kspsign.batch.outputs import check_artifacts, check_outputs, inputs_of, outputs_of, state_folders
+from kspsign.batch.run import OutputState, Run
+from kspsign.batch.select import Purpose, Selection, select_artifacts
 from kspsign.batch.slices import slice_of, take_slice
 from kspsign.concurrency.cancellation import interruptible
 from kspsign.model.report import LeftOut
+from kspsign.model.values import Artifact
 from kspsign.signing import remove_leftovers
 from kspsign.verifying import open_policy
 
@@ -19,6 +21,8 @@ if TYPE_CHECKING:
     from kspsign.verifying.policy.judge import Judge
 
 _NAMED = 5
+_KEEPING_STATE = frozenset({"run", "sign"})
+"""Commands that write to the thumbprint store and the journal."""
 
 
 def with_policy(run: Run) -> Run:
@@ -38,8 +42,7 @@ def select(run: Run) -> Run:
     takes a while.
     """
     settings, record, console = run.settings, run.record, run.console
-    purpose = _purpose(settings.command, run.judge)
-    selection = interruptible(lambda: select_artifacts(settings.files, settings.folder, purpose), run.cancelled)
+    selection = matched(run, _purpose(settings.command, run.judge))
     record.left_out = selection.left_out
     for line in _left_out_lines(selection.left_out):
         console.notice(line)
@@ -58,13 +61,40 @@ def select(run: Run) -> Run:
     return replace(run, artifacts=artifacts, shared=replace(run.shared, repeated_sizes=repeated))
 
 
+def matched(run: Run, purpose: Purpose) -> Selection:
+    """What the patterns match; none of it may be a file that the run writes.
+
+    Raises what `select` does, ConfigurationError for an output that is one of them.
+    """
+    settings, record = run.settings, run.record
+    outputs = outputs_of(settings, run.context)
+    folders = state_folders(settings) if settings.command in _KEEPING_STATE else {}
+
+    def admit(artifacts: Sequence[Artifact]) -> None:
+        record.outputs = OutputState.REFUSED
+        check_artifacts(outputs, folders, artifacts)
+        record.outputs = OutputState.FREE
+
+    return interruptible(lambda: select_artifacts(settings.files, settings.folder, purpose, admit=admit), run.cancelled)
+
+
+def admit_outputs(run: Run) -> None:
+    """Hold the files to be written against the other files that the settings name, before any file is looked for.
+
+    Raises ConfigurationError; the run then writes none of them.
+    """
+    run.record.outputs = OutputState.REFUSED
+    check_outputs(outputs_of(run.settings, run.context), inputs_of(run.settings, run.settings.store_options))
+    run.record.outputs = OutputState.UNCHECKED
+
+
 def clean_up(run: Run) -> None:
-    """Remove what killed runs left beside the targets; a dry run removes nothing."""
+    """Remove the copies that killed runs left next to the targets; a dry run removes nothing."""
     if run.settings.dry_run:
         return
     removed = remove_leftovers({artifact.path.parent for artifact in run.artifacts})
     if removed:
-        run.console.notice(f"removed what a run that was killed left beside the files: {removed}")
+        run.console.notice(f"removed signed copies left by a killed run: {removed}")
 
 
 def _purpose(command: str, judge: Judge | None) -> Purpose:
@@ -74,7 +104,7 @@ def _purpose(command: str, judge: Judge | None) -> Purpose:
 
 
 def _left_out_lines(left_out: Sequence[LeftOut]) -> Iterator[str]:
-    """What was left out on purpose, by reason, with the first names."""
+    """The files left out on purpose, by reason, with the first names."""
     by_reason: dict[str, list[str]] = {}
     for out in left_out:
         by_reason.setdefault(out.reason, []).append(out.path)

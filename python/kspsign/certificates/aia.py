@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import os
-import secrets
 from pathlib import Path
 
 from cryptography import x509
@@ -14,6 +12,7 @@ from cryptography.x509.oid import AuthorityInformationAccessOID
 from kspsign.certificates.chain import ordered_chain
 from kspsign.certificates.file import parse_certificates
 from kspsign.certificates.parse import display_name, extension, parse_certificate
+from kspsign.concurrency.atomic_write import write_atomically
 from kspsign.model.errors import PrerequisiteError
 from kspsign.model.network_options import NetworkOptions
 from kspsign.network.address import shown_url
@@ -84,11 +83,8 @@ def _addresses(of: x509.Certificate) -> tuple[str, ...]:
 
 
 def _keep(path: Path, content: bytes) -> None:
-    temporary = path.with_name(f"{path.name}.{secrets.token_hex(8)}")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_bytes(content)
-        os.replace(temporary, path)  # noqa: PTH105 - whole or not at all, also for jobs at the same time
+        write_atomically(path, content)
     except OSError as refused:
         raise PrerequisiteError(
             f"the thumbprint store's cache {path.parent} can't be written: {refused}",

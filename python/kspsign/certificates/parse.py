@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TypeVar
+from typing import Final, TypeVar
 
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
@@ -22,10 +22,11 @@ from kspsign.certificates import der as tlv
 from kspsign.model.errors import TrustError
 from kspsign.model.hresults import Hresult
 
-CHAIN_CHECK = "certificate-chain"
+CHAIN_CHECK: Final = "certificate-chain"
 
 _MAX_SIZE = 64 * 1024  # real certificates stay below 8 KiB; the caches below must stay bounded by something
-_VERSION = 0xA0
+_VERSION, _EXTENSIONS = 0xA0, 0xA3
+_BASIC_CONSTRAINTS = tlv.oid("2.5.29.19")
 _FIRST_FIELDS = [tlv.INTEGER, *[tlv.SEQUENCE] * 5]
 """Serial number, signature algorithm, issuer, validity, subject and key, after the version where there is one."""
 
@@ -43,6 +44,11 @@ class Outline:
     subject: bytes
     key: bytes
 
+    @property
+    def serial_number(self) -> int:
+        """The serial number, of whatever sign and length."""
+        return int.from_bytes(tlv.parse(self.serial, tlv.INTEGER).content, signed=True)
+
 
 @lru_cache(maxsize=2048)
 def parse_certificate(der: bytes) -> x509.Certificate:
@@ -52,7 +58,7 @@ def parse_certificate(der: bytes) -> x509.Certificate:
     """
     outline(der)
     try:
-        with _quiet():
+        with quiet():
             parsed = x509.load_der_x509_certificate(der)
             _parse_the_rest(parsed)
     except (ValueError, TypeError, x509.InvalidVersion) as error:
@@ -106,10 +112,47 @@ def extension(parsed: x509.Certificate, kind: type[_ExtensionT]) -> x509.Extensi
 def extensions(parsed: x509.Certificate) -> x509.Extensions:
     """All extensions. Raises TrustError (TRUST_E_MALFORMED_SIGNATURE) when they are malformed or repeated."""
     try:
-        with _quiet():
-            return parsed.extensions
+        with quiet():
+            return _lenient(parsed).extensions
     except (ValueError, TypeError, x509.DuplicateExtension, x509.UnsupportedGeneralNameType) as error:
         raise malformed(f"an extension of {display_name(parsed)} can't be parsed: {error}") from error
+
+
+@lru_cache(maxsize=2048)
+def _lenient(parsed: x509.Certificate) -> x509.Certificate:
+    """A certificate to read extensions of: without the path length that one which is no CA must not have (RFC 5280
+    §4.2.1.9), of which the parser makes an error for all of its extensions. It limits nothing there."""
+    try:
+        _ = parsed.extensions
+    except ValueError:
+        return _without_path_length(parsed)
+    return parsed
+
+
+def _without_path_length(parsed: x509.Certificate) -> x509.Certificate:
+    """The certificate with empty basic constraints where they have a path length and no cA, else itself."""
+    whole = tlv.parse(to_der(parsed))
+    signed, *others = whole.children()
+    fields = signed.children()
+    wrapped = fields[-1]
+    if wrapped.tag != _EXTENSIONS:
+        return parsed
+    kept = tlv.sequence(*(_mended(each) for each in wrapped.first().children()))
+    content = tlv.sequence(*(each.der for each in fields[:-1]), tlv.element(_EXTENSIONS, kept))
+    return x509.load_der_x509_certificate(tlv.sequence(content, *(each.der for each in others)))
+
+
+def _mended(found: tlv.Element) -> bytes:
+    """One extension; basic constraints that say no CA and have a path length are empty."""
+    kind, *rest = found.children()
+    if kind.der != _BASIC_CONSTRAINTS or not rest or rest[-1].tag != tlv.OCTET_STRING:
+        return found.der
+    stated = [(each.tag, each.content) for each in tlv.parse(rest[-1].content).children()]
+    if stated[:1] == [(tlv.BOOLEAN, b"\0")]:
+        stated = stated[1:]
+    if [tag for tag, _ in stated] != [tlv.INTEGER]:
+        return found.der
+    return tlv.sequence(kind.der, *(each.der for each in rest[:-1]), tlv.octet_string(tlv.sequence()))
 
 
 def display_name(parsed: x509.Certificate) -> str:
@@ -154,7 +197,7 @@ def _parse_the_rest(parsed: x509.Certificate) -> tuple[object, ...]:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """Keep `cryptography` from warning of serial numbers of zero and long names, which roots in use do have."""
     with _quiet_lock, warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)

@@ -1,4 +1,4 @@
-"""How long a certificate is still valid, and what it signed with it."""
+"""When a certificate is valid, whether it expires soon, what ends with it, and how far clocks may differ."""
 
 from __future__ import annotations
 
@@ -10,7 +10,14 @@ from kspsign.certificates.parse import extension
 
 EXPIRY_WARNING = timedelta(days=30)
 """Warn this long before a certificate expires."""
+CLOCK_SKEW = timedelta(minutes=5)
+"""How far somebody else's clock may be ahead of this machine's."""
 _LIFETIME_SIGNING = x509.ObjectIdentifier("1.3.6.1.4.1.311.10.3.13")
+
+
+def validity(certificate: x509.Certificate) -> tuple[datetime, datetime]:
+    """When it begins and when it ends, in UTC (RFC 5280 §4.1.2.5)."""
+    return certificate.not_valid_before_utc, certificate.not_valid_after_utc
 
 
 def expires_soon(certificate: x509.Certificate, now: datetime) -> bool:

@@ -106,7 +106,8 @@ def _say_end(certificate: SyncedCertificate, notice: Callable[[str], object]) ->
     if not certificate.test_signing and expires_soon(leaf, now):
         end = leaf.not_valid_after_utc
         notice(
-            f"certificate {certificate.thumbprint} ends on {iso_utc(end)}, in {(end - now).days} days: renew it in time"
+            f"certificate {certificate.thumbprint} expires on {iso_utc(end)}, in {(end - now).days} days: "
+            "renew it in time"
         )
 
 

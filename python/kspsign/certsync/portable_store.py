@@ -9,27 +9,23 @@ as the leaf follows from the thumbprint, any job's chain fits any job's entry.
 
 from __future__ import annotations
 
-import difflib
-import hashlib
-import os
-import secrets
-import time
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
 
-from asn1crypto import pem
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from kspsign.certificates.facts import certificate_facts
+from kspsign.certificates.parse import parse_certificate, thumbprint_of, to_der
+from kspsign.concurrency.atomic_write import write_atomically
 from kspsign.model.errors import PrerequisiteError
+from kspsign.model.suggest import did_you_mean
 from kspsign.model.values import SyncedCertificate, iso_utc
 
-_REPLACE_ATTEMPTS = 50
-_REPLACE_PAUSE_SECONDS = 0.02
 
-
-class _Entry(BaseModel):
+class _StoredEntry(BaseModel):
     """entry.json; only what tells of the key is read back, the certificate's facts are for people."""
 
     model_config = ConfigDict(frozen=True, strict=True, serialize_by_alias=True)
@@ -55,7 +51,7 @@ def write_entry(store: Path, certificate: SyncedCertificate) -> None:
     Raises PrerequisiteError when the store can't be written or the certificate can't be read.
     """
     facts = certificate_facts(certificate)
-    entry = _Entry(
+    entry = _StoredEntry(
         schema="kspsign.certificate/1",
         thumbprint=facts.thumbprint,
         sha256=facts.sha256,
@@ -72,9 +68,8 @@ def write_entry(store: Path, certificate: SyncedCertificate) -> None:
     )
     folder = _folder(store, certificate.thumbprint)
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        _replace(folder / "chain.pem", b"".join(pem.armor("CERTIFICATE", der) for der in certificate.chain))
-        _replace(folder / "entry.json", entry.model_dump_json(indent=2).encode() + b"\n")
+        write_atomically(folder / "chain.pem", b"".join(map(_pem, certificate.chain)))
+        write_atomically(folder / "entry.json", entry.model_dump_json(indent=2).encode() + b"\n")
     except OSError as refused:
         raise PrerequisiteError(
             f"the thumbprint store {store} can't be written: {refused}",
@@ -91,9 +86,9 @@ def read_entry(store: Path, thumbprint: str) -> SyncedCertificate:
     folder = _folder(store, thumbprint)
     path = folder / "entry.json"
     try:
-        entry = _Entry.model_validate_json(path.read_bytes())
+        entry = _StoredEntry.model_validate_json(path.read_bytes())
         path = folder / "chain.pem"
-        chain = tuple(der for _, _, der in pem.unarmor(path.read_bytes(), multiple=True))
+        chain = tuple(map(to_der, x509.load_pem_x509_certificates(path.read_bytes())))
     except FileNotFoundError as missing:
         if path.name == "entry.json":
             raise _unknown(store, thumbprint) from missing
@@ -102,7 +97,7 @@ def read_entry(store: Path, thumbprint: str) -> SyncedCertificate:
         raise _damaged(path, invalid.errors(include_url=False)[0]["msg"]) from invalid
     except (OSError, ValueError) as unreadable:
         raise _damaged(path, str(unreadable)) from unreadable
-    if not chain or hashlib.sha1(chain[0], usedforsecurity=False).hexdigest().upper() != thumbprint:
+    if not chain or thumbprint_of(chain[0]) != thumbprint:
         raise _damaged(path, "its first certificate does not have this thumbprint")
     return SyncedCertificate(
         thumbprint=thumbprint,
@@ -129,12 +124,12 @@ def _known(store: Path) -> list[str]:
 
 def _unknown(store: Path, thumbprint: str) -> PrerequisiteError:
     known = _known(store)
-    near = difflib.get_close_matches(thumbprint, known, n=1, cutoff=0.8)
-    hint = f"Did you mean {near[0]}? Otherwise run" if near else "Run"
+    hint = did_you_mean(thumbprint, known, cutoff=0.8)
     return PrerequisiteError(
         f"no certificate with thumbprint {thumbprint} in {store}; known: {', '.join(known) or 'none'}",
         code="UNKNOWN_THUMBPRINT",
-        remedy=f"{hint} kspsign certsync first, with the same --store and as the same user.",
+        remedy=f"{hint}{'Otherwise run' if hint else 'Run'} kspsign certsync first, with the same --store and as the "
+        "same user.",
     )
 
 
@@ -146,28 +141,5 @@ def _damaged(path: Path, detail: str) -> PrerequisiteError:
     )
 
 
-def _replace(path: Path, content: bytes) -> None:
-    """Write `content` under a name of its own and rename it to `path`, so that nobody reads a half of it."""
-    draft = path.with_name(f".{path.name}-{secrets.token_hex(8)}")
-    try:
-        with draft.open("xb") as stream:
-            stream.write(content)
-            stream.flush()
-            os.fsync(stream.fileno())
-        _rename(draft, path)
-    finally:
-        draft.unlink(missing_ok=True)
-
-
-def _rename(draft: Path, path: Path) -> None:
-    """Rename over `path`; Windows denies it for the moment in which another job has that file open."""
-    for _ in range(_REPLACE_ATTEMPTS):
-        try:
-            draft.replace(path)
-        except PermissionError:
-            if os.name != "nt":
-                raise
-            time.sleep(_REPLACE_PAUSE_SECONDS)
-        else:
-            return
-    draft.replace(path)
+def _pem(der: bytes) -> bytes:
+    return parse_certificate(der).public_bytes(Encoding.PEM)

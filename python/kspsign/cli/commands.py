@@ -33,7 +33,7 @@ def execute(command: str, given: dict[str, Any], environment: Mapping[str, str])
     if command in special:
         return special[command](given, environment)
     as_json = given.pop("json", False)
-    config = given.pop("config", None)
+    config = given.pop("config", "ambient")
     settings = resolve(_known(command), given, config=config, environment=environment, stores=STORES)
     context = RunContext.from_environment(environment, is_tty=sys.stdout.isatty())
     return _examine(settings, context, as_json=as_json) if command == "doctor" else _perform(settings, context)
@@ -50,6 +50,8 @@ def _perform(settings: Settings, context: RunContext) -> int:
         verbose = settings.verbose or context.debug
         console = open_console(context, quiet=settings.quiet, verbose=verbose, stream=None)
         with contextlib.closing(console), listening(console.notice if verbose else None):
+            for line in settings.configuration.notices:
+                console.notice(line)
             report = COMMANDS[settings.command](Run.begin(settings, context, console, cancelled))
     if settings.command == "certsync" and report.certificate is not None:
         sys.stdout.write(f"{report.certificate.thumbprint}\n")
@@ -58,7 +60,10 @@ def _perform(settings: Settings, context: RunContext) -> int:
 
 def _examine(settings: Settings, context: RunContext, *, as_json: bool) -> int:
     from kspsign.doctor import run_doctor  # noqa: PLC0415
+    from kspsign.publishing import log_line  # noqa: PLC0415 - it brings the stages
 
+    said = sys.stderr if as_json else sys.stdout  # JSON is for programs
+    said.writelines(f"{log_line(line)}\n" for line in settings.configuration.notices)
     return run_doctor(settings, context.temp_folder, sys.stdout, as_json=as_json)
 
 
@@ -132,7 +137,10 @@ def _task(_given: dict[str, Any], environment: Mapping[str, str]) -> int:
             remedy="`kspsign task` is for the task alone; call `kspsign run`.",
         ) from broken
     context = RunContext.from_environment(variables, is_tty=False)
-    settings = resolve(_known(command), {}, inputs=inputs, environment=environment, secrets=secrets, stores=STORES)
+    config = _config_input(inputs.pop("config", None))
+    settings = resolve(
+        _known(command), {}, inputs=inputs, config=config, environment=environment, secrets=secrets, stores=STORES
+    )
     return _examine(settings, context, as_json=False) if command == "doctor" else _perform(settings, context)
 
 
@@ -141,8 +149,18 @@ def _action(_given: dict[str, Any], environment: Mapping[str, str]) -> int:
     from kspsign.cli.github_action import INPUTS_VARIABLE, read_inputs  # noqa: PLC0415 - only this command needs it
 
     command, fields, secrets = read_inputs(environment.get(INPUTS_VARIABLE, ""))
-    settings = resolve(_known(command), fields, environment=environment, secrets=secrets, stores=STORES)
+    config = _config_input(fields.pop("config", None))
+    settings = resolve(_known(command), fields, config=config, environment=environment, secrets=secrets, stores=STORES)
     return _perform(settings, RunContext.from_environment(environment, is_tty=False))
+
+
+def _config_input(given: object) -> Path | None:
+    """The task's and the action's input `config`: the only configuration file that they read."""
+    if given is None:
+        return None
+    if not isinstance(given, str) or not given.strip():
+        raise ConfigurationError("the input config is not the path of a file", remedy="Correct it, or leave it empty.")
+    return Path(given.strip())
 
 
 def _known(command: str) -> Command:

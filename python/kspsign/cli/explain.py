@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from typing import TextIO
 
-from kspsign.diagnosis import Diagnosis, diagnose, suggest
+from kspsign.diagnosis import Diagnosis, diagnose, similar_failures
 from kspsign.publishing.sanitize import clipped, log_line
 
 EXIT_NOT_KNOWN = 3
@@ -25,7 +25,7 @@ def explain(words: Sequence[str], out: TextIO) -> int:
     if not known:
         asked = clipped(" ".join(text[:400].split()), 160)
         out.write(f"not known: {log_line(asked)}\n")
-        out.writelines(f"  Did you mean: {log_line(near)}\n" for near in suggest(text))
+        out.writelines(f"  Did you mean: {log_line(near)}\n" for near in similar_failures(text))
         if not found:
             out.write("  Give the tool's whole output (kspsign explain -); run SignTool with /debug /v.\n")
     shown = known or list(found)

@@ -14,12 +14,15 @@ from kspsign.model.errors import ConfigurationError
 INPUTS_VARIABLE = "KSPSIGN_INPUTS"
 ACTION_ONLY = frozenset({"python"})
 """Inputs that choose how the engine is started."""
+CONFIG_INPUT = "config"
+"""The input that names the configuration file; no other is read."""
 
 
 def read_inputs(text: str) -> tuple[str, dict[str, Any], dict[str, str]]:
     """Command, settings by field, and secrets, from `text`, the JSON of the action's inputs (names with dashes).
 
-    An empty input was not given. Raises ConfigurationError for anything but the action's inputs.
+    CONFIG_INPUT is among the settings. An empty input was not given. Raises ConfigurationError for anything but the
+    action's inputs.
     """
     try:
         given = {str(name): value.strip() for name, value in json.loads(text).items()}
@@ -32,9 +35,9 @@ def read_inputs(text: str) -> tuple[str, dict[str, Any], dict[str, str]]:
     password = given.pop("password", "")
     fields = {name.replace("-", "_"): value for name, value in given.items() if value and name not in ACTION_ONLY}
     known = settings_fields()
-    if unknown := sorted(set(fields) - set(known)):
+    if unknown := sorted(set(fields) - set(known) - {CONFIG_INPUT}):
         raise ConfigurationError(f"unknown input: {', '.join(unknown)}", remedy="The action's page lists its inputs.")
-    settings = {name: _typed(known[name], value) for name, value in fields.items()}
+    settings = {name: _typed(known[name], value) if name in known else value for name, value in fields.items()}
     return command, settings, {"password": password} if password else {}
 
 

@@ -17,7 +17,7 @@ from kspsign.authenticode.formats import open_signable
 from kspsign.authenticode.profile import FileSignature
 from kspsign.authenticode.signable import Container, DescribedFile, SignableFile
 from kspsign.batch.select import select_artifacts
-from kspsign.certificates.parse import parse_certificate
+from kspsign.certificates.parse import parse_certificate, thumbprint_of
 from kspsign.model.errors import KspSignError
 from kspsign.model.values import Artifact, SignatureFacts, Verification
 from kspsign.publishing.sanitize import log_line
@@ -104,7 +104,7 @@ def _certificate_rows(encoded: bytes) -> Iterator[Row]:
         return  # the checks say why
     begin, end = parsed.not_valid_before_utc, parsed.not_valid_after_utc
     yield "issuer", parsed.issuer.rfc4514_string()
-    yield "thumbprint", hashlib.sha1(encoded, usedforsecurity=False).hexdigest().upper()
+    yield "thumbprint", thumbprint_of(encoded)
     expired = ", expired" if end < datetime.now(UTC) else ""
     yield "certificate", f"valid {begin:%Y-%m-%d} to {end:%Y-%m-%d}{expired}, {_key(parsed)}"
 

@@ -11,10 +11,10 @@ from typing import Any, Literal, Union, get_args, get_origin
 from pydantic.fields import FieldInfo
 
 from kspsign.keys.table import STORES, StoreEntry
-from kspsign.settings.model import INTERNAL_FIELDS, Settings, option_name
+from kspsign.settings.model import INTERNAL_FIELDS, JUDGING_COMMANDS, OUTPUTS, Settings, option_name
 from kspsign.settings.store_options import Metavar, StoreOptions, marker, options_of
 
-_OUTPUT = ("report", "junit", "summary", "quiet", "verbose")
+_OUTPUT = (*OUTPUTS, "quiet", "verbose")
 _RESULTS = (*_OUTPUT, "publish_token_env")
 _KEY = ("key_store", "thumbprint", "store", "signtool", "smctl", "navsip", "tool_env")
 _ALL = tuple(name for name in Settings.model_fields if name not in INTERNAL_FIELDS)
@@ -80,6 +80,7 @@ def add_options(parser: argparse.ArgumentParser, command: str, stores: Sequence[
     elif command == "gate":
         from kspsign.gate.settings import GATE_INTERNAL_FIELDS, GateSettings  # noqa: PLC0415 - of this command alone
 
+        _add_config(parser, default="none")
         for name in (each for each in GateSettings.model_fields if each not in GATE_INTERNAL_FIELDS):
             _add_field(parser, name, GateSettings.model_fields[name])
     elif command == "inspect":
@@ -97,7 +98,7 @@ def add_options(parser: argparse.ArgumentParser, command: str, stores: Sequence[
 
 def _add_settings(parser: argparse.ArgumentParser, command: str, stores: Sequence[StoreEntry]) -> None:
     """The options of a command that works on files: of any run, and of the key stores if it opens one."""
-    parser.add_argument("--config", type=Path, metavar="FILE", help="configuration file (default: kspsign.yml)")
+    _add_config(parser, default="none" if command in JUDGING_COMMANDS else "harmless settings of kspsign.yml")
     for name in FIELDS[command]:
         field = Settings.model_fields[name]
         if name == "files":
@@ -109,6 +110,10 @@ def _add_settings(parser: argparse.ArgumentParser, command: str, stores: Sequenc
         _add_store_options(parser, stores)
     if command == "doctor":
         parser.add_argument("--json", action="store_true", help="print the findings as JSON")
+
+
+def _add_config(parser: argparse.ArgumentParser, *, default: str) -> None:
+    parser.add_argument("--config", type=Path, metavar="FILE", help=f"configuration file (default: {default})")
 
 
 def _add_store_options(parser: argparse.ArgumentParser, stores: Sequence[StoreEntry]) -> None:

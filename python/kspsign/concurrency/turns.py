@@ -1,4 +1,4 @@
-"""A readers-writer lock: many share a turn, or one has it alone."""
+"""A readers-writer lock: many threads share it, or one holds it exclusively."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Turns:
 
     @property
     def waiting(self) -> int:
-        """How many wait to be alone."""
+        """The number of threads that wait for exclusive use."""
         return self._waiting
 
     @contextlib.contextmanager
@@ -36,7 +36,7 @@ class Turns:
 
     @contextlib.contextmanager
     def alone(self) -> Iterator[None]:
-        """With nobody."""
+        """With no thread."""
         with self._changed:
             self._waiting += 1
             self._changed.wait_for(lambda: not self._alone and not self._sharing)

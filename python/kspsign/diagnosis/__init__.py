@@ -4,7 +4,7 @@ The knowledge is data (failures.yml); it is read when the first failure is to be
 """
 
 from kspsign.diagnosis.match import Diagnosis, diagnose
-from kspsign.diagnosis.suggest import suggest
+from kspsign.diagnosis.similar import similar_failures
 from kspsign.diagnosis.troubleshooting import troubleshooting_text
 
-__all__ = ["Diagnosis", "diagnose", "suggest", "troubleshooting_text"]
+__all__ = ["Diagnosis", "diagnose", "similar_failures", "troubleshooting_text"]

@@ -1,4 +1,4 @@
-"""The known failures of failures.yml, read once and only when something is to be explained."""
+"""The known failures of failures.yml, read once, and only when needed."""
 
 from __future__ import annotations
 

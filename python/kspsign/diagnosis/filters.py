@@ -1,4 +1,4 @@
-"""Which of SignTool's filters dropped the certificate: what `signtool sign /debug` prints while it chooses.
+"""Finds the SignTool filter that dropped the certificate, from the output of `signtool sign /debug`.
 
 SignTool lists the certificates it considers, and after each filter (EKU, expiry, Hash, the names, Private Key)
 how many are left. The thumbprint is compared only after EKU and expiry: an expired certificate is missing at the

@@ -1,4 +1,4 @@
-"""From what a program printed, or a code, to the known failures behind it."""
+"""Finds the known failures that a program's output or a code indicates."""
 
 from __future__ import annotations
 

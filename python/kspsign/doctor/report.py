@@ -1,4 +1,4 @@
-"""The doctor's rounds, and what it tells: a line for each prerequisite, or JSON."""
+"""Runs the doctor's checks and prints a line for each prerequisite, or JSON."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def run_doctor(settings: Settings, temp_folder: Path, out: TextIO, *, as_json: b
         out.write(json.dumps({"schema": SCHEMA, "passed": passed, "checks": checks}, indent=2) + "\n")
     else:
         count = sum(each.state == "missing" for each in found)
-        out.write("kspsign doctor: nothing is missing\n" if passed else f"kspsign doctor: {count} missing\n")
+        out.write("kspsign doctor: ready\n" if passed else f"kspsign doctor: {count} missing\n")
     return 0 if passed else EXIT_MISSING
 
 
@@ -58,10 +58,10 @@ def _rounds(settings: Settings) -> Iterator[Prerequisite]:
 
 
 def _key_store(settings: Settings) -> Iterator[Prerequisite]:
-    """What the key store finds of itself; and that it and the engine go together."""
+    """The key store's own checks, and that it works with the engine."""
     by_program = _signs_by_program(settings)
     if not by_program:
-        # Said once, so that nobody looks for what the native engine does without.
+        # Reported once, so that nobody looks for what the native engine does not need.
         store = f"key store {settings.key_store}" if settings.key_store else "without --key-store windows"
         yield Prerequisite("windows, signtool, smctl, KSP", "R4-R7", "not needed", f"{store}: the native engine signs")
     if settings.key_store is None:
@@ -144,4 +144,4 @@ def _lines(examined: Prerequisite) -> Iterator[str]:
     number = f" [{examined.requirement}]" if examined.requirement else ""
     yield f"{examined.state:10}  {examined.name}: {examined.detail}{number}"
     if examined.remedy:
-        yield f"            fix: {examined.remedy}"
+        yield f"            remedy: {examined.remedy}"

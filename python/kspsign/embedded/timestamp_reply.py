@@ -81,8 +81,8 @@ def _parse(request: bytes) -> _Request | _Rejection:
     except TrustError:
         return _Rejection(_BAD_DATA_FORMAT, "the request is not a DER TimeStampReq")
     faults = (
-        (version != 1, _Rejection(_BAD_REQUEST, "only version 1 of the request is known")),
-        (extensions and extensions.content, _Rejection(_UNACCEPTED_EXTENSION, "no request extension is known")),
+        (version != 1, _Rejection(_BAD_REQUEST, "only version 1 of the request is supported")),
+        (extensions and extensions.content, _Rejection(_UNACCEPTED_EXTENSION, "request extensions are not supported")),
         (named_policy not in {None, POLICY}, _Rejection(_UNACCEPTED_POLICY, f"the only policy is {POLICY}")),
     )
     for wrong, rejection in faults:
@@ -92,7 +92,7 @@ def _parse(request: bytes) -> _Request | _Rejection:
     if algorithm is None:
         return _Rejection(_BAD_ALGORITHM, f"the imprint must be one of {', '.join(_ALGORITHMS)}")
     if len(hashed.content) != HASHES[algorithm].digest_size:
-        return _Rejection(_BAD_DATA_FORMAT, "the imprint's length is not that of its algorithm")
+        return _Rejection(_BAD_DATA_FORMAT, "the imprint's length does not match its algorithm")
     asked = wants_certificate is not None and wants_certificate.content != b"\0"
     return _Request(imprint.der, algorithm, b"" if nonce is None else nonce.der, asked)
 

@@ -1,17 +1,19 @@
-"""Decides on builds: their verdicts, their steps, the downloaded files; waits where there is something to wait for."""
+"""Decides on builds: their verdicts, their steps, the downloaded files; waits while a result is still pending."""
 
 from __future__ import annotations
 
 import contextlib
 import hashlib
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TextIO
 
 from kspsign.azure_devops import VERDICT_TYPE, AzureDevOps, Timeline, TimelineRecord, open_client
 from kspsign.azure_devops.errors import NOT_FOUND, TRANSIENT
+from kspsign.batch.outputs import check_artifacts, check_outputs, inputs_of, outputs_of
 from kspsign.batch.select import Purpose, select_artifacts
 from kspsign.gate.downloads import files_check
 from kspsign.gate.evidence import COMPLETED, SUCCEEDED, examine
@@ -27,7 +29,7 @@ POLL_SECONDS = 15.0
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """What the gate says of one build. `pending` is a no that may become a yes while the build goes on; `proved` are
+    """The gate's decision on one build. `pending` is a refusal that may change while the build is running; `proved` are
     the files of each of its reports: sha256 by path."""
 
     build_id: int
@@ -49,11 +51,14 @@ def run_gate(
     stream: TextIO | None = None,
     clock: Callable[[], float] = time.monotonic,
 ) -> int:
-    """Decide, tell, and return 0. Raises GateRefusedError for a no, PrerequisiteError when nobody can be asked.
+    """Decide, report, and return 0. Raises GateRefusedError for a no, PrerequisiteError when Azure DevOps can't be
+    asked.
 
     `pause` waits the seconds, and says whether the run was cancelled meanwhile.
     """
-    files = _digests(settings)
+    outputs = outputs_of(settings, context)
+    check_outputs(outputs, inputs_of(settings))
+    files = _digests(settings, outputs)
     teller = GateReporter(context, settings, stream)
     with listening(teller.trace if context.debug else None):
         client = open_client(
@@ -66,8 +71,12 @@ def run_gate(
         )
     with contextlib.closing(client):
         decisions = _settled(client, settings, teller, pause, clock)
-    beyond = (files_check(files, [proved for each in decisions for proved in each.proved]),) if settings.files else ()
-    results = [(f"build {each.build_id}", each.checks) for each in decisions]
+    beyond = (
+        (files_check(files, [proved for decision in decisions for proved in decision.proved]),)
+        if settings.files
+        else ()
+    )
+    results = [(f"build {decision.build_id}", decision.checks) for decision in decisions]
     if beyond:
         results.append(("downloaded files", beyond))
     refused = teller.tell(results)
@@ -86,24 +95,28 @@ def decide(client: AzureDevOps, build_id: int, settings: GateSettings) -> Decisi
         return Decision(build_id, (Check("build", ok=False, detail=error.message),), pending=False)
     timeline = client.timeline(build_id)
     listed = client.attachments(build_id, VERDICT_TYPE)
-    current = [each for each in listed if each.timeline_id == timeline.id and each.record_id in timeline.records]
+    current = [
+        attachment
+        for attachment in listed
+        if attachment.timeline_id == timeline.id and attachment.record_id in timeline.records
+    ]
     checks = [
         Check("build", ok=True, detail=build.result or build.status),
         _attached(len(current), len(listed) - len(current), settings.verdicts),
     ]
-    examined = [examine(client, build_id, each, timeline, settings) for each in current]
-    checks += [check for each in examined for check in each.checks]
+    examined = [examine(client, build_id, attachment, timeline, settings) for attachment in current]
+    checks += [check for verdict in examined for check in verdict.checks]
     ended = _ended_steps(timeline, settings.task_id)
     checks.append(_steps(ended))
     # Where anything has failed for good, waiting mends nothing.
-    waiting = len(current) < settings.verdicts or any(each.pending for each in examined)
-    final = [check for each in examined if not each.pending for check in each.checks]
+    waiting = len(current) < settings.verdicts or any(verdict.pending for verdict in examined)
+    final = [check for verdict in examined if not verdict.pending for check in verdict.checks]
     hopeless = len(current) > settings.verdicts or not all(check.ok for check in final) or bool(_bad(ended))
     return Decision(
         build_id,
         tuple(checks),
         pending=build.running and waiting and not hopeless,
-        proved=tuple(each.proved for each in examined),
+        proved=tuple(verdict.proved for verdict in examined),
     )
 
 
@@ -119,16 +132,16 @@ def _settled(
     while True:
         left = deadline - clock()
         try:
-            decisions = [decide(client, each, settings) for each in dict.fromkeys(settings.build_id)]
+            decisions = [decide(client, build_id, settings) for build_id in dict.fromkeys(settings.build_id)]
         except PrerequisiteError as error:
             if error.code not in TRANSIENT or left <= 0:
                 raise
             teller.waiting(error.message)
         else:
-            refused = [each for each in decisions if not each.passed]
-            if left <= 0 or not refused or not all(each.pending for each in refused):
+            refused = [decision for decision in decisions if not decision.passed]
+            if left <= 0 or not refused or not all(decision.pending for decision in refused):
                 return decisions
-            names = ", ".join(str(each.build_id) for each in refused)
+            names = ", ".join(str(decision.build_id) for decision in refused)
             teller.waiting(f"no final verdict yet of build {names}, {left / 60:.0f} min left")
         if pause(min(POLL_SECONDS, left)):
             raise CancelledError
@@ -139,18 +152,18 @@ def _attached(current: int, stale: int, wanted: int) -> Check:
     if stale:
         detail += f"; {stale} of earlier attempts do not count"
     if current > wanted:
-        detail += "; merge the jobs' verdicts into one, or say how many by --verdicts"
+        detail += "; merge the jobs' verdicts into one, or state how many with --verdicts"
     return Check("verdicts", current == wanted, detail)
 
 
 def _ended_steps(timeline: Timeline, task_id: str) -> list[TimelineRecord]:
     """Our own steps that ran; those still to come, in a later stage, say nothing yet."""
-    ours = [each for each in timeline.records.values() if each.kind == "Task" and each.task_id == task_id]
-    return [each for each in ours if each.state == COMPLETED and each.result != "skipped"]
+    ours = [record for record in timeline.records.values() if record.kind == "Task" and record.task_id == task_id]
+    return [record for record in ours if record.state == COMPLETED and record.result != "skipped"]
 
 
 def _bad(ended: Sequence[TimelineRecord]) -> list[str]:
-    return [f"{each.name!r} has {each.result}" for each in ended if each.result != SUCCEEDED]
+    return [f"{job.name!r} has {job.result}" for job in ended if job.result != SUCCEEDED]
 
 
 def _steps(ended: Sequence[TimelineRecord]) -> Check:
@@ -159,11 +172,15 @@ def _steps(ended: Sequence[TimelineRecord]) -> Check:
     return Check("steps", ok=bool(ended) and not _bad(ended), detail=detail)
 
 
-def _digests(settings: GateSettings) -> dict[str, str]:
-    """SHA-256 of each downloaded file by the name shown. Raises NoFilesMatchedError when there is none."""
+def _digests(settings: GateSettings, outputs: Mapping[str, Path]) -> dict[str, str]:
+    """SHA-256 of each downloaded file by the name shown; none of them may be one of `outputs`.
+
+    Raises NoFilesMatchedError when there is none, ConfigurationError for an output that is one.
+    """
     if not settings.files:
         return {}
-    artifacts = select_artifacts(settings.files, settings.folder, Purpose.JUDGE).artifacts
+    admit = partial(check_artifacts, outputs, {})
+    artifacts = select_artifacts(settings.files, settings.folder, Purpose.JUDGE, admit=admit).artifacts
     return {artifact.name: _sha256(artifact.path) for artifact in artifacts}
 
 

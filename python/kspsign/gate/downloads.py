@@ -1,4 +1,5 @@
-"""Downloaded files compared with the reports: by path and content, so that no proved file can take another's place."""
+"""Downloaded files compared with the reports: by path and content, so that no verified file can be substituted for
+another."""
 
 from __future__ import annotations
 
@@ -58,7 +59,7 @@ def _shifts(name: Parts, sha256: str, by_name: Mapping[str, Sequence[tuple[Parts
 
 
 def _common(one: Parts, other: Parts) -> int:
-    """How many parts at the end are the same."""
+    """The number of equal parts at the end."""
     count = 0
     for mine, theirs in zip(reversed(one), reversed(other), strict=False):
         if mine != theirs:

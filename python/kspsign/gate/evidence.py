@@ -1,4 +1,4 @@
-"""What a step left behind, read with care: anybody in a build may attach anything."""
+"""Reads what a step attached to a build, defensively: any step can attach anything."""
 
 from __future__ import annotations
 
@@ -40,9 +40,9 @@ def examine(
     report, fault = _report(client, build_id, ref, verdict)
     proved = _proved(report)
     if not fault and report.get("passed") is not True:
-        fault = "it says that the run did not pass"
+        fault = "it states that the run did not pass"
     if not fault and len(proved) < 1:
-        fault = "it proves no file"
+        fault = "it covers no verified file"
     checks.append(Check("report", not fault, fault or f"{len(proved)} proved files, as the verdict's digest says"))
     if settings.policy_sha256 is not None:
         checks.append(_policy(report, settings.policy_sha256))
@@ -82,7 +82,7 @@ def _result(verdict: dict[str, Any]) -> Check:
 
 
 def _count(verdict: dict[str, Any], key: str) -> int:
-    """A count, -1 for what is none (in JSON, true is no number)."""
+    """A count, -1 for what is none (in JSON, true is not a number)."""
     value = verdict.get(key)
     return value if isinstance(value, int) and not isinstance(value, bool) else -1
 
@@ -91,19 +91,23 @@ def _test_signing(verdict: dict[str, Any], *, allowed: bool) -> Check:
     marked = verdict.get("testSigning")
     good = marked is False or (marked is True and allowed)
     shown = {False: "release keys", True: "TEST SIGNING" + (", allowed" if allowed else "")}
-    return Check("keys", good, shown[marked] if isinstance(marked, bool) else "the verdict does not say")
+    return Check("keys", good, shown[marked] if isinstance(marked, bool) else "the verdict does not state it")
 
 
 def _report(
     client: AzureDevOps, build_id: int, ref: AttachmentRef, verdict: dict[str, Any]
 ) -> tuple[dict[str, Any], str]:
-    """The report that the verdict's digest stands for, or why there is none. The same step must have uploaded it."""
+    """The report that has the verdict's digest, or why there is none. The same step must have uploaded it."""
     place = (ref.timeline_id, ref.record_id)
-    found = [each for each in client.attachments(build_id, REPORT_TYPE) if (each.timeline_id, each.record_id) == place]
+    found = [
+        attachment
+        for attachment in client.attachments(build_id, REPORT_TYPE)
+        if (attachment.timeline_id, attachment.record_id) == place
+    ]
     if not found:
-        return {}, "the step attached none"
-    for each in found:
-        content = client.attachment(build_id, each)
+        return {}, "the step did not attach one"
+    for item in found:
+        content = client.attachment(build_id, item)
         if hashlib.sha256(content).hexdigest() == verdict.get("reportSha256"):
             report = _object(content)
             return report, "" if report.get("schema") == REPORT_SCHEMA else f"its schema is {report.get('schema')!r}"
@@ -111,13 +115,13 @@ def _report(
 
 
 def _proved(report: dict[str, Any]) -> dict[str, str]:
-    """What strict verification accepted: the sha256 of each file by its path."""
+    """The files that strict verification accepted: the sha256 of each by its path."""
     files = report.get("files")
     proved: dict[str, str] = {}
-    for each in files if isinstance(files, list) else ():
-        verdict = each.get("verdict") if isinstance(each, dict) else None
-        if isinstance(verdict, dict) and verdict.get("result") == "verified" and each.get("error") is None:
-            digest, path = each.get("sha256_after"), each.get("path")
+    for file in files if isinstance(files, list) else ():
+        verdict = file.get("verdict") if isinstance(file, dict) else None
+        if isinstance(verdict, dict) and verdict.get("result") == "verified" and file.get("error") is None:
+            digest, path = file.get("sha256_after"), file.get("path")
             if isinstance(digest, str) and isinstance(path, str):
                 proved[path] = digest
     return proved

@@ -1,14 +1,15 @@
-"""What the gate says: each named check, like the verifier; a report for other programs; an issue in a pipeline."""
+"""Reports the gate's result: each named check, a JSON report, and an issue in a pipeline."""
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Sequence
 from typing import TextIO
 
 from kspsign.gate.settings import GateSettings
 from kspsign.model.values import Check
-from kspsign.publishing import issue, log_line, prepared, write_atomically
+from kspsign.publishing import issue, log_line, prepared, write_record
 from kspsign.settings.context import RunContext
 
 GATE_SCHEMA = "kspsign.gate/1"
@@ -21,6 +22,8 @@ class GateReporter:
         self._stream = prepared(stream, context)
         self._settings = settings
         self._in_pipeline = context.surface == "azure-pipelines"
+        for line in settings.configuration.notices:
+            self._write(log_line(line))
 
     def waiting(self, text: str) -> None:
         """One line while the gate waits."""
@@ -50,10 +53,12 @@ class GateReporter:
     def _report(self, results: Sequence[tuple[str, Sequence[Check]]], *, passed: bool) -> None:
         if self._settings.report is None:
             return
+        facts = self._settings.configuration.facts
         content = {
             "schema": GATE_SCHEMA,
             "collection": self._settings.collection,
             "project": self._settings.project,
+            "configuration": dataclasses.asdict(facts) if facts else None,
             "passed": passed,
             "subjects": [
                 {
@@ -64,7 +69,7 @@ class GateReporter:
                 for subject, checks in results
             ],
         }
-        write_atomically(self._settings.report, json.dumps(content, indent=1).replace("#", "\\u0023") + "\n")
+        write_record(self._settings.report, json.dumps(content, indent=1).replace("#", "\\u0023") + "\n")
 
     def _write(self, line: str) -> None:
         self._stream.write(line + "\n")

@@ -1,4 +1,4 @@
-"""What a gate is asked, resolved once: options, then the pipeline's own variables."""
+"""The settings of the gate, resolved once: options, then the pipeline's variables."""
 
 from __future__ import annotations
 
@@ -7,19 +7,21 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, InstanceOf, SecretStr, ValidationError, field_validator
 
 from kspsign.azure_devops.values import DEV_TASK_ID, TASK_ID
 from kspsign.model.errors import ConfigurationError
 from kspsign.model.network_options import NetworkOptions
+from kspsign.settings.config_file import ConfigOrigin, read_named
 from kspsign.settings.network import network_options, network_variables
+from kspsign.settings.store_options import Output
 
 DEFAULT_TOKEN_VARIABLE = "SYSTEM_ACCESSTOKEN"  # noqa: S105 - the name of a variable
 BuildNumber = Annotated[int, Field(gt=0)]
 
 
 class GateSettings(BaseModel):
-    """Everything `kspsign gate` may be told."""
+    """The settings of `kspsign gate`."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", str_strip_whitespace=True)
 
@@ -29,22 +31,23 @@ class GateSettings(BaseModel):
         min_length=1, description="Build to decide on; repeatable (default: the pipeline's)."
     )
     token_env: str = Field(DEFAULT_TOKEN_VARIABLE, description="Variable with the token (default: SYSTEM_ACCESSTOKEN).")
-    files: tuple[str, ...] = Field((), description="Downloaded files that must be what was proved; a glob, repeatable.")
+    files: tuple[str, ...] = Field((), description="Downloaded files that must match verified ones (globs).")
     folder: Path = Field(Path(), description="Folder that relative patterns start from (default: the working folder).")
-    verdicts: int = Field(1, ge=1, description="Verdicts that the build must have; more or fewer is a no (default: 1).")
-    wait: int = Field(0, ge=0, le=60 * 24, description="Minutes to wait for a verdict that is not there yet.")
+    verdicts: int = Field(1, ge=1, description="Verdicts that the build must have, exactly (default: 1).")
+    wait: int = Field(0, ge=0, le=60 * 24, description="Minutes to wait for a missing verdict.")
     allow_test_signing: bool = Field(False, description="Accept artifacts signed with throw-away keys.")
-    policy: Path | None = Field(None, description="Policy file that must have judged the files, as the report says.")
+    policy: Path | None = Field(None, description="Policy file that must have judged the files, by the report.")
     policy_sha256: str | None = Field(
-        None, pattern="^[0-9A-Fa-f]{64}$", description="The SHA-256 that the report states of the policy, instead."
+        None, pattern="^[0-9A-Fa-f]{64}$", description="SHA-256 of that policy as stated in the report, instead."
     )
     variant: Literal["public", "dev"] = Field(
         "public", description="Extension whose task must have signed; dev: the private variant, for its own tests."
     )
-    report: Path | None = Field(None, description="JSON report of the decision to write.")
+    report: Annotated[Path | None, Output()] = Field(None, description="JSON report of the decision to write.")
     ca_file: Path | None = Field(None, description="PEM file with CA certificates for every connection.")
 
     token: SecretStr
+    configuration: InstanceOf[ConfigOrigin] = ConfigOrigin()
     network_environment: dict[str, SecretStr] = Field(default_factory=dict, repr=False)
 
     @field_validator("policy_sha256")
@@ -63,8 +66,8 @@ class GateSettings(BaseModel):
         return network_options(self.network_environment, self.ca_file)
 
 
-GATE_INTERNAL_FIELDS = frozenset({"token", "network_environment"})
-"""Fields that no option sets."""
+GATE_INTERNAL_FIELDS = frozenset({"token", "configuration", "network_environment"})
+"""Fields that no option and no configuration file sets."""
 
 _DEFAULTS = {
     "collection": ("SYSTEM_COLLECTIONURI", "SYSTEM_TEAMFOUNDATIONCOLLECTIONURI"),
@@ -74,11 +77,20 @@ _DEFAULTS = {
 
 
 def resolve_gate(given: Mapping[str, Any], environment: Mapping[str, str]) -> GateSettings:
-    """Settings from the options that were given and the variables of the step.
+    """Settings from the options that were given, over the file that the option `config` names, over the variables of
+    the step. No other file is read.
 
     Raises ConfigurationError with every fault named; a missing token is one.
     """
-    merged = dict(given)
+    options = {name: value for name, value in given.items() if name != "config"}
+    file = read_named(given.get("config"))
+    if foreign := sorted(set(file.values) - (set(GateSettings.model_fields) - GATE_INTERNAL_FIELDS)):
+        raise ConfigurationError(
+            f"not a setting of the gate: {', '.join(foreign)}",
+            remedy="Give the gate a file of its own, with its options as keys (snake_case).",
+            file=str(given.get("config")),
+        )
+    merged = {**file.values, **options}
     for field, names in _DEFAULTS.items():
         value = next((environment[name] for name in names if environment.get(name)), None)
         if field not in merged and value is not None:
@@ -96,7 +108,7 @@ def resolve_gate(given: Mapping[str, Any], environment: Mapping[str, str]) -> Ga
         )
     merged["network_environment"] = network_variables(environment)
     try:
-        return GateSettings.model_validate({**merged, "token": SecretStr(token)})
+        return GateSettings.model_validate({**merged, "token": SecretStr(token), "configuration": file.origin})
     except ValidationError as invalid:
         faults = (_fault(error) for error in invalid.errors(include_url=False, include_context=False))
         raise ConfigurationError(

@@ -1,4 +1,4 @@
-"""Who holds the private key: the front door to the key stores of `kspsign.keys.table`, each loaded when used."""
+"""Opens the key stores of `kspsign.keys.table`, each loaded when it is used."""
 
 from __future__ import annotations
 
@@ -127,14 +127,14 @@ def options_for(settings: Settings, entry: StoreEntry, thumbprint: str | None = 
 def surroundings_of(
     settings: Settings, options: StoreOptions, cancelled: threading.Event, notice: Callable[[str], object]
 ) -> Surroundings:
-    """What the store of these options is given of `settings`: no secret that is another's."""
+    """The part of `settings` that the store of these options receives: no secrets of other stores."""
     return Surroundings(
         cancelled=cancelled,
         store_folder=settings.store_folder,
         notice=notice,
         temp_folder=settings.temp_folder,
         jobs=settings.jobs,
-        environment={name: each for name, each in settings.store_environment.items() if name in options.variables},
+        environment={name: value for name, value in settings.store_environment.items() if name in options.variables},
         credentials=settings.credentials if options.program_credentials else {},
         agent_environment=settings.agent_environment,
         signtool=settings.signtool,

@@ -18,7 +18,7 @@ from kspsign.model.values import DigestAlgorithm, RawSignature
 LocalKey = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey
 
 IN_MEMORY: Final = Capabilities(concurrent=os.cpu_count(), costly=False)
-"""What such a key can do: as many signatures at once as there are processors, at no cost."""
+"""Capabilities of such a key: as many concurrent signatures as there are processors, at no cost."""
 
 _HASHES: dict[DigestAlgorithm, hashes.HashAlgorithm] = {
     DigestAlgorithm.SHA256: hashes.SHA256(),

@@ -7,13 +7,13 @@ from typing import Annotated
 
 from pydantic import Field, SecretStr
 
-from kspsign.settings.store_options import Metavar, NeverIgnored, SecretVariable, StoreOptions
+from kspsign.settings.store_options import Ambient, Metavar, NeverIgnored, SecretVariable, StoreOptions
 
 
 class PasswordVariable(StoreOptions):
     """The password that unlocks the key, by the environment variable that holds it."""
 
-    password_env: Annotated[str | None, Metavar("NAME"), SecretVariable("password")] = Field(
+    password_env: Annotated[str | None, Ambient.REFUSED, Metavar("NAME"), SecretVariable("password")] = Field(
         None, description="Name of the environment variable with its password."
     )
     password: SecretStr | None = None
@@ -22,15 +22,15 @@ class PasswordVariable(StoreOptions):
 class CertificateFile(StoreOptions):
     """A certificate that is not where the key is."""
 
-    certificate: Annotated[Path | None, Metavar("FILE"), NeverIgnored()] = Field(
+    certificate: Annotated[Path | None, Ambient.REFUSED, Metavar("FILE"), NeverIgnored()] = Field(
         None, description="Certificate file to sign with, without store or certsync."
     )
 
 
 class AccountId(StoreOptions):
-    """Which account of DigiCert ONE is meant."""
+    """The account of DigiCert ONE to use."""
 
-    account_id: Annotated[str | None, Metavar("ID")] = Field(
+    account_id: Annotated[str | None, Ambient.REFUSED, Metavar("ID")] = Field(
         None, description="DigiCert ONE account of the key pair, where there are several."
     )
 
@@ -38,4 +38,6 @@ class AccountId(StoreOptions):
 class IssuerFetching(StoreOptions):
     """Whether missing issuers are fetched (AIA)."""
 
-    no_aia: bool = Field(False, description="Never fetch missing intermediate certificates from where the CA says.")
+    no_aia: Annotated[bool, Ambient.HARMLESS] = Field(
+        False, description="Never fetch missing intermediate certificates from where the CA says."
+    )

@@ -1,4 +1,4 @@
-"""One prerequisite of a run as an examination found it, and what all examinations share."""
+"""The result of examining one prerequisite, and helpers that all examinations share."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Prerequisite:
 
 
 def examine(name: str, requirement: str, look: Callable[[], str]) -> Prerequisite:
-    """What `look` finds; an error of ours is a missing prerequisite with that error's remedy."""
+    """The result of `look`; one of our errors becomes a missing prerequisite with that error's remedy."""
     try:
         return Prerequisite(name, requirement, "ok", look())
     except KspSignError as error:

@@ -1,4 +1,4 @@
-"""The key-store protocols: what the engine asks of whoever holds the private key, which never passes this line.
+"""The key-store protocols: what the engine requires of a key store. The private key never crosses this interface.
 
 A store subclasses `OpenStore` or `KeyStore` explicitly: what it does not need to answer has a default there.
 """
@@ -19,7 +19,7 @@ from kspsign.model.network_options import NetworkOptions
 from kspsign.model.values import DigestAlgorithm, RawSignature, SyncedCertificate
 
 WRITTEN_DIGESTS = frozenset({DigestAlgorithm.SHA256, DigestAlgorithm.SHA384, DigestAlgorithm.SHA512})
-"""What is signed at all; SHA-1 is only ever read."""
+"""The digest algorithms for signing; SHA-1 is only ever read."""
 
 
 def no_notice(_text: str) -> None:
@@ -28,7 +28,7 @@ def no_notice(_text: str) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """What a key store is given besides its own options.
+    """The environment of a key store, besides its own options.
 
     `cancelled` ends its waiting, with CancelledError. `notice` shows people a line that needs no action. `store_folder`
     is the thumbprint store, `temp_folder` is None for the system's own. `jobs` is how many signatures are asked for at
@@ -52,12 +52,12 @@ class Surroundings:
 
 @dataclass(frozen=True, slots=True)
 class Capabilities:
-    """What the chosen key can do, known without spending a signature.
+    """The capabilities of the chosen key, known without spending a signature.
 
     `digests` are the digest algorithms that it signs, `concurrent` is how many signatures may be asked for at the
     same time (None: the store sets no limit). `costly` is false where the key is in this process's memory, so that a
     signature that is lost is simply made again. `fixed_certificate` is false where the service chooses certificate and
-    key anew for each signature: every signature then comes with its own chain.
+    new key for each signature: every signature then comes with its own chain.
     """
 
     digests: frozenset[DigestAlgorithm] = WRITTEN_DIGESTS
@@ -176,6 +176,6 @@ def reference_part(reference: Mapping[str, str], name: str) -> str:
         raise PrerequisiteError(
             f"the stored key reference lacks {name!r}",
             code="KEY_REFERENCE",
-            remedy="Run kspsign certsync again: it writes the reference anew.",
+            remedy="Run kspsign certsync again: it writes a new reference.",
         )
     return reference[name]

@@ -7,8 +7,6 @@ where all stores are listed.
 
 from __future__ import annotations
 
-import difflib
-import importlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -16,6 +14,8 @@ from typing import TYPE_CHECKING, Any, cast, get_args
 
 from kspsign.keys.protocol import KeyStoreKind, StoreKind
 from kspsign.model.errors import ConfigurationError, PrerequisiteError
+from kspsign.model.load import load
+from kspsign.model.suggest import suggest
 from kspsign.settings.model import EngineName, Settings
 from kspsign.settings.store_options import StoreOptions
 
@@ -84,14 +84,14 @@ class StoreTable:
         return _installed(point, self)
 
     def unknown(self, name: str) -> str:
-        """What to say of a name that is not in the table."""
-        near = difflib.get_close_matches(name, self.names, n=1, cutoff=0.5)
+        """The message for a name that is not in the table."""
+        near = suggest(name, self.names, cutoff=0.5)
         hint = f"; did you mean {near[0]}?" if near else ""
         return f"{name!r} is not a key store; known are {', '.join(self.names)}{hint}"
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Of all stores, installed ones last."""
+        """The names of all stores, installed ones last."""
         return (*self.entries, *(name for name in sorted(self.entry_points) if name not in self.entries))
 
     @cached_property
@@ -124,9 +124,8 @@ class StoreTable:
 
 
 def late(target: str) -> Callable[[], Any]:
-    """What gives the attribute that `target` ("module:attribute") names, importing its module when called."""
-    module, _colon, attribute = target.partition(":")
-    return lambda: getattr(importlib.import_module(module), attribute)
+    """Returns the attribute that `target` ("module:attribute") names when called; imports its module only then."""
+    return lambda: load(target)
 
 
 def _installed(point: EntryPoint, table: StoreTable) -> StoreEntry:
@@ -144,7 +143,7 @@ def _installed(point: EntryPoint, table: StoreTable) -> StoreEntry:
 
 
 def _fault(kind: Any, options: Any, engines: tuple[Any, ...], table: StoreTable) -> str | None:
-    """What the object lacks of a key store; None when it is one."""
+    """Why the object is not a key store; None when it is one."""
     if not (isinstance(options, type) and issubclass(options, StoreOptions)):
         return "its options are not a subclass of kspsign.settings.store_options.StoreOptions"
     if not engines or not set(engines) <= set(get_args(EngineName)) - {"auto"}:
@@ -158,7 +157,7 @@ def _fault(kind: Any, options: Any, engines: tuple[Any, ...], table: StoreTable)
         for store, model in table.built_in().items():
             other = model.model_fields.get(name)
             if other is not None and other.annotation != field.annotation:
-                return f"its option {name} is another than that of key store {store}"
+                return f"its option {name} differs from that of key store {store}"
     return None
 
 
@@ -170,7 +169,7 @@ def _broken(point: EntryPoint, cause: str) -> PrerequisiteError:
     return PrerequisiteError(
         f"key store {point.name} of package {_package(point)} can't be loaded ({point.value}): {cause}",
         code="KEY_STORE_PACKAGE",
-        remedy="Update or remove that package, or ask those who make it.",
+        remedy="Update or remove that package, or contact its maintainers.",
     )
 
 

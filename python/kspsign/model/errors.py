@@ -1,7 +1,7 @@
 """The one error tree. Only errors of this tree leave the engine's functions.
 
 KspSignError
-├── ConfigurationError      3    arguments, inputs or kspsign.yml are wrong
+├── ConfigurationError      3    arguments, inputs or a configuration file are wrong
 ├── NoFilesMatchedError     4    the patterns match nothing
 ├── PrerequisiteError       5    a tool, certificate, credential or service is missing
 ├── ArtifactError           1    this file can't be signed as it is
@@ -20,10 +20,13 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+from kspsign.model.checks import CheckName
 from kspsign.model.hresults import Hresult
 
 NOT_TRIED = "NOT_TRIED"
 CANCELLED = "CANCELLED"
+_NAMED = 20
+"""Patterns that an error names; a list may hold thousands."""
 
 
 class KspSignError(Exception):
@@ -49,7 +52,7 @@ class KspSignError(Exception):
 
 
 class ConfigurationError(KspSignError):
-    """Arguments, task inputs or kspsign.yml are wrong; nothing was done."""
+    """Arguments, task inputs or a configuration file are wrong; nothing was done."""
 
     exit_code = 3
 
@@ -63,7 +66,9 @@ class NoFilesMatchedError(KspSignError):
     exit_code = 4
 
     def __init__(self, patterns: tuple[str, ...], folder: str) -> None:
-        shown = ", ".join(patterns) or "(none)"
+        shown = ", ".join(patterns[:_NAMED]) or "(none)"
+        if len(patterns) > _NAMED:
+            shown += f" and {len(patterns) - _NAMED} more"
         super().__init__(
             f"no file matches {shown} below {folder}",
             code="NO_FILES_MATCHED",
@@ -85,7 +90,7 @@ class ArtifactError(KspSignError):
 
 
 class SigningError(KspSignError):
-    """The key store refused to sign, or its signature does not fit the certificate."""
+    """The key store refused to sign, or its signature does not match the certificate."""
 
 
 class ThrottledError(SigningError):
@@ -122,7 +127,14 @@ class HaltedError(KspSignError):
 
 
 class TimestampError(KspSignError):
-    """No timestamp server gave a token that holds; the signature that was obtained is not lost by this."""
+    """No timestamp server gave a token that holds; the signature that was obtained is not lost by this.
+
+    `lasting` is true when a server answered, and what it answers will not hold for the next file either.
+    """
+
+    def __init__(self, message: str, *, code: str, remedy: str, lasting: bool = False) -> None:
+        super().__init__(message, code=code, remedy=remedy)
+        self.lasting = lasting
 
 
 class TrustError(KspSignError):
@@ -131,14 +143,14 @@ class TrustError(KspSignError):
     exit_code = 2
 
     def __init__(
-        self, hresult: Hresult, detail: str, *, check: str, file: str | None = None, remedy: str | None = None
+        self, hresult: Hresult, detail: str, *, check: CheckName, file: str | None = None, remedy: str | None = None
     ) -> None:
         super().__init__(detail, code=hresult.name, remedy=remedy or hresult.remedy, file=file, hresult=hresult)
         self.check = check
 
 
 class PolicyError(KspSignError):
-    """Patterns of what the policy wants signed match no file: a release would lack what nobody missed."""
+    """Patterns of what the policy wants signed match no file: a release would be incomplete and no one would notice."""
 
     exit_code = 2
 
@@ -146,7 +158,7 @@ class PolicyError(KspSignError):
         super().__init__(
             f"the policy {policy} wants {', '.join(patterns)} signed, and no file matches",
             code="POLICY_REQUIRED",
-            remedy="Check that the build made them and that the patterns select them; names are those below --folder.",
+            remedy="Check that the build created them and that the patterns select them; names are below --folder.",
         )
 
 
@@ -159,7 +171,7 @@ class GateRefusedError(KspSignError):
         super().__init__(
             f"the gate says no: {reasons}",
             code="GATE_REFUSED",
-            remedy="Read the failed checks above; run the signing stage again, and release only what it proved.",
+            remedy="Read the failed checks above; run the signing stage again, and release only what it verified.",
         )
 
 

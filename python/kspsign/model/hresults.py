@@ -1,4 +1,4 @@
-"""Windows' terms of trust: the result codes that Authenticode verification and file access answer with.
+"""HRESULTs: the result codes of Authenticode verification and file access on Windows.
 
 Each member holds the HRESULT, what it means and what to do. Names and numbers are those of winerror.h.
 """
@@ -24,7 +24,7 @@ class Hresult(Enum):
     TRUST_E_BAD_DIGEST = (
         0x80096010,
         "The file's content is not what was signed: it was changed after signing.",
-        "Find the build step that writes to the file after signing, move signing behind it and sign again.",
+        "Find the build step that writes to the file after signing, move signing after it and sign again.",
     )
     TRUST_E_CERT_SIGNATURE = (
         0x80096004,
@@ -44,7 +44,10 @@ class Hresult(Enum):
     TRUST_E_TIME_STAMP = (
         0x80096005,
         "The timestamp is missing, or its signature or certificate could not be verified.",
-        "Sign again with a timestamp (--timestamp-url URL) of a server whose root is trusted.",
+        (
+            "Add a missing one with kspsign timestamp, which costs no signature; where one is wrong, sign again with "
+            "another server (--timestamp-url URL) whose root is trusted."
+        ),
     )
     TRUST_E_BASIC_CONSTRAINTS = (
         0x80096019,
@@ -58,13 +61,16 @@ class Hresult(Enum):
     )
     CERT_E_EXPIRED = (
         0x800B0101,
-        "A certificate was not valid at the time that counts (the timestamp, or now when there is none).",
+        "A certificate was not valid at the relevant time (the timestamp's, or now without one).",
         "Sign again with a valid certificate and a timestamp (--timestamp-url).",
     )
     CERT_E_CHAINING = (
         0x800B010A,
-        "The chain is incomplete: an intermediate certificate is missing.",
-        "Sign again with the intermediates embedded.",
+        "No chain leads to a trusted root: the root is not among the trusted ones, or an intermediate is missing.",
+        (
+            "Pass the certificate that is missing with --trust-root, a root of yours or an intermediate that the "
+            "signature does not bring; the signature itself is whole."
+        ),
     )
     CERT_E_UNTRUSTEDROOT = (
         0x800B0109,
@@ -79,7 +85,7 @@ class Hresult(Enum):
     CERT_E_REVOKED = (
         0x800B010C,
         "A certificate of the chain was revoked by its issuer.",
-        "Sign with a new certificate; ask the CA since when the old one is revoked.",
+        "Sign with a new certificate; ask the CA for the old one's revocation date.",
     )
     CERT_E_INVALID_NAME = (
         0x800B0114,
@@ -99,11 +105,11 @@ class Hresult(Enum):
     CERT_E_INVALID_POLICY = (
         0x800B0113,
         "A rule of the policy is broken.",
-        "Sign again so that the named rule holds, or have the policy changed by who owns it.",
+        "Sign again so that the named rule holds, or have its owner change the policy.",
     )
     CRYPT_E_REVOCATION_OFFLINE = (
         0x80092013,
-        "Whether a certificate is revoked could not be found out, and --revocation online asks for it.",
+        "The revocation status of a certificate could not be determined, and --revocation online requires it.",
         "Let the agent reach the CA's OCSP and CRL hosts (plain HTTP, proxy by HTTP_PROXY), or verify where it can.",
     )
     NTE_BAD_ALGID = (
@@ -113,8 +119,8 @@ class Hresult(Enum):
     )
     TRUST_E_FAIL = (
         0x800B010B,
-        "The file is not trusted, and the verifier names no better reason.",
-        "Read what the verifier says of it (--verbose lists every check).",
+        "The file is not trusted, and the verifier gives no specific reason.",
+        "Read the verifier's output for it (--verbose lists every check).",
     )
     ERROR_SHARING_VIOLATION = (
         0x80070020,
@@ -123,21 +129,21 @@ class Hresult(Enum):
     )
     ERROR_ACCESS_DENIED = (
         0x80070005,
-        "The file or its folder may not be written.",
+        "Writing the file or its folder is not permitted.",
         "Clear the read-only attribute (chmod u+w, attrib -r) and check the folder's permissions.",
     )
     E_OUTOFMEMORY = (
         0x8007000E,
         (
-            "There was not enough memory for the files that were being signed or verified; SignTool maps each whole "
-            "into memory."
+            "There was not enough memory for the files that were being signed or verified; SignTool maps whole "
+            "files into memory."
         ),
         "Use an agent with more memory, raise the process's limit (ulimit -v, the container's), or lower --jobs.",
     )
     ERROR_BAD_FORMAT = (
         0x8007000B,
         "The file's structure contradicts itself: it is truncated or damaged.",
-        "Rebuild or download the file again and compare its hash with the origin's.",
+        "Rebuild or download the file again and compare its hash with the original's.",
     )
     ERROR_NOT_SUPPORTED = (
         0x80070032,
@@ -151,17 +157,17 @@ class Hresult(Enum):
     )
     APPX_E_INVALID_BLOCKMAP = (
         0x80080205,
-        "The package's block map does not fit the package: files were added, taken away or packed again.",
+        "The package's block map does not match the package: files were added, removed or packed again.",
         "Pack the files again (MakeAppx pack) and sign last; change nothing in a package once it is packed.",
     )
     APPX_E_CORRUPT_CONTENT = (
         0x80080206,
         "The package's content can't be read: a part is damaged or has no content type.",
-        "Pack the files again, or fetch the package again and compare its hash with the origin's.",
+        "Pack the files again, or fetch the package again and compare its hash with the original's.",
     )
     APPX_E_BLOCK_HASH_INVALID = (
         0x80080207,
-        "A file in the package is not what the package's block map has.",
+        "A file in the package does not match the package's block map.",
         "Pack the files again (MakeAppx pack) and sign last; change nothing in a package once it is packed.",
     )
 

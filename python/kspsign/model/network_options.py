@@ -1,4 +1,4 @@
-"""What a run is told about its connections: proxies, certificate authorities, and how long an exchange may take."""
+"""The network options of a run: proxies, certificate authorities, and how long an exchange may take."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 class NamedProxy:
     """A proxy as it was given: the setting's name and its text, whose login (if any) is a secret.
 
-    An empty text says that there is to be no proxy. `username` and `password` are what the setting holds beside it.
+    An empty text means no proxy. `username` and `password` come from the same setting.
     """
 
     setting: str
@@ -22,7 +22,7 @@ class NamedProxy:
 
 @dataclass(frozen=True, slots=True)
 class CaFile:
-    """A PEM file with roots to trust beside the system's, and the setting that names it."""
+    """A PEM file with roots to trust in addition to the system's, and the setting that names it."""
 
     path: Path
     setting: str

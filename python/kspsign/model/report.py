@@ -1,4 +1,4 @@
-"""The report: its values have exactly the keys of the JSON report (schema kspsign.report/1); units are model.py's."""
+"""The report: its values have exactly the keys of the JSON report (schema kspsign.report/1); units as in values.py."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class FileOutcome:
 
     @property
     def tried(self) -> bool:
-        """Whether the file came to its turn before the run stopped or was cancelled."""
+        """Whether the file was processed before the run stopped or was cancelled."""
         return self.error is None or self.error.code not in {NOT_TRIED, CANCELLED}
 
 
@@ -112,6 +112,18 @@ class PolicyFacts:
 
 
 @dataclass(frozen=True, slots=True)
+class ConfigurationFacts:
+    """Report: the configuration file that settings came from: its name, and the sha256 of its text.
+
+    `ambient` is true when it was found in the working folder and not named, so that only harmless settings count.
+    """
+
+    name: str
+    sha256: str
+    ambient: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class LeftOut:
     """Report: a path that a pattern matched and that was left out on purpose, and why."""
 
@@ -150,8 +162,9 @@ class Totals:
 class Report:
     """The whole run, schema kspsign.report/1. `error` is what stopped the run before or between its files.
 
-    `slice` is None when the run took all files that matched, `policy` when no policy file was given, `limits` when
-    nothing was signed or stamped. A dry run never passes: it proves nothing.
+    `slice` is None when the run took all files that matched, `policy` when no policy file was given, `configuration`
+    when no configuration file was read, `limits` when nothing was signed or stamped. A dry run never passes: it proves
+    nothing.
     """
 
     tool: ToolFacts
@@ -174,4 +187,5 @@ class Report:
     limits: Limits | None = None
     dry_run: bool = False
     left_out: LeftOutFacts = LeftOutFacts()
+    configuration: ConfigurationFacts | None = None
     schema: str = REPORT_SCHEMA

@@ -13,11 +13,12 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Literal
 
+from kspsign.model.checks import CHECKS, CheckName
 from kspsign.model.errors import KspSignError
 from kspsign.model.hresults import Hresult
 
 COPY_PREFIX = ".kspsign-tmp."
-"""How the names of signed copies begin while they stand beside their targets; they are never signed themselves."""
+"""The prefix of signed copies next to their targets; they are never signed themselves."""
 
 
 class DigestAlgorithm(StrEnum):
@@ -72,7 +73,7 @@ class Artifact:
 
 @dataclass(frozen=True, slots=True)
 class SyncedCertificate:
-    """What certsync leaves on this agent: a certificate found by thumbprint, and how to reach its key.
+    """The result of certsync: a certificate that is found by thumbprint, and how to reach its key.
 
     `chain` is DER, leaf first, root last if known. `key_reference` is the key store's own address of the key
     (never a secret). `test_signing` is true for throw-away keys.
@@ -113,15 +114,26 @@ class TimestampToken:
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What one named check saw; `hresult` is None when it passed, else Windows' term for the failure.
+    """The result of one named check; `hresult` is None when it passed, else Windows' code for the failure.
 
-    `remedy` is what to do about it where that is not what the term itself says.
+    `remedy` is what to do about it where that is not what the term itself says. `number` is that of the signature that
+    was checked, from 1.
     """
 
-    check: str
+    check: CheckName
     detail: str
     hresult: Hresult | None = None
     remedy: str | None = None
+    number: int = 1
+
+    def __post_init__(self) -> None:
+        if self.check not in CHECKS:
+            raise ValueError(f"model/checks.py names no check {self.check!r}")
+
+    @property
+    def name(self) -> str:
+        """The check as the report names it: on all signatures but the first it ends in their number ("digest#2")."""
+        return self.check if self.number == 1 else f"{self.check}#{self.number}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,7 +173,7 @@ class Verdict:
 
     @property
     def ok(self) -> bool:
-        """Whether the file is proved; "not-checked" is not."""
+        """Whether the file is verified; "not-checked" is not."""
         return self.result == "verified"
 
 
@@ -185,7 +197,7 @@ class ErrorFacts:
 
 @dataclass(frozen=True, slots=True)
 class Verification:
-    """What verifying one file yields: the verdict, its signatures, the file's sha256, and the first failure."""
+    """The result of verifying one file: the verdict, its signatures, the file's sha256, and the first failure."""
 
     verdict: Verdict
     signatures: tuple[SignatureFacts, ...]

@@ -1,4 +1,4 @@
-"""The secret client certificate as a file, which external programs need: it exists while they run only."""
+"""The secret client certificate as a file, which external programs need; it exists only while they run."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from kspsign.settings.program_settings import ProgramSettings
 _ENCODED = "SM_CLIENT_CERT_FILE_B64"
 _FILE = "SM_CLIENT_CERT_FILE"
 PREFIX = "kspsign-private-"
-"""How private folders in the agent's temporary folder begin, the task's own too; its post-job step removes them."""
+"""The prefix of private folders in the agent's temporary folder, the task's too; its post-job step removes them."""
 
 
 def in_temp_folder(settings: Settings, temp_folder: Path) -> Settings:

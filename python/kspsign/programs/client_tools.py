@@ -1,4 +1,4 @@
-"""Installing DigiCert's client tools (smctl and the KSP) from an MSI that the user supplies, its hash stated."""
+"""Installing DigiCert's client tools (smctl and the KSP) from an MSI that the user supplies with its hash."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ _CHUNK = 1 << 20
 _LOG_LINES = 15
 _RESTART_WANTED = 3010
 _TRANSIENT = (408, 429, 500, 502, 503, 504)
-_IMAGE = "Install the tools when the agent's image is made"
+_IMAGE = "Install the tools when the agent's image is built"
 _ADMINISTRATOR = f"Run the agent as an administrator. {_IMAGE} if that is not possible."
 _MEANINGS: dict[int | None, tuple[str, str]] = {
-    None: ("it did not end in time", f"{_IMAGE}; an installer that shows dialogs can't run in a pipeline."),
+    None: ("it did not finish in time", f"{_IMAGE}; an installer that shows dialogs can't run in a pipeline."),
     1603: ("the installation failed, often because administrator rights or disk space are missing", _ADMINISTRATOR),
     1618: (
         "another installation is running on this machine",
@@ -65,7 +65,7 @@ def install_client_tools(source: str, sha256: str, settings: ProgramSettings, no
         arguments = ["/i", str(msi), "/quiet", "/norestart", "/liwearmo", str(log)]
         ran = call_tool(settings, msiexec, arguments, timeout=INSTALL_TIMEOUT, with_credentials=False)
         restart = restart_wanted(ran, log)
-    wish = "; it asks for a restart, which was not done" if restart else ""
+    wish = "; it requires a restart, which was not done" if restart else ""
     notice(f"installed the client tools from {_shown(source)}{wish}: {find_smctl(settings)}")
 
 
@@ -134,12 +134,12 @@ def _download(url: str, network: NetworkOptions) -> Iterator[bytes]:
 
 
 def _redirected(url: str, address: str, target: str, redirects: int) -> str:
-    """Where the redirect leads, without a login that it may hold."""
+    """The target of the redirect, without any credentials in it."""
     if redirects > MAX_REDIRECTS:
         raise _unavailable(url, f"more than {MAX_REDIRECTS} redirects")
     address = without_login(urljoin(without_login(address)[0], target))[0]
     if not address.lower().startswith("https://"):
-        raise _unavailable(url, "the server redirects to an address without https")
+        raise _unavailable(url, "the server redirects to an address that is not https")
     return address
 
 

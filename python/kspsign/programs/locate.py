@@ -109,7 +109,7 @@ def _executables(name: str) -> tuple[str, ...]:
 def _on_path(names: tuple[str, ...], settings: ProgramSettings) -> Tool | None:
     # Not shutil.which: on Windows it looks into the working folder first, where anything may have been checked out.
     folders = (Path(entry.strip('"')) for entry in (_variable(settings, "PATH") or "").split(os.pathsep))
-    files = (folder / each for folder in folders if folder.is_absolute() for each in names)
+    files = (folder / name for folder in folders if folder.is_absolute() for name in names)
     found = next((file for file in files if file.is_file() and os.access(file, os.X_OK)), None)
     return describe(found) if found else None
 

@@ -97,7 +97,7 @@ def _register(dll: Path, settings: Settings) -> None:
     if ran.exit_code != 0:
         reasons = {3: "it can't be loaded", 4: "it has no DllRegisterServer", 5: "its registration failed"}
         why = reasons.get(ran.exit_code or 0, f"exit code {ran.exit_code}")
-        raise _unusable(f"regsvr32 refuses {dll}: {why}", "Run the agent as an administrator, or register it once.")
+        raise _unusable(f"regsvr32 refused {dll}: {why}", "Run the agent as an administrator, or register it once.")
 
 
 def _check_runtime(dll: Path, settings: Settings) -> None:
@@ -109,7 +109,7 @@ def _check_runtime(dll: Path, settings: Settings) -> None:
         ) from (unreadable)
     if missing:
         raise _unusable(
-            f"{dll} needs {', '.join(missing)}, which this machine lacks",
+            f"{dll} needs {', '.join(missing)}, which is missing on this machine",
             "Install the Visual C++ Redistributable (x64) of that version: 140 is 2015-2022, 120 is 2013.",
         )
 

@@ -32,7 +32,7 @@ _OUTPUT_LIMIT = 16 << 20
 
 @dataclass(frozen=True, slots=True)
 class Ran:
-    """How a call ended; `exit_code` is None when it timed out and was stopped."""
+    """The result of a call; `exit_code` is None when it timed out and was stopped."""
 
     exit_code: int | None
     output: str

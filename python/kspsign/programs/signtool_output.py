@@ -21,16 +21,13 @@ _FILTER = re.compile(r"^After (.+) filter, (\d+) certs were left", re.MULTILINE)
 class SignToolWords:
     """The output of one call: files that succeeded, errors by file, errors of the whole call; names as they were given.
 
-    `selected` is true once a certificate with its key was accepted. `dropped_by` is the filter that left no
-    certificate, if any. `codes` are the HRESULTs in it, as printed.
+    `dropped_by` is the filter that left no certificate, if any.
     """
 
     done: frozenset[str]
     by_file: dict[str, str]
     general: str
-    selected: bool
     dropped_by: str | None
-    codes: tuple[str, ...]
 
 
 def read_words(output: str, errors: str) -> SignToolWords:
@@ -55,9 +52,7 @@ def read_words(output: str, errors: str) -> SignToolWords:
         done=frozenset(name.strip() for name in _DONE.findall(output)),
         by_file=by_file,
         general=" ".join(waiting),
-        selected="Done Adding Additional Store" in output,
         dropped_by=dropped,
-        codes=tuple(code.upper().replace("0X", "0x") for code in re.findall(r"0x[0-9a-fA-F]{8}\b", output + errors)),
     )
 
 

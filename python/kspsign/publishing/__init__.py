@@ -1,4 +1,4 @@
-"""Stage 4: tells people and Azure Pipelines what a run did, and leaves the records of it."""
+"""Stage 4: reports what a run did to people and to Azure Pipelines, and writes its records."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from kspsign.publishing.evidence import publish_evidence, without_evidence
 from kspsign.publishing.logging_commands import issue
 from kspsign.publishing.progress import Meter
 from kspsign.publishing.records import VERDICT_SCHEMA, is_proving, publish
-from kspsign.publishing.report_file import report_schema, report_text, write_atomically
+from kspsign.publishing.report_file import report_schema, report_text, write_record
 from kspsign.publishing.sanitize import log_line
 
 __all__ = [
@@ -24,5 +24,5 @@ __all__ = [
     "report_schema",
     "report_text",
     "without_evidence",
-    "write_atomically",
+    "write_record",
 ]

@@ -1,4 +1,4 @@
-"""What a run tells people while it goes on: in the log of a pipeline, in a terminal, as plain text."""
+"""The consoles that report progress: in a pipeline's log, in a terminal, or as plain text."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ class Console(Protocol):
         """The certificate that will sign was found."""
 
     def notice(self, text: str) -> None:
-        """Something worth a line; a call of a service is told from the thread that made it."""
+        """A line of information; remote calls are reported from the thread that made them."""
 
     def file_done(self, outcome: FileOutcome, done: int, total: int) -> None:
         """One more file has its outcome; `done` of `total` have."""
 
     def progress(self, read: Callable[[], Progress]) -> None:
-        """Called often, also while no file is done; `read` tells how far the run is."""
+        """Called often, also while no file is done; `read` returns the progress."""
 
     def failed(self, error: KspSignError) -> None:
         """The whole run was stopped by `error`."""

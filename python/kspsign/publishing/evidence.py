@@ -89,7 +89,7 @@ def _publish(client: AzureDevOps, build_id: int, report: Report, context: RunCon
 
 
 def deserves_tag(report: Report) -> bool:
-    """Whether the build may be marked as verified: all is proved, with keys that are for release."""
+    """Whether the build may be marked as verified: everything is verified, with release keys."""
     return report.passed and bool(report.files) and not report.test_signing
 
 
@@ -97,7 +97,7 @@ def _fill(client: AzureDevOps, run: int, report: Report, text: bytes) -> None:
     outcomes = wording.failures_first(report)
     results = [_result(outcome) for outcome in outcomes]
     if report.error is not None or not results:
-        error = report.error or ErrorFacts("NOT_VERIFIED", None, "no file was proved", "Check the patterns.")
+        error = report.error or ErrorFacts("NOT_VERIFIED", None, "no file was verified", "Check the patterns.")
         results.append(_complaint(f"kspsign {report.command}", "kspsign", "Error", 0.0, error))
     numbers = client.add_results(run, results)
     client.attach_to_run(run, "kspsign-report.json", text)

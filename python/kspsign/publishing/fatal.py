@@ -1,4 +1,4 @@
-"""What the program says on stderr when it ends without a console or a report."""
+"""Reports errors on stderr when there is no console or report."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ def report_error(error: KspSignError) -> None:
 
 
 def report_unexpected(error: Exception) -> None:
-    """What is no error of ours: the system's refusal, too little memory, or where the defect is."""
+    """An error outside our error tree: refused by the system, out of memory, or a defect with its location."""
     if isinstance(error, OSError):
-        remedy = "Mend what the system says; where the output goes to a file or a pipe, look there first."
+        remedy = "Fix what the system reports; if the output goes to a file or a pipe, check that first."
     elif isinstance(error, MemoryError):
         remedy = "Run on a machine or container with more memory, or raise its limit (ulimit -v)."
     else:
@@ -27,4 +27,4 @@ def report_unexpected(error: Exception) -> None:
 
 
 def _tell(cause: str, remedy: str) -> None:
-    sys.stderr.write(f"kspsign: {log_line(cause)}\n  fix: {log_line(remedy)}\n")
+    sys.stderr.write(f"kspsign: {log_line(cause)}\n  remedy:  {log_line(remedy)}\n")

@@ -60,5 +60,5 @@ class AzureLog:
         return issue(kind, code, text)
 
     def progress(self, progress: Progress) -> str:
-        """The percentage beside the step, and the rest in words."""
+        """The step's percentage, and a line of text."""
         return logging_command("task.setprogress", progress.text, value=str(progress.percent))

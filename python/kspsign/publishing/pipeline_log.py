@@ -24,7 +24,7 @@ SHORTEST_SECONDS, LONGEST_SECONDS = 0.5, 10.0
 
 
 class LogDialect(Protocol):
-    """How an agent is told things by lines of a step's output; every text may hold words from outside."""
+    """Commands to an agent as lines of a step's output; every text may contain untrusted input."""
 
     def text(self, line: str) -> str:
         """`line` so that the agent takes it for text, whatever it says."""
@@ -36,13 +36,13 @@ class LogDialect(Protocol):
         """Ends it."""
 
     def heading(self, line: str) -> str:
-        """A line that stands out."""
+        """A highlighted line."""
 
     def issue(self, kind: Literal["error", "warning"], code: str, text: str, file: str | None) -> str:
         """An issue on the run's page, at a file of the repository if there is one."""
 
     def progress(self, progress: Progress) -> str | None:
-        """How far the step is; None where nothing shows it."""
+        """Shows progress; None where the surface can't."""
 
 
 class PipelineLogConsole:

@@ -46,7 +46,7 @@ class PlainConsole:
                 self._tell(line)
 
     def progress(self, read: Callable[[], Progress]) -> None:
-        """Nothing: the files' lines tell."""
+        """No output: each file has its line."""
 
     def failed(self, error: KspSignError) -> None:
         """Cause and remedy of what stopped the run."""

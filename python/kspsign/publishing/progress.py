@@ -1,4 +1,4 @@
-"""How far a run is, at what rate it goes on, how long it will take, and what it is waiting for."""
+"""The progress of a run: files done, rate, time left, and what it is waiting for."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Progress:
 
     @property
     def percent(self) -> int:
-        """Of the files."""
+        """Percentage of files done."""
         return 100 * self.files_done // self.files if self.files else 100
 
     @property
@@ -50,7 +50,7 @@ class Progress:
 
     @property
     def waiting_text(self) -> str:
-        """ "key store (4), timestamp server (1)"; empty when nobody is waited for."""
+        """ "key store (4), timestamp server (1)"; empty when nothing is waited for."""
         return ", ".join(f"{name} ({number})" for name, number in self.waiting)
 
 
@@ -73,7 +73,7 @@ class Meter:
             self._samples.popleft()
 
     def read(self, waiting: tuple[tuple[str, int], ...]) -> Progress:
-        """How far it is now."""
+        """The progress so far."""
         then, files, size = self._samples[0]
         seconds = time.monotonic() - then
         done, size_done = self._files_done - files, self._bytes_done - size

@@ -1,24 +1,26 @@
-"""The records that a run leaves: the files asked for, and in a pipeline its results, summary, verdict."""
+"""Writes the records of a run: the requested files, and in a pipeline its results, summary and verdict."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import tempfile
+from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import TextIO
 
 from kspsign.model.errors import ConfigurationError
+from kspsign.model.load import load
 from kspsign.model.report import Report
 from kspsign.publishing import wording
 from kspsign.publishing.console import prepared
 from kspsign.publishing.evidence import VERIFIED_TAG, deserves_tag
 from kspsign.publishing.logging_commands import issue, logging_command
-from kspsign.publishing.report_file import report_text, write_atomically
+from kspsign.publishing.report_file import write_record
 from kspsign.publishing.workflow_commands import output_text, summary_part
 from kspsign.settings.context import RunContext
+from kspsign.settings.model import OUTPUTS
 
 VERDICT_SCHEMA = "kspsign.verdict/1"
 _PROVING_COMMANDS = frozenset({"run", "verify", "merge"})
@@ -40,42 +42,28 @@ class _OwnFiles:
 
 
 class _Texts:
-    """What the records say; each is made when it is asked for."""
+    """The texts of the records, by the fields of OUTPUTS, each created when first used."""
 
     def __init__(self, report: Report) -> None:
         self._report = report
+        self._made: dict[str, str] = {}
 
-    @cached_property
-    def report(self) -> str:
-        """JSON."""
-        return report_text(self._report)
-
-    @cached_property
-    def results(self) -> str:
-        """JUnit."""
-        from kspsign.publishing.junit import junit_text  # noqa: PLC0415 - it brings XML
-
-        return junit_text(self._report)
-
-    @cached_property
-    def summary(self) -> str:
-        """Markdown."""
-        from kspsign.publishing.summary import summary_text  # noqa: PLC0415 - only what is asked for
-
-        return summary_text(self._report)
+    def __getitem__(self, name: str) -> str:
+        if name not in self._made:
+            self._made[name] = load(OUTPUTS[name])(self._report)
+        return self._made[name]
 
 
 def publish(
     report: Report,
     *,
-    report_file: Path | None,
-    junit: Path | None,
-    summary: Path | None,
+    files: Mapping[str, Path],
     context: RunContext,
     stream: TextIO | None = None,
     in_service: bool = False,
 ) -> None:
-    """Write the files asked for; in a pipeline also hand results, summary, report and verdict to the agent.
+    """Write `files` (by the fields of OUTPUTS); in a pipeline also hand results, summary, report and verdict to the
+    agent.
 
     `in_service` says that test run and tag are in Azure DevOps already (`publish_evidence`).
     The agent uploads from copies of our own, in a folder that no other step writes to: paths with commas and
@@ -83,20 +71,17 @@ def publish(
     is published then.
     """
     texts = _Texts(report)
-    if report_file is not None:
-        write_atomically(report_file, texts.report)
-    if junit is not None:
-        write_atomically(junit, texts.results)
-    if summary is not None:
-        write_atomically(summary, texts.summary)
+    for name, path in files.items():
+        write_record(path, texts[name])
+    report_file = files.get("report")
     if context.surface == "github-actions":
         _github_records(report, context, report_file, texts)
     if context.surface != "azure-pipelines":
         return
     own = _own_files(context)
-    outputs = _outputs(report, _kept_report(report_file, own, texts.report))
+    variables = _variables(report, _kept_report(report_file, own, texts["report"]))
     commands = [
-        logging_command("task.setvariable", value, variable=name, isoutput="true") for name, value in outputs.items()
+        logging_command("task.setvariable", value, variable=name, isoutput="true") for name, value in variables.items()
     ]
     if is_proving(report):
         commands += _evidence(report, context, own, texts)
@@ -145,18 +130,18 @@ def _own_files(context: RunContext) -> _OwnFiles:
         return _OwnFiles(Path(tempfile.mkdtemp(prefix=f"{suffix}-", dir=parent)), suffix)
     except OSError as refused:
         raise ConfigurationError(
-            f"can't make a folder for the results: {refused}",
+            f"can't create a folder for the results: {refused}",
             remedy="Give the agent's user write access to Agent.TempDirectory, and room on its disk.",
             file=str(parent),
         ) from refused
 
 
 def _kept_report(asked: Path | None, own: _OwnFiles, text: str) -> Path:
-    write_atomically(own.path("report", ".json"), text)
+    write_record(own.path("report", ".json"), text)
     return asked.absolute() if asked is not None else own.path("report", ".json")
 
 
-def _outputs(report: Report, report_path: Path) -> dict[str, str]:
+def _variables(report: Report, report_path: Path) -> dict[str, str]:
     values = {
         "filesMatched": str(report.totals.matched),
         "filesSigned": str(report.totals.signed),
@@ -172,10 +157,10 @@ def _github_records(report: Report, context: RunContext, report_file: Path | Non
     """Outputs and summary of a step of GitHub Actions."""
     files = context.step_files
     if files is not None and files.outputs is not None:
-        report_path = _kept_report(report_file, _own_files(context), texts.report)
-        _append(files.outputs, output_text(_outputs(report, report_path)))
+        report_path = _kept_report(report_file, _own_files(context), texts["report"])
+        _append(files.outputs, output_text(_variables(report, report_path)))
     if files is not None and files.summary is not None and is_proving(report):
-        _append(files.summary, summary_part(texts.summary))
+        _append(files.summary, summary_part(texts["summary"]))
 
 
 def _append(target: Path, text: str) -> None:
@@ -185,22 +170,22 @@ def _append(target: Path, text: str) -> None:
     except OSError as refused:
         raise ConfigurationError(
             f"can't write to the step's file: {refused}",
-            remedy="Run the step on a runner of GitHub Actions as it is, or without GITHUB_ACTIONS.",
+            remedy="Run the step on an unmodified GitHub Actions runner, or without GITHUB_ACTIONS.",
             file=str(target),
         ) from refused
 
 
 def _evidence(report: Report, context: RunContext, own: _OwnFiles, texts: _Texts) -> list[str]:
-    digest = hashlib.sha256(texts.report.encode("utf-8")).hexdigest()
+    digest = hashlib.sha256(texts["report"].encode("utf-8")).hexdigest()
     report_copy, results, verdict = (
         own.path("report", ".json"),
         own.path("junit", ".xml"),
         own.path("verdict", ".json"),
     )
     overview = own.path("signature-verification", ".md")
-    write_atomically(results, texts.results)
-    write_atomically(overview, texts.summary)
-    write_atomically(verdict, json.dumps(verdict_document(report, context, digest), indent=1) + "\n")
+    write_record(results, texts["junit"])
+    write_record(overview, texts["summary"])
+    write_record(verdict, json.dumps(verdict_document(report, context, digest), indent=1) + "\n")
     return [
         logging_command("task.uploadsummary", str(overview)),
         logging_command("task.uploadfile", str(report_copy)),
@@ -210,7 +195,7 @@ def _evidence(report: Report, context: RunContext, own: _OwnFiles, texts: _Texts
 
 
 def _results_and_tag(report: Report, context: RunContext, own: _OwnFiles) -> list[str]:
-    """What the agent puts into Azure DevOps where nobody handed us a token to do it."""
+    """The commands by which the agent publishes to Azure DevOps when we have no token."""
     commands = [_results_command(own.path("junit", ".xml"), test_signing=report.test_signing)]
     if context.build is not None and deserves_tag(report):
         commands.append(logging_command("build.addbuildtag", VERIFIED_TAG))

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
-import secrets
 from dataclasses import fields, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+from kspsign.concurrency.atomic_write import write_atomically
 from kspsign.model.errors import ConfigurationError
 from kspsign.model.report import REPORT_SCHEMA, FileOutcome, Report
 from kspsign.publishing.sanitize import encodable
@@ -42,21 +41,20 @@ def report_schema() -> dict[str, Any]:
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
 
 
-def write_atomically(target: Path, text: str) -> None:
+def write_record(target: Path, text: str) -> None:
     """Write `text` as UTF-8 with its line feeds as they are: the whole file appears, or the old one stays.
 
-    Missing folders are made. Raises ConfigurationError when `target` can't be written or is no regular file.
+    Missing folders are created. Raises ConfigurationError when `target` can't be written or is not a regular file.
     """
     try:
         real = Path(os.path.realpath(target))
         if real.exists() and not real.is_file():
             raise ConfigurationError(
-                "can't write: this is no regular file",
+                "can't write: this is not a regular file",
                 remedy="Name a file in a folder.",
                 file=encodable(str(target)),
             )
-        real.parent.mkdir(parents=True, exist_ok=True)
-        _replace(real, text.encode("utf-8"))
+        write_atomically(real, text.encode("utf-8"))
     except (OSError, ValueError) as refused:
         raise ConfigurationError(
             f"can't write: {refused}",
@@ -65,22 +63,8 @@ def write_atomically(target: Path, text: str) -> None:
         ) from refused
 
 
-def _replace(target: Path, content: bytes) -> None:
-    draft = target.with_name(f".{secrets.token_hex(8)}.tmp")
-    try:
-        with draft.open("xb") as out:
-            out.write(content)
-            out.flush()
-            os.fsync(out.fileno())
-        draft.replace(target)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            draft.unlink(missing_ok=True)
-        raise
-
-
 _NO_FILES = '\n "files": []'
-"""Where the files' lines belong; within a string a line feed is an escape."""
+"""The place of the files' lines; within a JSON string a line feed would be an escape."""
 
 
 def _line(value: object) -> str:
@@ -95,7 +79,7 @@ def _fields(value: Any) -> dict[str, Any]:
 
 @cache
 def _names(kind: type[Any]) -> tuple[str, ...]:
-    return tuple(each.name for each in fields(kind))
+    return tuple(field.name for field in fields(kind))
 
 
 _ENCODER = json.JSONEncoder(default=_fields)

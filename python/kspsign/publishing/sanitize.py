@@ -1,6 +1,6 @@
-"""Makes words from outside harmless where they are shown: file names, tool output, certificate subjects.
+"""Sanitizes untrusted text for display: file names, tool output, certificate subjects.
 
-What can't be shown as it is (control and direction characters, bytes of a file name that are no text) appears
+What can't be shown as it is (control and direction characters, bytes of a file name that are not text) appears
 as a visible escape such as `\\x1b` or `\\u202e`; nothing is dropped: names that differ still look different.
 """
 
@@ -12,8 +12,8 @@ import unicodedata
 _HIDDEN = {"Cc", "Cf", "Cs", "Zl", "Zp", "Cn"}
 """Unicode categories without a shape of their own: controls, formats, surrogates, separators, unassigned."""
 
-# The agent compares by culture, which skips characters without weight: anything but printable ASCII may stand
-# between the characters of a prefix.
+# The agent compares by culture, which skips characters without weight: anything but printable ASCII may appear between
+# the characters of a prefix.
 _SKIPPED = r"[^\x20-\x7e]*"
 _LIVE_PREFIX = re.compile(rf"#{_SKIPPED}#(?=(?:{_SKIPPED}v{_SKIPPED}s{_SKIPPED}o)?{_SKIPPED}\[)", re.IGNORECASE)
 
@@ -28,7 +28,7 @@ def visible(text: str, *, keep: str = "") -> str:
 
 
 def encodable(text: str) -> str:
-    """`text` with lone surrogates (bytes of a file name that are no text) as escapes; all else stays."""
+    """`text` with lone surrogates (bytes of a file name that are not text) as escapes; all else stays."""
     return "".join(_escape(char) if "\ud800" <= char <= "\udfff" else char for char in text)
 
 
@@ -63,5 +63,5 @@ def _is_hidden(char: str) -> bool:
 
 
 def _escape(char: str) -> str:
-    # U+DC80 to U+DCFF stand for the bytes 0x80 to 0xFF of an undecodable file name (PEP 383).
+    # U+DC80 to U+DCFF represent the bytes 0x80 to 0xFF of an undecodable file name (PEP 383).
     return repr(char)[1:-1].replace(r"\udc", r"\x")

@@ -1,4 +1,4 @@
-"""The Markdown summary of a run: what a release manager reads before saying yes."""
+"""The Markdown summary of a run: what a release manager reads before approving."""
 
 from __future__ import annotations
 
@@ -55,10 +55,10 @@ def _state(report: Report) -> str:
 def _sentence(report: Report) -> str:
     totals = report.totals
     if not report.files:
-        return f"`kspsign {report.command}` worked on no file."
+        return f"`kspsign {report.command}` processed no file."
     return (
-        f"Of {wording.count(totals.matched, 'file')}, {totals.verified} proved: {totals.signed} signed, "
-        f"{totals.skipped} left as they were, {totals.failed} failed, {totals.unverified} without proof."
+        f"Of {wording.count(totals.matched, 'file')}, {totals.verified} verified: {totals.signed} signed, "
+        f"{totals.skipped} left as they were, {totals.failed} failed, {totals.unverified} not verified."
     )
 
 

@@ -1,4 +1,4 @@
-"""The words every surface shares: what a file's outcome is called, its one line, its cause and remedy.
+"""The wording shared by all outputs: names of outcomes, one-line summaries, causes and remedies.
 
 Texts made here from outside words are already fit for a log line (`neutral.log_line`).
 """
@@ -30,7 +30,7 @@ def failures_first(report: Report) -> list[FileOutcome]:
 
 
 def verdict_word(outcome: FileOutcome) -> str:
-    """What strict verification said, or that nobody asked."""
+    """The result of strict verification, or "not checked"."""
     return {"verified": "verified", "failed": "not trusted", "not-checked": "not checked"}[outcome.verdict.result]
 
 
@@ -45,7 +45,7 @@ def failed_checks(outcome: FileOutcome) -> list[Check]:
 
 
 def failure_facts(outcome: FileOutcome) -> ErrorFacts:
-    """Why the file failed; an outcome without an error of its own is explained by its failed checks."""
+    """Why the file failed; an outcome without its own error is explained by its failed checks."""
     if outcome.error is not None:
         return outcome.error
     found = "; ".join(f"{check.name}: {check.detail}" for check in failed_checks(outcome))
@@ -105,7 +105,7 @@ def failure_lines(outcome: FileOutcome) -> list[str]:
 
 
 def not_tried_line(totals: Totals) -> str:
-    """How many files were not tried; empty when all were."""
+    """The number of files not tried, in words; empty when all were tried."""
     return f"not tried: {count(totals.left, 'file')}" if totals.left else ""
 
 
@@ -142,5 +142,5 @@ def totals_line(report: Report) -> str:
 
 
 def dry_line(totals: Totals) -> str:
-    """What a dry run came to."""
+    """The result of a dry run."""
     return f"DRY RUN, nothing was signed: {count(totals.signatures_needed, 'signature')} would be asked for"

@@ -1,6 +1,6 @@
 """Workflow commands of GitHub Actions: `::name key=value,key=value::data`, and the files of a step.
 
-The runner takes a line for a command that begins, behind blanks, with `::`; its old form `##[name]` counts anywhere
+The runner treats a line as a command when it begins, after blanks, with `::`; its old form `##[name]` counts anywhere
 in a line. A command that is not known is text. Data and properties are unescaped, percent sign last.
 """
 
@@ -20,7 +20,7 @@ TEXT_LIMIT = 3000
 SUMMARY_LIMIT = 1_000_000
 """Bytes of a step's summary; the runner takes none beyond 1 MiB."""
 
-# Anything but printable ASCII may stand between the characters: the runner compares by culture, which skips
+# Anything but printable ASCII may appear between the characters: the runner compares by culture, which skips
 # characters without weight.
 _LIVE_START = re.compile(r"^([^\x21-\x7e]*:)(?=[^\x20-\x7e]*:)")
 
@@ -47,7 +47,7 @@ def text_line(line: str) -> str:
 
 
 def output_text(values: Mapping[str, str]) -> str:
-    """What is appended to GITHUB_OUTPUT; no value can end its own part, since nobody knows the delimiter."""
+    """The text appended to GITHUB_OUTPUT; no value can end its own part, since the delimiter is random."""
     parts = []
     for name, value in values.items():
         delimiter = f"kspsign-{secrets.token_hex(16)}"
@@ -56,7 +56,7 @@ def output_text(values: Mapping[str, str]) -> str:
 
 
 def summary_part(markdown: str) -> str:
-    """What is appended to GITHUB_STEP_SUMMARY: whole lines within the runner's limit."""
+    """The text appended to GITHUB_STEP_SUMMARY: whole lines within the runner's limit."""
     if len(markdown.encode("utf-8")) <= SUMMARY_LIMIT:
         return markdown + "\n"
     kept, size = [], 0

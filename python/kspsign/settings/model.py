@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
 import platformdirs
 from pydantic import (
@@ -20,12 +20,16 @@ from pydantic import (
     field_validator,
     model_validator,
 )
+from pydantic.fields import FieldInfo
 
 from kspsign.model.network_options import NetworkOptions
+from kspsign.settings.config_file import ConfigOrigin
 from kspsign.settings.network import network_options
-from kspsign.settings.store_options import Metavar, StoreOptions, Thumbprint
+from kspsign.settings.store_options import Ambient, Metavar, Output, StoreOptions, Thumbprint, marker
 
 Command = Literal["run", "certsync", "sign", "timestamp", "verify", "doctor", "merge"]
+JUDGING_COMMANDS: frozenset[Command] = frozenset({"verify", "merge"})
+"""Their whole result is a verdict: they read no configuration file that was not named."""
 EngineName = Literal["auto", "native", "signtool", "smctl"]
 
 DEFAULT_TIMESTAMP_URLS = (
@@ -40,78 +44,127 @@ class Settings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", str_strip_whitespace=True)
 
-    files: tuple[str, ...] = Field((), description="Glob patterns; ** any folders, ! excludes, @list.txt reads a list.")
-    folder: Annotated[Path, Metavar("FOLDER")] = Field(
+    files: Annotated[tuple[str, ...], Ambient.HARMLESS] = Field(
+        (), description="Glob patterns; ** any folders, ! excludes, @list.txt reads a list."
+    )
+    folder: Annotated[Path, Ambient.REFUSED, Metavar("FOLDER")] = Field(
         Path(), description="Folder that relative patterns start from (default: the working folder)."
     )
-    key_store: Annotated[str | None, Metavar("NAME")] = Field(
+    key_store: Annotated[str | None, Ambient.HARMLESS, Metavar("NAME")] = Field(
         None, description="Who holds the private key; never guessed."
     )
-    engine: EngineName = Field("auto", description="What makes the signatures; auto: signtool for key store windows.")
+    engine: Annotated[EngineName, Ambient.REFUSED] = Field(
+        "auto", description="What makes the signatures; auto: signtool for key store windows."
+    )
     thumbprint: Thumbprint = None
-    signtool: Path | None = Field(None, description="signtool.exe (default: PATH, then the newest Windows SDK, x64).")
-    smctl: Path | None = Field(None, description="smctl.exe (default: PATH, then C:\\Program Files\\DigiCert).")
-    navsip: Path | None = Field(None, description="NavSip.dll (x64) to register, for SignTool on .app packages.")
-    tool_env: Annotated[tuple[str, ...], Metavar("NAME")] = Field(
+    signtool: Annotated[Path | None, Ambient.REFUSED] = Field(
+        None, description="signtool.exe (default: PATH, then the newest Windows SDK, x64)."
+    )
+    smctl: Annotated[Path | None, Ambient.REFUSED] = Field(
+        None, description="smctl.exe (default: PATH, then C:\\Program Files\\DigiCert)."
+    )
+    navsip: Annotated[Path | None, Ambient.REFUSED] = Field(
+        None, description="NavSip.dll (x64) to register, for SignTool on .app packages."
+    )
+    tool_env: Annotated[tuple[str, ...], Ambient.REFUSED, Metavar("NAME")] = Field(
         (), description="Variable that signtool and smctl get besides SM_*; repeatable."
     )
-    signtool_verify: bool = Field(False, description="Verify with SignTool too, also what it did not sign.")
-    digest: Literal["sha256", "sha384", "sha512"] = Field("sha256", description="Digest of file and timestamp.")
-    timestamp_url: Annotated[tuple[str, ...], Metavar("URL")] = Field(
+    signtool_verify: Annotated[bool, Ambient.REFUSED] = Field(
+        False, description="Verify with SignTool too, also what it did not sign."
+    )
+    digest: Annotated[Literal["sha256", "sha384", "sha512"], Ambient.HARMLESS] = Field(
+        "sha256", description="Digest of file and timestamp."
+    )
+    timestamp_url: Annotated[tuple[str, ...], Ambient.REFUSED, Metavar("URL")] = Field(
         (), description="RFC 3161 server; repeat it for a fallback order."
     )
-    timestamp_mode: Literal["separate", "inline"] = Field(
+    timestamp_mode: Annotated[Literal["separate", "inline"], Ambient.REFUSED] = Field(
         "separate", description="SignTool: stamp after signing (a failure wastes no signature), or in one command."
     )
-    no_timestamp: bool = Field(False, description="Sign without timestamp: signatures end with the certificate.")
-    append: bool = Field(False, description="Add a second signature to files that are signed already.")
-    replace: bool = Field(False, description="Replace the signatures of files that are signed already.")
-    skip_signed: bool = Field(False, description="Leave files alone that carry any valid signature.")
-    description: Annotated[str | None, Metavar("TEXT")] = Field(
+    no_timestamp: Annotated[bool, Ambient.REFUSED] = Field(
+        False, description="Sign without timestamp: signatures end with the certificate."
+    )
+    append: Annotated[bool, Ambient.REFUSED] = Field(
+        False, description="Add a second signature to files that are signed already."
+    )
+    replace: Annotated[bool, Ambient.REFUSED] = Field(
+        False, description="Replace the signatures of files that are signed already."
+    )
+    skip_signed: Annotated[bool, Ambient.REFUSED] = Field(
+        False, description="Leave files alone that carry any valid signature."
+    )
+    description: Annotated[str | None, Ambient.HARMLESS, Metavar("TEXT")] = Field(
         None, description="Program name shown by Windows (UAC)."
     )
-    description_url: Annotated[str | None, Metavar("URL")] = Field(
+    description_url: Annotated[str | None, Ambient.HARMLESS, Metavar("URL")] = Field(
         None, description="URL shown beside the program name."
     )
-    page_hashes: bool = Field(False, description="PE images: also sign a hash of each page (drivers).")
-    trust_root: tuple[Path, ...] = Field((), description="PEM file with roots to trust instead of the defaults.")
-    policy: Path | None = Field(None, description="Policy file (YAML): who must have signed what, and how.")
-    revocation: Literal["off", "online"] = Field(
+    page_hashes: Annotated[bool, Ambient.HARMLESS] = Field(
+        False, description="PE images: also sign a hash of each page (drivers)."
+    )
+    trust_root: Annotated[tuple[Path, ...], Ambient.REFUSED] = Field(
+        (), description="PEM file with roots to trust instead of the defaults."
+    )
+    policy: Annotated[Path | None, Ambient.REFUSED] = Field(
+        None, description="Policy file (YAML): who must have signed what, and how."
+    )
+    revocation: Annotated[Literal["off", "online"], Ambient.REFUSED] = Field(
         "off", description="online: ask OCSP responders and CRLs whether a certificate was revoked."
     )
-    slice: Annotated[str | None, Metavar("N/M|auto")] = Field(
+    slice: Annotated[str | None, Ambient.REFUSED, Metavar("N/M|auto")] = Field(
         None, pattern=r"^(auto|[1-9]\d{0,3}/[1-9]\d{0,3})$", description="Part of the files: 2/5; auto: parallel jobs."
     )
-    jobs: int = Field(32, ge=1, le=256, description="Signatures asked for at once, at most; found out while asking.")
-    timestamp_jobs: int = Field(64, ge=1, le=256, description="Timestamps asked of one server at once, at most.")
-    max_signatures: int | None = Field(None, ge=0, description="Signatures that the run may spend; slices share them.")
-    dry_run: bool = Field(False, description="Sign nothing: say how many signatures the run would spend.")
-    fail_fast: bool = Field(False, description="Begin no further file after the first that fails.")
-    journal: Annotated[Path | None, Metavar("FOLDER")] = Field(
+    jobs: Annotated[int, Ambient.HARMLESS] = Field(
+        32, ge=1, le=256, description="Signatures asked for at once, at most; found out while asking."
+    )
+    timestamp_jobs: Annotated[int, Ambient.HARMLESS] = Field(
+        64, ge=1, le=256, description="Timestamps asked of one server at once, at most."
+    )
+    max_signatures: Annotated[int | None, Ambient.HARMLESS] = Field(
+        None, ge=0, description="Signatures that the run may spend; slices share them."
+    )
+    dry_run: Annotated[bool, Ambient.REFUSED] = Field(
+        False, description="Sign nothing: say how many signatures the run would spend."
+    )
+    fail_fast: Annotated[bool, Ambient.HARMLESS] = Field(
+        False, description="Begin no further file after the first that fails."
+    )
+    journal: Annotated[Path | None, Ambient.REFUSED, Metavar("FOLDER")] = Field(
         None, description="Folder of signatures that are in no file yet (default: the store)."
     )
-    store: Annotated[Path | None, Metavar("FOLDER")] = Field(
+    store: Annotated[Path | None, Ambient.REFUSED, Metavar("FOLDER")] = Field(
         None, description="Folder of the portable thumbprint store."
     )
-    report: Path | None = Field(None, description="JSON report to write.")
-    junit: Path | None = Field(None, description="JUnit results to write.")
-    summary: Path | None = Field(None, description="Markdown summary to write.")
-    quiet: bool = Field(False, description="Print failures only.")
-    publish_token_env: Annotated[str | None, Metavar("NAME")] = Field(
+    report: Annotated[Path | None, Ambient.REFUSED, Output("kspsign.publishing.report_file:report_text")] = Field(
+        None, description="JSON report to write."
+    )
+    junit: Annotated[Path | None, Ambient.REFUSED, Output("kspsign.publishing.junit:junit_text")] = Field(
+        None, description="JUnit results to write."
+    )
+    summary: Annotated[Path | None, Ambient.REFUSED, Output("kspsign.publishing.summary:summary_text")] = Field(
+        None, description="Markdown summary to write."
+    )
+    quiet: Annotated[bool, Ambient.REFUSED] = Field(False, description="Print failures only.")
+    publish_token_env: Annotated[str | None, Ambient.REFUSED, Metavar("NAME")] = Field(
         None, description="Variable with a token of Azure DevOps: publish the results over REST too."
     )
-    verbose: bool = Field(False, description="Print every check of every file, and every call of a service.")
-    ca_file: Path | None = Field(None, description="PEM file with CA certificates for every connection.")
+    verbose: Annotated[bool, Ambient.HARMLESS] = Field(
+        False, description="Print every check of every file, and every call of a service."
+    )
+    ca_file: Annotated[Path | None, Ambient.REFUSED] = Field(
+        None, description="PEM file with CA certificates for every connection."
+    )
 
     command: Command = "run"
     store_options: InstanceOf[StoreOptions] | None = None
-    given_options: Mapping[str, Any] = Field(default_factory=dict, repr=False)
-    store_environment: dict[str, SecretStr] = Field(default_factory=dict, repr=False)
+    given_options: Annotated[Mapping[str, Any], Ambient.REFUSED] = Field(default_factory=dict, repr=False)
+    store_environment: Annotated[dict[str, SecretStr], Ambient.REFUSED] = Field(default_factory=dict, repr=False)
     publish_token: SecretStr | None = None
-    agent_environment: dict[str, str] = Field(default_factory=dict, repr=False)
-    credentials: dict[str, SecretStr] = Field(default_factory=dict, repr=False)
-    network_environment: dict[str, SecretStr] = Field(default_factory=dict, repr=False)
+    agent_environment: Annotated[dict[str, str], Ambient.REFUSED] = Field(default_factory=dict, repr=False)
+    credentials: Annotated[dict[str, SecretStr], Ambient.REFUSED] = Field(default_factory=dict, repr=False)
+    network_environment: Annotated[dict[str, SecretStr], Ambient.REFUSED] = Field(default_factory=dict, repr=False)
     temp_folder: Path | None = None
+    configuration: InstanceOf[ConfigOrigin] = ConfigOrigin()
 
     @field_validator("revocation", mode="before")
     @classmethod
@@ -145,10 +198,23 @@ class Settings(BaseModel):
         return self.journal or self.store_folder / "journal"
 
     @property
+    def output_files(self) -> dict[str, Path]:
+        """The files that were asked for, by the fields of OUTPUTS."""
+        named: dict[str, Path | None] = {name: getattr(self, name) for name in OUTPUTS}
+        return {name: path for name, path in named.items() if path is not None}
+
+    @property
     def network(self) -> NetworkOptions:
         """How services are reached. Raises ConfigurationError for an unreadable list of the build agent."""
         return network_options(self.network_environment, self.ca_file)
 
+
+OUTPUTS: Final[Mapping[str, str]] = {
+    name: output.text
+    for name, field in Settings.model_fields.items()
+    if (output := marker(field, Output)) is not None and output.text is not None
+}
+"""The fields that name a file to write, and what makes its content."""
 
 INTERNAL_FIELDS = frozenset(
     {
@@ -161,9 +227,16 @@ INTERNAL_FIELDS = frozenset(
         "credentials",
         "network_environment",
         "temp_folder",
+        "configuration",
     }
 )
 """Fields that neither the CLI's options, the task's inputs nor kspsign.yml may set by name."""
+
+
+USER_FIELDS: Mapping[str, FieldInfo] = {
+    name: field for name, field in Settings.model_fields.items() if name not in INTERNAL_FIELDS
+}
+"""The settings of any run that users may give, by name."""
 
 
 def default_store_folder() -> Path:

@@ -1,21 +1,22 @@
-"""Settings from what is given: arguments > task inputs / pipeline variables > kspsign.yml, resolved once.
+"""Settings from what is given: arguments > task inputs / pipeline variables > configuration file, resolved once.
 
 No other module reads the environment or a configuration file.
 """
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import SecretStr, ValidationError
 from pydantic.alias_generators import to_camel
 
 from kspsign.model.errors import ConfigurationError
-from kspsign.settings.model import INTERNAL_FIELDS, Command, Settings
+from kspsign.model.suggest import suggest
+from kspsign.settings.config_file import ConfigFile, read_ambient, read_named
+from kspsign.settings.model import INTERNAL_FIELDS, JUDGING_COMMANDS, USER_FIELDS, Command, Settings
 from kspsign.settings.network import network_variables
 from kspsign.settings.store_options import (
     TASK_SECRET,
@@ -29,8 +30,6 @@ from kspsign.settings.store_options import (
     validate_options,
     wrong_settings,
 )
-
-DEFAULT_CONFIG = "kspsign.yml"
 
 CREDENTIAL_PREFIX = "SM_"
 """DigiCert's client tools and KSP read their host, API key and client certificate from such variables."""
@@ -83,23 +82,27 @@ def resolve(
     *,
     stores: StoreModels,
     inputs: Mapping[str, Any] | None = None,
-    config: Path | None = None,
+    config: Path | Literal["ambient"] | None = None,
     environment: Mapping[str, str],
     secrets: Mapping[str, str] | None = None,
 ) -> Settings:
     """Settings from `arguments` (snake_case) over task `inputs` (camelCase) over the `config` file.
 
+    `config` "ambient" means that no file was named: then the harmless settings of kspsign.yml in the working folder
+    count, except for commands that only judge.
     Only keys that were really given may be in `arguments` and `inputs`; those of the key store become
     `store_options`, by the model that `stores` has for it. `environment` is asked for the variables that options of
     the key store name, those that it reads by itself, SM_* credentials, and what child processes need. `secrets` are
     the task's: "password", "accessToken" and variables by name, which win. Raises ConfigurationError with every fault
     named, PrerequisiteError when the key store's package can't be loaded.
     """
-    given = {**_read_config(config), **_from_camel(inputs or {}, stores), **arguments}
+    file = _config_file(None if config == "ambient" and command in JUDGING_COMMANDS else config, stores)
+    given = {**file.values, **_from_camel(inputs or {}, stores), **arguments}
     sources = {**environment, **(secrets or {})}
     sorted_keys = _Sorted.of(given, stores)
     internal = {
         "command": command,
+        "configuration": file.origin,
         "agent_environment": {name: value for name, value in environment.items() if name.upper() in _AGENT_VARIABLES},
         "credentials": _credentials(sources, given.get("tool_env")),
         "network_environment": network_variables(sources),
@@ -231,7 +234,7 @@ def _secret(given: str | None, setting: str, name: object, environment: Mapping[
     return None if given is None else SecretStr(given)
 
 
-_GENERIC = frozenset(Settings.model_fields) - INTERNAL_FIELDS
+_GENERIC = frozenset(USER_FIELDS)
 
 
 def _credentials(variables: Mapping[str, str], more: object) -> dict[str, SecretStr]:
@@ -245,7 +248,7 @@ def _credentials(variables: Mapping[str, str], more: object) -> dict[str, Secret
 
 
 def _with_near(word: str, known: Collection[str]) -> str:
-    near = difflib.get_close_matches(word, known, n=1, cutoff=0.6)
+    near = suggest(word, known)
     return f"{word} (did you mean {near[0]}?)" if near else word
 
 
@@ -266,37 +269,14 @@ def _from_camel(inputs: Mapping[str, Any], stores: StoreModels) -> dict[str, Any
     return {known[name]: value for name, value in inputs.items()}
 
 
-def _read_config(path: Path | None) -> dict[str, Any]:
-    chosen = path or Path(DEFAULT_CONFIG)
-    try:
-        text = chosen.read_text(encoding="utf-8")
-    except FileNotFoundError as missing:
-        if path is None:
-            return {}
+def _config_file(config: Path | Literal["ambient"] | None, stores: StoreModels) -> ConfigFile:
+    """Raises ConfigurationError for a file that can't be read, or that holds what no file or no ambient one may."""
+    file = read_ambient(stores, USER_FIELDS.get) if config == "ambient" else read_named(config)
+    internal = sorted((INTERNAL_FIELDS | {TASK_SECRET}) & set(file.values))
+    if internal:
         raise ConfigurationError(
-            f"configuration file {path} does not exist", remedy="Correct --config.", file=str(path)
-        ) from missing
-    except (OSError, UnicodeDecodeError) as unreadable:
-        raise ConfigurationError(
-            f"configuration file can't be read: {unreadable}",
-            remedy="Save it as readable UTF-8.",
-            file=str(chosen),
-        ) from unreadable
-    import yaml  # noqa: PLC0415 - few runs have a file
-
-    try:
-        content = yaml.safe_load(text)
-    except yaml.YAMLError as broken:
-        raise ConfigurationError(f"not valid YAML: {broken}", remedy="Correct the file.", file=str(chosen)) from broken
-    if content is None:
-        return {}
-    if not isinstance(content, dict) or not all(isinstance(key, str) for key in content):
-        raise ConfigurationError("must be a mapping of settings", remedy="Write `key: value` lines.", file=str(chosen))
-    secret = sorted((INTERNAL_FIELDS | {TASK_SECRET}) & set(content))
-    if secret:
-        raise ConfigurationError(
-            f"{', '.join(secret)} may not stand in a configuration file",
+            f"{', '.join(internal)} may not stand in a configuration file",
             remedy="Remove it.",
-            file=str(chosen),
+            file=file.origin.facts.name if file.origin.facts else None,
         )
-    return {str(key): value for key, value in content.items()}
+    return file

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from enum import Enum
 from typing import Annotated, Any, ClassVar, Protocol, TypeVar, get_args
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError
@@ -25,6 +26,27 @@ class Metavar:
     """What stands for the value in --help: FILE, NAME, URL."""
 
     text: str
+
+
+class Ambient(Enum):
+    """Marks whether a setting may come from an ambient file: a kspsign.yml that lies in the working folder, unnamed.
+
+    Whoever can put a file there, such as a pull request, must not decide what is trusted, what code runs, what is
+    written, which credentials are used or which files count. A field without this marker is refused.
+    """
+
+    HARMLESS = "harmless"
+    REFUSED = "refused"
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """Marks a field that names a file which the run writes: never one of the files that it works on.
+
+    `text` ("module:function") makes its content of a run's report.
+    """
+
+    text: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +74,7 @@ def _forty_hex_digits(value: str | None) -> str | None:
 Thumbprint = Annotated[
     str | None,
     AfterValidator(_forty_hex_digits),
+    Ambient.HARMLESS,
     Metavar("HEX"),
     Field(description="SHA-1 thumbprint of the certificate (40 hex digits)."),
 ]
@@ -72,7 +95,7 @@ class StoreOptions(BaseModel):
     variables: ClassVar[frozenset[str]] = frozenset()
     program_credentials: ClassVar[bool] = False
 
-    keypair_alias: Annotated[str | None, Metavar("ALIAS")] = Field(
+    keypair_alias: Annotated[str | None, Ambient.HARMLESS, Metavar("ALIAS")] = Field(
         None, description="Alias of the key pair in the key store (case-sensitive)."
     )
     thumbprint: Thumbprint = None
@@ -119,6 +142,11 @@ def options_of(model: type[StoreOptions]) -> dict[str, FieldInfo]:
 def marker(field: FieldInfo, kind: type[_Marker]) -> _Marker | None:
     """What the field says of itself besides its type."""
     return next((each for each in field.metadata if isinstance(each, kind)), None)
+
+
+def is_harmless(field: FieldInfo) -> bool:
+    """Whether an ambient configuration file may hold the setting."""
+    return marker(field, Ambient) is Ambient.HARMLESS
 
 
 def secret_variables(model: type[StoreOptions]) -> Iterator[tuple[str, SecretVariable]]:

@@ -4,7 +4,7 @@ from kspsign.concurrency.workers import Workers
 from kspsign.signing.budget import Budget
 from kspsign.signing.circuit_breaker import CircuitBreaker
 from kspsign.signing.copies import LockedTarget, SignedCopy, Targets, access_error
-from kspsign.signing.engine import Engine, open_engine, open_planner
+from kspsign.signing.engine import Engine, open_engine, open_planner, open_preflight
 from kspsign.signing.leftovers import remove_leftovers
 from kspsign.signing.plan import Planner
 from kspsign.signing.shared_state import LOCAL_SLOTS, SharedState
@@ -27,6 +27,7 @@ __all__ = [
     "access_error",
     "open_engine",
     "open_planner",
+    "open_preflight",
     "open_timestamper",
     "remove_leftovers",
 ]

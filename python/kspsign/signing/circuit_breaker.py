@@ -1,4 +1,5 @@
-"""What stops a run before all its files are tried: a key store that refuses everything, or the first failure."""
+"""What stops a run before all its files are tried: a key store that refuses everything, timestamps that can't be had,
+or the first failure."""
 
 from __future__ import annotations
 
@@ -43,6 +44,11 @@ class CircuitBreaker:
             if self._refusals >= THRESHOLD:
                 reason = f"the key store refused {self._refusals} signatures in a row ({error.message})"
                 self._stop("KEY_STORE_REFUSES", reason)
+
+    def unstampable(self, error: KspSignError) -> None:
+        """No timestamp will be had: every further signature would be spent for nothing."""
+        with self._lock:
+            self._stop(error.code, error.message)
 
     def failed(self, name: str, error: ErrorFacts) -> None:
         """The file `name` was tried and failed."""

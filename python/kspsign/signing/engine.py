@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from kspsign.authenticode.signable import SignableFile
 from kspsign.keys import SigningKey, engine_for
@@ -18,7 +19,13 @@ from kspsign.signing.plan import Planner, ToolPlanner, native_planner
 from kspsign.signing.shared_state import SharedState
 from kspsign.signing.waits import Waits
 
-_Opener = Callable[[Settings, SigningKey, Budget, SharedState], AbstractContextManager["Engine"]]
+if TYPE_CHECKING:
+    from kspsign.signing.preflight import Preflight
+    from kspsign.timestamping.server import TokenJudge
+
+_Opener = Callable[
+    [Settings, SigningKey, Budget, SharedState, "TokenJudge", "Preflight | None"], AbstractContextManager["Engine"]
+]
 
 
 class Engine(Protocol):
@@ -58,13 +65,20 @@ class Engine(Protocol):
 
 
 def open_engine(
-    settings: Settings, key: SigningKey, budget: Budget, shared: SharedState
+    settings: Settings,
+    key: SigningKey,
+    budget: Budget,
+    shared: SharedState,
+    judge: TokenJudge,
+    preflight: Preflight | None,
 ) -> AbstractContextManager[Engine]:
     """The engine for these settings: the one named by --engine, else the first of the key store's.
 
-    It spends no more than `budget`. Raises ConfigurationError when engine and key store do not go together.
+    It spends no more than `budget`, and nothing before `preflight` says that timestamps can be had; None asks for no
+    timestamps, or for those of the key store's own server, about which `judge` is asked. Raises ConfigurationError
+    when engine and key store do not go together.
     """
-    return _ENGINES[engine_for(settings, key.certificate)](settings, key, budget, shared)
+    return _ENGINES[engine_for(settings, key.certificate)](settings, key, budget, shared, judge, preflight)
 
 
 def open_planner(settings: Settings, certificate: SyncedCertificate, budget: Budget) -> Planner:
@@ -73,13 +87,34 @@ def open_planner(settings: Settings, certificate: SyncedCertificate, budget: Bud
     return native_planner(settings, certificate, budget) if native else ToolPlanner(budget)
 
 
+@contextlib.contextmanager
+def open_preflight(settings: Settings, shared: SharedState) -> Iterator[Preflight | None]:
+    """The preflight for these settings, begun where the servers are known before the key store is; connections are
+    closed at the end. None where no timestamp is asked for, or none of a server that is not ours."""
+    named = bool(settings.timestamp_url)
+    if settings.no_timestamp or settings.dry_run or (settings.key_store == "embedded" and not named):
+        yield None
+        return
+    from kspsign.signing.preflight import Preflight  # noqa: PLC0415 - it brings HTTP
+
+    with contextlib.closing(Preflight(settings, shared)) as preflight:
+        if named or settings.key_store is not None:
+            preflight.start()
+        yield preflight
+
+
 def _open_tool(name: str) -> _Opener:
     def opener(
-        settings: Settings, key: SigningKey, budget: Budget, shared: SharedState
+        settings: Settings,
+        key: SigningKey,
+        budget: Budget,
+        shared: SharedState,
+        _judge: TokenJudge,
+        preflight: Preflight | None,
     ) -> AbstractContextManager[Engine]:
         from kspsign.signing.tool_engine import open_tool_engine  # noqa: PLC0415 - loaded when used, for start-up
 
-        return open_tool_engine(settings, key.certificate, budget, shared, name)
+        return open_tool_engine(settings, key.certificate, budget, shared, preflight, name)
 
     return opener
 

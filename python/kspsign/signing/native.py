@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import threading
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple, cast
 
@@ -16,7 +18,7 @@ from kspsign.concurrency.single_flight import SingleFlight
 from kspsign.keys import KeyStore, SigningKey, check_digest
 from kspsign.model.values import Limits, RawSignature, TimestampToken
 from kspsign.network.limiter import Limiter
-from kspsign.settings.model import DEFAULT_TIMESTAMP_URLS, Settings
+from kspsign.settings.model import Settings
 from kspsign.signing.budget import Budget
 from kspsign.signing.clock import Clock
 from kspsign.signing.copies import LockedTarget, SignedCopy, preallocate
@@ -28,8 +30,10 @@ from kspsign.signing.source import SignatureSource
 from kspsign.signing.waits import Waits
 
 if TYPE_CHECKING:
+    from kspsign.keys.embedded.store import EmbeddedKeyStore
+    from kspsign.signing.preflight import Preflight
     from kspsign.timestamping.client import TimestampClient
-    from kspsign.timestamping.server import RemoteAuthority
+    from kspsign.timestamping.server import RemoteAuthority, TokenJudge
 
 _SIGNATURE_ROOM = 64 << 10
 TOKENS_KEPT = 256
@@ -50,9 +54,14 @@ class NativeEngine:
     name = "native"
 
     def __init__(
-        self, source: SignatureSource, timestamps: TimestampClient | None, terms: SigningTerms, shared: SharedState
+        self,
+        source: SignatureSource,
+        timestamps: TimestampClient | None,
+        preflight: Preflight | None,
+        terms: SigningTerms,
+        shared: SharedState,
     ) -> None:
-        self._source, self._timestamps, self._terms = source, timestamps, terms
+        self._source, self._timestamps, self._preflight, self._terms = source, timestamps, preflight, terms
         self._slots, self._targets = shared.slots, shared.targets
         self._tokens: SingleFlight[TimestampToken] = SingleFlight(keep=TOKENS_KEPT, retry=True)
         self._named: SingleFlight[_Signed] = SingleFlight()
@@ -60,7 +69,7 @@ class NativeEngine:
             admit=self._admit,
             on_committed=self._forget_embedded,
             on_already_signed=self._forget_found,
-            notices=self._journal_fault,
+            notices=self._notices,
         )
 
     @property
@@ -92,7 +101,7 @@ class NativeEngine:
         digest = self._read_digest(held, file)
         to_sign = unsigned(file, terms, digest)
         clock.lap("digest")
-        with self._slots.away():
+        with self._slots.away(), self._turn():
             if held.artifact.format in NAMING_CERTIFICATE:
                 signed = self._named.get(to_sign.digest, lambda: self._signed_by_name(file, digest))
             else:
@@ -126,7 +135,7 @@ class NativeEngine:
         clock.lap("digest")
         messages: dict[int, bytes] = {}
         digests: list[bytes] = []
-        with self._slots.away():
+        with self._slots.away(), self._turn():
             for number in file.unsigned_inner():
                 signed = self._signed_by_name(inner_files[number].file, inner_files[number].digest)
                 messages[number], _ = self._assembled(signed)
@@ -138,7 +147,7 @@ class NativeEngine:
         rebuilt = open_signable(copy, bundle.format)
         digest: Digest = rebuilt.digest_to_sign(terms)
         clock.lap("rebuild")
-        with self._slots.away():
+        with self._slots.away(), self._turn():
             signed = self._signed_by_name(rebuilt, digest)
             message, server = self._assembled(signed)
         clock.lap("timestamp")
@@ -171,6 +180,8 @@ class NativeEngine:
 
     def _admit(self, file: SignableFile) -> None:
         file.admit(self._terms)
+        if self._preflight is not None:
+            self._preflight.start()
 
     def _forget_embedded(self, copy: SignedCopy) -> None:
         """The journal forgets the signatures in a copy that took its target's place."""
@@ -184,12 +195,13 @@ class NativeEngine:
             for signature in file.signatures:
                 journal.served(file.profile.read(signature).value)
 
-    def _journal_fault(self) -> tuple[str, ...]:
-        """Whether the journal could be kept."""
+    def _notices(self) -> Iterator[str]:
+        """Whether the journal could be kept, and whether this machine's clock is right."""
         fault = self._source.journal.fault if self._source.journal else None
-        if fault is None:
-            return ()
-        return (f"signatures could not be kept for another run, the journal can't be written: {fault}",)
+        if fault is not None:
+            yield f"signatures could not be kept for another run, the journal can't be written: {fault}"
+        if self._preflight is not None and self._preflight.notice is not None:
+            yield self._preflight.notice
 
     @property
     def _servers(self) -> tuple[RemoteAuthority, ...]:
@@ -209,14 +221,28 @@ class NativeEngine:
         client = self._timestamps
         if client is None:
             return None
-        return self._tokens.get(signature.value, lambda: client.stamp(signature.value, signature.algorithm))
+        token = self._tokens.get(signature.value, lambda: client.stamp(signature.value, signature.algorithm))
+        if self._preflight is not None:
+            self._preflight.stamped()
+        return token
+
+    def _turn(self) -> AbstractContextManager[None]:
+        return contextlib.nullcontext() if self._preflight is None else self._preflight.turn()
 
 
 @contextlib.contextmanager
-def open_native(settings: Settings, key: SigningKey, budget: Budget, shared: SharedState) -> Iterator[NativeEngine]:
+def open_native(
+    settings: Settings,
+    key: SigningKey,
+    budget: Budget,
+    shared: SharedState,
+    judge: TokenJudge,
+    preflight: Preflight | None,
+) -> Iterator[NativeEngine]:
     """The native engine for these settings; its connections and journal are closed at the end, the key store is not.
 
-    The embedded key store brings its own timestamp server on loopback, unless other servers are named.
+    Timestamps come through `preflight`. The embedded key store brings its own timestamp server on loopback, unless
+    other servers are named; `judge` is asked about its tokens.
     """
     certificate, store, cancelled = key.certificate, key.store, shared.cancelled
     if store is None:
@@ -224,15 +250,9 @@ def open_native(settings: Settings, key: SigningKey, budget: Budget, shared: Sha
     with contextlib.ExitStack() as resources:
         terms = signing_terms(settings, certificate.chain)
         check_digest(store, terms.algorithm)
-        timestamps: TimestampClient | None = None
-        if not settings.no_timestamp:
-            urls = settings.timestamp_url or _default_urls(store, resources)
-            own = not settings.timestamp_url and certificate.key_store == "embedded"
-            network = settings.network.direct() if own else settings.network
-            from kspsign.timestamping.client import TimestampClient  # noqa: PLC0415 - it brings HTTP
-
-            timestamps = TimestampClient(urls, settings.timestamp_jobs, cancelled, network)
-            resources.callback(timestamps.close)
+        timestamps = None if preflight is None else preflight.client
+        if store.name == "embedded" and not (settings.no_timestamp or settings.timestamp_url):
+            timestamps, preflight = _own_server(settings, store, judge, cancelled, resources), None
         able, journal = store.capabilities, None
         if able.costly:
             fixed = able.fixed_certificate
@@ -240,14 +260,21 @@ def open_native(settings: Settings, key: SigningKey, budget: Budget, shared: Sha
             journal = resources.enter_context(Journal(settings.journal_folder, name))
         limiter = Limiter(min(settings.jobs, able.concurrent or settings.jobs), cancelled)
         source = SignatureSource(store, certificate.chain, limiter, budget, shared.breaker, journal)
-        yield NativeEngine(source, timestamps, terms, shared)
+        yield NativeEngine(source, timestamps, preflight, terms, shared)
 
 
-def _default_urls(store: KeyStore, resources: contextlib.ExitStack) -> tuple[str, ...]:
-    if store.name != "embedded":
-        return DEFAULT_TIMESTAMP_URLS
+def _own_server(
+    settings: Settings,
+    store: KeyStore,
+    judge: TokenJudge,
+    cancelled: threading.Event,
+    resources: contextlib.ExitStack,
+) -> TimestampClient:
+    """A client of the embedded key store's timestamp server, which runs until `resources` are closed."""
     from kspsign.embedded.timestamp_server import TimestampServer  # noqa: PLC0415 - needed only here
-    from kspsign.keys.embedded.store import EmbeddedKeyStore  # noqa: PLC0415
+    from kspsign.timestamping.client import TimestampClient  # noqa: PLC0415 - it brings HTTP
 
-    authority = cast("EmbeddedKeyStore", store).authority
-    return (resources.enter_context(TimestampServer(authority)).url,)
+    url = resources.enter_context(TimestampServer(cast("EmbeddedKeyStore", store).authority)).url
+    client = TimestampClient((url,), settings.timestamp_jobs, cancelled, settings.network.direct(), judge)
+    resources.callback(client.close)
+    return client

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from kspsign.authenticode.profile import FileSignature, is_timestamped
 from kspsign.authenticode.signable import SignableFile
 from kspsign.model.errors import ArtifactError
 from kspsign.model.hresults import Hresult
-from kspsign.model.network_options import NetworkOptions
 from kspsign.model.values import DigestAlgorithm, Limits
-from kspsign.settings.model import DEFAULT_TIMESTAMP_URLS
+from kspsign.settings.model import DEFAULT_TIMESTAMP_URLS, Settings
 from kspsign.signing.clock import Clock
 from kspsign.signing.copies import LockedTarget, SignedCopy
 from kspsign.signing.shared_state import LOCAL_SLOTS, LocalSlots, SharedState
@@ -20,6 +19,7 @@ from kspsign.signing.waits import Waits
 
 if TYPE_CHECKING:
     from kspsign.timestamping.client import TimestampClient
+    from kspsign.timestamping.server import TokenJudge
 
 MAX_SIGNATURES = 16
 """Signatures of one file that are stamped; the verifier reads no more."""
@@ -64,7 +64,7 @@ class Timestamper:
         digest = file.digest_to_check(signatures)
         for finding in file.structure(digest, signatures):
             if finding.hresult is not None:
-                raise ArtifactError(finding.hresult, f"{finding.check}: {finding.detail}")
+                raise ArtifactError(finding.hresult, f"{finding.name}: {finding.detail}")
         clock.lap("digest")
         servers: list[str] = []
         with self._desks.away():
@@ -105,12 +105,14 @@ def _all_signatures(file: SignableFile) -> tuple[FileSignature, ...]:
 
 @contextlib.contextmanager
 def open_timestamper(
-    urls: Sequence[str], jobs: int, algorithm: DigestAlgorithm, network: NetworkOptions, shared: SharedState
+    settings: Settings, algorithm: DigestAlgorithm, shared: SharedState, judge: TokenJudge
 ) -> Iterator[Timestamper]:
-    """Asks `urls` in turn (none: the defaults), each at most `jobs` at once; connections are closed at the end."""
+    """Asks the servers that `settings` name (none: the defaults) for tokens that `judge` accepts; connections are
+    closed at the end."""
     from kspsign.timestamping.client import TimestampClient  # noqa: PLC0415 - it brings HTTP
 
-    client = TimestampClient(tuple(urls) or DEFAULT_TIMESTAMP_URLS, jobs, shared.cancelled, network)
+    urls = settings.timestamp_url or DEFAULT_TIMESTAMP_URLS
+    client = TimestampClient(urls, settings.timestamp_jobs, shared.cancelled, settings.network, judge)
     try:
         yield Timestamper(client, algorithm, shared.slots)
     finally:

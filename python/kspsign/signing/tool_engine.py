@@ -30,6 +30,7 @@ from kspsign.signing.budget import Budget
 from kspsign.signing.clock import Clock
 from kspsign.signing.copies import LockedTarget, SignedCopy
 from kspsign.signing.hooks import Hooks
+from kspsign.signing.preflight import Preflight
 from kspsign.signing.shared_state import SharedState
 from kspsign.signing.tool_calls import Caller, Signer, SignToolSigner, SmctlSigner
 from kspsign.signing.tool_errors import Refusal, call_refusal, file_refusal
@@ -53,24 +54,25 @@ class ToolEngine:
         signer: Signer,
         caller: Caller,
         certificate: SyncedCertificate,
-        urls: Sequence[str],
         budget: Budget,
         shared: SharedState,
+        preflight: Preflight | None,
     ) -> None:
         settings = caller.settings
         self.name = name
         self.limits = Limits()
-        self.hooks = Hooks(admit=self._admit, tool=signer.tool, tool_output=self._printed)
-        self._signer, self._caller, self._urls = signer, caller, tuple(urls)
+        self.hooks = Hooks(admit=self._admit, notices=self._notices, tool=signer.tool, tool_output=self._printed)
+        self._signer, self._caller = signer, caller
+        self._urls = () if settings.no_timestamp else settings.timestamp_url or DEFAULT_TIMESTAMP_URLS
         self._identity = PublisherIdentity.of(certificate.chain[0])
         self._inline = settings.timestamp_mode == "inline"
         self._transcripts: deque[str] = deque()
         self._stamping: ToolTimestamps | None = None
-        if urls and not self._inline:
-            self._stamping = ToolTimestamps(caller, find_signtool(settings), self._urls, self._heard)
+        if self._urls and not self._inline:
+            self._stamping = ToolTimestamps(caller, find_signtool(settings), self._believed, self._heard)
         self._lock = threading.Lock()
         self._navsip = ""
-        self._shared, self._budget = shared, budget
+        self._shared, self._budget, self._preflight = shared, budget, preflight
         self._once: SingleFlight[Request] = SingleFlight()
         self._waiting = 0
         processes = settings.jobs if "jobs" in settings.model_fields_set else PROCESSES
@@ -121,6 +123,17 @@ class ToolEngine:
                 f"a package in the bundle is not signed, and {self.name} signs the bundle alone",
                 remedy="Sign the packages first, bundle them afterwards (MakeAppx bundle), then sign the bundle.",
             )
+        if self._preflight is not None:
+            self._preflight.start()
+
+    def _believed(self) -> tuple[str, ...]:
+        """The timestamp servers, without those whose tokens would not verify."""
+        return self._urls if self._preflight is None else self._preflight.believed(self._urls)
+
+    def _notices(self) -> tuple[str, ...]:
+        """Whether this machine's clock is right."""
+        notice = self._preflight.notice if self._preflight is not None else None
+        return () if notice is None else (notice,)
 
     def _printed(self) -> Iterator[str]:
         """What the calls printed since the last time, call by call."""
@@ -144,15 +157,26 @@ class ToolEngine:
         try:
             if isinstance(file, ClearableFile):
                 file.clear(bench.folder / name)
-            self._shared.breaker.check()
-            self._budget.take()
             before = len(signature_states(artifact.path, artifact.format))
             request = Request(name, artifact.format, before)
-            self._ask(request)
+            with self._turn():
+                self._shared.breaker.check()
+                self._budget.take()
+                self._ask(request)
         except BaseException:
             bench.remove(name)
             raise
         return request
+
+    @contextlib.contextmanager
+    def _turn(self) -> Iterator[None]:
+        """Within the block a signature may be spent, as far as timestamps go."""
+        if self._preflight is None:
+            yield
+            return
+        with self._preflight.turn():
+            yield
+        self._preflight.stamped()
 
     def _ask(self, request: Request) -> None:
         with self._lock:
@@ -189,7 +213,8 @@ class ToolEngine:
             self._caller.pause(attempt)
 
     def _sign_group(self, group: Sequence[Request], attempt: int) -> None:
-        url = self._urls[attempt % len(self._urls)] if self._inline and self._urls else None
+        urls = self._believed() if self._inline else ()
+        url = urls[attempt % len(urls)] if urls else None
         ran = self._signer.sign([each.name for each in group], url)
         words = self._heard(ran)
         stopped: Refusal | None = None
@@ -240,16 +265,21 @@ _SIGNERS: dict[str, Callable[[Caller, SyncedCertificate], Signer]] = {"signtool"
 
 @contextlib.contextmanager
 def open_tool_engine(
-    settings: Settings, certificate: SyncedCertificate, budget: Budget, shared: SharedState, name: str
+    settings: Settings,
+    certificate: SyncedCertificate,
+    budget: Budget,
+    shared: SharedState,
+    preflight: Preflight | None,
+    name: str,
 ) -> Iterator[ToolEngine]:
     """The engine `name` ("signtool" or "smctl"); its workbench is removed at the end.
 
+    The program asks the timestamp servers itself, once `preflight` says that timestamps can be had.
     Raises PrerequisiteError when a tool is missing.
     """
-    urls = () if settings.no_timestamp else settings.timestamp_url or DEFAULT_TIMESTAMP_URLS
     with StagingFolder(settings.temp_folder) as bench:
         caller = Caller(settings, bench, shared.cancelled)
-        engine = ToolEngine(name, _SIGNERS[name](caller, certificate), caller, certificate, urls, budget, shared)
+        engine = ToolEngine(name, _SIGNERS[name](caller, certificate), caller, certificate, budget, shared, preflight)
         try:
             yield engine
         finally:

@@ -14,16 +14,22 @@ STAMP_ROUNDS = 3
 
 
 class ToolTimestamps:
-    """Stamps by `tool` with the first of `urls` that answers; `heard` reads what a call printed."""
+    """Stamps by `tool` with the first of `urls()` that answers; `heard` reads what a call printed."""
 
-    def __init__(self, caller: Caller, tool: Tool, urls: Sequence[str], heard: Callable[[Ran], SignToolWords]) -> None:
-        self._caller, self._tool, self._urls, self._heard = caller, tool, tuple(urls), heard
+    def __init__(
+        self,
+        caller: Caller,
+        tool: Tool,
+        urls: Callable[[], Sequence[str]],
+        heard: Callable[[Ran], SignToolWords],
+    ) -> None:
+        self._caller, self._tool, self._urls, self._heard = caller, tool, urls, heard
 
     def stamp_all(self, requests: Sequence[Request]) -> None:
         """Each server in turn, several rounds, only for what has no timestamp yet."""
         waiting = [each for each in requests if not self._is_stamped(each)]
         for attempt in range(STAMP_ROUNDS):
-            for url in self._urls:
+            for url in self._urls():
                 for index in sorted({self._index(each) for each in waiting}):
                     self._stamp_group([each for each in waiting if self._index(each) == index], url, index)
                 waiting = [each for each in waiting if not self._is_stamped(each)]

@@ -4,26 +4,49 @@ from __future__ import annotations
 
 import random
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from kspsign.model.errors import CancelledError, TimestampError
 from kspsign.model.network_options import NetworkOptions
 from kspsign.model.values import DigestAlgorithm, ServerFacts, TimestampToken
-from kspsign.timestamping.server import RemoteAuthority
+from kspsign.timestamping.server import Fault, RemoteAuthority, TokenJudge
 
 ROUNDS = 3
 FIRST_PAUSE, LONGEST_PAUSE = 0.25, 5.0
 """Seconds between two rounds: at least the first, doubled each time, and as long as every server rests."""
+_UNREACHABLE = "Check that the agent reaches the server (proxy, firewall: plain http, port 80), or name others with \
+--timestamp-url; the file was not changed."
+_UNTRUSTED = "Name the authority's root with --trust-root if you trust it, or another server with --timestamp-url; the \
+file was not changed."
+
+
+def no_timestamp(said: Mapping[RemoteAuthority, Fault]) -> TimestampError:
+    """The error for what each of the servers did."""
+    refused = any(fault.refused_time is not None for fault in said.values())
+    return TimestampError(
+        "no timestamp: " + "; ".join(f"{server.url}: {fault.said}" for server, fault in said.items()),
+        code="TIMESTAMP_UNAVAILABLE",
+        remedy=_UNTRUSTED if refused else _UNREACHABLE,
+        lasting=any(not fault.transient for fault in said.values()),
+    )
 
 
 class TimestampClient:
     """Asks `urls` in their order, each at most `ceiling` times at once; safe to share between threads.
 
-    Raises ConfigurationError for a proxy or a CA file of `network` that can't be used.
+    A token that `judge` refuses counts as no answer: the next server is asked; without one the caller judges. Raises
+    ConfigurationError for a proxy or a CA file of `network` that can't be used.
     """
 
-    def __init__(self, urls: Sequence[str], ceiling: int, cancelled: threading.Event, network: NetworkOptions) -> None:
-        self.servers = tuple(RemoteAuthority(url, ceiling, cancelled, network) for url in dict.fromkeys(urls))
+    def __init__(
+        self,
+        urls: Sequence[str],
+        ceiling: int,
+        cancelled: threading.Event,
+        network: NetworkOptions,
+        judge: TokenJudge | None = None,
+    ) -> None:
+        self.servers = tuple(RemoteAuthority(url, ceiling, cancelled, network, judge) for url in dict.fromkeys(urls))
         self._cancelled = cancelled
 
     @property
@@ -32,12 +55,12 @@ class TimestampClient:
         return tuple(server.facts for server in self.servers)
 
     def stamp(self, signature: bytes, algorithm: DigestAlgorithm) -> TimestampToken:
-        """A checked token over `signature`; imprint and token use `algorithm`.
+        """A token over `signature`; imprint and token use `algorithm`.
 
         Raises TimestampError that says of each server what it did, CancelledError while waiting. The signature
         stays good for another try.
         """
-        said: dict[RemoteAuthority, str] = {}
+        said: dict[RemoteAuthority, Fault] = {}
         left = list(self.servers)
         for attempt in range(ROUNDS + 1):
             for server in tuple(left):
@@ -47,19 +70,14 @@ class TimestampClient:
                 answer = server.ask(signature, algorithm)
                 if isinstance(answer, TimestampToken):
                     return answer
-                said[server] = answer.said
+                said[server] = answer
                 if not answer.transient:
                     left.remove(server)
             if not left:
                 break
             if attempt < ROUNDS - 1:
                 self._pause(attempt, left)
-        raise TimestampError(
-            "no timestamp: " + "; ".join(f"{server.url}: {words}" for server, words in said.items()),
-            code="TIMESTAMP_UNAVAILABLE",
-            remedy="Check that the agent reaches the server (proxy, firewall: plain http, port 80), or name others "
-            "with --timestamp-url; the file was not changed.",
-        )
+        raise no_timestamp(said)
 
     def close(self) -> None:
         """Close the connections."""

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime
 
 import urllib3
 
-from kspsign.authenticode.cms.timestamp import check_reply, make_query
+from kspsign.authenticode.cms.timestamp import TimestampQuery, check_reply, make_query
 from kspsign.certificates.parse import common_name_of
 from kspsign.model.errors import TrustError
 from kspsign.model.network_options import NetworkOptions
@@ -28,26 +30,36 @@ REDIRECTS = 5
 HEADERS = {"Content-Type": "application/timestamp-query", "Accept": "application/timestamp-reply"}
 FIRST_REST, LONGEST_REST = 0.5, 60.0
 """Seconds that a server is left alone after a failure; twice as long after each further one in a row."""
+TokenJudge = Callable[[bytes, bytes], None]
+"""Raises TrustError for a token (DER) over a signature value with which a file would not verify."""
 _TRANSIENT = frozenset({408, 429, 500, 502, 503, 504})
 _THROTTLED = frozenset({429, 503})
 
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """What a server did wrong, and whether it may do better when it is asked again."""
+    """What a server did wrong, and whether it may do better when it is asked again.
+
+    `refused_time` is what a token states that is sound and that the judge refuses; None where there is no such token.
+    """
 
     said: str
     transient: bool
+    refused_time: datetime | None = None
 
 
 class RemoteAuthority:
-    """Asks the server at `url`, with the login that it may hold; safe to share between threads.
+    """Asks the server at `url`, with the login that it may hold, for tokens that `judge` accepts (without one the
+    caller judges them); safe to share between threads.
 
     The attribute `url` is for people: without login and query.
     """
 
-    def __init__(self, url: str, ceiling: int, cancelled: threading.Event, network: NetworkOptions) -> None:
+    def __init__(
+        self, url: str, ceiling: int, cancelled: threading.Event, network: NetworkOptions, judge: TokenJudge | None
+    ) -> None:
         self.url = shown_url(url)
+        self._judge = judge
         self.limiter = Limiter(ceiling, cancelled)
         self._address = url
         self._pool = Pool(network, connections=ceiling, timeout=TIMEOUT, deadline=DEADLINE)
@@ -131,8 +143,16 @@ class RemoteAuthority:
             return Fault(f"HTTP {answer.status}", transient=answer.status in _TRANSIENT)
         if len(answer.body) > MAX_REPLY:
             return Fault(f"an answer of more than {MAX_REPLY} bytes", transient=False)
+        return self._judged(answer.body, query, signature)
+
+    def _judged(self, reply: bytes, query: TimestampQuery, signature: bytes) -> TimestampToken | Fault:
         try:
-            token, stamp = check_reply(answer.body, query, signature)
+            token, stamp = check_reply(reply, query, signature)
         except TrustError as unusable:
             return Fault(f"an unusable answer: {unusable.message}", transient=False)
+        try:
+            if self._judge is not None:
+                self._judge(token, signature)
+        except TrustError as refused:
+            return Fault(f"its token would not verify ({refused.message})", transient=False, refused_time=stamp.time)
         return TimestampToken(token, stamp.time, common_name_of(stamp.signer), stamp.digest_algorithm, self.url)

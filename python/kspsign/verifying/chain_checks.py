@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Final
 
 from cryptography import x509
 
 from kspsign.certificates.parse import common_name
+from kspsign.model.checks import CheckName
 from kspsign.model.hresults import Hresult
 from kspsign.model.values import DigestAlgorithm, Finding
 from kspsign.verifying.chain import ChainResult, Purpose
@@ -19,7 +21,21 @@ from kspsign.verifying.strength import STRONG, Strength
 if TYPE_CHECKING:
     from kspsign.verifying.revocation import Revocation
 
-CHAIN_CHECKS = ("certificate-chain", "certificate-validity", "extended-key-usage", "key-usage")
+CHAIN_CHECKS: Final[Mapping[Purpose, Mapping[CheckName, CheckName]]] = {
+    Purpose.CODE_SIGNING: {
+        "certificate-chain": "certificate-chain",
+        "certificate-validity": "certificate-validity",
+        "extended-key-usage": "extended-key-usage",
+        "key-usage": "key-usage",
+    },
+    Purpose.TIMESTAMPING: {
+        "certificate-chain": "timestamp-certificate-chain",
+        "certificate-validity": "timestamp-certificate-validity",
+        "extended-key-usage": "timestamp-extended-key-usage",
+        "key-usage": "timestamp-key-usage",
+    },
+}
+"""The checks of a chain, and what they are called where it is a signer's or a timestamp authority's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,20 +61,24 @@ class JudgedChain:
         return bool(self.path) and all(each.hresult is None for each in self.findings)
 
 
-def chain_findings(result: ChainResult, prefix: str, when: str) -> Iterator[Finding]:
-    """CHAIN_CHECKS, each behind `prefix`; `when` tells the moment for which the chain was judged."""
-    passed = {
+def chain_findings(
+    result: ChainResult, purpose: Purpose, when: str, remedies: Mapping[CheckName, str] = MappingProxyType({})
+) -> Iterator[Finding]:
+    """CHAIN_CHECKS of that purpose; `when` tells the moment for which the chain was judged. `remedies` replace those of
+    the faults, by the check's name in a signer's chain."""
+    passed: dict[CheckName, str] = {
         "certificate-chain": " < ".join(common_name(each.subject) for each in result.path),
         "certificate-validity": when,
         "extended-key-usage": "allows it",
         "key-usage": "allows it",
     }
-    for check in CHAIN_CHECKS:
+    for check, name in CHAIN_CHECKS[purpose].items():
         fault = next((each for each in result.faults if each.check == check), None)
         if fault is None:
-            yield Finding(prefix + check, passed[check])
+            yield Finding(name, passed[check])
         else:
-            yield Finding(prefix + check, fault.detail, fault.hresult)
+            detail = f"{fault.detail}, not {when}" if check == "certificate-validity" else fault.detail
+            yield Finding(name, detail, fault.hresult, remedies.get(check, fault.remedy))
 
 
 def revocation_findings(
@@ -70,7 +90,7 @@ def revocation_findings(
         yield revocation.finding(chain.path, purpose, stamped)
 
 
-def algorithm_finding(check: str, strength: Strength, *digests: DigestAlgorithm | None) -> Finding:
+def algorithm_finding(check: CheckName, strength: Strength, *digests: DigestAlgorithm | None) -> Finding:
     """The check of that name: whether each of `digests` is strong enough."""
     used = dict.fromkeys(digest.value if digest else "an unknown digest" for digest in digests)
     weak = [digest for digest in used if digest not in strength.digests]
@@ -78,6 +98,6 @@ def algorithm_finding(check: str, strength: Strength, *digests: DigestAlgorithm 
     return finding(check, fault, Hresult.NTE_BAD_ALGID, ", ".join(used))
 
 
-def finding(check: str, fault: str | None, hresult: Hresult, passed: str) -> Finding:
+def finding(check: CheckName, fault: str | None, hresult: Hresult, passed: str) -> Finding:
     """The check of that name, which fails with `hresult` for a fault."""
     return Finding(check, passed) if fault is None else Finding(check, fault, hresult)

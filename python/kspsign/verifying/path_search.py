@@ -160,7 +160,10 @@ class PathSearch:
         if _Signature.MALFORMED in seen:
             reason = f"the certificate of {issuer} can't be parsed"
             return Fault(CHAIN_CHECK, Hresult.TRUST_E_MALFORMED_SIGNATURE, reason)
-        reason = f"the certificate of {issuer}, which issued {display_name(last)}, is missing"
+        reason = (
+            f"{issuer}, which issued {display_name(last)}, is not among the trusted roots, and the signature does not "
+            "bring its certificate"
+        )
         return Fault(CHAIN_CHECK, Hresult.CERT_E_CHAINING, reason)
 
 

@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from hashlib import sha1
 from typing import TYPE_CHECKING
 
 from cryptography import x509
 
 from kspsign.authenticode.cms.timestamp import Timestamp
 from kspsign.authenticode.profile import FileSignature
-from kspsign.certificates.parse import common_name_of, parse_certificate, subject_of
+from kspsign.certificates.parse import common_name_of, parse_certificate, subject_of, thumbprint_of
 from kspsign.certificates.validity import is_for_lifetime_signing
+from kspsign.model.checks import CheckName
 from kspsign.model.errors import TrustError
 from kspsign.model.hresults import Hresult
 from kspsign.model.values import DigestAlgorithm, Finding, SignatureFacts, TimestampFacts, iso_utc
@@ -31,6 +31,12 @@ from kspsign.verifying.unsigned_data import attributes_finding, certificates_fin
 
 if TYPE_CHECKING:
     from kspsign.verifying.revocation import Revocation
+
+
+_WITHOUT_LIFETIME = (
+    "Sign again with a certificate without lifetime signing (extended key usage 1.3.6.1.4.1.311.10.3.13): no timestamp "
+    "extends what this one signs."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,8 +68,7 @@ def examine_signature(
     stamped = examine_timestamp(signature, trust, revocation)
     lifetime = _is_for_lifetime_signing(signature)
     extended_to = None if lifetime else stamped.time
-    when = "now, lifetime signing: no timestamp extends it" if lifetime else "now, no valid timestamp"
-    chain = _chain(signature, trust, extended_to, when)
+    chain = _chain(signature, trust, extended_to, lifetime=lifetime)
     chain_and_timestamp = (*chain.findings, *stamped.findings)
     if not lifetime and _follows_from(stamped, chain):
         chain_and_timestamp = (*stamped.findings, *chain.findings)
@@ -118,8 +123,8 @@ def _follows_from(stamped: Stamped, chain: JudgedChain) -> bool:
     return failed == {"certificate-validity"} and stamped.is_refused
 
 
-def _chain(signature: FileSignature, trust: Trust, stamped: datetime | None, now: str) -> JudgedChain:
-    """The signer's chain at the time `stamped`, or at present, which `now` calls so."""
+def _chain(signature: FileSignature, trust: Trust, stamped: datetime | None, *, lifetime: bool) -> JudgedChain:
+    """The signer's chain at the time `stamped`, at present when that is None."""
     if signature.certificate is None:
         return JudgedChain()
     moment = stamped or datetime.now(UTC)
@@ -127,8 +132,10 @@ def _chain(signature: FileSignature, trust: Trust, stamped: datetime | None, now
         *(signature.certificate, signature.certificates, trust.signers),
         *(Purpose.CODE_SIGNING, moment, trust.strength),
     )
+    now = "now, lifetime signing: no timestamp extends it" if lifetime else "now, no valid timestamp"
     when = f"at {iso_utc(moment)} ({'timestamp' if stamped else now})"
-    return JudgedChain(tuple(chain_findings(result, "", when)), result.path)
+    remedies: dict[CheckName, str] = {"certificate-validity": _WITHOUT_LIFETIME} if lifetime else {}
+    return JudgedChain(tuple(chain_findings(result, Purpose.CODE_SIGNING, when, remedies)), result.path)
 
 
 def _embedded(signature: FileSignature, chain: JudgedChain, stamped: Stamped, trust: Trust) -> Iterator[Finding]:
@@ -153,7 +160,7 @@ def _facts(signature: FileSignature, stamp: Timestamp | None) -> SignatureFacts:
         )
     certificate = signature.certificate
     return SignatureFacts(
-        thumbprint=sha1(certificate, usedforsecurity=False).hexdigest().upper() if certificate else "",
+        thumbprint=thumbprint_of(certificate) if certificate else "",
         subject=_named(subject_of, certificate),
         digest=signature.algorithm.value,
         timestamp=stamped,

@@ -9,6 +9,8 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 from kspsign.authenticode.cms.algorithms import HASHES
+from kspsign.certificates import der
+from kspsign.certificates.parse import outline, to_der
 from kspsign.model.values import DigestAlgorithm
 
 CURVES = {"P-256": ec.SECP256R1.name, "P-384": ec.SECP384R1.name, "P-521": ec.SECP521R1.name}
@@ -36,6 +38,8 @@ class Strength:
             return None if key.key_size >= self.rsa_bits else f"has only {key.key_size} bits"
         if not isinstance(key, ec.EllipticCurvePublicKey) or key.curve.name not in CURVES.values():
             return "is of a kind that is not supported"
+        if not _names_curve(certificate):
+            return "gives its curve by numbers instead of by name"
         name = next(name for name, curve in CURVES.items() if curve == key.curve.name)
         return None if name in self.curves else f"is on {name}"
 
@@ -50,6 +54,13 @@ class Strength:
     def with_all_of(self, other: Strength) -> Strength:
         """What counts by either."""
         return Strength(self.digests | other.digests, min(self.rsa_bits, other.rsa_bits), self.curves | other.curves)
+
+
+def _names_curve(certificate: x509.Certificate) -> bool:
+    """Whether the parameters of an EC key are a curve's name (RFC 5480 §2.1.1): numbers that are almost a known curve's
+    let anybody have the known curve's keys."""
+    algorithm = der.parse(outline(to_der(certificate)).key).first()
+    return [each.tag for each in algorithm.children()] == [der.OID, der.OID]
 
 
 STRONG = Strength(

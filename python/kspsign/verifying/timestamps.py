@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Final
 
 from cryptography import x509
 
 from kspsign.authenticode.cms.timestamp import Timestamp, read_counter_signature, read_token
 from kspsign.authenticode.profile import FileSignature
+from kspsign.certificates.parse import CHAIN_CHECK
+from kspsign.certificates.validity import CLOCK_SKEW
+from kspsign.model.checks import CheckName
 from kspsign.model.errors import TrustError
 from kspsign.model.hresults import Hresult
 from kspsign.model.values import Finding, iso_utc
 from kspsign.verifying.chain import Purpose, validate_chain
 from kspsign.verifying.chain_checks import (
+    CHAIN_CHECKS,
     JudgedChain,
     Trust,
     algorithm_finding,
@@ -31,7 +36,11 @@ _ADD_ONE = (
     "Add one while the certificate is valid: kspsign timestamp FILE. It costs no signature and does not change what is "
     "signed."
 )
-CLOCK_SKEW = timedelta(minutes=5)
+_ANOTHER = "sign again with a timestamp of another server (--timestamp-url)."
+_CHAIN_REMEDIES: Final[Mapping[CheckName, str]] = {
+    **dict.fromkeys(CHAIN_CHECKS[Purpose.TIMESTAMPING], _ANOTHER.capitalize()),
+    CHAIN_CHECK: f"Pass the root of the timestamp authority with --trust-root if you trust it; else {_ANOTHER}",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +112,8 @@ def _authority_chain(stamp: Timestamp, trust: Trust) -> JudgedChain:
         *(stamp.signer, stamp.certificates, trust.authorities),
         *(Purpose.TIMESTAMPING, stamp.time, trust.strength),
     )
-    return JudgedChain(tuple(chain_findings(result, "timestamp-", f"at {iso_utc(stamp.time)}")), result.path)
+    findings = chain_findings(result, Purpose.TIMESTAMPING, f"at {iso_utc(stamp.time)}", _CHAIN_REMEDIES)
+    return JudgedChain(tuple(findings), result.path)
 
 
 def _read_timestamp(signature: FileSignature) -> Timestamp | None:

@@ -18,6 +18,7 @@ from kspsign.authenticode.cms.account import list_refused
 from kspsign.authenticode.cms.algorithms import signature_holds
 from kspsign.authenticode.profile import FileSignature
 from kspsign.certificates.parse import display_name, outline, parse_certificate, to_der
+from kspsign.model.checks import CheckName
 from kspsign.model.hresults import Hresult
 from kspsign.model.values import DigestAlgorithm, Finding
 from kspsign.verifying.roots import TrustAnchors
@@ -142,5 +143,5 @@ def _identity(certificate: x509.Certificate) -> tuple[bytes, bytes]:
     return outlined.subject, outlined.key
 
 
-def _surplus(check: str, detail: str) -> Finding:
+def _surplus(check: CheckName, detail: str) -> Finding:
     return Finding(check, detail, Hresult.TRUST_E_MALFORMED_SIGNATURE)

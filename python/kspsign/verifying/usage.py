@@ -14,22 +14,28 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
+from typing import Final
 
 from cryptography import x509
 from cryptography.x509.oid import ExtensionOID
 
-from kspsign.certificates.parse import CHAIN_CHECK, display_name, extension, extensions
+from kspsign.certificates.parse import CHAIN_CHECK, display_name, extension, extensions, outline, to_der
+from kspsign.model.checks import CheckName
 from kspsign.model.errors import TrustError
 from kspsign.model.hresults import Hresult
 from kspsign.model.values import iso_utc
+from kspsign.verifying.certificate_policies import POLICY_MAPPINGS, policy_violations
 from kspsign.verifying.name_constraints import name_violations
 from kspsign.verifying.roots import Anchor
 from kspsign.verifying.strength import Strength
 
-_VALIDITY_CHECK = "certificate-validity"
-_EXTENDED_USAGE_CHECK = "extended-key-usage"
-_USAGE_CHECK = "key-usage"
+_VALIDITY_CHECK: Final = "certificate-validity"
+_EXTENDED_USAGE_CHECK: Final = "extended-key-usage"
+_USAGE_CHECK: Final = "key-usage"
 
+_OTHER_CERTIFICATE = "Ask the CA for a certificate that follows RFC 5280."
+_SERIAL_BITS = 159
+"""Of 20 octets, the first bit of which is the sign."""
 _ANY_USAGE = "2.5.29.37.0"
 _EVALUATED = frozenset(
     (
@@ -38,7 +44,10 @@ _EVALUATED = frozenset(
         ExtensionOID.EXTENDED_KEY_USAGE,
         ExtensionOID.NAME_CONSTRAINTS,
         ExtensionOID.SUBJECT_ALTERNATIVE_NAME,
-        ExtensionOID.CERTIFICATE_POLICIES,  # any policy will do, so naming some constrains nothing
+        ExtensionOID.CERTIFICATE_POLICIES,
+        ExtensionOID.POLICY_CONSTRAINTS,
+        ExtensionOID.INHIBIT_ANY_POLICY,
+        POLICY_MAPPINGS,
         ExtensionOID.SUBJECT_KEY_IDENTIFIER,
         ExtensionOID.AUTHORITY_KEY_IDENTIFIER,
         ExtensionOID.CRL_DISTRIBUTION_POINTS,  # says where to look, constrains nothing
@@ -61,11 +70,12 @@ class Purpose(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """One named check that failed, as Windows would say it, and what was seen."""
+    """One named check that failed, as Windows would say it, and what was seen; `remedy` where it is not the term's."""
 
-    check: str
+    check: CheckName
     hresult: Hresult
     detail: str
+    remedy: str | None = None
 
 
 def lasting_faults(
@@ -78,20 +88,27 @@ def lasting_faults(
             if weakness:
                 reason = f"the key of {display_name(certificate)} {weakness}"
                 yield Fault(CHAIN_CHECK, Hresult.NTE_BAD_ALGID, reason)
-            yield from _critical_faults(certificate)
+            if position < len(path) - 1 or anchor is None or not anchor.explicit:
+                yield from _path_faults(certificate)
             if position > 0:
                 yield from _ca_faults(path, position, anchor)
                 yield from _nested_usage_faults(certificate, purpose)
         yield from _leaf_usage_faults(path[0], purpose)
         if purpose is Purpose.TIMESTAMPING:
             yield from _authority_usage_faults(path[0], anchor)
-        for violation in name_violations(path):
-            yield Fault(CHAIN_CHECK, Hresult.CERT_E_INVALID_NAME, violation)
+        yield from _constraint_faults(path, anchor)
     except TrustError as error:
         yield Fault(CHAIN_CHECK, error.hresult or Hresult.TRUST_E_MALFORMED_SIGNATURE, error.message)
     if anchor is not None and not anchor.allows(purpose.value):
         reason = f"the root {display_name(anchor.certificate)} is not trusted for {purpose.words}"
         yield Fault(_EXTENDED_USAGE_CHECK, Hresult.CERT_E_WRONG_USAGE, reason)
+
+
+def _constraint_faults(path: Sequence[x509.Certificate], anchor: Anchor | None) -> Iterator[Fault]:
+    for violation in name_violations(path):
+        yield Fault(CHAIN_CHECK, Hresult.CERT_E_INVALID_NAME, violation)
+    for violation in policy_violations(path) if anchor is not None else ():
+        yield Fault(CHAIN_CHECK, Hresult.CERT_E_INVALID_POLICY, violation, _OTHER_CERTIFICATE)
 
 
 def faults_at(
@@ -102,7 +119,7 @@ def faults_at(
         begin, end = certificate.not_valid_before_utc, certificate.not_valid_after_utc
         if not begin <= moment <= end:
             reason = f"{display_name(certificate)} was valid from {iso_utc(begin)} to {iso_utc(end)}"
-            yield Fault(_VALIDITY_CHECK, Hresult.CERT_E_EXPIRED, f"{reason}, not at {iso_utc(moment)}")
+            yield Fault(_VALIDITY_CHECK, Hresult.CERT_E_EXPIRED, reason)
     if anchor is not None:
         yield from _distrust_faults(path[0], anchor, purpose, moment)
 
@@ -117,7 +134,13 @@ def _distrust_faults(leaf: x509.Certificate, anchor: Anchor, purpose: Purpose, m
         yield Fault(CHAIN_CHECK, Hresult.TRUST_E_EXPLICIT_DISTRUST, f"{reason} {iso_utc(anchor.issued_until)}")
 
 
-def _critical_faults(certificate: x509.Certificate) -> Iterator[Fault]:
+def _path_faults(certificate: x509.Certificate) -> Iterator[Fault]:
+    """What no certificate of a path may have (RFC 5280 §4.1.2.2, §4.2). An anchor that the user named is not asked: it
+    is trusted for its name and key."""
+    serial = outline(to_der(certificate)).serial_number
+    if not 0 < serial < 1 << _SERIAL_BITS:
+        reason = f"the serial number of {display_name(certificate)} is not a positive one of at most 20 octets"
+        yield Fault(CHAIN_CHECK, Hresult.TRUST_E_MALFORMED_SIGNATURE, reason, _OTHER_CERTIFICATE)
     for found in extensions(certificate):
         if found.critical and found.oid not in _EVALUATED:
             reason = (
@@ -170,12 +193,21 @@ def _leaf_usage_faults(leaf: x509.Certificate, purpose: Purpose) -> Iterator[Fau
         reason = f"{display_name(leaf)} may do more than timestamping"
     if reason:
         yield Fault(_EXTENDED_USAGE_CHECK, Hresult.CERT_E_WRONG_USAGE, reason)
-    usage = extension(leaf, x509.KeyUsage)
-    if usage is None or usage.value.digital_signature:
-        return
-    if not (purpose is Purpose.TIMESTAMPING and usage.value.content_commitment):
-        reason = f"the key usage of {display_name(leaf)} doesn't include digital signatures"
-        yield Fault(_USAGE_CHECK, Hresult.CERT_E_WRONG_USAGE, reason)
+    fault = _key_usage_fault(leaf, purpose)
+    if fault:
+        yield Fault(_USAGE_CHECK, Hresult.CERT_E_WRONG_USAGE, f"the key usage of {display_name(leaf)} {fault}")
+
+
+def _key_usage_fault(leaf: x509.Certificate, purpose: Purpose) -> str | None:
+    usage, constraints = extension(leaf, x509.KeyUsage), extension(leaf, x509.BasicConstraints)
+    if usage is None:
+        return None
+    commits = purpose is Purpose.TIMESTAMPING and usage.value.content_commitment
+    if not (usage.value.digital_signature or commits):
+        return "doesn't include digital signatures"
+    if usage.value.key_cert_sign and not (constraints is not None and constraints.value.ca):
+        return "includes signing certificates, and it is no CA"
+    return None
 
 
 def _authority_usage_faults(leaf: x509.Certificate, anchor: Anchor | None) -> Iterator[Fault]:

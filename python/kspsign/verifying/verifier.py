@@ -96,7 +96,7 @@ class Verifier:
         now = datetime.now(UTC)
         result = validate_chain(leaf, others, self.trust.signers, Purpose.CODE_SIGNING, now, self.trust.strength)
         for fault in result.faults:
-            raise TrustError(fault.hresult, fault.detail, check=fault.check)
+            raise TrustError(fault.hresult, fault.detail, check=fault.check, remedy=fault.remedy)
         findings: list[Finding] = []
         if self.judge is not None:
             findings += self.judge.certificate_findings(result.path, now)
@@ -124,7 +124,7 @@ class Verifier:
             return
         for failed in _faults(self._inner_findings(file, file.digest([]), name, format_)):
             hresult = failed.hresult or Hresult.TRUST_E_FAIL
-            raise TrustError(hresult, f"{failed.check}: {failed.detail}", check=failed.check, remedy=failed.remedy)
+            raise TrustError(hresult, f"{failed.name}: {failed.detail}", check=failed.check, remedy=failed.remedy)
 
     def leaves_alone(self, name: str, format_: Format | None) -> bool:
         """Whether the policy keeps the file of that name from being signed."""
@@ -159,7 +159,7 @@ class Verifier:
         inner_files = file.inner_files(digest)
         for inner in inner_files:
             for failed in _faults(self._inner_file_findings(inner, name, format_)):
-                detail = f"the inner package {inner.name}: {failed.check}: {failed.detail}"
+                detail = f"the inner package {inner.name}: {failed.name}: {failed.detail}"
                 yield Finding("inner-signatures", detail, failed.hresult, failed.remedy or _SIGN_INNER)
                 return
         yield Finding("inner-signatures", f"{len(inner_files)}, each judged as the bundle's own")
@@ -249,14 +249,14 @@ def _faults(findings: Iterable[Finding]) -> Iterator[Finding]:
 
 def _conclude(findings: tuple[Finding, ...], signatures: tuple[SignatureFacts, ...], sha256: str) -> Verification:
     """The verdict: every check must hold. The cause of those that do not gives the error, in Windows' terms."""
-    checks = tuple(Check(each.check, each.hresult is None, each.detail) for each in findings)
+    checks = tuple(Check(finding.check, finding.hresult is None, finding.detail) for finding in findings)
     failed = first_cause(findings)
     if failed is None or failed.hresult is None:
         return Verification(Verdict("verified", checks), signatures, sha256, None)
     error = ErrorFacts(
         code=failed.hresult.name,
         hresult=failed.hresult.hex,
-        message=f"{failed.hresult.meaning} ({failed.check}: {failed.detail})",
+        message=f"{failed.hresult.meaning} ({failed.name}: {failed.detail})",
         remedy=failed.remedy or failed.hresult.remedy,
     )
     return Verification(Verdict("failed", checks), signatures, sha256, error)

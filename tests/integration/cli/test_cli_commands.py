@@ -17,7 +17,7 @@ import pytest
 
 from kspsign.cli.options import settings_fields
 from support.formats.peimages import build_pe, flipped
-from support.samples import Store, copy_launcher, corpus, kspsign, kspsign_process
+from support.samples import Store, copy_launcher, corpus, kspsign
 
 COMMANDS = ("run", "certsync", "sign", "timestamp", "verify", "inspect", "demo", "schema")
 
@@ -97,14 +97,6 @@ def test_the_key_store_is_never_guessed(tmp_path: Path) -> None:
     assert done.returncode == 3
     assert "neither a key store nor a thumbprint" in done.stdout + done.stderr
     assert not list(tmp_path.glob("store"))
-
-
-def test_kspsign_yml_serves_as_well_as_options(store: Store, tmp_path: Path) -> None:
-    copy_launcher(tmp_path)
-    lines = ["files: ['*.exe']", f"thumbprint: {store.thumbprint}", f"store: {json.dumps(str(store.folder))}"]
-    (tmp_path / "kspsign.yml").write_text("\n".join(lines), encoding="utf-8")
-    run = kspsign_process("run", folder=tmp_path)
-    assert (run.code, run.file["outcome"]) == (0, "signed")
 
 
 def test_quiet_prints_failures_only_and_verbose_every_check(store: Store, tmp_path: Path) -> None:

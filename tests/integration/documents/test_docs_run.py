@@ -1,6 +1,7 @@
 """The shell blocks of the documentation, run as they stand, in a folder with files to sign, beside a stand-in.
 
-What differs from a reader's machine stands in kspsign.yml: timestamp server, trusted roots, store.
+What differs from a reader's machine stands in a configuration file, which each command is told to read: timestamp
+server, trusted roots, store.
 """
 
 from __future__ import annotations
@@ -35,6 +36,14 @@ from support.samples import osslsigncode_verify
 from support.softhsm import LIBRARY, PIN
 
 NOW = datetime.now(UTC)
+CONFIGURED = """
+kspsign() {
+  case $1 in
+    run|certsync|sign|timestamp|verify|doctor|merge) command kspsign "$@" --config kspsign.yml ;;
+    *) command kspsign "$@" ;;
+  esac
+}
+"""
 VALID: dict[str, Any] = {"begin": NOW - timedelta(days=10), "end": NOW + timedelta(days=300)}
 STORES = {
     "README.md": "pkcs12",
@@ -45,7 +54,7 @@ STORES = {
     "docs/how-to/azure-key-vault.md": "azure-key-vault",
     "docs/how-to/pkcs11.md": "pkcs11",
 }
-"""Pages whose commands sign on any system, and the key store that they speak of."""
+"""Pages whose commands sign on any system, and the key store that they refer to."""
 
 
 @dataclass
@@ -66,7 +75,7 @@ class Place:
             script = script.replace(name, value)
         path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
         done = subprocess.run(
-            ["bash", "-euo", "pipefail", "-c", script],
+            ["bash", "-euo", "pipefail", "-c", CONFIGURED + script],
             cwd=self.folder, env={**os.environ, **self.environment, "PATH": path},
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, encoding="utf-8", check=False,
         )  # fmt: skip

@@ -109,9 +109,9 @@ BUNDLES: dict[str, tuple[Package, dict[str, str], str]] = {
     "an application that is none": (TEXTS, {APPLICATION: f"{APPLICATION}{GERMAN} "}, "type"),
     "only resource packages": (TEXTS, {APPLICATION: f'Type="resource"{GERMAN} '}, "application package"),
     "another type": (PLAIN, {'"application"': '"framework"'}, "Type"),
-    "another offset": (PLAIN, {'Offset="': 'Offset="1'}, "is not stored where"),
-    "another size": (PLAIN, {' Size="': ' Size="1'}, "is not stored where"),
-    "a package that is not there": (PLAIN, {'FileName="a.msix"': 'FileName="b.msix"'}, "is not stored where"),
+    "another offset": (PLAIN, {'Offset="': 'Offset="1'}, "is not stored at the stated"),
+    "another size": (PLAIN, {' Size="': ' Size="1'}, "is not stored at the stated"),
+    "a package that is not there": (PLAIN, {'FileName="a.msix"': 'FileName="b.msix"'}, "is not stored at the stated"),
     "a package that is not listed": (PLAIN, {'Offset="': 'Place="'}, "is in the package, not in its block map"),
     "a package twice": (
         PLAIN, {"</Packages>": '<Package Version="1.0.0.0" FileName="A.msix"/></Packages>'}, "names a package twice",
@@ -132,7 +132,7 @@ def test_a_bundle_needs_packages_and_its_block_map_none_of_them(publisher: Publi
     bundle = Package(block_map=mapped).bundle({"a.msix": PLAIN.build()})
     check_refused(bundle, "must not be in the block map", publisher, tmp_path)
     packed = Package(extra=[Part("a.msix", PLAIN.build(), deflate=True, descriptor=True)])
-    check_refused(packed.bundle({"a.msix": PLAIN.build()}), "is not stored where", publisher, tmp_path)
+    check_refused(packed.bundle({"a.msix": PLAIN.build()}), "is not stored at the stated", publisher, tmp_path)
     named = Package().bundle({"a.dll": PLAIN.build()})
     check_refused(named, "does not end in .appx or .msix", publisher, tmp_path)
 

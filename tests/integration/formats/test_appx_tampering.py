@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from kspsign.authenticode.zip import Archive, Entry, Member, Plan, archive_of, unpack
+from kspsign.authenticode.zip import Archive, Plan, ZipEntry, ZipMember, archive_of, unpack
 from kspsign.embedded.timestamp_server import TimestampServer
 from kspsign.model.values import Format
 from kspsign.settings.model import Settings
@@ -40,10 +40,10 @@ def parts(path: Path) -> dict[str, bytes]:
 
 def with_signature(path: Path, content: bytes) -> bytes:
     """The package with another content of its signature's entry."""
-    return rewritten(path, Member(SIGNATURE, content))
+    return rewritten(path, ZipMember(SIGNATURE, content))
 
 
-def rewritten(path: Path, *members: Member) -> bytes:
+def rewritten(path: Path, *members: ZipMember) -> bytes:
     """The package without its signature, with `members` at its end."""
     archive = archive_of(path)
     kept = tuple(each for each in archive.entries if each.name != SIGNATURE)
@@ -72,7 +72,7 @@ def test_any_byte(signed: Path, publisher: Publisher, tmp_path: Path) -> None:
 
 def silent(archive: Archive, data: bytes) -> set[int]:
     """Offsets of bytes outside every signature that say nothing of content or place."""
-    entry: Entry = archive.entries[-1]
+    entry: ZipEntry = archive.entries[-1]
     assert entry.name == SIGNATURE
     record = data.rindex(b"PK\1\2")
     end64 = data.rindex(b"PK\6\6")
@@ -91,15 +91,15 @@ def silent(archive: Archive, data: bytes) -> set[int]:
         (lambda _, path: with_signature(path, parts(path)[SIGNATURE] + b"\0"), "TRUST_E_MALFORMED_SIGNATURE"),
         (lambda _, path: with_signature(path, b"PKCS" + parts(path)[SIGNATURE][4:]), "TRUST_E_MALFORMED_SIGNATURE"),
         (
-            lambda _, path: rewritten(path, Member(SIGNATURE, parts(path)[SIGNATURE]), Member("evil.exe", b"MZ")),
+            lambda _, path: rewritten(path, ZipMember(SIGNATURE, parts(path)[SIGNATURE]), ZipMember("evil.exe", b"MZ")),
             "TRUST_E_MALFORMED_SIGNATURE",
         ),
         (
-            lambda _, path: rewritten(path, Member("evil.exe", b"MZ"), Member(SIGNATURE, parts(path)[SIGNATURE])),
+            lambda _, path: rewritten(path, ZipMember("evil.exe", b"MZ"), ZipMember(SIGNATURE, parts(path)[SIGNATURE])),
             "TRUST_E_BAD_DIGEST",
         ),
         (
-            lambda _, path: rewritten(path, Member("APP.EXE", b"MZ"), Member(SIGNATURE, parts(path)[SIGNATURE])),
+            lambda _, path: rewritten(path, ZipMember("APP.EXE", b"MZ"), ZipMember(SIGNATURE, parts(path)[SIGNATURE])),
             "ERROR_BAD_FORMAT",
         ),
     ],

@@ -186,7 +186,7 @@ def test_what_is_told_as_a_catalogue(tmp_path: Path, signed: bytes) -> None:
     certificates = unsigned(trust_list({}, usage="1.3.6.1.4.1.311.10.3.9"))
     path = tmp_path / "x.cat"
     for data, why in (
-        (certificates, "no list of files"),
+        (certificates, "lists certificates or the like, not files"),
         (signed[:-1], "longer than what holds it"),
         (b"\x30\x80" + signed[4:], "a length of 0 octets"),
         (unsigned(trust_list({}))[:-2] + b"\x05\x00" * 1000, "fields where|bytes behind"),
@@ -199,7 +199,7 @@ def test_what_is_told_as_a_catalogue(tmp_path: Path, signed: bytes) -> None:
 
 
 def test_a_large_catalogue_is_quick_as_its_members_are_not_read(tmp_path: Path) -> None:
-    """Members that are no DER at all sign just as well: nothing looks at them."""
+    """Members that are not DER at all sign just as well: nothing looks at them."""
     content = der.sequence(
         der.sequence(der.oid("1.3.6.1.4.1.311.12.1.1")), der.sequence(), der.sequence(bytes(12 << 20))
     )

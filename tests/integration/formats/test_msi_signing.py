@@ -163,7 +163,7 @@ def test_an_office_document_is_no_package(class_id: bytes, store: Store, tmp_pat
     before = path.read_bytes()
     run = sign(path, store)
     assert (run.code, run.error_code) == (6, "TRUST_E_SUBJECT_FORM_UNKNOWN")
-    assert "no MSI or MSP" in run.text
+    assert "not an MSI or MSP" in run.text
     assert path.read_bytes() == before
     judged = kspsign("verify", tmp_path, folder=tmp_path)
     assert judged.code == 2, "the judge looks at everything in a folder"

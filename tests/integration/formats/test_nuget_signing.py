@@ -21,7 +21,7 @@ from kspsign.authenticode.nuget import NugetFile
 from kspsign.authenticode.nuget.profile import NUGET
 from kspsign.authenticode.nuget.rules import SIGNATURE
 from kspsign.authenticode.profile import SigningTerms
-from kspsign.authenticode.zip import Member, Plan, archive_of, unpack
+from kspsign.authenticode.zip import Plan, ZipMember, archive_of, unpack
 from kspsign.embedded.timestamp_server import TimestampServer
 from kspsign.model.errors import ArtifactError
 from kspsign.model.values import DigestAlgorithm, Format
@@ -295,7 +295,7 @@ def test_smuggling_and_swapping(signed: Path, publisher: Publisher, tmp_path: Pa
     wide = tmp_path / "wide.nupkg"
     with wide.open("wb") as file_out:
         source = archive_of(write(tmp_path, package(zip64=True)))
-        Plan(source, source.entries, (Member(SIGNATURE, message),)).write(file_out)
+        Plan(source, source.entries, (ZipMember(SIGNATURE, message),)).write(file_out)
     assert "signature-entry" in publisher.failed_checks(twin, wide.read_bytes())
 
 

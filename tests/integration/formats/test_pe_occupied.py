@@ -52,7 +52,7 @@ def test_nothing_readable_is_not_nothing_there(
     path.write_bytes(data)
     run = sign(path, store, *options)
     assert (run.code, run.error_code) == (6, "ALREADY_SIGNED"), run.text
-    assert "where its signature belongs" in run.file["error"]["message"]
+    assert "in the place of its signature" in run.file["error"]["message"]
     assert run.report["totals"]["signatures_used"] == 0
     assert path.read_bytes() == data
 

@@ -183,7 +183,7 @@ REFUSED = {
     "long headers": (build_pe(header_at=0x1F00, alignment=4096), "the headers take 12288 bytes"),
     "sections that overlap": (
         patched(IMAGE, parts(IMAGE).section_table + 60, struct.pack("<I", parts(IMAGE).sections[0][0] + 512)),
-        "overlaps what stands before it",
+        "overlaps what precedes it",
     ),
 }
 
@@ -193,7 +193,7 @@ def test_an_image_that_cant_have_them(store: Store, tmp_path: Path, data: bytes,
     path = tmp_path / "image.exe"
     path.write_bytes(data)
     run = sign(path, store)
-    assert (run.code, run.error_code, run.report["totals"]["signatures_used"]) == (6, "ERROR_BAD_FORMAT", 0)
+    assert (run.code, run.error_code, run.report["totals"]["signatures_used"]) == (6, "ERROR_NOT_SUPPORTED", 0)
     assert reason in run.file["error"]["message"]
     assert "--page-hashes" in run.file["error"]["remedy"]
     assert path.read_bytes() == data

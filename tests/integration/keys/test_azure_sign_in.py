@@ -120,7 +120,7 @@ def test_azure_cli_signs_in_once_and_gets_nothing_but_what_it_needs(
         ({"error": "AADSTS70043: The refresh token has expired. Run: az login"}, "AZURE_CLI_NOT_SIGNED_IN", "AADSTS"),
         ({"error": "The command failed with an unexpected error."}, "AZURE_CLI_FAILED", "unexpected error"),
         ({"output": f'{{"accessToken": "{AZ_TOKEN}"}}'}, "AZURE_CLI_FAILED", "without accessToken and expires_on"),
-        ({"output": f"{AZ_TOKEN} is no JSON"}, "AZURE_CLI_FAILED", "without accessToken and expires_on"),
+        ({"output": f"{AZ_TOKEN} is not JSON"}, "AZURE_CLI_FAILED", "without accessToken and expires_on"),
     ],
 )
 def test_an_azure_cli_that_gives_no_token_is_told(
@@ -149,7 +149,7 @@ def test_an_agent_without_azure_cli_is_told() -> None:
 
 @pytest.mark.parametrize("tenant", ["a&calc", "x y", "%PATH%", '"', "^"])
 def test_what_a_batch_file_would_take_for_a_command_never_reaches_it(tenant: str, az: Az) -> None:
-    with pytest.raises(PrerequisiteError, match="is no tenant"):
+    with pytest.raises(PrerequisiteError, match="is not a tenant"):
         AzureCli(surroundings(az), tenant).get_token(SCOPE)
     assert az.calls == []
 

@@ -16,6 +16,7 @@ from cryptography.hazmat.primitives.serialization import BestAvailableEncryption
 from kspsign.embedded.authority import EmbeddedAuthority
 from kspsign.embedded.timestamp_server import TimestampServer
 from support.places import ROOT
+from support.recipes.applying import copy_checkout, touched
 from support.samples import Run, copy_launcher, kspsign_process
 
 PACKAGE = ROOT / "tests" / "support" / "example_store"
@@ -101,6 +102,15 @@ def test_it_signs_and_what_it_signed_verifies(bench: Bench) -> None:
     assert (run.code, run.report["key_store"]) == (0, "example"), run.text
 
 
+def test_it_touches_no_file_of_ours(bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    copy = copy_checkout(tmp_path / "copy")
+    monkeypatch.setenv("PYTHONPATH", str(copy / "python"))
+    path = copy_launcher(bench.folder)
+    run = bench.run("sign", path, *bench.key, "--trust-root", bench.root, "--timestamp-url", bench.timestamp_url)
+    assert (run.code, run.report["key_store"]) == (0, "example"), run.text
+    assert touched(copy) == {}
+
+
 def test_kspsign_yml_knows_its_options(bench: Bench) -> None:
     content = {
         "key_store": "example",
@@ -111,11 +121,15 @@ def test_kspsign_yml_knows_its_options(bench: Bench) -> None:
     }
     schema = json.loads(bench.text("schema", "config").stdout)
     jsonschema.validate(content, schema)
-    (bench.folder / "kspsign.yml").write_text(json.dumps(content), encoding="utf-8")
+    file = bench.folder / "kspsign.yml"
+    file.write_text(json.dumps(content), encoding="utf-8")
     done = bench.text("certsync")
+    assert done.returncode == 3
+    assert all(name in done.stderr for name in {*content} - {"key_store"}), done.stderr
+    done = bench.text("certsync", "--config", file)
     assert done.returncode == 0, done.stdout + done.stderr
-    (bench.folder / "kspsign.yml").write_text(json.dumps({**content, "example_kye": "x"}), encoding="utf-8")
-    done = bench.text("certsync")
+    file.write_text(json.dumps({**content, "example_kye": "x"}), encoding="utf-8")
+    done = bench.text("certsync", "--config", file)
     assert done.returncode == 3
     assert "example_kye (did you mean example_key?)" in done.stdout + done.stderr
 
@@ -177,7 +191,7 @@ BROKEN = {
     "a setting of the run": (module("Own", fields="jobs: int = 1"), "its option jobs is a setting of kspsign itself"),
     "another meaning": (
         module("Own", fields="csp: int = 1"),
-        "its option csp is another than that of key store windows",
+        "its option csp differs from that of key store windows",
     ),
 }
 

@@ -168,7 +168,7 @@ def test_a_wrong_pin_is_tried_once_for_all_files_and_the_token_is_not_locked(ben
 def test_a_token_that_is_not_there_stops_before_the_files(bench: Bench, tmp_path: Path) -> None:
     run, calls = spied(bench, tmp_path, 3, "--pkcs11-token", "another")
     assert (run.code, run.report["error"]["code"]) == (5, "PKCS11_NO_TOKEN"), run.text
-    assert "there: 'signing token'" in run.text
+    assert "available: 'signing token'" in run.text
     assert calls["C_Login"] == 0
 
 
@@ -279,7 +279,7 @@ def test_a_certificate_from_a_file(inside: SoftHsm, tmp_path: Path) -> None:
         ("rsa", {"pkcs11_module": "libc.so.6"}, "PKCS11_MODULE", ""),
         ("rsa", {"pkcs11_module": None}, "CONFIGURATION", "needs its module"),
         ("rsa", {"keypair_alias": None}, "CONFIGURATION", "needs the key pair"),
-        ("rsa", {"pkcs11_key_id": "xyz"}, "CONFIGURATION", "no hex"),
+        ("rsa", {"pkcs11_key_id": "xyz"}, "CONFIGURATION", "not a hex"),
     ],
 )  # fmt: skip
 def test_what_is_missing_is_named(

@@ -187,7 +187,7 @@ def test_a_key_that_does_not_fit_its_certificate(target: Path, tmp_path: Path) -
         folder=target.parent, environment={PASSWORD_VARIABLE: PASSWORD},
     )  # fmt: skip
     assert (run.code, run.error_code) == (6, "KEY_MISMATCH")
-    assert "does not fit the certificate" in run.text
+    assert "does not match the certificate" in run.text
     assert "Run certsync again" in run.text
 
 

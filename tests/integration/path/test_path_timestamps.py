@@ -163,10 +163,10 @@ def test_a_stranger_is_not_trusted_even_when_all_else_is_right(
     path = copy_launcher(tmp_path)
     before = path.read_bytes()
     run = sign(path, store, timestamp_server.url)
-    assert run.code == 2
-    assert run.file["verdict"]["result"] == "failed"
-    broken = [check["name"] for check in run.file["verdict"]["checks"] if not check["ok"]]
-    assert broken == ["timestamp-certificate-chain"]
+    assert (run.code, run.error_code, run.report["error"]["code"]) == (6, *["TIMESTAMP_UNAVAILABLE"] * 2)
+    assert f"{timestamp_server.url}: its token would not verify (timestamp-certificate-chain: " in run.text
+    assert "--trust-root" in run.file["error"]["remedy"]
+    assert run.report["totals"]["signatures_used"] == 0
     assert path.read_bytes() == before
     assert_no_leftovers(tmp_path)
 

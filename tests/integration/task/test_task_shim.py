@@ -178,7 +178,7 @@ def test_the_private_temporary_folder_is_gone_afterwards(agent: MiniAgent, actio
     [
         ("exit 1", "exit code 1: some files failed to sign"),
         ("exit 2", "exit code 2: verification failed"),
-        ("exit 3", "exit code 3: the inputs or kspsign.yml are wrong"),
+        ("exit 3", "exit code 3: the inputs or the configuration file are wrong"),
         ("exit 4", "exit code 4: no file matched"),
         ("exit 5", "exit code 5: a prerequisite is missing"),
         ("exit 6", "exit code 6: no file could be signed"),

@@ -53,7 +53,7 @@ class CommandProcessor:
         if command is None:
             self._record.write(line)
             if PREFIX in line:
-                self._record.warning(f"'{line}' holds '{PREFIX}' but is no command")
+                self._record.warning(f"'{line}' holds '{PREFIX}' but is not a command")
         elif command.area.lower() not in AREAS:
             self._record.warning(f"no such command area: {command.area}")
         elif not self._limits.allows_command(command.name):

@@ -154,7 +154,7 @@ class NoteFile(OneDigest):
 
     def structure(self, _digest: Digest, signatures: Sequence[NoteSignature]) -> tuple[Finding, ...]:
         """How many lines there are."""
-        return (Finding("lines", str(len(signatures))),)
+        return (Finding("signature-block", f"{len(signatures)} lines"),)
 
     def content(self, terms: SigningTerms, digest: Digest) -> bytes:
         """The digest in hex."""

@@ -198,7 +198,7 @@ def _sign(identifier: str, version: Version, request: Request) -> Response:
     try:
         digest = base64.b64decode(body["value"] + "=" * (-len(body["value"]) % 4), altchars=b"-_", validate=True)
     except binascii.Error:
-        return error(400, "BadParameter", "value is no base64url.")
+        return error(400, "BadParameter", "value is not base64url.")
     if body["alg"] not in version.algorithms():
         return error(400, "BadParameter", f"Key and signing algorithm are incompatible: {body['alg']}")
     if len(digest) != DIGEST_SIZES[body["alg"][2:]]:

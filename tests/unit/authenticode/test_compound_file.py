@@ -148,29 +148,29 @@ def follow(name: str, step: int, value: Callable[[int], int]) -> Callable[[bytea
 
 WRONG: dict[str, tuple[Callable[[bytearray], None], str]] = {
     "version 5": (number(26, 0xFFFE0005), "version 5"),
-    "more FAT sectors counted": (number(44, 2), "behind the end"),
+    "more FAT sectors counted": (number(44, 2), "past the end"),
     "more FAT sectors than the file has": (number(44, 0xFFFFFF), "truncated"),
     "fewer FAT sectors counted": (number(44, 0), "lists more"),
-    "a DIFAT that is not there": (number(72, 1), "behind the end"),
+    "a DIFAT that is not there": (number(72, 1), "past the end"),
     "a FAT sector that is none": (number(76, 3), "not marked"),
-    "no FAT sector": (number(76, FREE), "behind the end"),
-    "a directory outside": (number(48, 0x10000), "behind the end"),
-    "a directory in the FAT": (number(48, 0), "behind the end|has sectors"),
-    "a mini FAT outside": (number(60, 0x10000), "behind the end"),
+    "no FAT sector": (number(76, FREE), "past the end"),
+    "a directory outside": (number(48, 0x10000), "past the end"),
+    "a directory in the FAT": (number(48, 0), "past the end|has sectors"),
+    "a mini FAT outside": (number(60, 0x10000), "past the end"),
     "a mini FAT not counted": (number(64, 9), "counts 9 mini FAT"),
     "directory sectors in version 3": (number(40, 1), "does not"),
     "a chain that loops": (follow("PCW_CAB", 3, lambda sector: sector - 2), "or loops"),
     "a chain that ends early": (follow("PCW_CAB", 3, lambda _: END), "has 4 sectors"),
     "a chain into another stream": (follow("PCW_CAB", 3, lambda _: 1), "has sectors"),
-    "a chain into free sectors": (follow("PCW_CAB", 3, lambda _: FREE), "behind the end"),
-    "a chain behind the end": (follow("PCW_CAB", 3, lambda _: 0x7000), "behind the end"),
+    "a chain into free sectors": (follow("PCW_CAB", 3, lambda _: FREE), "past the end"),
+    "a chain behind the end": (follow("PCW_CAB", 3, lambda _: 0x7000), "past the end"),
     "a stream longer than its chain": (entry("PCW_CAB", 120, struct.pack("<I", 50000)), "has 79 sectors"),
     "a stream shorter than its chain": (entry("PCW_CAB", 120, struct.pack("<I", 5000)), "has 79 sectors"),
     "a large stream called small": (entry("PCW_CAB", 120, struct.pack("<I", 50)), "mini FAT"),
     "a small stream called large": (entry("odd", 120, struct.pack("<I", 5000)), "has sectors|has .* sectors"),
     "a small stream outside": (entry("odd", 116, struct.pack("<I", 9999)), "mini FAT leads"),
-    "two with the same small sectors": (entry("odd", 116, struct.pack("<I", 0)), "something else has|has .* sectors"),
-    "a child that is the root": (entry("Root Entry", 76, struct.pack("<I", 0)), "stands in it twice"),
+    "two with the same small sectors": (entry("odd", 116, struct.pack("<I", 0)), "something else|has .* sectors"),
+    "a child that is the root": (entry("Root Entry", 76, struct.pack("<I", 0)), "occurs in it twice"),
     "a child outside": (entry("Root Entry", 76, struct.pack("<I", 5000)), "does not exist"),
     "siblings in a ring": (entry("odd", 72, struct.pack("<I", 1)), "twice"),
     "a second root": (entry("odd", 66, b"\5"), "second root"),
@@ -244,7 +244,7 @@ def test_it_is_told_by_the_class_of_its_root(content: bytes, expected: Format | 
     head = path.read_bytes()[:4096]
     assert detect_format(Glimpse(path, head, len(head))) is expected
     if expected is None:
-        with pytest.raises(ArtifactError, match="no MSI or MSP"):
+        with pytest.raises(ArtifactError, match="not an MSI or MSP"):
             open_signable(path, None)
 
 

@@ -35,7 +35,7 @@ def test_a_length_without_the_padding_is_read_too() -> None:
 @pytest.mark.parametrize(
     ("data", "words"),
     [
-        (entry(SHORT + b"\x00\x01"), "not zero padding behind the signature"),
+        (entry(SHORT + b"\x00\x01"), "not zero padding after the signature"),
         (entry(EVEN + bytes(8)), "more than alignment needs"),
         (entry(EVEN + b"hidden.." * 4), "not zero padding"),
         (entry(SHORT) + b"\x00\x01", "between table entries"),

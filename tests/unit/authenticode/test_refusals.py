@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from kspsign.authenticode.formats import detect_format, open_signable
-from kspsign.authenticode.refusals import EDGE, THRESHOLD, Look, refuse
+from kspsign.authenticode.refusals import EDGE, UNSUPPORTED_TYPES, Look, refuse
 from kspsign.authenticode.signable import Glimpse
 from kspsign.model.errors import ArtifactError
 from kspsign.model.hresults import Hresult
@@ -61,15 +61,15 @@ KINDS: dict[str, tuple[bytes, str, str]] = {
     "manual.pdf": (b"%PDF-1.7\n", "a PDF document", "PDF signer"),
     "update.msu": (b"MSWIM\0\0\0" + bytes(99), "a Windows image", ".cat"),
     "data1.cab": (b"ISc(" + bytes(99), "InstallShield", "setup"),
-    "old.doc": (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + b"\1" * 99, "no MSI or MSP", "SIPs"),
+    "old.doc": (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + b"\1" * 99, "not an MSI or MSP", "SIPs"),
     "a.gz": (b"\x1f\x8b\x08" + bytes(99), "an archive", "before it is packed"),
     "a.7z": (b"7z\xbc\xaf\x27\x1c" + bytes(99), "an archive", "before it is packed"),
     "a.tar": (tar(), "an archive", "before it is packed"),
     "a.rpm": (b"\xed\xab\xee\xdb" + bytes(99), "Linux package", "rpmsign"),
     "a.deb": (b"!<arch>\ndebian-binary   ", "Linux package", "repository"),
     "a.lib": (b"!<arch>\n/               ", "library of object files", "linked"),
-    "a.iso": (bytes(0x8000) + b"\1CD001\1" + bytes(EDGE), "a disk image", "before it is made"),
-    "a.dmg": (b"\1" * 3000 + b"koly" + bytes(508), "a disk image", "before it is made"),
+    "a.iso": (bytes(0x8000) + b"\1CD001\1" + bytes(EDGE), "a disk image", "before the image is made"),
+    "a.dmg": (b"\1" * 3000 + b"koly" + bytes(508), "a disk image", "before the image is made"),
     "code.vbe": (b"#@~^ZQAAAA==-mD", "an encoded script", "as text"),
     "build.cmd": (b"@echo off\r\n", "a batch file", "PowerShell"),
     "farm.rdp": (b"full address:s:farm\r\n", "remote desktop", "rdpsign"),
@@ -96,8 +96,8 @@ def test_every_row_is_proved_here() -> None:
     told = set()
     for name, (content, _, _) in KINDS.items():
         look = Look(content[:EDGE], content[-EDGE:], len(content), Path(name).suffix)
-        told.add(next(index for index, each in enumerate(THRESHOLD) if each.tell(look)))
-    assert told == set(range(len(THRESHOLD)))
+        told.add(next(index for index, each in enumerate(UNSUPPORTED_TYPES) if each.matches(look)))
+    assert told == set(range(len(UNSUPPORTED_TYPES)))
 
 
 @pytest.mark.parametrize("magic", [b"\xca\xfe\xba\xbe", b"\xca\xfe\xba\xbe\0\0", b"PK\3\4", b"MZab", b"\x1f\x8b\x08\0"])

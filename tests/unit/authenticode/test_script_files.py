@@ -101,15 +101,15 @@ LINES = BLOCK.split("\r\n")
         (BLOCK.removesuffix("\n"), "signature-block", "git changed"),
         (BLOCK.removesuffix("\r\n"), "signature-block", "end line does not end in CRLF"),
         (BLOCK[: BLOCK.index("# SIG # End")], "signature-block", "cut off"),
-        (BLOCK.replace("# AAEC", "AAEC"), "signature-block", "line 1 holds something else"),
-        (BLOCK.replace("# AAEC", "# AA C"), "signature-block", "line 1 holds something else"),
+        (BLOCK.replace("# AAEC", "AAEC"), "signature-block", "line 1 holds something other"),
+        (BLOCK.replace("# AAEC", "# AA C"), "signature-block", "line 1 holds something other"),
         (BLOCK.replace("# AAEC", "# AAEC\r\n# "), "signature-block", "differ in length"),
-        (BLOCK.replace("# SIG # End", "# \r\n# SIG # End"), "signature-block", "holds something else"),
+        (BLOCK.replace("# SIG # End", "# \r\n# SIG # End"), "signature-block", "holds something other"),
         (BLOCK.replace("block\r\n# A", "block\r\nStart-Process calc\r\n# A"), "signature-block", "line 1 holds"),
-        (BLOCK.replace("# SIG # End", "# A===\r\n# SIG # End"), "signature-block", "holds something else"),
-        (BLOCK.replace("ZA==", "ZB==").replace("bmQ=", "bmR="), "signature-block", "not the one way"),
+        (BLOCK.replace("# SIG # End", "# A===\r\n# SIG # End"), "signature-block", "holds something other"),
+        (BLOCK.replace("ZA==", "ZB==").replace("bmQ=", "bmR="), "signature-block", "not the canonical"),
         (BLOCK.replace("Begin signature block", "Begin signature block #"), "signature-block", "begin line"),
-        (BLOCK + BLOCK, "signature-block", "second block begins behind"),
+        (BLOCK + BLOCK, "signature-block", "second block begins after"),
         (LINES[0] + "\r\n" + LINES[1] + BLOCK, "signature-block", "second block begins inside"),
         (BLOCK + "Start-Process calc", "trailing-text", "18 characters"),
         (BLOCK + "\r\n", "trailing-text", "2 characters"),
@@ -118,7 +118,7 @@ LINES = BLOCK.split("\r\n")
 def test_a_block_that_is_not_as_it_must_be(tmp_path: Path, block: str, check: str, what: str) -> None:
     """Smuggled text, and blocks that Windows does not see: found by name, and never signed over."""
     file = opened(tmp_path, "x.ps1", ("Exit 0\r\n" + block).encode())
-    findings = {each.check: each for each in file.structure(file.digest([]), ())}
+    findings = {each.name: each for each in file.structure(file.digest([]), ())}
     assert findings[check].hresult is Hresult.TRUST_E_MALFORMED_SIGNATURE
     assert what in findings[check].detail
     with pytest.raises(ArtifactError, match="not intact"):
@@ -127,7 +127,7 @@ def test_a_block_that_is_not_as_it_must_be(tmp_path: Path, block: str, check: st
 
 def test_a_block_alone_is_no_signed_script(tmp_path: Path) -> None:
     file = opened(tmp_path, "x.ps1", BLOCK.removeprefix("\r\n").encode())
-    assert "no CRLF stands before" in file.structure(file.digest([]), ())[0].detail
+    assert "not preceded by CRLF" in file.structure(file.digest([]), ())[0].detail
 
 
 def test_what_looks_like_a_block_but_begins_no_line_is_text(tmp_path: Path) -> None:
@@ -200,12 +200,12 @@ def test_text_without_mark_is_hashed_as_a_western_windows_reads_it(
     ("data", "why"),
     [
         (b"", "0 bytes"),
-        (b"a\r\n", "less than 4"),
+        (b"a\r\n", "fewer than 4"),
         (b"Exit\0 0\r\n", "NUL at character 4"),
         ("Exit 0\r\n".encode("utf-16-le"), "NUL at character 1"),
-        (b"\xff\xfeE\0x", "no UTF-16 LE"),
-        (b"\xff\xfe\x00\xd8\x00\x00", "no UTF-16 LE"),
-        (b"\xef\xbb\xbfExit \xff", "no UTF-8"),
+        (b"\xff\xfeE\0x", "not valid UTF-16 LE"),
+        (b"\xff\xfe\x00\xd8\x00\x00", "not valid UTF-16 LE"),
+        (b"\xef\xbb\xbfExit \xff", "not valid UTF-8"),
     ],
 )
 def test_a_name_alone_makes_no_script(tmp_path: Path, data: bytes, why: str) -> None:

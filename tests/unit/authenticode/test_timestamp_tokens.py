@@ -159,6 +159,28 @@ def test_a_counter_signature_holds_over_what_it_covers_only(authority: EmbeddedA
     assert [finding.check for finding in alone.findings if finding.hresult] == ["timestamp-signature"]
 
 
+@pytest.mark.parametrize("digest", ["sha1", "sha256"])
+def test_a_counter_signature_may_sign_the_bare_digest_of_sha1(authority: EmbeddedAuthority, digest: str) -> None:
+    """As VeriSign's and Symantec's servers did: the digest alone, in the padding of PKCS#1 v1.5."""
+    certificates = (authority.timestamp.certificate.public_bytes(Encoding.DER),)
+    info = cms_schema.SignerInfo.load(counter_signature(authority, SIGNATURE, digest))
+    covered = hashlib.new(digest, info["signed_attrs"].untag().dump()).digest()
+    for value, holds in ((bare(authority, covered), digest == "sha1"), (bare(authority, bytes(len(covered))), False)):
+        info["signature"] = value
+        stamp = read_counter_signature(bytes(info.dump(force=True)), SIGNATURE, certificates)
+        assert (stamp.findings[1].hresult is None) is holds
+        assert stamp.signer_digest_algorithm is DigestAlgorithm(digest)
+
+
+def bare(authority: EmbeddedAuthority, digest: bytes) -> bytes:
+    """A signature value of the timestamp unit over `digest` without a DigestInfo."""
+    numbers = authority.timestamp.key.private_numbers()
+    modulus = numbers.public_numbers.n
+    size = (modulus.bit_length() + 7) // 8
+    padded = b"\0\1" + b"\xff" * (size - 3 - len(digest)) + b"\0" + digest
+    return pow(int.from_bytes(padded), numbers.d, modulus).to_bytes(size)
+
+
 def test_a_counter_signature_without_a_time_can_not_be_read(authority: EmbeddedAuthority) -> None:
     info = cms_schema.SignerInfo.load(counter_signature(authority, SIGNATURE))
     info["signed_attrs"] = cms_schema.Attributes(

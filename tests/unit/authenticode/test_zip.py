@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from kspsign.authenticode.io.read import CHUNK
-from kspsign.authenticode.zip import Member, Plan, Scan, archive_of, unpack
+from kspsign.authenticode.zip import Plan, Scan, ZipMember, archive_of, unpack
 from kspsign.model.errors import ArtifactError
 from kspsign.model.hresults import Hresult
 from support.formats.zips import Part, build_zip
@@ -42,7 +42,7 @@ def test_one_pass_gives_every_byte_and_every_content(tmp_path: Path, zip64: bool
             if piece.entry is not None:
                 contents[piece.entry.name] += piece.content
         assert unpack(file, archive, archive.entries[3], 1000) == PARTS[3].data
-        with pytest.raises(ArtifactError, match="at most 8"):
+        with pytest.raises(ArtifactError, match="the limit of 8"):
             unpack(file, archive, archive.entries[0], 8)
     assert raw == path.read_bytes()
     assert contents == {part.name: part.data for part in PARTS}
@@ -58,7 +58,7 @@ def test_what_stays_keeps_its_bytes_when_entries_go_and_come(tmp_path: Path, zip
     archive = archive_of(path)
     kept = tuple(entry for entry in archive.entries if entry.index != gone)
     with target.open("wb") as file:
-        Plan(archive, kept, (Member("new.txt", b"new"),)).write(file)
+        Plan(archive, kept, (ZipMember("new.txt", b"new"),)).write(file)
     again = archive_of(target)
     before, after = path.read_bytes(), target.read_bytes()
     assert [before[each.offset : each.end] for each in kept] == [
@@ -75,15 +75,15 @@ def test_what_stays_keeps_its_bytes_when_entries_go_and_come(tmp_path: Path, zip
 def test_a_directory_beyond_4_gib_needs_zip64(tmp_path: Path) -> None:
     archive = archive_of(write(tmp_path, build_zip(PARTS)))
     far = replace(archive.entries[-1], end=5 << 30)
-    tail = Plan(archive, (*archive.entries[:-1], far), (Member("new.txt", b"new"),)).tail()
-    record = Member("new.txt", b"new").record(5 << 30)
+    tail = Plan(archive, (*archive.entries[:-1], far), (ZipMember("new.txt", b"new"),)).tail()
+    record = ZipMember("new.txt", b"new").record(5 << 30)
     assert record in tail
     assert struct.unpack_from("<Q", record, len(record) - 8)[0] == 5 << 30
     *_, size, offset = struct.unpack_from("<4sQ2H2I4Q", tail, tail.index(b"PK\6\6"))
     assert (tail[-22:-18], size, offset) == (
         b"PK\5\6",
         tail.index(b"PK\6\6"),
-        (5 << 30) + len(Member("new.txt", b"new").raw),
+        (5 << 30) + len(ZipMember("new.txt", b"new").raw),
     )
 
 
@@ -148,7 +148,7 @@ TWINS: dict[str, tuple[bytes, str]] = {
     "a way out": (build_zip([Part("../evil.dll", b"x")]), "out of the package"),
     "an absolute name": (build_zip([Part("/etc/passwd", b"x")]), "out of the package"),
     "no entry": (build_zip([]), "0 records"),
-    "a wrong count": (WHOLE[:-14] + b"\7\0\7\0" + WHOLE[-10:], "7 are told"),
+    "a wrong count": (WHOLE[:-14] + b"\7\0\7\0" + WHOLE[-10:], "declares 7"),
     "an extra field cut off": (build_zip([Part("a", b"x", extra=b"\x01\0\x08\0abc")]), "cut off"),
 }  # fmt: skip
 
@@ -207,7 +207,7 @@ def test_archives_of_another_packer(tmp_path: Path, make: Callable[[], bytes]) -
     path, target = write(tmp_path, make()), tmp_path / "target.zip"
     archive = archive_of(path)
     with target.open("wb") as file:
-        Plan(archive, archive.entries[1:], (Member("new.txt", b"new"),)).write(file)
+        Plan(archive, archive.entries[1:], (ZipMember("new.txt", b"new"),)).write(file)
     with zipfile.ZipFile(target) as peer:
         assert peer.testzip() is None
         assert [each.name for each in archive.entries[1:]] == peer.namelist()[:-1]

@@ -49,8 +49,8 @@ def test_signing_takes_what_somebody_wants_signed_and_names_the_rest(tree: Path)
     reasons = {out.path: out.reason for out in selection.left_out}
     assert set(reasons) == {f"dist/{name}" for name in NAMES} - {"dist/app.exe"}
     assert "a pattern that names it or ends in .js" in reasons["dist/web/site.js"]
-    assert "of no format" in reasons["dist/run.bat"]
-    assert "a signing run" in reasons[f"dist/{COPY_PREFIX}x.exe"]
+    assert "not a signable format" in reasons["dist/run.bat"]
+    assert "a signed copy" in reasons[f"dist/{COPY_PREFIX}x.exe"]
 
 
 def test_patterns_ignore_case_where_files_are_judged(tree: Path) -> None:
@@ -106,7 +106,7 @@ def test_a_folder_with_countless_names_is_judged_by_some_of_them(tree: Path) -> 
     selection = select_artifacts(["**/app.exe"], tree, Purpose.JUDGE)
     assert names(selection)[0] == "dist/app.exe"
     assert len(names(selection)) == MAX_NAMES
-    assert {out.reason for out in selection.left_out} == {f"a folder that was looked at by {MAX_NAMES} other names"}
+    assert {out.reason for out in selection.left_out} == {f"a folder already visited under {MAX_NAMES} other names"}
     assert len(selection.left_out) >= 5
     assert names(select_artifacts(["**/app.exe"], tree)) == ["dist/app.exe"]
 

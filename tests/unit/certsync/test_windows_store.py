@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from kspsign.certificates.file import read_certificate_file
 from kspsign.certsync import synchronise
 from kspsign.embedded.authority import EmbeddedAuthority
-from kspsign.keys.windows.candidates import Candidate, candidates_of, matching, near_miss, newest_valid
+from kspsign.keys.windows.candidates import Candidate, candidates_of, matching, near_miss, newest_candidate
 from kspsign.keys.windows.certificate_store import StoreCertificate
 from kspsign.keys.windows.options import WindowsOptions
 from kspsign.model.errors import ConfigurationError, PrerequisiteError
@@ -39,11 +39,11 @@ def candidate(name: str | None, begins: int, ends: int, *, container: str | None
     )
 
 
-def test_the_newest_valid_one_with_a_key_is_taken() -> None:
+def test_the_newest_candidate_one_with_a_key_is_taken() -> None:
     old, new = candidate("a", -300, 30, container="a"), candidate("a", -10, 20, container="a")
     keyless, expired, future = candidate("a", -5, 90), candidate("a", -99, -1, container="a"), candidate("a", 1, 99)
-    assert newest_valid([old, new, keyless, expired, future], NOW) is new
-    assert newest_valid([expired, future], NOW) is None
+    assert newest_candidate([old, new, keyless, expired, future], NOW) is new
+    assert newest_candidate([expired, future], NOW) is None
 
 
 def test_alias_by_friendly_name_or_container_and_case_matters() -> None:

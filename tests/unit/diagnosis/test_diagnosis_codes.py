@@ -65,6 +65,7 @@ def test_windows_code_is_explained_in_its_own_words_in_every_notation(member: Hr
         ("regsvr32 exit 5", "registration-refused"),
         ("KEY_MISMATCH", "key-does-not-fit"),
         ("TIMESTAMP_UNAVAILABLE", "timestamp-server-failed"),
+        ("TIMESTAMP_CLOCK", "timestamp-clock"),
         ("already_signed", "already-signed"),
     ],
 )

@@ -11,7 +11,7 @@ import pytest
 from pydantic import ValidationError
 
 import kspsign
-from kspsign.diagnosis import diagnose, suggest, troubleshooting_text
+from kspsign.diagnosis import diagnose, similar_failures, troubleshooting_text
 from kspsign.diagnosis.catalogue import Failure, catalogue
 from kspsign.model.hresults import Hresult
 from support.places import ROOT
@@ -151,12 +151,12 @@ def test_code_says_more_than_the_sentence_around_it() -> None:
     ],
 )
 def test_near_miss_is_told_what_it_may_have_meant(text: str, expected: str) -> None:
-    assert suggest(text)[0] == expected
+    assert similar_failures(text)[0] == expected
 
 
 @pytest.mark.parametrize("text", ["", "hello", "completely different words of nobody here", "x " * 500])
 def test_nothing_is_suggested_for_something_else(text: str) -> None:
-    assert suggest(text) == ()
+    assert similar_failures(text) == ()
 
 
 def test_page_names_each_failure_and_leaves_no_placeholder() -> None:

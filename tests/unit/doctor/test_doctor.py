@@ -43,7 +43,7 @@ def test_the_native_engine_needs_a_timestamp_server_and_nothing_else(
         both = Settings(timestamp_url=("http://127.0.0.1:9/", server.url))
         assert run_doctor(both, tmp_path, out, as_json=False) == 0
     assert "warning     timestamp server" in out.getvalue()
-    assert out.getvalue().endswith("kspsign doctor: nothing is missing\n")
+    assert out.getvalue().endswith("kspsign doctor: ready\n")
 
 
 def test_the_tools_that_are_missing(tmp_path: Path) -> None:

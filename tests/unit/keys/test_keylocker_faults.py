@@ -230,7 +230,7 @@ def test_pauses_grow_and_a_long_wait_is_not_waited_for(host: Host) -> None:
         Fault("POST", "/sign", Response(200, b'{"signature": "%%%"}')),
         Fault("POST", "/sign", cut=True),
     ],
-    ids=["dropped", "502", "504", "empty", "garbage", "no base64", "cut"],
+    ids=["dropped", "502", "504", "empty", "garbage", "not base64", "cut"],
 )
 def test_a_lost_answer_may_have_spent_a_signature_and_is_not_asked_for_again(
     host: Host, store: KeyStore, fault: Fault, after: bool

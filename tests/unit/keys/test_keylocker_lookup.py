@@ -262,6 +262,6 @@ def test_what_ends_soon_is_said_at_certsync(host: Host, tmp_path: Path) -> None:
     heard: list[str] = []
     synchronise(kept(settings(host, "release"), tmp_path), heard.append)
     client, kind, certificate = heard
-    assert client.startswith("the client certificate (SM_CLIENT_CERT_FILE) ends on ")
+    assert client.startswith("the client certificate (SM_CLIENT_CERT_FILE) expires on ")
     assert "type TEST" in kind
     assert "in 19 days" in certificate

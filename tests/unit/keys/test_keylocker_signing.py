@@ -103,7 +103,7 @@ def test_an_answer_with_only_an_id_is_followed(host: Host) -> None:
 
 def test_what_is_no_digest_is_never_sent(host: Host) -> None:
     store = open_key_store(settings(host, "P-256"))
-    with pytest.raises(SigningError, match="no sha256 digest"):
+    with pytest.raises(SigningError, match="not a sha256 digest"):
         store.sign(b"a whole file, which stays here" * 9, DigestAlgorithm.SHA256)
     store.close()
 

@@ -144,7 +144,7 @@ def test_the_end_of_the_log_is_shown_when_it_fails(machine: Machine) -> None:
         (1618, "another installation is running", "again when it has finished"),
         (1620, "not a valid MSI", "SHA-256"),
         (1925, "not allowed to install for all users", "as an administrator"),
-        (None, "did not end in time", "shows dialogs"),
+        (None, "did not finish in time", "shows dialogs"),
     ],
 )
 def test_what_an_exit_code_means(tmp_path: Path, code: int | None, words: str, remedy: str) -> None:
@@ -166,11 +166,11 @@ def test_a_restart_that_is_wanted_is_no_failure(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("given", "words"),
     [
-        ({"tools_msi": "t.msi"}, "need each other"),
-        ({"tools_msi_sha256": SHA256}, "need each other"),
+        ({"tools_msi": "t.msi"}, "go together"),
+        ({"tools_msi_sha256": SHA256}, "go together"),
         ({"tools_msi": "t.msi", "tools_msi_sha256": SHA256[1:]}, "64 hex digits"),
-        ({"tools_msi": "http://example.com/t.msi", "tools_msi_sha256": SHA256}, "https only, not over http"),
-        ({"tools_msi": "ftp://example.com/t.msi", "tools_msi_sha256": SHA256}, "https only, not over ftp"),
+        ({"tools_msi": "http://example.com/t.msi", "tools_msi_sha256": SHA256}, "only over https, not over http"),
+        ({"tools_msi": "ftp://example.com/t.msi", "tools_msi_sha256": SHA256}, "only over https, not over ftp"),
     ],
 )
 def test_wrong_settings(given: dict[str, str], words: str) -> None:
@@ -199,7 +199,7 @@ def test_it_is_downloaded_over_https(server: str, address: str, tmp_path: Path) 
     ("address", "words"),
     [
         ("/nothing", "HTTP 404"),
-        ("/down", "redirects to an address without https"),
+        ("/down", "redirects to an address that is not https"),
         ("/round", f"more than {MAX_REDIRECTS} redirects"),
     ],
 )

@@ -27,7 +27,7 @@ def test_one_bad_file_among_good_ones_is_told_apart() -> None:
     words = read_words(ran.output, ran.errors)
     assert words.done == {"a1.exe", "a2.exe"}
     assert words.by_file == {"my.app": "This file format cannot be signed because it is not recognized."}
-    assert (words.general, words.selected) == ("", True)
+    assert words.general == ""
 
 
 def test_a_continued_message_is_one() -> None:

@@ -173,7 +173,7 @@ def test_escapes_come_back() -> None:
 def test_outputs_and_summary_are_appended(samples: Samples, tmp_path: Path) -> None:
     (tmp_path / "summary").write_text("before\n", encoding="utf-8")
     report = samples.report(samples.file("a.exe"))
-    publish(report, report_file=None, junit=None, summary=None, context=step(tmp_path))
+    publish(report, files={}, context=step(tmp_path))
     values = outputs(tmp_path)
     assert set(values) == {"filesMatched", "filesSigned", "filesFailed", "reportPath", "thumbprint"}
     assert (values["filesMatched"], values["thumbprint"]) == ("1", "AB" * 20)
@@ -184,9 +184,7 @@ def test_outputs_and_summary_are_appended(samples: Samples, tmp_path: Path) -> N
 
 def test_a_report_path_can_set_no_other_output(samples: Samples, tmp_path: Path) -> None:
     report_file = tmp_path / "x\nthumbprint<<E\nforged\nE"
-    publish(
-        samples.report(samples.file("a.exe")), report_file=report_file, junit=None, summary=None, context=step(tmp_path)
-    )
+    publish(samples.report(samples.file("a.exe")), files={"report": report_file}, context=step(tmp_path))
     values = outputs(tmp_path)
     assert values["reportPath"] == str(report_file)
     assert values["thumbprint"] == "AB" * 20
@@ -194,7 +192,7 @@ def test_a_report_path_can_set_no_other_output(samples: Samples, tmp_path: Path)
 
 def test_a_stage_alone_leaves_no_summary(samples: Samples, tmp_path: Path) -> None:
     report = samples.report(samples.file("a.exe"), command="sign")
-    publish(report, report_file=None, junit=None, summary=None, context=step(tmp_path))
+    publish(report, files={}, context=step(tmp_path))
     assert not (tmp_path / "summary").exists()
 
 
@@ -209,4 +207,4 @@ def test_a_summary_keeps_to_the_limit() -> None:
 def test_a_file_that_takes_nothing_is_named(samples: Samples, tmp_path: Path) -> None:
     (tmp_path / "output").mkdir()
     with pytest.raises(ConfigurationError, match="output"):
-        publish(samples.report(), report_file=None, junit=None, summary=None, context=step(tmp_path))
+        publish(samples.report(), files={}, context=step(tmp_path))

@@ -16,7 +16,7 @@ import pytest
 from kspsign.model.errors import ConfigurationError
 from kspsign.model.report import PolicyFacts, Report
 from kspsign.model.values import NOT_CHECKED, ErrorFacts
-from kspsign.publishing import publish, report_schema, report_text, write_atomically
+from kspsign.publishing import publish, report_schema, report_text, write_record
 from kspsign.publishing.junit import junit_text
 from kspsign.publishing.sanitize import encodable
 from kspsign.publishing.summary import summary_text
@@ -34,7 +34,7 @@ def parsed(document: str) -> ET.Element:
 
 def published(report: Report, context: RunContext) -> str:
     stream = io.StringIO()
-    publish(report, report_file=None, junit=None, summary=None, context=context, stream=stream)
+    publish(report, files={}, context=context, stream=stream)
     return stream.getvalue()
 
 
@@ -81,16 +81,16 @@ class TestReport:
 class TestWriting:
     def test_the_file_is_replaced_whole(self, tmp_path: Path) -> None:
         target = tmp_path / "new" / "report.json"
-        write_atomically(target, "old\n")
-        write_atomically(target, "ü\nnew\n")
+        write_record(target, "old\n")
+        write_record(target, "ü\nnew\n")
         assert target.read_bytes() == "ü\nnew\n".encode()
         assert names_in(target.parent) == ["report.json"]
 
     def test_the_old_file_stays_when_the_new_one_fails(self, tmp_path: Path) -> None:
         target = tmp_path / "report.json"
-        write_atomically(target, "old")
+        write_record(target, "old")
         with pytest.raises(ConfigurationError):
-            write_atomically(target, "new \ud800")
+            write_record(target, "new \ud800")
         assert target.read_bytes() == b"old"
         assert names_in(tmp_path) == ["report.json"]
 
@@ -98,7 +98,7 @@ class TestWriting:
         target = tmp_path / "folder"
         target.mkdir()
         with pytest.raises(ConfigurationError) as refused:
-            write_atomically(target, "new")
+            write_record(target, "new")
         assert refused.value.file == str(target)
         assert refused.value.exit_code == 3
         assert "regular file" in refused.value.message
@@ -108,7 +108,7 @@ class TestWriting:
     def test_a_place_that_takes_no_file_is_named(self, name: str, tmp_path: Path) -> None:
         (tmp_path / "file").write_bytes(b"")
         with pytest.raises(ConfigurationError) as refused:
-            write_atomically(tmp_path / name, "new")
+            write_record(tmp_path / name, "new")
         assert refused.value.file == str(tmp_path / name)
         assert names_in(tmp_path) == ["file"]
 
@@ -169,7 +169,7 @@ class TestJunit:
 class TestSummary:
     def test_a_release_manager_finds_the_answers(self, samples: Samples) -> None:
         text = summary_text(samples.report(samples.file("a.exe"), samples.file("b.exe")))
-        assert text.startswith("# Signature verification: passed\n\nOf 2 files, 2 proved: 2 signed")
+        assert text.startswith("# Signature verification: passed\n\nOf 2 files, 2 verified: 2 signed")
         assert f"| Signed by | CN=Example, O=Example (thumbprint {'AB' * 20}) |" in text
         assert "| Certificate valid until | 2027-01-01T00:00:00Z |" in text
         assert "| Timestamped by | Example TSA (2) |" in text
@@ -208,7 +208,7 @@ class TestSummary:
         stopped = summary_text(replace(samples.report(), error=STOPPED, passed=False, exit_code=5))
         assert "**Cause:** signtool.exe is missing" in stopped
         assert "**Remedy:** Install the Windows SDK." in stopped
-        assert "worked on no file" in stopped
+        assert "processed no file" in stopped
         cancelled = summary_text(replace(samples.report(samples.file()), passed=False, exit_code=130))
         assert cancelled.startswith("# Signature verification: cancelled")
 
@@ -335,9 +335,7 @@ class TestPipeline:
         asked = tmp_path / "a,b" / "r.json", tmp_path / "a,b" / "j.xml", tmp_path / "a,b" / "s.md"
         publish(
             report,
-            report_file=asked[0],
-            junit=asked[1],
-            summary=asked[2],
+            files=dict(zip(("report", "junit", "summary"), asked, strict=True)),
             context=samples.step(tmp_path / "temp"),
             stream=stream,
         )
@@ -370,9 +368,7 @@ class TestPipeline:
         with pytest.raises(ConfigurationError) as refused:
             publish(
                 samples.report(samples.file()),
-                report_file=tmp_path,
-                junit=None,
-                summary=None,
+                files={"report": tmp_path},
                 context=samples.step(tmp_path / "temp"),
                 stream=stream,
             )
@@ -381,7 +377,7 @@ class TestPipeline:
 
     def test_an_agent_folder_that_takes_nothing_is_named(self, samples: Samples, tmp_path: Path) -> None:
         (tmp_path / "temp").write_bytes(b"")
-        with pytest.raises(ConfigurationError, match="can't make a folder"):
+        with pytest.raises(ConfigurationError, match="can't create a folder"):
             published(samples.report(samples.file()), samples.step(tmp_path / "temp"))
 
 
@@ -391,9 +387,7 @@ def test_outside_a_pipeline_only_the_files_asked_for_are_left(is_tty: bool, samp
     context = RunContext.from_environment({"AGENT_TEMPDIRECTORY": str(tmp_path / "temp")}, is_tty=is_tty)
     publish(
         samples.report(samples.file()),
-        report_file=tmp_path / "report.json",
-        junit=None,
-        summary=None,
+        files={"report": tmp_path / "report.json"},
         context=context,
         stream=stream,
     )

@@ -31,15 +31,6 @@ def test_arguments_win_over_inputs_and_these_over_the_file(config: Path) -> None
     assert (settings.command, settings.key_store, settings.no_timestamp) == ("sign", None, False)
 
 
-def test_the_working_folders_own_file_is_read(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(config.parent)
-    assert resolve("run", {}, environment={}, stores=STORES).jobs == 32
-    config.write_text("jobs: 9\n", encoding="utf-8")
-    assert resolve("run", {}, environment={}, stores=STORES).jobs == 9
-    config.write_text("# nothing yet\n", encoding="utf-8")
-    assert resolve("run", {}, environment={}, stores=STORES).jobs == 32
-
-
 @pytest.mark.parametrize(
     ("text", "words"),
     [

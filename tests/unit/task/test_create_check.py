@@ -24,7 +24,7 @@ from support.places import ROOT
 SCRIPT = ROOT / "tools" / "create_check.py"
 NAMES = (
     "kspsign: the signing step succeeded",
-    "kspsign: one verdict stands for the build",
+    "kspsign: one verdict for the build",
     "kspsign: no test signing",
 )
 CONNECTION = ("--connection", "5fe0c8f0-0000-4000-8000-000000000001")

@@ -13,21 +13,24 @@ from typing import Any
 import pytest
 import yaml
 
-from kspsign.cli.github_action import ACTION_ONLY, INPUTS_VARIABLE, read_inputs
+from kspsign.cli.github_action import ACTION_ONLY, CONFIG_INPUT, INPUTS_VARIABLE, read_inputs
 from kspsign.cli.options import settings_fields
+from kspsign.keys.table import STORES
 from kspsign.model.errors import ConfigurationError
+from kspsign.settings.store_options import secret_variables
 from support.places import ROOT
 
 ACTION: dict[str, Any] = yaml.safe_load((ROOT / "action.yml").read_text(encoding="utf-8"))
 STEPS: list[dict[str, Any]] = ACTION["runs"]["steps"]
-NO_INPUTS = {"password_env", "pkcs11_pin_env", "publish_token_env"}
+VARIABLES = {name for model in STORES.built_in().values() for name, _variable in secret_variables(model)}
+NO_INPUTS = VARIABLES | {"publish_token_env"}
 """The action's password is an input; results of GitHub's runs go to no server of Azure DevOps."""
 
 
 def test_the_inputs_are_the_settings() -> None:
     settings = settings_fields()
     fields = {name.replace("_", "-") for name in set(settings) - NO_INPUTS}
-    assert set(ACTION["inputs"]) == fields | {"command", "password"} | ACTION_ONLY
+    assert set(ACTION["inputs"]) == fields | {"command", "password", CONFIG_INPUT} | ACTION_ONLY
     for name in fields:
         assert ACTION["inputs"][name] == {"description": settings[name.replace("-", "_")].description}
 

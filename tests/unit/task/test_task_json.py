@@ -30,9 +30,10 @@ TASK: dict[str, Any] = json.loads((FOLDER / "task.json").read_text(encoding="utf
 EXTENSION: dict[str, Any] = json.loads((ROOT / "vss-extension.json").read_text(encoding="utf-8"))
 INPUTS: dict[str, dict[str, Any]] = {each["name"]: each for each in TASK["inputs"]}
 
-OWN_INPUTS = {"bundledOnly", "command", "connection", "password", "pythonPath"}
-NO_INPUTS = {"password_env", "pkcs11_pin_env", "publish_token_env"}
-"""Settings that are no inputs: the task hands its secrets over itself, by no name."""
+OWN_INPUTS = {"bundledOnly", "command", "config", "connection", "password", "pythonPath"}
+VARIABLES = {name for model in STORES.built_in().values() for name, _variable in secret_variables(model)}
+NO_INPUTS = VARIABLES | {"publish_token_env"}
+"""Settings that are not inputs: the task hands its secrets over itself, by no name."""
 SETTINGS = settings_fields()
 FIELDS = set(SETTINGS) - NO_INPUTS
 
@@ -128,8 +129,7 @@ def test_the_password_is_hidden_where_a_key_store_has_no_secret() -> None:
     """It is shown while no key store is named: one that is known by its thumbprint may need it."""
     without = [name for name, model in STORES.built_in().items() if not list(secret_variables(model))]
     assert INPUTS["password"]["visibleRule"] == " && ".join(f"keyStore != {name}" for name in without)
-    named = {name for model in STORES.built_in().values() for name, _variable in secret_variables(model)}
-    assert named == NO_INPUTS - {"publish_token_env"}
+    assert {"password_env", "pkcs11_pin_env"} <= VARIABLES
 
 
 def test_empty_inputs_stay_empty_so_that_the_configuration_file_holds() -> None:

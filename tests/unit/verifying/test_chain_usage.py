@@ -165,7 +165,9 @@ def test_a_critical_extension_that_is_not_known_is_refused(root: Issued) -> None
     assert faults(root, signer("Leaf", root, (unknown, True))) == [(CHAIN, Hresult.CERT_E_CRITICAL)]
     policies = x509.CertificatePolicies([x509.PolicyInformation(x509.ObjectIdentifier("2.23.140.1.4.1"), None)])
     assert faults(root, signer("Leaf", root, (policies, True))) == []
-    assert faults(root, signer("Leaf", root, (x509.InhibitAnyPolicy(0), True))) == [(CHAIN, Hresult.CERT_E_CRITICAL)]
+    assert faults(root, signer("Leaf", root, (x509.InhibitAnyPolicy(0), True))) == []
+    stapled = x509.TLSFeature([x509.TLSFeatureType.status_request])
+    assert faults(root, signer("Leaf", root, (stapled, True))) == [(CHAIN, Hresult.CERT_E_CRITICAL)]
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 from pathlib import Path
 
 import jsonschema
@@ -15,7 +14,6 @@ from kspsign.cli.main import main
 from kspsign.model.errors import ConfigurationError
 from kspsign.settings.model import Settings
 from kspsign.verifying import open_policy
-from kspsign.verifying.policy import judge as policy_judge
 from kspsign.verifying.policy.model import Policy
 from support.places import ROOT
 
@@ -60,12 +58,6 @@ def test_every_key_is_described_on_the_page() -> None:
     assert {key for key in keys if f"`{key}`" not in page} == set()
 
 
-def test_every_check_is_described_on_the_page() -> None:
-    source = Path(policy_judge.__file__).read_text(encoding="utf-8")
-    named = set(re.findall(r'"(policy-[a-z]+)"', source))
-    assert named == set(re.findall(r"^\| `(policy-[a-z]+)`", PAGE.read_text(encoding="utf-8"), re.MULTILINE))
-
-
 def test_no_policy_is_none() -> None:
     assert open_policy(Settings()) is None
 
@@ -90,15 +82,15 @@ def test_the_digest_is_that_of_the_text_with_line_feeds(tmp_path: Path) -> None:
         ("publisher: []\n", 1, "publisher: Tuple should have at least 1 item"),
         ("publisher:\n- thumbprint: 12AB\n", 2, "40 hex digits (SHA-1) or 64"),
         (f"publisher:\n- thumbprint: {'1' * 40}\n", 2, "valid string"),
-        ("publisher:\n- subject: CN=A, XY=B\n", 2, "XY is no attribute of a name"),
-        ("publisher:\n- subject: CN=A, B\n", 2, "is no name from"),
+        ("publisher:\n- subject: CN=A, XY=B\n", 2, "XY is not an attribute of a name"),
+        ("publisher:\n- subject: CN=A, B\n", 2, "is not a distinguished name from"),
         ("timestamp:\n  required: maybe\n", 2, "timestamp.required: Input should be a valid boolean"),
         ("algorithms:\n  digests: [sha256, md5]\n", 2, "algorithms.digests.1"),
         ("algorithms:\n  rsa_bits: 512\n", 2, "greater than or equal to 1024"),
         ("algorithms:\n  curves: [P-192]\n", 2, "algorithms.curves.0"),
         ("signed:\n  formats: [exe]\n", 2, "signed.formats.0"),
         ("signed:\n  files: ['a\\b.exe']\n", 2, "write folders with /"),
-        ("unsigned: ['!a']\n", 1, "is no pattern"),
+        ("unsigned: ['!a']\n", 1, "is not a pattern"),
         ("vendor:\n- publisher:\n  - subject: A\n", 2, "vendor.0.files: Field required"),
         ("validity_days: -1\n", 1, "greater than or equal to 0"),
         ("name: a\nname: b\n", 2, "the key name stands twice"),

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
-from datetime import datetime
+from dataclasses import replace
+from datetime import datetime, timedelta
 
 import pytest
 from cryptography import x509
@@ -334,3 +335,42 @@ def test_an_answer_that_trickles_is_given_up(server: RevocationServer) -> None:
         assert fetch(pool, f"{server.url}/crl", 1 << 25) == bytes(1 << 20)
         assert fetch(pool, f"{server.url}/gone", 1 << 25) == "HTTP 404"
         assert str(fetch(pool, "ftp://127.0.0.1/crl", 1 << 25)).startswith("no answer")
+
+
+def freshest(server: RevocationServer) -> x509.FreshestCRL:
+    """What names the delta CRL."""
+    return x509.FreshestCRL(
+        [x509.DistributionPoint([x509.UniformResourceIdentifier(f"{server.url}/delta")], None, None, None)]
+    )
+
+
+def test_a_crl_that_names_a_delta_counts_with_it_alone(root: Issued, leaf: Issued, server: RevocationServer) -> None:
+    whole = Crl(root, extensions=((freshest(server), False),))
+    delta = Crl(root, extensions=((x509.DeltaCRLIndicator(1), True),))
+    held = Withdrawn(reason=x509.ReasonFlags.certificate_hold)
+    released = Withdrawn(reason=x509.ReasonFlags.remove_from_crl)
+    serve(server, leaf, whole)
+    missing = asked(leaf, root)
+    assert (missing.hresult, "delta" in missing.detail) == (OFFLINE, True)
+    for base, newer, expected in (
+        (whole, delta, None),
+        (whole, delta.with_entry(leaf.certificate, Withdrawn()), REVOKED),
+        (whole.with_entry(leaf.certificate, held), delta, REVOKED),
+        (whole.with_entry(leaf.certificate, held), delta.with_entry(leaf.certificate, released), None),
+        (whole, Crl(root, extensions=((x509.DeltaCRLIndicator(2), True),)), OFFLINE),
+        (whole, replace(delta, key=leaf), OFFLINE),
+        (whole, replace(delta, next_update=NOW - timedelta(minutes=30)), OFFLINE),
+        (whole, Crl(root), OFFLINE),
+    ):
+        serve(server, leaf, base)
+        server.files["/delta"] = newer.signed()
+        found = asked(leaf, root)
+        assert found.hresult is expected, found.detail
+
+
+def test_a_certificate_may_name_the_delta(root: Issued, server: RevocationServer) -> None:
+    leaf = signer("Leaf", root, *asks(server.url), (freshest(server), False))
+    server.responder, server.files = None, {"/crl": Crl(root).signed()}
+    assert asked(leaf, root).hresult is OFFLINE
+    server.files["/delta"] = Crl(root, extensions=((x509.DeltaCRLIndicator(1), True),)).signed()
+    assert asked(leaf, root).hresult is None

@@ -7,10 +7,10 @@ from itertools import accumulate
 
 from kspsign.authenticode.appx.block_map import BLOCK, BlockMap, MappedFile
 from kspsign.authenticode.appx.names import plain
-from kspsign.authenticode.zip import Entry
+from kspsign.authenticode.zip import ZipEntry
 
 _FLUSHED = b"\0\0\xff\xff"
-"""What a flush of deflate ends in: the lengths of an empty stored block (RFC 1951 §3.2.4)."""
+"""The end of a deflate flush: the lengths of an empty stored block (RFC 1951 §3.2.4)."""
 
 
 class BlockCheck:
@@ -27,15 +27,15 @@ class BlockCheck:
         self._hasher = hashlib.new(block_map.algorithm)
         self._whole = hashlib.new(block_map.algorithm)
 
-    def borders(self, entry: Entry) -> tuple[int, ...]:
+    def borders(self, entry: ZipEntry) -> tuple[int, ...]:
         """Where one block ends and the next begins in the entry's data; empty for stored entries and single blocks."""
         file = self._map.files.get(plain(entry.name))
         if file is None or not entry.method:
             return ()
         return tuple(accumulate(size for size in file.packed[:-1] if size is not None))
 
-    def begin(self, entry: Entry) -> None:
-        """What is fed next is of that entry, from its local header on."""
+    def begin(self, entry: ZipEntry) -> None:
+        """Start on that entry: the data fed next begins with its local header."""
         self.finish()
         self._name = plain(entry.name)
         self._file = self._map.files.get(self._name)
@@ -73,9 +73,9 @@ class BlockCheck:
         if self._number != len(file.digests):
             self._fail(f"{self._name} has {self._number} blocks, the block map {len(file.digests)}")
         if file.whole is not None and file.whole != self._whole.digest():
-            self._fail(f"{self._name} as a whole is not what the block map has (FileHash)")
+            self._fail(f"{self._name} as a whole does not match the block map (FileHash)")
         if number := self._borders.broken:
-            self._fail(f"block {number} of {self._name} does not have the packed size that the block map has")
+            self._fail(f"block {number} of {self._name} does not have the packed size in the block map")
         self._file = None
 
     @property
@@ -84,7 +84,7 @@ class BlockCheck:
 
     def _compare(self, file: MappedFile) -> None:
         if self._number >= len(file.digests) or file.digests[self._number] != self._hasher.digest():
-            self._fail(f"block {self._number + 1} of {self._name} is not what the block map has")
+            self._fail(f"block {self._number + 1} of {self._name} does not match the block map")
         self._number += 1
         self._size = 0
         self._hasher = hashlib.new(self._map.algorithm)
@@ -94,8 +94,9 @@ class BlockCheck:
 
 
 class _Borders:
-    """Whether the packed blocks of a deflated file end where their sizes say: all that a block unpacks to must be there
-    by then, and the packer must have flushed. `fed` are the bytes of the entry that were seen, its local header too."""
+    """Whether the packed blocks of a deflated file end where their sizes declare: all that a block unpacks to must be
+    there by then, and the packer must have flushed. `fed` are the bytes of the entry that were seen, its local header
+    too."""
 
     def __init__(self, header: int, ends: tuple[int, ...]) -> None:
         self.broken = 0

@@ -13,8 +13,8 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 
 from kspsign.authenticode.appx.names import BUNDLE_MANIFEST, NOT_IN_BLOCK_MAP, from_windows, plain
-from kspsign.authenticode.appx.xml import Element, read_xml
-from kspsign.authenticode.zip import Entry
+from kspsign.authenticode.appx.xml import XmlElement, read_xml
+from kspsign.authenticode.zip import ZipEntry
 from kspsign.model.values import DigestAlgorithm
 
 BLOCK = 1 << 16
@@ -57,7 +57,7 @@ class BlockMap:
     algorithm: DigestAlgorithm
     files: dict[str, MappedFile]
 
-    def fault(self, entries: Iterable[Entry], unmapped: Collection[str], *, bundle: bool = False) -> str | None:
+    def fault(self, entries: Iterable[ZipEntry], unmapped: Collection[str], *, bundle: bool = False) -> str | None:
         """How the map contradicts the archive's `entries`, None when it does not. Nothing is hashed for that.
 
         `unmapped` are plain names of packages that a bundle's manifest vouches for; the map of a bundle has its
@@ -74,7 +74,7 @@ class BlockMap:
                 continue
             file = self.files.get(name)
             if file is None:
-                return f"{name} is in the package, not in its block map: it was put in afterwards"
+                return f"{name} is in the package, not in its block map: it was added afterwards"
             if fault := _file_fault(file, entry):
                 return f"{name} {fault}"
             seen.add(name)
@@ -84,14 +84,14 @@ class BlockMap:
 
 def read_block_map(data: bytes) -> BlockMap:
     """The block map in `data`; raises ValueError when it is malformed or names a file twice."""
-    reader = _Reader()
+    reader = _BlockMapReader()
     read_xml(data, reader.start, reader.namespace)
     if not reader.files:
         raise ValueError("it has no file")
     return BlockMap(reader.algorithm, reader.files)
 
 
-class _Reader:
+class _BlockMapReader:
     """Takes in the elements of a block map; raises ValueError for one that its schemas do not have in that place."""
 
     def __init__(self) -> None:
@@ -107,7 +107,7 @@ class _Reader:
         """A namespace is declared."""
         self._prefixes.setdefault(prefix or "", set()).add(uri)
 
-    def start(self, element: Element) -> None:
+    def start(self, element: XmlElement) -> None:
         """The next start tag."""
         if self._ignored is not None and element.depth > self._ignored:
             return
@@ -122,43 +122,43 @@ class _Reader:
             self._check_attributes(element)
             {"File": self._file, "Block": self._block, "FileHash": self._file_hash}[element.name](element)
 
-    def _root(self, element: Element) -> None:
+    def _root(self, element: XmlElement) -> None:
         if (element.namespace, element.name) != (NAMESPACE, "BlockMap"):
             raise ValueError("its root is not BlockMap")
         for prefix in element.attributes.get("IgnorableNamespaces", "").split():
             self._ignorable |= self._prefixes.get(prefix, set())
         method = element.attributes.get("HashMethod", "")
         if method not in METHODS:
-            raise ValueError(f'its HashMethod "{method}" is none that Windows knows')
+            raise ValueError(f'its HashMethod "{method}" is not known to Windows')
         self.algorithm = METHODS[method]
         self._check_attributes(element)
 
-    def _check_attributes(self, element: Element) -> None:
+    def _check_attributes(self, element: XmlElement) -> None:
         for name in element.attributes.keys() - _ATTRIBUTES[element.name]:
             if name.rpartition(" ")[0] not in self._ignorable:
                 raise ValueError(f"a {element.name} has an attribute {name}, which is not known")
 
-    def _file(self, element: Element) -> None:
+    def _file(self, element: XmlElement) -> None:
         name = _file_name(element.attributes.get("Name", ""))
         if name.lower() in self._names:
             raise ValueError(f"{name} occurs twice in it")
         self._names.add(name.lower())
         self._last = self.files[name] = MappedFile(_number(element, "Size"), _number(element, "LfhSize"))
 
-    def _block(self, element: Element) -> None:
+    def _block(self, element: XmlElement) -> None:
         file = self._open_file(element)
         if file.whole is not None:
             raise ValueError("a Block follows a FileHash")
         file.digests.append(_hash(element))
         file.packed.append(_number(element, "Size") if "Size" in element.attributes else None)
 
-    def _file_hash(self, element: Element) -> None:
+    def _file_hash(self, element: XmlElement) -> None:
         file = self._open_file(element)
         if file.whole is not None:
             raise ValueError("a File has two FileHashes")
         file.whole = _hash(element)
 
-    def _open_file(self, element: Element) -> MappedFile:
+    def _open_file(self, element: XmlElement) -> MappedFile:
         if self._last is None:
             raise ValueError(f"a {element.name} belongs to no File")
         return self._last
@@ -173,18 +173,18 @@ def _file_name(name: str) -> str:
     return from_windows(name)
 
 
-def _hash(element: Element) -> bytes:
+def _hash(element: XmlElement) -> bytes:
     return base64.b64decode(element.attributes.get("Hash", ""), validate=True)
 
 
-def _number(element: Element, name: str) -> int:
+def _number(element: XmlElement, name: str) -> int:
     text = element.attributes.get(name, "")
     if not (text.isascii() and text.isdigit() and len(text) < 20):
         raise ValueError(f"a {element.name} has no proper {name}")
     return int(text)
 
 
-def _file_fault(file: MappedFile, entry: Entry) -> str | None:
+def _file_fault(file: MappedFile, entry: ZipEntry) -> str | None:
     if file.size != entry.size:
         return f"has {entry.size} bytes, {file.size} in the block map"
     if file.header != entry.data - entry.offset:
@@ -194,8 +194,8 @@ def _file_fault(file: MappedFile, entry: Entry) -> str | None:
     return _packed_fault([size for size in file.packed if size is not None], file, entry)
 
 
-def _packed_fault(stated: list[int], file: MappedFile, entry: Entry) -> str | None:
-    """Why the blocks' sizes in the map are not those of the entry's data. Where they end is for BlockCheck."""
+def _packed_fault(stated: list[int], file: MappedFile, entry: ZipEntry) -> str | None:
+    """Why the blocks' sizes in the map are not those of the entry's data. BlockCheck checks where they end."""
     if not entry.method:
         small = any(size != BLOCK for size in stated)
         return "is stored, but its blocks in the block map have packed sizes" if small else None

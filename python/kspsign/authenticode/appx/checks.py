@@ -1,4 +1,4 @@
-"""What must be right around a package's signature: before one is spent, and in one that is there."""
+"""The rules for a package's signature: checked before one is requested, and again when one is verified."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _INSIDE_OUT = (
     "Sign the packages first, bundle them afterwards (MakeAppx bundle), then sign the bundle; or let the native engine "
     "sign packages and bundle in one run."
 )
-_BUNDLE_AGAIN = "Bundle the packages again (MakeAppx bundle); change nothing in a bundle once it is made."
+_BUNDLE_AGAIN = "Bundle the packages again (MakeAppx bundle); change nothing in a bundle after that."
 _PACKAGE_SUFFIXES = (".appx", ".msix")
 _REMEDIES = {"inner-packages": _INSIDE_OUT, "bundle-manifest": _BUNDLE_AGAIN}
 
@@ -39,7 +39,7 @@ def admit(package: Package, terms: SigningTerms) -> None:
     if terms.algorithm is not package.block_map.algorithm:
         needed = package.block_map.algorithm
         raise ArtifactError(
-            Hresult.ERROR_BAD_FORMAT,
+            Hresult.ERROR_NOT_SUPPORTED,
             f"its block map is made with {needed}, so Windows accepts no signature with {terms.algorithm}",
             remedy=f"Sign it with --digest {needed}, or pack it with MakeAppx /h {terms.algorithm.upper()}.",
         )
@@ -108,12 +108,12 @@ def _parts_finding(actual: bytes, signature: CmsSignature) -> Finding:
     changed = [words for tag, words in meaning.items() if signed.get(tag) != held.get(tag)]
     if changed or signature.file_digest != actual:
         changed_words = " and ".join(changed) or "the order of the digests"
-        return Finding("package-parts", f"not what was signed: {changed_words}", Hresult.TRUST_E_BAD_DIGEST)
+        return Finding("package-parts", f"changed after signing: {changed_words}", Hresult.TRUST_E_BAD_DIGEST)
     return Finding("package-parts", "each as it was signed")
 
 
 def _by_tag(value: bytes) -> dict[bytes, bytes] | None:
-    """Digests by tag; None when the value is no row of equally long digests behind tags."""
+    """Digests by tag; None when the value is not a list of equally long digests, each after its tag."""
     for count in (5, 4):
         size, rest = divmod(len(value) - len(MAGIC), count)
         if value[:4] == MAGIC and not rest and size in {36, 52, 68}:
@@ -126,7 +126,8 @@ def _method_finding(package: Package, signature: CmsSignature) -> Finding:
     if signature.algorithm is method:
         return Finding("hash-method", f"{method} in block map and signature")
     detail = f"the block map is made with {method}, the signature with {signature.algorithm}"
-    return Finding("hash-method", detail, Hresult.ERROR_BAD_FORMAT)
+    remedy = f"Sign it with --digest {method}, which is the block map's."
+    return Finding("hash-method", detail, Hresult.ERROR_NOT_SUPPORTED, remedy)
 
 
 def _publisher_finding(package: Package, signature: CmsSignature) -> Finding:
@@ -147,7 +148,7 @@ def _publisher_fault(publisher: str, signature: CmsSignature) -> str | None:
 def _bundle_finding(package: Package) -> Finding:
     """The check "bundle-manifest": what it says of the packages is what these say of themselves."""
     if not package.manifest.applications:
-        return _bad_bundle("the bundle has no application package, which Windows asks for")
+        return _bad_bundle("the bundle has no application package, which Windows requires")
     for stated, inner in zip(package.manifest.packages, package.inner, strict=True):
         if not stated.name.lower().endswith(_PACKAGE_SUFFIXES):
             return _bad_bundle(f"{stated.name} in the bundle has a name that does not end in .appx or .msix")
@@ -182,7 +183,7 @@ def _inner_fault(package: Package, inner: Package) -> tuple[str, Hresult] | None
         return f"has a broken signature: {fault}", Hresult.TRUST_E_CERT_SIGNATURE
     for publisher in (inner.manifest.publisher, package.manifest.publisher):
         if differs := _publisher_fault(publisher, signature):
-            return f"is another publisher's: {differs}", Hresult.APPX_E_INVALID_MANIFEST
-    if faulty := next((each for each in _package_findings(inner) if each.hresult), None):
+            return f"belongs to another publisher: {differs}", Hresult.APPX_E_INVALID_MANIFEST
+    if faulty := next((finding for finding in _package_findings(inner) if finding.hresult), None):
         return f"is damaged: {faulty.detail}", Hresult.APPX_E_CORRUPT_CONTENT
     return None

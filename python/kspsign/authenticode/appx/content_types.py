@@ -1,4 +1,4 @@
-"""[Content_Types].xml (ECMA-376 Part 2 §10.1.2): which type each part has, and the place of the signature's."""
+"""[Content_Types].xml (ECMA-376 Part 2 §10.1.2): the type of each part, and where the signature's entry goes."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from kspsign.authenticode.appx.names import CONTENT_TYPES, SIGNATURE, from_windows, plain
-from kspsign.authenticode.appx.xml import Element, read_xml
+from kspsign.authenticode.appx.xml import XmlElement, read_xml
 
 _NAMESPACE = "http://schemas.openxmlformats.org/package/2006/content-types"
 _SIGNATURE_PART = f"/{SIGNATURE}"
@@ -38,7 +38,7 @@ class ContentTypes:
         return self.content[: self.end_tag] + added + tag
 
     def fault(self, names: Iterable[str]) -> str | None:
-        """Why the parts with these names in the archive can't all be told by type, None when they can."""
+        """Why not every one of these parts has a content type; None when all have one."""
         for name in names:
             if name == CONTENT_TYPES or f"/{plain(name)}".lower() in self.parts:
                 continue
@@ -55,7 +55,7 @@ def read_content_types(data: bytes) -> ContentTypes:
     extensions: dict[str, str] = {}
     parts: dict[str, str] = {}
 
-    def start(element: Element) -> None:
+    def start(element: XmlElement) -> None:
         if element.depth == 0 and (element.namespace, element.name) != (_NAMESPACE, "Types"):
             raise ValueError("its root is not Types")
         if element.depth != 1 or element.namespace != _NAMESPACE:

@@ -1,4 +1,4 @@
-"""The one pass over a package: the digests that a signature covers, and its files beside the block map."""
+"""One pass over a package: computes the digests that a signature covers and compares the files with the block map."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import NamedTuple
 from kspsign.authenticode.appx.block_check import BlockCheck
 from kspsign.authenticode.appx.names import BLOCK_MAP, CODE_INTEGRITY, CONTENT_TYPES
 from kspsign.authenticode.appx.package import Package
-from kspsign.authenticode.zip import Entry, Plan, Scan
+from kspsign.authenticode.zip import Plan, Scan, ZipEntry
 from kspsign.model.hresults import Hresult
 from kspsign.model.values import DigestAlgorithm, Finding
 
@@ -33,17 +33,17 @@ class _Hashers:
         self._algorithm = algorithm
         self._plan = plan
         self._bytes = hashlib.new(algorithm)
-        names = {*(each.name for each in plan.kept), *(each.name for each in plan.added)}
+        names = {*(member.name for member in plan.kept), *(member.name for member in plan.added)}
         self._parts = {name: hashlib.new(algorithm) for name in PARTS.values() if name in names}
 
-    def feed(self, entry: Entry, raw: bytes, content: bytes) -> None:
+    def feed(self, entry: ZipEntry, raw: bytes, content: bytes) -> None:
         """The next bytes of an entry that stays."""
         self._bytes.update(raw)
         if content and entry.name in self._parts:
             self._parts[entry.name].update(content)
 
     def value(self) -> bytes:
-        """All digests behind their tags, once everything was fed."""
+        """All digests, each after its tag, once everything was fed."""
         for member in self._plan.added:
             self._bytes.update(member.raw)
             if member.name in self._parts:
@@ -59,7 +59,7 @@ def hash_package(package: Package, algorithms: Collection[DigestAlgorithm]) -> H
     hashers = {algorithm: _Hashers(algorithm, plan) for algorithm in algorithms}
     staying = {entry.index for entry in plan.kept}
     scan, blocks = Scan(package.archive), BlockCheck(package.block_map)
-    current: Entry | None = None
+    current: ZipEntry | None = None
     with package.path.open("rb") as file:
         for entry, raw, content in scan.pieces(file, blocks.borders):
             if entry is None:
@@ -73,14 +73,16 @@ def hash_package(package: Package, algorithms: Collection[DigestAlgorithm]) -> H
                     hasher.feed(entry, raw, content)
     blocks.finish()
     values = {algorithm: hasher.value() for algorithm, hasher in hashers.items()}
-    inner = tuple(_hash_inner(each) for each in package.inner)
+    inner = tuple(_hash_inner(inner_package) for inner_package in package.inner)
     findings = (scan.finding(), _block_finding(package, blocks), *_inner_findings(package, inner))
     return Hashed(values, findings, inner)
 
 
 def _hash_inner(inner: Package) -> Hashed:
     """A package in a bundle, by the algorithms of its signature (of its block map while it has none)."""
-    return hash_package(inner, {inner.block_map.algorithm, *(each.algorithm for each in inner.readable_signatures)})
+    return hash_package(
+        inner, {inner.block_map.algorithm, *(signature.algorithm for signature in inner.readable_signatures)}
+    )
 
 
 def _block_finding(package: Package, blocks: BlockCheck) -> Finding:
@@ -99,11 +101,11 @@ def _inner_findings(package: Package, inner: tuple[Hashed, ...]) -> tuple[Findin
     for stated, held, hashed in zip(package.manifest.packages, package.inner, inner, strict=True):
         if fault := _content_fault(held, hashed):
             return (Finding("inner-content", f"{stated.name}: {fault}", Hresult.TRUST_E_BAD_DIGEST),)
-    return (Finding("inner-content", f"{len(inner)}, each as its signature has it"),)
+    return (Finding("inner-content", f"{len(inner)}, each matches its signature"),)
 
 
 def _content_fault(inner: Package, hashed: Hashed) -> str | None:
     for signature in inner.readable_signatures:
         if hashed.values[signature.algorithm] != signature.file_digest:
-            return "it is not what was signed"
+            return "it differs from what was signed"
     return next((finding.detail for finding in hashed.findings if finding.hresult is not None), None)

@@ -1,7 +1,7 @@
 """A package or bundle as a signable file. Streams: memory does not grow with it.
 
 The signature is the archive's last entry, AppxSignature.p7x ("PKCX" and a DER CMS). What it covers are digests, each
-behind its tag: AXPC of all bytes before the signature's entry, AXCD of the central directory as it is without the
+after its tag: AXPC of all bytes before the signature's entry, AXCD of the central directory as it is without the
 signature, AXCT, AXBM and AXCI of what [Content_Types].xml, the block map and CodeIntegrity.cat unpack to.
 """
 
@@ -21,10 +21,10 @@ from kspsign.authenticode.cms.file_signature import CmsSignature
 from kspsign.authenticode.cms.oids import OID_SPC_SIP_INFO
 from kspsign.authenticode.cms.profile import AUTHENTICODE, CmsProfile
 from kspsign.authenticode.cms.spc import sip_findings, sip_indirect_data
-from kspsign.authenticode.io.read import beside, sha256_of
+from kspsign.authenticode.io.read import in_parallel, sha256_of
 from kspsign.authenticode.profile import SigningTerms
 from kspsign.authenticode.signable import Digest, Glimpse, InnerFile, OneDigest
-from kspsign.authenticode.zip import Member, entry_names
+from kspsign.authenticode.zip import ZipMember, entry_names
 from kspsign.model.errors import ArtifactError
 from kspsign.model.values import DigestAlgorithm, Finding
 
@@ -94,9 +94,9 @@ class AppxFile(OneDigest):
     def digest(self, algorithms: Collection[DigestAlgorithm]) -> Digest:
         """Hash the package as it is to be signed, and compare its files with the block map on the way."""
         size = self.package.archive.size
-        with beside(size, lambda: sha256_of(self.path, size)) as whole:
+        with in_parallel(size, lambda: sha256_of(self.path, size)) as whole:
             values, findings, inner = hash_package(self.package, algorithms)
-            found = tuple(Digest(each.values, "", findings=each.findings) for each in inner)
+            found = tuple(Digest(inner_digest.values, "", findings=inner_digest.findings) for inner_digest in inner)
             return Digest(values, whole(), findings=findings, inner=found)
 
     @property
@@ -129,11 +129,11 @@ class AppxFile(OneDigest):
         is not what the block map has: no signature may be spent on it."""
         for finding in digest.findings:
             if finding.hresult is not None:
-                raise ArtifactError(finding.hresult, f"{finding.check}: {finding.detail}")
+                raise ArtifactError(finding.hresult, f"{finding.name}: {finding.detail}")
         return sip_indirect_data(_SIP_VERSION, self.sip, terms.algorithm, digest.values[terms.algorithm])
 
     def embed(self, _digest: Digest, signatures: Sequence[bytes], target: BinaryIO) -> None:
         """Write the package with the first of `signatures` as its last entry to `target`."""
         unsigned = self.package.unsigned
-        signature = Member(SIGNATURE, SIGNATURE_MAGIC + signatures[0])
+        signature = ZipMember(SIGNATURE, SIGNATURE_MAGIC + signatures[0])
         replace(unsigned, added=(*unsigned.added, signature)).write(target)

@@ -1,4 +1,4 @@
-"""A bundle rebuilt around packages that were signed, as MakeAppx would have bundled them signed.
+"""Rebuilds a bundle around its signed packages, with the layout MakeAppx would produce.
 
 Entries keep their order. The packages are stored as before; the bundle's manifest gets their new offsets and sizes, the
 block map the manifest's new digest; [Content_Types].xml gets the signature's type, so that only the signature itself is
@@ -26,9 +26,9 @@ from kspsign.authenticode.appx.names import (
     to_windows,
 )
 from kspsign.authenticode.appx.package import SIGNATURE_MAGIC, Package
-from kspsign.authenticode.appx.xml import Element, read_xml
+from kspsign.authenticode.appx.xml import XmlElement, read_xml
 from kspsign.authenticode.io.read import CHUNK, stretch
-from kspsign.authenticode.zip import Entry, Member, stored_header, stored_record, unpack
+from kspsign.authenticode.zip import ZipEntry, ZipMember, stored_header, stored_record, unpack
 from kspsign.model.errors import ArtifactError
 from kspsign.model.hresults import Hresult
 from kspsign.model.values import DigestAlgorithm
@@ -58,10 +58,10 @@ class _Rebuilt:
         self._package, self._target = package, target
         stated = package.manifest.packages
         self._signed = {stated[index].name: (package.inner[index], der) for index, der in signatures.items()}
-        self._inside = {each.name for each in stated}
+        self._inside = {statement.name for statement in stated}
         self._places: dict[str, tuple[int, int]] = {}
         self._records: list[bytes] = []
-        self._manifest: Member | None = None
+        self._manifest: ZipMember | None = None
 
     def write(self) -> None:
         """Every entry in order, then the directory."""
@@ -72,29 +72,29 @@ class _Rebuilt:
                 if entry.name != SIGNATURE and not moves:
                     self._entry(entry, source)
         if not types.name_signature:
-            self._member(Member(CONTENT_TYPES, types.with_signature()))
+            self._member(ZipMember(CONTENT_TYPES, types.with_signature()))
         offset = self._target.tell()
         directory = b"".join(self._records)
         self._target.write(directory + archive.end.records(len(self._records), len(directory), offset))
 
-    def _entry(self, entry: Entry, source: BinaryIO) -> None:
+    def _entry(self, entry: ZipEntry, source: BinaryIO) -> None:
         name = plain(entry.name)
         if name in self._signed:
             self._package_entry(entry, *self._signed[name])
         elif entry.name == BUNDLE_MANIFEST:
             if self._places.keys() != self._inside:
-                raise _unusual("its manifest is in front of a package")
+                raise _unusual("its manifest precedes a package")
             content = unpack(source, self._package.archive, entry, _MAX_XML)
-            self._manifest = Member(BUNDLE_MANIFEST, with_places(content, self._places))
+            self._manifest = ZipMember(BUNDLE_MANIFEST, with_places(content, self._places))
             self._member(self._manifest)
         elif entry.name == BLOCK_MAP:
             if self._manifest is None:
-                raise _unusual("its block map is in front of its manifest")
-            self._member(Member(BLOCK_MAP, _block_map(self._manifest, self._package.block_map.algorithm)))
+                raise _unusual("its block map precedes its manifest")
+            self._member(ZipMember(BLOCK_MAP, _block_map(self._manifest, self._package.block_map.algorithm)))
         else:
             self._kept(entry, name, source)
 
-    def _kept(self, entry: Entry, name: str, source: BinaryIO) -> None:
+    def _kept(self, entry: ZipEntry, name: str, source: BinaryIO) -> None:
         offset = self._target.tell()
         if offset >= _MAX_STORED and not entry.offset_field:
             raise _unusual("it has 4 GiB or more, and no Zip64 records")
@@ -104,17 +104,17 @@ class _Rebuilt:
         if name in self._inside:
             self._places[name] = offset + entry.data - entry.offset, entry.size
 
-    def _member(self, member: Member) -> None:
+    def _member(self, member: ZipMember) -> None:
         self._records.append(member.record(self._target.tell()))
         self._target.write(member.raw)
 
-    def _package_entry(self, entry: Entry, inner: Package, der: bytes) -> None:
+    def _package_entry(self, entry: ZipEntry, inner: Package, der: bytes) -> None:
         """The inner package with its signature; its checksum and size are known once it is written."""
         target, offset = self._target, self._target.tell()
         header = stored_header(entry.name, 0, 0)
         target.write(header)
         unsigned = inner.unsigned
-        replace(unsigned, added=(*unsigned.added, Member(SIGNATURE, SIGNATURE_MAGIC + der))).write(target)
+        replace(unsigned, added=(*unsigned.added, ZipMember(SIGNATURE, SIGNATURE_MAGIC + der))).write(target)
         end, start = target.tell(), offset + len(header)
         if end - start >= _MAX_STORED:
             raise _unusual(f"the package {plain(entry.name)} has 4 GiB or more")
@@ -135,7 +135,7 @@ def with_places(manifest: bytes, places: Mapping[str, tuple[int, int]]) -> bytes
     path: list[str] = []
     found: list[tuple[int, tuple[int, int]]] = []
 
-    def start(element: Element) -> None:
+    def start(element: XmlElement) -> None:
         del path[element.depth :]
         path.append(element.name)
         name = from_windows(element.attributes.get("FileName", ""))
@@ -155,7 +155,7 @@ def with_places(manifest: bytes, places: Mapping[str, tuple[int, int]]) -> bytes
     return written + manifest[at:]
 
 
-def _block_map(manifest: Member, algorithm: DigestAlgorithm) -> bytes:
+def _block_map(manifest: ZipMember, algorithm: DigestAlgorithm) -> bytes:
     """The block map of a bundle: its manifest, stored, and nothing else."""
     content = manifest.content
     blocks = "".join(

@@ -1,4 +1,4 @@
-"""What the manifest of a package or a bundle says that a signature depends on: who it is, and a bundle's packages.
+"""The parts of a manifest that a signature depends on: the package's identity, and a bundle's list of packages.
 
 Schemas: AppxManifest (foundation) and BundleManifestSchema2013 to 2019 of microsoft/msix-packaging.
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from kspsign.authenticode.appx.names import from_windows
-from kspsign.authenticode.appx.xml import Element, read_xml
+from kspsign.authenticode.appx.xml import XmlElement, read_xml
 
 _MAX_PUBLISHER = 8192  # characters (ST_Publisher)
 _PACKAGES = ["Bundle", "Packages", "Package"]
@@ -74,12 +74,12 @@ def identity_difference(stated: InnerPackage, inner: Manifest) -> str | None:
 
 def read_manifest(data: bytes, *, bundle: bool) -> Manifest:
     """The manifest in `data`; raises ValueError when it has no publisher or is another kind of document."""
-    reader = _Reader("Bundle" if bundle else "Package")
+    reader = _ManifestReader("Bundle" if bundle else "Package")
     read_xml(data, reader.start, text=reader.text)
     return reader.manifest()
 
 
-class _Reader:
+class _ManifestReader:
     """Takes in the elements of a manifest."""
 
     def __init__(self, root: str) -> None:
@@ -89,7 +89,7 @@ class _Reader:
         self._packages: list[dict[str, str]] = []
         self._resource = ""
 
-    def start(self, element: Element) -> None:
+    def start(self, element: XmlElement) -> None:
         """The next start tag."""
         del self._path[element.depth :]
         self._path.append(element.name)
@@ -108,13 +108,13 @@ class _Reader:
         if self._path[0] != self._root:
             raise ValueError(f"its root is {self._path[0]}, not {self._root}")
         if len(self._identities) != 1 or not 0 < len(self._identities[0].publisher) <= _MAX_PUBLISHER:
-            raise ValueError("it has not exactly one Identity with a Publisher")
+            raise ValueError("it does not have exactly one Identity with a Publisher")
         own = self._identities[0]
-        names = [from_windows(each.get("FileName", "")).lower() for each in self._packages]
+        names = [from_windows(package.get("FileName", "")).lower() for package in self._packages]
         if len(set(names)) != len(names):
             raise ValueError("it names a package twice")
-        inside = tuple(_inner(each, own) for each in self._packages if "Offset" in each)
-        applications = sum(not _is_resource(each) for each in self._packages)
+        inside = tuple(_inner(package, own) for package in self._packages if "Offset" in package)
+        applications = sum(not _is_resource(package) for package in self._packages)
         return Manifest(own, self._resource.strip() in {"true", "1"}, inside, applications)
 
 

@@ -17,7 +17,7 @@ def plain(name: str) -> str:
     """The part's plain name, with slashes; raises ValueError when what is encoded leads out of the package."""
     text = unquote(name, errors="strict")
     if "\\" in text or "\0" in text or set(text.split("/")) & {"", ".", ".."}:
-        raise ValueError(f"{name} is no name that a part of a package may have")
+        raise ValueError(f"{name} is not a name that a part of a package may have")
     return text
 
 

@@ -1,4 +1,4 @@
-"""What a package or bundle consists of: archive, manifest, block map, content types, signature, inner packages."""
+"""The parts of a package or bundle: archive, manifest, block map, content types, signature, inner packages."""
 
 from __future__ import annotations
 
@@ -15,7 +15,16 @@ from kspsign.authenticode.appx.manifest import InnerPackage, Manifest, read_mani
 from kspsign.authenticode.appx.names import BLOCK_MAP, BUNDLE_MANIFEST, CONTENT_TYPES, MANIFEST, SIGNATURE, plain
 from kspsign.authenticode.cms.file_signature import CmsSignature
 from kspsign.authenticode.cms.profile import AUTHENTICODE
-from kspsign.authenticode.zip import Archive, Entry, Member, Plan, damaged, read_archive, read_signature_entry, unpack
+from kspsign.authenticode.zip import (
+    Archive,
+    Plan,
+    ZipEntry,
+    ZipMember,
+    damaged,
+    read_archive,
+    read_signature_entry,
+    unpack,
+)
 from kspsign.model.errors import ArtifactError, TrustError
 from kspsign.model.hresults import Hresult
 
@@ -66,15 +75,15 @@ class Package:
 
     @cached_property
     def unsigned(self) -> Plan:
-        """What a signature covers: the archive without one, the signature's content type in its place."""
-        kept = tuple(each for each in self.archive.entries if each.name != SIGNATURE)
+        """The archive that a signature covers: without one, but with the signature's content type."""
+        kept = tuple(entry for entry in self.archive.entries if entry.name != SIGNATURE)
         if self.signatures or self.content_types.name_signature:
             return Plan(self.archive, kept, sort=True)
         try:
-            types = Member(CONTENT_TYPES, self.content_types.with_signature())
+            types = ZipMember(CONTENT_TYPES, self.content_types.with_signature())
         except ValueError as broken:
             raise ArtifactError(Hresult.ERROR_BAD_FORMAT, str(broken)) from broken
-        return Plan(self.archive, tuple(each for each in kept if each.name != CONTENT_TYPES), (types,), sort=True)
+        return Plan(self.archive, tuple(member for member in kept if member.name != CONTENT_TYPES), (types,), sort=True)
 
 
 def read_package(path: Path) -> Package:
@@ -92,18 +101,18 @@ def _read(file: BinaryIO, archive: Archive) -> Package:
     )
     block_map = _part(file, archive, BLOCK_MAP, Hresult.APPX_E_INVALID_BLOCKMAP, read_block_map)
     types = _part(file, archive, CONTENT_TYPES, Hresult.ERROR_BAD_FORMAT, read_content_types)
-    inner = tuple(_read_inner(file, archive, names.get(each.name), each) for each in manifest.packages)
+    inner = tuple(_read_inner(file, archive, names.get(stated.name), stated) for stated in manifest.packages)
     package = Package(archive, manifest, block_map, types, _signatures(file, archive), inner)
     _ = package.unsigned  # content types without a place for the signature are refused here, or nowhere
     return package
 
 
-def _read_inner(file: BinaryIO, outer: Archive, entry: Entry | None, told: InnerPackage) -> Package:
+def _read_inner(file: BinaryIO, outer: Archive, entry: ZipEntry | None, told: InnerPackage) -> Package:
     if entry is None or entry.method or (entry.data, entry.size) != (told.offset, told.size):
         raise ArtifactError(
             Hresult.APPX_E_INVALID_MANIFEST,
-            f"{BUNDLE_MANIFEST} names the package {told.name}, which is not stored where and as it says",
-            remedy="Bundle the packages again (MakeAppx bundle); change nothing in a bundle once it is made.",
+            f"{BUNDLE_MANIFEST} names the package {told.name}, which is not stored at the stated place and size",
+            remedy="Bundle the packages again (MakeAppx bundle); change nothing in a bundle after that.",
         )
     try:
         archive = read_archive(file, outer.path, outer.start + entry.data, entry.size)
@@ -115,19 +124,19 @@ def _read_inner(file: BinaryIO, outer: Archive, entry: Entry | None, told: Inner
         raise ArtifactError(hresult, f"the package {told.name} in the bundle: {broken.message}") from broken
 
 
-def _names(archive: Archive) -> dict[str, Entry]:
+def _names(archive: Archive) -> dict[str, ZipEntry]:
     """Entries by plain name; raises ArtifactError when a name is none, or two differ in case alone."""
     try:
         names = {plain(entry.name): entry for entry in archive.entries}
     except ValueError as broken:
         raise damaged(str(broken)) from broken
     if len({name.lower() for name in names}) != len(archive.entries):
-        raise damaged("two entries have one name to Windows")
+        raise damaged("two entries have the same name on Windows")
     return names
 
 
 def _part(file: BinaryIO, archive: Archive, name: str, hresult: Hresult, read: Callable[[bytes], T]) -> T:
-    """What the part says; raises ArtifactError when it is missing or malformed."""
+    """The parsed part; raises ArtifactError when it is missing or malformed."""
     entry = archive.find(name)
     if entry is None:
         raise damaged(f"it has no {name}, which every package has")

@@ -1,4 +1,4 @@
-"""A manifest's Publisher beside a certificate's subject: both as relative names, compared part by part.
+"""Compares a manifest's Publisher with a certificate's subject, both parsed into relative distinguished names.
 
 The text is what Windows' CertNameToStr writes (CERT_X500_NAME_STR, reversed): the most specific name first,
 attributes apart by commas, those of one relative name by plus signs, values in quotation marks where they need it.
@@ -40,7 +40,9 @@ def parse_publisher(text: str) -> tuple[RelativeName, ...]:
     while separator:
         found = _ATTRIBUTE.match(text, at)
         if found is None:
-            raise ValueError(f'"{text}" is no distinguished name: "{text[at:].strip()}" is no attribute with a value')
+            raise ValueError(
+                f'"{text}" is not a distinguished name: "{text[at:].strip()}" is not an attribute with a value'
+            )
         key, quoted, bare, separator = found.groups()
         current.add((_oid(key), _value(bare.strip()) if quoted is None else quoted.replace('""', '"')))
         if separator != "+":
@@ -82,19 +84,19 @@ def _oid(key: str) -> str:
     upper = key.upper()
     dotted = _BY_KEY.get(upper, upper.removeprefix("OID."))
     if not re.fullmatch(r"\d+(\.\d+)+", dotted):
-        raise ValueError(f"{key} is no attribute of a name that Windows knows")
+        raise ValueError(f"{key} is not an attribute of a name that Windows knows")
     return dotted
 
 
 def _value(text: str) -> str:
-    """A bare value; "#" with the hex of a DER string stands for that string."""
+    """A bare value; "#" and the hex of a DER string denote that string."""
     if not text.startswith("#"):
         return text
     try:
         data = bytes.fromhex(text[1:])
         return der.parse(data, data[0]).content.decode(_STRINGS[data[0]])
     except (ValueError, LookupError, TrustError) as broken:
-        raise ValueError(f"{text} is no DER string") from broken
+        raise ValueError(f"{text} is not a DER string") from broken
 
 
 def _text(value: str | bytes) -> str:

@@ -1,7 +1,7 @@
-"""XML of a package, element by element, without anything that could harm: a document type is refused.
+"""Parses a package's XML element by element; a document type declaration is refused.
 
 Entities and external references need a document type, and no part of a package has one. Nothing is built up in
-memory: expat tells of elements as it meets them.
+memory: expat reports elements as it meets them.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from xml.parsers import expat
 
 
 @dataclass(frozen=True, slots=True)
-class Element:
+class XmlElement:
     """A start tag: how many elements it is in, its namespace and local name, and its attributes (those without a
     namespace by name, others by "namespace name")."""
 
@@ -26,7 +26,7 @@ class Element:
 
 def read_xml(
     data: bytes,
-    start: Callable[[Element], None],
+    start: Callable[[XmlElement], None],
     namespace: Callable[[str | None, str], None] | None = None,
     text: Callable[[str], None] | None = None,
 ) -> int:
@@ -44,7 +44,7 @@ def read_xml(
     def opened(name: str, attributes: dict[str, str]) -> None:
         nonlocal depth
         namespace, _, local = name.rpartition(" ")
-        start(Element(depth, namespace, local, attributes, parser.CurrentByteIndex))
+        start(XmlElement(depth, namespace, local, attributes, parser.CurrentByteIndex))
         depth += 1
 
     def closed(_name: str) -> None:
@@ -64,5 +64,5 @@ def read_xml(
     try:
         parser.Parse(data, True)
     except (expat.ExpatError, LookupError) as broken:  # LookupError: an encoding that Python does not know
-        raise ValueError(f"it is no well-formed XML: {broken}") from broken
+        raise ValueError(f"it is not well-formed XML: {broken}") from broken
     return root_end

@@ -27,7 +27,7 @@ _RESERVES = range(256)
 _MOST_BLOCKS = 0xFFFF
 _STRIDE = 4096  # bytes that are added up at a time: Python does so as one number
 _TRIED = 1024
-"""Blocks of a folder that are tried with other reserves: chance brings nobody so far."""
+"""Blocks of a folder that are tried with other reserves; a wrong reserve never gets this far by chance."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +47,7 @@ class _Span:
 def blocks_finding(file: BinaryIO, head: CabHead, *, summed: bool) -> Finding:
     """The check "data-blocks" of the cabinet in `file`; the blocks' checksums only where `summed`, since that takes
     reading all of it."""
-    folders = sorted((each for each in head.spans() if each.blocks), key=lambda each: each.start)
+    folders = sorted((span for span in head.spans() if span.blocks), key=lambda span: span.start)
     first = folders[0].start if folders else head.cabinet
     files = read_file_list(file, head, first)
     if isinstance(files, str):
@@ -62,8 +62,8 @@ def blocks_finding(file: BinaryIO, head: CabHead, *, summed: bool) -> Finding:
     other = _other_reading(file, spans, head)
     if other is not None:
         return _malformed(
-            f"with a reserve of {other} bytes in place of {head.data_reserve} the blocks would be others, and "
-            "which it is, is not signed"
+            f"with a reserve of {other} bytes in place of {head.data_reserve} the data would be read "
+            "differently, and its size is not signed"
         )
     if not spans:
         return Finding("data-blocks", "there are none")
@@ -72,13 +72,13 @@ def blocks_finding(file: BinaryIO, head: CabHead, *, summed: bool) -> Finding:
 
 
 def _spans(folders: list[Folder], files: FileList, head: CabHead) -> Iterator[_Span]:
-    ends = [each.start for each in folders[1:]] + [head.cabinet] * bool(folders)
+    ends = [later.start for later in folders[1:]] + [head.cabinet] * bool(folders)
     for folder, end in zip(folders, ends, strict=True):
         yield _Span(folder, end, None if folder.number in files.continued else files.extents[folder.number])
 
 
 def _fault(file: BinaryIO, span: _Span, reserve: int, *, summed: bool = False, most: int = _MOST_BLOCKS) -> str | None:
-    """What is wrong with a folder's blocks, `most` of them, read with a `reserve` of so many bytes."""
+    """The fault of a folder's blocks (the first `most`) when they are read with a `reserve` of so many bytes."""
     at, total = span.folder.start, 0
     for left in range(span.folder.blocks - 1, -1, -1):
         if span.folder.blocks - left > most:
@@ -108,7 +108,7 @@ def _fault(file: BinaryIO, span: _Span, reserve: int, *, summed: bool = False, m
 def _lengths_fault(span: _Span, packed: int, size: int, *, last: bool) -> str | None:
     # The last block of a cabinet in a set states no size when the next cabinet has the rest of it.
     if size > _FULL or not (last or size == _FULL) or not (size or span.needed is None):
-        return f"holds {size} bytes, all but a folder's last hold {_FULL}"
+        return f"holds {size} bytes, all but the last of a folder must hold {_FULL}"
     stored = span.folder.method & _METHOD == _STORED and span.needed is not None
     if packed > _MOST_PACKED or (stored and packed != size):
         return f"has {packed} bytes for a content of {size}"
@@ -123,15 +123,17 @@ def _checksum_fault(header: bytes, data: bytes, reserve: int) -> str | None:
         return None
     content = _xor(data[reserve:])
     right = stated in {content ^ _xor(header[4:]), content ^ _xor(header[4:] + data[:reserve])}
-    return None if right else "has another checksum than it states"
+    return None if right else "does not match its checksum"
 
 
 def _other_reading(file: BinaryIO, spans: list[_Span], head: CabHead) -> int | None:
     """Another size of the reserve with which the blocks of all folders keep the rules, None when there is none."""
     if not spans or not head.flags & RESERVED:
         return None
-    others = (each for each in _RESERVES if each != head.data_reserve)
-    return next((each for each in others if all(_fault(file, span, each, most=_TRIED) is None for span in spans)), None)
+    others = (reserve for reserve in _RESERVES if reserve != head.data_reserve)
+    return next(
+        (other for other in others if all(_fault(file, span, other, most=_TRIED) is None for span in spans)), None
+    )
 
 
 def _xor(data: bytes) -> int:

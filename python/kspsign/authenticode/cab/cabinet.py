@@ -1,4 +1,4 @@
-"""A cabinet as a signable file: its digest, and how a signature is put behind it.
+"""A cabinet as a signable file: its digest, and how a signature is appended to it.
 
 The digest is that of the head as it is once signed, but for header checksum, reserve sizes and the signature's place,
 and of all that follows up to the signature. So it is the same before and after signing.
@@ -20,7 +20,7 @@ from kspsign.authenticode.cms.oids import OID_SPC_CAB_DATA, OID_SPC_LINK
 from kspsign.authenticode.cms.profile import AUTHENTICODE, CmsProfile
 from kspsign.authenticode.cms.spc import indirect_data
 from kspsign.authenticode.io.hash import hash_stretch
-from kspsign.authenticode.io.read import beside, stretch
+from kspsign.authenticode.io.read import in_parallel, stretch
 from kspsign.authenticode.profile import SigningTerms
 from kspsign.authenticode.signable import MAX_SIGNATURE, Digest, Glimpse, OneDigest
 from kspsign.certificates import der
@@ -66,7 +66,7 @@ class CabFile(OneDigest):
 
     @property
     def signatures(self) -> tuple[bytes, ...]:
-        """The signature behind the cabinet, or in its reserve."""
+        """The signature after the cabinet, or in its reserve."""
         return (self.stored[: der.message_size(self.stored)],) if self.stored else ()
 
     def admit(self, terms: SigningTerms) -> None:
@@ -76,7 +76,7 @@ class CabFile(OneDigest):
         if self.reserve.fault or full:
             raise ArtifactError(
                 Hresult.ERROR_BAD_FORMAT,
-                "the header's reserve, where a signature is told of, holds another program's data: "
+                "the header's reserve, where signatures are recorded, holds another program's data: "
                 f"{self.reserve.fault or f'{len(self.reserve.first)} bytes, which leave no room'}",
                 remedy="Make the cabinet without a per-cabinet reserve, or with an empty one (ReservePerCabinetSize).",
             )
@@ -99,7 +99,7 @@ class CabFile(OneDigest):
         """Hash the head as it is once signed, and what follows up to the signature (see module), and check the data
         blocks on the way."""
         head = self._signed_head.hashed(self.reserve.first)
-        with beside(self.size, lambda: self._blocks(summed=True)) as blocks:
+        with in_parallel(self.size, lambda: self._blocks(summed=True)) as blocks:
             found = hash_stretch(self.path, self.head.size, self.head.cabinet, algorithms, before=head)
             return replace(found, findings=(blocks(),))
 
@@ -112,7 +112,7 @@ class CabFile(OneDigest):
         malformed = Hresult.TRUST_E_MALFORMED_SIGNATURE
         return (
             *link_findings(signatures),
-            Finding("reserve", fault, malformed) if fault else Finding("reserve", "tells of a signature or is empty"),
+            Finding("reserve", fault, malformed) if fault else Finding("reserve", "records a signature or is empty"),
             self._trailing_finding(),
             *digest.findings,
         )
@@ -125,7 +125,7 @@ class CabFile(OneDigest):
         return indirect_data(OID_SPC_CAB_DATA, OBSOLETE_LINK, terms.algorithm, digest.values[terms.algorithm])
 
     def embed(self, _digest: Digest, signatures: Sequence[bytes], target: BinaryIO) -> None:
-        """Write the cabinet with the first of `signatures` behind it, padded to eight bytes, to `target`."""
+        """Write the cabinet with the first of `signatures` after it, padded to eight bytes, to `target`."""
         signature = signatures[0] + bytes(-len(signatures[0]) % ALIGNMENT)
         head = self._signed_head
         place = with_place(len(head.reserve or b""), self.reserve.first, head.cabinet, len(signature))
@@ -159,23 +159,23 @@ class CabFile(OneDigest):
         if self._trailing:
             fault = f"{self._trailing} bytes follow the cabinet and its signature"
         elif any(padding) or len(padding) >= ALIGNMENT:
-            fault = f"{len(padding)} bytes behind the signature are no padding to {ALIGNMENT} bytes"
+            fault = f"{len(padding)} bytes after the signature are not padding to {ALIGNMENT} bytes"
         else:
             return Finding("trailing-data", "the file ends with the cabinet and its signature")
         return Finding("trailing-data", fault, Hresult.TRUST_E_MALFORMED_SIGNATURE)
 
 
 def _read_signature(file: BinaryIO, size: int, head: CabHead, reserve: Reserve) -> bytes:
-    """The signature that the reserve tells of; none when it tells of nothing."""
+    """The signature that the reserve records; none when it records none."""
     offset, length = reserve.offset, reserve.length
     if not offset and not length:
         return b""
     if offset != head.cabinet or not length or offset + length > size:
         raise damaged(
-            f"it is told of a signature of {length} bytes at {offset}, which must lie between the cabinet's end "
+            f"its reserve records a signature of {length} bytes at {offset}, which must lie between the cabinet's end "
             f"({head.cabinet}) and the file's ({size})"
         )
     if length > MAX_SIGNATURE:
-        raise damaged(f"{length} bytes are no signature")
+        raise damaged(f"{length} bytes are not a signature")
     file.seek(offset)
     return file.read(length)

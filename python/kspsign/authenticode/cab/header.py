@@ -31,11 +31,11 @@ class Folder(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class CabHead:
-    """CFHEADER's fields, sizes and offsets in bytes, and the CFFOLDERs as they stand in the file.
+    """CFHEADER's fields, sizes and offsets in bytes, and the CFFOLDERs as they are in the file.
 
     `cabinet` is the cabinet's size without the signature, `files` where the CFFILEs begin, `number` the cabinet's in
     its set. `reserve` is the per-cabinet reserve, None when the header has no sizes of reserves at all. `names` are
-    the NUL-terminated names of the cabinets before and behind it.
+    the NUL-terminated names of the previous and the next cabinet.
     """
 
     checksum: int
@@ -71,7 +71,7 @@ class CabHead:
     def signed(self, first: bytes) -> CabHead:
         """The head with room for a signature; a reserve that is there keeps its size and its structure `first`.
 
-        All offsets move along. The checksum, which nobody computes any more, would not be signed: it goes.
+        All offsets are adjusted. The checksum, which no reader checks any more, would be unsigned, so it is cleared.
         """
         room = with_place(len(self.reserve or b""), first, 0, 0)
         grown = SIZES + len(room) if self.reserve is None else len(room) - len(self.reserve)
@@ -90,14 +90,14 @@ class CabHead:
         )
 
     def to_bytes(self) -> bytes:
-        """The head as it stands in a file."""
+        """The encoded head."""
         sizes = b""
         if self.reserve is not None:
             sizes = struct.pack("<HBB", len(self.reserve), self.folder_reserve, self.data_reserve) + self.reserve
         return self._fixed() + sizes + self.names + self.folders
 
     def hashed(self, first: bytes) -> bytes:
-        """What a signature covers of the head: of the reserve the structure `first` and its length alone."""
+        """The part of the head that a signature covers: of the reserve only the structure `first` and its length."""
         fixed = self._fixed()
         return fixed[:4] + fixed[8:] + struct.pack("<H", len(first)) + first + self.names + self.folders
 
@@ -131,12 +131,12 @@ def read_head(file: BinaryIO, size: int) -> CabHead:
         *(reserve, folder_reserve, data_reserve, names, folders),
     )
     if files != head.size:
-        raise damaged(f"its list of files is said to begin at {files}, its folders end at {head.size}")
+        raise damaged(f"its list of files begins, as declared, at {files}, its folders end at {head.size}")
     if not files <= cabinet <= size:
-        raise damaged(f"its header tells of {cabinet} bytes, the file has {size}")
+        raise damaged(f"its header declares {cabinet} bytes, the file has {size}")
     for folder in head.spans():
         if folder.blocks and not files <= folder.start < cabinet:
-            raise damaged(f"the data of a folder is said to begin at {folder.start}, outside the cabinet ({cabinet})")
+            raise damaged(f"the data of a folder begins at {folder.start}, outside the cabinet ({cabinet})")
     return head
 
 

@@ -1,6 +1,6 @@
-"""What a cabinet's signature says about the cabinet itself beside the digest: nothing, in one of several ways.
+"""The SpcLink in a cabinet's signature, which carries no information: its known variants.
 
-SignTool writes a link (SPC_LINK) with an "enhanced hash" of SHA-256, which is signed and which nobody documents; makers
+SignTool writes a link (SPC_LINK) with an "enhanced hash" of SHA-256, which is signed but undocumented; makers
 of other tools write a link to no file below SPC_CAB_DATA, or the structure of PE images with such a link.
 """
 
@@ -17,7 +17,7 @@ from kspsign.model.hresults import Hresult
 from kspsign.model.values import Finding
 
 OBSOLETE_LINK = der.element(0xA2, der.element(0x80, "<<<Obsolete>>>".encode("utf-16-be")))
-"""SpcLink to a file that is no file: the octets that SignTool wrote in former times."""
+"""The SpcLink to a placeholder file that older versions of SignTool wrote."""
 
 _MONIKER, _FILE = 0xA1, 0xA2
 _UNICODE, _ASCII = 0x80, 0x81
@@ -53,7 +53,7 @@ def _described(signature: CmsSignature) -> str:
 
 
 def _link(link: der.Element) -> str:
-    """What an SpcLink leads to; raises TrustError when it is of no form that a signer writes into a cabinet."""
+    """The target of an SpcLink; raises TrustError when it has no form that a signer writes into a cabinet."""
     if link.tag == _FILE:
         text = _only(link)
         if text.tag not in {_UNICODE, _ASCII}:

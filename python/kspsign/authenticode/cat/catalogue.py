@@ -1,7 +1,7 @@
 """CAT: a catalogue of file hashes. The file is one DER SignedData (RFC 2315 §9) whose content is a certificate trust
 list, Microsoft's structure for signed lists.
 
-The content is signed as it stands and never written anew: members are only read to be shown. An unsigned catalogue is
+The content is signed as it is and never rewritten: members are read only for display. An unsigned catalogue is
 a SignedData without signers, as MakeCat and New-FileCatalog write it, or the bare list.
 """
 
@@ -82,7 +82,7 @@ class CatFile(OneDigest):
         except TrustError as broken:
             raise _damaged(str(broken)) from broken
         if usage != OID_CATALOG_LIST:
-            raise _damaged("its trust list is no list of files, but one of certificates or the like")
+            raise _damaged("its trust list lists certificates or the like, not files")
         return cls(path, data, trust_list, certificates, signed)
 
     @property
@@ -107,8 +107,8 @@ class CatFile(OneDigest):
     def structure(self, _digest: Digest, _signatures: Sequence[CmsSignature]) -> tuple[Finding, ...]:
         """The check "certificate-order": Windows finds no signature where the certificates are not sorted."""
         if all(first <= second for first, second in pairwise(self.certificates)):
-            return (Finding("certificate-order", "the certificates stand in DER order"),)
-        detail = "the certificates do not stand in DER order, and Windows then finds no signature in a catalogue"
+            return (Finding("certificate-order", "the certificates are in DER order"),)
+        detail = "the certificates are not in DER order, and Windows then finds no signature in a catalogue"
         return (Finding("certificate-order", detail, Hresult.TRUST_E_MALFORMED_SIGNATURE),)
 
     def content(self, _terms: SigningTerms, _digest: Digest) -> bytes:
@@ -133,13 +133,13 @@ def _read(data: bytes) -> tuple[bytes, tuple[bytes, ...], bool]:
     (message,) = _exactly(1, explicit)
     signed = message.children(_SIGNED_DATA_FIELDS)
     if der.oid_of(kind) != OID_SIGNED_DATA or len(signed) < _SIGNED_DATA_FIELDS - 2:
-        raise der.malformed("it is no SignedData")
+        raise der.malformed("it is not a SignedData")
     content_type, content = _exactly(2, signed[2])
     (trust_list,) = _exactly(1, content)
     if der.oid_of(content_type) != OID_CTL:
         raise der.malformed("it holds no trust list")
-    certificates = next((each.children(MAX_CERTIFICATES) for each in signed[3:] if each.tag == 0xA0), ())
-    return trust_list.der, tuple(each.der for each in certificates), bool(signed[-1].content)
+    certificates = next((element.children(MAX_CERTIFICATES) for element in signed[3:] if element.tag == 0xA0), ())
+    return trust_list.der, tuple(certificate.der for certificate in certificates), bool(signed[-1].content)
 
 
 def _exactly(count: int, element: der.Element) -> tuple[der.Element, ...]:

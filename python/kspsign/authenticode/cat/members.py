@@ -1,4 +1,4 @@
-"""What a catalogue lists: for each member a tag, the digest of the file, and its name where there is one.
+"""The members of a catalogue: for each a tag, the digest of the file, and its name if there is one.
 
 TrustedSubject ::= SEQUENCE { tag OCTET STRING, SET OF SEQUENCE { type, SET OF value } }. The tag is the digest itself,
 or text in UTF-16 LE: the digest's hex digits, or what the catalogue's author wrote. A name is a name/value pair.
@@ -22,7 +22,7 @@ def read_listing(trust_list: bytes, most: int) -> Listing:
 
     Raises TrustError (TRUST_E_MALFORMED_SIGNATURE) when they can't be read.
     """
-    sequences = [each for each in der.parse(trust_list).children() if each.tag == der.SEQUENCE]
+    sequences = [child for child in der.parse(trust_list).children() if child.tag == der.SEQUENCE]
     if len(sequences) <= _SUBJECTS:
         return Listing(0, ())
     members: list[ListedFile] = []

@@ -121,6 +121,17 @@ def _pss_fits(parameters: bytes, digest: DigestAlgorithm | None) -> bool:
     )
 
 
+def bare_signature_holds(public_key: object, signature: bytes, digest: bytes) -> bool:
+    """Whether `signature` is one of PKCS#1 v1.5 with the bare `digest` where a DigestInfo belongs (RFC 8017 §9.2), as
+    VeriSign's and Symantec's timestamp servers made them over SHA-1."""
+    if not isinstance(public_key, rsa.RSAPublicKey):
+        return False
+    try:
+        return public_key.recover_data_from_signature(signature, padding.PKCS1v15(), None) == digest
+    except (InvalidSignature, UnsupportedAlgorithm):
+        return False
+
+
 def signature_holds(
     public_key: object,
     signature: bytes,

@@ -15,7 +15,12 @@ from typing import NamedTuple
 
 from kspsign.authenticode.cms import oids
 from kspsign.authenticode.cms.account import NOTHING, Carries, list_refused
-from kspsign.authenticode.cms.algorithms import algorithm_identifier, digest_algorithm
+from kspsign.authenticode.cms.algorithms import (
+    Scheme,
+    algorithm_identifier,
+    bare_signature_holds,
+    digest_algorithm,
+)
 from kspsign.authenticode.cms.read import read_signed_message, read_signer
 from kspsign.authenticode.cms.signature import (
     SignedMessage,
@@ -27,12 +32,12 @@ from kspsign.authenticode.cms.signature import (
 )
 from kspsign.certificates import der
 from kspsign.certificates.names import alternative_names, same_name
-from kspsign.certificates.parse import outline
+from kspsign.certificates.parse import outline, parse_certificate
+from kspsign.model.checks import CheckName
 from kspsign.model.errors import TrustError
 from kspsign.model.hresults import Hresult
 from kspsign.model.values import DigestAlgorithm, Finding
 
-_CHECK = "timestamp-structure"
 _TOKEN = Carries(clock_certificate=True)
 """What a token carries unsigned: nothing, but the certificate of its authority's clock."""
 _DIRECTORY_NAME = b"\xa4"
@@ -131,7 +136,7 @@ def read_counter_signature(data: bytes, signature: bytes, certificates: tuple[by
     findings = (
         _structure_finding(info.refused),
         _finding("timestamp-imprint", None if stamped else "it covers another signature", "covers this signature"),
-        _finding("timestamp-signature", signer_fault(info, signer), "fits the authority's certificate"),
+        _finding("timestamp-signature", _counter_fault(info, signer), "fits the authority's certificate"),
     )
     return Timestamp(moment, algorithm, info.digest_algorithm, signer, certificates, None, findings)
 
@@ -278,6 +283,15 @@ def _authority_fault(info: _TstInfo, signer: bytes | None) -> str | None:
     return "the token names another authority than the one whose certificate signed it"
 
 
+def _counter_fault(info: Signer, signer: bytes | None) -> str | None:
+    """As signer_fault. What is signed over SHA-1 may be the bare digest: it counts where SHA-1 does."""
+    fault = signer_fault(info, signer)
+    if fault is None or signer is None or (info.digest_algorithm, info.scheme) != (DigestAlgorithm.SHA1, Scheme.RSA):
+        return fault
+    key = parse_certificate(signer).public_key()
+    return None if bare_signature_holds(key, info.value, info.signed_digest()) else fault
+
+
 def _signing_time(info: Signer) -> datetime:
     values = info.signed_attributes.get(oids.OID_SIGNING_TIME, ())
     if len(values) != 1:
@@ -288,13 +302,13 @@ def _signing_time(info: Signer) -> datetime:
 def _structure_finding(refused: Sequence[str]) -> Finding:
     """The check "timestamp-structure"."""
     if not refused:
-        return Finding(_CHECK, "carries nothing unsigned")
-    return Finding(_CHECK, list_refused(refused), Hresult.TRUST_E_MALFORMED_SIGNATURE)
+        return Finding("timestamp-structure", "carries nothing unsigned")
+    return Finding("timestamp-structure", list_refused(refused), Hresult.TRUST_E_MALFORMED_SIGNATURE)
 
 
-def _finding(check: str, fault: str | None, passed: str) -> Finding:
+def _finding(check: CheckName, fault: str | None, passed: str) -> Finding:
     return Finding(check, passed) if fault is None else Finding(check, fault, Hresult.TRUST_E_TIME_STAMP)
 
 
 def _refused(detail: str) -> TrustError:
-    return TrustError(Hresult.TRUST_E_TIME_STAMP, detail, check=_CHECK)
+    return TrustError(Hresult.TRUST_E_TIME_STAMP, detail, check="timestamp")

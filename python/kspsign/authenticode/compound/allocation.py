@@ -1,4 +1,5 @@
-"""Allocation tables of a compound file: FAT and mini FAT (MS-CFB §2.3, §2.4, §2.5), and who claims what in them."""
+"""Allocation tables of a compound file: FAT and mini FAT (MS-CFB §2.3, §2.4, §2.5), and which stream owns which
+sectors."""
 
 from __future__ import annotations
 
@@ -12,7 +13,7 @@ from kspsign.authenticode.compound.header import DIFAT_SECTOR, END, FAT_SECTOR, 
 
 _FIRST_BLOCK, _BLOCK = 16, 8192
 UNUSED = b"\xff"
-"""What fills a table behind its last number: bytes of FREE."""
+"""Fills a table after its last number: bytes of FREE."""
 
 
 class Extent(NamedTuple):
@@ -36,7 +37,7 @@ class AllocationTable:
 
     @classmethod
     def of(cls, name: str, following: array[int], sectors: int) -> AllocationTable:
-        """A table with no claims. What it says of sectors behind the last one means nothing: some writers do."""
+        """A table with no claims. What it says of sectors past the last one is ignored: some writers leave it."""
         return cls(name, following, sectors, bytearray(sectors))
 
     def chain(self, start: int) -> Iterator[Extent]:
@@ -46,7 +47,7 @@ class AllocationTable:
         """
         while start != END:
             if start >= min(self.sectors, len(self.following)):
-                raise damaged(f"a chain of its {self.name} leads to sector 0x{start:X} behind the end: it is truncated")
+                raise damaged(f"a chain of its {self.name} leads to sector 0x{start:X} past the end: it is truncated")
             extent = Extent(start, self._neighbours(start))
             yield extent
             start = self.following[start + extent.length - 1]
@@ -66,7 +67,7 @@ class AllocationTable:
         """Claim neighbouring sectors for `what`."""
         first, length = extent
         if self.claimed.find(1, first, first + length) >= 0:
-            raise damaged(f"{what} has sectors of its {self.name} that something else has, or loops")
+            raise damaged(f"{what} has sectors of its {self.name} that belong to something else, or loops")
         self.claimed[first : first + length] = b"\1" * length
 
     def claim_marked(self, sector: int, mark: int, what: str) -> None:
@@ -76,7 +77,7 @@ class AllocationTable:
         self.claim_extent(Extent(sector, 1), what)
 
     def stray(self) -> int | None:
-        """The first number that stands for a sector which no chain has, and is neither FREE nor END; None when there
+        """The first number that names a sector of no chain, and is neither FREE nor END; None when there
         is none. Behind the last sector some writers mark what they don't use as END."""
         numbers = self.following
         for first, length in self.unclaimed():
@@ -94,7 +95,8 @@ class AllocationTable:
             yield Extent(first, end - first)
 
     def _neighbours(self, start: int) -> int:
-        """How many sectors from `start` on have the next one in the file as the next one of their chain, and one."""
+        """The length of the run at `start`: sectors whose chain continues with the next sector of the file, plus the
+        last."""
         at, size, limit = start, _FIRST_BLOCK, min(self.sectors, len(self.following))
         while True:
             block = self.following[at : min(at + size, limit - 1)]
@@ -147,7 +149,7 @@ def _fat_sectors(file: BinaryIO, header: Header, sectors: int) -> tuple[list[int
         *numbers, sector = little_endian(array("I", read_sector(file, header, sector, sectors, UNUSED)))
         left = header.fat_sectors - len(holders)
         holders += numbers[:left]
-        if any(each != FREE for each in numbers[left:]):
+        if any(number != FREE for number in numbers[left:]):
             raise damaged("its DIFAT lists more FAT sectors than its header counts")
     if sector not in {END, FREE}:
         raise damaged("its DIFAT has more sectors than its header counts")
@@ -159,10 +161,10 @@ def _fat_sectors(file: BinaryIO, header: Header, sectors: int) -> tuple[list[int
 def read_sector(file: BinaryIO, header: Header, sector: int, sectors: int, filling: bytes = b"\0") -> bytes:
     """A whole sector; raises ArtifactError when it lies outside the file.
 
-    Some writers cut the last sector of a file behind what it holds: it is read as if `filling` (a byte) were there.
+    Some writers truncate the last sector of a file after its content: it is read as if padded with `filling` (a byte).
     """
     if sector >= sectors:
-        raise damaged(f"sector 0x{sector:X} lies behind the end: the file is truncated")
+        raise damaged(f"sector 0x{sector:X} lies past the end: the file is truncated")
     file.seek(header.offset(sector))
     data = file.read(header.sector_size)
     if len(data) != header.sector_size and sector != sectors - 1:

@@ -12,7 +12,7 @@ ENTRY = 128
 MAX_ENTRIES = 1 << 18
 MAX_DEPTH = 32
 NO_STREAM = 0xFFFFFFFF
-UNUSED, STORAGE, STREAM, ROOT = 0, 1, 2, 5
+STORAGE, STREAM, ROOT = 1, 2, 5
 RED, BLACK = 0, 1
 BLANK = bytes(68) + b"\xff" * 12 + bytes(48)
 """An unused entry; some writers leave its links zero."""
@@ -21,8 +21,8 @@ _ENTRY = struct.Struct("<64sHBBIII16s4s16sIQ")
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
-    """A directory entry. `name` is UTF-16LE without terminator, `times` creation and modification as they stand,
+class DirectoryEntry:
+    """A directory entry. `name` is UTF-16LE without terminator, `times` creation and modification as stored,
     `size` bytes; `start` is a sector, of the mini stream for a small stream."""
 
     name: bytes
@@ -45,11 +45,11 @@ class Entry:
 
     @property
     def is_root(self) -> bool:
-        """Whether it is the root of all."""
+        """Whether it is the root."""
         return self.kind == ROOT
 
     def pack(self, links: Links) -> bytes:
-        """The entry as it stands in the file."""
+        """The encoded entry."""
         return _ENTRY.pack(
             *(self.name, len(self.name) + 2, self.kind, links.color, links.left, links.right, links.child),
             *(self.class_id, self.state, self.times, self.start, self.size),
@@ -68,11 +68,11 @@ class Links:
 
 @dataclass(frozen=True, slots=True)
 class Storage:
-    """A storage with what it contains; the root is one. `sorted` tells whether its tree finds every name."""
+    """A storage with what it contains; the root is one. `sorted`: whether its tree finds every name."""
 
-    entry: Entry
+    entry: DirectoryEntry
     storages: tuple[Storage, ...] = field(repr=False)
-    streams: tuple[Entry, ...] = field(repr=False)
+    streams: tuple[DirectoryEntry, ...] = field(repr=False)
     sorted: bool
 
     def walk(self) -> Iterator[Storage]:
@@ -85,7 +85,7 @@ class Storage:
 def read_directory(data: bytes, major: int) -> tuple[Storage, bool]:
     """The tree in the directory stream `data` of a file of version `major`, and whether unused entries are blank.
 
-    Raises ArtifactError when an entry is none, when the tree is none, or when names can't be told apart.
+    Raises ArtifactError when an entry or the tree is invalid, or when two names are equal.
     """
     count = len(data) // ENTRY
     if not 0 < count <= MAX_ENTRIES:
@@ -97,7 +97,7 @@ def read_directory(data: bytes, major: int) -> tuple[Storage, bool]:
         raise damaged("its directory does not begin with the root entry")
     root = _read_storage(data, major, (entry, links), seen, MAX_DEPTH)
     unused = (data[at * ENTRY : at * ENTRY + ENTRY] for at in range(count) if not seen[at])
-    return root, all(each == BLANK or not any(each) for each in unused)
+    return root, all(raw == BLANK or not any(raw) for raw in unused)
 
 
 def balanced(names: Sequence[bytes], numbers: Sequence[int]) -> tuple[int, dict[int, Links]]:
@@ -126,24 +126,24 @@ def same_name(one: bytes, other: bytes) -> bool:
     return _folded(one) == _folded(other)
 
 
-def _read_entry(data: bytes, number: int, major: int) -> tuple[Entry, Links]:
+def _read_entry(data: bytes, number: int, major: int) -> tuple[DirectoryEntry, Links]:
     (name, length, kind, color, left, right, child, class_id, state, times, start, size) = _ENTRY.unpack_from(
         data, number * ENTRY
     )
     kept = name[: max(length - 2, 0)]
     if length % 2 or not 4 <= length <= 64 or any(name[length - 2 :]) or any(_is_zero(kept)):
         raise damaged(f"directory entry {number} has no proper name")
-    entry = Entry(kept, kind, class_id, state, times, start, size & 0xFFFFFFFF if major == 3 else size)
+    entry = DirectoryEntry(kept, kind, class_id, state, times, start, size & 0xFFFFFFFF if major == 3 else size)
     if kind not in {STORAGE, STREAM, ROOT} or color not in {RED, BLACK}:
         raise damaged(f"directory entry {number} ({entry.label}) is of no known kind")
     if kind == STREAM and (any(class_id) or child != NO_STREAM):
-        raise damaged(f"the stream {entry.label} has what only storages have")
+        raise damaged(f"the stream {entry.label} has fields that only storages have")
     if kind == STORAGE and (entry.size or entry.start not in {0, END}):
-        raise damaged(f"the storage {entry.label} has what only streams have")
+        raise damaged(f"the storage {entry.label} has fields that only streams have")
     return entry, Links(color, left, right, child)
 
 
-def _read_storage(data: bytes, major: int, own: tuple[Entry, Links], seen: bytearray, depth: int) -> Storage:
+def _read_storage(data: bytes, major: int, own: tuple[DirectoryEntry, Links], seen: bytearray, depth: int) -> Storage:
     entry, links = own
     if not depth:
         raise damaged(f"its storages are nested deeper than {MAX_DEPTH}")
@@ -158,19 +158,19 @@ def _read_storage(data: bytes, major: int, own: tuple[Entry, Links], seen: bytea
         if child.kind == STORAGE
     )
     streams = tuple(child for child, _ in children if child.kind == STREAM)
-    # Some writers compare names as they stand; the specification compares them in upper case.
+    # Some writers compare names as they are; the specification compares them in upper case.
     found = folded == sorted(folded) or names == sorted(names, key=_plain)
     return Storage(entry, storages, streams, found)
 
 
-def _in_order(data: bytes, major: int, top: int, seen: bytearray) -> Iterator[tuple[Entry, Links]]:
+def _in_order(data: bytes, major: int, top: int, seen: bytearray) -> Iterator[tuple[DirectoryEntry, Links]]:
     """The siblings below `top`, in the order of their tree."""
-    above: list[tuple[Entry, Links]] = []
+    above: list[tuple[DirectoryEntry, Links]] = []
     number = top
     while True:
         while number != NO_STREAM:
             if number >= len(seen) or seen[number]:
-                raise damaged(f"its directory tree is none: entry {number} stands in it twice, or does not exist")
+                raise damaged(f"its directory tree is invalid: entry {number} occurs in it twice, or does not exist")
             seen[number] = 1
             above.append(_read_entry(data, number, major))
             if above[-1][0].kind == ROOT:
@@ -188,7 +188,7 @@ def _plain(name: bytes) -> tuple[int, tuple[int, ...]]:
 
 
 def _folded(name: bytes) -> tuple[int, tuple[int, ...]]:
-    """How siblings are compared: by length, then in upper case, code unit by code unit (MS-CFB §2.6.4)."""
+    """The order of siblings: by length, then in upper case, code unit by code unit (MS-CFB §2.6.4)."""
     length, units = _plain(name)
     upper = ((unit, chr(unit).upper()) for unit in units)
     return length, tuple(ord(above) if len(above) == 1 and ord(above) < 0x10000 else unit for unit, above in upper)

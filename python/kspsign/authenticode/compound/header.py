@@ -17,7 +17,7 @@ MINI_SECTOR = 64
 MINI_CUTOFF = 4096
 """Streams that are smaller live in the mini stream."""
 FREE, END, FAT_SECTOR, DIFAT_SECTOR = 0xFFFFFFFF, 0xFFFFFFFE, 0xFFFFFFFD, 0xFFFFFFFC
-"""What stands in a FAT for a sector that has no next one (MS-CFB §2.1)."""
+"""The FAT value of a sector that has no next one (MS-CFB §2.1)."""
 RANGE_LOCK = 0x7FFFFF00
 """File offset whose sector belongs to no stream in files of more than 2 GiB (MS-CFB §2.8)."""
 _FIELDS = struct.Struct("<8s16sHHHHH6s9I")
@@ -56,7 +56,7 @@ class Header:
         return (sector + 1) * self.sector_size
 
     def pack(self) -> bytes:
-        """The header as it stands in the file, as long as a sector."""
+        """The encoded header, padded to a sector."""
         fields = _FIELDS.pack(
             *(MAGIC, bytes(16), self.minor, self.major, 0xFFFE, _SECTOR_SHIFTS[self.major], 6, bytes(6)),
             *(self.directory_sectors, self.fat_sectors, self.directory_start, self.transaction, MINI_CUTOFF),
@@ -79,15 +79,15 @@ def read_header(file: BinaryIO) -> Header:
         raise damaged(f"its header names version {major} with sectors of 2^{shift} bytes")
     directory_sectors, fat_sectors, directory_start, transaction, cutoff = numbers[:5]
     if (byte_order, mini_shift, cutoff) != (0xFFFE, 6, MINI_CUTOFF):
-        raise damaged("its header names another byte order, or other sizes of the mini stream, than there are")
+        raise damaged("its header names another byte order, or other mini stream sizes, than the format defines")
     rest_of_sector = file.read((1 << shift) - HEADER)
     if any(class_id) or any(reserved) or any(rest_of_sector):
-        raise damaged("its header holds data where nothing but zeros may stand")
+        raise damaged("its header holds data where only zeros are allowed")
     if len(rest_of_sector) != (1 << shift) - HEADER:
         raise damaged("its header is cut off")
     listed = _DIFAT.unpack_from(data, _FIELDS.size)
     used = min(fat_sectors, HEADER_DIFAT)
-    if any(each != FREE for each in listed[used:]):
+    if any(number != FREE for number in listed[used:]):
         raise damaged("its header lists more FAT sectors than it counts")
     if major == 3 and directory_sectors:
         raise damaged(f"its header counts {directory_sectors} directory sectors, which version 3 does not")

@@ -1,4 +1,4 @@
-"""Where everything of a compound file that is written anew goes: a FAT filled from its start, without a gap."""
+"""The layout of a rewritten compound file: a FAT filled from its start, without gaps."""
 
 from __future__ import annotations
 

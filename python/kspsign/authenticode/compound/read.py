@@ -1,4 +1,4 @@
-"""A compound file opened and checked: every sector has one owner, every stream the sectors its size asks for.
+"""Opens and checks a compound file: every sector has one owner, every stream the sectors its size requires.
 
 Reads through sector chains; memory grows with the allocation tables, not with the streams.
 """
@@ -20,7 +20,7 @@ from kspsign.authenticode.compound.allocation import (
     read_sector,
     sector_count,
 )
-from kspsign.authenticode.compound.directory import ENTRY, MAX_ENTRIES, Entry, Storage, read_directory
+from kspsign.authenticode.compound.directory import ENTRY, MAX_ENTRIES, DirectoryEntry, Storage, read_directory
 from kspsign.authenticode.compound.header import (
     END,
     FREE,
@@ -41,7 +41,7 @@ _CLASS_ID = 80
 class CompoundFile:
     """A compound file whose structure was read and checked, no stream yet.
 
-    `mini_stream` has the sectors of the mini stream in order; `blank` tells whether unused directory entries are.
+    `mini_stream` has the sectors of the mini stream in order; `blank`: whether unused directory entries are blank.
     """
 
     path: Path
@@ -73,14 +73,14 @@ class CompoundFile:
                 compound._claim(stream)
         return compound
 
-    def read(self, file: BinaryIO, stream: Entry) -> Iterator[bytes]:
+    def read(self, file: BinaryIO, stream: DirectoryEntry) -> Iterator[bytes]:
         """The content of `stream` in chunks; raises ArtifactError when the file is no longer what it was."""
         for offset, length in self._content_places(stream):
             file.seek(offset)
             yield from stretch(file, length)
 
     def hidden(self) -> Iterator[tuple[str, int]]:
-        """Where data lies that belongs to nothing: what kind of place, and its offset in the file.
+        """Data that belongs to nothing: the kind of place, and its offset in the file.
 
         Unallocated sectors that end the file count whatever they hold: Windows takes no signature of such a file.
         """
@@ -100,7 +100,7 @@ class CompoundFile:
                 for place in self._mini_places(extent):
                     yield from self._data(file, place, "unallocated mini sectors")
 
-    def _claim(self, stream: Entry) -> None:
+    def _claim(self, stream: DirectoryEntry) -> None:
         if not stream.size:
             return
         small = stream.size < MINI_CUTOFF
@@ -108,20 +108,20 @@ class CompoundFile:
         found = table.claim(stream.start, f"the stream {stream.label}")
         if found != -(-stream.size // unit):
             raise damaged(f"the stream {stream.label} of {stream.size} bytes has {found} sectors of its {table.name}")
-        # The last sector of a file may be cut behind what it holds.
+        # The last sector of a file may be truncated after its content.
         cut = self.size % self.header.sector_size
         if cut and any(offset + length > self.size for offset, length in self._content_places(stream)):
             raise damaged(f"the stream {stream.label} is cut off: the file is truncated")
 
-    def _content_places(self, stream: Entry) -> Iterator[Extent]:
+    def _content_places(self, stream: DirectoryEntry) -> Iterator[Extent]:
         """(offset in the file, bytes) of each piece of the stream's content."""
         left = stream.size
         for offset, length in self._places(stream):
             yield Extent(offset, min(length, left))
             left -= min(length, left)
 
-    def _places(self, stream: Entry) -> Iterator[Extent]:
-        """Likewise with what fills the last sector behind the content."""
+    def _places(self, stream: DirectoryEntry) -> Iterator[Extent]:
+        """Likewise with the padding of the last sector."""
         if not stream.size:
             return
         if stream.size >= MINI_CUTOFF:
@@ -145,7 +145,7 @@ class CompoundFile:
             at = stop
 
     def _data(self, file: BinaryIO, place: Extent, what: str) -> Iterator[tuple[str, int]]:
-        """Where in a place something else than zeros is."""
+        """The offset of the first byte in a place that is not zero."""
         end = min(place.first + place.length, self.size)
         file.seek(place.first)
         for index, data in enumerate(stretch(file, end - place.first)):
@@ -184,12 +184,12 @@ def _read_chain(
     """The content of a chain, which is claimed; raises ArtifactError when it is longer than `limit` bytes."""
     count = fat.claim(start, what)
     if count * header.sector_size > limit:
-        raise damaged(f"{what} has {count} sectors, more than there is use for")
+        raise damaged(f"{what} has {count} sectors, more than it needs")
     sectors = (first + index for first, length in fat.chain(start) for index in range(length))
     return b"".join(read_sector(file, header, sector, fat.sectors, filling) for sector in sectors)
 
 
-def _read_mini_stream(header: Header, fat: AllocationTable, root: Entry) -> array[int]:
+def _read_mini_stream(header: Header, fat: AllocationTable, root: DirectoryEntry) -> array[int]:
     if not root.size:
         return array("I")
     count = fat.claim(root.start, "the mini stream")

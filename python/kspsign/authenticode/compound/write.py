@@ -1,4 +1,4 @@
-"""A compound file written anew with streams of its root put in or replaced.
+"""Rewrites a compound file with streams of its root added or replaced.
 
 Everything else keeps its bytes, names, class identifiers, state bits and times. The copy has no unallocated sector
 and no data that belongs to nothing: Windows refuses signatures of files that have (MS-CFB knows no such rule).
@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from typing import BinaryIO
 
 from kspsign.authenticode.compound.allocation import little_endian
-from kspsign.authenticode.compound.directory import BLANK, STREAM, Entry, Links, Storage, balanced
+from kspsign.authenticode.compound.directory import BLANK, STREAM, DirectoryEntry, Links, Storage, balanced
 from kspsign.authenticode.compound.header import (
     END,
     FREE,
@@ -36,11 +36,11 @@ _NUMBERS = 1 << 16
 class _Directory:
     """The new directory in the making: entries with their links, and what each stream's content is."""
 
-    entries: list[Entry] = field(default_factory=list)
+    entries: list[DirectoryEntry] = field(default_factory=list)
     links: list[Links] = field(default_factory=list)
-    contents: dict[int, Entry | bytes] = field(default_factory=dict)
+    contents: dict[int, DirectoryEntry | bytes] = field(default_factory=dict)
 
-    def add(self, entry: Entry, content: Entry | bytes | None = None) -> int:
+    def add(self, entry: DirectoryEntry, content: DirectoryEntry | bytes | None = None) -> int:
         """The number of a new entry."""
         self.entries.append(entry)
         self.links.append(Links())
@@ -51,16 +51,16 @@ class _Directory:
 
     def fill(self, number: int, storage: Storage, added: Mapping[bytes, bytes]) -> None:
         """Add what `storage`, which is entry `number`, contains, `added` streams in place of those of their name."""
-        below = [(self.add(each.entry), each) for each in storage.storages]
-        kept = [self.add(each, each) for each in storage.streams if each.name not in added]
+        below = [(self.add(child.entry), child) for child in storage.storages]
+        kept = [self.add(stream, stream) for stream in storage.streams if stream.name not in added]
         new = [self.add(_new_stream(name, content), content) for name, content in added.items()]
-        numbers = [*(each for each, _ in below), *kept, *new]
-        top, links = balanced([self.entries[each].name for each in numbers], numbers)
-        for each, placed in links.items():
-            self.links[each] = placed
+        numbers = [*(index for index, _ in below), *kept, *new]
+        top, links = balanced([self.entries[index].name for index in numbers], numbers)
+        for link, placed in links.items():
+            self.links[link] = placed
         self.links[number] = replace(self.links[number], child=top)
-        for each, inner in below:
-            self.fill(each, inner, {})
+        for child, inner in below:
+            self.fill(child, inner, {})
 
 
 def write_anew(compound: CompoundFile, added: Mapping[bytes, bytes], target: BinaryIO) -> None:
@@ -114,18 +114,18 @@ def _write_streams(compound: CompoundFile, source: BinaryIO, directory: _Directo
     output.pad()
 
 
-def _chunks(compound: CompoundFile, source: BinaryIO, content: Entry | bytes) -> Iterator[bytes]:
+def _chunks(compound: CompoundFile, source: BinaryIO, content: DirectoryEntry | bytes) -> Iterator[bytes]:
     if isinstance(content, bytes):
         yield content
     else:
         yield from compound.read(source, content)
 
 
-def _new_stream(name: bytes, content: bytes) -> Entry:
-    return Entry(name, STREAM, bytes(16), bytes(4), bytes(16), END, len(content))
+def _new_stream(name: bytes, content: bytes) -> DirectoryEntry:
+    return DirectoryEntry(name, STREAM, bytes(16), bytes(4), bytes(16), END, len(content))
 
 
-def _root(entry: Entry, layout: Layout) -> Entry:
+def _root(entry: DirectoryEntry, layout: Layout) -> DirectoryEntry:
     return replace(entry, start=layout.root_start, size=layout.root_size)
 
 

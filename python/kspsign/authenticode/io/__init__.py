@@ -1,1 +1,1 @@
-"""Reading and hashing files that must not change meanwhile."""
+"""Reads and hashes files that must not change meanwhile."""

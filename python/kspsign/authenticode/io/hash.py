@@ -1,4 +1,4 @@
-"""One pass over a file of which one stretch is signed."""
+"""One pass over a file of which one range is signed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One pass over a file, on which two processors work at a time when it is large.
+"""One pass over a file; a large file is processed by two threads in parallel.
 
 Small formats are read whole.
 """
@@ -57,7 +57,7 @@ def read_through(path: Path, size: int, first: Taker, second: Taker) -> int:
     """
     if size < LARGE:
         return _read(path, size, first, second)
-    with beside(size, lambda: _read(path, size, second)) as other:
+    with in_parallel(size, lambda: _read(path, size, second)) as other:
         end = _read(path, size, first)
         if other() != end:
             raise file_changed()
@@ -74,8 +74,8 @@ def sha256_of(path: Path, size: int) -> str:
 
 
 @contextmanager
-def beside(size: int, step: Callable[[], Result]) -> Iterator[Callable[[], Result]]:
-    """What gives the result of `step`, or raises what it raised; a reading of a file of `size` bytes.
+def in_parallel(size: int, step: Callable[[], Result]) -> Iterator[Callable[[], Result]]:
+    """Run `step`, which reads a file of `size` bytes, in parallel; yields a function that returns its result or raises.
 
     Of a large file it has begun in a thread of its own, which the end of the block waits for and the end of the
     process does not: a cancelled run abandons it.

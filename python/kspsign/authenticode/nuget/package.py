@@ -14,7 +14,7 @@ from typing import BinaryIO, NoReturn
 
 from kspsign.authenticode.cms.file_signature import CmsSignature
 from kspsign.authenticode.cms.profile import CmsProfile
-from kspsign.authenticode.io.read import beside, sha256_of
+from kspsign.authenticode.io.read import in_parallel, sha256_of
 from kspsign.authenticode.nuget.profile import NUGET, author_fault, commitments, repository_of, signature_content
 from kspsign.authenticode.nuget.rules import (
     SIGNATURE,
@@ -24,7 +24,7 @@ from kspsign.authenticode.nuget.rules import (
 )
 from kspsign.authenticode.profile import SigningTerms
 from kspsign.authenticode.signable import Digest, Glimpse, OneDigest, nth
-from kspsign.authenticode.zip import Archive, Member, Plan, Scan, archive_of, entry_names, read_signature_entry
+from kspsign.authenticode.zip import Archive, Plan, Scan, ZipMember, archive_of, entry_names, read_signature_entry
 from kspsign.certificates.parse import parse_certificate
 from kspsign.model.errors import ArtifactError, TrustError
 from kspsign.model.hresults import Hresult
@@ -72,7 +72,7 @@ class NugetFile(OneDigest):
 
     @property
     def unsigned(self) -> Plan:
-        """What a signature covers: the archive without one."""
+        """The archive that a signature covers: without one."""
         return Plan(self.archive, tuple(entry for entry in self.archive.entries if entry.name != SIGNATURE))
 
     def admit(self, terms: SigningTerms) -> None:
@@ -92,7 +92,7 @@ class NugetFile(OneDigest):
         plan, scan = self.unsigned, Scan(self.archive)
         hashers = {algorithm: hashlib.new(algorithm) for algorithm in algorithms}
         size = self.archive.size
-        with beside(size, lambda: sha256_of(self.path, size)) as whole, self.path.open("rb") as file:
+        with in_parallel(size, lambda: sha256_of(self.path, size)) as whole, self.path.open("rb") as file:
             for entry, raw, _ in scan.pieces(file):
                 if entry is not None and entry.name != SIGNATURE:
                     for hasher in hashers.values():
@@ -117,7 +117,7 @@ class NugetFile(OneDigest):
 
     def embed(self, _digest: Digest, signatures: Sequence[bytes], target: BinaryIO) -> None:
         """Write the package with the first of `signatures` as its last entry to `target`."""
-        replace(self.unsigned, added=(Member(SIGNATURE, signatures[0]),)).write(target)
+        replace(self.unsigned, added=(ZipMember(SIGNATURE, signatures[0]),)).write(target)
 
     def _findings(self, signatures: Sequence[CmsSignature]) -> Iterator[Finding]:
         for index, signature in enumerate(signatures):
@@ -145,7 +145,7 @@ def _type_finding(signature: CmsSignature) -> Finding:
         return Finding("signature-type", f"the repository's ({where}){alone}")
     stated = " and ".join(sorted(who)) or "neither author nor repository"
     place = "a counter-signature" if countersigns else "a package's signature"
-    return Finding("signature-type", f"{stated} is no signer of {place}", Hresult.TRUST_E_MALFORMED_SIGNATURE)
+    return Finding("signature-type", f"{stated} is not a signer of {place}", Hresult.TRUST_E_MALFORMED_SIGNATURE)
 
 
 def _attributes_finding(signature: CmsSignature) -> Finding:
@@ -166,7 +166,7 @@ def _rules_finding(signature: CmsSignature) -> Finding:
         return Finding("nuget-rules", fault.message, Hresult.TRUST_E_MALFORMED_SIGNATURE)
     if violation is not None:
         return Finding("nuget-rules", violation.cause, Hresult.ERROR_NOT_SUPPORTED, violation.remedy)
-    return Finding("nuget-rules", "certificate and timestamp are as NuGet wants them")
+    return Finding("nuget-rules", "certificate and timestamp meet NuGet's requirements")
 
 
 def _refuse(what: str, remedy: str) -> NoReturn:

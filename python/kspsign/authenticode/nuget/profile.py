@@ -1,4 +1,4 @@
-"""What the signatures of NuGet packages hold (NuGet Package Signatures Technical Specification, and that of
+"""The signatures of NuGet packages (NuGet Package Signatures Technical Specification, and that of
 Repository Signatures and Countersignatures): CAdES-BES (RFC 5126) over a text with the package's digest.
 
 The text is "Version:1", an empty line, the digest's OID with "-Hash:" and the digest in base64, and an empty line.
@@ -63,21 +63,21 @@ def author_fault(signature: CmsSignature) -> str | None:
 
 
 def commitments(signature: CmsSignature) -> frozenset[str]:
-    """Who the signer says to be: "author" (proof of origin), "repository" (proof of receipt), both or nothing."""
+    """The role the signer claims: "author" (proof of origin), "repository" (proof of receipt), both or nothing."""
     values = signature.message.signer.signed_attributes.get(_OID_COMMITMENT, ())
     kinds = {der.oid_of(der.parse(value).fields().take(der.OID)) for value in values}
     return frozenset(name for oid, name in ((_OID_ORIGIN, "author"), (_OID_RECEIPT, "repository")) if oid in kinds)
 
 
 def repository_of(signature: CmsSignature) -> str:
-    """Where a repository's signature says it comes from: its index URL, and the package's owners there; empty when it
+    """The origin a repository's signature claims: its index URL, and the package's owners there; empty when it
     does not say."""
     attributes = signature.message.signer.signed_attributes
     urls = attributes.get(_OID_INDEX_URL, ())
     if len(urls) != 1:
         return ""
     url = der.parse(urls[0], _IA5_STRING).content.decode("ascii", "replace")
-    owners = [_text(each) for value in attributes.get(_OID_OWNERS, ()) for each in der.parse(value).children()]
+    owners = [_text(child) for value in attributes.get(_OID_OWNERS, ()) for child in der.parse(value).children()]
     return f"{url}, owners: {', '.join(owners)}" if owners else url
 
 
@@ -132,7 +132,7 @@ def _covered(message: SignedMessage) -> Covered:
     hashes = [line.partition(":") for line in lines[2 : lines.index("", 2)]]
     known = [(_ALGORITHMS[name], value) for name, _, value in hashes if name in _ALGORITHMS]
     if len(known) != 1:
-        raise der.malformed("its content has not exactly one digest of the package")
+        raise der.malformed("its content does not have exactly one digest of the package")
     algorithm, value = known[0]
     try:
         digest = base64.b64decode(value, validate=True)

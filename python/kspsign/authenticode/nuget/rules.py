@@ -1,4 +1,4 @@
-"""What NuGet's client refuses, with its own codes: the same rules before a signature is spent and in one that is there.
+"""The rules of NuGet's client, with its error codes: checked before a signature is requested and when one is verified.
 
 Source: NuGet Package Signatures Technical Specification, and NuGet.Packaging.Signing (SigningUtility,
 SignatureUtility) for the codes.
@@ -30,7 +30,7 @@ _RSA_OIDS = frozenset({
 
 
 class Violation(NamedTuple):
-    """What NuGet refuses, and what to do instead."""
+    """A rule of NuGet that is broken, and what to do instead."""
 
     cause: str
     remedy: str
@@ -85,7 +85,7 @@ def certificate_violation(leaf: x509.Certificate) -> Violation | None:
 
 
 def signature_violation(signature: CmsSignature) -> Violation | None:
-    """Why NuGet refuses a signature that is there, by its certificate or its timestamp. Raises TrustError for one that
+    """Why NuGet refuses an existing signature, by its certificate or its timestamp. Raises TrustError for one that
     can't be read."""
     if signature.certificate is not None:
         violation = certificate_violation(parse_certificate(signature.certificate))

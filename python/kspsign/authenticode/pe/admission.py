@@ -1,4 +1,4 @@
-"""What is refused before a signature is spent on a PE image."""
+"""Checks before a signature is requested for a PE image."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def admit(layout: PeLayout, signatures: Sequence[bytes], terms: SigningTerms) ->
     most = max_table_size(layout.content_end)
     if room > most:
         raise ArtifactError(
-            Hresult.ERROR_BAD_FORMAT,
+            Hresult.ERROR_NOT_SUPPORTED,
             f"its signatures would take {room >> 20} MiB, more than a certificate table may have here "
             f"({most >> 20} MiB)",
             remedy="Sign it with one signature, or without --page-hashes.",
@@ -44,7 +44,7 @@ def too_large() -> ArtifactError:
     return ArtifactError(
         Hresult.ERROR_BAD_FORMAT,
         "with its signature the PE image would reach 4 GiB, which its 32-bit offsets can't address",
-        remedy="Ship the payload beside it.",
+        remedy="Ship the payload as a separate file.",
     )
 
 
@@ -52,7 +52,7 @@ def _admit_pages(layout: PeLayout) -> None:
     fault = pages_fault(layout)
     if fault is not None:
         raise ArtifactError(
-            Hresult.ERROR_BAD_FORMAT,
+            Hresult.ERROR_NOT_SUPPORTED,
             f"it can't have page hashes: {fault}",
-            remedy="Sign it without --page-hashes, or link it with smaller headers and sections apart.",
+            remedy="Sign it without --page-hashes, or link it with smaller headers and non-overlapping sections.",
         )

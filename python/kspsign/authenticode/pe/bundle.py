@@ -1,9 +1,9 @@
-"""Setup bundles of WiX (Burn): whether their payload is where the engine looks for it once they are signed.
+"""Setup bundles of WiX (Burn): whether the engine will find their payload once they are signed.
 
 The section ".wixburn" says how the file is made up (WiX Toolset, burn/engine/section.cpp): engine and user interface
-come first, attached containers follow. Where the file carries a signature, the engine expects the containers behind
-it. So the engine is detached and signed first; when the containers are attached again behind that signature, its place
-is noted in the section and its table entry is cleared, and the whole is signed once more.
+come first, attached containers follow. Where the file carries a signature, the engine expects the containers after it.
+So the engine is detached and signed first; when the containers are attached again after that signature, its place is
+noted in the section and its table entry is cleared, and the whole is signed once more.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def guard_bundle(file: BinaryIO, layout: PeLayout) -> None:
         raise ArtifactError(
             Hresult.ERROR_NOT_SUPPORTED,
             f"it is a WiX bundle with an attached container, and {fault}: once signed, it would look for its payload "
-            "behind the signature and not find it",
+            "after the signature and not find it",
             remedy="Detach the engine (`wix burn detach`; WiX 3: `insignia -ib`), sign it, attach it again (`wix burn "
             "reattach`; `insignia -ab`), and sign the bundle then.",
         )
@@ -77,7 +77,7 @@ def _fault(file: BinaryIO, layout: PeLayout, section: _Section, engine_end: int)
         return "its engine was not signed before"
     attached = sum(section.containers[1:])
     if offset < engine_end or offset + size + attached > layout.content_end:
-        return f"the {size} bytes at {offset} that it names as its engine's signature are not between both"
+        return f"the {size} bytes at {offset} declared as its engine's signature are not between engine and containers"
     file.seek(offset)
     header = file.read(ENTRY_HEADER)
     if len(header) < ENTRY_HEADER or not ENTRY_HEADER < int.from_bytes(header[:4], "little") <= size:

@@ -67,5 +67,5 @@ def word_sum(data: bytes | memoryview, *, odd: bool = False) -> int:
 
 def image_checksum(words: int, size: int) -> int:
     """The CheckSum field of a file of `size` bytes with the sum `words`."""
-    # The folded one's-complement sum of a file that is not all zero is never 0; its remainder then stands for 0xFFFF.
+    # The folded one's-complement sum of a file that is not all zero is never 0; a remainder of 0 then means 0xFFFF.
     return ((words % 0xFFFF or 0xFFFF) + size) & 0xFFFFFFFF

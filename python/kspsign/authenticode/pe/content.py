@@ -1,4 +1,4 @@
-"""What the digest of a PE image covers, on its way through hashers and sums (Windows Authenticode PE Signature
+"""Feeds what the digest of a PE image covers to hashers and checksums (Windows Authenticode PE Signature
 Format, "Calculating the PE Image Hash")."""
 
 from __future__ import annotations
@@ -33,13 +33,13 @@ class ImageContent:
         self._layout, self._end = layout, layout.content_end
         self._hashed = (0, checksum), (checksum + 4, directory), (directory + 8, self._end)
         self._hashers = {algorithm: hashlib.new(algorithm) for algorithm in algorithms}
-        self._asked = {each: page_algorithm(each) for each in pages} if pages_fault(layout) is None else {}
+        self._asked = {page: page_algorithm(page) for page in pages} if pages_fault(layout) is None else {}
         self._paged = PageHasher(layout, set(self._asked.values())) if self._asked else None
         self._words = WordSum() if summed else None
         self._tail = WordSum()
 
     def feed(self, position: int, piece: memoryview) -> None:
-        """Take the stretch of the file that begins at `position`, right behind the one before."""
+        """Take the range of the file that begins at `position`, right after the one before."""
         if self._paged is not None:
             self._paged.feed(piece, position)
         inside = max(self._end - position, 0)
@@ -52,12 +52,12 @@ class ImageContent:
                     hasher.update(part)
 
     def digest(self, sha256: str) -> PeDigest:
-        """What was found once the whole file (of that `sha256`) has passed by; nothing can be fed any more."""
+        """The result, once the whole file (of that `sha256`) was fed; nothing more can be fed."""
         for hasher in self._hashers.values():
             hasher.update(bytes(self._layout.padding))
         values = {algorithm: hasher.digest() for algorithm, hasher in self._hashers.items()}
         blobs = self._paged.blobs() if self._paged is not None else {}
-        pages = {each: blobs[algorithm] for each, algorithm in self._asked.items()}
+        pages = {kind: blobs[algorithm] for kind, algorithm in self._asked.items()}
         return PeDigest(values, sha256, word_sum=self._word_sum(), tail_sum=self._tail.value(), pages=pages)
 
     def _word_sum(self) -> int:
@@ -69,7 +69,7 @@ class ImageContent:
 
 
 def stored_entry(layout: PeLayout) -> bytes:
-    """The certificate directory entry as it stands in the header."""
+    """The encoded certificate directory entry."""
     return struct.pack("<II", layout.table_offset, layout.table_size)
 
 

@@ -1,4 +1,4 @@
-"""What one pass over a PE image finds."""
+"""The result of one pass over a PE image."""
 
 from __future__ import annotations
 

@@ -86,7 +86,7 @@ class PeFile:
 
     @property
     def occupant(self) -> str | None:
-        """What the certificate table holds when none of it is an Authenticode signature; see OccupiedFile."""
+        """The content of a certificate table without any Authenticode signature; see OccupiedFile."""
         if not self.layout.signed or self.signatures:
             return None
         return f"a certificate table of {self.layout.table_size} bytes: {self.table.fault}"
@@ -207,12 +207,12 @@ def _read_table(file: BinaryIO, layout: PeLayout) -> CertificateTable:
     if not layout.signed:
         return CertificateTable((), None)
     if layout.table_size > max_table_size(layout.table_offset):
-        return CertificateTable((), f"a certificate table of {layout.table_size} bytes is no signature")
+        return CertificateTable((), f"a certificate table of {layout.table_size} bytes is not a signature")
     return parse_table(_stored_table(file, layout))
 
 
 def _misplaced(layout: PeLayout, table: CertificateTable) -> str | None:
-    """What tells that the entry points into data which is no certificate table: nothing there begins like one, and
+    """Signs that the entry points into data which is not a certificate table: nothing there begins like one, and
     what the entry calls the table does not end the file. None where it may be one, however damaged."""
     end = layout.table_offset + layout.table_size
     if not layout.signed or table.entries or end == layout.size:
@@ -221,6 +221,6 @@ def _misplaced(layout: PeLayout, table: CertificateTable) -> str | None:
 
 
 def _stored_table(file: BinaryIO, layout: PeLayout) -> bytes:
-    """The certificate table as it stands in the file, empty when there is none."""
+    """The raw certificate table, empty when there is none."""
     file.seek(layout.table_offset)
     return file.read(layout.table_size)

@@ -124,7 +124,7 @@ def stale_entry(fault: str) -> ArtifactError:
 
 
 def _read_sections(file: BinaryIO, offset: int, count: int, size: int) -> tuple[tuple[bytes, int, int], ...]:
-    """Name, offset and size of the raw data of every section that has any; raises when one ends behind the file."""
+    """Name, offset and size of the raw data of every section that has any; raises when one ends past the file."""
     table = _read(file, offset, count * SECTION_HEADER, "section table")
     found: list[tuple[bytes, int, int]] = []
     for index in range(count):

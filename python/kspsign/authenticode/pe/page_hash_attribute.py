@@ -36,8 +36,8 @@ def page_hashes(signature: CmsSignature) -> tuple[DigestAlgorithm, bytes] | None
     """
     if signature.content_oid != OID_SPC_PE_IMAGE_DATA or not signature.content_value:
         return None
-    links = [each for each in der.parse(signature.content_value).children() if each.tag == _LINK]
-    monikers = [each for link in links for each in link.children() if each.tag == _MONIKER]
+    links = [child for child in der.parse(signature.content_value).children() if child.tag == _LINK]
+    monikers = [child for link in links for child in link.children() if child.tag == _MONIKER]
     if not monikers:
         return None
     fields = monikers[0].children()

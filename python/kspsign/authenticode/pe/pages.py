@@ -3,7 +3,7 @@ headers and sections, which Windows checks as it pages a driver or a protected p
 
 The blob in a signature is a row of entries, each a file offset (32 bit, little-endian) and a digest: the headers
 first, without checksum and certificate entry; then each section's raw data, page by page, the last one filled with
-zeros; at the end the offset behind the last section with a digest of zeros.
+zeros; at the end the offset after the last section with a digest of zeros.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def pages_fault(layout: PeLayout) -> str | None:
     end = layout.headers_size
     for offset, size in sorted(layout.sections):
         if offset < end:
-            return f"the section at {offset} overlaps what stands before it"
+            return f"the section at {offset} overlaps what precedes it"
         end = offset + size
     return None
 
@@ -40,7 +40,7 @@ def pages_size(layout: PeLayout) -> int:
 
 
 def differing_page(ours: bytes, theirs: bytes, algorithm: DigestAlgorithm) -> str:
-    """Where page hashes differ, for people."""
+    """The first difference of page hashes, in words."""
     step = 4 + hashlib.new(algorithm).digest_size
     if len(ours) != len(theirs):
         return f"{len(theirs) // step} pages are signed, the image has {len(ours) // step}"
@@ -61,7 +61,7 @@ class PageHasher:
         self._held = bytearray()
 
     def feed(self, chunk: memoryview, position: int) -> None:
-        """Take the stretch of the file that begins at `position`, right behind the one before."""
+        """Take the range of the file that begins at `position`, right after the one before."""
         missing = self._layout.headers_size - len(self._headers)
         if missing > 0:
             self._headers += chunk[:missing]
@@ -92,7 +92,7 @@ class PageHasher:
 
     def _ahead(self) -> Iterator[tuple[int, int, int]]:
         """(section, start, stop) of each page in file order; a section's number is that of the section table."""
-        for number, (offset, size) in sorted(enumerate(self._layout.sections), key=lambda each: each[1]):
+        for number, (offset, size) in sorted(enumerate(self._layout.sections), key=lambda section: section[1]):
             for start in range(offset, offset + size, self._layout.page):
                 yield number, start, min(start + self._layout.page, offset + size)
 

@@ -37,7 +37,7 @@ def max_table_size(content: int) -> int:
 
 
 def parse_table(data: bytes) -> CertificateTable:
-    """The table's entries. Anything but zero padding behind a signature is a fault (CVE-2013-3900)."""
+    """The table's entries. Anything but zero padding after a signature is a fault (CVE-2013-3900)."""
     signatures: list[bytes] = []
     fault: str | None = None
     offset = entries = 0
@@ -60,7 +60,7 @@ def parse_table(data: bytes) -> CertificateTable:
             if blob[:der_size] in signatures:
                 fault = fault or f"entry at {offset} repeats a signature"
             signatures.append(blob[:der_size])
-            fault = fault or _padding_fault(blob[der_size:], "behind the signature")
+            fault = fault or _padding_fault(blob[der_size:], "after the signature")
             if len(blob) > der_size and length % ALIGNMENT:
                 fault = fault or f"entry at {offset} counts a part of its padding"
         step = length + (-length % ALIGNMENT)

@@ -81,11 +81,11 @@ def find_block(text: str, style: ScriptStyle) -> Block | None:
     else:
         faults = list(_line_faults(body, style))
         if start == begin:
-            faults.append("no CRLF stands before its begin line")
+            faults.append("its begin line is not preceded by CRLF")
         if not closing[1]:
             faults.append("its end line does not end in CRLF")
     if again is not None:
-        faults.append(f"a second block begins {'inside it' if again < closing.start() else 'behind it'}")
+        faults.append(f"a second block begins {'inside it' if again < closing.start() else 'after it'}")
     trailing = 0 if style.closing else len(text) - stop
     return Block(start, stop, _decode(body, style), tuple(faults), trailing, bare)
 
@@ -97,7 +97,7 @@ def has_bare_line_end(text: str) -> bool:
 
 
 def _begins(text: str, style: ScriptStyle) -> Iterator[int]:
-    """Where begin lines begin. A WSF script may have an element of that name: there a line of base64 must follow."""
+    """The offsets of begin lines. A WSF script may have an element of that name: there a line of base64 must follow."""
     follow = re.compile(_LINE_END + re.escape(style.before) if style.closing else "")
     at = text.find(style.begin)
     while at >= 0:
@@ -112,7 +112,7 @@ def _line_end_before(text: str, at: int) -> int:
 
 
 def _line_faults(body: str, style: ScriptStyle) -> Iterator[str]:
-    """What is wrong with the lines between begin and end."""
+    """The fault of the lines between begin and end."""
     if not body.startswith(_CRLF):
         yield "its begin line does not end in CRLF"
         return
@@ -120,7 +120,7 @@ def _line_faults(body: str, style: ScriptStyle) -> Iterator[str]:
     for number, line in enumerate(body.removeprefix(_CRLF).split(_CRLF), start=1):
         piece = line.removeprefix(style.before).removesuffix(style.after)
         if f"{style.before}{piece}{style.after}" != line or not piece or not _BASE64.fullmatch(piece):
-            yield f"line {number} holds something else than base64"
+            yield f"line {number} holds something other than base64"
             return
         pieces.append(piece)
     # SignTool's last line takes what would be too short for a line of its own.
@@ -134,11 +134,11 @@ def _line_faults(body: str, style: ScriptStyle) -> Iterator[str]:
         yield f"its base64 is broken: {broken}"
         return
     if canonical != joined:
-        yield "its base64 is not the one way to write these bytes"
+        yield "its base64 is not the canonical encoding"
 
 
 def _decode(body: str, style: ScriptStyle) -> bytes:
-    """What the lines hold, however they are written; empty when it is no base64 at all."""
+    """The decoded lines, whatever their line lengths; empty when they are not base64 at all."""
     lines = (line for line in re.split(_LINE_END, body) if line)
     joined = "".join(line.removeprefix(style.before).removesuffix(style.after) for line in lines)
     try:

@@ -1,6 +1,6 @@
-"""A script as a signable file: the digest of its text, its signature block, and what can't be signed for everyone.
+"""A script as a signable file: the digest of its text, its signature block, and what prevents it from being signed.
 
-What is hashed was checked against files that SignTool signed: line ends as they stand, the text as UTF-16 LE; with its
+What is hashed was checked against files that SignTool signed: line ends unchanged, the text as UTF-16 LE; with its
 byte order mark for PowerShell's kinds, and with the block's position (in UTF-16 units, 32 bit) for Script Host's.
 """
 
@@ -33,7 +33,7 @@ _PROFILE = AUTHENTICODE.covering(OID_SPC_SIP_INFO)
 
 
 def is_script(format_: Format, glimpse: Glimpse) -> bool:
-    """Whether the extension is one of `format_`'s: text has nothing else that tells; opening it checks the content."""
+    """Whether the extension is one of `format_`'s: text has no other marks; opening it checks the content."""
     style = STYLES.get(glimpse.path.suffix.lower())
     return style is not None and style.kind is format_
 
@@ -50,21 +50,21 @@ class ScriptFile(OneDigest):
 
     @classmethod
     def open(cls, path: Path) -> ScriptFile:
-        """Read `path`; raises ArtifactError when it is no text, or no script could be so large or so small."""
+        """Read `path`; raises ArtifactError when it is not text, or no script could be so large or so small."""
         style = STYLES.get(path.suffix.lower())
         if style is None:
-            raise ArtifactError(Hresult.TRUST_E_SUBJECT_FORM_UNKNOWN, f"{path.suffix} is no script's extension")
+            raise ArtifactError(Hresult.TRUST_E_SUBJECT_FORM_UNKNOWN, f"{path.suffix} is not a script's extension")
         data = whole(path, MAX_SIZE)
         if data is None:
             raise ArtifactError(
                 Hresult.ERROR_BAD_FORMAT,
                 f"a script of more than {MAX_SIZE >> 20} MiB is not signed",
-                remedy="Take the data out of the script and ship it beside it.",
+                remedy="Move the data out of the script into a separate file.",
             )
         if len(data) < MIN_SIZE:
             raise ArtifactError(
                 Hresult.ERROR_BAD_FORMAT,
-                f"the script has {len(data)} bytes; Windows signs none of less than {MIN_SIZE}",
+                f"the script has {len(data)} bytes; Windows does not sign scripts with fewer than {MIN_SIZE}",
                 remedy="Exclude it (!pattern), or write a comment into it.",
             )
         text = read_text(data, style.unmarked)
@@ -77,7 +77,7 @@ class ScriptFile(OneDigest):
 
     @property
     def signatures(self) -> tuple[bytes, ...]:
-        """What the block holds."""
+        """The content of the block."""
         return (self.block.der,) if self.block and self.block.der else ()
 
     @property
@@ -90,7 +90,7 @@ class ScriptFile(OneDigest):
     def admit(self, _terms: SigningTerms) -> None:
         """Raise ArtifactError when there is a Windows that would not accept the signature."""
         self._admit_encoding()
-        broken = next((each for each in self._block_findings() if each.hresult), None)
+        broken = next((finding for finding in self._block_findings() if finding.hresult), None)
         if broken is not None:
             raise _refusal(
                 f"it carries a signature block that is not intact ({broken.check}: {broken.detail})",
@@ -98,7 +98,7 @@ class ScriptFile(OneDigest):
             )
         unsigned = "" if self.style.wsh else self._unsigned()
         if has_bare_line_end(unsigned):
-            line = next(number for number, each in enumerate(unsigned.split("\r\n"), 1) if {"\r", "\n"} & set(each))
+            line = next(number for number, part in enumerate(unsigned.split("\r\n"), 1) if {"\r", "\n"} & set(part))
             raise _refusal(
                 f"line {line} does not end in CRLF, and not every PowerShell accepts a signed script with such lines",
                 "Convert the line ends to CRLF before signing (unix2dos; in git: *.ps1 text eol=crlf in "
@@ -106,7 +106,7 @@ class ScriptFile(OneDigest):
             )
         if self.block is None and self._insertion() < 0:
             raise _refusal(
-                f"it has no {self.style.closing}, in front of which its signature would stand",
+                f"it has no {self.style.closing}, before which its signature would be placed",
                 "A Windows Script File holds at least one <job>; write the tags in lower case.",
             )
 
@@ -191,7 +191,7 @@ class ScriptFile(OneDigest):
         if not encoding.certain:
             raise _refusal(
                 "it has characters beyond ASCII and no byte order mark: Windows reads it "
-                f"{style.unmarked.value}, and where it reads other text it takes the signature for broken",
+                f"{style.unmarked.value}, and where it decodes it differently, the signature is invalid",
                 style.advice,
             )
         if encoding is UTF16_BE and not style.wsh:
@@ -202,8 +202,8 @@ class ScriptFile(OneDigest):
         if encoding.certain:
             return Finding("encoding", encoding.name)
         detail = (
-            f"characters beyond ASCII without byte order mark, read here as {encoding.name}: a Windows that reads "
-            "other text finds another digest; save it with a byte order mark and sign it again"
+            f"characters beyond ASCII without byte order mark, read here as {encoding.name}: where Windows "
+            "decodes it differently the digest does not match; save it with a byte order mark and sign it again"
         )
         return Finding("encoding", detail, Hresult.TRUST_E_BAD_DIGEST)
 

@@ -1,4 +1,4 @@
-"""The kinds of scripts: by which extension Windows tells them, how their signature block is written, what is hashed.
+"""The types of scripts: their extensions, how their signature block is written, what is hashed.
 
 Text has no magic number, and Windows chooses the SIP of a script by its extension alone.
 """
@@ -12,7 +12,7 @@ from kspsign.model.values import Format
 
 
 class Unmarked(Enum):
-    """How Windows reads text that is not ASCII and has no byte order mark."""
+    """The encoding that Windows assumes for text without a byte order mark that is not ASCII."""
 
     ANSI = "as the machine's ANSI code page"
     ANSI_UNLESS_HEAD = "as UTF-8 when the first 32 bytes show it, else as the machine's ANSI code page"
@@ -23,8 +23,8 @@ class Unmarked(Enum):
 class ScriptStyle:
     """One kind of script.
 
-    `before` and `after` stand around the base64 of each line of the block, `width` characters of it, `begin` and
-    `end` around the block. `closing` is what the block stands in front of, empty where it ends the file. Windows
+    `before` and `after` surround the base64 on each line of the block, `width` characters of it, `begin` and
+    `end` around the block. `closing` is the text that the block precedes, empty where the block ends the file. Windows
     Script Host's kinds (`wsh`) hash the block's position and no byte order mark.
     """
 

@@ -14,7 +14,7 @@ HEAD_OF_UTF8 = 32
 _WINDOWS_1252 = {
     byte: bytes([byte]).decode("cp1252") for byte in range(0x80, 0xA0) if byte not in {0x81, 0x8D, 0x8F, 0x90, 0x9D}
 }
-"""What Windows-1252 has in the place of C1 control characters; the five it leaves undefined stay as they are."""
+"""The Windows-1252 characters in place of C1 control characters; the five undefined ones stay as they are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,14 +71,14 @@ class ScriptText:
 def read_text(data: bytes, unmarked: Unmarked) -> ScriptText:
     """The text in `data`; without byte order mark read as Windows does it on a machine with code page 1252.
 
-    Raises ArtifactError (ERROR_BAD_FORMAT) when it is no text: not decodable, or with NUL characters.
+    Raises ArtifactError (ERROR_BAD_FORMAT) when it is not text: not decodable, or with NUL characters.
     """
-    encoding = next((each for each in _MARKED if data.startswith(each.mark)), None) or _guess(data, unmarked)
+    encoding = next((marked for marked in _MARKED if data.startswith(marked.mark)), None) or _guess(data, unmarked)
     try:
         characters = data[len(encoding.mark) :].decode(encoding.codec)
     except UnicodeDecodeError as broken:
         at = len(encoding.mark) + broken.start
-        raise _no_text(f"it is no {encoding.name}: {broken.reason} at byte {at}") from broken
+        raise _no_text(f"it is not valid {encoding.name}: {broken.reason} at byte {at}") from broken
     nul = characters.find("\0")
     if nul >= 0:
         raise _no_text(f"there is a NUL at character {nul}")
@@ -103,7 +103,7 @@ def _guess(data: bytes, unmarked: Unmarked) -> Encoding:
 def _no_text(why: str) -> ArtifactError:
     return ArtifactError(
         Hresult.ERROR_BAD_FORMAT,
-        f"its name says that it is a script, but the content is no text: {why}",
+        f"its name says that it is a script, but the content is not text: {why}",
         remedy="Take the file out of the patterns (!pattern excludes), or save it as text; UTF-16 needs its byte order "
         "mark.",
     )

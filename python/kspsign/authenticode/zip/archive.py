@@ -1,6 +1,6 @@
 """An archive's structure, read strictly: every byte belongs to exactly one record, and the records agree.
 
-An archive that readers could take for different things is refused: bytes before, between or behind the records,
+An archive that readers could take for different things is refused: bytes before, between or after the records,
 overlapping entries, a local header that contradicts the central directory, a name that occurs twice.
 """
 
@@ -31,7 +31,7 @@ from kspsign.authenticode.zip.records import (
     U16,
     U32,
     End,
-    Entry,
+    ZipEntry,
 )  # fmt: skip
 from kspsign.model.errors import ArtifactError
 from kspsign.model.hresults import Hresult
@@ -51,12 +51,12 @@ class Archive:
     path: Path
     start: int
     size: int
-    entries: tuple[Entry, ...]
+    entries: tuple[ZipEntry, ...]
     directory: int
     end: End
 
     @property
-    def last(self) -> Entry | None:
+    def last(self) -> ZipEntry | None:
         """The entry that is the last of all, in data and directory; None when these disagree."""
         last = self.entries[-1]
         return last if last.index == len(self.entries) - 1 else None
@@ -66,7 +66,7 @@ class Archive:
         """Whether it uses Zip64 anywhere."""
         return self.end.versions is not None or any(entry.wide for entry in self.entries)
 
-    def find(self, name: str) -> Entry | None:
+    def find(self, name: str) -> ZipEntry | None:
         """The entry with exactly that name."""
         return next((entry for entry in self.entries if entry.name == name), None)
 
@@ -82,7 +82,7 @@ def read_archive(file: BinaryIO, path: Path, start: int, size: int) -> Archive:
     try:
         directory, count, end, tail = _read_end(file, start, size)
         entries = _read_directory(_read(file, start + directory, size - directory - tail), count)
-        placed = _read_headers(file, start, sorted(entries, key=lambda each: each.offset), directory)
+        placed = _read_headers(file, start, sorted(entries, key=lambda entry: entry.offset), directory)
     except (ValueError, UnicodeDecodeError) as broken:
         raise damaged(str(broken)) from broken
     return Archive(path, start, size, placed, directory, end)
@@ -97,7 +97,7 @@ def damaged(what: str) -> ArtifactError:
 def entry_names(glimpse: Glimpse) -> frozenset[str] | None:
     """The names in the archive that the file is; empty when it is none, None when its directory can't be read.
 
-    To tell a format from another: several formats ask for the same file one after the other.
+    Used for detection: several formats ask for the same file one after the other.
     """
     if glimpse.head[:4] != LOCAL_MAGIC:
         return frozenset()
@@ -106,7 +106,7 @@ def entry_names(glimpse: Glimpse) -> frozenset[str] | None:
             size = file.seek(0, os.SEEK_END)
             directory, count, _, tail = _read_end(file, 0, size)
             return frozenset(
-                each.name for each in _read_directory(_read(file, directory, size - directory - tail), count)
+                entry.name for entry in _read_directory(_read(file, directory, size - directory - tail), count)
             )
     except (OSError, ValueError):
         return None
@@ -127,7 +127,7 @@ def _read_end(file: BinaryIO, start: int, size: int) -> tuple[int, int, End, int
     if locator[:4] != LOCATOR_MAGIC:
         if any(masked) or disk or first_disk or here != count:
             raise ValueError(
-                "its end-of-directory record speaks of other disks, or of a Zip64 record that is not there"
+                "its end-of-directory record refers to other disks, or to a Zip64 record that does not exist"
             )
         if offset + length + tail != size:
             raise ValueError("its directory does not end where its end-of-directory record begins")
@@ -135,7 +135,7 @@ def _read_end(file: BinaryIO, start: int, size: int) -> tuple[int, int, End, int
     _, at_disk, at, disks = LOCATOR.unpack(locator)
     tail += LOCATOR.size + END64.size
     if tail > size or (at_disk, at, disks) != (0, size - tail, 1):
-        raise ValueError("its Zip64 locator points elsewhere than to the record before it")
+        raise ValueError("its Zip64 locator does not point to the record before it")
     fields = END64.unpack(_read(file, start + at, END64.size))
     if fields[:2] != (END64_MAGIC, END64.size - 12) or fields[4:6] != (0, 0):
         raise ValueError("its Zip64 end-of-directory record is malformed")
@@ -148,12 +148,12 @@ def _read_end(file: BinaryIO, start: int, size: int) -> tuple[int, int, End, int
     return wide[3], wide[1], End(fields[2:4], masked, bool(disk or first_disk)), tail
 
 
-def _read_directory(directory: bytes, count: int) -> list[Entry]:
-    entries: list[Entry] = []
+def _read_directory(directory: bytes, count: int) -> list[ZipEntry]:
+    entries: list[ZipEntry] = []
     at = 0
     while at < len(directory):
         if at + CENTRAL.size > len(directory) or directory[at : at + 4] != CENTRAL_MAGIC:
-            raise ValueError("its central directory holds something else than records")
+            raise ValueError("its central directory holds something other than records")
         sizes = CENTRAL.unpack_from(directory, at)[10:13]
         end = at + CENTRAL.size + sum(sizes)
         if end > len(directory):
@@ -161,20 +161,20 @@ def _read_directory(directory: bytes, count: int) -> list[Entry]:
         entries.append(records.read_record(directory[at:end], len(entries)))
         at = end
     if not entries or len(entries) != count:
-        raise ValueError(f"its central directory has {len(entries)} records, where {count} are told of")
+        raise ValueError(f"its central directory has {len(entries)} records, but declares {count}")
     if len({entry.name for entry in entries}) != len(entries):
         raise ValueError("a name occurs twice in it")
     return entries
 
 
-def _read_headers(file: BinaryIO, start: int, entries: list[Entry], directory: int) -> tuple[Entry, ...]:
+def _read_headers(file: BinaryIO, start: int, entries: list[ZipEntry], directory: int) -> tuple[ZipEntry, ...]:
     """The entries, in the order of their data, with where that is: each begins where the one before it ends."""
-    placed: list[Entry] = []
+    placed: list[ZipEntry] = []
     expected = 0
     ends = [*(entry.offset for entry in entries[1:]), directory]
     for entry, end in zip(entries, ends, strict=True):
         if entry.offset != expected:
-            raise ValueError(f"{entry.name} does not begin where what is before it ends")
+            raise ValueError(f"{entry.name} does not begin where the preceding record ends")
         header = _read(file, start + entry.offset, LOCAL.size)
         name_size, extra_size = LOCAL.unpack(header)[9:]
         header += _read(file, start + entry.offset + LOCAL.size, name_size + extra_size)
@@ -187,7 +187,7 @@ def _read_headers(file: BinaryIO, start: int, entries: list[Entry], directory: i
         if entry.size > entry.packed * _MAX_RATIO + _MAX_RATIO or (
             entry.method == STORED and entry.size != entry.packed
         ):
-            raise ValueError(f"{entry.name} can't unpack to the size that is told of it")
+            raise ValueError(f"{entry.name} can't unpack to its declared size")
         zip64 = records.zip64_size(header, LOCAL.size + name_size, extra_size)
         spare, wide = entry.spare + extra_size - zip64, entry.wide or zip64 > 0
         placed.append(replace(entry, data=data, end=end, spare=spare, wide=wide))
@@ -197,7 +197,7 @@ def _read_headers(file: BinaryIO, start: int, entries: list[Entry], directory: i
     return tuple(placed)
 
 
-def _check_header(entry: Entry, header: bytes) -> None:
+def _check_header(entry: ZipEntry, header: bytes) -> None:
     """Raise ValueError when a local header contradicts the directory. With a descriptor it may leave numbers zero."""
     _, _, flags, method, _, _, crc, packed, size, name_size, extra_size = LOCAL.unpack_from(header)
     at, limit = records.zip64_extra(header, LOCAL.size + name_size, extra_size)
@@ -211,7 +211,7 @@ def _check_header(entry: Entry, header: bytes) -> None:
         raise ValueError(f"the two headers of {entry.name} contradict each other")
 
 
-def _check_descriptor(entry: Entry, descriptor: bytes) -> None:
+def _check_descriptor(entry: ZipEntry, descriptor: bytes) -> None:
     """Raise ValueError when what follows an entry's data is not the data descriptor it should have (4.3.9)."""
     if not entry.flags & DESCRIPTOR:
         if descriptor:

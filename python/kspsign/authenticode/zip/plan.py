@@ -1,4 +1,4 @@
-"""An archive as it is to be: entries that stay keep their bytes, new ones come behind them."""
+"""The archive to be written: kept entries keep their bytes, new ones follow them."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from typing import BinaryIO
 
 from kspsign.authenticode.io.read import stretch
 from kspsign.authenticode.zip.archive import Archive
-from kspsign.authenticode.zip.records import CENTRAL, CENTRAL_MAGIC, LOCAL, LOCAL_MAGIC, STORED, U32, Entry
+from kspsign.authenticode.zip.records import CENTRAL, CENTRAL_MAGIC, LOCAL, LOCAL_MAGIC, STORED, U32, ZipEntry
 
 _VERSION, _ZIP64_VERSION = 20, 45
 _FIRST_OF_1980 = 0x0021  # MS-DOS date without a time: an archive written twice is the same
 
 
 @dataclass(frozen=True, slots=True)
-class Member:
+class ZipMember:
     """A new entry, stored: its ASCII name and its content, far below 4 GiB."""
 
     name: str
@@ -50,14 +50,14 @@ def stored_record(name: str, crc: int, size: int, offset: int) -> bytes:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """`kept` entries of `source` in the order of their data, and `added` members behind them.
+    """`kept` entries of `source` in the order of their data, and `added` members after them.
 
     `sort` puts the central directory in the order of the data; else what stays keeps its order there.
     """
 
     source: Archive
-    kept: tuple[Entry, ...]
-    added: tuple[Member, ...] = ()
+    kept: tuple[ZipEntry, ...]
+    added: tuple[ZipMember, ...] = ()
     sort: bool = False
 
     def tail(self) -> bytes:

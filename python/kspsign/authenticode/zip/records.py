@@ -16,19 +16,19 @@ END64_MAGIC, LOCATOR_MAGIC, DESCRIPTOR_MAGIC = b"PK\6\6", b"PK\6\7", b"PK\7\x08"
 STORED, DEFLATED = 0, 8
 DESCRIPTOR, UTF8 = 0x0008, 0x0800
 KNOWN_FLAGS = DESCRIPTOR | UTF8 | 0x0006
-"""Data descriptor, UTF-8 name, and the two bits that only tell how hard the packer tried."""
+"""Data descriptor, UTF-8 name, and the two bits that only state the compression level."""
 U16, U32 = 0xFFFF, 0xFFFFFFFF
 _ZIP64, _ZIP64_VERSION = 1, 45
 _OFFSET_AT = 42  # of the 32-bit offset in a central directory record
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class ZipEntry:
     """A file in an archive. `index` is its place in the central directory, `record` its record there.
 
     Offsets are bytes from the archive's start: of its local header, of its data, and of what follows it (data
     descriptor included). `offset_field` is where `record` has its offset as a 64-bit number, 0 when it has none.
-    `spare` counts what its two headers hold beside name and Zip64 numbers: other extra fields, and a comment; `wide`
+    `spare` counts what its two headers hold besides name and Zip64 numbers: other extra fields, and a comment; `wide`
     says whether one has Zip64 numbers.
     """
 
@@ -48,7 +48,7 @@ class Entry:
     end: int = 0
 
     def moved(self, offset: int) -> bytes:
-        """Its central directory record with the local header at `offset`, which is not behind where it was."""
+        """Its central directory record with the local header at `offset`, which is not after its former place."""
         if self.offset_field:
             at, size = self.offset_field, 8
         else:
@@ -59,7 +59,7 @@ class Entry:
 @dataclass(frozen=True, slots=True)
 class End:
     """How an archive ends. `versions` are those of its Zip64 record, None without one; `masked` says which of the
-    four numbers of the last record (entries here, entries, directory's size and offset) stand in that one only.
+    four numbers of the last record (entries here, entries, directory's size and offset) are in that one only.
     `other_disks` says that the last record has disk numbers, as MakeAppx writes them."""
 
     versions: tuple[int, int] | None = None
@@ -83,8 +83,8 @@ class End:
         return record + LOCATOR.pack(LOCATOR_MAGIC, 0, offset + size, 1) + last
 
 
-def read_record(record: bytes, index: int) -> Entry:
-    """The entry that a whole central directory record tells of; raises ValueError for what is not allowed."""
+def read_record(record: bytes, index: int) -> ZipEntry:
+    """The entry of a whole central directory record; raises ValueError for what is not allowed."""
     fields = CENTRAL.unpack_from(record)
     flags, method, crc, packed, size, name_size, extra_size = *fields[3:5], *fields[7:12]
     disk, offset = fields[13], fields[16]
@@ -92,7 +92,7 @@ def read_record(record: bytes, index: int) -> Entry:
     if flags & ~KNOWN_FLAGS:
         raise ValueError(f"{name} is encrypted or uses another feature that no package may (flags 0x{flags:04X})")
     if method not in {STORED, DEFLATED}:
-        raise ValueError(f"{name} is compressed by method {method}, neither stored nor deflated")
+        raise ValueError(f"{name} uses compression method {method}, which is neither stored nor deflated")
     extra = CENTRAL.size + name_size
     at, limit = zip64_extra(record, extra, extra_size)
     wide: list[int] = []
@@ -111,7 +111,7 @@ def read_record(record: bytes, index: int) -> Entry:
     size, packed, true_offset = wide
     zip64 = zip64_size(record, extra, extra_size)
     spare, field = len(record) - extra - zip64, offset_field if offset == U32 else 0
-    return Entry(index, name, flags, method, crc, packed, size, true_offset, record, field, spare, zip64 > 0)
+    return ZipEntry(index, name, flags, method, crc, packed, size, true_offset, record, field, spare, zip64 > 0)
 
 
 def zip64_extra(data: bytes, at: int, size: int) -> tuple[int, int]:

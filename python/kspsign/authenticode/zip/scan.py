@@ -1,4 +1,4 @@
-"""One pass over an archive: its bytes as they stand, and beside them what its entries unpack to."""
+"""One pass over an archive: its raw bytes, and the unpacked content of its entries."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import BinaryIO, NamedTuple
 
 from kspsign.authenticode.io.read import CHUNK, file_changed, stretch
 from kspsign.authenticode.zip.archive import Archive, damaged
-from kspsign.authenticode.zip.records import DEFLATED, Entry
+from kspsign.authenticode.zip.records import DEFLATED, ZipEntry
 from kspsign.model.hresults import Hresult
 from kspsign.model.values import Finding
 
@@ -19,19 +19,19 @@ class Piece(NamedTuple):
     `entry` is None in central directory and end records.
     """
 
-    entry: Entry | None
+    entry: ZipEntry | None
     raw: bytes
     content: bytes
 
 
 class Scan:
-    """One pass. `faults` says of each entry that does not unpack to what the directory tells what is wrong with it."""
+    """One pass. `faults` has an entry's fault when it does not unpack to what the directory declares."""
 
     def __init__(self, archive: Archive) -> None:
         self.faults: dict[str, str] = {}
         self._archive = archive
 
-    def pieces(self, file: BinaryIO, borders: Callable[[Entry], Sequence[int]] = lambda _: ()) -> Iterator[Piece]:
+    def pieces(self, file: BinaryIO, borders: Callable[[ZipEntry], Sequence[int]] = lambda _: ()) -> Iterator[Piece]:
         """Every byte of the archive in `file`, once and in order; raises ArtifactError when the file changed.
 
         No piece of an entry's packed data reaches across one of its `borders`, offsets there in rising order.
@@ -56,13 +56,13 @@ class Scan:
         """The check "package-content", once everything was read."""
         for name, fault in self.faults.items():
             return Finding("package-content", f"{name} {fault}", Hresult.APPX_E_CORRUPT_CONTENT)
-        return Finding("package-content", "unpacks to what the directory tells")
+        return Finding("package-content", "unpacks to what the directory declares")
 
 
-def unpack(file: BinaryIO, archive: Archive, entry: Entry, limit: int) -> bytes:
-    """What the entry unpacks to, at most `limit` bytes; raises ArtifactError (ERROR_BAD_FORMAT) for more, or damage."""
+def unpack(file: BinaryIO, archive: Archive, entry: ZipEntry, limit: int) -> bytes:
+    """The unpacked entry, at most `limit` bytes; raises ArtifactError (ERROR_BAD_FORMAT) for more, or damage."""
     if entry.size > limit:
-        raise damaged(f"{entry.name} has {entry.size} bytes, where at most {limit} are sensible")
+        raise damaged(f"{entry.name} has {entry.size} bytes, which is more than the limit of {limit}")
     file.seek(archive.start + entry.data)
     unpacker = _Unpacker(entry)
     content = b"".join(part for raw in stretch(file, entry.packed) for part in unpacker.feed(raw))
@@ -72,9 +72,9 @@ def unpack(file: BinaryIO, archive: Archive, entry: Entry, limit: int) -> bytes:
 
 
 class _Unpacker:
-    """What one entry unpacks to, in pieces of bounded size, never more than the directory tells."""
+    """The unpacked content of one entry, in pieces of bounded size, never more than the directory declares."""
 
-    def __init__(self, entry: Entry) -> None:
+    def __init__(self, entry: ZipEntry) -> None:
         self._entry = entry
         self._inflate = zlib.decompressobj(-zlib.MAX_WBITS) if entry.method == DEFLATED else None
         self._size = 0
@@ -92,7 +92,7 @@ class _Unpacker:
             self._size += len(content)
             self._crc = zlib.crc32(content, self._crc)
             if self._size > self._entry.size:
-                self._broken = "unpacks to more than the directory tells"
+                self._broken = "unpacks to more than the directory declares"
                 return
             if content:
                 yield content
@@ -102,16 +102,16 @@ class _Unpacker:
             return raw, b""
         content = self._inflate.decompress(raw, CHUNK)
         if self._inflate.unused_data:
-            self._broken = "has bytes behind its packed data"
+            self._broken = "has bytes after its packed data"
         return content, self._inflate.unconsumed_tail
 
     def fault(self) -> str:
-        """What is wrong now that all was fed, empty when nothing is."""
+        """The fault found after everything was fed, empty when there is none."""
         if self._broken:
             return self._broken
         if self._size != self._entry.size or not (self._inflate is None or self._inflate.eof):
-            return "unpacks to less than the directory tells"
-        return "" if self._crc == self._entry.crc else "does not have the checksum that the directory tells"
+            return "unpacks to less than the directory declares"
+        return "" if self._crc == self._entry.crc else "does not have the checksum that the directory declares"
 
 
 def _cut(stretches: Iterator[bytes], borders: Sequence[int]) -> Iterator[bytes]:

@@ -11,7 +11,7 @@ from typing import BinaryIO
 
 from kspsign.authenticode.signable import MAX_SIGNATURE
 from kspsign.authenticode.zip.archive import Archive
-from kspsign.authenticode.zip.records import CENTRAL, DEFLATED, LOCAL, UTF8, Entry
+from kspsign.authenticode.zip.records import CENTRAL, DEFLATED, LOCAL, UTF8, ZipEntry
 from kspsign.authenticode.zip.scan import unpack
 
 _MAX_RATIO, _FREE = 16, 64 << 10
@@ -22,7 +22,7 @@ _DOS_ARCHIVE, _REGULAR_FILE = 0x20, 0o100000
 _SLACK, _SLACK_RATIO = 32, 128
 
 
-def read_signature_entry(file: BinaryIO, archive: Archive, entry: Entry) -> tuple[bytes, str | None]:
+def read_signature_entry(file: BinaryIO, archive: Archive, entry: ZipEntry) -> tuple[bytes, str | None]:
     """What the entry unpacks to, and what is wrong with it or its headers (None: nothing).
 
     Raises ArtifactError (ERROR_BAD_FORMAT) when it can't be unpacked, or to no more than a signature can have.
@@ -38,7 +38,7 @@ def read_signature_entry(file: BinaryIO, archive: Archive, entry: Entry) -> tupl
     return content, fault
 
 
-def _place_fault(archive: Archive, entry: Entry) -> str | None:
+def _place_fault(archive: Archive, entry: ZipEntry) -> str | None:
     if entry is not archive.last:
         return "it is not the last entry: data was added"
     if entry.spare or entry.end != entry.data + entry.packed:
@@ -48,7 +48,7 @@ def _place_fault(archive: Archive, entry: Entry) -> str | None:
     return None
 
 
-def _header_fault(entry: Entry, header: bytes) -> str | None:
+def _header_fault(entry: ZipEntry, header: bytes) -> str | None:
     """Why its two headers have something else than a signer writes."""
     _, needed, flags, _, time, date, *_ = LOCAL.unpack(header)
     fields = CENTRAL.unpack_from(entry.record)

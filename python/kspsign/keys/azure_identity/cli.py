@@ -1,4 +1,4 @@
-"""Azure CLI as who signs in to Azure: a token from `az account get-access-token`, in an environment of az's own needs.
+"""Sign-in by Azure CLI: a token from `az account get-access-token`, run with only the variables az needs.
 
 azure-identity's class of that purpose hands the whole environment to az, the PIN and secrets of this step with it.
 """
@@ -20,7 +20,7 @@ from kspsign.programs import Ran, find_az, run_tool, tool_environment
 TIMEOUT = 60.0
 """Seconds; az on Windows takes ten and more to start when the machine is busy."""
 _VARIABLES: Final[tuple[str, ...]] = ("AZURE_CONFIG_DIR", "REQUESTS_CA_BUNDLE")
-"""Where az keeps who is signed in (AzureCLI@2 sets it), and the CA of a proxy that opens TLS."""
+"""The folder of az's sign-in (AzureCLI@2 sets it), and the CA of a proxy that inspects TLS."""
 _PLAIN: Final[dict[str, str]] = {"AZURE_CORE_NO_COLOR": "true", "AZURE_CORE_ONLY_SHOW_ERRORS": "true"}
 _WORD = re.compile(r"[0-9A-Za-z./:_-]+")
 _RENEWED_SECONDS = 300
@@ -44,12 +44,12 @@ class AzureCli:
     ) -> AccessToken:
         """A token for the one scope (https://RESOURCE/.default); `tenant_id` is the vault's, if none was given.
 
-        Raises PrerequisiteError when az is missing, nobody is signed in to it or it gives no token; CancelledError.
+        Raises PrerequisiteError when az is missing, not signed in, or returns no token; CancelledError.
         """
         (scope,) = scopes
         wanted = scope.removesuffix("/.default"), self._tenant or tenant_id
         if claims is not None:
-            raise _no_token("Azure asks for a new sign-in (claims challenge)", signed_in=False)
+            raise _no_token("Azure requires a new sign-in (claims challenge)", signed_in=False)
         with self._lock:
             kept = self._kept.get(wanted)
             if kept is None or kept.expires_on - time.time() < _RENEWED_SECONDS:
@@ -60,9 +60,9 @@ class AzureCli:
         arguments = ["account", "get-access-token", "--output", "json", "--resource", resource]
         arguments += ["--tenant", tenant] if tenant else []
         # az.cmd is read by cmd.exe, to which some characters mean more than themselves.
-        odd = [each for each in arguments if not _WORD.fullmatch(each)]
+        odd = [argument for argument in arguments if not _WORD.fullmatch(argument)]
         if odd:
-            raise _no_token(f"{odd[0]!r} is no tenant or resource", signed_in=True)
+            raise _no_token(f"{odd[0]!r} is not a tenant or resource", signed_in=True)
         az = find_az(self._surroundings).path
         variables = self._surroundings.environment
         environment = {
@@ -70,7 +70,7 @@ class AzureCli:
             **{name: variables[name].get_secret_value() for name in _VARIABLES if name in variables},
             **_PLAIN,
         }
-        # Its own folder: what was checked out into the working folder must not be taken for a part of az.
+        # Its own folder: what was checked out into the working folder must not be loaded as a part of az.
         ran = run_tool(
             az,
             arguments,
@@ -83,12 +83,12 @@ class AzureCli:
 
 
 def _token(ran: Ran) -> AccessToken:
-    """What az printed: accessToken, and expires_on in seconds since 1970 (az 2.54 and later). It is never repeated."""
+    """The token az printed: accessToken, and expires_on in seconds since 1970 (az 2.54 and later). Never logged."""
     if ran.exit_code is None:
         raise _no_token(f"az did not answer within {TIMEOUT:.0f} s", signed_in=True)
     if ran.exit_code != 0:
         said = " ".join(ran.errors.split())[:400] or f"exit code {ran.exit_code}"
-        raise _no_token(f"az says: {said}", signed_in=not _NOT_SIGNED_IN.search(said))
+        raise _no_token(f"az reported: {said}", signed_in=not _NOT_SIGNED_IN.search(said))
     try:
         answer = json.loads(ran.output)
         return AccessToken(str(answer["accessToken"]), int(answer["expires_on"]))
@@ -99,13 +99,13 @@ def _token(ran: Ran) -> AccessToken:
 def _no_token(detail: str, *, signed_in: bool) -> PrerequisiteError:
     if not signed_in:
         return PrerequisiteError(
-            f"Azure CLI gives no token: {detail}",
+            f"Azure CLI returned no token: {detail}",
             code="AZURE_CLI_NOT_SIGNED_IN",
             remedy="Run `az login` on the agent as this user, or run kspsign inside AzureCLI@2, or choose another "
             "--azure-credential.",
         )
     return PrerequisiteError(
-        f"Azure CLI gives no token: {detail}",
+        f"Azure CLI returned no token: {detail}",
         code="AZURE_CLI_FAILED",
         remedy="Run `az account get-access-token --resource https://vault.azure.net` on the agent, update Azure CLI "
         "(2.54 or later), or choose another --azure-credential.",

@@ -1,4 +1,4 @@
-"""Who signs in to Azure: by --azure-credential, else by what is given. Secrets come from variables only."""
+"""The credential for Azure: by --azure-credential, else by what is given. Secrets come from variables only."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from kspsign.model.errors import ConfigurationError, PrerequisiteError
 
 
 class _CliElseIdentity:
-    """A TokenCredential: Azure CLI or, where nobody is signed in to that, the machine's managed identity."""
+    """A TokenCredential: Azure CLI or, if that is not signed in, the machine's managed identity."""
 
     def __init__(self, cli: AzureCli, identity: ManagedIdentityCredential) -> None:
         self._cli = cli
@@ -39,9 +39,9 @@ class _CliElseIdentity:
                 token: AccessToken = self._identity.get_token(*scopes, **options)
             except ClientAuthenticationError as no_identity:
                 raise PrerequisiteError(
-                    f"nobody signs in to Azure: {no_cli.message}; the managed identity: {_line(no_identity)}",
+                    f"no credential for Azure: {no_cli.message}; the managed identity: {_line(no_identity)}",
                     code="AZURE_SIGN_IN",
-                    remedy="Name who signs in with --azure-credential, and give what it needs.",
+                    remedy="Choose the credential with --azure-credential, and provide what it needs.",
                 ) from no_identity
             return token
 
@@ -64,7 +64,7 @@ def _only_json() -> Iterator[None]:
         yield
     except ValueError as page:
         raise ClientAuthenticationError(
-            message="the pipeline's token service answered with something else than JSON, such as a sign-in page"
+            message="the pipeline's token service did not answer with JSON, but perhaps with a sign-in page"
         ) from page
 
 
@@ -74,7 +74,7 @@ def open_credential(options: AzureSignIn, surroundings: Surroundings, transport:
     It asks through `transport`, except a managed identity: that is on this machine or link-local, past any proxy.
 
     `auto` is the client secret if there is one (also of a service connection), else the service connection's
-    workload identity federation if one is given, else Azure CLI or, where nobody is signed in to that, the managed
+    workload identity federation if one is given, else Azure CLI or, if that is not signed in, the managed
     identity. Raises ConfigurationError when a part is missing.
     """
     chosen = options.azure_credential

@@ -1,4 +1,4 @@
-"""Who signs in to Azure, for every key store of Azure's."""
+"""The sign-in options shared by all Azure key stores."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from kspsign.settings.store_options import Metavar, StoreOptions
+from kspsign.settings.store_options import Ambient, Metavar, StoreOptions
 
 AzureCredentialName = Literal["auto", "pipelines", "client-secret", "managed-identity", "cli"]
 
@@ -29,13 +29,15 @@ class AzureSignIn(StoreOptions):
         }
     )
 
-    azure_credential: AzureCredentialName = Field("auto", description="Who signs in to Azure; auto: by what is given.")
-    azure_tenant_id: Annotated[str | None, Metavar("ID")] = Field(
+    azure_credential: Annotated[AzureCredentialName, Ambient.REFUSED] = Field(
+        "auto", description="Credential for Azure; auto: by what is given."
+    )
+    azure_tenant_id: Annotated[str | None, Ambient.REFUSED, Metavar("ID")] = Field(
         None, description="Entra tenant (default: AZURE_TENANT_ID)."
     )
-    azure_client_id: Annotated[str | None, Metavar("ID")] = Field(
+    azure_client_id: Annotated[str | None, Ambient.REFUSED, Metavar("ID")] = Field(
         None, description="Application or managed identity (default: AZURE_CLIENT_ID)."
     )
-    azure_connection_id: Annotated[str | None, Metavar("ID")] = Field(
+    azure_connection_id: Annotated[str | None, Ambient.REFUSED, Metavar("ID")] = Field(
         None, description="Id of the Azure RM service connection (default: AZURESUBSCRIPTION_SERVICE_CONNECTION_ID)."
     )

@@ -1,4 +1,4 @@
-"""The platform's name, found out once in an environment without secrets.
+"""The platform's name, determined once in an environment without secrets.
 
 Microsoft's clients ask Python for it when they are loaded, and Python runs `uname` with the whole environment.
 """

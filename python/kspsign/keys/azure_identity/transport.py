@@ -1,4 +1,4 @@
-"""What stands between Microsoft's clients for Azure and the network: our connections, and waiting that can end."""
+"""The HTTP transport of Microsoft's Azure clients: our connections, and waits that can be cancelled."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class AzureTransport(RequestsTransport):  # type: ignore[misc]  # azure-core loa
         self._sent = threading.local()
 
     def send(self, request: Any, **options: Any) -> Any:
-        """The answer; a request that may have arrived is never taken for one that the client may send again."""
+        """The answer; a request that may have arrived is never treated as one that may be sent again."""
         try:
             with numbered(self._attempt(request)):
                 return super().send(request, **options)
@@ -44,7 +44,7 @@ class AzureTransport(RequestsTransport):  # type: ignore[misc]  # azure-core loa
             raise
 
     def sleep(self, duration: float) -> None:
-        """What the client's retries call; Retry-After is heeded up to a minute."""
+        """Called by the client's retries; Retry-After is honoured up to a minute."""
         if self._cancelled.wait(min(duration, _LONGEST_PAUSE)):
             raise CancelledError
 

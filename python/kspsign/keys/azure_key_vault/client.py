@@ -38,7 +38,7 @@ _ALGORITHMS: Final = {
     (DigestAlgorithm.SHA512, True): SignatureAlgorithm.es512,
 }
 _SIGNING_RETRIES: Final = {"retry_status": 0, "retry_read": 0}
-"""A signature is asked for again only where no connection came about; whoever asked for it decides on the rest."""
+"""A signature request is repeated only if no connection was established; the caller decides in all other cases."""
 _MOST_VERSIONS = 20
 
 
@@ -60,7 +60,6 @@ class VaultClient:
         self._transport = transport
         self._credential = credential
         self._options: dict[str, Any] = {"transport": transport, "retry_total": 6, "retry_backoff_max": 30}
-        self._vault = vault
         self._certificates = CertificateClient(vault, credential, **self._options)
         self._keys = KeyClient(vault, credential, **self._options)
         self._signer: CryptographyClient | None = None
@@ -89,17 +88,18 @@ class VaultClient:
             if refused.code != "KEY_VAULT_FORBIDDEN":
                 raise
             return [self.certificate(wanted)]
-        enabled = [each for each in listed if each.enabled and each.version]
+        enabled = [version for version in listed if version.enabled and version.version]
         if not enabled:
             return [self.certificate(wanted)]  # which says what is wrong: not there, or disabled
-        enabled.sort(key=lambda each: (_is_valid(each, now), each.not_before or now), reverse=True)
+        enabled.sort(key=lambda version: (_is_valid(version, now), version.not_before or now), reverse=True)
         return [
-            self.certificate(Identifier(wanted.vault, "certificates", wanted.name, each.version))
-            for each in enabled[:_MOST_VERSIONS]
+            self.certificate(Identifier(wanted.vault, "certificates", wanted.name, version.version))
+            for version in enabled[:_MOST_VERSIONS]
         ]
 
     def issuers(self, of: VaultCertificate) -> tuple[x509.Certificate, ...]:
-        """What the certificate's secret holds beside it; () where it might hold the private key or may not be read."""
+        """The other certificates in the certificate's secret; () where it might hold the private key or may not be
+        read."""
         if of.secret is None:
             return ()
         try:
@@ -124,7 +124,7 @@ class VaultClient:
             return str(self._keys.get_key(wanted.name, wanted.version).id)
 
     def use_key(self, identifier: str) -> None:
-        """Sign with this key from now on; told beforehand when it is gone or disabled. Raises PrerequisiteError."""
+        """Sign with this key from now on; fails early when it is gone or disabled. Raises PrerequisiteError."""
         wanted = Identifier.parse(identifier)
         key: Any = identifier
         try:
@@ -178,7 +178,7 @@ def _parsed(value: str) -> tuple[x509.Certificate, ...]:
         content = load_pkcs12(base64.b64decode(value), None)
     except ValueError:
         return ()
-    return tuple(each.certificate for each in (content.cert, *content.additional_certs) if each is not None)
+    return tuple(entry.certificate for entry in (content.cert, *content.additional_certs) if entry is not None)
 
 
 def _der(raw: bytes) -> bytes:

@@ -1,4 +1,4 @@
-"""What the Azure clients' errors mean and what to do."""
+"""Maps the Azure clients' errors to ours, each with a remedy."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _GATEWAY = frozenset({502, 504})
 _BY_STATUS = {
     401: (
         "AZURE_SIGN_IN",
-        "The vault does not accept this sign-in: check the tenant, and that the vault belongs to it.",
+        "The vault rejects this sign-in: check the tenant, and that the vault belongs to it.",
     ),
     403: (
         "KEY_VAULT_FORBIDDEN",
@@ -51,7 +51,7 @@ def explained(refused: AzureError, action: str, kind: type[_ErrorT]) -> _ErrorT:
             f"Azure Key Vault can't be reached: {text}",
             code="KEY_VAULT_UNREACHABLE",
             remedy="Check the vault's name, proxy (HTTPS_PROXY), firewall and private endpoint; behind a proxy that "
-            "breaks TLS open name its CA in REQUESTS_CA_BUNDLE.",
+            "inspects TLS, name its CA in REQUESTS_CA_BUNDLE.",
         )
     if "disabled" in text.lower():
         return kind(
@@ -61,7 +61,7 @@ def explained(refused: AzureError, action: str, kind: type[_ErrorT]) -> _ErrorT:
         )
     code, remedy = _BY_STATUS.get(
         refused.status_code,
-        ("KEY_VAULT_REFUSED", "See the vault's diagnostic log; run again if the service had a fault."),
+        ("KEY_VAULT_REFUSED", "See the vault's diagnostic log; run again if the service had a failure."),
     )
     return kind(f"Azure Key Vault refused to {action} (HTTP {refused.status_code}): {text}", code=code, remedy=remedy)
 
@@ -71,7 +71,7 @@ def _no_sign_in(refused: ClientAuthenticationError, text: str, kind: type[_Error
     if url.path.endswith("/oidctoken"):
         # The client words this answer by Microsoft's error shape, which it does not have.
         return kind(
-            f"{url.hostname} gives no token for the service connection (HTTP {refused.status_code})",
+            f"{url.hostname} returned no token for the service connection (HTTP {refused.status_code})",
             code="AZURE_SIGN_IN",
             remedy="Check the connection's id, that this pipeline may use it and a task of this job names it in an "
             "input, and map SYSTEM_ACCESSTOKEN: $(System.AccessToken) into the step.",
@@ -85,7 +85,7 @@ def _no_sign_in(refused: ClientAuthenticationError, text: str, kind: type[_Error
 
 
 def no_signature(broken: AzureError) -> SigningError:
-    """What it means for a signature that a client raised: the vault is too busy, its answer was lost, or it refused."""
+    """The signing error for a client's exception: the vault is too busy, its answer was lost, or it refused."""
     said = explained(broken, "sign with the key", SigningError)
     status = broken.status_code if isinstance(broken, HttpResponseError) else None
     if status in _THROTTLED or isinstance(broken, ServiceRequestTimeoutError):
@@ -94,9 +94,9 @@ def no_signature(broken: AzureError) -> SigningError:
         return ThrottledError(said.message, code=said.code, remedy=said.remedy, retry_after=wait)
     if status in _GATEWAY or isinstance(broken, (ServiceResponseError, IncompleteReadError)):
         return LostSignatureError(
-            f"a signature was asked for, and its answer was lost ({said.message}): it may have spent a signature",
+            f"a signature was requested, and the response was lost ({said.message}): it may have spent a signature",
             code="SIGNATURE_MAY_BE_SPENT",
-            remedy="Run again to sign the file; the vault's diagnostic log tells whether it signed before.",
+            remedy="Run again to sign the file; the vault's diagnostic log shows whether it signed before.",
             timed_out=isinstance(broken, ServiceResponseTimeoutError) or status == HTTPStatus.GATEWAY_TIMEOUT,
         )
     return said

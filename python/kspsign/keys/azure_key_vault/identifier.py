@@ -23,12 +23,12 @@ class Identifier:
 
     @classmethod
     def parse(cls, url: str) -> Self:
-        """Raises ConfigurationError when `url` is no such identifier."""
+        """Raises ConfigurationError when `url` is not such an identifier."""
         parts = urlsplit(url.strip())
         path = _PATH.fullmatch(parts.path)
         if parts.scheme != "https" or not parts.hostname or path is None or parts.query or "@" in parts.netloc:
             raise ConfigurationError(
-                f"{url!r} is no identifier of a Key Vault key or certificate",
+                f"{url!r} is not an identifier of a Key Vault key or certificate",
                 remedy="Copy it from the portal: https://VAULT.vault.azure.net/certificates/NAME[/VERSION], or "
                 "https://HSM.managedhsm.azure.net/keys/NAME[/VERSION].",
             )

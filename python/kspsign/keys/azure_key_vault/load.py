@@ -1,4 +1,4 @@
-"""The store, loaded with Microsoft's clients: which are an extra, and run `uname` with the whole environment."""
+"""Loads the store together with Microsoft's clients, which are an extra and run `uname` with the whole environment."""
 
 from __future__ import annotations
 

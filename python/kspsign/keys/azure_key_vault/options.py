@@ -8,12 +8,12 @@ from pydantic import Field
 
 from kspsign.keys.azure_identity.options import AzureSignIn
 from kspsign.keys.options import CertificateFile, IssuerFetching
-from kspsign.settings.store_options import Metavar
+from kspsign.settings.store_options import Ambient, Metavar
 
 
 class AzureKeyVaultOptions(CertificateFile, IssuerFetching, AzureSignIn):
     """The key's URL and the sign-in."""
 
-    key_identifier: Annotated[str | None, Metavar("URL")] = Field(
+    key_identifier: Annotated[str | None, Ambient.REFUSED, Metavar("URL")] = Field(
         None, description="URL of the key or certificate (key store azure-key-vault)."
     )

@@ -92,7 +92,7 @@ class KeyVaultKeyStore(KeyStore):
 
     @classmethod
     def reopen(cls, reference: Mapping[str, str], options: AzureKeyVaultOptions, surroundings: Surroundings) -> Self:
-        """The key that `reference` tells, with its certificate; raises PrerequisiteError as `open` does."""
+        """The key that `reference` names, with its certificate; raises PrerequisiteError as `open` does."""
         key = reference_part(reference, "key")
         with contextlib.ExitStack() as undone:
             client = VaultClient.connect(Identifier.parse(key).vault, options, surroundings)
@@ -152,7 +152,7 @@ def _by_file(client: VaultClient, wanted: Identifier, file: Path) -> _Found:
 def _in_vault(client: VaultClient, wanted: Identifier, now: datetime) -> _Found:
     where = f"{wanted.vault} {wanted.name}"
     named = client.certificate(wanted) if wanted.version else None
-    by_leaf = {parse_certificate(each.der): each for each in client.certificate_versions(wanted, now)}
+    by_leaf = {parse_certificate(version.der): version for version in client.certificate_versions(wanted, now)}
     if named is None:
         leaf, remarks = choose_newest(list(by_leaf), now, where)
     else:

@@ -1,4 +1,4 @@
-"""The options of key store embedded: none of its own."""
+"""The options of key store embedded: only the common ones."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""DigiCert KeyLocker: keys in DigiCert ONE, by its REST interface."""
+"""DigiCert KeyLocker: keys in DigiCert ONE, through its REST API."""

@@ -94,7 +94,7 @@ class KeyLockerClient:
         """Post `content` once: it is repeated only where no connection came about.
 
         Raises ThrottledError when the service is too busy (429, 503) or does not take a connection in time,
-        LostSignatureError when nobody can know whether it acted, SigningError for a refusal; CancelledError.
+        LostSignatureError when it is unknown whether it acted, SigningError for a refusal; CancelledError.
         """
         body = json.dumps(content).encode()
         for attempt in range(1, ATTEMPTS + 1):
@@ -109,7 +109,7 @@ class KeyLockerClient:
             if isinstance(answer, _Reply) and answer.status in _GATEWAY:
                 slow = answer.status == HTTPStatus.GATEWAY_TIMEOUT
                 raise maybe_spent(
-                    asked, f"a gateway answered HTTP {answer.status} in the service's place", timed_out=slow
+                    asked, f"a gateway answered HTTP {answer.status} instead of the service", timed_out=slow
                 )
             if answer.status in _THROTTLED if isinstance(answer, _Reply) else answer.timed_out:
                 raise self._throttled(answer, asked)
@@ -168,19 +168,19 @@ class KeyLockerClient:
                 "if the client certificate is refused, create a new one on the host in SM_HOST.",
             )
         return kind(
-            f"{self.host} gave no answer to {asked}: {answer.reason}{tried}",
+            f"{self.host} did not answer {asked}: {answer.reason}{tried}",
             code="KEYLOCKER_UNREACHABLE",
-            remedy="Check SM_HOST, and that the agent's firewall and proxy (HTTPS_PROXY) let port 443 of it through.",
+            remedy="Check SM_HOST, and that the agent's firewall and proxy (HTTPS_PROXY) allow port 443 to it.",
         )
 
 
 def maybe_spent(asked: str, reason: str, *, timed_out: bool = False) -> LostSignatureError:
     """The error for a signature that was asked for and never seen."""
     return LostSignatureError(
-        f"{asked} was sent, and its answer was lost ({reason}): it may have spent a signature",
+        f"{asked} was sent, and the response was lost ({reason}): it may have spent a signature",
         code="SIGNATURE_MAY_BE_SPENT",
-        remedy="Look into the signature log in DigiCert ONE before you count; run again to sign the file, which asks "
-        "for another signature.",
+        remedy="Check the signature log in DigiCert ONE before you count signatures; run again to sign the file, which "
+        "requests another one.",
         timed_out=timed_out,
     )
 
@@ -191,7 +191,7 @@ def _silence(broken: urllib3.exceptions.HTTPError) -> _Silence:
     if isinstance(cause, urllib3.exceptions.SSLError):
         return _Silence(str(cause), sent=sent, tls=True)
     if isinstance(broken, urllib3.exceptions.ProxyError) and not sent:
-        return _Silence("the proxy does not let it through", sent=False)
+        return _Silence("the proxy rejects it", sent=False)
     if isinstance(broken, urllib3.exceptions.NameResolutionError):
         return _Silence("unknown host", sent=False)
     if isinstance(broken, urllib3.exceptions.ConnectTimeoutError):
@@ -209,7 +209,7 @@ def _object(body: bytes, asked: str) -> dict[str, Any]:
     try:
         parsed = json.loads(body)
     except (ValueError, RecursionError) as broken:
-        raise unusable(asked, "it is no JSON") from broken
+        raise unusable(asked, "it is not JSON") from broken
     if not isinstance(parsed, dict):
-        raise unusable(asked, "it is no JSON object")
+        raise unusable(asked, "it is not a JSON object")
     return parsed

@@ -40,12 +40,12 @@ class ClientCertificate:
 def read_client_certificate(content: bytes, password: str | None, origin: str) -> ClientCertificate:
     """The client certificate in a PKCS#12 file that came from `origin` (a path or a variable's name).
 
-    Raises PrerequisiteError when it is no PKCS#12 file, does not open with the password, lacks a certificate or
+    Raises PrerequisiteError when it is not a PKCS#12 file, does not open with the password, lacks a certificate or
     an RSA or EC key, or is not valid now.
     """
     if not is_pkcs12(content):
         remedy = "Give the .p12 that DigiCert ONE created: not PEM, not the code-signing certificate, not its path."
-        raise PrerequisiteError(f"{origin} is no PKCS#12 file", code="CLIENT_CERTIFICATE", remedy=remedy)
+        raise PrerequisiteError(f"{origin} is not a PKCS#12 file", code="CLIENT_CERTIFICATE", remedy=remedy)
     try:
         opened = decrypt(content, password)
     except ValueError as refused:
@@ -65,7 +65,7 @@ def read_client_certificate(content: bytes, password: str | None, origin: str) -
         raise PrerequisiteError(message, code="CLIENT_CERTIFICATE", remedy=remedy)
     leaf = opened.cert.certificate
     _check_valid(leaf, origin)
-    return ClientCertificate((leaf, *(each.certificate for each in opened.additional_certs)), opened.key)
+    return ClientCertificate((leaf, *(entry.certificate for entry in opened.additional_certs)), opened.key)
 
 
 def tls_context(
@@ -75,14 +75,14 @@ def tls_context(
 
     OpenSSL takes the key from a file only. The one that it gets, in `folder`, is readable by this user alone,
     encrypted with a password that is thrown away, and gone when this returns. Raises PrerequisiteError when
-    `authorities` are no certificates or the file can't be written.
+    `authorities` are not certificates or the file can't be written.
     """
     context = client_context(network)
     if authorities is not None:
         _trust(context, authorities)
     once = secrets.token_urlsafe(32)
     key = client.key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, BestAvailableEncryption(once.encode()))
-    pem = b"".join((key, *(each.public_bytes(Encoding.PEM) for each in client.chain)))
+    pem = b"".join((key, *(certificate.public_bytes(Encoding.PEM) for certificate in client.chain)))
     try:
         number, name = tempfile.mkstemp(prefix="kspsign-", suffix=".pem", dir=folder)
         try:
@@ -95,7 +95,7 @@ def tls_context(
         raise PrerequisiteError(
             f"the client certificate can't be handed to TLS: {refused.strerror or refused}",
             code="CLIENT_CERTIFICATE",
-            remedy="Check that the temporary folder can be written and that certificate and key in the .p12 fit.",
+            remedy="Check that the temporary folder can be written and that certificate and key in the .p12 match.",
         ) from refused
     return context
 

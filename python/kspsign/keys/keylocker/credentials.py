@@ -1,4 +1,4 @@
-"""How DigiCert ONE knows its client: host, API key and TLS client certificate, by the names its own tools read."""
+"""The credentials for DigiCert ONE: host, API key and TLS client certificate, in the variables its own tools use."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _MAP = "Map the secrets into the step: env: { SM_HOST: ..., SM_API_KEY: $(SM_API
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
-    """What a connection needs. `host` is an https URL without path, `timeout` is in seconds."""
+    """The parameters of a connection. `host` is an https URL without path, `timeout` is in seconds."""
 
     host: str
     api_key: SecretStr
@@ -36,7 +36,7 @@ def read_credentials(secrets: Mapping[str, SecretStr]) -> Credentials:
     SM_CLIENT_CERT_PASSWORD; SM_CA_FILE and SM_CONN_TIMEOUT (milliseconds) may be given.
 
     Raises PrerequisiteError that names every missing one, or says what is wrong with it; ConfigurationError when
-    SM_HOST is no https address or SM_CONN_TIMEOUT no number.
+    SM_HOST is not an https address or SM_CONN_TIMEOUT is not a number.
     """
     given = {name.upper(): secret.get_secret_value().strip("\r\n") for name, secret in secrets.items()}
     needed = ("SM_HOST", "SM_API_KEY", "SM_CLIENT_CERT_PASSWORD")
@@ -70,7 +70,7 @@ def _host(text: str) -> str:
     found = _HOST.fullmatch(text)
     if found is None:
         raise ConfigurationError(
-            f"SM_HOST is no https address of a host: {shown_url(text)!r}",
+            f"SM_HOST is not an https address of a host: {shown_url(text)!r}",
             code="KEYLOCKER_HOST",
             remedy="Set it to https://clientauth.one.digicert.com or your region's clientauth host, without a path.",
         )
@@ -97,7 +97,7 @@ def _read(path: str, variable: str) -> bytes:
         return Path(path).read_bytes()
     except (OSError, ValueError) as unreadable:
         if len(path) > 1000:  # most probably the content itself, which is a secret
-            path = f"a text of {len(path)} characters"
+            path = f"a value of {len(path)} characters"
         reason = (unreadable.strerror if isinstance(unreadable, OSError) else None) or "no such path"
         raise PrerequisiteError(
             f"{variable} names {path}, which can't be read: {reason}",
@@ -112,7 +112,7 @@ def _timeout(milliseconds: str | None) -> float:
         return DEFAULT_TIMEOUT
     if not (milliseconds.isascii() and milliseconds.isdigit()) or int(milliseconds[:9]) == 0:
         raise ConfigurationError(
-            f"SM_CONN_TIMEOUT is no number of milliseconds: {milliseconds!r}",
+            f"SM_CONN_TIMEOUT is not a number of milliseconds: {milliseconds!r}",
             remedy="Set it to 30000, or leave it out.",
         )
     return min(int(milliseconds[:9]) / 1000, 600.0)

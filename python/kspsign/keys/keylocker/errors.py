@@ -1,4 +1,4 @@
-"""What DigiCert ONE's refusals mean: its three error shapes and what is none, as errors with a remedy."""
+"""Maps DigiCert ONE's error responses, in three formats or unknown ones, to our errors with a remedy."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ _BY_WORDS: tuple[tuple[re.Pattern[str], Meaning], ...] = (
         re.compile(r"quota|signatures? (?:limit|count|allowance)|no signatures? (?:left|remaining)"),
         Meaning(
             "QUOTA_USED_UP",
-            "Buy more signatures for the certificate; --skip-signed and signing releases only save them.",
+            "Buy more signatures for the certificate; --skip-signed and signing only releases saves signatures.",
         ),
     ),
     (
@@ -62,7 +62,7 @@ _BY_WORDS: tuple[tuple[re.Pattern[str], Meaning], ...] = (
 _BY_STATUS: dict[int, Meaning] = {
     401: Meaning(
         "API_KEY_REFUSED",
-        "Check that SM_API_KEY has not expired and was created on the host in SM_HOST; create a new one if need be.",
+        "Check that SM_API_KEY has not expired and was created on the host in SM_HOST; create a new one if necessary.",
     ),
     403: Meaning(
         "ACCESS_DENIED",
@@ -78,7 +78,7 @@ _UNAVAILABLE = Meaning(
 _REFUSED = Meaning("KEYLOCKER_REFUSED", "Check alias, digest and key type against the account in DigiCert ONE.")
 _ELSEWHERE = Meaning(
     "KEYLOCKER_ANSWER",
-    "Check that SM_HOST is a clientauth host of DigiCert ONE and that no proxy answers in its place.",
+    "Check that SM_HOST is a clientauth host of DigiCert ONE and that no proxy answers instead of it.",
 )
 
 
@@ -94,14 +94,14 @@ def refusal(status: int, body: bytes, *, kind: Kind, asked: str, extra: str = ""
 def unusable(asked: str, detail: str) -> PrerequisiteError:
     """The error for an answer that is none of DigiCert ONE's."""
     return PrerequisiteError(
-        f"the answer to {asked} is not what DigiCert ONE answers: {detail}",
+        f"the answer to {asked} is not a valid DigiCert ONE response: {detail}",
         code=_ELSEWHERE.code,
         remedy=_ELSEWHERE.remedy,
     )
 
 
 def said_by(body: bytes) -> str:
-    """What an error's body says, on one line: each of the three shapes, else the beginning of the text."""
+    """The message in an error's body, on one line: in any of the three formats, else the beginning of the text."""
     text = body.decode("utf-8", errors="replace")
     try:
         parts = _parts(json.loads(text))
@@ -116,7 +116,7 @@ def _parts(parsed: Any) -> list[str]:
         return []
     listed, error = parsed.get("errors"), parsed.get("error")
     if isinstance(listed, list):
-        return [part for each in listed if isinstance(each, dict) for part in _texts(each, "code", "message")]
+        return [part for item in listed if isinstance(item, dict) for part in _texts(item, "code", "message")]
     if isinstance(error, dict):
         return _texts(error, "status", "code", "message")
     return _texts(parsed, "error", "message")

@@ -1,10 +1,8 @@
-"""Which certificate and key pair of DigiCert ONE are meant: by alias, id or thumbprint; the newest that can sign."""
+"""Finds the certificate and key pair in DigiCert ONE: by alias, id or thumbprint; the newest that can sign."""
 
 from __future__ import annotations
 
 import binascii
-import difflib
-import hashlib
 from base64 import b64decode
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -14,11 +12,14 @@ from typing import Any
 from cryptography import x509
 from pydantic import BaseModel, ValidationError
 
-from kspsign.certificates.parse import parse_certificate
+from kspsign.certificates.choice import newest_valid
+from kspsign.certificates.parse import parse_certificate, thumbprint_of
+from kspsign.certificates.validity import validity
 from kspsign.keys.keylocker.client import KeyLockerClient
 from kspsign.keys.keylocker.errors import unusable
 from kspsign.keys.keylocker.options import KeyLockerOptions
 from kspsign.model.errors import PrerequisiteError, TrustError
+from kspsign.model.suggest import did_you_mean
 from kspsign.model.values import iso_utc
 
 PAGE = 100
@@ -52,7 +53,7 @@ class CertificateRecord(BaseModel):
 
     @property
     def withdrawn(self) -> str | None:
-        """Why the service lets nobody sign with it, such as "revoked"; None when it is active."""
+        """Why the service refuses to sign with it, such as "revoked"; None when it is active."""
         status = (self.certificate_status or _ACTIVE).upper()
         return None if status == _ACTIVE else status.lower()
 
@@ -71,7 +72,7 @@ class KeypairRecord(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class Listed:
-    """A readable certificate that hangs on a key pair."""
+    """A readable certificate that belongs to a key pair."""
 
     record: CertificateRecord
     keypair: _KeypairName
@@ -80,7 +81,7 @@ class Listed:
 
     @property
     def thumbprint(self) -> str:
-        return hashlib.sha1(self.der, usedforsecurity=False).hexdigest().upper()
+        return thumbprint_of(self.der)
 
     @property
     def fault(self) -> str | None:
@@ -98,7 +99,7 @@ class Listed:
 
 
 def find_certificate(client: KeyLockerClient, options: KeyLockerOptions) -> tuple[Listed, tuple[Listed, ...]]:
-    """The certificate to sign with, and all that hang on its key pair; costs no signature.
+    """The certificate to sign with, and all that belong to its key pair; costs no signature.
 
     --keypair-alias is the alias of a key pair, else of a certificate, else the id of either; without it
     --thumbprint decides. Raises PrerequisiteError when none is meant, several key pairs are, or none can sign.
@@ -108,18 +109,18 @@ def find_certificate(client: KeyLockerClient, options: KeyLockerOptions) -> tupl
     wanted = options.keypair_alias or options.thumbprint or ""
     if not found:
         raise _not_found(client, wanted, listed)
-    if len({each.keypair.id for each in found}) > 1:
+    if len({candidate.keypair.id for candidate in found}) > 1:
         raise PrerequisiteError(
             f"several key pairs are named {wanted}: "
-            + "; ".join(f"{each.keypair.id} with certificate {each}" for each in found),
+            + "; ".join(f"{candidate.keypair.id} with certificate {candidate}" for candidate in found),
             code="ALIAS_AMBIGUOUS",
             remedy="Name the key pair's id with --keypair-alias, or its account with --account-id.",
         )
-    usable = [each for each in found if each.fault is None]
-    if not usable:
+    active = [candidate for candidate in found if candidate.record.withdrawn is None]
+    chosen = newest_valid(active, datetime.now(UTC), lambda candidate: validity(candidate.parsed))
+    if chosen is None:
         raise _none_valid(wanted, found)
-    chosen = max(usable, key=lambda each: (each.parsed.not_valid_before_utc, each.parsed.not_valid_after_utc))
-    return chosen, tuple(each for each in listed if each.keypair.id == chosen.keypair.id)
+    return chosen, tuple(candidate for candidate in listed if candidate.keypair.id == chosen.keypair.id)
 
 
 def read_certificate(client: KeyLockerClient, identifier: str) -> CertificateRecord:
@@ -150,7 +151,7 @@ def decoded(text: str, asked: str) -> bytes:
     try:
         return b64decode("".join(text.split()), validate=True)
     except (binascii.Error, ValueError) as broken:
-        raise unusable(asked, "it holds what is no base64") from broken
+        raise unusable(asked, "it holds data that is not base64") from broken
 
 
 def _listed(client: KeyLockerClient, options: KeyLockerOptions) -> Iterator[Listed]:
@@ -184,35 +185,39 @@ def _items(client: KeyLockerClient, what: str) -> Iterator[Any]:
 
 def _meant(listed: Sequence[Listed], options: KeyLockerOptions) -> tuple[Listed, ...]:
     name, thumbprint = options.keypair_alias, options.thumbprint
-    among = tuple(each for each in listed if thumbprint in {None, each.thumbprint})
+    among = tuple(candidate for candidate in listed if thumbprint in {None, candidate.thumbprint})
     if name is None:
         return among
     by = (
-        [each for each in among if each.keypair.alias == name],
-        [each for each in among if each.record.alias == name],
-        [each for each in among if each.keypair.id.lower() == name.lower()],
-        [each for each in among if each.record.id.lower() == name.lower()],
+        [candidate for candidate in among if candidate.keypair.alias == name],
+        [candidate for candidate in among if candidate.record.alias == name],
+        [candidate for candidate in among if candidate.keypair.id.lower() == name.lower()],
+        [candidate for candidate in among if candidate.record.id.lower() == name.lower()],
     )
     return tuple(next((found for found in by if found), ()))
 
 
 def _not_found(client: KeyLockerClient, wanted: str, listed: Sequence[Listed]) -> PrerequisiteError:
     bare = {name for item in _items(client, "keypairs") if isinstance(item, dict) for name in _names_of(item)}
-    if wanted in bare and all(wanted not in {each.keypair.alias, each.keypair.id} for each in listed):
+    if wanted in bare and all(wanted not in {candidate.keypair.alias, candidate.keypair.id} for candidate in listed):
         return PrerequisiteError(
             f"key pair {wanted} has no certificate",
             code="KEYPAIR_WITHOUT_CERTIFICATE",
             remedy="Have a code-signing certificate issued for it in DigiCert ONE, or name another key pair.",
         )
     names = bare | {
-        name for each in listed for name in (each.record.alias, each.keypair.alias, each.thumbprint) if name
+        name
+        for candidate in listed
+        for name in (candidate.record.alias, candidate.keypair.alias, candidate.thumbprint)
+        if name
     }
-    same = [name for name in sorted(names) if name.casefold() == wanted.strip().casefold()]
-    near = same or difflib.get_close_matches(wanted, sorted(names), n=3, cutoff=0.6)
-    hint = f"Did you mean {' or '.join(near)}? Aliases are case-sensitive. " if near else ""
-    shown = "; ".join(f"{each.keypair.alias or each.keypair.id}: {each}" for each in listed) or "none"
+    hint = did_you_mean(wanted, names, most=3)
+    hint += "Aliases are case-sensitive. " if hint else ""
+    shown = (
+        "; ".join(f"{candidate.keypair.alias or candidate.keypair.id}: {candidate}" for candidate in listed) or "none"
+    )
     return PrerequisiteError(
-        f"no key pair or certificate that this user may see is named {wanted}; there: {shown}",
+        f"no key pair or certificate that this user may see is named {wanted}; available: {shown}",
         code="ALIAS_NOT_FOUND",
         remedy=f"{hint}Give the alias or id of the key pair or of its certificate; check SM_HOST and the account.",
     )
@@ -225,7 +230,7 @@ def _names_of(item: dict[str, Any]) -> Iterator[str]:
 
 
 def _none_valid(wanted: str, found: Sequence[Listed]) -> PrerequisiteError:
-    why = " ".join(each.fault or "" for each in found)
+    why = " ".join(candidate.fault or "" for candidate in found)
     return _unable(f"no certificate of {wanted} can sign now: {'; '.join(map(str, found))}", why)
 
 

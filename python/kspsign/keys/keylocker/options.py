@@ -8,6 +8,6 @@ from kspsign.keys.options import AccountId
 
 
 class KeyLockerOptions(AccountId):
-    """Which key pair, certificate and account."""
+    """The key pair, certificate and account to use."""
 
     program_credentials: ClassVar[bool] = True

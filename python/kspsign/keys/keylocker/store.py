@@ -69,7 +69,7 @@ class KeyLockerKeyStore(KeyStore):
             undo.callback(client.close)
             chosen, siblings = find_certificate(client, options)
             if len(siblings) > 1:
-                others = "; ".join(str(each) for each in siblings if each is not chosen)
+                others = "; ".join(str(sibling) for sibling in siblings if sibling is not chosen)
                 name = chosen.keypair.alias or chosen.keypair.id
                 surroundings.notice(
                     f"key pair {name} has {len(siblings)} certificates: {chosen} is taken, not {others}"
@@ -85,7 +85,7 @@ class KeyLockerKeyStore(KeyStore):
 
     @classmethod
     def reopen(cls, reference: Mapping[str, str], _options: KeyLockerOptions, surroundings: Surroundings) -> Self:
-        """The key pair and certificate that `reference` tells, with the credentials of this run.
+        """The key pair and certificate that `reference` names, with the credentials of this run.
 
         Raises PrerequisiteError as `open` does, and when the credentials are another host's.
         """
@@ -133,7 +133,7 @@ class KeyLockerKeyStore(KeyStore):
         """
         if len(digest) != hashlib.new(algorithm).digest_size:
             raise SigningError(
-                f"{len(digest)} bytes are no {algorithm} digest",
+                f"{len(digest)} bytes are not a {algorithm} digest",
                 code="SIGNING_FAILED",
                 remedy="This is a defect of kspsign: report it.",
             )
@@ -172,7 +172,7 @@ def _connect(surroundings: Surroundings, host: str | None = None) -> KeyLockerCl
         )
     end = credentials.client.end
     if end - datetime.now(UTC) < EXPIRY_WARNING:
-        surroundings.notice(f"the client certificate (SM_CLIENT_CERT_FILE) ends on {iso_utc(end)}: renew it in time")
+        surroundings.notice(f"the client certificate (SM_CLIENT_CERT_FILE) expires on {iso_utc(end)}: renew it in time")
     return KeyLockerClient(
         credentials, surroundings.cancelled.wait, network=surroundings.network, temp_folder=surroundings.temp_folder
     )
@@ -219,7 +219,7 @@ def _check_keypair(keypair: KeypairRecord, leaf: bytes) -> None:
     spki = parse_certificate(leaf).public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
     if keypair.public_key is not None and decoded(keypair.public_key, name) != spki:
         raise PrerequisiteError(
-            f"{name} does not fit the certificate {display_name(parse_certificate(leaf))}",
+            f"{name} does not match the certificate {display_name(parse_certificate(leaf))}",
             code="KEY_MISMATCH",
             remedy="Name the key pair that the certificate was issued for.",
         )

@@ -1,1 +1,1 @@
-"""Tokens and HSMs by PKCS#11 (Cryptoki)."""
+"""Tokens and HSMs through PKCS#11 (Cryptoki)."""

@@ -10,13 +10,13 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from kspsign.keys.pkcs11.errors import CryptokiError, unloadable
 
 CKR_CANT_LOCK, CKR_ALREADY_INITIALIZED, CKR_USER_ALREADY_LOGGED_IN = 0x0A, 0x191, 0x100
 CKR_ATTRIBUTE_SENSITIVE, CKR_ATTRIBUTE_TYPE_INVALID = 0x11, 0x12
-CKA_CLASS, CKA_LABEL, CKA_VALUE, CKA_KEY_TYPE, CKA_ID = 0x000, 0x003, 0x011, 0x100, 0x102
+CKA_CLASS, CKA_LABEL, CKA_VALUE, CKA_ID = 0x000, 0x003, 0x011, 0x102
 CKA_MODULUS, CKA_ALWAYS_AUTHENTICATE = 0x120, 0x202
 CKO_CERTIFICATE, CKO_PRIVATE_KEY = 1, 3
 CKM_RSA_PKCS, CKM_ECDSA = 0x0001, 0x1041
@@ -92,7 +92,7 @@ class Cryptoki:
     """
 
     def __init__(self, path: Path) -> None:
-        """Load the module. Raises PrerequisiteError when it can't be loaded or is no PKCS#11 module."""
+        """Load the module. Raises PrerequisiteError when it can't be loaded or is not a PKCS#11 module."""
         try:
             self._library = ctypes.CDLL(str(path.absolute()))
             get_list = self._library.C_GetFunctionList
@@ -211,7 +211,3 @@ def _attribute(kind: int, value: bytes) -> _Attribute:
 def _check(function: str, result: int) -> None:
     if result:
         raise CryptokiError(function, result)
-
-
-ULONG_BYTES: Final = ctypes.sizeof(_ulong)
-"""The size of a CK_ULONG attribute value."""

@@ -1,4 +1,4 @@
-"""What a PKCS#11 module's refusals mean and what to do (PKCS #11 Base Specification 2.40, §5.1)."""
+"""Maps a PKCS#11 module's return values to errors with a remedy (PKCS #11 Base Specification 2.40, §5.1)."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ def at_signing(refused: PrerequisiteError, module: Path, token: str) -> SigningE
 
 
 def unloadable(path: Path, broken: OSError | AttributeError) -> PrerequisiteError:
-    """The file is missing, of another architecture, lacks a library of its own, or is no PKCS#11 module."""
+    """The file is missing, of another architecture, lacks a library of its own, or is not a PKCS#11 module."""
     machine = f"{platform.machine()} ({platform.architecture()[0]} Python)"
     if isinstance(broken, AttributeError):
         what, remedy = "is a library, but no PKCS#11 module", "Name the vendor's PKCS#11 library with --pkcs11-module."

@@ -8,25 +8,27 @@ from typing import Annotated, ClassVar, Self
 from pydantic import Field, SecretStr, model_validator
 
 from kspsign.keys.options import CertificateFile, IssuerFetching
-from kspsign.settings.store_options import Metavar, SecretVariable
+from kspsign.settings.store_options import Ambient, Metavar, SecretVariable
 
 
 class Pkcs11Options(CertificateFile, IssuerFetching):
-    """Where the key is, and how to log in. Vendors' libraries get SM_* and the variables of --tool-env."""
+    """The location of the key, and how to log in. Vendors' libraries get SM_* and the variables of --tool-env."""
 
     program_credentials: ClassVar[bool] = True
 
-    pkcs11_module: Annotated[Path | None, Metavar("FILE")] = Field(
+    pkcs11_module: Annotated[Path | None, Ambient.REFUSED, Metavar("FILE")] = Field(
         None, description="PKCS#11 library of the token's vendor (key store pkcs11)."
     )
-    pkcs11_token: Annotated[str | None, Metavar("LABEL")] = Field(
+    pkcs11_token: Annotated[str | None, Ambient.REFUSED, Metavar("LABEL")] = Field(
         None, description="Label of the PKCS#11 token (default: the only one)."
     )
-    pkcs11_slot: int | None = Field(None, ge=0, description="Slot id of the PKCS#11 token, instead of its label.")
-    pkcs11_key_id: Annotated[str | None, Metavar("HEX")] = Field(
+    pkcs11_slot: Annotated[int | None, Ambient.REFUSED] = Field(
+        None, ge=0, description="Slot id of the PKCS#11 token, instead of its label."
+    )
+    pkcs11_key_id: Annotated[str | None, Ambient.HARMLESS, Metavar("HEX")] = Field(
         None, description="CKA_ID of the key in hex, instead of keypair_alias (label)."
     )
-    pkcs11_pin_env: Annotated[str | None, Metavar("NAME"), SecretVariable("pkcs11_pin")] = Field(
+    pkcs11_pin_env: Annotated[str | None, Ambient.REFUSED, Metavar("NAME"), SecretVariable("pkcs11_pin")] = Field(
         None, description="Name of the environment variable with the token's PIN."
     )
     pkcs11_pin: SecretStr | None = None

@@ -1,4 +1,4 @@
-"""Sessions with a token: one login, and for each signature in progress a session of its own."""
+"""Sessions with a token: one login, and one session per signature in progress."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""The PKCS#11 key store: a key pair of a token (HSM, smart card, cloud service) by its vendor's module.
+"""The PKCS#11 key store: a key pair on a token (HSM, smart card, cloud service) through its vendor's module.
 
 The token signs DigestInfo (CKM_RSA_PKCS, RFC 8017 §9.2) or a bare hash (CKM_ECDSA); only these leave the process.
-One login holds for all sessions; each signature in progress has a session of its own.
+One login is valid for all sessions; each signature in progress has its own session.
 """
 
 from __future__ import annotations
@@ -14,10 +14,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final, Self
 
-from asn1crypto.algos import DigestInfo
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 
+from kspsign.authenticode.cms.algorithms import algorithm_identifier
+from kspsign.certificates import der
 from kspsign.certificates.aia import with_issuers
 from kspsign.certificates.chain import ordered_chain
 from kspsign.certificates.parse import parse_certificate, to_der
@@ -82,7 +83,7 @@ class Pkcs11KeyStore(KeyStore):
 
     @classmethod
     def reopen(cls, reference: Mapping[str, str], options: Pkcs11Options, surroundings: Surroundings) -> Self:
-        """The key that `reference` tells, with the certificate that was chosen; raises PrerequisiteError."""
+        """The key that `reference` names, with the certificate that was chosen; raises PrerequisiteError."""
         file = Path(reference["certificate"]) if "certificate" in reference else None
         leaf = reference_part(reference, "leaf")
         return cls._connect(Address.of_reference(reference), options, surroundings, file, leaf)
@@ -170,9 +171,8 @@ class Pkcs11KeyStore(KeyStore):
 
 
 def digest_info(digest: bytes, algorithm: DigestAlgorithm) -> bytes:
-    """What PKCS#1 v1.5 pads (RFC 8017 §9.2 note 1)."""
-    parameters = {"digest_algorithm": {"algorithm": algorithm.value}, "digest": digest}
-    return bytes(DigestInfo(parameters).dump())
+    """The DigestInfo that PKCS#1 v1.5 pads (RFC 8017 §9.2 note 1)."""
+    return der.sequence(algorithm_identifier(algorithm), der.octet_string(digest))
 
 
 def ecdsa_der(raw: bytes) -> bytes:

@@ -1,8 +1,7 @@
-"""Finding a token, its key and the key's certificates (PKCS #11 Base Specification 2.40, §4)."""
+"""Finds a token, its key and the key's certificates (PKCS #11 Base Specification 2.40, §4)."""
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -22,6 +21,7 @@ from kspsign.keys.pkcs11.cryptoki import Cryptoki, Token
 from kspsign.keys.pkcs11.options import Pkcs11Options
 from kspsign.keys.protocol import reference_part
 from kspsign.model.errors import ConfigurationError, PrerequisiteError, TrustError
+from kspsign.model.suggest import did_you_mean
 
 Chosen = tuple[x509.Certificate, tuple[str, ...], Sequence[x509.Certificate]]
 """The certificate to sign with, what to say of the choice, and the others that are there."""
@@ -29,7 +29,8 @@ Chosen = tuple[x509.Certificate, tuple[str, ...], Sequence[x509.Certificate]]
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """Where a key is: module, token (by label or slot, else the only one), key by label or CKA_ID (both: both)."""
+    """The address of a key: module, token (by label or slot, else the only one), key by label or CKA_ID (both:
+    both)."""
 
     module: Path
     token: str | None
@@ -39,7 +40,7 @@ class Address:
 
     @classmethod
     def of_options(cls, options: Pkcs11Options) -> Self:
-        """Raises ConfigurationError when the module is missing or the key's id is no hex."""
+        """Raises ConfigurationError when the module is missing or the key's id is not hex."""
         if options.pkcs11_module is None:
             raise ConfigurationError("key store pkcs11 needs its module", remedy="Name it with --pkcs11-module.")
         key_id = None
@@ -48,7 +49,7 @@ class Address:
                 key_id = bytes.fromhex(options.pkcs11_key_id.removeprefix("0x").replace(":", ""))
             except ValueError as no_hex:
                 raise ConfigurationError(
-                    f"pkcs11_key_id {options.pkcs11_key_id!r} is no hex number",
+                    f"pkcs11_key_id {options.pkcs11_key_id!r} is not a hex number",
                     remedy="Give the CKA_ID as hex digits, as `pkcs11-tool --list-objects` prints it.",
                 ) from no_hex
         label = options.keypair_alias
@@ -70,7 +71,7 @@ class Address:
             raise PrerequisiteError(
                 "the stored key reference is damaged",
                 code="KEY_REFERENCE",
-                remedy="Run kspsign certsync again: it writes the reference anew.",
+                remedy="Run kspsign certsync again: it writes a new reference.",
             ) from damaged
 
     def as_reference(self, leaf: bytes, file: Path | None) -> dict[str, str]:
@@ -107,7 +108,7 @@ def find_token(module: Cryptoki, address: Address) -> Token:
         what = "no token is present" if address.token is None and address.slot is None else f"no token has {wanted}"
         remedy = "Connect the token; check --pkcs11-token and the module's own configuration and credentials."
     raise PrerequisiteError(
-        f"PKCS#11 module {address.module.name}: {what}; there: {listed}", code="PKCS11_NO_TOKEN", remedy=remedy
+        f"PKCS#11 module {address.module.name}: {what}; available: {listed}", code="PKCS11_NO_TOKEN", remedy=remedy
     )
 
 
@@ -125,12 +126,11 @@ def find_key(module: Cryptoki, session: int, address: Address) -> int:
         remedy = "Give its CKA_ID with --pkcs11-key-id as well."
         raise PrerequisiteError(f"the token holds several of {address.key}", code="PKCS11_NO_KEY", remedy=remedy)
     handles = module.find(session, cryptoki.CKO_PRIVATE_KEY, {})
-    labels = sorted({(module.attribute(session, each, cryptoki.CKA_LABEL) or b"").decode(errors="replace")
-                     for each in handles})  # fmt: skip
-    near = difflib.get_close_matches(address.label or "", labels, n=1, cutoff=0.6)
-    hint = f"Did you mean {near[0]}? " if near else ""
+    labels = sorted({(module.attribute(session, handle, cryptoki.CKA_LABEL) or b"").decode(errors="replace")
+                     for handle in handles})  # fmt: skip
+    hint = did_you_mean(address.label or "", labels)
     raise PrerequisiteError(
-        f"the token does not hold {address.key}; private keys there: {', '.join(labels) or 'none'}",
+        f"the token does not hold {address.key}; available private keys: {', '.join(labels) or 'none'}",
         code="PKCS11_NO_KEY",
         remedy=f"{hint}Correct --keypair-alias or --pkcs11-key-id; private keys show only after login, so check that "
         "--pkcs11-pin-env is given.",
@@ -148,18 +148,18 @@ def certificates_for(
     if file is not None:
         leaf, others = read_certificate_file(file)
         chosen, remarks = choose_newest([parse_certificate(leaf)], now, f"{file}")
-        return chosen, remarks, (*others, *(each for _, each in on_token))
-    everything = [each for _, each in on_token]
+        return chosen, remarks, (*others, *(certificate for _, certificate in on_token))
+    everything = [certificate for _, certificate in on_token]
     if sha256 is not None:
-        same = [each for each in everything if hashlib.sha256(to_der(each)).hexdigest() == sha256]
+        same = [certificate for certificate in everything if hashlib.sha256(to_der(certificate)).hexdigest() == sha256]
         if same:
             return same[0], (), everything
     key_id = module.attribute(session, key, cryptoki.CKA_ID)
     label = module.attribute(session, key, cryptoki.CKA_LABEL)
     modulus = module.attribute(session, key, cryptoki.CKA_MODULUS)
-    by_id = [each for attributes, each in on_token if key_id and attributes[0] == key_id]
-    by_label = [each for attributes, each in on_token if label and attributes[1] == label]
-    fitting = [each for each in by_id or by_label if _may_fit(each, modulus)]
+    by_id = [certificate for attributes, certificate in on_token if key_id and attributes[0] == key_id]
+    by_label = [certificate for attributes, certificate in on_token if label and attributes[1] == label]
+    fitting = [certificate for certificate in by_id or by_label if _may_fit(certificate, modulus)]
     if not fitting:
         raise PrerequisiteError(
             f"the token holds no certificate for {address.key}",
@@ -185,7 +185,7 @@ def _certificates(module: Cryptoki, session: int) -> list[tuple[tuple[bytes | No
 
 
 def _may_fit(candidate: x509.Certificate, modulus: bytes | None) -> bool:
-    """Whether the certificate's key can be this one, as far as the token tells: of RSA keys it tells the modulus."""
+    """Whether the certificate's key can be this one, as far as the token says: it gives the modulus of RSA keys."""
     try:
         public = candidate.public_key()
     except (ValueError, UnsupportedAlgorithm):

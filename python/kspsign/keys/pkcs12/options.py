@@ -8,13 +8,15 @@ from typing import Annotated, Self
 from pydantic import Field, model_validator
 
 from kspsign.keys.options import PasswordVariable
-from kspsign.settings.store_options import Metavar
+from kspsign.settings.store_options import Ambient, Metavar
 
 
 class Pkcs12Options(PasswordVariable):
     """The file and its password."""
 
-    pkcs12: Annotated[Path | None, Metavar("FILE")] = Field(None, description="PKCS#12 file (key store pkcs12).")
+    pkcs12: Annotated[Path | None, Ambient.REFUSED, Metavar("FILE")] = Field(
+        None, description="PKCS#12 file (key store pkcs12)."
+    )
 
     @model_validator(mode="after")
     def _has_file(self) -> Self:

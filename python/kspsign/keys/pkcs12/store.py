@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final, Self
 
-from asn1crypto import pkcs12 as asn1_pkcs12
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
@@ -28,6 +28,11 @@ _ONLY_IN_HOUSE = (
     "a key in a PKCS#12 file is for in-house CAs and tests: since 2023-06-01 public CAs may issue code-signing "
     "certificates only for keys in hardware (CA/Browser Forum baseline requirements)"
 )
+
+
+_INDEFINITE = b"\x80"
+_PFX = re.compile(rb"\x30(?P<length>[\x00-\x80]|\x81.|\x82..|\x83.{3}|\x84.{4})\x02\x01\x03\x30", re.DOTALL)
+"""A SEQUENCE of any length that starts with version 3 and another SEQUENCE."""
 
 
 class Pkcs12KeyStore(KeyStore):
@@ -127,7 +132,8 @@ def _load(path: Path, password: str | None) -> PKCS12KeyAndCertificates:
 
 
 def decrypt(content: bytes, password: str | None) -> PKCS12KeyAndCertificates:
-    """What the file holds; raises ValueError for a wrong password, UnsupportedAlgorithm for an unknown encryption."""
+    """The content of the file; raises ValueError for a wrong password, UnsupportedAlgorithm for an unknown
+    encryption."""
     if password is not None and "\0" in password:
         raise ValueError("a password can't hold a NUL")  # the loader panics on it instead of raising
     with warnings.catch_warnings():
@@ -137,17 +143,21 @@ def decrypt(content: bytes, password: str | None) -> PKCS12KeyAndCertificates:
 
 
 def is_pkcs12(content: bytes) -> bool:
-    """Tell other files from a wrong password, which the loader reports alike (RFC 7292 §4)."""
-    try:
-        return bool(asn1_pkcs12.Pfx.load(content, strict=True)["version"].native == "v3")
-    except (ValueError, TypeError, IndexError, AttributeError):
+    """Whether this is a PFX of version 3 in BER (RFC 7292 §4); a wrong password is reported only for such a file."""
+    found = _PFX.match(content)
+    if found is None:
         return False
+    length = found["length"]
+    if length == _INDEFINITE:
+        return content.endswith(b"\0\0")
+    size = length[0] if len(length) == 1 else int.from_bytes(length[1:])
+    return found.end("length") + size == len(content)
 
 
 def _check_is_pkcs12(path: Path, content: bytes) -> None:
     if not is_pkcs12(content):
         remedy = "Give the .p12 or .pfx file itself: not PEM, not base64, not a certificate without key."
-        raise _unusable(path, "NOT_PKCS12", "is no PKCS#12 file", remedy)
+        raise _unusable(path, "NOT_PKCS12", "is not a PKCS#12 file", remedy)
 
 
 def _wrong_key(path: Path, key: object) -> PrerequisiteError:

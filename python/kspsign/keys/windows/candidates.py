@@ -1,17 +1,17 @@
-"""Which certificate of a Windows store is meant: by thumbprint, friendly name or key container; the newest valid."""
+"""Finds a certificate in a Windows store: by thumbprint, friendly name or key container; the newest valid one."""
 
 from __future__ import annotations
 
-import difflib
-import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from kspsign.certificates.parse import parse_certificate
+from kspsign.certificates.choice import newest_valid
+from kspsign.certificates.parse import parse_certificate, thumbprint_of
 from kspsign.keys.windows.certificate_store import StoreCertificate
 from kspsign.keys.windows.options import WindowsOptions
 from kspsign.model.errors import TrustError
+from kspsign.model.suggest import suggest
 from kspsign.model.values import iso_utc
 
 
@@ -39,30 +39,31 @@ class Candidate:
 
 def candidates_of(certificates: Iterable[StoreCertificate]) -> tuple[Candidate, ...]:
     """The readable ones; a damaged certificate of a stranger is passed over."""
-    return tuple(found for each in certificates if (found := _candidate(each)) is not None)
+    return tuple(found for certificate in certificates if (found := _candidate(certificate)) is not None)
 
 
 def matching(candidates: Sequence[Candidate], options: WindowsOptions) -> tuple[Candidate, ...]:
     """Those that --thumbprint names, else those whose friendly name or key container is the alias, case and all."""
     if options.thumbprint is not None:
-        return tuple(each for each in candidates if each.thumbprint == options.thumbprint)
+        return tuple(candidate for candidate in candidates if candidate.thumbprint == options.thumbprint)
     alias = options.keypair_alias
-    return tuple(each for each in candidates if alias in {each.friendly_name, each.container})
+    return tuple(candidate for candidate in candidates if alias in {candidate.friendly_name, candidate.container})
 
 
-def newest_valid(candidates: Sequence[Candidate], now: datetime) -> Candidate | None:
-    """Of those valid at `now` the one issued last, then the one that is valid longest; one with a key first."""
-    valid = [each for each in candidates if each.not_before <= now <= each.not_after]
-    return max(valid, key=lambda each: (each.container is not None, each.not_before, each.not_after), default=None)
+def newest_candidate(candidates: Sequence[Candidate], now: datetime) -> Candidate | None:
+    """The newest one valid at `now` that has a key, else the newest valid one."""
+    with_key = [candidate for candidate in candidates if candidate.container is not None]
+    return newest_valid(with_key, now, _validity) or newest_valid(candidates, now, _validity)
 
 
 def near_miss(wanted: str, candidates: Sequence[Candidate]) -> str | None:
     """The name in the store that `wanted` was probably meant to be: the same in another case, else a near one."""
-    names = sorted({name for each in candidates for name in _names(each)} - {wanted})
-    same = next((name for name in names if name.casefold() == wanted.strip().casefold()), None)
-    if same is not None:
-        return same
-    return next(iter(difflib.get_close_matches(wanted, names, n=1, cutoff=0.75)), None)
+    names = {name for candidate in candidates for name in _names(candidate)} - {wanted}
+    return next(iter(suggest(wanted, names, cutoff=0.75)), None)
+
+
+def _validity(candidate: Candidate) -> tuple[datetime, datetime]:
+    return candidate.not_before, candidate.not_after
 
 
 def _names(candidate: Candidate) -> tuple[str, ...]:
@@ -76,7 +77,7 @@ def _candidate(certificate: StoreCertificate) -> Candidate | None:
     except (TrustError, ValueError):
         return None
     return Candidate(
-        thumbprint=hashlib.sha1(certificate.der, usedforsecurity=False).hexdigest().upper(),
+        thumbprint=thumbprint_of(certificate.der),
         der=certificate.der,
         subject=subject,
         not_before=parsed.not_valid_before_utc,

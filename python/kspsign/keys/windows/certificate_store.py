@@ -1,4 +1,4 @@
-"""The Windows certificate stores, read through crypt32: what is there, under which name, and whose key it has."""
+"""Reads the Windows certificate stores through crypt32: each certificate with its friendly name and key."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def read_store(location: Location, name: str) -> tuple[StoreCertificate, ...]:
         finally:
             crypt32.CertCloseStore(store, 0)
     raise PrerequisiteError(
-        "key store windows is the Windows certificate store, which this machine does not have",
+        "key store windows uses the Windows certificate store, which this machine does not have",
         code="NOT_WINDOWS",
         remedy="Run on a Windows agent, or sign with --certificate, --keypair-alias and --signtool.",
     )

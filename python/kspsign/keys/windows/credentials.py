@@ -1,4 +1,4 @@
-"""The credentials of DigiCert's client tools, as far as they can be examined without showing or sending them."""
+"""The credentials of DigiCert's client tools, as far as they can be checked without showing or sending them."""
 
 from __future__ import annotations
 
@@ -27,7 +27,9 @@ def examine_credentials(secrets: Secrets, *, connected: bool) -> Iterator[Prereq
     """
     host = _value(secrets, "SM_HOST")
     if host is not None and urlsplit(host).scheme != "https":
-        yield Prerequisite("SM_HOST", "R6", "missing", "is no https URL", "E.g. https://clientauth.one.digicert.com.")
+        yield Prerequisite(
+            "SM_HOST", "R6", "missing", "is not an https URL", "E.g. https://clientauth.one.digicert.com."
+        )
     else:
         yield _given("SM_HOST", host, connected=connected)
     yield _given("SM_API_KEY", _value(secrets, "SM_API_KEY"), connected=connected)
@@ -43,7 +45,7 @@ def _given(name: str, value: str | None, *, connected: bool) -> Prerequisite:
     if value is not None:
         return Prerequisite(name, "R6", "ok", "is set")
     if connected:
-        return Prerequisite(name, "R6", "ok", "is not set; smctl has it from its own store")
+        return Prerequisite(name, "R6", "ok", "is not set; smctl reads it from its own store")
     return Prerequisite(name, "R6", "missing", "is not set", _MAP.format(name=name))
 
 

@@ -1,8 +1,7 @@
-"""What SignTool and a KSP need of a Windows machine."""
+"""Examines what SignTool and a KSP require of a Windows machine."""
 
 from __future__ import annotations
 
-import difflib
 import platform
 import re
 import sys
@@ -12,11 +11,12 @@ from datetime import UTC, datetime
 from kspsign.certificates.validity import EXPIRY_WARNING
 from kspsign.keys.prerequisites import Prerequisite, examine, examine_certificate_file
 from kspsign.keys.protocol import Surroundings
-from kspsign.keys.windows.candidates import candidates_of, matching, near_miss, newest_valid
+from kspsign.keys.windows.candidates import candidates_of, matching, near_miss, newest_candidate
 from kspsign.keys.windows.certificate_store import read_store
 from kspsign.keys.windows.credentials import examine_credentials
 from kspsign.keys.windows.options import WindowsOptions
 from kspsign.model.errors import ConfigurationError, KspSignError, PrerequisiteError
+from kspsign.model.suggest import suggest
 from kspsign.programs import Ran, call_tool, find_signtool, find_smctl
 
 OLDEST_BUILD = 10240
@@ -26,7 +26,7 @@ _PROVIDERS = r"SYSTEM\CurrentControlSet\Control\Cryptography\Providers"
 
 
 def examine_windows(options: WindowsOptions, surroundings: Surroundings) -> Iterator[Prerequisite]:
-    """What SignTool and a KSP need, one by one."""
+    """Yields each prerequisite of SignTool and a KSP."""
     yield examine("windows", "R4", windows_version)
     yield signtool(surroundings)
     tool, service = smctl(surroundings)
@@ -93,7 +93,7 @@ def key_storage_provider(options: WindowsOptions) -> str:
             names = [winreg.EnumKey(key, index) for index in range(winreg.QueryInfoKey(key)[0])]
         if options.csp in names:
             return f'"{options.csp}" is registered'
-        near = difflib.get_close_matches(options.csp, names, n=1, cutoff=0.6)
+        near = suggest(options.csp, names)
         hint = f'Did you mean --csp "{near[0]}"? ' if near else ""
         raise PrerequisiteError(
             f'no KSP is registered under exactly the name "{options.csp}"; registered: {", ".join(names) or "none"}',
@@ -123,7 +123,7 @@ def keypair(options: WindowsOptions, surroundings: Surroundings) -> str:
     raise PrerequisiteError(
         f"smctl keypair ls does not show {alias}",
         code="ALIAS_UNKNOWN",
-        remedy=f"Did you mean {near}? Case matters." if near else "Take the alias from `smctl keypair ls`, verbatim.",
+        remedy=f"Did you mean {near}? Case matters." if near else "Copy the alias exactly from `smctl keypair ls`.",
     )
 
 
@@ -139,7 +139,7 @@ def certificate(options: WindowsOptions) -> Prerequisite:
             name, "R8, R10", "missing", "neither alias nor thumbprint is given", "Name --keypair-alias."
         )
     found, now = matching(present, options), datetime.now(UTC)
-    chosen = newest_valid(found, now)
+    chosen = newest_candidate(found, now)
     if chosen is None:
         near = near_miss(options.thumbprint or options.keypair_alias or "", present)
         hint = f"Did you mean {near}? " if near else ""
@@ -149,7 +149,7 @@ def certificate(options: WindowsOptions) -> Prerequisite:
     detail = f"{chosen.thumbprint} {chosen.subject}, valid for {left.days} days, until {chosen.until}"
     if chosen.container is None:
         return Prerequisite(name, "R8, R10", "missing", f"{detail}; without private key", "Run kspsign certsync.")
-    soon = "Renew it; then certsync brings the new one." if left < EXPIRY_WARNING else ""
+    soon = "Renew it; certsync then fetches the new one." if left < EXPIRY_WARNING else ""
     return Prerequisite(name, "R8, R10", "warning" if soon else "ok", detail, soon)
 
 

@@ -8,22 +8,24 @@ from typing import Annotated, ClassVar, Literal, Self
 from pydantic import Field, field_validator, model_validator
 
 from kspsign.keys.options import AccountId, CertificateFile
-from kspsign.settings.store_options import Metavar
+from kspsign.settings.store_options import Ambient, Metavar
 
 
 class WindowsOptions(CertificateFile, AccountId):
-    """Which key and certificate. The vendor's programs get SM_* and the variables of --tool-env."""
+    """The key and certificate to use. The vendor's programs get SM_* and the variables of --tool-env."""
 
     program_credentials: ClassVar[bool] = True
 
-    csp: Annotated[str, Metavar("NAME")] = Field(
-        "DigiCert Signing Manager KSP", description="Name of the KSP, verbatim (SignTool's /csp)."
+    csp: Annotated[str, Ambient.REFUSED, Metavar("NAME")] = Field(
+        "DigiCert Signing Manager KSP", description="Exact name of the KSP (SignTool's /csp)."
     )
-    certificate_store: Literal["user", "system"] = Field("user", description="Whose Windows certificate store (My).")
-    tools_msi: Annotated[str | None, Metavar("FILE|URL")] = Field(
+    certificate_store: Annotated[Literal["user", "system"], Ambient.HARMLESS] = Field(
+        "user", description="Whose Windows certificate store (My)."
+    )
+    tools_msi: Annotated[str | None, Ambient.REFUSED, Metavar("FILE|URL")] = Field(
         None, description="MSI (file or https URL) to install where smctl is not found."
     )
-    tools_msi_sha256: Annotated[str | None, Metavar("HEX")] = Field(
+    tools_msi_sha256: Annotated[str | None, Ambient.REFUSED, Metavar("HEX")] = Field(
         None, description="SHA-256 of that MSI; nothing else is installed."
     )
 
@@ -39,13 +41,13 @@ class WindowsOptions(CertificateFile, AccountId):
     def _file_or_https(cls, value: str | None) -> str | None:
         scheme, found, _rest = (value or "").partition("://")
         if found and scheme.lower() != "https":
-            raise ValueError(f"an installer is downloaded over https only, not over {scheme}")
+            raise ValueError(f"an installer is downloaded only over https, not over {scheme}")
         return value
 
     @model_validator(mode="after")
     def _belong_together(self) -> Self:
         if (self.tools_msi is None) != (self.tools_msi_sha256 is None):
-            raise ValueError("tools_msi and tools_msi_sha256 need each other: only an MSI that is known is installed")
+            raise ValueError("tools_msi and tools_msi_sha256 go together: only an MSI with a known hash is installed")
         if self.certificate is not None and self.keypair_alias is None:
             raise ValueError("certificate (the file) with key_store windows needs keypair_alias")
         return self

@@ -1,6 +1,6 @@
 """Key store windows: `smctl windows certsync`, then the thumbprint from the Windows store itself.
 
-What smctl prints is for people. The store tells what is there: the friendly name (the alias), the key's provider
+What smctl prints is for people. The store has the facts: the friendly name (the alias), the key's provider
 and container, and the certificate, whose newest valid one is taken.
 """
 
@@ -19,7 +19,7 @@ from kspsign.certificates.parse import parse_certificate
 from kspsign.diagnosis import diagnose
 from kspsign.keys.prerequisites import Prerequisite
 from kspsign.keys.protocol import OpenStore, Surroundings
-from kspsign.keys.windows.candidates import Candidate, candidates_of, matching, near_miss, newest_valid
+from kspsign.keys.windows.candidates import Candidate, candidates_of, matching, near_miss, newest_candidate
 from kspsign.keys.windows.certificate_store import read_store
 from kspsign.keys.windows.options import WindowsOptions
 from kspsign.model.errors import ConfigurationError, PrerequisiteError, TrustError
@@ -62,7 +62,7 @@ class WindowsStore(OpenStore):
         if options.certificate is not None:
             return cls._of_file(options)
         before = _present(options)
-        present = newest_valid(matching(before, options), datetime.now(UTC))
+        present = newest_candidate(matching(before, options), datetime.now(UTC))
         if options.keypair_alias is not None:
             _certsync(options, surroundings, before, present)
         elif present is not None:
@@ -90,7 +90,7 @@ class WindowsStore(OpenStore):
     def _of_candidate(cls, chosen: Candidate, options: WindowsOptions) -> Self:
         if chosen.provider is None or chosen.container is None:
             raise PrerequisiteError(
-                f"certificate {chosen.thumbprint} is in the store, but no private key hangs on it",
+                f"certificate {chosen.thumbprint} is in the store, but has no private key",
                 code="NO_PRIVATE_KEY",
                 remedy="Run certsync (it links the certificate with the KSP's key); importing the file alone does not.",
             )
@@ -144,7 +144,7 @@ def _run_certsync(options: WindowsOptions, surroundings: Surroundings, before: S
     ran = call_tool(surroundings, smctl.path, arguments, timeout=CERTSYNC_TIMEOUT, with_credentials=True)
     if ran.exit_code == 0:
         return
-    ended = "did not end in time" if ran.exit_code is None else f"ended with exit code {ran.exit_code}"
+    ended = "did not finish in time" if ran.exit_code is None else f"ended with exit code {ran.exit_code}"
     near = near_miss(options.keypair_alias or "", before)
     hint = f"Did you mean the alias {near}? It is case-sensitive. " if near else ""
     known = next((diagnosis for diagnosis in diagnose(ran.text) if diagnosis.exact), None)
@@ -157,19 +157,19 @@ def _run_certsync(options: WindowsOptions, surroundings: Surroundings, before: S
 
 def _chosen(options: WindowsOptions, present: Sequence[Candidate]) -> Candidate:
     found = matching(present, options)
-    chosen = newest_valid(found, datetime.now(UTC))
+    chosen = newest_candidate(found, datetime.now(UTC))
     wanted = options.thumbprint or options.keypair_alias or ""
     if chosen is None:
         listed = "; ".join(map(str, found or present)) or "none"
         near = near_miss(wanted, present)
         why = "none that is valid now matches" if found else "no certificate matches"
         raise PrerequisiteError(
-            f"{why} {wanted} in the certificate store My of the {options.certificate_store}; there: {listed}",
+            f"{why} {wanted} in the certificate store My of the {options.certificate_store}; available: {listed}",
             code="CERTIFICATE_NOT_VALID" if found else "CERTIFICATE_NOT_FOUND",
             remedy="Renew the certificate and run certsync again."
             if found
             else (f"Did you mean {near}? " if near else "")
-            + "certsync fills the store of the user that runs it: run it in the same job, as the same user.",
+            + "certsync fills the store of the user that runs it: run it in the same job, under the same account.",
         )
     return chosen
 
@@ -179,17 +179,17 @@ def _present(options: WindowsOptions) -> tuple[Candidate, ...]:
 
 
 def _known_issuers(leaf: bytes) -> tuple[x509.Certificate, ...]:
-    """What the machine knows of the CAs above `leaf`: intermediates that certsync or a policy put there, and roots.
+    """The CAs above `leaf` that this machine knows: intermediates that certsync or a policy installed, and roots.
 
-    Only certificates that hold the name of an issuer are parsed: a store is full of odd strangers.
+    Only certificates that hold an issuer's name are parsed: stores contain many unrelated and malformed ones.
     """
     stores = [read_store(location, name) for location in ("user", "system") for name in ("CA", "ROOT")]
-    pool = {each.der for store in stores for each in store}
+    pool = {certificate.der for store in stores for certificate in store}
     found: list[x509.Certificate] = []
     names = [parse_certificate(leaf).issuer]
     while names:
         wanted = names.pop().public_bytes()
-        for der in [each for each in pool if wanted in each]:
+        for der in [candidate for candidate in pool if wanted in candidate]:
             pool.remove(der)
             parsed = _parsed(der)
             if parsed is not None:
@@ -202,4 +202,4 @@ def _parsed(der: bytes) -> x509.Certificate | None:
     try:
         return parse_certificate(der)
     except TrustError:
-        return None  # what can't be read is no issuer of ours
+        return None  # what can't be read is not an issuer of ours

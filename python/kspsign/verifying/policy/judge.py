@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from hashlib import sha1, sha256
+from hashlib import sha256
 
 from cryptography import x509
 
 from kspsign.authenticode.cms.timestamp import Timestamp
-from kspsign.certificates.parse import display_name, to_der
+from kspsign.certificates.parse import display_name, thumbprint_of, to_der
+from kspsign.model.checks import CheckName
 from kspsign.model.errors import PolicyError
 from kspsign.model.hresults import Hresult
 from kspsign.model.report import PolicyFacts
@@ -76,9 +77,8 @@ class Judge:
         digests = [each.signature.algorithm for each in signatures]
         vendor = self._vendor_rule(name)
         for index, each in enumerate(signatures):
-            suffix = f"#{index + 1}" if index else ""
             for finding in self._of_signature(each, vendor, digests, now):
-                yield Finding(finding.check + suffix, finding.detail, finding.hresult, finding.remedy)
+                yield replace(finding, number=index + 1)
 
     def structure_findings(self, name: str, kind: Format | None, found: Sequence[Finding]) -> Iterator[Finding]:
         """What the format found around the signatures of a file, with what the policy admits, and what it demands."""
@@ -91,7 +91,10 @@ class Judge:
         pattern = next((glob for glob in rules.unallocated_data if matches(glob, name)), None)
         for each in found:
             admitted = pattern is not None and each.check == UNALLOCATED_DATA and each.hresult is not None
-            yield Finding(each.check, f"{each.detail}; the policy admits it ({pattern})") if admitted else each
+            if admitted:
+                yield replace(each, detail=f"{each.detail}; the policy admits it ({pattern})", hresult=None)
+            else:
+                yield each
         if rules.metadata and METADATA_ABSENT in found:
             remedy = "Sign the package again: kspsign and SignTool write MsiDigitalSignatureEx."
             yield _broken("policy-metadata", "names, order and sizes of its streams are not signed", remedy)
@@ -228,12 +231,12 @@ def _said(wanted: Publisher) -> str:
 
 
 def _sha1(of: x509.Certificate) -> str:
-    return sha1(to_der(of), usedforsecurity=False).hexdigest().upper()
+    return thumbprint_of(to_der(of))
 
 
 def _sha256(of: x509.Certificate) -> str:
     return sha256(to_der(of)).hexdigest().upper()
 
 
-def _broken(check: str, detail: str, remedy: str) -> Finding:
+def _broken(check: CheckName, detail: str, remedy: str) -> Finding:
     return Finding(check, detail, Hresult.CERT_E_INVALID_POLICY, remedy)

@@ -17,7 +17,7 @@ def _glob(pattern: str) -> str:
     if "\\" in pattern:
         raise ValueError(f"{pattern!r} has a backslash: write folders with / on every system")
     if not pattern.strip() or pattern.startswith("!"):
-        raise ValueError(f"{pattern!r} is no pattern: name files, ** for any folders, without ! and @")
+        raise ValueError(f"{pattern!r} is not a pattern: name files, ** for any folders, without ! and @")
     return pattern
 
 

@@ -53,7 +53,9 @@ def parse_name(text: str) -> frozenset[Part]:
     while at < len(text):
         found = _ATTRIBUTE.match(text, at)
         if found is None:
-            raise ValueError(f'{text!r} is no name from {text[at:]!r} on: write CN=Contoso Ltd, O="Contoso, Ltd"')
+            raise ValueError(
+                f'{text!r} is not a distinguished name from {text[at:]!r} on: write CN=Contoso Ltd, O="Contoso, Ltd"'
+            )
         parts.add((_type(found["type"]), _comparable(_unescaped(found["value"].strip()))))
         at = found.end()
     return frozenset(parts)
@@ -93,7 +95,9 @@ def _type(name: str) -> str:
         return name
     known = _TYPES.get(name.upper())
     if known is None:
-        raise ValueError(f"{name} is no attribute of a name that is known here: {', '.join(_TYPES)}, or a dotted OID")
+        raise ValueError(
+            f"{name} is not an attribute of a name that is known here: {', '.join(_TYPES)}, or a dotted OID"
+        )
     return known.dotted_string
 
 

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 
 from kspsign.certificates.parse import extension
+from kspsign.certificates.validity import CLOCK_SKEW
 from kspsign.model.errors import TrustError
 from kspsign.model.hresults import Hresult
 from kspsign.model.values import iso_utc
-
-CLOCK_SKEW = timedelta(minutes=5)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,11 +66,6 @@ def may_sign(ca: x509.Certificate, usage: str) -> bool:
     """Whether the key usage of `ca` allows `usage` (an attribute of x509.KeyUsage); without one it does."""
     stated = extension(ca, x509.KeyUsage)
     return stated is None or bool(getattr(stated.value, usage))
-
-
-def aware(moment: datetime) -> datetime:
-    """A moment as the library gives it, timezone-aware."""
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 UNREADABLE = (ValueError, TypeError, UnsupportedAlgorithm, x509.DuplicateExtension, x509.UnsupportedGeneralNameType)

@@ -12,6 +12,7 @@ from cryptography import x509
 from cryptography.x509.oid import AuthorityInformationAccessOID
 
 from kspsign.certificates.parse import display_name, extension, to_der
+from kspsign.model.checks import CheckName
 from kspsign.model.errors import TrustError
 from kspsign.model.hresults import Hresult
 from kspsign.model.network_options import NetworkOptions
@@ -19,7 +20,13 @@ from kspsign.model.values import Finding, iso_utc
 from kspsign.network.address import shown_url
 from kspsign.network.fetch import open_fetching
 from kspsign.verifying.revocation.answers import Answer, Revoked, undetermined
-from kspsign.verifying.revocation.crl import distribution_points, load_crl, look_up
+from kspsign.verifying.revocation.crl import (
+    delta_points,
+    distribution_points,
+    is_supplemented,
+    load_crl,
+    look_up,
+)
 from kspsign.verifying.revocation.ocsp import ask_responder
 from kspsign.verifying.usage import Purpose
 
@@ -68,7 +75,7 @@ class Revocation:
 
         `stamped` is the trusted time of what the leaf signed, None when there is none: revoked counts then.
         """
-        check = "revocation" if purpose is Purpose.CODE_SIGNING else "timestamp-revocation"
+        check: CheckName = "revocation" if purpose is Purpose.CODE_SIGNING else "timestamp-revocation"
         seen: list[str] = []
         unknown: list[str] = []
         for certificate, issuer in pairwise(path):
@@ -106,10 +113,28 @@ class Revocation:
     ) -> Iterator[Answer]:
         for point in distribution_points(certificate):
             try:
-                crl = self._once.get(point.url, lambda url=point.url: load_crl(self._pool, url))  # type: ignore[misc]
-                yield look_up(crl, point, certificate, issuer, now)
+                crl = self._load(point.url)
+                delta = self._delta(crl, certificate)
+                yield look_up(crl, point, certificate, issuer, now, delta)
             except TrustError as error:
                 faults.append(f"CRL {shown_url(point.url)}: {error.message}")
+
+    def _load(self, url: str) -> x509.CertificateRevocationList:
+        return self._once.get(url, lambda: load_crl(self._pool, url))
+
+    def _delta(
+        self, crl: x509.CertificateRevocationList, certificate: x509.Certificate
+    ) -> x509.CertificateRevocationList | None:
+        """The delta CRL to `crl`, None when there is none; raises TrustError when there is one and it can't be had."""
+        if not is_supplemented(crl, certificate):
+            return None
+        faults = []
+        for point in delta_points(crl, certificate):
+            try:
+                return self._load(point.url)
+            except TrustError as error:
+                faults.append(f"{shown_url(point.url)}: {error.message}")
+        raise undetermined("; ".join(["there is a delta CRL to it that can't be had", *faults]))
 
     def _vouch_for(self, responder: x509.Certificate, issuer: x509.Certificate) -> None:
         """Only a CRL may speak of a responder: others of its kind can't."""

@@ -1,11 +1,11 @@
-"""What a code or a line that is not known was probably meant to be."""
+"""Known failures similar to a code or a line that is not known."""
 
 from __future__ import annotations
 
-import difflib
 import re
 
 from kspsign.diagnosis.catalogue import catalogue
+from kspsign.model.suggest import suggest
 
 _CLOSE_CODE, _CLOSE_TEXT = 0.8, 0.6
 _MOST = 3
@@ -13,16 +13,14 @@ _LONGEST = 400
 """Characters of a text that are compared: a line, not a log."""
 
 
-def suggest(text: str) -> tuple[str, ...]:
+def similar_failures(text: str) -> tuple[str, ...]:
     """Codes near `text` if it is one word, else lines of known failures that share most of its words; best first."""
     words = " ".join(text.split())
     if not words or len(words) > _LONGEST:
         return ()
     known = catalogue()
     if " " not in words:
-        names = {name.lower(): name for name in (*known.by_name, *known.position)}
-        near = difflib.get_close_matches(words.lower(), names, n=_MOST, cutoff=_CLOSE_CODE)
-        return tuple(names[name] for name in near)
+        return suggest(words, (*known.by_name, *known.position), most=_MOST, cutoff=_CLOSE_CODE)
     asked = _significant(words)
     examples = [example for failure in known.failures for example in (*failure.examples, failure.title)]
     scored = ((_overlap(asked, _significant(example)), example) for example in examples)

@@ -1,10 +1,10 @@
-"""A key store of another package: a key in an encrypted PEM file, with its certificates in another."""
+"""One key in an encrypted PEM file, with its certificates in another."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Final, Self
+from typing import Final, Self
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
@@ -12,24 +12,13 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
 from cryptography.hazmat.primitives.asymmetric.utils import Prehashed
 from cryptography.hazmat.primitives.serialization import Encoding, load_pem_private_key
-from pydantic import Field, SecretStr
 
-from kspsign.keys.options import CertificateFile
 from kspsign.keys.prerequisites import Prerequisite, examine_certificate, missing
 from kspsign.keys.protocol import Capabilities, KeyStore, Surroundings, reference_part
 from kspsign.model.errors import ConfigurationError, KspSignError, PrerequisiteError
 from kspsign.model.values import DigestAlgorithm, RawSignature
-from kspsign.settings.store_options import Metavar, SecretVariable
 
-
-class ExampleOptions(CertificateFile):
-    """The key's file, and the variable with its passphrase."""
-
-    example_key: Annotated[Path | None, Metavar("FILE")] = Field(None, description="Encrypted private key (PEM).")
-    example_passphrase_env: Annotated[str | None, Metavar("NAME"), SecretVariable("example_passphrase")] = Field(
-        None, description="Name of the environment variable with its passphrase."
-    )
-    example_passphrase: SecretStr | None = None
+from .options import ExampleOptions
 
 
 class ExampleStore(KeyStore):

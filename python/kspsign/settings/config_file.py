@@ -1,0 +1,149 @@
+"""The configuration file: the one that was named, or an ambient kspsign.yml, of which only harmless settings count.
+
+Ambient is a file that merely lies in the working folder. Whoever can put one there must not decide what is trusted,
+which code runs, what is written, which credentials are used or which files count.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath, PureWindowsPath
+from typing import TYPE_CHECKING, Any
+
+from pydantic.fields import FieldInfo
+
+from kspsign.model.errors import ConfigurationError
+from kspsign.model.report import ConfigurationFacts
+from kspsign.settings.store_options import StoreModels, is_harmless, options_of
+
+if TYPE_CHECKING:
+    from kspsign.settings.yaml_file import YamlFile
+
+AMBIENT_NAME = "kspsign.yml"
+"""Looked for in the working folder."""
+
+
+@dataclass(frozen=True, slots=True)
+class ConfigOrigin:
+    """Which configuration file was read, as the report says it; `unread` is an ambient file that is there and was
+    not read."""
+
+    facts: ConfigurationFacts | None = None
+    unread: Path | None = None
+
+    @property
+    def notices(self) -> tuple[str, ...]:
+        """A line for each of them, for the log."""
+        said = []
+        if self.facts is not None:
+            how = ", found in the working folder: harmless settings only" if self.facts.ambient else ""
+            said.append(f"configuration {self.facts.name} (sha256 {self.facts.sha256}){how}")
+        if self.unread is not None:
+            said.append(f"{self.unread} in the working folder is not read, since it was not named")
+        return tuple(said)
+
+
+@dataclass(frozen=True, slots=True)
+class ConfigFile:
+    """Settings by field, and the file that they are from."""
+
+    values: dict[str, Any] = field(default_factory=dict)
+    origin: ConfigOrigin = ConfigOrigin()
+
+
+def read_named(path: Path | None) -> ConfigFile:
+    """The file that was named, if one was; no ambient one. Raises ConfigurationError when it can't be read."""
+    if path is None:
+        return ConfigFile(origin=ConfigOrigin(unread=_ambient(None)))
+    content = _read(path)
+    facts = ConfigurationFacts(path.as_posix(), content.sha256)
+    return ConfigFile(content.value, ConfigOrigin(facts, _ambient(path)))
+
+
+def read_ambient(stores: StoreModels, settings: Callable[[str], FieldInfo | None]) -> ConfigFile:
+    """The ambient file, if there is one. `settings` has the field of a setting that any run has.
+
+    Raises ConfigurationError for a file that can't be read, and for every setting in it that is not harmless.
+    """
+    path = _ambient(None)
+    if path is None:
+        return ConfigFile()
+    content = _read(path)
+    if harmful := [*_harmful(content, stores, settings)]:
+        raise ConfigurationError(
+            f"a file that was not named may not decide this: {'; '.join(harmful)}",
+            remedy=f"Name the file, if you trust whoever can change it: --config {path}; or take these settings out.",
+            file=str(path),
+        )
+    facts = ConfigurationFacts(path.as_posix(), content.sha256, ambient=True)
+    return ConfigFile(content.value, ConfigOrigin(facts))
+
+
+def _ambient(named: Path | None) -> Path | None:
+    """The ambient file, unless it is the one that was named. Only what is surely absent is absent."""
+    path = Path(AMBIENT_NAME)
+    if not os.path.lexists(path) or (named is not None and _same(named, path)):
+        return None
+    return path
+
+
+def _same(one: Path, other: Path) -> bool:
+    try:
+        return one.samefile(other)
+    except OSError:
+        return False
+
+
+def _read(path: Path) -> YamlFile:
+    from kspsign.settings.yaml_file import read_yaml  # noqa: PLC0415 - few runs have a file
+
+    def fault(message: str) -> ConfigurationError:
+        return ConfigurationError(message, remedy="Correct the configuration file, in UTF-8.", file=str(path))
+
+    try:
+        content = read_yaml(path, fault, may_be_empty=True)
+    except FileNotFoundError as missing:
+        raise ConfigurationError(
+            f"configuration file {path} does not exist", remedy="Correct --config.", file=str(path)
+        ) from missing
+    if not all(isinstance(key, str) for key in content.value):
+        raise fault("must be a mapping of settings: `key: value` lines")
+    return content
+
+
+def _harmful(content: YamlFile, stores: StoreModels, settings: Callable[[str], FieldInfo | None]) -> Iterator[str]:
+    """Line and key of what an ambient file may not hold; unknown keys are refused elsewhere."""
+    for key, value in content.value.items():
+        found = settings(key)
+        fields = [found] if found is not None else _of_stores(key, stores)
+        if not all(is_harmless(each) for each in fields):
+            yield f"line {content.line_of((key,))}: {key}"
+        elif key == "files":
+            listed = value if isinstance(value, list) else [value]
+            for index, pattern in enumerate(listed):
+                if reason := _leads_out(str(pattern)):
+                    yield f"line {content.line_of((key, index))}: {key} ({reason})"
+
+
+def _of_stores(key: str, stores: StoreModels) -> list[FieldInfo]:
+    """The field in every key store that has it; those of other packages are asked where no built-in one has."""
+    for models in (stores.built_in, stores.installed):
+        having = [fields[key] for fields in map(options_of, models().values()) if key in fields]
+        if having:
+            return having
+    return []
+
+
+def _leads_out(patterns: str) -> str:
+    """Why an ambient file may not hold these patterns; "" when it may. A text may hold several, one a line."""
+    for pattern in (line.strip().removeprefix("!") for line in patterns.splitlines()):
+        if pattern.startswith("@"):
+            return "a list file"
+        windows = PureWindowsPath(pattern)
+        rooted = PurePosixPath(pattern).is_absolute() or windows.drive or windows.root
+        if rooted or ".." in re.split(r"[\\/]", pattern):
+            return "a pattern that leads out of the folder"
+    return ""

@@ -1,0 +1,1 @@
+"""Key store example: a key in an encrypted PEM file, with its certificates in another."""

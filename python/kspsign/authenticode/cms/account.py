@@ -107,18 +107,18 @@ def account_for_crls(found: der.Element | None) -> Iterator[str]:
         yield f"SignedData.crls ({found.end - found.content_start} bytes)"
 
 
-class Unsigned(NamedTuple):
+class UnsignedParts(NamedTuple):
     """The unsigned attributes of a signer by OID (values in DER), and what is refused of them."""
 
     attributes: dict[str, tuple[bytes, ...]]
     refused: tuple[str, ...]
 
 
-def account_for_attributes(found: der.Element | None, carries: Carries) -> Unsigned:
+def account_for_attributes(found: der.Element | None, carries: Carries) -> UnsignedParts:
     """The unsigned attributes of a SignerInfo: those that `carries` has, each once, with as many values as it may
     have and at least one. Raises TrustError when they are malformed."""
     if found is None:
-        return Unsigned({}, ())
+        return UnsignedParts({}, ())
     attributes: dict[str, tuple[bytes, ...]] = {}
     refused: list[str] = []
     members = found.children()
@@ -137,7 +137,7 @@ def account_for_attributes(found: der.Element | None, carries: Carries) -> Unsig
             refused.append(f"the attribute {kind} with {len(values)} values ({size} bytes), not 1 to {most}")
         else:
             attributes[kind] = values
-    return Unsigned(attributes, tuple(refused))
+    return UnsignedParts(attributes, tuple(refused))
 
 
 def list_refused(refused: Sequence[str]) -> str:

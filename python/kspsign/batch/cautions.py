@@ -35,7 +35,7 @@ def certificate_warnings(certificate: SyncedCertificate) -> Iterator[RunWarning]
 
 def signature_warnings(outcomes: Iterable[FileOutcome]) -> Iterator[RunWarning]:
     """What is to be said of the signatures that were judged."""
-    files = [each for each in outcomes if any(is_ecdsa(signature.key) for signature in each.signatures)]
+    files = [outcome for outcome in outcomes if any(is_ecdsa(signature.key) for signature in outcome.signatures)]
     if files:
         first = f"{files[0].path}" + (f" and {len(files) - 1} more" if len(files) > 1 else "")
         yield RunWarning("ECDSA_CERTIFICATE", f"signed with an ECDSA key: {first}; {_RSA_ONLY}", _USE_RSA)

@@ -228,7 +228,7 @@ def _refusal(verification: Verification, *, ours: bool) -> KspSignError:
             code="ALREADY_SIGNED",
             remedy="Build the file again, or replace its signature with --replace.",
         )
-    subjects = ", ".join(each.subject for each in verification.signatures) or "an unreadable signature"
+    subjects = ", ".join(signature.subject for signature in verification.signatures) or "an unreadable signature"
     return KspSignError(
         f"it is signed already, by {subjects}",
         code="ALREADY_SIGNED",

@@ -124,10 +124,10 @@ class Run:
 
     def warn(self, warnings: Iterable[RunWarning]) -> None:
         """Say what people should act on; once of each kind."""
-        for each in warnings:
-            if each.code not in {said.code for said in self.record.warnings}:
-                self.record.warnings.append(each)
-                self.console.warning(each.code, f"{each.message}. {each.remedy}")
+        for warning in warnings:
+            if warning.code not in {said.code for said in self.record.warnings}:
+                self.record.warnings.append(warning)
+                self.console.warning(warning.code, f"{warning.message}. {warning.remedy}")
 
     def trusts(self, trust: TrustFacts) -> None:
         """Say under which roots the run judges."""

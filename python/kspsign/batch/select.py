@@ -20,7 +20,7 @@ from kspsign.model.values import COPY_PREFIX, Artifact
 LEFTOVER = "a signed copy that a run made next to its target"
 
 
-class Purpose(Enum):
+class SelectionPurpose(Enum):
     """The purpose of a selection.
 
     SIGN: files that somebody wants signed, each once by its real path. In folders these are files of known formats;
@@ -48,7 +48,7 @@ class Selection:
 def select_artifacts(
     patterns: Iterable[str],
     folder: Path,
-    purpose: Purpose = Purpose.SIGN,
+    purpose: SelectionPurpose = SelectionPurpose.SIGN,
     *,
     admit: Callable[[Sequence[Artifact]], None] = lambda _artifacts: None,
 ) -> Selection:
@@ -61,27 +61,27 @@ def select_artifacts(
     or, to judge, a folder can't be read.
     """
     given = tuple(expand_lists(patterns, folder))
-    signed = _Signed(folder) if purpose is not Purpose.JUDGE else None
-    judged = _Judged(folder) if purpose is not Purpose.SIGN else None
-    kinds: list[_Signed | _Judged] = [kind for kind in (signed, judged) if kind is not None]
-    wanted = [each for each in given if not each.excluded]
-    unmatched = [each for each in wanted if not sum(kind.add(each.text) for kind in kinds)]
-    for each in given:
-        if each.excluded:
+    signed = _ChosenFiles(folder) if purpose is not SelectionPurpose.JUDGE else None
+    judged = _Judged(folder) if purpose is not SelectionPurpose.SIGN else None
+    kinds: list[_ChosenFiles | _Judged] = [kind for kind in (signed, judged) if kind is not None]
+    wanted = [pattern for pattern in given if not pattern.excluded]
+    unmatched = [pattern for pattern in wanted if not sum(kind.add(pattern.text) for kind in kinds)]
+    for pattern in given:
+        if pattern.excluded:
             for kind in kinds:
-                kind.exclude(each)
+                kind.exclude(pattern)
     artifacts = _together(signed, judged)
     admit(artifacts)
-    missing = tuple(each.shown for each in unmatched if _is_name_of_nothing(each.text, folder))
+    missing = tuple(pattern.shown for pattern in unmatched if _is_name_of_nothing(pattern.text, folder))
     if missing or not artifacts:
-        raise NoFilesMatchedError(missing or tuple(each.shown for each in given), str(folder.absolute()))
+        raise NoFilesMatchedError(missing or tuple(pattern.shown for pattern in given), str(folder.absolute()))
     names = {name for artifact in artifacts for name in artifact.names}
     left_out = {name: out for kind in kinds[-1:] for name, out in kind.left_out.items() if name not in names}
     return Selection(
         artifacts,
-        tuple(each.shown for each in unmatched),
+        tuple(pattern.shown for pattern in unmatched),
         tuple(left_out[name] for name in sorted(left_out)),
-        tuple(each.shown for each in wanted if judged is not None and each.text in judged.in_other_case),
+        tuple(pattern.shown for pattern in wanted if judged is not None and pattern.text in judged.in_other_case),
     )
 
 
@@ -89,7 +89,7 @@ def _is_name_of_nothing(pattern: str, folder: Path) -> bool:
     return not glob.has_magic(pattern) and not exists(folder / pattern)
 
 
-def _together(signed: _Signed | None, judged: _Judged | None) -> tuple[Artifact, ...]:
+def _together(signed: _ChosenFiles | None, judged: _Judged | None) -> tuple[Artifact, ...]:
     """All artifacts, in the order of their names. A further name of a file to be signed is one of its aliases; whatever
     else is judged is not to be signed."""
     chosen = dict(signed.chosen) if signed else {}
@@ -106,7 +106,7 @@ def _together(signed: _Signed | None, judged: _Judged | None) -> tuple[Artifact,
     return tuple(sorted((*chosen.values(), *others), key=lambda artifact: artifact.name))
 
 
-class _Signed:
+class _ChosenFiles:
     """Files to sign, by the identity of their real path."""
 
     def __init__(self, folder: Path) -> None:
@@ -179,9 +179,9 @@ class _Judged:
                 self.left_out[name] = LeftOut(name, fault)
                 continue
             any_chosen = True
-            for each in (name, _real_name(path, real, self._folder, self._real_folder)):
-                if os.path.normcase(each) not in self.chosen:
-                    self.chosen[os.path.normcase(each)] = _artifact(real, each)
+            for spelling in (name, _real_name(path, real, self._folder, self._real_folder)):
+                if os.path.normcase(spelling) not in self.chosen:
+                    self.chosen[os.path.normcase(spelling)] = _artifact(real, spelling)
         if walk.ignored_case:
             self.in_other_case.add(pattern)
         return any_chosen

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from kspsign.batch.outputs import check_artifacts, check_outputs, inputs_of, outputs_of, state_folders
 from kspsign.batch.run import OutputState, Run
-from kspsign.batch.select import LEFTOVER, Purpose, Selection, select_artifacts
+from kspsign.batch.select import LEFTOVER, Selection, SelectionPurpose, select_artifacts
 from kspsign.batch.slices import slice_of, take_slice
 from kspsign.concurrency.cancellation import interruptible
 from kspsign.model.report import LeftOut
@@ -65,7 +65,7 @@ def select(run: Run) -> Run:
     return replace(run, artifacts=artifacts, shared=replace(run.shared, repeated_sizes=repeated))
 
 
-def matched(run: Run, purpose: Purpose) -> Selection:
+def matched(run: Run, purpose: SelectionPurpose) -> Selection:
     """What the patterns match; none of it may be a file that the run writes.
 
     Raises what `select` does, ConfigurationError for an output that is one of them.
@@ -112,10 +112,10 @@ def _without_leftovers(run: Run, selection: Selection) -> Selection:
     return replace(selection, artifacts=tuple(artifacts), left_out=tuple(left_out))
 
 
-def _purpose(command: str, judge: Judge | None) -> Purpose:
+def _purpose(command: str, judge: Judge | None) -> SelectionPurpose:
     if command == "verify":
-        return Purpose.JUDGE
-    return Purpose.SIGN if judge is None else Purpose.SIGN_AND_JUDGE
+        return SelectionPurpose.JUDGE
+    return SelectionPurpose.SIGN if judge is None else SelectionPurpose.SIGN_AND_JUDGE
 
 
 def _left_out_lines(left_out: Sequence[LeftOut]) -> Iterator[str]:

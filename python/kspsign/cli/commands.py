@@ -1,4 +1,4 @@
-"""What each command does with its options (options.py)."""
+"""The implementation of each command; its options are in options.py."""
 
 from __future__ import annotations
 
@@ -148,7 +148,7 @@ def _task(_given: dict[str, Any], environment: Mapping[str, str]) -> int:
         secrets, variables = document["secrets"], {**document["variables"], "TF_BUILD": "True"}
     except (ValueError, TypeError, KeyError) as broken:
         raise ConfigurationError(
-            "the document on standard input is not one of the KspSign task's",
+            "standard input does not hold a document of the KspSign task",
             remedy="`kspsign task` is for the task alone; call `kspsign run`.",
         ) from broken
     context = RunContext.from_environment(variables, is_tty=False)

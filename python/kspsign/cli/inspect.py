@@ -1,4 +1,4 @@
-"""`kspsign inspect`: what a person wants to know of a file's signatures, on one screen."""
+"""`kspsign inspect`: the facts about a file's signatures, on one screen."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from kspsign.verifying import open_verifier, read_signatures
 
 _LABEL = 14
 _NARROWEST, _WIDEST = 60, 100
-_MOST_MEMBERS = 12  # what one screen holds beside the rest
+_MOST_MEMBERS = 12  # as many as fit on one screen with the rest
 
 Row = tuple[str, str]
 
@@ -139,7 +139,7 @@ def _check_rows(verification: Verification) -> Iterator[Row]:
         if not check.ok:
             yield "FAILED", f"{check.name}: {check.detail}"
     if error is not None:
-        yield "fix", error.remedy
+        yield "remedy", error.remedy
 
 
 def _sha256(path: Path) -> str:

@@ -12,7 +12,7 @@ from kspsign.model.errors import KspSignError, TrustError
 from kspsign.model.values import SyncedCertificate
 from kspsign.settings.model import Settings
 from kspsign.verifying import open_verifier
-from kspsign.verifying.chain import Purpose, validate_chain
+from kspsign.verifying.chain import CertificatePurpose, validate_chain
 from kspsign.verifying.chain_checks import Trust
 from kspsign.verifying.roots import default_anchors, program_date
 
@@ -73,7 +73,7 @@ class TrustChecks:
         except KspSignError as error:
             return failed(CHAIN, error)
         result = validate_chain(
-            *(chain[0], chain[1:], trust.signers, Purpose.CODE_SIGNING, datetime.now(UTC), trust.strength)
+            *(chain[0], chain[1:], trust.signers, CertificatePurpose.CODE_SIGNING, datetime.now(UTC), trust.strength)
         )
         if not result.faults:
             return passed(CHAIN, " < ".join(common_name(certificate.subject) for certificate in result.path))

@@ -1,4 +1,4 @@
-"""Pipeline variables that nobody replaced: `$(name)` reaches a program as it stands when there is no such variable."""
+"""Pipeline macros that were not replaced: `$(name)` reaches a program unchanged when there is no such variable."""
 
 from __future__ import annotations
 

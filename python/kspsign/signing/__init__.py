@@ -1,4 +1,5 @@
-"""Stage 2: signing by thumbprint. Engines make signed copies beside their targets; nothing is replaced unverified."""
+"""Stage 2: signing by thumbprint. Engines create signed copies next to their targets; nothing is replaced
+unverified."""
 
 from kspsign.concurrency.workers import Workers
 from kspsign.signing.budget import Budget

@@ -17,7 +17,7 @@ from kspsign.model.checks import CheckName
 from kspsign.model.errors import TrustError
 from kspsign.model.hresults import Hresult
 from kspsign.model.values import DigestAlgorithm, Finding, SignatureFacts, TimestampFacts, iso_utc
-from kspsign.verifying.chain import Purpose, validate_chain
+from kspsign.verifying.chain import CertificatePurpose, validate_chain
 from kspsign.verifying.chain_checks import (
     JudgedChain,
     Trust,
@@ -76,7 +76,7 @@ def examine_signature(
     of_chain = (
         *chain.findings,
         *_embedded(signature, chain, stamped, trust),
-        *revocation_findings(chain, revocation, Purpose.CODE_SIGNING, extended_to),
+        *revocation_findings(chain, revocation, CertificatePurpose.CODE_SIGNING, extended_to),
     )
     explains = not lifetime and _follows_from(stamped, chain)
     findings = (
@@ -126,7 +126,7 @@ def _is_for_lifetime_signing(signature: FileSignature) -> bool:
 def _follows_from(stamped: Stamped, chain: JudgedChain) -> bool:
     """Whether the chain fails for its time alone, which is the present since a timestamp that is there does not
     count."""
-    failed = {each.check for each in chain.findings if each.hresult is not None}
+    failed = {found.check for found in chain.findings if found.hresult is not None}
     return failed == {"certificate-validity"} and stamped.is_refused
 
 
@@ -137,22 +137,22 @@ def _chain(signature: FileSignature, trust: Trust, stamped: datetime | None, *, 
     moment = stamped or datetime.now(UTC)
     result = validate_chain(
         *(signature.certificate, signature.certificates, trust.signers),
-        *(Purpose.CODE_SIGNING, moment, trust.strength),
+        *(CertificatePurpose.CODE_SIGNING, moment, trust.strength),
     )
     now = "now, lifetime signing: no timestamp extends it" if lifetime else "now, no valid timestamp"
     when = f"at {iso_utc(moment)} ({'timestamp' if stamped else now})"
     remedies: dict[CheckName, str] = {"certificate-validity": _WITHOUT_LIFETIME} if lifetime else {}
-    return JudgedChain(tuple(chain_findings(result, Purpose.CODE_SIGNING, when, remedies)), result.path)
+    return JudgedChain(tuple(chain_findings(result, CertificatePurpose.CODE_SIGNING, when, remedies)), result.path)
 
 
 def _embedded(signature: FileSignature, chain: JudgedChain, stamped: Stamped, trust: Trust) -> Iterator[Finding]:
-    """Judged by chains that hold: whoever's chain does not hold has nothing that belongs to it."""
+    """Judged by valid chains only: certificates of an invalid chain belong to nothing."""
     if not chain.holds or (stamped.stamp is not None and stamped.time is None):
         return
     embedded = signature.certificates
     beside = stamped.path if signature.counter_signatures else ()
-    # A countersigner shares the set with whom it countersigns, and both stand with their own chains.
-    shared = (parse_certificate(each) for each in signature.sharing)
+    # A countersigner shares the set with the signer, and each has its own chain.
+    shared = (parse_certificate(der) for der in signature.sharing)
     found = certificates_finding(embedded, (*chain.path, *beside, *shared), trust.authorities)
     if stamped.stamp is not None and not signature.counter_signatures and found.hresult is None:
         found = certificates_finding(stamped.stamp.certificates, stamped.path, trust.authorities)

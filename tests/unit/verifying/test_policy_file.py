@@ -95,7 +95,7 @@ def test_the_digest_is_that_of_the_text_with_line_feeds(tmp_path: Path) -> None:
         ("unsigned: ['!a']\n", 1, "is not a pattern"),
         ("vendor:\n- publisher:\n  - subject: A\n", 2, "vendor.0.files: Field required"),
         ("validity_days: -1\n", 1, "greater than or equal to 0"),
-        ("name: a\nname: b\n", 2, "the key name stands twice"),
+        ("name: a\nname: b\n", 2, "the key name occurs twice"),
         ("name: a\nx: [\n", 3, "not valid YAML"),
         ("- name\n", 1, "must be a mapping"),
         ("", 1, "must be a mapping"),

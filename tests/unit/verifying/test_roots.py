@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from kspsign.certificates.parse import thumbprint_of, to_der
 from kspsign.model.errors import ConfigurationError, TrustError
 from kspsign.model.hresults import Hresult
-from kspsign.verifying.chain import Purpose, parse_certificate, validate_chain
+from kspsign.verifying.chain import CertificatePurpose, parse_certificate, validate_chain
 from kspsign.verifying.roots import OWN_ROOTS, Anchor, TrustAnchors, combined, default_anchors, program_date
 from support.pki import BEGIN, MOMENT, Issued, ca, signer, write_pem
 
@@ -105,8 +105,8 @@ def test_the_microsoft_program_knows_its_roots_and_their_purposes(
     program_roots: list[x509.Certificate], subject: str, *, signing: bool, stamping: bool
 ) -> None:
     anchor = anchor_named(subject, program_roots)
-    assert anchor.allows(Purpose.CODE_SIGNING.value) is signing
-    assert anchor.allows(Purpose.TIMESTAMPING.value) is stamping
+    assert anchor.allows(CertificatePurpose.CODE_SIGNING.value) is signing
+    assert anchor.allows(CertificatePurpose.TIMESTAMPING.value) is stamping
     assert not anchor.explicit
 
 
@@ -115,9 +115,9 @@ def test_the_microsoft_program_limits_old_roots_in_time(program_roots: list[x509
     assert disabled.disallowed_after == datetime(2021, 8, 1, tzinfo=UTC)
     limited = anchor_named("DigiCert Global Root G2", program_roots)
     late, early = datetime(2022, 1, 1, tzinfo=UTC), datetime(2021, 1, 1, tzinfo=UTC)
-    assert not limited.counts_when_issued(late, Purpose.CODE_SIGNING.value)
-    assert limited.counts_when_issued(early, Purpose.CODE_SIGNING.value)
-    assert limited.counts_when_issued(late, Purpose.TIMESTAMPING.value)
+    assert not limited.counts_when_issued(late, CertificatePurpose.CODE_SIGNING.value)
+    assert limited.counts_when_issued(early, CertificatePurpose.CODE_SIGNING.value)
+    assert limited.counts_when_issued(late, CertificatePurpose.TIMESTAMPING.value)
 
 
 def test_every_root_of_the_microsoft_program_can_be_asked_for(program_roots: list[x509.Certificate]) -> None:
@@ -150,16 +150,16 @@ def test_the_limits_of_a_programs_root_bind_its_chains(root: Issued, properties:
     program = TrustAnchors.from_program(
         f"# Friendly Name: R\n{properties}\n{root.pem.decode()}\n{ca('B').pem.decode()}"
     )
-    result = validate_chain(leaf.der, [], program, Purpose.CODE_SIGNING, MOMENT)
+    result = validate_chain(leaf.der, [], program, CertificatePurpose.CODE_SIGNING, MOMENT)
     assert [fault.hresult for fault in result.faults] == expected
     given = combined(TrustAnchors.from_certificates([root.der]), program)
-    assert validate_chain(leaf.der, [], given, Purpose.CODE_SIGNING, MOMENT).faults == ()
+    assert validate_chain(leaf.der, [], given, CertificatePurpose.CODE_SIGNING, MOMENT).faults == ()
 
 
 def test_a_root_of_the_program_can_not_be_the_signer_itself() -> None:
     alone = signer("Alone")
     program = TrustAnchors.from_program(alone.pem.decode())
-    result = validate_chain(alone.der, [], program, Purpose.CODE_SIGNING, MOMENT)
+    result = validate_chain(alone.der, [], program, CertificatePurpose.CODE_SIGNING, MOMENT)
     assert [fault.hresult for fault in result.faults] == [Hresult.CERT_E_UNTRUSTEDROOT]
 
 
@@ -170,7 +170,7 @@ def test_a_root_that_cannot_be_parsed_stops_no_other(root: Issued) -> None:
     text = f"-----BEGIN CERTIFICATE-----\n{block}-----END CERTIFICATE-----\n{root.pem.decode()}"
     program = TrustAnchors.from_program(text)
     assert len(program) == 2
-    assert validate_chain(signer("Leaf", root).der, [], program, Purpose.CODE_SIGNING, MOMENT).faults == ()
+    assert validate_chain(signer("Leaf", root).der, [], program, CertificatePurpose.CODE_SIGNING, MOMENT).faults == ()
 
 
 def test_the_root_of_artifact_signing_is_there_whatever_list_is_installed() -> None:
@@ -185,7 +185,7 @@ def test_the_root_of_artifact_signing_is_there_whatever_list_is_installed() -> N
     completed = older.completed_by(brought)
     assert len(completed) == len(default_anchors()) == len(default_anchors().completed_by(brought))
     assert completed.holding(root.certificate) == [root]
-    assert (root.allows(Purpose.CODE_SIGNING.value), root.allows("1.3.6.1.5.5.7.3.1")) == (True, False)
+    assert (root.allows(CertificatePurpose.CODE_SIGNING.value), root.allows("1.3.6.1.5.5.7.3.1")) == (True, False)
     assert thumbprint_of(to_der(root.certificate)) == "F40042E2E5F7E8EF8189FED15519AECE42C3BFA2"
 
 

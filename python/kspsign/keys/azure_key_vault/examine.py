@@ -18,7 +18,7 @@ from kspsign.keys.azure_key_vault.client import VaultClient
 from kspsign.keys.azure_key_vault.identifier import Identifier
 from kspsign.keys.azure_key_vault.key import check_key
 from kspsign.keys.azure_key_vault.options import AzureKeyVaultOptions
-from kspsign.keys.azure_key_vault.store import Found, find, named_key
+from kspsign.keys.azure_key_vault.store import FoundKey, find, named_key
 from kspsign.keys.prerequisites import (
     CERTIFICATE,
     CHAIN,
@@ -110,7 +110,7 @@ def _about(error: KspSignError) -> str:
     return PERMISSION if error.code in _OF_RIGHTS else KEY
 
 
-def _key(client: VaultClient, found: Found) -> Iterator[Prerequisite]:
+def _key(client: VaultClient, found: FoundKey) -> Iterator[Prerequisite]:
     """What the key's own attributes say: enabled, its dates, operations, and that it is the certificate's."""
     try:
         key = client.read_key(found.key)
@@ -137,7 +137,7 @@ def _key(client: VaultClient, found: Found) -> Iterator[Prerequisite]:
     yield not_checked(PERMISSION, _UNSEEN)
 
 
-def _certificate(found: Found, options: AzureKeyVaultOptions, surroundings: Surroundings) -> Iterator[Prerequisite]:
+def _certificate(found: FoundKey, options: AzureKeyVaultOptions, surroundings: Surroundings) -> Iterator[Prerequisite]:
     chain = ordered_chain(to_der(found.leaf), found.others)
     broken: KspSignError | None = None
     if not options.no_aia:

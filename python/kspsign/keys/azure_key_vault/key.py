@@ -1,4 +1,4 @@
-"""Whether a key of the vault may be used for signing, as far as its own attributes tell: nothing is signed."""
+"""Whether a key of the vault may be used for signing, as far as its attributes show; nothing is signed."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def check_key(key: KeyVaultKey, leaf: x509.Certificate, now: datetime) -> None:
             code="KEY_VAULT_KEY_EXPIRED",
             remedy="Renew the certificate, whose new version has a new key, or move the key's dates in the vault.",
         )
-    operations = [str(getattr(each, "value", each)) for each in key.key_operations or ()]
+    operations = [str(getattr(operation, "value", operation)) for operation in key.key_operations or ()]
     if operations and _SIGN not in operations:
         raise PrerequisiteError(
             f"{name} may not sign: its permitted operations are {', '.join(operations)}",

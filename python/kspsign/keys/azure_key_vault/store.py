@@ -34,7 +34,7 @@ _CURVE_DIGESTS = {256: DigestAlgorithm.SHA256, 384: DigestAlgorithm.SHA384, 521:
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class FoundKey:
     """The leaf, certificates that may be its issuers, the key's identifier, and where the leaf is (vault or file).
 
     `remarks` say what there was to choose from, `superseded` that a newer one would sign too, and `listed` whether the
@@ -56,7 +56,7 @@ class KeyVaultKeyStore(KeyStore):
     name: Final = "azure-key-vault"
     test_signing: Final = False
 
-    def __init__(self, client: VaultClient, found: Found, chain: tuple[bytes, ...]) -> None:
+    def __init__(self, client: VaultClient, found: FoundKey, chain: tuple[bytes, ...]) -> None:
         self._client = client
         self._found = found
         self._chain = chain
@@ -104,7 +104,7 @@ class KeyVaultKeyStore(KeyStore):
             leaf = parse_certificate(der)
             client.use_key(key, leaf)
             undone.pop_all()
-        return cls(client, Found(leaf, (), key, place), (der,))
+        return cls(client, FoundKey(leaf, (), key, place), (der,))
 
     @classmethod
     def examine(cls, options: AzureKeyVaultOptions, surroundings: Surroundings) -> Iterator[Prerequisite]:
@@ -145,20 +145,20 @@ def named_key(options: AzureKeyVaultOptions) -> Identifier:
     return Identifier.parse(options.key_identifier)
 
 
-def find(client: VaultClient, wanted: Identifier, options: AzureKeyVaultOptions) -> Found:
+def find(client: VaultClient, wanted: Identifier, options: AzureKeyVaultOptions) -> FoundKey:
     """The certificate to sign with, and its key. Raises PrerequisiteError."""
     if options.certificate is not None:
         return _by_file(client, wanted, options.certificate.absolute())
     return _in_vault(client, wanted, datetime.now(UTC))
 
 
-def _by_file(client: VaultClient, wanted: Identifier, file: Path) -> Found:
+def _by_file(client: VaultClient, wanted: Identifier, file: Path) -> FoundKey:
     der, others = read_certificate_file(file)
     leaf, _nothing_to_say = choose_newest([parse_certificate(der)], datetime.now(UTC), str(file))
-    return Found(leaf, others, client.key_identifier(wanted), {"certificate": str(file)})
+    return FoundKey(leaf, others, client.key_identifier(wanted), {"certificate": str(file)})
 
 
-def _in_vault(client: VaultClient, wanted: Identifier, now: datetime) -> Found:
+def _in_vault(client: VaultClient, wanted: Identifier, now: datetime) -> FoundKey:
     where = f"{wanted.vault} {wanted.name}"
     named = client.certificate(wanted) if wanted.version else None
     versions, listed = client.certificate_versions(wanted, now)
@@ -171,4 +171,4 @@ def _in_vault(client: VaultClient, wanted: Identifier, now: datetime) -> Found:
     chosen = named or by_leaf[leaf]
     older = named is not None and bool(remarks)
     place = {"certificate_id": chosen.identifier}
-    return Found(leaf, client.issuers(chosen), chosen.key, place, remarks, superseded=older, listed=listed)
+    return FoundKey(leaf, client.issuers(chosen), chosen.key, place, remarks, superseded=older, listed=listed)

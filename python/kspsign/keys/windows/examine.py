@@ -141,7 +141,7 @@ def smctl(surroundings: Surroundings) -> Iterator[Prerequisite]:
     except KspSignError as error:
         yield failed(_SMCTL, error)
         for name in (SIGN_IN, PERMISSION):
-            yield not_checked(name, "smctl healthcheck would tell")
+            yield not_checked(name, "smctl healthcheck would show")
         return
     yield passed(_SMCTL, str(tool))
     if "Status: Connected" not in ran.output:

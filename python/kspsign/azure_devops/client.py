@@ -169,7 +169,7 @@ def _record(record: Any) -> TimelineRecord:
 
 def _attachment(kind: str, attachment: Any) -> AttachmentRef:
     """The record that uploaded it is named only in its URL."""
-    # The package's model of links keeps what it was not told about as additional properties.
+    # The package's model of links keeps unknown fields as additional properties.
     address = attachment._links.additional_properties["self"]["href"]  # noqa: SLF001 - so it names the JSON key
     found = _UPLOADED_BY.search(address)
     if found is None:

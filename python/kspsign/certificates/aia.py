@@ -1,4 +1,4 @@
-"""Missing issuers of a certificate, fetched from where it says (RFC 5280 §4.2.2.1, caIssuers) and cached."""
+"""Missing issuers of a certificate, fetched from the addresses it names (RFC 5280 §4.2.2.1, caIssuers) and cached."""
 
 from __future__ import annotations
 

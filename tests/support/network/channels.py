@@ -29,7 +29,7 @@ from kspsign.model.network_options import NetworkOptions
 from kspsign.model.values import DigestAlgorithm, Finding
 from kspsign.timestamping.client import TimestampClient
 from kspsign.verifying.revocation import Revocation
-from kspsign.verifying.usage import Purpose
+from kspsign.verifying.usage import CertificatePurpose
 from support.azure_devops.server import TOKEN, AzureServer
 from support.azure_devops.state import PROJECT
 from support.digicert_one.fixture import running
@@ -216,7 +216,7 @@ def _asked_about(leaf: Issued, root: Issued, options: NetworkOptions) -> Said | 
 
     def question() -> None:
         path = leaf.certificate, root.certificate
-        found.append(Revocation(options).finding(path, Purpose.CODE_SIGNING, None))
+        found.append(Revocation(options).finding(path, CertificatePurpose.CODE_SIGNING, None))
 
     said = _said(question)
     if said is not None or found[0].hresult is None:

@@ -6,6 +6,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from kspsign.batch.cautions import certificate_warnings
 from kspsign.batch.finish import finished
 from kspsign.batch.one_artifact import Signing, admit_one, plan_one, sign_one
 from kspsign.batch.outcomes import make_report
@@ -13,8 +14,8 @@ from kspsign.batch.run import Run
 from kspsign.batch.slices import share
 from kspsign.batch.work import Batch
 from kspsign.certificates.identity import PublisherIdentity
-from kspsign.certsync import certificate_facts, open_key
-from kspsign.keys import SigningKey
+from kspsign.certsync import certificate_facts, key_store_name, open_key
+from kspsign.keys import SigningKey, timestamp_urls
 from kspsign.model.errors import PrerequisiteError, TrustError
 from kspsign.model.report import Report
 from kspsign.model.values import SyncedCertificate
@@ -51,10 +52,12 @@ class SignedCopies:
 def certsync(run: Run) -> CheckedKey:
     """Stage 1: the certificate is on this agent and its key store open. Raises PrerequisiteError for a certificate
     that could not give a signature that verifies."""
-    preflight = run.open(open_preflight(run.settings, run.shared))
+    urls = timestamp_urls(run.settings, key_store_name(run.settings))
+    preflight = run.open(open_preflight(run.settings, urls, run.shared))
     key = run.open(open_key(run.settings, run.console.notice, run.cancelled))
     present(run, key.certificate)
     verifier = open_verifier(run.settings, key.certificate, run.judge)
+    run.trusts(verifier.trust.facts)
     _check(verifier, key.certificate)
     if preflight is not None:
         preflight.trust(verifier.check_token, key.certificate.chain[0])
@@ -85,7 +88,10 @@ def verify(run: Run, copies: SignedCopies) -> None:
 
 def publish(run: Run) -> Report:
     """Stage 4: the report, on every surface that was asked for."""
-    return finished(run, make_report(run))
+    report = make_report(run)
+    if report.trust is not None:
+        run.names_roots("chains end in", report.trust.used)
+    return finished(run, report)
 
 
 def present(run: Run, certificate: SyncedCertificate) -> None:
@@ -93,6 +99,7 @@ def present(run: Run, certificate: SyncedCertificate) -> None:
     facts = run.record.certificate = certificate_facts(certificate)
     run.record.key_store, run.record.test_signing = certificate.key_store, certificate.test_signing
     run.console.certificate(facts, key_store=certificate.key_store, test_signing=certificate.test_signing)
+    run.warn(certificate_warnings(certificate))
 
 
 def _sign_all(signing: Signing, engine: Engine) -> None:

@@ -27,7 +27,15 @@ from kspsign.model.errors import ConfigurationError, PrerequisiteError
 from kspsign.model.values import SyncedCertificate, iso_utc
 from kspsign.settings.model import Settings
 
-__all__ = ["certificate_facts", "list_entries", "open_key", "read_entry", "synchronise", "write_entry"]
+__all__ = [
+    "certificate_facts",
+    "key_store_name",
+    "list_entries",
+    "open_key",
+    "read_entry",
+    "synchronise",
+    "write_entry",
+]
 
 
 def synchronise(
@@ -35,12 +43,12 @@ def synchronise(
     notice: Callable[[str], object] | None = None,
     cancelled: threading.Event | None = None,
 ) -> SyncedCertificate:
-    """The certificate to sign with; costs no signature. `notice` is told what people should know but need not act on.
+    """The certificate to sign with; costs no signature. `notice` receives what people should know but need not act on.
 
     `cancelled` ends the key store's waiting.
 
     With a key store it is fetched and kept in the thumbprint store, with a thumbprint alone it is read from
-    there. A dry run asks nobody for a certificate that is known by its thumbprint, and keeps none. Raises
+    there. A dry run makes no request for a certificate that is known by its thumbprint, and stores none. Raises
     ConfigurationError when neither is given, PrerequisiteError when a store can't be used, the thumbprint is not
     known, or the key store's certificate has another one.
     """
@@ -68,6 +76,14 @@ def open_key(settings: Settings, notice: Callable[[str], object], cancelled: thr
     else:
         with contextlib.closing(reopen_key_store(settings, known, cancelled)) as store:
             yield SigningKey(_renewed(known, store, notice), store)
+
+
+def key_store_name(settings: Settings) -> str | None:
+    """The key store of this run: the one that is named, else that of the synchronised certificate, if it is known."""
+    if settings.key_store is not None or settings.thumbprint is None:
+        return settings.key_store
+    entries = list_entries(settings.store_folder)
+    return next((entry.key_store for entry in entries if entry.thumbprint == settings.thumbprint), None)
 
 
 def _known(settings: Settings) -> SyncedCertificate | None:

@@ -23,7 +23,7 @@ TASK_SECRET = "password"  # noqa: S105 - a name
 
 @dataclass(frozen=True, slots=True)
 class Metavar:
-    """What stands for the value in --help: FILE, NAME, URL."""
+    """The placeholder of the value in --help: FILE, NAME, URL."""
 
     text: str
 
@@ -82,11 +82,12 @@ Thumbprint = Annotated[
 
 
 class StoreOptions(BaseModel):
-    """What every key store may be told; a store's own model derives from it. Secrets are `SecretStr` fields.
+    """The options of every key store; a store's own model derives from it. Secrets are `SecretStr` fields.
 
     `variables` are the environment variables that the store reads by itself, such as a cloud's sign-in;
     `program_credentials` is true where it also gets SM_* and the variables that --tool-env names, which are for
-    programs and libraries of vendors. No other store gets them.
+    programs and libraries of vendors. No other store gets them. `timestamp_server` is asked before the default ones,
+    and `needs_timestamp` true where certificates end so soon that a signature without timestamp is worth nothing.
     """
 
     # Built when first used: a run has one key store, and needs no validator for the others.
@@ -94,6 +95,8 @@ class StoreOptions(BaseModel):
 
     variables: ClassVar[frozenset[str]] = frozenset()
     program_credentials: ClassVar[bool] = False
+    timestamp_server: ClassVar[str | None] = None
+    needs_timestamp: ClassVar[bool] = False
 
     keypair_alias: Annotated[str | None, Ambient.HARMLESS, Metavar("ALIAS")] = Field(
         None, description="Alias of the key pair in the key store (case-sensitive)."
@@ -141,7 +144,7 @@ def options_of(model: type[StoreOptions]) -> dict[str, FieldInfo]:
 
 def marker(field: FieldInfo, kind: type[_Marker]) -> _Marker | None:
     """What the field says of itself besides its type."""
-    return next((each for each in field.metadata if isinstance(each, kind)), None)
+    return next((item for item in field.metadata if isinstance(item, kind)), None)
 
 
 def is_harmless(field: FieldInfo) -> bool:

@@ -1,4 +1,4 @@
-"""What makes the signatures: the seam between the path and the engines, and their table."""
+"""The Engine protocol and the engine registry."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class Engine(Protocol):
         """What else it wants to know, or has to say."""
 
     def sign(self, held: LockedTarget, file: SignableFile) -> SignedCopy:
-        """Write a signed, timestamped copy of `file`, the held target, beside it; the target stays as it is.
+        """Write a signed, timestamped copy of `file`, the locked target, next to it; the target stays as it is.
 
         Raises ArtifactError before a signature is spent when the file can't be signed, SigningError when the key
         store refuses, its signature does not fit the certificate or the budget is spent, TimestampError when no
@@ -82,22 +82,22 @@ def open_engine(
 
 
 def open_planner(settings: Settings, certificate: SyncedCertificate, budget: Budget) -> Planner:
-    """What the engine for these settings would spend of `budget`; asks nobody. Raises like open_engine."""
+    """The plan of what these settings would spend of `budget`; makes no requests. Raises like open_engine."""
     native = engine_for(settings, certificate) == "native"
     return native_planner(settings, certificate, budget) if native else ToolPlanner(budget)
 
 
 @contextlib.contextmanager
-def open_preflight(settings: Settings, shared: SharedState) -> Iterator[Preflight | None]:
-    """The preflight for these settings, begun where the servers are known before the key store is; connections are
+def open_preflight(settings: Settings, urls: tuple[str, ...], shared: SharedState) -> Iterator[Preflight | None]:
+    """The preflight of the servers at `urls`, begun where they are known before the key store is; connections are
     closed at the end. None where no timestamp is asked for, or none of a server that is not ours."""
     named = bool(settings.timestamp_url)
-    if settings.no_timestamp or settings.dry_run or (settings.key_store == "embedded" and not named):
+    if not urls or settings.dry_run or (settings.key_store == "embedded" and not named):
         yield None
         return
     from kspsign.signing.preflight import Preflight  # noqa: PLC0415 - it brings HTTP
 
-    with contextlib.closing(Preflight(settings, shared)) as preflight:
+    with contextlib.closing(Preflight(settings, urls, shared)) as preflight:
         if named or settings.key_store is not None:
             preflight.start()
         yield preflight

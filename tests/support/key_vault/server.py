@@ -11,10 +11,7 @@ import ssl
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 from urllib.parse import urlsplit
 
 from cryptography import x509
@@ -23,9 +20,10 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from support.key_vault.answers import LOGIN, MACHINE, PIPELINES, Request, Response, answer
 from support.key_vault.world import ACCESS_TOKEN, CLIENT_SECRET, World
+from support.loopback import LoopbackServer, SilentHandler, StandIn
 from support.pki import ca, extended, issue, key_usage
 
-HOSTS = ("*.vault.azure.net", "*.managedhsm.azure.net", LOGIN, PIPELINES)
+HOSTS = ("*.vault.azure.net", "*.managedhsm.azure.net", "*.codesigning.azure.net", LOGIN, PIPELINES)
 
 
 @dataclass
@@ -40,10 +38,11 @@ class Record:
         return [each for each in self.requests if each.host.endswith(host) and path in each.target]
 
 
-class Azure:
+class Azure(StandIn):
     """Serves `world` inside its `with` block; `interfere` may answer a request in the service's place.
 
-    A request for which `hang_up` is true is worked on, and the connection closed in the place of an answer.
+    `services` are further ones by host, or by the domain below which their hosts are. A request for which `hang_up`
+    is true is worked on, and the connection closed in the place of an answer; `sent` is told of each answer that was.
     """
 
     def __init__(self, world: World, folder: Path) -> None:
@@ -51,16 +50,17 @@ class Azure:
         self.record = Record()
         self.interfere: Callable[[Request], Response | None] = lambda _request: None
         self.hang_up: Callable[[Request], bool] = lambda _request: False
+        self.services: dict[str, Callable[[Request], Response]] = {}
+        self.sent: Callable[[Request, Response], None] = lambda _request, _response: None
         self.lock = threading.Lock()
         self._ca_file = folder / "azure-ca.pem"
         self.context = _context(folder, self._ca_file)
         self._server = _Server(self)
-        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02})
 
     @property
     def url(self) -> str:
         """The proxy, which is also where the machine's own identities answer."""
-        return f"http://127.0.0.1:{self._server.server_address[1]}"
+        return self._server.url
 
     @property
     def environment(self) -> dict[str, str]:
@@ -86,32 +86,25 @@ class Azure:
         """The answer to one request, which is recorded."""
         with self.lock:
             self.record.requests.append(request)
-            return self.interfere(request) or answer(self.world, request)
+            interfering = self.interfere(request)
+            service = self._service(request)
+            if interfering is not None or service is None:
+                return interfering or answer(self.world, request)
+        return service(request)
 
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()
+    def _service(self, request: Request) -> Callable[[Request], Response] | None:
+        if request.host == MACHINE and not request.path.startswith("/codesigningaccounts/"):
+            return None  # the machine's own identities
+        return self.services.get(request.host) or self.services.get(request.host.partition(".")[2])
 
 
-class _Server(ThreadingHTTPServer):
-    daemon_threads = True
-    block_on_close = False
-
+class _Server(LoopbackServer):
     def __init__(self, azure: Azure) -> None:
         self.azure = azure
-        super().__init__(("127.0.0.1", 0), _Handler)
-
-    def handle_error(self, request: object, client_address: object) -> None:
-        """A client that disconnected is not an error."""
+        super().__init__(_Handler)
 
 
-class _Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
+class _Handler(SilentHandler):
     server: _Server
     host: str | None = None
 
@@ -144,22 +137,21 @@ class _Handler(BaseHTTPRequestHandler):
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
         headers = {name.lower(): value for name, value in self.headers.items()}
         request = Request(self.command, host, target, headers, body)
-        response = self.server.azure.respond(request)
+        # What http.server makes one slash of is another path to the services.
+        doubled = self.requestline.split(" ")[1].startswith("//")
+        response = Response(404, b"") if doubled else self.server.azure.respond(request)
         if self.server.azure.hang_up(request):
             self.close_connection = True
             return
         content = response.content
         data = content if isinstance(content, bytes) else json.dumps(content).encode()
         self.send_response(response.status)
-        self.send_header("Content-Type", "application/json; charset=utf-8")
         self.send_header("Content-Length", str(len(data)))
-        for name, value in response.headers.items():
+        for name, value in {"Content-Type": "application/json; charset=utf-8", **response.headers}.items():
             self.send_header(name, value)
         self.end_headers()
         self.wfile.write(data)
-
-    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class names it
-        """Silent."""
+        self.server.azure.sent(request, response)
 
 
 def _context(folder: Path, ca_file: Path) -> ssl.SSLContext:

@@ -57,7 +57,7 @@ def test_it_states_time_authority_and_digest(token: bytes, authority: EmbeddedAu
 
 
 def test_over_another_signature_it_does_not_hold(token: bytes) -> None:
-    assert fault(token, b"another") == "the token stamps another signature"
+    assert fault(token, b"another") == "the token is for another signature"
 
 
 def as_pkcs7(signed: Any, _signer: Any) -> None:

@@ -7,17 +7,6 @@ from kspsign.authenticode.zip.scan import Scan, unpack
 from kspsign.authenticode.zip.signature_entry import read_signature_entry
 
 __all__ = [
-    "Archive",
-    "Plan",
-    "Scan",
-    "ZipEntry",
-    "ZipMember",
-    "archive_of",
-    "damaged",
-    "entry_names",
-    "read_archive",
-    "read_signature_entry",
-    "stored_header",
-    "stored_record",
-    "unpack",
+    "Archive", "Plan", "Scan", "ZipEntry", "ZipMember", "archive_of", "damaged", "entry_names", "read_archive",
+    "read_signature_entry", "stored_header", "stored_record", "unpack",
 ]  # fmt: skip

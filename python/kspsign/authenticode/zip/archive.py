@@ -228,12 +228,12 @@ def _check_descriptor(entry: ZipEntry, descriptor: bytes) -> None:
         raise ValueError(f"{entry.name} is not followed by a data descriptor")
     numbers = descriptor[4:] if len(descriptor) % 8 == 0 else descriptor
     width = (len(numbers) - 4) // 2
-    told = (numbers[:4], numbers[4 : 4 + width], numbers[4 + width :])
+    declared = (numbers[:4], numbers[4 : 4 + width], numbers[4 + width :])
     values = ((entry.crc, 4), (entry.packed, width), (entry.size, width))
     if width not in {4, 8} or entry.packed >> 8 * width or entry.size >> 8 * width:
         raise ValueError(f"{entry.name} is not followed by a data descriptor")
     wanted = tuple(value.to_bytes(size, "little") for value, size in values)
-    if told != wanted or (numbers is not descriptor and descriptor[:4] != DESCRIPTOR_MAGIC):
+    if declared != wanted or (numbers is not descriptor and descriptor[:4] != DESCRIPTOR_MAGIC):
         raise ValueError(f"the data descriptor of {entry.name} contradicts the directory")
 
 

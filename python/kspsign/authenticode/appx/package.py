@@ -30,7 +30,7 @@ from kspsign.model.hresults import Hresult
 
 T = TypeVar("T")
 SIGNATURE_MAGIC = b"PKCX"
-_MAX_XML, _FREE_XML, _XML_RATIO = 64 << 20, 1 << 20, 64
+_MAX_BLOCK_MAP, _MAX_XML, _FREE_XML, _XML_RATIO = 48 << 20, 16 << 20, 1 << 20, 64
 
 
 @dataclass(frozen=True)
@@ -143,7 +143,8 @@ def _part(file: BinaryIO, archive: Archive, name: str, hresult: Hresult, read: C
     entry = archive.find(name)
     if entry is None:
         raise damaged(f"it has no {name}, which every package has")
-    limit = min(_MAX_XML, max(_FREE_XML, _XML_RATIO * entry.packed))
+    most = _MAX_BLOCK_MAP if name == BLOCK_MAP else _MAX_XML
+    limit = min(most, max(_FREE_XML, _XML_RATIO * entry.packed))
     try:
         return read(unpack(file, archive, entry, limit))
     except ValueError as broken:

@@ -26,7 +26,7 @@ HARMLESS = {
 """A new setting belongs here only when whoever sends a pull request may choose it."""
 NO_OUTPUTS = {
     *("folder", "signtool", "smctl", "navsip", "trust_root", "policy", "journal", "store", "ca_file"),
-    *("certificate", "pkcs12", "pkcs11_module"),
+    *("certificate", "pkcs12", "pkcs11_module", "signing_metadata"),
 }
 """Paths that are read, or folders of the run's own state."""
 

@@ -154,7 +154,10 @@ CASES: dict[str, Case] = {
     ),
     "not allowed while fetching": Case(answering(is_poll, Response(403, b"")), 6, "SIGNATURE_PENDING", spent=1, kept=1),
     "refused without a word": Case(
-        answering(is_begin, Response(403, b"")), 6, "ARTIFACT_SIGNING_FORBIDDEN", words=("HTTP 403 Forbidden, without",)
+        answering(is_begin, Response(403, b"")),
+        6,
+        "ARTIFACT_SIGNING_FORBIDDEN",
+        words=("HTTP 403 Forbidden (empty body)",),
     ),
     "refused by a page": Case(
         answering(is_begin, Response(403, b"<html><body><h1>Blocked</h1> by policy</body></html>")),

@@ -71,6 +71,8 @@ def test_files_are_signed_stamped_by_microsoft_and_accepted_by_a_peer(service: A
     run = run_in(service, tmp_path, "--verbose", environment={**service.environment, **build})
     assert run.code == 0, run.text
     assert len(service.signing.spent) == run.report["totals"]["signatures_used"] == 6
+    assert len(service.of_profile("GET", "/certchain")) == 1
+    assert len(service.record.of("microsoftonline.com", "/token")) == 1
     assert service.stamped == 1 + 6  # asked once before anything is spent
     assert service.signing.correlations == {"build Contoso h?ppy/20261129.4"}
     assert "x-correlation-id build Contoso h?ppy/20261129.4, x-ms-request-id " in run.text

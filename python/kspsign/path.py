@@ -6,12 +6,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Final
 
+from kspsign.batch.cautions import signature_warnings
 from kspsign.batch.merge import merge
 from kspsign.batch.one_artifact import timestamp_one, verify_one
 from kspsign.batch.run import OutputState, Run
 from kspsign.batch.stages import certsync, present, publish, sign, verify
 from kspsign.batch.work import Batch
-from kspsign.batch.work_list import admit_outputs, clean_up, select, with_policy
+from kspsign.batch.work_list import admit_outputs, select, with_policy
 from kspsign.certsync import synchronise
 from kspsign.concurrency.cancellation import interruptible
 from kspsign.model.report import Report
@@ -37,7 +38,6 @@ def files_to_sign(run: Run) -> Run:
     files = select(with_policy(run))
     if run.record.missing is not None:
         raise run.record.missing
-    clean_up(files)
     return files
 
 
@@ -48,7 +48,9 @@ def verify_files(run: Run) -> Report:
         files = select(with_policy(run))
         second = run.open(open_second_opinion(run.settings, None, run.cancelled))
         verifier = replace(open_verifier(run.settings, None, files.judge), second=second)
+        files.trusts(verifier.trust.facts)
         Batch(files).work(lambda artifact: verify_one(artifact, verifier), LOCAL_SLOTS)
+        files.warn(signature_warnings(files.record.outcomes.values()))
         if run.record.missing is not None:
             raise run.record.missing
     return publish(run)
@@ -69,8 +71,8 @@ def timestamp_files(run: Run) -> Report:
     with run.to_its_end():
         admit_outputs(run)
         files = select(run)
-        clean_up(files)
         verifier = open_verifier(settings, None)
+        files.trusts(verifier.trust.facts)
         digest = DigestAlgorithm(settings.digest)
         timestamper = run.resources.enter_context(open_timestamper(settings, digest, run.shared, verifier.check_token))
         Batch(files, timestamper).work(

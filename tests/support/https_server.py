@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime as dt
-import http.server
 import ssl
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,6 +14,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import NameOID
 
+from support.loopback import LoopbackServer, SilentHandler
+
 REDIRECTS = {"/moved": "/tools.msi?sig=other", "/down": "http://127.0.0.1:9/tools.msi", "/round": "/round"}
 
 
@@ -23,7 +23,7 @@ REDIRECTS = {"/moved": "/tools.msi?sig=other", "/down": "http://127.0.0.1:9/tool
 def serve(pem: Path, content: bytes) -> Iterator[str]:
     """The address of a server with `content` at /tools.msi and redirects; its key and certificate go to `pem`."""
 
-    class Handler(http.server.BaseHTTPRequestHandler):
+    class Handler(SilentHandler):
         def do_GET(self) -> None:
             path = self.path.partition("?")[0]
             self.send_response(302 if path in REDIRECTS else 200 if path == "/tools.msi" else 404)
@@ -34,19 +34,13 @@ def serve(pem: Path, content: bytes) -> Iterator[str]:
             self.end_headers()
             self.wfile.write(body)
 
-        def log_message(self, *_: object) -> None:
-            """Nothing to the test's output."""
-
     pem.write_bytes(_key_and_certificate())
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(pem)
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as web:
-        web.socket = context.wrap_socket(web.socket, server_side=True)
-        thread = threading.Thread(target=web.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
-        yield f"https://localhost:{web.server_port}"
-        web.shutdown()
-        thread.join()
+    server = LoopbackServer(Handler)
+    server.socket = context.wrap_socket(server.socket, server_side=True)
+    with server:
+        yield f"https://localhost:{server.port}"
 
 
 def _key_and_certificate() -> bytes:

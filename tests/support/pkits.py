@@ -19,7 +19,7 @@ from cryptography import x509
 
 from kspsign.certificates.parse import extension
 from kspsign.model.errors import TrustError
-from kspsign.verifying.chain import ChainResult, Purpose, validate_chain
+from kspsign.verifying.chain import CertificatePurpose, ChainResult, validate_chain
 from kspsign.verifying.revocation.crl import DistributionPoint, is_supplemented, look_up
 from kspsign.verifying.roots import TrustAnchors
 
@@ -152,7 +152,7 @@ def verdict(test: PkitsTest) -> str | None:
     That no certificate of the suite is for code signing is left aside: it is about paths, not about purposes.
     """
     leaf = (DATA / "certs" / f"{test.name}.crt").read_bytes()
-    result = validate_chain(leaf, _authorities(), _anchors(), Purpose.CODE_SIGNING, MOMENT)
+    result = validate_chain(leaf, _authorities(), _anchors(), CertificatePurpose.CODE_SIGNING, MOMENT)
     faults = [each for each in result.faults if each.check != "extended-key-usage"]
     if faults:
         return f"{faults[0].hresult.name}: {faults[0].detail}"

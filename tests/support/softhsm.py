@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -62,6 +63,11 @@ class SoftHsm:
         self.run(
             *("pkcs11-tool", "--module", LIBRARY, "--token-label", self.label, "--login", "--pin", PIN), *options
         )  # fmt: skip
+
+    def forbid_signing(self, label: str) -> None:
+        """Take CKA_SIGN from the private key of that label, as an administrator's tool does it."""
+        program = Path(__file__).with_name("forbid_signing.py")
+        self.run(sys.executable, program, LIBRARY, self.label, PIN, label)
 
     def run(self, *command: object) -> None:
         """One of the administrator's tools."""

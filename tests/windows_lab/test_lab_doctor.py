@@ -33,7 +33,8 @@ def client(windows: Windows) -> Windows:
 
 def doctor(windows: Windows, url: str, *more: str) -> tuple[int, dict[str, dict[str, Any]], str]:
     """The exit code, the findings by name, and all output."""
-    ended = windows.kspsign("doctor", "--json", "--timestamp-url", url, *OPTIONS, *ENVIRONMENT, *more)
+    options = ("--timestamp-url", url, "--trust-root", windows.trust_root, *OPTIONS, *ENVIRONMENT)
+    ended = windows.kspsign("doctor", "--json", *options, *more)
     content = json.loads(ended.stdout)
     return ended.exit_code, {each["name"]: each for each in content["checks"]}, ended.output
 
@@ -42,12 +43,16 @@ def test_nothing_is_missing(client: Windows, timestamp_url: str) -> None:
     client.certsync("Contoso-Release")
     code, found, output = doctor(client, timestamp_url)
     assert code == 0, output
-    assert {each["state"] for each in found.values()} == {"ok"}
-    assert set(found) == {
-        *("python", "windows", "signtool", "smctl", "SM_HOST", "SM_API_KEY", "SM_CLIENT_CERT_PASSWORD"),
-        *("SM_CLIENT_CERT_FILE", "service", "key storage provider", "key pair alias", "certificate"),
-        "timestamp server",
+    made = {name for name, check in found.items() if check["state"] == "ok"}
+    assert made == {
+        *("python", "proxy", "CA certificates", "trust roots", "trust roots of Microsoft's program", "key store"),
+        *("windows", "signtool", "smctl", "credentials", "client certificate", "sign-in", "permission"),
+        *("key storage provider", "key", "certificate", "newer certificate", "certificate chain"),
+        *("timestamp server", "clock"),
     }
+    unmade = {name for name, check in found.items() if check["state"] == "not checked"}
+    assert unmade == {"configuration file", "files", "signatures left", "test signature"}
+    assert set(found) == made | unmade
     assert "lab-" not in output
     assert "lab*" not in output
 
@@ -75,12 +80,12 @@ def nothing(_windows: Windows) -> None:
 @pytest.mark.parametrize(
     ("spoil", "options", "name", "said"),
     [
-        (wrong_key, (), "service", "not connected"),
-        (no_key, (), "SM_API_KEY", "is not set"),
-        (wrong_password, (), "SM_CLIENT_CERT_FILE", "its password is wrong"),
+        (wrong_key, (), "sign-in", "not connected"),
+        (no_key, (), "credentials", "SM_API_KEY is not set"),
+        (wrong_password, (), "client certificate", "its password is wrong"),
         (no_ksp, (), "key storage provider", "no KSP is registered"),
         (nothing, ("--csp", "DigiCert signing manager KSP"), "key storage provider", "Did you mean"),
-        (nothing, ("--keypair-alias", "contoso-release"), "key pair alias", "Did you mean Contoso-Release?"),
+        (nothing, ("--keypair-alias", "contoso-release"), "key", "Did you mean Contoso-Release?"),
         (nothing, ("--keypair-alias", "contoso-release"), "certificate", "Did you mean Contoso-Release?"),
         (nothing, ("--keypair-alias", "Contoso-EC"), "certificate", "certsync"),
         (nothing, ("--smctl", "C:\\nowhere"), "smctl", "--smctl"),
@@ -95,6 +100,6 @@ def test_what_is_missing_is_named_with_its_remedy(
     spoil(client)
     code, found, output = doctor(client, "http://127.0.0.1:9/", *options)
     assert code == 5, output
-    assert found[name]["state"] == "missing"
+    assert found[name]["state"] == "failed"
     assert said in f"{found[name]['detail']} {found[name]['remedy']}"
     assert found[name]["remedy"]

@@ -15,12 +15,11 @@ from pydantic import TypeAdapter, ValidationError
 from kspsign.batch.finish import finished
 from kspsign.batch.outcomes import make_report, outcomes_exit_code
 from kspsign.batch.run import Run
-from kspsign.batch.select import Purpose
-from kspsign.batch.work_list import admit_outputs, matched
+from kspsign.batch.select import SelectionPurpose
+from kspsign.batch.work_list import admit_outputs, matched, with_policy
 from kspsign.model.errors import ConfigurationError, KspSignError, PrerequisiteError
-from kspsign.model.report import REPORT_SCHEMA, CertificateFacts, FileOutcome, Report, SliceFacts, Totals
+from kspsign.model.report import REPORT_SCHEMA, CertificateFacts, FileOutcome, Report, SliceFacts, Totals, TrustFacts
 from kspsign.model.values import Artifact
-from kspsign.verifying import open_policy
 
 _SLICED_COMMANDS = frozenset({"run", "verify"})
 _Slices = Sequence[tuple[SliceFacts, Report]]
@@ -28,13 +27,12 @@ _Slices = Sequence[tuple[SliceFacts, Report]]
 
 def merge(run: Run) -> Report:
     """One report of the reports that the patterns name, published as if one run had taken all files."""
-    settings, record = run.settings, run.record
+    record = run.record
     run.console.begin("merge", 0)
     try:
         admit_outputs(run)
-        judge = open_policy(settings)
-        record.policy = judge.facts if judge is not None else None
-        reports = [_read(artifact) for artifact in matched(run, Purpose.SIGN).artifacts]
+        with_policy(run)
+        reports = [_read(artifact) for artifact in matched(run, SelectionPurpose.SIGN).artifacts]
         merged = merged_report(make_report(run), _newest(reports))
     except KspSignError as error:
         record.error = error
@@ -52,7 +50,7 @@ def merged_report(base: Report, slices: _Slices) -> Report:
     """
     _belong_together(base, slices)
     reports = [report for _facts, report in slices]
-    files = tuple(sorted((each for report in reports for each in report.files), key=lambda each: each.path))
+    files = tuple(sorted((file for report in reports for file in report.files), key=lambda file: file.path))
     totals = Totals(*map(sum, zip(*(_counts(report.totals) for report in reports), strict=True)))
     stopped = next((report for report in reports if report.error is not None), None)
     if stopped is None:
@@ -73,13 +71,29 @@ def merged_report(base: Report, slices: _Slices) -> Report:
         files=files,
         error=stopped.error if stopped else None,
         policy=worked.policy,
+        configuration=worked.configuration or base.configuration,
         left_out=reports[0].left_out,  # every slice sees the same files
+        trust=_trust(reports),
+        warnings=tuple(dict.fromkeys(warning for report in reports for warning in report.warnings)),
+    )
+
+
+def _trust(reports: Sequence[Report]) -> TrustFacts | None:
+    """All roots of the slices, and of the root program's lists the oldest."""
+    facts = [report.trust for report in reports if report.trust is not None]
+    if not facts:
+        return None
+    dates = [fact.program_date for fact in facts if fact.program_date is not None]
+    return TrustFacts(
+        named=tuple(dict.fromkeys(root for fact in facts for root in fact.named)),
+        used=tuple(dict.fromkeys(root for fact in facts for root in fact.used)),
+        program_date=min(dates, default=None),
     )
 
 
 def _read(artifact: Artifact) -> tuple[SliceFacts, Report]:
     try:
-        report = TypeAdapter(Report).validate_json(artifact.path.read_bytes())
+        report = TypeAdapter(Report).validate_json(artifact.path.read_bytes(), strict=True)
     except (OSError, ValidationError) as broken:
         raise ConfigurationError(
             f"this is not a report: {str(broken).splitlines()[0]}",
@@ -115,7 +129,7 @@ def _belong_together(base: Report, slices: _Slices) -> None:
     facts = slices[0][0]
     if any(replace(other, number=facts.number) != facts for other, _report in slices):
         raise _differ("the slices do not cover the same files, or differ in the number of slices")
-    missing = sorted(set(range(1, facts.total + 1)) - {each.number for each, _report in slices})
+    missing = sorted(set(range(1, facts.total + 1)) - {slice_.number for slice_, _report in slices})
     if missing or len(slices) != facts.total:
         raise PrerequisiteError(
             f"no report of slice {', '.join(map(str, missing))} of {facts.total}",
@@ -128,8 +142,10 @@ def _belong_together(base: Report, slices: _Slices) -> None:
         raise _differ("the slices are of different builds")
     if len({report.command for report in reports}) > 1:
         raise _differ("the slices are of different commands")
-    if len({each.policy for each in reports} | ({base.policy} if base.policy else set())) > 1:
+    if len({report.policy for report in reports} | ({base.policy} if base.policy else set())) > 1:
         raise _differ("the slices were judged by different policies, or not by the policy given here")
+    if len({report.configuration for report in reports}) > 1:
+        raise _differ("the slices read different configuration files")
     signing = [(report.certificate, report.key_store) for report in reports if report.certificate is not None]
     if any(not _same_publisher(first, signing[0][0]) or store != signing[0][1] for first, store in signing):
         raise _differ("the slices used different certificates or key stores")
@@ -143,7 +159,7 @@ def _same_publisher(one: CertificateFacts, other: CertificateFacts) -> bool:
 
 
 def _complete(facts: SliceFacts, files: Sequence[FileOutcome]) -> None:
-    if len(files) != facts.files or len({each.path for each in files}) != facts.files:
+    if len(files) != facts.files or len({file.path for file in files}) != facts.files:
         raise _differ(f"{facts.files} files matched, but the slices report {len(files)}, not each of them once")
 
 

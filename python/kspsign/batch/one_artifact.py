@@ -64,7 +64,7 @@ def sign_one(artifact: Artifact, signing: Signing, engine: Engine) -> FileOutcom
         signing.verifier.check_inner_files(file, artifact.name, artifact.format)
         copy = engine.sign(held, file)
         started = time.perf_counter()
-        verification = signing.verifier.verify(copy.path, artifact.format, artifact.name, copy.hashes)
+        verification = signing.verifier.verify_by_names(copy.path, artifact.format, artifact.names, copy.hashes)
         seconds = {**copy.seconds, "verify": round(time.perf_counter() - started, 6)}
         if verification.error is not None:
             held.check_unchanged()  # the cause, when the file was changed between hash and copy
@@ -147,15 +147,13 @@ def _admitted(held: LockedTarget, signing: Signing, engine: Engine) -> SignableF
 
 
 def _leaves_alone(artifact: Artifact, signing: Signing) -> bool:
-    """Whether the file is judged only: it was not selected for signing, or the policy keeps it from being signed by
-    every name that leads to it."""
-    verifier = signing.verifier
-    return not artifact.to_sign or all(verifier.leaves_alone(name, artifact.format) for name in artifact.names)
+    """Whether the file is judged only: it was not selected for signing, or the policy keeps it from being signed."""
+    return not artifact.to_sign or signing.verifier.leaves_alone(artifact.names, artifact.format)
 
 
 def _left_alone(artifact: Artifact, signing: Signing) -> FileOutcome:
     """The outcome of a file that is judged only."""
-    verification = signing.verifier.verify(artifact.path, artifact.format, artifact.name)
+    verification = signing.verifier.verify_by_names(artifact.path, artifact.format, artifact.names)
     return skipped(artifact, verification) if verification.error is None else checked(artifact, verification, {})
 
 
@@ -187,7 +185,7 @@ def _already_signed(artifact: Artifact, file: SignableFile, signing: Signing) ->
     beside = settings.append and signing.verifier.judge is not None
     if not file.signatures or settings.replace or beside:
         return None  # a policy may tolerate a signature next to a stronger one: the signed copy is judged
-    verification = signing.verifier.verify(artifact.path, artifact.format, artifact.name)
+    verification = signing.verifier.verify_by_names(artifact.path, artifact.format, artifact.names)
     if settings.append:
         return None if verification.verdict.ok else failed(artifact, _unfit(verification), sha256=verification.sha256)
     ours = any(_is_ours(signature, signing.identity) for signature in read_signatures(file)[0])
@@ -230,7 +228,7 @@ def _refusal(verification: Verification, *, ours: bool) -> KspSignError:
             code="ALREADY_SIGNED",
             remedy="Build the file again, or replace its signature with --replace.",
         )
-    subjects = ", ".join(each.subject for each in verification.signatures) or "an unreadable signature"
+    subjects = ", ".join(signature.subject for signature in verification.signatures) or "an unreadable signature"
     return KspSignError(
         f"it is signed already, by {subjects}",
         code="ALREADY_SIGNED",

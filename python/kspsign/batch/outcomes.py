@@ -12,7 +12,7 @@ from typing import Literal
 from kspsign.batch.run import Run
 from kspsign.model.errors import HaltedError, KspSignError
 from kspsign.model.report import AgentFacts, FileOutcome, LeftOutFacts, Report, ToolFacts, Totals
-from kspsign.model.values import NOT_CHECKED, Artifact, ErrorFacts, Verification, iso_utc
+from kspsign.model.values import NOT_CHECKED, Artifact, ErrorFacts, RootFacts, Verification, iso_utc
 from kspsign.signing import SignedCopy
 
 LEFT_OUT_NAMED = 1000
@@ -91,14 +91,14 @@ def _seen(
 def make_report(run: Run) -> Report:
     """The report of a run that is over."""
     record, settings = run.record, run.settings
-    outcomes = [record.outcomes[each.name] for each in record.matched if each.name in record.outcomes]
+    outcomes = [record.outcomes[artifact.name] for artifact in record.matched if artifact.name in record.outcomes]
     totals = Totals(
         matched=len(record.matched),
         signed=_count(outcomes, "signed"),
         skipped=_count(outcomes, "skipped"),
-        failed=sum(each.error is not None for each in outcomes),
-        verified=sum(each.verdict.ok for each in outcomes),
-        unverified=sum(not each.verdict.ok for each in outcomes),
+        failed=sum(outcome.error is not None for outcome in outcomes),
+        verified=sum(outcome.verdict.ok for outcome in outcomes),
+        unverified=sum(not outcome.verdict.ok for outcome in outcomes),
         signatures_used=record.signatures_used,
         signatures_needed=record.signatures_needed,
         left=record.left,
@@ -126,17 +126,27 @@ def make_report(run: Run) -> Report:
         limits=record.limits,
         dry_run=settings.dry_run,
         left_out=LeftOutFacts(len(record.left_out), tuple(record.left_out[:LEFT_OUT_NAMED])),
+        trust=None if record.trust is None else replace(record.trust, used=used_roots(outcomes)),
+        warnings=tuple(record.warnings),
         configuration=settings.configuration.facts,
     )
 
 
+def used_roots(outcomes: Sequence[FileOutcome]) -> tuple[RootFacts, ...]:
+    """The roots that chains of the files ended in, each once."""
+    signatures = [signature for outcome in outcomes for signature in outcome.signatures]
+    roots = [signature.root for signature in signatures]
+    roots += [signature.timestamp.root for signature in signatures if signature.timestamp is not None]
+    return tuple(dict.fromkeys(root for root in roots if root is not None))
+
+
 def _count(outcomes: Sequence[FileOutcome], outcome: str) -> int:
-    return sum(each.outcome == outcome for each in outcomes)
+    return sum(file.outcome == outcome for file in outcomes)
 
 
 def outcomes_exit_code(outcomes: Sequence[FileOutcome], totals: Totals) -> int:
     """The exit code of a run that nothing stopped."""
-    if any(each.verdict.result == "failed" for each in outcomes):
+    if any(outcome.verdict.result == "failed" for outcome in outcomes):
         return EXIT_NOT_VERIFIED
     if not totals.failed:
         return EXIT_PASSED

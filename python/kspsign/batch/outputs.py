@@ -37,10 +37,10 @@ def outputs_of(settings: BaseModel, context: RunContext) -> dict[str, Path]:
 def inputs_of(*settings: BaseModel | None) -> dict[str, Path]:
     """Every file that the settings name to be read, by its option."""
     found: dict[str, Path] = {}
-    for model in (each for each in settings if each is not None):
+    for model in (setting for setting in settings if setting is not None):
         for name, field in type(model).model_fields.items():
             value = getattr(model, name)
-            paths = [each for each in (value if isinstance(value, tuple) else (value,)) if isinstance(each, Path)]
+            paths = [item for item in (value if isinstance(value, tuple) else (value,)) if isinstance(item, Path)]
             if marker(field, Output) is None:
                 found |= {
                     f"{option_name(name)}{f' ({number})' if number else ''}": path for number, path in enumerate(paths)
@@ -49,13 +49,13 @@ def inputs_of(*settings: BaseModel | None) -> dict[str, Path]:
         if origin.facts is not None:
             found["--config"] = Path(origin.facts.name)
         folder = getattr(model, "folder", Path())
-        listed = [each.strip() for text in getattr(model, "files", ()) for each in text.splitlines()]
-        found |= {each: folder / each[1:] for each in listed if each.startswith("@")}
+        listed = [line.strip() for text in getattr(model, "files", ()) for line in text.splitlines()]
+        found |= {argument: folder / argument[1:] for argument in listed if argument.startswith("@")}
     return found
 
 
 def state_folders(settings: Settings) -> dict[str, Path]:
-    """The folders that a signing run writes to beside the files' own."""
+    """The folders that a signing run writes to, besides those of the files."""
     store = settings.store_folder
     return {
         "--journal" if settings.journal else "--store": settings.journal_folder,
@@ -108,7 +108,7 @@ def _of_content(path: Path, artifacts: Iterable[Artifact]) -> Iterator[Artifact]
         state = path.stat()
     except OSError:
         return
-    yield from (each for each in artifacts if each.size == state.st_size and _same(each.path, path))
+    yield from (artifact for artifact in artifacts if artifact.size == state.st_size and _same(artifact.path, path))
 
 
 def _same(one: Path, other: Path) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -13,8 +13,16 @@ from typing import TYPE_CHECKING, TypeVar
 
 from kspsign.concurrency.cancellation import entered
 from kspsign.model.errors import CancelledError, KspSignError, PolicyError
-from kspsign.model.report import CertificateFacts, FileOutcome, LeftOut, PolicyFacts, SliceFacts
-from kspsign.model.values import Artifact, Limits
+from kspsign.model.report import (
+    CertificateFacts,
+    FileOutcome,
+    LeftOut,
+    PolicyFacts,
+    RunWarning,
+    SliceFacts,
+    TrustFacts,
+)
+from kspsign.model.values import Artifact, Limits, RootFacts
 from kspsign.programs import in_temp_folder
 from kspsign.publishing import Console
 from kspsign.settings.context import RunContext
@@ -25,6 +33,8 @@ if TYPE_CHECKING:
     from kspsign.verifying.policy.judge import Judge
 
 Resource = TypeVar("Resource")
+_NAMED_ROOTS = 10
+"""Roots that the log names; the report names all."""
 
 
 class OutputState(Enum):
@@ -49,6 +59,8 @@ class RunRecord:
     engine: str | None = None
     slice: SliceFacts | None = None
     policy: PolicyFacts | None = None
+    trust: TrustFacts | None = None
+    warnings: list[RunWarning] = field(default_factory=list)
     missing: PolicyError | None = None
     left_out: Sequence[LeftOut] = ()
     matched: tuple[Artifact, ...] = ()
@@ -109,6 +121,27 @@ class Run:
         except KspSignError as error:
             self.record.error = error
             self.console.failed(error)
+
+    def warn(self, warnings: Iterable[RunWarning]) -> None:
+        """Say what people should act on; once of each kind."""
+        for warning in warnings:
+            if warning.code not in {said.code for said in self.record.warnings}:
+                self.record.warnings.append(warning)
+                self.console.warning(warning.code, f"{warning.message}. {warning.remedy}")
+
+    def trusts(self, trust: TrustFacts) -> None:
+        """Say under which roots the run judges."""
+        self.record.trust = trust
+        self.names_roots("trusted is", trust.named)
+        if trust.program_date is not None:
+            self.console.notice(f"trusted is the Microsoft root program of {trust.program_date[:10]}")
+
+    def names_roots(self, what: str, roots: Sequence[RootFacts]) -> None:
+        """Name each root after the words `what`."""
+        for root in roots[:_NAMED_ROOTS]:
+            self.console.notice(f"{what} {root.thumbprint} ({root.subject})")
+        if len(roots) > _NAMED_ROOTS:
+            self.console.notice(f"{what} {len(roots) - _NAMED_ROOTS} more roots, which the report names")
 
     def open(self, resource: AbstractContextManager[Resource]) -> Resource:
         """`resource`, which is closed when the run ends; neither opening nor closing it holds up a cancelled run."""

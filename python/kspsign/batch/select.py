@@ -17,10 +17,10 @@ from kspsign.model.errors import NoFilesMatchedError
 from kspsign.model.report import LeftOut
 from kspsign.model.values import COPY_PREFIX, Artifact
 
-_COPY = "a signed copy that a run made next to its target"
+LEFTOVER = "a signed copy that a run made next to its target"
 
 
-class Purpose(Enum):
+class SelectionPurpose(Enum):
     """The purpose of a selection.
 
     SIGN: files that somebody wants signed, each once by its real path. In folders these are files of known formats;
@@ -42,12 +42,13 @@ class Selection:
     artifacts: tuple[Artifact, ...]
     unmatched: tuple[str, ...]
     left_out: tuple[LeftOut, ...] = ()
+    in_other_case: tuple[str, ...] = ()
 
 
 def select_artifacts(
     patterns: Iterable[str],
     folder: Path,
-    purpose: Purpose = Purpose.SIGN,
+    purpose: SelectionPurpose = SelectionPurpose.SIGN,
     *,
     admit: Callable[[Sequence[Artifact]], None] = lambda _artifacts: None,
 ) -> Selection:
@@ -60,41 +61,52 @@ def select_artifacts(
     or, to judge, a folder can't be read.
     """
     given = tuple(expand_lists(patterns, folder))
-    signed = _Signed(folder) if purpose is not Purpose.JUDGE else None
-    judged = _Judged(folder, own_copies=purpose is Purpose.JUDGE) if purpose is not Purpose.SIGN else None
-    kinds: list[_Signed | _Judged] = [kind for kind in (signed, judged) if kind is not None]
-    wanted = [each for each in given if not each.excluded]
-    unmatched = [each for each in wanted if not sum(kind.add(each.text) for kind in kinds)]
-    for each in given:
-        if each.excluded:
+    signed = _ChosenFiles(folder) if purpose is not SelectionPurpose.JUDGE else None
+    judged = _Judged(folder) if purpose is not SelectionPurpose.SIGN else None
+    kinds: list[_ChosenFiles | _Judged] = [kind for kind in (signed, judged) if kind is not None]
+    wanted = [pattern for pattern in given if not pattern.excluded]
+    unmatched = [pattern for pattern in wanted if not sum(kind.add(pattern.text) for kind in kinds)]
+    for pattern in given:
+        if pattern.excluded:
             for kind in kinds:
-                kind.exclude(each)
+                kind.exclude(pattern)
     artifacts = _together(signed, judged)
     admit(artifacts)
-    missing = tuple(each.shown for each in unmatched if _is_name_of_nothing(each.text, folder))
+    missing = tuple(pattern.shown for pattern in unmatched if _is_name_of_nothing(pattern.text, folder))
     if missing or not artifacts:
-        raise NoFilesMatchedError(missing or tuple(each.shown for each in given), str(folder.absolute()))
+        raise NoFilesMatchedError(missing or tuple(pattern.shown for pattern in given), str(folder.absolute()))
     names = {name for artifact in artifacts for name in artifact.names}
     left_out = {name: out for kind in kinds[-1:] for name, out in kind.left_out.items() if name not in names}
-    shown = tuple(each.shown for each in unmatched)
-    return Selection(artifacts, shown, tuple(left_out[name] for name in sorted(left_out)))
+    return Selection(
+        artifacts,
+        tuple(pattern.shown for pattern in unmatched),
+        tuple(left_out[name] for name in sorted(left_out)),
+        tuple(pattern.shown for pattern in wanted if judged is not None and pattern.text in judged.in_other_case),
+    )
 
 
 def _is_name_of_nothing(pattern: str, folder: Path) -> bool:
     return not glob.has_magic(pattern) and not exists(folder / pattern)
 
 
-def _together(signed: _Signed | None, judged: _Judged | None) -> tuple[Artifact, ...]:
-    """All artifacts, in the order of their names; files that are only judged are not among those to sign."""
-    artifacts = list(signed.chosen.values()) if signed else []
-    known = {os.path.normcase(name) for artifact in artifacts for name in artifact.names}
+def _together(signed: _ChosenFiles | None, judged: _Judged | None) -> tuple[Artifact, ...]:
+    """All artifacts, in the order of their names. A further name of a file to be signed is one of its aliases; whatever
+    else is judged is not to be signed."""
+    chosen = dict(signed.chosen) if signed else {}
+    known = {os.path.normcase(name) for artifact in chosen.values() for name in artifact.names}
+    others = []
     for artifact in judged.chosen.values() if judged else ():
-        if os.path.normcase(artifact.name) not in known:
-            artifacts.append(artifact if signed is None else replace(artifact, to_sign=False))
-    return tuple(sorted(artifacts, key=lambda artifact: artifact.name))
+        if os.path.normcase(artifact.name) in known:
+            continue
+        same = chosen.get(_identity(artifact.path))
+        if same is not None:
+            chosen[_identity(artifact.path)] = replace(same, aliases=(*same.aliases, artifact.name))
+        else:
+            others.append(artifact if signed is None else replace(artifact, to_sign=False))
+    return tuple(sorted((*chosen.values(), *others), key=lambda artifact: artifact.name))
 
 
-class _Signed:
+class _ChosenFiles:
     """Files to sign, by the identity of their real path."""
 
     def __init__(self, folder: Path) -> None:
@@ -139,7 +151,7 @@ class _Signed:
         name = artifact.name.rpartition("/")[2]
         suffix = Path(name).suffix.lower()
         if name.startswith(COPY_PREFIX):
-            return _COPY
+            return LEFTOVER
         # A file that can't be read is of no format either: its step meets the same refusal, as that file's outcome.
         if artifact.format is None and artifact.readable and is_folder(self._folder / pattern):
             return "not a signable format, in a folder"
@@ -151,25 +163,27 @@ class _Signed:
 class _Judged:
     """Files to judge, by each of their names: a link has one of its own, and what it leads to another."""
 
-    def __init__(self, folder: Path, *, own_copies: bool) -> None:
+    def __init__(self, folder: Path) -> None:
         self.chosen: dict[str, Artifact] = {}
         self.left_out: dict[str, LeftOut] = {}
+        self.in_other_case: set[str] = set()
         self._folder, self._real_folder = folder, _real(folder)
-        self._own_copies = own_copies
 
     def add(self, pattern: str) -> bool:
         """Choose what `pattern` matches, and what the links among it lead to; whether that is anything."""
         any_chosen = False
-        for path, fault in Walk(self._folder, every_name=True).find(pattern):
+        walk = Walk(self._folder, every_name=True)
+        for path, fault in walk.find(pattern):
             name, real = _shown(path, self._folder), _real(path)
-            reason = fault or (_COPY if not self._own_copies and path.name.startswith(COPY_PREFIX) else "")
-            if reason:
-                self.left_out[name] = LeftOut(name, reason)
+            if fault:
+                self.left_out[name] = LeftOut(name, fault)
                 continue
             any_chosen = True
-            for each in (name, _real_name(path, real, self._folder, self._real_folder)):
-                if os.path.normcase(each) not in self.chosen:
-                    self.chosen[os.path.normcase(each)] = _artifact(real, each)
+            for spelling in (name, _real_name(path, real, self._folder, self._real_folder)):
+                if os.path.normcase(spelling) not in self.chosen:
+                    self.chosen[os.path.normcase(spelling)] = _artifact(real, spelling)
+        if walk.ignored_case:
+            self.in_other_case.add(pattern)
         return any_chosen
 
     def exclude(self, pattern: Pattern) -> None:

@@ -19,11 +19,11 @@ def take_slice(artifacts: Sequence[Artifact], number: int, total: int) -> tuple[
     """
     slices: list[set[str]] = [set() for _ in range(total)]
     loads = [(0, 0, index) for index in range(total)]
-    for artifact in sorted(artifacts, key=lambda each: (-each.size, each.name)):
+    for artifact in sorted(artifacts, key=lambda file: (-file.size, file.name)):
         size, files, index = heapq.heappop(loads)
         slices[index].add(artifact.name)
         heapq.heappush(loads, (size + artifact.size, files + 1, index))
-    listing = "".join(f"{each.name}\0{each.size}\0" for each in sorted(artifacts, key=lambda each: each.name))
+    listing = "".join(f"{file.name}\0{file.size}\0" for file in sorted(artifacts, key=lambda file: file.name))
     digest = hashlib.sha256(listing.encode("utf-8", "surrogateescape")).hexdigest()
     facts = SliceFacts(number, total, len(artifacts), digest)
     return facts, tuple(artifact for artifact in artifacts if artifact.name in slices[number - 1])

@@ -6,6 +6,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from kspsign.batch.cautions import certificate_warnings
 from kspsign.batch.finish import finished
 from kspsign.batch.one_artifact import Signing, admit_one, plan_one, sign_one
 from kspsign.batch.outcomes import make_report
@@ -56,6 +57,7 @@ def certsync(run: Run) -> CheckedKey:
     key = run.open(open_key(run.settings, run.console.notice, run.cancelled))
     present(run, key.certificate)
     verifier = open_verifier(run.settings, key.certificate, run.judge)
+    run.trusts(verifier.trust.facts)
     _check(verifier, key.certificate)
     if preflight is not None:
         preflight.trust(verifier.check_token, key.certificate.chain[0])
@@ -86,7 +88,10 @@ def verify(run: Run, copies: SignedCopies) -> None:
 
 def publish(run: Run) -> Report:
     """Stage 4: the report, on every surface that was asked for."""
-    return finished(run, make_report(run))
+    report = make_report(run)
+    if report.trust is not None:
+        run.names_roots("chains end in", report.trust.used)
+    return finished(run, report)
 
 
 def present(run: Run, certificate: SyncedCertificate) -> None:
@@ -94,6 +99,7 @@ def present(run: Run, certificate: SyncedCertificate) -> None:
     facts = run.record.certificate = certificate_facts(certificate)
     run.record.key_store, run.record.test_signing = certificate.key_store, certificate.test_signing
     run.console.certificate(facts, key_store=certificate.key_store, test_signing=certificate.test_signing)
+    run.warn(certificate_warnings(certificate))
 
 
 def _sign_all(signing: Signing, engine: Engine) -> None:

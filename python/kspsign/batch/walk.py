@@ -26,7 +26,7 @@ _SEPARATORS = re.compile(r"[\\/]" if os.name == "nt" else "/")
 _ANY_FOLDERS = "**"
 
 
-class Found(NamedTuple):
+class WalkedPath(NamedTuple):
     """A path that a pattern matches; `fault` says why it can't be looked at, "" when it is a file."""
 
     path: Path
@@ -38,14 +38,16 @@ class Walk:
     """Finds what patterns name below `folder`.
 
     `every_name`: in any case on every system, by every link that leads there (at most MAX_NAMES of a folder), and a
-    folder that can't be read is an error, not one of the faults.
+    folder that can't be read is an error, not one of the faults. `ignored_case` says whether any name was matched only
+    because case is ignored.
     """
 
     folder: Path
     every_name: bool = False
+    ignored_case: bool = field(default=False, init=False)
     _visits: dict[tuple[int, int, int], int] = field(default_factory=dict)
 
-    def find(self, pattern: str) -> Iterator[Found]:
+    def find(self, pattern: str) -> Iterator[WalkedPath]:
         """The matches of `pattern`. One that is itself the path of a file or folder is taken literally first; a folder
         means everything in it, at any depth.
 
@@ -54,7 +56,7 @@ class Walk:
         self._visits.clear()
         literal = self.folder / pattern
         if is_file(literal):
-            yield Found(literal)
+            yield WalkedPath(literal)
             if not self.every_name:
                 return
         if is_folder(literal):
@@ -66,7 +68,7 @@ class Walk:
         once = [part for index, part in enumerate(parts) if part != _ANY_FOLDERS or parts[index - 1 : index] != [part]]
         yield from self._below(Path(anchor) if anchor else self.folder, tuple(once), ())
 
-    def _below(self, folder: Path, parts: Sequence[str], above: tuple[tuple[int, int], ...]) -> Iterator[Found]:
+    def _below(self, folder: Path, parts: Sequence[str], above: tuple[tuple[int, int], ...]) -> Iterator[WalkedPath]:
         if not parts:
             return
         head, rest = parts[0], parts[1:]
@@ -76,12 +78,12 @@ class Walk:
             yield from self._any_depth(folder, rest, above)
         else:
             for entry in self._entries(folder):
-                if isinstance(entry, Found):
+                if isinstance(entry, WalkedPath):
                     yield entry
                 elif self._matches(head, entry.name):
                     yield from self._entry(folder / entry.name, entry, head, rest)
 
-    def _entry(self, path: Path, entry: os.DirEntry[str], head: str, rest: Sequence[str]) -> Iterator[Found]:
+    def _entry(self, path: Path, entry: os.DirEntry[str], head: str, rest: Sequence[str]) -> Iterator[WalkedPath]:
         if rest:
             if _is_dir(entry):
                 yield from self._below(path, rest, ())
@@ -91,20 +93,20 @@ class Walk:
         else:
             yield _file(path, entry)
 
-    def _any_depth(self, folder: Path, rest: Sequence[str], above: tuple[tuple[int, int], ...]) -> Iterator[Found]:
+    def _any_depth(self, folder: Path, rest: Sequence[str], above: tuple[tuple[int, int], ...]) -> Iterator[WalkedPath]:
         try:
             identity = self._entered(folder, len(rest), above)
         except OSError as unreadable:
             yield self._unreadable(folder, unreadable)
             return
-        if isinstance(identity, Found):
+        if isinstance(identity, WalkedPath):
             yield identity
-        if identity is None or isinstance(identity, Found):
+        if identity is None or isinstance(identity, WalkedPath):
             return
         if rest:
             yield from self._below(folder, rest, ())
         for entry in self._entries(folder):
-            if isinstance(entry, Found):
+            if isinstance(entry, WalkedPath):
                 if not rest:
                     yield entry
             elif _is_dir(entry):
@@ -112,7 +114,9 @@ class Walk:
             elif not rest:
                 yield _file(folder / entry.name, entry)
 
-    def _entered(self, folder: Path, rest: int, above: Sequence[tuple[int, int]]) -> tuple[int, int] | Found | None:
+    def _entered(
+        self, folder: Path, rest: int, above: Sequence[tuple[int, int]]
+    ) -> tuple[int, int] | WalkedPath | None:
         """The folder's identity; None when it was entered before: in `above`, or often enough with as much `rest` of
         the pattern. What is not looked at for its number of names is named where every name counts. Raises OSError."""
         try:
@@ -127,9 +131,11 @@ class Walk:
         visits = self._visits[(*identity, rest)] = self._visits.get((*identity, rest), 0) + 1
         if visits <= (MAX_NAMES if self.every_name else 1):
             return identity
-        return Found(folder, f"a folder already visited under {MAX_NAMES} other names") if self.every_name else None
+        return (
+            WalkedPath(folder, f"a folder already visited under {MAX_NAMES} other names") if self.every_name else None
+        )
 
-    def _entries(self, folder: Path) -> Iterator[os.DirEntry[str] | Found]:
+    def _entries(self, folder: Path) -> Iterator[os.DirEntry[str] | WalkedPath]:
         try:
             with os.scandir(folder) as scan:
                 yield from sorted(scan, key=lambda entry: entry.name)
@@ -138,19 +144,24 @@ class Walk:
         except OSError as unreadable:
             yield self._unreadable(folder, unreadable)
 
-    def _unreadable(self, folder: Path, unreadable: OSError) -> Found:
+    def _unreadable(self, folder: Path, unreadable: OSError) -> WalkedPath:
         if self.every_name:
             raise ConfigurationError(
                 f"the folder can't be read: {unreadable.strerror}",
                 remedy="Give this user read access: what can't be read can't be judged.",
                 file=str(folder),
             ) from unreadable
-        return Found(folder, f"the folder can't be read: {unreadable.strerror}")
+        return WalkedPath(folder, f"the folder can't be read: {unreadable.strerror}")
 
     def _matches(self, glob_part: str, name: str) -> bool:
-        if self.every_name:
-            return glob_part.casefold() == name.casefold() or fnmatch.fnmatchcase(name.casefold(), glob_part.casefold())
-        return glob_part == name or fnmatch.fnmatch(name, glob_part)
+        if not self.every_name:
+            return glob_part == name or fnmatch.fnmatch(name, glob_part)
+        if glob_part == name or fnmatch.fnmatchcase(name, glob_part):
+            return True
+        folded, wanted = name.casefold(), glob_part.casefold()
+        found = wanted == folded or fnmatch.fnmatchcase(folded, wanted)
+        self.ignored_case |= found
+        return found
 
 
 def is_file(path: Path) -> bool:
@@ -184,10 +195,10 @@ def _is_dir(entry: os.DirEntry[str]) -> bool:
         return False
 
 
-def _file(path: Path, entry: os.DirEntry[str]) -> Found:
+def _file(path: Path, entry: os.DirEntry[str]) -> WalkedPath:
     try:
         if entry.is_file():
-            return Found(path)
+            return WalkedPath(path)
     except OSError:
-        return Found(path, "a link that leads nowhere")
-    return Found(path, "a link that leads nowhere" if entry.is_symlink() else "not a regular file")
+        return WalkedPath(path, "a link that leads nowhere")
+    return WalkedPath(path, "a link that leads nowhere" if entry.is_symlink() else "not a regular file")

@@ -87,4 +87,4 @@ class Batch:
     def _tick(self) -> None:
         waits = self._services.waits if self._services is not None else Waits()
         named = (("key store", waits.key_store), ("timestamp server", waits.timestamp))
-        self._console.progress(lambda: self._meter.read(tuple(each for each in named if each[1])))
+        self._console.progress(lambda: self._meter.read(tuple(pair for pair in named if pair[1])))

@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING
 
 from kspsign.batch.outputs import check_artifacts, check_outputs, inputs_of, outputs_of, state_folders
 from kspsign.batch.run import OutputState, Run
-from kspsign.batch.select import Purpose, Selection, select_artifacts
+from kspsign.batch.select import LEFTOVER, Selection, SelectionPurpose, select_artifacts
 from kspsign.batch.slices import slice_of, take_slice
 from kspsign.concurrency.cancellation import interruptible
 from kspsign.model.report import LeftOut
-from kspsign.model.values import Artifact
-from kspsign.signing import remove_leftovers
+from kspsign.model.values import COPY_PREFIX, Artifact
+from kspsign.settings.model import JUDGING_COMMANDS
+from kspsign.signing import is_in_use, remove_leftovers
 from kspsign.verifying import open_policy
 
 if TYPE_CHECKING:
@@ -36,18 +37,21 @@ def with_policy(run: Run) -> Run:
 
 
 def select(run: Run) -> Run:
-    """The run with the files that it takes: all that match, or its slice of them, which may be empty.
+    """The run with the files that it takes: all that match, or its slice of them, which may be empty. What killed runs
+    left next to files that are to be signed or stamped is removed first.
 
     Raises NoFilesMatchedError, ConfigurationError for a slice that there is not, and CancelledError: a large tree
     takes a while.
     """
     settings, record, console = run.settings, run.record, run.console
-    selection = matched(run, _purpose(settings.command, run.judge))
+    selection = _without_leftovers(run, matched(run, _purpose(settings.command, run.judge)))
     record.left_out = selection.left_out
     for line in _left_out_lines(selection.left_out):
         console.notice(line)
     if run.judge is not None:
         record.missing = run.judge.missing([name for artifact in selection.artifacts for name in artifact.names])
+    for pattern in selection.in_other_case:
+        console.notice(f"the pattern {pattern} also takes names in other case: case is ignored where files are judged")
     for pattern in selection.unmatched:
         console.notice(f"the pattern {pattern} matches no file")
     artifacts = selection.artifacts
@@ -61,7 +65,7 @@ def select(run: Run) -> Run:
     return replace(run, artifacts=artifacts, shared=replace(run.shared, repeated_sizes=repeated))
 
 
-def matched(run: Run, purpose: Purpose) -> Selection:
+def matched(run: Run, purpose: SelectionPurpose) -> Selection:
     """What the patterns match; none of it may be a file that the run writes.
 
     Raises what `select` does, ConfigurationError for an output that is one of them.
@@ -88,19 +92,30 @@ def admit_outputs(run: Run) -> None:
     run.record.outputs = OutputState.UNCHECKED
 
 
-def clean_up(run: Run) -> None:
-    """Remove the copies that killed runs left next to the targets; a dry run removes nothing."""
-    if run.settings.dry_run:
-        return
-    removed = remove_leftovers({artifact.path.parent for artifact in run.artifacts})
+def _without_leftovers(run: Run, selection: Selection) -> Selection:
+    """The selection after the copies are removed that killed runs left; a dry run removes nothing. A name like theirs
+    that is still there is judged as any other, unless a run is writing it."""
+    if run.settings.command in JUDGING_COMMANDS:
+        return selection
+    dry_run = run.settings.dry_run
+    removed = 0 if dry_run else remove_leftovers({artifact.path.parent for artifact in selection.artifacts})
     if removed:
         run.console.notice(f"removed signed copies left by a killed run: {removed}")
+    artifacts, left_out = [], list(selection.left_out)
+    for artifact in selection.artifacts:
+        if artifact.to_sign or not artifact.path.name.startswith(COPY_PREFIX):
+            artifacts.append(artifact)
+        elif dry_run or is_in_use(artifact.path):
+            left_out.append(LeftOut(artifact.name, LEFTOVER))
+        elif artifact.path.exists():
+            artifacts.append(artifact)
+    return replace(selection, artifacts=tuple(artifacts), left_out=tuple(left_out))
 
 
-def _purpose(command: str, judge: Judge | None) -> Purpose:
+def _purpose(command: str, judge: Judge | None) -> SelectionPurpose:
     if command == "verify":
-        return Purpose.JUDGE
-    return Purpose.SIGN if judge is None else Purpose.SIGN_AND_JUDGE
+        return SelectionPurpose.JUDGE
+    return SelectionPurpose.SIGN if judge is None else SelectionPurpose.SIGN_AND_JUDGE
 
 
 def _left_out_lines(left_out: Sequence[LeftOut]) -> Iterator[str]:

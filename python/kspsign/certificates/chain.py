@@ -14,13 +14,15 @@ def ordered_chain(leaf: bytes, certificates: Sequence[x509.Certificate]) -> tupl
     """`leaf` and its issuers as DER, leaf first, as far as they are among `certificates`; strangers are left out.
 
     Of a cross-signed root the cross certificate is taken: those who trust the root need neither, the others need it.
-    Raises TrustError when `leaf` is no certificate.
+    Raises TrustError when `leaf` is not a certificate.
     """
     chain = [parse_certificate(leaf)]
-    crossed_first = sorted(certificates, key=lambda each: each.subject == each.issuer)
-    while issuer := next((each for each in crossed_first if each not in chain and _issued(each, chain[-1])), None):
+    crossed_first = sorted(certificates, key=lambda certificate: certificate.subject == certificate.issuer)
+    while issuer := next(
+        (candidate for candidate in crossed_first if candidate not in chain and _issued(candidate, chain[-1])), None
+    ):
         chain.append(issuer)
-    return tuple(to_der(each) for each in chain)
+    return tuple(to_der(certificate) for certificate in chain)
 
 
 def _issued(issuer: x509.Certificate, subject: x509.Certificate) -> bool:

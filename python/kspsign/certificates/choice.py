@@ -1,4 +1,4 @@
-"""Which of several certificates for one key signs: of those valid now the newest."""
+"""Chooses among several certificates for one key: the newest one that is valid now."""
 
 from __future__ import annotations
 

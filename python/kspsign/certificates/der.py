@@ -1,4 +1,4 @@
-"""DER (X.690 §8, §10): elements written, and read as views of the bytes they stand in.
+"""DER (X.690 §8, §10): a writer, and a reader whose elements are views of the bytes read.
 
 A signature is a few dozen elements. Written and read here they cost a tenth of what a general library takes, and
 what was signed keeps its bytes.
@@ -149,7 +149,7 @@ def parse(data: bytes, tag: int = SEQUENCE) -> Element:
     """
     found = _element(data, 0, len(data))
     if found.end != len(data) or found.tag != tag:
-        raise malformed(f"an element with tag 0x{found.tag:02X} and {len(data) - found.end} bytes behind it")
+        raise malformed(f"an element with tag 0x{found.tag:02X} and {len(data) - found.end} bytes after it")
     return found
 
 
@@ -210,7 +210,7 @@ def _dotted(content: bytes) -> str:
 
 
 def message_size(data: bytes) -> int | None:
-    """Octets of the SEQUENCE that `data` starts with, None when it is no DER SEQUENCE that ends inside."""
+    """Octets of the SEQUENCE that `data` starts with, None when it is not a DER SEQUENCE that ends inside."""
     try:
         found = _element(data, 0, len(data))
     except TrustError:
@@ -248,7 +248,7 @@ def _elements(data: bytes, at: int, limit: int, most: int) -> list[Element]:
                 raise malformed(f"a length that is not DER at {at}")
         end = content + length
         if end > limit:
-            raise malformed(f"an element at {at} is longer than what holds it")
+            raise malformed(f"an element at {at} is longer than its container")
         found.append(Element(data, tag, at, content, end))
         at = end
     return found

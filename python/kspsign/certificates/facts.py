@@ -1,4 +1,4 @@
-"""What people and reports are told about a certificate."""
+"""The facts about a certificate that reports and messages show."""
 
 from __future__ import annotations
 

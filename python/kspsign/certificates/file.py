@@ -22,7 +22,7 @@ def read_certificate_file(path: Path) -> tuple[bytes, tuple[x509.Certificate, ..
     if not certificates:
         raise _unusable(path, "holds no certificate in DER, PEM or PKCS#7")
     issuers = {certificate.issuer for certificate in certificates if certificate.issuer != certificate.subject}
-    leaf = next((each for each in certificates if each.subject not in issuers), certificates[0])
+    leaf = next((certificate for certificate in certificates if certificate.subject not in issuers), certificates[0])
     return leaf.public_bytes(Encoding.DER), certificates
 
 

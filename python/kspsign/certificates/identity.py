@@ -14,7 +14,7 @@ from kspsign.model.errors import TrustError
 
 _DURABLE = re.compile(r"1\.3\.6\.1\.4\.1\.311\.97\.(?:(?!1\.)\d+(?:\.\d+){3}|1\.[34]\.1(?:\.\d+)+)")
 """The extended key usages by which Azure Artifact Signing names a subscriber: four numbers for Public Trust, those
-below 1.3.1 and 1.4.1 for Private Trust. What its certificates have in common (1.0 and others) names nobody."""
+below 1.3.1 and 1.4.1 for Private Trust. Usages that all its certificates share (1.0 and others) identify no one."""
 
 
 def is_durable_usage(oid: str) -> bool:
@@ -61,6 +61,6 @@ def _durable_usages(parsed: x509.Certificate) -> frozenset[str]:
     try:
         usages = extension(parsed, x509.ExtendedKeyUsage)
     except TrustError:
-        return frozenset()  # whoever verifies the certificate meets the same fault and says so
+        return frozenset()  # the verifier meets the same fault and reports it
     named = (usage.dotted_string for usage in usages.value) if usages is not None else ()
     return frozenset(oid for oid in named if is_durable_usage(oid))

@@ -27,7 +27,7 @@ def alternative_names(certificate: bytes) -> tuple[bytes, ...]:
     Raises TrustError when its extensions are malformed.
     """
     found = extension(parse_certificate(certificate), x509.SubjectAlternativeName)
-    return () if found is None else tuple(each.der for each in der.parse(found.value.public_bytes()).children())
+    return () if found is None else tuple(child.der for child in der.parse(found.value.public_bytes()).children())
 
 
 def _rdns(name: bytes) -> tuple[_Rdn, ...]:

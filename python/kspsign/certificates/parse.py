@@ -16,6 +16,8 @@ from functools import lru_cache
 from typing import Final, TypeVar
 
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from kspsign.certificates import der as tlv
@@ -30,6 +32,7 @@ _BASIC_CONSTRAINTS = tlv.oid("2.5.29.19")
 _FIRST_FIELDS = [tlv.INTEGER, *[tlv.SEQUENCE] * 5]
 """Serial number, signature algorithm, issuer, validity, subject and key, after the version where there is one."""
 
+_CURVE_NAMES = {"secp256r1": "P-256", "secp384r1": "P-384", "secp521r1": "P-521"}
 _quiet_lock = threading.Lock()
 
 _ExtensionT = TypeVar("_ExtensionT", bound=x509.ExtensionType)
@@ -54,7 +57,7 @@ class Outline:
 def parse_certificate(der: bytes) -> x509.Certificate:
     """The parsed certificate of exactly these DER bytes; the same object for the same bytes.
 
-    Raises TrustError (TRUST_E_MALFORMED_SIGNATURE) when the bytes are no certificate or data follows.
+    Raises TrustError (TRUST_E_MALFORMED_SIGNATURE) when the bytes are not a certificate or data follows.
     """
     outline(der)
     try:
@@ -89,11 +92,11 @@ def outline(der: bytes) -> Outline:
         signed = tlv.parse(der).first()
         fields = signed.leading(len(_FIRST_FIELDS) + 1)
     except TrustError as broken:
-        raise malformed(f"bytes that should be a certificate have not its structure: {broken.message}") from broken
+        raise malformed(f"the bytes do not have the structure of a certificate: {broken.message}") from broken
     begin = 1 if fields and fields[0].tag == _VERSION else 0
     fields = fields[begin : begin + len(_FIRST_FIELDS)]
     if signed.tag != tlv.SEQUENCE or [field.tag for field in fields] != _FIRST_FIELDS:
-        raise malformed("bytes that should be a certificate have not its structure")
+        raise malformed("the bytes do not have the structure of a certificate")
     serial, _signature, issuer, _validity, subject, key = fields
     return Outline(serial.der, issuer.der, subject.der, key.der)
 
@@ -120,7 +123,7 @@ def extensions(parsed: x509.Certificate) -> x509.Extensions:
 
 @lru_cache(maxsize=2048)
 def _lenient(parsed: x509.Certificate) -> x509.Certificate:
-    """A certificate to read extensions of: without the path length that one which is no CA must not have (RFC 5280
+    """A certificate to read extensions of: without the path length that one which is not a CA must not have (RFC 5280
     §4.2.1.9), of which the parser makes an error for all of its extensions. It limits nothing there."""
     try:
         _ = parsed.extensions
@@ -137,9 +140,9 @@ def _without_path_length(parsed: x509.Certificate) -> x509.Certificate:
     wrapped = fields[-1]
     if wrapped.tag != _EXTENSIONS:
         return parsed
-    kept = tlv.sequence(*(_mended(each) for each in wrapped.first().children()))
-    content = tlv.sequence(*(each.der for each in fields[:-1]), tlv.element(_EXTENSIONS, kept))
-    return x509.load_der_x509_certificate(tlv.sequence(content, *(each.der for each in others)))
+    kept = tlv.sequence(*(_mended(child) for child in wrapped.first().children()))
+    content = tlv.sequence(*(field.der for field in fields[:-1]), tlv.element(_EXTENSIONS, kept))
+    return x509.load_der_x509_certificate(tlv.sequence(content, *(other.der for other in others)))
 
 
 def _mended(found: tlv.Element) -> bytes:
@@ -147,12 +150,12 @@ def _mended(found: tlv.Element) -> bytes:
     kind, *rest = found.children()
     if kind.der != _BASIC_CONSTRAINTS or not rest or rest[-1].tag != tlv.OCTET_STRING:
         return found.der
-    stated = [(each.tag, each.content) for each in tlv.parse(rest[-1].content).children()]
+    stated = [(child.tag, child.content) for child in tlv.parse(rest[-1].content).children()]
     if stated[:1] == [(tlv.BOOLEAN, b"\0")]:
         stated = stated[1:]
     if [tag for tag, _ in stated] != [tlv.INTEGER]:
         return found.der
-    return tlv.sequence(kind.der, *(each.der for each in rest[:-1]), tlv.octet_string(tlv.sequence()))
+    return tlv.sequence(kind.der, *(field.der for field in rest[:-1]), tlv.octet_string(tlv.sequence()))
 
 
 def display_name(parsed: x509.Certificate) -> str:
@@ -183,8 +186,21 @@ def subject_of(der: bytes | None) -> str:
     return "unknown" if der is None else parse_certificate(der).subject.rfc4514_string()
 
 
+def key_kind(parsed: x509.Certificate) -> str:
+    """The kind of the certificate's key for people: "RSA 3072", "EC P-256"; "unknown" for what is not supported."""
+    try:
+        key = parsed.public_key()
+    except (ValueError, UnsupportedAlgorithm):
+        return "unknown"
+    if isinstance(key, rsa.RSAPublicKey):
+        return f"RSA {key.key_size}"
+    if isinstance(key, ec.EllipticCurvePublicKey):
+        return f"EC {_CURVE_NAMES.get(key.curve.name, key.curve.name)}"
+    return type(key).__name__.removesuffix("PublicKey")
+
+
 def malformed(detail: str) -> TrustError:
-    """The error for bytes that are no proper certificate."""
+    """The error for bytes that are not a proper certificate."""
     return TrustError(Hresult.TRUST_E_MALFORMED_SIGNATURE, detail, check=CHAIN_CHECK)
 
 

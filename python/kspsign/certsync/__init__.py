@@ -43,12 +43,12 @@ def synchronise(
     notice: Callable[[str], object] | None = None,
     cancelled: threading.Event | None = None,
 ) -> SyncedCertificate:
-    """The certificate to sign with; costs no signature. `notice` is told what people should know but need not act on.
+    """The certificate to sign with; costs no signature. `notice` receives what people should know but need not act on.
 
     `cancelled` ends the key store's waiting.
 
     With a key store it is fetched and kept in the thumbprint store, with a thumbprint alone it is read from
-    there. A dry run asks nobody for a certificate that is known by its thumbprint, and keeps none. Raises
+    there. A dry run makes no request for a certificate that is known by its thumbprint, and stores none. Raises
     ConfigurationError when neither is given, PrerequisiteError when a store can't be used, the thumbprint is not
     known, or the key store's certificate has another one.
     """

@@ -26,7 +26,7 @@ from kspsign.model.values import SyncedCertificate, iso_utc
 
 
 class _StoredEntry(BaseModel):
-    """entry.json; only what tells of the key is read back, the certificate's facts are for people."""
+    """entry.json; only the fields about the key are read back, the certificate's facts are for people."""
 
     model_config = ConfigDict(frozen=True, strict=True, serialize_by_alias=True)
 

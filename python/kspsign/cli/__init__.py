@@ -1,4 +1,4 @@
-"""What exists because a person, the task or the action typed a command."""
+"""The command line, as used by people, the task and the action."""
 
 from kspsign.cli.main import entry
 

@@ -1,4 +1,4 @@
-"""What each command does with its options (options.py)."""
+"""The implementation of each command; its options are in options.py."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 from kspsign.keys.table import STORES
-from kspsign.model.errors import ConfigurationError
+from kspsign.model.errors import ConfigurationError, KspSignError
 from kspsign.settings.context import RunContext
 from kspsign.settings.model import Command, Settings
 from kspsign.settings.resolve import resolve
@@ -32,11 +32,12 @@ def execute(command: str, given: dict[str, Any], environment: Mapping[str, str])
     }
     if command in special:
         return special[command](given, environment)
-    as_json = given.pop("json", False)
+    if command == "doctor":
+        return _doctor(given, environment)
     config = given.pop("config", "ambient")
     settings = resolve(_known(command), given, config=config, environment=environment, stores=STORES)
     context = RunContext.from_environment(environment, is_tty=sys.stdout.isatty())
-    return _examine(settings, context, as_json=as_json) if command == "doctor" else _perform(settings, context)
+    return _perform(settings, context)
 
 
 def _perform(settings: Settings, context: RunContext) -> int:
@@ -58,13 +59,25 @@ def _perform(settings: Settings, context: RunContext) -> int:
     return report.exit_code
 
 
-def _examine(settings: Settings, context: RunContext, *, as_json: bool) -> int:
-    from kspsign.doctor import run_doctor  # noqa: PLC0415
-    from kspsign.publishing import log_line  # noqa: PLC0415 - it brings the stages
+def _doctor(given: dict[str, Any], environment: Mapping[str, str]) -> int:
+    as_json, config = given.pop("json", False), given.pop("config", "ambient")
+    context = RunContext.from_environment(environment, is_tty=sys.stdout.isatty())
+    return _examine(
+        lambda: resolve("doctor", given, config=config, environment=environment, stores=STORES),
+        context,
+        as_json=as_json,
+    )
 
-    said = sys.stderr if as_json else sys.stdout  # JSON is for programs
-    said.writelines(f"{log_line(line)}\n" for line in settings.configuration.notices)
-    return run_doctor(settings, context.temp_folder, sys.stdout, as_json=as_json)
+
+def _examine(settings: Callable[[], Settings], context: RunContext, *, as_json: bool = False) -> int:
+    """The doctor's checks; settings that are refused are its first finding."""
+    from kspsign.doctor import report_refused, run_doctor  # noqa: PLC0415
+
+    try:
+        given = settings()
+    except KspSignError as refused:
+        return report_refused(refused, context, sys.stdout, as_json=as_json)
+    return run_doctor(given, context, sys.stdout, as_json=as_json)
 
 
 @contextlib.contextmanager
@@ -117,10 +130,12 @@ def _demo(given: dict[str, Any], environment: Mapping[str, str]) -> int:
 
 def _schema(given: dict[str, Any], _environment: Mapping[str, str]) -> int:
     from kspsign.cli.config_schema import config_schema  # noqa: PLC0415
+    from kspsign.doctor import doctor_schema  # noqa: PLC0415
     from kspsign.publishing import report_schema  # noqa: PLC0415
     from kspsign.verifying import policy_schema  # noqa: PLC0415
 
-    schema = {"report": report_schema, "policy": policy_schema, "config": config_schema}[given["what"]]()
+    schemas = {"report": report_schema, "policy": policy_schema, "config": config_schema, "doctor": doctor_schema}
+    schema = schemas[given["what"]]()
     sys.stdout.write(json.dumps(schema, indent=2) + "\n")
     return 0
 
@@ -133,16 +148,20 @@ def _task(_given: dict[str, Any], environment: Mapping[str, str]) -> int:
         secrets, variables = document["secrets"], {**document["variables"], "TF_BUILD": "True"}
     except (ValueError, TypeError, KeyError) as broken:
         raise ConfigurationError(
-            "the document on standard input is not one of the KspSign task's",
+            "standard input does not hold a document of the KspSign task",
             remedy="`kspsign task` is for the task alone; call `kspsign run`.",
         ) from broken
     context = RunContext.from_environment(variables, is_tty=False)
     config = _config_input(inputs.pop("config", None))
+
     step = {**variables, **environment}
-    settings = resolve(
-        _known(command), {}, inputs=inputs, config=config, environment=step, secrets=secrets, stores=STORES
-    )
-    return _examine(settings, context, as_json=False) if command == "doctor" else _perform(settings, context)
+
+    def settings() -> Settings:
+        return resolve(
+            _known(command), {}, inputs=inputs, config=config, environment=step, secrets=secrets, stores=STORES
+        )
+
+    return _examine(settings, context) if command == "doctor" else _perform(settings(), context)
 
 
 def _action(_given: dict[str, Any], environment: Mapping[str, str]) -> int:

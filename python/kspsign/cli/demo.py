@@ -1,4 +1,4 @@
-"""`kspsign demo`: the whole path on the embedded default, on real Windows binaries that we did not make.
+"""`kspsign demo`: sign and verify real Windows executables with throw-away keys that we did not make.
 
 The binaries are the launchers that Python's packaging tools carry (x86, x64, arm64; console and GUI).
 """
@@ -59,7 +59,7 @@ def _copy_launchers(target: Path) -> None:
     launchers = tuple(_launchers())
     if not launchers:
         raise PrerequisiteError(
-            "no Windows launchers to sign: neither setuptools nor distlib is installed beside kspsign",
+            "no Windows launchers to sign: neither setuptools nor distlib is installed with kspsign",
             code="DEMO_BINARIES",
             remedy="pip install setuptools distlib, then run the demo again.",
         )

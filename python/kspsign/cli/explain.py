@@ -17,7 +17,7 @@ _SHOWN = 5
 def explain(words: Sequence[str], out: TextIO) -> int:
     """Explain `words` (or standard input, for "-") to `out`; 0 when known, EXIT_NOT_KNOWN when not.
 
-    Of a code of which only the family is known, that is told, and it counts as not known.
+    If only a code's family is known, that is printed, and the code counts as not known.
     """
     text = _standard_input() if list(words) == ["-"] else " ".join(words)
     found = diagnose(text)

@@ -1,4 +1,4 @@
-"""What the GitHub action hands over: all its inputs as one JSON object, each value a text."""
+"""The inputs of the GitHub action, passed as one JSON object with string values."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`kspsign inspect`: what a person wants to know of a file's signatures, on one screen."""
+"""`kspsign inspect`: the facts about a file's signatures, on one screen."""
 
 from __future__ import annotations
 
@@ -10,14 +10,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TextIO
 
-from cryptography import x509
-from cryptography.hazmat.primitives.asymmetric import ec, rsa
-
 from kspsign.authenticode.formats import open_signable
 from kspsign.authenticode.profile import FileSignature
 from kspsign.authenticode.signable import Container, DescribedFile, SignableFile
 from kspsign.batch.select import select_artifacts
 from kspsign.certificates.parse import parse_certificate, thumbprint_of
+from kspsign.certificates.public_key import describe_key
 from kspsign.model.errors import KspSignError
 from kspsign.model.values import Artifact, SignatureFacts, Verification
 from kspsign.publishing.sanitize import log_line
@@ -26,7 +24,7 @@ from kspsign.verifying import open_verifier, read_signatures
 
 _LABEL = 14
 _NARROWEST, _WIDEST = 60, 100
-_MOST_MEMBERS = 12  # what one screen holds beside the rest
+_MOST_MEMBERS = 12  # as many as fit on one screen with the rest
 
 Row = tuple[str, str]
 
@@ -106,17 +104,7 @@ def _certificate_rows(encoded: bytes) -> Iterator[Row]:
     yield "issuer", parsed.issuer.rfc4514_string()
     yield "thumbprint", thumbprint_of(encoded)
     expired = ", expired" if end < datetime.now(UTC) else ""
-    yield "certificate", f"valid {begin:%Y-%m-%d} to {end:%Y-%m-%d}{expired}, {_key(parsed)}"
-
-
-def _key(parsed: x509.Certificate) -> str:
-    try:
-        key = parsed.public_key()
-    except (ValueError, TypeError):
-        return "a key that can't be read"
-    if isinstance(key, rsa.RSAPublicKey):
-        return f"RSA {key.key_size} bits"
-    return f"EC {key.curve.name}" if isinstance(key, ec.EllipticCurvePublicKey) else type(key).__name__
+    yield "certificate", f"valid {begin:%Y-%m-%d} to {end:%Y-%m-%d}{expired}, {describe_key(parsed)}"
 
 
 def _format_rows(file: object, signature: FileSignature) -> Iterator[Row]:
@@ -151,7 +139,7 @@ def _check_rows(verification: Verification) -> Iterator[Row]:
         if not check.ok:
             yield "FAILED", f"{check.name}: {check.detail}"
     if error is not None:
-        yield "fix", error.remedy
+        yield "remedy", error.remedy
 
 
 def _sha256(path: Path) -> str:

@@ -1,4 +1,4 @@
-"""The front door: parses, calls, sets the exit code. Heavy imports wait until a command needs them."""
+"""The entry point: parses arguments, runs the command, sets the exit code. Imports are late, for start-up time."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     from kspsign.cli.options import SUMMARIES  # noqa: PLC0415
     from kspsign.keys.table import STORES, StoreEntry  # noqa: PLC0415
 
-    chosen = next((each for each in arguments if each in SUMMARIES), None)
+    chosen = next((argument for argument in arguments if argument in SUMMARIES), None)
     built_in = list(STORES.entries.values())
     if not {"-h", "--help"} & set(arguments):
         for stores in ([entry for entry in built_in if entry.name in arguments], built_in):
@@ -111,9 +111,9 @@ def build_parser(
     offered = [*STORES.entries.values()] if stores is None else stores
     parser = _Parser(
         prog="kspsign",
-        description="Signs every artifact of a build by thumbprint, verifies each signature, publishes the verdict.",
+        description="Signs the files of a build, verifies every signature, and publishes the result.",
         epilog="Exit codes: 0 all verified, 1 some not signed, 2 not verified, 3 bad arguments, 4 no file matched, "
-        "5 prerequisite missing, 6 none signed, 7 the gate says no, 130 cancelled.",
+        "5 prerequisite missing, 6 none signed, 7 the gate refuses, 130 cancelled.",
     )
     parser.add_argument("-V", "--version", action="version", version=f"kspsign {version('kspsign')}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=_Parser)

@@ -1,4 +1,4 @@
-"""The commands and what each may be told: the options come from the settings models."""
+"""The commands and their options, derived from the settings models."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ _ALL = tuple(name for name in Settings.model_fields if name not in INTERNAL_FIEL
 
 SUMMARIES: dict[str, str | None] = {
     "run": "certsync -> sign -> verify -> publish (what the task runs)",
-    "certsync": "bring the certificate to this agent; the last line of stdout is its thumbprint",
+    "certsync": "fetch the certificate to this agent; the last line of stdout is its thumbprint",
     "sign": "sign and verify, publish nothing",
     "timestamp": "add a timestamp to signatures that lack one",
     "verify": "strict verification",
     "merge": "one report and one verdict from the reports of all slices",
-    "inspect": "what signatures a file carries",
+    "inspect": "show the signatures of a file",
     "doctor": "check every prerequisite of a run, each with its remedy; signs nothing",
-    "explain": "what an error code or a tool's output means and what to do",
-    "gate": "ask Azure DevOps whether a build's verdict lets a release go on",
-    "demo": "the whole path on the embedded default, on real Windows binaries",
-    "schema": "JSON schema of kspsign.yml, of a policy file and of the report",
+    "explain": "explain an error code or a tool's output, and what to do",
+    "gate": "ask Azure DevOps whether a build's verdict permits a release",
+    "demo": "sign and verify real Windows executables with throw-away keys",
+    "schema": "JSON schema of kspsign.yml, of a policy file, of the report and of what doctor prints",
     "action": None,  # how the GitHub action starts the engine: its inputs in one variable
     "task": None,  # how the Azure Pipelines task starts the engine: a document on standard input
 }
@@ -43,7 +43,9 @@ FIELDS: dict[str, tuple[str, ...]] = {
         *("files", "folder", "timestamp_url", "timestamp_jobs", "digest", "trust_root", "fail_fast", "ca_file"),
         *_OUTPUT,
     ),
-    "doctor": ("files", "folder", *_KEY, "engine", "timestamp_url", "no_timestamp", "ca_file"),
+    "doctor": (
+        *("files", "folder", *_KEY, "engine", "digest", "timestamp_url", "no_timestamp", "trust_root", "ca_file"),
+    ),
     "verify": (
         "files",
         "folder",
@@ -81,10 +83,10 @@ def add_options(parser: argparse.ArgumentParser, command: str, stores: Sequence[
         from kspsign.gate.settings import GATE_INTERNAL_FIELDS, GateSettings  # noqa: PLC0415 - of this command alone
 
         _add_config(parser, default="none")
-        for name in (each for each in GateSettings.model_fields if each not in GATE_INTERNAL_FIELDS):
+        for name in (field for field in GateSettings.model_fields if field not in GATE_INTERNAL_FIELDS):
             _add_field(parser, name, GateSettings.model_fields[name])
     elif command == "inspect":
-        parser.add_argument("file", type=Path, metavar="FILE", help="the file to look into")
+        parser.add_argument("file", type=Path, metavar="FILE", help="the file to inspect")
         parser.add_argument("--trust-root", type=Path, action="append", metavar="PEM", help="roots to trust instead")
     elif command == "explain":
         parser.add_argument("words", nargs="+", metavar="CODE|TEXT", help="0x800B0100, a line of output, - for stdin")
@@ -93,7 +95,7 @@ def add_options(parser: argparse.ArgumentParser, command: str, stores: Sequence[
             "folder", type=Path, nargs="?", metavar="DIR", help="folder for the results (default: demo)"
         )
     elif command == "schema":
-        parser.add_argument("what", choices=("config", "policy", "report"), help="which schema to print")
+        parser.add_argument("what", choices=("config", "doctor", "policy", "report"), help="which schema to print")
 
 
 def _add_settings(parser: argparse.ArgumentParser, command: str, stores: Sequence[StoreEntry]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from concurrent.futures import Future
 from typing import Generic, TypeVar
 
@@ -21,9 +21,9 @@ class SingleFlight(Generic[Value]):
     def __init__(self, *, keep: int | None = None, retry: bool = False) -> None:
         self._keep, self._retry = keep, retry
         self._lock = threading.Lock()
-        self._known: OrderedDict[bytes, Future[Value]] = OrderedDict()
+        self._known: OrderedDict[Hashable, Future[Value]] = OrderedDict()
 
-    def get(self, key: bytes, make: Callable[[], Value]) -> Value:
+    def get(self, key: Hashable, make: Callable[[], Value]) -> Value:
         """The value for `key`; raises what `make` raised, in whichever caller it ran."""
         with self._lock:
             known = self._known.get(key)

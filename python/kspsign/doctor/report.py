@@ -1,151 +1,130 @@
-"""Runs the doctor's checks and prints a line for each prerequisite, or JSON."""
+"""What the doctor says: a line with a mark for each check, or JSON; whether a run is ready to start."""
 
 from __future__ import annotations
 
-import dataclasses
-import functools
 import json
-import platform
-import secrets
-import threading
-from collections.abc import Iterator
-from pathlib import Path
-from typing import TextIO
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, Final, Literal, TextIO
 
-from kspsign.batch.select import select_artifacts
-from kspsign.keys import examine_store, find_store, timestamp_urls
-from kspsign.keys.prerequisites import Prerequisite, examine, missing
-from kspsign.keys.table import STORES, StoreEntry
+from kspsign.doctor.checks import all_checks, unmapped_error
+from kspsign.keys.prerequisites import Prerequisite, State, failed, not_checked
 from kspsign.model.errors import KspSignError
-from kspsign.model.network_options import NetworkOptions
-from kspsign.model.values import DigestAlgorithm, Format
-from kspsign.network.address import shown_url
 from kspsign.programs import in_temp_folder
-from kspsign.programs.navsip import check_navsip
+from kspsign.publishing.logging_commands import AzureLog
 from kspsign.publishing.sanitize import log_line
+from kspsign.publishing.workflow_commands import GitHubLog
+from kspsign.settings.context import RunContext, Surface
 from kspsign.settings.model import Settings
-from kspsign.timestamping.client import TimestampClient
+from kspsign.settings.unmapped import in_text
 
-EXIT_MISSING = 5
-SCHEMA = "kspsign.doctor/1"
+EXIT_NOT_READY = 5
+_PIPELINES: Final[Mapping[Surface, AzureLog | GitHubLog]] = {
+    "azure-pipelines": AzureLog(),
+    "github-actions": GitHubLog(),
+}
+"""Where lines of the log can be issues of the run."""
+SCHEMA = "kspsign.doctor/2"
+_MARKS: Final[dict[State, str]] = {"ok": "✔", "warning": "▲", "failed": "✘", "not checked": "·"}
+_PLAIN_MARKS: Final[dict[State, str]] = {
+    "ok": "[ ok ]",
+    "warning": "[warn]",
+    "failed": "[FAIL]",
+    "not checked": "[ -- ]",
+}
+"""Where the output can't show the others."""
+_WORDS: Final[dict[State, tuple[str, str]]] = {
+    "failed": ("check failed", "checks failed"),
+    "ok": ("passed", "passed"),
+    "warning": ("warning", "warnings"),
+    "not checked": ("not checked", "not checked"),
+}
 
 
-def run_doctor(settings: Settings, temp_folder: Path, out: TextIO, *, as_json: bool) -> int:
-    """Examine what a run with `settings` needs; 0 when nothing is missing, else EXIT_MISSING."""
+def run_doctor(settings: Settings, context: RunContext, out: TextIO, *, as_json: bool) -> int:
+    """Make every check that a run with `settings` needs; 0 when it is ready, else EXIT_NOT_READY. Nothing is signed."""
+    return _report(all_checks(in_temp_folder(settings, context.temp_folder), context), context, out, as_json=as_json)
+
+
+def report_refused(error: KspSignError, context: RunContext, out: TextIO, *, as_json: bool) -> int:
+    """The report where the settings themselves are refused, so that nothing else can be checked."""
+    others = not_checked("everything else", "needs the settings, which were refused")
+    unmapped = [failed("variable", unmapped_error(found, context)) for found in in_text("a setting", str(error))]
+    return _report([*unmapped, failed("settings", error), others], context, out, as_json=as_json)
+
+
+def doctor_schema() -> dict[str, Any]:
+    """The JSON schema (2020-12) of what --json prints."""
+    text = {"type": "string"}
+    check = {
+        "name": {**text, "description": "What was checked; a name may come several times, such as timestamp server."},
+        "state": {"enum": list(_MARKS), "description": "ok and warning passed; not checked says nothing either way."},
+        "detail": {**text, "description": "What was seen, or why it was not checked."},
+        "remedy": {**text, "description": "What to do; empty when there is nothing to do."},
+        "code": {**text, "description": "For `kspsign explain`; empty unless the check failed."},
+    }
+    content = {
+        "schema": {"const": SCHEMA},
+        "passed": {"type": "boolean", "description": "No check failed: a run is ready to start."},
+        "exit_code": {"enum": [0, EXIT_NOT_READY]},
+        "checks": {"type": "array", "items": _closed(check)},
+    }
+    head = {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": SCHEMA}
+    return {**head, **_closed(content)}
+
+
+def _closed(properties: dict[str, Any]) -> dict[str, Any]:
+    return {"type": "object", "properties": properties, "required": list(properties), "additionalProperties": False}
+
+
+def _report(checks: Iterable[Prerequisite], context: RunContext, out: TextIO, *, as_json: bool) -> int:
     found = []
-    for examined in _rounds(in_temp_folder(settings, temp_folder)):
-        found.append(examined)
+    marks, pipeline = _marks(out), _PIPELINES.get(context.surface)
+    for check in checks:
+        found.append(check)
         if not as_json:
-            out.writelines(f"{log_line(line)}\n" for line in _lines(examined))
+            shown = (log_line(line) for line in _lines(check, marks))
+            out.writelines(f"{pipeline.text(line) if pipeline else line}\n" for line in shown)
             out.flush()
-    passed = not any(each.state == "missing" for each in found)
+    ready = not any(check.state == "failed" for check in found)
+    exit_code = 0 if ready else EXIT_NOT_READY
     if as_json:
-        checks = [dataclasses.asdict(each) for each in found]
-        out.write(json.dumps({"schema": SCHEMA, "passed": passed, "checks": checks}, indent=2) + "\n")
+        names = ("name", "state", "detail", "remedy", "code")
+        listed = [{name: getattr(check, name) for name in names} for check in found]
+        content = {"schema": SCHEMA, "passed": ready, "exit_code": exit_code, "checks": listed}
+        out.write(json.dumps(content, indent=2) + "\n")
     else:
-        count = sum(each.state == "missing" for each in found)
-        out.write("kspsign doctor: ready\n" if passed else f"kspsign doctor: {count} missing\n")
-    return 0 if passed else EXIT_MISSING
+        out.writelines(f"{line}\n" for line in _issues(found, pipeline))
+        out.write(f"kspsign doctor: {'ready' if ready else 'not ready'} ({_counts(found)})\n")
+    return exit_code
 
 
-def _rounds(settings: Settings) -> Iterator[Prerequisite]:
-    system = f"{platform.python_version()} on {platform.system()} {platform.machine()}"
-    yield Prerequisite("python", "", "ok", system)
-    yield from _key_store(settings)
-    yield from _installed_stores(settings)
-    yield from _packages(settings)
-    yield from _timestamp_servers(settings)
+def _issues(found: list[Prerequisite], pipeline: AzureLog | GitHubLog | None) -> Iterator[str]:
+    """In a pipeline, what failed or needs attention as issues of the run, each with its remedy."""
+    for check in found:
+        if pipeline is not None and check.state in {"failed", "warning"}:
+            kind: Literal["error", "warning"] = "error" if check.state == "failed" else "warning"
+            text = f"kspsign doctor: {check.name}: {check.detail}. {check.remedy}"
+            yield pipeline.issue(kind, check.code or "DOCTOR", text, None)
 
 
-def _key_store(settings: Settings) -> Iterator[Prerequisite]:
-    """The key store's own checks, and that it works with the engine."""
-    by_program = _signs_by_program(settings)
-    if not by_program:
-        # Reported once, so that nobody looks for what the native engine does not need.
-        store = f"key store {settings.key_store}" if settings.key_store else "without --key-store windows"
-        yield Prerequisite("windows, signtool, smctl, KSP", "R4-R7", "not needed", f"{store}: the native engine signs")
-    if settings.key_store is None:
-        entry = _store_of_engine(settings) if by_program else None
-    else:
-        try:
-            entry = find_store(settings)
-            entry.engine(settings.engine)
-        except KspSignError as error:
-            yield missing("key store", "", error)
-            return
-    if entry is not None:
-        yield from examine_store(entry, settings)
+def _counts(found: list[Prerequisite]) -> str:
+    counts = Counter(check.state for check in found)
+    said = ((counts[state], words) for state, words in _WORDS.items())
+    return ", ".join(f"{count} {words[count != 1]}" for count, words in said if count)
 
 
-def _installed_stores(settings: Settings) -> Iterator[Prerequisite]:
-    """The key stores that other packages bring; one that can't be loaded is missing only where it is to sign."""
-    for name, entry in STORES.installed_entries():
-        if isinstance(entry, StoreEntry):
-            yield Prerequisite(f"key store {name}", "", "ok", f"is installed by {entry.holds}")
-        elif name != settings.key_store:
-            yield dataclasses.replace(missing(f"key store {name}", "", entry), state="warning")
-
-
-def _store_of_engine(settings: Settings) -> StoreEntry | None:
-    """The built-in key store that the named engine is for."""
-    return next((entry for entry in STORES.entries.values() if settings.engine in entry.engines), None)
-
-
-def _signs_by_program(settings: Settings) -> bool:
-    """Whether these settings sign through a vendor's program instead of the native engine."""
-    if settings.engine != "auto":
-        return settings.engine != "native"
+def _marks(out: TextIO) -> dict[State, str]:
     try:
-        return settings.key_store is not None and not find_store(settings).signs_natively
-    except KspSignError:
-        return False  # what is wrong with it is said where the store is examined
+        "".join(_MARKS.values()).encode(getattr(out, "encoding", None) or "utf-8")
+    except (UnicodeEncodeError, LookupError):
+        return _PLAIN_MARKS
+    return _MARKS
 
 
-def _packages(settings: Settings) -> Iterator[Prerequisite]:
-    """NavSip.dll, when SignTool is to sign Business Central packages."""
-    if not settings.files:
-        return
-    try:
-        artifacts = select_artifacts(settings.files, settings.folder).artifacts
-    except KspSignError as error:
-        yield Prerequisite("files", "", "missing", str(error), error.remedy)
-        return
-    yield Prerequisite("files", "", "ok", f"{len(artifacts)} match")
-    if not any(artifact.format is Format.NAVX for artifact in artifacts):
-        return
-    if _signs_by_program(settings):
-        yield examine("NavSip", "R9", lambda: check_navsip(settings))
-    else:
-        yield Prerequisite("NavSip", "R9", "not needed", "the native engine signs Business Central packages itself")
-
-
-def _timestamp_servers(settings: Settings) -> Iterator[Prerequisite]:
-    """Each is asked for a real timestamp, which costs nothing."""
-    if settings.key_store == "embedded" and not settings.timestamp_url:
-        return
-    try:
-        urls = timestamp_urls(settings, settings.key_store)
-    except KspSignError as error:
-        yield missing("timestamp server", "R28", error)
-        return
-    others = [examine("timestamp server", "R28", functools.partial(_stamped, url, settings.network)) for url in urls]
-    if any(each.state == "ok" for each in others):
-        # One that answers is enough: the others are tried in their order.
-        others = [dataclasses.replace(each, state="warning") if each.state != "ok" else each for each in others]
-    yield from others
-
-
-def _stamped(url: str, network: NetworkOptions) -> str:
-    client = TimestampClient((url,), 1, threading.Event(), network)
-    try:
-        token = client.stamp(secrets.token_bytes(32), DigestAlgorithm.SHA256)
-    finally:
-        client.close()
-    return f"{shown_url(url)} answers ({token.authority})"
-
-
-def _lines(examined: Prerequisite) -> Iterator[str]:
-    number = f" [{examined.requirement}]" if examined.requirement else ""
-    yield f"{examined.state:10}  {examined.name}: {examined.detail}{number}"
-    if examined.remedy:
-        yield f"            remedy: {examined.remedy}"
+def _lines(check: Prerequisite, marks: dict[State, str]) -> Iterator[str]:
+    mark = marks[check.state]
+    unmade = "not checked: " if check.state == "not checked" else ""
+    yield f"{mark} {check.name}: {unmade}{check.detail}"
+    if check.remedy:
+        yield f"{' ' * len(mark)} remedy: {check.remedy}"

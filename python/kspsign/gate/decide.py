@@ -14,7 +14,7 @@ from typing import TextIO
 from kspsign.azure_devops import VERDICT_TYPE, AzureDevOps, Timeline, TimelineRecord, open_client
 from kspsign.azure_devops.errors import NOT_FOUND, TRANSIENT
 from kspsign.batch.outputs import check_artifacts, check_outputs, inputs_of, outputs_of
-from kspsign.batch.select import Purpose, select_artifacts
+from kspsign.batch.select import SelectionPurpose, select_artifacts
 from kspsign.gate.downloads import files_check
 from kspsign.gate.evidence import COMPLETED, SUCCEEDED, examine
 from kspsign.gate.reporter import GateReporter
@@ -59,8 +59,8 @@ def run_gate(
     outputs = outputs_of(settings, context)
     check_outputs(outputs, inputs_of(settings))
     files = _digests(settings, outputs)
-    teller = GateReporter(context, settings, stream)
-    with listening(teller.trace if context.debug else None):
+    reporter = GateReporter(context, settings, stream)
+    with listening(reporter.trace if context.debug else None):
         client = open_client(
             settings.collection,
             settings.project,
@@ -70,7 +70,7 @@ def run_gate(
             pause=pause,
         )
     with contextlib.closing(client):
-        decisions = _settled(client, settings, teller, pause, clock)
+        decisions = _settled(client, settings, reporter, pause, clock)
     beyond = (
         (files_check(files, [proved for decision in decisions for proved in decision.proved]),)
         if settings.files
@@ -79,7 +79,7 @@ def run_gate(
     results = [(f"build {decision.build_id}", decision.checks) for decision in decisions]
     if beyond:
         results.append(("downloaded files", beyond))
-    refused = teller.tell(results)
+    refused = reporter.report(results)
     if refused:
         raise GateRefusedError("; ".join(refused))
     return 0
@@ -123,7 +123,7 @@ def decide(client: AzureDevOps, build_id: int, settings: GateSettings) -> Decisi
 def _settled(
     client: AzureDevOps,
     settings: GateSettings,
-    teller: GateReporter,
+    reporter: GateReporter,
     pause: Callable[[float], bool],
     clock: Callable[[], float],
 ) -> list[Decision]:
@@ -136,13 +136,13 @@ def _settled(
         except PrerequisiteError as error:
             if error.code not in TRANSIENT or left <= 0:
                 raise
-            teller.waiting(error.message)
+            reporter.waiting(error.message)
         else:
             refused = [decision for decision in decisions if not decision.passed]
             if left <= 0 or not refused or not all(decision.pending for decision in refused):
                 return decisions
             names = ", ".join(str(decision.build_id) for decision in refused)
-            teller.waiting(f"no final verdict yet of build {names}, {left / 60:.0f} min left")
+            reporter.waiting(f"no final verdict yet of build {names}, {left / 60:.0f} min left")
         if pause(min(POLL_SECONDS, left)):
             raise CancelledError
 
@@ -180,7 +180,7 @@ def _digests(settings: GateSettings, outputs: Mapping[str, Path]) -> dict[str, s
     if not settings.files:
         return {}
     admit = partial(check_artifacts, outputs, {})
-    artifacts = select_artifacts(settings.files, settings.folder, Purpose.JUDGE, admit=admit).artifacts
+    artifacts = select_artifacts(settings.files, settings.folder, SelectionPurpose.JUDGE, admit=admit).artifacts
     return {artifact.name: _sha256(artifact.path) for artifact in artifacts}
 
 

@@ -33,7 +33,7 @@ class GateReporter:
         """One line for a call of the service."""
         self._write(log_line(text))
 
-    def tell(self, results: Sequence[tuple[str, Sequence[Check]]]) -> list[str]:
+    def report(self, results: Sequence[tuple[str, Sequence[Check]]]) -> list[str]:
         """Print the checks of each subject, write the report; returns a reason for each subject that is refused."""
         refused = []
         for subject, checks in results:

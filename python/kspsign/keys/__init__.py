@@ -6,7 +6,7 @@ import contextlib
 import threading
 from collections.abc import Callable, Iterator
 
-from kspsign.keys.prerequisites import Prerequisite, missing
+from kspsign.keys.prerequisites import ALWAYS, OPTIONS, Prerequisite, completed, failed
 from kspsign.keys.protocol import (
     KeyStore,
     OpenStore,
@@ -137,12 +137,16 @@ def timestamp_urls(settings: Settings, key_store: str | None) -> tuple[str, ...]
 
 def examine_store(entry: StoreEntry, settings: Settings) -> Iterator[Prerequisite]:
     """Every prerequisite of signing with this store, as the store itself finds it; nothing is signed."""
+    yield from completed(ALWAYS, _examined(entry, settings), f"key store {entry.name} does not examine it")
+
+
+def _examined(entry: StoreEntry, settings: Settings) -> Iterator[Prerequisite]:
     try:
         options = options_for(settings, entry)
         surroundings = surroundings_of(settings, options, threading.Event(), no_notice)
         yield from entry.load_kind().examine(options, surroundings)
     except (ConfigurationError, PrerequisiteError) as error:
-        yield missing(f"key store {entry.name}", "", error)
+        yield failed(OPTIONS, error)
 
 
 def options_for(settings: Settings, entry: StoreEntry, thumbprint: str | None = None) -> StoreOptions:

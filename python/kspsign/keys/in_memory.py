@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import os
+import secrets
 from typing import Final
 
+from cryptography import x509
+from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
 from cryptography.hazmat.primitives.asymmetric.utils import Prehashed
 
+from kspsign.certificates.parse import parse_certificate
+from kspsign.keys.prerequisites import TEST_SIGNATURE, Prerequisite, failed, passed
 from kspsign.keys.protocol import Capabilities
-from kspsign.model.errors import SigningError
+from kspsign.model.errors import KspSignError, PrerequisiteError, SigningError
 from kspsign.model.hresults import Hresult
 from kspsign.model.values import DigestAlgorithm, RawSignature
 
@@ -53,3 +58,31 @@ def sign_digest(key: LocalKey, digest: bytes, algorithm: DigestAlgorithm) -> Raw
             remedy="Use a key of at least RSA 2048 or P-256, and a digest of the length its algorithm gives.",
         ) from refused
     return RawSignature(algorithm, value)
+
+
+def examine_test_signature(key: LocalKey, leaf: bytes) -> Prerequisite:
+    """Whether the key signs, and the certificate `leaf` (DER) is its own: a signature that costs nothing and is kept
+    nowhere."""
+    digest = secrets.token_bytes(32)
+    try:
+        value = sign_digest(key, digest, DigestAlgorithm.SHA256).value
+        _verify(parse_certificate(leaf), value, digest)
+    except KspSignError as error:
+        return failed(TEST_SIGNATURE, error)
+    return passed(TEST_SIGNATURE, "the key signs, and the certificate verifies it")
+
+
+def _verify(certificate: x509.Certificate, value: bytes, digest: bytes) -> None:
+    public, prehashed = certificate.public_key(), Prehashed(hashes.SHA256())
+    try:
+        if isinstance(public, rsa.RSAPublicKey):
+            return public.verify(value, digest, PKCS1v15(), prehashed)
+        if isinstance(public, ec.EllipticCurvePublicKey):
+            return public.verify(value, digest, ec.ECDSA(prehashed))
+    except InvalidSignature:
+        pass
+    raise PrerequisiteError(
+        "the certificate is not this key's: it does not verify a signature of it",
+        code="KEY_MISMATCH",
+        remedy="Export key and certificate again together: the certificate must have been issued for this key.",
+    )

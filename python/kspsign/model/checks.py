@@ -71,7 +71,7 @@ CheckName = Literal[
     "policy-metadata",
     "policy-required",
     "policy-unsigned",
-    # SignTool's, beside our own.
+    # SignTool's, in addition to our own.
     "signtool",
     "signtool-agreement",
     "signtool-hash",

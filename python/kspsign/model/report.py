@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from kspsign.model.errors import CANCELLED, NOT_TRIED
-from kspsign.model.values import NOT_CHECKED, ErrorFacts, Limits, SignatureFacts, Verdict
+from kspsign.model.values import NOT_CHECKED, ErrorFacts, Limits, RootFacts, SignatureFacts, Verdict
 
 REPORT_SCHEMA = "kspsign.report/1"
 
@@ -112,6 +112,26 @@ class PolicyFacts:
 
 
 @dataclass(frozen=True, slots=True)
+class TrustFacts:
+    """Report: whom the run trusted. `named` are the roots that the user or test signing named, `used` those that chains
+    of its files ended in. `program_date` is that of the Microsoft root program's list, which counts for timestamps
+    and, where no root is named, for signers; None where it counts for nothing."""
+
+    named: tuple[RootFacts, ...] = ()
+    used: tuple[RootFacts, ...] = ()
+    program_date: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RunWarning:
+    """Report: what people should act on though nothing failed."""
+
+    code: str
+    message: str
+    remedy: str
+
+
+@dataclass(frozen=True, slots=True)
 class ConfigurationFacts:
     """Report: the configuration file that settings came from: its name, and the sha256 of its text.
 
@@ -163,8 +183,8 @@ class Report:
     """The whole run, schema kspsign.report/1. `error` is what stopped the run before or between its files.
 
     `slice` is None when the run took all files that matched, `policy` when no policy file was given, `configuration`
-    when no configuration file was read, `limits` when nothing was signed or stamped. A dry run never passes: it proves
-    nothing.
+    when no configuration file was read, `limits` when nothing was signed or stamped, `trust` when nothing was judged. A
+    dry run never passes: it proves nothing.
     """
 
     tool: ToolFacts
@@ -187,5 +207,7 @@ class Report:
     limits: Limits | None = None
     dry_run: bool = False
     left_out: LeftOutFacts = LeftOutFacts()
+    trust: TrustFacts | None = None
+    warnings: tuple[RunWarning, ...] = ()
     configuration: ConfigurationFacts | None = None
     schema: str = REPORT_SCHEMA

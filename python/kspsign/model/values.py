@@ -146,22 +146,35 @@ class Check:
 
 
 @dataclass(frozen=True, slots=True)
+class RootFacts:
+    """Report: a root of trust."""
+
+    thumbprint: str
+    subject: str
+
+
+@dataclass(frozen=True, slots=True)
 class TimestampFacts:
-    """Report: when a signature was stamped, by whom, with which digest."""
+    """Report: when a signature was stamped, by whom, with which digest, and the root that the authority's chain ends
+    in (None: the chain does not hold)."""
 
     time: str
     authority: str
     digest: str
+    root: RootFacts | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class SignatureFacts:
-    """Report: one signature of a file."""
+    """Report: one signature of a file. `key` is the kind of the signer's ("RSA 3072", "EC P-256"), `root` the one that
+    its chain ends in (None: the chain does not hold)."""
 
     thumbprint: str
     subject: str
     digest: str
     timestamp: TimestampFacts | None
+    key: str = ""
+    root: RootFacts | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,7 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 T = TypeVar("T")
 
 
-class Clock:
+class DeadlineClock:
     """When an exchange of at most `seconds` must be over, counted from its start."""
 
     def __init__(self, seconds: float) -> None:
@@ -54,7 +54,7 @@ class Clock:
 class TimedSocket(socket.socket):
     """A socket whose reads and writes end with `clock`."""
 
-    clock = Clock(float("inf"))
+    clock = DeadlineClock(float("inf"))
 
     def recv_into(self, *args: Any, **options: Any) -> int:
         return self.clock.bounded(self, lambda: super(TimedSocket, self).recv_into(*args, **options))
@@ -72,7 +72,7 @@ class TimedSocket(socket.socket):
 class TimedTLSSocket(ssl.SSLSocket):
     """The same for TLS: every way to read goes through `read`, every way to write through `send`."""
 
-    clock = Clock(float("inf"))
+    clock = DeadlineClock(float("inf"))
 
     def read(self, *args: Any) -> Any:
         return self.clock.bounded(self, lambda: super(TimedTLSSocket, self).read(*args))
@@ -88,7 +88,7 @@ class _Timed(HTTPConnection):
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
-        self._clock = Clock(self.exchange_seconds)
+        self._clock = DeadlineClock(self.exchange_seconds)
         self._just_connected = False
 
     def connect(self) -> None:
@@ -138,7 +138,7 @@ class TimedTLSConnection(_Timed, HTTPSConnection):
 
 
 def timed_pools(seconds: float) -> dict[str, type[urllib3.HTTPConnectionPool]]:
-    """What a PoolManager opens by scheme, so that each exchange takes at most `seconds`."""
+    """The connection classes of a PoolManager by scheme, so that each exchange takes at most `seconds`."""
 
     class Connection(TimedConnection):
         exchange_seconds = seconds

@@ -27,7 +27,7 @@ class Question:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class HttpAnswer:
     """Status, headers (names in lower case) and body, which is cut one byte beyond the limit."""
 
     status: int
@@ -39,7 +39,7 @@ class RedirectError(urllib3.exceptions.HTTPError):
     """A redirect that is not followed; the text says where to and why."""
 
 
-def ask(pool: Pool, question: Question, *, limit: int, attempt: int = 1, redirects: int = 0) -> Answer:
+def ask(pool: Pool, question: Question, *, limit: int, attempt: int = 1, redirects: int = 0) -> HttpAnswer:
     """The answer to `question`, or where up to `redirects` redirects (301, 302, 307, 308) lead.
 
     The method and body stay. A redirect from https to http is not followed, and another host gets no header that
@@ -57,14 +57,14 @@ def ask(pool: Pool, question: Question, *, limit: int, attempt: int = 1, redirec
     raise AssertionError  # the last turn returns or raises
 
 
-def _once(pool: Pool, question: Question, limit: int, attempt: int) -> Answer:
+def _once(pool: Pool, question: Question, limit: int, attempt: int) -> HttpAnswer:
     with pool.request(
         question.method, question.url, body=question.body, headers=question.headers, attempt=attempt
     ) as reply:
         content = reply.read(limit + 1)
         if len(content) > limit:
             reply.close()  # what is left unread must not be there when the connection is used again
-        return Answer(reply.status, {name.lower(): value for name, value in reply.headers.items()}, content)
+        return HttpAnswer(reply.status, {name.lower(): value for name, value in reply.headers.items()}, content)
 
 
 def _redirected(question: Question, location: str) -> Question:

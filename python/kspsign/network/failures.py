@@ -1,4 +1,4 @@
-"""What a broken connection means: in words, and whether a request may have reached its host before."""
+"""Classifies connection failures: the reason in words, and whether the request may have reached its host."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def timed_out(broken: BaseException) -> bool:
 
 
 def reason(broken: BaseException) -> str:
-    """Why there is no (whole) answer, for people; nothing of what was asked is in it."""
+    """Why there is no (complete) answer, in words; contains nothing of the request."""
     overrun, cause = overran(broken), innermost(broken)
     if overrun is not None:
         return overrun
@@ -57,7 +57,7 @@ def reason(broken: BaseException) -> str:
 def _words(broken: BaseException, cause: BaseException) -> str:
     # Most special first: a refused connection is a kind of time-out to urllib3.
     if isinstance(cause, OSError) and str(cause).startswith("Tunnel connection failed"):
-        return f"the proxy refuses: {str(cause).partition(': ')[2]}"
+        return f"the proxy rejected it: {str(cause).partition(': ')[2]}"
     at_proxy = isinstance(broken, urllib3.exceptions.ProxyError)
     if isinstance(cause, urllib3.exceptions.NameResolutionError):
         return "unknown proxy" if at_proxy else "unknown host"

@@ -1,4 +1,4 @@
-"""What CAs publish, issuers and revocation, fetched over HTTP within limits of size and time.
+"""Fetches what CAs publish (issuers, OCSP, CRLs) over HTTP, with limits of size and time.
 
 The content proves itself by its signature, so that plain HTTP does no harm.
 """
@@ -29,7 +29,8 @@ def open_fetching(options: NetworkOptions) -> Pool:
 
 
 def fetch(pool: Pool, url: str, limit: int, *, question: bytes | None = None, kind: str | None = None) -> bytes | str:
-    """What the address gives, at most `limit` bytes, or what went wrong. `question` of media type `kind` is posted.
+    """The content at the address, at most `limit` bytes, or the reason why not. `question` of media type `kind` is
+    posted.
 
     A connection that does not come about, or breaks, is tried again at once.
     """

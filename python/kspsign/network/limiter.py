@@ -1,4 +1,4 @@
-"""How much a service is asked at once: found out while asking, cut when it is too much (AIMD with slow start).
+"""Limits concurrent requests to a service, adapting to its answers (AIMD with slow start).
 
 One limiter belongs to one service. It starts low, doubles per round trip while latency is stable, and halves when
 the service says that it is too much. The number that last went well is then kept, and tried again only rarely.
@@ -28,7 +28,7 @@ _POLL_SECONDS = 0.5
 
 @dataclass(slots=True)
 class Slot:
-    """One request that a limiter lets through, unless it is not `taken`; what became of it is told before it ends."""
+    """One request that a limiter admits, unless it is not `taken`; its result is reported before it ends."""
 
     epoch: int
     started: float
@@ -38,12 +38,12 @@ class Slot:
     answered: bool = True
 
     def throttled(self, retry_after: float | None) -> None:
-        """The service said that it is too much (429, 503), or did not answer in time; seconds to wait if it told."""
+        """The service is throttling (429, 503), or did not answer in time; `seconds` to wait if it said so."""
         self.complaint, self.retry_after = True, retry_after
 
 
 class Limiter:
-    """Lets at most a changing number of requests through at once, never more than `ceiling`; see module."""
+    """Admits a changing number of parallel requests, never more than `ceiling`; see the module."""
 
     def __init__(self, ceiling: int, cancelled: threading.Event) -> None:
         self.ceiling = ceiling

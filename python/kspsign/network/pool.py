@@ -1,4 +1,5 @@
-"""The one place that opens connections: kept alive, by the URL's proxy, trusting the run's CAs, with a deadline."""
+"""The one place that opens connections: kept alive, through the URL's proxy, trusting the run's CAs, with a
+deadline."""
 
 from __future__ import annotations
 
@@ -21,7 +22,7 @@ _CONNECT_SECONDS, _READ_SECONDS = 10.0, 60.0
 
 
 class Pool:
-    """Connections to whatever hosts are asked for, at most `connections` kept per host; safe to share between threads.
+    """Connections to any host, at most `connections` kept per host; safe to share between threads.
 
     `timeout` bounds connecting and each wait for a byte, `deadline` (seconds) each exchange as a whole, unless
     `options` set another. `context` is for hosts alone (a client certificate may be in it): proxies never see it.

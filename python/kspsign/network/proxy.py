@@ -32,7 +32,7 @@ class ProxyChoice:
     def __init__(self, options: NetworkOptions) -> None:
         self._own = {scheme: _parsed(given) for scheme, given in options.proxies.items()}
         self._agent = None if options.agent_proxy is None else _parsed(options.agent_proxy)
-        self._agent_bypass = tuple(re.compile(each, re.IGNORECASE) for each in options.agent_bypass)
+        self._agent_bypass = tuple(re.compile(pattern, re.IGNORECASE) for pattern in options.agent_bypass)
         self._direct = tuple(entry for entry in options.no_proxy if entry)
 
     def for_url(self, url: str) -> Proxy | None:
@@ -43,7 +43,7 @@ class ProxyChoice:
         if origin.scheme in self._own:
             return self._own[origin.scheme]
         if self._agent is not None:
-            return None if any(each.search(url) for each in self._agent_bypass) else self._agent
+            return None if any(pattern.search(url) for pattern in self._agent_bypass) else self._agent
         return _system_proxy(origin)
 
 

@@ -1,4 +1,4 @@
-"""Our connections for packages that speak through requests: Microsoft's clients for Azure and Azure DevOps."""
+"""Our connections for packages that use requests: Microsoft's clients for Azure and Azure DevOps."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class _PoolAdapter(HTTPAdapter):
         """Nothing: the pool's context verifies."""
 
     def request_url(self, request: requests.PreparedRequest, _proxies: Any) -> str:
-        """What a proxy is asked for is a whole URL, where there is no tunnel."""
+        """The request target for a proxy without a tunnel is a whole URL."""
         url = str(request.url)
         if url.startswith("http:") and self._pool.proxy_for(url) is not None:
             return str(urldefragauth(url))

@@ -1,4 +1,4 @@
-"""How long to wait before a service is asked again: as it says, else twice as long each time."""
+"""How long to wait before a retry: as the service says, else twice as long each time."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ from kspsign.network.deadline import TimedTLSSocket
 def client_context(options: NetworkOptions, bundle: Path | None = None) -> ssl.SSLContext:
     """A context for TLS 1.2 and later whose sockets know deadlines (`deadline`); `bundle` (PEM) adds roots.
 
-    The CA file adds to the system's roots and replaces none: behind a proxy that inspects TLS some hosts are exempt,
+    The CA file adds to the system's roots: behind a proxy that inspects TLS some hosts are exempt,
     and those still show their public certificate. Raises ConfigurationError when it can't be read or holds no
     certificate.
     """
@@ -43,6 +43,6 @@ def _unusable(file: CaFile, reason: str) -> ConfigurationError:
     return ConfigurationError(
         f"the CA file that {file.setting} names {reason}",
         code="CA_FILE_UNUSABLE",
-        remedy=f"Correct {file.setting}: a PEM file with the certificates of the CAs to trust beside the system's.",
+        remedy=f"Correct {file.setting}: a PEM file with the certificates of the CAs to trust besides the system's.",
         file=str(file.path),
     )

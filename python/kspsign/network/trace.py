@@ -1,4 +1,4 @@
-"""One line for each call of a service, for whoever listens (--verbose, System.Debug); never a secret.
+"""One trace line per remote call for listeners (--verbose, System.Debug); never a secret.
 
 The listener is a context variable: what opens connections remembers who listened then, also for calls from threads.
 """
@@ -22,7 +22,7 @@ _LONGEST_ID = 100
 
 @contextlib.contextmanager
 def listening(listener: Listener | None) -> Iterator[None]:
-    """Within the block, connections that are opened tell `listener` of every call, from any thread."""
+    """Within the block, new connections report every call to `listener`, from any thread."""
     token = _listener.set(listener)
     try:
         yield

@@ -25,6 +25,9 @@ class Console(Protocol):
     def notice(self, text: str) -> None:
         """A line of information; remote calls are reported from the thread that made them."""
 
+    def warning(self, code: str, text: str) -> None:
+        """Something that people should act on though nothing failed."""
+
     def file_done(self, outcome: FileOutcome, done: int, total: int) -> None:
         """One more file has its outcome; `done` of `total` have."""
 

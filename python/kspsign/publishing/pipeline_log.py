@@ -76,6 +76,10 @@ class PipelineLogConsole:
         """One line."""
         self._tell(log_line(text))
 
+    def warning(self, code: str, text: str) -> None:
+        """A warning on the run's page."""
+        self._write(self._dialect.issue("warning", code, text, None))
+
     def file_done(self, outcome: FileOutcome, _done: int, _total: int) -> None:
         """One line for the file, and its checks when verbose; what was not tried is counted at the end."""
         if not outcome.tried:

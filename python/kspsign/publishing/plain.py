@@ -36,6 +36,10 @@ class PlainConsole:
         """One line."""
         self._tell(log_line(text))
 
+    def warning(self, code: str, text: str) -> None:
+        """One line."""
+        self._tell(wording.warning_line(code, text))
+
     def file_done(self, outcome: FileOutcome, done: int, total: int) -> None:
         """One line for the file, and its checks when verbose; what was not tried is counted at the end."""
         if not outcome.tried:

@@ -78,6 +78,8 @@ def _facts(report: Report) -> list[tuple[str, ...]]:
     if report.key_store:
         mark = f" ({wording.TEST_SIGNING})" if report.test_signing else ""
         facts.append(("Key store", report.key_store + mark))
+    if report.configuration is not None:
+        facts.append(("Configuration", f"{report.configuration.name} (sha256 {report.configuration.sha256})"))
     if report.policy is not None:
         facts.append(("Policy", f"{report.policy.name} (sha256 {report.policy.sha256})"))
     if report.build is not None:

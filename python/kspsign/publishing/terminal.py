@@ -28,6 +28,7 @@ TABLE_ROWS = 20
 
 _STYLES = {"failed": "bold red", "signed": "green", "checked": "green", "skipped": "cyan", "planned": "cyan"}
 _VERDICT_STYLES = {"verified": "green", "failed": "bold red", "not-checked": "yellow"}
+_WARNING_STYLE = "yellow"
 _MARK_STYLE = "bold black on yellow"
 
 
@@ -69,6 +70,10 @@ class TerminalConsole:
     def notice(self, text: str) -> None:
         """One line above the bar."""
         self._tell(Text(log_line(text)))
+
+    def warning(self, code: str, text: str) -> None:
+        """One line above the bar that stands out."""
+        self._tell(Text(wording.warning_line(code, text), style=_WARNING_STYLE))
 
     def file_done(self, outcome: FileOutcome, _done: int, _total: int) -> None:
         """When verbose, print the file and its checks above the bar; what was not tried is counted at the end."""

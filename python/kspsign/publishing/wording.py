@@ -115,6 +115,11 @@ def certificate_line(facts: CertificateFacts, key_store: str) -> str:
     return log_line(f"certificate {facts.thumbprint}  {facts.subject}  {validity}  key store {key_store}")
 
 
+def warning_line(code: str, text: str) -> str:
+    """A warning in one line."""
+    return log_line(f"warning: {code}: {text}")
+
+
 def count(number: int, noun: str) -> str:
     """`number` with its noun in singular or plural."""
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

@@ -1,1 +1,1 @@
-"""What a run is told, and where it runs."""
+"""The settings of a run, and the environment it runs in."""

@@ -119,7 +119,7 @@ def _harmful(content: YamlFile, stores: StoreModels, settings: Callable[[str], F
     for key, value in content.value.items():
         found = settings(key)
         fields = [found] if found is not None else _of_stores(key, stores)
-        if not all(is_harmless(each) for each in fields):
+        if not all(is_harmless(name) for name in fields):
             yield f"line {content.line_of((key,))}: {key}"
         elif key == "files":
             listed = value if isinstance(value, list) else [value]

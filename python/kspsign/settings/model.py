@@ -1,4 +1,4 @@
-"""What a run is to do: one frozen model, and beside it the chosen key store's own options.
+"""The settings of a run: one frozen model, plus the options of the chosen key store.
 
 The models are the source of truth for the CLI's options (dashes), the task's inputs (camelCase) and the keys of
 kspsign.yml (snake_case).
@@ -40,7 +40,7 @@ DEFAULT_TIMESTAMP_URLS = (
 
 
 class Settings(BaseModel):
-    """Everything a run may be told. Secrets are `SecretStr` and come from the environment or the task only."""
+    """All settings of a run. Secrets are `SecretStr` and come from the environment or the task only."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", str_strip_whitespace=True)
 
@@ -51,10 +51,10 @@ class Settings(BaseModel):
         Path(), description="Folder that relative patterns start from (default: the working folder)."
     )
     key_store: Annotated[str | None, Ambient.HARMLESS, Metavar("NAME")] = Field(
-        None, description="Who holds the private key; never guessed."
+        None, description="Where the private key is; never guessed."
     )
     engine: Annotated[EngineName, Ambient.REFUSED] = Field(
-        "auto", description="What makes the signatures; auto: signtool for key store windows."
+        "auto", description="Signing engine; auto: signtool for key store windows."
     )
     thumbprint: Thumbprint = None
     signtool: Annotated[Path | None, Ambient.REFUSED] = Field(
@@ -79,7 +79,7 @@ class Settings(BaseModel):
         (), description="RFC 3161 server; repeat it for a fallback order."
     )
     timestamp_mode: Annotated[Literal["separate", "inline"], Ambient.REFUSED] = Field(
-        "separate", description="SignTool: stamp after signing (a failure wastes no signature), or in one command."
+        "separate", description="SignTool: timestamp after signing (a failure wastes no signature), or in one command."
     )
     no_timestamp: Annotated[bool, Ambient.REFUSED] = Field(
         False, description="Sign without timestamp: signatures end with the certificate."
@@ -91,13 +91,13 @@ class Settings(BaseModel):
         False, description="Replace the signatures of files that are signed already."
     )
     skip_signed: Annotated[bool, Ambient.REFUSED] = Field(
-        False, description="Leave files alone that carry any valid signature."
+        False, description="Skip files that carry any valid signature."
     )
     description: Annotated[str | None, Ambient.HARMLESS, Metavar("TEXT")] = Field(
         None, description="Program name shown by Windows (UAC)."
     )
     description_url: Annotated[str | None, Ambient.HARMLESS, Metavar("URL")] = Field(
-        None, description="URL shown beside the program name."
+        None, description="URL shown next to the program name."
     )
     page_hashes: Annotated[bool, Ambient.HARMLESS] = Field(
         False, description="PE images: also sign a hash of each page (drivers)."
@@ -115,22 +115,20 @@ class Settings(BaseModel):
         None, pattern=r"^(auto|[1-9]\d{0,3}/[1-9]\d{0,3})$", description="Part of the files: 2/5; auto: parallel jobs."
     )
     jobs: Annotated[int, Ambient.HARMLESS] = Field(
-        32, ge=1, le=256, description="Signatures asked for at once, at most; found out while asking."
+        32, ge=1, le=256, description="Maximum parallel signing requests; adapts automatically."
     )
     timestamp_jobs: Annotated[int, Ambient.HARMLESS] = Field(
-        64, ge=1, le=256, description="Timestamps asked of one server at once, at most."
+        64, ge=1, le=256, description="Maximum parallel timestamp requests per server."
     )
     max_signatures: Annotated[int | None, Ambient.HARMLESS] = Field(
-        None, ge=0, description="Signatures that the run may spend; slices share them."
+        None, ge=0, description="Maximum number of signatures for the run; slices share it."
     )
     dry_run: Annotated[bool, Ambient.REFUSED] = Field(
-        False, description="Sign nothing: say how many signatures the run would spend."
+        False, description="Sign nothing: report how many signatures the run would use."
     )
-    fail_fast: Annotated[bool, Ambient.HARMLESS] = Field(
-        False, description="Begin no further file after the first that fails."
-    )
+    fail_fast: Annotated[bool, Ambient.HARMLESS] = Field(False, description="Stop after the first file that fails.")
     journal: Annotated[Path | None, Ambient.REFUSED, Metavar("FOLDER")] = Field(
-        None, description="Folder of signatures that are in no file yet (default: the store)."
+        None, description="Folder for signatures not yet embedded (default: inside the store)."
     )
     store: Annotated[Path | None, Ambient.REFUSED, Metavar("FOLDER")] = Field(
         None, description="Folder of the portable thumbprint store."
@@ -149,7 +147,7 @@ class Settings(BaseModel):
         None, description="Variable with a token of Azure DevOps: publish the results over REST too."
     )
     verbose: Annotated[bool, Ambient.HARMLESS] = Field(
-        False, description="Print every check of every file, and every call of a service."
+        False, description="Print every check of every file, and every remote call."
     )
     ca_file: Annotated[Path | None, Ambient.REFUSED] = Field(
         None, description="PEM file with CA certificates for every connection."
@@ -157,12 +155,12 @@ class Settings(BaseModel):
 
     command: Command = "run"
     store_options: InstanceOf[StoreOptions] | None = None
-    given_options: Annotated[Mapping[str, Any], Ambient.REFUSED] = Field(default_factory=dict, repr=False)
-    store_environment: Annotated[dict[str, SecretStr], Ambient.REFUSED] = Field(default_factory=dict, repr=False)
+    given_options: Mapping[str, Any] = Field(default_factory=dict, repr=False)
+    store_environment: dict[str, SecretStr] = Field(default_factory=dict, repr=False)
     publish_token: SecretStr | None = None
-    agent_environment: Annotated[dict[str, str], Ambient.REFUSED] = Field(default_factory=dict, repr=False)
-    credentials: Annotated[dict[str, SecretStr], Ambient.REFUSED] = Field(default_factory=dict, repr=False)
-    network_environment: Annotated[dict[str, SecretStr], Ambient.REFUSED] = Field(default_factory=dict, repr=False)
+    agent_environment: dict[str, str] = Field(default_factory=dict, repr=False)
+    credentials: dict[str, SecretStr] = Field(default_factory=dict, repr=False)
+    network_environment: dict[str, SecretStr] = Field(default_factory=dict, repr=False)
     temp_folder: Path | None = None
     configuration: InstanceOf[ConfigOrigin] = ConfigOrigin()
 

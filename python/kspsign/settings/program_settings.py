@@ -1,4 +1,4 @@
-"""What starting an outside program takes: a part of the settings, and of what a key store is given."""
+"""The settings needed to run external programs; key stores receive them too."""
 
 from __future__ import annotations
 

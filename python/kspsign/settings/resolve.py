@@ -258,7 +258,7 @@ def _from_camel(inputs: Mapping[str, Any], stores: StoreModels) -> dict[str, Any
         return {}
     models = stores.built_in().values()
     known = {
-        to_camel(name): name for name in (*sorted(_GENERIC), *(key for each in models for key in options_of(each)))
+        to_camel(name): name for name in (*sorted(_GENERIC), *(key for model in models for key in options_of(model)))
     }
     unknown = sorted(set(inputs) - set(known))
     if unknown:
@@ -275,7 +275,7 @@ def _config_file(config: Path | Literal["ambient"] | None, stores: StoreModels) 
     internal = sorted((INTERNAL_FIELDS | {TASK_SECRET}) & set(file.values))
     if internal:
         raise ConfigurationError(
-            f"{', '.join(internal)} may not stand in a configuration file",
+            f"{', '.join(internal)} is not allowed in a configuration file",
             remedy="Remove it.",
             file=file.origin.facts.name if file.origin.facts else None,
         )

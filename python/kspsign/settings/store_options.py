@@ -23,7 +23,7 @@ TASK_SECRET = "password"  # noqa: S105 - a name
 
 @dataclass(frozen=True, slots=True)
 class Metavar:
-    """What stands for the value in --help: FILE, NAME, URL."""
+    """The placeholder of the value in --help: FILE, NAME, URL."""
 
     text: str
 
@@ -82,7 +82,7 @@ Thumbprint = Annotated[
 
 
 class StoreOptions(BaseModel):
-    """What every key store may be told; a store's own model derives from it. Secrets are `SecretStr` fields.
+    """The options of every key store; a store's own model derives from it. Secrets are `SecretStr` fields.
 
     `variables` are the environment variables that the store reads by itself, such as a cloud's sign-in;
     `program_credentials` is true where it also gets SM_* and the variables that --tool-env names, which are for
@@ -144,7 +144,7 @@ def options_of(model: type[StoreOptions]) -> dict[str, FieldInfo]:
 
 def marker(field: FieldInfo, kind: type[_Marker]) -> _Marker | None:
     """What the field says of itself besides its type."""
-    return next((each for each in field.metadata if isinstance(each, kind)), None)
+    return next((item for item in field.metadata if isinstance(item, kind)), None)
 
 
 def is_harmless(field: FieldInfo) -> bool:

@@ -82,7 +82,7 @@ def _lines(place: tuple[int | str, ...], node: yaml.Node) -> Iterator[tuple[tupl
         for key, value in node.value:
             name = str(key.value)
             if name in seen:
-                raise yaml.MarkedYAMLError(problem=f"the key {name} stands twice", problem_mark=key.start_mark)
+                raise yaml.MarkedYAMLError(problem=f"the key {name} occurs twice", problem_mark=key.start_mark)
             if key.tag == _MERGE:
                 raise yaml.MarkedYAMLError(problem="a merge key (<<): write the keys out", problem_mark=key.start_mark)
             seen.add(name)

@@ -1,11 +1,12 @@
-"""Stage 2: signing by thumbprint. Engines make signed copies beside their targets; nothing is replaced unverified."""
+"""Stage 2: signing by thumbprint. Engines create signed copies next to their targets; nothing is replaced
+unverified."""
 
 from kspsign.concurrency.workers import Workers
 from kspsign.signing.budget import Budget
 from kspsign.signing.circuit_breaker import CircuitBreaker
 from kspsign.signing.copies import LockedTarget, SignedCopy, Targets, access_error
 from kspsign.signing.engine import Engine, open_engine, open_planner, open_preflight
-from kspsign.signing.leftovers import remove_leftovers
+from kspsign.signing.leftovers import is_in_use, remove_leftovers
 from kspsign.signing.plan import Planner
 from kspsign.signing.shared_state import LOCAL_SLOTS, SharedState
 from kspsign.signing.timestamper import Timestamper, open_timestamper
@@ -25,6 +26,7 @@ __all__ = [
     "Waits",
     "Workers",
     "access_error",
+    "is_in_use",
     "open_engine",
     "open_planner",
     "open_preflight",

@@ -1,4 +1,4 @@
-"""How many signatures a run may still ask for, and how many it did."""
+"""The signature budget of a run: how many it may still request, and how many it used."""
 
 from __future__ import annotations
 
@@ -16,18 +16,19 @@ class Budget:
         self._lock = threading.Lock()
 
     def take(self) -> None:
-        """One signature is to be asked for. Raises SigningError (BUDGET_SPENT) when there is none left."""
+        """Count one signature before it is requested. Raises SigningError (BUDGET_SPENT) when there is none left."""
         with self._lock:
             if self._limit is not None and self.spent >= self._limit:
+                plural = "" if self._limit == 1 else "s"
                 raise SigningError(
-                    f"the {self._limit} signatures that this run may spend are spent",
+                    f"this run's limit of {self._limit} signature{plural} is used up (--max-signatures)",
                     code="BUDGET_SPENT",
                     remedy="Raise --max-signatures and run again: files already signed are skipped.",
                 )
             self.spent += 1
 
     def give_back(self) -> None:
-        """The key store surely made none."""
+        """Refund: the key store definitely made no signature."""
         with self._lock:
             self.spent -= 1
 

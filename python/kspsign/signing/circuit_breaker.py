@@ -1,4 +1,4 @@
-"""What stops a run before all its files are tried: a key store that refuses everything, timestamps that can't be had,
+"""Stops a run before all its files are tried: a key store that refuses everything, timestamps that can't be obtained,
 or the first failure."""
 
 from __future__ import annotations

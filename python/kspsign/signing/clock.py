@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 
-class Clock:
+class StepClock:
     """Seconds by step, from one lap to the next."""
 
     def __init__(self) -> None:
@@ -13,7 +13,7 @@ class Clock:
         self._last = time.perf_counter()
 
     def lap(self, step: str) -> None:
-        """What passed since the last lap belongs to `step`."""
+        """Attribute the time since the last lap to `step`."""
         now = time.perf_counter()
         self.seconds[step] = round(now - self._last, 6)
         self._last = now

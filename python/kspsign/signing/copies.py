@@ -1,4 +1,4 @@
-"""The targets of signatures: held while they are signed, replaced atomically, never written in place."""
+"""Target files: locked while they are signed, replaced atomically, never written in place."""
 
 from __future__ import annotations
 
@@ -28,12 +28,13 @@ _WINDOWS_SHARING = frozenset({32, 33})  # ERROR_SHARING_VIOLATION, ERROR_LOCK_VI
 _LOCK_PAUSE_SECONDS = 0.005
 _NAME_END = 100
 EARLY_COPIES = 2
-"""How many targets have a copy before their signature is there: copies wait for services then, and take disk."""
+"""How many targets may have a copy before their signature arrives: such copies wait for services and take disk
+space."""
 
 
 @dataclass(frozen=True, slots=True)
 class SignedCopy:
-    """A signed temporary file beside its target, not yet verified; `seconds` by step ("sign", ...).
+    """A signed temporary file next to its target, not yet verified; `seconds` by step ("sign", ...).
 
     `hashes` are what was found of the target. `signed_digest` is what the key store signed, empty when a tool asked it.
     `timestamp_server` is the URL of the server that stamped it, None when there is no timestamp or a tool chose.
@@ -52,7 +53,7 @@ class SignedCopy:
 
 
 class LockedTarget:
-    """A target that this process holds: its state when it was taken, and the copy beside it once there is one."""
+    """A target that this process holds: its state when it was locked, and the copy next to it once there is one."""
 
     def __init__(self, artifact: Artifact, state: os.stat_result) -> None:
         self.artifact = artifact
@@ -63,7 +64,7 @@ class LockedTarget:
         self._handle: IO[bytes] | None = None
 
     def create_copy(self) -> Path:
-        """The copy beside the target, empty when it is new; it is locked while it is held, so that no other run
+        """The copy next to the target, empty when it is new; it is locked while it is held, so that no other run
         removes it.
 
         Open it as "r+b": ext4 brings a file that was truncated, even an empty one, to the disk when it is closed.
@@ -72,9 +73,9 @@ class LockedTarget:
             return self.copy
         path = self.artifact.path
         while True:
-            # The name keeps its end: SignTool tells some formats by the extension.
+            # The name keeps its extension, by which SignTool detects some formats.
             copy = path.with_name(f"{COPY_PREFIX}{secrets.token_hex(4)}.{_name_end(path.name)}")
-            # For reading only: on Windows nobody could verify what somebody has open for writing.
+            # Read-only: on Windows a file that is open for writing can't be verified.
             self._handle = open(copy, "rb", buffering=0, opener=_create)  # noqa: SIM115 - Path's has no opener
             self.copy = copy
             while try_lock(self._handle) is False:
@@ -94,13 +95,13 @@ class LockedTarget:
             )
 
     def release(self) -> None:
-        """Close the copy, which on Windows stands in the way of whoever moves or removes it."""
+        """Close the copy: on Windows an open file can't be moved or removed."""
         if self._handle is not None:
             self._handle.close()
         self._handle = None
 
     def remove_copy(self) -> None:
-        """The copy is not needed, or stands in the target's place by now."""
+        """The copy is not needed, or has replaced the target."""
         self.release()
         if self.copy is not None and not self.committed:
             self.copy.unlink(missing_ok=True)
@@ -125,7 +126,7 @@ class Targets:
 
     @contextlib.contextmanager
     def hold(self, artifact: Artifact) -> Iterator[LockedTarget]:
-        """Hold the artifact for signing; the copy beside it is removed at the end if it is still there.
+        """Lock the artifact for signing; the copy next to it is removed at the end if it still exists.
 
         Raises ArtifactError: ERROR_ACCESS_DENIED when the file is read-only, ERROR_SHARING_VIOLATION when another
         process holds it (Windows sharing; elsewhere an advisory lock or a running program).
@@ -189,7 +190,7 @@ class Targets:
                 self._changed.notify_all()
 
     def abandon(self, seconds: float) -> frozenset[str]:
-        """Replace no target any more and remove the copies of what is in hand; waits `seconds` at most.
+        """Replace no more targets and remove the copies in progress; waits at most `seconds`.
 
         Returns the names of the artifacts in hand that were replaced before.
         """
@@ -227,8 +228,8 @@ def _replace(held: LockedTarget, copy: SignedCopy) -> None:
 def preallocate(file: BinaryIO, size: int) -> None:
     """Let `file` have `size` bytes of the disk from now on, where the system can do that.
 
-    A full disk is told before a signature is spent; and ext4, which brings a file to the disk that takes another's
-    place, does so while nobody waits.
+    A full disk is noticed before a signature is spent; and ext4, which brings a file to the disk that takes another's
+    place, does so while nothing waits.
     """
     if sys.platform not in {"win32", "darwin"}:
         try:

@@ -1,4 +1,4 @@
-"""What makes the signatures: the seam between the path and the engines, and their table."""
+"""The Engine protocol and the engine registry."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class Engine(Protocol):
         """What else it wants to know, or has to say."""
 
     def sign(self, held: LockedTarget, file: SignableFile) -> SignedCopy:
-        """Write a signed, timestamped copy of `file`, the held target, beside it; the target stays as it is.
+        """Write a signed, timestamped copy of `file`, the locked target, next to it; the target stays as it is.
 
         Raises ArtifactError before a signature is spent when the file can't be signed, SigningError when the key
         store refuses, its signature does not fit the certificate or the budget is spent, TimestampError when no
@@ -82,7 +82,7 @@ def open_engine(
 
 
 def open_planner(settings: Settings, certificate: SyncedCertificate, budget: Budget) -> Planner:
-    """What the engine for these settings would spend of `budget`; asks nobody. Raises like open_engine."""
+    """The plan of what these settings would spend of `budget`; makes no requests. Raises like open_engine."""
     native = engine_for(settings, certificate) == "native"
     return native_planner(settings, certificate, budget) if native else ToolPlanner(budget)
 

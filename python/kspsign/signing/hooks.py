@@ -1,4 +1,4 @@
-"""What an engine wants to know of a run, or has to say, besides its signatures."""
+"""Optional hooks through which an engine follows a run."""
 
 from __future__ import annotations
 
@@ -18,10 +18,11 @@ def _ignore(_subject: object) -> None:
 class Hooks:
     """An engine supplies those that it has a use for.
 
-    `admit` raises ArtifactError for a file that can't be signed, before anything is spent; it asks nobody and reads no
-    content. `on_committed` is called when a copy has taken its target's place, so that its signature can't get lost
-    any more; `on_already_signed` for a file that carries a signature of ours. `notices` are lines for the end of the
-    run. `tool` is the outside program that signs; `tool_output` is what it printed since the last time, for --verbose.
+    `admit` raises ArtifactError for a file that can't be signed, before anything is spent; it makes no requests and
+    reads no content. `on_committed` is called when a copy has taken its target's place, so that its signature can't get
+    lost any more; `on_already_signed` for a file that carries a signature of ours. `notices` are lines for the end of
+    the run. `tool` is the outside program that signs; `tool_output` is what it printed since the last time, for
+    --verbose.
     """
 
     admit: Callable[[SignableFile], object] = _ignore

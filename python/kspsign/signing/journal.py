@@ -1,11 +1,12 @@
-"""Signatures that were obtained and are not in their file yet, on disk, so that a run that is cut off loses none.
+"""The journal: signatures that were obtained but are not in their file yet, kept on disk so that a killed run loses
+none.
 
 One folder; one file per run and name, one line of JSON per entry; only its own run appends to it. The name is the
 certificate's thumbprint, or where every signature has a certificate of its own what these have in common; an entry
-then holds the signature's chain. Where a service takes requests on, an entry may hold the operation that the signature
-can be fetched by instead. Entries hold no secret. A run takes over what runs that are gone left there; any number of
-runs may share a folder, and files of other machines may be copied into it, below folders too. What is read is trusted
-by nobody: who takes a signature checks it.
+then holds the signature's chain. Where a service queues requests, an entry may instead hold the operation by which the
+signature can be fetched. Entries hold no secret. A run takes over what runs that are gone left there; any number of
+runs may share a folder, and files of other machines may be copied into it, below folders too. What is read is not
+trusted: whoever uses an entry verifies it first.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ class _Key(NamedTuple):
     digest: str
 
 
-class _Entry(NamedTuple):
+class _JournalEntry(NamedTuple):
     """A signature; or "" and the operation that was begun for it."""
 
     signature: str
@@ -60,7 +61,7 @@ class Journal:
         self.fault: str | None = None
         self._folder = folder
         self._name = name
-        self._known: dict[_Key, _Entry] = {}
+        self._known: dict[_Key, _JournalEntry] = {}
         self._unfinished: set[_Key] = set()
         self._lock = threading.Lock()
         self._file: IO[bytes] | None = None
@@ -108,7 +109,9 @@ class Journal:
     def add(self, digest: bytes, signature: RawSignature) -> None:
         """Keep a signature. Never raises: the file that it is for can still be finished."""
         key = _Key(signature.algorithm.value, digest.hex())
-        entry = _Entry(signature.value.hex(), int(time.time()), tuple(der.hex() for der in signature.chain or ()))
+        entry = _JournalEntry(
+            signature.value.hex(), int(time.time()), tuple(der.hex() for der in signature.chain or ())
+        )
         with self._lock:
             self._keep(key, entry)
 
@@ -120,7 +123,7 @@ class Journal:
     def begin(self, digest: bytes, algorithm: DigestAlgorithm, operation: str) -> None:
         """A signature was asked for, and is paid for; `add` or `abandon` follows. Never raises."""
         with self._lock:
-            self._keep(_Key(algorithm.value, digest.hex()), _Entry("", int(time.time()), operation=operation))
+            self._keep(_Key(algorithm.value, digest.hex()), _JournalEntry("", int(time.time()), operation=operation))
 
     def abandon(self, digest: bytes, algorithm: DigestAlgorithm) -> None:
         """What was begun gives no signature."""
@@ -156,7 +159,7 @@ class Journal:
     def _paths(self) -> Sequence[Path]:
         return sorted(self._folder.rglob(f"{self._name}-*{SUFFIX}"))
 
-    def _keep(self, key: _Key, entry: _Entry) -> None:
+    def _keep(self, key: _Key, entry: _JournalEntry) -> None:
         self._unfinished.add(key)
         chain = {"chain": entry.chain} if entry.chain else {}
         held = {"operation": entry.operation} if entry.operation else {"signature": entry.signature}
@@ -228,9 +231,9 @@ def is_current(signature: RawSignature) -> bool:
     return datetime.now(UTC) < end - _STAMPING_TIME
 
 
-def _unfinished(file: IO[bytes]) -> Iterator[tuple[_Key, _Entry]]:
+def _unfinished(file: IO[bytes]) -> Iterator[tuple[_Key, _JournalEntry]]:
     """The entries of `file` that have not served. A line that is cut off or none of ours is passed over."""
-    found: dict[_Key, _Entry] = {}
+    found: dict[_Key, _JournalEntry] = {}
     for line in file:
         try:
             content = json.loads(line)
@@ -244,9 +247,9 @@ def _unfinished(file: IO[bytes]) -> Iterator[tuple[_Key, _Entry]]:
     yield from found.items()
 
 
-def _entry(content: dict[str, Any]) -> _Entry:
+def _entry(content: dict[str, Any]) -> _JournalEntry:
     operation = content.get("operation")
     if isinstance(operation, str) and operation:
-        return _Entry("", int(content["time"]), operation=operation)
+        return _JournalEntry("", int(content["time"]), operation=operation)
     chain = tuple(bytes.fromhex(der).hex() for der in content.get("chain", ()))
-    return _Entry(bytes.fromhex(content["signature"]).hex(), int(content["time"]), chain)
+    return _JournalEntry(bytes.fromhex(content["signature"]).hex(), int(content["time"]), chain)

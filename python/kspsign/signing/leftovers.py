@@ -1,4 +1,4 @@
-"""Copies that a killed run left beside its targets: removed by the next run that works in their folder."""
+"""Removes signed copies that a killed run left next to its targets, when the next run works in their folder."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from kspsign.model.values import COPY_PREFIX
 from kspsign.signing.locks import try_lock
 
 UNLOCKABLE_SECONDS = 24 * 3600
-"""Where the file system knows no locks, a copy that nobody wrote to for so long belongs to nobody."""
+"""Without file locks, a copy that was not written to for this long counts as abandoned."""
 
 
 def remove_leftovers(folders: Iterable[Path]) -> int:
@@ -20,11 +20,22 @@ def remove_leftovers(folders: Iterable[Path]) -> int:
     return sum(_removed(Path(entry.path)) for folder in folders for entry in _copies(folder))
 
 
+def is_in_use(path: Path) -> bool:
+    """Whether a run that goes on is writing this copy."""
+    try:
+        with path.open("r+b") as file:
+            return try_lock(file) is False
+    except OSError:
+        return False
+
+
 def _copies(folder: Path) -> list[os.DirEntry[str]]:
     try:
         with os.scandir(folder) as entries:
             return [
-                each for each in entries if each.name.startswith(COPY_PREFIX) and each.is_file(follow_symlinks=False)
+                entry
+                for entry in entries
+                if entry.name.startswith(COPY_PREFIX) and entry.is_file(follow_symlinks=False)
             ]
     except OSError:
         return []  # whoever signs there meets the same refusal and says so
@@ -39,6 +50,6 @@ def _removed(path: Path) -> bool:
             if left and os.name == "posix":
                 path.unlink()  # while it is locked, so that its owner, if it was just born, sees it
         if left and os.name != "posix":
-            path.unlink()  # only what nobody has open can be removed there
+            path.unlink()  # only files that are not open can be removed there
         return left
     return False

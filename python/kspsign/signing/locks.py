@@ -1,4 +1,4 @@
-"""Having a file to oneself, and taking its place: advisory locks, or what Windows' sharing modes allow."""
+"""Exclusive file locks and atomic replacement (flock; Windows sharing modes)."""
 
 from __future__ import annotations
 

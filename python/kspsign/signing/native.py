@@ -20,7 +20,7 @@ from kspsign.model.values import Limits, RawSignature, TimestampToken
 from kspsign.network.limiter import Limiter
 from kspsign.settings.model import Settings
 from kspsign.signing.budget import Budget
-from kspsign.signing.clock import Clock
+from kspsign.signing.clock import StepClock
 from kspsign.signing.copies import LockedTarget, SignedCopy, preallocate
 from kspsign.signing.hooks import Hooks
 from kspsign.signing.journal import Journal
@@ -40,7 +40,7 @@ TOKENS_KEPT = 256
 """Timestamps remembered for further files with the same content."""
 
 
-class _Signed(NamedTuple):
+class _SignedDigest(NamedTuple):
     """A signature with the attributes that it signs, and the chain that it goes into the file with."""
 
     unsigned: PreparedSignature
@@ -64,7 +64,7 @@ class NativeEngine:
         self._source, self._timestamps, self._preflight, self._terms = source, timestamps, preflight, terms
         self._slots, self._targets = shared.slots, shared.targets
         self._tokens: SingleFlight[TimestampToken] = SingleFlight(keep=TOKENS_KEPT, retry=True)
-        self._named: SingleFlight[_Signed] = SingleFlight()
+        self._named: SingleFlight[_SignedDigest] = SingleFlight()
         self.hooks = Hooks(
             admit=self._admit,
             on_committed=self._forget_embedded,
@@ -94,19 +94,19 @@ class NativeEngine:
         return Waits(self._source.limiter.pending, sum(server.limiter.pending for server in self._servers))
 
     def sign(self, held: LockedTarget, file: SignableFile) -> SignedCopy:
-        """Write a signed copy beside the target. Costs one signature of the key store at most; see Engine."""
+        """Write a signed copy next to the target. Costs at most one signature of the key store; see Engine."""
         if isinstance(file, BundledFiles) and file.unsigned_inner():
             return self._sign_inside_out(held, file)
-        terms, clock = self._terms, Clock()
+        terms, clock = self._terms, StepClock()
         digest = self._read_digest(held, file)
         to_sign = unsigned(file, terms, digest)
         clock.lap("digest")
-        with self._slots.away(), self._turn():
+        with self._slots.released(), self._turn():
             if held.artifact.format in NAMING_CERTIFICATE:
                 signed = self._named.get(to_sign.digest, lambda: self._signed_by_name(file, digest))
             else:
                 signature = self._source.obtain(to_sign.digest, terms.algorithm)
-                signed = _Signed(to_sign, signature, signature.chain or terms.chain)
+                signed = _SignedDigest(to_sign, signature, signature.chain or terms.chain)
             clock.lap("sign")
             token = self._stamp(signed.signature)
             clock.lap("timestamp")
@@ -128,14 +128,14 @@ class NativeEngine:
 
     def _sign_inside_out(self, held: LockedTarget, file: BundledFiles) -> SignedCopy:
         """`sign` for a bundle with unsigned files inside: one more signature for each of them, which is made first."""
-        terms, clock, bundle = self._terms, Clock(), held.artifact
+        terms, clock, bundle = self._terms, StepClock(), held.artifact
         found: Digest = file.digest_to_sign(terms)
         unsigned(file, terms, found)  # raises for what would make every signature a wasted one
         inner_files = file.inner_files(found)
         clock.lap("digest")
         messages: dict[int, bytes] = {}
         digests: list[bytes] = []
-        with self._slots.away(), self._turn():
+        with self._slots.released(), self._turn():
             for number in file.unsigned_inner():
                 signed = self._signed_by_name(inner_files[number].file, inner_files[number].digest)
                 messages[number], _ = self._assembled(signed)
@@ -147,7 +147,7 @@ class NativeEngine:
         rebuilt = open_signable(copy, bundle.format)
         digest: Digest = rebuilt.digest_to_sign(terms)
         clock.lap("rebuild")
-        with self._slots.away(), self._turn():
+        with self._slots.released(), self._turn():
             signed = self._signed_by_name(rebuilt, digest)
             message, server = self._assembled(signed)
         clock.lap("timestamp")
@@ -159,13 +159,13 @@ class NativeEngine:
             bundle, copy, found, clock.seconds, signed.unsigned.digest, server, thumbprint, tuple(digests)
         )
 
-    def _assembled(self, signed: _Signed) -> tuple[bytes, str | None]:
+    def _assembled(self, signed: _SignedDigest) -> tuple[bytes, str | None]:
         """The whole signature, stamped where stamps are asked for, and the server that did it."""
         token = self._stamp(signed.signature)
         made = signed.unsigned.assemble(signed.signature.value, signed.chain, token=token.der if token else None)
         return made, token.server if token else None
 
-    def _signed_by_name(self, file: SignableFile, digest: Digest) -> _Signed:
+    def _signed_by_name(self, file: SignableFile, digest: Digest) -> _SignedDigest:
         """The signature of a file that names its certificate below it."""
 
         def prepared(chain: tuple[bytes, ...]) -> PreparedSignature:
@@ -176,7 +176,7 @@ class NativeEngine:
             return unsigned(file, terms, digest)
 
         signature, chain = self._source.obtain_named(lambda chain: prepared(chain).digest, self._terms.algorithm)
-        return _Signed(prepared(chain), signature, chain)
+        return _SignedDigest(prepared(chain), signature, chain)
 
     def _admit(self, file: SignableFile) -> None:
         file.admit(self._terms)

@@ -1,4 +1,4 @@
-"""What a run would spend, found out without asking anybody: the dry run's side of the engines."""
+"""The dry run: what a run would spend, determined without any request."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ from kspsign.model.values import DigestAlgorithm, TimestampToken, iso_utc
 from kspsign.settings.model import Settings
 from kspsign.signing.shared_state import SharedState
 from kspsign.timestamping.client import TimestampClient, no_timestamp
-from kspsign.timestamping.server import Fault, RemoteAuthority, TokenJudge
+from kspsign.timestamping.server import RemoteAuthority, ServerFault, TokenJudge
 
 PATIENCE: Final = 0.75
 """Seconds that the first signature waits for a server's answer; then it goes ahead alone, and the others wait."""
@@ -142,7 +142,7 @@ class Preflight:
             self._changed.notify_all()
 
     def _run(self) -> None:
-        """Ask the servers; whatever comes of it, nobody waits for it any longer."""
+        """Ask the servers; whatever the result, nothing waits for it any longer."""
         try:
             with contextlib.suppress(KspSignError):  # the run was cancelled; or what a file's own timestamp meets too
                 self._ask()
@@ -162,7 +162,7 @@ class Preflight:
             raise CancelledError from closed
 
     def _ask(self) -> None:
-        said: dict[RemoteAuthority, Fault] = {}
+        said: dict[RemoteAuthority, ServerFault] = {}
         for server in self.client.servers:
             begun = datetime.now(UTC)
             self._wait_for(PATIENCE)
@@ -196,7 +196,7 @@ class Preflight:
         self.stamped()
 
 
-def _slow_clock(said: Mapping[RemoteAuthority, Fault]) -> TimestampError:
+def _slow_clock(said: Mapping[RemoteAuthority, ServerFault]) -> TimestampError:
     """Every server states a time that has not come yet."""
     stated = "; ".join(
         f"{server.url}: {iso_utc(fault.refused_time)}" for server, fault in said.items() if fault.refused_time

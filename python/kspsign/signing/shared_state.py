@@ -1,4 +1,4 @@
-"""What the files of one run share while they are worked on."""
+"""State shared by all files of a run."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ LOCAL_SLOTS = (os.cpu_count() or 1) + 1
 
 
 class LocalSlots:
-    """Room for work of this machine. Who waits for a service gives his desk to others meanwhile.
+    """Bounds local CPU and disk work; a thread that waits for a remote service releases its slot.
 
     So there may be as many files under way as the services take, while memory and processors see only a few.
     """
@@ -26,16 +26,16 @@ class LocalSlots:
         self._free = threading.BoundedSemaphore(number)
 
     def __enter__(self) -> None:
-        """Take a desk."""
+        """Take a slot."""
         self._free.acquire()
 
     def __exit__(self, *_: object) -> None:
-        """Leave it."""
+        """Release it."""
         self._free.release()
 
     @contextlib.contextmanager
-    def away(self) -> Iterator[None]:
-        """Wait for somebody else, without a desk."""
+    def released(self) -> Iterator[None]:
+        """Release the slot while waiting for a remote service."""
         self._free.release()
         try:
             yield

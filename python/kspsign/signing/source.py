@@ -1,4 +1,4 @@
-"""Where raw signatures come from: asked of the key store once per digest, within its limits and the budget.
+"""The source of raw signatures: requests each digest once from the key store, within its limits and the budget.
 
 A signature that was obtained is kept until its file is written: it is never asked for again.
 """
@@ -29,7 +29,7 @@ from kspsign.signing.journal import Journal, is_current
 ATTEMPTS: Final = 10
 """How often one file is asked for at a key store that says that it is too busy."""
 NAMED_ATTEMPTS: Final = 2
-"""How often a signature is made anew because its certificate was replaced between its name and the signature."""
+"""How often a signature is repeated because its certificate was replaced after it was named."""
 
 SETTLE_SECONDS: Final = 0.4
 """Of the two seconds that a cancelled run has in all: for signatures that are paid for and on their way."""
@@ -61,7 +61,7 @@ class SignatureSource:
         self._unkept = InFlight()
 
     def obtain(self, digest: bytes, algorithm: DigestAlgorithm) -> RawSignature:
-        """A signature of `digest` that holds; costs one at most, and none where it was obtained before.
+        """A valid signature of `digest`; costs at most one, and none if it was obtained before.
 
         Raises SigningError when the key store refuses, its signature does not fit the certificate or the budget is
         spent, HaltedError when the run has stopped, CancelledError.

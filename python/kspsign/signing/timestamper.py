@@ -1,4 +1,4 @@
-"""Timestamps for signatures that are there already: no key store is asked, nothing signed changes."""
+"""Adds timestamps to existing signatures, without a key store and without changing what is signed."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from kspsign.model.errors import ArtifactError
 from kspsign.model.hresults import Hresult
 from kspsign.model.values import DigestAlgorithm, Limits
 from kspsign.settings.model import DEFAULT_TIMESTAMP_URLS, Settings
-from kspsign.signing.clock import Clock
+from kspsign.signing.clock import StepClock
 from kspsign.signing.copies import LockedTarget, SignedCopy
 from kspsign.signing.shared_state import LOCAL_SLOTS, LocalSlots, SharedState
 from kspsign.signing.waits import Waits
@@ -31,7 +31,7 @@ class Timestamper:
     def __init__(self, client: TimestampClient, algorithm: DigestAlgorithm, slots: LocalSlots) -> None:
         self._client = client
         self._algorithm = algorithm
-        self._desks = slots
+        self._slots = slots
 
     @property
     def concurrency(self) -> int:
@@ -49,13 +49,14 @@ class Timestamper:
         return Waits(timestamp=sum(server.limiter.pending for server in self._client.servers))
 
     def stamp(self, held: LockedTarget, file: SignableFile) -> SignedCopy | None:
-        """Write a copy beside the target whose signatures, further ones too, all have a timestamp; None when they have.
+        """Write a copy next to the target whose signatures, further ones too, all have a timestamp; None when they
+        have.
 
         Raises ArtifactError (TRUST_E_NOSIGNATURE) for an unsigned file, and for one with something around its
         signature that must not be there (it would be lost); TrustError for a signature that can't be read;
         TimestampError when no server answers.
         """
-        clock = Clock()
+        clock = StepClock()
         if not file.signatures:
             raise ArtifactError(Hresult.TRUST_E_NOSIGNATURE, "the file carries no signature to timestamp")
         signatures = _all_signatures(file)
@@ -67,7 +68,7 @@ class Timestamper:
                 raise ArtifactError(finding.hresult, f"{finding.name}: {finding.detail}")
         clock.lap("digest")
         servers: list[str] = []
-        with self._desks.away():
+        with self._slots.released():
             stamped = tuple(self._stamped(embedded, file, servers) for embedded in file.signatures)
         clock.lap("timestamp")
         copy = held.create_copy()
@@ -80,7 +81,7 @@ class Timestamper:
         """The signature with a timestamp in it and in those that it carries, where they lack one."""
         signature: FileSignature = file.profile.read(embedded)
         if signature.further:
-            further = tuple(self._stamped(each, file, servers) for each in signature.further)
+            further = tuple(self._stamped(other, file, servers) for other in signature.further)
             if further != signature.further:
                 embedded = file.profile.replace_further(embedded, further)
         if is_timestamped(signature):

@@ -1,4 +1,4 @@
-"""The command lines of SignTool and smctl: which certificate, which digest, which files; nothing secret in them."""
+"""The command lines of SignTool and smctl: certificate, digest and files; no secrets."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _FIRST_PAUSE_SECONDS = 1.0
 _STAMP_SECONDS, _STAMP_SECONDS_PER_FILE = 60.0, 15.0
 
 
-class Signer(Protocol):
+class SigningTool(Protocol):
     """Signs files of the workbench in place, by name, in one call."""
 
     @property
@@ -70,7 +70,7 @@ class SignToolSigner:
 
 
 class SmctlSigner:
-    """`smctl sign` of a folder. It exits 0 when it failed; the files tell."""
+    """`smctl sign` of a folder. It exits with 0 even when it failed; the files show the result."""
 
     def __init__(self, caller: Caller, certificate: SyncedCertificate) -> None:
         if certificate.alias is None:

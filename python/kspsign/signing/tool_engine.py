@@ -1,7 +1,7 @@
-"""The engines that call a tool: many files per process, several processes, no signature paid twice.
+"""The engines that run SignTool or smctl: many files per process, several processes, no signature paid twice.
 
 A file is copied to the workbench, signed there with others in one call, stamped in a second one, and copied from
-there beside its target. What a call did is read from the files, not from its words: a file that carries our
+there, next to its target. The result of a call is read from the files, not from its output: a file that carries our
 signature is never signed again, whatever the exit code was. Files with the same content are signed once.
 """
 
@@ -28,13 +28,13 @@ from kspsign.programs.signtool_output import SignToolWords, read_words
 from kspsign.programs.staging import StagingFolder
 from kspsign.settings.model import Settings
 from kspsign.signing.budget import Budget
-from kspsign.signing.clock import Clock
+from kspsign.signing.clock import StepClock
 from kspsign.signing.copies import LockedTarget, SignedCopy
 from kspsign.signing.hooks import Hooks
 from kspsign.signing.preflight import Preflight
 from kspsign.signing.shared_state import SharedState
-from kspsign.signing.tool_calls import Caller, Signer, SignToolSigner, SmctlSigner
-from kspsign.signing.tool_errors import Refusal, call_refusal, file_refusal
+from kspsign.signing.tool_calls import Caller, SigningTool, SignToolSigner, SmctlSigner
+from kspsign.signing.tool_errors import ToolRefusal, call_refusal, file_refusal
 from kspsign.signing.tool_state import Request, signature_states
 from kspsign.signing.tool_timestamps import ToolTimestamps
 from kspsign.signing.waits import Waits
@@ -52,7 +52,7 @@ class ToolEngine:
     def __init__(
         self,
         name: str,
-        signer: Signer,
+        signer: SigningTool,
         caller: Caller,
         certificate: SyncedCertificate,
         budget: Budget,
@@ -92,17 +92,17 @@ class ToolEngine:
         return Waits(key_store=self._waiting)
 
     def sign(self, held: LockedTarget, file: SignableFile) -> SignedCopy:
-        """Write a signed copy beside the target, with others that are asked for at the same time.
+        """Write a signed copy next to the target, batched with others requested at the same time.
 
         Raises ArtifactError, SigningError or TimestampError with SignTool's own words; see Engine.
         """
-        clock, bench, artifact = Clock(), self._caller.bench, held.artifact
+        clock, bench, artifact = StepClock(), self._caller.bench, held.artifact
         digest = file.digest([])
         if artifact.format is Format.NAVX:
             self._need_navsip()
         clock.lap("digest")
         repeated = artifact.size in self._shared.repeated_sizes
-        with self._shared.slots.away():
+        with self._shared.slots.released():
             if repeated:
                 signed = self._once.get(bytes.fromhex(digest.sha256), lambda: self._signed(artifact, file))
             else:
@@ -198,17 +198,19 @@ class ToolEngine:
     def _work(self, requests: Sequence[Request]) -> list[Exception | None]:
         self._sign_all(requests)
         if self._stamping is not None:
-            self._stamping.stamp_all([each for each in requests if each.signed])
-        return [each.refusal.error if each.refusal else None for each in requests]
+            self._stamping.stamp_all([request for request in requests if request.signed])
+        return [request.refusal.error if request.refusal else None for request in requests]
 
     def _sign_all(self, requests: Sequence[Request]) -> None:
         """Sign what is not signed yet, until it is, or another try makes no sense; alone the last time."""
         waiting = list(requests)
         for attempt in range(ATTEMPTS):
             alone = attempt == ATTEMPTS - 1 and not _is_everywhere(waiting)
-            for group in [[each] for each in waiting] if alone else [waiting]:
+            for group in [[request] for request in waiting] if alone else [waiting]:
                 self._sign_group(group, attempt)
-            waiting = [each for each in waiting if not each.signed and each.refusal and each.refusal.transient]
+            waiting = [
+                request for request in waiting if not request.signed and request.refusal and request.refusal.transient
+            ]
             if not waiting:
                 return
             self._caller.pause(attempt)
@@ -216,21 +218,23 @@ class ToolEngine:
     def _sign_group(self, group: Sequence[Request], attempt: int) -> None:
         urls = self._believed() if self._inline else ()
         url = urls[attempt % len(urls)] if urls else None
-        ran = self._signer.sign([each.name for each in group], url)
+        ran = self._signer.sign([request.name for request in group], url)
         words = self._heard(ran)
-        stopped: Refusal | None = None
-        for each in group:
-            each.signed = self._is_signed(each, words)
-            said = words.by_file.get(each.name)
-            if each.signed:
-                each.refusal = None
+        stopped: ToolRefusal | None = None
+        for request in group:
+            request.signed = self._is_signed(request, words)
+            said = words.by_file.get(request.name)
+            if request.signed:
+                request.refusal = None
             elif said:
-                each.refusal = file_refusal(said)
+                request.refusal = file_refusal(said)
             else:
                 stopped = stopped or call_refusal(ran, words)
-                each.refusal = stopped
+                request.refusal = stopped
         # A timestamp that failed in the same command came after the signature, which was made for nothing.
-        lost = sum(not each.signed and "timestamp server" in words.by_file.get(each.name, "") for each in group)
+        lost = sum(
+            not request.signed and "timestamp server" in words.by_file.get(request.name, "") for request in group
+        )
         self._budget.lose(lost)
 
     def _is_signed(self, request: Request, words: SignToolWords) -> bool:
@@ -241,7 +245,7 @@ class ToolEngine:
             request.certificate = thumbprint_of(ours[-1])
         if not self._caller.settings.append and not self._caller.settings.replace:
             return bool(ours)
-        # It carried signatures before, perhaps of ours: then one more tells, or SignTool's word.
+        # It carried signatures before, perhaps ours: then one more is the proof, or SignTool's output.
         return bool(ours) and (len(states) > request.signatures_before or request.name in words.done)
 
     def _is_ours(self, leaf: bytes) -> bool:
@@ -258,10 +262,13 @@ class ToolEngine:
 
 def _is_everywhere(requests: Sequence[Request]) -> bool:
     """Whether all met an error that every file would meet: one call more shows it as well as one for each."""
-    return all(each.refusal is not None and each.refusal.everywhere for each in requests)
+    return all(request.refusal is not None and request.refusal.everywhere for request in requests)
 
 
-_SIGNERS: dict[str, Callable[[Caller, SyncedCertificate], Signer]] = {"signtool": SignToolSigner, "smctl": SmctlSigner}
+_SIGNERS: dict[str, Callable[[Caller, SyncedCertificate], SigningTool]] = {
+    "signtool": SignToolSigner,
+    "smctl": SmctlSigner,
+}
 
 
 @contextlib.contextmanager

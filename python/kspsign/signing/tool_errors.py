@@ -1,4 +1,4 @@
-"""What a tool's refusal means: the error of ours, and whether another try can help."""
+"""Maps a tool's errors to ours, and decides whether a retry can help."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from kspsign.programs.signtool_output import SignToolWords
 
 
 @dataclass(frozen=True, slots=True)
-class Refusal:
+class ToolRefusal:
     """An error, whether trying again can help, and whether every file would meet it."""
 
     error: KspSignError
@@ -29,41 +29,41 @@ _READ_ONLY = re.compile(r"0x80070005|access is denied", re.IGNORECASE)
 _STAMP = re.compile(r"timestamp server", re.IGNORECASE)
 
 
-def file_refusal(said: str) -> Refusal:
+def file_refusal(said: str) -> ToolRefusal:
     """What SignTool's error about one file means."""
     if _RECOGNISED.search(said):
-        return Refusal(ArtifactError(Hresult.TRUST_E_SUBJECT_FORM_UNKNOWN, f"SignTool: {said}"), transient=False)
+        return ToolRefusal(ArtifactError(Hresult.TRUST_E_SUBJECT_FORM_UNKNOWN, f"SignTool: {said}"), transient=False)
     if _IN_USE.search(said):
-        return Refusal(ArtifactError(Hresult.ERROR_SHARING_VIOLATION, f"SignTool: {said}"), transient=True)
+        return ToolRefusal(ArtifactError(Hresult.ERROR_SHARING_VIOLATION, f"SignTool: {said}"), transient=True)
     if _DAMAGED.search(said):
-        return Refusal(ArtifactError(Hresult.ERROR_BAD_FORMAT, f"SignTool: {said}"), transient=False)
+        return ToolRefusal(ArtifactError(Hresult.ERROR_BAD_FORMAT, f"SignTool: {said}"), transient=False)
     if _READ_ONLY.search(said):
-        return Refusal(ArtifactError(Hresult.ERROR_ACCESS_DENIED, f"SignTool: {said}"), transient=False)
+        return ToolRefusal(ArtifactError(Hresult.ERROR_ACCESS_DENIED, f"SignTool: {said}"), transient=False)
     if _STAMP.search(said):
-        return Refusal(stamp_error(said), transient=True)
-    return Refusal(_explained(said, said, "SIGNTOOL_FAILED"), transient=True)
+        return ToolRefusal(stamp_error(said), transient=True)
+    return ToolRefusal(_explained(said, said, "SIGNTOOL_FAILED"), transient=True)
 
 
-def call_refusal(ran: Ran, words: SignToolWords) -> Refusal:
+def call_refusal(ran: Ran, words: SignToolWords) -> ToolRefusal:
     """What it means that a whole call ended before its files were done."""
     said = words.general or f"it ended with exit code {ran.exit_code} and said nothing"
     if ran.exit_code is None:
-        return Refusal(_explained(said, f"it did not end in time: {said}", "SIGNTOOL_TIMEOUT"), transient=True)
+        return ToolRefusal(_explained(said, f"it did not end in time: {said}", "SIGNTOOL_TIMEOUT"), transient=True)
     if words.dropped_by is not None or "No certificates were found" in said:
         dropped = f" (the {words.dropped_by} filter left none)" if words.dropped_by else ""
         key_lost = words.dropped_by == "Private Key"
         code = "NO_PRIVATE_KEY" if key_lost else "CERTIFICATE_NOT_FOUND"
-        return Refusal(_explained(ran.text, f"{said}{dropped}", code), transient=key_lost, everywhere=True)
+        return ToolRefusal(_explained(ran.text, f"{said}{dropped}", code), transient=key_lost, everywhere=True)
     if "No private key is available" in said:
         # A KSP opens the key over the network: the next try may find it.
-        return Refusal(_explained(said, said, "NO_PRIVATE_KEY"), transient=True, everywhere=True)
+        return ToolRefusal(_explained(said, said, "NO_PRIVATE_KEY"), transient=True, everywhere=True)
     if "does not match the public key" in said:
-        return Refusal(_explained(said, said, "KEY_MISMATCH"), transient=False, everywhere=True)
-    return Refusal(_explained(ran.text, said, "SIGNTOOL_FAILED"), transient=True)
+        return ToolRefusal(_explained(said, said, "KEY_MISMATCH"), transient=False, everywhere=True)
+    return ToolRefusal(_explained(ran.text, said, "SIGNTOOL_FAILED"), transient=True)
 
 
 def _explained(text: str, said: str, code: str) -> SigningError:
-    """The error for `said`, its remedy that of the known failure behind the whole `text`."""
+    """The error for `said`, its remedy that of the known failure in the whole `text`."""
     known = next((diagnosis for diagnosis in diagnose(text) if diagnosis.exact), None)
     cause = f" {known.cause}" if known else ""
     return SigningError(f"SignTool: {said}{cause}", code=code, remedy=known.remedy if known else _SERVICE)

@@ -1,4 +1,4 @@
-"""A file that a tool works on, and what it says itself: who signed it, and whether that signature is stamped."""
+"""The state of a file that a tool processes: who signed it, and whether that signature has a timestamp."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from kspsign.authenticode.formats import open_signable
 from kspsign.authenticode.profile import FileSignature, is_timestamped
 from kspsign.model.errors import ArtifactError, TrustError
 from kspsign.model.values import Format
-from kspsign.signing.tool_errors import Refusal
+from kspsign.signing.tool_errors import ToolRefusal
 
 
 @dataclass(slots=True)
@@ -21,7 +21,7 @@ class Request:
     signatures_before: int
     signed: bool = False
     certificate: str | None = None
-    refusal: Refusal | None = None
+    refusal: ToolRefusal | None = None
     said: list[str] = field(default_factory=list)
 
 

@@ -1,4 +1,4 @@
-"""Timestamps by SignTool, once the signatures are there: they cost nothing, and can be asked for again."""
+"""Adds timestamps by SignTool after signing: they cost nothing and can be retried."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from kspsign.programs import Ran, Tool
 from kspsign.programs.signtool_output import SignToolWords
 from kspsign.signing.tool_calls import Caller, stamp
-from kspsign.signing.tool_errors import Refusal, stamp_error
+from kspsign.signing.tool_errors import ToolRefusal, stamp_error
 from kspsign.signing.tool_state import Request, signature_states
 
 STAMP_ROUNDS = 3
@@ -27,25 +27,25 @@ class ToolTimestamps:
 
     def stamp_all(self, requests: Sequence[Request]) -> None:
         """Each server in turn, several rounds, only for what has no timestamp yet."""
-        waiting = [each for each in requests if not self._is_stamped(each)]
+        waiting = [request for request in requests if not self._is_stamped(request)]
         for attempt in range(STAMP_ROUNDS):
             for url in self._urls():
-                for index in sorted({self._index(each) for each in waiting}):
-                    self._stamp_group([each for each in waiting if self._index(each) == index], url, index)
-                waiting = [each for each in waiting if not self._is_stamped(each)]
+                for index in sorted({self._index(request) for request in waiting}):
+                    self._stamp_group([request for request in waiting if self._index(request) == index], url, index)
+                waiting = [request for request in waiting if not self._is_stamped(request)]
                 if not waiting:
                     return
             if attempt < STAMP_ROUNDS - 1:
                 self._caller.pause(attempt)
-        for each in waiting:
-            each.refusal = Refusal(stamp_error("; ".join(dict.fromkeys(each.said))), transient=False)
+        for request in waiting:
+            request.refusal = ToolRefusal(stamp_error("; ".join(dict.fromkeys(request.said))), transient=False)
 
     def _stamp_group(self, group: Sequence[Request], url: str, index: int) -> None:
-        ran = stamp(self._caller, self._tool, [each.name for each in group], url, index)
+        ran = stamp(self._caller, self._tool, [request.name for request in group], url, index)
         words = self._heard(ran)
         late = "it did not answer in time" if ran.exit_code is None else ""
-        for each in group:
-            each.said.append(f"{url}: {words.by_file.get(each.name) or late or words.general or 'no answer'}")
+        for request in group:
+            request.said.append(f"{url}: {words.by_file.get(request.name) or late or words.general or 'no answer'}")
 
     def _index(self, request: Request) -> int:
         """SignTool's index of our new signature: the last one when it was appended."""

@@ -1,4 +1,4 @@
-"""What a run is waiting for just now."""
+"""What a run is currently waiting for."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 
 class Waits(NamedTuple):
-    """Files whose next step is somebody else's."""
+    """Files that wait for a remote service."""
 
     key_store: int = 0
     timestamp: int = 0

@@ -1,4 +1,5 @@
-"""The RFC 3161 client: ordered servers, each left alone for a while when it fails; bounded rounds, answers checked."""
+"""The RFC 3161 client: servers in fallback order, each skipped for a while after a failure; bounded rounds, checked
+responses."""
 
 from __future__ import annotations
 
@@ -9,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from kspsign.model.errors import CancelledError, TimestampError
 from kspsign.model.network_options import NetworkOptions
 from kspsign.model.values import DigestAlgorithm, ServerFacts, TimestampToken
-from kspsign.timestamping.server import Fault, RemoteAuthority, TokenJudge
+from kspsign.timestamping.server import RemoteAuthority, ServerFault, TokenJudge
 
 ROUNDS = 3
 FIRST_PAUSE, LONGEST_PAUSE = 0.25, 5.0
@@ -20,7 +21,7 @@ _UNTRUSTED = "Name the authority's root with --trust-root if you trust it, or an
 file was not changed."
 
 
-def no_timestamp(said: Mapping[RemoteAuthority, Fault]) -> TimestampError:
+def no_timestamp(said: Mapping[RemoteAuthority, ServerFault]) -> TimestampError:
     """The error for what each of the servers did."""
     refused = any(fault.refused_time is not None for fault in said.values())
     return TimestampError(
@@ -32,7 +33,7 @@ def no_timestamp(said: Mapping[RemoteAuthority, Fault]) -> TimestampError:
 
 
 class TimestampClient:
-    """Asks `urls` in their order, each at most `ceiling` times at once; safe to share between threads.
+    """Uses `urls` in order, with at most `ceiling` parallel requests each; safe to share between threads.
 
     A token that `judge` refuses counts as no answer: the next server is asked; without one the caller judges. Raises
     ConfigurationError for a proxy or a CA file of `network` that can't be used.
@@ -60,7 +61,7 @@ class TimestampClient:
         Raises TimestampError that says of each server what it did, CancelledError while waiting. The signature
         stays good for another try.
         """
-        said: dict[RemoteAuthority, Fault] = {}
+        said: dict[RemoteAuthority, ServerFault] = {}
         left = list(self.servers)
         for attempt in range(ROUNDS + 1):
             for server in tuple(left):

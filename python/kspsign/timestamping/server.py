@@ -1,4 +1,4 @@
-"""One RFC 3161 server as a client sees it: kept-alive connections, its own limiter, and how it is doing."""
+"""One RFC 3161 server as a client sees it: kept-alive connections, its own limiter, and its health."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ _THROTTLED = frozenset({429, 503})
 
 
 @dataclass(frozen=True, slots=True)
-class Fault:
+class ServerFault:
     """What a server did wrong, and whether it may do better when it is asked again.
 
     `refused_time` is what a token states that is sound and that the judge refuses; None where there is no such token.
@@ -68,7 +68,7 @@ class RemoteAuthority:
         self._tokens = self._failures = 0
         self._rests_until = 0.0
         self._on_trial = False
-        self._last_fault = Fault("no answer", transient=True)
+        self._last_fault = ServerFault("no answer", transient=True)
 
     @property
     def facts(self) -> ServerFacts:
@@ -90,10 +90,10 @@ class RemoteAuthority:
             self._on_trial = True
             return True
 
-    def ask(self, signature: bytes, algorithm: DigestAlgorithm) -> TimestampToken | Fault:
+    def ask(self, signature: bytes, algorithm: DigestAlgorithm) -> TimestampToken | ServerFault:
         """A checked token over `signature`, or what went wrong. Raises CancelledError while waiting for a turn.
 
-        Who waits for a turn while others meet a fault gets the same fault.
+        A thread that waits for its turn gets the fault that others meet meanwhile.
         """
         failed = self._failed_in_a_row
         slot = self.limiter.enter(lambda: self._failed_in_a_row <= failed)
@@ -110,7 +110,7 @@ class RemoteAuthority:
         """Close the connections."""
         self._pool.close()
 
-    def _settle(self, answer: TimestampToken | Fault) -> None:
+    def _settle(self, answer: TimestampToken | ServerFault) -> None:
         with self._lock:
             self._on_trial = False
             if isinstance(answer, TimestampToken):
@@ -123,36 +123,38 @@ class RemoteAuthority:
                 rest = min(FIRST_REST * 2 ** (self._failed_in_a_row - 1), LONGEST_REST)
                 self._rests_until = time.monotonic() + rest
 
-    def _request(self, signature: bytes, algorithm: DigestAlgorithm, slot: Slot) -> TimestampToken | Fault:
+    def _request(self, signature: bytes, algorithm: DigestAlgorithm, slot: Slot) -> TimestampToken | ServerFault:
         query = make_query(signature, algorithm)
         try:
             question = Question("POST", self._address, query.der, HEADERS)
             answer = ask(self._pool, question, limit=MAX_REPLY, attempt=self._failed_in_a_row + 1, redirects=REDIRECTS)
         except (RedirectError, ValueError) as unusable:
             slot.answered = False
-            return Fault(reason(unusable), transient=False)
+            return ServerFault(reason(unusable), transient=False)
         except urllib3.exceptions.HTTPError as broken:
             slot.answered = False
             if timed_out(broken):
                 slot.throttled(None)
-            return Fault(reason(broken), transient=True)
+            return ServerFault(reason(broken), transient=True)
         if answer.status != 200:
             slot.answered = False
             if answer.status in _THROTTLED:
                 slot.throttled(retry_after_seconds(answer.headers.get("retry-after")))
-            return Fault(f"HTTP {answer.status}", transient=answer.status in _TRANSIENT)
+            return ServerFault(f"HTTP {answer.status}", transient=answer.status in _TRANSIENT)
         if len(answer.body) > MAX_REPLY:
-            return Fault(f"an answer of more than {MAX_REPLY} bytes", transient=False)
+            return ServerFault(f"an answer of more than {MAX_REPLY} bytes", transient=False)
         return self._judged(answer.body, query, signature)
 
-    def _judged(self, reply: bytes, query: TimestampQuery, signature: bytes) -> TimestampToken | Fault:
+    def _judged(self, reply: bytes, query: TimestampQuery, signature: bytes) -> TimestampToken | ServerFault:
         try:
             token, stamp = check_reply(reply, query, signature)
         except TrustError as unusable:
-            return Fault(f"an unusable answer: {unusable.message}", transient=False)
+            return ServerFault(f"an unusable answer: {unusable.message}", transient=False)
         try:
             if self._judge is not None:
                 self._judge(token, signature)
         except TrustError as refused:
-            return Fault(f"its token would not verify ({refused.message})", transient=False, refused_time=stamp.time)
+            return ServerFault(
+                f"its token would not verify ({refused.message})", transient=False, refused_time=stamp.time
+            )
         return TimestampToken(token, stamp.time, common_name_of(stamp.signer), stamp.digest_algorithm, self.url)

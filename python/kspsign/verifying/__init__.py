@@ -1,4 +1,4 @@
-"""Stage 3: strict verification. A signing command that ended well proves nothing; this does."""
+"""Stage 3: strict verification. The exit code of a signing command proves nothing; this does."""
 
 from kspsign.verifying.policy import open_policy, policy_schema
 from kspsign.verifying.signtool_check import open_second_opinion

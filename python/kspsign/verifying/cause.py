@@ -12,5 +12,5 @@ _EXPLAINING = frozenset({"line-ends"})
 
 def first_cause(findings: Iterable[Finding]) -> Finding | None:
     """The failed check to name first: one that explains others, else the first of them; None when all hold."""
-    failed = [each for each in findings if each.hresult is not None]
-    return next((each for each in failed if each.check in _EXPLAINING), next(iter(failed), None))
+    failed = [finding for finding in findings if finding.hresult is not None]
+    return next((finding for finding in failed if finding.check in _EXPLAINING), next(iter(failed), None))

@@ -64,18 +64,18 @@ class _State:
             return
         above = self._level
         expected = frozenset().union(*above.values())
-        named = {each.policy_identifier.dotted_string for each in stated.value}
-        allowed = {each for each in named - {ANY_POLICY} if each in expected or ANY_POLICY in above}
+        named = {information.policy_identifier.dotted_string for information in stated.value}
+        allowed = {oid for oid in named - {ANY_POLICY} if oid in expected or ANY_POLICY in above}
         if ANY_POLICY in named and (self._any > 0 or (not last and _is_self_issued(certificate))):
             allowed |= expected
-        self._level = {each: frozenset({each}) for each in allowed} or None
+        self._level = {oid: frozenset({oid}) for oid in allowed} or None
 
     def prepare(self, certificate: x509.Certificate) -> None:
         """§6.1.4 b, h, i and j: what an intermediate certificate says of those below it."""
         self._map(_mappings(certificate))
         if not _is_self_issued(certificate):
             self._explicit, self._any, self._mapping = (
-                max(each - 1, 0) for each in (self._explicit, self._any, self._mapping)
+                max(count - 1, 0) for count in (self._explicit, self._any, self._mapping)
             )
         constraints = extension(certificate, x509.PolicyConstraints)
         if constraints is not None:
@@ -107,9 +107,9 @@ class _State:
 def _mappings(certificate: x509.Certificate) -> dict[str, frozenset[str]]:
     """PolicyMappings (§4.2.1.5): the CA's policies, each with what it is called by those below it."""
     found: dict[str, frozenset[str]] = {}
-    for each in extensions(certificate):
-        if each.oid == POLICY_MAPPINGS and isinstance(each.value, x509.UnrecognizedExtension):
-            for pair in der.parse(each.value.value).children():
+    for entry in extensions(certificate):
+        if entry.oid == POLICY_MAPPINGS and isinstance(entry.value, x509.UnrecognizedExtension):
+            for pair in der.parse(entry.value.value).children():
                 issuer, subject = map(der.oid_of, pair.children(most=2))
                 found[issuer] = found.get(issuer, frozenset()) | {subject}
     return found

@@ -1,4 +1,4 @@
-"""X.509 chain validation for code signing and timestamping, answered in Windows' terms (RFC 5280 §6).
+"""X.509 chain validation for code signing and timestamping, with Windows' result codes (RFC 5280 §6).
 
 What can be found out without knowing the time is kept for the next file that was signed with the same chain.
 """
@@ -18,9 +18,9 @@ from kspsign.model.hresults import Hresult
 from kspsign.verifying.path_search import FoundPath, PathSearch
 from kspsign.verifying.roots import TrustAnchors
 from kspsign.verifying.strength import STRONG, Strength
-from kspsign.verifying.usage import Fault, Purpose, faults_at, lasting_faults
+from kspsign.verifying.usage import CertificatePurpose, ChainFault, faults_at_time, time_independent_faults
 
-__all__ = ["ChainResult", "Fault", "Purpose", "parse_certificate", "validate_chain"]
+__all__ = ["CertificatePurpose", "ChainFault", "ChainResult", "parse_certificate", "validate_chain"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +28,7 @@ class ChainResult:
     """The best path found, leaf first (up to the root when there is one), and what is wrong with it."""
 
     path: tuple[x509.Certificate, ...]
-    faults: tuple[Fault, ...]
+    faults: tuple[ChainFault, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,14 +36,14 @@ class _Examined:
     """A path with those of its faults that don't depend on the time."""
 
     path: FoundPath
-    faults: tuple[Fault, ...]
+    faults: tuple[ChainFault, ...]
 
 
 def validate_chain(
     leaf: bytes,
     candidates: Sequence[bytes],
     anchors: TrustAnchors,
-    purpose: Purpose,
+    purpose: CertificatePurpose,
     moment: datetime,
     strength: Strength = STRONG,
 ) -> ChainResult:
@@ -64,18 +64,18 @@ def validate_chain(
     return min(results, key=lambda result: len(result.faults) > 0)
 
 
-def _momentary(path: FoundPath, purpose: Purpose, moment: datetime) -> tuple[Fault, ...]:
-    return tuple(faults_at(path.certificates, path.anchor, purpose, moment))
+def _momentary(path: FoundPath, purpose: CertificatePurpose, moment: datetime) -> tuple[ChainFault, ...]:
+    return tuple(faults_at_time(path.certificates, path.anchor, purpose, moment))
 
 
 @lru_cache(maxsize=128)
 def _examined(
-    leaf: bytes, candidates: tuple[bytes, ...], anchors: TrustAnchors, purpose: Purpose, strength: Strength
+    leaf: bytes, candidates: tuple[bytes, ...], anchors: TrustAnchors, purpose: CertificatePurpose, strength: Strength
 ) -> tuple[_Examined, ...]:
     """Every path from `leaf`, the best first: anchored ones with the fewest faults, then by their end."""
     examined = []
     for path in PathSearch(candidates, anchors, strength).paths_from(parse_certificate(leaf)):
-        lasting = tuple(lasting_faults(path.certificates, path.anchor, purpose, strength))
+        lasting = tuple(time_independent_faults(path.certificates, path.anchor, purpose, strength))
         examined.append(_Examined(path, lasting if path.end is None else (path.end, *lasting)))
     return tuple(sorted(examined, key=_promise))
 
@@ -93,8 +93,8 @@ _ENDS = (
     Hresult.TRUST_E_MALFORMED_SIGNATURE,
     Hresult.CERT_E_CHAINING,
 )
-"""How a path can end without an anchor, the end that tells most first."""
+"""How a path can end without an anchor, the most informative end first."""
 
 
-def _malformed(error: TrustError) -> Fault:
-    return Fault(CHAIN_CHECK, error.hresult or Hresult.TRUST_E_MALFORMED_SIGNATURE, error.message)
+def _malformed(error: TrustError) -> ChainFault:
+    return ChainFault(CHAIN_CHECK, error.hresult or Hresult.TRUST_E_MALFORMED_SIGNATURE, error.message)

@@ -1,4 +1,4 @@
-"""What the checks of signatures and of timestamps have in common: whom to trust, and what is said of a chain."""
+"""What the checks of signatures and timestamps share: trust settings and the findings about a chain."""
 
 from __future__ import annotations
 
@@ -10,25 +10,26 @@ from typing import TYPE_CHECKING, Final
 
 from cryptography import x509
 
-from kspsign.certificates.parse import common_name
+from kspsign.certificates.parse import common_name, thumbprint_of, to_der
 from kspsign.model.checks import CheckName
 from kspsign.model.hresults import Hresult
-from kspsign.model.values import DigestAlgorithm, Finding
-from kspsign.verifying.chain import ChainResult, Purpose
+from kspsign.model.report import TrustFacts
+from kspsign.model.values import DigestAlgorithm, Finding, RootFacts
+from kspsign.verifying.chain import CertificatePurpose, ChainResult
 from kspsign.verifying.roots import TrustAnchors
 from kspsign.verifying.strength import STRONG, Strength
 
 if TYPE_CHECKING:
     from kspsign.verifying.revocation import Revocation
 
-CHAIN_CHECKS: Final[Mapping[Purpose, Mapping[CheckName, CheckName]]] = {
-    Purpose.CODE_SIGNING: {
+CHAIN_CHECKS: Final[Mapping[CertificatePurpose, Mapping[CheckName, CheckName]]] = {
+    CertificatePurpose.CODE_SIGNING: {
         "certificate-chain": "certificate-chain",
         "certificate-validity": "certificate-validity",
         "extended-key-usage": "extended-key-usage",
         "key-usage": "key-usage",
     },
-    Purpose.TIMESTAMPING: {
+    CertificatePurpose.TIMESTAMPING: {
         "certificate-chain": "timestamp-certificate-chain",
         "certificate-validity": "timestamp-certificate-validity",
         "extended-key-usage": "timestamp-extended-key-usage",
@@ -40,12 +41,22 @@ CHAIN_CHECKS: Final[Mapping[Purpose, Mapping[CheckName, CheckName]]] = {
 
 @dataclass(frozen=True, slots=True)
 class Trust:
-    """Whom to trust for signatures and for timestamps, whether a timestamp must be there, and what is strong enough."""
+    """Whom to trust for signatures and for timestamps, whether a timestamp must be there, and what is strong enough.
+
+    `program_date` is that of the root program's list where it counts.
+    """
 
     signers: TrustAnchors
     authorities: TrustAnchors
     timestamp_required: bool
     strength: Strength = STRONG
+    program_date: str | None = None
+
+    @property
+    def facts(self) -> TrustFacts:
+        """What the report says of it before anything is judged."""
+        named = tuple(facts for anchor in self.signers.named if (facts := root_facts(anchor)))
+        return TrustFacts(named, program_date=self.program_date)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,22 +69,25 @@ class JudgedChain:
     @property
     def holds(self) -> bool:
         """Whether there is a chain, and all checks passed."""
-        return bool(self.path) and all(each.hresult is None for each in self.findings)
+        return bool(self.path) and all(found.hresult is None for found in self.findings)
 
 
 def chain_findings(
-    result: ChainResult, purpose: Purpose, when: str, remedies: Mapping[CheckName, str] = MappingProxyType({})
+    result: ChainResult,
+    purpose: CertificatePurpose,
+    when: str,
+    remedies: Mapping[CheckName, str] = MappingProxyType({}),
 ) -> Iterator[Finding]:
-    """CHAIN_CHECKS of that purpose; `when` tells the moment for which the chain was judged. `remedies` replace those of
+    """CHAIN_CHECKS of that purpose; `when` states the moment of judgement. `remedies` replace those of
     the faults, by the check's name in a signer's chain."""
     passed: dict[CheckName, str] = {
-        "certificate-chain": " < ".join(common_name(each.subject) for each in result.path),
+        "certificate-chain": " < ".join(common_name(certificate.subject) for certificate in result.path),
         "certificate-validity": when,
         "extended-key-usage": "allows it",
         "key-usage": "allows it",
     }
     for check, name in CHAIN_CHECKS[purpose].items():
-        fault = next((each for each in result.faults if each.check == check), None)
+        fault = next((candidate for candidate in result.faults if candidate.check == check), None)
         if fault is None:
             yield Finding(name, passed[check])
         else:
@@ -81,10 +95,15 @@ def chain_findings(
             yield Finding(name, detail, fault.hresult, remedies.get(check, fault.remedy))
 
 
+def root_facts(root: x509.Certificate | None) -> RootFacts | None:
+    """What the report says of a root; None for none."""
+    return None if root is None else RootFacts(thumbprint_of(to_der(root)), root.subject.rfc4514_string())
+
+
 def revocation_findings(
-    chain: JudgedChain, revocation: Revocation | None, purpose: Purpose, stamped: datetime | None
+    chain: JudgedChain, revocation: Revocation | None, purpose: CertificatePurpose, stamped: datetime | None
 ) -> Iterator[Finding]:
-    """The check "revocation" where it is asked for, and of chains that hold only: nobody is sent to an address that an
+    """The check "revocation" where it is requested, and only for valid chains: no request goes to an address that an
     untrusted certificate names."""
     if revocation is not None and chain.holds:
         yield revocation.finding(chain.path, purpose, stamped)

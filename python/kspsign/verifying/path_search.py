@@ -31,7 +31,7 @@ from kspsign.model.hresults import Hresult
 from kspsign.model.values import DigestAlgorithm
 from kspsign.verifying.roots import Anchor, TrustAnchors
 from kspsign.verifying.strength import Strength
-from kspsign.verifying.usage import Fault
+from kspsign.verifying.usage import ChainFault
 
 _MAX_DEPTH = 10
 _MAX_PATHS = 16
@@ -45,7 +45,7 @@ class FoundPath:
 
     certificates: tuple[x509.Certificate, ...]
     anchor: Anchor | None
-    end: Fault | None
+    end: ChainFault | None
 
 
 class _Signature(Enum):
@@ -107,7 +107,7 @@ class PathSearch:
             self._extend(path)
         else:
             too_long = f"the chain is longer than {_MAX_DEPTH} certificates"
-            self._found.append(FoundPath(path, None, Fault(CHAIN_CHECK, Hresult.CERT_E_CHAINING, too_long)))
+            self._found.append(FoundPath(path, None, ChainFault(CHAIN_CHECK, Hresult.CERT_E_CHAINING, too_long)))
 
     def _exhausted(self) -> bool:
         return len(self._found) >= _MAX_PATHS or self._steps >= _MAX_STEPS
@@ -137,7 +137,7 @@ class PathSearch:
             self._signatures[pair] = _checked(issued, issuer, self._strength)
         return self._signatures[pair]
 
-    def _end(self, path: tuple[x509.Certificate, ...], seen: set[_Signature]) -> Fault:
+    def _end(self, path: tuple[x509.Certificate, ...], seen: set[_Signature]) -> ChainFault:
         """Why the path ends at its last certificate, none of whose issuers is at hand and right."""
         last = path[-1]
         issuer = quoted_name(last.issuer)
@@ -146,25 +146,25 @@ class PathSearch:
             own = self._signature(last, last)
             if own in (_Signature.GOOD, _Signature.UNSUPPORTED):  # how an unknown root is signed says nothing
                 reason = f"the chain ends in {display_name(last)}, which is self-signed and not a trusted root"
-                return Fault(CHAIN_CHECK, Hresult.CERT_E_UNTRUSTEDROOT, reason)
+                return ChainFault(CHAIN_CHECK, Hresult.CERT_E_UNTRUSTEDROOT, reason)
             seen = {*seen, own}
         if self._exhausted() or _Signature.UNCHECKED in seen:
             reason = f"too many certificates could be {issuer}, the issuer of {display_name(last)}: search given up"
-            return Fault(CHAIN_CHECK, Hresult.CERT_E_CHAINING, reason)
+            return ChainFault(CHAIN_CHECK, Hresult.CERT_E_CHAINING, reason)
         if _Signature.WRONG in seen:
             reason = f"the signature of {display_name(last)} was not made by {issuer}"
-            return Fault(CHAIN_CHECK, Hresult.TRUST_E_CERT_SIGNATURE, reason)
+            return ChainFault(CHAIN_CHECK, Hresult.TRUST_E_CERT_SIGNATURE, reason)
         if _Signature.UNSUPPORTED in seen:
             reason = f"the algorithm that {issuer} signed {display_name(last)} with is too weak or not supported"
-            return Fault(CHAIN_CHECK, Hresult.NTE_BAD_ALGID, reason)
+            return ChainFault(CHAIN_CHECK, Hresult.NTE_BAD_ALGID, reason)
         if _Signature.MALFORMED in seen:
             reason = f"the certificate of {issuer} can't be parsed"
-            return Fault(CHAIN_CHECK, Hresult.TRUST_E_MALFORMED_SIGNATURE, reason)
+            return ChainFault(CHAIN_CHECK, Hresult.TRUST_E_MALFORMED_SIGNATURE, reason)
         reason = (
-            f"{issuer}, which issued {display_name(last)}, is not among the trusted roots, and the signature does not "
-            "bring its certificate"
+            f"{issuer}, which issued {display_name(last)}, is not among the trusted roots, and its own certificate is "
+            "not at hand"
         )
-        return Fault(CHAIN_CHECK, Hresult.CERT_E_CHAINING, reason)
+        return ChainFault(CHAIN_CHECK, Hresult.CERT_E_CHAINING, reason)
 
 
 _DIFFERENT_KEY = 2
@@ -211,7 +211,7 @@ def _identity(named: Outline) -> tuple[bytes, bytes]:
 
 
 def _subject(der: bytes) -> bytes | None:
-    """The subject of a candidate; None for bytes that are no certificate and so can't be any path's part."""
+    """The subject of a candidate; None for bytes that are not a certificate and so can't be any path's part."""
     try:
         return outline(der).subject
     except TrustError:

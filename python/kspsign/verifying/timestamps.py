@@ -17,7 +17,7 @@ from kspsign.model.checks import CheckName
 from kspsign.model.errors import TrustError
 from kspsign.model.hresults import Hresult
 from kspsign.model.values import Finding, iso_utc
-from kspsign.verifying.chain import Purpose, validate_chain
+from kspsign.verifying.chain import CertificatePurpose, validate_chain
 from kspsign.verifying.chain_checks import (
     CHAIN_CHECKS,
     JudgedChain,
@@ -38,7 +38,7 @@ _ADD_ONE = (
 )
 _ANOTHER = "sign again with a timestamp of another server (--timestamp-url)."
 _CHAIN_REMEDIES: Final[Mapping[CheckName, str]] = {
-    **dict.fromkeys(CHAIN_CHECKS[Purpose.TIMESTAMPING], _ANOTHER.capitalize()),
+    **dict.fromkeys(CHAIN_CHECKS[CertificatePurpose.TIMESTAMPING], _ANOTHER.capitalize()),
     CHAIN_CHECK: f"Pass the root of the timestamp authority with --trust-root if you trust it; else {_ANOTHER}",
 }
 
@@ -55,12 +55,12 @@ class Stamped:
     @property
     def is_refused(self) -> bool:
         """Whether there is a timestamp that does not count."""
-        return self.is_there and any(each.hresult is not None for each in self.findings)
+        return self.is_there and any(found.hresult is not None for found in self.findings)
 
     @property
     def time(self) -> datetime | None:
         """When the signature was made, if that is proved."""
-        holds = all(each.hresult is None for each in self.findings)
+        holds = all(found.hresult is None for found in self.findings)
         return self.stamp.time if self.stamp is not None and holds else None
 
 
@@ -93,16 +93,22 @@ def judge_token(token: bytes, value: bytes, trust: Trust, revocation: Revocation
 
 def _judge(stamp: Timestamp, trust: Trust, revocation: Revocation | None) -> Stamped:
     chain = _authority_chain(stamp, trust)
-    algorithms = stamp.digest_algorithm, stamp.signer_digest_algorithm
     findings = (
         Finding("timestamp", iso_utc(stamp.time)),
         *stamp.findings,
-        algorithm_finding("timestamp-algorithms", trust.strength, *algorithms),
+        _algorithms(stamp, trust),
         _time(stamp),
         *chain.findings,
-        *revocation_findings(chain, revocation, Purpose.TIMESTAMPING, stamp.time),
+        *revocation_findings(chain, revocation, CertificatePurpose.TIMESTAMPING, stamp.time),
     )
     return Stamped(findings, stamp, chain.path)
+
+
+def _algorithms(stamp: Timestamp, trust: Trust) -> Finding:
+    """That of the imprint, and what the token itself is signed over."""
+    algorithms = stamp.digest_algorithm, stamp.signer_digest_algorithm
+    found = algorithm_finding("timestamp-algorithms", trust.strength, *algorithms)
+    return found if found.hresult is None else replace(found, remedy=_ANOTHER.capitalize())
 
 
 def _authority_chain(stamp: Timestamp, trust: Trust) -> JudgedChain:
@@ -110,9 +116,9 @@ def _authority_chain(stamp: Timestamp, trust: Trust) -> JudgedChain:
         return JudgedChain()
     result = validate_chain(
         *(stamp.signer, stamp.certificates, trust.authorities),
-        *(Purpose.TIMESTAMPING, stamp.time, trust.strength),
+        *(CertificatePurpose.TIMESTAMPING, stamp.time, trust.strength),
     )
-    findings = chain_findings(result, Purpose.TIMESTAMPING, f"at {iso_utc(stamp.time)}", _CHAIN_REMEDIES)
+    findings = chain_findings(result, CertificatePurpose.TIMESTAMPING, f"at {iso_utc(stamp.time)}", _CHAIN_REMEDIES)
     return JudgedChain(tuple(findings), result.path)
 
 

@@ -24,7 +24,7 @@ from kspsign.model.values import DigestAlgorithm, Finding
 from kspsign.verifying.roots import TrustAnchors
 
 _MOST = 32
-"""Certificates beside the paths that are looked into; real signatures have one or two."""
+"""Certificates beyond the paths that are examined; real signatures have one or two."""
 _MOST_UNVERIFIED, _MAX_UNVERIFIED = 2, 2048
 """How many cross-certificates by unknown issuers may stay, and the bytes of each: roots that left the root programme
 (AAA Certificate Services, Microsoft Code Verification Root) have signed some that vendors still ship."""
@@ -49,36 +49,36 @@ def certificates_finding(
     cross-certificate is at hand nowhere, a few small ones may stay (see _UNVERIFIED). Raises TrustError for one that
     can't be parsed.
     """
-    chain = {to_der(each) for each in path}
-    waiting = {each: parse_certificate(each) for each in dict.fromkeys(certificates) if each not in chain}
+    chain = {to_der(certificate) for certificate in path}
+    waiting = {fromkey: parse_certificate(fromkey) for fromkey in dict.fromkeys(certificates) if fromkey not in chain}
     if not waiting:
         return Finding("embedded-certificates", _PASSED)
     if len(waiting) > _MOST:
         return _surplus("embedded-certificates", f"{len(waiting)} certificates that its chain does not need")
     embedded = _Embedded(chain, waiting, anchors)
-    foreign = [each for each in waiting if each not in embedded.verified and each not in embedded.tolerated]
+    foreign = [der for der in waiting if der not in embedded.verified and der not in embedded.tolerated]
     if foreign:
-        named = ", ".join(f"{display_name(waiting[each])} ({len(each)} bytes)" for each in foreign[:_NAMED])
+        named = ", ".join(f"{display_name(waiting[der])} ({len(der)} bytes)" for der in foreign[:_NAMED])
         more = f" and {len(foreign) - _NAMED} more" if len(foreign) > _NAMED else ""
         return _surplus("embedded-certificates", f"certificates that no signature ties to a chain of it: {named}{more}")
     return Finding("embedded-certificates", _PASSED)
 
 
 class _Embedded:
-    """The certificates beside a chain: which are `verified`, and which are `tolerated` though nobody can."""
+    """The certificates beyond a chain: which are `verified`, and which are `tolerated` although they can't be."""
 
     def __init__(
         self, chain: Iterable[bytes], waiting: Mapping[bytes, x509.Certificate], anchors: TrustAnchors
     ) -> None:
-        self._known = {each: parse_certificate(each) for each in chain}
+        self._known = {certificate: parse_certificate(certificate) for certificate in chain}
         self._waiting = waiting
         self._anchors = anchors
         self._above: set[tuple[bytes, bytes]] = set()
         """Names and keys of the chain's CAs, and of those who certified one of them."""
-        for each in self._known.values():
-            self._add(each)
+        for issuer in self._known.values():
+            self._add(issuer)
         self.verified: set[bytes] = set()
-        while found := {der for der, each in waiting.items() if der not in self.verified and self._holds(each)}:
+        while found := {der for der, parsed in waiting.items() if der not in self.verified and self._holds(parsed)}:
             self.verified |= found
         self.tolerated = self._unverifiable()
 
@@ -86,14 +86,14 @@ class _Embedded:
         self._known[to_der(certificate)] = certificate
         self._above.add(_identity(certificate))
         possible = (*self._issuers(certificate), *self._waiting.values())
-        self._above |= {_identity(each) for each in possible if _signed(certificate, each)}
+        self._above |= {_identity(candidate) for candidate in possible if _signed(certificate, candidate)}
 
     def _holds(self, candidate: x509.Certificate) -> bool:
         """Whether it is of a CA of the chain or above it, and is an anchor, signed by itself or by somebody known."""
         if _identity(candidate) not in self._above:
             return False
         holds = self._anchors.holds(candidate) or any(
-            _signed(candidate, each) for each in (candidate, *self._issuers(candidate))
+            _signed(candidate, issuer) for issuer in (candidate, *self._issuers(candidate))
         )
         if holds:
             self._add(candidate)
@@ -102,21 +102,21 @@ class _Embedded:
     def _issuers(self, candidate: x509.Certificate) -> tuple[x509.Certificate, ...]:
         """Whoever of the anchors and the known has the name of its issuer."""
         anchors = (anchor.certificate for anchor in self._anchors.issuers_of(candidate))
-        return (*anchors, *(each for each in self._known.values() if each.subject == candidate.issuer))
+        return (*anchors, *(known for known in self._known.values() if known.subject == candidate.issuer))
 
     def _unverifiable(self) -> frozenset[bytes]:
-        """Cross-certificates of those CAs by issuers that nobody here knows, and these where they are embedded: few
+        """Cross-certificates of those CAs by issuers that are unknown here, and these where they are embedded: few
         and small, or none."""
-        left = {der: each for der, each in self._waiting.items() if der not in self.verified}
+        left = {der: parsed for der, parsed in self._waiting.items() if der not in self.verified}
         crossed = {
-            der: each
-            for der, each in left.items()
-            if _identity(each) in self._above and each.issuer != each.subject and not self._issuers(each)
+            der: parsed
+            for der, parsed in left.items()
+            if _identity(parsed) in self._above and parsed.issuer != parsed.subject and not self._issuers(parsed)
         }
         roots = {
             der
-            for der, each in left.items()
-            if _signed(each, each) and any(_signed(below, each) for below in crossed.values())
+            for der, parsed in left.items()
+            if _signed(parsed, parsed) and any(_signed(below, parsed) for below in crossed.values())
         }
         if len(crossed) > _MOST_UNVERIFIED or any(len(der) > _MAX_UNVERIFIED for der in (*crossed, *roots)):
             return frozenset()

@@ -27,9 +27,9 @@ from kspsign.model.values import (
 )
 from kspsign.settings.model import Settings
 from kspsign.verifying.cause import first_cause
-from kspsign.verifying.chain import Purpose, validate_chain
+from kspsign.verifying.chain import CertificatePurpose, validate_chain
 from kspsign.verifying.chain_checks import Trust
-from kspsign.verifying.roots import TrustAnchors, combined, default_anchors
+from kspsign.verifying.roots import TrustAnchors, combined, default_anchors, program_date
 from kspsign.verifying.signatures import ExaminedSignature, examine_signature
 from kspsign.verifying.signtool_check import SecondOpinion
 from kspsign.verifying.strength import STRONG
@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from kspsign.verifying.revocation import Revocation
 
 MAX_NESTED = 16
+_WHOLE_CHAIN = "Give the certificate with its intermediates, and name the root of an in-house CA with --trust-root."
 _SIGN_INNER = "Sign the packages inside again, bundle them again, then sign the bundle."
 
 
@@ -60,7 +61,7 @@ class Verifier:
 
         `name` is what the report calls the file, by which the policy knows it (default: its own). `known` is what was
         found of its content before it was signed, so that nothing is added up again (SummedFile). OSError passes
-        through: a file that can't be read is no statement about its signature. Raises ArtifactError
+        through: a file that can't be read says nothing about its signature. Raises ArtifactError
         (ERROR_SHARING_VIOLATION) when the file changed meanwhile: what was verified, and what the sha256 in the report
         is of, is one content.
         """
@@ -79,8 +80,8 @@ class Verifier:
             return _conclude((*self._unsigned(name, format_), *_faults(file.structure(digest, ()))), (), digest.sha256)
         examined = self._examine(signatures, digest)
         findings = [Finding("signed", f"{len(signatures)} signature(s)"), *parse_findings]
-        for index, each in enumerate(examined):
-            findings += (nth(index, finding) for finding in each.findings)
+        for index, signature in enumerate(examined):
+            findings += (nth(index, finding) for finding in signature.findings)
         structure = file.structure(digest, signatures)
         findings += structure if self.judge is None else self.judge.structure_findings(name, format_, structure)
         findings += self._inner_findings(file, digest, name, format_)
@@ -88,20 +89,23 @@ class Verifier:
             findings += self.second.findings(path, ours=next(_faults(findings), None) is None)
         if self.judge is not None:
             findings += self.judge.findings(name, format_, examined, datetime.now(UTC))
-        return _conclude(tuple(findings), tuple(each.facts for each in examined), digest.sha256)
+        return _conclude(tuple(findings), tuple(signature.facts for signature in examined), digest.sha256)
 
     def check_certificate(self, certificate: SyncedCertificate) -> None:
         """Raise TrustError when `certificate` could not give a signature that verifies: no signature is spent then."""
         leaf, *others = certificate.chain
         now = datetime.now(UTC)
-        result = validate_chain(leaf, others, self.trust.signers, Purpose.CODE_SIGNING, now, self.trust.strength)
+        result = validate_chain(
+            leaf, others, self.trust.signers, CertificatePurpose.CODE_SIGNING, now, self.trust.strength
+        )
         for fault in result.faults:
-            raise TrustError(fault.hresult, fault.detail, check=fault.check, remedy=fault.remedy)
+            remedy = _WHOLE_CHAIN if fault.hresult is Hresult.CERT_E_CHAINING else fault.remedy
+            raise TrustError(fault.hresult, fault.detail, check=fault.check, remedy=remedy)
         findings: list[Finding] = []
         if self.judge is not None:
             findings += self.judge.certificate_findings(result.path, now)
         if self.revocation is not None:
-            findings.append(self.revocation.finding(result.path, Purpose.CODE_SIGNING, None))
+            findings.append(self.revocation.finding(result.path, CertificatePurpose.CODE_SIGNING, None))
         for failed in _faults(findings):
             hresult = failed.hresult or Hresult.TRUST_E_FAIL
             raise TrustError(hresult, failed.detail, check=failed.check, remedy=failed.remedy)
@@ -115,20 +119,33 @@ class Verifier:
             findings.append(self.judge.authority_finding(stamped.stamp, stamped.path))
         for failed in _faults(findings):
             hresult = failed.hresult or Hresult.TRUST_E_TIME_STAMP
-            raise TrustError(hresult, f"{failed.check}: {failed.detail}", check=failed.check, remedy=failed.remedy)
+            raise TrustError(hresult, f"{failed.name}: {failed.detail}", check=failed.check, remedy=failed.remedy)
 
     def check_inner_files(self, file: SignableFile, name: str, format_: Format | None) -> None:
         """Raise TrustError when `file` has a signed file inside whose signature does not verify: the file around it
-        would not either, whoever signs it. Reads the content of files that have others inside."""
+        would not either, whoever signed it. Reads the content of containers."""
         if not isinstance(file, BundledFiles) or not file.has_inner_files:
             return
         for failed in _faults(self._inner_findings(file, file.digest([]), name, format_)):
             hresult = failed.hresult or Hresult.TRUST_E_FAIL
             raise TrustError(hresult, f"{failed.name}: {failed.detail}", check=failed.check, remedy=failed.remedy)
 
-    def leaves_alone(self, name: str, format_: Format | None) -> bool:
-        """Whether the policy keeps the file of that name from being signed."""
-        return self.judge is not None and self.judge.leaves_alone(name, format_)
+    def verify_by_names(
+        self, path: Path, format_: Format | None, names: Sequence[str], known: Digest | None = None
+    ) -> Verification:
+        """As `verify`, by each of the file's names where a policy goes by names: the first failure, else the verdict by
+        the first name."""
+        first, *others = names if self.judge is not None else names[:1]
+        verification = self.verify(path, format_, first, known)
+        for name in others if verification.error is None else ():
+            further = self.verify(path, format_, name, known)
+            if further.error is not None:
+                return replace(further, error=replace(further.error, message=f"as {name}: {further.error.message}"))
+        return verification
+
+    def leaves_alone(self, names: Sequence[str], format_: Format | None) -> bool:
+        """Whether the policy keeps the file of these names from being signed."""
+        return self.judge is not None and self.judge.leaves_alone(names, format_)
 
     def _without_structure(self, path: Path, format_: Format | None, name: str, damaged: ArtifactError) -> Verification:
         """The verdict on a file that can't be opened as its format: a policy may let unknown types stay unsigned."""
@@ -142,11 +159,11 @@ class Verifier:
     def _examine(self, signatures: Sequence[FileSignature], digest: Digest) -> tuple[ExaminedSignature, ...]:
         algorithms = [signature.algorithm for signature in signatures]
         examined = []
-        for each in signatures:
+        for other in signatures:
             trust = self.trust
             if self.judge is not None:
-                trust = replace(trust, strength=self.judge.strength_for(each.algorithm, algorithms))
-            examined.append(examine_signature(each, digest.values, trust, self.revocation))
+                trust = replace(trust, strength=self.judge.strength_for(other.algorithm, algorithms))
+            examined.append(examine_signature(other, digest.values, trust, self.revocation))
         return tuple(examined)
 
     def _inner_findings(
@@ -199,13 +216,14 @@ def open_verifier(settings: Settings, certificate: SyncedCertificate | None, jud
     strength = STRONG if judge is None else judge.strength
     if settings.trust_root:
         signers = TrustAnchors.from_pem_files(settings.trust_root)
-        authorities = combined(signers, default_anchors())
+        authorities, date = combined(signers, default_anchors()), program_date()
     elif certificate is not None and certificate.test_signing:
         signers = authorities = TrustAnchors.from_certificates(certificate.chain[-1:])
+        date = None
     else:
-        signers = default_anchors()
-        authorities = combined(signers, default_anchors())
-    trust = Trust(signers, authorities, required, strength)
+        signers = authorities = default_anchors()
+        date = program_date()
+    trust = Trust(signers, authorities, required, strength, date)
     return Verifier(trust, judge=judge, revocation=_open_revocation(settings))
 
 
@@ -238,7 +256,7 @@ def read_signatures(file: SignableFile) -> tuple[tuple[FileSignature, ...], tupl
 
 
 def _state(path: Path) -> tuple[int, ...]:
-    """What tells that a file was written to, also when its time of modification was put back."""
+    """Changes whenever a file is written to, even if its modification time is restored."""
     now = path.stat()
     return now.st_dev, now.st_ino, now.st_size, now.st_mtime_ns, now.st_ctime_ns
 
@@ -249,7 +267,7 @@ def _faults(findings: Iterable[Finding]) -> Iterator[Finding]:
 
 def _conclude(findings: tuple[Finding, ...], signatures: tuple[SignatureFacts, ...], sha256: str) -> Verification:
     """The verdict: every check must hold. The cause of those that do not gives the error, in Windows' terms."""
-    checks = tuple(Check(finding.check, finding.hresult is None, finding.detail) for finding in findings)
+    checks = tuple(Check(finding.name, finding.hresult is None, finding.detail) for finding in findings)
     failed = first_cause(findings)
     if failed is None or failed.hresult is None:
         return Verification(Verdict("verified", checks), signatures, sha256, None)

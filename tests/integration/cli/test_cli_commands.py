@@ -82,7 +82,7 @@ def test_wrong_arguments_end_with_3_and_say_why(tmp_path: Path, arguments: list[
     done = start(*arguments, folder=tmp_path)
     assert done.returncode == 3
     assert "Traceback" not in done.stderr
-    assert re.search("usage:|fix:|remedy:", done.stderr + done.stdout)
+    assert re.search("usage:|remedy:", done.stderr + done.stdout)
 
 
 def test_certsync_ends_with_the_thumbprint(store: Store, tmp_path: Path) -> None:
@@ -231,4 +231,4 @@ def test_output_that_can_not_be_written_is_told_without_a_traceback(tmp_path: Pa
     assert done.returncode == 1
     cause, remedy = done.stderr.splitlines()
     assert cause.startswith("kspsign: unexpected OSError: [Errno ")
-    assert remedy.startswith("  fix: ")
+    assert remedy.startswith("  remedy: ")

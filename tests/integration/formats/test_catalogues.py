@@ -187,9 +187,9 @@ def test_what_is_told_as_a_catalogue(tmp_path: Path, signed: bytes) -> None:
     path = tmp_path / "x.cat"
     for data, why in (
         (certificates, "lists certificates or the like, not files"),
-        (signed[:-1], "longer than what holds it"),
+        (signed[:-1], "longer than its container"),
         (b"\x30\x80" + signed[4:], "a length of 0 octets"),
-        (unsigned(trust_list({}))[:-2] + b"\x05\x00" * 1000, "fields where|bytes behind"),
+        (unsigned(trust_list({}))[:-2] + b"\x05\x00" * 1000, "fields, at least|bytes after"),
     ):
         path.write_bytes(data)
         assert detect_format(Glimpse(path, data[:4096], len(data))) is Format.CAT

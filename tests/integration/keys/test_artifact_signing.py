@@ -20,7 +20,7 @@ from support.formats.nuget_samples import package
 from support.formats.peimages import build_pe
 from support.key_vault.answers import Request
 from support.key_vault.machine import Az
-from support.key_vault.world import CONNECTION
+from support.key_vault.world import CLIENT, CONNECTION
 from support.samples import Run, kspsign_process, osslsigncode_verify
 
 
@@ -52,7 +52,7 @@ def run_in(
 
 def shown(service: ArtifactSigning, folder: Path, command: str, *options: object) -> tuple[int, str]:
     """Exit code and output of a command that writes no report."""
-    given = (command, *service.options[:-2], *options)
+    given = (command, *service.options, *options)
     done = subprocess.run(
         [sys.executable, "-m", "kspsign", *map(str, given)],
         cwd=folder,
@@ -281,7 +281,7 @@ def test_an_operation_is_asked_where_the_service_says_and_nowhere_else(
 @pytest.mark.parametrize(
     ("options", "enrolled", "words"),
     [
-        ((), True, "endpoint, account, profile and role are right"),
+        ((), True, "profile contoso-signing/release: RSA 3072 bits"),
         ((), False, "Artifact Signing Certificate Profile Signer"),
         (
             ("--signing-endpoint", "https://neu.codesigning.azure.net"),
@@ -289,9 +289,10 @@ def test_an_operation_is_asked_where_the_service_says_and_nowhere_else(
             "the endpoint is that of the account's region",
         ),
         (("--certificate-profile", "Release"), True, "capitals included"),
-        (("--azure-client-id", "another"), True, "AADSTS"),
+        (("--azure-client-id", CLIENT.replace("a", "b")), True, "AADSTS"),
+        (("--azure-client-id", "another"), True, "is not a GUID"),
     ],
-    ids=["all is well", "no role", "another region", "another profile", "another client"],
+    ids=["all is well", "no role", "another region", "another profile", "another client", "no client"],
 )
 def test_the_doctor_proves_the_profile_without_a_signature(
     options: tuple[str, ...], enrolled: bool, words: str, service: ArtifactSigning, tmp_path: Path

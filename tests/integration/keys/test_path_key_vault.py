@@ -114,7 +114,7 @@ def test_the_service_connection_signs_in(azure: Azure, image: Path) -> None:
     ("changes", "options", "code", "words"),
     [
         ({"SYSTEM_OIDCREQUESTURI": ""}, (), "CONFIGURATION", "SYSTEM_OIDCREQUESTURI"),
-        ({"SYSTEM_ACCESSTOKEN": "stale"}, (), "AZURE_SIGN_IN", "dev.azure.com gives no token"),
+        ({"SYSTEM_ACCESSTOKEN": "stale"}, (), "AZURE_SIGN_IN", "dev.azure.com returned no token"),
         ({"SYSTEM_ACCESSTOKEN": ""}, (), "CONFIGURATION", "SYSTEM_ACCESSTOKEN: $(...)"),
         ({}, ("--azure-connection-id", "another"), "AZURE_SIGN_IN", "this pipeline may use it"),
         ({}, ("--azure-client-id", "another"), "AZURE_SIGN_IN", "AADSTS"),

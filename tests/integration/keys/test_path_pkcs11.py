@@ -36,10 +36,11 @@ KEYS = {"rsa": "01", "p256": "02", "p521": "03"}
 
 @dataclass(frozen=True)
 class Bench:
-    """A token with a key and certificate of each kind, and the root to trust."""
+    """A token with a key and certificate of each kind, the root to trust, and the key without certificate."""
 
     token: SoftHsm
     root: Path
+    bare: Key
 
 
 @pytest.fixture(scope="module")
@@ -56,10 +57,11 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Bench:
         expired = signer(f"{label} before", middle, key=key, begin=NOW - timedelta(days=400), end=NOW)
         token.import_certificate(expired, label, KEYS[label])
         token.import_certificate(signer(f"{label} publisher", middle, key=key, **VALID), label, KEYS[label])
-    token.import_key(rsa_key(2048), "bare", "0a")
+    bare = rsa_key(2048)
+    token.import_key(bare, "bare", "0a")
     path = folder / "root.pem"
     path.write_bytes(root.pem)
-    return Bench(token, path)
+    return Bench(token, path, bare)
 
 
 @pytest.fixture
@@ -257,13 +259,17 @@ def test_a_key_by_its_id(inside: SoftHsm) -> None:
     store.close()
 
 
-def test_a_certificate_from_a_file(inside: SoftHsm, tmp_path: Path) -> None:
+def test_a_certificate_from_a_file(bench: Bench, inside: SoftHsm, tmp_path: Path) -> None:
     file = tmp_path / "certificate.pem"
-    file.write_bytes(signer("For the bare key", ca("Other root", **VALID), **VALID).pem)
+    file.write_bytes(signer("For the bare key", ca("Other root", **VALID), key=bench.bare, **VALID).pem)
     store = opened("bare", inside, certificate=file)
     assert store.key_reference()["certificate"] == str(file)
     assert len(store.certificate_chain()) == 1
     store.close()
+    file.write_bytes(signer("For another key", ca("Other root", **VALID), key=rsa_key(3072), **VALID).pem)
+    with pytest.raises(PrerequisiteError) as refused:
+        opened("bare", inside, certificate=file)
+    assert refused.value.code == "KEY_MISMATCH"
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,7 @@ from kspsign.model.hresults import Hresult
 from kspsign.model.network_options import NetworkOptions
 from kspsign.model.values import Finding
 from kspsign.verifying.revocation import Revocation
-from kspsign.verifying.usage import Purpose
+from kspsign.verifying.usage import CertificatePurpose
 from support.certificates import PASSWORD, PASSWORD_VARIABLE, SigningFile, rsa_key, signing_file
 from support.pki import TIMESTAMPING, Issued, ca, extended, issue, key_usage, signer
 from support.revocation.answers import NOW, Crl, Ocsp, Withdrawn, asks, responder
@@ -163,7 +163,7 @@ class TestOpenssl:
         (tmp_path / "index.txt").write_text(entry(status, leaf), encoding="ascii")
         with openssl_responder(tmp_path, port, by, *options):
             finding = Revocation(NetworkOptions()).finding(
-                (leaf.certificate, root.certificate), Purpose.CODE_SIGNING, None
+                (leaf.certificate, root.certificate), CertificatePurpose.CODE_SIGNING, None
             )
         assert finding.hresult is expected, finding.detail
         assert ("revoked since 2024-05-06T07:08:09Z (keyCompromise)" in finding.detail) is (status == "R")
@@ -183,14 +183,16 @@ class TestOpenssl:
         made = ("openssl", "ca", "-config", "ca.cnf", "-gencrl", "-cert", "ca.pem", "-keyfile", "ca.key")
         server.files["/crl"] = subprocess.run(made, cwd=tmp_path, capture_output=True, check=True).stdout
         finding: Finding = Revocation(NetworkOptions()).finding(
-            (leaf.certificate, root.certificate), Purpose.CODE_SIGNING, None
+            (leaf.certificate, root.certificate), CertificatePurpose.CODE_SIGNING, None
         )
         assert finding.hresult is expected, finding.detail
 
 
 def asked(leaf: Issued, root: Issued) -> Finding:
     """The finding on a leaf whose timestamp is not trusted."""
-    return Revocation(NetworkOptions()).finding((leaf.certificate, root.certificate), Purpose.CODE_SIGNING, None)
+    return Revocation(NetworkOptions()).finding(
+        (leaf.certificate, root.certificate), CertificatePurpose.CODE_SIGNING, None
+    )
 
 
 def written(folder: Path, name: str, issued: Issued) -> Issued:

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import socket
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -16,6 +14,7 @@ from asn1crypto import tsp
 from kspsign.embedded.authority import EmbeddedAuthority, load_authority
 from kspsign.embedded.timestamp_reply import respond
 from kspsign.embedded.timestamp_server import REPLY_TYPE, TimestampServer
+from support.loopback import LoopbackServer, SilentHandler
 from support.samples import Run, Store, assert_no_leftovers, copy_launcher, kspsign, osslsigncode_verify
 
 HANG_UP = 0
@@ -28,7 +27,9 @@ Answer = Callable[[bytes], tuple[int, bytes]]
 def server(answer: Answer) -> Iterator[str]:
     """A server on loopback that answers each query as told; its URL."""
 
-    class Handler(BaseHTTPRequestHandler):
+    class Handler(SilentHandler):
+        protocol_version = "HTTP/1.0"
+
         def do_POST(self) -> None:
             query = self.rfile.read(int(self.headers["Content-Length"]))
             status, body = answer(query)
@@ -40,17 +41,8 @@ def server(answer: Answer) -> Iterator[str]:
             self.end_headers()
             self.wfile.write(body)
 
-        def log_message(self, format: str, *_: object) -> None:  # noqa: A002 - the base class names it
-            """Keep silent."""
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as http:
-        thread = threading.Thread(target=http.serve_forever, kwargs={"poll_interval": 0.02})
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{http.server_address[1]}/"
-        finally:
-            http.shutdown()
-            thread.join()
+    with LoopbackServer(Handler) as http:
+        yield f"{http.url}/"
 
 
 @pytest.fixture
@@ -120,7 +112,7 @@ def test_a_token_for_another_digest(store: Store, tmp_path: Path, own: EmbeddedA
         return 200, genuine(own, changed(query, message_imprint=imprint))
 
     with server(answer) as url:
-        assert_refused(copy_launcher(tmp_path), store, url, "stamps another signature")
+        assert_refused(copy_launcher(tmp_path), store, url, "is for another signature")
 
 
 def test_a_token_with_another_digest_algorithm(store: Store, tmp_path: Path, own: EmbeddedAuthority) -> None:

@@ -12,6 +12,8 @@ import pytest
 import yaml
 
 from kspsign.embedded.timestamp_server import TimestampServer
+from kspsign.model.values import COPY_PREFIX
+from kspsign.signing.locks import try_lock
 from support.certificates import PASSWORD, PASSWORD_VARIABLE, SigningFile, signing_file
 from support.places import ROOT
 from support.samples import Run, Store, copy_launcher, kspsign
@@ -287,6 +289,44 @@ class TestLooking:
         run = sign(folder, store, policy, "*.ps1")
         assert (run.code, run.report["totals"]["signed"]) == (0, 1), run.text
         assert verify(folder, store.root, policy, ".", "!lib").code == 0
+
+    def test_a_vendors_file_is_kept_by_whatever_name_it_is_found(self, folder: Path, store: Store) -> None:
+        before = (folder / "lib" / "tool.exe").read_bytes()
+        (folder / "a.exe").symlink_to("lib/tool.exe")
+        run = sign(folder, store, VENDORS, "a.exe")
+        assert (run.code, run.file["outcome"], run.report["totals"]["signatures_used"]) == (2, "checked", 0), run.text
+        assert (folder / "lib" / "tool.exe").read_bytes() == before
+
+    def test_a_signed_file_is_judged_by_each_of_its_names(self, folder: Path, store: Store) -> None:
+        (folder / "a.ps1").symlink_to("app.exe")
+        policy: Policy = {"unsigned": ["*.ps1"], "vendor": [{"files": ["app.exe"], "publisher": [{"subject": "X"}]}]}
+        run = sign(folder, store, policy, "*.ps1")
+        assert (run.code, run.file["path"], run.error_code) == (2, "a.ps1", "CERT_E_INVALID_POLICY"), run.text
+        assert run.file["error"]["message"].startswith("as app.exe: ")
+
+    def test_names_like_those_of_our_copies_are_judged(self, folder: Path, store: Store) -> None:
+        """A copy that a killed run left is removed, one that a run is writing is left out, all else is judged."""
+        shutil.rmtree(folder / "lib")
+        left, busy, link = (folder / f"{COPY_PREFIX}{name}.exe" for name in ("left", "busy", "link"))
+        for path in (left, busy):
+            copy_launcher(folder, to=path.name)
+        with busy.open("r+b") as file:
+            assert try_lock(file)
+            run = sign(folder, store, {}, "**/*.exe")
+            assert run.code == 0, run.text
+        assert (left.exists(), [out["path"] for out in run.report["left_out"]["files"]]) == (False, [busy.name])
+        assert f"left out (a signed copy that a run made next to its target): {busy.name}" in run.text
+        busy.unlink()
+        link.symlink_to(copy_launcher(folder.parent, to="other.exe"))
+        for run in (sign(folder, store, {}, "**"), verify(folder, store.root, {}, "**")):
+            assert (run.code, run.files[link.name]["error"]["code"]) == (2, "TRUST_E_NOSIGNATURE"), run.text
+
+    def test_the_log_says_where_case_was_ignored(self, folder: Path, store: Store) -> None:
+        copy_launcher(folder, to="Tool.EXE")
+        run = verify(folder, store.root, {}, "*.exe")
+        assert (run.code, sorted(run.files)) == (2, ["Tool.EXE", "app.exe"])
+        assert "the pattern *.exe also takes names in other case" in run.text
+        assert "other case" not in verify(folder, store.root, {}, "app.exe").text
 
     def test_signing_by_a_policy_judges_what_is_not_signed(self, folder: Path, store: Store) -> None:
         (folder / "site.js").write_text("alert(1)\r\n", encoding="utf-8")

@@ -4,56 +4,43 @@ from __future__ import annotations
 
 import base64
 import re
-import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 from urllib.parse import urlsplit
+
+from support.loopback import LoopbackServer, SilentHandler, StandIn
 
 USER, PASSWORD = "agent", "proxy-pass/word"
 HOST = "index.invalid"
 """No name server knows it: only a proxy leads there."""
 
 
-class PackageIndex:
+class PackageIndex(StandIn):
     """Serves the wheels of a folder as a simple index inside its `with` block."""
+
+    _server: _Server
 
     def __init__(self, wheels: Path) -> None:
         self._server = _Server(wheels)
-        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02})
 
     @property
     def proxy(self) -> str:
         """The proxy's URL, without its password."""
-        return f"http://127.0.0.1:{self._server.server_address[1]}"
+        return self._server.url
 
     @property
     def asked(self) -> int:
         """How many requests came with the password."""
         return self._server.asked
 
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()
-
-
-class _Server(ThreadingHTTPServer):
-    daemon_threads = True
-    block_on_close = False
-
+class _Server(LoopbackServer):
     def __init__(self, wheels: Path) -> None:
         self.wheels = wheels
         self.asked = 0
-        super().__init__(("127.0.0.1", 0), _Handler)
+        super().__init__(_Handler)
 
 
-class _Handler(BaseHTTPRequestHandler):
+class _Handler(SilentHandler):
     server: _Server
 
     def do_GET(self) -> None:
@@ -79,9 +66,6 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Length", str(len(content)))
         self.end_headers()
         self.wfile.write(content)
-
-    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class names it
-        """Silent."""
 
 
 def _project(wheel: str) -> str:

@@ -5,18 +5,16 @@ from __future__ import annotations
 import base64
 import json
 import re
-import threading
 import time
 from collections import deque
 from dataclasses import dataclass
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from types import TracebackType
-from typing import Any, ClassVar, Literal, Self
+from typing import Any, ClassVar, Literal
 from urllib.parse import parse_qsl, urlsplit
 
 from support.azure_devops.locations import LOCATIONS, located
 from support.azure_devops.resources import Call, RefusedError, answer
 from support.azure_devops.state import Organisation
+from support.loopback import LoopbackServer, SilentHandler, StandIn
 
 TOKEN = "a-token-of-this-job"  # noqa: S105 - opens nothing but this server
 SIGN_IN_PAGE = b"<html><head><title>Azure DevOps Services | Sign In</title></head></html>"
@@ -47,7 +45,7 @@ class Seen:
     authorization: str
 
 
-class AzureServer:
+class AzureServer(StandIn):
     """Serves `organisation` at `url` inside its `with` block; one token is good."""
 
     def __init__(self) -> None:
@@ -57,49 +55,32 @@ class AzureServer:
         self.elsewhere: str | None = None
         """Another server's URL, to which the table of places leads."""
         self._server = _Server(self)
-        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
 
     @property
     def url(self) -> str:
         """The URL of the collection."""
-        return f"http://127.0.0.1:{self._server.server_address[1]}/Contoso"
+        return f"{self._server.url}/Contoso"
 
     def paths(self, method: str) -> list[str]:
         """The paths that were asked by that method."""
         return [each.path for each in self.seen if each.method == method]
 
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()
-
-
-class _Server(ThreadingHTTPServer):
-    daemon_threads = True
-    block_on_close = False
-
+class _Server(LoopbackServer):
     _ports: ClassVar[set[int]] = set()
     """Taken so far: the client keeps the table of places by URL, and may not meet another server at an old one."""
 
     def __init__(self, azure: AzureServer) -> None:
-        super().__init__(("127.0.0.1", 0), _Handler)
-        while self.server_address[1] in self._ports:
+        super().__init__(_Handler)
+        while self.port in self._ports:
             self.server_close()
-            super().__init__(("127.0.0.1", 0), _Handler)
-        self._ports.add(self.server_address[1])
+            super().__init__(_Handler)
+        self._ports.add(self.port)
         self.azure = azure
 
 
-class _Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
+class _Handler(SilentHandler):
     wbufsize = 1 << 16
-    disable_nagle_algorithm = True
     server: _Server
 
     def _handle(self) -> None:
@@ -123,7 +104,7 @@ class _Handler(BaseHTTPRequestHandler):
         else:
             self._send(200, json.dumps(content).encode(), "application/json; charset=utf-8; api-version=7.1")
 
-    do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = do_OPTIONS = _handle  # noqa: N815 - http.server's names
+    do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = do_OPTIONS = _handle
 
     def _answer(self, path: str, query: dict[str, str], body: bytes) -> Any:
         # Collections are found whatever their case: the package asks in lower case.
@@ -189,6 +170,3 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_header(name, value)
         self.end_headers()
         self.wfile.write(content)
-
-    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - http.server's name
-        """Nothing: what was asked is in `seen`."""

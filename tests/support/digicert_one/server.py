@@ -4,18 +4,14 @@ from __future__ import annotations
 
 import socket
 import ssl
-import sys
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler
-from socketserver import ThreadingTCPServer
-from types import TracebackType
-from typing import Any, Self
 
 from support.digicert_one import wire
 from support.digicert_one.answers import Request, Response, answer
 from support.digicert_one.world import World
+from support.loopback import LoopbackServer, SilentHandler, StandIn
 
 
 @dataclass
@@ -45,7 +41,7 @@ class Record:
         return [each for each in self.requests if each.method == method]
 
 
-class DigicertOne:
+class DigicertOne(StandIn):
     """Serves `world` at `url` inside its `with` block; `context` is its side of TLS. `latency` is what a
     signature takes, in seconds.
 
@@ -64,11 +60,10 @@ class DigicertOne:
         self._lock = threading.Lock()
         self._ended = threading.Event()
         self._server = _Server(self, context)
-        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02})
 
     @property
     def url(self) -> str:
-        return f"https://localhost:{self._server.socket.getsockname()[1]}"
+        return f"https://localhost:{self._server.port}"
 
     def connected(self) -> int:
         """Count one more connection: its number."""
@@ -111,34 +106,28 @@ class DigicertOne:
             return real, fault is not None
         return fault.response, False
 
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._ended.set()
-        self._server.shutdown()
-        self._server.hang_up()
-        self._server.server_close()
-        self._thread.join()
+        super().__exit__()
 
 
-class _Server(ThreadingTCPServer):
-    allow_reuse_address = True
-    request_queue_size = 128
+class _Server(LoopbackServer):
+    block_on_close = True
 
     def __init__(self, service: DigicertOne, context: ssl.SSLContext) -> None:
         self.service = service
         self.context = context
         self._open: set[socket.socket] = set()
         self._guard = threading.Lock()
-        super().__init__(("127.0.0.1", 0), _Handler)
+        super().__init__(_Handler)
 
     def keep(self, connection: socket.socket, *, held: bool) -> None:
         with self._guard:
             (self._open.add if held else self._open.discard)(connection)
+
+    def server_close(self) -> None:
+        self.hang_up()
+        super().server_close()
 
     def hang_up(self) -> None:
         """End the connections that clients keep alive, so that their threads end too."""
@@ -149,13 +138,8 @@ class _Server(ThreadingTCPServer):
                 except OSError:
                     continue  # the client was faster
 
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        if not isinstance(sys.exception(), OSError):  # clients break off, and TLS refuses some, on purpose
-            super().handle_error(request, client_address)
 
-
-class _Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
+class _Handler(SilentHandler):
     wbufsize = -1
     timeout = 30
     server: _Server
@@ -213,6 +197,3 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(body[: len(body) // 2] if cut else body)
         self.close_connection = self.close_connection or cut
-
-    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class names it
-        """The record is the log."""

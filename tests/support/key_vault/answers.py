@@ -71,6 +71,12 @@ def error(status: int, code: str, message: str) -> Response:
     return Response(status, {"error": {"code": code, "message": message}})
 
 
+def forbidden(code: str, message: str) -> Response:
+    """A 403 with the service's sub-code."""
+    content = error(403, "Forbidden", message).content["error"]
+    return Response(403, {"error": {**content, "innererror": {"code": code}}})
+
+
 def _entra(world: World, request: Request) -> Response:
     base = f"https://{LOGIN}/{TENANT}"
     if request.path == f"/{TENANT}/v2.0/.well-known/openid-configuration":
@@ -139,15 +145,32 @@ def _vault(world: World, request: Request, resource: str) -> Response:
     if path is None or (path[1] != "keys" and "managedhsm" in request.host):
         return error(400, "BadParameter", f"{request.target} is nothing of this service.")
     operation = path[4] or ("list" if path[3] == "versions" else "get")
-    if f"{path[1]}/{operation}" not in world.permissions:
-        message = f"The application does not have {path[1]} {operation} permission."
-        return Response(403, {"error": {**error(403, "Forbidden", message).content["error"], "innererror": _INNER}})
+    no_access = _no_access(world, path[1], operation)
+    if no_access is not None:
+        return no_access
     if (request.method == "POST") != (operation == "sign"):
         return error(405, "MethodNotAllowed", request.method)
     return _found(world, request, path)
 
 
-_INNER = {"code": "ForbiddenByPolicy"}
+def _no_access(world: World, kind: str, operation: str) -> Response | None:
+    if world.firewall:
+        return forbidden("ForbiddenByFirewall", "Client address is not authorized and caller is not a trusted service.")
+    if f"{kind}/{operation}" not in world.permissions:
+        return forbidden("ForbiddenByPolicy", f"The application does not have {kind} {operation} permission.")
+    return None
+
+
+def _not_allowed(kind: str, operation: str | None, version: Version) -> Response | None:
+    """What the version's own attributes forbid."""
+    if not version.enabled and kind != "certificates":
+        inner = f"{kind.capitalize()[:-1]}Disabled"
+        return forbidden(inner, f"Operation {operation or 'get'} is not allowed on a disabled {kind[:-1]}.")
+    if operation == "sign" and version.expired:
+        return forbidden("KeyExpired", "Operation sign is not allowed on an expired key.")
+    if operation == "sign" and "sign" not in version.operations:
+        return forbidden("KeyOperationForbidden", "Operation sign is not permitted on this key.")
+    return None
 
 
 def _found(world: World, request: Request, path: re.Match[str]) -> Response:
@@ -160,15 +183,12 @@ def _found(world: World, request: Request, path: re.Match[str]) -> Response:
     if kind == "certificates" and version == "versions":
         return Response(200, {"value": [_item(base, name, each) for each in found], "nextLink": None})
     if kind == "certificates" and version == "policy":
-        key = {"exportable": found[-1].exportable, "kty": "RSA-HSM", "key_size": 3072, "reuse_key": False}
-        content = {"id": f"{base}/certificates/{name}/policy", "key_props": key}
+        content = {"id": f"{base}/certificates/{name}/policy", "key_props": found[-1].key_properties}
         return Response(200, {**content, "secret_props": {"contentType": "application/x-pem-file"}})
     chosen = next((each for each in reversed(found) if version in {None, each.version}), None)
     if chosen is None:
         return unknown
-    if not chosen.enabled and kind != "certificates":
-        return error(403, "Forbidden", f"Operation {operation or 'get'} is not allowed on a disabled {kind[:-1]}.")
-    return _content(base, kind, name, chosen, request)
+    return _not_allowed(kind, operation, chosen) or _content(base, kind, name, chosen, request)
 
 
 def _content(base: str, kind: str, name: str, version: Version, request: Request) -> Response:
@@ -185,6 +205,8 @@ def _content(base: str, kind: str, name: str, version: Version, request: Request
         content_type = "application/x-pem-file"
         return Response(200, {"value": value, "contentType": content_type, "id": identifier, "attributes": attributes})
     identifiers = {"kid": f"{base}/keys/{address}", "sid": f"{base}/secrets/{address}"}
+    if version.pending:
+        return Response(200, {**_item(base, name, version), "pending": {"id": f"{base}/certificates/{name}/pending"}})
     cer = base64.b64encode(_der(version)).decode()
     return Response(200, {**_item(base, name, version), **identifiers, "cer": cer})
 
@@ -217,6 +239,8 @@ def _attributes(version: Version) -> dict[str, Any]:
     if version.certificate is not None:
         begin, end = version.certificate.not_valid_before_utc, version.certificate.not_valid_after_utc
         attributes |= {"nbf": int(begin.timestamp()), "exp": int(end.timestamp()), "created": int(begin.timestamp())}
+    if version.expires is not None:
+        attributes["exp"] = int(version.expires.timestamp())
     return attributes
 
 

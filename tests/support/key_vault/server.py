@@ -11,10 +11,7 @@ import ssl
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 from urllib.parse import urlsplit
 
 from cryptography import x509
@@ -23,6 +20,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from support.key_vault.answers import LOGIN, MACHINE, PIPELINES, Request, Response, answer
 from support.key_vault.world import ACCESS_TOKEN, CLIENT_SECRET, World
+from support.loopback import LoopbackServer, SilentHandler, StandIn
 from support.pki import ca, extended, issue, key_usage
 
 HOSTS = ("*.vault.azure.net", "*.managedhsm.azure.net", "*.codesigning.azure.net", LOGIN, PIPELINES)
@@ -40,7 +38,7 @@ class Record:
         return [each for each in self.requests if each.host.endswith(host) and path in each.target]
 
 
-class Azure:
+class Azure(StandIn):
     """Serves `world` inside its `with` block; `interfere` may answer a request in the service's place.
 
     `services` are further ones by host, or by the domain below which their hosts are. A request for which `hang_up`
@@ -58,12 +56,11 @@ class Azure:
         self._ca_file = folder / "azure-ca.pem"
         self.context = _context(folder, self._ca_file)
         self._server = _Server(self)
-        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02})
 
     @property
     def url(self) -> str:
         """The proxy, which is also where the machine's own identities answer."""
-        return f"http://127.0.0.1:{self._server.server_address[1]}"
+        return self._server.url
 
     @property
     def environment(self) -> dict[str, str]:
@@ -100,30 +97,14 @@ class Azure:
             return None  # the machine's own identities
         return self.services.get(request.host) or self.services.get(request.host.partition(".")[2])
 
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()
-
-
-class _Server(ThreadingHTTPServer):
-    daemon_threads = True
-    block_on_close = False
-
+class _Server(LoopbackServer):
     def __init__(self, azure: Azure) -> None:
         self.azure = azure
-        super().__init__(("127.0.0.1", 0), _Handler)
-
-    def handle_error(self, request: object, client_address: object) -> None:
-        """A client that disconnected is not an error."""
+        super().__init__(_Handler)
 
 
-class _Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
+class _Handler(SilentHandler):
     server: _Server
     host: str | None = None
 
@@ -171,9 +152,6 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(data)
         self.server.azure.sent(request, response)
-
-    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class names it
-        """Silent."""
 
 
 def _context(folder: Path, ca_file: Path) -> ssl.SSLContext:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import secrets
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
@@ -32,14 +33,34 @@ CURVES = {"secp256r1": ("P-256", "ES256"), "secp384r1": ("P-384", "ES384"), "sec
 
 @dataclass
 class Version:
-    """One version of a key, with its certificate if it has one; `chain` stands in the certificate's secret."""
+    """One version of a key, with its certificate if it has one; `chain` stands in the certificate's secret.
+
+    `operations` are what the key is permitted, `expires` is the key's own end where it is not the certificate's, and a
+    `pending` certificate is a request that the CA has not answered.
+    """
 
     key: SigningKey
     certificate: x509.Certificate | None = None
     chain: tuple[x509.Certificate, ...] = ()
     enabled: bool = True
     exportable: bool = False
+    operations: tuple[str, ...] = ("sign", "verify")
+    expires: datetime | None = None
+    pending: bool = False
     version: str = field(default_factory=lambda: secrets.token_hex(16))
+
+    @property
+    def key_properties(self) -> dict[str, object]:
+        """The key's part of the certificate's policy (key_props)."""
+        common = {"exportable": self.exportable, "reuse_key": False}
+        if isinstance(self.key, rsa.RSAPrivateKey):
+            return {**common, "kty": "RSA-HSM", "key_size": self.key.key_size}
+        return {**common, "kty": "EC-HSM", "crv": CURVES[self.key.curve.name][0]}
+
+    @property
+    def expired(self) -> bool:
+        """Whether the service signs with it no more."""
+        return self.expires is not None and self.expires < datetime.now(UTC)
 
     def algorithms(self) -> set[str]:
         """What the service signs with this key."""
@@ -58,7 +79,7 @@ class Version:
 
     def jwk(self, identifier: str) -> dict[str, object]:
         """The public key as the service shows it (RFC 7517)."""
-        common: dict[str, object] = {"kid": identifier, "key_ops": ["sign", "verify"]}
+        common: dict[str, object] = {"kid": identifier, "key_ops": [*self.operations]}
         if isinstance(self.key, rsa.RSAPrivateKey):
             numbers = self.key.public_key().public_numbers()
             return {**common, "kty": "RSA-HSM", "n": _number(numbers.n), "e": _number(numbers.e)}
@@ -74,10 +95,14 @@ class Version:
 
 @dataclass
 class World:
-    """Vaults by host name, each with versions by name, oldest first; what the identity may; what is asked of whom."""
+    """Vaults by host name, each with versions by name, oldest first; what the identity may; what is asked of whom.
+
+    `firewall` shuts the agent's address out.
+    """
 
     vaults: dict[str, dict[str, list[Version]]]
     permissions: frozenset[str] = EVERYTHING
+    firewall: bool = False
     files: dict[str, bytes] = field(default_factory=dict)
     tokens: dict[str, str] = field(default_factory=dict)
     oidc_tokens: set[str] = field(default_factory=set)

@@ -21,6 +21,7 @@ HOLDING = (
     *("tests/unit/documents/test_checks_page.py", "tests/unit/documents/test_reference_tables.py"),
     *("tests/unit/documents/test_key_stores_page.py", "tests/unit/task/test_task_json.py"),
     *("tests/unit/task/test_github_action.py", "tests/unit/authenticode/test_formats_table.py"),
+    "tests/integration/doctor/test_doctor_matrix.py::test_the_matrix_has_every_key_store_and_situation",
 )
 """The tests that hold tables, manifests and pages to the engine."""
 

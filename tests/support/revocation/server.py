@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any, Self
+from http.server import BaseHTTPRequestHandler
 
 from cryptography.x509 import ocsp
+
+from support.loopback import LoopbackServer, SilentHandler, StandIn
 
 Responder = Callable[[ocsp.OCSPRequest], bytes]
 
 
-class RevocationServer:
+class RevocationServer(StandIn):
     """Answers POST /ocsp by `responder` and GET by `files` (path to content); `asked` are the paths, in order.
 
     Without a responder, and for other paths, the answer is 404.
@@ -22,27 +22,17 @@ class RevocationServer:
         self.responder: Responder | None = None
         self.files: dict[str, bytes] = {}
         self.asked: list[str] = []
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
-        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
+        self._server = LoopbackServer(self._handler())
 
     @property
     def url(self) -> str:
         """Where it is, without a slash at the end."""
-        return f"http://127.0.0.1:{self._server.server_port}"
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()
+        return self._server.url
 
     def _handler(self) -> type[BaseHTTPRequestHandler]:
         outer = self
 
-        class Handler(BaseHTTPRequestHandler):
+        class Handler(SilentHandler):
             def do_GET(self) -> None:
                 self._answer(outer.files.get(self.path))
 
@@ -61,8 +51,5 @@ class RevocationServer:
                     self.wfile.write(content or b"")
                 except ConnectionError:
                     self.close_connection = True  # the client had read enough
-
-            def log_message(self, *_: Any) -> None:
-                """Nothing: a test's output is its own."""
 
         return Handler

@@ -6,13 +6,11 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from types import TracebackType
-from typing import Self
 
 from kspsign.embedded.authority import EmbeddedAuthority
 from kspsign.embedded.timestamp_reply import respond
 from kspsign.embedded.timestamp_server import REPLY_TYPE
+from support.loopback import LoopbackServer, SilentHandler, StandIn
 
 
 @dataclass(frozen=True)
@@ -23,7 +21,7 @@ class Trouble:
     headers: dict[str, str] = field(default_factory=dict)
 
 
-class Stamping:
+class Stamping(StandIn):
     """Answers at `url` inside its `with` block, `latency` seconds after each request, by a clock that is `skew` off.
 
     `trouble` gets the number of the request (from 1) and may answer in its place; `stamped` counts tokens.
@@ -44,11 +42,10 @@ class Stamping:
         self._ended = threading.Event()
         self._lock = threading.Lock()
         self._server = _Server(self)
-        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02})
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self._server.server_address[1]}/"
+        return f"{self._server.url}/"
 
     def reply(self, query: bytes) -> Trouble | bytes:
         """What becomes of one request."""
@@ -62,33 +59,18 @@ class Stamping:
             self.stamped += 1
         return self._answer(query, self._authority, datetime.now(UTC) + self._skew)
 
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+    def __exit__(self, *_: object) -> None:
         self._ended.set()
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()
+        super().__exit__()
 
 
-class _Server(ThreadingHTTPServer):
-    daemon_threads = True
-    block_on_close = False
-    request_queue_size = 256
-
+class _Server(LoopbackServer):
     def __init__(self, stamping: Stamping) -> None:
         self.stamping = stamping
-        super().__init__(("127.0.0.1", 0), _Handler)
-
-    def handle_error(self, request: object, client_address: object) -> None:
-        """A client that disconnected is not an error."""
+        super().__init__(_Handler)
 
 
-class _Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-    disable_nagle_algorithm = True
+class _Handler(SilentHandler):
     wbufsize = -1
     server: _Server
 
@@ -103,9 +85,6 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_header(name, value)
         self.end_headers()
         self.wfile.write(body)
-
-    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class names it
-        """Silent."""
 
 
 def every_other(number: int) -> Trouble | None:

@@ -17,7 +17,7 @@ from kspsign.authenticode.cms.file_signature import read_signature
 from kspsign.authenticode.cms.profile import AUTHENTICODE
 from kspsign.authenticode.cms.signature import content_fault, signer_fault
 from kspsign.authenticode.cms.spc import indirect_data
-from kspsign.authenticode.cms.write import Unsigned, add_nested, add_token
+from kspsign.authenticode.cms.write import UnsignedMessage, add_nested, add_token
 from kspsign.authenticode.profile import SigningTerms
 from kspsign.embedded.authority import EmbeddedAuthority
 from kspsign.model.errors import TrustError
@@ -37,7 +37,7 @@ def signature(authority: EmbeddedAuthority) -> bytes:
     return unsigned.assemble(value, authority.signing_chain, token=None)
 
 
-def prepared(description: str | None = None, url: str | None = None) -> Unsigned:
+def prepared(description: str | None = None, url: str | None = None) -> UnsignedMessage:
     terms = SigningTerms(SHA256, (), description=description, description_url=url)
     content = indirect_data(oids.OID_SPC_PE_IMAGE_DATA, b"\x30\x00", SHA256, DIGEST)
     return AUTHENTICODE.prepare(terms, content)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from kspsign.batch.select import Purpose, Selection, select_artifacts
+from kspsign.batch.select import Selection, SelectionPurpose, select_artifacts
 from kspsign.batch.walk import MAX_NAMES
 from kspsign.model.errors import ConfigurationError
 from kspsign.model.values import COPY_PREFIX, Format
@@ -31,7 +31,7 @@ def tree(tmp_path: Path) -> Path:
 
 
 def judged(folder: Path, *patterns: str) -> list[str]:
-    return names(select_artifacts(patterns, folder, Purpose.JUDGE))
+    return names(select_artifacts(patterns, folder, SelectionPurpose.JUDGE))
 
 
 def names(selection: Selection) -> list[str]:
@@ -82,7 +82,7 @@ def test_each_name_is_judged_and_what_it_leads_to(tree: Path) -> None:
 
 def test_what_is_left_out_is_named(tree: Path) -> None:
     (tree / "dist" / "gone.exe").symlink_to("nowhere")
-    selection = select_artifacts(["dist", "!dist/web", "!**/*.txt"], tree, Purpose.JUDGE)
+    selection = select_artifacts(["dist", "!dist/web", "!**/*.txt"], tree, SelectionPurpose.JUDGE)
     assert {out.path: out.reason for out in selection.left_out} == {
         "dist/gone.exe": "a link that leads nowhere",
         "dist/notes.txt": "excluded by !**/*.txt",
@@ -103,7 +103,7 @@ def test_loops_of_links_come_to_an_end(tree: Path) -> None:
 def test_a_folder_with_countless_names_is_judged_by_some_of_them(tree: Path) -> None:
     for number in range(MAX_NAMES + 4):
         (tree / f"link{number:02}").symlink_to("dist", target_is_directory=True)
-    selection = select_artifacts(["**/app.exe"], tree, Purpose.JUDGE)
+    selection = select_artifacts(["**/app.exe"], tree, SelectionPurpose.JUDGE)
     assert names(selection)[0] == "dist/app.exe"
     assert len(names(selection)) == MAX_NAMES
     assert {out.reason for out in selection.left_out} == {f"a folder already visited under {MAX_NAMES} other names"}
@@ -130,12 +130,33 @@ def test_signing_follows_no_link_out_of_its_folder_unless_told(
 
 def test_a_policy_judges_what_signing_leaves_out(tree: Path) -> None:
     (tree / "dist" / "a.ps1").symlink_to("app.exe")
-    artifacts = select_artifacts(["dist"], tree, Purpose.SIGN_AND_JUDGE).artifacts
+    artifacts = select_artifacts(["dist"], tree, SelectionPurpose.SIGN_AND_JUDGE).artifacts
     by_name = {artifact.name: artifact for artifact in artifacts}
     assert [name for name, artifact in by_name.items() if artifact.to_sign] == ["dist/a.ps1"]
     assert by_name["dist/a.ps1"].names == ("dist/a.ps1", "dist/app.exe")
-    others = {f"dist/{name}" for name in NAMES if not name.startswith(COPY_PREFIX)} - {"dist/app.exe"}
+    others = {f"dist/{name}" for name in NAMES} - {"dist/app.exe"}
     assert set(by_name) == others | {"dist/a.ps1"}
+
+
+def test_further_names_of_a_file_to_sign_are_its_own(tree: Path) -> None:
+    """Signing follows one way to a folder, judging several: it is one file all the same."""
+    (tree / "dist" / "link").symlink_to("web", target_is_directory=True)
+    (tree / "dist" / "web" / "app.exe").write_bytes(IMAGE + b"other")
+    artifacts = select_artifacts(["dist/**/*.exe"], tree, SelectionPurpose.SIGN_AND_JUDGE).artifacts
+    to_sign = {artifact.path.name: artifact.names for artifact in artifacts if artifact.to_sign}
+    assert len(artifacts) == len({artifact.path for artifact in artifacts})
+    assert len(to_sign) == 1  # two files of one name
+    names_of = {name for artifact in artifacts for name in artifact.names}
+    assert {"dist/app.exe", "dist/web/app.exe", "dist/link/app.exe"} <= names_of
+
+
+def test_patterns_that_match_only_since_case_is_ignored_are_named(tree: Path) -> None:
+    (tree / "dist" / "Tool.EXE").write_bytes(IMAGE)
+    (tree / "list.txt").write_text("dist/*.EXE\n", encoding="utf-8")
+    selection = select_artifacts(["dist/*.exe", "dist/*.js", "@list.txt"], tree, SelectionPurpose.JUDGE)
+    assert selection.in_other_case == ("dist/*.exe", "(line 1 of list.txt)")
+    assert select_artifacts(["dist/app.exe", "**"], tree, SelectionPurpose.JUDGE).in_other_case == ()
+    assert select_artifacts(["dist/*.EXE"], tree).in_other_case == ()
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="folders relative to a descriptor")

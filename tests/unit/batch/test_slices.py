@@ -135,6 +135,15 @@ def test_slices_that_were_judged_by_one_policy_keep_it(fan_out: Path) -> None:
     assert (code, report["policy"]) == (0, policy)
 
 
+def test_slices_of_one_configuration_keep_it(fan_out: Path) -> None:
+    passed(fan_out)
+    configuration = {"name": "sign.yml", "sha256": "0" * 64, "ambient": False}
+    for number in (1, 2, 3):
+        change(fan_out, number, configuration=configuration)
+    code, report = merge(fan_out)
+    assert (code, report["configuration"]) == (0, configuration)
+
+
 def test_of_a_job_that_ran_again_the_last_attempt_counts(fan_out: Path) -> None:
     failed = json.loads((fan_out / "slice-2" / "report.json").read_text(encoding="utf-8"))
     passed(fan_out)
@@ -165,6 +174,13 @@ BROKEN: dict[str, tuple[dict[str, Any], str]] = {
     "only signed": ({"command": "sign"}, "CONFIGURATION"),
     "another schema": ({"schema": "kspsign.report/2"}, "CONFIGURATION"),
     "no report": ({"totals": 3}, "CONFIGURATION"),
+    "an attempt that is true": ({"build": {"attempt": True}}, "CONFIGURATION"),
+    "an attempt that is a text": ({"build": {"attempt": "2"}}, "CONFIGURATION"),
+    "an attempt that is a fraction": ({"build": {"attempt": 2.0}}, "CONFIGURATION"),
+    "another configuration": (
+        {"configuration": {"name": "x.yml", "sha256": "0" * 64, "ambient": False}},
+        "SLICES_DIFFER",
+    ),
     "stopped before its files": (
         {"error": {"code": "NO", "hresult": None, "message": "m", "remedy": "r"}, "exit_code": 5},
         "NO",

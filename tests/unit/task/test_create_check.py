@@ -8,10 +8,8 @@ import json
 import os
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
 from http import HTTPStatus
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -19,6 +17,7 @@ import pytest
 
 from support.gate.chain import Reply, run_chain
 from support.gate.shapes import BUILD, COLLECTION, PROJECT, SCRIPT_TASK, SIGN_RECORD, SIGN_TASK, Server, record
+from support.loopback import LoopbackServer, SilentHandler
 from support.places import ROOT
 
 SCRIPT = ROOT / "tools" / "create_check.py"
@@ -30,21 +29,22 @@ NAMES = (
 CONNECTION = ("--connection", "5fe0c8f0-0000-4000-8000-000000000001")
 
 
-class Service(ThreadingHTTPServer):
+class Service(LoopbackServer):
     """The two resources that the script asks for; `requests` is what arrived."""
 
     def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), _Handler)
+        super().__init__(_Handler)
         self.configurations: list[dict[str, Any]] = []
         self.requests: list[tuple[str, str, dict[str, str]]] = []
         self.refusal: tuple[int, str] | None = None
 
     @property
     def collection(self) -> str:
-        return f"http://127.0.0.1:{self.server_port}/contoso"
+        return f"{self.url}/contoso"
 
 
-class _Handler(BaseHTTPRequestHandler):
+class _Handler(SilentHandler):
+    protocol_version = "HTTP/1.0"
     server: Service
 
     def do_GET(self) -> None:
@@ -76,18 +76,11 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(text.encode("utf-8"))
 
-    def log_message(self, *_words: Any) -> None:
-        """Nothing goes to the test's output."""
-
 
 @pytest.fixture
 def service() -> Iterator[Service]:
     with Service() as server:
-        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
-        thread.start()
         yield server
-        server.shutdown()
-        thread.join()
 
 
 def run(service: Service, *options: str, token: str = "secret-token") -> subprocess.CompletedProcess[str]:  # noqa: S107

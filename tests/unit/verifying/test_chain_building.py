@@ -8,14 +8,14 @@ import pytest
 
 from kspsign.model.errors import TrustError
 from kspsign.model.hresults import Hresult
-from kspsign.verifying.chain import ChainResult, Purpose, parse_certificate, validate_chain
+from kspsign.verifying.chain import CertificatePurpose, ChainResult, parse_certificate, validate_chain
 from kspsign.verifying.roots import TrustAnchors, combined
 from support.pki import MOMENT, Issued, ca, new_key, sha1_signed, signer
 
 
 def validated(leaf: Issued, candidates: Sequence[Issued], *roots: Issued) -> ChainResult:
     anchors = TrustAnchors.from_certificates(root.der for root in roots)
-    return validate_chain(leaf.der, [each.der for each in candidates], anchors, Purpose.CODE_SIGNING, MOMENT)
+    return validate_chain(leaf.der, [each.der for each in candidates], anchors, CertificatePurpose.CODE_SIGNING, MOMENT)
 
 
 def outcome(result: ChainResult) -> list[tuple[str, Hresult]]:
@@ -160,7 +160,7 @@ def test_look_alikes_with_the_issuers_own_key_end_the_search_too(root: Issued, m
 @pytest.mark.parametrize("damage", ["", "3000", "308200", "30", "00" * 40, "30820fff3000"])
 def test_bytes_that_are_no_certificate_are_malformed(damage: str, root: Issued) -> None:
     anchors = TrustAnchors.from_certificates([root.der])
-    result = validate_chain(bytes.fromhex(damage), [], anchors, Purpose.CODE_SIGNING, MOMENT)
+    result = validate_chain(bytes.fromhex(damage), [], anchors, CertificatePurpose.CODE_SIGNING, MOMENT)
     assert outcome(result) == [("certificate-chain", Hresult.TRUST_E_MALFORMED_SIGNATURE)]
     assert result.path == ()
     with pytest.raises(TrustError) as caught:
@@ -173,21 +173,21 @@ def test_every_damaged_byte_of_a_leaf_is_refused_without_another_error(root: Iss
     anchors = TrustAnchors.from_certificates([root.der])
     for position in range(len(leaf.der)):
         damaged = leaf.der[:position] + bytes([leaf.der[position] ^ 0x41]) + leaf.der[position + 1 :]
-        assert validate_chain(damaged, [], anchors, Purpose.CODE_SIGNING, MOMENT).faults
-    assert validate_chain(leaf.der + b"\0", [], anchors, Purpose.CODE_SIGNING, MOMENT).faults
-    assert not validate_chain(leaf.der, [], anchors, Purpose.CODE_SIGNING, MOMENT).faults
+        assert validate_chain(damaged, [], anchors, CertificatePurpose.CODE_SIGNING, MOMENT).faults
+    assert validate_chain(leaf.der + b"\0", [], anchors, CertificatePurpose.CODE_SIGNING, MOMENT).faults
+    assert not validate_chain(leaf.der, [], anchors, CertificatePurpose.CODE_SIGNING, MOMENT).faults
 
 
 def test_rubbish_among_the_candidates_does_no_harm(root: Issued, middle: Issued, leaf: Issued) -> None:
     anchors = TrustAnchors.from_certificates([root.der])
     cut = middle.der.replace(b"\x06\x03U\x1d\x13", b"\x06\x03U\x1d\x0e")  # two subject key identifiers
     candidates = [b"", b"rubbish", cut, middle.der]
-    assert validate_chain(leaf.der, candidates, anchors, Purpose.CODE_SIGNING, MOMENT).faults == ()
-    assert validate_chain(leaf.der, candidates[:-1], anchors, Purpose.CODE_SIGNING, MOMENT).faults
+    assert validate_chain(leaf.der, candidates, anchors, CertificatePurpose.CODE_SIGNING, MOMENT).faults == ()
+    assert validate_chain(leaf.der, candidates[:-1], anchors, CertificatePurpose.CODE_SIGNING, MOMENT).faults
 
 
 def test_combined_anchors_trust_what_either_trusts(root: Issued, middle: Issued, leaf: Issued) -> None:
     other = ca("Other")
     both = combined(TrustAnchors.from_certificates([other.der]), TrustAnchors.from_certificates([root.der]))
     for subject, candidates in ((leaf, [middle.der]), (signer("Theirs", other), [])):
-        assert validate_chain(subject.der, candidates, both, Purpose.CODE_SIGNING, MOMENT).faults == ()
+        assert validate_chain(subject.der, candidates, both, CertificatePurpose.CODE_SIGNING, MOMENT).faults == ()

@@ -9,7 +9,7 @@ from cryptography import x509
 from cryptography.x509.oid import NameOID
 
 from kspsign.model.hresults import Hresult
-from kspsign.verifying.chain import Fault, Purpose, validate_chain
+from kspsign.verifying.chain import CertificatePurpose, ChainFault, validate_chain
 from kspsign.verifying.roots import TrustAnchors
 from support.pki import MOMENT, Issued, ca, name, signer
 
@@ -22,9 +22,9 @@ def constrained(
     return x509.NameConstraints(list(permitted) or None, list(excluded) or None), True
 
 
-def faults(root: Issued, leaf: Issued, *between: Issued) -> tuple[Fault, ...]:
+def faults(root: Issued, leaf: Issued, *between: Issued) -> tuple[ChainFault, ...]:
     anchors = TrustAnchors.from_certificates([root.der])
-    return validate_chain(leaf.der, [ca.der for ca in between], anchors, Purpose.CODE_SIGNING, MOMENT).faults
+    return validate_chain(leaf.der, [ca.der for ca in between], anchors, CertificatePurpose.CODE_SIGNING, MOMENT).faults
 
 
 def refused_names(root: Issued, leaf: Issued, *between: Issued) -> bool:

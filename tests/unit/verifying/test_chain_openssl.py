@@ -15,7 +15,7 @@ import pytest
 from cryptography import x509
 from cryptography.x509.oid import NameOID
 
-from kspsign.verifying.chain import Purpose, validate_chain
+from kspsign.verifying.chain import CertificatePurpose, validate_chain
 from kspsign.verifying.roots import TrustAnchors
 from support.pki import (
     CODE_SIGNING,
@@ -127,7 +127,7 @@ def test_a_ca_for_something_else_is_refused_by_windows_rule_but_not_by_openssl(t
 def we_verify(chain: Chain) -> bool:
     anchors = TrustAnchors.from_certificates([chain.root.der])
     others = [each.der for each in chain.between]
-    return not validate_chain(chain.leaf.der, others, anchors, Purpose.TIMESTAMPING, MOMENT).faults
+    return not validate_chain(chain.leaf.der, others, anchors, CertificatePurpose.TIMESTAMPING, MOMENT).faults
 
 
 def openssl_verifies(chain: Chain, folder: Path) -> bool:

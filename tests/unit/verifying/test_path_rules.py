@@ -14,7 +14,7 @@ from cryptography import x509
 
 from kspsign.certificates import der
 from kspsign.model.hresults import Hresult
-from kspsign.verifying.chain import Purpose, validate_chain
+from kspsign.verifying.chain import CertificatePurpose, validate_chain
 from kspsign.verifying.roots import TrustAnchors
 from support.pki import CODE_SIGNING, MOMENT, Issued, altered, ca, extended, issue, key_usage, signer
 
@@ -28,7 +28,7 @@ def found(root: Issued, leaf: Issued, *between: Issued) -> list[tuple[str, Hresu
     """The faults of the path, as check and result."""
     anchors = TrustAnchors.from_certificates([root.der])
     candidates = [each.der for each in between]
-    result = validate_chain(leaf.der, candidates, anchors, Purpose.CODE_SIGNING, MOMENT)
+    result = validate_chain(leaf.der, candidates, anchors, CertificatePurpose.CODE_SIGNING, MOMENT)
     return [(fault.check, fault.hresult) for fault in result.faults]
 
 

@@ -45,8 +45,8 @@ def test_the_example_says_what_its_page_says() -> None:
     assert judge is not None
     assert judge.facts.name == "contoso release"
     assert judge.may_stay_unsigned("x/samples/y/run.ps1", None)
-    assert judge.leaves_alone("redist/vc_redist.x64.exe", None)
-    assert not judge.leaves_alone("app/setup.exe", None)
+    assert judge.leaves_alone(["redist/vc_redist.x64.exe"], None)
+    assert not judge.leaves_alone(["app/setup.exe"], None)
     assert (EXAMPLES / "release.yml").read_text(encoding="utf-8") in PAGE.read_text(encoding="utf-8")
     assert (EXAMPLES / "default.yml").read_text(encoding="utf-8") in PAGE.read_text(encoding="utf-8")
 
@@ -95,7 +95,7 @@ def test_the_digest_is_that_of_the_text_with_line_feeds(tmp_path: Path) -> None:
         ("unsigned: ['!a']\n", 1, "is not a pattern"),
         ("vendor:\n- publisher:\n  - subject: A\n", 2, "vendor.0.files: Field required"),
         ("validity_days: -1\n", 1, "greater than or equal to 0"),
-        ("name: a\nname: b\n", 2, "the key name stands twice"),
+        ("name: a\nname: b\n", 2, "the key name occurs twice"),
         ("name: a\nx: [\n", 3, "not valid YAML"),
         ("- name\n", 1, "must be a mapping"),
         ("", 1, "must be a mapping"),

@@ -19,7 +19,7 @@ from kspsign.model.network_options import NetworkOptions
 from kspsign.model.values import Finding
 from kspsign.network.fetch import fetch, open_fetching
 from kspsign.verifying.revocation import Revocation
-from kspsign.verifying.usage import Purpose
+from kspsign.verifying.usage import CertificatePurpose
 from support.pki import Issued, ca, issue, key_usage, new_key, signer
 from support.revocation.answers import CRITICAL, HOUR, NOW, Crl, Ocsp, Withdrawn, asks, responder
 from support.revocation.server import RevocationServer
@@ -57,7 +57,7 @@ def leaf(root: Issued, server: RevocationServer) -> Issued:
 def asked(
     leaf: Issued,
     *above: Issued,
-    purpose: Purpose = Purpose.CODE_SIGNING,
+    purpose: CertificatePurpose = CertificatePurpose.CODE_SIGNING,
     stamped: datetime | None = None,
     revocation: Revocation | None = None,
 ) -> Finding:
@@ -249,25 +249,25 @@ def test_a_ca_that_may_not_sign_crls_signs_none(root: Issued, leaf: Issued, serv
 
 
 Reason = x509.ReasonFlags
-TIMES: list[tuple[Withdrawn, datetime | None, Purpose, bool]] = [
-    (Withdrawn(BEFORE), None, Purpose.CODE_SIGNING, True),
-    (Withdrawn(AFTER), None, Purpose.CODE_SIGNING, True),
-    (Withdrawn(BEFORE), STAMPED, Purpose.CODE_SIGNING, True),
-    (Withdrawn(STAMPED), STAMPED, Purpose.CODE_SIGNING, True),
-    (Withdrawn(AFTER), STAMPED, Purpose.CODE_SIGNING, False),
-    (Withdrawn(AFTER, Reason.superseded), STAMPED, Purpose.CODE_SIGNING, False),
-    (Withdrawn(AFTER, Reason.key_compromise), STAMPED, Purpose.CODE_SIGNING, True),
-    (Withdrawn(AFTER, Reason.ca_compromise), STAMPED, Purpose.CODE_SIGNING, True),
-    (Withdrawn(AFTER), STAMPED, Purpose.TIMESTAMPING, True),
-    (Withdrawn(AFTER, Reason.cessation_of_operation), STAMPED, Purpose.TIMESTAMPING, False),
-    (Withdrawn(AFTER, Reason.key_compromise), STAMPED, Purpose.TIMESTAMPING, True),
+TIMES: list[tuple[Withdrawn, datetime | None, CertificatePurpose, bool]] = [
+    (Withdrawn(BEFORE), None, CertificatePurpose.CODE_SIGNING, True),
+    (Withdrawn(AFTER), None, CertificatePurpose.CODE_SIGNING, True),
+    (Withdrawn(BEFORE), STAMPED, CertificatePurpose.CODE_SIGNING, True),
+    (Withdrawn(STAMPED), STAMPED, CertificatePurpose.CODE_SIGNING, True),
+    (Withdrawn(AFTER), STAMPED, CertificatePurpose.CODE_SIGNING, False),
+    (Withdrawn(AFTER, Reason.superseded), STAMPED, CertificatePurpose.CODE_SIGNING, False),
+    (Withdrawn(AFTER, Reason.key_compromise), STAMPED, CertificatePurpose.CODE_SIGNING, True),
+    (Withdrawn(AFTER, Reason.ca_compromise), STAMPED, CertificatePurpose.CODE_SIGNING, True),
+    (Withdrawn(AFTER), STAMPED, CertificatePurpose.TIMESTAMPING, True),
+    (Withdrawn(AFTER, Reason.cessation_of_operation), STAMPED, CertificatePurpose.TIMESTAMPING, False),
+    (Withdrawn(AFTER, Reason.key_compromise), STAMPED, CertificatePurpose.TIMESTAMPING, True),
 ]
 
 
 @pytest.mark.parametrize("kind", ["OCSP", "CRL"])
 @pytest.mark.parametrize("case", TIMES, ids=range(len(TIMES)))
 def test_a_revocation_counts_from_its_date_on(
-    case: tuple[Withdrawn, datetime | None, Purpose, bool],
+    case: tuple[Withdrawn, datetime | None, CertificatePurpose, bool],
     kind: str,
     root: Issued,
     leaf: Issued,
@@ -278,7 +278,7 @@ def test_a_revocation_counts_from_its_date_on(
     serve(server, leaf, Ocsp(root, revoked=withdrawn) if kind == "OCSP" else listed)
     finding = asked(leaf, root, purpose=purpose, stamped=stamped)
     assert finding.hresult is (REVOKED if counts else None)
-    assert finding.check == ("revocation" if purpose is Purpose.CODE_SIGNING else "timestamp-revocation")
+    assert finding.check == ("revocation" if purpose is CertificatePurpose.CODE_SIGNING else "timestamp-revocation")
     assert f"revoked since {withdrawn.when:%Y-%m-%dT%H:%M:%SZ}" in finding.detail
     assert ("after the timestamp" in finding.detail) is not counts
     assert f"by {kind} {server.url}" in finding.detail

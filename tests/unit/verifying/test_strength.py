@@ -9,7 +9,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 
 from kspsign.model.hresults import Hresult
 from kspsign.model.values import DigestAlgorithm
-from kspsign.verifying.chain import Purpose, validate_chain
+from kspsign.verifying.chain import CertificatePurpose, validate_chain
 from kspsign.verifying.roots import TrustAnchors
 from kspsign.verifying.strength import LEGACY, STRONG, Strength
 from support.pki import MOMENT, Issued, Key, ca, sha1_signed, signer
@@ -22,7 +22,8 @@ def faults(strength: Strength, root: Issued, *chain: Issued) -> list[Hresult]:
     anchors = TrustAnchors.from_certificates([root.der])
     leaf, *between = (each.der for each in chain)
     return [
-        each.hresult for each in validate_chain(leaf, between, anchors, Purpose.CODE_SIGNING, MOMENT, strength).faults
+        each.hresult
+        for each in validate_chain(leaf, between, anchors, CertificatePurpose.CODE_SIGNING, MOMENT, strength).faults
     ]
 
 

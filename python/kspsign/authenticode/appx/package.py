@@ -107,11 +107,11 @@ def _read(file: BinaryIO, archive: Archive) -> Package:
     return package
 
 
-def _read_inner(file: BinaryIO, outer: Archive, entry: ZipEntry | None, told: InnerPackage) -> Package:
-    if entry is None or entry.method or (entry.data, entry.size) != (told.offset, told.size):
+def _read_inner(file: BinaryIO, outer: Archive, entry: ZipEntry | None, stated: InnerPackage) -> Package:
+    if entry is None or entry.method or (entry.data, entry.size) != (stated.offset, stated.size):
         raise ArtifactError(
             Hresult.APPX_E_INVALID_MANIFEST,
-            f"{BUNDLE_MANIFEST} names the package {told.name}, which is not stored at the stated place and size",
+            f"{BUNDLE_MANIFEST} names the package {stated.name}, which is not stored at the stated place and size",
             remedy="Bundle the packages again (MakeAppx bundle); change nothing in a bundle after that.",
         )
     try:
@@ -121,7 +121,7 @@ def _read_inner(file: BinaryIO, outer: Archive, entry: ZipEntry | None, told: In
         return _read(file, archive)
     except ArtifactError as broken:
         hresult = broken.hresult or Hresult.ERROR_BAD_FORMAT
-        raise ArtifactError(hresult, f"the package {told.name} in the bundle: {broken.message}") from broken
+        raise ArtifactError(hresult, f"the package {stated.name} in the bundle: {broken.message}") from broken
 
 
 def _names(archive: Archive) -> dict[str, ZipEntry]:

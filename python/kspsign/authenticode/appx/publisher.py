@@ -68,15 +68,15 @@ def windows_name(name: x509.Name) -> str:
 def difference(publisher: str, subject: x509.Name) -> str | None:
     """How a manifest's Publisher differs from a certificate's subject; None when they name the same."""
     try:
-        told = parse_publisher(publisher)
+        stated = parse_publisher(publisher)
     except ValueError as broken:
         return str(broken)
     held = relative_names(subject)
-    if told == held:
+    if stated == held:
         return None
     both = f'the manifest\'s Publisher is "{publisher}", the certificate\'s subject is "{windows_name(subject)}"'
     return both + (
-        ", the same names in another order" if sorted(map(sorted, told)) == sorted(map(sorted, held)) else ""
+        ", the same names in another order" if sorted(map(sorted, stated)) == sorted(map(sorted, held)) else ""
     )
 
 

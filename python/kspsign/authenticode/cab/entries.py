@@ -47,13 +47,13 @@ def read_file_list(file: BinaryIO, head: CabHead, limit: int) -> FileList | str:
 
 def _folder(index: int, head: CabHead) -> tuple[int | None, bool]:
     """The folder of a file whose entry says `index`, None when there is none; and whether it is in several cabinets."""
-    before, behind = bool(head.flags & PREVIOUS), bool(head.flags & NEXT)
+    before, after = bool(head.flags & PREVIOUS), bool(head.flags & NEXT)
     if index < head.folder_count:
         return index, False
     if not head.folder_count:
         return None, False
     if index == _FROM_PREVIOUS and before:
         return 0, True
-    if index == _TO_NEXT and behind:
+    if index == _TO_NEXT and after:
         return head.folder_count - 1, True
-    return (0 if head.folder_count == 1 else None, True) if index == _THROUGH and before and behind else (None, False)
+    return (0 if head.folder_count == 1 else None, True) if index == _THROUGH and before and after else (None, False)

@@ -3,7 +3,7 @@
 Microsoft's timestamp service (nCipher Time Stamp Server) puts an attribute certificate (X.509 of 1997, [1] among the
 certificates) into each token. The key that signs it is nowhere published. So it is held to one form: it names the
 signer's certificate by subject and digest, an issuer known for such clocks, and has clock parameters alone. What is
-left that nobody can check is the issuer's serial number in its name, its own serial number, its times, a dozen small
+left that can't be checked is the issuer's serial number in its name, its own serial number, its times, a dozen small
 numbers and its signature value: at most 600 bytes.
 """
 

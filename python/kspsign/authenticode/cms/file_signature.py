@@ -97,7 +97,9 @@ def read_signature(data: bytes, rules: CmsRules) -> CmsSignature:
     if not rules.countersigned:
         return signature
     countersigners = _countersigners(signature, rules, counter)
-    sharing = tuple(each.certificate for each in countersigners if each.certificate is not None)
+    sharing = tuple(
+        countersigner.certificate for countersigner in countersigners if countersigner.certificate is not None
+    )
     return replace(signature, countersigners=countersigners, sharing=sharing)
 
 
@@ -108,7 +110,7 @@ def _fault(message: SignedMessage, covered: Covered, rules: CmsRules) -> str | N
     if message.signer.digest_algorithm is not covered.algorithm:
         return "the digest algorithms of file and signer differ"
     if covered.content_oid not in rules.content_oids:
-        return f"it speaks of another format ({covered.content_oid})"
+        return f"it refers to another format ({covered.content_oid})"
     if message.refused:
         return list_refused(message.refused)
     return None
@@ -117,8 +119,8 @@ def _fault(message: SignedMessage, covered: Covered, rules: CmsRules) -> str | N
 def _countersigners(signature: CmsSignature, rules: CmsRules, signers: tuple[bytes, ...]) -> tuple[CmsSignature, ...]:
     """The signature over the value of `signature` (RFC 5652 §11.4); its certificates are among that one's."""
     found = []
-    for each in signers:
-        signer = read_signer(each, Carries({rules.token_attribute: 1}))
+    for candidate in signers:
+        signer = read_signer(candidate, Carries({rules.token_attribute: 1}))
         message = replace(
             signature.message, content_type="", content=signature.message.signer.value, content_der=b"", signer=signer
         )

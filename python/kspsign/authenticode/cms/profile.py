@@ -19,7 +19,7 @@ from kspsign.authenticode.cms.oids import (
 )
 from kspsign.authenticode.cms.rules import CmsRules, Covered
 from kspsign.authenticode.cms.signature import SignedMessage
-from kspsign.authenticode.cms.write import Unsigned, add_nested, add_token, prepare, replace_nested
+from kspsign.authenticode.cms.write import UnsignedMessage, add_nested, add_token, prepare, replace_nested
 from kspsign.authenticode.profile import SigningTerms
 from kspsign.certificates import der
 
@@ -32,7 +32,7 @@ class CmsProfile(CmsRules):
         """The same for a format whose signatures name one of `content_oids` as what they cover."""
         return replace(self, content_oids=frozenset(content_oids))
 
-    def prepare(self, terms: SigningTerms, content: bytes) -> Unsigned:
+    def prepare(self, terms: SigningTerms, content: bytes) -> UnsignedMessage:
         """The signed attributes for `content`."""
         return prepare(self, terms, content)
 
@@ -41,7 +41,7 @@ class CmsProfile(CmsRules):
         return add_token(signature, token, self)
 
     def append(self, signatures: Sequence[bytes], signature: bytes) -> tuple[bytes, ...]:
-        """See SignatureProfile: in the first one, or behind the last."""
+        """See SignatureProfile: in the first one, or after the last."""
         if not signatures or not self.nests:
             return (*signatures, signature)
         first, *others = signatures

@@ -1,6 +1,6 @@
 """Reads one CMS SignedData for verification (RFC 5652 §5, RFC 3161 §2.4.2 for tokens): nothing trusted, nothing lost.
 
-Octets that were signed are kept as they stand in the file: Windows accepts attribute sets that are not sorted.
+Octets that were signed are kept as they are in the file: Windows accepts attribute sets that are not sorted.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from kspsign.authenticode.cms.account import (
     account_for_certificates,
     account_for_clocks,
     account_for_crls,
+    account_for_repeated,
     read_attribute,
 )
 from kspsign.authenticode.cms.algorithms import digest_algorithm, signature_scheme
@@ -28,7 +29,7 @@ _PLAIN_CONTENT = frozenset({oids.OID_SPC_INDIRECT_DATA, oids.OID_CTL})
 def read_signed_message(data: bytes, carries: Carries = NOTHING) -> SignedMessage:
     """The SignedData in the ContentInfo `data`, with what it carries unsigned and may not (`refused`).
 
-    Raises TrustError (TRUST_E_MALFORMED_SIGNATURE, check "cms-structure") when it is no such thing, has not
+    Raises TrustError (TRUST_E_MALFORMED_SIGNATURE, check "cms-structure") when it is not one, has not
     exactly one signer, lacks signed attributes, or bytes follow it.
     """
     info = der.parse(data).fields()
@@ -38,7 +39,7 @@ def read_signed_message(data: bytes, carries: Carries = NOTHING) -> SignedMessag
     signed = info.take(0xA0).children(1)
     info.end()
     if len(signed) != 1 or signed[0].tag != der.SEQUENCE:
-        raise _malformed("what should be a SignedData is none")
+        raise _malformed("it is not a SignedData")
     return _signed_data(signed[0].fields(), carries)
 
 
@@ -56,7 +57,8 @@ def _signed_data(fields: der.Fields, carries: Carries) -> SignedMessage:
     content_type, content_der, octets = _content(content)
     embedded = account_for_certificates(certificates, carries)
     signer = _signer(signers[0], carries)
-    named = tuple(digest_algorithm(each.der) for each in algorithms.children(1))
+    named = tuple(digest_algorithm(child.der) for child in algorithms.children(1))
+    certificate = find_signer(signer, embedded.certificates)
     return SignedMessage(
         version=der.integer_of(version),
         content_type=content_type,
@@ -68,7 +70,8 @@ def _signed_data(fields: der.Fields, carries: Carries) -> SignedMessage:
         refused=(
             *account_for_crls(crls),
             *embedded.refused,
-            *account_for_clocks(embedded.clocks, find_signer(signer, embedded.certificates)),
+            *account_for_repeated(embedded.repeated, certificate),
+            *account_for_clocks(embedded.clocks, certificate),
             *(() if named == (signer.digest_algorithm,) else ("digest algorithms that are not its signer's",)),
         ),
     )
@@ -87,14 +90,14 @@ def _content(encapsulated: der.Element) -> tuple[str, bytes, bytes]:
     if wrapped is None:
         raise _malformed("the signed content is missing")
     inner = wrapped.children()
-    if [each.tag for each in inner] != [der.SEQUENCE if kind in _PLAIN_CONTENT else der.OCTET_STRING]:
+    if [element.tag for element in inner] != [der.SEQUENCE if kind in _PLAIN_CONTENT else der.OCTET_STRING]:
         raise _malformed(f"the content {kind} has the wrong type")
     return kind, inner[0].der, inner[0].content
 
 
 def _signer(info: der.Element, carries: Carries) -> Signer:
     if info.tag != der.SEQUENCE:
-        raise _malformed("the signer is no SignerInfo")
+        raise _malformed("the signer is not a SignerInfo")
     fields = info.fields()
     version = der.integer_of(fields.take(der.INTEGER))
     sid, algorithm = fields.take(der.SEQUENCE, 0x80), fields.take(der.SEQUENCE)

@@ -28,7 +28,7 @@ class SignerId:
 class Signer:
     """One SignerInfo. `signed` is the DER SET OF signed attributes (tag 0x31), the octets the signature covers.
 
-    `unsigned_attributes` are those that are verified in their own right; `refused` is what it carries beside them.
+    `unsigned_attributes` are those that are verified in their own right; `refused` is what else it carries.
     """
 
     version: int
@@ -51,7 +51,7 @@ class SignedMessage:
     """A SignedData: its content's type and octets (without tag and length), certificates (DER) and one signer.
 
     Of a counter-signature (RFC 5652 §11.4), the content is the signature value that it signs, and has no type.
-    `refused` is what it carries that is neither signed nor verified, beside what its signer does.
+    `refused` is what it carries that is neither signed nor verified, besides its signer's.
     """
 
     version: int
@@ -66,7 +66,7 @@ class SignedMessage:
 
 def find_signer(signer: Signer, certificates: tuple[bytes, ...]) -> bytes | None:
     """The certificate among `certificates` (DER) that the SignerInfo names, None when it is not there."""
-    return next((each for each in certificates if _names(signer.sid, each)), None)
+    return next((certificate for certificate in certificates if _names(signer.sid, certificate)), None)
 
 
 def _names(sid: SignerId, data: bytes) -> bool:
@@ -99,7 +99,7 @@ def states_digest(signer: Signer, digest: bytes) -> bool:
 
 
 def signer_fault(signer: Signer, data: bytes | None) -> str | None:
-    """Why the signature value does not hold under the certificate `data` (DER), None when it does."""
+    """Why the signature value is not valid under the certificate `data` (DER), None when it is."""
     if data is None:
         return "the signer's certificate is not in the signature"
     if signer.digest_algorithm is None:

@@ -33,7 +33,7 @@ def sip_indirect_data(version: int, guid: bytes, algorithm: DigestAlgorithm, dig
 def sip_finding(signature: CmsSignature, guid: bytes | None) -> Finding:
     """The check "sip": the signature names the SIP that Windows has for this format, or any where `guid` is None.
 
-    Raises TrustError (TRUST_E_MALFORMED_SIGNATURE) when what should name one is no SpcSipInfo.
+    Raises TrustError (TRUST_E_MALFORMED_SIGNATURE) when what should name one is not an SpcSipInfo.
     """
     fields = der.parse(signature.content_value).children()
     if len(fields) != 2 + _SIP_INFO_INTEGERS or fields[1].tag != der.OCTET_STRING or len(fields[1].content) != _GUID:

@@ -106,7 +106,7 @@ def read_token(token: bytes, signature: bytes) -> Timestamp:
     """The RFC 3161 token over `signature`. Raises TrustError when it can't be read at all."""
     message, info, signer, fault = _token(token)
     stamped = info.algorithm is not None and hashlib.new(info.algorithm, signature).digest() == info.imprint
-    stray = None if stamped else "the token stamps another signature"
+    stray = None if stamped else "the token is for another signature"
     findings = (
         _structure_finding((*message.refused, *message.signer.refused)),
         _finding("timestamp-imprint", stray, "stamps this signature"),
@@ -167,11 +167,11 @@ def _granted_token(reply: bytes) -> bytes:
     texts, failure = status.optional(der.SEQUENCE), status.optional(der.BIT_STRING)
     status.end()
     if number not in _GRANTED:
-        said = [each.content.decode("utf-8", "replace") for each in (texts.children() if texts else ())]
+        said = [child.content.decode("utf-8", "replace") for child in (texts.children() if texts else ())]
         named = _STATUS[number] if 0 <= number < len(_STATUS) else f"status {number}"
         raise _refused("; ".join([f"the server answered {named}", *said, *_reasons(failure)]))
     if token is None:
-        raise _refused("the server granted a token and sent none")
+        raise _refused("the server granted a token but sent none")
     return token.der
 
 
@@ -219,7 +219,7 @@ class _TstInfo:
 
 
 class _Token(NamedTuple):
-    """A token as it was read; `fault` is why its signature does not hold, None when it does."""
+    """A parsed token; `fault` is why its signature is not valid, None when it is."""
 
     message: SignedMessage
     info: _TstInfo

@@ -23,7 +23,7 @@ _VERSION = der.integer(1)
 
 
 @dataclass(frozen=True, slots=True)
-class Unsigned:
+class UnsignedMessage:
     """A signature but for its value: the DER content and the attributes to be signed (DER SET OF)."""
 
     rules: CmsRules
@@ -61,7 +61,7 @@ class Unsigned:
         return der.sequence(der.oid(oids.OID_SIGNED_DATA), der.element(0xA0, signed))
 
 
-def prepare(rules: CmsRules, terms: SigningTerms, content: bytes) -> Unsigned:
+def prepare(rules: CmsRules, terms: SigningTerms, content: bytes) -> UnsignedMessage:
     """The signed attributes for `content` (one DER element): content type, message digest and the format's own."""
     message_digest = hashlib.new(terms.algorithm, der.parse(content, content[0]).content).digest()
     values = {
@@ -70,13 +70,13 @@ def prepare(rules: CmsRules, terms: SigningTerms, content: bytes) -> Unsigned:
         **rules.attributes(terms),
     }
     attributes = der.set_of(*(_attribute(kind, value) for kind, value in values.items()))
-    return Unsigned(rules, terms.algorithm, content, attributes)
+    return UnsignedMessage(rules, terms.algorithm, content, attributes)
 
 
 def add_token(signature: bytes, token: bytes, rules: CmsRules) -> bytes:
     """The ContentInfo `signature` with an RFC 3161 token added; everything signed keeps its bytes.
 
-    Raises TrustError (TRUST_E_MALFORMED_SIGNATURE) when `signature` is no ContentInfo with one signer.
+    Raises TrustError (TRUST_E_MALFORMED_SIGNATURE) when `signature` is not a ContentInfo with one signer.
     """
     return _with_unsigned(signature, rules.token_attribute, token)
 
@@ -107,21 +107,21 @@ def _with_unsigned(signature: bytes, kind: str, *more: bytes, keep: bool = True)
     for attribute in fields[-1].children() if fields[-1].tag == _UNSIGNED else ():
         name, present = _fields(attribute, 2)
         if name.der == der.oid(kind):
-            values += [each.der for each in present.children()] if keep else []
+            values += [child.der for child in present.children()] if keep else []
         else:
             kept.append(attribute.der)
     signer = der.sequence(
-        *(each.der for each in fields if each is not fields[-1] or each.tag != _UNSIGNED),
+        *(field.der for field in fields if field is not fields[-1] or field.tag != _UNSIGNED),
         der.set_of(*kept, _attribute(kind, *values, *more), tag=_UNSIGNED),
     )
-    message = der.sequence(*(each.der for each in signed[:-1]), der.set_of(signer))
+    message = der.sequence(*(element.der for element in signed[:-1]), der.set_of(signer))
     return der.sequence(info[0].der, der.element(0xA0, message))
 
 
 def _fields(element: der.Element, least: int) -> tuple[der.Element, ...]:
     found = element.children()
     if len(found) < least:
-        raise der.malformed(f"{len(found)} fields where at least {least} are due")
+        raise der.malformed(f"{len(found)} fields, at least {least} are due")
     return found
 
 
@@ -136,8 +136,8 @@ def _issuer_and_serial(leaf: bytes) -> bytes:
 
 @lru_cache(maxsize=16)
 def _certificates(chain: tuple[bytes, ...]) -> bytes:
-    outlines = ((each, outline(each)) for each in chain[1:])
-    kept = (each for each, outlined in outlines if outlined.issuer != outlined.subject)
+    outlines = ((certificate, outline(certificate)) for certificate in chain[1:])
+    kept = (encoded for encoded, outlined in outlines if outlined.issuer != outlined.subject)
     return der.set_of(chain[0], *kept, tag=_CERTIFICATES)
 
 

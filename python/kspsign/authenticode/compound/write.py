@@ -131,10 +131,10 @@ def _root(entry: DirectoryEntry, layout: Layout) -> DirectoryEntry:
 
 def _difat(layout: Layout) -> Iterator[int]:
     """The content of the DIFAT sectors: numbers of FAT sectors, at the end of each the next DIFAT sector."""
-    each = layout.header.sector_size // 4 - 1
+    per_sector = layout.header.sector_size // 4 - 1
     for index, following in enumerate((*layout.listers[1:], END)[: len(layout.listers)]):
-        listed = layout.difat[HEADER_DIFAT + index * each :][:each]
-        yield from (*listed, *[FREE] * (each - len(listed)), following)
+        listed = layout.difat[HEADER_DIFAT + index * per_sector :][:per_sector]
+        yield from (*listed, *[FREE] * (per_sector - len(listed)), following)
 
 
 class _Output:

@@ -27,7 +27,8 @@ from kspsign.model.errors import ArtifactError
 from kspsign.model.hresults import Hresult
 from kspsign.model.values import DigestAlgorithm, Finding, Format
 
-MAX_SIZE = 64 << 20
+MAX_SIZE = 24 << 20
+"""Bytes; a character takes four in memory when one of them is not of the Basic Multilingual Plane."""
 MIN_SIZE = 4
 _PROFILE = AUTHENTICODE.covering(OID_SPC_SIP_INFO)
 
@@ -131,8 +132,8 @@ class ScriptFile(OneDigest):
     def embed(self, _digest: Digest, signatures: Sequence[bytes], target: BinaryIO) -> None:
         """Write the script with the first of `signatures` in its block to `target`; the text keeps its bytes."""
         start, stop = self._place()
-        before, behind = self.text.characters[:start], self.text.characters[stop:]
-        target.write(self.text.write(before + write_block(signatures[0], self.style) + behind))
+        before, after = self.text.characters[:start], self.text.characters[stop:]
+        target.write(self.text.write(before + write_block(signatures[0], self.style) + after))
 
     def _hashed(
         self, algorithms: Collection[DigestAlgorithm], line_end: str | None = None
@@ -155,16 +156,20 @@ class ScriptFile(OneDigest):
     def _line_end_findings(self, digest: Digest, signatures: Sequence[CmsSignature]) -> Iterator[Finding]:
         """The check "line-ends" of each signature whose digest is the script's, or would be with other line ends; of
         one whose digest is neither, nothing is known."""
-        wrong = {each.algorithm for each in signatures if each.file_digest != digest.values[each.algorithm]}
+        wrong = {
+            signature.algorithm
+            for signature in signatures
+            if signature.file_digest != digest.values[signature.algorithm]
+        }
         pairs, line_feeds = self.text.characters.count("\r\n"), self.text.characters.count("\n")
         others = {"CRLF": "\r\n"} if line_feeds > pairs else {}
         others |= {"LF": "\n"} if pairs else {}
         tried = {name: self._hashed(wrong, line_end) for name, line_end in others.items()} if wrong else {}
-        for index, each in enumerate(signatures):
-            if each.file_digest == digest.values[each.algorithm]:
+        for index, signature in enumerate(signatures):
+            if signature.file_digest == digest.values[signature.algorithm]:
                 yield nth(index, Finding("line-ends", "as they were signed"))
                 continue
-            signed = [name for name, values in tried.items() if values[each.algorithm] == each.file_digest]
+            signed = [name for name, values in tried.items() if values[signature.algorithm] == signature.file_digest]
             if signed:
                 yield nth(index, _changed_line_ends(signed[0], self.path.suffix))
 

@@ -36,6 +36,8 @@ from kspsign.authenticode.zip.records import (
 from kspsign.model.errors import ArtifactError
 from kspsign.model.hresults import Hresult
 
+MAX_ENTRIES, MAX_DIRECTORY = 100_000, 48 << 20
+"""Entries, and bytes of the directory: each is kept in memory."""
 _MAX_RATIO = 1032  # the most that deflate can pack (RFC 1951): 258 bytes in two bits
 _BOMB_SIZE, _BOMB_RATIO = 1 << 30, 200
 _DESCRIPTOR_SIZES = frozenset({12, 16, 20, 24})
@@ -149,6 +151,11 @@ def _read_end(file: BinaryIO, start: int, size: int) -> tuple[int, int, End, int
 
 
 def _read_directory(directory: bytes, count: int) -> list[ZipEntry]:
+    if count > MAX_ENTRIES or len(directory) > MAX_DIRECTORY:
+        raise ValueError(
+            f"it declares {count} entries in a directory of {len(directory)} bytes, more than are read here "
+            f"({MAX_ENTRIES}, {MAX_DIRECTORY})"
+        )
     entries: list[ZipEntry] = []
     at = 0
     while at < len(directory):
@@ -221,12 +228,12 @@ def _check_descriptor(entry: ZipEntry, descriptor: bytes) -> None:
         raise ValueError(f"{entry.name} is not followed by a data descriptor")
     numbers = descriptor[4:] if len(descriptor) % 8 == 0 else descriptor
     width = (len(numbers) - 4) // 2
-    told = (numbers[:4], numbers[4 : 4 + width], numbers[4 + width :])
+    declared = (numbers[:4], numbers[4 : 4 + width], numbers[4 + width :])
     values = ((entry.crc, 4), (entry.packed, width), (entry.size, width))
     if width not in {4, 8} or entry.packed >> 8 * width or entry.size >> 8 * width:
         raise ValueError(f"{entry.name} is not followed by a data descriptor")
     wanted = tuple(value.to_bytes(size, "little") for value, size in values)
-    if told != wanted or (numbers is not descriptor and descriptor[:4] != DESCRIPTOR_MAGIC):
+    if declared != wanted or (numbers is not descriptor and descriptor[:4] != DESCRIPTOR_MAGIC):
         raise ValueError(f"the data descriptor of {entry.name} contradicts the directory")
 
 

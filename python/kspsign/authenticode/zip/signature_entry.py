@@ -44,7 +44,7 @@ def _place_fault(archive: Archive, entry: ZipEntry) -> str | None:
     if entry.spare or entry.end != entry.data + entry.packed:
         return "extra fields, a comment or a data descriptor go with it"
     if archive.end.other_disks:
-        return "the archive's end tells of other disks"
+        return "the archive's end refers to other disks"
     return None
 
 
@@ -78,7 +78,7 @@ def _is_time(time: int, date: int) -> bool:
 
 
 def _deflate_fault(packed: bytes, content: bytes) -> str | None:
-    """Why the deflated data (RFC 1951) holds more than `content`: it is longer than it takes, or bits behind its end
+    """Why the deflated data (RFC 1951) holds more than `content`: it is longer than it takes, or bits after its end
     are set. That it ends with its last byte was found by unpacking."""
     deflater = zlib.compressobj(wbits=-zlib.MAX_WBITS)
     shortest = len(deflater.compress(content) + deflater.flush())
@@ -86,7 +86,7 @@ def _deflate_fault(packed: bytes, content: bytes) -> str | None:
         return f"its {len(packed)} bytes are packed, where {shortest} hold the same"
     for bit in range(8):
         if packed[-1] >> bit & 1 and _inflates(packed[:-1] + bytes([packed[-1] ^ 1 << bit]), content):
-            return "bits behind the end of its packed data are set"
+            return "bits after the end of its packed data are set"
     return None
 
 

@@ -38,7 +38,7 @@ from kspsign.keys.azure_identity.bearer import BearerToken
 from kspsign.model.errors import CancelledError, PrerequisiteError, SigningError, ThrottledError
 from kspsign.model.network_options import NetworkOptions
 from kspsign.model.values import DigestAlgorithm
-from kspsign.network.exchange import Answer, Question, ask
+from kspsign.network.exchange import HttpAnswer, Question, ask
 from kspsign.network.failures import reason, surely_not_sent, timed_out
 from kspsign.network.pool import Pool
 from kspsign.network.retry import pause_before, retry_after_seconds
@@ -110,7 +110,7 @@ class SigningClient:
         url = f"{self.profile.base}/sign/certchain?api-version={API_VERSION}"
         for attempt in range(1, ATTEMPTS + 1):
             answer = self._send("GET", url, None, attempt, accept=_CHAIN_TYPES)
-            if isinstance(answer, Answer) and answer.status == 200:
+            if isinstance(answer, HttpAnswer) and answer.status == 200:
                 return answer.body
             passing = isinstance(answer, Silence) or answer.status in _PASSING - {500}
             if not passing or attempt == ATTEMPTS or not self._waited(answer, attempt):
@@ -130,19 +130,19 @@ class SigningClient:
                 answer = self._send("POST", url, body, attempt)
             except PrerequisiteError as refused:
                 raise as_signing(refused) from refused
-            if isinstance(answer, Answer) and answer.status in {200, 201, 202}:
+            if isinstance(answer, HttpAnswer) and answer.status in {200, 201, 202}:
                 return self._begun(answer, asked)
             if isinstance(answer, Silence) and answer.sent:
                 raise maybe_spent(asked, answer.reason, timed_out=answer.timed_out)
-            if isinstance(answer, Answer) and answer.status in _GATEWAY:
+            if isinstance(answer, HttpAnswer) and answer.status in _GATEWAY:
                 said = f"a gateway answered HTTP {answer.status} in the service's place"
                 raise maybe_spent(asked, said, timed_out=answer.status == 504)
-            busy = answer.status in _BUSY if isinstance(answer, Answer) else answer.timed_out
+            busy = answer.status in _BUSY if isinstance(answer, HttpAnswer) else answer.timed_out
             failure = self._failure(answer, SigningError, asked)
             if busy:
                 wait = _retry_after(answer)
                 raise ThrottledError(failure.message, code=failure.code, remedy=failure.remedy, retry_after=wait)
-            if isinstance(answer, Answer) or attempt == ATTEMPTS or not self._waited(answer, attempt):
+            if isinstance(answer, HttpAnswer) or attempt == ATTEMPTS or not self._waited(answer, attempt):
                 raise failure
         raise AssertionError  # the last attempt returns or raises
 
@@ -181,7 +181,7 @@ class SigningClient:
         """Close the connections."""
         self._pool.close()
 
-    def _begun(self, answer: Answer, asked: str) -> Begun:
+    def _begun(self, answer: HttpAnswer, asked: str) -> Begun:
         try:
             state = read_operation(answer.body)
         except UnusableAnswerError as unreadable:
@@ -196,7 +196,7 @@ class SigningClient:
             raise maybe_spent(asked, "it names no operation")
         return Begun(location, state)
 
-    def _location(self, answer: Answer) -> str | None:
+    def _location(self, answer: HttpAnswer) -> str | None:
         """The operation's URL where the service names it; a URL of anybody else's is not asked."""
         for name in ("operation-location", "azure-asyncoperation"):
             url = answer.headers.get(name, "")
@@ -204,16 +204,16 @@ class SigningClient:
                 return url
         return None
 
-    def _given_up(self, answer: Answer | Silence, asked: str) -> OperationState:
+    def _given_up(self, answer: HttpAnswer | Silence, asked: str) -> OperationState:
         failure = self._failure(answer, SigningError, asked)
-        if isinstance(answer, Answer) and answer.status == 404:
+        if isinstance(answer, HttpAnswer) and answer.status == 404:
             return OperationState(UNKNOWN_OPERATION, said=failure.message)
         slow = isinstance(answer, Silence) and answer.timed_out
         raise pending(asked, failure.message, timed_out=slow)
 
     def _send(
         self, method: str, url: str, body: bytes | None, attempt: int, accept: str = "application/json"
-    ) -> Answer | Silence:
+    ) -> HttpAnswer | Silence:
         """Raises PrerequisiteError when the sign-in fails, CancelledError."""
         if self._pause(0):
             raise CancelledError
@@ -233,16 +233,16 @@ class SigningClient:
         except urllib3.exceptions.HTTPError as broken:
             return Silence(reason(broken), not surely_not_sent(broken), timed_out(broken))
         # A token that the service repeats must not reach the log.
-        return Answer(answer.status, answer.headers, answer.body.replace(token.encode(), b"***"))
+        return HttpAnswer(answer.status, answer.headers, answer.body.replace(token.encode(), b"***"))
 
-    def _failure(self, answer: Answer | Silence, kind: type[_ErrorT], asked: str) -> _ErrorT:
+    def _failure(self, answer: HttpAnswer | Silence, kind: type[_ErrorT], asked: str) -> _ErrorT:
         if isinstance(answer, Silence):
             return unreachable(asked, answer.reason, kind=kind)
         wait = _retry_after(answer)
         extra = "" if wait is None else f"; it asks to wait {wait:.3g} s"
         return refusal(answer.status, answer.body, kind=kind, asked=asked, extra=extra)
 
-    def _waited(self, answer: Answer | Silence, attempt: int) -> bool:
+    def _waited(self, answer: HttpAnswer | Silence, attempt: int) -> bool:
         """Wait before the next attempt; False when the service says too long. Raises CancelledError."""
         seconds = pause_before(attempt, FIRST_PAUSE, _retry_after(answer))
         if seconds is None:
@@ -255,7 +255,7 @@ class SigningClient:
             raise CancelledError
 
 
-def _state_in(answer: Answer | Silence) -> OperationState | None:
+def _state_in(answer: HttpAnswer | Silence) -> OperationState | None:
     """What an answer says of an operation; None when it says nothing, as a proxy's page."""
     if isinstance(answer, Silence) or answer.status not in {200, 202}:
         return None
@@ -265,12 +265,12 @@ def _state_in(answer: Answer | Silence) -> OperationState | None:
         return None
 
 
-def _may_get_better(answer: Answer | Silence) -> bool:
+def _may_get_better(answer: HttpAnswer | Silence) -> bool:
     """Whether asking for the state again may help: an operation may be known a moment after it was begun."""
     return isinstance(answer, Silence) or answer.status in _PASSING | {200, 202, 404}
 
 
-def _retry_after(answer: Answer | Silence) -> float | None:
+def _retry_after(answer: HttpAnswer | Silence) -> float | None:
     """Seconds that the service asks to wait, by either of its headers."""
     if isinstance(answer, Silence):
         return None

@@ -9,16 +9,14 @@ from __future__ import annotations
 import contextlib
 import hashlib
 from collections.abc import Iterator, Mapping
-from datetime import UTC, datetime
 from typing import Final, Self
 
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import rsa
-from cryptography.x509.oid import ObjectIdentifier
 
 from kspsign.authenticode.cms.algorithms import signature_holds
 from kspsign.certificates.chain import ordered_chain
-from kspsign.certificates.parse import display_name, extension, parse_certificate, to_der
+from kspsign.certificates.parse import display_name, to_der
 from kspsign.keys.azure_artifact_signing.answers import (
     ENDED,
     SUCCEEDED,
@@ -42,20 +40,18 @@ from kspsign.keys.azure_artifact_signing.options import ArtifactSigningOptions
 from kspsign.keys.azure_identity.bearer import BearerToken
 from kspsign.keys.azure_identity.credential import open_credential
 from kspsign.keys.azure_identity.transport import AzureTransport
-from kspsign.keys.prerequisites import Prerequisite, examine, missing
+from kspsign.keys.prerequisites import Prerequisite
 from kspsign.keys.protocol import Capabilities, ResumableKeyStore, Surroundings, reference_part
 from kspsign.model.errors import (
     ConfigurationError,
-    KspSignError,
     OperationFailedError,
     PrerequisiteError,
     SigningError,
     TrustError,
 )
-from kspsign.model.values import DigestAlgorithm, RawSignature, iso_utc
+from kspsign.model.values import DigestAlgorithm, RawSignature
 
 SCOPE: Final = "https://codesigning.azure.net/.default"
-_LIFETIME_SIGNING = ObjectIdentifier("1.3.6.1.4.1.311.10.3.13")
 
 
 class ArtifactSigningStore(ResumableKeyStore):
@@ -113,29 +109,22 @@ class ArtifactSigningStore(ResumableKeyStore):
 
     @classmethod
     def examine(cls, options: ArtifactSigningOptions, surroundings: Surroundings) -> Iterator[Prerequisite]:
-        """Which profile is meant; then, by the certificates, whether the sign-in, the role and the names are right."""
-        try:
-            store = cls.open(options, surroundings)
-        except KspSignError as error:
-            yield missing("certificate profile", "", error)
-            return
-        with contextlib.closing(store):
-            yield from store.prerequisites()
+        """Credentials, sign-in, host, profile and certificate, each by itself; asks for no signature."""
+        from kspsign.keys.azure_artifact_signing.examine import (  # noqa: PLC0415 - for the doctor alone
+            examine_artifact_signing,
+        )
 
-    def prerequisites(self) -> Iterator[Prerequisite]:
-        """What the open store finds of itself, at no cost."""
-        yield Prerequisite("certificate profile", "", "ok", str(self._client.profile))
-        sign_in = examine("sign-in to Azure", "", self._signed_in)
-        yield sign_in
-        if sign_in.state != "ok":
-            return
-        try:
-            leaf = self.certificate_chain()[0]
-        except KspSignError as error:
-            yield missing("Artifact Signing", "", error)
-            return
-        yield Prerequisite("Artifact Signing", "", "ok", "endpoint, account, profile and role are right")
-        yield _examined(parse_certificate(leaf))
+        return examine_artifact_signing(cls, options, surroundings)
+
+    @property
+    def endpoint(self) -> str:
+        """The service's address."""
+        return self._client.profile.endpoint
+
+    def sign_in(self) -> str:
+        """Get a token and say for what. Raises PrerequisiteError."""
+        self._client.sign_in()
+        return "Entra gives a token for codesigning.azure.net"
 
     def certificate_chain(self) -> tuple[bytes, ...]:
         """The certificate that the next signature would come with, and its issuers; asked for now, free."""
@@ -191,10 +180,6 @@ class ArtifactSigningStore(ResumableKeyStore):
         self._client.close()
         self._transport.close()
 
-    def _signed_in(self) -> str:
-        self._client.sign_in()
-        return "Entra gives a token for codesigning.azure.net"
-
     def _asked(self, algorithm: DigestAlgorithm) -> str:
         return f"a {algorithm} signature of {self.alias}"
 
@@ -236,18 +221,3 @@ def _signer(
     """The certificate whose key made `value`; the end-entity one where none did, which whoever checks it refuses."""
     made = (each for each in certificates if signature_holds(each.public_key(), value, digest, algorithm, None))
     return next(made, None) or leaf_among(certificates)
-
-
-def _examined(leaf: x509.Certificate) -> Prerequisite:
-    """The certificate that would sign now: that it ends in days is as it should be."""
-    now, begin, end = datetime.now(UTC), leaf.not_valid_before_utc, leaf.not_valid_after_utc
-    period = f"{display_name(leaf)}, valid from {iso_utc(begin)} to {iso_utc(end)}; the service renews it every day"
-    name, numbers = "certificate", "R8, R10"
-    if not begin <= now <= end:
-        remedy = "Correct the agent's clock; else look at the profile in the Azure portal: it must be Active."
-        return Prerequisite(name, numbers, "missing", f"{period}, and not valid now", remedy)
-    usages = extension(leaf, x509.ExtendedKeyUsage)
-    if usages is not None and _LIFETIME_SIGNING in usages.value:
-        remedy = "Sign releases with a profile of type Public Trust."
-        return Prerequisite(name, numbers, "warning", f"{period}; a test profile, which no machine trusts", remedy)
-    return Prerequisite(name, numbers, "ok", period)

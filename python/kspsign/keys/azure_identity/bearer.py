@@ -9,7 +9,7 @@ from typing import Any
 
 from azure.core.exceptions import AzureError, ClientAuthenticationError
 
-from kspsign.keys.azure_identity.errors import no_sign_in, said_by_client
+from kspsign.keys.azure_identity.errors import no_connection, no_sign_in
 from kspsign.model.errors import PrerequisiteError
 
 RENEWED_SECONDS = 300.0
@@ -34,11 +34,6 @@ class BearerToken:
                 except ClientAuthenticationError as refused:
                     raise no_sign_in(refused, PrerequisiteError) from refused
                 except AzureError as broken:
-                    raise PrerequisiteError(
-                        f"the sign-in to Azure can't be reached: {said_by_client(broken)}",
-                        code="AZURE_SIGN_IN",
-                        remedy="Let the agent reach login.microsoftonline.com, through HTTPS_PROXY where there is a "
-                        "proxy; name the CA of one that opens TLS with --ca-file.",
-                    ) from broken
+                    raise no_connection(broken, PrerequisiteError) from broken
                 self._token, self._end = given.token, float(given.expires_on)
             return self._token

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import Iterator
 from typing import Any, Literal
 
@@ -21,6 +22,7 @@ from kspsign.keys.azure_identity.transport import AzureTransport
 from kspsign.keys.protocol import Surroundings
 from kspsign.model.errors import ConfigurationError, PrerequisiteError
 
+_GUID = re.compile(r"[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
 Excluded = Literal["client-secret", "cli", "managed-identity"]
 """What `auto` can be told to leave out."""
 
@@ -115,6 +117,40 @@ def open_credential(
     if chosen == "managed-identity":
         return identity
     return _CliElseIdentity(AzureCli(surroundings, _tenant(options, surroundings)), identity)
+
+
+def who_signs_in(options: AzureSignIn, surroundings: Surroundings, excluded: frozenset[Excluded] = frozenset()) -> str:
+    """Whom `open_credential` signs in, in words for people; no secret. Raises ConfigurationError as it does."""
+    client = options.azure_client_id or _variable(surroundings, "AZURE_CLIENT_ID")
+    application = f"application {client or _variable(surroundings, 'AZURESUBSCRIPTION_CLIENT_ID')}"
+    tenant = f"tenant {_tenant(options, surroundings)}"
+    identity = f"managed identity {client}" if client else "the machine's managed identity"
+    chosen = options.azure_credential
+    if chosen == "auto":
+        chosen = _by_what_is_given(options, surroundings, excluded)
+    words = {
+        "client-secret": f"client secret of {application} in {tenant}",
+        "pipelines": f"service connection {_connection(options, surroundings)} of {application} in {tenant}",
+        "cli": "the account that Azure CLI is signed in to",
+        "managed-identity": identity,
+        "auto": f"Azure CLI's account, else {identity}",
+    }
+    return words[chosen]
+
+
+def check_sign_in(options: AzureSignIn, surroundings: Surroundings) -> None:
+    """Raise ConfigurationError for a sign-in that can be seen not to be accepted, before anybody is asked."""
+    client = options.azure_client_id or _variable(surroundings, "AZURE_CLIENT_ID")
+    if client is not None and not _GUID.fullmatch(client):
+        raise ConfigurationError(
+            f"the client id {client!r} is not a GUID",
+            remedy="Give the Application (client) ID of the app registration, or the managed identity's client ID.",
+        )
+    if _GUID.fullmatch(_variable(surroundings, "AZURE_CLIENT_SECRET") or ""):
+        raise ConfigurationError(
+            "AZURE_CLIENT_SECRET holds a GUID: that is the secret's ID, not its value",
+            remedy="Give the secret's value, which Entra shows once, when the secret is made; make a new one.",
+        )
 
 
 def _by_what_is_given(

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import base64
 import logging
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
+from http import HTTPStatus
 from typing import Any, Final, Self
+from urllib.parse import urlsplit
 
 from azure.core.exceptions import AzureError
 from azure.core.rest import HttpRequest
 from azure.keyvault.certificates import CertificateClient, KeyVaultCertificate
-from azure.keyvault.keys import KeyClient
+from azure.keyvault.keys import KeyClient, KeyVaultKey
 from azure.keyvault.keys.crypto import CryptographyClient, SignatureAlgorithm
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
@@ -24,6 +27,7 @@ from kspsign.keys.azure_identity.credential import open_credential
 from kspsign.keys.azure_identity.transport import AzureTransport
 from kspsign.keys.azure_key_vault.errors import explained, no_signature
 from kspsign.keys.azure_key_vault.identifier import Identifier
+from kspsign.keys.azure_key_vault.key import check_key
 from kspsign.keys.azure_key_vault.options import AzureKeyVaultOptions
 from kspsign.keys.protocol import Surroundings
 from kspsign.model.errors import PrerequisiteError
@@ -40,6 +44,15 @@ _ALGORITHMS: Final = {
 _SIGNING_RETRIES: Final = {"retry_status": 0, "retry_read": 0}
 """A signature request is repeated only if no connection was established; the caller decides in all other cases."""
 _MOST_VERSIONS = 20
+_CHALLENGE = re.compile(r'(\w+)="([^"]*)"')
+
+
+@dataclass(frozen=True, slots=True)
+class Challenge:
+    """For which resource (https://...) and in which Entra tenant the vault wants a sign-in."""
+
+    resource: str
+    tenant: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +70,9 @@ class VaultClient:
     """A vault or Managed HSM, signed in to when first needed; safe to share between threads."""
 
     def __init__(self, vault: str, credential: Any, transport: AzureTransport) -> None:
+        for name in ("azure", "msal"):
+            logging.getLogger(name).addHandler(logging.NullHandler())  # what they warn of becomes an error of ours
+        self._vault = vault
         self._transport = transport
         self._credential = credential
         self._options: dict[str, Any] = {"transport": transport, "retry_total": 6, "retry_backoff_max": 30}
@@ -67,10 +83,34 @@ class VaultClient:
     @classmethod
     def connect(cls, vault: str, options: AzureKeyVaultOptions, surroundings: Surroundings) -> Self:
         """Nothing is sent yet. Raises ConfigurationError when what the sign-in needs is missing."""
-        for name in ("azure", "msal"):
-            logging.getLogger(name).addHandler(logging.NullHandler())  # what they warn of becomes an error of ours
         transport = AzureTransport(surroundings.network, surroundings.jobs, surroundings.cancelled)
         return cls(vault, open_credential(options, surroundings, transport), transport)
+
+    def challenge(self) -> Challenge:
+        """For what the host wants a sign-in, which it says to whoever comes without one; whether it is there at all.
+
+        Raises PrerequisiteError when it can't be reached, or is not a vault.
+        """
+        with _asking("answer", self._vault):
+            answer = self._transport.send(HttpRequest("GET", f"{self._vault}/keys?api-version=7.4"))
+            answer.read()
+        said = dict(_CHALLENGE.findall(answer.headers.get("WWW-Authenticate", "")))
+        resource = said.get("resource") or said.get("scope", "").removesuffix("/.default")
+        place = urlsplit(said.get("authorization") or said.get("authorization_uri", ""))
+        domain, host = urlsplit(resource).hostname, urlsplit(self._vault).hostname or ""
+        if answer.status_code != HTTPStatus.UNAUTHORIZED or not domain or not host.endswith(f".{domain}"):
+            raise PrerequisiteError(
+                f"{self._vault} answers HTTP {answer.status_code}, and not as a Key Vault does",
+                code="KEY_VAULT_UNREACHABLE",
+                remedy="Correct the host in --key-identifier; a proxy's or firewall's page may have answered instead.",
+            )
+        return Challenge(resource, place.path.strip("/").partition("/")[0])
+
+    def sign_in(self, challenge: Challenge) -> datetime:
+        """Get a token as the challenge asks for, and say until when it is valid. Raises PrerequisiteError."""
+        with _asking("sign in for", challenge.resource):
+            token = self._credential.get_token(f"{challenge.resource}/.default", tenant_id=challenge.tenant)
+        return datetime.fromtimestamp(token.expires_on, UTC)
 
     def certificate(self, wanted: Identifier) -> VaultCertificate:
         """One version, or the current one. Raises PrerequisiteError."""
@@ -79,23 +119,24 @@ class VaultClient:
                 return _described(self._certificates.get_certificate_version(wanted.name, wanted.version))
             return _described(self._certificates.get_certificate(wanted.name))
 
-    def certificate_versions(self, wanted: Identifier, now: datetime) -> list[VaultCertificate]:
-        """The enabled versions, those valid at `now` first; the current one where listing is not allowed."""
+    def certificate_versions(self, wanted: Identifier, now: datetime) -> tuple[list[VaultCertificate], bool]:
+        """The enabled versions, those valid at `now` first; the current one where listing is not allowed, and then
+        False."""
         try:
             with _asking("list versions of certificate", wanted.name):
                 listed = list(self._certificates.list_properties_of_certificate_versions(wanted.name))
         except PrerequisiteError as refused:
             if refused.code != "KEY_VAULT_FORBIDDEN":
                 raise
-            return [self.certificate(wanted)]
+            return [self.certificate(wanted)], False
         enabled = [version for version in listed if version.enabled and version.version]
         if not enabled:
-            return [self.certificate(wanted)]  # which says what is wrong: not there, or disabled
+            return [self.certificate(wanted)], True  # which says what is wrong: not there, or disabled
         enabled.sort(key=lambda version: (_is_valid(version, now), version.not_before or now), reverse=True)
         return [
             self.certificate(Identifier(wanted.vault, "certificates", wanted.name, version.version))
             for version in enabled[:_MOST_VERSIONS]
-        ]
+        ], True
 
     def issuers(self, of: VaultCertificate) -> tuple[x509.Certificate, ...]:
         """The other certificates in the certificate's secret; () where it might hold the private key or may not be
@@ -123,17 +164,28 @@ class VaultClient:
         with _asking("read key", wanted.name):
             return str(self._keys.get_key(wanted.name, wanted.version).id)
 
-    def use_key(self, identifier: str) -> None:
-        """Sign with this key from now on; fails early when it is gone or disabled. Raises PrerequisiteError."""
+    def read_key(self, identifier: str) -> KeyVaultKey | None:
+        """The key with its attributes; None where the identity may not read it: the right to sign alone is enough.
+
+        Raises PrerequisiteError.
+        """
         wanted = Identifier.parse(identifier)
-        key: Any = identifier
         try:
             with _asking("read key", wanted.name):
-                key = self._keys.get_key(wanted.name, wanted.version)
+                return self._keys.get_key(wanted.name, wanted.version)
         except PrerequisiteError as refused:
             if refused.code != "KEY_VAULT_FORBIDDEN":
-                raise  # the right to sign alone is enough
-        self._signer = CryptographyClient(key, self._credential, **{**self._options, **_SIGNING_RETRIES})
+                raise
+            return None
+
+    def use_key(self, identifier: str, leaf: x509.Certificate) -> None:
+        """Sign with this key from now on, whose certificate is `leaf`. Raises PrerequisiteError beforehand when the
+        key is gone, disabled, expired, may not sign or belongs to another certificate."""
+        key = self.read_key(identifier)
+        if key is not None:
+            check_key(key, leaf, datetime.now(UTC))
+        options = {**self._options, **_SIGNING_RETRIES}
+        self._signer = CryptographyClient(key or identifier, self._credential, **options)
 
     def sign(self, digest: bytes, algorithm: DigestAlgorithm, *, is_ec: bool) -> bytes:
         """RSA PKCS#1 v1.5, or ECDSA as DER; asked for once.
@@ -163,7 +215,20 @@ def _asking(action: str, name: str) -> Iterator[None]:
 
 
 def _described(found: KeyVaultCertificate) -> VaultCertificate:
-    return VaultCertificate(str(found.id), bytes(found.cer or b""), str(found.key_id), found.secret_id, str(found.name))
+    """Raises PrerequisiteError for a version that is disabled, and for a request that the CA has not answered yet."""
+    if found.properties is not None and found.properties.enabled is False:
+        raise PrerequisiteError(
+            f"certificate {found.name} is disabled in the vault (version {found.properties.version})",
+            code="KEY_VAULT_DISABLED",
+            remedy="Enable the certificate version in the vault, or name another version.",
+        )
+    if not found.cer:
+        raise PrerequisiteError(
+            f"certificate {found.name} is pending: the vault holds its request, and no certificate yet",
+            code="CERTIFICATE_PENDING",
+            remedy="Have the CA sign the request and merge its answer in the vault; until then name an older version.",
+        )
+    return VaultCertificate(str(found.id), bytes(found.cer), str(found.key_id), found.secret_id, str(found.name))
 
 
 def _is_valid(properties: Any, now: datetime) -> bool:

@@ -16,6 +16,7 @@ from azure.core.exceptions import (
 )
 
 from kspsign.keys.azure_identity.errors import no_sign_in, said_by_client
+from kspsign.keys.azure_key_vault.reasons import reason_for
 from kspsign.model.errors import LostSignatureError, PrerequisiteError, SigningError, ThrottledError
 from kspsign.network.retry import retry_after_seconds
 
@@ -53,13 +54,7 @@ def explained(refused: AzureError, action: str, kind: type[_ErrorT]) -> _ErrorT:
             remedy="Check the vault's name, proxy (HTTPS_PROXY), firewall and private endpoint; behind a proxy that "
             "inspects TLS, name its CA in REQUESTS_CA_BUNDLE.",
         )
-    if "disabled" in text.lower():
-        return kind(
-            f"Azure Key Vault refused to {action}: {text}",
-            code="KEY_VAULT_DISABLED",
-            remedy="Enable the key or certificate version in the vault, or name another version.",
-        )
-    code, remedy = _BY_STATUS.get(
+    code, remedy = reason_for(refused, text) or _BY_STATUS.get(
         refused.status_code,
         ("KEY_VAULT_REFUSED", "See the vault's diagnostic log; run again if the service had a failure."),
     )

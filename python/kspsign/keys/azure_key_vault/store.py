@@ -24,9 +24,9 @@ from kspsign.certificates.parse import parse_certificate, to_der
 from kspsign.keys.azure_key_vault.client import VaultClient
 from kspsign.keys.azure_key_vault.identifier import Identifier
 from kspsign.keys.azure_key_vault.options import AzureKeyVaultOptions
-from kspsign.keys.prerequisites import Prerequisite, examine_certificate, examine_certificate_file, missing
+from kspsign.keys.prerequisites import Prerequisite
 from kspsign.keys.protocol import WRITTEN_DIGESTS, Capabilities, KeyStore, Surroundings, reference_part
-from kspsign.model.errors import ConfigurationError, KspSignError
+from kspsign.model.errors import ConfigurationError
 from kspsign.model.values import DigestAlgorithm, RawSignature
 
 _CURVE_DIGESTS = {256: DigestAlgorithm.SHA256, 384: DigestAlgorithm.SHA384, 521: DigestAlgorithm.SHA512}
@@ -34,14 +34,20 @@ _CURVE_DIGESTS = {256: DigestAlgorithm.SHA256, 384: DigestAlgorithm.SHA384, 521:
 
 
 @dataclass(frozen=True, slots=True)
-class _Found:
-    """The leaf, certificates that may be its issuers, the key's identifier, and where the leaf is (vault or file)."""
+class FoundKey:
+    """The leaf, certificates that may be its issuers, the key's identifier, and where the leaf is (vault or file).
+
+    `remarks` say what there was to choose from, `superseded` that a newer one would sign too, and `listed` whether the
+    identity may see which versions there are.
+    """
 
     leaf: x509.Certificate
     others: tuple[x509.Certificate, ...]
     key: str
     place: dict[str, str]
     remarks: tuple[str, ...] = ()
+    superseded: bool = False
+    listed: bool = True
 
 
 class KeyVaultKeyStore(KeyStore):
@@ -50,7 +56,7 @@ class KeyVaultKeyStore(KeyStore):
     name: Final = "azure-key-vault"
     test_signing: Final = False
 
-    def __init__(self, client: VaultClient, found: _Found, chain: tuple[bytes, ...]) -> None:
+    def __init__(self, client: VaultClient, found: FoundKey, chain: tuple[bytes, ...]) -> None:
         self._client = client
         self._found = found
         self._chain = chain
@@ -68,20 +74,12 @@ class KeyVaultKeyStore(KeyStore):
         Raises ConfigurationError when it is missing or malformed; PrerequisiteError when the sign-in fails, the
         service refuses or can't be reached, or there is no valid certificate.
         """
-        if options.key_identifier is None:
-            raise ConfigurationError(
-                "key store azure-key-vault needs the key or certificate",
-                remedy="Give its URL with --key-identifier: https://VAULT.vault.azure.net/certificates/NAME.",
-            )
-        wanted = Identifier.parse(options.key_identifier)
+        wanted = named_key(options)
         with contextlib.ExitStack() as undone:
             client = VaultClient.connect(wanted.vault, options, surroundings)
             undone.callback(client.close)
-            if options.certificate is not None:
-                found = _by_file(client, wanted, options.certificate.absolute())
-            else:
-                found = _in_vault(client, wanted, datetime.now(UTC))
-            client.use_key(found.key)
+            found = find(client, wanted, options)
+            client.use_key(found.key, found.leaf)
             chain = ordered_chain(to_der(found.leaf), found.others)
             if not options.no_aia:
                 chain = with_issuers(chain, surroundings.store_folder, surroundings.network)
@@ -103,23 +101,17 @@ class KeyVaultKeyStore(KeyStore):
             else:
                 address = reference_part(reference, "certificate_id")
                 der, place = client.certificate(Identifier.parse(address)).der, {"certificate_id": address}
-            client.use_key(key)
+            leaf = parse_certificate(der)
+            client.use_key(key, leaf)
             undone.pop_all()
-        return cls(client, _Found(parse_certificate(der), (), key, place), (der,))
+        return cls(client, FoundKey(leaf, (), key, place), (der,))
 
     @classmethod
     def examine(cls, options: AzureKeyVaultOptions, surroundings: Surroundings) -> Iterator[Prerequisite]:
-        """Whether the sign-in is accepted, the key and certificate are there, and the certificate is valid."""
-        if options.certificate is not None:
-            yield examine_certificate_file(options.certificate)
-        try:
-            store = cls.open(options, surroundings)
-        except KspSignError as error:
-            yield missing("Key Vault", "", error)
-            return
-        with contextlib.closing(store):
-            yield Prerequisite("Key Vault", "", "ok", f"signed in; the key is {store.key_reference()['key']}")
-            yield examine_certificate(store.certificate_chain()[0])
+        """Credentials, host, sign-in, key and certificate, each by itself; asks for no signature."""
+        from kspsign.keys.azure_key_vault.examine import examine_key_vault  # noqa: PLC0415 - for the doctor alone
+
+        return examine_key_vault(options, surroundings)
 
     @property
     def capabilities(self) -> Capabilities:
@@ -143,20 +135,40 @@ class KeyVaultKeyStore(KeyStore):
         self._client.close()
 
 
-def _by_file(client: VaultClient, wanted: Identifier, file: Path) -> _Found:
+def named_key(options: AzureKeyVaultOptions) -> Identifier:
+    """What --key-identifier names. Raises ConfigurationError when it is missing or malformed."""
+    if options.key_identifier is None:
+        raise ConfigurationError(
+            "key store azure-key-vault needs the key or certificate",
+            remedy="Give its URL with --key-identifier: https://VAULT.vault.azure.net/certificates/NAME.",
+        )
+    return Identifier.parse(options.key_identifier)
+
+
+def find(client: VaultClient, wanted: Identifier, options: AzureKeyVaultOptions) -> FoundKey:
+    """The certificate to sign with, and its key. Raises PrerequisiteError."""
+    if options.certificate is not None:
+        return _by_file(client, wanted, options.certificate.absolute())
+    return _in_vault(client, wanted, datetime.now(UTC))
+
+
+def _by_file(client: VaultClient, wanted: Identifier, file: Path) -> FoundKey:
     der, others = read_certificate_file(file)
     leaf, _nothing_to_say = choose_newest([parse_certificate(der)], datetime.now(UTC), str(file))
-    return _Found(leaf, others, client.key_identifier(wanted), {"certificate": str(file)})
+    return FoundKey(leaf, others, client.key_identifier(wanted), {"certificate": str(file)})
 
 
-def _in_vault(client: VaultClient, wanted: Identifier, now: datetime) -> _Found:
+def _in_vault(client: VaultClient, wanted: Identifier, now: datetime) -> FoundKey:
     where = f"{wanted.vault} {wanted.name}"
     named = client.certificate(wanted) if wanted.version else None
-    by_leaf = {parse_certificate(version.der): version for version in client.certificate_versions(wanted, now)}
+    versions, listed = client.certificate_versions(wanted, now)
+    by_leaf = {parse_certificate(version.der): version for version in versions}
     if named is None:
         leaf, remarks = choose_newest(list(by_leaf), now, where)
     else:
         leaf, _nothing_to_say = choose_newest([parse_certificate(named.der)], now, where)
         remarks = superseded(leaf, list(by_leaf), now, where)
     chosen = named or by_leaf[leaf]
-    return _Found(leaf, client.issuers(chosen), chosen.key, {"certificate_id": chosen.identifier}, remarks)
+    older = named is not None and bool(remarks)
+    place = {"certificate_id": chosen.identifier}
+    return FoundKey(leaf, client.issuers(chosen), chosen.key, place, remarks, superseded=older, listed=listed)

@@ -8,11 +8,23 @@ from typing import Final, Self
 
 from kspsign.embedded.authority import EmbeddedAuthority, load_authority, load_or_create
 from kspsign.keys.embedded.options import EmbeddedOptions
-from kspsign.keys.in_memory import IN_MEMORY, sign_digest
-from kspsign.keys.prerequisites import Prerequisite, examine_certificate, missing
+from kspsign.keys.in_memory import IN_MEMORY, examine_test_signature, sign_digest
+from kspsign.keys.prerequisites import (
+    CERTIFICATE,
+    CREDENTIALS,
+    KEY,
+    TEST_SIGNATURE,
+    Prerequisite,
+    completed,
+    examine_certificate,
+    failed,
+    passed,
+)
 from kspsign.keys.protocol import KeyStore, Surroundings, reference_part
 from kspsign.model.errors import PrerequisiteError
 from kspsign.model.values import DigestAlgorithm, RawSignature
+
+_LATER = "the first run makes key and certificate"
 
 
 class EmbeddedKeyStore(KeyStore):
@@ -41,17 +53,8 @@ class EmbeddedKeyStore(KeyStore):
     @classmethod
     def examine(cls, _options: EmbeddedOptions, surroundings: Surroundings) -> Iterator[Prerequisite]:
         """Whether the test keys are usable; none are made."""
-        folder = _folder(surroundings)
-        if not folder.is_dir() or not any(folder.iterdir()):
-            yield Prerequisite("test keys", "", "ok", f"will be made in {folder} by the first run")
-            return
-        try:
-            authority = load_authority(folder)
-        except PrerequisiteError as error:
-            yield missing("test keys", "", error)
-            return
-        yield Prerequisite("test keys", "", "ok", f"are in {folder}")
-        yield examine_certificate(authority.signing_chain[0])
+        yield passed(CREDENTIALS, "none are needed: the keys are throw-away ones for test signing")
+        yield from completed((KEY, CERTIFICATE, TEST_SIGNATURE), _examined(_folder(surroundings)), _LATER)
 
     def certificate_chain(self) -> tuple[bytes, ...]:
         """Leaf, intermediate and root as DER."""
@@ -64,6 +67,22 @@ class EmbeddedKeyStore(KeyStore):
     def sign(self, digest: bytes, algorithm: DigestAlgorithm) -> RawSignature:
         """Sign a digest with the leaf's key; costs nothing. Raises SigningError."""
         return sign_digest(self.authority.leaf.key, digest, algorithm)
+
+
+def _examined(folder: Path) -> Iterator[Prerequisite]:
+    if not folder.is_dir() or not any(folder.iterdir()):
+        return
+    try:
+        authority = load_authority(folder)
+    except PrerequisiteError as error:
+        expired = error.code == "EMBEDDED_EXPIRED"
+        if expired:
+            yield passed(KEY, f"is in {folder}")
+        yield failed(CERTIFICATE if expired else KEY, error)
+        return
+    yield passed(KEY, f"is in {folder}")
+    yield examine_test_signature(authority.leaf.key, authority.signing_chain[0])
+    yield examine_certificate(authority.signing_chain)
 
 
 def _folder(surroundings: Surroundings) -> Path:

@@ -52,7 +52,8 @@ class _Silence:
 class KeyLockerClient:
     """Asks the service at `credentials.host`; safe to share between threads.
 
-    `pause` waits that many seconds and returns true when the run was cancelled, at once.
+    `pause` waits that many seconds and returns true when the run was cancelled, at once. `attempts` is how often a
+    request is sent that is free to repeat.
     """
 
     def __init__(
@@ -62,10 +63,12 @@ class KeyLockerClient:
         *,
         network: NetworkOptions,
         temp_folder: Path | None = None,
+        attempts: int = ATTEMPTS,
     ) -> None:
         self.host = credentials.host
         self._key = credentials.api_key
         self._pause = pause
+        self._attempts = attempts
         seconds = credentials.timeout
         self._pool = Pool(
             network,
@@ -81,7 +84,7 @@ class KeyLockerClient:
         Raises PrerequisiteError, CancelledError.
         """
         target = f"{path}?{urlencode(fields)}" if fields else path
-        for attempt in range(1, ATTEMPTS + 1):
+        for attempt in range(1, self._attempts + 1):
             answer = self._send("GET", target, None, attempt)
             if isinstance(answer, _Reply) and 200 <= answer.status < 300:
                 return _object(answer.body, asked)
@@ -97,7 +100,7 @@ class KeyLockerClient:
         LostSignatureError when it is unknown whether it acted, SigningError for a refusal; CancelledError.
         """
         body = json.dumps(content).encode()
-        for attempt in range(1, ATTEMPTS + 1):
+        for attempt in range(1, self._attempts + 1):
             answer = self._send("POST", path, body, attempt)
             if isinstance(answer, _Reply) and 200 <= answer.status < 300:
                 try:
@@ -138,7 +141,7 @@ class KeyLockerClient:
 
     def _waited(self, answer: _Reply | _Silence, attempt: int) -> bool:
         """Wait before the next attempt; False when there is none. Raises CancelledError."""
-        if attempt == ATTEMPTS:
+        if attempt == self._attempts:
             return False
         asked_for = retry_after_seconds(answer.retry_after) if isinstance(answer, _Reply) else None
         seconds = pause_before(attempt, FIRST_PAUSE, asked_for)

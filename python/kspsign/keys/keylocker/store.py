@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from kspsign.certificates.chain import ordered_chain
-from kspsign.certificates.parse import display_name, parse_certificate, to_der
+from kspsign.certificates.parse import display_name, parse_certificate
 from kspsign.certificates.validity import EXPIRY_WARNING
 from kspsign.keys.keylocker.client import KeyLockerClient, maybe_spent
 from kspsign.keys.keylocker.credentials import read_credentials
@@ -28,9 +28,9 @@ from kspsign.keys.keylocker.lookup import (
     read_keypair,
 )
 from kspsign.keys.keylocker.options import KeyLockerOptions
-from kspsign.keys.prerequisites import Prerequisite, examine_certificate, missing
+from kspsign.keys.prerequisites import Prerequisite
 from kspsign.keys.protocol import Capabilities, KeyStore, Surroundings, reference_part
-from kspsign.model.errors import ConfigurationError, KspSignError, PrerequisiteError, SigningError, TrustError
+from kspsign.model.errors import ConfigurationError, PrerequisiteError, SigningError, TrustError
 from kspsign.model.values import DigestAlgorithm, RawSignature, iso_utc
 
 MIN_RSA_BITS = 2048
@@ -48,9 +48,9 @@ class KeyLockerKeyStore(KeyStore):
         self._certificate = certificate.id
         self._keypair = keypair
         self.alias = keypair.alias or keypair.id
-        self._chain = _chain(certificate)
-        self._scheme = _scheme(self._chain[0])
-        _check_keypair(keypair, self._chain[0])
+        self._chain = chain_of(certificate)
+        self._scheme = signature_scheme(self._chain[0])
+        check_keypair(keypair, self._chain[0])
 
     @classmethod
     def open(cls, options: KeyLockerOptions, surroundings: Surroundings) -> Self:
@@ -59,11 +59,7 @@ class KeyLockerKeyStore(KeyStore):
         Raises ConfigurationError when nothing is named; PrerequisiteError when a credential is missing or refused,
         the service can't be reached, nothing is found, or what is found can't sign; CancelledError.
         """
-        if options.keypair_alias is None and options.thumbprint is None:
-            raise ConfigurationError(
-                "key store keylocker needs the key pair's alias",
-                remedy="Name it with --keypair-alias: alias or id of the key pair, or of its certificate.",
-            )
+        check_named(options)
         client = _connect(surroundings)
         with contextlib.ExitStack() as undo:
             undo.callback(client.close)
@@ -100,23 +96,10 @@ class KeyLockerKeyStore(KeyStore):
 
     @classmethod
     def examine(cls, options: KeyLockerOptions, surroundings: Surroundings) -> Iterator[Prerequisite]:
-        """The credentials; then whether the service accepts them, and key pair and certificate can sign."""
-        try:
-            credentials = read_credentials(surroundings.credentials)
-        except KspSignError as error:
-            yield missing("credentials", "R6", error)
-            return
-        yield Prerequisite("credentials", "R6", "ok", f"for {credentials.host}: complete")
-        yield examine_certificate(to_der(credentials.client.chain[0]), "client certificate")
-        try:
-            store = cls.open(options, surroundings)
-        except KspSignError as error:
-            yield missing("service", "R6", error)
-            return
-        with contextlib.closing(store):
-            yield Prerequisite("service", "R6", "ok", f"{credentials.host} accepts the credentials")
-            yield Prerequisite("key pair alias", "R7", "ok", f"{store.alias} is there, and this user may sign with it")
-            yield examine_certificate(store.certificate_chain()[0])
+        """Credentials, host, sign-in, key pair and certificate, each by itself; asks for no signature."""
+        from kspsign.keys.keylocker.examine import examine_keylocker  # noqa: PLC0415 - for the doctor alone
+
+        return examine_keylocker(options, surroundings)
 
     def certificate_chain(self) -> tuple[bytes, ...]:
         """The certificates as DER, leaf first, as far as the service has them."""
@@ -161,6 +144,15 @@ class KeyLockerKeyStore(KeyStore):
             raise maybe_spent(asked, lost.message) from lost
 
 
+def check_named(options: KeyLockerOptions) -> None:
+    """Raise ConfigurationError when neither key pair nor certificate is named."""
+    if options.keypair_alias is None and options.thumbprint is None:
+        raise ConfigurationError(
+            "key store keylocker needs the key pair's alias",
+            remedy="Name it with --keypair-alias: alias or id of the key pair, or of its certificate.",
+        )
+
+
 def _connect(surroundings: Surroundings, host: str | None = None) -> KeyLockerClient:
     """The client; the credentials go to no other host than SM_HOST."""
     credentials = read_credentials(surroundings.credentials)
@@ -178,8 +170,8 @@ def _connect(surroundings: Surroundings, host: str | None = None) -> KeyLockerCl
     )
 
 
-def _chain(record: CertificateRecord) -> tuple[bytes, ...]:
-    """Leaf first; what the service sends besides is put in order, and what does not belong to it left out."""
+def chain_of(record: CertificateRecord) -> tuple[bytes, ...]:
+    """The certificate and its issuers (DER), leaf first, in order; what does not belong to it is left out."""
     asked = f"certificate {record.id}"
     try:
         others = [parse_certificate(decoded(part.blob, asked)) for part in record.chain or ()]
@@ -188,7 +180,8 @@ def _chain(record: CertificateRecord) -> tuple[bytes, ...]:
         raise unusable(asked, broken.message) from broken
 
 
-def _scheme(leaf: bytes) -> str:
+def signature_scheme(leaf: bytes) -> str:
+    """RSA or ECDSA, by the certificate's key. Raises PrerequisiteError for a key that Authenticode can't use."""
     key = parse_certificate(leaf).public_key()
     if isinstance(key, rsa.RSAPublicKey) and key.key_size >= MIN_RSA_BITS:
         return "RSA"
@@ -201,12 +194,12 @@ def _scheme(leaf: bytes) -> str:
     )
 
 
-def _check_keypair(keypair: KeypairRecord, leaf: bytes) -> None:
-    """Refuse what the service would refuse, or what would waste a signature."""
+def check_keypair(keypair: KeypairRecord, leaf: bytes) -> None:
+    """Refuse what the service would refuse, or what would waste a signature. Raises PrerequisiteError."""
     name = f"key pair {keypair.alias or keypair.id}"
-    if (keypair.key_status or "ONLINE").upper() == "OFFLINE":
+    if (keypair.key_status or "ONLINE").upper() != "ONLINE":
         raise PrerequisiteError(
-            f"{name} is OFFLINE",
+            f"{name} is {(keypair.key_status or '').upper()}",
             code="KEYPAIR_OFFLINE",
             remedy="Bring the key pair online in DigiCert ONE, or sign inside its release window.",
         )

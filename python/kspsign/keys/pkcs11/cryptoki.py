@@ -16,11 +16,15 @@ from kspsign.keys.pkcs11.errors import CryptokiError, unloadable
 
 CKR_CANT_LOCK, CKR_ALREADY_INITIALIZED, CKR_USER_ALREADY_LOGGED_IN = 0x0A, 0x191, 0x100
 CKR_ATTRIBUTE_SENSITIVE, CKR_ATTRIBUTE_TYPE_INVALID = 0x11, 0x12
-CKA_CLASS, CKA_LABEL, CKA_VALUE, CKA_ID = 0x000, 0x003, 0x011, 0x102
+CKA_CLASS, CKA_LABEL, CKA_VALUE, CKA_KEY_TYPE, CKA_ID = 0x000, 0x003, 0x011, 0x100, 0x102
+CKA_SIGN, CKA_START_DATE, CKA_END_DATE = 0x108, 0x110, 0x111
 CKA_MODULUS, CKA_ALWAYS_AUTHENTICATE = 0x120, 0x202
 CKO_CERTIFICATE, CKO_PRIVATE_KEY = 1, 3
+CKK_RSA = 0
 CKM_RSA_PKCS, CKM_ECDSA = 0x0001, 0x1041
 CKU_USER, CKU_CONTEXT_SPECIFIC = 1, 2
+CKF_LOGIN_REQUIRED, CKF_USER_PIN_INITIALIZED = 0x4, 0x8
+CKF_USER_PIN_FINAL_TRY, CKF_USER_PIN_LOCKED = 0x20000, 0x40000
 _CKF_OS_LOCKING_OK, _CKF_SERIAL_SESSION = 2, 4
 _MOST_SIGNATURE_BYTES = 2048
 
@@ -29,6 +33,7 @@ _FUNCTIONS = {
     "C_Finalize": 1,
     "C_GetSlotList": 4,
     "C_GetTokenInfo": 6,
+    "C_GetMechanismList": 7,
     "C_OpenSession": 12,
     "C_CloseSession": 13,
     "C_Login": 18,
@@ -78,11 +83,15 @@ class _TokenInfo(_Packed):
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """A token that is present: its slot, label, and how many sessions it allows (None: no known limit)."""
+    """A token that is present: its slot, label, and how many sessions it allows (None: no known limit).
+
+    `flags` are those of CK_TOKEN_INFO (CKF_...).
+    """
 
     slot: int
     label: str
     most_sessions: int | None
+    flags: int = 0
 
 
 class Cryptoki:
@@ -133,7 +142,15 @@ class Cryptoki:
             return None
         most = info.most_sessions
         unlimited = most in {0, _ulong(-1).value}  # CK_EFFECTIVELY_INFINITE, CK_UNAVAILABLE_INFORMATION
-        return Token(slot, info.label.decode("utf-8", "replace").rstrip(" "), None if unlimited else most)
+        return Token(slot, info.label.decode("utf-8", "replace").rstrip(" "), None if unlimited else most, info.flags)
+
+    def mechanisms(self, slot: int) -> frozenset[int]:
+        """The mechanisms (CKM_...) of the token in `slot`."""
+        count = _ulong()
+        self._call("C_GetMechanismList", _ulong(slot), None, ctypes.byref(count))
+        found = (_ulong * max(1, count.value))()
+        self._call("C_GetMechanismList", _ulong(slot), found, ctypes.byref(count))
+        return frozenset(found[: count.value])
 
     def open_session(self, slot: int) -> int:
         """A new read-only session; the token's login holds for it too (§5.6)."""

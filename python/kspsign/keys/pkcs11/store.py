@@ -28,9 +28,9 @@ from kspsign.keys.pkcs11.errors import CryptokiError, at_opening, at_signing
 from kspsign.keys.pkcs11.options import Pkcs11Options
 from kspsign.keys.pkcs11.sessions import SessionPool
 from kspsign.keys.pkcs11.token import Address, certificates_for, find_key, find_token
-from kspsign.keys.prerequisites import Prerequisite, examine_certificate, examine_certificate_file, missing
+from kspsign.keys.prerequisites import Prerequisite
 from kspsign.keys.protocol import Capabilities, KeyStore, Surroundings, reference_part
-from kspsign.model.errors import ConfigurationError, KspSignError, PrerequisiteError
+from kspsign.model.errors import ConfigurationError, PrerequisiteError
 from kspsign.model.values import DigestAlgorithm, RawSignature
 from kspsign.programs import with_client_certificate_file
 
@@ -73,11 +73,7 @@ class Pkcs11KeyStore(KeyStore):
         token or key is not there, the PIN is refused, or no certificate is valid.
         """
         address = Address.of_options(options)
-        if options.keypair_alias is None and options.pkcs11_key_id is None:
-            raise ConfigurationError(
-                "key store pkcs11 needs the key pair",
-                remedy="Name it with --keypair-alias (its label) or --pkcs11-key-id (its CKA_ID in hex).",
-            )
+        check_named(options)
         file = options.certificate.absolute() if options.certificate else None
         return cls._connect(address, options, surroundings, file, None)
 
@@ -124,20 +120,10 @@ class Pkcs11KeyStore(KeyStore):
 
     @classmethod
     def examine(cls, options: Pkcs11Options, surroundings: Surroundings) -> Iterator[Prerequisite]:
-        """Whether the module loads, the token lets us log in, key and certificate are there, and it is valid.
+        """Module, token, PIN, key and certificate, each by itself. The PIN is tried once, as a run does."""
+        from kspsign.keys.pkcs11.examine import examine_pkcs11  # noqa: PLC0415 - for the doctor alone
 
-        The PIN is tried once, as a run does.
-        """
-        if options.certificate is not None:
-            yield examine_certificate_file(options.certificate)
-        try:
-            store = cls.open(options, surroundings)
-        except KspSignError as error:
-            yield missing("PKCS#11 token", "", error)
-            return
-        with contextlib.closing(store):
-            yield Prerequisite("PKCS#11 token", "", "ok", f"{options.pkcs11_module}: the token holds the key")
-            yield examine_certificate(store.certificate_chain()[0])
+        return examine_pkcs11(options, surroundings)
 
     @property
     def capabilities(self) -> Capabilities:
@@ -168,6 +154,15 @@ class Pkcs11KeyStore(KeyStore):
         """Close the sessions and the module; calling it again does nothing."""
         self._pool.close()
         self._held.close()
+
+
+def check_named(options: Pkcs11Options) -> None:
+    """Raise ConfigurationError when no key is named."""
+    if options.keypair_alias is None and options.pkcs11_key_id is None:
+        raise ConfigurationError(
+            "key store pkcs11 needs the key pair",
+            remedy="Name it with --keypair-alias (its label) or --pkcs11-key-id (its CKA_ID in hex).",
+        )
 
 
 def digest_info(digest: bytes, algorithm: DigestAlgorithm) -> bytes:

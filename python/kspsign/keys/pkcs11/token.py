@@ -145,9 +145,16 @@ def certificates_for(
     Raises PrerequisiteError when there is none.
     """
     on_token = _certificates(module, session)
+    modulus = module.attribute(session, key, cryptoki.CKA_MODULUS)
     if file is not None:
         leaf, others = read_certificate_file(file)
         chosen, remarks = choose_newest([parse_certificate(leaf)], now, f"{file}")
+        if not _may_fit(chosen, modulus):
+            raise PrerequisiteError(
+                f"the certificate in {file} is not the one of {address.key}",
+                code="KEY_MISMATCH",
+                remedy="Name the certificate that was issued for this key with --certificate, or its own key.",
+            )
         return chosen, remarks, (*others, *(certificate for _, certificate in on_token))
     everything = [certificate for _, certificate in on_token]
     if sha256 is not None:
@@ -156,7 +163,6 @@ def certificates_for(
             return same[0], (), everything
     key_id = module.attribute(session, key, cryptoki.CKA_ID)
     label = module.attribute(session, key, cryptoki.CKA_LABEL)
-    modulus = module.attribute(session, key, cryptoki.CKA_MODULUS)
     by_id = [certificate for attributes, certificate in on_token if key_id and attributes[0] == key_id]
     by_label = [certificate for attributes, certificate in on_token if label and attributes[1] == label]
     fitting = [certificate for certificate in by_id or by_label if _may_fit(certificate, modulus)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final, Self
 
@@ -17,9 +18,25 @@ from cryptography.x509.extensions import ExtensionNotFound
 from pydantic import SecretStr
 
 from kspsign.certificates.chain import ordered_chain
-from kspsign.keys.in_memory import IN_MEMORY, LocalKey, sign_digest
+from kspsign.certificates.choice import superseded
+from kspsign.certificates.parse import parse_certificate
+from kspsign.certificates.public_key import describe_key
+from kspsign.keys.in_memory import IN_MEMORY, LocalKey, examine_test_signature, sign_digest
 from kspsign.keys.pkcs12.options import Pkcs12Options
-from kspsign.keys.prerequisites import Prerequisite, examine_certificate, missing
+from kspsign.keys.prerequisites import (
+    ALWAYS,
+    CERTIFICATE,
+    CREDENTIALS,
+    KEY,
+    NEWER,
+    TEST_SIGNATURE,
+    Prerequisite,
+    completed,
+    examine_certificate,
+    examine_newer,
+    failed,
+    passed,
+)
 from kspsign.keys.protocol import KeyStore, Surroundings, reference_part
 from kspsign.model.errors import ConfigurationError, PrerequisiteError
 from kspsign.model.values import DigestAlgorithm, RawSignature
@@ -36,7 +53,7 @@ _PFX = re.compile(rb"\x30(?P<length>[\x00-\x80]|\x81.|\x82..|\x83.{3}|\x84.{4})\
 
 
 class Pkcs12KeyStore(KeyStore):
-    """A key pair read from a PKCS#12 file.
+    """A key pair read from a PKCS#12 file. `remarks` name a newer certificate of the key that the file holds too.
 
     The leaf is the certificate of the key. If the file has none for it, it is the file's end-entity
     certificate: the signer, which checks every signature against it, then reports that the key does not fit.
@@ -46,8 +63,9 @@ class Pkcs12KeyStore(KeyStore):
     test_signing: Final = False
     capabilities: Final = IN_MEMORY
 
-    def __init__(self, path: Path, key: LocalKey, chain: tuple[bytes, ...]) -> None:
+    def __init__(self, path: Path, key: LocalKey, chain: tuple[bytes, ...], remarks: tuple[str, ...] = ()) -> None:
         self._path = path
+        self._remarks = remarks
         self._key = key
         self._chain = chain
 
@@ -71,17 +89,31 @@ class Pkcs12KeyStore(KeyStore):
 
     @classmethod
     def examine(cls, options: Pkcs12Options, _surroundings: Surroundings) -> Iterator[Prerequisite]:
-        """Whether the file opens with its password, and its certificate is valid."""
+        """Whether the file opens with its password, its key signs, and its certificate is valid."""
         if options.pkcs12 is None:
-            yield Prerequisite("PKCS#12 file", "", "not needed", "the certificate is synchronised already")
+            reason = "no file is named; --thumbprint means an earlier certsync, whose key only a run opens"
+            yield from completed((*ALWAYS, NEWER, TEST_SIGNATURE), (), reason)
             return
+        yield from completed((*ALWAYS, NEWER, TEST_SIGNATURE), cls._examined(options.pkcs12, options.password))
+
+    @classmethod
+    def _examined(cls, path: Path, password: SecretStr | None) -> Iterator[Prerequisite]:
         try:
-            store = cls.read(options.pkcs12, options.password)
+            store = cls.read(path, password)
         except PrerequisiteError as error:
-            yield missing("PKCS#12 file", "", error)
+            lacking = {"NO_PRIVATE_KEY": KEY, "UNSUPPORTED_KEY": KEY, "NO_CERTIFICATE": CERTIFICATE}
+            if error.code in lacking:
+                yield passed(CREDENTIALS, f"{path} opens")
+            yield failed(lacking.get(error.code, CREDENTIALS), error)
             return
-        yield Prerequisite("PKCS#12 file", "", "ok", f"{options.pkcs12} opens")
-        yield examine_certificate(store.certificate_chain()[0])
+        yield passed(CREDENTIALS, f"{path} opens{'' if password is None else ' with its password'}")
+        yield from store._key_and_certificate()  # noqa: SLF001 - same class
+
+    def _key_and_certificate(self) -> Iterator[Prerequisite]:
+        yield passed(KEY, f"{describe_key(parse_certificate(self._chain[0]))}, in the file: for in-house CAs and tests")
+        yield examine_test_signature(self._key, self._chain[0])
+        yield examine_certificate(self._chain)
+        yield examine_newer(self._remarks, superseded=bool(self._remarks))
 
     @classmethod
     def read(cls, path: Path, password: SecretStr | None) -> Self:
@@ -93,8 +125,10 @@ class Pkcs12KeyStore(KeyStore):
         certificates = [entry.certificate for entry in given]
         if not certificates:
             raise _unusable(path, "NO_CERTIFICATE", "holds no certificate", "Export it with its certificate chain.")
-        leaf = _leaf(content.key, certificates).public_bytes(Encoding.DER)
-        return cls(path, content.key, ordered_chain(leaf, certificates))
+        leaf = _leaf(content.key, certificates)
+        siblings = [certificate for certificate in certificates if _public_key(certificate) == _public_key(leaf)]
+        remarks = superseded(leaf, siblings, datetime.now(UTC), str(path))
+        return cls(path, content.key, ordered_chain(leaf.public_bytes(Encoding.DER), certificates), remarks)
 
     def certificate_chain(self) -> tuple[bytes, ...]:
         """The certificates as DER, leaf first, as far as the file has them."""

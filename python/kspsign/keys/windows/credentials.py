@@ -2,73 +2,74 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
-from datetime import UTC, datetime
+from dataclasses import replace
 from pathlib import Path
+from typing import Final
 from urllib.parse import urlsplit
 
 from pydantic import SecretStr
 
-from kspsign.certificates.parse import parse_certificate
-from kspsign.certificates.validity import expires_soon
 from kspsign.keys.pkcs12.store import Pkcs12KeyStore
-from kspsign.keys.prerequisites import Prerequisite
-from kspsign.model.errors import PrerequisiteError, TrustError
-from kspsign.model.values import iso_utc
+from kspsign.keys.prerequisites import CREDENTIALS, Prerequisite, examine_certificate, failed, not_checked, passed
+from kspsign.model.errors import ConfigurationError, PrerequisiteError
 
+CLIENT_CERTIFICATE: Final = "client certificate"
 _MAP = "Map the secret variable into the step: env: {{ {name}: $({name}) }}."
+_VARIABLES = ("SM_HOST", "SM_API_KEY", "SM_CLIENT_CERT_PASSWORD", "SM_CLIENT_CERT_FILE")
 Secrets = Mapping[str, SecretStr]
 
 
 def examine_credentials(secrets: Secrets, *, connected: bool) -> Iterator[Prerequisite]:
-    """SM_HOST, SM_API_KEY, the client certificate and its password.
+    """SM_HOST, SM_API_KEY, the client certificate and its password; a line for each that is wrong.
 
     `connected` is what smctl healthcheck says: then what is not in the environment is in the tools' own store.
     """
-    host = _value(secrets, "SM_HOST")
-    if host is not None and urlsplit(host).scheme != "https":
-        yield Prerequisite(
-            "SM_HOST", "R6", "missing", "is not an https URL", "E.g. https://clientauth.one.digicert.com."
+    wrong = [*_faults(secrets, connected=connected)]
+    for error in wrong:
+        yield failed(CREDENTIALS, error)
+    elsewhere = [name for name in _VARIABLES if _value(secrets, name) is None]
+    if not wrong and elsewhere:
+        yield not_checked(
+            CREDENTIALS, f"smctl has {', '.join(elsewhere)} from its own store; it is connected with them"
         )
-    else:
-        yield _given("SM_HOST", host, connected=connected)
-    yield _given("SM_API_KEY", _value(secrets, "SM_API_KEY"), connected=connected)
-    yield _given("SM_CLIENT_CERT_PASSWORD", _value(secrets, "SM_CLIENT_CERT_PASSWORD"), connected=connected)
+    elif not wrong:
+        yield passed(CREDENTIALS, f"{', '.join(_VARIABLES)} are set")
     file = _value(secrets, "SM_CLIENT_CERT_FILE")
     if file is None:
-        yield _given("SM_CLIENT_CERT_FILE", None, connected=connected)
+        yield not_checked(CLIENT_CERTIFICATE, "SM_CLIENT_CERT_FILE does not name it")
     else:
         yield _client_certificate(secrets, Path(file))
 
 
-def _given(name: str, value: str | None, *, connected: bool) -> Prerequisite:
-    if value is not None:
-        return Prerequisite(name, "R6", "ok", "is set")
-    if connected:
-        return Prerequisite(name, "R6", "ok", "is not set; smctl reads it from its own store")
-    return Prerequisite(name, "R6", "missing", "is not set", _MAP.format(name=name))
+def _faults(secrets: Secrets, *, connected: bool) -> Iterator[ConfigurationError]:
+    for name in _VARIABLES:
+        if _value(secrets, name) is None and not connected:
+            yield _wrong(f"{name} is not set", _MAP.format(name=name))
+    host, key = _value(secrets, "SM_HOST"), _value(secrets, "SM_API_KEY")
+    if host is not None and (urlsplit(host).scheme != "https" or not urlsplit(host).hostname):
+        remedy = "Set it to https://clientauth.one.digicert.com or your region's clientauth host."
+        yield _wrong("SM_HOST is not an https URL", remedy)
+    if key is not None and re.search(r"[^\x21-\x7e]", key):
+        remedy = "Set the secret again, without line breaks, blanks or quotation marks."
+        yield _wrong("SM_API_KEY holds characters that no API key has", remedy)
 
 
 def _client_certificate(secrets: Secrets, file: Path) -> Prerequisite:
     """The file exists, is PKCS#12, opens with its password, and its certificate is valid."""
-    name = "SM_CLIENT_CERT_FILE"
-    password = secrets.get("SM_CLIENT_CERT_PASSWORD")
     try:
-        leaf = parse_certificate(Pkcs12KeyStore.read(file, password).certificate_chain()[0])
+        chain = Pkcs12KeyStore.read(file, secrets.get("SM_CLIENT_CERT_PASSWORD")).certificate_chain()
     except PrerequisiteError as unusable:
         remedy = "Give the client certificate (.p12) as a secure file, its password in SM_CLIENT_CERT_PASSWORD."
-        return Prerequisite(name, "R6", "missing", unusable.message, remedy)
-    except TrustError as unreadable:
-        return Prerequisite(
-            name, "R6", "missing", unreadable.message, "Create a new client certificate in DigiCert ONE."
-        )
-    now = datetime.now(UTC)
-    detail = f"opens, valid until {iso_utc(leaf.not_valid_after_utc)}"
-    renew = "Create a new client certificate in DigiCert ONE and replace the secure file."
-    if leaf.not_valid_after_utc < now:
-        return Prerequisite(name, "R6", "missing", f"expired on {iso_utc(leaf.not_valid_after_utc)}", renew)
-    soon = expires_soon(leaf, now)
-    return Prerequisite(name, "R6", "warning" if soon else "ok", detail, renew if soon else "")
+        return failed(CLIENT_CERTIFICATE, _wrong(unusable.message, remedy))
+    found = examine_certificate(chain, CLIENT_CERTIFICATE)
+    renew = "Create a new client certificate in DigiCert ONE and replace the secure file." if found.remedy else ""
+    return replace(found, chain=(), remedy=renew)
+
+
+def _wrong(message: str, remedy: str) -> ConfigurationError:
+    return ConfigurationError(message, code="KEYLOCKER_CREDENTIALS", remedy=remedy)
 
 
 def _value(secrets: Secrets, name: str) -> str | None:

@@ -7,14 +7,38 @@ import re
 import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
 
-from kspsign.certificates.validity import EXPIRY_WARNING
-from kspsign.keys.prerequisites import Prerequisite, examine, examine_certificate_file
+from kspsign.certificates.chain import ordered_chain
+from kspsign.certificates.file import read_certificate_file
+from kspsign.keys.prerequisites import (
+    CERTIFICATE,
+    COSTS_A_SIGNATURE,
+    CREDENTIALS,
+    KEY,
+    NEWER,
+    OPTIONS,
+    PERMISSION,
+    QUOTA,
+    SIGN_IN,
+    TEST_SIGNATURE,
+    Prerequisite,
+    completed,
+    examine,
+    examine_certificate,
+    examine_newer,
+    failed,
+    not_checked,
+    passed,
+    warned,
+)
 from kspsign.keys.protocol import Surroundings
-from kspsign.keys.windows.candidates import candidates_of, matching, near_miss, newest_candidate
+from kspsign.keys.windows.candidates import Candidate, candidates_of, matching, near_miss, newest_candidate
 from kspsign.keys.windows.certificate_store import read_store
 from kspsign.keys.windows.credentials import examine_credentials
 from kspsign.keys.windows.options import WindowsOptions
+from kspsign.keys.windows.store import check_named, known_issuers
 from kspsign.model.errors import ConfigurationError, KspSignError, PrerequisiteError
 from kspsign.model.suggest import suggest
 from kspsign.programs import Ran, call_tool, find_signtool, find_smctl
@@ -23,22 +47,56 @@ OLDEST_BUILD = 10240
 _HEALTH_SECONDS = 120.0
 _VERSION = r"SOFTWARE\Microsoft\Windows NT\CurrentVersion"
 _PROVIDERS = r"SYSTEM\CurrentControlSet\Control\Cryptography\Providers"
+_WINDOWS, _SIGNTOOL, _SMCTL, _KSP = "windows", "signtool", "smctl", "key storage provider"
+_CHECKS: Final = (_WINDOWS, _SIGNTOOL, _SMCTL, SIGN_IN, PERMISSION, _KSP, KEY, CERTIFICATE, NEWER)
+_MAKER = "digicert"
+_NO_QUOTA: Final = "smctl does not say how many are left; the portal of DigiCert ONE does"
 
 
 def examine_windows(options: WindowsOptions, surroundings: Surroundings) -> Iterator[Prerequisite]:
-    """Yields each prerequisite of SignTool and a KSP."""
-    yield examine("windows", "R4", windows_version)
+    """What SignTool and a KSP need, one by one."""
+    yield from completed(_CHECKS, _examined(options, surroundings))
+    yield not_checked(QUOTA, _NO_QUOTA)
+    yield not_checked(TEST_SIGNATURE, COSTS_A_SIGNATURE)
+
+
+def _examined(options: WindowsOptions, surroundings: Surroundings) -> Iterator[Prerequisite]:
+    named = True
+    try:
+        check_named(options)
+    except ConfigurationError as error:
+        named = False
+        yield failed(OPTIONS, error)
+    is_windows = sys.platform == "win32"
+    yield examine(_WINDOWS, windows_version)
     yield signtool(surroundings)
-    tool, service = smctl(surroundings)
-    yield tool
-    yield from examine_credentials(surroundings.credentials, connected=service.state == "ok")
-    yield service
-    yield examine("key storage provider", "R6", lambda: key_storage_provider(options))
-    yield examine("key pair alias", "R7", lambda: keypair(options, surroundings))
-    if options.certificate is None:
-        yield certificate(options)
+    service: list[Prerequisite] = []
+    if _MAKER in options.csp.casefold():
+        tool, *service = smctl(surroundings)
+        yield tool
+        yield from examine_credentials(surroundings.credentials, connected=_connected(service))
+        yield from service
     else:
-        yield examine_certificate_file(options.certificate)
+        for name in (_SMCTL, CREDENTIALS, SIGN_IN, PERMISSION):
+            yield not_checked(name, f"\"{options.csp}\" is not DigiCert's: its vendor's tool knows")
+    if is_windows:
+        yield examine(_KSP, lambda: key_storage_provider(options))
+    else:
+        yield not_checked(_KSP, "KSPs are registered on Windows only")
+    if options.keypair_alias is not None:
+        yield _keypair(options.keypair_alias, surroundings, service)
+    elif named:
+        yield not_checked(KEY, "no alias is given; the certificate that --thumbprint names says which key is its own")
+    if options.certificate is not None:
+        yield from _certificate_file(options.certificate)
+    elif named and is_windows:
+        yield from certificate(options)
+    elif named:
+        yield not_checked(CERTIFICATE, "the Windows certificate store is on Windows only")
+
+
+def _connected(service: list[Prerequisite]) -> bool:
+    return any(check.name == SIGN_IN and check.state == "ok" for check in service)
 
 
 def windows_version() -> str:
@@ -63,15 +121,17 @@ def windows_version() -> str:
 
 def signtool(surroundings: Surroundings) -> Prerequisite:
     """SignTool, and that a 64-bit KSP can be loaded into it."""
-    found = examine("signtool", "R5", lambda: str(find_signtool(surroundings)))
-    if found.state == "ok" and find_signtool(surroundings).architecture not in {"x64", ""}:
-        remedy = "Vendors' KSPs are x64: name the x64 SignTool with --signtool."
-        return Prerequisite("signtool", "R5", "warning", found.detail, remedy)
-    return found
+    try:
+        found = find_signtool(surroundings)
+    except KspSignError as error:
+        return failed(_SIGNTOOL, error)
+    if found.architecture not in {"x64", ""}:
+        return warned(_SIGNTOOL, str(found), "Vendors' KSPs are x64: name the x64 SignTool with --signtool.")
+    return passed(_SIGNTOOL, str(found))
 
 
-def smctl(surroundings: Surroundings) -> tuple[Prerequisite, Prerequisite]:
-    """smctl, and whether the service lets us sign.
+def smctl(surroundings: Surroundings) -> Iterator[Prerequisite]:
+    """smctl; then whether the service accepts the credentials, and lets this user sign.
 
     What the health check prints is never shown: it holds halves of secrets that no masking recognises.
     """
@@ -79,9 +139,34 @@ def smctl(surroundings: Surroundings) -> tuple[Prerequisite, Prerequisite]:
         tool = find_smctl(surroundings)
         ran = _smctl(surroundings, "healthcheck")
     except KspSignError as error:
-        missing = Prerequisite("smctl", "R6", "missing", error.message, error.remedy)
-        return missing, Prerequisite("service", "R6", "missing", "not asked: smctl is missing", error.remedy)
-    return Prerequisite("smctl", "R6", "ok", str(tool)), _service(ran)
+        yield failed(_SMCTL, error)
+        for name in (SIGN_IN, PERMISSION):
+            yield not_checked(name, "smctl healthcheck would show")
+        return
+    yield passed(_SMCTL, str(tool))
+    if "Status: Connected" not in ran.output:
+        ended = "did not end in time" if ran.exit_code is None else f"ended with exit code {ran.exit_code}"
+        lost = PrerequisiteError(
+            f"smctl healthcheck {ended} and is not connected",
+            code="SMCTL_NOT_CONNECTED",
+            remedy="Check SM_HOST, SM_API_KEY, the client certificate and its password; a proxy goes in HTTPS_PROXY, "
+            "its CA in SM_CA_FILE.",
+        )
+        yield failed(SIGN_IN, lost)
+        yield not_checked(PERMISSION, "smctl is not connected")
+        return
+    yield passed(SIGN_IN, "smctl healthcheck: connected")
+    if "Can sign: Yes" in ran.output:
+        yield passed(PERMISSION, "smctl healthcheck: this user may sign")
+    elif "Can sign: No" in ran.output:
+        refused = PrerequisiteError(
+            "smctl healthcheck: this user may not sign",
+            code="NOT_THE_SIGNER",
+            remedy="Use the API key of the signer, or have a KeyLocker lead assign this user as the signer.",
+        )
+        yield failed(PERMISSION, refused)
+    else:
+        yield not_checked(PERMISSION, "this version of smctl does not say whether the user may sign")
 
 
 def key_storage_provider(options: WindowsOptions) -> str:
@@ -103,64 +188,103 @@ def key_storage_provider(options: WindowsOptions) -> str:
     raise PrerequisiteError("KSPs exist on Windows only", code="NOT_WINDOWS", remedy="Use a Windows agent.")
 
 
-def keypair(options: WindowsOptions, surroundings: Surroundings) -> str:
-    """That the alias is among the key pairs that this user sees; raises PrerequisiteError with a near one."""
-    alias = options.keypair_alias
-    if alias is None:
-        raise ConfigurationError("no key pair alias is given", remedy="Name it with --keypair-alias; case matters.")
-    ran = _smctl(surroundings, "keypair", "ls")
+def _keypair(alias: str, surroundings: Surroundings, service: list[Prerequisite]) -> Prerequisite:
+    """That the alias is among the key pairs that this user sees, and online."""
+    if not _connected(service):
+        return not_checked(KEY, "smctl lists the key pairs, and is not connected")
+    try:
+        return passed(KEY, find_keypair(alias, _smctl(surroundings, "keypair", "ls")))
+    except KspSignError as error:
+        return failed(KEY, error)
+
+
+def find_keypair(alias: str, ran: Ran) -> str:
+    """What `smctl keypair ls` says of the key pair; raises PrerequisiteError, with a near alias, when it is not there
+    or OFFLINE."""
     if ran.exit_code != 0:
         raise PrerequisiteError(
             f"smctl keypair ls ended with exit code {ran.exit_code}",
             code="ALIAS_UNKNOWN",
             remedy="Correct the credentials first (the lines above).",
         )
-    cells = {cell for line in ran.output.splitlines() for cell in re.split(r"\s{2,}|\t", line.strip())}
-    cells |= {word for line in ran.output.splitlines() for word in line.split()}
-    if alias in cells:
-        return f"{alias} is there"
-    near = next((cell for cell in sorted(cells) if cell.casefold() == alias.casefold()), None)
-    raise PrerequisiteError(
-        f"smctl keypair ls does not show {alias}",
-        code="ALIAS_UNKNOWN",
-        remedy=f"Did you mean {near}? Case matters." if near else "Copy the alias exactly from `smctl keypair ls`.",
-    )
+    rows = [_cells(line) for line in ran.output.splitlines()]
+    row = next((row for row in rows if alias in row), None)
+    if row is None:
+        cells = set().union(*rows) if rows else set()
+        near = [cell for cell in suggest(alias, cells) if cell.casefold() == alias.casefold()]
+        raise PrerequisiteError(
+            f"smctl keypair ls does not show {alias}",
+            code="ALIAS_UNKNOWN",
+            remedy=f"Did you mean {near[0]}? Case matters."
+            if near
+            else "Take the alias from `smctl keypair ls`, verbatim.",
+        )
+    if "OFFLINE" in row:
+        raise PrerequisiteError(
+            f"key pair {alias} is OFFLINE",
+            code="KEYPAIR_OFFLINE",
+            remedy="Bring the key pair online in DigiCert ONE, or sign inside its release window.",
+        )
+    return f"{alias} is there" + (", online" if "ONLINE" in row else "")
 
 
-def certificate(options: WindowsOptions) -> Prerequisite:
-    """The certificate that would sign, and how long it is valid."""
-    name = "certificate"
+def _cells(line: str) -> set[str]:
+    """The cells of a row of the table, and its single words: an alias may hold blanks."""
+    return {*re.split(r"\s{2,}|\t|\|", line.strip()), *line.split()}
+
+
+def certificate(options: WindowsOptions) -> Iterator[Prerequisite]:
+    """The certificate in the Windows store that would sign, how long it is valid, and whether a newer one is there."""
     try:
         present = candidates_of(read_store(options.certificate_store, "MY"))
-    except PrerequisiteError as error:
-        return Prerequisite(name, "R8, R10", "missing", error.message, error.remedy)
-    if options.thumbprint is None and options.keypair_alias is None:
-        return Prerequisite(
-            name, "R8, R10", "missing", "neither alias nor thumbprint is given", "Name --keypair-alias."
-        )
+    except KspSignError as error:
+        yield failed(CERTIFICATE, error)
+        return
     found, now = matching(present, options), datetime.now(UTC)
     chosen = newest_candidate(found, now)
     if chosen is None:
         near = near_miss(options.thumbprint or options.keypair_alias or "", present)
         hint = f"Did you mean {near}? " if near else ""
         seen = "; ".join(map(str, found)) or f"none matches in the store My of the {options.certificate_store}"
-        return Prerequisite(name, "R8, R10", "missing", seen, f"{hint}Run kspsign certsync, or renew the certificate.")
-    left = chosen.not_after - now
-    detail = f"{chosen.thumbprint} {chosen.subject}, valid for {left.days} days, until {chosen.until}"
+        code = "CERTIFICATE_NOT_VALID" if found else "CERTIFICATE_NOT_FOUND"
+        remedy = f"{hint}Run kspsign certsync, or renew the certificate."
+        yield failed(CERTIFICATE, PrerequisiteError(seen, code=code, remedy=remedy))
+        return
     if chosen.container is None:
-        return Prerequisite(name, "R8, R10", "missing", f"{detail}; without private key", "Run kspsign certsync.")
-    soon = "Renew it; certsync then fetches the new one." if left < EXPIRY_WARNING else ""
-    return Prerequisite(name, "R8, R10", "warning" if soon else "ok", detail, soon)
+        keyless = PrerequisiteError(
+            f"{chosen} is in the store without private key", code="NO_PRIVATE_KEY", remedy="Run kspsign certsync."
+        )
+        yield failed(CERTIFICATE, keyless)
+        return
+    yield examine_certificate(ordered_chain(chosen.der, known_issuers(chosen.der)))
+    yield _newer(chosen, present, now)
 
 
-def _service(ran: Ran) -> Prerequisite:
-    checks = {"Status: Connected": "not connected", "Can sign: Yes": "this user may not sign"}
-    wrong = [fault for words, fault in checks.items() if words not in ran.output]
-    if wrong or ran.exit_code != 0:
-        detail = "; ".join(wrong) or f"exit code {ran.exit_code}"
-        remedy = "Check SM_HOST, SM_API_KEY and the client certificate, and that the user is a signer of the key pair."
-        return Prerequisite("service", "R6", "missing", f"smctl healthcheck: {detail}", remedy)
-    return Prerequisite("service", "R6", "ok", "smctl healthcheck: connected, may sign")
+def _newer(chosen: Candidate, present: tuple[Candidate, ...], now: datetime) -> Prerequisite:
+    """Whether the store holds a newer certificate of the same name with a key, which --thumbprint passes over."""
+    names = {chosen.friendly_name, chosen.container} - {None}
+    newer = [
+        candidate
+        for candidate in present
+        if names & {candidate.friendly_name, candidate.container}
+        and candidate.container is not None
+        and candidate.not_before <= now <= candidate.not_after
+        and candidate.not_before > chosen.not_before
+    ]
+    remarks = tuple(f"{chosen.thumbprint} is superseded by {candidate}" for candidate in newer)
+    return examine_newer(remarks, superseded=bool(newer))
+
+
+def _certificate_file(file: Path) -> Iterator[Prerequisite]:
+    """Method 1: the certificate from its file."""
+    try:
+        leaf, others = read_certificate_file(file)
+    except KspSignError as error:
+        yield failed(CERTIFICATE, error)
+        return
+    issuers = known_issuers(leaf) if sys.platform == "win32" else ()
+    yield examine_certificate(ordered_chain(leaf, (*others, *issuers)))
+    yield not_checked(NEWER, "the certificate is from a file")
 
 
 def _smctl(surroundings: Surroundings, *arguments: str) -> Ran:

@@ -52,11 +52,7 @@ class WindowsStore(OpenStore):
         be installed, when certsync fails and no valid certificate is there, or when none, or none that is valid,
         matches.
         """
-        if options.certificate is None and options.keypair_alias is None and options.thumbprint is None:
-            raise ConfigurationError(
-                "key store windows needs the key pair's alias or the certificate's thumbprint",
-                remedy="Name it with --keypair-alias (case-sensitive; `smctl keypair ls` lists them) or --thumbprint.",
-            )
+        check_named(options)
         if options.tools_msi is not None and options.tools_msi_sha256 is not None:
             install_client_tools(options.tools_msi, options.tools_msi_sha256, surroundings, surroundings.notice)
         if options.certificate is not None:
@@ -95,7 +91,7 @@ class WindowsStore(OpenStore):
                 remedy="Run certsync (it links the certificate with the KSP's key); importing the file alone does not.",
             )
         return cls(
-            ordered_chain(chosen.der, _known_issuers(chosen.der)),
+            ordered_chain(chosen.der, known_issuers(chosen.der)),
             options.keypair_alias or chosen.friendly_name,
             {"store": options.certificate_store, "provider": chosen.provider, "container": chosen.container},
         )
@@ -106,7 +102,7 @@ class WindowsStore(OpenStore):
         if options.certificate is None or options.keypair_alias is None:
             raise ConfigurationError("certificate needs keypair_alias", remedy="Name it with --keypair-alias.")
         leaf, others = read_certificate_file(options.certificate)
-        issuers = _known_issuers(leaf) if sys.platform == "win32" else ()
+        issuers = known_issuers(leaf) if sys.platform == "win32" else ()
         return cls(
             ordered_chain(leaf, (*others, *issuers)),
             options.keypair_alias,
@@ -115,6 +111,15 @@ class WindowsStore(OpenStore):
                 "provider": options.csp,
                 "container": options.keypair_alias,
             },
+        )
+
+
+def check_named(options: WindowsOptions) -> None:
+    """Raise ConfigurationError when neither key pair nor certificate is named."""
+    if options.certificate is None and options.keypair_alias is None and options.thumbprint is None:
+        raise ConfigurationError(
+            "key store windows needs the key pair's alias or the certificate's thumbprint",
+            remedy="Name it with --keypair-alias (case-sensitive; `smctl keypair ls` lists them) or --thumbprint.",
         )
 
 
@@ -178,7 +183,7 @@ def _present(options: WindowsOptions) -> tuple[Candidate, ...]:
     return candidates_of(read_store(options.certificate_store, "MY"))
 
 
-def _known_issuers(leaf: bytes) -> tuple[x509.Certificate, ...]:
+def known_issuers(leaf: bytes) -> tuple[x509.Certificate, ...]:
     """The CAs above `leaf` that this machine knows: intermediates that certsync or a policy installed, and roots.
 
     Only certificates that hold an issuer's name are parsed: stores contain many unrelated and malformed ones.

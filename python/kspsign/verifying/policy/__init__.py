@@ -1,4 +1,4 @@
-"""The policy file: what a release demands of signatures beyond that they hold, and what judges files by it.
+"""The policy file: requirements on signatures beyond being valid, and the judge that applies them.
 
 Nothing of it is loaded unless a policy is given.
 """

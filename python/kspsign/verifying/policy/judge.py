@@ -1,4 +1,4 @@
-"""Files judged by a policy: each rule is a check by name, beside those that prove the signature itself."""
+"""Judges files by a policy: each rule is a named check, in addition to those of the signature itself."""
 
 from __future__ import annotations
 
@@ -49,9 +49,11 @@ class Judge:
         unmatched = [glob for glob in self.policy.signed.files if not any(matches(glob, name) for name in names)]
         return PolicyError(self.facts.name, tuple(unmatched)) if unmatched else None
 
-    def leaves_alone(self, name: str, kind: Format | None) -> bool:
-        """Whether the file is not to be signed: it may stay unsigned, or it keeps its vendor's signature."""
-        return self._vendor_rule(name) is not None or self.may_stay_unsigned(name, kind) is not None
+    def leaves_alone(self, names: Sequence[str], kind: Format | None) -> bool:
+        """Whether the file is not to be signed: by one of its names it keeps its vendor's signature, or by all of them
+        it may stay unsigned."""
+        kept = any(self._vendor_rule(name) is not None for name in names)
+        return kept or all(self.may_stay_unsigned(name, kind) is not None for name in names)
 
     def may_stay_unsigned(self, name: str, kind: Format | None) -> str | None:
         """The pattern by which the file may stay unsigned, None when it must be signed."""
@@ -75,10 +77,10 @@ class Judge:
         reason = self._reason_to_sign(name, kind)
         if reason is not None:
             yield Finding("policy-required", f"{reason} is signed")
-        digests = [each.signature.algorithm for each in signatures]
+        digests = [signature.signature.algorithm for signature in signatures]
         vendor = self._vendor_rule(name)
-        for index, each in enumerate(signatures):
-            for finding in self._of_signature(each, vendor, digests, now):
+        for index, signature in enumerate(signatures):
+            for finding in self._of_signature(signature, vendor, digests, now):
                 yield replace(finding, number=index + 1)
 
     def structure_findings(self, name: str, kind: Format | None, found: Sequence[Finding]) -> Iterator[Finding]:
@@ -90,12 +92,12 @@ class Judge:
 
         rules = self.policy.msi
         pattern = next((glob for glob in rules.unallocated_data if matches(glob, name)), None)
-        for each in found:
-            admitted = pattern is not None and each.check == UNALLOCATED_DATA and each.hresult is not None
+        for finding in found:
+            admitted = pattern is not None and finding.check == UNALLOCATED_DATA and finding.hresult is not None
             if admitted:
-                yield replace(each, detail=f"{each.detail}; the policy admits it ({pattern})", hresult=None)
+                yield replace(finding, detail=f"{finding.detail}; the policy admits it ({pattern})", hresult=None)
             else:
-                yield each
+                yield finding
         if rules.metadata and METADATA_ABSENT in found:
             remedy = "Sign the package again: kspsign and SignTool write MsiDigitalSignatureEx."
             yield _broken("policy-metadata", "names, order and sizes of its streams are not signed", remedy)
@@ -123,7 +125,7 @@ class Judge:
         authorities = () if vendor else self.policy.timestamp.authorities
         yield self._timestamp(each.stamp, each.authority_path, authorities)
         if self._is_tolerated(each.signature.algorithm, digests):
-            yield Finding("policy-algorithms", "an old signature beside a stronger one, which the policy tolerates")
+            yield Finding("policy-algorithms", "an old signature next to a stronger one, which the policy tolerates")
             return
         yield from self._algorithms(each)
         if vendor is None:
@@ -132,7 +134,7 @@ class Judge:
     def _publisher(self, path: Sequence[x509.Certificate], wanted: Sequence[Publisher]) -> Iterator[Finding]:
         if not wanted:
             return
-        found = next((each for each in wanted if path and _is(each, path)), None)
+        found = next((publisher for publisher in wanted if path and _is(publisher, path)), None)
         if found is not None:
             yield Finding("policy-publisher", f"{display_name(path[0])} is {_said(found)}")
             return

@@ -1,4 +1,4 @@
-"""The keys of a policy file, one frozen model. Every default is what holds without a file."""
+"""The keys of a policy file as one frozen model; the defaults apply without a file."""
 
 from __future__ import annotations
 

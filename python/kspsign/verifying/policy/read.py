@@ -1,4 +1,4 @@
-"""A policy file read and checked; what is wrong in it is named with its line."""
+"""Reads and checks a policy file; errors name the line."""
 
 from __future__ import annotations
 

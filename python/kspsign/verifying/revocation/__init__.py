@@ -1,4 +1,4 @@
-"""Whether certificates of a chain were revoked, asked of OCSP responders (RFC 6960) and CRLs (RFC 5280 §5).
+"""Checks the certificates of a chain for revocation, by OCSP (RFC 6960) and CRL (RFC 5280 §5).
 
 As Windows does: an answer must be current now, and what it says counts from its date on, so that a signature that
 was stamped before holds. Stricter than Windows: a compromised key is good for no signature of any time, nor is a

@@ -1,4 +1,4 @@
-"""What an OCSP responder or a CRL says of a certificate, and what both kinds of answers must keep to."""
+"""The revocation status from OCSP or a CRL, and the rules that both must meet."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Revoked:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class RevocationAnswer:
     """What `source` ("OCSP http://...") says: revoked, or good when `revoked` is None; to be asked again at `until`."""
 
     source: str
@@ -48,9 +48,9 @@ def check_period(this_update: datetime, next_update: datetime, now: datetime) ->
 
 def check_critical(extensions: Iterable[x509.Extension[x509.ExtensionType]], known: Iterable[object]) -> None:
     """Raise TrustError for a critical extension that is none of the `known` OIDs."""
-    for each in extensions:
-        if each.critical and each.oid not in known:
-            raise undetermined(f"it has a critical extension that is not known: {each.oid.dotted_string}")
+    for entry in extensions:
+        if entry.critical and entry.oid not in known:
+            raise undetermined(f"it has a critical extension that is not known: {entry.oid.dotted_string}")
 
 
 def revoked(since: datetime, reason: x509.ReasonFlags | None, extensions: x509.Extensions) -> Revoked:
@@ -69,4 +69,4 @@ def may_sign(ca: x509.Certificate, usage: str) -> bool:
 
 
 UNREADABLE = (ValueError, TypeError, UnsupportedAlgorithm, x509.DuplicateExtension, x509.UnsupportedGeneralNameType)
-"""What the library raises on answers that are no proper ones."""
+"""Exceptions that the library raises for malformed answers."""

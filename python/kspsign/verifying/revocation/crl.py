@@ -1,4 +1,4 @@
-"""Whether a CRL counts for a certificate, and what it says of it (RFC 5280 §5, §6.3).
+"""Whether a CRL applies to a certificate, and the status it gives (RFC 5280 §5, §6.3).
 
 A complete CRL that names a delta CRL (freshestCRL) counts with it alone. Indirect CRLs, and CRLs for some reasons
 only, are refused rather than pieced together: CAs for code signing publish complete ones.
@@ -19,7 +19,7 @@ from kspsign.network.fetch import fetch
 from kspsign.network.pool import Pool
 from kspsign.verifying.revocation.answers import (
     UNREADABLE,
-    Answer,
+    RevocationAnswer,
     Revoked,
     check_critical,
     check_period,
@@ -79,9 +79,9 @@ def _points(stated: Iterable[x509.DistributionPoint]) -> Iterator[DistributionPo
         if point.reasons or point.crl_issuer:
             continue
         names = point.full_name or ()
-        for each in names:
-            if isinstance(each, x509.UniformResourceIdentifier) and each.value.lower().startswith(_HTTP):
-                yield DistributionPoint(each.value, frozenset(names))
+        for name in names:
+            if isinstance(name, x509.UniformResourceIdentifier) and name.value.lower().startswith(_HTTP):
+                yield DistributionPoint(name.value, frozenset(names))
 
 
 def load_crl(pool: Pool, url: str) -> x509.CertificateRevocationList:
@@ -92,7 +92,7 @@ def load_crl(pool: Pool, url: str) -> x509.CertificateRevocationList:
     try:
         return x509.load_pem_x509_crl(content) if content.startswith(_PEM) else x509.load_der_x509_crl(content)
     except UNREADABLE as broken:
-        raise undetermined(f"it is no CRL: {broken}") from broken
+        raise undetermined(f"it is not a CRL: {broken}") from broken
 
 
 def look_up(
@@ -102,7 +102,7 @@ def look_up(
     issuer: x509.Certificate,
     now: datetime,
     delta: x509.CertificateRevocationList | None = None,
-) -> Answer:
+) -> RevocationAnswer:
     """What `crl`, found at `point`, says of `certificate`, with what `delta` adds to it; raises TrustError when they do
     not count for it."""
     try:
@@ -116,7 +116,7 @@ def look_up(
                 found = None if newer.reason is x509.ReasonFlags.remove_from_crl else newer
     except UNREADABLE as broken:
         raise undetermined(f"it can't be read: {broken}") from broken
-    return Answer(f"CRL {shown_url(point.url)}", until, found)
+    return RevocationAnswer(f"CRL {shown_url(point.url)}", until, found)
 
 
 def _check(
@@ -133,7 +133,7 @@ def _check(
     _check_scope(crl, point, certificate)
     until = crl.next_update_utc
     if until is None:
-        raise undetermined("it does not say until when it counts")
+        raise undetermined("it does not state how long it is valid")
     check_period(crl.last_update_utc, until, now)
     return until
 

@@ -1,17 +1,16 @@
-"""The check of a chain's revocation: each certificate is asked about once in a run, by OCSP and else by its CRL."""
+"""The check of a chain's revocation: each certificate is looked up once in a run, by OCSP or else by CRL."""
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from itertools import pairwise
-from typing import TypeVar
 
 from cryptography import x509
 from cryptography.x509.oid import AuthorityInformationAccessOID
 
 from kspsign.certificates.parse import display_name, extension, to_der
+from kspsign.concurrency.single_flight import SingleFlight
 from kspsign.model.checks import CheckName
 from kspsign.model.errors import TrustError
 from kspsign.model.hresults import Hresult
@@ -19,7 +18,7 @@ from kspsign.model.network_options import NetworkOptions
 from kspsign.model.values import Finding, iso_utc
 from kspsign.network.address import shown_url
 from kspsign.network.fetch import open_fetching
-from kspsign.verifying.revocation.answers import Answer, Revoked, undetermined
+from kspsign.verifying.revocation.answers import RevocationAnswer, Revoked, undetermined
 from kspsign.verifying.revocation.crl import (
     delta_points,
     distribution_points,
@@ -28,36 +27,11 @@ from kspsign.verifying.revocation.crl import (
     look_up,
 )
 from kspsign.verifying.revocation.ocsp import ask_responder
-from kspsign.verifying.usage import Purpose
-
-T = TypeVar("T")
+from kspsign.verifying.usage import CertificatePurpose
 
 _COMPROMISED = frozenset(
     {x509.ReasonFlags.key_compromise, x509.ReasonFlags.ca_compromise, x509.ReasonFlags.aa_compromise}
 )
-
-
-class _Once:
-    """Values made once per key, whoever asks; an error is a value too."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._locks: dict[object, threading.Lock] = {}
-        self._made: dict[object, object] = {}
-
-    def get(self, key: object, make: Callable[[], T]) -> T:
-        with self._lock:
-            lock = self._locks.setdefault(key, threading.Lock())
-        with lock:
-            if key not in self._made:
-                try:
-                    self._made[key] = make()
-                except TrustError as error:
-                    self._made[key] = error
-        made = self._made[key]
-        if isinstance(made, TrustError):
-            raise made
-        return made  # type: ignore[return-value]  # what `make` of this key returned
 
 
 class Revocation:
@@ -68,14 +42,17 @@ class Revocation:
 
     def __init__(self, network: NetworkOptions) -> None:
         self._pool = open_fetching(network)
-        self._once = _Once()
+        self._answers: SingleFlight[RevocationAnswer] = SingleFlight()
+        self._crls: SingleFlight[x509.CertificateRevocationList] = SingleFlight()
 
-    def finding(self, path: Sequence[x509.Certificate], purpose: Purpose, stamped: datetime | None) -> Finding:
+    def finding(
+        self, path: Sequence[x509.Certificate], purpose: CertificatePurpose, stamped: datetime | None
+    ) -> Finding:
         """The check "revocation" ("timestamp-revocation") of a valid chain, leaf first, its root last.
 
         `stamped` is the trusted time of what the leaf signed, None when there is none: revoked counts then.
         """
-        check: CheckName = "revocation" if purpose is Purpose.CODE_SIGNING else "timestamp-revocation"
+        check: CheckName = "revocation" if purpose is CertificatePurpose.CODE_SIGNING else "timestamp-revocation"
         seen: list[str] = []
         unknown: list[str] = []
         for certificate, issuer in pairwise(path):
@@ -90,12 +67,12 @@ class Revocation:
             seen.append(said)
         if unknown:
             return Finding(check, "; ".join(unknown), Hresult.CRYPT_E_REVOCATION_OFFLINE)
-        return Finding(check, "; ".join(seen) or "the certificate itself is trusted by name: nobody revokes it")
+        return Finding(check, "; ".join(seen) or "the certificate itself is trusted by name, so it can't be revoked")
 
-    def _answer(self, certificate: x509.Certificate, issuer: x509.Certificate) -> Answer:
-        return self._once.get((to_der(certificate), to_der(issuer)), lambda: self._ask(certificate, issuer))
+    def _answer(self, certificate: x509.Certificate, issuer: x509.Certificate) -> RevocationAnswer:
+        return self._answers.get((to_der(certificate), to_der(issuer)), lambda: self._ask(certificate, issuer))
 
-    def _ask(self, certificate: x509.Certificate, issuer: x509.Certificate) -> Answer:
+    def _ask(self, certificate: x509.Certificate, issuer: x509.Certificate) -> RevocationAnswer:
         """The first answer that counts. Raises TrustError naming what each place did wrong."""
         now = datetime.now(UTC)
         faults = []
@@ -110,7 +87,7 @@ class Revocation:
 
     def _from_crls(
         self, certificate: x509.Certificate, issuer: x509.Certificate, faults: list[str], now: datetime
-    ) -> Iterator[Answer]:
+    ) -> Iterator[RevocationAnswer]:
         for point in distribution_points(certificate):
             try:
                 crl = self._load(point.url)
@@ -120,12 +97,12 @@ class Revocation:
                 faults.append(f"CRL {shown_url(point.url)}: {error.message}")
 
     def _load(self, url: str) -> x509.CertificateRevocationList:
-        return self._once.get(url, lambda: load_crl(self._pool, url))
+        return self._crls.get(url, lambda: load_crl(self._pool, url))
 
     def _delta(
         self, crl: x509.CertificateRevocationList, certificate: x509.Certificate
     ) -> x509.CertificateRevocationList | None:
-        """The delta CRL to `crl`, None when there is none; raises TrustError when there is one and it can't be had."""
+        """The delta CRL to `crl`, None when there is none; raises TrustError when one can't be obtained."""
         if not is_supplemented(crl, certificate):
             return None
         faults = []
@@ -134,7 +111,7 @@ class Revocation:
                 return self._load(point.url)
             except TrustError as error:
                 faults.append(f"{shown_url(point.url)}: {error.message}")
-        raise undetermined("; ".join(["there is a delta CRL to it that can't be had", *faults]))
+        raise undetermined("; ".join(["there is a delta CRL to it that could not be obtained", *faults]))
 
     def _vouch_for(self, responder: x509.Certificate, issuer: x509.Certificate) -> None:
         """Only a CRL may speak of a responder: others of its kind can't."""
@@ -149,7 +126,7 @@ class Revocation:
 
 
 def _told(
-    certificate: x509.Certificate, answer: Answer, purpose: Purpose, stamped: datetime | None
+    certificate: x509.Certificate, answer: RevocationAnswer, purpose: CertificatePurpose, stamped: datetime | None
 ) -> tuple[str, bool]:
     """What is to be said of a certificate, and whether it counts as revoked."""
     if answer.revoked is None:
@@ -163,19 +140,19 @@ def _told(
     return f"{why}, after the timestamp, by {answer.source}", False
 
 
-def _counts(revoked: Revoked, purpose: Purpose, stamped: datetime | None) -> bool:
+def _counts(revoked: Revoked, purpose: CertificatePurpose, stamped: datetime | None) -> bool:
     """Whether a revocation reaches back to what was stamped at that time."""
     if stamped is None or revoked.since <= stamped or revoked.reason in _COMPROMISED:
         return True
-    return purpose is Purpose.TIMESTAMPING and revoked.reason is None
+    return purpose is CertificatePurpose.TIMESTAMPING and revoked.reason is None
 
 
 def _responders(certificate: x509.Certificate) -> list[str]:
     stated = extension(certificate, x509.AuthorityInformationAccess)
     return [
-        each.access_location.value
-        for each in (stated.value if stated is not None else ())
-        if each.access_method == AuthorityInformationAccessOID.OCSP
-        and isinstance(each.access_location, x509.UniformResourceIdentifier)
-        and each.access_location.value.lower().startswith(("http://", "https://"))
+        description.access_location.value
+        for description in (stated.value if stated is not None else ())
+        if description.access_method == AuthorityInformationAccessOID.OCSP
+        and isinstance(description.access_location, x509.UniformResourceIdentifier)
+        and description.access_location.value.lower().startswith(("http://", "https://"))
     ]

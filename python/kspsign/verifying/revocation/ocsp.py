@@ -1,4 +1,4 @@
-"""One question to an OCSP responder, and whether its answer counts (RFC 6960 §3.2, §4.2)."""
+"""One OCSP request, and whether its response is acceptable (RFC 6960 §3.2, §4.2)."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from kspsign.network.fetch import fetch
 from kspsign.network.pool import Pool
 from kspsign.verifying.revocation.answers import (
     UNREADABLE,
-    Answer,
+    RevocationAnswer,
     check_critical,
     check_period,
     may_sign,
@@ -46,7 +46,7 @@ def ask_responder(
     issuer: x509.Certificate,
     now: datetime,
     vouch_for: VouchFor,
-) -> Answer:
+) -> RevocationAnswer:
     """What the responder at `url` says of `certificate`.
 
     Raises TrustError (CRYPT_E_REVOCATION_OFFLINE) when nothing comes back, or nothing that counts.
@@ -71,7 +71,7 @@ def _read(
     issuer: x509.Certificate,
     now: datetime,
     vouch_for: VouchFor,
-) -> Answer:
+) -> RevocationAnswer:
     response = ocsp.load_der_ocsp_response(reply)
     if response.response_status is not ocsp.OCSPResponseStatus.SUCCESSFUL:
         raise undetermined(f"it answered {response.response_status.name.lower()}")
@@ -87,11 +87,11 @@ def _read(
     if single.certificate_status is ocsp.OCSPCertStatus.UNKNOWN:
         raise undetermined("it does not know the certificate")
     if single.certificate_status is ocsp.OCSPCertStatus.GOOD:
-        return Answer(source, until, None)
+        return RevocationAnswer(source, until, None)
     since = single.revocation_time_utc
     if since is None:
         raise undetermined("it says revoked, but not since when")
-    return Answer(source, until, revoked(since, single.revocation_reason, response.single_extensions))
+    return RevocationAnswer(source, until, revoked(since, single.revocation_reason, response.single_extensions))
 
 
 def _singles(response: ocsp.OCSPResponse) -> list[ocsp.OCSPSingleResponse]:
@@ -108,13 +108,15 @@ def _check_nonce(response: ocsp.OCSPResponse, nonce: bytes) -> None:
     except x509.ExtensionNotFound:
         return
     if repeated != nonce:
-        raise undetermined("it repeats another nonce: its answer is to another question")
+        raise undetermined("it repeats another nonce: its answer belongs to another request")
 
 
 def _check_signature(response: ocsp.OCSPResponse, issuer: x509.Certificate, now: datetime, vouch_for: VouchFor) -> None:
     signer = issuer if _is_named(response, issuer) else _delegate(response, issuer, now)
     algorithm = response.signature_hash_algorithm
-    digest = next((each for each in STRONG.digests if algorithm is not None and each.value == algorithm.name), None)
+    digest = next(
+        (strong for strong in STRONG.digests if algorithm is not None and strong.value == algorithm.name), None
+    )
     if digest is None:
         raise undetermined("its answer is signed with an algorithm that is too weak or not supported")
     made_over = hashlib.new(digest, response.tbs_response_bytes).digest()
@@ -137,7 +139,7 @@ def _key_hash(certificate: x509.Certificate) -> bytes:
 
 def _delegate(response: ocsp.OCSPResponse, issuer: x509.Certificate, now: datetime) -> x509.Certificate:
     """The responder's certificate: the CA itself must have issued it, for OCSP (RFC 6960 §4.2.2.2)."""
-    found = next((each for each in response.certificates if _is_named(response, each)), None)
+    found = next((certificate for certificate in response.certificates if _is_named(response, certificate)), None)
     if found is None:
         raise undetermined("its answer names a responder whose certificate is not in it")
     try:

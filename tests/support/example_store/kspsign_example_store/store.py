@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
 from cryptography.hazmat.primitives.asymmetric.utils import Prehashed
 from cryptography.hazmat.primitives.serialization import Encoding, load_pem_private_key
 
-from kspsign.keys.prerequisites import Prerequisite, examine_certificate, missing
+from kspsign.keys.prerequisites import CREDENTIALS, KEY, Prerequisite, examine_certificate, failed, passed
 from kspsign.keys.protocol import Capabilities, KeyStore, Surroundings, reference_part
 from kspsign.model.errors import ConfigurationError, KspSignError, PrerequisiteError
 from kspsign.model.values import DigestAlgorithm, RawSignature
@@ -65,10 +65,11 @@ class ExampleStore(KeyStore):
         try:
             store = cls.open(options, surroundings)
         except KspSignError as error:
-            yield missing("example key", "", error)
+            yield failed(CREDENTIALS, error)
             return
-        yield Prerequisite("example key", "", "ok", "opens with its passphrase")
-        yield examine_certificate(store.certificate_chain()[0])
+        yield passed(CREDENTIALS, "the key opens with its passphrase")
+        yield passed(KEY, f"is in {options.example_key}")
+        yield examine_certificate(store.certificate_chain())
 
     def certificate_chain(self) -> tuple[bytes, ...]:
         return self._chain

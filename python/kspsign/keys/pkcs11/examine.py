@@ -1,0 +1,232 @@
+"""What the doctor asks of a PKCS#11 module: from the library to the certificate, each check by itself, no signature."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Final
+
+from kspsign.certificates.aia import with_issuers
+from kspsign.certificates.chain import ordered_chain
+from kspsign.certificates.parse import to_der
+from kspsign.keys.pkcs11 import cryptoki
+from kspsign.keys.pkcs11.cryptoki import Cryptoki, Token
+from kspsign.keys.pkcs11.errors import CryptokiError, at_opening
+from kspsign.keys.pkcs11.options import Pkcs11Options
+from kspsign.keys.pkcs11.store import check_named
+from kspsign.keys.pkcs11.token import Address, certificates_for, find_key, find_token
+from kspsign.keys.prerequisites import (
+    CERTIFICATE,
+    CHAIN,
+    COSTS_A_SIGNATURE,
+    CREDENTIALS,
+    KEY,
+    NEWER,
+    OPTIONS,
+    PERMISSION,
+    SIGN_IN,
+    TEST_SIGNATURE,
+    Prerequisite,
+    completed,
+    examine_certificate,
+    examine_newer,
+    failed,
+    not_checked,
+    passed,
+)
+from kspsign.keys.protocol import Surroundings
+from kspsign.model.errors import ConfigurationError, KspSignError, PrerequisiteError
+from kspsign.programs import with_client_certificate_file
+
+_MODULE, _TOKEN = "module", "token"
+_CHECKS: Final = (CREDENTIALS, _MODULE, _TOKEN, SIGN_IN, KEY, PERMISSION, CERTIFICATE, NEWER)
+_OF_CERTIFICATE: Final = frozenset({"PKCS11_NO_CERTIFICATE", "CERTIFICATE_NOT_VALID"})
+
+
+def examine_pkcs11(options: Pkcs11Options, surroundings: Surroundings) -> Iterator[Prerequisite]:
+    """Every prerequisite of signing with a token; the PIN is tried once."""
+    yield from completed(_CHECKS, _examined(options, surroundings))
+    yield not_checked(TEST_SIGNATURE, COSTS_A_SIGNATURE)
+
+
+def _examined(options: Pkcs11Options, surroundings: Surroundings) -> Iterator[Prerequisite]:
+    try:
+        address = Address.of_options(options)
+        check_named(options)
+    except ConfigurationError as error:
+        yield failed(OPTIONS, error)
+        return
+    pin = None if options.pkcs11_pin is None else options.pkcs11_pin.get_secret_value()
+    wrong = _malformed(pin)
+    if wrong is not None:
+        yield failed(CREDENTIALS, wrong)
+        return
+    with contextlib.ExitStack() as undone:
+        # As when the store is opened: a vendor's module reads its own credentials from the process's environment.
+        try:
+            given = undone.enter_context(with_client_certificate_file(surroundings))
+            os.environ.update({name: value.get_secret_value() for name, value in given.items()})
+            module = Cryptoki(address.module)
+            undone.callback(module.finalise)
+        except CryptokiError as refused:
+            yield failed(_MODULE, at_opening(refused, address.module))
+            return
+        except KspSignError as error:
+            yield failed(_MODULE, error)
+            return
+        yield passed(_MODULE, f"{address.module} is loaded")
+        yield from _Examination(module, address, pin, options, surroundings).run()
+
+
+def _malformed(pin: str | None) -> ConfigurationError | None:
+    """What can be seen of a PIN without trying it."""
+    if pin is None or (pin and pin == pin.strip() and pin.isprintable()):
+        return None
+    what = "is empty" if not pin else "begins or ends with a blank or a line break, or holds a control character"
+    return ConfigurationError(
+        f"the PIN {what}", code="PKCS11_PIN", remedy="Set the secret that --pkcs11-pin-env names again, without it."
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Examination:
+    """One module and what is looked for in it."""
+
+    module: Cryptoki
+    address: Address
+    pin: str | None
+    options: Pkcs11Options
+    surroundings: Surroundings
+
+    def run(self) -> Iterator[Prerequisite]:
+        """Token, login, key, certificate."""
+        try:
+            token = find_token(self.module, self.address)
+        except KspSignError as error:
+            yield self._failed(_TOKEN, error)
+            return
+        yield passed(_TOKEN, f"{token.label!r} is in slot {token.slot}")
+        locked = _pin_fault(token, self.pin)
+        if locked is not None:
+            yield failed(CREDENTIALS, locked)
+            return
+        wanted = bool(token.flags & cryptoki.CKF_LOGIN_REQUIRED)
+        if self.pin is not None:
+            yield passed(CREDENTIALS, "a PIN is given")
+        elif wanted:
+            yield not_checked(CREDENTIALS, "no PIN is given, although the token says that it wants a login")
+        else:
+            yield passed(CREDENTIALS, "none are needed: the token wants no login")
+        try:
+            session = self.module.open_session(token.slot)
+            if self.pin is not None:
+                self.module.login(session, self.pin)
+        except KspSignError as error:
+            yield self._failed(SIGN_IN, error)
+            return
+        if self.pin is not None:
+            yield passed(SIGN_IN, "the token accepts the PIN")
+        else:
+            yield not_checked(SIGN_IN, "there is no PIN to log in with")
+        yield from self._key(token, session)
+
+    def _key(self, token: Token, session: int) -> Iterator[Prerequisite]:
+        try:
+            key = find_key(self.module, session, self.address)
+            self._check_key(token, session, key)
+            may_sign = self.module.attribute(session, key, cryptoki.CKA_SIGN)
+        except KspSignError as error:
+            yield self._failed(KEY, error)
+            return
+        yield passed(KEY, f"{self.address.key} is there, and the token has the mechanism for it")
+        if may_sign is None:
+            yield not_checked(PERMISSION, "the token does not show whether the key may sign (CKA_SIGN)")
+        elif may_sign == b"\0":
+            yield failed(PERMISSION, _may_not_sign(self.address.key))
+        else:
+            yield passed(PERMISSION, "the key may sign (CKA_SIGN)")
+        yield from self._certificate(session, key)
+
+    def _check_key(self, token: Token, session: int, key: int) -> None:
+        """Raise PrerequisiteError when the key is out of its dates or the token lacks the mechanism to sign with it."""
+        today = f"{datetime.now(UTC):%Y%m%d}"
+        begin = _date(self.module.attribute(session, key, cryptoki.CKA_START_DATE))
+        end = _date(self.module.attribute(session, key, cryptoki.CKA_END_DATE))
+        if (begin and today < begin) or (end and end < today):
+            raise PrerequisiteError(
+                f"{self.address.key} is for use from {begin or 'ever'} to {end or 'ever'} (CKA_START_DATE, _END_DATE)",
+                code="PKCS11_KEY_EXPIRED",
+                remedy="Use a key pair whose dates hold, or have its dates changed on the token.",
+            )
+        kind = self.module.attribute(session, key, cryptoki.CKA_KEY_TYPE)
+        is_rsa = kind is not None and int.from_bytes(kind, sys.byteorder) == cryptoki.CKK_RSA
+        wanted, name = (cryptoki.CKM_RSA_PKCS, "CKM_RSA_PKCS") if is_rsa else (cryptoki.CKM_ECDSA, "CKM_ECDSA")
+        if wanted not in self.module.mechanisms(token.slot):
+            raise PrerequisiteError(
+                f"token {token.label!r} does not offer {name}, which signing with {self.address.key} needs",
+                code="PKCS11_REFUSED",
+                remedy="Allow the mechanism in the token's policy, or use a token that has it.",
+            )
+
+    def _certificate(self, session: int, key: int) -> Iterator[Prerequisite]:
+        file = self.options.certificate.absolute() if self.options.certificate else None
+        try:
+            leaf, remarks, others = certificates_for(
+                self.module, session, key, self.address, file=file, sha256=None, now=datetime.now(UTC)
+            )
+        except KspSignError as error:
+            yield self._failed(CERTIFICATE, error)
+            return
+        chain = ordered_chain(to_der(leaf), others)
+        broken: KspSignError | None = None
+        if not self.options.no_aia:
+            try:
+                chain = with_issuers(chain, self.surroundings.store_folder, self.surroundings.network)
+            except KspSignError as error:
+                broken = error
+        yield examine_certificate(chain if broken is None else chain[:1])
+        if broken is not None:
+            yield failed(CHAIN, broken)
+        if file is not None:
+            yield not_checked(NEWER, "the certificate is from a file")
+        else:
+            yield examine_newer(remarks, superseded=False)
+
+    def _failed(self, name: str, error: KspSignError) -> Prerequisite:
+        return failed(name, at_opening(error, self.address.module) if isinstance(error, CryptokiError) else error)
+
+
+def _pin_fault(token: Token, pin: str | None) -> PrerequisiteError | None:
+    """Why the PIN must not, or can't, be tried; None when it may."""
+    if pin is None or not token.flags & cryptoki.CKF_LOGIN_REQUIRED:
+        return None
+    if token.flags & cryptoki.CKF_USER_PIN_LOCKED:
+        return PrerequisiteError(
+            f"the PIN of token {token.label!r} is locked",
+            code="PKCS11_PIN_LOCKED",
+            remedy="Unlock it with the vendor's tool, as the token's security officer.",
+        )
+    if token.flags & cryptoki.CKF_USER_PIN_FINAL_TRY:
+        return PrerequisiteError(
+            f"token {token.label!r} locks with the next wrong PIN: it is not tried here",
+            code="PKCS11_PIN_LOCKED",
+            remedy="Log in once with the vendor's tool and the right PIN: that resets the count.",
+        )
+    return None
+
+
+def _date(value: bytes | None) -> str:
+    """A CK_DATE as eight digits; empty when there is none."""
+    return value.decode("ascii", "replace") if value and value.isdigit() and len(value) == 8 else ""
+
+
+def _may_not_sign(key: str) -> PrerequisiteError:
+    return PrerequisiteError(
+        f"{key} may not sign (CKA_SIGN is false)",
+        code="PKCS11_REFUSED",
+        remedy="Use a key pair that was made for signing, or have an administrator of the token set CKA_SIGN.",
+    )

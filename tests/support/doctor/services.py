@@ -1,0 +1,129 @@
+"""Key stores that are services, each arranged for a situation behind its stand-in."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from cryptography.hazmat.primitives.asymmetric import rsa
+
+from kspsign.certificates.parse import thumbprint_of
+from kspsign.embedded.authority import EmbeddedAuthority
+from support.artifact_signing.server import TIMESTAMPS, ArtifactSigning
+from support.certificates import rsa_key
+from support.digicert_one.fixture import running
+from support.digicert_one.world import DAY, NOW
+from support.doctor.run import NOWHERE, Given
+from support.key_vault.server import Azure
+from support.key_vault.world import CLIENT, EVERYTHING, TENANT, Version, World
+from support.pki import Issued, ca, signer
+
+VAULT = "doctor.vault.azure.net"
+ENDS = {"expired": NOW - 3 * DAY, "near expiry": NOW + 12 * DAY}
+WHOLE = NOW + 300 * DAY
+
+
+@dataclass(frozen=True)
+class Arranged:
+    """What a step gives, and how many signatures the service was asked for."""
+
+    given: Given
+    asked: list[str]
+
+
+@contextlib.contextmanager
+def keylocker(folder: Path, situation: str) -> Iterator[Arranged]:
+    """A host with one key pair, Release."""
+    with running(folder) as host:
+        pair = host.world.add_keypair("Release")
+        older = host.world.add_certificate(pair, "code", end=ENDS.get(situation, WHOLE))
+        if situation == "superseded":
+            host.world.add_certificate(pair, "code-2", begin=NOW - DAY)
+        if situation == "disabled":
+            pair.status = "OFFLINE"
+        if situation == "no permission":
+            pair.signers = frozenset({"somebody.else"})
+        changes = {
+            "macro": {"SM_API_KEY": "$(SM_API_KEY)"},
+            "wrong secret": {"SM_API_KEY": "01_stale"},
+            "no network": {"SM_HOST": f"https://{NOWHERE}"},
+            "private CA": {"SM_CA_FILE": ""},
+        }
+        environment = {**host.environment, **changes.get(situation, {})}
+        named = ("--keypair-alias", "release" if situation == "wrong alias" else "Release")
+        if situation == "superseded":
+            named = ("--thumbprint", thumbprint_of(older.leaf.der))
+        given = Given(("--key-store", "keylocker", *named, "--trust-root", host.root), environment)
+        if situation == "nothing set":
+            given = Given(("--key-store", "keylocker"))
+        asked: list[str] = []
+        yield Arranged(given, asked)
+        asked += [request.target for request in host.service.record.of("POST")]
+
+
+@contextlib.contextmanager
+def key_vault(folder: Path, situation: str) -> Iterator[Arranged]:
+    """See key_vault_of."""
+    asked: list[str] = []
+    with key_vault_of(folder, situation) as (azure, given):
+        yield Arranged(given, asked)
+        asked += [request.target for request in azure.record.of(VAULT, "/sign")]
+
+
+@contextlib.contextmanager
+def key_vault_of(folder: Path, situation: str) -> Iterator[tuple[Azure, Given]]:
+    """A vault with one certificate, release, behind a company's proxy."""
+    key, root = rsa_key(3072), ca("Vault root", begin=NOW - 40 * DAY, end=WHOLE)
+    versions = [_version(key, root, begin=NOW - 30 * DAY, end=ENDS.get(situation, WHOLE))]
+    if situation == "superseded":
+        versions.append(_version(key, root, begin=NOW - DAY, end=WHOLE))
+    versions[0].enabled = situation != "disabled"
+    world = World({VAULT: {"release": versions}})
+    if situation == "no permission":
+        world.permissions = EVERYTHING - {"certificates/get", "certificates/list"}
+    (folder / "root.pem").write_bytes(root.pem)
+    with Azure(world, folder) as azure:
+        changes = {
+            "macro": {"AZURE_CLIENT_SECRET": "$(AZURE_CLIENT_SECRET)"},
+            "wrong secret": {"AZURE_CLIENT_SECRET": "stale"},
+            "no network": {"HTTPS_PROXY": f"http://{NOWHERE}", "https_proxy": f"http://{NOWHERE}"},
+            "private CA": {"REQUESTS_CA_BUNDLE": ""},
+        }
+        name = {"wrong alias": "relaese", "superseded": f"release/{versions[0].version}"}.get(situation, "release")
+        options = (
+            *("--key-store", "azure-key-vault", "--key-identifier", f"https://{VAULT}/certificates/{name}"),
+            *("--azure-tenant-id", TENANT, "--azure-client-id", CLIENT, "--azure-credential", "client-secret"),
+            *("--trust-root", folder / "root.pem", "--store", folder / "store"),
+        )
+        given = Given(options, {**azure.environment, **changes.get(situation, {})})
+        if situation == "nothing set":
+            given = Given(("--key-store", "azure-key-vault"))
+        yield azure, given
+
+
+@contextlib.contextmanager
+def artifact_signing(folder: Path, situation: str, authority: EmbeddedAuthority) -> Iterator[Arranged]:
+    """An account with one profile, whose certificates last three days."""
+    with ArtifactSigning(folder / "azure", authority) as service:
+        service.signing.enrolled = situation != "no permission"
+        changes = {
+            "macro": {"AZURE_CLIENT_SECRET": "$(AZURE_CLIENT_SECRET)"},
+            "wrong secret": {"AZURE_CLIENT_SECRET": "stale"},
+            "no network": {"HTTPS_PROXY": f"http://{NOWHERE}", "https_proxy": f"http://{NOWHERE}"},
+            "private CA": {"REQUESTS_CA_BUNDLE": ""},
+        }
+        more = ("--certificate-profile", "Release") if situation == "wrong alias" else ()
+        stamped = ("--timestamp-url", f"http://{TIMESTAMPS}")
+        given = Given((*service.options, *more, *stamped), {**service.environment, **changes.get(situation, {})})
+        if situation == "nothing set":
+            given = Given(("--key-store", "azure-artifact-signing", "--timestamp-url", f"http://{NOWHERE}"))
+        asked: list[str] = []
+        yield Arranged(given, asked)
+        asked += [request.target for request in service.of_profile("POST")]
+
+
+def _version(key: rsa.RSAPrivateKey, root: Issued, **sides: object) -> Version:
+    leaf = signer("Vault publisher", root, key=key, **sides)
+    return Version(key, leaf.certificate)

@@ -52,7 +52,8 @@ def run_in(
 
 def shown(service: ArtifactSigning, folder: Path, command: str, *options: object) -> tuple[int, str]:
     """Exit code and output of a command that writes no report."""
-    given = (command, *service.options, *options)
+    own = service.options[:-2] if command == "certsync" else service.options  # which needs no roots
+    given = (command, *own, *options)
     done = subprocess.run(
         [sys.executable, "-m", "kspsign", *map(str, given)],
         cwd=folder,

@@ -89,7 +89,7 @@ class _Embedded:
         self._above |= {_identity(candidate) for candidate in possible if _signed(certificate, candidate)}
 
     def _holds(self, candidate: x509.Certificate) -> bool:
-        """Whether it is of a CA of the chain or above it, and is an anchor, signed by itself or by somebody known."""
+        """Whether it is of a CA of the chain or above it, and is an anchor, self-signed or signed by a known one."""
         if _identity(candidate) not in self._above:
             return False
         holds = self._anchors.holds(candidate) or any(

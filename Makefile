@@ -13,6 +13,7 @@ BENCH ?=
 FUZZ ?=
 GENERATIVE ?=
 PYTEST ?=
+COVERAGE ?=
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 .PHONY: help demo test test-fast corpus test-windows lint package bench faults fuzz lock clean
@@ -23,9 +24,9 @@ help: ## what can be made
 demo: $(VENV)/demo.stamp ## the whole path on the embedded default, on real Windows binaries (DIR=demo)
 	@$(BIN)/kspsign demo $(DIR)
 
-test: $(VENV)/dev.stamp build/shim/index.js build/agent/.stamp ## the unit and integration tests
+test: $(VENV)/dev.stamp build/shim/index.js build/agent/.stamp ## the unit and integration tests (COVERAGE=1 counts what they reach, and fails below the floor)
 	$(BIN)/python tools/fetch_corpus.py --tests
-	$(BIN)/python -m pytest -n 2 --dist loadfile $(PYTEST)
+	$(BIN)/python -m pytest -n 2 --dist loadfile $(if $(COVERAGE),--cov --cov-report=term) $(PYTEST)
 
 test-fast: $(VENV)/dev.stamp build/shim/index.js ## the unit tests alone, under a minute: the inner loop (PYTEST='-k journal')
 	$(BIN)/python -m pytest -n 2 --dist loadfile tests/unit $(PYTEST)

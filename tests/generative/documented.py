@@ -47,6 +47,8 @@ class Exceptions:
             return "certificates, unsigned attributes and further signatures are not sorted by all signers"
         if change.kind == "drop" and _is_removable(change, node):
             return "a timestamp, a further signature or a certificate that is held elsewhere can be taken away"
+        if change.kind == "repeat" and _is_signers_certificate(change, node):
+            return "Azure Artifact Signing has the signer's certificate twice"
         if _is_number(node) and any(each.tag == _CLOCK and _holds_clock(each) for each in change.parents):
             return "the certificate of Microsoft's clock can't be verified, and is bounded in form and size"
         return None
@@ -115,6 +117,17 @@ def _is_removable(change: Change, node: Node) -> bool:
     if node.tag == der.SET and parent is not None and _attribute_oid(parent) in _CARRIED:
         return True
     return node.tag == 0xA0 and bool(node.children) and (_is_certificate(dropped) or dropped.tag == _CLOCK)
+
+
+def _is_signers_certificate(change: Change, node: Node) -> bool:
+    """Whether it is the member of the certificates whose serial number the signer names."""
+    found = (node.children or ())[change.position]
+    message = change.parents[-2].children if len(change.parents) > 1 else None
+    if node.tag != 0xA0 or not _is_certificate(found) or not message:
+        return False
+    signed = (found.children or ())[0].children or ()
+    serial = signed[1] if signed[0].tag == 0xA0 else signed[0]
+    return serial.der in message[-1].der
 
 
 def _attribute_oid(node: Node) -> bytes:

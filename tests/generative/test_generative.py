@@ -47,4 +47,4 @@ def test_what_is_documented_does_verify(tmp_path: Path) -> None:
         wanted |= set(chosen)
         verified |= set(trial.result.documented)
     assert verified == wanted
-    assert len(wanted) == 4
+    assert len(wanted) == 5

@@ -43,7 +43,7 @@ def test_the_tools_come_from_an_msi_and_the_certificate_with_them(without_tools:
     assert r"installed the client tools from tools.msi: C:\Program Files\DigiCert\Lab Tools\smctl.exe" in first.output
     assert windows.key("Contoso-Release").thumbprint in first.stdout
     again = certsync(windows, "tools.msi", digest)
-    assert "smctl is there already, the MSI is not needed" in again.output
+    assert "smctl is already installed, the MSI is not needed" in again.output
 
 
 def test_what_windows_can_not_install_is_told_with_its_log(without_tools: Windows) -> None:

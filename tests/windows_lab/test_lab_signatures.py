@@ -170,4 +170,7 @@ def test_both_verifiers_refuse_what_a_wrong_certificate_signed(windows: Windows)
 def test_signatures_that_others_released_verify_against_the_microsoft_roots(windows: Windows) -> None:
     files = (f"{KIT}/signtool.exe", "C:/Python311/python311.dll", "C:/Program Files/nodejs/node.exe")
     exit_code, verdicts = our_verdicts(windows, *files)
-    assert (exit_code, verdicts) == (0, dict.fromkeys(files))
+    assert exit_code == 0
+    # Folders of this drive C: are links: what they lead to is judged by its own name too.
+    assert {name: verdicts[name] for name in files} == dict.fromkeys(files)
+    assert set(verdicts.values()) == {None}

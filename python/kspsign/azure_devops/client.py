@@ -27,6 +27,8 @@ from kspsign.azure_devops.protocol import PublishedResult, TestRunPlan
 from kspsign.azure_devops.transport import open_pipeline
 from kspsign.azure_devops.values import AttachmentRef, BuildState, Timeline, TimelineRecord
 from kspsign.model.network_options import NetworkOptions
+from kspsign.network.address import shown_url
+from kspsign.network.deadline import overran
 from kspsign.network.requests_adapter import open_session
 
 MAX_ATTACHMENT = 256 << 20
@@ -52,7 +54,7 @@ class DevOpsClient:
         pause: Callable[[float], bool],
         network: NetworkOptions,
     ) -> None:
-        self._project = project
+        self._project, self._shown = project, shown_url(collection)
         self._session = open_session(network, connections=1, deadline=EXCHANGE_SECONDS)
         pipeline = open_pipeline(self._session, collection, token, pause)
         self._build = BuildClient(collection)
@@ -65,12 +67,12 @@ class DevOpsClient:
         self._session.close()
 
     def build(self, build_id: int) -> BuildState:
-        with _translated():
+        with self._translated():
             build = self._build.get_build(self._project, build_id)
             return BuildState(int(build.id), str(build.status), None if build.result is None else str(build.result))
 
     def timeline(self, build_id: int) -> Timeline:
-        with _translated():
+        with self._translated():
             timeline = self._build.get_build_timeline(self._project, build_id)
             if timeline is None:
                 return Timeline("", {})
@@ -78,12 +80,12 @@ class DevOpsClient:
             return Timeline(timeline.id.lower(), {record.id: record for record in records})
 
     def attachments(self, build_id: int, kind: str) -> tuple[AttachmentRef, ...]:
-        with _translated():
+        with self._translated():
             found = self._build.get_attachments(self._project, build_id, kind) or ()
             return tuple(_attachment(kind, item) for item in found)
 
     def attachment(self, build_id: int, ref: AttachmentRef) -> bytes:
-        with _translated():
+        with self._translated():
             chunks: Iterable[bytes] = self._build.get_attachment(
                 self._project, build_id, ref.timeline_id, ref.record_id, ref.kind, ref.name
             )
@@ -95,11 +97,11 @@ class DevOpsClient:
             return bytes(content)
 
     def add_tag(self, build_id: int, tag: str) -> None:
-        with _translated():
+        with self._translated():
             self._build.add_build_tag(self._project, build_id, tag)
 
     def set_property(self, build_id: int, name: str, value: str) -> None:
-        with _translated():
+        with self._translated():
             operation = JsonPatchOperation(op="add", path=f"/{name}", value=value)
             self._build.update_build_properties([operation], self._project, build_id)
 
@@ -113,12 +115,12 @@ class DevOpsClient:
             release_uri=plan.release_uri,
             release_environment_uri=plan.release_environment_uri,
         )
-        with _translated():
+        with self._translated():
             return int(self._test.create_test_run(model, self._project).id)
 
     def add_results(self, run_id: int, results: Sequence[PublishedResult]) -> tuple[int, ...]:
         numbers: list[int] = []
-        with _translated():
+        with self._translated():
             for start in range(0, len(results), RESULTS_PER_CALL):
                 models = [_result(result) for result in results[start : start + RESULTS_PER_CALL]]
                 made = self._test.add_test_results_to_test_run(models, self._project, run_id)
@@ -128,28 +130,28 @@ class DevOpsClient:
         return tuple(numbers)
 
     def attach_to_run(self, run_id: int, name: str, content: bytes) -> None:
-        with _translated():
+        with self._translated():
             self._test.create_test_run_attachment(_upload(name, content), self._project, run_id)
 
     def attach_to_result(self, run_id: int, result_id: int, name: str, content: bytes) -> None:
-        with _translated():
+        with self._translated():
             self._test.create_test_result_attachment(_upload(name, content), self._project, run_id, result_id)
 
     def end_run(self, run_id: int, state: Literal["Completed", "Aborted"]) -> None:
-        with _translated():
+        with self._translated():
             self._test.update_test_run(RunUpdateModel(state=state), self._project, run_id)
 
-
-@contextlib.contextmanager
-def _translated() -> Iterator[None]:
-    """Exceptions of the packages below, and answers of another shape, as our error."""
-    try:
-        yield
-    except requests.RequestException as broken:
-        raise problem(UNREACHABLE, "the connection broke while it answered") from broken
-    except (ClientException, OSError, ValueError, TypeError, LookupError, AttributeError) as unexpected:
-        # The package answers with None or with half-filled objects for JSON of another shape.
-        raise problem(UNEXPECTED, f"a response of unexpected form ({unexpected})") from unexpected
+    @contextlib.contextmanager
+    def _translated(self) -> Iterator[None]:
+        """Exceptions of the packages below, and answers of another shape, as our error."""
+        try:
+            yield
+        except requests.RequestException as broken:
+            cause = overran(broken) or "the connection broke"
+            raise problem(UNREACHABLE, f"no whole answer from {self._shown} ({cause})") from broken
+        except (ClientException, OSError, ValueError, TypeError, LookupError, AttributeError) as unexpected:
+            # The package answers with None or with half-filled objects for JSON of another shape.
+            raise problem(UNEXPECTED, f"a response of unexpected form ({unexpected})") from unexpected
 
 
 def _record(record: Any) -> TimelineRecord:

@@ -11,7 +11,7 @@ from kspsign.batch.run import OutputState, Run
 from kspsign.concurrency.cancellation import interruptible
 from kspsign.model.errors import KspSignError
 from kspsign.model.report import Report
-from kspsign.publishing import is_proving, publish, publish_evidence, without_evidence
+from kspsign.publishing import is_proving, publish, without_evidence
 
 
 def finished(run: Run, report: Report) -> Report:
@@ -19,6 +19,8 @@ def finished(run: Run, report: Report) -> Report:
     settings, context, cancelled = run.settings, run.context, run.cancelled
     in_service = False
     if settings.publish_token is not None and is_proving(report) and not cancelled.is_set():
+        from kspsign.publishing.evidence import publish_evidence  # noqa: PLC0415 - it brings Azure DevOps' client
+
         try:
             token = settings.publish_token
             leave = partial(publish_evidence, report, context, token, settings.network, cancelled.wait)

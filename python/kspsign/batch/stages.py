@@ -14,8 +14,8 @@ from kspsign.batch.run import Run
 from kspsign.batch.slices import share
 from kspsign.batch.work import Batch
 from kspsign.certificates.identity import PublisherIdentity
-from kspsign.certsync import certificate_facts, open_key
-from kspsign.keys import SigningKey
+from kspsign.certsync import certificate_facts, key_store_name, open_key
+from kspsign.keys import SigningKey, timestamp_urls
 from kspsign.model.errors import PrerequisiteError, TrustError
 from kspsign.model.report import Report
 from kspsign.model.values import SyncedCertificate
@@ -52,7 +52,8 @@ class SignedCopies:
 def certsync(run: Run) -> CheckedKey:
     """Stage 1: the certificate is on this agent and its key store open. Raises PrerequisiteError for a certificate
     that could not give a signature that verifies."""
-    preflight = run.open(open_preflight(run.settings, run.shared))
+    urls = timestamp_urls(run.settings, key_store_name(run.settings))
+    preflight = run.open(open_preflight(run.settings, urls, run.shared))
     key = run.open(open_key(run.settings, run.console.notice, run.cancelled))
     present(run, key.certificate)
     verifier = open_verifier(run.settings, key.certificate, run.judge)

@@ -56,7 +56,7 @@ def _first_issuer(
     for url in urls:
         cached = folder / f"{hashlib.sha256(url.encode()).hexdigest()}.cer"
         kept = cached.read_bytes() if cached.is_file() else None
-        for content in (kept, None):
+        for content in dict.fromkeys((kept, None)):
             answer = content or fetch(pool, url, MAX_REPLY)
             if isinstance(answer, str):
                 faults.append(f"{shown_url(url)}: {answer}")

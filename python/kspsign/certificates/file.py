@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from asn1crypto import cms, pem
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives.serialization import Encoding, pkcs7
+from cryptography.hazmat.primitives.serialization import Encoding
 
 from kspsign.model.errors import PrerequisiteError
 
@@ -30,15 +31,25 @@ def parse_certificates(content: bytes) -> tuple[x509.Certificate, ...]:
     readers = (
         x509.load_pem_x509_certificates,
         lambda data: [x509.load_der_x509_certificate(data)],
-        pkcs7.load_pem_pkcs7_certificates,
-        pkcs7.load_der_pkcs7_certificates,
+        _in_pkcs7,
     )
     for read in readers:
         try:
             return tuple(read(content))
-        except (ValueError, UnsupportedAlgorithm):
+        except (ValueError, TypeError, KeyError, UnsupportedAlgorithm):
             continue  # not of this form
     return ()
+
+
+def _in_pkcs7(content: bytes) -> list[x509.Certificate]:
+    """The certificates of a SignedData in PEM or BER; services and Windows do not sort them as DER would."""
+    if pem.detect(content):
+        _type, _headers, content = pem.unarmor(content)
+    message = cms.ContentInfo.load(content, strict=True)
+    if message["content_type"].native != "signed_data":
+        raise ValueError("not a SignedData")
+    held = message["content"]["certificates"]
+    return [x509.load_der_x509_certificate(each.chosen.dump()) for each in held if each.name == "certificate"]
 
 
 def _unusable(path: Path, what: str) -> PrerequisiteError:

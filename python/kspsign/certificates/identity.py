@@ -17,6 +17,11 @@ _DURABLE = re.compile(r"1\.3\.6\.1\.4\.1\.311\.97\.(?:(?!1\.)\d+(?:\.\d+){3}|1\.
 below 1.3.1 and 1.4.1 for Private Trust. Usages that all its certificates share (1.0 and others) identify no one."""
 
 
+def is_durable_usage(oid: str) -> bool:
+    """Whether the extended key usage `oid` (dotted) names one subscriber for good."""
+    return _DURABLE.fullmatch(oid) is not None
+
+
 @dataclass(frozen=True, slots=True)
 class PublisherIdentity:
     """The publisher that a certificate names.
@@ -58,4 +63,4 @@ def _durable_usages(parsed: x509.Certificate) -> frozenset[str]:
     except TrustError:
         return frozenset()  # the verifier meets the same fault and reports it
     named = (usage.dotted_string for usage in usages.value) if usages is not None else ()
-    return frozenset(oid for oid in named if _DURABLE.fullmatch(oid))
+    return frozenset(oid for oid in named if is_durable_usage(oid))

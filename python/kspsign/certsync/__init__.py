@@ -27,7 +27,15 @@ from kspsign.model.errors import ConfigurationError, PrerequisiteError
 from kspsign.model.values import SyncedCertificate, iso_utc
 from kspsign.settings.model import Settings
 
-__all__ = ["certificate_facts", "list_entries", "open_key", "read_entry", "synchronise", "write_entry"]
+__all__ = [
+    "certificate_facts",
+    "key_store_name",
+    "list_entries",
+    "open_key",
+    "read_entry",
+    "synchronise",
+    "write_entry",
+]
 
 
 def synchronise(
@@ -68,6 +76,14 @@ def open_key(settings: Settings, notice: Callable[[str], object], cancelled: thr
     else:
         with contextlib.closing(reopen_key_store(settings, known, cancelled)) as store:
             yield SigningKey(_renewed(known, store, notice), store)
+
+
+def key_store_name(settings: Settings) -> str | None:
+    """The key store of this run: the one that is named, else that of the synchronised certificate, if it is known."""
+    if settings.key_store is not None or settings.thumbprint is None:
+        return settings.key_store
+    entries = list_entries(settings.store_folder)
+    return next((entry.key_store for entry in entries if entry.thumbprint == settings.thumbprint), None)
 
 
 def _known(settings: Settings) -> SyncedCertificate | None:

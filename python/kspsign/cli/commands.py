@@ -154,9 +154,11 @@ def _task(_given: dict[str, Any], environment: Mapping[str, str]) -> int:
     context = RunContext.from_environment(variables, is_tty=False)
     config = _config_input(inputs.pop("config", None))
 
+    step = {**variables, **environment}
+
     def settings() -> Settings:
         return resolve(
-            _known(command), {}, inputs=inputs, config=config, environment=environment, secrets=secrets, stores=STORES
+            _known(command), {}, inputs=inputs, config=config, environment=step, secrets=secrets, stores=STORES
         )
 
     return _examine(settings, context) if command == "doctor" else _perform(settings(), context)

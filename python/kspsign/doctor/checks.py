@@ -40,7 +40,7 @@ def all_checks(settings: Settings, context: RunContext) -> Iterator[Prerequisite
     yield from trust.roots()
     yield from _key_store(settings, trust, unmapped)
     yield from _installed_stores(settings)
-    yield from timestamp_checks(settings, trust)
+    yield from timestamp_checks(settings, _signer(settings), trust)
     yield from _files(settings)
 
 
@@ -96,6 +96,14 @@ def _key_store(settings: Settings, trust: TrustChecks, unmapped: tuple[Unmapped,
         judged = judged or check.name == CHAIN
     if not judged:
         yield trust.chain(chain, test_signing=entry.name == "embedded")
+
+
+def _signer(settings: Settings) -> str | None:
+    """The name of the key store that signs; None where that is not known."""
+    try:
+        return _signs(settings)[0].name
+    except KspSignError:
+        return None  # what is wrong with it is said where the store is examined
 
 
 def _signs(settings: Settings) -> tuple[StoreEntry, SyncedCertificate | None]:

@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 from urllib.parse import urlsplit
 
 from kspsign.doctor.trust import TrustChecks
+from kspsign.keys import timestamp_urls
 from kspsign.keys.prerequisites import Prerequisite, failed, not_checked, passed, warned
 from kspsign.model.errors import KspSignError, PrerequisiteError, TimestampError, TrustError
 from kspsign.model.network_options import NetworkOptions
@@ -18,7 +19,7 @@ from kspsign.model.values import DigestAlgorithm
 from kspsign.network.address import shown_url
 from kspsign.network.proxy import Proxy, ProxyChoice
 from kspsign.network.tls import client_context
-from kspsign.settings.model import DEFAULT_TIMESTAMP_URLS, Settings
+from kspsign.settings.model import Settings
 from kspsign.timestamping.client import TimestampClient
 
 _PROXY, _AUTHORITIES, _SERVER, _CLOCK = "proxy", "CA certificates", "timestamp server", "clock"
@@ -79,16 +80,24 @@ def _proxy(proxy: Proxy, used: str) -> Prerequisite:
     return passed(_PROXY, f"{proxy.url} takes connections ({used})")
 
 
-def timestamp_checks(settings: Settings, trust: TrustChecks) -> Iterator[Prerequisite]:
-    """Each server is asked for a real token, which costs nothing, and the token is judged as in a signed file."""
+def timestamp_checks(settings: Settings, key_store: str | None, trust: TrustChecks) -> Iterator[Prerequisite]:
+    """Each server is asked for a real token, which costs nothing, and the token is judged as in a signed file.
+
+    `key_store` is the one that signs, which may have a server of its own; None where it is not known.
+    """
+    try:
+        urls = timestamp_urls(settings, key_store)
+    except KspSignError as error:
+        yield failed(_SERVER, error)
+        return
     if settings.no_timestamp:
         yield not_checked(_SERVER, "--no-timestamp: signatures end with the certificate")
         return
-    if settings.key_store == "embedded" and not settings.timestamp_url:
+    if key_store == "embedded" and not settings.timestamp_url:
         yield not_checked(_SERVER, "test signing has its own, which runs with a run only")
         return
     ahead: list[timedelta] = []
-    found = [_server(url, settings, trust, ahead) for url in settings.timestamp_url or DEFAULT_TIMESTAMP_URLS]
+    found = [_server(url, settings, trust, ahead) for url in urls]
     if any(check.state == "ok" for check in found):
         # One that answers is enough: a run asks them in their order.
         found = [replace(check, state="warning") if check.state == "failed" else check for check in found]

@@ -7,16 +7,25 @@ import threading
 from collections.abc import Callable, Iterator
 
 from kspsign.keys.prerequisites import ALWAYS, OPTIONS, Prerequisite, completed, failed
-from kspsign.keys.protocol import KeyStore, OpenStore, SigningKey, Surroundings, check_digest, no_notice
+from kspsign.keys.protocol import (
+    KeyStore,
+    OpenStore,
+    ResumableKeyStore,
+    SigningKey,
+    Surroundings,
+    check_digest,
+    no_notice,
+)
 from kspsign.keys.table import STORES, StoreEntry
 from kspsign.model.errors import ConfigurationError, PrerequisiteError
 from kspsign.model.values import SyncedCertificate
-from kspsign.settings.model import EngineName, Settings
+from kspsign.settings.model import DEFAULT_TIMESTAMP_URLS, EngineName, Settings
 from kspsign.settings.store_options import StoreOptions, make_options
 
 __all__ = [
     "KeyStore",
     "OpenStore",
+    "ResumableKeyStore",
     "SigningKey",
     "check_digest",
     "engine_for",
@@ -27,6 +36,7 @@ __all__ = [
     "options_for",
     "reopen_key_store",
     "surroundings_of",
+    "timestamp_urls",
 ]
 
 
@@ -102,6 +112,29 @@ def engine_for(settings: Settings, certificate: SyncedCertificate) -> EngineName
     return _store_of(certificate).engine(settings.engine)
 
 
+def timestamp_urls(settings: Settings, key_store: str | None) -> tuple[str, ...]:
+    """The servers that stamp what `key_store` signs, in their order: those that are named, else the default ones,
+    after the key store's own.
+
+    Raises ConfigurationError when no server shall stamp what is worth nothing without.
+    """
+    options = _options_model(key_store)
+    if settings.no_timestamp:
+        if options is not None and options.needs_timestamp:
+            raise ConfigurationError(
+                f"no_timestamp: a certificate of key store {key_store} lasts days, and a signature without timestamp "
+                "ends with it",
+                code="TIMESTAMP_NEEDED",
+                remedy="Leave --no-timestamp out.",
+            )
+        return ()
+    if settings.timestamp_url:
+        return settings.timestamp_url
+    first = options.timestamp_server if options is not None else None
+    others = (url for url in DEFAULT_TIMESTAMP_URLS if url != first)
+    return (*((first,) if first is not None else ()), *others)
+
+
 def examine_store(entry: StoreEntry, settings: Settings) -> Iterator[Prerequisite]:
     """Every prerequisite of signing with this store, as the store itself finds it; nothing is signed."""
     yield from completed(ALWAYS, _examined(entry, settings), f"key store {entry.name} does not examine it")
@@ -152,6 +185,15 @@ def _given(
 ) -> tuple[StoreOptions, Surroundings]:
     options = options_for(settings, entry)
     return options, surroundings_of(settings, options, cancelled or threading.Event(), notice)
+
+
+def _options_model(key_store: str | None) -> type[StoreOptions] | None:
+    """The options of a key store; what is wrong with its name or package is said where it is opened."""
+    if key_store is None:
+        return None
+    with contextlib.suppress(ConfigurationError, PrerequisiteError):
+        return STORES.find(key_store).load_options()
+    return None
 
 
 def _store_of(certificate: SyncedCertificate) -> StoreEntry:

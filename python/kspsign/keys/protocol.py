@@ -9,7 +9,7 @@ import threading
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from pydantic import SecretStr
 
@@ -115,6 +115,32 @@ class KeyStore(OpenStore, Protocol):
         was lost (asking again may cost), SigningError when it refuses.
         """
         ...
+
+
+@runtime_checkable
+class ResumableKeyStore(KeyStore, Protocol):
+    """A key store whose service works on a signature after it took it on: once begun, it can be fetched any time.
+
+    Whoever keeps the operation can be killed and loses nothing that was paid for.
+    """
+
+    def begin(self, digest: bytes, algorithm: DigestAlgorithm) -> str | RawSignature:
+        """Ask for a signature of `digest`; COSTS ONE. Returns the operation that `finish` takes, never a secret, or
+        the signature where there is nothing to wait for. Raises what `sign` does."""
+        ...
+
+    def finish(self, operation: str, digest: bytes, algorithm: DigestAlgorithm) -> RawSignature:
+        """Wait for the signature that `begin` asked for, in this process or another; free.
+
+        `operation` may come from a file that others can write. Raises OperationFailedError when there will be no
+        signature, LostSignatureError when it can't be fetched now; CancelledError.
+        """
+        ...
+
+    def sign(self, digest: bytes, algorithm: DigestAlgorithm) -> RawSignature:
+        """See KeyStore."""
+        begun = self.begin(digest, algorithm)
+        return begun if isinstance(begun, RawSignature) else self.finish(begun, digest, algorithm)
 
 
 class StoreKind(Protocol):

@@ -207,6 +207,14 @@ STORES = StoreTable(
         late("kspsign.keys.azure_key_vault.load:KeyVaultKeyStore"),
     ),
     StoreEntry(
+        "azure-artifact-signing",
+        "Azure Artifact Signing",
+        "Azure Artifact Signing (Trusted Signing)",
+        ("native",),
+        late("kspsign.keys.azure_artifact_signing.options:ArtifactSigningOptions"),
+        late("kspsign.keys.azure_artifact_signing.load:ArtifactSigningStore"),
+    ),
+    StoreEntry(
         "pkcs11",
         "PKCS#11 token",
         "a PKCS#11 token or HSM",

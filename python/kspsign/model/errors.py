@@ -7,7 +7,8 @@ KspSignError
 ├── ArtifactError           1    this file can't be signed as it is
 ├── SigningError            1    the key store refused, or answered with a wrong signature
 │   ├── ThrottledError      1    it is too busy: it signed nothing and may be asked again
-│   └── LostSignatureError  1    its answer was lost: asking again may cost a second signature
+│   ├── LostSignatureError  1    its answer was lost: asking again may cost a second signature
+│   └── OperationFailedError 1   it took the request on and made no signature, or does not know it any more
 ├── HaltedError             1    the run stopped before this file was tried
 ├── TimestampError          1    no timestamp server gave a usable token
 ├── TrustError              2    verification failed, in Windows' terms
@@ -113,6 +114,18 @@ class LostSignatureError(SigningError):
     def __init__(self, message: str, *, code: str, remedy: str, timed_out: bool = False) -> None:
         super().__init__(message, code=code, remedy=remedy)
         self.timed_out = timed_out
+
+
+class OperationFailedError(SigningError):
+    """A signature that the key store had taken on will not come.
+
+    `gone` is true when the key store does not know the request (any more), or gave something else than a signature:
+    one may have been spent. Otherwise it says that it made none.
+    """
+
+    def __init__(self, message: str, *, code: str, remedy: str, gone: bool) -> None:
+        super().__init__(message, code=code, remedy=remedy)
+        self.gone = gone
 
 
 class HaltedError(KspSignError):

@@ -82,7 +82,7 @@ class Pool:
         if authorization is not None:
             sent.setdefault("Authorization", authorization)
         manager = self.connections(bare)
-        with self._trace.call(method, bare, attempt) as answered:
+        with self._trace.call(method, bare, attempt, sent) as answered:
             reply = manager.request(
                 method, bare, body=body, headers=sent, timeout=self._timeout, retries=False, redirect=False,
                 preload_content=False,

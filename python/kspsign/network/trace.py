@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextvars import ContextVar
 from urllib.parse import parse_qsl, urlsplit
 
@@ -16,6 +16,7 @@ Listener = Callable[[str], object]
 _listener: ContextVar[Listener | None] = ContextVar("kspsign_network_listener", default=None)
 _attempt: ContextVar[int] = ContextVar("kspsign_network_attempt", default=1)
 _REQUEST_IDS = ("x-ms-request-id", "x-request-id", "request-id", "x-amzn-requestid", "x-vss-e2eid", "x-correlation-id")
+_OWN_IDS = ("x-correlation-id",)
 _LONGEST_ID = 100
 
 
@@ -47,30 +48,29 @@ class Trace:
 
     @contextlib.contextmanager
     def call(
-        self, method: str, url: str, attempt: int | None = None
+        self, method: str, url: str, attempt: int | None = None, sent: Mapping[str, str] | None = None
     ) -> Iterator[Callable[[int, Mapping[str, str]], None]]:
-        """One call; what is yielded is given status and headers once they are there.
+        """One call with the headers `sent`; what is yielded is given status and headers once they are there.
 
         Without `attempt` it is the one of the `numbered` block around.
         """
-        attempt = attempt or _attempt.get()
+        attempt, ours = attempt or _attempt.get(), _found_id(sent or {}, _OWN_IDS)
         answered: list[tuple[int, Mapping[str, str]]] = []
         started = time.monotonic()
         try:
             yield lambda status, headers: answered.append((status, headers))
         except Exception as broken:
-            self._tell(method, url, f"no answer ({type(broken).__name__})", started, attempt)
+            self._tell(method, url, f"no answer ({type(broken).__name__})", started, attempt, ours)
             raise
         else:
             status, headers = answered[-1] if answered else (0, {})
-            self._tell(method, url, str(status), started, attempt, _request_id(headers))
+            theirs = _found_id(headers, _REQUEST_IDS)
+            self._tell(method, url, str(status), started, attempt, ours + (theirs if theirs != ours else ""))
 
-    def _tell(self, method: str, url: str, outcome: str, started: float, attempt: int, request_id: str = "") -> None:
+    def _tell(self, method: str, url: str, outcome: str, started: float, attempt: int, ids: str) -> None:
         if self._listener is not None:
             milliseconds = round((time.monotonic() - started) * 1000)
-            self._listener(
-                f"network: {method} {_place(url)} -> {outcome} in {milliseconds} ms, attempt {attempt}{request_id}"
-            )
+            self._listener(f"network: {method} {_place(url)} -> {outcome} in {milliseconds} ms, attempt {attempt}{ids}")
 
 
 def _place(url: str) -> str:
@@ -80,9 +80,10 @@ def _place(url: str) -> str:
     return f"{parts.netloc.rpartition('@')[2]}{parts.path or '/'}" + (f"?{names}" if names else "")
 
 
-def _request_id(headers: Mapping[str, str]) -> str:
+def _found_id(headers: Mapping[str, str], names: Sequence[str]) -> str:
+    """The first of these headers that is there, for people; a service's support asks for it."""
     found = {name.lower(): value for name, value in headers.items()}
-    for name in _REQUEST_IDS:
+    for name in names:
         value = found.get(name, "")
         if value and value.isascii() and value.isprintable():
             return f", {name} {value[:_LONGEST_ID]}"

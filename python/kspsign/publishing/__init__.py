@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from kspsign.publishing.console import Console, open_console, prepared
-from kspsign.publishing.evidence import publish_evidence, without_evidence
 from kspsign.publishing.logging_commands import issue
 from kspsign.publishing.progress import Meter
-from kspsign.publishing.records import VERDICT_SCHEMA, is_proving, publish
+from kspsign.publishing.records import VERDICT_SCHEMA, is_proving, publish, without_evidence
 from kspsign.publishing.report_file import report_schema, report_text, write_record
 from kspsign.publishing.sanitize import log_line
 
@@ -20,7 +19,6 @@ __all__ = [
     "open_console",
     "prepared",
     "publish",
-    "publish_evidence",
     "report_schema",
     "report_text",
     "without_evidence",

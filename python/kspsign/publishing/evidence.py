@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from typing import Literal
 
 from pydantic import SecretStr
@@ -20,12 +19,12 @@ from kspsign.model.network_options import NetworkOptions
 from kspsign.model.report import BuildFacts, FileOutcome, Report
 from kspsign.model.values import ErrorFacts
 from kspsign.publishing import wording
+from kspsign.publishing.records import VERIFIED_TAG, deserves_tag
 from kspsign.publishing.report_file import outcome_text, report_text
 from kspsign.publishing.sanitize import clipped, visible
 from kspsign.settings.context import RunContext
 
 DIGEST_PROPERTY = "kspsign.reportSha256"
-VERIFIED_TAG = "kspsign-verified"
 ATTACHMENTS = 200
 """Results that get their part of the report attached, failures first; the whole report hangs on the run."""
 
@@ -49,12 +48,6 @@ def publish_evidence(
         _publish(client, int(build.id), report, context)
 
 
-def without_evidence(report: Report, error: KspSignError) -> Report:
-    """The report of a run whose evidence was asked for and could not be left: a failed one."""
-    code = report.exit_code or error.exit_code
-    return replace(report, passed=False, exit_code=code, error=report.error or _fault(error))
-
-
 def _build(context: RunContext) -> BuildFacts:
     build = context.build
     foreign = context.surface == "github-actions"
@@ -64,10 +57,6 @@ def _build(context: RunContext) -> BuildFacts:
             remedy="Publish from Azure Pipelines, whose variables name collection and build, or without token.",
         )
     return build
-
-
-def _fault(error: KspSignError) -> ErrorFacts:
-    return replace(ErrorFacts.of(error), message=f"the results could not be published: {error}")
 
 
 def _publish(client: AzureDevOps, build_id: int, report: Report, context: RunContext) -> None:
@@ -86,11 +75,6 @@ def _publish(client: AzureDevOps, build_id: int, report: Report, context: RunCon
     client.set_property(build_id, DIGEST_PROPERTY, hashlib.sha256(text).hexdigest())
     if deserves_tag(report):
         client.add_tag(build_id, VERIFIED_TAG)
-
-
-def deserves_tag(report: Report) -> bool:
-    """Whether the build may be marked as verified: everything is verified, with release keys."""
-    return report.passed and bool(report.files) and not report.test_signing
 
 
 def _fill(client: AzureDevOps, run: int, report: Report, text: bytes) -> None:

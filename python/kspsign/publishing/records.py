@@ -6,22 +6,23 @@ import hashlib
 import json
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TextIO
 
-from kspsign.model.errors import ConfigurationError
+from kspsign.model.errors import ConfigurationError, KspSignError
 from kspsign.model.load import load
 from kspsign.model.report import Report
+from kspsign.model.values import ErrorFacts
 from kspsign.publishing import wording
 from kspsign.publishing.console import prepared
-from kspsign.publishing.evidence import VERIFIED_TAG, deserves_tag
 from kspsign.publishing.logging_commands import issue, logging_command
 from kspsign.publishing.report_file import write_record
 from kspsign.publishing.workflow_commands import output_text, summary_part
 from kspsign.settings.context import RunContext
 from kspsign.settings.model import OUTPUTS
 
+VERIFIED_TAG = "kspsign-verified"
 VERDICT_SCHEMA = "kspsign.verdict/1"
 _PROVING_COMMANDS = frozenset({"run", "verify", "merge"})
 """Commands whose outcome a release may rest on; only they publish results and a verdict.
@@ -95,6 +96,18 @@ def publish(
 def is_proving(report: Report) -> bool:
     """Whether a release may rest on this run, so that its results and verdict are published."""
     return report.command in _PROVING_COMMANDS and report.slice is None and not report.dry_run
+
+
+def deserves_tag(report: Report) -> bool:
+    """Whether the build may be marked as verified: everything is verified, with release keys."""
+    return report.passed and bool(report.files) and not report.test_signing
+
+
+def without_evidence(report: Report, error: KspSignError) -> Report:
+    """The report of a run whose evidence was asked for and could not be left: a failed one."""
+    fault = replace(ErrorFacts.of(error), message=f"the results could not be published: {error}")
+    code = report.exit_code or error.exit_code
+    return replace(report, passed=False, exit_code=code, error=report.error or fault)
 
 
 def verdict_document(report: Report, context: RunContext, report_sha256: str) -> dict[str, str | int | bool | None]:

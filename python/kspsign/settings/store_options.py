@@ -86,7 +86,8 @@ class StoreOptions(BaseModel):
 
     `variables` are the environment variables that the store reads by itself, such as a cloud's sign-in;
     `program_credentials` is true where it also gets SM_* and the variables that --tool-env names, which are for
-    programs and libraries of vendors. No other store gets them.
+    programs and libraries of vendors. No other store gets them. `timestamp_server` is asked before the default ones,
+    and `needs_timestamp` true where certificates end so soon that a signature without timestamp is worth nothing.
     """
 
     # Built when first used: a run has one key store, and needs no validator for the others.
@@ -94,6 +95,8 @@ class StoreOptions(BaseModel):
 
     variables: ClassVar[frozenset[str]] = frozenset()
     program_credentials: ClassVar[bool] = False
+    timestamp_server: ClassVar[str | None] = None
+    needs_timestamp: ClassVar[bool] = False
 
     keypair_alias: Annotated[str | None, Ambient.HARMLESS, Metavar("ALIAS")] = Field(
         None, description="Alias of the key pair in the key store (case-sensitive)."

@@ -88,16 +88,16 @@ def open_planner(settings: Settings, certificate: SyncedCertificate, budget: Bud
 
 
 @contextlib.contextmanager
-def open_preflight(settings: Settings, shared: SharedState) -> Iterator[Preflight | None]:
-    """The preflight for these settings, begun where the servers are known before the key store is; connections are
+def open_preflight(settings: Settings, urls: tuple[str, ...], shared: SharedState) -> Iterator[Preflight | None]:
+    """The preflight of the servers at `urls`, begun where they are known before the key store is; connections are
     closed at the end. None where no timestamp is asked for, or none of a server that is not ours."""
     named = bool(settings.timestamp_url)
-    if settings.no_timestamp or settings.dry_run or (settings.key_store == "embedded" and not named):
+    if not urls or settings.dry_run or (settings.key_store == "embedded" and not named):
         yield None
         return
     from kspsign.signing.preflight import Preflight  # noqa: PLC0415 - it brings HTTP
 
-    with contextlib.closing(Preflight(settings, shared)) as preflight:
+    with contextlib.closing(Preflight(settings, urls, shared)) as preflight:
         if named or settings.key_store is not None:
             preflight.start()
         yield preflight

@@ -3,9 +3,10 @@ none.
 
 One folder; one file per run and name, one line of JSON per entry; only its own run appends to it. The name is the
 certificate's thumbprint, or where every signature has a certificate of its own what these have in common; an entry
-then holds the signature's chain. Entries hold no secret. A run takes over what runs that are gone left there; any
-number of runs may share a folder, and files of other machines may be copied into it, below folders too. What is read
-is not trusted: whoever uses an entry verifies it first.
+then holds the signature's chain. Where a service queues requests, an entry may instead hold the operation by which the
+signature can be fetched. Entries hold no secret. A run takes over what runs that are gone left there; any number of
+runs may share a folder, and files of other machines may be copied into it, below folders too. What is read is not
+trusted: whoever uses an entry verifies it first.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ import time
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import IO, NamedTuple, Self
+from typing import IO, Any, NamedTuple, Self
 
 from kspsign.certificates.parse import parse_certificate
 from kspsign.model.errors import TrustError
@@ -41,9 +42,12 @@ class _Key(NamedTuple):
 
 
 class _JournalEntry(NamedTuple):
+    """A signature; or "" and the operation that was begun for it."""
+
     signature: str
     time: int
     chain: tuple[str, ...] = ()
+    operation: str = ""
 
 
 class Journal:
@@ -97,7 +101,7 @@ class Journal:
     def find(self, digest: bytes, algorithm: DigestAlgorithm) -> RawSignature | None:
         """A signature of `digest` that was obtained before."""
         entry = self._known.get(_Key(algorithm.value, digest.hex()))
-        if entry is None:
+        if entry is None or entry.operation:
             return None
         chain = tuple(map(bytes.fromhex, entry.chain)) or None
         return RawSignature(algorithm, bytes.fromhex(entry.signature), chain)
@@ -110,6 +114,23 @@ class Journal:
         )
         with self._lock:
             self._keep(key, entry)
+
+    def operation(self, digest: bytes, algorithm: DigestAlgorithm) -> str | None:
+        """What a run before began for `digest` and did not fetch."""
+        entry = self._known.get(_Key(algorithm.value, digest.hex()))
+        return entry.operation or None if entry is not None else None
+
+    def begin(self, digest: bytes, algorithm: DigestAlgorithm, operation: str) -> None:
+        """A signature was asked for, and is paid for; `add` or `abandon` follows. Never raises."""
+        with self._lock:
+            self._keep(_Key(algorithm.value, digest.hex()), _JournalEntry("", int(time.time()), operation=operation))
+
+    def abandon(self, digest: bytes, algorithm: DigestAlgorithm) -> None:
+        """What was begun gives no signature."""
+        key = _Key(algorithm.value, digest.hex())
+        with self._lock:
+            self._known.pop(key, None)
+            self._strike_out(key)
 
     def done(self, digest: bytes, algorithm: DigestAlgorithm) -> None:
         """The signature is in its file, in its place."""
@@ -140,7 +161,8 @@ class Journal:
     def _keep(self, key: _Key, entry: _JournalEntry) -> None:
         self._unfinished.add(key)
         chain = {"chain": entry.chain} if entry.chain else {}
-        self._append({**key._asdict(), "signature": entry.signature, "time": entry.time, **chain})
+        held = {"operation": entry.operation} if entry.operation else {"signature": entry.signature}
+        self._append({**key._asdict(), **held, "time": entry.time, **chain})
         self._unsynced.set()
 
     def _append(self, content: dict[str, object]) -> None:
@@ -218,8 +240,14 @@ def _unfinished(file: IO[bytes]) -> Iterator[tuple[_Key, _JournalEntry]]:
             if content.get("done"):
                 found.pop(key, None)
             else:
-                chain = tuple(bytes.fromhex(der).hex() for der in content.get("chain", ()))
-                found[key] = _JournalEntry(bytes.fromhex(content["signature"]).hex(), int(content["time"]), chain)
+                found[key] = _entry(content)
         except (ValueError, TypeError, KeyError, AttributeError):
             continue
     yield from found.items()
+
+
+def _entry(content: dict[str, Any]) -> _JournalEntry:
+    if "operation" in content:
+        return _JournalEntry("", int(content["time"]), operation=str(content["operation"]))
+    chain = tuple(bytes.fromhex(der).hex() for der in content.get("chain", ()))
+    return _JournalEntry(bytes.fromhex(content["signature"]).hex(), int(content["time"]), chain)

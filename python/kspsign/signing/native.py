@@ -260,6 +260,7 @@ def open_native(
             journal = resources.enter_context(Journal(settings.journal_folder, name))
         limiter = Limiter(min(settings.jobs, able.concurrent or settings.jobs), cancelled)
         source = SignatureSource(store, certificate.chain, limiter, budget, shared.breaker, journal)
+        resources.callback(source.settle)
         yield NativeEngine(source, timestamps, preflight, terms, shared)
 
 

@@ -75,9 +75,14 @@ class NativePlanner:
         self._once.get(bytes.fromhex(digest.sha256), self.budget.take)
 
     def _take(self, to_sign: bytes) -> None:
-        found = (journal.find(to_sign, self._terms.algorithm) for journal in self._journals)
-        if not any(signature is not None and is_current(signature) for signature in found):
+        if not any(self._is_paid_for(journal, to_sign) for journal in self._journals):
             self._once.get(to_sign, self.budget.take)
+
+    def _is_paid_for(self, journal: Journal, to_sign: bytes) -> bool:
+        signature = journal.find(to_sign, self._terms.algorithm)
+        if signature is None:
+            return journal.operation(to_sign, self._terms.algorithm) is not None
+        return is_current(signature)
 
 
 class ToolPlanner:

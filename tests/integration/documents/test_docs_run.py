@@ -24,6 +24,8 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from kspsign.embedded.authority import EmbeddedAuthority
 from kspsign.embedded.timestamp_server import TimestampServer
 from support import softhsm
+from support.artifact_signing.server import ArtifactSigning
+from support.artifact_signing.world import ACCOUNT, ENDPOINT, PROFILE
 from support.certificates import PASSWORD, rsa_key, signing_file
 from support.digicert_one.fixture import running
 from support.documentation.reading import SHELL, Block, blocks, in_line, shell_lines
@@ -51,6 +53,7 @@ STORES = {
     "docs/getting-started/business-central.md": "pkcs12",
     "docs/how-to/keylocker.md": "keylocker",
     "docs/getting-started/keylocker-linux.md": "keylocker",
+    "docs/how-to/azure-artifact-signing.md": "azure-artifact-signing",
     "docs/how-to/azure-key-vault.md": "azure-key-vault",
     "docs/how-to/pkcs11.md": "pkcs11",
 }
@@ -104,7 +107,7 @@ def place(tmp_path: Path, authority: EmbeddedAuthority) -> Place:
     return Place(tmp_path / "work", [authority.root.certificate.public_bytes(Encoding.PEM)])
 
 
-def prepare(place: Place, store: str, files: Path, stack: ExitStack) -> None:
+def prepare(place: Place, store: str, files: Path, stack: ExitStack, authority: EmbeddedAuthority) -> None:
     """Start the key store's stand-in, and fill in what a reader would."""
     files.mkdir()
     if store == "pkcs12":
@@ -119,6 +122,14 @@ def prepare(place: Place, store: str, files: Path, stack: ExitStack) -> None:
             host.world.add_certificate(host.world.add_keypair(alias), f"{alias} certificate")
         place.roots.append(host.world.root.pem)
         place.environment |= host.environment
+    elif store == "azure-artifact-signing":
+        service = stack.enter_context(ArtifactSigning(files, authority))
+        place.roots.append(service.signing.root.pem)
+        place.environment |= service.environment
+        place.environment |= {"AZURE_TENANT_ID": TENANT, "AZURE_CLIENT_ID": CLIENT, "no_proxy": "127.0.0.1"}
+        place.placeholders |= {"ACCOUNT": ACCOUNT, "PROFILE": PROFILE}
+        metadata = {"Endpoint": ENDPOINT, "CodeSigningAccountName": ACCOUNT, "CertificateProfileName": PROFILE}
+        (place.folder / "metadata.json").write_text(json.dumps(metadata), encoding="utf-8")
     else:
         root, key = ca("Documentation root", **VALID), rsa_key(2048)
         leaf = signer("Documentation publisher", root, key=key, **VALID)
@@ -145,9 +156,14 @@ def stack() -> Iterator[ExitStack]:
 
 @pytest.mark.parametrize("page", sorted(STORES))
 def test_the_commands_of_a_page_do_what_it_says(
-    page: str, place: Place, stack: ExitStack, tmp_path: Path, timestamp_server: TimestampServer
+    page: str,
+    place: Place,
+    stack: ExitStack,
+    tmp_path: Path,
+    authority: EmbeddedAuthority,
+    timestamp_server: TimestampServer,
 ) -> None:
-    prepare(place, STORES[page], tmp_path / "files", stack)
+    prepare(place, STORES[page], tmp_path / "files", stack, authority)
     (place.folder / "roots.pem").write_bytes(b"".join(place.roots))
     settings: Mapping[str, Any] = {
         "timestamp_url": [timestamp_server.url],

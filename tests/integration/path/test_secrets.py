@@ -6,6 +6,7 @@ import base64
 import contextlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,10 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, pkcs12
 
+from kspsign.embedded.authority import create_authority
 from support import certificates, softhsm
+from support.artifact_signing.server import ArtifactSigning
+from support.artifact_signing.world import HOST, RESOURCE
 from support.digicert_one import wire
 from support.digicert_one.access import PASSWORD as CLIENT_PASSWORD
 from support.digicert_one.answers import Response
@@ -21,6 +25,7 @@ from support.digicert_one.fixture import running
 from support.digicert_one.server import Fault
 from support.formats.peimages import build_pe
 from support.key_vault.answers import LOGIN, PIPELINES, Request
+from support.key_vault.answers import Response as Answer
 from support.key_vault.machine import APP_SERVICE, Az
 from support.key_vault.server import Azure
 from support.key_vault.world import (
@@ -39,6 +44,7 @@ from support.watched import kspsign_watched
 SIDES: dict[str, Any] = {"begin": certificates.EXPIRED, "end": certificates.VALID}
 ROOT = ca("Root", **SIDES)
 VAULT = "unit-tests.vault.azure.net"
+AT_ONCE = {"Retry-After": "0"}
 AZ_TOKEN = "az-token-planted-3e91"  # noqa: S105 - made in the test
 
 
@@ -56,6 +62,7 @@ class Case:
     elsewhere: Callable[[], list[str]] = list
     root: bytes = ROOT.pem
     children: tuple[str, ...] = ()
+    stamps: tuple[str, ...] = ("--no-timestamp",)
 
 
 def of_key(key: Key) -> list[bytes]:
@@ -100,7 +107,7 @@ def keylocker_text(folder: Path) -> Iterator[Case]:
 
 def _less_what_belongs(request: Request) -> str:
     headers = {name: value for name, value in request.headers.items() if name != "x-identity-header"}
-    if request.host in {VAULT, PIPELINES}:
+    if request.host in {VAULT, PIPELINES, HOST}:
         headers.pop("authorization", None)
     body = b"" if request.host == LOGIN else request.body
     return f"{request.host} {request.target} {body!r} {headers}"
@@ -133,8 +140,49 @@ def vault(folder: Path, credential: str) -> Iterator[Case]:
         )
 
 
-def _by(credential: str) -> Callable[[Path], contextlib.AbstractContextManager[Case]]:
-    return lambda folder: vault(folder, credential)
+@contextlib.contextmanager
+def artifact_signing(folder: Path, credential: str) -> Iterator[Case]:
+    with ArtifactSigning(folder, create_authority(datetime.now(UTC))) as azure:
+        az = Az(folder / "agent", token=AZ_TOKEN)
+        azure.world.tokens[AZ_TOKEN] = RESOURCE
+        said = False
+
+        def say_it(request: Request) -> Answer | None:
+            """Once the service says the token aloud."""
+            nonlocal said
+            if said or request.method != "POST" or not request.path.endswith("/sign"):
+                return None
+            said = True
+            return Answer(503, {"error": {"code": "Busy", "message": request.headers["authorization"]}}, AT_ONCE)
+
+        azure.interfere = say_it
+        path = {"PATH": f"{az.bin}:/usr/bin:/bin", "AZURE_CONFIG_DIR": str(az.home)}
+        identity = {"IDENTITY_ENDPOINT": azure.url + APP_SERVICE, "IDENTITY_HEADER": IDENTITY_HEADER}
+        options = list(azure.options[:-2])
+        options += ["--azure-credential", credential, "--azure-connection-id", CONNECTION]
+        if credential == "managed-identity":  # the machine's own
+            at = options.index("--azure-client-id")
+            del options[at : at + 2]
+
+        def secrets() -> list[bytes]:
+            given = (CLIENT_SECRET, ACCESS_TOKEN, IDENTITY_HEADER, *azure.world.tokens, *azure.world.oidc_tokens)
+            return [each.encode() for each in given]
+
+        yield Case(
+            tuple(options),
+            {**azure.pipeline_environment, **identity, **path, "AZURE_CLIENT_SECRET": CLIENT_SECRET},
+            secrets,
+            lambda: [_less_what_belongs(each) for each in azure.record.requests],
+            root=azure.roots.read_bytes(),
+            children=("uname", "az") if credential == "cli" else ("uname",),
+            stamps=(),
+        )
+
+
+def _by(
+    credential: str, store: Callable[[Path, str], contextlib.AbstractContextManager[Case]] = vault
+) -> Callable[[Path], contextlib.AbstractContextManager[Case]]:
+    return lambda folder: store(folder, credential)
 
 
 @contextlib.contextmanager
@@ -159,6 +207,10 @@ STORES: dict[str, Callable[[Path], contextlib.AbstractContextManager[Case]]] = {
     "keylocker": keylocker,
     "keylocker, certificate as text": keylocker_text,
     **{f"vault by {each}": _by(each) for each in ("client-secret", "pipelines", "managed-identity", "cli")},
+    **{
+        f"artifact signing by {each}": _by(each, artifact_signing)
+        for each in ("client-secret", "pipelines", "managed-identity", "cli")
+    },
     "pkcs11": pkcs11,
     "pkcs12": pkcs12_file,
 }
@@ -174,7 +226,7 @@ def test_a_planted_secret_is_nowhere_but_where_it_must_be(name: str, tmp_path: P
         (work / f"{number}.dll").write_bytes(build_pe(overlay=b"%d" % number))
     with STORES[name](outside) as case:
         (work / "root.pem").write_bytes(case.root)
-        common = ("--no-timestamp", "--trust-root", "root.pem", "--store", "store", "--verbose")
+        common = (*case.stamps, "--trust-root", "root.pem", "--store", "store", "--verbose")
         done = kspsign_watched(
             *("run", "*.dll", *case.options, *common, "--junit", "junit.xml", "--summary", "summary.md"),
             folder=work,

@@ -1,4 +1,4 @@
-"""Key stores that are services, each arranged for a situation behind its stand-in: keylocker, azure-key-vault."""
+"""Key stores that are services, each arranged for a situation behind its stand-in."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from pathlib import Path
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from kspsign.certificates.parse import thumbprint_of
+from kspsign.embedded.authority import EmbeddedAuthority
+from support.artifact_signing.server import TIMESTAMPS, ArtifactSigning
 from support.certificates import rsa_key
 from support.digicert_one.fixture import running
 from support.digicert_one.world import DAY, NOW
@@ -99,6 +101,27 @@ def key_vault_of(folder: Path, situation: str) -> Iterator[tuple[Azure, Given]]:
         if situation == "nothing set":
             given = Given(("--key-store", "azure-key-vault"))
         yield azure, given
+
+
+@contextlib.contextmanager
+def artifact_signing(folder: Path, situation: str, authority: EmbeddedAuthority) -> Iterator[Arranged]:
+    """An account with one profile, whose certificates last three days."""
+    with ArtifactSigning(folder / "azure", authority) as service:
+        service.signing.enrolled = situation != "no permission"
+        changes = {
+            "macro": {"AZURE_CLIENT_SECRET": "$(AZURE_CLIENT_SECRET)"},
+            "wrong secret": {"AZURE_CLIENT_SECRET": "stale"},
+            "no network": {"HTTPS_PROXY": f"http://{NOWHERE}", "https_proxy": f"http://{NOWHERE}"},
+            "private CA": {"REQUESTS_CA_BUNDLE": ""},
+        }
+        more = ("--certificate-profile", "Release") if situation == "wrong alias" else ()
+        stamped = ("--timestamp-url", f"http://{TIMESTAMPS}")
+        given = Given((*service.options, *more, *stamped), {**service.environment, **changes.get(situation, {})})
+        if situation == "nothing set":
+            given = Given(("--key-store", "azure-artifact-signing", "--timestamp-url", f"http://{NOWHERE}"))
+        asked: list[str] = []
+        yield Arranged(given, asked)
+        asked += [request.target for request in service.of_profile("POST")]
 
 
 def _version(key: rsa.RSAPrivateKey, root: Issued, **sides: object) -> Version:

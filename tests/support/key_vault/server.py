@@ -23,7 +23,7 @@ from support.key_vault.world import ACCESS_TOKEN, CLIENT_SECRET, World
 from support.loopback import LoopbackServer, SilentHandler, StandIn
 from support.pki import ca, extended, issue, key_usage
 
-HOSTS = ("*.vault.azure.net", "*.managedhsm.azure.net", LOGIN, PIPELINES)
+HOSTS = ("*.vault.azure.net", "*.managedhsm.azure.net", "*.codesigning.azure.net", LOGIN, PIPELINES)
 
 
 @dataclass
@@ -41,7 +41,8 @@ class Record:
 class Azure(StandIn):
     """Serves `world` inside its `with` block; `interfere` may answer a request in the service's place.
 
-    A request for which `hang_up` is true is worked on, and the connection closed in the place of an answer.
+    `services` are further ones by host, or by the domain below which their hosts are. A request for which `hang_up`
+    is true is worked on, and the connection closed in the place of an answer; `sent` is told of each answer that was.
     """
 
     def __init__(self, world: World, folder: Path) -> None:
@@ -49,6 +50,8 @@ class Azure(StandIn):
         self.record = Record()
         self.interfere: Callable[[Request], Response | None] = lambda _request: None
         self.hang_up: Callable[[Request], bool] = lambda _request: False
+        self.services: dict[str, Callable[[Request], Response]] = {}
+        self.sent: Callable[[Request, Response], None] = lambda _request, _response: None
         self.lock = threading.Lock()
         self._ca_file = folder / "azure-ca.pem"
         self.context = _context(folder, self._ca_file)
@@ -83,7 +86,16 @@ class Azure(StandIn):
         """The answer to one request, which is recorded."""
         with self.lock:
             self.record.requests.append(request)
-            return self.interfere(request) or answer(self.world, request)
+            interfering = self.interfere(request)
+            service = self._service(request)
+            if interfering is not None or service is None:
+                return interfering or answer(self.world, request)
+        return service(request)
+
+    def _service(self, request: Request) -> Callable[[Request], Response] | None:
+        if request.host == MACHINE and not request.path.startswith("/codesigningaccounts/"):
+            return None  # the machine's own identities
+        return self.services.get(request.host) or self.services.get(request.host.partition(".")[2])
 
 
 class _Server(LoopbackServer):
@@ -125,19 +137,21 @@ class _Handler(SilentHandler):
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
         headers = {name.lower(): value for name, value in self.headers.items()}
         request = Request(self.command, host, target, headers, body)
-        response = self.server.azure.respond(request)
+        # What http.server makes one slash of is another path to the services.
+        doubled = self.requestline.split(" ")[1].startswith("//")
+        response = Response(404, b"") if doubled else self.server.azure.respond(request)
         if self.server.azure.hang_up(request):
             self.close_connection = True
             return
         content = response.content
         data = content if isinstance(content, bytes) else json.dumps(content).encode()
         self.send_response(response.status)
-        self.send_header("Content-Type", "application/json; charset=utf-8")
         self.send_header("Content-Length", str(len(data)))
-        for name, value in response.headers.items():
+        for name, value in {"Content-Type": "application/json; charset=utf-8", **response.headers}.items():
             self.send_header(name, value)
         self.end_headers()
         self.wfile.write(data)
+        self.server.azure.sent(request, response)
 
 
 def _context(folder: Path, ca_file: Path) -> ssl.SSLContext:

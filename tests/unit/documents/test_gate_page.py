@@ -6,7 +6,8 @@ import ast
 import re
 
 from kspsign.gate.settings import GATE_INTERNAL_FIELDS, GateSettings
-from kspsign.publishing.evidence import ATTACHMENTS, DIGEST_PROPERTY, VERIFIED_TAG
+from kspsign.publishing.evidence import ATTACHMENTS, DIGEST_PROPERTY
+from kspsign.publishing.records import VERIFIED_TAG
 from kspsign.settings.model import option_name
 from support.places import ROOT
 

@@ -13,7 +13,7 @@ import pytest
 
 from kspsign.model.errors import PrerequisiteError
 from kspsign.model.hresults import Hresult
-from kspsign.model.report import Report
+from kspsign.model.report import Report, RunWarning
 from kspsign.model.values import ErrorFacts
 from kspsign.publishing import Console, open_console
 from kspsign.publishing.progress import Progress
@@ -43,6 +43,8 @@ def shown(surface: str, report: Report, *, quiet: bool = False, verbose: bool = 
     if report.certificate is not None:
         console.certificate(report.certificate, key_store="embedded", test_signing=report.test_signing)
     console.notice("engine native")
+    for each in report.warnings:
+        console.warning(each.code, each.message)
     for done, outcome in enumerate(report.files, 1):
         console.file_done(outcome, done, len(report.files))
         console.progress(partial(Progress, done, len(report.files), 0, 0))
@@ -63,11 +65,12 @@ class TestAzureLog:
             command=hostile,
             certificate=samples.certificate(subject=hostile),
             error=ErrorFacts(hostile, None, hostile, hostile),
+            warnings=(RunWarning("ECDSA_CERTIFICATE", hostile, hostile),),
         )
         commands = samples.commands(shown("azure-pipelines", report, verbose=True))
         assert {command.name for command in commands} == {"task.setprogress", "task.logissue"}
         assert len([command for command in commands if command.name == "task.setprogress"]) == 2  # 33 %, 100 %
-        assert len([command for command in commands if command.name == "task.logissue"]) == 2
+        assert len([command for command in commands if command.name == "task.logissue"]) == 3
         for command in commands:
             assert set(command.properties) <= {"value", "type", "code"}
 
@@ -193,6 +196,12 @@ class TestEverySurface:
     def test_a_cancelled_run_says_so(self, surface: str, samples: Samples) -> None:
         cancelled = replace(samples.report(samples.file()), passed=False, exit_code=130)
         assert "kspsign run: CANCELLED" in shown(surface, cancelled)
+
+    def test_a_warning_stands_out_with_its_code(self, surface: str, samples: Samples) -> None:
+        warned = replace(samples.report(samples.file()), warnings=(RunWarning("SOME_CODE", "mind\nthis", ""),))
+        (line,) = (line for line in without_colour(shown(surface, warned)).splitlines() if "SOME_CODE" in line)
+        assert "warning" in line
+        assert "mind" in line
 
     @pytest.mark.parametrize("quiet", [True, False])
     def test_what_was_not_tried_is_counted_and_hides_no_failure(

@@ -78,7 +78,9 @@ def test_the_digest_is_that_of_the_text_with_line_feeds(tmp_path: Path) -> None:
     [
         ("name: x\npublishers: []\n", 2, "publishers: there is no such key"),
         ("name: x\n\npublisher:\n- subject: CN=A\n  tumbprint: AB\n", 5, "publisher.0.tumbprint: there is no such key"),
-        ("publisher:\n- {}\n", 2, "publisher.0: give subject, issuer or thumbprint"),
+        ("publisher:\n- {}\n", 2, "publisher.0: give subject, issuer, thumbprint or eku"),
+        ("publisher:\n- eku: 1.3.6.1.5.5.7.3.3\n", 2, "is not the usage of one subscriber"),
+        ("publisher:\n- eku: 1.3.6.1.4.1.311.97.1.0\n", 2, "is not the usage of one subscriber"),
         ("publisher: []\n", 1, "publisher: Tuple should have at least 1 item"),
         ("publisher:\n- thumbprint: 12AB\n", 2, "40 hex digits (SHA-1) or 64"),
         (f"publisher:\n- thumbprint: {'1' * 40}\n", 2, "valid string"),

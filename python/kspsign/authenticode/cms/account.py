@@ -42,15 +42,17 @@ NOTHING = Carries()
 
 
 class Embedded(NamedTuple):
-    """The certificates of a message (DER), those of clocks, and what is refused of the rest."""
+    """The certificates of a message (DER), those of clocks, what is refused of the rest, and which certificates came
+    again (number and DER)."""
 
     certificates: tuple[bytes, ...]
     clocks: tuple[der.Element, ...]
     refused: tuple[str, ...]
+    repeated: tuple[tuple[int, bytes], ...] = ()
 
 
 def account_for_certificates(found: der.Element | None, carries: Carries) -> Embedded:
-    """The members of SignedData.certificates: X.509 certificates, each once, and a clock's where `carries` has it.
+    """The members of SignedData.certificates: X.509 certificates, and a clock's where `carries` has it.
 
     Raises TrustError (TRUST_E_MALFORMED_SIGNATURE) for a certificate that can't be parsed or encoded back, and for
     more than MAX_CERTIFICATES members.
@@ -62,13 +64,14 @@ def account_for_certificates(found: der.Element | None, carries: Carries) -> Emb
         return Embedded((), (), ("an empty set of certificates",))
     certificates: dict[bytes, None] = {}
     clocks: list[der.Element] = []
+    repeated: list[tuple[int, bytes]] = []
     refused: list[str] = []
     for number, member in enumerate(members, start=1):
         if member.tag == der.SEQUENCE:
             data = member.der
             _check_certificate(data)
             if data in certificates:
-                refused.append(f"member {number} of the certificates, a repeated one ({len(data)} bytes)")
+                repeated.append((number, data))
             certificates[data] = None
         elif member.tag == _CLOCK_CERTIFICATE and carries.clock_certificate and not clocks:
             clocks.append(member)
@@ -76,7 +79,18 @@ def account_for_certificates(found: der.Element | None, carries: Carries) -> Emb
             kind = _CHOICES.get(member.tag, f"tag 0x{member.tag:02X}")
             size = member.end - member.start
             refused.append(f"member {number} of the certificates, which is none ({kind}, {size} bytes)")
-    return Embedded(tuple(certificates), tuple(clocks), tuple(refused))
+    return Embedded(tuple(certificates), tuple(clocks), tuple(refused), tuple(repeated))
+
+
+def account_for_repeated(repeated: Sequence[tuple[int, bytes]], signer: bytes | None) -> Iterator[str]:
+    """What is refused of the `repeated` certificates (number and DER): all but the `signer`'s once more, which Azure
+    Artifact Signing writes twice into every message."""
+    admitted = False
+    for number, data in repeated:
+        if data == signer and not admitted:
+            admitted = True
+        else:
+            yield f"member {number} of the certificates, a repeated one ({len(data)} bytes)"
 
 
 def account_for_clocks(clocks: tuple[der.Element, ...], signer: bytes | None) -> Iterator[str]:

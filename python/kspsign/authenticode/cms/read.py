@@ -13,6 +13,7 @@ from kspsign.authenticode.cms.account import (
     account_for_certificates,
     account_for_clocks,
     account_for_crls,
+    account_for_repeated,
     read_attribute,
 )
 from kspsign.authenticode.cms.algorithms import digest_algorithm, signature_scheme
@@ -57,6 +58,7 @@ def _signed_data(fields: der.Fields, carries: Carries) -> SignedMessage:
     embedded = account_for_certificates(certificates, carries)
     signer = _signer(signers[0], carries)
     named = tuple(digest_algorithm(child.der) for child in algorithms.children(1))
+    certificate = find_signer(signer, embedded.certificates)
     return SignedMessage(
         version=der.integer_of(version),
         content_type=content_type,
@@ -68,7 +70,8 @@ def _signed_data(fields: der.Fields, carries: Carries) -> SignedMessage:
         refused=(
             *account_for_crls(crls),
             *embedded.refused,
-            *account_for_clocks(embedded.clocks, find_signer(signer, embedded.certificates)),
+            *account_for_repeated(embedded.repeated, certificate),
+            *account_for_clocks(embedded.clocks, certificate),
             *(() if named == (signer.digest_algorithm,) else ("digest algorithms that are not its signer's",)),
         ),
     )

@@ -13,12 +13,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from kspsign.authenticode.script.styles import ScriptStyle
+from kspsign.authenticode.signable import MAX_SIGNATURE
 from kspsign.model.hresults import Hresult
 from kspsign.model.values import Finding
 
 _LINE_END = r"(?:\r\n|[\r\n])"
 _BASE64 = re.compile(r"[A-Za-z0-9+/]*={0,2}")
 _CRLF = "\r\n"
+_MAX_TEXT, _MAX_LINES = 2 * MAX_SIGNATURE, MAX_SIGNATURE // 32
+"""Characters and lines of a block: more would take memory by the hundredfold, and hold no signature."""
 _RESTORE = (
     "Bring its CRLF line ends back (unix2dos), and the signature holds again; keep git from changing them (-text in "
     ".gitattributes)."
@@ -74,7 +77,11 @@ def find_block(text: str, style: ScriptStyle) -> Block | None:
     closing = re.compile(rf"{_LINE_END}{re.escape(style.end)}({_LINE_END})?").search(text, body_start)
     if closing is None:
         return Block(start, len(text), b"", ("it is cut off: there is no end line",), 0)
-    body, stop = text[body_start : closing.start()], closing.end()
+    stop = closing.end()
+    lines = text.count("\n", body_start, closing.start())
+    if stop - body_start > _MAX_TEXT or lines > _MAX_LINES:
+        return Block(start, stop, b"", (f"its {lines} lines are more than any signature takes",), 0)
+    body = text[body_start : closing.start()]
     bare = has_bare_line_end(text[start:stop])
     if bare:
         faults = ["lines of it end in LF or CR alone: a tool such as git changed the line ends"]

@@ -27,7 +27,8 @@ from kspsign.model.errors import ArtifactError
 from kspsign.model.hresults import Hresult
 from kspsign.model.values import DigestAlgorithm, Finding, Format
 
-MAX_SIZE = 64 << 20
+MAX_SIZE = 24 << 20
+"""Bytes; a character takes four in memory when one of them is not of the Basic Multilingual Plane."""
 MIN_SIZE = 4
 _PROFILE = AUTHENTICODE.covering(OID_SPC_SIP_INFO)
 

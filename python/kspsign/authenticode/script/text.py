@@ -75,7 +75,7 @@ def read_text(data: bytes, unmarked: Unmarked) -> ScriptText:
     """
     encoding = next((marked for marked in _MARKED if data.startswith(marked.mark)), None) or _guess(data, unmarked)
     try:
-        characters = data[len(encoding.mark) :].decode(encoding.codec)
+        characters = str(memoryview(data)[len(encoding.mark) :], encoding.codec)
     except UnicodeDecodeError as broken:
         at = len(encoding.mark) + broken.start
         raise _no_text(f"it is not valid {encoding.name}: {broken.reason} at byte {at}") from broken

@@ -36,6 +36,8 @@ from kspsign.authenticode.zip.records import (
 from kspsign.model.errors import ArtifactError
 from kspsign.model.hresults import Hresult
 
+MAX_ENTRIES, MAX_DIRECTORY = 100_000, 48 << 20
+"""Entries, and bytes of the directory: each is kept in memory."""
 _MAX_RATIO = 1032  # the most that deflate can pack (RFC 1951): 258 bytes in two bits
 _BOMB_SIZE, _BOMB_RATIO = 1 << 30, 200
 _DESCRIPTOR_SIZES = frozenset({12, 16, 20, 24})
@@ -149,6 +151,11 @@ def _read_end(file: BinaryIO, start: int, size: int) -> tuple[int, int, End, int
 
 
 def _read_directory(directory: bytes, count: int) -> list[ZipEntry]:
+    if count > MAX_ENTRIES or len(directory) > MAX_DIRECTORY:
+        raise ValueError(
+            f"it declares {count} entries in a directory of {len(directory)} bytes, more than are read here "
+            f"({MAX_ENTRIES}, {MAX_DIRECTORY})"
+        )
     entries: list[ZipEntry] = []
     at = 0
     while at < len(directory):

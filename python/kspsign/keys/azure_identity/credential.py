@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import re
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Literal
 
 from azure.core.credentials import AccessToken, AccessTokenInfo
 from azure.core.exceptions import ClientAuthenticationError
@@ -17,12 +17,14 @@ from azure.identity import (
 )
 
 from kspsign.keys.azure_identity.cli import AzureCli
-from kspsign.keys.azure_identity.options import AzureSignIn
+from kspsign.keys.azure_identity.options import AzureCredentialName, AzureSignIn
 from kspsign.keys.azure_identity.transport import AzureTransport
 from kspsign.keys.protocol import Surroundings
 from kspsign.model.errors import ConfigurationError, PrerequisiteError
 
 _GUID = re.compile(r"[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
+Excluded = Literal["client-secret", "cli", "managed-identity"]
+"""What `auto` can be told to leave out."""
 
 
 class _CliElseIdentity:
@@ -71,21 +73,23 @@ def _only_json() -> Iterator[None]:
         ) from page
 
 
-def open_credential(options: AzureSignIn, surroundings: Surroundings, transport: AzureTransport) -> Any:
+def open_credential(
+    options: AzureSignIn,
+    surroundings: Surroundings,
+    transport: AzureTransport,
+    excluded: frozenset[Excluded] = frozenset(),
+) -> Any:
     """A TokenCredential; it asks for a token when first used.
 
     It asks through `transport`, except a managed identity: that is on this machine or link-local, past any proxy.
 
     `auto` is the client secret if there is one (also of a service connection), else the service connection's
-    workload identity federation if one is given, else Azure CLI or, if that is not signed in, the managed
-    identity. Raises ConfigurationError when a part is missing.
+    workload identity federation if one is given, else Azure CLI or, if that is not signed in, the managed identity;
+    `excluded` are left out. Raises ConfigurationError when a part is missing.
     """
     chosen = options.azure_credential
     if chosen == "auto":
-        if _variable(surroundings, "AZURE_CLIENT_SECRET"):
-            chosen = "client-secret"
-        elif _connection(options, surroundings) and _variable(surroundings, "SYSTEM_ACCESSTOKEN"):
-            chosen = "pipelines"
+        chosen = _by_what_is_given(options, surroundings, excluded)
     client = options.azure_client_id or _variable(surroundings, "AZURE_CLIENT_ID")
     if chosen == "pipelines":
         if not _variable(surroundings, "SYSTEM_OIDCREQUESTURI"):
@@ -115,22 +119,23 @@ def open_credential(options: AzureSignIn, surroundings: Surroundings, transport:
     return _CliElseIdentity(AzureCli(surroundings, _tenant(options, surroundings)), identity)
 
 
-def who_signs_in(options: AzureSignIn, surroundings: Surroundings) -> str:
-    """Whom `open_credential` signs in, in words for people; no secret."""
+def who_signs_in(options: AzureSignIn, surroundings: Surroundings, excluded: frozenset[Excluded] = frozenset()) -> str:
+    """Whom `open_credential` signs in, in words for people; no secret. Raises ConfigurationError as it does."""
     client = options.azure_client_id or _variable(surroundings, "AZURE_CLIENT_ID")
     application = f"application {client or _variable(surroundings, 'AZURESUBSCRIPTION_CLIENT_ID')}"
-    identity = f"managed identity {client}" if client else "the machine's managed identity"
     tenant = f"tenant {_tenant(options, surroundings)}"
-    secret = bool(_variable(surroundings, "AZURE_CLIENT_SECRET"))
-    federated = bool(_connection(options, surroundings) and _variable(surroundings, "SYSTEM_ACCESSTOKEN"))
+    identity = f"managed identity {client}" if client else "the machine's managed identity"
     chosen = options.azure_credential
-    if chosen == "client-secret" or (chosen == "auto" and secret):
-        return f"client secret of {application} in {tenant}"
-    if chosen == "pipelines" or (chosen == "auto" and federated):
-        return f"service connection {_connection(options, surroundings)} of {application} in {tenant}"
-    if chosen == "cli":
-        return "the account that Azure CLI is signed in to"
-    return identity if chosen == "managed-identity" else f"Azure CLI's account, else {identity}"
+    if chosen == "auto":
+        chosen = _by_what_is_given(options, surroundings, excluded)
+    words = {
+        "client-secret": f"client secret of {application} in {tenant}",
+        "pipelines": f"service connection {_connection(options, surroundings)} of {application} in {tenant}",
+        "cli": "the account that Azure CLI is signed in to",
+        "managed-identity": identity,
+        "auto": f"Azure CLI's account, else {identity}",
+    }
+    return words[chosen]
 
 
 def check_sign_in(options: AzureSignIn, surroundings: Surroundings) -> None:
@@ -146,6 +151,24 @@ def check_sign_in(options: AzureSignIn, surroundings: Surroundings) -> None:
             "AZURE_CLIENT_SECRET holds a GUID: that is the secret's ID, not its value",
             remedy="Give the secret's value, which Entra shows once, when the secret is made; make a new one.",
         )
+
+
+def _by_what_is_given(
+    options: AzureSignIn, surroundings: Surroundings, excluded: frozenset[Excluded]
+) -> AzureCredentialName:
+    """What `auto` means here; "auto" where only trying can tell whether Azure CLI or the managed identity signs in."""
+    if _variable(surroundings, "AZURE_CLIENT_SECRET") and "client-secret" not in excluded:
+        return "client-secret"
+    if _connection(options, surroundings) and _variable(surroundings, "SYSTEM_ACCESSTOKEN"):
+        return "pipelines"
+    if {"cli", "managed-identity"} <= excluded:
+        raise ConfigurationError(
+            "nobody is left to sign in to Azure: Azure CLI and the managed identity are excluded",
+            remedy="Give a client secret or a service connection, or shorten ExcludeCredentials in the metadata file.",
+        )
+    if "cli" in excluded:
+        return "managed-identity"
+    return "cli" if "managed-identity" in excluded else "auto"
 
 
 def _line(refused: ClientAuthenticationError) -> str:

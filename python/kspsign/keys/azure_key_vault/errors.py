@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from http import HTTPStatus
 from typing import TypeVar
-from urllib.parse import urlsplit
 
 from azure.core.exceptions import (
     AzureError,
@@ -16,6 +15,7 @@ from azure.core.exceptions import (
     ServiceResponseTimeoutError,
 )
 
+from kspsign.keys.azure_identity.errors import no_sign_in, said_by_client
 from kspsign.keys.azure_key_vault.reasons import reason_for
 from kspsign.model.errors import LostSignatureError, PrerequisiteError, SigningError, ThrottledError
 from kspsign.network.retry import retry_after_seconds
@@ -44,9 +44,9 @@ _BY_STATUS = {
 
 def explained(refused: AzureError, action: str, kind: type[_ErrorT]) -> _ErrorT:
     """An error of ours, of class `kind`, for what a client raised when it was to do `action`."""
-    text = " ".join(str(refused.message or refused).split())[:600]
+    text = said_by_client(refused)
     if isinstance(refused, ClientAuthenticationError):
-        return _no_sign_in(refused, text, kind)
+        return no_sign_in(refused, kind)
     if not isinstance(refused, HttpResponseError) or refused.status_code is None:
         return kind(
             f"Azure Key Vault can't be reached: {text}",
@@ -59,24 +59,6 @@ def explained(refused: AzureError, action: str, kind: type[_ErrorT]) -> _ErrorT:
         ("KEY_VAULT_REFUSED", "See the vault's diagnostic log; run again if the service had a failure."),
     )
     return kind(f"Azure Key Vault refused to {action} (HTTP {refused.status_code}): {text}", code=code, remedy=remedy)
-
-
-def _no_sign_in(refused: ClientAuthenticationError, text: str, kind: type[_ErrorT]) -> _ErrorT:
-    url = urlsplit(str(getattr(getattr(refused.response, "request", None), "url", "")))
-    if url.path.endswith("/oidctoken"):
-        # The client words this answer by Microsoft's error shape, which it does not have.
-        return kind(
-            f"{url.hostname} returned no token for the service connection (HTTP {refused.status_code})",
-            code="AZURE_SIGN_IN",
-            remedy="Check the connection's id, that this pipeline may use it and a task of this job names it in an "
-            "input, and map SYSTEM_ACCESSTOKEN: $(System.AccessToken) into the step.",
-        )
-    return kind(
-        f"the sign-in to Azure failed: {text}",
-        code="AZURE_SIGN_IN",
-        remedy="Check --azure-credential, tenant and client id, and that secret, token or federated credential is "
-        "current and mapped into this step.",
-    )
 
 
 def no_signature(broken: AzureError) -> SigningError:

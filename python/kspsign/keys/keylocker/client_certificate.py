@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import secrets
 import ssl
 import tempfile
+import threading
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,7 +16,7 @@ from pathlib import Path
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
-from cryptography.hazmat.primitives.serialization import BestAvailableEncryption, Encoding, PrivateFormat
+from cryptography.hazmat.primitives.serialization import BestAvailableEncryption, Encoding, NoEncryption, PrivateFormat
 
 from kspsign.certificates.parse import display_name
 from kspsign.keys.in_memory import LocalKey
@@ -22,6 +25,9 @@ from kspsign.model.errors import PrerequisiteError
 from kspsign.model.network_options import NetworkOptions
 from kspsign.model.values import iso_utc
 from kspsign.network.tls import client_context
+
+_OPEN_FILES = Path("/dev/fd")
+"""Where the system gives open files a path."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,24 +79,20 @@ def tls_context(
 ) -> ssl.SSLContext:
     """A context that presents `client` and trusts the roots of `network` and `authorities` (PEM or DER) too.
 
-    OpenSSL takes the key from a file only. The one that it gets, in `folder`, is readable by this user alone,
-    encrypted with a password that is thrown away, and gone when this returns. Raises PrerequisiteError when
-    `authorities` are not a certificates or the file can't be written.
+    Nothing of it comes to a disk where the system names open files (Linux, macOS). Raises PrerequisiteError when
+    `authorities` are not certificates, or certificate and key can't be handed over.
     """
     context = client_context(network)
     if authorities is not None:
         _trust(context, authorities)
-    once = secrets.token_urlsafe(32)
-    key = client.key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, BestAvailableEncryption(once.encode()))
-    pem = b"".join((key, *(certificate.public_bytes(Encoding.PEM) for certificate in client.chain)))
+    certificates = b"".join(certificate.public_bytes(Encoding.PEM) for certificate in client.chain)
     try:
-        number, name = tempfile.mkstemp(prefix="kspsign-", suffix=".pem", dir=folder)
-        try:
-            with os.fdopen(number, "wb") as file:
-                file.write(pem)
-            context.load_cert_chain(name, password=once)
-        finally:
-            Path(name).unlink()
+        if _OPEN_FILES.is_dir():
+            key = client.key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+            with _as_path(certificates) as chain_path, _as_path(key) as key_path:
+                context.load_cert_chain(chain_path, key_path)
+        else:
+            _load_from_file(context, client.key, certificates, folder)
     except OSError as refused:
         raise PrerequisiteError(
             f"the client certificate can't be handed to TLS: {refused.strerror or refused}",
@@ -98,6 +100,38 @@ def tls_context(
             remedy="Check that the temporary folder can be written and that certificate and key in the .p12 match.",
         ) from refused
     return context
+
+
+@contextlib.contextmanager
+def _as_path(content: bytes) -> Iterator[str]:
+    """A path from which `content` can be read once: OpenSSL takes certificate and key by paths only."""
+    reading, writing = os.pipe()
+
+    def write() -> None:
+        with contextlib.suppress(OSError), os.fdopen(writing, "wb") as pipe:  # who does not read it to its end says why
+            pipe.write(content)
+
+    writer = threading.Thread(target=write, daemon=True)
+    writer.start()
+    try:
+        yield str(_OPEN_FILES / str(reading))
+    finally:
+        os.close(reading)
+        writer.join()
+
+
+def _load_from_file(context: ssl.SSLContext, key: LocalKey, certificates: bytes, folder: Path | None) -> None:
+    """By a file in `folder` that this user alone may read, encrypted with a password that is thrown away, and gone
+    when this returns: Windows has no path for what is no file."""
+    once = secrets.token_urlsafe(32)
+    private = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, BestAvailableEncryption(once.encode()))
+    number, name = tempfile.mkstemp(prefix="kspsign-", suffix=".pem", dir=folder)
+    try:
+        with os.fdopen(number, "wb") as file:
+            file.write(private + certificates)
+        context.load_cert_chain(name, password=once)
+    finally:
+        Path(name).unlink()
 
 
 def _trust(context: ssl.SSLContext, authorities: bytes) -> None:

@@ -10,6 +10,7 @@ from hashlib import sha256
 from cryptography import x509
 
 from kspsign.authenticode.cms.timestamp import Timestamp
+from kspsign.certificates.identity import PublisherIdentity
 from kspsign.certificates.parse import display_name, thumbprint_of, to_der
 from kspsign.model.checks import CheckName
 from kspsign.model.errors import PolicyError
@@ -195,7 +196,9 @@ class Judge:
             return
         end = path[0].not_valid_after_utc
         detail = f"{display_name(path[0])} is valid until {iso_utc(end)}"
-        if end >= now + timedelta(days=days):
+        if PublisherIdentity.of(to_der(path[0])).durable:
+            yield Finding("policy-validity", f"{detail}; its service renews it every day")
+        elif end >= now + timedelta(days=days):
             yield Finding("policy-validity", detail)
         else:
             wanted = f"the policy wants {days} more days"
@@ -222,6 +225,8 @@ def _is(wanted: Publisher, path: Sequence[x509.Certificate]) -> bool:
         return False
     if wanted.subject is not None and not parse_name(wanted.subject) <= parts_of(leaf.subject):
         return False
+    if wanted.eku is not None and wanted.eku not in PublisherIdentity.of(to_der(leaf)).durable:
+        return False
     if wanted.issuer is None:
         return True
     digits = thumbprint_digits(wanted.issuer)
@@ -232,7 +237,9 @@ def _is(wanted: Publisher, path: Sequence[x509.Certificate]) -> bool:
 
 def _said(wanted: Publisher) -> str:
     given = wanted.model_dump(exclude_none=True)
-    return ", ".join(f"{key} {value!r}" if key != "thumbprint" else f"{key} {value}" for key, value in given.items())
+    return ", ".join(
+        f"{key} {value!r}" if key not in {"thumbprint", "eku"} else f"{key} {value}" for key, value in given.items()
+    )
 
 
 def _sha1(of: x509.Certificate) -> str:

@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
+from kspsign.certificates.identity import is_durable_usage
 from kspsign.model.values import DigestAlgorithm, Format
 from kspsign.verifying.policy.names import parse_name, thumbprint_digits
 from kspsign.verifying.strength import STRONG, Strength
@@ -40,6 +41,15 @@ def _thumbprint(text: str) -> str:
 Glob = Annotated[str, AfterValidator(_glob)]
 
 
+def _subscriber(text: str) -> str:
+    if not is_durable_usage(text):
+        raise ValueError(
+            f"{text!r} is not the usage of one subscriber: those of Azure Artifact Signing begin with "
+            "1.3.6.1.4.1.311.97 and end in numbers of their own"
+        )
+    return text
+
+
 class _Part(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", str_strip_whitespace=True)
 
@@ -57,10 +67,14 @@ class Publisher(_Part):
         None, description="Its thumbprint: 40 hex digits (SHA-1) or 64 (SHA-256)."
     )
 
+    eku: Annotated[str, AfterValidator(_subscriber)] | None = Field(
+        None, description="The extended key usage that names a subscriber of Azure Artifact Signing (dotted OID)."
+    )
+
     @model_validator(mode="after")
     def _says_something(self) -> Publisher:
-        if not (self.subject or self.issuer or self.thumbprint):
-            raise ValueError("give subject, issuer or thumbprint")
+        if not (self.subject or self.issuer or self.thumbprint or self.eku):
+            raise ValueError("give subject, issuer, thumbprint or eku")
         return self
 
 

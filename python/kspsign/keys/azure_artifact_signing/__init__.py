@@ -1,0 +1,1 @@
+"""Azure Artifact Signing (before 2026: Trusted Signing)."""

@@ -50,7 +50,7 @@ def certificates_finding(
     can't be parsed.
     """
     chain = {to_der(certificate) for certificate in path}
-    waiting = {fromkey: parse_certificate(fromkey) for fromkey in dict.fromkeys(certificates) if fromkey not in chain}
+    waiting = {der: parse_certificate(der) for der in dict.fromkeys(certificates) if der not in chain}
     if not waiting:
         return Finding("embedded-certificates", _PASSED)
     if len(waiting) > _MOST:

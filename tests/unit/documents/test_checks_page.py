@@ -17,7 +17,8 @@ ENGINE = ROOT / "python" / "kspsign"
 
 def described(page: str) -> list[str]:
     """The names in the first column of every table of checks."""
-    rows = [line for line in page.splitlines() if line.startswith("| `")]
+    tables = page.split("| check | holds when | else |\n")[1:]
+    rows = [line for table in tables for line in table.split("\n\n")[0].splitlines() if line.startswith("| `")]
     return [name for row in rows for name in re.findall(r"`([^`]+)`", row.split("|")[1])]
 
 

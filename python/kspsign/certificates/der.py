@@ -93,7 +93,7 @@ class Element(NamedTuple):
             raise malformed(f"more than {most} elements at {self.content_start}")
         return tuple(found)
 
-    def each(self) -> Iterator[Element]:
+    def iterate(self) -> Iterator[Element]:
         """The same one by one, however many there are; raises TrustError where one is cut off."""
         at = self.content_start
         while at < self.end:

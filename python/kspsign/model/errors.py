@@ -194,7 +194,7 @@ class GateRefusedError(KspSignError):
 
     def __init__(self, reasons: str) -> None:
         super().__init__(
-            f"the gate says no: {reasons}",
+            f"the gate refuses the release: {reasons}",
             code="GATE_REFUSED",
             remedy="Read the failed checks above; run the signing stage again, and release only what it verified.",
         )

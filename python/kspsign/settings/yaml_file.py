@@ -39,7 +39,7 @@ def read_yaml(path: Path, fault: Callable[[str], ConfigurationError], *, may_be_
     """The mapping in the file at `path`; an empty file is one where it `may_be_empty`. The digest is over line ends as
     LF, as any checkout has it.
 
-    Aliases, merge keys and repeated keys are refused: what a key says stands in one place. Raises what `fault` makes of
+    Aliases, merge keys and repeated keys are refused: what a key says is in one place. Raises what `fault` makes of
     a message, and FileNotFoundError.
     """
     try:

@@ -157,7 +157,7 @@ def _signatures(file: BinaryIO, archive: Archive) -> tuple[bytes, ...]:
         return ()
     content, fault = read_signature_entry(file, archive, entry)
     if fault is not None:
-        raise ArtifactError(Hresult.TRUST_E_MALFORMED_SIGNATURE, f"{SIGNATURE} is no plain entry: {fault}")
+        raise ArtifactError(Hresult.TRUST_E_MALFORMED_SIGNATURE, f"{SIGNATURE} is not a plain entry: {fault}")
     if content[:4] != SIGNATURE_MAGIC:
         raise ArtifactError(Hresult.TRUST_E_MALFORMED_SIGNATURE, f"{SIGNATURE} holds no signature")
     return (content[4:],)

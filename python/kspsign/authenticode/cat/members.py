@@ -29,7 +29,7 @@ def read_listing(trust_list: bytes, most: int) -> Listing:
         return Listing(0, ())
     members: list[ListedFile] = []
     total = 0
-    for subject in sequences[_SUBJECTS].each():
+    for subject in sequences[_SUBJECTS].iterate():
         if total < most:
             members.append(_member(subject))
         total += 1

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import shutil
 import textwrap
 from collections.abc import Iterator, Sequence
@@ -11,13 +10,14 @@ from pathlib import Path
 from typing import TextIO
 
 from kspsign.authenticode.formats import open_signable
+from kspsign.authenticode.io.snapshot import Snapshot
 from kspsign.authenticode.profile import FileSignature
 from kspsign.authenticode.signable import Container, DescribedFile, SignableFile
 from kspsign.batch.select import select_artifacts
 from kspsign.certificates.parse import parse_certificate, thumbprint_of
 from kspsign.certificates.public_key import describe_key
 from kspsign.model.errors import KspSignError
-from kspsign.model.values import Artifact, SignatureFacts, Verification
+from kspsign.model.values import Artifact, Format, SignatureFacts, Verification
 from kspsign.publishing.sanitize import log_line
 from kspsign.settings.model import Settings
 from kspsign.verifying import open_verifier, read_signatures
@@ -36,11 +36,12 @@ def inspect_file(path: Path, trust_roots: tuple[Path, ...], out: TextIO) -> int:
     """
     artifact = select_artifacts([str(path)], Path()).artifacts[0]
     verifier = open_verifier(Settings(command="verify", trust_root=trust_roots), None)
-    verification = verifier.verify(artifact.path, artifact.format, artifact.name)
+    snapshot = Snapshot(artifact.path)
+    verification = verifier.verify(snapshot, artifact.format, artifact.name)
     width = min(max(shutil.get_terminal_size((_WIDEST, 24)).columns, _NARROWEST), _WIDEST)
-    file = _opened(artifact)
+    file = _opened(snapshot, artifact.format)
     for label, text in (
-        *_file_rows(artifact, verification),
+        *_file_rows(artifact, snapshot, verification),
         *_signature_rows(file, verification.signatures),
         *_member_rows(file),
         *_check_rows(verification),
@@ -60,18 +61,18 @@ def _lines(label: str, text: str, width: int) -> Iterator[str]:
         label = ""
 
 
-def _opened(artifact: Artifact) -> SignableFile | None:
+def _opened(snapshot: Snapshot, format_: Format | None) -> SignableFile | None:
     try:
-        return open_signable(artifact.path, artifact.format)
+        return open_signable(snapshot, format_)
     except KspSignError:
         return None  # the checks say why
 
 
-def _file_rows(artifact: Artifact, verification: Verification) -> Iterator[Row]:
+def _file_rows(artifact: Artifact, snapshot: Snapshot, verification: Verification) -> Iterator[Row]:
     yield log_line(artifact.name), ""
     yield "format", artifact.format or "unknown"
-    yield "size", f"{artifact.size:,} bytes"
-    yield "sha256", verification.sha256 or _sha256(artifact.path)
+    yield "size", f"{snapshot.size:,} bytes"
+    yield "sha256", verification.sha256 or snapshot.sha256()
     if not verification.signatures:
         signed = any(check.name == "signed" and check.ok for check in verification.verdict.checks)
         yield "signatures", "none that can be read" if signed else "none"
@@ -140,8 +141,3 @@ def _check_rows(verification: Verification) -> Iterator[Row]:
             yield "FAILED", f"{check.name}: {check.detail}"
     if error is not None:
         yield "remedy", error.remedy
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as content:
-        return hashlib.file_digest(content, "sha256").hexdigest()

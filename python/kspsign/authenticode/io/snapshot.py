@@ -25,7 +25,7 @@ from kspsign.model.hresults import Hresult
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
 
-BLOCK: Final = 16 << 10
+BLOCK: Final = 64 << 10
 """Bytes that a tag is of; nothing less is read of a large file."""
 CHUNK: Final = 1 << 20
 LARGE: Final = 16 << 20

@@ -237,6 +237,9 @@ def test_a_repositorys_countersignature_has_a_verdict_of_its_own(
     assert {"signature#2", "certificate-chain#2", "signature-type#2", "signer-attributes#2"} <= checks
     assert "certificate-chain#2" in publisher.failed_checks(path, path.read_bytes()), "its root is not trusted here"
     assert trusting.failed_checks(path, path.read_bytes()) == {"timestamp#2"}
+    stamped = trusting.stamp(path)
+    assert (stamped.code, stamped.error_code) == (6, "ERROR_NOT_SUPPORTED"), stamped.text
+    assert "left as the repository made it" in stamped.text
     assert trusting.sign(path, stamped=False).file["outcome"] == "skipped"
     twins = {
         "signed-attributes#2": countersigned(author_signed, repository[1], over=b"another signature"),

@@ -15,6 +15,9 @@ from kspsign.model.errors import ConfigurationError
 
 MAX_SIZE = 1 << 18
 """Bytes; a larger file was named by mistake."""
+_MAX_DEPTH, _MAX_EVENTS = 32, 16384
+"""Levels, where the deepest setting takes five; and events (two of a key with its value). Deeper text takes the parser
+quadratic time, or its recursion ends."""
 _MERGE = "tag:yaml.org,2002:merge"
 Location = Sequence[int | str]
 
@@ -63,8 +66,7 @@ def _parsed(
     text: str, fault: Callable[[str], ConfigurationError]
 ) -> tuple[object, Mapping[tuple[int | str, ...], int]]:
     try:
-        if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, Loader=yaml.SafeLoader)):
-            raise fault("it refers to another part of itself (*alias): write that part out")
+        _check_events(text)
         root = yaml.compose(text, Loader=yaml.SafeLoader)
         lines = dict(_lines((), root)) if root is not None else {}
         value = yaml.safe_load(text)
@@ -74,6 +76,23 @@ def _parsed(
     except (yaml.YAMLError, ValueError, RecursionError) as broken:
         raise fault(f"not valid YAML: {broken}") from broken
     return value, lines
+
+
+def _check_events(text: str) -> None:
+    """Raise MarkedYAMLError for an alias, for text that is nested too deeply, and for too much of it, before anything
+    is built of it."""
+    depth = 0
+    for number, event in enumerate(yaml.parse(text, Loader=yaml.SafeLoader)):
+        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+        if isinstance(event, yaml.AliasEvent):
+            problem = "it refers to another part of itself (*alias): write that part out"
+        elif depth > _MAX_DEPTH:
+            problem = f"it is nested more than {_MAX_DEPTH} levels deep"
+        elif number > _MAX_EVENTS:
+            problem = f"it has more than {_MAX_EVENTS // 2} keys and values"
+        else:
+            continue
+        raise yaml.MarkedYAMLError(problem=problem, problem_mark=event.start_mark)
 
 
 def _lines(place: tuple[int | str, ...], node: yaml.Node) -> Iterator[tuple[tuple[int | str, ...], int]]:

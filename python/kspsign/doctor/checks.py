@@ -80,7 +80,7 @@ def _key_store(settings: Settings, trust: TrustChecks, unmapped: tuple[Unmapped,
     except KspSignError as error:
         yield failed(_STORE, error)
         return
-    yield passed(_STORE, f"{entry.name} ({entry.title}), with the engine {engine}")
+    yield passed(_STORE, f"{entry.name}: {entry.title}; engine {engine}")
     if unmapped:
         yield not_checked(_STORE, "its checks would use what is not mapped (the lines above)")
         return

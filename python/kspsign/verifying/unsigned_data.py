@@ -8,6 +8,7 @@ is read (authenticode.cms.account); that a certificate belongs to a chain is onl
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
 from hashlib import sha1
 
 from cryptography import x509
@@ -123,6 +124,7 @@ class _Embedded:
         return frozenset({*crossed, *roots})
 
 
+@lru_cache(maxsize=256)
 def _signed(issued: x509.Certificate, issuer: x509.Certificate) -> bool:
     """Whether `issued` names `issuer` and bears its signature, over SHA-1 too: old chains are not judged here."""
     if issued.issuer != issuer.subject:

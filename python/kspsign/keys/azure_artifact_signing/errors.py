@@ -69,15 +69,15 @@ def refusal(status: int, body: bytes, *, kind: type[_ErrorT], asked: str, extra:
     """The error for an answer with this HTTP status to what was `asked`."""
     said = said_by(body)
     meaning = _meaning(status, said)
-    message = f"Azure Artifact Signing refuses {asked}: HTTP {status}{_phrase(status)}"
-    message += f": {said}" if said else ", without a word"
+    message = f"Azure Artifact Signing refused {asked}: HTTP {status}{_phrase(status)}"
+    message += f": {said}" if said else " (empty body)"
     return kind(message + extra, code=meaning.code, remedy=meaning.remedy)
 
 
 def unusable(asked: str, detail: str) -> PrerequisiteError:
     """The error for an answer that is not the service's."""
     return PrerequisiteError(
-        f"the answer to {asked} is not what Azure Artifact Signing answers: {detail}",
+        f"the response to {asked} is not from Azure Artifact Signing: {detail}",
         code=_ELSEWHERE.code,
         remedy=_ELSEWHERE.remedy,
     )
@@ -86,7 +86,7 @@ def unusable(asked: str, detail: str) -> PrerequisiteError:
 def unreachable(asked: str, reason: str, *, kind: type[_ErrorT]) -> _ErrorT:
     """The error for no answer at all."""
     return kind(
-        f"Azure Artifact Signing gave no answer to {asked}: {reason}",
+        f"Azure Artifact Signing did not respond to {asked}: {reason}",
         code="ARTIFACT_SIGNING_UNREACHABLE",
         remedy="Check --signing-endpoint, and that the agent's firewall and proxy (HTTPS_PROXY) let port 443 of it "
         "through; name the CA of a proxy that opens TLS with --ca-file.",
@@ -95,7 +95,7 @@ def unreachable(asked: str, reason: str, *, kind: type[_ErrorT]) -> _ErrorT:
 
 def failed_text(asked: str, status: str, said: str) -> str:
     """What to say of an operation that ended without a signature."""
-    return f"Azure Artifact Signing made no signature of {asked}: {status}" + (f": {said}" if said else "")
+    return f"Azure Artifact Signing did not complete {asked}: {status}" + (f": {said}" if said else "")
 
 
 FAILED_CODE, FAILED_REMEDY = _FAILED.code, _FAILED.remedy
@@ -104,10 +104,10 @@ FAILED_CODE, FAILED_REMEDY = _FAILED.code, _FAILED.remedy
 def maybe_spent(asked: str, reason: str, *, timed_out: bool = False) -> LostSignatureError:
     """The error for a signature that was asked for, of which not even the operation is known."""
     return LostSignatureError(
-        f"{asked} was sent, and its answer was lost ({reason}): it may have spent a signature",
+        f"{asked} was sent, and the response was lost ({reason}): it may have spent a signature",
         code="SIGNATURE_MAY_BE_SPENT",
-        remedy="Look into the signing account's log before you count; run again to sign the file, which asks for "
-        "another signature.",
+        remedy="Check the signing account's log before you count signatures; run again to sign the file, which "
+        "requests another one.",
         timed_out=timed_out,
     )
 
@@ -117,7 +117,7 @@ def pending(asked: str, reason: str, *, timed_out: bool = False) -> LostSignatur
     return LostSignatureError(
         f"{asked} is paid for and could not be fetched ({reason})",
         code="SIGNATURE_PENDING",
-        remedy="Run again with the same --store or --journal: the signature is fetched, and not paid for again.",
+        remedy="Run again with the same --store or --journal: the signature is fetched then, at no further cost.",
         timed_out=timed_out,
     )
 

@@ -195,9 +195,9 @@ class ArtifactSigningStore(ResumableKeyStore):
             chain = ordered_chain(to_der(leaf), certificates)
         except (UnusableAnswerError, TrustError) as unreadable:
             raise OperationFailedError(
-                f"the answer to {asked} is not what Azure Artifact Signing answers: {unreadable}",
+                f"the response to {asked} is not from Azure Artifact Signing: {unreadable}",
                 code="ARTIFACT_SIGNING_ANSWER",
-                remedy="It may have spent a signature: look into the account's log before you count, then run again.",
+                remedy="It may have spent a signature: check the signing account's log, then run again.",
                 gone=True,
             ) from unreadable
         except PrerequisiteError as unknown:

@@ -6,9 +6,11 @@ import re
 from typing import TypeVar
 from urllib.parse import urlsplit
 
+import urllib3
 from azure.core.exceptions import AzureError, ClientAuthenticationError
 
 from kspsign.model.errors import PrerequisiteError, SigningError
+from kspsign.network.failures import reason
 
 _ErrorT = TypeVar("_ErrorT", PrerequisiteError, SigningError)
 _LONGEST = 600
@@ -20,7 +22,11 @@ _NO_CONNECTION = re.compile(
 
 
 def said_by_client(refused: AzureError) -> str:
-    """What a client of Azure's says, on one line."""
+    """What a client of Azure's says, on one line; of a connection that failed, why."""
+    parts = getattr(refused.inner_exception, "args", ())
+    broken = next((part for part in parts if isinstance(part, urllib3.exceptions.HTTPError)), None)
+    if broken is not None:
+        return reason(broken)
     return " ".join(str(refused.message or refused).split())[:_LONGEST]
 
 

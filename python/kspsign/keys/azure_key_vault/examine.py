@@ -129,7 +129,9 @@ def _key(client: VaultClient, found: FoundKey) -> Iterator[Prerequisite]:
     except KspSignError as error:
         yield failed(KEY, error)
         return
-    detail = f"{found.key}: {describe_key(found.leaf)} ({key.key_type}), enabled, may sign"
+    detail = (
+        f"{found.key}: {describe_key(found.leaf)} ({getattr(key.key_type, 'value', key.key_type)}), enabled, may sign"
+    )
     if end is not None and end < now + EXPIRY_WARNING:
         yield warned(KEY, f"{detail}, expires on {iso_utc(end)}", "Renew the certificate in the vault before that day.")
     else:

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 EXIT_UNEXPECTED = 1
 EXIT_USAGE = 3
 EXIT_CANCELLED = 130
+LEAST_MEMORY = 128 << 20
+"""Bytes of address space with which one small file is verified."""
 
 
 def entry() -> None:
@@ -42,6 +44,7 @@ def _execute(arguments: Sequence[str]) -> int:
     from kspsign.model.errors import KspSignError  # noqa: PLC0415
 
     try:
+        _check_memory()
         given = vars(parse(arguments))
         return commands.execute(given.pop("command"), given, os.environ)
     except KspSignError as error:
@@ -59,6 +62,16 @@ def _execute(arguments: Sequence[str]) -> int:
 
         report_unexpected(unexpected)
         return EXIT_UNEXPECTED
+
+
+def _check_memory() -> None:
+    """Raise MemoryError under a limit that libraries meet by ending the process, with no word."""
+    if sys.platform != "win32":
+        import resource  # noqa: PLC0415 - POSIX has it
+
+        limit, _ = resource.getrlimit(resource.RLIMIT_AS)
+        if limit != resource.RLIM_INFINITY and limit < LEAST_MEMORY:
+            raise MemoryError(f"the limit is {limit >> 20} MiB of address space, {LEAST_MEMORY >> 20} MiB are needed")
 
 
 def _drop_output() -> None:

@@ -76,7 +76,7 @@ class _RootEntry:
     properties: str | None
 
     def is_named(self, subject: bytes) -> bool:
-        """Whether the root's subject is the one with this DER; most roots are told apart without reading them."""
+        """Whether the root's subject is the one with this DER; most roots are distinguished without reading them."""
         return subject in self.der and outline(self.der).subject == subject
 
     def anchor(self) -> Anchor:

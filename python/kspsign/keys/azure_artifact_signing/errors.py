@@ -18,46 +18,46 @@ _NO_TENANT = re.compile("tenantid is null", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
-class Meaning:
+class ServiceMeaning:
     """Our code for a refusal and what to do about it."""
 
     code: str
     remedy: str
 
 
-_SIGN_IN = Meaning(
+_SIGN_IN = ServiceMeaning(
     "ARTIFACT_SIGNING_TOKEN",
     "Sign in to the tenant that the signing account belongs to: check --azure-credential and --azure-tenant-id, and "
     "the agent's clock.",
 )
-_FORBIDDEN = Meaning(
+_FORBIDDEN = ServiceMeaning(
     "ARTIFACT_SIGNING_FORBIDDEN",
     "Check in this order: the endpoint is that of the account's region; the identity has the role Artifact Signing "
     "Certificate Profile Signer on the account or profile (a new assignment takes minutes); the profile is Active, its "
     "identity validation has not expired, and the subscription is not disabled.",
 )
-_UNKNOWN = Meaning(
+_UNKNOWN = ServiceMeaning(
     "ARTIFACT_SIGNING_NOT_FOUND",
     "Copy --signing-account and --certificate-profile from the Azure portal, capitals included; the endpoint must be "
     "that of the account's region.",
 )
-_REFUSED = Meaning(
+_REFUSED = ServiceMeaning(
     "ARTIFACT_SIGNING_REFUSED",
     "Check digest and profile: the profile's key must be one that signs with --digest. The account's log in Azure "
     "Monitor has more.",
 )
-_UNAVAILABLE = Meaning(
+_UNAVAILABLE = ServiceMeaning(
     "ARTIFACT_SIGNING_UNAVAILABLE",
     "Look at azure.status.microsoft and run again: files that are signed already are skipped.",
 )
-_THROTTLED = Meaning(
+_THROTTLED = ServiceMeaning(
     "ARTIFACT_SIGNING_THROTTLED", "Lower --jobs, and don't start many signing jobs at once with one account."
 )
-_ELSEWHERE = Meaning(
+_ELSEWHERE = ServiceMeaning(
     "ARTIFACT_SIGNING_ANSWER",
     "Check --signing-endpoint, and that no proxy or firewall answers in the service's place.",
 )
-_FAILED = Meaning(
+_FAILED = ServiceMeaning(
     "ARTIFACT_SIGNING_FAILED",
     "Look at the account in the Azure portal: its identity validation may have expired, its certificate may have been "
     "revoked, or its subscription may be past due.",
@@ -155,14 +155,14 @@ def _fields(errors: Any) -> list[str]:
 
 def _listed(details: Any) -> list[str]:
     found = details if isinstance(details, list) else []
-    return [text for each in found if isinstance(each, dict) for text in _texts(each, "code", "message")]
+    return [text for part in found if isinstance(part, dict) for text in _texts(part, "code", "message")]
 
 
 def _texts(mapping: dict[str, Any], *names: str) -> list[str]:
     return [value for name in names if isinstance(value := mapping.get(name), str) and value]
 
 
-def _meaning(status: int, said: str) -> Meaning:
+def _meaning(status: int, said: str) -> ServiceMeaning:
     if status < 400:
         return _ELSEWHERE
     if _NO_TENANT.search(said):

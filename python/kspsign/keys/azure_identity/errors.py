@@ -31,7 +31,7 @@ def said_by_client(refused: AzureError) -> str:
 
 
 def no_connection(broken: AzureError, kind: type[_ErrorT]) -> _ErrorT:
-    """The error, of class `kind`, for a sign-in that nobody answered."""
+    """The error, of class `kind`, for a sign-in without an answer."""
     return kind(
         f"the sign-in to Azure can't be reached: {said_by_client(broken)}",
         code="AZURE_SIGN_IN",

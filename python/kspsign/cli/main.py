@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 EXIT_UNEXPECTED = 1
 EXIT_USAGE = 3
 EXIT_CANCELLED = 130
+LEAST_MEMORY = 128 << 20
+"""Bytes of address space with which one small file is verified."""
 
 
 def entry() -> None:
@@ -39,13 +41,14 @@ def main(arguments: Sequence[str]) -> int:
 
 def _execute(arguments: Sequence[str]) -> int:
     from kspsign.cli import commands  # noqa: PLC0415 - --version must not pay for it
-    from kspsign.model.errors import KspSignError  # noqa: PLC0415
+    from kspsign.model.errors import KspSignError  # noqa: PLC0415 - --version must not pay for it
 
     try:
+        _check_memory()
         given = vars(parse(arguments))
         return commands.execute(given.pop("command"), given, os.environ)
     except KspSignError as error:
-        from kspsign.publishing.fatal import report_error  # noqa: PLC0415
+        from kspsign.publishing.fatal import report_error  # noqa: PLC0415 - --version must not pay for it
 
         report_error(error)
         return error.exit_code
@@ -55,10 +58,20 @@ def _execute(arguments: Sequence[str]) -> int:
         return EXIT_CANCELLED
     except Exception as unexpected:  # noqa: BLE001 - the last place that can say what to do
         _drop_output()
-        from kspsign.publishing.fatal import report_unexpected  # noqa: PLC0415
+        from kspsign.publishing.fatal import report_unexpected  # noqa: PLC0415 - --version must not pay for it
 
         report_unexpected(unexpected)
         return EXIT_UNEXPECTED
+
+
+def _check_memory() -> None:
+    """Raise MemoryError under a limit that libraries meet by ending the process, with no word."""
+    if sys.platform != "win32":
+        import resource  # noqa: PLC0415 - POSIX has it
+
+        limit, _ = resource.getrlimit(resource.RLIMIT_AS)
+        if limit != resource.RLIM_INFINITY and limit < LEAST_MEMORY:
+            raise MemoryError(f"the limit is {limit >> 20} MiB of address space, {LEAST_MEMORY >> 20} MiB are needed")
 
 
 def _drop_output() -> None:
@@ -85,9 +98,9 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     for a secret among the arguments; PrerequisiteError when an unknown option may belong to a package that can't be
     loaded.
     """
-    from kspsign.cli.options import SUMMARIES  # noqa: PLC0415
-    from kspsign.cli.unknown import check_command, unknown_arguments  # noqa: PLC0415
-    from kspsign.keys.table import STORES, StoreEntry  # noqa: PLC0415
+    from kspsign.cli.options import SUMMARIES  # noqa: PLC0415 - --version must not pay for it
+    from kspsign.cli.unknown import check_command, unknown_arguments  # noqa: PLC0415 - --version must not pay for it
+    from kspsign.keys.table import STORES, StoreEntry  # noqa: PLC0415 - --version must not pay for it
 
     check_command(arguments)
     chosen = next((argument for argument in arguments if argument in SUMMARIES), None)
@@ -108,8 +121,8 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
 
 def build_parser(chosen: str | None = None, stores: Sequence[StoreEntry] | None = None) -> argparse.ArgumentParser:
     """Every command with its options, or only `chosen` with some; of `stores`, else of every built-in key store."""
-    from kspsign.cli.options import SUMMARIES, add_options  # noqa: PLC0415
-    from kspsign.keys.table import STORES  # noqa: PLC0415
+    from kspsign.cli.options import SUMMARIES, add_options  # noqa: PLC0415 - --version must not pay for it
+    from kspsign.keys.table import STORES  # noqa: PLC0415 - --version must not pay for it
 
     offered = [*STORES.entries.values()] if stores is None else stores
     parser = _Parser(

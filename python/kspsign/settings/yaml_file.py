@@ -15,6 +15,8 @@ from kspsign.model.errors import ConfigurationError
 
 MAX_SIZE = 1 << 18
 """Bytes; a larger file was named by mistake."""
+MAX_DEPTH = 50
+"""Mappings and lists in each other; the parser takes quadratic time, and then its stack, for more."""
 _MERGE = "tag:yaml.org,2002:merge"
 Location = Sequence[int | str]
 
@@ -37,7 +39,7 @@ def read_yaml(path: Path, fault: Callable[[str], ConfigurationError], *, may_be_
     """The mapping in the file at `path`; an empty file is one where it `may_be_empty`. The digest is over line ends as
     LF, as any checkout has it.
 
-    Aliases, merge keys and repeated keys are refused: what a key says stands in one place. Raises what `fault` makes of
+    Aliases, merge keys and repeated keys are refused: what a key says is in one place. Raises what `fault` makes of
     a message, and FileNotFoundError.
     """
     try:
@@ -63,8 +65,7 @@ def _parsed(
     text: str, fault: Callable[[str], ConfigurationError]
 ) -> tuple[object, Mapping[tuple[int | str, ...], int]]:
     try:
-        if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, Loader=yaml.SafeLoader)):
-            raise fault("it refers to another part of itself (*alias): write that part out")
+        _check_shape(text, fault)
         root = yaml.compose(text, Loader=yaml.SafeLoader)
         lines = dict(_lines((), root)) if root is not None else {}
         value = yaml.safe_load(text)
@@ -74,6 +75,21 @@ def _parsed(
     except (yaml.YAMLError, ValueError, RecursionError) as broken:
         raise fault(f"not valid YAML: {broken}") from broken
     return value, lines
+
+
+def _check_shape(text: str, fault: Callable[[str], ConfigurationError]) -> None:
+    """Raise for aliases and for too much depth, before anything is built."""
+    depth = 0
+    for event in yaml.parse(text, Loader=yaml.SafeLoader):
+        if isinstance(event, yaml.AliasEvent):
+            raise fault("it refers to another part of itself (*alias): write that part out")
+        if isinstance(event, yaml.CollectionStartEvent):
+            depth += 1
+        elif isinstance(event, yaml.CollectionEndEvent):
+            depth -= 1
+        if depth > MAX_DEPTH:
+            line = f"line {event.start_mark.line + 1}: " if event.start_mark else ""
+            raise fault(f"{line}more than {MAX_DEPTH} lists and mappings in each other")
 
 
 def _lines(place: tuple[int | str, ...], node: yaml.Node) -> Iterator[tuple[tuple[int | str, ...], int]]:

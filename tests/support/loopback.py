@@ -22,8 +22,8 @@ class LoopbackServer(ThreadingHTTPServer):
 
     @property
     def port(self) -> int:
-        """Chosen by the system."""
-        return int(self.socket.getsockname()[1])
+        """Chosen by the system; known after the end, too."""
+        return int(self.server_address[1])
 
     @property
     def url(self) -> str:

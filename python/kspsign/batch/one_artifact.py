@@ -14,7 +14,7 @@ from kspsign.batch.admissions import Admissions
 from kspsign.batch.outcomes import checked, failed, planned, signed, skipped
 from kspsign.batch.run import Run
 from kspsign.certificates.identity import PublisherIdentity
-from kspsign.model.errors import ArtifactError, KspSignError, TrustError
+from kspsign.model.errors import ArtifactError, KspSignError, TrustError, is_out_of_memory
 from kspsign.model.hresults import Hresult
 from kspsign.model.report import FileOutcome
 from kspsign.model.values import Artifact, Verification
@@ -119,20 +119,24 @@ def guarded(artifact: Artifact, shared: SharedState, step: Callable[[], Made]) -
             made = step()
     except KspSignError as error:
         made = failed(artifact, error)
-    except OSError as error:
-        made = failed(artifact, access_error(error))
-    except MemoryError:
-        made = failed(artifact, ArtifactError(Hresult.E_OUTOFMEMORY, "this process ran out of memory"))
     except Exception as error:  # noqa: BLE001 - one file's surprise must not lose the others' outcomes
-        unexpected = ArtifactError(
-            Hresult.ERROR_BAD_FORMAT,
-            f"unexpected {type(error).__name__}: {error}",
-            remedy="This is a defect of kspsign: report it with the file.",
-        )
-        made = failed(artifact, unexpected)
+        made = failed(artifact, _surprise(error))
     if isinstance(made, FileOutcome) and made.error is not None and made.tried:
         shared.breaker.failed(artifact.name, made.error)
     return made
+
+
+def _surprise(error: Exception) -> ArtifactError:
+    """An error outside our tree, as one of the file."""
+    if is_out_of_memory(error):
+        return ArtifactError(Hresult.E_OUTOFMEMORY, "this process ran out of memory")
+    if isinstance(error, OSError):
+        return access_error(error)
+    return ArtifactError(
+        Hresult.ERROR_BAD_FORMAT,
+        f"unexpected {type(error).__name__}: {error}",
+        remedy="This is a defect of kspsign: report it with the file.",
+    )
 
 
 def _admitted(held: LockedTarget, signing: Signing, engine: Engine) -> SignableFile:

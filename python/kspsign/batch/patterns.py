@@ -36,7 +36,7 @@ def expand_lists(patterns: Iterable[str], folder: Path) -> Iterator[Pattern]:
 
 
 def _listed(name: str, folder: Path) -> Iterator[Pattern]:
-    """The patterns of a list file, shown by their lines only: a file that is no list may hold secrets."""
+    """The patterns of a list file, shown by their lines only: a file that is not a list may hold secrets."""
     listing = folder / name
     try:
         state = listing.stat()

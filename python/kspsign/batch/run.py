@@ -132,9 +132,9 @@ class Run:
     def trusts(self, trust: TrustFacts) -> None:
         """Say under which roots the run judges."""
         self.record.trust = trust
-        self.names_roots("trusted is", trust.named)
+        self.names_roots("trust root", trust.named)
         if trust.program_date is not None:
-            self.console.notice(f"trusted is the Microsoft root program of {trust.program_date[:10]}")
+            self.console.notice(f"trust: the Microsoft root program of {trust.program_date[:10]}")
 
     def names_roots(self, what: str, roots: Sequence[RootFacts]) -> None:
         """Name each root after the words `what`."""

@@ -23,7 +23,7 @@ LEFTOVER = "a signed copy that a run made next to its target"
 class SelectionPurpose(Enum):
     """The purpose of a selection.
 
-    SIGN: files that somebody wants signed, each once by its real path. In folders these are files of known formats;
+    SIGN: files that are meant to be signed, each once by its real path. In folders these are files of known formats;
     scripts for the Windows Script Host and symbol packages need a pattern that names them or ends in their extension;
     no link is followed out of the folder. JUDGE: every file by every name that a pattern matches, whatever it is.
     SIGN_AND_JUDGE: the former, and everything else of the latter, to be judged and not signed.

@@ -90,7 +90,7 @@ def publish(run: Run) -> Report:
     """Stage 4: the report, on every surface that was asked for."""
     report = make_report(run)
     if report.trust is not None:
-        run.names_roots("chains end in", report.trust.used)
+        run.names_roots("chains end in", [root for root in report.trust.used if root not in report.trust.named])
     return finished(run, report)
 
 

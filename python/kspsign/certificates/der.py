@@ -93,13 +93,13 @@ class Element(NamedTuple):
             raise malformed(f"more than {most} elements at {self.content_start}")
         return tuple(found)
 
-    def each(self) -> Iterator[Element]:
+    def iterate(self) -> Iterator[Element]:
         """The same one by one, however many there are; raises TrustError where one is cut off."""
         at = self.content_start
         while at < self.end:
-            found = _element(self.data, at, self.end)
-            yield found
-            at = found.end
+            found = _elements(self.data, at, self.end, MAX_ELEMENTS)
+            yield from found
+            at = found[-1].end
 
     def first(self) -> Element:
         """The first of them; raises TrustError when there is none."""

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import re
+import warnings
+from base64 import b64decode
 from pathlib import Path
 
-from asn1crypto import cms, pem
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.hazmat.primitives.serialization import Encoding, pkcs7
 
-from kspsign.model.errors import PrerequisiteError
+from kspsign.certificates import der
+from kspsign.model.errors import PrerequisiteError, TrustError
+
+_PEM = re.compile(rb"-----BEGIN (?:PKCS7|CMS)-----([A-Za-z0-9+/=\s]*)-----END")
+_SIGNED_DATA = "1.2.840.113549.1.7.2"
+_CONTENT = _CERTIFICATES = 0xA0
+_INDEFINITE = b"\x30\x80"
 
 
 def read_certificate_file(path: Path) -> tuple[bytes, tuple[x509.Certificate, ...]]:
@@ -32,24 +40,37 @@ def parse_certificates(content: bytes) -> tuple[x509.Certificate, ...]:
         x509.load_pem_x509_certificates,
         lambda data: [x509.load_der_x509_certificate(data)],
         _in_pkcs7,
+        _in_ber,
     )
     for read in readers:
         try:
             return tuple(read(content))
-        except (ValueError, TypeError, KeyError, UnsupportedAlgorithm):
+        except (ValueError, TrustError, UnsupportedAlgorithm):
             continue  # not of this form
     return ()
 
 
 def _in_pkcs7(content: bytes) -> list[x509.Certificate]:
-    """The certificates of a SignedData in PEM or BER; services and Windows do not sort them as DER would."""
-    if pem.detect(content):
-        _type, _headers, content = pem.unarmor(content)
-    message = cms.ContentInfo.load(content, strict=True)
-    if message["content_type"].native != "signed_data":
+    """The certificates of a SignedData (RFC 2315 §9.1) in PEM or DER; services and Windows do not sort sets."""
+    armoured = _PEM.search(content)
+    message = der.parse(b64decode(armoured[1]) if armoured else content).fields()
+    if der.oid_of(message.take(der.OID)) != _SIGNED_DATA:
         raise ValueError("not a SignedData")
-    held = message["content"]["certificates"]
-    return [x509.load_der_x509_certificate(each.chosen.dump()) for each in held if each.name == "certificate"]
+    signed = message.take(_CONTENT).first().fields()
+    for tag in (der.INTEGER, der.SET, der.SEQUENCE):
+        signed.take(tag)
+    held = signed.optional(_CERTIFICATES)
+    children = held.children() if held is not None else ()
+    return [x509.load_der_x509_certificate(child.der) for child in children if child.tag == der.SEQUENCE]
+
+
+def _in_ber(content: bytes) -> list[x509.Certificate]:
+    """Likewise in BER of indefinite length, which some programs write; the library reads it, but warns."""
+    if not (content.startswith(_INDEFINITE) and content.endswith(b"\0\0")):
+        raise ValueError("not of indefinite length")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        return pkcs7.load_der_pkcs7_certificates(content)
 
 
 def _unusable(path: Path, what: str) -> PrerequisiteError:

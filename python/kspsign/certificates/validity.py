@@ -11,7 +11,7 @@ from kspsign.certificates.parse import extension
 EXPIRY_WARNING = timedelta(days=30)
 """Warn this long before a certificate expires."""
 CLOCK_SKEW = timedelta(minutes=5)
-"""How far somebody else's clock may be ahead of this machine's."""
+"""How far another machine's clock may be ahead of this machine's."""
 _LIFETIME_SIGNING = x509.ObjectIdentifier("1.3.6.1.4.1.311.10.3.13")
 
 

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 EXIT_UNEXPECTED = 1
 EXIT_USAGE = 3
 EXIT_CANCELLED = 130
+LEAST_MEMORY = 128 << 20
+"""Bytes of address space with which one small file is verified."""
 
 
 def entry() -> None:
@@ -39,13 +41,14 @@ def main(arguments: Sequence[str]) -> int:
 
 def _execute(arguments: Sequence[str]) -> int:
     from kspsign.cli import commands  # noqa: PLC0415 - --version must not pay for it
-    from kspsign.model.errors import KspSignError  # noqa: PLC0415
+    from kspsign.model.errors import KspSignError  # noqa: PLC0415 - --version must not pay for it
 
     try:
+        _check_memory()
         given = vars(parse(arguments))
         return commands.execute(given.pop("command"), given, os.environ)
     except KspSignError as error:
-        from kspsign.publishing.fatal import report_error  # noqa: PLC0415
+        from kspsign.publishing.fatal import report_error  # noqa: PLC0415 - --version must not pay for it
 
         report_error(error)
         return error.exit_code
@@ -55,10 +58,20 @@ def _execute(arguments: Sequence[str]) -> int:
         return EXIT_CANCELLED
     except Exception as unexpected:  # noqa: BLE001 - the last place that can say what to do
         _drop_output()
-        from kspsign.publishing.fatal import report_unexpected  # noqa: PLC0415
+        from kspsign.publishing.fatal import report_unexpected  # noqa: PLC0415 - --version must not pay for it
 
         report_unexpected(unexpected)
         return EXIT_UNEXPECTED
+
+
+def _check_memory() -> None:
+    """Raise MemoryError under a limit that libraries meet by ending the process, with no word."""
+    if sys.platform != "win32":
+        import resource  # noqa: PLC0415 - POSIX has it
+
+        limit, _ = resource.getrlimit(resource.RLIMIT_AS)
+        if limit != resource.RLIM_INFINITY and limit < LEAST_MEMORY:
+            raise MemoryError(f"the limit is {limit >> 20} MiB of address space, {LEAST_MEMORY >> 20} MiB are needed")
 
 
 def _drop_output() -> None:
@@ -67,7 +80,10 @@ def _drop_output() -> None:
 
 
 class _Parser(argparse.ArgumentParser):
-    """argparse with our exit code for wrong arguments."""
+    """argparse with our exit code for wrong arguments, and no abbreviations: `--pass` must not mean --password-env."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**{**options, "allow_abbrev": False})
 
     def error(self, message: str) -> Any:
         self.print_usage(sys.stderr)
@@ -78,35 +94,35 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     """The command and its options.
 
     Most runs need the options of the key store that is named. Where that is not enough, those of every built-in store
-    are loaded, then those of other packages. Raises PrerequisiteError when an unknown option may belong to a package
-    that can't be loaded.
+    are loaded, then those of other packages. Raises ConfigurationError for a command or option that there is not, and
+    for a secret among the arguments; PrerequisiteError when an unknown option may belong to a package that can't be
+    loaded.
     """
-    from kspsign.cli.options import SUMMARIES  # noqa: PLC0415
-    from kspsign.keys.table import STORES, StoreEntry  # noqa: PLC0415
+    from kspsign.cli.options import SUMMARIES  # noqa: PLC0415 - --version must not pay for it
+    from kspsign.cli.unknown import check_command, unknown_arguments  # noqa: PLC0415 - --version must not pay for it
+    from kspsign.keys.table import STORES, StoreEntry  # noqa: PLC0415 - --version must not pay for it
 
+    check_command(arguments)
     chosen = next((argument for argument in arguments if argument in SUMMARIES), None)
     built_in = list(STORES.entries.values())
     if not {"-h", "--help"} & set(arguments):
         for stores in ([entry for entry in built_in if entry.name in arguments], built_in):
-            # An abbreviation could be another package's option: it is expanded once all options are known.
-            given, unknown = build_parser(chosen, stores, allow_abbrev=False).parse_known_args(arguments)
+            given, unknown = build_parser(chosen, stores).parse_known_args(arguments)
             if not unknown:
                 return given
     found = [entry for _name, entry in STORES.installed_entries()]
     parser = build_parser(chosen, [*built_in, *(entry for entry in found if isinstance(entry, StoreEntry))])
-    _given, unknown = parser.parse_known_args(arguments)
+    given, unknown = parser.parse_known_args(arguments)
     broken = next((entry for entry in found if not isinstance(entry, StoreEntry)), None)
-    if unknown and broken is not None:
-        raise broken
-    return parser.parse_args(arguments)
+    if unknown:
+        raise broken if broken is not None else unknown_arguments(parser, given.command, unknown)
+    return given
 
 
-def build_parser(
-    chosen: str | None = None, stores: Sequence[StoreEntry] | None = None, *, allow_abbrev: bool = True
-) -> argparse.ArgumentParser:
+def build_parser(chosen: str | None = None, stores: Sequence[StoreEntry] | None = None) -> argparse.ArgumentParser:
     """Every command with its options, or only `chosen` with some; of `stores`, else of every built-in key store."""
-    from kspsign.cli.options import SUMMARIES, add_options  # noqa: PLC0415
-    from kspsign.keys.table import STORES  # noqa: PLC0415
+    from kspsign.cli.options import SUMMARIES, add_options  # noqa: PLC0415 - --version must not pay for it
+    from kspsign.keys.table import STORES  # noqa: PLC0415 - --version must not pay for it
 
     offered = [*STORES.entries.values()] if stores is None else stores
     parser = _Parser(
@@ -120,9 +136,7 @@ def build_parser(
     for name, summary in SUMMARIES.items():
         # A command without help is not listed.
         known: dict[str, Any] = {} if summary is None else {"help": summary}
-        command = commands.add_parser(
-            name, description=summary, argument_default=argparse.SUPPRESS, allow_abbrev=allow_abbrev, **known
-        )
+        command = commands.add_parser(name, description=summary, argument_default=argparse.SUPPRESS, **known)
         if chosen in {None, name}:
             add_options(command, name, offered)
     return parser

@@ -39,8 +39,7 @@ class Workers(Generic[Item, Result]):
 
         `tick` is called regularly. After a cancelled run, `late` may yield more.
         """
-        for thread in self._threads:
-            thread.start()
+        self._start()
         deadline: float | None = None
         while self._left:
             tick()
@@ -54,6 +53,17 @@ class Workers(Generic[Item, Result]):
                     return
             else:
                 self._left -= 1
+
+    def _start(self) -> None:
+        """As many threads as there is memory for, one at least."""
+        for number, thread in enumerate(self._threads):
+            try:
+                thread.start()
+            except RuntimeError:
+                if number == 0:
+                    raise
+                del self._threads[number:]
+                return
 
     def late(self, seconds: float) -> Iterator[Result]:
         """Yields results that arrive within `seconds`."""

@@ -7,16 +7,16 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final, Literal, TextIO
 
-from kspsign.doctor.checks import all_checks, unmapped_error
+from kspsign.doctor.checks import all_checks
 from kspsign.keys.prerequisites import Prerequisite, State, failed, not_checked
-from kspsign.model.errors import KspSignError
+from kspsign.model.errors import ConfigurationError, KspSignError
 from kspsign.programs import in_temp_folder
 from kspsign.publishing.logging_commands import AzureLog
 from kspsign.publishing.sanitize import log_line
 from kspsign.publishing.workflow_commands import GitHubLog
 from kspsign.settings.context import RunContext, Surface
 from kspsign.settings.model import Settings
-from kspsign.settings.unmapped import in_text
+from kspsign.settings.unmapped import in_text, unmapped_error
 
 EXIT_NOT_READY = 5
 _PIPELINES: Final[Mapping[Surface, AzureLog | GitHubLog]] = {
@@ -47,10 +47,13 @@ def run_doctor(settings: Settings, context: RunContext, out: TextIO, *, as_json:
 
 
 def report_refused(error: KspSignError, context: RunContext, out: TextIO, *, as_json: bool) -> int:
-    """The report where the settings themselves are refused, so that nothing else can be checked."""
-    others = not_checked("everything else", "needs the settings, which were refused")
-    unmapped = [failed("variable", unmapped_error(found, context)) for found in in_text("a setting", str(error))]
-    return _report([*unmapped, failed("settings", error), others], context, out, as_json=as_json)
+    """The report where the settings themselves are refused, so that nothing else can be checked; the error's exit
+    code."""
+    others = not_checked("everything else", "needs the settings, which were rejected")
+    macros = in_text("a setting", str(error))
+    unmapped = [failed("variable", unmapped_error(found, context.surface)) for found in macros]
+    checks = [*unmapped, failed("settings", error), others]
+    return _report(checks, context, out, as_json=as_json, not_ready=error.exit_code)
 
 
 def doctor_schema() -> dict[str, Any]:
@@ -66,7 +69,7 @@ def doctor_schema() -> dict[str, Any]:
     content = {
         "schema": {"const": SCHEMA},
         "passed": {"type": "boolean", "description": "No check failed: a run is ready to start."},
-        "exit_code": {"enum": [0, EXIT_NOT_READY]},
+        "exit_code": {"enum": [0, ConfigurationError.exit_code, EXIT_NOT_READY]},
         "checks": {"type": "array", "items": _closed(check)},
     }
     head = {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": SCHEMA}
@@ -77,7 +80,14 @@ def _closed(properties: dict[str, Any]) -> dict[str, Any]:
     return {"type": "object", "properties": properties, "required": list(properties), "additionalProperties": False}
 
 
-def _report(checks: Iterable[Prerequisite], context: RunContext, out: TextIO, *, as_json: bool) -> int:
+def _report(
+    checks: Iterable[Prerequisite],
+    context: RunContext,
+    out: TextIO,
+    *,
+    as_json: bool,
+    not_ready: int = EXIT_NOT_READY,
+) -> int:
     found = []
     marks, pipeline = _marks(out), _PIPELINES.get(context.surface)
     for check in checks:
@@ -87,7 +97,7 @@ def _report(checks: Iterable[Prerequisite], context: RunContext, out: TextIO, *,
             out.writelines(f"{pipeline.text(line) if pipeline else line}\n" for line in shown)
             out.flush()
     ready = not any(check.state == "failed" for check in found)
-    exit_code = 0 if ready else EXIT_NOT_READY
+    exit_code = 0 if ready else not_ready
     if as_json:
         names = ("name", "state", "detail", "remedy", "code")
         listed = [{name: getattr(check, name) for name in names} for check in found]

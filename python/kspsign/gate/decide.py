@@ -108,7 +108,7 @@ def decide(client: AzureDevOps, build_id: int, settings: GateSettings) -> Decisi
     checks += [check for verdict in examined for check in verdict.checks]
     ended = _ended_steps(timeline, settings.task_id)
     checks.append(_steps(ended))
-    # Where anything has failed for good, waiting mends nothing.
+    # Where anything has failed for good, so waiting is useless.
     waiting = len(current) < settings.verdicts or any(verdict.pending for verdict in examined)
     final = [check for verdict in examined if not verdict.pending for check in verdict.checks]
     hopeless = len(current) > settings.verdicts or not all(check.ok for check in final) or bool(_bad(ended))

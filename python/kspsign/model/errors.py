@@ -19,6 +19,7 @@ KspSignError
 
 from __future__ import annotations
 
+import errno
 from typing import ClassVar
 
 from kspsign.model.checks import CheckName
@@ -26,8 +27,19 @@ from kspsign.model.hresults import Hresult
 
 NOT_TRIED = "NOT_TRIED"
 CANCELLED = "CANCELLED"
+_NO_THREAD = "can't start new thread"
+"""The interpreter's words where there is no memory for a thread's stack."""
 _NAMED = 20
 """Patterns that an error names; a list may hold thousands."""
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether the system refused memory: for an object, a thread's stack, a file or a library."""
+    if isinstance(error, OSError):
+        return error.errno == errno.ENOMEM
+    if isinstance(error, ImportError):
+        return "failed to map segment" in str(error) or "cannot allocate memory" in str(error)
+    return isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and str(error) == _NO_THREAD)
 
 
 class KspSignError(Exception):
@@ -182,7 +194,7 @@ class GateRefusedError(KspSignError):
 
     def __init__(self, reasons: str) -> None:
         super().__init__(
-            f"the gate says no: {reasons}",
+            f"the gate refuses the release: {reasons}",
             code="GATE_REFUSED",
             remedy="Read the failed checks above; run the signing stage again, and release only what it verified.",
         )

@@ -19,7 +19,7 @@ class Origin:
 
     @classmethod
     def of(cls, url: str) -> Origin:
-        """The origin of `url`. Raises ValueError for a port that is no number."""
+        """The origin of `url`. Raises ValueError for a port that is not a number."""
         parts = urlsplit(url)
         return cls(parts.scheme.lower(), (parts.hostname or "").lower(), parts.port or _PORTS.get(parts.scheme.lower()))
 

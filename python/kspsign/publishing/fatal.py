@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import traceback
 
-from kspsign.model.errors import KspSignError
+from kspsign.model.errors import KspSignError, is_out_of_memory
 from kspsign.publishing.sanitize import log_line
 
 
@@ -16,10 +16,12 @@ def report_error(error: KspSignError) -> None:
 
 def report_unexpected(error: Exception) -> None:
     """An error outside our error tree: refused by the system, out of memory, or a defect with its location."""
+    if is_out_of_memory(error):
+        remedy = "Run on a machine or container with more memory, or raise its limit (ulimit -v)."
+        _tell(f"this process ran out of memory ({type(error).__name__}: {error})", remedy)
+        return
     if isinstance(error, OSError):
         remedy = "Fix what the system reports; if the output goes to a file or a pipe, check that first."
-    elif isinstance(error, MemoryError):
-        remedy = "Run on a machine or container with more memory, or raise its limit (ulimit -v)."
     else:
         sys.stderr.write("".join(traceback.format_exception(error)))
         remedy = "This is a defect of kspsign: report it with the lines above."

@@ -98,7 +98,7 @@ def _authorities(files: Iterable[FileOutcome]) -> Iterable[str]:
 def _ranked(names: Iterable[str]) -> str:
     counted = Counter(names).most_common()
     if not counted:
-        return "nobody"
+        return "none"
     shown = "; ".join(f"{clipped(name, 80)} ({number})" for name, number in counted[:_NAMES])
     return shown + (f"; and {len(counted) - _NAMES} more" if len(counted) > _NAMES else "")
 

@@ -74,7 +74,7 @@ def _agent_bypass(text: str) -> tuple[str, ...]:
     try:
         listed = json.loads(text)
         if not isinstance(listed, list):
-            raise TypeError  # noqa: TRY301 - one remedy for whatever is no list of expressions
+            raise TypeError  # noqa: TRY301 - one remedy for everything that is not a list of expressions
         for expression in listed:
             re.compile(expression)
     except (ValueError, TypeError, RecursionError, re.error) as broken:

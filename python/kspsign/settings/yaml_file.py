@@ -15,9 +15,10 @@ from kspsign.model.errors import ConfigurationError
 
 MAX_SIZE = 1 << 18
 """Bytes; a larger file was named by mistake."""
-_MAX_DEPTH, _MAX_EVENTS = 32, 16384
-"""Levels, where the deepest setting takes five; and events (two of a key with its value). Deeper text takes the parser
-quadratic time, or its recursion ends."""
+MAX_DEPTH = 50
+"""Mappings and lists in each other; the parser takes quadratic time, and then its stack, for more."""
+MAX_EVENTS = 16384
+"""Of the parser: each key and each value is one, of which it makes five thousand a second."""
 _MERGE = "tag:yaml.org,2002:merge"
 Location = Sequence[int | str]
 
@@ -40,7 +41,7 @@ def read_yaml(path: Path, fault: Callable[[str], ConfigurationError], *, may_be_
     """The mapping in the file at `path`; an empty file is one where it `may_be_empty`. The digest is over line ends as
     LF, as any checkout has it.
 
-    Aliases, merge keys and repeated keys are refused: what a key says stands in one place. Raises what `fault` makes of
+    Aliases, merge keys and repeated keys are refused: what a key says is in one place. Raises what `fault` makes of
     a message, and FileNotFoundError.
     """
     try:
@@ -66,7 +67,7 @@ def _parsed(
     text: str, fault: Callable[[str], ConfigurationError]
 ) -> tuple[object, Mapping[tuple[int | str, ...], int]]:
     try:
-        _check_events(text)
+        _check_shape(text, fault)
         root = yaml.compose(text, Loader=yaml.SafeLoader)
         lines = dict(_lines((), root)) if root is not None else {}
         value = yaml.safe_load(text)
@@ -78,21 +79,21 @@ def _parsed(
     return value, lines
 
 
-def _check_events(text: str) -> None:
-    """Raise MarkedYAMLError for an alias, for text that is nested too deeply, and for too much of it, before anything
-    is built of it."""
+def _check_shape(text: str, fault: Callable[[str], ConfigurationError]) -> None:
+    """Raise for aliases, for too much depth and for too many keys and values, before anything is built."""
     depth = 0
     for number, event in enumerate(yaml.parse(text, Loader=yaml.SafeLoader)):
-        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+        if number > MAX_EVENTS:
+            raise fault(f"line {event.start_mark.line + 1}: more than {MAX_EVENTS} keys and values")
         if isinstance(event, yaml.AliasEvent):
-            problem = "it refers to another part of itself (*alias): write that part out"
-        elif depth > _MAX_DEPTH:
-            problem = f"it is nested more than {_MAX_DEPTH} levels deep"
-        elif number > _MAX_EVENTS:
-            problem = f"it has more than {_MAX_EVENTS // 2} keys and values"
-        else:
-            continue
-        raise yaml.MarkedYAMLError(problem=problem, problem_mark=event.start_mark)
+            raise fault("it refers to another part of itself (*alias): write that part out")
+        if isinstance(event, yaml.CollectionStartEvent):
+            depth += 1
+        elif isinstance(event, yaml.CollectionEndEvent):
+            depth -= 1
+        if depth > MAX_DEPTH:
+            line = f"line {event.start_mark.line + 1}: " if event.start_mark else ""
+            raise fault(f"{line}more than {MAX_DEPTH} lists and mappings in each other")
 
 
 def _lines(place: tuple[int | str, ...], node: yaml.Node) -> Iterator[tuple[tuple[int | str, ...], int]]:

@@ -147,7 +147,8 @@ class Journal:
         """If a run that is gone left `signature`, it is in its file."""
         with self._lock:
             for key in self._unfinished.intersection(self._known):
-                if self._known[key].signature == signature.hex():
+                entry = self._known[key]
+                if not entry.operation and entry.signature == signature.hex():
                     self._strike_out(key)
 
     def _strike_out(self, key: _Key) -> None:
@@ -247,7 +248,8 @@ def _unfinished(file: IO[bytes]) -> Iterator[tuple[_Key, _JournalEntry]]:
 
 
 def _entry(content: dict[str, Any]) -> _JournalEntry:
-    if "operation" in content:
-        return _JournalEntry("", int(content["time"]), operation=str(content["operation"]))
+    operation = content.get("operation")
+    if isinstance(operation, str) and operation:
+        return _JournalEntry("", int(content["time"]), operation=operation)
     chain = tuple(bytes.fromhex(der).hex() for der in content.get("chain", ()))
     return _JournalEntry(bytes.fromhex(content["signature"]).hex(), int(content["time"]), chain)

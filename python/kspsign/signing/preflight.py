@@ -41,9 +41,9 @@ class Preflight:
     """Asks each of the timestamp servers once, until one gives a token that holds. `client` asks for those of files.
 
     Tokens are believed once `trust` said what they are judged by. Where no server gives one that could be believed, no
-    signature is spent at all. Where it is not known in time, or a server's answer is no token, one signature at a time
-    goes ahead, until one was timestamped or could not be. Where servers only can't be reached, all go ahead: what they
-    obtain is not lost. Safe to share between threads.
+    signature is spent at all. Where it is not known in time, or a server's answer is not a token, one signature at a
+    time goes ahead, until one was timestamped or could not be. Where servers only can't be reached, all go ahead: what
+    they obtain is not lost. Safe to share between threads.
     """
 
     def __init__(self, settings: Settings, urls: tuple[str, ...], shared: SharedState) -> None:

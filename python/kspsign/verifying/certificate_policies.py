@@ -34,7 +34,7 @@ def policy_violations(path: Sequence[x509.Certificate]) -> Iterator[str]:
         state.enter(certificate, last=last)
         if not last:
             if ANY_POLICY in _named(_mappings(certificate)):
-                yield f"{display_name(certificate)} maps the policy that stands for any"
+                yield f"{display_name(certificate)} maps the policy anyPolicy"
             state.prepare(certificate)
         else:
             state.conclude(certificate)

@@ -8,6 +8,7 @@ is read (authenticode.cms.account); that a certificate belongs to a chain is onl
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
 from hashlib import sha1
 
 from cryptography import x509
@@ -51,7 +52,7 @@ def certificates_finding(
     can't be parsed.
     """
     chain = {to_der(certificate) for certificate in path}
-    waiting = {fromkey: parse_certificate(fromkey) for fromkey in dict.fromkeys(certificates) if fromkey not in chain}
+    waiting = {der: parse_certificate(der) for der in dict.fromkeys(certificates) if der not in chain}
     if not waiting:
         return Finding("embedded-certificates", _PASSED)
     if len(waiting) > _MOST:
@@ -90,7 +91,7 @@ class _Embedded:
         self._above |= {_identity(candidate) for candidate in possible if _signed(certificate, candidate)}
 
     def _holds(self, candidate: x509.Certificate) -> bool:
-        """Whether it is of a CA of the chain or above it, and is an anchor, signed by itself or by somebody known."""
+        """Whether it is of a CA of the chain or above it, and is an anchor, self-signed or signed by a known one."""
         if _identity(candidate) not in self._above:
             return False
         holds = self._anchors.holds(candidate) or any(
@@ -125,6 +126,7 @@ class _Embedded:
         return frozenset({*crossed, *roots})
 
 
+@lru_cache(maxsize=256)
 def _signed(issued: x509.Certificate, issuer: x509.Certificate) -> bool:
     """Whether `issued` names `issuer` and bears its signature, over SHA-1 too: old chains are not judged here."""
     if issued.issuer != issuer.subject:

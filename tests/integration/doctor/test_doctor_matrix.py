@@ -26,10 +26,10 @@ class Seen:
     words: str
 
 
-READY, NOT = 0, 5
+READY, REFUSED, NOT = 0, 3, 5
 EXPECTED: dict[str, dict[str, Seen | str]] = {
     "embedded": {
-        "nothing set": Seen(READY, "key", "not checked", "first run makes"),
+        "nothing set": Seen(READY, "key", "not checked", "first run creates"),
         "macro": "it has no options and no secret of its own",
         "wrong secret": "it has no secret",
         "wrong alias": "it has one key",
@@ -43,7 +43,7 @@ EXPECTED: dict[str, dict[str, Seen | str]] = {
         "all well": Seen(READY, "test signature", "ok", "the key signs"),
     },
     "pkcs12": {
-        "nothing set": Seen(NOT, "settings", "failed", "needs pkcs12"),
+        "nothing set": Seen(REFUSED, "settings", "failed", "needs pkcs12"),
         "macro": Seen(NOT, "variable", "failed", "P12_PASSWORD is the text $(P12_PASSWORD)"),
         "wrong secret": Seen(NOT, "credentials", "failed", "its password is wrong"),
         "wrong alias": Seen(NOT, "credentials", "failed", "other.p12 can't be read"),

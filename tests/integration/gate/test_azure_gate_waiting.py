@@ -125,7 +125,7 @@ def test_the_command_takes_everything_from_the_pipelines_variables(
     signed_build(azure, proof, "failed")
     refused = kspsign("gate", folder=tmp_path)
     assert (refused.code, refused.report["passed"]) == (GateRefusedError.exit_code, False)
-    assert "kspsign: the gate says no: build 4711 (step: " in refused.text
+    assert "kspsign: the gate refuses the release: build 4711 (step: " in refused.text
     assert os.environ.get("AZURE_DEVOPS_CACHE_DIR") == before
     monkeypatch.setenv("SYSTEM_ACCESSTOKEN", "of another organisation")
     assert kspsign("gate", folder=tmp_path).code == PrerequisiteError.exit_code

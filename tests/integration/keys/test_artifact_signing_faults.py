@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
+import subprocess
+import sys
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -154,7 +159,10 @@ CASES: dict[str, Case] = {
     ),
     "not allowed while fetching": Case(answering(is_poll, Response(403, b"")), 6, "SIGNATURE_PENDING", spent=1, kept=1),
     "refused without a word": Case(
-        answering(is_begin, Response(403, b"")), 6, "ARTIFACT_SIGNING_FORBIDDEN", words=("HTTP 403 Forbidden, without",)
+        answering(is_begin, Response(403, b"")),
+        6,
+        "ARTIFACT_SIGNING_FORBIDDEN",
+        words=("HTTP 403 Forbidden (empty body)",),
     ),
     "refused by a page": Case(
         answering(is_begin, Response(403, b"<html><body><h1>Blocked</h1> by policy</body></html>")),
@@ -298,3 +306,30 @@ def test_a_journal_leads_the_token_nowhere_else(service: ArtifactSigning, tmp_pa
     again = run_in(service, tmp_path)
     assert (again.code, again.report["totals"]["signatures_used"]) == (0, 1), again.text
     assert service.record.of("vault.azure.net") == []
+
+
+def test_a_cancelled_run_leaves_what_it_paid_for_to_the_next(service: ArtifactSigning, tmp_path: Path) -> None:
+    for number in range(4):
+        (tmp_path / f"{number}.dll").write_bytes(build_pe(overlay=b"image %d" % number))
+    service.signing.seconds = 60
+    given = ("run", "*.dll", *service.options, "--store", tmp_path / "store", "--jobs", "4")
+    process = subprocess.Popen(
+        [sys.executable, "-m", "kspsign", *map(str, given)],
+        cwd=tmp_path,
+        env={**os.environ, **service.environment},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    deadline = time.monotonic() + 60
+    while len(service.signing.spent) < 4:
+        assert time.monotonic() < deadline
+        assert process.poll() is None
+        time.sleep(0.01)
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(timeout=30) == 130
+    assert operations_kept(tmp_path) == 4
+    for operation in service.signing.operations.values():
+        operation.ready = 0.0
+    again = run_in(service, tmp_path)
+    assert (again.code, again.report["totals"]["signatures_used"]) == (0, 0), again.text
+    assert len(service.signing.spent) == 4

@@ -13,7 +13,7 @@ from cryptography import x509
 from support.certificates import PASSWORD, PASSWORD_VARIABLE, SigningFile, rsa_key, signing_file
 from support.formats.peimages import build_pe
 from support.pki import CODE_SIGNING, new_key
-from support.samples import kspsign
+from support.samples import corpus, kspsign
 from support.signing import Publisher
 
 LIFETIME = x509.ObjectIdentifier("1.3.6.1.4.1.311.10.3.13")
@@ -53,13 +53,20 @@ def test_the_roots_are_named_and_those_that_chains_ended_in(publisher: Publisher
         assert trust["used"] == [signature["root"], signature["timestamp"]["root"]]
         assert trust["program_date"].startswith("20")
         for thumbprint, subject in named.items():
-            assert f"trusted is {thumbprint} ({subject})" in run.text
-            assert f"chains end in {thumbprint} ({subject})" in run.text
-        assert f"trusted is the Microsoft root program of {trust['program_date'][:10]}" in run.text
+            assert f"trust root {thumbprint} ({subject})" in run.text
+        assert "chains end in" not in run.text
+        assert f"trust: the Microsoft root program of {trust['program_date'][:10]}" in run.text
         assert run.report["warnings"] == []
     other = kspsign("verify", path, folder=tmp_path)
     assert other.report["trust"]["named"] == other.report["trust"]["used"] == []
     assert other.file["signatures"][0]["root"] is None
+
+
+def test_roots_of_the_program_that_chains_ended_in_are_named(tmp_path: Path) -> None:
+    run = kspsign("verify", corpus("signtool.exe"), folder=tmp_path)
+    assert run.code == 0, run.text
+    for each in run.report["trust"]["used"]:
+        assert f"chains end in {each['thumbprint']} ({each['subject']})" in run.text
 
 
 @pytest.mark.parametrize("kind", ["EC P-256", "RSA 2048"])

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from kspsign.embedded.authority import EmbeddedAuthority
 from support.agent.environment import Endpoint
 from support.agent.extension import shared_vsix
 from support.agent.mini import MiniAgent, Step, agent_for
 from support.agent.processes import Shown, descendants
 from support.agent.secure_files import download
 from support.agent.taskrun import TaskRun
+from support.artifact_signing.server import ArtifactSigning
+from support.artifact_signing.world import ACCOUNT, ENDPOINT, PROFILE
 from support.azure_devops.server import TOKEN, AzureServer, Fault
 from support.azure_devops.uploads import JOB_ID
 from support.certificates import PASSWORD, rsa_key, signing_file
@@ -29,22 +32,27 @@ from support.samples import copy_launcher, osslsigncode_verify
 NOW = datetime.now(UTC)
 VALID: dict[str, Any] = {"begin": NOW - timedelta(days=10), "end": NOW + timedelta(days=300)}
 VAULT = "contoso-signing.vault.azure.net"
+VAULT_KEY = {
+    "keyStore": "azure-key-vault",
+    "keyIdentifier": f"https://{VAULT}/certificates/release",
+    "noTimestamp": "true",
+}
 ISSUED = {"tenantid": TENANT, "serviceprincipalid": CLIENT}
 
 
 @dataclass(frozen=True)
 class Bench:
-    """An agent with one program, the vault with Entra before it, and Azure DevOps."""
+    """An agent with one program, the vault with Entra before it, and Azure DevOps; `key` are the key's inputs."""
 
     agent: MiniAgent
     azure: Azure
     devops: AzureServer
     root: Path
+    key: Mapping[str, str] = field(default_factory=lambda: VAULT_KEY)
 
     def sign(self, seen: list[Shown], *, connection: str = CONNECTION, token: str = TOKEN) -> TaskRun:
         """Run the task; `seen` gets what other processes could see meanwhile."""
-        inputs = {"files": "*.exe", "keyStore": "azure-key-vault", "azureConnectionId": connection}
-        inputs |= {"keyIdentifier": f"https://{VAULT}/certificates/release", "noTimestamp": "true"}
+        inputs: dict[str, str] = {"files": "*.exe", "azureConnectionId": connection, **self.key}
         inputs |= {"trustRoot": str(self.root), "store": str(self.agent.root / "store"), "pythonPath": sys.executable}
         place = f"Apps/_apis/distributedtask/hubs/build/plans/7/jobs/{JOB_ID}/oidctoken"
         network = {"https_proxy", "http_proxy", "REQUESTS_CA_BUNDLE"}
@@ -56,7 +64,12 @@ class Bench:
 
         step = Step(
             inputs,
-            {"System.OidcRequestUri": f"{self.devops.url}/{place}", "System.Debug": "true"},
+            {
+                "System.OidcRequestUri": f"{self.devops.url}/{place}",
+                "System.Debug": "true",
+                "Build.DefinitionName": "Contoso",
+                "Build.BuildNumber": "20261129.4",
+            },
             {"System.AccessToken": token},
             env={**env, "no_proxy": "127.0.0.1"},
             endpoints={connection: Endpoint("https://management.azure.com/", ISSUED, "WorkloadIdentityFederation")},
@@ -95,6 +108,26 @@ def test_no_secret_is_needed_and_none_is_shown(bench: Bench) -> None:
         assert not any(secret.encode() in each.command + each.environment for each in engines)
         kept = (path for path in bench.agent.root.rglob("*") if path.is_file())
         assert not any(secret.encode() in path.read_bytes() for path in kept)
+
+
+def test_artifact_signing_needs_no_secret_either_and_knows_the_build(
+    tmp_path: Path, authority: EmbeddedAuthority
+) -> None:
+    (tmp_path / "azure").mkdir()
+    agent = agent_for(shared_vsix(), tmp_path / "agent")
+    agent.sources.mkdir(parents=True)
+    copy_launcher(agent.sources, to="app.exe")
+    key = {"keyStore": "azure-artifact-signing", "signingEndpoint": ENDPOINT}
+    key |= {"signingAccount": ACCOUNT, "certificateProfile": PROFILE}
+    with ArtifactSigning(tmp_path / "azure", authority) as azure, AzureServer() as devops:
+        devops.organisation.connections.add(CONNECTION)
+        devops.organisation.oidc_tokens = azure.world.oidc_tokens
+        run = Bench(agent, azure, devops, azure.roots, key).sign([])
+        assert run.result == "Succeeded", "\n".join(run.log)
+        assert len(azure.signing.spent) == 1
+        assert azure.signing.correlations == {"build Contoso/20261129.4"}
+        assert not any(secret in line for secret in (TOKEN, *azure.world.tokens) for line in run.log)
+    assert osslsigncode_verify(agent.sources / "app.exe", azure.roots).accepted
 
 
 @pytest.mark.parametrize(

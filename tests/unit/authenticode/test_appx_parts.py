@@ -21,7 +21,11 @@ def read_any_manifest(data: bytes) -> object:
     return read_manifest(data, bundle=False)
 
 
-@pytest.mark.parametrize("read", [read_block_map, read_content_types, read_any_manifest])
+def read_any_block_map(data: bytes) -> object:
+    return read_block_map(data, 9, 9)
+
+
+@pytest.mark.parametrize("read", [read_any_block_map, read_content_types, read_any_manifest])
 @pytest.mark.parametrize(
     "text", [BOMB, OUTSIDE, '<!DOCTYPE b SYSTEM "http://127.0.0.1/b.dtd"><b/>', "", "<b>", "<a/><b/>", "<b/>", "&a;"]
 )
@@ -48,15 +52,26 @@ def test_an_encoding_that_expat_does_not_read(encoding: str) -> None:
 )
 def test_a_block_map_that_is_wrong(files: str, words: str) -> None:
     with pytest.raises(ValueError, match=words):
-        read_block_map(MAP.format(files).encode())
+        read_block_map(MAP.format(files).encode(), 9, 9)
 
 
 def test_elements_of_other_namespaces_are_passed_over() -> None:
     more = '<b:FileHash xmlns:b="http://schemas.microsoft.com/appx/2021/blockmap" Hash="AA=="/>'
     files = f'<File Name="d\\a" Size="1" LfhSize="33"><Block Hash="AA=="/>{more}</File>'
-    found = read_block_map(MAP.format(files).encode()).files
+    found = read_block_map(MAP.format(files).encode(), 9, 9).files
     assert list(found) == ["d/a"]
     assert found["d/a"].digests == [b"\0"]
+
+
+@pytest.mark.parametrize(("most_files", "most_blocks", "words"), [(1, 9, "more files"), (2, 1, "more blocks")])
+def test_a_block_map_with_more_than_the_package_is_not_read_to_its_end(
+    most_files: int, most_blocks: int, words: str
+) -> None:
+    block = f'<Block Hash="{"A" * 43}="/>'
+    files = "".join(f'<File Name="{name}" Size="1" LfhSize="35">{block}</File>' for name in "ab")
+    assert len(read_block_map(MAP.format(files).encode(), 2, 2).files) == 2
+    with pytest.raises(ValueError, match=words):
+        read_block_map(MAP.format(files).encode(), most_files, most_blocks)
 
 
 @pytest.mark.parametrize("prefix", ["", "ct"])

@@ -151,13 +151,13 @@ def test_the_configuration_file_is_named_with_its_digest(tmp_path: Path, monkeyp
 def test_settings_that_are_refused_are_a_finding() -> None:
     for as_json in (False, True):
         out = io.StringIO()
-        assert report_refused(ConfigurationError("wrong", remedy="Mend it."), context(), out, as_json=as_json) == 5
+        assert report_refused(ConfigurationError("wrong", remedy="Mend it."), context(), out, as_json=as_json) == 3
         assert "wrong" in out.getvalue()
         assert "not checked" in out.getvalue()
         assert "variable" not in out.getvalue()
     out = io.StringIO()
     refused = ConfigurationError("thumbprint: '$(thumbprint)' has no 40 digits", remedy="Mend it.")
-    assert report_refused(refused, context(), out, as_json=False) == 5
+    assert report_refused(refused, context(), out, as_json=False) == 3
     assert "variable: a setting is the text $(thumbprint)" in out.getvalue()
 
 

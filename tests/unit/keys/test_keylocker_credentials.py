@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -139,7 +140,7 @@ def test_the_authority_may_be_der(host: Host, tmp_path: Path) -> None:
     assert refused(host, SM_CA_FILE=str(path)).code == "CLIENT_CERTIFICATE_AUTHORITY"
 
 
-def test_the_key_reaches_tls_without_staying_on_disk(
+def test_the_key_reaches_tls_without_coming_to_a_disk(
     host: Host, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = tmp_path_factory.mktemp("temporary")
@@ -147,7 +148,10 @@ def test_the_key_reaches_tls_without_staying_on_disk(
     open_key_store(settings(host, "release")).close()
     assert list(folder.iterdir()) == []
     monkeypatch.setattr(tempfile, "tempdir", str(folder / "missing"))
-    assert refused(host).code == "CLIENT_CERTIFICATE"
+    if sys.platform == "win32":  # no path for what is no file
+        assert refused(host).code == "CLIENT_CERTIFICATE"
+    else:
+        open_key_store(settings(host, "release")).close()
 
 
 def test_no_error_is_a_programming_one(host: Host) -> None:

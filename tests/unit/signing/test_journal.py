@@ -220,3 +220,32 @@ def test_once_is_made_once_and_shares_failures_unless_they_may_be_tried_again() 
     bounded: SingleFlight[int] = SingleFlight(keep=2)
     assert [bounded.get(bytes([n]), lambda n=n: n) for n in (1, 2, 3)] == [1, 2, 3]  # type: ignore[misc]
     assert [bounded.get(bytes([n]), lambda: 0) for n in (3, 2, 1)] == [3, 2, 0]
+
+
+def test_an_operation_is_kept_until_it_gives_a_signature(tmp_path: Path) -> None:
+    with Journal(tmp_path, OURS) as journal:
+        for number in (1, 2, 3):
+            journal.begin(digest(number), SHA256, f"operation {number}")
+        journal.add(digest(1), signature(1))
+        journal.abandon(digest(2), SHA256)
+    with Journal(tmp_path, OURS) as journal:
+        assert [journal.find(digest(number), SHA256) for number in (1, 2, 3)] == [signature(1), None, None]
+        assert [journal.operation(digest(number), SHA256) for number in (1, 2, 3)] == [None, None, "operation 3"]
+        assert journal.operation(digest(3), DigestAlgorithm.SHA384) is None
+        journal.served(b"")
+    with Journal(tmp_path, OURS) as journal:  # handed on
+        assert journal.operation(digest(3), SHA256) == "operation 3"
+        journal.add(digest(3), signature(3))
+        for number in (1, 3):
+            journal.done(digest(number), SHA256)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("operation", ["", None, 7, ["x"]])
+def test_an_operation_that_is_none_is_no_signature(tmp_path: Path, operation: object) -> None:
+    entry = {"algorithm": "sha256", "digest": digest(1).hex(), "time": int(time.time()), "operation": operation}
+    (tmp_path / f"{OURS}-1.journal").write_text(json.dumps(entry) + "\n", encoding="ascii")
+    with Journal(tmp_path, OURS) as journal:
+        found = journal.find(digest(1), SHA256)
+        assert found is None
+        assert journal.operation(digest(1), SHA256) is None

@@ -82,9 +82,10 @@ class BlockMap:
         return None if missing is None else f"{missing} is in the block map, not in the package"
 
 
-def read_block_map(data: bytes) -> BlockMap:
-    """The block map in `data`; raises ValueError when it is malformed or names a file twice."""
-    reader = _BlockMapReader()
+def read_block_map(data: bytes, most_files: int, most_blocks: int) -> BlockMap:
+    """The block map in `data`; raises ValueError when it is malformed, names a file twice, or has more files or blocks
+    than its package can have: what is read is kept in memory."""
+    reader = _BlockMapReader(most_files, most_blocks)
     read_xml(data, reader.start, reader.namespace)
     if not reader.files:
         raise ValueError("it has no file")
@@ -94,7 +95,8 @@ def read_block_map(data: bytes) -> BlockMap:
 class _BlockMapReader:
     """Takes in the elements of a block map; raises ValueError for one that its schemas do not have in that place."""
 
-    def __init__(self) -> None:
+    def __init__(self, most_files: int, most_blocks: int) -> None:
+        self._files_left, self._blocks_left = most_files, most_blocks
         self.algorithm = DigestAlgorithm.SHA256
         self.files: dict[str, MappedFile] = {}
         self._names: set[str] = set()
@@ -140,6 +142,9 @@ class _BlockMapReader:
 
     def _file(self, element: XmlElement) -> None:
         name = _file_name(element.attributes.get("Name", ""))
+        self._files_left -= 1
+        if self._files_left < 0:
+            raise ValueError("it has more files than the package")
         if name.lower() in self._names:
             raise ValueError(f"{name} occurs twice in it")
         self._names.add(name.lower())
@@ -147,6 +152,9 @@ class _BlockMapReader:
 
     def _block(self, element: XmlElement) -> None:
         file = self._open_file(element)
+        self._blocks_left -= 1
+        if self._blocks_left < 0:
+            raise ValueError("it has more blocks than the package's files")
         if file.whole is not None:
             raise ValueError("a Block follows a FileHash")
         file.digests.append(_hash(element))

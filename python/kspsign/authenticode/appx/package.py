@@ -9,7 +9,7 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import BinaryIO, TypeVar
 
-from kspsign.authenticode.appx.block_map import BlockMap, read_block_map
+from kspsign.authenticode.appx.block_map import BLOCK, BlockMap, read_block_map
 from kspsign.authenticode.appx.content_types import ContentTypes, read_content_types
 from kspsign.authenticode.appx.manifest import InnerPackage, Manifest, read_manifest
 from kspsign.authenticode.appx.names import BLOCK_MAP, BUNDLE_MANIFEST, CONTENT_TYPES, MANIFEST, SIGNATURE, plain
@@ -30,7 +30,7 @@ from kspsign.model.hresults import Hresult
 
 T = TypeVar("T")
 SIGNATURE_MAGIC = b"PKCX"
-_MAX_XML, _FREE_XML, _XML_RATIO = 64 << 20, 1 << 20, 64
+_MAX_BLOCK_MAP, _MAX_XML, _FREE_XML, _XML_RATIO = 48 << 20, 16 << 20, 1 << 20, 64
 
 
 @dataclass(frozen=True)
@@ -99,7 +99,10 @@ def _read(file: BinaryIO, archive: Archive) -> Package:
     manifest = _part(
         file, archive, manifest_name, Hresult.APPX_E_INVALID_MANIFEST, partial(read_manifest, bundle=bundle)
     )
-    block_map = _part(file, archive, BLOCK_MAP, Hresult.APPX_E_INVALID_BLOCKMAP, read_block_map)
+    # One file or block more than there can be, so that which one it is can be said.
+    blocks = sum(-(-entry.size // BLOCK) for entry in archive.entries) + len(archive.entries)
+    read_map = partial(read_block_map, most_files=len(archive.entries), most_blocks=blocks)
+    block_map = _part(file, archive, BLOCK_MAP, Hresult.APPX_E_INVALID_BLOCKMAP, read_map)
     types = _part(file, archive, CONTENT_TYPES, Hresult.ERROR_BAD_FORMAT, read_content_types)
     inner = tuple(_read_inner(file, archive, names.get(stated.name), stated) for stated in manifest.packages)
     package = Package(archive, manifest, block_map, types, _signatures(file, archive), inner)
@@ -140,7 +143,8 @@ def _part(file: BinaryIO, archive: Archive, name: str, hresult: Hresult, read: C
     entry = archive.find(name)
     if entry is None:
         raise damaged(f"it has no {name}, which every package has")
-    limit = min(_MAX_XML, max(_FREE_XML, _XML_RATIO * entry.packed))
+    most = _MAX_BLOCK_MAP if name == BLOCK_MAP else _MAX_XML
+    limit = min(most, max(_FREE_XML, _XML_RATIO * entry.packed))
     try:
         return read(unpack(file, archive, entry, limit))
     except ValueError as broken:
@@ -153,7 +157,7 @@ def _signatures(file: BinaryIO, archive: Archive) -> tuple[bytes, ...]:
         return ()
     content, fault = read_signature_entry(file, archive, entry)
     if fault is not None:
-        raise ArtifactError(Hresult.TRUST_E_MALFORMED_SIGNATURE, f"{SIGNATURE} is no plain entry: {fault}")
+        raise ArtifactError(Hresult.TRUST_E_MALFORMED_SIGNATURE, f"{SIGNATURE} is not a plain entry: {fault}")
     if content[:4] != SIGNATURE_MAGIC:
         raise ArtifactError(Hresult.TRUST_E_MALFORMED_SIGNATURE, f"{SIGNATURE} holds no signature")
     return (content[4:],)

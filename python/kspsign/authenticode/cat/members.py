@@ -14,6 +14,8 @@ _OID_NAME_VALUE = "1.3.6.1.4.1.311.12.2.1"
 _NAMES = frozenset({"File", "FileName", "FilePath"})
 _FROM_BASE64 = 0x00020000  # the value is what the author wrote in base64: bytes, not UTF-16
 _BMP_STRING = 0x1E
+_MAX_MEMBERS = 1 << 20
+"""A member takes more than sixty bytes, and a catalogue has 64 MiB at most."""
 _SUBJECTS = 2  # of the list's SEQUENCEs: usage, algorithm, subjects
 
 
@@ -27,10 +29,12 @@ def read_listing(trust_list: bytes, most: int) -> Listing:
         return Listing(0, ())
     members: list[ListedFile] = []
     total = 0
-    for subject in sequences[_SUBJECTS].each():
+    for subject in sequences[_SUBJECTS].iterate():
         if total < most:
             members.append(_member(subject))
         total += 1
+        if total > _MAX_MEMBERS:
+            raise der.malformed(f"more than {_MAX_MEMBERS} members")
     return Listing(total, tuple(members))
 
 

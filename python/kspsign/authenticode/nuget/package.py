@@ -62,7 +62,7 @@ class NugetFile(OneDigest):
         if fault is None and (entry.flags or entry.method or any(entry.record[_EXTERNAL_ATTRIBUTES])):
             fault = "it is not stored, as NuGet wants it"
         if fault is not None:
-            raise ArtifactError(Hresult.TRUST_E_MALFORMED_SIGNATURE, f"{SIGNATURE} is no plain entry: {fault}")
+            raise ArtifactError(Hresult.TRUST_E_MALFORMED_SIGNATURE, f"{SIGNATURE} is not a plain entry: {fault}")
         return cls(path, archive, (content,))
 
     @property

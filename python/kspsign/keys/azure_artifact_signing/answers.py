@@ -62,7 +62,7 @@ class OperationState:
 
 
 def read_operation(body: bytes) -> OperationState:
-    """The state in a body: `signature` beside `status` (2022-06-15-preview), or below `result` (2023-06-15-preview).
+    """The state in a body: `signature` next to `status` (2022-06-15-preview), or below `result` (2023-06-15-preview).
 
     Raises UnusableAnswerError.
     """
@@ -102,10 +102,10 @@ def read_certificates(content: bytes) -> tuple[x509.Certificate, ...]:
 
 def leaf_among(certificates: tuple[x509.Certificate, ...]) -> x509.Certificate:
     """The end-entity certificate, in whatever order they are; of several the newest. Raises UnusableAnswerError."""
-    leaves = [each for each in dict.fromkeys(certificates) if not _is_ca(each)]
+    leaves = [certificate for certificate in dict.fromkeys(certificates) if not _is_ca(certificate)]
     if not leaves:
         raise UnusableAnswerError("it holds no end-entity certificate")
-    return max(leaves, key=lambda each: each.not_valid_before_utc)
+    return max(leaves, key=lambda leaf: leaf.not_valid_before_utc)
 
 
 def _is_ca(certificate: x509.Certificate) -> bool:

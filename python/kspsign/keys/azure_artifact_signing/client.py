@@ -120,7 +120,7 @@ class SigningClient:
     def begin(self, digest: bytes, algorithm: DigestAlgorithm, asked: str) -> Begun:
         """Ask for a signature; COSTS ONE. It is sent again only where no connection came about.
 
-        Raises ThrottledError when the service is too busy, LostSignatureError when nobody can know whether it acted,
+        Raises ThrottledError when the service is too busy, LostSignatureError when it is unknown whether it acted,
         SigningError for a refusal; CancelledError.
         """
         content = {"signatureAlgorithm": ALGORITHMS[algorithm], "digest": b64encode(digest).decode()}

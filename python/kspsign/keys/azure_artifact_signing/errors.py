@@ -18,46 +18,46 @@ _NO_TENANT = re.compile("tenantid is null", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
-class Meaning:
+class ServiceMeaning:
     """Our code for a refusal and what to do about it."""
 
     code: str
     remedy: str
 
 
-_SIGN_IN = Meaning(
+_SIGN_IN = ServiceMeaning(
     "ARTIFACT_SIGNING_TOKEN",
     "Sign in to the tenant that the signing account belongs to: check --azure-credential and --azure-tenant-id, and "
     "the agent's clock.",
 )
-_FORBIDDEN = Meaning(
+_FORBIDDEN = ServiceMeaning(
     "ARTIFACT_SIGNING_FORBIDDEN",
     "Check in this order: the endpoint is that of the account's region; the identity has the role Artifact Signing "
     "Certificate Profile Signer on the account or profile (a new assignment takes minutes); the profile is Active, its "
     "identity validation has not expired, and the subscription is not disabled.",
 )
-_UNKNOWN = Meaning(
+_UNKNOWN = ServiceMeaning(
     "ARTIFACT_SIGNING_NOT_FOUND",
     "Copy --signing-account and --certificate-profile from the Azure portal, capitals included; the endpoint must be "
     "that of the account's region.",
 )
-_REFUSED = Meaning(
+_REFUSED = ServiceMeaning(
     "ARTIFACT_SIGNING_REFUSED",
     "Check digest and profile: the profile's key must be one that signs with --digest. The account's log in Azure "
     "Monitor has more.",
 )
-_UNAVAILABLE = Meaning(
+_UNAVAILABLE = ServiceMeaning(
     "ARTIFACT_SIGNING_UNAVAILABLE",
     "Look at azure.status.microsoft and run again: files that are signed already are skipped.",
 )
-_THROTTLED = Meaning(
+_THROTTLED = ServiceMeaning(
     "ARTIFACT_SIGNING_THROTTLED", "Lower --jobs, and don't start many signing jobs at once with one account."
 )
-_ELSEWHERE = Meaning(
+_ELSEWHERE = ServiceMeaning(
     "ARTIFACT_SIGNING_ANSWER",
     "Check --signing-endpoint, and that no proxy or firewall answers in the service's place.",
 )
-_FAILED = Meaning(
+_FAILED = ServiceMeaning(
     "ARTIFACT_SIGNING_FAILED",
     "Look at the account in the Azure portal: its identity validation may have expired, its certificate may have been "
     "revoked, or its subscription may be past due.",
@@ -69,15 +69,15 @@ def refusal(status: int, body: bytes, *, kind: type[_ErrorT], asked: str, extra:
     """The error for an answer with this HTTP status to what was `asked`."""
     said = said_by(body)
     meaning = _meaning(status, said)
-    message = f"Azure Artifact Signing refuses {asked}: HTTP {status}{_phrase(status)}"
-    message += f": {said}" if said else ", without a word"
+    message = f"Azure Artifact Signing refused {asked}: HTTP {status}{_phrase(status)}"
+    message += f": {said}" if said else " (empty body)"
     return kind(message + extra, code=meaning.code, remedy=meaning.remedy)
 
 
 def unusable(asked: str, detail: str) -> PrerequisiteError:
     """The error for an answer that is not the service's."""
     return PrerequisiteError(
-        f"the answer to {asked} is not what Azure Artifact Signing answers: {detail}",
+        f"the response to {asked} is not from Azure Artifact Signing: {detail}",
         code=_ELSEWHERE.code,
         remedy=_ELSEWHERE.remedy,
     )
@@ -86,7 +86,7 @@ def unusable(asked: str, detail: str) -> PrerequisiteError:
 def unreachable(asked: str, reason: str, *, kind: type[_ErrorT]) -> _ErrorT:
     """The error for no answer at all."""
     return kind(
-        f"Azure Artifact Signing gave no answer to {asked}: {reason}",
+        f"Azure Artifact Signing did not respond to {asked}: {reason}",
         code="ARTIFACT_SIGNING_UNREACHABLE",
         remedy="Check --signing-endpoint, and that the agent's firewall and proxy (HTTPS_PROXY) let port 443 of it "
         "through; name the CA of a proxy that opens TLS with --ca-file.",
@@ -95,7 +95,7 @@ def unreachable(asked: str, reason: str, *, kind: type[_ErrorT]) -> _ErrorT:
 
 def failed_text(asked: str, status: str, said: str) -> str:
     """What to say of an operation that ended without a signature."""
-    return f"Azure Artifact Signing made no signature of {asked}: {status}" + (f": {said}" if said else "")
+    return f"Azure Artifact Signing did not complete {asked}: {status}" + (f": {said}" if said else "")
 
 
 FAILED_CODE, FAILED_REMEDY = _FAILED.code, _FAILED.remedy
@@ -104,10 +104,10 @@ FAILED_CODE, FAILED_REMEDY = _FAILED.code, _FAILED.remedy
 def maybe_spent(asked: str, reason: str, *, timed_out: bool = False) -> LostSignatureError:
     """The error for a signature that was asked for, of which not even the operation is known."""
     return LostSignatureError(
-        f"{asked} was sent, and its answer was lost ({reason}): it may have spent a signature",
+        f"{asked} was sent, and the response was lost ({reason}): it may have spent a signature",
         code="SIGNATURE_MAY_BE_SPENT",
-        remedy="Look into the signing account's log before you count; run again to sign the file, which asks for "
-        "another signature.",
+        remedy="Check the signing account's log before you count signatures; run again to sign the file, which "
+        "requests another one.",
         timed_out=timed_out,
     )
 
@@ -117,7 +117,7 @@ def pending(asked: str, reason: str, *, timed_out: bool = False) -> LostSignatur
     return LostSignatureError(
         f"{asked} is paid for and could not be fetched ({reason})",
         code="SIGNATURE_PENDING",
-        remedy="Run again with the same --store or --journal: the signature is fetched, and not paid for again.",
+        remedy="Run again with the same --store or --journal: the signature is fetched then, at no further cost.",
         timed_out=timed_out,
     )
 
@@ -155,14 +155,14 @@ def _fields(errors: Any) -> list[str]:
 
 def _listed(details: Any) -> list[str]:
     found = details if isinstance(details, list) else []
-    return [text for each in found if isinstance(each, dict) for text in _texts(each, "code", "message")]
+    return [text for part in found if isinstance(part, dict) for text in _texts(part, "code", "message")]
 
 
 def _texts(mapping: dict[str, Any], *names: str) -> list[str]:
     return [value for name in names if isinstance(value := mapping.get(name), str) and value]
 
 
-def _meaning(status: int, said: str) -> Meaning:
+def _meaning(status: int, said: str) -> ServiceMeaning:
     if status < 400:
         return _ELSEWHERE
     if _NO_TENANT.search(said):

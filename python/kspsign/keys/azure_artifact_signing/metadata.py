@@ -1,4 +1,4 @@
-"""The metadata file of SignTool's dlib, which users of Artifact Signing already have, and the options beside it.
+"""The metadata file of SignTool's dlib, which users of Artifact Signing already have, and the options besides it.
 
 {"Endpoint": "https://weu.codesigning.azure.net", "CodeSigningAccountName": "contoso",
  "CertificateProfileName": "release", "CorrelationId": "...", "ExcludeCredentials": ["ManagedIdentityCredential"]}
@@ -44,7 +44,7 @@ _LONGEST = 100
 
 
 @dataclass(frozen=True, slots=True)
-class Target:
+class SigningTarget:
     """The profile that signs, the id of this run in the account's log, and the credentials never to be tried."""
 
     profile: ProfileAddress
@@ -52,7 +52,7 @@ class Target:
     excluded: frozenset[Excluded]
 
 
-def find_target(options: ArtifactSigningOptions, environment: Mapping[str, SecretStr]) -> Target:
+def find_target(options: ArtifactSigningOptions, environment: Mapping[str, SecretStr]) -> SigningTarget:
     """What the options say, else the metadata file. Raises ConfigurationError when a part is missing or wrong."""
     file = options.signing_metadata
     content = {} if file is None else _read(file)
@@ -68,7 +68,7 @@ def find_target(options: ArtifactSigningOptions, environment: Mapping[str, Secre
             file=None if file is None else str(file),
         )
     correlation_id = options.correlation_id or content.get("CorrelationId") or correlation_of(environment)
-    return Target(
+    return SigningTarget(
         ProfileAddress.parse(*map(str, given.values())),
         header_value(correlation_id),
         frozenset(own for name in content.get("ExcludeCredentials", ()) if (own := _CREDENTIALS[name]) is not None),
@@ -104,7 +104,7 @@ def _read(file: Path) -> dict[str, Any]:
         if not isinstance(content.get(key) or "", str):
             raise _wrong(file, f"has {key} that is not a text")
     excluded = content.get("ExcludeCredentials") or []
-    if not isinstance(excluded, list) or not all(isinstance(each, str) and each in _CREDENTIALS for each in excluded):
+    if not isinstance(excluded, list) or not all(isinstance(name, str) and name in _CREDENTIALS for name in excluded):
         raise _wrong(file, f"has ExcludeCredentials that is not a list of {', '.join(_CREDENTIALS)}")
     return {**content, "ExcludeCredentials": excluded}
 

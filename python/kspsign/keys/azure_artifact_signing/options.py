@@ -35,7 +35,7 @@ class ArtifactSigningOptions(AzureSignIn):
     signing_metadata: Annotated[Path | None, Ambient.REFUSED, Metavar("FILE")] = Field(
         None, description="JSON file with endpoint, account and profile, as SignTool's dlib reads it."
     )
-    correlation_id: Annotated[str | None, Ambient.HARMLESS, Metavar("TEXT")] = Field(
+    correlation_id: Annotated[str | None, Ambient.REFUSED, Metavar("TEXT")] = Field(
         None, max_length=100, description="What the account's log calls this run (default: the build's name)."
     )
 

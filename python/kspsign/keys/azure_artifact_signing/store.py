@@ -35,7 +35,7 @@ from kspsign.keys.azure_artifact_signing.errors import (
     unusable,
 )
 from kspsign.keys.azure_artifact_signing.identifier import ProfileAddress
-from kspsign.keys.azure_artifact_signing.metadata import Target, correlation_of, find_target, header_value
+from kspsign.keys.azure_artifact_signing.metadata import SigningTarget, correlation_of, find_target, header_value
 from kspsign.keys.azure_artifact_signing.options import ArtifactSigningOptions
 from kspsign.keys.azure_identity.bearer import BearerToken
 from kspsign.keys.azure_identity.credential import open_credential
@@ -88,10 +88,10 @@ class ArtifactSigningStore(ResumableKeyStore):
             *(reference_part(reference, part) for part in ("endpoint", "account", "profile"))
         )
         correlation_id = header_value(options.correlation_id or correlation_of(surroundings.environment))
-        return cls._connect(Target(address, correlation_id, frozenset()), options, surroundings)
+        return cls._connect(SigningTarget(address, correlation_id, frozenset()), options, surroundings)
 
     @classmethod
-    def _connect(cls, target: Target, options: ArtifactSigningOptions, surroundings: Surroundings) -> Self:
+    def _connect(cls, target: SigningTarget, options: ArtifactSigningOptions, surroundings: Surroundings) -> Self:
         with contextlib.ExitStack() as undone:
             transport = AzureTransport(surroundings.network, 1, surroundings.cancelled)
             undone.callback(transport.close)
@@ -124,7 +124,7 @@ class ArtifactSigningStore(ResumableKeyStore):
     def sign_in(self) -> str:
         """Get a token and say for what. Raises PrerequisiteError."""
         self._client.sign_in()
-        return "Entra gives a token for codesigning.azure.net"
+        return "Entra issued a token for codesigning.azure.net"
 
     def certificate_chain(self) -> tuple[bytes, ...]:
         """The certificate that the next signature would come with, and its issuers; asked for now, free."""
@@ -154,7 +154,7 @@ class ArtifactSigningStore(ResumableKeyStore):
         """Ask the service for a signature; see ResumableKeyStore."""
         if len(digest) != hashlib.new(algorithm).digest_size:
             raise SigningError(
-                f"{len(digest)} bytes are no {algorithm} digest",
+                f"{len(digest)} bytes are not {algorithm} digest",
                 code="SIGNING_FAILED",
                 remedy="This is a defect of kspsign: report it.",
             )
@@ -195,9 +195,9 @@ class ArtifactSigningStore(ResumableKeyStore):
             chain = ordered_chain(to_der(leaf), certificates)
         except (UnusableAnswerError, TrustError) as unreadable:
             raise OperationFailedError(
-                f"the answer to {asked} is not what Azure Artifact Signing answers: {unreadable}",
+                f"the response to {asked} is not from Azure Artifact Signing: {unreadable}",
                 code="ARTIFACT_SIGNING_ANSWER",
-                remedy="It may have spent a signature: look into the account's log before you count, then run again.",
+                remedy="It may have spent a signature: check the signing account's log, then run again.",
                 gone=True,
             ) from unreadable
         except PrerequisiteError as unknown:
@@ -219,5 +219,9 @@ def _signer(
     certificates: tuple[x509.Certificate, ...], value: bytes, digest: bytes, algorithm: DigestAlgorithm
 ) -> x509.Certificate:
     """The certificate whose key made `value`; the end-entity one where none did, which whoever checks it refuses."""
-    made = (each for each in certificates if signature_holds(each.public_key(), value, digest, algorithm, None))
+    made = (
+        certificate
+        for certificate in certificates
+        if signature_holds(certificate.public_key(), value, digest, algorithm, None)
+    )
     return next(made, None) or leaf_among(certificates)

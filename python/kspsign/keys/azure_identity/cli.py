@@ -107,6 +107,6 @@ def _no_token(detail: str, *, signed_in: bool) -> PrerequisiteError:
     return PrerequisiteError(
         f"Azure CLI returned no token: {detail}",
         code="AZURE_CLI_FAILED",
-        remedy="Run `az account get-access-token --resource https://vault.azure.net` on the agent, update Azure CLI "
+        remedy="Run `az account get-access-token` on the agent to see the reason, update Azure CLI "
         "(2.54 or later), or choose another --azure-credential.",
     )

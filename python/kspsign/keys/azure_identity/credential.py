@@ -163,7 +163,7 @@ def _by_what_is_given(
         return "pipelines"
     if {"cli", "managed-identity"} <= excluded:
         raise ConfigurationError(
-            "nobody is left to sign in to Azure: Azure CLI and the managed identity are excluded",
+            "no credential for Azure is left: Azure CLI and the managed identity are excluded",
             remedy="Give a client secret or a service connection, or shorten ExcludeCredentials in the metadata file.",
         )
     if "cli" in excluded:

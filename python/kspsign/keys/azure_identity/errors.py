@@ -6,9 +6,11 @@ import re
 from typing import TypeVar
 from urllib.parse import urlsplit
 
+import urllib3
 from azure.core.exceptions import AzureError, ClientAuthenticationError
 
 from kspsign.model.errors import PrerequisiteError, SigningError
+from kspsign.network.failures import reason
 
 _ErrorT = TypeVar("_ErrorT", PrerequisiteError, SigningError)
 _LONGEST = 600
@@ -20,12 +22,16 @@ _NO_CONNECTION = re.compile(
 
 
 def said_by_client(refused: AzureError) -> str:
-    """What a client of Azure's says, on one line."""
+    """What a client of Azure's says, on one line; of a connection that failed, why."""
+    parts = getattr(refused.inner_exception, "args", ())
+    broken = next((part for part in parts if isinstance(part, urllib3.exceptions.HTTPError)), None)
+    if broken is not None:
+        return reason(broken)
     return " ".join(str(refused.message or refused).split())[:_LONGEST]
 
 
 def no_connection(broken: AzureError, kind: type[_ErrorT]) -> _ErrorT:
-    """The error, of class `kind`, for a sign-in that nobody answered."""
+    """The error, of class `kind`, for a sign-in without an answer."""
     return kind(
         f"the sign-in to Azure can't be reached: {said_by_client(broken)}",
         code="AZURE_SIGN_IN",

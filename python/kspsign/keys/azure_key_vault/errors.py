@@ -52,7 +52,7 @@ def explained(refused: AzureError, action: str, kind: type[_ErrorT]) -> _ErrorT:
             f"Azure Key Vault can't be reached: {text}",
             code="KEY_VAULT_UNREACHABLE",
             remedy="Check the vault's name, proxy (HTTPS_PROXY), firewall and private endpoint; behind a proxy that "
-            "inspects TLS, name its CA in REQUESTS_CA_BUNDLE.",
+            "inspects TLS, name its CA with --ca-file or in REQUESTS_CA_BUNDLE.",
         )
     code, remedy = reason_for(refused, text) or _BY_STATUS.get(
         refused.status_code,

@@ -93,7 +93,7 @@ def _vault(
     except KspSignError as error:
         yield failed(SIGN_IN, error)
         return
-    yield passed(SIGN_IN, f"Entra gives a token for {challenge.resource}, valid until {iso_utc(until)}")
+    yield passed(SIGN_IN, f"Entra issued a token for {challenge.resource}, valid until {iso_utc(until)}")
     try:
         found = find(client, wanted, options)
     except KspSignError as error:
@@ -129,7 +129,9 @@ def _key(client: VaultClient, found: FoundKey) -> Iterator[Prerequisite]:
     except KspSignError as error:
         yield failed(KEY, error)
         return
-    detail = f"{found.key}: {describe_key(found.leaf)} ({key.key_type}), enabled, may sign"
+    detail = (
+        f"{found.key}: {describe_key(found.leaf)} ({getattr(key.key_type, 'value', key.key_type)}), enabled, may sign"
+    )
     if end is not None and end < now + EXPIRY_WARNING:
         yield warned(KEY, f"{detail}, expires on {iso_utc(end)}", "Renew the certificate in the vault before that day.")
     else:

@@ -122,7 +122,7 @@ def _as_path(content: bytes) -> Iterator[str]:
 
 def _load_from_file(context: ssl.SSLContext, key: LocalKey, certificates: bytes, folder: Path | None) -> None:
     """By a file in `folder` that this user alone may read, encrypted with a password that is thrown away, and gone
-    when this returns: Windows has no path for what is no file."""
+    when this returns: Windows has no path for anything but files."""
     once = secrets.token_urlsafe(32)
     private = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, BestAvailableEncryption(once.encode()))
     number, name = tempfile.mkstemp(prefix="kspsign-", suffix=".pem", dir=folder)

@@ -81,7 +81,7 @@ class Judge:
         vendor = self._vendor_rule(name)
         for index, signature in enumerate(signatures):
             for finding in self._of_signature(signature, vendor, digests, now):
-                yield replace(finding, number=index + 1)
+                yield replace(finding, number=index + 1) if index else finding
 
     def structure_findings(self, name: str, kind: Format | None, found: Sequence[Finding]) -> Iterator[Finding]:
         """What the format found around the signatures of a file, with what the policy admits, and what it demands."""
@@ -116,20 +116,20 @@ class Judge:
 
     def _of_signature(
         self,
-        each: ExaminedSignature,
+        examined: ExaminedSignature,
         vendor: VendorRule | None,
         digests: Sequence[DigestAlgorithm],
         now: datetime,
     ) -> Iterator[Finding]:
-        yield from self._publisher(each.path, self.policy.publisher if vendor is None else vendor.publisher)
+        yield from self._publisher(examined.path, self.policy.publisher if vendor is None else vendor.publisher)
         authorities = () if vendor else self.policy.timestamp.authorities
-        yield self._timestamp(each.stamp, each.authority_path, authorities)
-        if self._is_tolerated(each.signature.algorithm, digests):
+        yield self._timestamp(examined.stamp, examined.authority_path, authorities)
+        if self._is_tolerated(examined.signature.algorithm, digests):
             yield Finding("policy-algorithms", "an old signature next to a stronger one, which the policy tolerates")
             return
-        yield from self._algorithms(each)
+        yield from self._algorithms(examined)
         if vendor is None:
-            yield from self._validity(each.path, now)
+            yield from self._validity(examined.path, now)
 
     def _publisher(self, path: Sequence[x509.Certificate], wanted: Sequence[Publisher]) -> Iterator[Finding]:
         if not wanted:
@@ -162,9 +162,12 @@ class Judge:
             "Sign again with --timestamp-url of an authority that the policy names.",
         )
 
-    def _algorithms(self, each: ExaminedSignature) -> Iterator[Finding]:
+    def _algorithms(self, examined: ExaminedSignature) -> Iterator[Finding]:
         rules = self.policy.algorithms
-        used = {"file": each.signature.algorithm, "timestamp": each.stamp.digest_algorithm if each.stamp else None}
+        used = {
+            "file": examined.signature.algorithm,
+            "timestamp": examined.stamp.digest_algorithm if examined.stamp else None,
+        }
         weak = [
             f"the {what}'s digest is {digest}" for what, digest in used.items() if digest not in {None, *rules.digests}
         ]
@@ -172,7 +175,7 @@ class Judge:
             taken = ", ".join(rules.digests)
             yield _broken("policy-algorithms", f"{'; '.join(weak)}; the policy takes {taken}", f"Sign with {taken}.")
         else:
-            yield from self._key(each.path)
+            yield from self._key(examined.path)
 
     def _key(self, path: Sequence[x509.Certificate]) -> Iterator[Finding]:
         rules = self.policy.algorithms

@@ -224,12 +224,12 @@ SHAPES = {
 def test_each_shape_of_an_error_gives_a_sentence_a_code_and_a_remedy(shape: str, status: int) -> None:
     body, words = SHAPES[shape]
     error = refusal(status, body, kind=PrerequisiteError, asked="the certificates")
-    assert error.message.startswith(f"Azure Artifact Signing refuses the certificates: HTTP {status} ")
+    assert error.message.startswith(f"Azure Artifact Signing refused the certificates: HTTP {status} ")
     assert words in error.message
     assert error.message.isprintable()
     assert error.code.startswith("ARTIFACT_SIGNING_")
     assert error.remedy.endswith(".")
-    assert words or "without a word" in error.message
+    assert words or "(empty body)" in error.message
 
 
 @pytest.mark.parametrize(

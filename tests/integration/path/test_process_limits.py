@@ -1,0 +1,55 @@
+"""Inputs and machines at their limits: a clear error with its cause, never a defect of the program."""
+
+from __future__ import annotations
+
+import resource
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from support.samples import copy_launcher, kspsign
+
+DEEP = {
+    "lists": "[" * 100_000 + "]" * 100_000,
+    "mappings": "a: " + "{a: " * 20_000 + "1" + "}" * 20_000,
+    "blocks": "".join(" " * depth + "a:\n" for depth in range(600)),
+    "unfinished": "[" * 250_000,
+}
+
+
+@pytest.mark.parametrize("name", DEEP)
+@pytest.mark.parametrize("option", ["--config", "--policy"])
+def test_yaml_of_any_depth_is_refused_at_once(tmp_path: Path, name: str, option: str) -> None:
+    path, deep = copy_launcher(tmp_path), tmp_path / "deep.yml"
+    deep.write_text(DEEP[name], encoding="ascii")
+    started = time.monotonic()
+    run = kspsign("verify", path, option, deep, folder=tmp_path)
+    assert time.monotonic() - started < 20
+    assert run.code == 3
+    assert "more than 50 lists and mappings in each other" in run.text
+    assert "deep.yml" in run.text
+    assert "defect" not in run.text
+
+
+@pytest.mark.parametrize("mebibytes", [40, 56, 72, 88, 120])
+def test_too_little_memory_is_said(tmp_path: Path, mebibytes: int) -> None:
+    path, most = copy_launcher(tmp_path), mebibytes << 20
+
+    def limit() -> None:
+        resource.setrlimit(resource.RLIMIT_AS, (most, most))
+
+    done = subprocess.run(
+        [sys.executable, "-m", "kspsign", "verify", path],
+        preexec_fn=limit,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode != 0
+    assert "ran out of memory" in done.stderr
+    assert "ulimit -v" in done.stderr
+    assert "defect" not in done.stderr

@@ -84,7 +84,7 @@ def _check_shape(text: str, fault: Callable[[str], ConfigurationError]) -> None:
     depth = 0
     for number, event in enumerate(yaml.parse(text, Loader=yaml.SafeLoader)):
         if number > MAX_EVENTS:
-            raise fault(f"line {event.start_mark.line + 1}: more than {MAX_EVENTS} keys and values")
+            raise fault(f"more than {MAX_EVENTS} keys and values")
         if isinstance(event, yaml.AliasEvent):
             raise fault("it refers to another part of itself (*alias): write that part out")
         if isinstance(event, yaml.CollectionStartEvent):

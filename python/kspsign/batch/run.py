@@ -129,6 +129,13 @@ class Run:
                 self.record.warnings.append(warning)
                 self.console.warning(warning.code, f"{warning.message}. {warning.remedy}")
 
+    def hear(self, said: str | RunWarning) -> None:
+        """Pass on what a key store says."""
+        if isinstance(said, RunWarning):
+            self.warn((said,))
+        else:
+            self.console.notice(said)
+
     def trusts(self, trust: TrustFacts) -> None:
         """Say under which roots the run judges."""
         self.record.trust = trust

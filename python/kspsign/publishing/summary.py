@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 
-from kspsign.model.report import FileOutcome, Report
+from kspsign.model.report import FileOutcome, Report, RunWarning
 from kspsign.publishing import wording
 from kspsign.publishing.sanitize import clipped, markdown_text
 
@@ -29,6 +29,8 @@ def summary_text(report: Report) -> str:
             "",
         ]
     lines += _table(("Question", "Answer"), _facts(report))
+    if report.warnings:
+        lines += ["## Warnings", "", *_table(("Warning", "Remedy"), map(_warning_row, report.warnings))]
     failures = wording.failures(report)
     others = [outcome for outcome in report.files if not wording.is_failure(outcome)]
     if failures:
@@ -101,6 +103,10 @@ def _ranked(names: Iterable[str]) -> str:
         return "none"
     shown = "; ".join(f"{clipped(name, 80)} ({number})" for name, number in counted[:_NAMES])
     return shown + (f"; and {len(counted) - _NAMES} more" if len(counted) > _NAMES else "")
+
+
+def _warning_row(warning: RunWarning) -> tuple[str, ...]:
+    return _cell(f"{warning.code}: {warning.message}"), _cell(warning.remedy)
 
 
 def _failure_row(outcome: FileOutcome) -> tuple[str, ...]:

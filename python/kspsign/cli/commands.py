@@ -9,6 +9,7 @@ import sys
 import threading
 import types
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, get_args
 
@@ -151,7 +152,7 @@ def _task(_given: dict[str, Any], environment: Mapping[str, str]) -> int:
             "standard input does not hold a document of the KspSign task",
             remedy="`kspsign task` is for the task alone; call `kspsign run`.",
         ) from broken
-    context = RunContext.from_environment(variables, is_tty=False)
+    context = replace(RunContext.from_environment(variables, is_tty=False), caller="task")
     config = _config_input(inputs.pop("config", None))
 
     step = {**variables, **environment}
@@ -171,7 +172,7 @@ def _action(_given: dict[str, Any], environment: Mapping[str, str]) -> int:
     command, fields, secrets = read_inputs(environment.get(INPUTS_VARIABLE, ""))
     config = _config_input(fields.pop("config", None))
     settings = resolve(_known(command), fields, config=config, environment=environment, secrets=secrets, stores=STORES)
-    return _perform(settings, RunContext.from_environment(environment, is_tty=False))
+    return _perform(settings, replace(RunContext.from_environment(environment, is_tty=False), caller="action"))
 
 
 def _config_input(given: object) -> Path | None:

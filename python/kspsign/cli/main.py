@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from kspsign.keys.table import StoreEntry
+    from kspsign.settings.context import Caller
 
 EXIT_UNEXPECTED = 1
 EXIT_USAGE = 3
@@ -50,7 +51,7 @@ def _execute(arguments: Sequence[str]) -> int:
     except KspSignError as error:
         from kspsign.publishing.fatal import report_error  # noqa: PLC0415
 
-        report_error(error)
+        report_error(error, _caller(arguments))
         return error.exit_code
     except BrokenPipeError:
         # Whoever read the output went away.
@@ -62,6 +63,12 @@ def _execute(arguments: Sequence[str]) -> int:
 
         report_unexpected(unexpected)
         return EXIT_UNEXPECTED
+
+
+def _caller(arguments: Sequence[str]) -> Caller:
+    """Who started the command: the task and the action have commands of their own."""
+    first = arguments[0] if arguments else ""
+    return "task" if first == "task" else "action" if first == "action" else "cli"
 
 
 def _check_memory() -> None:

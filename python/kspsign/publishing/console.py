@@ -7,8 +7,8 @@ import sys
 from collections.abc import Callable
 from typing import Protocol, TextIO
 
-from kspsign.model.errors import KspSignError
 from kspsign.model.report import CertificateFacts, FileOutcome, Report
+from kspsign.model.values import ErrorFacts
 from kspsign.publishing.progress import Progress
 from kspsign.settings.context import RunContext
 
@@ -34,7 +34,7 @@ class Console(Protocol):
     def progress(self, read: Callable[[], Progress]) -> None:
         """Called often, also while no file is done; `read` returns the progress."""
 
-    def failed(self, error: KspSignError) -> None:
+    def failed(self, error: ErrorFacts) -> None:
         """The whole run was stopped by `error`."""
 
     def finish(self, report: Report) -> None:

@@ -29,10 +29,11 @@ AMBIENT_NAME = "kspsign.yml"
 @dataclass(frozen=True, slots=True)
 class ConfigOrigin:
     """Which configuration file was read, as the report says it; `unread` is an ambient file that is there and was
-    not read."""
+    not read. `keys` are the settings that came from the file."""
 
     facts: ConfigurationFacts | None = None
     unread: Path | None = None
+    keys: frozenset[str] = frozenset()
 
     @property
     def notices(self) -> tuple[str, ...]:
@@ -60,7 +61,7 @@ def read_named(path: Path | None) -> ConfigFile:
         return ConfigFile(origin=ConfigOrigin(unread=_ambient(None)))
     content = _read(path)
     facts = ConfigurationFacts(path.as_posix(), content.sha256)
-    return ConfigFile(content.value, ConfigOrigin(facts, _ambient(path)))
+    return ConfigFile(content.value, ConfigOrigin(facts, _ambient(path), frozenset(content.value)))
 
 
 def read_ambient(stores: StoreModels, settings: Callable[[str], FieldInfo | None]) -> ConfigFile:
@@ -79,7 +80,7 @@ def read_ambient(stores: StoreModels, settings: Callable[[str], FieldInfo | None
             file=str(path),
         )
     facts = ConfigurationFacts(path.as_posix(), content.sha256, ambient=True)
-    return ConfigFile(content.value, ConfigOrigin(facts))
+    return ConfigFile(content.value, ConfigOrigin(facts, keys=frozenset(content.value)))
 
 
 def _ambient(named: Path | None) -> Path | None:

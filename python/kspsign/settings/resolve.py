@@ -6,7 +6,7 @@ No other module reads the environment or a configuration file.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -97,12 +97,13 @@ def resolve(
     named, PrerequisiteError when the key store's package can't be loaded.
     """
     file = _config_file(None if config == "ambient" and command in JUDGING_COMMANDS else config, stores)
-    given = {**file.values, **_from_camel(inputs or {}, stores), **arguments}
+    from_inputs = _from_camel(inputs or {}, stores)
+    given = {**file.values, **from_inputs, **arguments}
     sources = {**environment, **(secrets or {})}
     sorted_keys = _Sorted.of(given, stores)
     internal = {
         "command": command,
-        "configuration": file.origin,
+        "configuration": replace(file.origin, keys=file.origin.keys - {*arguments, *from_inputs}),
         "agent_environment": {name: value for name, value in environment.items() if name.upper() in _AGENT_VARIABLES},
         "credentials": _credentials(sources, given.get("tool_env")),
         "network_environment": network_variables(sources),

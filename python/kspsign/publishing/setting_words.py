@@ -1,8 +1,8 @@
 """Names settings as the reader writes them: an option, an input of the task or the action, or a key of a file.
 
 Remedies are written once and name settings as options (`--trust-root`). Where they are read, `in_words` renders those:
-`trustRoot:` in the task, `trust-root:` in the action, and `trust_root:` for a setting that came from kspsign.yml. What
-stands in backquotes is a command to copy and stays, as do options that are no setting, such as another program's.
+`trustRoot:` in the task, `trust-root:` in the action, and `trust_root:` for a setting that came from kspsign.yml. A
+command in backquotes is for copying and stays, as do other options, such as those of another program.
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
@@ -106,22 +106,30 @@ def extension(parsed: x509.Certificate, kind: type[_ExtensionT]) -> x509.Extensi
 
     Raises TrustError (TRUST_E_MALFORMED_SIGNATURE) when the certificate's extensions are malformed.
     """
-    try:
-        return extensions(parsed).get_extension_for_class(kind)
-    except x509.ExtensionNotFound:
-        return None
+    found: x509.Extension[_ExtensionT] | None = _by_class(parsed).get(kind)
+    return found
 
 
 def extensions(parsed: x509.Certificate) -> x509.Extensions:
     """All extensions. Raises TrustError (TRUST_E_MALFORMED_SIGNATURE) when they are malformed or repeated."""
     try:
-        with quiet():
-            return _lenient(parsed).extensions
+        return _extensions(parsed)
     except (ValueError, TypeError, x509.DuplicateExtension, x509.UnsupportedGeneralNameType) as error:
         raise malformed(f"an extension of {display_name(parsed)} can't be parsed: {error}") from error
 
 
 @lru_cache(maxsize=2048)
+def _extensions(parsed: x509.Certificate) -> x509.Extensions:
+    with quiet():
+        return _lenient(parsed).extensions
+
+
+@lru_cache(maxsize=2048)
+def _by_class(parsed: x509.Certificate) -> dict[type[x509.ExtensionType], Any]:
+    """The extensions by the class of their value; of those of no known kind the last."""
+    return {type(found.value): found for found in extensions(parsed)}
+
+
 def _lenient(parsed: x509.Certificate) -> x509.Certificate:
     """A certificate to read extensions of: without the path length that one which is not a CA must not have (RFC 5280
     §4.2.1.9), of which the parser makes an error for all of its extensions. It limits nothing there."""

@@ -15,6 +15,7 @@ from typing import Any, get_args
 
 from kspsign.keys.table import STORES
 from kspsign.model.errors import ConfigurationError, KspSignError
+from kspsign.model.load import load
 from kspsign.settings.context import RunContext
 from kspsign.settings.model import Command, Settings
 from kspsign.settings.resolve import resolve
@@ -45,9 +46,9 @@ def _perform(settings: Settings, context: RunContext) -> int:
     cancelled = threading.Event()
     with _signals_cancelling(cancelled):
         from kspsign.batch.run import Run  # noqa: PLC0415 - the stages import what is heavy
-        from kspsign.network.trace import listening  # noqa: PLC0415
+        from kspsign.network.trace import listening  # noqa: PLC0415 - likewise
         from kspsign.path import COMMANDS  # noqa: PLC0415 - the stages import what is heavy
-        from kspsign.publishing import open_console  # noqa: PLC0415
+        from kspsign.publishing import open_console  # noqa: PLC0415 - likewise
 
         verbose = settings.verbose or context.debug
         console = open_console(context, quiet=settings.quiet, verbose=verbose, stream=None)
@@ -72,7 +73,7 @@ def _doctor(given: dict[str, Any], environment: Mapping[str, str]) -> int:
 
 def _examine(settings: Callable[[], Settings], context: RunContext, *, as_json: bool = False) -> int:
     """The doctor's checks; settings that are refused are its first finding."""
-    from kspsign.doctor import report_refused, run_doctor  # noqa: PLC0415
+    from kspsign.doctor import report_refused, run_doctor  # noqa: PLC0415 - only this command needs it
 
     try:
         given = settings()
@@ -98,21 +99,21 @@ def _signals_cancelling(cancelled: threading.Event) -> Iterator[None]:
 
 
 def _inspect(given: dict[str, Any], _environment: Mapping[str, str]) -> int:
-    from kspsign.cli.inspect import inspect_file  # noqa: PLC0415
+    from kspsign.cli.inspect import inspect_file  # noqa: PLC0415 - only this command needs it
 
     return inspect_file(given["file"], tuple(given.get("trust_root") or ()), sys.stdout)
 
 
 def _explain(given: dict[str, Any], _environment: Mapping[str, str]) -> int:
-    from kspsign.cli.explain import explain  # noqa: PLC0415
+    from kspsign.cli.explain import explain  # noqa: PLC0415 - only this command needs it
 
     return explain(given["words"], sys.stdout)
 
 
 def _gate(given: dict[str, Any], environment: Mapping[str, str]) -> int:
-    from kspsign.concurrency.cancellation import interruptible  # noqa: PLC0415
+    from kspsign.concurrency.cancellation import interruptible  # noqa: PLC0415 - only this command needs it
     from kspsign.gate.decide import run_gate  # noqa: PLC0415 - it brings the client for Azure DevOps
-    from kspsign.gate.settings import resolve_gate  # noqa: PLC0415
+    from kspsign.gate.settings import resolve_gate  # noqa: PLC0415 - only this command needs it
 
     context = RunContext.from_environment(environment, is_tty=sys.stdout.isatty())
     cancelled = threading.Event()
@@ -122,21 +123,24 @@ def _gate(given: dict[str, Any], environment: Mapping[str, str]) -> int:
 
 
 def _demo(given: dict[str, Any], environment: Mapping[str, str]) -> int:
-    from kspsign.cli.demo import run_demo  # noqa: PLC0415
+    from kspsign.cli.demo import run_demo  # noqa: PLC0415 - only this command needs it
 
     folder = given.get("folder") or Path("demo")
     context = RunContext.from_environment(environment, is_tty=sys.stdout.isatty())
     return run_demo(folder.absolute(), lambda settings: _perform(settings, context))
 
 
-def _schema(given: dict[str, Any], _environment: Mapping[str, str]) -> int:
-    from kspsign.cli.config_schema import config_schema  # noqa: PLC0415
-    from kspsign.doctor import doctor_schema  # noqa: PLC0415
-    from kspsign.publishing import report_schema  # noqa: PLC0415
-    from kspsign.verifying import policy_schema  # noqa: PLC0415
+SCHEMAS: Mapping[str, str] = {
+    "report": "kspsign.publishing:report_schema",
+    "policy": "kspsign.verifying:policy_schema",
+    "config": "kspsign.cli.config_schema:config_schema",
+    "doctor": "kspsign.doctor:doctor_schema",
+}
+"""The function that returns each schema, loaded when it is asked for."""
 
-    schemas = {"report": report_schema, "policy": policy_schema, "config": config_schema, "doctor": doctor_schema}
-    schema = schemas[given["what"]]()
+
+def _schema(given: dict[str, Any], _environment: Mapping[str, str]) -> int:
+    schema = load(SCHEMAS[given["what"]])()
     sys.stdout.write(json.dumps(schema, indent=2) + "\n")
     return 0
 

@@ -42,14 +42,14 @@ def main(arguments: Sequence[str]) -> int:
 
 def _execute(arguments: Sequence[str]) -> int:
     from kspsign.cli import commands  # noqa: PLC0415 - --version must not pay for it
-    from kspsign.model.errors import KspSignError  # noqa: PLC0415
+    from kspsign.model.errors import KspSignError  # noqa: PLC0415 - --version must not pay for it
 
     try:
         _check_memory()
         given = vars(parse(arguments))
         return commands.execute(given.pop("command"), given, os.environ)
     except KspSignError as error:
-        from kspsign.publishing.fatal import report_error  # noqa: PLC0415
+        from kspsign.publishing.fatal import report_error  # noqa: PLC0415 - --version must not pay for it
 
         report_error(error, _caller(arguments))
         return error.exit_code
@@ -59,7 +59,7 @@ def _execute(arguments: Sequence[str]) -> int:
         return EXIT_CANCELLED
     except Exception as unexpected:  # noqa: BLE001 - the last place that can say what to do
         _drop_output()
-        from kspsign.publishing.fatal import report_unexpected  # noqa: PLC0415
+        from kspsign.publishing.fatal import report_unexpected  # noqa: PLC0415 - --version must not pay for it
 
         report_unexpected(unexpected)
         return EXIT_UNEXPECTED
@@ -101,8 +101,8 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     are loaded, then those of other packages. Raises PrerequisiteError when an unknown option may belong to a package
     that can't be loaded.
     """
-    from kspsign.cli.options import SUMMARIES  # noqa: PLC0415
-    from kspsign.keys.table import STORES, StoreEntry  # noqa: PLC0415
+    from kspsign.cli.options import SUMMARIES  # noqa: PLC0415 - --version must not pay for it
+    from kspsign.keys.table import STORES, StoreEntry  # noqa: PLC0415 - --version must not pay for it
 
     chosen = next((argument for argument in arguments if argument in SUMMARIES), None)
     built_in = list(STORES.entries.values())
@@ -125,8 +125,8 @@ def build_parser(
     chosen: str | None = None, stores: Sequence[StoreEntry] | None = None, *, allow_abbrev: bool = True
 ) -> argparse.ArgumentParser:
     """Every command with its options, or only `chosen` with some; of `stores`, else of every built-in key store."""
-    from kspsign.cli.options import SUMMARIES, add_options  # noqa: PLC0415
-    from kspsign.keys.table import STORES  # noqa: PLC0415
+    from kspsign.cli.options import SUMMARIES, add_options  # noqa: PLC0415 - --version must not pay for it
+    from kspsign.keys.table import STORES  # noqa: PLC0415 - --version must not pay for it
 
     offered = [*STORES.entries.values()] if stores is None else stores
     parser = _Parser(

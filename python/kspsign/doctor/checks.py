@@ -52,7 +52,7 @@ def _configuration(origin: ConfigOrigin) -> Iterator[Prerequisite]:
     if origin.unread is not None:
         yield not_checked(_CONFIGURATION, f"{origin.unread} in the working folder is not read, since it was not named")
     elif origin.facts is None:
-        yield not_checked(_CONFIGURATION, "none is read: arguments, inputs and variables alone count")
+        yield not_checked(_CONFIGURATION, "no file is read; only arguments, inputs and variables apply")
 
 
 def unmapped_error(found: Unmapped, context: RunContext) -> ConfigurationError:
@@ -82,7 +82,7 @@ def _key_store(settings: Settings, trust: TrustChecks, unmapped: tuple[Unmapped,
         return
     yield passed(_STORE, f"{entry.name}: {entry.title}; engine {engine}")
     if unmapped:
-        yield not_checked(_STORE, "its checks would use what is not mapped (the lines above)")
+        yield not_checked(_STORE, "not run: its checks would use the unmapped variables above")
         return
     chain: tuple[bytes, ...] = ()
     judged = False

@@ -53,7 +53,7 @@ def run_doctor(settings: Settings, context: RunContext, out: TextIO, *, as_json:
 def report_refused(error: KspSignError, context: RunContext, out: TextIO, *, as_json: bool) -> int:
     """The report where the settings themselves are refused, so that nothing else can be checked; the error's exit
     code."""
-    others = not_checked("everything else", "needs the settings, which were refused")
+    others = not_checked("everything else", "needs the settings, which were rejected")
     unmapped = [failed("variable", unmapped_error(found, context)) for found in in_text("a setting", str(error))]
     checks = [*unmapped, failed("settings", error), others]
     return _report(checks, context, out, as_json=as_json, not_ready=error.exit_code)

@@ -59,7 +59,7 @@ class Engine(Protocol):
         """Write a signed, timestamped copy of `file`, the locked target, next to it; the target stays as it is.
 
         Raises ArtifactError before a signature is spent when the file can't be signed, SigningError when the key
-        store refuses, its signature does not fit the certificate or the budget is spent, TimestampError when no
+        store refuses, its signature does not match the certificate or the budget is spent, TimestampError when no
         server answers, HaltedError and CancelledError.
         """
 

@@ -189,7 +189,7 @@ def test_a_package_of_another_publisher_in_a_bundle(publisher: Publisher, tmp_pa
     path = write(tmp_path, Package().bundle({"a.msix": inner.read_bytes()}), "some.appxbundle")
     run = publisher.sign(path)
     assert run.error_code == "APPX_E_INVALID_MANIFEST", run.text
-    assert "another publisher's" in run.text
+    assert "another publisher" in run.text
 
 
 @pytest.mark.parametrize("magic", [b"EXPH", b"EXBH"])

@@ -109,7 +109,7 @@ def signer_fault(signer: Signer, data: bytes | None) -> str | None:
     except (ValueError, TypeError, UnsupportedAlgorithm) as broken:
         return f"the key of the signer's certificate can't be used: {broken}"
     if not signature_holds(key, signer.value, signer.signed_digest(), signer.digest_algorithm, signer.scheme):
-        return "the signature does not fit the signer's certificate"
+        return "the signature does not match the signer's certificate"
     return None
 
 

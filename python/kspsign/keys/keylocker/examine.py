@@ -139,7 +139,7 @@ def _key(keypair: KeypairRecord, leaf: bytes) -> Iterator[Prerequisite]:
     else:
         yield passed(KEY, shown)
     if keypair.is_signable_by_me is None:
-        yield not_checked(PERMISSION, "the service does not say whether this user may sign with the key pair")
+        yield not_checked(PERMISSION, "the service does not report whether this user may sign with the key pair")
     else:
         yield passed(PERMISSION, "this user may sign with the key pair")
 

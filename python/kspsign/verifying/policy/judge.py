@@ -81,7 +81,7 @@ class Judge:
         vendor = self._vendor_rule(name)
         for index, signature in enumerate(signatures):
             for finding in self._of_signature(signature, vendor, digests, now):
-                yield replace(finding, number=index + 1)
+                yield replace(finding, number=index + 1) if index else finding
 
     def structure_findings(self, name: str, kind: Format | None, found: Sequence[Finding]) -> Iterator[Finding]:
         """What the format found around the signatures of a file, with what the policy admits, and what it demands."""

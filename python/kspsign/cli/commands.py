@@ -19,6 +19,7 @@ from kspsign.model.load import load
 from kspsign.settings.context import RunContext
 from kspsign.settings.model import Command, Settings
 from kspsign.settings.resolve import resolve
+from kspsign.settings.unmapped import in_text, refuse_unmapped
 
 
 def execute(command: str, given: dict[str, Any], environment: Mapping[str, str]) -> int:
@@ -157,6 +158,7 @@ def _task(_given: dict[str, Any], environment: Mapping[str, str]) -> int:
             remedy="`kspsign task` is for the task alone; call `kspsign run`.",
         ) from broken
     context = replace(RunContext.from_environment(variables, is_tty=False), caller="task")
+    _check_mapped(context, command=command, config=inputs.get("config"))
     config = _config_input(inputs.pop("config", None))
 
     step = {**variables, **environment}
@@ -174,9 +176,16 @@ def _action(_given: dict[str, Any], environment: Mapping[str, str]) -> int:
     from kspsign.cli.github_action import INPUTS_VARIABLE, read_inputs  # noqa: PLC0415 - only this command needs it
 
     command, fields, secrets = read_inputs(environment.get(INPUTS_VARIABLE, ""))
+    context = replace(RunContext.from_environment(environment, is_tty=False), caller="action")
+    _check_mapped(context, command=command, config=fields.get("config"))
     config = _config_input(fields.pop("config", None))
     settings = resolve(_known(command), fields, config=config, environment=environment, secrets=secrets, stores=STORES)
-    return _perform(settings, replace(RunContext.from_environment(environment, is_tty=False), caller="action"))
+    return _perform(settings, context)
+
+
+def _check_mapped(context: RunContext, **inputs: object) -> None:
+    """Raises ConfigurationError where one of the inputs that are not settings is the text of a macro."""
+    refuse_unmapped([found for name, text in inputs.items() for found in in_text(name, str(text))], context.surface)
 
 
 def _config_input(given: object) -> Path | None:

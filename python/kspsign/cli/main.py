@@ -87,7 +87,10 @@ def _drop_output() -> None:
 
 
 class _Parser(argparse.ArgumentParser):
-    """argparse with our exit code for wrong arguments."""
+    """argparse with our exit code for wrong arguments, and no abbreviations: `--pass` must not mean --password-env."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**{**options, "allow_abbrev": False})
 
     def error(self, message: str) -> Any:
         self.print_usage(sys.stderr)
@@ -98,32 +101,32 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     """The command and its options.
 
     Most runs need the options of the key store that is named. Where that is not enough, those of every built-in store
-    are loaded, then those of other packages. Raises PrerequisiteError when an unknown option may belong to a package
-    that can't be loaded.
+    are loaded, then those of other packages. Raises ConfigurationError for a command or option that there is not, and
+    for a secret among the arguments; PrerequisiteError when an unknown option may belong to a package that can't be
+    loaded.
     """
     from kspsign.cli.options import SUMMARIES  # noqa: PLC0415 - --version must not pay for it
+    from kspsign.cli.unknown import check_command, unknown_arguments  # noqa: PLC0415 - --version must not pay for it
     from kspsign.keys.table import STORES, StoreEntry  # noqa: PLC0415 - --version must not pay for it
 
+    check_command(arguments)
     chosen = next((argument for argument in arguments if argument in SUMMARIES), None)
     built_in = list(STORES.entries.values())
     if not {"-h", "--help"} & set(arguments):
         for stores in ([entry for entry in built_in if entry.name in arguments], built_in):
-            # An abbreviation could be another package's option: it is expanded once all options are known.
-            given, unknown = build_parser(chosen, stores, allow_abbrev=False).parse_known_args(arguments)
+            given, unknown = build_parser(chosen, stores).parse_known_args(arguments)
             if not unknown:
                 return given
     found = [entry for _name, entry in STORES.installed_entries()]
     parser = build_parser(chosen, [*built_in, *(entry for entry in found if isinstance(entry, StoreEntry))])
-    _given, unknown = parser.parse_known_args(arguments)
+    given, unknown = parser.parse_known_args(arguments)
     broken = next((entry for entry in found if not isinstance(entry, StoreEntry)), None)
-    if unknown and broken is not None:
-        raise broken
-    return parser.parse_args(arguments)
+    if unknown:
+        raise broken if broken is not None else unknown_arguments(parser, given.command, unknown)
+    return given
 
 
-def build_parser(
-    chosen: str | None = None, stores: Sequence[StoreEntry] | None = None, *, allow_abbrev: bool = True
-) -> argparse.ArgumentParser:
+def build_parser(chosen: str | None = None, stores: Sequence[StoreEntry] | None = None) -> argparse.ArgumentParser:
     """Every command with its options, or only `chosen` with some; of `stores`, else of every built-in key store."""
     from kspsign.cli.options import SUMMARIES, add_options  # noqa: PLC0415 - --version must not pay for it
     from kspsign.keys.table import STORES  # noqa: PLC0415 - --version must not pay for it
@@ -140,9 +143,7 @@ def build_parser(
     for name, summary in SUMMARIES.items():
         # A command without help is not listed.
         known: dict[str, Any] = {} if summary is None else {"help": summary}
-        command = commands.add_parser(
-            name, description=summary, argument_default=argparse.SUPPRESS, allow_abbrev=allow_abbrev, **known
-        )
+        command = commands.add_parser(name, description=summary, argument_default=argparse.SUPPRESS, **known)
         if chosen in {None, name}:
             add_options(command, name, offered)
     return parser

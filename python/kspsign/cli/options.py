@@ -11,7 +11,7 @@ from typing import Any, Literal, Union, get_args, get_origin
 from pydantic.fields import FieldInfo
 
 from kspsign.keys.table import STORES, StoreEntry
-from kspsign.settings.model import INTERNAL_FIELDS, JUDGING_COMMANDS, OUTPUTS, Settings, option_name
+from kspsign.settings.model import INTERNAL_FIELDS, JUDGING_COMMANDS, KEY_STORE_COMMANDS, OUTPUTS, Settings, option_name
 from kspsign.settings.store_options import Metavar, StoreOptions, marker, options_of
 
 _OUTPUT = (*OUTPUTS, "quiet", "verbose")
@@ -63,10 +63,6 @@ FIELDS: dict[str, tuple[str, ...]] = {
 }
 
 
-WITH_KEY_STORE = frozenset({"run", "certsync", "sign", "doctor"})
-"""The commands that open a key store, and so take the options of each."""
-
-
 def settings_fields(stores: Iterable[StoreEntry] = ()) -> dict[str, FieldInfo]:
     """Every setting that users may give, flat: of any run, of the built-in key stores, and of `stores`."""
     fields = {name: Settings.model_fields[name] for name in _ALL}
@@ -108,7 +104,7 @@ def _add_settings(parser: argparse.ArgumentParser, command: str, stores: Sequenc
         else:
             note = ", ".join(entry.name for entry in stores) if name == "key_store" else ""
             _add_field(parser, name, field, note=note)
-    if command in WITH_KEY_STORE:
+    if command in KEY_STORE_COMMANDS:
         _add_store_options(parser, stores)
     if command == "doctor":
         parser.add_argument("--json", action="store_true", help="print the findings as JSON")
@@ -148,6 +144,8 @@ def _add_field(parser: argparse._ActionsContainer, name: str, field: FieldInfo, 
     kinds = [kind for kind in _alternatives(field.annotation) if kind is not type(None)]
     if kinds == [bool]:
         parser.add_argument(option_name(name), action="store_true", help=text)
+        # Against a configuration file; not listed, since every switch has one.
+        parser.add_argument(_opposite(name), dest=name, action="store_false", help=argparse.SUPPRESS)
     elif get_origin(kinds[0]) is Literal:
         parser.add_argument(option_name(name), choices=get_args(kinds[0]), help=text)
     elif get_origin(kinds[0]) is tuple:
@@ -157,6 +155,11 @@ def _add_field(parser: argparse._ActionsContainer, name: str, field: FieldInfo, 
     else:
         kind = int if kinds == [int] else str
         parser.add_argument(option_name(name), type=kind, metavar=_metavar(field, kinds[0]), help=text)
+
+
+def _opposite(name: str) -> str:
+    """The option that switches off what `name` switches on: --no-append, and --timestamp for no_timestamp."""
+    return option_name(name.removeprefix("no_") if name.startswith("no_") else f"no_{name}")
 
 
 def _help(field: FieldInfo, note: str) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any, Final, Literal, TextIO
 
-from kspsign.doctor.checks import all_checks, unmapped_error
+from kspsign.doctor.checks import all_checks
 from kspsign.keys.prerequisites import Prerequisite, State, failed, not_checked
 from kspsign.model.errors import ConfigurationError, KspSignError
 from kspsign.programs import in_temp_folder
@@ -19,7 +19,7 @@ from kspsign.publishing.workflow_commands import GitHubLog
 from kspsign.settings.config_file import ConfigOrigin
 from kspsign.settings.context import RunContext, Surface
 from kspsign.settings.model import Settings
-from kspsign.settings.unmapped import in_text
+from kspsign.settings.unmapped import in_text, unmapped_error
 
 EXIT_NOT_READY = 5
 _PIPELINES: Final[Mapping[Surface, AzureLog | GitHubLog]] = {
@@ -54,7 +54,8 @@ def report_refused(error: KspSignError, context: RunContext, out: TextIO, *, as_
     """The report where the settings themselves are refused, so that nothing else can be checked; the error's exit
     code."""
     others = not_checked("everything else", "needs the settings, which were rejected")
-    unmapped = [failed("variable", unmapped_error(found, context)) for found in in_text("a setting", str(error))]
+    macros = in_text("a setting", str(error))
+    unmapped = [failed("variable", unmapped_error(found, context.surface)) for found in macros]
     checks = [*unmapped, failed("settings", error), others]
     return _report(checks, context, out, as_json=as_json, not_ready=error.exit_code)
 

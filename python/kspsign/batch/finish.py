@@ -13,6 +13,7 @@ from kspsign.model.errors import KspSignError
 from kspsign.model.report import Report
 from kspsign.publishing import is_proving, publish, without_evidence
 from kspsign.publishing.setting_words import in_words
+from kspsign.settings.model import STANDARD_OUTPUT
 
 
 def finished(run: Run, report: Report) -> Report:
@@ -44,6 +45,8 @@ def finished(run: Run, report: Report) -> Report:
 
 def _writable(run: Run, path: Path) -> bool:
     """Whether `path` is surely none of the files that the run was to work on."""
+    if path == STANDARD_OUTPUT:
+        return True
     state = run.record.outputs
     if state is OutputState.FREE or (state is OutputState.UNCHECKED and may_be_written_unchecked(path)):
         return True

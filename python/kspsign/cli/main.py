@@ -30,9 +30,14 @@ def entry() -> None:
 
 def main(arguments: Sequence[str]) -> int:
     """Run one command; the exit code is that of the design's table (README.md)."""
-    if list(arguments) in (["--version"], ["-V"]):
+    if list(arguments) in (["--version"], ["-V"], ["version"]):
         sys.stdout.write(f"kspsign {version('kspsign')}\n")
         return 0
+    if not arguments:
+        build_parser("help").print_help()
+        return EXIT_USAGE
+    if arguments[0] == "help":
+        arguments = [*arguments[1:2], "--help"]
     try:
         return _execute(arguments)
     except KeyboardInterrupt:
@@ -86,6 +91,27 @@ def _drop_output() -> None:
     sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: PTH123, SIM115 - lives as long as the process
 
 
+_EPILOG = """\
+examples:
+  kspsign demo                        sign and verify real Windows programs with throw-away keys
+  kspsign run "out/**/*.exe" "out/**/*.dll" --key-store keylocker --keypair-alias release
+  kspsign verify "out/**/*.msi"       say whether Windows would trust every file
+
+`kspsign COMMAND --help` lists the options of one command.
+
+exit codes: 0 all verified, 1 some not signed, 2 not verified, 3 bad arguments, 4 no file matched,
+            5 prerequisite missing, 6 none signed, 7 the gate refuses, 130 cancelled
+"""
+
+
+def _usage(command: str) -> str | None:
+    """The first line of help and of a refusal, where all the options would fill a screen."""
+    from kspsign.cli.options import FIELDS  # noqa: PLC0415 - --version must not pay for it
+
+    patterns = " PATTERN..." if "files" in FIELDS.get(command, ()) else ""
+    return f"kspsign {command}{patterns} [OPTIONS]" if command in FIELDS else None
+
+
 class _Parser(argparse.ArgumentParser):
     """argparse with our exit code for wrong arguments, and no abbreviations: `--pass` must not mean --password-env."""
 
@@ -135,15 +161,18 @@ def build_parser(chosen: str | None = None, stores: Sequence[StoreEntry] | None 
     parser = _Parser(
         prog="kspsign",
         description="Signs the files of a build, verifies every signature, and publishes the result.",
-        epilog="Exit codes: 0 all verified, 1 some not signed, 2 not verified, 3 bad arguments, 4 no file matched, "
-        "5 prerequisite missing, 6 none signed, 7 the gate refuses, 130 cancelled.",
+        usage="kspsign COMMAND [OPTIONS]",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("-V", "--version", action="version", version=f"kspsign {version('kspsign')}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=_Parser)
     for name, summary in SUMMARIES.items():
         # A command without help is not listed.
         known: dict[str, Any] = {} if summary is None else {"help": summary}
-        command = commands.add_parser(name, description=summary, argument_default=argparse.SUPPRESS, **known)
+        command = commands.add_parser(
+            name, description=summary, argument_default=argparse.SUPPRESS, usage=_usage(name), **known
+        )
         if chosen in {None, name}:
             add_options(command, name, offered)
     return parser

@@ -99,7 +99,7 @@ def timestamp_text(outcome: FileOutcome) -> str:
 
 def signer_text(outcome: FileOutcome) -> str:
     """Who made the newest signature; empty for a file without one."""
-    return log_line(f"signed by {_short_name(outcome.signatures[-1].subject)}") if outcome.signatures else ""
+    return log_line(f"signed by {short_name(outcome.signatures[-1].subject)}") if outcome.signatures else ""
 
 
 def file_line(outcome: FileOutcome) -> str:
@@ -186,7 +186,7 @@ def dry_line(totals: Totals) -> str:
     return f"DRY RUN, nothing was signed: {count(totals.signatures_needed, 'signature')} would be asked for"
 
 
-def _short_name(subject: str) -> str:
+def short_name(subject: str) -> str:
     """The common name of a subject as the report writes it, else all of it."""
     found = _COMMON_NAME.search(subject)
     return re.sub(r"\\(.)", r"\1", found[1]).strip() if found else subject

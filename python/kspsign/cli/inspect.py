@@ -179,6 +179,7 @@ def _issuer_rows(signature: FileSignature, fact: SignatureFacts) -> Iterator[Row
     if fact.root is not None and (not names or fact.root.subject != _subject_of_last(signature)):
         names.append(short_name(fact.root.subject))
     if names:
+        names[0] = "issuer" if len(_chain(signature)) > 1 else names[0]  # named in full one line above
         yield "chain", " -> ".join(names) + ("" if fact.root else " (leads to no trusted root)")
 
 

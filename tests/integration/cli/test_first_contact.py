@@ -97,7 +97,7 @@ class TestInspect:
         assert done.returncode == 2
         assert all(f"{name}\n  format " in done.stdout for name in ("a.exe", "more/b.exe", "more/c.exe"))
         assert done.stdout.endswith("\n3 files: 2 verified, 1 failed\n")
-        assert "\n  chain       kspsign TEST SIGNING" in done.stdout
+        assert "\n  chain       issuer -> kspsign TEST SIGNING root" in done.stdout
 
     def test_the_facts_as_json(self, signed_image: bytes, store: Store, tmp_path: Path) -> None:
         (tmp_path / "a.exe").write_bytes(signed_image)

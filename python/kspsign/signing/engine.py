@@ -14,7 +14,6 @@ from kspsign.settings.model import Settings
 from kspsign.signing.budget import Budget
 from kspsign.signing.copies import LockedTarget, SignedCopy
 from kspsign.signing.hooks import Hooks
-from kspsign.signing.native import open_native
 from kspsign.signing.plan import Planner, ToolPlanner, native_planner
 from kspsign.signing.shared_state import SharedState
 from kspsign.signing.waits import Waits
@@ -119,8 +118,21 @@ def _open_tool(name: str) -> _Opener:
     return opener
 
 
+def _open_native(
+    settings: Settings,
+    key: SigningKey,
+    budget: Budget,
+    shared: SharedState,
+    judge: TokenJudge,
+    preflight: Preflight | None,
+) -> AbstractContextManager[Engine]:
+    from kspsign.signing.native import open_native  # noqa: PLC0415 - loaded when used, for the start-up of `verify`
+
+    return open_native(settings, key, budget, shared, judge, preflight)
+
+
 _ENGINES: dict[str, _Opener] = {
-    "native": open_native,
+    "native": _open_native,
     "signtool": _open_tool("signtool"),
     "smctl": _open_tool("smctl"),
 }

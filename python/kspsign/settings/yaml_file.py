@@ -83,8 +83,9 @@ def _check_shape(text: str, fault: Callable[[str], ConfigurationError]) -> None:
     """Raise for aliases, for too much depth and for too many keys and values, before anything is built."""
     depth = 0
     for number, event in enumerate(yaml.parse(text, Loader=yaml.SafeLoader)):
+        line = f"line {event.start_mark.line + 1}: " if event.start_mark else ""
         if number > MAX_EVENTS:
-            raise fault(f"more than {MAX_EVENTS} keys and values")
+            raise fault(f"{line}more than {MAX_EVENTS} keys and values")
         if isinstance(event, yaml.AliasEvent):
             raise fault("it refers to another part of itself (*alias): write that part out")
         if isinstance(event, yaml.CollectionStartEvent):
@@ -92,7 +93,6 @@ def _check_shape(text: str, fault: Callable[[str], ConfigurationError]) -> None:
         elif isinstance(event, yaml.CollectionEndEvent):
             depth -= 1
         if depth > MAX_DEPTH:
-            line = f"line {event.start_mark.line + 1}: " if event.start_mark else ""
             raise fault(f"{line}more than {MAX_DEPTH} lists and mappings in each other")
 
 

@@ -246,4 +246,4 @@ class SignableFormat:
 
 def nth(index: int, finding: Finding) -> Finding:
     """A finding on the signature at `index`, from 0."""
-    return replace(finding, number=index + 1)
+    return replace(finding, number=index + 1) if index else finding

@@ -19,7 +19,9 @@ from kspsign.batch.select import SelectionPurpose
 from kspsign.batch.work_list import admit_outputs, matched, with_policy
 from kspsign.model.errors import ConfigurationError, KspSignError, PrerequisiteError
 from kspsign.model.report import REPORT_SCHEMA, CertificateFacts, FileOutcome, Report, SliceFacts, Totals, TrustFacts
-from kspsign.model.values import Artifact
+from kspsign.model.text import decode_text
+from kspsign.model.values import Artifact, ErrorFacts
+from kspsign.publishing.setting_words import error_in_words
 
 _SLICED_COMMANDS = frozenset({"run", "verify"})
 _Slices = Sequence[tuple[SliceFacts, Report]]
@@ -36,7 +38,7 @@ def merge(run: Run) -> Report:
         merged = merged_report(make_report(run), _newest(reports))
     except KspSignError as error:
         record.error = error
-        run.console.failed(error)
+        run.console.failed(error_in_words(ErrorFacts.of(error), run.words))
         merged = make_report(run)
     for done, outcome in enumerate(merged.files, start=1):
         run.console.file_done(outcome, done, len(merged.files))
@@ -93,8 +95,8 @@ def _trust(reports: Sequence[Report]) -> TrustFacts | None:
 
 def _read(artifact: Artifact) -> tuple[SliceFacts, Report]:
     try:
-        report = TypeAdapter(Report).validate_json(artifact.path.read_bytes(), strict=True)
-    except (OSError, ValidationError) as broken:
+        report = TypeAdapter(Report).validate_json(decode_text(artifact.path.read_bytes()), strict=True)
+    except (OSError, UnicodeDecodeError, ValidationError) as broken:
         raise ConfigurationError(
             f"this is not a report: {str(broken).splitlines()[0]}",
             remedy="Name the slices' JSON reports (--report, or the output variable reportPath) and no other file.",

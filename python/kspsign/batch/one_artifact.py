@@ -127,7 +127,7 @@ def guarded(artifact: Artifact, shared: SharedState, step: Callable[[], Made]) -
 
 
 def _surprise(error: Exception) -> ArtifactError:
-    """What is no error of ours, as one of the file."""
+    """An error outside our tree, as one of the file."""
     if is_out_of_memory(error):
         return ArtifactError(Hresult.E_OUTOFMEMORY, "this process ran out of memory")
     if isinstance(error, OSError):

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
@@ -106,22 +106,30 @@ def extension(parsed: x509.Certificate, kind: type[_ExtensionT]) -> x509.Extensi
 
     Raises TrustError (TRUST_E_MALFORMED_SIGNATURE) when the certificate's extensions are malformed.
     """
-    try:
-        return extensions(parsed).get_extension_for_class(kind)
-    except x509.ExtensionNotFound:
-        return None
+    found: x509.Extension[_ExtensionT] | None = _by_class(parsed).get(kind)
+    return found
 
 
 def extensions(parsed: x509.Certificate) -> x509.Extensions:
     """All extensions. Raises TrustError (TRUST_E_MALFORMED_SIGNATURE) when they are malformed or repeated."""
     try:
-        with quiet():
-            return _lenient(parsed).extensions
+        return _extensions(parsed)
     except (ValueError, TypeError, x509.DuplicateExtension, x509.UnsupportedGeneralNameType) as error:
         raise malformed(f"an extension of {display_name(parsed)} can't be parsed: {error}") from error
 
 
 @lru_cache(maxsize=2048)
+def _extensions(parsed: x509.Certificate) -> x509.Extensions:
+    with quiet():
+        return _lenient(parsed).extensions
+
+
+@lru_cache(maxsize=2048)
+def _by_class(parsed: x509.Certificate) -> dict[type[x509.ExtensionType], Any]:
+    """The extensions by the class of their value; of those of no known kind the last."""
+    return {type(found.value): found for found in extensions(parsed)}
+
+
 def _lenient(parsed: x509.Certificate) -> x509.Certificate:
     """A certificate to read extensions of: without the path length that one which is not a CA must not have (RFC 5280
     §4.2.1.9), of which the parser makes an error for all of its extensions. It limits nothing there."""
@@ -158,6 +166,27 @@ def _mended(found: tlv.Element) -> bytes:
     return tlv.sequence(kind.der, *(field.der for field in rest[:-1]), tlv.octet_string(tlv.sequence()))
 
 
+_DESCRIPTORS = {
+    x509.NameOID.POSTAL_CODE: "postalCode",
+    x509.NameOID.SERIAL_NUMBER: "serialNumber",
+    x509.NameOID.BUSINESS_CATEGORY: "businessCategory",
+    x509.NameOID.JURISDICTION_COUNTRY_NAME: "jurisdictionC",
+    x509.NameOID.JURISDICTION_STATE_OR_PROVINCE_NAME: "jurisdictionST",
+    x509.NameOID.JURISDICTION_LOCALITY_NAME: "jurisdictionL",
+    x509.NameOID.ORGANIZATION_IDENTIFIER: "organizationIdentifier",
+    x509.NameOID.GIVEN_NAME: "givenName",
+    x509.NameOID.SURNAME: "sn",
+    x509.NameOID.TITLE: "title",
+    x509.NameOID.EMAIL_ADDRESS: "emailAddress",
+}
+"""Descriptors of attribute types (RFC 4514 §2.3 with RFC 4519, and those that CAs use) besides the nine of §3."""
+
+
+def distinguished_name(name: x509.Name) -> str:
+    """A name as a string of RFC 4514, with the descriptors that people know in place of dotted numbers."""
+    return name.rfc4514_string(_DESCRIPTORS)
+
+
 def display_name(parsed: x509.Certificate) -> str:
     """The certificate as people name it, in quotation marks."""
     return quoted_name(parsed.subject)
@@ -173,7 +202,7 @@ def common_name(name: x509.Name) -> str:
     for kind in (x509.NameOID.COMMON_NAME, x509.NameOID.ORGANIZATIONAL_UNIT_NAME, x509.NameOID.ORGANIZATION_NAME):
         if values := name.get_attributes_for_oid(kind):
             return str(values[-1].value)
-    return name.rfc4514_string()
+    return distinguished_name(name)
 
 
 def common_name_of(der: bytes | None) -> str:
@@ -183,7 +212,7 @@ def common_name_of(der: bytes | None) -> str:
 
 def subject_of(der: bytes | None) -> str:
     """A certificate's subject (RFC 4514); "unknown" when there is no certificate."""
-    return "unknown" if der is None else parse_certificate(der).subject.rfc4514_string()
+    return "unknown" if der is None else distinguished_name(parse_certificate(der).subject)
 
 
 def key_kind(parsed: x509.Certificate) -> str:

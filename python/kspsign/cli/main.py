@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from kspsign.keys.table import StoreEntry
+    from kspsign.settings.context import Caller
 
 EXIT_UNEXPECTED = 1
 EXIT_USAGE = 3
@@ -32,9 +33,14 @@ def entry() -> None:
 
 def main(arguments: Sequence[str]) -> int:
     """Run one command; the exit code is that of the design's table (README.md)."""
-    if list(arguments) in (["--version"], ["-V"]):
+    if list(arguments) in (["--version"], ["-V"], ["version"]):
         sys.stdout.write(f"kspsign {version('kspsign')}\n")
         return 0
+    if not arguments:
+        build_parser("help").print_help()
+        return EXIT_USAGE
+    if arguments[0] == "help":
+        arguments = [*arguments[1:2], "--help"]
     try:
         return _execute(arguments)
     except KeyboardInterrupt:
@@ -44,16 +50,16 @@ def main(arguments: Sequence[str]) -> int:
 
 def _execute(arguments: Sequence[str]) -> int:
     from kspsign.cli import commands  # noqa: PLC0415 - --version must not pay for it
-    from kspsign.model.errors import KspSignError  # noqa: PLC0415
+    from kspsign.model.errors import KspSignError  # noqa: PLC0415 - --version must not pay for it
 
     try:
         _check_memory(arguments)
         given = vars(parse(arguments))
         return commands.execute(given.pop("command"), given, os.environ)
     except KspSignError as error:
-        from kspsign.publishing.fatal import report_error  # noqa: PLC0415
+        from kspsign.publishing.fatal import report_error  # noqa: PLC0415 - --version must not pay for it
 
-        report_error(error)
+        report_error(error, _caller(arguments))
         return error.exit_code
     except BrokenPipeError:
         # Whoever read the output went away.
@@ -61,10 +67,16 @@ def _execute(arguments: Sequence[str]) -> int:
         return EXIT_CANCELLED
     except Exception as unexpected:  # noqa: BLE001 - the last place that can say what to do
         _drop_output()
-        from kspsign.publishing.fatal import report_unexpected  # noqa: PLC0415
+        from kspsign.publishing.fatal import report_unexpected  # noqa: PLC0415 - --version must not pay for it
 
         report_unexpected(unexpected)
         return EXIT_UNEXPECTED
+
+
+def _caller(arguments: Sequence[str]) -> Caller:
+    """Who started the command: the task and the action have commands of their own."""
+    first = arguments[0] if arguments else ""
+    return "task" if first == "task" else "action" if first == "action" else "cli"
 
 
 def _check_memory(arguments: Sequence[str]) -> None:
@@ -83,8 +95,32 @@ def _drop_output() -> None:
     sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: PTH123, SIM115 - lives as long as the process
 
 
+_EPILOG = """\
+examples:
+  kspsign demo                        sign and verify real Windows programs with throw-away keys
+  kspsign run "out/**/*.exe" "out/**/*.dll" --key-store keylocker --keypair-alias release
+  kspsign verify "out/**/*.msi"       say whether Windows would trust every file
+
+`kspsign COMMAND --help` lists the options of one command.
+
+exit codes: 0 all verified, 1 some not signed, 2 not verified, 3 bad arguments, 4 no file matched,
+            5 prerequisite missing, 6 none signed, 7 the gate refuses, 130 cancelled
+"""
+
+
+def _usage(command: str) -> str | None:
+    """The first line of help and of a refusal, where all the options would fill a screen."""
+    from kspsign.cli.options import FIELDS  # noqa: PLC0415 - --version must not pay for it
+
+    patterns = " PATTERN..." if "files" in FIELDS.get(command, ()) else ""
+    return f"kspsign {command}{patterns} [OPTIONS]" if command in FIELDS else None
+
+
 class _Parser(argparse.ArgumentParser):
-    """argparse with our exit code for wrong arguments."""
+    """argparse with our exit code for wrong arguments, and no abbreviations: `--pass` must not mean --password-env."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**{**options, "allow_abbrev": False})
 
     def error(self, message: str) -> Any:
         self.print_usage(sys.stderr)
@@ -95,50 +131,53 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     """The command and its options.
 
     Most runs need the options of the key store that is named. Where that is not enough, those of every built-in store
-    are loaded, then those of other packages. Raises PrerequisiteError when an unknown option may belong to a package
-    that can't be loaded.
+    are loaded, then those of other packages. Raises ConfigurationError for a command or option that there is not, and
+    for a secret among the arguments; PrerequisiteError when an unknown option may belong to a package that can't be
+    loaded.
     """
-    from kspsign.cli.options import SUMMARIES  # noqa: PLC0415
-    from kspsign.keys.table import STORES, StoreEntry  # noqa: PLC0415
+    from kspsign.cli.options import SUMMARIES  # noqa: PLC0415 - --version must not pay for it
+    from kspsign.cli.unknown import check_command, unknown_arguments  # noqa: PLC0415 - --version must not pay for it
+    from kspsign.keys.table import STORES, StoreEntry  # noqa: PLC0415 - --version must not pay for it
 
+    check_command(arguments)
     chosen = next((argument for argument in arguments if argument in SUMMARIES), None)
     built_in = list(STORES.entries.values())
     if not {"-h", "--help"} & set(arguments):
         for stores in ([entry for entry in built_in if entry.name in arguments], built_in):
-            # An abbreviation could be another package's option: it is expanded once all options are known.
-            given, unknown = build_parser(chosen, stores, allow_abbrev=False).parse_known_args(arguments)
+            given, unknown = build_parser(chosen, stores).parse_known_args(arguments)
             if not unknown:
                 return given
     found = [entry for _name, entry in STORES.installed_entries()]
     parser = build_parser(chosen, [*built_in, *(entry for entry in found if isinstance(entry, StoreEntry))])
-    _given, unknown = parser.parse_known_args(arguments)
+    given, unknown = parser.parse_known_args(arguments)
     broken = next((entry for entry in found if not isinstance(entry, StoreEntry)), None)
-    if unknown and broken is not None:
-        raise broken
-    return parser.parse_args(arguments)
+    if unknown:
+        raise broken if broken is not None else unknown_arguments(parser, given.command, unknown)
+    return given
 
 
-def build_parser(
-    chosen: str | None = None, stores: Sequence[StoreEntry] | None = None, *, allow_abbrev: bool = True
-) -> argparse.ArgumentParser:
+def build_parser(chosen: str | None = None, stores: Sequence[StoreEntry] | None = None) -> argparse.ArgumentParser:
     """Every command with its options, or only `chosen` with some; of `stores`, else of every built-in key store."""
-    from kspsign.cli.options import SUMMARIES, add_options  # noqa: PLC0415
-    from kspsign.keys.table import STORES  # noqa: PLC0415
+    from kspsign.cli.options import SUMMARIES, add_options  # noqa: PLC0415 - --version must not pay for it
+    from kspsign.keys.table import STORES  # noqa: PLC0415 - --version must not pay for it
 
     offered = [*STORES.entries.values()] if stores is None else stores
     parser = _Parser(
         prog="kspsign",
         description="Signs the files of a build, verifies every signature, and publishes the result.",
-        epilog="Exit codes: 0 all verified, 1 some not signed, 2 not verified, 3 bad arguments, 4 no file matched, "
-        "5 prerequisite missing, 6 none signed, 7 the gate refuses, 130 cancelled.",
+        usage="kspsign COMMAND [OPTIONS]",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("-V", "--version", action="version", version=f"kspsign {version('kspsign')}")
-    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=_Parser)
+    commands = parser.add_subparsers(
+        dest="command", required=True, metavar="COMMAND", prog="kspsign", parser_class=_Parser
+    )
     for name, summary in SUMMARIES.items():
         # A command without help is not listed.
         known: dict[str, Any] = {} if summary is None else {"help": summary}
         command = commands.add_parser(
-            name, description=summary, argument_default=argparse.SUPPRESS, allow_abbrev=allow_abbrev, **known
+            name, description=summary, argument_default=argparse.SUPPRESS, usage=_usage(name), **known
         )
         if chosen in {None, name}:
             add_options(command, name, offered)

@@ -10,8 +10,9 @@ from typing import Any, Literal, Union, get_args, get_origin
 
 from pydantic.fields import FieldInfo
 
+from kspsign.cli.option_groups import GROUPS, group_of
 from kspsign.keys.table import STORES, StoreEntry
-from kspsign.settings.model import INTERNAL_FIELDS, JUDGING_COMMANDS, OUTPUTS, Settings, option_name
+from kspsign.settings.model import INTERNAL_FIELDS, JUDGING_COMMANDS, KEY_STORE_COMMANDS, OUTPUTS, Settings, option_name
 from kspsign.settings.store_options import Metavar, StoreOptions, marker, options_of
 
 _OUTPUT = (*OUTPUTS, "quiet", "verbose")
@@ -26,12 +27,15 @@ SUMMARIES: dict[str, str | None] = {
     "timestamp": "add a timestamp to signatures that lack one",
     "verify": "strict verification",
     "merge": "one report and one verdict from the reports of all slices",
-    "inspect": "show the signatures of a file",
+    "inspect": "show the signatures of files, with chains and timestamps",
     "doctor": "check every prerequisite of a run, each with its remedy; signs nothing",
     "explain": "explain an error code or a tool's output, and what to do",
     "gate": "ask Azure DevOps whether a build's verdict permits a release",
     "demo": "sign and verify real Windows executables with throw-away keys",
+    "completion": "print the script that completes commands and options in your shell",
     "schema": "JSON schema of kspsign.yml, of a policy file, of the report and of what doctor prints",
+    "help": "show the help of a command",
+    "version": "print the version",
     "action": None,  # how the GitHub action starts the engine: its inputs in one variable
     "task": None,  # how the Azure Pipelines task starts the engine: a document on standard input
 }
@@ -63,10 +67,6 @@ FIELDS: dict[str, tuple[str, ...]] = {
 }
 
 
-WITH_KEY_STORE = frozenset({"run", "certsync", "sign", "doctor"})
-"""The commands that open a key store, and so take the options of each."""
-
-
 def settings_fields(stores: Iterable[StoreEntry] = ()) -> dict[str, FieldInfo]:
     """Every setting that users may give, flat: of any run, of the built-in key stores, and of `stores`."""
     fields = {name: Settings.model_fields[name] for name in _ALL}
@@ -86,14 +86,21 @@ def add_options(parser: argparse.ArgumentParser, command: str, stores: Sequence[
         for name in (field for field in GateSettings.model_fields if field not in GATE_INTERNAL_FIELDS):
             _add_field(parser, name, GateSettings.model_fields[name])
     elif command == "inspect":
-        parser.add_argument("file", type=Path, metavar="FILE", help="the file to inspect")
+        parser.add_argument("files", nargs="+", metavar="FILE", help="file, folder or pattern; several at will")
         parser.add_argument("--trust-root", type=Path, action="append", metavar="PEM", help="roots to trust instead")
+        parser.add_argument("--json", action="store_true", help="print the facts as JSON")
     elif command == "explain":
         parser.add_argument("words", nargs="+", metavar="CODE|TEXT", help="0x800B0100, a line of output, - for stdin")
     elif command == "demo":
         parser.add_argument(
             "folder", type=Path, nargs="?", metavar="DIR", help="folder for the results (default: demo)"
         )
+    elif command == "completion":
+        from kspsign.cli.completion import SHELLS  # noqa: PLC0415 - of this command alone
+
+        parser.add_argument("shell", choices=tuple(SHELLS), help="bash, zsh, fish or powershell")
+    elif command == "help":
+        parser.add_argument("about", nargs="?", metavar="COMMAND", help="the command; none lists all of them")
     elif command == "schema":
         parser.add_argument("what", choices=("config", "doctor", "policy", "report"), help="which schema to print")
 
@@ -101,17 +108,27 @@ def add_options(parser: argparse.ArgumentParser, command: str, stores: Sequence[
 def _add_settings(parser: argparse.ArgumentParser, command: str, stores: Sequence[StoreEntry]) -> None:
     """The options of a command that works on files: of any run, and of the key stores if it opens one."""
     _add_config(parser, default="none" if command in JUDGING_COMMANDS else "harmless settings of kspsign.yml")
-    for name in FIELDS[command]:
-        field = Settings.model_fields[name]
+    groups: dict[str, argparse._ArgumentGroup] = {}
+    for name in sorted(FIELDS[command], key=_place):
+        field, title = Settings.model_fields[name], group_of(name)
+        if title not in groups:
+            groups[title] = parser.add_argument_group(title)
         if name == "files":
-            parser.add_argument(name, nargs="*", metavar="PATTERN", help=_help(field, ""))
+            groups[title].add_argument(name, nargs="*", metavar="PATTERN", help=_help(field, ""))
         else:
             note = ", ".join(entry.name for entry in stores) if name == "key_store" else ""
-            _add_field(parser, name, field, note=note)
-    if command in WITH_KEY_STORE:
+            _add_field(groups[title], name, field, note=note)
+    if command in KEY_STORE_COMMANDS:
         _add_store_options(parser, stores)
+    if command == "verify":
+        parser.add_argument("--json", action="store_true", help="print the report as JSON (the same as --report -)")
     if command == "doctor":
         parser.add_argument("--json", action="store_true", help="print the findings as JSON")
+
+
+def _place(name: str) -> int:
+    """Settings in the order of their groups."""
+    return [*GROUPS].index(group_of(name)) if group_of(name) in GROUPS else len(GROUPS)
 
 
 def _add_config(parser: argparse.ArgumentParser, *, default: str) -> None:
@@ -148,6 +165,8 @@ def _add_field(parser: argparse._ActionsContainer, name: str, field: FieldInfo, 
     kinds = [kind for kind in _alternatives(field.annotation) if kind is not type(None)]
     if kinds == [bool]:
         parser.add_argument(option_name(name), action="store_true", help=text)
+        # Against a configuration file; not listed, since every switch has one.
+        parser.add_argument(_opposite(name), dest=name, action="store_false", help=argparse.SUPPRESS)
     elif get_origin(kinds[0]) is Literal:
         parser.add_argument(option_name(name), choices=get_args(kinds[0]), help=text)
     elif get_origin(kinds[0]) is tuple:
@@ -157,6 +176,11 @@ def _add_field(parser: argparse._ActionsContainer, name: str, field: FieldInfo, 
     else:
         kind = int if kinds == [int] else str
         parser.add_argument(option_name(name), type=kind, metavar=_metavar(field, kinds[0]), help=text)
+
+
+def _opposite(name: str) -> str:
+    """The option that switches off what `name` switches on: --no-append, and --timestamp for no_timestamp."""
+    return option_name(name.removeprefix("no_") if name.startswith("no_") else f"no_{name}")
 
 
 def _help(field: FieldInfo, note: str) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import platform
-import re
 from collections.abc import Iterator
 from importlib.metadata import version
 
@@ -15,15 +14,14 @@ from kspsign.doctor.trust import TrustChecks
 from kspsign.keys import examine_store, find_store
 from kspsign.keys.prerequisites import CHAIN, Prerequisite, examine, failed, not_checked, passed, warned
 from kspsign.keys.table import STORES, StoreEntry
-from kspsign.model.errors import ConfigurationError, KspSignError
+from kspsign.model.errors import KspSignError
 from kspsign.model.values import Format, SyncedCertificate
 from kspsign.programs.navsip import check_navsip
 from kspsign.settings.config_file import ConfigOrigin
 from kspsign.settings.context import RunContext
 from kspsign.settings.model import Settings
-from kspsign.settings.unmapped import Unmapped, unmapped_variables
+from kspsign.settings.unmapped import Unmapped, unmapped_error, unmapped_variables
 
-_VARIABLE = re.compile(r"\w+")
 _STORE, _CONFIGURATION = "key store", "configuration file"
 
 
@@ -34,7 +32,7 @@ def all_checks(settings: Settings, context: RunContext) -> Iterator[Prerequisite
     yield from _configuration(settings.configuration)
     unmapped = unmapped_variables(settings)
     for variable in unmapped:
-        yield failed("variable", unmapped_error(variable, context))
+        yield failed("variable", unmapped_error(variable, context.surface))
     yield from network_checks(settings)
     trust = TrustChecks(settings)
     yield from trust.roots()
@@ -52,24 +50,7 @@ def _configuration(origin: ConfigOrigin) -> Iterator[Prerequisite]:
     if origin.unread is not None:
         yield not_checked(_CONFIGURATION, f"{origin.unread} in the working folder is not read, since it was not named")
     elif origin.facts is None:
-        yield not_checked(_CONFIGURATION, "none is read: arguments, inputs and variables alone count")
-
-
-def unmapped_error(found: Unmapped, context: RunContext) -> ConfigurationError:
-    """Nobody replaced the macro: on Azure Pipelines there is no such variable, elsewhere the form is unknown."""
-    name = found.where
-    mapped = _VARIABLE.fullmatch(name) is not None
-    if context.surface == "github-actions":
-        form = f"{name}: ${{{{ secrets.{name} }}}}" if mapped else "${{ vars.NAME }} or ${{ secrets.NAME }}"
-        remedy = f"$(...) is Azure Pipelines' form. On GitHub write {f'env: {{ {form} }}' if mapped else form}."
-    else:
-        remedy = "Define the variable where this step runs (pipeline variable, variable group), or correct its name"
-        remedy += f"; a secret is mapped by env: {{ {name}: $(...) }}." if mapped else "."
-    return ConfigurationError(
-        f"{name} is the text {found.macro}: the variable is not mapped, so nothing replaced it",
-        code="UNMAPPED_VARIABLE",
-        remedy=remedy,
-    )
+        yield not_checked(_CONFIGURATION, "no file is read; only arguments, inputs and variables apply")
 
 
 def _key_store(settings: Settings, trust: TrustChecks, unmapped: tuple[Unmapped, ...]) -> Iterator[Prerequisite]:
@@ -82,7 +63,7 @@ def _key_store(settings: Settings, trust: TrustChecks, unmapped: tuple[Unmapped,
         return
     yield passed(_STORE, f"{entry.name}: {entry.title}; engine {engine}")
     if unmapped:
-        yield not_checked(_STORE, "its checks would use what is not mapped (the lines above)")
+        yield not_checked(_STORE, "not run: its checks would use the unmapped variables above")
         return
     chain: tuple[bytes, ...] = ()
     judged = False

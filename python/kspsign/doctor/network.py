@@ -72,12 +72,12 @@ def _proxy(proxy: Proxy, used: str) -> Prerequisite:
         socket.create_connection((parts.hostname or "", parts.port or 80), _SECONDS).close()
     except OSError as refused:
         error = PrerequisiteError(
-            f"{proxy.url} ({used}) takes no connection: {refused.strerror or refused}",
+            f"{proxy.url} ({used}) accepts no connection: {refused.strerror or refused}",
             code="PROXY_UNREACHABLE",
             remedy="Correct HTTPS_PROXY and HTTP_PROXY (or the agent's own proxy), or except the hosts in NO_PROXY.",
         )
         return failed(_PROXY, error)
-    return passed(_PROXY, f"{proxy.url} takes connections ({used})")
+    return passed(_PROXY, f"{proxy.url} accepts connections ({used})")
 
 
 def timestamp_checks(settings: Settings, key_store: str | None, trust: TrustChecks) -> Iterator[Prerequisite]:
@@ -91,10 +91,10 @@ def timestamp_checks(settings: Settings, key_store: str | None, trust: TrustChec
         yield failed(_SERVER, error)
         return
     if settings.no_timestamp:
-        yield not_checked(_SERVER, "--no-timestamp: signatures end with the certificate")
+        yield not_checked(_SERVER, "--no-timestamp is set: signatures expire with the certificate")
         return
     if key_store == "embedded" and not settings.timestamp_url:
-        yield not_checked(_SERVER, "test signing has its own, which runs with a run only")
+        yield not_checked(_SERVER, "test signing has its own server, which runs only during a run")
         return
     ahead: list[timedelta] = []
     found = [_server(url, settings, trust, ahead) for url in urls]
@@ -134,7 +134,7 @@ def _server(url: str, settings: Settings, trust: TrustChecks, ahead: list[timede
 def _clock(ahead: Sequence[timedelta]) -> Prerequisite:
     """This machine's clock against the timestamps': certificates and sign-ins count on it."""
     if not ahead:
-        return not_checked(_CLOCK, "no timestamp server answered that it could be compared with")
+        return not_checked(_CLOCK, "no timestamp server answered, so there is nothing to compare with")
     off = min(ahead, key=abs)
     if abs(off) <= _SKEW:
         return passed(_CLOCK, f"agrees with the timestamp server's, within {_SKEW.seconds // 60} minutes")

@@ -5,18 +5,21 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from typing import Any, Final, Literal, TextIO
 
-from kspsign.doctor.checks import all_checks, unmapped_error
+from kspsign.doctor.checks import all_checks
 from kspsign.keys.prerequisites import Prerequisite, State, failed, not_checked
 from kspsign.model.errors import ConfigurationError, KspSignError
 from kspsign.programs import in_temp_folder
 from kspsign.publishing.logging_commands import AzureLog
 from kspsign.publishing.sanitize import log_line
+from kspsign.publishing.setting_words import SettingWords
 from kspsign.publishing.workflow_commands import GitHubLog
+from kspsign.settings.config_file import ConfigOrigin
 from kspsign.settings.context import RunContext, Surface
 from kspsign.settings.model import Settings
-from kspsign.settings.unmapped import in_text
+from kspsign.settings.unmapped import in_text, unmapped_error
 
 EXIT_NOT_READY = 5
 _PIPELINES: Final[Mapping[Surface, AzureLog | GitHubLog]] = {
@@ -43,14 +46,16 @@ _WORDS: Final[dict[State, tuple[str, str]]] = {
 
 def run_doctor(settings: Settings, context: RunContext, out: TextIO, *, as_json: bool) -> int:
     """Make every check that a run with `settings` needs; 0 when it is ready, else EXIT_NOT_READY. Nothing is signed."""
-    return _report(all_checks(in_temp_folder(settings, context.temp_folder), context), context, out, as_json=as_json)
+    checks = all_checks(in_temp_folder(settings, context.temp_folder), context)
+    return _report(checks, context, out, as_json=as_json, configuration=settings.configuration)
 
 
 def report_refused(error: KspSignError, context: RunContext, out: TextIO, *, as_json: bool) -> int:
     """The report where the settings themselves are refused, so that nothing else can be checked; the error's exit
     code."""
-    others = not_checked("everything else", "needs the settings, which were refused")
-    unmapped = [failed("variable", unmapped_error(found, context)) for found in in_text("a setting", str(error))]
+    others = not_checked("everything else", "needs the settings, which were rejected")
+    macros = in_text("a setting", str(error))
+    unmapped = [failed("variable", unmapped_error(found, context.surface)) for found in macros]
     checks = [*unmapped, failed("settings", error), others]
     return _report(checks, context, out, as_json=as_json, not_ready=error.exit_code)
 
@@ -86,10 +91,12 @@ def _report(
     *,
     as_json: bool,
     not_ready: int = EXIT_NOT_READY,
+    configuration: ConfigOrigin | None = None,
 ) -> int:
     found = []
     marks, pipeline = _marks(out), _PIPELINES.get(context.surface)
-    for check in checks:
+    words = SettingWords(context.caller, configuration or ConfigOrigin())
+    for check in (replace(check, remedy=words.rendered(check.remedy)) for check in checks):
         found.append(check)
         if not as_json:
             shown = (log_line(line) for line in _lines(check, marks))

@@ -61,13 +61,13 @@ class TrustChecks:
             return
         if self._settings.trust_root:
             files = ", ".join(str(path) for path in self._settings.trust_root)
-            yield passed(ROOTS, f"{files} ({len(trust.signers)}); for timestamps Microsoft's too")
+            yield passed(ROOTS, f"{files} ({len(trust.signers)}); Microsoft's program also applies to timestamps")
         yield examine_program(datetime.now(UTC))
 
     def chain(self, chain: tuple[bytes, ...], *, test_signing: bool) -> Prerequisite:
         """Whether the certificate that would sign leads to a trusted root and may sign code, now."""
         if not chain:
-            return not_checked(CHAIN, "no valid certificate was found to judge")
+            return not_checked(CHAIN, "no valid certificate was found")
         try:
             trust = self.trust(chain if test_signing else ())
         except KspSignError as error:

@@ -13,8 +13,12 @@ from kspsign.azure_devops.values import DEV_TASK_ID, TASK_ID
 from kspsign.model.errors import ConfigurationError
 from kspsign.model.network_options import NetworkOptions
 from kspsign.settings.config_file import ConfigOrigin, read_named
+from kspsign.settings.context import RunContext
+from kspsign.settings.layers import Given, no_such
 from kspsign.settings.network import network_options, network_variables
-from kspsign.settings.store_options import Output
+from kspsign.settings.secrets import check_variable_name
+from kspsign.settings.store_options import Exclusive, Output
+from kspsign.settings.unmapped import in_text, refuse_unmapped, unmapped_settings
 
 DEFAULT_TOKEN_VARIABLE = "SYSTEM_ACCESSTOKEN"  # noqa: S105 - the name of a variable
 BuildNumber = Annotated[int, Field(gt=0)]
@@ -36,8 +40,10 @@ class GateSettings(BaseModel):
     verdicts: int = Field(1, ge=1, description="Verdicts that the build must have, exactly (default: 1).")
     wait: int = Field(0, ge=0, le=60 * 24, description="Minutes to wait for a missing verdict.")
     allow_test_signing: bool = Field(False, description="Accept artifacts signed with throw-away keys.")
-    policy: Path | None = Field(None, description="Policy file that must have judged the files, by the report.")
-    policy_sha256: str | None = Field(
+    policy: Annotated[Path | None, Exclusive("policy")] = Field(
+        None, description="Policy file that must have judged the files, by the report."
+    )
+    policy_sha256: Annotated[str | None, Exclusive("policy")] = Field(
         None, pattern="^[0-9A-Fa-f]{64}$", description="SHA-256 of that policy as stated in the report, instead."
     )
     variant: Literal["public", "dev"] = Field(
@@ -84,13 +90,18 @@ def resolve_gate(given: Mapping[str, Any], environment: Mapping[str, str]) -> Ga
     """
     options = {name: value for name, value in given.items() if name != "config"}
     file = read_named(given.get("config"))
-    if foreign := sorted(set(file.values) - (set(GateSettings.model_fields) - GATE_INTERNAL_FIELDS)):
+    known = set(GateSettings.model_fields) - GATE_INTERNAL_FIELDS
+    if foreign := sorted(set(file.values) - known):
+        near = (no_such(name, known).removeprefix(name) for name in foreign)
         raise ConfigurationError(
-            f"not a setting of the gate: {', '.join(foreign)}",
+            f"not a setting of the gate: {', '.join(map(''.join, zip(map(file.shown, foreign), near, strict=True)))}",
             remedy="Give the gate a file of its own, with its options as keys (snake_case).",
             file=str(given.get("config")),
         )
-    merged = {**file.values, **options}
+    all_given = Given.of(file, {}, options).without_overruled(GateSettings.model_fields)
+    surface = RunContext.from_environment(environment, is_tty=False).surface
+    refuse_unmapped(unmapped_settings(all_given), surface)
+    merged = {**all_given.values}
     for field, names in _DEFAULTS.items():
         value = next((environment[name] for name in names if environment.get(name)), None)
         if field not in merged and value is not None:
@@ -100,12 +111,14 @@ def resolve_gate(given: Mapping[str, Any], environment: Mapping[str, str]) -> Ga
             raise ConfigurationError("--policy and --policy-sha256 exclude each other", remedy="Leave one out.")
         merged["policy_sha256"] = _policy_digest(Path(merged["policy"]))
     name = str(merged.get("token_env", DEFAULT_TOKEN_VARIABLE))
-    token = environment.get(name)
+    token = environment.get(name, "").strip("\r\n")
     if not token:
+        check_variable_name("token_env", name)
         raise ConfigurationError(
             f"the environment variable {name} with the token is not set",
             remedy=f"Map it into the step: env: {{ {name}: $(System.AccessToken) }}; or name another by --token-env.",
         )
+    refuse_unmapped(in_text(name, token), surface)
     merged["network_environment"] = network_variables(environment)
     try:
         return GateSettings.model_validate({**merged, "token": SecretStr(token), "configuration": file.origin})

@@ -69,7 +69,7 @@ def examine_test_signature(key: LocalKey, leaf: bytes) -> Prerequisite:
         _verify(parse_certificate(leaf), value, digest)
     except KspSignError as error:
         return failed(TEST_SIGNATURE, error)
-    return passed(TEST_SIGNATURE, "the key signs, and the certificate verifies it")
+    return passed(TEST_SIGNATURE, "the key signs, and the certificate verifies the signature")
 
 
 def _verify(certificate: x509.Certificate, value: bytes, digest: bytes) -> None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Literal
 
 from kspsign.model.errors import KspSignError
@@ -83,17 +82,6 @@ def completed(expected: Sequence[str], found: Iterable[Prerequisite], unasked: s
     for name in expected:
         if name not in seen:
             yield not_checked(name, f'needs "{stop}", which failed' if stop else unasked)
-
-
-def examine_certificate_file(file: Path) -> Prerequisite:
-    """Whether a certificate's file can be read."""
-    from kspsign.certificates.file import read_certificate_file  # noqa: PLC0415 - it brings cryptography
-
-    def look() -> str:
-        count = 1 + len(read_certificate_file(file)[1])
-        return f"{file} holds {count} certificate{'s' if count > 1 else ''}"
-
-    return examine("certificate file", look)
 
 
 def examine_certificate(chain: Sequence[bytes], name: str = CERTIFICATE) -> Prerequisite:

@@ -4,13 +4,24 @@ from __future__ import annotations
 
 import io
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Protocol, TextIO
 
-from kspsign.model.errors import KspSignError
+from kspsign.model.load import load
 from kspsign.model.report import CertificateFacts, FileOutcome, Report
+from kspsign.model.values import ErrorFacts
 from kspsign.publishing.progress import Progress
 from kspsign.settings.context import RunContext
+
+_PLAIN = "kspsign.publishing.plain:PlainConsole"
+_PIPELINE_LOG = "kspsign.publishing.pipeline_log:PipelineLogConsole"
+CONSOLES: Mapping[str, tuple[str, ...]] = {
+    "azure-pipelines": (_PIPELINE_LOG, "kspsign.publishing.logging_commands:AzureLog"),
+    "github-actions": (_PIPELINE_LOG, "kspsign.publishing.workflow_commands:GitHubLog"),
+    "terminal": ("kspsign.publishing.terminal:TerminalConsole",),
+}
+"""The console of each surface, and the dialect of its commands; other surfaces get plain text. Loaded when used: rich
+alone takes long to import."""
 
 
 class Console(Protocol):
@@ -34,7 +45,7 @@ class Console(Protocol):
     def progress(self, read: Callable[[], Progress]) -> None:
         """Called often, also while no file is done; `read` returns the progress."""
 
-    def failed(self, error: KspSignError) -> None:
+    def failed(self, error: ErrorFacts) -> None:
         """The whole run was stopped by `error`."""
 
     def finish(self, report: Report) -> None:
@@ -51,23 +62,9 @@ def open_console(context: RunContext, *, quiet: bool, verbose: bool, stream: Tex
     """
     verbose = verbose or context.debug
     out = prepared(stream, context)
-    if context.surface == "azure-pipelines":
-        from kspsign.publishing.logging_commands import AzureLog  # noqa: PLC0415 - only what this surface needs
-        from kspsign.publishing.pipeline_log import PipelineLogConsole  # noqa: PLC0415 - likewise
-
-        return PipelineLogConsole(out, AzureLog(), quiet=quiet, verbose=verbose)
-    if context.surface == "github-actions":
-        from kspsign.publishing.pipeline_log import PipelineLogConsole  # noqa: PLC0415 - only what this surface needs
-        from kspsign.publishing.workflow_commands import GitHubLog  # noqa: PLC0415 - likewise
-
-        return PipelineLogConsole(out, GitHubLog(), quiet=quiet, verbose=verbose)
-    if context.surface == "terminal":
-        from kspsign.publishing.terminal import TerminalConsole  # noqa: PLC0415 - rich takes long to import
-
-        return TerminalConsole(out, quiet=quiet, verbose=verbose)
-    from kspsign.publishing.plain import PlainConsole  # noqa: PLC0415 - only what this surface needs
-
-    return PlainConsole(out, quiet=quiet, verbose=verbose)
+    kind, *dialect = CONSOLES.get(context.surface, (_PLAIN,))
+    console: Console = load(kind)(out, *(load(name)() for name in dialect), quiet=quiet, verbose=verbose)
+    return console
 
 
 def prepared(stream: TextIO | None, context: RunContext) -> TextIO:

@@ -29,10 +29,11 @@ AMBIENT_NAME = "kspsign.yml"
 @dataclass(frozen=True, slots=True)
 class ConfigOrigin:
     """Which configuration file was read, as the report says it; `unread` is an ambient file that is there and was
-    not read."""
+    not read. `keys` are the settings that came from the file."""
 
     facts: ConfigurationFacts | None = None
     unread: Path | None = None
+    keys: frozenset[str] = frozenset()
 
     @property
     def notices(self) -> tuple[str, ...]:
@@ -52,6 +53,13 @@ class ConfigFile:
 
     values: dict[str, Any] = field(default_factory=dict)
     origin: ConfigOrigin = ConfigOrigin()
+    content: YamlFile | None = None
+
+    def shown(self, *place: int | str) -> str:
+        """A setting, or an item of one, with file and line."""
+        if self.content is None or self.origin.facts is None:
+            return str(place[0])
+        return f"{place[0]} ({self.origin.facts.name}, line {self.content.line_of(place)})"
 
 
 def read_named(path: Path | None) -> ConfigFile:
@@ -60,7 +68,7 @@ def read_named(path: Path | None) -> ConfigFile:
         return ConfigFile(origin=ConfigOrigin(unread=_ambient(None)))
     content = _read(path)
     facts = ConfigurationFacts(path.as_posix(), content.sha256)
-    return ConfigFile(content.value, ConfigOrigin(facts, _ambient(path)))
+    return ConfigFile(content.value, ConfigOrigin(facts, _ambient(path)), content)
 
 
 def read_ambient(stores: StoreModels, settings: Callable[[str], FieldInfo | None]) -> ConfigFile:
@@ -79,7 +87,7 @@ def read_ambient(stores: StoreModels, settings: Callable[[str], FieldInfo | None
             file=str(path),
         )
     facts = ConfigurationFacts(path.as_posix(), content.sha256, ambient=True)
-    return ConfigFile(content.value, ConfigOrigin(facts))
+    return ConfigFile(content.value, ConfigOrigin(facts), content)
 
 
 def _ambient(named: Path | None) -> Path | None:

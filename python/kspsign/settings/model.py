@@ -25,11 +25,16 @@ from pydantic.fields import FieldInfo
 from kspsign.model.network_options import NetworkOptions
 from kspsign.settings.config_file import ConfigOrigin
 from kspsign.settings.network import network_options
-from kspsign.settings.store_options import Ambient, Metavar, Output, StoreOptions, Thumbprint, marker
+from kspsign.settings.store_options import Ambient, Exclusive, Metavar, Output, StoreOptions, Thumbprint, marker
+from kspsign.settings.urls import url_fault
 
 Command = Literal["run", "certsync", "sign", "timestamp", "verify", "doctor", "merge"]
 JUDGING_COMMANDS: frozenset[Command] = frozenset({"verify", "merge"})
 """Their whole result is a verdict: they read no configuration file that was not named."""
+KEY_STORE_COMMANDS: frozenset[Command] = frozenset({"run", "certsync", "sign", "doctor"})
+"""They open a key store: they take its options and ask for its secrets, others do neither."""
+PUBLISHING_COMMANDS: frozenset[Command] = frozenset({"run", "verify", "merge"})
+"""They publish over REST where a token is given."""
 EngineName = Literal["auto", "native", "signtool", "smctl"]
 
 DEFAULT_TIMESTAMP_URLS = (
@@ -75,22 +80,22 @@ class Settings(BaseModel):
     digest: Annotated[Literal["sha256", "sha384", "sha512"], Ambient.HARMLESS] = Field(
         "sha256", description="Digest of file and timestamp."
     )
-    timestamp_url: Annotated[tuple[str, ...], Ambient.REFUSED, Metavar("URL")] = Field(
+    timestamp_url: Annotated[tuple[str, ...], Ambient.REFUSED, Exclusive("timestamp"), Metavar("URL")] = Field(
         (), description="RFC 3161 server; repeat it for a fallback order."
     )
     timestamp_mode: Annotated[Literal["separate", "inline"], Ambient.REFUSED] = Field(
         "separate", description="SignTool: timestamp after signing (a failure wastes no signature), or in one command."
     )
-    no_timestamp: Annotated[bool, Ambient.REFUSED] = Field(
+    no_timestamp: Annotated[bool, Ambient.REFUSED, Exclusive("timestamp")] = Field(
         False, description="Sign without timestamp: signatures end with the certificate."
     )
-    append: Annotated[bool, Ambient.REFUSED] = Field(
+    append: Annotated[bool, Ambient.REFUSED, Exclusive("existing signatures")] = Field(
         False, description="Add a second signature to files that are signed already."
     )
-    replace: Annotated[bool, Ambient.REFUSED] = Field(
+    replace: Annotated[bool, Ambient.REFUSED, Exclusive("existing signatures")] = Field(
         False, description="Replace the signatures of files that are signed already."
     )
-    skip_signed: Annotated[bool, Ambient.REFUSED] = Field(
+    skip_signed: Annotated[bool, Ambient.REFUSED, Exclusive("existing signatures")] = Field(
         False, description="Skip files that carry any valid signature."
     )
     description: Annotated[str | None, Ambient.HARMLESS, Metavar("TEXT")] = Field(
@@ -134,7 +139,7 @@ class Settings(BaseModel):
         None, description="Folder of the portable thumbprint store."
     )
     report: Annotated[Path | None, Ambient.REFUSED, Output("kspsign.publishing.report_file:report_text")] = Field(
-        None, description="JSON report to write."
+        None, description="JSON report to write; - for standard output."
     )
     junit: Annotated[Path | None, Ambient.REFUSED, Output("kspsign.publishing.junit:junit_text")] = Field(
         None, description="JUnit results to write."
@@ -142,11 +147,11 @@ class Settings(BaseModel):
     summary: Annotated[Path | None, Ambient.REFUSED, Output("kspsign.publishing.summary:summary_text")] = Field(
         None, description="Markdown summary to write."
     )
-    quiet: Annotated[bool, Ambient.REFUSED] = Field(False, description="Print failures only.")
+    quiet: Annotated[bool, Ambient.REFUSED, Exclusive("detail")] = Field(False, description="Print failures only.")
     publish_token_env: Annotated[str | None, Ambient.REFUSED, Metavar("NAME")] = Field(
         None, description="Variable with a token of Azure DevOps: publish the results over REST too."
     )
-    verbose: Annotated[bool, Ambient.HARMLESS] = Field(
+    verbose: Annotated[bool, Ambient.HARMLESS, Exclusive("detail")] = Field(
         False, description="Print every check of every file, and every remote call."
     )
     ca_file: Annotated[Path | None, Ambient.REFUSED] = Field(
@@ -163,6 +168,15 @@ class Settings(BaseModel):
     network_environment: dict[str, SecretStr] = Field(default_factory=dict, repr=False)
     temp_folder: Path | None = None
     configuration: InstanceOf[ConfigOrigin] = ConfigOrigin()
+
+    @field_validator("timestamp_url")
+    @classmethod
+    def _are_urls(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for number, url in enumerate(value, start=1):
+            if wrong := url_fault(url):
+                which = f"URL {number} of {len(value)}" if len(value) > 1 else "the URL"
+                raise ValueError(f"{which} of the timestamp server can't be used: {wrong}")
+        return value
 
     @field_validator("revocation", mode="before")
     @classmethod
@@ -206,6 +220,9 @@ class Settings(BaseModel):
         """How services are reached. Raises ConfigurationError for an unreadable list of the build agent."""
         return network_options(self.network_environment, self.ca_file)
 
+
+STANDARD_OUTPUT = Path("-")
+"""An output of this name goes to standard output."""
 
 OUTPUTS: Final[Mapping[str, str]] = {
     name: output.text

@@ -57,6 +57,14 @@ class SecretVariable:
 
 
 @dataclass(frozen=True, slots=True)
+class Exclusive:
+    """Marks fields that exclude each other, by what they choose: one that was given on the command line or as an input
+    overrules the others in a configuration file."""
+
+    choice: str
+
+
+@dataclass(frozen=True, slots=True)
 class NeverIgnored:
     """Marks a field that is refused with a key store that lacks it. Other fields of other stores are ignored."""
 
@@ -150,6 +158,11 @@ def marker(field: FieldInfo, kind: type[_Marker]) -> _Marker | None:
 def is_harmless(field: FieldInfo) -> bool:
     """Whether an ambient configuration file may hold the setting."""
     return marker(field, Ambient) is Ambient.HARMLESS
+
+
+def secret_text(text: str) -> SecretStr:
+    """A secret as it was given, without the line ends that files, `echo` and PowerShell leave around it."""
+    return SecretStr(text.strip("\r\n"))
 
 
 def secret_variables(model: type[StoreOptions]) -> Iterator[tuple[str, SecretVariable]]:

@@ -3,38 +3,64 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from pydantic import BaseModel, SecretStr
 
-from kspsign.settings.model import INTERNAL_FIELDS, Settings, option_name
+from kspsign.model.errors import ConfigurationError
+from kspsign.settings.context import Surface
+from kspsign.settings.layers import Given
+from kspsign.settings.model import INTERNAL_FIELDS, KEY_STORE_COMMANDS, Settings, option_name
 from kspsign.settings.store_options import StoreOptions, secret_variables
 
-_MACRO = re.compile(r"\$\([A-Za-z_][\w.\- ]*\)|\$\{\{[^{}]*\}\}")
-"""Azure Pipelines' macro syntax, and GitHub's expression where nothing evaluated it."""
+_MACRO = re.compile(
+    r"\$\([A-Za-z_][\w.\- ]*\)"  # Azure Pipelines, as a step begins
+    r"|\$\[\s*[A-Za-z]+\s*[.(\[][^\r\n]*?\]"  # Azure Pipelines, in variables and conditions only
+    r"|\$\{\{[^{}]*\}\}"  # GitHub; templates of Azure Pipelines
+)
+_VARIABLE = re.compile(r"\w+")
+_PASSWORD = re.compile(r"PASSWORD|SECRET|TOKEN|API_KEY|PIN\b", re.IGNORECASE)
+_NAMED = 5
 
 
 @dataclass(frozen=True, slots=True)
 class Unmapped:
-    """`where` is the variable or option whose value is, or holds, the text `macro`."""
+    """`where` is the variable, option or input whose value is, or holds, the text `macro`; `in_file` is true in a file,
+    where nothing replaces any."""
 
     where: str
     macro: str
+    in_file: bool = False
 
 
 def unmapped_variables(settings: Settings) -> tuple[Unmapped, ...]:
-    """Each in `settings`: in options that users may set, in secrets and in variables that the key store reads.
+    """Each in `settings`: in options that users may set, in secrets and in variables that the command reads.
 
-    A secret counts only as a whole: a password may hold any characters.
+    A password counts only as a whole: it may hold any characters.
     """
     options = settings.store_options or StoreOptions()
-    found = [*_in_options(settings), *_in_options(options), *_in_secrets(options)]
-    for variables in (settings.credentials, settings.store_environment):
-        for name, value in variables.items():
-            found += _whole(name, value)
+    found = [*_in_options(settings), *_in_options(options), *_in_variables(settings.network_environment)]
+    if settings.publish_token is not None:
+        found += _in_variables({str(settings.publish_token_env or "SYSTEM_ACCESSTOKEN"): settings.publish_token})
+    if settings.command in KEY_STORE_COMMANDS:
+        found += _in_secrets(options)
+        programs = settings.store_options is None or options.program_credentials or bool(settings.tool_env)
+        for variables in (settings.credentials if programs else {}, settings.store_environment):
+            found += _in_variables(variables)
     return tuple(dict.fromkeys(found))
+
+
+def unmapped_settings(given: Given) -> tuple[Unmapped, ...]:
+    """Each in settings as they were given, before they are judged by anything else."""
+    return tuple(
+        Unmapped(given.shown(name, *place), macro, given.in_file(name))
+        for name, value in given.values.items()
+        for place, text in _texts(value)
+        for macro in _MACRO.findall(text)
+    )
 
 
 def in_text(where: str, text: str) -> tuple[Unmapped, ...]:
@@ -42,12 +68,60 @@ def in_text(where: str, text: str) -> tuple[Unmapped, ...]:
     return tuple(Unmapped(where, macro) for macro in dict.fromkeys(_MACRO.findall(text)))
 
 
+def refuse_unmapped(found: Collection[Unmapped], surface: Surface) -> None:
+    """Raises ConfigurationError that names them."""
+    if not found:
+        return
+    each = [*found]
+    first = unmapped_error(each[0], surface)
+    others = "; ".join(f"{other.where} holds {other.macro}" for other in each[1:_NAMED])
+    more = f" and {len(each) - _NAMED} more" if len(each) > _NAMED else ""
+    raise ConfigurationError(
+        f"{first.message}{f'; likewise {others}{more}' if others else ''}", code=first.code, remedy=first.remedy
+    )
+
+
+def unmapped_error(found: Unmapped, surface: Surface) -> ConfigurationError:
+    """Nobody replaced the macro: on Azure Pipelines there is no such variable, elsewhere the form is unknown."""
+    name = found.where
+    mapped = _VARIABLE.fullmatch(name) is not None and name.upper() == name
+    azure = not found.macro.startswith("${{")
+    if found.in_file:
+        remedy = "Nothing replaces variables in a file: write the value there, or give it as an input of the step."
+    elif surface == "github-actions":
+        form = f"{name}: ${{{{ secrets.{name} }}}}" if mapped else "${{ vars.NAME }} or ${{ secrets.NAME }}"
+        remedy = f"On GitHub write {f'env: {{ {form} }}' if mapped else form}, outside of scripts and files."
+        remedy = f"$(...) is Azure Pipelines' form. {remedy}" if azure else remedy
+    else:
+        remedy = "Define the variable where this step runs (pipeline variable, variable group), or correct its name"
+        remedy += f"; a secret is mapped by env: {{ {name}: $(...) }}." if mapped else "."
+        if found.macro.startswith("$["):
+            remedy = f"$[ ] is evaluated under `variables:` only: set a variable there and use $(NAME) here. {remedy}"
+        elif not azure:
+            remedy = f"${{{{ }}}} is GitHub's form, and that of templates. Write $(NAME). {remedy}"
+    return ConfigurationError(
+        f"{name} is the text {found.macro}: the variable is not mapped, so nothing replaced it"
+        if not found.in_file
+        else f"{name} holds the text {found.macro}, which nothing replaces in a file",
+        code="UNMAPPED_VARIABLE",
+        remedy=remedy,
+    )
+
+
+def _texts(value: Any) -> Iterator[tuple[tuple[int, ...], str]]:
+    """The texts in a value, each with where it is."""
+    if isinstance(value, (str, Path)):
+        yield (), str(value)
+    elif isinstance(value, (list, tuple)):
+        for index, item in enumerate(value):
+            yield from (((index,), text) for place, text in _texts(item) if not place)
+
+
 def _in_options(model: BaseModel) -> Iterator[Unmapped]:
     for name, value in model:
-        values = value if isinstance(value, tuple) else (value,)
-        texts = [str(text) for text in values if isinstance(text, (str, Path))]
-        for macro in () if name in INTERNAL_FIELDS else (macro for text in texts for macro in _MACRO.findall(text)):
-            yield Unmapped(option_name(name), macro)
+        for _place, text in () if name in INTERNAL_FIELDS else _texts(value):
+            for macro in _MACRO.findall(text):
+                yield Unmapped(option_name(name), macro)
 
 
 def _in_secrets(options: StoreOptions) -> Iterator[Unmapped]:
@@ -55,6 +129,14 @@ def _in_secrets(options: StoreOptions) -> Iterator[Unmapped]:
         value = getattr(options, variable.secret, None)
         if isinstance(value, SecretStr):
             yield from _whole(str(getattr(options, name, None) or variable.secret), value)
+
+
+def _in_variables(variables: Mapping[str, SecretStr]) -> Iterator[Unmapped]:
+    for name, value in variables.items():
+        if _PASSWORD.search(name):
+            yield from _whole(name, value)
+        else:
+            yield from in_text(name, value.get_secret_value())
 
 
 def _whole(name: str, value: SecretStr) -> Iterator[Unmapped]:

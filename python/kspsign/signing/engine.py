@@ -14,7 +14,6 @@ from kspsign.settings.model import Settings
 from kspsign.signing.budget import Budget
 from kspsign.signing.copies import LockedTarget, SignedCopy
 from kspsign.signing.hooks import Hooks
-from kspsign.signing.native import open_native
 from kspsign.signing.plan import Planner, ToolPlanner, native_planner
 from kspsign.signing.shared_state import SharedState
 from kspsign.signing.waits import Waits
@@ -59,7 +58,7 @@ class Engine(Protocol):
         """Write a signed, timestamped copy of `file`, the locked target, next to it; the target stays as it is.
 
         Raises ArtifactError before a signature is spent when the file can't be signed, SigningError when the key
-        store refuses, its signature does not fit the certificate or the budget is spent, TimestampError when no
+        store refuses, its signature does not match the certificate or the budget is spent, TimestampError when no
         server answers, HaltedError and CancelledError.
         """
 
@@ -119,8 +118,21 @@ def _open_tool(name: str) -> _Opener:
     return opener
 
 
+def _open_native(
+    settings: Settings,
+    key: SigningKey,
+    budget: Budget,
+    shared: SharedState,
+    judge: TokenJudge,
+    preflight: Preflight | None,
+) -> AbstractContextManager[Engine]:
+    from kspsign.signing.native import open_native  # noqa: PLC0415 - loaded when used, for the start-up of `verify`
+
+    return open_native(settings, key, budget, shared, judge, preflight)
+
+
 _ENGINES: dict[str, _Opener] = {
-    "native": open_native,
+    "native": _open_native,
     "signtool": _open_tool("signtool"),
     "smctl": _open_tool("smctl"),
 }

@@ -63,7 +63,7 @@ class SignatureSource:
     def obtain(self, digest: bytes, algorithm: DigestAlgorithm) -> RawSignature:
         """A valid signature of `digest`; costs at most one, and none if it was obtained before.
 
-        Raises SigningError when the key store refuses, its signature does not fit the certificate or the budget is
+        Raises SigningError when the key store refuses, its signature does not match the certificate or the budget is
         spent, HaltedError when the run has stopped, CancelledError.
         """
         with nullcontext() if self.fixed_certificate else self._turns.shared():
@@ -166,7 +166,7 @@ class SignatureSource:
         leaf = (signature.chain or self._chain)[0]
         who = "that came with it" if signature.chain else f"{thumbprint_of(leaf)} ({subject_of(leaf)})"
         return SigningError(
-            f"what the key in the key store {self._key.name} signed does not fit the certificate {who}, "
+            f"what the key in the key store {self._key.name} signed does not match the certificate {who}, "
             "or is of another file" + (", or that certificate is another publisher's" if signature.chain else ""),
             code="KEY_MISMATCH",
             remedy="Run certsync again; check that the certificate was issued for this key pair alias.",

@@ -15,10 +15,10 @@ from __future__ import annotations
 
 import binascii
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 
 from cryptography import x509
@@ -35,6 +35,8 @@ _PROPERTY = re.compile(r"^# ([^:]+): (.*)$", re.MULTILINE)
 _LISTED = re.compile(r"'([^']*)'")
 _MOST_NAMES = 4096
 """Names for which it is remembered that no anchor has them."""
+_FEW_NAMES = 8
+"""Names that are looked for in the roots' bytes; for more, reading the subject of each root once costs less."""
 _USAGE_NAMES = {"code_signing": "1.3.6.1.5.5.7.3.3", "time_stamping": "1.3.6.1.5.5.7.3.8"}
 
 
@@ -75,9 +77,13 @@ class _RootEntry:
     der: bytes
     properties: str | None
 
-    def is_named(self, subject: bytes) -> bool:
-        """Whether the root's subject is the one with this DER; most roots are distinguished without reading them."""
-        return subject in self.der and outline(self.der).subject == subject
+    @property
+    def subject(self) -> bytes:
+        """The DER of the root's subject; nobody's name for a root that can't be parsed."""
+        try:
+            return outline(self.der).subject
+        except TrustError:
+            return b""
 
     def anchor(self) -> Anchor:
         if self.properties is None:
@@ -91,6 +97,13 @@ class TrustAnchors:
     def __init__(self, entries: Iterable[_RootEntry]) -> None:
         self._entries = tuple(entries)
         self._anchors: dict[bytes, tuple[Anchor, ...]] = {}
+
+    @cached_property
+    def _by_subject(self) -> Mapping[bytes, Sequence[_RootEntry]]:
+        found: dict[bytes, list[_RootEntry]] = {}
+        for entry in self._entries:
+            found.setdefault(entry.subject, []).append(entry)
+        return found
 
     @classmethod
     def from_certificates(cls, ders: Iterable[bytes]) -> TrustAnchors:
@@ -145,10 +158,15 @@ class TrustAnchors:
     def _named(self, subject: bytes) -> tuple[Anchor, ...]:
         anchors = self._anchors.get(subject)
         if anchors is None:
-            anchors = tuple(_usable(self._entries, subject))
+            anchors = tuple(_usable(self._entries_named(subject)))
             if anchors or len(self._anchors) < _MOST_NAMES:
                 self._anchors[subject] = anchors
         return anchors
+
+    def _entries_named(self, subject: bytes) -> Iterable[_RootEntry]:
+        if len(self._anchors) < _FEW_NAMES:
+            return (entry for entry in self._entries if subject in entry.der and entry.subject == subject)
+        return self._by_subject.get(subject, ())
 
 
 @lru_cache(maxsize=1)
@@ -250,12 +268,11 @@ def _given_certificates(path: Path) -> list[bytes]:
     return ders
 
 
-def _usable(entries: Sequence[_RootEntry], subject: bytes) -> Iterator[Anchor]:
-    """The anchors of that name that can be parsed: one unusable root must not stop the others."""
+def _usable(entries: Iterable[_RootEntry]) -> Iterator[Anchor]:
+    """The anchors of `entries` that can be parsed: one unusable root must not stop the others."""
     for entry in entries:
         try:
-            if entry.is_named(subject):
-                yield entry.anchor()
+            yield entry.anchor()
         except TrustError:
             continue
 

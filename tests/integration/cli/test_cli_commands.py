@@ -128,7 +128,7 @@ def test_inspect_tells_what_a_file_carries(signed_image: bytes, store: Store, tm
     assert bad.returncode == 2
     assert "TRUST_E_BAD_DIGEST (0x80096010)" in bad.stdout
     assert "FAILED      digest: signed" in bad.stdout
-    assert "\n  fix " in bad.stdout
+    assert "\n  remedy " in bad.stdout
     assert start("inspect", tmp_path / "gone.exe", folder=tmp_path, environment=SCREEN).returncode == 4
 
 
@@ -147,7 +147,7 @@ def test_inspect_tells_of_anything(content: bytes, kind: str, tmp_path: Path) ->
     assert run.returncode == 2
     for row in (f"format      {kind}", f"{len(content):,} bytes", hashlib.sha256(content).hexdigest(), "none"):
         assert row in run.stdout
-    assert "\n  fix " in run.stdout
+    assert "\n  remedy " in run.stdout
     assert len(run.stdout.splitlines()) <= 24
 
 

@@ -155,7 +155,7 @@ class TestTaskAndAction:
     def test_the_file_can_not_name_another(self, begin: Any, tmp_path: Path) -> None:
         (tmp_path / "named.yml").write_text("config: other.yml\n", encoding="utf-8")
         run = begin(tmp_path, "verify", config="named.yml")
-        assert (run.code, "unknown setting: config" in run.text) == (3, True), run.text
+        assert (run.code, "there is no such setting: config" in run.text) == (3, True), run.text
 
     def test_a_config_that_is_no_path_is_refused(self, tmp_path: Path) -> None:
         assert task(tmp_path, "verify", config=["kspsign.yml"]).code == 3

@@ -69,7 +69,7 @@ def another_resource(azure: Azure) -> None:
         (lambda azure: only(azure, expires=NOW - DAY), 5, "key", "failed", "expired on"),
         (lambda azure: only(azure, expires=NOW + 5 * DAY), 0, "key", "warning", "expires on"),
         (lambda azure: only(azure, operations=("verify",)), 5, "key", "failed", "permitted operations are verify"),
-        (lambda azure: only(azure, key=rsa_key(2048)), 5, "key", "failed", "does not fit the certificate"),
+        (lambda azure: only(azure, key=rsa_key(2048)), 5, "key", "failed", "does not match the certificate"),
         (lambda azure: only(azure, pending=True), 5, "certificate", "failed", "is pending"),
         (without("keys/get"), 0, "key", "not checked", "may not read"),
         (without("keys/get"), 0, "permission", "not checked", "only a signature shows it"),

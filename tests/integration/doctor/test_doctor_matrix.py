@@ -29,7 +29,7 @@ class Seen:
 READY, REFUSED, NOT = 0, 3, 5
 EXPECTED: dict[str, dict[str, Seen | str]] = {
     "embedded": {
-        "nothing set": Seen(READY, "key", "not checked", "first run makes"),
+        "nothing set": Seen(READY, "key", "not checked", "first run creates"),
         "macro": "it has no options and no secret of its own",
         "wrong secret": "it has no secret",
         "wrong alias": "it has one key",

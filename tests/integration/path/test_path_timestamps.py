@@ -141,7 +141,7 @@ def test_a_token_whose_signature_is_broken(store: Store, tmp_path: Path, own: Em
         return 200, bytes(reply)
 
     with server(answer) as url:
-        assert_refused(copy_launcher(tmp_path), store, url, "does not fit")
+        assert_refused(copy_launcher(tmp_path), store, url, "does not match")
 
 
 def test_a_refusal_is_told_in_the_servers_words(store: Store, tmp_path: Path, own: EmbeddedAuthority) -> None:

@@ -53,7 +53,7 @@ def sip_findings(signatures: Sequence[CmsSignature], guid: bytes | None) -> Iter
             finding = sip_finding(signature, guid)
         except TrustError as malformed:
             finding = Finding("sip", malformed.message, Hresult.TRUST_E_MALFORMED_SIGNATURE)
-        yield replace(finding, number=number)
+        yield finding if number == 1 else replace(finding, number=number)
 
 
 def _sip_info(version: int, guid: bytes) -> bytes:

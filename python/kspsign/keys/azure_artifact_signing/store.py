@@ -124,7 +124,7 @@ class ArtifactSigningStore(ResumableKeyStore):
     def sign_in(self) -> str:
         """Get a token and say for what. Raises PrerequisiteError."""
         self._client.sign_in()
-        return "Entra gives a token for codesigning.azure.net"
+        return "Entra issued a token for codesigning.azure.net"
 
     def certificate_chain(self) -> tuple[bytes, ...]:
         """The certificate that the next signature would come with, and its issuers; asked for now, free."""

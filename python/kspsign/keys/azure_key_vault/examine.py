@@ -93,7 +93,7 @@ def _vault(
     except KspSignError as error:
         yield failed(SIGN_IN, error)
         return
-    yield passed(SIGN_IN, f"Entra gives a token for {challenge.resource}, valid until {iso_utc(until)}")
+    yield passed(SIGN_IN, f"Entra issued a token for {challenge.resource}, valid until {iso_utc(until)}")
     try:
         found = find(client, wanted, options)
     except KspSignError as error:

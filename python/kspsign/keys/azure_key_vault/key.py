@@ -43,7 +43,7 @@ def check_key(key: KeyVaultKey, leaf: x509.Certificate, now: datetime) -> None:
         )
     if not _fits(key, leaf):
         raise PrerequisiteError(
-            f"{name} does not fit the certificate {display_name(leaf)}",
+            f"{name} does not match the certificate {display_name(leaf)}",
             code="KEY_MISMATCH",
             remedy="Name the key version that the certificate was issued for, or the certificate of this key.",
         )

@@ -24,7 +24,7 @@ from kspsign.keys.protocol import KeyStore, Surroundings, reference_part
 from kspsign.model.errors import PrerequisiteError
 from kspsign.model.values import DigestAlgorithm, RawSignature
 
-_LATER = "the first run makes key and certificate"
+_LATER = "the first run creates key and certificate"
 
 
 class EmbeddedKeyStore(KeyStore):
@@ -53,7 +53,7 @@ class EmbeddedKeyStore(KeyStore):
     @classmethod
     def examine(cls, _options: EmbeddedOptions, surroundings: Surroundings) -> Iterator[Prerequisite]:
         """Whether the test keys are usable; none are made."""
-        yield passed(CREDENTIALS, "none are needed: the keys are throw-away ones for test signing")
+        yield passed(CREDENTIALS, "not needed: test signing uses throw-away keys")
         yield from completed((KEY, CERTIFICATE, TEST_SIGNATURE), _examined(_folder(surroundings)), _LATER)
 
     def certificate_chain(self) -> tuple[bytes, ...]:

@@ -142,9 +142,9 @@ class _Examination:
         except KspSignError as error:
             yield self._failed(KEY, error)
             return
-        yield passed(KEY, f"{self.address.key} is there, and the token has the mechanism for it")
+        yield passed(KEY, f"{self.address.key} is there, and the token supports its mechanism")
         if may_sign is None:
-            yield not_checked(PERMISSION, "the token does not show whether the key may sign (CKA_SIGN)")
+            yield not_checked(PERMISSION, "the token does not report whether the key may sign (CKA_SIGN)")
         elif may_sign == b"\0":
             yield failed(PERMISSION, _may_not_sign(self.address.key))
         else:

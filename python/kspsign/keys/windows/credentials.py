@@ -31,14 +31,12 @@ def examine_credentials(secrets: Secrets, *, connected: bool) -> Iterator[Prereq
         yield failed(CREDENTIALS, error)
     elsewhere = [name for name in _VARIABLES if _value(secrets, name) is None]
     if not wrong and elsewhere:
-        yield not_checked(
-            CREDENTIALS, f"smctl has {', '.join(elsewhere)} from its own store; it is connected with them"
-        )
+        yield not_checked(CREDENTIALS, f"smctl has {', '.join(elsewhere)} from its own store")
     elif not wrong:
         yield passed(CREDENTIALS, f"{', '.join(_VARIABLES)} are set")
     file = _value(secrets, "SM_CLIENT_CERT_FILE")
     if file is None:
-        yield not_checked(CLIENT_CERTIFICATE, "SM_CLIENT_CERT_FILE does not name it")
+        yield not_checked(CLIENT_CERTIFICATE, "SM_CLIENT_CERT_FILE is not set")
     else:
         yield _client_certificate(secrets, Path(file))
 

@@ -86,7 +86,7 @@ def _examined(options: WindowsOptions, surroundings: Surroundings) -> Iterator[P
     if options.keypair_alias is not None:
         yield _keypair(options.keypair_alias, surroundings, service)
     elif named:
-        yield not_checked(KEY, "no alias is given; the certificate that --thumbprint names says which key is its own")
+        yield not_checked(KEY, "no alias is given; the certificate named by --thumbprint identifies its key")
     if options.certificate is not None:
         yield from _certificate_file(options.certificate)
     elif named and is_windows:
@@ -166,7 +166,7 @@ def smctl(surroundings: Surroundings) -> Iterator[Prerequisite]:
         )
         yield failed(PERMISSION, refused)
     else:
-        yield not_checked(PERMISSION, "this version of smctl does not say whether the user may sign")
+        yield not_checked(PERMISSION, "this version of smctl does not report whether the user may sign")
 
 
 def key_storage_provider(options: WindowsOptions) -> str:
@@ -191,7 +191,7 @@ def key_storage_provider(options: WindowsOptions) -> str:
 def _keypair(alias: str, surroundings: Surroundings, service: list[Prerequisite]) -> Prerequisite:
     """That the alias is among the key pairs that this user sees, and online."""
     if not _connected(service):
-        return not_checked(KEY, "smctl lists the key pairs, and is not connected")
+        return not_checked(KEY, "smctl lists the key pairs, but is not connected")
     try:
         return passed(KEY, find_keypair(alias, _smctl(surroundings, "keypair", "ls")))
     except KspSignError as error:

@@ -22,14 +22,14 @@ def open_policy(settings: Settings) -> Judge | None:
     """
     if settings.policy is None:
         return None
-    from kspsign.verifying.policy.read import read_policy  # noqa: PLC0415
+    from kspsign.verifying.policy.read import read_policy  # noqa: PLC0415 - only runs with a policy need it
 
     return read_policy(settings.policy, settings)
 
 
 def policy_schema() -> dict[str, Any]:
     """The JSON schema (draft 2020-12) of a policy file."""
-    from kspsign.verifying.policy.model import Policy  # noqa: PLC0415
+    from kspsign.verifying.policy.model import Policy  # noqa: PLC0415 - only `kspsign schema` needs it
 
     schema = Policy.model_json_schema()
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema, "title": "kspsign policy"}

@@ -34,7 +34,7 @@ def inspect_file(path: Path, trust_roots: tuple[Path, ...], out: TextIO) -> int:
 
     Raises NoFilesMatchedError when the file does not exist.
     """
-    artifact = select_artifacts([str(path)], Path()).artifacts[0]
+    artifact = select_artifacts([str(path) if path.is_absolute() else f"./{path}"], Path()).artifacts[0]
     verifier = open_verifier(Settings(command="verify", trust_root=trust_roots), None)
     verification = verifier.verify(artifact.path, artifact.format, artifact.name)
     width = min(max(shutil.get_terminal_size((_WIDEST, 24)).columns, _NARROWEST), _WIDEST)

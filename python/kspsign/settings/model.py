@@ -169,6 +169,11 @@ class Settings(BaseModel):
     temp_folder: Path | None = None
     configuration: InstanceOf[ConfigOrigin] = ConfigOrigin()
 
+    @field_validator("files", "timestamp_url", "tool_env", "trust_root", mode="before")
+    @classmethod
+    def _lines_are_items(cls, value: object) -> object:
+        return [line.strip() for line in value.splitlines() if line.strip()] if isinstance(value, str) else value
+
     @field_validator("timestamp_url")
     @classmethod
     def _are_urls(cls, value: tuple[str, ...]) -> tuple[str, ...]:

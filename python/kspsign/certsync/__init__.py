@@ -12,6 +12,7 @@ from pathlib import Path
 from kspsign.certificates.choice import superseded
 from kspsign.certificates.facts import certificate_facts
 from kspsign.certificates.parse import parse_certificate, thumbprint_of
+from kspsign.certificates.validity import is_short_lived
 from kspsign.certsync.portable_store import list_entries, read_entry, write_entry
 from kspsign.keys import (
     KeyStore,
@@ -127,9 +128,14 @@ def newer_synchronised(store_folder: Path, known: SyncedCertificate) -> tuple[st
     def same_key(entry: SyncedCertificate) -> bool:
         return entry.key_store == known.key_store and entry.alias is not None and entry.alias == known.alias
 
-    siblings = [parse_certificate(entry.chain[0]) for entry in list_entries(store_folder) if same_key(entry)]
+    leaf = parse_certificate(known.chain[0])
+    try:
+        entries = list_entries(store_folder) if not is_short_lived(leaf) else ()
+    except PrerequisiteError:
+        return ()  # damage to another entry does not concern this certificate
+    siblings = [parse_certificate(entry.chain[0]) for entry in entries if same_key(entry)]
     where = f"key {known.alias} of key store {known.key_store}"
-    return superseded(parse_certificate(known.chain[0]), siblings, datetime.now(UTC), where)
+    return superseded(leaf, siblings, datetime.now(UTC), where)
 
 
 def _warn_of_newer(settings: Settings, known: SyncedCertificate, notice: Notice) -> None:

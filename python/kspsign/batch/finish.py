@@ -12,12 +12,15 @@ from kspsign.concurrency.cancellation import interruptible
 from kspsign.model.errors import KspSignError
 from kspsign.model.report import Report
 from kspsign.publishing import is_proving, publish, without_evidence
+from kspsign.publishing.setting_words import in_words
+from kspsign.settings.model import STANDARD_OUTPUT
 
 
 def finished(run: Run, report: Report) -> Report:
     """Stage 4 for `report`: finish the console and write the records; returns the final report."""
     settings, context, cancelled = run.settings, run.context, run.cancelled
     in_service = False
+    report = in_words(report, run.words)
     if settings.publish_token is not None and is_proving(report) and not cancelled.is_set():
         from kspsign.publishing.evidence import publish_evidence  # noqa: PLC0415 - it brings Azure DevOps' client
 
@@ -27,7 +30,7 @@ def finished(run: Run, report: Report) -> Report:
             interruptible(leave, cancelled)
             in_service = True
         except KspSignError as error:
-            report = without_evidence(report, error)
+            report = in_words(without_evidence(report, error), run.words)
     refused = run.record.outputs is OutputState.REFUSED
     run.console.finish(report)
     publish(
@@ -42,6 +45,8 @@ def finished(run: Run, report: Report) -> Report:
 
 def _writable(run: Run, path: Path) -> bool:
     """Whether `path` is surely none of the files that the run was to work on."""
+    if path == STANDARD_OUTPUT:
+        return True
     state = run.record.outputs
     if state is OutputState.FREE or (state is OutputState.UNCHECKED and may_be_written_unchecked(path)):
         return True

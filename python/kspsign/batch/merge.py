@@ -20,7 +20,8 @@ from kspsign.batch.work_list import admit_outputs, matched, with_policy
 from kspsign.model.errors import ConfigurationError, KspSignError, PrerequisiteError
 from kspsign.model.report import REPORT_SCHEMA, CertificateFacts, FileOutcome, Report, SliceFacts, Totals, TrustFacts
 from kspsign.model.text import decode_text
-from kspsign.model.values import Artifact
+from kspsign.model.values import Artifact, ErrorFacts
+from kspsign.publishing.setting_words import error_in_words
 
 _SLICED_COMMANDS = frozenset({"run", "verify"})
 _Slices = Sequence[tuple[SliceFacts, Report]]
@@ -37,7 +38,7 @@ def merge(run: Run) -> Report:
         merged = merged_report(make_report(run), _newest(reports))
     except KspSignError as error:
         record.error = error
-        run.console.failed(error)
+        run.console.failed(error_in_words(ErrorFacts.of(error), run.words))
         merged = make_report(run)
     for done, outcome in enumerate(merged.files, start=1):
         run.console.file_done(outcome, done, len(merged.files))

@@ -15,7 +15,7 @@ from kspsign.model.errors import ConfigurationError
 from kspsign.model.values import Artifact
 from kspsign.settings.config_file import ConfigOrigin
 from kspsign.settings.context import RunContext
-from kspsign.settings.model import Settings, option_name
+from kspsign.settings.model import STANDARD_OUTPUT, Settings, option_name
 from kspsign.settings.store_options import Output, marker
 
 _OWN_MARK = b"kspsign"
@@ -27,7 +27,7 @@ def outputs_of(settings: BaseModel, context: RunContext) -> dict[str, Path]:
     files = {
         option_name(name): getattr(settings, name)
         for name, field in type(settings).model_fields.items()
-        if marker(field, Output) is not None and getattr(settings, name) is not None
+        if marker(field, Output) is not None and getattr(settings, name) not in {None, STANDARD_OUTPUT}
     }
     step = context.step_files
     variables = {"GITHUB_OUTPUT": step and step.outputs, "GITHUB_STEP_SUMMARY": step and step.summary}

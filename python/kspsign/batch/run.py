@@ -22,9 +22,10 @@ from kspsign.model.report import (
     SliceFacts,
     TrustFacts,
 )
-from kspsign.model.values import Artifact, Limits, RootFacts
+from kspsign.model.values import Artifact, ErrorFacts, Limits, RootFacts
 from kspsign.programs import in_temp_folder
 from kspsign.publishing import Console
+from kspsign.publishing.setting_words import SettingWords, error_in_words, warning_in_words
 from kspsign.settings.context import RunContext
 from kspsign.settings.model import Settings
 from kspsign.signing import CircuitBreaker, SharedState
@@ -102,6 +103,11 @@ class Run:
         return cls(in_temp_folder(settings, context.temp_folder), context, console, shared)
 
     @property
+    def words(self) -> SettingWords:
+        """How remedies name settings to whoever started the run."""
+        return SettingWords(self.context.caller, self.settings.configuration)
+
+    @property
     def cancelled(self) -> threading.Event:
         """Set when the run shall end early."""
         return self.shared.cancelled
@@ -120,14 +126,15 @@ class Run:
                 raise CancelledError
         except KspSignError as error:
             self.record.error = error
-            self.console.failed(error)
+            self.console.failed(error_in_words(ErrorFacts.of(error), self.words))
 
     def warn(self, warnings: Iterable[RunWarning]) -> None:
         """Say what people should act on; once of each kind."""
         for warning in warnings:
             if warning.code not in {said.code for said in self.record.warnings}:
                 self.record.warnings.append(warning)
-                self.console.warning(warning.code, f"{warning.message}. {warning.remedy}")
+                said = warning_in_words(warning, self.words)
+                self.console.warning(said.code, f"{said.message}. {said.remedy}")
 
     def hear(self, said: str | RunWarning) -> None:
         """Pass on what a key store says."""

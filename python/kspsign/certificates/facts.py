@@ -7,6 +7,7 @@ import hashlib
 from cryptography import x509
 
 from kspsign.certificates.identity import PublisherIdentity
+from kspsign.certificates.parse import distinguished_name
 from kspsign.model.errors import PrerequisiteError, TrustError
 from kspsign.model.report import CertificateFacts
 from kspsign.model.values import SyncedCertificate, iso_utc
@@ -20,7 +21,7 @@ def certificate_facts(certificate: SyncedCertificate) -> CertificateFacts:
     leaf = certificate.chain[0]
     try:
         parsed = x509.load_der_x509_certificate(leaf)
-        subject, issuer = parsed.subject.rfc4514_string(), parsed.issuer.rfc4514_string()
+        subject, issuer = distinguished_name(parsed.subject), distinguished_name(parsed.issuer)
         serial = f"{parsed.serial_number:X}"
         durable = sorted(PublisherIdentity.of(leaf).durable)
     except (ValueError, TrustError) as unreadable:

@@ -77,5 +77,5 @@ def _unusable(path: Path, what: str) -> PrerequisiteError:
     return PrerequisiteError(
         f"the certificate file {path} {what}",
         code="CERTIFICATE_FILE",
-        remedy="Download it again with its chain (smctl certificate download --keypair-alias ALIAS --chain).",
+        remedy="Download it again with its chain (`smctl certificate download --keypair-alias ALIAS --chain`).",
     )

@@ -166,6 +166,27 @@ def _mended(found: tlv.Element) -> bytes:
     return tlv.sequence(kind.der, *(field.der for field in rest[:-1]), tlv.octet_string(tlv.sequence()))
 
 
+_DESCRIPTORS = {
+    x509.NameOID.POSTAL_CODE: "postalCode",
+    x509.NameOID.SERIAL_NUMBER: "serialNumber",
+    x509.NameOID.BUSINESS_CATEGORY: "businessCategory",
+    x509.NameOID.JURISDICTION_COUNTRY_NAME: "jurisdictionC",
+    x509.NameOID.JURISDICTION_STATE_OR_PROVINCE_NAME: "jurisdictionST",
+    x509.NameOID.JURISDICTION_LOCALITY_NAME: "jurisdictionL",
+    x509.NameOID.ORGANIZATION_IDENTIFIER: "organizationIdentifier",
+    x509.NameOID.GIVEN_NAME: "givenName",
+    x509.NameOID.SURNAME: "sn",
+    x509.NameOID.TITLE: "title",
+    x509.NameOID.EMAIL_ADDRESS: "emailAddress",
+}
+"""Descriptors of attribute types (RFC 4514 §2.3 with RFC 4519, and those that CAs use) besides the nine of §3."""
+
+
+def distinguished_name(name: x509.Name) -> str:
+    """A name as a string of RFC 4514, with the descriptors that people know in place of dotted numbers."""
+    return name.rfc4514_string(_DESCRIPTORS)
+
+
 def display_name(parsed: x509.Certificate) -> str:
     """The certificate as people name it, in quotation marks."""
     return quoted_name(parsed.subject)
@@ -181,7 +202,7 @@ def common_name(name: x509.Name) -> str:
     for kind in (x509.NameOID.COMMON_NAME, x509.NameOID.ORGANIZATIONAL_UNIT_NAME, x509.NameOID.ORGANIZATION_NAME):
         if values := name.get_attributes_for_oid(kind):
             return str(values[-1].value)
-    return name.rfc4514_string()
+    return distinguished_name(name)
 
 
 def common_name_of(der: bytes | None) -> str:
@@ -191,7 +212,7 @@ def common_name_of(der: bytes | None) -> str:
 
 def subject_of(der: bytes | None) -> str:
     """A certificate's subject (RFC 4514); "unknown" when there is no certificate."""
-    return "unknown" if der is None else parse_certificate(der).subject.rfc4514_string()
+    return "unknown" if der is None else distinguished_name(parse_certificate(der).subject)
 
 
 def key_kind(parsed: x509.Certificate) -> str:

@@ -9,14 +9,16 @@ import sys
 import threading
 import types
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, get_args
 
+from kspsign.cli.next_step import next_steps
 from kspsign.keys.table import STORES
 from kspsign.model.errors import ConfigurationError, KspSignError
 from kspsign.model.load import load
 from kspsign.settings.context import RunContext
-from kspsign.settings.model import Command, Settings
+from kspsign.settings.model import STANDARD_OUTPUT, Command, Settings, option_name
 from kspsign.settings.resolve import resolve
 from kspsign.settings.unmapped import in_text, refuse_unmapped
 
@@ -26,6 +28,7 @@ def execute(command: str, given: dict[str, Any], environment: Mapping[str, str])
     special: dict[str, Callable[[dict[str, Any], Mapping[str, str]], int]] = {
         "inspect": _inspect,
         "explain": _explain,
+        "completion": _completion,
         "gate": _gate,
         "demo": _demo,
         "schema": _schema,
@@ -37,6 +40,8 @@ def execute(command: str, given: dict[str, Any], environment: Mapping[str, str])
     if command == "doctor":
         return _doctor(given, environment)
     config = given.pop("config", "ambient")
+    if given.pop("json", False):
+        given = _with_json_report(given)
     settings = resolve(_known(command), given, config=config, environment=environment, stores=STORES)
     context = RunContext.from_environment(environment, is_tty=sys.stdout.isatty())
     return _perform(settings, context)
@@ -51,14 +56,35 @@ def _perform(settings: Settings, context: RunContext) -> int:
         from kspsign.publishing import open_console  # noqa: PLC0415 - likewise
 
         verbose = settings.verbose or context.debug
-        console = open_console(context, quiet=settings.quiet, verbose=verbose, stream=None)
+        stream = sys.stderr if _writes_to_standard_output(settings) else None
+        console = open_console(context, quiet=settings.quiet, verbose=verbose, stream=stream)
         with contextlib.closing(console), listening(console.notice if verbose else None):
             for line in settings.configuration.notices:
                 console.notice(line)
             report = COMMANDS[settings.command](Run.begin(settings, context, console, cancelled))
+            if context.surface == "terminal" and not settings.quiet and stream is None:
+                for line in next_steps(report):
+                    console.notice(f"next: {line}")
     if settings.command == "certsync" and report.certificate is not None:
         sys.stdout.write(f"{report.certificate.thumbprint}\n")
     return report.exit_code
+
+
+def _with_json_report(given: dict[str, Any]) -> dict[str, Any]:
+    """`--json` asks for the report on standard output."""
+    if given.get("report") is not None:
+        raise ConfigurationError("--json and --report exclude each other", remedy="--report - is the same as --json.")
+    return {**given, "report": STANDARD_OUTPUT}
+
+
+def _writes_to_standard_output(settings: Settings) -> bool:
+    """Whether an output is `-`, so that people's lines go to standard error. Raises ConfigurationError for two."""
+    named = [name for name, path in settings.output_files.items() if path == STANDARD_OUTPUT]
+    if len(named) > 1:
+        raise ConfigurationError(
+            f"{' and '.join(map(option_name, named))} can't both go to standard output", remedy="Name a file for one."
+        )
+    return bool(named)
 
 
 def _doctor(given: dict[str, Any], environment: Mapping[str, str]) -> int:
@@ -99,9 +125,18 @@ def _signals_cancelling(cancelled: threading.Event) -> Iterator[None]:
 
 
 def _inspect(given: dict[str, Any], _environment: Mapping[str, str]) -> int:
-    from kspsign.cli.inspect import inspect_file  # noqa: PLC0415 - only this command needs it
+    from kspsign.cli.inspect import inspect_files  # noqa: PLC0415 - only this command needs it
 
-    return inspect_file(given["file"], tuple(given.get("trust_root") or ()), sys.stdout)
+    roots = tuple(given.get("trust_root") or ())
+    return inspect_files(given["files"], roots, sys.stdout, as_json=given.get("json", False))
+
+
+def _completion(given: dict[str, Any], _environment: Mapping[str, str]) -> int:
+    from kspsign.cli.completion import completion_script  # noqa: PLC0415 - only this command needs it
+    from kspsign.cli.main import build_parser  # noqa: PLC0415 - it imports this module
+
+    sys.stdout.write(completion_script(given["shell"], build_parser()))
+    return 0
 
 
 def _explain(given: dict[str, Any], _environment: Mapping[str, str]) -> int:
@@ -156,7 +191,7 @@ def _task(_given: dict[str, Any], environment: Mapping[str, str]) -> int:
             "standard input does not hold a document of the KspSign task",
             remedy="`kspsign task` is for the task alone; call `kspsign run`.",
         ) from broken
-    context = RunContext.from_environment(variables, is_tty=False)
+    context = replace(RunContext.from_environment(variables, is_tty=False), caller="task")
     _check_mapped(context, command=command, config=inputs.get("config"))
     config = _config_input(inputs.pop("config", None))
 
@@ -175,7 +210,7 @@ def _action(_given: dict[str, Any], environment: Mapping[str, str]) -> int:
     from kspsign.cli.github_action import INPUTS_VARIABLE, read_inputs  # noqa: PLC0415 - only this command needs it
 
     command, fields, secrets = read_inputs(environment.get(INPUTS_VARIABLE, ""))
-    context = RunContext.from_environment(environment, is_tty=False)
+    context = replace(RunContext.from_environment(environment, is_tty=False), caller="action")
     _check_mapped(context, command=command, config=fields.get("config"))
     config = _config_input(fields.pop("config", None))
     settings = resolve(_known(command), fields, config=config, environment=environment, secrets=secrets, stores=STORES)

@@ -1,27 +1,33 @@
-"""`kspsign inspect`: the facts about a file's signatures, on one screen."""
+"""`kspsign inspect`: the facts about the signatures of files, each on one screen, or as JSON."""
 
 from __future__ import annotations
 
 import hashlib
+import json
 import shutil
 import textwrap
 from collections.abc import Iterator, Sequence
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TextIO
+from typing import Any, TextIO
 
 from kspsign.authenticode.formats import open_signable
 from kspsign.authenticode.profile import FileSignature
 from kspsign.authenticode.signable import Container, DescribedFile, SignableFile
+from kspsign.batch.outcomes import EXIT_NOT_VERIFIED
 from kspsign.batch.select import select_artifacts
-from kspsign.certificates.parse import parse_certificate, thumbprint_of
+from kspsign.certificates.chain import ordered_chain
+from kspsign.certificates.parse import common_name, distinguished_name, parse_certificate, thumbprint_of
 from kspsign.certificates.public_key import describe_key
 from kspsign.model.errors import KspSignError
-from kspsign.model.values import Artifact, SignatureFacts, Verification
-from kspsign.publishing.sanitize import log_line
+from kspsign.model.values import Artifact, SignatureFacts, Verification, iso_utc
+from kspsign.publishing.sanitize import encodable, log_line
+from kspsign.publishing.wording import short_name
 from kspsign.settings.model import Settings
 from kspsign.verifying import open_verifier, read_signatures
 
+SCHEMA = "kspsign.inspect/1"
 _LABEL = 14
 _NARROWEST, _WIDEST = 60, 100
 _MOST_MEMBERS = 12  # as many as fit on one screen with the rest
@@ -29,16 +35,32 @@ _MOST_MEMBERS = 12  # as many as fit on one screen with the rest
 Row = tuple[str, str]
 
 
-def inspect_file(path: Path, trust_roots: tuple[Path, ...], out: TextIO) -> int:
-    """Print the file's facts, signatures and checks to `out`; 0 when it verifies, 2 when it does not.
+def inspect_files(patterns: Sequence[str], trust_roots: tuple[Path, ...], out: TextIO, *, as_json: bool = False) -> int:
+    """Print the facts, signatures and checks of each file that `patterns` select; 0 when all verify, 2 when not.
 
-    Raises NoFilesMatchedError when the file does not exist.
+    Raises NoFilesMatchedError when a file does not exist or nothing matches.
     """
-    artifact = select_artifacts([str(path) if path.is_absolute() else f"./{path}"], Path()).artifacts[0]
     verifier = open_verifier(Settings(command="verify", trust_root=trust_roots), None)
-    verification = verifier.verify(artifact.path, artifact.format, artifact.name)
+    artifacts = select_artifacts(patterns, Path()).artifacts
     width = min(max(shutil.get_terminal_size((_WIDEST, 24)).columns, _NARROWEST), _WIDEST)
-    file = _opened(artifact)
+    failed, listed = 0, []
+    for number, artifact in enumerate(artifacts):
+        verification = verifier.verify(artifact.path, artifact.format, artifact.name)
+        failed += not verification.verdict.ok
+        file = _opened(artifact)
+        if as_json:
+            listed.append(_facts(artifact, file, verification))
+            continue
+        out.write("\n" if number else "")
+        _print(artifact, file, verification, out, width)
+    if as_json:
+        out.write(_inert(json.dumps({"schema": SCHEMA, "passed": not failed, "files": listed}, indent=2)) + "\n")
+    elif len(artifacts) > 1:
+        out.write(f"\n{len(artifacts)} files: {len(artifacts) - failed} verified, {failed} failed\n")
+    return EXIT_NOT_VERIFIED if failed else 0
+
+
+def _print(artifact: Artifact, file: SignableFile | None, verification: Verification, out: TextIO, width: int) -> None:
     for label, text in (
         *_file_rows(artifact, verification),
         *_signature_rows(file, verification.signatures),
@@ -46,7 +68,50 @@ def inspect_file(path: Path, trust_roots: tuple[Path, ...], out: TextIO) -> int:
         *_check_rows(verification),
     ):
         out.writelines(f"{line}\n" for line in _lines(label, log_line(text), width))
-    return 0 if verification.verdict.ok else 2
+
+
+def _facts(artifact: Artifact, file: SignableFile | None, verification: Verification) -> dict[str, Any]:
+    """The facts for programs: what the report says of a file, with the issuers of each signer."""
+    signatures: Sequence[FileSignature] = read_signatures(file)[0] if file else ()
+    facts = [
+        {**asdict(fact), "chain": [_link(link) for link in _chain(signature)]}
+        for signature, fact in zip(signatures, verification.signatures, strict=False)
+    ]
+    return {
+        "path": encodable(artifact.name),
+        "format": artifact.format,
+        "size": artifact.size,
+        "sha256": verification.sha256 or _sha256(artifact.path),
+        "signatures": facts,
+        "verdict": asdict(verification.verdict),
+        "error": asdict(verification.error) if verification.error else None,
+    }
+
+
+def _link(certificate: bytes) -> dict[str, str]:
+    parsed = parse_certificate(certificate)
+    return {
+        "subject": distinguished_name(parsed.subject),
+        "issuer": distinguished_name(parsed.issuer),
+        "thumbprint": thumbprint_of(certificate),
+        "not_before": iso_utc(parsed.not_valid_before_utc),
+        "not_after": iso_utc(parsed.not_valid_after_utc),
+    }
+
+
+def _chain(signature: FileSignature) -> tuple[bytes, ...]:
+    """The signer's certificate and its issuers as far as the signature carries them; empty when it can't be read."""
+    if signature.certificate is None:
+        return ()
+    try:
+        return ordered_chain(signature.certificate, [parse_certificate(der) for der in signature.certificates])
+    except KspSignError:
+        return ()  # the checks say why
+
+
+def _inert(text: str) -> str:
+    """JSON in which no line is a logging command of an agent."""
+    return text.replace("#", "\\u0023")
 
 
 def _lines(label: str, text: str, width: int) -> Iterator[str]:
@@ -86,6 +151,7 @@ def _signature_rows(file: SignableFile | None, facts: Sequence[SignatureFacts]) 
         yield "subject", fact.subject
         if signature.certificate is not None:
             yield from _certificate_rows(signature.certificate)
+            yield from _issuer_rows(signature, fact)
         yield "digest", f"{fact.digest} {signature.file_digest.hex()}"
         yield from _format_rows(file, signature)
         if signature.program_name:
@@ -101,10 +167,24 @@ def _certificate_rows(encoded: bytes) -> Iterator[Row]:
     except KspSignError:
         return  # the checks say why
     begin, end = parsed.not_valid_before_utc, parsed.not_valid_after_utc
-    yield "issuer", parsed.issuer.rfc4514_string()
+    yield "issuer", distinguished_name(parsed.issuer)
     yield "thumbprint", thumbprint_of(encoded)
     expired = ", expired" if end < datetime.now(UTC) else ""
     yield "certificate", f"valid {begin:%Y-%m-%d} to {end:%Y-%m-%d}{expired}, {describe_key(parsed)}"
+
+
+def _issuer_rows(signature: FileSignature, fact: SignatureFacts) -> Iterator[Row]:
+    """The intermediates that the signature carries and the root that its chain ends in."""
+    names = [common_name(parse_certificate(link).subject) for link in _chain(signature)[1:]]
+    if fact.root is not None and (not names or fact.root.subject != _subject_of_last(signature)):
+        names.append(short_name(fact.root.subject))
+    if names:
+        names[0] = "issuer" if len(_chain(signature)) > 1 else names[0]  # named in full one line above
+        yield "chain", " -> ".join(names) + ("" if fact.root else " (leads to no trusted root)")
+
+
+def _subject_of_last(signature: FileSignature) -> str:
+    return distinguished_name(parse_certificate(_chain(signature)[-1]).subject)
 
 
 def _format_rows(file: object, signature: FileSignature) -> Iterator[Row]:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from kspsign.keys.table import StoreEntry
+    from kspsign.settings.context import Caller
 
 EXIT_UNEXPECTED = 1
 EXIT_USAGE = 3
@@ -29,9 +30,14 @@ def entry() -> None:
 
 def main(arguments: Sequence[str]) -> int:
     """Run one command; the exit code is that of the design's table (README.md)."""
-    if list(arguments) in (["--version"], ["-V"]):
+    if list(arguments) in (["--version"], ["-V"], ["version"]):
         sys.stdout.write(f"kspsign {version('kspsign')}\n")
         return 0
+    if not arguments:
+        build_parser("help").print_help()
+        return EXIT_USAGE
+    if arguments[0] == "help":
+        arguments = [*arguments[1:2], "--help"]
     try:
         return _execute(arguments)
     except KeyboardInterrupt:
@@ -50,7 +56,7 @@ def _execute(arguments: Sequence[str]) -> int:
     except KspSignError as error:
         from kspsign.publishing.fatal import report_error  # noqa: PLC0415 - --version must not pay for it
 
-        report_error(error)
+        report_error(error, _caller(arguments))
         return error.exit_code
     except BrokenPipeError:
         # Whoever read the output went away.
@@ -62,6 +68,12 @@ def _execute(arguments: Sequence[str]) -> int:
 
         report_unexpected(unexpected)
         return EXIT_UNEXPECTED
+
+
+def _caller(arguments: Sequence[str]) -> Caller:
+    """Who started the command: the task and the action have commands of their own."""
+    first = arguments[0] if arguments else ""
+    return "task" if first == "task" else "action" if first == "action" else "cli"
 
 
 def _check_memory() -> None:
@@ -77,6 +89,27 @@ def _check_memory() -> None:
 def _drop_output() -> None:
     """What is left to flush at exit has nowhere to go."""
     sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: PTH123, SIM115 - lives as long as the process
+
+
+_EPILOG = """\
+examples:
+  kspsign demo                        sign and verify real Windows programs with throw-away keys
+  kspsign run "out/**/*.exe" "out/**/*.dll" --key-store keylocker --keypair-alias release
+  kspsign verify "out/**/*.msi"       say whether Windows would trust every file
+
+`kspsign COMMAND --help` lists the options of one command.
+
+exit codes: 0 all verified, 1 some not signed, 2 not verified, 3 bad arguments, 4 no file matched,
+            5 prerequisite missing, 6 none signed, 7 the gate refuses, 130 cancelled
+"""
+
+
+def _usage(command: str) -> str | None:
+    """The first line of help and of a refusal, where all the options would fill a screen."""
+    from kspsign.cli.options import FIELDS  # noqa: PLC0415 - --version must not pay for it
+
+    patterns = " PATTERN..." if "files" in FIELDS.get(command, ()) else ""
+    return f"kspsign {command}{patterns} [OPTIONS]" if command in FIELDS else None
 
 
 class _Parser(argparse.ArgumentParser):
@@ -128,15 +161,20 @@ def build_parser(chosen: str | None = None, stores: Sequence[StoreEntry] | None 
     parser = _Parser(
         prog="kspsign",
         description="Signs the files of a build, verifies every signature, and publishes the result.",
-        epilog="Exit codes: 0 all verified, 1 some not signed, 2 not verified, 3 bad arguments, 4 no file matched, "
-        "5 prerequisite missing, 6 none signed, 7 the gate refuses, 130 cancelled.",
+        usage="kspsign COMMAND [OPTIONS]",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("-V", "--version", action="version", version=f"kspsign {version('kspsign')}")
-    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=_Parser)
+    commands = parser.add_subparsers(
+        dest="command", required=True, metavar="COMMAND", prog="kspsign", parser_class=_Parser
+    )
     for name, summary in SUMMARIES.items():
         # A command without help is not listed.
         known: dict[str, Any] = {} if summary is None else {"help": summary}
-        command = commands.add_parser(name, description=summary, argument_default=argparse.SUPPRESS, **known)
+        command = commands.add_parser(
+            name, description=summary, argument_default=argparse.SUPPRESS, usage=_usage(name), **known
+        )
         if chosen in {None, name}:
             add_options(command, name, offered)
     return parser

@@ -10,6 +10,7 @@ from typing import Any, Literal, Union, get_args, get_origin
 
 from pydantic.fields import FieldInfo
 
+from kspsign.cli.option_groups import GROUPS, group_of
 from kspsign.keys.table import STORES, StoreEntry
 from kspsign.settings.model import INTERNAL_FIELDS, JUDGING_COMMANDS, KEY_STORE_COMMANDS, OUTPUTS, Settings, option_name
 from kspsign.settings.store_options import Metavar, StoreOptions, marker, options_of
@@ -26,12 +27,15 @@ SUMMARIES: dict[str, str | None] = {
     "timestamp": "add a timestamp to signatures that lack one",
     "verify": "strict verification",
     "merge": "one report and one verdict from the reports of all slices",
-    "inspect": "show the signatures of a file",
+    "inspect": "show the signatures of files, with chains and timestamps",
     "doctor": "check every prerequisite of a run, each with its remedy; signs nothing",
     "explain": "explain an error code or a tool's output, and what to do",
     "gate": "ask Azure DevOps whether a build's verdict permits a release",
     "demo": "sign and verify real Windows executables with throw-away keys",
+    "completion": "print the script that completes commands and options in your shell",
     "schema": "JSON schema of kspsign.yml, of a policy file, of the report and of what doctor prints",
+    "help": "show the help of a command",
+    "version": "print the version",
     "action": None,  # how the GitHub action starts the engine: its inputs in one variable
     "task": None,  # how the Azure Pipelines task starts the engine: a document on standard input
 }
@@ -82,14 +86,21 @@ def add_options(parser: argparse.ArgumentParser, command: str, stores: Sequence[
         for name in (field for field in GateSettings.model_fields if field not in GATE_INTERNAL_FIELDS):
             _add_field(parser, name, GateSettings.model_fields[name])
     elif command == "inspect":
-        parser.add_argument("file", type=Path, metavar="FILE", help="the file to inspect")
+        parser.add_argument("files", nargs="+", metavar="FILE", help="file, folder or pattern; several at will")
         parser.add_argument("--trust-root", type=Path, action="append", metavar="PEM", help="roots to trust instead")
+        parser.add_argument("--json", action="store_true", help="print the facts as JSON")
     elif command == "explain":
         parser.add_argument("words", nargs="+", metavar="CODE|TEXT", help="0x800B0100, a line of output, - for stdin")
     elif command == "demo":
         parser.add_argument(
             "folder", type=Path, nargs="?", metavar="DIR", help="folder for the results (default: demo)"
         )
+    elif command == "completion":
+        from kspsign.cli.completion import SHELLS  # noqa: PLC0415 - of this command alone
+
+        parser.add_argument("shell", choices=tuple(SHELLS), help="bash, zsh, fish or powershell")
+    elif command == "help":
+        parser.add_argument("about", nargs="?", metavar="COMMAND", help="the command; none lists all of them")
     elif command == "schema":
         parser.add_argument("what", choices=("config", "doctor", "policy", "report"), help="which schema to print")
 
@@ -97,17 +108,27 @@ def add_options(parser: argparse.ArgumentParser, command: str, stores: Sequence[
 def _add_settings(parser: argparse.ArgumentParser, command: str, stores: Sequence[StoreEntry]) -> None:
     """The options of a command that works on files: of any run, and of the key stores if it opens one."""
     _add_config(parser, default="none" if command in JUDGING_COMMANDS else "harmless settings of kspsign.yml")
-    for name in FIELDS[command]:
-        field = Settings.model_fields[name]
+    groups: dict[str, argparse._ArgumentGroup] = {}
+    for name in sorted(FIELDS[command], key=_place):
+        field, title = Settings.model_fields[name], group_of(name)
+        if title not in groups:
+            groups[title] = parser.add_argument_group(title)
         if name == "files":
-            parser.add_argument(name, nargs="*", metavar="PATTERN", help=_help(field, ""))
+            groups[title].add_argument(name, nargs="*", metavar="PATTERN", help=_help(field, ""))
         else:
             note = ", ".join(entry.name for entry in stores) if name == "key_store" else ""
-            _add_field(parser, name, field, note=note)
+            _add_field(groups[title], name, field, note=note)
     if command in KEY_STORE_COMMANDS:
         _add_store_options(parser, stores)
+    if command == "verify":
+        parser.add_argument("--json", action="store_true", help="print the report as JSON (the same as --report -)")
     if command == "doctor":
         parser.add_argument("--json", action="store_true", help="print the findings as JSON")
+
+
+def _place(name: str) -> int:
+    """Settings in the order of their groups."""
+    return [*GROUPS].index(group_of(name)) if group_of(name) in GROUPS else len(GROUPS)
 
 
 def _add_config(parser: argparse.ArgumentParser, *, default: str) -> None:

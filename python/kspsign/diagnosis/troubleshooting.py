@@ -45,6 +45,8 @@ def troubleshooting_text() -> str:
 
 
 def _section(failure: Failure) -> Iterator[str]:
+    yield f'<a id="{failure.id}"></a>'
+    yield ""
     yield f"### {_text(failure.title)}"
     yield ""
     if seen := "; ".join(_seen(failure)):

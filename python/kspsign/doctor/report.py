@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from typing import Any, Final, Literal, TextIO
 
 from kspsign.doctor.checks import all_checks
@@ -13,7 +14,9 @@ from kspsign.model.errors import ConfigurationError, KspSignError
 from kspsign.programs import in_temp_folder
 from kspsign.publishing.logging_commands import AzureLog
 from kspsign.publishing.sanitize import log_line
+from kspsign.publishing.setting_words import SettingWords
 from kspsign.publishing.workflow_commands import GitHubLog
+from kspsign.settings.config_file import ConfigOrigin
 from kspsign.settings.context import RunContext, Surface
 from kspsign.settings.model import Settings
 from kspsign.settings.unmapped import in_text, unmapped_error
@@ -43,7 +46,8 @@ _WORDS: Final[dict[State, tuple[str, str]]] = {
 
 def run_doctor(settings: Settings, context: RunContext, out: TextIO, *, as_json: bool) -> int:
     """Make every check that a run with `settings` needs; 0 when it is ready, else EXIT_NOT_READY. Nothing is signed."""
-    return _report(all_checks(in_temp_folder(settings, context.temp_folder), context), context, out, as_json=as_json)
+    checks = all_checks(in_temp_folder(settings, context.temp_folder), context)
+    return _report(checks, context, out, as_json=as_json, configuration=settings.configuration)
 
 
 def report_refused(error: KspSignError, context: RunContext, out: TextIO, *, as_json: bool) -> int:
@@ -87,10 +91,12 @@ def _report(
     *,
     as_json: bool,
     not_ready: int = EXIT_NOT_READY,
+    configuration: ConfigOrigin | None = None,
 ) -> int:
     found = []
     marks, pipeline = _marks(out), _PIPELINES.get(context.surface)
-    for check in checks:
+    words = SettingWords(context.caller, configuration or ConfigOrigin())
+    for check in (replace(check, remedy=words.rendered(check.remedy)) for check in checks):
         found.append(check)
         if not as_json:
             shown = (log_line(line) for line in _lines(check, marks))

@@ -7,9 +7,9 @@ import sys
 from collections.abc import Callable, Mapping
 from typing import Protocol, TextIO
 
-from kspsign.model.errors import KspSignError
 from kspsign.model.load import load
 from kspsign.model.report import CertificateFacts, FileOutcome, Report
+from kspsign.model.values import ErrorFacts
 from kspsign.publishing.progress import Progress
 from kspsign.settings.context import RunContext
 
@@ -45,7 +45,7 @@ class Console(Protocol):
     def progress(self, read: Callable[[], Progress]) -> None:
         """Called often, also while no file is done; `read` returns the progress."""
 
-    def failed(self, error: KspSignError) -> None:
+    def failed(self, error: ErrorFacts) -> None:
         """The whole run was stopped by `error`."""
 
     def finish(self, report: Report) -> None:

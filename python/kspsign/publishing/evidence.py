@@ -95,8 +95,7 @@ def _result(outcome: FileOutcome) -> PublishedResult:
     if outcome.verdict.ok and not wording.is_failure(outcome):
         return PublishedResult(clipped(title, TITLE_LIMIT), storage, "Passed", seconds, "", "")
     kind: Literal["Failed", "Error"] = "Failed" if outcome.verdict.result == "failed" else "Error"
-    checks = [f"failed check: {check.name}: {check.detail}" for check in wording.failed_checks(outcome)]
-    return _complaint(title, storage, kind, seconds, wording.failure_facts(outcome), checks)
+    return _complaint(title, storage, kind, seconds, wording.failure_facts(outcome), wording.other_checks(outcome))
 
 
 def _complaint(
@@ -107,7 +106,7 @@ def _complaint(
     error: ErrorFacts,
     checks: Sequence[str] = (),
 ) -> PublishedResult:
-    lines = [f"cause: {error.message}", f"remedy: {error.remedy}", *checks]
+    lines = [*wording.remedy_lines(error), *checks]
     return PublishedResult(
         title=clipped(title, TITLE_LIMIT),
         storage=storage,

@@ -6,12 +6,16 @@ import sys
 import traceback
 
 from kspsign.model.errors import KspSignError, is_out_of_memory
+from kspsign.model.values import ErrorFacts
 from kspsign.publishing.sanitize import log_line
+from kspsign.publishing.setting_words import SettingWords, error_in_words
+from kspsign.settings.context import Caller
 
 
-def report_error(error: KspSignError) -> None:
-    """An error of ours: cause and remedy."""
-    _tell(str(error), error.remedy)
+def report_error(error: KspSignError, caller: Caller = "cli") -> None:
+    """An error of ours: cause and remedy, which names settings as `caller` does."""
+    shown = error_in_words(ErrorFacts.of(error), SettingWords(caller))
+    _tell(shown.message, shown.remedy)
 
 
 def report_unexpected(error: Exception) -> None:

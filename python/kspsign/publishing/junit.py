@@ -68,11 +68,10 @@ def _case(suite: ET.Element, outcome: FileOutcome) -> None:
 
 
 def _checks(outcome: FileOutcome) -> list[str]:
-    return [f"failed check: {check.name}: {check.detail}" for check in wording.failed_checks(outcome)]
+    return wording.other_checks(outcome)
 
 
 def _complaint(case: ET.Element, tag: str, error: ErrorFacts, checks: list[str]) -> None:
     complaint = ET.SubElement(case, tag, type=xml_text(error.code))
     complaint.set("message", xml_text(f"{wording.code_text(error)}: {error.message}"))
-    lines = [f"cause: {error.message}", f"remedy: {error.remedy}", *checks]
-    complaint.text = xml_text("\n".join(lines))
+    complaint.text = xml_text("\n".join([*wording.remedy_lines(error), *checks]))

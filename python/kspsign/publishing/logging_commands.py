@@ -51,9 +51,9 @@ class AzureLog:
         """Its end."""
         return "##[endgroup]"
 
-    def heading(self, line: str) -> str:
-        """A coloured line."""
-        return f"##[section]{line}"
+    def heading(self, line: str, *, passed: bool) -> str:
+        """A green or a red line; neither is an issue of the run."""
+        return f"##[{'section' if passed else 'error'}]{line}"
 
     def issue(self, kind: Literal["error", "warning"], code: str, text: str, file: str | None) -> str:  # noqa: ARG002 - see below
         """An issue; `file` stays in its text: it is a build's product, and a source path would hide the text."""

@@ -6,15 +6,16 @@ import time
 from collections.abc import Callable
 from typing import Literal, Protocol, TextIO
 
-from kspsign.model.errors import KspSignError
 from kspsign.model.report import CertificateFacts, FileOutcome, Report
 from kspsign.model.values import ErrorFacts
 from kspsign.publishing import wording
+from kspsign.publishing.failure_groups import group_failures
 from kspsign.publishing.progress import Progress
 from kspsign.publishing.sanitize import clipped, log_line
 
-FILE_ISSUES = 8
-"""Issues for single files. Agents keep ten errors per step: two are left for the rest and for the run."""
+CAUSE_ISSUES = 7
+"""Issues for causes of failures. Agents keep ten errors per step: three are left for other causes, for what stopped the
+run and for the closing line."""
 
 PART_LIMIT = 300
 """Characters of a path or message in an issue, so that the remedy is never cut off."""
@@ -35,8 +36,8 @@ class LogDialect(Protocol):
     def end_group(self) -> str:
         """Ends it."""
 
-    def heading(self, line: str) -> str:
-        """A highlighted line."""
+    def heading(self, line: str, *, passed: bool) -> str:
+        """A highlighted line, red unless `passed`."""
 
     def issue(self, kind: Literal["error", "warning"], code: str, text: str, file: str | None) -> str:
         """An issue on the run's page, at a file of the repository if there is one."""
@@ -103,9 +104,9 @@ class PipelineLogConsole:
             if line is not None:
                 self._write(line)
 
-    def failed(self, error: KspSignError) -> None:
+    def failed(self, error: ErrorFacts) -> None:
         """An error issue with cause and remedy."""
-        self._stop(ErrorFacts.of(error))
+        self._stop(error)
 
     def finish(self, report: Report) -> None:
         """Close the group, raise the issues, and end with the totals."""
@@ -114,17 +115,18 @@ class PipelineLogConsole:
             self._mark()
         if report.error is not None and not self._stop_told:
             self._stop(report.error)
-        failures = wording.failures(report)
-        for outcome in failures[:FILE_ISSUES]:
-            self._raise(wording.failure_facts(outcome), file=outcome.path)
-        if len(failures) > FILE_ISSUES:
-            more = wording.count(len(failures) - FILE_ISSUES, "more file")
-            text = f"{more} failed: see the log, the run's summary, and the report."
+        groups = group_failures(report)
+        for group in groups[:CAUSE_ISSUES]:
+            file = group.files[0].path if len(group.files) == 1 else None
+            self._raise(group.error, files=group.named if file else f"{group.counted}: {group.named}", file=file)
+        if others := groups[CAUSE_ISSUES:]:
+            files = wording.count(sum(len(group.files) for group in others), "more file")
+            text = f"{files} failed for {wording.count(len(others), 'other cause')}: see the summary and the report."
             self._write(self._dialect.issue("error", "MORE_FAILURES", text, None))
         if not_tried := wording.not_tried_line(report.totals):
             self._write(self._dialect.text(not_tried))
         if not self._quiet:
-            self._write(self._dialect.heading(wording.totals_line(report)))
+            self._write(self._dialect.heading(wording.totals_line(report), passed=report.passed or report.dry_run))
 
     def close(self) -> None:
         """Close an open group."""
@@ -134,11 +136,16 @@ class PipelineLogConsole:
     def _stop(self, error: ErrorFacts) -> None:
         self._stop_told = True
         self._end_group()
-        self._raise(error, file=None)
+        self._raise(error)
 
-    def _raise(self, error: ErrorFacts, *, file: str | None) -> None:
-        prefix = "" if file is None else f"{clipped(file, PART_LIMIT)}: "
-        text = f"{prefix}{wording.code_text(error)}: {clipped(error.message, PART_LIMIT)} Remedy: {error.remedy}"
+    def _raise(self, error: ErrorFacts, *, files: str = "", file: str | None = None) -> None:
+        """One issue: the files, cause, remedy and where to read more."""
+        cause = clipped(error.message, PART_LIMIT)
+        stop = "" if cause.endswith((".", "!", "?")) else "."
+        prefix = f"{clipped(files, PART_LIMIT)}: " if files else ""
+        link = wording.help_link(error)
+        more = f" More: {link}" if link else ""
+        text = f"{prefix}{wording.code_text(error)}: {cause}{stop} Remedy: {error.remedy}{more}"
         self._write(self._dialect.issue("error", error.code, text, file))
 
     def _mark(self) -> None:

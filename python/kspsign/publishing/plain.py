@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TextIO
 
-from kspsign.model.errors import KspSignError
 from kspsign.model.report import CertificateFacts, FileOutcome, Report
 from kspsign.model.values import ErrorFacts
 from kspsign.publishing import wording
+from kspsign.publishing.failure_groups import group_failures
 from kspsign.publishing.progress import Progress
 from kspsign.publishing.sanitize import log_line
 
@@ -52,18 +52,16 @@ class PlainConsole:
     def progress(self, read: Callable[[], Progress]) -> None:
         """No output: each file has its line."""
 
-    def failed(self, error: KspSignError) -> None:
+    def failed(self, error: ErrorFacts) -> None:
         """Cause and remedy of what stopped the run."""
-        self._stop(ErrorFacts.of(error))
+        self._stop(error)
 
     def finish(self, report: Report) -> None:
         """Failures with cause and remedy, then the totals."""
-        failures = wording.failures(report)
-        if failures:
-            self._write(f"failed: {wording.count(len(failures), 'file')}")
-        for outcome in failures:
-            for line in wording.failure_lines(outcome):
-                self._write(line)
+        for group in group_failures(report):
+            self._write(f"failed: {group.counted}: {group.named}")
+            for line in (f"cause:  {group.headline}", *wording.remedy_lines(group.error)):
+                self._write(f"  {line}")
         if report.error is not None and not self._stop_told:
             self._stop(report.error)
         if not_tried := wording.not_tried_line(report.totals):
@@ -77,7 +75,8 @@ class PlainConsole:
     def _stop(self, error: ErrorFacts) -> None:
         self._stop_told = True
         self._write(f"error: {wording.code_text(error)}: {log_line(error.message)}")
-        self._write(f"  remedy: {log_line(error.remedy)}")
+        for line in wording.remedy_lines(error):
+            self._write(f"  {line}")
 
     def _tell(self, line: str) -> None:
         if not self._quiet:

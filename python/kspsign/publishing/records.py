@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import sys
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -20,7 +21,7 @@ from kspsign.publishing.logging_commands import issue, logging_command
 from kspsign.publishing.report_file import write_record
 from kspsign.publishing.workflow_commands import output_text, summary_part
 from kspsign.settings.context import RunContext
-from kspsign.settings.model import OUTPUTS
+from kspsign.settings.model import OUTPUTS, STANDARD_OUTPUT
 
 VERIFIED_TAG = "kspsign-verified"
 VERDICT_SCHEMA = "kspsign.verdict/1"
@@ -73,8 +74,12 @@ def publish(
     """
     texts = _Texts(report)
     for name, path in files.items():
-        write_record(path, texts[name])
-    report_file = files.get("report")
+        if path == STANDARD_OUTPUT:
+            sys.stdout.write(texts[name])
+        else:
+            write_record(path, texts[name])
+    named = files.get("report")
+    report_file = None if named == STANDARD_OUTPUT else named
     if context.surface == "github-actions":
         _github_records(report, context, report_file, texts)
     if context.surface != "azure-pipelines":

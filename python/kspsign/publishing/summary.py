@@ -6,11 +6,13 @@ from collections import Counter
 from collections.abc import Iterable
 
 from kspsign.model.report import FileOutcome, Report, RunWarning
+from kspsign.model.values import ErrorFacts
 from kspsign.publishing import wording
+from kspsign.publishing.failure_groups import FIRST_FILES, FailureGroup, group_failures
 from kspsign.publishing.sanitize import clipped, markdown_text
 
-ROWS = 200
-"""Files listed; the report holds the rest."""
+ROWS, CAUSES = 200, 50
+"""Files that did not fail, and causes of failures, that are listed; the report holds the rest."""
 
 _CELL = 300
 _NAMES = 5
@@ -23,7 +25,7 @@ def summary_text(report: Report) -> str:
         lines += [f"> **{wording.TEST_SIGNING}**", ""]
     if report.error is not None:
         lines += [
-            f"**Cause:** {_cell(report.error.message)}",
+            f"**Cause:** {_cell(report.error.message)} ({_code(report.error)})",
             "",
             f"**Remedy:** {_cell(report.error.remedy)}",
             "",
@@ -34,8 +36,12 @@ def summary_text(report: Report) -> str:
     failures = wording.failures(report)
     others = [outcome for outcome in report.files if not wording.is_failure(outcome)]
     if failures:
-        rows = [_failure_row(outcome) for outcome in failures[:ROWS]]
-        lines += ["## Failed", "", *_table(("File", "Cause", "Remedy"), rows), *_rest(failures, ROWS)]
+        groups = group_failures(report)
+        rows = [_failure_row(group) for group in groups[:CAUSES]]
+        lines += ["## Failed", "", *_table(("Files", "Code", "Cause", "Remedy"), rows)]
+        if rest := groups[CAUSES:]:
+            files = wording.count(sum(len(group.files) for group in rest), "more file")
+            lines += [f"{files} for {wording.count(len(rest), 'other cause')}: in the attached report.", ""]
     if report.totals.left:
         lines += [f"{wording.count(report.totals.left, 'file')} not tried: in the attached report.", ""]
     if others:
@@ -55,13 +61,9 @@ def _state(report: Report) -> str:
 
 
 def _sentence(report: Report) -> str:
-    totals = report.totals
     if not report.files:
         return f"`kspsign {report.command}` processed no file."
-    return (
-        f"Of {wording.count(totals.matched, 'file')}, {totals.verified} verified: {totals.signed} signed, "
-        f"{totals.skipped} left as they were, {totals.failed} failed, {totals.unverified} not verified."
-    )
+    return f"{wording.totals_text(report)}."
 
 
 def _facts(report: Report) -> list[tuple[str, ...]]:
@@ -109,9 +111,21 @@ def _warning_row(warning: RunWarning) -> tuple[str, ...]:
     return _cell(f"{warning.code}: {warning.message}"), _cell(warning.remedy)
 
 
-def _failure_row(outcome: FileOutcome) -> tuple[str, ...]:
-    error = wording.failure_facts(outcome)
-    return _cell(outcome.path), _cell(f"{wording.code_text(error)}: {error.message}"), _cell(error.remedy)
+def _failure_row(group: FailureGroup) -> tuple[str, ...]:
+    """A cause with its files: how many, and the first of them."""
+    error = group.error
+    names = [_cell(outcome.path) for outcome in group.files[:FIRST_FILES]]
+    if len(group.files) > 1:
+        names.insert(0, f"{group.counted}:")
+    if len(group.files) > FIRST_FILES:
+        names.append(f"and {len(group.files) - FIRST_FILES} more, in the attached report")
+    return "<br>".join(names), _code(error), _cell(error.message), _cell(error.remedy)
+
+
+def _code(error: ErrorFacts) -> str:
+    """The code, linked to the paragraph that explains it."""
+    code, link = _cell(wording.code_text(error)), wording.help_link(error)
+    return f"[{code}]({link})" if link else code
 
 
 def _file_row(outcome: FileOutcome) -> tuple[str, ...]:

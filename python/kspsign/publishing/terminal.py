@@ -13,10 +13,10 @@ from rich.progress import Progress as Bar
 from rich.table import Column, Table
 from rich.text import Text
 
-from kspsign.model.errors import KspSignError
 from kspsign.model.report import CertificateFacts, FileOutcome, Report
 from kspsign.model.values import ErrorFacts
 from kspsign.publishing import wording
+from kspsign.publishing.failure_groups import group_failures
 from kspsign.publishing.progress import Progress
 from kspsign.publishing.sanitize import log_line
 
@@ -24,7 +24,9 @@ BAR_SECONDS = 0.1
 """Between two steps of the bar."""
 
 TABLE_ROWS = 20
-"""Rows of the table at the end; failures come first and are explained in full below it."""
+"""Rows of the table at the end, of files that did not fail; failures follow it by cause."""
+
+PASSED_MARK, FAILED_MARK = "\N{CHECK MARK}", "\N{MULTIPLICATION X}"
 
 _STYLES = {"failed": "bold red", "signed": "green", "checked": "green", "skipped": "cyan", "planned": "cyan"}
 _VERDICT_STYLES = {"verified": "green", "failed": "bold red", "not-checked": "yellow"}
@@ -90,22 +92,26 @@ class TerminalConsole:
             progress = read()
             self._bar.update(self._task, completed=progress.files_done, total=progress.files, far=progress.text)
 
-    def failed(self, error: KspSignError) -> None:
+    def failed(self, error: ErrorFacts) -> None:
         """Cause and remedy of what stopped the run."""
-        self._stop(ErrorFacts.of(error))
+        self._stop(error)
 
     def finish(self, report: Report) -> None:
-        """The table, the failures with cause and remedy, and one line that sums up."""
+        """The table of what did not fail, the causes of failures with their remedies, and one line that sums up."""
         self.close()
-        if report.files:
-            self._tell(_table(report))
-        for outcome in wording.failures(report):
-            self._explain(wording.failure_lines(outcome))
+        done = [outcome for outcome in report.files if outcome.tried and not wording.is_failure(outcome)]
+        if done:
+            self._tell(_table(done))
+        for group in group_failures(report):
+            named = f"{group.counted}: {group.named}"
+            self._explain([f"{FAILED_MARK} {named}", f"    cause:  {group.headline}"], group.error)
         if report.error is not None and not self._stop_told:
             self._stop(report.error)
         if not_tried := wording.not_tried_line(report.totals):
             self._out.print(Text(not_tried, style="bold red"))
-        self._tell(Text(wording.totals_line(report), style="bold green" if report.passed else "bold red"))
+        good = report.passed or report.dry_run
+        line = f"{PASSED_MARK if good else FAILED_MARK} {wording.totals_line(report)}"
+        self._tell(Text(self._shown(line).lstrip(), style="bold green" if good else "bold red"))
 
     def close(self) -> None:
         """Take the bar away and give the cursor back."""
@@ -117,31 +123,38 @@ class TerminalConsole:
         self._stop_told = True
         self.close()
         self._explain(
-            [
-                f"error: {wording.code_text(error)}",
-                f"    cause:  {log_line(error.message)}",
-                f"    remedy: {log_line(error.remedy)}",
-            ]
+            [f"{FAILED_MARK} error: {wording.code_text(error)}", f"    cause:  {log_line(error.message)}"], error
         )
 
-    def _explain(self, lines: list[str]) -> None:
-        head, cause, remedy = lines
-        self._out.print(Text(head, style="bold red"))
+    def _explain(self, head: list[str], error: ErrorFacts) -> None:
+        first, cause = head
+        remedy, *more = wording.remedy_lines(error)
+        self._out.print(Text(self._shown(first), style="bold red"))
         self._out.print(Text(cause))
-        self._out.print(Text(remedy, style="yellow"))
+        self._out.print(Text(f"    {remedy}", style="yellow"))
+        for line in more:
+            self._out.print(Text(f"    {line}", style="dim"))
+
+    def _shown(self, line: str) -> str:
+        """`line` with marks that the terminal's encoding has."""
+        try:
+            line.encode(self._out.encoding)
+        except (UnicodeEncodeError, LookupError):
+            return line.replace(FAILED_MARK, "x").replace(PASSED_MARK, "")
+        return line
 
     def _tell(self, shown: Text | Table) -> None:
         if not self._quiet:
             self._out.print(shown)
 
 
-def _table(report: Report) -> Table:
+def _table(files: list[FileOutcome]) -> Table:
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
     table.add_column("outcome", no_wrap=True)
     table.add_column("verdict", no_wrap=True)
     table.add_column("file", overflow="fold", ratio=1)
     table.add_column("timestamp (UTC)", no_wrap=True)
-    shown = wording.failures_first(report)[:TABLE_ROWS]
+    shown = files[:TABLE_ROWS]
     for outcome in shown:
         word = wording.outcome_word(outcome)
         stamp = outcome.signatures[-1].timestamp if outcome.signatures else None
@@ -151,6 +164,6 @@ def _table(report: Report) -> Table:
             Text(log_line(outcome.path)),
             Text(log_line(stamp.time[:16].replace("T", " ")) if stamp else "-"),
         )
-    if len(report.files) > len(shown):
-        table.add_row("...", "", f"and {wording.count(len(report.files) - len(shown), 'more file')}")
+    if len(files) > len(shown):
+        table.add_row("...", "", f"and {wording.count(len(files) - len(shown), 'more file')}")
     return table

@@ -1,9 +1,12 @@
 """The wording shared by all outputs: names of outcomes, one-line summaries, causes and remedies.
 
-Texts made here from outside words are already fit for a log line (`neutral.log_line`).
+Texts made here from outside words are already fit for a log line (`sanitize.log_line`).
 """
 
 from __future__ import annotations
+
+import re
+from collections import Counter
 
 from kspsign.model.report import CertificateFacts, FileOutcome, Report, Totals
 from kspsign.model.values import Check, ErrorFacts
@@ -12,6 +15,9 @@ from kspsign.publishing.sanitize import log_line
 SUITE_NAME = "Signature verification"
 TEST_SIGNING = "TEST SIGNING: throw-away keys, not for release"
 CANCELLED_EXIT_CODE = 130
+_SHARES = ("signed", "skipped", "verified", "to sign", "not verified", "failed", "not tried")
+"""Each file counts to one of these."""
+_COMMON_NAME = re.compile(r"(?:^|,)\s*CN=((?:\\.|[^,\\])+)")
 
 
 def is_failure(outcome: FileOutcome) -> bool:
@@ -44,6 +50,13 @@ def failed_checks(outcome: FileOutcome) -> list[Check]:
     return [check for check in outcome.verdict.checks if not check.ok]
 
 
+def other_checks(outcome: FileOutcome) -> list[str]:
+    """The failed checks that the cause does not state already, a line each."""
+    stated = failure_facts(outcome).message
+    failed = [check for check in failed_checks(outcome) if check.detail not in stated]
+    return [log_line(f"failed check: {check.name}: {check.detail}") for check in failed]
+
+
 def failure_facts(outcome: FileOutcome) -> ErrorFacts:
     """Why the file failed; an outcome without its own error is explained by its failed checks."""
     if outcome.error is not None:
@@ -62,6 +75,20 @@ def code_text(error: ErrorFacts) -> str:
     return log_line(f"{error.code} ({error.hresult})" if error.hresult else error.code)
 
 
+def help_link(error: ErrorFacts) -> str:
+    """The address of the paragraph that explains the failure; empty when none does."""
+    from kspsign.diagnosis import paragraph_link  # noqa: PLC0415 - its knowledge is read when something failed
+
+    hresult = error.hresult
+    return paragraph_link(error.code, hresult if hresult and re.fullmatch("0x[0-9A-Fa-f]{8}", hresult) else None)
+
+
+def remedy_lines(error: ErrorFacts) -> list[str]:
+    """The remedy, and where there is more to read, for people who read text."""
+    link = help_link(error)
+    return [f"remedy: {log_line(error.remedy)}", *([f"more:   {link}"] if link else [])]
+
+
 def timestamp_text(outcome: FileOutcome) -> str:
     """When and by whom the newest signature was stamped; empty for a file without signature."""
     if not outcome.signatures:
@@ -70,20 +97,26 @@ def timestamp_text(outcome: FileOutcome) -> str:
     return log_line(f"timestamp {stamp.time} by {stamp.authority}") if stamp else "no timestamp"
 
 
+def signer_text(outcome: FileOutcome) -> str:
+    """Who made the newest signature; empty for a file without one."""
+    return log_line(f"signed by {short_name(outcome.signatures[-1].subject)}") if outcome.signatures else ""
+
+
 def file_line(outcome: FileOutcome) -> str:
-    """The one line of a file: outcome, verdict, format, name, timestamp, and the cause if it failed."""
+    """The one line of a file: outcome, verdict, format, name, signer, timestamp, and the code if it failed.
+
+    The cause follows at the end, once for all files that it concerns.
+    """
     parts = [
         f"{outcome_word(outcome):7}",
         f"{verdict_word(outcome):11}",
         f"{log_line(outcome.format or '?'):4}",
         log_line(outcome.path),
+        signer_text(outcome),
+        timestamp_text(outcome),
+        code_text(failure_facts(outcome)) if is_failure(outcome) else "",
     ]
-    if stamped := timestamp_text(outcome):
-        parts.append(stamped)
-    if is_failure(outcome):
-        error = failure_facts(outcome)
-        parts.append(f"{code_text(error)}: {log_line(error.message)}")
-    return "  ".join(parts)
+    return "  ".join(part for part in parts if part)
 
 
 def check_lines(outcome: FileOutcome) -> list[str]:
@@ -91,16 +124,6 @@ def check_lines(outcome: FileOutcome) -> list[str]:
     return [
         log_line(f"    {'ok  ' if check.ok else 'FAIL'} {check.name}: {check.detail}")
         for check in outcome.verdict.checks
-    ]
-
-
-def failure_lines(outcome: FileOutcome) -> list[str]:
-    """A failed file with cause and remedy, for people who read text."""
-    error = failure_facts(outcome)
-    return [
-        f"  {log_line(outcome.path)}",
-        f"    cause:  {code_text(error)}: {log_line(error.message)}",
-        f"    remedy: {log_line(error.remedy)}",
     ]
 
 
@@ -134,18 +157,36 @@ def totals_line(report: Report) -> str:
     mark = f" ({TEST_SIGNING})" if report.test_signing else ""
     if not totals.matched:
         return f"kspsign {log_line(report.command)}: {state}{mark}"
-    if report.dry_run:
-        return (
-            f"kspsign {log_line(report.command)}: {dry_line(totals)}; {count(totals.matched, 'file')}: "
-            f"{totals.skipped} skipped, {totals.failed} could not be signed{mark}"
-        )
-    return (
-        f"kspsign {log_line(report.command)}: {state}, {count(totals.matched, 'file')}: "
-        f"{totals.signed} signed, {totals.skipped} skipped, {totals.failed} failed; "
-        f"{totals.verified} verified, {totals.unverified} not{mark}"
-    )
+    head = f"{dry_line(totals)};" if report.dry_run else f"{state},"
+    return f"kspsign {log_line(report.command)}: {head} {totals_text(report)}{mark}"
+
+
+def totals_text(report: Report) -> str:
+    """ "40 files: 36 signed, 1 skipped, 3 failed; 37 verified": each file counts to one number before the semicolon."""
+    counted = Counter(_share(outcome) for outcome in report.files)
+    counted["not tried"] += report.totals.matched - sum(counted.values())  # the run ended before it came to them
+    parts = [f"{counted[word]} {word}" for word in _SHARES if counted[word]]
+    proved = sum(outcome.verdict.ok for outcome in report.files)
+    said = "" if counted["verified"] == proved else f"; {proved} verified"
+    return f"{count(report.totals.matched, 'file')}: {', '.join(parts)}{said}"
+
+
+def _share(outcome: FileOutcome) -> str:
+    """The one number that the file counts to."""
+    if not outcome.tried:
+        return "not tried"
+    if is_failure(outcome):
+        return "failed"
+    named = {"checked": "verified", "planned": "to sign"}.get(outcome.outcome, outcome.outcome)
+    return "not verified" if named == "verified" and not outcome.verdict.ok else named
 
 
 def dry_line(totals: Totals) -> str:
     """The result of a dry run."""
     return f"DRY RUN, nothing was signed: {count(totals.signatures_needed, 'signature')} would be asked for"
+
+
+def short_name(subject: str) -> str:
+    """The common name of a subject as the report writes it, else all of it."""
+    found = _COMMON_NAME.search(subject)
+    return re.sub(r"\\(.)", r"\1", found[1]).strip() if found else subject

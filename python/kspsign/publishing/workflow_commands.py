@@ -83,9 +83,9 @@ class GitHubLog:
         """Its end."""
         return workflow_command("endgroup")
 
-    def heading(self, line: str) -> str:
+    def heading(self, line: str, *, passed: bool) -> str:
         """An annotation of the run."""
-        return workflow_command("notice", line, title="kspsign")
+        return workflow_command("notice" if passed else "error", line, title="kspsign")
 
     def issue(self, kind: Literal["error", "warning"], code: str, text: str, file: str | None) -> str:
         """An annotation, with the file's path as it is shown."""

@@ -30,10 +30,11 @@ AMBIENT_NAME = "kspsign.yml"
 @dataclass(frozen=True, slots=True)
 class ConfigOrigin:
     """Which configuration file was read, as the report says it; `unread` is an ambient file that is there and was
-    not read."""
+    not read. `keys` are the settings that came from the file."""
 
     facts: ConfigurationFacts | None = None
     unread: Path | None = None
+    keys: frozenset[str] = frozenset()
 
     @property
     def notices(self) -> tuple[str, ...]:

@@ -15,6 +15,8 @@ from typing import Literal
 from kspsign.model.report import BuildFacts
 
 Surface = Literal["azure-pipelines", "github-actions", "terminal", "plain"]
+Caller = Literal["cli", "task", "action"]
+"""Where the settings were written: a command line, the inputs of the task, or those of the GitHub action."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +45,7 @@ class RunContext:
     step_files: StepFiles | None = None
     release_uri: str | None = None
     release_environment_uri: str | None = None
+    caller: Caller = "cli"
 
     @classmethod
     def from_environment(cls, variables: Mapping[str, str], *, is_tty: bool) -> RunContext:

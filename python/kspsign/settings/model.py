@@ -139,7 +139,7 @@ class Settings(BaseModel):
         None, description="Folder of the portable thumbprint store."
     )
     report: Annotated[Path | None, Ambient.REFUSED, Output("kspsign.publishing.report_file:report_text")] = Field(
-        None, description="JSON report to write."
+        None, description="JSON report to write; - for standard output."
     )
     junit: Annotated[Path | None, Ambient.REFUSED, Output("kspsign.publishing.junit:junit_text")] = Field(
         None, description="JUnit results to write."
@@ -225,6 +225,9 @@ class Settings(BaseModel):
         """How services are reached. Raises ConfigurationError for an unreadable list of the build agent."""
         return network_options(self.network_environment, self.ca_file)
 
+
+STANDARD_OUTPUT = Path("-")
+"""An output of this name goes to standard output."""
 
 OUTPUTS: Final[Mapping[str, str]] = {
     name: output.text

@@ -6,7 +6,7 @@ No other module reads the environment or a configuration file.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -75,7 +75,7 @@ def resolve(
     of_stores = sorted_keys.models.values(), sorted_keys.options
     internal = {
         "command": command,
-        "configuration": file.origin,
+        "configuration": replace(file.origin, keys=frozenset(name for name in given.values if given.in_file(name))),
         "agent_environment": {name: value for name, value in environment.items() if name.upper() in AGENT_VARIABLES},
         "credentials": program_credentials(sources, values.get("tool_env")),
         "network_environment": network_variables(sources),

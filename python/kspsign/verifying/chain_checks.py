@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from cryptography import x509
 
-from kspsign.certificates.parse import common_name, thumbprint_of, to_der
+from kspsign.certificates.parse import common_name, distinguished_name, thumbprint_of, to_der
 from kspsign.model.checks import CheckName
 from kspsign.model.hresults import Hresult
 from kspsign.model.report import TrustFacts
@@ -97,7 +97,7 @@ def chain_findings(
 
 def root_facts(root: x509.Certificate | None) -> RootFacts | None:
     """What the report says of a root; None for none."""
-    return None if root is None else RootFacts(thumbprint_of(to_der(root)), root.subject.rfc4514_string())
+    return None if root is None else RootFacts(thumbprint_of(to_der(root)), distinguished_name(root.subject))
 
 
 def revocation_findings(

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from kspsign.diagnosis import paragraph_link
 from kspsign.model.errors import PrerequisiteError
 from kspsign.model.hresults import Hresult
 from kspsign.model.report import Report, RunWarning
@@ -84,22 +85,39 @@ class TestAzureLog:
         lines = shown("azure-pipelines", report).splitlines()
         group = lines[lines.index("##[group]kspsign run: 2 files") : lines.index("##[endgroup]")]
         stamped = "timestamp 2026-01-31T12:00:00Z by Example TSA"
-        assert f"signed   verified     pe    a.exe  {stamped}" in group
+        assert f"signed   verified     pe    a.exe  signed by Example  {stamped}" in group
         (failed,) = (line for line in group if "b.exe" in line)
         assert failed.startswith("failed   not trusted  pe    b.exe")
-        assert "CERT_E_UNTRUSTEDROOT (0x800B0109): The chain ends in a root that is not trusted" in failed
+        assert failed.endswith("CERT_E_UNTRUSTEDROOT (0x800B0109)")
+        assert "\n".join(lines).count("The chain ends in a root that is not trusted") == 1, "the cause is said once"
 
     def test_error_issues_stay_within_what_the_agent_keeps(self, samples: Samples) -> None:
-        files = [samples.file(f"{number}.exe", "refused") for number in range(30)]
+        causes = [ErrorFacts(f"CAUSE_{chr(65 + n)}", None, "why", "Do it.") for n in range(15)]
+        files = [replace(samples.file(f"{n}.exe", "refused"), error=causes[n // 2]) for n in range(30)]
         console, stream = opened("azure-pipelines")
-        console.failed(NO_TOOL)
+        console.failed(ErrorFacts.of(NO_TOOL))
         console.finish(samples.report(*files))
         issues = [command for command in samples.commands(stream.getvalue()) if command.name == "task.logissue"]
-        assert len(issues) == 10
-        assert issues[0].data == "SIGNTOOL_MISSING: signtool.exe is missing Remedy: Install the Windows SDK."
-        assert [command.data.partition(":")[0] for command in issues[1:9]] == [f"{number}.exe" for number in range(8)]
-        assert all("Remedy: Check that the file" in command.data for command in issues[1:9])
-        assert issues[9].data.startswith("22 more files failed: see the log")
+        assert len(issues) == 9
+        assert issues[0].data.startswith(
+            "SIGNTOOL_MISSING: signtool.exe is missing. Remedy: Install the Windows SDK. More: https://"
+        )
+        assert issues[1].data == "2 files: 0.exe, 1.exe: CAUSE_A: why. Remedy: Do it."
+        assert issues[8].data.startswith("16 more files failed for 8 other causes: see the summary")
+
+    @pytest.mark.parametrize("number", [1, 40, 300])
+    def test_failures_of_one_cause_are_one_issue(self, number: int, samples: Samples) -> None:
+        files = [samples.file(f"{n}.exe", "refused") for n in range(number)]
+        output = shown("azure-pipelines", samples.report(*files))
+        (raised,) = (command for command in samples.commands(output) if command.name == "task.logissue")
+        assert output.count("Remedy: ") == 1
+        named = {1: "0.exe: ", 40: "40 files: 0.exe, 1.exe, 2.exe and 37 more", 300: "300 files: 0.exe, 1.exe, 2.exe"}
+        assert raised.data.startswith(named[number])
+        assert "/docs/troubleshooting.md#" in raised.data
+
+    def test_the_closing_line_is_red_when_the_run_failed(self, samples: Samples) -> None:
+        for file, mark in ((samples.file(), "##[section]"), (samples.file("x", "refused"), "##[error]")):
+            assert shown("azure-pipelines", samples.report(file)).splitlines()[-1].startswith(f"{mark}kspsign run: ")
 
     def test_a_long_name_does_not_push_the_remedy_out(self, samples: Samples) -> None:
         output = shown("azure-pipelines", samples.report(samples.file("x" * 5000, "refused")))
@@ -148,7 +166,7 @@ class TestAzureLog:
 
     def test_what_stopped_the_run_is_raised_once(self, samples: Samples) -> None:
         console, stream = opened("azure-pipelines")
-        console.failed(NO_TOOL)
+        console.failed(ErrorFacts.of(NO_TOOL))
         stopped = ErrorFacts(NO_TOOL.code, None, NO_TOOL.message, NO_TOOL.remedy)
         console.finish(replace(samples.report(), error=stopped, passed=False, exit_code=5))
         assert len(samples.commands(stream.getvalue())) == 1
@@ -186,7 +204,7 @@ class TestEverySurface:
     def test_what_stops_the_run_comes_with_cause_and_remedy(self, surface: str) -> None:
         console, stream = opened(surface, quiet=True)
         console.begin("run", 2)
-        console.failed(NO_TOOL)
+        console.failed(ErrorFacts.of(NO_TOOL))
         console.close()
         output = without_colour(stream.getvalue())
         assert "SIGNTOOL_MISSING" in output
@@ -228,20 +246,28 @@ class TestEverySurface:
 
 
 class TestTerminal:
-    def test_what_was_not_tried_comes_behind_failures(self, samples: Samples) -> None:
-        files = [samples.file(f"left{number}.exe", "not tried") for number in range(30)]
-        output = without_colour(shown("terminal", samples.report(*files, samples.file("bad.exe", "untrusted"))))
-        table = output[output.index("outcome") :].splitlines()
-        assert "bad.exe" in table[2]
-        assert "left0.exe" in table[3]
-
-    def test_failures_come_first_in_the_table(self, samples: Samples) -> None:
+    def test_failures_follow_the_table_of_the_others(self, samples: Samples) -> None:
         files = [samples.file(f"good{number}.exe") for number in range(30)]
         output = without_colour(shown("terminal", samples.report(*files, samples.file("bad.exe", "untrusted"))))
         table = output[output.index("outcome") :].splitlines()
-        assert re.fullmatch(r"failed +not trusted +bad\.exe +2026-01-31 12:00 *", table[2])
-        assert re.fullmatch(r"signed +verified +good0\.exe +2026-01-31 12:00 *", table[3])
-        assert "and 11 more files" in table[22]
+        assert re.fullmatch(r"signed +verified +good0\.exe +2026-01-31 12:00 *", table[2])
+        assert "and 10 more files" in table[22]
+        assert table[23].startswith("\u2716 1 file: bad.exe".replace("\u2716", "\N{MULTIPLICATION X}"))
+        assert output.count("bad.exe") == 1
+
+    def test_a_terminal_without_the_marks_gets_letters(self, samples: Samples) -> None:
+        raw = io.BytesIO()
+        stream = io.TextIOWrapper(raw, encoding="ascii", newline="\n")
+        console = open_console(context("terminal"), quiet=False, verbose=False, stream=stream)
+        console.finish(samples.report(samples.file("bad.exe", "untrusted")))
+        stream.flush()
+        assert "x 1 file: bad.exe" in without_colour(raw.getvalue().decode("ascii"))
+
+    def test_no_color_is_heeded(self, samples: Samples, monkeypatch: pytest.MonkeyPatch) -> None:
+        colour = re.compile(r"\x1b\[[0-9;]*3[0-9]m")
+        assert colour.search(shown("terminal", samples.report(samples.file(), samples.file("x", "refused"))))
+        monkeypatch.setenv("NO_COLOR", "1")
+        assert not colour.search(shown("terminal", samples.report(samples.file(), samples.file("x", "refused"))))
 
     def test_names_colour_nothing(self, hostile: str, samples: Samples) -> None:
         plain_name = shown("terminal", samples.report(samples.file("plain.dll"), samples.file("x", "refused")))
@@ -276,15 +302,15 @@ class TestPlain:
             f"certificate {'AB' * 20}  CN=Example, O=Example  valid until 2027-01-01T00:00:00Z  "
             "key store embedded\n"
             "engine native\n"
-            "[1/2] signed   verified     pe    a.exe  timestamp 2026-01-31T12:00:00Z by Example TSA\n"
-            "[2/2] failed   not checked  ?     b\\n.exe  TRUST_E_SUBJECT_FORM_UNKNOWN (0x800B0003): "
+            "[1/2] signed   verified     pe    a.exe  signed by Example  "
+            "timestamp 2026-01-31T12:00:00Z by Example TSA\n"
+            "[2/2] failed   not checked  ?     b\\n.exe  TRUST_E_SUBJECT_FORM_UNKNOWN (0x800B0003)\n"
+            "failed: 1 file: b\\n.exe\n"
+            "  cause:  TRUST_E_SUBJECT_FORM_UNKNOWN (0x800B0003): "
             "No SIP (subject interface package) recognises the file's content.\n"
-            "failed: 1 file\n"
-            "  b\\n.exe\n"
-            "    cause:  TRUST_E_SUBJECT_FORM_UNKNOWN (0x800B0003): "
-            "No SIP (subject interface package) recognises the file's content.\n"
-            f"    remedy: {Hresult.TRUST_E_SUBJECT_FORM_UNKNOWN.remedy}\n"
-            "kspsign run: FAILED, 2 files: 1 signed, 0 skipped, 1 failed; 1 verified, 1 not\n"
+            f"  remedy: {Hresult.TRUST_E_SUBJECT_FORM_UNKNOWN.remedy}\n"
+            f"  more:   {paragraph_link('TRUST_E_SUBJECT_FORM_UNKNOWN')}\n"
+            "kspsign run: FAILED, 2 files: 1 signed, 1 failed; 1 verified\n"
         )
 
     def test_names_stay_on_their_line(self, hostile: str, samples: Samples) -> None:

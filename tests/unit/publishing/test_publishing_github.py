@@ -123,12 +123,15 @@ def test_the_surface_is_known_by_the_runners_variables(tmp_path: Path) -> None:
 def test_a_run_is_a_group_annotations_and_a_notice(samples: Samples, tmp_path: Path) -> None:
     report = samples.report(samples.file("a.exe"), samples.file("b.exe", "untrusted"), test_signing=True)
     found = runner_commands(shown(report, tmp_path))
-    assert [command.name for command in found] == ["group", "warning", "endgroup", "error", "notice"]
+    assert [command.name for command in found] == ["group", "warning", "endgroup", "error", "error"]
     error = found[3]
     assert error.properties == {"file": "b.exe", "title": "CERT_E_UNTRUSTEDROOT"}
     assert error.data.startswith("b.exe: CERT_E_UNTRUSTEDROOT (0x800B0109): ")
     assert "Remedy: " in error.data
     assert found[4].properties == {"title": "kspsign"}
+    assert "FAILED" in found[4].data
+    passed = runner_commands(shown(samples.report(samples.file("a.exe")), tmp_path))
+    assert passed[-1].name == "notice"
 
 
 def test_quiet_shows_failures_only(samples: Samples, tmp_path: Path) -> None:
@@ -139,12 +142,11 @@ def test_an_error_that_stops_the_run_is_one_annotation(samples: Samples, tmp_pat
     stream = io.StringIO()
     console = open_console(step(tmp_path), quiet=False, verbose=False, stream=stream)
     error = PrerequisiteError("no tool", code="SIGNTOOL_MISSING", remedy="Install it.")
-    console.failed(error)
+    console.failed(ErrorFacts.of(error))
     console.finish(replace(samples.report(), error=ErrorFacts.of(error), passed=False))
-    assert [(each.name, each.data) for each in runner_commands(stream.getvalue())][:1] == [
-        ("error", "SIGNTOOL_MISSING: no tool Remedy: Install it.")
-    ]
-    assert stream.getvalue().count("::error") == 1
+    (raised, closing) = runner_commands(stream.getvalue())
+    assert raised.data.startswith("SIGNTOOL_MISSING: no tool. Remedy: Install it. More: https://")
+    assert closing.data == "kspsign run: FAILED"
 
 
 @pytest.mark.parametrize("words", HOSTILE_COMMANDS, ids=ascii)
@@ -153,7 +155,7 @@ def test_words_from_outside_bring_no_command_of_their_own(words: str, samples: S
     report = replace(report, command=words, certificate=samples.certificate(subject=words))
     report = replace(report, error=ErrorFacts(words, None, words, words))
     found = runner_commands(shown(report, tmp_path, verbose=True))
-    assert [command.name for command in found] == ["group", "endgroup", "error", "error", "error", "notice"]
+    assert [command.name for command in found] == ["group", "endgroup", "error", "error", "error", "error"]
     for command in found[2:5]:
         assert set(command.properties) <= {"file", "title"}
 

@@ -130,8 +130,8 @@ class TestJunit:
         failure = parsed(junit_text(samples.report(samples.file("b.exe", "untrusted")))).find(".//failure")
         assert failure is not None
         assert failure.get("message", "").startswith("CERT_E_UNTRUSTEDROOT (0x800B0109): The chain ends")
-        cause, remedy, check = (failure.text or "").splitlines()
-        assert cause.startswith("cause: The chain ends in a root")
+        remedy, more, check = (failure.text or "").splitlines()
+        assert more.endswith("/docs/troubleshooting.md#untrusted-root")
         assert remedy.startswith("remedy: Pass the root with --trust-root")
         assert check == "failed check: chain: the root is unknown"
 
@@ -147,7 +147,8 @@ class TestJunit:
         error = case.find("error")
         assert case.get("name") == "kspsign run"
         assert error is not None
-        assert error.text == "cause: signtool.exe is missing\nremedy: Install the Windows SDK."
+        assert error.get("message") == "SIGNTOOL_MISSING: signtool.exe is missing"
+        assert (error.text or "").startswith("remedy: Install the Windows SDK.\nmore:   https://")
 
     def test_no_result_is_an_empty_green(self, samples: Samples) -> None:
         nothing = replace(samples.report(), passed=True)
@@ -169,7 +170,7 @@ class TestJunit:
 class TestSummary:
     def test_a_release_manager_finds_the_answers(self, samples: Samples) -> None:
         text = summary_text(samples.report(samples.file("a.exe"), samples.file("b.exe")))
-        assert text.startswith("# Signature verification: passed\n\nOf 2 files, 2 verified: 2 signed")
+        assert text.startswith("# Signature verification: passed\n\n2 files: 2 signed; 2 verified.")
         assert f"| Signed by | CN=Example, O=Example (thumbprint {'AB' * 20}) |" in text
         assert "| Certificate valid until | 2027-01-01T00:00:00Z |" in text
         assert "| Timestamped by | Example TSA (2) |" in text
@@ -178,20 +179,29 @@ class TestSummary:
     def test_failures_come_first_with_their_remedy(self, samples: Samples) -> None:
         text = summary_text(samples.report(samples.file("a.exe"), samples.file("b.exe", "untrusted")))
         assert text.startswith("# Signature verification: failed")
-        assert "| b.exe | CERT_E_UNTRUSTEDROOT (0x800B0109): The chain ends in a root" in text
+        (row,) = (line for line in text.splitlines() if line.startswith("| b.exe |"))
+        _, _, code, cause, _, _ = (cell.strip() for cell in row.split("|"))
+        assert code.startswith("[CERT_E_UNTRUSTEDROOT (0x800B0109)](https://")
+        assert cause.startswith("The chain ends in a root")
         assert text.index("b.exe") < text.index("a.exe")
         assert "Pass the root with --trust-root if it is yours" in text
 
-    @pytest.mark.parametrize(("bad", "good"), [(0, 205), (150, 100), (300, 10)])
-    def test_the_tables_are_capped(self, bad: int, good: int, samples: Samples) -> None:
-        files = [
-            *(samples.file(f"b{n}.exe", "refused") for n in range(bad)),
-            *(samples.file(f"g{n}.exe") for n in range(good)),
-        ]
-        text = summary_text(samples.report(*files))
+    def test_files_of_one_cause_are_one_row(self, samples: Samples) -> None:
+        text = summary_text(samples.report(*(samples.file(f"b{n}.exe", "refused") for n in range(300))))
+        assert "| 300 files:<br>b0.exe<br>b1.exe<br>b2.exe<br>and 297 more, in the attached report |" in text
+        assert text.count("Check that the file") == 1
+
+    def test_the_table_of_files_is_capped(self, samples: Samples) -> None:
+        text = summary_text(samples.report(*(samples.file(f"g{n}.exe") for n in range(205))))
         assert text.count(".exe |") == 200
-        missing = [int(line.split()[0]) for line in text.splitlines() if line.endswith("in the attached report.")]
-        assert sum(missing) == bad + good - 200
+        assert "5 more files: in the attached report." in text.splitlines()
+
+    def test_the_table_of_causes_is_capped(self, samples: Samples) -> None:
+        errors = [ErrorFacts(f"CODE_{chr(65 + n // 26)}{chr(65 + n % 26)}", None, "x", "y") for n in range(60)]
+        files = [replace(samples.file(f"b{n}.exe", "refused"), error=error) for n, error in enumerate(errors)]
+        text = summary_text(samples.report(*files))
+        assert text.count("CODE_") == 50
+        assert "10 more files for 10 other causes: in the attached report." in text.splitlines()
 
     def test_without_a_certificate_the_files_tell_who_signed(self, samples: Samples) -> None:
         report = replace(samples.report(samples.file(), command="verify"), certificate=None)
@@ -206,7 +216,7 @@ class TestSummary:
 
     def test_states_other_than_passed(self, samples: Samples) -> None:
         stopped = summary_text(replace(samples.report(), error=STOPPED, passed=False, exit_code=5))
-        assert "**Cause:** signtool.exe is missing" in stopped
+        assert "**Cause:** signtool.exe is missing ([SIGNTOOL_MISSING](https://" in stopped
         assert "**Remedy:** Install the Windows SDK." in stopped
         assert "processed no file" in stopped
         cancelled = summary_text(replace(samples.report(samples.file()), passed=False, exit_code=130))

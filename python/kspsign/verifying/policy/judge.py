@@ -11,7 +11,7 @@ from cryptography import x509
 
 from kspsign.authenticode.cms.timestamp import Timestamp
 from kspsign.certificates.identity import PublisherIdentity
-from kspsign.certificates.parse import display_name, thumbprint_of, to_der
+from kspsign.certificates.parse import display_name, distinguished_name, thumbprint_of, to_der
 from kspsign.model.checks import CheckName
 from kspsign.model.errors import PolicyError
 from kspsign.model.hresults import Hresult
@@ -138,7 +138,7 @@ class Judge:
         if found is not None:
             yield Finding("policy-publisher", f"{display_name(path[0])} is {_said(found)}")
             return
-        signer = f"{path[0].subject.rfc4514_string()} (thumbprint {_sha1(path[0])})" if path else "unknown"
+        signer = f"{distinguished_name(path[0].subject)} (thumbprint {_sha1(path[0])})" if path else "unknown"
         yield _broken(
             "policy-publisher",
             f"the signer is {signer}; the policy wants {' or '.join(map(_said, wanted))}",

@@ -1,0 +1,23 @@
+"""The groups that --help lists the settings of a run in, in the order of what users decide first."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+GROUPS: Final[Mapping[str, tuple[str, ...]]] = {
+    "files": ("files", "folder", "slice"),
+    "key and certificate": ("key_store", "thumbprint", "engine", "store"),
+    "signature": ("digest", "description", "description_url", "page_hashes", "append", "replace", "skip_signed"),
+    "timestamp": ("timestamp_url", "no_timestamp", "timestamp_mode", "timestamp_jobs"),
+    "verification": ("trust_root", "policy", "revocation", "signtool_verify"),
+    "limits": ("dry_run", "max_signatures", "jobs", "fail_fast", "journal"),
+    "reports and log": ("report", "junit", "summary", "publish_token_env", "quiet", "verbose"),
+    "programs and network": ("signtool", "smctl", "navsip", "tool_env", "ca_file"),
+}
+"""Every setting of `Settings` is in one of them."""
+
+
+def group_of(name: str) -> str:
+    """The title of the group that the setting is listed in."""
+    return next((title for title, names in GROUPS.items() if name in names), "other settings")

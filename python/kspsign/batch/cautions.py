@@ -1,5 +1,5 @@
 """What a run warns of though nothing failed: certificates that Windows may not honour, or not for as long as hoped;
-patterns that change nothing; files whose signing breaks, or does not replace, what somebody else vouches for."""
+patterns that change nothing; files that a ClickOnce manifest or another publisher's signature protects."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def clickonce_warnings(artifacts: Sequence[Artifact]) -> Iterator[RunWarning]:
             "CLICKONCE_MANIFEST",
             f"the ClickOnce manifest {found[0][1].name} holds hashes of files that are to be signed: {names}. Signing "
             "changes them, and the application will not install",
-            "Sign the files before the manifest is made (or update and sign it anew with mage), or exclude the folder.",
+            "Sign the files before the manifest is created (or sign it again with mage), or exclude the folder.",
         )
 
 

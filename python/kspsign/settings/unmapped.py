@@ -72,17 +72,17 @@ def refuse_unmapped(found: Collection[Unmapped], surface: Surface) -> None:
     """Raises ConfigurationError that names them."""
     if not found:
         return
-    each = [*found]
-    first = unmapped_error(each[0], surface)
-    others = "; ".join(f"{other.where} holds {other.macro}" for other in each[1:_NAMED])
-    more = f" and {len(each) - _NAMED} more" if len(each) > _NAMED else ""
+    macros = [*found]
+    first = unmapped_error(macros[0], surface)
+    others = "; ".join(f"{other.where} holds {other.macro}" for other in macros[1:_NAMED])
+    more = f" and {len(macros) - _NAMED} more" if len(macros) > _NAMED else ""
     raise ConfigurationError(
         f"{first.message}{f'; likewise {others}{more}' if others else ''}", code=first.code, remedy=first.remedy
     )
 
 
 def unmapped_error(found: Unmapped, surface: Surface) -> ConfigurationError:
-    """Nobody replaced the macro: on Azure Pipelines there is no such variable, elsewhere the form is unknown."""
+    """The error for a macro that was not replaced: there is no such variable, or the form is that of another system."""
     name = found.where
     mapped = _VARIABLE.fullmatch(name) is not None and name.upper() == name
     azure = not found.macro.startswith("${{")

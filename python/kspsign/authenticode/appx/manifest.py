@@ -156,8 +156,8 @@ def _number(text: str) -> int:
 
 
 def _full_name(package: InnerPackage) -> tuple[object, ...]:
-    """What no other package of the bundle may have; a stub package has the identity of the one that it stands for, and
-    a folder of its own."""
+    """What no other package of the bundle may have; a stub package has the identity of the package that it is a stub
+    of, and lies in another folder."""
     folder = package.name.lower().rpartition("/")[0]
     identity = package.identity
     return folder, package.resource, identity.version, identity.architecture, identity.resource_id.lower()

@@ -11,6 +11,7 @@ from kspsign.model.hresults import Hresult
 
 CHUNK = 1 << 20
 HEAD_OF_UTF8 = 32
+_MOST_READ_AGAIN = 8 << 20
 _WINDOWS_1252 = {
     byte: bytes([byte]).decode("cp1252") for byte in range(0x80, 0xA0) if byte not in {0x81, 0x8D, 0x8F, 0x90, 0x9D}
 }
@@ -69,11 +70,15 @@ class ScriptText:
 
     def with_other_mark(self) -> ScriptText | None:
         """The same bytes with the byte order mark of UTF-8 if they have none, without it if they have it; None where
-        that gives no text."""
+        that gives no text, or there are so many that reading them once more would take too much memory."""
         if self.encoding is UTF8:
             return ScriptText(ASCII if self.characters.isascii() else BARE_UTF8, self.characters)
+        if self.encoding.mark:
+            return None
         if self.encoding is not WINDOWS_1252:
-            return None if self.encoding.mark else ScriptText(UTF8, self.characters)
+            return ScriptText(UTF8, self.characters)
+        if len(self.characters) > _MOST_READ_AGAIN:
+            return None
         try:
             return ScriptText(UTF8, self.characters.encode(self.encoding.codec).decode(UTF8.codec))
         except UnicodeDecodeError:

@@ -100,9 +100,8 @@ def unmapped_error(found: Unmapped, surface: Surface) -> ConfigurationError:
         elif not azure:
             remedy = f"${{{{ }}}} is GitHub's form, and that of templates. Write $(NAME). {remedy}"
     return ConfigurationError(
-        f"{name} is the text {found.macro}: the variable is not mapped, so nothing replaced it"
-        if not found.in_file
-        else f"{name} holds the text {found.macro}, which nothing replaces in a file",
+        f"{name} holds the text {found.macro}, "
+        + ("which nothing replaces in a file" if found.in_file else "since no variable of that name replaced it"),
         code="UNMAPPED_VARIABLE",
         remedy=remedy,
     )

@@ -127,8 +127,8 @@ def test_a_variable_that_nobody_replaced(variables: dict[str, str], words: str) 
     settings = resolve("doctor", given, environment={"SM_API_KEY": "$(SM_API_KEY)"}, stores=STORES)
     out = io.StringIO()
     assert run_doctor(settings, context(**variables), out, as_json=False) == 5
-    assert "SM_API_KEY is the text $(SM_API_KEY)" in out.getvalue()
-    assert "--keypair-alias is the text $(alias)" in out.getvalue()
+    assert "SM_API_KEY holds the text $(SM_API_KEY)" in out.getvalue()
+    assert "--keypair-alias holds the text $(alias)" in out.getvalue()
     assert words in out.getvalue()
     fine = resolve("doctor", {**given, "keypair_alias": "a$b"}, environment={"SM_API_KEY": "a$(b)c"}, stores=STORES)
     assert "variable" not in examined(fine)[1]
@@ -158,7 +158,7 @@ def test_settings_that_are_refused_are_a_finding() -> None:
     out = io.StringIO()
     refused = ConfigurationError("thumbprint: '$(thumbprint)' has no 40 digits", remedy="Mend it.")
     assert report_refused(refused, context(), out, as_json=False) == 3
-    assert "variable: a setting is the text $(thumbprint)" in out.getvalue()
+    assert "variable: a setting holds the text $(thumbprint)" in out.getvalue()
 
 
 @pytest.mark.parametrize(

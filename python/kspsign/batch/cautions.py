@@ -1,5 +1,5 @@
 """What a run warns of though nothing failed: certificates that Windows may not honour, or not for as long as hoped;
-patterns that change nothing; files whose signing breaks, or does not replace, what somebody else vouches for."""
+patterns that change nothing; files that a ClickOnce manifest or another publisher's signature protects."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from kspsign.batch.clickonce import listed_in_manifests
 from kspsign.batch.select import IdlePattern, Selection
 from kspsign.certificates.parse import key_kind, parse_certificate
-from kspsign.certificates.validity import EXPIRY_WARNING, expires_soon, is_for_lifetime_signing, validity
+from kspsign.certificates.validity import expires_soon, is_for_lifetime_signing, is_short_lived
 from kspsign.model.errors import TrustError
 from kspsign.model.report import CertificateFacts, FileOutcome, RunWarning
 from kspsign.model.values import Artifact, SyncedCertificate, iso_utc
@@ -22,10 +22,8 @@ _NAMED = 5
 def certificate_warnings(certificate: SyncedCertificate) -> Iterator[RunWarning]:
     """What is to be said of the certificate that signs."""
     leaf = parse_certificate(certificate.chain[0])
-    begin, end = validity(leaf)
-    now = datetime.now(UTC)
-    # Certificates that live no longer come anew with each signature, or are for tests.
-    if end - begin > EXPIRY_WARNING and not certificate.test_signing and expires_soon(leaf, now):
+    end, now = leaf.not_valid_after_utc, datetime.now(UTC)
+    if expires_soon(leaf, now) and not is_short_lived(leaf) and not certificate.test_signing:
         yield RunWarning(
             "CERTIFICATE_ENDS",
             f"certificate {certificate.thumbprint} expires on {iso_utc(end)}, in {(end - now).days} days",
@@ -84,7 +82,7 @@ def clickonce_warnings(artifacts: Sequence[Artifact]) -> Iterator[RunWarning]:
             "CLICKONCE_MANIFEST",
             f"the ClickOnce manifest {found[0][1].name} holds hashes of files that are to be signed: {names}. Signing "
             "changes them, and the application will not install",
-            "Sign the files before the manifest is made (or update and sign it anew with mage), or exclude the folder.",
+            "Sign the files before the manifest is created (or sign it again with mage), or exclude the folder.",
         )
 
 

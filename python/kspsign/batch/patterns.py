@@ -8,9 +8,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from kspsign.batch.globs import expand_braces, has_group_of_paths
 from kspsign.batch.walk import exists
 from kspsign.model.errors import ConfigurationError
+from kspsign.model.globs import expand_braces, has_group_of_paths
 from kspsign.model.text import decode_text
 from kspsign.settings.unmapped import in_text
 
@@ -20,9 +20,9 @@ MAX_LIST = 16 << 20
 
 @dataclass(frozen=True, slots=True)
 class Pattern:
-    """A pattern, and how it is shown: what a list file holds is not, since it may be no list at all.
+    """A pattern, and how it is shown: what a list file holds is not, since it may not be a list at all.
 
-    `alternatives` are the patterns that its braces stand for, with `/` between folders.
+    `alternatives` are the patterns that its braces expand to, with `/` between folders.
     """
 
     shown: str
@@ -58,7 +58,7 @@ class Pattern:
 def _fault(pattern: str) -> tuple[str, str] | None:
     """What is wrong with a pattern, and the remedy."""
     if ";" in pattern.replace("[;]", ""):
-        remedy = "Give each pattern on a line, or as an item, of its own; [;] stands for the character itself."
+        remedy = "Give each pattern on a line, or as an item, of its own; [;] matches the character itself."
         return "holds a semicolon", remedy
     if len(pattern) > 1 and pattern[0] == pattern[-1] and pattern[0] in "\"'":
         return "is in quotation marks", "Leave them out: blanks in a pattern need none."
@@ -80,7 +80,7 @@ def expand_lists(patterns: Iterable[str], folder: Path) -> Iterator[Pattern]:
 
 
 def _listed(name: str, folder: Path) -> Iterator[Pattern]:
-    """The patterns of a list file, shown by their lines only: a file that is no list may hold secrets."""
+    """The patterns of a list file, shown by their lines only: a file that is not a list may hold secrets."""
     listing = folder / name
     try:
         state = listing.stat()

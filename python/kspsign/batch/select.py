@@ -10,10 +10,10 @@ from pathlib import Path
 
 from kspsign.authenticode.formats import detect_format, is_taken_by_name
 from kspsign.authenticode.signable import HEAD, Glimpse
-from kspsign.batch.globs import has_wildcards, may_end_in
 from kspsign.batch.patterns import Pattern, expand_lists
 from kspsign.batch.walk import Walk, exists, is_file, is_folder
 from kspsign.model.errors import NoFilesMatchedError
+from kspsign.model.globs import has_wildcards, may_end_in
 from kspsign.model.report import LeftOut
 from kspsign.model.suggest import did_you_mean
 from kspsign.model.values import COPY_PREFIX, Artifact

@@ -14,8 +14,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
-from kspsign.batch.globs import has_wildcards, name_regex
 from kspsign.model.errors import ConfigurationError
+from kspsign.model.globs import has_wildcards, name_regex
 
 MAX_NAMES = 8
 """Names by which one folder is looked at where every name counts: links between many folders give it countless ones."""

@@ -25,6 +25,12 @@ def expires_soon(certificate: x509.Certificate, now: datetime) -> bool:
     return now <= certificate.not_valid_after_utc < now + EXPIRY_WARNING
 
 
+def is_short_lived(certificate: x509.Certificate) -> bool:
+    """Whether it never lives longer than `EXPIRY_WARNING`: such certificates are renewed with each signature or day,
+    so neither their end nor a newer one is worth a warning."""
+    return certificate.not_valid_after_utc - certificate.not_valid_before_utc <= EXPIRY_WARNING
+
+
 def is_for_lifetime_signing(certificate: x509.Certificate) -> bool:
     """Whether what the certificate signs ends when it expires, timestamped or not (extended key usage
     szOID_KP_LIFETIME_SIGNING). Raises TrustError when its extensions are malformed."""

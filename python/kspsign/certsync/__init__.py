@@ -7,10 +7,12 @@ import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
+from pathlib import Path
 
 from kspsign.certificates.choice import superseded
 from kspsign.certificates.facts import certificate_facts
 from kspsign.certificates.parse import parse_certificate, thumbprint_of
+from kspsign.certificates.validity import is_short_lived
 from kspsign.certsync.portable_store import list_entries, read_entry, write_entry
 from kspsign.keys import (
     KeyStore,
@@ -34,6 +36,7 @@ __all__ = [
     "certificate_facts",
     "key_store_name",
     "list_entries",
+    "newer_synchronised",
     "open_key",
     "read_entry",
     "synchronise",
@@ -119,15 +122,24 @@ def _renewed(known: SyncedCertificate, store: KeyStore, notice: Notice) -> Synce
     return renewed
 
 
-def _warn_of_newer(settings: Settings, known: SyncedCertificate, notice: Notice) -> None:
-    """Say of a certificate that a thumbprint names that a later one of the same key was synchronised."""
+def newer_synchronised(store_folder: Path, known: SyncedCertificate) -> tuple[str, ...]:
+    """A remark on a certificate that a thumbprint names although a later one of the same key was synchronised."""
 
     def same_key(entry: SyncedCertificate) -> bool:
         return entry.key_store == known.key_store and entry.alias is not None and entry.alias == known.alias
 
-    siblings = [parse_certificate(entry.chain[0]) for entry in list_entries(settings.store_folder) if same_key(entry)]
-    now, leaf = datetime.now(UTC), parse_certificate(known.chain[0])
-    for remark in superseded(leaf, siblings, now, f"key {known.alias} of key store {known.key_store}"):
+    leaf = parse_certificate(known.chain[0])
+    try:
+        entries = list_entries(store_folder) if not is_short_lived(leaf) else ()
+    except PrerequisiteError:
+        return ()  # damage to another entry does not concern this certificate
+    siblings = [parse_certificate(entry.chain[0]) for entry in entries if same_key(entry)]
+    where = f"key {known.alias} of key store {known.key_store}"
+    return superseded(leaf, siblings, datetime.now(UTC), where)
+
+
+def _warn_of_newer(settings: Settings, known: SyncedCertificate, notice: Notice) -> None:
+    for remark in newer_synchronised(settings.store_folder, known):
         notice(superseded_warning(remark))
 
 

@@ -218,7 +218,7 @@ def _action(_given: dict[str, Any], environment: Mapping[str, str]) -> int:
 
 
 def _check_mapped(context: RunContext, **inputs: object) -> None:
-    """Raises ConfigurationError where one of the inputs that are not settings is the text of a macro."""
+    """Raises ConfigurationError where one of the inputs that are not settings is an unreplaced macro."""
     refuse_unmapped([found for name, text in inputs.items() for found in in_text(name, str(text))], context.surface)
 
 

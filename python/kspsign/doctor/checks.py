@@ -6,6 +6,7 @@ import platform
 from collections.abc import Iterator
 from importlib.metadata import version
 
+from kspsign.batch.cautions import clickonce_warnings, selection_warnings
 from kspsign.batch.select import select_artifacts
 from kspsign.certsync import read_entry
 from kspsign.doctor.network import network_checks, timestamp_checks
@@ -126,10 +127,13 @@ def _files(settings: Settings) -> Iterator[Prerequisite]:
         yield not_checked("files", "no pattern is given")
         return
     try:
-        artifacts = select_artifacts(settings.files, settings.folder).artifacts
+        selection = select_artifacts(settings.files, settings.folder)
     except KspSignError as error:
         yield failed("files", error)
         return
+    artifacts = selection.artifacts
+    for warning in (*selection_warnings(selection), *clickonce_warnings(artifacts)):
+        yield warned("files", warning.message, warning.remedy)
     yield passed("files", f"{len(artifacts)} match{'es' if len(artifacts) == 1 else ''}")
     if not any(artifact.format is Format.NAVX for artifact in artifacts):
         return

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 
+from kspsign.certsync import newer_synchronised
 from kspsign.keys import reopen_key_store
 from kspsign.keys.prerequisites import (
     CERTIFICATE,
@@ -14,6 +15,7 @@ from kspsign.keys.prerequisites import (
     TEST_SIGNATURE,
     Prerequisite,
     examine_certificate,
+    examine_newer,
     failed,
     not_checked,
     passed,
@@ -36,5 +38,11 @@ def examine_synchronised(settings: Settings, certificate: SyncedCertificate) -> 
         yield passed(KEY, f"{certificate.key_store} opens and holds the key{named} of an earlier certsync")
         fixed = store.capabilities.fixed_certificate
         yield examine_certificate(certificate.chain if fixed else store.certificate_chain())
-    yield not_checked(NEWER, "--thumbprint means the certificate of an earlier certsync; certsync looks for newer ones")
+    newer = newer_synchronised(settings.store_folder, certificate)
+    if newer:
+        yield examine_newer(newer, superseded=True)
+    else:
+        yield not_checked(
+            NEWER, "--thumbprint means the certificate of an earlier certsync; certsync looks for newer ones"
+        )
     yield not_checked(TEST_SIGNATURE, COSTS_A_SIGNATURE)

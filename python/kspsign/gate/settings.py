@@ -17,7 +17,7 @@ from kspsign.settings.context import RunContext
 from kspsign.settings.layers import Given, no_such
 from kspsign.settings.network import network_options, network_variables
 from kspsign.settings.secrets import check_variable_name
-from kspsign.settings.store_options import Exclusive, Output
+from kspsign.settings.store_options import OneOf, Output
 from kspsign.settings.unmapped import in_text, refuse_unmapped, unmapped_settings
 
 DEFAULT_TOKEN_VARIABLE = "SYSTEM_ACCESSTOKEN"  # noqa: S105 - the name of a variable
@@ -40,10 +40,10 @@ class GateSettings(BaseModel):
     verdicts: int = Field(1, ge=1, description="Verdicts that the build must have, exactly (default: 1).")
     wait: int = Field(0, ge=0, le=60 * 24, description="Minutes to wait for a missing verdict.")
     allow_test_signing: bool = Field(False, description="Accept artifacts signed with throw-away keys.")
-    policy: Annotated[Path | None, Exclusive("policy")] = Field(
+    policy: Annotated[Path | None, OneOf("policy")] = Field(
         None, description="Policy file that must have judged the files, by the report."
     )
-    policy_sha256: Annotated[str | None, Exclusive("policy")] = Field(
+    policy_sha256: Annotated[str | None, OneOf("policy")] = Field(
         None, pattern="^[0-9A-Fa-f]{64}$", description="SHA-256 of that policy as stated in the report, instead."
     )
     variant: Literal["public", "dev"] = Field(

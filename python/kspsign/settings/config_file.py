@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic.fields import FieldInfo
 
 from kspsign.model.errors import ConfigurationError
+from kspsign.model.globs import expand_braces
 from kspsign.model.report import ConfigurationFacts
 from kspsign.settings.store_options import StoreModels, is_harmless, options_of
 
@@ -147,11 +148,19 @@ def _of_stores(key: str, stores: StoreModels) -> list[FieldInfo]:
 
 def _leads_out(patterns: str) -> str:
     """Why an ambient file may not hold these patterns; "" when it may. A text may hold several, one a line."""
-    for pattern in (line.strip().removeprefix("!") for line in patterns.splitlines()):
+    for pattern in (line.strip().lstrip("!") for line in patterns.splitlines()):
         if pattern.startswith("@"):
             return "a list file"
-        windows = PureWindowsPath(pattern)
-        rooted = PurePosixPath(pattern).is_absolute() or windows.drive or windows.root
-        if rooted or ".." in re.split(r"[\\/]", pattern):
+        try:
+            meant = expand_braces(pattern)
+        except ValueError as many:
+            return str(many)
+        if any(map(_is_outside, meant)):
             return "a pattern that leads out of the folder"
     return ""
+
+
+def _is_outside(pattern: str) -> bool:
+    windows = PureWindowsPath(pattern)
+    rooted = PurePosixPath(pattern).is_absolute() or windows.drive or windows.root
+    return bool(rooted) or ".." in re.split(r"[\\/]", pattern)

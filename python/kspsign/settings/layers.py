@@ -12,7 +12,7 @@ from pydantic.fields import FieldInfo
 from kspsign.model.suggest import suggest
 from kspsign.settings.config_file import ConfigFile
 from kspsign.settings.model import option_name
-from kspsign.settings.store_options import Exclusive, marker
+from kspsign.settings.store_options import OneOf, marker
 
 FILE, INPUT, ARGUMENT = range(3)
 
@@ -36,7 +36,7 @@ class Given:
         return cls(values, layers, file)
 
     def without_overruled(self, fields: Mapping[str, FieldInfo]) -> Given:
-        """Of settings that exclude each other (`Exclusive` in `fields`), those that a higher layer chose."""
+        """Of settings that exclude each other (`OneOf` in `fields`), those that a higher layer chose."""
         overruled = {name for members in _exclusive(fields) for name in self._overruled(members)}
         return replace(self, values={name: value for name, value in self.values.items() if name not in overruled})
 
@@ -66,7 +66,7 @@ def no_such(name: str, known: Iterable[str]) -> str:
 def _exclusive(fields: Mapping[str, FieldInfo]) -> Iterator[list[str]]:
     groups: dict[str, list[str]] = {}
     for name, info in fields.items():
-        found = marker(info, Exclusive)
+        found = marker(info, OneOf)
         if found is not None:
             groups.setdefault(found.choice, []).append(name)
     yield from groups.values()

@@ -25,7 +25,7 @@ from pydantic.fields import FieldInfo
 from kspsign.model.network_options import NetworkOptions
 from kspsign.settings.config_file import ConfigOrigin
 from kspsign.settings.network import network_options
-from kspsign.settings.store_options import Ambient, Exclusive, Metavar, Output, StoreOptions, Thumbprint, marker
+from kspsign.settings.store_options import Ambient, Metavar, OneOf, Output, StoreOptions, Thumbprint, marker
 from kspsign.settings.urls import url_fault
 
 Command = Literal["run", "certsync", "sign", "timestamp", "verify", "doctor", "merge"]
@@ -80,22 +80,22 @@ class Settings(BaseModel):
     digest: Annotated[Literal["sha256", "sha384", "sha512"], Ambient.HARMLESS] = Field(
         "sha256", description="Digest of file and timestamp."
     )
-    timestamp_url: Annotated[tuple[str, ...], Ambient.REFUSED, Exclusive("timestamp"), Metavar("URL")] = Field(
+    timestamp_url: Annotated[tuple[str, ...], Ambient.REFUSED, OneOf("timestamp"), Metavar("URL")] = Field(
         (), description="RFC 3161 server; repeat it for a fallback order."
     )
     timestamp_mode: Annotated[Literal["separate", "inline"], Ambient.REFUSED] = Field(
         "separate", description="SignTool: timestamp after signing (a failure wastes no signature), or in one command."
     )
-    no_timestamp: Annotated[bool, Ambient.REFUSED, Exclusive("timestamp")] = Field(
+    no_timestamp: Annotated[bool, Ambient.REFUSED, OneOf("timestamp")] = Field(
         False, description="Sign without timestamp: signatures end with the certificate."
     )
-    append: Annotated[bool, Ambient.REFUSED, Exclusive("existing signatures")] = Field(
+    append: Annotated[bool, Ambient.REFUSED, OneOf("existing signatures")] = Field(
         False, description="Add a second signature to files that are signed already."
     )
-    replace: Annotated[bool, Ambient.REFUSED, Exclusive("existing signatures")] = Field(
+    replace: Annotated[bool, Ambient.REFUSED, OneOf("existing signatures")] = Field(
         False, description="Replace the signatures of files that are signed already."
     )
-    skip_signed: Annotated[bool, Ambient.REFUSED, Exclusive("existing signatures")] = Field(
+    skip_signed: Annotated[bool, Ambient.REFUSED, OneOf("existing signatures")] = Field(
         False, description="Skip files that carry any valid signature."
     )
     description: Annotated[str | None, Ambient.HARMLESS, Metavar("TEXT")] = Field(
@@ -147,11 +147,11 @@ class Settings(BaseModel):
     summary: Annotated[Path | None, Ambient.REFUSED, Output("kspsign.publishing.summary:summary_text")] = Field(
         None, description="Markdown summary to write."
     )
-    quiet: Annotated[bool, Ambient.REFUSED, Exclusive("detail")] = Field(False, description="Print failures only.")
+    quiet: Annotated[bool, Ambient.REFUSED, OneOf("detail")] = Field(False, description="Print failures only.")
     publish_token_env: Annotated[str | None, Ambient.REFUSED, Metavar("NAME")] = Field(
         None, description="Variable with a token of Azure DevOps: publish the results over REST too."
     )
-    verbose: Annotated[bool, Ambient.HARMLESS, Exclusive("detail")] = Field(
+    verbose: Annotated[bool, Ambient.HARMLESS, OneOf("detail")] = Field(
         False, description="Print every check of every file, and every remote call."
     )
     ca_file: Annotated[Path | None, Ambient.REFUSED] = Field(
@@ -168,6 +168,11 @@ class Settings(BaseModel):
     network_environment: dict[str, SecretStr] = Field(default_factory=dict, repr=False)
     temp_folder: Path | None = None
     configuration: InstanceOf[ConfigOrigin] = ConfigOrigin()
+
+    @field_validator("files", "timestamp_url", "tool_env", "trust_root", mode="before")
+    @classmethod
+    def _lines_are_items(cls, value: object) -> object:
+        return [line.strip() for line in value.splitlines() if line.strip()] if isinstance(value, str) else value
 
     @field_validator("timestamp_url")
     @classmethod

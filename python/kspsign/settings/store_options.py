@@ -57,7 +57,7 @@ class SecretVariable:
 
 
 @dataclass(frozen=True, slots=True)
-class Exclusive:
+class OneOf:
     """Marks fields that exclude each other, by what they choose: one that was given on the command line or as an input
     overrules the others in a configuration file."""
 

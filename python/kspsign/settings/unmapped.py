@@ -72,17 +72,17 @@ def refuse_unmapped(found: Collection[Unmapped], surface: Surface) -> None:
     """Raises ConfigurationError that names them."""
     if not found:
         return
-    each = [*found]
-    first = unmapped_error(each[0], surface)
-    others = "; ".join(f"{other.where} holds {other.macro}" for other in each[1:_NAMED])
-    more = f" and {len(each) - _NAMED} more" if len(each) > _NAMED else ""
+    macros = [*found]
+    first = unmapped_error(macros[0], surface)
+    others = "; ".join(f"{other.where} holds {other.macro}" for other in macros[1:_NAMED])
+    more = f" and {len(macros) - _NAMED} more" if len(macros) > _NAMED else ""
     raise ConfigurationError(
         f"{first.message}{f'; likewise {others}{more}' if others else ''}", code=first.code, remedy=first.remedy
     )
 
 
 def unmapped_error(found: Unmapped, surface: Surface) -> ConfigurationError:
-    """Nobody replaced the macro: on Azure Pipelines there is no such variable, elsewhere the form is unknown."""
+    """The error for a macro that was not replaced: there is no such variable, or the form is that of another system."""
     name = found.where
     mapped = _VARIABLE.fullmatch(name) is not None and name.upper() == name
     azure = not found.macro.startswith("${{")
@@ -100,9 +100,8 @@ def unmapped_error(found: Unmapped, surface: Surface) -> ConfigurationError:
         elif not azure:
             remedy = f"${{{{ }}}} is GitHub's form, and that of templates. Write $(NAME). {remedy}"
     return ConfigurationError(
-        f"{name} is the text {found.macro}: the variable is not mapped, so nothing replaced it"
-        if not found.in_file
-        else f"{name} holds the text {found.macro}, which nothing replaces in a file",
+        f"{name} holds the text {found.macro}, "
+        + ("which nothing replaces in a file" if found.in_file else "since no variable of that name replaced it"),
         code="UNMAPPED_VARIABLE",
         remedy=remedy,
     )

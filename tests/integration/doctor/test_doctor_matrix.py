@@ -44,7 +44,7 @@ EXPECTED: dict[str, dict[str, Seen | str]] = {
     },
     "pkcs12": {
         "nothing set": Seen(REFUSED, "settings", "failed", "needs pkcs12"),
-        "macro": Seen(NOT, "variable", "failed", "P12_PASSWORD is the text $(P12_PASSWORD)"),
+        "macro": Seen(NOT, "variable", "failed", "P12_PASSWORD holds the text $(P12_PASSWORD)"),
         "wrong secret": Seen(NOT, "credentials", "failed", "its password is wrong"),
         "wrong alias": Seen(NOT, "credentials", "failed", "other.p12 can't be read"),
         "disabled": "a file can't be disabled",
@@ -58,7 +58,7 @@ EXPECTED: dict[str, dict[str, Seen | str]] = {
     },
     "keylocker": {
         "nothing set": Seen(NOT, "credentials", "failed", "SM_API_KEY"),
-        "macro": Seen(NOT, "variable", "failed", "SM_API_KEY is the text $(SM_API_KEY)"),
+        "macro": Seen(NOT, "variable", "failed", "SM_API_KEY holds the text $(SM_API_KEY)"),
         "wrong secret": Seen(NOT, "sign-in", "failed", "invalid_api_key"),
         "wrong alias": Seen(NOT, "key", "failed", "Did you mean Release"),
         "disabled": Seen(NOT, "key", "failed", "is OFFLINE"),
@@ -72,7 +72,7 @@ EXPECTED: dict[str, dict[str, Seen | str]] = {
     },
     "azure-key-vault": {
         "nothing set": Seen(NOT, "options", "failed", "--key-identifier"),
-        "macro": Seen(NOT, "variable", "failed", "AZURE_CLIENT_SECRET is the text $(AZURE_CLIENT_SECRET)"),
+        "macro": Seen(NOT, "variable", "failed", "AZURE_CLIENT_SECRET holds the text $(AZURE_CLIENT_SECRET)"),
         "wrong secret": Seen(NOT, "sign-in", "failed", "AADSTS7000215"),
         "wrong alias": Seen(NOT, "key", "failed", "relaese was not found"),
         "disabled": Seen(NOT, "key", "failed", "disabled"),
@@ -86,7 +86,7 @@ EXPECTED: dict[str, dict[str, Seen | str]] = {
     },
     "azure-artifact-signing": {
         "nothing set": Seen(NOT, "options", "failed", "--signing-endpoint"),
-        "macro": Seen(NOT, "variable", "failed", "AZURE_CLIENT_SECRET is the text $(AZURE_CLIENT_SECRET)"),
+        "macro": Seen(NOT, "variable", "failed", "AZURE_CLIENT_SECRET holds the text $(AZURE_CLIENT_SECRET)"),
         "wrong secret": Seen(NOT, "sign-in", "failed", "AADSTS7000215"),
         "wrong alias": Seen(NOT, "key", "failed", "capitals included"),
         "disabled": "a profile that is not Active answers as a missing role does",
@@ -100,7 +100,7 @@ EXPECTED: dict[str, dict[str, Seen | str]] = {
     },
     "pkcs11": {
         "nothing set": Seen(NOT, "options", "failed", "--pkcs11-module"),
-        "macro": Seen(NOT, "variable", "failed", "TEST_TOKEN_PIN is the text $(TOKEN_PIN)"),
+        "macro": Seen(NOT, "variable", "failed", "TEST_TOKEN_PIN holds the text $(TOKEN_PIN)"),
         "wrong secret": Seen(NOT, "sign-in", "failed", "CKR_PIN_INCORRECT"),
         "wrong alias": Seen(NOT, "key", "failed", "Did you mean release"),
         "disabled": Seen(NOT, "token", "failed", "available: none"),
@@ -115,7 +115,7 @@ EXPECTED: dict[str, dict[str, Seen | str]] = {
     # Off Windows none is ready: the first line says so, and the others say what can be seen here.
     "windows": {
         "nothing set": Seen(NOT, "credentials", "failed", "SM_API_KEY is not set"),
-        "macro": Seen(NOT, "variable", "failed", "SM_API_KEY is the text $(SM_API_KEY)"),
+        "macro": Seen(NOT, "variable", "failed", "SM_API_KEY holds the text $(SM_API_KEY)"),
         "wrong secret": Seen(NOT, "sign-in", "failed", "not connected"),
         "wrong alias": Seen(NOT, "key", "failed", "Did you mean Release"),
         "disabled": Seen(NOT, "key", "failed", "is OFFLINE"),

@@ -116,3 +116,22 @@ def test_files_that_others_signed(publisher: Publisher, tmp_path: Path) -> None:
     assert "vendor.dll (" in run.report["warnings"][0]["message"]
     assert "Vendor Inc." in run.report["warnings"][0]["message"]
     assert "app.exe" not in run.report["warnings"][0]["message"]
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("*.exe", "--description", "$(productName)"),
+        ("*.exe", "$(out)/**/*.dll"),
+        ("*.exe", "--timestamp-url", "timestamp.example"),
+        ("*.exe;*.dll",),
+    ],
+)
+def test_nothing_is_signed_under_a_setting_that_can_be_judged_alone(
+    publisher: Publisher, tmp_path: Path, arguments: tuple[str, ...]
+) -> None:
+    path = image(tmp_path / "app.exe")
+    before = path.read_bytes()
+    run = kspsign("sign", *arguments, "--folder", tmp_path, *publisher.file.options, folder=tmp_path)
+    assert run.code == 3, run.text
+    assert path.read_bytes() == before

@@ -185,7 +185,7 @@ def test_the_folder_itself_may_be_missing(tree: Path) -> None:
         ("@(bin/deep|bin)/*.dll", "a group with a folder in it"),
         ("!", "names nothing"),
         ("!!", "names nothing"),
-        ("{1..600}.exe", "stand for more than 500 patterns"),
+        ("{1..600}.exe", "expand to more than 500 patterns"),
     ],
 )
 def test_a_pattern_that_would_mean_something_else_is_named(tree: Path, pattern: str, words: str) -> None:

@@ -126,6 +126,16 @@ def test_slices_that_passed_pass_together(fan_out: Path) -> None:
     assert (code, report["passed"], report["command"], report["totals"]["verified"]) == (0, True, "merge", 5)
 
 
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+def test_reports_may_have_gone_through_windows_powershell(fan_out: Path, encoding: str) -> None:
+    passed(fan_out)
+    path = fan_out / "slice-2" / "report.json"
+    path.write_bytes(path.read_text(encoding="utf-8").encode(encoding))
+    assert merge(fan_out)[0] == 0
+    path.write_bytes(path.read_bytes()[:-40])
+    assert merge(fan_out)[0] == 3
+
+
 def test_slices_that_were_judged_by_one_policy_keep_it(fan_out: Path) -> None:
     passed(fan_out)
     policy = {"name": "strict", "sha256": "0" * 64}

@@ -7,15 +7,17 @@ import json
 import subprocess
 import sys
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 from cryptography import x509
 
-from kspsign.certsync import list_entries, read_entry, write_entry
+from kspsign.certsync import list_entries, newer_synchronised, read_entry, write_entry
 from kspsign.embedded.authority import EmbeddedAuthority
 from kspsign.model.errors import PrerequisiteError
 from kspsign.model.values import SyncedCertificate
+from support.pki import ca, issue, new_key
 
 
 @pytest.fixture
@@ -61,6 +63,23 @@ def test_the_files_say_what_the_certificate_is(folder: Path, authority: Embedded
 
 def test_a_private_key_is_never_among_it(folder: Path) -> None:
     assert not any(b"PRIVATE" in path.read_bytes() for path in folder.iterdir())
+
+
+def test_a_later_certificate_of_the_same_key_is_told(tmp_path: Path) -> None:
+    now, key = datetime.now(UTC), new_key()
+    entries = []
+    for begin, alias in ((-400, "release"), (-20, "release"), (-10, "other")):
+        made = issue("Contoso", ca("Root"), key=key, begin=now + timedelta(days=begin), end=now + timedelta(days=90))
+        thumbprint = hashlib.sha1(made.der, usedforsecurity=False).hexdigest().upper()
+        entries.append(SyncedCertificate(thumbprint, (made.der,), alias, "keylocker", {}, test_signing=False))
+        write_entry(tmp_path, entries[-1])
+    older, newer, other = entries
+    (remark,) = newer_synchronised(tmp_path, older)
+    assert newer.thumbprint in remark.partition("is superseded by")[2]
+    assert other.thumbprint not in remark
+    assert newer_synchronised(tmp_path, newer) == newer_synchronised(tmp_path, other) == ()
+    (tmp_path / "certificates" / other.thumbprint / "entry.json").write_text("{", encoding="utf-8")
+    assert newer_synchronised(tmp_path, older) == ()
 
 
 def test_writing_again_replaces_what_was_known(tmp_path: Path, folder: Path, certificate: SyncedCertificate) -> None:

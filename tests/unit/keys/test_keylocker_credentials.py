@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -77,6 +78,12 @@ def test_an_api_key_that_no_header_takes_is_told_without_it(host: Host, key: str
 def test_a_trailing_line_break_does_no_harm(host: Host) -> None:
     changed = {name: f"{host.environment[name]}\r\n" for name in ("SM_API_KEY", "SM_CLIENT_CERT_PASSWORD")}
     open_key_store(settings(host, "release", **changed)).close()
+
+
+def test_a_client_certificate_may_be_as_certutil_encodes_it(host: Host) -> None:
+    encoded = base64.encodebytes(Path(host.environment["SM_CLIENT_CERT_FILE"]).read_bytes()).decode()
+    text = f"-----BEGIN CERTIFICATE-----\r\n{encoded}-----END CERTIFICATE-----\r\n"
+    open_key_store(settings(host, "release", SM_CLIENT_CERT_FILE=None, SM_CLIENT_CERT_FILE_B64=text)).close()
 
 
 def test_a_wrong_password_is_told(host: Host) -> None:

@@ -148,3 +148,9 @@ def test_every_secret_is_taken_without_line_ends(end: str) -> None:
     assert task.given_options["password"].get_secret_value() == PIN
     assert task.publish_token is not None
     assert task.publish_token.get_secret_value() == "t"
+
+
+def test_a_text_stands_for_its_lines(config: Path) -> None:
+    config.write_text(f"files: |\n  *.exe\n  !b.exe\ntimestamp_url: {URL}\n", encoding="utf-8")
+    settings = resolve("sign", {}, config=config, environment={}, stores=STORES)
+    assert (settings.files, settings.timestamp_url) == (("*.exe", "!b.exe"), (URL,))

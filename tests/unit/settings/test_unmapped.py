@@ -30,25 +30,25 @@ def refusal(command: Any = "run", environment: dict[str, str] | None = None, **o
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ({"description": "$(productName)"}, "--description is the text $(productName)"),
-        ({"description": "Contoso $(version) Setup"}, "--description is the text $(version)"),
-        ({"files": ["*.exe", "$(out)/**/*.dll"]}, "--files is the text $(out)"),
-        ({"files": ["*.exe\n$(out)/**/*.dll"]}, "--files is the text $(out)"),
-        ({"files": ["!$(skip)/**", "*.exe"]}, "--files is the text $(skip)"),
-        ({"folder": "$(Build.ArtifactStagingDirectory)"}, "--folder is the text $(Build.ArtifactStagingDirectory)"),
+        ({"description": "$(productName)"}, "--description holds the text $(productName)"),
+        ({"description": "Contoso $(version) Setup"}, "--description holds the text $(version)"),
+        ({"files": ["*.exe", "$(out)/**/*.dll"]}, "--files holds the text $(out)"),
+        ({"files": ["*.exe\n$(out)/**/*.dll"]}, "--files holds the text $(out)"),
+        ({"files": ["!$(skip)/**", "*.exe"]}, "--files holds the text $(skip)"),
+        ({"folder": "$(Build.ArtifactStagingDirectory)"}, "--folder holds the text $(Build.ArtifactStagingDirectory)"),
         ({"folder": Path("$(Build.ArtifactStagingDirectory)/x")}, "--folder"),
-        ({"key_store": "$(keyStore)"}, "--key-store is the text"),
-        ({"thumbprint": "$(thumbprint)"}, "--thumbprint is the text"),
-        ({"jobs": "$(jobs)"}, "--jobs is the text"),
-        ({"append": "$(append)"}, "--append is the text"),
-        ({"timestamp_url": ["http://a.example", "$(tsa)"]}, "--timestamp-url is the text"),
-        ({"trust_root": ["$(root.secureFilePath)"]}, "--trust-root is the text"),
-        ({"tool_env": ["$(name)"]}, "--tool-env is the text"),
-        ({"key_store": "pkcs12", "pkcs12": "$(pfx.secureFilePath)"}, "--pkcs12 is the text"),
+        ({"key_store": "$(keyStore)"}, "--key-store holds the text"),
+        ({"thumbprint": "$(thumbprint)"}, "--thumbprint holds the text"),
+        ({"jobs": "$(jobs)"}, "--jobs holds the text"),
+        ({"append": "$(append)"}, "--append holds the text"),
+        ({"timestamp_url": ["http://a.example", "$(tsa)"]}, "--timestamp-url holds the text"),
+        ({"trust_root": ["$(root.secureFilePath)"]}, "--trust-root holds the text"),
+        ({"tool_env": ["$(name)"]}, "--tool-env holds the text"),
+        ({"key_store": "pkcs12", "pkcs12": "$(pfx.secureFilePath)"}, "--pkcs12 holds the text"),
         ({"key_store": "azure-key-vault", "key_identifier": "https://$(vault).vault.azure.net/keys/a"}, "$(vault)"),
-        ({"password_env": "$(PfxPassword)"}, "--password-env is the text"),
-        ({"description": "${{ vars.NAME }}"}, "--description is the text ${{ vars.NAME }}"),
-        ({"description": "$[variables.name]"}, "--description is the text $[variables.name]"),
+        ({"password_env": "$(PfxPassword)"}, "--password-env holds the text"),
+        ({"description": "${{ vars.NAME }}"}, "--description holds the text ${{ vars.NAME }}"),
+        ({"description": "$[variables.name]"}, "--description holds the text $[variables.name]"),
         ({"description": "$[ format('{0}', variables['x']) ]"}, "--description"),
         ({"description": "$(a)", "jobs": "$(b)"}, "likewise --jobs holds $(b)"),
     ],
@@ -66,7 +66,7 @@ def test_what_only_looks_like_one_is_taken(value: str) -> None:
 
 
 def test_inputs_are_named_as_in_the_task() -> None:
-    assert "timestampUrl is the text $(tsa)" in str(refusal(inputs={"timestampUrl": ["$(tsa)"]}))
+    assert "timestampUrl holds the text $(tsa)" in str(refusal(inputs={"timestampUrl": ["$(tsa)"]}))
 
 
 def test_what_an_argument_overrules_does_not_count(tmp_path: Path) -> None:
@@ -106,14 +106,14 @@ def test_the_remedy_is_in_the_form_of_the_runner() -> None:
     ],
 )
 def test_a_mapped_variable_is_named(key_store: str, environment: dict[str, str], name: str) -> None:
-    assert f"{name} is the text $(" in str(refusal(environment=environment, arguments={"key_store": key_store}))
+    assert f"{name} holds the text $(" in str(refusal(environment=environment, arguments={"key_store": key_store}))
 
 
 def test_the_tasks_secrets_are_named() -> None:
     given = {"keyStore": "pkcs12", "pkcs12": "a.pfx"}
-    assert "password is the text $(pw)" in str(refusal(inputs=given, secrets={"password": "$(pw)"}))
+    assert "password holds the text $(pw)" in str(refusal(inputs=given, secrets={"password": "$(pw)"}))
     token = {"accessToken": "$(System.AccessToken)"}
-    assert "SYSTEM_ACCESSTOKEN is the text" in str(refusal(inputs=given, secrets=token))
+    assert "SYSTEM_ACCESSTOKEN holds the text" in str(refusal(inputs=given, secrets=token))
 
 
 def test_a_password_may_hold_any_characters() -> None:
@@ -139,13 +139,13 @@ def test_inputs_of_the_task_that_are_no_settings(
     document = {**document, name: value} if name == "command" else {**document, "inputs": {name: value}}
     stdin = io.TextIOWrapper(io.BytesIO(json.dumps(document).encode()))
     monkeypatch.setattr("sys.stdin", stdin)
-    with pytest.raises(ConfigurationError, match=f"{name} is the text"):
+    with pytest.raises(ConfigurationError, match=f"{name} holds the text"):
         execute("task", {}, {})
 
 
 def test_the_gate_names_them_too() -> None:
     given = {"collection": "https://dev.example/c", "project": "$(System.TeamProject)", "build_id": [1]}
-    with pytest.raises(ConfigurationError, match="--project is the text"):
+    with pytest.raises(ConfigurationError, match="--project holds the text"):
         resolve_gate(given, {"SYSTEM_ACCESSTOKEN": "t"})
-    with pytest.raises(ConfigurationError, match="SYSTEM_ACCESSTOKEN is the text"):
+    with pytest.raises(ConfigurationError, match="SYSTEM_ACCESSTOKEN holds the text"):
         resolve_gate({**given, "project": "p"}, {"SYSTEM_ACCESSTOKEN": "$(System.AccessToken)"})

@@ -8,7 +8,7 @@ from typing import Annotated, ClassVar, Self
 from pydantic import Field, SecretStr, model_validator
 
 from kspsign.keys.options import CertificateFile, IssuerFetching
-from kspsign.settings.store_options import Ambient, Exclusive, Metavar, SecretVariable
+from kspsign.settings.store_options import Ambient, Metavar, OneOf, SecretVariable
 
 
 class Pkcs11Options(CertificateFile, IssuerFetching):
@@ -19,10 +19,10 @@ class Pkcs11Options(CertificateFile, IssuerFetching):
     pkcs11_module: Annotated[Path | None, Ambient.REFUSED, Metavar("FILE")] = Field(
         None, description="PKCS#11 library of the token's vendor (key store pkcs11)."
     )
-    pkcs11_token: Annotated[str | None, Ambient.REFUSED, Exclusive("token"), Metavar("LABEL")] = Field(
+    pkcs11_token: Annotated[str | None, Ambient.REFUSED, OneOf("token"), Metavar("LABEL")] = Field(
         None, description="Label of the PKCS#11 token (default: the only one)."
     )
-    pkcs11_slot: Annotated[int | None, Ambient.REFUSED, Exclusive("token")] = Field(
+    pkcs11_slot: Annotated[int | None, Ambient.REFUSED, OneOf("token")] = Field(
         None, ge=0, description="Slot id of the PKCS#11 token, instead of its label."
     )
     pkcs11_key_id: Annotated[str | None, Ambient.HARMLESS, Metavar("HEX")] = Field(

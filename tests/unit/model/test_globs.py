@@ -7,7 +7,7 @@ import subprocess
 
 import pytest
 
-from kspsign.batch.globs import MAX_ALTERNATIVES, expand_braces, has_wildcards, may_end_in, name_regex
+from kspsign.model.globs import MAX_ALTERNATIVES, expand_braces, has_wildcards, may_end_in, name_regex
 from support.places import ROOT
 
 NAMES = (

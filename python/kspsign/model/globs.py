@@ -1,7 +1,7 @@
 """Glob patterns in the dialect of Azure Pipelines (minimatch): what one name of a path may be, and brace expansion.
 
 `*`, `?`, `[a-z]`, `[!a]` and the groups `?(a|b)`, `*(a|b)`, `+(a|b)`, `@(a|b)`, `!(a|b)` match within a name; `{a,b}`
-and `{1..3}` stand for several patterns. A special character in brackets stands for itself: `[[]`, `[{]`, `[(]`.
+and `{1..3}` expand to several patterns. A special character in brackets matches itself: `[[]`, `[{]`, `[(]`.
 """
 
 from __future__ import annotations
@@ -12,28 +12,28 @@ from functools import lru_cache
 from itertools import islice
 
 MAX_ALTERNATIVES = 500
-"""Patterns that the braces of one may stand for."""
+"""Patterns that the braces of one may expand to."""
 _GROUP = re.compile(r"[?*+@!]\(")
 _RANGE = re.compile(r"(-?\d{1,6})\.\.(-?\d{1,6})|([A-Za-z])\.\.([A-Za-z])")
 _REPEATED = {"?": "?", "*": "*", "+": "+", "@": ""}
 
 
 def has_wildcards(part: str) -> bool:
-    """Whether a name of a path, or a path, may stand for more than itself."""
+    """Whether a name of a path, or a path, may match more than itself."""
     return re.search(r"[*?\[]", part) is not None or _GROUP.search(part) is not None
 
 
 @lru_cache(maxsize=4096)
 def name_regex(part: str) -> re.Pattern[str]:
-    """What matches the names that `part` of a pattern stands for, as a whole."""
+    """What matches the names that `part` of a pattern means, as a whole."""
     return re.compile(rf"(?s:{_translate(part)})\Z")
 
 
 def expand_braces(pattern: str) -> tuple[str, ...]:
-    """The patterns that `pattern` stands for. Raises ValueError for more than MAX_ALTERNATIVES."""
+    """The patterns that `pattern` expands to. Raises ValueError for more than MAX_ALTERNATIVES."""
     found = tuple(islice(_expanded(pattern), MAX_ALTERNATIVES + 1))
     if len(found) > MAX_ALTERNATIVES:
-        raise ValueError(f"its braces stand for more than {MAX_ALTERNATIVES} patterns")
+        raise ValueError(f"its braces expand to more than {MAX_ALTERNATIVES} patterns")
     return tuple(dict.fromkeys(found))
 
 

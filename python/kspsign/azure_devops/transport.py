@@ -18,7 +18,17 @@ from msrest.universal_http import ClientRequest, ClientResponse
 from msrest.universal_http.requests import BasicRequestsHTTPSender
 from pydantic import SecretStr
 
-from kspsign.azure_devops.errors import BUSY, FORBIDDEN, FOREIGN_HOST, NOT_FOUND, REFUSED, SIGN_IN, UNREACHABLE, problem
+from kspsign.azure_devops.errors import (
+    BUSY,
+    FORBIDDEN,
+    FOREIGN_HOST,
+    NOT_FOUND,
+    PRIVATE_CA,
+    REFUSED,
+    SIGN_IN,
+    UNREACHABLE,
+    problem,
+)
 from kspsign.model.errors import CancelledError, ConfigurationError
 from kspsign.network.retry import backoff, retry_after_seconds
 from kspsign.network.trace import numbered
@@ -73,7 +83,9 @@ class Guard(HTTPPolicy):  # type: ignore[type-arg]  # a generic of comments only
                 with numbered(attempt):
                     response: Response[Any, Any] = self.next.send(request, **kwargs)  # type: ignore[union-attr]  # set
             except ClientRequestError as broken:
-                fault = problem(UNREACHABLE, f"no answer from {url} ({_reason(broken)})")
+                untrusted = type(broken.inner_exception) is requests.exceptions.SSLError
+                remedy = PRIVATE_CA if untrusted else None
+                fault = problem(UNREACHABLE, f"no answer from {url} ({_reason(broken)})", remedy=remedy)
                 if attempt == ATTEMPTS or method not in _IDEMPOTENT:
                     raise fault from broken
                 delay = None

@@ -9,7 +9,7 @@ from typing import TypeVar
 
 from kspsign.authenticode.formats import open_signable
 from kspsign.authenticode.profile import FileSignature
-from kspsign.authenticode.signable import GuardedFile, OccupiedFile, SignableFile
+from kspsign.authenticode.signable import AdvisedFile, GuardedFile, OccupiedFile, SignableFile
 from kspsign.batch.admissions import Admissions
 from kspsign.batch.outcomes import checked, failed, planned, signed, skipped
 from kspsign.batch.run import Run
@@ -185,7 +185,7 @@ def _already_signed(artifact: Artifact, file: SignableFile, signing: Signing) ->
     settings = signing.run.settings
     occupant = None if settings.replace else _occupant(file)
     if occupant is not None:
-        return failed(artifact, _occupied(occupant))
+        return failed(artifact, _occupied(occupant, file))
     beside = settings.append and signing.verifier.judge is not None
     if not file.signatures or settings.replace or beside:
         return None  # a policy may tolerate a signature next to a stronger one: the signed copy is judged
@@ -207,12 +207,14 @@ def _is_ours(signature: FileSignature, identity: PublisherIdentity) -> bool:
         return False
 
 
-def _occupied(occupant: str) -> KspSignError:
+def _occupied(occupant: str, file: SignableFile) -> KspSignError:
     """Why a file without a readable signature is not signed: an unreadable signature is not the same as none."""
     return KspSignError(
         f"in the place of its signature it holds {occupant}",
         code="ALREADY_SIGNED",
-        remedy="Find out which build step put it there. Sign the file without it, or overwrite it with --replace.",
+        remedy=file.occupant_remedy
+        if isinstance(file, AdvisedFile)
+        else "Find out which build step put it there. Sign the file without it, or overwrite it with --replace.",
     )
 
 

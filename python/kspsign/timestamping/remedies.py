@@ -9,29 +9,37 @@ from typing import Final
 HTML_PAGE = "a web page in place of a timestamp"
 _BY_ANSWER: Final = (
     (
-        r"HTTP 407|the proxy rejected it: 407",
-        "The proxy wants a login: put it into HTTPS_PROXY and HTTP_PROXY "
-        "(http://USER:PASSWORD@PROXY:PORT), or exempt the timestamp server from the proxy (NO_PROXY).",
+        r"HTTP 407\b|the proxy rejected it: 407",
+        (
+            "The proxy wants a login: put it into HTTPS_PROXY and HTTP_PROXY "
+            "(http://USER:PASSWORD@PROXY:PORT), or exempt the timestamp server from the proxy (NO_PROXY)."
+        ),
     ),
     (
         HTML_PAGE,
-        "A proxy, a portal or the server's home page answers at that address: let the agent reach the server, "
-        "or correct the address (--timestamp-url).",
+        (
+            "A proxy, a portal or the server's home page answers at that address: let the agent reach the server, "
+            "or correct the address (--timestamp-url)."
+        ),
     ),
     (
-        r"HTTP (?:404|405|410)",
+        r"HTTP (?:404|405|410)\b",
         "The server has no timestamp service at that address: correct its path (--timestamp-url).",
     ),
     (
-        r"HTTP 40[13]",
-        "The server wants a login or does not let this agent in: use the address that your CA gave you, "
-        "or a public server (--timestamp-url).",
+        r"HTTP 40[13]\b",
+        (
+            "The server wants a login or does not let this agent in: use the address that your CA gave you, "
+            "or a public server (--timestamp-url)."
+        ),
     ),
-    (r"redirect", "Give the address that the server redirects to, if it is your CA's (--timestamp-url)."),
+    (r"redirect|HTTP 30\d", "Give the address that the server redirects to, if it is your CA's (--timestamp-url)."),
     (
         r"SSL|certificate verify|TLS",
-        "The server's TLS certificate is not trusted: name the CA of a proxy that inspects "
-        "TLS with --ca-file, or use the server's http address, whose tokens are signed anyway.",
+        (
+            "The server's TLS certificate is not trusted: name the CA of a proxy that inspects "
+            "TLS with --ca-file, or use the server's http address, whose tokens are signed anyway."
+        ),
     ),
 )
 """Patterns of what is said of a server, the more special first, and what to do."""

@@ -86,7 +86,8 @@ def open_credential(
 
     `auto` is the client secret if there is one (also of a service connection), else the service connection's
     workload identity federation if one is given, else Azure CLI or, if that is not signed in, the managed identity;
-    `excluded` are left out. `authority` is the sign-in host of a sovereign cloud. Raises ConfigurationError when a part is missing.
+    `excluded` are left out. `authority` is the sign-in host of a sovereign cloud. Raises ConfigurationError when a part
+    is missing.
     """
     chosen = options.azure_credential
     if chosen == "auto":

@@ -49,13 +49,15 @@ class AzureTransport(RequestsTransport):  # type: ignore[misc]  # azure-core loa
     def _sent_until_key_is_known(self, request: Any, **options: Any) -> Any:
         """The answer; where a vault does not know yet the key that Entra ID signs its tokens with (AKV10046), asked
         again: nothing was done for the refused request, and the vault learns the key within seconds."""
-        for pause in (*_KEY_PAUSES, None):
+        pauses = iter(_KEY_PAUSES)
+        while True:
             with numbered(self._attempt(request)):
                 answer = super().send(request, **options)
-            if answer.status_code != HTTPStatus.UNAUTHORIZED or pause is None or _KEY_NOT_KNOWN not in _body(answer):
-                break
+            refused = answer.status_code == HTTPStatus.UNAUTHORIZED and _KEY_NOT_KNOWN in _body(answer)
+            pause = next(pauses, None) if refused else None
+            if pause is None:
+                return answer
             self.sleep(pause)
-        return answer
 
     def sleep(self, duration: float) -> None:
         """Called by the client's retries; Retry-After is honoured up to a minute."""

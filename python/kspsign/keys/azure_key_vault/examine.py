@@ -70,7 +70,7 @@ def _examined(options: AzureKeyVaultOptions, surroundings: Surroundings) -> Iter
     with contextlib.closing(transport):
         try:
             credential = open_credential(
-                options, surroundings, transport, authority=wanted and sign_in_host(wanted.vault)
+                options, surroundings, transport, authority=None if wanted is None else sign_in_host(wanted.vault)
             )
             check_sign_in(options, surroundings)
         except ConfigurationError as error:

@@ -61,7 +61,7 @@ def synchronise_certificate(run: Run) -> Report:
     with run.to_its_end():
         admit_outputs(run)
         run.record.outputs = OutputState.FREE  # it works on no file
-        present(run, interruptible(lambda: synchronise(run.settings, run.console.notice, run.cancelled), run.cancelled))
+        present(run, interruptible(lambda: synchronise(run.settings, run.hear, run.cancelled), run.cancelled))
     return publish(run)
 
 

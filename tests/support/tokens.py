@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
@@ -40,11 +40,14 @@ def make_token(  # noqa: PLR0913 - a token has that many sides, and a test turns
     tsa: bytes | None = None,
     extensions: Sequence[bytes] = (),
     chain: Sequence[Issued] = (),
+    stamped: bytes | None = None,
+    identifiers: Mapping[str, bytes] | None = None,
 ) -> bytes:
     """The token (DER ContentInfo) of `unit` over the signature `value`, which carries the unit's certificate and
-    `chain`. `tsa` is a GeneralName (default: absent)."""
-    info = _info(value, moment, imprint, tsa, extensions)
-    attributes = _attributes(unit.der, info, signed_over)
+    `chain`. `tsa` is a GeneralName (default: absent), `stamped` another messageImprint, and `identifiers` are the
+    signing-certificate attributes by OID, where not the usual one."""
+    info = _info(moment, stamped or message_imprint(imprint, value), tsa, extensions)
+    attributes = _attributes(unit.der, info, signed_over, identifiers)
     leaf = outline(unit.der)
     scheme, signature = _signed(unit, der.set_of(*attributes), signed_over)
     signer = der.sequence(
@@ -65,14 +68,27 @@ def make_token(  # noqa: PLR0913 - a token has that many sides, and a test turns
     return der.sequence(der.oid(oids.OID_SIGNED_DATA), der.element(0xA0, signed))
 
 
-def _info(
-    value: bytes, moment: datetime, imprint: DigestAlgorithm, tsa: bytes | None, extensions: Sequence[bytes]
-) -> bytes:
-    digest = der.octet_string(hashlib.new(imprint, value).digest())
+def message_imprint(algorithm: DigestAlgorithm, value: bytes) -> bytes:
+    """A MessageImprint (RFC 3161 §2.4.1) of `value`."""
+    return der.sequence(algorithm_identifier(algorithm), der.octet_string(hashlib.new(algorithm, value).digest()))
+
+
+def certificate_id(digest: bytes, issued: bytes = b"") -> bytes:
+    """SigningCertificate and SigningCertificateV2 (RFC 5035 §3, §5) with one entry; `issued` is an IssuerSerial."""
+    return der.sequence(der.sequence(der.sequence(der.octet_string(digest), issued)))
+
+
+def issuer_serial(certificate: bytes) -> bytes:
+    """The IssuerSerial of a certificate (RFC 5035 §5)."""
+    named = outline(certificate)
+    return der.sequence(der.sequence(directory_name(named.issuer)), named.serial)
+
+
+def _info(moment: datetime, stamped: bytes, tsa: bytes | None, extensions: Sequence[bytes]) -> bytes:
     return der.sequence(
         der.integer(1),
         der.oid("2.999.1"),
-        der.sequence(algorithm_identifier(imprint), digest),
+        stamped,
         der.integer(4711),
         der.element(der.GENERALIZED_TIME, moment.strftime("%Y%m%d%H%M%SZ").encode()),
         b"" if tsa is None else der.element(0xA0, tsa),
@@ -80,12 +96,14 @@ def _info(
     )
 
 
-def _attributes(certificate: bytes, info: bytes, algorithm: DigestAlgorithm) -> tuple[bytes, ...]:
-    identifier = der.sequence(der.octet_string(hashlib.sha256(certificate).digest()))
+def _attributes(
+    certificate: bytes, info: bytes, algorithm: DigestAlgorithm, identifiers: Mapping[str, bytes] | None
+) -> tuple[bytes, ...]:
+    usual = {oids.OID_SIGNING_CERTIFICATE_V2: certificate_id(hashlib.sha256(certificate).digest())}
     values = {
         oids.OID_CONTENT_TYPE: der.oid(oids.OID_TST_INFO),
         oids.OID_MESSAGE_DIGEST: der.octet_string(hashlib.new(algorithm, info).digest()),
-        oids.OID_SIGNING_CERTIFICATE_V2: der.sequence(der.sequence(identifier)),
+        **(usual if identifiers is None else identifiers),
     }
     return tuple(der.sequence(der.oid(name), der.set_of(value)) for name, value in values.items())
 

@@ -19,6 +19,14 @@ TAKEN_BY_NAME: Final = frozenset({Format.VBSCRIPT, Format.JSCRIPT, Format.WSF})
 not be signed."""
 _SUFFIXES_TAKEN_BY_NAME: Final = frozenset({".snupkg"})
 """Extensions for which the same holds: a NuGet package may be signed, but nuget.org refuses signed symbol packages."""
+READ_BY_NAME: Final[Mapping[str, frozenset[Format]]] = {
+    ".nupkg": frozenset({Format.NUGET}),
+    ".snupkg": frozenset({Format.NUGET}),
+    ".vsix": frozenset(),
+    **dict.fromkeys((".appx", ".msix", ".appxbundle", ".msixbundle"), frozenset({Format.APPX, Format.APPX_BUNDLE})),
+}
+"""What the readers of these names find a signature in: NuGet takes any file of its extensions for a package, and one
+that is signed as something else is unsigned to it."""
 FORMATS: Final[Mapping[Format, str]] = {
     Format.PE: "kspsign.authenticode.pe:PE",
     Format.CAT: "kspsign.authenticode.cat:CAT",
@@ -58,8 +66,11 @@ def load_format(format_: Format) -> SignableFormat:
 
 
 def detect_format(glimpse: Glimpse) -> Format | None:
-    """The format of a file, detected by its content, scripts by their extension; None when it is of no known type."""
-    return next((format_ for format_ in FORMATS if load_format(format_).detect(glimpse)), None)
+    """The format of a file, detected by its content, scripts by their extension; None when it is of no known type, or
+    named as one that only another reader takes."""
+    found = next((format_ for format_ in FORMATS if load_format(format_).detect(glimpse)), None)
+    readers = READ_BY_NAME.get(glimpse.path.suffix.lower())
+    return found if readers is None or found in readers else None
 
 
 def is_taken_by_name(format_: Format | None, suffix: str) -> bool:

@@ -13,6 +13,7 @@ from kspsign.model.hresults import Hresult
 EDGE = 1 << 16
 _ISO = 0x8001
 _CLASS_FILES = 45  # the major version of Java's first class files; a fat Mach-O file holds fewer programs
+_PACKAGES = frozenset({".nupkg", ".snupkg", ".vsix", ".appx", ".msix", ".appxbundle", ".msixbundle"})
 _SHELLS = frozenset({".bat", ".cmd", ".sh", ".py", ".pl", ".rb"})
 _ARCHIVES = (b"\x1f\x8b", b"7z\xbc\xaf\x27\x1c", b"\xfd7zXZ\0", b"BZh", b"\x28\xb5\x2f\xfd", b"Rar!\x1a\x07")
 _CAL = re.compile(rb"(?:OBJECT )?(?:Table|Form|Report|Dataport|XMLport|Codeunit|MenuSuite|Page|Query) +[0-9]+ ")
@@ -108,6 +109,12 @@ UNSUPPORTED_TYPES: tuple[UnsupportedType, ...] = (
         lambda look: look.suffix == ".fob" or _CAL.match(look.head) is not None,
         "a C/AL object export (.fob) has no place for a signature: no SIP supports it, not even NavSip.dll",
         "Exclude it (!**/*.fob) and sign what delivers it, such as an installer or an .app package.",
+    ),
+    UnsupportedType(
+        lambda look: look.suffix in _PACKAGES and not look.head.startswith(b"PK"),
+        "its name is that of a package (nupkg, snupkg, vsix, appx, msix or a bundle), but the content is not a ZIP "
+        "archive: what reads packages finds no signature in it",
+        "Give the file the extension of what it is, or find the build step that wrote it.",
     ),
     UnsupportedType(
         _starts(b"MZ"),

@@ -19,6 +19,7 @@ from kspsign.batch.select import SelectionPurpose
 from kspsign.batch.work_list import admit_outputs, matched, with_policy
 from kspsign.model.errors import ConfigurationError, KspSignError, PrerequisiteError
 from kspsign.model.report import REPORT_SCHEMA, CertificateFacts, FileOutcome, Report, SliceFacts, Totals, TrustFacts
+from kspsign.model.text import decode_text
 from kspsign.model.values import Artifact, ErrorFacts
 from kspsign.publishing.setting_words import error_in_words
 
@@ -94,8 +95,8 @@ def _trust(reports: Sequence[Report]) -> TrustFacts | None:
 
 def _read(artifact: Artifact) -> tuple[SliceFacts, Report]:
     try:
-        report = TypeAdapter(Report).validate_json(artifact.path.read_bytes(), strict=True)
-    except (OSError, ValidationError) as broken:
+        report = TypeAdapter(Report).validate_json(decode_text(artifact.path.read_bytes()), strict=True)
+    except (OSError, UnicodeDecodeError, ValidationError) as broken:
         raise ConfigurationError(
             f"this is not a report: {str(broken).splitlines()[0]}",
             remedy="Name the slices' JSON reports (--report, or the output variable reportPath) and no other file.",

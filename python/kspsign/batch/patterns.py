@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import stat
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from kspsign.batch.globs import expand_braces, has_group_of_paths
+from kspsign.batch.walk import exists
 from kspsign.model.errors import ConfigurationError
+from kspsign.model.text import decode_text
+from kspsign.settings.unmapped import in_text
 
 MAX_LIST = 16 << 20
 """Bytes of a list file."""
@@ -15,43 +20,86 @@ MAX_LIST = 16 << 20
 
 @dataclass(frozen=True, slots=True)
 class Pattern:
-    """A pattern, and how it is shown: what a list file holds is not, since it may be no list at all."""
+    """A pattern, and how it is shown: what a list file holds is not, since it may be no list at all.
 
-    text: str
+    `alternatives` are the patterns that its braces stand for, with `/` between folders.
+    """
+
     shown: str
+    alternatives: tuple[str, ...]
+    excludes: bool = False
 
-    @property
-    def excluded(self) -> str:
-        """What is excluded, "" when nothing is."""
-        return self.text[1:] if self.text.startswith("!") else ""
+    @classmethod
+    def parse(cls, text: str, folder: Path, shown: str | None = None) -> Pattern:
+        """`text` as Azure Pipelines takes it: each `!` at its beginning turns it round.
+
+        Raises ConfigurationError for what would mean something else, or nothing.
+        """
+        name = text if shown is None else shown
+        bare = text.lstrip("!")
+        negations = len(text) - len(bare)
+        if not bare:
+            raise _wrong(name, "names nothing", "Take it out.")
+        if negations and bare.startswith("("):
+            raise _wrong(
+                name, "begins with !(, and ! excludes", f"Write ./{text} for files that the group does not name."
+            )
+        slashed = bare if os.name == "nt" else bare.replace("\\", "/")
+        literal = (bare,) if exists(folder / bare) else ()  # a name that looks like a pattern
+        fault = None if literal else _fault(slashed)
+        if fault is not None:
+            raise _wrong(name, *fault)
+        try:
+            return cls(name, tuple(dict.fromkeys((*literal, *expand_braces(slashed)))), negations % 2 == 1)
+        except ValueError as many:
+            raise _wrong(name, str(many), "Write fewer, or a wildcard.") from None
+
+
+def _fault(pattern: str) -> tuple[str, str] | None:
+    """What is wrong with a pattern, and the remedy."""
+    if ";" in pattern.replace("[;]", ""):
+        remedy = "Give each pattern on a line, or as an item, of its own; [;] stands for the character itself."
+        return "holds a semicolon", remedy
+    if len(pattern) > 1 and pattern[0] == pattern[-1] and pattern[0] in "\"'":
+        return "is in quotation marks", "Leave them out: blanks in a pattern need none."
+    if has_group_of_paths(pattern):
+        return "holds a group with a folder in it", "Use braces: {bin/x,obj}/*.dll."
+    return None
 
 
 def expand_lists(patterns: Iterable[str], folder: Path) -> Iterator[Pattern]:
-    """Every pattern, those of list files too. Raises ConfigurationError for a file that is not a list."""
+    """Every pattern, those of list files too; a line that begins with # is a comment.
+
+    Raises ConfigurationError for a file that is not a list, and for what `Pattern.parse` refuses.
+    """
     for pattern in (line.strip() for text in patterns for line in text.splitlines()):
-        if pattern.startswith("@"):
+        if pattern.startswith("@") and not pattern.startswith("@("):
             yield from _listed(pattern[1:], folder)
-        elif pattern:
-            yield Pattern(pattern, pattern)
+        elif pattern and not pattern.startswith("#"):
+            yield Pattern.parse(pattern, folder)
 
 
 def _listed(name: str, folder: Path) -> Iterator[Pattern]:
-    """The patterns of a list file, shown by their lines only: a file that is not a list may hold secrets."""
+    """The patterns of a list file, shown by their lines only: a file that is no list may hold secrets."""
     listing = folder / name
     try:
         state = listing.stat()
         if not stat.S_ISREG(state.st_mode) or state.st_size > MAX_LIST:
             raise _no_list(listing, f"it is not a regular file of at most {MAX_LIST >> 20} MB")
-        text = listing.read_text(encoding="utf-8-sig")
+        text = decode_text(listing.read_bytes())
     except (OSError, ValueError) as unreadable:
-        cause = "it is not UTF-8 text" if isinstance(unreadable, UnicodeDecodeError) else _system_words(unreadable)
+        known = isinstance(unreadable, UnicodeDecodeError)
+        cause = "it is not text in UTF-8, or UTF-16 with byte order mark" if known else _system_words(unreadable)
         raise _no_list(listing, cause) from None  # the cause of a decoding error holds the file's content
     for number, line in enumerate(text.split("\n"), start=1):
         pattern = line.strip()
         if "\0" in pattern:
             raise _no_list(listing, f"line {number} holds a character that is in no name")
         if pattern and not pattern.startswith("#"):
-            yield Pattern(pattern, f"(line {number} of {name})")
+            shown = f"(line {number} of {name})"
+            if in_text(shown, pattern):
+                raise _wrong(shown, "holds a variable $(...), which nothing replaces in a file", "Write its value.")
+            yield Pattern.parse(pattern, folder, shown)
 
 
 def _system_words(error: Exception) -> str:
@@ -60,5 +108,11 @@ def _system_words(error: Exception) -> str:
 
 def _no_list(listing: Path, cause: str) -> ConfigurationError:
     return ConfigurationError(
-        f"the list can't be read: {cause}", remedy="@FILE names a UTF-8 text file of patterns.", file=str(listing)
+        f"the list can't be read: {cause}",
+        remedy="@FILE names a text file of patterns, in UTF-8 or as PowerShell writes it.",
+        file=str(listing),
     )
+
+
+def _wrong(shown: str, fault: str, remedy: str) -> ConfigurationError:
+    return ConfigurationError(f"the pattern {shown} {fault}", code="PATTERN", remedy=remedy)

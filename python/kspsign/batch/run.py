@@ -136,6 +136,13 @@ class Run:
                 said = warning_in_words(warning, self.words)
                 self.console.warning(said.code, f"{said.message}. {said.remedy}")
 
+    def hear(self, said: str | RunWarning) -> None:
+        """Pass on what a key store says."""
+        if isinstance(said, RunWarning):
+            self.warn((said,))
+        else:
+            self.console.notice(said)
+
     def trusts(self, trust: TrustFacts) -> None:
         """Say under which roots the run judges."""
         self.record.trust = trust

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import glob
 import os
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -11,10 +10,12 @@ from pathlib import Path
 
 from kspsign.authenticode.formats import HEAD, detect_format, is_taken_by_name
 from kspsign.authenticode.signable import Glimpse
+from kspsign.batch.globs import has_wildcards, may_end_in
 from kspsign.batch.patterns import Pattern, expand_lists
 from kspsign.batch.walk import Walk, exists, is_file, is_folder
 from kspsign.model.errors import NoFilesMatchedError
 from kspsign.model.report import LeftOut
+from kspsign.model.suggest import did_you_mean
 from kspsign.model.values import COPY_PREFIX, Artifact
 
 LEFTOVER = "a signed copy that a run made next to its target"
@@ -35,12 +36,21 @@ class SelectionPurpose(Enum):
 
 
 @dataclass(frozen=True, slots=True)
+class IdlePattern:
+    """A pattern that changed nothing, as it is shown, and why, "" where that is not known."""
+
+    shown: str
+    reason: str = ""
+    excludes: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Selection:
-    """The artifacts in the order of their names; patterns that matched nothing while others did; what was matched and
+    """The artifacts in the order of their names; patterns that changed nothing while others did; what was matched and
     left out on purpose."""
 
     artifacts: tuple[Artifact, ...]
-    unmatched: tuple[str, ...]
+    idle: tuple[IdlePattern, ...]
     left_out: tuple[LeftOut, ...] = ()
     in_other_case: tuple[str, ...] = ()
 
@@ -55,38 +65,73 @@ def select_artifacts(
     """The files that `patterns` name below `folder`. `admit` sees them before anything is said of what is missing, and
     may raise.
 
-    A pattern is a file, a folder (any depth) or a glob; `!` excludes, `@FILE` reads patterns line by line (# comments).
+    A pattern is a file, a folder (any depth) or a glob; `@FILE` reads patterns line by line (# comments). They count in
+    their order, as in Azure Pipelines: `!` excludes from what was chosen before, and a later one may choose it again.
     Patterns ignore case where files are judged; where they are signed, as the system does.
-    Raises NoFilesMatchedError when nothing matches or a file named outright is missing, ConfigurationError when a list
-    or, to judge, a folder can't be read.
+    Raises NoFilesMatchedError when nothing matches or a file named outright is missing, ConfigurationError for a wrong
+    pattern, and when a list or, to judge, a folder can't be read.
     """
     given = tuple(expand_lists(patterns, folder))
     signed = _ChosenFiles(folder) if purpose is not SelectionPurpose.JUDGE else None
     judged = _Judged(folder) if purpose is not SelectionPurpose.SIGN else None
     kinds: list[_ChosenFiles | _Judged] = [kind for kind in (signed, judged) if kind is not None]
-    wanted = [pattern for pattern in given if not pattern.excluded]
-    unmatched = [pattern for pattern in wanted if not sum(kind.add(pattern.text) for kind in kinds)]
-    for pattern in given:
-        if pattern.excluded:
-            for kind in kinds:
-                kind.exclude(pattern)
+    idle = [pattern for pattern in given if not _applied(pattern, kinds)]
     artifacts = _together(signed, judged)
     admit(artifacts)
-    missing = tuple(pattern.shown for pattern in unmatched if _is_name_of_nothing(pattern.text, folder))
+    unmatched = [pattern for pattern in idle if not pattern.excludes]
+    missing = [pattern for pattern in unmatched if _is_name_of_nothing(pattern, folder)]
     if missing or not artifacts:
-        raise NoFilesMatchedError(missing or tuple(pattern.shown for pattern in given), str(folder.absolute()))
+        shown = tuple(pattern.shown for pattern in missing or given)
+        reasons = dict.fromkeys(why_nothing(pattern, folder) for pattern in missing or unmatched)
+        raise NoFilesMatchedError(shown, str(folder.absolute()), "; ".join(filter(None, reasons)))
     names = {name for artifact in artifacts for name in artifact.names}
     left_out = {name: out for kind in kinds[-1:] for name, out in kind.left_out.items() if name not in names}
     return Selection(
         artifacts,
-        tuple(pattern.shown for pattern in unmatched),
+        tuple(IdlePattern(pattern.shown, why_nothing(pattern, folder), pattern.excludes) for pattern in idle),
         tuple(left_out[name] for name in sorted(left_out)),
-        tuple(pattern.shown for pattern in wanted if judged is not None and pattern.text in judged.in_other_case),
+        tuple(pattern.shown for pattern in given if judged is not None and pattern.shown in judged.in_other_case),
     )
 
 
-def _is_name_of_nothing(pattern: str, folder: Path) -> bool:
-    return not glob.has_magic(pattern) and not exists(folder / pattern)
+def _applied(pattern: Pattern, kinds: Sequence[_ChosenFiles | _Judged]) -> bool:
+    """Apply `pattern` to what was chosen so far; whether that changed anything or named what was chosen already."""
+    return sum(kind.exclude(pattern) if pattern.excludes else kind.add(pattern) for kind in kinds) > 0
+
+
+def _is_name_of_nothing(pattern: Pattern, folder: Path) -> bool:
+    return not any(has_wildcards(text) or exists(folder / text) for text in pattern.alternatives)
+
+
+def why_nothing(pattern: Pattern, folder: Path) -> str:
+    """Which folder on the way of a pattern is missing, with the nearest name that there is; "" when none is.
+
+    What a list file holds is not shown.
+    """
+    if not is_folder(folder):
+        return f"there is no folder {folder.as_posix()}"
+    if len(pattern.alternatives) != 1 or pattern.shown.lstrip("!") != pattern.alternatives[0]:
+        return ""
+    here = folder
+    parts = Path(pattern.alternatives[0]).parts
+    for number, part in enumerate(parts):
+        if has_wildcards(part):
+            return ""
+        if not exists(here / part):
+            what = "file or folder" if number == len(parts) - 1 else "folder"
+            near = did_you_mean(part, _names_in(here)).strip()
+            return f"there is no {what} {(here / part).as_posix()}" + (
+                f" ({near[0].lower()}{near[1:]})" if near else ""
+            )
+        here = here / part
+    return ""
+
+
+def _names_in(folder: Path) -> list[str]:
+    try:
+        return os.listdir(folder)  # noqa: PTH208 - names alone
+    except OSError:
+        return []
 
 
 def _together(signed: _ChosenFiles | None, judged: _Judged | None) -> tuple[Artifact, ...]:
@@ -114,8 +159,11 @@ class _ChosenFiles:
         self.left_out: dict[str, LeftOut] = {}
         self._folder, self._real_folder = folder, _real(folder)
 
-    def add(self, pattern: str) -> bool:
+    def add(self, pattern: Pattern) -> bool:
         """Choose what `pattern` means; whether that is anything."""
+        return sum(self._add(text) for text in pattern.alternatives) > 0
+
+    def _add(self, pattern: str) -> bool:
         outright = is_file(self._folder / pattern)
         base = _real(self._folder / _fixed_part(pattern))
         before = len(self.chosen)
@@ -137,12 +185,14 @@ class _ChosenFiles:
                 self.chosen[_identity(real)] = replace(found, aliases=(*found.aliases, *new))
         return len(self.chosen) > before or known > 0
 
-    def exclude(self, pattern: Pattern) -> None:
-        """Leave out what `pattern` names, by whatever name it was chosen."""
-        for path, _ in Walk(self._folder).find(pattern.excluded):
+    def exclude(self, pattern: Pattern) -> bool:
+        """Leave out what `pattern` names, by whatever name it was chosen; whether that is anything."""
+        before = len(self.chosen)
+        for path, _ in (found for text in pattern.alternatives for found in Walk(self._folder).find(text)):
             artifact = self.chosen.pop(_identity(_real(path)), None)
             if artifact is not None:
                 self.left_out[artifact.name] = _excluded(artifact.name, pattern)
+        return len(self.chosen) < before
 
     def _inconvenience(self, artifact: Artifact | None, pattern: str) -> str:
         """Why that pattern can't mean the file to be signed, "" when it can."""
@@ -155,7 +205,7 @@ class _ChosenFiles:
         # A file that can't be read is of no format either: its step meets the same refusal, as that file's outcome.
         if artifact.format is None and artifact.readable and is_folder(self._folder / pattern):
             return "not a signable format, in a folder"
-        if is_taken_by_name(artifact.format, suffix) and not pattern.lower().endswith(suffix):
+        if is_taken_by_name(artifact.format, suffix) and not may_end_in(pattern, suffix):
             return f"signed only by a pattern that names it or ends in {suffix}"
         return ""
 
@@ -169,11 +219,11 @@ class _Judged:
         self.in_other_case: set[str] = set()
         self._folder, self._real_folder = folder, _real(folder)
 
-    def add(self, pattern: str) -> bool:
+    def add(self, pattern: Pattern) -> bool:
         """Choose what `pattern` matches, and what the links among it lead to; whether that is anything."""
         any_chosen = False
         walk = Walk(self._folder, every_name=True)
-        for path, fault in walk.find(pattern):
+        for path, fault in (found for text in pattern.alternatives for found in walk.find(text)):
             name, real = _shown(path, self._folder), _real(path)
             if fault:
                 self.left_out[name] = LeftOut(name, fault)
@@ -183,15 +233,18 @@ class _Judged:
                 if os.path.normcase(spelling) not in self.chosen:
                     self.chosen[os.path.normcase(spelling)] = _artifact(real, spelling)
         if walk.ignored_case:
-            self.in_other_case.add(pattern)
+            self.in_other_case.add(pattern.shown)
         return any_chosen
 
-    def exclude(self, pattern: Pattern) -> None:
-        """Leave out the names that `pattern` matches; what a link leads to keeps its own."""
-        for path, _ in Walk(self._folder, every_name=True).find(pattern.excluded):
+    def exclude(self, pattern: Pattern) -> bool:
+        """Leave out the names that `pattern` matches, if any was chosen; what a link leads to keeps its own."""
+        before = len(self.chosen)
+        walk = Walk(self._folder, every_name=True)
+        for path, _ in (found for text in pattern.alternatives for found in walk.find(text)):
             name = _shown(path, self._folder)
             if self.chosen.pop(os.path.normcase(name), None) is not None:
                 self.left_out[name] = _excluded(name, pattern)
+        return len(self.chosen) < before
 
 
 def _excluded(name: str, pattern: Pattern) -> LeftOut:
@@ -211,7 +264,7 @@ def _artifact(real: Path, name: str) -> Artifact:
 def _fixed_part(pattern: str) -> str:
     """The folders that a pattern begins with before its first wildcard."""
     parts = Path(pattern).parts
-    fixed = next((index for index, part in enumerate(parts) if glob.has_magic(part)), len(parts))
+    fixed = next((index for index, part in enumerate(parts) if has_wildcards(part)), len(parts))
     return str(Path(*parts[:fixed])) if fixed else "."
 
 

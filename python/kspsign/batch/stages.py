@@ -6,7 +6,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from kspsign.batch.cautions import certificate_warnings
+from kspsign.batch.cautions import certificate_warnings, no_timestamp_warning, skipped_warnings
 from kspsign.batch.finish import finished
 from kspsign.batch.one_artifact import Signing, admit_one, plan_one, sign_one
 from kspsign.batch.outcomes import make_report
@@ -54,7 +54,7 @@ def certsync(run: Run) -> CheckedKey:
     that could not give a signature that verifies."""
     urls = timestamp_urls(run.settings, key_store_name(run.settings))
     preflight = run.open(open_preflight(run.settings, urls, run.shared))
-    key = run.open(open_key(run.settings, run.console.notice, run.cancelled))
+    key = run.open(open_key(run.settings, run.hear, run.cancelled))
     present(run, key.certificate)
     verifier = open_verifier(run.settings, key.certificate, run.judge)
     run.trusts(verifier.trust.facts)
@@ -66,6 +66,8 @@ def certsync(run: Run) -> CheckedKey:
 
 def sign(run: Run, key: CheckedKey) -> SignedCopies:
     """Stage 2: opens the engine that creates the signed copies. No signature is requested yet."""
+    if run.settings.no_timestamp:
+        run.warn((no_timestamp_warning(key.certificate),))
     budget = Budget(share(run.settings.max_signatures, run.record.slice))
     if run.settings.dry_run:
         return SignedCopies(open_planner(run.settings, key.certificate, budget), key)
@@ -84,6 +86,8 @@ def verify(run: Run, copies: SignedCopies) -> None:
         _plan_all(signing, copies.source)
     else:
         _sign_all(signing, copies.source)
+    if run.settings.skip_signed:
+        run.warn(skipped_warnings(run.record.outcomes.values(), run.record.certificate))
 
 
 def publish(run: Run) -> Report:

@@ -1,4 +1,4 @@
-"""Files below a folder by pattern: `*`, `?`, `[...]` in a name, `**` for any number of folders.
+"""Files below a folder by pattern: wildcards in a name (`globs`), `**` for any number of folders.
 
 Links to folders are followed. One that leads back to a folder on its own way ends there, so that loops of links, and of
 junctions on Windows, come to an end.
@@ -7,8 +7,6 @@ junctions on Windows, come to an end.
 from __future__ import annotations
 
 import errno
-import fnmatch
-import glob
 import os
 import re
 from collections.abc import Iterator, Sequence
@@ -16,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
+from kspsign.batch.globs import has_wildcards, name_regex
 from kspsign.model.errors import ConfigurationError
 
 MAX_NAMES = 8
@@ -88,7 +87,7 @@ class Walk:
             if _is_dir(entry):
                 yield from self._below(path, rest, ())
         elif _is_dir(entry):
-            if not glob.has_magic(head):
+            if not has_wildcards(head):
                 yield from self._below(path, (_ANY_FOLDERS,), ())
         else:
             yield _file(path, entry)
@@ -154,12 +153,14 @@ class Walk:
         return WalkedPath(folder, f"the folder can't be read: {unreadable.strerror}")
 
     def _matches(self, glob_part: str, name: str) -> bool:
+        if glob_part == name:
+            return True
         if not self.every_name:
-            return glob_part == name or fnmatch.fnmatch(name, glob_part)
-        if glob_part == name or fnmatch.fnmatchcase(name, glob_part):
+            return name_regex(os.path.normcase(glob_part)).match(os.path.normcase(name)) is not None
+        if name_regex(glob_part).match(name):
             return True
         folded, wanted = name.casefold(), glob_part.casefold()
-        found = wanted == folded or fnmatch.fnmatchcase(folded, wanted)
+        found = wanted == folded or name_regex(wanted).match(folded) is not None
         self.ignored_case |= found
         return found
 

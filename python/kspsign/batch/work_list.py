@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from kspsign.batch.cautions import clickonce_warnings, selection_warnings
 from kspsign.batch.outputs import check_artifacts, check_outputs, inputs_of, outputs_of, state_folders
 from kspsign.batch.run import OutputState, Run
 from kspsign.batch.select import LEFTOVER, Selection, SelectionPurpose, select_artifacts
@@ -52,8 +53,9 @@ def select(run: Run) -> Run:
         record.missing = run.judge.missing([name for artifact in selection.artifacts for name in artifact.names])
     for pattern in selection.in_other_case:
         console.notice(f"the pattern {pattern} also takes names in other case: case is ignored where files are judged")
-    for pattern in selection.unmatched:
-        console.notice(f"the pattern {pattern} matches no file")
+    run.warn(selection_warnings(selection))
+    if settings.command in _KEEPING_STATE:
+        run.warn(clickonce_warnings(selection.artifacts))
     artifacts = selection.artifacts
     if settings.slice is not None:
         record.slice, artifacts = take_slice(artifacts, *slice_of(settings.slice, run.context.parallel))

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
 
+from kspsign.certificates.choice import superseded
 from kspsign.certificates.facts import certificate_facts
 from kspsign.certificates.parse import parse_certificate, thumbprint_of
-from kspsign.certificates.validity import expires_soon
 from kspsign.certsync.portable_store import list_entries, read_entry, write_entry
 from kspsign.keys import (
     KeyStore,
+    Notice,
     OpenStore,
     SigningKey,
     engine_for,
@@ -23,8 +24,10 @@ from kspsign.keys import (
     options_for,
     reopen_key_store,
 )
+from kspsign.keys.protocol import superseded_warning
 from kspsign.model.errors import ConfigurationError, PrerequisiteError
-from kspsign.model.values import SyncedCertificate, iso_utc
+from kspsign.model.report import RunWarning
+from kspsign.model.values import SyncedCertificate
 from kspsign.settings.model import Settings
 
 __all__ = [
@@ -40,7 +43,7 @@ __all__ = [
 
 def synchronise(
     settings: Settings,
-    notice: Callable[[str], object] | None = None,
+    notice: Notice | None = None,
     cancelled: threading.Event | None = None,
 ) -> SyncedCertificate:
     """The certificate to sign with; costs no signature. `notice` receives what people should know but need not act on.
@@ -54,13 +57,14 @@ def synchronise(
     """
     known = _known(settings)
     if known is not None:
+        _warn_of_newer(settings, known, notice or _unheard)
         return known
     with _fetched(settings, notice or _unheard, cancelled or threading.Event()) as key:
         return key.certificate
 
 
 @contextlib.contextmanager
-def open_key(settings: Settings, notice: Callable[[str], object], cancelled: threading.Event) -> Iterator[SigningKey]:
+def open_key(settings: Settings, notice: Notice, cancelled: threading.Event) -> Iterator[SigningKey]:
     """The certificate to sign with, as `synchronise` finds it, and its key store, open until the end.
 
     A key store that certsync opened is the one that signs. By a thumbprint alone it is reopened, unless nothing is to
@@ -71,7 +75,9 @@ def open_key(settings: Settings, notice: Callable[[str], object], cancelled: thr
     if known is None:
         with _fetched(settings, notice, cancelled) as key:
             yield key
-    elif settings.dry_run or engine_for(settings, known) != "native":
+        return
+    _warn_of_newer(settings, known, notice)
+    if settings.dry_run or engine_for(settings, known) != "native":
         yield SigningKey(known)
     else:
         with contextlib.closing(reopen_key_store(settings, known, cancelled)) as store:
@@ -103,7 +109,7 @@ def _known(settings: Settings) -> SyncedCertificate | None:
     return read_entry(settings.store_folder, settings.thumbprint)
 
 
-def _renewed(known: SyncedCertificate, store: KeyStore, notice: Callable[[str], object]) -> SyncedCertificate:
+def _renewed(known: SyncedCertificate, store: KeyStore, notice: Notice) -> SyncedCertificate:
     """`known` with the chain that `store` holds now."""
     chain = store.certificate_chain()
     if chain[0] == known.chain[0]:
@@ -113,22 +119,24 @@ def _renewed(known: SyncedCertificate, store: KeyStore, notice: Callable[[str], 
     return renewed
 
 
-def _unheard(_text: str) -> None:
+def _warn_of_newer(settings: Settings, known: SyncedCertificate, notice: Notice) -> None:
+    """Say of a certificate that a thumbprint names that a later one of the same key was synchronised."""
+
+    def same_key(entry: SyncedCertificate) -> bool:
+        return entry.key_store == known.key_store and entry.alias is not None and entry.alias == known.alias
+
+    siblings = [parse_certificate(entry.chain[0]) for entry in list_entries(settings.store_folder) if same_key(entry)]
+    now, leaf = datetime.now(UTC), parse_certificate(known.chain[0])
+    for remark in superseded(leaf, siblings, now, f"key {known.alias} of key store {known.key_store}"):
+        notice(superseded_warning(remark))
+
+
+def _unheard(_said: str | RunWarning) -> None:
     """Nobody listens."""
 
 
-def _say_end(certificate: SyncedCertificate, notice: Callable[[str], object]) -> None:
-    leaf, now = parse_certificate(certificate.chain[0]), datetime.now(UTC)
-    if not certificate.test_signing and expires_soon(leaf, now):
-        end = leaf.not_valid_after_utc
-        notice(
-            f"certificate {certificate.thumbprint} expires on {iso_utc(end)}, in {(end - now).days} days: "
-            "renew it in time"
-        )
-
-
 @contextlib.contextmanager
-def _fetched(settings: Settings, notice: Callable[[str], object], cancelled: threading.Event) -> Iterator[SigningKey]:
+def _fetched(settings: Settings, notice: Notice, cancelled: threading.Event) -> Iterator[SigningKey]:
     """The key store's certificate, checked against --thumbprint and kept in the thumbprint store."""
     with contextlib.ExitStack() as opened:
         key = _asked(settings, notice, cancelled, opened)
@@ -142,14 +150,10 @@ def _fetched(settings: Settings, notice: Callable[[str], object], cancelled: thr
             )
         if not settings.dry_run:
             write_entry(settings.store_folder, certificate)
-        if key.store is None or key.store.capabilities.fixed_certificate:
-            _say_end(certificate, notice)
         yield key
 
 
-def _asked(
-    settings: Settings, notice: Callable[[str], object], cancelled: threading.Event, opened: contextlib.ExitStack
-) -> SigningKey:
+def _asked(settings: Settings, notice: Notice, cancelled: threading.Event, opened: contextlib.ExitStack) -> SigningKey:
     alias = options_for(settings, find_store(settings)).keypair_alias
     if find_store(settings).signs_natively:
         store = opened.enter_context(contextlib.closing(open_key_store(settings, cancelled, notice)))

@@ -36,7 +36,8 @@ def unknown_arguments(parser: argparse.ArgumentParser, command: str, unknown: Se
         return _no_such_option(names, tuple(_options(parser, command)))
     return ConfigurationError(
         f"`kspsign {command}` takes no further argument ({len(unknown)} too many)",
-        remedy="Put quotation marks around a value with blanks. " + _HELP,
+        remedy="Write all patterns or files in one place, before the options or after them, and values with blanks in "
+        f"quotation marks. {_HELP}",
     )
 
 

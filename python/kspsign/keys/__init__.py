@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 from kspsign.keys.prerequisites import ALWAYS, OPTIONS, Prerequisite, completed, failed
 from kspsign.keys.protocol import (
     KeyStore,
+    Notice,
     OpenStore,
     ResumableKeyStore,
     SigningKey,
@@ -24,6 +25,7 @@ from kspsign.settings.store_options import StoreOptions, make_options
 
 __all__ = [
     "KeyStore",
+    "Notice",
     "OpenStore",
     "ResumableKeyStore",
     "SigningKey",
@@ -50,9 +52,7 @@ def find_store(settings: Settings) -> StoreEntry:
     return STORES.find(settings.key_store)
 
 
-def open_store(
-    settings: Settings, cancelled: threading.Event | None = None, notice: Callable[[str], object] = no_notice
-) -> OpenStore:
+def open_store(settings: Settings, cancelled: threading.Event | None = None, notice: Notice = no_notice) -> OpenStore:
     """The key store that `settings` name, open, whatever engine signs with it; costs no signature.
 
     `cancelled` ends its waiting; `notice` is given what people should know.
@@ -64,7 +64,7 @@ def open_store(
 
 
 def open_key_store(
-    settings: Settings, cancelled: threading.Event | None = None, notice: Callable[[str], object] = no_notice
+    settings: Settings, cancelled: threading.Event | None = None, notice: Notice = no_notice
 ) -> KeyStore:
     """The key store that `settings` name, for the native engine. Raises like `open_store`."""
     entry = find_store(settings)
@@ -162,7 +162,7 @@ def options_for(settings: Settings, entry: StoreEntry, thumbprint: str | None = 
 
 
 def surroundings_of(
-    settings: Settings, options: StoreOptions, cancelled: threading.Event, notice: Callable[[str], object]
+    settings: Settings, options: StoreOptions, cancelled: threading.Event, notice: Notice
 ) -> Surroundings:
     """The part of `settings` that the store of these options receives: no secrets of other stores."""
     return Surroundings(
@@ -181,7 +181,7 @@ def surroundings_of(
 
 
 def _given(
-    entry: StoreEntry, settings: Settings, cancelled: threading.Event | None, notice: Callable[[str], object]
+    entry: StoreEntry, settings: Settings, cancelled: threading.Event | None, notice: Notice
 ) -> tuple[StoreOptions, Surroundings]:
     options = options_for(settings, entry)
     return options, surroundings_of(settings, options, cancelled or threading.Event(), notice)

@@ -16,30 +16,42 @@ from pydantic import SecretStr
 from kspsign.keys.prerequisites import Prerequisite
 from kspsign.model.errors import ConfigurationError, PrerequisiteError
 from kspsign.model.network_options import NetworkOptions
+from kspsign.model.report import RunWarning
 from kspsign.model.values import DigestAlgorithm, RawSignature, SyncedCertificate
 
 WRITTEN_DIGESTS = frozenset({DigestAlgorithm.SHA256, DigestAlgorithm.SHA384, DigestAlgorithm.SHA512})
 """The digest algorithms for signing; SHA-1 is only ever read."""
 
 
-def no_notice(_text: str) -> None:
+Notice = Callable[[str | RunWarning], object]
+"""Shows people a line that needs no action, or a warning."""
+
+
+def no_notice(_said: str | RunWarning) -> None:
     """The notice of a caller who shows none."""
+
+
+def superseded_warning(remark: str) -> RunWarning:
+    """The warning of a named certificate that a newer one of the same key supersedes."""
+    return RunWarning(
+        "CERTIFICATE_SUPERSEDED", remark, "Name the newer one, or the key alone: then the newest valid one signs."
+    )
 
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
     """The environment of a key store, besides its own options.
 
-    `cancelled` ends its waiting, with CancelledError. `notice` shows people a line that needs no action. `store_folder`
-    is the thumbprint store, `temp_folder` is None for the system's own. `jobs` is how many signatures are asked for at
-    once, at most. `environment` holds the variables that the options model names, `credentials` SM_* and the variables
-    of --tool-env where the model asks for them, `agent_environment` what every outside program gets. `signtool` and
-    `smctl` are programs that were named.
+    `cancelled` ends its waiting, with CancelledError. `notice` shows people a line that needs no action, or a warning.
+    `store_folder` is the thumbprint store, `temp_folder` is None for the system's own. `jobs` is how many signatures
+    are asked for at once, at most. `environment` holds the variables that the options model names, `credentials` SM_*
+    and the variables of --tool-env where the model asks for them, `agent_environment` what every outside program gets.
+    `signtool` and `smctl` are programs that were named.
     """
 
     cancelled: threading.Event
     store_folder: Path
-    notice: Callable[[str], object] = no_notice
+    notice: Notice = no_notice
     temp_folder: Path | None = None
     jobs: int = 1
     environment: Mapping[str, SecretStr] = field(default_factory=dict, repr=False)

@@ -38,6 +38,7 @@ CheckName = Literal[
     "page-hashes",
     "checksum",
     "line-ends",
+    "byte-order-mark",
     "signature-block",
     "trailing-text",
     "encoding",

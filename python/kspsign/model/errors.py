@@ -78,12 +78,12 @@ class NoFilesMatchedError(KspSignError):
 
     exit_code = 4
 
-    def __init__(self, patterns: tuple[str, ...], folder: str) -> None:
+    def __init__(self, patterns: tuple[str, ...], folder: str, reason: str = "") -> None:
         shown = ", ".join(patterns[:_NAMED]) or "(none)"
         if len(patterns) > _NAMED:
             shown += f" and {len(patterns) - _NAMED} more"
         super().__init__(
-            f"no file matches {shown} below {folder}",
+            f"no file matches {shown} below {folder}{f': {reason}' if reason else ''}",
             code="NO_FILES_MATCHED",
             remedy="Check the patterns and the working folder; ** matches any number of folders, ! excludes.",
         )

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 import contextlib
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -12,6 +10,7 @@ from pathlib import Path
 from pydantic import SecretStr
 
 from kspsign.model.errors import ConfigurationError, PrerequisiteError
+from kspsign.model.text import decode_base64
 from kspsign.settings.model import Settings
 from kspsign.settings.program_settings import ProgramSettings
 
@@ -55,8 +54,8 @@ def with_client_certificate_file(settings: ProgramSettings) -> Iterator[Mapping[
 
 def _decoded(encoded: SecretStr) -> bytes:
     try:
-        return base64.b64decode("".join(encoded.get_secret_value().split()), validate=True)
-    except (binascii.Error, ValueError) as broken:
+        return decode_base64(encoded.get_secret_value())
+    except ValueError as broken:
         # The text is a secret: what is wrong with it is not quoted.
         raise ConfigurationError(
             f"{_ENCODED} is not base64",

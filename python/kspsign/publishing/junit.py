@@ -47,6 +47,7 @@ def _properties(suite: ET.Element, report: Report) -> None:
         shown |= {"thumbprint": report.certificate.thumbprint, "subject": report.certificate.subject}
     if report.test_signing:
         shown["testSigning"] = wording.TEST_SIGNING
+    shown |= {f"warning.{warning.code}": f"{warning.message}. {warning.remedy}" for warning in report.warnings}
     properties = ET.SubElement(suite, "properties")
     for name, value in shown.items():
         ET.SubElement(properties, "property", name=name, value=xml_text(value))

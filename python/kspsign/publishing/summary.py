@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 
-from kspsign.model.report import FileOutcome, Report
+from kspsign.model.report import FileOutcome, Report, RunWarning
 from kspsign.model.values import ErrorFacts
 from kspsign.publishing import wording
 from kspsign.publishing.failure_groups import FIRST_FILES, FailureGroup, group_failures
@@ -31,6 +31,8 @@ def summary_text(report: Report) -> str:
             "",
         ]
     lines += _table(("Question", "Answer"), _facts(report))
+    if report.warnings:
+        lines += ["## Warnings", "", *_table(("Warning", "Remedy"), map(_warning_row, report.warnings))]
     failures = wording.failures(report)
     others = [outcome for outcome in report.files if not wording.is_failure(outcome)]
     if failures:
@@ -103,6 +105,10 @@ def _ranked(names: Iterable[str]) -> str:
         return "none"
     shown = "; ".join(f"{clipped(name, 80)} ({number})" for name, number in counted[:_NAMES])
     return shown + (f"; and {len(counted) - _NAMES} more" if len(counted) > _NAMES else "")
+
+
+def _warning_row(warning: RunWarning) -> tuple[str, ...]:
+    return _cell(f"{warning.code}: {warning.message}"), _cell(warning.remedy)
 
 
 def _failure_row(group: FailureGroup) -> tuple[str, ...]:

@@ -17,6 +17,8 @@ MAX_SIZE = 1 << 18
 """Bytes; a larger file was named by mistake."""
 MAX_DEPTH = 50
 """Mappings and lists in each other; the parser takes quadratic time, and then its stack, for more."""
+MAX_EVENTS = 16384
+"""Of the parser: each key and each value is one, of which it makes five thousand a second."""
 _MERGE = "tag:yaml.org,2002:merge"
 Location = Sequence[int | str]
 
@@ -78,9 +80,12 @@ def _parsed(
 
 
 def _check_shape(text: str, fault: Callable[[str], ConfigurationError]) -> None:
-    """Raise for aliases and for too much depth, before anything is built."""
+    """Raise for aliases, for too much depth and for too many keys and values, before anything is built."""
     depth = 0
-    for event in yaml.parse(text, Loader=yaml.SafeLoader):
+    for number, event in enumerate(yaml.parse(text, Loader=yaml.SafeLoader)):
+        line = f"line {event.start_mark.line + 1}: " if event.start_mark else ""
+        if number > MAX_EVENTS:
+            raise fault(f"{line}more than {MAX_EVENTS} keys and values")
         if isinstance(event, yaml.AliasEvent):
             raise fault("it refers to another part of itself (*alias): write that part out")
         if isinstance(event, yaml.CollectionStartEvent):
@@ -88,7 +93,6 @@ def _check_shape(text: str, fault: Callable[[str], ConfigurationError]) -> None:
         elif isinstance(event, yaml.CollectionEndEvent):
             depth -= 1
         if depth > MAX_DEPTH:
-            line = f"line {event.start_mark.line + 1}: " if event.start_mark else ""
             raise fault(f"{line}more than {MAX_DEPTH} lists and mappings in each other")
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from kspsign.model.values import Finding
 
-_EXPLAINING = frozenset({"line-ends"})
+_EXPLAINING = frozenset({"line-ends", "byte-order-mark"})
 """Checks that fail only where it is proved that undoing what they name makes the digest hold again."""
 
 

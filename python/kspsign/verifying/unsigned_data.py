@@ -27,8 +27,9 @@ from kspsign.verifying.roots import TrustAnchors
 _MOST = 32
 """Certificates beyond the paths that are examined; real signatures have one or two."""
 _MOST_UNVERIFIED, _MAX_UNVERIFIED = 2, 2048
-"""How many cross-certificates by unknown issuers may stay, and the bytes of each: roots that left the root programme
-(AAA Certificate Services, Microsoft Code Verification Root) have signed some that vendors still ship."""
+"""How many cross-certificates by unknown issuers may stay, each with one root of its issuer's, and the bytes of each:
+roots that left the root programme (AAA Certificate Services, Microsoft Code Verification Root) have signed some that
+vendors still ship."""
 _NAMED = 4
 _PASSED = "those of its chains only"
 
@@ -119,7 +120,8 @@ class _Embedded:
             for der, parsed in left.items()
             if _signed(parsed, parsed) and any(_signed(below, parsed) for below in crossed.values())
         }
-        if len(crossed) > _MOST_UNVERIFIED or any(len(der) > _MAX_UNVERIFIED for der in (*crossed, *roots)):
+        crowded = len(crossed) > _MOST_UNVERIFIED or len(roots) > len(crossed)  # anyone can be a root of that name
+        if crowded or any(len(der) > _MAX_UNVERIFIED for der in (*crossed, *roots)):
             return frozenset()
         return frozenset({*crossed, *roots})
 

@@ -8,11 +8,12 @@ import hashlib
 import zipfile
 from dataclasses import replace
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 
 from support.certificates import rsa_key, signing_file
-from support.formats.appx_samples import FILES, Package
+from support.formats.appx_samples import FILES, Package, content_types
 from support.formats.zips import BLOCK, Part
 from support.samples import assert_no_leftovers
 from support.signing import Publisher, signed_by_peer
@@ -98,6 +99,7 @@ def test_block_maps_that_windows_refuses(
 
 APPLICATION = 'Type="application" '
 PLAIN, ARM = Package(), Package(identity=' ProcessorArchitecture="arm64"')
+X86 = ' ProcessorArchitecture="x86"'
 GERMAN = ' ResourceId="split.language-de"'
 TEXTS = Package(identity=GERMAN, properties="<ResourcePackage>true</ResourcePackage>")
 BUNDLES: dict[str, tuple[Package, dict[str, str], str]] = {
@@ -113,6 +115,16 @@ BUNDLES: dict[str, tuple[Package, dict[str, str], str]] = {
     "another size": (PLAIN, {' Size="': ' Size="1'}, "is not stored at the stated"),
     "a package that is not there": (PLAIN, {'FileName="a.msix"': 'FileName="b.msix"'}, "is not stored at the stated"),
     "a package that is not listed": (PLAIN, {'Offset="': 'Place="'}, "is in the package, not in its block map"),
+    "a version that is not stated": (PLAIN, {'Version="1.0.0.0" FileName': "FileName"}, "version"),
+    "a version with a leading zero": (PLAIN, {'Version="1.0.0.0" FileName': 'Version="01.0.0.0" FileName'}, "version"),
+    "an offset that Python reads and Windows does not": (PLAIN, {'Offset="': 'Offset="0_'}, "Offset"),
+    "a size with a space": (PLAIN, {' Size="': ' Size=" '}, "Size"),
+    "a namespace that is no bundle's": (
+        PLAIN, {"http://schemas.microsoft.com/appx/2013/bundle": "urn:bundle"}, "of another namespace",
+    ),
+    "packages in a namespace of their own": (
+        PLAIN, {"<Packages>": '<Packages xmlns="urn:packages">'}, "is in the package, not in its block map",
+    ),
     "a package twice": (
         PLAIN, {"</Packages>": '<Package Version="1.0.0.0" FileName="A.msix"/></Packages>'}, "names a package twice",
     ),
@@ -135,6 +147,36 @@ def test_a_bundle_needs_packages_and_its_block_map_none_of_them(publisher: Publi
     check_refused(packed.bundle({"a.msix": PLAIN.build()}), "is not stored at the stated", publisher, tmp_path)
     named = Package().bundle({"a.dll": PLAIN.build()})
     check_refused(named, "does not end in .appx or .msix", publisher, tmp_path)
+
+
+def test_two_packages_of_one_identity(publisher: Publisher, tmp_path: Path) -> None:
+    """Windows installs one of them, and nothing signed says which."""
+    other = Package(files={"App.exe": b"MZ another"}).build()
+    bundle = Package().bundle({"a.msix": PLAIN.build(), "b.msix": other})
+    check_refused(bundle, "two packages in it have one identity", publisher, tmp_path)
+
+
+NAMES = (
+    "App:x.exe", "a|b.exe", "what?.exe", "CON.txt", "d/aux.exe", "lpt1", "d /b.exe", "d./b.exe", "b.exe ", "xn--b.exe",
+    "a\x07.exe", f"{'n' * 252}.exe",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_names_of_which_windows_makes_no_file(name: str, publisher: Publisher, tmp_path: Path) -> None:
+    path = tmp_path / "some.msix"
+    types = content_types(more=f'<Override PartName="/{quote(name)}" ContentType="application/octet-stream"/>')
+    path.write_bytes(Package(files={name: b"MZ"}, types=types).build())
+    run = publisher.sign(path)
+    assert (run.code, run.report["totals"]["signatures_used"]) == (6, 0), run.text
+    assert run.error_code in {"APPX_E_INVALID_BLOCKMAP", "ERROR_BAD_FORMAT"}
+
+
+def test_names_that_only_look_like_a_device(publisher: Publisher, tmp_path: Path) -> None:
+    path = tmp_path / "some.msix"
+    names = ("console.exe", "d/auxiliary.exe", "com10.exe", "nul_.exe", ".hidden.exe", f"{'n' * 251}.exe")
+    path.write_bytes(Package(files=dict.fromkeys(names, b"MZ")).build())
+    assert publisher.sign(path).code == 0
 
 
 def check_refused(bundle: bytes, words: str, publisher: Publisher, tmp_path: Path) -> None:
@@ -184,13 +226,13 @@ def test_inner_signatures_are_judged_as_the_outer_one(publisher: Publisher, tmp_
 def test_a_bundle_of_unsigned_packages_is_signed_inside_out(publisher: Publisher, tmp_path: Path) -> None:
     packages = {
         "x64.msix": Package(files={"App.exe": b"MZ" + bytes(range(256)) * 600}).build(),
-        "arm%2064.msix": Package(files={}, zip64=False).build(),
+        "arm%2064.msix": Package(files={}, zip64=False, identity=ARM.identity).build(),
     }
     signed = tmp_path / "signed.msix"
-    signed.write_bytes(Package(files={"kept.txt": b"kept"}).build())
+    signed.write_bytes(Package(files={"kept.txt": b"kept"}, identity=X86).build())
     assert publisher.sign(signed).code == 0
     path = tmp_path / "some.msixbundle"
-    path.write_bytes(Package().bundle({**packages, "signed.msix": signed.read_bytes()}))
+    path.write_bytes(Package().bundle({**packages, "signed.msix": signed.read_bytes()}, ("", "arm64", "x86")))
     before = path.read_bytes()
     plan = publisher.sign(path, "--dry-run")
     assert (plan.report["totals"]["signatures_needed"], path.read_bytes()) == (3, before)
@@ -247,7 +289,7 @@ def test_an_unsigned_package_that_would_not_install_costs_no_signature(
     inner: Package, words: str, publisher: Publisher, tmp_path: Path
 ) -> None:
     path = tmp_path / "some.msixbundle"
-    path.write_bytes(Package().bundle({"b.msix": Package().build(), "a.msix": inner.build()}))
+    path.write_bytes(Package().bundle({"b.msix": ARM.build(), "a.msix": inner.build()}, ("arm64",)))
     run = publisher.sign(path)
     assert (run.code, run.report["totals"]["signatures_used"]) == (6, 0), run.text
     assert words in run.text

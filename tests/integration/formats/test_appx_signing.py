@@ -157,13 +157,13 @@ def test_packages_that_would_not_install_cost_no_signature(publisher: Publisher,
 def test_a_bundle_of_signed_packages(publisher: Publisher, tmp_path: Path) -> None:
     first, second = (
         write(tmp_path, Package().build(), "x64.msix"),
-        write(tmp_path, Package(files={}).build(), "arm.msix"),
+        write(tmp_path, Package(files={}, identity=' ProcessorArchitecture="arm64"').build(), "arm.msix"),
     )
     inner = {"x64.msix": first, "arm%2064.msix": second}
     for each in inner.values():
         assert publisher.sign(each).code == 0
     signed = {name: each.read_bytes() for name, each in inner.items()}
-    path = write(tmp_path, Package().bundle(signed), "some.msixbundle")
+    path = write(tmp_path, Package().bundle(signed, ("", "arm64")), "some.msixbundle")
     run = publisher.sign(path)
     assert (run.code, run.file["format"]) == (0, "appx-bundle"), run.text
     assert publisher.peer(path).accepted
@@ -173,9 +173,12 @@ def test_a_bundle_of_signed_packages(publisher: Publisher, tmp_path: Path) -> No
     at = signed["x64.msix"].index(b"\x89PNG") + 50
     broken = {**signed, "x64.msix": signed["x64.msix"][:at] + b"\xff" + signed["x64.msix"][at + 1 :]}
     for data, code in (
-        (Package().bundle(broken), "TRUST_E_BAD_DIGEST"),
-        (Package(extra=[Part("more.msix", signed["x64.msix"])]).bundle(signed), "APPX_E_INVALID_BLOCKMAP"),
-        (Package(publisher="CN=Other").bundle(signed), "APPX_E_INVALID_MANIFEST"),
+        (Package().bundle(broken, ("", "arm64")), "TRUST_E_BAD_DIGEST"),
+        (
+            Package(extra=[Part("more.msix", signed["x64.msix"])]).bundle(signed, ("", "arm64")),
+            "APPX_E_INVALID_BLOCKMAP",
+        ),
+        (Package(publisher="CN=Other").bundle(signed, ("", "arm64")), "APPX_E_INVALID_MANIFEST"),
     ):
         path.write_bytes(data)
         assert publisher.sign(path).error_code == code

@@ -281,6 +281,52 @@ def test_line_ends_that_git_changed_are_the_first_cause(
     assert "(digest: " in run.file["error"]["message"]
 
 
+@pytest.mark.parametrize("extension", TEXTS)
+def test_line_ends_turned_to_cr_alone_are_the_first_cause(
+    store: Store, signed: Path, tmp_path: Path, extension: str
+) -> None:
+    path = tmp_path / f"script.{extension}"
+    path.write_bytes((signed / f"utf-8-sig.{extension}").read_bytes().replace(b"\r\n", b"\r"))
+    error = verify(path, store.root).file["error"]
+    assert "(line-ends: the line ends were changed" in error["message"]
+    assert "with CRLF throughout" in error["message"]
+
+
+@pytest.mark.parametrize("line_end", [b"\r\n", b"\n"], ids=["as signed", "turned to LF"])
+@pytest.mark.parametrize(("encoding", "change"), [("ascii", "added"), ("utf-8-sig", "removed")])
+@pytest.mark.parametrize("extension", ["ps1", "psm1", "ps1xml"])
+def test_a_byte_order_mark_that_an_editor_changed_is_the_first_cause(
+    store: Store, signed: Path, tmp_path: Path, extension: str, encoding: str, change: str, line_end: bytes
+) -> None:
+    """With the mark as it was, the signature holds again. A twin whose text was changed too is not said to be that."""
+    path, mark = tmp_path / f"script.{extension}", b"\xef\xbb\xbf"
+    before = (signed / f"{encoding}.{extension}").read_bytes()
+    other = mark + before if change == "added" else before.removeprefix(mark)
+    path.write_bytes(other.replace(b"\r\n", line_end))
+    run = verify(path, store.root)
+    assert (run.code, run.error_code) == (2, "TRUST_E_BAD_DIGEST")
+    checks = {each["name"]: each for each in run.file["verdict"]["checks"]}
+    assert f"the byte order mark (UTF-8) was {change}" in checks["byte-order-mark"]["detail"]
+    assert ("line-ends" in checks) == (line_end == b"\n")
+    first = "line-ends" if line_end == b"\n" else "byte-order-mark"
+    assert f"({first}: " in run.file["error"]["message"]
+    middle = other.index(b"\r\n")
+    path.write_bytes(other[:middle] + b"~" + other[middle:])
+    assert "byte-order-mark" not in {each["name"] for each in verify(path, store.root).file["verdict"]["checks"]}
+
+
+@pytest.mark.parametrize("extension", ["ps1", "psd1", "ps1xml"])
+def test_a_signed_script_saved_as_utf_16_be(store: Store, signed: Path, tmp_path: Path, extension: str) -> None:
+    """The text and its digest are the same; PowerShell's SIP does not read them in this encoding."""
+    path = tmp_path / f"script.{extension}"
+    text = (signed / f"utf-8-sig.{extension}").read_bytes().decode("utf-8-sig")
+    path.write_bytes(b"\xff\xfe" + text.encode("utf-16-le"))
+    assert verify(path, store.root).code == 0
+    path.write_bytes(b"\xfe\xff" + text.encode("utf-16-be"))
+    run = verify(path, store.root)
+    assert "(encoding: UTF-16 BE" in run.file["error"]["message"]
+
+
 def test_line_ends_turned_to_crlf_after_another_signed_with_lf(store: Store, tmp_path: Path) -> None:
     """PowerShell's own cmdlet signs text that ends in LF; git's autocrlf turns it on check-out."""
     path = tmp_path / "script.ps1"

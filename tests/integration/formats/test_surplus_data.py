@@ -125,6 +125,21 @@ def test_a_twin_that_only_bears_a_cas_name_and_key(
     assert osslsigncode_verify(signed, publisher.root).accepted
 
 
+def test_a_crowd_of_roots_that_all_signed_one_cross_certificate(
+    signed: Path, publisher: SigningFile, root: Issued
+) -> None:
+    """Anybody makes a root and a cross-certificate for somebody's key, and then the same root again and again."""
+    key = new_key()
+    roots = [ca("Nobody", None, PAYLOAD, key=key, end=VALID) for _ in range(20)]
+    crossed = ca("Test root", roots[0], key=root.key, end=VALID)
+    one = with_certificates(signed.read_bytes(), crossed, roots[0])
+    signed.write_bytes(with_certificates(signed.read_bytes(), crossed, *roots))
+    assert broken(verify(signed, publisher.root)) == ["embedded-certificates"]
+    assert osslsigncode_verify(signed, publisher.root).accepted
+    signed.write_bytes(one)
+    assert verify(signed, publisher.root).code == 0
+
+
 def test_a_forged_link_is_none(signed: Path, publisher: SigningFile) -> None:
     forged = signer("Payload", ca("Test root", end=VALID), PAYLOAD, end=VALID)
     signed.write_bytes(with_certificates(signed.read_bytes(), forged))

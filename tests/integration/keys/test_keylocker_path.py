@@ -159,4 +159,4 @@ def test_the_choice_and_near_ends_are_said(bench: Bench) -> None:
     world.add_certificate(pair, "renewed", leaf=leaf)
     said = " ".join(bench.certsync("release"))
     assert "key pair release has 2 certificates: renewed (" in said
-    assert "in 8 days: renew it in time" in said
+    assert "in 8 days. Renew it in time" in said

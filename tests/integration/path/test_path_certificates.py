@@ -177,7 +177,7 @@ def test_the_newest_valid_of_several_is_taken_and_shown_with_its_near_end(holder
     assert done.code == 0, done.text
     assert done.report["certificate"]["serial"].lstrip("0") == f"{newest.certificate.serial_number:X}"
     assert "has 4 certificates" in done.text
-    assert "in 8 days: renew it in time" in done.text
+    assert "in 8 days. Renew it in time" in done.text
 
 
 @pytest.mark.parametrize("holder", [keylocker], indirect=True)

@@ -34,6 +34,16 @@ def test_yaml_of_any_depth_is_refused_at_once(tmp_path: Path, name: str, option:
     assert "defect" not in run.text
 
 
+@pytest.mark.parametrize("text", ["a: [" + "1," * 100_000 + "]", "".join(f"k{n}: 1\n" for n in range(20_000))])
+def test_yaml_of_any_length_is_refused_at_once(tmp_path: Path, text: str) -> None:
+    path, long = copy_launcher(tmp_path), tmp_path / "long.yml"
+    long.write_text(text, encoding="ascii")
+    started = time.monotonic()
+    run = kspsign("verify", path, "--config", long, folder=tmp_path)
+    assert time.monotonic() - started < 20
+    assert (run.code, "keys and values" in run.text) == (3, True)
+
+
 @pytest.mark.parametrize("mebibytes", [40, 56, 72, 88, 120])
 def test_too_little_memory_is_said(tmp_path: Path, mebibytes: int) -> None:
     path, most = copy_launcher(tmp_path), mebibytes << 20

@@ -7,6 +7,7 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from html import escape
+from itertools import zip_longest
 from urllib.parse import quote, unquote
 
 from support.formats.zips import BLOCK, Part, build_zip
@@ -56,15 +57,17 @@ class Package:
         parts = [self._part(quote(name, safe="/"), data) for name, data in self.files.items()]
         return self._pack([*parts, self._part("AppxManifest.xml", manifest.encode())])
 
-    def bundle(self, packages: Mapping[str, bytes]) -> bytes:
-        """An unsigned bundle of these packages."""
+    def bundle(self, packages: Mapping[str, bytes], architectures: Sequence[str] = ()) -> bytes:
+        """An unsigned bundle of these packages; its manifest states these `architectures` ("": none)."""
         inner = [replace(self._part(name, data), deflate=False) for name, data in packages.items()]
         offset, told = 0, ""
-        for part in inner:
+        for part, architecture in zip_longest(inner, architectures, fillvalue=""):
+            assert isinstance(part, Part)
+            stated = f'Architecture="{architecture}" ' if architecture else ""
             place = offset + part.header_size
             name = unquote(part.name)
             told += (
-                f'<Package Type="application" Version="1.0.0.0" FileName="{name}" '
+                f'<Package Type="application" {stated}Version="1.0.0.0" FileName="{name}" '
                 f'Offset="{place}" Size="{len(part.data)}"/>'
             )
             offset = place + len(part.data) + (24 if self.zip64 else 0)

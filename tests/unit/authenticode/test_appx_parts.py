@@ -108,10 +108,13 @@ def test_parts_without_a_type() -> None:
         read_content_types(content_types(more=override * 2).encode())
 
 
+FOUNDATION = "http://schemas.microsoft.com/appx/manifest/foundation/windows10"
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("<Package/>", "Identity"),
+        ("<Package></Package>", "Identity"),
         ('<Package><Identity Publisher=""/></Package>', "Identity"),
         ('<Package><Identity Publisher="a"/><Identity Publisher="b"/></Package>', "Identity"),
         ('<Package><x><Identity Publisher="a"/></x></Package>', "Identity"),
@@ -121,12 +124,13 @@ def test_parts_without_a_type() -> None:
 )
 def test_a_manifest_without_one_publisher(text: str, words: str) -> None:
     with pytest.raises(ValueError, match=words):
-        read_manifest(text.encode(), bundle=False)
+        read_manifest(text.replace(">", f' xmlns="{FOUNDATION}">', 1).encode(), bundle=False)
 
 
 def test_a_bundles_packages_are_those_inside_it() -> None:
     text = (
-        '<Bundle><Identity Publisher="CN=a &amp; b"/><Packages><Package FileName="d\\x.msix" Offset="50" Size="7"/>'
+        '<Bundle xmlns="http://schemas.microsoft.com/appx/2013/bundle">'
+        '<Identity Publisher="CN=a &amp; b"/><Packages><Package FileName="d\\x.msix" Offset="50" Size="7"/>'
         '<Package FileName="elsewhere.msix"/></Packages></Bundle>'
     )
     manifest = read_manifest(text.encode(), bundle=True)

@@ -5,13 +5,17 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Mapping
+from pathlib import Path
 
 import pytest
 
 from kspsign.authenticode import formats
-from kspsign.authenticode.formats import FORMATS, load_format
-from kspsign.authenticode.signable import SignableFormat
+from kspsign.authenticode.formats import FORMATS, detect_format, load_format
+from kspsign.authenticode.signable import Glimpse, SignableFormat
 from kspsign.model.values import Format
+from support.formats.cab_samples import build_cab
+from support.formats.nuget_samples import package
+from support.formats.peimages import build_pe
 
 
 def test_every_format_has_a_row() -> None:
@@ -59,3 +63,25 @@ def test_a_format_is_loaded_when_a_file_may_need_it() -> None:
     assert format_ == Format.PE
     assert modules[Format.PE] in loaded.split()
     assert not {module for each, module in modules.items() if each is not Format.PE} & set(loaded.split())
+
+
+@pytest.mark.parametrize("name", ["x.nupkg", "x.SNUPKG", "x.vsix", "x.msix", "x.AppxBundle"])
+def test_a_name_whose_reader_finds_no_signature_in_the_content(tmp_path: Path, name: str) -> None:
+    """NuGet, Visual Studio and Windows' installer read these by name: a program or cabinet is unsigned to them."""
+    for content in (build_pe(overlay=b"PK"), build_cab()):
+        path = tmp_path / name
+        path.write_bytes(content)
+        assert detect_format(Glimpse(path, content[:4096], len(content))) is None
+        path.unlink()
+        other = tmp_path / "x.bin"
+        other.write_bytes(content)
+        assert detect_format(Glimpse(other, content[:4096], len(content))) in {Format.PE, Format.CAB}
+
+
+@pytest.mark.parametrize("name", ["x.msix", "x.appx", "x.vsix", "x.msixbundle"])
+def test_a_nuget_package_by_another_packages_name(tmp_path: Path, name: str) -> None:
+    content = package()
+    for named, expected in ((name, None), ("x.nupkg", Format.NUGET), ("x.zip", Format.NUGET)):
+        path = tmp_path / named
+        path.write_bytes(content)
+        assert detect_format(Glimpse(path, content[:4096], len(content))) is expected

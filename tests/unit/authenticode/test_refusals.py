@@ -43,6 +43,7 @@ KINDS: dict[str, tuple[bytes, str, str]] = {
     "setup.exe": (b"\r\n<!DOCTYPE html><title>403</title>", "an HTML page", "download"),
     "objects.fob": (b"Codeunit 50000 Hello 23-03-11 12:00:00", "C/AL object export", "!**/*.fob"),
     "objects.txt": (b"OBJECT Table 18 Customer\n{\n", "C/AL object export", "installer"),
+    "tool.nupkg": (b"MZ" + bytes(99), "its name is that of a package", "extension"),
     "old.exe": (b"MZ".ljust(0x3C, b"\0") + struct.pack("<I", 0x40) + b"NE" + bytes(99), "16-bit Windows", "installer"),
     "store.eappx": (b"EXPH" + bytes(99), "an encrypted package", "before it is encrypted"),
     "store.emsixbundle": (b"EXBH" + bytes(99), "an encrypted package", "SignTool"),

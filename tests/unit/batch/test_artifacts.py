@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from kspsign.batch.select import select_artifacts
+from kspsign.batch.select import IdlePattern, SelectionPurpose, select_artifacts
 from kspsign.model.errors import ConfigurationError, NoFilesMatchedError
 from kspsign.model.values import COPY_PREFIX, Format
 from support.formats.peimages import build_pe
@@ -40,7 +40,20 @@ def names(folder: Path, *patterns: str) -> list[str]:
         (["?.exe"], ["a.exe"]),
         (["a.exe", "a.exe", "*.exe"], ["a.exe"]),
         (["**", "!**/*.exe", "!**/*.txt"], ["b.dll", "bin/deep/d.dll"]),
-        (["!bin", "**/*.dll"], ["b.dll"]),
+        (["!bin", "**/*.dll"], ["b.dll", "bin/deep/d.dll"]),
+        (["**/*.dll", "!bin", "**/d.dll"], ["b.dll", "bin/deep/d.dll"]),
+        (["**/*.dll", "!bin", "**/d.dll", "!**/deep/**"], ["b.dll"]),
+        (["**/*.exe", "!!b.dll"], ["a.exe", "b.dll", "bin/.hidden.exe", "bin/c.exe"]),
+        (["# all of them", "*.{exe,dll}"], ["a.exe", "b.dll"]),
+        (["{.,bin}/*.exe"], ["a.exe", "bin/.hidden.exe", "bin/c.exe"]),
+        (["**/+(a|c).exe"], ["a.exe", "bin/c.exe"]),
+        (["**/!(a|.hidden).exe"], ["bin/c.exe"]),
+        (["@(a|b).*"], ["a.exe", "b.dll"]),
+        (["./!(a)*"], ["b.dll"]),
+        ([r"bin\*.exe"], ["bin/.hidden.exe", "bin/c.exe"]),
+        ([r"bin\deep"], ["bin/deep/d.dll"]),
+        (["[a-c].???"], ["a.exe", "b.dll"]),
+        (["{a,b}[.]*"], ["a.exe", "b.dll"]),
         (["**/*.exe", "!bin/.hidden.exe"], ["a.exe", "bin/c.exe"]),
         (["*.exe\n  *.dll  \n\n"], ["a.exe", "b.dll"]),
     ],
@@ -58,6 +71,10 @@ def test_patterns(tree: Path, patterns: list[str], expected: list[str]) -> None:
         (["web/site.js", "**/*.vbs"], ["web/run.vbs", "web/site.js"]),
         (["web", "web/*.wsf"], ["web/job.wsf", "web/setup.ps1"]),
         (["web/site.*", "web/*.ps1"], ["web/setup.ps1"]),
+        (["web/*.{js,ps1}"], ["web/app.js", "web/setup.ps1", "web/site.js"]),
+        (["web/*.@(vbs|ps1)"], ["web/run.vbs", "web/setup.ps1"]),
+        (["web/!(app).js"], ["web/site.js"]),
+        (["web/!(app).*"], ["web/notes.txt", "web/setup.ps1"]),
     ],
 )
 def test_scripts_of_the_web_are_only_taken_by_name(tmp_path: Path, patterns: list[str], expected: list[str]) -> None:
@@ -114,7 +131,106 @@ def test_copies_of_a_run_that_was_killed_are_never_matched(tree: Path) -> None:
 
 def test_a_pattern_without_a_match_beside_others_is_told(tree: Path) -> None:
     selection = select_artifacts(["*.exe", "*.ocx"], tree)
-    assert selection.unmatched == ("*.ocx",)
+    assert selection.idle == (IdlePattern("*.ocx"),)
+
+
+@pytest.mark.parametrize(
+    ("patterns", "idle"),
+    [
+        (["*.exe", "!*.dll"], ["!*.dll"]),
+        (["!*.exe", "*.exe"], ["!*.exe"]),
+        (["*.exe", "!a.exe", "!a.exe", "b.dll"], ["!a.exe"]),
+        (["*.exe", "a.exe"], []),
+        (["*.{exe,ocx}"], []),
+        (["*.exe", "*.{ocx,sys}"], ["*.{ocx,sys}"]),
+        (["**", "!**/*.txt"], []),
+    ],
+)
+def test_patterns_that_change_nothing_are_told(tree: Path, patterns: list[str], idle: list[str]) -> None:
+    for purpose in (SelectionPurpose.SIGN, SelectionPurpose.JUDGE, SelectionPurpose.SIGN_AND_JUDGE):
+        assert [pattern.shown for pattern in select_artifacts(patterns, tree, purpose).idle] == idle
+
+
+@pytest.mark.parametrize(
+    ("pattern", "words"),
+    [
+        ("dist/**/*.exe", "there is no folder {tree}/dist"),
+        ("Bin/**/*.exe", "there is no folder {tree}/Bin (did you mean bin?)"),
+        ("bin/deeep/*.dll", "there is no folder {tree}/bin/deeep (did you mean deep?)"),
+        ("a.ex", "there is no file or folder {tree}/a.ex (did you mean a.exe?)"),
+    ],
+)
+def test_a_missing_folder_is_told_as_such(tree: Path, pattern: str, words: str) -> None:
+    with pytest.raises(NoFilesMatchedError) as caught:
+        select_artifacts([pattern], tree)
+    assert words.format(tree=tree.as_posix()) in str(caught.value)
+    if "*" in pattern:
+        (idle,) = select_artifacts(["*.exe", pattern], tree).idle
+        assert idle.reason == words.format(tree=tree.as_posix())
+
+
+def test_the_folder_itself_may_be_missing(tree: Path) -> None:
+    with pytest.raises(NoFilesMatchedError, match=r"there is no folder .*/gone"):
+        select_artifacts(["*.exe"], tree / "gone")
+
+
+@pytest.mark.parametrize(
+    ("pattern", "words"),
+    [
+        ("*.exe;*.dll", "holds a semicolon"),
+        ("a.exe;b.dll", "holds a semicolon"),
+        ('"*.exe"', "is in quotation marks"),
+        ("'*.exe'", "is in quotation marks"),
+        ("!(a|b).exe", "begins with !("),
+        ("@(bin/deep|bin)/*.dll", "a group with a folder in it"),
+        ("!", "names nothing"),
+        ("!!", "names nothing"),
+        ("{1..600}.exe", "stand for more than 500 patterns"),
+    ],
+)
+def test_a_pattern_that_would_mean_something_else_is_named(tree: Path, pattern: str, words: str) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        select_artifacts(["*.exe", pattern], tree)
+    assert words in str(caught.value)
+    assert caught.value.code == "PATTERN"
+    (tree / "list.txt").write_text(f"*.exe\n{pattern}\n", encoding="utf-8")
+    with pytest.raises(ConfigurationError) as caught:
+        select_artifacts(["@list.txt"], tree)
+    assert words in str(caught.value)
+    assert pattern not in str(caught.value).replace("!(,", "")
+
+
+@pytest.mark.parametrize("name", ["a;b.exe", "{a,b}.exe", "bin [x64]", "c+(x86)", "#1.exe", "back\\slash.exe"])
+def test_a_name_with_special_characters_is_found(tree: Path, name: str) -> None:
+    wanted = tree / name / "x.exe" if "." not in name else tree / name
+    wanted.parent.mkdir(exist_ok=True)
+    wanted.write_bytes(IMAGE)
+    pattern = f"{name}/*.exe" if "." not in name else f"./{name}"
+    found = names(tree, pattern)
+    assert wanted.relative_to(tree).as_posix() in found
+    assert (
+        names(tree, "**/*.exe", f"!{pattern}") == ["a.exe", "bin/.hidden.exe", "bin/c.exe"] if "{" not in name else True
+    )
+
+
+def test_a_planted_name_hides_nothing_from_the_judge(tree: Path) -> None:
+    for name in ("{a,b}.exe", "bin\\c.exe"):
+        (tree / name).write_bytes(IMAGE)
+    judged = select_artifacts(["{a,b}.exe", r"bin\c.exe"], tree, SelectionPurpose.JUDGE).artifacts
+    assert {"a.exe", "bin/c.exe", "{a,b}.exe", "bin\\c.exe"} == {artifact.name for artifact in judged}
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-be", "utf-8-sig"])
+def test_a_list_is_taken_as_windows_powershell_writes_it(tree: Path, encoding: str) -> None:
+    text = ("\ufeff" if encoding == "utf-16-be" else "") + "# to ship\r\n*.exe\r\n**/*.dll\r\n"
+    (tree / "list.txt").write_bytes(text.encode(encoding))
+    assert names(tree, "@list.txt") == ["a.exe", "b.dll", "bin/deep/d.dll"]
+
+
+def test_a_list_holds_no_variables(tree: Path) -> None:
+    (tree / "list.txt").write_text("*.exe\n$(out)/b.dll\n", encoding="utf-8")
+    with pytest.raises(ConfigurationError, match=r"line 2 of list\.txt\) holds a variable"):
+        select_artifacts(["@list.txt"], tree)
 
 
 @pytest.mark.parametrize("patterns", [[], ["*.ocx"], ["*.exe", "!*.exe"], ["a.exe", "gone.exe"], ["", "  "]])

@@ -9,9 +9,11 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 
+from kspsign.batch.cautions import certificate_warnings
 from kspsign.certsync import synchronise
 from kspsign.keys import open_key_store, reopen_key_store
 from kspsign.model.errors import ConfigurationError, PrerequisiteError
+from kspsign.model.report import RunWarning
 from kspsign.settings.model import Settings
 from support.digicert_one import wire
 from support.digicert_one.answers import Response
@@ -90,11 +92,12 @@ def test_the_newest_valid_of_several_is_taken_and_said(host: Host) -> None:
     newest = host.world.add_certificate(pair, "2025", begin=NOW - 20 * DAY, end=NOW + 100 * DAY)
     host.world.add_certificate(pair, "withdrawn", begin=NOW - 10 * DAY).status = "REVOKED"
     host.world.add_certificate(pair, "tomorrow", begin=NOW + DAY)
-    remarks: list[str] = []
+    remarks: list[str | RunWarning] = []
     store = open_key_store(settings(host, "release"), notice=remarks.append)
     store.close()
     assert store.certificate_chain()[0] == newest.leaf.der
     (remark,) = remarks
+    assert isinstance(remark, str)
     assert remark.startswith("key pair release has 5 certificates: 2025 (")
     for other in ("2023 (", "expired", "2024 (", "withdrawn (", "revoked", "tomorrow (", "not yet valid"):
         assert other in remark.partition(" is taken, not ")[2]
@@ -259,9 +262,24 @@ def test_what_ends_soon_is_said_at_certsync(host: Host, tmp_path: Path) -> None:
     pair.kind = "TEST"
     host.world.add_certificate(pair, "code", end=NOW + 20 * DAY)
     host.access.client_p12(host.world.user.name, end=NOW + 10 * DAY)
-    heard: list[str] = []
-    synchronise(kept(settings(host, "release"), tmp_path), heard.append)
-    client, kind, certificate = heard
-    assert client.startswith("the client certificate (SM_CLIENT_CERT_FILE) expires on ")
-    assert "type TEST" in kind
-    assert "in 19 days" in certificate
+    heard: list[str | RunWarning] = []
+    synchronised = synchronise(kept(settings(host, "release"), tmp_path), heard.append)
+    client, kind = heard
+    assert isinstance(client, RunWarning)
+    assert client.code == "CLIENT_CERTIFICATE_ENDS"
+    assert client.message.startswith("the client certificate (SM_CLIENT_CERT_FILE) expires on ")
+    assert "type TEST" in str(kind)
+    warning = next(iter(certificate_warnings(synchronised)))
+    assert warning.code == "CERTIFICATE_ENDS"
+    assert "in 19 days" in warning.message
+
+
+def test_a_superseded_certificate_that_was_named_is_a_warning(host: Host) -> None:
+    pair = host.world.add_keypair("release")
+    older = host.world.add_certificate(pair, "2024", begin=NOW - 400 * DAY)
+    newer = host.world.add_certificate(pair, "2025", begin=NOW - 20 * DAY)
+    for named, warned in ((older, True), (newer, False)):
+        heard: list[str | RunWarning] = []
+        open_key_store(settings(host, named.id), notice=heard.append).close()
+        codes = [said.code for said in heard if isinstance(said, RunWarning)]
+        assert codes == (["CERTIFICATE_SUPERSEDED"] if warned else [])

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from kspsign.keys import surroundings_of
+from kspsign.keys.protocol import no_notice
 from kspsign.keys.table import STORES
 from kspsign.keys.windows.options import WindowsOptions
 from kspsign.keys.windows.store import WindowsStore
@@ -102,7 +103,7 @@ def test_smctl_that_is_there_is_kept(machine: Machine) -> None:
 
 def test_without_the_setting_nothing_is_said_or_done(machine: Machine, tmp_path: Path) -> None:
     options = WindowsOptions(keypair_alias="Release", certificate=tmp_path / "missing.crt")
-    surroundings = surroundings_of(machine.settings(), options, threading.Event(), machine.said.append)
+    surroundings = surroundings_of(machine.settings(), options, threading.Event(), no_notice)
     with pytest.raises(PrerequisiteError, match=r"missing\.crt"):
         WindowsStore.open(options, surroundings)
     assert machine.said == []

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 from datetime import UTC, datetime, timedelta
 
 import pytest
 from cryptography import x509
 
+from kspsign.authenticode.cms.oids import OID_SIGNING_CERTIFICATE, OID_SIGNING_CERTIFICATE_V2
 from kspsign.certificates import der
 from kspsign.model.errors import TrustError
 from kspsign.model.values import DigestAlgorithm
@@ -16,7 +18,14 @@ from kspsign.verifying.strength import LEGACY, STRONG, Strength
 from kspsign.verifying.timestamps import judge_token
 from kspsign.verifying.verifier import Verifier
 from support.pki import CODE_SIGNING, MOMENT, TIMESTAMPING, Extension, Issued, ca, extended, issue, key_usage, name
-from support.tokens import directory_name, make_token, token_extension
+from support.tokens import (
+    certificate_id,
+    directory_name,
+    issuer_serial,
+    make_token,
+    message_imprint,
+    token_extension,
+)
 
 VALUE = b"a signature value"
 SHA1 = DigestAlgorithm.SHA1
@@ -134,3 +143,44 @@ def own_name(common_name: str, tag: int) -> bytes:
     """A Name with a common name in that string type."""
     pair = der.sequence(der.oid("2.5.4.3"), der.element(tag, common_name.encode("ascii")))
     return der.sequence(der.set_of(pair))
+
+
+def test_both_signing_certificate_attributes_name_the_authoritys_certificate() -> None:
+    root = ca("Root")
+    own, other = unit(root), unit(root)
+    v2 = certificate_id(hashlib.sha256(own.der).digest())
+
+    def attributes(named: Issued) -> dict[str, bytes]:
+        return {OID_SIGNING_CERTIFICATE: certificate_id(hashlib.sha1(named.der, usedforsecurity=False).digest())}
+
+    def judged(identifiers: dict[str, bytes]) -> str | None:
+        return fault(make_token(own, VALUE, MOMENT, identifiers=identifiers), trust_in(root))
+
+    assert judged(attributes(own)) is None
+    assert judged({**attributes(own), OID_SIGNING_CERTIFICATE_V2: v2}) is None
+    assert judged({**attributes(other), OID_SIGNING_CERTIFICATE_V2: v2}) == "timestamp-signature"
+    assert judged({}) == "timestamp-signature"
+
+
+def test_an_issuer_and_serial_number_that_it_states_are_the_authoritys() -> None:
+    root = ca("Root")
+    own, other = unit(root), unit(root)
+    digest = hashlib.sha256(own.der).digest()
+    for stated, expected in ((own, None), (other, "timestamp-signature")):
+        identifiers = {OID_SIGNING_CERTIFICATE_V2: certificate_id(digest, issuer_serial(stated.der))}
+        assert fault(make_token(own, VALUE, MOMENT, identifiers=identifiers), trust_in(root)) == expected
+
+
+@pytest.mark.parametrize("kind", ["1.2.840.113549.2.5", "2.16.840.1.101.3.4.2.4", "2.16.840.1.101.3.4.2.8"])
+def test_an_imprint_by_an_algorithm_that_is_not_supported_is_named_as_that(kind: str) -> None:
+    """MD5, SHA-224 and SHA3-256 of the right value: not "another signature", which would send people astray."""
+    algorithm = {"1.2.840.113549.2.5": "md5", "2.16.840.1.101.3.4.2.4": "sha224"}.get(kind, "sha3_256")
+    stamped = der.sequence(
+        der.sequence(der.oid(kind)), der.octet_string(hashlib.new(algorithm, VALUE, usedforsecurity=False).digest())
+    )
+    root = ca("Root")
+    token = make_token(unit(root), VALUE, MOMENT, stamped=stamped)
+    with pytest.raises(TrustError, match="digest algorithm that is not supported"):
+        Verifier(trust_in(root)).check_token(token, VALUE)
+    good = make_token(unit(root), VALUE, MOMENT, stamped=message_imprint(DigestAlgorithm.SHA512, VALUE))
+    assert fault(good, trust_in(root)) is None

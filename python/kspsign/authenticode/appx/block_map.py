@@ -12,7 +12,7 @@ import base64
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 
-from kspsign.authenticode.appx.names import BUNDLE_MANIFEST, NOT_IN_BLOCK_MAP, from_windows, plain
+from kspsign.authenticode.appx.names import BUNDLE_MANIFEST, NOT_IN_BLOCK_MAP, from_windows, plain, windows_fault
 from kspsign.authenticode.appx.xml import XmlElement, read_xml
 from kspsign.authenticode.zip import ZipEntry
 from kspsign.model.values import DigestAlgorithm
@@ -176,8 +176,8 @@ def _file_name(name: str) -> str:
     """The plain name; raises ValueError for one that Windows' reader does not find in the archive."""
     if "/" in name:
         raise ValueError(f'the name "{name}" in it has "/" between folders, where Windows finds files by "\\" only')
-    if not name or set(name.split("\\")) & {"", ".", ".."}:
-        raise ValueError(f'"{name}" in it is not a name that a file of a package may have')
+    if fault := windows_fault(from_windows(name)):
+        raise ValueError(f'"{name}" in it is not a name that a file of a package may have: {fault}')
     return from_windows(name)
 
 

@@ -11,9 +11,12 @@ from kspsign.authenticode.appx.names import from_windows
 from kspsign.authenticode.appx.xml import XmlElement, read_xml
 
 _MAX_PUBLISHER = 8192  # characters (ST_Publisher)
+_MAX_DIGITS = 20  # of an xs:unsignedLong
 _PACKAGES = ["Bundle", "Packages", "Package"]
 _RESOURCE_PACKAGE = ["Package", "Properties", "ResourcePackage"]
 _TYPES = {"application": False, "resource": True}
+_NAMESPACES = "http://schemas.microsoft.com/appx/"
+"""What the namespaces of all schemas of manifests begin with; elements of others say nothing to Windows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +64,7 @@ def identity_difference(stated: InnerPackage, inner: Manifest) -> str | None:
     here, there = stated.identity, inner.identity
     pairs = {
         "name": (here.name.lower(), there.name.lower()),
-        "version": (_version(here.version), _version(there.version if here.version is not None else None)),
+        "version": (here.version, there.version),
         "architecture": (here.architecture, there.architecture),
         "resource id": (here.resource_id, there.resource_id),
         "type": (_type(stated.resource), _type(inner.resource)),
@@ -92,7 +95,8 @@ class _ManifestReader:
     def start(self, element: XmlElement) -> None:
         """The next start tag."""
         del self._path[element.depth :]
-        self._path.append(element.name)
+        known = element.namespace.startswith(_NAMESPACES)
+        self._path.append(element.name if known else f"{element.name} of another namespace")
         if self._path == [self._root, "Identity"]:
             self._identities.append(_identity(element.attributes))
         elif self._path == _PACKAGES:
@@ -114,6 +118,8 @@ class _ManifestReader:
         if len(set(names)) != len(names):
             raise ValueError("it names a package twice")
         inside = tuple(_inner(package, own) for package in self._packages if "Offset" in package)
+        if len({_full_name(package) for package in inside}) != len(inside):
+            raise ValueError("two packages in it have one identity: version, architecture, resource id and type")
         applications = sum(not _is_resource(package) for package in self._packages)
         return Manifest(own, self._resource.strip() in {"true", "1"}, inside, applications)
 
@@ -138,9 +144,23 @@ def _inner(attributes: dict[str, str], bundle: Identity) -> InnerPackage:
             attributes.get("Architecture", "neutral"),
             attributes.get("ResourceId", ""),
         )
-        return InnerPackage(from_windows(name), int(offset), int(size), identity, _is_resource(attributes))
+        return InnerPackage(from_windows(name), _number(offset), _number(size), identity, _is_resource(attributes))
     except (KeyError, ValueError) as broken:
         raise ValueError("a package in it lacks its FileName, Offset or Size, or has an unknown Type") from broken
+
+
+def _number(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and len(text) < _MAX_DIGITS):
+        raise ValueError(f'"{text}" is not a number of bytes')
+    return int(text)
+
+
+def _full_name(package: InnerPackage) -> tuple[object, ...]:
+    """What no other package of the bundle may have; a stub package has the identity of the package that it is a stub
+    of, and lies in another folder."""
+    folder = package.name.lower().rpartition("/")[0]
+    identity = package.identity
+    return folder, package.resource, identity.version, identity.architecture, identity.resource_id.lower()
 
 
 def _is_resource(attributes: dict[str, str]) -> bool:
@@ -152,9 +172,3 @@ def _is_resource(attributes: dict[str, str]) -> bool:
 
 def _type(resource: bool) -> str:
     return next(name for name, value in _TYPES.items() if value is resource)
-
-
-def _version(text: str | None) -> str:
-    """The version in comparable form: numbers without leading zeros."""
-    parts = (text or "").split(".")
-    return ".".join(str(int(part)) if part.isascii() and part.isdigit() and len(part) < 20 else part for part in parts)

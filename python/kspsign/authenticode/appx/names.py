@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from urllib.parse import unquote
 
 MANIFEST = "AppxManifest.xml"
@@ -19,6 +20,29 @@ def plain(name: str) -> str:
     if "\\" in text or "\0" in text or set(text.split("/")) & {"", ".", ".."}:
         raise ValueError(f"{name} is not a name that a part of a package may have")
     return text
+
+
+_RESERVED = frozenset('<>:"|?*') | frozenset(map(chr, range(0x20)))
+_DEVICE = re.compile(r"(con|prn|aux|nul|com[1-9]|lpt[1-9])(\..*)?", re.DOTALL)
+_MAX_NAME, _MAX_SEGMENT = 32767, 255
+
+
+def windows_fault(name: str) -> str | None:
+    """Why Windows makes no file of that plain name and refuses a package that has one (microsoft/msix-packaging,
+    FileNameValidation); None when it does."""
+    if len(name) > _MAX_NAME:
+        return "it is too long"
+    for segment in name.split("/"):
+        lower = segment.lower()
+        if not segment or segment[-1] in {".", " "}:
+            return "a folder or file of it has no name, or one that ends in a dot or a space"
+        if len(segment.encode("utf-16-le", "surrogatepass")) > 2 * _MAX_SEGMENT:
+            return f"a folder or file of it has a name of more than {_MAX_SEGMENT} characters"
+        if _RESERVED & set(segment) or {"\ufffe", "\uffff"} & set(segment):
+            return "it has a character that no name on Windows has"
+        if _DEVICE.fullmatch(lower) or lower.startswith("xn--"):
+            return f"{segment} is reserved for a device or a host name"
+    return None
 
 
 def from_windows(name: str) -> str:

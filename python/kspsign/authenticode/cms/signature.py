@@ -82,13 +82,13 @@ def content_fault(message: SignedMessage) -> str | None:
     What a counter-signature covers has no content type (§11.4); .NET states "data" all the same.
     """
     signer = message.signer
+    if signer.digest_algorithm is None:
+        return "the signer's digest algorithm is unknown"
     stated = _single(signer, oids.OID_CONTENT_TYPE)
     countersigns = not message.content_type and stated is None
     if not countersigns and stated != der.oid(message.content_type or oids.OID_DATA):
         return "the contentType attribute differs from the content"
-    if signer.digest_algorithm is None or not states_digest(
-        signer, hashlib.new(signer.digest_algorithm, message.content).digest()
-    ):
+    if not states_digest(signer, hashlib.new(signer.digest_algorithm, message.content).digest()):
         return "the messageDigest attribute differs from the content's digest"
     return None
 

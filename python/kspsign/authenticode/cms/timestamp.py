@@ -107,6 +107,8 @@ def read_token(token: bytes, signature: bytes) -> Timestamp:
     message, info, signer, fault = _token(token)
     stamped = info.algorithm is not None and hashlib.new(info.algorithm, signature).digest() == info.imprint
     stray = None if stamped else "the token is for another signature"
+    if info.algorithm is None:
+        stray = "its imprint has a digest algorithm that is not supported (SHA-256, SHA-384 and SHA-512 are)"
     findings = (
         _structure_finding((*message.refused, *message.signer.refused)),
         _finding("timestamp-imprint", stray, "stamps this signature"),
@@ -193,18 +195,37 @@ def _token_fault(message: SignedMessage, signer: bytes | None) -> str | None:
 
 
 def names_certificate(info: Signer, certificate: bytes) -> bool:
-    """ESSCertID (RFC 2634 §5.4.1) or ESSCertIDv2 (RFC 5035 §4): the first entry is the signer's certificate."""
-    for kind, default in _CERTIFICATE_IDS.items():
-        for value in info.signed_attributes.get(kind, ())[:1]:
-            entries = der.parse(value).fields().take(der.SEQUENCE).children()
-            if not entries:
-                return False
-            fields = entries[0].fields()
-            named = fields.optional(der.SEQUENCE)
-            algorithm = default if named is None else digest_algorithm(named.der)
-            stated = fields.take(der.OCTET_STRING).content
-            return algorithm is not None and hashlib.new(algorithm, certificate).digest() == stated
-    return False
+    """ESSCertID (RFC 2634 §5.4.1) or ESSCertIDv2 (RFC 5035 §4): the first entry is the signer's certificate, in each of
+    the two attributes that is there."""
+    named = [
+        _names(value, default, certificate)
+        for kind, default in _CERTIFICATE_IDS.items()
+        for value in info.signed_attributes.get(kind, ())[:1]
+    ]
+    return bool(named) and all(named)
+
+
+def _names(value: bytes, default: DigestAlgorithm, certificate: bytes) -> bool:
+    """Whether the first entry has the certificate's digest and, where it has an IssuerSerial, its issuer and serial
+    number."""
+    entries = der.parse(value).fields().take(der.SEQUENCE).children()
+    if not entries:
+        return False
+    fields = entries[0].fields()
+    named = fields.optional(der.SEQUENCE)
+    algorithm = default if named is None else digest_algorithm(named.der)
+    stated, issued = fields.take(der.OCTET_STRING).content, fields.optional(der.SEQUENCE)
+    if algorithm is None or hashlib.new(algorithm, certificate).digest() != stated:
+        return False
+    return issued is None or _is_issued_as(issued.fields(), certificate)
+
+
+def _is_issued_as(stated: der.Fields, certificate: bytes) -> bool:
+    issuers, serial = stated.take(der.SEQUENCE).children(), stated.take(der.INTEGER)
+    expected = outline(certificate)
+    return serial.der == expected.serial and any(
+        issuer.tag == _DIRECTORY_NAME[0] and same_name(issuer.first().der, expected.issuer) for issuer in issuers
+    )
 
 
 @dataclass(frozen=True, slots=True)

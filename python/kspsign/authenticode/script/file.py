@@ -9,7 +9,8 @@ from __future__ import annotations
 import hashlib
 import struct
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from itertools import islice
 from pathlib import Path
 from typing import BinaryIO
 
@@ -21,7 +22,7 @@ from kspsign.authenticode.io.read import whole
 from kspsign.authenticode.profile import SigningTerms
 from kspsign.authenticode.script.block import Block, find_block, has_bare_line_end, write_block
 from kspsign.authenticode.script.styles import STYLES, ScriptStyle
-from kspsign.authenticode.script.text import UTF16_BE, ScriptText, read_text
+from kspsign.authenticode.script.text import UTF8, UTF16_BE, ScriptText, read_text
 from kspsign.authenticode.signable import Digest, Glimpse, OneDigest, nth
 from kspsign.model.errors import ArtifactError
 from kspsign.model.hresults import Hresult
@@ -126,29 +127,9 @@ class ScriptFile(OneDigest):
 
     def digest(self, algorithms: Collection[DigestAlgorithm]) -> Digest:
         """Hash the text without its block; see module."""
-        return Digest(self._hashed(algorithms), self.sha256)
+        return Digest(self.hashed(algorithms), self.sha256)
 
-    def structure(self, digest: Digest, signatures: Sequence[CmsSignature]) -> tuple[Finding, ...]:
-        """The checks "line-ends", "signature-block", "trailing-text", "encoding" and "sip"."""
-        return (
-            *self._line_end_findings(digest, signatures),
-            *self._block_findings(),
-            self._encoding_finding(),
-            *sip_findings(signatures, self.style.sip),
-        )
-
-    def content(self, terms: SigningTerms, digest: Digest) -> bytes:
-        """SpcIndirectDataContent that names the script's SIP."""
-        style = self.style
-        return sip_indirect_data(style.sip_version, style.sip, terms.algorithm, digest.values[terms.algorithm])
-
-    def embed(self, _digest: Digest, signatures: Sequence[bytes], target: BinaryIO) -> None:
-        """Write the script with the first of `signatures` in its block to `target`; the text keeps its bytes."""
-        start, stop = self._place()
-        before, after = self.text.characters[:start], self.text.characters[stop:]
-        target.write(self.text.write(before + write_block(signatures[0], self.style) + after))
-
-    def _hashed(
+    def hashed(
         self, algorithms: Collection[DigestAlgorithm], line_end: str | None = None
     ) -> dict[DigestAlgorithm, bytes]:
         """The digests; with `line_end` as they would be had the script that one throughout."""
@@ -166,25 +147,67 @@ class ScriptFile(OneDigest):
             _feed(hashers, struct.pack("<I", units))
         return dict(zip(algorithms, (hasher.digest() for hasher in hashers), strict=True))
 
-    def _line_end_findings(self, digest: Digest, signatures: Sequence[CmsSignature]) -> Iterator[Finding]:
-        """The check "line-ends" of each signature whose digest is the script's, or would be with other line ends; of
-        one whose digest is neither, nothing is known."""
+    def structure(self, digest: Digest, signatures: Sequence[CmsSignature]) -> tuple[Finding, ...]:
+        """The checks "line-ends", "byte-order-mark", "signature-block", "trailing-text", "encoding" and "sip"."""
+        return (
+            *self._conversion_findings(digest, signatures),
+            *self._block_findings(),
+            self._encoding_finding(),
+            *sip_findings(signatures, self.style.sip),
+        )
+
+    def content(self, terms: SigningTerms, digest: Digest) -> bytes:
+        """SpcIndirectDataContent that names the script's SIP."""
+        style = self.style
+        return sip_indirect_data(style.sip_version, style.sip, terms.algorithm, digest.values[terms.algorithm])
+
+    def embed(self, _digest: Digest, signatures: Sequence[bytes], target: BinaryIO) -> None:
+        """Write the script with the first of `signatures` in its block to `target`; the text keeps its bytes."""
+        start, stop = self._place()
+        before, after = self.text.characters[:start], self.text.characters[stop:]
+        target.write(self.text.write(before + write_block(signatures[0], self.style) + after))
+
+    def _conversion_findings(self, digest: Digest, signatures: Sequence[CmsSignature]) -> Iterator[Finding]:
+        """The checks "line-ends" and "byte-order-mark" of each signature whose digest is the script's, or would be with
+        other line ends or another mark; of one whose digest is neither, nothing is known."""
         wrong = {
             signature.algorithm
             for signature in signatures
             if signature.file_digest != digest.values[signature.algorithm]
         }
-        pairs, line_feeds = self.text.characters.count("\r\n"), self.text.characters.count("\n")
-        others = {"CRLF": "\r\n"} if line_feeds > pairs else {}
-        others |= {"LF": "\n"} if pairs else {}
-        tried = {name: self._hashed(wrong, line_end) for name, line_end in others.items()} if wrong else {}
+        tried = list(self._conversions(wrong)) if wrong else []
         for index, signature in enumerate(signatures):
             if signature.file_digest == digest.values[signature.algorithm]:
                 yield nth(index, Finding("line-ends", "as they were signed"))
+                yield nth(index, Finding("byte-order-mark", "as it was signed"))
                 continue
-            signed = [name for name, values in tried.items() if values[signature.algorithm] == signature.file_digest]
-            if signed:
-                yield nth(index, _changed_line_ends(signed[0], self.path.suffix))
+            found = (
+                (line_end, marked)
+                for line_end, marked, values in tried
+                if values[signature.algorithm] == signature.file_digest
+            )
+            for line_end, marked in islice(found, 1):
+                if line_end:
+                    yield nth(index, _changed_line_ends(line_end, self.path.suffix))
+                if marked:
+                    yield nth(index, _changed_mark(added=self.text.encoding is UTF8))
+
+    def _conversions(
+        self, algorithms: Collection[DigestAlgorithm]
+    ) -> Iterator[tuple[str, bool, dict[DigestAlgorithm, bytes]]]:
+        """The digests as they were before tools and editors converted the script: with which line ends ("" for those
+        that it has), and whether with another byte order mark."""
+        characters = self.text.characters
+        pairs, line_feeds, returns = (characters.count(end) for end in ("\r\n", "\n", "\r"))
+        line_ends: dict[str, str | None] = {"CRLF": "\r\n"} if max(line_feeds, returns) > pairs else {}
+        line_ends |= {"LF": "\n"} if returns else {}
+        for name, line_end in line_ends.items():
+            yield name, False, self.hashed(algorithms, line_end)
+        other = self.text.with_other_mark()
+        if other is not None:
+            marked = replace(self, text=other, block=find_block(other.characters, self.style))
+            for name, line_end in {"": None, **line_ends}.items():
+                yield name, True, marked.hashed(algorithms, line_end)
 
     def _block_findings(self) -> tuple[Finding, ...]:
         return () if self.block is None else self.block.findings
@@ -217,6 +240,9 @@ class ScriptFile(OneDigest):
 
     def _encoding_finding(self) -> Finding:
         encoding = self.text.encoding
+        if encoding is UTF16_BE and not self.style.wsh:
+            detail = "UTF-16 BE, in which PowerShell's SIP finds no signature; save it as it was signed"
+            return Finding("encoding", detail, Hresult.TRUST_E_BAD_DIGEST)
         if encoding.certain:
             return Finding("encoding", encoding.name)
         detail = (
@@ -235,6 +261,17 @@ def _changed_line_ends(signed: str, suffix: str) -> Finding:
         Hresult.TRUST_E_BAD_DIGEST,
         f"Keep git from changing them (*{suffix} -text in .gitattributes) and bring them back ({back}): the signature "
         "then holds again.",
+    )
+
+
+def _changed_mark(*, added: bool) -> Finding:
+    change, undo = ("added", "without") if added else ("removed", "with")
+    return Finding(
+        "byte-order-mark",
+        f"the byte order mark (UTF-8) was {change} after signing, as editors do when they save: {undo} it the content "
+        "is what was signed",
+        Hresult.TRUST_E_BAD_DIGEST,
+        f"Save the file {undo} byte order mark, or take it from where it was signed: the signature then holds again.",
     )
 
 

@@ -11,6 +11,7 @@ from kspsign.model.hresults import Hresult
 
 CHUNK = 1 << 20
 HEAD_OF_UTF8 = 32
+_MOST_READ_AGAIN = 8 << 20
 _WINDOWS_1252 = {
     byte: bytes([byte]).decode("cp1252") for byte in range(0x80, 0xA0) if byte not in {0x81, 0x8D, 0x8F, 0x90, 0x9D}
 }
@@ -53,7 +54,7 @@ class ScriptText:
 
     def utf16(self, start: int, stop: int, line_end: str | None = None) -> Iterator[bytes]:
         """UTF-16 LE of the characters from `start` to `stop`, piece by piece, as Windows hashes them; with `line_end`
-        as they would be had every CRLF and LF been that."""
+        as they would be had every CRLF, LF and CR been that."""
         at = start
         while at < stop:
             end = min(at + CHUNK, stop)
@@ -61,11 +62,27 @@ class ScriptText:
                 end += 1  # a pair stays in one piece
             piece = self.characters[at:end]
             if line_end is not None:
-                piece = piece.replace("\r\n", "\n").replace("\n", line_end)
+                piece = piece.replace("\r\n", "\n").replace("\r", "\n").replace("\n", line_end)
             if self.encoding is WINDOWS_1252:
                 piece = piece.translate(_WINDOWS_1252)
             yield piece.encode("utf-16-le")
             at = end
+
+    def with_other_mark(self) -> ScriptText | None:
+        """The same bytes with the byte order mark of UTF-8 if they have none, without it if they have it; None where
+        that gives no text, or there are so many that reading them once more would take too much memory."""
+        if self.encoding is UTF8:
+            return ScriptText(ASCII if self.characters.isascii() else BARE_UTF8, self.characters)
+        if self.encoding.mark:
+            return None
+        if self.encoding is not WINDOWS_1252:
+            return ScriptText(UTF8, self.characters)
+        if len(self.characters) > _MOST_READ_AGAIN:
+            return None
+        try:
+            return ScriptText(UTF8, self.characters.encode(self.encoding.codec).decode(UTF8.codec))
+        except UnicodeDecodeError:
+            return None
 
 
 def read_text(data: bytes, unmarked: Unmarked) -> ScriptText:

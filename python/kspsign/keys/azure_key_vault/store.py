@@ -25,7 +25,14 @@ from kspsign.keys.azure_key_vault.client import VaultClient
 from kspsign.keys.azure_key_vault.identifier import Identifier
 from kspsign.keys.azure_key_vault.options import AzureKeyVaultOptions
 from kspsign.keys.prerequisites import Prerequisite
-from kspsign.keys.protocol import WRITTEN_DIGESTS, Capabilities, KeyStore, Surroundings, reference_part
+from kspsign.keys.protocol import (
+    WRITTEN_DIGESTS,
+    Capabilities,
+    KeyStore,
+    Surroundings,
+    reference_part,
+    superseded_warning,
+)
 from kspsign.model.errors import ConfigurationError
 from kspsign.model.values import DigestAlgorithm, RawSignature
 
@@ -85,7 +92,7 @@ class KeyVaultKeyStore(KeyStore):
                 chain = with_issuers(chain, surroundings.store_folder, surroundings.network)
             undone.pop_all()
         for remark in found.remarks:
-            surroundings.notice(remark)
+            surroundings.notice(superseded_warning(remark) if found.superseded else remark)
         return cls(client, found, chain)
 
     @classmethod

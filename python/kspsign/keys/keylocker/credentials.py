@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,6 +11,7 @@ from pydantic import SecretStr
 
 from kspsign.keys.keylocker.client_certificate import ClientCertificate, read_client_certificate
 from kspsign.model.errors import ConfigurationError, PrerequisiteError
+from kspsign.model.text import decode_base64
 from kspsign.network.address import shown_url
 
 DEFAULT_TIMEOUT = 30.0
@@ -81,10 +80,8 @@ def _pkcs12(given: dict[str, str]) -> tuple[bytes, str]:
     if given.get("SM_CLIENT_CERT_FILE"):
         return _read(given["SM_CLIENT_CERT_FILE"], "SM_CLIENT_CERT_FILE"), given["SM_CLIENT_CERT_FILE"]
     try:
-        return base64.b64decode(
-            "".join(given["SM_CLIENT_CERT_FILE_B64"].split()), validate=True
-        ), "SM_CLIENT_CERT_FILE_B64"
-    except (binascii.Error, ValueError):
+        return decode_base64(given["SM_CLIENT_CERT_FILE_B64"]), "SM_CLIENT_CERT_FILE_B64"
+    except ValueError:
         raise PrerequisiteError(
             "SM_CLIENT_CERT_FILE_B64 is not base64",
             code="CLIENT_CERTIFICATE",

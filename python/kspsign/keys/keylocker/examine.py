@@ -5,15 +5,20 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import UTC, datetime
 from typing import Final
 
-from kspsign.certificates.choice import superseded
 from kspsign.certificates.parse import parse_certificate, to_der
 from kspsign.certificates.public_key import describe_key
 from kspsign.keys.keylocker.client import KeyLockerClient
 from kspsign.keys.keylocker.credentials import Credentials, read_credentials
-from kspsign.keys.keylocker.lookup import KeypairRecord, Listed, find_certificate, read_certificate, read_keypair
+from kspsign.keys.keylocker.lookup import (
+    KeypairRecord,
+    Listed,
+    find_certificate,
+    older_than,
+    read_certificate,
+    read_keypair,
+)
 from kspsign.keys.keylocker.options import KeyLockerOptions
 from kspsign.keys.keylocker.store import chain_of, check_keypair, check_named, signature_scheme
 from kspsign.keys.prerequisites import (
@@ -145,9 +150,8 @@ def _key(keypair: KeypairRecord, leaf: bytes) -> Iterator[Prerequisite]:
 
 
 def _newer(chosen: Listed, siblings: tuple[Listed, ...]) -> Prerequisite:
-    usable = [sibling for sibling in siblings if sibling.fault is None]
     name = f"key pair {chosen.keypair.alias or chosen.keypair.id}"
-    older = superseded(chosen.parsed, [sibling.parsed for sibling in usable], datetime.now(UTC), name)
+    older = older_than(chosen, siblings)
     others = [sibling for sibling in siblings if sibling is not chosen]
     remarks = older or ((f"{name} has {len(siblings)} certificates, of which the newest is taken",) if others else ())
     return examine_newer(remarks, superseded=bool(older))

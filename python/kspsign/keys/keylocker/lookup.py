@@ -12,7 +12,7 @@ from typing import Any
 from cryptography import x509
 from pydantic import BaseModel, ValidationError
 
-from kspsign.certificates.choice import newest_valid
+from kspsign.certificates.choice import newest_valid, superseded
 from kspsign.certificates.parse import parse_certificate, thumbprint_of
 from kspsign.certificates.validity import validity
 from kspsign.keys.keylocker.client import KeyLockerClient
@@ -121,6 +121,13 @@ def find_certificate(client: KeyLockerClient, options: KeyLockerOptions) -> tupl
     if chosen is None:
         raise _none_valid(wanted, found)
     return chosen, tuple(candidate for candidate in listed if candidate.keypair.id == chosen.keypair.id)
+
+
+def older_than(chosen: Listed, siblings: Sequence[Listed]) -> tuple[str, ...]:
+    """A remark on a certificate that was named although a usable newer one of its key pair is valid."""
+    usable = [sibling.parsed for sibling in siblings if sibling.fault is None]
+    name = f"key pair {chosen.keypair.alias or chosen.keypair.id}"
+    return superseded(chosen.parsed, usable, datetime.now(UTC), name)
 
 
 def read_certificate(client: KeyLockerClient, identifier: str) -> CertificateRecord:

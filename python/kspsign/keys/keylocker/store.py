@@ -24,13 +24,15 @@ from kspsign.keys.keylocker.lookup import (
     KeypairRecord,
     decoded,
     find_certificate,
+    older_than,
     read_certificate,
     read_keypair,
 )
 from kspsign.keys.keylocker.options import KeyLockerOptions
 from kspsign.keys.prerequisites import Prerequisite
-from kspsign.keys.protocol import Capabilities, KeyStore, Surroundings, reference_part
+from kspsign.keys.protocol import Capabilities, KeyStore, Surroundings, reference_part, superseded_warning
 from kspsign.model.errors import ConfigurationError, PrerequisiteError, SigningError, TrustError
+from kspsign.model.report import RunWarning
 from kspsign.model.values import DigestAlgorithm, RawSignature, iso_utc
 
 MIN_RSA_BITS = 2048
@@ -64,6 +66,8 @@ class KeyLockerKeyStore(KeyStore):
         with contextlib.ExitStack() as undo:
             undo.callback(client.close)
             chosen, siblings = find_certificate(client, options)
+            for remark in older_than(chosen, siblings):
+                surroundings.notice(superseded_warning(remark))
             if len(siblings) > 1:
                 others = "; ".join(str(sibling) for sibling in siblings if sibling is not chosen)
                 name = chosen.keypair.alias or chosen.keypair.id
@@ -164,7 +168,9 @@ def _connect(surroundings: Surroundings, host: str | None = None) -> KeyLockerCl
         )
     end = credentials.client.end
     if end - datetime.now(UTC) < EXPIRY_WARNING:
-        surroundings.notice(f"the client certificate (SM_CLIENT_CERT_FILE) expires on {iso_utc(end)}: renew it in time")
+        text = f"the client certificate (SM_CLIENT_CERT_FILE) expires on {iso_utc(end)}"
+        remedy = "Create a new client certificate in DigiCert ONE and update the secrets in time."
+        surroundings.notice(RunWarning("CLIENT_CERTIFICATE_ENDS", text, remedy))
     return KeyLockerClient(
         credentials, surroundings.cancelled.wait, network=surroundings.network, temp_folder=surroundings.temp_folder
     )

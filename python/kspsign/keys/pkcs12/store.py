@@ -37,7 +37,7 @@ from kspsign.keys.prerequisites import (
     failed,
     passed,
 )
-from kspsign.keys.protocol import KeyStore, Surroundings, reference_part
+from kspsign.keys.protocol import KeyStore, Surroundings, reference_part, superseded_warning
 from kspsign.model.errors import ConfigurationError, PrerequisiteError
 from kspsign.model.values import DigestAlgorithm, RawSignature
 
@@ -80,6 +80,8 @@ class Pkcs12KeyStore(KeyStore):
             raise ConfigurationError("key store pkcs12 needs its file", remedy="Name it with --pkcs12.")
         store = cls.read(options.pkcs12, options.password)
         surroundings.notice(_ONLY_IN_HOUSE)
+        for remark in store._remarks:  # noqa: SLF001 - of this class
+            surroundings.notice(superseded_warning(remark))
         return store
 
     @classmethod

@@ -1,0 +1,47 @@
+"""Files that a ClickOnce application manifest vouches for by their hashes: signing them afterwards breaks it.
+
+The manifest (`app.exe.manifest`, [MS-CLICKONCE] schema asm.v2) lies in the folder that its paths start from; files may
+have `.deploy` appended to their names.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from kspsign.model.values import Artifact
+
+MAX_MANIFEST = 8 << 20
+"""Bytes of a manifest that are looked at."""
+_DEPLOY = ".deploy"
+
+
+def listed_in_manifests(artifacts: Sequence[Artifact]) -> Iterator[tuple[Artifact, Path]]:
+    """Those of `artifacts` that are to be signed and that a manifest in their folder or one above it names by hash,
+    each with that manifest."""
+    manifests: dict[Path, list[tuple[Path, str]]] = {}
+    for artifact in artifacts:
+        if not artifact.to_sign or artifact.format is None:
+            continue
+        path = artifact.path
+        for folder in path.parents[: len(Path(artifact.name).parts)]:
+            if folder not in manifests:
+                manifests[folder] = [*_manifests(folder)]
+            name = path.relative_to(folder).as_posix().lower().removesuffix(_DEPLOY)
+            found = next((manifest for manifest, text in manifests[folder] if f'"{name}"' in text), None)
+            if found is not None:
+                yield artifact, found
+                break
+
+
+def _manifests(folder: Path) -> Iterator[tuple[Path, str]]:
+    """The manifests in `folder`, each with its text in lower case and with / between folders."""
+    try:
+        candidates = [path for path in folder.iterdir() if path.suffix.lower() == ".manifest"]
+        for path in candidates:
+            with path.open("rb") as file:
+                text = file.read(MAX_MANIFEST).decode("utf-8", "replace").lower()
+            if "urn:schemas-microsoft-com:asm.v2" in text and "digestvalue" in text:
+                yield path, text.replace("\\", "/")
+    except OSError:
+        return  # what can't be read is said where it is to be signed

@@ -104,7 +104,7 @@ def _listed(name: str, folder: Path) -> Iterator[Pattern]:
 
 
 def _content(listing: Path) -> bytes:
-    """The content of a list file. Raises ConfigurationError for what is no regular file."""
+    """The content of a list file. Raises ConfigurationError for anything but a regular file."""
     state = listing.stat()
     if not stat.S_ISREG(state.st_mode) or state.st_size > MAX_LIST:
         raise _no_list(listing, f"it is not a regular file of at most {MAX_LIST >> 20} MB")

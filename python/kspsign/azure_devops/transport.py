@@ -122,7 +122,15 @@ class _Bearer(BasicTokenAuthentication):
     """The token as the session's own authentication: as a mere header a .netrc entry for the host would replace it."""
 
     def __init__(self, token: SecretStr) -> None:
-        super().__init__({"access_token": token.get_secret_value()})
+        """Raises ConfigurationError for a text that no header can carry, such as one of two lines."""
+        value = token.get_secret_value()
+        if not (value.isascii() and value.isprintable()) or " " in value:
+            raise ConfigurationError(
+                "the token for Azure DevOps holds a line break, a blank or another character that no token has",
+                remedy="Map the token itself into the step (env: { SYSTEM_ACCESSTOKEN: $(System.AccessToken) }), without "
+                "quotes and nothing before or after it.",
+            )
+        super().__init__({"access_token": value})
 
     def signed_session(self, session: requests.Session | None = None) -> requests.Session:
         signed = super().signed_session(session)

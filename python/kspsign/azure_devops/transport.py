@@ -127,8 +127,8 @@ class _Bearer(BasicTokenAuthentication):
         if not (value.isascii() and value.isprintable()) or " " in value:
             raise ConfigurationError(
                 "the token for Azure DevOps holds a line break, a blank or another character that no token has",
-                remedy="Map the token itself into the step (env: { SYSTEM_ACCESSTOKEN: $(System.AccessToken) }), without "
-                "quotes and nothing before or after it.",
+                remedy="Map the token itself into the step (env: { SYSTEM_ACCESSTOKEN: $(System.AccessToken) }), "
+                "without quotes, and with nothing before or after it.",
             )
         super().__init__({"access_token": value})
 

@@ -8,12 +8,12 @@ from functools import cache
 from pathlib import Path
 from typing import Final
 
+from kspsign.authenticode.io.snapshot import Snapshot
 from kspsign.authenticode.refusals import refuse
 from kspsign.authenticode.signable import Glimpse, SignableFile, SignableFormat
 from kspsign.model.load import load
 from kspsign.model.values import Format
 
-HEAD = 4096
 TAKEN_BY_NAME: Final = frozenset({Format.VBSCRIPT, Format.JSCRIPT, Format.WSF})
 """Formats that only patterns take which name a file or its extension: a web site has thousands of .js files that should
 not be signed."""
@@ -78,13 +78,16 @@ def is_taken_by_name(format_: Format | None, suffix: str) -> bool:
     return format_ in TAKEN_BY_NAME or suffix in _SUFFIXES_TAKEN_BY_NAME
 
 
-def open_signable(path: Path, format_: Format | None, *, replacing: bool = False) -> SignableFile:
+def open_signable(file: Path | Snapshot, format_: Format | None, *, replacing: bool = False) -> SignableFile:
     """The file as its format reads it; `replacing` as it is to be signed in place of its signatures.
+
+    Of a `file` that is named by its path nothing is kept in memory but its structure.
 
     Raises ArtifactError: TRUST_E_SUBJECT_FORM_UNKNOWN with the reason when `format_` is None, ERROR_BAD_FORMAT when
     it is damaged.
     """
+    snapshot = file if isinstance(file, Snapshot) else Snapshot(file, keep=False)
     if format_ is None:
-        raise refuse(path)
+        raise refuse(snapshot)
     found = load_format(format_)
-    return found.open_to_replace(path) if replacing and found.open_to_replace else found.open(path)
+    return found.open_to_replace(snapshot) if replacing and found.open_to_replace else found.open(snapshot)

@@ -12,7 +12,6 @@ import hashlib
 import struct
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import BinaryIO, Final
 from uuid import UUID
 
@@ -31,7 +30,8 @@ from kspsign.authenticode.compound import (
     too_large,
     write_anew,
 )
-from kspsign.authenticode.io.read import in_parallel, sha256_of
+from kspsign.authenticode.io.read import in_parallel
+from kspsign.authenticode.io.snapshot import Snapshot
 from kspsign.authenticode.profile import SigningTerms
 from kspsign.authenticode.signable import MAX_SIGNATURE, Digest, Glimpse, OneDigest, SignableFormat
 from kspsign.model.errors import ArtifactError
@@ -61,7 +61,7 @@ def is_msi(glimpse: Glimpse) -> bool:
     """
     if not is_compound(glimpse.head):
         return False
-    found = root_class(glimpse.path)
+    found = root_class(glimpse.snapshot)
     return glimpse.path.suffix.lower() in _SUFFIXES if found is None else found in _CLASSES
 
 
@@ -70,23 +70,27 @@ class MsiFile(OneDigest):
     """A package whose structure was read and checked; see SignableFile. `metadata` is what MsiDigitalSignatureEx
     holds, None when there is none, or when it is to be made with a signature."""
 
-    path: Path
     compound: CompoundFile = field(repr=False)
     signatures: tuple[bytes, ...] = field(repr=False)
     metadata: bytes | None
 
     @classmethod
-    def open(cls, path: Path) -> MsiFile:
-        """Read the structure of `path`; raises ArtifactError when it contradicts itself."""
-        compound = CompoundFile.open(path)
+    def open(cls, snapshot: Snapshot) -> MsiFile:
+        """Read the structure; raises ArtifactError when it contradicts itself."""
+        compound = CompoundFile.open(snapshot)
         signature = _root_stream(compound, _SIGNATURE, MAX_SIGNATURE)
         metadata = _root_stream(compound, _METADATA, hashlib.sha512().digest_size)
-        return cls(path, compound, () if signature is None else (signature,), metadata)
+        return cls(compound, () if signature is None else (signature,), metadata)
 
     @classmethod
-    def open_to_replace(cls, path: Path) -> MsiFile:
+    def open_to_replace(cls, snapshot: Snapshot) -> MsiFile:
         """Likewise without its signatures, which are to be replaced."""
-        return replace(cls.open(path), signatures=(), metadata=None)
+        return replace(cls.open(snapshot), signatures=(), metadata=None)
+
+    @property
+    def snapshot(self) -> Snapshot:
+        """The file, as it is read."""
+        return self.compound.snapshot
 
     @property
     def profile(self) -> CmsProfile:
@@ -96,7 +100,7 @@ class MsiFile(OneDigest):
     def admit(self, terms: SigningTerms) -> None:
         """Raise ArtifactError when the file would grow beyond its version's limit, or when appending another digest
         than MsiDigitalSignatureEx has would break the signatures that are there."""
-        if self.compound.header.major == 3 and self.compound.size + SIGNATURE_ROOM > MAX_SMALL_SECTORS_SIZE:
+        if self.compound.header.major == 3 and self.snapshot.size + SIGNATURE_ROOM > MAX_SMALL_SECTORS_SIZE:
             raise too_large()
         if not terms.append or not self.signatures or self.metadata is None:
             return
@@ -114,8 +118,7 @@ class MsiFile(OneDigest):
         for algorithm, hasher in hashers.items():
             if self._has_metadata:
                 hasher.update(self._metadata_digest(algorithm))
-        size = self.compound.size
-        with in_parallel(size, lambda: sha256_of(self.path, size)) as whole:
+        with in_parallel(self.snapshot.size, self.snapshot.sha256) as whole:
             if hashers:
                 for chunk in self._content():
                     for hasher in hashers.values():
@@ -152,7 +155,7 @@ class MsiFile(OneDigest):
         return self.metadata is not None or not self.signatures
 
     def _content(self) -> Iterator[bytes]:
-        with self.path.open("rb") as file:
+        with self.snapshot.open() as file:
             for entry in _content_order(self.compound.root):
                 if entry.is_stream:
                     yield from self.compound.read(file, entry)
@@ -211,7 +214,7 @@ def _root_stream(compound: CompoundFile, name: bytes, limit: int) -> bytes | Non
         if entry.name == name:
             if entry.size > limit:
                 raise _damaged(f"the stream {entry.label} has {entry.size} bytes, more than any signature has")
-            with compound.path.open("rb") as file:
+            with compound.snapshot.open() as file:
                 return b"".join(compound.read(file, entry))
     return None
 

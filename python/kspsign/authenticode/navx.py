@@ -11,7 +11,6 @@ from __future__ import annotations
 import struct
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import BinaryIO
 
 from kspsign.authenticode.cms.file_signature import CmsSignature
@@ -20,6 +19,7 @@ from kspsign.authenticode.cms.profile import AUTHENTICODE, CmsProfile
 from kspsign.authenticode.cms.spc import sip_findings, sip_indirect_data
 from kspsign.authenticode.io.hash import hash_stretch
 from kspsign.authenticode.io.read import stretch
+from kspsign.authenticode.io.snapshot import Snapshot
 from kspsign.authenticode.profile import SigningTerms
 from kspsign.authenticode.signable import MAX_SIGNATURE, Digest, Glimpse, OneDigest, SignableFormat
 from kspsign.certificates import der
@@ -48,16 +48,15 @@ class NavxFile(OneDigest):
     `stored` is what the block holds between its marks: the signature, and padding if there is any.
     """
 
-    path: Path
+    snapshot: Snapshot
     content_end: int
     stored: bytes = field(repr=False)
 
     @classmethod
-    def open(cls, path: Path) -> NavxFile:
-        """Read header and block of `path`; raises ArtifactError when they contradict the file."""
-        with path.open("rb") as file:
-            size = file.seek(0, 2)
-            file.seek(0)
+    def open(cls, snapshot: Snapshot) -> NavxFile:
+        """Read header and block; raises ArtifactError when they contradict the file."""
+        size = snapshot.size
+        with snapshot.open() as file:
             header = file.read(HEADER)
             if len(header) < HEADER or struct.unpack_from("<I", header, 4)[0] != HEADER or header[36:] != _MAGIC:
                 raise _damaged("its header is not a NAVX header of 40 bytes")
@@ -68,7 +67,7 @@ class NavxFile(OneDigest):
                 raise _damaged(f"{size - end} bytes follow its content, more than any signature has")
             file.seek(end)
             block = file.read()
-        return cls(path, end, _message(block, end) if block else b"")
+        return cls(snapshot, end, _message(block, end) if block else b"")
 
     @property
     def profile(self) -> CmsProfile:
@@ -91,7 +90,7 @@ class NavxFile(OneDigest):
 
     def digest(self, algorithms: Collection[DigestAlgorithm]) -> Digest:
         """Hash everything before the signature block."""
-        return hash_stretch(self.path, 0, self.content_end, algorithms)
+        return hash_stretch(self.snapshot, 0, self.content_end, algorithms)
 
     def structure(self, _digest: Digest, signatures: Sequence[CmsSignature]) -> tuple[Finding, ...]:
         """The check "signature-block", beyond what opening the file proved, and "sip" for each signature."""
@@ -110,7 +109,7 @@ class NavxFile(OneDigest):
 
     def embed(self, _digest: Digest, signatures: Sequence[bytes], target: BinaryIO) -> None:
         """Write the package with the first of `signatures` as its block to `target`."""
-        with self.path.open("rb") as source:
+        with self.snapshot.open() as source:
             target.writelines(stretch(source, self.content_end))
         target.write(_BLOCK + signatures[0] + struct.pack("<I", self.content_end) + _BLOCK)
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
+from kspsign.authenticode.io.snapshot import Snapshot
 from kspsign.model.errors import ArtifactError
 from kspsign.model.hresults import Hresult
 
@@ -44,16 +44,15 @@ class UnsupportedType:
     remedy: str
 
 
-def refuse(path: Path) -> ArtifactError:
-    """The error (TRUST_E_SUBJECT_FORM_UNKNOWN) that says why the file at `path`, of no format here, can't be signed.
+def refuse(snapshot: Snapshot) -> ArtifactError:
+    """The error (TRUST_E_SUBJECT_FORM_UNKNOWN) that says why the file, of no format here, can't be signed.
 
     OSError passes through: a file that can't be read is of unknown format for that reason.
     """
-    with path.open("rb") as file:
+    with snapshot.open() as file:
         head = file.read(EDGE)
-        size = file.seek(0, 2)
-        file.seek(max(size - EDGE, 0))
-        look = Look(head, file.read(EDGE), size, path.suffix.lower())
+        file.seek(max(snapshot.size - EDGE, 0))
+        look = Look(head, file.read(EDGE), snapshot.size, snapshot.path.suffix.lower())
     found = next(type_ for type_ in UNSUPPORTED_TYPES if type_.matches(look))
     return ArtifactError(Hresult.TRUST_E_SUBJECT_FORM_UNKNOWN, found.cause, remedy=found.remedy)
 

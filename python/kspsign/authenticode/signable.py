@@ -7,9 +7,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple, Protocol, TypeAlias, TypeVar, runtime_checkable
 
+from kspsign.authenticode.io.snapshot import Snapshot
 from kspsign.authenticode.profile import FileSignature, SignatureProfile, SigningTerms
 from kspsign.model.values import DigestAlgorithm, Finding
 
+HEAD = 4096
 MAX_SIGNATURE = 4 << 20
 """Bytes of a signature with all that it carries, where it holds no page hashes: real ones have some ten thousand."""
 
@@ -22,11 +24,25 @@ SignatureT_contra = TypeVar("SignatureT_contra", bound=FileSignature, contravari
 
 @dataclass(frozen=True, slots=True)
 class Glimpse:
-    """What a file's format is detected from: its path, the first 4 KiB of its content, and its size in bytes."""
+    """What a file's format is detected from: its path, the first 4 KiB of its content, and its size in bytes.
+
+    `opened` is the file where it was opened before: what is detected and what is read then is one content.
+    """
 
     path: Path
     head: bytes
     size: int
+    opened: Snapshot | None = None
+
+    @classmethod
+    def of(cls, snapshot: Snapshot) -> Glimpse:
+        """That of an opened file."""
+        return cls(snapshot.path, snapshot.head(HEAD), snapshot.size, snapshot)
+
+    @property
+    def snapshot(self) -> Snapshot:
+        """The file, for formats that need more of it."""
+        return self.opened or Snapshot(self.path, keep=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,8 +92,8 @@ class FormatFile(Protocol[DigestT, SignatureT]):
     """
 
     @property
-    def path(self) -> Path:
-        """Where the file is."""
+    def snapshot(self) -> Snapshot:
+        """The file: nothing of it is read but through this."""
 
     @property
     def profile(self) -> SignatureProfile[SignatureT]:
@@ -233,8 +249,8 @@ class SignableFormat:
     to be replaced, where that makes a difference."""
 
     detect: Callable[[Glimpse], bool]
-    open: Callable[[Path], SignableFile]
-    open_to_replace: Callable[[Path], SignableFile] | None = None
+    open: Callable[[Snapshot], SignableFile]
+    open_to_replace: Callable[[Snapshot], SignableFile] | None = None
 
 
 def nth(index: int, finding: Finding) -> Finding:

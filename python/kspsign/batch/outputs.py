@@ -9,8 +9,8 @@ from pathlib import Path
 
 from pydantic import BaseModel
 
-from kspsign.authenticode.formats import HEAD, detect_format
-from kspsign.authenticode.signable import Glimpse
+from kspsign.authenticode.formats import detect_format
+from kspsign.authenticode.signable import HEAD, Glimpse
 from kspsign.model.errors import ConfigurationError
 from kspsign.model.values import Artifact
 from kspsign.settings.config_file import ConfigOrigin

@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 from enum import Enum
 from pathlib import Path
 
-from kspsign.authenticode.formats import HEAD, detect_format, is_taken_by_name
-from kspsign.authenticode.signable import Glimpse
+from kspsign.authenticode.formats import detect_format, is_taken_by_name
+from kspsign.authenticode.signable import HEAD, Glimpse
 from kspsign.batch.globs import has_wildcards, may_end_in
 from kspsign.batch.patterns import Pattern, expand_lists
 from kspsign.batch.walk import Walk, exists, is_file, is_folder

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import shutil
 import textwrap
@@ -13,6 +12,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from kspsign.authenticode.formats import open_signable
+from kspsign.authenticode.io.snapshot import Snapshot
 from kspsign.authenticode.profile import FileSignature
 from kspsign.authenticode.signable import Container, DescribedFile, SignableFile
 from kspsign.batch.outcomes import EXIT_NOT_VERIFIED
@@ -21,7 +21,7 @@ from kspsign.certificates.chain import ordered_chain
 from kspsign.certificates.parse import common_name, distinguished_name, parse_certificate, thumbprint_of
 from kspsign.certificates.public_key import describe_key
 from kspsign.model.errors import KspSignError
-from kspsign.model.values import Artifact, SignatureFacts, Verification, iso_utc
+from kspsign.model.values import Artifact, Format, SignatureFacts, Verification, iso_utc
 from kspsign.publishing.sanitize import encodable, log_line
 from kspsign.publishing.wording import short_name
 from kspsign.settings.model import Settings
@@ -47,14 +47,15 @@ def inspect_files(
     width = min(max(shutil.get_terminal_size((_WIDEST, 24)).columns, _NARROWEST), _WIDEST)
     failed, listed = 0, []
     for number, artifact in enumerate(artifacts):
-        verification = verifier.verify(artifact.path, artifact.format, artifact.name)
+        snapshot = Snapshot(artifact.path)
+        verification = verifier.verify(snapshot, artifact.format, artifact.name)
         failed += not verification.verdict.ok
-        file = _opened(artifact)
+        file = _opened(snapshot, artifact.format)
         if as_json:
-            listed.append(_facts(artifact, file, verification))
+            listed.append(_facts(artifact, snapshot, file, verification))
             continue
         out.write("\n" if number else "")
-        _print(artifact, file, verification, out, width)
+        _print(artifact, snapshot, file, verification, out, width)
     if as_json:
         out.write(_inert(json.dumps({"schema": SCHEMA, "passed": not failed, "files": listed}, indent=2)) + "\n")
     elif len(artifacts) > 1:
@@ -62,9 +63,16 @@ def inspect_files(
     return EXIT_NOT_VERIFIED if failed else 0
 
 
-def _print(artifact: Artifact, file: SignableFile | None, verification: Verification, out: TextIO, width: int) -> None:
+def _print(
+    artifact: Artifact,
+    snapshot: Snapshot,
+    file: SignableFile | None,
+    verification: Verification,
+    out: TextIO,
+    width: int,
+) -> None:
     for label, text in (
-        *_file_rows(artifact, verification),
+        *_file_rows(artifact, snapshot, verification),
         *_signature_rows(file, verification.signatures),
         *_member_rows(file),
         *_check_rows(verification),
@@ -72,7 +80,9 @@ def _print(artifact: Artifact, file: SignableFile | None, verification: Verifica
         out.writelines(f"{line}\n" for line in _lines(label, log_line(text), width))
 
 
-def _facts(artifact: Artifact, file: SignableFile | None, verification: Verification) -> dict[str, Any]:
+def _facts(
+    artifact: Artifact, snapshot: Snapshot, file: SignableFile | None, verification: Verification
+) -> dict[str, Any]:
     """The facts for programs: what the report says of a file, with the issuers of each signer."""
     signatures: Sequence[FileSignature] = read_signatures(file)[0] if file else ()
     facts = [
@@ -82,8 +92,8 @@ def _facts(artifact: Artifact, file: SignableFile | None, verification: Verifica
     return {
         "path": encodable(artifact.name),
         "format": artifact.format,
-        "size": artifact.size,
-        "sha256": verification.sha256 or _sha256(artifact.path),
+        "size": snapshot.size,
+        "sha256": verification.sha256 or snapshot.sha256(),
         "signatures": facts,
         "verdict": asdict(verification.verdict),
         "error": asdict(verification.error) if verification.error else None,
@@ -127,18 +137,18 @@ def _lines(label: str, text: str, width: int) -> Iterator[str]:
         label = ""
 
 
-def _opened(artifact: Artifact) -> SignableFile | None:
+def _opened(snapshot: Snapshot, format_: Format | None) -> SignableFile | None:
     try:
-        return open_signable(artifact.path, artifact.format)
+        return open_signable(snapshot, format_)
     except KspSignError:
         return None  # the checks say why
 
 
-def _file_rows(artifact: Artifact, verification: Verification) -> Iterator[Row]:
+def _file_rows(artifact: Artifact, snapshot: Snapshot, verification: Verification) -> Iterator[Row]:
     yield log_line(artifact.name), ""
     yield "format", artifact.format or "unknown"
-    yield "size", f"{artifact.size:,} bytes"
-    yield "sha256", verification.sha256 or _sha256(artifact.path)
+    yield "size", f"{snapshot.size:,} bytes"
+    yield "sha256", verification.sha256 or snapshot.sha256()
     if not verification.signatures:
         signed = any(check.name == "signed" and check.ok for check in verification.verdict.checks)
         yield "signatures", "none that can be read" if signed else "none"
@@ -222,8 +232,3 @@ def _check_rows(verification: Verification) -> Iterator[Row]:
             yield "FAILED", f"{check.name}: {check.detail}"
     if error is not None:
         yield "remedy", error.remedy
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as content:
-        return hashlib.file_digest(content, "sha256").hexdigest()

@@ -18,7 +18,10 @@ EXIT_UNEXPECTED = 1
 EXIT_USAGE = 3
 EXIT_CANCELLED = 130
 LEAST_MEMORY = 128 << 20
-"""Bytes of address space with which one small file is verified."""
+"""Bytes of address space with which one file of any size is verified."""
+LEAST_TO_SIGN = 192 << 20
+"""Likewise signed: TLS and the threads that wait for services need more."""
+_SIGNING = frozenset({"run", "sign", "timestamp", "demo"})
 
 
 def entry() -> None:
@@ -50,7 +53,7 @@ def _execute(arguments: Sequence[str]) -> int:
     from kspsign.model.errors import KspSignError  # noqa: PLC0415 - --version must not pay for it
 
     try:
-        _check_memory()
+        _check_memory(arguments)
         given = vars(parse(arguments))
         return commands.execute(given.pop("command"), given, os.environ)
     except KspSignError as error:
@@ -76,14 +79,15 @@ def _caller(arguments: Sequence[str]) -> Caller:
     return "task" if first == "task" else "action" if first == "action" else "cli"
 
 
-def _check_memory() -> None:
+def _check_memory(arguments: Sequence[str]) -> None:
     """Raise MemoryError under a limit that libraries meet by ending the process, with no word."""
     if sys.platform != "win32":
         import resource  # noqa: PLC0415 - POSIX has it
 
         limit, _ = resource.getrlimit(resource.RLIMIT_AS)
-        if limit != resource.RLIM_INFINITY and limit < LEAST_MEMORY:
-            raise MemoryError(f"the limit is {limit >> 20} MiB of address space, {LEAST_MEMORY >> 20} MiB are needed")
+        least = LEAST_TO_SIGN if _SIGNING.intersection(arguments[:1]) else LEAST_MEMORY
+        if limit != resource.RLIM_INFINITY and limit < least:
+            raise MemoryError(f"the limit is {limit >> 20} MiB of address space, {least >> 20} MiB are needed")
 
 
 def _drop_output() -> None:

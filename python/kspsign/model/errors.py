@@ -27,8 +27,8 @@ from kspsign.model.hresults import Hresult
 
 NOT_TRIED = "NOT_TRIED"
 CANCELLED = "CANCELLED"
-_NO_THREAD = "can't start new thread"
-"""The interpreter's words where there is no memory for a thread's stack."""
+_NO_THREAD = frozenset({"can't start new thread", "can't allocate lock"})
+"""The interpreter's words where there is no memory for a thread's stack or lock."""
 _NAMED = 20
 """Patterns that an error names; a list may hold thousands."""
 
@@ -36,10 +36,10 @@ _NAMED = 20
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether the system refused memory: for an object, a thread's stack, a file or a library."""
     if isinstance(error, OSError):
-        return error.errno == errno.ENOMEM
+        return error.errno == errno.ENOMEM or "malloc failure" in str(error)  # the latter of OpenSSL
     if isinstance(error, ImportError):
         return "failed to map segment" in str(error) or "cannot allocate memory" in str(error)
-    return isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and str(error) == _NO_THREAD)
+    return isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and str(error) in _NO_THREAD)
 
 
 class KspSignError(Exception):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ssl
 from pathlib import Path
 
-from kspsign.model.errors import ConfigurationError
+from kspsign.model.errors import ConfigurationError, is_out_of_memory
 from kspsign.model.network_options import CaFile, NetworkOptions
 from kspsign.network.deadline import TimedTLSSocket
 
@@ -36,6 +36,8 @@ def _trust(context: ssl.SSLContext, file: CaFile) -> None:
     try:
         context.load_verify_locations(cadata=content.decode("ascii", "replace"))
     except (ssl.SSLError, ValueError) as broken:
+        if is_out_of_memory(broken):
+            raise
         raise _unusable(file, "holds no certificate in PEM form") from broken
 
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, BinaryIO
 
-from kspsign.authenticode.io.read import LARGE
+from kspsign.authenticode.io.snapshot import LARGE
 from kspsign.authenticode.signable import Digest
 from kspsign.model.errors import ArtifactError, CancelledError
 from kspsign.model.hresults import Hresult

@@ -52,7 +52,8 @@ class Timestamper:
         """Write a copy next to the target whose signatures, further ones too, all have a timestamp; None when they
         have.
 
-        Raises ArtifactError (TRUST_E_NOSIGNATURE) for an unsigned file, and for one with something around its
+        Raises ArtifactError (TRUST_E_NOSIGNATURE) for an unsigned file, (ERROR_NOT_SUPPORTED) for one with a
+        repository's countersignature that has no timestamp, and for one with something around its
         signature that must not be there (it would be lost); TrustError for a signature that can't be read;
         TimestampError when no server answers.
         """
@@ -60,6 +61,12 @@ class Timestamper:
         if not file.signatures:
             raise ArtifactError(Hresult.TRUST_E_NOSIGNATURE, "the file carries no signature to timestamp")
         signatures = _all_signatures(file)
+        if any(not is_timestamped(other) for signature in signatures for other in signature.countersigners):
+            raise ArtifactError(
+                Hresult.ERROR_NOT_SUPPORTED,
+                "a repository's countersignature in it has no timestamp, and is left as the repository made it",
+                remedy="Download the package again: the repository stamps what it countersigns.",
+            )
         if all(is_timestamped(signature) for signature in signatures):
             return None
         digest = file.digest_to_check(signatures)

@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from hashlib import file_digest
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from kspsign.authenticode.formats import open_signable
-from kspsign.authenticode.io.read import file_changed
+from kspsign.authenticode.formats import TAKEN_BY_NAME, detect_format, open_signable
+from kspsign.authenticode.io.snapshot import Snapshot, file_changed
 from kspsign.authenticode.profile import FileSignature
-from kspsign.authenticode.signable import BundledFiles, Digest, InnerFile, SignableFile, SummedFile, nth
+from kspsign.authenticode.signable import BundledFiles, Digest, Glimpse, InnerFile, SignableFile, SummedFile, nth
 from kspsign.model.errors import ArtifactError, TrustError
 from kspsign.model.hresults import Hresult
 from kspsign.model.values import (
@@ -40,6 +39,8 @@ if TYPE_CHECKING:
     from kspsign.verifying.revocation import Revocation
 
 MAX_NESTED = 16
+_DETECTED_BY_NAME = frozenset({None, Format.POWERSHELL, Format.POWERSHELL_XML, *TAKEN_BY_NAME})
+"""What a file is when its content is not of another format: that is found again in the content that is judged."""
 _WHOLE_CHAIN = "Give the certificate with its intermediates, and name the root of an in-house CA with --trust-root."
 _SIGN_INNER = "Sign the packages inside again, bundle them again, then sign the bundle."
 
@@ -55,27 +56,35 @@ class Verifier:
     revocation: Revocation | None = None
 
     def verify(
-        self, path: Path, format_: Format | None, name: str | None = None, known: Digest | None = None
+        self, file: Path | Snapshot, format_: Format | None, name: str | None = None, known: Digest | None = None
     ) -> Verification:
-        """The verdict on the file at `path`; never raises for what the file holds.
+        """The verdict on `file`; never raises for what it holds.
 
         `name` is what the report calls the file, by which the policy knows it (default: its own). `known` is what was
         found of its content before it was signed, so that nothing is added up again (SummedFile). OSError passes
         through: a file that can't be read says nothing about its signature. Raises ArtifactError
         (ERROR_SHARING_VIOLATION) when the file changed meanwhile: what was verified, and what the sha256 in the report
-        is of, is one content.
+        is of, is one content (Snapshot).
         """
-        name, before = name or path.name, _state(path)
+        snapshot = file if isinstance(file, Snapshot) else Snapshot(file)
+        name, before = name or snapshot.path.name, _state(snapshot.path)
+        if format_ in _DETECTED_BY_NAME and detect_format(Glimpse.of(snapshot)) is not format_:
+            raise file_changed()
         try:
-            file = open_signable(path, format_)
+            opened = open_signable(snapshot, format_)
         except ArtifactError as damaged:
-            return self._without_structure(path, format_, name, damaged)
+            return self._without_structure(snapshot, format_, name, damaged)
+        verification = self._judge(opened, format_, name, known)
+        if _state(snapshot.path) != before:
+            raise file_changed()
+        return verification
+
+    def _judge(self, file: SignableFile, format_: Format | None, name: str, known: Digest | None) -> Verification:
+        """The verdict on a file whose structure was read."""
         if known is not None and isinstance(file, SummedFile):
             file = file.knowing(known)
         signatures, parse_findings = read_signatures(file)
         digest = file.digest_to_check(signatures)
-        if _state(path) != before:
-            raise file_changed()
         if not file.signatures:
             return _conclude((*self._unsigned(name, format_), *_faults(file.structure(digest, ()))), (), digest.sha256)
         examined = self._examine(signatures, digest)
@@ -86,7 +95,7 @@ class Verifier:
         findings += structure if self.judge is None else self.judge.structure_findings(name, format_, structure)
         findings += self._inner_findings(file, digest, name, format_)
         if self.second is not None:
-            findings += self.second.findings(path, ours=next(_faults(findings), None) is None)
+            findings += self.second.findings(file.snapshot.path, ours=next(_faults(findings), None) is None)
         if self.judge is not None:
             findings += self.judge.findings(name, format_, examined, datetime.now(UTC))
         return _conclude(tuple(findings), tuple(signature.facts for signature in examined), digest.sha256)
@@ -131,14 +140,15 @@ class Verifier:
             raise TrustError(hresult, f"{failed.name}: {failed.detail}", check=failed.check, remedy=failed.remedy)
 
     def verify_by_names(
-        self, path: Path, format_: Format | None, names: Sequence[str], known: Digest | None = None
+        self, file: Path, format_: Format | None, names: Sequence[str], known: Digest | None = None
     ) -> Verification:
         """As `verify`, by each of the file's names where a policy goes by names: the first failure, else the verdict by
         the first name."""
         first, *others = names if self.judge is not None else names[:1]
-        verification = self.verify(path, format_, first, known)
+        snapshot = Snapshot(file)
+        verification = self.verify(snapshot, format_, first, known)
         for name in others if verification.error is None else ():
-            further = self.verify(path, format_, name, known)
+            further = self.verify(snapshot, format_, name, known)
             if further.error is not None:
                 return replace(further, error=replace(further.error, message=f"as {name}: {further.error.message}"))
         return verification
@@ -147,12 +157,14 @@ class Verifier:
         """Whether the policy keeps the file of these names from being signed."""
         return self.judge is not None and self.judge.leaves_alone(names, format_)
 
-    def _without_structure(self, path: Path, format_: Format | None, name: str, damaged: ArtifactError) -> Verification:
+    def _without_structure(
+        self, snapshot: Snapshot, format_: Format | None, name: str, damaged: ArtifactError
+    ) -> Verification:
         """The verdict on a file that can't be opened as its format: a policy may let unknown types stay unsigned."""
         if format_ is None and self.judge is not None and self.judge.may_stay_unsigned(name, format_):
-            with path.open("rb") as content:
-                sha256 = file_digest(content, "sha256").hexdigest()
-            return _conclude(tuple(self.judge.unsigned_findings(name, format_)), (), sha256)
+            return _conclude(tuple(self.judge.unsigned_findings(name, format_)), (), snapshot.sha256())
+        if damaged.hresult is Hresult.ERROR_SHARING_VIOLATION:
+            raise damaged
         hresult = damaged.hresult or Hresult.ERROR_BAD_FORMAT
         return _conclude((Finding("structure", damaged.message, hresult, damaged.remedy),), (), "")
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from kspsign.authenticode.io.snapshot import Snapshot
 from kspsign.authenticode.zip import Archive, Plan, ZipEntry, ZipMember, archive_of, unpack
 from kspsign.embedded.timestamp_server import TimestampServer
 from kspsign.model.values import Format
@@ -33,7 +34,7 @@ def signed(publisher: Publisher, tmp_path_factory: pytest.TempPathFactory) -> Pa
 
 def parts(path: Path) -> dict[str, bytes]:
     """What the package's entries unpack to."""
-    archive = archive_of(path)
+    archive = archive_of(Snapshot(path))
     with path.open("rb") as file:
         return {each.name: unpack(file, archive, each, 1 << 20) for each in archive.entries}
 
@@ -45,7 +46,7 @@ def with_signature(path: Path, content: bytes) -> bytes:
 
 def rewritten(path: Path, *members: ZipMember) -> bytes:
     """The package without its signature, with `members` at its end."""
-    archive = archive_of(path)
+    archive = archive_of(Snapshot(path))
     kept = tuple(each for each in archive.entries if each.name != SIGNATURE)
     target = path.with_suffix(".rewritten")
     with target.open("wb") as file:
@@ -57,7 +58,7 @@ def test_any_byte(signed: Path, publisher: Publisher, tmp_path: Path) -> None:
     """Every third byte. Only versions, times and attributes of the signature's own entry say nothing."""
     verifier = open_verifier(Settings(command="verify", trust_root=(publisher.roots,)), None)
     path, data = tmp_path / "twin.msix", signed.read_bytes()
-    archive = archive_of(signed)
+    archive = archive_of(Snapshot(signed))
     free = silent(archive, data)
     accepted = []
     for at in range(0, len(data), 3):

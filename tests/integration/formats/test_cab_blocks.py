@@ -16,6 +16,7 @@ from kspsign.authenticode.cab.header import read_head
 from kspsign.authenticode.cab.link import OBSOLETE_LINK
 from kspsign.authenticode.cms.oids import OID_SPC_CAB_DATA
 from kspsign.authenticode.cms.spc import indirect_data
+from kspsign.authenticode.io.snapshot import Snapshot
 from kspsign.authenticode.signable import Digest
 from kspsign.model.values import Finding
 from support.certificates import PASSWORD, SigningFile, signing_file
@@ -185,7 +186,7 @@ def test_an_unsigned_length_with_two_readings(store: Store, tmp_path: Path) -> N
     def content(digest: Digest) -> bytes:
         return indirect_data(OID_SPC_CAB_DATA, OBSOLETE_LINK, ALGORITHM, digest.values[ALGORITHM])
 
-    forge(CabFile.open(path), store, signed, content)
+    forge(CabFile.open(Snapshot(path)), store, signed, content)
     for reserve in (0, 8):
         path.write_bytes(patched(signed.read_bytes(), 39, bytes([reserve])))
         run = kspsign("verify", path, "--trust-root", store.root, "--no-timestamp", folder=tmp_path)

@@ -10,6 +10,7 @@ from integration.formats.test_cab_signing import sign
 from kspsign.authenticode.cab import CabFile
 from kspsign.authenticode.cms.oids import OID_SPC_CAB_DATA, OID_SPC_LINK, OID_SPC_PE_IMAGE_DATA
 from kspsign.authenticode.cms.spc import indirect_data
+from kspsign.authenticode.io.snapshot import Snapshot
 from kspsign.authenticode.signable import Digest
 from kspsign.certificates import der
 from support.forging import ALGORITHM, forge
@@ -72,7 +73,7 @@ def verdict(store: Store, folder: Path, kind: str, value: bytes) -> Run:
     def content(digest: Digest) -> bytes:
         return indirect_data(kind, value, ALGORITHM, digest.values[ALGORITHM])
 
-    return forge(CabFile.open(path), store, folder / "signed.cab", content)
+    return forge(CabFile.open(Snapshot(path)), store, folder / "signed.cab", content)
 
 
 @pytest.mark.parametrize(("kind", "value"), GENUINE.values(), ids=GENUINE)

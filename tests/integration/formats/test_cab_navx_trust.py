@@ -10,6 +10,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, pkcs12
 
 from kspsign.authenticode.cab import CabFile
+from kspsign.authenticode.io.snapshot import Snapshot
 from kspsign.authenticode.navx import NavxFile
 from kspsign.authenticode.profile import SigningTerms
 from kspsign.authenticode.signable import SignableFile
@@ -19,7 +20,7 @@ from support.formats.cab_samples import build_cab
 from support.formats.navx_samples import build_navx
 from support.samples import Store, kspsign
 
-FORMATS: dict[str, tuple[bytes, bytes, Callable[[Path], SignableFile]]] = {
+FORMATS: dict[str, tuple[bytes, bytes, Callable[[Snapshot], SignableFile]]] = {
     "some.cab": (build_cab(), build_cab(files={"other.txt": b"another cabinet"}), CabFile.open),
     "some.app": (build_navx(), build_navx(content=b"PK\3\4 another package"), NavxFile.open),
 }
@@ -32,7 +33,7 @@ def opener(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[int], Si
     def opened(number: int) -> SignableFile:
         path = tmp_path / f"{number}.bin"
         path.write_bytes(request.param[number])
-        return request.param[2](path)  # type: ignore[no-any-return]
+        return request.param[2](Snapshot(path))  # type: ignore[no-any-return]
 
     return opened
 

@@ -16,6 +16,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from kspsign.authenticode.cab import CabFile
 from kspsign.authenticode.cms.oids import OID_SPC_CAB_DATA
 from kspsign.authenticode.cms.spc import indirect_data
+from kspsign.authenticode.io.snapshot import Snapshot
 from kspsign.authenticode.pe.page_hash_attribute import PLAIN_IMAGE_DATA
 from kspsign.authenticode.signable import Digest
 from kspsign.embedded.timestamp_server import TimestampServer
@@ -149,7 +150,7 @@ def test_image_data_in_place_of_a_link(store: Store, tmp_path: Path) -> None:
     def content(digest: Digest) -> bytes:
         return indirect_data(OID_SPC_CAB_DATA, PLAIN_IMAGE_DATA, ALGORITHM, digest.values[ALGORITHM])
 
-    assert forge(CabFile.open(path), store, tmp_path / "signed.cab", content).code == 0
+    assert forge(CabFile.open(Snapshot(path)), store, tmp_path / "signed.cab", content).code == 0
     assert osslsigncode_verify(tmp_path / "signed.cab", store.root).accepted
 
 
@@ -158,7 +159,7 @@ def test_a_signature_in_the_reserve(store: Store, tmp_path: Path) -> None:
     path, inside = tmp_path / "data.cab", tmp_path / "inside.cab"
     path.write_bytes(build_cab(reserve=bytes(12_000)))
     sign(path, store)
-    data, (signature,) = path.read_bytes(), CabFile.open(path).signatures
+    data, (signature,) = path.read_bytes(), CabFile.open(Snapshot(path)).signatures
     (total,) = struct.unpack_from("<I", data, 8)
     inside.write_bytes(patched(data[:total], 40, struct.pack("<HH", 0, len(signature)) + signature))
     assert kspsign("verify", inside, "--trust-root", store.root, folder=tmp_path).code == 0

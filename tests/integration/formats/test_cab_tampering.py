@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from kspsign.authenticode.cab import CabFile
+from kspsign.authenticode.io.snapshot import Snapshot
 from kspsign.model.errors import ArtifactError
 from kspsign.model.hresults import Hresult
 from support.formats.cab_samples import build_cab
@@ -130,5 +131,5 @@ def test_what_contradicts_itself_is_refused(tmp_path: Path, data: bytes, reason:
     path = tmp_path / "data.cab"
     path.write_bytes(data)
     with pytest.raises(ArtifactError, match=reason) as caught:
-        CabFile.open(path)
+        CabFile.open(Snapshot(path))
     assert caught.value.hresult is Hresult.ERROR_BAD_FORMAT

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from integration.formats.test_pe_large import LIMIT_KIB, SIZE, peak_of
 from kspsign.authenticode.compound import CompoundFile
+from kspsign.authenticode.io.snapshot import Snapshot
 from support.formats.compound_builder import MSI, Folder, Zeros, write_compound
 from support.samples import Store
 
@@ -14,8 +15,8 @@ def test_more_than_two_gigabytes_in_150_mb_of_memory(store: Store, tmp_path: Pat
     path = tmp_path / "setup.msi"
     write_compound(path, Folder({"small": b"small", "cab": Zeros(SIZE)}, MSI), major=4)
     assert peak_of("sign", path, "--thumbprint", store.thumbprint, "--store", store.folder) < LIMIT_KIB
-    compound = CompoundFile.open(path)
+    compound = CompoundFile.open(Snapshot(path))
     assert {each.name.decode("utf-16-le"): each.size for each in compound.root.streams}["cab"] == SIZE
     assert not list(compound.fat.unclaimed())
-    assert compound.size == compound.header.offset(compound.fat.sectors)
+    assert compound.snapshot.size == compound.header.offset(compound.fat.sectors)
     path.unlink()

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from kspsign.authenticode.io.snapshot import Snapshot
 from kspsign.authenticode.msi import MsiFile
 from kspsign.authenticode.profile import SigningTerms
 from kspsign.authenticode.signable import Digest
@@ -166,7 +167,7 @@ def without_metadata(tree: Folder, twin: Twin, store: Store) -> Folder:
     """The package as osslsigncode signs it: without MsiDigitalSignatureEx."""
     write_compound(twin.path, without(without(tree, METADATA), SIGNATURE))
     forged = twin.path.with_name("forged.msp")
-    opened = MsiFile.open(twin.path)
+    opened = MsiFile.open(Snapshot(twin.path))
     assert opened.metadata is None
     plain = replace(opened, signatures=(b"\x30\x00",))
 

@@ -13,6 +13,7 @@ import pytest
 
 from kspsign.authenticode.cms.oids import OID_SPC_CAB_DATA, OID_SPC_SIP_INFO
 from kspsign.authenticode.cms.spc import indirect_data, sip_indirect_data
+from kspsign.authenticode.io.snapshot import Snapshot
 from kspsign.authenticode.navx import NavxFile
 from kspsign.authenticode.signable import Digest
 from kspsign.embedded.authority import load_authority
@@ -162,7 +163,7 @@ def test_what_the_signature_says_it_covers(store: Store, tmp_path: Path, content
     def covered(digest: Digest) -> bytes:
         return bytes(content(digest))
 
-    run = forge(NavxFile.open(path), store, tmp_path / "forged.app", covered)
+    run = forge(NavxFile.open(Snapshot(path)), store, tmp_path / "forged.app", covered)
     failed = [each["name"] for each in run.file["verdict"]["checks"] if not each["ok"]]
     assert check in (failed or [None])
 

@@ -14,6 +14,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 
 from kspsign.authenticode.cms.file_signature import read_signature
 from kspsign.authenticode.cms.write import add_token
+from kspsign.authenticode.io.snapshot import Snapshot
 from kspsign.authenticode.nuget import NugetFile
 from kspsign.authenticode.nuget.profile import NUGET
 from support.certificates import rsa_key
@@ -94,7 +95,7 @@ def test_timestamp_authorities_that_nuget_refuses(
     path = signed(tmp_path / "some.nupkg", author)
     usages = (extended(TIMESTAMPING, critical=True), key_usage("digital_signature"))
     unit = issue("Authority", root, extensions=usages, key=key, end=END)
-    file = NugetFile.open(path)
+    file = NugetFile.open(Snapshot(path))
     value = read_signature(file.signatures[0], NUGET).message.signer.value
     stamped = add_token(file.signatures[0], token(tmp_path, unit, key, value), NUGET)
     with (tmp_path / "stamped.nupkg").open("wb") as out:

@@ -17,6 +17,7 @@ from cryptography import x509
 
 from kspsign.authenticode.cms import oids
 from kspsign.authenticode.formats import open_signable
+from kspsign.authenticode.io.snapshot import Snapshot
 from kspsign.authenticode.nuget import NugetFile
 from kspsign.authenticode.nuget.profile import NUGET
 from kspsign.authenticode.nuget.rules import SIGNATURE
@@ -177,10 +178,10 @@ def test_packages_that_nuget_refuses_cost_no_signature(publisher: Publisher, tmp
     run = publisher.sign(path)
     assert (run.error_code, "NU3006" in run.text) == ("ERROR_NOT_SUPPORTED", True)
     damaged = bytearray(package())
-    damaged[archive_of(write(tmp_path, package())).entries[2].data + 1] ^= 0xFF
+    damaged[archive_of(Snapshot(write(tmp_path, package()))).entries[2].data + 1] ^= 0xFF
     run = publisher.sign(write(tmp_path, bytes(damaged)))
     assert (run.error_code, run.report["totals"]["signatures_used"]) == ("APPX_E_CORRUPT_CONTENT", 0)
-    file = NugetFile.open(write(tmp_path, package()))
+    file = NugetFile.open(Snapshot(write(tmp_path, package())))
     full = replace(file, archive=replace(file.archive, entries=file.archive.entries[:1] * 0xFFFE))
     leaf = ca("root", key=rsa_key(2048))
     with pytest.raises(ArtifactError, match="NU3039"):
@@ -236,6 +237,9 @@ def test_a_repositorys_countersignature_has_a_verdict_of_its_own(
     assert {"signature#2", "certificate-chain#2", "signature-type#2", "signer-attributes#2"} <= checks
     assert "certificate-chain#2" in publisher.failed_checks(path, path.read_bytes()), "its root is not trusted here"
     assert trusting.failed_checks(path, path.read_bytes()) == {"timestamp#2"}
+    stamped = trusting.stamp(path)
+    assert (stamped.code, stamped.error_code) == (6, "ERROR_NOT_SUPPORTED"), stamped.text
+    assert "left as the repository made it" in stamped.text
     assert trusting.sign(path, stamped=False).file["outcome"] == "skipped"
     twins = {
         "signed-attributes#2": countersigned(author_signed, repository[1], over=b"another signature"),
@@ -258,7 +262,7 @@ def test_any_byte(signed: Path, publisher: Publisher, tmp_path: Path) -> None:
     """Every third byte. Only versions, times and internal attributes of the signature's own entry say nothing."""
     verifier = open_verifier(Settings(command="verify", trust_root=(publisher.roots,)), None)
     path, data = tmp_path / "twin.nupkg", signed.read_bytes()
-    entry, record = archive_of(signed).entries[-1], data.rindex(b"PK\1\2")
+    entry, record = archive_of(Snapshot(signed)).entries[-1], data.rindex(b"PK\1\2")
     free = {entry.offset + at for at in (4, 5, 10, 11, 12, 13)}
     free |= {record + at for at in (4, 5, 6, 7, 12, 13, 14, 15, 36, 37)}
     accepted = set()
@@ -272,7 +276,7 @@ def test_any_byte(signed: Path, publisher: Publisher, tmp_path: Path) -> None:
 
 
 def test_smuggling_and_swapping(signed: Path, publisher: Publisher, tmp_path: Path) -> None:
-    archive = archive_of(signed)
+    archive = archive_of(Snapshot(signed))
     with signed.open("rb") as file:
         message = unpack(file, archive, archive.entries[-1], 1 << 20)
     content, odd = [*PARTS], (Part("evil.dll", b"MZ"), Part(SIGNATURE, message))
@@ -294,7 +298,7 @@ def test_smuggling_and_swapping(signed: Path, publisher: Publisher, tmp_path: Pa
         assert publisher.refusal(twin, data) == code, code
     wide = tmp_path / "wide.nupkg"
     with wide.open("wb") as file_out:
-        source = archive_of(write(tmp_path, package(zip64=True)))
+        source = archive_of(Snapshot(write(tmp_path, package(zip64=True))))
         Plan(source, source.entries, (ZipMember(SIGNATURE, message),)).write(file_out)
     assert "signature-entry" in publisher.failed_checks(twin, wide.read_bytes())
 

@@ -9,7 +9,7 @@ import sys
 import threading
 from pathlib import Path
 
-from kspsign.authenticode.io.read import CHUNK, LARGE
+from kspsign.authenticode.io.snapshot import CHUNK, LARGE
 from kspsign.signing.copies import EARLY_COPIES
 from support.formats.peimages import build_pe, parts
 from support.samples import Store, assert_no_leftovers, kspsign, osslsigncode_verify

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from integration.formats.test_pe_shapes import sign
+from kspsign.authenticode.io.snapshot import Snapshot
 from kspsign.authenticode.pe import PeFile
 from kspsign.model.errors import ArtifactError
 from support.formats import peimages
@@ -184,9 +185,9 @@ def test_a_copy_for_another_engine_is_cleared(tmp_path: Path, signed: bytes) -> 
     for data in (cut(signed), signed):
         path.write_bytes(data)
         copy.write_bytes(data)
-        PeFile.open_to_replace(path).clear(copy)
+        PeFile.open_to_replace(Snapshot(path)).clear(copy)
         cleared = patched(data, parts(data).directory, bytes(8)) if data != signed else data
         assert copy.read_bytes() == cleared
     path.write_bytes(cut(signed))
     with pytest.raises(ArtifactError, match="stale"):
-        PeFile.open(path)
+        PeFile.open(Snapshot(path))

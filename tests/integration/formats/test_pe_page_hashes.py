@@ -14,6 +14,7 @@ import pytest
 from integration.formats.test_pe_large import LIMIT_KIB, peak_of
 from kspsign.authenticode.cms.oids import OID_SPC_PE_IMAGE_DATA
 from kspsign.authenticode.cms.spc import indirect_data
+from kspsign.authenticode.io.snapshot import Snapshot
 from kspsign.authenticode.pe import PeFile
 from kspsign.authenticode.pe.digest import PeDigest
 from kspsign.authenticode.pe.page_hash_attribute import paged_image_data
@@ -148,7 +149,7 @@ def test_wrong_page_hashes_beside_a_right_digest(
     def content(digest: PeDigest) -> bytes:
         return indirect_data(OID_SPC_PE_IMAGE_DATA, data(digest.pages[ALGORITHM]), ALGORITHM, digest.values[ALGORITHM])
 
-    run = forge(PeFile.open(path), store, target, content)
+    run = forge(PeFile.open(Snapshot(path)), store, target, content)
     failed = [each["name"] for each in run.file["verdict"]["checks"] if not each["ok"]]
     assert (run.code, failed, run.error_code) == (2, ["page-hashes"], code)
 
@@ -161,7 +162,7 @@ def test_the_untouched_forgery_holds(store: Store, tmp_path: Path) -> None:
         data = paged_image_data(digest.pages[ALGORITHM])
         return indirect_data(OID_SPC_PE_IMAGE_DATA, data, ALGORITHM, digest.values[ALGORITHM])
 
-    assert forge(PeFile.open(path), store, tmp_path / "honest.exe", content).code == 0
+    assert forge(PeFile.open(Snapshot(path)), store, tmp_path / "honest.exe", content).code == 0
 
 
 @pytest.mark.parametrize("region", ["headers", "section"])

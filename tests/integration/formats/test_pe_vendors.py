@@ -10,6 +10,7 @@ from asn1crypto import x509
 
 from kspsign.authenticode.cms.file_signature import read_signature
 from kspsign.authenticode.cms.profile import AUTHENTICODE
+from kspsign.authenticode.io.snapshot import Snapshot
 from kspsign.authenticode.pe import PeFile
 from support.formats import cms_schema
 from support.formats.peimages import flipped, parts, with_checksum
@@ -77,7 +78,7 @@ def roots_of(path: Path, folder: Path) -> set[str]:
 def spare_ranges(path: Path, roots: set[str]) -> list[range]:
     """Where certificates stand in the file that no chain uses: attribute certificates and those of the roots."""
     data, found = path.read_bytes(), []
-    for message in messages_of(PeFile.open(path).signatures):
+    for message in messages_of(PeFile.open(Snapshot(path)).signatures):
         for each in cms_schema.ContentInfo.load(message)["content"]["certificates"]:
             der = each.dump()
             if der[:1] != b"\x30" or x509.Certificate.load(der).subject.native.get("common_name") in roots:

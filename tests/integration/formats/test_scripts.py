@@ -13,6 +13,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from kspsign.authenticode.cms.read import read_signed_message
+from kspsign.authenticode.io.snapshot import Snapshot
 from kspsign.authenticode.profile import SigningTerms
 from kspsign.authenticode.script import ScriptFile
 from kspsign.embedded.authority import load_authority
@@ -331,7 +332,7 @@ def test_line_ends_turned_to_crlf_after_another_signed_with_lf(store: Store, tmp
     """PowerShell's own cmdlet signs text that ends in LF; git's autocrlf turns it on check-out."""
     path = tmp_path / "script.ps1"
     path.write_bytes(b"Exit 0\nExit 1\n")
-    file = ScriptFile.open(path)
+    file = ScriptFile.open(Snapshot(path))
     digest = file.digest([DigestAlgorithm.SHA256])
     authority = load_authority(store.folder / "embedded")
     content = file.content(SigningTerms(DigestAlgorithm.SHA256, authority.signing_chain), digest)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from support.formats.peimages import build_pe
 from support.samples import copy_launcher, kspsign
 
 DEEP = {
@@ -63,3 +64,41 @@ def test_too_little_memory_is_said(tmp_path: Path, mebibytes: int) -> None:
     assert "ran out of memory" in done.stderr
     assert "ulimit -v" in done.stderr
     assert "defect" not in done.stderr
+
+
+@pytest.mark.parametrize("mebibytes", [128, 144, 176])
+@pytest.mark.parametrize("command", ["sign", "run", "timestamp"])
+def test_too_little_memory_to_sign_is_said_at_once(tmp_path: Path, command: str, mebibytes: int) -> None:
+    """With as little a library ends the process without a word, or reports a damaged file of certificates."""
+    path, most = copy_launcher(tmp_path), mebibytes << 20
+    before = path.read_bytes()
+    done = subprocess.run(
+        [sys.executable, "-m", "kspsign", command, path, "--key-store", "embedded", "--store", tmp_path / "store"],
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, (most, most)),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert f"the limit is {mebibytes} MiB of address space" in done.stderr
+    assert "defect" not in done.stderr
+    assert "Traceback" not in done.stderr
+    assert path.read_bytes() == before
+
+
+def test_a_large_file_takes_no_more_memory_than_a_small_one(tmp_path: Path) -> None:
+    path, most = tmp_path / "large.exe", 128 << 20
+    path.write_bytes(build_pe())
+    with path.open("r+b") as file:
+        file.truncate(1 << 30)
+    done = subprocess.run(
+        [sys.executable, "-m", "kspsign", "verify", path],
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, (most, most)),
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert "TRUST_E_NOSIGNATURE" in done.stdout

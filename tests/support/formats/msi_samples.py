@@ -9,6 +9,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from kspsign.authenticode.compound import CompoundFile, Storage
+from kspsign.authenticode.io.snapshot import Snapshot
 from support.formats.compound_builder import MSI, MSP, Folder, Zeros, write_compound
 from support.samples import PeerVerdict
 
@@ -68,7 +69,7 @@ def patch_tree(**more: bytes | Zeros | Folder) -> Folder:
 
 def tree_of(path: Path) -> Folder:
     """All that the compound file at `path` contains."""
-    compound = CompoundFile.open(path)
+    compound = CompoundFile.open(Snapshot(path))
     with path.open("rb") as file:
 
         def folder(storage: Storage) -> Folder:

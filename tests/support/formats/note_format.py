@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from kspsign.authenticode.cms.algorithms import signature_holds
+from kspsign.authenticode.io.snapshot import Snapshot
 from kspsign.authenticode.profile import SigningTerms
 from kspsign.authenticode.signable import Digest, Glimpse, OneDigest, SignableFormat
 from kspsign.certificates.parse import parse_certificate
@@ -127,17 +128,17 @@ class NoteProfile:
 class NoteFile(OneDigest):
     """See SignableFile."""
 
-    path: Path
+    snapshot: Snapshot
     text: bytes
     signatures: tuple[bytes, ...]
 
     @classmethod
-    def open(cls, path: Path) -> NoteFile:
-        """Read `path`; raises ArtifactError when it does not begin as a note."""
-        text, *signatures = path.read_bytes().split(SIGNED)
+    def open(cls, snapshot: Snapshot) -> NoteFile:
+        """Read it; raises ArtifactError when it does not begin as a note."""
+        text, *signatures = (snapshot.whole(1 << 20) or b"").split(SIGNED)
         if not text.startswith(MAGIC):
             raise ArtifactError(Hresult.ERROR_BAD_FORMAT, "it is not a note")
-        return cls(path, text, tuple(signatures))
+        return cls(snapshot, text, tuple(signatures))
 
     @property
     def profile(self) -> NoteProfile:
@@ -150,7 +151,7 @@ class NoteFile(OneDigest):
     def digest(self, algorithms: Collection[DigestAlgorithm]) -> Digest:
         """Of the text."""
         values = {algorithm: _digest(self.text, algorithm) for algorithm in algorithms}
-        return Digest(values, hashlib.sha256(self.path.read_bytes()).hexdigest())
+        return Digest(values, self.snapshot.sha256())
 
     def structure(self, _digest: Digest, signatures: Sequence[NoteSignature]) -> tuple[Finding, ...]:
         """How many lines there are."""
@@ -175,7 +176,7 @@ NOTE = SignableFormat(is_note, NoteFile.open)
 
 def changed(path: Path, **fields: str | Sequence[str]) -> None:
     """The note at `path` with other `fields` in its first signature."""
-    note = NoteFile.open(path)
+    note = NoteFile.open(Snapshot(path))
     lines = (_line({**_fields(note.signatures[0]), **fields}), *note.signatures[1:])
     with path.open("wb") as target:
         note.embed(Digest({}, ""), lines, target)

@@ -11,6 +11,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from cryptography.hazmat.primitives.asymmetric.utils import Prehashed
 
 from kspsign.authenticode.cms import oids
+from kspsign.authenticode.io.snapshot import Snapshot
 from kspsign.authenticode.nuget.package import NugetFile
 from kspsign.authenticode.nuget.profile import NUGET, signature_content
 from kspsign.authenticode.profile import SigningTerms
@@ -40,7 +41,7 @@ def package(*more: Part, zip64: bool = False) -> bytes:
 
 def repository_signed(path: Path, issued: Issued, *, url: str = INDEX) -> bytes:
     """The unsigned package at `path` with a repository's signature, as nuget.org signs what has no author's."""
-    file = NugetFile.open(path)
+    file = NugetFile.open(Snapshot(path))
     digest = file.digest([DigestAlgorithm.SHA256])
     content = signature_content(DigestAlgorithm.SHA256, digest.values[DigestAlgorithm.SHA256])
     target = path.with_suffix(".repository")
@@ -51,7 +52,7 @@ def repository_signed(path: Path, issued: Issued, *, url: str = INDEX) -> bytes:
 
 def author_signed(path: Path, issued: Issued) -> bytes:
     """The unsigned package at `path` with an author's signature, whatever NuGet says to the certificate."""
-    file = NugetFile.open(path)
+    file = NugetFile.open(Snapshot(path))
     digest = file.digest([DigestAlgorithm.SHA256])
     content = signature_content(DigestAlgorithm.SHA256, digest.values[DigestAlgorithm.SHA256])
     target = path.with_suffix(".author")
@@ -62,7 +63,7 @@ def author_signed(path: Path, issued: Issued) -> bytes:
 
 def countersigned(path: Path, issued: Issued, *, times: int = 1, receipt: bool = True, over: bytes = b"") -> bytes:
     """The author-signed package at `path` with a repository's signature over the author's (or `over`)."""
-    file = NugetFile.open(path)
+    file = NugetFile.open(Snapshot(path))
     info = cms_schema.ContentInfo.load(file.signatures[0])
     signed = info["content"]
     signer = signed["signer_infos"][0]

@@ -15,6 +15,7 @@ from kspsign.authenticode.compound.directory import balanced, same_name
 from kspsign.authenticode.compound.header import END, FREE, Header
 from kspsign.authenticode.compound.layout import plan
 from kspsign.authenticode.formats import detect_format, open_signable
+from kspsign.authenticode.io.snapshot import Snapshot
 from kspsign.authenticode.msi import MsiFile
 from kspsign.authenticode.profile import SigningTerms
 from kspsign.authenticode.signable import Glimpse
@@ -40,10 +41,10 @@ def test_all_is_found_and_written_anew(path: Path, major: int, pieces: bool) -> 
     anew = path.with_name("anew")
     added = {NAME: b"new" * 9, "odd".encode("utf-16-le"): b"even" * 2000}
     with anew.open("wb") as out:
-        write_anew(CompoundFile.open(path), added, out)
+        write_anew(CompoundFile.open(Snapshot(path)), added, out)
     assert tree_of(path) == TREE
     assert tree_of(anew) == Folder({**TREE.children, "name": b"new" * 9, "odd": b"even" * 2000}, TREE.class_id)
-    compound = CompoundFile.open(anew)
+    compound = CompoundFile.open(Snapshot(anew))
     assert compound.header.major == major
     assert not list(compound.fat.unclaimed())
     assert not list(compound.hidden())
@@ -58,7 +59,7 @@ def test_a_last_sector_that_is_cut_behind_its_content(path: Path) -> None:
     assert tree_of(path).children["cab"] == b"x" * 5000
     path.write_bytes(whole[: 5000 % 4096 - 4097])
     with pytest.raises(ArtifactError, match="cut off"):
-        CompoundFile.open(path)
+        CompoundFile.open(Snapshot(path))
 
 
 @pytest.mark.parametrize("major", [3, 4])
@@ -76,7 +77,7 @@ def test_a_last_sector_of_a_table_that_is_cut_behind_its_content(path: Path, maj
     if last != "mini stream":
         return
     with pytest.raises(ArtifactError, match="cut off"):
-        CompoundFile.open(path)
+        CompoundFile.open(Snapshot(path))
 
 
 def _moved_to_the_end(data: bytearray, sector: int, what: str) -> tuple[bytes, int]:
@@ -193,7 +194,7 @@ def test_a_contradiction_is_refused(change: Callable[[bytearray], None], words: 
     change(data)
     path.write_bytes(data)
     with pytest.raises(ArtifactError, match=words) as caught:
-        CompoundFile.open(path)
+        CompoundFile.open(Snapshot(path))
     assert caught.value.hresult is Hresult.ERROR_BAD_FORMAT
 
 
@@ -204,7 +205,7 @@ def test_directory_sectors_that_version_4_miscounts(path: Path) -> None:
     struct.pack_into("<I", data, 40, 2)
     path.write_bytes(data)
     with pytest.raises(ArtifactError, match="counts 2 directory sectors"):
-        CompoundFile.open(path)
+        CompoundFile.open(Snapshot(path))
 
 
 def test_storages_too_deep(path: Path) -> None:
@@ -213,7 +214,7 @@ def test_storages_too_deep(path: Path) -> None:
         tree = Folder({"deeper": tree}, class_id=MSI)
     write_compound(path, tree)
     with pytest.raises(ArtifactError, match="nested deeper"):
-        CompoundFile.open(path)
+        CompoundFile.open(Snapshot(path))
 
 
 def test_damage_raises_nothing_else(path: Path) -> None:
@@ -231,7 +232,7 @@ def test_damage_raises_nothing_else(path: Path) -> None:
             del data[chance.randrange(len(data)) :]
         path.write_bytes(data)
         try:
-            opened = MsiFile.open(path)
+            opened = MsiFile.open(Snapshot(path))
             opened.structure(opened.digest([DigestAlgorithm.SHA256]), ())
         except ArtifactError:
             refused += 1
@@ -300,7 +301,7 @@ def test_a_file_of_version_3_ends_at_2_gib(path: Path) -> None:
     fat = (1 << 31) // 512 // 128
     tables = (1 + fat + -(-(fat - 109) // 127) + 2) * 512
     write_compound(path, Folder({"cab": Zeros((1 << 31) - tables)}, MSI))
-    opened = MsiFile.open(path)
+    opened = MsiFile.open(Snapshot(path))
     with pytest.raises(ArtifactError, match="2 GiB"):
         opened.admit(SigningTerms(DigestAlgorithm.SHA256, ()))
     out = io.BytesIO()

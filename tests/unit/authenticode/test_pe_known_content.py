@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from kspsign.authenticode.io.snapshot import Snapshot
 from kspsign.authenticode.pe import PeFile
 from kspsign.authenticode.pe.digest import PeDigest
 from kspsign.authenticode.signable import SummedFile
@@ -21,7 +22,7 @@ SIGNATURE = bytes.fromhex("3003020105")
 def image(tmp_path: Path, request: pytest.FixtureRequest) -> PeFile:
     path = tmp_path / "image.exe"
     path.write_bytes(build_pe(header_at=request.param, overlay=b"odd"))
-    return PeFile.open(path)
+    return PeFile.open(Snapshot(path))
 
 
 @pytest.fixture
@@ -38,7 +39,7 @@ def checksum_of(file: PeFile, digest: PeDigest) -> Finding:
 
 
 def test_what_is_known_is_what_would_be_added_up(image: PeFile, copy: Path) -> None:
-    plain = PeFile.open(copy)
+    plain = PeFile.open(Snapshot(copy))
     assert isinstance(plain, SummedFile)
     knowing = plain.knowing(image.digest(SHA256))
     digest = knowing.digest(SHA256)
@@ -48,14 +49,14 @@ def test_what_is_known_is_what_would_be_added_up(image: PeFile, copy: Path) -> N
 
 def test_nothing_is_added_up_again(image: PeFile, copy: Path) -> None:
     known = image.digest(SHA256)
-    knowing = PeFile.open(copy).knowing(replace(known, word_sum=known.word_sum + 1))
+    knowing = PeFile.open(Snapshot(copy)).knowing(replace(known, word_sum=known.word_sum + 1))
     found = checksum_of(knowing, knowing.digest(SHA256))
     assert found.hresult is not None
 
 
 def test_a_wrong_checksum_is_found(image: PeFile, copy: Path) -> None:
     copy.write_bytes(flipped(copy.read_bytes(), parts(copy.read_bytes()).checksum))
-    knowing = PeFile.open(copy).knowing(image.digest(SHA256))
+    knowing = PeFile.open(Snapshot(copy)).knowing(image.digest(SHA256))
     assert checksum_of(knowing, knowing.digest(SHA256)).hresult is not None
 
 
@@ -64,7 +65,7 @@ def test_other_content_or_another_algorithm_is_added_up(image: PeFile, copy: Pat
     data = copy.read_bytes()
     if algorithm is DigestAlgorithm.SHA256:
         copy.write_bytes(with_checksum(flipped(data, parts(data).sections_end - 1)))
-    knowing = PeFile.open(copy).knowing(image.digest(SHA256))
+    knowing = PeFile.open(Snapshot(copy)).knowing(image.digest(SHA256))
     digest = knowing.digest([algorithm])
-    assert digest == PeFile.open(copy).digest([algorithm])
+    assert digest == PeFile.open(Snapshot(copy)).digest([algorithm])
     assert checksum_of(knowing, digest).hresult is None

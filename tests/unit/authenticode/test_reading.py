@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from kspsign.authenticode.io.read import CHUNK, LARGE, read_through
+from kspsign.authenticode.io.read import read_through
+from kspsign.authenticode.io.snapshot import CHUNK, LARGE, Snapshot
 from kspsign.model.errors import ArtifactError
 from kspsign.model.hresults import Hresult
 
@@ -37,17 +38,9 @@ def test_both_get_every_byte_in_order(tmp_path: Path, size: int) -> None:
     path = tmp_path / "file"
     path.write_bytes(content(size))
     first, second = Taken(), Taken()
-    assert read_through(path, size, first, second) == size
+    read_through(Snapshot(path), first, second)
     assert first.data == second.data == path.read_bytes()
     assert len(first.threads | second.threads) == (2 if size >= LARGE else int(size > 0))
-
-
-def test_more_than_was_said_is_read_too(tmp_path: Path) -> None:
-    path = tmp_path / "file"
-    path.write_bytes(content(1000))
-    first, second = Taken(), Taken()
-    assert read_through(path, 10, first, second) == 1000
-    assert first.data == second.data == path.read_bytes()
 
 
 def test_readings_that_end_elsewhere_are_told(tmp_path: Path) -> None:
@@ -67,7 +60,7 @@ def test_readings_that_end_elsewhere_are_told(tmp_path: Path) -> None:
             read.set()
 
     with pytest.raises(ArtifactError, match="changed while it was read") as caught:
-        read_through(path, LARGE + 5 * CHUNK, first, second)
+        read_through(Snapshot(path), first, second)
     assert caught.value.hresult is Hresult.ERROR_SHARING_VIOLATION
 
 
@@ -79,13 +72,14 @@ def test_what_ends_the_other_thread_is_told(tmp_path: Path) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
     with pytest.raises(OSError, match="No space left"):
-        read_through(path, LARGE, Taken(), full)
+        read_through(Snapshot(path), Taken(), full)
 
 
 ABANDONED = """
 import sys, threading
 from pathlib import Path
 from kspsign.authenticode.io.read import read_through
+from kspsign.authenticode.io.snapshot import Snapshot
 
 path, reached, never = Path(sys.argv[1]), threading.Barrier(3), threading.Event()
 
@@ -93,7 +87,7 @@ def hang(*_):
     reached.wait()
     never.wait()
 
-given = path, path.stat().st_size, hang, hang
+given = Snapshot(path), hang, hang
 threading.Thread(target=read_through, args=given, daemon=True).start()
 reached.wait()
 print("over")

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from kspsign.authenticode.formats import detect_format, open_signable
+from kspsign.authenticode.io.snapshot import Snapshot
 from kspsign.authenticode.refusals import EDGE, UNSUPPORTED_TYPES, Look, refuse
 from kspsign.authenticode.signable import Glimpse
 from kspsign.model.errors import ArtifactError
@@ -105,7 +106,7 @@ def test_every_row_is_proved_here() -> None:
 def test_a_few_bytes_are_enough_to_refuse(tmp_path: Path, magic: bytes) -> None:
     path = tmp_path / "short"
     path.write_bytes(magic)
-    assert refuse(path).hresult is Hresult.TRUST_E_SUBJECT_FORM_UNKNOWN
+    assert refuse(Snapshot(path)).hresult is Hresult.TRUST_E_SUBJECT_FORM_UNKNOWN
 
 
 def test_signing_and_verifying_say_it(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from kspsign.authenticode.formats import detect_format, open_signable
+from kspsign.authenticode.io.snapshot import Snapshot
 from kspsign.authenticode.profile import SigningTerms
 from kspsign.authenticode.script.block import find_block, write_block
 from kspsign.authenticode.script.file import MAX_SIZE, ScriptFile
@@ -30,7 +31,7 @@ BLOCK = write_block(DER, PS1)
 def opened(folder: Path, name: str, data: bytes) -> ScriptFile:
     path = folder / name
     path.write_bytes(data)
-    return ScriptFile.open(path)
+    return ScriptFile.open(Snapshot(path))
 
 
 def digest(file: ScriptFile) -> bytes:
@@ -53,12 +54,12 @@ def test_what_is_hashed(tmp_path: Path, extension: str, encoding: str) -> None:
     assert digest(file) == (expected("\ufeff" + text) if extension in POWERSHELL else expected(text, position))
     with (tmp_path / f"signed.{extension}").open("wb") as out:
         file.embed(file.digest([]), (DER,), out)
-    again = ScriptFile.open(tmp_path / f"signed.{extension}")
+    again = ScriptFile.open(Snapshot(tmp_path / f"signed.{extension}"))
     assert (again.signatures, digest(again)) == ((DER,), digest(file))
     assert [each.check for each in again.structure(again.digest([]), ()) if each.hresult] == []
     with (tmp_path / f"twice.{extension}").open("wb") as out:
         again.embed(again.digest([]), (DER + b"2",), out)
-    assert ScriptFile.open(tmp_path / f"twice.{extension}").signatures == (DER + b"2",)
+    assert ScriptFile.open(Snapshot(tmp_path / f"twice.{extension}")).signatures == (DER + b"2",)
 
 
 @pytest.mark.parametrize("text", ["Exit 0", "Exit 0\r\n\r\n", "Exit 0\n"], ids=["no final newline", "empty line", "LF"])
@@ -218,7 +219,7 @@ def test_a_huge_file_is_not_read_whole_to_be_refused(tmp_path: Path) -> None:
     with (tmp_path / "x.ps1").open("wb") as file:
         file.truncate(2 << 30)
     with pytest.raises(ArtifactError, match=f"more than {MAX_SIZE >> 20} MiB"):
-        ScriptFile.open(tmp_path / "x.ps1")
+        ScriptFile.open(Snapshot(tmp_path / "x.ps1"))
 
 
 def test_the_extension_tells_which_script_and_content_comes_first(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from kspsign.authenticode.io.read import CHUNK
+from kspsign.authenticode.io.snapshot import CHUNK, Snapshot
 from kspsign.authenticode.zip import Plan, Scan, ZipMember, archive_of, unpack
 from kspsign.model.errors import ArtifactError
 from kspsign.model.hresults import Hresult
@@ -34,7 +34,7 @@ def write(folder: Path, data: bytes) -> Path:
 @pytest.mark.parametrize("zip64", [False, True])
 def test_one_pass_gives_every_byte_and_every_content(tmp_path: Path, zip64: bool) -> None:
     path = write(tmp_path, build_zip(PARTS, zip64=zip64))
-    archive = archive_of(path)
+    archive = archive_of(Snapshot(path))
     scan, raw, contents = Scan(archive), b"", dict.fromkeys((part.name for part in PARTS), b"")
     with path.open("rb") as file:
         for piece in scan.pieces(file):
@@ -55,11 +55,11 @@ def test_one_pass_gives_every_byte_and_every_content(tmp_path: Path, zip64: bool
 @pytest.mark.parametrize("gone", range(4))
 def test_what_stays_keeps_its_bytes_when_entries_go_and_come(tmp_path: Path, zip64: bool, gone: int) -> None:
     path, target = write(tmp_path, build_zip(PARTS, zip64=zip64)), tmp_path / "target.zip"
-    archive = archive_of(path)
+    archive = archive_of(Snapshot(path))
     kept = tuple(entry for entry in archive.entries if entry.index != gone)
     with target.open("wb") as file:
         Plan(archive, kept, (ZipMember("new.txt", b"new"),)).write(file)
-    again = archive_of(target)
+    again = archive_of(Snapshot(target))
     before, after = path.read_bytes(), target.read_bytes()
     assert [before[each.offset : each.end] for each in kept] == [
         after[each.offset : each.end] for each in again.entries[:-1]
@@ -73,7 +73,7 @@ def test_what_stays_keeps_its_bytes_when_entries_go_and_come(tmp_path: Path, zip
 
 
 def test_a_directory_beyond_4_gib_needs_zip64(tmp_path: Path) -> None:
-    archive = archive_of(write(tmp_path, build_zip(PARTS)))
+    archive = archive_of(Snapshot(write(tmp_path, build_zip(PARTS))))
     far = replace(archive.entries[-1], end=5 << 30)
     tail = Plan(archive, (*archive.entries[:-1], far), (ZipMember("new.txt", b"new"),)).tail()
     record = ZipMember("new.txt", b"new").record(5 << 30)
@@ -89,14 +89,14 @@ def test_a_directory_beyond_4_gib_needs_zip64(tmp_path: Path) -> None:
 
 def test_content_that_is_not_what_the_directory_tells_is_a_fault_of_its_entry(tmp_path: Path) -> None:
     whole = build_zip(PARTS)
-    for entry in archive_of(write(tmp_path, whole)).entries:
+    for entry in archive_of(Snapshot(write(tmp_path, whole))).entries:
         if not entry.packed:
             continue
         changed = bytearray(whole)
         changed[entry.data + 1] ^= 0xFF
-        archive = archive_of(write(tmp_path, bytes(changed)))
+        archive = archive_of(Snapshot(write(tmp_path, bytes(changed))))
         scan = Scan(archive)
-        with archive.path.open("rb") as file:
+        with archive.snapshot.open() as file:
             assert b"".join(piece.raw for piece in scan.pieces(file)) == changed
             assert list(scan.faults) == [entry.name]
             with pytest.raises(ArtifactError, match=entry.name):
@@ -105,7 +105,7 @@ def test_content_that_is_not_what_the_directory_tells_is_a_fault_of_its_entry(tm
 
 def test_a_piece_is_never_larger_than_a_chunk(tmp_path: Path) -> None:
     path = write(tmp_path, build_zip([Part("zeros", bytes(5 * CHUNK + 3), deflate=True)]))
-    archive = archive_of(path)
+    archive = archive_of(Snapshot(path))
     scan = Scan(archive)
     with path.open("rb") as file:
         sizes = [len(piece.content) for piece in scan.pieces(file)]
@@ -156,7 +156,7 @@ TWINS: dict[str, tuple[bytes, str]] = {
 @pytest.mark.parametrize(("data", "words"), TWINS.values(), ids=TWINS)
 def test_what_contradicts_itself_is_refused(tmp_path: Path, data: bytes, words: str) -> None:
     with pytest.raises(ArtifactError, match=words) as caught:
-        archive_of(write(tmp_path, data))
+        archive_of(Snapshot(write(tmp_path, data)))
     assert caught.value.hresult is Hresult.ERROR_BAD_FORMAT
 
 
@@ -167,10 +167,10 @@ def test_a_byte_of_the_end_records(tmp_path: Path, at: int) -> None:
     data[at] ^= 1
     path = write(tmp_path, bytes(data))
     if -86 <= at < -82:
-        assert len(archive_of(path).entries) == 4
+        assert len(archive_of(Snapshot(path)).entries) == 4
         return
     with pytest.raises(ArtifactError):
-        archive_of(path)
+        archive_of(Snapshot(path))
 
 
 def _by_zipfile() -> bytes:
@@ -205,10 +205,10 @@ def _by_streaming_zipfile() -> bytes:
 @pytest.mark.parametrize("make", [_by_zipfile, _by_streaming_zipfile])
 def test_archives_of_another_packer(tmp_path: Path, make: Callable[[], bytes]) -> None:
     path, target = write(tmp_path, make()), tmp_path / "target.zip"
-    archive = archive_of(path)
+    archive = archive_of(Snapshot(path))
     with target.open("wb") as file:
         Plan(archive, archive.entries[1:], (ZipMember("new.txt", b"new"),)).write(file)
     with zipfile.ZipFile(target) as peer:
         assert peer.testzip() is None
         assert [each.name for each in archive.entries[1:]] == peer.namelist()[:-1]
-    assert len(archive_of(target).entries) == len(archive.entries)
+    assert len(archive_of(Snapshot(target)).entries) == len(archive.entries)

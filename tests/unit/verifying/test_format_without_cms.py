@@ -11,6 +11,7 @@ from cryptography.hazmat.primitives.asymmetric.utils import Prehashed
 from cryptography.hazmat.primitives.hashes import SHA256
 
 from kspsign.authenticode.cms.timestamp import check_reply, make_query
+from kspsign.authenticode.io.snapshot import Snapshot
 from kspsign.authenticode.profile import SigningTerms, is_timestamped
 from kspsign.authenticode.signable import Glimpse, SignableFile
 from kspsign.embedded.authority import EmbeddedAuthority
@@ -43,9 +44,9 @@ def token(value: bytes, authority: EmbeddedAuthority) -> bytes:
 def embed(file: SignableFile, signatures: tuple[bytes, ...]) -> SignableFile:
     """`file` with these signatures, opened again."""
     digest = file.digest([])
-    with file.path.open("r+b") as target:
+    with file.snapshot.path.open("r+b") as target:
         file.embed(digest, signatures, target)
-    return NOTE.open(file.path)
+    return NOTE.open(Snapshot(file.snapshot.path))
 
 
 def failed(file: SignableFile, authority: EmbeddedAuthority) -> list[str]:
@@ -64,7 +65,7 @@ def note(tmp_path: Path) -> SignableFile:
     path = tmp_path / "a.note"
     path.write_bytes(MAGIC + b"text")
     assert NOTE.detect(Glimpse(path, path.read_bytes(), 9))
-    return NOTE.open(path)
+    return NOTE.open(Snapshot(path))
 
 
 @pytest.fixture
@@ -89,22 +90,22 @@ def test_a_further_signature_holds(signed: SignableFile, authority: EmbeddedAuth
 
 
 def test_other_text_is_refused(signed: SignableFile, authority: EmbeddedAuthority) -> None:
-    data = signed.path.read_bytes()
-    signed.path.write_bytes(data.replace(b"text", b"test"))
-    assert failed(NOTE.open(signed.path), authority) == ["digest"]
+    data = signed.snapshot.path.read_bytes()
+    signed.snapshot.path.write_bytes(data.replace(b"text", b"test"))
+    assert failed(NOTE.open(Snapshot(signed.snapshot.path)), authority) == ["digest"]
 
 
 def test_another_value_is_refused(signed: SignableFile, authority: EmbeddedAuthority) -> None:
-    changed(signed.path, value="AAAA")
-    broken = failed(NOTE.open(signed.path), authority)
+    changed(signed.snapshot.path, value="AAAA")
+    broken = failed(NOTE.open(Snapshot(signed.snapshot.path)), authority)
     assert {"signature", "timestamp-imprint"} <= set(broken)
 
 
 def test_a_missing_certificate_is_refused(signed: SignableFile, authority: EmbeddedAuthority) -> None:
-    changed(signed.path, certificates=[])
-    assert "signature" in failed(NOTE.open(signed.path), authority)
+    changed(signed.snapshot.path, certificates=[])
+    assert "signature" in failed(NOTE.open(Snapshot(signed.snapshot.path)), authority)
 
 
 def test_what_is_not_a_signature_is_refused(signed: SignableFile, authority: EmbeddedAuthority) -> None:
-    signed.path.write_bytes(signed.path.read_bytes() + b"\nSIGNED {")
-    assert failed(NOTE.open(signed.path), authority) == ["cms-structure"]
+    signed.snapshot.path.write_bytes(signed.snapshot.path.read_bytes() + b"\nSIGNED {")
+    assert failed(NOTE.open(Snapshot(signed.snapshot.path)), authority) == ["cms-structure"]

@@ -60,7 +60,7 @@ def hash_package(package: Package, algorithms: Collection[DigestAlgorithm]) -> H
     staying = {entry.index for entry in plan.kept}
     scan, blocks = Scan(package.archive), BlockCheck(package.block_map)
     current: ZipEntry | None = None
-    with package.path.open("rb") as file:
+    with package.snapshot.open() as file:
         for entry, raw, content in scan.pieces(file, blocks.borders):
             if entry is None:
                 continue

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import BinaryIO
 
 from kspsign.authenticode.appx import checks
@@ -21,7 +20,8 @@ from kspsign.authenticode.cms.file_signature import CmsSignature
 from kspsign.authenticode.cms.oids import OID_SPC_SIP_INFO
 from kspsign.authenticode.cms.profile import AUTHENTICODE, CmsProfile
 from kspsign.authenticode.cms.spc import sip_findings, sip_indirect_data
-from kspsign.authenticode.io.read import in_parallel, sha256_of
+from kspsign.authenticode.io.read import in_parallel
+from kspsign.authenticode.io.snapshot import Snapshot
 from kspsign.authenticode.profile import SigningTerms
 from kspsign.authenticode.signable import Digest, Glimpse, InnerFile, OneDigest
 from kspsign.authenticode.zip import ZipMember, entry_names
@@ -61,14 +61,14 @@ class AppxFile(OneDigest):
     package: Package = field(repr=False)
 
     @classmethod
-    def open(cls, path: Path) -> AppxFile:
-        """Read the structure of `path`; raises ArtifactError when it contradicts itself."""
-        return cls(read_package(path))
+    def open(cls, snapshot: Snapshot) -> AppxFile:
+        """Read the structure; raises ArtifactError when it contradicts itself."""
+        return cls(read_package(snapshot))
 
     @property
-    def path(self) -> Path:
-        """Where the file is."""
-        return self.package.path
+    def snapshot(self) -> Snapshot:
+        """The file, as it is read."""
+        return self.package.snapshot
 
     @property
     def profile(self) -> CmsProfile:
@@ -93,8 +93,7 @@ class AppxFile(OneDigest):
 
     def digest(self, algorithms: Collection[DigestAlgorithm]) -> Digest:
         """Hash the package as it is to be signed, and compare its files with the block map on the way."""
-        size = self.package.archive.size
-        with in_parallel(size, lambda: sha256_of(self.path, size)) as whole:
+        with in_parallel(self.snapshot.size, self.snapshot.sha256) as whole:
             values, findings, inner = hash_package(self.package, algorithms)
             found = tuple(Digest(inner_digest.values, "", findings=inner_digest.findings) for inner_digest in inner)
             return Digest(values, whole(), findings=findings, inner=found)

@@ -27,7 +27,8 @@ from kspsign.authenticode.appx.names import (
 )
 from kspsign.authenticode.appx.package import SIGNATURE_MAGIC, Package
 from kspsign.authenticode.appx.xml import XmlElement, read_xml
-from kspsign.authenticode.io.read import CHUNK, stretch
+from kspsign.authenticode.io.read import stretch
+from kspsign.authenticode.io.snapshot import CHUNK
 from kspsign.authenticode.zip import ZipEntry, ZipMember, stored_header, stored_record, unpack
 from kspsign.model.errors import ArtifactError
 from kspsign.model.hresults import Hresult
@@ -66,7 +67,7 @@ class _Rebuilt:
     def write(self) -> None:
         """Every entry in order, then the directory."""
         archive, types = self._package.archive, self._package.content_types
-        with archive.path.open("rb") as source:
+        with archive.snapshot.open() as source:
             for entry in archive.entries:
                 moves = entry.name == CONTENT_TYPES and not types.name_signature
                 if entry.name != SIGNATURE and not moves:

@@ -6,7 +6,6 @@ import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property, partial
-from pathlib import Path
 from typing import BinaryIO, TypeVar
 
 from kspsign.authenticode.appx.block_map import BLOCK, BlockMap, read_block_map
@@ -15,6 +14,7 @@ from kspsign.authenticode.appx.manifest import InnerPackage, Manifest, read_mani
 from kspsign.authenticode.appx.names import BLOCK_MAP, BUNDLE_MANIFEST, CONTENT_TYPES, MANIFEST, SIGNATURE, plain
 from kspsign.authenticode.cms.file_signature import CmsSignature
 from kspsign.authenticode.cms.profile import AUTHENTICODE
+from kspsign.authenticode.io.snapshot import Snapshot
 from kspsign.authenticode.zip import (
     Archive,
     Plan,
@@ -45,9 +45,9 @@ class Package:
     inner: tuple[Package, ...] = ()
 
     @property
-    def path(self) -> Path:
+    def snapshot(self) -> Snapshot:
         """The file that it is, or that it is in."""
-        return self.archive.path
+        return self.archive.snapshot
 
     @property
     def bundle(self) -> bool:
@@ -86,10 +86,10 @@ class Package:
         return Plan(self.archive, tuple(member for member in kept if member.name != CONTENT_TYPES), (types,), sort=True)
 
 
-def read_package(path: Path) -> Package:
-    """The package or bundle at `path`; raises ArtifactError when its structure contradicts itself."""
-    with path.open("rb") as file:
-        return _read(file, read_archive(file, path, 0, file.seek(0, 2)))
+def read_package(snapshot: Snapshot) -> Package:
+    """The package or bundle that the file is; raises ArtifactError when its structure contradicts itself."""
+    with snapshot.open() as file:
+        return _read(file, read_archive(file, snapshot, 0, snapshot.size))
 
 
 def _read(file: BinaryIO, archive: Archive) -> Package:
@@ -118,7 +118,7 @@ def _read_inner(file: BinaryIO, outer: Archive, entry: ZipEntry | None, stated: 
             remedy="Bundle the packages again (MakeAppx bundle); change nothing in a bundle after that.",
         )
     try:
-        archive = read_archive(file, outer.path, outer.start + entry.data, entry.size)
+        archive = read_archive(file, outer.snapshot, outer.start + entry.data, entry.size)
         if archive.find(BUNDLE_MANIFEST) is not None:
             raise damaged("it is a bundle itself")
         return _read(file, archive)

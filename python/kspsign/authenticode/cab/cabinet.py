@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import BinaryIO
 
 from kspsign.authenticode.cab.blocks import blocks_finding
@@ -21,6 +20,7 @@ from kspsign.authenticode.cms.profile import AUTHENTICODE, CmsProfile
 from kspsign.authenticode.cms.spc import indirect_data
 from kspsign.authenticode.io.hash import hash_stretch
 from kspsign.authenticode.io.read import in_parallel, stretch
+from kspsign.authenticode.io.snapshot import Snapshot
 from kspsign.authenticode.profile import SigningTerms
 from kspsign.authenticode.signable import MAX_SIGNATURE, Digest, Glimpse, OneDigest
 from kspsign.certificates import der
@@ -43,21 +43,19 @@ def is_cab(glimpse: Glimpse) -> bool:
 class CabFile(OneDigest):
     """A cabinet whose head was read and checked; see SignableFile. `stored` is its signature with the padding."""
 
-    path: Path
-    size: int
+    snapshot: Snapshot
     head: CabHead
     reserve: Reserve
     stored: bytes = field(repr=False)
 
     @classmethod
-    def open(cls, path: Path) -> CabFile:
-        """Read head and signature of `path`; raises ArtifactError when they contradict the file."""
-        with path.open("rb") as file:
-            size = file.seek(0, 2)
-            file.seek(0)
+    def open(cls, snapshot: Snapshot) -> CabFile:
+        """Read head and signature; raises ArtifactError when they contradict the file."""
+        size = snapshot.size
+        with snapshot.open() as file:
             head = read_head(file, size)
             reserve = read_reserve(head.reserve or b"")
-            return cls(path, size, head, reserve, reserve.signature or _read_signature(file, size, head, reserve))
+            return cls(snapshot, head, reserve, reserve.signature or _read_signature(file, size, head, reserve))
 
     @property
     def profile(self) -> CmsProfile:
@@ -99,8 +97,8 @@ class CabFile(OneDigest):
         """Hash the head as it is once signed, and what follows up to the signature (see module), and check the data
         blocks on the way."""
         head = self._signed_head.hashed(self.reserve.first)
-        with in_parallel(self.size, lambda: self._blocks(summed=True)) as blocks:
-            found = hash_stretch(self.path, self.head.size, self.head.cabinet, algorithms, before=head)
+        with in_parallel(self.snapshot.size, lambda: self._blocks(summed=True)) as blocks:
+            found = hash_stretch(self.snapshot, self.head.size, self.head.cabinet, algorithms, before=head)
             return replace(found, findings=(blocks(),))
 
     def structure(self, digest: Digest, signatures: Sequence[CmsSignature]) -> tuple[Finding, ...]:
@@ -129,7 +127,7 @@ class CabFile(OneDigest):
         signature = signatures[0] + bytes(-len(signatures[0]) % ALIGNMENT)
         head = self._signed_head
         place = with_place(len(head.reserve or b""), self.reserve.first, head.cabinet, len(signature))
-        with self.path.open("rb") as source:
+        with self.snapshot.open() as source:
             target.write(replace(head, reserve=place).to_bytes())
             source.seek(self.head.size)
             target.writelines(stretch(source, self.head.cabinet - self.head.size))
@@ -142,10 +140,10 @@ class CabFile(OneDigest):
     @property
     def _trailing(self) -> int:
         """Bytes that follow cabinet and signature."""
-        return self.size - self.head.cabinet - (self.reserve.length if self.stored else 0)
+        return self.snapshot.size - self.head.cabinet - (self.reserve.length if self.stored else 0)
 
     def _blocks(self, *, summed: bool) -> Finding:
-        with self.path.open("rb") as file:
+        with self.snapshot.open() as file:
             return blocks_finding(file, self.head, summed=summed)
 
     @staticmethod

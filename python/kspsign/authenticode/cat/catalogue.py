@@ -12,7 +12,6 @@ import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
-from pathlib import Path
 from typing import BinaryIO
 
 from kspsign.authenticode.cat.members import read_listing
@@ -21,7 +20,7 @@ from kspsign.authenticode.cms.oids import OID_CTL, OID_SIGNED_DATA
 from kspsign.authenticode.cms.profile import AUTHENTICODE, CmsProfile
 from kspsign.authenticode.cms.rules import Covered
 from kspsign.authenticode.cms.signature import SignedMessage
-from kspsign.authenticode.io.read import whole
+from kspsign.authenticode.io.snapshot import Snapshot
 from kspsign.authenticode.profile import SigningTerms
 from kspsign.authenticode.signable import Digest, Glimpse, Listing, OneDigest
 from kspsign.certificates import der
@@ -64,16 +63,16 @@ class CatFile(OneDigest):
     """A catalogue: its trust list (one DER element), and the SignedData around it if that has a signer; see
     SignableFile."""
 
-    path: Path
+    snapshot: Snapshot
     data: bytes = field(repr=False)
     trust_list: bytes = field(repr=False)
     certificates: tuple[bytes, ...] = field(repr=False)
     signed: bool
 
     @classmethod
-    def open(cls, path: Path) -> CatFile:
-        """Read `path`; raises ArtifactError when it is not DER from end to end, or no catalogue."""
-        data = whole(path, MAX_SIZE)
+    def open(cls, snapshot: Snapshot) -> CatFile:
+        """Read it; raises ArtifactError when it is not DER from end to end, or no catalogue."""
+        data = snapshot.whole(MAX_SIZE)
         if data is None:
             raise _damaged(f"it has more than {MAX_SIZE >> 20} MiB")
         try:
@@ -83,7 +82,7 @@ class CatFile(OneDigest):
             raise _damaged(str(broken)) from broken
         if usage != OID_CATALOG_LIST:
             raise _damaged("its trust list lists certificates or the like, not files")
-        return cls(path, data, trust_list, certificates, signed)
+        return cls(snapshot, data, trust_list, certificates, signed)
 
     @property
     def profile(self) -> CmsProfile:

@@ -8,7 +8,6 @@ from __future__ import annotations
 from array import array
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import BinaryIO
 
 from kspsign.authenticode.compound.allocation import (
@@ -31,7 +30,8 @@ from kspsign.authenticode.compound.header import (
     damaged,
     read_header,
 )
-from kspsign.authenticode.io.read import CHUNK, stretch
+from kspsign.authenticode.io.read import stretch
+from kspsign.authenticode.io.snapshot import CHUNK, Snapshot
 from kspsign.model.errors import ArtifactError
 
 _CLASS_ID = 80
@@ -44,8 +44,7 @@ class CompoundFile:
     `mini_stream` has the sectors of the mini stream in order; `blank`: whether unused directory entries are blank.
     """
 
-    path: Path
-    size: int
+    snapshot: Snapshot
     header: Header
     fat: AllocationTable = field(repr=False)
     mini_fat: AllocationTable = field(repr=False)
@@ -54,11 +53,10 @@ class CompoundFile:
     blank: bool
 
     @classmethod
-    def open(cls, path: Path) -> CompoundFile:
-        """Read the structure of `path`; raises ArtifactError (ERROR_BAD_FORMAT) when it contradicts itself."""
-        with path.open("rb") as file:
-            size = file.seek(0, 2)
-            file.seek(0)
+    def open(cls, snapshot: Snapshot) -> CompoundFile:
+        """Read the structure; raises ArtifactError (ERROR_BAD_FORMAT) when it contradicts itself."""
+        size = snapshot.size
+        with snapshot.open() as file:
             header = read_header(file)
             fat = read_fat(file, header, size)
             directory = _read_chain(file, header, fat, header.directory_start, MAX_ENTRIES * ENTRY, "the directory")
@@ -67,7 +65,7 @@ class CompoundFile:
             root, blank = read_directory(directory, header.major)
             mini_stream = _read_mini_stream(header, fat, root.entry)
             mini_fat = _read_mini_fat(file, header, fat, root.entry.size)
-        compound = cls(path, size, header, fat, mini_fat, mini_stream, root, blank)
+        compound = cls(snapshot, header, fat, mini_fat, mini_stream, root, blank)
         for storage in root.walk():
             for stream in storage.streams:
                 compound._claim(stream)
@@ -84,7 +82,7 @@ class CompoundFile:
 
         Unallocated sectors that end the file count whatever they hold: Windows takes no signature of such a file.
         """
-        with self.path.open("rb") as file:
+        with self.snapshot.open() as file:
             if not self.blank:
                 yield "an unused directory entry", self.header.offset(self.header.directory_start)
             for table in (self.fat, self.mini_fat):
@@ -109,8 +107,8 @@ class CompoundFile:
         if found != -(-stream.size // unit):
             raise damaged(f"the stream {stream.label} of {stream.size} bytes has {found} sectors of its {table.name}")
         # The last sector of a file may be truncated after its content.
-        cut = self.size % self.header.sector_size
-        if cut and any(offset + length > self.size for offset, length in self._content_places(stream)):
+        cut = self.snapshot.size % self.header.sector_size
+        if cut and any(offset + length > self.snapshot.size for offset, length in self._content_places(stream)):
             raise damaged(f"the stream {stream.label} is cut off: the file is truncated")
 
     def _content_places(self, stream: DirectoryEntry) -> Iterator[Extent]:
@@ -146,21 +144,19 @@ class CompoundFile:
 
     def _data(self, file: BinaryIO, place: Extent, what: str) -> Iterator[tuple[str, int]]:
         """The offset of the first byte in a place that is not zero."""
-        end = min(place.first + place.length, self.size)
+        end = min(place.first + place.length, self.snapshot.size)
         file.seek(place.first)
         for index, data in enumerate(stretch(file, end - place.first)):
             if data != bytes(len(data)):
                 yield what, place.first + index * CHUNK
 
 
-def root_class(path: Path) -> bytes | None:
+def root_class(snapshot: Snapshot) -> bytes | None:
     """The class identifier (16 bytes as stored) of the root of a compound file; None when it has no readable one."""
     try:
-        with path.open("rb") as file:
-            size = file.seek(0, 2)
-            file.seek(0)
+        with snapshot.open() as file:
             header = read_header(file)
-            sector = read_sector(file, header, header.directory_start, sector_count(header, size))
+            sector = read_sector(file, header, header.directory_start, sector_count(header, snapshot.size))
     except (ArtifactError, OSError):
         return None
     return sector[_CLASS_ID : _CLASS_ID + 16]

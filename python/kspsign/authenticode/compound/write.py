@@ -78,7 +78,7 @@ def write_anew(compound: CompoundFile, added: Mapping[bytes, bytes], target: Bin
     if compound.header.major == 3 and layout.size > MAX_SMALL_SECTORS_SIZE:
         raise too_large()
     placed = dict(zip(directory.contents, layout.starts, strict=True))
-    with compound.path.open("rb") as source:
+    with compound.snapshot.open() as source:
         output = _Output(target, layout.header)
         output.write(layout.header.pack())
         _write_streams(compound, source, directory, output)

@@ -4,20 +4,17 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Collection
-from pathlib import Path
 
-from kspsign.authenticode.io.read import file_changed, read_through
+from kspsign.authenticode.io.read import read_through
+from kspsign.authenticode.io.snapshot import Snapshot
 from kspsign.authenticode.signable import Digest
 from kspsign.model.values import DigestAlgorithm
 
 
 def hash_stretch(
-    path: Path, start: int, end: int, algorithms: Collection[DigestAlgorithm], *, before: bytes = b""
+    snapshot: Snapshot, start: int, end: int, algorithms: Collection[DigestAlgorithm], *, before: bytes = b""
 ) -> Digest:
-    """The digests of `before` and the bytes from `start` to `end`, and the sha256 of the whole file.
-
-    Raises ArtifactError (ERROR_SHARING_VIOLATION) when the file became shorter than `end`.
-    """
+    """The digests of `before` and the bytes from `start` to `end`, and the sha256 of the whole file."""
     hashers = {algorithm: hashlib.new(algorithm, before) for algorithm in algorithms}
     whole = hashlib.sha256()
 
@@ -26,6 +23,5 @@ def hash_stretch(
         for hasher in hashers.values():
             hasher.update(signed)
 
-    if read_through(path, end, inside, lambda _, piece: whole.update(piece)) < end:
-        raise file_changed()
+    read_through(snapshot, inside, lambda _, piece: whole.update(piece))
     return Digest({algorithm: hasher.digest() for algorithm, hasher in hashers.items()}, whole.hexdigest())

@@ -1,32 +1,17 @@
-"""One pass over a file; a large file is processed by two threads in parallel.
-
-Small formats are read whole.
-"""
+"""One pass over a file; a large file is processed by two threads in parallel."""
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, wait
 from contextlib import contextmanager
-from os import SEEK_END
-from pathlib import Path
 from threading import Thread
 from typing import BinaryIO, TypeVar
 
-from kspsign.model.errors import ArtifactError
-from kspsign.model.hresults import Hresult
+from kspsign.authenticode.io.snapshot import CHUNK, LARGE, Snapshot, file_changed
 
-CHUNK = 1 << 20
-LARGE = 16 << 20
-"""Bytes from which a second thread pays."""
 Taker = Callable[[int, memoryview], None]
 Result = TypeVar("Result")
-
-
-def file_changed() -> ArtifactError:
-    """The error (ERROR_SHARING_VIOLATION) for a file that is no longer as large as it was when it was opened."""
-    return ArtifactError(Hresult.ERROR_SHARING_VIOLATION, "the file changed while it was read")
 
 
 def stretch(file: BinaryIO, size: int) -> Iterator[bytes]:
@@ -39,38 +24,18 @@ def stretch(file: BinaryIO, size: int) -> Iterator[bytes]:
         size -= len(piece)
 
 
-def whole(path: Path, most: int) -> bytes | None:
-    """The content of the file, None when it has more than `most` bytes."""
-    with path.open("rb") as file:
-        # Python sets aside as much memory as is asked for.
-        size = file.seek(0, SEEK_END)
-        file.seek(0)
-        return None if size > most else file.read(size)
+def read_through(snapshot: Snapshot, first: Taker, second: Taker) -> None:
+    """Give every piece of the content, in order and with its offset, to both takers.
 
-
-def read_through(path: Path, size: int, first: Taker, second: Taker) -> int:
-    """Give every piece of the file (of about `size` bytes), in order and with its offset, to both takers.
-
-    Returns how many bytes there were. A piece is valid until its taker returns. Of a large file each taker has a thread
-    and a reading of its own, which takes less than handing pieces over: the system's cache answers whoever comes
-    second. Raises file_changed when they found different ends.
+    A piece is valid until its taker returns. Of a large file each taker has a thread and a reading of its own, which
+    takes less than handing pieces over: the system's cache answers whoever comes second.
     """
-    if size < LARGE:
-        return _read(path, size, first, second)
-    with in_parallel(size, lambda: _read(path, size, second)) as other:
-        end = _read(path, size, first)
-        if other() != end:
-            raise file_changed()
-        return end
-
-
-def sha256_of(path: Path, size: int) -> str:
-    """The sha256 (hex) of the whole file; raises file_changed when it has not `size` bytes any more."""
-    with path.open("rb", buffering=0) as file:
-        whole = hashlib.file_digest(file, "sha256")
-        if file.tell() != size:
-            raise file_changed()
-        return whole.hexdigest()
+    if snapshot.size < LARGE:
+        _read(snapshot, first, second)
+        return
+    with in_parallel(snapshot.size, lambda: _read(snapshot, second)) as other:
+        _read(snapshot, first)
+        other()
 
 
 @contextmanager
@@ -98,12 +63,7 @@ def in_parallel(size: int, step: Callable[[], Result]) -> Iterator[Callable[[], 
         wait((result,))
 
 
-def _read(path: Path, size: int, *takers: Taker) -> int:
-    position = 0
-    buffer = memoryview(bytearray(min(CHUNK, max(size, 1))))
-    with path.open("rb", buffering=0) as file:
-        while count := file.readinto(buffer):
-            for take in takers:
-                take(position, buffer[:count])
-            position += count
-    return position
+def _read(snapshot: Snapshot, *takers: Taker) -> None:
+    for position, piece in snapshot.pieces():
+        for take in takers:
+            take(position, piece)

@@ -9,12 +9,12 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import BinaryIO, NoReturn
 
 from kspsign.authenticode.cms.file_signature import CmsSignature
 from kspsign.authenticode.cms.profile import CmsProfile
-from kspsign.authenticode.io.read import in_parallel, sha256_of
+from kspsign.authenticode.io.read import in_parallel
+from kspsign.authenticode.io.snapshot import Snapshot
 from kspsign.authenticode.nuget.profile import NUGET, author_fault, commitments, repository_of, signature_content
 from kspsign.authenticode.nuget.rules import (
     SIGNATURE,
@@ -46,24 +46,28 @@ def is_nuget(glimpse: Glimpse) -> bool:
 class NugetFile(OneDigest):
     """A NuGet package whose archive was read and checked; see SignableFile."""
 
-    path: Path
     archive: Archive = field(repr=False)
     signatures: tuple[bytes, ...] = field(repr=False)
 
     @classmethod
-    def open(cls, path: Path) -> NugetFile:
-        """Read the structure of `path`; raises ArtifactError when it contradicts itself."""
-        archive = archive_of(path)
+    def open(cls, snapshot: Snapshot) -> NugetFile:
+        """Read the structure; raises ArtifactError when it contradicts itself."""
+        archive = archive_of(snapshot)
         entry = archive.find(SIGNATURE)
         if entry is None:
-            return cls(path, archive, ())
-        with path.open("rb") as file:
+            return cls(archive, ())
+        with snapshot.open() as file:
             content, fault = read_signature_entry(file, archive, entry)
         if fault is None and (entry.flags or entry.method or any(entry.record[_EXTERNAL_ATTRIBUTES])):
             fault = "it is not stored, as NuGet wants it"
         if fault is not None:
             raise ArtifactError(Hresult.TRUST_E_MALFORMED_SIGNATURE, f"{SIGNATURE} is not a plain entry: {fault}")
-        return cls(path, archive, (content,))
+        return cls(archive, (content,))
+
+    @property
+    def snapshot(self) -> Snapshot:
+        """The file, as it is read."""
+        return self.archive.snapshot
 
     @property
     def profile(self) -> CmsProfile:
@@ -91,8 +95,7 @@ class NugetFile(OneDigest):
         """Hash the archive without its signature, and unpack every entry on the way."""
         plan, scan = self.unsigned, Scan(self.archive)
         hashers = {algorithm: hashlib.new(algorithm) for algorithm in algorithms}
-        size = self.archive.size
-        with in_parallel(size, lambda: sha256_of(self.path, size)) as whole, self.path.open("rb") as file:
+        with in_parallel(self.snapshot.size, self.snapshot.sha256) as whole, self.snapshot.open() as file:
             for entry, raw, _ in scan.pieces(file):
                 if entry is not None and entry.name != SIGNATURE:
                     for hasher in hashers.values():

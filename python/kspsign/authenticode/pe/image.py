@@ -14,7 +14,8 @@ from kspsign.authenticode.cms.file_signature import CmsSignature
 from kspsign.authenticode.cms.oids import OID_SPC_PE_IMAGE_DATA
 from kspsign.authenticode.cms.profile import AUTHENTICODE, CmsProfile
 from kspsign.authenticode.cms.spc import indirect_data
-from kspsign.authenticode.io.read import file_changed, read_through, stretch
+from kspsign.authenticode.io.read import read_through, stretch
+from kspsign.authenticode.io.snapshot import Snapshot
 from kspsign.authenticode.pe.admission import admit, too_large
 from kspsign.authenticode.pe.bundle import guard_bundle
 from kspsign.authenticode.pe.checksum import image_checksum, word_sum
@@ -48,31 +49,31 @@ def is_pe(glimpse: Glimpse) -> bool:
 class PeFile:
     """A PE image whose headers were read and checked; see SignableFile. `known` is what `knowing` was given."""
 
-    path: Path
+    snapshot: Snapshot
     layout: PeLayout
     table: CertificateTable = field(repr=False)
     known: PeDigest | None = field(default=None, repr=False)
 
     @classmethod
-    def open(cls, path: Path) -> PeFile:
-        """Read headers and certificate table of `path`; raises ArtifactError when they contradict the file."""
-        with path.open("rb") as file:
-            layout = read_layout(file, file.seek(0, 2))
+    def open(cls, snapshot: Snapshot) -> PeFile:
+        """Read headers and certificate table; raises ArtifactError when they contradict the file."""
+        with snapshot.open() as file:
+            layout = read_layout(file, snapshot.size)
             table = _read_table(file, layout)
         fault = _misplaced(layout, table)
         if fault is not None:
             raise stale_entry(fault)
-        return cls(path, layout, table)
+        return cls(snapshot, layout, table)
 
     @classmethod
-    def open_to_replace(cls, path: Path) -> PeFile:
+    def open_to_replace(cls, snapshot: Snapshot) -> PeFile:
         """Likewise for an image whose signatures are to be replaced: a stale table entry counts as none."""
-        with path.open("rb") as file:
-            layout = read_layout(file, file.seek(0, 2), clear_stale=True)
+        with snapshot.open() as file:
+            layout = read_layout(file, snapshot.size, clear_stale=True)
             table = _read_table(file, layout)
         if _misplaced(layout, table) is not None:
-            return cls(path, replace(layout, stale=True), CertificateTable((), None))
-        return cls(path, layout, table)
+            return cls(snapshot, replace(layout, stale=True), CertificateTable((), None))
+        return cls(snapshot, layout, table)
 
     @property
     def profile(self) -> CmsProfile:
@@ -93,7 +94,7 @@ class PeFile:
 
     def guard(self) -> None:
         """Raise ArtifactError when a signature would take the payload from a WiX bundle; see GuardedFile."""
-        with self.path.open("rb") as file:
+        with self.snapshot.open() as file:
             guard_bundle(file, self.layout)
 
     def clear(self, copy: Path) -> None:
@@ -155,8 +156,7 @@ class PeFile:
             if copy is not None:
                 copy.write(piece)
 
-        if read_through(self.path, self.layout.size, content.feed, everything) != self.layout.size:
-            raise file_changed()
+        read_through(self.snapshot, content.feed, everything)
         return content.digest(whole.hexdigest())
 
     def structure(self, digest: PeDigest, signatures: Sequence[CmsSignature]) -> tuple[Finding, ...]:
@@ -185,7 +185,7 @@ class PeFile:
         if offset + len(table) > MAX_FILE_SIZE:
             raise too_large()
         directory = struct.pack("<II", offset, len(table))
-        with self.path.open("rb", buffering=0) as source:
+        with self.snapshot.open() as source:
             head = bytearray(source.read(layout.directory_offset + len(directory)))
             words = digest.word_sum + word_sum(table) + entry_words(layout, directory)
             struct.pack_into("<I", head, layout.checksum_offset, image_checksum(words, offset + len(table)))

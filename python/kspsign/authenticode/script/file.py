@@ -11,14 +11,13 @@ import struct
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
-from pathlib import Path
 from typing import BinaryIO
 
 from kspsign.authenticode.cms.file_signature import CmsSignature
 from kspsign.authenticode.cms.oids import OID_SPC_SIP_INFO
 from kspsign.authenticode.cms.profile import AUTHENTICODE, CmsProfile
 from kspsign.authenticode.cms.spc import sip_findings, sip_indirect_data
-from kspsign.authenticode.io.read import whole
+from kspsign.authenticode.io.snapshot import Snapshot
 from kspsign.authenticode.profile import SigningTerms
 from kspsign.authenticode.script.block import Block, find_block, has_bare_line_end, write_block
 from kspsign.authenticode.script.styles import STYLES, ScriptStyle
@@ -44,19 +43,20 @@ def is_script(format_: Format, glimpse: Glimpse) -> bool:
 class ScriptFile(OneDigest):
     """A script, read whole: its text, and its signature block if one begins in it; see SignableFile."""
 
-    path: Path
+    snapshot: Snapshot
     style: ScriptStyle
     text: ScriptText = field(repr=False)
     block: Block | None = field(repr=False)
     sha256: str
 
     @classmethod
-    def open(cls, path: Path) -> ScriptFile:
-        """Read `path`; raises ArtifactError when it is not text, or no script could be so large or so small."""
-        style = STYLES.get(path.suffix.lower())
+    def open(cls, snapshot: Snapshot) -> ScriptFile:
+        """Read it; raises ArtifactError when it is not text, or no script could be so large or so small."""
+        suffix = snapshot.path.suffix.lower()
+        style = STYLES.get(suffix)
         if style is None:
-            raise ArtifactError(Hresult.TRUST_E_SUBJECT_FORM_UNKNOWN, f"{path.suffix} is not a script's extension")
-        data = whole(path, MAX_SIZE)
+            raise ArtifactError(Hresult.TRUST_E_SUBJECT_FORM_UNKNOWN, f"{suffix} is not a script's extension")
+        data = snapshot.whole(MAX_SIZE)
         if data is None:
             raise ArtifactError(
                 Hresult.ERROR_BAD_FORMAT,
@@ -70,7 +70,7 @@ class ScriptFile(OneDigest):
                 remedy="Exclude it (!pattern), or write a comment into it.",
             )
         text = read_text(data, style.unmarked)
-        return cls(path, style, text, find_block(text.characters, style), hashlib.sha256(data).hexdigest())
+        return cls(snapshot, style, text, find_block(text.characters, style), hashlib.sha256(data).hexdigest())
 
     @property
     def profile(self) -> CmsProfile:
@@ -188,7 +188,7 @@ class ScriptFile(OneDigest):
             )
             for line_end, marked in islice(found, 1):
                 if line_end:
-                    yield nth(index, _changed_line_ends(line_end, self.path.suffix))
+                    yield nth(index, _changed_line_ends(line_end, self.snapshot.path.suffix))
                 if marked:
                     yield nth(index, _changed_mark(added=self.text.encoding is UTF8))
 

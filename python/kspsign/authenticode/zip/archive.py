@@ -6,12 +6,11 @@ overlapping entries, a local header that contradicts the central directory, a na
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from pathlib import Path
 from typing import BinaryIO
 
+from kspsign.authenticode.io.snapshot import Snapshot
 from kspsign.authenticode.signable import Glimpse
 from kspsign.authenticode.zip import records
 from kspsign.authenticode.zip.records import (
@@ -45,12 +44,12 @@ _DESCRIPTOR_SIZES = frozenset({12, 16, 20, 24})
 
 @dataclass(frozen=True, slots=True)
 class Archive:
-    """An archive whose structure was read and checked: `size` bytes from `start` in the file at `path`.
+    """An archive whose structure was read and checked: `size` bytes from `start` in the file.
 
     `entries` are in the order of their data; `directory` is the offset of the central directory.
     """
 
-    path: Path
+    snapshot: Snapshot
     start: int
     size: int
     entries: tuple[ZipEntry, ...]
@@ -73,21 +72,24 @@ class Archive:
         return next((entry for entry in self.entries if entry.name == name), None)
 
 
-def archive_of(path: Path) -> Archive:
-    """The archive that the whole file at `path` is; raises like read_archive."""
-    with path.open("rb") as file:
-        return read_archive(file, path, 0, file.seek(0, os.SEEK_END))
+def archive_of(snapshot: Snapshot) -> Archive:
+    """The archive that the whole file is; raises like read_archive."""
+    with snapshot.open() as file:
+        return read_archive(file, snapshot, 0, snapshot.size)
 
 
-def read_archive(file: BinaryIO, path: Path, start: int, size: int) -> Archive:
-    """The archive of `size` bytes from `start` in `file`. Raises ArtifactError (ERROR_BAD_FORMAT)."""
+def read_archive(file: BinaryIO, snapshot: Snapshot, start: int, size: int) -> Archive:
+    """The archive of `size` bytes from `start` in `file`, which reads `snapshot`.
+
+    Raises ArtifactError (ERROR_BAD_FORMAT) when it contradicts itself.
+    """
     try:
         directory, count, end, tail = _read_end(file, start, size)
         entries = _read_directory(_read(file, start + directory, size - directory - tail), count)
         placed = _read_headers(file, start, sorted(entries, key=lambda entry: entry.offset), directory)
     except (ValueError, UnicodeDecodeError) as broken:
         raise damaged(str(broken)) from broken
-    return Archive(path, start, size, placed, directory, end)
+    return Archive(snapshot, start, size, placed, directory, end)
 
 
 def damaged(what: str) -> ArtifactError:
@@ -104,13 +106,13 @@ def entry_names(glimpse: Glimpse) -> frozenset[str] | None:
     if glimpse.head[:4] != LOCAL_MAGIC:
         return frozenset()
     try:
-        with glimpse.path.open("rb") as file:
-            size = file.seek(0, os.SEEK_END)
+        with glimpse.snapshot.open() as file:
+            size = glimpse.snapshot.size
             directory, count, _, tail = _read_end(file, 0, size)
             return frozenset(
                 entry.name for entry in _read_directory(_read(file, directory, size - directory - tail), count)
             )
-    except (OSError, ValueError):
+    except (ArtifactError, OSError, ValueError):
         return None
 
 

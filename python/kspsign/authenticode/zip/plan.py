@@ -77,7 +77,7 @@ class Plan:
 
     def write(self, target: BinaryIO) -> None:
         """Write the archive, copying what stays from the source's file."""
-        with self.source.path.open("rb") as file:
+        with self.source.snapshot.open() as file:
             for start, end in self._runs():
                 file.seek(self.source.start + start)
                 target.writelines(stretch(file, end - start))

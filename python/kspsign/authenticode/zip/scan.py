@@ -6,7 +6,8 @@ import zlib
 from collections.abc import Callable, Iterator, Sequence
 from typing import BinaryIO, NamedTuple
 
-from kspsign.authenticode.io.read import CHUNK, file_changed, stretch
+from kspsign.authenticode.io.read import stretch
+from kspsign.authenticode.io.snapshot import CHUNK, file_changed
 from kspsign.authenticode.zip.archive import Archive, damaged
 from kspsign.authenticode.zip.records import DEFLATED, ZipEntry
 from kspsign.model.hresults import Hresult

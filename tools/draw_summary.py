@@ -1,7 +1,7 @@
 """Draw the overview's second picture: the summary of a real run as the run's page shows it.
 
 Needs Pillow and a font: python tools/draw_summary.py FONT.ttf, with kspsign installed. It knows of Markdown what the
-summary uses: headings, a quote, tables, bold.
+summary uses: headings, a quote, tables, bold, links, line breaks.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from PIL import Image, ImageDraw, ImageFont
 TARGET = Path(__file__).resolve().parent.parent / "images" / "summary.png"
 PAPER, INK, FAINT, BAD = "#ffffff", "#201f1e", "#e1dfdd", "#a80000"
 SIZES = {"# ": 26, "## ": 20}
-TEXT_SIZE, PADDING, CELL_LIMIT = 14, 10, 58
+TEXT_SIZE, PADDING, CELL_LIMIT = 14, 10, 44
 
 
 class Page:
@@ -57,11 +57,13 @@ class Page:
 
 
 def _wrapped(cell: str) -> list[str]:
-    lines = [""]
-    for word in cell.split():
-        if lines[-1] and len(lines[-1]) + len(word) > CELL_LIMIT:
-            lines.append("")
-        lines[-1] = f"{lines[-1]} {word}".strip()
+    lines: list[str] = []
+    for part in cell.split("<br>"):
+        lines.append("")
+        for word in part.split():
+            if lines[-1] and len(lines[-1]) + len(word) > CELL_LIMIT:
+                lines.append("")
+            lines[-1] = f"{lines[-1]} {word}".strip()
     return lines
 
 
@@ -69,7 +71,7 @@ def draw(summary: list[str], font_file: str) -> None:
     """Write the picture."""
     page, rows = Page(font_file), list[list[str]]()
     for line in [*summary, ""]:
-        text = re.sub(r"\*\*|\\(?=\W)", "", line)
+        text = re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", re.sub(r"\*\*|\\(?=\W)", "", line))
         if line.startswith("|"):
             rows.append([cell.strip() for cell in text.strip("|").split("|")])
             continue

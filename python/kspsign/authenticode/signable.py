@@ -163,6 +163,15 @@ class OccupiedFile(Protocol):
         """
 
 
+@runtime_checkable
+class AdvisedFile(Protocol):
+    """A signable file that knows better than in general what to do about the data in its signature's place."""
+
+    @property
+    def occupant_remedy(self) -> str:
+        """What to do about it."""
+
+
 class InnerFile(NamedTuple):
     """A signable file inside another one: its name there, and what a pass over the outer one found of it."""
 

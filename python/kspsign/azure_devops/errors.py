@@ -30,6 +30,11 @@ _REMEDIES = {
 }
 
 
-def problem(code: str, message: str) -> PrerequisiteError:
-    """The error of `code`, with its remedy."""
-    return PrerequisiteError(f"Azure DevOps: {message}", code=code, remedy=_REMEDIES[code])
+PRIVATE_CA = (
+    "Name the CA of the server, or of a proxy that inspects TLS, with --ca-file (PEM); the system's are trusted too."
+)
+
+
+def problem(code: str, message: str, *, remedy: str | None = None) -> PrerequisiteError:
+    """The error of `code`, with its remedy unless the cause has a `remedy` of its own."""
+    return PrerequisiteError(f"Azure DevOps: {message}", code=code, remedy=remedy or _REMEDIES[code])

@@ -18,7 +18,17 @@ from msrest.universal_http import ClientRequest, ClientResponse
 from msrest.universal_http.requests import BasicRequestsHTTPSender
 from pydantic import SecretStr
 
-from kspsign.azure_devops.errors import BUSY, FORBIDDEN, FOREIGN_HOST, NOT_FOUND, REFUSED, SIGN_IN, UNREACHABLE, problem
+from kspsign.azure_devops.errors import (
+    BUSY,
+    FORBIDDEN,
+    FOREIGN_HOST,
+    NOT_FOUND,
+    PRIVATE_CA,
+    REFUSED,
+    SIGN_IN,
+    UNREACHABLE,
+    problem,
+)
 from kspsign.model.errors import CancelledError, ConfigurationError
 from kspsign.network.retry import backoff, retry_after_seconds
 from kspsign.network.trace import numbered
@@ -73,7 +83,9 @@ class Guard(HTTPPolicy):  # type: ignore[type-arg]  # a generic of comments only
                 with numbered(attempt):
                     response: Response[Any, Any] = self.next.send(request, **kwargs)  # type: ignore[union-attr]  # set
             except ClientRequestError as broken:
-                fault = problem(UNREACHABLE, f"no answer from {url} ({_reason(broken)})")
+                untrusted = type(broken.inner_exception) is requests.exceptions.SSLError
+                remedy = PRIVATE_CA if untrusted else None
+                fault = problem(UNREACHABLE, f"no answer from {url} ({_reason(broken)})", remedy=remedy)
                 if attempt == ATTEMPTS or method not in _IDEMPOTENT:
                     raise fault from broken
                 delay = None
@@ -110,7 +122,15 @@ class _Bearer(BasicTokenAuthentication):
     """The token as the session's own authentication: as a mere header a .netrc entry for the host would replace it."""
 
     def __init__(self, token: SecretStr) -> None:
-        super().__init__({"access_token": token.get_secret_value()})
+        """Raises ConfigurationError for a text that no header can carry, such as one of two lines."""
+        value = token.get_secret_value()
+        if not (value.isascii() and value.isprintable()) or " " in value:
+            raise ConfigurationError(
+                "the token for Azure DevOps holds a line break, a blank or another character that no token has",
+                remedy="Map the token itself into the step (env: { SYSTEM_ACCESSTOKEN: $(System.AccessToken) }), "
+                "without quotes, and with nothing before or after it.",
+            )
+        super().__init__({"access_token": value})
 
     def signed_session(self, session: requests.Session | None = None) -> requests.Session:
         signed = super().signed_session(session)

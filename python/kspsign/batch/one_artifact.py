@@ -9,7 +9,7 @@ from typing import TypeVar
 
 from kspsign.authenticode.formats import open_signable
 from kspsign.authenticode.profile import FileSignature
-from kspsign.authenticode.signable import GuardedFile, OccupiedFile, SignableFile
+from kspsign.authenticode.signable import AdvisedFile, GuardedFile, OccupiedFile, SignableFile
 from kspsign.batch.admissions import Admissions
 from kspsign.batch.outcomes import checked, failed, planned, signed, skipped
 from kspsign.batch.run import Run
@@ -185,7 +185,7 @@ def _already_signed(artifact: Artifact, file: SignableFile, signing: Signing) ->
     settings = signing.run.settings
     occupant = None if settings.replace else _occupant(file)
     if occupant is not None:
-        return failed(artifact, _occupied(occupant))
+        return failed(artifact, _occupied(occupant, file))
     beside = settings.append and signing.verifier.judge is not None
     if not file.signatures or settings.replace or beside:
         return None  # a policy may tolerate a signature next to a stronger one: the signed copy is judged
@@ -195,7 +195,8 @@ def _already_signed(artifact: Artifact, file: SignableFile, signing: Signing) ->
     ours = any(_is_ours(signature, signing.identity) for signature in read_signatures(file)[0])
     if verification.verdict.ok and (ours or settings.skip_signed):
         return skipped(artifact, verification)
-    return failed(artifact, _refusal(verification, ours=ours), sha256=verification.sha256)
+    refusal = _refusal(verification, ours=ours, skipping=settings.skip_signed)
+    return failed(artifact, refusal, sha256=verification.sha256)
 
 
 def _is_ours(signature: FileSignature, identity: PublisherIdentity) -> bool:
@@ -206,26 +207,39 @@ def _is_ours(signature: FileSignature, identity: PublisherIdentity) -> bool:
         return False
 
 
-def _occupied(occupant: str) -> KspSignError:
+def _occupied(occupant: str, file: SignableFile) -> KspSignError:
     """Why a file without a readable signature is not signed: an unreadable signature is not the same as none."""
     return KspSignError(
         f"in the place of its signature it holds {occupant}",
         code="ALREADY_SIGNED",
-        remedy="Find out which build step put it there. Sign the file without it, or overwrite it with --replace.",
+        remedy=file.occupant_remedy
+        if isinstance(file, AdvisedFile)
+        else "Find out which build step put it there. Sign the file without it, or overwrite it with --replace.",
     )
 
 
 def _unfit(verification: Verification) -> KspSignError:
     """Why no signature is spent on a file that carries an invalid one: every signature of a file must be valid."""
     cause = verification.error.message if verification.error else "unknown"
-    return KspSignError(
-        f"its signature does not verify: {cause}",
-        code="ALREADY_SIGNED",
-        remedy="Sign the original build output, or replace it with yours (--replace).",
-    )
+    if _is_untrusted(verification):
+        remedy = f"{_NAME_ROOT} Or replace the signature with yours (--replace), or exclude the file (!PATTERN)."
+    else:
+        remedy = "Sign the original build output, or replace it with yours (--replace)."
+    return KspSignError(f"its signature does not verify: {cause}", code="ALREADY_SIGNED", remedy=remedy)
 
 
-def _refusal(verification: Verification, *, ours: bool) -> KspSignError:
+_NAME_ROOT = (
+    "Name the root of the file's present signer too with --trust-root: named roots take the place of the default ones."
+)
+_UNTRUSTED = {code.name for code in (Hresult.CERT_E_UNTRUSTEDROOT, Hresult.CERT_E_CHAINING)}
+
+
+def _is_untrusted(verification: Verification) -> bool:
+    """Whether the signature itself is whole, and only its root is not among the trusted ones."""
+    return verification.error is not None and verification.error.code in _UNTRUSTED
+
+
+def _refusal(verification: Verification, *, ours: bool, skipping: bool) -> KspSignError:
     if ours and verification.error is not None:
         return KspSignError(
             f"it was signed with our certificate, but does not verify: {verification.error.message}",
@@ -233,6 +247,15 @@ def _refusal(verification: Verification, *, ours: bool) -> KspSignError:
             remedy="Build the file again, or replace its signature with --replace.",
         )
     subjects = ", ".join(signature.subject for signature in verification.signatures) or "an unreadable signature"
+    if skipping and verification.error is not None:
+        return KspSignError(
+            f"it is signed by {subjects}, and only files that verify are skipped: {verification.error.message}",
+            code="ALREADY_SIGNED",
+            remedy=_NAME_ROOT
+            if _is_untrusted(verification)
+            else f"Replace it (--replace), or exclude the file "
+            f"(!PATTERN). Of the signature itself: {verification.error.remedy}",
+        )
     return KspSignError(
         f"it is signed already, by {subjects}",
         code="ALREADY_SIGNED",

@@ -50,7 +50,9 @@ def inputs_of(*settings: BaseModel | None) -> dict[str, Path]:
             found["--config"] = Path(origin.facts.name)
         folder = getattr(model, "folder", Path())
         listed = [line.strip() for text in getattr(model, "files", ()) for line in text.splitlines()]
-        found |= {argument: folder / argument[1:] for argument in listed if argument.startswith("@")}
+        found |= {
+            argument: folder / argument[1:] for argument in listed if argument.startswith("@") and argument != "@-"
+        }
     return found
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,9 @@ from kspsign.model.errors import ConfigurationError
 from kspsign.model.globs import expand_braces, has_group_of_paths
 from kspsign.model.text import decode_text
 from kspsign.settings.unmapped import in_text
+
+STANDARD_INPUT = "-"
+"""`@-` reads the list from standard input."""
 
 MAX_LIST = 16 << 20
 """Bytes of a list file."""
@@ -81,12 +85,9 @@ def expand_lists(patterns: Iterable[str], folder: Path) -> Iterator[Pattern]:
 
 def _listed(name: str, folder: Path) -> Iterator[Pattern]:
     """The patterns of a list file, shown by their lines only: a file that is not a list may hold secrets."""
-    listing = folder / name
+    listing = folder / name if name != STANDARD_INPUT else Path("standard input")
     try:
-        state = listing.stat()
-        if not stat.S_ISREG(state.st_mode) or state.st_size > MAX_LIST:
-            raise _no_list(listing, f"it is not a regular file of at most {MAX_LIST >> 20} MB")
-        text = decode_text(listing.read_bytes())
+        text = decode_text(_piped() if name == STANDARD_INPUT else _content(listing))
     except (OSError, ValueError) as unreadable:
         known = isinstance(unreadable, UnicodeDecodeError)
         cause = "it is not text in UTF-8, or UTF-16 with byte order mark" if known else _system_words(unreadable)
@@ -100,6 +101,24 @@ def _listed(name: str, folder: Path) -> Iterator[Pattern]:
             if in_text(shown, pattern):
                 raise _wrong(shown, "holds a variable $(...), which nothing replaces in a file", "Write its value.")
             yield Pattern.parse(pattern, folder, shown)
+
+
+def _content(listing: Path) -> bytes:
+    """The content of a list file. Raises ConfigurationError for anything but a regular file."""
+    state = listing.stat()
+    if not stat.S_ISREG(state.st_mode) or state.st_size > MAX_LIST:
+        raise _no_list(listing, f"it is not a regular file of at most {MAX_LIST >> 20} MB")
+    return listing.read_bytes()
+
+
+def _piped() -> bytes:
+    """The list that another program writes to standard input. Raises ConfigurationError when nothing is piped in."""
+    if sys.stdin is None or sys.stdin.isatty():
+        raise _no_list(Path("standard input"), "nothing is piped in, as by: git ls-files '*.ps1' | kspsign sign @-")
+    content = sys.stdin.buffer.read(MAX_LIST + 1)
+    if len(content) > MAX_LIST:
+        raise _no_list(Path("standard input"), f"it is longer than {MAX_LIST >> 20} MB")
+    return content
 
 
 def _system_words(error: Exception) -> str:

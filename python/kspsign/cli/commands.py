@@ -202,7 +202,7 @@ def _task(_given: dict[str, Any], environment: Mapping[str, str]) -> int:
             _known(command), {}, inputs=inputs, config=config, environment=step, secrets=secrets, stores=STORES
         )
 
-    return _examine(settings, context) if command == "doctor" else _perform(settings(), context)
+    return _step(command, settings, context)
 
 
 def _action(_given: dict[str, Any], environment: Mapping[str, str]) -> int:
@@ -213,8 +213,25 @@ def _action(_given: dict[str, Any], environment: Mapping[str, str]) -> int:
     context = replace(RunContext.from_environment(environment, is_tty=False), caller="action")
     _check_mapped(context, command=command, config=fields.get("config"))
     config = _config_input(fields.pop("config", None))
-    settings = resolve(_known(command), fields, config=config, environment=environment, secrets=secrets, stores=STORES)
-    return _perform(settings, context)
+
+    def settings() -> Settings:
+        known = _known(command)
+        return resolve(known, fields, config=config, environment=environment, secrets=secrets, stores=STORES)
+
+    return _step(command, settings, context)
+
+
+def _step(command: str, settings: Callable[[], Settings], context: RunContext) -> int:
+    """A command of the task or the action."""
+    if command == "doctor":
+        return _examine(settings, context)
+    given = settings()
+    if command == "inspect":
+        from kspsign.cli.inspect import inspect_files  # noqa: PLC0415 - only this command needs it
+        from kspsign.publishing import prepared  # noqa: PLC0415 - likewise
+
+        return inspect_files(given.files, given.trust_root, prepared(None, context), folder=given.folder)
+    return _perform(given, context)
 
 
 def _check_mapped(context: RunContext, **inputs: object) -> None:
@@ -232,6 +249,8 @@ def _config_input(given: object) -> Path | None:
 
 
 def _known(command: str) -> Command:
+    if command == "inspect":
+        return "verify"  # the same settings
     if command in get_args(Command):
         return command  # type: ignore[return-value]  # narrowed by the line above, which mypy does not see
     raise ConfigurationError(f"unknown command {command!r}", remedy=f"One of {', '.join(get_args(Command))}.")

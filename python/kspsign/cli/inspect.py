@@ -35,13 +35,15 @@ _MOST_MEMBERS = 12  # as many as fit on one screen with the rest
 Row = tuple[str, str]
 
 
-def inspect_files(patterns: Sequence[str], trust_roots: tuple[Path, ...], out: TextIO, *, as_json: bool = False) -> int:
+def inspect_files(
+    patterns: Sequence[str], trust_roots: tuple[Path, ...], out: TextIO, *, as_json: bool = False, folder: Path = Path()
+) -> int:
     """Print the facts, signatures and checks of each file that `patterns` select; 0 when all verify, 2 when not.
 
     Raises NoFilesMatchedError when a file does not exist or nothing matches.
     """
     verifier = open_verifier(Settings(command="verify", trust_root=trust_roots), None)
-    artifacts = select_artifacts(patterns, Path()).artifacts
+    artifacts = select_artifacts(patterns, folder).artifacts
     width = min(max(shutil.get_terminal_size((_WIDEST, 24)).columns, _NARROWEST), _WIDEST)
     failed, listed = 0, []
     for number, artifact in enumerate(artifacts):

@@ -50,7 +50,7 @@ class Settings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", str_strip_whitespace=True)
 
     files: Annotated[tuple[str, ...], Ambient.HARMLESS] = Field(
-        (), description="Glob patterns; ** any folders, ! excludes, @list.txt reads a list."
+        (), description="Glob patterns; ** any folders, ! excludes, @list.txt reads a list, @- standard input."
     )
     folder: Annotated[Path, Ambient.REFUSED, Metavar("FOLDER")] = Field(
         Path(), description="Folder that relative patterns start from (default: the working folder)."

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from kspsign.model.errors import CancelledError, TimestampError
 from kspsign.model.network_options import NetworkOptions
 from kspsign.model.values import DigestAlgorithm, ServerFacts, TimestampToken
+from kspsign.timestamping.remedies import remedy_for
 from kspsign.timestamping.server import RemoteAuthority, ServerFault, TokenJudge
 
 ROUNDS = 3
@@ -27,7 +28,7 @@ def no_timestamp(said: Mapping[RemoteAuthority, ServerFault]) -> TimestampError:
     return TimestampError(
         "no timestamp: " + "; ".join(f"{server.url}: {fault.said}" for server, fault in said.items()),
         code="TIMESTAMP_UNAVAILABLE",
-        remedy=_UNTRUSTED if refused else _UNREACHABLE,
+        remedy=_UNTRUSTED if refused else remedy_for((fault.said for fault in said.values()), _UNREACHABLE),
         lasting=any(not fault.transient for fault in said.values()),
     )
 

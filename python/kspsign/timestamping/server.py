@@ -21,6 +21,7 @@ from kspsign.network.failures import reason, timed_out
 from kspsign.network.limiter import Limiter, Slot
 from kspsign.network.pool import Pool
 from kspsign.network.retry import retry_after_seconds
+from kspsign.timestamping.remedies import HTML_PAGE
 
 MAX_REPLY = 1 << 20
 TIMEOUT = urllib3.Timeout(connect=10, read=15)
@@ -146,6 +147,8 @@ class RemoteAuthority:
         return self._judged(answer.body, query, signature)
 
     def _judged(self, reply: bytes, query: TimestampQuery, signature: bytes) -> TimestampToken | ServerFault:
+        if reply.lstrip()[:1] == b"<":
+            return ServerFault(HTML_PAGE, transient=False)
         try:
             token, stamp = check_reply(reply, query, signature)
         except TrustError as unusable:

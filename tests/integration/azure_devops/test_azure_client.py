@@ -20,6 +20,7 @@ from kspsign.model.errors import CancelledError, ConfigurationError, Prerequisit
 from kspsign.model.network_options import NetworkOptions
 from support.azure_devops.server import TOKEN, AzureServer, Fault
 from support.azure_devops.state import PROJECT, guid
+from support.https_server import serve
 
 PLAN = TestRunPlan("Signature verification", 4711, "2026-01-31T12:00:00Z", None, None)
 
@@ -149,6 +150,22 @@ class TestRefusals:
 
     def test_a_token_that_is_not_good(self, azure: AzureServer, pauses: Pauses, tmp_path: Path) -> None:
         assert failed(opened(azure.url, tmp_path, pauses, "expired")).code == "AZURE_DEVOPS_SIGN_IN"
+
+    @pytest.mark.parametrize("token", ["a\nb", "Bearer abc", "a\u200eb", "a\r"])
+    def test_a_token_that_no_header_can_carry(
+        self, token: str, azure: AzureServer, pauses: Pauses, tmp_path: Path
+    ) -> None:
+        with pytest.raises(ConfigurationError, match="line break") as refused:
+            opened(azure.url, tmp_path, pauses, token).build(4711)
+        assert token not in f"{refused.value}{refused.value.remedy}"
+        assert azure.seen == []
+
+    def test_a_private_ca_is_what_is_missing(self, pauses: Pauses, tmp_path: Path) -> None:
+        with serve(tmp_path / "server.pem", b"") as url:
+            error = failed(opened(url, tmp_path, pauses))
+        assert error.code == "AZURE_DEVOPS_UNREACHABLE"
+        assert "--ca-file" in error.remedy
+        assert "certificate" in error.message
 
     def test_nobody_listens(self, pauses: Pauses, tmp_path: Path) -> None:
         with AzureServer() as gone:

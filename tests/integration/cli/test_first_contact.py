@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import jsonschema
@@ -137,6 +138,23 @@ class TestStandardOutput:
         for more in (["--report", "-", "--summary", "-"], ["--json", "--report", "x.json"]):
             done = start("verify", "a.exe", *more, folder=tmp_path)
             assert (done.returncode, done.stdout) == (3, "")
+
+
+class TestStandardInput:
+    @pytest.mark.parametrize("encoding", ["utf-8", "utf-16"])
+    def test_a_list_can_be_piped_in(self, encoding: str, tmp_path: Path) -> None:
+        for name in ("a.exe", "b.exe", "größe.exe"):
+            copy_launcher(tmp_path, to=name)
+        done = subprocess.run(
+            [sys.executable, "-m", "kspsign", "verify", "@-", "--json"],
+            cwd=tmp_path, input="a.exe\r\ngröße.exe\r\n".encode(encoding), capture_output=True, timeout=60, check=False,
+        )  # fmt: skip
+        assert [file["path"] for file in json.loads(done.stdout)["files"]] == ["a.exe", "größe.exe"]
+
+    def test_nothing_piped_in_matches_nothing(self, tmp_path: Path) -> None:
+        copy_launcher(tmp_path, to="a.exe")
+        assert start("verify", "@-", folder=tmp_path).returncode == 4
+        assert not (tmp_path / "-").exists()
 
 
 def test_names_have_the_descriptors_that_people_know() -> None:

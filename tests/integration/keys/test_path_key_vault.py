@@ -15,7 +15,7 @@ from cryptography.x509.oid import AuthorityInformationAccessOID
 
 from support.certificates import rsa_key
 from support.formats.peimages import build_pe, digest
-from support.key_vault.answers import Request, Response, error
+from support.key_vault.answers import LOGIN, SOVEREIGN_LOGIN, Request, Response, error
 from support.key_vault.server import Azure
 from support.key_vault.world import ACCESS_TOKEN, CLIENT, CONNECTION, EVERYTHING, TENANT, SigningKey, Version, World
 from support.pki import Issued, ca, signer
@@ -260,6 +260,55 @@ def test_what_may_have_signed_is_counted_and_not_asked_for_again(
     assert (run.code, run.error_code) == (6, code), run.text
     assert (len(azure.record.of(VAULT, "/sign")), run.report["totals"]["signatures_used"]) == (1, asked)
     assert image.read_bytes() == before
+
+
+@pytest.mark.parametrize("operation", ["", "/sign"], ids=["reading", "signing"])
+def test_a_token_whose_key_the_vault_has_not_learnt_is_sent_again(operation: str, azure: Azure, image: Path) -> None:
+    refused: list[Request] = []
+
+    def not_yet(request: Request) -> Response | None:
+        asked = "authorization" in request.headers and request.path.endswith(operation)
+        if request.host == VAULT and asked and len(refused) < 2:
+            refused.append(request)
+            return error(401, "Unauthorized", "AKV10046: Unable to resolve the key used for signature validation.")
+        return None
+
+    azure.interfere = not_yet
+    run = sign(azure, image.parent, f"https://{VAULT}/keys/rsa")
+    assert run.code == 0, run.text
+    assert (len(refused), run.report["totals"]["signatures_used"]) == (2, 1)
+
+
+def test_any_other_refused_sign_in_is_not_repeated(azure: Azure, image: Path) -> None:
+    def refuse(request: Request) -> Response | None:
+        if request.host == VAULT and "authorization" in request.headers:
+            return error(401, "Unauthorized", "AKV10022: Invalid audience.")
+        return None
+
+    azure.interfere = refuse
+    run = sign(azure, image.parent, f"https://{VAULT}/keys/rsa")
+    assert run.code == 5, run.text
+    assert run.report["error"]["code"] == "AZURE_SIGN_IN"
+    assert len(azure.record.of(VAULT)) <= 4
+
+
+def test_a_sovereign_clouds_vault_signs_in_where_its_cloud_does(azure: Azure, image: Path) -> None:
+    azure.world.vaults["unit-tests.vault.azure.cn"] = {"rsa": [held("rsa")]}
+    run = sign(azure, image.parent, "https://unit-tests.vault.azure.cn/keys/rsa")
+    assert run.code == 0, run.text
+    assert azure.record.of(SOVEREIGN_LOGIN)
+    assert not azure.record.of(LOGIN)
+
+
+def test_a_privatelink_name_is_told_without_a_traceback(azure: Azure, image: Path) -> None:
+    host = "unit-tests.privatelink.vaultcore.azure.net"
+    azure.world.vaults[host] = {"rsa": [held("rsa")]}
+    run = sign(azure, image.parent, f"https://{host}/keys/rsa")
+    assert run.code == 5, run.text
+    assert run.report["error"]["code"] == "KEY_VAULT_UNREACHABLE"
+    assert "vault.azure.net" in run.report["error"]["remedy"]
+    assert "Traceback" not in run.text
+    assert not [request for request in azure.record.of(host) if "authorization" in request.headers]
 
 
 @pytest.mark.parametrize("missing", ["keys/get", "certificates/list", "secrets/get"])

@@ -79,7 +79,10 @@ def test_skip_signed_keeps_a_valid_one_and_refuses_a_broken_one(
     assert sign_as_other(target, other, timestamp_server, "--skip-signed").file["outcome"] == "skipped"
     assert target.read_bytes() == before
     target.write_bytes(flipped(before, parts(before).sections_end - 1))
-    assert sign_as_other(target, other, timestamp_server, "--skip-signed").error_code == "ALREADY_SIGNED"
+    refused = sign_as_other(target, other, timestamp_server, "--skip-signed")
+    assert refused.error_code == "ALREADY_SIGNED"
+    assert "only files that verify are skipped" in refused.file["error"]["message"]
+    assert "--skip-signed" not in refused.file["error"]["remedy"], "it was given"
 
 
 def test_replace_leaves_only_the_new_signature(store: Store, target: Path) -> None:
@@ -133,6 +136,27 @@ def test_append_spends_nothing_beside_a_signature_that_does_not_hold(
     run = sign_as_other(target, other, timestamp_server, "--append", "--trust-root", str(authority_root))
     assert (run.code, run.error_code, run.report["totals"]["signatures_used"]) == (6, "ALREADY_SIGNED", 0)
     assert "--replace" in run.file["error"]["remedy"]
+    assert target.read_bytes() == before
+
+
+@pytest.mark.parametrize("option", ["--append", "--skip-signed"])
+def test_beside_a_signature_of_an_unnamed_root_the_root_is_what_is_missing(
+    option: str,
+    store: Store,
+    target: Path,
+    tmp_path: Path,
+    timestamp_server: TimestampServer,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The present signature is whole: it need not be replaced, and the reason is not dropped."""
+    monkeypatch.setenv(PASSWORD_VARIABLE, PASSWORD)
+    sign(target, store)
+    before = target.read_bytes()
+    run = sign_as_other(target, signing_file(tmp_path), timestamp_server, option)
+    assert (run.code, run.error_code, run.report["totals"]["signatures_used"]) == (6, "ALREADY_SIGNED", 0)
+    assert "root" in run.file["error"]["message"]
+    assert "--trust-root" in run.file["error"]["remedy"]
+    assert "original build output" not in run.file["error"]["remedy"]
     assert target.read_bytes() == before
 
 

@@ -90,7 +90,7 @@ def test_nobody_listens(store: Store, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("status", "body", "words"),
     [
-        (200, b"<html>please log in</html>", "unusable answer"),
+        (200, b"<html>please log in</html>", "a web page in place of a timestamp"),
         (200, b"", "unusable answer"),
         (200, b"\x30\x03\x02\x01\x00", "unusable answer"),
         (200, b"\x30\x80" * 5000, "unusable answer"),

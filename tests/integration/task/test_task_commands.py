@@ -96,9 +96,11 @@ def test_inputs_to_outputs_of_each_command(
     counted = ("filesMatched", "filesSigned", "filesFailed")
     merged = act("merge", files="*/report.json", folder=str(parts), pythonPath=sys.executable)
     assert outputs(merged, *counted) == ("3", "3", "0")
-    signed = outputs(act("sign", **by_thumbprint), *counted)
-    assert (signed[0], signed[2]) == ("3", "0")
+    assert outputs(act("sign", **by_thumbprint), *counted)[::2] == ("3", "0")
     assert outputs(act("verify", **trust), *counted) == ("3", "0", "0")
+    assert outputs(act("timestamp", timestampUrl=timestamp_server.url, **trust), *counted) == ("3", "0", "0")
+    assert outputs(act("inspect", **trust)) == ()
+    assert "3 files: 3 verified, 0 failed" in ran["inspect"].log
     assert set(ran) == COMMANDS
     engines = [each for each in seen if b"engine" in each.command]
     assert len(engines) > len(COMMANDS)

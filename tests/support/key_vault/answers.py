@@ -19,7 +19,13 @@ from support.key_vault.machine import identity
 from support.key_vault.world import ACCESS_TOKEN, CLIENT, CLIENT_SECRET, CONNECTION, TENANT, Version, World, url64
 
 LOGIN, PIPELINES, MACHINE = "login.microsoftonline.com", "dev.azure.com", "127.0.0.1"
-RESOURCES = {"vault.azure.net": "https://vault.azure.net", "managedhsm.azure.net": "https://managedhsm.azure.net"}
+SOVEREIGN_LOGIN = "login.chinacloudapi.cn"
+RESOURCES = {
+    "vault.azure.net": "https://vault.azure.net",
+    "managedhsm.azure.net": "https://managedhsm.azure.net",
+    "vault.azure.cn": "https://vault.azure.cn",
+    "privatelink.vaultcore.azure.net": "https://vault.azure.net",
+}
 DIGEST_SIZES = {"256": 32, "384": 48, "512": 64}
 
 
@@ -53,7 +59,7 @@ class Response:
 
 def answer(world: World, request: Request) -> Response:
     """The answer of whichever service the host name belongs to."""
-    if request.host == LOGIN:
+    if request.host in {LOGIN, SOVEREIGN_LOGIN}:
         return _entra(world, request)
     if request.host == PIPELINES:
         return _pipelines(world, request)
@@ -78,12 +84,12 @@ def forbidden(code: str, message: str) -> Response:
 
 
 def _entra(world: World, request: Request) -> Response:
-    base = f"https://{LOGIN}/{TENANT}"
+    base = f"https://{request.host}/{TENANT}"
     if request.path == f"/{TENANT}/v2.0/.well-known/openid-configuration":
         endpoints = {"token_endpoint": f"{base}/oauth2/v2.0/token", "issuer": f"{base}/v2.0"}
         return Response(200, {**endpoints, "authorization_endpoint": f"{base}/oauth2/v2.0/authorize"})
     if request.path == "/common/discovery/instance":  # asked after a refusal: which names the authority goes by
-        aliases = {"preferred_network": LOGIN, "preferred_cache": LOGIN, "aliases": [LOGIN]}
+        aliases = {"preferred_network": request.host, "preferred_cache": request.host, "aliases": [request.host]}
         endpoint = f"{base}/v2.0/.well-known/openid-configuration"
         return Response(200, {"tenant_discovery_endpoint": endpoint, "metadata": [aliases]})
     if (request.method, request.path) != ("POST", f"/{TENANT}/oauth2/v2.0/token"):
@@ -133,7 +139,8 @@ def _pipelines(world: World, request: Request) -> Response:
 def _vault(world: World, request: Request, resource: str) -> Response:
     scheme, _, token = request.headers.get("authorization", "").partition(" ")
     if scheme != "Bearer" or world.tokens.get(token) != resource:
-        challenge = f'Bearer authorization="https://{LOGIN}/{TENANT}", resource="{resource}"'
+        login = SOVEREIGN_LOGIN if resource.endswith(".cn") else LOGIN
+        challenge = f'Bearer authorization="https://{login}/{TENANT}", resource="{resource}"'
         refused = error(401, "Unauthorized", "AKV10000: Request is missing a Bearer or PoP token.")
         return Response(401, refused.content, {"WWW-Authenticate": challenge})
     versions = request.query.get("api-version", [])

@@ -18,12 +18,21 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
-from support.key_vault.answers import LOGIN, MACHINE, PIPELINES, Request, Response, answer
+from support.key_vault.answers import LOGIN, MACHINE, PIPELINES, SOVEREIGN_LOGIN, Request, Response, answer
 from support.key_vault.world import ACCESS_TOKEN, CLIENT_SECRET, World
 from support.loopback import LoopbackServer, SilentHandler, StandIn
 from support.pki import ca, extended, issue, key_usage
 
-HOSTS = ("*.vault.azure.net", "*.managedhsm.azure.net", "*.codesigning.azure.net", LOGIN, PIPELINES)
+HOSTS = (
+    "*.vault.azure.net",
+    "*.managedhsm.azure.net",
+    "*.codesigning.azure.net",
+    "*.vault.azure.cn",
+    "*.privatelink.vaultcore.azure.net",
+    SOVEREIGN_LOGIN,
+    LOGIN,
+    PIPELINES,
+)
 
 
 @dataclass

@@ -23,6 +23,7 @@ class Trouble:
 
 class Stamping(StandIn):
     """Answers at `url` inside its `with` block, `latency` seconds after each request, by a clock that is `skew` off.
+    The latency may depend on the number of the request (from 1).
 
     `trouble` gets the number of the request (from 1) and may answer in its place; `stamped` counts tokens.
     """
@@ -31,7 +32,7 @@ class Stamping(StandIn):
         self,
         authority: EmbeddedAuthority,
         *,
-        latency: float = 0.0,
+        latency: float | Callable[[int], float] = 0.0,
         skew: timedelta = timedelta(),
         trouble: Callable[[int], Trouble | None] = lambda _number: None,
         answer: Callable[[bytes, EmbeddedAuthority, datetime], bytes] = respond,
@@ -52,7 +53,8 @@ class Stamping(StandIn):
         with self._lock:
             self.asked += 1
             trouble = self._trouble(self.asked)
-        self._ended.wait(self._latency)
+            latency = self._latency(self.asked) if callable(self._latency) else self._latency
+        self._ended.wait(latency)
         if trouble is not None:
             return trouble
         with self._lock:

@@ -233,3 +233,13 @@ def test_the_extension_tells_which_script_and_content_comes_first(tmp_path: Path
     (tmp_path / "x.txt").write_bytes(b"text")
     with pytest.raises(ArtifactError, match=r"\.txt"):
         open_signable(tmp_path / "x.txt", Format.POWERSHELL)
+
+
+def test_a_marker_in_a_here_string_is_not_cut_off_with_the_rest_of_the_script(tmp_path: Path) -> None:
+    path = tmp_path / "build.ps1"
+    path.write_bytes(b'$text = @"\r\n# SIG # Begin signature block\r\n"@\r\nWrite-Output $text\r\n')
+    with pytest.raises(ArtifactError) as refused:
+        ScriptFile.open(path).admit(TERMS)
+    assert "line 2" in refused.value.remedy
+    assert "here-string" in refused.value.remedy
+    assert "remove all" not in refused.value.remedy

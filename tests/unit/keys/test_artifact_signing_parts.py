@@ -13,12 +13,11 @@ from pydantic import SecretStr
 
 from kspsign.certificates.parse import to_der
 from kspsign.keys.azure_artifact_signing.answers import (
-    UnusableAnswerError,
     leaf_among,
     read_certificates,
     read_operation,
 )
-from kspsign.keys.azure_artifact_signing.errors import refusal, said_by
+from kspsign.keys.azure_artifact_signing.errors import UnusableAnswerError, refusal, said_by
 from kspsign.keys.azure_artifact_signing.identifier import ProfileAddress
 from kspsign.keys.azure_artifact_signing.metadata import find_target
 from kspsign.keys.azure_artifact_signing.options import ArtifactSigningOptions

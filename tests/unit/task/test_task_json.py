@@ -18,6 +18,7 @@ from pydantic.alias_generators import to_camel
 from kspsign.cli.options import settings_fields
 from kspsign.keys.table import STORES
 from kspsign.settings.context import RunContext
+from kspsign.settings.model import Command
 from kspsign.settings.store_options import options_of, secret_variables
 from support.places import ROOT
 
@@ -152,6 +153,32 @@ def test_visible_rules_name_inputs_and_their_values() -> None:
     for part in (part for rule in rules for part in re.split(r" && | \|\| ", rule)):
         name, _operator, value = re.fullmatch(r"(\w+) (=|!=) ([\w-]+)", part).groups()  # type: ignore[union-attr]
         assert value in INPUTS[name]["options"]
+
+
+def test_each_command_of_files_is_offered_and_shows_what_it_takes() -> None:
+    assert {*typing.get_args(Command), "inspect"} == set(INPUTS["command"]["options"])
+    hidden = {group["name"]: group.get("visibleRule", "") for group in TASK["groups"]}
+    for command in ("verify", "merge", "timestamp", "inspect"):
+        assert f"command != {command}" in hidden["key"].split(" && "), "these need no key, and so no password"
+    signing_only = {"engine", "noTimestamp", "append", "replace", "skipSigned", "description", "pageHashes"}
+    assert all(INPUTS[name]["visibleRule"] == "command != timestamp" for name in signing_only)
+    assert not {"visibleRule"} & {*INPUTS["timestampUrl"], *INPUTS["digest"]}
+
+
+def test_what_matters_for_a_key_store_comes_first() -> None:
+    order = [name for name, each in INPUTS.items() if each.get("groupName") == "key"]
+    assert order[0] == "keyStore"
+    for store, needed in (
+        ("keylocker", ["connection", "keypairAlias"]),
+        ("azure-key-vault", ["keyIdentifier"]),
+        ("azure-artifact-signing", ["signingEndpoint", "signingAccount", "certificateProfile"]),
+        ("pkcs12", ["pkcs12"]),
+        ("pkcs11", ["pkcs11Module", "pkcs11Token", "keypairAlias"]),
+    ):
+        own = [
+            name for name in order if f"keyStore = {store}" in INPUTS[name].get("visibleRule", f"keyStore = {store}")
+        ]
+        assert own[1 : 1 + len(needed)] == needed if own[0] == "keyStore" else own[: len(needed)] == needed, store
 
 
 def test_only_the_outputs_may_be_set() -> None:

@@ -96,7 +96,7 @@ class ScriptFile(OneDigest):
         if broken is not None:
             raise _refusal(
                 f"it carries a signature block that is not intact ({broken.check}: {broken.detail})",
-                f"Sign the original, or remove all lines from '{self.style.begin}' on and sign again.",
+                self.occupant_remedy,
             )
         unsigned = "" if self.style.wsh else self._unsigned()
         if has_bare_line_end(unsigned):
@@ -111,6 +111,19 @@ class ScriptFile(OneDigest):
                 f"it has no {self.style.closing}, before which its signature would be placed",
                 "A Windows Script File holds at least one <job>; write the tags in lower case.",
             )
+
+    @property
+    def occupant_remedy(self) -> str:
+        """What to do about a block that is not intact. A line that begins one may be the script's own: whoever removes
+        all that follows it would cut the script."""
+        if self.block is None:
+            return "Sign the original."
+        line = self.text.characters.count("\n", 0, self.block.start) + 1 + (self.block.start > 0)
+        return (
+            f"Look at line {line}, '{self.style.begin}'. If a tool put the block there, sign the original, or remove "
+            "the block, from that line to its end line, and sign again. If the line is the script's own, such as in a "
+            "here-string, Windows takes it for a signature all the same: build the text so that no line begins with it."
+        )
 
     def digest(self, algorithms: Collection[DigestAlgorithm]) -> Digest:
         """Hash the text without its block; see module."""

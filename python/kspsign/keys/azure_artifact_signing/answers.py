@@ -14,7 +14,7 @@ from cryptography import x509
 
 from kspsign.certificates.file import parse_certificates
 from kspsign.certificates.parse import extension
-from kspsign.keys.azure_artifact_signing.errors import said_by
+from kspsign.keys.azure_artifact_signing.errors import UnusableAnswerError, said_by
 from kspsign.model.errors import TrustError
 
 _SEQUENCE = 0x30
@@ -25,10 +25,6 @@ UNFINISHED: Final = frozenset({"inprogress", "running", "notstarted"})
 ENDED: Final = frozenset({"failed", "timedout", "canceled"})
 UNKNOWN_OPERATION: Final = "notfound"
 SUCCEEDED: Final = "succeeded"
-
-
-class UnusableAnswerError(Exception):
-    """An answer that is not the service's; the text says why."""
 
 
 @dataclass(frozen=True, slots=True)

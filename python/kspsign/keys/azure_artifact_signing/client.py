@@ -23,10 +23,10 @@ import urllib3
 from kspsign.keys.azure_artifact_signing.answers import (
     UNKNOWN_OPERATION,
     OperationState,
-    UnusableAnswerError,
     read_operation,
 )
 from kspsign.keys.azure_artifact_signing.errors import (
+    UnusableAnswerError,
     as_signing,
     maybe_spent,
     pending,

@@ -17,6 +17,10 @@ _TAGS = re.compile(r"<(?:script|style)\b.{0,4000}?</|<[^>]{0,2000}>", re.DOTALL 
 _NO_TENANT = re.compile("tenantid is null", re.IGNORECASE)
 
 
+class UnusableAnswerError(Exception):
+    """An answer that is not the service's; the text says why."""
+
+
 @dataclass(frozen=True, slots=True)
 class ServiceMeaning:
     """Our code for a refusal and what to do about it."""

@@ -22,7 +22,6 @@ from kspsign.keys.azure_artifact_signing.answers import (
     SUCCEEDED,
     UNKNOWN_OPERATION,
     OperationState,
-    UnusableAnswerError,
     leaf_among,
     read_certificates,
 )

@@ -78,6 +78,7 @@ def open_credential(
     surroundings: Surroundings,
     transport: AzureTransport,
     excluded: frozenset[Excluded] = frozenset(),
+    authority: str | None = None,
 ) -> Any:
     """A TokenCredential; it asks for a token when first used.
 
@@ -85,7 +86,8 @@ def open_credential(
 
     `auto` is the client secret if there is one (also of a service connection), else the service connection's
     workload identity federation if one is given, else Azure CLI or, if that is not signed in, the managed identity;
-    `excluded` are left out. Raises ConfigurationError when a part is missing.
+    `excluded` are left out. `authority` is the sign-in host of a sovereign cloud. Raises ConfigurationError when a part
+    is missing.
     """
     chosen = options.azure_credential
     if chosen == "auto":
@@ -103,6 +105,7 @@ def open_credential(
             service_connection_id=_needed(_connection(options, surroundings), "azure_connection_id"),
             system_access_token=_needed(_variable(surroundings, "SYSTEM_ACCESSTOKEN"), "SYSTEM_ACCESSTOKEN"),
             transport=transport,
+            authority=authority,
         )
     if chosen == "client-secret":
         return ClientSecretCredential(
@@ -110,6 +113,7 @@ def open_credential(
             _needed(client, "azure_client_id"),
             _needed(_variable(surroundings, "AZURE_CLIENT_SECRET"), "AZURE_CLIENT_SECRET"),
             transport=transport,
+            authority=authority,
         )
     if chosen == "cli":
         return AzureCli(surroundings, _tenant(options, surroundings))

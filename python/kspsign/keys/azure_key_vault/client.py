@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from http import HTTPStatus
-from typing import Any, Final, Self
+from typing import Any, Final, Self, TypeVar
 from urllib.parse import urlsplit
 
 from azure.core.exceptions import AzureError
@@ -26,11 +26,11 @@ from kspsign.certificates.file import parse_certificates
 from kspsign.keys.azure_identity.credential import open_credential
 from kspsign.keys.azure_identity.transport import AzureTransport
 from kspsign.keys.azure_key_vault.errors import explained, no_signature
-from kspsign.keys.azure_key_vault.identifier import Identifier
+from kspsign.keys.azure_key_vault.identifier import Identifier, sign_in_host
 from kspsign.keys.azure_key_vault.key import check_key
 from kspsign.keys.azure_key_vault.options import AzureKeyVaultOptions
 from kspsign.keys.protocol import Surroundings
-from kspsign.model.errors import PrerequisiteError
+from kspsign.model.errors import PrerequisiteError, SigningError
 from kspsign.model.values import DigestAlgorithm
 
 _ALGORITHMS: Final = {
@@ -84,7 +84,7 @@ class VaultClient:
     def connect(cls, vault: str, options: AzureKeyVaultOptions, surroundings: Surroundings) -> Self:
         """Nothing is sent yet. Raises ConfigurationError when what the sign-in needs is missing."""
         transport = AzureTransport(surroundings.network, surroundings.jobs, surroundings.cancelled)
-        return cls(vault, open_credential(options, surroundings, transport), transport)
+        return cls(vault, open_credential(options, surroundings, transport, authority=sign_in_host(vault)), transport)
 
     def challenge(self) -> Challenge:
         """For what the host wants a sign-in, which it says to whoever comes without one; whether it is there at all.
@@ -199,11 +199,16 @@ class VaultClient:
             value = self._signer.sign(_ALGORITHMS[algorithm, is_ec], digest).signature
         except AzureError as broken:
             raise no_signature(broken) from broken
+        except ValueError as foreign:
+            raise _other_host(foreign, SigningError) from foreign
         return _der(value) if is_ec else value
 
     def close(self) -> None:
         """Close the connections; calling it again does nothing."""
         self._transport.close()
+
+
+_ErrorT = TypeVar("_ErrorT", PrerequisiteError, SigningError)
 
 
 @contextmanager
@@ -212,6 +217,21 @@ def _asking(action: str, name: str) -> Iterator[None]:
         yield
     except AzureError as refused:
         raise explained(refused, f"{action} {name}", PrerequisiteError) from refused
+    except ValueError as foreign:
+        raise _other_host(foreign, PrerequisiteError) from foreign
+
+
+def _other_host(foreign: ValueError, error_class: type[_ErrorT]) -> _ErrorT:
+    """The client sends no token to a host that asks for one for another domain; any other ValueError is a defect."""
+    if "challenge" not in str(foreign):
+        raise foreign
+    return error_class(
+        "the vault asks for a sign-in for another domain than its own name is in, so no token was sent to it",
+        code="KEY_VAULT_UNREACHABLE",
+        remedy="Name the vault by its own name in --key-identifier: VAULT.vault.azure.net (vault.azure.cn in China, "
+        "vault.usgovcloudapi.net for US Government). It stays the same with a private endpoint: privatelink names and "
+        "addresses are for DNS alone.",
+    )
 
 
 def _described(found: KeyVaultCertificate) -> VaultCertificate:

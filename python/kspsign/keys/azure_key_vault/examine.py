@@ -15,7 +15,7 @@ from kspsign.certificates.validity import EXPIRY_WARNING
 from kspsign.keys.azure_identity.credential import check_sign_in, open_credential, who_signs_in
 from kspsign.keys.azure_identity.transport import AzureTransport
 from kspsign.keys.azure_key_vault.client import VaultClient
-from kspsign.keys.azure_key_vault.identifier import Identifier
+from kspsign.keys.azure_key_vault.identifier import Identifier, sign_in_host
 from kspsign.keys.azure_key_vault.key import check_key
 from kspsign.keys.azure_key_vault.options import AzureKeyVaultOptions
 from kspsign.keys.azure_key_vault.store import FoundKey, find, named_key
@@ -69,7 +69,9 @@ def _examined(options: AzureKeyVaultOptions, surroundings: Surroundings) -> Iter
         return
     with contextlib.closing(transport):
         try:
-            credential = open_credential(options, surroundings, transport)
+            credential = open_credential(
+                options, surroundings, transport, authority=None if wanted is None else sign_in_host(wanted.vault)
+            )
             check_sign_in(options, surroundings)
         except ConfigurationError as error:
             yield failed(CREDENTIALS, error)

@@ -12,6 +12,19 @@ from kspsign.model.errors import ConfigurationError
 _PATH = re.compile(r"/(keys|certificates)/([0-9A-Za-z-]{1,127})(?:/([0-9A-Za-z]{1,64}))?/?")
 
 
+_AUTHORITIES = {
+    "azure.cn": "login.chinacloudapi.cn",
+    "usgovcloudapi.net": "login.microsoftonline.us",
+}
+"""Where the sovereign clouds sign in, by the domain of their vaults and HSMs."""
+
+
+def sign_in_host(vault: str) -> str | None:
+    """The host that signs in for the vault at `vault` (https://host); None for the public cloud's."""
+    host = urlsplit(vault).hostname or ""
+    return next((place for domain, place in _AUTHORITIES.items() if host.endswith(f".{domain}")), None)
+
+
 @dataclass(frozen=True, slots=True)
 class Identifier:
     """`vault` is https://host, `kind` keys or certificates, `version` None for the newest valid one."""

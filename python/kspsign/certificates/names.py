@@ -35,7 +35,10 @@ def _rdns(name: bytes) -> tuple[_Rdn, ...]:
 
 
 def _attribute(pair: der.Element) -> tuple[str, object]:
-    kind, value = pair.children(most=2)
+    fields = pair.children()
+    if len(fields) != 2:
+        raise der.malformed(f"an attribute of a name has {len(fields)} fields")
+    kind, value = fields
     codec = _CODECS.get(value.tag)
     if codec is None:
         return der.oid_of(kind), value.der

@@ -79,7 +79,7 @@ class _RootEntry:
 
     @property
     def subject(self) -> bytes:
-        """The DER of the root's subject; nobody's name for a root that can't be parsed."""
+        """The DER of the root's subject; empty for a root that can't be parsed."""
         try:
             return outline(self.der).subject
         except TrustError:

@@ -290,7 +290,7 @@ class TestLists:
                 assert "line 1 of passwd" in shown
                 assert "Traceback" not in shown
 
-    @pytest.mark.parametrize("content", [b"SECRET\xff\n", b"SECRET\0\n", b"\xfe\xff\x00S"])
+    @pytest.mark.parametrize("content", [b"SECRET\xff\n", b"SECRET\0\n", b"\xfe\xff\x00S\x00"])
     def test_nor_of_what_is_no_text(self, content: bytes, tmp_path: Path) -> None:
         (tmp_path / "list").write_bytes(content)
         run = start("verify", "@list", folder=tmp_path)

@@ -239,7 +239,7 @@ def test_a_marker_in_a_here_string_is_not_cut_off_with_the_rest_of_the_script(tm
     path = tmp_path / "build.ps1"
     path.write_bytes(b'$text = @"\r\n# SIG # Begin signature block\r\n"@\r\nWrite-Output $text\r\n')
     with pytest.raises(ArtifactError) as refused:
-        ScriptFile.open(path).admit(TERMS)
+        ScriptFile.open(Snapshot(path)).admit(TERMS)
     assert "line 2" in refused.value.remedy
     assert "here-string" in refused.value.remedy
     assert "remove all" not in refused.value.remedy

@@ -29,6 +29,7 @@ from kspsign.keys.azure_artifact_signing.client import SigningClient
 from kspsign.keys.azure_artifact_signing.errors import (
     FAILED_CODE,
     FAILED_REMEDY,
+    UnusableAnswerError,
     failed_text,
     pending,
     unusable,

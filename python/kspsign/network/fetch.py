@@ -28,13 +28,13 @@ def open_fetching(options: NetworkOptions) -> Pool:
     return Pool(options, deadline=DEADLINE, timeout=urllib3.Timeout(connect=5, read=15))
 
 
-def fetch(pool: Pool, url: str, limit: int, *, question: bytes | None = None, kind: str | None = None) -> bytes | str:
-    """The content at the address, at most `limit` bytes, or the reason why not. `question` of media type `kind` is
-    posted.
-
-    A connection that does not come about, or breaks, is tried again at once.
+def fetch(
+    pool: Pool, url: str, limit: int, *, question: bytes | None = None, content_type: str | None = None
+) -> bytes | str:
+    """The content at the address, at most `limit` bytes, or the reason why not. `question` of media type
+    `content_type` is posted. A connection that does not come about, or breaks, is tried again at once.
     """
-    headers = {"Connection": "close", **({} if kind is None else {"Content-Type": kind})}
+    headers = {"Connection": "close", **({} if content_type is None else {"Content-Type": content_type})}
     request = Question("GET" if question is None else "POST", url, question, headers)
     said = ""
     for attempt in range(1, ATTEMPTS + 1):

@@ -32,12 +32,12 @@ class CircuitBreaker:
         if self._reason:
             raise HaltedError(f"{self._reason}; files that were not tried: {left}", code=self._code)
 
-    def accepted(self) -> None:
+    def record_success(self) -> None:
         """The key store signed something."""
         with self._lock:
             self._refusals = 0
 
-    def refused(self, error: KspSignError) -> None:
+    def record_failure(self, error: KspSignError) -> None:
         """The key store refused to sign, or gave a signature that does not hold."""
         with self._lock:
             self._refusals += 1

@@ -105,7 +105,7 @@ class NativeEngine:
             if held.artifact.format in NAMING_CERTIFICATE:
                 signed = self._named.get(to_sign.digest, lambda: self._signed_by_name(file, digest))
             else:
-                signature = self._source.obtain(to_sign.digest, terms.algorithm)
+                signature = self._source.get(to_sign.digest, terms.algorithm)
                 signed = _SignedDigest(to_sign, signature, signature.chain or terms.chain)
             clock.lap("sign")
             token = self._stamp(signed.signature)
@@ -175,7 +175,7 @@ class NativeEngine:
                 file.admit(terms)
             return unsigned(file, terms, digest)
 
-        signature, chain = self._source.obtain_named(lambda chain: prepared(chain).digest, self._terms.algorithm)
+        signature, chain = self._source.get_named(lambda chain: prepared(chain).digest, self._terms.algorithm)
         return _SignedDigest(prepared(chain), signature, chain)
 
     def _admit(self, file: SignableFile) -> None:

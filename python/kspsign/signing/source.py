@@ -56,35 +56,35 @@ class SignatureSource:
         self._key, self._chain, self._breaker = key, chain, breaker
         self._resumable = key if isinstance(key, ResumableKeyStore) else None
         self._identity = PublisherIdentity.of(chain[0])
-        self._once: SingleFlight[RawSignature] = SingleFlight()
+        self._flights: SingleFlight[RawSignature] = SingleFlight()
         self._turns = Turns()
         self._unkept = InFlight()
 
-    def obtain(self, digest: bytes, algorithm: DigestAlgorithm) -> RawSignature:
+    def get(self, digest: bytes, algorithm: DigestAlgorithm) -> RawSignature:
         """A valid signature of `digest`; costs at most one, and none if it was obtained before.
 
         Raises SigningError when the key store refuses, its signature does not match the certificate or the budget is
         spent, HaltedError when the run has stopped, CancelledError.
         """
         with nullcontext() if self.fixed_certificate else self._turns.shared():
-            return self._get(digest, algorithm)
+            return self._get_once(digest, algorithm)
 
-    def obtain_named(
+    def get_named(
         self, to_sign: Callable[[tuple[bytes, ...]], bytes], algorithm: DigestAlgorithm
     ) -> tuple[RawSignature, tuple[bytes, ...]]:
         """A signature of the digest that `to_sign` makes of the chain that it is to be verified with, and that chain.
 
         For what names its certificate below the signature. The key store says first which certificate is next, and
         signs nothing else meanwhile; where another one signed all the same, that one is named and asked once more.
-        Raises what `obtain` does, and PrerequisiteError when the key store does not say.
+        Raises what `get` does, and PrerequisiteError when the key store does not say.
         """
         if self.fixed_certificate:
-            return self.obtain(to_sign(self._chain), algorithm), self._chain
+            return self.get(to_sign(self._chain), algorithm), self._chain
         with self._turns.alone():
             chain = self._key.certificate_chain()
             for _ in range(NAMED_ATTEMPTS):
                 digest = to_sign(chain)
-                signature = self._get(digest, algorithm)
+                signature = self._get_once(digest, algorithm)
                 used = signature.chain or chain
                 if to_sign(used) == digest:
                     return signature, used
@@ -96,7 +96,7 @@ class SignatureSource:
             code="CERTIFICATE_CHANGED",
             remedy="Run again: files already signed are skipped.",
         )
-        self._breaker.refused(changed)
+        self._breaker.record_failure(changed)
         raise changed
 
     def settle(self) -> None:
@@ -108,15 +108,15 @@ class SignatureSource:
         if self.journal is not None:
             self.journal.done(digest, algorithm)
 
-    def _get(self, digest: bytes, algorithm: DigestAlgorithm) -> RawSignature:
-        def get() -> RawSignature:
+    def _get_once(self, digest: bytes, algorithm: DigestAlgorithm) -> RawSignature:
+        def request() -> RawSignature:
             return (
                 self._from_journal(digest, algorithm)
                 or self._from_operation(digest, algorithm)
                 or self._request(digest, algorithm)
             )
 
-        return self._once.get(digest, get)
+        return self._flights.get(digest, request)
 
     def _from_journal(self, digest: bytes, algorithm: DigestAlgorithm) -> RawSignature | None:
         signature = self.journal.find(digest, algorithm) if self.journal is not None else None
@@ -147,13 +147,13 @@ class SignatureSource:
 
     def _request(self, digest: bytes, algorithm: DigestAlgorithm) -> RawSignature:
         with self._unkept if self._resumable is None else nullcontext():
-            signature = self._ask_until_settled(digest, algorithm)
+            signature = self._request_with_retry(digest, algorithm)
             if not self._verifies(signature, digest):
                 self._abandon(digest, algorithm)
                 mismatch = self._mismatch(signature)
-                self._breaker.refused(mismatch)
+                self._breaker.record_failure(mismatch)
                 raise mismatch
-            self._breaker.accepted()
+            self._breaker.record_success()
             if self.journal is not None:
                 self.journal.add(digest, signature)
         return signature
@@ -172,17 +172,17 @@ class SignatureSource:
             remedy="Run certsync again; check that the certificate was issued for this key pair alias.",
         )
 
-    def _ask_until_settled(self, digest: bytes, algorithm: DigestAlgorithm) -> RawSignature:
+    def _request_with_retry(self, digest: bytes, algorithm: DigestAlgorithm) -> RawSignature:
         for attempt in range(1, ATTEMPTS + 1):
             try:
-                return self._ask(digest, algorithm)
+                return self._request_once(digest, algorithm)
             except ThrottledError as busy:
                 if attempt == ATTEMPTS or (busy.retry_after or 0) > LONGEST_PAUSE:
                     tried = f" (after {attempt} attempts)" if attempt > 1 else ""
                     raise ThrottledError(f"{busy.message}{tried}", code=busy.code, remedy=busy.remedy) from busy
         raise AssertionError  # the last attempt returns or raises
 
-    def _ask(self, digest: bytes, algorithm: DigestAlgorithm) -> RawSignature:
+    def _request_once(self, digest: bytes, algorithm: DigestAlgorithm) -> RawSignature:
         with self.limiter.slot() as slot:
             self._breaker.check()
             self.budget.take()
@@ -195,12 +195,12 @@ class SignatureSource:
             except LostSignatureError as lost:
                 if lost.timed_out:
                     slot.throttled(None)
-                self._breaker.refused(lost)
+                self._breaker.record_failure(lost)
                 raise
             except SigningError as refused:
                 if not (isinstance(refused, OperationFailedError) and refused.gone):
                     self.budget.give_back()
-                self._breaker.refused(refused)
+                self._breaker.record_failure(refused)
                 raise
 
     def _sign(self, digest: bytes, algorithm: DigestAlgorithm) -> RawSignature:

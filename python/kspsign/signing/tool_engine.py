@@ -185,10 +185,10 @@ class ToolEngine:
         try:
             self._batcher.ask(request)
         except SigningError as refused:
-            self._shared.breaker.refused(refused)
+            self._shared.breaker.record_failure(refused)
             raise
         else:
-            self._shared.breaker.accepted()
+            self._shared.breaker.record_success()
         finally:
             with self._lock:
                 self._waiting -= 1

@@ -222,7 +222,7 @@ SHAPES = {
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 429, 500, 502, 503])
 def test_each_shape_of_an_error_gives_a_sentence_a_code_and_a_remedy(shape: str, status: int) -> None:
     body, words = SHAPES[shape]
-    error = refusal(status, body, kind=PrerequisiteError, asked="the certificates")
+    error = refusal(status, body, error_class=PrerequisiteError, asked="the certificates")
     assert error.message.startswith(f"Azure Artifact Signing refused the certificates: HTTP {status} ")
     assert words in error.message
     assert error.message.isprintable()
@@ -248,7 +248,7 @@ def test_each_shape_of_an_error_gives_a_sentence_a_code_and_a_remedy(shape: str,
 )
 def test_a_refusal_means(status: int, message: str, code: str) -> None:
     body = json.dumps({"errorDetail": {"code": "InternalError", "message": message}}).encode()
-    assert refusal(status, body, kind=PrerequisiteError, asked="x").code == f"ARTIFACT_SIGNING_{code}"
+    assert refusal(status, body, error_class=PrerequisiteError, asked="x").code == f"ARTIFACT_SIGNING_{code}"
 
 
 def test_a_long_body_is_cut() -> None:

@@ -142,7 +142,7 @@ def ask(store: KeyStore, cancelled: threading.Event | None = None) -> bytes:
     chain = store.certificate_chain()
     limiter = Limiter(4, cancelled or threading.Event())
     source = SignatureSource(store, chain, limiter, Budget(None), CircuitBreaker(), None)
-    return source.obtain(DIGEST, DigestAlgorithm.SHA256).value
+    return source.get(DIGEST, DigestAlgorithm.SHA256).value
 
 
 @pytest.mark.parametrize(

@@ -235,12 +235,12 @@ class SigningClient:
         # A token that the service repeats must not reach the log.
         return HttpAnswer(answer.status, answer.headers, answer.body.replace(token.encode(), b"***"))
 
-    def _failure(self, answer: HttpAnswer | Silence, kind: type[_ErrorT], asked: str) -> _ErrorT:
+    def _failure(self, answer: HttpAnswer | Silence, error_class: type[_ErrorT], asked: str) -> _ErrorT:
         if isinstance(answer, Silence):
-            return unreachable(asked, answer.reason, kind=kind)
+            return unreachable(asked, answer.reason, error_class=error_class)
         wait = _retry_after(answer)
         extra = "" if wait is None else f"; it asks to wait {wait:.3g} s"
-        return refusal(answer.status, answer.body, kind=kind, asked=asked, extra=extra)
+        return refusal(answer.status, answer.body, error_class=error_class, asked=asked, extra=extra)
 
     def _waited(self, answer: HttpAnswer | Silence, attempt: int) -> bool:
         """Wait before the next attempt; False when the service says too long. Raises CancelledError."""

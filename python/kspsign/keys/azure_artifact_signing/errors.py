@@ -69,13 +69,13 @@ _FAILED = ServiceMeaning(
 _BY_STATUS = {401: _SIGN_IN, 403: _FORBIDDEN, 404: _UNKNOWN, 429: _THROTTLED}
 
 
-def refusal(status: int, body: bytes, *, kind: type[_ErrorT], asked: str, extra: str = "") -> _ErrorT:
+def refusal(status: int, body: bytes, *, error_class: type[_ErrorT], asked: str, extra: str = "") -> _ErrorT:
     """The error for an answer with this HTTP status to what was `asked`."""
     said = said_by(body)
     meaning = _meaning(status, said)
     message = f"Azure Artifact Signing refused {asked}: HTTP {status}{_phrase(status)}"
     message += f": {said}" if said else " (empty body)"
-    return kind(message + extra, code=meaning.code, remedy=meaning.remedy)
+    return error_class(message + extra, code=meaning.code, remedy=meaning.remedy)
 
 
 def unusable(asked: str, detail: str) -> PrerequisiteError:
@@ -87,9 +87,9 @@ def unusable(asked: str, detail: str) -> PrerequisiteError:
     )
 
 
-def unreachable(asked: str, reason: str, *, kind: type[_ErrorT]) -> _ErrorT:
+def unreachable(asked: str, reason: str, *, error_class: type[_ErrorT]) -> _ErrorT:
     """The error for no answer at all."""
-    return kind(
+    return error_class(
         f"Azure Artifact Signing did not respond to {asked}: {reason}",
         code="ARTIFACT_SIGNING_UNREACHABLE",
         remedy="Check --signing-endpoint, and that the agent's firewall and proxy (HTTPS_PROXY) let port 443 of it "

@@ -30,9 +30,9 @@ def said_by_client(refused: AzureError) -> str:
     return " ".join(str(refused.message or refused).split())[:_LONGEST]
 
 
-def no_connection(broken: AzureError, kind: type[_ErrorT]) -> _ErrorT:
-    """The error, of class `kind`, for a sign-in without an answer."""
-    return kind(
+def no_connection(broken: AzureError, error_class: type[_ErrorT]) -> _ErrorT:
+    """The error, of class `error_class`, for a sign-in without an answer."""
+    return error_class(
         f"the sign-in to Azure can't be reached: {said_by_client(broken)}",
         code="AZURE_SIGN_IN",
         remedy="Let the agent reach login.microsoftonline.com, through HTTPS_PROXY where there is a proxy; name the CA "
@@ -40,20 +40,20 @@ def no_connection(broken: AzureError, kind: type[_ErrorT]) -> _ErrorT:
     )
 
 
-def no_sign_in(refused: ClientAuthenticationError, kind: type[_ErrorT]) -> _ErrorT:
-    """The error, of class `kind`, for a sign-in that Entra or the pipeline's token service refused."""
+def no_sign_in(refused: ClientAuthenticationError, error_class: type[_ErrorT]) -> _ErrorT:
+    """The error, of class `error_class`, for a sign-in that Entra or the pipeline's token service refused."""
     url = urlsplit(str(getattr(getattr(refused.response, "request", None), "url", "")))
     if url.path.endswith("/oidctoken"):
         # The client words this answer by Microsoft's error shape, which it does not have.
-        return kind(
+        return error_class(
             f"{url.hostname} returned no token for the service connection (HTTP {refused.status_code})",
             code="AZURE_SIGN_IN",
             remedy="Check the connection's id, that this pipeline may use it and a task of this job names it in an "
             "input, and map SYSTEM_ACCESSTOKEN: $(System.AccessToken) into the step.",
         )
     if refused.response is None and _NO_CONNECTION.search(str(refused.message or refused)):
-        return no_connection(refused, kind)  # the client calls that a failed authentication too
-    return kind(
+        return no_connection(refused, error_class)  # the client calls that a failed authentication too
+    return error_class(
         f"the sign-in to Azure failed: {said_by_client(refused)}",
         code="AZURE_SIGN_IN",
         remedy="Check --azure-credential, tenant and client id, and that secret, token or federated credential is "

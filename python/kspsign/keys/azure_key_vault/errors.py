@@ -42,13 +42,13 @@ _BY_STATUS = {
 }
 
 
-def explained(refused: AzureError, action: str, kind: type[_ErrorT]) -> _ErrorT:
-    """An error of ours, of class `kind`, for what a client raised when it was to do `action`."""
+def explained(refused: AzureError, action: str, error_class: type[_ErrorT]) -> _ErrorT:
+    """An error of ours, of class `error_class`, for what a client raised when it was to do `action`."""
     text = said_by_client(refused)
     if isinstance(refused, ClientAuthenticationError):
-        return no_sign_in(refused, kind)
+        return no_sign_in(refused, error_class)
     if not isinstance(refused, HttpResponseError) or refused.status_code is None:
-        return kind(
+        return error_class(
             f"Azure Key Vault can't be reached: {text}",
             code="KEY_VAULT_UNREACHABLE",
             remedy="Check the vault's name, proxy (HTTPS_PROXY), firewall and private endpoint; behind a proxy that "
@@ -58,7 +58,9 @@ def explained(refused: AzureError, action: str, kind: type[_ErrorT]) -> _ErrorT:
         refused.status_code,
         ("KEY_VAULT_REFUSED", "See the vault's diagnostic log; run again if the service had a failure."),
     )
-    return kind(f"Azure Key Vault refused to {action} (HTTP {refused.status_code}): {text}", code=code, remedy=remedy)
+    return error_class(
+        f"Azure Key Vault refused to {action} (HTTP {refused.status_code}): {text}", code=code, remedy=remedy
+    )
 
 
 def no_signature(broken: AzureError) -> SigningError:

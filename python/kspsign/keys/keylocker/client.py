@@ -157,20 +157,20 @@ class KeyLockerClient:
         return ThrottledError(refused.message, code=refused.code, remedy=refused.remedy, retry_after=wait)
 
     def _failure(
-        self, answer: _Reply | _Silence, kind: Kind, asked: str, attempts: int
+        self, answer: _Reply | _Silence, error_class: Kind, asked: str, attempts: int
     ) -> PrerequisiteError | SigningError:
         tried = f" (after {attempts} attempts)" if attempts > 1 else ""
         if isinstance(answer, _Reply):
             wait = f"; it asks to wait: {answer.retry_after}" if answer.retry_after else ""
-            return refusal(answer.status, answer.body, kind=kind, asked=asked, extra=wait + tried)
+            return refusal(answer.status, answer.body, error_class=error_class, asked=asked, extra=wait + tried)
         if answer.tls:
-            return kind(
+            return error_class(
                 f"no TLS connection to {self.host}: {answer.reason}",
                 code="KEYLOCKER_TLS",
                 remedy="If a proxy inspects TLS, exempt the host or name the proxy's root in --ca-file or SM_CA_FILE; "
                 "if the client certificate is refused, create a new one on the host in SM_HOST.",
             )
-        return kind(
+        return error_class(
             f"{self.host} did not answer {asked}: {answer.reason}{tried}",
             code="KEYLOCKER_UNREACHABLE",
             remedy="Check SM_HOST, and that the agent's firewall and proxy (HTTPS_PROXY) allow port 443 to it.",

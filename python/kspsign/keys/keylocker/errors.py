@@ -82,13 +82,15 @@ _ELSEWHERE = Meaning(
 )
 
 
-def refusal(status: int, body: bytes, *, kind: Kind, asked: str, extra: str = "") -> PrerequisiteError | SigningError:
+def refusal(
+    status: int, body: bytes, *, error_class: Kind, asked: str, extra: str = ""
+) -> PrerequisiteError | SigningError:
     """The error for an answer with this HTTP status to what was `asked`."""
     said = said_by(body)
     meaning = _meaning(status, said.casefold())
     message = f"DigiCert ONE refuses {asked}: HTTP {status}{_phrase(status)}"
     message += f": {said}" if said else ""
-    return kind(message + extra, code=meaning.code, remedy=meaning.remedy)
+    return error_class(message + extra, code=meaning.code, remedy=meaning.remedy)
 
 
 def unusable(asked: str, detail: str) -> PrerequisiteError:

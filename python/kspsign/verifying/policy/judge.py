@@ -49,32 +49,32 @@ class Judge:
         unmatched = [glob for glob in self.policy.signed.files if not any(matches(glob, name) for name in names)]
         return PolicyError(self.facts.name, tuple(unmatched)) if unmatched else None
 
-    def leaves_alone(self, names: Sequence[str], kind: Format | None) -> bool:
+    def leaves_alone(self, names: Sequence[str], format_: Format | None) -> bool:
         """Whether the file is not to be signed: by one of its names it keeps its vendor's signature, or by all of them
         it may stay unsigned."""
         kept = any(self._vendor_rule(name) is not None for name in names)
-        return kept or all(self.may_stay_unsigned(name, kind) is not None for name in names)
+        return kept or all(self.may_stay_unsigned(name, format_) is not None for name in names)
 
-    def may_stay_unsigned(self, name: str, kind: Format | None) -> str | None:
+    def may_stay_unsigned(self, name: str, format_: Format | None) -> str | None:
         """The pattern by which the file may stay unsigned, None when it must be signed."""
-        if self._reason_to_sign(name, kind) is not None:
+        if self._reason_to_sign(name, format_) is not None:
             return None
         return next((glob for glob in self.policy.unsigned if matches(glob, name)), None)
 
-    def unsigned_findings(self, name: str, kind: Format | None) -> Iterator[Finding]:
+    def unsigned_findings(self, name: str, format_: Format | None) -> Iterator[Finding]:
         """The check of a file that carries no signature: "policy-unsigned" or "policy-required"; none by default."""
-        pattern = self.may_stay_unsigned(name, kind)
-        reason = self._reason_to_sign(name, kind)
+        pattern = self.may_stay_unsigned(name, format_)
+        reason = self._reason_to_sign(name, format_)
         if pattern is not None:
             yield Finding("policy-unsigned", f"it carries no signature and may stay so ({pattern})")
         elif reason is not None:
             yield _broken("policy-required", f"{reason} must be signed", "Sign it, or have the policy changed.")
 
     def findings(
-        self, name: str, kind: Format | None, signatures: Sequence[ExaminedSignature], now: datetime
+        self, name: str, format_: Format | None, signatures: Sequence[ExaminedSignature], now: datetime
     ) -> Iterator[Finding]:
         """Every rule for a signed file; a further signature's checks end in #2, #3 and so on."""
-        reason = self._reason_to_sign(name, kind)
+        reason = self._reason_to_sign(name, format_)
         if reason is not None:
             yield Finding("policy-required", f"{reason} is signed")
         digests = [signature.signature.algorithm for signature in signatures]
@@ -83,9 +83,9 @@ class Judge:
             for finding in self._of_signature(signature, vendor, digests, now):
                 yield replace(finding, number=index + 1) if index else finding
 
-    def structure_findings(self, name: str, kind: Format | None, found: Sequence[Finding]) -> Iterator[Finding]:
+    def structure_findings(self, name: str, format_: Format | None, found: Sequence[Finding]) -> Iterator[Finding]:
         """What the format found around the signatures of a file, with what the policy admits, and what it demands."""
-        if kind is not Format.MSI:
+        if format_ is not Format.MSI:
             yield from found
             return
         from kspsign.authenticode.msi import METADATA_ABSENT, UNALLOCATED_DATA  # noqa: PLC0415 - for packages alone
@@ -211,11 +211,11 @@ class Judge:
     def _vendor_rule(self, name: str) -> VendorRule | None:
         return next((rule for rule in self.policy.vendor if any(matches(glob, name) for glob in rule.files)), None)
 
-    def _reason_to_sign(self, name: str, kind: Format | None) -> str | None:
+    def _reason_to_sign(self, name: str, format_: Format | None) -> str | None:
         found = next((glob for glob in self.policy.signed.files if matches(glob, name)), None)
         if found is not None:
             return f"what {found} names"
-        return f"every {kind} file" if kind is not None and kind in self.policy.signed.formats else None
+        return f"every {format_} file" if format_ is not None and format_ in self.policy.signed.formats else None
 
 
 def _is(wanted: Publisher, path: Sequence[x509.Certificate]) -> bool:

@@ -54,7 +54,9 @@ def ask_responder(
     nonce = secrets.token_bytes(16)
     builder = ocsp.OCSPRequestBuilder().add_certificate(certificate, issuer, hashes.SHA1())  # noqa: S303 - a name
     request = builder.add_extension(x509.OCSPNonce(nonce), critical=False).build()
-    reply = fetch(pool, url, MAX_REPLY, question=request.public_bytes(Encoding.DER), kind="application/ocsp-request")
+    reply = fetch(
+        pool, url, MAX_REPLY, question=request.public_bytes(Encoding.DER), content_type="application/ocsp-request"
+    )
     if isinstance(reply, str):
         raise undetermined(reply)
     try:

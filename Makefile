@@ -25,6 +25,7 @@ demo: $(VENV)/demo.stamp ## the whole path on the embedded default, on real Wind
 	@$(BIN)/kspsign demo $(DIR)
 
 test: $(VENV)/dev.stamp build/shim/index.js build/agent/.stamp ## the unit and integration tests (COVERAGE=1 counts what they reach, and fails below the floor)
+	tools/install_peers.sh
 	$(BIN)/python tools/fetch_corpus.py --tests
 	$(BIN)/python -m pytest -n 2 --dist loadfile $(if $(COVERAGE),--cov --cov-report=term) $(PYTEST)
 
@@ -32,6 +33,7 @@ test-fast: $(VENV)/dev.stamp build/shim/index.js ## the unit tests alone, under 
 	$(BIN)/python -m pytest -n 2 --dist loadfile tests/unit $(PYTEST)
 
 corpus: $(VENV)/dev.stamp ## real files that others made, each verdict beside osslsigncode's (Debian 12)
+	tools/install_peers.sh
 	$(BIN)/python tools/fetch_corpus.py
 	$(BIN)/python -m pytest tests/corpus
 

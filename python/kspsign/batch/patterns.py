@@ -115,10 +115,13 @@ def _piped() -> bytes:
     """The list that another program writes to standard input. Raises ConfigurationError when nothing is piped in."""
     if sys.stdin is None or sys.stdin.isatty():
         raise _no_list(Path("standard input"), "nothing is piped in, as by: git ls-files '*.ps1' | kspsign sign @-")
-    content = sys.stdin.buffer.read(MAX_LIST + 1)
+    content = bytearray()
+    # Not through sys.stdin: a cancelled run does not wait for this, and a lock held then would abort it at its end.
+    while len(content) <= MAX_LIST and (piece := os.read(sys.stdin.fileno(), 1 << 16)):
+        content += piece
     if len(content) > MAX_LIST:
         raise _no_list(Path("standard input"), f"it is longer than {MAX_LIST >> 20} MB")
-    return content
+    return bytes(content)
 
 
 def _system_words(error: Exception) -> str:

@@ -15,7 +15,7 @@ from kspsign.model.network_options import NetworkOptions
 from kspsign.network.address import Origin, without_login
 from kspsign.network.deadline import timed_pools
 from kspsign.network.proxy import Proxy, ProxyChoice
-from kspsign.network.tls import client_context
+from kspsign.network.tls import shared_context
 from kspsign.network.trace import Trace
 
 _CONNECT_SECONDS, _READ_SECONDS = 10.0, 60.0
@@ -46,7 +46,7 @@ class Pool:
         self._timeout = timeout or urllib3.Timeout(connect=_CONNECT_SECONDS, read=_READ_SECONDS)
         self._proxies = ProxyChoice(options)
         self._own_context = context
-        self._common_context = client_context(options, bundle) if options.ca_file is not None else None
+        self._common_context = shared_context(options.ca_file, bundle) if options.ca_file is not None else None
         self._managers: dict[tuple[str, Proxy | None], urllib3.PoolManager] = {}
         self._lock = threading.Lock()
         self._trace = Trace()
@@ -104,7 +104,7 @@ class Pool:
     def _open(self, scheme: str, proxy: Proxy | None) -> urllib3.PoolManager:
         manager: urllib3.PoolManager
         if scheme == "https" or (proxy is not None and proxy.url.startswith("https:")):
-            self._common_context = self._common_context or client_context(self._options, self._bundle)
+            self._common_context = self._common_context or shared_context(self._options.ca_file, self._bundle)
         context = self._own_context or self._common_context
         if proxy is None:
             manager = urllib3.PoolManager(maxsize=self._connections, ssl_context=context)

@@ -35,4 +35,4 @@ NEEDED = [
 def test_every_change_of_a_recipe_is_needed(name: str, file: str, tmp_path: Path) -> None:
     example, copy = Example.load(name), copy_checkout(tmp_path / "copy")
     example.apply(copy, without={file})
-    assert prove(copy, example.test, *HOLDING).returncode == 1
+    assert prove(copy, example.test, *HOLDING).returncode in {1, 2}, "a test fails, or can't be collected"

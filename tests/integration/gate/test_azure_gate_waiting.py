@@ -127,7 +127,7 @@ def test_the_command_takes_everything_from_the_pipelines_variables(
     assert (refused.code, refused.report["passed"]) == (GateRefusedError.exit_code, False)
     assert "kspsign: the gate refuses the release: build 4711 (step: " in refused.text
     assert os.environ.get("AZURE_DEVOPS_CACHE_DIR") == before
-    monkeypatch.setenv("SYSTEM_ACCESSTOKEN", "of another organisation")
+    monkeypatch.setenv("SYSTEM_ACCESSTOKEN", "of-another-organisation")
     assert kspsign("gate", folder=tmp_path).code == PrerequisiteError.exit_code
 
 

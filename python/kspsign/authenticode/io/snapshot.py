@@ -51,13 +51,11 @@ class Snapshot:
     def __init__(self, path: Path, *, keep: bool = True) -> None:
         self.path: Final = path
         self._data: bytes | None = None
-        with path.open("rb", buffering=0) as file:
-            self.size: Final = file.seek(0, os.SEEK_END)
-            if keep and self.size < LARGE:
-                file.seek(0)
-                self._data = file.read(self.size)
-                if len(self._data) != self.size:
-                    raise file_changed()
+        self.size: Final = path.stat().st_size
+        if keep and self.size < LARGE:
+            self._data = path.read_bytes()
+            if len(self._data) != self.size:
+                raise file_changed()
         if self._data is None:
             self._mac: Final = AESGCM(os.urandom(16))
             self._tags: Final[dict[int, bytes]] = {}

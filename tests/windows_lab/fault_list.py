@@ -232,7 +232,7 @@ TIMESTAMPS = (
     _passes("timestamp server slow", faults={"tsa": "slow=3000"}),
     _passes("timestamp server answers 503 once", faults={"tsa": "fail=503"}),
     _passes("first timestamp server down, second up", 2, programs=TWO, urls=("{nobody}", "{tsa}")),
-    _passes("--timestamp-mode inline: answers 500 once", paid=2, more=INLINE, faults={"tsa": "fail=500"}),
+    _passes("--timestamp-mode inline: answers 500 once", more=INLINE, faults={"tsa": "fail=500"}),
     Fault(
         "--timestamp-mode inline: answers 500 always",
         **{**NO_SERVER, "paid": 3, "more": INLINE, "faults": {"tsa": "fail=500*"}},

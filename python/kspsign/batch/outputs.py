@@ -11,6 +11,7 @@ from pydantic import BaseModel
 
 from kspsign.authenticode.formats import detect_format
 from kspsign.authenticode.signable import HEAD, Glimpse
+from kspsign.batch.walk import real_path
 from kspsign.model.errors import ConfigurationError
 from kspsign.model.values import Artifact
 from kspsign.settings.config_file import ConfigOrigin
@@ -92,7 +93,7 @@ def check_artifacts(outputs: Mapping[str, Path], folders: Mapping[str, Path], ar
         if found is not None:
             raise _refused(option, path, f"it is one of the files to work on: {found.name}")
     for option, folder in folders.items():
-        real = Path(os.path.realpath(folder))
+        real = real_path(folder)
         inside = next((artifact for artifact in artifacts if artifact.path.is_relative_to(real)), None)
         if inside is not None:
             raise _refused(option, folder, f"{inside.name}, one of the files to work on, is in that folder")
@@ -122,7 +123,7 @@ def _same(one: Path, other: Path) -> bool:
 
 def _folded(path: Path) -> str:
     """The real path as file systems that ignore case and normal form compare it."""
-    return unicodedata.normalize("NFC", os.path.realpath(path)).casefold()
+    return unicodedata.normalize("NFC", str(real_path(path))).casefold()
 
 
 def _is_signable(path: Path) -> bool:

@@ -11,7 +11,7 @@ from pathlib import Path
 from kspsign.authenticode.formats import detect_format, is_taken_by_name
 from kspsign.authenticode.signable import HEAD, Glimpse
 from kspsign.batch.patterns import Pattern, expand_lists
-from kspsign.batch.walk import Walk, exists, is_file, is_folder
+from kspsign.batch.walk import Walk, exists, is_file, is_folder, real_path
 from kspsign.model.errors import NoFilesMatchedError
 from kspsign.model.globs import has_wildcards, may_end_in
 from kspsign.model.report import LeftOut
@@ -157,7 +157,7 @@ class _ChosenFiles:
     def __init__(self, folder: Path) -> None:
         self.chosen: dict[str, Artifact] = {}
         self.left_out: dict[str, LeftOut] = {}
-        self._folder, self._real_folder = folder, _real(folder)
+        self._folder, self._real_folder = folder, real_path(folder)
 
     def add(self, pattern: Pattern) -> bool:
         """Choose what `pattern` means; whether that is anything."""
@@ -165,11 +165,11 @@ class _ChosenFiles:
 
     def _add(self, pattern: str) -> bool:
         outright = is_file(self._folder / pattern)
-        base = _real(self._folder / _fixed_part(pattern))
+        base = real_path(self._folder / _fixed_part(pattern))
         before = len(self.chosen)
         known = 0
         for path, fault in Walk(self._folder).find(pattern):
-            name, real = _shown(path, self._folder), _real(path)
+            name, real = _shown(path, self._folder), real_path(path)
             inside = outright or real.is_relative_to(self._real_folder) or real.is_relative_to(base)
             reason = fault or ("" if inside else f"a link out of the folder, to {real.as_posix()}")
             artifact = None if reason else _artifact(real, name)
@@ -189,7 +189,7 @@ class _ChosenFiles:
         """Leave out what `pattern` names, by whatever name it was chosen; whether that is anything."""
         before = len(self.chosen)
         for path, _ in (found for text in pattern.alternatives for found in Walk(self._folder).find(text)):
-            artifact = self.chosen.pop(_identity(_real(path)), None)
+            artifact = self.chosen.pop(_identity(real_path(path)), None)
             if artifact is not None:
                 self.left_out[artifact.name] = _excluded(artifact.name, pattern)
         return len(self.chosen) < before
@@ -217,14 +217,14 @@ class _Judged:
         self.chosen: dict[str, Artifact] = {}
         self.left_out: dict[str, LeftOut] = {}
         self.in_other_case: set[str] = set()
-        self._folder, self._real_folder = folder, _real(folder)
+        self._folder, self._real_folder = folder, real_path(folder)
 
     def add(self, pattern: Pattern) -> bool:
         """Choose what `pattern` matches, and what the links among it lead to; whether that is anything."""
         any_chosen = False
         walk = Walk(self._folder, every_name=True)
         for path, fault in (found for text in pattern.alternatives for found in walk.find(text)):
-            name, real = _shown(path, self._folder), _real(path)
+            name, real = _shown(path, self._folder), real_path(path)
             if fault:
                 self.left_out[name] = LeftOut(name, fault)
                 continue
@@ -266,14 +266,6 @@ def _fixed_part(pattern: str) -> str:
     parts = Path(pattern).parts
     fixed = next((index for index, part in enumerate(parts) if has_wildcards(part)), len(parts))
     return str(Path(*parts[:fixed])) if fixed else "."
-
-
-def _real(path: Path) -> Path:
-    """Without links. Some volumes and long paths of Windows give no final path: then the path as it is."""
-    try:
-        return path.resolve()
-    except (OSError, RuntimeError):  # RuntimeError: links in a circle, before Python 3.13
-        return path.absolute()
 
 
 def _real_name(path: Path, real: Path, folder: Path, real_folder: Path) -> str:

@@ -203,3 +203,11 @@ def _file(path: Path, entry: os.DirEntry[str]) -> WalkedPath:
     except OSError:
         return WalkedPath(path, "a link that leads nowhere")
     return WalkedPath(path, "a link that leads nowhere" if entry.is_symlink() else "not a regular file")
+
+
+def real_path(path: Path) -> Path:
+    """Without links. Some volumes and long paths of Windows give no final path: then the path as it is."""
+    try:
+        return path.resolve()
+    except (OSError, RuntimeError):  # RuntimeError: links in a circle, before Python 3.13
+        return path.absolute()

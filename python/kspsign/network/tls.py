@@ -11,9 +11,17 @@ from kspsign.model.network_options import CaFile, NetworkOptions
 from kspsign.network.deadline import TimedTLSSocket
 
 
-@lru_cache(maxsize=8)
 def shared_context(ca_file: CaFile | None, bundle: Path | None) -> ssl.SSLContext:
     """The same for all who add nothing to it: the system's roots take a tenth of a second to read. Raises likewise."""
+    return _shared(ca_file, bundle, ssl.get_default_verify_paths())
+
+
+@lru_cache(maxsize=8)
+def _shared(
+    ca_file: CaFile | None,
+    bundle: Path | None,
+    _system: ssl.DefaultVerifyPaths,  # the environment may name others
+) -> ssl.SSLContext:
     return _context(ca_file, bundle)
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 from kspsign.authenticode.signable import SignableFile
 from kspsign.keys import SigningKey, engine_for
+from kspsign.model.load import load
 from kspsign.model.values import Limits, SyncedCertificate
 from kspsign.settings.model import Settings
 from kspsign.signing.budget import Budget
@@ -77,7 +78,8 @@ def open_engine(
     timestamps, or for those of the key store's own server, about which `judge` is asked. Raises ConfigurationError
     when engine and key store do not go together.
     """
-    return _ENGINES[engine_for(settings, key.certificate)](settings, key, budget, shared, judge, preflight)
+    opener: _Opener = load(_ENGINES[engine_for(settings, key.certificate)])
+    return opener(settings, key, budget, shared, judge, preflight)
 
 
 def open_planner(settings: Settings, certificate: SyncedCertificate, budget: Budget) -> Planner:
@@ -102,37 +104,10 @@ def open_preflight(settings: Settings, urls: tuple[str, ...], shared: SharedStat
         yield preflight
 
 
-def _open_tool(name: str) -> _Opener:
-    def opener(
-        settings: Settings,
-        key: SigningKey,
-        budget: Budget,
-        shared: SharedState,
-        _judge: TokenJudge,
-        preflight: Preflight | None,
-    ) -> AbstractContextManager[Engine]:
-        from kspsign.signing.tool_engine import open_tool_engine  # noqa: PLC0415 - loaded when used, for start-up
-
-        return open_tool_engine(settings, key.certificate, budget, shared, preflight, name)
-
-    return opener
-
-
-def _open_native(
-    settings: Settings,
-    key: SigningKey,
-    budget: Budget,
-    shared: SharedState,
-    judge: TokenJudge,
-    preflight: Preflight | None,
-) -> AbstractContextManager[Engine]:
-    from kspsign.signing.native import open_native  # noqa: PLC0415 - loaded when used, for the start-up of `verify`
-
-    return open_native(settings, key, budget, shared, judge, preflight)
-
-
-_ENGINES: dict[str, _Opener] = {
-    "native": _open_native,
-    "signtool": _open_tool("signtool"),
-    "smctl": _open_tool("smctl"),
+_TOOLS = "kspsign.signing.tool_engine:open_tool_engine"
+_ENGINES: Final[Mapping[str, str]] = {
+    "native": "kspsign.signing.native:open_native",
+    "signtool": _TOOLS,
+    "smctl": _TOOLS,
 }
+"""What opens each engine, an `_Opener`."""

@@ -18,7 +18,7 @@ from kspsign.certificates.identity import PublisherIdentity
 from kspsign.certificates.parse import thumbprint_of
 from kspsign.concurrency.batcher import Batcher
 from kspsign.concurrency.single_flight import SingleFlight
-from kspsign.keys import timestamp_urls
+from kspsign.keys import SigningKey, engine_for, timestamp_urls
 from kspsign.model.errors import ArtifactError, SigningError, TrustError
 from kspsign.model.hresults import Hresult
 from kspsign.model.values import Artifact, Format, Limits, SyncedCertificate
@@ -38,6 +38,7 @@ from kspsign.signing.tool_errors import ToolRefusal, call_refusal, file_refusal
 from kspsign.signing.tool_state import Request, signature_states
 from kspsign.signing.tool_timestamps import ToolTimestamps
 from kspsign.signing.waits import Waits
+from kspsign.timestamping.server import TokenJudge
 
 PROCESSES = 4
 """Processes side by side unless --jobs says otherwise; each signs its files one after the other."""
@@ -274,17 +275,18 @@ _SIGNERS: dict[str, Callable[[Caller, SyncedCertificate], SigningTool]] = {
 @contextlib.contextmanager
 def open_tool_engine(
     settings: Settings,
-    certificate: SyncedCertificate,
+    key: SigningKey,
     budget: Budget,
     shared: SharedState,
+    _judge: TokenJudge,
     preflight: Preflight | None,
-    name: str,
 ) -> Iterator[ToolEngine]:
-    """The engine `name` ("signtool" or "smctl"); its workbench is removed at the end.
+    """The engine of these settings, "signtool" or "smctl"; its workbench is removed at the end.
 
     The program asks the timestamp servers itself, once `preflight` says that timestamps can be had.
     Raises PrerequisiteError when a tool is missing.
     """
+    certificate, name = key.certificate, engine_for(settings, key.certificate)
     with StagingFolder(settings.temp_folder) as bench:
         caller = Caller(settings, bench, shared.cancelled)
         engine = ToolEngine(name, _SIGNERS[name](caller, certificate), caller, certificate, budget, shared, preflight)

@@ -14,6 +14,8 @@ msiinfo msitools
 openssl openssl
 softhsm2-util softhsm2
 pkcs11-tool opensc
+zsh zsh
+fish fish
 PEERS
 [ ${#missing[@]} -gt 0 ] || exit 0
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -81,8 +80,6 @@ class TestCompletion:
 
     @pytest.mark.parametrize(("shell", "program"), [("zsh", ["zsh", "-n"]), ("fish", ["fish", "--no-execute"])])
     def test_other_shells_can_read_their_script(self, shell: str, program: list[str], tmp_path: Path) -> None:
-        if shutil.which(program[0]) is None:
-            pytest.skip(f"{shell} is not installed here")
         script = tmp_path / "completion"
         script.write_text(start("completion", shell, folder=tmp_path).stdout, encoding="utf-8")
         subprocess.run([*program, str(script)], check=True, timeout=30)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from http import HTTPStatus
+
 import urllib3
 
 from kspsign.network.deadline import overran
@@ -68,3 +70,11 @@ def _words(broken: BaseException, cause: BaseException) -> str:
     if isinstance(cause, urllib3.exceptions.SSLError):
         return f"{type(cause).__name__}: {cause}"
     return type(cause).__name__
+
+
+def status_text(status: int) -> str:
+    """An HTTP status for people, with its phrase where it has one: "HTTP 404 Not Found"."""
+    try:
+        return f"HTTP {status} {HTTPStatus(status).phrase}"
+    except ValueError:
+        return f"HTTP {status}"

@@ -9,6 +9,7 @@ from http import HTTPStatus
 from typing import Any, TypeVar
 
 from kspsign.model.errors import KspSignError, LostSignatureError, PrerequisiteError, SigningError
+from kspsign.network.failures import status_text
 
 _ErrorT = TypeVar("_ErrorT", PrerequisiteError, SigningError)
 _LONGEST = 400
@@ -73,7 +74,7 @@ def refusal(status: int, body: bytes, *, error_class: type[_ErrorT], asked: str,
     """The error for an answer with this HTTP status to what was `asked`."""
     said = said_by(body)
     meaning = _meaning(status, said)
-    message = f"Azure Artifact Signing refused {asked}: HTTP {status}{_phrase(status)}"
+    message = f"Azure Artifact Signing refused {asked}: {status_text(status)}"
     message += f": {said}" if said else " (empty body)"
     return error_class(message + extra, code=meaning.code, remedy=meaning.remedy)
 
@@ -174,10 +175,3 @@ def _meaning(status: int, said: str) -> ServiceMeaning:
     if status == HTTPStatus.INTERNAL_SERVER_ERROR and "(forbidden)" in said.casefold():
         return _UNKNOWN
     return _BY_STATUS.get(status, _UNAVAILABLE if status >= 500 else _REFUSED)
-
-
-def _phrase(status: int) -> str:
-    try:
-        return f" {HTTPStatus(status).phrase}"
-    except ValueError:
-        return ""

@@ -8,10 +8,10 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
 from cryptography import x509
-from cryptography.x509.oid import ObjectIdentifier
 
-from kspsign.certificates.parse import display_name, extension, parse_certificate
+from kspsign.certificates.parse import display_name, parse_certificate
 from kspsign.certificates.public_key import describe_key
+from kspsign.certificates.validity import is_for_lifetime_signing
 from kspsign.keys.azure_artifact_signing.metadata import find_target
 from kspsign.keys.azure_artifact_signing.options import ArtifactSigningOptions
 from kspsign.keys.azure_identity.credential import check_sign_in, who_signs_in
@@ -48,7 +48,6 @@ _ABOUT: Final = {
     "UNSUPPORTED_KEY": KEY,
 }
 """The check that a refusal is about; any other is about the host."""
-_LIFETIME_SIGNING = ObjectIdentifier("1.3.6.1.4.1.311.10.3.13")
 
 
 def examine_artifact_signing(
@@ -110,8 +109,7 @@ def _certificate(leaf: x509.Certificate, chain: tuple[bytes, ...]) -> Prerequisi
     if not begin <= now <= end:
         remedy = "Correct the agent's clock; else look at the profile in the Azure portal: it must be Active."
         return Prerequisite(CERTIFICATE, "failed", f"{period}, and not valid now", remedy, "CERTIFICATE_NOT_VALID")
-    usages = extension(leaf, x509.ExtendedKeyUsage)
-    if usages is not None and _LIFETIME_SIGNING in usages.value:
+    if is_for_lifetime_signing(leaf):
         remedy = "Sign releases with a profile of type Public Trust."
         detail = f"{period}; a test profile, which no machine trusts"
         return Prerequisite(CERTIFICATE, "warning", detail, remedy, chain=chain)

@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass
-from http import HTTPStatus
 from typing import Any
 
 from kspsign.model.errors import PrerequisiteError, SigningError
+from kspsign.network.failures import status_text
 
 Kind = type[PrerequisiteError] | type[SigningError]
 _MAX_SHOWN = 400
@@ -88,7 +88,7 @@ def refusal(
     """The error for an answer with this HTTP status to what was `asked`."""
     said = said_by(body)
     meaning = _meaning(status, said.casefold())
-    message = f"DigiCert ONE refuses {asked}: HTTP {status}{_phrase(status)}"
+    message = f"DigiCert ONE refuses {asked}: {status_text(status)}"
     message += f": {said}" if said else ""
     return error_class(message + extra, code=meaning.code, remedy=meaning.remedy)
 
@@ -136,10 +136,3 @@ def _meaning(status: int, said: str) -> Meaning:
         if found is not None and status != 401:
             return found
     return _BY_STATUS.get(status, _UNAVAILABLE if status >= 500 else _REFUSED)
-
-
-def _phrase(status: int) -> str:
-    try:
-        return f" {HTTPStatus(status).phrase}"
-    except ValueError:
-        return ""

@@ -69,13 +69,21 @@ def kspsign(*arguments: object, folder: Path) -> Run:
     return Run(code, output.getvalue(), _load(report))
 
 
+AS_ANY_USER = ("setpriv", "--bounding-set=-dac_override", "--") if os.geteuid() == 0 else ()
+"""Before a command: root, who may write to every file, runs it with an ordinary user's rights."""
+
+
 def kspsign_process(
-    *arguments: object, folder: Path, environment: Mapping[str, str] | None = None, timeout: float = 60
+    *arguments: object,
+    folder: Path,
+    environment: Mapping[str, str] | None = None,
+    timeout: float = 60,
+    before: tuple[str, ...] = (),
 ) -> Run:
-    """Run kspsign as a process of its own in `folder`, where its report goes too."""
+    """Run kspsign as a process of its own in `folder`, where its report goes too, with `before` in front of it."""
     report = folder / "report.json"
     report.unlink(missing_ok=True)
-    command = [sys.executable, "-m", "kspsign", *map(str, arguments), "--report", str(report)]
+    command = [*before, sys.executable, "-m", "kspsign", *map(str, arguments), "--report", str(report)]
     done = subprocess.run(
         command,
         cwd=folder,

@@ -61,6 +61,7 @@ def sign_one(artifact: Artifact, signing: Signing, engine: Engine) -> FileOutcom
             if kept.outcome == "skipped":
                 engine.hooks.on_already_signed(file)
             return kept
+        held.check_writable()
         signing.verifier.check_inner_files(file, artifact.name, artifact.format)
         copy = engine.sign(held, file)
         started = time.perf_counter()
@@ -76,13 +77,14 @@ def sign_one(artifact: Artifact, signing: Signing, engine: Engine) -> FileOutcom
 
 def plan_one(artifact: Artifact, signing: Signing, planner: Planner) -> FileOutcome:
     """The outcome that `sign_one` would have, as far as is known without any request; changes nothing."""
-    with signing.run.shared.targets.hold(artifact):
+    with signing.run.shared.targets.hold(artifact) as held:
         if _leaves_alone(artifact, signing):
             return _left_alone(artifact, signing)
         file = _open(artifact, signing)
         kept = _already_signed(artifact, file, signing)
         if kept is not None:
             return kept
+        held.check_writable()
         _guard(file)
         signing.verifier.check_inner_files(file, artifact.name, artifact.format)
         return planned(artifact, planner.plan(file))
@@ -91,6 +93,7 @@ def plan_one(artifact: Artifact, signing: Signing, planner: Planner) -> FileOutc
 def timestamp_one(artifact: Artifact, timestamper: Timestamper, verifier: Verifier, targets: Targets) -> FileOutcome:
     """The path of one signed artifact that lacks a timestamp; one that has it is skipped if it verifies."""
     with targets.hold(artifact) as held:
+        held.check_writable()
         copy = timestamper.stamp(held, open_signable(artifact.path, artifact.format))
         path, known = (copy.path, copy.hashes) if copy else (artifact.path, None)
         verification = verifier.verify(path, artifact.format, artifact.name, known)

@@ -20,7 +20,7 @@ from kspsign.authenticode.signable import Digest
 from kspsign.model.errors import ArtifactError, CancelledError
 from kspsign.model.hresults import Hresult
 from kspsign.model.values import COPY_PREFIX, Artifact
-from kspsign.signing.locks import Exclusive, replace, try_lock
+from kspsign.signing.locks import Exclusive, may_write, replace, try_lock
 
 _BUSY = frozenset({errno.ETXTBSY, errno.EBUSY, errno.EWOULDBLOCK})
 _NO_ROOM_ASIDE = frozenset({errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS})
@@ -84,6 +84,15 @@ class LockedTarget:
                 return copy
             self._handle.close()
 
+    def check_writable(self) -> None:
+        """Raise ArtifactError (ERROR_ACCESS_DENIED) when this user has no right to write to the target.
+
+        A folder that may be written to would let its file be replaced all the same: whoever took the right away did
+        not mean that.
+        """
+        if not may_write(self.artifact.path):
+            raise ArtifactError(Hresult.ERROR_ACCESS_DENIED, "the file is read-only")
+
     def check_unchanged(self) -> None:
         """Raise ArtifactError (ERROR_SHARING_VIOLATION) when the target is not what it was when it was taken."""
         state, now = self.state, self.artifact.path.stat()
@@ -128,14 +137,10 @@ class Targets:
     def hold(self, artifact: Artifact) -> Iterator[LockedTarget]:
         """Lock the artifact for signing; the copy next to it is removed at the end if it still exists.
 
-        Raises ArtifactError: ERROR_ACCESS_DENIED when the file is read-only, ERROR_SHARING_VIOLATION when another
-        process holds it (Windows sharing; elsewhere an advisory lock or a running program).
+        Raises ArtifactError: ERROR_SHARING_VIOLATION when another process holds it (Windows sharing; elsewhere an
+        advisory lock or a running program).
         """
-        state = artifact.path.stat()
-        # As Windows does; root would be let through elsewhere.
-        if not state.st_mode & stat.S_IWUSR:
-            raise ArtifactError(Hresult.ERROR_ACCESS_DENIED, "the file is read-only")
-        held = LockedTarget(artifact, state)
+        held = LockedTarget(artifact, artifact.path.stat())
         with self._locked(held):
             try:
                 yield held

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import os
 import sys
 import time
 from pathlib import Path
@@ -14,6 +15,12 @@ from kspsign.model.hresults import Hresult
 
 _REPLACE_ATTEMPTS = 50
 _REPLACE_PAUSE_SECONDS = 0.04
+
+
+def may_write(path: Path) -> bool:
+    """Whether this user has the right to write to `path`; one without it may still look at it, locked."""
+    return os.access(path, os.W_OK)
+
 
 if sys.platform == "win32":
     import ctypes
@@ -35,7 +42,8 @@ if sys.platform == "win32":
         def __init__(self, path: Path) -> None:
             kernel = ctypes.WinDLL("kernel32", use_last_error=True)
             kernel.CreateFileW.restype = ctypes.c_void_p
-            access, sharing = _GENERIC_READ | _GENERIC_WRITE | _DELETE, _SHARE_READ | _SHARE_DELETE
+            write = _GENERIC_WRITE if may_write(path) else 0
+            access, sharing = _GENERIC_READ | write | _DELETE, _SHARE_READ | _SHARE_DELETE
             handle = kernel.CreateFileW(ctypes.c_wchar_p(str(path)), access, sharing, None, _OPEN_EXISTING, 0, None)
             if handle == _INVALID_HANDLE:
                 raise ctypes.WinError(ctypes.get_last_error())
@@ -82,7 +90,8 @@ else:
         """
 
         def __init__(self, path: Path) -> None:
-            self._file = path.open("r+b", buffering=0)
+            # Opened for writing, a running program is known by it (ETXTBSY).
+            self._file = path.open("r+b" if may_write(path) else "rb", buffering=0)
             try:
                 locked = try_lock(self._file)
             except BaseException:

@@ -14,7 +14,7 @@ from kspsign.model.hresults import Hresult
 from support.agent.commands import parse
 from support.certificates import EXPIRED, PASSWORD, PASSWORD_VARIABLE, rsa_key, signing_file
 from support.formats.peimages import build_pe, parts, patched
-from support.samples import Run, Store, assert_no_leftovers, copy_launcher, kspsign, kspsign_process
+from support.samples import AS_ANY_USER, Run, Store, assert_no_leftovers, copy_launcher, kspsign, kspsign_process
 
 
 @pytest.fixture
@@ -39,7 +39,7 @@ def refused(path: Path, store: Store, content: bytes | None = None) -> Run:
     if content is not None:
         path.write_bytes(content)
     before = path.read_bytes()
-    run = kspsign_process("sign", path.name, *options(store), folder=path.parent)
+    run = kspsign_process("sign", path.name, *options(store), folder=path.parent, before=AS_ANY_USER)
     assert path.read_bytes() == before
     assert_no_leftovers(path.parent)
     assert path.name in run.text
@@ -112,6 +112,28 @@ def test_a_read_only_file(store: Store, target: Path) -> None:
     assert (run.code, run.error_code) == (6, "ERROR_ACCESS_DENIED")
     assert "read-only" in run.text
     assert target.stat().st_mode & 0o777 == 0o444
+
+
+def test_what_fills_the_place_of_the_signature_is_named_before_a_missing_right(store: Store, tmp_path: Path) -> None:
+    image = build_pe()
+    held = image + b"\x10\0\0\0" + b"\0\1" + b"\2\0" + bytes(8)
+    entry = len(image).to_bytes(4, "little") + (16).to_bytes(4, "little")
+    path = tmp_path / "held.exe"
+    path.write_bytes(patched(held, parts(held).directory, entry))
+    path.chmod(0o444)
+    run = refused(path, store)
+    assert (run.code, run.error_code) == (6, "ALREADY_SIGNED")
+
+
+def test_whoever_may_write_to_a_file_may_sign_it_whatever_its_mode_says(store: Store, tmp_path: Path) -> None:
+    path = copy_launcher(tmp_path)
+    path.chmod(0o444)
+    run = kspsign_process("sign", path.name, *options(store), folder=tmp_path)
+    if AS_ANY_USER:
+        assert (run.code, run.file["outcome"]) == (0, "signed")
+        assert path.stat().st_mode & 0o777 == 0o444
+    else:
+        assert (run.code, run.error_code) == (6, "ERROR_ACCESS_DENIED")
 
 
 def test_a_file_that_another_process_holds(store: Store, target: Path) -> None:

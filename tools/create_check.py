@@ -4,9 +4,10 @@
         --environment production --connection 5fe0...    # or: --template Apps/pipelines refs/heads/main signed.yml
 
 A check that the environment has already (by its name) is left as it is. The token is one of Entra ID (`az account
-get-access-token --resource 499b84ac-1321-427f-aa17-267ca6975798`) or a personal access token of the organisation; it needs "Environment (read & manage)"
-and "Build (read)"; --connection is the id of a service connection of the kind Azure DevOps (or Generic, --generic)
-whose URL is the collection's, with a slash at its end. --print only shows what would be sent. Needs nothing but Python.
+get-access-token --resource 499b84ac-1321-427f-aa17-267ca6975798`) or a personal access token of the organisation; it
+needs "Environment (read & manage)" and "Build (read)". --connection is the id of a service connection of the kind Azure
+DevOps (or Generic, --generic) whose URL is the collection's, with a slash at its end. --print only shows what would be
+sent. Needs nothing but Python.
 """
 
 from __future__ import annotations

@@ -170,6 +170,7 @@ SCHEMAS: Mapping[str, str] = {
     "policy": "kspsign.verifying:policy_schema",
     "config": "kspsign.cli.config_schema:config_schema",
     "doctor": "kspsign.doctor:doctor_schema",
+    "key-command": "kspsign.keys.command.messages:key_command_schema",
 }
 """The function that returns each schema, loaded when it is asked for."""
 

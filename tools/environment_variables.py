@@ -24,8 +24,15 @@ READ: tuple[Variables, ...] = (
     Variables(("SM_CA_FILE",), "Roots to trust for DigiCert's host, besides the system's (key store `keylocker`)."),
     Variables(("SM_CONN_TIMEOUT",), "Deadline for DigiCert's host, in milliseconds."),
     Variables(
-        ("AZURE_TENANT_ID", "AZURE_CLIENT_ID", "AZURE_CLIENT_SECRET", "AZURE_CONFIG_DIR"),
-        "Who signs in to Azure, where no option says it; the folder of Azure CLI's own sign-in.",
+        (
+            *("AZURE_TENANT_ID", "AZURE_CLIENT_ID", "AZURE_CLIENT_SECRET", "AZURE_CLIENT_CERTIFICATE_PATH"),
+            *("AZURE_CLIENT_CERTIFICATE_PASSWORD", "AZURE_FEDERATED_TOKEN_FILE", "AZURE_CONFIG_DIR"),
+        ),
+        "Who signs in to Azure and by what: see [Key Vault](../how-to/azure-key-vault.md#who-signs-in).",
+    ),
+    Variables(
+        ("ACTIONS_ID_TOKEN_REQUEST_URL", "ACTIONS_ID_TOKEN_REQUEST_TOKEN"),
+        "The sign-in by GitHub's token: jobs with `permissions: id-token: write` have them.",
     ),
     Variables(
         (
@@ -68,7 +75,8 @@ READ: tuple[Variables, ...] = (
     Variables(("SYSTEM_DEBUG", "RUNNER_DEBUG"), "Debug runs of the pipeline: `--verbose`, and more."),
     Variables(("GITHUB_OUTPUT", "GITHUB_STEP_SUMMARY"), "Where a step of GitHub Actions leaves its results."),
     Variables(
-        ("AGENT_TEMPDIRECTORY", "RUNNER_TEMP"), "The job's temporary folder; otherwise the system's (`TMPDIR`, `TEMP`)."
+        ("AGENT_TEMPDIRECTORY", "RUNNER_TEMP", "GITHUB_WORKSPACE"),
+        "The job's temporary folder, otherwise the system's (`TMPDIR`, `TEMP`); the workspace.",
     ),
     Variables(
         ("AGENT_TOOLSDIRECTORY", "AGENT_OSARCHITECTURE", "SYSTEM_DEFAULTWORKINGDIRECTORY"),
@@ -78,7 +86,16 @@ READ: tuple[Variables, ...] = (
         ("PIP_INDEX_URL", "PIP_CERT"),
         "The package index and its roots, where the task [installs libraries](package.md#other-interpreters).",
     ),
-    Variables(("KSPSIGN_INPUTS",), "How the action hands over its inputs. Not for your use."),
+    Variables(
+        (
+            "KSPSIGN_INPUT_",
+            "KSPSIGN_HOST_TEMP",
+            "KSPSIGN_HOST_WORKSPACE",
+            "AZURE_CLIENT_CERTIFICATE",
+            "AZURE_CONNECTION_SCHEME",
+        ),
+        "How the action and the task hand over inputs and what the service connection holds. Not for your use.",
+    ),
     Variables(("NO_COLOR",), "No colours in a terminal.", library=True),
     Variables(
         ("XDG_DATA_HOME", "LOCALAPPDATA"), "Where the user's data are, the thumbprint store among them.", library=True

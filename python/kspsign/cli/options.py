@@ -44,7 +44,8 @@ FIELDS: dict[str, tuple[str, ...]] = {
     "certsync": (*_KEY, "ca_file", "quiet", "verbose"),
     "sign": tuple(name for name in _ALL if name != "publish_token_env"),
     "timestamp": (
-        *("files", "folder", "timestamp_url", "timestamp_jobs", "digest", "trust_root", "fail_fast", "ca_file"),
+        *("files", "folder", "timestamp_url", "timestamp_jobs", "timestamp_limit", "digest", "trust_root"),
+        *("fail_fast", "ca_file"),
         *_OUTPUT,
     ),
     "doctor": (
@@ -102,7 +103,9 @@ def add_options(parser: argparse.ArgumentParser, command: str, stores: Sequence[
     elif command == "help":
         parser.add_argument("about", nargs="?", metavar="COMMAND", help="the command; none lists all of them")
     elif command == "schema":
-        parser.add_argument("what", choices=("config", "doctor", "policy", "report"), help="which schema to print")
+        parser.add_argument(
+            "what", choices=("config", "doctor", "key-command", "policy", "report"), help="which schema to print"
+        )
 
 
 def _add_settings(parser: argparse.ArgumentParser, command: str, stores: Sequence[StoreEntry]) -> None:

@@ -56,6 +56,7 @@ STORES = {
     "docs/how-to/azure-artifact-signing.md": "azure-artifact-signing",
     "docs/how-to/azure-key-vault.md": "azure-key-vault",
     "docs/how-to/pkcs11.md": "pkcs11",
+    "docs/reference/command-key-store.md": "command",
 }
 """Pages whose commands sign on any system, and the key store that they refer to."""
 
@@ -110,7 +111,10 @@ def place(tmp_path: Path, authority: EmbeddedAuthority) -> Place:
 def prepare(place: Place, store: str, files: Path, stack: ExitStack, authority: EmbeddedAuthority) -> None:
     """Start the key store's stand-in, and fill in what a reader would."""
     files.mkdir()
-    if store == "pkcs12":
+    if store == "command":
+        (program,) = [block.text for block in blocks() if block.language == "python" and "sign.py FILE" in block.text]
+        (place.folder / "sign.py").write_text(program, encoding="utf-8")
+    if store in {"pkcs12", "command"}:
         made = signing_file(place.folder)
         made.path.rename(place.folder / "code.p12")
         place.roots.append(made.root.read_bytes())

@@ -18,7 +18,7 @@ from environment_variables import READ, WRITTEN
 from write_settings_page import ACTION, PAGE, TASK, dashed, texts
 
 VARIABLE = re.compile(
-    r"(?:(?:AGENT|BUILD|SYSTEM|RELEASE|GITHUB|RUNNER|SM|AZURE|AZURESUBSCRIPTION|IDENTITY|MSI|PIP|KSPSIGN)_[A-Z0-9_]+"
+    r"(?:(?:ACTIONS|AGENT|BUILD|SYSTEM|RELEASE|GITHUB|RUNNER|SM|AZURE|AZURESUBSCRIPTION|IDENTITY|MSI|PIP|KSPSIGN)_[A-Z0-9_]+"
     r"|TF_BUILD|NO_COLOR|REQUESTS_CA_BUNDLE|SSL_CERT_FILE|(?:http|https|all|no)_proxy|(?:HTTP|HTTPS|ALL|NO)_PROXY)"
 )
 """Names of environment variables; those of a scheme's proxy are composed."""

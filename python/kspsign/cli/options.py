@@ -104,9 +104,8 @@ def add_options(parser: argparse.ArgumentParser, command: str, stores: Sequence[
     elif command == "help":
         parser.add_argument("about", nargs="?", metavar="COMMAND", help="the command; none lists all of them")
     elif command == "schema":
-        parser.add_argument(
-            "what", choices=("config", "doctor", "inspect", "policy", "report"), help="which schema to print"
-        )
+        schemas = ("config", "doctor", "inspect", "key-command", "policy", "report")
+        parser.add_argument("what", choices=schemas, help="which schema to print")
 
 
 def _add_settings(parser: argparse.ArgumentParser, command: str, stores: Sequence[StoreEntry]) -> None:

@@ -51,7 +51,7 @@ def has_group_of_paths(pattern: str) -> bool:
 
 
 def pattern_fault(pattern: str) -> tuple[str, str] | None:
-    """What is wrong with a pattern that would mean something else than it seems to, and the remedy; None for nothing."""
+    """What is wrong with a pattern that means something else than it seems to, and the remedy; None for nothing."""
     if ";" in pattern.replace("[;]", ""):
         remedy = "Give each pattern on a line, or as an item, of its own; [;] matches the character itself."
         return "holds a semicolon", remedy

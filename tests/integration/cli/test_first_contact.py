@@ -65,7 +65,7 @@ class TestCompletion:
             (["kspsign", "run", "--keyp"], {"--keypair-alias"}),
             (["kspsign", "run", "--digest", ""], {"sha256", "sha384", "sha512"}),
             (["kspsign", "verify", "--key-s"], set()),
-            (["kspsign", "schema", ""], {"config", "doctor", "inspect", "policy", "report"}),
+            (["kspsign", "schema", ""], {"config", "doctor", "inspect", "key-command", "policy", "report"}),
             (["kspsign", "completion", "z"], {"zsh"}),
         ],
     )

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 from pydantic.alias_generators import to_camel
 
 from integration.cli.test_cli_commands import start
-from kspsign.cli.github_action import INPUTS_VARIABLE
 from support.certificates import signing_file
+from support.github import document
 
 
 @pytest.fixture
@@ -49,7 +50,8 @@ def test_the_action(untrusted: Path) -> None:
     done = start(
         "action",
         folder=untrusted,
-        environment={INPUTS_VARIABLE: json.dumps(inputs), "GITHUB_ACTIONS": "true", "RUNNER_TEMP": str(untrusted)},
+        text=document(inputs).decode(),
+        environment={"GITHUB_ACTIONS": "true", "RUNNER_TEMP": str(untrusted)},
     )
     assert done.returncode == 2, done.stdout + done.stderr
     assert "trust-root:" in report(untrusted)
@@ -81,18 +83,18 @@ UNFIT = {"jobs": "many", "timestamp_url": ["foo"], "key_store": "pkcs12"}
 EXCLUSIVE = {"append": True, "replace": True, "key_store": "pkcs12", "pkcs12": "x.p12"}
 
 
-def said_on(surface: str, settings: dict[str, object], folder: Path) -> str:
+def said_on(surface: str, settings: Mapping[str, object], folder: Path) -> str:
     """What a run with these settings says."""
     (folder / "x.exe").write_bytes(b"MZ")
     if surface == "task":
         inputs = {"files": ["x.exe"], **{to_camel(name): value for name, value in settings.items()}}
-        document = {"version": 1, "command": "sign", "inputs": inputs, "secrets": {}, "variables": {}}
-        done = start("task", folder=folder, text=json.dumps(document))
+        given = {"version": 1, "command": "sign", "inputs": inputs, "secrets": {}, "variables": {}}
+        done = start("task", folder=folder, text=json.dumps(given))
     elif surface == "action":
         texts = {name: "\n".join(value) if isinstance(value, list) else str(value) for name, value in settings.items()}
-        given = {"command": "sign", "files": "x.exe", **{name.replace("_", "-"): text for name, text in texts.items()}}
-        environment = {INPUTS_VARIABLE: json.dumps(given), "GITHUB_ACTIONS": "true", "RUNNER_TEMP": str(folder)}
-        done = start("action", folder=folder, environment=environment)
+        action = {"command": "sign", "files": "x.exe", **{name.replace("_", "-"): text for name, text in texts.items()}}
+        environment = {"GITHUB_ACTIONS": "true", "RUNNER_TEMP": str(folder)}
+        done = start("action", folder=folder, text=document(action).decode(), environment=environment)
     else:
         lines = [f"{name}: {json.dumps(value)}" for name, value in settings.items()]
         (folder / "sign.yml").write_text("\n".join(lines), encoding="utf-8")
@@ -127,6 +129,6 @@ def test_faults_of_options(tmp_path: Path) -> None:
 
 def test_a_macro_is_named_by_its_input_in_the_action(tmp_path: Path) -> None:
     given = {"command": "sign", "files": "x.exe", "key-store": "pkcs12", "trust-root": "$(root)"}
-    environment = {INPUTS_VARIABLE: json.dumps(given), "GITHUB_ACTIONS": "true", "RUNNER_TEMP": str(tmp_path)}
-    done = start("action", folder=tmp_path, environment=environment)
+    environment = {"GITHUB_ACTIONS": "true", "RUNNER_TEMP": str(tmp_path)}
+    done = start("action", folder=tmp_path, text=document(given).decode(), environment=environment)
     assert "`trust-root:` holds the text $(root)" in done.stderr

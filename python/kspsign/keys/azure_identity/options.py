@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
 from kspsign.settings.store_options import Ambient, Metavar, StoreOptions
 
-AzureCredentialName = Literal["auto", "pipelines", "client-secret", "managed-identity", "cli"]
+AzureCredentialName = Literal[
+    "auto",
+    "pipelines",
+    "client-secret",
+    "client-certificate",
+    "workload-identity",
+    "github",
+    "managed-identity",
+    "cli",
+]
 
 
 class AzureSignIn(StoreOptions):
@@ -16,12 +26,19 @@ class AzureSignIn(StoreOptions):
 
     variables: ClassVar[frozenset[str]] = frozenset(
         {
+            "ACTIONS_ID_TOKEN_REQUEST_TOKEN",
+            "ACTIONS_ID_TOKEN_REQUEST_URL",
             "AZURESUBSCRIPTION_CLIENT_ID",
             "AZURESUBSCRIPTION_SERVICE_CONNECTION_ID",
             "AZURESUBSCRIPTION_TENANT_ID",
+            "AZURE_CLIENT_CERTIFICATE",
+            "AZURE_CLIENT_CERTIFICATE_PASSWORD",
+            "AZURE_CLIENT_CERTIFICATE_PATH",
             "AZURE_CLIENT_ID",
             "AZURE_CLIENT_SECRET",
             "AZURE_CONFIG_DIR",
+            "AZURE_CONNECTION_SCHEME",
+            "AZURE_FEDERATED_TOKEN_FILE",
             "AZURE_TENANT_ID",
             "REQUESTS_CA_BUNDLE",
             "SYSTEM_ACCESSTOKEN",
@@ -37,6 +54,9 @@ class AzureSignIn(StoreOptions):
     )
     azure_client_id: Annotated[str | None, Ambient.REFUSED, Metavar("ID")] = Field(
         None, description="Application or managed identity (default: AZURE_CLIENT_ID)."
+    )
+    azure_client_certificate: Annotated[Path | None, Ambient.REFUSED] = Field(
+        None, description="Application's certificate with key, PEM or PKCS#12 (default: AZURE_CLIENT_CERTIFICATE_PATH)."
     )
     azure_connection_id: Annotated[str | None, Ambient.REFUSED, Metavar("ID")] = Field(
         None, description="Id of the Azure RM service connection (default: AZURESUBSCRIPTION_SERVICE_CONNECTION_ID)."

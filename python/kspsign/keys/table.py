@@ -215,6 +215,14 @@ STORES = StoreTable(
         late("kspsign.keys.azure_artifact_signing.load:ArtifactSigningStore"),
     ),
     StoreEntry(
+        "aws-kms",
+        "AWS KMS",
+        "AWS Key Management Service",
+        ("native",),
+        late("kspsign.keys.aws_kms.options:AwsKmsOptions"),
+        late("kspsign.keys.aws_kms.store:AwsKmsStore"),
+    ),
+    StoreEntry(
         "pkcs11",
         "PKCS#11 token",
         "a PKCS#11 token or HSM",

@@ -6,12 +6,13 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from kspsign.settings.store_options import Ambient, Metavar, StoreOptions
+from kspsign.keys.options import PipelineConnection
+from kspsign.settings.store_options import Ambient, Metavar
 
 AzureCredentialName = Literal["auto", "pipelines", "client-secret", "managed-identity", "cli"]
 
 
-class AzureSignIn(StoreOptions):
+class AzureSignIn(PipelineConnection):
     """The kind of credential and its parts; what is not given comes from variables of the same meaning."""
 
     variables: ClassVar[frozenset[str]] = frozenset(
@@ -28,6 +29,7 @@ class AzureSignIn(StoreOptions):
             "SYSTEM_OIDCREQUESTURI",
         }
     )
+    """GitHub's are not among them: its job signs in to Azure with azure/login, and Azure CLI then has the account."""
 
     azure_credential: Annotated[AzureCredentialName, Ambient.REFUSED] = Field(
         "auto", description="Credential for Azure; auto: by what is given."
@@ -37,7 +39,4 @@ class AzureSignIn(StoreOptions):
     )
     azure_client_id: Annotated[str | None, Ambient.REFUSED, Metavar("ID")] = Field(
         None, description="Application or managed identity (default: AZURE_CLIENT_ID)."
-    )
-    azure_connection_id: Annotated[str | None, Ambient.REFUSED, Metavar("ID")] = Field(
-        None, description="Id of the Azure RM service connection (default: AZURESUBSCRIPTION_SERVICE_CONNECTION_ID)."
     )

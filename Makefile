@@ -16,7 +16,7 @@ PYTEST ?=
 COVERAGE ?=
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: help demo test test-fast corpus test-windows lint package bench faults fuzz lock clean
+.PHONY: help demo test test-fast corpus test-windows lint package docs bench faults fuzz lock clean
 
 help: ## what can be made
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST)
@@ -51,6 +51,9 @@ package: $(VENV)/dev.stamp build/shim/index.js ## the extension: dist/*.vsix
 	$(BIN)/python tools/package.py
 	$(BIN)/python tools/write_package_page.py --check
 
+docs: $(VENV)/docs.stamp ## the browsable site: build/site; fails at a dead link
+	$(BIN)/python tools/build_site.py build/site
+
 bench: $(VENV)/dev.stamp ## times and memory, beside peers in the same run (a quarter of an hour; BENCH='--only local' for a part)
 	$(BIN)/python tests/bench/benchmark.py $(BENCH)
 
@@ -63,8 +66,9 @@ fuzz: $(VENV)/dev.stamp ## every parser under atheris, 30 minutes in all, and ch
 	$(BIN)/python tests/generative/run.py $(GENERATIVE)
 
 lock: ## renew python/lock/*.txt from pyproject.toml (needs uv)
-	for name in run azure demo dev; do \
+	for name in run azure demo dev docs; do \
 	  extra=$$([ $$name = run ] || echo --extra $$name); \
+	  [ $$name != docs ] || extra+=" --constraint python/lock/dev.txt"; \
 	  uv pip compile pyproject.toml $$extra --universal --python-version 3.11 --generate-hashes \
 	    --no-annotate --no-header --no-emit-index-url --quiet --output-file python/lock/$$name.txt; \
 	done

@@ -44,7 +44,8 @@ FIELDS: dict[str, tuple[str, ...]] = {
     "certsync": (*_KEY, "ca_file", "quiet", "verbose"),
     "sign": tuple(name for name in _ALL if name != "publish_token_env"),
     "timestamp": (
-        *("files", "folder", "timestamp_url", "timestamp_jobs", "digest", "trust_root", "fail_fast", "ca_file"),
+        *("files", "folder", "timestamp_url", "timestamp_jobs", "timestamp_limit", "digest", "trust_root"),
+        *("fail_fast", "ca_file"),
         *_OUTPUT,
     ),
     "doctor": (

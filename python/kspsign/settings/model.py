@@ -26,6 +26,7 @@ from kspsign.model.network_options import NetworkOptions
 from kspsign.settings.config_file import ConfigOrigin
 from kspsign.settings.network import network_options
 from kspsign.settings.store_options import Ambient, Metavar, OneOf, Output, StoreOptions, Thumbprint, marker
+from kspsign.settings.timestamp_limits import TimestampLimits, parse_limits
 from kspsign.settings.urls import url_fault
 
 Command = Literal["run", "certsync", "sign", "timestamp", "verify", "doctor", "merge"]
@@ -39,8 +40,8 @@ EngineName = Literal["auto", "native", "signtool", "smctl"]
 
 DEFAULT_TIMESTAMP_URLS = (
     "http://timestamp.digicert.com",
-    "http://timestamp.sectigo.com",
     "http://timestamp.acs.microsoft.com",
+    "http://timestamp.sectigo.com",  # last: it may be asked once in 15 seconds only
 )
 
 
@@ -125,6 +126,9 @@ class Settings(BaseModel):
     timestamp_jobs: Annotated[int, Ambient.HARMLESS] = Field(
         64, ge=1, le=256, description="Maximum parallel timestamp requests per server."
     )
+    timestamp_limit: Annotated[tuple[str, ...], Ambient.HARMLESS, Metavar("HOST=N[/SECONDS]")] = Field(
+        (), description="Requests at once to one timestamp server, and seconds between two; Sectigo's has 1/15."
+    )
     max_signatures: Annotated[int | None, Ambient.HARMLESS] = Field(
         None, ge=0, description="Maximum number of signatures for the run; slices share it."
     )
@@ -169,7 +173,7 @@ class Settings(BaseModel):
     temp_folder: Path | None = None
     configuration: InstanceOf[ConfigOrigin] = ConfigOrigin()
 
-    @field_validator("files", "timestamp_url", "tool_env", "trust_root", mode="before")
+    @field_validator("files", "timestamp_url", "timestamp_limit", "tool_env", "trust_root", mode="before")
     @classmethod
     def _lines_are_items(cls, value: object) -> object:
         return [line.strip() for line in value.splitlines() if line.strip()] if isinstance(value, str) else value
@@ -181,6 +185,12 @@ class Settings(BaseModel):
             if wrong := url_fault(url):
                 which = f"URL {number} of {len(value)}" if len(value) > 1 else "the URL"
                 raise ValueError(f"{which} of the timestamp server can't be used: {wrong}")
+        return value
+
+    @field_validator("timestamp_limit")
+    @classmethod
+    def _are_limits(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        parse_limits(value)
         return value
 
     @field_validator("revocation", mode="before")
@@ -213,6 +223,11 @@ class Settings(BaseModel):
     def journal_folder(self) -> Path:
         """Where signatures are kept until their files are written."""
         return self.journal or self.store_folder / "journal"
+
+    @property
+    def timestamp_limits(self) -> TimestampLimits:
+        """How much is asked of each timestamp server."""
+        return TimestampLimits(self.timestamp_jobs, parse_limits(self.timestamp_limit))
 
     @property
     def output_files(self) -> dict[str, Path]:

@@ -276,6 +276,6 @@ def _own_server(
     from kspsign.timestamping.client import TimestampClient  # noqa: PLC0415 - it brings HTTP
 
     url = resources.enter_context(TimestampServer(cast("EmbeddedKeyStore", store).authority)).url
-    client = TimestampClient((url,), settings.timestamp_jobs, cancelled, settings.network.direct(), judge)
+    client = TimestampClient((url,), settings.timestamp_limits, cancelled, settings.network.direct(), judge)
     resources.callback(client.close)
     return client

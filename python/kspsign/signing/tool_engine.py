@@ -71,7 +71,7 @@ class ToolEngine:
         self._transcripts: deque[str] = deque()
         self._stamping: ToolTimestamps | None = None
         if self._urls and not self._inline:
-            self._stamping = ToolTimestamps(caller, find_signtool(settings), self._believed, self._heard)
+            self._stamping = ToolTimestamps(caller, find_signtool(settings), self._urls, self._believed, self._heard)
         self._lock = threading.Lock()
         self._navsip = ""
         self._shared, self._budget, self._preflight = shared, budget, preflight

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from kspsign.network.limiter import Limiter
 from kspsign.programs import Ran, Tool
 from kspsign.programs.signtool_output import SignToolWords
 from kspsign.signing.tool_calls import Caller, stamp
@@ -14,22 +15,27 @@ STAMP_ROUNDS = 3
 
 
 class ToolTimestamps:
-    """Stamps by `tool` with the first of `urls()` that answers; `heard` reads what a call printed."""
+    """Stamps by `tool` with the first of `urls` that is `believed()` and answers; `heard` reads what a call printed."""
 
     def __init__(
         self,
         caller: Caller,
         tool: Tool,
-        urls: Callable[[], Sequence[str]],
+        urls: Sequence[str],
+        believed: Callable[[], Sequence[str]],
         heard: Callable[[Ran], SignToolWords],
     ) -> None:
-        self._caller, self._tool, self._urls, self._heard = caller, tool, urls, heard
+        self._caller, self._tool, self._believed, self._heard = caller, tool, believed, heard
+        limits = {url: caller.settings.timestamp_limits.of(url) for url in urls}
+        self._spaced = {
+            url: Limiter(limit.jobs, caller.cancelled, limit.spacing) for url, limit in limits.items() if limit.spacing
+        }
 
     def stamp_all(self, requests: Sequence[Request]) -> None:
         """Each server in turn, several rounds, only for what has no timestamp yet."""
         waiting = [request for request in requests if not self._is_stamped(request)]
         for attempt in range(STAMP_ROUNDS):
-            for url in self._urls():
+            for url in self._believed():
                 for index in sorted({self._index(request) for request in waiting}):
                     self._stamp_group([request for request in waiting if self._index(request) == index], url, index)
                 waiting = [request for request in waiting if not self._is_stamped(request)]
@@ -41,6 +47,16 @@ class ToolTimestamps:
             request.refusal = ToolRefusal(stamp_error("; ".join(dict.fromkeys(request.said))), transient=False)
 
     def _stamp_group(self, group: Sequence[Request], url: str, index: int) -> None:
+        """All in one call, whose requests follow one another at once; alone where the server wants time between."""
+        limiter = self._spaced.get(url)
+        if limiter is None:
+            self._stamp(group, url, index)
+            return
+        for request in group:
+            with limiter.slot():
+                self._stamp([request], url, index)
+
+    def _stamp(self, group: Sequence[Request], url: str, index: int) -> None:
         ran = stamp(self._caller, self._tool, [request.name for request in group], url, index)
         words = self._heard(ran)
         late = "it did not answer in time" if ran.exit_code is None else ""

@@ -17,6 +17,7 @@ import yaml
 
 from kspsign.cli.main import build_parser, main
 from kspsign.cli.options import settings_fields
+from kspsign.diagnosis.catalogue import catalogue
 from kspsign.keys.table import STORES
 from kspsign.settings.resolve import resolve
 from support.documentation.reading import SHELL, Block, Command, blocks, commands, pages, shell_lines
@@ -108,6 +109,24 @@ def test_every_link_leads_somewhere(page: str) -> None:
             assert anchor in _anchors(leads), target
 
 
+def test_every_page_that_a_program_names_is_there() -> None:
+    """Remedies, descriptions of inputs and comments name pages by their paths, without a link."""
+    named = 0
+    for path in (path for folder in ("python", "task", "pipelines", "tools") for path in (ROOT / folder).rglob("*")):
+        if path.suffix in {".py", ".yml", ".json", ".ts"} and "node_modules" not in path.parts:
+            for page in re.findall(r"\bdocs/[\w/-]+\.md\b", path.read_text(encoding="utf-8")):
+                assert (ROOT / page).is_file(), f"{path.relative_to(ROOT)} names {page}"
+                named += 1
+    assert named > 10
+
+
+def test_every_failure_has_the_anchor_that_a_run_prints() -> None:
+    anchors = _anchors(ROOT / "docs" / "troubleshooting.md")
+    assert {failure.id for failure in catalogue().failures} <= anchors
+
+
 def _anchors(path: Path) -> set[str]:
-    headings = re.findall(r"^#+ (.+)$", path.read_text(encoding="utf-8"), re.MULTILINE)
-    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+    text = path.read_text(encoding="utf-8")
+    headings = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
+    slugs = {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+    return slugs | set(re.findall(r'<a id="([^"]+)">', text))

@@ -25,6 +25,14 @@ _LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 
 
 @dataclass(frozen=True, slots=True)
+class ServiceMeaning:
+    """Our code for a service's refusal and what to do about it."""
+
+    code: str
+    remedy: str
+
+
+@dataclass(frozen=True, slots=True)
 class Silence:
     """No answer: why, whether the request may have reached the service, and whether time ran out."""
 

@@ -26,6 +26,8 @@ from kspsign.embedded.timestamp_server import TimestampServer
 from support import softhsm
 from support.artifact_signing.server import ArtifactSigning
 from support.artifact_signing.world import ACCOUNT, ENDPOINT, PROFILE
+from support.aws.server import Aws
+from support.aws.world import ACCOUNT as AWS_ACCOUNT
 from support.certificates import PASSWORD, rsa_key, signing_file
 from support.digicert_one.fixture import running
 from support.documentation.reading import SHELL, Block, blocks, in_line, shell_lines
@@ -55,6 +57,7 @@ STORES = {
     "docs/getting-started/keylocker-linux.md": "keylocker",
     "docs/how-to/azure-artifact-signing.md": "azure-artifact-signing",
     "docs/how-to/azure-key-vault.md": "azure-key-vault",
+    "docs/how-to/aws-kms.md": "aws-kms",
     "docs/how-to/pkcs11.md": "pkcs11",
 }
 """Pages whose commands sign on any system, and the key store that they refer to."""
@@ -107,6 +110,14 @@ def place(tmp_path: Path, authority: EmbeddedAuthority) -> Place:
     return Place(tmp_path / "work", [authority.root.certificate.public_bytes(Encoding.PEM)])
 
 
+def prepare_aws(place: Place, aws: Aws) -> None:
+    """A key with its certificate, and an access key."""
+    _certificate, root = aws.publish(place.folder, rsa_key(2048), **VALID)
+    place.roots.append(root.read_bytes())
+    place.environment |= {**aws.keys, "AWS_ENDPOINT_URL_KMS": aws.endpoint}
+    place.placeholders |= {"ACCOUNT": AWS_ACCOUNT, "key/ID": f"key/{aws.aws.keys[0].id}"}
+
+
 def prepare(place: Place, store: str, files: Path, stack: ExitStack, authority: EmbeddedAuthority) -> None:
     """Start the key store's stand-in, and fill in what a reader would."""
     files.mkdir()
@@ -130,6 +141,8 @@ def prepare(place: Place, store: str, files: Path, stack: ExitStack, authority: 
         place.placeholders |= {"ACCOUNT": ACCOUNT, "PROFILE": PROFILE}
         metadata = {"Endpoint": ENDPOINT, "CodeSigningAccountName": ACCOUNT, "CertificateProfileName": PROFILE}
         (place.folder / "metadata.json").write_text(json.dumps(metadata), encoding="utf-8")
+    elif store == "aws-kms":
+        prepare_aws(place, stack.enter_context(Aws(files)))
     else:
         root, key = ca("Documentation root", **VALID), rsa_key(2048)
         leaf = signer("Documentation publisher", root, key=key, **VALID)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -17,7 +18,7 @@ from support.aws.world import ROLE
 from support.certificates import rsa_key
 from support.formats.peimages import build_pe
 from support.key_vault.answers import Request, Response
-from support.samples import Run, assert_no_leftovers, kspsign_process
+from support.samples import Run, assert_no_leftovers, kspsign
 
 NOW = datetime.now(UTC)
 SIDES: dict[str, Any] = {"begin": NOW - timedelta(days=30), "end": NOW + timedelta(days=300)}
@@ -200,13 +201,30 @@ CASES: dict[str, Case] = {
 
 
 def run_in(aws: Aws, folder: Path, *more: object, environment: dict[str, str] | None = None) -> Run:
-    return kspsign_process(
-        *("run", "*.dll", "--key-store", "aws-kms", "--kms-key", ALIAS, "--kms-endpoint", aws.endpoint),
+    with contextlib.ExitStack() as ended:
+        patch = ended.enter_context(pytest.MonkeyPatch.context())
+        for name, value in (aws.keys if environment is None else environment).items():
+            patch.setenv(name, value)
+        return _run(aws, folder, *more)
+
+
+def _run(aws: Aws, folder: Path, *more: object) -> Run:
+    return kspsign(
+        *(
+            "run",
+            "*.dll",
+            "--folder",
+            folder,
+            "--key-store",
+            "aws-kms",
+            "--kms-key",
+            ALIAS,
+            "--kms-endpoint",
+            aws.endpoint,
+        ),
         *("--certificate", folder / "code.pem", "--trust-root", folder / "root.pem", "--no-timestamp"),
         *("--store", folder / "store", "--jobs", "1", *more),
         folder=folder,
-        environment=aws.keys if environment is None else environment,
-        timeout=120,
     )
 
 

@@ -18,6 +18,10 @@ from kspsign.embedded.authority import create_authority
 from support import certificates, softhsm
 from support.artifact_signing.server import ArtifactSigning
 from support.artifact_signing.world import HOST, RESOURCE
+from support.aws.kms import exception
+from support.aws.server import ALIAS, Aws
+from support.aws.sign_in import GITHUB_TOKEN
+from support.aws.world import CONTAINER_TOKEN, REGION, ROLE
 from support.digicert_one import wire
 from support.digicert_one.access import PASSWORD as CLIENT_PASSWORD
 from support.digicert_one.answers import Response
@@ -186,6 +190,57 @@ def _by(
 
 
 @contextlib.contextmanager
+def aws(folder: Path, credential: str) -> Iterator[Case]:
+    with Aws(folder) as service:
+        certificate, root = service.publish(folder, new_key(), **SIDES)
+        said = False
+
+        def say_it(request: Request) -> Answer | None:
+            """Once the service says token and signature aloud."""
+            nonlocal said
+            if said or request.headers.get("x-amz-target") != "TrentService.Sign":
+                return None
+            said = True
+            return exception("ThrottlingException", request.headers.get("x-amz-security-token", ""), **AT_ONCE)
+
+        service.interfere = say_it
+        (folder / "token").write_text("web.identity.planted-6b2d")
+        service.aws.oidc_tokens.add("web.identity.planted-6b2d")
+        sts = {"AWS_REGION": REGION, "AWS_ENDPOINT_URL_STS": service.endpoint}
+        environment = {
+            "keys": service.keys,
+            "file": {"AWS_ROLE_ARN": ROLE, "AWS_WEB_IDENTITY_TOKEN_FILE": str(folder / "token")},
+            "pipelines": {**service.pipeline_environment, "no_proxy": "127.0.0.1", "AWS_ROLE_ARN": ROLE},
+            "github": {**service.github, "AWS_ROLE_ARN": ROLE},
+            "container": service.container,
+            "instance": {"AWS_EC2_METADATA_SERVICE_ENDPOINT": service.endpoint},
+        }[credential]
+
+        def secrets() -> list[bytes]:
+            made = [key.secret for key in service.aws.access_keys.values()]
+            made += [key.token for key in service.aws.access_keys.values() if key.token]
+            given = (ACCESS_TOKEN, GITHUB_TOKEN, CONTAINER_TOKEN, *service.aws.oidc_tokens, *service.aws.imds_tokens)
+            return [each.encode() for each in (*made, *given)]
+
+        options = ("--key-store", "aws-kms", "--kms-key", ALIAS, "--kms-endpoint", service.endpoint)
+        yield Case(
+            (*options, "--certificate", certificate, "--azure-connection-id", CONNECTION),
+            {**sts, **environment},
+            secrets,
+            lambda: [_less_aws_credentials(each) for each in service.record.requests],
+            root=root.read_bytes(),
+        )
+
+
+def _less_aws_credentials(request: Request) -> str:
+    """A request without the headers and the field in which a credential belongs."""
+    belonging = {"x-amz-security-token", "authorization", "x-aws-ec2-metadata-token"}
+    headers = {name: value for name, value in request.headers.items() if name not in belonging}
+    body = b"" if b"WebIdentityToken" in request.body else request.body
+    return f"{request.target} {body!r} {headers}"
+
+
+@contextlib.contextmanager
 def pkcs11(folder: Path) -> Iterator[Case]:
     token, key = softhsm.create(folder / "hsm"), new_key()
     token.import_key(key, "release", "01")
@@ -211,6 +266,7 @@ STORES: dict[str, Callable[[Path], contextlib.AbstractContextManager[Case]]] = {
         f"artifact signing by {each}": _by(each, artifact_signing)
         for each in ("client-secret", "pipelines", "managed-identity", "cli")
     },
+    **{f"aws by {each}": _by(each, aws) for each in ("keys", "file", "pipelines", "github", "container", "instance")},
     "pkcs11": pkcs11,
     "pkcs12": pkcs12_file,
 }

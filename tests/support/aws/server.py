@@ -48,6 +48,12 @@ class Aws(Azure):
         token = {"AWS_CONTAINER_AUTHORIZATION_TOKEN": CONTAINER_TOKEN}
         return {"AWS_CONTAINER_CREDENTIALS_FULL_URI": uri, **token, "AWS_REGION": REGION}
 
+    @property
+    def github(self) -> dict[str, str]:
+        """What a job of GitHub Actions with `id-token: write` has."""
+        url = f"{self.url}{sign_in.GITHUB}?api-version=2.0"
+        return {"ACTIONS_ID_TOKEN_REQUEST_URL": url, "ACTIONS_ID_TOKEN_REQUEST_TOKEN": sign_in.GITHUB_TOKEN}
+
     def of_kms(self, operation: str) -> list[Request]:
         """Requests of KMS for this operation."""
         wanted = f"TrentService.{operation}"

@@ -14,6 +14,7 @@ from support.key_vault.answers import Request, Response
 
 _NAMESPACE = "https://sts.amazonaws.com/doc/2011-06-15/"
 CONTAINER = "/v1/credentials"
+GITHUB, GITHUB_TOKEN = "/github/token", "github-request-token-planted-20e7"
 _IMDS = "/latest/meta-data/iam/security-credentials/"
 
 
@@ -58,7 +59,9 @@ def _assumed(world: AwsWorld, form: dict[str, str]) -> Response:
 
 
 def machine(world: AwsWorld, request: Request) -> Response:
-    """A container's credential endpoint, and the metadata service of an instance, version 2 alone."""
+    """A container's credential endpoint, an instance's metadata service (version 2 alone), and GitHub's tokens."""
+    if request.path == GITHUB:
+        return _github(world, request)
     if request.path == CONTAINER:
         if request.headers.get("authorization") != CONTAINER_TOKEN:
             return Response(401, {"code": "Unauthorized", "message": "the token is wrong"})
@@ -71,6 +74,17 @@ def machine(world: AwsWorld, request: Request) -> Response:
         world.imds_tokens.add(token)
         return Response(200, token.encode(), {"Content-Type": "text/plain"})
     return _metadata(world, request)
+
+
+def _github(world: AwsWorld, request: Request) -> Response:
+    """The token of a job, for an audience: https://docs.github.com/actions/reference/openid-connect-reference."""
+    if request.headers.get("authorization") != f"Bearer {GITHUB_TOKEN}" or request.method != "GET":
+        return Response(401, b"")
+    audience = request.query.get("audience", [""])[0]
+    token = f"github.{secrets.token_hex(16)}.{'aws' if audience == 'sts.amazonaws.com' else 'other'}"
+    if audience == "sts.amazonaws.com":
+        world.oidc_tokens.add(token)
+    return Response(200, {"count": len(token), "value": token})
 
 
 def _metadata(world: AwsWorld, request: Request) -> Response:

@@ -118,7 +118,7 @@ def _role(arn: str, options: AwsKmsOptions, surroundings: Surroundings, address:
 
 
 def _read_token(path: Path) -> str:
-    """Read anew each time: whoever writes the file renews it."""
+    """Read each time: whoever writes the file renews it."""
     try:
         text = path.read_text("utf-8").strip()
     except (OSError, ValueError) as unreadable:

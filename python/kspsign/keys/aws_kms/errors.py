@@ -10,7 +10,7 @@ from email.utils import parsedate_to_datetime
 from typing import Final, TypeVar
 
 from kspsign.certificates.validity import CLOCK_SKEW
-from kspsign.keys.rest import Silence, one_line
+from kspsign.keys.rest import ServiceMeaning, Silence, one_line
 from kspsign.model.errors import LostSignatureError, PrerequisiteError, SigningError
 from kspsign.network.exchange import HttpAnswer
 from kspsign.network.failures import status_text
@@ -26,14 +26,6 @@ class Refusal:
     name: str
     said: str
     request_id: str
-
-
-@dataclass(frozen=True, slots=True)
-class ServiceMeaning:
-    """Our code for a refusal and what to do about it."""
-
-    code: str
-    remedy: str
 
 
 _SIGN_IN: Final = ServiceMeaning(
@@ -220,7 +212,7 @@ def clock_offset(answer: HttpAnswer) -> str | None:
     if abs(offset) < CLOCK_SKEW:
         return None
     minutes = round(abs(offset) / timedelta(minutes=1))
-    return f"the agent's clock is {minutes} minutes {'ahead of' if offset > timedelta() else 'behind'} the service's"
+    return f"the agent's clock is {minutes} minutes {'fast' if offset > timedelta() else 'slow'} by the service's"
 
 
 def _meaning(answer: HttpAnswer, refusal: Refusal, *, role: bool) -> ServiceMeaning:

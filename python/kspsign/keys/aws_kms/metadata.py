@@ -107,7 +107,7 @@ def _metadata_service(url: str) -> str:
 
 
 def _container_token(given: Mapping[str, str]) -> str:
-    """The value of Authorization; a file is read anew each time."""
+    """The value of Authorization; a file is read each time."""
     file = given.get("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE")
     token = given.get("AWS_CONTAINER_AUTHORIZATION_TOKEN", "")
     if file:

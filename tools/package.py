@@ -25,7 +25,7 @@ SHIM_BUILD = ROOT / "build" / "shim"
 TFX = SHIM / "node_modules" / "tfx-cli" / "_build" / "tfx-cli.js"
 TASK = "task/KspSign"
 GATE = "task/KspSignatureGate"
-PICTURES = ("log.png", "summary.png")
+PICTURES = ("green.png", "red.png", "summary.png")
 MAX_BYTES = 50 * 1024 * 1024
 EPOCH = (1980, 1, 1, 0, 0, 0)
 

@@ -103,7 +103,9 @@ def add_options(parser: argparse.ArgumentParser, command: str, stores: Sequence[
     elif command == "help":
         parser.add_argument("about", nargs="?", metavar="COMMAND", help="the command; none lists all of them")
     elif command == "schema":
-        parser.add_argument("what", choices=("config", "doctor", "policy", "report"), help="which schema to print")
+        parser.add_argument(
+            "what", choices=("config", "doctor", "key-command", "policy", "report"), help="which schema to print"
+        )
 
 
 def _add_settings(parser: argparse.ArgumentParser, command: str, stores: Sequence[StoreEntry]) -> None:

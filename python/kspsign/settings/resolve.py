@@ -27,7 +27,7 @@ from kspsign.settings.model import (
     Settings,
 )
 from kspsign.settings.network import network_variables
-from kspsign.settings.secrets import AGENT_VARIABLES, program_credentials, publish_token, store_secrets
+from kspsign.settings.secrets import AGENT_VARIABLES, program_credentials, publish_token, store_secrets, store_variables
 from kspsign.settings.store_options import (
     TASK_SECRET,
     NeverIgnored,
@@ -35,8 +35,8 @@ from kspsign.settings.store_options import (
     StoreOptions,
     faults,
     marker,
+    named_variables,
     options_of,
-    secret_text,
     validate_options,
     wrong_settings,
 )
@@ -79,11 +79,7 @@ def resolve(
         "agent_environment": {name: value for name, value in environment.items() if name.upper() in AGENT_VARIABLES},
         "credentials": program_credentials(sources, values.get("tool_env")),
         "network_environment": network_variables(sources),
-        "store_environment": {
-            name.upper(): secret
-            for name, value in sources.items()
-            if name.upper() in sorted_keys.variables and (secret := secret_text(value))
-        },
+        "store_environment": store_variables(sources, sorted_keys.variables, sorted_keys.passed),
         "given_options": {
             **sorted_keys.options,
             **(store_secrets(*of_stores, environment, secrets or {}) if command in KEY_STORE_COMMANDS else {}),
@@ -136,6 +132,12 @@ class _Sorted:
         if self.chosen is not None:
             return self.chosen.variables
         return frozenset().union(*(model.variables for model in self.models.values()))
+
+    @property
+    def passed(self) -> frozenset[str]:
+        """The variables that are named for the store's program; of every store while none is chosen."""
+        models = self.models.values() if self.chosen is None else (self.chosen,)
+        return frozenset().union(*(named_variables(model, self.options) for model in models))
 
     def foreign_faults(self) -> Iterator[tuple[str, str]]:
         """What is wrong with keys that the chosen store lacks: values that their own stores refuse."""

@@ -57,6 +57,11 @@ class SecretVariable:
 
 
 @dataclass(frozen=True, slots=True)
+class VariableNames:
+    """Marks a field that names environment variables which the store's program gets; no other store receives them."""
+
+
+@dataclass(frozen=True, slots=True)
 class OneOf:
     """Marks fields that exclude each other, by what they choose: one that was given on the command line or as an input
     overrules the others in a configuration file."""
@@ -110,6 +115,10 @@ class StoreOptions(BaseModel):
         None, description="Alias of the key pair in the key store (case-sensitive)."
     )
     thumbprint: Thumbprint = None
+
+    def reads(self, variable: str) -> bool:
+        """Whether the store receives this environment variable."""
+        return variable in self.variables or variable in named_variables(type(self), dict(self))
 
     @property
     def means_synchronised(self) -> bool:
@@ -171,6 +180,16 @@ def secret_variables(model: type[StoreOptions]) -> Iterator[tuple[str, SecretVar
         found = marker(field, SecretVariable)
         if found is not None:
             yield name, found
+
+
+def named_variables(model: type[StoreOptions], given: Mapping[str, Any]) -> frozenset[str]:
+    """The environment variables that `given` names for the store's program, as they are written there."""
+    named: set[str] = set()
+    for name, field in model.model_fields.items():
+        if marker(field, VariableNames) is not None:
+            value = given.get(name) or ()
+            named.update(value.split() if isinstance(value, str) else map(str, value))
+    return frozenset(named)
 
 
 def make_options(model: type[_Model], given: Mapping[str, Any]) -> _Model:

@@ -59,6 +59,7 @@ STORES = {
     "docs/how-to/azure-key-vault.md": "azure-key-vault",
     "docs/how-to/aws-kms.md": "aws-kms",
     "docs/how-to/pkcs11.md": "pkcs11",
+    "docs/reference/command-key-store.md": "command",
 }
 """Pages whose commands sign on any system, and the key store that they refer to."""
 
@@ -110,6 +111,16 @@ def place(tmp_path: Path, authority: EmbeddedAuthority) -> Place:
     return Place(tmp_path / "work", [authority.root.certificate.public_bytes(Encoding.PEM)])
 
 
+def prepare_artifact_signing(place: Place, service: ArtifactSigning) -> None:
+    """An account with a profile, and the metadata file of SignTool's dlib."""
+    place.roots.append(service.signing.root.pem)
+    place.environment |= service.environment
+    place.environment |= {"AZURE_TENANT_ID": TENANT, "AZURE_CLIENT_ID": CLIENT, "no_proxy": "127.0.0.1"}
+    place.placeholders |= {"ACCOUNT": ACCOUNT, "PROFILE": PROFILE}
+    metadata = {"Endpoint": ENDPOINT, "CodeSigningAccountName": ACCOUNT, "CertificateProfileName": PROFILE}
+    (place.folder / "metadata.json").write_text(json.dumps(metadata), encoding="utf-8")
+
+
 def prepare_aws(place: Place, aws: Aws) -> None:
     """A key with its certificate, and an access key."""
     _certificate, root = aws.publish(place.folder, rsa_key(2048), **VALID)
@@ -121,7 +132,10 @@ def prepare_aws(place: Place, aws: Aws) -> None:
 def prepare(place: Place, store: str, files: Path, stack: ExitStack, authority: EmbeddedAuthority) -> None:
     """Start the key store's stand-in, and fill in what a reader would."""
     files.mkdir()
-    if store == "pkcs12":
+    if store == "command":
+        (program,) = [block.text for block in blocks() if block.language == "python" and "sign.py FILE" in block.text]
+        (place.folder / "sign.py").write_text(program, encoding="utf-8")
+    if store in {"pkcs12", "command"}:
         made = signing_file(place.folder)
         made.path.rename(place.folder / "code.p12")
         place.roots.append(made.root.read_bytes())
@@ -134,13 +148,7 @@ def prepare(place: Place, store: str, files: Path, stack: ExitStack, authority: 
         place.roots.append(host.world.root.pem)
         place.environment |= host.environment
     elif store == "azure-artifact-signing":
-        service = stack.enter_context(ArtifactSigning(files, authority))
-        place.roots.append(service.signing.root.pem)
-        place.environment |= service.environment
-        place.environment |= {"AZURE_TENANT_ID": TENANT, "AZURE_CLIENT_ID": CLIENT, "no_proxy": "127.0.0.1"}
-        place.placeholders |= {"ACCOUNT": ACCOUNT, "PROFILE": PROFILE}
-        metadata = {"Endpoint": ENDPOINT, "CodeSigningAccountName": ACCOUNT, "CertificateProfileName": PROFILE}
-        (place.folder / "metadata.json").write_text(json.dumps(metadata), encoding="utf-8")
+        prepare_artifact_signing(place, stack.enter_context(ArtifactSigning(files, authority)))
     elif store == "aws-kms":
         prepare_aws(place, stack.enter_context(Aws(files)))
     else:

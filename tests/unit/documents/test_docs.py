@@ -61,10 +61,12 @@ def test_a_wrong_command_is_refused() -> None:
 
 @pytest.mark.parametrize("block", BLOCKS, ids=lambda each: each.place)
 def test_every_block_can_be_read(block: Block) -> None:
-    """JSON and YAML parse; `yaml` is for pipelines, `yml` for other files; one is named in its first line."""
-    assert block.language in SHELL | {"yaml", "yml", "json", "text"}, "say what the block is"
+    """JSON, YAML and Python parse; `yaml` is for pipelines, `yml` for other files; one is named in its first line."""
+    assert block.language in SHELL | {"yaml", "yml", "json", "text", "python"}, "say what the block is"
     if block.language == "json":
         json.loads(block.text)
+    if block.language == "python":
+        compile(block.text, block.place, "exec")
     if block.language in {"yaml", "yml"}:
         content = yaml.safe_load(block.text)
         if block.text.startswith("# kspsign.yml"):

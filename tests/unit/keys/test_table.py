@@ -89,6 +89,7 @@ def test_a_store_is_given_its_own_secrets_and_no_others() -> None:
         "azure-artifact-signing": {"AZURE_CLIENT_SECRET"},
         "aws-kms": {"AWS_SECRET_ACCESS_KEY"},
         "pkcs11": programs,
+        "command": set(),
         "windows": programs,
     }
 

@@ -180,10 +180,11 @@ class TestSummary:
         text = summary_text(samples.report(samples.file("a.exe"), samples.file("b.exe", "untrusted")))
         assert text.startswith("# Signature verification: failed")
         (row,) = (line for line in text.splitlines() if line.startswith("| b.exe |"))
-        _, _, code, cause, _, _ = (cell.strip() for cell in row.split("|"))
-        assert code.startswith("[CERT_E_UNTRUSTEDROOT (0x800B0109)](https://")
+        _, _, reason, _, _ = (cell.strip() for cell in row.split("|"))
+        cause, _break, code = reason.partition("<br>")
         assert cause.startswith("The chain ends in a root")
-        assert text.index("b.exe") < text.index("a.exe")
+        assert code.startswith("[CERT_E_UNTRUSTEDROOT (0x800B0109)](https://")
+        assert text.index("b.exe") < text.index("Certificate valid until") < text.index("a.exe")
         assert "Pass the root with --trust-root if it is yours" in text
 
     def test_files_of_one_cause_are_one_row(self, samples: Samples) -> None:
@@ -195,6 +196,10 @@ class TestSummary:
         text = summary_text(samples.report(*(samples.file(f"g{n}.exe") for n in range(205))))
         assert text.count(".exe |") == 200
         assert "5 more files: in the attached report." in text.splitlines()
+
+    def test_failures_take_no_rows_from_the_files_that_did_not_fail(self, samples: Samples) -> None:
+        failed = [samples.file(f"b{n}.exe", "refused") for n in range(300)]
+        assert "\n| good.exe | signed |" in summary_text(samples.report(*failed, samples.file("good.exe")))
 
     def test_the_table_of_causes_is_capped(self, samples: Samples) -> None:
         errors = [ErrorFacts(f"CODE_{chr(65 + n // 26)}{chr(65 + n % 26)}", None, "x", "y") for n in range(60)]

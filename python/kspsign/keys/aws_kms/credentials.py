@@ -100,12 +100,12 @@ def _role(arn: str, options: AwsKmsOptions, surroundings: Surroundings, address:
     given = {name: value.get_secret_value() for name, value in surroundings.environment.items()}
     role = Role.parse(arn, given.get("AWS_ROLE_SESSION_NAME"))
     file = given.get("AWS_WEB_IDENTITY_TOKEN_FILE")
-    vouched = None if file else pipeline_identity(options, surroundings, AUDIENCE)
+    vouched = None if file else pipeline_identity(options, surroundings, pool, AUDIENCE)
     token: Callable[[], str]
     if file:
         by, token = f"the token in {file}", partial(_read_token, Path(file))
     elif vouched is not None:
-        by, token = f"the OIDC token of {vouched.who}", partial(vouched.token, pool)
+        by, token = f"the OIDC token of {vouched.who}", vouched.token
     else:
         raise ConfigurationError(
             f"there is no OIDC token to assume role {arn} with",

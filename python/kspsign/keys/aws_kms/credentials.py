@@ -14,10 +14,11 @@ from pathlib import Path
 from typing import Final
 
 from kspsign.keys.aws_kms.address import KeyAddress
-from kspsign.keys.aws_kms.metadata import Lookup, container, instance
+from kspsign.keys.aws_kms.metadata import container, instance, no_credential
 from kspsign.keys.aws_kms.options import AwsKmsOptions
 from kspsign.keys.aws_kms.sigv4 import AwsKeys
 from kspsign.keys.aws_kms.web_identity import Role, assume
+from kspsign.keys.machine_lookup import MachineLookup
 from kspsign.keys.pipeline_identity import pipeline_identity
 from kspsign.keys.protocol import Surroundings
 from kspsign.model.errors import ConfigurationError, PrerequisiteError
@@ -71,7 +72,7 @@ def find_source(options: AwsKmsOptions, surroundings: Surroundings, address: Key
             "AWS_WEB_IDENTITY_TOKEN_FILE is set, and no role to assume with it",
             remedy="Name the role with --aws-role-arn or in AWS_ROLE_ARN.",
         )
-    lookup = Lookup(surroundings.network, surroundings.cancelled.wait)
+    lookup = MachineLookup(surroundings.network, surroundings.cancelled.wait, no_credential)
     if found := container(given, lookup):
         return Source(*found)
     if given.get("AWS_EC2_METADATA_DISABLED", "").strip().lower() == "true":

@@ -12,16 +12,11 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import quote, urlsplit
 
-import urllib3
-
 from kspsign.keys.aws_kms.sigv4 import AwsKeys
-from kspsign.keys.rest import USER_AGENT, Silence, checked_endpoint, one_line, send
-from kspsign.model.errors import CancelledError, ConfigurationError, PrerequisiteError
-from kspsign.model.network_options import NetworkOptions
-from kspsign.network.exchange import HttpAnswer, Question
-from kspsign.network.failures import status_text
-from kspsign.network.pool import Pool
-from kspsign.network.retry import backoff
+from kspsign.keys.machine_lookup import MachineLookup
+from kspsign.keys.rest import checked_endpoint, one_line
+from kspsign.model.errors import ConfigurationError, PrerequisiteError
+from kspsign.network.exchange import HttpAnswer
 
 Found = tuple[str, Callable[[], tuple[AwsKeys, datetime | None]]]
 _ECS: Final = "http://169.254.170.2"
@@ -32,35 +27,9 @@ _CONTAINER_HOSTS: Final = frozenset(
 """Where credentials may be asked for without TLS: ECS, EKS Pod Identity, this machine."""
 _ROLES: Final = "/latest/meta-data/iam/security-credentials/"
 _SESSION_SECONDS: Final = "21600"
-_ATTEMPTS, _FIRST_PAUSE, _SECONDS = 3, 0.3, 2.0
 
 
-class Lookup:
-    """Asks an address of this machine, a few times; `pause` waits and returns true when the run was cancelled."""
-
-    def __init__(self, network: NetworkOptions, pause: Callable[[float], bool]) -> None:
-        timeout = urllib3.Timeout(connect=_SECONDS, read=_SECONDS * 5)
-        self._direct = Pool(network.direct(), deadline=_SECONDS * 10, timeout=timeout)
-        self._pause = pause
-
-    def text(self, method: str, url: str, headers: Mapping[str, str], who: str, secrets: tuple[str, ...] = ()) -> str:
-        """The body of a 200. Raises PrerequisiteError for anything else, CancelledError."""
-        question = Question(method, url, None, {"User-Agent": USER_AGENT, **headers})
-        for attempt in range(1, _ATTEMPTS + 1):
-            if self._pause(0):
-                raise CancelledError
-            answer = send(self._direct, question, attempt=attempt, secrets=secrets)
-            if isinstance(answer, HttpAnswer) and answer.status == 200:
-                return answer.body.decode("utf-8", "replace")
-            passing = isinstance(answer, Silence) or answer.status >= 500 or answer.status == 429
-            if not passing or attempt == _ATTEMPTS:
-                raise _no_credential(who, _described(answer))
-            if self._pause(backoff(attempt, _FIRST_PAUSE)):
-                raise CancelledError
-        raise AssertionError  # the last attempt returns or raises
-
-
-def container(given: Mapping[str, str], lookup: Lookup) -> Found | None:
+def container(given: Mapping[str, str], lookup: MachineLookup) -> Found | None:
     """The container's own credential; None outside one. Raises ConfigurationError for a URL that gets no token."""
     relative, full = (given.get(f"AWS_CONTAINER_CREDENTIALS_{kind}_URI") for kind in ("RELATIVE", "FULL"))
     if not (relative or full):
@@ -78,12 +47,12 @@ def container(given: Mapping[str, str], lookup: Lookup) -> Found | None:
     def get() -> tuple[AwsKeys, datetime | None]:
         token = _container_token(given)
         headers = {"Authorization": token} if token else {}
-        return _credential(lookup.text("GET", url, {"Accept": "application/json", **headers}, who, (token,)), who)
+        return _credential(_text(lookup.ask("GET", url, {"Accept": "application/json", **headers}, who, (token,))), who)
 
     return who, get
 
 
-def instance(given: Mapping[str, str], lookup: Lookup) -> Found:
+def instance(given: Mapping[str, str], lookup: MachineLookup) -> Found:
     """The role of the EC2 instance, by IMDSv2: a session token first, then the role's name, then its credential."""
     own = given.get("AWS_EC2_METADATA_SERVICE_ENDPOINT")
     base = _metadata_service(own) if own else _IMDS
@@ -91,12 +60,16 @@ def instance(given: Mapping[str, str], lookup: Lookup) -> Found:
 
     def get() -> tuple[AwsKeys, datetime | None]:
         session = {"X-aws-ec2-metadata-token-ttl-seconds": _SESSION_SECONDS}
-        token = lookup.text("PUT", f"{base}/latest/api/token", session, who).strip()
+        token = _text(lookup.ask("PUT", f"{base}/latest/api/token", session, who))
         headers = {"X-aws-ec2-metadata-token": token}
-        role = lookup.text("GET", f"{base}{_ROLES}", headers, who, (token,)).split("\n")[0].strip()
-        return _credential(lookup.text("GET", f"{base}{_ROLES}{quote(role)}", headers, who, (token,)), who)
+        role = _text(lookup.ask("GET", f"{base}{_ROLES}", headers, who, (token,))).split("\n")[0].strip()
+        return _credential(_text(lookup.ask("GET", f"{base}{_ROLES}{quote(role)}", headers, who, (token,))), who)
 
     return who, get
+
+
+def _text(answer: HttpAnswer) -> str:
+    return answer.body.decode("utf-8", "replace").strip()
 
 
 def _metadata_service(url: str) -> str:
@@ -114,9 +87,9 @@ def _container_token(given: Mapping[str, str]) -> str:
         try:
             token = Path(file).read_text("utf-8").strip()
         except (OSError, ValueError) as unreadable:
-            raise _no_credential(f"the token in {file}", str(unreadable)) from unreadable
+            raise no_credential(f"the token in {file}", str(unreadable)) from unreadable
     if not token.isprintable():
-        raise _no_credential("the container's token", "it holds line breaks or control characters")
+        raise no_credential("the container's token", "it holds line breaks or control characters")
     return token
 
 
@@ -124,30 +97,24 @@ def _credential(text: str, who: str) -> tuple[AwsKeys, datetime | None]:
     try:
         content: Any = json.loads(text)
     except (ValueError, RecursionError) as broken:
-        raise _no_credential(who, "it is not JSON") from broken
+        raise no_credential(who, "it is not JSON") from broken
     values = content if isinstance(content, dict) else {}
     parts = [values.get(name) for name in ("AccessKeyId", "SecretAccessKey", "Token")]
     if not all(isinstance(part, str) and part for part in parts):
         said = one_line(str(values.get("message") or values.get("Message") or values.get("Code") or "it holds no key"))
-        raise _no_credential(who, said)
+        raise no_credential(who, said)
     end = values.get("Expiration")
     try:
         moment = None if end is None else datetime.fromisoformat(str(end))
     except ValueError as broken:
-        raise _no_credential(who, "its end is not a date") from broken
+        raise no_credential(who, "its end is not a date") from broken
     if moment is not None and moment.tzinfo is None:
         moment = moment.replace(tzinfo=UTC)
     return AwsKeys(*map(str, parts)), moment
 
 
-def _described(answer: HttpAnswer | Silence) -> str:
-    if isinstance(answer, Silence):
-        return answer.reason
-    said = one_line(answer.body.decode("utf-8", "replace"))
-    return status_text(answer.status) + (f": {said}" if said else "")
-
-
-def _no_credential(who: str, detail: str) -> PrerequisiteError:
+def no_credential(who: str, detail: str) -> PrerequisiteError:
+    """The error where there is no credential from `who`, and why."""
     return PrerequisiteError(
         f"there is no credential for AWS from {who}: {detail}",
         code="AWS_SIGN_IN",

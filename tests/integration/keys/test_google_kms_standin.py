@@ -83,8 +83,7 @@ def test_google_s_client_gets_the_key_and_a_signature_that_holds(service: Google
 
 
 def test_google_s_client_gets_pages_and_curves(service: Google) -> None:
-    for _number in range(5):
-        made = service.google.add(new_key())
+    *_others, made = [service.google.add(new_key()) for _number in range(5)]
     service.google.versions[1].state = "DISABLED"
     kms = client(service)
     listed = list(kms.list_crypto_key_versions(request={"parent": KEY, "filter": "state=ENABLED"}))
@@ -97,7 +96,7 @@ def test_google_s_client_gets_pages_and_curves(service: Google) -> None:
 
 def test_google_auth_signs_in_by_a_service_account_s_key(service: Google, version: KeyVersion, tmp_path: Path) -> None:
     file = service.service_account(tmp_path / "account.json")
-    load = google.oauth2.service_account.Credentials.from_service_account_file
+    load: Any = google.oauth2.service_account.Credentials.from_service_account_file
     credentials = load(str(file), scopes=SCOPES, always_use_jwt_access=False)
     credentials.refresh(AuthRequest())
     assert service.google.tokens[credentials.token] == ACCOUNT

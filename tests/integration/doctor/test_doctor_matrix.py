@@ -113,6 +113,22 @@ EXPECTED: dict[str, dict[str, Seen | str]] = {
         "superseded": Seen(READY, "newer certificate", "warning", "superseded by"),
         "all well": Seen(READY, "permission", "ok", "this identity may sign"),
     },
+    "google-cloud-kms": {
+        "nothing set": Seen(NOT, "options", "failed", "--certificate"),
+        "macro": Seen(
+            NOT, "variable", "failed", "GOOGLE_APPLICATION_CREDENTIALS holds the text $(google.secureFilePath)"
+        ),
+        "wrong secret": Seen(NOT, "sign-in", "failed", "Invalid JWT Signature"),
+        "wrong alias": Seen(NOT, "key", "failed", "not found"),
+        "disabled": Seen(NOT, "key", "failed", "has no enabled version"),
+        "expired": Seen(NOT, "certificate", "failed", "valid now"),
+        "no permission": Seen(NOT, "permission", "failed", "cloudkms.cryptoKeyVersions.viewPublicKey"),
+        "no network": Seen(NOT, "host", "failed", "the proxy can't be reached"),
+        "private CA": Seen(NOT, "host", "failed", "--ca-file"),
+        "near expiry": Seen(READY, "certificate", "warning", "valid for 11 days"),
+        "superseded": Seen(READY, "newer certificate", "warning", "superseded by"),
+        "all well": Seen(READY, "key", "ok", "RSA_SIGN_PKCS1_3072_SHA256, HSM, signs"),
+    },
     "pkcs11": {
         "nothing set": Seen(NOT, "options", "failed", "--pkcs11-module"),
         "macro": Seen(NOT, "variable", "failed", "TEST_TOKEN_PIN holds the text $(TOKEN_PIN)"),

@@ -59,10 +59,10 @@ class GoogleKmsClient:
         for _page in range(_MOST_PAGES):
             query = {"filter": f"state={ENABLED}", "pageSize": "1000", **({"pageToken": page} if page else {})}
             content = self._read(f"{self.name.key}/cryptoKeyVersions?{urlencode(query)}", asked)
-            listed = content.get("cryptoKeyVersions") or []
-            if not isinstance(listed, list) or not all(isinstance(each, dict) for each in listed):
+            listed = content.get("cryptoKeyVersions", [])
+            if not isinstance(listed, list) or not all(isinstance(entry, dict) for entry in listed):
                 raise unusable(asked, "it is not a list of versions")
-            found += [str(each.get("name")) for each in listed if each.get("state") == ENABLED]
+            found += [str(entry.get("name")) for entry in listed if entry.get("state") == ENABLED]
             page = str(content.get("nextPageToken") or "")
             if not page:
                 break

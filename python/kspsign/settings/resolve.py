@@ -110,9 +110,9 @@ class _Sorted:
         name = all_given.values.get("key_store")
         try:
             chosen = stores.model(str(name).strip()) if name is not None else None
-        except ConfigurationError as unknown:
-            message = _with_lines(unknown.message, all_given)
-            raise ConfigurationError(message, code=unknown.code, remedy=unknown.remedy) from None
+        except ConfigurationError as no_store:
+            message = _with_lines(no_store.message, all_given)
+            raise ConfigurationError(message, code=no_store.code, remedy=no_store.remedy) from None
         given = all_given.without_overruled(options_of(chosen)) if chosen is not None else all_given
         values = given.values
         generic = {key: value for key, value in values.items() if key in Settings.model_fields}

@@ -56,7 +56,7 @@ class Address:
                 key_id = bytes.fromhex(options.pkcs11_key_id.removeprefix("0x").replace(":", ""))
             except ValueError as no_hex:
                 raise ConfigurationError(
-                    f"pkcs11_key_id {options.pkcs11_key_id!r} is not a hex number",
+                    f"--pkcs11-key-id {options.pkcs11_key_id!r} is not a hex number",
                     remedy="Give the CKA_ID as hex digits, as `pkcs11-tool --list-objects` prints it.",
                 ) from no_hex
         label = options.keypair_alias

@@ -40,7 +40,7 @@ from kspsign.keys.prerequisites import (
 )
 from kspsign.keys.protocol import Surroundings
 from kspsign.model.errors import ConfigurationError, KspSignError, PrerequisiteError
-from kspsign.programs import with_client_certificate_file
+from kspsign.programs.client_certificate_file import with_client_certificate_file
 
 _MODULE, _TOKEN = "module", "token"
 _CHECKS: Final = (CREDENTIALS, _MODULE, _TOKEN, SIGN_IN, KEY, PERMISSION, CERTIFICATE, NEWER)

@@ -32,7 +32,7 @@ from kspsign.keys.prerequisites import Prerequisite
 from kspsign.keys.protocol import Capabilities, KeyStore, Surroundings, reference_part
 from kspsign.model.errors import ConfigurationError, PrerequisiteError
 from kspsign.model.values import DigestAlgorithm, RawSignature
-from kspsign.programs import with_client_certificate_file
+from kspsign.programs.client_certificate_file import with_client_certificate_file
 
 
 @dataclass(frozen=True, slots=True)

@@ -171,7 +171,7 @@ def surroundings_of(
         notice=notice,
         temp_folder=settings.temp_folder,
         jobs=settings.jobs,
-        environment={name: value for name, value in settings.store_environment.items() if name in options.variables},
+        environment={name: value for name, value in settings.store_environment.items() if options.reads(name)},
         credentials=settings.credentials if options.program_credentials else {},
         agent_environment=settings.agent_environment,
         signtool=settings.signtool,

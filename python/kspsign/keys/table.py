@@ -223,6 +223,14 @@ STORES = StoreTable(
         late("kspsign.keys.pkcs11.store:Pkcs11KeyStore"),
     ),
     StoreEntry(
+        "command",
+        "Command (any program)",
+        "whatever a program of yours signs with",
+        ("native",),
+        late("kspsign.keys.command.options:CommandOptions"),
+        late("kspsign.keys.command.store:CommandStore"),
+    ),
+    StoreEntry(
         "windows",
         "Windows (KSP, e.g. KeyLocker)",
         "any HSM with a KSP of its vendor",

@@ -116,6 +116,18 @@ def _variable(setting: str, name: object, environment: Mapping[str, str]) -> Sec
     )
 
 
+def store_variables(
+    variables: Mapping[str, str], known: Collection[str], named: Collection[str]
+) -> dict[str, SecretStr]:
+    """The variables that a key store reads: `known` ones in capitals, `named` ones as they were written; an empty one
+    is none."""
+    found = {name: value for name, value in variables.items() if name in named}
+    by_capitals = {name.upper(): value for name, value in variables.items()}
+    found |= {name: by_capitals[name.upper()] for name in named if name not in found and name.upper() in by_capitals}
+    found |= {name: value for name, value in by_capitals.items() if name in known}
+    return {name: secret for name, value in found.items() if (secret := secret_text(value)).get_secret_value()}
+
+
 def program_credentials(variables: Mapping[str, str], more: object) -> dict[str, SecretStr]:
     """What only the tools get that sign: SM_* and the variables that tool_env names; an empty one is none."""
     named = set(more) if isinstance(more, (list, tuple)) else {more}

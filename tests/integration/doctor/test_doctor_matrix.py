@@ -13,6 +13,7 @@ from kspsign.embedded.authority import EmbeddedAuthority
 from kspsign.keys.table import STORES
 from support.doctor import local, services
 from support.doctor.run import SITUATIONS, Examined, Given, doctor
+from support.key_command.world import PIN as PROGRAM_PIN
 from support.softhsm import PIN
 
 
@@ -43,7 +44,7 @@ EXPECTED: dict[str, dict[str, Seen | str]] = {
         "all well": Seen(READY, "test signature", "ok", "the key signs"),
     },
     "pkcs12": {
-        "nothing set": Seen(REFUSED, "settings", "failed", "needs pkcs12"),
+        "nothing set": Seen(REFUSED, "settings", "failed", "--pkcs12 FILE is missing"),
         "macro": Seen(NOT, "variable", "failed", "P12_PASSWORD holds the text $(P12_PASSWORD)"),
         "wrong secret": Seen(NOT, "credentials", "failed", "its password is wrong"),
         "wrong alias": Seen(NOT, "credentials", "failed", "other.p12 can't be read"),
@@ -112,6 +113,20 @@ EXPECTED: dict[str, dict[str, Seen | str]] = {
         "superseded": Seen(READY, "newer certificate", "ok", "the newest valid one is used"),
         "all well": Seen(READY, "permission", "ok", "CKA_SIGN"),
     },
+    "command": {
+        "nothing set": Seen(NOT, "options", "failed", "--key-command"),
+        "macro": Seen(NOT, "variable", "failed", "HSM_PIN holds the text $(HSM_PIN)"),
+        "wrong secret": Seen(NOT, "sign-in", "failed", "the PIN is wrong"),
+        "wrong alias": Seen(NOT, "key", "failed", "no key Release"),
+        "disabled": Seen(NOT, "key", "failed", "the slot is locked"),
+        "expired": Seen(NOT, "certificate", "failed", "expired on"),
+        "no permission": Seen(NOT, "permission", "failed", "may not sign"),
+        "no network": Seen(NOT, "host", "failed", "hsm.example did not answer"),
+        "private CA": Seen(NOT, "certificate chain", "failed", "--trust-root"),
+        "near expiry": Seen(READY, "certificate", "warning", "valid for 11 days"),
+        "superseded": "the program chooses the certificate",
+        "all well": Seen(READY, "test signature", "ok", "the certificate verifies each"),
+    },
     # Off Windows none is ready: the first line says so, and the others say what can be seen here.
     "windows": {
         "nothing set": Seen(NOT, "credentials", "failed", "SM_API_KEY is not set"),
@@ -128,7 +143,7 @@ EXPECTED: dict[str, dict[str, Seen | str]] = {
         "all well": Seen(NOT, "permission", "ok", "this user may sign"),
     },
 }
-SECRETS = (local.SECRET, PIN, "01_stale", "0000-stale")
+SECRETS = (local.SECRET, PIN, PROGRAM_PIN, "01_stale", "0000-stale")
 
 
 def test_the_matrix_has_every_key_store_and_situation() -> None:

@@ -56,6 +56,13 @@ STORES = {
     "docs/how-to/azure-artifact-signing.md": "azure-artifact-signing",
     "docs/how-to/azure-key-vault.md": "azure-key-vault",
     "docs/how-to/pkcs11.md": "pkcs11",
+    "docs/reference/command-key-store.md": "command",
+    "docs/migrate/artifact-signing.md": "azure-artifact-signing",
+    "docs/migrate/azuresigntool.md": "azure-key-vault",
+    "docs/migrate/digicert.md": "keylocker",
+    "docs/migrate/dotnet-sign.md": "azure-key-vault",
+    "docs/migrate/jsign.md": "keylocker",
+    "docs/migrate/osslsigncode.md": "pkcs11",
 }
 """Pages whose commands sign on any system, and the key store that they refer to."""
 
@@ -110,7 +117,10 @@ def place(tmp_path: Path, authority: EmbeddedAuthority) -> Place:
 def prepare(place: Place, store: str, files: Path, stack: ExitStack, authority: EmbeddedAuthority) -> None:
     """Start the key store's stand-in, and fill in what a reader would."""
     files.mkdir()
-    if store == "pkcs12":
+    if store == "command":
+        (program,) = [block.text for block in blocks() if block.language == "python" and "sign.py FILE" in block.text]
+        (place.folder / "sign.py").write_text(program, encoding="utf-8")
+    if store in {"pkcs12", "command"}:
         made = signing_file(place.folder)
         made.path.rename(place.folder / "code.p12")
         place.roots.append(made.root.read_bytes())

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import sys
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,8 @@ from support.digicert_one.answers import Response
 from support.digicert_one.fixture import running
 from support.digicert_one.server import Fault
 from support.formats.peimages import build_pe
+from support.key_command.world import PIN as PROGRAM_PIN
+from support.key_command.world import PIN_VARIABLE, KeyCommand
 from support.key_vault.answers import LOGIN, PIPELINES, Request
 from support.key_vault.answers import Response as Answer
 from support.key_vault.machine import APP_SERVICE, Az
@@ -39,7 +42,7 @@ from support.key_vault.world import (
     World,
 )
 from support.pki import Key, ca, new_key, signer
-from support.watched import kspsign_watched
+from support.watched import Child, kspsign_watched
 
 SIDES: dict[str, Any] = {"begin": certificates.EXPIRED, "end": certificates.VALID}
 ROOT = ca("Root", **SIDES)
@@ -53,7 +56,7 @@ class Case:
     """A key store in use: its options, what the step maps for it, and what must not be seen.
 
     `elsewhere` is all that arrived at services, less the places where a credential belongs; `children` are the
-    programs that it starts.
+    programs that it starts, `given` the variables with a secret that these need.
     """
 
     options: tuple[object, ...]
@@ -62,6 +65,7 @@ class Case:
     elsewhere: Callable[[], list[str]] = list
     root: bytes = ROOT.pem
     children: tuple[str, ...] = ()
+    given: frozenset[str] = frozenset()
     stamps: tuple[str, ...] = ("--no-timestamp",)
 
 
@@ -203,6 +207,26 @@ def pkcs12_file(folder: Path) -> Iterator[Case]:
     yield Case(file.options[:6], environment, lambda: secrets, root=file.root.read_bytes())
 
 
+@contextlib.contextmanager
+def command(folder: Path) -> Iterator[Case]:
+    """A program that says its PIN aloud, on standard error and in an error."""
+    busy = {"kind": "busy", "message": f"{PROGRAM_PIN} waits", "retry_after": 0}
+    program = KeyCommand.create(folder / "program", stderr="PIN it is", sign_error=busy, sign_error_times=1)
+    key = (folder / "program" / "key.pem").read_bytes().splitlines()[1:-2]
+    yield Case(
+        program.options,
+        program.environment,
+        lambda: [PROGRAM_PIN.encode(), *key],
+        root=program.root.pem,
+        children=(Path(sys.executable).name,),
+        given=frozenset({PIN_VARIABLE}),
+    )
+
+
+def _less_what_it_needs(child: Child, given: frozenset[str]) -> Child:
+    return replace(child, environment={name: text for name, text in child.environment.items() if name not in given})
+
+
 STORES: dict[str, Callable[[Path], contextlib.AbstractContextManager[Case]]] = {
     "keylocker": keylocker,
     "keylocker, certificate as text": keylocker_text,
@@ -213,6 +237,7 @@ STORES: dict[str, Callable[[Path], contextlib.AbstractContextManager[Case]]] = {
     },
     "pkcs11": pkcs11,
     "pkcs12": pkcs12_file,
+    "command": command,
 }
 OF_OTHERS = {"SM_API_KEY": "another-api-key-91", "TOKEN_PIN": "another-pin-92", "AZURE_CLIENT_SECRET": "another-93"}
 
@@ -241,7 +266,7 @@ def test_a_planted_secret_is_nowhere_but_where_it_must_be(name: str, tmp_path: P
         places = [
             *written,
             ("output", done.text.encode()),
-            *(("child", str(child).encode()) for child in done.children),
+            *(("child", str(_less_what_it_needs(child, case.given)).encode()) for child in done.children),
             *(("removed file", text.encode("latin-1")) for text in done.removed),
             *(("request", text.encode()) for text in case.elsewhere()),
         ]

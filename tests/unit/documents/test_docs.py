@@ -61,16 +61,35 @@ def test_a_wrong_command_is_refused() -> None:
 
 @pytest.mark.parametrize("block", BLOCKS, ids=lambda each: each.place)
 def test_every_block_can_be_read(block: Block) -> None:
-    """JSON and YAML parse; `yaml` is for pipelines, `yml` for other files; one is named in its first line."""
-    assert block.language in SHELL | {"yaml", "yml", "json", "text"}, "say what the block is"
+    """JSON, YAML and Python parse; `yaml` is for pipelines, `yml` for other files; one is named in its first line."""
+    assert block.language in SHELL | {"yaml", "yml", "json", "text", "python"}, "say what the block is"
     if block.language == "json":
         json.loads(block.text)
+    if block.language == "python":
+        compile(block.text, block.place, "exec")
     if block.language in {"yaml", "yml"}:
         content = yaml.safe_load(block.text)
         if block.text.startswith("# kspsign.yml"):
             assert set(content) <= set(settings_fields())
             named = {str(value): "x" for name, value in content.items() if name.endswith("_env")}
             resolve("run", content, environment=named, stores=STORES)
+
+
+def test_what_replaces_another_tool_s_option_is_ours() -> None:
+    """In the tables of docs/migrate the last column names our options, or inputs of our task."""
+    inputs = {each["name"] for each in json.loads((ROOT / "task/KspSign/task.json").read_text("utf-8"))["inputs"]}
+    seen = set()
+    for page, text in pages().items():
+        for row in re.findall(r"^\|.*\|$", text, re.MULTILINE) if page.startswith("docs/migrate/") else ():
+            for span in re.findall(r"`([^`]+)`", row.split("|")[-2]):
+                if span.startswith("--"):
+                    named = set(re.findall(r"--[\w-]+", span))
+                    assert named <= options("run"), f"{page}: {span}"
+                    seen |= named
+                elif re.fullmatch(r"[a-z]+(?:[A-Z][a-z]+)+", span):
+                    assert span in inputs, f"{page}: {span}"
+                    seen.add(span)
+    assert len(seen) > 40
 
 
 def test_every_tool_and_target_that_is_named_is_there() -> None:

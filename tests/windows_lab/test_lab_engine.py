@@ -27,12 +27,14 @@ import ctypes, glob, sys, threading, time
 print("watching", flush=True)
 asked = threading.Thread(target=sys.stdin.read, daemon=True)
 asked.start()
+scanned = set()
 while asked.is_alive():
-    for name in glob.glob(".kspsign-tmp.*", include_hidden=True):
+    for name in {*glob.glob(".kspsign-tmp.*", include_hidden=True)} - scanned:
         handle = ctypes.windll.kernel32.CreateFileW(name, 0x80000000, 3, None, 3, 0, None)
         if handle != -1:
             time.sleep(0.7)
             ctypes.windll.kernel32.CloseHandle(handle)
+            scanned.add(name)
             print("scanned", flush=True)
 """
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 from kspsign.cli.options import settings_fields
 from kspsign.diagnosis.catalogue import catalogue
-from kspsign.settings.model import option_name
+from kspsign.settings.faults import option_name
 from support.places import ROOT
 
 sys.path.insert(0, str(ROOT / "tools"))

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, cast, get_args
 
-from kspsign.keys.protocol import KeyStoreKind, StoreKind
 from kspsign.model.errors import ConfigurationError, PrerequisiteError
 from kspsign.model.load import load
 from kspsign.model.suggest import suggest
@@ -21,6 +20,8 @@ from kspsign.settings.store_options import StoreOptions
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
+
+    from kspsign.keys.protocol import KeyStoreKind, StoreKind
 
 ENTRY_POINTS = "kspsign.key_stores"
 _NATIVE: EngineName = "native"

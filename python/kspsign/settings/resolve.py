@@ -28,8 +28,14 @@ from kspsign.settings.model import (
     Command,
     Settings,
 )
-from kspsign.settings.network import network_variables
-from kspsign.settings.secrets import AGENT_VARIABLES, program_credentials, publish_token, store_secrets, store_variables
+from kspsign.settings.secrets import (
+    AGENT_VARIABLES,
+    network_variables,
+    program_credentials,
+    publish_token,
+    store_secrets,
+    store_variables,
+)
 from kspsign.settings.store_options import (
     TASK_SECRET,
     NeverIgnored,

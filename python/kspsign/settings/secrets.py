@@ -56,6 +56,23 @@ AGENT_VARIABLES = frozenset(
 )
 """What every child process gets of the agent's environment; everything else may be some other step's secret."""
 
+NETWORK_VARIABLES = frozenset(
+    {
+        "AGENT_CAINFO",
+        "AGENT_PROXYBYPASSLIST",
+        "AGENT_PROXYPASSWORD",
+        "AGENT_PROXYURL",
+        "AGENT_PROXYUSERNAME",
+        "ALL_PROXY",
+        "HTTPS_PROXY",
+        "HTTP_PROXY",
+        "NO_PROXY",
+        "REQUESTS_CA_BUNDLE",
+        "SSL_CERT_FILE",
+    }
+)
+"""In upper case; those of proxies are read in lower case too, which goes first."""
+
 _VARIABLE = re.compile("[A-Z][A-Z0-9]*(_[A-Z0-9]+)*")
 """A name in the form that variables usually have; another one may be a secret in its place."""
 
@@ -137,3 +154,8 @@ def program_credentials(variables: Mapping[str, str], more: object) -> dict[str,
         for name, value in variables.items()
         if (name.upper().startswith(CREDENTIAL_PREFIX) or name in named) and (secret := secret_text(value))
     }
+
+
+def network_variables(environment: Mapping[str, str]) -> dict[str, SecretStr]:
+    """What `environment` holds of NETWORK_VARIABLES; a proxy's URL may hold a password."""
+    return {name: SecretStr(value) for name, value in environment.items() if name.upper() in NETWORK_VARIABLES}

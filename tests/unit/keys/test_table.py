@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from kspsign.cli.options import settings_fields
-from kspsign.keys import engine_for, open_key_store, surroundings_of
+from kspsign.keys.open import engine_for, open_key_store, surroundings_of
 from kspsign.keys.protocol import no_notice
 from kspsign.keys.table import STORES
 from kspsign.model.errors import ConfigurationError

@@ -8,7 +8,7 @@ import pytest
 from pydantic import ValidationError
 
 from kspsign.cli.options import settings_fields
-from kspsign.keys import options_for
+from kspsign.keys.open import options_for
 from kspsign.keys.pkcs12.options import Pkcs12Options
 from kspsign.keys.table import STORES
 from kspsign.model.errors import ConfigurationError

@@ -23,8 +23,9 @@ from kspsign.keys.windows.candidates import Candidate, candidates_of, matching, 
 from kspsign.keys.windows.certificate_store import read_store
 from kspsign.keys.windows.options import WindowsOptions
 from kspsign.model.errors import ConfigurationError, PrerequisiteError, TrustError
-from kspsign.programs import call_tool, find_smctl
 from kspsign.programs.client_tools import install_client_tools
+from kspsign.programs.locate import find_smctl
+from kspsign.programs.run import call_tool
 
 CERTSYNC_TIMEOUT = 180.0
 _CHECK = (

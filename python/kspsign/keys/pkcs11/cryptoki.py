@@ -146,7 +146,7 @@ class Cryptoki:
         return True, True
 
     def tokens(self) -> tuple[tuple[Token, ...], tuple[tuple[int, str, int], ...]]:
-        """The tokens that are present and initialised; and each slot that refuses to tell of its own, with the function
+        """The tokens that are present and initialised; and each slot that refuses to describe its own, with the function
         and the CKR_ value: it says nothing of the others."""
         found: list[Token] = []
         refused: list[tuple[int, str, int]] = []

@@ -103,7 +103,7 @@ class Address:
 
 def find_token(module: IsolatedModule, address: Address) -> Token:
     """The token that `address` means; raises PrerequisiteError with those that are there, CryptokiError when its slot
-    refuses to tell of it."""
+    refuses to describe it."""
     present, refused = module.tokens()
     found = [token for token in present if _is_meant(token, address)]
     if len(found) == 1:
@@ -249,7 +249,7 @@ def _certificates(
 
 @dataclass(frozen=True, slots=True)
 class _PublicPart:
-    """What the token tells of the key's public half: an RSA key's modulus, or an EC key's point (uncompressed)."""
+    """What the token says of the key's public half: an RSA key's modulus, or an EC key's point (uncompressed)."""
 
     modulus: int | None = None
     point: bytes | None = None

@@ -12,7 +12,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ed25519
 from cryptography.hazmat.primitives.serialization import BestAvailableEncryption, pkcs12
 
-from kspsign.keys import open_key_store
+from kspsign.keys.open import open_key_store
 from kspsign.model.errors import ConfigurationError, KspSignError, PrerequisiteError
 from support.digicert_one.access import PASSWORD
 from support.digicert_one.fixture import Host, running
@@ -40,6 +40,17 @@ def test_every_missing_credential_is_named_at_once(host: Host) -> None:
     for name in ("SM_HOST", "SM_API_KEY", "SM_CLIENT_CERT_FILE", "SM_CLIENT_CERT_FILE_B64"):
         assert name in error.message
     assert "SM_CLIENT_CERT_PASSWORD" not in error.message
+
+
+def test_every_wrong_credential_is_named_at_once(host: Host) -> None:
+    wrong = {"SM_HOST": "http://a", "SM_API_KEY": "a\nb", "SM_CLIENT_CERT_FILE": "no.p12", "SM_CONN_TIMEOUT": "soon"}
+    error = refused(host, **wrong)
+    assert isinstance(error, PrerequisiteError)
+    assert error.code == "KEYLOCKER_HOST"
+    assert all(name in error.message for name in wrong)
+    assert "clientauth.one.digicert.com" in error.remedy
+    assert "DownloadSecureFile@1" in error.remedy
+    assert "a\nb" not in str(error)
 
 
 @pytest.mark.parametrize("url", ["http://localhost", "https://user@localhost", "https://localhost/x", "ftp://a", "a b"])

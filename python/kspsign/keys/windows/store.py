@@ -18,13 +18,14 @@ from kspsign.certificates.file import read_certificate_file
 from kspsign.certificates.parse import parse_certificate
 from kspsign.diagnosis import diagnose
 from kspsign.keys.prerequisites import Prerequisite
-from kspsign.keys.protocol import OpenStore, Surroundings
-from kspsign.keys.windows.candidates import Candidate, candidates_of, matching, near_miss, newest_candidate
+from kspsign.keys.protocol import OpenStore, Surroundings, superseded_warning
+from kspsign.keys.windows.candidates import Candidate, candidates_of, choice, matching, near_miss, newest_candidate
 from kspsign.keys.windows.certificate_store import read_store
 from kspsign.keys.windows.options import WindowsOptions
 from kspsign.model.errors import ConfigurationError, PrerequisiteError, TrustError
-from kspsign.programs import call_tool, find_smctl
 from kspsign.programs.client_tools import install_client_tools
+from kspsign.programs.locate import find_smctl
+from kspsign.programs.run import call_tool
 
 CERTSYNC_TIMEOUT = 180.0
 _CHECK = (
@@ -65,7 +66,12 @@ class WindowsStore(OpenStore):
             surroundings.notice(
                 f"certificate {present.thumbprint} is in the store already and valid until {present.until}"
             )
-        return cls._of_candidate(_chosen(options, _present(options)), options)
+        after = _present(options)
+        chosen = _chosen(options, after)
+        made = choice(chosen, after, options, datetime.now(UTC))
+        for remark in made.remarks:
+            surroundings.notice(superseded_warning(remark) if made.superseded else remark)
+        return cls._of_candidate(chosen, options)
 
     @classmethod
     def examine(cls, options: WindowsOptions, surroundings: Surroundings) -> Iterable[Prerequisite]:
@@ -100,7 +106,7 @@ class WindowsStore(OpenStore):
     def _of_file(cls, options: WindowsOptions) -> Self:
         """Method 1: the certificate from its file, the key by KSP and alias; no store, no certsync."""
         if options.certificate is None or options.keypair_alias is None:
-            raise ConfigurationError("certificate needs keypair_alias", remedy="Name it with --keypair-alias.")
+            raise ConfigurationError("--certificate needs --keypair-alias", remedy="Name it with --keypair-alias.")
         leaf, others = read_certificate_file(options.certificate)
         issuers = known_issuers(leaf) if sys.platform == "win32" else ()
         return cls(

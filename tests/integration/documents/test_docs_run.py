@@ -152,12 +152,16 @@ def prepare_google(place: Place, google: Google) -> None:
 def prepare(place: Place, store: str, files: Path, stack: ExitStack, authority: EmbeddedAuthority) -> None:
     """Start the key store's stand-in, and fill in what a reader would."""
     files.mkdir()
+    if store == "embedded":
+        return
     if store == "command":
         (program,) = [block.text for block in blocks() if block.language == "python" and "sign.py FILE" in block.text]
         (place.folder / "sign.py").write_text(program, encoding="utf-8")
     if store in {"pkcs12", "command"}:
         made = signing_file(place.folder)
         made.path.rename(place.folder / "code.p12")
+        shutil.copyfile(place.folder / "code.p12", place.folder / "codesign.pfx")
+        (place.folder / "signing").mkdir()
         place.roots.append(made.root.read_bytes())
         place.environment["P12_PASSWORD"] = PASSWORD
         (place.folder / "dist" / "vendor" / "other.dll").unlink()

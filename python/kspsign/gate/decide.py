@@ -58,7 +58,7 @@ def run_gate(
     """
     outputs = outputs_of(settings, context)
     check_outputs(outputs, inputs_of(settings))
-    files = _digests(settings, outputs)
+    files, others = _digests(settings, outputs)
     reporter = GateReporter(context, settings, stream)
     with listening(reporter.trace if context.debug else None):
         client = open_client(
@@ -72,7 +72,7 @@ def run_gate(
     with contextlib.closing(client):
         decisions = _settled(client, settings, reporter, pause, clock)
     beyond = (
-        (files_check(files, [proved for decision in decisions for proved in decision.proved]),)
+        (files_check(files, [proved for decision in decisions for proved in decision.proved], others),)
         if settings.files
         else ()
     )
@@ -172,16 +172,19 @@ def _steps(ended: Sequence[TimelineRecord]) -> Check:
     return Check("steps", ok=bool(ended) and not _bad(ended), detail=detail)
 
 
-def _digests(settings: GateSettings, outputs: Mapping[str, Path]) -> dict[str, str]:
-    """SHA-256 of each downloaded file by the name shown; none of them may be one of `outputs`.
+def _digests(settings: GateSettings, outputs: Mapping[str, Path]) -> tuple[dict[str, str], tuple[str, ...]]:
+    """SHA-256 of each downloaded file by the name shown, and what the patterns did not compare, in words; no file may
+    be one of `outputs`.
 
     Raises NoFilesMatchedError when there is none, ConfigurationError for an output that is one.
     """
     if not settings.files:
-        return {}
+        return {}, ()
     admit = partial(check_artifacts, outputs, {})
-    artifacts = select_artifacts(settings.files, settings.folder, SelectionPurpose.JUDGE, admit=admit).artifacts
-    return {artifact.name: _sha256(artifact.path) for artifact in artifacts}
+    selection = select_artifacts(settings.files, settings.folder, SelectionPurpose.JUDGE, admit=admit)
+    idle = (f"the pattern {pattern.shown} matches nothing" for pattern in selection.idle if not pattern.excludes)
+    left_out = (f"{out.path} left out: {out.reason}" for out in selection.left_out)
+    return {artifact.name: _sha256(artifact.path) for artifact in selection.artifacts}, (*idle, *left_out)
 
 
 def _sha256(path: Path) -> str:

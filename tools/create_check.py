@@ -3,9 +3,11 @@
     AZURE_DEVOPS_TOKEN=... python tools/create_check.py --collection https://dev.azure.com/contoso --project Apps \\
         --environment production --connection 5fe0...    # or: --template Apps/pipelines refs/heads/main signed.yml
 
-A check that the environment has already (by its name) is left as it is. The token needs "Environment (read & manage)"
-and "Build (read)"; --connection is the id of a service connection of the kind Azure DevOps (or Generic, --generic)
-whose URL is the collection's, with a slash at its end. --print only shows what would be sent. Needs nothing but Python.
+A check that the environment has already (by its name) is left as it is. The token is one of Entra ID (`az account
+get-access-token --resource 499b84ac-1321-427f-aa17-267ca6975798`) or a personal access token of the organisation; it
+needs "Environment (read & manage)" and "Build (read)". --connection is the id of a service connection of the kind Azure
+DevOps (or Generic, --generic) whose URL is the collection's, with a slash at its end. --print only shows what would be
+sent. Needs nothing but Python.
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ import argparse
 import base64
 import json
 import os
+import re
 import sys
 import urllib.error
 import urllib.parse
@@ -25,6 +28,7 @@ ROOT = Path(__file__).resolve().parent.parent
 INVOKE_REST_API = {"id": "9c3e8943-130d-4c78-ac63-8af81df62dfb", "name": "InvokeRESTAPI", "version": "1.274.1"}
 TASK_CHECK = {"id": "fe1de3ee-a436-41b4-bb20-f6eb4cb879a7", "name": "Task Check"}
 EXTENDS_CHECK = {"id": "4020e66e-b0f3-47e1-bc88-48f3cc59b5f3", "name": "ExtendsCheck"}
+JSON_WEB_TOKEN = re.compile(r"eyJ[\w-]+\.[\w-]+\.[\w-]*")
 API_VERSION = "7.1-preview.1"
 TIMEOUT_MINUTES, INTERVAL_MINUTES = 30, 5
 SUITE = "Signature verification"
@@ -98,14 +102,16 @@ class Service:
         if parts.scheme != "https" and parts.hostname not in ("127.0.0.1", "localhost"):
             sys.exit(f"{collection}: the token goes over https only")
         self._base = f"{collection.rstrip('/')}/{urllib.parse.quote(project)}/_apis"
-        self._credentials = base64.b64encode(f":{token}".encode()).decode("ascii")
+        # A token of Entra ID (a JSON Web Token) goes as Bearer, a personal access token as the password of no user.
+        basic = base64.b64encode(f":{token}".encode()).decode("ascii")
+        self._authorization = f"Bearer {token}" if JSON_WEB_TOKEN.fullmatch(token) else f"Basic {basic}"
 
     def ask(self, path: str, query: dict[str, str], body: dict[str, Any] | None = None) -> Any:
         """The JSON that the service answers; the program ends where it refuses."""
         url = f"{self._base}/{path}?{urllib.parse.urlencode({**query, 'api-version': API_VERSION})}"
         data = None if body is None else json.dumps(body).encode("utf-8")
         headers = {
-            "Authorization": f"Basic {self._credentials}",
+            "Authorization": self._authorization,
             "Content-Type": "application/json",
             "Accept": "application/json",
             "X-TFS-FedAuthRedirect": "Suppress",
@@ -176,7 +182,9 @@ def main() -> None:
     if given.print:
         print(json.dumps(wanted, indent=2))
         return
-    token = os.environ.get("AZURE_DEVOPS_TOKEN") or sys.exit("set AZURE_DEVOPS_TOKEN to a personal access token")
+    token = os.environ.get("AZURE_DEVOPS_TOKEN") or sys.exit(
+        "set AZURE_DEVOPS_TOKEN to a token of Entra ID or a personal access token"
+    )
     create(Service(given.collection, given.project, token), given.environment, wanted)
 
 

@@ -98,7 +98,7 @@ def _from_debian(package: Package, folder: Path) -> None:
 
 
 def _from_debian_source(package: Package, folder: Path) -> None:
-    """The original source of a Debian package, which stands beside the `binary` package that is built from it."""
+    """The original source of a Debian package, which is in the same folder as the `binary` package built from it."""
     binary = f"{package['binary']}={package['version']}"
     asked = [_found("apt-get"), *AS_ROOT, "download", "--print-uris", "--quiet=2", binary]
     address = subprocess.run(asked, stdout=subprocess.PIPE, check=True, text=True).stdout.split()[0].strip("'")

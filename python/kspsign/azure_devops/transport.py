@@ -5,6 +5,8 @@ The package's own retries know neither 429 nor Retry-After, and with current url
 
 from __future__ import annotations
 
+import base64
+import re
 from collections.abc import Callable
 from typing import Any
 from urllib.parse import urlsplit
@@ -38,6 +40,7 @@ FIRST_PAUSE = 1.0
 LONGEST_PAUSE = 60.0
 CONNECT_SECONDS, READ_SECONDS = 10, 60
 
+_JSON_WEB_TOKEN = re.compile(r"eyJ[\w-]+\.[\w-]+\.[\w-]*")
 _TRANSIENT = frozenset({408, 429, 500, 502, 503, 504})
 _IDEMPOTENT = frozenset({"GET", "OPTIONS", "PUT", "PATCH", "DELETE"})
 """PATCH too: ours set a property or a state, twice is as once."""
@@ -47,7 +50,7 @@ def open_pipeline(
     session: requests.Session, collection: str, token: SecretStr, pause: Callable[[float], bool]
 ) -> Pipeline[Any, Any]:
     """The session that the package's clients send their requests through, in place of their own."""
-    credentials = RequestsCredentialsPolicy(_Bearer(token))  # type: ignore[no-untyped-call]  # as msrest has it
+    credentials = RequestsCredentialsPolicy(_Authorization(token))  # type: ignore[no-untyped-call]  # as msrest has it
     return Pipeline([Guard(collection, pause), credentials], PipelineRequestsHTTPSender(_Sender(session)))
 
 
@@ -118,8 +121,12 @@ class _Sender(BasicRequestsHTTPSender):
         )
 
 
-class _Bearer(BasicTokenAuthentication):
-    """The token as the session's own authentication: as a mere header a .netrc entry for the host would replace it."""
+class _Authorization(BasicTokenAuthentication):
+    """The token as the session's own authentication: as a mere header a .netrc entry for the host would replace it.
+
+    A job's access token and one of Entra ID (JSON Web Tokens, RFC 7519) go as Bearer; a personal access token, which is
+    opaque, as the password of no user: as Bearer it is answered with a sign-in page.
+    """
 
     def __init__(self, token: SecretStr) -> None:
         """Raises ConfigurationError for a text that no header can carry, such as one of two lines."""
@@ -138,7 +145,9 @@ class _Bearer(BasicTokenAuthentication):
         return signed
 
     def _add(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
-        request.headers["Authorization"] = f"{self.scheme} {self.token['access_token']}"
+        value = self.token["access_token"]
+        basic = base64.b64encode(f":{value}".encode()).decode("ascii")
+        request.headers["Authorization"] = f"Bearer {value}" if _JSON_WEB_TOKEN.fullmatch(value) else f"Basic {basic}"
         return request
 
 

@@ -11,16 +11,30 @@ import types
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
 from kspsign.cli.next_step import next_steps
 from kspsign.keys.table import STORES
 from kspsign.model.errors import ConfigurationError, KspSignError
 from kspsign.model.load import load
 from kspsign.settings.context import RunContext
-from kspsign.settings.model import STANDARD_OUTPUT, Command, Settings, option_name
+from kspsign.settings.faults import option_name
+from kspsign.settings.model import STANDARD_OUTPUT, Command, Settings
 from kspsign.settings.resolve import resolve
 from kspsign.settings.unmapped import in_text, refuse_unmapped
+
+if TYPE_CHECKING:
+    from kspsign.model.report import Report
+
+COMMANDS: Mapping[str, str] = {
+    "run": "kspsign.path:run",
+    "sign": "kspsign.path:run",
+    "certsync": "kspsign.batch.synchronise:synchronise_certificate",
+    "timestamp": "kspsign.batch.timestamp:timestamp_files",
+    "verify": "kspsign.batch.verify:verify_files",
+    "merge": "kspsign.batch.merge:merge",
+}
+"""The function that makes the report of each command with files, loaded when it is called."""
 
 
 def execute(command: str, given: dict[str, Any], environment: Mapping[str, str]) -> int:
@@ -52,7 +66,6 @@ def _perform(settings: Settings, context: RunContext) -> int:
     with _signals_cancelling(cancelled):
         from kspsign.batch.run import Run  # noqa: PLC0415 - the stages import what is heavy
         from kspsign.network.trace import listening  # noqa: PLC0415 - likewise
-        from kspsign.path import COMMANDS  # noqa: PLC0415 - the stages import what is heavy
         from kspsign.publishing import open_console  # noqa: PLC0415 - likewise
 
         verbose = settings.verbose or context.debug
@@ -61,7 +74,7 @@ def _perform(settings: Settings, context: RunContext) -> int:
         with contextlib.closing(console), listening(console.notice if verbose else None):
             for line in settings.configuration.notices:
                 console.notice(line)
-            report = COMMANDS[settings.command](Run.begin(settings, context, console, cancelled))
+            report: Report = load(COMMANDS[settings.command])(Run.begin(settings, context, console, cancelled))
             if context.surface == "terminal" and not settings.quiet and stream is None:
                 for line in next_steps(report):
                     console.notice(f"next: {line}")
@@ -170,6 +183,8 @@ SCHEMAS: Mapping[str, str] = {
     "policy": "kspsign.verifying:policy_schema",
     "config": "kspsign.cli.config_schema:config_schema",
     "doctor": "kspsign.doctor:doctor_schema",
+    "inspect": "kspsign.cli.inspect_schema:inspect_schema",
+    "key-command": "kspsign.keys.command.messages:key_command_schema",
 }
 """The function that returns each schema, loaded when it is asked for."""
 
@@ -206,19 +221,20 @@ def _task(_given: dict[str, Any], environment: Mapping[str, str]) -> int:
 
 
 def _action(_given: dict[str, Any], environment: Mapping[str, str]) -> int:
-    """Take the action's inputs from their variable."""
-    from kspsign.cli.github_action import INPUTS_VARIABLE, read_inputs  # noqa: PLC0415 - only this command needs it
+    """Read the action's inputs and the variables that may be secret from stdin."""
+    from kspsign.cli.github_action import read_document  # noqa: PLC0415 - only this command needs it
 
-    command, fields, secrets = read_inputs(environment.get(INPUTS_VARIABLE, ""))
+    document = read_document(sys.stdin.buffer.read(), environment)
+    fields, step = dict(document.settings), {**environment, **document.variables}
     context = replace(RunContext.from_environment(environment, is_tty=False), caller="action")
-    _check_mapped(context, command=command, config=fields.get("config"))
+    _check_mapped(context, command=document.command, config=fields.get("config"))
     config = _config_input(fields.pop("config", None))
 
     def settings() -> Settings:
-        known = _known(command)
-        return resolve(known, fields, config=config, environment=environment, secrets=secrets, stores=STORES)
+        known = _known(document.command)
+        return resolve(known, fields, config=config, environment=step, secrets=document.secrets, stores=STORES)
 
-    return _step(command, settings, context)
+    return _step(document.command, settings, context)
 
 
 def _step(command: str, settings: Callable[[], Settings], context: RunContext) -> int:

@@ -9,7 +9,7 @@ GROUPS: Final[Mapping[str, tuple[str, ...]]] = {
     "files": ("files", "folder", "slice"),
     "key and certificate": ("key_store", "thumbprint", "engine", "store"),
     "signature": ("digest", "description", "description_url", "page_hashes", "append", "replace", "skip_signed"),
-    "timestamp": ("timestamp_url", "no_timestamp", "timestamp_mode", "timestamp_jobs"),
+    "timestamp": ("timestamp_url", "no_timestamp", "timestamp_mode", "timestamp_jobs", "timestamp_limit"),
     "verification": ("trust_root", "policy", "revocation", "signtool_verify"),
     "limits": ("dry_run", "max_signatures", "jobs", "fail_fast", "journal"),
     "reports and log": ("report", "junit", "summary", "publish_token_env", "quiet", "verbose"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
@@ -21,6 +22,7 @@ FilterName = Literal[
     "none", "eku", "expiry", "hash", "subject-name", "issuer-name", "root-name", "template-name", "private-key"
 ]
 _BOUNDLESS = re.compile(r"(?<!\\)(?:[*+]|\{\d{0,6},\})")
+_FEWEST_WORDS = 5
 _CLASS = re.compile(r"\[\^?\]?[^\]]*\]")
 
 
@@ -116,7 +118,8 @@ class Search:
 class Catalogue:
     """All failures in order of priority, and the indexes that find them.
 
-    `messages` are Windows' own texts of its codes, in lower case, the longest first.
+    `messages` are Windows' own texts of its codes in several languages, in lower case, the longest first; `beginnings`
+    are the first words of each that no other text begins with, by which one that was cut off is recognised.
     """
 
     failures: tuple[Failure, ...]
@@ -128,6 +131,7 @@ class Catalogue:
     ranges: tuple[tuple[int, int, Failure], ...]
     searches: tuple[tuple[Search, Failure], ...]
     messages: tuple[tuple[str, int], ...]
+    beginnings: tuple[tuple[str, int], ...]
 
     def of_number(self, number: int) -> Failure | None:
         """The failure of a 32-bit code: the one that names it, else the narrowest range around it."""
@@ -139,7 +143,7 @@ class Catalogue:
 def catalogue() -> Catalogue:
     """The failures that come with this version of kspsign."""
     failures = tuple(Failure(**entry) for entry in _load("failures.yml"))
-    messages = {text.lower(): number for number, text in reversed(_load("windows_messages.yml").items())}
+    messages = _messages()
     ranges = [(*failure.range, failure) for failure in failures if failure.range]
     return Catalogue(
         failures,
@@ -151,7 +155,27 @@ def catalogue() -> Catalogue:
         ranges=tuple(sorted(ranges, key=lambda entry: entry[1] - entry[0])),
         searches=tuple((_search(pattern, f), f) for f in failures for pattern in f.patterns),
         messages=tuple(sorted(messages.items(), key=lambda entry: -len(entry[0]))),
+        beginnings=tuple(_beginnings(messages)),
     )
+
+
+def _messages() -> dict[str, int]:
+    """Windows' own texts in lower case, English and translated, with their codes; of equal texts the first counts."""
+    languages = [_load("windows_messages.yml"), *_load("windows_messages_translated.yml").values()]
+    texts = [(text.lower(), number) for language in languages for number, text in language.items()]
+    return dict(reversed(texts))
+
+
+def _beginnings(messages: dict[str, int]) -> Iterator[tuple[str, int]]:
+    """The fewest first words of each text, at least five, that begin no text of another code."""
+    for message, number in messages.items():
+        others = [other for other, code in messages.items() if code != number]
+        words = message.split()
+        for count in range(_FEWEST_WORDS, len(words)):
+            beginning = " ".join(words[:count])
+            if not any(other.startswith(beginning) for other in others):
+                yield beginning, number
+                break
 
 
 def _load(name: str) -> Any:

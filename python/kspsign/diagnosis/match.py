@@ -7,22 +7,27 @@ from dataclasses import dataclass
 from http import HTTPStatus
 
 from kspsign.diagnosis.catalogue import Catalogue, Failure, catalogue
+from kspsign.diagnosis.clean import cleaned, unwrapped, words_of
 from kspsign.diagnosis.filters import dropped_by
 
 TEXT_LIMIT = 1_000_000
 """Characters of a text that are looked at: the last ones, where a program says why it ended."""
 
-_LOG_PREFIX = re.compile(r"^(?:\d{4}-\d\d-\d\dT[\d:.]{8,18}Z )?(?:##\[[a-z]{1,20}\])?", re.MULTILINE)
-_HEX = re.compile(r"\b0x([0-9a-f]{8})\b")
-_HEX_IN_TEXT = re.compile(r"(?<![\w-])(8[0-9a-f]{7}|c000[0-9a-f]{4})(?![\w-])")
+_HEX = re.compile(r"(?:\b0x|&h)(?:f{8})?([0-9a-f]{4})['`_ ]?([0-9a-f]{4})l?\b")
+_HEX_IN_TEXT = re.compile(r"(?<![\w-])(8[0-9a-f]{7}|c000[0-9a-f]{4})h?(?![\w-])")
+_UNSIGNED_IN_TEXT = re.compile(r"(?<![\w.-])([2-4]\d{9})\b")
 _BARE_HEX = re.compile(r"(?:0x)?([89a-f][0-9a-f]{7})")
 _SIGNED = re.compile(r"(?<![\w.-])-(\d{9,10})\b")
 _UNSIGNED = re.compile(r"\d{10}")
 _NAME = re.compile(r"\b[A-Z][A-Z0-9_]{3,}\b")
+_WINDOWS_NAME = re.compile(r"\b(?:trust_e|cert_e|crypt_e|nte|scard_[ew]|sec_e|appx_e|error|status)_[a-z0-9_]{2,50}\b")
+_AROUND = " \t.,;:!?\"'`()[]{}<>"
 _PROGRAM = r"(kspsign|signtool|smctl|msiexec|regsvr32)(?:\.exe)?"
 _ASKED_EXIT = re.compile(rf"(?:{_PROGRAM} )?exit(?:ed)?(?: with)?(?: code)? (\d{{1,10}})")
 _SEEN_EXIT = re.compile(rf"\b{_PROGRAM}['\"]? (?:failed |exited |ended )?(?:with )?(?:exit )?code (\d{{1,10}})\b")
 _SHOWN = 160
+_UNWRAPPED = 100_000
+"""Characters, the last ones, that are read again as if lines had been cut in the middle of words."""
 _MOST_CODES = 100
 _SHORT_MESSAGE = 4
 """Words that a text of Windows must have to be believed inside a longer text."""
@@ -67,6 +72,10 @@ class _Findings:
     def number(self, number: int, *, level: int, seen: str | None = None) -> None:
         self.add(self.known.of_number(number), seen or f"0x{number:08X}", level=level, number=number)
 
+    def says_why(self) -> bool:
+        """Whether more than symptoms and families of codes were found."""
+        return any(not (failure.symptom or failure.general) for _, failure, _ in self.ranked.values())
+
     def best_first(self) -> tuple[Diagnosis, ...]:
         """All of them, but for what others in the same text explain better; what a code named stays."""
         found = sorted(self.ranked.values(), key=lambda entry: entry[0])
@@ -95,10 +104,12 @@ def diagnose(text: str, *, code: str | None = None, hresult: int | None = None) 
         findings.add(findings.known.by_name.get(code), code, level=_GIVEN)
     if hresult is not None:
         findings.number(hresult & 0xFFFFFFFF, level=_GIVEN)
-    text = _LOG_PREFIX.sub("", text[-TEXT_LIMIT:])
-    words = " ".join(text.split())
-    _find_code(words, findings)
+    text = cleaned(text[-TEXT_LIMIT:])
+    words = words_of(text)
+    _find_code(words.strip(_AROUND), findings)
     _find_in_text(words, findings)
+    if not findings.says_why():
+        _find_in_text(unwrapped(text[-_UNWRAPPED:]), findings)
     return findings.best_first()
 
 
@@ -126,7 +137,8 @@ def _find_in_text(words: str, findings: _Findings) -> None:
     for search, failure in findings.known.searches:
         if seen := search.find(lower):
             findings.add(failure, seen[:_SHOWN], level=_TEXT)
-    for name in dict.fromkeys(_NAME.findall(words)):
+    names = (*_NAME.findall(words), *(name.upper() for name in _WINDOWS_NAME.findall(lower)))
+    for name in dict.fromkeys(names):
         findings.add(findings.known.by_name.get(name), name, level=_TEXT)
     for number in _numbers(lower)[:_MOST_CODES]:
         findings.number(number, level=_TEXT)
@@ -137,11 +149,12 @@ def _find_in_text(words: str, findings: _Findings) -> None:
 
 def _numbers(lower: str) -> list[int]:
     """The Windows codes in a text, each once: with 0x, as a negative number, or eight hexadecimal digits alone."""
-    numbers = [int(digits, 16) for digits in _HEX.findall(lower)]
+    numbers = [int(high + low, 16) for high, low in _HEX.findall(lower)]
     numbers += [0x100000000 - int(digits) for digits in _SIGNED.findall(lower)]
     known = catalogue().by_number
     alone = (int(digits, 16) for digits in _HEX_IN_TEXT.findall(lower))
     numbers += [number for number in alone if number in known or _is_of_a_family(number)]
+    numbers += [number for number in map(int, _UNSIGNED_IN_TEXT.findall(lower)) if number in known]
     return list(dict.fromkeys(number for number in numbers if 0x80000000 <= number <= 0xFFFFFFFF))
 
 
@@ -158,6 +171,9 @@ def _find_messages(lower: str, findings: _Findings) -> None:
             vague = len(message.split()) < _SHORT_MESSAGE and lower.strip(". ") != message
             findings.number(number, level=_VAGUE if vague else _TEXT, seen=message)
             lower = lower.replace(message, "|")
+    for beginning, number in findings.known.beginnings:
+        if beginning in lower:
+            findings.number(number, level=_VAGUE, seen=beginning)
 
 
 def _diagnosis(failure: Failure, seen: str, number: int) -> Diagnosis:

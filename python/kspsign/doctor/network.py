@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 from urllib.parse import urlsplit
 
 from kspsign.doctor.trust import TrustChecks
-from kspsign.keys import timestamp_urls
+from kspsign.keys.open import timestamp_urls
 from kspsign.keys.prerequisites import Prerequisite, failed, not_checked, passed, warned
 from kspsign.model.errors import KspSignError, PrerequisiteError, TimestampError, TrustError
 from kspsign.model.network_options import NetworkOptions
@@ -20,6 +20,7 @@ from kspsign.network.address import shown_url
 from kspsign.network.proxy import Proxy, ProxyChoice
 from kspsign.network.tls import client_context
 from kspsign.settings.model import Settings
+from kspsign.settings.timestamp_limits import TimestampLimits
 from kspsign.timestamping.client import TimestampClient
 
 _PROXY, _AUTHORITIES, _SERVER, _CLOCK = "proxy", "CA certificates", "timestamp server", "clock"
@@ -109,7 +110,7 @@ def _server(url: str, settings: Settings, trust: TrustChecks, ahead: list[timede
     """What the server answers; `ahead` gets how far this machine's clock is ahead of the token's time."""
     signature = secrets.token_bytes(256)
     try:
-        client = TimestampClient((url,), 1, threading.Event(), settings.network)
+        client = TimestampClient((url,), TimestampLimits(1), threading.Event(), settings.network)
         try:
             token = client.stamp(signature, DigestAlgorithm(settings.digest))
         finally:

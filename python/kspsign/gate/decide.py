@@ -13,6 +13,7 @@ from typing import TextIO
 
 from kspsign.azure_devops import VERDICT_TYPE, AzureDevOps, Timeline, TimelineRecord, open_client
 from kspsign.azure_devops.errors import NOT_FOUND, TRANSIENT
+from kspsign.batch.cautions import selection_warnings
 from kspsign.batch.outputs import check_artifacts, check_outputs, inputs_of, outputs_of
 from kspsign.batch.select import SelectionPurpose, select_artifacts
 from kspsign.gate.downloads import files_check
@@ -58,8 +59,8 @@ def run_gate(
     """
     outputs = outputs_of(settings, context)
     check_outputs(outputs, inputs_of(settings))
-    files, others = _digests(settings, outputs)
     reporter = GateReporter(context, settings, stream)
+    files, left_out = _digests(settings, outputs, reporter)
     with listening(reporter.trace if context.debug else None):
         client = open_client(
             settings.collection,
@@ -72,7 +73,7 @@ def run_gate(
     with contextlib.closing(client):
         decisions = _settled(client, settings, reporter, pause, clock)
     beyond = (
-        (files_check(files, [proved for decision in decisions for proved in decision.proved], others),)
+        (files_check(files, [proved for decision in decisions for proved in decision.proved], left_out),)
         if settings.files
         else ()
     )
@@ -172,9 +173,11 @@ def _steps(ended: Sequence[TimelineRecord]) -> Check:
     return Check("steps", ok=bool(ended) and not _bad(ended), detail=detail)
 
 
-def _digests(settings: GateSettings, outputs: Mapping[str, Path]) -> tuple[dict[str, str], tuple[str, ...]]:
-    """SHA-256 of each downloaded file by the name shown, and what the patterns did not compare, in words; no file may
-    be one of `outputs`.
+def _digests(
+    settings: GateSettings, outputs: Mapping[str, Path], reporter: GateReporter
+) -> tuple[dict[str, str], tuple[str, ...]]:
+    """SHA-256 of each downloaded file by the name shown, and what was left out, in words; none of them may be one of
+    `outputs`. Patterns that change nothing are warned of.
 
     Raises NoFilesMatchedError when there is none, ConfigurationError for an output that is one.
     """
@@ -182,9 +185,10 @@ def _digests(settings: GateSettings, outputs: Mapping[str, Path]) -> tuple[dict[
         return {}, ()
     admit = partial(check_artifacts, outputs, {})
     selection = select_artifacts(settings.files, settings.folder, SelectionPurpose.JUDGE, admit=admit)
-    idle = (f"the pattern {pattern.shown} matches nothing" for pattern in selection.idle if not pattern.excludes)
-    left_out = (f"{out.path} left out: {out.reason}" for out in selection.left_out)
-    return {artifact.name: _sha256(artifact.path) for artifact in selection.artifacts}, (*idle, *left_out)
+    for warning in selection_warnings(selection):
+        reporter.warning(warning)
+    digests = {artifact.name: _sha256(artifact.path) for artifact in selection.artifacts}
+    return digests, tuple(f"{out.path} left out: {out.reason}" for out in selection.left_out)
 
 
 def _sha256(path: Path) -> str:

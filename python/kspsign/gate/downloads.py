@@ -23,9 +23,9 @@ class _Proved(NamedTuple):
     sha256: str
 
 
-def files_check(files: Mapping[str, str], reports: Sequence[Mapping[str, str]], others: Sequence[str] = ()) -> Check:
-    """The check "files": each downloaded name of `files` is in a report with the same sha256. `others` says what else
-    was there, and was not compared.
+def files_check(files: Mapping[str, str], reports: Sequence[Mapping[str, str]], left_out: Sequence[str] = ()) -> Check:
+    """The check "files": each downloaded name of `files` is in a report with the same sha256. `left_out` says what
+    was not compared.
 
     A report's paths begin at the folder of the signing step, downloaded names at that of the gate: the folders in front
     may differ, but in the same way for all files of one report, and a name belongs to the path that is most like it.
@@ -43,7 +43,7 @@ def files_check(files: Mapping[str, str], reports: Sequence[Mapping[str, str]], 
             bad.append(f"{name} has changed since it was proved")
         else:
             bad.append(f"{name} was proved by no build")
-    named = [*others[:_NAMED], f"{len(others) - _NAMED} more"] if len(others) > _NAMED else others
+    named = [*left_out[:_NAMED], f"{len(left_out) - _NAMED} more"] if len(left_out) > _NAMED else left_out
     return Check("files", not bad, "; ".join((*(bad or [f"{len(files)} as they were proved"]), *named)))
 
 

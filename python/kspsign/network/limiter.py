@@ -43,10 +43,12 @@ class Slot:
 
 
 class Limiter:
-    """Admits a changing number of parallel requests, never more than `ceiling`; see the module."""
+    """Admits a changing number of parallel requests, never more than `ceiling`, begun `spacing` seconds apart; see the
+    module."""
 
-    def __init__(self, ceiling: int, cancelled: threading.Event) -> None:
+    def __init__(self, ceiling: int, cancelled: threading.Event, spacing: float = 0.0) -> None:
         self.ceiling = ceiling
+        self._spacing = spacing
         self._cancelled = cancelled
         self._turn = threading.Condition()
         self._limit = min(START, ceiling)
@@ -94,6 +96,8 @@ class Limiter:
             self._peak = max(self._peak, self.in_flight)
             self._full = self._full or self.in_flight >= self._limit
             slot = Slot(self._epoch, time.monotonic())
+            if self._spacing:
+                self._resume = max(self._resume, slot.started + self._spacing)
             self._first = self._first or slot.started
             return slot
 

@@ -14,6 +14,7 @@ from kspsign.model.errors import PrerequisiteError
 from kspsign.settings.program_settings import ProgramSettings
 
 _MACHINES = {0x014C: "x86", 0x8664: "x64", 0xAA64: "arm64"}
+_SUFFIXES = ("", ".exe") if sys.platform == "win32" else ("",)
 _FIXED_FILE_INFO = struct.pack("<II", 0xFEEF04BD, 0x00010000)  # VS_FIXEDFILEINFO: dwSignature, dwStrucVersion
 
 
@@ -79,6 +80,17 @@ def find_az(settings: ProgramSettings) -> Tool:
     return found
 
 
+def find_program(name: str, settings: ProgramSettings) -> Path | None:
+    """The program of that path, which counts from the working folder, or of that name on PATH; None when there is none.
+
+    On Windows the name may lack its .exe.
+    """
+    is_path = os.sep in name or "/" in name
+    places = [Path(name).absolute()] if is_path else _places_on_path((name,), settings)
+    found = (file.with_name(file.name + suffix) for file in places for suffix in _SUFFIXES)
+    return next((file for file in found if file.is_file() and os.access(file, os.X_OK)), None)
+
+
 def find_msiexec(settings: ProgramSettings) -> Path:
     """Windows' installer; raises PrerequisiteError when it is not found."""
     installer = Path(_variable(settings, "SYSTEMROOT") or "") / "System32" / "msiexec.exe"
@@ -107,11 +119,15 @@ def _executables(name: str) -> tuple[str, ...]:
 
 
 def _on_path(names: tuple[str, ...], settings: ProgramSettings) -> Tool | None:
-    # Not shutil.which: on Windows it looks into the working folder first, where anything may have been checked out.
-    folders = (Path(entry.strip('"')) for entry in (_variable(settings, "PATH") or "").split(os.pathsep))
-    files = (folder / name for folder in folders if folder.is_absolute() for name in names)
+    files = _places_on_path(names, settings)
     found = next((file for file in files if file.is_file() and os.access(file, os.X_OK)), None)
     return describe(found) if found else None
+
+
+def _places_on_path(names: tuple[str, ...], settings: ProgramSettings) -> Iterator[Path]:
+    # Not shutil.which: on Windows it looks into the working folder first, where anything may have been checked out.
+    folders = (Path(entry.strip('"')) for entry in (_variable(settings, "PATH") or "").split(os.pathsep))
+    return (folder / name for folder in folders if folder.is_absolute() for name in names)
 
 
 def _windows_kits(settings: ProgramSettings) -> Iterator[Path]:

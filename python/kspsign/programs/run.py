@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import locale
+import os
 import re
+import signal
 import subprocess
 import sys
 import tempfile
@@ -102,10 +104,10 @@ def run_tool(
                 exit_code = process.wait(_POLL_SECONDS)
             except subprocess.TimeoutExpired:
                 if cancelled is not None and cancelled.is_set():
-                    _stop(process, environment)
+                    stop_tree(process, environment)
                     raise CancelledError from None
         if exit_code is None:
-            _stop(process, environment)
+            stop_tree(process, environment)
         return Ran(exit_code, as_text(_content(output)), as_text(_content(errors)), time.monotonic() - started)
 
 
@@ -128,12 +130,15 @@ def _start(
         ) from refused
 
 
-def _stop(process: subprocess.Popen[bytes], environment: Mapping[str, str]) -> None:
-    """End the program and, on Windows, what it started."""
+def stop_tree(process: subprocess.Popen[bytes], environment: Mapping[str, str], *, leads_group: bool = False) -> None:
+    """End the program and what it started: on Windows all of it, elsewhere where the program `leads_group`."""
     if sys.platform == "win32":
         tree = ["taskkill", "/F", "/T", "/PID", str(process.pid)]
         with contextlib.suppress(OSError, subprocess.TimeoutExpired):
             subprocess.run(tree, env=dict(environment), capture_output=True, timeout=_STOP_SECONDS, check=False)  # noqa: S603 - fixed
+    elif leads_group:
+        with contextlib.suppress(OSError):
+            os.killpg(process.pid, signal.SIGKILL)
     process.kill()
     with contextlib.suppress(subprocess.TimeoutExpired):
         process.wait(_STOP_SECONDS)

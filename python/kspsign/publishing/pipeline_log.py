@@ -9,7 +9,7 @@ from typing import Literal, Protocol, TextIO
 from kspsign.model.report import CertificateFacts, FileOutcome, Report
 from kspsign.model.values import ErrorFacts
 from kspsign.publishing import wording
-from kspsign.publishing.failure_groups import group_failures
+from kspsign.publishing.failure_groups import FailureGroup, group_failures
 from kspsign.publishing.progress import Progress
 from kspsign.publishing.sanitize import clipped, log_line
 
@@ -118,7 +118,7 @@ class PipelineLogConsole:
         groups = group_failures(report)
         for group in groups[:CAUSE_ISSUES]:
             file = group.files[0].path if len(group.files) == 1 else None
-            self._raise(group.error, files=group.named if file else f"{group.counted}: {group.named}", file=file)
+            self._raise(group.error, whose=group.named if file else group.counted, group=group, file=file)
         if others := groups[CAUSE_ISSUES:]:
             files = wording.count(sum(len(group.files) for group in others), "more file")
             text = f"{files} failed for {wording.count(len(others), 'other cause')}: see the summary and the report."
@@ -138,14 +138,17 @@ class PipelineLogConsole:
         self._end_group()
         self._raise(error)
 
-    def _raise(self, error: ErrorFacts, *, files: str = "", file: str | None = None) -> None:
-        """One issue: the files, cause, remedy and where to read more."""
+    def _raise(
+        self, error: ErrorFacts, *, whose: str = "", group: FailureGroup | None = None, file: str | None = None
+    ) -> None:
+        """One issue: the file or how many, cause, remedy, the first of several files, and where to read more."""
         cause = clipped(error.message, PART_LIMIT)
         stop = "" if cause.endswith((".", "!", "?")) else "."
-        prefix = f"{clipped(files, PART_LIMIT)}: " if files else ""
+        prefix = f"{clipped(whose, PART_LIMIT)}: " if whose else ""
+        files = f" Files: {clipped(group.named, PART_LIMIT)}." if group is not None and file is None else ""
         link = wording.help_link(error)
         more = f" More: {link}" if link else ""
-        text = f"{prefix}{wording.code_text(error)}: {cause}{stop} Remedy: {error.remedy}{more}"
+        text = f"{prefix}{wording.code_text(error)}: {cause}{stop} Remedy: {error.remedy}{files}{more}"
         self._write(self._dialect.issue("error", error.code, text, file))
 
     def _mark(self) -> None:

@@ -30,27 +30,27 @@ def summary_text(report: Report) -> str:
             f"**Remedy:** {_cell(report.error.remedy)}",
             "",
         ]
-    lines += _table(("Question", "Answer"), _facts(report))
-    if report.warnings:
-        lines += ["## Warnings", "", *_table(("Warning", "Remedy"), map(_warning_row, report.warnings))]
     failures = wording.failures(report)
-    others = [outcome for outcome in report.files if not wording.is_failure(outcome)]
     if failures:
         groups = group_failures(report)
         rows = [_failure_row(group) for group in groups[:CAUSES]]
-        lines += ["## Failed", "", *_table(("Files", "Code", "Cause", "Remedy"), rows)]
+        lines += ["## Failed", "", *_table(("Files", "Cause", "Remedy"), rows)]
         if rest := groups[CAUSES:]:
             files = wording.count(sum(len(group.files) for group in rest), "more file")
             lines += [f"{files} for {wording.count(len(rest), 'other cause')}: in the attached report.", ""]
     if report.totals.left:
         lines += [f"{wording.count(report.totals.left, 'file')} not tried: in the attached report.", ""]
+    if report.warnings:
+        lines += ["## Warnings", "", *_table(("Warning", "Remedy"), map(_warning_row, report.warnings))]
+    if failures or report.warnings:
+        lines += ["## About this run", ""]
+    lines += _table(("Question", "Answer"), _facts(report))
+    others = [outcome for outcome in report.files if not wording.is_failure(outcome)]
     if others:
-        room = max(0, ROWS - len(failures))
-        lines += ["## Files", ""]
-        if room:
-            rows = [_file_row(outcome) for outcome in others[:room]]
-            lines += _table(("File", "Outcome", "Verdict", "Signed by", "Timestamp"), rows)
-        lines += _rest(others, room)
+        rows = [_file_row(outcome) for outcome in others[:ROWS]]
+        lines += ["## Files", "", *_table(("File", "Outcome", "Verdict", "Signed by", "Timestamp"), rows)]
+        if (hidden := len(others) - ROWS) > 0:
+            lines += [f"{wording.count(hidden, 'more file')}: in the attached report.", ""]
     return "\n".join(lines).rstrip("\n") + "\n"
 
 
@@ -119,7 +119,7 @@ def _failure_row(group: FailureGroup) -> tuple[str, ...]:
         names.insert(0, f"{group.counted}:")
     if len(group.files) > FIRST_FILES:
         names.append(f"and {len(group.files) - FIRST_FILES} more, in the attached report")
-    return "<br>".join(names), _code(error), _cell(error.message), _cell(error.remedy)
+    return "<br>".join(names), f"{_cell(error.message)}<br>{_code(error)}", _cell(error.remedy)
 
 
 def _code(error: ErrorFacts) -> str:
@@ -147,8 +147,3 @@ def _cell(text: str) -> str:
 def _table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> list[str]:
     lines = [head, ("---",) * len(head), *rows]
     return [*(f"| {' | '.join(cells)} |" for cells in lines), ""]
-
-
-def _rest(files: list[FileOutcome], shown: int) -> list[str]:
-    hidden = len(files) - shown
-    return [f"{wording.count(hidden, 'more file')}: in the attached report.", ""] if hidden > 0 else []

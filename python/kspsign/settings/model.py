@@ -8,25 +8,26 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 import platformdirs
 from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
-    InstanceOf,
     SecretStr,
     field_validator,
     model_validator,
 )
 from pydantic.fields import FieldInfo
 
-from kspsign.model.network_options import NetworkOptions
 from kspsign.settings.config_file import ConfigOrigin
-from kspsign.settings.network import network_options
-from kspsign.settings.store_options import Ambient, Metavar, OneOf, Output, StoreOptions, Thumbprint, marker
+from kspsign.settings.store_options import Ambient, AsGiven, Metavar, OneOf, Output, StoreOptions, Thumbprint, marker
+from kspsign.settings.timestamp_limits import TimestampLimits, parse_limits
 from kspsign.settings.urls import url_fault
+
+if TYPE_CHECKING:
+    from kspsign.model.network_options import NetworkOptions
 
 Command = Literal["run", "certsync", "sign", "timestamp", "verify", "doctor", "merge"]
 JUDGING_COMMANDS: frozenset[Command] = frozenset({"verify", "merge"})
@@ -39,8 +40,8 @@ EngineName = Literal["auto", "native", "signtool", "smctl"]
 
 DEFAULT_TIMESTAMP_URLS = (
     "http://timestamp.digicert.com",
-    "http://timestamp.sectigo.com",
     "http://timestamp.acs.microsoft.com",
+    "http://timestamp.sectigo.com",  # last: it may be asked once in 15 seconds only
 )
 
 
@@ -125,6 +126,9 @@ class Settings(BaseModel):
     timestamp_jobs: Annotated[int, Ambient.HARMLESS] = Field(
         64, ge=1, le=256, description="Maximum parallel timestamp requests per server."
     )
+    timestamp_limit: Annotated[tuple[str, ...], Ambient.HARMLESS, Metavar("HOST=N[/SECONDS]")] = Field(
+        (), description="Requests at once to one timestamp server, and seconds between two; Sectigo's has 1/15."
+    )
     max_signatures: Annotated[int | None, Ambient.HARMLESS] = Field(
         None, ge=0, description="Maximum number of signatures for the run; slices share it."
     )
@@ -159,7 +163,7 @@ class Settings(BaseModel):
     )
 
     command: Command = "run"
-    store_options: InstanceOf[StoreOptions] | None = None
+    store_options: Annotated[StoreOptions, AsGiven] | None = None
     given_options: Mapping[str, Any] = Field(default_factory=dict, repr=False)
     store_environment: dict[str, SecretStr] = Field(default_factory=dict, repr=False)
     publish_token: SecretStr | None = None
@@ -167,9 +171,9 @@ class Settings(BaseModel):
     credentials: dict[str, SecretStr] = Field(default_factory=dict, repr=False)
     network_environment: dict[str, SecretStr] = Field(default_factory=dict, repr=False)
     temp_folder: Path | None = None
-    configuration: InstanceOf[ConfigOrigin] = ConfigOrigin()
+    configuration: Annotated[ConfigOrigin, AsGiven] = ConfigOrigin()
 
-    @field_validator("files", "timestamp_url", "tool_env", "trust_root", mode="before")
+    @field_validator("files", "timestamp_url", "timestamp_limit", "tool_env", "trust_root", mode="before")
     @classmethod
     def _lines_are_items(cls, value: object) -> object:
         return [line.strip() for line in value.splitlines() if line.strip()] if isinstance(value, str) else value
@@ -183,6 +187,12 @@ class Settings(BaseModel):
                 raise ValueError(f"{which} of the timestamp server can't be used: {wrong}")
         return value
 
+    @field_validator("timestamp_limit")
+    @classmethod
+    def _are_limits(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        parse_limits(value)
+        return value
+
     @field_validator("revocation", mode="before")
     @classmethod
     def _off_is_a_word(cls, value: object) -> object:
@@ -191,17 +201,17 @@ class Settings(BaseModel):
     @model_validator(mode="after")
     def _consistent(self) -> Settings:
         if self.append + self.replace + self.skip_signed > 1:
-            raise ValueError("append, replace and skip_signed exclude each other")
+            raise ValueError("--append, --replace and --skip-signed exclude each other")
         if self.no_timestamp and self.timestamp_url:
-            raise ValueError("no_timestamp and timestamp_url exclude each other")
+            raise ValueError("--no-timestamp and --timestamp-url exclude each other")
         if self.quiet and self.verbose:
-            raise ValueError("quiet and verbose exclude each other")
+            raise ValueError("--quiet and --verbose exclude each other")
         return self
 
     @model_validator(mode="after")
     def _engine_can(self) -> Settings:
         if self.page_hashes and self.engine == "smctl":
-            raise ValueError("page_hashes needs the engine native or signtool: smctl has no option for it")
+            raise ValueError("--page-hashes needs --engine native or signtool: smctl has no option for it")
         return self
 
     @property
@@ -215,6 +225,11 @@ class Settings(BaseModel):
         return self.journal or self.store_folder / "journal"
 
     @property
+    def timestamp_limits(self) -> TimestampLimits:
+        """How much is asked of each timestamp server."""
+        return TimestampLimits(self.timestamp_jobs, parse_limits(self.timestamp_limit))
+
+    @property
     def output_files(self) -> dict[str, Path]:
         """The files that were asked for, by the fields of OUTPUTS."""
         named: dict[str, Path | None] = {name: getattr(self, name) for name in OUTPUTS}
@@ -223,6 +238,8 @@ class Settings(BaseModel):
     @property
     def network(self) -> NetworkOptions:
         """How services are reached. Raises ConfigurationError for an unreadable list of the build agent."""
+        from kspsign.settings.network import network_options  # noqa: PLC0415 - a run that only judges may ask no service
+
         return network_options(self.network_environment, self.ca_file)
 
 
@@ -264,6 +281,6 @@ def default_store_folder() -> Path:
     return Path(platformdirs.user_data_dir("kspsign", appauthor=False)) / "store"
 
 
-def option_name(field: str) -> str:
-    """The CLI option of a settings field, e.g. timestamp_url -> --timestamp-url."""
-    return "--" + field.replace("_", "-")
+def in_temp_folder(settings: Settings, temp_folder: Path) -> Settings:
+    """`settings` whose temporary files are in `temp_folder`, or in the system's where that is not a folder."""
+    return settings.model_copy(update={"temp_folder": temp_folder if temp_folder.is_dir() else None})

@@ -5,6 +5,7 @@ No other module reads the environment or a configuration file.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,6 +17,7 @@ from pydantic.alias_generators import to_camel
 from kspsign.model.errors import ConfigurationError
 from kspsign.settings.config_file import ConfigFile, read_ambient, read_named
 from kspsign.settings.context import RunContext
+from kspsign.settings.faults import faults, option_name, wrong_settings
 from kspsign.settings.layers import Given, no_such
 from kspsign.settings.model import (
     INTERNAL_FIELDS,
@@ -26,19 +28,23 @@ from kspsign.settings.model import (
     Command,
     Settings,
 )
-from kspsign.settings.network import network_variables
-from kspsign.settings.secrets import AGENT_VARIABLES, program_credentials, publish_token, store_secrets
+from kspsign.settings.secrets import (
+    AGENT_VARIABLES,
+    network_variables,
+    program_credentials,
+    publish_token,
+    store_secrets,
+    store_variables,
+)
 from kspsign.settings.store_options import (
     TASK_SECRET,
     NeverIgnored,
     StoreModels,
     StoreOptions,
-    faults,
     marker,
+    named_variables,
     options_of,
-    secret_text,
     validate_options,
-    wrong_settings,
 )
 from kspsign.settings.unmapped import refuse_unmapped, unmapped_settings, unmapped_variables
 
@@ -79,11 +85,7 @@ def resolve(
         "agent_environment": {name: value for name, value in environment.items() if name.upper() in AGENT_VARIABLES},
         "credentials": program_credentials(sources, values.get("tool_env")),
         "network_environment": network_variables(sources),
-        "store_environment": {
-            name.upper(): secret
-            for name, value in sources.items()
-            if name.upper() in sorted_keys.variables and (secret := secret_text(value))
-        },
+        "store_environment": store_variables(sources, sorted_keys.variables, sorted_keys.passed),
         "given_options": {
             **sorted_keys.options,
             **(store_secrets(*of_stores, environment, secrets or {}) if command in KEY_STORE_COMMANDS else {}),
@@ -112,7 +114,11 @@ class _Sorted:
     def of(cls, all_given: Given, stores: StoreModels) -> _Sorted:
         """Raises ConfigurationError for keys that no setting and no key store has."""
         name = all_given.values.get("key_store")
-        chosen = stores.model(str(name).strip()) if name is not None else None
+        try:
+            chosen = stores.model(str(name).strip()) if name is not None else None
+        except ConfigurationError as no_store:
+            message = _with_lines(no_store.message, all_given)
+            raise ConfigurationError(message, code=no_store.code, remedy=no_store.remedy) from None
         given = all_given.without_overruled(options_of(chosen)) if chosen is not None else all_given
         values = given.values
         generic = {key: value for key, value in values.items() if key in Settings.model_fields}
@@ -137,6 +143,12 @@ class _Sorted:
             return self.chosen.variables
         return frozenset().union(*(model.variables for model in self.models.values()))
 
+    @property
+    def passed(self) -> frozenset[str]:
+        """The variables that are named for the store's program; of every store while none is chosen."""
+        models = self.models.values() if self.chosen is None else (self.chosen,)
+        return frozenset().union(*(named_variables(model, self.options) for model in models))
+
     def foreign_faults(self) -> Iterator[tuple[str, str]]:
         """What is wrong with keys that the chosen store lacks: values that their own stores refuse."""
         own = set(options_of(self.chosen)) if self.chosen is not None else set(StoreOptions.model_fields)
@@ -145,7 +157,7 @@ class _Sorted:
             having = {name: model for name, model in self.models.items() if key in model.model_fields}
             field = next(iter(having.values())).model_fields[key]
             if marker(field, NeverIgnored) is not None:
-                yield "", f"{key} needs key_store {', '.join(sorted(having))}"
+                yield "", f"{option_name(key)} needs --key-store {' or '.join(sorted(having))}"
         for model in self.models.values() if foreign else ():
             mine = {key: value for key, value in foreign.items() if key in model.model_fields}
             try:
@@ -169,16 +181,23 @@ def _validated(values: Mapping[str, Any], sorted_keys: _Sorted) -> Settings:
         except ValidationError as invalid:
             found += faults(invalid)
     if settings is None or found:
-        raise wrong_settings([(_placed(place, sorted_keys.given), text) for place, text in found])
+        given = sorted_keys.given
+        raise wrong_settings((_placed(place, given), _with_lines(text, given)) for place, text in found)
     return settings.model_copy(update={"store_options": options})
 
 
 def _placed(place: str, given: Given) -> str:
-    """The setting at `place` with the line of the file that has it."""
+    """The setting at `place` as an option, or with the line of the file that has it."""
     name, *more = place.split(".")
-    return (
-        given.shown(name, *(int(part) if part.isdigit() else part for part in more)) if given.in_file(name) else place
-    )
+    if given.in_file(name):
+        return given.shown(name, *(int(part) if part.isdigit() else part for part in more))
+    return option_name(name) if name else ""
+
+
+def _with_lines(text: str, given: Given) -> str:
+    """`text` with options that are in the file named by their keys and lines."""
+    named = {option_name(name): name for name in given.values if given.in_file(name)}
+    return _OPTION.sub(lambda found: given.shown(named[found[0]]) if found[0] in named else found[0], text)
 
 
 def _unknown(names: list[str], known: set[str] | frozenset[str], given: Given) -> ConfigurationError:
@@ -191,6 +210,7 @@ def _unknown(names: list[str], known: set[str] | frozenset[str], given: Given) -
 
 
 _GENERIC = frozenset(USER_FIELDS)
+_OPTION = re.compile(r"(?<![\w-])--[a-z][a-z0-9-]*")
 
 
 def _from_camel(inputs: Mapping[str, Any], stores: StoreModels) -> dict[str, Any]:

@@ -8,21 +8,20 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from enum import Enum
-from typing import Annotated, Any, ClassVar, Protocol, TypeVar, get_args
+from typing import Annotated, Any, ClassVar, NamedTuple, Protocol, TypeVar, get_args
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, GetCoreSchemaHandler, SecretStr, ValidationError
 from pydantic.fields import FieldInfo
+from pydantic_core import core_schema
 
-from kspsign.model.errors import ConfigurationError
+from kspsign.settings.faults import faults, option_name, wrong_settings
 
 TASK_SECRET = "password"  # noqa: S105 - a name
 """The task's and the action's input for the key store's secret, whatever the store calls it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Metavar:
+class Metavar(NamedTuple):
     """The placeholder of the value in --help: FILE, NAME, URL."""
 
     text: str
@@ -39,8 +38,7 @@ class Ambient(Enum):
     REFUSED = "refused"
 
 
-@dataclass(frozen=True, slots=True)
-class Output:
+class Output(NamedTuple):
     """Marks a field that names a file which the run writes: never one of the files that it works on.
 
     `text` ("module:function") makes its content of a run's report.
@@ -49,24 +47,40 @@ class Output:
     text: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class SecretVariable:
+class SecretVariable(NamedTuple):
     """Marks a field that names an environment variable; the variable's value becomes the field `secret`."""
 
     secret: str
 
 
-@dataclass(frozen=True, slots=True)
-class OneOf:
+class VariableNames(NamedTuple):
+    """Marks a field that names environment variables which the store's program gets; no other store receives them."""
+
+
+class OneOf(NamedTuple):
     """Marks fields that exclude each other, by what they choose: one that was given on the command line or as an input
     overrules the others in a configuration file."""
 
     choice: str
 
 
-@dataclass(frozen=True, slots=True)
-class NeverIgnored:
+class NeverIgnored(NamedTuple):
     """Marks a field that is refused with a key store that lacks it. Other fields of other stores are ignored."""
+
+
+class AsGiven:
+    """Marks a field that takes an instance of its class as it is, like pydantic's InstanceOf; that one makes a schema
+    of the class besides, which every start would pay for."""
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: type, _handler: GetCoreSchemaHandler) -> core_schema.CoreSchema:
+        """See pydantic."""
+        return core_schema.is_instance_schema(source)
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, _schema: object, _handler: object) -> dict[str, Any]:
+        """No file holds such a field."""
+        return {}
 
 
 def _forty_hex_digits(value: str | None) -> str | None:
@@ -110,6 +124,10 @@ class StoreOptions(BaseModel):
         None, description="Alias of the key pair in the key store (case-sensitive)."
     )
     thumbprint: Thumbprint = None
+
+    def reads(self, variable: str) -> bool:
+        """Whether the store receives this environment variable."""
+        return variable in self.variables or variable in named_variables(type(self), dict(self))
 
     @property
     def means_synchronised(self) -> bool:
@@ -173,6 +191,16 @@ def secret_variables(model: type[StoreOptions]) -> Iterator[tuple[str, SecretVar
             yield name, found
 
 
+def named_variables(model: type[StoreOptions], given: Mapping[str, Any]) -> frozenset[str]:
+    """The environment variables that `given` names for the store's program, as they are written there."""
+    named: set[str] = set()
+    for name, field in model.model_fields.items():
+        if marker(field, VariableNames) is not None:
+            value = given.get(name) or ()
+            named.update(value.split() if isinstance(value, str) else map(str, value))
+    return frozenset(named)
+
+
 def make_options(model: type[_Model], given: Mapping[str, Any]) -> _Model:
     """The options of one store from flat keys and secrets; keys that it does not have are left out.
 
@@ -181,7 +209,7 @@ def make_options(model: type[_Model], given: Mapping[str, Any]) -> _Model:
     try:
         return validate_options(model, given)
     except ValidationError as invalid:
-        raise wrong_settings([*faults(invalid)]) from invalid
+        raise wrong_settings((option_name(name) if name else "", text) for name, text in faults(invalid)) from invalid
 
 
 def validate_options(model: type[_Model], given: Mapping[str, Any]) -> _Model:
@@ -191,17 +219,3 @@ def validate_options(model: type[_Model], given: Mapping[str, Any]) -> _Model:
         if given.get(TASK_SECRET) is not None:
             own.setdefault(variable.secret, given[TASK_SECRET])
     return model.model_validate(own)
-
-
-def faults(invalid: ValidationError) -> Iterator[tuple[str, str]]:
-    """Each fault as the setting's name ("" for what concerns several) and what is wrong with it; never the value."""
-    for error in invalid.errors(include_url=False, include_context=False, include_input=False):
-        yield ".".join(str(part) for part in error["loc"]), str(error["msg"]).removeprefix("Value error, ")
-
-
-def wrong_settings(found: list[tuple[str, str]]) -> ConfigurationError:
-    """The error for these faults."""
-    return ConfigurationError(
-        "; ".join(f"{place}: {text}" if place else text for place, text in dict.fromkeys(found)),
-        remedy="Correct the named options; `kspsign COMMAND --help` lists what each may be.",
-    )

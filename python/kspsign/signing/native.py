@@ -15,7 +15,7 @@ from kspsign.authenticode.signable import BundledFiles, CopyingFile, Digest, Sig
 from kspsign.certificates.identity import PublisherIdentity
 from kspsign.certificates.parse import thumbprint_of
 from kspsign.concurrency.single_flight import SingleFlight
-from kspsign.keys import KeyStore, SigningKey, check_digest
+from kspsign.keys.protocol import KeyStore, SigningKey, check_digest
 from kspsign.model.values import Limits, RawSignature, TimestampToken
 from kspsign.network.limiter import Limiter
 from kspsign.settings.model import Settings
@@ -276,6 +276,6 @@ def _own_server(
     from kspsign.timestamping.client import TimestampClient  # noqa: PLC0415 - it brings HTTP
 
     url = resources.enter_context(TimestampServer(cast("EmbeddedKeyStore", store).authority)).url
-    client = TimestampClient((url,), settings.timestamp_jobs, cancelled, settings.network.direct(), judge)
+    client = TimestampClient((url,), settings.timestamp_limits, cancelled, settings.network.direct(), judge)
     resources.callback(client.close)
     return client

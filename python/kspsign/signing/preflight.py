@@ -47,7 +47,7 @@ class Preflight:
     """
 
     def __init__(self, settings: Settings, urls: tuple[str, ...], shared: SharedState) -> None:
-        self.client = TimestampClient(urls, settings.timestamp_jobs, shared.cancelled, settings.network, self._judge)
+        self.client = TimestampClient(urls, settings.timestamp_limits, shared.cancelled, settings.network, self._judge)
         self.notice: str | None = None
         self._algorithm, self._shared = DigestAlgorithm(settings.digest), shared
         self._trust: Future[tuple[TokenJudge, x509.Certificate]] = Future()

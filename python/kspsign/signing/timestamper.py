@@ -120,7 +120,7 @@ def open_timestamper(
     from kspsign.timestamping.client import TimestampClient  # noqa: PLC0415 - it brings HTTP
 
     urls = settings.timestamp_url or DEFAULT_TIMESTAMP_URLS
-    client = TimestampClient(urls, settings.timestamp_jobs, shared.cancelled, settings.network, judge)
+    client = TimestampClient(urls, settings.timestamp_limits, shared.cancelled, settings.network, judge)
     try:
         yield Timestamper(client, algorithm, shared.slots)
     finally:

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from kspsign.model.errors import CancelledError, TimestampError
 from kspsign.model.network_options import NetworkOptions
 from kspsign.model.values import DigestAlgorithm, ServerFacts, TimestampToken
+from kspsign.settings.timestamp_limits import TimestampLimits
 from kspsign.timestamping.remedies import remedy_for
 from kspsign.timestamping.server import RemoteAuthority, ServerFault, TokenJudge
 
@@ -34,7 +35,7 @@ def no_timestamp(said: Mapping[RemoteAuthority, ServerFault]) -> TimestampError:
 
 
 class TimestampClient:
-    """Uses `urls` in order, with at most `ceiling` parallel requests each; safe to share between threads.
+    """Uses `urls` in order, within `limits`; safe to share between threads.
 
     A token that `judge` refuses counts as no answer: the next server is asked; without one the caller judges. Raises
     ConfigurationError for a proxy or a CA file of `network` that can't be used.
@@ -43,12 +44,14 @@ class TimestampClient:
     def __init__(
         self,
         urls: Sequence[str],
-        ceiling: int,
+        limits: TimestampLimits,
         cancelled: threading.Event,
         network: NetworkOptions,
         judge: TokenJudge | None = None,
     ) -> None:
-        self.servers = tuple(RemoteAuthority(url, ceiling, cancelled, network, judge) for url in dict.fromkeys(urls))
+        self.servers = tuple(
+            RemoteAuthority(url, limits.of(url), cancelled, network, judge) for url in dict.fromkeys(urls)
+        )
         self._cancelled = cancelled
 
     @property

@@ -21,6 +21,7 @@ from kspsign.network.failures import reason, timed_out
 from kspsign.network.limiter import Limiter, Slot
 from kspsign.network.pool import Pool
 from kspsign.network.retry import retry_after_seconds
+from kspsign.settings.timestamp_limits import ServerLimit
 from kspsign.timestamping.remedies import HTML_PAGE
 
 MAX_REPLY = 1 << 20
@@ -57,13 +58,18 @@ class RemoteAuthority:
     """
 
     def __init__(
-        self, url: str, ceiling: int, cancelled: threading.Event, network: NetworkOptions, judge: TokenJudge | None
+        self,
+        url: str,
+        limit: ServerLimit,
+        cancelled: threading.Event,
+        network: NetworkOptions,
+        judge: TokenJudge | None,
     ) -> None:
         self.url = shown_url(url)
         self._judge = judge
-        self.limiter = Limiter(ceiling, cancelled)
+        self.limiter = Limiter(limit.jobs, cancelled, limit.spacing)
         self._address = url
-        self._pool = Pool(network, connections=ceiling, timeout=TIMEOUT, deadline=DEADLINE)
+        self._pool = Pool(network, connections=limit.jobs, timeout=TIMEOUT, deadline=DEADLINE)
         self._lock = threading.Lock()
         self._failed_in_a_row = 0
         self._tokens = self._failures = 0

@@ -13,7 +13,7 @@ const ENGINE = path.join(__dirname, "..", "engine");
 const FLAGS = ["-I", "-B", "-X", "utf8", "-u"];
 
 async function runTask(temp: string): Promise<Ending> {
-  const hidden = Object.values({ ...secrets, SM_HOST: "" }); // that one is no secret, and people need it in the log
+  const hidden = Object.values({ ...secrets, SM_HOST: "", AZURE_CONNECTION_SCHEME: "" }); // no secrets, and people need them in the log
   for (const line of hidden.flatMap((value) => value.split(/\r?\n/))) tl.setSecret(line);
   const env = childEnvironment(temp);
   const python = findPython(tl.getInput("pythonPath"), ENGINE, env, tl.getInput("bundledOnly"));

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import requests
 from azure.devops.connection import Connection
 from msrest.authentication import BasicTokenAuthentication
 from pydantic import SecretStr
@@ -18,7 +19,7 @@ from kspsign.azure_devops import VERDICT_TYPE, AzureDevOps, PublishedResult, Tes
 from kspsign.azure_devops.transport import ATTEMPTS, LONGEST_PAUSE, origin
 from kspsign.model.errors import CancelledError, ConfigurationError, PrerequisiteError
 from kspsign.model.network_options import NetworkOptions
-from support.azure_devops.server import TOKEN, AzureServer, Fault
+from support.azure_devops.server import ENTRA_TOKEN, PERSONAL_TOKEN, TOKEN, AzureServer, Fault
 from support.azure_devops.state import PROJECT, guid
 from support.https_server import serve
 
@@ -218,6 +219,22 @@ class TestToken:
             leading.organisation.add_build()
             assert failed(opened(leading.url, tmp_path, pauses)).code == "AZURE_DEVOPS_FOREIGN_HOST"
             assert other.seen == []
+
+
+@pytest.mark.parametrize("token", [TOKEN, ENTRA_TOKEN, PERSONAL_TOKEN], ids=["job", "entra", "personal"])
+def test_each_kind_of_token_is_sent_as_the_service_takes_it(
+    azure: AzureServer, pauses: Pauses, tmp_path: Path, token: str
+) -> None:
+    with contextlib.closing(opened(azure.url, tmp_path, pauses, token)) as client:
+        assert client.build(4711).id == 4711
+
+
+@pytest.mark.parametrize(
+    ("token", "good"), [(TOKEN, 200), (ENTRA_TOKEN, 200), (PERSONAL_TOKEN, 401)], ids=["job", "entra", "personal"]
+)
+def test_the_server_takes_no_personal_access_token_as_bearer(azure: AzureServer, token: str, good: int) -> None:
+    asked = f"{azure.url}/{PROJECT}/_apis/build/builds/4711?api-version=7.1"
+    assert requests.get(asked, headers={"Authorization": f"Bearer {token}"}, timeout=10).status_code == good
 
 
 def test_many_results_go_in_several_calls(azure: AzureServer, client: AzureDevOps) -> None:

@@ -13,6 +13,7 @@ from kspsign.embedded.authority import EmbeddedAuthority
 from kspsign.keys.table import STORES
 from support.doctor import local, services
 from support.doctor.run import SITUATIONS, Examined, Given, doctor
+from support.key_command.world import PIN as PROGRAM_PIN
 from support.softhsm import PIN
 
 
@@ -43,7 +44,7 @@ EXPECTED: dict[str, dict[str, Seen | str]] = {
         "all well": Seen(READY, "test signature", "ok", "the key signs"),
     },
     "pkcs12": {
-        "nothing set": Seen(REFUSED, "settings", "failed", "needs pkcs12"),
+        "nothing set": Seen(REFUSED, "settings", "failed", "--pkcs12 FILE is missing"),
         "macro": Seen(NOT, "variable", "failed", "P12_PASSWORD holds the text $(P12_PASSWORD)"),
         "wrong secret": Seen(NOT, "credentials", "failed", "its password is wrong"),
         "wrong alias": Seen(NOT, "credentials", "failed", "other.p12 can't be read"),
@@ -98,6 +99,36 @@ EXPECTED: dict[str, dict[str, Seen | str]] = {
         "superseded": "the service signs with the newest",
         "all well": Seen(READY, "key", "ok", "profile contoso-signing/release"),
     },
+    "aws-kms": {
+        "nothing set": Seen(NOT, "options", "failed", "--certificate"),
+        "macro": Seen(NOT, "variable", "failed", "AWS_SECRET_ACCESS_KEY holds the text $(AWS_SECRET_ACCESS_KEY)"),
+        "wrong secret": Seen(NOT, "sign-in", "failed", "InvalidSignatureException"),
+        "wrong alias": Seen(NOT, "key", "failed", "alias/relaese is not found"),
+        "disabled": Seen(NOT, "key", "failed", "is disabled"),
+        "expired": Seen(NOT, "certificate", "failed", "valid now"),
+        "no permission": Seen(NOT, "permission", "failed", "not authorized to perform: kms:Sign"),
+        "no network": Seen(NOT, "host", "failed", "the proxy can't be reached"),
+        "private CA": Seen(NOT, "host", "failed", "--ca-file"),
+        "near expiry": Seen(READY, "certificate", "warning", "valid for 11 days"),
+        "superseded": Seen(READY, "newer certificate", "warning", "superseded by"),
+        "all well": Seen(READY, "permission", "ok", "this identity may sign"),
+    },
+    "google-cloud-kms": {
+        "nothing set": Seen(NOT, "options", "failed", "--certificate"),
+        "macro": Seen(
+            NOT, "variable", "failed", "GOOGLE_APPLICATION_CREDENTIALS holds the text $(google.secureFilePath)"
+        ),
+        "wrong secret": Seen(NOT, "sign-in", "failed", "Invalid JWT Signature"),
+        "wrong alias": Seen(NOT, "key", "failed", "not found"),
+        "disabled": Seen(NOT, "key", "failed", "has no enabled version"),
+        "expired": Seen(NOT, "certificate", "failed", "valid now"),
+        "no permission": Seen(NOT, "permission", "failed", "cloudkms.cryptoKeyVersions.viewPublicKey"),
+        "no network": Seen(NOT, "host", "failed", "the proxy can't be reached"),
+        "private CA": Seen(NOT, "host", "failed", "--ca-file"),
+        "near expiry": Seen(READY, "certificate", "warning", "valid for 11 days"),
+        "superseded": Seen(READY, "newer certificate", "warning", "superseded by"),
+        "all well": Seen(READY, "key", "ok", "RSA_SIGN_PKCS1_3072_SHA256, HSM, signs"),
+    },
     "pkcs11": {
         "nothing set": Seen(NOT, "options", "failed", "--pkcs11-module"),
         "macro": Seen(NOT, "variable", "failed", "TEST_TOKEN_PIN holds the text $(TOKEN_PIN)"),
@@ -111,6 +142,20 @@ EXPECTED: dict[str, dict[str, Seen | str]] = {
         "near expiry": Seen(READY, "certificate", "warning", "valid for 11 days"),
         "superseded": Seen(READY, "newer certificate", "ok", "the newest valid one is used"),
         "all well": Seen(READY, "permission", "ok", "CKA_SIGN"),
+    },
+    "command": {
+        "nothing set": Seen(NOT, "options", "failed", "--key-command"),
+        "macro": Seen(NOT, "variable", "failed", "HSM_PIN holds the text $(HSM_PIN)"),
+        "wrong secret": Seen(NOT, "sign-in", "failed", "the PIN is wrong"),
+        "wrong alias": Seen(NOT, "key", "failed", "no key Release"),
+        "disabled": Seen(NOT, "key", "failed", "the slot is locked"),
+        "expired": Seen(NOT, "certificate", "failed", "expired on"),
+        "no permission": Seen(NOT, "permission", "failed", "may not sign"),
+        "no network": Seen(NOT, "host", "failed", "hsm.example did not answer"),
+        "private CA": Seen(NOT, "certificate chain", "failed", "--trust-root"),
+        "near expiry": Seen(READY, "certificate", "warning", "valid for 11 days"),
+        "superseded": "the program chooses the certificate",
+        "all well": Seen(READY, "test signature", "ok", "the certificate verifies each"),
     },
     # Off Windows none is ready: the first line says so, and the others say what can be seen here.
     "windows": {
@@ -128,7 +173,7 @@ EXPECTED: dict[str, dict[str, Seen | str]] = {
         "all well": Seen(NOT, "permission", "ok", "this user may sign"),
     },
 }
-SECRETS = (local.SECRET, PIN, "01_stale", "0000-stale")
+SECRETS = (local.SECRET, PIN, PROGRAM_PIN, "01_stale", "0000-stale")
 
 
 def test_the_matrix_has_every_key_store_and_situation() -> None:
@@ -147,9 +192,8 @@ def examined(store: str, situation: str, folder: Path, authority: EmbeddedAuthor
             (folder / "azure").mkdir()
             arranged = ended.enter_context(services.artifact_signing(folder, situation, authority))
             given, asked, without = arranged.given, arranged.asked, ()
-        elif store in {"keylocker", "azure-key-vault"}:
-            service = services.keylocker if store == "keylocker" else services.key_vault
-            arranged = ended.enter_context(service(folder, situation))
+        elif store in services.BY_STORE:
+            arranged = ended.enter_context(services.BY_STORE[store](folder, situation))
             given, asked = arranged.given, arranged.asked
         else:
             given = local.arranged(store, folder, situation, authority)

@@ -5,21 +5,41 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import (
+    BestAvailableEncryption,
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    pkcs12,
+)
 
 from integration.keys.test_path_key_vault import ROOT, VAULT, held
-from kspsign.keys import options_for, surroundings_of
 from kspsign.keys.azure_identity.cli import AzureCli
+from kspsign.keys.open import options_for, surroundings_of
 from kspsign.keys.protocol import Surroundings, no_notice
 from kspsign.keys.table import STORES
 from kspsign.model.errors import CancelledError, PrerequisiteError
 from kspsign.settings.resolve import resolve
+from support.certificates import rsa_key
 from support.formats.peimages import build_pe
 from support.key_vault.machine import APP_SERVICE, Az
 from support.key_vault.server import Azure
-from support.key_vault.world import ACCESS_TOKEN, IDENTITY_HEADER, SYSTEM_ASSIGNED, TENANT, USER_ASSIGNED, World
+from support.key_vault.world import (
+    ACCESS_TOKEN,
+    CLIENT,
+    IDENTITY_HEADER,
+    JOB_TOKEN,
+    SYSTEM_ASSIGNED,
+    TENANT,
+    USER_ASSIGNED,
+    World,
+)
+from support.pki import ca, signer
 from support.samples import Run, kspsign_process
 
 SCOPE = "https://vault.azure.net/.default"
@@ -176,3 +196,100 @@ def test_auto_says_what_each_of_them_lacks(azure: Azure, az: Az, tmp_path: Path)
     assert "Identity not found" in run.text
     run = sign(azure, tmp_path, "--azure-client-id", USER_ASSIGNED, **with_az(az) | {"IDENTITY_HEADER": ""} | broken)
     assert run.code == 0, run.text
+
+
+APPLICATION = ("--azure-tenant-id", TENANT, "--azure-client-id", CLIENT)
+
+
+def certificate_of(folder: Path, *, password: bytes | None = None) -> tuple[Path, x509.Certificate]:
+    """The application's certificate and key in one file: PKCS#12 where it has a password, else PEM."""
+    key = rsa_key(2048)
+    made = signer("Application", ca("Any"), key=key, begin=datetime.now(UTC) - timedelta(days=1))
+    pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()) + made.pem
+    path = folder / ("application.pem" if password is None else "application.pfx")
+    packed = password and pkcs12.serialize_key_and_certificates(
+        b"application", key, made.certificate, None, BestAvailableEncryption(password)
+    )
+    path.write_bytes(packed or pem)
+    return path, made.certificate
+
+
+@pytest.mark.parametrize("chosen", [(), ("--azure-credential", "client-certificate")])
+@pytest.mark.parametrize("password", [None, b"certificate-password-planted"])
+def test_an_application_signs_in_by_its_certificate(
+    chosen: tuple[str, ...], password: bytes | None, azure: Azure, tmp_path: Path
+) -> None:
+    path, certificate = certificate_of(tmp_path, password=password)
+    azure.world.certificates.append(certificate)
+    secret = {} if password is None else {"AZURE_CLIENT_CERTIFICATE_PASSWORD": password.decode()}
+    run = sign(azure, tmp_path, *APPLICATION, *chosen, AZURE_CLIENT_CERTIFICATE_PATH=str(path), **secret)
+    assert run.code == 0, run.text
+    assert password is None or password.decode() not in run.text
+
+
+def test_a_certificate_that_the_application_does_not_have_is_refused(azure: Azure, tmp_path: Path) -> None:
+    path, _ = certificate_of(tmp_path)
+    run = sign(azure, tmp_path, *APPLICATION, "--azure-client-certificate", path)
+    assert (run.code, run.report["error"]["code"]) == (5, "AZURE_SIGN_IN"), run.text
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [(None, "can't be read"), (b"no certificate", "can't be used"), (ROOT.pem, "can't be used")],
+    ids=["missing", "nonsense", "without key"],
+)
+def test_a_certificate_file_that_is_none_is_named(
+    content: bytes | None, words: str, azure: Azure, tmp_path: Path
+) -> None:
+    path = tmp_path / "application.pem"
+    if content is not None:
+        path.write_bytes(content)
+    run = sign(azure, tmp_path, *APPLICATION, "--azure-client-certificate", path)
+    assert run.code == 3, run.text
+    assert words in run.text
+    assert azure.record.of("microsoftonline.com", "/token") == []
+
+
+@pytest.mark.parametrize("chosen", [(), ("--azure-credential", "workload-identity")])
+def test_the_token_that_a_host_keeps_in_a_file_signs_in(chosen: tuple[str, ...], azure: Azure, tmp_path: Path) -> None:
+    (tmp_path / "token").write_text("token-of-the-cluster-planted\n", encoding="ascii")
+    given = {
+        "AZURE_FEDERATED_TOKEN_FILE": str(tmp_path / "token"),
+        "AZURE_CLIENT_ID": CLIENT,
+        "AZURE_TENANT_ID": TENANT,
+    }
+    refused = sign(azure, tmp_path, *chosen, **given)
+    assert (refused.code, refused.report["error"]["code"]) == (5, "AZURE_SIGN_IN"), refused.text
+    azure.world.oidc_tokens.add("token-of-the-cluster-planted")
+    run = sign(azure, tmp_path, *chosen, "--verbose", **given)
+    assert run.code == 0, run.text
+    assert "token-of-the-cluster-planted" not in refused.text + run.text
+
+
+@pytest.mark.parametrize(("content", "words"), [(None, "can't be read"), ("", "is empty")])
+def test_a_token_file_without_token_is_named(content: str | None, words: str, azure: Azure, tmp_path: Path) -> None:
+    if content is not None:
+        (tmp_path / "token").write_text(content, encoding="ascii")
+    run = sign(azure, tmp_path, *APPLICATION, AZURE_FEDERATED_TOKEN_FILE=str(tmp_path / "token"))
+    assert (run.code, run.report["error"]["code"]) == (5, "AZURE_SIGN_IN"), run.text
+    assert words in run.text
+    assert str(tmp_path / "token") in run.text
+
+
+@pytest.mark.parametrize("chosen", [(), ("--azure-credential", "github")])
+def test_githubs_token_of_the_job_signs_in(chosen: tuple[str, ...], azure: Azure, tmp_path: Path) -> None:
+    run = sign(azure, tmp_path, *APPLICATION, *chosen, "--verbose", **azure.github_environment)
+    assert run.code == 0, run.text
+    assert azure.world.oidc_tokens
+    for secret in (JOB_TOKEN, *azure.world.oidc_tokens):
+        assert secret not in run.text
+
+
+def test_a_job_that_may_not_ask_github_for_a_token_is_told(azure: Azure, tmp_path: Path) -> None:
+    run = sign(azure, tmp_path, *APPLICATION, "--azure-credential", "github")
+    assert run.code == 3, run.text
+    assert "id-token: write" in run.text
+    given = {**azure.github_environment, "ACTIONS_ID_TOKEN_REQUEST_TOKEN": "expired"}
+    run = sign(azure, tmp_path, *APPLICATION, **given)
+    assert (run.code, run.report["error"]["code"]) == (5, "AZURE_SIGN_IN"), run.text
+    assert "gave this job no token: HTTP 401" in run.text

@@ -12,6 +12,7 @@ import pytest
 from kspsign.embedded.authority import EmbeddedAuthority
 from kspsign.model.network_options import CaFile, NetworkOptions
 from kspsign.model.values import DigestAlgorithm
+from kspsign.settings.timestamp_limits import TimestampLimits
 from kspsign.timestamping.client import TimestampClient
 from support.network.channels import CHANNELS, Channel
 from support.network.faults import drip, drip_header, endless_continue, endless_headers, hang_up, silence
@@ -54,7 +55,7 @@ def test_the_next_timestamp_server_takes_over(
     authority: EmbeddedAuthority, fault: Serve, short: NetworkOptions
 ) -> None:
     with Listener(fault) as hostile, Stamping(authority) as good:
-        client = TimestampClient((hostile.url, good.url), 4, threading.Event(), short)
+        client = TimestampClient((hostile.url, good.url), TimestampLimits(4), threading.Event(), short)
         with contextlib.closing(client):
             started = time.monotonic()
             token = client.stamp(bytes(32), DigestAlgorithm.SHA256)

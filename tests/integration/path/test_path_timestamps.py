@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import socket
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -14,6 +16,7 @@ from asn1crypto import tsp
 from kspsign.embedded.authority import EmbeddedAuthority, load_authority
 from kspsign.embedded.timestamp_reply import respond
 from kspsign.embedded.timestamp_server import REPLY_TYPE, TimestampServer
+from support.formats.peimages import build_pe
 from support.loopback import LoopbackServer, SilentHandler
 from support.samples import Run, Store, assert_no_leftovers, copy_launcher, kspsign, osslsigncode_verify
 
@@ -197,3 +200,26 @@ def test_a_server_that_always_fails_is_not_asked_for_ever(store: Store, tmp_path
     with server(answer) as url:
         assert_refused(copy_launcher(tmp_path), store, url, "HTTP 500")
     assert len(asked) == 3
+
+
+def test_a_server_that_wants_time_between_requests_gets_it(
+    own: EmbeddedAuthority, store: Store, tmp_path: Path
+) -> None:
+    begun: list[float] = []
+
+    def answer(query: bytes) -> tuple[int, bytes]:
+        begun.append(time.monotonic())
+        return 200, genuine(own, query)
+
+    for number in range(3):
+        (tmp_path / f"{number}.exe").write_bytes(build_pe(overlay=bytes([number])))
+    with server(answer) as url:
+        run = kspsign(
+            *("sign", tmp_path / "*.exe", "--thumbprint", store.thumbprint, "--store", store.folder),
+            *("--timestamp-url", url, "--timestamp-limit", "127.0.0.1=1/0.3"),
+            folder=tmp_path,
+        )
+    assert run.code == 0, run.text
+    assert [entry["outcome"] for entry in run.report["files"]] == ["signed"] * 3
+    assert len(begun) == 4, "one before the first signature is spent, one for each file"
+    assert all(later - earlier > 0.25 for earlier, later in itertools.pairwise(begun))

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from kspsign.embedded.authority import EmbeddedAuthority
 from support.agent.environment import Endpoint
@@ -25,7 +26,7 @@ from support.azure_devops.uploads import JOB_ID
 from support.certificates import PASSWORD, rsa_key, signing_file
 from support.formats.navx_samples import build_navx
 from support.key_vault.server import Azure
-from support.key_vault.world import CLIENT, CONNECTION, TENANT, Version, World
+from support.key_vault.world import CLIENT, CLIENT_SECRET, CONNECTION, SYSTEM_ASSIGNED, TENANT, Version, World
 from support.pki import ca, signer
 from support.samples import copy_launcher, osslsigncode_verify
 
@@ -38,6 +39,8 @@ VAULT_KEY = {
     "noTimestamp": "true",
 }
 ISSUED = {"tenantid": TENANT, "serviceprincipalid": CLIENT}
+ARM = "https://management.azure.com/"
+FEDERATED = Endpoint(ARM, ISSUED, "WorkloadIdentityFederation")
 
 
 @dataclass(frozen=True)
@@ -50,8 +53,16 @@ class Bench:
     root: Path
     key: Mapping[str, str] = field(default_factory=lambda: VAULT_KEY)
 
-    def sign(self, seen: list[Shown], *, connection: str = CONNECTION, token: str = TOKEN) -> TaskRun:
-        """Run the task; `seen` gets what other processes could see meanwhile."""
+    def sign(
+        self,
+        seen: list[Shown],
+        *,
+        connection: str = CONNECTION,
+        token: str = TOKEN,
+        endpoint: Endpoint = FEDERATED,
+        more: Mapping[str, str] | None = None,
+    ) -> TaskRun:
+        """Run the task; `seen` gets what other processes could see meanwhile, `more` is mapped into the step."""
         inputs: dict[str, str] = {"files": "*.exe", "azureConnectionId": connection, **self.key}
         inputs |= {"trustRoot": str(self.root), "store": str(self.agent.root / "store"), "pythonPath": sys.executable}
         place = f"Apps/_apis/distributedtask/hubs/build/plans/7/jobs/{JOB_ID}/oidctoken"
@@ -71,8 +82,8 @@ class Bench:
                 "Build.BuildNumber": "20261129.4",
             },
             {"System.AccessToken": token},
-            env={**env, "no_proxy": "127.0.0.1"},
-            endpoints={connection: Endpoint("https://management.azure.com/", ISSUED, "WorkloadIdentityFederation")},
+            env={**env, "no_proxy": "127.0.0.1", **(more or {})},
+            endpoints={connection: endpoint},
         )
         return self.agent.run(step, cancel_when=look)
 
@@ -93,6 +104,13 @@ def bench(tmp_path: Path) -> Iterator[Bench]:
         yield Bench(agent, azure, devops, files / "root.pem")
 
 
+def engines_of(seen: list[Shown]) -> list[Shown]:
+    """The engine's processes, of which there is one: the agent hands a connection to node in its environment."""
+    engines = [shown for shown in seen if b"engine" in shown.command]
+    assert engines
+    return engines
+
+
 def test_no_secret_is_needed_and_none_is_shown(bench: Bench) -> None:
     seen: list[Shown] = []
     run = bench.sign(seen)
@@ -101,8 +119,7 @@ def test_no_secret_is_needed_and_none_is_shown(bench: Bench) -> None:
     assert {path.rpartition("/")[2] for path in bench.devops.paths("POST")} == {"oidctoken"}
     world = bench.azure.world
     assert 0 < len(world.tokens) == len(world.oidc_tokens) == len(bench.devops.paths("POST"))
-    engines = [each for each in seen if b"engine" in each.command]
-    assert engines
+    engines = engines_of(seen)
     for secret in (TOKEN, *world.oidc_tokens, *world.tokens):
         assert not any(secret in line for line in run.log)
         assert not any(secret.encode() in each.command + each.environment for each in engines)
@@ -145,12 +162,52 @@ def test_a_sign_in_that_fails_says_so_and_touches_nothing(
 ) -> None:
     before = (bench.agent.sources / "app.exe").read_bytes()
     bench.devops.faults.extend([fault] * 9 if fault else [])
-    run = bench.sign([], **given)
+    run = bench.sign([], **given)  # type: ignore[arg-type]  # some of the texts
     assert run.result == "Failed"
     assert run.errors[0].startswith("AZURE_SIGN_IN"), "\n".join(run.log)
     assert "exit code 5" in run.errors[-1]
     assert (bench.agent.sources / "app.exe").read_bytes() == before
     assert bench.azure.world.tokens == {}
+
+
+class TestConnectionSchemes:
+    """How each kind of Azure RM connection signs in; a matter of the connection alone, with the same YAML."""
+
+    def test_a_secret(self, bench: Bench) -> None:
+        seen: list[Shown] = []
+        endpoint = Endpoint(ARM, {**ISSUED, "serviceprincipalkey": CLIENT_SECRET}, "ServicePrincipal")
+        run = bench.sign(seen, endpoint=endpoint)
+        assert run.result == "Succeeded", run.log
+        assert not bench.devops.paths("POST")
+        assert not any(CLIENT_SECRET in line for line in run.log)
+        assert not any(CLIENT_SECRET.encode() in each.command + each.environment for each in engines_of(seen))
+
+    def test_a_certificate(self, bench: Bench) -> None:
+        seen: list[Shown] = []
+        key = rsa_key(2048)
+        made = signer("Application", ca("Any"), key=key, begin=datetime.now(UTC) - timedelta(days=1))
+        secret = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
+        parameters = {**ISSUED, "authenticationtype": "spnCertificate"}
+        parameters["serviceprincipalcertificate"] = secret + made.pem.decode()
+        bench.azure.world.certificates.append(made.certificate)
+        run = bench.sign(seen, endpoint=Endpoint(ARM, parameters, "ServicePrincipal"))
+        assert run.result == "Succeeded", run.log
+        for line in secret.splitlines()[1:-1]:
+            assert not any(line in shown for shown in run.log)
+            assert not any(line.encode() in each.command + each.environment for each in engines_of(seen))
+
+    def test_the_machines_identity(self, bench: Bench) -> None:
+        where = {"AZURE_POD_IDENTITY_AUTHORITY_HOST": bench.azure.url}
+        run = bench.sign([], endpoint=Endpoint(ARM, {"tenantid": TENANT}, "ManagedServiceIdentity"), more=where)
+        assert run.result == "Succeeded", run.log
+        assert set(bench.azure.world.signed_in) == {SYSTEM_ASSIGNED}
+        assert not bench.devops.paths("POST")
+
+    def test_a_wrong_secret_is_the_cause_that_is_named(self, bench: Bench) -> None:
+        endpoint = Endpoint(ARM, {**ISSUED, "serviceprincipalkey": "expired"}, "ServicePrincipal")
+        run = bench.sign([], endpoint=endpoint)
+        assert run.errors[0].startswith("AZURE_SIGN_IN"), "\n".join(run.log)
+        assert "AADSTS7000215" in run.errors[0]
 
 
 @pytest.mark.parametrize(("ticket", "result"), [("t-1", "Succeeded"), ("t-2", "Failed")])

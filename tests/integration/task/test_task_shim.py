@@ -115,7 +115,11 @@ def test_an_azure_connection_tells_who_signs_in(agent: MiniAgent) -> None:
     document = told(agent.run(step), "DUMP")
     assert document["inputs"]["azureConnectionId"] == identifier
     token = document["secrets"].pop("SYSTEM_ACCESSTOKEN")
-    assert document["secrets"] == {"AZURE_TENANT_ID": "entra-tenant", "AZURE_CLIENT_ID": "application-of-the-job"}
+    assert document["secrets"] == {
+        "AZURE_TENANT_ID": "entra-tenant",
+        "AZURE_CLIENT_ID": "application-of-the-job",
+        "AZURE_CONNECTION_SCHEME": "WorkloadIdentityFederation",
+    }
     run = agent.run(replace(step, inputs={**step.inputs, "files": "seen"}))
     assert token not in json.dumps(told(run, "SEEN"))
     assert not any(token in line for line in run.log)

@@ -16,7 +16,11 @@ from support.azure_devops.resources import Call, RefusedError, answer
 from support.azure_devops.state import Organisation
 from support.loopback import LoopbackServer, SilentHandler, StandIn
 
-TOKEN = "a-token-of-this-job"  # noqa: S105 - opens nothing but this server
+TOKEN = "eyJ0eXAiOiJKV1QifQ.eyJqb2IiOiJ0aGlzIn0.b3BlbnMtbm90aGluZy1idXQtdGhpcy1zZXJ2ZXI"  # noqa: S105 - made up
+ENTRA_TOKEN = "eyJ0eXAiOiJKV1QifQ.eyJhcHAiOiJlbnRyYSJ9.b3BlbnMtbm90aGluZy1idXQtdGhpcy1zZXJ2ZXI"  # noqa: S105 - likewise
+PERSONAL_TOKEN = "p" * 52 + "AAAA" + "o" * 28
+SCHEMES = {TOKEN: {"Basic", "Bearer"}, ENTRA_TOKEN: {"Bearer"}, PERSONAL_TOKEN: {"Basic"}}
+"""How the service takes a job's access token, an access token of Entra ID, and a personal access token."""
 SIGN_IN_PAGE = b"<html><head><title>Azure DevOps Services | Sign In</title></head></html>"
 BODY_TYPES = {"POST": "application/json", "PATCH": "application/json"}
 
@@ -131,11 +135,11 @@ class _Handler(SilentHandler):
         )
 
     def _signed_in(self) -> bool:
-        """By the token: as such, or as the password of any user, as Microsoft's Node client sends it."""
+        """By the token: as such, or as the password of any user, as Microsoft's Node client sends it; see SCHEMES."""
         scheme, _space, credential = self.headers.get("Authorization", "").partition(" ")
         if scheme == "Basic":
             credential = base64.b64decode(credential).decode().partition(":")[2]
-        return scheme in {"Basic", "Bearer"} and credential == TOKEN
+        return scheme in SCHEMES.get(credential, ())
 
     def _parsed(self, body: bytes) -> Any:
         if not body:

@@ -1,4 +1,4 @@
-"""Key stores of this machine, each arranged for a situation: embedded, pkcs12, pkcs11, windows."""
+"""Key stores of this machine, each arranged for a situation: embedded, pkcs12, pkcs11, command, windows."""
 
 from __future__ import annotations
 
@@ -21,6 +21,8 @@ from kspsign.embedded.issue import issue_leaf
 from support import softhsm
 from support.certificates import rsa_key
 from support.doctor.run import Given
+from support.key_command.world import PIN, KeyCommand
+from support.key_command.world import PIN_VARIABLE as PROGRAM_PIN_VARIABLE
 from support.pki import Issued, ca, signer
 from support.softhsm import PIN_VARIABLE
 
@@ -144,6 +146,29 @@ def windows(folder: Path, situation: str) -> Given:
     )  # fmt: skip
 
 
+def command(folder: Path, situation: str) -> Given:
+    """A program that signs at no cost, and says what is wrong with its key."""
+    errors = {
+        "wrong alias": ("key", "no key Release; there is release"),
+        "disabled": ("key", "the slot is locked"),
+        "no network": ("host", "hsm.example did not answer"),
+    }
+    program = KeyCommand.create(folder / "program", ENDS.get(situation))
+    ways: dict[str, object] = {"costly": False, "secret": PIN}
+    if situation in errors:
+        about, message = errors[situation]
+        ways["chain_error"] = {"kind": "refused", "about": about, "message": message}
+    if situation == "no permission":
+        # What it does not know it refuses as well, and about the same.
+        ways["sign_error"] = {"kind": "refused", "about": "permission", "message": "this user may not sign"}
+    program.behave(**ways)
+    if situation == "nothing set":
+        return Given(("--key-store", "command"))
+    trust = () if situation == "private CA" else program.trust
+    pins = {"macro": f"$({PROGRAM_PIN_VARIABLE})", "wrong secret": "0000-stale"}
+    return Given((*program.options, *trust), {PROGRAM_PIN_VARIABLE: pins.get(situation, PIN)})
+
+
 def _client_file(folder: Path, root: Issued) -> Path:
     issued = signer("client", root, begin=LIVES["begin"], end=WHOLE)
     path = folder / "client.p12"
@@ -159,4 +184,4 @@ def arranged(store: str, folder: Path, situation: str, authority: EmbeddedAuthor
     """What a step gives in that situation."""
     if store == "embedded":
         return embedded(folder, situation, authority)
-    return {"pkcs12": pkcs12_file, "pkcs11": pkcs11, "windows": windows}[store](folder, situation)
+    return {"pkcs12": pkcs12_file, "pkcs11": pkcs11, "command": command, "windows": windows}[store](folder, situation)

@@ -15,10 +15,22 @@ from urllib.parse import parse_qs, urlsplit
 
 from cryptography.hazmat.primitives.serialization import Encoding
 
+from support.key_vault.assertion import is_signed_by
 from support.key_vault.machine import identity
-from support.key_vault.world import ACCESS_TOKEN, CLIENT, CLIENT_SECRET, CONNECTION, TENANT, Version, World, url64
+from support.key_vault.world import (
+    ACCESS_TOKEN,
+    CLIENT,
+    CLIENT_SECRET,
+    CONNECTION,
+    JOB_TOKEN,
+    TENANT,
+    Version,
+    World,
+    url64,
+)
 
 LOGIN, PIPELINES, MACHINE = "login.microsoftonline.com", "dev.azure.com", "127.0.0.1"
+GITHUB = "pipelines.actions.githubusercontent.com"
 SOVEREIGN_LOGIN = "login.chinacloudapi.cn"
 RESOURCES = {
     "vault.azure.net": "https://vault.azure.net",
@@ -63,6 +75,8 @@ def answer(world: World, request: Request) -> Response:
         return _entra(world, request)
     if request.host == PIPELINES:
         return _pipelines(world, request)
+    if request.host == GITHUB:
+        return _github(world, request)
     if request.host == MACHINE and request.method == "GET":
         return Response(*identity(world, request.path, request.query, request.headers))
     domain = request.host.partition(".")[2]
@@ -104,7 +118,10 @@ def _token(world: World, request: Request) -> Response:
         return _denied("invalid_request", "AADSTS900144: The request body is not as it should be.")
     if "client_assertion" in form:
         kind = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
-        if form.get("client_assertion_type") != kind or form["client_assertion"] not in world.oidc_tokens:
+        told = form["client_assertion"]
+        audience = f"https://{request.host}{request.path}"
+        trusted = told in world.oidc_tokens or is_signed_by(told, world.certificates, CLIENT, audience)
+        if form.get("client_assertion_type") != kind or not trusted:
             return _denied("invalid_client", "AADSTS700213: No matching federated identity record found.")
     elif form.get("client_secret") != CLIENT_SECRET:
         return _denied("invalid_client", "AADSTS7000215: Invalid client secret provided.")
@@ -134,6 +151,18 @@ def _pipelines(world: World, request: Request) -> Response:
     token = f"{url64(b'{}')}.{url64(json.dumps(claims).encode())}.{url64(secrets.token_bytes(32))}"
     world.oidc_tokens.add(token)
     return Response(200, {"oidcToken": token})
+
+
+def _github(world: World, request: Request) -> Response:
+    """The token of a job (GitHub's pages on OpenID Connect)."""
+    if request.headers.get("authorization") != f"Bearer {JOB_TOKEN}":
+        return Response(401, {"message": "Unauthorized"})
+    if request.method != "GET" or not request.path.endswith("/idtoken") or "api-version" not in request.query:
+        return Response(404, {"message": "Not Found"})
+    token = f"{url64(b'{}')}.{url64(json.dumps({'iss': f'https://{GITHUB}'}).encode())}.{secrets.token_hex(32)}"
+    if request.query.get("audience") == ["api://AzureADTokenExchange"]:
+        world.oidc_tokens.add(token)
+    return Response(200, {"count": len(token), "value": token})
 
 
 def _vault(world: World, request: Request, resource: str) -> Response:

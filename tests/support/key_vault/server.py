@@ -18,8 +18,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
-from support.key_vault.answers import LOGIN, MACHINE, PIPELINES, SOVEREIGN_LOGIN, Request, Response, answer
-from support.key_vault.world import ACCESS_TOKEN, CLIENT_SECRET, World
+from support.key_vault.answers import GITHUB, LOGIN, MACHINE, PIPELINES, SOVEREIGN_LOGIN, Request, Response, answer
+from support.key_vault.world import ACCESS_TOKEN, CLIENT_SECRET, JOB_TOKEN, World
 from support.loopback import LoopbackServer, SilentHandler, StandIn
 from support.pki import ca, extended, issue, key_usage
 
@@ -29,9 +29,12 @@ HOSTS = (
     "*.codesigning.azure.net",
     "*.vault.azure.cn",
     "*.privatelink.vaultcore.azure.net",
+    "*.eu-central-1.amazonaws.com",
+    "*.googleapis.com",
     SOVEREIGN_LOGIN,
     LOGIN,
     PIPELINES,
+    GITHUB,
 )
 
 
@@ -91,6 +94,13 @@ class Azure(StandIn):
         given = {"SYSTEM_OIDCREQUESTURI": uri, "SYSTEM_ACCESSTOKEN": ACCESS_TOKEN}
         return {**self.environment, **given, "AZURE_CLIENT_SECRET": ""}
 
+    @property
+    def github_environment(self) -> dict[str, str]:
+        """The same for a step of a GitHub job that may ask for its token."""
+        url = f"https://{GITHUB}/a/b/00000000/_apis/distributedtask/hubs/build/plans/p/jobs/j/idtoken?api-version=2.0"
+        given = {"ACTIONS_ID_TOKEN_REQUEST_URL": url, "ACTIONS_ID_TOKEN_REQUEST_TOKEN": JOB_TOKEN}
+        return {**self.environment, **given, "AZURE_CLIENT_SECRET": ""}
+
     def respond(self, request: Request) -> Response:
         """The answer to one request, which is recorded."""
         with self.lock:
@@ -137,6 +147,9 @@ class _Handler(SilentHandler):
         self._respond()
 
     def do_POST(self) -> None:
+        self._respond()
+
+    def do_PUT(self) -> None:
         self._respond()
 
     def _respond(self) -> None:

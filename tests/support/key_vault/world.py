@@ -24,6 +24,7 @@ IDENTITY_HEADER = "identity-header-planted-c7d1"
 SYSTEM_ASSIGNED, USER_ASSIGNED = "00000000-aaaa-0000-0000-000000000001", "00000000-bbbb-0000-0000-000000000002"
 IDENTITIES = {None: SYSTEM_ASSIGNED, USER_ASSIGNED: USER_ASSIGNED}
 """The machine's managed identities, by the client id that is asked for; None asks for the machine's own."""
+JOB_TOKEN = "job-token-of-github-planted-0d4f"  # noqa: S105 - made in the test
 CONNECTION = "99999999-8888-7777-6666-555555555555"
 EVERYTHING = frozenset({"keys/get", "keys/sign", "certificates/get", "certificates/list", "secrets/get"})
 
@@ -97,7 +98,8 @@ class Version:
 class World:
     """Vaults by host name, each with versions by name, oldest first; what the identity may; what is asked of whom.
 
-    `firewall` shuts the agent's address out.
+    `firewall` shuts the agent's address out. `oidc_tokens` of other providers, and `certificates`, are what the
+    application is trusted by.
     """
 
     vaults: dict[str, dict[str, list[Version]]]
@@ -106,6 +108,7 @@ class World:
     files: dict[str, bytes] = field(default_factory=dict)
     tokens: dict[str, str] = field(default_factory=dict)
     oidc_tokens: set[str] = field(default_factory=set)
+    certificates: list[x509.Certificate] = field(default_factory=list)
     signed_in: list[str] = field(default_factory=list)
 
 

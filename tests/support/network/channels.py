@@ -27,6 +27,7 @@ from kspsign.keys.keylocker.credentials import read_credentials
 from kspsign.model.errors import KspSignError
 from kspsign.model.network_options import NetworkOptions
 from kspsign.model.values import DigestAlgorithm, Finding
+from kspsign.settings.timestamp_limits import TimestampLimits
 from kspsign.timestamping.client import TimestampClient
 from kspsign.verifying.revocation import Revocation
 from kspsign.verifying.usage import CertificatePurpose
@@ -76,7 +77,7 @@ def timestamp(authority: EmbeddedAuthority, _folder: Path) -> Iterator[Channel]:
 
     def ask(url: str, options: NetworkOptions) -> Said | None:
         def question() -> None:
-            with contextlib.closing(TimestampClient((url,), 4, threading.Event(), options)) as client:
+            with contextlib.closing(TimestampClient((url,), TimestampLimits(4), threading.Event(), options)) as client:
                 client.stamp(bytes(32), DigestAlgorithm.SHA256)
 
         return _said(question)

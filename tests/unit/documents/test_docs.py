@@ -17,6 +17,7 @@ import yaml
 
 from kspsign.cli.main import build_parser, main
 from kspsign.cli.options import settings_fields
+from kspsign.diagnosis.catalogue import catalogue
 from kspsign.keys.table import STORES
 from kspsign.settings.resolve import resolve
 from support.documentation.reading import SHELL, Block, Command, blocks, commands, pages, shell_lines
@@ -60,16 +61,35 @@ def test_a_wrong_command_is_refused() -> None:
 
 @pytest.mark.parametrize("block", BLOCKS, ids=lambda each: each.place)
 def test_every_block_can_be_read(block: Block) -> None:
-    """JSON and YAML parse; `yaml` is for pipelines, `yml` for other files; one is named in its first line."""
-    assert block.language in SHELL | {"yaml", "yml", "json", "text"}, "say what the block is"
+    """JSON, YAML and Python parse; `yaml` is for pipelines, `yml` for other files; one is named in its first line."""
+    assert block.language in SHELL | {"yaml", "yml", "json", "text", "python"}, "say what the block is"
     if block.language == "json":
         json.loads(block.text)
+    if block.language == "python":
+        compile(block.text, block.place, "exec")
     if block.language in {"yaml", "yml"}:
         content = yaml.safe_load(block.text)
         if block.text.startswith("# kspsign.yml"):
             assert set(content) <= set(settings_fields())
             named = {str(value): "x" for name, value in content.items() if name.endswith("_env")}
             resolve("run", content, environment=named, stores=STORES)
+
+
+def test_what_replaces_another_tool_s_option_is_ours() -> None:
+    """In the tables of docs/migrate the last column names our options, or inputs of our task."""
+    inputs = {each["name"] for each in json.loads((ROOT / "task/KspSign/task.json").read_text("utf-8"))["inputs"]}
+    seen = set()
+    for page, text in pages().items():
+        for row in re.findall(r"^\|.*\|$", text, re.MULTILINE) if page.startswith("docs/migrate/") else ():
+            for span in re.findall(r"`([^`]+)`", row.split("|")[-2]):
+                if span.startswith("--"):
+                    named = set(re.findall(r"--[\w-]+", span))
+                    assert named <= options("run"), f"{page}: {span}"
+                    seen |= named
+                elif re.fullmatch(r"[a-z]+(?:[A-Z][a-z]+)+", span):
+                    assert span in inputs, f"{page}: {span}"
+                    seen.add(span)
+    assert len(seen) > 40
 
 
 def test_every_tool_and_target_that_is_named_is_there() -> None:
@@ -108,6 +128,24 @@ def test_every_link_leads_somewhere(page: str) -> None:
             assert anchor in _anchors(leads), target
 
 
+def test_every_page_that_a_program_names_is_there() -> None:
+    """Remedies, descriptions of inputs and comments name pages by their paths, without a link."""
+    named = 0
+    for path in (path for folder in ("python", "task", "pipelines", "tools") for path in (ROOT / folder).rglob("*")):
+        if path.suffix in {".py", ".yml", ".json", ".ts"} and "node_modules" not in path.parts:
+            for page in re.findall(r"\bdocs/[\w/-]+\.md\b", path.read_text(encoding="utf-8")):
+                assert (ROOT / page).is_file(), f"{path.relative_to(ROOT)} names {page}"
+                named += 1
+    assert named > 10
+
+
+def test_every_failure_has_the_anchor_that_a_run_prints() -> None:
+    anchors = _anchors(ROOT / "docs" / "troubleshooting.md")
+    assert {failure.id for failure in catalogue().failures} <= anchors
+
+
 def _anchors(path: Path) -> set[str]:
-    headings = re.findall(r"^#+ (.+)$", path.read_text(encoding="utf-8"), re.MULTILINE)
-    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+    text = path.read_text(encoding="utf-8")
+    headings = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
+    slugs = {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+    return slugs | set(re.findall(r'<a id="([^"]+)">', text))

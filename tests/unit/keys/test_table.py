@@ -10,12 +10,13 @@ from pathlib import Path
 import pytest
 
 from kspsign.cli.options import settings_fields
-from kspsign.keys import engine_for, open_key_store, surroundings_of
+from kspsign.keys.open import engine_for, open_key_store, surroundings_of
 from kspsign.keys.protocol import no_notice
 from kspsign.keys.table import STORES
 from kspsign.model.errors import ConfigurationError
 from kspsign.model.values import SyncedCertificate
-from kspsign.settings.model import Settings, option_name
+from kspsign.settings.faults import option_name
+from kspsign.settings.model import Settings
 from kspsign.settings.resolve import resolve
 from kspsign.settings.store_options import StoreOptions, is_secret, options_of, secret_variables
 
@@ -59,7 +60,7 @@ def test_a_key_of_another_store_is_ignored_but_its_value_is_not() -> None:
     given = {"key_store": "embedded", "pkcs11_slot": 3, "csp": "Some KSP"}
     assert resolve("sign", given, environment={}, stores=STORES).key_store == "embedded"
     for wrong in ({"pkcs11_slot": -1}, {"azure_credential": "guess"}, {"certificate": "x.crt"}):
-        with pytest.raises(ConfigurationError, match=next(iter(wrong))):
+        with pytest.raises(ConfigurationError, match=option_name(next(iter(wrong)))):
             resolve("sign", {**given, **wrong}, environment={}, stores=STORES)
 
 
@@ -71,6 +72,7 @@ def test_two_secrets_are_of_two_stores() -> None:
 
 def test_a_store_is_given_its_own_secrets_and_no_others() -> None:
     environment = {"AZURE_CLIENT_SECRET": "azure", "SM_API_KEY": "digicert", "OTHER": "other"}
+    environment |= {"AWS_SECRET_ACCESS_KEY": "amazon"}
     given = {"thumbprint": "AB" * 20, "tool_env": ["OTHER"]}
     settings = resolve("sign", given, environment=environment, stores=STORES)
     got = {}
@@ -86,7 +88,10 @@ def test_a_store_is_given_its_own_secrets_and_no_others() -> None:
         "keylocker": programs,
         "azure-key-vault": {"AZURE_CLIENT_SECRET"},
         "azure-artifact-signing": {"AZURE_CLIENT_SECRET"},
+        "aws-kms": {"AWS_SECRET_ACCESS_KEY"},
+        "google-cloud-kms": set(),
         "pkcs11": programs,
+        "command": set(),
         "windows": programs,
     }
 

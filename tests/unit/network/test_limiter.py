@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 
 import pytest
@@ -119,3 +120,11 @@ def test_it_is_never_exceeded_by_many_threads() -> None:
         thread.join()
     assert (len(seen), limiter.facts.answers) == (1000, 1000)
     assert max(seen) <= 6
+
+
+def test_requests_begin_at_least_the_spacing_apart() -> None:
+    limiter, begun = Limiter(4, threading.Event(), spacing=0.05), []
+    for _ in range(4):
+        with limiter.slot() as slot:
+            begun.append(slot.started)
+    assert all(later - earlier >= 0.05 for earlier, later in itertools.pairwise(begun))

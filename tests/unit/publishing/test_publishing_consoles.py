@@ -102,7 +102,7 @@ class TestAzureLog:
         assert issues[0].data.startswith(
             "SIGNTOOL_MISSING: signtool.exe is missing. Remedy: Install the Windows SDK. More: https://"
         )
-        assert issues[1].data == "2 files: 0.exe, 1.exe: CAUSE_A: why. Remedy: Do it."
+        assert issues[1].data == "2 files: CAUSE_A: why. Remedy: Do it. Files: 0.exe, 1.exe."
         assert issues[8].data.startswith("16 more files failed for 8 other causes: see the summary")
 
     @pytest.mark.parametrize("number", [1, 40, 300])
@@ -111,8 +111,11 @@ class TestAzureLog:
         output = shown("azure-pipelines", samples.report(*files))
         (raised,) = (command for command in samples.commands(output) if command.name == "task.logissue")
         assert output.count("Remedy: ") == 1
-        named = {1: "0.exe: ", 40: "40 files: 0.exe, 1.exe, 2.exe and 37 more", 300: "300 files: 0.exe, 1.exe, 2.exe"}
-        assert raised.data.startswith(named[number])
+        assert raised.data.startswith(
+            {1: "0.exe: TRUST_E_", 40: "40 files: TRUST_E_", 300: "300 files: TRUST_E_"}[number]
+        )
+        named = " Files: 0.exe, 1.exe, 2.exe and {} more (all in the report)."
+        assert {40: named.format(37), 300: named.format(297)}.get(number, "") in raised.data
         assert "/docs/troubleshooting.md#" in raised.data
 
     def test_the_closing_line_is_red_when_the_run_failed(self, samples: Samples) -> None:

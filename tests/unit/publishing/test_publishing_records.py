@@ -16,7 +16,7 @@ import pytest
 from kspsign.model.errors import ConfigurationError
 from kspsign.model.report import PolicyFacts, Report
 from kspsign.model.values import NOT_CHECKED, ErrorFacts
-from kspsign.publishing import publish, report_schema, report_text, write_record
+from kspsign.publishing import report_schema, report_text, write_record, write_records
 from kspsign.publishing.junit import junit_text
 from kspsign.publishing.sanitize import encodable
 from kspsign.publishing.summary import summary_text
@@ -34,7 +34,7 @@ def parsed(document: str) -> ET.Element:
 
 def published(report: Report, context: RunContext) -> str:
     stream = io.StringIO()
-    publish(report, files={}, context=context, stream=stream)
+    write_records(report, files={}, context=context, stream=stream)
     return stream.getvalue()
 
 
@@ -180,10 +180,11 @@ class TestSummary:
         text = summary_text(samples.report(samples.file("a.exe"), samples.file("b.exe", "untrusted")))
         assert text.startswith("# Signature verification: failed")
         (row,) = (line for line in text.splitlines() if line.startswith("| b.exe |"))
-        _, _, code, cause, _, _ = (cell.strip() for cell in row.split("|"))
-        assert code.startswith("[CERT_E_UNTRUSTEDROOT (0x800B0109)](https://")
+        _, _, reason, _, _ = (cell.strip() for cell in row.split("|"))
+        cause, _break, code = reason.partition("<br>")
         assert cause.startswith("The chain ends in a root")
-        assert text.index("b.exe") < text.index("a.exe")
+        assert code.startswith("[CERT_E_UNTRUSTEDROOT (0x800B0109)](https://")
+        assert text.index("b.exe") < text.index("Certificate valid until") < text.index("a.exe")
         assert "Pass the root with --trust-root if it is yours" in text
 
     def test_files_of_one_cause_are_one_row(self, samples: Samples) -> None:
@@ -195,6 +196,10 @@ class TestSummary:
         text = summary_text(samples.report(*(samples.file(f"g{n}.exe") for n in range(205))))
         assert text.count(".exe |") == 200
         assert "5 more files: in the attached report." in text.splitlines()
+
+    def test_failures_take_no_rows_from_the_files_that_did_not_fail(self, samples: Samples) -> None:
+        failed = [samples.file(f"b{n}.exe", "refused") for n in range(300)]
+        assert "\n| good.exe | signed |" in summary_text(samples.report(*failed, samples.file("good.exe")))
 
     def test_the_table_of_causes_is_capped(self, samples: Samples) -> None:
         errors = [ErrorFacts(f"CODE_{chr(65 + n // 26)}{chr(65 + n % 26)}", None, "x", "y") for n in range(60)]
@@ -343,7 +348,7 @@ class TestPipeline:
     def test_files_asked_for_are_written_and_the_report_is_named(self, samples: Samples, tmp_path: Path) -> None:
         report, stream = samples.report(samples.file()), io.StringIO()
         asked = tmp_path / "a,b" / "r.json", tmp_path / "a,b" / "j.xml", tmp_path / "a,b" / "s.md"
-        publish(
+        write_records(
             report,
             files=dict(zip(("report", "junit", "summary"), asked, strict=True)),
             context=samples.step(tmp_path / "temp"),
@@ -376,7 +381,7 @@ class TestPipeline:
     def test_nothing_is_published_when_a_file_is_refused(self, samples: Samples, tmp_path: Path) -> None:
         stream = io.StringIO()
         with pytest.raises(ConfigurationError) as refused:
-            publish(
+            write_records(
                 samples.report(samples.file()),
                 files={"report": tmp_path},
                 context=samples.step(tmp_path / "temp"),
@@ -395,7 +400,7 @@ class TestPipeline:
 def test_outside_a_pipeline_only_the_files_asked_for_are_left(is_tty: bool, samples: Samples, tmp_path: Path) -> None:
     stream = io.StringIO()
     context = RunContext.from_environment({"AGENT_TEMPDIRECTORY": str(tmp_path / "temp")}, is_tty=is_tty)
-    publish(
+    write_records(
         samples.report(samples.file()),
         files={"report": tmp_path / "report.json"},
         context=context,

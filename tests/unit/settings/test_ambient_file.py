@@ -21,7 +21,7 @@ from support.places import ROOT
 HARMLESS = {
     *("files", "key_store", "thumbprint", "keypair_alias", "pkcs11_key_id", "certificate_store", "digest"),
     *("description", "description_url", "page_hashes", "no_aia"),
-    *("jobs", "timestamp_jobs", "max_signatures", "fail_fast", "verbose"),
+    *("jobs", "timestamp_jobs", "timestamp_limit", "max_signatures", "fail_fast", "verbose"),
 }
 """A new setting belongs here only when whoever sends a pull request may choose it."""
 NO_OUTPUTS = {

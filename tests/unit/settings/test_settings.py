@@ -8,11 +8,12 @@ import pytest
 from pydantic import ValidationError
 
 from kspsign.cli.options import settings_fields
-from kspsign.keys import options_for
+from kspsign.keys.open import options_for
 from kspsign.keys.pkcs12.options import Pkcs12Options
 from kspsign.keys.table import STORES
 from kspsign.model.errors import ConfigurationError
-from kspsign.settings.model import Settings, option_name
+from kspsign.settings.faults import option_name
+from kspsign.settings.model import Settings
 from kspsign.settings.resolve import resolve
 
 SECRET = "correct horse"  # noqa: S105 - made up
@@ -48,7 +49,7 @@ def test_arguments_win_over_inputs_and_these_over_the_file(config: Path) -> None
         ("no_timestamp: true\ntimestamp_url: [http://x.example]\n", "exclude each other"),
         ("quiet: true\nverbose: true\n", "exclude each other"),
         ("page_hashes: true\nengine: smctl\n", "smctl has no option for it"),
-        ("key_store: pkcs12\n", "needs pkcs12"),
+        ("key_store: pkcs12\n", "--pkcs12 FILE is missing"),
         ("thumbprint: 12AB\n", "40 hex digits"),
         ("jobs: 0\ndigest: md5\n", "digest"),
     ],
@@ -121,7 +122,7 @@ def test_the_tasks_own_password_wins() -> None:
 
 
 def test_a_variable_that_is_not_set_is_named() -> None:
-    with pytest.raises(ConfigurationError, match=r"P12 \(password_env\) is not set"):
+    with pytest.raises(ConfigurationError, match=r"P12 \(--password-env\) is not set"):
         resolve("sign", {"password_env": "P12"}, environment={}, stores=STORES)
 
 

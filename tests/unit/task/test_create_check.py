@@ -15,6 +15,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
+from support.azure_devops.server import ENTRA_TOKEN
 from support.gate.chain import Reply, run_chain
 from support.gate.shapes import BUILD, COLLECTION, PROJECT, SCRIPT_TASK, SIGN_RECORD, SIGN_TASK, Server, record
 from support.loopback import LoopbackServer, SilentHandler
@@ -105,6 +106,11 @@ def test_three_checks_are_created_once(service: Service) -> None:
     basic = base64.b64encode(b":secret-token").decode("ascii")
     assert {headers["Authorization"] for _verb, _path, headers in service.requests} == {f"Basic {basic}"}
     assert "secret-token" not in first.stdout + first.stderr + second.stdout
+
+
+def test_a_token_of_entra_goes_as_bearer(service: Service) -> None:
+    assert run(service, *CONNECTION, token=ENTRA_TOKEN).returncode == 0
+    assert {headers["Authorization"] for _verb, _path, headers in service.requests} == {f"Bearer {ENTRA_TOKEN}"}
 
 
 def test_the_required_template_is_created_once(service: Service) -> None:

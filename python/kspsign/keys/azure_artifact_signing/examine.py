@@ -14,7 +14,8 @@ from kspsign.certificates.public_key import describe_key
 from kspsign.certificates.validity import is_for_lifetime_signing
 from kspsign.keys.azure_artifact_signing.metadata import find_target
 from kspsign.keys.azure_artifact_signing.options import ArtifactSigningOptions
-from kspsign.keys.azure_identity.credential import check_sign_in, who_signs_in
+from kspsign.keys.azure_identity.credential import who_signs_in
+from kspsign.keys.azure_identity.sign_in import check_sign_in
 from kspsign.keys.prerequisites import (
     CERTIFICATE,
     COSTS_A_SIGNATURE,

@@ -21,13 +21,13 @@ from kspsign.keys.azure_identity.credential import Excluded
 from kspsign.model.errors import ConfigurationError
 
 _KEYS: Final = ("Endpoint", "CodeSigningAccountName", "CertificateProfileName", "CorrelationId", "ExcludeCredentials")
-_CREDENTIALS: Final[Mapping[str, Excluded | None]] = {
-    "EnvironmentCredential": "client-secret",
-    "ManagedIdentityCredential": "managed-identity",
-    "AzureCliCredential": "cli",
+_CREDENTIALS: Final[Mapping[str, tuple[Excluded, ...]]] = {
+    "EnvironmentCredential": ("client-secret", "client-certificate"),
+    "WorkloadIdentityCredential": ("workload-identity",),
+    "ManagedIdentityCredential": ("managed-identity",),
+    "AzureCliCredential": ("cli",),
     **dict.fromkeys(
         (
-            "WorkloadIdentityCredential",
             "SharedTokenCacheCredential",
             "VisualStudioCredential",
             "VisualStudioCodeCredential",
@@ -35,10 +35,11 @@ _CREDENTIALS: Final[Mapping[str, Excluded | None]] = {
             "AzureDeveloperCliCredential",
             "InteractiveBrowserCredential",
             "BrokerCredential",
-        )
+        ),
+        (),
     ),
 }
-"""What the dlib can leave out, and which of ours that is; None: it is never tried here."""
+"""What the dlib can leave out, and which of ours those are; none: it is never tried here."""
 _BUILDS: Final = (("BUILD_DEFINITIONNAME", "BUILD_BUILDNUMBER"), ("GITHUB_WORKFLOW", "GITHUB_RUN_ID"))
 _LONGEST = 100
 
@@ -71,7 +72,7 @@ def find_target(options: ArtifactSigningOptions, environment: Mapping[str, Secre
     return SigningTarget(
         ProfileAddress.parse(*map(str, given.values())),
         header_value(correlation_id),
-        frozenset(own for name in content.get("ExcludeCredentials", ()) if (own := _CREDENTIALS[name]) is not None),
+        frozenset(own for name in content.get("ExcludeCredentials", ()) for own in _CREDENTIALS[name]),
     )
 
 

@@ -12,7 +12,8 @@ from kspsign.certificates.chain import ordered_chain
 from kspsign.certificates.parse import to_der
 from kspsign.certificates.public_key import describe_key
 from kspsign.certificates.validity import EXPIRY_WARNING
-from kspsign.keys.azure_identity.credential import check_sign_in, open_credential, who_signs_in
+from kspsign.keys.azure_identity.credential import open_credential, who_signs_in
+from kspsign.keys.azure_identity.sign_in import check_sign_in
 from kspsign.keys.azure_identity.transport import AzureTransport
 from kspsign.keys.azure_key_vault.client import VaultClient
 from kspsign.keys.azure_key_vault.identifier import Identifier, sign_in_host

@@ -36,6 +36,8 @@ from support.key_vault.world import CLIENT, TENANT, Version, World
 from support.pki import ca, signer
 from support.samples import osslsigncode_verify
 from support.softhsm import LIBRARY, PIN
+from support.vault_transit.server import TransitServer
+from support.vault_transit.world import VaultWorld
 
 NOW = datetime.now(UTC)
 CONFIGURED = """
@@ -56,6 +58,7 @@ STORES = {
     "docs/how-to/azure-artifact-signing.md": "azure-artifact-signing",
     "docs/how-to/azure-key-vault.md": "azure-key-vault",
     "docs/how-to/pkcs11.md": "pkcs11",
+    "docs/how-to/vault.md": "vault",
     "docs/reference/command-key-store.md": "command",
 }
 """Pages whose commands sign on any system, and the key store that they refer to."""
@@ -108,6 +111,15 @@ def place(tmp_path: Path, authority: EmbeddedAuthority) -> Place:
     return Place(tmp_path / "work", [authority.root.certificate.public_bytes(Encoding.PEM)])
 
 
+def prepare_vault(place: Place, stack: ExitStack) -> None:
+    """Start Vault with the key of the page."""
+    (place.folder / "vault").mkdir()
+    server = stack.enter_context(TransitServer(VaultWorld(), place.folder / "vault"))
+    place.roots.append(server.world.root.pem)
+    place.environment |= {**server.environment, "REQUESTS_CA_BUNDLE": str(server.ca_file)}
+    place.placeholders["https://vault.example:8200"] = server.url
+
+
 def prepare(place: Place, store: str, files: Path, stack: ExitStack, authority: EmbeddedAuthority) -> None:
     """Start the key store's stand-in, and fill in what a reader would."""
     files.mkdir()
@@ -126,6 +138,8 @@ def prepare(place: Place, store: str, files: Path, stack: ExitStack, authority: 
             host.world.add_certificate(host.world.add_keypair(alias), f"{alias} certificate")
         place.roots.append(host.world.root.pem)
         place.environment |= host.environment
+    elif store == "vault":
+        prepare_vault(place, stack)
     elif store == "azure-artifact-signing":
         service = stack.enter_context(ArtifactSigning(files, authority))
         place.roots.append(service.signing.root.pem)

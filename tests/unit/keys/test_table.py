@@ -87,6 +87,7 @@ def test_a_store_is_given_its_own_secrets_and_no_others() -> None:
         "azure-key-vault": {"AZURE_CLIENT_SECRET"},
         "azure-artifact-signing": {"AZURE_CLIENT_SECRET"},
         "pkcs11": programs,
+        "vault": set(),
         "command": set(),
         "windows": programs,
     }

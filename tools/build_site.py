@@ -26,6 +26,7 @@ LEFT_OUT = {"docs/decisions/0000-template.md"}
 CONTENTS = {
     "Getting started": ("docs/install*", "docs/getting-started/install*", "docs/getting-started/*"),
     "How to": ("docs/how-to/read-a-*", "docs/how-to/*"),
+    "Migrate": ("docs/migrate/*",),
     "Help": ("docs/faq*", "docs/troubleshooting*", "docs/comparison*"),
     "Reference": ("docs/reference/*", "docs/*.md"),
     "Project": ("*.md", "docs/contributing/*", "docs/decisions/*"),

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from windows_lab.building import Engine, build_lab, install_engine
+from windows_lab.fault_bench import Bench
 from windows_lab.machine import Windows
 
 
@@ -31,6 +32,19 @@ def windows(lab: Path, windows_engine: Engine, tmp_path: Path) -> Iterator[Windo
     machine.boot()
     yield machine
     machine.shut_down()
+
+
+@pytest.fixture(scope="module")
+def bench(lab: Path, windows_engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
+    """One Windows for all faults of a module, with a timestamp server; made clean before each."""
+    windows = Windows(lab, tmp_path_factory.mktemp("bench"), windows_engine)
+    windows.boot()
+    command, environment = windows.command("tsa", "0"), windows.linux_environment()
+    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as server:
+        assert server.stdout is not None
+        yield Bench(windows, server.stdout.readline().decode("ascii").strip())
+        server.terminate()
+    windows.shut_down()
 
 
 @pytest.fixture

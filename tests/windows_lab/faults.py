@@ -110,18 +110,16 @@ def tampered(stage: Stage) -> None:
 
 
 def kill_signtool(stage: Stage) -> None:
-    """Kill SignTool, and the KSP in it, while it signs the second of its files."""
+    """Kill SignTool, and the KSP in it, while it signs the file for which the KSP is slow."""
     end = time.monotonic() + KILL_SECONDS
-    while time.monotonic() < end:
-        if stage.windows.calls("ksp sign"):
-            time.sleep(0.5)
-            victims = [*_processes(stage, "signtool.exe sign"), *_processes(stage, "/sign.py")]
-            for victim in victims:
-                os.kill(victim, signal.SIGKILL)
-            assert len(victims) >= 2, victims
-            return
+    while not stage.windows.calls("ksp.sign begins slow"):
+        if time.monotonic() > end:
+            raise TimeoutError("SignTool asked for no signature")
         time.sleep(0.05)
-    raise TimeoutError("SignTool signed nothing")
+    victims = list(_processes(stage, "signtool.exe sign"))
+    for victim in victims:
+        os.kill(victim, signal.SIGKILL)
+    assert victims
 
 
 def _processes(stage: Stage, words: str) -> Iterator[int]:

@@ -91,6 +91,7 @@ class Windows:
         subprocess.run(
             [self.lab / "bin" / "lab-clone", self.root / "prefix"], env=self._env({}), check=True, capture_output=True
         )
+        (self.root / "prefix" / "drive_c" / "winlab-state").write_text(str(self.root / "state"), encoding="ascii")
 
         # Wine ends its own services with the last program, and each start of them takes a second: one stays.
         self.run("wine", "start", "/b", r"C:\Python311\python.exe", "-c", f"import time; time.sleep({LIFE_SECONDS})")

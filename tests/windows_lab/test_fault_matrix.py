@@ -6,39 +6,22 @@ Its table is docs/fault-matrix.md, which tools/write_fault_matrix.py writes from
 from __future__ import annotations
 
 import json
-import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import asdict
-from pathlib import Path
 
 import pytest
 from write_fault_matrix import PAGE, ROWS, page
 
-from windows_lab.building import BUILD, Engine
+from windows_lab.building import BUILD
 from windows_lab.fault_bench import Bench, Fault, Seen
 from windows_lab.fault_list import FAULTS, GROUPS
-from windows_lab.machine import Windows
 
 
 @pytest.fixture(scope="module")
-def see(
-    lab: Path, windows_engine: Engine, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Callable[[Fault], Seen]]:
-    """What a fault comes to; each is injected once, into one Windows that is made clean before it."""
-    windows = Windows(lab, tmp_path_factory.mktemp("matrix"), windows_engine)
-    windows.boot()
-    command, environment = windows.command("tsa", "0"), windows.linux_environment()
+def see(bench: Bench) -> Callable[[Fault], Seen]:
+    """What a fault comes to; each is injected once."""
     seen: dict[str, Seen] = {}
-    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as server:
-        assert server.stdout is not None
-        bench = Bench(windows, server.stdout.readline().decode("ascii").strip())
-
-        def once(fault: Fault) -> Seen:
-            return seen.get(fault.name) or seen.setdefault(fault.name, bench.see(fault))
-
-        yield once
-        server.terminate()
-    windows.shut_down()
+    return lambda fault: seen.get(fault.name) or seen.setdefault(fault.name, bench.see(fault))
 
 
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.name)

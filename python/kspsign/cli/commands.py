@@ -207,19 +207,20 @@ def _task(_given: dict[str, Any], environment: Mapping[str, str]) -> int:
 
 
 def _action(_given: dict[str, Any], environment: Mapping[str, str]) -> int:
-    """Take the action's inputs from their variable."""
-    from kspsign.cli.github_action import INPUTS_VARIABLE, read_inputs  # noqa: PLC0415 - only this command needs it
+    """Read the action's inputs and the variables that may be secret from stdin."""
+    from kspsign.cli.github_action import read_document  # noqa: PLC0415 - only this command needs it
 
-    command, fields, secrets = read_inputs(environment.get(INPUTS_VARIABLE, ""))
+    document = read_document(sys.stdin.buffer.read(), environment)
+    fields, step = dict(document.settings), {**environment, **document.variables}
     context = replace(RunContext.from_environment(environment, is_tty=False), caller="action")
-    _check_mapped(context, command=command, config=fields.get("config"))
+    _check_mapped(context, command=document.command, config=fields.get("config"))
     config = _config_input(fields.pop("config", None))
 
     def settings() -> Settings:
-        known = _known(command)
-        return resolve(known, fields, config=config, environment=environment, secrets=secrets, stores=STORES)
+        known = _known(document.command)
+        return resolve(known, fields, config=config, environment=step, secrets=document.secrets, stores=STORES)
 
-    return _step(command, settings, context)
+    return _step(document.command, settings, context)
 
 
 def _step(command: str, settings: Callable[[], Settings], context: RunContext) -> int:

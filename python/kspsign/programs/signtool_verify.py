@@ -17,6 +17,8 @@ from kspsign.settings.model import Settings
 
 BATCH = 16
 _SECONDS, _SECONDS_PER_FILE = 120.0, 20.0
+_MORE_CALLS = 2
+"""For a file on which SignTool died without a verdict: that says nothing of the file."""
 _HASH = re.compile(r"^Hash of file \((\w+)\): ([0-9A-F]+)$", re.MULTILINE)
 _STAMPED = re.compile(r"^The signature is timestamped: (.+)$", re.MULTILINE)
 _SECTION = re.compile(r"^Verifying: (.+)$", re.MULTILINE)
@@ -64,15 +66,23 @@ class SignToolVerifier:
         """All files in one call; those without a clear success are verified again alone, to attribute errors."""
         ran = self._call(names)
         if len(names) == 1:
-            return [read_verdict(ran)]
+            return [self._verdict(names[0], ran)]
         good = read_words(ran.output, "").done if ran.exit_code in {0, 1} else frozenset()
         sections = dict(_sections(ran.output))
         return [
             _read(sections[name], "", ok=True)
             if name in good and name in sections
-            else read_verdict(self._call([name]))
+            else self._verdict(name, self._call([name]))
             for name in names
         ]
+
+    def _verdict(self, name: str, ran: Ran) -> SignToolVerdict:
+        """The verdict on one file from the call for it alone; another call where that ended without any."""
+        for _ in range(_MORE_CALLS):
+            if not _is_cut_short(ran):
+                break
+            ran = self._call([name])
+        return read_verdict(ran)
 
     def _call(self, names: Sequence[str]) -> Ran:
         warn = () if self._settings.no_timestamp else ("/tw",)
@@ -85,6 +95,12 @@ class SignToolVerifier:
             folder=self._bench.folder,
             cancelled=self._cancelled,
         )
+
+
+def _is_cut_short(ran: Ran) -> bool:
+    """Whether SignTool ended by itself or by another's hand with neither success nor an error: it always names one."""
+    words = read_words(ran.output, ran.errors)
+    return ran.exit_code not in {0, None} and not words.by_file and not words.general
 
 
 def read_verdict(ran: Ran) -> SignToolVerdict:

@@ -29,15 +29,22 @@ class StagingFolder:
         self._numbers = itertools.count(1)
         self._lock = threading.Lock()
 
+    def new_name(self, file: Path) -> str:
+        """A name that nothing in the folder had yet, with the extension of `file` where it is plain."""
+        with self._lock:
+            number = next(self._numbers)
+        extension = file.suffix.lower()
+        return f"{number}{extension}" if set(extension[1:]) <= _PLAIN else str(number)
+
     def copy(self, file: Path) -> str:
         """The name of a copy of `file` that may be changed."""
-        name = self._name(file)
+        name = self.new_name(file)
         shutil.copyfile(file, self.folder / name)
         return name
 
     def borrow(self, file: Path) -> str:
         """A name for `file` that is only read: a link where the file system has them, else a copy."""
-        name = self._name(file)
+        name = self.new_name(file)
         try:
             os.link(file, self.folder / name)
         except OSError:
@@ -60,9 +67,3 @@ class StagingFolder:
 
     def __exit__(self, *_: object) -> None:
         self.close()
-
-    def _name(self, file: Path) -> str:
-        with self._lock:
-            number = next(self._numbers)
-        extension = file.suffix.lower()
-        return f"{number}{extension}" if set(extension[1:]) <= _PLAIN else str(number)

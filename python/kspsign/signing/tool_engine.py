@@ -1,8 +1,9 @@
 """The engines that run SignTool or smctl: many files per process, several processes, no signature paid twice.
 
-A file is copied to the workbench, signed there with others in one call, stamped in a second one, and copied from
+A file is copied to the staging folder, signed there with others in one call, stamped in a second one, and copied from
 there, next to its target. The result of a call is read from the files, not from its output: a file that carries our
-signature is never signed again, whatever the exit code was. Files with the same content are signed once.
+signature is never signed again, whatever the exit code was. One that does not is tried again as a fresh copy: a program
+that died may have left it torn. Files with the same content are signed once.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 
-from kspsign.authenticode.signable import BundledFiles, ClearableFile, SignableFile
+from kspsign.authenticode.signable import BundledFiles, SignableFile
 from kspsign.certificates.identity import PublisherIdentity
 from kspsign.certificates.parse import thumbprint_of
 from kspsign.concurrency.batcher import Batcher
@@ -35,7 +36,8 @@ from kspsign.signing.preflight import Preflight
 from kspsign.signing.shared_state import SharedState
 from kspsign.signing.tool_calls import Caller, SigningTool, SignToolSigner, SmctlSigner
 from kspsign.signing.tool_errors import ToolRefusal, call_refusal, file_refusal
-from kspsign.signing.tool_state import Request, signature_states
+from kspsign.signing.tool_staging import stage, stage_again
+from kspsign.signing.tool_state import Request, Signed, read_state
 from kspsign.signing.tool_timestamps import ToolTimestamps
 from kspsign.signing.waits import Waits
 from kspsign.timestamping.server import TokenJudge
@@ -70,12 +72,12 @@ class ToolEngine:
         self._inline = settings.timestamp_mode == "inline"
         self._transcripts: deque[str] = deque()
         self._stamping: ToolTimestamps | None = None
-        if self._urls and not self._inline:
+        if self._urls:
             self._stamping = ToolTimestamps(caller, find_signtool(settings), self._urls, self._believed, self._heard)
         self._lock = threading.Lock()
         self._navsip = ""
         self._shared, self._budget, self._preflight = shared, budget, preflight
-        self._once: SingleFlight[Request] = SingleFlight()
+        self._once: SingleFlight[Signed] = SingleFlight()
         self._waiting = 0
         processes = settings.jobs if "jobs" in settings.model_fields_set else PROCESSES
         size = max(1, min(BATCH, MAX_IN_FLIGHT // processes))
@@ -152,23 +154,19 @@ class ToolEngine:
             if not self._navsip:
                 self._navsip = ensure_navsip(self._caller.settings)
 
-    def _signed(self, artifact: Artifact, file: SignableFile) -> Request:
+    def _signed(self, artifact: Artifact, file: SignableFile) -> Signed:
         """A signed copy in the staging folder. Costs a signature, or several where timestamps fail inline."""
         bench = self._caller.bench
-        name = bench.copy(artifact.path)
+        request = Request(artifact, file, stage(bench, artifact, file), read_state(artifact.path, artifact))
         try:
-            if isinstance(file, ClearableFile):
-                file.clear(bench.folder / name)
-            before = len(signature_states(artifact.path, artifact.format))
-            request = Request(name, artifact.format, before)
             with self._turn():
                 self._shared.breaker.check()
                 self._budget.take()
                 self._ask(request)
         except BaseException:
-            bench.remove(name)
+            bench.remove(request.name)
             raise
-        return request
+        return Signed(request.name, request.certificate)
 
     @contextlib.contextmanager
     def _turn(self) -> Iterator[None]:
@@ -198,6 +196,7 @@ class ToolEngine:
 
     def _work(self, requests: Sequence[Request]) -> list[Exception | None]:
         self._sign_all(requests)
+        # Inline, it is for a signature whose timestamp failed without the signature's failing.
         if self._stamping is not None:
             self._stamping.stamp_all([request for request in requests if request.signed])
         return [request.refusal.error if request.refusal else None for request in requests]
@@ -215,6 +214,7 @@ class ToolEngine:
             if not waiting:
                 return
             self._caller.pause(attempt)
+            waiting = [request for request in waiting if stage_again(self._caller.bench, request)]
 
     def _sign_group(self, group: Sequence[Request], attempt: int) -> None:
         urls = self._believed() if self._inline else ()
@@ -239,15 +239,14 @@ class ToolEngine:
         self._budget.lose(lost)
 
     def _is_signed(self, request: Request, words: SignToolWords) -> bool:
-        states = signature_states(self._caller.bench.folder / request.name, request.format)
-        certificates = [state.certificate for state in states if state.certificate is not None]
+        """Whether ours is among the signatures, and they are not those that it carried before, perhaps ours too."""
+        state = read_state(self._caller.bench.folder / request.name, request.artifact)
+        certificates = [signature.certificate for signature in state.signatures if signature.certificate is not None]
         ours = [leaf for leaf in certificates if self._is_ours(leaf)]
-        if ours:
-            request.certificate = thumbprint_of(ours[-1])
-        if not self._caller.settings.append and not self._caller.settings.replace:
-            return bool(ours)
-        # It carried signatures before, perhaps ours: then one more is the proof, or SignTool's output.
-        return bool(ours) and (len(states) > request.signatures_before or request.name in words.done)
+        if not ours or (state.embedded == request.before.embedded and request.name not in words.done):
+            return False
+        request.signatures, request.certificate = state.embedded, thumbprint_of(ours[-1])
+        return True
 
     def _is_ours(self, leaf: bytes) -> bool:
         """The program chooses the certificate of the key pair, which may have been renewed."""

@@ -1,15 +1,22 @@
-"""Adds timestamps by SignTool after signing: they cost nothing and can be retried."""
+"""Adds timestamps by SignTool after signing: they cost nothing and can be retried.
+
+A call that ends without a word on a file may have torn it: the file then gets its signatures again in a fresh copy, and
+the next try stamps that.
+"""
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Sequence
 
+from kspsign.model.errors import ArtifactError
 from kspsign.network.limiter import Limiter
 from kspsign.programs import Ran, Tool
 from kspsign.programs.signtool_output import SignToolWords
 from kspsign.signing.tool_calls import Caller, stamp
 from kspsign.signing.tool_errors import ToolRefusal, stamp_error
-from kspsign.signing.tool_state import Request, signature_states
+from kspsign.signing.tool_staging import restore
+from kspsign.signing.tool_state import Request, read_state
 
 STAMP_ROUNDS = 3
 
@@ -61,13 +68,18 @@ class ToolTimestamps:
         words = self._heard(ran)
         late = "it did not answer in time" if ran.exit_code is None else ""
         for request in group:
-            request.said.append(f"{url}: {words.by_file.get(request.name) or late or words.general or 'no answer'}")
+            own = words.by_file.get(request.name)
+            request.said.append(f"{url}: {own or late or words.general or 'no answer'}")
+            if ran.exit_code != 0 and not own and request.name not in words.done:
+                # Where this fails the file has no timestamp, which is then said of it.
+                with contextlib.suppress(ArtifactError, OSError):
+                    restore(self._caller.bench, request)
 
     def _index(self, request: Request) -> int:
         """SignTool's index of our new signature: the last one when it was appended."""
-        return request.signatures_before if self._caller.settings.append else 0
+        return len(request.before.signatures) if self._caller.settings.append else 0
 
     def _is_stamped(self, request: Request) -> bool:
-        states = signature_states(self._caller.bench.folder / request.name, request.format)
+        states = read_state(self._caller.bench.folder / request.name, request.artifact).signatures
         index = self._index(request)
         return index < len(states) and states[index].stamped

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from kspsign.cli.github_action import INPUTS_VARIABLE
+from support.github import document
 from support.samples import Store, copy_launcher
 
 
@@ -121,9 +121,9 @@ def action(folder: Path, command: str, **inputs: str) -> Ended:
         "GITHUB_ACTIONS": "true",
         "RUNNER_TEMP": str(folder),
         "GITHUB_OUTPUT": str(folder / "output"),
-        INPUTS_VARIABLE: json.dumps({"command": command, "policy": "", "trust-root": "", "config": "", **given}),
     }
-    return start("action", folder=folder, environment=environment)
+    text = document({"command": command, "policy": "", "trust-root": "", "config": "", **given}).decode()
+    return start("action", folder=folder, text=text, environment=environment)
 
 
 class TestTaskAndAction:

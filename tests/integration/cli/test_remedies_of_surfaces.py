@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from integration.cli.test_cli_commands import start
-from kspsign.cli.github_action import INPUTS_VARIABLE
 from support.certificates import signing_file
+from support.github import document
 
 
 @pytest.fixture
@@ -48,7 +48,8 @@ def test_the_action(untrusted: Path) -> None:
     done = start(
         "action",
         folder=untrusted,
-        environment={INPUTS_VARIABLE: json.dumps(inputs), "GITHUB_ACTIONS": "true", "RUNNER_TEMP": str(untrusted)},
+        text=document(inputs).decode(),
+        environment={"GITHUB_ACTIONS": "true", "RUNNER_TEMP": str(untrusted)},
     )
     assert done.returncode == 2, done.stdout + done.stderr
     assert "trust-root:" in report(untrusted)

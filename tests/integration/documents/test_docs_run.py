@@ -60,6 +60,12 @@ STORES = {
     "docs/how-to/pkcs11.md": "pkcs11",
     "docs/how-to/vault.md": "vault",
     "docs/reference/command-key-store.md": "command",
+    "docs/migrate/artifact-signing.md": "azure-artifact-signing",
+    "docs/migrate/azuresigntool.md": "azure-key-vault",
+    "docs/migrate/digicert.md": "keylocker",
+    "docs/migrate/dotnet-sign.md": "azure-key-vault",
+    "docs/migrate/jsign.md": "keylocker",
+    "docs/migrate/osslsigncode.md": "pkcs11",
 }
 """Pages whose commands sign on any system, and the key store that they refer to."""
 

@@ -75,6 +75,23 @@ def test_every_block_can_be_read(block: Block) -> None:
             resolve("run", content, environment=named, stores=STORES)
 
 
+def test_what_replaces_another_tool_s_option_is_ours() -> None:
+    """In the tables of docs/migrate the last column names our options, or inputs of our task."""
+    inputs = {each["name"] for each in json.loads((ROOT / "task/KspSign/task.json").read_text("utf-8"))["inputs"]}
+    seen = set()
+    for page, text in pages().items():
+        for row in re.findall(r"^\|.*\|$", text, re.MULTILINE) if page.startswith("docs/migrate/") else ():
+            for span in re.findall(r"`([^`]+)`", row.split("|")[-2]):
+                if span.startswith("--"):
+                    named = set(re.findall(r"--[\w-]+", span))
+                    assert named <= options("run"), f"{page}: {span}"
+                    seen |= named
+                elif re.fullmatch(r"[a-z]+(?:[A-Z][a-z]+)+", span):
+                    assert span in inputs, f"{page}: {span}"
+                    seen.add(span)
+    assert len(seen) > 40
+
+
 def test_every_tool_and_target_that_is_named_is_there() -> None:
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
     for page, text in pages().items():

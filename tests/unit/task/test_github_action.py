@@ -6,22 +6,22 @@ import json
 import os
 import re
 import subprocess
-import sys
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 import yaml
 
-from kspsign.cli.github_action import ACTION_ONLY, CONFIG_INPUT, INPUTS_VARIABLE, read_inputs
+from kspsign.cli.github_action import ACTION_ONLY, CONFIG_INPUT, INPUT_PREFIX, ActionDocument, read_document
 from kspsign.cli.options import settings_fields
 from kspsign.keys.table import STORES
 from kspsign.model.errors import ConfigurationError
 from kspsign.settings.store_options import secret_variables
+from support.agent.processes import Shown, descendants
+from support.formats.peimages import build_pe
+from support.github import ACTION, STEPS, Job, document
 from support.places import ROOT
 
-ACTION: dict[str, Any] = yaml.safe_load((ROOT / "action.yml").read_text(encoding="utf-8"))
-STEPS: list[dict[str, Any]] = ACTION["runs"]["steps"]
 VARIABLES = {name for model in STORES.built_in().values() for name, _variable in secret_variables(model)}
 NO_INPUTS = VARIABLES | {"publish_token_env"}
 """The action's password is an input; results of GitHub's runs go to no server of Azure DevOps."""
@@ -37,71 +37,106 @@ def test_the_inputs_are_the_settings() -> None:
 
 def test_the_outputs_are_those_of_the_engine() -> None:
     task = json.loads((ROOT / "task" / "KspSign" / "task.json").read_text(encoding="utf-8"))
-    shown = [each["value"].removeprefix("${{ steps.kspsign.outputs.") for each in ACTION["outputs"].values()]
+    shown = [output["value"].removeprefix("${{ steps.kspsign.outputs.") for output in ACTION["outputs"].values()]
     values = {value.removesuffix(" }}") for value in shown}
     assert values == {each["name"] for each in task["outputVariables"]}
 
 
+def test_each_input_is_handed_to_the_engine_as_a_value_of_its_own() -> None:
+    handed = {name: text for name, text in STEPS["kspsign"]["env"].items() if name.startswith(INPUT_PREFIX)}
+    assert handed == {
+        INPUT_PREFIX + name.replace("-", "_").upper(): f"${{{{ inputs.{name} }}}}"
+        for name in set(ACTION["inputs"]) - ACTION_ONLY
+    }
+
+
 def test_no_word_from_outside_stands_in_a_script() -> None:
-    for step in STEPS:
+    for step in STEPS.values():
         assert step["shell"] == "bash"
         assert "${{" not in step["run"]
         subprocess.run(["bash", "-n"], input=step["run"], text=True, check=True)
 
 
-def test_the_password_reaches_the_last_step_alone() -> None:
-    holders = [step["id"] for step in STEPS if "toJSON(inputs)" in str(step["env"]) or "password" in str(step["env"])]
-    assert holders == ["kspsign"]
+def test_inputs_reach_the_last_step_alone() -> None:
+    assert [name for name, step in STEPS.items() if "inputs." in str(step["env"])] == ["engine", "kspsign"]
+    assert STEPS["engine"]["env"] == {"PYTHON": "${{ inputs.python }}"}
 
 
 def test_what_is_installed_is_locked_and_there() -> None:
-    files = re.findall(r'"\$SOURCE/([^"]+)"', STEPS[0]["run"])
+    files = re.findall(r'"\$GITHUB_ACTION_PATH/([^"]+)"', STEPS["engine"]["run"])
     assert files
     assert all((ROOT / name).is_file() for name in files)
-    assert "--require-hashes" in STEPS[0]["run"]
+    assert "--require-hashes" in STEPS["engine"]["run"]
 
 
 def test_inputs_become_settings() -> None:
     given = {"command": "verify", "files": "a.exe\n b.exe \n", "jobs": "7", "skip-signed": "true", "digest": ""}
-    command, settings, secrets = read_inputs(json.dumps({**given, "password": " p ", "python": "python3"}))
-    assert command == "verify"
-    assert settings == {"files": ["a.exe", "b.exe"], "jobs": "7", "skip_signed": "true"}
-    assert secrets == {"password": "p"}
-    assert read_inputs("{}") == ("run", {}, {})
+    read = read_document(document({**given, "password": " p "}, SM_API_KEY="k"), {})
+    assert read.command == "verify"
+    assert read.settings == {"files": ["a.exe", "b.exe"], "jobs": "7", "skip_signed": "true"}
+    assert (read.secrets, read.variables) == ({"password": "p"}, {"SM_API_KEY": "k"})
+    assert read_document(document({"command": ""}), {}) == ActionDocument("run", {}, {}, {})
 
 
 @pytest.mark.parametrize(
-    "text", ["", "[]", "null", '{"files": 1}', "{", '{"filez": "x"}', '{"agent-environment": "x"}']
+    "content",
+    [
+        *(b"", b"{}", b"SM_API_KEY=x\0", b"\xff\0", document({"files": "x"}) + b"rest\0"),
+        *(document({"filez": "x"}), document({"agent-environment": "x"})),
+    ],
 )
-def test_anything_else_is_refused(text: str) -> None:
+def test_anything_else_is_refused(content: bytes) -> None:
     with pytest.raises(ConfigurationError):
-        read_inputs(text)
+        read_document(content, {})
 
 
-def test_a_step_runs(tmp_path: Path) -> None:
-    (tmp_path / "one.bin").write_bytes(b"no program")
-    environment = {
-        **{name: os.environ[name] for name in ("PATH", "PYTHONPATH", "SYSTEMROOT", "HOME") if name in os.environ},
-        "GITHUB_ACTIONS": "true",
-        "GITHUB_RUN_ID": "1",
-        "GITHUB_OUTPUT": str(tmp_path / "output"),
-        "GITHUB_STEP_SUMMARY": str(tmp_path / "summary"),
-        "RUNNER_TEMP": str(tmp_path / "temp"),
-        INPUTS_VARIABLE: json.dumps({"command": "verify", "files": "*.bin", "key-store": ""}),
-    }
-    run = subprocess.run(
-        [sys.executable, "-m", "kspsign", "action"],
-        cwd=tmp_path,
-        env=environment,
-        capture_output=True,
-        text=True,
-        encoding="utf-8",
-        check=False,
+@pytest.fixture
+def job(tmp_path: Path) -> Job:
+    (tmp_path / "work").mkdir()
+    (tmp_path / "work" / "one.bin").write_bytes(b"no program")
+    return Job(tmp_path / "work")
+
+
+def test_a_step_runs(job: Job) -> None:
+    code, text = job.run(command="verify", files="*.bin")
+    assert code == 2, text
+    assert "::error file=one.bin,title=" in text
+    assert "filesMatched<<" in (job.temp / "output").read_text(encoding="utf-8")
+    assert "one.bin" in (job.temp / "summary").read_text(encoding="utf-8")
+
+
+def test_paths_of_the_runner_are_found_inside_a_container(job: Job) -> None:
+    inside = replace(job, host=Path("/home/runner/work/app/app"))
+    code, text = inside.run(
+        command="verify",
+        files="/home/runner/work/app/app/*.bin\n!/home/runner/work/app/app/two.bin",
+        report="/home/runner/work/app/_temp/report.json",
     )
-    assert run.returncode == 2, run.stderr
-    assert "::error file=one.bin,title=" in run.stdout
-    assert "filesMatched<<" in (tmp_path / "output").read_text(encoding="utf-8")
-    assert "one.bin" in (tmp_path / "summary").read_text(encoding="utf-8")
+    assert code == 2, text
+    report = json.loads((job.temp / "report.json").read_text(encoding="utf-8"))
+    assert [entry["path"] for entry in report["files"]] == ["one.bin"]
+
+
+def test_secrets_are_in_no_environment_and_no_command_line_but_the_scripts_own(job: Job, tmp_path: Path) -> None:
+    """The engine looks for its PKCS#12 file in a pipe, and so can be looked at while it runs."""
+    os.mkfifo(tmp_path / "code.p12")
+    secret = {"SM_API_KEY": "planted-1", "AZURE_CLIENT_SECRET": "planted-2", "GITHUB_TOKEN": "planted-3"}
+    waiting = replace(job, variables=secret)
+    (job.folder / "app.exe").write_bytes(build_pe())
+    given = {"key_store": "pkcs12", "files": "app.exe", "pkcs12": str(tmp_path / "code.p12"), "password": "planted-4"}
+    with waiting.start(**given) as step:
+        engines: list[Shown] = []
+        while not engines:
+            assert step.poll() is None
+            engines = [shown for shown in descendants(step.pid) if b"kspsign" in shown.command]
+        with (tmp_path / "code.p12").open("wb") as pipe:
+            engines = [shown for shown in descendants(step.pid) if b"kspsign" in shown.command]
+            pipe.write(b"no PKCS#12")
+        text, _ = step.communicate(timeout=60)
+    assert engines
+    assert not any(b"planted" in shown.command + shown.environment for shown in engines)
+    assert "planted" not in text
+    assert step.returncode in {3, 5}, text
 
 
 def test_documented_workflows_use_declared_inputs_and_outputs() -> None:

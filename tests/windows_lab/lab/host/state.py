@@ -39,10 +39,8 @@ def fault_word(point: str) -> str:
         return words[0].rstrip("*")
 
 
-def fault(point: str) -> int:
-    """Sleep for slow=MS; 0, or the value of fail (1 where it has none)."""
-    word = fault_word(point)
-    pause(word)
+def fault(word: str) -> int:
+    """0, or the value of fail in a word of a plan (1 where it has none)."""
     found = re.search(r"fail(?:=(\w+))?", word)
     if found is None:
         return 0

@@ -1,0 +1,194 @@
+"""Every credential for Azure through every channel: the command line, the task's engine, and the GitHub action."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from integration.keys.test_azure_sign_in import AZ_TOKEN, certificate_of
+from integration.keys.test_path_key_vault import ROOT, VAULT, held
+from kspsign.embedded.authority import EmbeddedAuthority
+from support.artifact_signing.server import ArtifactSigning
+from support.artifact_signing.world import ACCOUNT, ENDPOINT, PROFILE
+from support.formats.peimages import build_pe
+from support.github import Job
+from support.key_vault.machine import Az
+from support.key_vault.server import Azure
+from support.key_vault.world import CLIENT, CLIENT_SECRET, CONNECTION, JOB_TOKEN, TENANT, World
+from support.samples import osslsigncode_verify
+
+NETWORK = frozenset({"HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy", "REQUESTS_CA_BUNDLE"})
+PIPELINE = frozenset({"SYSTEM_OIDCREQUESTURI"})
+"""What the task's shim leaves in the engine's environment; all else of the step comes over standard input."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """The settings of one step, by their names in a file, and the variables that are mapped into it."""
+
+    settings: Mapping[str, str]
+    variables: Mapping[str, str]
+    folder: Path
+    secrets: tuple[str, ...] = field(default=(), repr=False)
+
+
+Ended = tuple[int, str]
+
+
+def command_line(step: Step) -> Ended:
+    options = [text for name, value in step.settings.items() for text in (f"--{name.replace('_', '-')}", value)]
+    done = subprocess.run(
+        [sys.executable, "-m", "kspsign", "run", "app.exe", *(text for text in options if text != "true")],
+        cwd=step.folder,
+        env={**os.environ, **step.variables},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    return done.returncode, done.stdout
+
+
+def task(step: Step) -> Ended:
+    """The engine as the task's shim starts it."""
+    inputs: dict[str, object] = {"files": ["app.exe"]}
+    for name, value in step.settings.items():
+        first, *rest = name.split("_")
+        inputs[first + "".join(word.capitalize() for word in rest)] = True if value == "true" else value
+    left = {name: value for name, value in step.variables.items() if name in NETWORK | PIPELINE}
+    handed = {name: value for name, value in step.variables.items() if name not in left}
+    document = {"version": 1, "command": "run", "inputs": inputs, "secrets": handed, "variables": {}}
+    done = subprocess.run(
+        [sys.executable, "-m", "kspsign", "task"],
+        cwd=step.folder,
+        env={
+            **{name: os.environ[name] for name in ("HOME",)},
+            "PATH": step.variables.get("PATH", os.environ["PATH"]),
+            **left,
+        },
+        input=json.dumps(document),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    return done.returncode, done.stdout
+
+
+def action(step: Step) -> Ended:
+    """The action's own script."""
+    return Job(step.folder, variables=step.variables).run(files="app.exe", **step.settings)
+
+
+@dataclass(frozen=True)
+class Bench:
+    """A key store of Azure's with a file to sign; `key` are the settings that name the key."""
+
+    azure: Azure
+    folder: Path
+    root: Path
+    key: Mapping[str, str]
+
+    def step(self, credential: str, **variables: str) -> Step:
+        """A step that signs with `credential`, which finds what it needs in `variables`."""
+        settings = {**self.key, "azure_credential": credential, "store": str(self.folder / "store")}
+        secrets = tuple(value for name, value in variables.items() if any(word in name for word in ("SECRET", "TOKEN")))
+        network = {name: value for name, value in self.azure.environment.items() if name != "AZURE_CLIENT_SECRET"}
+        return Step(settings, {**network, **variables}, self.folder / "work", secrets)
+
+
+APPLICATION = {"AZURE_TENANT_ID": TENANT, "AZURE_CLIENT_ID": CLIENT}
+
+
+def by_secret(bench: Bench) -> Step:
+    return bench.step("client-secret", **APPLICATION, AZURE_CLIENT_SECRET=CLIENT_SECRET)
+
+
+def by_certificate(bench: Bench) -> Step:
+    path, certificate = certificate_of(bench.folder)
+    bench.azure.world.certificates.append(certificate)
+    return bench.step("client-certificate", **APPLICATION, AZURE_CLIENT_CERTIFICATE_PATH=str(path))
+
+
+def by_token_file(bench: Bench) -> Step:
+    (bench.folder / "token").write_text("token-of-the-cluster-planted", encoding="ascii")
+    bench.azure.world.oidc_tokens.add("token-of-the-cluster-planted")
+    return bench.step("workload-identity", **APPLICATION, AZURE_FEDERATED_TOKEN_FILE=str(bench.folder / "token"))
+
+
+def by_github(bench: Bench) -> Step:
+    given = bench.azure.github_environment
+    told = {name: given[name] for name in ("ACTIONS_ID_TOKEN_REQUEST_URL", "ACTIONS_ID_TOKEN_REQUEST_TOKEN")}
+    return bench.step("github", **APPLICATION, **told)
+
+
+def by_connection(bench: Bench) -> Step:
+    given = bench.azure.pipeline_environment
+    told = {name: given[name] for name in ("SYSTEM_OIDCREQUESTURI", "SYSTEM_ACCESSTOKEN")}
+    return bench.step("pipelines", **APPLICATION, **told, AZURESUBSCRIPTION_SERVICE_CONNECTION_ID=CONNECTION)
+
+
+def by_cli(bench: Bench) -> Step:
+    az = Az(bench.folder / "agent", token=AZ_TOKEN)
+    bench.azure.world.tokens[AZ_TOKEN] = "https://vault.azure.net"
+    path = os.pathsep.join((str(az.bin), os.environ["PATH"]))
+    return bench.step("cli", PATH=path, AZURE_CONFIG_DIR=str(az.home))
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    for name in ("azure", "work"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "work" / "app.exe").write_bytes(build_pe())
+    return tmp_path
+
+
+@pytest.fixture
+def bench(request: pytest.FixtureRequest, folder: Path, authority: EmbeddedAuthority) -> Iterator[Bench]:
+    azure: Azure
+    if request.param == "azure-key-vault":
+        root = folder / "azure" / "root.pem"
+        root.write_bytes(ROOT.pem)
+        azure = Azure(World({VAULT: {"rsa": [held("rsa")]}}), folder / "azure")
+        key = {"key_identifier": f"https://{VAULT}/certificates/rsa", "no_timestamp": "true"}
+    else:
+        azure = service = ArtifactSigning(folder / "azure", authority)
+        root = service.roots
+        key = {"signing_endpoint": ENDPOINT, "signing_account": ACCOUNT, "certificate_profile": PROFILE}
+    with azure:
+        yield Bench(azure, folder, root, {**key, "key_store": request.param, "trust_root": str(root)})
+
+
+KINDS = (by_secret, by_certificate, by_token_file, by_github, by_connection, by_cli)
+STORES = {"azure-key-vault": KINDS, "azure-artifact-signing": (by_secret, by_github, by_connection)}
+MATRIX = [
+    pytest.param(store, kind, channel, id=f"{store}-{kind.__name__}-{channel.__name__}")
+    for store, kinds in STORES.items()
+    for kind in kinds
+    for channel in (command_line, task, action)
+    if not (kind is by_connection and channel is action)  # a connection is a thing of Azure Pipelines
+]
+
+
+@pytest.mark.parametrize(("bench", "kind", "channel"), MATRIX, indirect=["bench"])
+def test_it_signs_in_and_shows_no_secret(
+    bench: Bench, kind: Callable[[Bench], Step], channel: Callable[[Step], Ended]
+) -> None:
+    step = kind(bench)
+    code, text = channel(step)
+    assert code == 0, text
+    assert osslsigncode_verify(step.folder / "app.exe", bench.root).accepted
+    world = bench.azure.world
+    for secret in (*step.secrets, JOB_TOKEN, *world.oidc_tokens, *world.tokens):
+        assert secret not in text
+        assert not any(secret.encode() in path.read_bytes() for path in step.folder.rglob("*") if path.is_file())

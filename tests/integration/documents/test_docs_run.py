@@ -117,6 +117,21 @@ def place(tmp_path: Path, authority: EmbeddedAuthority) -> Place:
     return Place(tmp_path / "work", [authority.root.certificate.public_bytes(Encoding.PEM)])
 
 
+def save_example(place: Place) -> None:
+    """Save the Python program of the page as the page says."""
+    (program,) = [block.text for block in blocks() if block.language == "python" and "sign.py FILE" in block.text]
+    (place.folder / "sign.py").write_text(program, encoding="utf-8")
+
+
+def prepare_keylocker(place: Place, files: Path, stack: ExitStack) -> None:
+    """Start KeyLocker with the keypairs of the pages."""
+    host = stack.enter_context(running(files))
+    for alias in ("release", "release-key"):
+        host.world.add_certificate(host.world.add_keypair(alias), f"{alias} certificate")
+    place.roots.append(host.world.root.pem)
+    place.environment |= host.environment
+
+
 def prepare_vault(place: Place, stack: ExitStack) -> None:
     """Start Vault with the key of the page."""
     (place.folder / "vault").mkdir()
@@ -130,8 +145,7 @@ def prepare(place: Place, store: str, files: Path, stack: ExitStack, authority: 
     """Start the key store's stand-in, and fill in what a reader would."""
     files.mkdir()
     if store == "command":
-        (program,) = [block.text for block in blocks() if block.language == "python" and "sign.py FILE" in block.text]
-        (place.folder / "sign.py").write_text(program, encoding="utf-8")
+        save_example(place)
     if store in {"pkcs12", "command"}:
         made = signing_file(place.folder)
         made.path.rename(place.folder / "code.p12")
@@ -139,18 +153,14 @@ def prepare(place: Place, store: str, files: Path, stack: ExitStack, authority: 
         place.environment["P12_PASSWORD"] = PASSWORD
         (place.folder / "dist" / "vendor" / "other.dll").unlink()
     elif store == "keylocker":
-        host = stack.enter_context(running(files))
-        for alias in ("release", "release-key"):
-            host.world.add_certificate(host.world.add_keypair(alias), f"{alias} certificate")
-        place.roots.append(host.world.root.pem)
-        place.environment |= host.environment
+        prepare_keylocker(place, files, stack)
     elif store == "vault":
         prepare_vault(place, stack)
     elif store == "azure-artifact-signing":
         service = stack.enter_context(ArtifactSigning(files, authority))
         place.roots.append(service.signing.root.pem)
-        place.environment |= service.environment
-        place.environment |= {"AZURE_TENANT_ID": TENANT, "AZURE_CLIENT_ID": CLIENT, "no_proxy": "127.0.0.1"}
+        who = {"AZURE_TENANT_ID": TENANT, "AZURE_CLIENT_ID": CLIENT}
+        place.environment |= {**service.environment, **who, "no_proxy": "127.0.0.1"}
         place.placeholders |= {"ACCOUNT": ACCOUNT, "PROFILE": PROFILE}
         metadata = {"Endpoint": ENDPOINT, "CodeSigningAccountName": ACCOUNT, "CertificateProfileName": PROFILE}
         (place.folder / "metadata.json").write_text(json.dumps(metadata), encoding="utf-8")

@@ -40,7 +40,7 @@ class SignIn:
 
 
 def find_sign_in(options: VaultOptions, surroundings: Surroundings, address: str) -> SignIn:
-    """The sign-in that the options choose, `auto` by what is given; asks nobody. Raises ConfigurationError."""
+    """The sign-in that the options choose, `auto` by what is given; no request is sent. Raises ConfigurationError."""
     method = options.vault_auth if options.vault_auth != "auto" else _given(options, surroundings)
     path = checked_path("--vault-auth-mount", options.vault_auth_mount or method)
     if method == "token":

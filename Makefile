@@ -13,10 +13,11 @@ BENCH ?=
 FUZZ ?=
 GENERATIVE ?=
 PYTEST ?=
+PUBLISHER ?=
 COVERAGE ?=
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: help demo test test-fast corpus test-windows lint package docs bench faults fuzz lock clean
+.PHONY: help demo test test-fast corpus test-windows lint package wheel docs bench faults fuzz lock clean
 
 help: ## what can be made
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST)
@@ -45,11 +46,15 @@ lint: $(VENV)/dev.stamp $(SHIM)/node_modules/.stamp ## style, types, import dire
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy && $(BIN)/mypy --platform win32 python/kspsign
 	$(BIN)/lint-imports --no-logo
+	$(BIN)/python tools/write_settings_page.py --check
 	cd $(SHIM) && npm run --silent lint && npm run --silent typecheck
 
-package: $(VENV)/dev.stamp build/shim/index.js ## the extension: dist/*.vsix
-	$(BIN)/python tools/package.py
+package: $(VENV)/dev.stamp build/shim/index.js ## the extension: dist/*.vsix (PUBLISHER=NAME: your own private build)
+	$(BIN)/python tools/package.py $(if $(PUBLISHER),--publisher $(PUBLISHER))
 	$(BIN)/python tools/write_package_page.py --check
+
+wheel: $(VENV)/demo.stamp ## the command line: dist/*.whl
+	$(PIP) wheel --no-deps --no-build-isolation --wheel-dir dist .
 
 docs: $(VENV)/docs.stamp ## the browsable site: build/site; fails at a dead link
 	$(BIN)/python tools/build_site.py build/site
@@ -65,11 +70,11 @@ fuzz: $(VENV)/dev.stamp ## every parser under atheris, 30 minutes in all, and ch
 	$(BIN)/python tests/fuzz/run.py $(FUZZ)
 	$(BIN)/python tests/generative/run.py $(GENERATIVE)
 
-lock: ## renew python/lock/*.txt from pyproject.toml (needs uv)
+lock: $(VENV)/dev.stamp ## renew python/lock/*.txt from pyproject.toml
 	for name in run azure demo dev docs; do \
 	  extra=$$([ $$name = run ] || echo --extra $$name); \
 	  [ $$name != docs ] || extra+=" --constraint python/lock/dev.txt"; \
-	  uv pip compile pyproject.toml $$extra --universal --python-version 3.11 --generate-hashes \
+	  $(BIN)/uv pip compile pyproject.toml $$extra --universal --python-version 3.11 --generate-hashes \
 	    --no-annotate --no-header --no-emit-index-url --quiet --output-file python/lock/$$name.txt; \
 	done
 

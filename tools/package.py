@@ -2,7 +2,7 @@
 
 Before: `npm ci` and `npm run build` in task/shim. `--platform current` is the quick build that tests use.
 `--variant dev` is a private extension with ids of its own, which an organisation can install in addition to the public
-one.
+one. `--publisher` is for an organisation that publishes its own build: private, since the public one is the project's.
 """
 
 from __future__ import annotations
@@ -19,6 +19,8 @@ import zipfile
 from pathlib import Path
 
 from vendor import ALL_TARGETS, LOCK, ROOT, Target, unpack
+
+from kspsign.model.project import DOCUMENTATION, PROJECT, PUBLISHER
 
 SHIM = ROOT / "task" / "shim"
 SHIM_BUILD = ROOT / "build" / "shim"
@@ -39,12 +41,13 @@ def project_version() -> str:
     return str(project["version"])
 
 
-def stage(folder: Path, targets: tuple[Target, ...], *, dev: bool) -> None:
+def stage(folder: Path, targets: tuple[Target, ...], *, dev: bool, publisher: str = PUBLISHER) -> None:
     """Fill `folder` with exactly what belongs into the package of the variant."""
     shutil.rmtree(folder, ignore_errors=True)
     engine = folder / TASK / "engine"
     _copy(ROOT / "LICENSE", folder / "LICENSE")
-    _copy(ROOT / "task" / "overview.md", folder / "overview.md")
+    overview = (ROOT / "task" / "overview.md").read_text(encoding="utf-8")
+    (folder / "overview.md").write_text(published(overview), encoding="utf-8", newline="\n")
     for picture in ("icon.png", *PICTURES):
         _copy(ROOT / "images" / picture, folder / "images" / picture)
     for task in (TASK, GATE):
@@ -65,7 +68,26 @@ def stage(folder: Path, targets: tuple[Target, ...], *, dev: bool) -> None:
     metadata.write_text(content, encoding="utf-8", newline="\n")
     unpack(targets, engine / "lib", folder / TASK / "licenses")
     _shim_licences(folder / TASK / "licenses")
-    _manifest(folder, dev=dev)
+    _manifest(folder, dev=dev, publisher=publisher)
+
+
+def published(page: str) -> str:
+    """A page of the package, its links into docs/ led to where the project publishes them."""
+    return re.sub(r"\]\(docs(?=[/)])", f"]({DOCUMENTATION}", page)
+
+
+def addresses() -> dict[str, object]:
+    """What the manifest says of where the project is."""
+    pages = {
+        "home": PROJECT,
+        "getstarted": f"{DOCUMENTATION}/getting-started",
+        "learn": DOCUMENTATION,
+        "support": f"{DOCUMENTATION}/troubleshooting.md",
+        "issues": f"{PROJECT}/issues",
+        "repository": PROJECT,
+    }
+    links = {name: {"uri": uri} for name, uri in pages.items()}
+    return {"links": links, "repository": {"type": "git", "uri": PROJECT}}
 
 
 def dev_id(task_id: str) -> str:
@@ -98,11 +120,12 @@ def _shim_licences(folder: Path) -> None:
             _copy(licence, folder / package.replace("/", "-") / licence.name)
 
 
-def _manifest(folder: Path, *, dev: bool) -> None:
+def _manifest(folder: Path, *, dev: bool, publisher: str) -> None:
     """The manifest with each file named: else tfx-cli asks the system's `file` command for content types."""
     manifest = json.loads((ROOT / "vss-extension.json").read_text(encoding="utf-8"))
+    manifest |= {"publisher": publisher, "public": publisher == PUBLISHER and not dev, **addresses()}
     if dev:
-        manifest |= {"id": f"{manifest['id']}-dev", "name": f"{manifest['name']} (dev)", "public": False}
+        manifest |= {"id": f"{manifest['id']}-dev", "name": f"{manifest['name']} (dev)"}
     files = sorted(path for path in (folder / "task").rglob("*") if path.is_file())
     default = "application/octet-stream"
     manifest["files"] = [
@@ -173,12 +196,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--platform", choices=("all", "current"), default="all")
     parser.add_argument("--variant", choices=("public", "dev"), default="public")
+    parser.add_argument("--publisher", default=PUBLISHER, help="of the Marketplace (default: the project's own)")
     parser.add_argument("--output", type=Path, default=ROOT / "dist", help="folder of the .vsix")
     parser.add_argument("--work", type=Path, default=ROOT / "build", help="folder to stage in")
     arguments = parser.parse_args()
     staged = arguments.work / "package"
     dev = arguments.variant == "dev"
-    stage(staged, ALL_TARGETS if arguments.platform == "all" else current_target(), dev=dev)
+    targets = ALL_TARGETS if arguments.platform == "all" else current_target()
+    stage(staged, targets, dev=dev, publisher=arguments.publisher)
     vsix = create(staged, arguments.output, dev=dev)
     print(size_table(vsix))
     if vsix.stat().st_size > MAX_BYTES:

@@ -16,7 +16,8 @@ from kspsign.model.errors import ConfigurationError
 from kspsign.model.values import Artifact
 from kspsign.settings.config_file import ConfigOrigin
 from kspsign.settings.context import RunContext
-from kspsign.settings.model import STANDARD_OUTPUT, Settings, option_name
+from kspsign.settings.faults import option_name
+from kspsign.settings.model import STANDARD_OUTPUT, Settings
 from kspsign.settings.store_options import Output, marker
 
 _OWN_MARK = b"kspsign"

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from kspsign.batch.walk import exists
 from kspsign.model.errors import ConfigurationError
-from kspsign.model.globs import expand_braces, has_group_of_paths
+from kspsign.model.globs import expand_braces, pattern_fault
 from kspsign.model.text import decode_text
 from kspsign.settings.unmapped import in_text
 
@@ -50,25 +50,13 @@ class Pattern:
             )
         slashed = bare if os.name == "nt" else bare.replace("\\", "/")
         literal = (bare,) if exists(folder / bare) else ()  # a name that looks like a pattern
-        fault = None if literal else _fault(slashed)
+        fault = None if literal else pattern_fault(slashed)
         if fault is not None:
             raise _wrong(name, *fault)
         try:
             return cls(name, tuple(dict.fromkeys((*literal, *expand_braces(slashed)))), negations % 2 == 1)
         except ValueError as many:
             raise _wrong(name, str(many), "Write fewer, or a wildcard.") from None
-
-
-def _fault(pattern: str) -> tuple[str, str] | None:
-    """What is wrong with a pattern, and the remedy."""
-    if ";" in pattern.replace("[;]", ""):
-        remedy = "Give each pattern on a line, or as an item, of its own; [;] matches the character itself."
-        return "holds a semicolon", remedy
-    if len(pattern) > 1 and pattern[0] == pattern[-1] and pattern[0] in "\"'":
-        return "is in quotation marks", "Leave them out: blanks in a pattern need none."
-    if has_group_of_paths(pattern):
-        return "holds a group with a folder in it", "Use braces: {bin/x,obj}/*.dll."
-    return None
 
 
 def expand_lists(patterns: Iterable[str], folder: Path) -> Iterator[Pattern]:

@@ -18,7 +18,8 @@ from kspsign.keys.table import STORES
 from kspsign.model.errors import ConfigurationError, KspSignError
 from kspsign.model.load import load
 from kspsign.settings.context import RunContext
-from kspsign.settings.model import STANDARD_OUTPUT, Command, Settings, option_name
+from kspsign.settings.faults import option_name
+from kspsign.settings.model import STANDARD_OUTPUT, Command, Settings
 from kspsign.settings.resolve import resolve
 from kspsign.settings.unmapped import in_text, refuse_unmapped
 
@@ -170,6 +171,7 @@ SCHEMAS: Mapping[str, str] = {
     "policy": "kspsign.verifying:policy_schema",
     "config": "kspsign.cli.config_schema:config_schema",
     "doctor": "kspsign.doctor:doctor_schema",
+    "inspect": "kspsign.cli.inspect_schema:inspect_schema",
     "key-command": "kspsign.keys.command.messages:key_command_schema",
 }
 """The function that returns each schema, loaded when it is asked for."""

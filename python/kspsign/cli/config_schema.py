@@ -6,17 +6,17 @@ import sys
 from typing import Any
 
 from kspsign.keys.table import STORES, StoreEntry
+from kspsign.settings.config_file import SCHEMA_KEY
 from kspsign.settings.model import INTERNAL_FIELDS, Settings
 from kspsign.settings.store_options import options_of
+
+DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
 
 def config_schema() -> dict[str, Any]:
     """The schema, with the key stores that other packages bring; one that can't be loaded is named on stderr."""
-    schema = Settings.model_json_schema()
-    schema["title"] = "kspsign.yml"
-    properties = schema["properties"]
-    for name in INTERNAL_FIELDS:
-        properties.pop(name)
+    of_run = Settings.model_json_schema()["properties"]
+    properties = {name: _lines(schema) for name, schema in of_run.items() if name not in INTERNAL_FIELDS}
     names = [*STORES.entries]
     for name, entry in ((name, entry) for name, entry in STORES.installed_entries()):
         if isinstance(entry, StoreEntry):
@@ -27,7 +27,17 @@ def config_schema() -> dict[str, Any]:
     for entry in STORES.entries.values():
         _add(properties, entry)
     properties["key_store"]["anyOf"] = [{"enum": names, "type": "string"}, {"type": "null"}]
-    return schema
+    return {
+        "$schema": DIALECT,
+        "title": "kspsign.yml",
+        "description": "Settings of kspsign, each as on its command line and in its task.",
+        "type": "object",
+        "properties": {
+            SCHEMA_KEY: {"type": "string", "description": "This schema, for editors; kspsign does not read it."},
+            **properties,
+        },
+        "additionalProperties": False,
+    }
 
 
 def _add(properties: dict[str, Any], entry: StoreEntry) -> None:
@@ -36,3 +46,12 @@ def _add(properties: dict[str, Any], entry: StoreEntry) -> None:
     own = model.model_json_schema()["properties"]
     for name in options_of(model):
         properties.setdefault(name, own[name])
+
+
+def _lines(schema: dict[str, Any]) -> dict[str, Any]:
+    """The schema of a setting of the run: a list may be a text too, with an item in each line."""
+    if schema.get("type") != "array":
+        return schema
+    listed = {"type": "array", "items": schema["items"]}
+    rest = {name: value for name, value in schema.items() if name not in listed}
+    return {**rest, "anyOf": [listed, {"type": "string"}]}

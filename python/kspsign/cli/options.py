@@ -12,7 +12,8 @@ from pydantic.fields import FieldInfo
 
 from kspsign.cli.option_groups import GROUPS, group_of
 from kspsign.keys.table import STORES, StoreEntry
-from kspsign.settings.model import INTERNAL_FIELDS, JUDGING_COMMANDS, KEY_STORE_COMMANDS, OUTPUTS, Settings, option_name
+from kspsign.settings.faults import option_name
+from kspsign.settings.model import INTERNAL_FIELDS, JUDGING_COMMANDS, KEY_STORE_COMMANDS, OUTPUTS, Settings
 from kspsign.settings.store_options import Metavar, StoreOptions, marker, options_of
 
 _OUTPUT = (*OUTPUTS, "quiet", "verbose")
@@ -33,7 +34,7 @@ SUMMARIES: dict[str, str | None] = {
     "gate": "ask Azure DevOps whether a build's verdict permits a release",
     "demo": "sign and verify real Windows executables with throw-away keys",
     "completion": "print the script that completes commands and options in your shell",
-    "schema": "JSON schema of kspsign.yml, of a policy file, of the report and of what doctor prints",
+    "schema": "JSON schema of kspsign.yml, of a policy file, of the report and of what doctor and inspect print",
     "help": "show the help of a command",
     "version": "print the version",
     "action": None,  # how the GitHub action starts the engine: its inputs in one variable
@@ -103,9 +104,8 @@ def add_options(parser: argparse.ArgumentParser, command: str, stores: Sequence[
     elif command == "help":
         parser.add_argument("about", nargs="?", metavar="COMMAND", help="the command; none lists all of them")
     elif command == "schema":
-        parser.add_argument(
-            "what", choices=("config", "doctor", "key-command", "policy", "report"), help="which schema to print"
-        )
+        schemas = ("config", "doctor", "inspect", "key-command", "policy", "report")
+        parser.add_argument("what", choices=schemas, help="which schema to print")
 
 
 def _add_settings(parser: argparse.ArgumentParser, command: str, stores: Sequence[StoreEntry]) -> None:

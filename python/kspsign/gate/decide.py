@@ -13,6 +13,7 @@ from typing import TextIO
 
 from kspsign.azure_devops import VERDICT_TYPE, AzureDevOps, Timeline, TimelineRecord, open_client
 from kspsign.azure_devops.errors import NOT_FOUND, TRANSIENT
+from kspsign.batch.cautions import selection_warnings
 from kspsign.batch.outputs import check_artifacts, check_outputs, inputs_of, outputs_of
 from kspsign.batch.select import SelectionPurpose, select_artifacts
 from kspsign.gate.downloads import files_check
@@ -58,8 +59,8 @@ def run_gate(
     """
     outputs = outputs_of(settings, context)
     check_outputs(outputs, inputs_of(settings))
-    files = _digests(settings, outputs)
     reporter = GateReporter(context, settings, stream)
+    files = _digests(settings, outputs, reporter)
     with listening(reporter.trace if context.debug else None):
         client = open_client(
             settings.collection,
@@ -172,16 +173,19 @@ def _steps(ended: Sequence[TimelineRecord]) -> Check:
     return Check("steps", ok=bool(ended) and not _bad(ended), detail=detail)
 
 
-def _digests(settings: GateSettings, outputs: Mapping[str, Path]) -> dict[str, str]:
-    """SHA-256 of each downloaded file by the name shown; none of them may be one of `outputs`.
+def _digests(settings: GateSettings, outputs: Mapping[str, Path], reporter: GateReporter) -> dict[str, str]:
+    """SHA-256 of each downloaded file by the name shown; none of them may be one of `outputs`. Patterns that change
+    nothing are warned of.
 
     Raises NoFilesMatchedError when there is none, ConfigurationError for an output that is one.
     """
     if not settings.files:
         return {}
     admit = partial(check_artifacts, outputs, {})
-    artifacts = select_artifacts(settings.files, settings.folder, SelectionPurpose.JUDGE, admit=admit).artifacts
-    return {artifact.name: _sha256(artifact.path) for artifact in artifacts}
+    selection = select_artifacts(settings.files, settings.folder, SelectionPurpose.JUDGE, admit=admit)
+    for warning in selection_warnings(selection):
+        reporter.warning(warning)
+    return {artifact.name: _sha256(artifact.path) for artifact in selection.artifacts}
 
 
 def _sha256(path: Path) -> str:

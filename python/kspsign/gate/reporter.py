@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import TextIO
 
 from kspsign.gate.settings import GateSettings
+from kspsign.model.report import RunWarning
 from kspsign.model.values import Check
 from kspsign.publishing import issue, log_line, prepared, write_record
 from kspsign.settings.context import RunContext
@@ -24,6 +25,13 @@ class GateReporter:
         self._in_pipeline = context.surface == "azure-pipelines"
         for line in settings.configuration.notices:
             self._write(log_line(line))
+
+    def warning(self, warning: RunWarning) -> None:
+        """What does not close the gate, and should be looked at."""
+        if self._in_pipeline:
+            self._write(issue("warning", warning.code, f"kspsign gate: {warning.message}. {warning.remedy}"))
+        else:
+            self._write(log_line(f"warning: {warning.message}. {warning.remedy}"))
 
     def waiting(self, text: str) -> None:
         """One line while the gate waits."""

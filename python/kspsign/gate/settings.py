@@ -14,6 +14,7 @@ from kspsign.model.errors import ConfigurationError
 from kspsign.model.network_options import NetworkOptions
 from kspsign.settings.config_file import ConfigOrigin, read_named
 from kspsign.settings.context import RunContext
+from kspsign.settings.faults import faults, option_name
 from kspsign.settings.layers import Given, no_such
 from kspsign.settings.network import network_options, network_variables
 from kspsign.settings.secrets import check_variable_name
@@ -123,9 +124,8 @@ def resolve_gate(given: Mapping[str, Any], environment: Mapping[str, str]) -> Ga
     try:
         return GateSettings.model_validate({**merged, "token": SecretStr(token), "configuration": file.origin})
     except ValidationError as invalid:
-        faults = (_fault(error) for error in invalid.errors(include_url=False, include_context=False))
         raise ConfigurationError(
-            "; ".join(faults),
+            "; ".join(f"{option_name(place.split('.')[0])}: {text}" for place, text in faults(invalid)),
             remedy="Correct the named options; outside a pipeline --collection, --project and --build-id are needed.",
         ) from invalid
 
@@ -138,8 +138,3 @@ def _policy_digest(path: Path) -> str:
         raise ConfigurationError(
             f"the policy can't be read: {unreadable}", remedy="Correct --policy; save it as UTF-8.", file=str(path)
         ) from unreadable
-
-
-def _fault(error: Mapping[str, Any]) -> str:
-    option = "--" + str(error["loc"][0]).replace("_", "-")
-    return f"{option}: {'missing' if error['type'] == 'missing' else error['msg']}"

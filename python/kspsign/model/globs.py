@@ -7,7 +7,7 @@ and `{1..3}` expand to several patterns. A special character in brackets matches
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from itertools import islice
 
@@ -48,6 +48,39 @@ def has_group_of_paths(pattern: str) -> bool:
     """Whether a group `@(a/b|c)` holds a separator of folders, which no name has."""
     groups = ((at.end(), _end_of_group(pattern, at.end())) for at in _GROUP.finditer(pattern))
     return any("/" in pattern[begin:end] for begin, end in groups if end >= 0)
+
+
+def pattern_fault(pattern: str) -> tuple[str, str] | None:
+    """What is wrong with a pattern that means something else than it seems to, and the remedy; None for nothing."""
+    if ";" in pattern.replace("[;]", ""):
+        remedy = "Give each pattern on a line, or as an item, of its own; [;] matches the character itself."
+        return "holds a semicolon", remedy
+    if len(pattern) > 1 and pattern[0] == pattern[-1] and pattern[0] in "\"'":
+        return "is in quotation marks", "Leave them out: blanks in a pattern need none."
+    if has_group_of_paths(pattern):
+        return "holds a group with a folder in it", "Use braces: {bin/x,obj}/*.dll."
+    return None
+
+
+def matches_path(pattern: str, path: str) -> bool:
+    """Whether `path`, with `/` between folders, is named by `pattern`; `**` is any number of folders.
+
+    Raises ValueError for a pattern whose braces expand to more than MAX_ALTERNATIVES.
+    """
+    return pattern == path or any(_parts_match(parts, path.split("/")) for parts in _alternatives(pattern))
+
+
+@lru_cache(maxsize=1024)
+def _alternatives(pattern: str) -> tuple[tuple[str, ...], ...]:
+    return tuple(tuple(alternative.split("/")) for alternative in expand_braces(pattern))
+
+
+def _parts_match(parts: Sequence[str], names: Sequence[str]) -> bool:
+    if not parts:
+        return not names
+    if parts[0] == "**":
+        return any(_parts_match(parts[1:], names[start:]) for start in range(len(names) + 1)) or len(parts) == 1
+    return bool(names) and bool(name_regex(parts[0]).match(names[0])) and _parts_match(parts[1:], names[1:])
 
 
 def _translate(text: str) -> str:

@@ -30,7 +30,7 @@ _OPTION = re.compile(
     r"|(?<![\w`./\\-])--(?P<name>[a-z][a-z0-9]*(?:-[a-z0-9]+)*)(?![\w=-]|\.\w)(?: (?P<value>[\w./:|-]*\w))?"
 )
 _PLACEHOLDER = re.compile(r"[A-Z][A-Z0-9_|/]+|https?://.*")
-CONFIGURATION_CODE = "CONFIGURATION"
+CODES_OF_SETTINGS = frozenset({"CONFIGURATION", "UNMAPPED_VARIABLE"})
 """Errors about settings name them in their message too; other messages may quote file names."""
 
 
@@ -45,7 +45,7 @@ class SettingWords:
         """`text` with its settings as the reader writes them."""
         if "--" not in text or (self.caller == "cli" and not self.configuration.keys):
             return text
-        return _OPTION.sub(self._shown, text)
+        return _OPTION.sub(self._shown, text).replace(":`: ", "`: ")
 
     def _shown(self, found: re.Match[str]) -> str:
         name = (found["name"] or "").replace("-", "_")
@@ -82,7 +82,7 @@ def in_words(report: Report, words: SettingWords) -> Report:
 
 def error_in_words(error: ErrorFacts, words: SettingWords) -> ErrorFacts:
     """`error` with its remedy in the words of its reader."""
-    message = words.rendered(error.message) if error.code == CONFIGURATION_CODE else error.message
+    message = words.rendered(error.message) if error.code in CODES_OF_SETTINGS else error.message
     return replace(error, message=message, remedy=words.rendered(error.remedy))
 
 

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 AMBIENT_NAME = "kspsign.yml"
 """Looked for in the working folder."""
+SCHEMA_KEY = "$schema"
+"""Where editors find the schema of the file; no setting."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +122,8 @@ def _read(path: Path) -> YamlFile:
         ) from missing
     if not all(isinstance(key, str) for key in content.value):
         raise fault("must be a mapping of settings: `key: value` lines")
+    if not isinstance(content.value.pop(SCHEMA_KEY, ""), str):
+        raise fault(f"line {content.line_of((SCHEMA_KEY,))}: {SCHEMA_KEY} is the address of a schema, a text")
     return content
 
 

@@ -11,7 +11,7 @@ from pydantic.fields import FieldInfo
 
 from kspsign.model.suggest import suggest
 from kspsign.settings.config_file import ConfigFile
-from kspsign.settings.model import option_name
+from kspsign.settings.faults import option_name
 from kspsign.settings.store_options import OneOf, marker
 
 FILE, INPUT, ARGUMENT = range(3)

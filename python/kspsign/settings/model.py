@@ -201,17 +201,17 @@ class Settings(BaseModel):
     @model_validator(mode="after")
     def _consistent(self) -> Settings:
         if self.append + self.replace + self.skip_signed > 1:
-            raise ValueError("append, replace and skip_signed exclude each other")
+            raise ValueError("--append, --replace and --skip-signed exclude each other")
         if self.no_timestamp and self.timestamp_url:
-            raise ValueError("no_timestamp and timestamp_url exclude each other")
+            raise ValueError("--no-timestamp and --timestamp-url exclude each other")
         if self.quiet and self.verbose:
-            raise ValueError("quiet and verbose exclude each other")
+            raise ValueError("--quiet and --verbose exclude each other")
         return self
 
     @model_validator(mode="after")
     def _engine_can(self) -> Settings:
         if self.page_hashes and self.engine == "smctl":
-            raise ValueError("page_hashes needs the engine native or signtool: smctl has no option for it")
+            raise ValueError("--page-hashes needs --engine native or signtool: smctl has no option for it")
         return self
 
     @property
@@ -277,8 +277,3 @@ USER_FIELDS: Mapping[str, FieldInfo] = {
 def default_store_folder() -> Path:
     """Where certificates are kept by thumbprint unless --store says otherwise: the user's own data folder."""
     return Path(platformdirs.user_data_dir("kspsign", appauthor=False)) / "store"
-
-
-def option_name(field: str) -> str:
-    """The CLI option of a settings field, e.g. timestamp_url -> --timestamp-url."""
-    return "--" + field.replace("_", "-")

@@ -5,6 +5,7 @@ No other module reads the environment or a configuration file.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,6 +17,7 @@ from pydantic.alias_generators import to_camel
 from kspsign.model.errors import ConfigurationError
 from kspsign.settings.config_file import ConfigFile, read_ambient, read_named
 from kspsign.settings.context import RunContext
+from kspsign.settings.faults import faults, option_name, wrong_settings
 from kspsign.settings.layers import Given, no_such
 from kspsign.settings.model import (
     INTERNAL_FIELDS,
@@ -33,12 +35,10 @@ from kspsign.settings.store_options import (
     NeverIgnored,
     StoreModels,
     StoreOptions,
-    faults,
     marker,
     named_variables,
     options_of,
     validate_options,
-    wrong_settings,
 )
 from kspsign.settings.unmapped import refuse_unmapped, unmapped_settings, unmapped_variables
 
@@ -147,7 +147,7 @@ class _Sorted:
             having = {name: model for name, model in self.models.items() if key in model.model_fields}
             field = next(iter(having.values())).model_fields[key]
             if marker(field, NeverIgnored) is not None:
-                yield "", f"{key} needs key_store {', '.join(sorted(having))}"
+                yield "", f"{option_name(key)} needs --key-store {' or '.join(sorted(having))}"
         for model in self.models.values() if foreign else ():
             mine = {key: value for key, value in foreign.items() if key in model.model_fields}
             try:
@@ -171,16 +171,23 @@ def _validated(values: Mapping[str, Any], sorted_keys: _Sorted) -> Settings:
         except ValidationError as invalid:
             found += faults(invalid)
     if settings is None or found:
-        raise wrong_settings([(_placed(place, sorted_keys.given), text) for place, text in found])
+        given = sorted_keys.given
+        raise wrong_settings((_placed(place, given), _with_lines(text, given)) for place, text in found)
     return settings.model_copy(update={"store_options": options})
 
 
 def _placed(place: str, given: Given) -> str:
-    """The setting at `place` with the line of the file that has it."""
+    """The setting at `place` as an option, or with the line of the file that has it."""
     name, *more = place.split(".")
-    return (
-        given.shown(name, *(int(part) if part.isdigit() else part for part in more)) if given.in_file(name) else place
-    )
+    if given.in_file(name):
+        return given.shown(name, *(int(part) if part.isdigit() else part for part in more))
+    return option_name(name) if name else ""
+
+
+def _with_lines(text: str, given: Given) -> str:
+    """`text` with options that are in the file named by their keys and lines."""
+    named = {option_name(name): name for name in given.values if given.in_file(name)}
+    return _OPTION.sub(lambda found: given.shown(named[found[0]]) if found[0] in named else found[0], text)
 
 
 def _unknown(names: list[str], known: set[str] | frozenset[str], given: Given) -> ConfigurationError:
@@ -193,6 +200,7 @@ def _unknown(names: list[str], known: set[str] | frozenset[str], given: Given) -
 
 
 _GENERIC = frozenset(USER_FIELDS)
+_OPTION = re.compile(r"(?<![\w-])--[a-z][a-z0-9-]*")
 
 
 def _from_camel(inputs: Mapping[str, Any], stores: StoreModels) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from typing import Annotated, Any, ClassVar, Protocol, TypeVar, get_args
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError
 from pydantic.fields import FieldInfo
 
-from kspsign.model.errors import ConfigurationError
+from kspsign.settings.faults import faults, option_name, wrong_settings
 
 TASK_SECRET = "password"  # noqa: S105 - a name
 """The task's and the action's input for the key store's secret, whatever the store calls it."""
@@ -200,7 +200,7 @@ def make_options(model: type[_Model], given: Mapping[str, Any]) -> _Model:
     try:
         return validate_options(model, given)
     except ValidationError as invalid:
-        raise wrong_settings([*faults(invalid)]) from invalid
+        raise wrong_settings((option_name(name) if name else "", text) for name, text in faults(invalid)) from invalid
 
 
 def validate_options(model: type[_Model], given: Mapping[str, Any]) -> _Model:
@@ -210,17 +210,3 @@ def validate_options(model: type[_Model], given: Mapping[str, Any]) -> _Model:
         if given.get(TASK_SECRET) is not None:
             own.setdefault(variable.secret, given[TASK_SECRET])
     return model.model_validate(own)
-
-
-def faults(invalid: ValidationError) -> Iterator[tuple[str, str]]:
-    """Each fault as the setting's name ("" for what concerns several) and what is wrong with it; never the value."""
-    for error in invalid.errors(include_url=False, include_context=False, include_input=False):
-        yield ".".join(str(part) for part in error["loc"]), str(error["msg"]).removeprefix("Value error, ")
-
-
-def wrong_settings(found: list[tuple[str, str]]) -> ConfigurationError:
-    """The error for these faults."""
-    return ConfigurationError(
-        "; ".join(f"{place}: {text}" if place else text for place, text in dict.fromkeys(found)),
-        remedy="Correct the named options; `kspsign COMMAND --help` lists what each may be.",
-    )

@@ -158,7 +158,8 @@ def test_the_config_schema_fits_the_settings(tmp_path: Path) -> None:
     for wrong in ({"jbos": 3}, {"jobs": 0}, {"digest": "sha1"}, {"password": "x"}):
         with pytest.raises(jsonschema.ValidationError):
             jsonschema.validate(wrong, schema)
-    assert set(schema["properties"]) == set(settings_fields())
+    assert set(schema["properties"]) == {*settings_fields(), "$schema"}
+    jsonschema.validate({"$schema": "kspsign.schema.json", "files": "a.exe\nb.exe"}, schema)
 
 
 def test_a_failed_runs_report_follows_the_schema_too(store: Store, tmp_path: Path) -> None:

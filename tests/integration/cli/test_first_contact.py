@@ -65,7 +65,7 @@ class TestCompletion:
             (["kspsign", "run", "--keyp"], {"--keypair-alias"}),
             (["kspsign", "run", "--digest", ""], {"sha256", "sha384", "sha512"}),
             (["kspsign", "verify", "--key-s"], set()),
-            (["kspsign", "schema", ""], {"config", "doctor", "policy", "report"}),
+            (["kspsign", "schema", ""], {"config", "doctor", "inspect", "key-command", "policy", "report"}),
             (["kspsign", "completion", "z"], {"zsh"}),
         ],
     )
@@ -108,6 +108,12 @@ class TestInspect:
         unsigned = start("inspect", copy_launcher(tmp_path, to="b.exe"), "--json", folder=tmp_path)
         assert unsigned.returncode == 2
         assert json.loads(unsigned.stdout)["files"][0]["error"]["code"] == "TRUST_E_NOSIGNATURE"
+        schema = json.loads(start("schema", "inspect", folder=tmp_path).stdout)
+        for printed in (done.stdout, unsigned.stdout):
+            jsonschema.validate(json.loads(printed), schema, jsonschema.Draft202012Validator)
+        del found["files"][0]["signatures"][0]["chain"]
+        with pytest.raises(jsonschema.ValidationError):
+            jsonschema.validate(found, schema, jsonschema.Draft202012Validator)
 
 
 class TestStandardOutput:

@@ -1,11 +1,10 @@
-"""What README promises at first sight: the installed command, the exit codes, the demo's own words."""
+"""What README promises at first sight: the exit codes, the demo's own words."""
 
 from __future__ import annotations
 
 import re
 import subprocess
 import sys
-import venv
 from pathlib import Path
 
 from kspsign.batch import outcomes
@@ -21,15 +20,6 @@ def normalised(line: str) -> str:
     line = re.sub(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", "TIME", line)
     line = re.sub(r"(verified +pe +)\S+", r"\1FILE", line)
     return re.sub(r"Results: \S*demo", "Results: demo", line)
-
-
-def test_pip_install_gives_the_command(tmp_path: Path) -> None:
-    venv.create(tmp_path / "venv", with_pip=True)
-    scripts = tmp_path / "venv" / ("Scripts" if sys.platform == "win32" else "bin")
-    pip = [str(scripts / "python"), "-m", "pip", "--disable-pip-version-check", "--quiet", "install"]
-    subprocess.run([*pip, str(ROOT)], check=True, capture_output=True)
-    shown = subprocess.run([str(scripts / "kspsign"), "--version"], check=True, capture_output=True, text=True)
-    assert re.fullmatch(r"kspsign \d+\.\d+\.\d+\n", shown.stdout)
 
 
 def test_readme_shows_what_the_demo_prints(tmp_path: Path) -> None:

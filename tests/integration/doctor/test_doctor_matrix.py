@@ -45,7 +45,7 @@ EXPECTED: dict[str, dict[str, Seen | str]] = {
         "all well": Seen(READY, "test signature", "ok", "the key signs"),
     },
     "pkcs12": {
-        "nothing set": Seen(REFUSED, "settings", "failed", "needs pkcs12"),
+        "nothing set": Seen(REFUSED, "settings", "failed", "--pkcs12 FILE is missing"),
         "macro": Seen(NOT, "variable", "failed", "P12_PASSWORD holds the text $(P12_PASSWORD)"),
         "wrong secret": Seen(NOT, "credentials", "failed", "its password is wrong"),
         "wrong alias": Seen(NOT, "credentials", "failed", "other.p12 can't be read"),

@@ -59,6 +59,17 @@ class TestFiles:
         assert "x.dll was proved by no build" in said.error
         assert "##vso[task.complete]" not in said.text
 
+    def test_one_pattern_of_several_that_matches_nothing_is_warned_of(
+        self, azure: AzureServer, proof: tuple[Upload, ...], tmp_path: Path, downloads: Path
+    ) -> None:
+        signed_build(azure, proof)
+        patterns = ("**/*.exe", "installer/*.msi", "!**/*.pdb")
+        said = ask(azure, tmp_path, files=patterns, folder=downloads.parent)
+        assert said.code == 0
+        assert "warning: no file matches installer/*.msi" in said.text
+        assert "warning: nothing is excluded by !**/*.pdb" in said.text
+        assert "warning: " not in ask(azure, tmp_path, files=("**/*.exe",), folder=downloads.parent).text
+
     def test_no_file_at_all(self, azure: AzureServer, proof: tuple[Upload, ...], tmp_path: Path) -> None:
         signed_build(azure, proof)
         assert ask(azure, tmp_path, files=("*.exe",), folder=tmp_path).code == 4

@@ -13,11 +13,18 @@ from typing import Any
 import pytest
 
 from kspsign.azure_devops import DEV_TASK_ID, TASK_ID
+from kspsign.model.project import PROJECT, PUBLISHER
 from support.agent.extension import shared_vsix
 from support.agent.package import install
 from support.places import ROOT
 
+sys.path.insert(0, str(ROOT / "tools"))
+
+from package import current_target, stage
+
 TASKS = ("KspSign", "KspSignatureGate")
+GENERATED: set[str] = set()
+"""Files that are written from that address."""
 
 
 @pytest.fixture(scope="module")
@@ -82,17 +89,33 @@ def test_the_pictures_of_the_overview_are_in_the_package(dev: Path) -> None:
         assert set(pictures) <= set(archive.namelist())
 
 
-def test_every_link_of_the_extension_leads_into_its_repository() -> None:
+def test_every_link_of_the_extension_leads_to_the_project() -> None:
     """What people reach from the Marketplace is there, as far as this tree can tell."""
-    source = json.loads((ROOT / "vss-extension.json").read_text(encoding="utf-8"))
-    home = source["repository"]["uri"]
-    assert set(source["links"]) == {"home", "getstarted", "learn", "support", "issues", "repository"}
-    page = (ROOT / "task" / "overview.md").read_text(encoding="utf-8")
-    linked = [each["uri"] for each in source["links"].values()] + re.findall(r"\]\((https://[^)]+)\)", page)
+    with zipfile.ZipFile(shared_vsix()) as archive:
+        page = archive.read("overview.md").decode("utf-8")
+    link = re.compile(r'Id="Microsoft\.VisualStudio\.Services\.Links\.(\w+)" Value="([^"]+)"')
+    links = dict(link.findall(identity(shared_vsix())))
+    assert {"Home", "Getstarted", "Learn", "Support", "Issues", "Repository"} <= set(links)
+    linked = [*links.values(), *re.findall(r"(?<!!)\[[^]]*\]\(([^)]+)\)", page)]
+    assert len(linked) > len(links)
     for uri in linked:
-        assert uri.startswith(home)
-        path = re.sub(r"^/(?:blob|tree)/main/", "", uri.removeprefix(home))
+        assert uri.startswith(PROJECT)
+        path = re.sub(r"^/blob/main/", "", uri.removeprefix(PROJECT))
         assert path in {"", "/issues"} or (ROOT / path).exists(), uri
+
+
+def test_the_address_of_the_project_is_in_one_place() -> None:
+    listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    address = PROJECT.removeprefix("https://").encode()
+    holding = {name for name in listed.split("\0") if name and address in (ROOT / name).read_bytes()}
+    assert holding - GENERATED == {"python/kspsign/model/project.py"}
+
+
+def test_an_organisation_publishes_its_own_build_as_its_own_and_privately(tmp_path: Path) -> None:
+    stage(tmp_path / "theirs", current_target(), dev=False, publisher="contoso")
+    theirs = json.loads((tmp_path / "theirs" / "vss-extension.json").read_text(encoding="utf-8"))
+    assert (theirs["publisher"], theirs["public"]) == ("contoso", False)
+    assert f'Publisher="{PUBLISHER}"' in identity(shared_vsix())
 
 
 def _source(name: str) -> dict[str, Any]:

@@ -11,9 +11,15 @@ from support.agent.mini import MiniAgent
 SCRIPT = Path(__file__).with_name("download_secure_file.cjs")
 
 
-def download(agent: MiniAgent, identifier: str, name: str, ticket: str, *, server: tuple[str, str]) -> Path | None:
-    """Where the secure file is now, None when it could not be had. `server` is the collection's URL and a token."""
-    agent.empty_temp()
+def download(
+    agent: MiniAgent, identifier: str, name: str, ticket: str, *, server: tuple[str, str], keep_temp: bool = False
+) -> Path | None:
+    """Where the secure file is now, None when it could not be had. `server` is the collection's URL and a token.
+
+    The temporary folder is emptied before, as at the beginning of a job, unless `keep_temp` is true.
+    """
+    if not keep_temp:
+        agent.empty_temp()
     environment = agent.inherited() | {
         "INPUT_SECUREFILE": identifier,
         f"SECUREFILE_TICKET_{identifier}": ticket,

@@ -19,7 +19,8 @@ RECIPES = ROOT / "docs" / "contributing"
 EXAMPLES = sorted(path.parent.name for path in Path(__file__).parent.glob("*/example.toml"))
 HOLDING = (
     *("tests/unit/documents/test_checks_page.py", "tests/unit/documents/test_reference_tables.py"),
-    *("tests/unit/documents/test_key_stores_page.py", "tests/unit/task/test_task_json.py"),
+    *("tests/unit/documents/test_key_stores_page.py", "tests/unit/documents/test_settings_page.py"),
+    "tests/unit/task/test_task_json.py",
     *("tests/unit/task/test_github_action.py", "tests/unit/authenticode/test_formats_table.py"),
     "tests/integration/doctor/test_doctor_matrix.py::test_the_matrix_has_every_key_store_and_situation",
 )
@@ -41,13 +42,15 @@ class Change:
 
 @dataclass(frozen=True)
 class Example:
-    """What somebody adds who follows a recipe. `new` are files and where their content is; `test` proves it."""
+    """What somebody adds who follows a recipe. `new` are files and where their content is; `test` proves it; `tools`
+    are run afterwards, and write files."""
 
     recipe: str
     name: str
     test: str
     new: dict[str, str]
     changes: tuple[Change, ...]
+    tools: tuple[str, ...] = ()
 
     @classmethod
     def load(cls, folder: str) -> Example:
@@ -76,6 +79,10 @@ class Example:
                 text = (copy / change.file).read_text(encoding="utf-8")
                 assert text.count(change.find) == 1, f"{self.recipe}: {change.file} has no place for {change.put!r}"
                 (copy / change.file).write_text(text.replace(change.find, change.put), encoding="utf-8", newline="\n")
+        for tool in self.tools:
+            subprocess.run([sys.executable, tool], cwd=copy, env=_environment(copy), check=True)
+        for file in set(without) & set(_files(ROOT)):
+            shutil.copyfile(ROOT / file, copy / file)
 
 
 def copy_checkout(target: Path) -> Path:
@@ -96,11 +103,15 @@ def touched(copy: Path) -> dict[str, str]:
 
 def prove(copy: Path, *tests: str) -> subprocess.CompletedProcess[str]:
     """Run `tests` in `copy`, with its engine, until the first that fails."""
-    environment = {**os.environ, "PYTHONPATH": str(copy / "python"), "PYTHONDONTWRITEBYTECODE": "1"}
     command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *tests]
     return subprocess.run(
-        command, cwd=copy, env=environment, capture_output=True, encoding="utf-8", timeout=180, check=False
+        command, cwd=copy, env=_environment(copy), capture_output=True, encoding="utf-8", timeout=180, check=False
     )
+
+
+def _environment(copy: Path) -> dict[str, str]:
+    """That of a program which uses the engine of `copy`."""
+    return {**os.environ, "PYTHONPATH": str(copy / "python"), "PYTHONDONTWRITEBYTECODE": "1"}
 
 
 def _files(folder: Path) -> Iterator[str]:

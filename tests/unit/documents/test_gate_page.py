@@ -8,7 +8,7 @@ import re
 from kspsign.gate.settings import GATE_INTERNAL_FIELDS, GateSettings
 from kspsign.publishing.evidence import ATTACHMENTS, DIGEST_PROPERTY
 from kspsign.publishing.records import VERIFIED_TAG
-from kspsign.settings.model import option_name
+from kspsign.settings.faults import option_name
 from support.places import ROOT
 
 PAGE = (ROOT / "docs" / "reference" / "gate.md").read_text(encoding="utf-8")

@@ -7,7 +7,8 @@ import tomllib
 
 from kspsign.model.load import load
 from kspsign.model.values import Format
-from kspsign.settings.model import OUTPUTS, option_name
+from kspsign.settings.faults import option_name
+from kspsign.settings.model import OUTPUTS
 from support.places import ROOT
 
 

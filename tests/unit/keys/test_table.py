@@ -15,7 +15,8 @@ from kspsign.keys.protocol import no_notice
 from kspsign.keys.table import STORES
 from kspsign.model.errors import ConfigurationError
 from kspsign.model.values import SyncedCertificate
-from kspsign.settings.model import Settings, option_name
+from kspsign.settings.faults import option_name
+from kspsign.settings.model import Settings
 from kspsign.settings.resolve import resolve
 from kspsign.settings.store_options import StoreOptions, is_secret, options_of, secret_variables
 
@@ -59,7 +60,7 @@ def test_a_key_of_another_store_is_ignored_but_its_value_is_not() -> None:
     given = {"key_store": "embedded", "pkcs11_slot": 3, "csp": "Some KSP"}
     assert resolve("sign", given, environment={}, stores=STORES).key_store == "embedded"
     for wrong in ({"pkcs11_slot": -1}, {"azure_credential": "guess"}, {"certificate": "x.crt"}):
-        with pytest.raises(ConfigurationError, match=next(iter(wrong))):
+        with pytest.raises(ConfigurationError, match=option_name(next(iter(wrong)))):
             resolve("sign", {**given, **wrong}, environment={}, stores=STORES)
 
 

@@ -12,7 +12,8 @@ from kspsign.keys import options_for
 from kspsign.keys.pkcs12.options import Pkcs12Options
 from kspsign.keys.table import STORES
 from kspsign.model.errors import ConfigurationError
-from kspsign.settings.model import Settings, option_name
+from kspsign.settings.faults import option_name
+from kspsign.settings.model import Settings
 from kspsign.settings.resolve import resolve
 
 SECRET = "correct horse"  # noqa: S105 - made up
@@ -48,7 +49,7 @@ def test_arguments_win_over_inputs_and_these_over_the_file(config: Path) -> None
         ("no_timestamp: true\ntimestamp_url: [http://x.example]\n", "exclude each other"),
         ("quiet: true\nverbose: true\n", "exclude each other"),
         ("page_hashes: true\nengine: smctl\n", "smctl has no option for it"),
-        ("key_store: pkcs12\n", "needs pkcs12"),
+        ("key_store: pkcs12\n", "--pkcs12 FILE is missing"),
         ("thumbprint: 12AB\n", "40 hex digits"),
         ("jobs: 0\ndigest: md5\n", "digest"),
     ],

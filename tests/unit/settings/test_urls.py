@@ -47,7 +47,7 @@ def test_a_url_that_can_not_be_asked_is_refused(command: str, url: str, words: s
     with pytest.raises(ConfigurationError) as caught:
         resolve(command, {"timestamp_url": [url]}, environment={}, stores=STORES)  # type: ignore[arg-type]  # one of them
     assert words in str(caught.value)
-    assert "timestamp_url" in str(caught.value)
+    assert "--timestamp-url" in str(caught.value)
 
 
 @pytest.mark.parametrize(

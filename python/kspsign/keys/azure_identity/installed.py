@@ -19,5 +19,6 @@ def azure_clients(store: str) -> Iterator[None]:
         raise PrerequisiteError(
             f"key store {store} needs Microsoft's clients, which are not installed ({missing.name})",
             code="AZURE_NOT_INSTALLED",
-            remedy="pip install 'kspsign[azure]'; the Azure Pipelines task carries them.",
+            remedy="Install them where kspsign is: pip install azure-identity azure-keyvault-certificates "
+            "azure-keyvault-keys. The Azure Pipelines task carries them.",
         ) from missing

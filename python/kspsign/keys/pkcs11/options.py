@@ -36,5 +36,5 @@ class Pkcs11Options(CertificateFile, IssuerFetching):
     @model_validator(mode="after")
     def _one_token(self) -> Self:
         if self.pkcs11_token is not None and self.pkcs11_slot is not None:
-            raise ValueError("pkcs11_token and pkcs11_slot exclude each other")
+            raise ValueError("--pkcs11-token and --pkcs11-slot exclude each other")
         return self

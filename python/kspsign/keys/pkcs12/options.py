@@ -21,7 +21,7 @@ class Pkcs12Options(PasswordVariable):
     @model_validator(mode="after")
     def _has_file(self) -> Self:
         if self.pkcs12 is None and self.thumbprint is None:
-            raise ValueError("key store pkcs12 needs pkcs12 (the file)")
+            raise ValueError("--pkcs12 FILE is missing: the PKCS#12 file that signs")
         return self
 
     @property

@@ -47,7 +47,7 @@ class WindowsOptions(CertificateFile, AccountId):
     @model_validator(mode="after")
     def _belong_together(self) -> Self:
         if (self.tools_msi is None) != (self.tools_msi_sha256 is None):
-            raise ValueError("tools_msi and tools_msi_sha256 go together: only an MSI with a known hash is installed")
+            raise ValueError("--tools-msi and --tools-msi-sha256 go together: only an MSI of known hash is installed")
         if self.certificate is not None and self.keypair_alias is None:
-            raise ValueError("certificate (the file) with key_store windows needs keypair_alias")
+            raise ValueError("--certificate with --key-store windows needs --keypair-alias")
         return self

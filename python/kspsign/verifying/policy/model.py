@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from kspsign.certificates.identity import is_durable_usage
+from kspsign.model.globs import expand_braces, pattern_fault
 from kspsign.model.values import DigestAlgorithm, Format
 from kspsign.verifying.policy.names import parse_name, thumbprint_digits
 from kspsign.verifying.strength import STRONG, Strength
@@ -18,7 +19,10 @@ def _glob(pattern: str) -> str:
     if "\\" in pattern:
         raise ValueError(f"{pattern!r} has a backslash: write folders with / on every system")
     if not pattern.strip() or pattern.startswith("!"):
-        raise ValueError(f"{pattern!r} is not a pattern: name files, ** for any folders, without ! and @")
+        raise ValueError(f"{pattern!r} is not a pattern: name files, ** for any folders, without ! at its beginning")
+    if fault := pattern_fault(pattern):
+        raise ValueError(f"{pattern!r} {fault[0]}. {fault[1]}")
+    expand_braces(pattern)
     return pattern
 
 

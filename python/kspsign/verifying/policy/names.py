@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from fnmatch import fnmatchcase
 from functools import lru_cache
 
 from cryptography import x509
 from cryptography.x509.oid import NameOID
+
+from kspsign.model.globs import matches_path
 
 Part = tuple[str, str]
 """One attribute of a name: its type as a dotted OID, and its value in comparable form."""
@@ -81,20 +81,11 @@ def thumbprint_digits(text: str) -> str | None:
 
 
 def matches(glob: str, name: str) -> bool:
-    """Whether a file's name, as the report shows it, is named by the pattern: / between folders, ** for any of them.
+    """Whether a file's name, as the report shows it, is named by the pattern, in the dialect of `files`.
 
     Case is ignored on every system, so that a policy says the same on all of them.
     """
-    glob, name = glob.casefold().removeprefix("./"), name.casefold()
-    return glob == name or _segments_match(glob.split("/"), name.split("/"))
-
-
-def _segments_match(globs: Sequence[str], names: Sequence[str]) -> bool:
-    if not globs:
-        return not names
-    if globs[0] == "**":
-        return any(_segments_match(globs[1:], names[start:]) for start in range(len(names) + 1)) or len(globs) == 1
-    return bool(names) and fnmatchcase(names[0], globs[0]) and _segments_match(globs[1:], names[1:])
+    return matches_path(glob.casefold().removeprefix("./"), name.casefold())
 
 
 def _type(name: str) -> str:

@@ -1,0 +1,259 @@
+"""The pipelines of README and of docs/getting-started, run as written: by the packaged task, on the mini agent, with
+the real engine and each key store's stand-in. Only what leads to the stand-ins is added.
+
+SignTool's pipelines are run in the Windows lab (tests/windows_lab/test_lab_pages.py).
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+import shutil
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cryptography.hazmat.primitives.serialization import Encoding
+
+from kspsign.embedded.authority import EmbeddedAuthority
+from kspsign.embedded.timestamp_server import TimestampServer
+from support import softhsm
+from support.agent.environment import Endpoint
+from support.agent.extension import shared_vsix
+from support.agent.mini import MiniAgent, agent_for
+from support.agent.pipeline import Project, run_pipeline
+from support.artifact_signing.server import ArtifactSigning
+from support.artifact_signing.world import ACCOUNT, ENDPOINT, PROFILE
+from support.azure_devops.server import AzureServer
+from support.azure_devops.uploads import JOB_ID
+from support.certificates import PASSWORD, rsa_key, signing_file
+from support.digicert_one.access import PASSWORD as CLIENT_PASSWORD
+from support.digicert_one.fixture import running
+from support.documentation.reading import Block, blocks
+from support.formats.navx_samples import build_navx
+from support.formats.peimages import build_pe
+from support.key_vault.server import Azure
+from support.key_vault.world import CLIENT, TENANT, Version, World
+from support.pki import ca, signer
+from support.samples import osslsigncode_verify
+
+NOW = datetime.now(UTC)
+VALID: dict[str, Any] = {"begin": NOW - timedelta(days=10), "end": NOW + timedelta(days=300)}
+CONNECTION = "signing"
+ISSUED = {"tenantid": TENANT, "serviceprincipalid": CLIENT}
+FEDERATED = Endpoint("https://management.azure.com/", ISSUED, "WorkloadIdentityFederation")
+
+
+@dataclass
+class Bench:
+    """Where pipelines run: what a project holds, the roots that its signatures lead to, and how the page's own names
+    are called here."""
+
+    folder: Path
+    stack: ExitStack
+    authority: EmbeddedAuthority
+    roots: list[bytes] = field(default_factory=list)
+    secrets: dict[str, str] = field(default_factory=dict)
+    variables: dict[str, str] = field(default_factory=dict)
+    secure_files: dict[str, bytes] = field(default_factory=dict)
+    connections: dict[str, Endpoint] = field(default_factory=dict)
+    environment: dict[str, str] = field(default_factory=dict)
+    names: dict[str, str] = field(default_factory=dict)
+
+    def root_of(self, leaf_subject: str) -> tuple[Any, Any]:
+        """A key with a certificate of a root that is trusted here."""
+        root, key = ca("Contoso root", **VALID), rsa_key(2048)
+        self.roots.append(root.pem)
+        return key, signer(leaf_subject, root, key=key, **VALID)
+
+    def azure(self, server: Azure) -> None:
+        """Entra before the service, and Azure DevOps that gives out tokens for the connection."""
+        devops = self.stack.enter_context(AzureServer())
+        devops.organisation.connections.add(CONNECTION)
+        devops.organisation.oidc_tokens = server.world.oidc_tokens
+        place = f"Apps/_apis/distributedtask/hubs/build/plans/7/jobs/{JOB_ID}/oidctoken"
+        self.variables["System.OidcRequestUri"] = f"{devops.url}/{place}"
+        self.secrets["System.AccessToken"] = "devops-job-token"
+        self.connections[CONNECTION] = FEDERATED
+        network = {"https_proxy", "http_proxy", "REQUESTS_CA_BUNDLE"}
+        self.environment |= {name: value for name, value in server.environment.items() if name in network}
+        self.environment["no_proxy"] = "127.0.0.1"
+
+
+def keylocker(bench: Bench) -> None:
+    host = bench.stack.enter_context(running(bench.folder))
+    for alias in ("release-key", "appsource"):
+        host.world.add_certificate(host.world.add_keypair(alias), f"{alias} certificate")
+    bench.roots.append(host.world.root.pem)
+    p12 = host.client.read_bytes()
+    secrets = {
+        "apitoken": host.world.user.api_key,
+        "clientCertificate": base64.encodebytes(p12).decode(),
+        "clientCertificatePassword": CLIENT_PASSWORD,
+    }
+    bench.connections["digicert"] = Endpoint(host.service.url, secrets)
+    bench.variables["SM_HOST"] = host.service.url
+    bench.secrets |= {"SM_API_KEY": host.world.user.api_key, "SM_CLIENT_CERT_PASSWORD": CLIENT_PASSWORD}
+    bench.secure_files["keylocker-client.p12"] = p12
+    bench.environment["SM_CA_FILE"] = str(host.access.ca_file)
+
+
+def key_vault(bench: Bench) -> None:
+    key, leaf = bench.root_of("Contoso")
+    world = World({"contoso-signing.vault.azure.net": {"release": [Version(key, leaf.certificate)]}})
+    bench.azure(bench.stack.enter_context(Azure(world, bench.folder)))
+
+
+def artifact_signing(bench: Bench) -> None:
+    service = bench.stack.enter_context(ArtifactSigning(bench.folder, bench.authority))
+    bench.roots.append(service.roots.read_bytes())
+    bench.azure(service)
+    bench.names |= {"contoso-signing": ACCOUNT, "certificateProfile: release": f"certificateProfile: {PROFILE}"}
+    bench.names["https://weu.codesigning.azure.net"] = ENDPOINT
+
+
+def pkcs11(bench: Bench) -> None:
+    key, leaf = bench.root_of("Contoso")
+    token = softhsm.create(bench.folder / "token", "YubiHSM")
+    token.import_key(key, "release-key", "01")
+    token.import_certificate(leaf, "release-key", "01")
+    bench.names["/usr/lib/x86_64-linux-gnu/pkcs11/yubihsm_pkcs11.so"] = str(softhsm.LIBRARY)
+    bench.names["YUBIHSM_PKCS11_CONF"] = "SOFTHSM2_CONF"
+    bench.names["$(Build.SourcesDirectory)/signing/yubihsm_pkcs11.conf"] = token.environment["SOFTHSM2_CONF"]
+    bench.secrets["tokenPin"] = softhsm.PIN
+
+
+def pkcs12(bench: Bench) -> None:
+    made = signing_file(bench.folder)
+    bench.roots.append(made.root.read_bytes())
+    bench.secure_files["codesign.pfx"] = made.path.read_bytes()
+    bench.secrets["pfxPassword"] = PASSWORD
+
+
+def embedded(_bench: Bench) -> None:
+    """It brings everything along."""
+
+
+PAGES: Mapping[str, Callable[[Bench], None]] = {
+    "README.md": keylocker,
+    "docs/getting-started/try-it.md": embedded,
+    "docs/getting-started/keylocker-linux.md": keylocker,
+    "docs/getting-started/keylocker-windows.md": keylocker,
+    "docs/getting-started/key-vault.md": key_vault,
+    "docs/getting-started/artifact-signing.md": artifact_signing,
+    "docs/getting-started/pkcs11.md": pkcs11,
+    "docs/getting-started/pkcs12.md": pkcs12,
+    "docs/getting-started/business-central.md": keylocker,
+}
+"""Pages with pipelines, and what each reader has."""
+
+
+def pipelines(page: str) -> list[Block]:
+    """The pipelines of a page that this machine can run: SignTool needs Windows."""
+    found = [block for block in blocks() if block.page == page and block.language == "yaml"]
+    return [block for block in found if "KspSign@1" in block.text and "keyStore: windows" not in block.text]
+
+
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory: pytest.TempPathFactory) -> MiniAgent:
+    """An agent with the packaged task."""
+    return agent_for(shared_vsix(), tmp_path_factory.mktemp("agent"))
+
+
+@pytest.fixture
+def bench(tmp_path: Path, authority: EmbeddedAuthority) -> Iterator[Bench]:
+    (tmp_path / "files").mkdir()
+    root = authority.root.certificate.public_bytes(Encoding.PEM)
+    with ExitStack() as stack:
+        yield Bench(tmp_path / "files", stack, authority, [root])
+
+
+def project(bench: Bench, url: str, sources: Path) -> Project:
+    """What the page's reader has in Azure DevOps."""
+    roots = bench.folder / "trusted.pem"
+    roots.write_bytes(b"".join(bench.roots))
+    settings = {"timestamp_url": [url], "trust_root": [str(roots)], "store": str(bench.folder / "store")}
+    config = bench.folder / "stand-ins.yml"
+    config.write_text(json.dumps(settings), encoding="utf-8")
+
+    def build(staging: Path) -> None:
+        for folder in (staging, sources / "dist", sources / "out"):
+            folder.mkdir(parents=True, exist_ok=True)
+            for name in ("app.exe", "core.dll"):
+                (folder / name).write_bytes(build_pe(overlay=name.encode()))
+        (staging / "Contoso.app").write_bytes(build_navx())
+        (sources / "signing").mkdir(exist_ok=True)
+        shutil.copyfile(roots, sources / "signing" / "root.pem")
+
+    return Project(
+        build,
+        bench.variables,
+        bench.secrets,
+        bench.secure_files,
+        bench.connections,
+        bench.environment,
+        {"config": str(config), "pythonPath": sys.executable},
+    )
+
+
+@pytest.mark.parametrize(
+    ("page", "number"),
+    [(page, number) for page in PAGES for number, _block in enumerate(pipelines(page))],
+    ids=str,
+)
+def test_a_pipeline_runs_as_written(
+    page: str,
+    number: int,
+    bench: Bench,
+    installed: MiniAgent,
+    tmp_path: Path,
+    timestamp_server: TimestampServer,
+) -> None:
+    PAGES[page](bench)
+    agent = replace(installed, root=tmp_path / "agent")
+    block = pipelines(page)[number]
+    text = block.text
+    for name, here in bench.names.items():
+        text = text.replace(name, here)
+    if page.endswith("try-it.md"):
+        bench.roots.clear()
+    given = project(bench, timestamp_server.url, agent.sources)
+    if page.endswith("try-it.md"):
+        given = replace(given, unwritten={"pythonPath": sys.executable, "store": str(tmp_path / "store")})
+    runs = run_pipeline(text, agent, given)
+    assert runs, block.place
+    for run in runs:
+        assert run.result in {"Succeeded", "SucceededWithIssues"}, f"{block.place}\n" + "\n".join(run.log)
+        assert not any(secret in line for secret in bench.secrets.values() for line in run.log)
+    if "command:" not in text:
+        assert int(runs[-1].outputs["filesSigned"]) > 0
+        if not page.endswith(("try-it.md", "business-central.md")):
+            folder = agent.root / "_work" / "1" / "a" if "ArtifactStagingDirectory" in text else agent.sources / "dist"
+            assert osslsigncode_verify(folder / "app.exe", bench.folder / "trusted.pem").accepted
+    if shown := printed(page, number):
+        assert shown == normalised(runs[-1].log, shown)
+
+
+def printed(page: str, number: int) -> list[str]:
+    """What the page says that its first pipeline prints."""
+    found = [block.text for block in blocks() if block.page == page and block.language == "text"]
+    return [neutral(line) for line in found[0].splitlines()] if found and number == 0 else []
+
+
+def normalised(log: tuple[str, ...], shown: list[str]) -> list[str]:
+    """The lines of the log that the page shows, in the log's order."""
+    lines = [neutral(line) for line in log]
+    return [line for line in lines if line in shown]
+
+
+def neutral(line: str) -> str:
+    """`line` without what differs from run to run and from reader to reader."""
+    line = re.sub(r"\b[0-9A-F]{40}\b", "THUMBPRINT", line)
+    line = re.sub(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", "TIME", line)
+    return re.sub(r"/[^ ]*/_work/", "/_work/", line)

@@ -24,7 +24,14 @@ from kspsign.certificates.choice import choose_newest
 from kspsign.certificates.file import read_certificate_file
 from kspsign.certificates.parse import parse_certificate, to_der
 from kspsign.keys.prerequisites import Prerequisite
-from kspsign.keys.protocol import Capabilities, KeyStore, Surroundings, reference_part, superseded_warning
+from kspsign.keys.protocol import (
+    Capabilities,
+    KeyStore,
+    Surroundings,
+    reference_part,
+    superseded_warning,
+    unreadable_reference,
+)
 from kspsign.keys.vault.errors import (
     ANSWER,
     UnusableReplyError,
@@ -137,6 +144,8 @@ class TransitStore(KeyStore):
     def reopen(cls, reference: Mapping[str, str], options: VaultOptions, surroundings: Surroundings) -> Self:
         """The version that `reference` names, with the sign-in of this run. Raises as `open` does."""
         kept = {part: reference_part(reference, part) for part in ("address", "mount", "name", "version")}
+        if not kept["version"].isdecimal():
+            raise unreadable_reference("version")
         given = options.model_copy(
             update={
                 "vault_address": kept["address"],

@@ -144,7 +144,11 @@ class VaultToken:
     def _again(self) -> None:
         """A token that goes on: a login again, else a renewal; one that can't be renewed is used to its end."""
         if self.sign_in.method != "token":
-            self._begin()
+            try:
+                self._begin()
+            except PrerequisiteError:
+                if time.monotonic() >= self._end:
+                    raise  # until then the old one still holds
         elif self._renewable:
             try:
                 self._take(self.server.request("POST", "auth/token/renew-self", {}, self._token, "the token's renewal"))

@@ -6,7 +6,7 @@ import os
 
 from kspsign.authenticode.signable import SignableFile
 from kspsign.model.values import Artifact
-from kspsign.signing import LockedTarget
+from kspsign.signing.copies import LockedTarget
 
 MOST_KEPT = 1000
 """Structures in memory at a time; the files beyond are read again when their turn comes."""

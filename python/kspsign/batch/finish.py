@@ -6,14 +6,23 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+from kspsign.batch.outcomes import make_report
 from kspsign.batch.outputs import may_be_written_unchecked
 from kspsign.batch.run import OutputState, Run
 from kspsign.concurrency.cancellation import interruptible
 from kspsign.model.errors import KspSignError
 from kspsign.model.report import Report
-from kspsign.publishing import is_proving, publish, without_evidence
+from kspsign.publishing import is_proving, without_evidence, write_records
 from kspsign.publishing.setting_words import in_words
 from kspsign.settings.model import STANDARD_OUTPUT
+
+
+def publish(run: Run) -> Report:
+    """Stage 4: the report, on every surface that was asked for."""
+    report = make_report(run)
+    if report.trust is not None:
+        run.names_roots("chains end in", [root for root in report.trust.used if root not in report.trust.named])
+    return finished(run, report)
 
 
 def finished(run: Run, report: Report) -> Report:
@@ -33,7 +42,7 @@ def finished(run: Run, report: Report) -> Report:
             report = in_words(without_evidence(report, error), run.words)
     refused = run.record.outputs is OutputState.REFUSED
     run.console.finish(report)
-    publish(
+    write_records(
         report,
         files={name: path for name, path in settings.output_files.items() if _writable(run, path)},
         context=replace(context, step_files=None) if refused else context,

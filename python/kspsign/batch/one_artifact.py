@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TypeVar
 
 from kspsign.authenticode.formats import open_signable
 from kspsign.authenticode.profile import FileSignature
@@ -14,14 +12,14 @@ from kspsign.batch.admissions import Admissions
 from kspsign.batch.outcomes import checked, failed, planned, signed, skipped
 from kspsign.batch.run import Run
 from kspsign.certificates.identity import PublisherIdentity
-from kspsign.model.errors import ArtifactError, KspSignError, TrustError, is_out_of_memory
+from kspsign.model.errors import KspSignError, TrustError
 from kspsign.model.hresults import Hresult
 from kspsign.model.report import FileOutcome
 from kspsign.model.values import Artifact, Verification
-from kspsign.signing import Engine, LockedTarget, Planner, SharedState, Targets, Timestamper, access_error
+from kspsign.signing.copies import LockedTarget
+from kspsign.signing.engine import Engine
+from kspsign.signing.plan import Planner
 from kspsign.verifying import Verifier, read_signatures
-
-Made = TypeVar("Made")
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,58 +86,6 @@ def plan_one(artifact: Artifact, signing: Signing, planner: Planner) -> FileOutc
         _guard(file)
         signing.verifier.check_inner_files(file, artifact.name, artifact.format)
         return planned(artifact, planner.plan(file))
-
-
-def timestamp_one(artifact: Artifact, timestamper: Timestamper, verifier: Verifier, targets: Targets) -> FileOutcome:
-    """The path of one signed artifact that lacks a timestamp; one that has it is skipped if it verifies."""
-    with targets.hold(artifact) as held:
-        held.check_writable()
-        copy = timestamper.stamp(held, open_signable(artifact.path, artifact.format))
-        path, known = (copy.path, copy.hashes) if copy else (artifact.path, None)
-        verification = verifier.verify(path, artifact.format, artifact.name, known)
-        if verification.error is not None:
-            held.check_unchanged()
-            sha256 = known.sha256 if known else None
-            return failed(artifact, verification.error, sha256=sha256, verification=verification)
-        if copy is None:
-            return skipped(artifact, verification)
-        targets.commit(held, copy)
-        return signed(artifact, copy, verification, copy.seconds)
-
-
-def verify_one(artifact: Artifact, verifier: Verifier) -> FileOutcome:
-    started = time.perf_counter()
-    verification = verifier.verify(artifact.path, artifact.format, artifact.name)
-    return checked(artifact, verification, {"verify": round(time.perf_counter() - started, 6)})
-
-
-def guarded(artifact: Artifact, shared: SharedState, step: Callable[[], Made]) -> Made | FileOutcome:
-    """The per-file boundary: whatever happens to one file is its outcome and stops no other, unless that is asked."""
-    made: Made | FileOutcome
-    try:
-        with shared.slots:
-            shared.check()
-            made = step()
-    except KspSignError as error:
-        made = failed(artifact, error)
-    except Exception as error:  # noqa: BLE001 - one file's surprise must not lose the others' outcomes
-        made = failed(artifact, _surprise(error))
-    if isinstance(made, FileOutcome) and made.error is not None and made.tried:
-        shared.breaker.failed(artifact.name, made.error)
-    return made
-
-
-def _surprise(error: Exception) -> ArtifactError:
-    """An error outside our tree, as one of the file."""
-    if is_out_of_memory(error):
-        return ArtifactError(Hresult.E_OUTOFMEMORY, "this process ran out of memory")
-    if isinstance(error, OSError):
-        return access_error(error)
-    return ArtifactError(
-        Hresult.ERROR_BAD_FORMAT,
-        f"unexpected {type(error).__name__}: {error}",
-        remedy="This is a defect of kspsign: report it with the file.",
-    )
 
 
 def _admitted(held: LockedTarget, signing: Signing, engine: Engine) -> SignableFile:

@@ -13,7 +13,7 @@ from kspsign.batch.run import Run
 from kspsign.model.errors import HaltedError, KspSignError
 from kspsign.model.report import AgentFacts, FileOutcome, LeftOutFacts, Report, ToolFacts, Totals
 from kspsign.model.values import NOT_CHECKED, Artifact, ErrorFacts, RootFacts, Verification, iso_utc
-from kspsign.signing import SignedCopy
+from kspsign.signing.copies import SignedCopy
 
 LEFT_OUT_NAMED = 1000
 """Paths left out on purpose that the report names; it counts all."""

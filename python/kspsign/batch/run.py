@@ -23,12 +23,12 @@ from kspsign.model.report import (
     TrustFacts,
 )
 from kspsign.model.values import Artifact, ErrorFacts, Limits, RootFacts
-from kspsign.programs import in_temp_folder
 from kspsign.publishing import Console
 from kspsign.publishing.setting_words import SettingWords, error_in_words, warning_in_words
 from kspsign.settings.context import RunContext
-from kspsign.settings.model import Settings
-from kspsign.signing import CircuitBreaker, SharedState
+from kspsign.settings.model import Settings, in_temp_folder
+from kspsign.signing.circuit_breaker import CircuitBreaker
+from kspsign.signing.shared_state import SharedState
 
 if TYPE_CHECKING:
     from kspsign.verifying.policy.judge import Judge

@@ -7,19 +7,20 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from kspsign.batch.cautions import certificate_warnings, no_timestamp_warning, skipped_warnings
-from kspsign.batch.finish import finished
 from kspsign.batch.one_artifact import Signing, admit_one, plan_one, sign_one
-from kspsign.batch.outcomes import make_report
 from kspsign.batch.run import Run
 from kspsign.batch.slices import share
 from kspsign.batch.work import Batch
 from kspsign.certificates.identity import PublisherIdentity
 from kspsign.certsync import certificate_facts, key_store_name, open_key
-from kspsign.keys import SigningKey, timestamp_urls
+from kspsign.keys.open import timestamp_urls
+from kspsign.keys.protocol import SigningKey
 from kspsign.model.errors import PrerequisiteError, TrustError
-from kspsign.model.report import Report
 from kspsign.model.values import SyncedCertificate
-from kspsign.signing import LOCAL_SLOTS, Budget, Engine, Planner, open_engine, open_planner, open_preflight
+from kspsign.signing.budget import Budget
+from kspsign.signing.engine import Engine, open_engine, open_planner, open_preflight
+from kspsign.signing.plan import Planner
+from kspsign.signing.shared_state import LOCAL_SLOTS
 from kspsign.verifying import Verifier, open_second_opinion, open_verifier
 
 if TYPE_CHECKING:
@@ -88,14 +89,6 @@ def verify(run: Run, copies: SignedCopies) -> None:
         _sign_all(signing, copies.source)
     if run.settings.skip_signed:
         run.warn(skipped_warnings(run.record.outcomes.values(), run.record.certificate))
-
-
-def publish(run: Run) -> Report:
-    """Stage 4: the report, on every surface that was asked for."""
-    report = make_report(run)
-    if report.trust is not None:
-        run.names_roots("chains end in", [root for root in report.trust.used if root not in report.trust.named])
-    return finished(run, report)
 
 
 def present(run: Run, certificate: SyncedCertificate) -> None:

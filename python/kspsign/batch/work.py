@@ -6,14 +6,15 @@ from collections.abc import Callable
 from functools import partial
 from typing import Protocol
 
-from kspsign.batch.one_artifact import guarded
+from kspsign.batch.guard import guarded
 from kspsign.batch.outcomes import failed
 from kspsign.batch.run import Run
+from kspsign.concurrency.workers import Workers
 from kspsign.model.errors import CancelledError
 from kspsign.model.report import FileOutcome
 from kspsign.model.values import Artifact
 from kspsign.publishing import Meter
-from kspsign.signing import Waits, Workers
+from kspsign.signing.waits import Waits
 
 ABANDON_SECONDS, LATE_SECONDS = 0.3, 0.1
 """The shares of the two seconds that a cancelled run has: for replacements under way, and for their outcomes."""

@@ -16,7 +16,7 @@ from kspsign.concurrency.cancellation import interruptible
 from kspsign.model.report import LeftOut
 from kspsign.model.values import COPY_PREFIX, Artifact
 from kspsign.settings.model import JUDGING_COMMANDS
-from kspsign.signing import is_in_use, remove_leftovers
+from kspsign.signing.leftovers import is_in_use, remove_leftovers
 from kspsign.verifying import open_policy
 
 if TYPE_CHECKING:

@@ -14,19 +14,8 @@ from kspsign.certificates.facts import certificate_facts
 from kspsign.certificates.parse import parse_certificate, thumbprint_of
 from kspsign.certificates.validity import is_short_lived
 from kspsign.certsync.portable_store import list_entries, read_entry, write_entry
-from kspsign.keys import (
-    KeyStore,
-    Notice,
-    OpenStore,
-    SigningKey,
-    engine_for,
-    find_store,
-    open_key_store,
-    open_store,
-    options_for,
-    reopen_key_store,
-)
-from kspsign.keys.protocol import superseded_warning
+from kspsign.keys.open import engine_for, find_store, open_key_store, open_store, options_for, reopen_key_store
+from kspsign.keys.protocol import KeyStore, Notice, OpenStore, SigningKey, superseded_warning
 from kspsign.model.errors import ConfigurationError, PrerequisiteError
 from kspsign.model.report import RunWarning
 from kspsign.model.values import SyncedCertificate

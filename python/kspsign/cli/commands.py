@@ -11,7 +11,7 @@ import types
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
 from kspsign.cli.next_step import next_steps
 from kspsign.keys.table import STORES
@@ -22,6 +22,19 @@ from kspsign.settings.faults import option_name
 from kspsign.settings.model import STANDARD_OUTPUT, Command, Settings
 from kspsign.settings.resolve import resolve
 from kspsign.settings.unmapped import in_text, refuse_unmapped
+
+if TYPE_CHECKING:
+    from kspsign.model.report import Report
+
+COMMANDS: Mapping[str, str] = {
+    "run": "kspsign.path:run",
+    "sign": "kspsign.path:run",
+    "certsync": "kspsign.batch.synchronise:synchronise_certificate",
+    "timestamp": "kspsign.batch.timestamp:timestamp_files",
+    "verify": "kspsign.batch.verify:verify_files",
+    "merge": "kspsign.batch.merge:merge",
+}
+"""The function that makes the report of each command with files, loaded when it is called."""
 
 
 def execute(command: str, given: dict[str, Any], environment: Mapping[str, str]) -> int:
@@ -53,7 +66,6 @@ def _perform(settings: Settings, context: RunContext) -> int:
     with _signals_cancelling(cancelled):
         from kspsign.batch.run import Run  # noqa: PLC0415 - the stages import what is heavy
         from kspsign.network.trace import listening  # noqa: PLC0415 - likewise
-        from kspsign.path import COMMANDS  # noqa: PLC0415 - the stages import what is heavy
         from kspsign.publishing import open_console  # noqa: PLC0415 - likewise
 
         verbose = settings.verbose or context.debug
@@ -62,7 +74,7 @@ def _perform(settings: Settings, context: RunContext) -> int:
         with contextlib.closing(console), listening(console.notice if verbose else None):
             for line in settings.configuration.notices:
                 console.notice(line)
-            report = COMMANDS[settings.command](Run.begin(settings, context, console, cancelled))
+            report: Report = load(COMMANDS[settings.command])(Run.begin(settings, context, console, cancelled))
             if context.surface == "terminal" and not settings.quiet and stream is None:
                 for line in next_steps(report):
                     console.notice(f"next: {line}")

@@ -12,7 +12,8 @@ from kspsign.certsync import read_entry
 from kspsign.doctor.network import network_checks, timestamp_checks
 from kspsign.doctor.synchronised import examine_synchronised
 from kspsign.doctor.trust import TrustChecks
-from kspsign.keys import examine_store, find_store
+from kspsign.keys.examine import examine_store
+from kspsign.keys.open import find_store
 from kspsign.keys.prerequisites import CHAIN, Prerequisite, examine, failed, not_checked, passed, warned
 from kspsign.keys.table import STORES, StoreEntry
 from kspsign.model.errors import KspSignError

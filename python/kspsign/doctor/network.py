@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 from urllib.parse import urlsplit
 
 from kspsign.doctor.trust import TrustChecks
-from kspsign.keys import timestamp_urls
+from kspsign.keys.open import timestamp_urls
 from kspsign.keys.prerequisites import Prerequisite, failed, not_checked, passed, warned
 from kspsign.model.errors import KspSignError, PrerequisiteError, TimestampError, TrustError
 from kspsign.model.network_options import NetworkOptions

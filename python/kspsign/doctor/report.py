@@ -11,14 +11,13 @@ from typing import Any, Final, Literal, TextIO
 from kspsign.doctor.checks import all_checks
 from kspsign.keys.prerequisites import Prerequisite, State, failed, not_checked
 from kspsign.model.errors import ConfigurationError, KspSignError
-from kspsign.programs import in_temp_folder
 from kspsign.publishing.logging_commands import AzureLog
 from kspsign.publishing.sanitize import log_line
 from kspsign.publishing.setting_words import SettingWords
 from kspsign.publishing.workflow_commands import GitHubLog
 from kspsign.settings.config_file import ConfigOrigin
 from kspsign.settings.context import RunContext, Surface
-from kspsign.settings.model import Settings
+from kspsign.settings.model import Settings, in_temp_folder
 from kspsign.settings.unmapped import in_text, unmapped_error
 
 EXIT_NOT_READY = 5

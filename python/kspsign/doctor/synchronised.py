@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import Iterator
 
 from kspsign.certsync import newer_synchronised
-from kspsign.keys import reopen_key_store
+from kspsign.keys.open import reopen_key_store
 from kspsign.keys.prerequisites import (
     CERTIFICATE,
     COSTS_A_SIGNATURE,

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, InstanceOf, SecretStr, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
 
 from kspsign.azure_devops.values import DEV_TASK_ID, TASK_ID
 from kspsign.model.errors import ConfigurationError
@@ -16,9 +16,9 @@ from kspsign.settings.config_file import ConfigOrigin, read_named
 from kspsign.settings.context import RunContext
 from kspsign.settings.faults import faults, option_name
 from kspsign.settings.layers import Given, no_such
-from kspsign.settings.network import network_options, network_variables
-from kspsign.settings.secrets import check_variable_name
-from kspsign.settings.store_options import OneOf, Output
+from kspsign.settings.network import network_options
+from kspsign.settings.secrets import check_variable_name, network_variables
+from kspsign.settings.store_options import AsGiven, OneOf, Output
 from kspsign.settings.unmapped import in_text, refuse_unmapped, unmapped_settings
 
 DEFAULT_TOKEN_VARIABLE = "SYSTEM_ACCESSTOKEN"  # noqa: S105 - the name of a variable
@@ -54,7 +54,7 @@ class GateSettings(BaseModel):
     ca_file: Path | None = Field(None, description="PEM file with CA certificates for every connection.")
 
     token: SecretStr
-    configuration: InstanceOf[ConfigOrigin] = ConfigOrigin()
+    configuration: Annotated[ConfigOrigin, AsGiven] = ConfigOrigin()
     network_environment: dict[str, SecretStr] = Field(default_factory=dict, repr=False)
 
     @field_validator("policy_sha256")

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, cast, get_args
 
-from kspsign.keys.protocol import KeyStoreKind, StoreKind
 from kspsign.model.errors import ConfigurationError, PrerequisiteError
 from kspsign.model.load import load
 from kspsign.model.suggest import suggest
@@ -21,6 +20,8 @@ from kspsign.settings.store_options import StoreOptions
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
+
+    from kspsign.keys.protocol import KeyStoreKind, StoreKind
 
 ENTRY_POINTS = "kspsign.key_stores"
 _NATIVE: EngineName = "native"
@@ -79,7 +80,8 @@ class StoreTable:
         point = self.entry_points.get(name)
         if point is None:
             raise ConfigurationError(
-                f"key_store: {self.unknown(name)}", remedy="Correct --key-store, or install the package that brings it."
+                f"--key-store: {self.unknown(name)}",
+                remedy="Correct --key-store, or install the package that brings it.",
             )
         return _installed(point, self)
 
@@ -213,6 +215,22 @@ STORES = StoreTable(
         ("native",),
         late("kspsign.keys.azure_artifact_signing.options:ArtifactSigningOptions"),
         late("kspsign.keys.azure_artifact_signing.load:ArtifactSigningStore"),
+    ),
+    StoreEntry(
+        "aws-kms",
+        "AWS KMS",
+        "AWS Key Management Service",
+        ("native",),
+        late("kspsign.keys.aws_kms.options:AwsKmsOptions"),
+        late("kspsign.keys.aws_kms.store:AwsKmsStore"),
+    ),
+    StoreEntry(
+        "google-cloud-kms",
+        "Google Cloud KMS",
+        "Google Cloud Key Management Service",
+        ("native",),
+        late("kspsign.keys.google_cloud_kms.options:GoogleKmsOptions"),
+        late("kspsign.keys.google_cloud_kms.store:GoogleKmsStore"),
     ),
     StoreEntry(
         "pkcs11",

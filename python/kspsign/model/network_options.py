@@ -45,5 +45,5 @@ class NetworkOptions:
     deadline: float | None = None
 
     def direct(self) -> NetworkOptions:
-        """The same without any proxy: for a server of our own on loopback."""
-        return replace(self, no_proxy=("*",))
+        """The same without any proxy and CA file: for a server of our own on loopback, which speaks plain HTTP."""
+        return replace(self, no_proxy=("*",), ca_file=None)

@@ -11,18 +11,12 @@ from pydantic import SecretStr
 
 from kspsign.model.errors import ConfigurationError, PrerequisiteError
 from kspsign.model.text import decode_base64
-from kspsign.settings.model import Settings
 from kspsign.settings.program_settings import ProgramSettings
 
 _ENCODED = "SM_CLIENT_CERT_FILE_B64"
 _FILE = "SM_CLIENT_CERT_FILE"
 PREFIX = "kspsign-private-"
 """The prefix of private folders in the agent's temporary folder, the task's too; its post-job step removes them."""
-
-
-def in_temp_folder(settings: Settings, temp_folder: Path) -> Settings:
-    """`settings` whose temporary files are in `temp_folder`, or in the system's where that is not a folder."""
-    return settings.model_copy(update={"temp_folder": temp_folder if temp_folder.is_dir() else None})
 
 
 @contextlib.contextmanager

@@ -5,7 +5,7 @@ from __future__ import annotations
 from kspsign.publishing.console import Console, open_console, prepared
 from kspsign.publishing.logging_commands import issue
 from kspsign.publishing.progress import Meter
-from kspsign.publishing.records import VERDICT_SCHEMA, is_proving, publish, without_evidence
+from kspsign.publishing.records import VERDICT_SCHEMA, is_proving, without_evidence, write_records
 from kspsign.publishing.report_file import report_schema, report_text, write_record
 from kspsign.publishing.sanitize import log_line
 
@@ -18,9 +18,9 @@ __all__ = [
     "log_line",
     "open_console",
     "prepared",
-    "publish",
     "report_schema",
     "report_text",
     "without_evidence",
     "write_record",
+    "write_records",
 ]

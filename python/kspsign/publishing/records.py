@@ -56,7 +56,7 @@ class _Texts:
         return self._made[name]
 
 
-def publish(
+def write_records(
     report: Report,
     *,
     files: Mapping[str, Path],

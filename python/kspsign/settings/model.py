@@ -8,26 +8,26 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 import platformdirs
 from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
-    InstanceOf,
     SecretStr,
     field_validator,
     model_validator,
 )
 from pydantic.fields import FieldInfo
 
-from kspsign.model.network_options import NetworkOptions
 from kspsign.settings.config_file import ConfigOrigin
-from kspsign.settings.network import network_options
-from kspsign.settings.store_options import Ambient, Metavar, OneOf, Output, StoreOptions, Thumbprint, marker
+from kspsign.settings.store_options import Ambient, AsGiven, Metavar, OneOf, Output, StoreOptions, Thumbprint, marker
 from kspsign.settings.timestamp_limits import TimestampLimits, parse_limits
 from kspsign.settings.urls import url_fault
+
+if TYPE_CHECKING:
+    from kspsign.model.network_options import NetworkOptions
 
 Command = Literal["run", "certsync", "sign", "timestamp", "verify", "doctor", "merge"]
 JUDGING_COMMANDS: frozenset[Command] = frozenset({"verify", "merge"})
@@ -163,7 +163,7 @@ class Settings(BaseModel):
     )
 
     command: Command = "run"
-    store_options: InstanceOf[StoreOptions] | None = None
+    store_options: Annotated[StoreOptions, AsGiven] | None = None
     given_options: Mapping[str, Any] = Field(default_factory=dict, repr=False)
     store_environment: dict[str, SecretStr] = Field(default_factory=dict, repr=False)
     publish_token: SecretStr | None = None
@@ -171,7 +171,7 @@ class Settings(BaseModel):
     credentials: dict[str, SecretStr] = Field(default_factory=dict, repr=False)
     network_environment: dict[str, SecretStr] = Field(default_factory=dict, repr=False)
     temp_folder: Path | None = None
-    configuration: InstanceOf[ConfigOrigin] = ConfigOrigin()
+    configuration: Annotated[ConfigOrigin, AsGiven] = ConfigOrigin()
 
     @field_validator("files", "timestamp_url", "timestamp_limit", "tool_env", "trust_root", mode="before")
     @classmethod
@@ -238,6 +238,8 @@ class Settings(BaseModel):
     @property
     def network(self) -> NetworkOptions:
         """How services are reached. Raises ConfigurationError for an unreadable list of the build agent."""
+        from kspsign.settings.network import network_options  # noqa: PLC0415 - a run that only judges may ask no service
+
         return network_options(self.network_environment, self.ca_file)
 
 
@@ -277,3 +279,8 @@ USER_FIELDS: Mapping[str, FieldInfo] = {
 def default_store_folder() -> Path:
     """Where certificates are kept by thumbprint unless --store says otherwise: the user's own data folder."""
     return Path(platformdirs.user_data_dir("kspsign", appauthor=False)) / "store"
+
+
+def in_temp_folder(settings: Settings, temp_folder: Path) -> Settings:
+    """`settings` whose temporary files are in `temp_folder`, or in the system's where that is not a folder."""
+    return settings.model_copy(update={"temp_folder": temp_folder if temp_folder.is_dir() else None})

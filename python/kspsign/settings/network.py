@@ -1,4 +1,4 @@
-"""The options of connections, from --ca-file and from variables: the step's first, then the build agent's."""
+"""The options of connections, from --ca-file and from NETWORK_VARIABLES: the step's first, then the build agent's."""
 
 from __future__ import annotations
 
@@ -12,29 +12,7 @@ from pydantic import SecretStr
 from kspsign.model.errors import ConfigurationError
 from kspsign.model.network_options import CaFile, NamedProxy, NetworkOptions
 
-NETWORK_VARIABLES = frozenset(
-    {
-        "AGENT_CAINFO",
-        "AGENT_PROXYBYPASSLIST",
-        "AGENT_PROXYPASSWORD",
-        "AGENT_PROXYURL",
-        "AGENT_PROXYUSERNAME",
-        "ALL_PROXY",
-        "HTTPS_PROXY",
-        "HTTP_PROXY",
-        "NO_PROXY",
-        "REQUESTS_CA_BUNDLE",
-        "SSL_CERT_FILE",
-    }
-)
-"""In upper case; those of proxies are read in lower case too, which goes first."""
-
 _CA_VARIABLES = ("REQUESTS_CA_BUNDLE", "SSL_CERT_FILE", "AGENT_CAINFO")
-
-
-def network_variables(environment: Mapping[str, str]) -> dict[str, SecretStr]:
-    """What `environment` holds of NETWORK_VARIABLES; a proxy's URL may hold a password."""
-    return {name: SecretStr(value) for name, value in environment.items() if name.upper() in NETWORK_VARIABLES}
 
 
 def network_options(variables: Mapping[str, SecretStr], ca_file: Path | None) -> NetworkOptions:

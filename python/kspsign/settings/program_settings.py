@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from pydantic import SecretStr
 
-from kspsign.model.network_options import NetworkOptions
+if TYPE_CHECKING:
+    from kspsign.model.network_options import NetworkOptions
 
 
 class ProgramSettings(Protocol):

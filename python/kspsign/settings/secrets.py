@@ -9,6 +9,7 @@ from typing import Any
 from pydantic import SecretStr
 
 from kspsign.model.errors import ConfigurationError
+from kspsign.settings.faults import option_name
 from kspsign.settings.store_options import TASK_SECRET, StoreOptions, secret_text, secret_variables
 
 CREDENTIAL_PREFIX = "SM_"
@@ -55,6 +56,23 @@ AGENT_VARIABLES = frozenset(
 )
 """What every child process gets of the agent's environment; everything else may be some other step's secret."""
 
+NETWORK_VARIABLES = frozenset(
+    {
+        "AGENT_CAINFO",
+        "AGENT_PROXYBYPASSLIST",
+        "AGENT_PROXYPASSWORD",
+        "AGENT_PROXYURL",
+        "AGENT_PROXYUSERNAME",
+        "ALL_PROXY",
+        "HTTPS_PROXY",
+        "HTTP_PROXY",
+        "NO_PROXY",
+        "REQUESTS_CA_BUNDLE",
+        "SSL_CERT_FILE",
+    }
+)
+"""In upper case; those of proxies are read in lower case too, which goes first."""
+
 _VARIABLE = re.compile("[A-Z][A-Z0-9]*(_[A-Z0-9]+)*")
 """A name in the form that variables usually have; another one may be a secret in its place."""
 
@@ -78,7 +96,7 @@ def store_secrets(
     }
     if named and not any(set(named) <= set(model.model_fields) for model in models):
         raise ConfigurationError(
-            f"{' and '.join(named)} exclude each other: a run has one key store",
+            f"{' and '.join(map(option_name, named))} exclude each other: a run has one key store",
             remedy="Name the one secret of the key store that signs.",
         )
     task = secrets.get(TASK_SECRET)
@@ -98,8 +116,8 @@ def check_variable_name(setting: str, name: str) -> None:
     """Raises ConfigurationError for the name of a variable that is not set and may be the secret in its place."""
     if not _VARIABLE.fullmatch(name):
         raise ConfigurationError(
-            f"{setting} does not hold the name of a variable that is set; what it holds is not shown, since it may be "
-            "the secret itself",
+            f"{option_name(setting)} does not hold the name of a variable that is set; what it holds is not shown, "
+            "since it may be the secret itself",
             remedy="Put the secret into a variable such as SIGNING_PASSWORD, and give that name.",
         )
 
@@ -111,7 +129,7 @@ def _variable(setting: str, name: object, environment: Mapping[str, str]) -> Sec
         return secret_text(value)
     check_variable_name(setting, str(name))
     raise ConfigurationError(
-        f"the environment variable {name} ({setting}) is not set",
+        f"the environment variable {name} ({option_name(setting)}) is not set",
         remedy=f"Map the secret variable into the step: env: {{ {name}: $(yourSecret) }}.",
     )
 
@@ -136,3 +154,8 @@ def program_credentials(variables: Mapping[str, str], more: object) -> dict[str,
         for name, value in variables.items()
         if (name.upper().startswith(CREDENTIAL_PREFIX) or name in named) and (secret := secret_text(value))
     }
+
+
+def network_variables(environment: Mapping[str, str]) -> dict[str, SecretStr]:
+    """What `environment` holds of NETWORK_VARIABLES; a proxy's URL may hold a password."""
+    return {name: SecretStr(value) for name, value in environment.items() if name.upper() in NETWORK_VARIABLES}

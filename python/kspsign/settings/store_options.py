@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from enum import Enum
-from typing import Annotated, Any, ClassVar, Protocol, TypeVar, get_args
+from typing import Annotated, Any, ClassVar, NamedTuple, Protocol, TypeVar, get_args
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, GetCoreSchemaHandler, SecretStr, ValidationError
 from pydantic.fields import FieldInfo
+from pydantic_core import core_schema
 
 from kspsign.settings.faults import faults, option_name, wrong_settings
 
@@ -21,8 +21,7 @@ TASK_SECRET = "password"  # noqa: S105 - a name
 """The task's and the action's input for the key store's secret, whatever the store calls it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Metavar:
+class Metavar(NamedTuple):
     """The placeholder of the value in --help: FILE, NAME, URL."""
 
     text: str
@@ -39,8 +38,7 @@ class Ambient(Enum):
     REFUSED = "refused"
 
 
-@dataclass(frozen=True, slots=True)
-class Output:
+class Output(NamedTuple):
     """Marks a field that names a file which the run writes: never one of the files that it works on.
 
     `text` ("module:function") makes its content of a run's report.
@@ -49,29 +47,40 @@ class Output:
     text: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class SecretVariable:
+class SecretVariable(NamedTuple):
     """Marks a field that names an environment variable; the variable's value becomes the field `secret`."""
 
     secret: str
 
 
-@dataclass(frozen=True, slots=True)
-class VariableNames:
+class VariableNames(NamedTuple):
     """Marks a field that names environment variables which the store's program gets; no other store receives them."""
 
 
-@dataclass(frozen=True, slots=True)
-class OneOf:
+class OneOf(NamedTuple):
     """Marks fields that exclude each other, by what they choose: one that was given on the command line or as an input
     overrules the others in a configuration file."""
 
     choice: str
 
 
-@dataclass(frozen=True, slots=True)
-class NeverIgnored:
+class NeverIgnored(NamedTuple):
     """Marks a field that is refused with a key store that lacks it. Other fields of other stores are ignored."""
+
+
+class AsGiven:
+    """Marks a field that takes an instance of its class as it is, like pydantic's InstanceOf; that one makes a schema
+    of the class besides, which every start would pay for."""
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: type, _handler: GetCoreSchemaHandler) -> core_schema.CoreSchema:
+        """See pydantic."""
+        return core_schema.is_instance_schema(source)
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, _schema: object, _handler: object) -> dict[str, Any]:
+        """No file holds such a field."""
+        return {}
 
 
 def _forty_hex_digits(value: str | None) -> str | None:

@@ -8,7 +8,8 @@ from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Final, Protocol
 
 from kspsign.authenticode.signable import SignableFile
-from kspsign.keys import SigningKey, engine_for
+from kspsign.keys.open import engine_for
+from kspsign.keys.protocol import SigningKey
 from kspsign.model.load import load
 from kspsign.model.values import Limits, SyncedCertificate
 from kspsign.settings.model import Settings

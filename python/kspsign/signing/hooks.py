@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from kspsign.authenticode.signable import SignableFile
-from kspsign.programs import Tool
+from kspsign.programs.locate import Tool
 from kspsign.signing.copies import SignedCopy
 
 

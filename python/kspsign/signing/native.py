@@ -15,7 +15,7 @@ from kspsign.authenticode.signable import BundledFiles, CopyingFile, Digest, Sig
 from kspsign.certificates.identity import PublisherIdentity
 from kspsign.certificates.parse import thumbprint_of
 from kspsign.concurrency.single_flight import SingleFlight
-from kspsign.keys import KeyStore, SigningKey, check_digest
+from kspsign.keys.protocol import KeyStore, SigningKey, check_digest
 from kspsign.model.values import Limits, RawSignature, TimestampToken
 from kspsign.network.limiter import Limiter
 from kspsign.settings.model import Settings

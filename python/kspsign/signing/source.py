@@ -17,7 +17,7 @@ from kspsign.certificates.parse import parse_certificate, subject_of, thumbprint
 from kspsign.concurrency.in_flight import InFlight
 from kspsign.concurrency.single_flight import SingleFlight
 from kspsign.concurrency.turns import Turns
-from kspsign.keys import KeyStore, ResumableKeyStore
+from kspsign.keys.protocol import KeyStore, ResumableKeyStore
 from kspsign.model.errors import LostSignatureError, OperationFailedError, SigningError, ThrottledError, TrustError
 from kspsign.model.values import DigestAlgorithm, RawSignature
 from kspsign.network.limiter import Limiter

@@ -11,7 +11,8 @@ from typing import Protocol
 
 from kspsign.model.errors import CancelledError, ConfigurationError
 from kspsign.model.values import SyncedCertificate
-from kspsign.programs import Ran, Tool, call_tool, find_signtool, find_smctl
+from kspsign.programs.locate import Tool, find_signtool, find_smctl
+from kspsign.programs.run import Ran, call_tool
 from kspsign.programs.staging import StagingFolder
 from kspsign.settings.model import Settings
 

@@ -19,12 +19,14 @@ from kspsign.certificates.identity import PublisherIdentity
 from kspsign.certificates.parse import thumbprint_of
 from kspsign.concurrency.batcher import Batcher
 from kspsign.concurrency.single_flight import SingleFlight
-from kspsign.keys import SigningKey, engine_for, timestamp_urls
+from kspsign.keys.open import engine_for, timestamp_urls
+from kspsign.keys.protocol import SigningKey
 from kspsign.model.errors import ArtifactError, SigningError, TrustError
 from kspsign.model.hresults import Hresult
 from kspsign.model.values import Artifact, Format, Limits, SyncedCertificate
-from kspsign.programs import Ran, find_signtool
+from kspsign.programs.locate import find_signtool
 from kspsign.programs.navsip import ensure_navsip
+from kspsign.programs.run import Ran
 from kspsign.programs.signtool_output import SignToolWords, read_words
 from kspsign.programs.staging import StagingFolder
 from kspsign.settings.model import Settings

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from kspsign.diagnosis import diagnose
 from kspsign.model.errors import ArtifactError, KspSignError, SigningError, TimestampError
 from kspsign.model.hresults import Hresult
-from kspsign.programs import Ran
+from kspsign.programs.run import Ran
 from kspsign.programs.signtool_output import SignToolWords
 
 

@@ -11,7 +11,8 @@ from collections.abc import Callable, Sequence
 
 from kspsign.model.errors import ArtifactError
 from kspsign.network.limiter import Limiter
-from kspsign.programs import Ran, Tool
+from kspsign.programs.locate import Tool
+from kspsign.programs.run import Ran
 from kspsign.programs.signtool_output import SignToolWords
 from kspsign.signing.tool_calls import Caller, stamp
 from kspsign.signing.tool_errors import ToolRefusal, stamp_error

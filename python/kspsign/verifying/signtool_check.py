@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from kspsign.keys import engine_for
 from kspsign.model.hresults import Hresult
 from kspsign.model.values import Finding, SyncedCertificate
 from kspsign.settings.model import Settings
@@ -18,13 +17,13 @@ if TYPE_CHECKING:
     from kspsign.programs.signtool_verify import SignToolVerdict, SignToolVerifier
 
 _MEANINGS = (
-    (re.compile("No signature found"), Hresult.TRUST_E_NOSIGNATURE),
-    (re.compile("root certificate which is not trusted"), Hresult.CERT_E_UNTRUSTEDROOT),
-    (re.compile("not valid for the requested usage"), Hresult.CERT_E_WRONG_USAGE),
-    (re.compile("because it is not recognized"), Hresult.TRUST_E_SUBJECT_FORM_UNKNOWN),
-    (re.compile("not timestamped|error has been found with the timestamp"), Hresult.TRUST_E_TIME_STAMP),
+    ("No signature found", Hresult.TRUST_E_NOSIGNATURE),
+    ("root certificate which is not trusted", Hresult.CERT_E_UNTRUSTEDROOT),
+    ("not valid for the requested usage", Hresult.CERT_E_WRONG_USAGE),
+    ("because it is not recognized", Hresult.TRUST_E_SUBJECT_FORM_UNKNOWN),
+    ("not timestamped|error has been found with the timestamp", Hresult.TRUST_E_TIME_STAMP),
 )
-_CODE = re.compile(r"0x[0-9A-Fa-f]{8}\b")
+_CODE = r"0x[0-9A-Fa-f]{8}\b"
 
 
 class SecondOpinion:
@@ -58,7 +57,7 @@ def open_second_opinion(
 
     Raises PrerequisiteError when SignTool is missing.
     """
-    signs = certificate is not None and engine_for(settings, certificate) == "signtool"
+    signs = certificate is not None and _engine(settings, certificate) == "signtool"
     if not (signs or settings.signtool_verify):
         yield None
         return
@@ -68,11 +67,17 @@ def open_second_opinion(
         yield SecondOpinion(verifier)
 
 
+def _engine(settings: Settings, certificate: SyncedCertificate) -> str:
+    from kspsign.keys.open import engine_for  # noqa: PLC0415 - who only judges has no key store
+
+    return engine_for(settings, certificate)
+
+
 def meaning(said: str) -> Hresult:
     """Windows' code for what SignTool said; TRUST_E_FAIL when it names none that we know."""
-    codes = {int(code, 16) for code in _CODE.findall(said)}
+    codes = {int(code, 16) for code in re.findall(_CODE, said)}
     by_code = next((hresult for hresult in Hresult if hresult.number in codes), None)
-    by_words = next((hresult for pattern, hresult in _MEANINGS if pattern.search(said)), None)
+    by_words = next((hresult for pattern, hresult in _MEANINGS if re.search(pattern, said)), None)
     return by_code or by_words or Hresult.TRUST_E_FAIL
 
 

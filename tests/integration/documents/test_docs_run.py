@@ -26,11 +26,15 @@ from kspsign.embedded.timestamp_server import TimestampServer
 from support import softhsm
 from support.artifact_signing.server import ArtifactSigning
 from support.artifact_signing.world import ACCOUNT, ENDPOINT, PROFILE
+from support.aws.server import Aws
+from support.aws.world import ACCOUNT as AWS_ACCOUNT
 from support.certificates import PASSWORD, rsa_key, signing_file
 from support.digicert_one.fixture import running
 from support.documentation.reading import SHELL, Block, blocks, in_line, shell_lines
 from support.formats.navx_samples import build_navx
 from support.formats.peimages import build_pe
+from support.google.server import Google
+from support.google.world import KEY as GOOGLE_KEY
 from support.key_vault.server import Azure
 from support.key_vault.world import CLIENT, TENANT, Version, World
 from support.pki import ca, signer
@@ -57,6 +61,8 @@ STORES = {
     "docs/getting-started/keylocker-linux.md": "keylocker",
     "docs/how-to/azure-artifact-signing.md": "azure-artifact-signing",
     "docs/how-to/azure-key-vault.md": "azure-key-vault",
+    "docs/how-to/aws-kms.md": "aws-kms",
+    "docs/how-to/google-cloud-kms.md": "google-cloud-kms",
     "docs/how-to/pkcs11.md": "pkcs11",
     "docs/how-to/vault.md": "vault",
     "docs/reference/command-key-store.md": "command",
@@ -141,6 +147,32 @@ def prepare_vault(place: Place, stack: ExitStack) -> None:
     place.placeholders["https://vault.example:8200"] = server.url
 
 
+def prepare_artifact_signing(place: Place, service: ArtifactSigning) -> None:
+    """An account with a profile, and the metadata file of SignTool's dlib."""
+    place.roots.append(service.signing.root.pem)
+    place.environment |= service.environment
+    place.environment |= {"AZURE_TENANT_ID": TENANT, "AZURE_CLIENT_ID": CLIENT, "no_proxy": "127.0.0.1"}
+    place.placeholders |= {"ACCOUNT": ACCOUNT, "PROFILE": PROFILE}
+    metadata = {"Endpoint": ENDPOINT, "CodeSigningAccountName": ACCOUNT, "CertificateProfileName": PROFILE}
+    (place.folder / "metadata.json").write_text(json.dumps(metadata), encoding="utf-8")
+
+
+def prepare_aws(place: Place, aws: Aws) -> None:
+    """A key with its certificate, and an access key."""
+    _certificate, root = aws.publish(place.folder, rsa_key(2048), **VALID)
+    place.roots.append(root.read_bytes())
+    place.environment |= {**aws.keys, "AWS_ENDPOINT_URL_KMS": aws.endpoint}
+    place.placeholders |= {"ACCOUNT": AWS_ACCOUNT, "key/ID": f"key/{aws.aws.keys[0].id}"}
+
+
+def prepare_google(place: Place, google: Google) -> None:
+    """A key with its certificate, and a machine with a service account."""
+    _version, _certificate, root = google.publish(place.folder, rsa_key(2048), **VALID)
+    place.roots.append(root.read_bytes())
+    place.environment |= {**google.environment, **google.machine, "NO_PROXY": "127.0.0.1", "no_proxy": "127.0.0.1"}
+    place.placeholders |= {"projects/PROJECT/locations/LOCATION/keyRings/RING/cryptoKeys/KEY": GOOGLE_KEY}
+
+
 def prepare(place: Place, store: str, files: Path, stack: ExitStack, authority: EmbeddedAuthority) -> None:
     """Start the key store's stand-in, and fill in what a reader would."""
     files.mkdir()
@@ -157,13 +189,11 @@ def prepare(place: Place, store: str, files: Path, stack: ExitStack, authority: 
     elif store == "vault":
         prepare_vault(place, stack)
     elif store == "azure-artifact-signing":
-        service = stack.enter_context(ArtifactSigning(files, authority))
-        place.roots.append(service.signing.root.pem)
-        who = {"AZURE_TENANT_ID": TENANT, "AZURE_CLIENT_ID": CLIENT}
-        place.environment |= {**service.environment, **who, "no_proxy": "127.0.0.1"}
-        place.placeholders |= {"ACCOUNT": ACCOUNT, "PROFILE": PROFILE}
-        metadata = {"Endpoint": ENDPOINT, "CodeSigningAccountName": ACCOUNT, "CertificateProfileName": PROFILE}
-        (place.folder / "metadata.json").write_text(json.dumps(metadata), encoding="utf-8")
+        prepare_artifact_signing(place, stack.enter_context(ArtifactSigning(files, authority)))
+    elif store == "aws-kms":
+        prepare_aws(place, stack.enter_context(Aws(files)))
+    elif store == "google-cloud-kms":
+        prepare_google(place, stack.enter_context(Google(files)))
     else:
         root, key = ca("Documentation root", **VALID), rsa_key(2048)
         leaf = signer("Documentation publisher", root, key=key, **VALID)

@@ -19,8 +19,8 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from integration.keys.test_path_key_vault import ROOT, VAULT, held
-from kspsign.keys import options_for, surroundings_of
 from kspsign.keys.azure_identity.cli import AzureCli
+from kspsign.keys.open import options_for, surroundings_of
 from kspsign.keys.protocol import Surroundings, no_notice
 from kspsign.keys.table import STORES
 from kspsign.model.errors import CancelledError, PrerequisiteError

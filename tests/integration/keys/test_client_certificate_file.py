@@ -14,8 +14,8 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from pydantic import SecretStr
 
 from kspsign.model.errors import CancelledError
-from kspsign.programs import Ran, call_tool, in_temp_folder
-from kspsign.settings.model import Settings
+from kspsign.programs.run import Ran, call_tool
+from kspsign.settings.model import Settings, in_temp_folder
 from support.digicert_one.access import PASSWORD
 from support.digicert_one.fixture import running
 from support.formats.peimages import build_pe

@@ -17,7 +17,8 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from kspsign.embedded.timestamp_server import TimestampServer
-from kspsign.keys import KeyStore, open_key_store
+from kspsign.keys.open import open_key_store
+from kspsign.keys.protocol import KeyStore
 from kspsign.keys.table import STORES
 from kspsign.model.errors import ConfigurationError, PrerequisiteError
 from kspsign.model.values import DigestAlgorithm

@@ -29,6 +29,8 @@ HOSTS = (
     "*.codesigning.azure.net",
     "*.vault.azure.cn",
     "*.privatelink.vaultcore.azure.net",
+    "*.eu-central-1.amazonaws.com",
+    "*.googleapis.com",
     SOVEREIGN_LOGIN,
     LOGIN,
     PIPELINES,
@@ -145,6 +147,9 @@ class _Handler(SilentHandler):
         self._respond()
 
     def do_POST(self) -> None:
+        self._respond()
+
+    def do_PUT(self) -> None:
         self._respond()
 
     def _respond(self) -> None:

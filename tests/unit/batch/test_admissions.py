@@ -9,7 +9,7 @@ from kspsign.authenticode.formats import open_signable
 from kspsign.authenticode.signable import SignableFile
 from kspsign.batch.admissions import MOST_KEPT, Admissions
 from kspsign.model.values import Artifact, Format
-from kspsign.signing import Targets
+from kspsign.signing.copies import Targets
 from support.formats.peimages import build_pe
 
 

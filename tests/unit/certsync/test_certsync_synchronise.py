@@ -12,8 +12,8 @@ from pydantic import SecretStr
 from kspsign import certsync
 from kspsign.certsync import certificate_facts, read_entry, synchronise
 from kspsign.embedded.authority import EmbeddedAuthority
-from kspsign.keys import reopen_key_store
 from kspsign.keys.embedded.options import EmbeddedOptions
+from kspsign.keys.open import reopen_key_store
 from kspsign.keys.pkcs12.options import Pkcs12Options
 from kspsign.model.errors import ConfigurationError, PrerequisiteError
 from kspsign.model.values import DigestAlgorithm, SyncedCertificate

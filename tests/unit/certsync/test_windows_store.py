@@ -17,7 +17,8 @@ from kspsign.keys.windows.certificate_store import StoreCertificate
 from kspsign.keys.windows.options import WindowsOptions
 from kspsign.model.errors import ConfigurationError, PrerequisiteError
 from kspsign.model.values import SyncedCertificate
-from kspsign.programs import Tool, tool_environment
+from kspsign.programs.locate import Tool
+from kspsign.programs.run import tool_environment
 from kspsign.settings.model import Settings
 from kspsign.signing.tool_calls import first_on_path, sign_arguments, smctl_arguments, stamp_arguments
 

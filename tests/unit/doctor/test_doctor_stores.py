@@ -10,7 +10,7 @@ import pytest
 from cryptography.hazmat.primitives.serialization import BestAvailableEncryption, pkcs12
 from pydantic import SecretStr
 
-from kspsign.keys import examine_store
+from kspsign.keys.examine import examine_store
 from kspsign.keys.pkcs12.options import Pkcs12Options
 from kspsign.keys.prerequisites import Prerequisite
 from kspsign.keys.table import STORES

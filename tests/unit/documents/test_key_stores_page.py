@@ -8,13 +8,15 @@ from typing import get_args
 
 import pytest
 
-from kspsign.keys import SigningKey
 from kspsign.keys.keylocker.store import MIN_RSA_BITS
+from kspsign.keys.protocol import SigningKey
 from kspsign.keys.table import STORES
 from kspsign.model.errors import ConfigurationError
 from kspsign.model.values import SyncedCertificate
 from kspsign.settings.model import EngineName, Settings
-from kspsign.signing import Budget, SharedState, open_engine
+from kspsign.signing.budget import Budget
+from kspsign.signing.engine import open_engine
+from kspsign.signing.shared_state import SharedState
 from support.places import ROOT
 
 PAGE = (ROOT / "docs" / "how-to" / "key-stores.md").read_text(encoding="utf-8")

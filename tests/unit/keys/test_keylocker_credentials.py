@@ -12,7 +12,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ed25519
 from cryptography.hazmat.primitives.serialization import BestAvailableEncryption, pkcs12
 
-from kspsign.keys import open_key_store
+from kspsign.keys.open import open_key_store
 from kspsign.model.errors import ConfigurationError, KspSignError, PrerequisiteError
 from support.digicert_one.access import PASSWORD
 from support.digicert_one.fixture import Host, running

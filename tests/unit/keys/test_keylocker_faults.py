@@ -13,10 +13,11 @@ from pathlib import Path
 
 import pytest
 
-from kspsign.keys import KeyStore, open_key_store
 from kspsign.keys.keylocker.client import ATTEMPTS, FIRST_PAUSE, KeyLockerClient
 from kspsign.keys.keylocker.credentials import read_credentials
 from kspsign.keys.keylocker.errors import said_by
+from kspsign.keys.open import open_key_store
+from kspsign.keys.protocol import KeyStore
 from kspsign.model.errors import (
     CancelledError,
     KspSignError,

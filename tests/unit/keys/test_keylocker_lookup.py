@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 
 from kspsign.batch.cautions import certificate_warnings
 from kspsign.certsync import synchronise
-from kspsign.keys import open_key_store, reopen_key_store
+from kspsign.keys.open import open_key_store, reopen_key_store
 from kspsign.model.errors import ConfigurationError, PrerequisiteError
 from kspsign.model.report import RunWarning
 from kspsign.settings.model import Settings

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from kspsign.keys import open_key_store
 from kspsign.keys.keylocker.client import KeyLockerClient
 from kspsign.keys.keylocker.credentials import read_credentials
+from kspsign.keys.open import open_key_store
 from kspsign.model.errors import LostSignatureError, PrerequisiteError
 from kspsign.model.values import DigestAlgorithm
 from support.digicert_one.fixture import Host, running

@@ -12,7 +12,8 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 from kspsign.authenticode.cms.algorithms import signature_holds
-from kspsign.keys import KeyStore, open_key_store
+from kspsign.keys.open import open_key_store
+from kspsign.keys.protocol import KeyStore
 from kspsign.model.errors import SigningError
 from kspsign.model.values import DigestAlgorithm
 from support.digicert_one.fixture import Host, running

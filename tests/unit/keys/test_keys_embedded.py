@@ -15,8 +15,9 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
 
 from kspsign.embedded.authority import EmbeddedAuthority
-from kspsign.keys import KeyStore, open_key_store, reopen_key_store
 from kspsign.keys.in_memory import sign_digest
+from kspsign.keys.open import open_key_store, reopen_key_store
+from kspsign.keys.protocol import KeyStore
 from kspsign.model.errors import ConfigurationError, PrerequisiteError, SigningError
 from kspsign.model.hresults import Hresult
 from kspsign.model.values import DigestAlgorithm, SyncedCertificate

@@ -23,7 +23,7 @@ from cryptography.hazmat.primitives.serialization import (
 from pydantic import SecretStr
 
 from kspsign.embedded.authority import EmbeddedAuthority
-from kspsign.keys import open_key_store, reopen_key_store
+from kspsign.keys.open import open_key_store, reopen_key_store
 from kspsign.keys.pkcs12.options import Pkcs12Options
 from kspsign.model.errors import ConfigurationError, PrerequisiteError
 from kspsign.model.values import DigestAlgorithm, SyncedCertificate

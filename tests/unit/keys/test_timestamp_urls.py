@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from kspsign.keys import timestamp_urls
+from kspsign.keys.open import timestamp_urls
 from kspsign.keys.table import STORES
 from kspsign.model.errors import ConfigurationError
 from kspsign.settings.model import DEFAULT_TIMESTAMP_URLS, Settings

@@ -5,13 +5,15 @@ from __future__ import annotations
 import pytest
 
 from kspsign.authenticode.formats import FORMATS, resolve
-from kspsign.cli.commands import SCHEMAS
+from kspsign.cli.commands import COMMANDS, SCHEMAS
 from kspsign.keys.table import STORES
 from kspsign.model.load import load
 from kspsign.publishing.console import CONSOLES
 
+TARGETS = [*COMMANDS.values(), *SCHEMAS.values(), *(name for names in CONSOLES.values() for name in names)]
 
-@pytest.mark.parametrize("target", [*SCHEMAS.values(), *(name for names in CONSOLES.values() for name in names)])
+
+@pytest.mark.parametrize("target", TARGETS)
 def test_what_a_table_names_can_be_called(target: str) -> None:
     assert callable(load(target))
 

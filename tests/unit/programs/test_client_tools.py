@@ -10,16 +10,16 @@ from pathlib import Path
 
 import pytest
 
-from kspsign.keys import surroundings_of
+from kspsign.keys.open import surroundings_of
 from kspsign.keys.protocol import no_notice
 from kspsign.keys.table import STORES
 from kspsign.keys.windows.options import WindowsOptions
 from kspsign.keys.windows.store import WindowsStore
 from kspsign.model.errors import ConfigurationError, PrerequisiteError
 from kspsign.model.network_options import NetworkOptions
-from kspsign.programs import Ran
 from kspsign.programs.client_certificate_file import PREFIX
 from kspsign.programs.client_tools import MAX_REDIRECTS, fetch_msi, install_client_tools, restart_wanted
+from kspsign.programs.run import Ran
 from kspsign.settings.model import Settings
 from kspsign.settings.resolve import resolve
 from support.https_server import serve

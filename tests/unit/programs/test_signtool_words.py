@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from kspsign.model.hresults import Hresult
-from kspsign.programs import Ran
+from kspsign.programs.run import Ran
 from kspsign.programs.signtool_output import read_words
 from kspsign.programs.signtool_verify import read_verdict
 from kspsign.signing.tool_errors import call_refusal, file_refusal

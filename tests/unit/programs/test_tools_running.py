@@ -15,18 +15,11 @@ from pydantic import SecretStr
 
 from kspsign.keys.table import STORES
 from kspsign.model.errors import CancelledError, ConfigurationError, PrerequisiteError
-from kspsign.programs import (
-    call_tool,
-    find_az,
-    find_signtool,
-    find_smctl,
-    in_temp_folder,
-    run_tool,
-    tool_environment,
-    with_client_certificate_file,
-)
+from kspsign.programs.client_certificate_file import with_client_certificate_file
+from kspsign.programs.locate import find_az, find_signtool, find_smctl
+from kspsign.programs.run import call_tool, run_tool, tool_environment
 from kspsign.programs.staging import StagingFolder
-from kspsign.settings.model import Settings
+from kspsign.settings.model import Settings, in_temp_folder
 from kspsign.settings.resolve import resolve
 
 PYTHON = Path(sys.executable)

@@ -13,7 +13,7 @@ import pytest
 from kspsign.model.errors import ConfigurationError, PrerequisiteError
 from kspsign.model.report import Report
 from kspsign.model.values import ErrorFacts
-from kspsign.publishing import open_console, publish
+from kspsign.publishing import open_console, write_records
 from kspsign.publishing.workflow_commands import SUMMARY_LIMIT, summary_part, text_line, workflow_command
 from kspsign.settings.context import RunContext
 
@@ -175,7 +175,7 @@ def test_escapes_come_back() -> None:
 def test_outputs_and_summary_are_appended(samples: Samples, tmp_path: Path) -> None:
     (tmp_path / "summary").write_text("before\n", encoding="utf-8")
     report = samples.report(samples.file("a.exe"))
-    publish(report, files={}, context=step(tmp_path))
+    write_records(report, files={}, context=step(tmp_path))
     values = outputs(tmp_path)
     assert set(values) == {"filesMatched", "filesSigned", "filesFailed", "reportPath", "thumbprint"}
     assert (values["filesMatched"], values["thumbprint"]) == ("1", "AB" * 20)
@@ -186,7 +186,7 @@ def test_outputs_and_summary_are_appended(samples: Samples, tmp_path: Path) -> N
 
 def test_a_report_path_can_set_no_other_output(samples: Samples, tmp_path: Path) -> None:
     report_file = tmp_path / "x\nthumbprint<<E\nforged\nE"
-    publish(samples.report(samples.file("a.exe")), files={"report": report_file}, context=step(tmp_path))
+    write_records(samples.report(samples.file("a.exe")), files={"report": report_file}, context=step(tmp_path))
     values = outputs(tmp_path)
     assert values["reportPath"] == str(report_file)
     assert values["thumbprint"] == "AB" * 20
@@ -194,7 +194,7 @@ def test_a_report_path_can_set_no_other_output(samples: Samples, tmp_path: Path)
 
 def test_a_stage_alone_leaves_no_summary(samples: Samples, tmp_path: Path) -> None:
     report = samples.report(samples.file("a.exe"), command="sign")
-    publish(report, files={}, context=step(tmp_path))
+    write_records(report, files={}, context=step(tmp_path))
     assert not (tmp_path / "summary").exists()
 
 
@@ -209,4 +209,4 @@ def test_a_summary_keeps_to_the_limit() -> None:
 def test_a_file_that_takes_nothing_is_named(samples: Samples, tmp_path: Path) -> None:
     (tmp_path / "output").mkdir()
     with pytest.raises(ConfigurationError, match="output"):
-        publish(samples.report(), files={}, context=step(tmp_path))
+        write_records(samples.report(), files={}, context=step(tmp_path))

@@ -16,7 +16,7 @@ import pytest
 from kspsign.model.errors import ConfigurationError
 from kspsign.model.report import PolicyFacts, Report
 from kspsign.model.values import NOT_CHECKED, ErrorFacts
-from kspsign.publishing import publish, report_schema, report_text, write_record
+from kspsign.publishing import report_schema, report_text, write_record, write_records
 from kspsign.publishing.junit import junit_text
 from kspsign.publishing.sanitize import encodable
 from kspsign.publishing.summary import summary_text
@@ -34,7 +34,7 @@ def parsed(document: str) -> ET.Element:
 
 def published(report: Report, context: RunContext) -> str:
     stream = io.StringIO()
-    publish(report, files={}, context=context, stream=stream)
+    write_records(report, files={}, context=context, stream=stream)
     return stream.getvalue()
 
 
@@ -348,7 +348,7 @@ class TestPipeline:
     def test_files_asked_for_are_written_and_the_report_is_named(self, samples: Samples, tmp_path: Path) -> None:
         report, stream = samples.report(samples.file()), io.StringIO()
         asked = tmp_path / "a,b" / "r.json", tmp_path / "a,b" / "j.xml", tmp_path / "a,b" / "s.md"
-        publish(
+        write_records(
             report,
             files=dict(zip(("report", "junit", "summary"), asked, strict=True)),
             context=samples.step(tmp_path / "temp"),
@@ -381,7 +381,7 @@ class TestPipeline:
     def test_nothing_is_published_when_a_file_is_refused(self, samples: Samples, tmp_path: Path) -> None:
         stream = io.StringIO()
         with pytest.raises(ConfigurationError) as refused:
-            publish(
+            write_records(
                 samples.report(samples.file()),
                 files={"report": tmp_path},
                 context=samples.step(tmp_path / "temp"),
@@ -400,7 +400,7 @@ class TestPipeline:
 def test_outside_a_pipeline_only_the_files_asked_for_are_left(is_tty: bool, samples: Samples, tmp_path: Path) -> None:
     stream = io.StringIO()
     context = RunContext.from_environment({"AGENT_TEMPDIRECTORY": str(tmp_path / "temp")}, is_tty=is_tty)
-    publish(
+    write_records(
         samples.report(samples.file()),
         files={"report": tmp_path / "report.json"},
         context=context,

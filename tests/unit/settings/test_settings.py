@@ -8,7 +8,7 @@ import pytest
 from pydantic import ValidationError
 
 from kspsign.cli.options import settings_fields
-from kspsign.keys import options_for
+from kspsign.keys.open import options_for
 from kspsign.keys.pkcs12.options import Pkcs12Options
 from kspsign.keys.table import STORES
 from kspsign.model.errors import ConfigurationError
@@ -122,7 +122,7 @@ def test_the_tasks_own_password_wins() -> None:
 
 
 def test_a_variable_that_is_not_set_is_named() -> None:
-    with pytest.raises(ConfigurationError, match=r"P12 \(password_env\) is not set"):
+    with pytest.raises(ConfigurationError, match=r"P12 \(--password-env\) is not set"):
         resolve("sign", {"password_env": "P12"}, environment={}, stores=STORES)
 
 

@@ -15,7 +15,8 @@ from azure.core.credentials import AccessToken
 
 from kspsign.keys.protocol import Surroundings
 from kspsign.model.errors import PrerequisiteError
-from kspsign.programs import Ran, find_az, run_tool, tool_environment
+from kspsign.programs.locate import find_az
+from kspsign.programs.run import Ran, run_tool, tool_environment
 
 TIMEOUT = 60.0
 """Seconds; az on Windows takes ten and more to start when the machine is busy."""

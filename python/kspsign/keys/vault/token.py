@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from kspsign.keys.azure_identity.github import GitHubToken
+from kspsign.keys.github_token import GitHubToken
 from kspsign.keys.protocol import Surroundings
-from kspsign.keys.vault.errors import no_sign_in
+from kspsign.keys.vault.errors import SIGN_IN, no_sign_in
 from kspsign.keys.vault.options import VaultAuthName, VaultOptions
 from kspsign.keys.vault.server import VaultServer, checked_path
 from kspsign.model.errors import ConfigurationError, PrerequisiteError
@@ -204,19 +204,8 @@ def _jwt(
     bearer = _variable(surroundings, "ACTIONS_ID_TOKEN_REQUEST_TOKEN")
     if url is None or bearer is None:
         raise _needed("VAULT_JWT", "or --vault-token-file, or a job of GitHub Actions with id-token: write")
-    return "GitHub's token of the job", _asking(
-        GitHubToken(url, bearer, surroundings.network, options.vault_audience or address)
-    )
-
-
-def _asking(github: GitHubToken) -> Callable[[], str]:
-    def ask() -> str:
-        try:
-            return github()
-        except PrerequisiteError as none:
-            raise no_sign_in(none.message) from none
-
-    return ask
+    audience = options.vault_audience or address
+    return "GitHub's token of the job", GitHubToken(url, bearer, surroundings.network, audience, SIGN_IN)
 
 
 def _own_token_file(surroundings: Surroundings) -> Path | None:

@@ -41,7 +41,8 @@ from kspsign.keys.windows.options import WindowsOptions
 from kspsign.keys.windows.store import check_named, known_issuers
 from kspsign.model.errors import ConfigurationError, KspSignError, PrerequisiteError
 from kspsign.model.suggest import suggest
-from kspsign.programs import Ran, call_tool, find_signtool, find_smctl
+from kspsign.programs.locate import find_signtool, find_smctl
+from kspsign.programs.run import Ran, call_tool
 
 OLDEST_BUILD = 10240
 _HEALTH_SECONDS = 120.0

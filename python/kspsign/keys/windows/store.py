@@ -23,8 +23,9 @@ from kspsign.keys.windows.candidates import Candidate, candidates_of, matching, 
 from kspsign.keys.windows.certificate_store import read_store
 from kspsign.keys.windows.options import WindowsOptions
 from kspsign.model.errors import ConfigurationError, PrerequisiteError, TrustError
-from kspsign.programs import call_tool, find_smctl
 from kspsign.programs.client_tools import install_client_tools
+from kspsign.programs.locate import find_smctl
+from kspsign.programs.run import call_tool
 
 CERTSYNC_TIMEOUT = 180.0
 _CHECK = (
@@ -100,7 +101,7 @@ class WindowsStore(OpenStore):
     def _of_file(cls, options: WindowsOptions) -> Self:
         """Method 1: the certificate from its file, the key by KSP and alias; no store, no certsync."""
         if options.certificate is None or options.keypair_alias is None:
-            raise ConfigurationError("certificate needs keypair_alias", remedy="Name it with --keypair-alias.")
+            raise ConfigurationError("--certificate needs --keypair-alias", remedy="Name it with --keypair-alias.")
         leaf, others = read_certificate_file(options.certificate)
         issuers = known_issuers(leaf) if sys.platform == "win32" else ()
         return cls(

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from kspsign.batch.one_artifact import guarded
+from kspsign.batch.guard import guarded
 from kspsign.model.report import FileOutcome
 from kspsign.model.values import Artifact, Format
 from kspsign.publishing.fatal import report_unexpected
-from kspsign.signing import SharedState
+from kspsign.signing.shared_state import SharedState
 
 
 def outcome(fault: Exception) -> FileOutcome:

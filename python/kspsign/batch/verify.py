@@ -1,0 +1,39 @@
+"""Strict verification alone: what `kspsign verify` does. It loads nothing of what signs."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+
+from kspsign.batch.cautions import signature_warnings
+from kspsign.batch.finish import publish
+from kspsign.batch.outcomes import checked
+from kspsign.batch.run import Run
+from kspsign.batch.work import Batch
+from kspsign.batch.work_list import admit_outputs, select, with_policy
+from kspsign.model.report import FileOutcome, Report
+from kspsign.model.values import Artifact
+from kspsign.signing.shared_state import LOCAL_SLOTS
+from kspsign.verifying import Verifier, open_second_opinion, open_verifier
+
+
+def verify_files(run: Run) -> Report:
+    """Strict verification alone: every matched file with its verdict."""
+    with run.to_its_end():
+        admit_outputs(run)
+        files = select(with_policy(run))
+        second = run.open(open_second_opinion(run.settings, None, run.cancelled))
+        verifier = replace(open_verifier(run.settings, None, files.judge), second=second)
+        files.trusts(verifier.trust.facts)
+        Batch(files).work(lambda artifact: verify_one(artifact, verifier), LOCAL_SLOTS)
+        files.warn(signature_warnings(files.record.outcomes.values()))
+        if run.record.missing is not None:
+            raise run.record.missing
+    return publish(run)
+
+
+def verify_one(artifact: Artifact, verifier: Verifier) -> FileOutcome:
+    """The path of one artifact that is only judged."""
+    started = time.perf_counter()
+    verification = verifier.verify(artifact.path, artifact.format, artifact.name)
+    return checked(artifact, verification, {"verify": round(time.perf_counter() - started, 6)})

@@ -16,6 +16,7 @@ softhsm2-util softhsm2
 pkcs11-tool opensc
 zsh zsh
 fish fish
+gcc gcc
 PEERS
 [ ${#missing[@]} -gt 0 ] || exit 0
 

@@ -145,7 +145,7 @@ KEY = (
     Fault(
         *("wrong KSP name (method 1: /csp, /kc)", 6, "NO_PRIVATE_KEY"),
         cause="the name after /csp is not the KSP's",
-        remedy="the provider with `smctl windows ksp list` letter by letter",
+        remedy="the provider with `smctl windows ksp list` exactly",
         more=(*BY_FILE, "--csp", "DigiCert Signing Mgr KSP"),
     ),
     Fault(

@@ -20,7 +20,8 @@ def similar_failures(text: str) -> tuple[str, ...]:
         return ()
     known = catalogue()
     if " " not in words:
-        return suggest(words, (*known.by_name, *known.position), most=_MOST, cutoff=_CLOSE_CODE)
+        codes = [f"0x{number:08X}" for number in known.by_number]
+        return suggest(words, (*known.by_name, *known.position, *codes), most=_MOST, cutoff=_CLOSE_CODE)
     asked = _significant(words)
     examples = [example for failure in known.failures for example in (*failure.examples, failure.title)]
     scored = ((_overlap(asked, _significant(example)), example) for example in examples)

@@ -99,7 +99,7 @@ def timestamp_urls(settings: Settings, key_store: str | None) -> tuple[str, ...]
     if settings.no_timestamp:
         if options is not None and options.needs_timestamp:
             raise ConfigurationError(
-                f"no_timestamp: a certificate of key store {key_store} lasts days, and a signature without timestamp "
+                f"--no-timestamp: a certificate of key store {key_store} lasts days, and a signature without timestamp "
                 "ends with it",
                 code="TIMESTAMP_NEEDED",
                 remedy="Leave --no-timestamp out.",

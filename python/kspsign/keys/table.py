@@ -80,7 +80,8 @@ class StoreTable:
         point = self.entry_points.get(name)
         if point is None:
             raise ConfigurationError(
-                f"key_store: {self.unknown(name)}", remedy="Correct --key-store, or install the package that brings it."
+                f"--key-store: {self.unknown(name)}",
+                remedy="Correct --key-store, or install the package that brings it.",
             )
         return _installed(point, self)
 

@@ -143,7 +143,7 @@ class JsonLineProgram:
             self._errors.join(_ENDING_SECONDS)
 
     def _thread(self, work: Callable[[], None]) -> threading.Thread:
-        thread = threading.Thread(target=work, name="key command", daemon=True)
+        thread = threading.Thread(target=work, name="json lines", daemon=True)
         thread.start()
         return thread
 

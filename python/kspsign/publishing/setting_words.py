@@ -30,7 +30,7 @@ _OPTION = re.compile(
     r"|(?<![\w`./\\-])--(?P<name>[a-z][a-z0-9]*(?:-[a-z0-9]+)*)(?![\w=-]|\.\w)(?: (?P<value>[\w./:|-]*\w))?"
 )
 _PLACEHOLDER = re.compile(r"[A-Z][A-Z0-9_|/]+|https?://.*")
-CODES_OF_SETTINGS = frozenset({"CONFIGURATION", "UNMAPPED_VARIABLE"})
+CODES_OF_SETTINGS = frozenset({"CONFIGURATION", "UNMAPPED_VARIABLE", "TIMESTAMP_NEEDED"})
 """Errors about settings name them in their message too; other messages may quote file names."""
 
 

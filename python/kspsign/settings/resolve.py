@@ -114,7 +114,11 @@ class _Sorted:
     def of(cls, all_given: Given, stores: StoreModels) -> _Sorted:
         """Raises ConfigurationError for keys that no setting and no key store has."""
         name = all_given.values.get("key_store")
-        chosen = stores.model(str(name).strip()) if name is not None else None
+        try:
+            chosen = stores.model(str(name).strip()) if name is not None else None
+        except ConfigurationError as no_store:
+            message = _with_lines(no_store.message, all_given)
+            raise ConfigurationError(message, code=no_store.code, remedy=no_store.remedy) from None
         given = all_given.without_overruled(options_of(chosen)) if chosen is not None else all_given
         values = given.values
         generic = {key: value for key, value in values.items() if key in Settings.model_fields}

@@ -9,6 +9,7 @@ from typing import Any
 from pydantic import SecretStr
 
 from kspsign.model.errors import ConfigurationError
+from kspsign.settings.faults import option_name
 from kspsign.settings.store_options import TASK_SECRET, StoreOptions, secret_text, secret_variables
 
 CREDENTIAL_PREFIX = "SM_"
@@ -95,7 +96,7 @@ def store_secrets(
     }
     if named and not any(set(named) <= set(model.model_fields) for model in models):
         raise ConfigurationError(
-            f"{' and '.join(named)} exclude each other: a run has one key store",
+            f"{' and '.join(map(option_name, named))} exclude each other: a run has one key store",
             remedy="Name the one secret of the key store that signs.",
         )
     task = secrets.get(TASK_SECRET)
@@ -115,8 +116,8 @@ def check_variable_name(setting: str, name: str) -> None:
     """Raises ConfigurationError for the name of a variable that is not set and may be the secret in its place."""
     if not _VARIABLE.fullmatch(name):
         raise ConfigurationError(
-            f"{setting} does not hold the name of a variable that is set; what it holds is not shown, since it may be "
-            "the secret itself",
+            f"{option_name(setting)} does not hold the name of a variable that is set; what it holds is not shown, "
+            "since it may be the secret itself",
             remedy="Put the secret into a variable such as SIGNING_PASSWORD, and give that name.",
         )
 
@@ -128,7 +129,7 @@ def _variable(setting: str, name: object, environment: Mapping[str, str]) -> Sec
         return secret_text(value)
     check_variable_name(setting, str(name))
     raise ConfigurationError(
-        f"the environment variable {name} ({setting}) is not set",
+        f"the environment variable {name} ({option_name(setting)}) is not set",
         remedy=f"Map the secret variable into the step: env: {{ {name}: $(yourSecret) }}.",
     )
 

@@ -222,6 +222,6 @@ def test_a_token_that_is_not_there_stops_before_anything_is_done(
     monkeypatch.delenv("MY_TOKEN")
     verified = verify(folder, store)
     assert verified.code == 3
-    assert "MY_TOKEN (publish_token_env) is not set" in verified.text
+    assert "MY_TOKEN (--publish-token-env) is not set" in verified.text
     assert verified.report == {}
     assert azure.seen == []

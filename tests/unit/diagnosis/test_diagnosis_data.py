@@ -146,6 +146,8 @@ def test_code_says_more_than_the_sentence_around_it() -> None:
     [
         ("TRUST_E_NOSIGNATUR", "TRUST_E_NOSIGNATURE"),
         ("ALREDY_SIGNED", "ALREADY_SIGNED"),
+        ("0x800B01O9", "0x800B0109"),
+        ("0x80096O05", "0x80096005"),
         ("untrusted-rot", "untrusted-root"),
         ("Error: no private key available", "SignTool Error: No private key is available."),
     ],

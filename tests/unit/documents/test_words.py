@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from kspsign.diagnosis.catalogue import Failure, catalogue
 from support.places import ROOT
 
 SOURCES = sorted(
@@ -101,6 +102,12 @@ def test_code_is_written_in_the_field_s_words(path: Path) -> None:
 @pytest.mark.parametrize("path", PAGES, ids=lambda path: path.relative_to(ROOT).as_posix())
 def test_pages_are_written_in_the_field_s_words(path: Path) -> None:
     assert not found(path.read_text(encoding="utf-8"), path.relative_to(ROOT).as_posix())
+
+
+@pytest.mark.parametrize("failure", catalogue().failures, ids=lambda failure: failure.id)
+def test_failures_are_explained_in_the_field_s_words(failure: Failure) -> None:
+    texts_of_failure = (failure.title, failure.cause, failure.remedy)
+    assert not [fault for text in texts_of_failure for fault in found(text, f"failures.yml: {failure.id}")]
 
 
 def test_a_class_name_has_one_meaning() -> None:

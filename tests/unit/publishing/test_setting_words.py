@@ -103,3 +103,19 @@ def test_rendering_twice_changes_nothing() -> None:
     words = SettingWords("task", replace(FILE))
     once = words.rendered("Pass --trust-root, or --digest sha256, or --replace.")
     assert words.rendered(once) == once
+
+
+def test_no_message_names_a_setting_by_its_field() -> None:
+    """Messages name options, which are rendered; a field (trust_root) is what a file's key is called, with its line."""
+    fields = {*USER_FIELDS, *(name for model in STORES.built_in().values() for name in options_of(model))}
+    name = re.compile(rf"(?<![\w./-])(?:{'|'.join(field for field in fields if '_' in field)})(?![\w(=.-])")
+    assert [(where, message) for where, message in _messages() if name.search(message)] == []
+
+
+def _messages() -> Iterator[tuple[str, str]]:
+    """The first texts of every error about settings in the source."""
+    for source in sorted(SOURCES.rglob("*.py")):
+        for node in ast.walk(ast.parse(source.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Raise) and isinstance(node.exc, ast.Call) and node.exc.args:
+                parts = (part.value for part in ast.walk(node.exc.args[0]) if isinstance(part, ast.Constant))
+                yield source.name, " ".join(text for text in parts if isinstance(text, str))

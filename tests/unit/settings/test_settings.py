@@ -122,7 +122,7 @@ def test_the_tasks_own_password_wins() -> None:
 
 
 def test_a_variable_that_is_not_set_is_named() -> None:
-    with pytest.raises(ConfigurationError, match=r"P12 \(password_env\) is not set"):
+    with pytest.raises(ConfigurationError, match=r"P12 \(--password-env\) is not set"):
         resolve("sign", {"password_env": "P12"}, environment={}, stores=STORES)
 
 

@@ -9,6 +9,7 @@ from typing import Final
 
 from kspsign.model.errors import PrerequisiteError, SigningError
 
+ENDED, SILENT = "PKCS11_MODULE_ENDED", "PKCS11_MODULE_SILENT"
 _LOG = "See the module's own log for the reason; check its configuration and its service."
 
 
@@ -82,17 +83,19 @@ def at_opening(refused: CryptokiError, module: Path) -> PrerequisiteError:
 
 
 def at_signing(refused: PrerequisiteError, module: Path, token: str) -> SigningError:
-    """The module refused to sign, or does not show any more what was there when it was opened."""
+    """The module refused to sign, is gone, or does not show any more what was there when it was opened."""
+    if refused.code in (ENDED, SILENT):
+        return SigningError(f"token {token!r}: {refused}", code=refused.code, remedy=refused.remedy)
     known = _KNOWN.get(refused.value, _Known("")) if isinstance(refused, CryptokiError) else _VANISHED
     return SigningError(
         f"token {token!r} of PKCS#11 module {module.name}: {refused}", code=known.code, remedy=known.remedy
     )
 
 
-def unloadable(path: Path, broken: OSError | AttributeError) -> PrerequisiteError:
-    """The file is missing, of another architecture, lacks a library of its own, or is not a PKCS#11 module."""
+def unloadable(path: Path, broken: str | None) -> PrerequisiteError:
+    """The file is missing, of another architecture, lacks a library of its own, or (None) is not a PKCS#11 module."""
     machine = f"{platform.machine()} ({platform.architecture()[0]} Python)"
-    if isinstance(broken, AttributeError):
+    if broken is None:
         what, remedy = "is a library, but no PKCS#11 module", "Name the vendor's PKCS#11 library with --pkcs11-module."
     elif not path.exists():
         what, remedy = "does not exist", "Correct --pkcs11-module, or install the vendor's client tools on this agent."
@@ -100,3 +103,23 @@ def unloadable(path: Path, broken: OSError | AttributeError) -> PrerequisiteErro
         what = f"can't be loaded: {broken}"
         remedy = f"It must be a library for {machine}, readable, and with the libraries that it needs in place."
     return PrerequisiteError(f"the PKCS#11 module {path} {what}", code="PKCS11_MODULE", remedy=remedy)
+
+
+def ended(path: Path, how: str) -> PrerequisiteError:
+    """The module took its process with it, and `how`: it called exit, or crashed."""
+    return PrerequisiteError(
+        f"PKCS#11 module {path.name} gave no answer: {how}",
+        code=ENDED,
+        remedy=f"{_LOG} Update the module, try --jobs 1, or reach the key by another key store. Files that are signed "
+        "already are skipped when the step runs again.",
+    )
+
+
+def silent(path: Path, call: str, seconds: float) -> PrerequisiteError:
+    """The module did not answer in time; its process was ended."""
+    return PrerequisiteError(
+        f"PKCS#11 module {path.name} did not answer within {seconds:.0f} s ({call.replace('_', ' ')})",
+        code=SILENT,
+        remedy="Check that the token is connected and waits for nobody (a touch, a PIN at its reader), and that its "
+        "service can be reached.",
+    )

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -14,11 +12,13 @@ from kspsign.certificates.aia import with_issuers
 from kspsign.certificates.chain import ordered_chain
 from kspsign.certificates.parse import to_der
 from kspsign.keys.pkcs11 import cryptoki
-from kspsign.keys.pkcs11.cryptoki import Cryptoki, Token
+from kspsign.keys.pkcs11.cryptoki import Token
 from kspsign.keys.pkcs11.errors import CryptokiError, at_opening
+from kspsign.keys.pkcs11.isolated import IsolatedModule
 from kspsign.keys.pkcs11.options import Pkcs11Options
-from kspsign.keys.pkcs11.store import check_named
-from kspsign.keys.pkcs11.token import Address, certificates_for, find_key, find_token
+from kspsign.keys.pkcs11.sessions import Login
+from kspsign.keys.pkcs11.store import check_named, open_module
+from kspsign.keys.pkcs11.token import Address, certificates_for, check_key, find_key, find_token
 from kspsign.keys.prerequisites import (
     CERTIFICATE,
     CHAIN,
@@ -40,7 +40,6 @@ from kspsign.keys.prerequisites import (
 )
 from kspsign.keys.protocol import Surroundings
 from kspsign.model.errors import ConfigurationError, KspSignError, PrerequisiteError
-from kspsign.programs.client_certificate_file import with_client_certificate_file
 
 _MODULE, _TOKEN = "module", "token"
 _CHECKS: Final = (CREDENTIALS, _MODULE, _TOKEN, SIGN_IN, KEY, PERMISSION, CERTIFICATE, NEWER)
@@ -66,15 +65,8 @@ def _examined(options: Pkcs11Options, surroundings: Surroundings) -> Iterator[Pr
         yield failed(CREDENTIALS, wrong)
         return
     with contextlib.ExitStack() as undone:
-        # As when the store is opened: a vendor's module reads its own credentials from the process's environment.
         try:
-            given = undone.enter_context(with_client_certificate_file(surroundings))
-            os.environ.update({name: value.get_secret_value() for name, value in given.items()})
-            module = Cryptoki(address.module)
-            undone.callback(module.finalise)
-        except CryptokiError as refused:
-            yield failed(_MODULE, at_opening(refused, address.module))
-            return
+            module = undone.enter_context(open_module(options, address, surroundings))
         except KspSignError as error:
             yield failed(_MODULE, error)
             return
@@ -96,7 +88,7 @@ def _malformed(pin: str | None) -> ConfigurationError | None:
 class _Examination:
     """One module and what is looked for in it."""
 
-    module: Cryptoki
+    module: IsolatedModule
     address: Address
     pin: str | None
     options: Pkcs11Options
@@ -110,13 +102,16 @@ class _Examination:
             yield self._failed(_TOKEN, error)
             return
         yield passed(_TOKEN, f"{token.label!r} is in slot {token.slot}")
-        locked = _pin_fault(token, self.pin)
-        if locked is not None:
+        try:
+            login = Login.of(token, self.pin)
+        except PrerequisiteError as locked:
             yield failed(CREDENTIALS, locked)
             return
         wanted = bool(token.flags & cryptoki.CKF_LOGIN_REQUIRED)
         if self.pin is not None:
             yield passed(CREDENTIALS, "a PIN is given")
+        elif login.at_pad:
+            yield not_checked(CREDENTIALS, "the token asks for its PIN at its reader's PIN pad")
         elif wanted:
             yield not_checked(CREDENTIALS, "no PIN is given, although the token says that it wants a login")
         else:
@@ -137,7 +132,7 @@ class _Examination:
     def _key(self, token: Token, session: int) -> Iterator[Prerequisite]:
         try:
             key = find_key(self.module, session, self.address)
-            self._check_key(token, session, key)
+            check_key(self.module, token, session, key, self.address)
             may_sign = self.module.attribute(session, key, cryptoki.CKA_SIGN)
         except KspSignError as error:
             yield self._failed(KEY, error)
@@ -150,27 +145,6 @@ class _Examination:
         else:
             yield passed(PERMISSION, "the key may sign (CKA_SIGN)")
         yield from self._certificate(session, key)
-
-    def _check_key(self, token: Token, session: int, key: int) -> None:
-        """Raise PrerequisiteError when the key is out of its dates or the token lacks the mechanism to sign with it."""
-        today = f"{datetime.now(UTC):%Y%m%d}"
-        begin = _date(self.module.attribute(session, key, cryptoki.CKA_START_DATE))
-        end = _date(self.module.attribute(session, key, cryptoki.CKA_END_DATE))
-        if (begin and today < begin) or (end and end < today):
-            raise PrerequisiteError(
-                f"{self.address.key} is for use from {begin or 'ever'} to {end or 'ever'} (CKA_START_DATE, _END_DATE)",
-                code="PKCS11_KEY_EXPIRED",
-                remedy="Use a key pair whose dates hold, or have its dates changed on the token.",
-            )
-        kind = self.module.attribute(session, key, cryptoki.CKA_KEY_TYPE)
-        is_rsa = kind is not None and int.from_bytes(kind, sys.byteorder) == cryptoki.CKK_RSA
-        wanted, name = (cryptoki.CKM_RSA_PKCS, "CKM_RSA_PKCS") if is_rsa else (cryptoki.CKM_ECDSA, "CKM_ECDSA")
-        if wanted not in self.module.mechanisms(token.slot):
-            raise PrerequisiteError(
-                f"token {token.label!r} does not offer {name}, which signing with {self.address.key} needs",
-                code="PKCS11_REFUSED",
-                remedy="Allow the mechanism in the token's policy, or use a token that has it.",
-            )
 
     def _certificate(self, session: int, key: int) -> Iterator[Prerequisite]:
         file = self.options.certificate.absolute() if self.options.certificate else None
@@ -198,30 +172,6 @@ class _Examination:
 
     def _failed(self, name: str, error: KspSignError) -> Prerequisite:
         return failed(name, at_opening(error, self.address.module) if isinstance(error, CryptokiError) else error)
-
-
-def _pin_fault(token: Token, pin: str | None) -> PrerequisiteError | None:
-    """Why the PIN must not, or can't, be tried; None when it may."""
-    if pin is None or not token.flags & cryptoki.CKF_LOGIN_REQUIRED:
-        return None
-    if token.flags & cryptoki.CKF_USER_PIN_LOCKED:
-        return PrerequisiteError(
-            f"the PIN of token {token.label!r} is locked",
-            code="PKCS11_PIN_LOCKED",
-            remedy="Unlock it with the vendor's tool, as the token's security officer.",
-        )
-    if token.flags & cryptoki.CKF_USER_PIN_FINAL_TRY:
-        return PrerequisiteError(
-            f"token {token.label!r} locks with the next wrong PIN: it is not tried here",
-            code="PKCS11_PIN_LOCKED",
-            remedy="Log in once with the vendor's tool and the right PIN: that resets the count.",
-        )
-    return None
-
-
-def _date(value: bytes | None) -> str:
-    """A CK_DATE as eight digits; empty when there is none."""
-    return value.decode("ascii", "replace") if value and value.isdigit() and len(value) == 8 else ""
 
 
 def _may_not_sign(key: str) -> PrerequisiteError:

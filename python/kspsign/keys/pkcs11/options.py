@@ -19,8 +19,12 @@ class Pkcs11Options(CertificateFile, IssuerFetching):
     pkcs11_module: Annotated[Path | None, Ambient.REFUSED, Metavar("FILE")] = Field(
         None, description="PKCS#11 library of the token's vendor (key store pkcs11)."
     )
+    pkcs11_parameters: Annotated[str | None, Ambient.REFUSED, Metavar("TEXT")] = Field(
+        None, description="Parameters for initialising the PKCS#11 library, such as NSS's: configdir='sql:/nss'."
+    )
     pkcs11_token: Annotated[str | None, Ambient.REFUSED, OneOf("token"), Metavar("LABEL")] = Field(
-        None, description="Label of the PKCS#11 token (default: the only one)."
+        None,
+        description="Label (with * and ?) or serial number of the PKCS#11 token (default: the only one).",
     )
     pkcs11_slot: Annotated[int | None, Ambient.REFUSED, OneOf("token")] = Field(
         None, ge=0, description="Slot id of the PKCS#11 token, instead of its label."
@@ -30,6 +34,9 @@ class Pkcs11Options(CertificateFile, IssuerFetching):
     )
     pkcs11_pin_env: Annotated[str | None, Ambient.REFUSED, Metavar("NAME"), SecretVariable("pkcs11_pin")] = Field(
         None, description="Name of the environment variable with the token's PIN."
+    )
+    pkcs11_timeout: Annotated[int, Ambient.REFUSED, Metavar("SECONDS")] = Field(
+        120, ge=1, le=3600, description="Longest wait for the PKCS#11 library; a touch or a PIN pad takes time too."
     )
     pkcs11_pin: SecretStr | None = None
 

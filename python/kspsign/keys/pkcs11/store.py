@@ -7,7 +7,6 @@ One login is valid for all sessions; each signature in progress has its own sess
 from __future__ import annotations
 
 import contextlib
-import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -23,11 +22,12 @@ from kspsign.certificates.aia import with_issuers
 from kspsign.certificates.chain import ordered_chain
 from kspsign.certificates.parse import parse_certificate, to_der
 from kspsign.keys.pkcs11 import cryptoki
-from kspsign.keys.pkcs11.cryptoki import Cryptoki, Token
+from kspsign.keys.pkcs11.cryptoki import Token
 from kspsign.keys.pkcs11.errors import CryptokiError, at_opening, at_signing
+from kspsign.keys.pkcs11.isolated import IsolatedModule, module_environment
 from kspsign.keys.pkcs11.options import Pkcs11Options
-from kspsign.keys.pkcs11.sessions import SessionPool
-from kspsign.keys.pkcs11.token import Address, certificates_for, find_key, find_token
+from kspsign.keys.pkcs11.sessions import Login, SessionPool
+from kspsign.keys.pkcs11.token import Address, certificates_for, check_key, find_key, find_token
 from kspsign.keys.prerequisites import Prerequisite
 from kspsign.keys.protocol import Capabilities, KeyStore, Surroundings, reference_part
 from kspsign.model.errors import ConfigurationError, PrerequisiteError
@@ -52,7 +52,7 @@ class Pkcs11KeyStore(KeyStore):
     def __init__(
         self,
         address: Address,
-        module: Cryptoki,
+        module: IsolatedModule,
         held: contextlib.ExitStack,
         token: Token,
         pool: SessionPool,
@@ -63,7 +63,8 @@ class Pkcs11KeyStore(KeyStore):
         self._token = token.label
         self._pool = pool
         self._certificates = certificates
-        self._capabilities = Capabilities(concurrent=token.most_sessions if module.threads else 1)
+        alone = pool.asks_each_time or not module.threads
+        self._capabilities = Capabilities(concurrent=1 if alone else token.most_sessions)
 
     @classmethod
     def open(cls, options: Pkcs11Options, surroundings: Surroundings) -> Self:
@@ -95,16 +96,15 @@ class Pkcs11KeyStore(KeyStore):
     ) -> Self:
         pin = None if options.pkcs11_pin is None else options.pkcs11_pin.get_secret_value()
         with contextlib.ExitStack() as undone:
-            # Modules such as DigiCert's take their own credentials from variables, which a task's step hands over
-            # apart, and read the client certificate from a file as long as they work.
-            given = undone.enter_context(with_client_certificate_file(surroundings))
-            os.environ.update({name: value.get_secret_value() for name, value in given.items()})
+            module = undone.enter_context(open_module(options, address, surroundings))
             try:
-                module = Cryptoki(address.module)
-                undone.callback(module.finalise)
                 token = find_token(module, address)
-                pool = SessionPool(module, token.slot, pin, lambda session: find_key(module, session, address))
+                login = Login.of(token, pin)
+                if login.at_pad:
+                    surroundings.notice(f"token {token.label!r} wants its PIN at its reader's PIN pad")
+                pool = SessionPool(module, token.slot, login, lambda session: find_key(module, session, address))
                 with pool.session() as (session, key):
+                    check_key(module, token, session, key, address)
                     leaf, remarks, others = certificates_for(
                         module, session, key, address, file=file, sha256=sha256, now=datetime.now(UTC)
                     )
@@ -154,6 +154,30 @@ class Pkcs11KeyStore(KeyStore):
         """Close the sessions and the module; calling it again does nothing."""
         self._pool.close()
         self._held.close()
+
+
+@contextlib.contextmanager
+def open_module(options: Pkcs11Options, address: Address, surroundings: Surroundings) -> Iterator[IsolatedModule]:
+    """The module in its process, until the end of the block. Raises PrerequisiteError, with the module's name."""
+    pin = None if options.pkcs11_pin is None else options.pkcs11_pin.get_secret_value()
+    # Modules such as DigiCert's take their own credentials from variables, which a task's step hands over apart, and
+    # read the client certificate from a file as long as they work.
+    with with_client_certificate_file(surroundings) as given:
+        named = {name: value.get_secret_value() for name, value in given.items()}
+        environment = module_environment(named, pin)
+        try:
+            module = IsolatedModule(
+                address.module,
+                options.pkcs11_parameters,
+                environment,
+                pin,
+                options.pkcs11_timeout,
+                surroundings.cancelled,
+            )
+        except CryptokiError as refused:
+            raise at_opening(refused, address.module) from refused
+        with contextlib.closing(module):
+            yield module
 
 
 def check_named(options: Pkcs11Options) -> None:

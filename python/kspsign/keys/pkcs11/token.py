@@ -2,27 +2,34 @@
 
 from __future__ import annotations
 
+import fnmatch
 import hashlib
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Self
 
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
+from kspsign.certificates import der
 from kspsign.certificates.choice import choose_newest
 from kspsign.certificates.file import read_certificate_file
 from kspsign.certificates.parse import parse_certificate, to_der
 from kspsign.keys.pkcs11 import cryptoki
-from kspsign.keys.pkcs11.cryptoki import Cryptoki, Token
+from kspsign.keys.pkcs11.cryptoki import Token
+from kspsign.keys.pkcs11.isolated import IsolatedModule
 from kspsign.keys.pkcs11.options import Pkcs11Options
 from kspsign.keys.protocol import reference_part
 from kspsign.model.errors import ConfigurationError, PrerequisiteError, TrustError
 from kspsign.model.suggest import did_you_mean
 
+_BARE_POINTS = frozenset({65, 97, 133})
+"""Bytes of an uncompressed point of P-256, P-384 and P-521."""
 Chosen = tuple[x509.Certificate, tuple[str, ...], Sequence[x509.Certificate]]
 """The certificate to sign with, what to say of the choice, and the others that are there."""
 
@@ -49,7 +56,7 @@ class Address:
                 key_id = bytes.fromhex(options.pkcs11_key_id.removeprefix("0x").replace(":", ""))
             except ValueError as no_hex:
                 raise ConfigurationError(
-                    f"pkcs11_key_id {options.pkcs11_key_id!r} is not a hex number",
+                    f"--pkcs11-key-id {options.pkcs11_key_id!r} is not a hex number",
                     remedy="Give the CKA_ID as hex digits, as `pkcs11-tool --list-objects` prints it.",
                 ) from no_hex
         label = options.keypair_alias
@@ -94,12 +101,16 @@ class Address:
         return "the key with " + " and ".join(named + ([f"id {self.key_id.hex()}"] if self.key_id else []))
 
 
-def find_token(module: Cryptoki, address: Address) -> Token:
-    """The token that `address` means; raises PrerequisiteError with those that are there."""
-    present = module.tokens()
-    found = [token for token in present if address.token in {None, token.label} and address.slot in {None, token.slot}]
+def find_token(module: IsolatedModule, address: Address) -> Token:
+    """The token that `address` means; raises PrerequisiteError with those that are there, CryptokiError when its slot
+    refuses to tell of it."""
+    present, refused = module.tokens()
+    found = [token for token in present if _is_meant(token, address)]
     if len(found) == 1:
         return found[0]
+    for slot, refusal in refused:
+        if not found and address.slot in {None, slot}:
+            raise refusal
     wanted = f"label {address.token}" if address.token is not None else f"slot {address.slot}"
     listed = ", ".join(f"{token.label!r} (slot {token.slot})" for token in present) or "none"
     if found:
@@ -112,7 +123,14 @@ def find_token(module: Cryptoki, address: Address) -> Token:
     )
 
 
-def find_key(module: Cryptoki, session: int, address: Address) -> int:
+def _is_meant(token: Token, address: Address) -> bool:
+    """By label, by a pattern of labels (some are made anew with each certificate), or by serial number."""
+    named = address.token
+    fits = named is None or named in {token.label, token.serial} or fnmatch.fnmatchcase(token.label, named)
+    return fits and address.slot in {None, token.slot}
+
+
+def find_key(module: IsolatedModule, session: int, address: Address) -> int:
     """The private key's handle in this session; raises PrerequisiteError."""
     wanted: dict[int, bytes] = {}
     if address.label is not None:
@@ -137,19 +155,54 @@ def find_key(module: Cryptoki, session: int, address: Address) -> int:
     )
 
 
+def check_key(module: IsolatedModule, token: Token, session: int, key: int, address: Address) -> None:
+    """Raise PrerequisiteError when the key is out of its dates or may not sign, or the token lacks the mechanism to
+    sign with it."""
+    today = f"{datetime.now(UTC):%Y%m%d}"
+    begin = _date(module.attribute(session, key, cryptoki.CKA_START_DATE))
+    end = _date(module.attribute(session, key, cryptoki.CKA_END_DATE))
+    if (begin and today < begin) or (end and end < today):
+        raise PrerequisiteError(
+            f"{address.key} is for use from {begin or 'ever'} to {end or 'ever'} (CKA_START_DATE, _END_DATE)",
+            code="PKCS11_KEY_EXPIRED",
+            remedy="Use a key pair whose dates hold, or have its dates changed on the token.",
+        )
+    kind = module.attribute(session, key, cryptoki.CKA_KEY_TYPE)
+    is_rsa = kind is not None and int.from_bytes(kind, sys.byteorder) == cryptoki.CKK_RSA
+    wanted, name = (cryptoki.CKM_RSA_PKCS, "CKM_RSA_PKCS") if is_rsa else (cryptoki.CKM_ECDSA, "CKM_ECDSA")
+    if wanted not in module.mechanisms(token.slot):
+        raise PrerequisiteError(
+            f"token {token.label!r} does not offer {name}, which signing with {address.key} needs",
+            code="PKCS11_REFUSED",
+            remedy="Allow the mechanism in the token's policy, or use a token that has it.",
+        )
+
+
+def _date(value: bytes | None) -> str:
+    """A CK_DATE as eight digits; empty when there is none."""
+    return value.decode("ascii", "replace") if value and value.isdigit() and len(value) == 8 else ""
+
+
 def certificates_for(
-    module: Cryptoki, session: int, key: int, address: Address, *, file: Path | None, sha256: str | None, now: datetime
+    module: IsolatedModule,
+    session: int,
+    key: int,
+    address: Address,
+    *,
+    file: Path | None,
+    sha256: str | None,
+    now: datetime,
 ) -> Chosen:
     """The certificate for the key: from `file` if given, else the newest valid one on the token; or exactly `sha256`.
 
     Raises PrerequisiteError when there is none.
     """
     on_token = _certificates(module, session)
-    modulus = module.attribute(session, key, cryptoki.CKA_MODULUS)
+    public = _PublicPart.read(module, session, key)
     if file is not None:
         leaf, others = read_certificate_file(file)
         chosen, remarks = choose_newest([parse_certificate(leaf)], now, f"{file}")
-        if not _may_fit(chosen, modulus):
+        if not public.may_be_that_of(chosen):
             raise PrerequisiteError(
                 f"the certificate in {file} is not the one of {address.key}",
                 code="KEY_MISMATCH",
@@ -161,11 +214,13 @@ def certificates_for(
         same = [certificate for certificate in everything if hashlib.sha256(to_der(certificate)).hexdigest() == sha256]
         if same:
             return same[0], (), everything
-    key_id = module.attribute(session, key, cryptoki.CKA_ID)
-    label = module.attribute(session, key, cryptoki.CKA_LABEL)
-    by_id = [certificate for attributes, certificate in on_token if key_id and attributes[0] == key_id]
-    by_label = [certificate for attributes, certificate in on_token if label and attributes[1] == label]
-    fitting = [certificate for certificate in by_id or by_label if _may_fit(certificate, modulus)]
+    fitting = [certificate for certificate in everything if public.is_that_of(certificate)]
+    if not public.known:
+        key_id = module.attribute(session, key, cryptoki.CKA_ID)
+        label = module.attribute(session, key, cryptoki.CKA_LABEL)
+        by_id = [certificate for attributes, certificate in on_token if key_id and attributes[0] == key_id]
+        by_label = [certificate for attributes, certificate in on_token if label and attributes[1] == label]
+        fitting = [certificate for certificate in by_id or by_label if public.may_be_that_of(certificate)]
     if not fitting:
         raise PrerequisiteError(
             f"the token holds no certificate for {address.key}",
@@ -177,7 +232,9 @@ def certificates_for(
     return chosen, remarks, everything
 
 
-def _certificates(module: Cryptoki, session: int) -> list[tuple[tuple[bytes | None, bytes | None], x509.Certificate]]:
+def _certificates(
+    module: IsolatedModule, session: int
+) -> list[tuple[tuple[bytes | None, bytes | None], x509.Certificate]]:
     """All certificates on the token that can be read, each with its CKA_ID and CKA_LABEL."""
     found = []
     for handle in module.find(session, cryptoki.CKO_CERTIFICATE, {}):
@@ -190,12 +247,56 @@ def _certificates(module: Cryptoki, session: int) -> list[tuple[tuple[bytes | No
     return found
 
 
-def _may_fit(candidate: x509.Certificate, modulus: bytes | None) -> bool:
-    """Whether the certificate's key can be this one, as far as the token says: it gives the modulus of RSA keys."""
+@dataclass(frozen=True, slots=True)
+class _PublicPart:
+    """What the token tells of the key's public half: an RSA key's modulus, or an EC key's point (uncompressed)."""
+
+    modulus: int | None = None
+    point: bytes | None = None
+
+    @classmethod
+    def read(cls, module: IsolatedModule, session: int, key: int) -> Self:
+        """A private EC key seldom has its point: then that of the public key of the same id or label counts."""
+        modulus = module.attribute(session, key, cryptoki.CKA_MODULUS)
+        if modulus is not None:
+            return cls(modulus=int.from_bytes(modulus))
+        points = [module.attribute(session, key, cryptoki.CKA_EC_POINT)]
+        for kind in (cryptoki.CKA_ID, cryptoki.CKA_LABEL):
+            name = module.attribute(session, key, kind)
+            if name:
+                twins = module.find(session, cryptoki.CKO_PUBLIC_KEY, {kind: name})
+                points += [module.attribute(session, twin, cryptoki.CKA_EC_POINT) for twin in twins]
+        known = {_uncompressed(point) for point in points if point}
+        return cls(point=known.pop() if len(known) == 1 else None)
+
+    @property
+    def known(self) -> bool:
+        """Whether the token tells enough to know the key's certificate by it."""
+        return self.modulus is not None or self.point is not None
+
+    def is_that_of(self, candidate: x509.Certificate) -> bool:
+        """Whether the certificate's key is this one, for certain."""
+        return self.known and self.may_be_that_of(candidate)
+
+    def may_be_that_of(self, candidate: x509.Certificate) -> bool:
+        """Whether the certificate's key can be this one, as far as the token says."""
+        try:
+            public = candidate.public_key()
+        except (ValueError, UnsupportedAlgorithm):
+            return False
+        if isinstance(public, rsa.RSAPublicKey):
+            return public.public_numbers().n == self.modulus
+        if not isinstance(public, ec.EllipticCurvePublicKey) or self.modulus is not None:
+            return False
+        point = public.public_bytes(Encoding.X962, PublicFormat.UncompressedPoint)
+        return self.point is None or self.point == point
+
+
+def _uncompressed(point: bytes) -> bytes:
+    """CKA_EC_POINT is the DER of an OCTET STRING (PKCS #11 §2.3.3); some modules leave that wrapping out."""
+    if len(point) in _BARE_POINTS:
+        return point
     try:
-        public = candidate.public_key()
-    except (ValueError, UnsupportedAlgorithm):
-        return False
-    if modulus is None:
-        return not isinstance(public, rsa.RSAPublicKey)
-    return isinstance(public, rsa.RSAPublicKey) and public.public_numbers().n == int.from_bytes(modulus)
+        return bytes(der.parse(point, der.OCTET_STRING).content)
+    except TrustError:
+        return point

@@ -101,7 +101,7 @@ class WindowsStore(OpenStore):
     def _of_file(cls, options: WindowsOptions) -> Self:
         """Method 1: the certificate from its file, the key by KSP and alias; no store, no certsync."""
         if options.certificate is None or options.keypair_alias is None:
-            raise ConfigurationError("certificate needs keypair_alias", remedy="Name it with --keypair-alias.")
+            raise ConfigurationError("--certificate needs --keypair-alias", remedy="Name it with --keypair-alias.")
         leaf, others = read_certificate_file(options.certificate)
         issuers = known_issuers(leaf) if sys.platform == "win32" else ()
         return cls(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 from pydantic import Field, SecretStr
 
@@ -24,6 +24,40 @@ class CertificateFile(StoreOptions):
 
     certificate: Annotated[Path | None, Ambient.REFUSED, Metavar("FILE"), NeverIgnored()] = Field(
         None, description="Certificate file to sign with, without store or certsync."
+    )
+
+
+class CloudKey(CertificateFile):
+    """A key of a cloud's key management service, which keeps no certificates."""
+
+    kms_key: Annotated[str | None, Ambient.REFUSED, Metavar("KEY")] = Field(
+        None, description="Key of aws-kms (ARN, id, alias/NAME) or google-cloud-kms (projects/.../cryptoKeys/NAME)."
+    )
+    kms_endpoint: Annotated[str | None, Ambient.REFUSED, Metavar("URL")] = Field(
+        None, description="Where the key management service is reached (default: its public endpoint)."
+    )
+
+    @property
+    def means_synchronised(self) -> bool:
+        """Without a key an earlier certsync is meant, which knows it."""
+        return self.thumbprint is not None and self.kms_key is None
+
+
+class PipelineConnection(StoreOptions):
+    """The identity that the pipeline vouches for with an OIDC token: of a service connection, or of a GitHub job."""
+
+    variables: ClassVar[frozenset[str]] = frozenset(
+        {
+            "ACTIONS_ID_TOKEN_REQUEST_TOKEN",
+            "ACTIONS_ID_TOKEN_REQUEST_URL",
+            "AZURESUBSCRIPTION_SERVICE_CONNECTION_ID",
+            "SYSTEM_ACCESSTOKEN",
+            "SYSTEM_OIDCREQUESTURI",
+        }
+    )
+
+    azure_connection_id: Annotated[str | None, Ambient.REFUSED, Metavar("ID")] = Field(
+        None, description="Id of the Azure RM service connection (default: AZURESUBSCRIPTION_SERVICE_CONNECTION_ID)."
     )
 
 

@@ -217,6 +217,22 @@ STORES = StoreTable(
         late("kspsign.keys.azure_artifact_signing.load:ArtifactSigningStore"),
     ),
     StoreEntry(
+        "aws-kms",
+        "AWS KMS",
+        "AWS Key Management Service",
+        ("native",),
+        late("kspsign.keys.aws_kms.options:AwsKmsOptions"),
+        late("kspsign.keys.aws_kms.store:AwsKmsStore"),
+    ),
+    StoreEntry(
+        "google-cloud-kms",
+        "Google Cloud KMS",
+        "Google Cloud Key Management Service",
+        ("native",),
+        late("kspsign.keys.google_cloud_kms.options:GoogleKmsOptions"),
+        late("kspsign.keys.google_cloud_kms.store:GoogleKmsStore"),
+    ),
+    StoreEntry(
         "pkcs11",
         "PKCS#11 token",
         "a PKCS#11 token or HSM",

@@ -99,6 +99,36 @@ EXPECTED: dict[str, dict[str, Seen | str]] = {
         "superseded": "the service signs with the newest",
         "all well": Seen(READY, "key", "ok", "profile contoso-signing/release"),
     },
+    "aws-kms": {
+        "nothing set": Seen(NOT, "options", "failed", "--certificate"),
+        "macro": Seen(NOT, "variable", "failed", "AWS_SECRET_ACCESS_KEY holds the text $(AWS_SECRET_ACCESS_KEY)"),
+        "wrong secret": Seen(NOT, "sign-in", "failed", "InvalidSignatureException"),
+        "wrong alias": Seen(NOT, "key", "failed", "alias/relaese is not found"),
+        "disabled": Seen(NOT, "key", "failed", "is disabled"),
+        "expired": Seen(NOT, "certificate", "failed", "valid now"),
+        "no permission": Seen(NOT, "permission", "failed", "not authorized to perform: kms:Sign"),
+        "no network": Seen(NOT, "host", "failed", "the proxy can't be reached"),
+        "private CA": Seen(NOT, "host", "failed", "--ca-file"),
+        "near expiry": Seen(READY, "certificate", "warning", "valid for 11 days"),
+        "superseded": Seen(READY, "newer certificate", "warning", "superseded by"),
+        "all well": Seen(READY, "permission", "ok", "this identity may sign"),
+    },
+    "google-cloud-kms": {
+        "nothing set": Seen(NOT, "options", "failed", "--certificate"),
+        "macro": Seen(
+            NOT, "variable", "failed", "GOOGLE_APPLICATION_CREDENTIALS holds the text $(google.secureFilePath)"
+        ),
+        "wrong secret": Seen(NOT, "sign-in", "failed", "Invalid JWT Signature"),
+        "wrong alias": Seen(NOT, "key", "failed", "not found"),
+        "disabled": Seen(NOT, "key", "failed", "has no enabled version"),
+        "expired": Seen(NOT, "certificate", "failed", "valid now"),
+        "no permission": Seen(NOT, "permission", "failed", "cloudkms.cryptoKeyVersions.viewPublicKey"),
+        "no network": Seen(NOT, "host", "failed", "the proxy can't be reached"),
+        "private CA": Seen(NOT, "host", "failed", "--ca-file"),
+        "near expiry": Seen(READY, "certificate", "warning", "valid for 11 days"),
+        "superseded": Seen(READY, "newer certificate", "warning", "superseded by"),
+        "all well": Seen(READY, "key", "ok", "RSA_SIGN_PKCS1_3072_SHA256, HSM, signs"),
+    },
     "pkcs11": {
         "nothing set": Seen(NOT, "options", "failed", "--pkcs11-module"),
         "macro": Seen(NOT, "variable", "failed", "TEST_TOKEN_PIN holds the text $(TOKEN_PIN)"),
@@ -162,9 +192,8 @@ def examined(store: str, situation: str, folder: Path, authority: EmbeddedAuthor
             (folder / "azure").mkdir()
             arranged = ended.enter_context(services.artifact_signing(folder, situation, authority))
             given, asked, without = arranged.given, arranged.asked, ()
-        elif store in {"keylocker", "azure-key-vault"}:
-            service = services.keylocker if store == "keylocker" else services.key_vault
-            arranged = ended.enter_context(service(folder, situation))
+        elif store in services.BY_STORE:
+            arranged = ended.enter_context(services.BY_STORE[store](folder, situation))
             given, asked = arranged.given, arranged.asked
         else:
             given = local.arranged(store, folder, situation, authority)

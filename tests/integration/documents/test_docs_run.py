@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -26,11 +27,15 @@ from kspsign.embedded.timestamp_server import TimestampServer
 from support import softhsm
 from support.artifact_signing.server import ArtifactSigning
 from support.artifact_signing.world import ACCOUNT, ENDPOINT, PROFILE
+from support.aws.server import Aws
+from support.aws.world import ACCOUNT as AWS_ACCOUNT
 from support.certificates import PASSWORD, rsa_key, signing_file
 from support.digicert_one.fixture import running
 from support.documentation.reading import SHELL, Block, blocks, in_line, shell_lines
 from support.formats.navx_samples import build_navx
 from support.formats.peimages import build_pe
+from support.google.server import Google
+from support.google.world import KEY as GOOGLE_KEY
 from support.key_vault.server import Azure
 from support.key_vault.world import CLIENT, TENANT, Version, World
 from support.pki import ca, signer
@@ -53,8 +58,12 @@ STORES = {
     "docs/getting-started/business-central.md": "pkcs12",
     "docs/how-to/keylocker.md": "keylocker",
     "docs/getting-started/keylocker-linux.md": "keylocker",
+    "docs/getting-started/pkcs12.md": "pkcs12",
+    "docs/getting-started/try-it.md": "embedded",
     "docs/how-to/azure-artifact-signing.md": "azure-artifact-signing",
     "docs/how-to/azure-key-vault.md": "azure-key-vault",
+    "docs/how-to/aws-kms.md": "aws-kms",
+    "docs/how-to/google-cloud-kms.md": "google-cloud-kms",
     "docs/how-to/pkcs11.md": "pkcs11",
     "docs/reference/command-key-store.md": "command",
     "docs/migrate/artifact-signing.md": "azure-artifact-signing",
@@ -114,6 +123,32 @@ def place(tmp_path: Path, authority: EmbeddedAuthority) -> Place:
     return Place(tmp_path / "work", [authority.root.certificate.public_bytes(Encoding.PEM)])
 
 
+def prepare_artifact_signing(place: Place, service: ArtifactSigning) -> None:
+    """An account with a profile, and the metadata file of SignTool's dlib."""
+    place.roots.append(service.signing.root.pem)
+    place.environment |= service.environment
+    place.environment |= {"AZURE_TENANT_ID": TENANT, "AZURE_CLIENT_ID": CLIENT, "no_proxy": "127.0.0.1"}
+    place.placeholders |= {"ACCOUNT": ACCOUNT, "PROFILE": PROFILE}
+    metadata = {"Endpoint": ENDPOINT, "CodeSigningAccountName": ACCOUNT, "CertificateProfileName": PROFILE}
+    (place.folder / "metadata.json").write_text(json.dumps(metadata), encoding="utf-8")
+
+
+def prepare_aws(place: Place, aws: Aws) -> None:
+    """A key with its certificate, and an access key."""
+    _certificate, root = aws.publish(place.folder, rsa_key(2048), **VALID)
+    place.roots.append(root.read_bytes())
+    place.environment |= {**aws.keys, "AWS_ENDPOINT_URL_KMS": aws.endpoint}
+    place.placeholders |= {"ACCOUNT": AWS_ACCOUNT, "key/ID": f"key/{aws.aws.keys[0].id}"}
+
+
+def prepare_google(place: Place, google: Google) -> None:
+    """A key with its certificate, and a machine with a service account."""
+    _version, _certificate, root = google.publish(place.folder, rsa_key(2048), **VALID)
+    place.roots.append(root.read_bytes())
+    place.environment |= {**google.environment, **google.machine, "NO_PROXY": "127.0.0.1", "no_proxy": "127.0.0.1"}
+    place.placeholders |= {"projects/PROJECT/locations/LOCATION/keyRings/RING/cryptoKeys/KEY": GOOGLE_KEY}
+
+
 def prepare(place: Place, store: str, files: Path, stack: ExitStack, authority: EmbeddedAuthority) -> None:
     """Start the key store's stand-in, and fill in what a reader would."""
     files.mkdir()
@@ -133,13 +168,11 @@ def prepare(place: Place, store: str, files: Path, stack: ExitStack, authority: 
         place.roots.append(host.world.root.pem)
         place.environment |= host.environment
     elif store == "azure-artifact-signing":
-        service = stack.enter_context(ArtifactSigning(files, authority))
-        place.roots.append(service.signing.root.pem)
-        place.environment |= service.environment
-        place.environment |= {"AZURE_TENANT_ID": TENANT, "AZURE_CLIENT_ID": CLIENT, "no_proxy": "127.0.0.1"}
-        place.placeholders |= {"ACCOUNT": ACCOUNT, "PROFILE": PROFILE}
-        metadata = {"Endpoint": ENDPOINT, "CodeSigningAccountName": ACCOUNT, "CertificateProfileName": PROFILE}
-        (place.folder / "metadata.json").write_text(json.dumps(metadata), encoding="utf-8")
+        prepare_artifact_signing(place, stack.enter_context(ArtifactSigning(files, authority)))
+    elif store == "aws-kms":
+        prepare_aws(place, stack.enter_context(Aws(files)))
+    elif store == "google-cloud-kms":
+        prepare_google(place, stack.enter_context(Google(files)))
     else:
         root, key = ca("Documentation root", **VALID), rsa_key(2048)
         leaf = signer("Documentation publisher", root, key=key, **VALID)
@@ -175,11 +208,11 @@ def test_the_commands_of_a_page_do_what_it_says(
 ) -> None:
     prepare(place, STORES[page], tmp_path / "files", stack, authority)
     (place.folder / "roots.pem").write_bytes(b"".join(place.roots))
-    settings: Mapping[str, Any] = {
-        "timestamp_url": [timestamp_server.url],
-        "trust_root": ["roots.pem"],
-        "store": str(tmp_path / "store"),
-    }
+    if (place.folder / "signing").is_dir():
+        shutil.copyfile(place.folder / "roots.pem", place.folder / "signing" / "root.pem")
+    settings: dict[str, Any] = {"store": str(tmp_path / "store")}
+    if STORES[page] != "embedded":  # which brings its own
+        settings |= {"timestamp_url": [timestamp_server.url], "trust_root": ["roots.pem"]}
     (place.folder / "kspsign.yml").write_text(json.dumps(settings), encoding="utf-8")
     found = [block for block in runnable() if block.page == page]
     assert found
@@ -187,5 +220,7 @@ def test_the_commands_of_a_page_do_what_it_says(
         place.run(block)
     if not any("kspsign run" in block.text or "kspsign sign" in block.text for block in found):
         return
+    if STORES[page] == "embedded":
+        shutil.copyfile(tmp_path / "store" / "embedded" / "root.pem", place.folder / "roots.pem")
     signed = place.folder / "dist" / ("core.dll" if page == "README.md" else "app.exe")
     assert osslsigncode_verify(signed, place.folder / "roots.pem").accepted

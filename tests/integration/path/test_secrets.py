@@ -19,12 +19,20 @@ from kspsign.embedded.authority import create_authority
 from support import certificates, softhsm
 from support.artifact_signing.server import ArtifactSigning
 from support.artifact_signing.world import HOST, RESOURCE
+from support.aws.kms import exception
+from support.aws.server import ALIAS, Aws
+from support.aws.sign_in import GITHUB_TOKEN
+from support.aws.world import CONTAINER_TOKEN, REGION, ROLE
 from support.digicert_one import wire
 from support.digicert_one.access import PASSWORD as CLIENT_PASSWORD
 from support.digicert_one.answers import Response
 from support.digicert_one.fixture import running
 from support.digicert_one.server import Fault
 from support.formats.peimages import build_pe
+from support.google.kms import failure
+from support.google.server import GITHUB_TOKEN as GOOGLE_JOB
+from support.google.server import Google
+from support.google.world import KEY, PROVIDER
 from support.key_command.world import PIN as PROGRAM_PIN
 from support.key_command.world import PIN_VARIABLE, KeyCommand
 from support.key_vault.answers import LOGIN, PIPELINES, Request
@@ -190,6 +198,111 @@ def _by(
 
 
 @contextlib.contextmanager
+def aws(folder: Path, credential: str) -> Iterator[Case]:
+    with Aws(folder) as service:
+        certificate, root = service.publish(folder, new_key(), **SIDES)
+        said = False
+
+        def say_it(request: Request) -> Answer | None:
+            """Once the service says token and signature aloud."""
+            nonlocal said
+            if said or request.headers.get("x-amz-target") != "TrentService.Sign":
+                return None
+            said = True
+            return exception("ThrottlingException", request.headers.get("x-amz-security-token", ""), **AT_ONCE)
+
+        service.interfere = say_it
+        (folder / "token").write_text("web.identity.planted-6b2d")
+        service.aws.oidc_tokens.add("web.identity.planted-6b2d")
+        sts = {"AWS_REGION": REGION, "AWS_ENDPOINT_URL_STS": service.endpoint}
+        environment = {
+            "keys": service.keys,
+            "file": {"AWS_ROLE_ARN": ROLE, "AWS_WEB_IDENTITY_TOKEN_FILE": str(folder / "token")},
+            "pipelines": {**service.pipeline_environment, "no_proxy": "127.0.0.1", "AWS_ROLE_ARN": ROLE},
+            "github": {**service.github, "AWS_ROLE_ARN": ROLE},
+            "container": service.container,
+            "instance": {"AWS_EC2_METADATA_SERVICE_ENDPOINT": service.endpoint},
+        }[credential]
+
+        def secrets() -> list[bytes]:
+            made = [key.secret for key in service.aws.access_keys.values()]
+            made += [key.token for key in service.aws.access_keys.values() if key.token]
+            given = (ACCESS_TOKEN, GITHUB_TOKEN, CONTAINER_TOKEN, *service.aws.oidc_tokens, *service.aws.imds_tokens)
+            return [each.encode() for each in (*made, *given)]
+
+        options = ("--key-store", "aws-kms", "--kms-key", ALIAS, "--kms-endpoint", service.endpoint)
+        yield Case(
+            (*options, "--certificate", certificate, "--azure-connection-id", CONNECTION),
+            {**sts, **environment},
+            secrets,
+            lambda: [_less_aws_credentials(each) for each in service.record.requests],
+            root=root.read_bytes(),
+        )
+
+
+def _less_aws_credentials(request: Request) -> str:
+    """A request without the headers and the field in which a credential belongs."""
+    belonging = {"x-amz-security-token", "authorization", "x-aws-ec2-metadata-token"}
+    headers = {name: value for name, value in request.headers.items() if name not in belonging}
+    body = b"" if b"WebIdentityToken" in request.body else request.body
+    return f"{request.target} {body!r} {headers}"
+
+
+@contextlib.contextmanager
+def google(folder: Path, credential: str) -> Iterator[Case]:
+    with Google(folder) as service:
+        _version, certificate, root = service.publish(folder, new_key(), **SIDES)
+        said = False
+
+        def say_it(request: Request) -> Answer | None:
+            """Once the service says the token aloud."""
+            nonlocal said
+            if said or not request.path.endswith(":asymmetricSign"):
+                return None
+            said = True
+            return failure(429, "RESOURCE_EXHAUSTED", request.headers["authorization"], **AT_ONCE)
+
+        service.interfere = say_it
+        (folder / "token").write_text("own.identity.planted-9a4c")
+        service.google.oidc_tokens.add("own.identity.planted-9a4c")
+        own, file = certificates.rsa_key(2048), folder / "credentials.json"
+        provider: tuple[str, ...] = ()
+        environment = {**service.machine}
+        if credential == "account":
+            service.service_account(file, own)
+            service.google.account_key = own.public_key()
+        elif credential == "pool":
+            service.external_account(file, {"file": str(folder / "token")})
+        elif credential != "machine":
+            given = service.pipeline_environment if credential == "pipelines" else service.github
+            environment = {**service.environment, **given, "NO_PROXY": "127.0.0.1", "no_proxy": "127.0.0.1"}
+            provider = ("--google-workload-provider", PROVIDER, "--azure-connection-id", CONNECTION)
+        if file.exists():
+            environment["GOOGLE_APPLICATION_CREDENTIALS"] = str(file)
+
+        def secrets() -> list[bytes]:
+            pem = own.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).splitlines()
+            given = (ACCESS_TOKEN, GOOGLE_JOB, *service.google.tokens, *service.google.oidc_tokens)
+            return [*pem[1:-2], *(each.encode() for each in given)]
+
+        options = ("--key-store", "google-cloud-kms", "--kms-key", KEY, "--kms-endpoint", service.endpoint)
+        yield Case(
+            (*options, "--certificate", certificate, *provider),
+            environment,
+            secrets,
+            lambda: [_less_google_credentials(each) for each in service.record.requests],
+            root=root.read_bytes(),
+        )
+
+
+def _less_google_credentials(request: Request) -> str:
+    """A request without the header and the field in which a credential belongs."""
+    headers = {name: value for name, value in request.headers.items() if name != "authorization"}
+    body = b"" if b"subject_token=" in request.body else request.body
+    return f"{request.target} {body!r} {headers}"
+
+
+@contextlib.contextmanager
 def pkcs11(folder: Path) -> Iterator[Case]:
     token, key = softhsm.create(folder / "hsm"), new_key()
     token.import_key(key, "release", "01")
@@ -235,6 +348,8 @@ STORES: dict[str, Callable[[Path], contextlib.AbstractContextManager[Case]]] = {
         f"artifact signing by {each}": _by(each, artifact_signing)
         for each in ("client-secret", "pipelines", "managed-identity", "cli")
     },
+    **{f"aws by {each}": _by(each, aws) for each in ("keys", "file", "pipelines", "github", "container", "instance")},
+    **{f"google by {each}": _by(each, google) for each in ("account", "pool", "machine", "pipelines", "github")},
     "pkcs11": pkcs11,
     "pkcs12": pkcs12_file,
     "command": command,

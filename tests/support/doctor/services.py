@@ -12,10 +12,15 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from kspsign.certificates.parse import thumbprint_of
 from kspsign.embedded.authority import EmbeddedAuthority
 from support.artifact_signing.server import TIMESTAMPS, ArtifactSigning
+from support.aws.server import ALIAS, Aws
+from support.aws.world import OPERATIONS
 from support.certificates import rsa_key
 from support.digicert_one.fixture import running
 from support.digicert_one.world import DAY, NOW
 from support.doctor.run import NOWHERE, Given
+from support.google.server import Google
+from support.google.world import KEY as GOOGLE_KEY
+from support.google.world import METHODS
 from support.key_vault.server import Azure
 from support.key_vault.world import CLIENT, EVERYTHING, TENANT, Version, World
 from support.pki import Issued, ca, signer
@@ -122,6 +127,88 @@ def artifact_signing(folder: Path, situation: str, authority: EmbeddedAuthority)
         asked: list[str] = []
         yield Arranged(given, asked)
         asked += [request.target for request in service.of_profile("POST")]
+
+
+@contextlib.contextmanager
+def aws_kms(folder: Path, situation: str) -> Iterator[Arranged]:
+    """An account with one key, alias/release, behind a company's proxy."""
+    key, root = rsa_key(3072), ca("AWS root", begin=NOW - 40 * DAY, end=WHOLE)
+    older = signer("Cloud publisher", root, key=key, begin=NOW - 30 * DAY, end=ENDS.get(situation, WHOLE))
+    newer = signer("Cloud publisher", root, key=key, begin=NOW - DAY, end=WHOLE)
+    held = (older, newer) if situation == "superseded" else (older,)
+    (folder / "code.pem").write_bytes(b"".join(each.pem for each in (*held, root)))
+    (folder / "root.pem").write_bytes(root.pem)
+    asked: list[str] = []
+    with Aws(folder) as aws:
+        own = aws.aws.add(key, "release")
+        own.state = "Disabled" if situation == "disabled" else own.state
+        if situation == "no permission":
+            aws.aws.allowed = OPERATIONS - {"Sign"}
+        changes = {
+            "macro": {"AWS_SECRET_ACCESS_KEY": "$(AWS_SECRET_ACCESS_KEY)"},
+            "wrong secret": {"AWS_SECRET_ACCESS_KEY": "stale"},
+            "private CA": {"REQUESTS_CA_BUNDLE": ""},
+            "no network": {"HTTPS_PROXY": f"http://{NOWHERE}", "https_proxy": f"http://{NOWHERE}"},
+        }
+        name = "alias/relaese" if situation == "wrong alias" else ALIAS
+        options: tuple[object, ...] = (
+            "--key-store",
+            "aws-kms",
+            "--kms-key",
+            name,
+            "--certificate",
+            folder / "code.pem",
+        )
+        options += ("--trust-root", folder / "root.pem", "--store", folder / "store")
+        options += ("--thumbprint", thumbprint_of(older.der)) if situation == "superseded" else ()
+        given = Given(options, {**aws.environment, **aws.keys, **changes.get(situation, {})})
+        if situation == "nothing set":
+            given = Given(("--key-store", "aws-kms"))
+        yield Arranged(given, asked)
+        asked += aws.aws.signed
+
+
+@contextlib.contextmanager
+def google_kms(folder: Path, situation: str) -> Iterator[Arranged]:
+    """A project with one key, behind a company's proxy, and a service account's key file."""
+    key, root = rsa_key(3072), ca("Google root", begin=NOW - 40 * DAY, end=WHOLE)
+    older = signer("Cloud publisher", root, key=key, begin=NOW - 30 * DAY, end=ENDS.get(situation, WHOLE))
+    newer = signer("Cloud publisher", root, key=key, begin=NOW - DAY, end=WHOLE)
+    held = (older, newer) if situation == "superseded" else (older,)
+    (folder / "code.pem").write_bytes(b"".join(each.pem for each in (*held, root)))
+    (folder / "root.pem").write_bytes(root.pem)
+    asked: list[str] = []
+    with Google(folder) as google:
+        google.google.add(key, state="DISABLED" if situation == "disabled" else "ENABLED")
+        file = google.service_account(folder / "account.json")
+        if situation == "wrong secret":
+            google.service_account(file, rsa_key(2048))
+        if situation == "no permission":
+            google.google.allowed = METHODS - {"viewPublicKey"}
+        named = "$(google.secureFilePath)" if situation == "macro" else str(file)
+        changes = {
+            "no network": {"HTTPS_PROXY": f"http://{NOWHERE}", "https_proxy": f"http://{NOWHERE}"},
+            "private CA": {"REQUESTS_CA_BUNDLE": ""},
+        }
+        wrong = GOOGLE_KEY.replace("release", "relaese") if situation == "wrong alias" else GOOGLE_KEY
+        options: tuple[object, ...] = ("--key-store", "google-cloud-kms", "--kms-key", wrong)
+        options += ("--certificate", folder / "code.pem", "--trust-root", folder / "root.pem")
+        options += ("--store", folder / "store")
+        options += ("--thumbprint", thumbprint_of(older.der)) if situation == "superseded" else ()
+        loopback = {"NO_PROXY": "127.0.0.1", "no_proxy": "127.0.0.1", "GOOGLE_APPLICATION_CREDENTIALS": named}
+        given = Given(options, {**google.environment, **loopback, **changes.get(situation, {})})
+        if situation == "nothing set":
+            given = Given(("--key-store", "google-cloud-kms"))
+        yield Arranged(given, asked)
+        asked += google.google.signed
+
+
+BY_STORE = {
+    "keylocker": keylocker,
+    "azure-key-vault": key_vault,
+    "aws-kms": aws_kms,
+    "google-cloud-kms": google_kms,
+}
 
 
 def _version(key: rsa.RSAPrivateKey, root: Issued, **sides: object) -> Version:

@@ -72,6 +72,7 @@ def test_two_secrets_are_of_two_stores() -> None:
 
 def test_a_store_is_given_its_own_secrets_and_no_others() -> None:
     environment = {"AZURE_CLIENT_SECRET": "azure", "SM_API_KEY": "digicert", "OTHER": "other"}
+    environment |= {"AWS_SECRET_ACCESS_KEY": "amazon"}
     given = {"thumbprint": "AB" * 20, "tool_env": ["OTHER"]}
     settings = resolve("sign", given, environment=environment, stores=STORES)
     got = {}
@@ -87,6 +88,8 @@ def test_a_store_is_given_its_own_secrets_and_no_others() -> None:
         "keylocker": programs,
         "azure-key-vault": {"AZURE_CLIENT_SECRET"},
         "azure-artifact-signing": {"AZURE_CLIENT_SECRET"},
+        "aws-kms": {"AWS_SECRET_ACCESS_KEY"},
+        "google-cloud-kms": set(),
         "pkcs11": programs,
         "command": set(),
         "windows": programs,

@@ -14,11 +14,8 @@ import uuid
 from base64 import b64encode
 from collections.abc import Callable
 from dataclasses import dataclass
-from importlib.metadata import version
 from time import monotonic
 from typing import Final, TypeVar
-
-import urllib3
 
 from kspsign.keys.azure_artifact_signing.answers import (
     UNKNOWN_OPERATION,
@@ -35,11 +32,11 @@ from kspsign.keys.azure_artifact_signing.errors import (
 )
 from kspsign.keys.azure_artifact_signing.identifier import ProfileAddress
 from kspsign.keys.azure_identity.bearer import BearerToken
+from kspsign.keys.rest import USER_AGENT, Silence, send
 from kspsign.model.errors import CancelledError, PrerequisiteError, SigningError, ThrottledError
 from kspsign.model.network_options import NetworkOptions
 from kspsign.model.values import DigestAlgorithm
-from kspsign.network.exchange import HttpAnswer, Question, ask
-from kspsign.network.failures import reason, surely_not_sent, timed_out
+from kspsign.network.exchange import HttpAnswer, Question
 from kspsign.network.pool import Pool
 from kspsign.network.retry import pause_before, retry_after_seconds
 
@@ -54,22 +51,11 @@ OPERATION_SECONDS = 300.0
 """How long an operation is waited for; reports are of up to 180 s."""
 _FIRST_POLL, _POLL_STEP, _LONGEST_POLL = 0.05, 0.01, 1.0
 _EXCHANGE_SECONDS = 120.0
-_MAX_REPLY = 1 << 20
 _BUSY = frozenset({429, 503})
 _GATEWAY = frozenset({502, 504})
 _PASSING = _BUSY | _GATEWAY | {500, 408}
 _ErrorT = TypeVar("_ErrorT", PrerequisiteError, SigningError)
-_USER_AGENT = f"kspsign/{version('kspsign')}"
 _CHAIN_TYPES = "application/pkcs7-mime, application/x-x509-ca-cert, application/json"
-
-
-@dataclass(frozen=True, slots=True)
-class Silence:
-    """No answer: why, whether the request may have reached the service, and whether time ran out."""
-
-    reason: str
-    sent: bool
-    timed_out: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,19 +207,14 @@ class SigningClient:
         headers = {
             "Accept": accept,
             "Authorization": f"Bearer {token}",
-            "User-Agent": _USER_AGENT,
+            "User-Agent": USER_AGENT,
             "x-ms-client-request-id": str(uuid.uuid4()),
             "x-ms-return-client-request-id": "true",
             "x-correlation-id": self._correlation_id,
         }
         if body is not None:
             headers["Content-Type"] = "application/json"
-        try:
-            answer = ask(self._pool, Question(method, url, body, headers), limit=_MAX_REPLY, attempt=attempt)
-        except urllib3.exceptions.HTTPError as broken:
-            return Silence(reason(broken), not surely_not_sent(broken), timed_out(broken))
-        # A token that the service repeats must not reach the log.
-        return HttpAnswer(answer.status, answer.headers, answer.body.replace(token.encode(), b"***"))
+        return send(self._pool, Question(method, url, body, headers), attempt=attempt, secrets=(token,))
 
     def _failure(self, answer: HttpAnswer | Silence, error_class: type[_ErrorT], asked: str) -> _ErrorT:
         if isinstance(answer, Silence):

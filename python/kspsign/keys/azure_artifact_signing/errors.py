@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any, TypeVar
 
+from kspsign.keys.rest import ServiceMeaning
 from kspsign.model.errors import KspSignError, LostSignatureError, PrerequisiteError, SigningError
 from kspsign.network.failures import status_text
 
@@ -20,14 +20,6 @@ _NO_TENANT = re.compile("tenantid is null", re.IGNORECASE)
 
 class UnusableAnswerError(Exception):
     """An answer that is not the service's; the text says why."""
-
-
-@dataclass(frozen=True, slots=True)
-class ServiceMeaning:
-    """Our code for a refusal and what to do about it."""
-
-    code: str
-    remedy: str
 
 
 _SIGN_IN = ServiceMeaning(

@@ -19,9 +19,9 @@ from azure.identity import (
     ClientSecretCredential,
 )
 
-from kspsign.keys.azure_identity.github import GitHubToken
 from kspsign.keys.azure_identity.sign_in import GivenSignIn
 from kspsign.keys.azure_identity.transport import AzureTransport
+from kspsign.keys.github_token import GitHubToken
 from kspsign.model.errors import ConfigurationError, PrerequisiteError
 
 

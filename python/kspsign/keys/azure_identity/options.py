@@ -7,7 +7,8 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from kspsign.settings.store_options import Ambient, Metavar, StoreOptions
+from kspsign.keys.options import PipelineConnection
+from kspsign.settings.store_options import Ambient, Metavar
 
 AzureCredentialName = Literal[
     "auto",
@@ -21,30 +22,23 @@ AzureCredentialName = Literal[
 ]
 
 
-class AzureSignIn(StoreOptions):
+class AzureSignIn(PipelineConnection):
     """The kind of credential and its parts; what is not given comes from variables of the same meaning."""
 
-    variables: ClassVar[frozenset[str]] = frozenset(
-        {
-            "ACTIONS_ID_TOKEN_REQUEST_TOKEN",
-            "ACTIONS_ID_TOKEN_REQUEST_URL",
-            "AZURESUBSCRIPTION_CLIENT_ID",
-            "AZURESUBSCRIPTION_SERVICE_CONNECTION_ID",
-            "AZURESUBSCRIPTION_TENANT_ID",
-            "AZURE_CLIENT_CERTIFICATE",
-            "AZURE_CLIENT_CERTIFICATE_PASSWORD",
-            "AZURE_CLIENT_CERTIFICATE_PATH",
-            "AZURE_CLIENT_ID",
-            "AZURE_CLIENT_SECRET",
-            "AZURE_CONFIG_DIR",
-            "AZURE_CONNECTION_SCHEME",
-            "AZURE_FEDERATED_TOKEN_FILE",
-            "AZURE_TENANT_ID",
-            "REQUESTS_CA_BUNDLE",
-            "SYSTEM_ACCESSTOKEN",
-            "SYSTEM_OIDCREQUESTURI",
-        }
-    )
+    variables: ClassVar[frozenset[str]] = PipelineConnection.variables | {
+        "AZURESUBSCRIPTION_CLIENT_ID",
+        "AZURESUBSCRIPTION_TENANT_ID",
+        "AZURE_CLIENT_CERTIFICATE",
+        "AZURE_CLIENT_CERTIFICATE_PASSWORD",
+        "AZURE_CLIENT_CERTIFICATE_PATH",
+        "AZURE_CLIENT_ID",
+        "AZURE_CLIENT_SECRET",
+        "AZURE_CONFIG_DIR",
+        "AZURE_CONNECTION_SCHEME",
+        "AZURE_FEDERATED_TOKEN_FILE",
+        "AZURE_TENANT_ID",
+        "REQUESTS_CA_BUNDLE",
+    }
 
     azure_credential: Annotated[AzureCredentialName, Ambient.REFUSED] = Field(
         "auto", description="Credential for Azure; auto: by what is given."
@@ -57,7 +51,4 @@ class AzureSignIn(StoreOptions):
     )
     azure_client_certificate: Annotated[Path | None, Ambient.REFUSED] = Field(
         None, description="Application's certificate with key, PEM or PKCS#12 (default: AZURE_CLIENT_CERTIFICATE_PATH)."
-    )
-    azure_connection_id: Annotated[str | None, Ambient.REFUSED, Metavar("ID")] = Field(
-        None, description="Id of the Azure RM service connection (default: AZURESUBSCRIPTION_SERVICE_CONNECTION_ID)."
     )

@@ -19,9 +19,15 @@ _MAX_REPLY = 1 << 16
 
 
 class GitHubToken:
-    """Asks at `url` with the job's `bearer`; a token ends after minutes, and each sign-in asks for its own."""
+    """Asks at `url` with the job's `bearer`; a token ends after minutes, and each sign-in asks for its own.
 
-    def __init__(self, url: str, bearer: str, network: NetworkOptions, audience: str = AUDIENCE) -> None:
+    `code` is the error's where GitHub gives none.
+    """
+
+    def __init__(
+        self, url: str, bearer: str, network: NetworkOptions, audience: str = AUDIENCE, code: str = "AZURE_SIGN_IN"
+    ) -> None:
+        self._code = code
         self._url = f"{url}{'&' if '?' in url else '?'}{urlencode({'audience': audience})}"
         self._bearer, self._network = bearer, network
 
@@ -46,7 +52,7 @@ class GitHubToken:
     def _none(self, said: str) -> PrerequisiteError:
         return PrerequisiteError(
             f"GitHub ({urlsplit(self._url).hostname}) gave this job no token: {said}",
-            code="AZURE_SIGN_IN",
+            code=self._code,
             remedy="Let the job ask for its token: permissions: { id-token: write, contents: read }; workflows of pull "
             "requests from forks never get one.",
         )

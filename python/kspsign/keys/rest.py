@@ -1,0 +1,89 @@
+"""One request to a key store's service and what came of it: a reply, or silence with what is known of it."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from importlib.metadata import version
+from typing import Final
+from urllib.parse import urlsplit
+
+import urllib3
+
+from kspsign.model.errors import ConfigurationError
+from kspsign.network.exchange import HttpAnswer, Question, ask
+from kspsign.network.failures import reason, surely_not_sent, timed_out
+from kspsign.network.pool import Pool
+from kspsign.network.retry import retry_after_seconds
+
+USER_AGENT: Final = f"kspsign/{version('kspsign')}"
+MAX_REPLY: Final = 1 << 20
+_LONGEST = 400
+_BLANKS = re.compile(r"[\s\x00-\x1f\x7f]+")
+_TAGS = re.compile(r"<(?:script|style)\b.{0,4000}?</|<[^>]{0,2000}>", re.DOTALL | re.IGNORECASE)
+_LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceMeaning:
+    """Our code for a service's refusal and what to do about it."""
+
+    code: str
+    remedy: str
+
+
+@dataclass(frozen=True, slots=True)
+class Silence:
+    """No answer: why, whether the request may have reached the service, and whether time ran out."""
+
+    reason: str
+    sent: bool
+    timed_out: bool
+
+
+def send(pool: Pool, question: Question, *, attempt: int = 1, secrets: tuple[str, ...] = ()) -> HttpAnswer | Silence:
+    """The answer to `question`, without `secrets` that the service may repeat: they must not reach the log."""
+    try:
+        answer = ask(pool, question, limit=MAX_REPLY, attempt=attempt)
+    except urllib3.exceptions.HTTPError as broken:
+        return Silence(reason(broken), not surely_not_sent(broken), timed_out(broken))
+    body = answer.body
+    for secret in filter(None, secrets):
+        body = body.replace(secret.encode(), b"***")
+    return HttpAnswer(answer.status, answer.headers, body)
+
+
+def retry_after(answer: HttpAnswer | Silence) -> float | None:
+    """Seconds that the service asks to wait."""
+    return None if isinstance(answer, Silence) else retry_after_seconds(answer.headers.get("retry-after"))
+
+
+def one_line(text: str) -> str:
+    """What a service says, on one line and not too long; of a page its words."""
+    line = _BLANKS.sub(" ", _TAGS.sub(" ", text)).strip()
+    return line if len(line) <= _LONGEST else f"{line[:_LONGEST]}..."
+
+
+def checked_endpoint(url: str, option: str) -> str:
+    """`url` as scheme and host, without a slash at the end: https, or http on this machine.
+
+    Raises ConfigurationError for anything else; `option` names where it was given.
+    """
+    text = url.strip().rstrip("/")
+    if _is_origin(text):
+        return text
+    raise ConfigurationError(
+        f"{url!r} is not an endpoint ({option})",
+        remedy="Give https://HOST, with :PORT where it is not 443, without login, path and query.",
+    )
+
+
+def _is_origin(text: str) -> bool:
+    try:
+        parts = urlsplit(text)
+        has_port = parts.port is None or parts.port > 0
+    except ValueError:
+        return False
+    is_safe = parts.scheme == "https" or (parts.scheme == "http" and parts.hostname in _LOOPBACK)
+    whole = f"{parts.scheme}://{parts.netloc}"
+    return bool(parts.hostname) and has_port and is_safe and "@" not in parts.netloc and text == whole

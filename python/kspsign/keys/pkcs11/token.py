@@ -124,7 +124,7 @@ def find_token(module: IsolatedModule, address: Address) -> Token:
 
 
 def _is_meant(token: Token, address: Address) -> bool:
-    """By label, by a pattern of labels (some are made anew with each certificate), or by serial number."""
+    """By label, by a pattern of labels (some are made again with each certificate), or by serial number."""
     named = address.token
     fits = named is None or named in {token.label, token.serial} or fnmatch.fnmatchcase(token.label, named)
     return fits and address.slot in {None, token.slot}

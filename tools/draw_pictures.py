@@ -31,7 +31,8 @@ sys.path.insert(0, str(ROOT / "tests"))
 
 from support.pictured_runs import PicturedRun, run  # noqa: E402 - the tests' folder is found by the line above
 
-WIDTH = 1180
+WIDTH, NARROW = 1180, 920
+"""Pixels; the Marketplace shows pages of 830, so that wider pictures could hardly be read."""
 STYLES = (ROOT / "tools" / "site" / "pictures.css").read_text(encoding="utf-8")
 _ISSUE = re.compile(r"##vso\[task\.logissue type=(\w+);[^\]]*\]")
 _CASES = 22
@@ -98,7 +99,7 @@ def terminal_html(screen: str) -> str:
     return f'<div class="terminal">{text}</div>'
 
 
-def draw(body: str, target: Path, *, tall: int = 6000) -> None:
+def draw(body: str, target: Path, *, width: int = WIDTH, tall: int = 6000) -> None:
     """Render `body` with chromium and write it, without the empty rest of the page, as a PNG of 64 colours."""
     browser = next((found for name in ("chromium", "google-chrome", "chrome") if (found := shutil.which(name))), None)
     if browser is None:
@@ -107,7 +108,7 @@ def draw(body: str, target: Path, *, tall: int = 6000) -> None:
         page, shot = Path(folder) / "page.html", Path(folder) / "shot.png"
         page.write_text(f'<meta charset="utf-8"><style>{STYLES}</style>{body}', encoding="utf-8")
         command = [browser, "--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars"]
-        command += [f"--window-size={WIDTH},{tall}", f"--screenshot={shot}", page.as_uri()]
+        command += [f"--window-size={width},{tall}", f"--screenshot={shot}", page.as_uri()]
         subprocess.run(command, check=True, capture_output=True)
         picture = Image.open(shot).convert("RGB")
     empty = Image.new("RGB", picture.size, "#ffffff")
@@ -115,7 +116,7 @@ def draw(body: str, target: Path, *, tall: int = 6000) -> None:
     bottom = box[3] if box else 0
     bottom += 16 if picture.getpixel((0, 0)) == (255, 255, 255) else 0
     target.parent.mkdir(parents=True, exist_ok=True)
-    picture.crop((0, 0, WIDTH, bottom)).quantize(64).save(target, optimize=True)
+    picture.crop((0, 0, width, bottom)).quantize(64).save(target, optimize=True)
 
 
 def programs() -> Path:
@@ -142,9 +143,9 @@ def main() -> None:
             draw_all(run(launchers, failures), Path(sys.argv[1]), str(failures))
         return
     green, red, many = run(launchers, 0), run(launchers, 1), run(launchers, 40)
-    draw(log_html(green.log, folded=False), ROOT / "images" / "green.png")
-    draw(log_html(red.log, folded=False), ROOT / "images" / "red.png")
-    draw(summary_html(red.summary), ROOT / "images" / "summary.png")
+    draw(log_html(green.log, folded=False), ROOT / "images" / "green.png", width=NARROW)
+    draw(log_html(red.log, folded=False), ROOT / "images" / "red.png", width=NARROW)
+    draw(summary_html(red.summary), ROOT / "images" / "summary.png", width=NARROW)
     draw(log_html(many.log, folded=True), ROOT / "docs" / "images" / "red-log.png")
     draw(summary_html(many.summary), ROOT / "docs" / "images" / "red-summary.png")
     draw(tests_html(many.junit), ROOT / "docs" / "images" / "red-tests.png")

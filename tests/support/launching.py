@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from types import TracebackType
 from typing import Self
 
@@ -33,7 +34,12 @@ for line in sys.stdin:
         sys.exit(main(arguments))
     told = None
     if moment is not None:
-        time.sleep(moment)
+        if isinstance(moment, str):
+            while not os.path.exists(moment):
+                assert time.monotonic() < started + 300, moment
+                time.sleep(0.01)
+        else:
+            time.sleep(moment)
         told = time.monotonic()
         os.kill(child, number)
     status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
@@ -62,15 +68,16 @@ class Launcher:
     def run(
         self,
         arguments: Sequence[str],
-        moment: float | None,
+        moment: float | Path | None,
         *,
         number: int = signal.SIGKILL,
         environment: Mapping[str, str] | None = None,
     ) -> Ended:
-        """A run that gets the signal `number` after `moment` seconds, or none."""
+        """A run that gets the signal `number` after `moment` seconds, or once there is a file `moment`, or none."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
-        self._process.stdin.write(json.dumps([list(arguments), moment, int(number), dict(environment or {})]) + "\n")
+        when = str(moment) if isinstance(moment, Path) else moment
+        self._process.stdin.write(json.dumps([list(arguments), when, int(number), dict(environment or {})]) + "\n")
         self._process.stdin.flush()
         return Ended(*json.loads(self._process.stdout.readline()))
 

@@ -56,5 +56,5 @@ def timestamp_url(windows: Windows) -> Iterator[str]:
     assert server.stdout is not None
     yield server.stdout.readline().decode("ascii").strip()
     server.terminate()
-    server.wait(10)
+    server.wait(60)
     server.stdout.close()

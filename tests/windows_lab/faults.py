@@ -13,7 +13,7 @@ from pathlib import Path
 from windows_lab.fault_bench import Stage
 from windows_lab.twins import in_section
 
-KILL_SECONDS = 60
+KILL_SECONDS = 300
 
 
 def synchronised(stage: Stage) -> None:

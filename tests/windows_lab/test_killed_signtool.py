@@ -39,7 +39,7 @@ def test_in_the_command_that_does_both(bench: Bench, moment: str, lost: int) -> 
 
 
 def test_by_another_hand_while_the_key_signs(bench: Bench) -> None:
-    assert signed(bench, {"ksp.sign": "ok slow=3000"}, meanwhile=kill_signtool).row.paid == 4
+    assert signed(bench, {"ksp.sign": "ok slow=60000"}, meanwhile=kill_signtool).row.paid == 4
 
 
 def test_below_smctl(bench: Bench) -> None:

@@ -11,7 +11,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import BestAvailableEncryption, load_pem_private_key, pkcs12
 
-from windows_lab.machine import CREDENTIALS, Windows
+from windows_lab.issuing import renew
+from windows_lab.machine import CREDENTIALS, Ended, Windows
 
 OPTIONS = ("--key-store", "windows", "--keypair-alias", "Contoso-Release", "--tool-env", "WINLAB")
 ENVIRONMENT = ("--tool-env", "WINLAB_STATE")
@@ -55,6 +56,63 @@ def test_nothing_is_missing(client: Windows, timestamp_url: str) -> None:
     assert set(found) == made | unmade
     assert "lab-" not in output
     assert "lab*" not in output
+
+
+class TestTwoCertificatesOfOneKey:
+    """A renewed certificate lies beside the one that it follows."""
+
+    def test_the_newest_valid_one_is_used_and_the_other_named(self, client: Windows, timestamp_url: str) -> None:
+        older, newer = client.certsync("Contoso-Release").thumbprint, renew(client, "Contoso-Release")
+        code, found, output = doctor(client, timestamp_url)
+        assert code == 0, output
+        assert found["newer certificate"]["state"] == "ok"
+        used, _, unused = found["newer certificate"]["detail"].partition("; not used: ")
+        assert "the newest valid one with a private key is used" in used
+        assert (newer in used, older in unused) == (True, True), output
+        client.program("app.exe")
+        ended = sign(client, timestamp_url, "--keypair-alias", "Contoso-Release")
+        assert ended.exit_code == 0, ended.output
+        assert report(client)["certificate"]["thumbprint"] == newer
+        assert found["newer certificate"]["detail"] in ended.output
+
+    def test_the_older_one_that_is_named_signs_and_is_called_superseded(
+        self, client: Windows, timestamp_url: str
+    ) -> None:
+        older, newer = client.certsync("Contoso-Release").thumbprint, renew(client, "Contoso-Release")
+        code, found, output = doctor(client, timestamp_url, "--thumbprint", older)
+        assert code == 0, output
+        assert found["newer certificate"]["state"] == "warning"
+        assert f"{older} is superseded by {newer}" in found["newer certificate"]["detail"]
+        client.program("app.exe")
+        ended = sign(client, timestamp_url, "--thumbprint", older)
+        assert ended.exit_code == 0, ended.output
+        assert report(client)["certificate"]["thumbprint"] == older
+        assert [warning["code"] for warning in report(client)["warnings"]] == ["CERTIFICATE_SUPERSEDED"]
+
+    def test_a_newer_one_without_its_key_is_passed_over(self, client: Windows, timestamp_url: str) -> None:
+        older = client.certsync("Contoso-Release").thumbprint
+        newer = renew(client, "Contoso-Release", linked=False)
+        code, found, output = doctor(client, timestamp_url)
+        assert code == 0, output
+        assert newer not in found["newer certificate"]["detail"], "it has neither name nor key: it is not of this alias"
+        assert found["certificate"]["state"] == "ok"
+        client.program("app.exe")
+        assert sign(client, timestamp_url, "--keypair-alias", "Contoso-Release").exit_code == 0
+        assert report(client)["certificate"]["thumbprint"] == older
+
+
+def sign(windows: Windows, url: str, *key: str) -> Ended:
+    """Sign app.exe with the certificate that `key` names."""
+    return windows.kspsign(
+        *("run", "app.exe", "--key-store", "windows", "--timestamp-url", url, "--trust-root", windows.trust_root),
+        *("--store", "store", "--report", "report.json", "--tool-env", "WINLAB", *ENVIRONMENT, *key),
+    )
+
+
+def report(windows: Windows) -> dict[str, Any]:
+    """The JSON report of the last run."""
+    content: dict[str, Any] = json.loads((windows.folder / "report.json").read_text(encoding="utf-8"))
+    return content
 
 
 def wrong_key(windows: Windows) -> None:

@@ -47,6 +47,7 @@ def test_signtool_s_pipeline_runs_as_written(page: str, vsix: Path, windows: Win
         build,
         variables={"SM_HOST": given["SM_HOST"], "toolsSha256": "0" * 64},
         secrets=secrets,
+        environment={} if "env:" in text else given,  # the lab's KSP is DigiCert's, another vendor's needs none
         unwritten={
             "timestampUrl": timestamp_url,
             "trustRoot": windows.path(windows.trust_root),

@@ -82,7 +82,7 @@ def test_ctrl_c_reaches_the_engine_behind_node(agent: WindowsAgent, timestamp_ur
     agent.temp.mkdir(parents=True)
     synced = windows.kspsign("certsync", "--key-store", "embedded", "--store", agent.sources / "store")
     assert synced.exit_code == 0, synced.output
-    windows.fault("tsa", "slow=1500*")
+    windows.fault("tsa", "slow=600000*")
     roots = (windows.trust_root, agent.sources / "store" / "embedded" / "root.pem")
     inputs = {"files": "*.exe", "keyStore": "embedded", "store": "store", "report": "report.json", "jobs": "1"}
     inputs |= {"timestampUrl": timestamp_url, "trustRoot": "\n".join(windows.path(root) for root in roots)}

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -57,6 +58,8 @@ STORES = {
     "docs/getting-started/business-central.md": "pkcs12",
     "docs/how-to/keylocker.md": "keylocker",
     "docs/getting-started/keylocker-linux.md": "keylocker",
+    "docs/getting-started/pkcs12.md": "pkcs12",
+    "docs/getting-started/try-it.md": "embedded",
     "docs/how-to/azure-artifact-signing.md": "azure-artifact-signing",
     "docs/how-to/azure-key-vault.md": "azure-key-vault",
     "docs/how-to/aws-kms.md": "aws-kms",
@@ -205,11 +208,11 @@ def test_the_commands_of_a_page_do_what_it_says(
 ) -> None:
     prepare(place, STORES[page], tmp_path / "files", stack, authority)
     (place.folder / "roots.pem").write_bytes(b"".join(place.roots))
-    settings: Mapping[str, Any] = {
-        "timestamp_url": [timestamp_server.url],
-        "trust_root": ["roots.pem"],
-        "store": str(tmp_path / "store"),
-    }
+    if (place.folder / "signing").is_dir():
+        shutil.copyfile(place.folder / "roots.pem", place.folder / "signing" / "root.pem")
+    settings: dict[str, Any] = {"store": str(tmp_path / "store")}
+    if STORES[page] != "embedded":  # which brings its own
+        settings |= {"timestamp_url": [timestamp_server.url], "trust_root": ["roots.pem"]}
     (place.folder / "kspsign.yml").write_text(json.dumps(settings), encoding="utf-8")
     found = [block for block in runnable() if block.page == page]
     assert found
@@ -217,5 +220,7 @@ def test_the_commands_of_a_page_do_what_it_says(
         place.run(block)
     if not any("kspsign run" in block.text or "kspsign sign" in block.text for block in found):
         return
+    if STORES[page] == "embedded":
+        shutil.copyfile(tmp_path / "store" / "embedded" / "root.pem", place.folder / "roots.pem")
     signed = place.folder / "dist" / ("core.dll" if page == "README.md" else "app.exe")
     assert osslsigncode_verify(signed, place.folder / "roots.pem").accepted

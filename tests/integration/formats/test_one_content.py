@@ -35,7 +35,7 @@ from support.formats.zips import Part
 from support.samples import Store
 
 MARK = b"the byte after this one is changed:"
-RUNS, PATIENCE = 12, 60
+RUNS, PATIENCE = 12, 300
 BESIDE = 20 << 10
 """Bytes around the mark: it lies in a stream, a block, an entry of its own, not at a border."""
 

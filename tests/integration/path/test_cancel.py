@@ -43,24 +43,30 @@ def test_a_search_for_files_that_takes_long_is_abandoned(tmp_path: Path, launche
 def test_what_hangs_is_abandoned(
     tmp_path: Path, authority: EmbeddedAuthority, launcher: Launcher, hanging: str, number: int
 ) -> None:
-    ended = threading.Event()
+    ended, hangs = threading.Event(), tmp_path / "hangs"
 
     def hang(request: Request) -> Request:
         if (request.method == "GET") is (hanging == "lookup"):
+            hangs.touch()
             ended.wait(HANGS)
         return request
 
+    def latency(number: int) -> float:
+        if number == 1 or hanging != "timestamp server":
+            return 0  # The first answer lets the run begin to sign.
+        hangs.touch()
+        return HANGS
+
     with (
         open_bench(tmp_path, authority) as bench,
-        # The first answer lets the run begin to sign.
-        Stamping(authority, latency=lambda n: HANGS if n > 1 and hanging == "timestamp server" else 0) as stamping,
+        Stamping(authority, latency=latency) as stamping,
     ):
         before = bench.files(40)
         report = tmp_path / "report.json"
         if hanging != "timestamp server":
             bench.host.service.spoil = hang
         arguments = [*bench.arguments(stamping.url), "--report", str(report)]
-        run = launcher.run(arguments, 1.5, number=number, environment=bench.host.environment)
+        run = launcher.run(arguments, hangs, number=number, environment=bench.host.environment)
         ended.set()
         bench.host.service.spoil = lambda request: request
         assert run.code == 130

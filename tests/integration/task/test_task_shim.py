@@ -224,7 +224,7 @@ def test_a_cancelled_job_interrupts_the_engine_and_waits_for_it(agent: MiniAgent
 
 
 def test_a_stubborn_engine_hears_each_signal_once_and_is_killed(agent: MiniAgent) -> None:
-    hasty = replace(agent, cancel_times=CancelTimes(to_terminate=0.5, to_kill=0.5))
+    hasty = replace(agent, cancel_times=CancelTimes(to_terminate=3, to_kill=3))
     step = Step({"files": "stubborn", "pythonPath": sys.executable})
     run = hasty.run(step, cancel_when=lambda line: line == "READY")
     assert run.result == "Canceled"

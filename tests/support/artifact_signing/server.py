@@ -5,7 +5,6 @@ Clients that take an http endpoint reach the same account at `endpoint`, without
 
 from __future__ import annotations
 
-import time
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -42,8 +41,6 @@ class ArtifactSigning(Azure):
             TIMESTAMPS: self._stamp,
         }
 
-        self.sent = self._told
-
     @property
     def endpoint(self) -> str:
         """Where a client reaches the account without TLS."""
@@ -65,10 +62,6 @@ class ArtifactSigning(Azure):
         if request.host != HOST:
             return Response(403, b"")
         return respond(self.signing, request, endpoint=ENDPOINT)
-
-    def _told(self, request: Request, response: Response) -> None:
-        if request.method == "POST" and isinstance(response.content, dict) and "operationId" in response.content:
-            self.signing.operations[response.content["operationId"]].told = time.monotonic()
 
     def _stamp(self, request: Request) -> Response:
         self.stamped += 1

@@ -43,19 +43,13 @@ def _key(number: int) -> rsa.RSAPrivateKey:
 
 @dataclass
 class Operation:
-    """One signature that was asked for: made when `ready`, `status` says otherwise only where it failed.
-
-    `told` is when the answer that names it was sent.
-    """
+    """One signature that was asked for: made when `ready`, `status` says otherwise only where it failed."""
 
     signature: bytes
     certificates: tuple[Issued, ...]
-    digest: bytes
-    begun: float
     ready: float
     status: str = "Succeeded"
     polls: int = 0
-    told: float = float("inf")
 
     @property
     def done(self) -> bool:
@@ -143,21 +137,13 @@ class SigningWorld:
                 padding = PSS(MGF1(HASHES[algorithm[2:]]), PSS.DIGEST_LENGTH)
             value = key.sign(digest, padding, Prehashed(HASHES[algorithm[2:]]))
             identifier = f"{secrets.token_hex(4)}-0000-4000-8000-{secrets.token_hex(6)}"
-            now = time.monotonic()
-            self.operations[identifier] = Operation(value, self.chain, digest, now, now + self.seconds, self.outcome)
+            ready = time.monotonic() + self.seconds
+            self.operations[identifier] = Operation(value, self.chain, ready, self.outcome)
             if self.outcome == "Succeeded":
                 self.spent.append((digest.hex(), thumbprint_of(self.leaf.der)))
             if self.rotate_every and len(self.spent) % self.rotate_every == 0:
                 self.rotate()
         return identifier
-
-    def unseen(self, moments: list[float], seconds: float) -> set[str]:
-        """Digests (hex) of what was begun before one of these moments, and told after it, give or take `seconds`."""
-        return {
-            each.digest.hex()
-            for each in self.operations.values()
-            if any(each.begun - seconds <= moment <= each.told + seconds for moment in moments)
-        }
 
 
 def certificates_only(chain: tuple[Issued, ...]) -> bytes:

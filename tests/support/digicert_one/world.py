@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -81,14 +80,14 @@ class World:
         self.keypairs: list[Keypair] = []
         self.certificates: list[Certificate] = []
         self.signatures: dict[str, bytes] = {}
-        self.signed: list[tuple[float, bytes]] = []
+        self.signed: list[bytes] = []
         self.root = ca("Stand-in Code Signing Root", end=NOW + 3650 * DAY)
         self.intermediate = ca("Stand-in Code Signing CA", self.root, end=NOW + 3000 * DAY)
         self._lock = threading.Lock()
 
     @property
     def spent(self) -> int:
-        """Signatures made; `signed` has the monotonic second and the digest of each."""
+        """Signatures made; `signed` has the digest of each."""
         return len(self.signed)
 
     def add_keypair(self, alias: str, key: SigningKey | None = None, account: Account | None = None) -> Keypair:
@@ -113,7 +112,7 @@ class World:
             if keypair.quota <= 0:
                 return None
             keypair.quota -= 1
-            self.signed.append((time.monotonic(), digest))
+            self.signed.append(digest)
             identifier = new_id()
             prehashed = Prehashed(HASHES[hash_name])
             if isinstance(keypair.key, rsa.RSAPrivateKey):

@@ -103,7 +103,7 @@ def in_line(line: str) -> Iterator[tuple[str, ...]]:
 
 
 def _placeholder(span: str) -> bool:
-    return "COMMAND" in span or "..." in span
+    return "..." in span or not {"COMMAND", "CODE"}.isdisjoint(span.split())
 
 
 def _scripts(node: Any) -> Iterator[str]:

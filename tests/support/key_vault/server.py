@@ -54,7 +54,7 @@ class Azure(StandIn):
     """Serves `world` inside its `with` block; `interfere` may answer a request in the service's place.
 
     `services` are further ones by host, or by the domain below which their hosts are. A request for which `hang_up`
-    is true is worked on, and the connection closed in the place of an answer; `sent` is told of each answer that was.
+    is true is worked on, and the connection closed in the place of an answer.
     """
 
     def __init__(self, world: World, folder: Path) -> None:
@@ -63,7 +63,6 @@ class Azure(StandIn):
         self.interfere: Callable[[Request], Response | None] = lambda _request: None
         self.hang_up: Callable[[Request], bool] = lambda _request: False
         self.services: dict[str, Callable[[Request], Response]] = {}
-        self.sent: Callable[[Request, Response], None] = lambda _request, _response: None
         self.lock = threading.Lock()
         self._ca_file = folder / "azure-ca.pem"
         self.context = _context(folder, self._ca_file)
@@ -173,7 +172,6 @@ class _Handler(SilentHandler):
             self.send_header(name, value)
         self.end_headers()
         self.wfile.write(data)
-        self.server.azure.sent(request, response)
 
 
 def _context(folder: Path, ca_file: Path) -> ssl.SSLContext:

@@ -42,6 +42,17 @@ def test_every_missing_credential_is_named_at_once(host: Host) -> None:
     assert "SM_CLIENT_CERT_PASSWORD" not in error.message
 
 
+def test_every_wrong_credential_is_named_at_once(host: Host) -> None:
+    wrong = {"SM_HOST": "http://a", "SM_API_KEY": "a\nb", "SM_CLIENT_CERT_FILE": "no.p12", "SM_CONN_TIMEOUT": "soon"}
+    error = refused(host, **wrong)
+    assert isinstance(error, PrerequisiteError)
+    assert error.code == "KEYLOCKER_HOST"
+    assert all(name in error.message for name in wrong)
+    assert "clientauth.one.digicert.com" in error.remedy
+    assert "DownloadSecureFile@1" in error.remedy
+    assert "a\nb" not in str(error)
+
+
 @pytest.mark.parametrize("url", ["http://localhost", "https://user@localhost", "https://localhost/x", "ftp://a", "a b"])
 def test_a_host_that_is_no_https_address_is_told(host: Host, url: str) -> None:
     error = refused(host, SM_HOST=url)

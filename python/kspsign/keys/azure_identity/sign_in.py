@@ -10,6 +10,7 @@ from typing import Final
 from kspsign.keys.azure_identity.options import AzureSignIn
 from kspsign.keys.protocol import Surroundings
 from kspsign.model.errors import ConfigurationError
+from kspsign.settings.faults import option_name
 
 _GUID = re.compile(r"[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
 CONNECTION_SCHEME: Final = "AZURE_CONNECTION_SCHEME"
@@ -71,7 +72,8 @@ class GivenSignIn:
         if value:
             return value
         if name.islower():
-            remedy = f"Give --{name.replace('_', '-')}, or choose another --azure-credential."
+            name = option_name(name)
+            remedy = f"Give {name}, or choose another --azure-credential."
         else:
             remedy = (
                 f"Map the secret into the step: env: {{ {name}: $(...) }}; for System.AccessToken it is never implicit."

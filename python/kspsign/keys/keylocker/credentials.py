@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from pydantic import SecretStr
 
 from kspsign.keys.keylocker.client_certificate import ClientCertificate, read_client_certificate
-from kspsign.model.errors import ConfigurationError, PrerequisiteError
+from kspsign.model.errors import ConfigurationError, KspSignError, PrerequisiteError
 from kspsign.model.text import decode_base64
 from kspsign.network.address import shown_url
 
 DEFAULT_TIMEOUT = 30.0
+_Part = TypeVar("_Part")
 _HOST = re.compile(r"(?:https://)?([A-Za-z0-9.-]+|\[[0-9A-Fa-f:]+\])(:\d{1,5})?/?")
 _MAP = "Map the secrets into the step: env: { SM_HOST: ..., SM_API_KEY: $(SM_API_KEY), ... }."
 
@@ -34,7 +36,7 @@ def read_credentials(secrets: Mapping[str, SecretStr]) -> Credentials:
     """The credentials in the variables SM_HOST, SM_API_KEY, SM_CLIENT_CERT_FILE or SM_CLIENT_CERT_FILE_B64, and
     SM_CLIENT_CERT_PASSWORD; SM_CA_FILE and SM_CONN_TIMEOUT (milliseconds) may be given.
 
-    Raises PrerequisiteError that names every missing one, or says what is wrong with it; ConfigurationError when
+    Raises PrerequisiteError that names every missing one, or says what is wrong with each; ConfigurationError when only
     SM_HOST is not an https address or SM_CONN_TIMEOUT is not a number.
     """
     given = {name.upper(): secret.get_secret_value().strip("\r\n") for name, secret in secrets.items()}
@@ -48,21 +50,42 @@ def read_credentials(secrets: Mapping[str, SecretStr]) -> Credentials:
             code="KEYLOCKER_CREDENTIALS",
             remedy=_MAP,
         )
-    host = _host(given["SM_HOST"].strip())
-    if not given["SM_API_KEY"].isascii() or not given["SM_API_KEY"].isprintable():
+    faults: list[KspSignError] = []
+    host = _judged(lambda: _host(given["SM_HOST"].strip()), faults)
+    api_key = _judged(lambda: _api_key(given["SM_API_KEY"]), faults)
+    client = _judged(lambda: _client(given), faults)
+    authorities = given.get("SM_CA_FILE") and _judged(lambda: _read(given["SM_CA_FILE"], "SM_CA_FILE"), faults)
+    timeout = _judged(lambda: _timeout(given.get("SM_CONN_TIMEOUT")), faults)
+    if len(faults) > 1:
+        message = "; ".join(fault.message for fault in faults)
+        raise PrerequisiteError(message, code=faults[0].code, remedy=" ".join(fault.remedy for fault in faults))
+    if host is None or api_key is None or client is None or timeout is None or faults:
+        raise faults[0]
+    return Credentials(host, api_key, client, authorities or None, timeout)
+
+
+def _judged(read: Callable[[], _Part], faults: list[KspSignError]) -> _Part | None:
+    """What `read` returns; None where it refuses, and its error among `faults`."""
+    try:
+        return read()
+    except (PrerequisiteError, ConfigurationError) as fault:
+        faults.append(fault)
+        return None
+
+
+def _api_key(text: str) -> SecretStr:
+    if not text.isascii() or not text.isprintable():
         raise PrerequisiteError(
             "SM_API_KEY holds characters that no API key has",
             code="KEYLOCKER_CREDENTIALS",
-            remedy="Set the secret again, without line breaks or quotation marks.",
+            remedy="Set SM_API_KEY again, without line breaks or quotation marks.",
         )
+    return SecretStr(text)
+
+
+def _client(given: Mapping[str, str]) -> ClientCertificate:
     content, origin = _pkcs12(given)
-    return Credentials(
-        host=host,
-        api_key=SecretStr(given["SM_API_KEY"]),
-        client=read_client_certificate(content, given["SM_CLIENT_CERT_PASSWORD"], origin),
-        authorities=_read(given["SM_CA_FILE"], "SM_CA_FILE") if given.get("SM_CA_FILE") else None,
-        timeout=_timeout(given.get("SM_CONN_TIMEOUT")),
-    )
+    return read_client_certificate(content, given["SM_CLIENT_CERT_PASSWORD"], origin)
 
 
 def _host(text: str) -> str:
@@ -71,12 +94,13 @@ def _host(text: str) -> str:
         raise ConfigurationError(
             f"SM_HOST is not an https address of a host: {shown_url(text)!r}",
             code="KEYLOCKER_HOST",
-            remedy="Set it to https://clientauth.one.digicert.com or your region's clientauth host, without a path.",
+            remedy="Set SM_HOST to https://clientauth.one.digicert.com, or your region's clientauth host, without a "
+            "path.",
         )
     return f"https://{found[1].lower()}{found[2] or ''}"
 
 
-def _pkcs12(given: dict[str, str]) -> tuple[bytes, str]:
+def _pkcs12(given: Mapping[str, str]) -> tuple[bytes, str]:
     if given.get("SM_CLIENT_CERT_FILE"):
         return _read(given["SM_CLIENT_CERT_FILE"], "SM_CLIENT_CERT_FILE"), given["SM_CLIENT_CERT_FILE"]
     try:

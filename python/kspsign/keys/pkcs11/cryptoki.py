@@ -146,8 +146,8 @@ class Cryptoki:
         return True, True
 
     def tokens(self) -> tuple[tuple[Token, ...], tuple[tuple[int, str, int], ...]]:
-        """The tokens that are present and initialised; and each slot that refuses to tell of its own, with the function
-        and the CKR_ value: it says nothing of the others."""
+        """The tokens that are present and initialised; and each slot that reports none because of an error, with the
+        function and the CKR_ value: the error is not one of the others."""
         found: list[Token] = []
         refused: list[tuple[int, str, int]] = []
         for slot in self._list("C_GetSlotList", ctypes.c_ubyte(1)):

@@ -120,6 +120,6 @@ def silent(path: Path, call: str, seconds: float) -> PrerequisiteError:
     return PrerequisiteError(
         f"PKCS#11 module {path.name} did not answer within {seconds:.0f} s ({call.replace('_', ' ')})",
         code=SILENT,
-        remedy="Check that the token is connected and waits for nobody (a touch, a PIN at its reader), and that its "
+        remedy="Check that the token is connected and waits for no touch and no PIN at its reader, and that its "
         "service can be reached.",
     )

@@ -63,7 +63,7 @@ class IsolatedModule:
             raise
 
     def tokens(self) -> tuple[tuple[Token, ...], tuple[tuple[int, CryptokiError], ...]]:
-        """The tokens that are present and initialised, and the slots that refuse to tell of theirs."""
+        """The tokens that are present and initialised, and the slots that can't be read."""
         tokens, refused = self._ask("tokens")
         return (
             tuple(Token(*token) for token in tokens),

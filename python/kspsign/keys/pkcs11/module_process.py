@@ -26,7 +26,7 @@ FAREWELL_SECONDS = 2.0
 
 
 def _load_cryptoki() -> Any:
-    """The file beside this one; the package around it would bring much more than is needed here."""
+    """The file in the same folder; the package around it would bring much more than is needed here."""
     loader = SourceFileLoader("kspsign_cryptoki", str(Path(__file__).with_name("cryptoki.py")))
     module = ModuleType(loader.name)
     sys.modules[loader.name] = module  # dataclasses look it up

@@ -103,7 +103,7 @@ class Address:
 
 def find_token(module: IsolatedModule, address: Address) -> Token:
     """The token that `address` means; raises PrerequisiteError with those that are there, CryptokiError when its slot
-    refuses to tell of it."""
+    can't be read."""
     present, refused = module.tokens()
     found = [token for token in present if _is_meant(token, address)]
     if len(found) == 1:
@@ -124,7 +124,7 @@ def find_token(module: IsolatedModule, address: Address) -> Token:
 
 
 def _is_meant(token: Token, address: Address) -> bool:
-    """By label, by a pattern of labels (some are made anew with each certificate), or by serial number."""
+    """By label, by a pattern of labels (some change with each certificate), or by serial number."""
     named = address.token
     fits = named is None or named in {token.label, token.serial} or fnmatch.fnmatchcase(token.label, named)
     return fits and address.slot in {None, token.slot}
@@ -249,7 +249,7 @@ def _certificates(
 
 @dataclass(frozen=True, slots=True)
 class _PublicPart:
-    """What the token tells of the key's public half: an RSA key's modulus, or an EC key's point (uncompressed)."""
+    """What is known of the key's public half: an RSA key's modulus, or an EC key's point (uncompressed)."""
 
     modulus: int | None = None
     point: bytes | None = None
@@ -271,7 +271,7 @@ class _PublicPart:
 
     @property
     def known(self) -> bool:
-        """Whether the token tells enough to know the key's certificate by it."""
+        """Whether that is enough to recognise the key's certificate by it."""
         return self.modulus is not None or self.point is not None
 
     def is_that_of(self, candidate: x509.Certificate) -> bool:

@@ -56,10 +56,46 @@ def newest_candidate(candidates: Sequence[Candidate], now: datetime) -> Candidat
     return newest_valid(with_key, now, _validity) or newest_valid(candidates, now, _validity)
 
 
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """What there was to choose from, for people; `superseded` when a newer one than the named one would sign too."""
+
+    remarks: tuple[str, ...] = ()
+    superseded: bool = False
+
+
+def choice(chosen: Candidate, present: Sequence[Candidate], options: WindowsOptions, now: datetime) -> Choice:
+    """Why `chosen` signs of all that the store holds for its key: the newest valid one with a private key, or the one
+    that --thumbprint names."""
+    if options.thumbprint is not None:
+        names = {chosen.friendly_name, chosen.container} - {None}
+        newer = [
+            candidate
+            for candidate in present
+            if names & {candidate.friendly_name, candidate.container}
+            and candidate.container is not None
+            and candidate.not_before <= now <= candidate.not_after
+            and candidate.not_before > chosen.not_before
+        ]
+        said = f"{chosen.thumbprint} is superseded by {'; '.join(map(_dated, newer))}"
+        return Choice((said,), superseded=True) if newer else Choice()
+    found = matching(present, options)
+    others = "; ".join(_dated(candidate) for candidate in found if candidate != chosen)
+    if not others:
+        return Choice()
+    where = f"{options.keypair_alias} has {len(found)} certificates in the store My of the {options.certificate_store}"
+    return Choice((f"{where}; the newest valid one with a private key is used: {_dated(chosen)}; not used: {others}",))
+
+
 def near_miss(wanted: str, candidates: Sequence[Candidate]) -> str | None:
     """The name in the store that `wanted` was probably meant to be: the same in another case, else a near one."""
     names = {name for candidate in candidates for name in _names(candidate)} - {wanted}
     return next(iter(suggest(wanted, names, cutoff=0.75)), None)
+
+
+def _dated(candidate: Candidate) -> str:
+    keyless = ", no private key" if candidate.container is None else ""
+    return f"{candidate.thumbprint} {candidate.subject} ({iso_utc(candidate.not_before)} to {candidate.until}{keyless})"
 
 
 def _validity(candidate: Candidate) -> tuple[datetime, datetime]:

@@ -34,7 +34,7 @@ from kspsign.keys.prerequisites import (
     warned,
 )
 from kspsign.keys.protocol import Surroundings
-from kspsign.keys.windows.candidates import Candidate, candidates_of, matching, near_miss, newest_candidate
+from kspsign.keys.windows.candidates import candidates_of, choice, matching, near_miss, newest_candidate
 from kspsign.keys.windows.certificate_store import read_store
 from kspsign.keys.windows.credentials import examine_credentials
 from kspsign.keys.windows.options import WindowsOptions
@@ -258,22 +258,8 @@ def certificate(options: WindowsOptions) -> Iterator[Prerequisite]:
         yield failed(CERTIFICATE, keyless)
         return
     yield examine_certificate(ordered_chain(chosen.der, known_issuers(chosen.der)))
-    yield _newer(chosen, present, now)
-
-
-def _newer(chosen: Candidate, present: tuple[Candidate, ...], now: datetime) -> Prerequisite:
-    """Whether the store holds a newer certificate of the same name with a key, which --thumbprint passes over."""
-    names = {chosen.friendly_name, chosen.container} - {None}
-    newer = [
-        candidate
-        for candidate in present
-        if names & {candidate.friendly_name, candidate.container}
-        and candidate.container is not None
-        and candidate.not_before <= now <= candidate.not_after
-        and candidate.not_before > chosen.not_before
-    ]
-    remarks = tuple(f"{chosen.thumbprint} is superseded by {candidate}" for candidate in newer)
-    return examine_newer(remarks, superseded=bool(newer))
+    made = choice(chosen, present, options, now)
+    yield examine_newer(made.remarks, superseded=made.superseded)
 
 
 def _certificate_file(file: Path) -> Iterator[Prerequisite]:

@@ -18,8 +18,8 @@ from kspsign.certificates.file import read_certificate_file
 from kspsign.certificates.parse import parse_certificate
 from kspsign.diagnosis import diagnose
 from kspsign.keys.prerequisites import Prerequisite
-from kspsign.keys.protocol import OpenStore, Surroundings
-from kspsign.keys.windows.candidates import Candidate, candidates_of, matching, near_miss, newest_candidate
+from kspsign.keys.protocol import OpenStore, Surroundings, superseded_warning
+from kspsign.keys.windows.candidates import Candidate, candidates_of, choice, matching, near_miss, newest_candidate
 from kspsign.keys.windows.certificate_store import read_store
 from kspsign.keys.windows.options import WindowsOptions
 from kspsign.model.errors import ConfigurationError, PrerequisiteError, TrustError
@@ -66,7 +66,12 @@ class WindowsStore(OpenStore):
             surroundings.notice(
                 f"certificate {present.thumbprint} is in the store already and valid until {present.until}"
             )
-        return cls._of_candidate(_chosen(options, _present(options)), options)
+        after = _present(options)
+        chosen = _chosen(options, after)
+        made = choice(chosen, after, options, datetime.now(UTC))
+        for remark in made.remarks:
+            surroundings.notice(superseded_warning(remark) if made.superseded else remark)
+        return cls._of_candidate(chosen, options)
 
     @classmethod
     def examine(cls, options: WindowsOptions, surroundings: Surroundings) -> Iterable[Prerequisite]:

@@ -150,6 +150,17 @@ def prepare_vault(place: Place, stack: ExitStack) -> None:
     place.placeholders["https://vault.example:8200"] = server.url
 
 
+def prepare_file(place: Place) -> None:
+    """A PKCS#12 file, by the names that pages have for it, and a folder for its root."""
+    made = signing_file(place.folder)
+    made.path.rename(place.folder / "code.p12")
+    shutil.copyfile(place.folder / "code.p12", place.folder / "codesign.pfx")
+    (place.folder / "signing").mkdir()
+    place.roots.append(made.root.read_bytes())
+    place.environment["P12_PASSWORD"] = PASSWORD
+    (place.folder / "dist" / "vendor" / "other.dll").unlink()
+
+
 def prepare_artifact_signing(place: Place, service: ArtifactSigning) -> None:
     """An account with a profile, and the metadata file of SignTool's dlib."""
     place.roots.append(service.signing.root.pem)
@@ -184,13 +195,7 @@ def prepare(place: Place, store: str, files: Path, stack: ExitStack, authority: 
     if store == "command":
         save_example(place)
     if store in {"pkcs12", "command"}:
-        made = signing_file(place.folder)
-        made.path.rename(place.folder / "code.p12")
-        shutil.copyfile(place.folder / "code.p12", place.folder / "codesign.pfx")
-        (place.folder / "signing").mkdir()
-        place.roots.append(made.root.read_bytes())
-        place.environment["P12_PASSWORD"] = PASSWORD
-        (place.folder / "dist" / "vendor" / "other.dll").unlink()
+        prepare_file(place)
     elif store == "keylocker":
         prepare_keylocker(place, files, stack)
     elif store == "vault":

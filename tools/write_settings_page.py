@@ -200,8 +200,13 @@ def dashed(camel: str) -> str:
 
 
 def environment() -> str:
-    """The variables that are read."""
-    return ENVIRONMENT + "\n".join(f"| {_code(item.names)} | {item.meaning} |" for item in READ) + "\n"
+    """The variables that are read; those of one key store alone by what its options declare."""
+    rows = [f"| {_code(item.names)} | {item.meaning} |" for item in READ]
+    listed = {name for item in READ for name in item.names}
+    for entry in STORES.entries.values():
+        if own := sorted(entry.load_options().variables - listed):
+            rows.append(f"| {_code(own)} | Read by the key store `{entry.name}`. |")
+    return ENVIRONMENT + "\n".join(rows) + "\n"
 
 
 def texts() -> Mapping[Path, str]:

@@ -203,9 +203,8 @@ def environment() -> str:
     """The variables that are read; those of one key store alone by what its options declare."""
     rows = [f"| {_code(item.names)} | {item.meaning} |" for item in READ]
     listed = {name for item in READ for name in item.names}
-    for entry in STORES.entries.values():
-        if own := sorted(entry.load_options().variables - listed):
-            rows.append(f"| {_code(own)} | Read by the key store `{entry.name}`. |")
+    own = {entry.name: sorted(entry.load_options().variables - listed) for entry in STORES.entries.values()}
+    rows += [f"| {_code(names)} | Read by the key store `{store}`. |" for store, names in own.items() if names]
     return ENVIRONMENT + "\n".join(rows) + "\n"
 
 

@@ -15,7 +15,11 @@ from typing import Any
 
 import pytest
 
+from support.azure_devops.server import TOKEN as PIPELINE_TOKEN
+from support.azure_devops.server import AzureServer
+from support.azure_devops.uploads import JOB_ID
 from support.formats.peimages import build_pe
+from support.key_vault.world import CONNECTION
 from support.pki import new_key
 from support.samples import Run, assert_no_leftovers, kspsign_process, osslsigncode_verify
 from support.vault_transit.answers import VaultRequest, VaultResponse, respond, right, wrong
@@ -251,6 +255,24 @@ def test_each_sign_in_signs_and_a_stale_one_is_refused(name: str, vault: Transit
     run = run_in(vault, tmp_path, *options, environment=dict.fromkeys(environment, "stale"))
     code = "VAULT_FORBIDDEN" if name == "token file" else "VAULT_SIGN_IN"
     assert (run.code, run.report["error"]["code"], len(vault.world.spent)) == (5, code, 1), run.text
+
+
+@pytest.mark.parametrize(("connection", "code"), [(CONNECTION, 0), ("5d4c9a10-0000-4000-8000-000000000000", 5)])
+def test_the_token_of_a_service_connection_signs_in(
+    connection: str, code: int, vault: TransitServer, tmp_path: Path
+) -> None:
+    images(tmp_path)
+    with AzureServer() as devops:
+        devops.organisation.connections.add(CONNECTION)
+        devops.organisation.oidc_tokens = vault.world.jwts
+        place = f"Apps/_apis/distributedtask/hubs/build/plans/7/jobs/{JOB_ID}/oidctoken"
+        environment = {"SYSTEM_OIDCREQUESTURI": f"{devops.url}/{place}", "SYSTEM_ACCESSTOKEN": PIPELINE_TOKEN}
+        by = ("--vault-role", "ci", "--azure-connection-id", connection)
+        run = run_in(vault, tmp_path, *by, environment={**environment, "no_proxy": "localhost,127.0.0.1"})
+    assert (run.code, vault.world.used) == (code, [] if code else ["jwt"]), run.text
+    if code:
+        assert run.report["error"]["code"] == "OIDC_TOKEN"
+    assert not any(token in run.text for token in (PIPELINE_TOKEN, *vault.world.jwts))
 
 
 def test_a_wrapped_login_is_refused(vault: TransitServer, tmp_path: Path) -> None:

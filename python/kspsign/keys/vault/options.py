@@ -7,26 +7,22 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from kspsign.keys.options import CertificateFile, IssuerFetching
+from kspsign.keys.options import CertificateFile, IssuerFetching, PipelineConnection
 from kspsign.settings.store_options import Ambient, Metavar
 
 VaultAuthName = Literal["auto", "token", "approle", "jwt", "kubernetes"]
 
 
-class VaultOptions(CertificateFile, IssuerFetching):
+class VaultOptions(CertificateFile, IssuerFetching, PipelineConnection):
     """The key is keypair_alias. Tokens and secret ids come from variables or files only."""
 
-    variables: ClassVar[frozenset[str]] = frozenset(
-        {
-            "ACTIONS_ID_TOKEN_REQUEST_TOKEN",
-            "ACTIONS_ID_TOKEN_REQUEST_URL",
-            "VAULT_ADDR",
-            "VAULT_JWT",
-            "VAULT_NAMESPACE",
-            "VAULT_SECRET_ID",
-            "VAULT_TOKEN",
-        }
-    )
+    variables: ClassVar[frozenset[str]] = PipelineConnection.variables | {
+        "VAULT_ADDR",
+        "VAULT_JWT",
+        "VAULT_NAMESPACE",
+        "VAULT_SECRET_ID",
+        "VAULT_TOKEN",
+    }
 
     vault_address: Annotated[str | None, Ambient.REFUSED, Metavar("URL")] = Field(
         None, description="URL of Vault or OpenBao (default: VAULT_ADDR)."

@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from kspsign.keys.github_token import GitHubToken
+from kspsign.keys.pipeline_identity import PipelineIdentity, pipeline_identity
 from kspsign.keys.protocol import Surroundings
-from kspsign.keys.vault.errors import SIGN_IN, no_sign_in
+from kspsign.keys.vault.errors import no_sign_in
 from kspsign.keys.vault.options import VaultAuthName, VaultOptions
 from kspsign.keys.vault.server import VaultServer, checked_path
 from kspsign.model.errors import ConfigurationError, PrerequisiteError
+from kspsign.network.pool import Pool
 from kspsign.settings.store_options import secret_text
 
 KUBERNETES_FILE: Final = Path("/var/run/secrets/kubernetes.io/serviceaccount/token")
 _LONGEST = 1 << 16
+_EXCHANGE_SECONDS = 30.0
 _UNKNOWN_TOKEN = ("invalid token", "bad token")
 """Vault's words for a token that it does not know; a known one without the right gets "permission denied" alone."""
 _RENEWED_PART = 0.2
@@ -187,8 +190,10 @@ def _given(options: VaultOptions, surroundings: Surroundings) -> VaultAuthName:
         return "token"
     if _variable(surroundings, "VAULT_SECRET_ID"):
         return "approle"
-    github = _variable(surroundings, "ACTIONS_ID_TOKEN_REQUEST_URL") and options.vault_role
-    return "jwt" if _variable(surroundings, "VAULT_JWT") or github else "token"
+    if _variable(surroundings, "VAULT_JWT"):
+        return "jwt"
+    with _identity(options, surroundings, "") as vouched:
+        return "jwt" if options.vault_role is not None and vouched is not None else "token"
 
 
 def _jwt(
@@ -200,12 +205,26 @@ def _jwt(
         return "VAULT_JWT", lambda: given
     if file is not None:
         return f"the file {file}", lambda: read_secret(file)
-    url = _variable(surroundings, "ACTIONS_ID_TOKEN_REQUEST_URL")
-    bearer = _variable(surroundings, "ACTIONS_ID_TOKEN_REQUEST_TOKEN")
-    if url is None or bearer is None:
-        raise _needed("VAULT_JWT", "or --vault-token-file, or a job of GitHub Actions with id-token: write")
     audience = options.vault_audience or address
-    return "GitHub's token of the job", GitHubToken(url, bearer, surroundings.network, audience, SIGN_IN)
+
+    def ask() -> str:
+        with _identity(options, surroundings, audience) as vouched:
+            if vouched is None:
+                raise AssertionError  # there was one when it was chosen
+            return vouched.token()
+
+    with _identity(options, surroundings, audience) as found:
+        if found is None:
+            more = "or --vault-token-file, an Azure RM service connection, or a GitHub job with id-token: write"
+            raise _needed("VAULT_JWT", more)
+        return f"the OIDC token of {found.who}", ask
+
+
+@contextlib.contextmanager
+def _identity(options: VaultOptions, surroundings: Surroundings, audience: str) -> Iterator[PipelineIdentity | None]:
+    """Whom the pipeline vouches for; its token is asked for within the block. Raises ConfigurationError."""
+    with contextlib.closing(Pool(surroundings.network, deadline=_EXCHANGE_SECONDS)) as pool:
+        yield pipeline_identity(options, surroundings, pool, audience)
 
 
 def _own_token_file(surroundings: Surroundings) -> Path | None:

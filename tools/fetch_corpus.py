@@ -27,6 +27,7 @@ CLIENTS = 6
 
 AS_ROOT = ("-o", "APT::Sandbox::User=root")
 """apt's own user may not write to a folder of ours, and warns of it."""
+APT_HELPER = "/usr/lib/apt/apt-helper"
 
 Package = dict[str, Any]
 
@@ -96,10 +97,21 @@ def _from_debian(package: Package, folder: Path) -> None:
     _run([_found("apt-get"), *AS_ROOT, "download", "--quiet=2", f"{package['name']}={package['version']}"], folder)
 
 
+def _from_debian_source(package: Package, folder: Path) -> None:
+    """The original source of a Debian package, which is in the same folder as the `binary` package built from it."""
+    binary = f"{package['binary']}={package['version']}"
+    asked = [_found("apt-get"), *AS_ROOT, "download", "--print-uris", "--quiet=2", binary]
+    address = subprocess.run(asked, stdout=subprocess.PIPE, check=True, text=True).stdout.split()[0].strip("'")
+    name = f"{package['name']}_{package['version'].rpartition('-')[0]}.orig.tar.gz"
+    source = f"{address.rpartition('/')[0]}/{name}"
+    _run([APT_HELPER, *AS_ROOT, "download-file", source, str(folder / name), f"SHA256:{package['source']}"])
+
+
 CLIENT: dict[str, Callable[[Package, Path], None]] = {
     "pypi": _from_pypi,
     "npm": _from_npm,
     "debian": _from_debian,
+    "debian-source": _from_debian_source,
 }
 
 

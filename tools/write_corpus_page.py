@@ -145,7 +145,7 @@ def _listed(files: Mapping[str, int]) -> str:
 
 
 def _origins(packages: Sequence[Package]) -> str:
-    titles = {"pypi": "PyPI", "npm": "npm", "debian": "Debian 12"}
+    titles = {"pypi": "PyPI", "npm": "npm", "debian": "Debian 12", "debian-source": "Debian 12, sources"}
     lines = ["\n## Where they come from\n"]
     for registry, title in titles.items():
         held = [f"{package['name']} {package['version']}" for package in packages if package["registry"] == registry]

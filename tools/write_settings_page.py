@@ -200,8 +200,12 @@ def dashed(camel: str) -> str:
 
 
 def environment() -> str:
-    """The variables that are read."""
-    return ENVIRONMENT + "\n".join(f"| {_code(item.names)} | {item.meaning} |" for item in READ) + "\n"
+    """The variables that are read; those of one key store alone by what its options declare."""
+    rows = [f"| {_code(item.names)} | {item.meaning} |" for item in READ]
+    listed = {name for item in READ for name in item.names}
+    own = {entry.name: sorted(entry.load_options().variables - listed) for entry in STORES.entries.values()}
+    rows += [f"| {_code(names)} | Read by the key store `{store}`. |" for store, names in own.items() if names]
+    return ENVIRONMENT + "\n".join(rows) + "\n"
 
 
 def texts() -> Mapping[Path, str]:

@@ -35,18 +35,29 @@ def compound_changes(data: bytes) -> Iterator[FileChange]:
     for name, content in root.children.items():
         kept = {each: value for each, value in root.children.items() if each != name}
         yield FileChange("stream", f"{name!r} dropped", -1, partial(_compound, replace(root, children=kept)))
+        moved = {**kept, "folder": Folder({name: content})}
+        yield FileChange("stream", f"{name!r} in a folder", -1, partial(_compound, replace(root, children=moved)))
+        for other, its in root.children.items():
+            if name < other and its != content:
+                swapped = _with(root, {name: its, other: content})
+                yield FileChange("stream", f"{name!r} and {other!r} swapped", -1, partial(_compound, swapped))
         if not isinstance(content, bytes):
             continue
         for what, new in {"longer": content + b"\0", "shorter": content[:-1], "empty": b""}.items():
             yield FileChange("stream", f"{name!r} {what}", -1, partial(_compound, _with(root, {name: new})))
         renamed = {**kept, name + "2": content}
         yield FileChange("stream", f"{name!r} renamed", -1, partial(_compound, replace(root, children=renamed)))
-        yield FileChange(
-            "stream",
-            f"{name!r} doubled",
-            -1,
-            partial(_compound, replace(root, children={**renamed, name: content})),
-        )
+        doubled = {**renamed, name: content}
+        yield FileChange("stream", f"{name!r} doubled", -1, partial(_compound, replace(root, children=doubled)))
+        for again in {name.upper(), name.lower(), name.swapcase()} - {name}:
+            twice = _with(root, {again: content})
+            yield FileChange("stream", f"{name!r} and {again!r}", -1, partial(_compound, twice))
+            recased = replace(root, children={**kept, again: content})
+            yield FileChange("stream", f"{name!r} as {again!r}", -1, partial(_compound, recased))
+        stored = replace(root, children={**kept, name: Folder({"\5": content})})
+        yield FileChange("stream", f"{name!r} a storage", -1, partial(_compound, stored))
+        cut = {**kept, name: content[: len(content) // 2], name + "\1": content[len(content) // 2 :]}
+        yield FileChange("stream", f"{name!r} in two", -1, partial(_compound, replace(root, children=cut)))
     yield FileChange("storage", "state", -1, partial(_compound, replace(root, state=b"\1\0\0\0")))
     yield FileChange("storage", "class", -1, partial(_compound, replace(root, class_id=root.class_id[::-1])))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import struct
 from dataclasses import dataclass
 
@@ -66,7 +67,7 @@ class Exceptions:
         place, _, field = change.kind.partition(" ")
         if place in {"local", "central", "both"} and field in _SIGNATURE_HEADERS and self._is_last(change.offset):
             return "signers write their own time, version, system and text bit into the signature's headers"
-        return None
+        return _of_text_or_block(change)
 
     def _of_compound(self, change: FileChange) -> str | None:
         if change.kind == "rewrite":
@@ -86,6 +87,14 @@ class Exceptions:
 
     def _is_last(self, index: int) -> bool:
         return index == self.sample.data.count(b"PK\1\2") - 1 or self.sample.format_ is Format.APPX_BUNDLE
+
+
+def _of_text_or_block(change: FileChange) -> str | None:
+    if change.kind == "text" and re.fullmatch("utf-(16-[lb]e|8), 1 marks", change.detail):
+        return "a script's text is signed, in whichever encoding its byte order mark names"
+    if change.kind == "block" and change.detail == "b'\\x00' (1) after the message":
+        return "zeros may fill the message of a Business Central package up to eight bytes"
+    return None
 
 
 def _is_null(change: Change, node: Node) -> bool:

@@ -14,6 +14,7 @@ from generative.der_changes import Change, changes, tree
 from generative.documented import Exceptions
 from generative.file_changes import FileChange, byte_changes
 from generative.image_changes import image_changes
+from generative.navx_changes import navx_changes
 from generative.samples import SAMPLES, Court, Sample
 from generative.script_changes import script_changes
 from generative.zip_changes import zip_changes
@@ -30,6 +31,8 @@ def structure_changes(sample: Sample, source: random.Random) -> Iterator[FileCha
         yield from compound_changes(sample.data)
     elif sample.format_ is Format.CAB:
         yield from cabinet_changes(sample.data, source)
+    elif sample.format_ is Format.NAVX:
+        yield from navx_changes(sample.data)
     elif sample.format_ is Format.PE:
         yield from image_changes(sample.data, source)
     elif sample.format_ in SCRIPTS:

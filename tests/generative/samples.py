@@ -35,6 +35,7 @@ from kspsign.verifying.chain_checks import Trust
 from kspsign.verifying.roots import TrustAnchors, combined, default_anchors
 from kspsign.verifying.verifier import Verifier
 from support.formats.appx_samples import Package
+from support.formats.cab_samples import build_cab
 from support.formats.nuget_samples import countersigned, package
 from support.formats.peimages import build_pe
 from support.pki import Issued, ca, signer
@@ -214,6 +215,13 @@ def _bundle(folder: Path, *, inner: bool) -> Sample:
     return Sample(Format.APPX_BUNDLE, ".msixbundle", whole.data, held.message, put)
 
 
+def _of_set(folder: Path) -> Sample:
+    """A cabinet in the middle of a set, with all that reserves and names may hold."""
+    names = ((b"one.cab", b"Disk 1"), (b"three.cab", b"Disk 3"))
+    content = build_cab(folders=2, previous=names[0], following=names[1], number=1, folder_reserve=4, data_reserve=4)
+    return _sample(folder, Format.CAB, ".cab", content, _one)
+
+
 def _plain(format_: Format) -> Callable[[Path], Sample]:
     return lambda folder: _sample(folder, format_, FILES[format_][0], _content(format_), _one)
 
@@ -222,6 +230,7 @@ SAMPLES: dict[str, Callable[[Path], Sample]] = {
     **{str(format_): _plain(format_) for format_ in FILES if format_ is not Format.APPX_BUNDLE},
     "bundle": lambda folder: _bundle(folder, inner=False),
     "bundle-inner": lambda folder: _bundle(folder, inner=True),
+    "cab-set": _of_set,
     "efi": lambda folder: _sample(folder, Format.PE, ".efi", build_pe(subsystem=10), _two),
     "nested": lambda folder: _sample(folder, Format.PE, ".exe", _content(Format.PE), _nested),
     "counter-signature": lambda folder: _sample(folder, Format.PE, ".exe", _content(Format.PE), _legacy),

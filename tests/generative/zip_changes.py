@@ -111,6 +111,21 @@ def _archive(
 
 
 _EXTRA = struct.pack("<2H", 0x7075, 7) + b"payload"
+_ZIP64 = {
+    "Zip64 payload": struct.pack("<2H", 1, 800) + b"payload " * 100,
+    "Zip64 empty": struct.pack("<2H", 1, 0),
+    "Zip64 numbers": struct.pack("<2H2Q", 1, 16, 7, 7),
+}
+"""Zip64 fields of an entry whose numbers are not masked: no reader looks into them."""
+
+
+def _with_extra_fields(entry: _Entry) -> Iterator[tuple[str, _Entry]]:
+    for name, field in {"": _EXTRA, **_ZIP64}.items():
+        yield f"local {name}", replace(entry, local_extra=entry.local_extra + field)
+        yield f"central {name}", replace(entry, central_extra=entry.central_extra + field)
+    if entry.central_extra[:4] == b"\1\0\x18\0":
+        longer = struct.pack("<2H", 1, 32) + entry.central_extra[4:] + b"payload "
+        yield "central Zip64 longer", replace(entry, central_extra=longer)
 
 
 def zip_changes(data: bytes) -> Iterator[FileChange]:
@@ -135,8 +150,8 @@ def zip_changes(data: bytes) -> Iterator[FileChange]:
                 yield change(
                     f"central {field}", f"{other:#x}", index, replace(entry, central={**entry.central, field: other})
                 )
-        yield change("extra", "local", index, replace(entry, local_extra=entry.local_extra + _EXTRA))
-        yield change("extra", "central", index, replace(entry, central_extra=entry.central_extra + _EXTRA))
+        for detail, new in _with_extra_fields(entry):
+            yield change("extra", detail, index, new)
         yield change("comment", "", index, replace(entry, comment=b"payload"))
         yield change("descriptor", "", index, replace(entry, descriptor=entry.descriptor + b"PK\7\x08" + bytes(12)))
         yield change("gap", "", index, replace(entry, before=b"payload"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -270,16 +271,19 @@ def _fixed_part(pattern: str) -> str:
 
 def _real_name(path: Path, real: Path, folder: Path, real_folder: Path) -> str:
     """The name of the file itself, where `path` may lead there by links."""
-    if real.is_relative_to(real_folder):
+    with contextlib.suppress(ValueError):
         return real.relative_to(real_folder).as_posix()
     return _shown(path, folder) if _identity(path.absolute()) == _identity(real) else real.as_posix()
 
 
 def _shown(path: Path, folder: Path) -> str:
+    with contextlib.suppress(ValueError):
+        return path.relative_to(folder).as_posix()
+    whole = path.absolute()
     try:
-        return path.absolute().relative_to(folder.absolute()).as_posix()
+        return whole.relative_to(folder.absolute()).as_posix()
     except ValueError:
-        return path.absolute().as_posix()
+        return whole.as_posix()
 
 
 def _identity(path: Path) -> str:

@@ -210,6 +210,7 @@ def common_name_of(der: bytes | None) -> str:
     return "unknown" if der is None else common_name(parse_certificate(der).subject)
 
 
+@lru_cache(maxsize=2048)
 def subject_of(der: bytes | None) -> str:
     """A certificate's subject (RFC 4514); "unknown" when there is no certificate."""
     return "unknown" if der is None else distinguished_name(parse_certificate(der).subject)

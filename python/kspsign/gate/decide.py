@@ -60,7 +60,7 @@ def run_gate(
     outputs = outputs_of(settings, context)
     check_outputs(outputs, inputs_of(settings))
     reporter = GateReporter(context, settings, stream)
-    files = _digests(settings, outputs, reporter)
+    files, left_out = _digests(settings, outputs, reporter)
     with listening(reporter.trace if context.debug else None):
         client = open_client(
             settings.collection,
@@ -73,7 +73,7 @@ def run_gate(
     with contextlib.closing(client):
         decisions = _settled(client, settings, reporter, pause, clock)
     beyond = (
-        (files_check(files, [proved for decision in decisions for proved in decision.proved]),)
+        (files_check(files, [proved for decision in decisions for proved in decision.proved], left_out),)
         if settings.files
         else ()
     )
@@ -173,19 +173,22 @@ def _steps(ended: Sequence[TimelineRecord]) -> Check:
     return Check("steps", ok=bool(ended) and not _bad(ended), detail=detail)
 
 
-def _digests(settings: GateSettings, outputs: Mapping[str, Path], reporter: GateReporter) -> dict[str, str]:
-    """SHA-256 of each downloaded file by the name shown; none of them may be one of `outputs`. Patterns that change
-    nothing are warned of.
+def _digests(
+    settings: GateSettings, outputs: Mapping[str, Path], reporter: GateReporter
+) -> tuple[dict[str, str], tuple[str, ...]]:
+    """SHA-256 of each downloaded file by the name shown, and what was left out, in words; none of them may be one of
+    `outputs`. Patterns that change nothing are warned of.
 
     Raises NoFilesMatchedError when there is none, ConfigurationError for an output that is one.
     """
     if not settings.files:
-        return {}
+        return {}, ()
     admit = partial(check_artifacts, outputs, {})
     selection = select_artifacts(settings.files, settings.folder, SelectionPurpose.JUDGE, admit=admit)
     for warning in selection_warnings(selection):
         reporter.warning(warning)
-    return {artifact.name: _sha256(artifact.path) for artifact in selection.artifacts}
+    digests = {artifact.name: _sha256(artifact.path) for artifact in selection.artifacts}
+    return digests, tuple(f"{out.path} left out: {out.reason}" for out in selection.left_out)
 
 
 def _sha256(path: Path) -> str:

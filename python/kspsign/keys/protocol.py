@@ -208,6 +208,15 @@ def check_digest(key_store: KeyStore, algorithm: DigestAlgorithm) -> None:
         )
 
 
+def unreadable_reference(name: str) -> PrerequisiteError:
+    """The error for a part of a stored key reference that is not of its form."""
+    return PrerequisiteError(
+        f"{name!r} of the stored key reference can't be read",
+        code="KEY_REFERENCE",
+        remedy="Run kspsign certsync again: it writes a new reference.",
+    )
+
+
 def reference_part(reference: Mapping[str, str], name: str) -> str:
     """One part of a stored key reference; raises PrerequisiteError when it is missing."""
     if name not in reference:

@@ -241,6 +241,14 @@ STORES = StoreTable(
         late("kspsign.keys.pkcs11.store:Pkcs11KeyStore"),
     ),
     StoreEntry(
+        "vault",
+        "HashiCorp Vault or OpenBao (transit)",
+        "HashiCorp Vault or OpenBao, in its transit engine",
+        ("native",),
+        late("kspsign.keys.vault.options:VaultOptions"),
+        late("kspsign.keys.vault.store:TransitStore"),
+    ),
+    StoreEntry(
         "command",
         "Command (any program)",
         "whatever a program of yours signs with",

@@ -11,14 +11,11 @@ from kspsign.model.values import ErrorFacts
 from kspsign.publishing import wording
 from kspsign.publishing.failure_groups import FailureGroup, group_failures
 from kspsign.publishing.progress import Progress
-from kspsign.publishing.sanitize import clipped, log_line
+from kspsign.publishing.sanitize import log_line
 
 CAUSE_ISSUES = 7
 """Issues for causes of failures. Agents keep ten errors per step: three are left for other causes, for what stopped the
 run and for the closing line."""
-
-PART_LIMIT = 300
-"""Characters of a path or message in an issue, so that the remedy is never cut off."""
 
 SHORTEST_SECONDS, LONGEST_SECONDS = 0.5, 10.0
 """Between two words on the progress: not more often, and not more rarely."""
@@ -142,13 +139,8 @@ class PipelineLogConsole:
         self, error: ErrorFacts, *, whose: str = "", group: FailureGroup | None = None, file: str | None = None
     ) -> None:
         """One issue: the file or how many, cause, remedy, the first of several files, and where to read more."""
-        cause = clipped(error.message, PART_LIMIT)
-        stop = "" if cause.endswith((".", "!", "?")) else "."
-        prefix = f"{clipped(whose, PART_LIMIT)}: " if whose else ""
-        files = f" Files: {clipped(group.named, PART_LIMIT)}." if group is not None and file is None else ""
-        link = wording.help_link(error)
-        more = f" More: {link}" if link else ""
-        text = f"{prefix}{wording.code_text(error)}: {cause}{stop} Remedy: {error.remedy}{files}{more}"
+        files = group.named if group is not None and file is None else ""
+        text = wording.issue_text(error, whose=whose, files=files)
         self._write(self._dialect.issue("error", error.code, text, file))
 
     def _mark(self) -> None:

@@ -10,8 +10,10 @@ from collections import Counter
 
 from kspsign.model.report import CertificateFacts, FileOutcome, Report, Totals
 from kspsign.model.values import Check, ErrorFacts
-from kspsign.publishing.sanitize import log_line
+from kspsign.publishing.sanitize import clipped, log_line
 
+PART_LIMIT = 300
+"""Characters of a path or message in an issue, so that the remedy is never cut off."""
 SUITE_NAME = "Signature verification"
 TEST_SIGNING = "TEST SIGNING: throw-away keys, not for release"
 CANCELLED_EXIT_CODE = 130
@@ -87,6 +89,18 @@ def remedy_lines(error: ErrorFacts) -> list[str]:
     """The remedy, and where there is more to read, for people who read text."""
     link = help_link(error)
     return [f"remedy: {log_line(error.remedy)}", *([f"more:   {link}"] if link else [])]
+
+
+def issue_text(error: ErrorFacts, *, whose: str = "", files: str = "", limit: int = PART_LIMIT) -> str:
+    """The text of an issue: whose it is, code, cause (`limit` characters), remedy, the first of several files, and
+    where to read more."""
+    cause = clipped(error.message, limit)
+    stop = "" if cause.endswith((".", "!", "?")) else "."
+    prefix = f"{clipped(whose, PART_LIMIT)}: " if whose else ""
+    named = f" Files: {clipped(files, PART_LIMIT)}." if files else ""
+    link = help_link(error)
+    more = f" More: {link}" if link else ""
+    return f"{prefix}{code_text(error)}: {cause}{stop} Remedy: {error.remedy}{named}{more}"
 
 
 def timestamp_text(outcome: FileOutcome) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
@@ -95,6 +96,7 @@ def chain_findings(
             yield Finding(name, detail, fault.hresult, remedies.get(check, fault.remedy))
 
 
+@lru_cache(maxsize=256)
 def root_facts(root: x509.Certificate | None) -> RootFacts | None:
     """What the report says of a root; None for none."""
     return None if root is None else RootFacts(thumbprint_of(to_der(root)), distinguished_name(root.subject))

@@ -187,7 +187,7 @@ def test_task_without_the_tasks_document_is_refused(tmp_path: Path, document: st
     done = start("task", folder=tmp_path, text=document)
     assert done.returncode == 3
     assert "Traceback" not in done.stderr
-    assert "standard input" in done.stderr
+    assert "standard input" in done.stdout
 
 
 def test_task_takes_inputs_and_variables_from_its_document(store: Store, tmp_path: Path) -> None:

@@ -100,7 +100,7 @@ def said_on(surface: str, settings: Mapping[str, object], folder: Path) -> str:
         (folder / "sign.yml").write_text("\n".join(lines), encoding="utf-8")
         done = start("sign", "x.exe", "--config", "sign.yml", folder=folder)
     assert done.returncode == 3, done.stdout + done.stderr
-    return done.stderr.splitlines()[0]
+    return (done.stdout + done.stderr).splitlines()[0]
 
 
 @pytest.mark.parametrize(
@@ -131,4 +131,4 @@ def test_a_macro_is_named_by_its_input_in_the_action(tmp_path: Path) -> None:
     given = {"command": "sign", "files": "x.exe", "key-store": "pkcs12", "trust-root": "$(root)"}
     environment = {"GITHUB_ACTIONS": "true", "RUNNER_TEMP": str(tmp_path)}
     done = start("action", folder=tmp_path, text=document(given).decode(), environment=environment)
-    assert "`trust-root:` holds the text $(root)" in done.stderr
+    assert "`trust-root:` holds the text $(root)" in done.stdout

@@ -15,6 +15,7 @@ from support.doctor import local, services
 from support.doctor.run import SITUATIONS, Examined, Given, doctor
 from support.key_command.world import PIN as PROGRAM_PIN
 from support.softhsm import PIN
+from support.vault_transit.world import TOKEN
 
 
 @dataclass(frozen=True)
@@ -143,6 +144,20 @@ EXPECTED: dict[str, dict[str, Seen | str]] = {
         "superseded": Seen(READY, "newer certificate", "ok", "the newest valid one is used"),
         "all well": Seen(READY, "permission", "ok", "CKA_SIGN"),
     },
+    "vault": {
+        "nothing set": Seen(NOT, "options", "failed", "--vault-address"),
+        "macro": Seen(NOT, "variable", "failed", "VAULT_TOKEN holds the text $(VAULT_TOKEN)"),
+        "wrong secret": Seen(NOT, "sign-in", "failed", "invalid token"),
+        "wrong alias": Seen(NOT, "key", "failed", "case matters"),
+        "disabled": Seen(NOT, "key", "failed", "soft-deleted"),
+        "expired": Seen(NOT, "certificate", "failed", "valid now"),
+        "no permission": Seen(NOT, "permission", "failed", "MOUNT/sign/NAME"),
+        "no network": Seen(NOT, "host", "failed", "connection refused"),
+        "private CA": Seen(NOT, "host", "failed", "--ca-file"),
+        "near expiry": Seen(READY, "certificate", "warning", "valid for 11 days"),
+        "superseded": Seen(READY, "newer certificate", "warning", "superseded by"),
+        "all well": Seen(READY, "key", "ok", "transit/release, version 1: RSA 2048 bits"),
+    },
     "command": {
         "nothing set": Seen(NOT, "options", "failed", "--key-command"),
         "macro": Seen(NOT, "variable", "failed", "HSM_PIN holds the text $(HSM_PIN)"),
@@ -173,7 +188,7 @@ EXPECTED: dict[str, dict[str, Seen | str]] = {
         "all well": Seen(NOT, "permission", "ok", "this user may sign"),
     },
 }
-SECRETS = (local.SECRET, PIN, PROGRAM_PIN, "01_stale", "0000-stale")
+SECRETS = (local.SECRET, PIN, PROGRAM_PIN, TOKEN, "01_stale", "0000-stale")
 
 
 def test_the_matrix_has_every_key_store_and_situation() -> None:

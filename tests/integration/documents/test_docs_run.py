@@ -41,6 +41,8 @@ from support.key_vault.world import CLIENT, TENANT, Version, World
 from support.pki import ca, signer
 from support.samples import osslsigncode_verify
 from support.softhsm import LIBRARY, PIN
+from support.vault_transit.server import TransitServer
+from support.vault_transit.world import VaultWorld
 
 NOW = datetime.now(UTC)
 CONFIGURED = """
@@ -65,6 +67,7 @@ STORES = {
     "docs/how-to/aws-kms.md": "aws-kms",
     "docs/how-to/google-cloud-kms.md": "google-cloud-kms",
     "docs/how-to/pkcs11.md": "pkcs11",
+    "docs/how-to/vault.md": "vault",
     "docs/reference/command-key-store.md": "command",
     "docs/migrate/artifact-signing.md": "azure-artifact-signing",
     "docs/migrate/azuresigntool.md": "azure-key-vault",
@@ -123,6 +126,41 @@ def place(tmp_path: Path, authority: EmbeddedAuthority) -> Place:
     return Place(tmp_path / "work", [authority.root.certificate.public_bytes(Encoding.PEM)])
 
 
+def save_example(place: Place) -> None:
+    """Save the Python program of the page as the page says."""
+    (program,) = [block.text for block in blocks() if block.language == "python" and "sign.py FILE" in block.text]
+    (place.folder / "sign.py").write_text(program, encoding="utf-8")
+
+
+def prepare_keylocker(place: Place, files: Path, stack: ExitStack) -> None:
+    """Start KeyLocker with the keypairs of the pages."""
+    host = stack.enter_context(running(files))
+    for alias in ("release", "release-key"):
+        host.world.add_certificate(host.world.add_keypair(alias), f"{alias} certificate")
+    place.roots.append(host.world.root.pem)
+    place.environment |= host.environment
+
+
+def prepare_vault(place: Place, stack: ExitStack) -> None:
+    """Start Vault with the key of the page."""
+    (place.folder / "vault").mkdir()
+    server = stack.enter_context(TransitServer(VaultWorld(), place.folder / "vault"))
+    place.roots.append(server.world.root.pem)
+    place.environment |= {**server.environment, "REQUESTS_CA_BUNDLE": str(server.ca_file)}
+    place.placeholders["https://vault.example:8200"] = server.url
+
+
+def prepare_file(place: Place) -> None:
+    """A PKCS#12 file, by the names that pages have for it, and a folder for its root."""
+    made = signing_file(place.folder)
+    made.path.rename(place.folder / "code.p12")
+    shutil.copyfile(place.folder / "code.p12", place.folder / "codesign.pfx")
+    (place.folder / "signing").mkdir()
+    place.roots.append(made.root.read_bytes())
+    place.environment["P12_PASSWORD"] = PASSWORD
+    (place.folder / "dist" / "vendor" / "other.dll").unlink()
+
+
 def prepare_artifact_signing(place: Place, service: ArtifactSigning) -> None:
     """An account with a profile, and the metadata file of SignTool's dlib."""
     place.roots.append(service.signing.root.pem)
@@ -152,21 +190,16 @@ def prepare_google(place: Place, google: Google) -> None:
 def prepare(place: Place, store: str, files: Path, stack: ExitStack, authority: EmbeddedAuthority) -> None:
     """Start the key store's stand-in, and fill in what a reader would."""
     files.mkdir()
+    if store == "embedded":
+        return
     if store == "command":
-        (program,) = [block.text for block in blocks() if block.language == "python" and "sign.py FILE" in block.text]
-        (place.folder / "sign.py").write_text(program, encoding="utf-8")
+        save_example(place)
     if store in {"pkcs12", "command"}:
-        made = signing_file(place.folder)
-        made.path.rename(place.folder / "code.p12")
-        place.roots.append(made.root.read_bytes())
-        place.environment["P12_PASSWORD"] = PASSWORD
-        (place.folder / "dist" / "vendor" / "other.dll").unlink()
+        prepare_file(place)
     elif store == "keylocker":
-        host = stack.enter_context(running(files))
-        for alias in ("release", "release-key"):
-            host.world.add_certificate(host.world.add_keypair(alias), f"{alias} certificate")
-        place.roots.append(host.world.root.pem)
-        place.environment |= host.environment
+        prepare_keylocker(place, files, stack)
+    elif store == "vault":
+        prepare_vault(place, stack)
     elif store == "azure-artifact-signing":
         prepare_artifact_signing(place, stack.enter_context(ArtifactSigning(files, authority)))
     elif store == "aws-kms":

@@ -99,7 +99,7 @@ def test_every_block_is_run_by_a_test() -> None:
 
 
 def test_no_page_takes_kspsign_from_an_index() -> None:
-    """The name is not ours there: what would be installed is somebody else's."""
+    """The name is not ours there: what would be installed is another's."""
     installs = re.compile(r"(?:pip3?|pipx|uv(?: tool| pip)?) (?:install|run|add|upgrade)[^`\n]*")
     for page, text in pages().items():
         for line in installs.findall(text):

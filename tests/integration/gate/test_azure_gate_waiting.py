@@ -59,6 +59,36 @@ class TestFiles:
         assert "x.dll was proved by no build" in said.error
         assert "##vso[task.complete]" not in said.text
 
+    def test_another_name_and_another_content(
+        self, azure: AzureServer, proof: tuple[Upload, ...], tmp_path: Path, downloads: Path
+    ) -> None:
+        """A link has a name of its own, which nobody proved, even where it leads to a proved file."""
+        signed_build(azure, proof)
+        (downloads / "setup.exe").symlink_to(downloads / "app.exe")
+        said = ask(azure, tmp_path, files=("**/*.exe",), folder=downloads.parent)
+        assert said.code == 7
+        assert "bin/setup.exe has the content of a file that was proved under another path" in said.error
+        (downloads / "setup.exe").unlink()
+        (downloads / "app.exe").rename(downloads / "SETUP.EXE")
+        assert ask(azure, tmp_path, files=("**/*.exe",), folder=downloads.parent).code == 7
+        (downloads / "SETUP.EXE").rename(downloads / "APP.EXE")
+        assert ask(azure, tmp_path, files=("**/*.exe",), folder=downloads.parent).code == 0
+
+    def test_what_is_left_out_is_named(
+        self, azure: AzureServer, proof: tuple[Upload, ...], tmp_path: Path, downloads: Path
+    ) -> None:
+        signed_build(azure, proof)
+        (downloads / "gone.exe").symlink_to(downloads / "nowhere.exe")
+        os.mkfifo(downloads / "pipe.exe")
+        (downloads / "tool.exe").write_bytes(b"MZ")
+        files = ("**/*.exe", "!**/tool.exe")
+        said = ask(azure, tmp_path, files=files, folder=downloads.parent)
+        assert said.code == 0
+        (line,) = (line for line in said.text.splitlines() if "ok   files: " in line)
+        assert "bin/gone.exe left out: a link that leads nowhere" in line
+        assert "bin/pipe.exe left out: not a regular file" in line
+        assert "bin/tool.exe left out: excluded by !**/tool.exe" in line
+
     def test_one_pattern_of_several_that_matches_nothing_is_warned_of(
         self, azure: AzureServer, proof: tuple[Upload, ...], tmp_path: Path, downloads: Path
     ) -> None:

@@ -50,6 +50,9 @@ from support.key_vault.world import (
     World,
 )
 from support.pki import Key, ca, new_key, signer
+from support.vault_transit.answers import VaultRequest, VaultResponse
+from support.vault_transit.server import TransitServer
+from support.vault_transit.world import JWT, ROLE_ID, SECRET_ID, TOKEN, VaultWorld
 from support.watched import Child, kspsign_watched
 
 SIDES: dict[str, Any] = {"begin": certificates.EXPIRED, "end": certificates.VALID}
@@ -336,6 +339,41 @@ def command(folder: Path) -> Iterator[Case]:
     )
 
 
+@contextlib.contextmanager
+def transit(folder: Path, method: str) -> Iterator[Case]:
+    """A Vault that says its token aloud once."""
+    (folder / "vault").mkdir()
+    with TransitServer(VaultWorld(), folder / "vault") as server:
+        said = False
+
+        def say_it(asked: VaultRequest) -> VaultResponse | None:
+            nonlocal said
+            if said or "/sign/" not in asked.path:
+                return None
+            said = True
+            return VaultResponse(429, {"errors": [asked.headers["x-vault-token"]]}, AT_ONCE)
+
+        server.interfere = say_it
+        by = {
+            "token": ((), {"VAULT_TOKEN": TOKEN}),
+            "approle": (("--vault-role", ROLE_ID), {"VAULT_SECRET_ID": SECRET_ID}),
+            "jwt": (("--vault-role", "ci"), {"VAULT_JWT": JWT}),
+        }
+        options, environment = by[method]
+
+        def elsewhere() -> list[str]:
+            kept = [each for each in server.requests if "/login" not in each.path]
+            return [f"{each.path} {each.body!r} {dict(each.headers) | {'x-vault-token': ''}}" for each in kept]
+
+        yield Case(
+            (*server.options, *options),
+            environment,
+            lambda: [each.encode() for each in (SECRET_ID, JWT, *server.world.tokens)],
+            elsewhere,
+            root=server.world.root.pem,
+        )
+
+
 def _less_what_it_needs(child: Child, given: frozenset[str]) -> Child:
     return replace(child, environment={name: text for name, text in child.environment.items() if name not in given})
 
@@ -353,6 +391,7 @@ STORES: dict[str, Callable[[Path], contextlib.AbstractContextManager[Case]]] = {
     "pkcs11": pkcs11,
     "pkcs12": pkcs12_file,
     "command": command,
+    **{f"vault's transit by {each}": _by(each, transit) for each in ("token", "approle", "jwt")},
 }
 OF_OTHERS = {"SM_API_KEY": "another-api-key-91", "TOKEN_PIN": "another-pin-92", "AZURE_CLIENT_SECRET": "another-93"}
 

@@ -25,10 +25,14 @@ from support.azure_devops.server import TOKEN, AzureServer, Fault
 from support.azure_devops.uploads import JOB_ID
 from support.certificates import PASSWORD, rsa_key, signing_file
 from support.formats.navx_samples import build_navx
+from support.key_command.world import PIN, PIN_VARIABLE, PROGRAM, KeyCommand
 from support.key_vault.server import Azure
 from support.key_vault.world import CLIENT, CLIENT_SECRET, CONNECTION, SYSTEM_ASSIGNED, TENANT, Version, World
 from support.pki import ca, signer
 from support.samples import copy_launcher, osslsigncode_verify
+from support.vault_transit.server import TransitServer
+from support.vault_transit.world import KEY, VaultWorld
+from support.vault_transit.world import TOKEN as VAULT_TOKEN
 
 NOW = datetime.now(UTC)
 VALID: dict[str, Any] = {"begin": NOW - timedelta(days=10), "end": NOW + timedelta(days=300)}
@@ -145,6 +149,32 @@ def test_artifact_signing_needs_no_secret_either_and_knows_the_build(
         assert azure.signing.correlations == {"build Contoso/20261129.4"}
         assert not any(secret in line for secret in (TOKEN, *azure.world.tokens) for line in run.log)
     assert osslsigncode_verify(agent.sources / "app.exe", azure.roots).accepted
+
+
+@pytest.mark.parametrize("store", ["command", "vault"])
+def test_a_variable_of_the_step_reaches_the_key_store_that_it_is_for(store: str, tmp_path: Path) -> None:
+    """A program gets what keyCommandEnv names, and the sign-in to Vault its variables: both mapped by env: alone."""
+    agent = agent_for(shared_vsix(), tmp_path / "agent")
+    agent.sources.mkdir(parents=True)
+    copy_launcher(agent.sources, to="app.exe")
+    (tmp_path / "vault").mkdir()
+    program = KeyCommand.create(tmp_path / "program", secret=PIN)
+    with TransitServer(VaultWorld(), tmp_path / "vault") as server:
+        words = f"{PROGRAM}\n{program.folder}"
+        keys = {
+            "command": {"keyCommand": sys.executable, "keyCommandArg": words, "keyCommandEnv": PIN_VARIABLE},
+            "vault": {"vaultAddress": server.url, "keypairAlias": KEY, "caFile": str(server.ca_file)},
+        }
+        root = (program if store == "command" else server).folder / "root.pem"
+        inputs = {"keyStore": store, "files": "*.exe", "noTimestamp": "true", "trustRoot": str(root), **keys[store]}
+        inputs |= {"store": str(tmp_path / "store"), "pythonPath": sys.executable}
+        secrets = {"hsmPin": PIN, "vaultToken": VAULT_TOKEN}
+        mapped = {"command": {PIN_VARIABLE: PIN}, "vault": {"VAULT_TOKEN": VAULT_TOKEN}}
+        run = agent.run(Step(inputs, secrets=secrets, env={**mapped[store], "no_proxy": "localhost"}))
+    assert run.result == "Succeeded", "\n".join(run.log)
+    assert (program.made, len(server.world.spent)) == ((1, 0) if store == "command" else (0, 1))
+    assert not any(secret in line for secret in secrets.values() for line in run.log)
+    assert osslsigncode_verify(agent.sources / "app.exe", root).accepted
 
 
 @pytest.mark.parametrize(

@@ -24,6 +24,8 @@ from support.google.world import METHODS
 from support.key_vault.server import Azure
 from support.key_vault.world import CLIENT, EVERYTHING, TENANT, Version, World
 from support.pki import Issued, ca, signer
+from support.vault_transit.server import TransitServer
+from support.vault_transit.world import TOKEN, HeldToken, VaultWorld
 
 VAULT = "doctor.vault.azure.net"
 ENDS = {"expired": NOW - 3 * DAY, "near expiry": NOW + 12 * DAY}
@@ -130,6 +132,31 @@ def artifact_signing(folder: Path, situation: str, authority: EmbeddedAuthority)
 
 
 @contextlib.contextmanager
+def vault(folder: Path, situation: str) -> Iterator[Arranged]:
+    """A Vault with one transit key, release."""
+    world = VaultWorld(soft_deleted=situation == "disabled")
+    if situation in ENDS:
+        world.certify(1, end=ENDS[situation])
+    if situation == "superseded":
+        world.certify(world.rotate(), begin=NOW - DAY)
+    if situation == "no permission":
+        world.tokens[TOKEN] = HeldToken(rights=frozenset({"lookup"}))
+    (folder / "vault").mkdir()
+    with TransitServer(world, folder / "vault") as server:
+        changes = {"macro": {"VAULT_TOKEN": "$(VAULT_TOKEN)"}, "wrong secret": {"VAULT_TOKEN": "hvs.stale"}}
+        options = list(server.options[:-2] if situation == "private CA" else server.options)
+        options += ["--vault-key-version", "1"] if situation == "superseded" else []
+        options += ["--keypair-alias", "Release"] if situation == "wrong alias" else []
+        options += ["--vault-address", f"https://{NOWHERE}"] if situation == "no network" else []
+        given = Given((*options, *server.trust), {**server.environment, **changes.get(situation, {})})
+        if situation == "nothing set":
+            given = Given(("--key-store", "vault"))
+        asked: list[str] = []
+        yield Arranged(given, asked)
+        asked += [request.path for request in server.of("/sign/")]
+
+
+@contextlib.contextmanager
 def aws_kms(folder: Path, situation: str) -> Iterator[Arranged]:
     """An account with one key, alias/release, behind a company's proxy."""
     key, root = rsa_key(3072), ca("AWS root", begin=NOW - 40 * DAY, end=WHOLE)
@@ -208,6 +235,7 @@ BY_STORE = {
     "azure-key-vault": key_vault,
     "aws-kms": aws_kms,
     "google-cloud-kms": google_kms,
+    "vault": vault,
 }
 
 

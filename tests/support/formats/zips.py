@@ -74,3 +74,19 @@ def _end(count: int, size: int, offset: int, zip64: bool, comment: bytes) -> byt
     record = struct.pack("<4sQ2H2I4Q", b"PK\6\6", 44, 45, 45, 0, 0, count, count, size, offset)
     locator = struct.pack("<4sIQI", b"PK\6\7", 0, offset + size, 1)
     return record + locator + struct.pack("<4s4H2IH", b"PK\5\6", *[0xFFFF] * 4, *[0xFFFFFFFF] * 2, len(comment))
+
+
+def many_entries(count: int, length: int) -> bytes:
+    """A NuGet package of `count` empty files with names of `length` characters, and its .nuspec."""
+    names = [*(f"{number:0{length}}" for number in range(count)), "a.nuspec"]
+    data, directory = bytearray(), bytearray()
+    for name in names:
+        common, sizes = (20, 0, 0, 0, 0x21), (0, 0, 0, len(name))
+        directory += struct.pack("<4s6H3I5H2I", b"PK\1\2", 45, *common, *sizes, 0, 0, 0, 0, 0, len(data))
+        directory += name.encode()
+        data += struct.pack("<4s5H3I2H", b"PK\3\4", *common, *sizes, 0) + name.encode()
+    offset, size = len(data), len(directory)
+    record = struct.pack("<4sQ2H2I4Q", b"PK\6\6", 44, 45, 45, 0, 0, len(names), len(names), size, offset)
+    locator = struct.pack("<4sIQI", b"PK\6\7", 0, offset + size, 1)
+    end = struct.pack("<4s4H2IH", b"PK\5\6", 0, 0, 0xFFFF, 0xFFFF, 0xFFFFFFFF, 0xFFFFFFFF, 0)
+    return bytes(data + directory) + record + locator + end

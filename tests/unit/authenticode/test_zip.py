@@ -6,7 +6,6 @@ import io
 import struct
 import zipfile
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -56,7 +55,7 @@ def test_one_pass_gives_every_byte_and_every_content(tmp_path: Path, zip64: bool
 def test_what_stays_keeps_its_bytes_when_entries_go_and_come(tmp_path: Path, zip64: bool, gone: int) -> None:
     path, target = write(tmp_path, build_zip(PARTS, zip64=zip64)), tmp_path / "target.zip"
     archive = archive_of(Snapshot(path))
-    kept = tuple(entry for entry in archive.entries if entry.index != gone)
+    kept = tuple(entry for entry in archive.entries if entry.number != gone)
     with target.open("wb") as file:
         Plan(archive, kept, (ZipMember("new.txt", b"new"),)).write(file)
     again = archive_of(Snapshot(target))
@@ -74,7 +73,7 @@ def test_what_stays_keeps_its_bytes_when_entries_go_and_come(tmp_path: Path, zip
 
 def test_a_directory_beyond_4_gib_needs_zip64(tmp_path: Path) -> None:
     archive = archive_of(Snapshot(write(tmp_path, build_zip(PARTS))))
-    far = replace(archive.entries[-1], end=5 << 30)
+    far = archive.entries[-1]._replace(end=5 << 30)
     tail = Plan(archive, (*archive.entries[:-1], far), (ZipMember("new.txt", b"new"),)).tail()
     record = ZipMember("new.txt", b"new").record(5 << 30)
     assert record in tail

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from kspsign.gate.downloads import files_check
@@ -53,3 +55,39 @@ def test_each_report_has_folders_of_its_own() -> None:
     assert files_check(files, [REPORT, other]).ok
     assert not files_check(files, [REPORT]).ok
     assert not files_check(files, []).ok
+
+
+CASES = {"dist/App.exe": "aa", "dist/app.exe": "bb", "dist/straße/a.exe": "cc", "dist/strasse/a.exe": "dd"}
+
+
+@pytest.mark.parametrize(
+    ("files", "ok"),
+    [
+        ({"drop/App.exe": "aa", "drop/app.exe": "bb"}, True),
+        ({"drop/App.exe": "bb", "drop/app.exe": "aa"}, False),
+        ({"dist/App.exe": "bb"}, False),
+        ({"dist/APP.exe": "bb"}, True),
+        ({"straße/a.exe": "cc", "strasse/a.exe": "dd"}, True),
+        ({"straße/a.exe": "dd", "strasse/a.exe": "cc"}, False),
+    ],
+    ids=["each its own", "swapped", "one swapped", "in neither case", "each folder its own", "folders swapped"],
+)
+def test_names_that_differ_in_case_alone_are_not_one(files: dict[str, str], ok: bool) -> None:
+    assert files_check(files, [CASES]).ok is ok
+
+
+def test_thousands_of_files_of_one_name_are_quick() -> None:
+    report = {f"modules/{number}/package.json": str(number) for number in range(10_000)}
+    files = {f"drop/{number}/package.json": str(number) for number in range(10_000)}
+    started = time.process_time()
+    assert files_check(files, [report]).ok
+    files["drop/7/package.json"] = "8"
+    assert files_check(files, [report]).detail.startswith("drop/7/package.json has the content of a file")
+    assert time.process_time() - started < 5
+
+
+def test_what_was_not_compared_is_named_up_to_ten() -> None:
+    beside = [f"{number}.exe left out: not a regular file" for number in range(12)]
+    detail = files_check({"x64/app.exe": "aa"}, [REPORT], beside).detail
+    assert detail.startswith("1 as they were proved; 0.exe left out: not a regular file; 1.exe")
+    assert detail.endswith("9.exe left out: not a regular file; 2 more")

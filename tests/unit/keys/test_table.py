@@ -91,6 +91,7 @@ def test_a_store_is_given_its_own_secrets_and_no_others() -> None:
         "aws-kms": {"AWS_SECRET_ACCESS_KEY"},
         "google-cloud-kms": set(),
         "pkcs11": programs,
+        "vault": set(),
         "command": set(),
         "windows": programs,
     }

@@ -19,7 +19,16 @@ from kspsign.settings.store_options import Ambient, Output, StoreOptions, is_har
 from support.places import ROOT
 
 HARMLESS = {
-    *("files", "key_store", "thumbprint", "keypair_alias", "pkcs11_key_id", "certificate_store", "digest"),
+    *(
+        "files",
+        "key_store",
+        "thumbprint",
+        "keypair_alias",
+        "pkcs11_key_id",
+        "vault_key_version",
+        "certificate_store",
+        "digest",
+    ),
     *("description", "description_url", "page_hashes", "no_aia"),
     *("jobs", "timestamp_jobs", "timestamp_limit", "max_signatures", "fail_fast", "verbose"),
 }

@@ -57,7 +57,7 @@ def hash_package(package: Package, algorithms: Collection[DigestAlgorithm]) -> H
     """Digests of the package as it is signed; findings "package-content", "block-map", "inner-content"."""
     plan = package.unsigned
     hashers = {algorithm: _Hashers(algorithm, plan) for algorithm in algorithms}
-    staying = {entry.index for entry in plan.kept}
+    staying = {entry.number for entry in plan.kept}
     scan, blocks = Scan(package.archive), BlockCheck(package.block_map)
     current: ZipEntry | None = None
     with package.snapshot.open() as file:
@@ -68,7 +68,7 @@ def hash_package(package: Package, algorithms: Collection[DigestAlgorithm]) -> H
                 current = entry
                 blocks.begin(entry)
             blocks.feed(raw, content)
-            if entry.index in staying:
+            if entry.number in staying:
                 for hasher in hashers.values():
                     hasher.feed(entry, raw, content)
     blocks.finish()

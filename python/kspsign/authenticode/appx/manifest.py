@@ -13,6 +13,7 @@ from kspsign.authenticode.appx.xml import XmlElement, read_xml
 _MAX_PUBLISHER = 8192  # characters (ST_Publisher)
 _MAX_DIGITS = 20  # of an xs:unsignedLong
 _PACKAGES = ["Bundle", "Packages", "Package"]
+_MAX_PACKAGES = 10_000
 _RESOURCE_PACKAGE = ["Package", "Properties", "ResourcePackage"]
 _TYPES = {"application": False, "resource": True}
 _NAMESPACES = "http://schemas.microsoft.com/appx/"
@@ -101,6 +102,8 @@ class _ManifestReader:
             self._identities.append(_identity(element.attributes))
         elif self._path == _PACKAGES:
             self._packages.append(element.attributes)
+            if len(self._packages) > _MAX_PACKAGES:
+                raise ValueError(f"it names more than {_MAX_PACKAGES} packages")
 
     def text(self, piece: str) -> None:
         """Text in the last element, or after one in it."""

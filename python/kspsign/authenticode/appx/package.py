@@ -16,6 +16,8 @@ from kspsign.authenticode.cms.file_signature import CmsSignature
 from kspsign.authenticode.cms.profile import AUTHENTICODE
 from kspsign.authenticode.io.snapshot import Snapshot
 from kspsign.authenticode.zip import (
+    MAX_DIRECTORY,
+    MAX_ENTRIES,
     Archive,
     Plan,
     ZipEntry,
@@ -104,10 +106,29 @@ def _read(file: BinaryIO, archive: Archive) -> Package:
     read_map = partial(read_block_map, most_files=len(archive.entries), most_blocks=blocks)
     block_map = _part(file, archive, BLOCK_MAP, Hresult.APPX_E_INVALID_BLOCKMAP, read_map)
     types = _part(file, archive, CONTENT_TYPES, Hresult.ERROR_BAD_FORMAT, read_content_types)
-    inner = tuple(_read_inner(file, archive, names.get(stated.name), stated) for stated in manifest.packages)
+    inner = _read_packages(file, archive, names, manifest)
     package = Package(archive, manifest, block_map, types, _signatures(file, archive), inner)
     _ = package.unsigned  # content types without a place for the signature are refused here, or nowhere
     return package
+
+
+def _read_packages(
+    file: BinaryIO, archive: Archive, names: dict[str, ZipEntry], manifest: Manifest
+) -> tuple[Package, ...]:
+    """The packages in a bundle, which are all kept in memory: together they have no more than one archive may."""
+    inner: list[Package] = []
+    entries, directory = len(archive.entries), archive.size - archive.directory
+    for stated in manifest.packages:
+        found = _read_inner(file, archive, names.get(stated.name), stated)
+        entries += len(found.archive.entries)
+        directory += found.archive.size - found.archive.directory
+        if entries > MAX_ENTRIES or directory > MAX_DIRECTORY:
+            raise damaged(
+                f"its packages have {entries} files in directories of {directory} bytes, more than are read here "
+                f"({MAX_ENTRIES}, {MAX_DIRECTORY})"
+            )
+        inner.append(found)
+    return tuple(inner)
 
 
 def _read_inner(file: BinaryIO, outer: Archive, entry: ZipEntry | None, stated: InnerPackage) -> Package:

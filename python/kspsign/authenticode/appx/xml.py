@@ -1,7 +1,8 @@
 """Parses a package's XML element by element; a document type declaration is refused.
 
 Entities and external references need a document type, and no part of a package has one. Nothing is built up in
-memory: expat reports elements as it meets them.
+memory: expat reports elements as it meets them. What it keeps for itself (open elements, every name it has met, a tag
+until that ends) is bounded here: a few hundred KiB, deflated, would else take a gigabyte.
 """
 
 from __future__ import annotations
@@ -10,6 +11,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NoReturn
 from xml.parsers import expat
+
+MAX_DEPTH, MAX_NAMES = 100, 10_000
+"""Elements in each other, and different names of elements, attributes and prefixes."""
+_PIECE = 1 << 20
+"""Bytes in which there must be a tag: as many as one of them may take."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,34 +41,64 @@ def read_xml(
     `namespace` is called for the declaration of a prefix (None: the default one) and its namespace, before the element
     that declares it; `text` for pieces of text.
 
-    Raises ValueError for XML that is not well-formed or has a document type; what `start` raises passes through.
+    Raises ValueError for XML that is not well-formed, has a document type or more than the bounds of this module; what
+    `start` raises passes through.
     """
-    depth = 0
-    root_end = -1
-    parser = expat.ParserCreate(namespace_separator=" ")
-
-    def opened(name: str, attributes: dict[str, str]) -> None:
-        nonlocal depth
-        namespace, _, local = name.rpartition(" ")
-        start(XmlElement(depth, namespace, local, attributes, parser.CurrentByteIndex))
-        depth += 1
-
-    def closed(_name: str) -> None:
-        nonlocal depth, root_end
-        depth -= 1
-        root_end = parser.CurrentByteIndex
-
-    def refuse(*_: object) -> NoReturn:
-        raise ValueError("it has a document type, which no part of a package may have")
-
-    parser.StartElementHandler, parser.EndElementHandler = opened, closed
-    parser.StartDoctypeDeclHandler = refuse
-    if namespace is not None:
-        parser.StartNamespaceDeclHandler = namespace
+    reader = _Reader(start, namespace)
+    parser = reader.parser
     if text is not None:
         parser.CharacterDataHandler = text
     try:
-        parser.Parse(data, True)
+        for at in range(0, len(data), _PIECE):
+            tags = reader.tags
+            parser.Parse(data[at : at + _PIECE], False)
+            if reader.tags == tags and at + _PIECE < len(data):
+                raise ValueError(f"a tag, text or comment in it has more than {_PIECE >> 20} MiB")
+        parser.Parse(b"", True)
     except (expat.ExpatError, LookupError) as broken:  # LookupError: an encoding that Python does not know
         raise ValueError(f"it is not well-formed XML: {broken}") from broken
-    return root_end
+    return reader.root_end
+
+
+class _Reader:
+    """Takes what expat reports, and keeps count."""
+
+    def __init__(
+        self, start: Callable[[XmlElement], None], namespace: Callable[[str | None, str], None] | None
+    ) -> None:
+        self.tags, self.root_end = 0, -1
+        self.parser = expat.ParserCreate(namespace_separator=" ")
+        self._start, self._namespace = start, namespace
+        self._depth = 0
+        self._names: set[str] = set()
+        self.parser.StartElementHandler, self.parser.EndElementHandler = self._opened, self._closed
+        self.parser.StartNamespaceDeclHandler = self._declared
+        self.parser.StartDoctypeDeclHandler = self._refuse
+
+    def _opened(self, name: str, attributes: dict[str, str]) -> None:
+        self.tags += 1
+        if name not in self._names or not self._names.issuperset(attributes):
+            self._know(name, *attributes)
+        if self._depth == MAX_DEPTH:
+            raise ValueError(f"more than {MAX_DEPTH} elements in it are in each other")
+        namespace, _, local = name.rpartition(" ")
+        self._start(XmlElement(self._depth, namespace, local, attributes, self.parser.CurrentByteIndex))
+        self._depth += 1
+
+    def _closed(self, _name: str) -> None:
+        self._depth -= 1
+        self.root_end = self.parser.CurrentByteIndex
+
+    def _declared(self, prefix: str | None, uri: str) -> None:
+        self._know(f"{prefix} {uri}")
+        if self._namespace is not None:
+            self._namespace(prefix, uri)
+
+    def _know(self, *names: str) -> None:
+        self._names.update(names)
+        if len(self._names) > MAX_NAMES:
+            raise ValueError(f"it has more than {MAX_NAMES} different names")
+
+    @staticmethod
+    def _refuse(*_: object) -> NoReturn:
+        raise ValueError("it has a document type, which no part of a package may have")

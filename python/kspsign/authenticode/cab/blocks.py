@@ -25,6 +25,8 @@ _MOST_PACKED = _FULL + 6144
 _STORED, _METHOD = 0, 0x000F
 _RESERVES = range(256)
 _MOST_BLOCKS = 0xFFFF
+_MOST_IN_ALL = 1 << 20
+"""Blocks of all folders: 32 GiB of content, more than a cabinet of 4 GiB holds but one that was built to take time."""
 _STRIDE = 4096  # bytes that are added up at a time: Python does so as one number
 _TRIED = 1024
 """Blocks of a folder that are tried with other reserves; a wrong reserve never gets this far by chance."""
@@ -52,13 +54,13 @@ def blocks_finding(file: BinaryIO, head: CabHead, *, summed: bool) -> Finding:
     files = read_file_list(file, head, first)
     if isinstance(files, str):
         return _malformed(files)
-    if files.end != first:
-        return _malformed(f"{first - files.end} bytes between the list of files and the data belong to nothing")
+    count = sum(span.blocks for span in folders)
+    if fault := _layout_fault(files, first, count):
+        return _malformed(fault)
     spans = list(_spans(folders, files, head))
-    for span in spans:
-        fault = _fault(file, span, head.data_reserve, summed=summed)
-        if fault is not None:
-            return _malformed(fault)
+    faults = (_fault(file, span, head.data_reserve, summed=summed) for span in spans)
+    if fault := next(filter(None, faults), None):
+        return _malformed(fault)
     other = _other_reading(file, spans, head)
     if other is not None:
         return _malformed(
@@ -67,8 +69,15 @@ def blocks_finding(file: BinaryIO, head: CabHead, *, summed: bool) -> Finding:
         )
     if not spans:
         return Finding("data-blocks", "there are none")
-    count = sum(span.folder.blocks for span in spans)
     return Finding("data-blocks", f"{count} in {len(spans)} folder(s), with a reserve of {head.data_reserve} bytes")
+
+
+def _layout_fault(files: FileList, first: int, count: int) -> str | None:
+    if files.end != first:
+        return f"{first - files.end} bytes between the list of files and the data belong to nothing"
+    if count > _MOST_IN_ALL:
+        return f"there are {count} data blocks, more than are read here ({_MOST_IN_ALL})"
+    return None
 
 
 def _spans(folders: list[Folder], files: FileList, head: CabHead) -> Iterator[_Span]:

@@ -12,6 +12,7 @@ from typing import BinaryIO, NamedTuple
 from kspsign.authenticode.compound.header import DIFAT_SECTOR, END, FAT_SECTOR, FREE, Header, damaged
 
 _FIRST_BLOCK, _BLOCK = 16, 8192
+_SPARE, _SPARE_SECTORS = 4, 64
 UNUSED = b"\xff"
 """Fills a table after its last number: bytes of FREE."""
 
@@ -113,6 +114,11 @@ def sector_count(header: Header, size: int) -> int:
     return -(-max(size - header.sector_size, 0) // header.sector_size)
 
 
+def most_table_sectors(header: Header, entries: int) -> int:
+    """Sectors that a table of `entries` may have: it is kept in memory, and writers leave no more room than this."""
+    return -(-entries * 4 // header.sector_size) * _SPARE + _SPARE_SECTORS
+
+
 def _stray(numbers: array[int], first: int, end: int) -> int | None:
     return next((at for at in range(first, end) if numbers[at] < END), None)
 
@@ -123,7 +129,7 @@ def read_fat(file: BinaryIO, header: Header, size: int) -> AllocationTable:
     Raises ArtifactError when header, DIFAT and FAT contradict each other.
     """
     sectors = sector_count(header, size)
-    if max(header.fat_sectors, header.difat_sectors) > sectors:
+    if max(header.fat_sectors, header.difat_sectors) > min(sectors, most_table_sectors(header, sectors)):
         raise damaged(f"its header counts {header.fat_sectors} FAT sectors, the file has {sectors}: it is truncated")
     holders, listers = _fat_sectors(file, header, sectors)
     table = array("I")

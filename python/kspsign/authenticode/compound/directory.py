@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from kspsign.authenticode.compound.header import END, damaged
 
 ENTRY = 128
-MAX_ENTRIES = 1 << 18
+MAX_ENTRIES = 1 << 16
 MAX_DEPTH = 32
 NO_STREAM = 0xFFFFFFFF
 STORAGE, STREAM, ROOT = 1, 2, 5
@@ -189,6 +189,9 @@ def _plain(name: bytes) -> tuple[int, tuple[int, ...]]:
 
 def _folded(name: bytes) -> tuple[int, tuple[int, ...]]:
     """The order of siblings: by length, then in upper case, code unit by code unit (MS-CFB §2.6.4)."""
+    text = name.decode("utf-16-le", "replace")
+    if text.isascii():
+        return _plain(text.upper().encode("utf-16-le"))
     length, units = _plain(name)
     upper = ((unit, chr(unit).upper()) for unit in units)
     return length, tuple(ord(above) if len(above) == 1 and ord(above) < 0x10000 else unit for unit, above in upper)

@@ -15,6 +15,7 @@ from kspsign.authenticode.compound.allocation import (
     AllocationTable,
     Extent,
     little_endian,
+    most_table_sectors,
     read_fat,
     read_sector,
     sector_count,
@@ -198,7 +199,7 @@ def _read_mini_fat(file: BinaryIO, header: Header, fat: AllocationTable, mini_st
     sectors = -(-mini_stream // MINI_SECTOR)  # the last one may be cut as well
     if not header.mini_fat_sectors and header.mini_fat_start in {END, FREE}:
         return AllocationTable.of("mini FAT", array("I"), sectors)
-    limit = fat.sectors * header.sector_size
+    limit = most_table_sectors(header, sectors) * header.sector_size
     content = _read_chain(file, header, fat, header.mini_fat_start, limit, "the mini FAT", filling=UNUSED)
     if len(content) != header.mini_fat_sectors * header.sector_size:
         raise damaged(f"its header counts {header.mini_fat_sectors} mini FAT sectors, there are others")

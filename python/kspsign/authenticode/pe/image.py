@@ -17,7 +17,6 @@ from kspsign.authenticode.cms.spc import indirect_data
 from kspsign.authenticode.io.read import read_through, stretch
 from kspsign.authenticode.io.snapshot import Snapshot
 from kspsign.authenticode.pe.admission import admit, too_large
-from kspsign.authenticode.pe.bundle import guard_bundle
 from kspsign.authenticode.pe.checksum import image_checksum, word_sum
 from kspsign.authenticode.pe.content import ImageContent, entry_words
 from kspsign.authenticode.pe.digest import PeDigest
@@ -94,6 +93,8 @@ class PeFile:
 
     def guard(self) -> None:
         """Raise ArtifactError when a signature would take the payload from a WiX bundle; see GuardedFile."""
+        from kspsign.authenticode.pe.bundle import guard_bundle  # noqa: PLC0415 - asked before signing alone
+
         with self.snapshot.open() as file:
             guard_bundle(file, self.layout)
 

@@ -6,7 +6,7 @@ overlapping entries, a local header that contradicts the central directory, a na
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import BinaryIO
 
@@ -35,7 +35,7 @@ from kspsign.authenticode.zip.records import (
 from kspsign.model.errors import ArtifactError
 from kspsign.model.hresults import Hresult
 
-MAX_ENTRIES, MAX_DIRECTORY = 100_000, 48 << 20
+MAX_ENTRIES, MAX_DIRECTORY = 100_000, 16 << 20
 """Entries, and bytes of the directory: each is kept in memory."""
 _MAX_RATIO = 1032  # the most that deflate can pack (RFC 1951): 258 bytes in two bits
 _BOMB_SIZE, _BOMB_RATIO = 1 << 30, 200
@@ -60,7 +60,7 @@ class Archive:
     def last(self) -> ZipEntry | None:
         """The entry that is the last of all, in data and directory; None when these disagree."""
         last = self.entries[-1]
-        return last if last.index == len(self.entries) - 1 else None
+        return last if last.number == len(self.entries) - 1 else None
 
     @property
     def zip64(self) -> bool:
@@ -169,6 +169,7 @@ def _read_directory(directory: bytes, count: int) -> list[ZipEntry]:
             raise ValueError("a record of its central directory is cut off")
         entries.append(records.read_record(directory[at:end], len(entries)))
         at = end
+    del directory  # the names are looked at next: not both in memory
     if not entries or len(entries) != count:
         raise ValueError(f"its central directory has {len(entries)} records, but declares {count}")
     if len({entry.name for entry in entries}) != len(entries):
@@ -185,39 +186,49 @@ def _read_headers(file: BinaryIO, start: int, entries: list[ZipEntry], directory
         if entry.offset != expected:
             raise ValueError(f"{entry.name} does not begin where the preceding record ends")
         header = _read(file, start + entry.offset, LOCAL.size)
-        name_size, extra_size = LOCAL.unpack(header)[9:]
-        header += _read(file, start + entry.offset + LOCAL.size, name_size + extra_size)
-        data = entry.offset + len(header)
+        if rest := sum(LOCAL.unpack(header)[9:]):
+            header += _read(file, start + entry.offset + LOCAL.size, rest)
+        data = entry.offset + LOCAL.size + rest
         descriptor = end - data - entry.packed
         if header[:4] != LOCAL_MAGIC or descriptor < 0:
             raise ValueError(f"{entry.name} has no room for its data, or no local header")
-        _check_header(entry, header)
-        _check_descriptor(entry, _read(file, start + end - descriptor, min(descriptor, 25)))
+        placed.append(_placed(entry, header, end))
+        if descriptor or entry.flags & DESCRIPTOR:
+            _check_descriptor(entry, _read(file, start + end - descriptor, min(descriptor, 25)))
         if entry.size > entry.packed * _MAX_RATIO + _MAX_RATIO or (
             entry.method == STORED and entry.size != entry.packed
         ):
             raise ValueError(f"{entry.name} can't unpack to its declared size")
-        zip64 = records.zip64_size(header, LOCAL.size + name_size, extra_size)
-        spare, wide = entry.spare + extra_size - zip64, entry.wide or zip64 > 0
-        placed.append(replace(entry, data=data, end=end, spare=spare, wide=wide))
         expected = end
     if (total := sum(entry.size for entry in placed)) > max(_BOMB_SIZE, _BOMB_RATIO * directory):
         raise ValueError(f"it unpacks to {total} bytes: a decompression bomb")
     return tuple(placed)
 
 
-def _check_header(entry: ZipEntry, header: bytes) -> None:
-    """Raise ValueError when a local header contradicts the directory. With a descriptor it may leave numbers zero."""
+def _placed(entry: ZipEntry, header: bytes, end: int) -> ZipEntry:
+    """The entry with its place; raises ValueError when its local header contradicts the directory. With a descriptor
+    that may leave numbers zero."""
     _, _, flags, method, _, _, crc, packed, size, name_size, extra_size = LOCAL.unpack_from(header)
-    at, limit = records.zip64_extra(header, LOCAL.size + name_size, extra_size)
-    wide = [int.from_bytes(header[index : index + 8], "little") for index in range(at, limit, 8)]
+    extra = LOCAL.size + name_size
+    at, limit = records.zip64_extra(header, extra, extra_size) if extra_size else (0, 0)
+    numbers = header[at:limit]
+    wide = [int.from_bytes(numbers[index : index + 8], "little") for index in range(0, len(numbers), 8)]
+    masked = len(wide)
     size = wide.pop(0) if size == U32 and wide else size
     packed = wide.pop(0) if packed == U32 and wide else packed
+    masked -= len(wide)
     deferred = flags & DESCRIPTOR and (crc, packed, size) in {(0, 0, 0), (0, U32, U32)}
-    if (flags, method, records.decoded_name(header[LOCAL.size : LOCAL.size + name_size], flags)) != (
-        entry.flags, entry.method, entry.name,
-    ) or not (deferred or (crc, packed, size) == (entry.crc, entry.packed, entry.size)):  # fmt: skip
+    if (flags, method, header[LOCAL.size : extra]) != (entry.flags, entry.method, entry.raw_name) or not (
+        deferred or (crc, packed, size) == (entry.crc, entry.packed, entry.size)
+    ):
         raise ValueError(f"the two headers of {entry.name} contradict each other")
+    stated = records.zip64_stated(numbers, 8 * masked, (entry.size, entry.packed)) if numbers else 0
+    return entry._replace(
+        spare=entry.spare + extra_size - stated,
+        wide=entry.wide or bool(numbers),
+        data=entry.offset + len(header),
+        end=end,
+    )
 
 
 def _check_descriptor(entry: ZipEntry, descriptor: bytes) -> None:

@@ -65,7 +65,7 @@ class Plan:
         records: list[tuple[int, bytes]] = []
         offset = 0
         for entry in self.kept:
-            records.append((entry.index, entry.moved(offset)))
+            records.append((entry.number, entry.moved(offset)))
             offset += entry.end - entry.offset
         for number, member in enumerate(self.added):
             records.append((len(self.source.entries) + number, member.record(offset)))

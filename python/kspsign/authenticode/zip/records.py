@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 LOCAL = struct.Struct("<4s5H3I2H")
 CENTRAL = struct.Struct("<4s6H3I5H2I")
@@ -19,21 +21,20 @@ KNOWN_FLAGS = DESCRIPTOR | UTF8 | 0x0006
 """Data descriptor, UTF-8 name, and the two bits that only state the compression level."""
 U16, U32 = 0xFFFF, 0xFFFFFFFF
 _ZIP64, _ZIP64_VERSION = 1, 45
+_EXTRA_HEADER = 4  # of each extra field: its kind and its length
 _OFFSET_AT = 42  # of the 32-bit offset in a central directory record
 
 
-@dataclass(frozen=True, slots=True)
-class ZipEntry:
-    """A file in an archive. `index` is its place in the central directory, `record` its record there.
+class ZipEntry(NamedTuple):
+    """A file in an archive. `number` is its place in the central directory, `record` its record there.
 
     Offsets are bytes from the archive's start: of its local header, of its data, and of what follows it (data
     descriptor included). `offset_field` is where `record` has its offset as a 64-bit number, 0 when it has none.
-    `spare` counts what its two headers hold besides name and Zip64 numbers: other extra fields, and a comment; `wide`
-    says whether one has Zip64 numbers.
+    `spare` counts what its two headers hold besides name and Zip64 numbers: other extra fields, a comment, and Zip64
+    numbers of nothing; `wide` says whether one has Zip64 numbers.
     """
 
-    index: int
-    name: str
+    number: int
     flags: int
     method: int
     crc: int
@@ -44,8 +45,18 @@ class ZipEntry:
     offset_field: int
     spare: int
     wide: bool
-    data: int = 0
-    end: int = 0
+    data: int
+    end: int
+
+    @property
+    def name(self) -> str:
+        """The name as text; it is not kept, as an archive may have a hundred thousand."""
+        return self.raw_name.decode("utf-8" if self.flags & UTF8 else "cp437")
+
+    @property
+    def raw_name(self) -> bytes:
+        """The name as both headers have it."""
+        return self.record[CENTRAL.size : CENTRAL.size + int.from_bytes(self.record[28:30], "little")]
 
     def moved(self, offset: int) -> bytes:
         """Its central directory record with the local header at `offset`, which is not after its former place."""
@@ -88,17 +99,19 @@ def read_record(record: bytes, index: int) -> ZipEntry:
     fields = CENTRAL.unpack_from(record)
     flags, method, crc, packed, size, name_size, extra_size = *fields[3:5], *fields[7:12]
     disk, offset = fields[13], fields[16]
-    name = decoded_name(record[CENTRAL.size : CENTRAL.size + name_size], flags)
+    name = _checked_name(record[CENTRAL.size : CENTRAL.size + name_size], flags)
     if flags & ~KNOWN_FLAGS:
         raise ValueError(f"{name} is encrypted or uses another feature that no package may (flags 0x{flags:04X})")
     if method not in {STORED, DEFLATED}:
         raise ValueError(f"{name} uses compression method {method}, which is neither stored nor deflated")
+    if disk not in {0, U16}:
+        raise ValueError(f"{name} is on another disk")
     extra = CENTRAL.size + name_size
     at, limit = zip64_extra(record, extra, extra_size)
     wide: list[int] = []
-    offset_field = 0
-    for value, mask in ((size, U32), (packed, U32), (offset, U32)):
-        if value != mask:
+    offset_field, numbers = 0, record[at:limit]
+    for value in (size, packed, offset):
+        if value != U32:
             wide.append(value)
             continue
         if at + 8 > limit:
@@ -106,12 +119,11 @@ def read_record(record: bytes, index: int) -> ZipEntry:
         offset_field = at  # in the end that of the offset, if it is there
         wide.append(int.from_bytes(record[at : at + 8], "little"))
         at += 8
-    if disk not in {0, U16}:
-        raise ValueError(f"{name} is on another disk")
-    size, packed, true_offset = wide
-    zip64 = zip64_size(record, extra, extra_size)
-    spare, field = len(record) - extra - zip64, offset_field if offset == U32 else 0
-    return ZipEntry(index, name, flags, method, crc, packed, size, true_offset, record, field, spare, zip64 > 0)
+    field = offset_field if offset == U32 else 0
+    size, packed, offset = wide
+    stated = zip64_stated(numbers, at + len(numbers) - limit, wide)
+    spare = len(record) - extra - stated
+    return ZipEntry(index, flags, method, crc, packed, size, offset, record, field, spare, bool(numbers), 0, 0)
 
 
 def zip64_extra(data: bytes, at: int, size: int) -> tuple[int, int]:
@@ -119,26 +131,29 @@ def zip64_extra(data: bytes, at: int, size: int) -> tuple[int, int]:
     there is none. Raises ValueError when the fields do not fit in."""
     end, found = at + size, (at, at)
     while at < end:
-        if at + 4 > end:
+        if at + _EXTRA_HEADER > end:
             raise ValueError("an extra field is cut off")
         kind, length = struct.unpack_from("<2H", data, at)
-        if at + 4 + length > end:
+        start, at = at + _EXTRA_HEADER, at + _EXTRA_HEADER + length
+        if at > end:
             raise ValueError("an extra field is cut off")
         if kind == _ZIP64:
             if found[0] != found[1]:
                 raise ValueError("there are two Zip64 extra fields")
-            found = (at + 4, at + 4 + length)
-        at += 4 + length
+            found = (start, at)
     return found
 
 
-def zip64_size(data: bytes, at: int, size: int) -> int:
-    """Bytes of the Zip64 extra field, header included; see zip64_extra."""
-    start, end = zip64_extra(data, at, size)
-    return end - start + 4 if end > start else 0
+def zip64_stated(numbers: bytes, used: int, values: Sequence[int]) -> int:
+    """Bytes of a Zip64 extra field, header included, that state something of the entry: of its `numbers` those that
+    are `used` in place of masked ones, or all, where they are the `values` and no mask asks for them. The rest is room
+    for anything."""
+    if numbers == struct.pack(f"<{len(values)}Q", *values):
+        used = len(numbers)
+    return used + _EXTRA_HEADER if used else 0
 
 
-def decoded_name(name: bytes, flags: int) -> str:
+def _checked_name(name: bytes, flags: int) -> str:
     """The name as text: UTF-8 where its flag says so, else code page 437 (APPNOTE.TXT D.1)."""
     text = name.decode("utf-8" if flags & UTF8 else "cp437")
     if not text or "\0" in text:

@@ -29,7 +29,7 @@ from kspsign.keys.command.messages import (
 from kspsign.keys.command.options import CommandOptions
 from kspsign.keys.command.processes import CHAIN, CommandProcesses
 from kspsign.keys.prerequisites import Prerequisite
-from kspsign.keys.protocol import Capabilities, KeyStore, Surroundings, reference_part
+from kspsign.keys.protocol import Capabilities, KeyStore, Surroundings, reference_part, unreadable_reference
 from kspsign.model.errors import PrerequisiteError, SigningError, TrustError
 from kspsign.model.values import DigestAlgorithm, RawSignature
 from kspsign.programs.json_lines import DialogueError
@@ -71,7 +71,10 @@ class CommandStore(KeyStore):
             return cls.open(options, surroundings)
         program, arguments = reference_part(reference, "program"), reference_part(reference, "arguments")
         named = options.model_copy(update={"keypair_alias": options.keypair_alias or reference.get("alias") or None})
-        words = tuple(map(str, json.loads(arguments)))
+        try:
+            words = tuple(map(str, json.loads(arguments)))
+        except (ValueError, TypeError, RecursionError) as broken:
+            raise unreadable_reference("arguments") from broken
         return cls._connect(CommandLine.named(program, words, named, surroundings), named, surroundings)
 
     @classmethod

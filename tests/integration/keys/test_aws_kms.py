@@ -21,7 +21,7 @@ from support.certificates import rsa_key
 from support.formats.peimages import build_pe
 from support.key_vault.world import CONNECTION
 from support.pki import Issued, ca, new_key, signer
-from support.samples import Run, kspsign_process, osslsigncode_verify
+from support.samples import Run, kspsign, kspsign_process, osslsigncode_verify
 
 NOW = datetime.now(UTC)
 DAY = timedelta(days=1)
@@ -49,11 +49,10 @@ def options(aws: Aws, folder: Path) -> tuple[object, ...]:
 
 
 def run_in(aws: Aws, folder: Path, *more: object, environment: dict[str, str] | None = None) -> Run:
-    return kspsign_process(
-        *("run", "*.dll", *options(aws, folder), *more),
-        folder=folder,
-        environment=aws.keys if environment is None else environment,
-    )
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in (aws.keys if environment is None else environment).items():
+            patch.setenv(name, value)
+        return kspsign("run", "*.dll", "--folder", folder, *options(aws, folder), *more, folder=folder)
 
 
 def of(folder: Path, *certificates: Issued) -> None:

@@ -19,6 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from kspsign.certificates.facts import certificate_facts
 from kspsign.certificates.parse import parse_certificate, thumbprint_of, to_der
+from kspsign.certificates.record import RECORD, record_folder
 from kspsign.concurrency.atomic_write import write_atomically
 from kspsign.model.errors import PrerequisiteError
 from kspsign.model.suggest import did_you_mean
@@ -66,10 +67,10 @@ def write_entry(store: Path, certificate: SyncedCertificate) -> None:
         test_signing=certificate.test_signing,
         synced_at=iso_utc(datetime.now(UTC)),
     )
-    folder = _folder(store, certificate.thumbprint)
+    folder = record_folder(store, certificate.thumbprint)
     try:
         write_atomically(folder / "chain.pem", b"".join(map(_pem, certificate.chain)))
-        write_atomically(folder / "entry.json", entry.model_dump_json(indent=2).encode() + b"\n")
+        write_atomically(folder / RECORD, entry.model_dump_json(indent=2).encode() + b"\n")
     except OSError as refused:
         raise PrerequisiteError(
             f"the thumbprint store {store} can't be written: {refused}",
@@ -83,14 +84,14 @@ def read_entry(store: Path, thumbprint: str) -> SyncedCertificate:
 
     Raises PrerequisiteError when there is none, with the nearest known one, or when its files are damaged.
     """
-    folder = _folder(store, thumbprint)
-    path = folder / "entry.json"
+    folder = record_folder(store, thumbprint)
+    path = folder / RECORD
     try:
         entry = _StoredEntry.model_validate_json(path.read_bytes())
         path = folder / "chain.pem"
         chain = tuple(map(to_der, x509.load_pem_x509_certificates(path.read_bytes())))
     except FileNotFoundError as missing:
-        if path.name == "entry.json":
+        if path.name == RECORD:
             raise _unknown(store, thumbprint) from missing
         raise _damaged(path, "it is missing") from missing
     except ValidationError as invalid:
@@ -114,12 +115,8 @@ def list_entries(store: Path) -> tuple[SyncedCertificate, ...]:
     return tuple(read_entry(store, thumbprint) for thumbprint in _known(store))
 
 
-def _folder(store: Path, thumbprint: str) -> Path:
-    return store / "certificates" / thumbprint
-
-
 def _known(store: Path) -> list[str]:
-    return sorted(path.parent.name for path in store.glob("certificates/*/entry.json"))
+    return sorted(path.parent.name for path in store.glob(f"certificates/*/{RECORD}"))
 
 
 def _unknown(store: Path, thumbprint: str) -> PrerequisiteError:

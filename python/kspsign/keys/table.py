@@ -7,9 +7,11 @@ where all stores are listed.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast, get_args
 
 from kspsign.model.errors import ConfigurationError, PrerequisiteError
@@ -118,6 +120,15 @@ class StoreTable:
     def model(self, name: str) -> type[StoreOptions]:
         """See StoreModels."""
         return self.find(name).load_options()
+
+    def of_certificate(self, store_folder: Path, thumbprint: str) -> type[StoreOptions] | None:
+        """See StoreModels."""
+        from kspsign.certificates.record import recorded_key_store  # noqa: PLC0415 - most runs name their key store
+
+        name = recorded_key_store(store_folder, thumbprint)
+        with contextlib.suppress(ConfigurationError, PrerequisiteError):  # said where the store is opened
+            return self.model(name) if name is not None else None
+        return None
 
     def installed(self) -> Mapping[str, type[StoreOptions]]:
         """See StoreModels."""

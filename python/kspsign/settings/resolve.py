@@ -85,7 +85,6 @@ def resolve(
         "agent_environment": {name: value for name, value in environment.items() if name.upper() in AGENT_VARIABLES},
         "credentials": program_credentials(sources, values.get("tool_env")),
         "network_environment": network_variables(sources),
-        "store_environment": store_variables(sources, sorted_keys.variables, sorted_keys.passed),
         "given_options": {
             **sorted_keys.options,
             **(store_secrets(*of_stores, environment, secrets or {}) if command in KEY_STORE_COMMANDS else {}),
@@ -95,6 +94,8 @@ def resolve(
         ),
     }
     settings = _validated({**sorted_keys.generic, **internal}, sorted_keys)
+    read = store_variables(sources, sorted_keys.variables(settings, stores), sorted_keys.passed)
+    settings = settings.model_copy(update={"store_environment": read})
     if command != "doctor":
         refuse_unmapped(unmapped_variables(settings), surface)
     return settings
@@ -126,8 +127,8 @@ class _Sorted:
         own = set(options_of(chosen)) if chosen is not None else set()
         if chosen is not None and set(rest) <= own:
             return cls(given, generic, rest, chosen, {str(name): chosen})
-        if chosen is None and not rest:
-            return cls(given, generic, rest, None, {})
+        if chosen is None and set(rest) <= set(StoreOptions.model_fields):
+            return cls(given, generic, rest, None, {})  # of every store, and checked with the settings
         models = {**stores.built_in(), **({str(name): chosen} if chosen is not None else {})}
         if set(rest) - {key for model in models.values() for key in options_of(model)}:
             models = {**models, **stores.installed()}
@@ -136,11 +137,14 @@ class _Sorted:
             raise _unknown(unknown, known | _GENERIC, given)
         return cls(given, generic, rest, chosen, models)
 
-    @property
-    def variables(self) -> frozenset[str]:
-        """What the chosen store reads of the environment; the others too while none is chosen."""
+    def variables(self, settings: Settings, stores: StoreModels) -> frozenset[str]:
+        """What the chosen store reads of the environment, or that of the certificate; while neither is known, all that
+        may be meant."""
         if self.chosen is not None:
             return self.chosen.variables
+        if not self.models and settings.thumbprint is not None:
+            known = stores.of_certificate(settings.store_folder, settings.thumbprint)
+            return known.variables if known is not None else frozenset()
         return frozenset().union(*(model.variables for model in self.models.values()))
 
     @property

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from enum import Enum
+from pathlib import Path
 from typing import Annotated, Any, ClassVar, NamedTuple, Protocol, TypeVar, get_args
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, GetCoreSchemaHandler, SecretStr, ValidationError
@@ -147,6 +148,10 @@ class StoreModels(Protocol):
 
         Raises ConfigurationError when there is none, PrerequisiteError when its package can't be loaded.
         """
+        ...
+
+    def of_certificate(self, store_folder: Path, thumbprint: str) -> type[StoreOptions] | None:
+        """Of the store that a synchronised certificate is from; None when that can't be told."""
         ...
 
     def installed(self) -> Mapping[str, type[StoreOptions]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 import threading
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from kspsign.certificates.record import RECORD, record_folder
 from kspsign.cli.options import settings_fields
 from kspsign.keys.open import engine_for, open_key_store, surroundings_of
 from kspsign.keys.protocol import no_notice
@@ -70,13 +72,16 @@ def test_two_secrets_are_of_two_stores() -> None:
         resolve("sign", given, environment={"A": "a", "B": "b"}, stores=STORES)
 
 
-def test_a_store_is_given_its_own_secrets_and_no_others() -> None:
-    environment = {"AZURE_CLIENT_SECRET": "azure", "SM_API_KEY": "digicert", "OTHER": "other"}
+def test_a_store_is_given_its_own_secrets_and_no_others(tmp_path: Path) -> None:
+    environment = {"AZURE_CLIENT_SECRET": "azure", "SM_API_KEY": "digicert", "OTHER": "further"}
     environment |= {"AWS_SECRET_ACCESS_KEY": "amazon"}
-    given = {"thumbprint": "AB" * 20, "tool_env": ["OTHER"]}
-    settings = resolve("sign", given, environment=environment, stores=STORES)
-    got = {}
+    got: dict[str, set[str]] = {}
     for name, model in STORES.built_in().items():
+        record = record_folder(tmp_path / str(len(got)), "AB" * 20) / RECORD
+        record.parent.mkdir(parents=True)
+        record.write_text(json.dumps({"key_store": name}), encoding="utf-8")
+        given = {"thumbprint": "AB" * 20, "store": tmp_path / str(len(got)), "tool_env": ["OTHER"]}
+        settings = resolve("sign", given, environment=environment, stores=STORES)
         options = model(thumbprint="AB" * 20)
         surroundings = surroundings_of(settings, options, threading.Event(), no_notice)
         got[name] = {*surroundings.environment, *surroundings.credentials}
@@ -95,6 +100,17 @@ def test_a_store_is_given_its_own_secrets_and_no_others() -> None:
         "command": set(),
         "windows": programs,
     }
+
+
+@pytest.mark.parametrize("record", [None, b"", b"{", b"[]", b'{"key_store": 1}', b'{"key_store": "none"}'])
+def test_a_record_that_names_no_store_gives_no_variables(tmp_path: Path, record: bytes | None) -> None:
+    path = record_folder(tmp_path, "AB" * 20) / RECORD
+    if record is not None:
+        path.parent.mkdir(parents=True)
+        path.write_bytes(record)
+    given = {"thumbprint": "AB" * 20, "store": tmp_path}
+    environment = {"AZURE_CLIENT_SECRET": "azure"}
+    assert resolve("sign", given, environment=environment, stores=STORES).store_environment == {}
 
 
 def certificate(store: str) -> SyncedCertificate:

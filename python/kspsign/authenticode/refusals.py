@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from kspsign.authenticode.io.snapshot import Snapshot
 from kspsign.model.errors import ArtifactError
@@ -21,8 +21,7 @@ _MANIFEST = "urn:schemas-microsoft-com:asm.v1"
 _INSIDE = "Sign the files in it before it is packed."
 
 
-@dataclass(frozen=True, slots=True)
-class Look:
+class Look(NamedTuple):
     """The first and the last 64 KiB of a file, its size in bytes and its extension in lower case."""
 
     head: bytes
@@ -35,8 +34,7 @@ class Look:
         return any(mark in self.head or mark in self.tail for mark in marks)
 
 
-@dataclass(frozen=True, slots=True)
-class UnsupportedType:
+class UnsupportedType(NamedTuple):
     """A type of file: how it is detected, why it can't be signed, and what to do instead."""
 
     matches: Callable[[Look], bool]

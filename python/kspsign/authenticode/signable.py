@@ -22,8 +22,7 @@ SignatureT = TypeVar("SignatureT", bound=FileSignature)
 SignatureT_contra = TypeVar("SignatureT_contra", bound=FileSignature, contravariant=True)
 
 
-@dataclass(frozen=True, slots=True)
-class Glimpse:
+class Glimpse(NamedTuple):
     """What a file's format is detected from: its path, the first 4 KiB of its content, and its size in bytes.
 
     `opened` is the file where it was opened before: what is detected and what is read then is one content.
@@ -60,16 +59,14 @@ class Digest:
     inner: tuple[Digest, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class ListedFile:
+class ListedFile(NamedTuple):
     """One file that a signed file answers for: its name ("" when there is none) and its digest in hex."""
 
     name: str
     digest: str
 
 
-@dataclass(frozen=True, slots=True)
-class Listing:
+class Listing(NamedTuple):
     """How many files a container lists, and the first of them."""
 
     total: int

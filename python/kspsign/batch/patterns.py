@@ -6,8 +6,8 @@ import os
 import stat
 import sys
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from kspsign.batch.walk import exists
 from kspsign.model.errors import ConfigurationError
@@ -22,8 +22,7 @@ MAX_LIST = 16 << 20
 """Bytes of a list file."""
 
 
-@dataclass(frozen=True, slots=True)
-class Pattern:
+class Pattern(NamedTuple):
     """A pattern, and how it is shown: what a list file holds is not, since it may not be a list at all.
 
     `alternatives` are the patterns that its braces expand to, with `/` between folders.

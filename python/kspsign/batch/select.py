@@ -5,9 +5,10 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from enum import Enum
 from pathlib import Path
+from typing import NamedTuple
 
 from kspsign.authenticode.formats import detect_format, is_taken_by_name
 from kspsign.authenticode.signable import HEAD, Glimpse
@@ -36,8 +37,7 @@ class SelectionPurpose(Enum):
     SIGN_AND_JUDGE = "sign and judge"
 
 
-@dataclass(frozen=True, slots=True)
-class IdlePattern:
+class IdlePattern(NamedTuple):
     """A pattern that changed nothing, as it is shown, and why, "" where that is not known."""
 
     shown: str
@@ -45,8 +45,7 @@ class IdlePattern:
     excludes: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Selection:
+class Selection(NamedTuple):
     """The artifacts in the order of their names; patterns that changed nothing while others did; what was matched and
     left out on purpose."""
 

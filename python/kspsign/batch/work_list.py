@@ -111,7 +111,7 @@ def _without_leftovers(run: Run, selection: Selection) -> Selection:
             left_out.append(LeftOut(artifact.name, LEFTOVER))
         elif artifact.path.exists():
             artifacts.append(artifact)
-    return replace(selection, artifacts=tuple(artifacts), left_out=tuple(left_out))
+    return selection._replace(artifacts=tuple(artifacts), left_out=tuple(left_out))
 
 
 def _purpose(command: str, judge: Judge | None) -> SelectionPurpose:

@@ -11,9 +11,8 @@ import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, Final, TypeVar
+from typing import Any, Final, NamedTuple, TypeVar
 
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
@@ -38,8 +37,7 @@ _quiet_lock = threading.Lock()
 _ExtensionT = TypeVar("_ExtensionT", bound=x509.ExtensionType)
 
 
-@dataclass(frozen=True, slots=True)
-class Outline:
+class Outline(NamedTuple):
     """Serial number, issuer and subject Name and SubjectPublicKeyInfo of a certificate, each its whole DER element."""
 
     serial: bytes

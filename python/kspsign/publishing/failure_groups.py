@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from pathlib import PurePosixPath
+from typing import NamedTuple
 
 from kspsign.model.report import FileOutcome, Report
 from kspsign.model.values import ErrorFacts
@@ -19,8 +19,7 @@ _VARYING = re.compile(r"\b[0-9A-Fa-f]{16,}\b|\d+(?:\.\d+)?")
 """What differs from file to file though the cause is the same: digests, sizes, positions, times."""
 
 
-@dataclass(frozen=True, slots=True)
-class FailureGroup:
+class FailureGroup(NamedTuple):
     """One cause of failures: the error of the first file, and all files that failed for it, in the report's order."""
 
     error: ErrorFacts

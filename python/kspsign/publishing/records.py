@@ -7,9 +7,9 @@ import json
 import sys
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import TextIO
+from typing import NamedTuple, TextIO
 
 from kspsign.model.errors import ConfigurationError, KspSignError
 from kspsign.model.load import load
@@ -32,8 +32,7 @@ A run over a slice publishes none: `merge` publishes those of all slices togethe
 """
 
 
-@dataclass(frozen=True, slots=True)
-class _OwnFiles:
+class _OwnFiles(NamedTuple):
     """Files that the agent uploads later, from a folder of this step alone."""
 
     folder: Path

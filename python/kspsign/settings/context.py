@@ -10,7 +10,7 @@ import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from kspsign.model.report import BuildFacts
 
@@ -19,8 +19,7 @@ Caller = Literal["cli", "task", "action"]
 """Where the settings were written: a command line, the inputs of the task, or those of the GitHub action."""
 
 
-@dataclass(frozen=True, slots=True)
-class StepFiles:
+class StepFiles(NamedTuple):
     """Files of a GitHub Actions step: what is appended becomes its outputs and its part of the job's summary."""
 
     outputs: Path | None

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from pydantic import ValidationError
 from pydantic.alias_generators import to_camel
@@ -101,8 +101,7 @@ def resolve(
     return settings
 
 
-@dataclass(frozen=True, slots=True)
-class _Sorted:
+class _Sorted(NamedTuple):
     """Given keys by what they are for: every run, or key stores (`options`); `models` are those that may be meant."""
 
     given: Given

@@ -5,15 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, NamedTuple
 from urllib.parse import urlsplit
 
 MOST_JOBS: Final = 256
 _LIMIT = re.compile(r"(?P<host>[^\s=/]+)=(?P<jobs>[1-9]\d{0,2})(/(?P<spacing>\d{1,4}(\.\d{1,3})?))?")
 
 
-@dataclass(frozen=True, slots=True)
-class ServerLimit:
+class ServerLimit(NamedTuple):
     """At most `jobs` requests at once, each begun at least `spacing` seconds after the one before."""
 
     jobs: int

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from pydantic import BaseModel, SecretStr
 
@@ -27,8 +26,7 @@ _PASSWORD = re.compile(r"PASSWORD|SECRET|TOKEN|API_KEY|PIN\b", re.IGNORECASE)
 _NAMED = 5
 
 
-@dataclass(frozen=True, slots=True)
-class Unmapped:
+class Unmapped(NamedTuple):
     """`where` is the variable, option or input whose value is, or holds, the text `macro`; `in_file` is true in a file,
     where nothing replaces any."""
 

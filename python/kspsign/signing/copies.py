@@ -13,7 +13,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, BinaryIO
+from typing import IO, BinaryIO, NamedTuple
 
 from kspsign.authenticode.io.snapshot import LARGE
 from kspsign.authenticode.signable import Digest
@@ -32,8 +32,7 @@ EARLY_COPIES = 2
 space."""
 
 
-@dataclass(frozen=True, slots=True)
-class SignedCopy:
+class SignedCopy(NamedTuple):
     """A signed temporary file next to its target, not yet verified; `seconds` by step ("sign", ...).
 
     `hashes` are what was found of the target. `signed_digest` is what the key store signed, empty when a tool asked it.

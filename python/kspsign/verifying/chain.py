@@ -6,9 +6,9 @@ What can be found out without knowing the time is kept for the next file that wa
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
+from typing import NamedTuple
 
 from cryptography import x509
 
@@ -23,16 +23,14 @@ from kspsign.verifying.usage import CertificatePurpose, ChainFault, faults_at_ti
 __all__ = ["CertificatePurpose", "ChainFault", "ChainResult", "parse_certificate", "validate_chain"]
 
 
-@dataclass(frozen=True, slots=True)
-class ChainResult:
+class ChainResult(NamedTuple):
     """The best path found, leaf first (up to the root when there is one), and what is wrong with it."""
 
     path: tuple[x509.Certificate, ...]
     faults: tuple[ChainFault, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class _Examined:
+class _Examined(NamedTuple):
     """A path with those of its faults that don't depend on the time."""
 
     path: FoundPath

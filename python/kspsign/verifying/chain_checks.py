@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from cryptography import x509
 
@@ -60,8 +60,7 @@ class Trust:
         return TrustFacts(named, program_date=self.program_date)
 
 
-@dataclass(frozen=True, slots=True)
-class JudgedChain:
+class JudgedChain(NamedTuple):
     """A chain's checks, and its path when all of them passed or else what was found of it."""
 
     findings: tuple[Finding, ...] = ()

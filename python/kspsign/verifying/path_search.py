@@ -7,9 +7,9 @@ look-alikes: the search is bounded in signature checks, steps, paths and depth.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from enum import Enum, auto
 from hashlib import sha1
+from typing import NamedTuple
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
@@ -39,8 +39,7 @@ _MAX_STEPS = 256
 _MAX_SIGNATURE_CHECKS = 64
 
 
-@dataclass(frozen=True, slots=True)
-class FoundPath:
+class FoundPath(NamedTuple):
     """A path the search ended with: at an anchor, or at `end`, the fault that says why it went no further."""
 
     certificates: tuple[x509.Certificate, ...]

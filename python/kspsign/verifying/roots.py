@@ -16,10 +16,10 @@ from __future__ import annotations
 import binascii
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property, lru_cache
 from pathlib import Path
+from typing import NamedTuple
 
 from cryptography import x509
 
@@ -40,8 +40,7 @@ _FEW_NAMES = 8
 _USAGE_NAMES = {"code_signing": "1.3.6.1.5.5.7.3.3", "time_stamping": "1.3.6.1.5.5.7.3.8"}
 
 
-@dataclass(frozen=True, slots=True)
-class Anchor:
+class Anchor(NamedTuple):
     """A trusted certificate and the limits of that trust; usages are dotted EKU OIDs, times are in UTC.
 
     `purposes` None means any. After `disallowed_after` nothing counts any more. Leaf certificates issued
@@ -70,8 +69,7 @@ class Anchor:
         return self.issued_until_purposes is not None and purpose not in self.issued_until_purposes
 
 
-@dataclass(frozen=True, slots=True)
-class _RootEntry:
+class _RootEntry(NamedTuple):
     """A root not parsed yet: its DER, and the text with its properties (None for a given anchor)."""
 
     der: bytes

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from cryptography import x509
 
@@ -40,8 +39,7 @@ _WITHOUT_LIFETIME = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class ExaminedSignature:
+class ExaminedSignature(NamedTuple):
     """A signature with every check of it. `stamp` is None when there is none that can be read.
 
     `path` is the signer's chain, `authority_path` the timestamp authority's, leaf first, as far as they were found;

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
@@ -17,8 +17,7 @@ CURVES = {"P-256": ec.SECP256R1.name, "P-384": ec.SECP384R1.name, "P-521": ec.SE
 """The curves that are supported at all: NIST's name, and the library's."""
 
 
-@dataclass(frozen=True, slots=True)
-class Strength:
+class Strength(NamedTuple):
     """The digests that count, the smallest RSA modulus in bits, and the curves by NIST's names.
 
     Keys of other kinds never count.

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from cryptography import x509
 
@@ -43,8 +43,7 @@ _CHAIN_REMEDIES: Final[Mapping[CheckName, str]] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Stamped:
+class Stamped(NamedTuple):
     """A timestamp's checks; `time` is None unless all of them passed."""
 
     findings: tuple[Finding, ...]
@@ -88,7 +87,7 @@ def judge_token(token: bytes, value: bytes, trust: Trust, revocation: Revocation
         surplus = certificates_finding(stamped.stamp.certificates, stamped.path, trust.authorities)
     except TrustError as fault:
         return Stamped((Finding("timestamp", fault.message, Hresult.TRUST_E_TIME_STAMP),))
-    return replace(stamped, findings=(*stamped.findings, surplus))
+    return stamped._replace(findings=(*stamped.findings, surplus))
 
 
 def _judge(stamp: Timestamp, trust: Trust, revocation: Revocation | None) -> Stamped:

@@ -11,10 +11,9 @@ authorities of before 2021 left it out.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
-from typing import Final
+from typing import Final, NamedTuple
 
 from cryptography import x509
 from cryptography.x509.oid import ExtensionOID
@@ -68,8 +67,7 @@ class CertificatePurpose(Enum):
         return "code signing" if self is CertificatePurpose.CODE_SIGNING else "timestamping"
 
 
-@dataclass(frozen=True, slots=True)
-class ChainFault:
+class ChainFault(NamedTuple):
     """One named check that failed, as Windows would say it, and what was seen; `remedy` where it is not the term's."""
 
     check: CheckName

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 
@@ -15,7 +13,7 @@ from kspsign.verifying.strength import LEGACY, STRONG, Strength
 from support.pki import MOMENT, Issued, Key, ca, sha1_signed, signer
 
 SHORT = rsa.generate_private_key(65537, 1024)  # noqa: S505 - made to be refused
-P256_ONLY = replace(STRONG, curves=frozenset({"P-256"}))
+P256_ONLY = STRONG._replace(curves=frozenset({"P-256"}))
 
 
 def faults(strength: Strength, root: Issued, *chain: Issued) -> list[Hresult]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from kspsign.authenticode.cms import oids
 from kspsign.authenticode.cms.account import Carries, list_refused
@@ -15,8 +15,7 @@ from kspsign.model.hresults import Hresult
 from kspsign.model.values import DigestAlgorithm
 
 
-@dataclass(frozen=True, slots=True)
-class CmsSignature:
+class CmsSignature(NamedTuple):
     """One signature of a CMS message; see FileSignature. `content_oid` and `content_value` are the format's OID and
     structure, `further` and `tokens` DER ContentInfos."""
 
@@ -100,7 +99,7 @@ def read_signature(data: bytes, rules: CmsRules) -> CmsSignature:
     sharing = tuple(
         countersigner.certificate for countersigner in countersigners if countersigner.certificate is not None
     )
-    return replace(signature, countersigners=countersigners, sharing=sharing)
+    return signature._replace(countersigners=countersigners, sharing=sharing)
 
 
 def _fault(message: SignedMessage, covered: Covered, rules: CmsRules) -> str | None:
@@ -121,12 +120,11 @@ def _countersigners(signature: CmsSignature, rules: CmsRules, signers: tuple[byt
     found = []
     for candidate in signers:
         signer = read_signer(candidate, Carries({rules.token_attribute: 1}))
-        message = replace(
-            signature.message, content_type="", content=signature.message.signer.value, content_der=b"", signer=signer
+        message = signature.message._replace(
+            content_type="", content=signature.message.signer.value, content_der=b"", signer=signer
         )
         found.append(
-            replace(
-                signature,
+            signature._replace(
                 message=message,
                 certificate=find_signer(signer, message.certificates),
                 tokens=signer.unsigned_attributes.get(rules.token_attribute, ()),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from kspsign.authenticode.cms import oids
 from kspsign.authenticode.cms.account import Carries
@@ -15,8 +16,7 @@ MAX_NESTED = 16
 """Signatures that one may carry."""
 
 
-@dataclass(frozen=True, slots=True)
-class Covered:
+class Covered(NamedTuple):
     """What a signature says it covers: `content_oid` is the format's OID and `content_value` the DER of its own
     structure (empty when there is none), `digest` the file's digest; `algorithm` None is one that we don't know."""
 

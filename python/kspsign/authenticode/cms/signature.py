@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
@@ -15,8 +15,7 @@ from kspsign.certificates.parse import extension, outline, parse_certificate
 from kspsign.model.values import DigestAlgorithm
 
 
-@dataclass(frozen=True, slots=True)
-class SignerId:
+class SignerId(NamedTuple):
     """Who signed: issuer name and serial number (whole DER elements), or the subject key identifier."""
 
     issuer: bytes
@@ -24,8 +23,7 @@ class SignerId:
     key_identifier: bytes | None
 
 
-@dataclass(frozen=True, slots=True)
-class Signer:
+class Signer(NamedTuple):
     """One SignerInfo. `signed` is the DER SET OF signed attributes (tag 0x31), the octets the signature covers.
 
     `unsigned_attributes` are those that are verified in their own right; `refused` is what else it carries.
@@ -46,8 +44,7 @@ class Signer:
         return hashlib.new(self.digest_algorithm or DigestAlgorithm.SHA256, self.signed).digest()
 
 
-@dataclass(frozen=True, slots=True)
-class SignedMessage:
+class SignedMessage(NamedTuple):
     """A SignedData: its content's type and octets (without tag and length), certificates (DER) and one signer.
 
     Of a counter-signature (RFC 5652 §11.4), the content is the signature value that it signs, and has no type.

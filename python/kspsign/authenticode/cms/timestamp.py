@@ -8,7 +8,6 @@ from __future__ import annotations
 import hashlib
 import secrets
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
 from typing import NamedTuple
@@ -61,8 +60,7 @@ _CERTIFICATE_IDS = {
 """Attributes that name the signer's certificate, and the digest that they use unless they name another."""
 
 
-@dataclass(frozen=True, slots=True)
-class TimestampQuery:
+class TimestampQuery(NamedTuple):
     """A query as DER, and what its answer must repeat."""
 
     der: bytes
@@ -71,8 +69,7 @@ class TimestampQuery:
     nonce: int
 
 
-@dataclass(frozen=True, slots=True)
-class Timestamp:
+class Timestamp(NamedTuple):
     """What a token or counter-signature states, and what its checks saw (names start with "timestamp").
 
     `digest_algorithm` is the imprint's, `signer_digest_algorithm` what the token itself is signed over (None: one that
@@ -228,8 +225,7 @@ def _is_issued_as(stated: der.Fields, certificate: bytes) -> bool:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class _TstInfo:
+class _TstInfo(NamedTuple):
     """What of a TSTInfo is checked; `algorithm` None is one that we don't know, `authority` a GeneralName."""
 
     algorithm: DigestAlgorithm | None

@@ -5,8 +5,8 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import lru_cache
+from typing import NamedTuple
 
 from cryptography.hazmat.primitives.asymmetric import ec
 
@@ -22,8 +22,7 @@ _CERTIFICATES, _SIGNED, _UNSIGNED = 0xA0, 0xA0, 0xA1
 _VERSION = der.integer(1)
 
 
-@dataclass(frozen=True, slots=True)
-class UnsignedMessage:
+class UnsignedMessage(NamedTuple):
     """A signature but for its value: the DER content and the attributes to be signed (DER SET OF)."""
 
     rules: CmsRules

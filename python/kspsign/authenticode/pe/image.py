@@ -71,7 +71,7 @@ class PeFile:
             layout = read_layout(file, snapshot.size, clear_stale=True)
             table = _read_table(file, layout)
         if _misplaced(layout, table) is not None:
-            return cls(snapshot, replace(layout, stale=True), CertificateTable((), None))
+            return cls(snapshot, layout._replace(stale=True), CertificateTable((), None))
         return cls(snapshot, layout, table)
 
     @property

@@ -4,8 +4,7 @@
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 from kspsign.model.errors import ArtifactError
 from kspsign.model.hresults import Hresult
@@ -19,8 +18,7 @@ ALIGNMENT = 8
 PAGE, BIG_PAGE, MACHINE_IA64 = 4096, 8192, 0x0200
 
 
-@dataclass(frozen=True, slots=True)
-class PeLayout:
+class PeLayout(NamedTuple):
     """File offsets and sizes in bytes. `content_end` is where the hashed content ends: the certificate table's
     offset when signed, else the end of the file.
 

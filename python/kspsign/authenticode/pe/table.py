@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from kspsign.authenticode.signable import MAX_SIGNATURE
 from kspsign.certificates.der import message_size
@@ -18,8 +18,7 @@ ALIGNMENT = 8
 _PAGE_HASHES_SHARE = 32
 
 
-@dataclass(frozen=True, slots=True)
-class CertificateTable:
+class CertificateTable(NamedTuple):
     """The signatures of a table in order, and what is wrong with the table around them.
 
     `entries` counts what has the shape of a WIN_CERTIFICATE, of whatever revision and type.

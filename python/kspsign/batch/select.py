@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import replace
 from enum import Enum
 from pathlib import Path
 from typing import NamedTuple
@@ -145,9 +144,9 @@ def _together(signed: _ChosenFiles | None, judged: _Judged | None) -> tuple[Arti
             continue
         same = chosen.get(_identity(artifact.path))
         if same is not None:
-            chosen[_identity(artifact.path)] = replace(same, aliases=(*same.aliases, artifact.name))
+            chosen[_identity(artifact.path)] = same._replace(aliases=(*same.aliases, artifact.name))
         else:
-            others.append(artifact if signed is None else replace(artifact, to_sign=False))
+            others.append(artifact if signed is None else artifact._replace(to_sign=False))
     return tuple(sorted((*chosen.values(), *others), key=lambda artifact: artifact.name))
 
 
@@ -182,7 +181,7 @@ class _ChosenFiles:
             others = (name, _real_name(path, real, self._folder, self._real_folder))
             new = tuple(dict.fromkeys(other for other in others if other not in found.names))
             if new:
-                self.chosen[_identity(real)] = replace(found, aliases=(*found.aliases, *new))
+                self.chosen[_identity(real)] = found._replace(aliases=(*found.aliases, *new))
         return len(self.chosen) > before or known > 0
 
     def exclude(self, pattern: Pattern) -> bool:

@@ -3,8 +3,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from dataclasses import replace
+from typing import TYPE_CHECKING, NamedTuple
 
 from kspsign.batch.cautions import certificate_warnings, no_timestamp_warning, skipped_warnings
 from kspsign.batch.one_artifact import Signing, admit_one, plan_one, sign_one
@@ -27,8 +27,7 @@ if TYPE_CHECKING:
     from kspsign.signing.preflight import Preflight
 
 
-@dataclass(frozen=True, slots=True)
-class CheckedKey:
+class CheckedKey(NamedTuple):
     """A key whose certificate `verifier` accepts: a signature of it will verify. `preflight` finds out whether it can
     be timestamped; None where that is not asked for."""
 
@@ -42,8 +41,7 @@ class CheckedKey:
         return self.key.certificate
 
 
-@dataclass(frozen=True, slots=True)
-class SignedCopies:
+class SignedCopies(NamedTuple):
     """The copies that `source` signs as they are asked for, one per file; a planner only counts them."""
 
     source: Engine | Planner

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from dataclasses import dataclass
-from typing import Self
+from typing import NamedTuple, Self
 
 from cryptography import x509
 
@@ -22,8 +21,7 @@ def is_durable_usage(oid: str) -> bool:
     return _DURABLE.fullmatch(oid) is not None
 
 
-@dataclass(frozen=True, slots=True)
-class PublisherIdentity:
+class PublisherIdentity(NamedTuple):
     """The publisher that a certificate names.
 
     `thumbprint` is the certificate's own; `subject` and `issuer` are whole DER names (RFC 5280 §4.1.2.4, §4.1.2.6);

@@ -49,6 +49,8 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _execute(arguments: Sequence[str]) -> int:
+    # pydantic would search every installed package for plugins, and hand them the settings.
+    os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
     from kspsign.cli import commands  # noqa: PLC0415 - --version must not pay for it
     from kspsign.model.errors import KspSignError  # noqa: PLC0415 - --version must not pay for it
 

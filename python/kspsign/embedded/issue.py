@@ -6,8 +6,8 @@ usages of a CA must not mix the two purposes.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import NamedTuple
 
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import rsa
@@ -19,8 +19,7 @@ CLOCK_SKEW = timedelta(minutes=5)
 """Certificates are valid from this long before they are issued, for verifiers whose clock is slow."""
 
 
-@dataclass(frozen=True, slots=True)
-class KeyedCertificate:
+class KeyedCertificate(NamedTuple):
     """A certificate with its private key; the key stays out of `repr`."""
 
     certificate: x509.Certificate

@@ -9,7 +9,7 @@ import threading
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 from pydantic import SecretStr
 
@@ -186,8 +186,7 @@ class KeyStoreKind(StoreKind, Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class SigningKey:
+class SigningKey(NamedTuple):
     """A synchronised certificate with the open key store that holds its key.
 
     `store` is None where a program of others reaches the key, and where nothing is to be signed.

@@ -9,10 +9,9 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast, get_args
+from typing import TYPE_CHECKING, Any, NamedTuple, cast, get_args
 
 from kspsign.model.errors import ConfigurationError, PrerequisiteError
 from kspsign.model.load import load
@@ -29,8 +28,7 @@ ENTRY_POINTS = "kspsign.key_stores"
 _NATIVE: EngineName = "native"
 
 
-@dataclass(frozen=True)
-class StoreEntry:
+class StoreEntry(NamedTuple):
     """One key store. `title` names it for people, `holds` says where the key is.
 
     `engines` are those that reach the key, the one of `--engine auto` first. `load_options` and `load_kind` import.

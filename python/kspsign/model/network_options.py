@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import NamedTuple
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,8 +21,7 @@ class NamedProxy:
     password: str = field(default="", repr=False)
 
 
-@dataclass(frozen=True, slots=True)
-class CaFile:
+class CaFile(NamedTuple):
     """A PEM file with roots to trust in addition to the system's, and the setting that names it."""
 
     path: Path

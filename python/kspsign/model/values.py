@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from kspsign.model.checks import CHECKS, CheckName
 from kspsign.model.errors import KspSignError
@@ -48,8 +48,7 @@ class Format(StrEnum):
     WSF = "wsf"
 
 
-@dataclass(frozen=True, slots=True)
-class Artifact:
+class Artifact(NamedTuple):
     """One file to sign or verify: its real path, the name shown to people, its format and size in bytes.
 
     `format` is None when the content is of no type that we know, or not `readable`; the file then fails with its own
@@ -87,8 +86,7 @@ class SyncedCertificate:
     test_signing: bool
 
 
-@dataclass(frozen=True, slots=True)
-class RawSignature:
+class RawSignature(NamedTuple):
     """A bare signature value as the key store returned it (RSA PKCS#1 v1.5, or ECDSA as DER).
 
     `chain` is the certificate that the value belongs to and its issuers (DER, leaf first), where the key store says
@@ -100,8 +98,7 @@ class RawSignature:
     chain: tuple[bytes, ...] | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class TimestampToken:
+class TimestampToken(NamedTuple):
     """A checked RFC 3161 token: the DER ContentInfo, the time it states, the authority's name, the digest algorithm of
     its imprint, the server's URL."""
 
@@ -208,8 +205,7 @@ class ErrorFacts:
         return cls(error.code, error.hresult.hex if error.hresult else None, str(error), error.remedy)
 
 
-@dataclass(frozen=True, slots=True)
-class Verification:
+class Verification(NamedTuple):
     """The result of verifying one file: the verdict, its signatures, the file's sha256, and the first failure."""
 
     verdict: Verdict

@@ -7,8 +7,8 @@ import re
 import struct
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from kspsign.model.errors import PrerequisiteError
 from kspsign.settings.program_settings import ProgramSettings
@@ -18,8 +18,7 @@ _SUFFIXES = ("", ".exe") if sys.platform == "win32" else ("",)
 _FIXED_FILE_INFO = struct.pack("<II", 0xFEEF04BD, 0x00010000)  # VS_FIXEDFILEINFO: dwSignature, dwStrucVersion
 
 
-@dataclass(frozen=True, slots=True)
-class Tool:
+class Tool(NamedTuple):
     """A program that was found: `version` and `architecture` as its file states them, "" if it states none."""
 
     path: Path

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from kspsign.publishing.wording import count
 
@@ -14,8 +14,7 @@ _FIRST_SECONDS = 1.0
 _SAMPLE_SECONDS = 0.25
 
 
-@dataclass(frozen=True, slots=True)
-class Progress:
+class Progress(NamedTuple):
     """A moment of a run. `rate` is files per second, `seconds_left` an estimate; both are None while unknown.
 
     `waiting` are the services that files wait for, with how many of them wait.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from kspsign.authenticode.signable import SignableFile
 from kspsign.programs.locate import Tool
@@ -14,8 +14,7 @@ def _ignore(_subject: object) -> None:
     """The engine does not ask for it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Hooks:
+class Hooks(NamedTuple):
     """An engine supplies those that it has a use for.
 
     `admit` raises ArtifactError for a file that can't be signed, before anything is spent; it makes no requests and

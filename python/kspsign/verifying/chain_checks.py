@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
 from types import MappingProxyType
@@ -40,8 +39,7 @@ CHAIN_CHECKS: Final[Mapping[CertificatePurpose, Mapping[CheckName, CheckName]]] 
 """The checks of a chain, and what they are called where it is a signer's or a timestamp authority's."""
 
 
-@dataclass(frozen=True, slots=True)
-class Trust:
+class Trust(NamedTuple):
     """Whom to trust for signatures and for timestamps, whether a timestamp must be there, and what is strong enough.
 
     `program_date` is that of the root program's list where it counts.

@@ -150,7 +150,7 @@ class Verifier:
         for name in others if verification.error is None else ():
             further = self.verify(snapshot, format_, name, known)
             if further.error is not None:
-                return replace(further, error=replace(further.error, message=f"as {name}: {further.error.message}"))
+                return further._replace(error=replace(further.error, message=f"as {name}: {further.error.message}"))
         return verification
 
     def leaves_alone(self, names: Sequence[str], format_: Format | None) -> bool:
@@ -174,7 +174,7 @@ class Verifier:
         for other in signatures:
             trust = self.trust
             if self.judge is not None:
-                trust = replace(trust, strength=self.judge.strength_for(other.algorithm, algorithms))
+                trust = trust._replace(strength=self.judge.strength_for(other.algorithm, algorithms))
             examined.append(examine_signature(other, digest.values, trust, self.revocation))
         return tuple(examined)
 

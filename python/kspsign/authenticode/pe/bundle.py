@@ -9,8 +9,7 @@ noted in the section and its table entry is cleared, and the whole is signed onc
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 from kspsign.authenticode.pe.layout import ALIGNMENT, PeLayout
 from kspsign.authenticode.pe.table import ENTRY_HEADER
@@ -23,8 +22,7 @@ _FIELDS = struct.Struct("<II16sIIIIII")
 _MAX_CONTAINERS = 64
 
 
-@dataclass(frozen=True, slots=True)
-class _Section:
+class _Section(NamedTuple):
     """Sizes and offsets in bytes: of the engine alone, of its own signature (0 when it has none), and of each
     container, the user interface's first."""
 

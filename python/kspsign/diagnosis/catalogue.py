@@ -12,6 +12,7 @@ from typing import Any, Literal, Self
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from kspsign.diagnosis.literals import required_literals
 from kspsign.model.hresults import Hresult
 
 Group = Literal[
@@ -100,14 +101,17 @@ class Failure(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class Search:
-    """One pattern of a failure, compiled, with its conditions."""
+    """One pattern of a failure, compiled, with its conditions and the words of which each match holds one."""
 
     pattern: re.Pattern[str]
+    literals: tuple[str, ...]
     also: tuple[re.Pattern[str], ...]
     unless: tuple[re.Pattern[str], ...]
 
     def find(self, text: str) -> str | None:
         """The words found in `text` (lower case, single spaces), or None."""
+        if self.literals and not any(literal in text for literal in self.literals):
+            return None
         found = self.pattern.search(text)
         if found is None or not all(other.search(text) for other in self.also):
             return None
@@ -186,4 +190,5 @@ def _load(name: str) -> Any:
 
 def _search(pattern: str, failure: Failure) -> Search:
     also = tuple(re.compile(other) for other in failure.also)
-    return Search(re.compile(pattern), also, tuple(re.compile(other) for other in failure.unless))
+    unless = tuple(re.compile(other) for other in failure.unless)
+    return Search(re.compile(pattern), required_literals(pattern), also, unless)

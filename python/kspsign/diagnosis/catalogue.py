@@ -67,7 +67,6 @@ class Failure(BaseModel):
     @classmethod
     def _searches_in_linear_time(cls, patterns: tuple[str, ...]) -> tuple[str, ...]:
         for pattern in patterns:
-            re.compile(pattern)
             if pattern != pattern.lower() or _BOUNDLESS.search(_CLASS.sub("", pattern)):
                 raise ValueError(f"{pattern!r} must be in lower case and repeat only within stated bounds")
         return patterns
@@ -101,21 +100,24 @@ class Failure(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class Search:
-    """One pattern of a failure, compiled, with its conditions and the words of which each match holds one."""
+    """One pattern of a failure with its conditions and the words of which each match holds one.
 
-    pattern: re.Pattern[str]
+    Compiled when it is first needed: most never are, and all of them take longer than to read the catalogue.
+    """
+
+    pattern: str
     literals: tuple[str, ...]
-    also: tuple[re.Pattern[str], ...]
-    unless: tuple[re.Pattern[str], ...]
+    also: tuple[str, ...]
+    unless: tuple[str, ...]
 
     def find(self, text: str) -> str | None:
         """The words found in `text` (lower case, single spaces), or None."""
         if self.literals and not any(literal in text for literal in self.literals):
             return None
-        found = self.pattern.search(text)
-        if found is None or not all(other.search(text) for other in self.also):
+        found = re.search(self.pattern, text)
+        if found is None or not all(re.search(other, text) for other in self.also):
             return None
-        return None if any(other.search(text) for other in self.unless) else found[0]
+        return None if any(re.search(other, text) for other in self.unless) else found[0]
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,6 +191,4 @@ def _load(name: str) -> Any:
 
 
 def _search(pattern: str, failure: Failure) -> Search:
-    also = tuple(re.compile(other) for other in failure.also)
-    unless = tuple(re.compile(other) for other in failure.unless)
-    return Search(re.compile(pattern), required_literals(pattern), also, unless)
+    return Search(pattern, required_literals(pattern), failure.also, failure.unless)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -43,6 +44,13 @@ def test_nothing_is_matched_twice() -> None:
         matchers.update(("number", number) for number in set(failure.all_numbers.values()))
         matchers.update([("range", failure.range)] if failure.range else [])
     assert {matcher: times for matcher, times in matchers.items() if times > 1} == {}
+
+
+def test_every_pattern_is_a_regular_expression() -> None:
+    """A run compiles the patterns that it needs alone."""
+    for failure in catalogue().failures:
+        for pattern in (*failure.patterns, *failure.also, *failure.unless):
+            assert re.compile(pattern).pattern == pattern, failure.id
 
 
 def test_every_requirement_about_failures_is_met() -> None:

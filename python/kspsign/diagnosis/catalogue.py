@@ -12,6 +12,7 @@ from typing import Any, Literal, Self
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from kspsign.diagnosis.literals import required_literals
 from kspsign.model.hresults import Hresult
 
 Group = Literal[
@@ -66,7 +67,6 @@ class Failure(BaseModel):
     @classmethod
     def _searches_in_linear_time(cls, patterns: tuple[str, ...]) -> tuple[str, ...]:
         for pattern in patterns:
-            re.compile(pattern)
             if pattern != pattern.lower() or _BOUNDLESS.search(_CLASS.sub("", pattern)):
                 raise ValueError(f"{pattern!r} must be in lower case and repeat only within stated bounds")
         return patterns
@@ -100,18 +100,24 @@ class Failure(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class Search:
-    """One pattern of a failure, compiled, with its conditions."""
+    """One pattern of a failure with its conditions and the words of which each match holds one.
 
-    pattern: re.Pattern[str]
-    also: tuple[re.Pattern[str], ...]
-    unless: tuple[re.Pattern[str], ...]
+    Compiled when it is first needed: most never are, and all of them take longer than to read the catalogue.
+    """
+
+    pattern: str
+    literals: tuple[str, ...]
+    also: tuple[str, ...]
+    unless: tuple[str, ...]
 
     def find(self, text: str) -> str | None:
         """The words found in `text` (lower case, single spaces), or None."""
-        found = self.pattern.search(text)
-        if found is None or not all(other.search(text) for other in self.also):
+        if self.literals and not any(literal in text for literal in self.literals):
             return None
-        return None if any(other.search(text) for other in self.unless) else found[0]
+        found = re.search(self.pattern, text)
+        if found is None or not all(re.search(other, text) for other in self.also):
+            return None
+        return None if any(re.search(other, text) for other in self.unless) else found[0]
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,5 +191,4 @@ def _load(name: str) -> Any:
 
 
 def _search(pattern: str, failure: Failure) -> Search:
-    also = tuple(re.compile(other) for other in failure.also)
-    return Search(re.compile(pattern), also, tuple(re.compile(other) for other in failure.unless))
+    return Search(pattern, required_literals(pattern), failure.also, failure.unless)

@@ -6,6 +6,7 @@ import errno
 import subprocess
 import sys
 import threading
+from array import array
 from pathlib import Path
 
 import pytest
@@ -30,7 +31,8 @@ class Taken:
 
 
 def content(size: int) -> bytes:
-    return b"".join(number.to_bytes(4, "little") for number in range(size // 4 + 1))[:size]
+    """Numbers that all differ, so that a piece in the wrong place is seen."""
+    return array("I", range(size // 4 + 1)).tobytes()[:size]
 
 
 @pytest.mark.parametrize("size", [0, 1, CHUNK - 1, CHUNK, CHUNK + 1, LARGE - 1, LARGE, LARGE + 12345])

@@ -16,7 +16,6 @@ from kspsign.authenticode.refusals import EDGE, UNSUPPORTED_TYPES, Look, refuse
 from kspsign.authenticode.signable import Glimpse
 from kspsign.model.errors import ArtifactError
 from kspsign.model.hresults import Hresult
-from support.samples import kspsign
 
 
 def zipped(*names: str, padding: int = 0) -> bytes:
@@ -107,15 +106,3 @@ def test_a_few_bytes_are_enough_to_refuse(tmp_path: Path, magic: bytes) -> None:
     path = tmp_path / "short"
     path.write_bytes(magic)
     assert refuse(Snapshot(path)).hresult is Hresult.TRUST_E_SUBJECT_FORM_UNKNOWN
-
-
-def test_signing_and_verifying_say_it(tmp_path: Path) -> None:
-    path = tmp_path / "tool.vsix"
-    path.write_bytes(KINDS["tool.vsix"][0])
-    run = kspsign("verify", path, folder=tmp_path)
-    assert run.error_code == "TRUST_E_SUBJECT_FORM_UNKNOWN"
-    assert "Visual Studio extension" in run.file["error"]["message"]
-    assert "`sign` tool" in run.file["error"]["remedy"]
-    signing = kspsign("run", path, "--key-store", "embedded", "--store", tmp_path, folder=tmp_path)
-    assert (signing.code, signing.report["totals"]["signatures_used"]) == (6, 0)
-    assert "Visual Studio extension" in signing.file["error"]["message"]

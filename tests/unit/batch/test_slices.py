@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -70,18 +71,29 @@ def test_a_pipeline_job_knows_its_place() -> None:
     assert RunContext.from_environment({**step, "SYSTEM_JOBPOSITIONINPHASE": "6"}, is_tty=False).parallel is None
 
 
-@pytest.fixture
-def fan_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Reports of three parallel jobs that verified five unsigned files; one folder per job."""
-    drop = tmp_path / "drop"
+@pytest.fixture(scope="module")
+def fanned_out(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where three parallel jobs verified five unsigned files: the files and a folder of reports per job."""
+    folder = tmp_path_factory.mktemp("fan-out")
+    drop = folder / "drop"
     drop.mkdir()
     for number in range(5):
         (drop / f"{number}.bin").write_bytes(b"no program" * (number + 1))
+    with pytest.MonkeyPatch.context() as environment:
+        environment.chdir(folder)
+        environment.setenv("BUILD_BUILDID", BUILD)
+        for number in (1, 2, 3):
+            report = folder / "reports" / f"slice-{number}" / "report.json"
+            assert main(["verify", "drop/*.bin", "--slice", f"{number}/3", "--report", str(report), "--quiet"]) == 2
+    return folder
+
+
+@pytest.fixture
+def fan_out(fanned_out: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The reports of `fanned_out`, to be changed; the working folder has its files."""
+    shutil.copytree(fanned_out, tmp_path, dirs_exist_ok=True)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("BUILD_BUILDID", BUILD)
-    for number in (1, 2, 3):
-        report = tmp_path / "reports" / f"slice-{number}" / "report.json"
-        assert main(["verify", "drop/*.bin", "--slice", f"{number}/3", "--report", str(report), "--quiet"]) == 2
     return tmp_path / "reports"
 
 

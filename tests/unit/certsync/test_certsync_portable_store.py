@@ -1,11 +1,9 @@
-"""The portable thumbprint store: what it keeps, what it refuses, and two jobs that write at once."""
+"""The portable thumbprint store: what it keeps, and what it refuses."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-import subprocess
-import sys
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -169,42 +167,3 @@ def test_a_certificate_that_can_not_be_read_is_told(tmp_path: Path, certificate:
         write_entry(tmp_path, replace(certificate, chain=(b"\x30\x00",)))
     assert caught.value.code == "CERTIFICATE_UNREADABLE"
     assert list(tmp_path.iterdir()) == []
-
-
-WRITER = """
-import sys, pathlib
-from dataclasses import replace
-from kspsign.certsync import read_entry, write_entry
-store, thumbprint, mark = pathlib.Path(sys.argv[1]), sys.argv[2], sys.argv[3]
-certificate = read_entry(store, thumbprint)
-sys.stdin.readline()
-for number in range(60):
-    chain = certificate.chain if number % 2 else certificate.chain[:1]
-    write_entry(store, replace(certificate, chain=chain, alias=mark * 2000, key_reference={"by": mark}))
-    seen = read_entry(store, thumbprint)
-    assert seen.alias[0] * 2000 == seen.alias and seen.key_reference == {"by": seen.alias[0]}, seen
-    assert seen.chain[0] == certificate.chain[0]
-"""
-
-
-def test_two_jobs_that_write_at_once_never_leave_or_see_a_half(
-    tmp_path: Path, folder: Path, certificate: SyncedCertificate
-) -> None:
-    writers = [
-        subprocess.Popen(
-            [sys.executable, "-c", WRITER, str(tmp_path), certificate.thumbprint, mark],
-            stdin=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        for mark in ("a", "b")
-    ]
-    write_entry(tmp_path, replace(certificate, alias="a" * 2000, key_reference={"by": "a"}))
-    for writer in writers:
-        assert writer.stdin is not None
-        writer.stdin.write("go\n")
-        writer.stdin.flush()
-    results = [(writer.communicate(timeout=120)[1], writer.returncode) for writer in writers]
-    assert results == [("", 0)] * 2
-    assert read_entry(tmp_path, certificate.thumbprint).alias in {"a" * 2000, "b" * 2000}
-    assert sorted(path.name for path in folder.iterdir()) == ["chain.pem", "entry.json"]

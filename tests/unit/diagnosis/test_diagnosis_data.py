@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from kspsign.diagnosis import diagnose, similar_failures, troubleshooting_text
 from kspsign.diagnosis.catalogue import Failure, catalogue
 from kspsign.model.hresults import Hresult
 from support.places import ROOT
+from support.sources import nodes_of
 
 SOURCE = Path(kspsign.__file__).parent
 PAGE = ROOT / "docs" / "troubleshooting.md"
@@ -44,14 +46,21 @@ def test_nothing_is_matched_twice() -> None:
     assert {matcher: times for matcher, times in matchers.items() if times > 1} == {}
 
 
+def test_every_pattern_is_a_regular_expression() -> None:
+    """A run compiles the patterns that it needs alone."""
+    for failure in catalogue().failures:
+        for pattern in (*failure.patterns, *failure.also, *failure.unless):
+            assert re.compile(pattern).pattern == pattern, failure.id
+
+
 def test_every_requirement_about_failures_is_met() -> None:
     named = {requirement for failure in catalogue().failures for requirement in failure.requirements}
     assert named == {f"R{number}" for number in range(17, 27)}
 
 
-def _codes(tree: ast.AST, positions: dict[str, int]) -> Iterator[str]:
+def _codes(nodes: Sequence[ast.AST], positions: dict[str, int]) -> Iterator[str]:
     """The string literals that become a `code`: by keyword, by position, or as a parameter's default."""
-    for node in ast.walk(tree):
+    for node in nodes:
         values: list[ast.expr] = []
         if isinstance(node, ast.Call):
             values += [keyword.value for keyword in node.keywords if keyword.arg == "code"]
@@ -67,9 +76,9 @@ def _codes(tree: ast.AST, positions: dict[str, int]) -> Iterator[str]:
             yield from (b.value for b in branches if isinstance(b, ast.Constant) and isinstance(b.value, str))
 
 
-def _positions(tree: ast.AST) -> Iterator[tuple[str, int]]:
+def _positions(nodes: Sequence[ast.AST]) -> Iterator[tuple[str, int]]:
     """Where functions and dataclasses take a `code` by position."""
-    for node in ast.walk(tree):
+    for node in nodes:
         if isinstance(node, ast.FunctionDef):
             names = [argument.arg for argument in node.args.args if argument.arg != "self"]
         elif isinstance(node, ast.ClassDef):
@@ -81,9 +90,9 @@ def _positions(tree: ast.AST) -> Iterator[tuple[str, int]]:
 
 
 def test_every_code_that_kspsign_raises_can_be_explained() -> None:
-    trees = [ast.parse(path.read_text(encoding="utf-8")) for path in sorted(SOURCE.rglob("*.py"))]
-    public = {name: at for tree in trees for name, at in _positions(tree) if not name.startswith("_")}
-    codes = {code for tree in trees for code in _codes(tree, public | dict(_positions(tree)))}
+    sources = [nodes_of(path) for path in sorted(SOURCE.rglob("*.py"))]
+    public = {name: at for nodes in sources for name, at in _positions(nodes) if not name.startswith("_")}
+    codes = {code for nodes in sources for code in _codes(nodes, public | dict(_positions(nodes)))}
     assert {"KEY_MISMATCH", "WRONG_PASSWORD", "NOT_VERIFIED", "RESULTS_NOT_PUBLISHED", "CONFIGURATION"} <= codes
     assert {code for code in codes if not diagnose("", code=code)} == set()
     assert {member.name for member in Hresult if not diagnose("", code=member.name)} == set()

@@ -10,6 +10,7 @@ import pytest
 from kspsign.model.checks import CHECKS
 from kspsign.model.values import Finding
 from support.places import ROOT
+from support.sources import nodes_of
 
 PAGE = (ROOT / "docs" / "reference" / "checks.md").read_text(encoding="utf-8")
 ENGINE = ROOT / "python" / "kspsign"
@@ -31,8 +32,8 @@ def test_every_check_is_made() -> None:
     texts = set()
     for path in ENGINE.rglob("*.py"):
         if path != ENGINE / "model" / "checks.py":
-            nodes = ast.walk(ast.parse(path.read_text(encoding="utf-8")))
-            texts |= {node.value for node in nodes if isinstance(node, ast.Constant) and isinstance(node.value, str)}
+            constants = (node.value for node in nodes_of(path) if isinstance(node, ast.Constant))
+            texts |= {value for value in constants if isinstance(value, str)}
     assert set(CHECKS) <= texts
 
 

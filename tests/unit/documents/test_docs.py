@@ -10,6 +10,7 @@ import json
 import re
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -29,10 +30,17 @@ READ_ONLY = {"explain", "schema", "--version"}
 """Commands that need nothing but themselves: they are run."""
 
 
-def options(command: str) -> set[str]:
+@cache
+def parser() -> argparse.ArgumentParser:
+    """That of every command: it is asked for each command of the pages."""
+    return build_parser()
+
+
+@cache
+def options(command: str) -> frozenset[str]:
     """The options of a command; KeyError when there is none of that name."""
-    (action,) = [each for each in build_parser()._actions if isinstance(each, argparse._SubParsersAction)]  # noqa: SLF001
-    return set(action.choices[command]._option_string_actions)  # noqa: SLF001 - argparse shows them nowhere else
+    (action,) = [each for each in parser()._actions if isinstance(each, argparse._SubParsersAction)]  # noqa: SLF001
+    return frozenset(action.choices[command]._option_string_actions)  # noqa: SLF001 - argparse shows them nowhere else
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=lambda each: f"{each.place} {' '.join(each.arguments)}")
@@ -41,7 +49,7 @@ def test_every_command_is_one(command: Command, capsys: pytest.CaptureFixture[st
     if name != "--version":
         assert {word.partition("=")[0] for word in words if word.startswith("--")} <= options(name)
         if command.whole:
-            build_parser().parse_args(command.arguments)
+            parser().parse_args(command.arguments)
     if name in READ_ONLY and words and words != ["-"]:
         assert main(command.arguments) == 0, capsys.readouterr().out
 
@@ -55,7 +63,7 @@ def test_commands_are_found_wherever_they_stand() -> None:
 def test_a_wrong_command_is_refused() -> None:
     for words in ("run --key-store hsm", "sign --digest sha1 x.exe", "publish x.exe", "gate --wait soon"):
         with pytest.raises(SystemExit) as ended:
-            build_parser().parse_args(words.split())
+            parser().parse_args(words.split())
         assert ended.value.code == 3
 
 

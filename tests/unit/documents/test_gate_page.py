@@ -10,6 +10,7 @@ from kspsign.publishing.evidence import ATTACHMENTS, DIGEST_PROPERTY
 from kspsign.publishing.records import VERIFIED_TAG
 from kspsign.settings.faults import option_name
 from support.places import ROOT
+from support.sources import nodes_of
 
 PAGE = (ROOT / "docs" / "reference" / "gate.md").read_text(encoding="utf-8")
 
@@ -30,7 +31,7 @@ def test_every_option_is_described() -> None:
 def test_every_check_is_described() -> None:
     names = set()
     for path in (ROOT / "python" / "kspsign" / "gate").glob("*.py"):
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        for node in nodes_of(path):
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "Check":
                 first = node.args[0]
                 assert isinstance(first, ast.Constant)

@@ -11,6 +11,7 @@ from kspsign.cli.options import settings_fields
 from kspsign.diagnosis.catalogue import catalogue
 from kspsign.settings.faults import option_name
 from support.places import ROOT
+from support.sources import nodes_of
 
 sys.path.insert(0, str(ROOT / "tools"))
 
@@ -28,7 +29,7 @@ def named() -> Iterator[str]:
     """The variables that the sources of the engine and of the task name."""
     codes = set(catalogue().by_name)
     for path in [*(ROOT / "python" / "kspsign").rglob("*.py"), *(ROOT / "task" / "engine").glob("*.py")]:
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        for node in nodes_of(path):
             if isinstance(node, ast.Constant) and isinstance(node.value, str) and VARIABLE.fullmatch(node.value):
                 yield from {node.value} - codes
     for path in (ROOT / "task" / "shim" / "src").glob("*.ts"):

@@ -14,6 +14,7 @@ import pytest
 
 from kspsign.diagnosis.catalogue import Failure, catalogue
 from support.places import ROOT
+from support.sources import nodes_of, text_of
 
 SOURCES = sorted(
     path
@@ -69,20 +70,20 @@ def found(text: str, place: str) -> list[str]:
     ]
 
 
-def texts(source: str) -> Iterator[str]:
+def texts(path: Path) -> Iterator[str]:
     """The comments and string literals of a Python source."""
-    for token in tokenize.generate_tokens(io.StringIO(source).readline):
+    for token in tokenize.generate_tokens(io.StringIO(text_of(path)).readline):
         if token.type in {tokenize.COMMENT, tokenize.STRING}:
             yield token.string
-    for node in ast.walk(ast.parse(source)):
+    for node in nodes_of(path):
         if isinstance(node, ast.JoinedStr):
             yield "".join(str(part.value) for part in node.values if isinstance(part, ast.Constant))
 
 
-def names(source: str) -> set[str]:
+def names(path: Path) -> set[str]:
     """The names that a Python source binds."""
     bound: set[str] = set()
-    for node in ast.walk(ast.parse(source)):
+    for node in nodes_of(path):
         if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
             bound.add(node.id)
         elif isinstance(node, ast.arg):
@@ -94,9 +95,9 @@ def names(source: str) -> set[str]:
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: path.relative_to(ROOT).as_posix())
 def test_code_is_written_in_the_field_s_words(path: Path) -> None:
-    source, place = path.read_text(encoding="utf-8"), path.relative_to(ROOT).as_posix()
-    assert not {name: NAMES[name] for name in names(source) & NAMES.keys()}
-    assert not [fault for text in texts(source) for fault in found(text, place)]
+    place = path.relative_to(ROOT).as_posix()
+    assert not {name: NAMES[name] for name in names(path) & NAMES.keys()}
+    assert not [fault for text in texts(path) for fault in found(text, place)]
 
 
 @pytest.mark.parametrize("path", PAGES, ids=lambda path: path.relative_to(ROOT).as_posix())
@@ -113,7 +114,7 @@ def test_failures_are_explained_in_the_field_s_words(failure: Failure) -> None:
 def test_a_class_name_has_one_meaning() -> None:
     places: dict[str, set[str]] = defaultdict(set)
     for path in SOURCES:
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        for node in nodes_of(path):
             if isinstance(node, ast.ClassDef):
                 places[node.name].add(path.relative_to(ROOT).as_posix())
     assert not {name: files for name, files in places.items() if len(files) > 1}

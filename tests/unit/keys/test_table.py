@@ -1,10 +1,8 @@
-"""The table of key stores: each entry is whole, options mean the same everywhere, and nothing is loaded early."""
+"""The table of key stores: each entry is whole, and options mean the same everywhere."""
 
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 import threading
 from pathlib import Path
 
@@ -129,21 +127,3 @@ def test_the_engine_follows_from_the_entry() -> None:
 def test_a_store_behind_a_ksp_is_not_opened_for_the_native_engine() -> None:
     with pytest.raises(ConfigurationError, match="engine native can't reach"):
         open_key_store(Settings(key_store="windows"))
-
-
-def test_a_run_loads_no_store_but_its_own(tmp_path: Path) -> None:
-    program = (
-        "import sys\n"
-        "from kspsign.cli.main import main\n"
-        "main(['certsync', '--key-store', 'embedded', '--store', sys.argv[1]])\n"
-        "stores = [m for m in sys.modules if m.startswith('kspsign.keys.') and m.endswith(('.store', '.load'))]\n"
-        "print(stores)\n"
-        "from kspsign.keys.table import STORES\n"
-        "print('entry_points' in vars(STORES))\n"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", program, str(tmp_path)], cwd=tmp_path, capture_output=True, text=True, check=True
-    )
-    *_report, loaded, looked_up = done.stdout.splitlines()
-    assert loaded == "['kspsign.keys.embedded.store']"
-    assert looked_up == "False"

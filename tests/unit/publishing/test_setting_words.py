@@ -19,6 +19,7 @@ from kspsign.settings.config_file import ConfigOrigin
 from kspsign.settings.context import Caller
 from kspsign.settings.model import USER_FIELDS
 from kspsign.settings.store_options import options_of
+from support.sources import nodes_of
 
 SOURCES = Path(kspsign.__file__).parent
 FILE = ConfigOrigin(ConfigurationFacts("kspsign.yml", "0" * 64), keys=frozenset({"trust_root", "replace"}))
@@ -93,7 +94,7 @@ def _remedies() -> Iterator[tuple[str, str]]:
     """The texts of every remedy in the source, with the file that has it, and those of the Windows codes."""
     yield from ((code.name, code.remedy) for code in Hresult)
     for source in sorted(SOURCES.rglob("*.py")):
-        for node in ast.walk(ast.parse(source.read_text(encoding="utf-8"))):
+        for node in nodes_of(source):
             if isinstance(node, ast.keyword) and node.arg == "remedy":
                 texts = (part.value for part in ast.walk(node.value) if isinstance(part, ast.Constant))
                 yield source.name, " ".join(text for text in texts if isinstance(text, str))
@@ -115,7 +116,7 @@ def test_no_message_names_a_setting_by_its_field() -> None:
 def _messages() -> Iterator[tuple[str, str]]:
     """The first texts of every error about settings in the source."""
     for source in sorted(SOURCES.rglob("*.py")):
-        for node in ast.walk(ast.parse(source.read_text(encoding="utf-8"))):
+        for node in nodes_of(source):
             if isinstance(node, ast.Raise) and isinstance(node.exc, ast.Call) and node.exc.args:
                 parts = (part.value for part in ast.walk(node.exc.args[0]) if isinstance(part, ast.Constant))
                 yield source.name, " ".join(text for text in parts if isinstance(text, str))

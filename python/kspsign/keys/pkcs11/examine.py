@@ -12,13 +12,14 @@ from kspsign.certificates.aia import with_issuers
 from kspsign.certificates.chain import ordered_chain
 from kspsign.certificates.parse import to_der
 from kspsign.keys.pkcs11 import cryptoki
+from kspsign.keys.pkcs11.certificates import certificates_for
 from kspsign.keys.pkcs11.cryptoki import Token
 from kspsign.keys.pkcs11.errors import CryptokiError, at_opening
 from kspsign.keys.pkcs11.isolated import IsolatedModule
 from kspsign.keys.pkcs11.options import Pkcs11Options
 from kspsign.keys.pkcs11.sessions import Login
 from kspsign.keys.pkcs11.store import check_named, open_module
-from kspsign.keys.pkcs11.token import Address, certificates_for, check_key, find_key, find_token
+from kspsign.keys.pkcs11.token import Address, check_key, find_key, find_token
 from kspsign.keys.prerequisites import (
     CERTIFICATE,
     CHAIN,

@@ -22,12 +22,13 @@ from kspsign.certificates.aia import with_issuers
 from kspsign.certificates.chain import ordered_chain
 from kspsign.certificates.parse import parse_certificate, to_der
 from kspsign.keys.pkcs11 import cryptoki
+from kspsign.keys.pkcs11.certificates import certificates_for
 from kspsign.keys.pkcs11.cryptoki import Token
 from kspsign.keys.pkcs11.errors import CryptokiError, at_opening, at_signing
 from kspsign.keys.pkcs11.isolated import IsolatedModule, module_environment
 from kspsign.keys.pkcs11.options import Pkcs11Options
 from kspsign.keys.pkcs11.sessions import Login, SessionPool
-from kspsign.keys.pkcs11.token import Address, certificates_for, check_key, find_key, find_token
+from kspsign.keys.pkcs11.token import Address, check_key, find_key, find_token
 from kspsign.keys.prerequisites import Prerequisite
 from kspsign.keys.protocol import Capabilities, KeyStore, Surroundings, reference_part
 from kspsign.model.errors import ConfigurationError, PrerequisiteError

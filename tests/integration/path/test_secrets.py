@@ -311,7 +311,7 @@ def pkcs11(folder: Path) -> Iterator[Case]:
     token.import_key(key, "release", "01")
     token.import_certificate(signer("Publisher", ROOT, key=key, **SIDES), "release", "01")
     secrets = [softhsm.PIN.encode(), *of_key(key)]
-    yield Case(token.options("release")[:-2], token.environment, lambda: secrets)
+    yield Case(token.options("release")[:-2], token.environment, lambda: secrets, children=(Path(sys.executable).name,))
 
 
 @contextlib.contextmanager

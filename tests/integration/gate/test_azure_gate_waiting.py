@@ -96,9 +96,9 @@ class TestFiles:
         patterns = ("**/*.exe", "installer/*.msi", "!**/*.pdb")
         said = ask(azure, tmp_path, files=patterns, folder=downloads.parent)
         assert said.code == 0
-        assert "warning: no file matches installer/*.msi" in said.text
-        assert "warning: nothing is excluded by !**/*.pdb" in said.text
-        assert "warning: " not in ask(azure, tmp_path, files=("**/*.exe",), folder=downloads.parent).text
+        assert "type=warning;code=PATTERN_UNMATCHED;]kspsign gate: no file matches installer/*.msi" in said.text
+        assert "type=warning;code=EXCLUSION_UNMATCHED;]kspsign gate: nothing is excluded by !**/*.pdb" in said.text
+        assert "type=warning" not in ask(azure, tmp_path, files=("**/*.exe",), folder=downloads.parent).text
 
     def test_no_file_at_all(self, azure: AzureServer, proof: tuple[Upload, ...], tmp_path: Path) -> None:
         signed_build(azure, proof)
@@ -206,7 +206,7 @@ def test_nothing_that_a_build_says_is_a_command_to_the_agent(
     ("options", "missing"),
     [
         ({}, "SYSTEM_ACCESSTOKEN"),
-        ({"token_env": "MY_TOKEN"}, "--collection: missing; --project: missing; --build-id: missing"),
+        ({"token_env": "MY_TOKEN"}, "--collection: is missing; --project: is missing; --build-id: is missing"),
         ({"token_env": "MY_TOKEN", "collection": "x", "project": "y", "build_id": (0,)}, "--build-id: "),
         ({"token_env": "MY_TOKEN", "collection": "x", "project": "y", "build_id": ("a",)}, "--build-id: "),
     ],

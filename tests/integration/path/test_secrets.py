@@ -311,7 +311,9 @@ def pkcs11(folder: Path) -> Iterator[Case]:
     token.import_key(key, "release", "01")
     token.import_certificate(signer("Publisher", ROOT, key=key, **SIDES), "release", "01")
     secrets = [softhsm.PIN.encode(), *of_key(key)]
-    yield Case(token.options("release")[:-2], token.environment, lambda: secrets)
+    # The module's process: vendors' libraries take their credentials from SM_* and what --tool-env names.
+    module = {"children": (Path(sys.executable).name,), "given": frozenset({"SM_API_KEY"})}
+    yield Case(token.options("release")[:-2], token.environment, lambda: secrets, **module)  # type: ignore[arg-type]
 
 
 @contextlib.contextmanager

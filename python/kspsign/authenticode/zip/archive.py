@@ -69,7 +69,9 @@ class Archive:
 
     def find(self, name: str) -> ZipEntry | None:
         """The entry with exactly that name."""
-        return next((entry for entry in self.entries if entry.name == name), None)
+        raw = name.encode()  # compared as bytes: an archive may have a hundred thousand names to decode
+        alike = (entry for entry in self.entries if entry.raw_name == raw or not raw.isascii())
+        return next((entry for entry in alike if entry.name == name), None)
 
 
 def archive_of(snapshot: Snapshot) -> Archive:

@@ -7,6 +7,7 @@ from typing import Annotated, ClassVar
 
 from pydantic import Field, SecretStr
 
+from kspsign.model.errors import ConfigurationError
 from kspsign.settings.store_options import Ambient, Metavar, NeverIgnored, SecretVariable, StoreOptions
 
 
@@ -41,6 +42,15 @@ class CloudKey(CertificateFile):
     def means_synchronised(self) -> bool:
         """Without a key an earlier certsync is meant, which knows it."""
         return self.thumbprint is not None and self.kms_key is None
+
+    def certificate_place(self, store: str, service: str) -> Path:
+        """The file or folder of --certificate, absolute. Raises ConfigurationError when none is named."""
+        if self.certificate is None:
+            raise ConfigurationError(
+                f"key store {store} needs the certificate of the key: {service} keeps none",
+                remedy="Name its file, or a folder of such files, with --certificate.",
+            )
+        return self.certificate.absolute()
 
 
 class PipelineConnection(StoreOptions):

@@ -14,7 +14,7 @@ from kspsign.keys.aws_kms.address import KeyAddress, find_address
 from kspsign.keys.aws_kms.client import KmsClient
 from kspsign.keys.aws_kms.key import KeyState, PublicKey, check_state
 from kspsign.keys.aws_kms.options import AwsKmsOptions
-from kspsign.keys.aws_kms.store import chain_of, named_certificate
+from kspsign.keys.aws_kms.store import chain_of
 from kspsign.keys.prerequisites import (
     CERTIFICATE,
     CHAIN,
@@ -64,7 +64,7 @@ def examine_aws_kms(options: AwsKmsOptions, surroundings: Surroundings) -> Itera
 def _examined(options: AwsKmsOptions, surroundings: Surroundings) -> Iterator[Prerequisite]:
     address: KeyAddress | None = None
     try:
-        named_certificate(options)
+        options.certificate_place("aws-kms", "AWS KMS")
         address = find_address(options, surroundings.environment)
     except ConfigurationError as error:
         yield failed(OPTIONS, error)
@@ -135,7 +135,9 @@ def _key(client: KmsClient, key: PublicKey, state: KeyState | None) -> Iterator[
 
 def _certificate(key: PublicKey, options: AwsKmsOptions, surroundings: Surroundings) -> Iterator[Prerequisite]:
     try:
-        found = find_for_key(named_certificate(options), key.der, f"the KMS key {key.arn}", options.thumbprint)
+        found = find_for_key(
+            options.certificate_place("aws-kms", "AWS KMS"), key.der, f"the KMS key {key.arn}", options.thumbprint
+        )
         chain = chain_of(found)
     except KspSignError as error:
         yield failed(CERTIFICATE, error)

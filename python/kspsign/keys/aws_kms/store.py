@@ -21,7 +21,6 @@ from kspsign.keys.aws_kms.key import PublicKey
 from kspsign.keys.aws_kms.options import AwsKmsOptions
 from kspsign.keys.prerequisites import Prerequisite
 from kspsign.keys.protocol import Capabilities, KeyStore, Surroundings, reference_part, superseded_warning
-from kspsign.model.errors import ConfigurationError
 from kspsign.model.values import DigestAlgorithm, RawSignature
 
 
@@ -43,7 +42,7 @@ class AwsKmsStore(KeyStore):
         Raises ConfigurationError when an option is missing or wrong; PrerequisiteError when there is no credential,
         the service refuses or can't be reached, or no certificate fits.
         """
-        place = named_certificate(options)
+        place = options.certificate_place(cls.name, "AWS KMS")
         with contextlib.ExitStack() as undone:
             client = KmsClient.connect(find_address(options, surroundings.environment), options, surroundings)
             undone.callback(client.close)
@@ -105,16 +104,6 @@ class AwsKmsStore(KeyStore):
     def close(self) -> None:
         """Close the connections; calling it again does nothing."""
         self._client.close()
-
-
-def named_certificate(options: AwsKmsOptions) -> Path:
-    """The file or folder of --certificate, absolute. Raises ConfigurationError when none is named."""
-    if options.certificate is None:
-        raise ConfigurationError(
-            "key store aws-kms needs the certificate of the key: AWS KMS keeps none",
-            remedy="Name its file, or a folder of such files, with --certificate.",
-        )
-    return options.certificate.absolute()
 
 
 def chain_of(found: KeyCertificate) -> tuple[bytes, ...]:

@@ -10,7 +10,7 @@ from kspsign.certificates.aia import with_issuers
 from kspsign.keys.google_cloud_kms.address import KeyName, find_key_name
 from kspsign.keys.google_cloud_kms.client import GoogleKmsClient
 from kspsign.keys.google_cloud_kms.options import GoogleKmsOptions
-from kspsign.keys.google_cloud_kms.store import FoundVersion, find_version, named_certificate
+from kspsign.keys.google_cloud_kms.store import FoundVersion, find_version
 from kspsign.keys.prerequisites import (
     CERTIFICATE,
     CHAIN,
@@ -60,7 +60,7 @@ def examine_google_kms(options: GoogleKmsOptions, surroundings: Surroundings) ->
 def _examined(options: GoogleKmsOptions, surroundings: Surroundings) -> Iterator[Prerequisite]:
     name: KeyName | None = None
     try:
-        named_certificate(options)
+        options.certificate_place("google-cloud-kms", "Google Cloud KMS")
         name = find_key_name(options)
     except ConfigurationError as error:
         yield failed(OPTIONS, error)
@@ -83,7 +83,9 @@ def _examined(options: GoogleKmsOptions, surroundings: Surroundings) -> Iterator
 
 def _service(client: GoogleKmsClient, options: GoogleKmsOptions, surroundings: Surroundings) -> Iterator[Prerequisite]:
     try:
-        found = find_version(client, named_certificate(options), options.thumbprint)
+        found = find_version(
+            client, options.certificate_place("google-cloud-kms", "Google Cloud KMS"), options.thumbprint
+        )
     except KspSignError as error:
         about = _ABOUT.get(error.code, KEY)
         if about not in {HOST, SIGN_IN}:

@@ -22,7 +22,7 @@ from kspsign.keys.google_cloud_kms.key import VersionKey, check_state
 from kspsign.keys.google_cloud_kms.options import GoogleKmsOptions
 from kspsign.keys.prerequisites import Prerequisite
 from kspsign.keys.protocol import Capabilities, KeyStore, Surroundings, reference_part, superseded_warning
-from kspsign.model.errors import ConfigurationError, PrerequisiteError
+from kspsign.model.errors import PrerequisiteError
 from kspsign.model.values import DigestAlgorithm, RawSignature
 
 _MOST_VERSIONS = 20
@@ -62,7 +62,7 @@ class GoogleKmsStore(KeyStore):
         Raises ConfigurationError when an option is missing or wrong; PrerequisiteError when there is no sign-in, the
         service refuses or can't be reached, or no certificate fits.
         """
-        place = named_certificate(options)
+        place = options.certificate_place(cls.name, "Google Cloud KMS")
         with contextlib.ExitStack() as undone:
             client = GoogleKmsClient.connect(find_key_name(options), options, surroundings)
             undone.callback(client.close)
@@ -123,16 +123,6 @@ class GoogleKmsStore(KeyStore):
     def close(self) -> None:
         """Close the connections; calling it again does nothing."""
         self._client.close()
-
-
-def named_certificate(options: GoogleKmsOptions) -> Path:
-    """The file or folder of --certificate, absolute. Raises ConfigurationError when none is named."""
-    if options.certificate is None:
-        raise ConfigurationError(
-            "key store google-cloud-kms needs the certificate of the key: Google Cloud KMS keeps none",
-            remedy="Name its file, or a folder of such files, with --certificate.",
-        )
-    return options.certificate.absolute()
 
 
 def find_version(client: GoogleKmsClient, place: Path, thumbprint: str | None) -> FoundVersion:

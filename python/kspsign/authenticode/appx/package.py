@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import BinaryIO, TypeVar
@@ -115,34 +115,45 @@ def _read(file: BinaryIO, archive: Archive) -> Package:
 def _read_packages(
     file: BinaryIO, archive: Archive, names: dict[str, ZipEntry], manifest: Manifest
 ) -> tuple[Package, ...]:
-    """The packages in a bundle, which are all kept in memory: together they have no more than one archive may."""
-    inner: list[Package] = []
+    """The packages in a bundle, which are all kept in memory: together they have no more than one archive may, which is
+    known from their directories before anything else of them is read."""
+    archives: list[Archive] = []
     entries, directory = len(archive.entries), archive.size - archive.directory
     for stated in manifest.packages:
-        found = _read_inner(file, archive, names.get(stated.name), stated)
-        entries += len(found.archive.entries)
-        directory += found.archive.size - found.archive.directory
+        found = _inner_archive(file, archive, names.get(stated.name), stated)
+        entries += len(found.entries)
+        directory += found.size - found.directory
         if entries > MAX_ENTRIES or directory > MAX_DIRECTORY:
             raise damaged(
                 f"its packages have {entries} files in directories of {directory} bytes, more than are read here "
                 f"({MAX_ENTRIES}, {MAX_DIRECTORY})"
             )
-        inner.append(found)
+        archives.append(found)
+    inner: list[Package] = []
+    for stated, found in zip(manifest.packages, archives, strict=True):
+        with _named(stated):
+            inner.append(_read(file, found))
     return tuple(inner)
 
 
-def _read_inner(file: BinaryIO, outer: Archive, entry: ZipEntry | None, stated: InnerPackage) -> Package:
+def _inner_archive(file: BinaryIO, outer: Archive, entry: ZipEntry | None, stated: InnerPackage) -> Archive:
     if entry is None or entry.method or (entry.data, entry.size) != (stated.offset, stated.size):
         raise ArtifactError(
             Hresult.APPX_E_INVALID_MANIFEST,
             f"{BUNDLE_MANIFEST} names the package {stated.name}, which is not stored at the stated place and size",
             remedy="Bundle the packages again (MakeAppx bundle); change nothing in a bundle after that.",
         )
-    try:
+    with _named(stated):
         archive = read_archive(file, outer.snapshot, outer.start + entry.data, entry.size)
         if archive.find(BUNDLE_MANIFEST) is not None:
             raise damaged("it is a bundle itself")
-        return _read(file, archive)
+    return archive
+
+
+@contextlib.contextmanager
+def _named(stated: InnerPackage) -> Iterator[None]:
+    try:
+        yield
     except ArtifactError as broken:
         hresult = broken.hresult or Hresult.ERROR_BAD_FORMAT
         raise ArtifactError(hresult, f"the package {stated.name} in the bundle: {broken.message}") from broken

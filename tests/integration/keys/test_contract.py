@@ -16,7 +16,7 @@ from support.key_contract.azure import KeyVault, Profile
 from support.key_contract.bench import PAGE, TRUNCATED, ContractStore
 from support.key_contract.clouds import AwsKms, GoogleKms, Transit
 from support.key_contract.local import Command, KeyLocker, Pkcs12File, Token
-from support.samples import Run, assert_no_leftovers, kspsign
+from support.samples import Run, assert_no_leftovers, kspsign, osslsigncode_verify
 
 BENCHES: dict[str, Callable[[Path, ExitStack, EmbeddedAuthority], ContractStore]] = {
     "keylocker": KeyLocker,
@@ -146,6 +146,8 @@ def test_outcome_signatures_and_journal(store: ContractStore, situation: str, na
     assert run.report["totals"]["signatures_used"] == (expected.spent if expected.used is None else expected.used)
     assert [*(tmp_path / "store").rglob("*.journal")] == []
     assert_no_leftovers(tmp_path)
+    if expected.code == 0:
+        assert osslsigncode_verify(tmp_path / "0.dll", store.trust).accepted
     if expected.code > 1:
         assert before == {path.name: path.read_bytes() for path in tmp_path.glob("*.dll")}
 

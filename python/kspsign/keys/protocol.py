@@ -38,6 +38,12 @@ def superseded_warning(remark: str) -> RunWarning:
     )
 
 
+def notice_choice(notice: Notice, remarks: Iterable[str], *, superseded: bool) -> None:
+    """Show what there is to say of the certificate that was chosen; a warning where a newer one supersedes it."""
+    for remark in remarks:
+        notice(superseded_warning(remark) if superseded else remark)
+
+
 @dataclass(frozen=True, slots=True)
 class Surroundings:
     """The environment of a key store, besides its own options.

@@ -27,12 +27,12 @@ from kspsign.keys.azure_artifact_signing.answers import (
 )
 from kspsign.keys.azure_artifact_signing.client import SigningClient
 from kspsign.keys.azure_artifact_signing.errors import (
+    ERRORS,
     FAILED_CODE,
     FAILED_REMEDY,
     UnusableAnswerError,
     failed_text,
     pending,
-    unusable,
 )
 from kspsign.keys.azure_artifact_signing.identifier import ProfileAddress
 from kspsign.keys.azure_artifact_signing.metadata import SigningTarget, correlation_of, find_target, header_value
@@ -134,9 +134,9 @@ class ArtifactSigningStore(ResumableKeyStore):
             leaf = leaf_among(certificates)
             chain = ordered_chain(to_der(leaf), certificates)
         except UnusableAnswerError as unreadable:
-            raise unusable(asked, str(unreadable)) from unreadable
+            raise ERRORS.unusable(asked, str(unreadable)) from unreadable
         except TrustError as unreadable:
-            raise unusable(asked, unreadable.message) from unreadable
+            raise ERRORS.unusable(asked, unreadable.message) from unreadable
         if not isinstance(leaf.public_key(), rsa.RSAPublicKey):
             raise PrerequisiteError(
                 f"certificate {display_name(leaf)} of {self._client.profile} does not have an RSA key",

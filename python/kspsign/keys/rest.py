@@ -22,6 +22,7 @@ USER_AGENT: Final = f"kspsign/{version('kspsign')}"
 MAX_REPLY: Final = 1 << 20
 _ErrorT = TypeVar("_ErrorT", PrerequisiteError, SigningError)
 _LONGEST = 400
+_LONGEST_ID = 100
 _BLANKS = re.compile(r"[\s\x00-\x1f\x7f]+")
 _TAGS = re.compile(r"<(?:script|style)\b.{0,4000}?</|<[^>]{0,2000}>", re.DOTALL | re.IGNORECASE)
 _LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
@@ -114,6 +115,12 @@ def read_object(body: bytes, asked: str, errors: ServiceErrors) -> Mapping[str, 
 def retry_after(answer: HttpAnswer | Silence) -> float | None:
     """Seconds that the service asks to wait."""
     return None if isinstance(answer, Silence) else retry_after_seconds(answer.headers.get("retry-after"))
+
+
+def request_id(text: object) -> str | None:
+    """What a service calls a request, if it is an id: printable ASCII, not too long; it goes to logs and reports."""
+    is_id = isinstance(text, str) and 0 < len(text) <= _LONGEST_ID and text.isascii() and text.isprintable()
+    return str(text) if is_id else None
 
 
 def one_line(text: str) -> str:

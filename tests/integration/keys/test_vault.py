@@ -19,7 +19,7 @@ from support.azure_devops.server import AzureServer
 from support.azure_devops.uploads import JOB_ID
 from support.key_vault.world import CONNECTION
 from support.pki import new_key
-from support.samples import Run, kspsign, osslsigncode_verify
+from support.samples import Run, assert_found_in_log, kspsign, osslsigncode_verify
 from support.service_faults import (
     AT_ONCE,
     Case,
@@ -167,11 +167,12 @@ def test_outcome_signatures_and_journal(name: str, vault: TransitServer, tmp_pat
     if name == "may not sign":
         vault.world.tokens[TOKEN] = HeldToken(rights=frozenset({"read", "lookup"}))
     case.set_up(vault)
-    run = run_in(vault, tmp_path)
+    run = run_in(vault, tmp_path, "--verbose")
     check_outcome(case, run, tmp_path, before, len(vault.world.spent))
     assert [*(tmp_path / "store").rglob("*.journal")] == []
     if not case.code:
         assert osslsigncode_verify(tmp_path / "00.dll", vault.folder / "root.pem").accepted
+        assert_found_in_log(run, vault.world.audited)
         assert {number for number, _digest in vault.world.spent} == {1}
     assert TOKEN not in run.text
 

@@ -26,7 +26,18 @@ HOLDING = (
 )
 """The tests that hold tables, manifests and pages to the engine."""
 
-_LEFT_OUT = (".git", ".venv", "node_modules", "build", "dist", "demo", "*.egg-info", ".*_cache", ".coverage*", "*.pyc.*")
+_LEFT_OUT = (
+    ".git",
+    ".venv",
+    "node_modules",
+    "build",
+    "dist",
+    "demo",
+    "*.egg-info",
+    ".*_cache",
+    ".coverage*",
+    "*.pyc.*",
+)
 _NOT_COPIED, _NOT_COMPARED = shutil.ignore_patterns(*_LEFT_OUT), shutil.ignore_patterns(*_LEFT_OUT, "__pycache__")
 """What is compiled already is copied too, so that the engine of a copy starts as fast."""
 

@@ -32,7 +32,7 @@ from kspsign.keys.protocol import (
     reference_part,
     unreadable_reference,
 )
-from kspsign.keys.rest import Silence, retry_after
+from kspsign.keys.rest import Silence, request_id, retry_after
 from kspsign.keys.vault.errors import ANSWER, ERRORS, UnusableReplyError, refusal
 from kspsign.keys.vault.key import TransitKey, others_of
 from kspsign.keys.vault.options import VaultOptions
@@ -187,7 +187,7 @@ class TransitStore(KeyStore):
         path = f"{self._transit.mount}/sign/{self._transit.name}/{_HASHES[algorithm]}"
         answer = self._transit.server.attempts.once(lambda attempt: self._sent(path, body, attempt), asked)
         if answer.status == 200:
-            return RawSignature(algorithm, self._value(answer, asked))
+            return RawSignature(algorithm, self._value(answer, asked), request_id=_request_id(answer))
         if answer.status in _GATEWAY:
             said = f"a gateway answered HTTP {answer.status} in Vault's place"
             raise ERRORS.maybe_spent(asked, said, timed_out=answer.status == 504)
@@ -228,6 +228,11 @@ class TransitStore(KeyStore):
                 gone=True,
             )
         return value
+
+
+def _request_id(answer: HttpAnswer) -> str | None:
+    """What the audit log calls the request (`request.id`)."""
+    return request_id(read_object(answer.body).get("request_id"))
 
 
 def open_transit(options: VaultOptions, surroundings: Surroundings) -> Transit:

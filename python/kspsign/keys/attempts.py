@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Self
 
+from kspsign.keys.protocol import Surroundings
 from kspsign.keys.rest import ServiceErrors, Silence, retry_after
 from kspsign.model.errors import CancelledError, PrerequisiteError, SigningError, ThrottledError
 from kspsign.network.exchange import HttpAnswer
@@ -14,7 +15,6 @@ from kspsign.network.retry import pause_before
 Reply = HttpAnswer | Silence
 Send = Callable[[int], Reply]
 """Sends the request for the nth time, from 1."""
-ATTEMPTS: Final = 5
 FIRST_PAUSE: Final = 0.5
 
 
@@ -25,8 +25,13 @@ class Attempts:
 
     pause: Callable[[float], bool]
     errors: ServiceErrors
-    most: int = ATTEMPTS
+    most: int
     asked_to_wait: Callable[[Reply], float | None] = retry_after
+
+    @classmethod
+    def of(cls, surroundings: Surroundings, errors: ServiceErrors) -> Self:
+        """As often as these surroundings allow."""
+        return cls(surroundings.cancelled.wait, errors, surroundings.attempts)
 
     def free(self, send: Send, asked: str, is_passing: Callable[[HttpAnswer], bool]) -> HttpAnswer:
         """The answer to a request that costs nothing: sent again after silence and an answer that `is_passing`.

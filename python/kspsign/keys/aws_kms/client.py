@@ -11,7 +11,7 @@ from __future__ import annotations
 import base64
 import binascii
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, Final, Self
 
@@ -37,20 +37,18 @@ _BUSY_STATUS = frozenset({429, 503})
 
 
 class KmsClient:
-    """One region's KMS; safe to share between threads. `pause` waits and returns true when the run was cancelled."""
+    """One region's KMS; safe to share between threads."""
 
-    def __init__(
-        self, address: KeyAddress, credential: AwsCredential, pool: Pool, pause: Callable[[float], bool]
-    ) -> None:
+    def __init__(self, address: KeyAddress, credential: AwsCredential, pool: Pool, attempts: Attempts) -> None:
         self.address, self.credential = address, credential
-        self._pool, self._attempts = pool, Attempts(pause, ERRORS)
+        self._pool, self._attempts = pool, attempts
 
     @classmethod
     def connect(cls, address: KeyAddress, options: AwsKmsOptions, surroundings: Surroundings) -> Self:
         """Nothing is sent yet. Raises ConfigurationError when the sign-in is set up by half."""
         pool = Pool(surroundings.network, deadline=_EXCHANGE_SECONDS, connections=surroundings.jobs)
         source = find_source(options, surroundings, address, pool)
-        return cls(address, AwsCredential(source), pool, surroundings.cancelled.wait)
+        return cls(address, AwsCredential(source), pool, Attempts.of(surroundings, ERRORS))
 
     def public_key(self) -> PublicKey:
         """The key as it is now. Raises PrerequisiteError when it can't be used to sign code, CancelledError."""

@@ -12,12 +12,11 @@ from __future__ import annotations
 import json
 import uuid
 from base64 import b64encode
-from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from time import monotonic
 from typing import Final, TypeVar
 
-from kspsign.keys.attempts import ATTEMPTS, FIRST_PAUSE, Attempts, Reply
+from kspsign.keys.attempts import FIRST_PAUSE, Attempts, Reply
 from kspsign.keys.azure_artifact_signing.answers import (
     UNKNOWN_OPERATION,
     OperationState,
@@ -60,23 +59,20 @@ class Begun:
 
 
 class SigningClient:
-    """Asks the service for one profile's signatures; safe to share between threads.
-
-    `pause` waits that many seconds and returns true when the run was cancelled, at once.
-    """
+    """Asks the service for one profile's signatures; safe to share between threads."""
 
     def __init__(
         self,
         profile: ProfileAddress,
         token: BearerToken,
-        pause: Callable[[float], bool],
+        attempts: Attempts,
         *,
         network: NetworkOptions,
         connections: int,
         correlation_id: str,
     ) -> None:
         self.profile = profile
-        self._token, self._attempts = token, Attempts(pause, ERRORS, asked_to_wait=_retry_after)
+        self._token, self._attempts = token, replace(attempts, asked_to_wait=_retry_after)
         self._pool = Pool(network, deadline=_EXCHANGE_SECONDS, connections=connections)
         self._correlation_id = correlation_id
 
@@ -136,7 +132,7 @@ class SigningClient:
                 rounds += 1
             else:
                 faults += 1
-                if faults == ATTEMPTS or not _may_get_better(answer):
+                if faults == self._attempts.most or not _may_get_better(answer):
                     return self._given_up(answer, asked)
                 pause = pause_before(faults, FIRST_PAUSE, _retry_after(answer)) or _LONGEST_POLL
             if monotonic() + pause > end:

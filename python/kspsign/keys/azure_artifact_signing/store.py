@@ -17,6 +17,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from kspsign.authenticode.cms.algorithms import signature_holds
 from kspsign.certificates.chain import ordered_chain
 from kspsign.certificates.parse import display_name, to_der
+from kspsign.keys.attempts import Attempts
 from kspsign.keys.azure_artifact_signing.answers import (
     ENDED,
     SUCCEEDED,
@@ -99,7 +100,7 @@ class ArtifactSigningStore(ResumableKeyStore):
             client = SigningClient(
                 target.profile,
                 BearerToken(credential, SCOPE),
-                surroundings.cancelled.wait,
+                Attempts.of(surroundings, ERRORS),
                 network=surroundings.network,
                 connections=surroundings.jobs,
                 correlation_id=target.correlation_id,

@@ -14,7 +14,7 @@ import base64
 import binascii
 import json
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, Final, Self
 from urllib.parse import urlencode
 
@@ -42,18 +42,18 @@ _BUSY_STATUS = frozenset({429, 503})
 
 
 class GoogleKmsClient:
-    """One key; safe to share between threads. `pause` waits and returns true when the run was cancelled."""
+    """One key; safe to share between threads."""
 
-    def __init__(self, name: KeyName, credential: GoogleCredential, pool: Pool, pause: Callable[[float], bool]) -> None:
+    def __init__(self, name: KeyName, credential: GoogleCredential, pool: Pool, attempts: Attempts) -> None:
         self.name, self.credential = name, credential
-        self._pool, self._attempts = pool, Attempts(pause, ERRORS)
+        self._pool, self._attempts = pool, attempts
 
     @classmethod
     def connect(cls, name: KeyName, options: GoogleKmsOptions, surroundings: Surroundings) -> Self:
         """Nothing is sent yet. Raises ConfigurationError, PrerequisiteError when the sign-in is set up wrong."""
         pool = Pool(surroundings.network, deadline=_EXCHANGE_SECONDS, connections=surroundings.jobs)
         source = find_source(options, surroundings, pool)
-        return cls(name, GoogleCredential(source), pool, surroundings.cancelled.wait)
+        return cls(name, GoogleCredential(source), pool, Attempts.of(surroundings, ERRORS))
 
     def enabled_versions(self) -> list[str]:
         """The resource names of the key's enabled versions, newest first. Raises PrerequisiteError, CancelledError."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, Final
 from urllib.parse import quote, urlsplit
 
@@ -54,22 +54,19 @@ def checked_path(option: str, text: str) -> str:
 
 
 class VaultServer:
-    """Sends requests; safe to share between threads.
-
-    `pause` waits that many seconds and returns true when the run was cancelled, at once.
-    """
+    """Sends requests; safe to share between threads."""
 
     def __init__(
         self,
         address: str,
         namespace: str | None,
-        pause: Callable[[float], bool],
+        attempts: Attempts,
         *,
         network: NetworkOptions,
         connections: int,
     ) -> None:
         self.address, self.namespace = address, namespace
-        self.attempts = Attempts(pause, ERRORS)
+        self.attempts = attempts
         self._pool = Pool(network, deadline=_EXCHANGE_SECONDS, connections=connections)
 
     def send(

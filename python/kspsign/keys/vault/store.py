@@ -22,6 +22,7 @@ from kspsign.certificates.chain import ordered_chain
 from kspsign.certificates.choice import choose_newest
 from kspsign.certificates.file import read_certificate_file
 from kspsign.certificates.parse import parse_certificate, to_der
+from kspsign.keys.attempts import Attempts
 from kspsign.keys.issuers import complete_chain
 from kspsign.keys.prerequisites import Prerequisite
 from kspsign.keys.protocol import (
@@ -259,7 +260,7 @@ def open_transit(options: VaultOptions, surroundings: Surroundings) -> Transit:
     server = VaultServer(
         parsed,
         checked_path("--vault-namespace", namespace) if namespace else None,
-        surroundings.cancelled.wait,
+        Attempts.of(surroundings, ERRORS),
         network=surroundings.network,
         connections=surroundings.jobs,
     )

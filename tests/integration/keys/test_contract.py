@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from kspsign.embedded.authority import EmbeddedAuthority
 from kspsign.keys.table import STORES
-from support.formats.peimages import build_pe
 from support.key_contract.azure import KeyVault, Profile
-from support.key_contract.bench import PAGE, TRUNCATED, ContractStore
+from support.key_contract.bench import TRUNCATED, ContractStore
 from support.key_contract.clouds import AwsKms, GoogleKms, Transit
 from support.key_contract.local import Command, KeyLocker, Pkcs12File, Token
-from support.samples import Run, assert_no_leftovers, kspsign, osslsigncode_verify
+from support.samples import Run, kspsign, osslsigncode_verify
+from support.service_faults import PAGE, Case, Set, check_outcome, environment_of, fill
 
 BENCHES: dict[str, Callable[[Path, ExitStack, EmbeddedAuthority], ContractStore]] = {
     "keylocker": KeyLocker,
@@ -29,42 +29,31 @@ BENCHES: dict[str, Callable[[Path, ExitStack, EmbeddedAuthority], ContractStore]
     "pkcs11": Token,
     "pkcs12": Pkcs12File,
 }
-MAY = "SIGNATURE_MAY_BE_SPENT"
+MAY, FORBIDDEN = "SIGNATURE_MAY_BE_SPENT", "the store's own"
 
 
-@dataclass(frozen=True)
-class Outcome:
-    """Exit code, the error of the files or of the run; what the service counts, and the run where it says more."""
-
-    code: int
-    error: str | None = None
-    spent: int = 0
-    used: int | None = None
+SYNCED = "rotated between certsync and sign"
+"""In this situation certsync comes first, and signing has the thumbprint alone."""
 
 
-@dataclass(frozen=True)
-class Situation:
-    """How a store gets into it, and what a run makes of it. `synced` runs certsync first, and signs by thumbprint."""
-
-    arrange: Callable[[ContractStore], None]
-    outcome: Outcome
-    files: int = 1
-    synced: bool = False
+def ended(code: int, error: str | None = None, *, spent: int = 0, used: int | None = None, files: int = 1) -> Case:
+    """What a run makes of a situation."""
+    return Case(lambda _store: None, code, error, spent, used, files)
 
 
-SITUATIONS: dict[str, Situation] = {
-    "success": Situation(lambda _store: None, Outcome(0, spent=1)),
-    "busy before": Situation(lambda store: store.be_busy(2), Outcome(0, spent=1)),
-    "lost after": Situation(lambda store: store.lose(), Outcome(6, MAY, spent=1)),
-    "refused": Situation(lambda store: store.refuse(), Outcome(6, "{forbidden}")),
-    "wrong key": Situation(lambda store: store.use_wrong_key(), Outcome(6, "KEY_MISMATCH", spent=1)),
-    "rotated between certsync and sign": Situation(lambda store: store.renew(), Outcome(0, spent=1), synced=True),
-    "rotated between two files": Situation(lambda store: store.renew_between(), Outcome(0, spent=2), files=2),
-    "garbage": Situation(lambda store: store.answer(TRUNCATED, "application/json"), Outcome(6, MAY, used=1)),
-    "slow": Situation(lambda store: store.be_slow(), Outcome(0, spent=1)),
-    "HTML instead of JSON": Situation(lambda store: store.answer(PAGE, "text/html"), Outcome(6, MAY, used=1)),
+SITUATIONS: dict[str, tuple[Set, Case]] = {
+    "success": (lambda _store: None, ended(0, spent=1)),
+    "busy before": (lambda store: store.be_busy(2), ended(0, spent=1)),
+    "lost after": (lambda store: store.lose(), ended(6, MAY, spent=1)),
+    "refused": (lambda store: store.refuse(), ended(6, FORBIDDEN)),
+    "wrong key": (lambda store: store.use_wrong_key(), ended(6, "KEY_MISMATCH", spent=1)),
+    SYNCED: (lambda store: store.renew(), ended(0, spent=1)),
+    "rotated between two files": (lambda store: store.renew_between(), ended(0, spent=2, files=2)),
+    "garbage": (lambda store: store.answer(TRUNCATED, "application/json"), ended(6, MAY, used=1)),
+    "slow": (lambda store: store.be_slow(), ended(0, spent=1)),
+    "HTML instead of JSON": (lambda store: store.answer(PAGE, "text/html"), ended(6, MAY, used=1)),
 }
-FORBIDDEN = {
+FORBIDDEN_BY = {
     "keylocker": "NOT_THE_SIGNER",
     "azure-key-vault": "KEY_VAULT_FORBIDDEN",
     "azure-artifact-signing": "ARTIFACT_SIGNING_FORBIDDEN",
@@ -73,19 +62,19 @@ FORBIDDEN = {
     "vault": "VAULT_FORBIDDEN",
     "command": "COMMAND_REFUSED",
 }
-OTHERWISE: dict[tuple[str, str], Outcome] = {
-    ("command", "rotated between certsync and sign"): Outcome(5, "KEY_STORE_CHANGED"),
-    ("command", "rotated between two files"): Outcome(1, "KEY_MISMATCH", spent=2),
-    ("pkcs12", "rotated between certsync and sign"): Outcome(5, "KEY_STORE_CHANGED"),
+OTHERWISE = {
+    ("command", SYNCED): ended(5, "KEY_STORE_CHANGED"),
+    ("command", "rotated between two files"): ended(1, "KEY_MISMATCH", spent=2, files=2),
+    ("pkcs12", SYNCED): ended(5, "KEY_STORE_CHANGED"),
 }
 """Where a store makes something else of a situation: a program and a file have no address of an earlier key."""
 NOT_MET: dict[str, tuple[frozenset[str], str]] = {
     "pkcs11": (
-        frozenset(SITUATIONS) - {"success", "rotated between certsync and sign"},
+        frozenset(SITUATIONS) - {"success", SYNCED},
         "a module has calls instead of messages: tests/integration/keys/test_pkcs11_modules.py",
     ),
     "pkcs12": (
-        frozenset(SITUATIONS) - {"success", "rotated between certsync and sign"},
+        frozenset(SITUATIONS) - {"success", SYNCED},
         "the key is in this process, and no service is asked",
     ),
 }
@@ -94,6 +83,8 @@ NOT_HERE = {
     "embedded": "its keys are throw-away and in this process",
     "windows": "SignTool signs: tests/windows_lab",
 }
+UNCOUNTED = frozenset({"pkcs11", "pkcs12"})
+"""Nothing but the run itself counts their signatures."""
 CASES = [
     (name, situation)
     for name in BENCHES
@@ -107,25 +98,23 @@ def store(request: pytest.FixtureRequest, tmp_path: Path, authority: EmbeddedAut
     (tmp_path / "service").mkdir()
     with ExitStack() as stack:
         made = BENCHES[request.param](tmp_path / "service", stack, authority)
-        patch = stack.enter_context(pytest.MonkeyPatch.context())
-        for name, value in made.environment.items():
-            patch.setenv(name, value)
+        stack.enter_context(environment_of(made.environment))
         yield made
 
 
-def run_in(store: ContractStore, folder: Path, *, synced: bool, arrange: Callable[[ContractStore], None]) -> Run:
-    """One command, or certsync and then a command that has the thumbprint alone; the situation is there before it
-    signs."""
+def run_in(store: ContractStore, folder: Path, situation: str) -> Run:
+    """A run, or certsync and then a command that has the thumbprint alone; the situation is there before it signs."""
     kept = ("--store", folder / "store")
     chosen: tuple[object, ...] = store.options
-    if synced:
+    if situation == SYNCED:
         found = kspsign("certsync", *store.options, *kept, folder=folder, reported=False)
         assert found.code == 0, found.text
         chosen = (*store.later_options, "--thumbprint", found.text.split()[-1])
-    arrange(store)
+    SITUATIONS[situation][0](store)
     stamped = () if store.needs_timestamp else ("--no-timestamp",)
+    command = "sign" if situation == SYNCED else "run"
     return kspsign(
-        *("sign" if synced else "run", "*.dll", "--folder", folder, "--jobs", "1", "--trust-root", store.trust),
+        *(command, "*.dll", "--folder", folder, "--jobs", "1", "--trust-root", store.trust),
         *(*chosen, *stamped, *kept),
         folder=folder,
     )
@@ -133,29 +122,15 @@ def run_in(store: ContractStore, folder: Path, *, synced: bool, arrange: Callabl
 
 @pytest.mark.parametrize(("store", "situation", "name"), [(n, s, n) for n, s in CASES], indirect=["store"], ids=str)
 def test_outcome_signatures_and_journal(store: ContractStore, situation: str, name: str, tmp_path: Path) -> None:
-    case = SITUATIONS[situation]
-    for number in range(case.files):
-        (tmp_path / f"{number}.dll").write_bytes(build_pe(overlay=b"image %d" % number))
-    before = {path.name: path.read_bytes() for path in tmp_path.glob("*.dll")}
-    run = run_in(store, tmp_path, synced=case.synced, arrange=case.arrange)
-    expected = OTHERWISE.get((name, situation), case.outcome)
-    assert run.code == expected.code, run.text
-    assert found_errors(run) == ({(expected.error or "").format(forbidden=FORBIDDEN.get(name))} - {""}), run.text
-    if name not in {"pkcs11", "pkcs12"}:
-        assert store.spent == expected.spent, run.text
-    assert run.report["totals"]["signatures_used"] == (expected.spent if expected.used is None else expected.used)
+    case = OTHERWISE.get((name, situation), SITUATIONS[situation][1])
+    if case.error == FORBIDDEN:
+        case = replace(case, error=FORBIDDEN_BY[name])
+    before = fill(tmp_path, case.files)
+    run = run_in(store, tmp_path, situation)
+    check_outcome(case, run, tmp_path, before, case.spent if name in UNCOUNTED else store.spent)
     assert [*(tmp_path / "store").rglob("*.journal")] == []
-    assert_no_leftovers(tmp_path)
-    if expected.code == 0:
-        assert osslsigncode_verify(tmp_path / "0.dll", store.trust).accepted
-    if expected.code > 1:
-        assert before == {path.name: path.read_bytes() for path in tmp_path.glob("*.dll")}
-
-
-def found_errors(run: Run) -> set[str]:
-    """The codes of the run's error, and of its files'."""
-    errors = [run.report.get("error"), *(entry["error"] for entry in run.report["files"])]
-    return {str(error["code"]) for error in errors if error}
+    if case.code == 0:
+        assert osslsigncode_verify(tmp_path / "00.dll", store.trust).accepted
 
 
 def test_every_built_in_store_is_in_the_table_or_has_a_reason() -> None:

@@ -14,20 +14,20 @@ import pytest
 from kspsign.embedded.authority import EmbeddedAuthority
 from support.formats.peimages import build_pe
 from support.key_contract.azure import VAULT, KeyVault
-from support.key_contract.bench import PAGE, certificate_of, contract_key, contract_root
+from support.key_contract.bench import certificate_of, contract_key, contract_root
 from support.key_vault.answers import Request, Response
 from support.key_vault.world import EVERYTHING, Version
 from support.samples import Run, kspsign
+from support.service_faults import PAGE, environment_of
 
 
 @pytest.fixture
 def vault(tmp_path: Path, authority: EmbeddedAuthority) -> Iterator[KeyVault]:
     (tmp_path / "service").mkdir()
     (tmp_path / "app.dll").write_bytes(build_pe())
-    with ExitStack() as stack, pytest.MonkeyPatch.context() as patch:
+    with ExitStack() as stack:
         made = KeyVault(tmp_path / "service", stack, authority)
-        for name, value in made.environment.items():
-            patch.setenv(name, value)
+        stack.enter_context(environment_of(made.environment))
         yield made
 
 

@@ -16,7 +16,6 @@ from support.pki import Issued, ca, signer
 
 NOW = datetime.now(UTC)
 LIVES: dict[str, Any] = {"begin": NOW - timedelta(days=40), "end": NOW + timedelta(days=300)}
-PAGE = b"<html><head><title>Sign in</title></head>Proxy</html>"
 TRUNCATED = b'{"signature": "QUJ'
 SLOW_SECONDS = 0.4
 

@@ -112,7 +112,7 @@ def _entra(world: World, request: Request) -> Response:
 def _token(world: World, request: Request) -> Response:
     form = {name: values[0] for name, values in parse_qs(request.body.decode()).items()}
     scopes = form.get("scope", f"{form.get('resource', '')}/.default").split()  # the first version has a resource
-    scope = next((each for each in scopes if each.endswith("/.default") and each != "/.default"), "")
+    scope = next((word for word in scopes if word.endswith("/.default") and word != "/.default"), "")
     if form.get("grant_type") != "client_credentials" or form.get("client_id") != CLIENT or not scope:
         return _denied("invalid_request", "AADSTS900144: The request body is not as it should be.")
     if "client_assertion" in form:
@@ -216,15 +216,17 @@ def _found(world: World, request: Request, path: re.Match[str]) -> Response:
         names = [key for key, held in world.vaults[request.host].items() if kind == "keys" or held[-1].certificate]
         return Response(200, {"value": [_listed(world, request, kind, key) for key in names], "nextLink": None})
     held = world.vaults[request.host].get(name, [])
-    found = [each for each in held if kind == "keys" or each.certificate is not None]
+    found = [candidate for candidate in held if kind == "keys" or candidate.certificate is not None]
     unknown = error(404, f"{kind.capitalize()[:-1]}NotFound", f"A {kind[:-1]} with (name/id) {name} was not found.")
     if not found:
         return unknown
     if version == "versions":
-        return Response(200, {"value": [wire.item(base, kind, name, each) for each in found], "nextLink": None})
+        return Response(
+            200, {"value": [wire.item(base, kind, name, candidate) for candidate in found], "nextLink": None}
+        )
     if kind == "certificates" and version == "policy":
         return Response(200, wire.policy(base, name, found[-1]))
-    chosen = next((each for each in reversed(found) if version in {None, each.version}), None)
+    chosen = next((candidate for candidate in reversed(found) if version in {None, candidate.version}), None)
     if chosen is None:
         return unknown
     return _not_allowed(kind, operation, chosen) or _content(world, base, kind, name, chosen, request)

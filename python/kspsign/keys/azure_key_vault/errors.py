@@ -83,7 +83,7 @@ def no_signature(broken: AzureError) -> SigningError:
     if status in _THROTTLED or isinstance(broken, ServiceRequestTimeoutError):
         headers = getattr(getattr(broken, "response", None), "headers", {})
         wait = retry_after_seconds(headers.get("Retry-After"))
-        return ThrottledError(said.message, code=said.code, remedy=said.remedy, retry_after=wait)
+        return ThrottledError.of(said, wait)
     answered = status is not None and status < HTTPStatus.BAD_REQUEST
     if answered or status in _GATEWAY or isinstance(broken, (ServiceResponseError, IncompleteReadError)):
         slow = isinstance(broken, ServiceResponseTimeoutError) or status == HTTPStatus.GATEWAY_TIMEOUT

@@ -11,7 +11,7 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -35,7 +35,7 @@ class Run:
     @property
     def files(self) -> dict[str, dict[str, Any]]:
         """The report's files by path."""
-        return {each["path"]: each for each in self.report["files"]}
+        return {file["path"]: file for file in self.report["files"]}
 
     @property
     def file(self) -> dict[str, Any]:
@@ -50,6 +50,15 @@ class Run:
         return None if error is None else str(error["code"])
 
 
+def assert_found_in_log(run: Run, logged: Sequence[str]) -> None:
+    """Each signature's request is one of the service's own log, in the report and in the trace (--verbose)."""
+    reported = [request for file in run.report["files"] for request in file["request_ids"]]
+    assert reported
+    assert sorted(reported) == sorted(logged)
+    assert len(set(reported)) == len(reported)
+    assert all(f" by request {request}" in run.text for request in reported), run.text
+
+
 @dataclass(frozen=True)
 class Store:
     """A thumbprint store with an embedded authority in it, and the authority's root as PEM."""
@@ -59,13 +68,14 @@ class Store:
     root: Path
 
 
-def kspsign(*arguments: object, folder: Path) -> Run:
-    """Run kspsign in this process; the report goes to `folder`. Cheap, for runs that need no process of their own."""
+def kspsign(*arguments: object, folder: Path, reported: bool = True) -> Run:
+    """Run kspsign in this process; the report, of commands that have one, goes to `folder`. Cheap, for runs that need
+    no process of their own."""
     report = folder / "report.json"
     report.unlink(missing_ok=True)
     output = io.StringIO()
     with _kept_signals(), contextlib.redirect_stdout(output), contextlib.redirect_stderr(output):
-        code = main([*map(str, arguments), "--report", str(report)])
+        code = main([*map(str, arguments), *(("--report", str(report)) if reported else ())])
     return Run(code, output.getvalue(), _load(report))
 
 

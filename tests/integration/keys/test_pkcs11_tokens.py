@@ -17,7 +17,7 @@ from support.formats.peimages import build_pe
 from support.pkcs11_tokens import nss, opencryptoki, opensc, p11_kit, tpm2
 from support.pkcs11_tokens.opensc import Reader
 from support.pkcs11_tokens.piv_card import AUTHENTICATION, SIGNATURE
-from support.pkcs11_tokens.token import PIN_VARIABLE, Publisher, TokenUnderTest
+from support.pkcs11_tokens.token import PIN_VARIABLE, Publisher, TokenUnderTest, administer
 from support.samples import Run, assert_no_leftovers, kspsign, kspsign_process, osslsigncode_verify
 from support.softhsm import SPY
 
@@ -148,6 +148,20 @@ def test_a_card_that_the_next_wrong_pin_would_lock_is_left_alone(
         card.tries_left = 2  # now it may be tried: a right PIN sets the count back
         assert run(token, tmp_path).code == 0
         assert (card.wrong_pins, card.signed) == (0, 1)
+
+
+@pytest.mark.parametrize("token", ["opencryptoki"], indirect=True)
+def test_the_last_try_of_a_counting_token_is_left_to_people(token: TokenUnderTest, tmp_path: Path) -> None:
+    for _ in range(2):
+        vendor = ("pkcs11-tool", "--module", token.module, "--token-label", token.label, "--login", "-O", "--pin")
+        with pytest.raises(AssertionError, match="CKR_PIN_INCORRECT"):
+            administer(*token.entering(tmp_path), *vendor, ANOTHER_PIN)
+    unsigned(tmp_path, 1)
+    refused = run(token, tmp_path)
+    assert (refused.code, refused.report["error"]["code"]) == (5, "PKCS11_PIN_LOCKED"), refused.text
+    assert token.wrong_pins() == 2
+    administer(*token.entering(tmp_path), *vendor, token.pin)
+    assert run(token, tmp_path).code == 0
 
 
 def test_a_card_pulled_out_in_mid_run_leaves_no_file_half_written(

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from importlib.metadata import version
 from typing import Final
 from urllib.parse import urlsplit
 
 import urllib3
 
 from kspsign.model.errors import ConfigurationError
+from kspsign.model.version import VERSION
 from kspsign.network.exchange import HttpAnswer, Question, ask
 from kspsign.network.failures import reason, surely_not_sent, timed_out
 from kspsign.network.pool import Pool
 from kspsign.network.retry import retry_after_seconds
 
-USER_AGENT: Final = f"kspsign/{version('kspsign')}"
+USER_AGENT: Final = f"kspsign/{VERSION}"
 MAX_REPLY: Final = 1 << 20
 _LONGEST = 400
 _BLANKS = re.compile(r"[\s\x00-\x1f\x7f]+")

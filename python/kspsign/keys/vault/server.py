@@ -6,7 +6,6 @@ import json
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from importlib.metadata import version
 from typing import Any, Final
 from urllib.parse import quote, urlsplit
 
@@ -15,6 +14,7 @@ import urllib3
 from kspsign.keys.vault.errors import UnusableReplyError, refusal, unreachable, unusable
 from kspsign.model.errors import CancelledError, ConfigurationError, PrerequisiteError
 from kspsign.model.network_options import NetworkOptions
+from kspsign.model.version import VERSION
 from kspsign.network.exchange import HttpAnswer, Question, ask
 from kspsign.network.failures import reason, surely_not_sent, timed_out
 from kspsign.network.pool import Pool
@@ -27,7 +27,7 @@ _EXCHANGE_SECONDS = 60.0
 _MAX_REPLY = 1 << 20
 PASSING: Final = frozenset({412, 429, 472, 473, 502, 503, 504})
 """Refusals that may not last: busy, sealed, a standby, a node that has not seen a write yet, a gateway."""
-_USER_AGENT = f"kspsign/{version('kspsign')}"
+_USER_AGENT = f"kspsign/{VERSION}"
 
 
 @dataclass(frozen=True, slots=True)

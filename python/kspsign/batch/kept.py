@@ -10,8 +10,9 @@ from typing import TypeVar
 
 from kspsign.model.report import FileOutcome
 
-CHECKS_LISTED = 10_000
-"""Files of a run whose checks are all kept; of further ones that are verified the report has the result alone."""
+KEPT_WHOLE = 10_000
+"""Files of a run of which all is kept; of further ones that are verified the report has the result without the checks,
+and no durations."""
 _MOST_SHARED = 4096
 
 Value = TypeVar("Value", bound=Hashable)
@@ -26,13 +27,14 @@ class Keeper:
 
     def kept(self, outcome: FileOutcome) -> FileOutcome:
         """`outcome`, its parts shared with others that have the same. Of a verified file after the first
-        CHECKS_LISTED only the result of its verification is kept: all of its checks passed."""
+        KEPT_WHOLE the checks, which all passed, and the durations are not kept."""
         self._kept += 1
         verdict = outcome.verdict
-        listed = not verdict.ok or self._kept <= CHECKS_LISTED
-        checks = tuple(map(self._one, verdict.checks)) if listed else ()
+        whole = not verdict.ok or self._kept <= KEPT_WHOLE
+        checks = tuple(map(self._one, verdict.checks)) if whole else ()
         return replace(
             outcome,
+            seconds=outcome.seconds if whole else {},
             signatures=self._one(outcome.signatures),
             verdict=self._one(replace(verdict, checks=checks)),
             error=self._one(outcome.error),

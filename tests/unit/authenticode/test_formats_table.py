@@ -71,15 +71,16 @@ def test_a_format_is_loaded_when_a_file_may_need_it() -> None:
     assert not {module for kind, module in modules.items() if kind is not Format.PE} & set(loaded.split())
 
 
-def test_a_file_of_no_format_loads_none() -> None:
+def test_a_file_of_no_format_loads_none_that_has_a_clue() -> None:
     code = (
         "import sys; from pathlib import Path; from kspsign.authenticode.formats import FORMATS, detect_format;"
         "from kspsign.authenticode.signable import Glimpse;"
         "print(detect_format(Glimpse(Path('report.json'), b'{}', 2)));"
-        "print(*{row.partition(':')[0] for row in FORMATS.values()} & {*sys.modules})"
+        "print(*sorted({row.partition(':')[0] for row in FORMATS.values()} & {*sys.modules}))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout == "None\n\n"
+    asked = {row.partition(":")[0] for kind, row in FORMATS.items() if kind not in CLUES}
+    assert done.stdout.splitlines() == ["None", " ".join(sorted(asked))]
 
 
 def _samples(tmp_path: Path) -> Iterator[tuple[Format, bytes]]:
@@ -107,11 +108,11 @@ def test_no_format_takes_a_file_without_its_clue(tmp_path: Path) -> None:
             path.write_bytes(content[:size])
             glimpse = Glimpse(path, content[:size][:HEAD], len(content[:size]))
             takers = {format_ for format_ in FORMATS if load_format(format_).detect(glimpse)}
-            assert all(CLUES[format_].is_in(glimpse) for format_ in takers)
+            assert all(CLUES[format_].is_in(glimpse) for format_ in takers & set(CLUES))
             taken |= takers
             if size == len(content) and name == "x.bin" and kind is not None:
                 assert kind in takers
-    assert taken == set(Format)
+    assert taken >= set(CLUES)
 
 
 @pytest.mark.parametrize("name", ["x.nupkg", "x.SNUPKG", "x.vsix", "x.msix", "x.AppxBundle"])

@@ -1,10 +1,10 @@
-"""How outcomes are kept: equal parts once, and the checks of so many verified files."""
+"""How outcomes are kept: equal parts once, and all of so many verified files."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 
-from kspsign.batch.kept import CHECKS_LISTED, Keeper
+from kspsign.batch.kept import KEPT_WHOLE, Keeper
 from kspsign.model.report import FileOutcome
 from kspsign.model.values import Check, ErrorFacts, SignatureFacts, Verdict
 
@@ -17,6 +17,7 @@ def outcome(number: int, result: str = "verified") -> FileOutcome:
         f"{number}.dll", "pe", 2048, "0" * 64, "1" * 64, "signed" if passed else "failed",
         signatures=(SignatureFacts("AB" * 20, "CN=Example", "sha256", None),),
         verdict=Verdict("verified" if passed else "failed", checks),
+        seconds={"verify": 0.5},
         error=None if passed else ErrorFacts("TRUST_E_BAD_DIGEST", "0x80096010", "changed", "Sign it again."),
     )  # fmt: skip
 
@@ -34,9 +35,9 @@ def test_what_is_kept_is_equal_and_its_parts_are_shared() -> None:
 
 def test_further_verified_files_have_their_result_and_failures_their_checks() -> None:
     keeper = Keeper()
-    for number in range(CHECKS_LISTED):
+    for number in range(KEPT_WHOLE):
         kept = keeper.kept(outcome(number))
         assert len(kept.verdict.checks) == 2
-    good, bad = outcome(CHECKS_LISTED), outcome(CHECKS_LISTED, "failed")
-    assert keeper.kept(good) == replace(good, verdict=Verdict("verified", ()))
+    good, bad = outcome(KEPT_WHOLE), outcome(KEPT_WHOLE, "failed")
+    assert keeper.kept(good) == replace(good, verdict=Verdict("verified", ()), seconds={})
     assert keeper.kept(bad) == bad

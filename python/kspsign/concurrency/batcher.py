@@ -1,11 +1,11 @@
-"""Batches the requests of many threads into few calls of an external program."""
+"""Batches the requests of many threads into few calls: of an external program, or of a service."""
 
 from __future__ import annotations
 
 import threading
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from typing import Generic, TypeVar
 
 Item = TypeVar("Item")
@@ -32,7 +32,6 @@ class Batcher(Generic[Item, Result]):
         self._busy = 0
         self._closed = False
         self._changed = threading.Condition()
-        self._pool = ThreadPoolExecutor(max_workers=processes, thread_name_prefix="batch")
         self._gatherer = threading.Thread(target=self._gather, name="gather", daemon=True)
         self._gatherer.start()
 
@@ -50,7 +49,8 @@ class Batcher(Generic[Item, Result]):
             self._closed = True
             self._changed.notify_all()
         self._gatherer.join()
-        self._pool.shutdown()
+        with self._changed:
+            self._changed.wait_for(lambda: not self._busy)
 
     def _gather(self) -> None:
         while True:
@@ -63,7 +63,8 @@ class Batcher(Generic[Item, Result]):
                 share = -(-len(self._waiting) // (self._processes - self._busy))
                 batch, self._waiting = self._take(min(share, self._size))
                 self._busy += 1
-            self._pool.submit(self._run, batch)
+            # A daemon, as the gatherer is: what waits for a service must not hold up the end of a cancelled run.
+            threading.Thread(target=self._run, args=(batch,), name="batch", daemon=True).start()
 
     def _take(self, count: int) -> tuple[list[tuple[Item, Future[Result]]], list[tuple[Item, Future[Result]]]]:
         return self._waiting[:count], self._waiting[count:]

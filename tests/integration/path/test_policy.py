@@ -13,7 +13,7 @@ import yaml
 
 from kspsign.embedded.timestamp_server import TimestampServer
 from kspsign.model.values import COPY_PREFIX
-from kspsign.signing.locks import try_lock
+from kspsign.concurrency.file_lock import try_lock
 from support.certificates import PASSWORD, PASSWORD_VARIABLE, SigningFile, signing_file
 from support.places import ROOT
 from support.samples import Run, Store, copy_launcher, kspsign

@@ -13,21 +13,30 @@ Result = TypeVar("Result")
 
 _QUIET_SECONDS = 0.03
 _LINGER_SECONDS = 0.25
+_LONGEST_LINGER = 8
+"""Times the quiet that is waited for, at most."""
 
 
 class Batcher(Generic[Item, Result]):
     """Collects items and passes them to `work` in batches of at most `size`, at most `processes` at a time.
 
     `work` returns one result, or the exception to raise, per item, in order. A signature over the network takes
-    seconds, so waiting items are spread over the free processes before any process gets a second one.
+    seconds, so waiting items are spread over the free processes before any process gets a second one. A batch is begun
+    once no further item came for `quiet` seconds, which is worth more where a second batch costs more.
     """
 
     def __init__(
-        self, work: Callable[[Sequence[Item]], Sequence[Result | Exception]], *, size: int, processes: int
+        self,
+        work: Callable[[Sequence[Item]], Sequence[Result | Exception]],
+        *,
+        size: int,
+        processes: int,
+        quiet: float = _QUIET_SECONDS,
     ) -> None:
         self._work = work
         self._size = size
         self._processes = processes
+        self._quiet = quiet
         self._waiting: list[tuple[Item, Future[Result]]] = []
         self._busy = 0
         self._closed = False
@@ -71,9 +80,9 @@ class Batcher(Generic[Item, Result]):
 
     def _linger(self) -> None:
         """Wait briefly while more items arrive; the lock is released meanwhile."""
-        until = time.monotonic() + _LINGER_SECONDS
+        until = time.monotonic() + max(_LINGER_SECONDS, _LONGEST_LINGER * self._quiet)
         while len(self._waiting) < self._size * self._processes and time.monotonic() < until and not self._closed:
-            if not self._changed.wait(_QUIET_SECONDS):
+            if not self._changed.wait(self._quiet):
                 return
 
     def _run(self, batch: Sequence[tuple[Item, Future[Result]]]) -> None:

@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from cryptography.hazmat.primitives.asymmetric.utils import Prehashed
 
-from support.certificates import rsa_key
+from support.certificates import shared_key
 from support.pki import Issued, ca, signer
 
 SigningKey = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey
@@ -52,7 +52,7 @@ class SignServerWorld:
     healthy: bool | None = None
     shows_certificate: bool = True
     wrong_key: SigningKey | None = None
-    key: SigningKey = field(default_factory=lambda: rsa_key(2048))
+    key: SigningKey = field(default_factory=lambda: shared_key(0))
     signed: list[str] = field(default_factory=list)
     lock: threading.RLock = field(default_factory=threading.RLock)
     root: Issued = field(default_factory=lambda: ca("SignServer root", **LIVES))
@@ -68,7 +68,7 @@ class SignServerWorld:
     def renew(self, key: SigningKey | None = None, subject: str = "SignServer publisher") -> None:
         """Another key and certificate from now on."""
         with self.lock:
-            self.key = key or rsa_key(2048)
+            self.key = key or shared_key(int(self.key is shared_key(0)))
             self.leaf = self.issue(subject)
 
     @property

@@ -28,6 +28,8 @@ from kspsign.model.values import DigestAlgorithm, RawSignature
 
 MOST_HASHES: Final = 100
 """Hashes in one request."""
+_QUIET_SECONDS = 0.4
+"""How long more hashes are waited for: one that misses a request waits up to 30 seconds for the next."""
 
 
 class _Wanted(NamedTuple):
@@ -50,10 +52,12 @@ class ESignerStore(ScanningKeyStore):
         environment: str,
         *,
         scans: bool,
+        most: int,
     ) -> None:
-        """`passwords` is None where the credential needs none."""
+        """`passwords` is None where the credential needs none; no more than `most` signatures are asked for at once."""
         self._client, self._credential, self._chain = client, credential, chain
         self._passwords, self._environment, self._scans = passwords, environment, scans
+        self._most = most
         self.alias = credential.id
         self._capabilities = Capabilities(
             digests=frozenset(credential.algorithms),
@@ -91,7 +95,11 @@ class ESignerStore(ScanningKeyStore):
                 "its own, of which there are two a minute"
             )
         passwords = passwords_for(client, credential, surroundings) if credential.needs_otp else None
-        return cls(client, credential, chain, passwords, options.esigner_environment, scans=scans)
+        return cls(
+            *(client, credential, chain, passwords, options.esigner_environment),
+            scans=scans,
+            most=surroundings.jobs,
+        )
 
     @classmethod
     def reopen(cls, reference: Mapping[str, str], options: ESignerOptions, surroundings: Surroundings) -> Self:
@@ -134,8 +142,7 @@ class ESignerStore(ScanningKeyStore):
             self._scan(digest, algorithm)
         with self._lock:
             if self._batcher is None:
-                size = MOST_HASHES if self._credential.several else 1
-                self._batcher = Batcher(self._signed, size=size, processes=1)
+                self._batcher = self._batch()
         return self._batcher.ask(_Wanted(digest, algorithm))
 
     def close(self) -> None:
@@ -143,6 +150,13 @@ class ESignerStore(ScanningKeyStore):
         if self._batcher is not None:
             self._batcher.close()
         self._client.close()
+
+    def _batch(self) -> Batcher[_Wanted, RawSignature]:
+        """One request at a time; what comes a moment too late waits for the next one-time password."""
+        size = min(MOST_HASHES, self._most) if self._credential.several else 1
+        if self._passwords is None:
+            return Batcher(self._signed, size=size, processes=1)
+        return Batcher(self._signed, size=size, processes=1, quiet=_QUIET_SECONDS)
 
     def _scan(self, digest: bytes, algorithm: DigestAlgorithm) -> None:
         """Tell the service which file the digest is of; once, however often its signature is asked for."""

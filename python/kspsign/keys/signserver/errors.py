@@ -86,7 +86,7 @@ _BY_TEXT: Final = tuple(
         ("non-accepted digest|unknown digest|must specify hash", _DIGEST),
         ("is disabled and cannot perform", _DISABLED),
         ("key usage limit|purchase not granted", _LIMIT),
-        ("address not ath?orized|client is not authorized|not in authorized", _FORBIDDEN),
+        ("address not au?thorized|client is not authorized|not in authorized", _FORBIDDEN),
         ("authentication is required|authentication denied|authorization required", SIGN_IN),
         ("certificate.{0,80}(?:expired|not valid|not yet valid)", _CERTIFICATE),
         ("misconfigured|error initializing signer", _MISCONFIGURED),

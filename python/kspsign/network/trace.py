@@ -46,11 +46,6 @@ class Trace:
     def __init__(self) -> None:
         self._listener = _listener.get()
 
-    def note(self, text: str) -> None:
-        """What an answer says of itself besides its headers; never a secret."""
-        if self._listener is not None:
-            self._listener(f"network: {text}")
-
     @contextlib.contextmanager
     def call(
         self, method: str, url: str, attempt: int | None = None, sent: Mapping[str, str] | None = None

@@ -196,7 +196,12 @@ def test_a_locked_account_is_left_alone(service: ESigner, tmp_path: Path) -> Non
 
 def test_a_slow_service_is_waited_for(service: ESigner, tmp_path: Path) -> None:
     made = service.account.only.sign
-    service.account.only.sign = lambda digest, oid: (time.sleep(1.5), made(digest, oid))[1]  # type: ignore[method-assign]
+
+    def slowly(digest: bytes, oid: str) -> bytes:
+        time.sleep(1.5)
+        return made(digest, oid)
+
+    service.account.only.sign = slowly  # type: ignore[method-assign]  # of this stand-in
     fill(tmp_path, 1)
     run = run_in(service, tmp_path)
     assert (run.code, len(service.account.signed)) == (0, 1), run.text

@@ -71,12 +71,13 @@ def _processed(world: SignServerWorld, worker: str, request: Request, client: st
         value = world.sign(data, name)
     except ValueError:
         raise Refused(500, "Internal server error: Error initializing signer") from None
+    world.logged.append(str(random.randint(-(2**31), 2**31 - 1)))  # noqa: S311 - a number
     certificate = base64.b64encode(world.leaf.der).decode() if world.shows_certificate else None
     return {
         "archiveId": "022a0fee43ba76ed26605cc87c090afb9ea66b07",
         "data": base64.b64encode(value).decode(),
         "metaData": {},
-        "requestId": str(random.randint(-(2**31), 2**31 - 1)),  # noqa: S311 - a number
+        "requestId": world.logged[-1],
         "signerCertificate": certificate,
     }
 

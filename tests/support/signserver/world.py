@@ -36,7 +36,7 @@ class SignServerWorld:
     `auth` is its AUTHTYPE in short: none, basic, token, certificate. `hashing` and `override` are CLIENTSIDEHASHING and
     ALLOW_CLIENTSIDEHASHING_OVERRIDE, `algorithm` is SIGNATUREALGORITHM, `accepted` the accepted digests, `limit`
     KEYUSAGELIMIT. `wrong_key` signs in the place of the certificate's key. `signed` are the digests (hex) that
-    signatures were made of.
+    signatures were made of, `logged` the ids of their requests.
     """
 
     auth: str = "none"
@@ -54,6 +54,7 @@ class SignServerWorld:
     wrong_key: SigningKey | None = None
     key: SigningKey = field(default_factory=lambda: shared_key(0))
     signed: list[str] = field(default_factory=list)
+    logged: list[str] = field(default_factory=list)
     lock: threading.RLock = field(default_factory=threading.RLock)
     root: Issued = field(default_factory=lambda: ca("SignServer root", **LIVES))
 

@@ -18,7 +18,7 @@ from typing import Any, Final
 from urllib.parse import quote, urlsplit
 
 from kspsign.keys.client_certificate import tls_context
-from kspsign.keys.rest import USER_AGENT, Silence, checked_endpoint, retry_after, send
+from kspsign.keys.rest import USER_AGENT, Silence, checked_endpoint, request_id, retry_after, send
 from kspsign.keys.signserver.credentials import CODE, SignServerCredentials
 from kspsign.keys.signserver.errors import error_in, is_before_signing, maybe_spent, refused, unreachable
 from kspsign.keys.signserver.options import SignServerOptions
@@ -28,7 +28,6 @@ from kspsign.model.values import DigestAlgorithm
 from kspsign.network.exchange import HttpAnswer, Question
 from kspsign.network.pool import Pool
 from kspsign.network.retry import pause_before
-from kspsign.network.trace import Trace
 
 ATTEMPTS, FIRST_PAUSE = 5, 0.5
 _EXCHANGE_SECONDS = 60.0
@@ -70,10 +69,12 @@ class WorkerAddress:
 
 @dataclass(frozen=True, slots=True)
 class Processed:
-    """A signature with the certificate (DER) that came with it, None where none came."""
+    """A signature with the certificate (DER) that came with it, and the request's id in SignServer's log; None for what
+    did not come."""
 
     value: bytes
     certificate: bytes | None
+    request_id: str | None
 
 
 class SignServerClient:
@@ -103,7 +104,6 @@ class SignServerClient:
             )
         context = None if client is None else tls_context(client, None, temp_folder, network)
         self._pool = Pool(network, deadline=_EXCHANGE_SECONDS, connections=connections, context=context)
-        self._trace = Trace()
 
     def sign(self, digest: bytes, algorithm: DigestAlgorithm, asked: str) -> Processed:
         """A signature of `digest`; USES THE KEY. It is sent again only where no connection came about.
@@ -114,7 +114,7 @@ class SignServerClient:
         for attempt in range(1, ATTEMPTS + 1):
             answer = self.process(digest, algorithm, attempt)
             if isinstance(answer, HttpAnswer):
-                return self._processed(answer, digest, asked)
+                return _processed(answer, asked)
             if answer.sent:
                 raise maybe_spent(asked, answer.reason, timed_out=answer.timed_out)
             failure = unreachable(answer, asked, SigningError)
@@ -155,31 +155,31 @@ class SignServerClient:
         question = Question(method, url, body, headers)
         return send(self._pool, question, attempt=attempt, secrets=self._credentials.secrets)
 
-    def _processed(self, answer: HttpAnswer, digest: bytes, asked: str) -> Processed:
-        if answer.status == 200:
-            found, request_id = read_processed(answer.body, asked)
-            self._trace.note(f"SignServer's request {request_id} signed {digest.hex()}")
-            return found
-        failure = refused(answer, asked, SigningError)
-        said = error_in(answer)
-        if answer.status == 429 or (answer.status == 503 and said is None):
-            wait = retry_after(answer)
-            raise ThrottledError(failure.message, code=failure.code, remedy=failure.remedy, retry_after=wait)
-        if answer.status in _GATEWAY or (answer.status == 500 and not is_before_signing(answer)):
-            raise maybe_spent(asked, failure.message, timed_out=answer.status == 504)
-        raise failure
+
+def _processed(answer: HttpAnswer, asked: str) -> Processed:
+    """The signature in an answer, or the error that it means."""
+    if answer.status == 200:
+        return read_processed(answer.body, asked)
+    failure = refused(answer, asked, SigningError)
+    said = error_in(answer)
+    if answer.status == 429 or (answer.status == 503 and said is None):
+        wait = retry_after(answer)
+        raise ThrottledError(failure.message, code=failure.code, remedy=failure.remedy, retry_after=wait)
+    if answer.status in _GATEWAY or (answer.status == 500 and not is_before_signing(answer)):
+        raise maybe_spent(asked, failure.message, timed_out=answer.status == 504)
+    raise failure
 
 
-def read_processed(body: bytes, asked: str) -> tuple[Processed, str]:
-    """The signature in an answer, and the id of its request in SignServer's log. Raises LostSignatureError."""
+def read_processed(body: bytes, asked: str) -> Processed:
+    """The signature in the body of an answer. Raises LostSignatureError."""
     try:
         parsed: Any = json.loads(body)
         value = base64.b64decode(parsed["data"], validate=True)
         encoded = parsed.get("signerCertificate")
         certificate = None if encoded is None else base64.b64decode(encoded, validate=True)
-        request_id = str(parsed.get("requestId"))[:40]
+        identifier = request_id(parsed.get("requestId"))
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError, binascii.Error) as broken:
         raise maybe_spent(asked, "what came is not SignServer's") from broken
     if not value:
         raise maybe_spent(asked, "what came holds no signature")
-    return Processed(value, certificate), request_id if request_id.isprintable() else "?"
+    return Processed(value, certificate, identifier)

@@ -126,7 +126,7 @@ class SignServerStore(KeyStore):
             chain = self._chain_of(leaf)
         except PrerequisiteError:
             chain = (leaf,)  # it is paid for: whoever verifies the file judges what is missing
-        return RawSignature(algorithm, processed.value, chain)
+        return RawSignature(algorithm, processed.value, chain, processed.request_id)
 
     def close(self) -> None:
         """Close the connections; calling it again does nothing."""

@@ -51,7 +51,7 @@ class ClientCertificate:
 
 
 class Advice(NamedTuple):
-    """What a service's users are told to do about a client certificate: the right `file`, its `password`, a new one."""
+    """Remedies for a client certificate of one service: the right `file`, its `password`, its `renewal`."""
 
     file: str
     password: str

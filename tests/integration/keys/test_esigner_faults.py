@@ -183,7 +183,7 @@ def test_a_machine_s_clock_that_is_wrong_is_said_with_a_refused_password(service
     service.account.totp = "QUJDREVGR0hJSktMTU5PUFFSU1RVVldY"
     fill(tmp_path, 1)
     run = run_in(service, tmp_path)
-    assert "this machine's clock is 240 s behind SSL.com's" in run.text
+    assert "this machine's clock is 240 s slow by SSL.com's" in run.text
 
 
 def test_a_locked_account_is_left_alone(service: ESigner, tmp_path: Path) -> None:

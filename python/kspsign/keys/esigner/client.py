@@ -17,7 +17,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Self
 
-from kspsign.keys.esigner.environment import Login
+from kspsign.keys.esigner.environment import ESignerLogin
 from kspsign.keys.esigner.errors import (
     MALWARE,
     OTP,
@@ -29,7 +29,7 @@ from kspsign.keys.esigner.errors import (
     unreachable,
     unusable,
 )
-from kspsign.keys.esigner.sign_in import AccessToken
+from kspsign.keys.esigner.sign_in import ESignerToken
 from kspsign.keys.protocol import Surroundings
 from kspsign.keys.rest import USER_AGENT, Silence, retry_after, send
 from kspsign.model.errors import CancelledError, PrerequisiteError, SigningError, ThrottledError
@@ -51,13 +51,13 @@ _AUTHORIZE, _SIGN = "csc/v0/credentials/authorize", "csc/v0/signatures/signHash"
 class ESignerClient:
     """One account; safe to share between threads. `pause` waits and returns true when the run was cancelled."""
 
-    def __init__(self, login: Login, pool: Pool, pause: Callable[[float], bool]) -> None:
+    def __init__(self, login: ESignerLogin, pool: Pool, pause: Callable[[float], bool]) -> None:
         self.login = login
-        self.token = AccessToken(login, pool, pause)
+        self.token = ESignerToken(login, pool, pause)
         self._pool, self._pause = pool, pause
 
     @classmethod
-    def connect(cls, login: Login, surroundings: Surroundings) -> Self:
+    def connect(cls, login: ESignerLogin, surroundings: Surroundings) -> Self:
         """Nothing is sent yet."""
         pool = Pool(surroundings.network, deadline=_EXCHANGE_SECONDS, connections=surroundings.jobs)
         return cls(login, pool, surroundings.cancelled.wait)

@@ -36,7 +36,7 @@ ENVIRONMENTS: Final[Mapping[EnvironmentName, Environment]] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Login:
+class ESignerLogin:
     """A user of SSL.com. `totp` is the secret of the one-time passwords, None where none was given."""
 
     environment: Environment

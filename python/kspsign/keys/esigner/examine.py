@@ -12,7 +12,7 @@ from kspsign.certificates.public_key import describe_key
 from kspsign.keys.esigner import errors
 from kspsign.keys.esigner.client import ESignerClient
 from kspsign.keys.esigner.credential import Credential, check_totp, check_valid, find_credential
-from kspsign.keys.esigner.environment import Login
+from kspsign.keys.esigner.environment import ESignerLogin
 from kspsign.keys.esigner.options import ESignerOptions
 from kspsign.keys.prerequisites import (
     CERTIFICATE,
@@ -54,7 +54,7 @@ def examine_esigner(options: ESignerOptions, surroundings: Surroundings) -> Iter
 
 def _examined(options: ESignerOptions, surroundings: Surroundings) -> Iterator[Prerequisite]:
     try:
-        login = Login.find(options, surroundings.environment)
+        login = ESignerLogin.find(options, surroundings.environment)
     except KspSignError as error:
         yield failed(CREDENTIALS, error)
         return

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from kspsign.keys.esigner.environment import Login
+from kspsign.keys.esigner.environment import ESignerLogin
 from kspsign.keys.esigner.errors import ONCE, refused, unreachable, unusable
 from kspsign.keys.rest import USER_AGENT, Silence, retry_after, send
 from kspsign.model.errors import CancelledError, PrerequisiteError
@@ -23,10 +23,10 @@ _BUSY = frozenset({429, 503})
 _NOTABLE_SECONDS = 5.0
 
 
-class AccessToken:
+class ESignerToken:
     """The token of a login; safe to share between threads. A login that is refused is not tried again."""
 
-    def __init__(self, login: Login, pool: Pool, pause: Callable[[float], bool]) -> None:
+    def __init__(self, login: ESignerLogin, pool: Pool, pause: Callable[[float], bool]) -> None:
         self._login, self._pool, self._pause = login, pool, pause
         self._lock = threading.Lock()
         self._token, self._end, self._ahead = "", 0.0, 0.0
@@ -34,7 +34,7 @@ class AccessToken:
 
     @property
     def ahead(self) -> float:
-        """Seconds by which SSL.com's clock is before this machine's, as it said at the sign-in; negative: behind."""
+        """Seconds by which SSL.com's clock is ahead of this machine's, by its answer to the sign-in."""
         return self._ahead
 
     def now(self) -> float:
@@ -58,8 +58,8 @@ class AccessToken:
         """What to say of the two clocks, "" where they agree."""
         if abs(self._ahead) < _NOTABLE_SECONDS:
             return ""
-        seconds, side = round(abs(self._ahead)), "behind" if self._ahead > 0 else "ahead of"
-        return f"; this machine's clock is {seconds} s {side} SSL.com's"
+        seconds, how = round(abs(self._ahead)), "slow" if self._ahead > 0 else "fast"
+        return f"; this machine's clock is {seconds} s {how} by SSL.com's"
 
     def _sign_in(self) -> None:
         if self._refused is not None:

@@ -17,7 +17,7 @@ from kspsign.certificates.aia import with_issuers
 from kspsign.concurrency.batcher import Batcher
 from kspsign.keys.esigner.client import ESignerClient
 from kspsign.keys.esigner.credential import Credential, check_totp, check_valid, find_credential
-from kspsign.keys.esigner.environment import Login
+from kspsign.keys.esigner.environment import ESignerLogin
 from kspsign.keys.esigner.errors import ONCE, SCAN
 from kspsign.keys.esigner.options import ESignerOptions
 from kspsign.keys.esigner.totp import OneTimePasswords
@@ -77,7 +77,7 @@ class ESignerStore(ScanningKeyStore):
         Raises ConfigurationError when an option or secret is missing or wrong; PrerequisiteError when SSL.com refuses
         or can't be reached, or the credential can't sign; CancelledError.
         """
-        login = Login.find(options, surroundings.environment)
+        login = ESignerLogin.find(options, surroundings.environment)
         with contextlib.ExitStack() as undone:
             client = ESignerClient.connect(login, surroundings)
             undone.callback(client.close)
@@ -176,8 +176,8 @@ class ESignerStore(ScanningKeyStore):
     def _signed(self, wanted: Sequence[_Wanted]) -> Sequence[RawSignature | Exception]:
         """The signatures of a batch, in its order; each digest algorithm is a request of its own."""
         made: dict[_Wanted, RawSignature | Exception] = {}
-        for algorithm in dict.fromkeys(each.algorithm for each in wanted):
-            digests = [each.digest for each in wanted if each.algorithm == algorithm]
+        for algorithm in dict.fromkeys(item.algorithm for item in wanted):
+            digests = [item.digest for item in wanted if item.algorithm == algorithm]
             try:
                 values = self._values(digests, algorithm)
             except KspSignError as error:
@@ -185,7 +185,7 @@ class ESignerStore(ScanningKeyStore):
             else:
                 signatures = (RawSignature(algorithm, value) for value in values)
                 made |= zip((_Wanted(digest, algorithm) for digest in digests), signatures, strict=True)
-        return [made[each] for each in wanted]
+        return [made[item] for item in wanted]
 
     def _values(self, digests: Sequence[bytes], algorithm: DigestAlgorithm) -> Sequence[bytes]:
         self._check_refused()

@@ -1,8 +1,8 @@
 """One-time passwords by time (RFC 6238: HMAC-SHA1, 30 seconds, 6 digits), of which none is given out twice.
 
 eSigner refuses a password that it has seen, and locks whoever goes on. The window that was used last is kept in a
-file, for all processes of this machine: whoever wants the next password takes the first window that nobody has, and
-waits for it. Secret and passwords are never on disk.
+file, for all processes of this machine: whoever wants the next password takes the first window that is free, and waits
+for it. Secret and passwords are never on disk.
 """
 
 from __future__ import annotations
@@ -101,7 +101,7 @@ class OneTimePasswords:
         return password_of(self._secret, window)
 
     def _take(self) -> int:
-        """The first window from now on that nobody has taken."""
+        """The first free window from now on, which is taken by that."""
         try:
             self._record.parent.mkdir(parents=True, exist_ok=True)
             with self._record.open("a+b") as file:

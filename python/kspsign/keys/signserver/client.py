@@ -108,7 +108,7 @@ class SignServerClient:
     def sign(self, digest: bytes, algorithm: DigestAlgorithm, asked: str) -> Processed:
         """A signature of `digest`; USES THE KEY. It is sent again only where no connection came about.
 
-        Raises ThrottledError when what stands before the server is too busy, LostSignatureError when it is unknown
+        Raises ThrottledError when the load balancer is too busy, LostSignatureError when it is unknown
         whether it signed, SigningError for a refusal; CancelledError.
         """
         for attempt in range(1, ATTEMPTS + 1):

@@ -14,53 +14,40 @@ from __future__ import annotations
 import base64
 import binascii
 import json
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Self
+from collections.abc import Mapping, Sequence
+from typing import Any
 
+from kspsign.keys.attempts import FIRST_PAUSE, Attempts
 from kspsign.keys.esigner.environment import ESignerLogin
-from kspsign.keys.esigner.errors import (
-    MALWARE,
-    OTP,
-    SIGN_IN,
-    as_signing,
-    maybe_spent,
-    meaning_of,
-    refused,
-    unreachable,
-    unusable,
-)
+from kspsign.keys.esigner.errors import ERRORS, MALWARE, OTP, SIGN_IN, UNREACHABLE, meaning_of, refused
 from kspsign.keys.esigner.sign_in import ESignerToken
 from kspsign.keys.protocol import Surroundings
-from kspsign.keys.rest import USER_AGENT, Silence, retry_after, send
-from kspsign.model.errors import CancelledError, PrerequisiteError, SigningError, ThrottledError
+from kspsign.keys.rest import USER_AGENT, Silence, read_object, retry_after, send
+from kspsign.model.errors import LostSignatureError, PrerequisiteError, SigningError, ThrottledError
 from kspsign.network.exchange import HttpAnswer, Question
 from kspsign.network.pool import Pool
 from kspsign.network.retry import pause_before
 
-ATTEMPTS, FIRST_PAUSE = 5, 0.5
 _EXCHANGE_SECONDS = 90.0
 _MOST_PAGES = 20
 _BUSY = frozenset({429, 503})
 _GATEWAY = frozenset({502, 504})
 _LOST = _GATEWAY | {500}
-_PASSING = _BUSY | _LOST
+_SAME_SAD = 5
+"""How often signatures are asked for with one authorisation while the service is too busy."""
 _LIST, _INFO = "csc/v0/credentials/list", "csc/v0/credentials/info"
 _AUTHORIZE, _SIGN = "csc/v0/credentials/authorize", "csc/v0/signatures/signHash"
 
 
 class ESignerClient:
-    """One account; safe to share between threads. `pause` waits and returns true when the run was cancelled."""
+    """One account; safe to share between threads."""
 
-    def __init__(self, login: ESignerLogin, pool: Pool, pause: Callable[[float], bool]) -> None:
-        self.login = login
-        self.token = ESignerToken(login, pool, pause)
-        self._pool, self._pause = pool, pause
-
-    @classmethod
-    def connect(cls, login: ESignerLogin, surroundings: Surroundings) -> Self:
+    def __init__(self, login: ESignerLogin, surroundings: Surroundings) -> None:
         """Nothing is sent yet."""
-        pool = Pool(surroundings.network, deadline=_EXCHANGE_SECONDS, connections=surroundings.jobs)
-        return cls(login, pool, surroundings.cancelled.wait)
+        self.login = login
+        self._pool = Pool(surroundings.network, deadline=_EXCHANGE_SECONDS, connections=surroundings.jobs)
+        self._attempts = Attempts.of(surroundings, ERRORS)
+        self.token = ESignerToken(login, self._pool, surroundings.cancelled.wait)
 
     def credentials(self) -> tuple[str, ...]:
         """The ids of the account's credentials for code signing. Raises PrerequisiteError, CancelledError."""
@@ -71,7 +58,7 @@ class ESignerClient:
             said = self._read(_LIST, {"clientData": "EVCS", **page}, asked)
             listed = said.get("credentialIDs")
             if not isinstance(listed, list) or not all(isinstance(entry, str) for entry in listed):
-                raise unusable(asked, "it is not a list of credentials")
+                raise ERRORS.unusable(asked, "it is not a list of credentials")
             found += listed
             following = said.get("nextPageToken")
             if not isinstance(following, str) or not following:
@@ -89,7 +76,7 @@ class ESignerClient:
         asked = f"whether malware scan is on for credential {credential}"
         enabled = self._read("scan/settings", {"credential_id": credential}, asked).get("malware_scan_enabled", False)
         if not isinstance(enabled, bool):
-            raise unusable(asked, "it does not say")
+            raise ERRORS.unusable(asked, "it does not say")
         return enabled
 
     def scan(self, credential: str, digest: bytes, file_sha256: bytes) -> None:
@@ -106,7 +93,7 @@ class ESignerClient:
         try:
             said = self._read("scan/hash", wanted, asked)
         except PrerequisiteError as refusal:
-            raise as_signing(refusal) from refusal
+            raise SigningError.of(refusal) from refusal
         if error := said.get("error"):
             raise SigningError(f"eSigner found in {asked}: {error}", code=MALWARE.code, remedy=MALWARE.remedy)
 
@@ -122,19 +109,22 @@ class ESignerClient:
             "hash": [_base64(digest) for digest in digests],
             **({} if otp is None else {"OTP": otp}),
         }
-        answer = self._post_while_unsent(_AUTHORIZE, wanted, *([] if otp is None else [otp]))
-        if isinstance(answer, Silence):  # nothing is signed by it, and the next try has another password
-            lost = unreachable(answer, asked, SigningError)
-            raise ThrottledError(lost.message, code=lost.code, remedy=lost.remedy)
+        secrets = () if otp is None else (otp,)
+        try:
+            answer = self._attempts.once(lambda attempt: self._post(_AUTHORIZE, wanted, attempt, *secrets), asked)
+        except LostSignatureError as lost:
+            raise ThrottledError(
+                f"the answer to {asked} was lost; nothing was signed", code=UNREACHABLE.code, remedy=UNREACHABLE.remedy
+            ) from lost
         if answer.status != 200:
             hint = self.token.clock() if meaning_of(answer) == OTP else ""
             raise _not_now(answer, asked) or refused(answer, asked, SigningError, hint)
         try:
-            sad = _object(answer.body, asked).get("SAD")
+            sad = read_object(answer.body, asked, ERRORS).get("SAD")
+            if not isinstance(sad, str) or not sad:
+                raise ERRORS.unusable(asked, "it holds no SAD")
         except PrerequisiteError as wrong:
-            raise as_signing(wrong) from wrong
-        if not isinstance(sad, str) or not sad:
-            raise as_signing(unusable(asked, "it holds no SAD"))
+            raise SigningError.of(wrong) from wrong
         return sad
 
     def sign(self, credential: str, digests: Sequence[bytes], sad: str, algorithm: str, asked: str) -> list[bytes]:
@@ -145,23 +135,20 @@ class ESignerClient:
         """
         encoded = [_base64(digest) for digest in digests]
         wanted = {"credentialID": credential, "SAD": sad, "hash": encoded, "signAlgo": algorithm}
-        for attempt in range(1, ATTEMPTS + 1):
-            answer = self._post_while_unsent(_SIGN, wanted, sad)
-            if isinstance(answer, Silence):
-                if answer.sent:
-                    raise maybe_spent(asked, answer.reason, timed_out=answer.timed_out)
-                raise unreachable(answer, asked, SigningError)
+        for again in range(1, _SAME_SAD + 1):
+            answer = self._attempts.once(lambda attempt: self._post(_SIGN, wanted, attempt, sad), asked)
             if answer.status == 200:
                 return _signatures(answer.body, len(digests), asked)
             if answer.status in _LOST:
-                raise maybe_spent(asked, refused(answer, asked, SigningError).message, timed_out=answer.status == 504)
+                reason = refused(answer, asked, SigningError).message
+                raise ERRORS.maybe_spent(asked, reason, timed_out=answer.status == 504)
             busy = _not_now(answer, asked)
             if busy is None:
                 raise refused(answer, asked, SigningError)
-            wait = pause_before(attempt, FIRST_PAUSE, busy.retry_after)
-            if attempt == ATTEMPTS or wait is None:
+            wait = pause_before(again, FIRST_PAUSE, busy.retry_after)
+            if again == _SAME_SAD or wait is None:
                 raise busy
-            self._sleep(wait)
+            self._attempts.wait(wait)
         raise AssertionError  # the last attempt returns or raises
 
     def close(self) -> None:
@@ -170,31 +157,10 @@ class ESignerClient:
 
     def _read(self, path: str, wanted: Mapping[str, Any], asked: str) -> Mapping[str, Any]:
         """The answer to a free request, asked for again while that may help. Raises PrerequisiteError."""
-        for attempt in range(1, ATTEMPTS + 1):
-            answer = self._post(path, wanted, attempt)
-            passing = isinstance(answer, Silence) or answer.status in _PASSING
-            wait = pause_before(attempt, FIRST_PAUSE, retry_after(answer)) if passing else None
-            if wait is not None and attempt < ATTEMPTS:
-                self._sleep(wait)
-                continue
-            if isinstance(answer, Silence):
-                raise unreachable(answer, asked, PrerequisiteError)
-            if answer.status != 200:
-                raise refused(answer, asked, PrerequisiteError)
-            return _object(answer.body, asked)
-        raise AssertionError  # the last attempt returns or raises
-
-    def _post_while_unsent(self, path: str, wanted: Mapping[str, Any], *secrets: str) -> HttpAnswer | Silence:
-        """The first answer, or silence after the request may have arrived; sent again where it surely did not."""
-        for attempt in range(1, ATTEMPTS + 1):
-            try:
-                answer = self._post(path, wanted, attempt, *secrets)
-            except PrerequisiteError as no_token:
-                raise as_signing(no_token) from no_token
-            if isinstance(answer, HttpAnswer) or answer.sent or answer.timed_out or attempt == ATTEMPTS:
-                return answer
-            self._sleep(pause_before(attempt, FIRST_PAUSE, None) or FIRST_PAUSE)
-        raise AssertionError  # the last attempt returns
+        answer = self._attempts.free(lambda attempt: self._post(path, wanted, attempt), asked, _is_passing)
+        if answer.status != 200:
+            raise refused(answer, asked, PrerequisiteError)
+        return read_object(answer.body, asked, ERRORS)
 
     def _post(self, path: str, wanted: Mapping[str, Any], attempt: int, *secrets: str) -> HttpAnswer | Silence:
         """One request; where the token has ended (401, invalid_token) once more with a new one."""
@@ -207,8 +173,6 @@ class ESignerClient:
     def _once(
         self, path: str, wanted: Mapping[str, Any], attempt: int, secrets: Sequence[str]
     ) -> tuple[HttpAnswer | Silence, str]:
-        if self._pause(0):
-            raise CancelledError
         token = self.token.get()
         headers = {
             "Accept": "application/json",
@@ -219,10 +183,6 @@ class ESignerClient:
         question = Question("POST", f"{self.login.environment.api}/{path}", json.dumps(wanted).encode(), headers)
         return send(self._pool, question, attempt=attempt, secrets=(token, *secrets)), token
 
-    def _sleep(self, seconds: float) -> None:
-        if self._pause(seconds):
-            raise CancelledError
-
 
 def _base64(data: bytes) -> str:
     return base64.b64encode(data).decode()
@@ -232,19 +192,11 @@ def _not_now(answer: HttpAnswer, asked: str) -> ThrottledError | None:
     """The error for an answer that says that nothing was done, and may be in time."""
     if answer.status not in _BUSY | _GATEWAY:
         return None
-    failure, wait = refused(answer, asked, SigningError), retry_after(answer)
-    return ThrottledError(failure.message, code=failure.code, remedy=failure.remedy, retry_after=wait)
+    return ThrottledError.of(refused(answer, asked, SigningError), retry_after(answer))
 
 
-def _object(body: bytes, asked: str) -> Mapping[str, Any]:
-    """Raises PrerequisiteError."""
-    try:
-        parsed = json.loads(body)
-    except (ValueError, RecursionError):
-        parsed = None
-    if not isinstance(parsed, dict):
-        raise unusable(asked, "it is not a JSON object")
-    return parsed
+def _is_passing(answer: HttpAnswer) -> bool:
+    return answer.status in _BUSY | _LOST
 
 
 def _signatures(body: bytes, count: int, asked: str) -> list[bytes]:
@@ -253,7 +205,7 @@ def _signatures(body: bytes, count: int, asked: str) -> list[bytes]:
         listed = json.loads(body)["signatures"]
         values = [base64.b64decode(text, validate=True) for text in listed]
     except (ValueError, TypeError, KeyError, RecursionError, binascii.Error) as broken:
-        raise maybe_spent(asked, "what came is not eSigner's") from broken
+        raise ERRORS.maybe_spent(asked, "what came is not eSigner's") from broken
     if not isinstance(listed, list) or len(values) != count or not all(values):
-        raise maybe_spent(asked, f"it holds {len(values)} signature(s) for {count} hash(es)")
+        raise ERRORS.maybe_spent(asked, f"it holds {len(values)} signature(s) for {count} hash(es)")
     return values

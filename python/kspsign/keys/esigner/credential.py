@@ -18,7 +18,7 @@ from kspsign.certificates.parse import display_name, parse_certificate, thumbpri
 from kspsign.certificates.public_key import check_signing_key
 from kspsign.keys.esigner.client import ESignerClient
 from kspsign.keys.esigner.environment import TOTP
-from kspsign.keys.esigner.errors import CREDENTIAL, unusable
+from kspsign.keys.esigner.errors import CREDENTIAL, ERRORS
 from kspsign.keys.esigner.options import ESignerOptions
 from kspsign.keys.protocol import WRITTEN_DIGESTS
 from kspsign.model.errors import ConfigurationError, PrerequisiteError, TrustError
@@ -188,12 +188,12 @@ def _algorithms(leaf: x509.Certificate, said: object, asked: str) -> Mapping[Dig
 def _chain(encoded: object, asked: str) -> tuple[bytes, ...]:
     """Raises PrerequisiteError."""
     if not isinstance(encoded, list) or not encoded:
-        raise unusable(asked, "it holds no certificate")
+        raise ERRORS.unusable(asked, "it holds no certificate")
     try:
         found = [parse_certificate(base64.b64decode(str(text), validate=True)) for text in encoded]
         return ordered_chain(to_der(found[0]), found)
     except (binascii.Error, ValueError, TrustError) as broken:
-        raise unusable(asked, "its certificate can't be read") from broken
+        raise ERRORS.unusable(asked, "its certificate can't be read") from broken
 
 
 def _part(said: Mapping[str, Any], name: str) -> Mapping[str, Any]:

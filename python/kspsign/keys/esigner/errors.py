@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Final, TypeVar
 
-from kspsign.keys.rest import ServiceMeaning, Silence, one_line
-from kspsign.model.errors import KspSignError, LostSignatureError, PrerequisiteError, SigningError
+from kspsign.keys.rest import ServiceErrors, ServiceMeaning, one_line
+from kspsign.model.errors import PrerequisiteError, SigningError
 from kspsign.network.exchange import HttpAnswer
 from kspsign.network.failures import status_text
 
@@ -79,6 +79,13 @@ UNREACHABLE: Final = ServiceMeaning(
     "Check that the agent's firewall and proxy (HTTPS_PROXY) let port 443 of login.ssl.com and cs.ssl.com through "
     "(oauth-sandbox.ssl.com and cs-try.ssl.com for the sandbox); name the CA of a proxy that opens TLS with --ca-file.",
 )
+ERRORS: Final = ServiceErrors(
+    "SSL.com's eSigner",
+    UNREACHABLE,
+    ANSWER,
+    "Compare the signings of the SSL.com account before you count signatures; run again to sign the files, which "
+    "requests others.",
+)
 ONCE: Final = frozenset({SIGN_IN.code, OTP.code, _CLIENT.code, _LOCKED.code})
 """Refusals after which a run asks no more: another try may lock the account."""
 _BY_TEXT: Final = tuple(
@@ -142,33 +149,3 @@ def refused(answer: HttpAnswer, asked: str, error_class: type[_ErrorT], extra: s
     said = ": ".join(filter(None, (refusal.error, refusal.said))) or "empty body"
     message = f"eSigner refused {asked}: {status_text(answer.status)}: {said}{extra}"
     return error_class(message, code=meaning.code, remedy=meaning.remedy)
-
-
-def unusable(asked: str, detail: str) -> PrerequisiteError:
-    """The error for an answer that is not eSigner's, where nothing can have been spent."""
-    return PrerequisiteError(
-        f"the response to {asked} is not from eSigner: {detail}", code=ANSWER.code, remedy=ANSWER.remedy
-    )
-
-
-def unreachable(silence: Silence, asked: str, error_class: type[_ErrorT]) -> _ErrorT:
-    """The error for no answer at all."""
-    return error_class(
-        f"SSL.com did not respond to {asked}: {silence.reason}", code=UNREACHABLE.code, remedy=UNREACHABLE.remedy
-    )
-
-
-def maybe_spent(asked: str, reason: str, *, timed_out: bool = False) -> LostSignatureError:
-    """The error for signatures that were asked for, and whose answer never came whole."""
-    return LostSignatureError(
-        f"{asked} was sent, and the response was lost ({reason}): it may have spent signatures",
-        code="SIGNATURE_MAY_BE_SPENT",
-        remedy="Compare the signings of the SSL.com account before you count signatures; run again to sign the files, "
-        "which requests others.",
-        timed_out=timed_out,
-    )
-
-
-def as_signing(error: KspSignError) -> SigningError:
-    """An error that kept a signature from being asked for, as one of the file's."""
-    return SigningError(error.message, code=error.code, remedy=error.remedy)

@@ -6,7 +6,6 @@ import contextlib
 from collections.abc import Iterator
 from typing import Final
 
-from kspsign.certificates.aia import with_issuers
 from kspsign.certificates.parse import parse_certificate
 from kspsign.certificates.public_key import describe_key
 from kspsign.keys.esigner import errors
@@ -14,9 +13,9 @@ from kspsign.keys.esigner.client import ESignerClient
 from kspsign.keys.esigner.credential import Credential, check_totp, check_valid, find_credential
 from kspsign.keys.esigner.environment import ESignerLogin
 from kspsign.keys.esigner.options import ESignerOptions
+from kspsign.keys.issuers import examine_chain
 from kspsign.keys.prerequisites import (
     CERTIFICATE,
-    CHAIN,
     COSTS_A_SIGNATURE,
     CREDENTIALS,
     HOST,
@@ -28,7 +27,6 @@ from kspsign.keys.prerequisites import (
     TEST_SIGNATURE,
     Prerequisite,
     completed,
-    examine_certificate,
     failed,
     not_checked,
     passed,
@@ -60,7 +58,7 @@ def _examined(options: ESignerOptions, surroundings: Surroundings) -> Iterator[P
         return
     having = "login and TOTP secret" if login.totp is not None else "login, without a TOTP secret"
     yield passed(CREDENTIALS, f"{having} of {login.user}, {options.esigner_environment}")
-    client = ESignerClient.connect(login, surroundings)
+    client = ESignerClient(login, surroundings)
     with contextlib.closing(client):
         try:
             client.token.get()
@@ -104,14 +102,9 @@ def _credential(client: ESignerClient, options: ESignerOptions, surroundings: Su
 
 
 def _certificate(credential: Credential, options: ESignerOptions, surroundings: Surroundings) -> Iterator[Prerequisite]:
-    chain = credential.chain
     try:
         check_valid(credential)
-        if not options.no_aia:
-            chain = with_issuers(chain, surroundings.store_folder, surroundings.network)
     except KspSignError as error:
-        if error.code == "ISSUER_UNAVAILABLE":
-            yield examine_certificate(chain)
-        yield failed(CHAIN if error.code == "ISSUER_UNAVAILABLE" else CERTIFICATE, error)
+        yield failed(CERTIFICATE, error)
         return
-    yield examine_certificate(chain)
+    yield from examine_chain(credential.chain, options, surroundings)

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from kspsign.keys.esigner.environment import ESignerLogin
-from kspsign.keys.esigner.errors import ONCE, refused, unreachable, unusable
+from kspsign.keys.esigner.errors import ERRORS, ONCE, refused
 from kspsign.keys.rest import USER_AGENT, Silence, retry_after, send
 from kspsign.model.errors import CancelledError, PrerequisiteError
 from kspsign.network.exchange import HttpAnswer, Question
@@ -75,9 +75,9 @@ class ESignerToken:
             token, seconds = said["access_token"], said.get("expires_in", _DEFAULT_SECONDS)
             life = float(seconds)
         except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as broken:
-            raise unusable(self._asked, "it holds no token") from broken
+            raise ERRORS.unusable(self._asked, "it holds no token") from broken
         if not isinstance(token, str) or not token.isascii() or not token.isprintable() or not token:
-            raise unusable(self._asked, "it holds no token")
+            raise ERRORS.unusable(self._asked, "it holds no token")
         self._token, self._end = token, time.monotonic() + max(life - _RESERVE_SECONDS, life / 2)
 
     def _answer(self) -> HttpAnswer:
@@ -95,7 +95,7 @@ class ESignerToken:
             wait = pause_before(attempt, _FIRST_PAUSE, retry_after(answer)) if passing else None
             if wait is None or attempt == _ATTEMPTS:
                 if isinstance(answer, Silence):
-                    raise unreachable(answer, self._asked, PrerequisiteError)
+                    raise ERRORS.unreachable(answer, self._asked, PrerequisiteError)
                 self._compare_clocks(answer, (before + time.time()) / 2)
                 return answer
             if self._pause(wait):

@@ -13,7 +13,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final, NamedTuple, Self
 
-from kspsign.certificates.aia import with_issuers
 from kspsign.concurrency.batcher import Batcher
 from kspsign.keys.esigner.client import ESignerClient
 from kspsign.keys.esigner.credential import Credential, check_totp, check_valid, find_credential
@@ -21,6 +20,7 @@ from kspsign.keys.esigner.environment import ESignerLogin
 from kspsign.keys.esigner.errors import ONCE, SCAN
 from kspsign.keys.esigner.options import ESignerOptions
 from kspsign.keys.esigner.totp import OneTimePasswords
+from kspsign.keys.issuers import complete_chain
 from kspsign.keys.prerequisites import Prerequisite
 from kspsign.keys.protocol import Capabilities, ScanningKeyStore, Surroundings, reference_part, unreadable_reference
 from kspsign.model.errors import KspSignError, SigningError
@@ -79,15 +79,13 @@ class ESignerStore(ScanningKeyStore):
         """
         login = ESignerLogin.find(options, surroundings.environment)
         with contextlib.ExitStack() as undone:
-            client = ESignerClient.connect(login, surroundings)
+            client = ESignerClient(login, surroundings)
             undone.callback(client.close)
             credential = find_credential(client, options)
             check_valid(credential)
             check_totp(credential, login.totp)
             scans = client.scans(credential.id)
-            chain = credential.chain
-            if not options.no_aia:
-                chain = with_issuers(chain, surroundings.store_folder, surroundings.network)
+            chain = complete_chain(credential.chain, options, surroundings)
             undone.pop_all()
         if credential.needs_otp and not credential.several:
             surroundings.notice(

@@ -11,25 +11,22 @@ from __future__ import annotations
 import base64
 import binascii
 import json
-from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Final
 from urllib.parse import quote, urlsplit
 
+from kspsign.keys.attempts import Attempts
 from kspsign.keys.client_certificate import tls_context
+from kspsign.keys.protocol import Surroundings
 from kspsign.keys.rest import USER_AGENT, Silence, checked_endpoint, request_id, retry_after, send
 from kspsign.keys.signserver.credentials import CODE, SignServerCredentials
-from kspsign.keys.signserver.errors import error_in, is_before_signing, maybe_spent, refused, unreachable
+from kspsign.keys.signserver.errors import ERRORS, is_before_signing, is_busy, refused
 from kspsign.keys.signserver.options import SignServerOptions
-from kspsign.model.errors import CancelledError, ConfigurationError, SigningError, ThrottledError
-from kspsign.model.network_options import NetworkOptions
+from kspsign.model.errors import ConfigurationError, SigningError, ThrottledError
 from kspsign.model.values import DigestAlgorithm
 from kspsign.network.exchange import HttpAnswer, Question
 from kspsign.network.pool import Pool
-from kspsign.network.retry import pause_before
 
-ATTEMPTS, FIRST_PAUSE = 5, 0.5
 _EXCHANGE_SECONDS = 60.0
 _GATEWAY = frozenset({502, 504})
 _NAMES: Final = {
@@ -78,23 +75,12 @@ class Processed:
 
 
 class SignServerClient:
-    """One worker; safe to share between threads. `pause` waits and returns true when the run was cancelled.
+    """One worker; safe to share between threads."""
 
-    Raises ConfigurationError when a client certificate is given for plain HTTP.
-    """
-
-    def __init__(
-        self,
-        address: WorkerAddress,
-        credentials: SignServerCredentials,
-        pause: Callable[[float], bool],
-        *,
-        network: NetworkOptions,
-        connections: int,
-        temp_folder: Path | None,
-    ) -> None:
-        self.address = address
-        self._credentials, self._pause = credentials, pause
+    def __init__(self, address: WorkerAddress, credentials: SignServerCredentials, surroundings: Surroundings) -> None:
+        """Nothing is sent yet. Raises ConfigurationError when a client certificate is given for plain HTTP,
+        PrerequisiteError when TLS can't take it."""
+        self.address, self._credentials = address, credentials
         client = credentials.client
         if client is not None and urlsplit(address.url).scheme != "https":
             raise ConfigurationError(
@@ -102,33 +88,26 @@ class SignServerClient:
                 code=CODE,
                 remedy="Give --signserver-url with https, at the port where SignServer asks for client certificates.",
             )
-        context = None if client is None else tls_context(client, None, temp_folder, network)
-        self._pool = Pool(network, deadline=_EXCHANGE_SECONDS, connections=connections, context=context)
+        network = surroundings.network
+        context = None if client is None else tls_context(client, None, surroundings.temp_folder, network)
+        self._pool = Pool(network, deadline=_EXCHANGE_SECONDS, connections=surroundings.jobs, context=context)
+        self._attempts = Attempts.of(surroundings, ERRORS)
 
     def sign(self, digest: bytes, algorithm: DigestAlgorithm, asked: str) -> Processed:
         """A signature of `digest`; USES THE KEY. It is sent again only where no connection came about.
 
-        Raises ThrottledError when the load balancer is too busy, LostSignatureError when it is unknown
-        whether it signed, SigningError for a refusal; CancelledError.
+        Raises ThrottledError when the load balancer is too busy, LostSignatureError when it is unknown whether the
+        worker signed, SigningError for a refusal; CancelledError.
         """
-        for attempt in range(1, ATTEMPTS + 1):
-            answer = self.process(digest, algorithm, attempt)
-            if isinstance(answer, HttpAnswer):
-                return _processed(answer, asked)
-            if answer.sent:
-                raise maybe_spent(asked, answer.reason, timed_out=answer.timed_out)
-            failure = unreachable(answer, asked, SigningError)
-            if answer.timed_out:
-                raise ThrottledError(failure.message, code=failure.code, remedy=failure.remedy)
-            wait = None if attempt == ATTEMPTS else pause_before(attempt, FIRST_PAUSE, None)
-            if wait is None:
-                raise failure
-            if self._pause(wait):
-                raise CancelledError
-        raise AssertionError  # the last attempt returns or raises
+        return _processed(self._attempts.once(lambda attempt: self._process(digest, algorithm, attempt), asked), asked)
 
-    def process(self, data: bytes, algorithm: DigestAlgorithm, attempt: int = 1) -> HttpAnswer | Silence:
-        """One request with `data` as the hash, sent once. Raises CancelledError."""
+    def probe(self, asked: str) -> HttpAnswer:
+        """The answer to a hash of no bytes, which nothing is signed of. Raises PrerequisiteError, CancelledError."""
+        empty, algorithm = b"", DigestAlgorithm.SHA256
+        return self._attempts.free(lambda attempt: self._process(empty, algorithm, attempt), asked, is_busy)
+
+    def _process(self, data: bytes, algorithm: DigestAlgorithm, attempt: int) -> HttpAnswer | Silence:
+        """One request with `data` as the hash, sent once."""
         content = {
             "data": base64.b64encode(data).decode(),
             "encoding": "BASE64",
@@ -137,7 +116,7 @@ class SignServerClient:
         return self._send("POST", self.address.process, json.dumps(content).encode(), attempt)
 
     def health(self) -> HttpAnswer | Silence:
-        """The server's health check. Raises CancelledError."""
+        """The server's health check."""
         return self._send("GET", f"{self.address.url}/healthcheck/signserverhealth", None, 1)
 
     def close(self) -> None:
@@ -145,8 +124,6 @@ class SignServerClient:
         self._pool.close()
 
     def _send(self, method: str, url: str, body: bytes | None, attempt: int) -> HttpAnswer | Silence:
-        if self._pause(0):
-            raise CancelledError
         headers = {"Accept": "application/json", "User-Agent": USER_AGENT, "X-Keyfactor-Requested-With": "kspsign"}
         if body is not None:
             headers["Content-Type"] = "application/json"
@@ -161,12 +138,10 @@ def _processed(answer: HttpAnswer, asked: str) -> Processed:
     if answer.status == 200:
         return read_processed(answer.body, asked)
     failure = refused(answer, asked, SigningError)
-    said = error_in(answer)
-    if answer.status == 429 or (answer.status == 503 and said is None):
-        wait = retry_after(answer)
-        raise ThrottledError(failure.message, code=failure.code, remedy=failure.remedy, retry_after=wait)
+    if is_busy(answer):
+        raise ThrottledError.of(failure, retry_after(answer))
     if answer.status in _GATEWAY or (answer.status == 500 and not is_before_signing(answer)):
-        raise maybe_spent(asked, failure.message, timed_out=answer.status == 504)
+        raise ERRORS.maybe_spent(asked, failure.message, timed_out=answer.status == 504)
     raise failure
 
 
@@ -179,7 +154,7 @@ def read_processed(body: bytes, asked: str) -> Processed:
         certificate = None if encoded is None else base64.b64decode(encoded, validate=True)
         identifier = request_id(parsed.get("requestId"))
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError, binascii.Error) as broken:
-        raise maybe_spent(asked, "what came is not SignServer's") from broken
+        raise ERRORS.maybe_spent(asked, "what came is not SignServer's") from broken
     if not value:
-        raise maybe_spent(asked, "what came holds no signature")
+        raise ERRORS.maybe_spent(asked, "what came holds no signature")
     return Processed(value, certificate, identifier)

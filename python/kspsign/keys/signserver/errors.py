@@ -11,8 +11,8 @@ import re
 from http import HTTPStatus
 from typing import Final, TypeVar
 
-from kspsign.keys.rest import ServiceMeaning, Silence, one_line
-from kspsign.model.errors import LostSignatureError, PrerequisiteError, SigningError
+from kspsign.keys.rest import ServiceErrors, ServiceMeaning, one_line
+from kspsign.model.errors import PrerequisiteError, SigningError
 from kspsign.network.exchange import HttpAnswer
 from kspsign.network.failures import status_text
 
@@ -78,6 +78,12 @@ UNREACHABLE: Final = ServiceMeaning(
     "Check --signserver-url, and that the agent's firewall and proxy (HTTPS_PROXY, NO_PROXY) let it through; name a CA "
     "of your own with --ca-file.",
 )
+ERRORS: Final = ServiceErrors(
+    "SignServer",
+    UNREACHABLE,
+    ANSWER,
+    "If signatures are counted (KEYUSAGELIMIT), look into SignServer's log; run again to sign the file.",
+)
 _BY_TEXT: Final = tuple(
     (re.compile(pattern, re.IGNORECASE), meaning)
     for pattern, meaning in (
@@ -130,23 +136,12 @@ def refused(answer: HttpAnswer, asked: str, error_class: type[_ErrorT]) -> _Erro
     return error_class(message, code=meaning.code, remedy=meaning.remedy)
 
 
-def unreachable(silence: Silence, asked: str, error_class: type[_ErrorT]) -> _ErrorT:
-    """The error for no answer at all."""
-    return error_class(
-        f"SignServer did not respond to {asked}: {silence.reason}", code=UNREACHABLE.code, remedy=UNREACHABLE.remedy
-    )
-
-
-def maybe_spent(asked: str, reason: str, *, timed_out: bool = False) -> LostSignatureError:
-    """The error for a signature that was asked for, and whose answer never came whole."""
-    return LostSignatureError(
-        f"{asked} was sent, and the response was lost ({reason}): SignServer may have signed",
-        code="SIGNATURE_MAY_BE_SPENT",
-        remedy="If signatures are counted (KEYUSAGELIMIT), look into SignServer's log; run again to sign the file.",
-        timed_out=timed_out,
-    )
-
-
 def is_before_signing(answer: HttpAnswer) -> bool:
     """Whether a status 500 is from before the worker used its key."""
     return meaning_of(answer) in {_MISCONFIGURED, SIGN_IN, _FORBIDDEN, _HASHING, _DIGEST}
+
+
+def is_busy(answer: HttpAnswer) -> bool:
+    """Whether it is the load balancer's word and may pass: SignServer itself says 503 of a key that it can't use."""
+    too_many, unavailable = HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE
+    return answer.status == too_many or (answer.status == unavailable and error_in(answer) is None)

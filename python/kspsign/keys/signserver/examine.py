@@ -12,11 +12,10 @@ from collections.abc import Iterator
 from typing import Final
 
 from kspsign.certificates.for_key import find_end_entity
-from kspsign.certificates.parse import parse_certificate
-from kspsign.certificates.public_key import check_signing_key, describe_key
+from kspsign.certificates.public_key import check_signing_key
+from kspsign.keys.issuers import examine_chain
 from kspsign.keys.prerequisites import (
     CERTIFICATE,
-    CHAIN,
     COSTS_A_SIGNATURE,
     CREDENTIALS,
     HOST,
@@ -28,7 +27,6 @@ from kspsign.keys.prerequisites import (
     TEST_SIGNATURE,
     Prerequisite,
     completed,
-    examine_certificate,
     examine_newer,
     failed,
     not_checked,
@@ -40,9 +38,8 @@ from kspsign.keys.signserver import errors
 from kspsign.keys.signserver.client import SignServerClient, WorkerAddress
 from kspsign.keys.signserver.credentials import SignServerCredentials
 from kspsign.keys.signserver.options import SignServerOptions
-from kspsign.keys.signserver.store import SignServerStore, certificate_place, connect
+from kspsign.keys.signserver.store import certificate_place
 from kspsign.model.errors import ConfigurationError, KspSignError, PrerequisiteError
-from kspsign.model.values import DigestAlgorithm
 
 _CHECKS: Final = (CREDENTIALS, HOST, SIGN_IN, PERMISSION, KEY, CERTIFICATE, NEWER)
 _LENGTH: Final = re.compile("length", re.IGNORECASE)
@@ -72,7 +69,7 @@ def _examined(options: SignServerOptions, surroundings: Surroundings) -> Iterato
         return
     try:
         credentials = SignServerCredentials.read(surroundings.environment)
-        client = connect(address, credentials, surroundings)
+        client = SignServerClient(address, credentials, surroundings)
     except KspSignError as error:
         yield failed(CREDENTIALS, error)
         return
@@ -85,15 +82,16 @@ def _examined(options: SignServerOptions, surroundings: Surroundings) -> Iterato
     except PrerequisiteError as error:
         yield failed(CERTIFICATE, error)
         return
-    yield from _certificate(options, surroundings)
+    yield from examine_chain(found.chain, options, surroundings)
     yield examine_newer(found.remarks, superseded=found.superseded)
 
 
 def _worker(client: SignServerClient, credentials: SignServerCredentials) -> Iterator[Prerequisite]:
     address, asked = client.address, "whether the worker signs hashes"
-    answer = client.process(b"", DigestAlgorithm.SHA256)
-    if isinstance(answer, Silence):
-        yield failed(HOST, errors.unreachable(answer, asked, PrerequisiteError))
+    try:
+        answer = client.probe(asked)
+    except PrerequisiteError as silence:
+        yield failed(HOST, silence)
         return
     said = errors.error_in(answer)
     refused = answer.status == 400 and said is not None and _LENGTH.search(said) is not None
@@ -123,25 +121,3 @@ def _health(client: SignServerClient) -> str:
         return "; its health check is not for this machine"
     text = answer.body[:200].decode("utf-8", "replace").strip()
     return ", and it is healthy" if answer.status == 200 and text == "ALLOK" else "; its health check reports a fault"
-
-
-def _certificate(options: SignServerOptions, surroundings: Surroundings) -> Iterator[Prerequisite]:
-    try:
-        with contextlib.closing(SignServerStore.open(options, surroundings)) as store:
-            chain = store.certificate_chain()
-    except KspSignError as error:
-        yield failed(CHAIN, error)
-        return
-    found = examine_certificate(chain)
-    yield found if found.state == "failed" else _with_key(found, chain[0])
-
-
-def _with_key(found: Prerequisite, leaf: bytes) -> Prerequisite:
-    return Prerequisite(
-        found.name,
-        found.state,
-        f"{found.detail}; {describe_key(parse_certificate(leaf))}, from the file",
-        found.remedy,
-        found.code,
-        found.chain,
-    )

@@ -8,27 +8,28 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Final, Self
 
 from kspsign.authenticode.cms.algorithms import Scheme, signature_holds
-from kspsign.certificates.aia import with_issuers
 from kspsign.certificates.chain import ordered_chain
 from kspsign.certificates.for_key import KeyCertificate, find_end_entity
 from kspsign.certificates.parse import parse_certificate, thumbprint_of, to_der
 from kspsign.certificates.public_key import check_signing_key
 from kspsign.concurrency.single_flight import SingleFlight
+from kspsign.keys.issuers import complete_chain
 from kspsign.keys.prerequisites import Prerequisite
-from kspsign.keys.protocol import Capabilities, KeyStore, Surroundings, reference_part, superseded_warning
+from kspsign.keys.protocol import Capabilities, KeyStore, Surroundings, notice_choice, reference_part
 from kspsign.keys.signserver.client import SignServerClient, WorkerAddress
 from kspsign.keys.signserver.credentials import SignServerCredentials
-from kspsign.keys.signserver.errors import ALGORITHM, maybe_spent
+from kspsign.keys.signserver.errors import ALGORITHM, ERRORS
 from kspsign.keys.signserver.options import SignServerOptions
 from kspsign.model.errors import ConfigurationError, OperationFailedError, PrerequisiteError, TrustError
 from kspsign.model.values import DigestAlgorithm, RawSignature
 
 _CERTIFICATES_KEPT = 8
+Complete = Callable[[tuple[bytes, ...]], tuple[bytes, ...]]
 
 
 class SignServerStore(KeyStore):
@@ -38,11 +39,9 @@ class SignServerStore(KeyStore):
     test_signing: Final = False
     capabilities: Final = Capabilities(fixed_certificate=False)
 
-    def __init__(
-        self, client: SignServerClient, found: KeyCertificate, place: Path, issuers: Surroundings | None
-    ) -> None:
-        """`issuers` is where missing issuers are fetched to and through, None: never."""
-        self._client, self._found, self._place, self._issuers = client, found, place, issuers
+    def __init__(self, client: SignServerClient, found: KeyCertificate, place: Path, complete: Complete) -> None:
+        """`complete` adds the issuers that a chain lacks, as far as that is allowed."""
+        self._client, self._found, self._place, self._complete = client, found, place, complete
         self._chains: SingleFlight[tuple[bytes, ...]] = SingleFlight(keep=_CERTIFICATES_KEPT)
         self.alias = client.address.worker
 
@@ -55,8 +54,8 @@ class SignServerStore(KeyStore):
         place = certificate_place(options)
         address = WorkerAddress.find(options)
         store = cls._connect(address, place, options.thumbprint, options, surroundings)
-        for remark in store._found.remarks:  # noqa: SLF001 - of this class
-            surroundings.notice(superseded_warning(remark) if store._found.superseded else remark)  # noqa: SLF001
+        found = store._found  # noqa: SLF001 - of this class
+        notice_choice(surroundings.notice, found.remarks, superseded=found.superseded)
         return store
 
     @classmethod
@@ -79,10 +78,10 @@ class SignServerStore(KeyStore):
         credentials = SignServerCredentials.read(surroundings.environment)
         found = find_end_entity(place, f"worker {address.worker}", thumbprint)
         check_signing_key(found.leaf)
-        client = connect(address, credentials, surroundings)
+        client = SignServerClient(address, credentials, surroundings)
         with contextlib.ExitStack() as undone:
             undone.callback(client.close)
-            store = cls(client, found, place, None if options.no_aia else surroundings)
+            store = cls(client, found, place, lambda chain: complete_chain(chain, options, surroundings))
             store.certificate_chain()
             undone.pop_all()
         return store
@@ -119,7 +118,7 @@ class SignServerStore(KeyStore):
         try:
             key = parse_certificate(leaf).public_key()
         except (TrustError, ValueError) as broken:
-            raise maybe_spent(asked, "the certificate that came with it can't be read") from broken
+            raise ERRORS.maybe_spent(asked, "the certificate that came with it can't be read") from broken
         if not signature_holds(key, processed.value, digest, algorithm, None):
             _check_scheme(key, processed.value, digest, algorithm, asked)
         try:
@@ -135,13 +134,7 @@ class SignServerStore(KeyStore):
     def _chain_of(self, leaf: bytes) -> tuple[bytes, ...]:
         """`leaf` with its issuers, of which the file may have some; each certificate's are looked for once."""
 
-        def look() -> tuple[bytes, ...]:
-            chain = ordered_chain(leaf, self._found.others)
-            if self._issuers is None:
-                return chain
-            return with_issuers(chain, self._issuers.store_folder, self._issuers.network)
-
-        return self._chains.get(leaf, look)
+        return self._chains.get(leaf, lambda: self._complete(ordered_chain(leaf, self._found.others)))
 
 
 def certificate_place(options: SignServerOptions) -> Path:
@@ -152,16 +145,6 @@ def certificate_place(options: SignServerOptions) -> Path:
             remedy="Download it with its chain from SignServer's administration, and name the file with --certificate.",
         )
     return options.certificate.absolute()
-
-
-def connect(address: WorkerAddress, credentials: SignServerCredentials, surroundings: Surroundings) -> SignServerClient:
-    """The client of a worker. Raises ConfigurationError, PrerequisiteError when TLS can't take the certificate."""
-    return SignServerClient(
-        *(address, credentials, surroundings.cancelled.wait),
-        network=surroundings.network,
-        connections=surroundings.jobs,
-        temp_folder=surroundings.temp_folder,
-    )
 
 
 def _check_scheme(key: object, value: bytes, digest: bytes, algorithm: DigestAlgorithm, asked: str) -> None:

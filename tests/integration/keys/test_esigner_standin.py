@@ -67,9 +67,11 @@ def signed(service: ESigner, otp: str) -> list[bytes]:
         about = CSCServiceSessionInfo(service.endpoint, CREDENTIAL, oauth_token=token, api_ver="v0")
         credential = await fetch_certs_in_csc_credential(session, about)
         assert credential.signing_cert.dump() == service.account.only.chain[0].der
-        assert [each.dump() for each in credential.chain] == [each.der for each in service.account.only.chain[1:]]
+        assert [issuer.dump() for issuer in credential.chain] == [
+            issuer.der for issuer in service.account.only.chain[1:]
+        ]
         signer = CSCSigner(session, Authorizing(session, otp, about, credential), batch_size=len(CONTENTS))
-        return list(await asyncio.gather(*(signer.async_sign_raw(each, "sha256") for each in CONTENTS)))
+        return list(await asyncio.gather(*(signer.async_sign_raw(content, "sha256") for content in CONTENTS)))
 
     return asyncio.run(_in_session(sign))
 

@@ -413,7 +413,7 @@ def signserver(folder: Path, auth: str) -> Iterator[Case]:
 
         def elsewhere() -> list[str]:
             kept = server.requests
-            return [f"{each.target} {each.body!r} {dict(each.headers) | {'authorization': ''}}" for each in kept]
+            return [f"{one.target} {one.body!r} {dict(one.headers) | {'authorization': ''}}" for one in kept]
 
         yield Case(server.options, environment, lambda: secrets, elsewhere, root=server.world.root.pem)
 
@@ -436,13 +436,13 @@ def esigner(folder: Path) -> Iterator[Case]:
         def secrets() -> list[bytes]:
             totp = base64.b64decode(ESIGNER_TOTP)
             given = (ESIGNER_PASSWORD, ESIGNER_TOTP, *service.account.tokens, *service.account.sads)
-            return [totp, totp.hex().encode(), *(each.encode() for each in given)]
+            return [totp, totp.hex().encode(), *(text.encode() for text in given)]
 
         yield Case(
             service.options,
             service.environment,
             secrets,
-            lambda: [_less_esigner_credentials(each) for each in service.record.requests],
+            lambda: [_less_esigner_credentials(request) for request in service.record.requests],
             root=service.account.root.pem,
         )
 

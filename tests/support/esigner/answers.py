@@ -113,7 +113,7 @@ def _list(world: ESignerWorld, given: dict[str, Any]) -> dict[str, Any]:
 def _info(world: ESignerWorld, given: dict[str, Any]) -> dict[str, Any]:
     held = _credential(world, given["credentialID"])
     wanted = {"none": 0, "single": 1, "chain": len(held.chain)}[given.get("certificates", "single")]
-    chain = [base64.b64encode(each.der).decode() for each in held.chain[:wanted]]
+    chain = [base64.b64encode(issued.der).decode() for issued in held.chain[:wanted]]
     return {
         "description": "Code signing", "authMode": "explicit", "SCAL": "2", "multisign": held.multisign,
         "key": {"status": held.status, "algo": held.offered, "len": 2048},

@@ -139,7 +139,8 @@ class ESignerWorld:
     def take(self, otp: str) -> str | None:
         """Why the one-time password is refused; None when it is accepted: of this window or one next to it, once."""
         current = int(self.now() // 30)
-        window = next((each for each in (current, current - 1, current + 1) if password_at(self.totp, each) == otp), 0)
+        near = (current, current - 1, current + 1)
+        window = next((number for number in near if password_at(self.totp, number) == otp), 0)
         if not window or window in self.windows:
             self.refused_otps += 1
             return "The OTP is invalid"

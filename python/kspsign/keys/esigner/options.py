@@ -16,7 +16,6 @@ class ESignerOptions(IssuerFetching):
     """Environment and credential. Login and TOTP secret come from variables only."""
 
     variables: ClassVar[frozenset[str]] = frozenset({"ESIGNER_PASSWORD", "ESIGNER_TOTP_SECRET", "ESIGNER_USERNAME"})
-    timestamp_server: ClassVar[str | None] = "http://ts.ssl.com"
 
     esigner_environment: Annotated[EnvironmentName, Ambient.REFUSED] = Field(
         "production", description="Environment of SSL.com's eSigner."

@@ -14,11 +14,11 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from kspsign.certificates.parse import thumbprint_of
 from kspsign.cli.main import main
-from support.contract import fill
 from support.esigner.server import SANDBOX, ESigner
 from support.esigner.world import CREDENTIAL, NOW, PASSWORD, TOTP, SigningKey
 from support.pki import new_key
 from support.samples import Run, kspsign, osslsigncode_verify
+from support.service_faults import fill
 
 OTHER_ID = "0c5f6e0a-1111-4c33-9f5e-5d6a5f0c1b2d"
 

@@ -138,9 +138,9 @@ def test_outcome_signatures_and_journal(store: ContractStore, situation: str, na
         assert osslsigncode_verify(tmp_path / "00.dll", store.trust).accepted
 
 
-@pytest.mark.parametrize("store", ["google-cloud-kms", "vault"], indirect=True)
+@pytest.mark.parametrize("store", ["keylocker", "google-cloud-kms", "vault"], indirect=True)
 def test_a_thumbprint_that_was_renewed_since_signs_and_warns(store: ContractStore, tmp_path: Path) -> None:
-    """As of test_renewal.py's stores: the key has a new version, which was synchronised."""
+    """As with the stores of test_renewal.py, here with a new key pair or version of the key, which was synchronised."""
     thumbprints = []
     for _turn in range(2):
         found = kspsign("certsync", *store.options, "--store", tmp_path / "store", folder=tmp_path, reported=False)

@@ -1,7 +1,8 @@
-"""The credentials for AWS KMS, Google Cloud KMS and Vault through the channels that have them.
+"""The credentials for AWS KMS, Google Cloud KMS and Vault through the GitHub action, which has them by `env:` or by the
+job's own token.
 
-Those of the packaged task are tried where it is (test_task_credentials.py), and what Azure Pipelines gives a service
-connection by the first pipelines (test_first_pipelines.py).
+Those of the packaged task are tried where it is (test_task_credentials.py), what Azure Pipelines gives a service
+connection by the first pipelines (test_first_pipelines.py), and the command line by the tests of each key store.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from support.aws.server import ALIAS, Aws
 from support.aws.sign_in import GITHUB_TOKEN as AWS_GITHUB_TOKEN
 from support.aws.world import REGION, ROLE, SECRET_KEY
 from support.certificates import rsa_key
-from support.channels import Ended, Step, action, command_line
+from support.channels import Ended, Step, action
 from support.formats.peimages import build_pe
 from support.google.server import GITHUB_TOKEN as GOOGLE_GITHUB_TOKEN
 from support.google.server import Google
@@ -125,10 +126,8 @@ def vault_github(folder: Path, stack: ExitStack) -> Made:
 MATRIX = [
     (aws_keys, action),
     (aws_github, action),
-    (google_file, action),
     (google_github, action),
     (vault_token, action),
-    (vault_approle, command_line),
     (vault_github, action),
 ]
 

@@ -12,6 +12,7 @@ gcab gcab
 cabextract cabextract
 msiinfo msitools
 openssl openssl
+curl curl
 softhsm2-util softhsm2
 pkcs11-tool opensc
 zsh zsh

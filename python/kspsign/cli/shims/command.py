@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -78,7 +79,7 @@ def _put_on_path(folder: Path, context: RunContext, environment: Mapping[str, st
 
 
 def _path_line(folder: Path) -> str:
-    if sys.platform == "win32":
+    if os.name == "nt":
         return f'$env:PATH = "{folder};$env:PATH"'
     return f'export PATH="{folder}:$PATH"'
 

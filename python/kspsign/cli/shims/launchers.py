@@ -45,12 +45,12 @@ def write_launchers(folder: Path, settings: Path) -> tuple[Path, ...]:
 
 def launcher_path(folder: Path, command: str) -> Path:
     """The file that programs start by the name `command`; on Windows CreateProcess takes an .exe alone."""
-    return folder / (f"{command}.exe" if sys.platform == "win32" else command)
+    return folder / (f"{command}.exe" if os.name == "nt" else command)
 
 
 def launcher(command: str, settings: Path) -> bytes:
     """The content of a launcher for this system."""
-    if sys.platform == "win32":
+    if os.name == "nt":
         from kspsign.cli.shims.windows import windows_launcher  # noqa: PLC0415 - of Windows alone
 
         return windows_launcher(command, settings, entry_point())

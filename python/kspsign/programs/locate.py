@@ -16,7 +16,7 @@ from kspsign.settings.program_settings import ProgramSettings
 _MACHINES = {0x014C: "x86", 0x8664: "x64", 0xAA64: "arm64"}
 _SUFFIXES = ("", ".exe") if sys.platform == "win32" else ("",)
 SHIMS_MARK = "kspsign-shims.yml"
-"""In a folder of our own launchers (`kspsign shims`), which are never taken for the programs that they stand in for."""
+"""In a folder of our own launchers (`kspsign shims`), which are never taken for the programs of the same names."""
 _FIXED_FILE_INFO = struct.pack("<II", 0xFEEF04BD, 0x00010000)  # VS_FIXEDFILEINFO: dwSignature, dwStrucVersion
 
 

@@ -21,6 +21,7 @@ from kspsign.programs.locate import find_on_path
 from kspsign.settings.model import Settings
 from support.drop_in import ALIAS, BuildAgent
 from support.formats.peimages import build_pe
+from support.samples import copy_launcher
 
 MARK = "kspsign-shims.yml"
 
@@ -84,6 +85,20 @@ def test_a_program_on_path_is_not_shadowed_unasked(agent: BuildAgent, name: str)
     assert agent.type("shims", "launchers", "--shadow", environment=environment).code == 0
     ours = {"PATH": str(agent.folder / "launchers")}
     assert find_on_path("smctl", Settings(agent_environment=ours)) is None
+
+
+def test_signtool_of_nss_is_not_signtool_but_microsofts_is(agent: BuildAgent) -> None:
+    """Linux systems have another program of that name (NSS): it is named, and stops nothing."""
+    other = agent.folder / "bin" / "signtool"
+    other.parent.mkdir()
+    other.write_bytes(b"\x7fELF")
+    other.chmod(0o755)
+    environment = {**agent.environment, "PATH": str(other.parent)}
+    written = agent.type("shims", "launchers", environment=environment)
+    assert (written.code, f"{other} is another program" in written.out) == (0, True)
+    other.unlink()
+    copy_launcher(other.parent, to="signtool.exe").chmod(0o755)
+    assert agent.type("shims", "again", environment=environment).code == 5
 
 
 def test_a_launcher_for_any_path(tmp_path: Path) -> None:

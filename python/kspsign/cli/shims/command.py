@@ -12,7 +12,7 @@ from kspsign.cli.drop_in import DROP_INS
 from kspsign.cli.shims.launchers import write_launchers
 from kspsign.cli.shims.settings_file import LEDGER, PASSWORD_VARIABLE, write_settings_file
 from kspsign.model.errors import ConfigurationError, PrerequisiteError
-from kspsign.programs.locate import find_on_path
+from kspsign.programs.locate import Tool, find_on_path
 from kspsign.publishing.logging_commands import logging_command
 from kspsign.publishing.sanitize import log_line
 from kspsign.settings.context import RunContext
@@ -53,13 +53,24 @@ def step_folder(context: RunContext) -> Path:
 
 def _check_unshadowed(settings: Settings) -> None:
     for command in DROP_INS:
-        if (found := find_on_path(command, settings)) is not None:
+        found = find_on_path(command, settings)
+        if found is not None and _is_another(command, found):
+            _say(
+                f"{found.path} is another program of that name: where {command} is called, the launcher is found first"
+            )
+        elif found is not None:
             raise PrerequisiteError(
                 f"{found.path} is on PATH: a launcher of kspsign before it would take its place",
                 code="WOULD_SHADOW",
                 remedy="If later steps are to sign through kspsign instead, say so with --shadow; else take that "
                 "program's folder off PATH, or name the launcher by its path in the build tool.",
             )
+
+
+def _is_another(command: str, found: Tool) -> bool:
+    """Whether it is not the program that the launcher answers for: Linux systems have a `signtool` of Mozilla's NSS,
+    while Microsoft's is a program for Windows everywhere."""
+    return command == "signtool" and not found.architecture
 
 
 def _put_on_path(folder: Path, context: RunContext, environment: Mapping[str, str]) -> None:

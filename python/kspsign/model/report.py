@@ -16,7 +16,8 @@ class FileOutcome:
     """Report: what became of one file.
 
     `outcome` "checked" is a file that was verified but not to be signed, "planned" one that a dry run would sign.
-    `certificate` is the thumbprint of the certificate that this run signed it with.
+    `certificate` is the thumbprint of the certificate that this run signed it with. `request_ids` are what the key
+    store's log calls the requests that made its signatures; () where the store does not say.
     """
 
     path: str
@@ -32,6 +33,7 @@ class FileOutcome:
     seconds: dict[str, float] = field(default_factory=dict)
     timestamp_server: str | None = None
     certificate: str | None = None
+    request_ids: tuple[str, ...] = ()
 
     @property
     def tried(self) -> bool:

@@ -17,6 +17,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from kspsign.authenticode.cms.algorithms import signature_holds
 from kspsign.certificates.chain import ordered_chain
 from kspsign.certificates.parse import display_name, to_der
+from kspsign.keys.attempts import Attempts
 from kspsign.keys.azure_artifact_signing.answers import (
     ENDED,
     SUCCEEDED,
@@ -27,14 +28,14 @@ from kspsign.keys.azure_artifact_signing.answers import (
 )
 from kspsign.keys.azure_artifact_signing.client import SigningClient
 from kspsign.keys.azure_artifact_signing.errors import (
+    ERRORS,
     FAILED_CODE,
     FAILED_REMEDY,
     UnusableAnswerError,
     failed_text,
     pending,
-    unusable,
 )
-from kspsign.keys.azure_artifact_signing.identifier import ProfileAddress
+from kspsign.keys.azure_artifact_signing.identifier import ProfileAddress, operation_id
 from kspsign.keys.azure_artifact_signing.metadata import SigningTarget, correlation_of, find_target, header_value
 from kspsign.keys.azure_artifact_signing.options import ArtifactSigningOptions
 from kspsign.keys.azure_identity.bearer import BearerToken
@@ -99,7 +100,7 @@ class ArtifactSigningStore(ResumableKeyStore):
             client = SigningClient(
                 target.profile,
                 BearerToken(credential, SCOPE),
-                surroundings.cancelled.wait,
+                Attempts.of(surroundings, ERRORS),
                 network=surroundings.network,
                 connections=surroundings.jobs,
                 correlation_id=target.correlation_id,
@@ -134,9 +135,9 @@ class ArtifactSigningStore(ResumableKeyStore):
             leaf = leaf_among(certificates)
             chain = ordered_chain(to_der(leaf), certificates)
         except UnusableAnswerError as unreadable:
-            raise unusable(asked, str(unreadable)) from unreadable
+            raise ERRORS.unusable(asked, str(unreadable)) from unreadable
         except TrustError as unreadable:
-            raise unusable(asked, unreadable.message) from unreadable
+            raise ERRORS.unusable(asked, unreadable.message) from unreadable
         if not isinstance(leaf.public_key(), rsa.RSAPublicKey):
             raise PrerequisiteError(
                 f"certificate {display_name(leaf)} of {self._client.profile} does not have an RSA key",
@@ -162,7 +163,7 @@ class ArtifactSigningStore(ResumableKeyStore):
         begun = self._client.begin(digest, algorithm, asked)
         if begun.state.is_unfinished and begun.operation is not None:
             return begun.operation
-        return self._signature(begun.state, digest, algorithm)
+        return self._signature(begun.state, digest, algorithm, begun.state.id)
 
     def finish(self, operation: str, digest: bytes, algorithm: DigestAlgorithm) -> RawSignature:
         """Fetch the signature of an operation; see ResumableKeyStore. A URL that is not this profile's is not asked."""
@@ -173,7 +174,8 @@ class ArtifactSigningStore(ResumableKeyStore):
                 remedy=FAILED_REMEDY,
                 gone=True,
             )
-        return self._signature(self._client.wait(operation, self._asked(algorithm)), digest, algorithm)
+        state = self._client.wait(operation, self._asked(algorithm))
+        return self._signature(state, digest, algorithm, operation_id(operation))
 
     def close(self) -> None:
         """Close the connections; calling it again does nothing."""
@@ -183,7 +185,9 @@ class ArtifactSigningStore(ResumableKeyStore):
     def _asked(self, algorithm: DigestAlgorithm) -> str:
         return f"a {algorithm} signature of {self.alias}"
 
-    def _signature(self, state: OperationState, digest: bytes, algorithm: DigestAlgorithm) -> RawSignature:
+    def _signature(
+        self, state: OperationState, digest: bytes, algorithm: DigestAlgorithm, operation: str | None
+    ) -> RawSignature:
         """The signature in the answer, with the chain of the certificate that it belongs to."""
         asked = self._asked(algorithm)
         if state.status != SUCCEEDED:
@@ -202,7 +206,7 @@ class ArtifactSigningStore(ResumableKeyStore):
             ) from unreadable
         except PrerequisiteError as unknown:
             raise pending(asked, unknown.message) from unknown
-        return RawSignature(algorithm, value, chain)
+        return RawSignature(algorithm, value, chain, operation)
 
     def _failed(self, state: OperationState, asked: str) -> SigningError:
         if state.status in ENDED or state.status == UNKNOWN_OPERATION:

@@ -17,7 +17,7 @@ from kspsign.certificates.chain import ordered_chain
 from kspsign.certificates.parse import display_name, parse_certificate
 from kspsign.certificates.validity import EXPIRY_WARNING
 from kspsign.keys.keylocker.client import KeyLockerClient, maybe_spent
-from kspsign.keys.keylocker.credentials import read_credentials
+from kspsign.keys.keylocker.credentials import Credentials, read_credentials
 from kspsign.keys.keylocker.errors import unusable
 from kspsign.keys.keylocker.lookup import (
     CertificateRecord,
@@ -31,6 +31,7 @@ from kspsign.keys.keylocker.lookup import (
 from kspsign.keys.keylocker.options import KeyLockerOptions
 from kspsign.keys.prerequisites import Prerequisite
 from kspsign.keys.protocol import Capabilities, KeyStore, Surroundings, reference_part, superseded_warning
+from kspsign.keys.rest import request_id
 from kspsign.model.errors import ConfigurationError, PrerequisiteError, SigningError, TrustError
 from kspsign.model.report import RunWarning
 from kspsign.model.values import DigestAlgorithm, RawSignature, iso_utc
@@ -128,7 +129,7 @@ class KeyLockerKeyStore(KeyStore):
         account = {} if self._keypair.account is None else {"account": self._keypair.account}
         request = {**account, "sig_alg": f"{algorithm.upper()}with{self._scheme}", "hash": b64encode(digest).decode()}
         answer = self._client.spend(f"keypairs/{self._keypair.id}/sign", request, asked=asked)
-        return RawSignature(algorithm, self._value(answer, asked))
+        return RawSignature(algorithm, self._value(answer, asked), request_id=request_id(answer.get("id")))
 
     def close(self) -> None:
         """Close the connections."""
@@ -172,8 +173,16 @@ def connect(surroundings: Surroundings, host: str | None = None) -> KeyLockerCli
         text = f"the client certificate (SM_CLIENT_CERT_FILE) expires on {iso_utc(end)}"
         remedy = "Create a new client certificate in DigiCert ONE and update the secrets in time."
         surroundings.notice(RunWarning("CLIENT_CERTIFICATE_ENDS", text, remedy))
+    return open_client(credentials, surroundings)
+
+
+def open_client(credentials: Credentials, surroundings: Surroundings) -> KeyLockerClient:
+    """The client of these credentials; nothing is sent yet. Raises PrerequisiteError."""
     return KeyLockerClient(
-        credentials, surroundings.cancelled.wait, network=surroundings.network, temp_folder=surroundings.temp_folder
+        *(credentials, surroundings.cancelled.wait),
+        network=surroundings.network,
+        temp_folder=surroundings.temp_folder,
+        attempts=surroundings.attempts,
     )
 
 

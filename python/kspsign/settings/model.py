@@ -172,6 +172,7 @@ class Settings(BaseModel):
     network_environment: dict[str, SecretStr] = Field(default_factory=dict, repr=False)
     temp_folder: Path | None = None
     configuration: Annotated[ConfigOrigin, AsGiven] = ConfigOrigin()
+    timestamp_digest: Literal["sha256", "sha384", "sha512"] | None = None
 
     @field_validator("files", "timestamp_url", "timestamp_limit", "tool_env", "trust_root", mode="before")
     @classmethod
@@ -225,6 +226,11 @@ class Settings(BaseModel):
         return self.journal or self.store_folder / "journal"
 
     @property
+    def timestamp_algorithm(self) -> str:
+        """The digest of timestamps: the file's, but where a command line of SignTool names another one (/td)."""
+        return self.timestamp_digest or self.digest
+
+    @property
     def timestamp_limits(self) -> TimestampLimits:
         """How much is asked of each timestamp server."""
         return TimestampLimits(self.timestamp_jobs, parse_limits(self.timestamp_limit))
@@ -265,6 +271,7 @@ INTERNAL_FIELDS = frozenset(
         "network_environment",
         "temp_folder",
         "configuration",
+        "timestamp_digest",
     }
 )
 """Fields that neither the CLI's options, the task's inputs nor kspsign.yml may set by name."""

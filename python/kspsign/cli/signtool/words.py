@@ -1,0 +1,124 @@
+"""SignTool's sentences (signtool.exe 10.0.26100), and how certificates and times look in them.
+
+A sentence is what follows "SignTool Error: "; its further lines begin with a tab.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime
+from typing import Final, NamedTuple
+
+from kspsign.model.hresults import Hresult
+from kspsign.model.values import ErrorFacts
+
+NO_FD: Final = (
+    "No file digest algorithm specified. Please specify the digest algorithm with the /fd flag. Using /fd SHA256 is "
+    "recommended and more secure than SHA1. Calling signtool with /fd sha1 is equivalent to the previous behavior. In "
+    "order to select the hash algorithm used in the signing certificate's signature, use the /fd certHash option. "
+)
+NO_TD: Final = (
+    "No file timestamp algorithm specified. Please specify the timestamp algorithm with the /td flag. Using /td SHA256 "
+    "is recommended and more secure than SHA1. Calling signtool with /td sha1 is equivalent to the previous behavior.\n"
+    "In order to select the hash algorithm used in the signing certificate's signature, use the /td certHash option. "
+)
+NO_CERTIFICATES: Final = "No certificates were found that met all the given criteria."
+SEVERAL_CERTIFICATES: Final = (
+    "Multiple certificates were found that meet all the given\n\tcriteria. Use the /a option to allow SignTool to "
+    "choose the best\n\tcertificate automatically or use the /sha1 option with the hash of the\n\tdesired certificate."
+    "\nThe following certificates meet all given criteria:"
+)
+NO_PRIVATE_KEY: Final = "No private key is available."
+OTHER_KEY: Final = "The specified private key does not match the public key of the\n\tselected certificate."
+WRONG_PASSWORD: Final = "The specified PFX password is not correct."  # noqa: S105 - a sentence
+UNEXPECTED: Final = "An unexpected internal error has occurred."
+NO_TIMESTAMP: Final = (
+    "The specified timestamp server either could not be reached or\nreturned an invalid response."
+)
+NO_FILES: Final = "No files were processed."
+
+_NOT_RECOGNIZED: Final = {
+    "sign": "This file format cannot be signed because it is not recognized.",
+    "timestamp": "This file format cannot be signed because it is not recognized.",
+    "verify": "This file format cannot be verified because it is not\n\trecognized.",
+}
+_VERDICTS: Final = {
+    Hresult.TRUST_E_NOSIGNATURE: "No signature found.",
+    Hresult.CERT_E_UNTRUSTEDROOT: (
+        "A certificate chain processed, but terminated in a root\n\tcertificate which is not trusted by the trust "
+        "provider."
+    ),
+    Hresult.CERT_E_WRONG_USAGE: "The signing certificate is not valid for the requested usage.",
+}
+_WINDOWS_TEXTS: Final = {
+    Hresult.TRUST_E_BAD_DIGEST: "The digital signature of the object did not verify.",
+    Hresult.CERT_E_EXPIRED: (
+        "A required certificate is not within its validity period when verifying against the current system clock or "
+        "the timestamp in the signed file."
+    ),
+    Hresult.CERT_E_CHAINING: "A certificate chain could not be built to a trusted root authority.",
+}
+"""What Windows says of a code (FormatMessage); of others kspsign's own words follow."""
+
+
+class CertificateWords(NamedTuple):
+    """A certificate as SignTool shows it: the simple names of subject and issuer, its end, its thumbprint."""
+
+    subject: str
+    issuer: str
+    not_after: datetime
+    thumbprint: str
+
+    def lines(self, depth: int = 1) -> Iterator[str]:
+        """Four lines, indented by four blanks a level, and an empty one."""
+        indent = " " * 4 * depth
+        yield f"{indent}Issued to: {self.subject}"
+        yield f"{indent}Issued by: {self.issuer}"
+        yield f"{indent}Expires:   {local_time(self.not_after)}"
+        yield f"{indent}SHA1 hash: {self.thumbprint}"
+        yield ""
+
+
+def local_time(moment: datetime) -> str:
+    """A time of this machine's zone as C's asctime writes it, which SignTool prints."""
+    return moment.astimezone().strftime("%a %b %d %H:%M:%S %Y")
+
+
+def file_sentence(command: str, error: ErrorFacts, *, size: int) -> str:
+    """Why a file was not signed or stamped; `size` is the file's, in bytes."""
+    hresult = hresult_of(error)
+    if command == "timestamp" and hresult is Hresult.TRUST_E_NOSIGNATURE:
+        return "No signature was found. The file must be signed before it can\n\tbe timestamped."
+    if size == 0:
+        return "The file cannot be mapped into memory. It may be zero size."
+    if hresult is Hresult.TRUST_E_SUBJECT_FORM_UNKNOWN:
+        return _NOT_RECOGNIZED[command]
+    if hresult is Hresult.ERROR_SHARING_VIOLATION:
+        return "The file is being used by another process."
+    if hresult is Hresult.ERROR_ACCESS_DENIED:
+        return "Access is denied."
+    if hresult is Hresult.ERROR_BAD_FORMAT:
+        return "SignedCode::Sign returned error: 0x800700C1\n\tFor more information, please see https://aka.ms/badexeformat"
+    if error.code.startswith("TIMESTAMP_"):
+        return NO_TIMESTAMP
+    if hresult is not None:
+        return f"SignedCode::Sign returned error: {hresult.hex}"
+    return UNEXPECTED
+
+
+def verdict_sentence(error: ErrorFacts) -> str:
+    """Why a file does not verify."""
+    hresult = hresult_of(error)
+    if hresult is None:
+        return UNEXPECTED
+    if hresult is Hresult.TRUST_E_SUBJECT_FORM_UNKNOWN:
+        return _NOT_RECOGNIZED["verify"]
+    if hresult in _VERDICTS:
+        return _VERDICTS[hresult]
+    text = _WINDOWS_TEXTS.get(hresult, hresult.meaning)
+    return f"WinVerifyTrust returned error: {hresult.hex}\n\t{text}"
+
+
+def hresult_of(error: ErrorFacts) -> Hresult | None:
+    """The code of the error, None when Windows has none for it."""
+    return next((hresult for hresult in Hresult if hresult.hex == error.hresult), None)

@@ -8,7 +8,7 @@ import signal
 import sys
 import threading
 import types
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
@@ -25,6 +25,7 @@ from kspsign.settings.unmapped import in_text, refuse_unmapped
 
 if TYPE_CHECKING:
     from kspsign.model.report import Report
+    from kspsign.publishing import Console
 
 COMMANDS: Mapping[str, str] = {
     "run": "kspsign.path:run",
@@ -61,23 +62,42 @@ def execute(command: str, given: dict[str, Any], environment: Mapping[str, str])
     return _perform(settings, context)
 
 
-def _perform(settings: Settings, context: RunContext) -> int:
+def perform(
+    settings: Settings,
+    context: RunContext,
+    opened: Callable[[], Console],
+    hints: Callable[[Report], Iterable[str]] = lambda _report: (),
+) -> Report:
+    """Run the command of `settings` and say on the console that `opened` returns what it does, then the `hints`.
+
+    Signals that ask for an end cancel the run.
+    """
     cancelled = threading.Event()
     with _signals_cancelling(cancelled):
         from kspsign.batch.run import Run  # noqa: PLC0415 - the stages import what is heavy
         from kspsign.network.trace import listening  # noqa: PLC0415 - likewise
-        from kspsign.publishing import open_console  # noqa: PLC0415 - likewise
+
+        with contextlib.closing(opened()) as console:
+            with listening(console.notice if settings.verbose or context.debug else None):
+                for line in settings.configuration.notices:
+                    console.notice(line)
+                report: Report = load(COMMANDS[settings.command])(Run.begin(settings, context, console, cancelled))
+            for line in hints(report):
+                console.notice(f"next: {line}")
+    return report
+
+
+def _perform(settings: Settings, context: RunContext) -> int:
+    stream = sys.stderr if _writes_to_standard_output(settings) else None
+
+    def opened() -> Console:
+        from kspsign.publishing import open_console  # noqa: PLC0415 - it brings what is heavy
 
         verbose = settings.verbose or context.debug
-        stream = sys.stderr if _writes_to_standard_output(settings) else None
-        console = open_console(context, quiet=settings.quiet, verbose=verbose, stream=stream)
-        with contextlib.closing(console), listening(console.notice if verbose else None):
-            for line in settings.configuration.notices:
-                console.notice(line)
-            report: Report = load(COMMANDS[settings.command])(Run.begin(settings, context, console, cancelled))
-            if context.surface == "terminal" and not settings.quiet and stream is None:
-                for line in next_steps(report):
-                    console.notice(f"next: {line}")
+        return open_console(context, quiet=settings.quiet, verbose=verbose, stream=stream)
+
+    hinting = context.surface == "terminal" and not settings.quiet and stream is None
+    report = perform(settings, context, opened, next_steps if hinting else lambda _report: ())
     if settings.command == "certsync" and report.certificate is not None:
         sys.stdout.write(f"{report.certificate.thumbprint}\n")
     return report.exit_code

@@ -24,6 +24,7 @@ from kspsign.settings.resolve import resolve
 from kspsign.settings.unmapped import in_text, refuse_unmapped
 
 if TYPE_CHECKING:
+    from kspsign.batch.run import Run
     from kspsign.model.report import Report
     from kspsign.publishing import Console
 
@@ -67,10 +68,12 @@ def perform(
     context: RunContext,
     opened: Callable[[], Console],
     hints: Callable[[Report], Iterable[str]] = lambda _report: (),
+    stages: Callable[[Run], Report] | None = None,
 ) -> Report:
     """Run the command of `settings` and say on the console that `opened` returns what it does, then the `hints`.
 
-    Signals that ask for an end cancel the run.
+    `stages` take the place of the command's own function, where the files are not chosen by patterns. Signals that ask
+    for an end cancel the run.
     """
     cancelled = threading.Event()
     with _signals_cancelling(cancelled):
@@ -81,7 +84,8 @@ def perform(
             with listening(console.notice if settings.verbose or context.debug else None):
                 for line in settings.configuration.notices:
                     console.notice(line)
-                report: Report = load(COMMANDS[settings.command])(Run.begin(settings, context, console, cancelled))
+                run = stages or load(COMMANDS[settings.command])
+                report: Report = run(Run.begin(settings, context, console, cancelled))
             for line in hints(report):
                 console.notice(f"next: {line}")
     return report

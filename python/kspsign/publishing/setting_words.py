@@ -2,7 +2,8 @@
 
 Remedies are written once and name settings as options (`--trust-root`). Where they are read, `in_words` renders those:
 `trustRoot:` in the task, `trust-root:` in the action, and `trust_root:` for a setting that came from kspsign.yml; a
-command line of SignTool has its own options. A command in backquotes is for copying and stays, as do other options, such as those of another program.
+command line of SignTool has its own options. A command in backquotes is for copying and stays, as do other options,
+such as those of another program.
 """
 
 from __future__ import annotations

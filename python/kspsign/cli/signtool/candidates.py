@@ -6,6 +6,7 @@ too, for certificates whose private key is there.
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from cryptography import x509
+from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from kspsign.certificates.parse import (
     common_name,
@@ -115,17 +117,17 @@ def _for_code_signing(candidate: Candidate) -> bool:
         found = extension(candidate.parsed, x509.ExtendedKeyUsage)
     except TrustError:
         return False
-    return found is None or x509.ExtendedKeyUsageOID.CODE_SIGNING in found.value
+    return found is None or ExtendedKeyUsageOID.CODE_SIGNING in found.value
 
 
-def _in_windows(*, machine: bool) -> Iterator[Candidate]:
-    """Those of the store My whose private key Windows knows."""
+def _in_windows(*, machine: bool) -> tuple[Candidate, ...]:
+    """Those of the store My whose private key Windows knows; none elsewhere."""
+    found: list[Candidate] = []
     if sys.platform == "win32":
         from kspsign.keys.windows.certificate_store import read_store  # noqa: PLC0415 - Windows alone has one
 
-        for found in read_store("system" if machine else "user", "MY"):
-            if found.container is not None:
-                try:
-                    yield Candidate(parse_certificate(found.der), (found.der,), in_windows=True)
-                except TrustError:
-                    continue  # a damaged certificate of a stranger
+        for listed in read_store("system" if machine else "user", "MY"):
+            with contextlib.suppress(TrustError):  # a damaged certificate of a stranger
+                if listed.container is not None:
+                    found.append(Candidate(parse_certificate(listed.der), (listed.der,), in_windows=True))
+    return tuple(found)

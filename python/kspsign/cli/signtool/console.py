@@ -5,7 +5,6 @@ Files are worked on many at a time; their lines come in the order in which they 
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from collections.abc import Callable
 
 from kspsign.cli.signtool import words
@@ -16,7 +15,7 @@ from kspsign.model.values import ErrorFacts
 from kspsign.publishing.progress import Progress
 
 
-class FileConsole(ABC):
+class FileConsole:
     """Says what became of each file once it is known of all files before it."""
 
     def __init__(self, speech: Speech, targets: Targets, command: str) -> None:
@@ -25,9 +24,10 @@ class FileConsole(ABC):
         self._outcomes: dict[str, FileOutcome] = {}
         self._said = 0
 
-    @abstractmethod
     def speak(self, shown: str, outcome: FileOutcome) -> None:
-        """The lines of one file, which is `shown` as it was named."""
+        """The lines of one file, which is `shown` as it was named; of one that went well nothing."""
+        if outcome.error is not None:
+            self.fail_file(shown, outcome.error, outcome.size)
 
     def stop(self, error: ErrorFacts) -> None:
         """The lines of what stopped the whole run."""
@@ -61,17 +61,20 @@ class FileConsole(ABC):
         """See Console."""
 
     def failed(self, error: ErrorFacts) -> None:
-        """See Console: the files that have an outcome by now come first."""
+        """See Console: the files that have an outcome by now come first. Where all have one, they said why."""
         self._flush()
+        if self._said == len(self._targets.all):
+            self.speech.remark(error.message)
+            return
         self.stopped = True
         self.stop(error)
 
     def finish(self, _report: Report) -> None:
         """See Console."""
-        self.flush_missing()
+        self.name_missing()
 
-    def flush_missing(self) -> None:
-        """Say what is left to say where no file is worked on any more."""
+    def name_missing(self) -> None:
+        """Name the files that are missing, where no more outcomes are to come."""
         self._flush()
 
     def close(self) -> None:
@@ -90,21 +93,10 @@ class FileConsole(ABC):
             self._said += 1
             if outcome is None:
                 self.missing(target.shown)
-            elif outcome.tried:
-                self.speak(target.shown, outcome)
             else:
-                self.not_tried(target.shown, outcome)
+                self.speak(target.shown, outcome)
 
-    def not_tried(self, shown: str, outcome: FileOutcome) -> None:
-        """The lines of a file that the run did not come to."""
-        self.fail_file(shown, outcome)
-
-    def fail_file(self, shown: str, outcome: FileOutcome) -> None:
-        """SignTool's two errors for one file, with kspsign's cause and remedy; the second one is not counted."""
-        error = outcome.error
-        if error is None:
-            raise AssertionError  # a file that failed has an error
-        sentence = words.file_sentence(self._command, error, size=outcome.size)
-        self.speech.fail(
-            sentence, f"An error occurred while attempting to {self._command}: {shown}", error=error
-        )
+    def fail_file(self, shown: str, error: ErrorFacts, size: int) -> None:
+        """SignTool's two errors for one file of `size` bytes, with kspsign's cause and remedy; they count as one."""
+        sentence = words.file_sentence(self._command, error, size=size)
+        self.speech.fail(sentence, f"An error occurred while attempting to {self._command}: {shown}", error=error)

@@ -7,7 +7,7 @@ from typing import ClassVar
 from kspsign.model.errors import KspSignError
 
 
-class SignToolRefusal(KspSignError):
+class SignToolError(KspSignError):
     """`message` is SignTool's sentence after "SignTool Error: ", `cause` what kspsign knows beyond it; no file was
     touched."""
 

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Final, NamedTuple
 
 from kspsign.cli.signtool import words
-from kspsign.cli.signtool.errors import SignToolRefusal
+from kspsign.cli.signtool.errors import SignToolError
 from kspsign.model.suggest import did_you_mean
 
 HELP: Final = frozenset({"?", "-help", "help", "h"})
@@ -61,7 +61,7 @@ _SEALING = "no reader but Windows' own knows sealing signatures"
 _PKCS7 = "kspsign signs files in their own formats, not as PKCS#7 content"
 _TWO_STEPS = "kspsign signs in one step; only digests leave this machine anyway"
 _WINDOWS_POLICY = "it asks for a policy that only Windows can apply"
-_CATALOGUES = "catalogue databases are part of Windows; name a catalogue with /c"
+_CATALOGUES = "kspsign judges the signatures that files carry, and looks for none in catalogues"
 
 OPTIONS: Final[Mapping[str, Mapping[str, Option]]] = {
     "sign": {
@@ -89,10 +89,10 @@ OPTIONS: Final[Mapping[str, Mapping[str, Option]]] = {
     },
     "verify": {
         **dict.fromkeys(("a", "all", "d", "ms", "pa", "ph", "tw"), _FLAG),
-        **dict.fromkeys(("c", "ds", "hash", "o", "pg", "r"), _VALUE),
+        **dict.fromkeys(("ds", "pg", "r"), _VALUE),
         **dict.fromkeys(("ca", "sha1", "u"), _VALUES),
         **dict.fromkeys(("ad", "as"), _no(_CATALOGUES)),
-        "ag": _no(_CATALOGUES, 1),
+        **dict.fromkeys(("ag", "c", "hash", "o"), _no(_CATALOGUES, 1)),
         **dict.fromkeys(("bp", "enclave", "kp", "w2010pca", "now2010pca"), _no(_WINDOWS_POLICY)),
         "sl": _no(_SEALING),
         "p7": _no(_PKCS7),
@@ -106,17 +106,21 @@ OPTIONS: Final[Mapping[str, Mapping[str, Option]]] = {
 def parse_call(arguments: Sequence[str]) -> Call | str:
     """The call, or the command whose help is asked for ("": of all).
 
-    Raises SignToolRefusal in SignTool's words for what it would refuse, and for what kspsign does.
+    Raises SignToolError in SignTool's words for what it would refuse, and for what kspsign does.
     """
     command, *rest = arguments or ("",)
     if _option_name(command) in HELP or not command:
         return ""
     known = OPTIONS.get(command.lower())
     if command.lower() == "catdb":
-        raise SignToolRefusal("This version of signtool does not support the catdb functionality.", _CATALOGUES + ".")
+        raise SignToolError(
+            "This version of signtool does not support the catdb functionality.",
+            "Use Windows' own SignTool.",
+            cause="catalogue databases are part of Windows",
+        )
     if known is None:
         near = did_you_mean(command.lower(), OPTIONS)
-        raise SignToolRefusal(f"Invalid command: {command}", f"{near}The commands are {', '.join(OPTIONS)}.")
+        raise SignToolError(f"Invalid command: {command}", f"{near}The commands are {', '.join(OPTIONS)}.")
     options: dict[str, tuple[str, ...]] = {}
     files: list[str] = []
     waiting = iter(rest)
@@ -134,22 +138,22 @@ def parse_call(arguments: Sequence[str]) -> Call | str:
 def _values(
     argument: str, name: str, known: Mapping[str, Option], before: Mapping[str, object], waiting: Iterator[str]
 ) -> tuple[str, ...]:
-    """What follows the option; raises SignToolRefusal when it may not be there, or too little follows."""
+    """What follows the option; raises SignToolError when it may not be there, or too little follows."""
     option = _FLAG if name in _QUIET_AND_SO_ON else known.get(name)
     if option is None:
         near = did_you_mean(name, known)
-        raise SignToolRefusal(f"Invalid option: {argument}", f"{near}`signtool /?` lists commands and options.")
+        raise SignToolError(f"Invalid option: {argument}", f"{near}`signtool /?` lists commands and options.")
     if option.refused:
-        raise SignToolRefusal(
+        raise SignToolError(
             f"This version of signtool does not support the /{name} functionality.",
             "Leave it out.",
             cause=option.refused,
         )
     if name in before and not option.many:
-        raise SignToolRefusal(f"You cannot use the /{name} option twice.", "Leave one of them out.")
+        raise SignToolError(f"You cannot use the /{name} option twice.", "Leave one of them out.")
     values = tuple(value for _, value in zip(range(option.values), waiting, strict=False))
     if len(values) < option.values:
-        raise SignToolRefusal(f"The /{name} option requires a parameter.", "Write its value after it.")
+        raise SignToolError(f"The /{name} option requires a parameter.", "Write its value after it.")
     return values
 
 
@@ -166,49 +170,51 @@ def _is_path(argument: str) -> bool:
 
 
 def check_combinations(call: Call) -> None:
-    """Raises SignToolRefusal for options that exclude or need each other, in SignTool's words."""
+    """Raises SignToolError for options that exclude or need each other, in SignTool's words."""
     for one, other in (("t", "tr"), ("ph", "nph"), ("q", "v"), ("q", "debug"), ("dlib", "csp"), ("dlib", "sha1")):
         if call.has(one) and call.has(other) and call.command != "verify":
-            raise SignToolRefusal(f"The /{one} option is incompatible with the /{other} option.", "Leave one of them out.")
+            raise SignToolError(
+                f"The /{one} option is incompatible with the /{other} option.", "Leave one of them out."
+            )
     for one, needed in (("kc", "csp"), ("csp", "kc"), ("p", "f"), ("dmdf", "dlib"), ("dlib", "dmdf"), ("td", "tr")):
         if call.command == "sign" and call.has(one) and not call.has(needed) and not (one == "td" and call.has("t")):
-            raise SignToolRefusal(f"The /{one} option requires the /{needed} option.", "Add it.")
+            raise SignToolError(f"The /{one} option requires the /{needed} option.", "Add it.")
     if not call.files:
-        raise SignToolRefusal("Missing filename.", "Name the files after the options.")
+        raise SignToolError("Missing filename.", "Name the files after the options.")
 
 
 def check_digest(option: str, value: str) -> str:
-    """The name of a digest as kspsign calls it. Raises SignToolRefusal for one that it does not sign with."""
+    """The name of a digest as kspsign calls it. Raises SignToolError for one that it does not sign with."""
     name = value.lower().replace("-", "")
     if name in {"sha256", "sha384", "sha512"}:
         return name
     if name in {"sha1", "md5"}:
-        raise SignToolRefusal(
+        raise SignToolError(
             "The specified algorithm cannot be used or is invalid.",
             f"Use /{option} SHA256.",
             cause=f"/{option} {value}: Windows trusts no signature of that digest any more, and kspsign makes none",
         )
-    raise SignToolRefusal(
+    raise SignToolError(
         "The specified algorithm cannot be used or is invalid.", f"/{option} takes SHA256, SHA384 or SHA512."
     )
 
 
 def check_timestamp(call: Call) -> None:
-    """Raises SignToolRefusal for a timestamp that today's SignTool refuses or kspsign does not ask for."""
+    """Raises SignToolError for a timestamp that today's SignTool refuses or kspsign does not ask for."""
     if call.has("t"):
-        raise SignToolRefusal(
+        raise SignToolError(
             "Specify the RFC 3161 timestamp server's URL instead with /tr.",
             "Write /tr URL /td SHA256 in place of /t URL: most servers answer both at the same address.",
             cause="Authenticode's old timestamps (/t) are made with SHA-1",
         )
     if call.has("tr") and not call.has("td"):
-        raise SignToolRefusal(words.NO_TD)
+        raise SignToolError(words.NO_TD)
 
 
 def response_calls(path: str) -> tuple[tuple[str, ...], ...]:
     """The commands of a response file: one argument a line, an empty line between commands.
 
-    Raises SignToolRefusal when the file can't be read.
+    Raises SignToolError when the file can't be read.
     """
     from pathlib import Path  # noqa: PLC0415 - few calls have one
 
@@ -217,8 +223,8 @@ def response_calls(path: str) -> tuple[tuple[str, ...], ...]:
     try:
         lines = decode_text(Path(path).read_bytes()).splitlines()
     except (OSError, ValueError) as unreadable:
-        cause = unreadable.strerror if isinstance(unreadable, OSError) else "it is not text"
-        raise SignToolRefusal(
+        cause = (unreadable.strerror or "") if isinstance(unreadable, OSError) else "it is not text"
+        raise SignToolError(
             f"There was an error opening the file list: {path}", "Name a text file in UTF-8 or UTF-16.", cause=cause
         ) from None  # a decoding error holds the file's content
     calls: list[list[str]] = [[]]

@@ -15,7 +15,7 @@ from kspsign.certificates.file import parse_certificates, read_certificate_file
 from kspsign.certificates.parse import parse_certificate, thumbprint_of
 from kspsign.cli.signtool import words
 from kspsign.cli.signtool.candidates import Candidate, best, certificate_words, filtered, find_candidates
-from kspsign.cli.signtool.errors import SignToolRefusal
+from kspsign.cli.signtool.errors import SignToolError
 from kspsign.cli.signtool.grammar import Call
 from kspsign.cli.signtool.key_providers import container_option, key_store_of, unknown_provider
 from kspsign.cli.signtool.speech import Speech
@@ -58,12 +58,12 @@ class KeyChoice:
 def choose_key(call: Call, configured: Mapping[str, object], speech: Speech) -> KeyChoice:
     """The key that `call` means; `configured` is the content of the configuration file that was named.
 
-    Raises SignToolRefusal in SignTool's words where none or several are meant.
+    Raises SignToolError in SignTool's words where none or several are meant.
     """
     thumbprint = _thumbprint(call)
     usage = call.value("u")
     if usage not in {None, "1.3.6.1.5.5.7.3.3", "Code Signing"}:
-        raise SignToolRefusal(f"Invalid Enhanced Key Usage: {usage}", "kspsign signs code: leave /u out.")
+        raise SignToolError(f"Invalid Enhanced Key Usage: {usage}", "kspsign signs code: leave /u out.")
     if call.has("dlib"):
         return _of_dlib(call)
     if call.has("csp"):
@@ -80,7 +80,7 @@ def _thumbprint(call: Call) -> str | None:
     # Windows' certificate dialog puts blanks and a hidden U+200E into what is copied from it.
     bare = "".join(char for char in given if char.isprintable() and char != " ").upper()
     if not re.fullmatch("[0-9A-F]{40}", bare):
-        raise SignToolRefusal(f"Invalid SHA1 hash format: {given}", _NOT_THE_ALGORITHM)
+        raise SignToolError(f"Invalid SHA1 hash format: {given}", _NOT_THE_ALGORITHM)
     return bare
 
 
@@ -88,7 +88,7 @@ def _of_dlib(call: Call) -> KeyChoice:
     """Azure Artifact Signing: its dlib's name counts, whatever folder it is said to be in."""
     name = re.split(r"[\\/]", call.value("dlib") or "")[-1]
     if name.lower() != _DLIB:
-        raise SignToolRefusal(
+        raise SignToolError(
             f"This version of signtool does not support the /dlib {name} functionality.",
             "Name its key store in the file of KSPSIGN_CONFIG, or sign with /csp, /kc and /f.",
             cause=f"kspsign loads no DLL into itself; it knows {_DLIB} as key store azure-artifact-signing",
@@ -98,9 +98,7 @@ def _of_dlib(call: Call) -> KeyChoice:
     )
 
 
-def _of_provider(
-    call: Call, configured: Mapping[str, object], thumbprint: str | None, speech: Speech
-) -> KeyChoice:
+def _of_provider(call: Call, configured: Mapping[str, object], thumbprint: str | None, speech: Speech) -> KeyChoice:
     provider, container = call.value("csp") or "", call.value("kc") or ""
     certificate = None
     named: dict[str, Any] = {}
@@ -114,7 +112,7 @@ def _of_provider(
     key_store = key_store_of(provider, configured)
     if key_store is None:
         cause = f"no KSP that kspsign knows is named {provider}"
-        raise SignToolRefusal(words.NO_PRIVATE_KEY, unknown_provider(provider), cause=cause)
+        raise SignToolError(words.NO_PRIVATE_KEY, unknown_provider(provider), cause=cause)
     options = options_of(STORES.find(key_store).load_options())
     settings = {"key_store": key_store, container_option(key_store): container}
     by_file = {name: value for name, value in named.items() if name in options}
@@ -128,13 +126,13 @@ def _of_file(call: Call, thumbprint: str | None, speech: Speech) -> KeyChoice:
     certificates = () if call.has("p") else parse_certificates(path.read_bytes())
     if certificates:
         show_selected(certificate_words(certificates[0]), speech)
-        raise SignToolRefusal(
+        raise SignToolError(
             words.NO_PRIVATE_KEY,
             'Name KSP and key too (/csp "DigiCert Signing Manager KSP" /kc ALIAS), or a .pfx with its key.',
             cause=f"{path} holds a certificate without its private key",
         )
     if any(call.has(name) for name in ("n", "i", "r")):
-        raise SignToolRefusal("The /f option is incompatible with the /n, /i and /r options.", "Leave them out.")
+        raise SignToolError("The /f option is incompatible with the /n, /i and /r options.", "Leave them out.")
     settings: dict[str, Any] = {"key_store": "pkcs12", "pkcs12": path}
     if thumbprint is not None:
         settings["thumbprint"] = thumbprint
@@ -148,7 +146,7 @@ def _of_file(call: Call, thumbprint: str | None, speech: Speech) -> KeyChoice:
 def _of_store(call: Call, configured: Mapping[str, object], thumbprint: str | None, speech: Speech) -> KeyChoice:
     store = call.value("s") or "MY"
     if store.upper() != "MY":
-        raise SignToolRefusal(
+        raise SignToolError(
             f'The "{store}" certificate store was not found.',
             "Leave /s out.",
             cause="kspsign's thumbprint store has the place of the store MY, and no other",
@@ -166,7 +164,7 @@ def _of_store(call: Call, configured: Mapping[str, object], thumbprint: str | No
     speech.trace("After Private Key filter, 0 certs were left.")
     dropped = next((name for name, count in found.counts if not count), "")
     cause = f"the {dropped} filter left none of {len(found.considered)} in {folder}"
-    raise SignToolRefusal(words.NO_CERTIFICATES, _SYNCHRONISE, cause=cause)
+    raise SignToolError(words.NO_CERTIFICATES, _SYNCHRONISE, cause=cause)
 
 
 def _of_candidate(candidate: Candidate, call: Call) -> KeyChoice:
@@ -178,13 +176,13 @@ def _of_candidate(candidate: Candidate, call: Call) -> KeyChoice:
 
 
 def _only(left: tuple[Candidate, ...], call: Call, speech: Speech) -> Candidate:
-    """The one to sign with; the best under /a. Raises SignToolRefusal for several."""
+    """The one to sign with; the best under /a. Raises SignToolError for several."""
     if len(left) == 1 or call.has("a"):
         return best(left)
     speech.say("", "The following certificates have been found to be suitable for signing:")
     for candidate in (*left, *left):  # SignTool lists them twice, before its error and after it
         speech.say(*candidate.words.lines())
-    raise SignToolRefusal(words.SEVERAL_CERTIFICATES)
+    raise SignToolError(words.SEVERAL_CERTIFICATES)
 
 
 def show_selected(certificate: words.CertificateWords, speech: Speech) -> None:
@@ -193,9 +191,9 @@ def show_selected(certificate: words.CertificateWords, speech: Speech) -> None:
 
 
 def _check_criteria(call: Call, certificate: x509.Certificate, leaf: bytes) -> None:
-    """Whether the certificate of /f meets the criteria for one; raises SignToolRefusal."""
+    """Whether the certificate of /f meets the criteria for one; raises SignToolError."""
     if not filtered([Candidate(certificate, (leaf,))], call, None).left:
-        raise SignToolRefusal(
+        raise SignToolError(
             words.NO_CERTIFICATES,
             "Give the code-signing certificate itself, and renew it when it has expired.",
             cause="the certificate of /f is not for code signing, has expired, or another one is asked for",
@@ -204,7 +202,7 @@ def _check_criteria(call: Call, certificate: x509.Certificate, leaf: bytes) -> N
 
 def _same(wanted: str | None, found: str) -> str:
     if wanted not in {None, found}:
-        raise SignToolRefusal(
+        raise SignToolError(
             "No certificate was found with the specified SHA1 Hash.",
             "Leave /sha1 out, or give the file of that certificate.",
             cause=f"/f is certificate {found}",
@@ -213,11 +211,11 @@ def _same(wanted: str | None, found: str) -> str:
 
 
 def _readable(call: Call, option: str) -> Path:
-    """The file that an option names, backslashes as the system writes folders. Raises SignToolRefusal."""
+    """The file that an option names, backslashes as the system writes folders. Raises SignToolError."""
     from kspsign.cli.signtool.files import native_path  # noqa: PLC0415 - it brings the formats
 
     name = call.value(option) or ""
     path = native_path(name)
     if not path.is_file():
-        raise SignToolRefusal(f"File not found: {name}", f"Correct /{option}.")
+        raise SignToolError(f"File not found: {name}", f"Correct /{option}.")
     return path

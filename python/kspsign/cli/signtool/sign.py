@@ -11,7 +11,7 @@ from kspsign.batch.work_list import take
 from kspsign.cli.signtool import words
 from kspsign.cli.signtool.candidates import certificate_words
 from kspsign.cli.signtool.console import FileConsole
-from kspsign.cli.signtool.errors import SignToolRefusal
+from kspsign.cli.signtool.errors import SignToolError
 from kspsign.cli.signtool.files import Targets, find_targets
 from kspsign.cli.signtool.grammar import Call, check_combinations, check_digest, check_timestamp
 from kspsign.cli.signtool.key_choice import KeyChoice, KeyPlace, choose_key, show_selected
@@ -29,14 +29,14 @@ def sign(call: Call, environment: Mapping[str, str], speech: Speech) -> None:
     """Sign the files of `call`. Raises KspSignError for what is refused before any file is looked at."""
     check_combinations(call)
     if not call.has("fd"):
-        raise SignToolRefusal(words.NO_FD)
+        raise SignToolError(words.NO_FD)
     check_timestamp(call)
     digests = {name: check_digest(name, call.value(name) or "") for name in ("fd", "td") if _is_stated(call, name)}
     key = choose_key(call, configured(environment), speech)
-    given = {**_signature_settings(call), **_digest_settings(call, digests, key), **key.settings}
+    given = {**_signature_settings(call), "digest": digests.get("fd") or _of_certificate(key), **key.settings}
     settings = settings_of("sign", given, environment, speech, key.variables)
-    stamped = digests.get("td") or _of_certificate(key)
-    settings = settings.model_copy(update={"timestamp_digest": stamped}) if call.has("td") else settings
+    if call.has("td"):
+        settings = settings.model_copy(update={"timestamp_digest": digests.get("td") or _of_certificate(key)})
     targets = find_targets(call.files)
     console = SignConsole(speech, targets, key)
     if targets.artifacts:
@@ -51,15 +51,11 @@ def _is_stated(call: Call, option: str) -> bool:
     return call.has(option) and (call.value(option) or "").lower() != "certhash"
 
 
-def _digest_settings(call: Call, digests: Mapping[str, str], key: KeyChoice) -> Mapping[str, Any]:
-    return {"digest": digests.get("fd") or _of_certificate(key)}
-
-
 def _of_certificate(key: KeyChoice) -> str:
     """The digest of the certificate's own signature (/fd certHash)."""
     found = None if key.certificate is None else key.certificate.signature_hash_algorithm
     if found is None:
-        raise SignToolRefusal(
+        raise SignToolError(
             "The specified algorithm cannot be used or is invalid.",
             "Name the digest: /fd SHA256.",
             cause="certHash needs a certificate that is known before its key is opened",
@@ -94,23 +90,21 @@ class SignConsole(FileConsole):
     def certificate(self, facts: CertificateFacts, *, key_store: str, test_signing: bool) -> None:
         """See Console: the key store is open."""
         end = datetime.fromisoformat(facts.not_after)
-        self._select(
-            words.CertificateWords(short_name(facts.subject), short_name(facts.issuer), end, facts.thumbprint)
-        )
+        self._select(words.CertificateWords(short_name(facts.subject), short_name(facts.issuer), end, facts.thumbprint))
         self.notice(f"key store {key_store}{', test signing' if test_signing else ''}")
 
     def without_files(self) -> None:
         """No file is there: SignTool has found its certificate by then."""
         if self._key.certificate is not None:
             self._select(certificate_words(self._key.certificate))
-        self.flush_missing()
+        self.name_missing()
 
     def speak(self, shown: str, outcome: FileOutcome) -> None:
         """One signed file, or why it was not."""
         if outcome.error is None:
             self.speech.succeed(f"Successfully signed: {shown}")
         else:
-            self.fail_file(shown, outcome)
+            self.fail_file(shown, outcome.error, outcome.size)
 
     def stop(self, error: ErrorFacts) -> None:
         """Without a key SignTool says so in the words of where it looked."""

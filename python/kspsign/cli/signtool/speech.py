@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterable
 from typing import TextIO
 
-from kspsign.cli.signtool.errors import SignToolRefusal
+from kspsign.cli.signtool.errors import SignToolError
 from kspsign.cli.signtool.grammar import Call
 from kspsign.model.errors import KspSignError
 from kspsign.model.values import ErrorFacts
@@ -48,9 +48,9 @@ class Speech:
         if self.verbose or self.debug:
             self.say(f"kspsign: {log_line(text)}")
 
-    def succeed(self, line: str, *before: str) -> None:
-        """Count a success and say it."""
-        self.successes += 1
+    def succeed(self, line: str, *before: str, count: int = 1) -> None:
+        """Count a success, or as many as it is for, and say it."""
+        self.successes += count
         self.say(*before, line)
 
     def warn(self, sentence: str) -> None:
@@ -68,7 +68,7 @@ class Speech:
 
     def refuse(self, error: KspSignError) -> None:
         """What ends the call, before any file or after some."""
-        if isinstance(error, SignToolRefusal):
+        if isinstance(error, SignToolError):
             facts = ErrorFacts(error.code, None, error.cause, error.remedy)
             self.fail(error.message, error=facts)
         else:

@@ -32,17 +32,22 @@ NO_PRIVATE_KEY: Final = "No private key is available."
 OTHER_KEY: Final = "The specified private key does not match the public key of the\n\tselected certificate."
 WRONG_PASSWORD: Final = "The specified PFX password is not correct."  # noqa: S105 - a sentence
 UNEXPECTED: Final = "An unexpected internal error has occurred."
-NO_TIMESTAMP: Final = (
-    "The specified timestamp server either could not be reached or\nreturned an invalid response."
-)
+NO_TIMESTAMP: Final = "The specified timestamp server either could not be reached or\nreturned an invalid response."
 NO_FILES: Final = "No files were processed."
 
-_NOT_RECOGNIZED: Final = {
-    "sign": "This file format cannot be signed because it is not recognized.",
-    "timestamp": "This file format cannot be signed because it is not recognized.",
-    "verify": "This file format cannot be verified because it is not\n\trecognized.",
+_REFUSALS: Final = {
+    Hresult.TRUST_E_SUBJECT_FORM_UNKNOWN: "This file format cannot be signed because it is not recognized.",
+    Hresult.ERROR_SHARING_VIOLATION: "The file is being used by another process.",
+    Hresult.ERROR_ACCESS_DENIED: "Access is denied.",
+    Hresult.ERROR_BAD_FORMAT: (
+        "SignedCode::Sign returned error: 0x800700C1\n\tFor more information, please see https://aka.ms/badexeformat"
+    ),
+}
+_NOT_STAMPED: Final = {
+    Hresult.TRUST_E_NOSIGNATURE: "No signature was found. The file must be signed before it can\n\tbe timestamped.",
 }
 _VERDICTS: Final = {
+    Hresult.TRUST_E_SUBJECT_FORM_UNKNOWN: "This file format cannot be verified because it is not\n\trecognized.",
     Hresult.TRUST_E_NOSIGNATURE: "No signature found.",
     Hresult.CERT_E_UNTRUSTEDROOT: (
         "A certificate chain processed, but terminated in a root\n\tcertificate which is not trusted by the trust "
@@ -87,23 +92,14 @@ def local_time(moment: datetime) -> str:
 def file_sentence(command: str, error: ErrorFacts, *, size: int) -> str:
     """Why a file was not signed or stamped; `size` is the file's, in bytes."""
     hresult = hresult_of(error)
-    if command == "timestamp" and hresult is Hresult.TRUST_E_NOSIGNATURE:
-        return "No signature was found. The file must be signed before it can\n\tbe timestamped."
     if size == 0:
         return "The file cannot be mapped into memory. It may be zero size."
-    if hresult is Hresult.TRUST_E_SUBJECT_FORM_UNKNOWN:
-        return _NOT_RECOGNIZED[command]
-    if hresult is Hresult.ERROR_SHARING_VIOLATION:
-        return "The file is being used by another process."
-    if hresult is Hresult.ERROR_ACCESS_DENIED:
-        return "Access is denied."
-    if hresult is Hresult.ERROR_BAD_FORMAT:
-        return "SignedCode::Sign returned error: 0x800700C1\n\tFor more information, please see https://aka.ms/badexeformat"
     if error.code.startswith("TIMESTAMP_"):
         return NO_TIMESTAMP
-    if hresult is not None:
-        return f"SignedCode::Sign returned error: {hresult.hex}"
-    return UNEXPECTED
+    if hresult is None:
+        return UNEXPECTED
+    sentences = {**_REFUSALS, **(_NOT_STAMPED if command == "timestamp" else {})}
+    return sentences.get(hresult, f"SignedCode::Sign returned error: {hresult.hex}")
 
 
 def verdict_sentence(error: ErrorFacts) -> str:
@@ -111,8 +107,6 @@ def verdict_sentence(error: ErrorFacts) -> str:
     hresult = hresult_of(error)
     if hresult is None:
         return UNEXPECTED
-    if hresult is Hresult.TRUST_E_SUBJECT_FORM_UNKNOWN:
-        return _NOT_RECOGNIZED["verify"]
     if hresult in _VERDICTS:
         return _VERDICTS[hresult]
     text = _WINDOWS_TEXTS.get(hresult, hresult.meaning)

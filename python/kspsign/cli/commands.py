@@ -19,7 +19,7 @@ from kspsign.model.errors import ConfigurationError, KspSignError
 from kspsign.model.load import load
 from kspsign.settings.context import RunContext
 from kspsign.settings.faults import option_name
-from kspsign.settings.model import STANDARD_OUTPUT, Command, Settings
+from kspsign.settings.model import COMMAND_LINE_COMMANDS, STANDARD_OUTPUT, Command, Settings
 from kspsign.settings.resolve import resolve
 from kspsign.settings.unmapped import in_text, refuse_unmapped
 
@@ -33,6 +33,7 @@ COMMANDS: Mapping[str, str] = {
     "sign": "kspsign.path:run",
     "certsync": "kspsign.batch.synchronise:synchronise_certificate",
     "timestamp": "kspsign.batch.timestamp:timestamp_files",
+    "remove": "kspsign.batch.remove:remove_files",
     "verify": "kspsign.batch.verify:verify_files",
     "merge": "kspsign.batch.merge:merge",
 }
@@ -291,6 +292,7 @@ def _config_input(given: object) -> Path | None:
 def _known(command: str) -> Command:
     if command == "inspect":
         return "verify"  # the same settings
-    if command in get_args(Command):
+    known = [name for name in get_args(Command) if name not in COMMAND_LINE_COMMANDS]
+    if command in known:
         return command  # type: ignore[return-value]  # narrowed by the line above, which mypy does not see
-    raise ConfigurationError(f"unknown command {command!r}", remedy=f"One of {', '.join(get_args(Command))}.")
+    raise ConfigurationError(f"unknown command {command!r}", remedy=f"One of {', '.join(known)}.")

@@ -29,7 +29,9 @@ from kspsign.settings.urls import url_fault
 if TYPE_CHECKING:
     from kspsign.model.network_options import NetworkOptions
 
-Command = Literal["run", "certsync", "sign", "timestamp", "verify", "doctor", "merge"]
+Command = Literal["run", "certsync", "sign", "timestamp", "remove", "verify", "doctor", "merge"]
+COMMAND_LINE_COMMANDS: frozenset[Command] = frozenset({"remove"})
+"""Of command lines alone: neither the task nor the action has them."""
 JUDGING_COMMANDS: frozenset[Command] = frozenset({"verify", "merge"})
 """Their whole result is a verdict: they read no configuration file that was not named."""
 KEY_STORE_COMMANDS: frozenset[Command] = frozenset({"run", "certsync", "sign", "doctor"})

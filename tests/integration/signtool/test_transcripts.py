@@ -74,6 +74,15 @@ def _three(lab: Winlab) -> None:
     (lab.folder / "my.app").write_bytes(NAVX)
 
 
+def _certificate_of_ec(lab: Winlab) -> None:
+    lab.certsync("Contoso-EC")
+    lab.program("ec.exe")
+
+
+def _nothing(_lab: Winlab) -> None:
+    """The programs that are there are enough."""
+
+
 def _certificate(lab: Winlab) -> None:
     lab.program("m1.exe")
     (lab.folder / "cert.crt").write_bytes(lab.pki.leaves["Contoso-Release"].pem)
@@ -85,7 +94,9 @@ def _trouble(lab: Winlab, trouble: Trouble) -> None:
 
 
 def _refused_signature(lab: Winlab) -> None:
-    lab.host.service.faults.append(Fault("POST", "/sign", Response(400, wire.error("hsm_not_ready", "HSM is not ready"))))
+    lab.host.service.faults.append(
+        Fault("POST", "/sign", Response(400, wire.error("hsm_not_ready", "HSM is not ready")))
+    )
 
 
 def _program(name: str) -> Callable[[Winlab], object]:
@@ -98,7 +109,13 @@ PREPARED: dict[str, Callable[[Winlab], object]] = {
     "verify": lambda lab: _signed(lab, "app.exe"),
     "verify-no-pa": lambda lab: _signed(lab, "app.exe"),
     **dict.fromkeys(
-        ("sign-csp-kc-f", "sign-csp-wrong-case", "sign-csp-wrong-name", "sign-csp-other-cert", "sign-csp-no-credentials"),
+        (
+            "sign-csp-kc-f",
+            "sign-csp-wrong-case",
+            "sign-csp-wrong-name",
+            "sign-csp-other-cert",
+            "sign-csp-no-credentials",
+        ),
         _certificate,
     ),
     "verify-csp-kc-f": lambda lab: _signed(lab, "m1.exe"),
@@ -114,7 +131,7 @@ PREPARED: dict[str, Callable[[Winlab], object]] = {
     "sign-name-several": _all_names,
     "sign-expired": _all_names,
     "sign-not-codesigning": _all_names,
-    "sign-ec": lambda lab: (lab.certsync("Contoso-EC"), lab.program("ec.exe")),
+    "sign-ec": _certificate_of_ec,
     "verify-ec": lambda lab: _signed(lab, "ec.exe", "Contoso-EC"),
     **dict.fromkeys(("sign-ksp-device-not-ready", "sign-ksp-internal-error"), _refused_signature),
     "sign-tsa-fail-503": lambda lab: _trouble(lab, Trouble(503)),
@@ -148,7 +165,7 @@ def test_same_exit_code_and_lines(machine: Winlab, name: str) -> None:
         machine.certsync("Contoso-Release")
     for file in ("m1.exe", "a2.exe"):
         machine.program(file)
-    PREPARED.get(name, lambda _lab: None)(machine)
+    PREPARED.get(name, _nothing)(machine)
     if name == "verify-root-now-trusted":
         machine.roots.append(machine.pki.leaves["Contoso-SelfSigned"])
     if name == "verify-no-root":

@@ -21,8 +21,8 @@ _NOT_SIGNED = (
     "exit code 1, here 0",
 )
 _KEY_FAILED = (
-    "a signature that the service refuses is an error of its file, with the service's reason; SignTool stops there with "
-    "the KSP's code"
+    "a signature that the service refuses is an error of its file, with the service's reason; SignTool stops there "
+    "with the KSP's code"
 )
 _ONE_ERROR = ("+ ", "+ Number of errors: 1", "+ SignTool Error: An error occurred while attempting to sign: a2.exe")
 

@@ -44,7 +44,10 @@ class Transcript:
     def typed(self, thumbprints: Mapping[str, str], timestamp_url: str) -> list[str]:
         """The arguments for a machine of its own thumbprints (by alias) and timestamp server."""
         url = re.compile(r"http://127\.0\.0\.1:\d{4,5}/tsa")
-        return [url.sub(timestamp_url, thumbprints.get(word.removeprefix("#"), word) if word.startswith("#") else word) for word in self.arguments]
+        return [
+            url.sub(timestamp_url, thumbprints.get(word.removeprefix("#"), word) if word.startswith("#") else word)
+            for word in self.arguments
+        ]
 
 
 def transcripts() -> tuple[Transcript, ...]:

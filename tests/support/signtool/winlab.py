@@ -94,21 +94,21 @@ class Pki:
 
 def create_pki() -> Pki:
     """Fresh keys under the lab's names."""
-    span = {"begin": BEGIN, "end": END}
-    root = ca("Winlab Root CA", **span)
-    code_ca = ca("Winlab Code Signing CA", root, path_length=0, **span)
-    stamp_ca = ca("Winlab Timestamping CA", root, path_length=0, **span)
+    root = ca("Winlab Root CA", begin=BEGIN, end=END)
+    code_ca = ca("Winlab Code Signing CA", root, path_length=0, begin=BEGIN, end=END)
+    stamp_ca = ca("Winlab Timestamping CA", root, path_length=0, begin=BEGIN, end=END)
     usages = (extended(TIMESTAMPING, critical=True), key_usage("digital_signature"))
     stamper = rsa.generate_private_key(65537, 2048)
-    responder = issue("Winlab Timestamp Responder", stamp_ca, extensions=usages, key=stamper, **span)
+    responder = issue("Winlab Timestamp Responder", stamp_ca, extensions=usages, key=stamper, begin=BEGIN, end=END)
     for_servers = (extended(ExtendedKeyUsageOID.SERVER_AUTH), key_usage("digital_signature"))
-    expired = {"begin": BEGIN, "end": datetime(2024, 1, 1, tzinfo=UTC)}
     leaves = {
-        "Contoso-Release": signer("Contoso Ltd", code_ca, key=rsa.generate_private_key(65537, 2048), **span),
-        "Contoso-EC": signer("Contoso Ltd EC", code_ca, **span),
-        "Contoso-Expired": signer("Contoso Ltd Expired", code_ca, **expired),
-        "Contoso-Server": issue(name("Contoso Web Server"), code_ca, extensions=for_servers, **span),
-        "Contoso-SelfSigned": signer("Contoso Ltd SelfSigned", **span),
+        "Contoso-Release": signer(
+            "Contoso Ltd", code_ca, key=rsa.generate_private_key(65537, 2048), begin=BEGIN, end=END
+        ),
+        "Contoso-EC": signer("Contoso Ltd EC", code_ca, begin=BEGIN, end=END),
+        "Contoso-Expired": signer("Contoso Ltd Expired", code_ca, begin=BEGIN, end=datetime(2024, 1, 1, tzinfo=UTC)),
+        "Contoso-Server": issue(name("Contoso Web Server"), code_ca, extensions=for_servers, begin=BEGIN, end=END),
+        "Contoso-SelfSigned": signer("Contoso Ltd SelfSigned", begin=BEGIN, end=END),
     }
     return Pki(root, code_ca, stamp_ca, responder, leaves)
 

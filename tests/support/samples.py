@@ -11,7 +11,7 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -48,6 +48,15 @@ class Run:
         """The code of the only file's error, None when it has none."""
         error = self.file["error"]
         return None if error is None else str(error["code"])
+
+
+def assert_found_in_log(run: Run, logged: Sequence[str]) -> None:
+    """Each signature's request is one of the service's own log, in the report and in the trace (--verbose)."""
+    reported = [request for file in run.report["files"] for request in file["request_ids"]]
+    assert reported
+    assert sorted(reported) == sorted(logged)
+    assert len(set(reported)) == len(reported)
+    assert all(f" by request {request}" in run.text for request in reported), run.text
 
 
 @dataclass(frozen=True)

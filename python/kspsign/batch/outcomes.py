@@ -33,6 +33,7 @@ def signed(artifact: Artifact, copy: SignedCopy, verification: Verification, sec
         seconds=seconds,
         timestamp_server=copy.timestamp_server,
         certificate=copy.certificate,
+        request_ids=copy.request_ids,
     )
 
 

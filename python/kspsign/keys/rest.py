@@ -19,6 +19,7 @@ from kspsign.network.retry import retry_after_seconds
 USER_AGENT: Final = f"kspsign/{version('kspsign')}"
 MAX_REPLY: Final = 1 << 20
 _LONGEST = 400
+_LONGEST_ID = 100
 _BLANKS = re.compile(r"[\s\x00-\x1f\x7f]+")
 _TAGS = re.compile(r"<(?:script|style)\b.{0,4000}?</|<[^>]{0,2000}>", re.DOTALL | re.IGNORECASE)
 _LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
@@ -56,6 +57,12 @@ def send(pool: Pool, question: Question, *, attempt: int = 1, secrets: tuple[str
 def retry_after(answer: HttpAnswer | Silence) -> float | None:
     """Seconds that the service asks to wait."""
     return None if isinstance(answer, Silence) else retry_after_seconds(answer.headers.get("retry-after"))
+
+
+def request_id(text: object) -> str | None:
+    """What a service calls a request, if it is an id: printable ASCII, not too long; it goes to logs and reports."""
+    is_id = isinstance(text, str) and 0 < len(text) <= _LONGEST_ID and text.isascii() and text.isprintable()
+    return str(text) if is_id else None
 
 
 def one_line(text: str) -> str:

@@ -16,8 +16,9 @@ class FileOutcome:
     """Report: what became of one file.
 
     `outcome` "checked" is a file that was verified but not to be signed, "planned" one that a dry run would sign,
-    "removed" one whose signatures were taken out, wholly or in part.
-    `certificate` is the thumbprint of the certificate that this run signed it with.
+    "removed" one whose signatures were taken out, wholly or in part. `certificate` is the thumbprint of the certificate
+    that this run signed it with. `request_ids` are what the key store's log calls the requests that made its
+    signatures; () where the store does not say.
     """
 
     path: str
@@ -33,6 +34,7 @@ class FileOutcome:
     seconds: dict[str, float] = field(default_factory=dict)
     timestamp_server: str | None = None
     certificate: str | None = None
+    request_ids: tuple[str, ...] = ()
 
     @property
     def tried(self) -> bool:

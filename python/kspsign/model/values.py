@@ -90,12 +90,14 @@ class RawSignature(NamedTuple):
     """A bare signature value as the key store returned it (RSA PKCS#1 v1.5, or ECDSA as DER).
 
     `chain` is the certificate that the value belongs to and its issuers (DER, leaf first), where the key store says
-    so with each signature; None where the certificate is fixed.
+    so with each signature; None where the certificate is fixed. `request_id` is what the service's log calls the
+    request that made it; None where the store has no such log or does not say.
     """
 
     algorithm: DigestAlgorithm
     value: bytes
     chain: tuple[bytes, ...] | None = None
+    request_id: str | None = None
 
 
 class TimestampToken(NamedTuple):

@@ -16,7 +16,7 @@ Listener = Callable[[str], object]
 _listener: ContextVar[Listener | None] = ContextVar("kspsign_network_listener", default=None)
 _attempt: ContextVar[int] = ContextVar("kspsign_network_attempt", default=1)
 _REQUEST_IDS = ("x-ms-request-id", "x-request-id", "request-id", "x-amzn-requestid", "x-vss-e2eid", "x-correlation-id")
-_OWN_IDS = ("x-correlation-id",)
+_OWN_IDS = ("x-correlation-id", "x-goog-request-reason")
 _LONGEST_ID = 100
 
 
@@ -66,6 +66,11 @@ class Trace:
             status, headers = answered[-1] if answered else (0, {})
             theirs = _found_id(headers, _REQUEST_IDS)
             self._tell(method, url, str(status), started, attempt, ours + (theirs if theirs != ours else ""))
+
+    def note(self, text: str) -> None:
+        """One line about what came of a call, such as its id where no header has it."""
+        if self._listener is not None:
+            self._listener(f"network: {text}")
 
     def _tell(self, method: str, url: str, outcome: str, started: float, attempt: int, ids: str) -> None:
         if self._listener is not None:

@@ -42,12 +42,13 @@ class _Key(NamedTuple):
 
 
 class _JournalEntry(NamedTuple):
-    """A signature; or "" and the operation that was begun for it."""
+    """A signature, with the service's id of the request that made it; or "" and the operation that was begun for it."""
 
     signature: str
     time: int
     chain: tuple[str, ...] = ()
     operation: str = ""
+    request: str | None = None
 
 
 class Journal:
@@ -104,14 +105,13 @@ class Journal:
         if entry is None or entry.operation:
             return None
         chain = tuple(map(bytes.fromhex, entry.chain)) or None
-        return RawSignature(algorithm, bytes.fromhex(entry.signature), chain)
+        return RawSignature(algorithm, bytes.fromhex(entry.signature), chain, entry.request)
 
     def add(self, digest: bytes, signature: RawSignature) -> None:
         """Keep a signature. Never raises: the file that it is for can still be finished."""
         key = _Key(signature.algorithm.value, digest.hex())
-        entry = _JournalEntry(
-            signature.value.hex(), int(time.time()), tuple(der.hex() for der in signature.chain or ())
-        )
+        chain = tuple(der.hex() for der in signature.chain or ())
+        entry = _JournalEntry(signature.value.hex(), int(time.time()), chain, request=signature.request_id)
         with self._lock:
             self._keep(key, entry)
 
@@ -161,9 +161,11 @@ class Journal:
 
     def _keep(self, key: _Key, entry: _JournalEntry) -> None:
         self._unfinished.add(key)
-        chain = {"chain": entry.chain} if entry.chain else {}
+        more: dict[str, object] = {"chain": entry.chain} if entry.chain else {}
+        if entry.request is not None:
+            more["request"] = entry.request
         held = {"operation": entry.operation} if entry.operation else {"signature": entry.signature}
-        self._append({**key._asdict(), **held, "time": entry.time, **chain})
+        self._append({**key._asdict(), **held, "time": entry.time, **more})
         self._unsynced.set()
 
     def _append(self, content: dict[str, object]) -> None:
@@ -252,4 +254,7 @@ def _entry(content: dict[str, Any]) -> _JournalEntry:
     if isinstance(operation, str) and operation:
         return _JournalEntry("", int(content["time"]), operation=operation)
     chain = tuple(bytes.fromhex(der).hex() for der in content.get("chain", ()))
-    return _JournalEntry(bytes.fromhex(content["signature"]).hex(), int(content["time"]), chain)
+    request = content.get("request")
+    if request is not None and not isinstance(request, str):
+        raise TypeError("an id is a text")
+    return _JournalEntry(bytes.fromhex(content["signature"]).hex(), int(content["time"]), chain, request=request)

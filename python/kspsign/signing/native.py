@@ -126,6 +126,7 @@ class NativeEngine:
             signed.unsigned.digest,
             token.server if token else None,
             thumbprint_of(signed.chain[0]),
+            request_ids=_request_ids(signed),
         )
 
     def _sign_inside_out(self, held: LockedTarget, file: BundledFiles) -> SignedCopy:
@@ -136,12 +137,12 @@ class NativeEngine:
         inner_files = file.inner_files(found)
         clock.lap("digest")
         messages: dict[int, bytes] = {}
-        digests: list[bytes] = []
+        made: list[_SignedDigest] = []
         with self._slots.released(), self._turn():
             for number in file.unsigned_inner():
                 signed = self._signed_by_name(inner_files[number].file, inner_files[number].digest)
                 messages[number], _ = self._assembled(signed)
-                digests.append(signed.unsigned.digest)
+                made.append(signed)
         clock.lap("sign")
         copy = held.create_copy()
         with copy.open("r+b") as target:
@@ -156,9 +157,16 @@ class NativeEngine:
         with copy.open("r+b") as target:
             rebuilt.embed(digest, (message,), target)  # onto itself: what it keeps stays where it is
         clock.lap("embed")
-        thumbprint = thumbprint_of(signed.chain[0])
         return SignedCopy(
-            bundle, copy, found, clock.seconds, signed.unsigned.digest, server, thumbprint, tuple(digests)
+            bundle,
+            copy,
+            found,
+            clock.seconds,
+            signed.unsigned.digest,
+            server,
+            thumbprint_of(signed.chain[0]),
+            tuple(inner.unsigned.digest for inner in made),
+            _request_ids(*made, signed),
         )
 
     def _assembled(self, signed: _SignedDigest) -> tuple[bytes, str | None]:
@@ -230,6 +238,12 @@ class NativeEngine:
 
     def _turn(self) -> AbstractContextManager[None]:
         return contextlib.nullcontext() if self._preflight is None else self._preflight.turn()
+
+
+def _request_ids(*signed: _SignedDigest) -> tuple[str, ...]:
+    """What the key store's log calls the requests, as far as it says."""
+    found = (one.signature.request_id for one in signed)
+    return tuple(identifier for identifier in found if identifier is not None)
 
 
 @contextlib.contextmanager

@@ -22,6 +22,7 @@ from kspsign.model.errors import LostSignatureError, OperationFailedError, Signi
 from kspsign.model.values import DigestAlgorithm, RawSignature
 from kspsign.network.limiter import Limiter
 from kspsign.network.retry import LONGEST_PAUSE
+from kspsign.network.trace import Trace
 from kspsign.signing.budget import Budget
 from kspsign.signing.circuit_breaker import CircuitBreaker
 from kspsign.signing.journal import Journal, is_current
@@ -59,6 +60,7 @@ class SignatureSource:
         self._flights: SingleFlight[RawSignature] = SingleFlight()
         self._turns = Turns()
         self._unkept = InFlight()
+        self._trace = Trace()
 
     def get(self, digest: bytes, algorithm: DigestAlgorithm) -> RawSignature:
         """A valid signature of `digest`; costs at most one, and none if it was obtained before.
@@ -148,6 +150,8 @@ class SignatureSource:
     def _request(self, digest: bytes, algorithm: DigestAlgorithm) -> RawSignature:
         with self._unkept if self._resumable is None else nullcontext():
             signature = self._request_with_retry(digest, algorithm)
+            if signature.request_id is not None:
+                self._trace.note(f"{self._key.name} signed {digest.hex()} by request {signature.request_id}")
             if not self._verifies(signature, digest):
                 self._abandon(digest, algorithm)
                 mismatch = self._mismatch(signature)

@@ -21,7 +21,7 @@ from support.formats.peimages import build_pe
 from support.key_vault.answers import Request
 from support.key_vault.machine import Az
 from support.key_vault.world import CLIENT, CONNECTION
-from support.samples import Run, kspsign_process, osslsigncode_verify
+from support.samples import Run, assert_found_in_log, kspsign_process, osslsigncode_verify
 
 
 @pytest.fixture
@@ -72,6 +72,7 @@ def test_files_are_signed_stamped_by_microsoft_and_accepted_by_a_peer(service: A
     run = run_in(service, tmp_path, "--verbose", environment={**service.environment, **build})
     assert run.code == 0, run.text
     assert len(service.signing.spent) == run.report["totals"]["signatures_used"] == 6
+    assert_found_in_log(run, list(service.signing.operations))
     assert len(service.of_profile("GET", "/certchain")) == 1
     assert len(service.record.of("microsoftonline.com", "/token")) == 1
     assert service.stamped == 1 + 6  # asked once before anything is spent

@@ -21,7 +21,7 @@ from support.certificates import rsa_key
 from support.formats.peimages import build_pe
 from support.key_vault.world import CONNECTION
 from support.pki import Issued, ca, new_key, signer
-from support.samples import Run, kspsign, kspsign_process, osslsigncode_verify
+from support.samples import Run, assert_found_in_log, kspsign, kspsign_process, osslsigncode_verify
 
 NOW = datetime.now(UTC)
 DAY = timedelta(days=1)
@@ -68,6 +68,7 @@ def test_files_are_signed_and_accepted_by_a_peer(aws: Aws, tmp_path: Path) -> No
     assert len(aws.aws.signed) == run.report["totals"]["signatures_used"] == 6
     assert len(aws.of_kms("GetPublicKey")) == len(aws.of_kms("DescribeKey")) == 1
     assert ", x-amzn-requestid " in run.text
+    assert_found_in_log(run, aws.aws.trail)
     assert run.report["certificate"]["alias"] == aws.aws.keys[0].arn
     peer = osslsigncode_verify(tmp_path / "00.dll", tmp_path / "root.pem")
     assert peer.accepted, peer.text

@@ -25,7 +25,7 @@ from support.google.world import ACCOUNT, KEY, PROVIDER, KeyVersion, SigningKey
 from support.key_vault.answers import Request, Response
 from support.key_vault.world import CONNECTION
 from support.pki import Issued, ca, new_key, signer
-from support.samples import Run, assert_no_leftovers, kspsign, osslsigncode_verify
+from support.samples import Run, assert_found_in_log, assert_no_leftovers, kspsign, osslsigncode_verify
 
 NOW = datetime.now(UTC)
 DAY = timedelta(days=1)
@@ -69,9 +69,10 @@ def run_in(
 def test_files_are_signed_and_accepted_by_a_peer(service: Google, tmp_path: Path) -> None:
     fill(tmp_path, 3)
     version, _certificate, _root = service.publish(tmp_path, RSA, **SIDES)
-    run = run_in(service, tmp_path)
+    run = run_in(service, tmp_path, "--verbose")
     assert run.code == 0, run.text
     assert len(service.google.signed) == run.report["totals"]["signatures_used"] == 3
+    assert_found_in_log(run, [asked.headers["x-goog-request-reason"] for asked in service.of_kms(":asymmetricSign")])
     assert len(service.of_kms("/publicKey")) == 1
     assert run.report["certificate"]["alias"] == version.name
     peer = osslsigncode_verify(tmp_path / "00.dll", tmp_path / "root.pem")

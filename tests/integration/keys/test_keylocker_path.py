@@ -25,7 +25,7 @@ from support.digicert_one.server import Fault
 from support.digicert_one.world import DAY, NOW
 from support.formats.peimages import build_pe, digest
 from support.pki import signer
-from support.samples import Run, kspsign_process, osslsigncode_verify
+from support.samples import Run, assert_found_in_log, kspsign_process, osslsigncode_verify
 
 JOBS = 4
 
@@ -92,11 +92,12 @@ def test_the_peer_accepts_what_the_service_signed(
     world, record = bench.host.world, bench.host.service.record
     world.add_certificate(world.add_keypair("prod", key), "prod code", chain=(world.root, world.intermediate))
     paths = bench.files(6)
-    run = bench.run("run", "--key-store", "keylocker", "--keypair-alias", "prod", "--digest", "sha384")
+    run = bench.run("run", "--key-store", "keylocker", "--keypair-alias", "prod", "--digest", "sha384", "--verbose")
     assert run.code == 0, run.text
     assert (run.report["key_store"], run.report["engine"], run.report["test_signing"]) == ("keylocker", "native", False)
     assert run.report["certificate"]["alias"] == "prod"
     assert (run.report["totals"]["signatures_used"], world.spent) == (6, 6)
+    assert_found_in_log(run, list(world.signatures))
     for path in paths:
         peer = osslsigncode_verify(path, bench.roots)
         assert peer.accepted, peer.text

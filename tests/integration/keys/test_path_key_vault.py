@@ -19,7 +19,7 @@ from support.key_vault.answers import LOGIN, SOVEREIGN_LOGIN, Request, Response,
 from support.key_vault.server import Azure
 from support.key_vault.world import ACCESS_TOKEN, CLIENT, CONNECTION, EVERYTHING, TENANT, SigningKey, Version, World
 from support.pki import Issued, ca, signer
-from support.samples import Run, kspsign_process, osslsigncode_verify
+from support.samples import Run, assert_found_in_log, kspsign_process, osslsigncode_verify
 
 NOW = datetime.now(UTC)
 BEGIN, END = NOW - timedelta(days=10), NOW + timedelta(days=300)
@@ -95,9 +95,11 @@ def test_the_peer_accepts_it(name: str, algorithm: str, azure: Azure, image: Pat
 def test_one_sign_in_and_few_connections_for_many_files(azure: Azure, image: Path) -> None:
     for number in range(30):
         (image.parent / f"{number}.dll").write_bytes(image.read_bytes() + number.to_bytes(8))
-    run = sign(azure, image.parent, f"https://{VAULT}/keys/rsa", "--jobs", "4")
+    run = sign(azure, image.parent, f"https://{VAULT}/keys/rsa", "--jobs", "4", "--verbose")
     assert run.code == 0, run.text
     assert len(azure.record.of(VAULT, "/sign")) == run.report["totals"]["signatures_used"] == 31
+    made = [each for each in azure.record.of(VAULT, "/sign") if "authorization" in each.headers]
+    assert_found_in_log(run, [each.headers["x-ms-client-request-id"] for each in made])
     unauthorised = [each for each in azure.record.of(VAULT) if "authorization" not in each.headers]
     assert len(unauthorised) <= 2  # one for each of the two clients, of certificates and of keys
     assert len(azure.record.of("microsoftonline.com", "/token")) == 1  # certsync's, and signing goes on with it

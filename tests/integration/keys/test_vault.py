@@ -21,7 +21,7 @@ from support.azure_devops.uploads import JOB_ID
 from support.formats.peimages import build_pe
 from support.key_vault.world import CONNECTION
 from support.pki import new_key
-from support.samples import Run, assert_no_leftovers, kspsign_process, osslsigncode_verify
+from support.samples import Run, assert_found_in_log, assert_no_leftovers, kspsign_process, osslsigncode_verify
 from support.vault_transit.answers import VaultRequest, VaultResponse, respond, right, wrong
 from support.vault_transit.server import TransitServer
 from support.vault_transit.world import JWT, NOW, ROLE_ID, SECRET_ID, TOKEN, HeldToken, VaultWorld
@@ -208,7 +208,7 @@ def test_outcome_signatures_and_journal(name: str, vault: TransitServer, tmp_pat
     if name == "may not sign":
         vault.world.tokens[TOKEN] = HeldToken(rights=frozenset({"read", "lookup"}))
     case.set_up(vault)
-    run = run_in(vault, tmp_path)
+    run = run_in(vault, tmp_path, "--verbose")
     assert run.code == case.code, run.text
     assert len(vault.world.spent) == case.spent
     assert all(word in run.text for word in case.words), run.text
@@ -223,6 +223,7 @@ def test_outcome_signatures_and_journal(name: str, vault: TransitServer, tmp_pat
         assert before == {path.name: path.read_bytes() for path in tmp_path.glob("*.dll")}
     else:
         assert osslsigncode_verify(tmp_path / "0.dll", vault.folder / "root.pem").accepted
+        assert_found_in_log(run, vault.world.audited)
         assert {number for number, _digest in vault.world.spent} == {1}
     assert TOKEN not in run.text
 

@@ -27,7 +27,10 @@ def respond(world: AwsWorld, request: Request) -> Response:
     """The answer of the region's KMS."""
     try:
         with world.lock:
-            return answered(200, _done(world, request))
+            answer = answered(200, _done(world, request))
+            if request.headers["x-amz-target"].endswith(".Sign"):
+                world.trail.append(answer.headers["x-amzn-RequestId"])
+            return answer
     except Refused as refused:
         return exception(refused.name, refused.message)
 

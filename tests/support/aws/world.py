@@ -89,7 +89,8 @@ class AwsWorld:
     """The account's state. `signed` are the digests (hex) that signatures were made of, `dry` those of dry runs.
 
     `oidc_tokens` is by which tokens the role may be assumed. `wrong_key` signs with another key of the same kind.
-    `offset` is how far the service's clock is off this machine's.
+    `trail` are the ids of requests that made a signature. `offset` is how far the service's clock is off this
+    machine's.
     """
 
     keys: list[KmsKey] = field(default_factory=list)
@@ -102,6 +103,7 @@ class AwsWorld:
     offset: timedelta = timedelta()
     session_life: timedelta = timedelta(hours=1)
     signed: list[str] = field(default_factory=list)
+    trail: list[str] = field(default_factory=list)
     dry: list[str] = field(default_factory=list)
     sessions: list[str] = field(default_factory=list)
     imds_tokens: set[str] = field(default_factory=set)

@@ -90,7 +90,10 @@ def _with_token(world: VaultWorld, held: HeldToken, request: VaultRequest) -> Va
     if what == "keys" and request.method == "GET":
         return _key(world, name)
     if what in {"sign", "verify"} and writes:
-        return (_sign if what == "sign" else _verify)(world, name, algorithm, request.content)
+        answer = (_sign if what == "sign" else _verify)(world, name, algorithm, request.content)
+        if what == "sign" and answer.status == 200:
+            world.audited.append(answer.content["request_id"])
+        return answer
     return wrong(405, "1 error occurred:\n\t* unsupported operation\n\n")
 
 

@@ -54,6 +54,7 @@ class VaultWorld:
     """A Vault with one key, release, whose one version has its certificate.
 
     `sealed` and `standby` are its state; `ttl` is how long tokens of a login live; `used` are logins and renewals.
+    `audited` are the ids of requests that made a signature.
     """
 
     namespace: str = ""
@@ -72,6 +73,7 @@ class VaultWorld:
     jwts: set[str] = field(default_factory=lambda: {JWT})
     versions: dict[int, HeldVersion] = field(default_factory=dict)
     spent: list[tuple[int, str]] = field(default_factory=list)
+    audited: list[str] = field(default_factory=list)
     used: list[str] = field(default_factory=list)
     root: Issued = field(default_factory=lambda: ca("Vault root", **LIVES))
 

@@ -21,7 +21,7 @@ OURS, THEIRS = "A" * 40, "B" * 40
 
 
 def signature(number: int) -> RawSignature:
-    return RawSignature(SHA256, number.to_bytes(384))
+    return RawSignature(SHA256, number.to_bytes(384), request_id=f"request-{number}")
 
 
 def digest(number: int) -> bytes:

@@ -22,9 +22,9 @@ from kspsign.keys.aws_kms.key import KeyState, PublicKey, check_state, read_publ
 from kspsign.keys.aws_kms.options import AwsKmsOptions
 from kspsign.keys.aws_kms.sigv4 import signed_headers
 from kspsign.keys.protocol import Surroundings
-from kspsign.keys.rest import USER_AGENT, Silence, retry_after, send
+from kspsign.keys.rest import USER_AGENT, Silence, request_id, retry_after, send
 from kspsign.model.errors import CancelledError, PrerequisiteError, SigningError, ThrottledError
-from kspsign.model.values import DigestAlgorithm
+from kspsign.model.values import DigestAlgorithm, RawSignature
 from kspsign.network.exchange import HttpAnswer, Question
 from kspsign.network.pool import Pool
 from kspsign.network.retry import pause_before
@@ -87,8 +87,10 @@ class KmsClient:
         if answer.status != 200 and read_refusal(answer).name != DRY_RUN:
             raise refused(answer, asked, PrerequisiteError)
 
-    def sign(self, key: PublicKey, digest: bytes, algorithm: DigestAlgorithm) -> bytes:
-        """RSA PKCS#1 v1.5, or ECDSA as DER. It is sent again only where no connection came about.
+    def sign(self, key: PublicKey, digest: bytes, algorithm: DigestAlgorithm) -> RawSignature:
+        """RSA PKCS#1 v1.5, or ECDSA as DER, with the request id that CloudTrail has.
+
+        It is sent again only where no connection came about.
 
         Raises ThrottledError when the service is too busy, LostSignatureError when it is unknown whether it signed,
         SigningError for a refusal; CancelledError.
@@ -101,7 +103,8 @@ class KmsClient:
             except PrerequisiteError as no_keys:
                 raise SigningError(no_keys.message, code=no_keys.code, remedy=no_keys.remedy) from no_keys
             if isinstance(answer, HttpAnswer):
-                return self._signature(answer, key, content, asked)
+                value = self._signature(answer, key, content, asked)
+                return RawSignature(algorithm, value, request_id=request_id(answer.headers.get("x-amzn-requestid")))
             if answer.sent:
                 raise maybe_spent(asked, answer.reason, timed_out=answer.timed_out)
             failure = unreachable(answer, asked, SigningError)

@@ -99,7 +99,7 @@ class AwsKmsStore(KeyStore):
 
     def sign(self, digest: bytes, algorithm: DigestAlgorithm) -> RawSignature:
         """Sign a digest in the service; see KeyStore."""
-        return RawSignature(algorithm, self._client.sign(self._key, digest, algorithm))
+        return self._client.sign(self._key, digest, algorithm)
 
     def close(self) -> None:
         """Close the connections; calling it again does nothing."""

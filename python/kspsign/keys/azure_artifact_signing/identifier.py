@@ -63,3 +63,8 @@ class ProfileAddress:
 
     def __str__(self) -> str:
         return f"{self.account}/{self.profile} at {self.endpoint}"
+
+
+def operation_id(operation: str) -> str:
+    """The id at the end of an operation's URL, which the account's log has."""
+    return urlsplit(operation).path.rpartition("/")[2]

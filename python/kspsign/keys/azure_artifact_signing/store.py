@@ -34,7 +34,7 @@ from kspsign.keys.azure_artifact_signing.errors import (
     pending,
     unusable,
 )
-from kspsign.keys.azure_artifact_signing.identifier import ProfileAddress
+from kspsign.keys.azure_artifact_signing.identifier import ProfileAddress, operation_id
 from kspsign.keys.azure_artifact_signing.metadata import SigningTarget, correlation_of, find_target, header_value
 from kspsign.keys.azure_artifact_signing.options import ArtifactSigningOptions
 from kspsign.keys.azure_identity.bearer import BearerToken
@@ -162,7 +162,7 @@ class ArtifactSigningStore(ResumableKeyStore):
         begun = self._client.begin(digest, algorithm, asked)
         if begun.state.is_unfinished and begun.operation is not None:
             return begun.operation
-        return self._signature(begun.state, digest, algorithm)
+        return self._signature(begun.state, digest, algorithm, begun.state.id)
 
     def finish(self, operation: str, digest: bytes, algorithm: DigestAlgorithm) -> RawSignature:
         """Fetch the signature of an operation; see ResumableKeyStore. A URL that is not this profile's is not asked."""
@@ -173,7 +173,8 @@ class ArtifactSigningStore(ResumableKeyStore):
                 remedy=FAILED_REMEDY,
                 gone=True,
             )
-        return self._signature(self._client.wait(operation, self._asked(algorithm)), digest, algorithm)
+        state = self._client.wait(operation, self._asked(algorithm))
+        return self._signature(state, digest, algorithm, operation_id(operation))
 
     def close(self) -> None:
         """Close the connections; calling it again does nothing."""
@@ -183,7 +184,9 @@ class ArtifactSigningStore(ResumableKeyStore):
     def _asked(self, algorithm: DigestAlgorithm) -> str:
         return f"a {algorithm} signature of {self.alias}"
 
-    def _signature(self, state: OperationState, digest: bytes, algorithm: DigestAlgorithm) -> RawSignature:
+    def _signature(
+        self, state: OperationState, digest: bytes, algorithm: DigestAlgorithm, operation: str | None
+    ) -> RawSignature:
         """The signature in the answer, with the chain of the certificate that it belongs to."""
         asked = self._asked(algorithm)
         if state.status != SUCCEEDED:
@@ -202,7 +205,7 @@ class ArtifactSigningStore(ResumableKeyStore):
             ) from unreadable
         except PrerequisiteError as unknown:
             raise pending(asked, unknown.message) from unknown
-        return RawSignature(algorithm, value, chain)
+        return RawSignature(algorithm, value, chain, operation)
 
     def _failed(self, state: OperationState, asked: str) -> SigningError:
         if state.status in ENDED or state.status == UNKNOWN_OPERATION:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import logging
 import re
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -31,7 +32,7 @@ from kspsign.keys.azure_key_vault.key import check_key
 from kspsign.keys.azure_key_vault.options import AzureKeyVaultOptions
 from kspsign.keys.protocol import Surroundings
 from kspsign.model.errors import PrerequisiteError, SigningError
-from kspsign.model.values import DigestAlgorithm
+from kspsign.model.values import DigestAlgorithm, RawSignature
 
 _ALGORITHMS: Final = {
     (DigestAlgorithm.SHA256, False): SignatureAlgorithm.rs256,
@@ -187,21 +188,22 @@ class VaultClient:
         options = {**self._options, **_SIGNING_RETRIES}
         self._signer = CryptographyClient(key or identifier, self._credential, **options)
 
-    def sign(self, digest: bytes, algorithm: DigestAlgorithm, *, is_ec: bool) -> bytes:
-        """RSA PKCS#1 v1.5, or ECDSA as DER; asked for once.
+    def sign(self, digest: bytes, algorithm: DigestAlgorithm, *, is_ec: bool) -> RawSignature:
+        """RSA PKCS#1 v1.5, or ECDSA as DER, with the id that the vault's log has (correlationId); asked for once.
 
         Raises ThrottledError when the vault is too busy, LostSignatureError when its answer does not arrive,
         SigningError when it refuses; CancelledError while waiting for a connection.
         """
         if self._signer is None:
             raise ValueError("use_key comes first")
+        request_id = str(uuid.uuid4())
         try:
-            value = self._signer.sign(_ALGORITHMS[algorithm, is_ec], digest).signature
+            value = self._signer.sign(_ALGORITHMS[algorithm, is_ec], digest, request_id=request_id).signature
         except AzureError as broken:
             raise no_signature(broken) from broken
         except ValueError as foreign:
             raise _other_host(foreign, SigningError) from foreign
-        return _der(value) if is_ec else value
+        return RawSignature(algorithm, _der(value) if is_ec else value, request_id=request_id)
 
     def close(self) -> None:
         """Close the connections; calling it again does nothing."""

@@ -135,7 +135,7 @@ class KeyVaultKeyStore(KeyStore):
 
     def sign(self, digest: bytes, algorithm: DigestAlgorithm) -> RawSignature:
         """Sign a digest in the vault. Raises SigningError, or CancelledError while waiting to be let in again."""
-        return RawSignature(algorithm, self._client.sign(digest, algorithm, is_ec=self._is_ec))
+        return self._client.sign(digest, algorithm, is_ec=self._is_ec)
 
     def close(self) -> None:
         """Close the connections; calling it again does nothing."""

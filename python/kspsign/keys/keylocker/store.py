@@ -31,6 +31,7 @@ from kspsign.keys.keylocker.lookup import (
 from kspsign.keys.keylocker.options import KeyLockerOptions
 from kspsign.keys.prerequisites import Prerequisite
 from kspsign.keys.protocol import Capabilities, KeyStore, Surroundings, reference_part, superseded_warning
+from kspsign.keys.rest import request_id
 from kspsign.model.errors import ConfigurationError, PrerequisiteError, SigningError, TrustError
 from kspsign.model.report import RunWarning
 from kspsign.model.values import DigestAlgorithm, RawSignature, iso_utc
@@ -128,7 +129,7 @@ class KeyLockerKeyStore(KeyStore):
         account = {} if self._keypair.account is None else {"account": self._keypair.account}
         request = {**account, "sig_alg": f"{algorithm.upper()}with{self._scheme}", "hash": b64encode(digest).decode()}
         answer = self._client.spend(f"keypairs/{self._keypair.id}/sign", request, asked=asked)
-        return RawSignature(algorithm, self._value(answer, asked))
+        return RawSignature(algorithm, self._value(answer, asked), request_id=request_id(answer.get("id")))
 
     def close(self) -> None:
         """Close the connections."""

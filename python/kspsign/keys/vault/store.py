@@ -32,6 +32,7 @@ from kspsign.keys.protocol import (
     superseded_warning,
     unreadable_reference,
 )
+from kspsign.keys.rest import request_id
 from kspsign.keys.vault.errors import (
     ANSWER,
     UnusableReplyError,
@@ -199,7 +200,7 @@ class TransitStore(KeyStore):
         path = f"{self._transit.mount}/sign/{self._transit.name}/{_HASHES[algorithm]}"
         answer = self._sent(path, body)
         if isinstance(answer, HttpAnswer) and answer.status == 200:
-            return RawSignature(algorithm, self._value(answer, asked))
+            return RawSignature(algorithm, self._value(answer, asked), request_id=_request_id(answer))
         if isinstance(answer, NoReply):
             if answer.sent:
                 raise maybe_spent(asked, answer.reason, timed_out=answer.timed_out)
@@ -252,6 +253,11 @@ class TransitStore(KeyStore):
                 gone=True,
             )
         return value
+
+
+def _request_id(answer: HttpAnswer) -> str | None:
+    """What the audit log calls the request (`request.id`)."""
+    return request_id(read_object(answer.body).get("request_id"))
 
 
 def open_transit(options: VaultOptions, surroundings: Surroundings) -> Transit:

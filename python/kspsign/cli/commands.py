@@ -48,6 +48,7 @@ def execute(command: str, given: dict[str, Any], environment: Mapping[str, str])
         "completion": _completion,
         "gate": _gate,
         "demo": _demo,
+        "shims": _shims,
         "schema": _schema,
         "task": _task,
         "action": _action,
@@ -203,6 +204,15 @@ def _demo(given: dict[str, Any], environment: Mapping[str, str]) -> int:
     return run_demo(folder.absolute(), lambda settings: _perform(settings, context))
 
 
+def _shims(given: dict[str, Any], environment: Mapping[str, str]) -> int:
+    from kspsign.cli.shims.command import write_shims  # noqa: PLC0415 - only this command needs it
+
+    folder, config = given.pop("target"), given.pop("config", None)
+    context = RunContext.from_environment(environment, is_tty=sys.stdout.isatty())
+    settings = resolve("shims", given, config=config, environment=environment, stores=STORES)
+    return write_shims(folder, settings, context, environment)
+
+
 SCHEMAS: Mapping[str, str] = {
     "report": "kspsign.publishing:report_schema",
     "policy": "kspsign.verifying:policy_schema",
@@ -242,7 +252,7 @@ def _task(_given: dict[str, Any], environment: Mapping[str, str]) -> int:
             _known(command), {}, inputs=inputs, config=config, environment=step, secrets=secrets, stores=STORES
         )
 
-    return _step(command, settings, context)
+    return _step(command, settings, context, step)
 
 
 def _action(_given: dict[str, Any], environment: Mapping[str, str]) -> int:
@@ -259,14 +269,18 @@ def _action(_given: dict[str, Any], environment: Mapping[str, str]) -> int:
         known = _known(document.command)
         return resolve(known, fields, config=config, environment=step, secrets=document.secrets, stores=STORES)
 
-    return _step(document.command, settings, context)
+    return _step(document.command, settings, context, step)
 
 
-def _step(command: str, settings: Callable[[], Settings], context: RunContext) -> int:
-    """A command of the task or the action."""
+def _step(command: str, settings: Callable[[], Settings], context: RunContext, environment: Mapping[str, str]) -> int:
+    """A command of the task or the action, whose step has this environment."""
     if command == "doctor":
         return _examine(settings, context)
     given = settings()
+    if command == "shims":
+        from kspsign.cli.shims.command import step_folder, write_shims  # noqa: PLC0415 - only this command needs it
+
+        return write_shims(step_folder(context), given, context, environment)
     if command == "inspect":
         from kspsign.cli.inspect import inspect_files  # noqa: PLC0415 - only this command needs it
         from kspsign.publishing import prepared  # noqa: PLC0415 - likewise

@@ -29,13 +29,15 @@ from kspsign.settings.urls import url_fault
 if TYPE_CHECKING:
     from kspsign.model.network_options import NetworkOptions
 
-Command = Literal["run", "certsync", "sign", "timestamp", "remove", "verify", "doctor", "merge"]
+Command = Literal["run", "certsync", "sign", "timestamp", "remove", "verify", "doctor", "merge", "shims"]
 COMMAND_LINE_COMMANDS: frozenset[Command] = frozenset({"remove"})
 """Of command lines alone: neither the task nor the action has them."""
 JUDGING_COMMANDS: frozenset[Command] = frozenset({"verify", "merge"})
 """Their whole result is a verdict: they read no configuration file that was not named."""
 KEY_STORE_COMMANDS: frozenset[Command] = frozenset({"run", "certsync", "sign", "doctor"})
 """They open a key store: they take its options and ask for its secrets, others do neither."""
+STORE_OPTION_COMMANDS: frozenset[Command] = KEY_STORE_COMMANDS | {"shims"}
+"""They take the options of key stores; the last one opens none and asks for no secret."""
 PUBLISHING_COMMANDS: frozenset[Command] = frozenset({"run", "verify", "merge"})
 """They publish over REST where a token is given."""
 EngineName = Literal["auto", "native", "signtool", "smctl"]
@@ -140,6 +142,12 @@ class Settings(BaseModel):
     fail_fast: Annotated[bool, Ambient.HARMLESS] = Field(False, description="Stop after the first file that fails.")
     journal: Annotated[Path | None, Ambient.REFUSED, Metavar("FOLDER")] = Field(
         None, description="Folder for signatures not yet embedded (default: inside the store)."
+    )
+    ledger: Annotated[Path | None, Ambient.REFUSED, Metavar("FOLDER")] = Field(
+        None, description="Folder through which several runs share signatures and --max-signatures."
+    )
+    shadow: Annotated[bool, Ambient.REFUSED] = Field(
+        False, description="Write launchers although another signtool or smctl is on PATH."
     )
     store: Annotated[Path | None, Ambient.REFUSED, Metavar("FOLDER")] = Field(
         None, description="Folder of the portable thumbprint store."

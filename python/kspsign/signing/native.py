@@ -24,6 +24,7 @@ from kspsign.signing.clock import StepClock
 from kspsign.signing.copies import LockedTarget, SignedCopy, preallocate
 from kspsign.signing.hooks import Hooks
 from kspsign.signing.journal import Journal
+from kspsign.signing.ledger import Ledger
 from kspsign.signing.plan import signing_terms, unsigned
 from kspsign.signing.shared_state import LOCAL_SLOTS, SharedState
 from kspsign.signing.source import SignatureSource
@@ -269,13 +270,14 @@ def open_native(
         timestamps = None if preflight is None else preflight.client
         if store.name == "embedded" and not (settings.no_timestamp or settings.timestamp_url):
             timestamps, preflight = _own_server(settings, store, judge, cancelled, resources), None
-        able, journal = store.capabilities, None
+        able, journal, ledger = store.capabilities, None, None
         if able.costly:
             fixed = able.fixed_certificate
             name = certificate.thumbprint if fixed else PublisherIdentity.of(certificate.chain[0]).label
             journal = resources.enter_context(Journal(settings.journal_folder, name))
+            ledger = Ledger(settings.ledger, name, cancelled) if settings.ledger is not None else None
         limiter = Limiter(min(settings.jobs, able.concurrent or settings.jobs), cancelled)
-        source = SignatureSource(store, certificate.chain, limiter, budget, shared.breaker, journal)
+        source = SignatureSource(store, certificate.chain, limiter, budget, shared.breaker, journal, ledger)
         resources.callback(source.settle)
         stamped_by = DigestAlgorithm(settings.timestamp_algorithm)
         yield NativeEngine(source, timestamps, preflight, terms, shared, stamped_by)

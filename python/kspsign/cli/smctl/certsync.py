@@ -6,7 +6,7 @@ the key pair's alias as friendly name and with the KSP that reaches its key.
 
 from __future__ import annotations
 
-import sys
+import os
 from collections.abc import Iterator, Mapping
 from typing import Literal, TextIO, cast
 
@@ -23,7 +23,7 @@ from kspsign.publishing.sanitize import log_line
 def certsync(given: Given, environment: Mapping[str, str], out: TextIO) -> int:
     """Synchronise the certificate of --keypair-alias, or without it of every key pair that can sign now."""
     store = cast('Literal["user", "system"]', (given.text("store") or "user").lower())
-    if store == "system" and sys.platform != "win32":
+    if store == "system" and os.name != "nt":
         raise ConfigurationError(
             "--store system means the certificate store of a Windows machine",
             remedy="Leave it out: the certificate goes to kspsign's own store (KSPSIGN_CONFIG may name its folder).",
@@ -58,7 +58,7 @@ def _aliases(given: Given, environment: Mapping[str, str]) -> Iterator[str]:
 
 def _to_windows(certificate: SyncedCertificate, alias: str, location: Literal["user", "system"]) -> str:
     """Put the certificate into the Windows store too, where there is one; returns the name of the store."""
-    if sys.platform != "win32":
+    if os.name != "nt":
         return "kspsign"
     from kspsign.keys.windows.certificate_store import add_certificate  # noqa: PLC0415 - of Windows alone
 

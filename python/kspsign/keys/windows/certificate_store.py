@@ -77,45 +77,49 @@ def read_store(location: Location, name: str) -> tuple[StoreCertificate, ...]:
             return tuple(_describe(crypt32, context) for context in _contexts(crypt32, store))
         finally:
             crypt32.CertCloseStore(store, 0)
-    raise PrerequisiteError(
-        "key store windows uses the Windows certificate store, which this machine does not have",
-        code="NOT_WINDOWS",
-        remedy="Run on a Windows agent, or sign with --certificate, --keypair-alias and --signtool.",
-    )
+    raise _not_windows()
 
 
 def add_certificate(location: Location, der: bytes, *, friendly_name: str, provider: str, container: str) -> None:
     """Put `der` into the store My of this user or of the machine, with its name and the KSP `provider` that holds its
     key under `container`; it takes the place of one that is there. Raises PrerequisiteError.
     """
-    crypt32 = _crypt32()
-    context = crypt32.CertCreateCertificateContext(_ENCODING, der, len(der))
-    store = crypt32.CertOpenStore(
-        ctypes.c_void_p(_PROV_SYSTEM_W), 0, None, _LOCATIONS[location], ctypes.c_wchar_p("MY")
-    )
-    try:
+    if sys.platform == "win32":
+        crypt32 = _crypt32()
         name = (friendly_name + "\0").encode("utf-16-le")
         properties = ((_KEY_PROV_INFO, _KeyProvInfo(container, provider)), (_FRIENDLY_NAME, _Blob(len(name), name)))
-        added = (
-            context
-            and store
-            and all(
+        context = crypt32.CertCreateCertificateContext(_ENCODING, der, len(der))
+        system, my = ctypes.c_void_p(_PROV_SYSTEM_W), ctypes.c_wchar_p("MY")
+        store = crypt32.CertOpenStore(system, 0, None, _LOCATIONS[location], my)
+        try:
+            named = all(
                 crypt32.CertSetCertificateContextProperty(context, number, 0, ctypes.byref(value))
                 for number, value in properties
             )
-        )
-        if not added or not crypt32.CertAddCertificateContextToStore(store, context, _REPLACE_EXISTING, None):
-            raise PrerequisiteError(
-                f"the Windows certificate store My of this {'user' if location == 'user' else 'machine'} can't be "
-                f"written: {ctypes.WinError(ctypes.get_last_error()).strerror}",
-                code="STORE_NOT_WRITABLE",
-                remedy="The machine's store takes an administrator; the user's needs the user's profile to be loaded.",
-            )
-    finally:
-        if context:
+            if not (named and crypt32.CertAddCertificateContextToStore(store, context, _REPLACE_EXISTING, None)):
+                raise _not_written(location, ctypes.WinError(ctypes.get_last_error()))
+        finally:
             crypt32.CertFreeCertificateContext(context)
-        if store:
             crypt32.CertCloseStore(store, 0)
+        return
+    raise _not_windows()
+
+
+def _not_windows() -> PrerequisiteError:
+    return PrerequisiteError(
+        "key store windows uses the Windows certificate store, which this machine does not have",
+        code="NOT_WINDOWS",
+        remedy="Run on a Windows agent, or sign with --certificate, --keypair-alias and --signtool.",
+    )
+
+
+def _not_written(location: Location, refused: OSError) -> PrerequisiteError:
+    whose = "user" if location == "user" else "machine"
+    return PrerequisiteError(
+        f"the Windows certificate store My of this {whose} can't be written: {refused.strerror}",
+        code="STORE_NOT_WRITABLE",
+        remedy="The machine's store takes an administrator; the user's needs the user's profile to be loaded.",
+    )
 
 
 def _contexts(crypt32: Any, store: int) -> Iterator[Any]:

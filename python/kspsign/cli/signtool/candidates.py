@@ -17,12 +17,10 @@ from cryptography import x509
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from kspsign.certificates.parse import (
-    common_name,
     distinguished_name,
     extension,
     parse_certificate,
     thumbprint_of,
-    to_der,
 )
 from kspsign.certsync.portable_store import list_entries
 from kspsign.cli.signtool.grammar import Call
@@ -45,7 +43,7 @@ class Candidate(NamedTuple):
     @property
     def words(self) -> CertificateWords:
         """The certificate as SignTool shows it."""
-        return certificate_words(self.parsed)
+        return CertificateWords.of(self.parsed)
 
 
 class Filtered(NamedTuple):
@@ -54,12 +52,6 @@ class Filtered(NamedTuple):
     considered: tuple[Candidate, ...]
     counts: tuple[tuple[str, int], ...]
     left: tuple[Candidate, ...]
-
-
-def certificate_words(parsed: x509.Certificate) -> CertificateWords:
-    """A certificate as SignTool shows it."""
-    subject, issuer = common_name(parsed.subject), common_name(parsed.issuer)
-    return CertificateWords(subject, issuer, parsed.not_valid_after_utc, thumbprint_of(to_der(parsed)))
 
 
 def find_candidates(store: Path, *, machine: bool) -> tuple[Candidate, ...]:
@@ -78,18 +70,6 @@ def filtered(candidates: Sequence[Candidate], call: Call, thumbprint: str | None
         left = tuple(candidate for candidate in left if keeps(candidate))
         counts.append((name, len(left)))
     return Filtered(tuple(candidates), tuple(counts), left)
-
-
-def best(candidates: Sequence[Candidate]) -> Candidate:
-    """Of several the one that is valid for the longest time, as /a chooses; of equals the one issued last."""
-    return max(
-        candidates,
-        key=lambda candidate: (
-            candidate.parsed.not_valid_after_utc,
-            candidate.parsed.not_valid_before_utc,
-            candidate.thumbprint,
-        ),
-    )
 
 
 def _filters(call: Call, thumbprint: str | None) -> Iterator[tuple[str, Callable[[Candidate], bool]]]:

@@ -7,14 +7,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from cryptography import x509
-
-from kspsign.certificates.file import parse_certificates, read_certificate_file
 from kspsign.certificates.parse import parse_certificate, thumbprint_of
 from kspsign.cli.signtool import words
-from kspsign.cli.signtool.candidates import Candidate, best, certificate_words, filtered, find_candidates
 from kspsign.cli.signtool.errors import SignToolError
 from kspsign.cli.signtool.grammar import Call
 from kspsign.cli.signtool.key_providers import container_option, key_store_of, unknown_provider
@@ -22,6 +18,11 @@ from kspsign.cli.signtool.speech import Speech
 from kspsign.keys.table import STORES
 from kspsign.settings.model import default_store_folder
 from kspsign.settings.store_options import options_of
+
+if TYPE_CHECKING:
+    from cryptography import x509
+
+    from kspsign.cli.signtool.candidates import Candidate
 
 PASSWORD_VARIABLE = "KSPSIGN_SIGNTOOL_PASSWORD"  # noqa: S105 - a name
 """What /p is called among the variables that settings are read from; no process gets it."""
@@ -103,11 +104,13 @@ def _of_provider(call: Call, configured: Mapping[str, object], thumbprint: str |
     certificate = None
     named: dict[str, Any] = {}
     if call.has("f"):
+        from kspsign.certificates.file import read_certificate_file  # noqa: PLC0415 - it brings PKCS#7
+
         path = _readable(call, "f")
         leaf, _ = read_certificate_file(path)
         certificate, thumbprint = parse_certificate(leaf), _same(thumbprint, thumbprint_of(leaf))
         _check_criteria(call, certificate, leaf)
-        show_selected(certificate_words(certificate), speech)
+        show_selected(words.CertificateWords.of(certificate), speech)
         named["certificate"] = path
     key_store = key_store_of(provider, configured)
     if key_store is None:
@@ -123,13 +126,14 @@ def _of_provider(call: Call, configured: Mapping[str, object], thumbprint: str |
 
 def _of_file(call: Call, thumbprint: str | None, speech: Speech) -> KeyChoice:
     path = _readable(call, "f")
-    certificates = () if call.has("p") else parse_certificates(path.read_bytes())
-    if certificates:
-        show_selected(certificate_words(certificates[0]), speech)
+    from kspsign.keys.pkcs12.store import is_pkcs12  # noqa: PLC0415 - only this choice needs it
+
+    if not (call.has("p") or is_pkcs12(path.read_bytes())):
+        _show_certificates(path, speech)
         raise SignToolError(
             words.NO_PRIVATE_KEY,
             'Name KSP and key too (/csp "DigiCert Signing Manager KSP" /kc ALIAS), or a .pfx with its key.',
-            cause=f"{path} holds a certificate without its private key",
+            cause=f"{path} holds no private key",
         )
     if any(call.has(name) for name in ("n", "i", "r")):
         raise SignToolError("The /f option is incompatible with the /n, /i and /r options.", "Leave them out.")
@@ -143,6 +147,14 @@ def _of_file(call: Call, thumbprint: str | None, speech: Speech) -> KeyChoice:
     return KeyChoice(KeyPlace.FILE, settings, variables={PASSWORD_VARIABLE: password})
 
 
+def _show_certificates(path: Path, speech: Speech) -> None:
+    """The certificate that a file holds without its key, where it is one."""
+    from kspsign.certificates.file import parse_certificates  # noqa: PLC0415 - it brings PKCS#7
+
+    for certificate in parse_certificates(path.read_bytes())[:1]:
+        show_selected(words.CertificateWords.of(certificate), speech)
+
+
 def _of_store(call: Call, configured: Mapping[str, object], thumbprint: str | None, speech: Speech) -> KeyChoice:
     store = call.value("s") or "MY"
     if store.upper() != "MY":
@@ -151,6 +163,8 @@ def _of_store(call: Call, configured: Mapping[str, object], thumbprint: str | No
             "Leave /s out.",
             cause="kspsign's thumbprint store has the place of the store MY, and no other",
         )
+    from kspsign.cli.signtool.candidates import filtered, find_candidates  # noqa: PLC0415 - it brings the store
+
     folder = Path(str(configured["store"])) if configured.get("store") else default_store_folder()
     found = filtered(find_candidates(folder, machine=call.has("sm")), call, thumbprint)
     speech.trace("", "The following certificates were considered:")
@@ -178,7 +192,8 @@ def _of_candidate(candidate: Candidate, call: Call) -> KeyChoice:
 def _only(left: tuple[Candidate, ...], call: Call, speech: Speech) -> Candidate:
     """The one to sign with; the best under /a. Raises SignToolError for several."""
     if len(left) == 1 or call.has("a"):
-        return best(left)
+        # The one that is valid for the longest time; of equals the one issued last.
+        return max(left, key=lambda found: (found.parsed.not_valid_after_utc, found.parsed.not_valid_before_utc))
     speech.say("", "The following certificates have been found to be suitable for signing:")
     for candidate in (*left, *left):  # SignTool lists them twice, before its error and after it
         speech.say(*candidate.words.lines())
@@ -192,6 +207,8 @@ def show_selected(certificate: words.CertificateWords, speech: Speech) -> None:
 
 def _check_criteria(call: Call, certificate: x509.Certificate, leaf: bytes) -> None:
     """Whether the certificate of /f meets the criteria for one; raises SignToolError."""
+    from kspsign.cli.signtool.candidates import Candidate, filtered  # noqa: PLC0415 - it brings the store
+
     if not filtered([Candidate(certificate, (leaf,))], call, None).left:
         raise SignToolError(
             words.NO_CERTIFICATES,

@@ -9,7 +9,6 @@ from typing import Any
 
 from kspsign.batch.work_list import take
 from kspsign.cli.signtool import words
-from kspsign.cli.signtool.candidates import certificate_words
 from kspsign.cli.signtool.console import FileConsole
 from kspsign.cli.signtool.errors import SignToolError
 from kspsign.cli.signtool.files import Targets, find_targets
@@ -96,7 +95,7 @@ class SignConsole(FileConsole):
     def without_files(self) -> None:
         """No file is there: SignTool has found its certificate by then."""
         if self._key.certificate is not None:
-            self._select(certificate_words(self._key.certificate))
+            self._select(words.CertificateWords.of(self._key.certificate))
         self.name_missing()
 
     def speak(self, shown: str, outcome: FileOutcome) -> None:

@@ -6,8 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from cryptography import x509
 
-from kspsign.cli.signtool.candidates import certificate_words
-from kspsign.cli.signtool.words import local_time
+from kspsign.cli.signtool.words import CertificateWords, local_time
 from kspsign.verifying.signatures import ExaminedSignature
 
 _WIDTHS = (7, 11, 13)
@@ -66,4 +65,4 @@ def _is_intact(examined: ExaminedSignature) -> bool:
 def _chain_lines(path: Sequence[x509.Certificate]) -> Iterator[str]:
     """The chain, its root first, each certificate further to the right."""
     for depth, certificate in enumerate(reversed(path), start=1):
-        yield from certificate_words(certificate).lines(depth)
+        yield from CertificateWords.of(certificate).lines(depth)

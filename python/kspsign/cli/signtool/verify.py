@@ -13,7 +13,6 @@ from kspsign.batch.verify import verify_files
 from kspsign.batch.work_list import take
 from kspsign.certificates.parse import common_name, extension, thumbprint_of, to_der
 from kspsign.cli.signtool import words
-from kspsign.cli.signtool.candidates import certificate_words
 from kspsign.cli.signtool.console import FileConsole
 from kspsign.cli.signtool.errors import SignToolError
 from kspsign.cli.signtool.files import Targets, find_targets
@@ -171,7 +170,7 @@ def _has_usages(signature: ExaminedSignature, wanted: Sequence[str]) -> bool:
 
 
 def _named_other(certificates: Sequence[x509.Certificate]) -> ErrorFacts:
-    shown = (certificate_words(certificate) for certificate in certificates)
+    shown = (words.CertificateWords.of(certificate) for certificate in certificates)
     names = "; ".join(f"{found.subject} ({found.thumbprint})" for found in shown)
     return ErrorFacts("SIGNTOOL_REQUIREMENT", None, f"there is {names or 'none'}", "")
 

@@ -9,6 +9,9 @@ from collections.abc import Iterator
 from datetime import datetime
 from typing import Final, NamedTuple
 
+from cryptography import x509
+
+from kspsign.certificates.parse import common_name, thumbprint_of, to_der
 from kspsign.model.hresults import Hresult
 from kspsign.model.values import ErrorFacts
 
@@ -73,6 +76,12 @@ class CertificateWords(NamedTuple):
     issuer: str
     not_after: datetime
     thumbprint: str
+
+    @classmethod
+    def of(cls, parsed: x509.Certificate) -> CertificateWords:
+        """A certificate as SignTool shows it."""
+        subject, issuer = common_name(parsed.subject), common_name(parsed.issuer)
+        return cls(subject, issuer, parsed.not_valid_after_utc, thumbprint_of(to_der(parsed)))
 
     def lines(self, depth: int = 1) -> Iterator[str]:
         """Four lines, indented by four blanks a level, and an empty one."""

@@ -183,6 +183,7 @@ class Settings(BaseModel):
     temp_folder: Path | None = None
     configuration: Annotated[ConfigOrigin, AsGiven] = ConfigOrigin()
     timestamp_digest: Literal["sha256", "sha384", "sha512"] | None = None
+    issuers: tuple[bytes, ...] = Field((), repr=False)
 
     @field_validator("files", "timestamp_url", "timestamp_limit", "tool_env", "trust_root", mode="before")
     @classmethod
@@ -282,6 +283,7 @@ INTERNAL_FIELDS = frozenset(
         "temp_folder",
         "configuration",
         "timestamp_digest",
+        "issuers",
     }
 )
 """Fields that neither the CLI's options, the task's inputs nor kspsign.yml may set by name."""

@@ -9,7 +9,7 @@ from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kspsign.certificates.parse import parse_certificate, thumbprint_of
+from kspsign.certificates.parse import parse_certificate, thumbprint_of, to_der
 from kspsign.cli.signtool import words
 from kspsign.cli.signtool.errors import SignToolError
 from kspsign.cli.signtool.grammar import Call
@@ -200,6 +200,23 @@ def _only(left: tuple[Candidate, ...], call: Call, speech: Speech) -> Candidate:
     raise SignToolError(words.SEVERAL_CERTIFICATES)
 
 
+def additional_certificates(call: Call) -> tuple[bytes, ...]:
+    """The certificates of /ac, DER. Raises SignToolError for a file that is missing or holds none."""
+    from kspsign.certificates.file import parse_certificates  # noqa: PLC0415 - it brings PKCS#7
+
+    found: list[bytes] = []
+    for path in (_readable_path(name, "ac") for name in call.values("ac")):
+        certificates = parse_certificates(path.read_bytes())
+        if not certificates:
+            raise SignToolError(
+                f"An error occurred while attempting to load the signing\n\tcertificate from: {path}",
+                "/ac takes a certificate in DER, PEM or PKCS#7.",
+                cause="it holds no certificate",
+            )
+        found += map(to_der, certificates)
+    return tuple(dict.fromkeys(found))
+
+
 def show_selected(certificate: words.CertificateWords, speech: Speech) -> None:
     """The certificate that signs, under /v."""
     speech.tell(("The following certificate was selected:", *certificate.lines()))
@@ -229,9 +246,12 @@ def _same(wanted: str | None, found: str) -> str:
 
 def _readable(call: Call, option: str) -> Path:
     """The file that an option names, backslashes as the system writes folders. Raises SignToolError."""
+    return _readable_path(call.value(option) or "", option)
+
+
+def _readable_path(name: str, option: str) -> Path:
     from kspsign.cli.signtool.files import native_path  # noqa: PLC0415 - it brings the formats
 
-    name = call.value(option) or ""
     path = native_path(name)
     if not path.is_file():
         raise SignToolError(f"File not found: {name}", f"Correct /{option}.")

@@ -13,7 +13,7 @@ from kspsign.cli.signtool.console import FileConsole
 from kspsign.cli.signtool.errors import SignToolError
 from kspsign.cli.signtool.files import Targets, find_targets
 from kspsign.cli.signtool.grammar import Call, check_combinations, check_digest, check_timestamp
-from kspsign.cli.signtool.key_choice import KeyChoice, KeyPlace, choose_key, show_selected
+from kspsign.cli.signtool.key_choice import KeyChoice, KeyPlace, additional_certificates, choose_key, show_selected
 from kspsign.cli.signtool.run import configured, perform, settings_of
 from kspsign.cli.signtool.speech import Speech
 from kspsign.model.report import CertificateFacts, FileOutcome
@@ -36,6 +36,8 @@ def sign(call: Call, environment: Mapping[str, str], speech: Speech) -> None:
     settings = settings_of("sign", given, environment, speech, key.variables)
     if call.has("td"):
         settings = settings.model_copy(update={"timestamp_digest": digests.get("td") or _of_certificate(key)})
+    if call.has("ac"):
+        settings = settings.model_copy(update={"issuers": additional_certificates(call)})
     targets = find_targets(call.files)
     console = SignConsole(speech, targets, key)
     if targets.artifacts:
@@ -109,6 +111,9 @@ class SignConsole(FileConsole):
         """Without a key SignTool says so in the words of where it looked."""
         if self._opened:
             super().stop(error)
+            return
+        if error.code == "ISSUER_NOT_IN_CHAIN":
+            self.speech.fail(words.NOT_IN_CHAIN, error=error)
             return
         if self._key.place is KeyPlace.STORE:
             self.speech.trace("After Private Key filter, 0 certs were left.")

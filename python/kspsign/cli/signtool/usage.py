@@ -16,7 +16,7 @@ _SUMMARIES: Final[Mapping[str, str]] = {
 }
 _TEXTS: Final[Mapping[str, str]] = {
     "a": "Choose the certificate that is valid longest (sign); look for a catalogue too (verify: there is none here).",
-    "ac": "Add a certificate from a file: one of the chain, which kspsign embeds by itself.",
+    "ac": "Add a certificate from a file to the chain, where the key store does not know it; repeatable.",
     "all": "Verify and show all signatures.",
     "as": "Append this signature.",
     "c": "verify: catalogue file. remove: certificates other than the signer's.",

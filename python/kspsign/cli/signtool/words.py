@@ -34,6 +34,7 @@ SEVERAL_CERTIFICATES: Final = (
 NO_PRIVATE_KEY: Final = "No private key is available."
 OTHER_KEY: Final = "The specified private key does not match the public key of the\n\tselected certificate."
 WRONG_PASSWORD: Final = "The specified PFX password is not correct."  # noqa: S105 - a sentence
+NOT_IN_CHAIN: Final = "The provided cross certificate would not be present in the certificate chain."
 UNEXPECTED: Final = "An unexpected internal error has occurred."
 NO_TIMESTAMP: Final = "The specified timestamp server either could not be reached or\nreturned an invalid response."
 NO_FILES: Final = "No files were processed."

@@ -1,4 +1,4 @@
-"""The lab's certificates, made once, and a machine for each test."""
+"""The lab's certificates and services, made once, and a machine for each test."""
 
 from __future__ import annotations
 
@@ -8,12 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from support.signtool.winlab import Pki, Winlab, create_pki, winlab
+from support.signtool.winlab import Services, Winlab, create_pki, services
 
 
 @pytest.fixture(scope="session")
-def pki() -> Pki:
-    return create_pki()
+def lab_services(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Services]:
+    with services(tmp_path_factory.mktemp("services"), create_pki()) as running:
+        yield running
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -27,6 +28,5 @@ def _utc() -> Iterator[None]:
 
 
 @pytest.fixture
-def lab(tmp_path: Path, pki: Pki) -> Iterator[Winlab]:
-    with winlab(tmp_path, pki) as machine:
-        yield machine
+def lab(tmp_path: Path, lab_services: Services) -> Winlab:
+    return lab_services.machine(tmp_path)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import fcntl
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, datetime
 
 import pytest
@@ -14,7 +14,7 @@ from support.digicert_one.answers import Response
 from support.digicert_one.server import Fault
 from support.signtool.differences import DIFFERENCES
 from support.signtool.transcripts import Transcript, comparable, transcripts
-from support.signtool.winlab import Pki, Winlab, winlab
+from support.signtool.winlab import Services, Winlab
 from support.timestamping.server import Trouble
 
 TRANSCRIPTS = {transcript.name: transcript for transcript in transcripts()}
@@ -23,10 +23,9 @@ STAMPED_AT = datetime(2023, 6, 5, 21, 20, tzinfo=UTC)
 
 
 @pytest.fixture(scope="module")
-def machine(tmp_path_factory: pytest.TempPathFactory, pki: Pki) -> Iterator[Winlab]:
+def machine(tmp_path_factory: pytest.TempPathFactory, lab_services: Services) -> Winlab:
     """One machine for all: what a transcript needs is made before its call."""
-    with winlab(tmp_path_factory.mktemp("lab"), pki) as made:
-        yield made
+    return lab_services.machine(tmp_path_factory.mktemp("lab"))
 
 
 MADE: dict[tuple[str, bool], bytes] = {}

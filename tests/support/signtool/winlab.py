@@ -138,12 +138,11 @@ class Winlab:
         """The portable thumbprint store."""
         return self.folder.parent / "data" / "kspsign" / "store"
 
-    def config(self, **settings: object) -> Path:
-        """A configuration file that trusts the lab's roots, and has these settings too."""
+    def config(self) -> Path:
+        """The configuration file, which trusts the lab's roots."""
         pem, path = self.folder.parent / "roots.pem", self.folder.parent / "kspsign.yml"
         pem.write_bytes(b"".join(root.pem for root in self.roots))
-        lines = [f"trust_root: [{pem}]", *(f"{key}: {value}" for key, value in settings.items())]
-        path.write_text("\n".join(lines) + "\n")
+        path.write_text(f"trust_root: [{pem}]\n")
         return path
 
     def thumbprint(self, alias: str) -> str:
@@ -198,13 +197,30 @@ class Winlab:
         return self.run("signtool", *arguments, **changed)
 
 
+@dataclass
+class Services:
+    """What machines reach: KeyLocker's stand-in with every key pair of the lab, and a timestamp server, which meets the
+    next of `troubles` first."""
+
+    pki: Pki
+    host: Host
+    stamps: Stamping
+    troubles: list[Trouble]
+
+    def machine(self, folder: Path) -> Winlab:
+        """A machine with nothing on it, in `folder`; nothing is spent yet."""
+        work = folder / "work"
+        work.mkdir()
+        self.host.world.signed.clear()
+        self.host.service.faults.clear()
+        self.troubles.clear()
+        return Winlab(self.pki, self.host, work, self.stamps, self.troubles, [self.pki.root])
+
+
 @contextlib.contextmanager
-def winlab(folder: Path, pki: Pki) -> Iterator[Winlab]:
-    """A machine in `folder`, with every key pair of the lab in KeyLocker's stand-in."""
-    work, files = folder / "work", folder / "host"
-    for path in (work, files):
-        path.mkdir()
-    with running(files) as host:
+def services(folder: Path, pki: Pki) -> Iterator[Services]:
+    """Running services with files in `folder`."""
+    with running(folder) as host:
         for alias, issued in pki.leaves.items():
             pair = host.world.add_keypair(alias, issued.key)  # type: ignore[arg-type]
             host.world.add_certificate(pair, alias, leaf=issued, chain=pki.chain(alias))
@@ -213,7 +229,7 @@ def winlab(folder: Path, pki: Pki) -> Iterator[Winlab]:
             pki.authority, trouble=lambda _number: troubles.pop(0) if troubles else None, answer=pki.stamp
         )
         with stamping as server:
-            yield Winlab(pki, host, work, server, troubles, [pki.root])
+            yield Services(pki, host, server, troubles)
 
 
 @contextlib.contextmanager

@@ -1,8 +1,8 @@
 """The command line of SignTool (`signtool sign /?`): options by command, and the arguments as it reads them.
 
 An option begins with `/` or `-`, in either case, and has its values in the arguments that follow it. Everything else
-is a file. On systems whose paths begin with `/`, an argument that is no option and has another `/`, or is a file, is
-one too.
+is a file. On systems whose paths begin with `/`, an argument that is not an option and has another `/`, or is a file,
+is one too.
 """
 
 from __future__ import annotations

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from kspsign.cli.signtool.candidates import Candidate
 
-PASSWORD_VARIABLE = "KSPSIGN_SIGNTOOL_PASSWORD"  # noqa: S105 - a name
+PASSWORD_VARIABLE = "/p"
 """What /p is called among the variables that settings are read from; no process gets it."""
 _SYNCHRONISE = (
     "Fetch the certificate to this machine first, as this user: `kspsign smctl windows certsync --keypair-alias=ALIAS` "
@@ -163,6 +163,8 @@ def _of_store(call: Call, configured: Mapping[str, object], thumbprint: str | No
             "Leave /s out.",
             cause="kspsign's thumbprint store has the place of the store MY, and no other",
         )
+    if configured.get("key_store") is not None and not any(call.has(name) for name in ("sha1", "n", "i", "r")):
+        return KeyChoice(KeyPlace.STORE, {})  # no certificate is named, and a key is
     from kspsign.cli.signtool.candidates import filtered, find_candidates  # noqa: PLC0415 - it brings the store
 
     folder = Path(str(configured["store"])) if configured.get("store") else default_store_folder()

@@ -21,4 +21,4 @@ def integrity_holds(installer: bytes) -> bool:
     flags, length = struct.unpack_from("<I", installer, start)[0], struct.unpack_from("<I", installer, start + 24)[0]
     assert not flags & _NO_CHECK
     end = start + length
-    return struct.unpack_from("<I", installer, end - 4)[0] == zlib.crc32(installer[512 : end - 4])
+    return bool(struct.unpack_from("<I", installer, end - 4)[0] == zlib.crc32(installer[512 : end - 4]))

@@ -12,7 +12,7 @@ PUBLIC_SERVER = "http://timestamp.digicert.com"
 def recipe(page: str, number: int = 0) -> str:
     """The block of that number on the page, without its fence."""
     text = (ROOT / "docs" / "how-to" / "build-tools" / f"{page}.md").read_text(encoding="utf-8")
-    return re.findall(r"^```\w*\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)[number]
+    return str(re.findall(r"^```\w*\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)[number])
 
 
 def stamped_by(lines: str, server: str) -> str:

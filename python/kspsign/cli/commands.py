@@ -207,7 +207,7 @@ def _demo(given: dict[str, Any], environment: Mapping[str, str]) -> int:
 def _shims(given: dict[str, Any], environment: Mapping[str, str]) -> int:
     from kspsign.cli.shims.command import write_shims  # noqa: PLC0415 - only this command needs it
 
-    folder, config = given.pop("target"), given.pop("config", None)
+    folder, config = given.pop("target"), given.pop("config", "ambient")
     context = RunContext.from_environment(environment, is_tty=sys.stdout.isatty())
     settings = resolve("shims", given, config=config, environment=environment, stores=STORES)
     return write_shims(folder, settings, context, environment)

@@ -13,7 +13,7 @@ from pydantic.fields import FieldInfo
 from kspsign.cli.option_groups import GROUPS, group_of
 from kspsign.keys.table import STORES, StoreEntry
 from kspsign.settings.faults import option_name
-from kspsign.settings.model import INTERNAL_FIELDS, JUDGING_COMMANDS, OUTPUTS, STORE_OPTION_COMMANDS, Settings
+from kspsign.settings.model import INTERNAL_FIELDS, OUTPUTS, STORE_OPTION_COMMANDS, UNAMBIENT_COMMANDS, Settings
 from kspsign.settings.store_options import Metavar, StoreOptions, marker, options_of
 
 _OUTPUT = (*OUTPUTS, "quiet", "verbose")
@@ -120,9 +120,7 @@ def add_options(parser: argparse.ArgumentParser, command: str, stores: Sequence[
 
 def _add_settings(parser: argparse.ArgumentParser, command: str, stores: Sequence[StoreEntry]) -> None:
     """The options of a command that works on files: of any run, and of the key stores if it opens one."""
-    _add_config(
-        parser, default="none" if command in {*JUDGING_COMMANDS, "shims"} else "harmless settings of kspsign.yml"
-    )
+    _add_config(parser, default="none" if command in UNAMBIENT_COMMANDS else "harmless settings of kspsign.yml")
     if command == "shims":
         parser.add_argument("target", type=Path, metavar="FOLDER", help="folder for the launchers and their settings")
     groups: dict[str, argparse._ArgumentGroup] = {}

@@ -34,6 +34,8 @@ COMMAND_LINE_COMMANDS: frozenset[Command] = frozenset({"remove"})
 """Of command lines alone: neither the task nor the action has them."""
 JUDGING_COMMANDS: frozenset[Command] = frozenset({"verify", "merge"})
 """Their whole result is a verdict: they read no configuration file that was not named."""
+UNAMBIENT_COMMANDS: frozenset[Command] = JUDGING_COMMANDS | {"shims"}
+"""They read no configuration file that was not named; what `shims` writes decides for whoever calls the launchers."""
 KEY_STORE_COMMANDS: frozenset[Command] = frozenset({"run", "certsync", "sign", "doctor"})
 """They open a key store: they take its options and ask for its secrets, others do neither."""
 STORE_OPTION_COMMANDS: frozenset[Command] = KEY_STORE_COMMANDS | {"shims"}

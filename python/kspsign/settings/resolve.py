@@ -21,10 +21,10 @@ from kspsign.settings.faults import faults, option_name, wrong_settings
 from kspsign.settings.layers import Given, no_such
 from kspsign.settings.model import (
     INTERNAL_FIELDS,
-    JUDGING_COMMANDS,
     KEY_STORE_COMMANDS,
     PUBLISHING_COMMANDS,
     STORE_OPTION_COMMANDS,
+    UNAMBIENT_COMMANDS,
     USER_FIELDS,
     Command,
     Settings,
@@ -71,7 +71,7 @@ def resolve(
     named, and for a macro that nothing replaced (`doctor` names these itself); PrerequisiteError when the key store's
     package can't be loaded.
     """
-    file = _config_file(None if config == "ambient" and command in JUDGING_COMMANDS else config, stores)
+    file = _config_file(None if config == "ambient" and command in UNAMBIENT_COMMANDS else config, stores)
     given = Given.of(file, _from_camel(inputs or {}, stores), arguments).without_overruled(USER_FIELDS)
     surface = RunContext.from_environment(environment, is_tty=False).surface
     if command != "doctor":

@@ -37,7 +37,7 @@ class Ledger:
 
     @contextlib.contextmanager
     def entry(self, digest: bytes, algorithm: DigestAlgorithm) -> Iterator[LedgerEntry]:
-        """The entry of `digest`, which nobody else looks at until the end of the block.
+        """The entry of `digest`, which no other run looks at until the end of the block.
 
         Raises CancelledError, and PrerequisiteError when the folder can't be used.
         """

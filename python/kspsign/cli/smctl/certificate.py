@@ -9,7 +9,7 @@ from typing import Final, TextIO
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from kspsign.certificates.parse import parse_certificate
-from kspsign.cli.smctl.grammar import Given
+from kspsign.cli.smctl.grammar import ParsedFlags
 from kspsign.cli.smctl.session import service
 from kspsign.cli.smctl.table import print_table
 from kspsign.concurrency.atomic_write import write_atomically
@@ -25,7 +25,7 @@ _TITLES: Final = ("ID", "ALIAS", "KEYPAIR", "STATUS", "VALID UNTIL", "THUMBPRINT
 _RESERVED: Final = frozenset('/\\:*?"<>|\0')
 
 
-def certificate_ls(given: Given, environment: Mapping[str, str], out: TextIO) -> int:
+def certificate_ls(given: ParsedFlags, environment: Mapping[str, str], out: TextIO) -> int:
     """Print the certificates of the account's key pairs."""
     with service(environment, given.text("account-id")) as (client, options):
         listed = list_certificates(client, options)
@@ -44,7 +44,7 @@ def certificate_ls(given: Given, environment: Mapping[str, str], out: TextIO) ->
     return 0
 
 
-def download(given: Given, environment: Mapping[str, str], out: TextIO) -> int:
+def download(given: ParsedFlags, environment: Mapping[str, str], out: TextIO) -> int:
     """Save the certificate that an id, --keypair-alias or --keypair-id names. A file of that name is replaced."""
     names = [*given.arguments, *filter(None, (given.text("keypair-alias"), given.text("keypair-id")))]
     if len(names) != 1:
@@ -80,7 +80,7 @@ def _file_name(name: str, format_: str) -> str:
     return name if Path(name).suffix else f"{name}.{'der' if format_ == 'der' else 'pem'}"
 
 
-def _content(given: Given, chain: Sequence[bytes], format_: str) -> bytes:
+def _content(given: ParsedFlags, chain: Sequence[bytes], format_: str) -> bytes:
     wanted = chain if given.is_on("chain") else chain[:1]
     if given.is_on("issuer-first"):
         wanted = tuple(reversed(wanted))

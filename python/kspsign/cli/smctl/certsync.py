@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from typing import Literal, TextIO, cast
 
 from kspsign.certsync import synchronise
-from kspsign.cli.smctl.grammar import Given
+from kspsign.cli.smctl.grammar import ParsedFlags
 from kspsign.cli.smctl.ksp import KSP_NAMES
 from kspsign.cli.smctl.session import KEY_STORE, say, service, settings_for
 from kspsign.keys.keylocker.lookup import list_keypairs
@@ -20,7 +20,7 @@ from kspsign.model.values import SyncedCertificate
 from kspsign.publishing.sanitize import log_line
 
 
-def certsync(given: Given, environment: Mapping[str, str], out: TextIO) -> int:
+def certsync(given: ParsedFlags, environment: Mapping[str, str], out: TextIO) -> int:
     """Synchronise the certificate of --keypair-alias, or without it of every key pair that can sign now."""
     store = cast('Literal["user", "system"]', (given.text("store") or "user").lower())
     if store == "system" and os.name != "nt":
@@ -45,7 +45,7 @@ def certsync(given: Given, environment: Mapping[str, str], out: TextIO) -> int:
     return 0
 
 
-def _aliases(given: Given, environment: Mapping[str, str]) -> Iterator[str]:
+def _aliases(given: ParsedFlags, environment: Mapping[str, str]) -> Iterator[str]:
     """The key pairs with a certificate that may sign, of --keypair-type if it is given."""
     kind = given.text("keypair-type")
     with service(environment, given.text("account-id")) as (client, options):

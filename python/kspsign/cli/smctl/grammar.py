@@ -39,7 +39,7 @@ HELP: Final = Flag("help", "show this help", "h", switch=True)
 
 
 @dataclass(frozen=True, slots=True)
-class Given:
+class ParsedFlags:
     """The flags and the further arguments of a command; a switch is "true" or "false"."""
 
     values: Mapping[str, str] = field(default_factory=dict)
@@ -54,7 +54,7 @@ class Given:
         return self.values.get(name, "true" if default else "false") == "true"
 
 
-def parse(flags: Iterable[Flag], arguments: Sequence[str]) -> Given:
+def parse(flags: Iterable[Flag], arguments: Sequence[str]) -> ParsedFlags:
     """What `arguments` give to a command with these flags.
 
     Raises ConfigurationError in smctl's words; no value is repeated, since it may be a secret.
@@ -77,7 +77,7 @@ def parse(flags: Iterable[Flag], arguments: Sequence[str]) -> Given:
             values.update(_short(argument[1:], lettered, waiting))
         else:
             rest.append(argument)
-    return Given(values, tuple(rest))
+    return ParsedFlags(values, tuple(rest))
 
 
 def _short(letters: str, lettered: Mapping[str, Flag], waiting: Iterator[str]) -> Iterator[tuple[str, str]]:

@@ -10,7 +10,7 @@ from importlib.metadata import version
 from typing import Final, TextIO
 
 from kspsign.certificates.parse import display_name
-from kspsign.cli.smctl.grammar import Given
+from kspsign.cli.smctl.grammar import ParsedFlags
 from kspsign.cli.smctl.session import service
 from kspsign.keys.keylocker.client import KeyLockerClient
 from kspsign.keys.keylocker.lookup import KeypairRecord, list_keypairs
@@ -21,7 +21,7 @@ EXIT_FAILED: Final = 1
 _PULLED: Final = "(Pulled from environment variable)"
 
 
-def healthcheck(given: Given, environment: Mapping[str, str], out: TextIO) -> int:
+def healthcheck(given: ParsedFlags, environment: Mapping[str, str], out: TextIO) -> int:
     """Print what is found; 1 when the service does not accept the credentials or no key pair can be signed with."""
     healthy = True
     if not given.is_on("tools") or given.is_on("all") or given.is_on("user"):

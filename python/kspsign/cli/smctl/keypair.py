@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final, TextIO
 
-from kspsign.cli.smctl.grammar import Given
+from kspsign.cli.smctl.grammar import ParsedFlags
 from kspsign.cli.smctl.session import service
 from kspsign.cli.smctl.table import print_table
 from kspsign.keys.keylocker.lookup import KeypairRecord, list_keypairs
@@ -15,7 +15,7 @@ _TITLES: Final = ("ID", "TYPE", "ALIAS", "ALGORITHM", "STATUS", "TYPE", "STORAGE
 _FILTERS: Final = ("alias", "key_alg", "key_size", "curve", "key_status")
 
 
-def keypair_ls(given: Given, environment: Mapping[str, str], out: TextIO) -> int:
+def keypair_ls(given: ParsedFlags, environment: Mapping[str, str], out: TextIO) -> int:
     """Print the key pairs that the user may see, as `smctl keypair ls` does."""
     field, wanted = _filter(given.text("filter"))
     with service(environment, given.text("account-id")) as (client, options):

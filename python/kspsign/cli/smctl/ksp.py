@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final, TextIO
 
-from kspsign.cli.smctl.grammar import Given
+from kspsign.cli.smctl.grammar import ParsedFlags
 
 KSP_NAMES: Final = ("DigiCert Signing Manager KSP", "DigiCert Software Trust Manager KSP")
 """The names that DigiCert's client tools register, and that `kspsign signtool /csp` takes."""
 
 
-def list_ksps(_given: Given, _environment: Mapping[str, str], out: TextIO) -> int:
+def list_ksps(_given: ParsedFlags, _environment: Mapping[str, str], out: TextIO) -> int:
     """Print each name on a line."""
     out.writelines(f"{name}\n" for name in KSP_NAMES)
     return 0

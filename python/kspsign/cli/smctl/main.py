@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from importlib.metadata import version
 from typing import TextIO
 
-from kspsign.cli.smctl.grammar import HELP, Given, parse
+from kspsign.cli.smctl.grammar import HELP, ParsedFlags, parse
 from kspsign.cli.smctl.verbs import VERBS, Verb, find_verb
 from kspsign.model.errors import CancelledError, KspSignError
 from kspsign.model.load import load
@@ -41,7 +41,7 @@ def _run(arguments: Sequence[str], environment: Mapping[str, str], out: TextIO) 
         out.writelines(f"{line}\n" for line in _overview())
         return 0
     words, verb, rest = find_verb(arguments)
-    given: Given = parse(verb.flags, rest)
+    given: ParsedFlags = parse(verb.flags, rest)
     if given.is_on(HELP.name):
         out.writelines(f"{line}\n" for line in _help(words, verb))
         return 0

@@ -12,7 +12,7 @@ from kspsign.certificates.file import read_certificate_file
 from kspsign.certificates.parse import thumbprint_of
 from kspsign.cli.commands import perform
 from kspsign.cli.smctl.console import SmctlConsole
-from kspsign.cli.smctl.grammar import Given
+from kspsign.cli.smctl.grammar import ParsedFlags
 from kspsign.cli.smctl.session import KEY_STORE, settings_for
 from kspsign.model.errors import ConfigurationError
 from kspsign.publishing import prepared
@@ -25,7 +25,7 @@ _SIGALG: Final = re.compile(r"(sha-?(?:256|384|512))with(?:rsa|ecdsa)", re.IGNOR
 _OTHER_TOOLS: Final = {"jarsigner", "apksigner", "mage", "gpg", "cosign", "codesign"}
 
 
-def sign(given: Given, environment: Mapping[str, str], out: TextIO) -> int:
+def sign(given: ParsedFlags, environment: Mapping[str, str], out: TextIO) -> int:
     """Sign what --input names; 0 when every file is signed and verified, else 1.
 
     As smctl does it, a signature that is there is replaced, unless --unsigned asks for unsigned files only. Raises
@@ -45,7 +45,7 @@ def sign(given: Given, environment: Mapping[str, str], out: TextIO) -> int:
     return EXIT_FAILED if report.exit_code else 0
 
 
-def _settings(given: Given) -> dict[str, Any]:
+def _settings(given: ParsedFlags) -> dict[str, Any]:
     """The settings that the flags mean; None where a flag is missing, so that the configuration file decides."""
     source = given.text("input")
     if source is None:
@@ -68,7 +68,7 @@ def _settings(given: Given) -> dict[str, Any]:
     }
 
 
-def _key(given: Given) -> dict[str, Any]:
+def _key(given: ParsedFlags) -> dict[str, Any]:
     """The key pair by its alias, or a synchronised certificate by its thumbprint, or both, which must fit."""
     alias, thumbprint = given.text("keypair-alias"), given.text("fingerprint")
     if len(given.arguments) > (1 if alias is None else 0):
@@ -98,7 +98,7 @@ def _pattern(source: str) -> str:
     return f"./{source}" if source[:1] in {"@", "!", "#"} else source
 
 
-def _digest(given: Given) -> str | None:
+def _digest(given: ParsedFlags) -> str | None:
     """--digalg, or the digest within --sigalg. Raises ConfigurationError where they differ or can't be."""
     named = [given.text("digalg")]
     if (algorithm := given.text("sigalg")) is not None:

@@ -35,7 +35,7 @@ class Run:
     @property
     def files(self) -> dict[str, dict[str, Any]]:
         """The report's files by path."""
-        return {each["path"]: each for each in self.report["files"]}
+        return {file["path"]: file for file in self.report["files"]}
 
     @property
     def file(self) -> dict[str, Any]:

@@ -225,7 +225,7 @@ def test_our_requests_are_boto3_s(aws: Aws, tmp_path: Path) -> None:
         environment=aws.keys,
     )
     assert run.code == 0, run.text
-    ours = {each.headers["x-amz-target"]: each for each in aws.record.requests}
+    ours = {request.headers["x-amz-target"]: request for request in aws.record.requests}
     aws.record.requests.clear()
     kms, arn = client(aws), aws.aws.keys[0].arn
     kms.get_public_key(KeyId=ALIAS)

@@ -136,7 +136,7 @@ def test_outcome_signatures_and_journal(name: str, tmp_path: Path) -> None:
     if case.code in {3, 5}:
         assert run.report["error"]["code"] == case.error, run.text
     else:
-        errors = [each["error"]["code"] for each in run.report["files"] if each["error"]]
+        errors = [file["error"]["code"] for file in run.report["files"] if file["error"]]
         assert errors == [case.error] * (0 if case.code == 0 else 1), run.text
         assert run.report["totals"]["signatures_used"] == (case.made if case.used is None else case.used)
     assert journals(tmp_path) == []
@@ -155,7 +155,7 @@ def test_many_files_by_several_processes_with_several_requests_each(tmp_path: Pa
     assert (run.code, program.made) == (0, 24), run.text
     limits = run.report["limits"]["key_store"] if "limits" in run.report else {}
     assert limits.get("ceiling", 8) == 8
-    assert all(each["verdict"]["result"] == "verified" for each in run.report["files"])
+    assert all(file["verdict"]["result"] == "verified" for file in run.report["files"])
 
 
 def test_a_dead_process_is_replaced_and_the_other_files_are_signed(tmp_path: Path) -> None:
@@ -163,7 +163,7 @@ def test_a_dead_process_is_replaced_and_the_other_files_are_signed(tmp_path: Pat
     images(tmp_path, 4)
     run = run_in(program, tmp_path)
     assert (run.code, program.made) == (1, 3), run.text
-    assert [each["error"]["code"] for each in run.report["files"] if each["error"]] == ["SIGNATURE_MAY_BE_SPENT"]
+    assert [file["error"]["code"] for file in run.report["files"] if file["error"]] == ["SIGNATURE_MAY_BE_SPENT"]
     again = run_in(program, tmp_path)
     assert (again.code, program.made, again.report["totals"]["signatures_used"]) == (0, 4, 1), again.text
 
@@ -190,7 +190,7 @@ def test_a_replaced_process_with_another_certificate_signs_nothing(tmp_path: Pat
     turning.write_text(wrapper, encoding="utf-8")
     run = kspsign_process(*given, folder=tmp_path, environment=program.environment)
     assert run.code == 6, run.text
-    codes = sorted(each["error"]["code"] for each in run.report["files"])
+    codes = sorted(file["error"]["code"] for file in run.report["files"])
     assert (codes, program.made) == (["CERTIFICATE_CHANGED", "SIGNATURE_MAY_BE_SPENT"], 0), run.text
 
 

@@ -67,7 +67,7 @@ def refused(call: Any, **request: Any) -> str:
 def test_google_s_client_gets_the_key_and_a_signature_that_holds(service: Google, version: KeyVersion) -> None:
     kms = client(service)
     listed = list(kms.list_crypto_key_versions(request={"parent": KEY, "filter": "state=ENABLED"}))
-    assert [each.name for each in listed] == [version.name]
+    assert [version.name for version in listed] == [version.name]
     assert (listed[0].state.name, listed[0].algorithm.name) == ("ENABLED", "RSA_SIGN_PKCS1_2048_SHA256")
     assert kms.get_crypto_key_version(request={"name": version.name}).protection_level.name == "HSM"
     shown = kms.get_public_key(request={"name": version.name})
@@ -87,7 +87,7 @@ def test_google_s_client_gets_pages_and_curves(service: Google) -> None:
     service.google.versions[1].state = "DISABLED"
     kms = client(service)
     listed = list(kms.list_crypto_key_versions(request={"parent": KEY, "filter": "state=ENABLED"}))
-    assert [each.name[-1] for each in listed] == ["1", "3", "4", "5"]
+    assert [version.name[-1] for version in listed] == ["1", "3", "4", "5"]
     value = kms.asymmetric_sign(request={"name": made.name, "digest": {"sha256": DIGEST}}).signature
     public = load_pem_public_key(made.pem.encode())
     assert isinstance(public, ec.EllipticCurvePublicKey)

@@ -82,7 +82,7 @@ def _done(world: GoogleWorld, request: Request) -> dict[str, Any]:
     if found["number"] is None:
         _allow(world, "list", KEY)
         return _listed(world, request)
-    version = next((each for each in world.versions if each.number == int(found["number"])), None)
+    version = next((version for version in world.versions if version.number == int(found["number"])), None)
     name = f"{KEY}/cryptoKeyVersions/{found['number']}"
     methods = {("GET", ""): "get", ("GET", "/publicKey"): "viewPublicKey", ("POST", ":asymmetricSign"): "useToSign"}
     method = methods.get((request.method, found["rest"]))
@@ -109,7 +109,7 @@ def _listed(world: GoogleWorld, request: Request) -> dict[str, Any]:
     wanted = request.query.get("filter", [""])[0]
     if wanted not in {"", "state=ENABLED"}:
         raise Refused(400, "INVALID_ARGUMENT", f"unknown filter {wanted}")
-    held = [_shown(each) for each in world.versions if not wanted or each.state == "ENABLED"]
+    held = [_shown(version) for version in world.versions if not wanted or version.state == "ENABLED"]
     start = int(request.query.get("pageToken", ["0"])[0])
     more = {"nextPageToken": str(start + 2)} if start + 2 < len(held) else {}
     return {"cryptoKeyVersions": held[start : start + 2], "totalSize": len(held), **more}
@@ -163,5 +163,5 @@ def _numbered(content: Mapping[str, Any]) -> dict[str, Any]:
     for name, value in content.items():
         made[name] = _NUMBERS[name].get(value, 0) if name in _NUMBERS else value
     if "cryptoKeyVersions" in made:
-        made["cryptoKeyVersions"] = [_numbered(each) for each in made["cryptoKeyVersions"]]
+        made["cryptoKeyVersions"] = [_numbered(version) for version in made["cryptoKeyVersions"]]
     return made

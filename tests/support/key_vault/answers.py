@@ -113,7 +113,7 @@ def _entra(world: World, request: Request) -> Response:
 
 def _token(world: World, request: Request) -> Response:
     form = {name: values[0] for name, values in parse_qs(request.body.decode()).items()}
-    scope = next((each for each in form.get("scope", "").split() if each.endswith("/.default")), "")
+    scope = next((word for word in form.get("scope", "").split() if word.endswith("/.default")), "")
     if form.get("grant_type") != "client_credentials" or form.get("client_id") != CLIENT or not scope:
         return _denied("invalid_request", "AADSTS900144: The request body is not as it should be.")
     if "client_assertion" in form:
@@ -212,16 +212,16 @@ def _not_allowed(kind: str, operation: str | None, version: Version) -> Response
 def _found(world: World, request: Request, path: re.Match[str]) -> Response:
     base, (kind, name, version, operation) = f"https://{request.host}", path.groups()
     held = world.vaults[request.host].get(name, [])
-    found = [each for each in held if kind == "keys" or each.certificate is not None]
+    found = [candidate for candidate in held if kind == "keys" or candidate.certificate is not None]
     unknown = error(404, f"{kind.capitalize()[:-1]}NotFound", f"A {kind[:-1]} with (name/id) {name} was not found.")
     if not found:
         return unknown
     if kind == "certificates" and version == "versions":
-        return Response(200, {"value": [_item(base, name, each) for each in found], "nextLink": None})
+        return Response(200, {"value": [_item(base, name, candidate) for candidate in found], "nextLink": None})
     if kind == "certificates" and version == "policy":
         content = {"id": f"{base}/certificates/{name}/policy", "key_props": found[-1].key_properties}
         return Response(200, {**content, "secret_props": {"contentType": "application/x-pem-file"}})
-    chosen = next((each for each in reversed(found) if version in {None, each.version}), None)
+    chosen = next((candidate for candidate in reversed(found) if version in {None, candidate.version}), None)
     if chosen is None:
         return unknown
     return _not_allowed(kind, operation, chosen) or _content(base, kind, name, chosen, request)

@@ -91,7 +91,9 @@ class Version:
     def pem_chain(self) -> str:
         """What the secret of a certificate without exportable key holds."""
         assert self.certificate is not None
-        return "".join(each.public_bytes(Encoding.PEM).decode() for each in (self.certificate, *self.chain))
+        return "".join(
+            certificate.public_bytes(Encoding.PEM).decode() for certificate in (self.certificate, *self.chain)
+        )
 
 
 @dataclass

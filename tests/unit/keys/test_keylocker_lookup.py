@@ -230,7 +230,7 @@ def test_an_odd_certificate_of_a_stranger_does_not_hinder(host: Host) -> None:
     wanted = add(host, "release")
     host.world.add_certificate(host.world.add_keypair("odd"), "odd").alias = None
     damaged = [{"id": "1"}, {"id": "2", "cert": "MIIB"}, {"id": "3", "cert": "%"}, None, 7]
-    real = [wire.certificate(each) for each in host.world.certificates]
+    real = [wire.certificate(certificate) for certificate in host.world.certificates]
     host.service.faults.append(Fault("GET", "certificates?", Response(200, wire.page([*damaged, *real], 0, 100))))
     assert taken(settings(host, "release")) == wanted.leaf.der
 

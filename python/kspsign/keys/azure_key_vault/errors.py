@@ -70,7 +70,7 @@ def no_signature(broken: AzureError) -> SigningError:
     if status in _THROTTLED or isinstance(broken, ServiceRequestTimeoutError):
         headers = getattr(getattr(broken, "response", None), "headers", {})
         wait = retry_after_seconds(headers.get("Retry-After"))
-        return ThrottledError(said.message, code=said.code, remedy=said.remedy, retry_after=wait)
+        return ThrottledError.of(said, wait)
     if status in _GATEWAY or isinstance(broken, (ServiceResponseError, IncompleteReadError)):
         return LostSignatureError(
             f"a signature was requested, and the response was lost ({said.message}): it may have spent a signature",

@@ -16,7 +16,6 @@ from typing import Final, Self
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from kspsign.certificates.aia import with_issuers
 from kspsign.certificates.chain import ordered_chain
 from kspsign.certificates.choice import choose_newest, superseded
 from kspsign.certificates.file import read_certificate_file
@@ -24,14 +23,15 @@ from kspsign.certificates.parse import parse_certificate, to_der
 from kspsign.keys.azure_key_vault.client import VaultClient
 from kspsign.keys.azure_key_vault.identifier import Identifier
 from kspsign.keys.azure_key_vault.options import AzureKeyVaultOptions
+from kspsign.keys.issuers import complete_chain
 from kspsign.keys.prerequisites import Prerequisite
 from kspsign.keys.protocol import (
     WRITTEN_DIGESTS,
     Capabilities,
     KeyStore,
     Surroundings,
+    notice_choice,
     reference_part,
-    superseded_warning,
 )
 from kspsign.model.errors import ConfigurationError
 from kspsign.model.values import DigestAlgorithm, RawSignature
@@ -87,12 +87,9 @@ class KeyVaultKeyStore(KeyStore):
             undone.callback(client.close)
             found = find(client, wanted, options)
             client.use_key(found.key, found.leaf)
-            chain = ordered_chain(to_der(found.leaf), found.others)
-            if not options.no_aia:
-                chain = with_issuers(chain, surroundings.store_folder, surroundings.network)
+            chain = complete_chain(ordered_chain(to_der(found.leaf), found.others), options, surroundings)
             undone.pop_all()
-        for remark in found.remarks:
-            surroundings.notice(superseded_warning(remark) if found.superseded else remark)
+        notice_choice(surroundings.notice, found.remarks, superseded=found.superseded)
         return cls(client, found, chain)
 
     @classmethod

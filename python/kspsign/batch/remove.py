@@ -24,7 +24,7 @@ from kspsign.signing.shared_state import LOCAL_SLOTS
 from kspsign.verifying import read_signatures
 
 _LOST: Final[frozenset[CheckName]] = frozenset({"trailing-data", "certificate-table", "signature-block", "reserve"})
-"""What is wrong around a signature and would be lost with it: nobody knows what that is."""
+"""What is wrong around a signature and would be lost with it, although it is unknown what it is."""
 
 
 class Removal(NamedTuple):

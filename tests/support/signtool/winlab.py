@@ -81,13 +81,13 @@ class Pki:
     def stamp(self, query: bytes, authority: EmbeddedAuthority, now: datetime) -> bytes:
         """A reply whose token carries its issuer too, as the lab's does."""
         status, *token = der.parse(respond(query, authority, now)).children()
-        return der.sequence(status.der, *(self._with_issuer(each) for each in token))
+        return der.sequence(status.der, *(self._with_issuer(part) for part in token))
 
     def _with_issuer(self, token: der.Element) -> bytes:
         kind, wrapped = token.children()
         fields = [
-            der.element(0xA0, each.content + self.stamp_ca.der) if each.tag == 0xA0 else each.der
-            for each in wrapped.first().children()
+            der.element(0xA0, part.content + self.stamp_ca.der) if part.tag == 0xA0 else part.der
+            for part in wrapped.first().children()
         ]
         return der.sequence(kind.der, der.element(0xA0, der.sequence(*fields)))
 
@@ -168,7 +168,7 @@ class Winlab:
         """An image that osslsigncode signed elsewhere, in the name of `alias`."""
         plain, work = self.program(f"plain-{file}"), self.folder.parent
         issued, chain = self.pki.leaves[alias], work / f"{alias}.pem"
-        chain.write_bytes(issued.pem + b"".join(each.pem for each in self.pki.chain(alias)[:1]))
+        chain.write_bytes(issued.pem + b"".join(issuer.pem for issuer in self.pki.chain(alias)[:1]))
         command = ["osslsigncode", "sign", "-certs", chain, "-key", _key_file(work, issued), "-h", "sha256"]
         if stamped is not None:
             authority = work / "tsa.pem"

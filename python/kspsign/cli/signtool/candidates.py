@@ -28,7 +28,7 @@ from kspsign.cli.signtool.words import CertificateWords
 from kspsign.model.errors import TrustError
 
 
-class Candidate(NamedTuple):
+class SigningCandidate(NamedTuple):
     """A certificate, its issuers as far as they are known (DER, leaf first), and whether only Windows has its key."""
 
     parsed: x509.Certificate
@@ -49,20 +49,20 @@ class Candidate(NamedTuple):
 class Filtered(NamedTuple):
     """What was considered, how many each filter left, and which remain."""
 
-    considered: tuple[Candidate, ...]
+    considered: tuple[SigningCandidate, ...]
     counts: tuple[tuple[str, int], ...]
-    left: tuple[Candidate, ...]
+    left: tuple[SigningCandidate, ...]
 
 
-def find_candidates(store: Path, *, machine: bool) -> tuple[Candidate, ...]:
+def find_candidates(store: Path, *, machine: bool) -> tuple[SigningCandidate, ...]:
     """Every certificate that could be meant. Raises PrerequisiteError when the portable store is damaged."""
     entries = list_entries(store)
-    known = [Candidate(parse_certificate(entry.chain[0]), entry.chain) for entry in entries]
+    known = [SigningCandidate(parse_certificate(entry.chain[0]), entry.chain) for entry in entries]
     thumbprints = {candidate.thumbprint for candidate in known}
     return (*known, *(found for found in _in_windows(machine=machine) if found.thumbprint not in thumbprints))
 
 
-def filtered(candidates: Sequence[Candidate], call: Call, thumbprint: str | None) -> Filtered:
+def filtered(candidates: Sequence[SigningCandidate], call: Call, thumbprint: str | None) -> Filtered:
     """SignTool's filters in its order; the one for private keys is the key store's to apply."""
     left = tuple(candidates)
     counts: list[tuple[str, int]] = []
@@ -72,7 +72,7 @@ def filtered(candidates: Sequence[Candidate], call: Call, thumbprint: str | None
     return Filtered(tuple(candidates), tuple(counts), left)
 
 
-def _filters(call: Call, thumbprint: str | None) -> Iterator[tuple[str, Callable[[Candidate], bool]]]:
+def _filters(call: Call, thumbprint: str | None) -> Iterator[tuple[str, Callable[[SigningCandidate], bool]]]:
     yield "EKU", _for_code_signing
     now = datetime.now(UTC)
     yield "expiry", lambda candidate: now <= candidate.parsed.not_valid_after_utc
@@ -88,11 +88,11 @@ def _filters(call: Call, thumbprint: str | None) -> Iterator[tuple[str, Callable
             yield name, _named(wanted, of)
 
 
-def _named(wanted: str, of: Callable[[Candidate], x509.Name]) -> Callable[[Candidate], bool]:
+def _named(wanted: str, of: Callable[[SigningCandidate], x509.Name]) -> Callable[[SigningCandidate], bool]:
     return lambda candidate: wanted.casefold() in distinguished_name(of(candidate)).casefold()
 
 
-def _for_code_signing(candidate: Candidate) -> bool:
+def _for_code_signing(candidate: SigningCandidate) -> bool:
     try:
         found = extension(candidate.parsed, x509.ExtendedKeyUsage)
     except TrustError:
@@ -100,14 +100,14 @@ def _for_code_signing(candidate: Candidate) -> bool:
     return found is None or ExtendedKeyUsageOID.CODE_SIGNING in found.value
 
 
-def _in_windows(*, machine: bool) -> tuple[Candidate, ...]:
+def _in_windows(*, machine: bool) -> tuple[SigningCandidate, ...]:
     """Those of the store My whose private key Windows knows; none elsewhere."""
-    found: list[Candidate] = []
+    found: list[SigningCandidate] = []
     if sys.platform == "win32":
         from kspsign.keys.windows.certificate_store import read_store  # noqa: PLC0415 - Windows alone has one
 
         for listed in read_store("system" if machine else "user", "MY"):
             with contextlib.suppress(TrustError):  # a damaged certificate of a stranger
                 if listed.container is not None:
-                    found.append(Candidate(parse_certificate(listed.der), (listed.der,), in_windows=True))
+                    found.append(SigningCandidate(parse_certificate(listed.der), (listed.der,), in_windows=True))
     return tuple(found)

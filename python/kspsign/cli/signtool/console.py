@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from kspsign.cli.signtool import words
-from kspsign.cli.signtool.files import Targets
+from kspsign.cli.signtool.files import NamedFiles
 from kspsign.cli.signtool.speech import Speech
 from kspsign.model.report import CertificateFacts, FileOutcome, Report
 from kspsign.model.values import ErrorFacts
@@ -18,7 +18,7 @@ from kspsign.publishing.progress import Progress
 class FileConsole:
     """Says what became of each file once it is known of all files before it."""
 
-    def __init__(self, speech: Speech, targets: Targets, command: str) -> None:
+    def __init__(self, speech: Speech, targets: NamedFiles, command: str) -> None:
         self.speech, self.stopped = speech, False
         self._targets, self._command = targets, command
         self._outcomes: dict[str, FileOutcome] = {}

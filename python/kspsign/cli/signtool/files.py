@@ -19,22 +19,22 @@ _WILDCARDS = re.compile(r"[*?]")
 _SEPARATORS = re.compile(r"[\\/]")
 
 
-class Target(NamedTuple):
+class NamedFile(NamedTuple):
     """One file as SignTool shows it; `path` is None where there is none of that name."""
 
     shown: str
     path: Path | None
 
 
-class Targets(NamedTuple):
+class NamedFiles(NamedTuple):
     """The files of a call in their order; `by_shown` has the artifact of each, without those that are missing."""
 
-    all: tuple[Target, ...]
+    all: tuple[NamedFile, ...]
     artifacts: tuple[Artifact, ...]
     by_shown: Mapping[str, Artifact]
 
 
-def find_targets(names: Iterable[str]) -> Targets:
+def find_targets(names: Iterable[str]) -> NamedFiles:
     """The files that `names` mean in the working folder, each artifact once."""
     found = tuple(target for name in names for target in _expanded(name))
     paths = [target.path for target in found if target.path is not None]
@@ -42,24 +42,24 @@ def find_targets(names: Iterable[str]) -> Targets:
     by_name = {name: artifact for artifact in artifacts for name in artifact.names}
     by_path = {path: next(iter(named_artifacts([path], Path()))).name for path in paths}
     by_shown = {target.shown: by_name[by_path[target.path]] for target in found if target.path is not None}
-    return Targets(found, artifacts, by_shown)
+    return NamedFiles(found, artifacts, by_shown)
 
 
-def _expanded(name: str) -> Iterator[Target]:
+def _expanded(name: str) -> Iterator[NamedFile]:
     if Path(name).is_file():
-        yield Target(name, Path(name))
+        yield NamedFile(name, Path(name))
         return
     split = max((match.end() for match in _SEPARATORS.finditer(name)), default=0)
     folder, last = name[:split], name[split:]
     if not _WILDCARDS.search(last):
         path = native_path(name)
-        yield Target(name, path if path.is_file() else None)
+        yield NamedFile(name, path if path.is_file() else None)
         return
     matched = [entry for entry in _files(native_path(folder)) if _matches(last, entry)]
     for entry in matched:
-        yield Target(folder + entry, native_path(folder) / entry)
+        yield NamedFile(folder + entry, native_path(folder) / entry)
     if not matched:
-        yield Target(name, None)
+        yield NamedFile(name, None)
 
 
 def _files(folder: Path) -> list[str]:

@@ -22,9 +22,9 @@ from kspsign.settings.store_options import options_of
 if TYPE_CHECKING:
     from cryptography import x509
 
-    from kspsign.cli.signtool.candidates import Candidate
+    from kspsign.cli.signtool.candidates import SigningCandidate
 
-PASSWORD_VARIABLE = "/p"
+PASSWORD_VARIABLE = "/p"  # noqa: S105 - a name
 """What /p is called among the variables that settings are read from; no process gets it."""
 _SYNCHRONISE = (
     "Fetch the certificate to this machine first, as this user: `kspsign smctl windows certsync --keypair-alias=ALIAS` "
@@ -183,7 +183,7 @@ def _of_store(call: Call, configured: Mapping[str, object], thumbprint: str | No
     raise SignToolError(words.NO_CERTIFICATES, _SYNCHRONISE, cause=cause)
 
 
-def _of_candidate(candidate: Candidate, call: Call) -> KeyChoice:
+def _of_candidate(candidate: SigningCandidate, call: Call) -> KeyChoice:
     settings: dict[str, Any] = {"thumbprint": candidate.thumbprint, "key_store": None}
     if candidate.in_windows:
         location = "system" if call.has("sm") else "user"
@@ -191,7 +191,7 @@ def _of_candidate(candidate: Candidate, call: Call) -> KeyChoice:
     return KeyChoice(KeyPlace.STORE, settings, candidate.parsed)
 
 
-def _only(left: tuple[Candidate, ...], call: Call, speech: Speech) -> Candidate:
+def _only(left: tuple[SigningCandidate, ...], call: Call, speech: Speech) -> SigningCandidate:
     """The one to sign with; the best under /a. Raises SignToolError for several."""
     if len(left) == 1 or call.has("a"):
         # The one that is valid for the longest time; of equals the one issued last.
@@ -226,9 +226,9 @@ def show_selected(certificate: words.CertificateWords, speech: Speech) -> None:
 
 def _check_criteria(call: Call, certificate: x509.Certificate, leaf: bytes) -> None:
     """Whether the certificate of /f meets the criteria for one; raises SignToolError."""
-    from kspsign.cli.signtool.candidates import Candidate, filtered  # noqa: PLC0415 - it brings the store
+    from kspsign.cli.signtool.candidates import SigningCandidate, filtered  # noqa: PLC0415 - it brings the store
 
-    if not filtered([Candidate(certificate, (leaf,))], call, None).left:
+    if not filtered([SigningCandidate(certificate, (leaf,))], call, None).left:
         raise SignToolError(
             words.NO_CERTIFICATES,
             "Give the code-signing certificate itself, and renew it when it has expired.",

@@ -30,7 +30,7 @@ CONTAINERS: Final[Mapping[str, str]] = {
 
 
 def key_store_of(provider: str, configured: Mapping[str, object]) -> str | None:
-    """The key store of a provider; None for one that nobody knows. `configured` is the content of the named file."""
+    """The key store of a provider; None for one that is unknown. `configured` is the content of the named file."""
     if configured.get("csp") == provider and isinstance(configured.get("key_store"), str):
         return str(configured["key_store"])
     return PROVIDERS.get(provider)
@@ -45,6 +45,6 @@ def unknown_provider(provider: str) -> str:
     """The remedy for a name that is in no table."""
     near = did_you_mean(provider, PROVIDERS)
     return (
-        f"{near}Write the name exactly, capitals included; known are {', '.join(PROVIDERS)}. Another is told by "
+        f"{near}Write the name exactly, capitals included; known are {', '.join(PROVIDERS)}. Another is declared by "
         "`csp: NAME` and `key_store: STORE` in the file that KSPSIGN_CONFIG names."
     )

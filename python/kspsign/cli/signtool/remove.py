@@ -10,7 +10,7 @@ from kspsign.batch.work_list import take
 from kspsign.cli.signtool import words
 from kspsign.cli.signtool.console import FileConsole
 from kspsign.cli.signtool.errors import SignToolError
-from kspsign.cli.signtool.files import Targets, find_targets
+from kspsign.cli.signtool.files import NamedFiles, find_targets
 from kspsign.cli.signtool.grammar import Call, check_combinations
 from kspsign.cli.signtool.run import perform, settings_of
 from kspsign.cli.signtool.speech import Speech
@@ -43,7 +43,7 @@ def remove(call: Call, environment: Mapping[str, str], speech: Speech) -> None:
 class RemoveConsole(FileConsole):
     """What is taken out of each file, and that it was."""
 
-    def __init__(self, speech: Speech, targets: Targets, removal: Removal) -> None:
+    def __init__(self, speech: Speech, targets: NamedFiles, removal: Removal) -> None:
         super().__init__(speech, targets, "remove")
         self._removal = removal
 

@@ -11,7 +11,7 @@ from kspsign.batch.work_list import take
 from kspsign.cli.signtool import words
 from kspsign.cli.signtool.console import FileConsole
 from kspsign.cli.signtool.errors import SignToolError
-from kspsign.cli.signtool.files import Targets, find_targets
+from kspsign.cli.signtool.files import NamedFiles, find_targets
 from kspsign.cli.signtool.grammar import Call, check_combinations, check_digest, check_timestamp
 from kspsign.cli.signtool.key_choice import KeyChoice, KeyPlace, additional_certificates, choose_key, show_selected
 from kspsign.cli.signtool.run import configured, perform, settings_of
@@ -79,7 +79,7 @@ def _signature_settings(call: Call) -> Mapping[str, Any]:
 class SignConsole(FileConsole):
     """Which certificate signs, then a line a file."""
 
-    def __init__(self, speech: Speech, targets: Targets, key: KeyChoice) -> None:
+    def __init__(self, speech: Speech, targets: NamedFiles, key: KeyChoice) -> None:
         super().__init__(speech, targets, "sign")
         self._key, self._opened = key, False
 

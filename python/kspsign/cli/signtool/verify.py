@@ -15,7 +15,7 @@ from kspsign.certificates.parse import common_name, extension, thumbprint_of, to
 from kspsign.cli.signtool import words
 from kspsign.cli.signtool.console import FileConsole
 from kspsign.cli.signtool.errors import SignToolError
-from kspsign.cli.signtool.files import Targets, find_targets
+from kspsign.cli.signtool.files import NamedFiles, find_targets
 from kspsign.cli.signtool.grammar import Call, check_combinations
 from kspsign.cli.signtool.run import perform, settings_of
 from kspsign.cli.signtool.signature_words import signature_lines, table_lines
@@ -83,7 +83,7 @@ class VerifyConsole(FileConsole):
     The verdict is strict: on all signatures of the file, whichever are shown.
     """
 
-    def __init__(self, speech: Speech, targets: Targets, call: Call, *, drivers: bool) -> None:
+    def __init__(self, speech: Speech, targets: NamedFiles, call: Call, *, drivers: bool) -> None:
         super().__init__(speech, targets, "verify")
         self._call, self._drivers = call, drivers
         self._examined: dict[str, Sequence[ExaminedSignature]] = {}

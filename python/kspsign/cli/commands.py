@@ -19,11 +19,12 @@ from kspsign.model.errors import ConfigurationError, KspSignError
 from kspsign.model.load import load
 from kspsign.settings.context import RunContext
 from kspsign.settings.faults import option_name
-from kspsign.settings.model import STANDARD_OUTPUT, Command, Settings
+from kspsign.settings.model import COMMAND_LINE_COMMANDS, STANDARD_OUTPUT, Command, Settings
 from kspsign.settings.resolve import resolve
 from kspsign.settings.unmapped import in_text, refuse_unmapped
 
 if TYPE_CHECKING:
+    from kspsign.batch.run import Run
     from kspsign.model.report import Report
     from kspsign.publishing import Console
 
@@ -32,6 +33,7 @@ COMMANDS: Mapping[str, str] = {
     "sign": "kspsign.path:run",
     "certsync": "kspsign.batch.synchronise:synchronise_certificate",
     "timestamp": "kspsign.batch.timestamp:timestamp_files",
+    "remove": "kspsign.batch.remove:remove_files",
     "verify": "kspsign.batch.verify:verify_files",
     "merge": "kspsign.batch.merge:merge",
 }
@@ -68,10 +70,12 @@ def perform(
     context: RunContext,
     opened: Callable[[], Console],
     hints: Callable[[Report], Iterable[str]] = lambda _report: (),
+    stages: Callable[[Run], Report] | None = None,
 ) -> Report:
     """Run the command of `settings` and say on the console that `opened` returns what it does, then the `hints`.
 
-    Signals that ask for an end cancel the run.
+    `stages` take the place of the command's own function, where the files are not chosen by patterns. Signals that ask
+    for an end cancel the run.
     """
     cancelled = threading.Event()
     with _signals_cancelling(cancelled):
@@ -82,7 +86,8 @@ def perform(
             with listening(console.notice if settings.verbose or context.debug else None):
                 for line in settings.configuration.notices:
                     console.notice(line)
-                report: Report = load(COMMANDS[settings.command])(Run.begin(settings, context, console, cancelled))
+                run = stages or load(COMMANDS[settings.command])
+                report: Report = run(Run.begin(settings, context, console, cancelled))
             for line in hints(report):
                 console.notice(f"next: {line}")
     return report
@@ -301,6 +306,7 @@ def _config_input(given: object) -> Path | None:
 def _known(command: str) -> Command:
     if command == "inspect":
         return "verify"  # the same settings
-    if command in get_args(Command):
+    known = [name for name in get_args(Command) if name not in COMMAND_LINE_COMMANDS]
+    if command in known:
         return command  # type: ignore[return-value]  # narrowed by the line above, which mypy does not see
-    raise ConfigurationError(f"unknown command {command!r}", remedy=f"One of {', '.join(get_args(Command))}.")
+    raise ConfigurationError(f"unknown command {command!r}", remedy=f"One of {', '.join(known)}.")

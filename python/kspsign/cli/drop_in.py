@@ -15,6 +15,7 @@ from kspsign.model.load import load
 CONFIG_VARIABLE: Final = "KSPSIGN_CONFIG"
 """Names the configuration file (kspsign.yml) of these command lines."""
 DROP_INS: Final[Mapping[str, str]] = {
+    "signtool": "kspsign.cli.signtool.main:run_signtool",
     "smctl": "kspsign.cli.smctl.main:run_smctl",
 }
 """What runs each of them, by our command; loaded when it is called."""

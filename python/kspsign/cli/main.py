@@ -21,7 +21,7 @@ LEAST_MEMORY = 128 << 20
 """Bytes of address space with which one file of any size is verified."""
 LEAST_TO_SIGN = 192 << 20
 """Likewise signed: TLS and the threads that wait for services need more."""
-_SIGNING = frozenset({"run", "sign", "timestamp", "demo", "smctl"})
+_SIGNING = frozenset({"run", "sign", "timestamp", "demo", "signtool", "smctl"})
 
 
 def entry() -> None:

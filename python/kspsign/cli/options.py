@@ -33,6 +33,7 @@ SUMMARIES: dict[str, str | None] = {
     "doctor": "check every prerequisite of a run, each with its remedy; signs nothing",
     "explain": "explain an error code or a tool's output, and what to do",
     "gate": "ask Azure DevOps whether a build's verdict permits a release",
+    "signtool": "SignTool's command line: sign, timestamp, verify, remove",
     "shims": "write launchers named signtool and smctl, for build tools that start these programs",
     "smctl": "smctl's command line: healthcheck, windows certsync, keypair ls, certificate download, sign",
     "demo": "sign and verify real Windows executables with throw-away keys",

@@ -16,7 +16,7 @@ from kspsign.certificates.identity import PublisherIdentity
 from kspsign.certificates.parse import thumbprint_of
 from kspsign.concurrency.single_flight import SingleFlight
 from kspsign.keys.protocol import KeyStore, SigningKey, check_digest
-from kspsign.model.values import Limits, RawSignature, TimestampToken
+from kspsign.model.values import DigestAlgorithm, Limits, RawSignature, TimestampToken
 from kspsign.network.limiter import Limiter
 from kspsign.settings.model import Settings
 from kspsign.signing.budget import Budget
@@ -61,8 +61,10 @@ class NativeEngine:
         preflight: Preflight | None,
         terms: SigningTerms,
         shared: SharedState,
+        timestamp_digest: DigestAlgorithm,
     ) -> None:
         self._source, self._timestamps, self._preflight, self._terms = source, timestamps, preflight, terms
+        self._timestamp_digest = timestamp_digest
         self._slots, self._targets = shared.slots, shared.targets
         self._tokens: SingleFlight[TimestampToken] = SingleFlight(keep=TOKENS_KEPT, retry=True)
         self._named: SingleFlight[_SignedDigest] = SingleFlight()
@@ -230,7 +232,7 @@ class NativeEngine:
         client = self._timestamps
         if client is None:
             return None
-        token = self._tokens.get(signature.value, lambda: client.stamp(signature.value, signature.algorithm))
+        token = self._tokens.get(signature.value, lambda: client.stamp(signature.value, self._timestamp_digest))
         if self._preflight is not None:
             self._preflight.stamped()
         return token
@@ -277,7 +279,8 @@ def open_native(
         limiter = Limiter(min(settings.jobs, able.concurrent or settings.jobs), cancelled)
         source = SignatureSource(store, certificate.chain, limiter, budget, shared.breaker, journal, ledger)
         resources.callback(source.settle)
-        yield NativeEngine(source, timestamps, preflight, terms, shared)
+        stamped_by = DigestAlgorithm(settings.timestamp_algorithm)
+        yield NativeEngine(source, timestamps, preflight, terms, shared, stamped_by)
 
 
 def _own_server(

@@ -114,7 +114,7 @@ def find_certificate(client: KeyLockerClient, options: KeyLockerOptions) -> tupl
     found = _meant(listed, options)
     wanted = options.keypair_alias or options.thumbprint or ""
     if not found:
-        raise _not_found(client, wanted, listed)
+        raise _other_certificate(listed, options) or _not_found(client, wanted, listed)
     if len({candidate.keypair.id for candidate in found}) > 1:
         raise PrerequisiteError(
             f"several key pairs are named {wanted}: "
@@ -225,6 +225,21 @@ def _meant(listed: Sequence[Listed], options: KeyLockerOptions) -> tuple[Listed,
         [candidate for candidate in among if candidate.record.id.lower() == name.lower()],
     )
     return tuple(next((found for found in by if found), ()))
+
+
+def _other_certificate(listed: Sequence[Listed], options: KeyLockerOptions) -> PrerequisiteError | None:
+    """The error for a key pair that is there, without the certificate of --thumbprint; None when it is not there."""
+    if options.keypair_alias is None or options.thumbprint is None:
+        return None
+    found = _meant(listed, options.model_copy(update={"thumbprint": None}))
+    if not found:
+        return None
+    return PrerequisiteError(
+        f"key pair {options.keypair_alias} has no certificate {options.thumbprint}; it has "
+        f"{'; '.join(map(str, found))}",
+        code="WRONG_THUMBPRINT",
+        remedy="Name the key pair that the certificate was issued for, or take the certificate of this key pair.",
+    )
 
 
 def _not_found(client: KeyLockerClient, wanted: str, listed: Sequence[Listed]) -> PrerequisiteError:

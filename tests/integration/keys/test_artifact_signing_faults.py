@@ -88,18 +88,13 @@ def rotated_after_certsync(service: ArtifactSigning) -> None:
 
 
 CASES: dict[str, Case] = {
-    "success": Case(having(), 0, spent=1),
     "rotated between certsync and signing": Case(rotated_after_certsync, 0, spent=1),
-    "rotated between two files": Case(having(rotate_every=1), 0, spent=4, files=4),
-    "slow": Case(having(seconds=2.5), 0, spent=1),
-    "busy before": Case(answering(is_begin, Response(429, b"", AT_ONCE), 3), 0, spent=1),
     "out of order before": Case(answering(is_begin, Response(503, b"", {"x-ms-retry-after-ms": "1"}), 2), 0, spent=1),
     "busy while fetching": Case(answering(is_poll, Response(429, b"", AT_ONCE), 3), 0, spent=1),
     "busy for ever": Case(answering(is_begin, Response(429, b"", AT_ONCE)), 6, "ARTIFACT_SIGNING_THROTTLED"),
     "asked to wait too long": Case(
         answering(is_begin, Response(503, b"", {"Retry-After": "3600"})), 6, "ARTIFACT_SIGNING_UNAVAILABLE"
     ),
-    "lost after it was asked for": Case(hanging_up(is_begin, 1), 6, "SIGNATURE_MAY_BE_SPENT", spent=1),
     "lost while it was fetched": Case(hanging_up(is_poll, 1), 0, spent=1),
     "a gateway answers": Case(
         answering(is_begin, Response(502, PAGE.content)), 6, "SIGNATURE_MAY_BE_SPENT", used=1, words=("HTTP 502",)
@@ -141,11 +136,7 @@ CASES: dict[str, Case] = {
         answering(is_poll, Response(404, b"", AT_ONCE)), 6, "ARTIFACT_SIGNING_FAILED", spent=1
     ),
     "a state of a later version": Case(having(outcome="Paused"), 6, "SIGNATURE_PENDING", used=1, kept=1),
-    "wrong key": Case(having(wrong_key=True), 6, "KEY_MISMATCH", spent=1),
     "another subscriber's certificate": Case(stranger, 6, "KEY_MISMATCH", spent=1, words=("another publisher's",)),
-    "a page in the place of an operation": Case(
-        answering(is_begin, PAGE), 6, "SIGNATURE_MAY_BE_SPENT", used=1, words=("not JSON",)
-    ),
     "a page in the place of a state": Case(
         answering(is_poll, Response(200, PAGE.content, AT_ONCE)), 6, "SIGNATURE_PENDING", spent=1, kept=1
     ),

@@ -31,7 +31,7 @@ from support.service_faults import PAGE as HTML
 
 NOW = datetime.now(UTC)
 SIDES: dict[str, Any] = {"begin": NOW - timedelta(days=30), "end": NOW + timedelta(days=300)}
-KEY, OTHER = rsa_key(2048), rsa_key(2048)
+KEY = rsa_key(2048)
 PAGE = Response(200, HTML, {"Content-Type": "text/html"})
 having = ways_of("aws")
 
@@ -66,18 +66,6 @@ def garbled(**fields: Any) -> Set:
     return set_up
 
 
-def moved_between_files(aws: Aws) -> None:
-    """The alias names another key after the first signature."""
-
-    def interfere(request: Request) -> Response | None:
-        if is_sign(request) and aws.aws.signed:
-            aws.aws.aliases[ALIAS] = aws.aws.keys[-1]
-        return None
-
-    aws.aws.add(OTHER)
-    aws.interfere = interfere
-
-
 def disabled_between_files(aws: Aws) -> None:
     def interfere(request: Request) -> Response | None:
         if is_sign(request) and aws.aws.signed:
@@ -92,9 +80,6 @@ def throttled(times: int = 1 << 30, name: str = "ThrottlingException") -> Set:
 
 
 CASES: dict[str, Case] = {
-    "success": Case(having(), 0, spent=1),
-    "alias moved between two files": Case(moved_between_files, 0, spent=3, files=3),
-    "busy before": Case(throttled(3), 0, spent=1),
     "limit exceeded before": Case(throttled(2, "LimitExceededException"), 0, spent=1),
     "internal fault before": Case(throttled(2, "KMSInternalException"), 0, spent=1),
     "key unavailable before": Case(throttled(2, "KeyUnavailableException"), 0, spent=1),
@@ -107,7 +92,6 @@ CASES: dict[str, Case] = {
     "asked to wait too long": Case(
         answering(is_sign, Response(503, b"", {"Retry-After": "3600"})), 6, "AWS_KMS_UNAVAILABLE"
     ),
-    "lost after it was asked for": Case(hanging_up(is_sign, 1), 6, "SIGNATURE_MAY_BE_SPENT", spent=1),
     "a dependency timed out": Case(
         answering(is_sign, exception("DependencyTimeoutException", "timed out")), 6, "SIGNATURE_MAY_BE_SPENT", used=1
     ),
@@ -130,8 +114,6 @@ CASES: dict[str, Case] = {
         answering(is_sign, Response(403, b"<html><body><h1>Blocked</h1> by policy</body></html>")), 6,
         "AWS_KMS_ANSWER", words=("Blocked by policy",),
     ),
-    "wrong key": Case(having(wrong_key=OTHER), 6, "KEY_MISMATCH", spent=1),
-    "a page in the place of a signature": Case(answering(is_sign, PAGE), 6, "SIGNATURE_MAY_BE_SPENT", used=1),
     "no base64": Case(garbled(Signature="%%%"), 6, "SIGNATURE_MAY_BE_SPENT", spent=1),
     "no signature": Case(garbled(Signature=None), 6, "SIGNATURE_MAY_BE_SPENT", spent=1),
     "bits turned": Case(garbled(Signature="QUJD" * 85), 6, "KEY_MISMATCH", spent=1),
@@ -219,21 +201,3 @@ def test_an_instance_without_a_role_is_told(status: int, aws: Aws, tmp_path: Pat
     assert (run.code, run.report["error"]["code"]) == (5, "AWS_SIGN_IN"), run.text
     assert f"HTTP {status}" in run.text
     assert aws.of_kms("GetPublicKey") == []
-
-
-def test_a_slow_service_is_waited_for_as_long_as_the_run_says(aws: Aws, tmp_path: Path) -> None:
-    """A key store that never answers ends with the deadline of an exchange, and a signature is not asked for again."""
-    fill(tmp_path)
-    aws.publish(tmp_path, KEY, **SIDES)
-    slow = aws._service  # noqa: SLF001 - of this stand-in
-
-    def service(request: Request) -> Any:
-        if is_sign(request):
-            import time  # noqa: PLC0415 - here alone
-
-            time.sleep(2)
-        return slow(request)
-
-    aws._service = service  # type: ignore[method-assign]  # noqa: SLF001 - of this stand-in
-    run = run_in(aws, tmp_path)
-    assert (run.code, len(aws.aws.signed)) == (0, 1), run.text

@@ -54,14 +54,10 @@ class Case:
 
 
 CASES: dict[str, Case] = {
-    "success": Case({}, 0, made=1),
     "free": Case({"costly": False}, 0, made=1),
-    "slow": Case({"sign_seconds": 1.5, "chain_seconds": 1}, 0, made=1),
-    "busy before": Case({"sign_error": NOW, "sign_error_times": 3}, 0, made=1),
     "busy at chain": Case({"chain_error": NOW, "chain_error_times": 2}, 0, made=1),
     "busy for ever": Case({"sign_error": NOW}, 6, "COMMAND_BUSY", words=("no free session",)),
     "asked to wait too long": Case({"sign_error": {**NOW, "retry_after": 3600}}, 6, "COMMAND_BUSY"),
-    "lost after it was made": Case({"lost": 1, "lost_times": 1}, 6, "SIGNATURE_MAY_BE_SPENT", made=1),
     "lost, as it says": Case(
         {"sign_error": {"kind": "spent", "message": "the line broke"}},
         6,
@@ -81,9 +77,7 @@ CASES: dict[str, Case] = {
         "COMMAND_REFUSED",
         words=("no such slot",),
     ),
-    "wrong key": Case({"wrong_key": True}, 6, "KEY_MISMATCH", made=1),
     "hashes the digest": Case({"hashes_again": True}, 6, "KEY_MISMATCH", made=1),
-    "rotated between two files": Case({"rotate_after": 1}, 1, "KEY_MISMATCH", made=2, files=2, more=("--jobs", "1")),
     "another certificate with each signature": Case(
         {"rotate_after": 1, "fixed_certificate": False}, 0, made=2, files=2, more=("--jobs", "1")
     ),

@@ -82,6 +82,16 @@ def test_google_s_client_gets_the_key_and_a_signature_that_holds(service: Google
     assert service.google.signed == [DIGEST.hex()]
 
 
+def test_google_s_client_finds_the_key_from_the_location_down(service: Google, version: KeyVersion) -> None:
+    kms = client(service)
+    (ring,) = kms.list_key_rings(request={"parent": KEY.partition("/keyRings/")[0]})
+    assert kms.get_key_ring(request={"name": ring.name}).name == ring.name
+    (key,) = kms.list_crypto_keys(request={"parent": ring.name})
+    assert (key.name, key.purpose.name) == (KEY, "ASYMMETRIC_SIGN")
+    assert kms.get_crypto_key(request={"name": KEY}).version_template.protection_level.name == "HSM"
+    assert version.name.startswith(key.name)
+
+
 def test_google_s_client_gets_pages_and_curves(service: Google) -> None:
     *_others, made = [service.google.add(new_key()) for _number in range(5)]
     service.google.versions[1].state = "DISABLED"

@@ -28,7 +28,6 @@ from support.service_faults import (
     check_outcome,
     environment_of,
     fill,
-    hanging_up,
     ways_of,
 )
 from support.service_faults import PAGE as HTML
@@ -53,17 +52,6 @@ def signs(request: VaultRequest) -> bool:
 
 def reads(request: VaultRequest) -> bool:
     return "/keys/" in request.path
-
-
-def rotated(vault: TransitServer) -> None:
-    """The key is rotated when the first signature is asked for: the new version has no certificate yet."""
-
-    def interfere(request: VaultRequest) -> VaultResponse | None:
-        if signs(request) and len(vault.world.versions) == 1:
-            vault.world.rotate()
-        return None
-
-    vault.interfere = interfere
 
 
 def another_key(vault: TransitServer) -> None:
@@ -94,10 +82,7 @@ def garbled(text: Any) -> Set:
 
 MAY = "SIGNATURE_MAY_BE_SPENT"
 CASES: dict[str, Case] = {
-    "success": Case(having(), 0, spent=1),
     "an EC key": Case(curve, 0, spent=1),
-    "rotated between two files": Case(rotated, 0, spent=3, files=3),
-    "busy before": Case(answering(signs, VaultResponse(429, {"errors": ["rate limit"]}, AT_ONCE), 3), 0, spent=1),
     "a node that lags behind": Case(answering(signs, VaultResponse(412, {"errors": []}, AT_ONCE), 2), 0, spent=1),
     "standby for a moment": Case(answering(signs, VaultResponse(473, {"errors": []}, AT_ONCE), 1), 0, spent=1),
     "the key can't be read at first": Case(answering(reads, VaultResponse(503, {}, AT_ONCE), 2), 0, spent=1),
@@ -108,7 +93,6 @@ CASES: dict[str, Case] = {
         "VAULT_UNAVAILABLE",
         words=("Vault is sealed",),
     ),
-    "lost after it was made": Case(hanging_up(signs), 6, MAY, spent=1),
     "a gateway answers": Case(answering(signs, VaultResponse(502, PAGE.content)), 6, MAY, used=1, words=("HTTP 502",)),
     "may not sign": Case(having(rights=frozenset()), 6, "VAULT_FORBIDDEN", words=("permission denied",)),
     "refused by a page": Case(
@@ -130,9 +114,7 @@ CASES: dict[str, Case] = {
         "VAULT_ANSWER",
         words=("elsewhere.example",),
     ),
-    "wrong key": Case(having(wrong_key=True), 6, "KEY_MISMATCH", spent=1),
     "another version": Case(having(wrong_version=True), 6, "VAULT_ANSWER", spent=1, words=("version 2",)),
-    "a page in the place of a signature": Case(answering(signs, PAGE), 6, MAY, used=1, words=("not JSON",)),
     "no signature": Case(garbled(None), 6, MAY, used=1),
     "no base64": Case(garbled("vault:v1:QUJ"), 6, MAY, used=1),
     "bits turned": Case(garbled("vault:v1:" + "QUJD" * 64), 6, "KEY_MISMATCH", used=1),

@@ -147,4 +147,4 @@ def _certificate(found: FoundKey, options: AzureKeyVaultOptions, surroundings: S
     elif not found.listed:
         yield not_checked(NEWER, "this identity may not list the certificate's versions (certificates/list)")
     else:
-        yield examine_newer(found.remarks, superseded=found.superseded)
+        yield examine_newer((*found.remarks, *found.passed_over), superseded=found.superseded)

@@ -47,7 +47,7 @@ class GoogleKmsStore(KeyStore):
     def __init__(self, client: GoogleKmsClient, key: VersionKey, chain: tuple[bytes, ...], place: Path) -> None:
         self._client, self._key, self._chain, self._place = client, key, chain, place
         self._capabilities = Capabilities(frozenset({key.digest}))
-        self.alias = key.name
+        self.alias = key.name.partition("/cryptoKeyVersions/")[0]
 
     @classmethod
     def open(cls, options: GoogleKmsOptions, surroundings: Surroundings) -> Self:

@@ -1,4 +1,4 @@
-"""Eight calls at the same time on 200 files: one store, one ledger, one limit."""
+"""Eight calls of smctl and SignTool at the same time on 200 files: one store, one ledger, one limit."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from support.samples import assert_no_leftovers, kspsign
 
 CALLS, FILES, CONTENTS = 8, 200, 140
 LIMIT = 3
+SIGN = ("signtool", "sign", "/csp", "DigiCert Signing Manager KSP", "/kc", ALIAS, "/fd", "SHA256", "/td", "SHA256")
 
 
 def image(number: int) -> bytes:
@@ -32,8 +33,14 @@ def test_every_file_is_signed_and_each_digest_costs_one_signature(agent: BuildAg
     settings = agent.settings_file(ledger=str(tmp_path / "ledger"), max_signatures=CONTENTS)
     environment = {**agent.host.environment, "KSPSIGN_CONFIG": str(settings)}
     before = world.spent
-    command = ("smctl", "sign", "--keypair-alias", ALIAS, "--input")
-    calls = [agent.start(*command, folder, environment=environment) for folder in folders]
+    calls = [
+        agent.start(*command, environment=environment)
+        for smctl, signtool in zip(folders[::2], folders[1::2], strict=True)
+        for command in (
+            ("smctl", "sign", "--keypair-alias", ALIAS, "--input", smctl),
+            (*SIGN, "/tr", agent.timestamps, signtool / "*.dll"),
+        )
+    ]
     ended = [(call.communicate(timeout=120)[0], call.returncode) for call in calls]
     assert [code for _, code in ended] == [0] * CALLS, "".join(out for out, _ in ended)
     digests = world.signed[before:]

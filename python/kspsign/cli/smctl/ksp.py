@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final, TextIO
 
+from kspsign.cli.signtool.key_providers import PROVIDERS
 from kspsign.cli.smctl.grammar import ParsedFlags
+from kspsign.cli.smctl.session import KEY_STORE
 
-KSP_NAMES: Final = ("DigiCert Signing Manager KSP", "DigiCert Software Trust Manager KSP")
+KSP_NAMES: Final = tuple(name for name, store in PROVIDERS.items() if store == KEY_STORE and name.endswith("KSP"))
 """The names that DigiCert's client tools register, and that `kspsign signtool /csp` takes."""
 
 

@@ -101,11 +101,13 @@ def named_artifacts(paths: Iterable[Path], folder: Path) -> tuple[Artifact, ...]
     A file of several names or links is one artifact, by the first.
     """
     chosen: dict[str, Artifact] = {}
-    for path in paths:
-        real, name = real_path(folder / path), _shown(path, folder)
-        found = chosen.setdefault(_identity(real), _artifact(real, name))
+    whole = folder.absolute()
+    for path in (whole / path for path in paths):
+        real = str(real_path(path))
+        name = (path.relative_to(whole) if path.is_relative_to(whole) else path).as_posix()
+        found = chosen.setdefault(identity_of(real), _artifact(real, name))
         if name not in found.names:
-            chosen[_identity(real)] = found._replace(aliases=(*found.aliases, name))
+            chosen[identity_of(real)] = found._replace(aliases=(*found.aliases, name))
     return tuple(chosen.values())
 
 

@@ -32,7 +32,7 @@ def write_launchers(folder: Path, settings: Path) -> tuple[Path, ...]:
         _check_replaceable(path)
     for path, content in contents.items():
         try:
-            write_atomically(path, content)
+            write_atomically(path, (content,))
             path.chmod(path.stat().st_mode | stat.S_IXUSR | stat.S_IXGRP | stat.S_IXOTH)
         except OSError as refused:
             raise ConfigurationError(

@@ -28,7 +28,7 @@ def write_settings_file(folder: Path, settings: Settings) -> Path:
     values = {"ledger": str(folder / LEDGER), **dict(_values(settings))}
     values.pop("shadow", None)  # of this command alone
     try:
-        write_atomically(path, (json.dumps(values, indent=1) + "\n").encode())  # JSON is YAML
+        write_atomically(path, (json.dumps(values, indent=1).encode(), b"\n"))  # JSON is YAML
     except OSError as refused:
         raise ConfigurationError(
             f"can't write: {refused.strerror or refused}",

@@ -57,7 +57,7 @@ def download(given: ParsedFlags, environment: Mapping[str, str], out: TextIO) ->
     format_ = (given.text("format") or "pem").lower()
     target = Path(given.text("out") or ".") / _file_name(given.text("name") or alias, format_)
     try:
-        write_atomically(target, _content(given, chain, format_))
+        write_atomically(target, (_content(given, chain, format_),))
     except OSError as refused:
         raise ConfigurationError(
             f"can't write: {refused.strerror or refused}", remedy="Name a folder with --out.", file=str(target)

@@ -101,6 +101,16 @@ def _remedies() -> Iterator[tuple[str, str]]:
                 yield source.name, " ".join(text for text in texts if isinstance(text, str))
 
 
+def test_a_command_line_of_signtool_has_its_own_options() -> None:
+    words = SettingWords("signtool")
+    said = words.rendered(
+        "Name the root with --trust-root, another server with --timestamp-url URL, or leave out --append."
+    )
+    assert said == (
+        "Name the root with `trust_root:` in the file of KSPSIGN_CONFIG, another server with /tr, or leave out /as."
+    )
+
+
 def test_rendering_twice_changes_nothing() -> None:
     words = SettingWords("task", replace(FILE))
     once = words.rendered("Pass --trust-root, or --digest sha256, or --replace.")

@@ -15,6 +15,8 @@ from kspsign.settings.program_settings import ProgramSettings
 
 _MACHINES = {0x014C: "x86", 0x8664: "x64", 0xAA64: "arm64"}
 _SUFFIXES = ("", ".exe") if sys.platform == "win32" else ("",)
+SHIMS_MARK = "kspsign-shims.yml"
+"""In a folder of our own launchers (`kspsign shims`), which are never taken for the programs of the same names."""
 _FIXED_FILE_INFO = struct.pack("<II", 0xFEEF04BD, 0x00010000)  # VS_FIXEDFILEINFO: dwSignature, dwStrucVersion
 
 
@@ -65,6 +67,11 @@ def find_smctl(settings: ProgramSettings) -> Tool:
             "this step, or name the program with --smctl.",
         )
     return found
+
+
+def find_on_path(name: str, settings: ProgramSettings) -> Tool | None:
+    """The program of that name on PATH; None when there is none, or only a launcher of ours."""
+    return _on_path(_executables(name), settings)
 
 
 def find_az(settings: ProgramSettings) -> Tool:
@@ -126,7 +133,8 @@ def _on_path(names: tuple[str, ...], settings: ProgramSettings) -> Tool | None:
 def _places_on_path(names: tuple[str, ...], settings: ProgramSettings) -> Iterator[Path]:
     # Not shutil.which: on Windows it looks into the working folder first, where anything may have been checked out.
     folders = (Path(entry.strip('"')) for entry in (_variable(settings, "PATH") or "").split(os.pathsep))
-    return (folder / name for folder in folders if folder.is_absolute() for name in names)
+    usable = (folder for folder in folders if folder.is_absolute() and not (folder / SHIMS_MARK).exists())
+    return (folder / name for folder in usable for name in names)
 
 
 def _windows_kits(settings: ProgramSettings) -> Iterator[Path]:

@@ -128,14 +128,14 @@ def sign_arguments(settings: Settings, certificate: SyncedCertificate, timestamp
         *(("/ph",) if settings.page_hashes else ()),
         *(("/d", settings.description) if settings.description else ()),
         *(("/du", settings.description_url) if settings.description_url else ()),
-        *(("/tr", timestamp_url, "/td", settings.digest.upper()) if timestamp_url else ()),
+        *(("/tr", timestamp_url, "/td", settings.timestamp_algorithm.upper()) if timestamp_url else ()),
     ]
 
 
 def stamp_arguments(settings: Settings, url: str, index: int) -> list[str]:
     """All but the files; /tp only where it is not the primary signature."""
     place = ["/tp", str(index)] if index else []
-    return ["timestamp", "/v", "/debug", "/tr", url, "/td", settings.digest.upper(), *place]
+    return ["timestamp", "/v", "/debug", "/tr", url, "/td", settings.timestamp_algorithm.upper(), *place]
 
 
 def first_on_path(settings: Settings, tool: Tool) -> Settings:

@@ -46,7 +46,7 @@ class Surroundings:
     `store_folder` is the thumbprint store, `temp_folder` is None for the system's own. `jobs` is how many signatures
     are asked for at once, at most. `environment` holds the variables that the options model names, `credentials` SM_*
     and the variables of --tool-env where the model asks for them, `agent_environment` what every outside program gets.
-    `signtool` and `smctl` are programs that were named.
+    `signtool` and `smctl` are programs that were named, `engine` is that of --engine.
     """
 
     cancelled: threading.Event
@@ -59,6 +59,7 @@ class Surroundings:
     agent_environment: Mapping[str, str] = field(default_factory=dict, repr=False)
     signtool: Path | None = None
     smctl: Path | None = None
+    engine: str = "auto"
     network: NetworkOptions = field(default_factory=NetworkOptions)
 
 

@@ -1,7 +1,7 @@
 """Locates SignTool's dlib for Azure Artifact Signing, and the .NET runtime that it needs.
 
-SignTool is native, the dlib is .NET with a native entry point (C++/CLI): without the runtime that its runtimeconfig.json
-names SignTool ends without a word, and a SignTool of another architecture can't load it at all.
+SignTool is native, the dlib is .NET with a native entry point (C++/CLI): without the runtime that its
+runtimeconfig.json names SignTool ends without a word, and a SignTool of another architecture can't load it at all.
 https://learn.microsoft.com/azure/artifact-signing/how-to-signing-integrations
 """
 

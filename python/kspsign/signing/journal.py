@@ -3,10 +3,11 @@ none.
 
 One folder; one file per run and name, one line of JSON per entry; only its own run appends to it. The name is the
 certificate's thumbprint, or where every signature has a certificate of its own what these have in common; an entry
-then holds the signature's chain. Where a service queues requests, an entry may instead hold the operation by which the
-signature can be fetched. Entries hold no secret. A run takes over what runs that are gone left there; any number of
-runs may share a folder, and files of other machines may be copied into it, below folders too. What is read is not
-trusted: whoever uses an entry verifies it first.
+then holds the signature's chain. A request is noted before it is sent, so that a killed run leaves a trace of what it
+may have paid for. Where a service queues requests, an entry may instead hold the operation by which the signature can
+be fetched. Entries hold no secret. A run takes over what runs that are gone left there; any number of runs may share a
+folder, and files of other machines may be copied into it, below folders too. What is read is not trusted: whoever uses
+an entry verifies it first.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import os
 import secrets
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import IO, Any, NamedTuple, Self
@@ -33,6 +34,8 @@ KEPT_SECONDS = 30 * 24 * 3600
 _LOCK_PAUSE_SECONDS = 0.01
 _NEWBORN_SECONDS = 3600
 """An empty file younger than this may be one that its run has not locked yet."""
+_REPORTED = "reported"
+"""A line with it: the requests above whose answers are lost were reported."""
 _STAMPING_TIME = timedelta(minutes=10)
 
 
@@ -42,7 +45,8 @@ class _Key(NamedTuple):
 
 
 class _JournalEntry(NamedTuple):
-    """A signature, with the service's id of the request that made it; or "" and the operation that was begun for it."""
+    """A signature, with the service's id of the request that made it; "" and the operation that was begun for it; or
+    neither while the request is on its way (`asked`)."""
 
     signature: str
     time: int
@@ -50,16 +54,30 @@ class _JournalEntry(NamedTuple):
     operation: str = ""
     request: str | None = None
 
+    @property
+    def asked(self) -> bool:
+        """Whether no answer has come."""
+        return not (self.signature or self.operation)
+
+
+class _Contents(NamedTuple):
+    """What a file of the journal holds: entries that have not served, and requests that nobody saw the answer of."""
+
+    entries: dict[_Key, _JournalEntry]
+    lost: list[_Key]
+
 
 class Journal:
     """The signatures in `folder` that were made under `name` (40 hex digits), found by digest.
 
     `add` does not wait for the disk: a thread brings to it what was written. A killed process loses nothing so, a
-    machine that goes down what came in its last milliseconds. `fault` says why nothing can be kept, if so.
+    machine that goes down what came in its last milliseconds. `fault` says why nothing can be kept, if so. `lost` are
+    the digests (hex) for which runs that are gone had asked, and whose signatures may be spent and were never seen.
     """
 
     def __init__(self, folder: Path, name: str) -> None:
         self.fault: str | None = None
+        self.lost: list[str] = []
         self._folder = folder
         self._name = name
         self._known: dict[_Key, _JournalEntry] = {}
@@ -75,7 +93,7 @@ class Journal:
         """Know what is there; change nothing."""
         for path in self._paths():
             with path.open("rb") as file:
-                self._known.update(_unfinished(file))
+                self._known.update(_answered(_contents(file).entries))
 
     def __enter__(self) -> Self:
         """Know what is there, and take it over where its run is gone."""
@@ -89,6 +107,8 @@ class Journal:
     def __exit__(self, *_: object) -> None:
         """Bring the rest to the disk. A file whose signatures are all in their files has served."""
         with self._lock:
+            if self.lost:
+                self._append({_REPORTED: True})
             self._closing = True
         if self._file is None:
             return
@@ -102,7 +122,7 @@ class Journal:
     def find(self, digest: bytes, algorithm: DigestAlgorithm) -> RawSignature | None:
         """A signature of `digest` that was obtained before."""
         entry = self._known.get(_Key(algorithm.value, digest.hex()))
-        if entry is None or entry.operation:
+        if entry is None or not entry.signature:
             return None
         chain = tuple(map(bytes.fromhex, entry.chain)) or None
         return RawSignature(algorithm, bytes.fromhex(entry.signature), chain, entry.request)
@@ -119,6 +139,14 @@ class Journal:
         """What a run before began for `digest` and did not fetch."""
         entry = self._known.get(_Key(algorithm.value, digest.hex()))
         return entry.operation or None if entry is not None else None
+
+    def ask(self, digest: bytes, algorithm: DigestAlgorithm) -> None:
+        """A signature is about to be asked for; `begin`, `add` or `abandon` follows, unless the run is killed. Never
+        raises."""
+        key = _Key(algorithm.value, digest.hex())
+        with self._lock:
+            self._unfinished.add(key)
+            self._append({**key._asdict(), "asked": True, "time": int(time.time())})
 
     def begin(self, digest: bytes, algorithm: DigestAlgorithm, operation: str) -> None:
         """A signature was asked for, and is paid for; `add` or `abandon` follows. Never raises."""
@@ -206,15 +234,19 @@ class Journal:
                 state = os.fstat(file.fileno())
                 age = time.time() - state.st_mtime
                 gone = age > KEPT_SECONDS or try_lock(file) is True
-                entries = dict(_unfinished(file))
+                entries, lost = _contents(file)
         except FileNotFoundError:
             return  # its run has ended well meanwhile
-        self._known.update(entries)
+        answered = _answered(entries)
+        self._known.update(answered)
         if not gone or (not state.st_size and age < _NEWBORN_SECONDS):
             return
-        for key, entry in entries.items():
+        for key, entry in answered.items():
             if entry.time > time.time() - KEPT_SECONDS:
                 self._keep(key, entry)
+        for key in (*lost, *(key for key in entries if key not in answered)):
+            self.lost.append(key.digest)
+            self._append({**key._asdict(), "lost": True})
         if self._file is not None:
             os.fsync(self._file.fileno())
         if self.fault is None:
@@ -233,26 +265,40 @@ def is_current(signature: RawSignature) -> bool:
     return datetime.now(UTC) < end - _STAMPING_TIME
 
 
-def _unfinished(file: IO[bytes]) -> Iterator[tuple[_Key, _JournalEntry]]:
+def _contents(file: IO[bytes]) -> _Contents:
     """The entries of `file` that have not served. A line that is cut off or none of ours is passed over."""
     found: dict[_Key, _JournalEntry] = {}
+    lost: list[_Key] = []
     for line in file:
         try:
             content = json.loads(line)
+            if content.get(_REPORTED):
+                lost.clear()
+                continue
             key = _Key(str(content["algorithm"]), bytes.fromhex(content["digest"]).hex())
-            if content.get("done"):
+            if content.get("lost"):
+                lost.append(key)
+            elif content.get("done"):
                 found.pop(key, None)
             else:
                 found[key] = _entry(content)
         except (ValueError, TypeError, KeyError, AttributeError):
             continue
-    yield from found.items()
+    return _Contents(found, lost)
+
+
+def _answered(entries: Mapping[_Key, _JournalEntry]) -> dict[_Key, _JournalEntry]:
+    return {key: entry for key, entry in entries.items() if not entry.asked}
 
 
 def _entry(content: dict[str, Any]) -> _JournalEntry:
+    if content.get("asked"):
+        return _JournalEntry("", int(content["time"]))
     operation = content.get("operation")
     if isinstance(operation, str) and operation:
         return _JournalEntry("", int(content["time"]), operation=operation)
+    if not content["signature"]:
+        raise ValueError("no signature")
     chain = tuple(bytes.fromhex(der).hex() for der in content.get("chain", ()))
     request = content.get("request")
     if request is not None and not isinstance(request, str):

@@ -12,7 +12,7 @@ import contextlib
 import shutil
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 
 from kspsign.authenticode.signable import BundledFiles, SignableFile
 from kspsign.certificates.identity import PublisherIdentity
@@ -23,7 +23,6 @@ from kspsign.keys.open import engine_for, timestamp_urls
 from kspsign.keys.protocol import SigningKey
 from kspsign.model.errors import ArtifactError, SigningError, TrustError
 from kspsign.model.hresults import Hresult
-from kspsign.model.load import load
 from kspsign.model.values import Artifact, Format, Limits, SyncedCertificate
 from kspsign.programs.locate import find_signtool
 from kspsign.programs.navsip import ensure_navsip
@@ -37,8 +36,9 @@ from kspsign.signing.copies import LockedTarget, SignedCopy
 from kspsign.signing.hooks import Hooks
 from kspsign.signing.preflight import Preflight
 from kspsign.signing.shared_state import SharedState
-from kspsign.signing.tool_calls import Caller, SigningTool, SignToolSigner, SmctlSigner
+from kspsign.signing.tool_calls import Caller, SigningTool
 from kspsign.signing.tool_errors import ToolRefusal, call_refusal, file_refusal
+from kspsign.signing.tool_signers import open_signer
 from kspsign.signing.tool_staging import stage, stage_again
 from kspsign.signing.tool_state import Request, Signed, read_state
 from kspsign.signing.tool_timestamps import ToolTimestamps
@@ -271,13 +271,6 @@ def _is_everywhere(requests: Sequence[Request]) -> bool:
     return all(request.refusal is not None and request.refusal.everywhere for request in requests)
 
 
-_Opener = Callable[[Caller, SyncedCertificate], SigningTool]
-_SIGNERS: Mapping[str, _Opener] = {"signtool": SignToolSigner, "smctl": SmctlSigner}
-_BY_STORE: Mapping[str, str] = {"azure-artifact-signing": "kspsign.signing.dlib_signer:DlibSigner"}
-"""Key stores that SignTool reaches through a library of their own, and the `_Opener` for it: it gets no
-SM_*."""
-
-
 @contextlib.contextmanager
 def open_tool_engine(
     settings: Settings,
@@ -294,13 +287,8 @@ def open_tool_engine(
     """
     certificate, name = key.certificate, engine_for(settings, key.certificate)
     with StagingFolder(settings.temp_folder) as bench:
-        own = _BY_STORE.get(certificate.key_store)
-        opener: _Opener = _SIGNERS[name] if own is None else load(own)
-        caller = Caller(settings, bench, shared.cancelled)
-        if own is not None:
-            named = {name: settings.credentials[name] for name in settings.tool_env if name in settings.credentials}
-            caller = caller.having(named)
-        engine = ToolEngine(name, opener(caller, certificate), caller, certificate, budget, shared, preflight)
+        caller, signer = open_signer(name, Caller(settings, bench, shared.cancelled), certificate)
+        engine = ToolEngine(name, signer, caller, certificate, budget, shared, preflight)
         try:
             yield engine
         finally:

@@ -72,11 +72,11 @@ class Line:
 
     @property
     def seconds(self) -> float:
-        return statistics.median(each.seconds for each in self.taken) * self.scale
+        return statistics.median(measurement.seconds for measurement in self.taken) * self.scale
 
     @property
     def megabytes(self) -> float:
-        return max(each.megabytes for each in self.taken)
+        return max(measurement.megabytes for measurement in self.taken)
 
     def go(self) -> None:
         """One more round."""

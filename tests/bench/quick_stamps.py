@@ -49,7 +49,7 @@ class QuickStamps:
     def reply(self, query: bytes) -> bytes:
         """The TimeStampResp (RFC 3161 §2.4.2) for a TimeStampReq."""
         fields = der.parse(query).children()
-        nonce = next((each.der for each in fields[2:] if each.tag == der.INTEGER), b"")
+        nonce = next((field.der for field in fields[2:] if field.tag == der.INTEGER), b"")
         moment = datetime.now(UTC).strftime("%Y%m%d%H%M%SZ").encode()
         info = der.sequence(
             der.integer(1),

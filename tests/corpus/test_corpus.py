@@ -18,7 +18,7 @@ from corpus.survey import VERIFIED, Seen, damage, look, outcomes, run
 from support.samples import Store
 
 CASES = cases()
-NAMES = frozenset(place.relative_to(CORPUS).as_posix() for each in manifest() for place in targets(each).values())
+NAMES = frozenset(place.relative_to(CORPUS).as_posix() for entry in manifest() for place in targets(entry).values())
 TURNS = 3
 
 
@@ -59,7 +59,7 @@ def test_the_corpus_is_large_and_of_many_kinds(seen: Mapping[str, Seen]) -> None
     assert len(NAMES) >= 150
     assert len(vendors) >= 100
     assert {Path(name).suffix for name in vendors} >= {".exe", ".dll", ".sys", ".pyd", ".msi", ".cat", ".ps1", ".psd1"}
-    assert len({each["name"] for each in manifest()}) >= 25
+    assert len({entry["name"] for entry in manifest()}) >= 25
 
 
 def test_every_file_has_one_case_and_every_difference_a_reason() -> None:

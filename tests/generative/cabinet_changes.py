@@ -33,7 +33,7 @@ def cabinet_changes(data: bytes, source: random.Random) -> Iterator[FileChange]:
             (1 << 8 * size) - 1,
             source.getrandbits(8),
         }
-        for other in sorted(each & ((1 << 8 * size) - 1) for each in others):
+        for other in sorted(number & ((1 << 8 * size) - 1) for number in others):
             if other != value:
                 new = other.to_bytes(size, "little")
                 yield FileChange(f"head {name}", f"{other:#x}", at, partial(patched, data, at, new))
@@ -76,7 +76,7 @@ class _Head:
         for _ in range(2 * (flags & 3).bit_count()):
             at = data.index(b"\0", at) + 1
         end = at + count * (8 + folder)
-        folders = tuple(data[each : each + 8 + folder] for each in range(at, end, 8 + folder))
+        folders = tuple(data[start : start + 8 + folder] for start in range(at, end, 8 + folder))
         return cls(data[:40], data[40:names], data[names:at], folders, data[end:])
 
     @property
@@ -100,7 +100,7 @@ class _Head:
     def with_folders(self, size: int) -> bytes:
         """With a reserve of `size` bytes in each folder."""
         fixed = self.fixed[:38] + bytes([size]) + self.fixed[39:]
-        return self._built(fixed, self.reserve, self.names, tuple(each[:8] + b"p" * size for each in self.folders))
+        return self._built(fixed, self.reserve, self.names, tuple(folder[:8] + b"p" * size for folder in self.folders))
 
     def with_names(self, names: bytes, flags: int | None = None) -> bytes:
         """With other names of the neighbours."""
@@ -117,5 +117,5 @@ class _Head:
         place = bytearray(reserve)
         at = 4 + struct.unpack_from("<H", reserve)[0]
         struct.pack_into("<I", place, at, struct.unpack_from("<I", reserve, at)[0] + grown)
-        moved = (struct.pack("<I", struct.unpack_from("<I", each)[0] + grown) + each[4:] for each in folders)
+        moved = (struct.pack("<I", struct.unpack_from("<I", folder)[0] + grown) + folder[4:] for folder in folders)
         return bytes(head) + bytes(place) + names + b"".join(moved) + self.rest

@@ -33,7 +33,7 @@ def compound_changes(data: bytes) -> Iterator[FileChange]:
     for name, content in added.items():
         yield FileChange("stream", f"{name!r} added", -1, partial(_compound, _with(root, {name: content})))
     for name, content in root.children.items():
-        kept = {each: value for each, value in root.children.items() if each != name}
+        kept = {key: value for key, value in root.children.items() if key != name}
         yield FileChange("stream", f"{name!r} dropped", -1, partial(_compound, replace(root, children=kept)))
         moved = {**kept, "folder": Folder({name: content})}
         yield FileChange("stream", f"{name!r} in a folder", -1, partial(_compound, replace(root, children=moved)))

@@ -25,7 +25,7 @@ def _free(data: bytes) -> Iterator[int]:
     yield from (*_MINOR_VERSION, *_TRANSACTION)
     fat = _numbers(data, struct.unpack_from("<109I", data, 76))
     directory, mini_fat_at = struct.unpack_from("<I", data, 48)[0], struct.unpack_from("<I", data, 60)[0]
-    for sector in (each for each in struct.unpack_from("<109I", data, 76) if each < _END):
+    for sector in (sector for sector in struct.unpack_from("<109I", data, 76) if sector < _END):
         numbers = range((sector + 1) * 512, (sector + 2) * 512, 4)
         yield from (at for at in numbers if data[at : at + 4] == b"\xff" * 4)
     mini_fat = _numbers(data, _chain(fat, mini_fat_at))
@@ -36,19 +36,26 @@ def _free(data: bytes) -> Iterator[int]:
         if kind not in {_ROOT, _STREAM}:
             continue
         yield entry + _COLOUR
-        yield from (entry + each for each in _SIZE_HIGH)
+        yield from (entry + position for position in _SIZE_HIGH)
         if kind == _ROOT:
-            yield from (entry + each for each in (*_TIMES, _SIZE))
+            yield from (entry + position for position in (*_TIMES, _SIZE))
         if kind == _ROOT or size >= _CUTOFF:
             places = [(sector + 1) * 512 + at for sector in _chain(fat, start) for at in range(512)]
         else:
             minis = (mini * _MINI for mini in _chain(mini_fat, start))
-            places = [(mini_stream[at // 512] + 1) * 512 + at % 512 + each for at in minis for each in range(_MINI)]
+            places = [
+                (mini_stream[at // 512] + 1) * 512 + at % 512 + position for at in minis for position in range(_MINI)
+            ]
         yield from places[size:]
 
 
 def _numbers(data: bytes, sectors: Iterator[int] | tuple[int, ...]) -> list[int]:
-    return [number for each in sectors if each < _END for number in struct.unpack_from("<128I", data, (each + 1) * 512)]
+    return [
+        number
+        for sector in sectors
+        if sector < _END
+        for number in struct.unpack_from("<128I", data, (sector + 1) * 512)
+    ]
 
 
 def _chain(fat: list[int], start: int) -> Iterator[int]:

@@ -76,7 +76,7 @@ def tree(data: bytes, depth: int = 0) -> Node:
         try:
             inner = found.children(1 if found.tag == der.OCTET_STRING else der.MAX_ELEMENTS)
             is_wrapper = found.tag != der.OCTET_STRING or (len(inner) == 1 and inner[0].tag == der.SEQUENCE)
-            children = tuple(tree(each.der, depth + 1) for each in inner) if is_wrapper else None
+            children = tuple(tree(field.der, depth + 1) for field in inner) if is_wrapper else None
         except TrustError:
             children = None
     return Node(found.tag, data, children)

@@ -18,15 +18,15 @@ _SECTOR = 512
 _NULL = b"\x05\x00"
 _CLOCK = 0xA1
 _NULLABLE = frozenset(
-    der.oid(each)
-    for each in (
+    der.oid(identifier)
+    for identifier in (
         "1.3.14.3.2.26", "2.16.840.1.101.3.4.2.1", "2.16.840.1.101.3.4.2.2", "2.16.840.1.101.3.4.2.3",
         "1.2.840.113549.1.1.1", "1.2.840.113549.1.1.5", "1.2.840.113549.1.1.11",
     )
 )  # fmt: skip
 _CARRIED = frozenset(
-    der.oid(each)
-    for each in (
+    der.oid(identifier)
+    for identifier in (
         "1.3.6.1.4.1.311.2.4.1", "1.3.6.1.4.1.311.3.3.1", "1.2.840.113549.1.9.6", "1.2.840.113549.1.9.16.2.14",
     )
 )  # fmt: skip
@@ -50,7 +50,7 @@ class Exceptions:
             return "a timestamp, a further signature or a certificate that is held elsewhere can be taken away"
         if change.kind == "repeat" and _is_signers_certificate(change, node):
             return "Azure Artifact Signing has the signer's certificate twice"
-        if _is_number(node) and any(each.tag == _CLOCK and _holds_clock(each) for each in change.parents):
+        if _is_number(node) and any(parent.tag == _CLOCK and _holds_clock(parent) for parent in change.parents):
             return "the certificate of Microsoft's clock can't be verified, and is bounded in form and size"
         return None
 
@@ -111,7 +111,7 @@ def _is_carried(change: Change, node: Node) -> bool:
     parent = change.parents[-2] if len(change.parents) > 1 else None
     if node.tag == 0xA0 and node.children and _is_certificate(node.children[0]):
         return True
-    if node.tag == 0xA1 and all(_attribute_oid(each) in _CARRIED for each in node.children or ()):
+    if node.tag == 0xA1 and all(_attribute_oid(child) in _CARRIED for child in node.children or ()):
         return True
     return node.tag == der.SET and parent is not None and _attribute_oid(parent) in _CARRIED
 
@@ -120,7 +120,7 @@ def _is_removable(change: Change, node: Node) -> bool:
     dropped = (node.children or ())[change.position]
     if _attribute_oid(dropped) in _CARRIED:
         return True
-    if dropped.tag == 0xA1 and all(_attribute_oid(each) in _CARRIED for each in dropped.children or ()):
+    if dropped.tag == 0xA1 and all(_attribute_oid(child) in _CARRIED for child in dropped.children or ()):
         return True
     parent = change.parents[-2] if len(change.parents) > 1 else None
     if node.tag == der.SET and parent is not None and _attribute_oid(parent) in _CARRIED:
@@ -146,13 +146,17 @@ def _attribute_oid(node: Node) -> bytes:
 
 def _is_certificate(node: Node) -> bool:
     children = node.children or ()
-    return node.tag == der.SEQUENCE and [each.tag for each in children] == [der.SEQUENCE, der.SEQUENCE, der.BIT_STRING]
+    return node.tag == der.SEQUENCE and [child.tag for child in children] == [
+        der.SEQUENCE,
+        der.SEQUENCE,
+        der.BIT_STRING,
+    ]
 
 
 def _is_number(node: Node) -> bool:
     """Whether it is an INTEGER, or consists of some."""
     numbers = (node,) if node.children is None else node.children
-    return bool(numbers) and all(each.tag == der.INTEGER for each in numbers)
+    return bool(numbers) and all(number.tag == der.INTEGER for number in numbers)
 
 
 def _holds_clock(node: Node) -> bool:

@@ -114,7 +114,7 @@ def _counter_signature(value: bytes) -> bytes:
         "message_digest": hashlib.sha256(value).digest(),
     }
     attributes = cms.CMSAttributes(
-        [cms.CMSAttribute({"type": kind, "values": [each]}) for kind, each in values.items()]
+        [cms.CMSAttribute({"type": kind, "values": [value]}) for kind, value in values.items()]
     )
     sid = cms.IssuerAndSerialNumber({"issuer": certificate.issuer, "serial_number": certificate.serial_number})
     info = cms.SignerInfo(

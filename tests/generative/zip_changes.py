@@ -28,7 +28,7 @@ class _Entry:
     before: bytes = b""
 
     def local_record(self) -> bytes:
-        fields = (self.local[each] for each in _LOCAL_FIELDS)
+        fields = (self.local[field] for field in _LOCAL_FIELDS)
         head = _LOCAL.pack(b"PK\3\4", *fields, len(self.name), len(self.local_extra))
         return head + self.name + self.local_extra + self.data + self.descriptor
 
@@ -37,7 +37,7 @@ class _Entry:
         if extra[:4] == b"\1\0\x18\0":
             extra = extra[:20] + offset.to_bytes(8, "little") + extra[28:]
             offset = 0xFFFFFFFF
-        fields = (c["made by"], *(c[each] for each in _LOCAL_FIELDS), len(self.name), len(extra), len(self.comment))
+        fields = (c["made by"], *(c[field] for field in _LOCAL_FIELDS), len(self.name), len(extra), len(self.comment))
         tail = (c["disk"], c["internal"], c["external"], offset)
         return _CENTRAL.pack(b"PK\1\2", *fields, *tail) + self.name + extra + self.comment
 

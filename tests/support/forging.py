@@ -33,7 +33,7 @@ def signed_by(path: Path, issued: Issued, chain: Sequence[Issued] = (), stamp: S
     """Sign the file at `path`, whatever we would say to the certificate, with a token that `stamp` makes of the
     signature's value."""
     file = open_signable(path, detect_format(Glimpse(path, path.read_bytes()[:4096], path.stat().st_size)))
-    certificates = (issued.der, *(each.der for each in chain))
+    certificates = (issued.der, *(issued.der for issued in chain))
     terms = SigningTerms(ALGORITHM, certificates)
     digest = file.digest_to_sign(terms)
     unsigned = file.profile.prepare(terms, file.content(terms, digest))

@@ -72,11 +72,11 @@ def add_job(build: Build, attempt: int = 1) -> dict[str, Any]:
 
 def attach(build: Build, record: dict[str, Any], proof: tuple[Upload, ...], **changes: Any) -> None:
     """Upload the proof from a step, with changes to the verdict."""
-    for each in proof:
-        content = each.content
-        if each.kind == VERDICT_TYPE:
+    for upload in proof:
+        content = upload.content
+        if upload.kind == VERDICT_TYPE:
             content = json.dumps(json.loads(content) | changes).encode()
-        build.attach(record, each.kind, each.name, content)
+        build.attach(record, upload.kind, upload.name, content)
 
 
 def signed_build(azure: AzureServer, proof: tuple[Upload, ...], ended: str = "succeeded", **changes: Any) -> Build:

@@ -76,7 +76,7 @@ def run(launchers: Path, failures: int, *, terminal: bool = True) -> PicturedRun
         screen = ""
         if terminal:
             screen = _in_terminal(command, _release(folder / "terminal", launchers, failures), host.environment)
-        summary, junit = ((folder / each).read_text(encoding="utf-8") for each in ("s.md", "j.xml"))
+        summary, junit = ((folder / name).read_text(encoding="utf-8") for name in ("s.md", "j.xml"))
     return PicturedRun(tuple(step.stdout.splitlines()), summary, junit, screen)
 
 

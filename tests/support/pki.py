@@ -58,7 +58,7 @@ def key_usage(*allowed: str) -> Extension:
         "digital_signature", "content_commitment", "key_encipherment", "data_encipherment", "key_agreement",
         "key_cert_sign", "crl_sign", "encipher_only", "decipher_only",
     )  # fmt: skip
-    return x509.KeyUsage(**{each: each in allowed for each in names}), True
+    return x509.KeyUsage(**{usage: usage in allowed for usage in names}), True
 
 
 def extended(*usages: x509.ObjectIdentifier, critical: bool = False) -> Extension:
@@ -153,5 +153,5 @@ def _signed_again(
 
 def write_pem(path: Path, *certificates: Issued) -> Path:
     """The certificates as one PEM file."""
-    path.write_bytes(b"".join(each.pem for each in certificates))
+    path.write_bytes(b"".join(issued.pem for issued in certificates))
     return path

@@ -141,7 +141,7 @@ def pkits_tests() -> Iterator[PkitsTest]:
         parts = _NAME.fullmatch(path.stem)
         assert parts is not None
         found[sections[parts[2]], int(parts[3])] = path.stem
-    for (section, number), name in sorted(found.items(), key=lambda each: (int(each[0][0][2:]), each[0][1])):
+    for (section, number), name in sorted(found.items(), key=lambda entry: (int(entry[0][0][2:]), entry[0][1])):
         full = f"{section}.{number}"
         yield PkitsTest(full, name, not name.startswith("Invalid") and full not in _INVALID_BY_POLICY)
 
@@ -153,7 +153,7 @@ def verdict(test: PkitsTest) -> str | None:
     """
     leaf = (DATA / "certs" / f"{test.name}.crt").read_bytes()
     result = validate_chain(leaf, _authorities(), _anchors(), CertificatePurpose.CODE_SIGNING, MOMENT)
-    faults = [each for each in result.faults if each.check != "extended-key-usage"]
+    faults = [fault for fault in result.faults if fault.check != "extended-key-usage"]
     if faults:
         return f"{faults[0].hresult.name}: {faults[0].detail}"
     if test.section in WITH_CRLS or test.number in WITH_CRLS:
@@ -176,7 +176,9 @@ def _ask(certificate: x509.Certificate, issuer: x509.Certificate) -> str | None:
     names = frozenset(name for point in (stated.value if stated else ()) for name in point.full_name or ())
     of_issuer = [crl for crl in _crls() if crl.issuer == issuer.subject]
     deltas = [
-        crl for crl in of_issuer if any(isinstance(each.value, x509.DeltaCRLIndicator) for each in crl.extensions)
+        crl
+        for crl in of_issuer
+        if any(isinstance(extension.value, x509.DeltaCRLIndicator) for extension in crl.extensions)
     ]
     for crl in of_issuer:
         delta = deltas[0] if deltas and is_supplemented(crl, certificate) else None

@@ -159,9 +159,9 @@ class RotatingWorld:
         """The certificate that signs next with its issuers, DER."""
         leaf = _load(self.folder / "leaf").certificate
         issuers = (_load(self.folder / f"issuer-{number}").certificate for number in range(2))
-        issuer = next(each for each in issuers if each.subject == leaf.issuer)
+        issuer = next(issuer for issuer in issuers if issuer.subject == leaf.issuer)
         root = x509.load_pem_x509_certificate(self.root.read_bytes())
-        return tuple(each.public_bytes(Encoding.DER) for each in (leaf, issuer, root))
+        return tuple(certificate.public_bytes(Encoding.DER) for certificate in (leaf, issuer, root))
 
 
 class RotatingStore(KeyStore):

@@ -35,7 +35,7 @@ class Run:
     @property
     def files(self) -> dict[str, dict[str, Any]]:
         """The report's files by path."""
-        return {each["path"]: each for each in self.report["files"]}
+        return {file["path"]: file for file in self.report["files"]}
 
     @property
     def file(self) -> dict[str, Any]:
@@ -68,13 +68,14 @@ class Store:
     root: Path
 
 
-def kspsign(*arguments: object, folder: Path) -> Run:
-    """Run kspsign in this process; the report goes to `folder`. Cheap, for runs that need no process of their own."""
+def kspsign(*arguments: object, folder: Path, reported: bool = True) -> Run:
+    """Run kspsign in this process; the report, of commands that have one, goes to `folder`. Cheap, for runs that need
+    no process of their own."""
     report = folder / "report.json"
     report.unlink(missing_ok=True)
     output = io.StringIO()
     with _kept_signals(), contextlib.redirect_stdout(output), contextlib.redirect_stderr(output):
-        code = main([*map(str, arguments), "--report", str(report)])
+        code = main([*map(str, arguments), *(("--report", str(report)) if reported else ())])
     return Run(code, output.getvalue(), _load(report))
 
 

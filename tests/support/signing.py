@@ -61,7 +61,7 @@ def signed_by_peer(publisher: Publisher, path: Path, algorithm: str = "sha256") 
     assert store.cert is not None
     key, chain = signed.with_suffix(".key"), signed.with_suffix(".pem")
     key.write_bytes(store.key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
-    others = b"".join(each.certificate.public_bytes(Encoding.PEM) for each in store.additional_certs)
+    others = b"".join(certificate.certificate.public_bytes(Encoding.PEM) for certificate in store.additional_certs)
     chain.write_bytes(store.cert.certificate.public_bytes(Encoding.PEM) + others)
     names = ("-certs", chain, "-key", key, "-h", algorithm, "-in", path, "-out", signed)
     subprocess.run(["osslsigncode", "sign", *map(str, names)], check=True, capture_output=True, timeout=60)

@@ -62,7 +62,7 @@ def make_token(  # noqa: PLR0913 - a token has that many sides, and a test turns
         der.integer(3),
         der.set_of(algorithm_identifier(signed_over)),
         der.sequence(der.oid(oids.OID_TST_INFO), der.element(0xA0, der.octet_string(info))),
-        der.set_of(unit.der, *(each.der for each in chain), tag=0xA0),
+        der.set_of(unit.der, *(issued.der for issued in chain), tag=0xA0),
         der.set_of(signer),
     )
     return der.sequence(der.oid(oids.OID_SIGNED_DATA), der.element(0xA0, signed))

@@ -33,7 +33,7 @@ def watch(event, arguments):
     if event == "subprocess.Popen":
         _program, command, _folder, environment = arguments
         given = dict(os.environ) if environment is None else environment
-        write("child", [[str(each) for each in command], {str(name): str(value) for name, value in given.items()}])
+        write("child", [[str(word) for word in command], {str(name): str(value) for name, value in given.items()}])
     elif event in {"os.system", "os.exec", "os.posix_spawn", "os.spawn", "os.fork", "os.forkpty"}:
         write("child", [[event, repr(arguments)], dict(os.environ)])
     elif event == "os.remove":

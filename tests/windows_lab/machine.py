@@ -149,7 +149,7 @@ class Windows:
 
     def command(self, program: str, *arguments: str | Path) -> list[str]:
         """The Linux command that runs a program of this Windows; to be run with `linux_environment`."""
-        shown = [self.path(each) if isinstance(each, Path) else each for each in arguments]
+        shown = [self.path(argument) if isinstance(argument, Path) else argument for argument in arguments]
         return [str(self.lab / "bin" / f"lab-{program}"), *shown]
 
     def linux_environment(self) -> dict[str, str]:

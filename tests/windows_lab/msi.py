@@ -104,8 +104,8 @@ def _rows(size: str) -> list[tuple[str, tuple[str | int, ...]]]:
         *(("DigiCert", "ProgramFiles64Folder", "DigiCert"), ("LabTools", "DigiCert", "LabTools|Lab Tools")),
     )
     return [
-        *(("Property", each) for each in properties.items()),
-        *(("Directory", each) for each in directories),
+        *(("Property", row) for row in properties.items()),
+        *(("Directory", row) for row in directories),
         ("Component", ("Tools", COMPONENT, "LabTools", 256, "", "smctl.exe")),
         ("Feature", ("All", "", "All", "All", 1, 1, "LabTools", 0)),
         ("FeatureComponents", ("All", "Tools")),

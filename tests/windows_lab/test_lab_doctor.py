@@ -37,7 +37,7 @@ def doctor(windows: Windows, url: str, *more: str) -> tuple[int, dict[str, dict[
     options = ("--timestamp-url", url, "--trust-root", windows.trust_root, *OPTIONS, *ENVIRONMENT)
     ended = windows.kspsign("doctor", "--json", *options, *more)
     content = json.loads(ended.stdout)
-    return ended.exit_code, {each["name"]: each for each in content["checks"]}, ended.output
+    return ended.exit_code, {check["name"]: check for check in content["checks"]}, ended.output
 
 
 def test_nothing_is_missing(client: Windows, timestamp_url: str) -> None:

@@ -42,7 +42,7 @@ while asked.is_alive():
 def outcomes(windows: Windows, report: str = "report.json") -> dict[str, dict[str, Any]]:
     """The files of a report by their paths."""
     content = json.loads((windows.folder / report).read_text(encoding="utf-8"))
-    return {each["path"]: each for each in content["files"]}
+    return {file["path"]: file for file in content["files"]}
 
 
 @contextmanager
@@ -90,7 +90,7 @@ def test_awkward_paths_are_signed(windows: Windows) -> None:
     assert len(str(windows.folder / "in" / deep / "deep.exe")) > 260
     ended = windows.kspsign("run", r"in\**\*", *EMBEDDED)
     assert ended.exit_code == 0, ended.output
-    assert {path: each["outcome"] for path, each in outcomes(windows).items()} == {
+    assert {path: file["outcome"] for path, file in outcomes(windows).items()} == {
         f"in/{name}": "signed" for name in names
     }
     windows.trust(windows.folder / "store" / "embedded" / "root.pem")
@@ -104,12 +104,12 @@ def test_files_that_cannot_be_replaced_cost_no_signature(windows: Windows) -> No
     before = {name: windows.program(f"{name}.exe").read_bytes() for name in (*sharing, "read-only")}
     (windows.folder / "read-only.exe").chmod(0o444)
     with ExitStack() as held:
-        for each in sharing:
-            held.enter_context(helper(windows, HOLD, f"{each}.exe", each))
+        for number in sharing:
+            held.enter_context(helper(windows, HOLD, f"{number}.exe", number))
         ended = windows.kspsign("run", "*.exe", *EMBEDDED)
     assert ended.exit_code == 1, ended.output
     found = outcomes(windows)
-    assert {found[f"{each}.exe"]["error"]["hresult"] for each in sharing} == {"0x80070020"}
+    assert {found[f"{number}.exe"]["error"]["hresult"] for number in sharing} == {"0x80070020"}
     assert found["read-only.exe"]["error"]["hresult"] == "0x80070005"
     assert "attrib -r" in found["read-only.exe"]["error"]["remedy"]
     assert found["free.exe"]["outcome"] == "signed"
@@ -117,9 +117,9 @@ def test_files_that_cannot_be_replaced_cost_no_signature(windows: Windows) -> No
     assert {name: (windows.folder / f"{name}.exe").read_bytes() for name in before} == before
     again = windows.kspsign("run", "*.exe", "!read-only.exe", *EMBEDDED)
     assert again.exit_code == 0, again.output
-    assert {name: each["outcome"] for name, each in outcomes(windows).items()} == {
+    assert {name: file["outcome"] for name, file in outcomes(windows).items()} == {
         "free.exe": "skipped",
-        **dict.fromkeys((f"{each}.exe" for each in sharing), "signed"),
+        **dict.fromkeys((f"{number}.exe" for number in sharing), "signed"),
     }
 
 
@@ -132,7 +132,7 @@ def test_a_scanner_that_looks_into_the_copy_is_waited_for(windows: Windows) -> N
         said, _errors = scanner.communicate(timeout=HANGS_SECONDS)
     assert b"scanned" in said
     assert ended.exit_code == 0, ended.output
-    assert {path: each["outcome"] for path, each in outcomes(windows).items()} == dict.fromkeys(names, "signed")
+    assert {path: file["outcome"] for path, file in outcomes(windows).items()} == dict.fromkeys(names, "signed")
     assert [path.name for path in windows.folder.glob(".kspsign*")] == []
 
 
@@ -172,6 +172,6 @@ def test_ctrl_c_undoes_the_file_at_work(windows: Windows, timestamp_url: str) ->
     )
     assert exit_code == CANCELLED
     found = outcomes(windows)
-    assert [each["outcome"] for each in found.values()] == ["failed"] * 5
-    assert {each["error"]["code"] for each in found.values() if each["error"]} == {"CANCELLED"}
+    assert [file["outcome"] for file in found.values()] == ["failed"] * 5
+    assert {file["error"]["code"] for file in found.values() if file["error"]} == {"CANCELLED"}
     assert len(windows.calls("tsa request")) == 1

@@ -27,7 +27,7 @@ def vsix(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.parametrize("page", PAGES)
 def test_signtool_s_pipeline_runs_as_written(page: str, vsix: Path, windows: Windows, timestamp_url: str) -> None:
-    (text,) = [each.text for each in blocks() if each.page == page and "keyStore: windows" in each.text]
+    (text,) = [block.text for block in blocks() if block.page == page and "keyStore: windows" in block.text]
     agent = install_task(vsix, windows)
     if "thumbprint:" in text:
         text = text.replace("98C2A4F216AE3CA5B496B454A227C2F48713626C", windows.certsync(ALIAS).thumbprint)

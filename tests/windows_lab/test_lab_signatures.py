@@ -50,8 +50,8 @@ def our_verdicts(windows: Windows, *arguments: str | Path) -> tuple[int, dict[st
     """The exit code of the strict verification, and the HRESULT of each file (None: verified)."""
     ended = windows.kspsign("verify", *arguments, "--report", "verdicts.json")
     files = json.loads((windows.folder / "verdicts.json").read_text(encoding="utf-8"))["files"]
-    assert all((each["verdict"]["result"] == "verified") == (each["error"] is None) for each in files)
-    return ended.exit_code, {each["path"]: each["error"] and each["error"]["hresult"] for each in files}
+    assert all((file["verdict"]["result"] == "verified") == (file["error"] is None) for file in files)
+    return ended.exit_code, {file["path"]: file["error"] and file["error"]["hresult"] for file in files}
 
 
 def write_twins(windows: Windows, name: str) -> dict[str, str]:

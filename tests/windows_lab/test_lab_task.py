@@ -44,7 +44,7 @@ def test_the_task_signs_and_publishes(agent: WindowsAgent) -> None:
     assert {case.outcome for case in results.cases} == {"Passed"}
     (summary,) = run.summaries
     assert "Grüße.dll" in summary.content.decode("utf-8")
-    (report,) = (each for each in run.attachments if each.type == "kspsign.report")
+    (report,) = (attachment for attachment in run.attachments if attachment.type == "kspsign.report")
     content = json.loads(report.content)
     assert content["agent"]["os"] == "Windows"
     assert content["certificate"]["thumbprint"] == run.variables["thumbprint"].value
@@ -96,7 +96,7 @@ def test_ctrl_c_reaches_the_engine_behind_node(agent: WindowsAgent, timestamp_ur
     )
     assert "##vso[task.complete result=Canceled;]The run was cancelled." in shown
     files = json.loads((agent.sources / "report.json").read_text(encoding="utf-8"))["files"]
-    assert [each["outcome"] for each in files] == ["failed"] * 4
+    assert [file["outcome"] for file in files] == ["failed"] * 4
     assert len(windows.calls("tsa request")) == 1
     assert list(agent.sources.glob(".kspsign-tmp.*")) == []
 

@@ -34,7 +34,7 @@ def report(windows: Windows) -> dict[str, Any]:
 
 def checks(file: dict[str, Any]) -> dict[str, bool]:
     """The checks of one file's verdict."""
-    return {each["name"]: each["ok"] for each in file["verdict"]["checks"]}
+    return {check["name"]: check["ok"] for check in file["verdict"]["checks"]}
 
 
 def paid(windows: Windows) -> int:
@@ -116,8 +116,8 @@ def test_a_second_signature_is_appended_and_stamped(windows: Windows, timestamp_
     ended = sign(windows, timestamp_url, "--append", "--digest", "sha384", *inline, alias="Contoso-EC")
     assert ended.exit_code == 0, ended.output
     signatures = report(windows)["files"][0]["signatures"]
-    assert [each["digest"] for each in signatures] == ["sha256", "sha384"]
-    assert all(each["timestamp"] for each in signatures)
+    assert [signature["digest"] for signature in signatures] == ["sha256", "sha384"]
+    assert all(signature["timestamp"] for signature in signatures)
     assert windows.signtool("verify", "/pa", "/all", file).exit_code == 0
 
 

@@ -1,1 +1,1 @@
-"""X.509 certificates as all stages and key stores need them: parsing, chains, choice, issuers, facts."""
+"""X.509 certificates as all stages and key stores need them: parsing, chains, choice, facts."""

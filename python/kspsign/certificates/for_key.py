@@ -11,6 +11,7 @@ from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_der_public_key
 
+from kspsign.certificates.chain import ordered_chain
 from kspsign.certificates.choice import choose_newest, superseded
 from kspsign.certificates.file import read_certificate_file
 from kspsign.certificates.parse import display_name, thumbprint_of, to_der
@@ -32,6 +33,11 @@ class KeyCertificate:
     others: tuple[x509.Certificate, ...]
     remarks: tuple[str, ...] = ()
     superseded: bool = False
+
+    @property
+    def chain(self) -> tuple[bytes, ...]:
+        """The certificate and its issuers, as far as they were with it."""
+        return ordered_chain(to_der(self.leaf), self.others)
 
 
 def find_for_key(place: Path, public_key: bytes, key: str, thumbprint: str | None = None) -> KeyCertificate:

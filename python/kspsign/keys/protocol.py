@@ -38,15 +38,22 @@ def superseded_warning(remark: str) -> RunWarning:
     )
 
 
+def notice_choice(notice: Notice, remarks: Iterable[str], *, superseded: bool) -> None:
+    """Show what there is to say of the certificate that was chosen; a warning where a newer one supersedes it."""
+    for remark in remarks:
+        notice(superseded_warning(remark) if superseded else remark)
+
+
 @dataclass(frozen=True, slots=True)
 class Surroundings:
     """The environment of a key store, besides its own options.
 
     `cancelled` ends its waiting, with CancelledError. `notice` shows people a line that needs no action, or a warning.
     `store_folder` is the thumbprint store, `temp_folder` is None for the system's own. `jobs` is how many signatures
-    are asked for at once, at most. `environment` holds the variables that the options model names, `credentials` SM_*
-    and the variables of --tool-env where the model asks for them, `agent_environment` what every outside program gets.
-    `signtool` and `smctl` are programs that were named, `engine` is that of --engine.
+    are asked for at once, at most, and `attempts` how often a request is sent that is free to repeat. `environment`
+    holds the variables that the options model names, `credentials` SM_* and the variables of --tool-env where the model
+    asks for them, `agent_environment` what every outside program gets. `signtool` and `smctl` are programs that were
+    named, `engine` is that of --engine.
     """
 
     cancelled: threading.Event
@@ -54,6 +61,7 @@ class Surroundings:
     notice: Notice = no_notice
     temp_folder: Path | None = None
     jobs: int = 1
+    attempts: int = 5
     environment: Mapping[str, SecretStr] = field(default_factory=dict, repr=False)
     credentials: Mapping[str, SecretStr] = field(default_factory=dict, repr=False)
     agent_environment: Mapping[str, str] = field(default_factory=dict, repr=False)

@@ -1,16 +1,18 @@
-"""One request to a key store's service and what came of it: a reply, or silence with what is known of it."""
+"""One request to a key store's service and what came of it: a reply, silence with what is known of it, or an error."""
 
 from __future__ import annotations
 
+import json
 import re
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
-from typing import Final
+from typing import Any, Final, TypeVar
 from urllib.parse import urlsplit
 
 import urllib3
 
-from kspsign.model.errors import ConfigurationError
+from kspsign.model.errors import ConfigurationError, LostSignatureError, PrerequisiteError, SigningError
 from kspsign.network.exchange import HttpAnswer, Question, ask
 from kspsign.network.failures import reason, surely_not_sent, timed_out
 from kspsign.network.pool import Pool
@@ -18,6 +20,7 @@ from kspsign.network.retry import retry_after_seconds
 
 USER_AGENT: Final = f"kspsign/{version('kspsign')}"
 MAX_REPLY: Final = 1 << 20
+_ErrorT = TypeVar("_ErrorT", PrerequisiteError, SigningError)
 _LONGEST = 400
 _LONGEST_ID = 100
 _BLANKS = re.compile(r"[\s\x00-\x1f\x7f]+")
@@ -42,16 +45,71 @@ class Silence:
     timed_out: bool
 
 
+@dataclass(frozen=True, slots=True)
+class ServiceErrors:
+    """What is said of every service that does not answer as it should: `service` is its name in a sentence.
+
+    `silence` and `elsewhere` are the meanings of no answer and of an answer that is not the service's; `log` says where
+    people can see whether a signature was made.
+    """
+
+    service: str
+    silence: ServiceMeaning
+    elsewhere: ServiceMeaning
+    log: str
+
+    def unusable(self, asked: str, detail: str) -> PrerequisiteError:
+        """The error for an answer that is not the service's, where nothing can have been spent."""
+        return PrerequisiteError(
+            f"the response to {asked} is not from {self.service}: {detail}",
+            code=self.elsewhere.code,
+            remedy=self.elsewhere.remedy,
+        )
+
+    def unreachable(self, silence: Silence, asked: str, error_class: type[_ErrorT]) -> _ErrorT:
+        """The error for no answer at all."""
+        return error_class(
+            f"{self.service} did not respond to {asked}: {silence.reason}",
+            code=self.silence.code,
+            remedy=self.silence.remedy,
+        )
+
+    def maybe_spent(self, asked: str, reason: str, *, timed_out: bool = False) -> LostSignatureError:
+        """The error for a signature that was asked for, and whose answer never came whole."""
+        return LostSignatureError(
+            f"{asked} was sent, and the response was lost ({reason}): it may have spent a signature",
+            code="SIGNATURE_MAY_BE_SPENT",
+            remedy=self.log,
+            timed_out=timed_out,
+        )
+
+
 def send(pool: Pool, question: Question, *, attempt: int = 1, secrets: tuple[str, ...] = ()) -> HttpAnswer | Silence:
     """The answer to `question`, without `secrets` that the service may repeat: they must not reach the log."""
     try:
         answer = ask(pool, question, limit=MAX_REPLY, attempt=attempt)
     except urllib3.exceptions.HTTPError as broken:
         return Silence(reason(broken), not surely_not_sent(broken), timed_out(broken))
+    return without(answer, secrets)
+
+
+def without(answer: HttpAnswer, secrets: Iterable[str]) -> HttpAnswer:
+    """The answer with each of `secrets` made unreadable in its body."""
     body = answer.body
     for secret in filter(None, secrets):
         body = body.replace(secret.encode(), b"***")
     return HttpAnswer(answer.status, answer.headers, body)
+
+
+def read_object(body: bytes, asked: str, errors: ServiceErrors) -> Mapping[str, Any]:
+    """The JSON object of an answer to what was `asked`. Raises PrerequisiteError."""
+    try:
+        found = json.loads(body)
+    except (ValueError, RecursionError) as broken:
+        raise errors.unusable(asked, "it is not JSON") from broken
+    if not isinstance(found, dict):
+        raise errors.unusable(asked, "it is not a JSON object")
+    return found
 
 
 def retry_after(answer: HttpAnswer | Silence) -> float | None:

@@ -105,6 +105,11 @@ class ArtifactError(KspSignError):
 class SigningError(KspSignError):
     """The key store refused to sign, or its signature does not match the certificate."""
 
+    @classmethod
+    def of(cls, error: KspSignError) -> SigningError:
+        """An error that kept a signature from being asked for, as one of the file's."""
+        return SigningError(error.message, code=error.code, remedy=error.remedy)
+
 
 class ThrottledError(SigningError):
     """The key store is too busy (HTTP 429 or 503, no connection in time). Asking again spends no second signature.
@@ -115,6 +120,11 @@ class ThrottledError(SigningError):
     def __init__(self, message: str, *, code: str, remedy: str, retry_after: float | None = None) -> None:
         super().__init__(message, code=code, remedy=remedy)
         self.retry_after = retry_after
+
+    @classmethod
+    def of(cls, error: KspSignError, retry_after: float | None = None) -> ThrottledError:
+        """The same refusal, after which the key store may be asked again."""
+        return ThrottledError(error.message, code=error.code, remedy=error.remedy, retry_after=retry_after)
 
 
 class LostSignatureError(SigningError):

@@ -153,7 +153,7 @@ class ToolEngine:
         self._batcher.close()
 
     def _need_navsip(self) -> None:
-        """SingleFlight a run; raises PrerequisiteError, for each package that would not be recognised."""
+        """Once a run; raises PrerequisiteError, for each package that would not be recognised."""
         with self._lock:
             if not self._navsip:
                 self._navsip = ensure_navsip(self._caller.settings)

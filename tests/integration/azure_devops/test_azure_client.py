@@ -204,7 +204,7 @@ class TestToken:
         netrc.chmod(0o600)
         monkeypatch.setenv("NETRC", str(netrc))
         client.build(4711)
-        assert {each.authorization for each in azure.seen} == {f"Bearer {TOKEN}"}
+        assert {request.authorization for request in azure.seen} == {f"Bearer {TOKEN}"}
 
     def test_it_is_in_no_log(self, client: AzureDevOps, caplog: pytest.LogCaptureFixture) -> None:
         with caplog.at_level("DEBUG"):
@@ -242,8 +242,8 @@ def test_many_results_go_in_several_calls(azure: AzureServer, client: AzureDevOp
     results = [PublishedResult(f"{number}.exe", "kspsign.pe", "Passed", 0.1, "", "") for number in range(450)]
     numbers = client.add_results(run, results)
     held = azure.organisation.runs[run].results
-    assert [each["testCaseTitle"] for each in held] == [each.title for each in results]
-    assert numbers == tuple(each["id"] for each in held)
+    assert [case["testCaseTitle"] for case in held] == [result.title for result in results]
+    assert numbers == tuple(case["id"] for case in held)
     assert len([path for path in azure.paths("POST") if path.endswith("/Results")]) == 3
 
 

@@ -64,7 +64,7 @@ def told(run: Run) -> list[Command]:
 
 def attached(run: Run, kind: str) -> bytes:
     """The attachment of that type."""
-    (found,) = [each.content for each in uploads(run.text) if each.kind == kind]
+    (found,) = [upload.content for upload in uploads(run.text) if upload.kind == kind]
     return found
 
 
@@ -152,7 +152,7 @@ def test_only_so_many_results_get_an_attachment(azure: AzureServer, folder: Path
     _build, run = held(azure)
     assert len(run.results) == ATTACHMENTS + 1
     owners = {owner for owner, _name, _content in run.attachments if owner is not None}
-    assert owners == {each["id"] for each in run.results[:ATTACHMENTS]}
+    assert owners == {case["id"] for case in run.results[:ATTACHMENTS]}
 
 
 @pytest.mark.parametrize(
@@ -195,7 +195,7 @@ def test_a_server_that_hangs_does_not_hold_up_a_cancelled_run(azure: AzureServer
     written = json.loads(report.read_text(encoding="utf-8"))
     assert run.code == written["exit_code"] == 130
     assert written["error"]["code"] == "CANCELLED"
-    assert [each["verdict"]["result"] for each in written["files"]] == ["verified"]
+    assert [file["verdict"]["result"] for file in written["files"]] == ["verified"]
 
 
 def test_a_failed_run_keeps_its_own_cause(azure: AzureServer, folder: Path, store: Store) -> None:

@@ -176,7 +176,7 @@ class TestOutputs:
             run = start(command, "app.exe", "data.bin", *key, option, name, folder=tmp_path)
             assert run.code == 3, run.text
             assert f"{option} would write to {name}" in run.text
-            assert {each: digest(tmp_path / each) for each in before} == before
+            assert {path: digest(tmp_path / path) for path in before} == before
 
     @pytest.mark.parametrize("kind", ["link", "hard link", "folder link", "dots", "case", "absolute"])
     def test_by_whatever_name(self, kind: str, tmp_path: Path) -> None:

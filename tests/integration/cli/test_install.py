@@ -41,9 +41,9 @@ def test_readme_shows_what_the_demo_prints(tmp_path: Path) -> None:
 def test_readme_lists_the_exit_codes() -> None:
     listed = {int(number) for number in re.findall(r"^\| (\d+) \|", README, re.MULTILINE)}
     raised = {
-        each.exit_code
-        for each in vars(errors).values()
-        if isinstance(each, type) and issubclass(each, errors.KspSignError)
+        kind.exit_code
+        for kind in vars(errors).values()
+        if isinstance(kind, type) and issubclass(kind, errors.KspSignError)
     }
     decided = {value for name, value in vars(outcomes).items() if name.startswith("EXIT_")}
     assert listed == raised | decided
@@ -55,7 +55,7 @@ TRANSLATED = {"DialogueError", "RefusedCallError", "UnusableMessageError"}
 
 def test_every_error_is_of_the_one_tree() -> None:
     tree = {
-        name for name, each in vars(errors).items() if isinstance(each, type) and issubclass(each, errors.KspSignError)
+        name for name, kind in vars(errors).items() if isinstance(kind, type) and issubclass(kind, errors.KspSignError)
     }
     for path in (ROOT / "python" / "kspsign").rglob("*.py"):
         found = re.findall(r"^class (\w+)\((\w*(?:Error|Exception))\b", path.read_text("utf-8"), re.MULTILINE)

@@ -7,20 +7,32 @@ from pathlib import Path
 
 import pytest
 
-from support.recipes.applying import EXAMPLES, HOLDING, RECIPES, Example, copy_checkout, prove, touched
+from support.recipes.applying import EXAMPLES, HOLDING, RECIPES, Example, copy_checkout, prove, touched, undo
+
+
+@pytest.fixture(scope="module")
+def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the checkout; each test leaves the files of its recipe as they were there."""
+    return copy_checkout(tmp_path_factory.mktemp("recipes") / "copy")
 
 
 def test_every_recipe_has_an_example() -> None:
-    assert sorted(Example.load(each).recipe for each in EXAMPLES) == sorted(path.name for path in RECIPES.glob("*.md"))
+    assert sorted(Example.load(example).recipe for example in EXAMPLES) == sorted(
+        path.name for path in RECIPES.glob("*.md")
+    )
 
 
 @pytest.mark.parametrize("name", EXAMPLES)
-def test_the_recipe_lists_the_files_that_its_example_touches(name: str, tmp_path: Path) -> None:
-    example, copy = Example.load(name), copy_checkout(tmp_path / "copy")
+def test_the_recipe_lists_the_files_that_its_example_touches(name: str, copy: Path) -> None:
+    example = Example.load(name)
+    assert touched(copy) == {}
     example.apply(copy)
-    assert touched(copy) == example.listed
-    done = prove(copy, example.test, *HOLDING)
-    assert done.returncode == 0, done.stdout
+    try:
+        assert touched(copy) == example.listed
+        done = prove(copy, example.test, *HOLDING)
+        assert done.returncode == 0, done.stdout
+    finally:
+        undo(example, copy)
 
 
 NEEDED = [
@@ -32,7 +44,11 @@ NEEDED = [
 
 
 @pytest.mark.parametrize(("name", "file"), NEEDED, ids=str)
-def test_every_change_of_a_recipe_is_needed(name: str, file: str, tmp_path: Path) -> None:
-    example, copy = Example.load(name), copy_checkout(tmp_path / "copy")
+def test_every_change_of_a_recipe_is_needed(name: str, file: str, copy: Path) -> None:
+    example = Example.load(name)
+    assert touched(copy) == {}
     example.apply(copy, without={file})
-    assert prove(copy, example.test, *HOLDING).returncode in {1, 2}, "a test fails, or can't be collected"
+    try:
+        assert prove(copy, example.test, *HOLDING).returncode in {1, 2}, "a test fails, or can't be collected"
+    finally:
+        undo(example, copy)

@@ -105,7 +105,7 @@ def test_driven_by_hand_it_answers_as_the_page_says(program: Program) -> None:
     schema = key_command_schema()
     for answer in (chain, signed, unknown, other):
         jsonschema.validate(answer, schema)
-    assert [each["id"] for each in (chain, signed, unknown, other)] == [7, 8, 9, 10]
+    assert [path["id"] for path in (chain, signed, unknown, other)] == [7, 8, 9, 10]
     assert x509.load_der_x509_certificate(base64.b64decode(chain["certificates"][0])) == program.leaf
     assert len(chain["certificates"]) == 2
     public, value = program.leaf.public_key(), base64.b64decode(signed["signature"])

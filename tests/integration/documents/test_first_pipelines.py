@@ -9,7 +9,6 @@ from __future__ import annotations
 import base64
 import json
 import re
-import shutil
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
@@ -21,6 +20,7 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding
 
+from integration.documents.test_command_examples import example
 from kspsign.embedded.authority import EmbeddedAuthority
 from kspsign.embedded.timestamp_server import TimestampServer
 from support import softhsm
@@ -30,6 +30,7 @@ from support.agent.mini import MiniAgent, agent_for
 from support.agent.pipeline import Project, run_pipeline
 from support.artifact_signing.server import ArtifactSigning
 from support.artifact_signing.world import ACCOUNT, ENDPOINT, PROFILE
+from support.aws.server import Aws
 from support.azure_devops.server import TOKEN, AzureServer
 from support.azure_devops.uploads import JOB_ID
 from support.certificates import PASSWORD, rsa_key, signing_file
@@ -38,10 +39,13 @@ from support.digicert_one.fixture import running
 from support.documentation.reading import Block, blocks, pages
 from support.formats.navx_samples import build_navx
 from support.formats.peimages import build_pe
+from support.google.server import Google
 from support.key_vault.server import Azure
 from support.key_vault.world import CLIENT, TENANT, Version, World
 from support.pki import ca, signer
 from support.samples import osslsigncode_verify
+from support.vault_transit.server import TransitServer
+from support.vault_transit.world import VaultWorld
 
 NOW = datetime.now(UTC)
 VALID: dict[str, Any] = {"begin": NOW - timedelta(days=10), "end": NOW + timedelta(days=300)}
@@ -52,8 +56,8 @@ FEDERATED = Endpoint("https://management.azure.com/", ISSUED, "WorkloadIdentityF
 
 @dataclass
 class Bench:
-    """Where pipelines run: what a project holds, the roots that its signatures lead to, and how the page's own names
-    are called here."""
+    """Where pipelines run: what a project holds, the roots that its signatures lead to, how the page's own names are
+    called here, and what is in the repository."""
 
     folder: Path
     stack: ExitStack
@@ -65,6 +69,7 @@ class Bench:
     connections: dict[str, Endpoint] = field(default_factory=dict)
     environment: dict[str, str] = field(default_factory=dict)
     names: dict[str, str] = field(default_factory=dict)
+    sources: dict[str, bytes] = field(default_factory=dict)
     stand_ins: bool = True
 
     def root_of(self, leaf_subject: str) -> tuple[Any, Any]:
@@ -73,15 +78,19 @@ class Bench:
         self.roots.append(root.pem)
         return key, signer(leaf_subject, root, key=key, **VALID)
 
-    def azure(self, server: Azure) -> None:
-        """Entra before the service, and Azure DevOps that gives out tokens for the connection."""
+    def vouch(self, oidc_tokens: set[str]) -> None:
+        """Azure DevOps gives out tokens for the connection, and whoever has `oidc_tokens` trusts them."""
         devops = self.stack.enter_context(AzureServer())
         devops.organisation.connections.add(CONNECTION)
-        devops.organisation.oidc_tokens = server.world.oidc_tokens
+        devops.organisation.oidc_tokens = oidc_tokens
         place = f"Apps/_apis/distributedtask/hubs/build/plans/7/jobs/{JOB_ID}/oidctoken"
         self.variables["System.OidcRequestUri"] = f"{devops.url}/{place}"
         self.secrets["System.AccessToken"] = TOKEN
         self.connections[CONNECTION] = FEDERATED
+
+    def azure(self, server: Azure) -> None:
+        """A cloud by its hosts' real names, which trusts the tokens of the connection."""
+        self.vouch(server.world.oidc_tokens)
         network = {"https_proxy", "http_proxy", "REQUESTS_CA_BUNDLE"}
         self.environment |= {name: value for name, value in server.environment.items() if name in network}
         self.environment["no_proxy"] = "127.0.0.1"
@@ -119,6 +128,40 @@ def artifact_signing(bench: Bench) -> None:
     bench.names["https://weu.codesigning.azure.net"] = ENDPOINT
 
 
+def aws_kms(bench: Bench) -> None:
+    key, leaf = bench.root_of("Contoso")
+    server = bench.stack.enter_context(Aws(bench.folder))
+    server.aws.add(key, id="1234abcd-12ab-34cd-56ef-1234567890ab")
+    bench.sources["signing/code.pem"] = leaf.pem + bench.roots[-1]
+    bench.azure(server)
+
+
+def google_cloud_kms(bench: Bench) -> None:
+    key, leaf = bench.root_of("Contoso")
+    server = bench.stack.enter_context(Google(bench.folder))
+    server.google.add(key)
+    bench.sources["signing/code.pem"] = leaf.pem + bench.roots[-1]
+    bench.azure(server)
+
+
+def vault(bench: Bench) -> None:
+    server = bench.stack.enter_context(TransitServer(VaultWorld(), bench.folder))
+    bench.roots.append(server.world.root.pem)
+    bench.sources["signing/vault-ca.pem"] = server.ca_file.read_bytes()
+    bench.names["https://vault.contoso.example:8200"] = server.url
+    bench.environment["no_proxy"] = "localhost,127.0.0.1"
+    bench.vouch(server.world.jwts)
+
+
+def command(bench: Bench) -> None:
+    made = signing_file(bench.folder)
+    bench.roots.append(made.root.read_bytes())
+    bench.secure_files["codesign.p12"] = made.path.read_bytes()
+    bench.secrets["p12Password"] = PASSWORD
+    bench.names["keyCommand: python3"] = f"keyCommand: {sys.executable}"
+    bench.sources["signing/sign.py"] = example("python").encode()
+
+
 def pkcs11(bench: Bench) -> None:
     key, leaf = bench.root_of("Contoso")
     token = softhsm.create(bench.folder / "token", "YubiHSM")
@@ -149,6 +192,10 @@ PAGES: Mapping[str, Callable[[Bench], None]] = {
     "docs/getting-started/keylocker-windows.md": keylocker,
     "docs/getting-started/key-vault.md": key_vault,
     "docs/getting-started/artifact-signing.md": artifact_signing,
+    "docs/getting-started/aws-kms.md": aws_kms,
+    "docs/getting-started/google-cloud-kms.md": google_cloud_kms,
+    "docs/getting-started/vault.md": vault,
+    "docs/getting-started/command.md": command,
     "docs/getting-started/pkcs11.md": pkcs11,
     "docs/getting-started/pkcs12.md": pkcs12,
     "docs/getting-started/business-central.md": keylocker,
@@ -162,6 +209,10 @@ SLIPS: Mapping[str, tuple[str, str]] = {
     "docs/getting-started/keylocker-windows.md": ("keypairAlias: release-key", "keypairAlias: realease-key"),
     "docs/getting-started/key-vault.md": ("certificates/release", "certificates/relase"),
     "docs/getting-started/artifact-signing.md": ("certificateProfile: release", "certificateProfile: Release"),
+    "docs/getting-started/aws-kms.md": ("key/1234abcd-", "key/1234abce-"),
+    "docs/getting-started/google-cloud-kms.md": ("cryptoKeys/release", "cryptoKeys/relase"),
+    "docs/getting-started/vault.md": ("vaultRole: ci", "vaultRole: cd"),
+    "docs/getting-started/command.md": ("$(p12Password)", "$(p12Pasword)"),
     "docs/getting-started/pkcs11.md": ("pkcs11Token: YubiHSM", "pkcs11Token: Yubihsm"),
     "docs/getting-started/pkcs12.md": ("$(pfxPassword)", "$(pfxPasword)"),
     "docs/getting-started/business-central.md": ("keypairAlias: appsource", "keypairAlias: app-source"),
@@ -206,7 +257,8 @@ def project(bench: Bench, url: str, sources: Path) -> Project:
                 (folder / name).write_bytes(build_pe(overlay=name.encode()))
         (staging / "Contoso.app").write_bytes(build_navx())
         (sources / "signing").mkdir(exist_ok=True)
-        shutil.copyfile(roots, sources / "signing" / "root.pem")
+        for name, content in {"signing/root.pem": roots.read_bytes(), **bench.sources}.items():
+            (sources / name).write_bytes(content)
 
     return Project(
         build,

@@ -66,7 +66,9 @@ def test_sha1_is_refused_unless_a_policy_admits_it(publisher: SigningFile, tmp_p
 def test_a_policy_may_tolerate_an_old_signature_beside_a_strong_one(publisher: SigningFile, tmp_path: Path) -> None:
     path = peer_signed(tmp_path, publisher, "sha1")
     run = append(path, publisher)
-    assert (run.code, [each["digest"] for each in run.file["signatures"]]) == (0, ["sha1", "sha256"]), run.text
+    assert (run.code, [signature["digest"] for signature in run.file["signatures"]]) == (0, ["sha1", "sha256"]), (
+        run.text
+    )
     assert verify(path, publisher, BESIDE).code == 0
     assert broken(verify(path, publisher, NO_STAMP)) == ["algorithms", "policy-algorithms"]
     data = path.read_bytes()

@@ -160,9 +160,9 @@ def test_a_bundle_of_signed_packages(publisher: Publisher, tmp_path: Path) -> No
         write(tmp_path, Package(files={}, identity=' ProcessorArchitecture="arm64"').build(), "arm.msix"),
     )
     inner = {"x64.msix": first, "arm%2064.msix": second}
-    for each in inner.values():
-        assert publisher.sign(each).code == 0
-    signed = {name: each.read_bytes() for name, each in inner.items()}
+    for inner_path in inner.values():
+        assert publisher.sign(inner_path).code == 0
+    signed = {name: inner_path.read_bytes() for name, inner_path in inner.items()}
     path = write(tmp_path, Package().bundle(signed, ("", "arm64")), "some.msixbundle")
     run = publisher.sign(path)
     assert (run.code, run.file["format"]) == (0, "appx-bundle"), run.text

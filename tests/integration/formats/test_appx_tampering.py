@@ -36,7 +36,7 @@ def parts(path: Path) -> dict[str, bytes]:
     """What the package's entries unpack to."""
     archive = archive_of(Snapshot(path))
     with path.open("rb") as file:
-        return {each.name: unpack(file, archive, each, 1 << 20) for each in archive.entries}
+        return {entry.name: unpack(file, archive, entry, 1 << 20) for entry in archive.entries}
 
 
 def with_signature(path: Path, content: bytes) -> bytes:
@@ -47,7 +47,7 @@ def with_signature(path: Path, content: bytes) -> bytes:
 def rewritten(path: Path, *members: ZipMember) -> bytes:
     """The package without its signature, with `members` at its end."""
     archive = archive_of(Snapshot(path))
-    kept = tuple(each for each in archive.entries if each.name != SIGNATURE)
+    kept = tuple(entry for entry in archive.entries if entry.name != SIGNATURE)
     target = path.with_suffix(".rewritten")
     with target.open("wb") as file:
         Plan(archive, kept, members, sort=True).write(file)

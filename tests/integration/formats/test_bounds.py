@@ -26,8 +26,8 @@ def _cabinet(folders: int, blocks: int) -> bytes:
     size = start + _BLOCK.size * blocks * folders
     counts = (folders, folders, 0, 1, 0)
     head = struct.pack("<4sIIIIIBBHHHHH", b"MSCF", 0, size, 0, files, 0, 3, 1, *counts)
-    places = (struct.pack("<IHH", start + each * blocks * _BLOCK.size, blocks, 1) for each in range(folders))
-    names = (struct.pack("<IIHHHH", 0x8000 * blocks, 0, each, 0, 0, 0x20) + b"f\0" for each in range(folders))
+    places = (struct.pack("<IHH", start + number * blocks * _BLOCK.size, blocks, 1) for number in range(folders))
+    names = (struct.pack("<IIHHHH", 0x8000 * blocks, 0, number, 0, 0, 0x20) + b"f\0" for number in range(folders))
     return head + b"".join((*places, *names)) + _BLOCK.pack(0, 0, 0x8000) * (blocks * folders)
 
 
@@ -36,7 +36,7 @@ def _bundle(packages: int, files: int) -> bytes:
     names = [f"p{number:03}.msix" for number in range(packages)]
     inner = {
         name: Package(
-            files={f"f{each:05}.txt": b"" for each in range(files)}, zip64=False, identity=f' ResourceId="{name}"'
+            files={f"f{number:05}.txt": b"" for number in range(files)}, zip64=False, identity=f' ResourceId="{name}"'
         ).build()
         for name in names
     }
@@ -61,12 +61,12 @@ BOMBS: dict[str, tuple[str, Callable[[], bytes], str]] = {
     "an element with many attributes": ("a.msix", lambda: _with_manifest(_attributes(1_200_000)), "more than 1 MiB"),
     "many names": (
         "a.msix",
-        lambda: _with_manifest(b"<a>" + b"".join(b"<a%d/>" % each for each in range(1_500_000))),
+        lambda: _with_manifest(b"<a>" + b"".join(b"<a%d/>" % number for number in range(1_500_000))),
         "different names",
     ),
     "many prefixes": (
         "a.msix",
-        lambda: _with_manifest(b"<a>" + b"".join(b'<a xmlns:p%d="u"/>' % each for each in range(700_000))),
+        lambda: _with_manifest(b"<a>" + b"".join(b'<a xmlns:p%d="u"/>' % number for number in range(700_000))),
         "different names",
     ),
     "a long text": ("a.msix", lambda: _with_manifest(b"<a>" + b"text" * 3_500_000), "more than 1 MiB"),

@@ -190,7 +190,7 @@ def test_an_unsigned_length_with_two_readings(store: Store, tmp_path: Path) -> N
     for reserve in (0, 8):
         path.write_bytes(patched(signed.read_bytes(), 39, bytes([reserve])))
         run = kspsign("verify", path, "--trust-root", store.root, "--no-timestamp", folder=tmp_path)
-        failed = {each["name"]: each["detail"] for each in run.file["verdict"]["checks"] if not each["ok"]}
+        failed = {check["name"]: check["detail"] for check in run.file["verdict"]["checks"] if not check["ok"]}
         assert failed.keys() == {"data-blocks"}
         assert "is not signed" in failed["data-blocks"]
         assert run.error_code == "TRUST_E_MALFORMED_SIGNATURE"

@@ -87,7 +87,7 @@ def test_each_form_is_verified(store: Store, tmp_path: Path, kind: str, value: b
 def test_every_other_is_refused(store: Store, tmp_path: Path, kind: str, value: bytes) -> None:
     run = verdict(store, tmp_path, kind, value)
     assert (run.code, run.error_code) == (2, "TRUST_E_MALFORMED_SIGNATURE")
-    failed = {each["name"] for each in run.file["verdict"]["checks"] if not each["ok"]}
+    failed = {check["name"] for check in run.file["verdict"]["checks"] if not check["ok"]}
     assert failed <= {"content-link", "cms-structure"}
 
 
@@ -96,8 +96,8 @@ def test_a_signature_is_appended_to_one_with_a_link(store: Store, tmp_path: Path
     path = tmp_path / "signed.cab"
     run = sign(path, store, "--append", "--digest", "sha512", "--no-timestamp")
     assert run.code == 0, run.text
-    assert [each["digest"] for each in run.file["signatures"]] == ["sha256", "sha512"]
-    details = {each["name"]: each["detail"] for each in run.file["verdict"]["checks"]}
+    assert [signature["digest"] for signature in run.file["signatures"]] == ["sha256", "sha512"]
+    details = {check["name"]: check["detail"] for check in run.file["verdict"]["checks"]}
     assert "enhanced hash" in details["content-link"]
     assert details["content-link#2"] == "a link to no file"
     checked = kspsign("verify", path, "--trust-root", store.root, "--no-timestamp", folder=tmp_path)

@@ -42,7 +42,9 @@ def signed_by(file: SignableFile, signer: SigningFile) -> bytes:
     loaded = pkcs12.load_pkcs12(signer.path.read_bytes(), PASSWORD.encode())
     assert loaded.cert is not None
     assert isinstance(loaded.key, ec.EllipticCurvePrivateKey)
-    chain = [each.certificate.public_bytes(Encoding.DER) for each in (loaded.cert, *loaded.additional_certs)]
+    chain = [
+        certificate.certificate.public_bytes(Encoding.DER) for certificate in (loaded.cert, *loaded.additional_certs)
+    ]
     terms = SigningTerms(ALGORITHM, tuple(chain))
     return signature(file, file.content(terms, file.digest([ALGORITHM])), chain, loaded.key)
 
@@ -69,7 +71,7 @@ def test_who_signed(
     run = kspsign("verify", target, "--trust-root", root, "--no-timestamp", folder=tmp_path)
     assert run.error_code == code
     stripped = kspsign("verify", target, "--trust-root", root, folder=tmp_path)
-    failed = [each["name"] for each in stripped.file["verdict"]["checks"] if not each["ok"]]
+    failed = [check["name"] for check in stripped.file["verdict"]["checks"] if not check["ok"]]
     assert "timestamp" in failed
 
 

@@ -86,7 +86,7 @@ def test_each_volume_of_a_set(store: Store, tmp_path: Path) -> None:
         neighbours = {"previous": (b"one.cab", b"disk 1")} if number else {"following": (b"two.cab", b"disk 2")}
         path.write_bytes(build_cab(number=number, **neighbours))  # type: ignore[arg-type]
         assert sign(path, store).code == 0
-        assert listed(path) == [f"0-{each}" for each in FILES]
+        assert listed(path) == [f"0-{name}" for name in FILES]
         path.write_bytes(patched(path.read_bytes(), 34, b"\5"))
         verdict = kspsign("verify", path, "--trust-root", store.root, folder=tmp_path)
         assert verdict.error_code == "TRUST_E_BAD_DIGEST"
@@ -98,7 +98,7 @@ def test_gcabs_own(store: Store, tmp_path: Path, options: tuple[str, ...]) -> No
     sign(path, store)
     run = sign(path, store, "--append", "--digest", "sha512")
     assert run.code == 0, run.text
-    assert [(each["digest"], bool(each["timestamp"])) for each in run.file["signatures"]] == [
+    assert [(signature["digest"], bool(signature["timestamp"])) for signature in run.file["signatures"]] == [
         ("sha256", True),
         ("sha512", True),
     ]

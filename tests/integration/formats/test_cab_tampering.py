@@ -90,7 +90,7 @@ def test_data_behind_the_signature_inside_and_outside_its_size(store: Store, tmp
     for twin in (signed + b"hidden", told + b"hidden in padding", told + bytes(16)):
         path.write_bytes(twin[: len(signed) + 16])
         run = kspsign("verify", path, "--trust-root", store.root, folder=tmp_path)
-        failed = [each["name"] for each in run.file["verdict"]["checks"] if not each["ok"]]
+        failed = [check["name"] for check in run.file["verdict"]["checks"] if not check["ok"]]
         assert (failed, run.error_code) == (["trailing-data"], "TRUST_E_MALFORMED_SIGNATURE")
 
 

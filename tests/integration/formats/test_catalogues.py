@@ -107,10 +107,10 @@ def test_the_signature_of_another_catalogue(store: Store, signed: bytes, tmp_pat
 def test_certificates_that_are_not_sorted(store: Store, signed: bytes, tmp_path: Path) -> None:
     """Windows then finds no signature in a catalogue."""
     found = der.parse(signed).children()[1].children()[0].children()[3]
-    first, second = (each.der for each in found.children())
+    first, second = (child.der for child in found.children())
     path = tmp_path / "x.cat"
     path.write_bytes(signed.replace(first + second, second + first))
-    failed = [each["name"] for each in verify(path, store.root).file["verdict"]["checks"] if not each["ok"]]
+    failed = [check["name"] for check in verify(path, store.root).file["verdict"]["checks"] if not check["ok"]]
     assert failed == ["certificate-order"]
 
 
@@ -123,12 +123,12 @@ def test_a_second_signature_and_one_that_was_made_for_another_catalogue(
     options = (*publisher.options, "--timestamp-url", timestamp_server.url)
     run = kspsign("sign", path, *options, "--append", "--digest", "sha384", folder=tmp_path)
     assert run.code == 0, run.text
-    assert [each["digest"] for each in run.file["signatures"]] == ["sha256", "sha384"]
-    assert all(each["timestamp"] for each in run.file["signatures"])
+    assert [signature["digest"] for signature in run.file["signatures"]] == ["sha256", "sha384"]
+    assert all(signature["timestamp"] for signature in run.file["signatures"])
     assert osslsigncode_verify(path, publisher.root).accepted
     assert kspsign("sign", other, *options, folder=tmp_path).code == 0
     path.write_bytes(add_nested(signed, other.read_bytes()))
-    failed = [each["name"] for each in verify(path, publisher.root).file["verdict"]["checks"] if not each["ok"]]
+    failed = [check["name"] for check in verify(path, publisher.root).file["verdict"]["checks"] if not check["ok"]]
     assert failed == ["digest#2"]
 
 

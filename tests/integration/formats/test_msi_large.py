@@ -16,7 +16,7 @@ def test_more_than_two_gigabytes_in_150_mb_of_memory(store: Store, tmp_path: Pat
     write_compound(path, Folder({"small": b"small", "cab": Zeros(SIZE)}, MSI), major=4)
     assert peak_of("sign", path, "--thumbprint", store.thumbprint, "--store", store.folder) < LIMIT_KIB
     compound = CompoundFile.open(Snapshot(path))
-    assert {each.name.decode("utf-16-le"): each.size for each in compound.root.streams}["cab"] == SIZE
+    assert {stream.name.decode("utf-16-le"): stream.size for stream in compound.root.streams}["cab"] == SIZE
     assert not list(compound.fat.unclaimed())
     assert compound.snapshot.size == compound.header.offset(compound.fat.sectors)
     path.unlink()

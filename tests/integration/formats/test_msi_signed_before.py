@@ -79,8 +79,8 @@ def test_appending_gives_each_its_own_verdict_and_timestamp(
     roots = ("--trust-root", str(store.root), "--trust-root", str(authority_root))
     run = kspsign("run", package, *other.options, *options, *roots, folder=package.parent)
     assert run.code == 0, run.text
-    assert [each["digest"] for each in run.file["signatures"]] == ["sha256", "sha512"]
-    assert all(each["timestamp"] for each in run.file["signatures"])
+    assert [signature["digest"] for signature in run.file["signatures"]] == ["sha256", "sha512"]
+    assert all(signature["timestamp"] for signature in run.file["signatures"])
     assert checks(run)["metadata-digest"].startswith("absent")
     assert {"digest", "sip", "timestamp", "digest#2", "sip#2", "timestamp#2"} <= checks(run).keys()
     bundle = package.parent / "bundle.pem"

@@ -275,7 +275,7 @@ def with_signature(tree: Folder, change: Callable[[bytes], bytes]) -> Folder:
 
 
 def without(tree: Folder, name: str) -> Folder:
-    return replace(tree, children={each: item for each, item in tree.children.items() if each != name})
+    return replace(tree, children={key: item for key, item in tree.children.items() if key != name})
 
 
 @pytest.mark.parametrize("stuffing", [b"\0", b"\0" * 64, b"#!hidden" * 8])

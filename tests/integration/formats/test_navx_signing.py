@@ -59,7 +59,7 @@ def test_appended_replaced_stamped_later_and_skipped(store: Store, tmp_path: Pat
     path.write_bytes(build_navx(runtime=True))
     sign(path, store)
     run = sign(path, store, "--append", "--digest", "sha512")
-    signatures = [(each["digest"], bool(each["timestamp"])) for each in run.file["signatures"]]
+    signatures = [(signature["digest"], bool(signature["timestamp"])) for signature in run.file["signatures"]]
     assert (run.code, signatures) == (0, [("sha256", True), ("sha512", True)])
     openssl_verify(path, store.root)
     assert sign(path, store).file["outcome"] == "skipped"
@@ -164,7 +164,7 @@ def test_what_the_signature_says_it_covers(store: Store, tmp_path: Path, content
         return bytes(content(digest))
 
     run = forge(NavxFile.open(Snapshot(path)), store, tmp_path / "forged.app", covered)
-    failed = [each["name"] for each in run.file["verdict"]["checks"] if not each["ok"]]
+    failed = [check["name"] for check in run.file["verdict"]["checks"] if not check["ok"]]
     assert check in (failed or [None])
 
 

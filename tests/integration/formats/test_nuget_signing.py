@@ -88,14 +88,14 @@ def test_its_attributes_are_those_that_nuget_asks_for(publisher: Publisher, tmp_
     times = set()
     for path in paths:
         info = cms.ContentInfo.load(signature_of(path))["content"]["signer_infos"][0]
-        attributes = {each["type"].native: each["values"] for each in info["signed_attrs"]}
+        attributes = {attribute["type"].native: attribute["values"] for attribute in info["signed_attrs"]}
         assert set(attributes) == {
             "content_type", "message_digest", "signing_time", "signing_certificate_v2", "1.2.840.113549.1.9.16.2.16",
         }  # fmt: skip
         named = attributes["signing_certificate_v2"][0]["certs"][0]
         assert named["issuer_serial"]["serial_number"].native == info["sid"].chosen["serial_number"].native
         times.add(attributes["signing_time"][0].native)
-        unsigned = {each["type"].native: each["values"] for each in info["unsigned_attrs"]}
+        unsigned = {attribute["type"].native: attribute["values"] for attribute in info["unsigned_attrs"]}
         assert list(unsigned) == ["signature_time_stamp_token"]
         token = unsigned["signature_time_stamp_token"][0]["content"]["encap_content_info"]["content"].parsed
         assert isinstance(token, tsp.TSTInfo)
@@ -232,7 +232,7 @@ def test_a_repositorys_countersignature_has_a_verdict_of_its_own(
     path = write(tmp_path, countersigned(author_signed, repository[1]))
     run = trusting.verify(path, "--no-timestamp")
     assert run.code == 0, run.text
-    assert [each["subject"] for each in run.file["signatures"]] == ["CN=Test publisher", "CN=Repository"]
+    assert [signature["subject"] for signature in run.file["signatures"]] == ["CN=Test publisher", "CN=Repository"]
     checks = {check["name"] for check in run.file["verdict"]["checks"]}
     assert {"signature#2", "certificate-chain#2", "signature-type#2", "signer-attributes#2"} <= checks
     assert "certificate-chain#2" in publisher.failed_checks(path, path.read_bytes()), "its root is not trusted here"

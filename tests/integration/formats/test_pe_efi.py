@@ -35,7 +35,7 @@ def test_a_further_signature_is_an_entry_of_its_own(store: Store, tmp_path: Path
     sign(path, store)
     run = sign(path, store, "--append", "--description", "the second")
     assert run.code == 0, run.text
-    assert [bool(each["timestamp"]) for each in run.file["signatures"]] == [True, True]
+    assert [bool(signature["timestamp"]) for signature in run.file["signatures"]] == [True, True]
     assert len(PeFile.open(Snapshot(path)).signatures) == 2
     assert "signature 2" in sbverify(path, "--list")
     assert "Signature verification OK" in sbverify(path, "--cert", store.root)

@@ -61,7 +61,7 @@ def test_more_large_files_than_may_have_an_early_copy(store: Store, tmp_path: Pa
     for options in ((), ("--replace",), ("--append", "--digest", "sha384"), ("--replace",)):
         arguments = ("--thumbprint", store.thumbprint, "--store", store.folder, "--no-timestamp", *options)
         run = kspsign("sign", folder, *arguments, folder=tmp_path)
-        assert [each["outcome"] for each in run.report["files"]] == ["signed"] * (EARLY_COPIES + 3)
+        assert [file["outcome"] for file in run.report["files"]] == ["signed"] * (EARLY_COPIES + 3)
         for path in folder.iterdir():
             peer, data = osslsigncode_verify(path, store.root), path.read_bytes()
             assert peer.accepted, peer.text

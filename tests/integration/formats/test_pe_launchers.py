@@ -63,7 +63,7 @@ def test_the_peer_accepts_each_and_computes_the_same_digest(demo: Demo) -> None:
         assert peer.calculated_digests == [peimages.digest(data)]
         assert peer.calculated_checksum == peimages.checksum(data)
         found = next(
-            each for each in demo.report["files"] if each["path"] == path.relative_to(demo.folder / "signed").as_posix()
+            file for file in demo.report["files"] if file["path"] == path.relative_to(demo.folder / "signed").as_posix()
         )
         digest = next(check for check in found["verdict"]["checks"] if check["name"] == "digest")
         assert digest["detail"].upper() == peimages.digest(data)

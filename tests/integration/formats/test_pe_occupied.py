@@ -130,7 +130,7 @@ def into_an_overlay(signed: bytes) -> bytes:
     return with_entry(signed[: parts(signed).table] + b"archive!" * 400, parts(signed).table + 160, 800)
 
 
-STALE = {each.__name__: each for each in (cut, cut_inside, grown, in_the_headers, no_size, no_place, shifted,
+STALE = {change.__name__: change for change in (cut, cut_inside, grown, in_the_headers, no_size, no_place, shifted,
     into_an_overlay)}  # fmt: skip
 
 

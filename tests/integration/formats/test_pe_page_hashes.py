@@ -48,7 +48,7 @@ def sign(path: Path, store: Store, *options: str) -> Run:
 
 def check(run: Run) -> str:
     """What the run's check "page-hashes" says."""
-    (found,) = [each for each in run.file["verdict"]["checks"] if each["name"] == "page-hashes"]
+    (found,) = [check for check in run.file["verdict"]["checks"] if check["name"] == "page-hashes"]
     return str(found["detail"])
 
 
@@ -108,7 +108,7 @@ def test_the_peers_are_verified(publisher: SigningFile, tmp_path: Path, digest: 
     key = ("-pkcs12", str(publisher.path), "-pass", PASSWORD, "-h", digest, "-ph")
     subprocess.run(["osslsigncode", "sign", *key, "-in", unsigned, "-out", path], check=True, capture_output=True)
     run = kspsign("verify", path, "--trust-root", publisher.root, "--no-timestamp", folder=tmp_path)
-    failed = [each["name"] for each in run.file["verdict"]["checks"] if not each["ok"]]
+    failed = [check["name"] for check in run.file["verdict"]["checks"] if not check["ok"]]
     assert (failed, check(run)) == (["algorithms"] if digest == "sha1" else [], says)
 
 
@@ -116,7 +116,7 @@ def test_they_are_verified_only_where_they_are(store: Store, tmp_path: Path, sig
     path = tmp_path / "app.exe"
     path.write_bytes(signed_launcher)
     run = kspsign("verify", path, "--trust-root", store.root, folder=tmp_path)
-    assert "page-hashes" not in {each["name"] for each in run.file["verdict"]["checks"]}
+    assert "page-hashes" not in {check["name"] for check in run.file["verdict"]["checks"]}
 
 
 CLASS_ID = bytes.fromhex("a6b586d5b4a12466ae05a217da8e60d6")
@@ -150,7 +150,7 @@ def test_wrong_page_hashes_beside_a_right_digest(
         return indirect_data(OID_SPC_PE_IMAGE_DATA, data(digest.pages[ALGORITHM]), ALGORITHM, digest.values[ALGORITHM])
 
     run = forge(PeFile.open(Snapshot(path)), store, target, content)
-    failed = [each["name"] for each in run.file["verdict"]["checks"] if not each["ok"]]
+    failed = [check["name"] for check in run.file["verdict"]["checks"] if not check["ok"]]
     assert (run.code, failed, run.error_code) == (2, ["page-hashes"], code)
 
 

@@ -101,7 +101,7 @@ def test_several_table_entries_are_each_verified(store: Store, tmp_path: Path) -
     path.write_bytes(with_checksum(with_table(first, table)))
     both = kspsign("verify", path, "--trust-root", store.root, folder=tmp_path)
     assert both.code == 0, both.text
-    assert [each["digest"] for each in both.file["signatures"]] == ["sha256", "sha512"]
+    assert [signature["digest"] for signature in both.file["signatures"]] == ["sha256", "sha512"]
     broken = bytearray(table)
     broken[-20] ^= 1
     path.write_bytes(with_checksum(with_table(first, bytes(broken))))

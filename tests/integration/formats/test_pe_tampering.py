@@ -168,7 +168,7 @@ def test_a_stripped_timestamp_which_the_peer_accepts(twin: Twin, signed_image: b
 def test_the_timestamp_of_another_signature_which_the_peer_accepts(
     twin: Twin, signed_image: bytes, signed_launcher: bytes
 ) -> None:
-    info, other = (cms_schema.ContentInfo.load(signature_of(each)) for each in (signed_image, signed_launcher))
+    info, other = (cms_schema.ContentInfo.load(signature_of(image)) for image in (signed_image, signed_launcher))
     signer, donor = info["content"]["signer_infos"][0], other["content"]["signer_infos"][0]
     signer["unsigned_attrs"] = donor["unsigned_attrs"]
     changed = with_checksum(with_table(signed_image, entry(aligned(info.dump()))))
@@ -189,7 +189,7 @@ def test_an_image_that_was_never_signed(twin: Twin) -> None:
 
 def test_a_signers_certificate_that_is_gone(twin: Twin, signed_image: bytes) -> None:
     info = cms_schema.ContentInfo.load(signature_of(signed_image))
-    kept = [each for each in info["content"]["certificates"] if b"publisher" not in each.dump()]
+    kept = [certificate for certificate in info["content"]["certificates"] if b"publisher" not in certificate.dump()]
     info["content"]["certificates"] = kept
     changed = with_checksum(with_table(signed_image, entry(aligned(info.dump()))))
     assert twin.refusal(changed) == "TRUST_E_NO_SIGNER_CERT"

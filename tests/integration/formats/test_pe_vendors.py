@@ -60,7 +60,7 @@ def test_with_one_byte_of_its_signature_changed_it_is_not(name: str, tmp_path: P
     spare = spare_ranges(corpus(name), roots_of(corpus(name), tmp_path))
     tried = 0
     for offset in range(found.signature, found.table + found.table_size, 211):
-        if any(offset in each for each in spare):
+        if any(offset in place for place in spare):
             continue
         tried += 1
         path.write_bytes(with_checksum(flipped(data, offset, 0x01)))
@@ -79,8 +79,8 @@ def spare_ranges(path: Path, roots: set[str]) -> list[range]:
     """Where certificates stand in the file that no chain uses: attribute certificates and those of the roots."""
     data, found = path.read_bytes(), []
     for message in messages_of(PeFile.open(Snapshot(path)).signatures):
-        for each in cms_schema.ContentInfo.load(message)["content"]["certificates"]:
-            der = each.dump()
+        for certificate in cms_schema.ContentInfo.load(message)["content"]["certificates"]:
+            der = certificate.dump()
             if der[:1] != b"\x30" or x509.Certificate.load(der).subject.native.get("common_name") in roots:
                 found.append(range(data.index(der), data.index(der) + len(der)))
     return found

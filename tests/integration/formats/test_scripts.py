@@ -32,13 +32,15 @@ def signed(store: Store, tmp_path_factory: pytest.TempPathFactory) -> Path:
     for extension in TEXTS:
         for encoding in ("ascii", "utf-8-sig", "utf-16-le"):
             (folder / f"{encoding}.{extension}").write_bytes(script(extension, encoding))
-    run = sign(folder, store, *(f"*.{each}" for each in TEXTS))
+    run = sign(folder, store, *(f"*.{suffix}" for suffix in TEXTS))
     assert (run.code, run.report["totals"]["signed"]) == (0, 3 * len(TEXTS)), run.text
     return folder
 
 
 def sign(folder: Path, store: Store, *options: object) -> Run:
-    patterns = [str(folder / each) if isinstance(each, str) and each.startswith("*") else each for each in options]
+    patterns = [
+        str(folder / option) if isinstance(option, str) and option.startswith("*") else option for option in options
+    ]
     return kspsign("sign", *patterns, "--thumbprint", store.thumbprint, "--store", store.folder, folder=folder)
 
 
@@ -100,7 +102,7 @@ def test_text_behind_the_block_is_found(
 ) -> None:
     twin = tmp_path / f"x.{extension}"
     twin.write_bytes((signed / f"ascii.{extension}").read_bytes() + appended)
-    failed = {each["name"] for each in verify(twin, store.root).file["verdict"]["checks"] if not each["ok"]}
+    failed = {check["name"] for check in verify(twin, store.root).file["verdict"]["checks"] if not check["ok"]}
     assert "trailing-text" in failed
     run = sign(tmp_path, store, twin, "--replace")
     assert (run.code, run.error_code) == (6, "ERROR_BAD_FORMAT")
@@ -125,7 +127,7 @@ def test_a_block_moved_within_the_file_is_found(store: Store, signed: Path, tmp_
 
 def test_line_ends_that_git_changed_are_named(store: Store, signed: Path, tmp_path: Path) -> None:
     (tmp_path / "x.ps1").write_bytes((signed / "ascii.ps1").read_bytes().replace(b"\r\n", b"\n"))
-    checks = {each["name"]: each for each in verify(tmp_path / "x.ps1", store.root).file["verdict"]["checks"]}
+    checks = {check["name"]: check for check in verify(tmp_path / "x.ps1", store.root).file["verdict"]["checks"]}
     assert not checks["signature-block"]["ok"]
     assert "git" in checks["signature-block"]["detail"]
 
@@ -221,9 +223,9 @@ def test_a_second_signature_a_replaced_one_and_a_later_timestamp(
         "sign", path, *publisher.options, *roots, *stamp, "--append", "--digest", "sha384", folder=tmp_path
     )
     assert appended.code == 0, appended.text
-    assert [each["digest"] for each in appended.file["signatures"]] == ["sha256", "sha384"]
-    assert all(each["timestamp"] for each in appended.file["signatures"])
-    assert {"digest", "digest#2", "sip", "sip#2"} <= {each["name"] for each in appended.file["verdict"]["checks"]}
+    assert [signature["digest"] for signature in appended.file["signatures"]] == ["sha256", "sha384"]
+    assert all(signature["timestamp"] for signature in appended.file["signatures"])
+    assert {"digest", "digest#2", "sip", "sip#2"} <= {check["name"] for check in appended.file["verdict"]["checks"]}
     replaced = sign(tmp_path, store, path, "--replace")
     assert (replaced.code, len(replaced.file["signatures"])) == (0, 1)
 
@@ -306,14 +308,14 @@ def test_a_byte_order_mark_that_an_editor_changed_is_the_first_cause(
     path.write_bytes(other.replace(b"\r\n", line_end))
     run = verify(path, store.root)
     assert (run.code, run.error_code) == (2, "TRUST_E_BAD_DIGEST")
-    checks = {each["name"]: each for each in run.file["verdict"]["checks"]}
+    checks = {check["name"]: check for check in run.file["verdict"]["checks"]}
     assert f"the byte order mark (UTF-8) was {change}" in checks["byte-order-mark"]["detail"]
     assert ("line-ends" in checks) == (line_end == b"\n")
     first = "line-ends" if line_end == b"\n" else "byte-order-mark"
     assert f"({first}: " in run.file["error"]["message"]
     middle = other.index(b"\r\n")
     path.write_bytes(other[:middle] + b"~" + other[middle:])
-    assert "byte-order-mark" not in {each["name"] for each in verify(path, store.root).file["verdict"]["checks"]}
+    assert "byte-order-mark" not in {check["name"] for check in verify(path, store.root).file["verdict"]["checks"]}
 
 
 @pytest.mark.parametrize("extension", ["ps1", "psd1", "ps1xml"])

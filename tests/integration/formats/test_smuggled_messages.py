@@ -49,7 +49,7 @@ def root(tmp_path: Path) -> Path:
 def fields(message: bytes) -> list[bytes]:
     """The fields of the SignedData."""
     signed = der.parse(message).children()[1].children()[0]
-    return [each.der for each in signed.children()]
+    return [child.der for child in signed.children()]
 
 
 def info(parts: list[bytes]) -> bytes:
@@ -77,7 +77,7 @@ def in_token(change: Callable[[bytes], bytes]) -> Callable[[bytes], bytes]:
     def changed(message: bytes) -> bytes:
         parts = fields(message)
         (signer,) = der.parse(parts[-1], der.SET).children()
-        of_signer = [each.der for each in signer.children()]
+        of_signer = [child.der for child in signer.children()]
         (attribute,) = der.parse(of_signer[-1], 0xA1).children()
         token = attribute.children()[1].children()[0].der
         new = der.sequence(der.oid(TOKEN), der.element(der.SET, change(token)))
@@ -92,7 +92,7 @@ def unsigned_attribute(message: bytes) -> bytes:
     """An attribute behind those that the signer has."""
     parts = fields(message)
     (signer,) = der.parse(parts[-1], der.SET).children()
-    of_signer = [each.der for each in signer.children()]
+    of_signer = [child.der for child in signer.children()]
     if of_signer[-1][0] != 0xA1:
         of_signer.append(der.element(0xA1))
     of_signer[-1] = der.element(0xA1, der.parse(of_signer[-1], 0xA1).content, ATTRIBUTE)

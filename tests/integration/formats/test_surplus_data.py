@@ -50,7 +50,10 @@ def with_certificates(data: bytes, *more: Issued) -> bytes:
     found = parts(data)
     length = struct.unpack_from(">xxH", data, found.signature)[0]
     info = cms_schema.ContentInfo.load(data[found.signature : found.signature + 4 + length])
-    info["content"]["certificates"] = [*info["content"]["certificates"], *(core.Any.load(each.der) for each in more)]
+    info["content"]["certificates"] = [
+        *info["content"]["certificates"],
+        *(core.Any.load(certificate.der) for certificate in more),
+    ]
     blob = info.dump()
     padded = blob + bytes(-len(blob) % 8)
     return with_checksum(with_table(data, struct.pack("<IHH", 8 + len(padded), 0x0200, 0x0002) + padded))

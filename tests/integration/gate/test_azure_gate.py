@@ -150,12 +150,12 @@ class TestNo:
         self, azure: AzureServer, proof: tuple[Upload, ...], tmp_path: Path, content: bytes
     ) -> None:
         build = signed_build(azure, proof)
-        next(each for each in build.attachments if each.kind == VERDICT_TYPE).content = content
+        next(attachment for attachment in build.attachments if attachment.kind == VERDICT_TYPE).content = content
         self.refused(ask(azure, tmp_path), "identity", "result", "keys", "report")
 
     def test_a_report_that_was_changed(self, azure: AzureServer, proof: tuple[Upload, ...], tmp_path: Path) -> None:
         build = signed_build(azure, proof)
-        next(each for each in build.attachments if each.kind == REPORT_TYPE).content += b" "
+        next(attachment for attachment in build.attachments if attachment.kind == REPORT_TYPE).content += b" "
         said = ask(azure, tmp_path)
         self.refused(said, "report")
         assert "its SHA-256 is not the one in the verdict" in said.error
@@ -165,13 +165,13 @@ class TestNo:
     ) -> None:
         build = signed_build(azure, proof)
         other = build.add_step(build.records[0], OTHER_TASK)
-        next(each for each in build.attachments if each.kind == REPORT_TYPE).record_id = other["id"]
+        next(attachment for attachment in build.attachments if attachment.kind == REPORT_TYPE).record_id = other["id"]
         self.refused(ask(azure, tmp_path), "report")
 
     def test_a_report_that_proves_nothing(self, azure: AzureServer, proof: tuple[Upload, ...], tmp_path: Path) -> None:
         content = json.dumps({"schema": "kspsign.report/1", "passed": True, "files": [1, {"verdict": 2}]}).encode()
         build = signed_build(azure, proof, reportSha256=hashlib.sha256(content).hexdigest())
-        next(each for each in build.attachments if each.kind == REPORT_TYPE).content = content
+        next(attachment for attachment in build.attachments if attachment.kind == REPORT_TYPE).content = content
         self.refused(ask(azure, tmp_path), "report")
 
     def test_a_build_that_does_not_exist(self, azure: AzureServer, proof: tuple[Upload, ...], tmp_path: Path) -> None:
@@ -204,10 +204,10 @@ def test_the_policy_that_judged_the_files(
     azure: AzureServer, proof: tuple[Upload, ...], tmp_path: Path, stated: Any, passes: bool
 ) -> None:
     """The file's line ends do not count; a report that names no policy, or none at all, is a no."""
-    report = next(json.loads(each.content) for each in proof if each.kind == REPORT_TYPE) | {"policy": stated}
+    report = next(json.loads(upload.content) for upload in proof if upload.kind == REPORT_TYPE) | {"policy": stated}
     content = json.dumps(report).encode()
     build = signed_build(azure, proof, reportSha256=hashlib.sha256(content).hexdigest())
-    next(each for each in build.attachments if each.kind == REPORT_TYPE).content = content
+    next(attachment for attachment in build.attachments if attachment.kind == REPORT_TYPE).content = content
     (tmp_path / "release.yml").write_bytes(b"name: release\r\n")
     by_file = ask(azure, tmp_path, policy=str(tmp_path / "release.yml"))
     by_digest = ask(azure, tmp_path, policy_sha256=hashlib.sha256(b"name: release\n").hexdigest().upper())

@@ -138,7 +138,7 @@ def test_the_metadata_file_of_the_dlib_is_enough(service: ArtifactSigning, tmp_p
 
 def test_an_http_endpoint_of_this_machine_works_as_for_other_clients(service: ArtifactSigning, tmp_path: Path) -> None:
     fill(tmp_path)
-    options = [service.endpoint if each == ENDPOINT else each for each in service.options]
+    options = [service.endpoint if option == ENDPOINT else option for option in service.options]
     run = kspsign_process(
         *("run", "*.dll", *options, "--store", tmp_path / "store"), folder=tmp_path, environment=service.environment
     )
@@ -167,11 +167,11 @@ def test_an_earlier_certificate_s_files_are_ours_and_a_stranger_s_are_not(
     assert run_in(service, tmp_path).code == 0
     service.signing.rotate()
     again = run_in(service, tmp_path)
-    assert (again.code, {each["outcome"] for each in again.report["files"]}) == (0, {"skipped"}), again.text
+    assert (again.code, {file["outcome"] for file in again.report["files"]}) == (0, {"skipped"}), again.text
     service.signing.subject, service.signing.durable = "Another publisher", STRANGER
     service.signing.rotate()
     stranger = run_in(service, tmp_path)
-    assert {each["error"]["code"] for each in stranger.report["files"]} == {"ALREADY_SIGNED"}, stranger.text
+    assert {file["error"]["code"] for file in stranger.report["files"]} == {"ALREADY_SIGNED"}, stranger.text
     assert len(service.signing.spent) == 2
 
 

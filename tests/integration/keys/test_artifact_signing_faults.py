@@ -8,8 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,13 +18,23 @@ from kspsign.embedded.authority import EmbeddedAuthority
 from support.artifact_signing.answers import CHAIN_TYPE, error_detail
 from support.artifact_signing.server import ArtifactSigning
 from support.artifact_signing.world import STRANGER
-from support.formats.peimages import build_pe
 from support.key_vault.answers import Request, Response
-from support.samples import Run, assert_no_leftovers, kspsign_process
+from support.samples import Run, kspsign
+from support.service_faults import (
+    AT_ONCE,
+    Case,
+    Set,
+    answering,
+    check_outcome,
+    environment_of,
+    fill,
+    hanging_up,
+    ways_of,
+)
+from support.service_faults import PAGE as HTML
 
-PAGE = Response(200, b"<html><head><title>Sign in</title></head>Proxy</html>", {"Content-Type": "text/html"})
-NOW = {"Retry-After": "0"}
-Set = Callable[[ArtifactSigning], None]
+PAGE = Response(200, HTML, {"Content-Type": "text/html"})
+having = ways_of("signing")
 
 
 @pytest.fixture
@@ -45,48 +54,6 @@ def is_poll(request: Request) -> bool:
 
 def is_chain(request: Request) -> bool:
     return request.path.endswith("/certchain")
-
-
-def answering(which: Callable[[Request], bool], response: Response, times: int = 1 << 30) -> Set:
-    """The service answers so, the first `times` times."""
-
-    def set_up(service: ArtifactSigning) -> None:
-        left = [times]
-
-        def interfere(request: Request) -> Response | None:
-            if not which(request) or left[0] == 0:
-                return None
-            left[0] -= 1
-            return response
-
-        service.interfere = interfere
-
-    return set_up
-
-
-def hanging_up(which: Callable[[Request], bool], times: int) -> Set:
-    """The service acts, and its answer is lost."""
-
-    def set_up(service: ArtifactSigning) -> None:
-        left = [times]
-
-        def hang_up(request: Request) -> bool:
-            left[0] -= which(request)
-            return which(request) and left[0] >= 0
-
-        service.hang_up = hang_up
-
-    return set_up
-
-
-def having(**ways: Any) -> Set:
-    """The service has these ways; see SigningWorld."""
-
-    def set_up(service: ArtifactSigning) -> None:
-        for name, value in ways.items():
-            setattr(service.signing, name, value)
-
-    return set_up
 
 
 def garbled(name: str, value: Any) -> Set:
@@ -120,42 +87,20 @@ def rotated_after_certsync(service: ArtifactSigning) -> None:
     service.signing.restless = 1
 
 
-@dataclass(frozen=True)
-class Case:
-    """`files` are asked for; `spent` is what the service counts, `used` what the run says, None: the same.
-
-    `kept` is how many operations the journal still holds.
-    """
-
-    set_up: Set
-    code: int
-    error: str | None = None
-    spent: int = 0
-    used: int | None = None
-    kept: int = 0
-    files: int = 1
-    words: tuple[str, ...] = field(default=())
-
-
 CASES: dict[str, Case] = {
-    "success": Case(having(), 0, spent=1),
     "rotated between certsync and signing": Case(rotated_after_certsync, 0, spent=1),
-    "rotated between two files": Case(having(rotate_every=1), 0, spent=4, files=4),
-    "slow": Case(having(seconds=2.5), 0, spent=1),
-    "busy before": Case(answering(is_begin, Response(429, b"", NOW), 3), 0, spent=1),
     "out of order before": Case(answering(is_begin, Response(503, b"", {"x-ms-retry-after-ms": "1"}), 2), 0, spent=1),
-    "busy while fetching": Case(answering(is_poll, Response(429, b"", NOW), 3), 0, spent=1),
-    "busy for ever": Case(answering(is_begin, Response(429, b"", NOW)), 6, "ARTIFACT_SIGNING_THROTTLED"),
+    "busy while fetching": Case(answering(is_poll, Response(429, b"", AT_ONCE), 3), 0, spent=1),
+    "busy for ever": Case(answering(is_begin, Response(429, b"", AT_ONCE)), 6, "ARTIFACT_SIGNING_THROTTLED"),
     "asked to wait too long": Case(
         answering(is_begin, Response(503, b"", {"Retry-After": "3600"})), 6, "ARTIFACT_SIGNING_UNAVAILABLE"
     ),
-    "lost after it was asked for": Case(hanging_up(is_begin, 1), 6, "SIGNATURE_MAY_BE_SPENT", spent=1),
     "lost while it was fetched": Case(hanging_up(is_poll, 1), 0, spent=1),
     "a gateway answers": Case(
         answering(is_begin, Response(502, PAGE.content)), 6, "SIGNATURE_MAY_BE_SPENT", used=1, words=("HTTP 502",)
     ),
     "fetching fails for ever": Case(
-        answering(is_poll, Response(503, b"", NOW)), 6, "SIGNATURE_PENDING", spent=1, kept=1, words=("paid for",)
+        answering(is_poll, Response(503, b"", AT_ONCE)), 6, "SIGNATURE_PENDING", spent=1, kept=1, words=("paid for",)
     ),
     "not allowed while fetching": Case(answering(is_poll, Response(403, b"")), 6, "SIGNATURE_PENDING", spent=1, kept=1),
     "refused without a word": Case(
@@ -188,16 +133,12 @@ CASES: dict[str, Case] = {
     "the operation fails": Case(having(outcome="Failed"), 6, "ARTIFACT_SIGNING_FAILED"),
     "the operation is cancelled": Case(having(outcome="Canceled"), 6, "ARTIFACT_SIGNING_FAILED"),
     "the operation is forgotten": Case(
-        answering(is_poll, Response(404, b"", NOW)), 6, "ARTIFACT_SIGNING_FAILED", spent=1
+        answering(is_poll, Response(404, b"", AT_ONCE)), 6, "ARTIFACT_SIGNING_FAILED", spent=1
     ),
     "a state of a later version": Case(having(outcome="Paused"), 6, "SIGNATURE_PENDING", used=1, kept=1),
-    "wrong key": Case(having(wrong_key=True), 6, "KEY_MISMATCH", spent=1),
     "another subscriber's certificate": Case(stranger, 6, "KEY_MISMATCH", spent=1, words=("another publisher's",)),
-    "a page in the place of an operation": Case(
-        answering(is_begin, PAGE), 6, "SIGNATURE_MAY_BE_SPENT", used=1, words=("not JSON",)
-    ),
     "a page in the place of a state": Case(
-        answering(is_poll, Response(200, PAGE.content, NOW)), 6, "SIGNATURE_PENDING", spent=1, kept=1
+        answering(is_poll, Response(200, PAGE.content, AT_ONCE)), 6, "SIGNATURE_PENDING", spent=1, kept=1
     ),
     "an operation without a name": Case(
         answering(is_begin, Response(202, {"status": "InProgress"})), 6, "SIGNATURE_MAY_BE_SPENT", used=1
@@ -213,13 +154,12 @@ CASES: dict[str, Case] = {
 }
 
 
-def run_in(service: ArtifactSigning, folder: Path) -> Run:
-    return kspsign_process(
-        *("run", "*.dll", *service.options, "--store", folder / "store", "--jobs", "4"),
-        folder=folder,
-        environment=service.environment,
-        timeout=120,
-    )
+def run_in(service: ArtifactSigning, folder: Path, *more: object) -> Run:
+    with environment_of(service.environment):
+        return kspsign(
+            *("run", "*.dll", "--folder", folder, *service.options, "--store", folder / "store", "--jobs", "4", *more),
+            folder=folder,
+        )
 
 
 def operations_kept(folder: Path) -> int:
@@ -234,38 +174,20 @@ def operations_kept(folder: Path) -> int:
 @pytest.mark.parametrize("name", CASES)
 def test_outcome_signatures_and_journal(name: str, service: ArtifactSigning, tmp_path: Path) -> None:
     case = CASES[name]
-    for number in range(case.files):
-        (tmp_path / f"{number}.dll").write_bytes(build_pe(overlay=b"image %d" % number))
-    before = {path.name: path.read_bytes() for path in tmp_path.glob("*.dll")}
+    before = fill(tmp_path, case.files)
     case.set_up(service)
     run = run_in(service, tmp_path)
-    assert run.code == case.code, run.text
-    assert len(service.signing.spent) == case.spent
-    assert all(word in run.text for word in case.words), run.text
-    if case.code == 5:
-        assert run.report["error"]["code"] == case.error, run.text
-    else:
-        assert {each["error"] and each["error"]["code"] for each in run.report["files"]} == {case.error}, run.text
-        used = case.spent if case.used is None else case.used
-        assert run.report["totals"]["signatures_used"] == used
+    check_outcome(case, run, tmp_path, before, len(service.signing.spent))
     assert operations_kept(tmp_path) == case.kept
-    assert_no_leftovers(tmp_path)
-    if case.code:
-        assert before == {path.name: path.read_bytes() for path in tmp_path.glob("*.dll")}
     assert not any(token in run.text for token in service.world.tokens)
 
 
 def test_what_could_not_be_fetched_is_fetched_by_the_next_run(service: ArtifactSigning, tmp_path: Path) -> None:
-    for number in range(3):
-        (tmp_path / f"{number}.dll").write_bytes(build_pe(overlay=b"image %d" % number))
+    fill(tmp_path, 3)
     answering(is_poll, Response(403, b""))(service)
     first = run_in(service, tmp_path)
     assert (first.code, operations_kept(tmp_path)) == (6, 3), first.text
-    planned = kspsign_process(
-        *("run", "*.dll", *service.options, "--store", tmp_path / "store", "--dry-run"),
-        folder=tmp_path,
-        environment=service.environment,
-    )
+    planned = run_in(service, tmp_path, "--dry-run")
     assert planned.report["totals"]["signatures_needed"] == 0, planned.text
     service.interfere = lambda _request: None
     service.signing.rotate()
@@ -279,7 +201,7 @@ def test_what_could_not_be_fetched_is_fetched_by_the_next_run(service: ArtifactS
 def test_what_gives_no_signature_after_all_is_asked_for_again(
     outcome: str, service: ArtifactSigning, tmp_path: Path
 ) -> None:
-    (tmp_path / "0.dll").write_bytes(build_pe())
+    fill(tmp_path)
     service.signing.wrong_key = outcome == "wrong key"
     answering(is_poll, Response(403, b""))(service)
     assert run_in(service, tmp_path).code == 6
@@ -297,7 +219,7 @@ def test_what_gives_no_signature_after_all_is_asked_for_again(
 
 def test_a_journal_leads_the_token_nowhere_else(service: ArtifactSigning, tmp_path: Path) -> None:
     """Whoever can write the journal can't choose who is asked."""
-    (tmp_path / "0.dll").write_bytes(build_pe())
+    fill(tmp_path)
     answering(is_poll, Response(403, b""))(service)
     assert run_in(service, tmp_path).code == 6
     service.interfere = lambda _request: None
@@ -309,8 +231,7 @@ def test_a_journal_leads_the_token_nowhere_else(service: ArtifactSigning, tmp_pa
 
 
 def test_a_cancelled_run_leaves_what_it_paid_for_to_the_next(service: ArtifactSigning, tmp_path: Path) -> None:
-    for number in range(4):
-        (tmp_path / f"{number}.dll").write_bytes(build_pe(overlay=b"image %d" % number))
+    fill(tmp_path, 4)
     service.signing.seconds = 60
     given = ("run", "*.dll", *service.options, "--store", tmp_path / "store", "--jobs", "4")
     process = subprocess.Popen(

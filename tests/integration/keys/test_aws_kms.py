@@ -57,7 +57,7 @@ def run_in(aws: Aws, folder: Path, *more: object, environment: dict[str, str] | 
 
 def of(folder: Path, *certificates: Issued) -> None:
     """The certificate file, in this order."""
-    (folder / "code.pem").write_bytes(b"".join(each.pem for each in certificates))
+    (folder / "code.pem").write_bytes(b"".join(issued.pem for issued in certificates))
 
 
 def test_files_are_signed_and_accepted_by_a_peer(aws: Aws, tmp_path: Path) -> None:
@@ -84,7 +84,7 @@ def test_files_are_signed_and_accepted_by_a_peer(aws: Aws, tmp_path: Path) -> No
         (ec.generate_private_key(ec.SECP384R1()), "sha384", "ECDSA_SHA_384"),
         (ec.generate_private_key(ec.SECP521R1()), "sha512", "ECDSA_SHA_512"),
     ],
-    ids=lambda each: each if isinstance(each, str) else "",
+    ids=lambda value: value if isinstance(value, str) else "",
 )
 def test_each_key_and_digest_has_its_algorithm(
     key: SigningKey, digest: str, algorithm: str, aws: Aws, tmp_path: Path
@@ -124,7 +124,7 @@ def test_the_hosts_are_reached_by_their_names_through_the_proxy(aws: Aws, tmp_pa
         environment={**aws.environment, **role},
     )
     assert run.code == 0, run.text
-    assert {each.host for each in aws.record.requests} == {
+    assert {request.host for request in aws.record.requests} == {
         f"kms.{REGION}.amazonaws.com",
         f"sts.{REGION}.amazonaws.com",
     }
@@ -248,7 +248,7 @@ def test_a_folder_of_certificate_files_does_too(aws: Aws, tmp_path: Path) -> Non
 
 def certsync(aws: Aws, folder: Path, *more: object) -> str:
     """The thumbprint that certsync prints."""
-    given = [each for each in options(aws, folder) if each != "--no-timestamp"]
+    given = [option for option in options(aws, folder) if option != "--no-timestamp"]
     at = given.index("--trust-root")
     del given[at : at + 2]
     done = subprocess.run(
@@ -281,7 +281,7 @@ def test_the_thumbprint_alone_leads_to_the_key_and_its_very_certificate(aws: Aws
     )
     assert run.code == 0, run.text
     assert run.file["certificate"] == thumbprint
-    assert other.arn not in str([each.body for each in aws.record.requests])
+    assert other.arn not in str([request.body for request in aws.record.requests])
     (tmp_path / "code.pem").write_bytes(newer.pem)
     gone = kspsign_process(
         *("run", "*.dll", "--thumbprint", thumbprint, "--no-timestamp", "--store", tmp_path / "store", "--replace"),

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -16,16 +14,26 @@ from support.aws.kms import answered, exception
 from support.aws.server import ALIAS, Aws
 from support.aws.world import ROLE
 from support.certificates import rsa_key
-from support.formats.peimages import build_pe
 from support.key_vault.answers import Request, Response
-from support.samples import Run, assert_no_leftovers, kspsign
+from support.samples import Run, kspsign
+from support.service_faults import (
+    AT_ONCE,
+    Case,
+    Set,
+    answering,
+    check_outcome,
+    environment_of,
+    fill,
+    hanging_up,
+    ways_of,
+)
+from support.service_faults import PAGE as HTML
 
 NOW = datetime.now(UTC)
 SIDES: dict[str, Any] = {"begin": NOW - timedelta(days=30), "end": NOW + timedelta(days=300)}
-PAGE = Response(200, b"<html><head><title>Sign in</title></head>Proxy</html>", {"Content-Type": "text/html"})
-AT_ONCE = {"Retry-After": "0"}
-KEY, OTHER = rsa_key(2048), rsa_key(2048)
-Set = Callable[[Aws], None]
+KEY = rsa_key(2048)
+PAGE = Response(200, HTML, {"Content-Type": "text/html"})
+having = ways_of("aws")
 
 
 @pytest.fixture
@@ -40,48 +48,6 @@ def is_call(operation: str) -> Callable[[Request], bool]:
 
 
 is_sign = is_call("Sign")
-
-
-def answering(which: Callable[[Request], bool], response: Response, times: int = 1 << 30) -> Set:
-    """The service answers so, the first `times` times."""
-
-    def set_up(aws: Aws) -> None:
-        left = [times]
-
-        def interfere(request: Request) -> Response | None:
-            if not which(request) or left[0] == 0:
-                return None
-            left[0] -= 1
-            return response
-
-        aws.interfere = interfere
-
-    return set_up
-
-
-def hanging_up(which: Callable[[Request], bool], times: int) -> Set:
-    """The service acts, and its answer is lost."""
-
-    def set_up(aws: Aws) -> None:
-        left = [times]
-
-        def hang_up(request: Request) -> bool:
-            left[0] -= which(request)
-            return which(request) and left[0] >= 0
-
-        aws.hang_up = hang_up
-
-    return set_up
-
-
-def having(**ways: Any) -> Set:
-    """The account has these ways; see AwsWorld."""
-
-    def set_up(aws: Aws) -> None:
-        for name, value in ways.items():
-            setattr(aws.aws, name, value)
-
-    return set_up
 
 
 def garbled(**fields: Any) -> Set:
@@ -100,18 +66,6 @@ def garbled(**fields: Any) -> Set:
     return set_up
 
 
-def moved_between_files(aws: Aws) -> None:
-    """The alias names another key after the first signature."""
-
-    def interfere(request: Request) -> Response | None:
-        if is_sign(request) and aws.aws.signed:
-            aws.aws.aliases[ALIAS] = aws.aws.keys[-1]
-        return None
-
-    aws.aws.add(OTHER)
-    aws.interfere = interfere
-
-
 def disabled_between_files(aws: Aws) -> None:
     def interfere(request: Request) -> Response | None:
         if is_sign(request) and aws.aws.signed:
@@ -121,27 +75,11 @@ def disabled_between_files(aws: Aws) -> None:
     aws.interfere = interfere
 
 
-@dataclass(frozen=True)
-class Case:
-    """`spent` is what the service counts, `used` what the run says, None: the same."""
-
-    set_up: Set
-    code: int
-    error: str | None = None
-    spent: int = 0
-    used: int | None = None
-    files: int = 1
-    words: tuple[str, ...] = ()
-
-
 def throttled(times: int = 1 << 30, name: str = "ThrottlingException") -> Set:
     return answering(is_sign, exception(name, "Rate exceeded", **AT_ONCE), times)
 
 
 CASES: dict[str, Case] = {
-    "success": Case(having(), 0, spent=1),
-    "alias moved between two files": Case(moved_between_files, 0, spent=3, files=3),
-    "busy before": Case(throttled(3), 0, spent=1),
     "limit exceeded before": Case(throttled(2, "LimitExceededException"), 0, spent=1),
     "internal fault before": Case(throttled(2, "KMSInternalException"), 0, spent=1),
     "key unavailable before": Case(throttled(2, "KeyUnavailableException"), 0, spent=1),
@@ -154,7 +92,6 @@ CASES: dict[str, Case] = {
     "asked to wait too long": Case(
         answering(is_sign, Response(503, b"", {"Retry-After": "3600"})), 6, "AWS_KMS_UNAVAILABLE"
     ),
-    "lost after it was asked for": Case(hanging_up(is_sign, 1), 6, "SIGNATURE_MAY_BE_SPENT", spent=1),
     "a dependency timed out": Case(
         answering(is_sign, exception("DependencyTimeoutException", "timed out")), 6, "SIGNATURE_MAY_BE_SPENT", used=1
     ),
@@ -177,8 +114,6 @@ CASES: dict[str, Case] = {
         answering(is_sign, Response(403, b"<html><body><h1>Blocked</h1> by policy</body></html>")), 6,
         "AWS_KMS_ANSWER", words=("Blocked by policy",),
     ),
-    "wrong key": Case(having(wrong_key=OTHER), 6, "KEY_MISMATCH", spent=1),
-    "a page in the place of a signature": Case(answering(is_sign, PAGE), 6, "SIGNATURE_MAY_BE_SPENT", used=1),
     "no base64": Case(garbled(Signature="%%%"), 6, "SIGNATURE_MAY_BE_SPENT", spent=1),
     "no signature": Case(garbled(Signature=None), 6, "SIGNATURE_MAY_BE_SPENT", spent=1),
     "bits turned": Case(garbled(Signature="QUJD" * 85), 6, "KEY_MISMATCH", spent=1),
@@ -201,70 +136,38 @@ CASES: dict[str, Case] = {
 
 
 def run_in(aws: Aws, folder: Path, *more: object, environment: dict[str, str] | None = None) -> Run:
-    with contextlib.ExitStack() as ended:
-        patch = ended.enter_context(pytest.MonkeyPatch.context())
-        for name, value in (aws.keys if environment is None else environment).items():
-            patch.setenv(name, value)
-        return _run(aws, folder, *more)
-
-
-def _run(aws: Aws, folder: Path, *more: object) -> Run:
-    return kspsign(
-        *(
-            "run",
-            "*.dll",
-            "--folder",
-            folder,
-            "--key-store",
-            "aws-kms",
-            "--kms-key",
-            ALIAS,
-            "--kms-endpoint",
-            aws.endpoint,
-        ),
-        *("--certificate", folder / "code.pem", "--trust-root", folder / "root.pem", "--no-timestamp"),
-        *("--store", folder / "store", "--jobs", "1", *more),
-        folder=folder,
-    )
+    with environment_of(aws.keys if environment is None else environment):
+        return kspsign(
+            *("run", "*.dll", "--folder", folder, "--key-store", "aws-kms", "--kms-key", ALIAS),
+            *("--kms-endpoint", aws.endpoint, "--certificate", folder / "code.pem", "--no-timestamp"),
+            *("--trust-root", folder / "root.pem", "--store", folder / "store", "--jobs", "1", *more),
+            folder=folder,
+        )
 
 
 @pytest.mark.parametrize("name", CASES)
 def test_outcome_signatures_and_journal(name: str, aws: Aws, tmp_path: Path) -> None:
     case = CASES[name]
-    for number in range(case.files):
-        (tmp_path / f"{number}.dll").write_bytes(build_pe(overlay=b"image %d" % number))
-    before = {path.name: path.read_bytes() for path in tmp_path.glob("*.dll")}
+    before = fill(tmp_path, case.files)
     aws.publish(tmp_path, KEY, **SIDES)
     case.set_up(aws)
     run = run_in(aws, tmp_path)
-    assert run.code == case.code, run.text
-    assert len(aws.aws.signed) == case.spent
-    assert all(word in run.text for word in case.words), run.text
-    if case.code == 5:
-        assert run.report["error"]["code"] == case.error, run.text
-    else:
-        codes = {each["error"]["code"] for each in run.report["files"] if each["error"]}
-        assert codes == ({case.error} if case.error else set()), run.text
-        used = case.spent if case.used is None else case.used
-        assert run.report["totals"]["signatures_used"] == used
+    check_outcome(case, run, tmp_path, before, len(aws.aws.signed))
     assert list((tmp_path / "store").rglob("*.journal")) == []
-    assert_no_leftovers(tmp_path)
-    if case.code > 1:
-        assert before == {path.name: path.read_bytes() for path in tmp_path.glob("*.dll")}
     assert not any(key.secret in run.text for key in aws.aws.access_keys.values())
 
 
 STS_CASES: dict[str, tuple[Set, str, str]] = {
     "not trusted": (having(trusts_role=False), "AWS_ROLE", "Not authorized to perform sts:AssumeRoleWithWebIdentity"),
     "unknown provider": (lambda aws: aws.aws.oidc_tokens.clear(), "AWS_ROLE", "No OpenIDConnect provider"),
-    "a page": (answering(lambda each: each.path == "/", PAGE), "AWS_KMS_ANSWER", "it holds no credential"),
+    "a page": (answering(lambda request: request.path == "/", PAGE), "AWS_KMS_ANSWER", "it holds no credential"),
     "blocked": (
-        answering(lambda each: each.path == "/", Response(403, b"<html>Blocked</html>")),
+        answering(lambda request: request.path == "/", Response(403, b"<html>Blocked</html>")),
         "AWS_KMS_ANSWER",
         "Blocked",
     ),
     "out of order": (
-        answering(lambda each: each.path == "/", Response(503, b"", AT_ONCE)),
+        answering(lambda request: request.path == "/", Response(503, b"", AT_ONCE)),
         "AWS_KMS_UNAVAILABLE",
         "HTTP 503",
     ),
@@ -274,7 +177,7 @@ STS_CASES: dict[str, tuple[Set, str, str]] = {
 @pytest.mark.parametrize("name", STS_CASES)
 def test_a_role_that_can_t_be_assumed_is_told_before_a_key_is_asked_for(name: str, aws: Aws, tmp_path: Path) -> None:
     set_up, code, words = STS_CASES[name]
-    (tmp_path / "0.dll").write_bytes(build_pe())
+    fill(tmp_path)
     aws.publish(tmp_path, KEY, **SIDES)
     (tmp_path / "token").write_text("planted.web.identity")
     aws.aws.oidc_tokens.add("planted.web.identity")
@@ -290,29 +193,11 @@ def test_a_role_that_can_t_be_assumed_is_told_before_a_key_is_asked_for(name: st
 
 @pytest.mark.parametrize("status", [401, 404, 500])
 def test_an_instance_without_a_role_is_told(status: int, aws: Aws, tmp_path: Path) -> None:
-    (tmp_path / "0.dll").write_bytes(build_pe())
+    fill(tmp_path)
     aws.publish(tmp_path, KEY, **SIDES)
-    answering(lambda each: each.path.startswith("/latest/meta-data"), Response(status, b"gone"))(aws)
+    answering(lambda request: request.path.startswith("/latest/meta-data"), Response(status, b"gone"))(aws)
     environment = {"AWS_REGION": "eu-central-1", "AWS_EC2_METADATA_SERVICE_ENDPOINT": aws.endpoint}
     run = run_in(aws, tmp_path, environment=environment)
     assert (run.code, run.report["error"]["code"]) == (5, "AWS_SIGN_IN"), run.text
     assert f"HTTP {status}" in run.text
     assert aws.of_kms("GetPublicKey") == []
-
-
-def test_a_slow_service_is_waited_for_as_long_as_the_run_says(aws: Aws, tmp_path: Path) -> None:
-    """A key store that never answers ends with the deadline of an exchange, and a signature is not asked for again."""
-    (tmp_path / "0.dll").write_bytes(build_pe())
-    aws.publish(tmp_path, KEY, **SIDES)
-    slow = aws._service  # noqa: SLF001 - of this stand-in
-
-    def service(request: Request) -> Any:
-        if is_sign(request):
-            import time  # noqa: PLC0415 - here alone
-
-            time.sleep(2)
-        return slow(request)
-
-    aws._service = service  # type: ignore[method-assign]  # noqa: SLF001 - of this stand-in
-    run = run_in(aws, tmp_path)
-    assert (run.code, len(aws.aws.signed)) == (0, 1), run.text

@@ -75,6 +75,19 @@ def test_boto3_gets_the_key_and_signatures_that_hold(aws: Aws, key: KmsKey) -> N
     assert aws.aws.signed == [DIGEST.hex()] * 2
 
 
+def test_boto3_lists_keys_and_aliases_in_pages_and_has_signatures_verified(aws: Aws, key: KmsKey) -> None:
+    other = aws.aws.add(new_key(), "curve")
+    kms = client(aws)
+    pages = [*kms.get_paginator("list_keys").paginate(PaginationConfig={"PageSize": 1})]
+    assert [[found["KeyId"] for found in page["Keys"]] for page in pages] == [[key.id], [other.id]]
+    assert [found["AliasName"] for found in kms.list_aliases()["Aliases"]] == [ALIAS, "alias/curve"]
+    assert [found["TargetKeyId"] for found in kms.list_aliases(KeyId=other.arn)["Aliases"]] == [other.id]
+    signature = kms.sign(**SIGN)["Signature"]
+    assert kms.verify(**SIGN, Signature=signature)["SignatureValid"] is True
+    wrong = {**SIGN, "Message": hashlib.sha256(b"other").digest(), "Signature": signature}
+    assert refused(kms.verify, **wrong) == "KMSInvalidSignatureException"
+
+
 def test_boto3_gets_signatures_of_elliptic_curves(aws: Aws) -> None:
     aws.aws.add(new_key(), "curve")
     kms = client(aws)
@@ -225,7 +238,7 @@ def test_our_requests_are_boto3_s(aws: Aws, tmp_path: Path) -> None:
         environment=aws.keys,
     )
     assert run.code == 0, run.text
-    ours = {each.headers["x-amz-target"]: each for each in aws.record.requests}
+    ours = {request.headers["x-amz-target"]: request for request in aws.record.requests}
     aws.record.requests.clear()
     kms, arn = client(aws), aws.aws.keys[0].arn
     kms.get_public_key(KeyId=ALIAS)

@@ -54,14 +54,10 @@ class Case:
 
 
 CASES: dict[str, Case] = {
-    "success": Case({}, 0, made=1),
     "free": Case({"costly": False}, 0, made=1),
-    "slow": Case({"sign_seconds": 1.5, "chain_seconds": 1}, 0, made=1),
-    "busy before": Case({"sign_error": NOW, "sign_error_times": 3}, 0, made=1),
     "busy at chain": Case({"chain_error": NOW, "chain_error_times": 2}, 0, made=1),
     "busy for ever": Case({"sign_error": NOW}, 6, "COMMAND_BUSY", words=("no free session",)),
     "asked to wait too long": Case({"sign_error": {**NOW, "retry_after": 3600}}, 6, "COMMAND_BUSY"),
-    "lost after it was made": Case({"lost": 1, "lost_times": 1}, 6, "SIGNATURE_MAY_BE_SPENT", made=1),
     "lost, as it says": Case(
         {"sign_error": {"kind": "spent", "message": "the line broke"}},
         6,
@@ -81,9 +77,7 @@ CASES: dict[str, Case] = {
         "COMMAND_REFUSED",
         words=("no such slot",),
     ),
-    "wrong key": Case({"wrong_key": True}, 6, "KEY_MISMATCH", made=1),
     "hashes the digest": Case({"hashes_again": True}, 6, "KEY_MISMATCH", made=1),
-    "rotated between two files": Case({"rotate_after": 1}, 1, "KEY_MISMATCH", made=2, files=2, more=("--jobs", "1")),
     "another certificate with each signature": Case(
         {"rotate_after": 1, "fixed_certificate": False}, 0, made=2, files=2, more=("--jobs", "1")
     ),
@@ -136,7 +130,7 @@ def test_outcome_signatures_and_journal(name: str, tmp_path: Path) -> None:
     if case.code in {3, 5}:
         assert run.report["error"]["code"] == case.error, run.text
     else:
-        errors = [each["error"]["code"] for each in run.report["files"] if each["error"]]
+        errors = [file["error"]["code"] for file in run.report["files"] if file["error"]]
         assert errors == [case.error] * (0 if case.code == 0 else 1), run.text
         assert run.report["totals"]["signatures_used"] == (case.made if case.used is None else case.used)
     assert journals(tmp_path) == []
@@ -155,7 +149,7 @@ def test_many_files_by_several_processes_with_several_requests_each(tmp_path: Pa
     assert (run.code, program.made) == (0, 24), run.text
     limits = run.report["limits"]["key_store"] if "limits" in run.report else {}
     assert limits.get("ceiling", 8) == 8
-    assert all(each["verdict"]["result"] == "verified" for each in run.report["files"])
+    assert all(file["verdict"]["result"] == "verified" for file in run.report["files"])
 
 
 def test_a_dead_process_is_replaced_and_the_other_files_are_signed(tmp_path: Path) -> None:
@@ -163,7 +157,7 @@ def test_a_dead_process_is_replaced_and_the_other_files_are_signed(tmp_path: Pat
     images(tmp_path, 4)
     run = run_in(program, tmp_path)
     assert (run.code, program.made) == (1, 3), run.text
-    assert [each["error"]["code"] for each in run.report["files"] if each["error"]] == ["SIGNATURE_MAY_BE_SPENT"]
+    assert [file["error"]["code"] for file in run.report["files"] if file["error"]] == ["SIGNATURE_MAY_BE_SPENT"]
     again = run_in(program, tmp_path)
     assert (again.code, program.made, again.report["totals"]["signatures_used"]) == (0, 4, 1), again.text
 
@@ -190,7 +184,7 @@ def test_a_replaced_process_with_another_certificate_signs_nothing(tmp_path: Pat
     turning.write_text(wrapper, encoding="utf-8")
     run = kspsign_process(*given, folder=tmp_path, environment=program.environment)
     assert run.code == 6, run.text
-    codes = sorted(each["error"]["code"] for each in run.report["files"])
+    codes = sorted(file["error"]["code"] for file in run.report["files"])
     assert (codes, program.made) == (["CERTIFICATE_CHANGED", "SIGNATURE_MAY_BE_SPENT"], 0), run.text
 
 

@@ -67,7 +67,7 @@ def refused(call: Any, **request: Any) -> str:
 def test_google_s_client_gets_the_key_and_a_signature_that_holds(service: Google, version: KeyVersion) -> None:
     kms = client(service)
     listed = list(kms.list_crypto_key_versions(request={"parent": KEY, "filter": "state=ENABLED"}))
-    assert [each.name for each in listed] == [version.name]
+    assert [version.name for version in listed] == [version.name]
     assert (listed[0].state.name, listed[0].algorithm.name) == ("ENABLED", "RSA_SIGN_PKCS1_2048_SHA256")
     assert kms.get_crypto_key_version(request={"name": version.name}).protection_level.name == "HSM"
     shown = kms.get_public_key(request={"name": version.name})
@@ -82,12 +82,22 @@ def test_google_s_client_gets_the_key_and_a_signature_that_holds(service: Google
     assert service.google.signed == [DIGEST.hex()]
 
 
+def test_google_s_client_finds_the_key_from_the_location_down(service: Google, version: KeyVersion) -> None:
+    kms = client(service)
+    (ring,) = kms.list_key_rings(request={"parent": KEY.partition("/keyRings/")[0]})
+    assert kms.get_key_ring(request={"name": ring.name}).name == ring.name
+    (key,) = kms.list_crypto_keys(request={"parent": ring.name})
+    assert (key.name, key.purpose.name) == (KEY, "ASYMMETRIC_SIGN")
+    assert kms.get_crypto_key(request={"name": KEY}).version_template.protection_level.name == "HSM"
+    assert version.name.startswith(key.name)
+
+
 def test_google_s_client_gets_pages_and_curves(service: Google) -> None:
     *_others, made = [service.google.add(new_key()) for _number in range(5)]
     service.google.versions[1].state = "DISABLED"
     kms = client(service)
     listed = list(kms.list_crypto_key_versions(request={"parent": KEY, "filter": "state=ENABLED"}))
-    assert [each.name[-1] for each in listed] == ["1", "3", "4", "5"]
+    assert [version.name[-1] for version in listed] == ["1", "3", "4", "5"]
     value = kms.asymmetric_sign(request={"name": made.name, "digest": {"sha256": DIGEST}}).signature
     public = load_pem_public_key(made.pem.encode())
     assert isinstance(public, ec.EllipticCurvePublicKey)

@@ -84,7 +84,7 @@ def bench(
     key = authority.leaf.key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, encryption)
     (tmp_path / "key.pem").write_bytes(key)
     chain = [authority.leaf, authority.intermediate, authority.root]
-    (tmp_path / "chain.pem").write_bytes(b"".join(each.certificate.public_bytes(Encoding.PEM) for each in chain))
+    (tmp_path / "chain.pem").write_bytes(b"".join(issued.certificate.public_bytes(Encoding.PEM) for issued in chain))
     return Bench(site, tmp_path, authority_root, timestamp_server.url)
 
 
@@ -154,13 +154,13 @@ def test_help_lists_it_with_its_options(bench: Bench) -> None:
 
 def test_the_doctor_examines_it(bench: Bench) -> None:
     done = bench.text("doctor", "--json", "--no-timestamp", "--trust-root", bench.root, *bench.key)
-    found = {each["name"]: each for each in json.loads(done.stdout)["checks"]}
+    found = {check["name"]: check for check in json.loads(done.stdout)["checks"]}
     assert done.returncode == 0, done.stdout
     assert found["key"]["state"] == found["certificate"]["state"] == "ok"
     assert "kspsign-example-store 0.1" in found["key store example"]["detail"]
     (bench.folder / "key.pem").unlink()
     done = bench.text("doctor", "--json", "--no-timestamp", "--trust-root", bench.root, *bench.key)
-    found = {each["name"]: each for each in json.loads(done.stdout)["checks"]}
+    found = {check["name"]: check for check in json.loads(done.stdout)["checks"]}
     assert (done.returncode, found["credentials"]["state"], found["key"]["state"]) == (5, "failed", "not checked")
 
 
@@ -229,6 +229,6 @@ def test_a_broken_package_hinders_no_other_key_store(bench: Bench) -> None:
     assert (done.returncode, cause in done.stdout + done.stderr) == (5, True)
     options = ("--json", "--no-timestamp", "--key-store", "embedded", "--store", bench.folder / "store")
     done = acme.text("doctor", *options)
-    found = {each["name"]: each for each in json.loads(done.stdout)["checks"]}
+    found = {check["name"]: check for check in json.loads(done.stdout)["checks"]}
     assert (done.returncode, found["key store acme"]["state"]) == (0, "warning")
     assert acme.text("sign", "--help").returncode == 0

@@ -103,12 +103,12 @@ def test_the_peer_accepts_what_the_service_signed(
         assert peer.accepted, peer.text
         assert peer.calculated_digests == [digest(path.read_bytes(), "sha384")]
     posts = record.of("POST")
-    assert len({each.body for each in posts}) == 6
+    assert len({request.body for request in posts}) == 6
     for post in posts:
         body = json.loads(post.body)
         assert set(body) == {"account", "sig_alg", "hash"}
         assert len(base64.b64decode(body["hash"])) == 48
-    assert all(each.body == b"" for each in record.of("GET"))
+    assert all(request.body == b"" for request in record.of("GET"))
     # One for certsync, then at most one for each worker.
     assert record.connections <= 1 + JOBS
 
@@ -119,7 +119,7 @@ def test_certsync_once_then_by_thumbprint_alone(bench: Bench) -> None:
     assert bench.host.service.record.of("POST") == []
     run = bench.run("sign", "--thumbprint", thumbprint)
     assert run.code == 0, run.text
-    assert {each["signatures"][0]["thumbprint"] for each in run.report["files"]} == {thumbprint}
+    assert {file["signatures"][0]["thumbprint"] for file in run.report["files"]} == {thumbprint}
     entry = json.loads((bench.folder / "store" / "certificates" / thumbprint / "entry.json").read_bytes())
     assert entry["key_reference"]["host"] == bench.host.service.url
     without = bench.run("sign", "--thumbprint", thumbprint, "--replace", environment={})
@@ -135,7 +135,7 @@ def test_what_goes_wrong_is_the_file_s_outcome_and_stops_no_other(bench: Bench) 
     ]
     run = bench.run("run", "--key-store", "keylocker", "--keypair-alias", "release")
     assert run.code == 1, run.text
-    codes = sorted(each["error"]["code"] for each in run.report["files"] if each["error"])
+    codes = sorted(file["error"]["code"] for file in run.report["files"] if file["error"])
     assert codes == ["NOT_THE_SIGNER", "SIGNATURE_MAY_BE_SPENT"]
     assert run.report["totals"]["signed"] == 3
     assert (bench.host.world.spent, run.report["totals"]["signatures_used"]) == (4, 4)
@@ -148,7 +148,7 @@ def test_the_quota_s_end_is_said_file_by_file(bench: Bench) -> None:
     bench.host.world.keypairs[0].quota = 3
     run = bench.run("run", "--key-store", "keylocker", "--keypair-alias", "release")
     assert run.code == 1
-    (failed,) = [each["error"] for each in run.report["files"] if each["error"]]
+    (failed,) = [file["error"] for file in run.report["files"] if file["error"]]
     assert failed["code"] == "QUOTA_USED_UP"
     assert "QUOTA_USED_UP" in run.text or failed["remedy"] in run.text
 

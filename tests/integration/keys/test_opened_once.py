@@ -81,7 +81,7 @@ def test_the_keys_of_test_signing_are_read_once_for_signatures_and_timestamps(di
     keys.pop(str(tmp_path / "store" / "embedded"), None)
     assert len(keys) == 8
     assert set(keys.values()) == {1}
-    assert all(each["signatures"][0]["timestamp"] for each in run.report["files"])
+    assert all(file["signatures"][0]["timestamp"] for file in run.report["files"])
 
 
 def test_a_token_is_opened_and_logged_in_to_once(dist: Path, tmp_path: Path) -> None:

@@ -42,7 +42,7 @@ def held(name: str, *, chain: tuple[Issued, ...] = (MIDDLE,), days: int = 0, **s
     leaf = signer(
         f"{name} publisher", MIDDLE, (AIA, False), key=KEYS[name], begin=BEGIN + timedelta(days=days), end=END
     )
-    return Version(KEYS[name], leaf.certificate, tuple(each.certificate for each in chain), **sides)
+    return Version(KEYS[name], leaf.certificate, tuple(issued.certificate for issued in chain), **sides)
 
 
 @pytest.fixture
@@ -98,9 +98,9 @@ def test_one_sign_in_and_few_connections_for_many_files(azure: Azure, image: Pat
     run = sign(azure, image.parent, f"https://{VAULT}/keys/rsa", "--jobs", "4", "--verbose")
     assert run.code == 0, run.text
     assert len(azure.record.of(VAULT, "/sign")) == run.report["totals"]["signatures_used"] == 31
-    made = [each for each in azure.record.of(VAULT, "/sign") if "authorization" in each.headers]
-    assert_found_in_log(run, [each.headers["x-ms-client-request-id"] for each in made])
-    unauthorised = [each for each in azure.record.of(VAULT) if "authorization" not in each.headers]
+    made = [request for request in azure.record.of(VAULT, "/sign") if "authorization" in request.headers]
+    assert_found_in_log(run, [request.headers["x-ms-client-request-id"] for request in made])
+    unauthorised = [request for request in azure.record.of(VAULT) if "authorization" not in request.headers]
     assert len(unauthorised) <= 2  # one for each of the two clients, of certificates and of keys
     assert len(azure.record.of("microsoftonline.com", "/token")) == 1  # certsync's, and signing goes on with it
     assert azure.record.tunnels.count(VAULT) <= 1 + 4

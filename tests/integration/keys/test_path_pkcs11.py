@@ -204,13 +204,13 @@ def test_a_token_removed_in_mid_run_leaves_no_file_half_written(tmp_path: Path) 
         pulled.result()
     assert run.code == 1, run.text
     assert set(run.files) == set(before)
-    failed = {name: each["error"] for name, each in run.files.items() if each["outcome"] == "failed"}
+    failed = {name: file["error"] for name, file in run.files.items() if file["outcome"] == "failed"}
     signed = set(before) - set(failed)
     assert 7 <= len(signed) == run.report["totals"]["signatures_used"]
-    assert {each["code"] for each in failed.values()} == {"PKCS11_TOKEN_GONE", "NOT_TRIED"}, "nobody asks 500 times"
-    assert all("'removable'" in each["message"] for each in failed.values())
-    gone = [each for each in failed.values() if each["code"] == "PKCS11_TOKEN_GONE"]
-    assert all("Connect the token" in each["remedy"] for each in gone)
+    assert {fault["code"] for fault in failed.values()} == {"PKCS11_TOKEN_GONE", "NOT_TRIED"}, "nobody asks 500 times"
+    assert all("'removable'" in fault["message"] for fault in failed.values())
+    gone = [fault for fault in failed.values() if fault["code"] == "PKCS11_TOKEN_GONE"]
+    assert all("Connect the token" in fault["remedy"] for fault in gone)
     assert all((tmp_path / name).read_bytes() == before[name] for name in failed)
     assert_no_leftovers(tmp_path)
     checked = kspsign_process("verify", *sorted(signed), *common, folder=tmp_path)

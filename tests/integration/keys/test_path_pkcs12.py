@@ -74,7 +74,7 @@ def test_a_known_certificate_is_used_by_thumbprint_alone(tmp_path: Path) -> None
     )  # fmt: skip
     assert run.code == 0, run.text
     assert run.file["signatures"][0]["thumbprint"] == synced
-    kept = b"".join(each.read_bytes() for each in (tmp_path / "store").rglob("*") if each.is_file())
+    kept = b"".join(path.read_bytes() for path in (tmp_path / "store").rglob("*") if path.is_file())
     assert PASSWORD.encode() not in kept
     assert b"PRIVATE KEY" not in kept
 

@@ -74,12 +74,12 @@ def test_every_file_has_the_certificate_that_signed_it_and_no_signature_is_waste
     assert run.code == 0, run.text
     assert run.report["totals"]["verified"] == run.report["totals"]["signatures_used"] == count
     assert len(world.spent) == len({digest for digest, _leaf in world.spent}) == count
-    reported = {Path(name).name: each["certificate"] for name, each in run.files.items()}
+    reported = {Path(name).name: file["certificate"] for name, file in run.files.items()}
     assert len(set(reported.values())) == count
     assert set(reported.values()) == {leaf for _digest, leaf in world.spent}
-    for name, each in run.files.items():
-        assert [signature["thumbprint"] for signature in each["signatures"]] == [each["certificate"]]
-        assert signer_in(tmp_path / "dist" / Path(name).name, Format(each["format"])) == each["certificate"]
+    for name, file in run.files.items():
+        assert [signature["thumbprint"] for signature in file["signatures"]] == [file["certificate"]]
+        assert signer_in(tmp_path / "dist" / Path(name).name, Format(file["format"])) == file["certificate"]
     assert world.opened == 1
     for number in (0, IMAGES - 1):
         peer = osslsigncode_verify(tmp_path / "dist" / f"{number:02}.dll", world.root)
@@ -92,8 +92,8 @@ def test_what_an_earlier_certificate_signed_is_ours(world: RotatingWorld, tmp_pa
     assert run_in(world, *world.options).code == 0
     spent = world.spent
     again = run_in(world, *world.options)
-    assert (again.code, {each["outcome"] for each in again.files.values()}) == (0, {"skipped"}), again.text
-    assert {each["certificate"] for each in again.files.values()} == {None}
+    assert (again.code, {file["outcome"] for file in again.files.values()}) == (0, {"skipped"}), again.text
+    assert {file["certificate"] for file in again.files.values()} == {None}
     assert world.spent == spent
 
 
@@ -224,7 +224,7 @@ def test_a_killed_run_s_signatures_are_embedded_with_their_own_certificates(
     assert run.code == 0, run.text
     assert (run.report["totals"]["signed"], run.report["totals"]["signatures_used"]) == (count, 0)
     assert world.spent == spent
-    assert Counter(each["certificate"] for each in run.files.values()) == Counter(leaf for _digest, leaf in spent)
+    assert Counter(file["certificate"] for file in run.files.values()) == Counter(leaf for _digest, leaf in spent)
     assert list((tmp_path / "store").rglob("*.journal")) == []
     assert_no_leftovers(tmp_path / "dist")
 
@@ -266,7 +266,7 @@ def test_slices_of_one_publisher_make_one_verdict(world: RotatingWorld, tmp_path
         sliced(world, number, *world.options)
     merged = kspsign_process("merge", "reports/*.json", folder=tmp_path)
     assert merged.code == 0, merged.text
-    assert len({each["certificate"] for each in merged.report["files"]}) == 4
+    assert len({file["certificate"] for file in merged.report["files"]}) == 4
 
 
 def test_slices_of_two_publishers_make_none(

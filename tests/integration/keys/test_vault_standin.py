@@ -37,6 +37,8 @@ def test_it_is_unsealed_and_the_token_is_known(vault: TransitServer) -> None:
     assert ours.is_authenticated()
     assert not client(vault, "stale").is_authenticated()
     assert ours.sys.read_health_status(method="GET")["sealed"] is False
+    assert ours.sys.read_health_status().status_code == 200
+    assert (ours.sys.is_initialized(), ours.sys.is_sealed()) == (True, False)
     vault.world.sealed = True
     with pytest.raises(VaultDown):
         ours.secrets.transit.read_key(KEY)
@@ -60,6 +62,19 @@ def test_a_signature_of_a_digest_verifies_with_the_versions_public_key(vault: Tr
     assert transit.verify_signed_data(KEY, INPUT, signature=signed, **same)["data"]["valid"] is True
     other = base64.b64encode(hashlib.sha256(b"other").digest()).decode()
     assert transit.verify_signed_data(KEY, other, signature=signed, **same)["data"]["valid"] is False
+
+
+def test_keys_and_rights_are_listed_and_a_token_is_revoked(vault: TransitServer) -> None:
+    ours = client(vault)
+    assert ours.secrets.transit.list_keys()["data"]["keys"] == [KEY]
+    may = ours.sys.get_capabilities([f"transit/keys/{KEY}", f"transit/sign/{KEY}", "transit/keys/other"])["data"]
+    assert [may[path] for path in may if path != "capabilities"] == [["read"], ["update"], ["deny"]]
+    signed = ours.secrets.transit.sign_data(KEY, base64.b64encode(b"content").decode())["data"]["signature"]
+    same = {"hash_input": base64.b64encode(b"content").decode(), "signature": signed}
+    assert ours.secrets.transit.verify_signed_data(KEY, **same)["data"]["valid"] is True
+    ours.logout(revoke_token=True)
+    with pytest.raises(Forbidden):
+        client(vault).secrets.transit.list_keys()
 
 
 def test_it_signs_in_by_approle_and_jwt(vault: TransitServer) -> None:

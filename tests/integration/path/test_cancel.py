@@ -74,7 +74,7 @@ def test_what_hangs_is_abandoned(
         assert run.over - run.told < HANGS / 10
         written = json.loads(report.read_text(encoding="utf-8"))
         assert (written["exit_code"], written["error"]["code"]) == (130, "CANCELLED")
-        assert {each["error"]["code"] for each in written["files"]} <= {"CANCELLED"}
+        assert {file["error"]["code"] for file in written["files"]} <= {"CANCELLED"}
         assert written["totals"]["left"] == (0 if hanging == "lookup" else 40)
         assert all(path.read_bytes() == content for path, content in before.items())
         assert_no_leftovers(bench.dist)

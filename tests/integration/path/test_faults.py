@@ -181,7 +181,7 @@ def test_a_file_is_changed_while_it_is_signed(
     arguments = [*bench.arguments(stamping.url), "--report", str(report)]
     ended = launcher.run(arguments, None, environment=bench.host.environment)
     other.join()
-    outcome = {each["path"]: each for each in json.loads(report.read_text())["files"]}[victim.name]
+    outcome = {file["path"]: file for file in json.loads(report.read_text())["files"]}[victim.name]
     if outcome["outcome"] == "failed":
         assert (ended.code, victim.read_bytes()) == (1, changed)
     elif seen != [files[victim]]:
@@ -222,7 +222,7 @@ def test_the_key_store_signs_another_digest(
         )
     finally:
         bench.host.service.spoil = lambda request: request
-    codes = [each["error"]["code"] for each in json.loads(report.read_text())["files"] if each["error"]]
+    codes = [file["error"]["code"] for file in json.loads(report.read_text())["files"] if file["error"]]
     assert spoilt
     assert codes.count("KEY_MISMATCH") == spoilt
     assert set(codes) <= {"KEY_MISMATCH", "NOT_TRIED"}

@@ -108,15 +108,15 @@ def test_a_cancelled_run_says_what_became_of_each_file(store: Store, tmp_path: P
     os.kill(process.pid, number)
     assert process.wait(timeout=120) == 130
     written = json.loads(report.read_text(encoding="utf-8"))
-    outcomes = [each["outcome"] for each in written["files"]]
+    outcomes = [file["outcome"] for file in written["files"]]
     assert (written["exit_code"], written["error"]["code"]) == (130, "CANCELLED")
     assert len(outcomes) == 400
     assert 0 < outcomes.count("signed") < 400
     assert outcomes.count("signed") + outcomes.count("failed") == 400
-    assert {each["error"]["code"] for each in written["files"] if each["error"]} == {"CANCELLED"}
+    assert {file["error"]["code"] for file in written["files"] if file["error"]} == {"CANCELLED"}
     assert_no_leftovers(folder)
-    for each in written["files"]:
-        assert (folder / each["path"]).stat().st_size > 0
-        assert ((folder / each["path"]).read_bytes() == source.read_bytes()) is (each["outcome"] == "failed")
-    done = next(each["path"] for each in written["files"] if each["outcome"] == "signed")
+    for file in written["files"]:
+        assert (folder / file["path"]).stat().st_size > 0
+        assert ((folder / file["path"]).read_bytes() == source.read_bytes()) is (file["outcome"] == "failed")
+    done = next(file["path"] for file in written["files"] if file["outcome"] == "signed")
     assert osslsigncode_verify(folder / done, store.root).accepted

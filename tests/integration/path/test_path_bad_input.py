@@ -148,7 +148,7 @@ def test_one_bad_file_stops_no_other(store: Store, tmp_path: Path) -> None:
     (tmp_path / "broken.exe").write_bytes(build_pe()[:700])
     run = kspsign_process("sign", "*.exe", *options(store), folder=tmp_path)
     assert run.code == 1
-    assert {name: each["outcome"] for name, each in run.files.items()} == {
+    assert {name: file["outcome"] for name, file in run.files.items()} == {
         "broken.exe": "failed",
         "cli-64.exe": "signed",
     }
@@ -255,7 +255,7 @@ def test_file_names_that_want_to_be_commands(store: Store, tmp_path: Path) -> No
     (red,) = [line for line in LINE_END.split(run.text) if line.startswith("##[error]")]
     assert red.startswith("##[error]kspsign run: FAILED, ")
     assert set(run.files) == set(HOSTILE)
-    signed = [name for name, each in run.files.items() if each["outcome"] == "signed"]
+    signed = [name for name, file in run.files.items() if file["outcome"] == "signed"]
     assert sorted(signed) == sorted(HOSTILE[1::2])
 
 

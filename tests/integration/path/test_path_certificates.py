@@ -65,10 +65,10 @@ def azure_key_vault(folder: Path) -> Iterator[Holder]:
     with Azure(world, folder) as azure:
 
         def hold(leaves: list[Issued], others: list[Issued]) -> None:
-            chain = tuple(each.certificate for each in others)
+            chain = tuple(issued.certificate for issued in others)
             world.vaults[VAULT]["release"] = [
-                Version(each.key, each.certificate, chain)  # type: ignore[arg-type]  # an EC key
-                for each in leaves
+                Version(leaf.key, leaf.certificate, chain)  # type: ignore[arg-type]  # an EC key
+                for leaf in leaves
             ]
 
         named = ("--key-store", "azure-key-vault", "--key-identifier", f"https://{VAULT}/certificates/release")

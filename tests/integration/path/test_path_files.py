@@ -93,7 +93,7 @@ def test_five_hundred_files_in_one_run(store: Store, tmp_path: Path) -> None:
         "matched": 500, "signed": 500, "skipped": 0, "failed": 0, "verified": 500, "unverified": 0,
         "signatures_used": 500, "signatures_needed": 0, "left": 0,
     }  # fmt: skip
-    assert [each["path"] for each in run.report["files"]] == sorted(run.files)
+    assert [file["path"] for file in run.report["files"]] == sorted(run.files)
     assert_no_leftovers(tmp_path)
     for index in (0, 250, 499):
         assert osslsigncode_verify(tmp_path / f"{index % 7}" / f"{index:03}.dll", store.root).accepted

@@ -103,8 +103,8 @@ def test_append_adds_a_signature_and_each_is_verified(
     roots = ("--trust-root", str(authority_root))
     run = sign_as_other(target, other, timestamp_server, "--append", "--digest", "sha384", *roots)
     assert run.code == 0, run.text
-    assert [each["digest"] for each in run.file["signatures"]] == ["sha256", "sha384"]
-    assert {each["subject"].split(",")[0] for each in run.file["signatures"]} == {
+    assert [signature["digest"] for signature in run.file["signatures"]] == ["sha256", "sha384"]
+    assert {signature["subject"].split(",")[0] for signature in run.file["signatures"]} == {
         "CN=kspsign TEST SIGNING publisher - do not trust",
         "CN=Test publisher",
     }
@@ -112,7 +112,7 @@ def test_append_adds_a_signature_and_each_is_verified(
     assert {"digest", "signature", "timestamp", "digest#2", "signature#2", "timestamp#2"} <= set(names)
     third = sign_as_other(target, other, timestamp_server, "--append", *roots)
     # Nested signatures are values of one SET, whose order is that of their encodings.
-    algorithms = [each["digest"] for each in third.file["signatures"]]
+    algorithms = [signature["digest"] for signature in third.file["signatures"]]
     assert (algorithms[0], sorted(algorithms[1:])) == ("sha256", ["sha256", "sha384"])
     bundle = authority_root.parent / "bundle.pem"
     bundle.write_bytes(other.root.read_bytes() + authority_root.read_bytes())

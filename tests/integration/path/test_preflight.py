@@ -43,8 +43,8 @@ def assert_stopped(run: Run, bench: Bench, before: dict[Path, bytes], code: str,
     """Nothing was signed, and the run's error names the servers; its message."""
     assert (run.code, run.report["error"]["code"]) == (6, code), run.text
     assert (bench.spent, run.report["totals"]["signatures_used"]) == (spent, spent)
-    assert {each["error"]["code"] for each in run.report["files"]} <= {code, "NOT_TRIED"}
-    assert code in {each["error"]["code"] for each in run.report["files"]}
+    assert {file["error"]["code"] for file in run.report["files"]} <= {code, "NOT_TRIED"}
+    assert code in {file["error"]["code"] for file in run.report["files"]}
     assert all(path.read_bytes() == content for path, content in before.items())
     assert_no_leftovers(bench.dist)
     message = str(run.report["error"]["message"])
@@ -60,7 +60,7 @@ class TestUntrusted:
         with Stamping(stranger) as untrusted, Stamping(authority) as trusted:
             run = sign(bench, untrusted.url, trusted.url)
         assert (run.code, bench.spent) == (0, FILES), run.text
-        assert {each["timestamp_server"] for each in run.report["files"]} == {trusted.url}
+        assert {file["timestamp_server"] for file in run.report["files"]} == {trusted.url}
         assert untrusted.asked < FILES, "whose tokens do not verify is left alone"
         assert osslsigncode_verify(next(bench.dist.iterdir()), bench.roots).accepted
 
@@ -109,7 +109,7 @@ class TestTampered:
             assert_stopped(alone, bench, before, "TIMESTAMP_UNAVAILABLE", middle.url, spent=bench.spent)
             run = sign(bench, middle.url, direct.url)
         assert (run.code, bench.spent) == (0, FILES), run.text
-        assert {each["timestamp_server"] for each in run.report["files"]} == {direct.url}
+        assert {file["timestamp_server"] for file in run.report["files"]} == {direct.url}
 
 
 class TestClocks:
@@ -122,7 +122,7 @@ class TestClocks:
             run = sign(bench, one.url, two.url)
         message = assert_stopped(run, bench, before, "TIMESTAMP_CLOCK", one.url, two.url)
         assert "clock is slow" in message
-        assert any("NTP" in each["error"]["remedy"] for each in run.report["files"])
+        assert any("NTP" in file["error"]["remedy"] for file in run.report["files"])
 
     def test_one_server_with_a_wrong_clock_gives_way_to_the_next(
         self, bench: Bench, authority: EmbeddedAuthority

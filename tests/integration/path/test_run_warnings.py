@@ -50,7 +50,7 @@ def test_every_surface_shows_them(tmp_path: Path) -> None:
     assert codes(run) == expected
     summary = (tmp_path / "s.md").read_text(encoding="utf-8")
     junit = ET.parse(tmp_path / "j.xml").getroot()  # noqa: S314 - our own
-    properties = {each.get("name"): each.get("value", "") for each in junit.iter("property")}
+    properties = {element.get("name"): element.get("value", "") for element in junit.iter("property")}
     for warning in run.report["warnings"]:
         assert f"warning: {warning['code']}: " in run.text
         assert warning["code"] in summary.replace("\\", "")

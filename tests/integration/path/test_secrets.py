@@ -99,14 +99,16 @@ def keylocker(folder: Path, *, as_text: bool = False) -> Iterator[Case]:
         if as_text:
             environment |= {"SM_CLIENT_CERT_FILE_B64": p12.decode()}
             del environment["SM_CLIENT_CERT_FILE"]
-        # SingleFlight the service says the key aloud.
+        # Once the service says the key aloud.
         host.service.faults.append(
             Fault("GET", "/keypairs/", Response(503, wire.error("busy", f"{api_key} waits"), {"Retry-After": "0"}))
         )
 
         def elsewhere() -> list[str]:
             kept = host.service.record.requests
-            return [f"{each.target} {each.body!r} {dict(each.headers) | {'x-api-key': ''}}" for each in kept]
+            return [
+                f"{request.target} {request.body!r} {dict(request.headers) | {'x-api-key': ''}}" for request in kept
+            ]
 
         assert isinstance(key, ec.EllipticCurvePrivateKey)
         secrets = [api_key.encode(), CLIENT_PASSWORD.encode(), p12[100:160], *of_key(key)]
@@ -144,13 +146,13 @@ def vault(folder: Path, credential: str) -> Iterator[Case]:
 
         def secrets() -> list[bytes]:
             given = (CLIENT_SECRET, ACCESS_TOKEN, IDENTITY_HEADER, *world.tokens, *world.oidc_tokens)
-            return [each.encode() for each in given]
+            return [value.encode() for value in given]
 
         yield Case(
             (*options, "--azure-credential", credential, *who),
             {**azure.pipeline_environment, **identity, **path, "AZURE_CLIENT_SECRET": CLIENT_SECRET},
             secrets,
-            lambda: [_less_what_belongs(each) for each in azure.record.requests],
+            lambda: [_less_what_belongs(request) for request in azure.record.requests],
             children=("uname", "az") if credential == "cli" else ("uname",),
         )
 
@@ -181,13 +183,13 @@ def artifact_signing(folder: Path, credential: str) -> Iterator[Case]:
 
         def secrets() -> list[bytes]:
             given = (CLIENT_SECRET, ACCESS_TOKEN, IDENTITY_HEADER, *azure.world.tokens, *azure.world.oidc_tokens)
-            return [each.encode() for each in given]
+            return [value.encode() for value in given]
 
         yield Case(
             tuple(options),
             {**azure.pipeline_environment, **identity, **path, "AZURE_CLIENT_SECRET": CLIENT_SECRET},
             secrets,
-            lambda: [_less_what_belongs(each) for each in azure.record.requests],
+            lambda: [_less_what_belongs(request) for request in azure.record.requests],
             root=azure.roots.read_bytes(),
             children=("uname", "az") if credential == "cli" else ("uname",),
             stamps=(),
@@ -231,14 +233,14 @@ def aws(folder: Path, credential: str) -> Iterator[Case]:
             made = [key.secret for key in service.aws.access_keys.values()]
             made += [key.token for key in service.aws.access_keys.values() if key.token]
             given = (ACCESS_TOKEN, GITHUB_TOKEN, CONTAINER_TOKEN, *service.aws.oidc_tokens, *service.aws.imds_tokens)
-            return [each.encode() for each in (*made, *given)]
+            return [value.encode() for value in (*made, *given)]
 
         options = ("--key-store", "aws-kms", "--kms-key", ALIAS, "--kms-endpoint", service.endpoint)
         yield Case(
             (*options, "--certificate", certificate, "--azure-connection-id", CONNECTION),
             {**sts, **environment},
             secrets,
-            lambda: [_less_aws_credentials(each) for each in service.record.requests],
+            lambda: [_less_aws_credentials(request) for request in service.record.requests],
             root=root.read_bytes(),
         )
 
@@ -286,14 +288,14 @@ def google(folder: Path, credential: str) -> Iterator[Case]:
         def secrets() -> list[bytes]:
             pem = own.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).splitlines()
             given = (ACCESS_TOKEN, GOOGLE_JOB, *service.google.tokens, *service.google.oidc_tokens)
-            return [*pem[1:-2], *(each.encode() for each in given)]
+            return [*pem[1:-2], *(value.encode() for value in given)]
 
         options = ("--key-store", "google-cloud-kms", "--kms-key", KEY, "--kms-endpoint", service.endpoint)
         yield Case(
             (*options, "--certificate", certificate, *provider),
             environment,
             secrets,
-            lambda: [_less_google_credentials(each) for each in service.record.requests],
+            lambda: [_less_google_credentials(request) for request in service.record.requests],
             root=root.read_bytes(),
         )
 
@@ -364,13 +366,15 @@ def transit(folder: Path, method: str) -> Iterator[Case]:
         options, environment = by[method]
 
         def elsewhere() -> list[str]:
-            kept = [each for each in server.requests if "/login" not in each.path]
-            return [f"{each.path} {each.body!r} {dict(each.headers) | {'x-vault-token': ''}}" for each in kept]
+            kept = [request for request in server.requests if "/login" not in request.path]
+            return [
+                f"{request.path} {request.body!r} {dict(request.headers) | {'x-vault-token': ''}}" for request in kept
+            ]
 
         yield Case(
             (*server.options, *options),
             environment,
-            lambda: [each.encode() for each in (SECRET_ID, JWT, *server.world.tokens)],
+            lambda: [secret.encode() for secret in (SECRET_ID, JWT, *server.world.tokens)],
             elsewhere,
             root=server.world.root.pem,
         )
@@ -383,24 +387,24 @@ def _less_what_it_needs(child: Child, given: frozenset[str]) -> Child:
 STORES: dict[str, Callable[[Path], contextlib.AbstractContextManager[Case]]] = {
     "keylocker": keylocker,
     "keylocker, certificate as text": keylocker_text,
-    **{f"vault by {each}": _by(each) for each in ("client-secret", "pipelines", "managed-identity", "cli")},
+    **{f"vault by {kind}": _by(kind) for kind in ("client-secret", "pipelines", "managed-identity", "cli")},
     **{
-        f"artifact signing by {each}": _by(each, artifact_signing)
-        for each in ("client-secret", "pipelines", "managed-identity", "cli")
+        f"artifact signing by {kind}": _by(kind, artifact_signing)
+        for kind in ("client-secret", "pipelines", "managed-identity", "cli")
     },
-    **{f"aws by {each}": _by(each, aws) for each in ("keys", "file", "pipelines", "github", "container", "instance")},
-    **{f"google by {each}": _by(each, google) for each in ("account", "pool", "machine", "pipelines", "github")},
+    **{f"aws by {kind}": _by(kind, aws) for kind in ("keys", "file", "pipelines", "github", "container", "instance")},
+    **{f"google by {kind}": _by(kind, google) for kind in ("account", "pool", "machine", "pipelines", "github")},
     "pkcs11": pkcs11,
     "pkcs12": pkcs12_file,
     "command": command,
-    **{f"vault's transit by {each}": _by(each, transit) for each in ("token", "approle", "jwt")},
+    **{f"vault's transit by {kind}": _by(kind, transit) for kind in ("token", "approle", "jwt")},
 }
 OF_OTHERS = {"SM_API_KEY": "another-api-key-91", "TOKEN_PIN": "another-pin-92", "AZURE_CLIENT_SECRET": "another-93"}
 
 
 @pytest.mark.parametrize("name", STORES)
 def test_a_planted_secret_is_nowhere_but_where_it_must_be(name: str, tmp_path: Path) -> None:
-    outside, work, temporary = (tmp_path / each for each in ("outside", "work", "work/temporary"))
+    outside, work, temporary = (tmp_path / name for name in ("outside", "work", "work/temporary"))
     outside.mkdir()
     temporary.mkdir(parents=True)
     for number in range(3):
@@ -415,7 +419,7 @@ def test_a_planted_secret_is_nowhere_but_where_it_must_be(name: str, tmp_path: P
             environment={**OF_OTHERS, **case.environment, "TMPDIR": str(temporary)},
         )
         assert done.code == 0, done.text
-        assert tuple(Path(each.command[0]).name for each in done.children) == case.children
+        assert tuple(Path(process.command[0]).name for process in done.children) == case.children
         assert list(temporary.iterdir()) == []
         written = [(path.name, path.read_bytes()) for path in work.rglob("*") if path.is_file()]
         assert {"report.json", "junit.xml", "summary.md", "entry.json"} <= {name for name, _content in written}

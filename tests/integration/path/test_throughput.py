@@ -64,10 +64,10 @@ def test_dead_failing_and_slow_timestamp_servers_are_lived_with(bench: Bench, au
         run = sign(bench, urls=(dead, failing.url, slow.url))
         assert run.code == 0, run.text
         assert (bench.spent, failing.stamped + slow.stamped) == (40, 41), "one for the preflight"
-        assert all(each["signatures"][0]["timestamp"] for each in run.report["files"])
-        stamped_by = [each["timestamp_server"] for each in run.report["files"]]
+        assert all(file["signatures"][0]["timestamp"] for file in run.report["files"])
+        stamped_by = [file["timestamp_server"] for file in run.report["files"]]
         assert {stamped_by.count(failing.url), stamped_by.count(slow.url)} == {failing.stamped, slow.stamped - 1}
-        servers = {each["url"]: each for each in run.report["limits"]["timestamp"]}
+        servers = {server["url"]: server for server in run.report["limits"]["timestamp"]}
         assert list(servers) == [dead, failing.url, slow.url]
         assert servers[dead]["tokens"] == 0
         assert 0 < servers[dead]["failures"] < 40, "who fails is left alone"
@@ -91,7 +91,7 @@ def test_what_could_not_be_stamped_is_not_signed_again(bench: Bench, authority: 
     before = bench.files(8)
     with Stamping(authority, trouble=never) as down:
         run = sign(bench, urls=(down.url,))
-    assert (run.code, {each["error"]["code"] for each in run.report["files"]}) == (6, {"TIMESTAMP_UNAVAILABLE"})
+    assert (run.code, {file["error"]["code"] for file in run.report["files"]}) == (6, {"TIMESTAMP_UNAVAILABLE"})
     assert all(path.read_bytes() == content for path, content in before.items())
     assert (bench.spent, totals(run, "signatures_used")) == (8, (8,))
     with Stamping(authority) as up:
@@ -154,7 +154,7 @@ def test_a_budget_is_kept_and_the_rest_is_done(bench: Bench, options: tuple[str,
     assert totals(run, "signed", "failed", "signatures_used") == (5, 4, 5)
     assert totals(dry, "signed", "failed", "signatures_needed") == (0, 4, 5)
     assert bench.spent == 5
-    assert {each["error"]["code"] for each in run.report["files"] if each["error"]} == {"BUDGET_SPENT"}
+    assert {file["error"]["code"] for file in run.report["files"] if file["error"]} == {"BUDGET_SPENT"}
     assert sum(path.read_bytes() == content for path, content in before.items()) == 4
 
 
@@ -180,7 +180,7 @@ def test_a_dry_run_counts_exactly_asks_nobody_and_changes_nothing(bench: Bench, 
     assert (len(bench.host.service.record.requests), tree(bench.folder)) == (asked, state)
     assert (dry.code, dry.report["dry_run"], dry.report["passed"]) == (1, True, False), "one file is damaged"
     assert totals(dry, "matched", "failed", "signatures_needed", "signatures_used") == (10, 1, 5, 0)
-    assert {each["outcome"] for each in dry.report["files"]} == {"planned", "failed"}
+    assert {file["outcome"] for file in dry.report["files"]} == {"planned", "failed"}
     assert "5 signatures would be asked for" in dry.text
     run = sign(bench)
     assert (run.code, totals(run, "signed", "signatures_used")) == (1, (9, 5))
@@ -268,7 +268,7 @@ def test_a_signature_for_another_digest_is_never_embedded(bench: Bench) -> None:
     run = sign(bench)
     assert run.code == 6
     assert all(path.read_bytes() == content for path, content in before.items())
-    assert {each["error"]["code"] for each in run.report["files"]} <= {"KEY_MISMATCH", "NOT_TRIED"}
+    assert {file["error"]["code"] for file in run.report["files"]} <= {"KEY_MISMATCH", "NOT_TRIED"}
     assert "is of another file" in run.text
     assert_no_leftovers(bench.dist)
     assert not (bench.store / "journal").exists() or not list((bench.store / "journal").iterdir())

@@ -47,7 +47,7 @@ def test_the_roots_are_named_and_those_that_chains_ended_in(publisher: Publisher
     assert signed.code == 0, signed.text
     for run in (signed, publisher.verify(path)):
         trust, signature = run.report["trust"], run.file["signatures"][0]
-        named = {each["thumbprint"]: each["subject"] for each in trust["named"]}
+        named = {anchor["thumbprint"]: anchor["subject"] for anchor in trust["named"]}
         assert signature["root"]["thumbprint"] in named
         assert signature["timestamp"]["root"]["thumbprint"] in named
         assert trust["used"] == [signature["root"], signature["timestamp"]["root"]]
@@ -65,8 +65,8 @@ def test_the_roots_are_named_and_those_that_chains_ended_in(publisher: Publisher
 def test_roots_of_the_program_that_chains_ended_in_are_named(tmp_path: Path) -> None:
     run = kspsign("verify", corpus("signtool.exe"), folder=tmp_path)
     assert run.code == 0, run.text
-    for each in run.report["trust"]["used"]:
-        assert f"chains end in {each['thumbprint']} ({each['subject']})" in run.text
+    for anchor in run.report["trust"]["used"]:
+        assert f"chains end in {anchor['thumbprint']} ({anchor['subject']})" in run.text
 
 
 @pytest.mark.parametrize("kind", ["EC P-256", "RSA 2048"])
@@ -79,7 +79,7 @@ def test_ecdsa_is_warned_of_at_certsync_sign_and_verify(kind: str, tmp_path: Pat
     assert verified.file["signatures"][0]["key"] == kind
     for run, others in ((signed, ["NO_TIMESTAMP"]), (verified, [])):
         assert run.code == 0, run.text
-        warned = [each["code"] for each in run.report["warnings"]]
+        warned = [warning["code"] for warning in run.report["warnings"]]
         assert warned == [*([ECDSA] if kind.startswith("EC") else []), *others]
         assert (f"warning: {ECDSA}: " in run.text) is kind.startswith("EC")
 

@@ -94,7 +94,7 @@ def run(service: Service, *options: str, token: str = "secret-token") -> subproc
 def test_three_checks_are_created_once(service: Service) -> None:
     first = run(service, *CONNECTION)
     assert first.returncode == 0, first.stderr
-    assert [each["settings"]["displayName"] for each in service.configurations] == list(NAMES)
+    assert [configuration["settings"]["displayName"] for configuration in service.configurations] == list(NAMES)
     for check in service.configurations:
         assert check["resource"] == {"type": "environment", "id": "7", "name": "production"}
         assert check["settings"]["inputs"]["connectedServiceNameAzureDevOps"] == CONNECTION[1]
@@ -132,7 +132,7 @@ def test_a_generic_connection_gets_the_jobs_token(service: Service) -> None:
 
 def test_print_sends_nothing(service: Service) -> None:
     printed = run(service, *CONNECTION, "--print")
-    assert [each["settings"]["displayName"] for each in json.loads(printed.stdout)] == list(NAMES)
+    assert [configuration["settings"]["displayName"] for configuration in json.loads(printed.stdout)] == list(NAMES)
     assert service.requests == []
 
 

@@ -102,10 +102,10 @@ def test_inputs_to_outputs_of_each_command(
     assert outputs(act("inspect", **trust)) == ()
     assert "3 files: 3 verified, 0 failed" in ran["inspect"].log
     assert set(ran) == COMMANDS
-    engines = [each for each in seen if b"engine" in each.command]
+    engines = [process for process in seen if b"engine" in process.command]
     assert len(engines) > len(COMMANDS)
-    assert not [each for each in engines if PASSWORD.encode() in each.command + each.environment]
-    assert not [each for each in seen if PASSWORD.encode() in each.command]
+    assert not [engine for engine in engines if PASSWORD.encode() in engine.command + engine.environment]
+    assert not [process for process in seen if PASSWORD.encode() in process.command]
 
 
 def line_number(wanted: int) -> Callable[[str], bool]:
@@ -144,10 +144,12 @@ def test_a_cancel_at_any_moment_leaves_whole_files_no_trace_and_a_verdict(agent:
         assert run.result == "Canceled", (moment, run.log)
         assert [name for name in run.leftover if name.startswith("kspsign-")] == [], moment
         assert_no_leftovers(agent.sources)
-        verdicts = [json.loads(each.content) for each in run.attachments if each.type == "kspsign.verdict"]
+        verdicts = [
+            json.loads(attachment.content) for attachment in run.attachments if attachment.type == "kspsign.verdict"
+        ]
         changed = [path for path, content in programs.items() if path.read_bytes() != content]
         if moment > engine:
-            assert [each["result"] for each in verdicts] in (["cancelled"], ["verified"]), (moment, run.log)
+            assert [verdict["result"] for verdict in verdicts] in (["cancelled"], ["verified"]), (moment, run.log)
         else:
             assert (verdicts, changed) == ([], []), "the engine had not been started"
         if verdicts and verdicts[0]["result"] == "verified":

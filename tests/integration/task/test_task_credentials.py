@@ -126,7 +126,7 @@ def test_no_secret_is_needed_and_none_is_shown(bench: Bench) -> None:
     engines = engines_of(seen)
     for secret in (TOKEN, *world.oidc_tokens, *world.tokens):
         assert not any(secret in line for line in run.log)
-        assert not any(secret.encode() in each.command + each.environment for each in engines)
+        assert not any(secret.encode() in engine.command + engine.environment for engine in engines)
         kept = (path for path in bench.agent.root.rglob("*") if path.is_file())
         assert not any(secret.encode() in path.read_bytes() for path in kept)
 
@@ -210,7 +210,7 @@ class TestConnectionSchemes:
         assert run.result == "Succeeded", run.log
         assert not bench.devops.paths("POST")
         assert not any(CLIENT_SECRET in line for line in run.log)
-        assert not any(CLIENT_SECRET.encode() in each.command + each.environment for each in engines_of(seen))
+        assert not any(CLIENT_SECRET.encode() in engine.command + engine.environment for engine in engines_of(seen))
 
     def test_a_certificate(self, bench: Bench) -> None:
         seen: list[Shown] = []
@@ -224,7 +224,7 @@ class TestConnectionSchemes:
         assert run.result == "Succeeded", run.log
         for line in secret.splitlines()[1:-1]:
             assert not any(line in shown for shown in run.log)
-            assert not any(line.encode() in each.command + each.environment for each in engines_of(seen))
+            assert not any(line.encode() in engine.command + engine.environment for engine in engines_of(seen))
 
     def test_the_machines_identity(self, bench: Bench) -> None:
         where = {"AZURE_POD_IDENTITY_AUTHORITY_HOST": bench.azure.url}

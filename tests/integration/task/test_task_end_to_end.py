@@ -99,7 +99,7 @@ def sign(store: Path, **inputs: str) -> Step:
 
 def verdict(run: TaskRun) -> dict[str, Any]:
     """The verdict attachment of a run."""
-    (attachment,) = [each for each in run.attachments if each.type == "kspsign.verdict"]
+    (attachment,) = [attachment for attachment in run.attachments if attachment.type == "kspsign.verdict"]
     content: dict[str, Any] = json.loads(attachment.content)
     return content
 
@@ -115,7 +115,9 @@ def test_a_folder_of_programs_is_signed_proved_and_published(agent: MiniAgent, s
     assert run.result == "Succeeded"
     assert run.errors == ()
     assert run.warnings == ("TEST SIGNING: throw-away keys, not for release",)
-    report = json.loads(next(each.content for each in run.attachments if each.type == "kspsign.report"))
+    report = json.loads(
+        next(attachment.content for attachment in run.attachments if attachment.type == "kspsign.report")
+    )
     assert run.outputs["thumbprint"] == report["certificate"]["thumbprint"]
     assert {name: run.outputs[name] for name in ("filesMatched", "filesSigned", "filesFailed")} == {
         "filesMatched": "3",
@@ -123,7 +125,7 @@ def test_a_folder_of_programs_is_signed_proved_and_published(agent: MiniAgent, s
         "filesFailed": "0",
     }
     assert json.loads(Path(run.outputs["reportPath"]).read_text(encoding="utf-8")) == report
-    assert {each["path"]: each["sha256_after"] for each in report["files"]} == digests(agent.sources)
+    assert {file["path"]: file["sha256_after"] for file in report["files"]} == digests(agent.sources)
     assert not set(before.values()) & set(digests(agent.sources).values())
     (published,) = run.test_runs
     assert {case.name: case.outcome for case in published.cases} == dict.fromkeys(BINARIES, "Passed")
@@ -228,7 +230,7 @@ def test_a_password_reaches_the_key_and_no_output(agent: MiniAgent, authority: E
     assert run.outputs["filesSigned"] == "3"
     assert not any(password in line for line in run.log)
     assert not any(password in line for line in run.raw if not line.startswith("##vso[task.setsecret]"))
-    assert not any(password.encode() in each.content for each in (*run.attachments, *run.summaries))
+    assert not any(password.encode() in attachment.content for attachment in (*run.attachments, *run.summaries))
     wrong = agent.run(replace(debugging, secrets={"pfxPassword": "wrong-one"}))
     assert (wrong.result, "exit code 5" in wrong.errors[-1]) == ("Failed", True)
 

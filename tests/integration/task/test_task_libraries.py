@@ -70,7 +70,7 @@ def sign(agent: MiniAgent, env: Mapping[str, str]) -> TaskRun:
 
 def environments(agent: MiniAgent) -> list[Path]:
     """What is in our part of the tools folder, but for lock files."""
-    return sorted(each for each in (agent.root / "_work" / "_tool" / "kspsign").iterdir() if each.suffix != ".lock")
+    return sorted(path for path in (agent.root / "_work" / "_tool" / "kspsign").iterdir() if path.suffix != ".lock")
 
 
 def said(run: TaskRun, words: str) -> bool:
@@ -116,10 +116,10 @@ def test_two_jobs_at_once_install_once_through_the_agents_index_and_proxy(
     assert sorted(said(run, "installing them into ") for run in runs) == [False, True]
     (made,) = environments(replace(standin, root=tmp_path))
     for run in runs:
-        (line,) = [each for each in run.raw if each.startswith("SEEN")]
+        (line,) = [line for line in run.raw if line.startswith("SEEN")]
         seen = json.loads(line.removeprefix("SEEN"))
         assert not any(name.startswith("PIP_") or "PROXY" in name for name in seen["env"])
-        assert any(Path(each).is_relative_to(made) for each in seen["path"])
+        assert any(Path(entry).is_relative_to(made) for entry in seen["path"])
         assert not any(PASSWORD in text for text in (line, *run.log))
 
 
@@ -163,6 +163,6 @@ def test_cancelled_or_killed_while_installing(standin: MiniAgent, wheel_folder: 
     cancelled = agent.run(asked, cancel_when=lambda line: line.startswith("Processing "))
     assert (cancelled.result, environments(agent)) == ("Canceled", [])
     killed = agent.run(asked, kill_when=lambda line: line.startswith("Processing "))
-    assert (killed.result, [each.name[0] for each in environments(agent)]) == ("Failed", ["."])
+    assert (killed.result, [place.name[0] for place in environments(agent)]) == ("Failed", ["."])
     assert agent.run(asked).result == "Succeeded"
-    assert [each.name[0] != "." for each in environments(agent)] == [True]
+    assert [place.name[0] != "." for place in environments(agent)] == [True]

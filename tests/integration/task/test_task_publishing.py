@@ -55,8 +55,8 @@ def upload(build: Build, run: TaskRun) -> None:
     job = build.add_job()
     job["id"] = JOB_ID
     record = build.add_step(job, TASK_ID, result=run.result[0].lower() + run.result[1:])
-    for each in run.attachments:
-        build.attach(record, each.type, each.name, each.content)
+    for attachment in run.attachments:
+        build.attach(record, attachment.type, attachment.name, attachment.content)
 
 
 def gate(agent: MiniAgent, azure: AzureServer, *more: str) -> subprocess.CompletedProcess[str]:
@@ -74,7 +74,7 @@ def test_signed_published_and_let_through(agent: MiniAgent, azure: AzureServer) 
     assert (run.result, run.errors) == ("Succeeded", ())
     assert run.test_runs == ()
     (published,) = azure.organisation.runs.values()
-    assert [(each["testCaseTitle"], each["outcome"]) for each in published.results] == [("app.exe", "Passed")]
+    assert [(case["testCaseTitle"], case["outcome"]) for case in published.results] == [("app.exe", "Passed")]
     assert published.attached()["kspsign-report.json"]["test_signing"] is True
     assert [name for name in run.leftover if name.startswith("kspsign-")] == []
 
@@ -88,9 +88,9 @@ def test_signed_published_and_let_through(agent: MiniAgent, azure: AzureServer) 
 
 def test_the_token_is_shown_nowhere(agent: MiniAgent, azure: AzureServer) -> None:
     run = sign(agent, azure)
-    assert {each.authorization for each in azure.seen} == {f"Bearer {TOKEN}"}
+    assert {request.authorization for request in azure.seen} == {f"Bearer {TOKEN}"}
     assert TOKEN not in "\n".join(run.raw)
-    assert not any(TOKEN.encode() in each.content for each in (*run.attachments, *run.summaries))
+    assert not any(TOKEN.encode() in attachment.content for attachment in (*run.attachments, *run.summaries))
 
 
 def test_evidence_that_could_not_be_left_fails_the_step(agent: MiniAgent, azure: AzureServer) -> None:
@@ -98,7 +98,7 @@ def test_evidence_that_could_not_be_left_fails_the_step(agent: MiniAgent, azure:
     assert run.result == "Failed"
     assert any("the results could not be published" in error for error in run.errors)
     assert len(run.test_runs) == 1
-    verdict = next(each for each in run.attachments if each.type == "kspsign.verdict")
+    verdict = next(attachment for attachment in run.attachments if attachment.type == "kspsign.verdict")
     assert json.loads(verdict.content)["result"] == "failed"
     upload(azure.organisation.builds[4711], run)
     assert gate(agent, azure, "--allow-test-signing").returncode == 7

@@ -56,8 +56,8 @@ def merge(agent: MiniAgent) -> TaskRun:
 
 def gate_passes(run: TaskRun, **inputs: str) -> bool:
     """Whether the gate lets the build of the merge through."""
-    verdicts = [each for each in run.attachments if each.type == "kspsign.verdict"]
-    server = Server(attachments=[attachment(SIGN_RECORD, each.name) for each in verdicts])
+    verdicts = [attachment for attachment in run.attachments if attachment.type == "kspsign.verdict"]
+    server = Server(attachments=[attachment(SIGN_RECORD, verdict.name) for verdict in verdicts])
     server.verdict = json.loads(verdicts[0].content)
     return run_chain(GATE, inputs, VARIABLES, server.ask).refused_by is None
 

@@ -74,7 +74,7 @@ def test_each_gate_asks_for_the_signing_task_of_its_own_variant(dev: Path, tmp_p
 
 def test_both_tasks_are_contributed_and_complete(dev: Path) -> None:
     for vsix in (shared_vsix(), dev):
-        names = {each["properties"]["name"] for each in manifest(vsix)["contributions"]}
+        names = {contribution["properties"]["name"] for contribution in manifest(vsix)["contributions"]}
         assert {f"task/{name}" for name in TASKS} <= names
         with zipfile.ZipFile(vsix) as archive:
             parts = [name for name in archive.namelist() if name.startswith("task/KspSignatureGate/")]

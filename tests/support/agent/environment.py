@@ -39,7 +39,7 @@ def handler_environment(
     too) are rooted below the sources. Names that the task does not declare are refused: LookupError.
     """
     known = {environment_name(name): value for name, value in {**variables, **secrets}.items()}
-    declared = {str(each["name"]): each for each in definition["inputs"]}
+    declared = {str(declared["name"]): declared for declared in definition["inputs"]}
     unknown = set(inputs) - set(declared)
     if unknown:
         raise LookupError(f"the task has no input {', '.join(sorted(unknown))}")

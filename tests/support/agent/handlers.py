@@ -132,7 +132,9 @@ class CommandProcessor:
         if not Path(path).is_absolute() or not Path(path).is_file():
             raise CommandError(f"there is no file {path}")
         # A second file of the same type and name takes the place of the first.
-        kept = [each for each in self._record.attachments if (each.type, each.name) != (kind, name)]
+        kept = [
+            attachment for attachment in self._record.attachments if (attachment.type, attachment.name) != (kind, name)
+        ]
         self._record.attachments[:] = [*kept, Attachment(kind, name, Path(path).read_bytes())]
 
     def _detail(self, command: Command) -> None:

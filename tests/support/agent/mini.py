@@ -106,12 +106,12 @@ class MiniAgent:
         masker = SecretMasker()
         for secret in (
             *secrets.values(),
-            *(value for each in step.endpoints.values() for value in each.parameters.values()),
+            *(value for endpoint in step.endpoints.values() for value in endpoint.parameters.values()),
         ):
             masker.add(secret)
         record = StepRecord(masker, debug=variables.get("System.Debug", "").lower() == "true")
         definition = self.task.definition
-        outputs = frozenset(each["name"] for each in definition.get("outputVariables", ()))
+        outputs = frozenset(output["name"] for output in definition.get("outputVariables", ()))
         processor = CommandProcessor(record, restrictions(definition, step.target), outputs)
         cancel, kill = threading.Event(), threading.Event()
 
@@ -157,8 +157,8 @@ class MiniAgent:
             log=tuple(record.log),
             raw=tuple(record.raw),
             variables=dict(record.variables),
-            attachments=tuple(each for each in record.attachments if each.type != SUMMARY_TYPE),
-            summaries=tuple(each for each in record.attachments if each.type == SUMMARY_TYPE),
+            attachments=tuple(attachment for attachment in record.attachments if attachment.type != SUMMARY_TYPE),
+            summaries=tuple(attachment for attachment in record.attachments if attachment.type == SUMMARY_TYPE),
             test_runs=tuple(record.test_runs),
             timeline=tuple(record.timeline.values()),
             progress=tuple(record.progress),

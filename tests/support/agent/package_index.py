@@ -57,8 +57,8 @@ class _Handler(SilentHandler):
         elif wheel.suffix == ".whl" and wheel.is_file():
             self._send(wheel.read_bytes(), "application/octet-stream")
         else:
-            of_package = [each.name for each in self.server.wheels.glob("*.whl") if _project(each.name) == name]
-            self._send("".join(f'<a href="/files/{each}">{each}</a>' for each in of_package).encode(), "text/html")
+            of_package = [wheel.name for wheel in self.server.wheels.glob("*.whl") if _project(wheel.name) == name]
+            self._send("".join(f'<a href="/files/{file}">{file}</a>' for file in of_package).encode(), "text/html")
 
     def _send(self, content: bytes, kind: str) -> None:
         self.send_response(200)

@@ -29,7 +29,9 @@ def descendants(of: int | None = None) -> list[Shown]:
         below = parents.get(waiting.pop(), [])
         found += below
         waiting += below
-    return [Shown(_read(Path(f"/proc/{each}/cmdline")), _read(Path(f"/proc/{each}/environ"))) for each in found]
+    return [
+        Shown(_read(Path(f"/proc/{process}/cmdline")), _read(Path(f"/proc/{process}/environ"))) for process in found
+    ]
 
 
 def _read(path: Path) -> bytes:

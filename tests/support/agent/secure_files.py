@@ -31,4 +31,4 @@ def download(
     }
     done = subprocess.run(agent.node(SCRIPT), env=environment, capture_output=True, text=True, check=False)
     commands = [command for line in done.stdout.splitlines() if (command := parse(line))]
-    return next((Path(each.data) for each in commands if each.name == "task.setvariable"), None)
+    return next((Path(command.data) for command in commands if command.name == "task.setvariable"), None)

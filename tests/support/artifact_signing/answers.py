@@ -115,7 +115,7 @@ def _begin(world: SigningWorld, request: Request, endpoint: str, version: str) -
     elif len(digest) != HASHES[algorithm[2:]].digest_size:
         faults["digest"] = [f"{len(digest)} bytes do not fit {algorithm}."]
     for name in ("fileHashList", "authenticodeHashList"):
-        if not all(isinstance(each, str) for each in body.get(name) or []):
+        if not all(isinstance(text, str) for text in body.get(name) or []):
             faults[name] = ["It is a list of base64."]
     if faults:
         return problem(400, faults)

@@ -55,7 +55,9 @@ class ArtifactSigning(Azure):
     def of_profile(self, method: str, what: str = "") -> list[Request]:
         """Requests of the profile, with `what` in their path."""
         return [
-            each for each in self.record.of("", "/codesigningaccounts/") if each.method == method and what in each.path
+            request
+            for request in self.record.of("", "/codesigningaccounts/")
+            if request.method == method and what in request.path
         ]
 
     def _region(self, request: Request) -> Response:

@@ -120,7 +120,7 @@ class SigningWorld:
         return self._chain_of(self.leaf)
 
     def _chain_of(self, leaf: Issued) -> tuple[Issued, ...]:
-        issuer = next(each for each in self._issuers if each.certificate.subject == leaf.certificate.issuer)
+        issuer = next(issuer for issuer in self._issuers if issuer.certificate.subject == leaf.certificate.issuer)
         chain = (leaf, issuer, self._middle, self.root)
         return chain[::-1] if self.root_first else chain
 
@@ -148,7 +148,7 @@ class SigningWorld:
 
 def certificates_only(chain: tuple[Issued, ...]) -> bytes:
     """PKCS#7 without a signer (RFC 5652 §5.2) in exactly this order, as the service sends it; DER would sort it."""
-    held = b"".join(each.der for each in chain)
+    held = b"".join(issued.der for issued in chain)
     signed = _element(0x02, b"\x01") + _element(0x31) + _element(0x30, _DATA) + _element(0xA0, held) + _element(0x31)
     return _element(0x30, _SIGNED_DATA + _element(0xA0, _element(0x30, signed)))
 

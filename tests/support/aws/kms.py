@@ -1,4 +1,4 @@
-"""AWS KMS's JSON protocol (1.1): GetPublicKey, DescribeKey, Sign; each request must be signed.
+"""AWS KMS's JSON protocol (1.1): keys and aliases listed and described, Sign and Verify; each request must be signed.
 
 https://docs.aws.amazon.com/kms/latest/APIReference/
 """
@@ -54,22 +54,48 @@ def _done(world: AwsWorld, request: Request) -> dict[str, Any]:
         raise Refused("UnknownOperationException", "")
     if request.headers.get("content-type") != TYPE:
         raise Refused("SerializationException", "")
+    known = {"GetPublicKey": _public_key, "DescribeKey": _described, "Sign": _signed, "Verify": _verified}
+    lists = {"ListKeys": _keys, "ListAliases": _aliases}
+    if operation not in known and operation not in lists:
+        raise Refused("UnknownOperationException", "")
     try:
         content = json.loads(request.body)
-        name = content["KeyId"]
-    except (ValueError, TypeError, KeyError):
+        name = content.get("KeyId") if operation in lists else content["KeyId"]
+    except (ValueError, TypeError, KeyError, AttributeError):
         raise Refused("ValidationException", "1 validation error detected: 'keyId' must not be null") from None
-    known = {"GetPublicKey": _public_key, "DescribeKey": _described, "Sign": _signed}
-    if operation not in known:
-        raise Refused("UnknownOperationException", "")
-    key = _key(world, name)
+    key = None if name is None else _key(world, name)
     if operation not in world.allowed:
         raise Refused(
             "AccessDeniedException",
-            f"User: {principal} is not authorized to perform: kms:{operation} on resource: {key.arn} because no "
-            f"identity-based policy allows the kms:{operation} action",
+            f"User: {principal} is not authorized to perform: kms:{operation} on resource: "
+            f"{'*' if key is None else key.arn} because no identity-based policy allows the kms:{operation} action",
         )
+    if operation in lists:
+        return _page(lists[operation](world, key), content)
+    assert key is not None
     return known[operation](world, key, content)
+
+
+def _page(listed: dict[str, list[dict[str, Any]]], content: dict[str, Any]) -> dict[str, Any]:
+    """As many as the request's Limit, from its Marker on."""
+    ((name, entries),) = listed.items()
+    start, limit = int(content.get("Marker", "0")), int(content.get("Limit", 100))
+    more = start + limit < len(entries)
+    return {
+        name: entries[start : start + limit],
+        "Truncated": more,
+        **({"NextMarker": str(start + limit)} if more else {}),
+    }
+
+
+def _keys(world: AwsWorld, _key: KmsKey | None) -> dict[str, list[dict[str, Any]]]:
+    return {"Keys": [{"KeyId": key.id, "KeyArn": key.arn} for key in world.keys]}
+
+
+def _aliases(world: AwsWorld, only: KmsKey | None) -> dict[str, list[dict[str, Any]]]:
+    named = [(name, key) for name, key in world.aliases.items() if only is None or only is key]
+    arn = f"arn:aws:kms:{REGION}:{ACCOUNT}"
+    return {"Aliases": [{"AliasName": name, "AliasArn": f"{arn}:{name}", "TargetKeyId": key.id} for name, key in named]}
 
 
 def _key(world: AwsWorld, name: str) -> KmsKey:
@@ -135,7 +161,8 @@ def _described(_world: AwsWorld, key: KmsKey, _content: dict[str, Any]) -> dict[
     }
 
 
-def _signed(world: AwsWorld, key: KmsKey, content: dict[str, Any]) -> dict[str, Any]:
+def _digest_of(key: KmsKey, content: dict[str, Any], operation: str) -> tuple[str, bytes]:
+    """The algorithm that is asked for, and the digest."""
     algorithm, kind = content.get("SigningAlgorithm"), content.get("MessageType", "RAW")
     try:
         message = base64.b64decode(content["Message"], validate=True)
@@ -145,13 +172,25 @@ def _signed(world: AwsWorld, key: KmsKey, content: dict[str, Any]) -> dict[str, 
         raise Refused("ValidationException", "1 validation error detected")
     _usable(key)
     if key.usage != "SIGN_VERIFY":
-        raise Refused("InvalidKeyUsageException", f"{key.arn} key usage is {key.usage} which is not valid for Sign.")
+        usage = f"{key.arn} key usage is {key.usage} which is not valid for {operation}."
+        raise Refused("InvalidKeyUsageException", usage)
     if algorithm not in key.algorithms:
         raise Refused("InvalidKeyUsageException", f"Algorithm {algorithm} is incompatible with key spec {key.spec}.")
     size = HASHES[algorithm[-3:]].digest_size
     if kind == "DIGEST" and len(message) != size:
         raise Refused("ValidationException", f"Digest is invalid length for algorithm {algorithm}.")
-    digest = message if kind == "DIGEST" else hashlib.new(f"sha{algorithm[-3:]}", message).digest()
+    return algorithm, message if kind == "DIGEST" else hashlib.new(f"sha{algorithm[-3:]}", message).digest()
+
+
+def _verified(_world: AwsWorld, key: KmsKey, content: dict[str, Any]) -> dict[str, Any]:
+    algorithm, digest = _digest_of(key, content, "Verify")
+    if not key.verifies(digest, base64.b64decode(content["Signature"]), algorithm):
+        raise Refused("KMSInvalidSignatureException", "")
+    return {"KeyId": key.arn, "SignatureValid": True, "SigningAlgorithm": algorithm}
+
+
+def _signed(world: AwsWorld, key: KmsKey, content: dict[str, Any]) -> dict[str, Any]:
+    algorithm, digest = _digest_of(key, content, "Sign")
     if content.get("DryRun"):
         world.dry.append(digest.hex())
         raise Refused("DryRunOperationException", "The request would have succeeded, but the DryRun option is set.")

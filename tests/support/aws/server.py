@@ -57,7 +57,7 @@ class Aws(Azure):
     def of_kms(self, operation: str) -> list[Request]:
         """Requests of KMS for this operation."""
         wanted = f"TrentService.{operation}"
-        return [each for each in self.record.requests if each.headers.get("x-amz-target") == wanted]
+        return [request for request in self.record.requests if request.headers.get("x-amz-target") == wanted]
 
     def publish(self, folder: Path, key: SigningKey, **sides: Any) -> tuple[Path, Path]:
         """A key with alias ALIAS, its certificate (with the root) in a file, and the root in another."""
@@ -72,7 +72,7 @@ class Aws(Azure):
         if request.host != MACHINE:
             return super()._service(request)
         if "x-amz-target" in request.headers:
-            return lambda each: kms.respond(self.aws, each)
+            return lambda request: kms.respond(self.aws, request)
         if request.method == "POST" and request.path == "/":
-            return lambda each: sign_in.sts(self.aws, each)
-        return lambda each: sign_in.machine(self.aws, each)
+            return lambda request: sign_in.sts(self.aws, request)
+        return lambda request: sign_in.machine(self.aws, request)

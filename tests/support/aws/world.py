@@ -8,6 +8,7 @@ import uuid
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
+from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.asymmetric.padding import MGF1, PSS, AsymmetricPadding, PKCS1v15
@@ -20,7 +21,7 @@ ACCESS_KEY, SECRET_KEY = "AKIAPLANTEDEXAMPLE77", "planted/Aws+Secret71c0kspsign/
 ROLE = f"arn:aws:iam::{ACCOUNT}:role/release-signing"
 INSTANCE_ROLE = "build-agents"
 CONTAINER_TOKEN = "container-token-planted-8f1e"  # noqa: S105 - made in the test
-OPERATIONS = frozenset({"GetPublicKey", "DescribeKey", "Sign"})
+OPERATIONS = frozenset({"GetPublicKey", "DescribeKey", "Sign", "Verify", "ListKeys", "ListAliases"})
 HASHES: dict[str, hashes.HashAlgorithm] = {"256": hashes.SHA256(), "384": hashes.SHA384(), "512": hashes.SHA512()}
 _CURVES = {
     "secp256r1": ("ECC_NIST_P256", "256"),
@@ -68,10 +69,25 @@ class KmsKey:
         prehashed = Prehashed(HASHES[algorithm[-3:]])
         if isinstance(self.key, ec.EllipticCurvePrivateKey):
             return self.key.sign(digest, ec.ECDSA(prehashed))
-        padding: AsymmetricPadding = PKCS1v15()
+        return self.key.sign(digest, self._padding(algorithm), prehashed)
+
+    def verifies(self, digest: bytes, value: bytes, algorithm: str) -> bool:
+        """Whether `value` is the key's signature of `digest`."""
+        prehashed, public = Prehashed(HASHES[algorithm[-3:]]), self.key.public_key()
+        try:
+            if isinstance(public, rsa.RSAPublicKey):
+                public.verify(value, digest, self._padding(algorithm), prehashed)
+            else:
+                public.verify(value, digest, ec.ECDSA(prehashed))
+        except InvalidSignature:
+            return False
+        return True
+
+    @staticmethod
+    def _padding(algorithm: str) -> AsymmetricPadding:
         if "_PSS_" in algorithm:
-            padding = PSS(MGF1(HASHES[algorithm[-3:]]), PSS.DIGEST_LENGTH)
-        return self.key.sign(digest, padding, prehashed)
+            return PSS(MGF1(HASHES[algorithm[-3:]]), PSS.DIGEST_LENGTH)
+        return PKCS1v15()
 
 
 @dataclass

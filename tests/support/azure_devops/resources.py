@@ -101,15 +101,24 @@ def _attachments(organisation: Organisation, call: Call) -> Any:
     build = _found(organisation, call)
     if "name" in call.values:
         place = [call.values[key].lower() for key in ("timelineId", "recordId", "type", "name")]
-        for each in build.attachments:
-            if [each.timeline_id, each.record_id, each.kind.lower(), each.name.lower()] == place:
-                return each.content
+        for attachment in build.attachments:
+            if [
+                attachment.timeline_id,
+                attachment.record_id,
+                attachment.kind.lower(),
+                attachment.name.lower(),
+            ] == place:
+                return attachment.content
         raise RefusedError(404, "The attachment could not be found.")
     base = f"{call.url}/{PROJECT}/_apis/build/builds/{build.id}"
-    found = [each for each in build.attachments if each.kind == call.values["type"]]
-    places = [f"{base}/{each.timeline_id}/{each.record_id}/attachments/{each.kind}/{each.name}" for each in found]
+    found = [attachment for attachment in build.attachments if attachment.kind == call.values["type"]]
+    places = [
+        f"{base}/{attachment.timeline_id}/{attachment.record_id}/attachments/{attachment.kind}/{attachment.name}"
+        for attachment in found
+    ]
     value = [
-        {"name": each.name, "_links": {"self": {"href": place}}} for each, place in zip(found, places, strict=True)
+        {"name": attachment.name, "_links": {"self": {"href": place}}}
+        for attachment, place in zip(found, places, strict=True)
     ]
     return {"count": len(value), "value": value}
 
@@ -135,15 +144,15 @@ def _results(organisation: Organisation, call: Call) -> Any:
     if run.state != "InProgress" or len(_list(call.body)) > 1000:
         raise RefusedError(400, "results go to a run in progress, at most 1000 at once")
     made = []
-    for each in call.body:
+    for entry in call.body:
         _only(
-            each,
+            entry,
             {"testCaseTitle", "automatedTestName", "automatedTestStorage", "automatedTestType", "outcome", "state"}
             | {"durationInMs", "errorMessage", "stackTrace"},
         )
-        if each["outcome"] not in OUTCOMES or each["state"] != "Completed" or not each["testCaseTitle"]:
+        if entry["outcome"] not in OUTCOMES or entry["state"] != "Completed" or not entry["testCaseTitle"]:
             raise RefusedError(400, "a result has a title, an outcome and is completed")
-        run.results.append({**each, "id": 100000 + len(run.results)})
+        run.results.append({**entry, "id": 100000 + len(run.results)})
         made.append({"id": run.results[-1]["id"]})
     return {"count": len(made), "value": made}
 
@@ -155,7 +164,7 @@ def _upload(organisation: Organisation, call: Call) -> Any:
         raise RefusedError(400, "unknown type of attachment")
     given = call.values.get("testCaseResultId")
     owner = None if given is None else int(given)
-    if owner is not None and owner not in {each["id"] for each in run.results}:
+    if owner is not None and owner not in {case["id"] for case in run.results}:
         raise RefusedError(404, f"Test result {owner} of test run {run.id} cannot be found.")
     run.attachments.append((owner, call.body["fileName"], base64.b64decode(call.body["stream"], validate=True)))
     return {"id": len(run.attachments), "url": call.url}

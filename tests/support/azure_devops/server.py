@@ -67,7 +67,7 @@ class AzureServer(StandIn):
 
     def paths(self, method: str) -> list[str]:
         """The paths that were asked by that method."""
-        return [each.path for each in self.seen if each.method == method]
+        return [call.path for call in self.seen if call.method == method]
 
 
 class _Server(LoopbackServer):
@@ -92,7 +92,7 @@ class _Handler(SilentHandler):
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         azure = self.server.azure
         azure.seen.append(Seen(self.command, parts.path, self.headers.get("Authorization", "")))
-        fault = next((each for each in azure.faults if each.path in parts.path), None)
+        fault = next((fault for fault in azure.faults if fault.path in parts.path), None)
         if fault is not None:
             azure.faults.remove(fault)
             if self._misbehave(fault):
@@ -118,10 +118,10 @@ class _Handler(SilentHandler):
         asked_area = re.fullmatch(r"/_apis(?:/(\w+))?/?", rest)
         if self.command == "OPTIONS" and asked_area is not None:
             area = (asked_area[1] or "").lower()
-            described = [each.described for each in LOCATIONS if area in {"", each.area.lower()}]
+            described = [location.described for location in LOCATIONS if area in {"", location.area.lower()}]
             if self.server.azure.elsewhere is not None:
-                for each in described:
-                    each["routeTemplate"] = f"{self.server.azure.elsewhere}/{each['routeTemplate']}"
+                for location in described:
+                    location["routeTemplate"] = f"{self.server.azure.elsewhere}/{location['routeTemplate']}"
             return {"count": len(described), "value": described}
         place = located(rest) if collection.lower() == "/contoso" else None
         if place is None:

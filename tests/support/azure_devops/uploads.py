@@ -36,7 +36,7 @@ def uploads(output: str) -> list[Upload]:
     """The attachments of a step, read as soon as it has named them."""
     commands = [command for line in output.splitlines() if (command := parse(line))]
     return [
-        Upload(each.properties["type"], each.properties["name"], Path(each.data).read_bytes())
-        for each in commands
-        if each.name == "task.addattachment"
+        Upload(command.properties["type"], command.properties["name"], Path(command.data).read_bytes())
+        for command in commands
+        if command.name == "task.addattachment"
     ]

@@ -101,9 +101,9 @@ def _get(request: Request, world: World, user: User, parts: list[str]) -> wire.J
         return {"id": rest[0], "signature": b64encode(value).decode()}
     if kind not in _FILTERS or len(rest) > 1:
         raise _no_path()
-    items = [wire.certificate(each) for each in world.certificates]
+    items = [wire.certificate(certificate) for certificate in world.certificates]
     if kind == "keypairs":
-        items = [wire.keypair(each, user, world) for each in world.keypairs]
+        items = [wire.keypair(keypair, user, world) for keypair in world.keypairs]
     if rest:
         found = next((item for item in items if item["id"] == rest[0]), None)
         if found is None:
@@ -126,7 +126,7 @@ def _page(query: dict[str, str], items: list[wire.Json], filters: set[str]) -> w
 
 
 def _sign(request: Request, world: World, user: User, identifier: str, *, only_ids: bool) -> wire.Json:
-    keypair = next((each for each in world.keypairs if each.id == identifier), None)
+    keypair = next((keypair for keypair in world.keypairs if keypair.id == identifier), None)
     if keypair is None:
         raise Refused(404, wire.error("resource_not_found", "keypair not found"))
     hash_name, digest = _digest(request, keypair)

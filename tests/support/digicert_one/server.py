@@ -38,7 +38,7 @@ class Record:
     connections: int = 0
 
     def of(self, method: str) -> list[Request]:
-        return [each for each in self.requests if each.method == method]
+        return [request for request in self.requests if request.method == method]
 
 
 class DigicertOne(StandIn):
@@ -82,9 +82,9 @@ class DigicertOne(StandIn):
                 return Response(429, wire.error("too_many_requests", "slow down"), {"Retry-After": "1"}), False
             fault = next(
                 (
-                    each
-                    for each in self.faults
-                    if each.times and (request.method, True) == (each.method, each.path in request.target)
+                    planned
+                    for planned in self.faults
+                    if planned.times and (request.method, True) == (planned.method, planned.path in request.target)
                 ),
                 None,
             )

@@ -19,27 +19,27 @@ def page(items: list[Any], offset: int, limit: int) -> Json:
     return {"total": len(items), "offset": offset, "limit": limit, "items": items[offset : offset + limit]}
 
 
-def certificate(each: Certificate) -> Json:
-    parsed = each.leaf.certificate
+def certificate(certificate: Certificate) -> Json:
+    parsed = certificate.leaf.certificate
     chain = [
         {
             "cert_type": "root" if issuer.certificate.issuer == issuer.certificate.subject else "intermediate",
             "blob": b64encode(issuer.der).decode(),
         }
-        for issuer in each.chain
+        for issuer in certificate.chain
     ]
     return {
-        "id": each.id,
-        "alias": each.alias,
-        "account": account(each.keypair.account),
+        "id": certificate.id,
+        "alias": certificate.alias,
+        "account": account(certificate.keypair.account),
         "keypair": {
-            "id": each.keypair.id,
-            "alias": each.keypair.alias,
-            "limit_by_users": each.keypair.signers is not None,
+            "id": certificate.keypair.id,
+            "alias": certificate.keypair.alias,
+            "limit_by_users": certificate.keypair.signers is not None,
         },
-        "cert": b64encode(each.leaf.der).decode(),
-        "certificate_fingerprint": b64encode(hashlib.sha256(each.leaf.der).digest()).decode(),
-        "certificate_status": each.status,
+        "cert": b64encode(certificate.leaf.der).decode(),
+        "certificate_fingerprint": b64encode(hashlib.sha256(certificate.leaf.der).digest()).decode(),
+        "certificate_status": certificate.status,
         "certificate_type": "PRODUCTION",
         "certificate_profile": {"id": "a6f9b1f0-0000-4000-8000-000000000001"},
         "default_cert": True,
@@ -55,34 +55,34 @@ def certificate(each: Certificate) -> Json:
     }
 
 
-def keypair(each: Keypair, user: User, world: World) -> Json:
-    public = each.key.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
-    own = [found for found in world.certificates if found.keypair is each]
-    strength: Json = {"key_alg": "RSA", "key_size": each.key.key_size}
-    if not isinstance(each.key, rsa.RSAPrivateKey):
-        strength = {"key_alg": "ECDSA", "curve": f"P-{each.key.curve.key_size}"}
+def keypair(keypair: Keypair, user: User, world: World) -> Json:
+    public = keypair.key.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    own = [found for found in world.certificates if found.keypair is keypair]
+    strength: Json = {"key_alg": "RSA", "key_size": keypair.key.key_size}
+    if not isinstance(keypair.key, rsa.RSAPrivateKey):
+        strength = {"key_alg": "ECDSA", "curve": f"P-{keypair.key.curve.key_size}"}
     return {
-        "id": each.id,
-        "alias": each.alias,
-        "account": account(each.account),
+        "id": keypair.id,
+        "alias": keypair.alias,
+        "account": account(keypair.account),
         **strength,
-        "key_type": each.kind,
+        "key_type": keypair.kind,
         "key_storage": "HSM",
         "key_modal_type": "STATIC",
-        "key_status": each.status,
+        "key_status": keypair.status,
         "public_key": b64encode(public).decode(),
         "certificates": [{"id": found.id, "alias": found.alias} for found in own],
         "number_of_active_certificates": sum(found.status == "ACTIVE" for found in own),
-        "is_signable_by_me": each.may_sign(user),
-        "limit_by_users": each.signers is not None,
-        "users": sorted(each.signers or ()),
+        "is_signable_by_me": keypair.may_sign(user),
+        "limit_by_users": keypair.signers is not None,
+        "users": sorted(keypair.signers or ()),
         "groups": [],
         "hsm_partition_details": {"name": "stand-in"},
     }
 
 
-def account(each: Account) -> Json:
-    return {"id": each.id, "name": each.name}
+def account(account: Account) -> Json:
+    return {"id": account.id, "name": account.name}
 
 
 def time(moment: datetime) -> str:

@@ -163,7 +163,7 @@ def aws_kms(folder: Path, situation: str) -> Iterator[Arranged]:
     older = signer("Cloud publisher", root, key=key, begin=NOW - 30 * DAY, end=ENDS.get(situation, WHOLE))
     newer = signer("Cloud publisher", root, key=key, begin=NOW - DAY, end=WHOLE)
     held = (older, newer) if situation == "superseded" else (older,)
-    (folder / "code.pem").write_bytes(b"".join(each.pem for each in (*held, root)))
+    (folder / "code.pem").write_bytes(b"".join(issued.pem for issued in (*held, root)))
     (folder / "root.pem").write_bytes(root.pem)
     asked: list[str] = []
     with Aws(folder) as aws:
@@ -202,7 +202,7 @@ def google_kms(folder: Path, situation: str) -> Iterator[Arranged]:
     older = signer("Cloud publisher", root, key=key, begin=NOW - 30 * DAY, end=ENDS.get(situation, WHOLE))
     newer = signer("Cloud publisher", root, key=key, begin=NOW - DAY, end=WHOLE)
     held = (older, newer) if situation == "superseded" else (older,)
-    (folder / "code.pem").write_bytes(b"".join(each.pem for each in (*held, root)))
+    (folder / "code.pem").write_bytes(b"".join(issued.pem for issued in (*held, root)))
     (folder / "root.pem").write_bytes(root.pem)
     asked: list[str] = []
     with Google(folder) as google:

@@ -74,11 +74,11 @@ def commands() -> list[Command]:
         lines = shell_lines(block) if block.language in SHELL else []
         if block.language == "yaml":
             lines = [line for script in _scripts(yaml.safe_load(block.text)) for line in script.splitlines()]
-        found += [Command(block.place, each) for line in lines for each in in_line(line)]
+        found += [Command(block.place, words) for line in lines for words in in_line(line)]
     for page, text in pages().items():
         spans = _SPAN.findall(_FENCE.sub("", text))
         found += [
-            Command(page, each, whole=False) for span in spans if not _placeholder(span) for each in in_line(span)
+            Command(page, words, whole=False) for span in spans if not _placeholder(span) for words in in_line(span)
         ]
     return found
 

@@ -94,7 +94,7 @@ class Package:
         replaced = {part.name: part for part in self.extra}
         names = {part.name for part in parts}
         parts = [replaced.get(part.name, part) for part in parts]
-        return build_zip([*parts, *(each for each in self.extra if each.name not in names)], zip64=self.zip64)
+        return build_zip([*parts, *(part for part in self.extra if part.name not in names)], zip64=self.zip64)
 
     def _part(self, name: str, data: bytes) -> Part:
         return Part(name, data, deflate=not name.endswith(".png"), descriptor=self.zip64)
@@ -119,6 +119,6 @@ def content_types(prefix: str = "", more: str = "") -> str:
     colon, declared = (f"{prefix}:", f":{prefix}") if prefix else ("", "")
     extensions = ("exe", "png", "txt", "bin", "dll", "msix", "appx", "xml", "cat")
     defaults = "".join(
-        f'<{colon}Default Extension="{each}" ContentType="application/octet-stream"/>' for each in extensions
+        f'<{colon}Default Extension="{extension}" ContentType="application/octet-stream"/>' for extension in extensions
     )
     return f'{_HEAD}<{colon}Types xmlns{declared}="{TYPES_NAMESPACE}">{defaults}{more}</{colon}Types>'

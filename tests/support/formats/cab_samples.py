@@ -26,7 +26,7 @@ def build_cab(  # noqa: PLR0913 - a cabinet has that many sides, and a test turn
     """An uncompressed cabinet; each folder holds the same files, named after it."""
     reserved = reserve is not None or folder_reserve or data_reserve
     sizes = struct.pack("<HBB", len(reserve or b""), folder_reserve, data_reserve) + (reserve or b"")
-    names = b"".join(each + b"\0" for pair in (previous, following) for each in pair or ())
+    names = b"".join(name + b"\0" for pair in (previous, following) for name in pair or ())
     content = b"".join(files.values())
     blocks = b""
     for at in range(0, len(content), BLOCK):
@@ -66,7 +66,7 @@ def extracted(path: Path, folder: Path) -> dict[str, bytes]:
     """The files that cabextract brings out of the cabinet at `path`; it raises when anything is wrong with it."""
     folder.mkdir()
     subprocess.run(["cabextract", "-q", "-d", folder, path], check=True, capture_output=True)
-    return {each.name: each.read_bytes() for each in folder.iterdir()}
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
 def listed(path: Path) -> list[str]:

@@ -101,9 +101,9 @@ class _Builder:
             self.add_content(entry, item)
             return number
         previous = None
-        for each in sorted(item.children, key=lambda child: (len(child.encode("utf-16-le")), child)):
-            inner = item.children[each]
-            added = self.add(each, inner, 1 if isinstance(inner, Folder) else 2)
+        for child_name in sorted(item.children, key=lambda child: (len(child.encode("utf-16-le")), child)):
+            inner = item.children[child_name]
+            added = self.add(child_name, inner, 1 if isinstance(inner, Folder) else 2)
             if previous is None:
                 entry.child = added
             else:
@@ -160,11 +160,11 @@ class _Builder:
             self.file.write(padded[index * self.sector : (index + 1) * self.sector])
 
     def difat(self, fat: int, difat: int) -> bytes:
-        each = self.sector // 4 - 1
+        per_sector = self.sector // 4 - 1
         content: list[int] = []
         for index in range(difat):
-            part = [*range(109, fat)][index * each :][:each]
-            content += [*part, *[FREE] * (each - len(part)), fat + index + 1 if index + 1 < difat else END]
+            part = [*range(109, fat)][index * per_sector :][:per_sector]
+            content += [*part, *[FREE] * (per_sector - len(part)), fat + index + 1 if index + 1 < difat else END]
         return struct.pack(f"<{len(content)}I", *content)
 
     def header(self, fat: int, difat: int, mini_fat_at: list[int], directory_at: list[int]) -> bytes:

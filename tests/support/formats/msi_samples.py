@@ -36,8 +36,8 @@ def msitools_package() -> bytes:
             ("-a", "Cabs.small", str(small)),
             ("-a", "Cabs.large", str(large)),
         )
-        for each in options:
-            subprocess.run(["msibuild", str(path), *each], check=True, capture_output=True)
+        for option in options:
+            subprocess.run(["msibuild", str(path), *option], check=True, capture_output=True)
         return path.read_bytes()
 
 
@@ -74,9 +74,9 @@ def tree_of(path: Path) -> Folder:
 
         def folder(storage: Storage) -> Folder:
             children: dict[str, bytes | Zeros | Folder] = {
-                each.name.decode("utf-16-le"): b"".join(compound.read(file, each)) for each in storage.streams
+                stream.name.decode("utf-16-le"): b"".join(compound.read(file, stream)) for stream in storage.streams
             }
-            children |= {each.entry.name.decode("utf-16-le"): folder(each) for each in storage.storages}
+            children |= {below.entry.name.decode("utf-16-le"): folder(below) for below in storage.storages}
             return Folder(children, storage.entry.class_id, storage.entry.state, storage.entry.times)
 
         return folder(compound.root)

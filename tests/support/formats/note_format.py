@@ -85,7 +85,7 @@ class PreparedNote:
                 "algorithm": self.algorithm.value,
                 "content": self.content.decode(),
                 "value": _text(value),
-                "certificates": [_text(each) for each in chain],
+                "certificates": [_text(certificate) for certificate in chain],
                 "tokens": [] if token is None else [_text(token)],
             }
         )
@@ -163,7 +163,7 @@ class NoteFile(OneDigest):
 
     def embed(self, _digest: Digest, signatures: Sequence[bytes], target: BinaryIO) -> None:
         """The text, and a line for each of `signatures`."""
-        target.write(b"".join((self.text, *(SIGNED + each for each in signatures))))
+        target.write(b"".join((self.text, *(SIGNED + signature for signature in signatures))))
 
 
 def is_note(glimpse: Glimpse) -> bool:

@@ -28,7 +28,7 @@ class Part:
         if not self.deflate:
             return plain
         packer = zlib.compressobj(wbits=-15)
-        return [packer.compress(each) + packer.flush(zlib.Z_FULL_FLUSH) for each in plain]
+        return [packer.compress(block) + packer.flush(zlib.Z_FULL_FLUSH) for block in plain]
 
     @property
     def packed(self) -> bytes:

@@ -44,7 +44,7 @@ def run_chain(
 ) -> Sample:
     """One sample of `task` with `inputs` over the defaults; the first link that says no ends it."""
     known = {name.lower(): value for name, value in variables.items()}
-    given = {each["name"]: each.get("defaultValue", "") for each in task["inputs"]} | inputs
+    given = {declared["name"]: declared.get("defaultValue", "") for declared in task["inputs"]} | inputs
     known |= {name.lower(): replaced(value, known) for name, value in given.items()}
     asked: list[Asked] = []
     for number, link in enumerate(task["execution"]["HttpRequestChain"]["Execute"]):

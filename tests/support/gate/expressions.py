@@ -165,7 +165,7 @@ def _count(value: Any) -> float:
 
 
 def _intersect(left: Any, right: Any) -> list[Any]:
-    return [each for each in left if any(_same(each, other) for other in right)]
+    return [value for value in left if any(_same(value, other) for other in right)]
 
 
 _FUNCTIONS: dict[str, Callable[..., Any]] = {
@@ -183,7 +183,7 @@ _FUNCTIONS: dict[str, Callable[..., Any]] = {
     "notin": lambda value, *others: not any(_same(value, other) for other in others),
     "contains": lambda text, part: _text(part).lower() in _text(text).lower(),
     "containsvalue": lambda values, value: any(
-        _same(each, value) for each in (values.values() if isinstance(values, dict) else values)
+        _same(held, value) for held in (values.values() if isinstance(values, dict) else values)
     ),
     "startswith": lambda text, part: _text(text).lower().startswith(_text(part).lower()),
     "endswith": lambda text, part: _text(text).lower().endswith(_text(part).lower()),

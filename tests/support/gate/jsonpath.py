@@ -42,7 +42,7 @@ def _follow(value: Any, step: re.Match[str]) -> Iterator[Any]:
 
 
 def _fits(value: Any, condition: str) -> bool:
-    return any(all(_compare(value, each) for each in branch.split("&&")) for branch in condition.split("||"))
+    return any(all(_compare(value, part) for part in branch.split("&&")) for branch in condition.split("||"))
 
 
 def _compare(value: Any, text: str) -> bool:
@@ -51,4 +51,4 @@ def _compare(value: Any, text: str) -> bool:
         raise ValueError(f"not a comparison: {text!r}")
     wanted: Any = comparison["text"] if comparison["number"] is None else int(comparison["number"])
     found = select(value, f"$.{comparison['path']}")
-    return any((each == wanted) is (comparison["operator"] == "==") for each in found)
+    return any((value == wanted) is (comparison["operator"] == "==") for value in found)

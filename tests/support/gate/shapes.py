@@ -91,7 +91,7 @@ class Server:
             return _ok({"count": len(self.attachments), "value": self.attachments})
         if path == f"{BUILD_URL}/timeline":
             return _ok({"id": TIMELINE, "records": self.records})
-        if path in {each["_links"]["self"]["href"] for each in self.attachments}:
+        if path in {attachment["_links"]["self"]["href"] for attachment in self.attachments}:
             return _ok(self.verdict)
         return Reply(HTTPStatus.NOT_FOUND, json.dumps({"message": "The requested resource does not exist."}))
 

@@ -1,4 +1,5 @@
-"""Google Cloud KMS over REST: cryptoKeyVersions list and get, publicKey, asymmetricSign; strict in what it takes.
+"""Google Cloud KMS over REST: rings, keys and versions listed and read, publicKey, asymmetricSign; strict in what it
+takes.
 
 https://cloud.google.com/kms/docs/reference/rest/v1/projects.locations.keyRings.cryptoKeys.cryptoKeyVersions
 """
@@ -17,10 +18,12 @@ from urllib.parse import unquote
 from support.google.world import HASHES, KEY, GoogleWorld, KeyVersion
 from support.key_vault.answers import Request, Response
 
+_PLACE, _RING = KEY.partition("/keyRings/")[0], KEY.partition("/cryptoKeys/")[0]
 _PATH = re.compile(r"/v1/(?P<key>projects/[^:]+/cryptoKeys/[\w-]+)/cryptoKeyVersions(?:/(?P<number>\d+)(?P<rest>.*))?")
 _NUMBERS = {
     "state": {"ENABLED": 1, "DISABLED": 2, "DESTROYED": 3, "DESTROY_SCHEDULED": 4, "PENDING_GENERATION": 5},
     "protectionLevel": {"SOFTWARE": 1, "HSM": 2},
+    "purpose": {"ASYMMETRIC_SIGN": 5},
     "algorithm": {
         "RSA_SIGN_PSS_2048_SHA256": 2,
         "RSA_SIGN_PKCS1_2048_SHA256": 5,
@@ -32,6 +35,7 @@ _NUMBERS = {
     },
 }
 """What $alt=json;enum-encoding=int asks for, which Google's own clients do."""
+_CREATED = "2026-11-01T08:00:00.000000000Z"
 
 
 class Refused(Exception):  # noqa: N818 - what the service calls it
@@ -74,6 +78,9 @@ def _done(world: GoogleWorld, request: Request) -> dict[str, Any]:
     if scheme != "Bearer" or token not in world.tokens or world.ends[token] < time.time():
         raise Refused(401, "UNAUTHENTICATED", "Request had invalid authentication credentials. Expected OAuth 2 access token, login cookie or other valid authentication credential.")  # fmt: skip  # noqa: E501
     found = _PATH.fullmatch(unquote(request.path))
+    if found is None and request.method == "GET" and (above := _above(unquote(request.path))) is not None:
+        _allow(world, above[0], above[1])
+        return above[2]
     if found is None:
         raise Refused(404, "NOT_FOUND", f"No such method: {request.path}")
     if found["key"] != KEY:
@@ -82,7 +89,7 @@ def _done(world: GoogleWorld, request: Request) -> dict[str, Any]:
     if found["number"] is None:
         _allow(world, "list", KEY)
         return _listed(world, request)
-    version = next((each for each in world.versions if each.number == int(found["number"])), None)
+    version = next((version for version in world.versions if version.number == int(found["number"])), None)
     name = f"{KEY}/cryptoKeyVersions/{found['number']}"
     methods = {("GET", ""): "get", ("GET", "/publicKey"): "viewPublicKey", ("POST", ":asymmetricSign"): "useToSign"}
     method = methods.get((request.method, found["rest"]))
@@ -98,6 +105,20 @@ def _done(world: GoogleWorld, request: Request) -> dict[str, Any]:
     return _public(version) if method == "viewPublicKey" else _signed(world, version, request)
 
 
+def _above(path: str) -> tuple[str, str, dict[str, Any]] | None:
+    """What is above the versions: the right that it takes, its name, and the answer."""
+    ring = {"name": _RING, "createTime": _CREATED}
+    template = {"protectionLevel": "HSM", "algorithm": "RSA_SIGN_PKCS1_2048_SHA256"}
+    key = {"name": KEY, "purpose": "ASYMMETRIC_SIGN", "createTime": _CREATED, "versionTemplate": template}
+    known: dict[str, tuple[str, str, dict[str, Any]]] = {
+        f"/v1/{_PLACE}/keyRings": ("list", _PLACE, {"keyRings": [ring], "totalSize": 1}),
+        f"/v1/{_RING}": ("get", _RING, ring),
+        f"/v1/{_RING}/cryptoKeys": ("list", _RING, {"cryptoKeys": [key], "totalSize": 1}),
+        f"/v1/{KEY}": ("get", KEY, key),
+    }
+    return known.get(path)
+
+
 def _allow(world: GoogleWorld, method: str, name: str) -> None:
     if method not in world.allowed:
         permission = f"cloudkms.cryptoKeyVersions.{method}"
@@ -109,7 +130,7 @@ def _listed(world: GoogleWorld, request: Request) -> dict[str, Any]:
     wanted = request.query.get("filter", [""])[0]
     if wanted not in {"", "state=ENABLED"}:
         raise Refused(400, "INVALID_ARGUMENT", f"unknown filter {wanted}")
-    held = [_shown(each) for each in world.versions if not wanted or each.state == "ENABLED"]
+    held = [_shown(version) for version in world.versions if not wanted or version.state == "ENABLED"]
     start = int(request.query.get("pageToken", ["0"])[0])
     more = {"nextPageToken": str(start + 2)} if start + 2 < len(held) else {}
     return {"cryptoKeyVersions": held[start : start + 2], "totalSize": len(held), **more}
@@ -119,7 +140,7 @@ def _shown(version: KeyVersion) -> dict[str, Any]:
     return {
         "name": version.name,
         "state": version.state,
-        "createTime": "2026-11-01T08:00:00.000000000Z",
+        "createTime": _CREATED,
         "protectionLevel": "HSM",
         "algorithm": version.algorithm,
     }
@@ -162,6 +183,9 @@ def _numbered(content: Mapping[str, Any]) -> dict[str, Any]:
     made: dict[str, Any] = {}
     for name, value in content.items():
         made[name] = _NUMBERS[name].get(value, 0) if name in _NUMBERS else value
-    if "cryptoKeyVersions" in made:
-        made["cryptoKeyVersions"] = [_numbered(each) for each in made["cryptoKeyVersions"]]
+    for name in ("cryptoKeyVersions", "cryptoKeys"):
+        if name in made:
+            made[name] = [_numbered(entry) for entry in made[name]]
+    if "versionTemplate" in made:
+        made["versionTemplate"] = _numbered(made["versionTemplate"])
     return made

@@ -29,10 +29,10 @@ class Google(Azure):
         super().__init__(World({}), folder)
         self.google.oidc_tokens = self.world.oidc_tokens  # the issuer that the provider trusts
         self.services |= {
-            "cloudkms.googleapis.com": lambda each: kms.respond(self.google, each),
-            "sts.googleapis.com": lambda each: sign_in.sts(self.google, each),
-            "iamcredentials.googleapis.com": lambda each: sign_in.impersonate(self.google, each),
-            "oauth2.googleapis.com": lambda each: sign_in.oauth(self.google, each),
+            "cloudkms.googleapis.com": lambda request: kms.respond(self.google, request),
+            "sts.googleapis.com": lambda request: sign_in.sts(self.google, request),
+            "iamcredentials.googleapis.com": lambda request: sign_in.impersonate(self.google, request),
+            "oauth2.googleapis.com": lambda request: sign_in.oauth(self.google, request),
         }
 
     @property
@@ -84,7 +84,9 @@ class Google(Azure):
 
     def of_kms(self, what: str) -> list[Request]:
         """Requests of KMS with `what` in their target."""
-        return [each for each in self.record.requests if "/cryptoKeys/" in each.target and what in each.target]
+        return [
+            request for request in self.record.requests if "/cryptoKeys/" in request.target and what in request.target
+        ]
 
     def publish(self, folder: Path, key: SigningKey, **sides: Any) -> tuple[KeyVersion, Path, Path]:
         """A version of the key, its certificate (with the root) in a file, and the root in another."""
@@ -108,13 +110,13 @@ class Google(Azure):
         if request.host != MACHINE:
             return super()._service(request)
         found: dict[str, Callable[[Request], Response]] = {
-            sign_in.OAUTH: lambda each: sign_in.oauth(self.google, each),
-            sign_in.STS: lambda each: sign_in.sts(self.google, each),
-            sign_in.IMPERSONATION: lambda each: sign_in.impersonate(self.google, each),
+            sign_in.OAUTH: lambda request: sign_in.oauth(self.google, request),
+            sign_in.STS: lambda request: sign_in.sts(self.google, request),
+            sign_in.IMPERSONATION: lambda request: sign_in.impersonate(self.google, request),
             GITHUB: self._github,
         }
         if request.path in found:
             return found[request.path]
         if request.path.startswith("/computeMetadata"):
-            return lambda each: sign_in.metadata(self.google, each)
-        return lambda each: kms.respond(self.google, each)
+            return lambda request: sign_in.metadata(self.google, request)
+        return lambda request: kms.respond(self.google, request)

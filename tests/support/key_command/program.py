@@ -50,7 +50,7 @@ def once(name: str) -> bool:
 
 def chain(number: str = "") -> list[str]:
     found = load_pem_x509_certificates((FOLDER / f"chain{number}.pem").read_bytes())
-    return [base64.b64encode(each.public_bytes(Encoding.DER)).decode() for each in found]
+    return [base64.b64encode(certificate.public_bytes(Encoding.DER)).decode() for certificate in found]
 
 
 def signature(request: dict[str, Any]) -> dict[str, Any]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import binascii
-import hashlib
 import json
 import re
 import secrets
@@ -13,8 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-from cryptography.hazmat.primitives.serialization import Encoding
-
+from support.key_vault import wire
 from support.key_vault.assertion import is_signed_by
 from support.key_vault.machine import identity
 from support.key_vault.world import (
@@ -106,14 +104,15 @@ def _entra(world: World, request: Request) -> Response:
         aliases = {"preferred_network": request.host, "preferred_cache": request.host, "aliases": [request.host]}
         endpoint = f"{base}/v2.0/.well-known/openid-configuration"
         return Response(200, {"tenant_discovery_endpoint": endpoint, "metadata": [aliases]})
-    if (request.method, request.path) != ("POST", f"/{TENANT}/oauth2/v2.0/token"):
+    if request.method != "POST" or request.path not in {f"/{TENANT}/oauth2/v2.0/token", f"/{TENANT}/oauth2/token"}:
         return Response(404, {"error": "not_found", "error_description": request.target})
     return _token(world, request)
 
 
 def _token(world: World, request: Request) -> Response:
     form = {name: values[0] for name, values in parse_qs(request.body.decode()).items()}
-    scope = next((each for each in form.get("scope", "").split() if each.endswith("/.default")), "")
+    scopes = form.get("scope", f"{form.get('resource', '')}/.default").split()  # the first version has a resource
+    scope = next((word for word in scopes if word.endswith("/.default") and word != "/.default"), "")
     if form.get("grant_type") != "client_credentials" or form.get("client_id") != CLIENT or not scope:
         return _denied("invalid_request", "AADSTS900144: The request body is not as it should be.")
     if "client_assertion" in form:
@@ -127,7 +126,9 @@ def _token(world: World, request: Request) -> Response:
         return _denied("invalid_client", "AADSTS7000215: Invalid client secret provided.")
     token = f"entra-token-{secrets.token_hex(16)}"
     world.tokens[token] = scope.removesuffix("/.default")
-    return Response(200, {"token_type": "Bearer", "expires_in": 3599, "ext_expires_in": 3599, "access_token": token})
+    end = {"expires_on": str(int(time.time()) + 3599), "resource": world.tokens[token]} if "resource" in form else {}
+    made = {"token_type": "Bearer", "expires_in": 3599, "ext_expires_in": 3599, "access_token": token, **end}
+    return Response(200, made)
 
 
 def _denied(code: str, description: str) -> Response:
@@ -160,7 +161,7 @@ def _github(world: World, request: Request) -> Response:
     if request.method != "GET" or not request.path.endswith("/idtoken") or "api-version" not in request.query:
         return Response(404, {"message": "Not Found"})
     token = f"{url64(b'{}')}.{url64(json.dumps({'iss': f'https://{GITHUB}'}).encode())}.{secrets.token_hex(32)}"
-    if request.query.get("audience") == ["api://AzureADTokenExchange"]:
+    if request.query.get("audience") == [world.audience]:
         world.oidc_tokens.add(token)
     return Response(200, {"count": len(token), "value": token})
 
@@ -176,15 +177,15 @@ def _vault(world: World, request: Request, resource: str) -> Response:
     if len(versions) != 1 or not re.fullmatch(r"7\.[0-9]|20[0-9]{2}-[0-9]{2}-[0-9]{2}", versions[0]):
         return error(400, "BadParameter", "The request must have one api-version.")
     path = re.fullmatch(
-        r"/(keys|certificates|secrets)/([0-9A-Za-z-]+)(?:/(\w+))?(?:/(sign))?", request.path.rstrip("/")
+        r"/(keys|certificates|secrets)(?:/([0-9A-Za-z-]+)(?:/(\w+))?(?:/(sign|verify))?)?", request.path.rstrip("/")
     )
     if path is None or (path[1] != "keys" and "managedhsm" in request.host):
         return error(400, "BadParameter", f"{request.target} is nothing of this service.")
-    operation = path[4] or ("list" if path[3] == "versions" else "get")
+    operation = path[4] or ("list" if path[2] is None or path[3] == "versions" else "get")
     no_access = _no_access(world, path[1], operation)
     if no_access is not None:
         return no_access
-    if (request.method == "POST") != (operation == "sign"):
+    if (request.method == "POST") != (operation in {"sign", "verify"}):
         return error(405, "MethodNotAllowed", request.method)
     return _found(world, request, path)
 
@@ -211,27 +212,31 @@ def _not_allowed(kind: str, operation: str | None, version: Version) -> Response
 
 def _found(world: World, request: Request, path: re.Match[str]) -> Response:
     base, (kind, name, version, operation) = f"https://{request.host}", path.groups()
+    if name is None:
+        names = [key for key, held in world.vaults[request.host].items() if kind == "keys" or held[-1].certificate]
+        return Response(200, {"value": [_listed(world, request, kind, key) for key in names], "nextLink": None})
     held = world.vaults[request.host].get(name, [])
-    found = [each for each in held if kind == "keys" or each.certificate is not None]
+    found = [candidate for candidate in held if kind == "keys" or candidate.certificate is not None]
     unknown = error(404, f"{kind.capitalize()[:-1]}NotFound", f"A {kind[:-1]} with (name/id) {name} was not found.")
     if not found:
         return unknown
-    if kind == "certificates" and version == "versions":
-        return Response(200, {"value": [_item(base, name, each) for each in found], "nextLink": None})
+    if version == "versions":
+        return Response(
+            200, {"value": [wire.item(base, kind, name, candidate) for candidate in found], "nextLink": None}
+        )
     if kind == "certificates" and version == "policy":
-        content = {"id": f"{base}/certificates/{name}/policy", "key_props": found[-1].key_properties}
-        return Response(200, {**content, "secret_props": {"contentType": "application/x-pem-file"}})
-    chosen = next((each for each in reversed(found) if version in {None, each.version}), None)
+        return Response(200, wire.policy(base, name, found[-1]))
+    chosen = next((candidate for candidate in reversed(found) if version in {None, candidate.version}), None)
     if chosen is None:
         return unknown
-    return _not_allowed(kind, operation, chosen) or _content(base, kind, name, chosen, request)
+    return _not_allowed(kind, operation, chosen) or _content(world, base, kind, name, chosen, request)
 
 
-def _content(base: str, kind: str, name: str, version: Version, request: Request) -> Response:
+def _content(world: World, base: str, kind: str, name: str, version: Version, request: Request) -> Response:
     address = f"{name}/{version.version}"
     if request.method == "POST":
-        return _sign(f"{base}/keys/{address}", version, request)
-    attributes = _attributes(version)
+        return _operated(world, f"{base}/keys/{address}", version, request)
+    attributes = wire.attributes(version)
     if kind == "keys":
         return Response(200, {"key": version.jwk(f"{base}/keys/{address}"), "attributes": attributes})
     if kind == "secrets":
@@ -241,45 +246,49 @@ def _content(base: str, kind: str, name: str, version: Version, request: Request
         content_type = "application/x-pem-file"
         return Response(200, {"value": value, "contentType": content_type, "id": identifier, "attributes": attributes})
     identifiers = {"kid": f"{base}/keys/{address}", "sid": f"{base}/secrets/{address}"}
+    policy = {"policy": wire.policy(base, name, version)}
+    item = wire.item(base, kind, name, version)
     if version.pending:
-        return Response(200, {**_item(base, name, version), "pending": {"id": f"{base}/certificates/{name}/pending"}})
-    cer = base64.b64encode(_der(version)).decode()
-    return Response(200, {**_item(base, name, version), **identifiers, "cer": cer})
+        return Response(200, {**item, **policy, "pending": {"id": f"{base}/certificates/{name}/pending"}})
+    cer = base64.b64encode(wire.der(version)).decode()
+    return Response(200, {**item, **identifiers, **policy, "cer": cer})
 
 
-def _sign(identifier: str, version: Version, request: Request) -> Response:
+def _operated(world: World, identifier: str, version: Version, request: Request) -> Response:
+    """sign, or verify, with base64url with or without padding, as the service takes it."""
     if not request.headers.get("content-type", "").startswith("application/json"):
         return error(415, "UnsupportedMediaType", "application/json is asked for.")
-    body = json.loads(request.body)
-    if set(body) != {"alg", "value"} or not isinstance(body["value"], str) or "=" in body["value"]:
-        return error(400, "BadParameter", "The body is alg and value, base64url without padding.")
+    verifying = request.path.rstrip("/").endswith("/verify")
+    read = _operands(json.loads(request.body), version, verifying=verifying)
+    if isinstance(read, Response):
+        return read
+    algorithm, digest, value = read
+    if verifying:
+        return Response(200, {"value": version.verifies(algorithm, digest, value)})
+    world.signed.append(digest.hex())
+    signer = version if world.wrong_key is None else Version(world.wrong_key)
+    return Response(200, {"kid": identifier, "value": url64(signer.sign(algorithm, digest))})
+
+
+def _operands(body: Any, version: Version, *, verifying: bool) -> tuple[str, bytes, bytes] | Response:
+    """Algorithm, digest, and the signature to verify; or the refusal."""
+    fields = {"alg", "value"} | ({"digest"} if verifying else set())
+    if set(body) != fields or not all(isinstance(value, str) for value in body.values()):
+        return error(400, "BadParameter", f"The body is {', '.join(sorted(fields))}.")
     try:
-        digest = base64.b64decode(body["value"] + "=" * (-len(body["value"]) % 4), altchars=b"-_", validate=True)
+        value, digest = (wire.bytes64(body[name]) for name in ("value", "digest" if verifying else "value"))
     except binascii.Error:
         return error(400, "BadParameter", "value is not base64url.")
     if body["alg"] not in version.algorithms():
         return error(400, "BadParameter", f"Key and signing algorithm are incompatible: {body['alg']}")
     if len(digest) != DIGEST_SIZES[body["alg"][2:]]:
         return error(400, "BadParameter", "Invalid length of 'value'.")
-    return Response(200, {"kid": identifier, "value": url64(version.sign(body["alg"], digest))})
+    return body["alg"], digest, value
 
 
-def _item(base: str, name: str, version: Version) -> dict[str, Any]:
-    thumbprint = url64(hashlib.sha1(_der(version), usedforsecurity=False).digest())
-    identifier = f"{base}/certificates/{name}/{version.version}"
-    return {"id": identifier, "x5t": thumbprint, "attributes": _attributes(version)}
-
-
-def _attributes(version: Version) -> dict[str, Any]:
-    attributes: dict[str, Any] = {"enabled": version.enabled, "recoveryLevel": "Recoverable"}
-    if version.certificate is not None:
-        begin, end = version.certificate.not_valid_before_utc, version.certificate.not_valid_after_utc
-        attributes |= {"nbf": int(begin.timestamp()), "exp": int(end.timestamp()), "created": int(begin.timestamp())}
-    if version.expires is not None:
-        attributes["exp"] = int(version.expires.timestamp())
-    return attributes
-
-
-def _der(version: Version) -> bytes:
-    assert version.certificate is not None
-    return version.certificate.public_bytes(Encoding.DER)
+def _listed(world: World, request: Request, kind: str, name: str) -> dict[str, Any]:
+    """A key or certificate in the list of all: its newest version's facts, under the name without a version."""
+    newest = world.vaults[request.host][name][-1]
+    item = wire.item(f"https://{request.host}", kind, name, newest)
+    identifier = "kid" if kind == "keys" else "id"
+    return {**item, identifier: item[identifier].rpartition("/")[0]}

@@ -30,7 +30,9 @@ def is_signed_by(assertion: str, certificates: Iterable[x509.Certificate], clien
     current = claims.get("nbf", claims.get("iat", 0)) - 300 <= now < claims.get("exp", 0) <= now + 3600
     if not current or (claims.get("iss"), claims.get("sub"), claims.get("aud")) != (client, client, audience):
         return False
-    return any(_verifies(each, header, f"{head}.{body}".encode(), _bytes(signature)) for each in certificates)
+    return any(
+        _verifies(certificate, header, f"{head}.{body}".encode(), _bytes(signature)) for certificate in certificates
+    )
 
 
 def _verifies(certificate: x509.Certificate, header: dict[str, str], content: bytes, signature: bytes) -> bool:

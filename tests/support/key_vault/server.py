@@ -47,7 +47,7 @@ class Record:
 
     def of(self, host: str, path: str = "") -> list[Request]:
         """Requests to hosts that end so, with `path` in their target."""
-        return [each for each in self.requests if each.host.endswith(host) and path in each.target]
+        return [request for request in self.requests if request.host.endswith(host) and path in request.target]
 
 
 class Azure(StandIn):

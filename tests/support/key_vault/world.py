@@ -8,10 +8,11 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from cryptography import x509
+from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
-from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
-from cryptography.hazmat.primitives.asymmetric.utils import Prehashed, decode_dss_signature
+from cryptography.hazmat.primitives.asymmetric.padding import MGF1, PSS, AsymmetricPadding, PKCS1v15
+from cryptography.hazmat.primitives.asymmetric.utils import Prehashed, decode_dss_signature, encode_dss_signature
 from cryptography.hazmat.primitives.serialization import Encoding
 
 SigningKey = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey
@@ -26,7 +27,9 @@ IDENTITIES = {None: SYSTEM_ASSIGNED, USER_ASSIGNED: USER_ASSIGNED}
 """The machine's managed identities, by the client id that is asked for; None asks for the machine's own."""
 JOB_TOKEN = "job-token-of-github-planted-0d4f"  # noqa: S105 - made in the test
 CONNECTION = "99999999-8888-7777-6666-555555555555"
-EVERYTHING = frozenset({"keys/get", "keys/sign", "certificates/get", "certificates/list", "secrets/get"})
+EVERYTHING = frozenset(
+    {"keys/get", "keys/list", "keys/sign", "keys/verify", "certificates/get", "certificates/list", "secrets/get"}
+)
 
 HASHES: dict[str, hashes.HashAlgorithm] = {"256": hashes.SHA256(), "384": hashes.SHA384(), "512": hashes.SHA512()}
 CURVES = {"secp256r1": ("P-256", "ES256"), "secp384r1": ("P-384", "ES384"), "secp521r1": ("P-521", "ES512")}
@@ -73,10 +76,30 @@ class Version:
         """RSA as bytes, ECDSA as r and s side by side."""
         chosen = Prehashed(HASHES[algorithm[2:]])
         if isinstance(self.key, rsa.RSAPrivateKey):
-            return self.key.sign(digest, PKCS1v15(), chosen)
+            return self.key.sign(digest, self._padding(algorithm), chosen)
         r, s = decode_dss_signature(self.key.sign(digest, ec.ECDSA(chosen)))
         size = (self.key.key_size + 7) // 8
         return r.to_bytes(size) + s.to_bytes(size)
+
+    def verifies(self, algorithm: str, digest: bytes, value: bytes) -> bool:
+        """Whether `value` is the key's signature of `digest`."""
+        chosen, public = Prehashed(HASHES[algorithm[2:]]), self.key.public_key()
+        try:
+            if isinstance(public, rsa.RSAPublicKey):
+                public.verify(value, digest, self._padding(algorithm), chosen)
+            else:
+                half = len(value) // 2
+                numbers = int.from_bytes(value[:half]), int.from_bytes(value[half:])
+                public.verify(encode_dss_signature(*numbers), digest, ec.ECDSA(chosen))
+        except InvalidSignature:
+            return False
+        return True
+
+    @staticmethod
+    def _padding(algorithm: str) -> AsymmetricPadding:
+        """RSASSA-PSS with a salt of the digest's length for PS256 and the like (RFC 7518 §3.5)."""
+        hashing = HASHES[algorithm[2:]]
+        return PSS(MGF1(hashing), PSS.DIGEST_LENGTH) if algorithm.startswith("PS") else PKCS1v15()
 
     def jwk(self, identifier: str) -> dict[str, object]:
         """The public key as the service shows it (RFC 7517)."""
@@ -91,15 +114,18 @@ class Version:
     def pem_chain(self) -> str:
         """What the secret of a certificate without exportable key holds."""
         assert self.certificate is not None
-        return "".join(each.public_bytes(Encoding.PEM).decode() for each in (self.certificate, *self.chain))
+        return "".join(
+            certificate.public_bytes(Encoding.PEM).decode() for certificate in (self.certificate, *self.chain)
+        )
 
 
 @dataclass
 class World:
     """Vaults by host name, each with versions by name, oldest first; what the identity may; what is asked of whom.
 
-    `firewall` shuts the agent's address out. `oidc_tokens` of other providers, and `certificates`, are what the
-    application is trusted by.
+    `firewall` shuts the agent's address out. `wrong_key` signs in the place of every key; `signed` are the digests
+    (hex) that signatures were made of. The application is trusted by `oidc_tokens` of other providers and by
+    `certificates`; GitHub's tokens are among the former if they are for `audience`.
     """
 
     vaults: dict[str, dict[str, list[Version]]]
@@ -110,6 +136,9 @@ class World:
     oidc_tokens: set[str] = field(default_factory=set)
     certificates: list[x509.Certificate] = field(default_factory=list)
     signed_in: list[str] = field(default_factory=list)
+    signed: list[str] = field(default_factory=list)
+    wrong_key: SigningKey | None = None
+    audience: str = "api://AzureADTokenExchange"
 
 
 def url64(content: bytes) -> str:

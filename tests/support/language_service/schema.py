@@ -89,7 +89,9 @@ def _root() -> dict[str, Any]:
 
 def _tasks() -> list[dict[str, Any]]:
     ours = {
-        f"{task['name']}@{task['version']['Major']}": {each["name"]: _input(each) for each in task["inputs"]}
+        f"{task['name']}@{task['version']['Major']}": {
+            declared["name"]: _input(declared) for declared in task["inputs"]
+        }
         for task in TASKS
     }
     types = {"string": STRING, "boolean": BOOLEAN}

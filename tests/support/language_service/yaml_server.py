@@ -51,7 +51,8 @@ class Editor:
                 params = message["params"]
                 if params["uri"] == document["uri"]:
                     return [
-                        f"{each['range']['start']['line'] + 1}: {each['message']}" for each in params["diagnostics"]
+                        f"{diagnostic['range']['start']['line'] + 1}: {diagnostic['message']}"
+                        for diagnostic in params["diagnostics"]
                     ]
 
     def uri(self, name: str) -> str:

@@ -19,8 +19,8 @@ from cryptography.x509.oid import AuthorityInformationAccessOID
 from pydantic import SecretStr
 
 from kspsign.azure_devops import open_client
-from kspsign.certificates.aia import with_issuers
 from kspsign.embedded.authority import EmbeddedAuthority
+from kspsign.keys.aia import with_issuers
 from kspsign.keys.azure_identity.transport import AzureTransport
 from kspsign.keys.keylocker.client import KeyLockerClient
 from kspsign.keys.keylocker.credentials import read_credentials

@@ -49,7 +49,9 @@ class Proxy(Listener):
     def _pass_on(self, connection: socket.socket, method: str, target: str, head: bytes, body: bytes) -> None:
         url = urlsplit(target)
         assert url.scheme == "http", f"a proxy is asked for whole URLs: {target}"
-        kept = [each for each in head.split(b"\r\n")[1:] if not each.lower().startswith((b"proxy-", b"connection:"))]
+        kept = [
+            header for header in head.split(b"\r\n")[1:] if not header.lower().startswith((b"proxy-", b"connection:"))
+        ]
         path = (url.path or "/") + (f"?{url.query}" if url.query else "")
         lines = [f"{method} {path} HTTP/1.1".encode(), *kept, b"Connection: close"]
         with self._reached(url.port or 80) as host:

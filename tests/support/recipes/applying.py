@@ -26,9 +26,20 @@ HOLDING = (
 )
 """The tests that hold tables, manifests and pages to the engine."""
 
-_LEFT_OUT = shutil.ignore_patterns(
-    *(".git", ".venv", "node_modules", "__pycache__", "build", "dist", "demo", "*.egg-info", ".*_cache", ".coverage*")
+_LEFT_OUT = (
+    ".git",
+    ".venv",
+    "node_modules",
+    "build",
+    "dist",
+    "demo",
+    "*.egg-info",
+    ".*_cache",
+    ".coverage*",
+    "*.pyc.*",
 )
+_NOT_COPIED, _NOT_COMPARED = shutil.ignore_patterns(*_LEFT_OUT), shutil.ignore_patterns(*_LEFT_OUT, "__pycache__")
+"""What is compiled already is copied too, so that the engine of a copy starts as fast."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +67,7 @@ class Example:
     def load(cls, folder: str) -> Example:
         """The example of that name."""
         content = tomllib.loads((Path(__file__).parent / folder / "example.toml").read_text(encoding="utf-8"))
-        changes = tuple(Change(**each) for each in content.pop("changed"))
+        changes = tuple(Change(**change) for change in content.pop("changed"))
         return cls(changes=changes, **content)
 
     @property
@@ -87,7 +98,16 @@ class Example:
 
 def copy_checkout(target: Path) -> Path:
     """A copy of the checkout's sources."""
-    return Path(shutil.copytree(ROOT, target, ignore=_LEFT_OUT))
+    return Path(shutil.copytree(ROOT, target, ignore=_NOT_COPIED))
+
+
+def undo(example: Example, copy: Path) -> None:
+    """Make the files that the recipe lists what they are in the checkout."""
+    for file, change in example.listed.items():
+        if change == "new":
+            (copy / file).unlink(missing_ok=True)
+        else:
+            shutil.copyfile(ROOT / file, copy / file)
 
 
 def touched(copy: Path) -> dict[str, str]:
@@ -111,11 +131,11 @@ def prove(copy: Path, *tests: str) -> subprocess.CompletedProcess[str]:
 
 def _environment(copy: Path) -> dict[str, str]:
     """That of a program which uses the engine of `copy`."""
-    return {**os.environ, "PYTHONPATH": str(copy / "python"), "PYTHONDONTWRITEBYTECODE": "1"}
+    return {**os.environ, "PYTHONPATH": str(copy / "python")}
 
 
 def _files(folder: Path) -> Iterator[str]:
     for place, folders, names in os.walk(folder):
-        out = _LEFT_OUT(place, [*folders, *names])
+        out = _NOT_COMPARED(place, [*folders, *names])
         folders[:] = [name for name in folders if name not in out]
         yield from ((Path(place) / name).relative_to(folder).as_posix() for name in names if name not in out)

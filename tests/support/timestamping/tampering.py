@@ -37,10 +37,10 @@ def _changed(reply: bytes, change: Callable[[list[bytes]], list[bytes]]) -> byte
     status, token = der.parse(reply).children()
     kind, content = token.children()
     (signed,) = content.children()
-    again = der.sequence(*change([each.der for each in signed.children()]))
+    again = der.sequence(*change([child.der for child in signed.children()]))
     return der.sequence(status.der, der.sequence(kind.der, der.element(0xA0, again)))
 
 
 def _longer(data: bytes, *more: bytes) -> bytes:
     """The element `data` with `more` at its end."""
-    return der.element(data[0], *(each.der for each in der.parse(data, data[0]).children()), *more)
+    return der.element(data[0], *(child.der for child in der.parse(data, data[0]).children()), *more)

@@ -65,9 +65,11 @@ def right(**parts: Any) -> VaultResponse:
 def respond(world: VaultWorld, request: VaultRequest) -> VaultResponse:
     """The answer of the active node."""
     path = request.path
+    facts = {"initialized": True, "sealed": world.sealed, "standby": False, "version": "1.19.0"}
     if path == "sys/health":
-        facts = {"initialized": True, "sealed": world.sealed, "standby": False, "version": "1.19.0"}
         return VaultResponse(503 if world.sealed else 200, facts)
+    if path in {"sys/seal-status", "sys/init"}:
+        return VaultResponse(200, facts)
     if world.sealed:
         return wrong(503, "Vault is sealed")
     elsewhere = request.headers.get("x-vault-namespace", "").strip("/") != world.namespace
@@ -78,9 +80,18 @@ def respond(world: VaultWorld, request: VaultRequest) -> VaultResponse:
 
 
 def _with_token(world: VaultWorld, held: HeldToken, request: VaultRequest) -> VaultResponse:
-    path, writes = request.path, request.method in {"POST", "PUT"}
-    if path in {"auth/token/lookup-self", "auth/token/renew-self"}:
+    path = request.path
+    if path in {"auth/token/lookup-self", "auth/token/renew-self", "auth/token/revoke-self"}:
         return _token(world, held, path, request)
+    if path == "sys/capabilities-self":
+        return _capabilities(world, held, request.content["paths"])
+    if path == f"{world.mount}/keys" and request.method == "LIST":
+        return right(data={"keys": [KEY]}) if "read" in held.rights else wrong(403, DENIED)
+    return _with_key(world, held, request)
+
+
+def _with_key(world: VaultWorld, held: HeldToken, request: VaultRequest) -> VaultResponse:
+    path, writes = request.path, request.method in {"POST", "PUT"}
     engine = re.fullmatch(rf"{re.escape(world.mount)}/(keys|sign|verify)/([\w.-]+)(?:/([\w-]+))?", path)
     if engine is None:
         return wrong(404, f'no handler for route "{path}". route entry not found.')
@@ -116,6 +127,9 @@ def _login(world: VaultWorld, method: str, given: dict[str, Any]) -> VaultRespon
 
 def _token(world: VaultWorld, held: HeldToken, path: str, request: VaultRequest) -> VaultResponse:
     left = 0 if held.end is None else int(held.end - time.monotonic())
+    if path.endswith("revoke-self"):
+        del world.tokens[request.headers["x-vault-token"]]
+        return VaultResponse(204)
     if path.endswith("renew-self"):
         if not held.renewable:
             return wrong(400, "lease is not renewable")
@@ -126,6 +140,15 @@ def _token(world: VaultWorld, held: HeldToken, path: str, request: VaultRequest)
     if "lookup" not in held.rights:
         return wrong(403, DENIED)
     return right(data={"ttl": left, "renewable": held.renewable, "policies": ["default", "sign"], "type": "service"})
+
+
+def _capabilities(world: VaultWorld, held: HeldToken, paths: list[str]) -> VaultResponse:
+    found = {}
+    for path in paths:
+        reads, signs = path == f"{world.mount}/keys/{KEY}", path.startswith(f"{world.mount}/sign/{KEY}")
+        may = "read" in held.rights and reads, "sign" in held.rights and signs
+        found[path] = ["read"] if may[0] else ["update"] if may[1] else ["deny"]
+    return right(data={**found, "capabilities": found[paths[0]]}, **found)
 
 
 def _key(world: VaultWorld, name: str) -> VaultResponse:
@@ -163,16 +186,21 @@ def _sign(world: VaultWorld, name: str, algorithm: str | None, given: dict[str, 
     try:
         if isinstance(key, ec.EllipticCurvePrivateKey):
             value = key.sign(data, ec.ECDSA(scheme))
-        elif given.get("signature_algorithm", "pss") == "pkcs1v15":
-            value = key.sign(data, padding.PKCS1v15(), scheme)
         else:
-            value = key.sign(data, padding.PSS(padding.MGF1(hashing), padding.PSS.MAX_LENGTH), scheme)
+            value = key.sign(data, _padding(given, hashing, padding.PSS.MAX_LENGTH), scheme)
     except ValueError as refused:
         return wrong(400, f"failed to sign: {refused}")
     world.spent.append((number, data.hex()))
     shown = number + 1 if world.wrong_version else number
     signature = f"vault:v{shown}:{base64.b64encode(value).decode()}"
     return right(data={"signature": signature, "key_version": number})
+
+
+def _padding(given: dict[str, Any], hashing: hashes.HashAlgorithm, salt: Any) -> padding.AsymmetricPadding:
+    """PSS, unless PKCS#1 v1.5 is asked for."""
+    if given.get("signature_algorithm", "pss") == "pkcs1v15":
+        return padding.PKCS1v15()
+    return padding.PSS(padding.MGF1(hashing), salt)
 
 
 def _verify(world: VaultWorld, name: str, algorithm: str | None, given: dict[str, Any]) -> VaultResponse:
@@ -185,7 +213,7 @@ def _verify(world: VaultWorld, name: str, algorithm: str | None, given: dict[str
     data = base64.b64decode(given["input"])
     try:
         if isinstance(public, rsa.RSAPublicKey):
-            public.verify(value, data, padding.PKCS1v15(), scheme)
+            public.verify(value, data, _padding(given, hashing, padding.PSS.AUTO), scheme)
         else:
             public.verify(value, data, ec.ECDSA(scheme))
     except InvalidSignature:

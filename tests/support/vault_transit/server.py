@@ -36,8 +36,10 @@ class TransitServer(StandIn):
             def do_GET(self) -> None:
                 length = int(self.headers.get("Content-Length") or 0)
                 headers = {name.lower(): value for name, value in self.headers.items()}
-                path = unquote(self.path.partition("?")[0].removeprefix("/v1/"))
-                request = VaultRequest(self.command, path, headers, self.rfile.read(length))
+                path, _, query = self.path.partition("?")
+                method = "LIST" if self.command == "GET" and "list=true" in query else self.command
+                body = self.rfile.read(length)
+                request = VaultRequest(method, unquote(path.removeprefix("/v1/")), headers, body)
                 outer.requests.append(request)
                 response = outer.interfere(request) or respond(outer.world, request)
                 if outer.hang_up(request):
@@ -45,14 +47,16 @@ class TransitServer(StandIn):
                     return
                 content = response.content
                 body = content if isinstance(content, bytes) else json.dumps(content).encode()
+                body = b"" if response.status == 204 else body
                 self.send_response(response.status)
                 for name, value in {"Content-Type": "application/json", **response.headers}.items():
                     self.send_header(name, value)
                 self.send_header("Content-Length", str(len(body)))
                 self.end_headers()
-                self.wfile.write(body)
+                if self.command != "HEAD":
+                    self.wfile.write(body)
 
-            do_POST = do_PUT = do_GET
+            do_POST = do_PUT = do_HEAD = do_LIST = do_GET
 
         self._server = LoopbackServer(Handler)
         self._server.socket = access.context().wrap_socket(self._server.socket, server_side=True)

@@ -135,7 +135,7 @@ def test_a_bundles_packages_are_those_inside_it() -> None:
     )
     manifest = read_manifest(text.encode(), bundle=True)
     assert manifest.publisher == "CN=a & b"
-    assert [(each.name, each.offset, each.size) for each in manifest.packages] == [("d/x.msix", 50, 7)]
+    assert [(package.name, package.offset, package.size) for package in manifest.packages] == [("d/x.msix", 50, 7)]
     with pytest.raises(ValueError, match="Offset"):
         read_manifest(text.replace('"50"', '"x"').encode(), bundle=True)
 

@@ -20,7 +20,7 @@ def subject(*relative: str) -> x509.Name:
     """A name in a certificate's order; "+" joins attributes of one relative name."""
     return x509.Name(
         x509.RelativeDistinguishedName(
-            x509.NameAttribute(KINDS[kind], value) for kind, value in (each.split("=", 1) for each in names.split("+"))
+            x509.NameAttribute(KINDS[kind], value) for kind, value in (part.split("=", 1) for part in names.split("+"))
         )
         for names in relative
     )
@@ -51,7 +51,7 @@ def subject(*relative: str) -> x509.Name:
     ],
 )
 def test_the_same_name(publisher: str, relative: list[str] | str) -> None:
-    names = [each.replace("_", " ") for each in relative.split()] if isinstance(relative, str) else relative
+    names = [name.replace("_", " ") for name in relative.split()] if isinstance(relative, str) else relative
     held = subject(*names)
     if '""hi""' in publisher:
         held = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, 'say "hi" + bye=#1')])

@@ -59,10 +59,10 @@ def test_a_format_is_loaded_when_a_file_may_need_it() -> None:
     format_, loaded = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True
     ).stdout.splitlines()
-    modules: Mapping[Format, str] = {each: row.partition(":")[0] for each, row in FORMATS.items()}
+    modules: Mapping[Format, str] = {format_: row.partition(":")[0] for format_, row in FORMATS.items()}
     assert format_ == Format.PE
     assert modules[Format.PE] in loaded.split()
-    assert not {module for each, module in modules.items() if each is not Format.PE} & set(loaded.split())
+    assert not {module for format_, module in modules.items() if format_ is not Format.PE} & set(loaded.split())
 
 
 @pytest.mark.parametrize("name", ["x.nupkg", "x.SNUPKG", "x.vsix", "x.msix", "x.AppxBundle"])

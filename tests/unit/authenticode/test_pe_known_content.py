@@ -34,7 +34,7 @@ def copy(image: PeFile, tmp_path: Path) -> Path:
 
 
 def checksum_of(file: PeFile, digest: PeDigest) -> Finding:
-    (found,) = [each for each in file.structure(digest, ()) if each.check == "checksum"]
+    (found,) = [finding for finding in file.structure(digest, ()) if finding.check == "checksum"]
     return found
 
 

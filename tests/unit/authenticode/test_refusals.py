@@ -97,7 +97,7 @@ def test_every_row_is_proved_here() -> None:
     told = set()
     for name, (content, _, _) in KINDS.items():
         look = Look(content[:EDGE], content[-EDGE:], len(content), Path(name).suffix)
-        told.add(next(index for index, each in enumerate(UNSUPPORTED_TYPES) if each.matches(look)))
+        told.add(next(index for index, kind in enumerate(UNSUPPORTED_TYPES) if kind.matches(look)))
     assert told == set(range(len(UNSUPPORTED_TYPES)))
 
 

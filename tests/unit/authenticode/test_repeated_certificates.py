@@ -17,7 +17,7 @@ from support.tokens import make_token
 def with_certificates(message: bytes, *certificates: bytes) -> bytes:
     """The message with these members of its certificates."""
     kind, wrapped = der.parse(message).children()
-    fields = [each.der for each in wrapped.first().children()]
+    fields = [child.der for child in wrapped.first().children()]
     fields[3] = der.element(0xA0, *certificates)
     return der.sequence(kind.der, der.element(0xA0, der.sequence(*fields)))
 
@@ -32,7 +32,7 @@ def test_the_signers_certificate_may_come_once_more(extra: str) -> None:
     message = read_signed_message(with_certificates(token, unit.der, between.der, *more))
     assert message.certificates == (unit.der, between.der)
     assert bool(message.refused) is (extra in {"signer twice", "issuer"})
-    assert all("a repeated one" in each for each in message.refused)
+    assert all("a repeated one" in said for said in message.refused)
 
 
 def test_a_message_as_it_is_made_repeats_nothing(authority: EmbeddedAuthority) -> None:

@@ -56,7 +56,7 @@ def test_what_is_hashed(tmp_path: Path, extension: str, encoding: str) -> None:
         file.embed(file.digest([]), (DER,), out)
     again = ScriptFile.open(Snapshot(tmp_path / f"signed.{extension}"))
     assert (again.signatures, digest(again)) == ((DER,), digest(file))
-    assert [each.check for each in again.structure(again.digest([]), ()) if each.hresult] == []
+    assert [finding.check for finding in again.structure(again.digest([]), ()) if finding.hresult] == []
     with (tmp_path / f"twice.{extension}").open("wb") as out:
         again.embed(again.digest([]), (DER + b"2",), out)
     assert ScriptFile.open(Snapshot(tmp_path / f"twice.{extension}")).signatures == (DER + b"2",)
@@ -119,7 +119,7 @@ LINES = BLOCK.split("\r\n")
 def test_a_block_that_is_not_as_it_must_be(tmp_path: Path, block: str, check: str, what: str) -> None:
     """Smuggled text, and blocks that Windows does not see: found by name, and never signed over."""
     file = opened(tmp_path, "x.ps1", ("Exit 0\r\n" + block).encode())
-    findings = {each.name: each for each in file.structure(file.digest([]), ())}
+    findings = {finding.name: finding for finding in file.structure(file.digest([]), ())}
     assert findings[check].hresult is Hresult.TRUST_E_MALFORMED_SIGNATURE
     assert what in findings[check].detail
     with pytest.raises(ArtifactError, match="not intact"):
@@ -190,7 +190,7 @@ def test_text_without_mark_is_hashed_as_a_western_windows_reads_it(
     file = opened(tmp_path, name, data)
     position = {"x.vbs": len(text), "x.wsf": text.find("</job>")}.get(name)
     assert digest(file) == expected(text, position)
-    (finding,) = (each for each in file.structure(file.digest([]), ()) if each.hresult)
+    (finding,) = (finding for finding in file.structure(file.digest([]), ()) if finding.hresult)
     assert (finding.check, finding.hresult) == ("encoding", Hresult.TRUST_E_BAD_DIGEST)
     with (tmp_path / f"signed{name}").open("wb") as out:
         file.embed(file.digest([]), (DER,), out)

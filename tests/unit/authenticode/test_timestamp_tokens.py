@@ -99,7 +99,11 @@ def test_the_signing_certificate_must_be_the_one_that_is_named(token: bytes) -> 
     """Without the signingCertificate attribute a token could be given to another certificate of the same key."""
 
     def without_name(_signed: Any, signer: Any) -> None:
-        kept = [each for each in signer["signed_attrs"] if each["type"].dotted != oids.OID_SIGNING_CERTIFICATE_V2]
+        kept = [
+            attribute
+            for attribute in signer["signed_attrs"]
+            if attribute["type"].dotted != oids.OID_SIGNING_CERTIFICATE_V2
+        ]
         signer["signed_attrs"] = cms_schema.Attributes(kept)
 
     assert fault(changed(token, without_name)) is not None
@@ -185,7 +189,7 @@ def bare(authority: EmbeddedAuthority, digest: bytes) -> bytes:
 def test_a_counter_signature_without_a_time_can_not_be_read(authority: EmbeddedAuthority) -> None:
     info = cms_schema.SignerInfo.load(counter_signature(authority, SIGNATURE))
     info["signed_attrs"] = cms_schema.Attributes(
-        [each for each in info["signed_attrs"] if each["type"].dotted != oids.OID_SIGNING_TIME]
+        [attribute for attribute in info["signed_attrs"] if attribute["type"].dotted != oids.OID_SIGNING_TIME]
     )
     with pytest.raises(TrustError):
         read_counter_signature(bytes(info.dump(force=True)), SIGNATURE, ())

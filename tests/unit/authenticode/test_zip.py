@@ -60,12 +60,12 @@ def test_what_stays_keeps_its_bytes_when_entries_go_and_come(tmp_path: Path, zip
         Plan(archive, kept, (ZipMember("new.txt", b"new"),)).write(file)
     again = archive_of(Snapshot(target))
     before, after = path.read_bytes(), target.read_bytes()
-    assert [before[each.offset : each.end] for each in kept] == [
-        after[each.offset : each.end] for each in again.entries[:-1]
+    assert [before[entry.offset : entry.end] for entry in kept] == [
+        after[entry.offset : entry.end] for entry in again.entries[:-1]
     ]
     with zipfile.ZipFile(target) as peer:
         assert peer.testzip() is None
-        assert peer.namelist() == [*(each.name for each in kept), "new.txt"]
+        assert peer.namelist() == [*(entry.name for entry in kept), "new.txt"]
     with (tmp_path / "back.zip").open("wb") as file:
         Plan(again, again.entries).write(file)
     assert (tmp_path / "back.zip").read_bytes() == after
@@ -209,5 +209,5 @@ def test_archives_of_another_packer(tmp_path: Path, make: Callable[[], bytes]) -
         Plan(archive, archive.entries[1:], (ZipMember("new.txt", b"new"),)).write(file)
     with zipfile.ZipFile(target) as peer:
         assert peer.testzip() is None
-        assert [each.name for each in archive.entries[1:]] == peer.namelist()[:-1]
+        assert [entry.name for entry in archive.entries[1:]] == peer.namelist()[:-1]
     assert len(archive_of(Snapshot(target)).entries) == len(archive.entries)

@@ -30,8 +30,8 @@ def test_every_file_is_in_exactly_one_slice_and_the_slices_are_balanced(total: i
     sizes = [random.Random(7).randrange(1, 10_000_000) for _ in range(200)]  # noqa: S311 - sizes, no secrets
     files = artifacts(*sizes)
     slices = [take_slice(files, number, total)[1] for number in range(1, total + 1)]
-    assert sorted(each.name for part in slices for each in part) == [each.name for each in files]
-    loads = [sum(each.size for each in part) for part in slices]
+    assert sorted(file.name for part in slices for file in part) == [file.name for file in files]
+    loads = [sum(file.size for file in part) for part in slices]
     assert max(loads) - min(loads) <= max(sizes)
 
 
@@ -103,8 +103,8 @@ def passed(folder: Path) -> None:
         report = json.loads(path.read_text(encoding="utf-8"))
         report |= {"passed": True, "exit_code": 0}
         report["totals"] |= {"verified": len(report["files"]), "unverified": 0, "failed": 0}
-        for each in report["files"]:
-            each |= {"error": None, "verdict": {"result": "verified", "checks": []}}
+        for file in report["files"]:
+            file |= {"error": None, "verdict": {"result": "verified", "checks": []}}
         path.write_text(json.dumps(report), encoding="utf-8")
 
 
@@ -127,7 +127,7 @@ def test_failures_of_a_slice_are_failures_of_the_whole(fan_out: Path) -> None:
     code, report = merge(fan_out)
     assert code == report["exit_code"] == 2
     assert not report["passed"]
-    assert [each["path"] for each in report["files"]] == [f"drop/{number}.bin" for number in range(5)]
+    assert [file["path"] for file in report["files"]] == [f"drop/{number}.bin" for number in range(5)]
     assert report["totals"]["matched"] == 5
     assert report["slice"] is None
 

@@ -20,14 +20,14 @@ def test_pkcs7_is_read_in_the_order_that_it_has(chain: tuple[Issued, ...]) -> No
     content = certificates_only(chain)
     text = base64.encodebytes(content).decode()
     armoured = f"-----BEGIN PKCS7-----\n{text}-----END PKCS7-----\n".encode()
-    wanted = tuple(each.certificate for each in chain)
+    wanted = tuple(issued.certificate for issued in chain)
     assert parse_certificates(content) == parse_certificates(armoured) == wanted
 
 
 def test_pkcs7_as_der_is_read_too() -> None:
     for encoding in (Encoding.DER, Encoding.PEM):
-        content = pkcs7.serialize_certificates([each.certificate for each in CHAIN], encoding)
-        assert set(parse_certificates(content)) == {each.certificate for each in CHAIN}
+        content = pkcs7.serialize_certificates([issued.certificate for issued in CHAIN], encoding)
+        assert set(parse_certificates(content)) == {issued.certificate for issued in CHAIN}
 
 
 @pytest.mark.parametrize(

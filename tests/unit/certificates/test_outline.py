@@ -32,7 +32,7 @@ def test_a_certificate_of_version_1_has_one(authority: EmbeddedAuthority) -> Non
 
 def rebuilt(data: bytes, signed: bytes) -> bytes:
     """The certificate with another signed part."""
-    return der.sequence(signed, *(each.der for each in der.parse(data).children()[1:]))
+    return der.sequence(signed, *(child.der for child in der.parse(data).children()[1:]))
 
 
 def without_key(data: bytes) -> bytes:

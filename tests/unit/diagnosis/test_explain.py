@@ -38,32 +38,35 @@ def test_hostile_words_are_shown_harmless(text: str) -> None:
     assert "\x1b" not in shown
 
 
-MEGABYTE = 1_000_000
+SIZE = 300_000
 HOSTILE = [
-    "a" * MEGABYTE,
-    "A_" * (MEGABYTE // 2),
-    "0x" * (MEGABYTE // 2),
-    "-2146762496 " * (MEGABYTE // 12),
-    "".join(f"0x8009{number % 65536:04X} " for number in range(MEGABYTE // 11)),
-    "signtool sign " * (MEGABYTE // 14),
-    "signcommand command for file " * (MEGABYTE // 29),
-    'signing of "' * (MEGABYTE // 12),
-    "status_code=404 " * (MEGABYTE // 16),
-    "The following certificates were considered: " * (MEGABYTE // 44),
-    "After Hash filter, 0 certs were left. " * (MEGABYTE // 38),
-    "expires: mon jan 01 00:00:00 2024 sha1 hash: " * (MEGABYTE // 45),
-    "##[" * (MEGABYTE // 3),
-    " \t\r\n" * (MEGABYTE // 4),
-    "\ud800\u0130\x00" * (MEGABYTE // 3),
+    "a" * SIZE,
+    "A_" * (SIZE // 2),
+    "0x" * (SIZE // 2),
+    "-2146762496 " * (SIZE // 12),
+    "".join(f"0x8009{number % 65536:04X} " for number in range(SIZE // 11)),
+    "signtool sign " * (SIZE // 14),
+    "signcommand command for file " * (SIZE // 29),
+    'signing of "' * (SIZE // 12),
+    "status_code=404 " * (SIZE // 16),
+    "The following certificates were considered: " * (SIZE // 44),
+    "After Hash filter, 0 certs were left. " * (SIZE // 38),
+    "expires: mon jan 01 00:00:00 2024 sha1 hash: " * (SIZE // 45),
+    "##[" * (SIZE // 3),
+    " \t\r\n" * (SIZE // 4),
+    "\ud800\u0130\x00" * (SIZE // 3),
 ]
 
 
 @pytest.mark.parametrize("text", HOSTILE, ids=lambda text: repr(text[:12]))
 def test_time_is_linear_in_the_text(text: str) -> None:
-    """Processor time of the whole against that of an eighth: a search that backtracks takes 64 times, not 8."""
+    """Processor time of the whole against that of an eighth: a search that backtracks takes 64 times, not 8.
+
+    What other work on the machine adds is never in all three.
+    """
     diagnose("")
-    eighth = min(_seconds(text[: len(text) // 8]) for _ in range(2))
-    assert _seconds(text) < 24 * eighth + 0.5
+    eighth = min(_seconds(text[: len(text) // 8]) for _ in range(3))
+    assert any(_seconds(text) < 12 * eighth + 0.1 for _ in range(3))
 
 
 def _seconds(text: str) -> float:

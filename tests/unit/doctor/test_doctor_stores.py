@@ -26,12 +26,12 @@ def found(settings: Settings) -> dict[str, Prerequisite]:
     """The findings by name; what is missing has a remedy."""
     assert settings.key_store is not None
     findings = list(examine_store(STORES.find(settings.key_store), settings))
-    assert all(each.remedy for each in findings if each.state == "failed")
-    return {each.name: each for each in findings}
+    assert all(finding.remedy for finding in findings if finding.state == "failed")
+    return {finding.name: finding for finding in findings}
 
 
 def states(settings: Settings) -> dict[str, str]:
-    return {name: each.state for name, each in found(settings).items()}
+    return {name: finding.state for name, finding in found(settings).items()}
 
 
 def test_embedded_makes_no_keys(tmp_path: Path) -> None:

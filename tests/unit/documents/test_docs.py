@@ -39,11 +39,11 @@ def parser() -> argparse.ArgumentParser:
 @cache
 def options(command: str) -> frozenset[str]:
     """The options of a command; KeyError when there is none of that name."""
-    (action,) = [each for each in parser()._actions if isinstance(each, argparse._SubParsersAction)]  # noqa: SLF001
+    (action,) = [action for action in parser()._actions if isinstance(action, argparse._SubParsersAction)]  # noqa: SLF001
     return frozenset(action.choices[command]._option_string_actions)  # noqa: SLF001 - argparse shows them nowhere else
 
 
-@pytest.mark.parametrize("command", COMMANDS, ids=lambda each: f"{each.place} {' '.join(each.arguments)}")
+@pytest.mark.parametrize("command", COMMANDS, ids=lambda command: f"{command.place} {' '.join(command.arguments)}")
 def test_every_command_is_one(command: Command, capsys: pytest.CaptureFixture[str]) -> None:
     name, *words = command.arguments
     if name != "--version":
@@ -55,9 +55,9 @@ def test_every_command_is_one(command: Command, capsys: pytest.CaptureFixture[st
 
 
 def test_commands_are_found_wherever_they_stand() -> None:
-    places = {each.place.partition(":")[0] for each in COMMANDS}
+    places = {command.place.partition(":")[0] for command in COMMANDS}
     assert {"README.md", "docs/reference/gate.md", "docs/how-to/windows.md", "docs/troubleshooting.md"} <= places
-    assert len({each.arguments for each in COMMANDS}) > 25
+    assert len({command.arguments for command in COMMANDS}) > 25
 
 
 def test_a_wrong_command_is_refused() -> None:
@@ -67,7 +67,7 @@ def test_a_wrong_command_is_refused() -> None:
         assert ended.value.code == 3
 
 
-@pytest.mark.parametrize("block", BLOCKS, ids=lambda each: each.place)
+@pytest.mark.parametrize("block", BLOCKS, ids=lambda block: block.place)
 def test_every_block_can_be_read(block: Block) -> None:
     """JSON, YAML and Python parse; `yaml` is for pipelines, `yml` for other files; one is named in its first line."""
     assert block.language in SHELL | {"yaml", "yml", "json", "text", "python"}, "say what the block is"
@@ -85,7 +85,9 @@ def test_every_block_can_be_read(block: Block) -> None:
 
 def test_what_replaces_another_tool_s_option_is_ours() -> None:
     """In the tables of docs/migrate the last column names our options, or inputs of our task."""
-    inputs = {each["name"] for each in json.loads((ROOT / "task/KspSign/task.json").read_text("utf-8"))["inputs"]}
+    inputs = {
+        declared["name"] for declared in json.loads((ROOT / "task/KspSign/task.json").read_text("utf-8"))["inputs"]
+    }
     seen = set()
     for page, text in pages().items():
         for row in re.findall(r"^\|.*\|$", text, re.MULTILINE) if page.startswith("docs/migrate/") else ():

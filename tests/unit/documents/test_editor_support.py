@@ -65,7 +65,7 @@ def test_settings_are_completed_and_explained(editor: Editor) -> None:
         "textDocument": {"uri": editor.uri("writing.yml")},
         "position": {"line": len(EXAMPLE.splitlines()), "character": 6},
     }
-    offered = {each["label"] for each in editor.ask("textDocument/completion", **place)["items"]}
+    offered = {item["label"] for item in editor.ask("textDocument/completion", **place)["items"]}
     assert {"timestamp_url", "timestamp_jobs", "timestamp_mode"} <= offered
     line = next(number for number, text in enumerate(EXAMPLE.splitlines()) if text.startswith("keypair_alias"))
     shown = editor.ask("textDocument/hover", **place | {"position": {"line": line, "character": 3}})

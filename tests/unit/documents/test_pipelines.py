@@ -76,7 +76,7 @@ def _mappings(node: Any) -> Iterator[dict[str, Any]]:
 def _declared(path: Path) -> dict[str, bool]:
     """The parameters of a template, and whether a caller must give them."""
     content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    return {each["name"]: "default" not in each for each in content["parameters"]}
+    return {parameter["name"]: "default" not in parameter for parameter in content["parameters"]}
 
 
 @pytest.mark.parametrize("name", [name for name in FILES if "/templates/" in name])
@@ -88,24 +88,28 @@ def test_a_template_uses_exactly_the_parameters_that_it_declares(name: str) -> N
 def test_callers_give_a_template_its_parameters_and_no_others() -> None:
     seen = set()
     for name, text in FILES.items():
-        for call in (each for each in _mappings(yaml.safe_load(text)) if isinstance(each.get("template"), str)):
+        for call in (
+            mapping for mapping in _mappings(yaml.safe_load(text)) if isinstance(mapping.get("template"), str)
+        ):
             target = TEMPLATES / Path(call["template"].partition("@")[0]).name
             declared, given = _declared(target), set(call.get("parameters", {}))
             assert given <= set(declared), f"{name} gives {target.name} {given - set(declared)}"
-            assert {each for each, needed in declared.items() if needed} <= given, f"{name} -> {target.name}"
+            assert {name_ for name_, needed in declared.items() if needed} <= given, f"{name} -> {target.name}"
             seen.add(target.name)
     assert seen == {path.name for path in TEMPLATES.glob("*.yml")}
 
 
 def test_templates_know_the_key_stores_of_the_task_and_what_each_needs() -> None:
     """`key` holds inputs of the task: exactly those that sign-steps.yml hands on."""
-    inputs = {each["name"]: each for each in TASKS[0]["inputs"]}
+    inputs = {declared["name"]: declared for declared in TASKS[0]["inputs"]}
     known = set(re.findall(r"parameters\.key\.(\w+)", FILES["pipelines/templates/sign-steps.yml"]))
     assert known <= set(inputs)
     for name, text in FILES.items():
-        for declared in (each for each in _mappings(yaml.safe_load(text)) if each.get("name") == "keyStore"):
+        for declared in (mapping for mapping in _mappings(yaml.safe_load(text)) if mapping.get("name") == "keyStore"):
             assert set(declared["values"]) <= set(inputs["keyStore"]["options"]), name
-        for call in (each for each in _mappings(yaml.safe_load(text)) if isinstance(each.get("template"), str)):
+        for call in (
+            mapping for mapping in _mappings(yaml.safe_load(text)) if isinstance(mapping.get("template"), str)
+        ):
             key = call.get("parameters", {}).get("key", {})
             assert isinstance(key, str) or set(key) <= known, name
 

@@ -49,12 +49,12 @@ def test_every_setting_is_listed_once() -> None:
 
 
 def test_the_outputs_of_task_and_action_are_the_same() -> None:
-    assert [dashed(each["name"]) for each in TASK["outputVariables"]] == [*ACTION["outputs"]]
+    assert [dashed(output["name"]) for output in TASK["outputVariables"]] == [*ACTION["outputs"]]
 
 
 def test_every_variable_that_is_read_is_listed() -> None:
-    listed = [name for each in READ for name in each.names]
-    of_libraries = {name for each in READ if each.library for name in each.names}
+    listed = [name for variable in READ for name in variable.names]
+    of_libraries = {name for variable in READ if variable.library for name in variable.names}
     composed = {"http_proxy", "https_proxy"}
     assert len(listed) == len(set(listed))
     assert set(named()) - WRITTEN == set(listed) - of_libraries - composed

@@ -56,6 +56,10 @@ NAMES = {
     "_Once": "SingleFlight",
     "lasting_faults": "time_independent_faults",
 }
+_EACH = "each"
+LOOP_OVER_EACH = re.compile(
+    rf"\bfor (?:\(?\w+\)?, )*{_EACH}(?:, \w+)* in\b|\blambda (?:\w+, )*{_EACH}\b|^\s*{_EACH} = ", re.MULTILINE
+)
 ALLOWED = {("python/kspsign/doctor/network.py", "behind"), ("docs/performance.md", "behind")}
 """Where such a word is right: clocks that are behind."""
 
@@ -109,6 +113,18 @@ def test_pages_are_written_in_the_field_s_words(path: Path) -> None:
 def test_failures_are_explained_in_the_field_s_words(failure: Failure) -> None:
     texts_of_failure = (failure.title, failure.cause, failure.remedy)
     assert not [fault for text in texts_of_failure for fault in found(text, f"failures.yml: {failure.id}")]
+
+
+def test_loops_of_tests_name_what_they_go_over() -> None:
+    """By their text: to parse all tests takes seconds."""
+    paths = (ROOT / "tests").rglob("*.py")
+    assert not [path.name for path in paths if LOOP_OVER_EACH.search(path.read_text(encoding="utf-8"))]
+
+
+@pytest.mark.parametrize("loop", ["for EACH in x", "(y for name, EACH in x)", "key=lambda EACH: y", "  EACH = next(x)"])
+def test_a_loop_that_does_not_is_found(loop: str) -> None:
+    assert LOOP_OVER_EACH.search(loop.replace("EACH", _EACH))
+    assert not LOOP_OVER_EACH.search("for each of them in a sentence")
 
 
 def test_a_class_name_has_one_meaning() -> None:

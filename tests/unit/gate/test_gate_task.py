@@ -213,7 +213,7 @@ def test_names_and_limits() -> None:
     assert GATE["runsOn"] == ["Server", "ServerGate"]
     assert not {"minimumAgentVersion", "demands", "outputVariables", "restrictions"} & set(GATE)
     assert (FOLDER / "icon.png").read_bytes() == (ROOT / "task" / "KspSign" / "icon.png").read_bytes()
-    assert all(each["helpMarkDown"].endswith(".") and each["label"] for each in GATE["inputs"])
+    assert all(declared["helpMarkDown"].endswith(".") and declared["label"] for declared in GATE["inputs"])
 
 
 def test_the_version_is_the_project_s() -> None:
@@ -224,15 +224,17 @@ def test_the_version_is_the_project_s() -> None:
 def test_the_extension_contributes_the_gate() -> None:
     manifest = json.loads((ROOT / "vss-extension.json").read_text(encoding="utf-8"))
     (contribution,) = [
-        each for each in manifest["contributions"] if each["properties"]["name"] == "task/" + FOLDER.name
+        contribution
+        for contribution in manifest["contributions"]
+        if contribution["properties"]["name"] == "task/" + FOLDER.name
     ]
     assert contribution["targets"] == ["ms.vss-distributed-task.tasks"]
 
 
 def test_every_reference_is_an_input_an_output_of_an_earlier_link_or_a_known_variable() -> None:
-    inputs = {each["name"] for each in GATE["inputs"]}
+    inputs = {declared["name"] for declared in GATE["inputs"]}
     known = {name.lower() for name in inputs | set(VARIABLES)}
-    defaults = REFERENCE.findall(" ".join(each.get("defaultValue", "") for each in GATE["inputs"]))
+    defaults = REFERENCE.findall(" ".join(declared.get("defaultValue", "") for declared in GATE["inputs"]))
     assert {name.lower() for name in defaults} <= known
     used: set[str] = set()
     for link in LINKS:

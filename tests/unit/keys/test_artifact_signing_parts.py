@@ -136,7 +136,7 @@ def test_the_build_is_the_correlation_id(environment: dict[str, str], wanted: st
 def test_outside_a_pipeline_every_run_has_an_id_of_its_own(tmp_path: Path) -> None:
     ids = {target(tmp_path, WHOLE).correlation_id for _ in range(2)}
     assert len(ids) == 2
-    assert all(each.startswith("kspsign ") for each in ids)
+    assert all(identifier.startswith("kspsign ") for identifier in ids)
 
 
 @pytest.mark.parametrize(

@@ -61,7 +61,7 @@ def test_the_headers_are_botocore_s(
     assert got == expected
 
 
-@pytest.mark.parametrize("partition", PARTITIONS, ids=lambda each: str(each["id"]))
+@pytest.mark.parametrize("partition", PARTITIONS, ids=lambda partition: str(partition["id"]))
 def test_each_partition_has_its_hosts(partition: dict[str, Any]) -> None:
     region = REGIONS[partition["id"]]
     assert re.fullmatch(partition["regionRegex"], region)

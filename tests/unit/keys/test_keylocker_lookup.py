@@ -124,6 +124,30 @@ def test_a_certificate_that_can_not_sign_is_told(
     assert host.service.record.of("POST") == []
 
 
+def test_an_expired_key_pair_of_the_same_alias_is_passed_over_and_named(host: Host) -> None:
+    old = host.world.add_keypair("release")
+    host.world.add_certificate(old, "2024", begin=NOW - 400 * DAY, end=NOW - 10 * DAY)
+    newest = host.world.add_certificate(host.world.add_keypair("release"), "2025")
+    remarks: list[str | RunWarning] = []
+    store = open_key_store(settings(host, "release"), notice=remarks.append)
+    store.close()
+    assert store.certificate_chain()[0] == newest.leaf.der
+    assert [str(remark).partition(" is taken, not ")[2].startswith("2024 (") for remark in remarks] == [True]
+    newest.status = "REVOKED"
+    assert refused(settings(host, "release")).code == "CERTIFICATE_REVOKED"
+
+
+def test_a_valid_certificate_of_the_same_subject_under_another_alias_is_a_hint(host: Host) -> None:
+    host.world.add_certificate(host.world.add_keypair("release"), "2024", begin=NOW - 400 * DAY, end=NOW - 10 * DAY)
+    host.world.add_certificate(host.world.add_keypair("release-2026"), "2026")
+    stranger = host.world.add_keypair("stranger")
+    leaf = signer("Somebody else", host.world.intermediate, key=stranger.key, begin=NOW - DAY, end=NOW + DAY)
+    host.world.add_certificate(stranger, "other", leaf=leaf)
+    error = refused(settings(host, "release"))
+    assert error.code == "CERTIFICATE_NOT_VALID"
+    assert "same subject: release-2026. Name it with --keypair-alias" in error.remedy
+
+
 def test_a_misspelt_alias_gets_the_near_ones(host: Host) -> None:
     add(host, "Release-2025")
     add(host, "nightly")
@@ -230,7 +254,7 @@ def test_an_odd_certificate_of_a_stranger_does_not_hinder(host: Host) -> None:
     wanted = add(host, "release")
     host.world.add_certificate(host.world.add_keypair("odd"), "odd").alias = None
     damaged = [{"id": "1"}, {"id": "2", "cert": "MIIB"}, {"id": "3", "cert": "%"}, None, 7]
-    real = [wire.certificate(each) for each in host.world.certificates]
+    real = [wire.certificate(certificate) for certificate in host.world.certificates]
     host.service.faults.append(Fault("GET", "certificates?", Response(200, wire.page([*damaged, *real], 0, 100))))
     assert taken(settings(host, "release")) == wanted.leaf.der
 

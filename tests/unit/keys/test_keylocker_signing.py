@@ -47,7 +47,7 @@ def signed(store: KeyStore, algorithm: DigestAlgorithm) -> tuple[bytes, bytes]:
 @pytest.mark.parametrize("name", KEYS)
 def test_each_kind_of_key_signs_each_digest(host: Host, name: str) -> None:
     store = open_key_store(settings(host, name))
-    key = next(each.key for each in host.world.keypairs if each.alias == name)
+    key = next(keypair.key for keypair in host.world.keypairs if keypair.alias == name)
     for algorithm in WRITTEN:
         digest, value = signed(store, algorithm)
         assert signature_holds(key.public_key(), value, digest, algorithm, None)
@@ -59,7 +59,7 @@ def test_only_the_digest_leaves_with_the_headers_that_the_service_asks_for(host:
     host.service.record.requests.clear()
     digest, _ = signed(store, DigestAlgorithm.SHA256)
     (request,) = host.service.record.requests
-    keypair = next(each for each in host.world.keypairs if each.alias == "P-256")
+    keypair = next(keypair for keypair in host.world.keypairs if keypair.alias == "P-256")
     assert (request.method, request.target) == ("POST", f"/signingmanager/api/v1/keypairs/{keypair.id}/sign")
     assert request.headers["x-api-key"] == host.world.user.api_key
     assert request.headers["content-type"] == "application/json"
@@ -96,7 +96,7 @@ def test_an_answer_with_only_an_id_is_followed(host: Host) -> None:
         digest, value = signed(store, DigestAlgorithm.SHA256)
     finally:
         host.service.only_ids = False
-    key = next(each.key for each in host.world.keypairs if each.alias == "P-256")
+    key = next(keypair.key for keypair in host.world.keypairs if keypair.alias == "P-256")
     assert signature_holds(key.public_key(), value, digest, DigestAlgorithm.SHA256, None)
     assert "/signatures/" in host.service.record.requests[-1].target
     store.close()

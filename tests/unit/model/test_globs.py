@@ -55,7 +55,7 @@ def peer() -> dict[str, list[str]]:
 
 @pytest.mark.parametrize("pattern", PATTERNS)
 def test_names_match_as_in_minimatch(peer: dict[str, list[str]], pattern: str) -> None:
-    ours = [name for name in NAMES if any(name_regex(each).match(name) for each in expand_braces(pattern))]
+    ours = [name for name in NAMES if any(name_regex(part).match(name) for part in expand_braces(pattern))]
     assert ours == peer[pattern]
 
 

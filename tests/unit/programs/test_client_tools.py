@@ -183,7 +183,7 @@ def test_wrong_settings(given: dict[str, str], words: str) -> None:
 @pytest.fixture
 def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """An https server on loopback with the MSI, whose certificate this process trusts."""
-    for variable in [each for each in os.environ if each.lower().endswith("_proxy")]:
+    for variable in [variable for variable in os.environ if variable.lower().endswith("_proxy")]:
         monkeypatch.delenv(variable)
     monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "server.pem"))
     with serve(tmp_path / "server.pem", MSI) as address:

@@ -44,8 +44,8 @@ def shown(surface: str, report: Report, *, quiet: bool = False, verbose: bool = 
     if report.certificate is not None:
         console.certificate(report.certificate, key_store="embedded", test_signing=report.test_signing)
     console.notice("engine native")
-    for each in report.warnings:
-        console.warning(each.code, each.message)
+    for warning in report.warnings:
+        console.warning(warning.code, warning.message)
     for done, outcome in enumerate(report.files, 1):
         console.file_done(outcome, done, len(report.files))
         console.progress(partial(Progress, done, len(report.files), 0, 0))

@@ -111,14 +111,14 @@ def test_runs_side_by_side_share_it(tmp_path: Path) -> None:
         assert len(list(tmp_path.iterdir())) == 1, "the first one's, which still runs"
         first.add(digest(3), signature(3))
     with Journal(tmp_path, OURS) as third:
-        assert [third.find(digest(each), SHA256) for each in (1, 2, 3)] == [signature(1), None, signature(3)]
+        assert [third.find(digest(number), SHA256) for number in (1, 2, 3)] == [signature(1), None, signature(3)]
 
 
 def test_journals_of_other_machines_are_copied_in(tmp_path: Path) -> None:
     for name, number in (("one", 1), ("two", 2)):
         killed_run(tmp_path / name / "journal", number)
     with Journal(tmp_path, OURS) as journal:
-        assert [journal.find(digest(each), SHA256) for each in (1, 2)] == [signature(1), signature(2)]
+        assert [journal.find(digest(number), SHA256) for number in (1, 2)] == [signature(1), signature(2)]
 
 
 @pytest.mark.parametrize("size", range(2, 60, 7))
@@ -127,7 +127,7 @@ def test_a_line_that_was_cut_off_costs_itself_alone(tmp_path: Path, size: int) -
     (path,) = tmp_path.iterdir()
     path.write_bytes(path.read_bytes()[:-size])
     with Journal(tmp_path, OURS) as journal:
-        assert [journal.find(digest(each), SHA256) for each in (1, 2)] == [signature(1), None]
+        assert [journal.find(digest(number), SHA256) for number in (1, 2)] == [signature(1), None]
 
 
 def test_bytes_that_are_no_entry_are_passed_over(tmp_path: Path) -> None:

@@ -34,7 +34,7 @@ def test_the_outputs_are_those_of_the_engine() -> None:
     task = json.loads((ROOT / "task" / "KspSign" / "task.json").read_text(encoding="utf-8"))
     shown = [output["value"].removeprefix("${{ steps.kspsign.outputs.") for output in ACTION["outputs"].values()]
     values = {value.removesuffix(" }}") for value in shown}
-    assert values == {each["name"] for each in task["outputVariables"]}
+    assert values == {output["name"] for output in task["outputVariables"]}
 
 
 def test_each_input_is_handed_to_the_engine_as_a_value_of_its_own() -> None:

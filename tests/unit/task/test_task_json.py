@@ -29,7 +29,7 @@ from vendor import PLATFORMS, PYTHONS
 FOLDER = ROOT / "task" / "KspSign"
 TASK: dict[str, Any] = json.loads((FOLDER / "task.json").read_text(encoding="utf-8"))
 EXTENSION: dict[str, Any] = json.loads((ROOT / "vss-extension.json").read_text(encoding="utf-8"))
-INPUTS: dict[str, dict[str, Any]] = {each["name"]: each for each in TASK["inputs"]}
+INPUTS: dict[str, dict[str, Any]] = {declared["name"]: declared for declared in TASK["inputs"]}
 
 OWN_INPUTS = {"bundledOnly", "command", "config", "connection", "password", "pythonPath"}
 VARIABLES = {name for model in STORES.built_in().values() for name, _variable in secret_variables(model)}
@@ -63,7 +63,7 @@ def test_only_keys_of_the_task_schema_are_used() -> None:
 
 
 def test_properties_have_the_types_of_the_schema() -> None:
-    for properties in (each["properties"] for each in TASK["inputs"] if "properties" in each):
+    for properties in (declared["properties"] for declared in TASK["inputs"] if "properties" in declared):
         assert all(isinstance(value, bool if name == "resizable" else str) for name, value in properties.items())
 
 
@@ -134,9 +134,11 @@ def test_the_password_is_hidden_where_a_key_store_has_no_secret() -> None:
 
 
 def test_empty_inputs_stay_empty_so_that_the_configuration_file_holds() -> None:
-    assert {name for name, each in INPUTS.items() if "defaultValue" in each or each.get("required")} == {"command"}
+    assert {name for name, declared in INPUTS.items() if "defaultValue" in declared or declared.get("required")} == {
+        "command"
+    }
     assert INPUTS["command"]["defaultValue"] in INPUTS["command"]["options"]
-    assert not any(each["type"] == "filePath" for each in INPUTS.values())
+    assert not any(declared["type"] == "filePath" for declared in INPUTS.values())
 
 
 def test_every_input_has_help_and_a_known_group() -> None:
@@ -144,11 +146,11 @@ def test_every_input_has_help_and_a_known_group() -> None:
     for name, declaration in INPUTS.items():
         assert declaration["helpMarkDown"].endswith("."), name
         assert declaration.get("groupName", next(iter(groups))) in groups
-    assert {each["groupName"] for each in INPUTS.values() if "groupName" in each} == groups
+    assert {declared["groupName"] for declared in INPUTS.values() if "groupName" in declared} == groups
 
 
 def test_visible_rules_name_inputs_and_their_values() -> None:
-    rules = [each["visibleRule"] for each in (*TASK["inputs"], *TASK["groups"]) if "visibleRule" in each]
+    rules = [declared["visibleRule"] for declared in (*TASK["inputs"], *TASK["groups"]) if "visibleRule" in declared]
     assert rules
     for part in (part for rule in rules for part in re.split(r" && | \|\| ", rule)):
         name, _operator, value = re.fullmatch(r"(\w+) (=|!=) ([\w-]+)", part).groups()  # type: ignore[union-attr]
@@ -166,7 +168,7 @@ def test_each_command_of_files_is_offered_and_shows_what_it_takes() -> None:
 
 
 def test_what_matters_for_a_key_store_comes_first() -> None:
-    order = [name for name, each in INPUTS.items() if each.get("groupName") == "key"]
+    order = [name for name, declared in INPUTS.items() if declared.get("groupName") == "key"]
     assert order[0] == "keyStore"
     for store, needed in (
         ("keylocker", ["connection", "keypairAlias"]),
@@ -182,14 +184,18 @@ def test_what_matters_for_a_key_store_comes_first() -> None:
 
 
 def test_only_the_outputs_may_be_set() -> None:
-    outputs = [each["name"] for each in TASK["outputVariables"]]
+    outputs = [output["name"] for output in TASK["outputVariables"]]
     assert TASK["restrictions"] == {"settableVariables": {"allowed": outputs}}
     assert outputs == ["thumbprint", "filesMatched", "filesSigned", "filesFailed", "reportPath"]
-    assert all(each["description"] for each in TASK["outputVariables"])
+    assert all(output["description"] for output in TASK["outputVariables"])
 
 
 def test_the_extension_contributes_the_task() -> None:
-    (contribution,) = [each for each in EXTENSION["contributions"] if each["properties"]["name"] == "task/KspSign"]
+    (contribution,) = [
+        contribution
+        for contribution in EXTENSION["contributions"]
+        if contribution["properties"]["name"] == "task/KspSign"
+    ]
     assert contribution["type"] == "ms.vss-distributed-task.task"
     assert contribution["targets"] == ["ms.vss-distributed-task.tasks"]
     assert FOLDER == ROOT / "task/KspSign"
@@ -225,12 +231,16 @@ def test_the_shim_hands_over_the_variables_that_the_engine_asks_for_and_no_other
 
 def test_a_service_connection_keeps_its_secrets_in_its_scheme_and_the_shim_reads_each() -> None:
     """Confidential fields of the type itself would reach child processes, and no mask covers them."""
-    (kind,) = [each for each in EXTENSION["contributions"] if each["type"].endswith("service-endpoint-type")]
+    (kind,) = [
+        contribution
+        for contribution in EXTENSION["contributions"]
+        if contribution["type"].endswith("service-endpoint-type")
+    ]
     properties = kind["properties"]
     assert "inputDescriptors" not in properties
     (scheme,) = properties["authenticationSchemes"]
-    fields = {each["id"]: each for each in scheme["inputDescriptors"]}
-    assert all(each["isConfidential"] and each["inputMode"] == "passwordbox" for each in fields.values())
+    fields = {descriptor["id"]: descriptor for descriptor in scheme["inputDescriptors"]}
+    assert all(field["isConfidential"] and field["inputMode"] == "passwordbox" for field in fields.values())
     assert INPUTS["connection"]["type"] == f"connectedService:{properties['name']}"
     tables = json.loads((ROOT / "task" / "shim" / "src" / "tables.json").read_text(encoding="utf-8"))
     read = {name.rpartition("_")[2] for name in tables["connection"].values() if "PARAMETER" in name}

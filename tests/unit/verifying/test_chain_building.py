@@ -15,7 +15,9 @@ from support.pki import MOMENT, Issued, ca, new_key, sha1_signed, signer
 
 def validated(leaf: Issued, candidates: Sequence[Issued], *roots: Issued) -> ChainResult:
     anchors = TrustAnchors.from_certificates(root.der for root in roots)
-    return validate_chain(leaf.der, [each.der for each in candidates], anchors, CertificatePurpose.CODE_SIGNING, MOMENT)
+    return validate_chain(
+        leaf.der, [issued.der for issued in candidates], anchors, CertificatePurpose.CODE_SIGNING, MOMENT
+    )
 
 
 def outcome(result: ChainResult) -> list[tuple[str, Hresult]]:

@@ -29,7 +29,7 @@ def faults(root: Issued, leaf: Issued, *between: Issued) -> tuple[ChainFault, ..
 
 def refused_names(root: Issued, leaf: Issued, *between: Issued) -> bool:
     found = faults(root, leaf, *between)
-    assert all((each.check, each.hresult) == ("certificate-chain", Hresult.CERT_E_INVALID_NAME) for each in found)
+    assert all((fault.check, fault.hresult) == ("certificate-chain", Hresult.CERT_E_INVALID_NAME) for fault in found)
     return bool(found)
 
 

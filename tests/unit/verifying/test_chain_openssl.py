@@ -126,7 +126,7 @@ def test_a_ca_for_something_else_is_refused_by_windows_rule_but_not_by_openssl(t
 
 def we_verify(chain: Chain) -> bool:
     anchors = TrustAnchors.from_certificates([chain.root.der])
-    others = [each.der for each in chain.between]
+    others = [issued.der for issued in chain.between]
     return not validate_chain(chain.leaf.der, others, anchors, CertificatePurpose.TIMESTAMPING, MOMENT).faults
 
 

@@ -49,7 +49,7 @@ def faults(
     moment: datetime = MOMENT,
 ) -> list[tuple[str, Hresult]]:
     anchors = TrustAnchors.from_certificates([root.der])
-    result = validate_chain(leaf.der, [each.der for each in between], anchors, purpose, moment)
+    result = validate_chain(leaf.der, [issued.der for issued in between], anchors, purpose, moment)
     assert all(fault.detail for fault in result.faults)
     return [(fault.check, fault.hresult) for fault in result.faults]
 

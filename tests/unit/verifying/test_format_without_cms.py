@@ -55,8 +55,8 @@ def failed(file: SignableFile, authority: EmbeddedAuthority) -> list[str]:
     trust = Trust(anchors, anchors, timestamp_required=True)
     signatures, malformed = read_signatures(file)
     digest = file.digest_to_check(signatures)
-    examined = (examine_signature(each, digest.values, trust) for each in signatures)
-    findings = (*malformed, *(finding for each in examined for finding in each.findings))
+    examined = (examine_signature(signature, digest.values, trust) for signature in signatures)
+    findings = (*malformed, *(finding for judged in examined for finding in judged.findings))
     return [finding.check for finding in (*findings, *file.structure(digest, signatures)) if finding.hresult]
 
 

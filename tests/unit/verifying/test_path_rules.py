@@ -27,7 +27,7 @@ SERIALS = {0: False, -1: False, -(1 << 70): False, 1: True, (1 << 159) - 1: True
 def found(root: Issued, leaf: Issued, *between: Issued) -> list[tuple[str, Hresult]]:
     """The faults of the path, as check and result."""
     anchors = TrustAnchors.from_certificates([root.der])
-    candidates = [each.der for each in between]
+    candidates = [issued.der for issued in between]
     result = validate_chain(leaf.der, candidates, anchors, CertificatePurpose.CODE_SIGNING, MOMENT)
     return [(fault.check, fault.hresult) for fault in result.faults]
 

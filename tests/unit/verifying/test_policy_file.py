@@ -54,7 +54,9 @@ def test_the_example_says_what_its_page_says() -> None:
 def test_every_key_is_described_on_the_page() -> None:
     page = PAGE.read_text(encoding="utf-8")
     definitions = Policy.model_json_schema()
-    keys = {key for each in (definitions, *definitions["$defs"].values()) for key in each.get("properties", ())}
+    keys = {
+        key for definition in (definitions, *definitions["$defs"].values()) for key in definition.get("properties", ())
+    }
     assert {key for key in keys if f"`{key}`" not in page} == set()
 
 

@@ -61,7 +61,7 @@ def asked(
     stamped: datetime | None = None,
     revocation: Revocation | None = None,
 ) -> Finding:
-    path = tuple(each.certificate for each in (leaf, *above))
+    path = tuple(issued.certificate for issued in (leaf, *above))
     return (revocation or Revocation(NetworkOptions())).finding(path, purpose, stamped)
 
 
@@ -315,8 +315,8 @@ def test_each_certificate_is_asked_about_once_in_a_run(root: Issued, leaf: Issue
     serve(server, leaf, Crl(root))
     other = signer("Other", root, *asks(server.url, ocsp_at=""))
     another = signer("Another", root, *asks(server.url, ocsp_at=""))
-    for each in (other, another, other):
-        assert asked(each, root, revocation=revocation).hresult is None
+    for certificate in (other, another, other):
+        assert asked(certificate, root, revocation=revocation).hresult is None
     assert server.asked == ["/ocsp", "/crl"]
 
 

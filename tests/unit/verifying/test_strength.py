@@ -18,10 +18,10 @@ P256_ONLY = STRONG._replace(curves=frozenset({"P-256"}))
 
 def faults(strength: Strength, root: Issued, *chain: Issued) -> list[Hresult]:
     anchors = TrustAnchors.from_certificates([root.der])
-    leaf, *between = (each.der for each in chain)
+    leaf, *between = (issued.der for issued in chain)
     return [
-        each.hresult
-        for each in validate_chain(leaf, between, anchors, CertificatePurpose.CODE_SIGNING, MOMENT, strength).faults
+        fault.hresult
+        for fault in validate_chain(leaf, between, anchors, CertificatePurpose.CODE_SIGNING, MOMENT, strength).faults
     ]
 
 

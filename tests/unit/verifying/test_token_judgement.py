@@ -32,7 +32,7 @@ SHA1 = DigestAlgorithm.SHA1
 
 
 def trust_in(*roots: Issued, strength: Strength = STRONG) -> Trust:
-    anchors = TrustAnchors.from_certificates(each.der for each in roots)
+    anchors = TrustAnchors.from_certificates(issued.der for issued in roots)
     return Trust(anchors, anchors, timestamp_required=True, strength=strength)
 
 
@@ -43,7 +43,7 @@ def unit(issuer: Issued, *extensions: Extension) -> Issued:
 
 def fault(token: bytes, trust: Trust, value: bytes = VALUE) -> str | None:
     """The first check that fails, and that the verifier says the same; None when the token holds."""
-    failed = [each.check for each in judge_token(token, value, trust).findings if each.hresult is not None]
+    failed = [finding.check for finding in judge_token(token, value, trust).findings if finding.hresult is not None]
     if not failed:
         Verifier(trust).check_token(token, value)
         return None

@@ -11,25 +11,24 @@ from __future__ import annotations
 import base64
 import binascii
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, Final, Self
 
+from kspsign.keys.attempts import Attempts
 from kspsign.keys.aws_kms.address import KeyAddress
 from kspsign.keys.aws_kms.credentials import AwsCredential, find_source
-from kspsign.keys.aws_kms.errors import BUSY, maybe_spent, read_refusal, refused, unreachable, unusable
+from kspsign.keys.aws_kms.errors import BUSY, ERRORS, is_passing, read_refusal, refused
 from kspsign.keys.aws_kms.key import KeyState, PublicKey, check_state, read_public_key, read_state
 from kspsign.keys.aws_kms.options import AwsKmsOptions
 from kspsign.keys.aws_kms.sigv4 import signed_headers
 from kspsign.keys.protocol import Surroundings
-from kspsign.keys.rest import USER_AGENT, Silence, request_id, retry_after, send
-from kspsign.model.errors import CancelledError, PrerequisiteError, SigningError, ThrottledError
+from kspsign.keys.rest import USER_AGENT, Silence, read_object, request_id, retry_after, send
+from kspsign.model.errors import PrerequisiteError, SigningError, ThrottledError
 from kspsign.model.values import DigestAlgorithm, RawSignature
 from kspsign.network.exchange import HttpAnswer, Question
 from kspsign.network.pool import Pool
-from kspsign.network.retry import pause_before
 
-ATTEMPTS, FIRST_PAUSE = 5, 0.5
 DRY_RUN: Final = "DryRunOperationException"
 """What a request with DryRun is refused with when it would have been carried out."""
 _EXCHANGE_SECONDS = 60.0
@@ -38,20 +37,18 @@ _BUSY_STATUS = frozenset({429, 503})
 
 
 class KmsClient:
-    """One region's KMS; safe to share between threads. `pause` waits and returns true when the run was cancelled."""
+    """One region's KMS; safe to share between threads."""
 
-    def __init__(
-        self, address: KeyAddress, credential: AwsCredential, pool: Pool, pause: Callable[[float], bool]
-    ) -> None:
+    def __init__(self, address: KeyAddress, credential: AwsCredential, pool: Pool, attempts: Attempts) -> None:
         self.address, self.credential = address, credential
-        self._pool, self._pause = pool, pause
+        self._pool, self._attempts = pool, attempts
 
     @classmethod
     def connect(cls, address: KeyAddress, options: AwsKmsOptions, surroundings: Surroundings) -> Self:
         """Nothing is sent yet. Raises ConfigurationError when the sign-in is set up by half."""
         pool = Pool(surroundings.network, deadline=_EXCHANGE_SECONDS, connections=surroundings.jobs)
         source = find_source(options, surroundings, address, pool)
-        return cls(address, AwsCredential(source), pool, surroundings.cancelled.wait)
+        return cls(address, AwsCredential(source), pool, Attempts.of(surroundings, ERRORS))
 
     def public_key(self) -> PublicKey:
         """The key as it is now. Raises PrerequisiteError when it can't be used to sign code, CancelledError."""
@@ -97,22 +94,9 @@ class KmsClient:
         """
         asked = f"a {algorithm} signature by {self.address}"
         content = _request(key, digest, algorithm)
-        for attempt in range(1, ATTEMPTS + 1):
-            try:
-                answer = self._send("Sign", content, attempt)
-            except PrerequisiteError as no_keys:
-                raise SigningError(no_keys.message, code=no_keys.code, remedy=no_keys.remedy) from no_keys
-            if isinstance(answer, HttpAnswer):
-                value = self._signature(answer, key, content, asked)
-                return RawSignature(algorithm, value, request_id=request_id(answer.headers.get("x-amzn-requestid")))
-            if answer.sent:
-                raise maybe_spent(asked, answer.reason, timed_out=answer.timed_out)
-            failure = unreachable(answer, asked, SigningError)
-            if answer.timed_out:
-                raise ThrottledError(failure.message, code=failure.code, remedy=failure.remedy)
-            if attempt == ATTEMPTS or not self._waited(answer, attempt):
-                raise failure
-        raise AssertionError  # the last attempt returns or raises
+        answer = self._attempts.once(lambda attempt: self._send("Sign", content, attempt), asked)
+        value = self._signature(answer, key, content, asked)
+        return RawSignature(algorithm, value, request_id=request_id(answer.headers.get("x-amzn-requestid")))
 
     def close(self) -> None:
         """Close the connections."""
@@ -124,11 +108,10 @@ class KmsClient:
         name = read_refusal(answer).name
         if name == "DependencyTimeoutException" or (not name and answer.status in _GATEWAY | {500}):
             said = refused(answer, asked, SigningError).message
-            raise maybe_spent(asked, said, timed_out=name != "" or answer.status == 504)
+            raise ERRORS.maybe_spent(asked, said, timed_out=name != "" or answer.status == 504)
         failure = refused(answer, asked, SigningError)
         if name in BUSY or (not name and answer.status in _BUSY_STATUS):
-            wait = retry_after(answer)
-            raise ThrottledError(failure.message, code=failure.code, remedy=failure.remedy, retry_after=wait)
+            raise ThrottledError.of(failure, retry_after(answer))
         raise failure
 
     def _read(self, operation: str, asked: str, key: str | None = None) -> Mapping[str, Any]:
@@ -136,30 +119,14 @@ class KmsClient:
         answer = self._asked(operation, {"KeyId": key or self.address.key}, asked)
         if answer.status != 200:
             raise refused(answer, asked, PrerequisiteError)
-        try:
-            content = json.loads(answer.body)
-        except (ValueError, RecursionError) as broken:
-            raise unusable(asked, "it is not JSON") from broken
-        if not isinstance(content, dict):
-            raise unusable(asked, "it is not a JSON object")
-        return content
+        return read_object(answer.body, asked, ERRORS)
 
     def _asked(self, operation: str, content: Mapping[str, Any], asked: str) -> HttpAnswer:
         """The answer, asked for again while that may help. Raises PrerequisiteError when there is none."""
-        for attempt in range(1, ATTEMPTS + 1):
-            answer = self._send(operation, content, attempt)
-            passing = isinstance(answer, Silence) or answer.status >= 500 or read_refusal(answer).name in BUSY
-            if passing and attempt < ATTEMPTS and self._waited(answer, attempt):
-                continue
-            if isinstance(answer, Silence):
-                raise unreachable(answer, asked, PrerequisiteError)
-            return answer
-        raise AssertionError  # the last attempt returns or raises
+        return self._attempts.free(lambda attempt: self._send(operation, content, attempt), asked, is_passing)
 
     def _send(self, operation: str, content: Mapping[str, Any], attempt: int) -> HttpAnswer | Silence:
         """Raises PrerequisiteError when there is no credential, CancelledError."""
-        if self._pause(0):
-            raise CancelledError
         keys, url = self.credential.get(), f"{self.address.endpoint}/"
         body = json.dumps(content).encode()
         target = {"Content-Type": "application/x-amz-json-1.1", "X-Amz-Target": f"TrentService.{operation}"}
@@ -168,15 +135,6 @@ class KmsClient:
         )
         headers = {**signed, "Accept": "application/json", "User-Agent": USER_AGENT}
         return send(self._pool, Question("POST", url, body, headers), attempt=attempt, secrets=keys.secrets)
-
-    def _waited(self, answer: HttpAnswer | Silence, attempt: int) -> bool:
-        """Wait before the next attempt; False when the service says too long. Raises CancelledError."""
-        seconds = pause_before(attempt, FIRST_PAUSE, retry_after(answer))
-        if seconds is None:
-            return False
-        if self._pause(seconds):
-            raise CancelledError
-        return True
 
 
 def _request(key: PublicKey, digest: bytes, algorithm: DigestAlgorithm) -> dict[str, Any]:
@@ -196,9 +154,9 @@ def _read_signature(body: bytes, key: PublicKey, content: Mapping[str, Any], ask
         value = base64.b64decode(parsed["Signature"], validate=True)
         named = parsed["KeyId"], parsed["SigningAlgorithm"]
     except (ValueError, TypeError, KeyError, RecursionError, binascii.Error) as broken:
-        raise maybe_spent(asked, "it is not the answer of AWS KMS") from broken
+        raise ERRORS.maybe_spent(asked, "it is not the answer of AWS KMS") from broken
     if named != (key.arn, content["SigningAlgorithm"]) or not value:
-        raise maybe_spent(asked, f"it is of {named[0]} by {named[1]}")
+        raise ERRORS.maybe_spent(asked, f"it is of {named[0]} by {named[1]}")
     return value
 
 

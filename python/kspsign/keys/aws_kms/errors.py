@@ -10,8 +10,8 @@ from email.utils import parsedate_to_datetime
 from typing import Final, TypeVar
 
 from kspsign.certificates.validity import CLOCK_SKEW
-from kspsign.keys.rest import ServiceMeaning, Silence, one_line
-from kspsign.model.errors import LostSignatureError, PrerequisiteError, SigningError
+from kspsign.keys.rest import ServiceErrors, ServiceMeaning, one_line
+from kspsign.model.errors import PrerequisiteError, SigningError
 from kspsign.network.exchange import HttpAnswer
 from kspsign.network.failures import status_text
 
@@ -82,6 +82,12 @@ _UNREACHABLE: Final = ServiceMeaning(
     "AWS_KMS_UNREACHABLE",
     "Check --aws-region and --kms-endpoint, and that the agent's firewall and proxy (HTTPS_PROXY) let port 443 of it "
     "through; name the CA of a proxy that opens TLS with --ca-file.",
+)
+ERRORS: Final = ServiceErrors(
+    "AWS",
+    _UNREACHABLE,
+    _ELSEWHERE,
+    "Run again to sign the file; AWS CloudTrail shows whether the key signed before.",
 )
 BUSY: Final = frozenset(
     {
@@ -161,6 +167,11 @@ def read_refusal(answer: HttpAnswer) -> Refusal:
     return Refusal("", one_line(text), request_id)
 
 
+def is_passing(answer: HttpAnswer) -> bool:
+    """Whether asking again may help, where it is free."""
+    return answer.status >= 500 or read_refusal(answer).name in BUSY
+
+
 def refused(
     answer: HttpAnswer, asked: str, error_class: type[_ErrorT], *, role: bool = False, detail: str = ""
 ) -> _ErrorT:
@@ -174,30 +185,6 @@ def refused(
     if refusal.request_id:
         message += f" (request {refusal.request_id})"
     return error_class(message + detail, code=meaning.code, remedy=meaning.remedy)
-
-
-def unusable(asked: str, detail: str) -> PrerequisiteError:
-    """The error for an answer that is not the service's."""
-    return PrerequisiteError(
-        f"the response to {asked} is not from AWS: {detail}", code=_ELSEWHERE.code, remedy=_ELSEWHERE.remedy
-    )
-
-
-def unreachable(silence: Silence, asked: str, error_class: type[_ErrorT]) -> _ErrorT:
-    """The error for no answer at all."""
-    return error_class(
-        f"AWS did not respond to {asked}: {silence.reason}", code=_UNREACHABLE.code, remedy=_UNREACHABLE.remedy
-    )
-
-
-def maybe_spent(asked: str, reason: str, *, timed_out: bool = False) -> LostSignatureError:
-    """The error for a signature that was asked for, and whose answer never came."""
-    return LostSignatureError(
-        f"{asked} was sent, and the response was lost ({reason}): it may have spent a signature",
-        code="SIGNATURE_MAY_BE_SPENT",
-        remedy="Run again to sign the file; AWS CloudTrail shows whether the key signed before.",
-        timed_out=timed_out,
-    )
 
 
 def clock_offset(answer: HttpAnswer) -> str | None:

@@ -7,17 +7,15 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Final
 
-from kspsign.certificates.aia import with_issuers
 from kspsign.certificates.for_key import find_for_key
 from kspsign.certificates.validity import EXPIRY_WARNING
 from kspsign.keys.aws_kms.address import KeyAddress, find_address
 from kspsign.keys.aws_kms.client import KmsClient
 from kspsign.keys.aws_kms.key import KeyState, PublicKey, check_state
 from kspsign.keys.aws_kms.options import AwsKmsOptions
-from kspsign.keys.aws_kms.store import chain_of
+from kspsign.keys.issuers import examine_chain
 from kspsign.keys.prerequisites import (
     CERTIFICATE,
-    CHAIN,
     COSTS_A_SIGNATURE,
     CREDENTIALS,
     HOST,
@@ -29,7 +27,6 @@ from kspsign.keys.prerequisites import (
     TEST_SIGNATURE,
     Prerequisite,
     completed,
-    examine_certificate,
     examine_newer,
     failed,
     not_checked,
@@ -138,17 +135,8 @@ def _certificate(key: PublicKey, options: AwsKmsOptions, surroundings: Surroundi
         found = find_for_key(
             options.certificate_place("aws-kms", "AWS KMS"), key.der, f"the KMS key {key.arn}", options.thumbprint
         )
-        chain = chain_of(found)
     except KspSignError as error:
         yield failed(CERTIFICATE, error)
         return
-    broken: KspSignError | None = None
-    if not options.no_aia:
-        try:
-            chain = with_issuers(chain, surroundings.store_folder, surroundings.network)
-        except KspSignError as error:
-            broken = error
-    yield examine_certificate(chain if broken is None else (chain[0],))
-    if broken is not None:
-        yield failed(CHAIN, broken)
+    yield from examine_chain(found.chain, options, surroundings)
     yield examine_newer(found.remarks, superseded=found.superseded)

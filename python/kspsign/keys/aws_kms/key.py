@@ -12,7 +12,7 @@ from typing import Any, Final
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import load_der_public_key
 
-from kspsign.keys.aws_kms.errors import unusable
+from kspsign.keys.aws_kms.errors import ERRORS
 from kspsign.keys.protocol import WRITTEN_DIGESTS
 from kspsign.model.errors import PrerequisiteError
 from kspsign.model.values import DigestAlgorithm, iso_utc
@@ -69,9 +69,9 @@ def read_public_key(answer: Mapping[str, Any], asked: str) -> PublicKey:
         der = base64.b64decode(str(answer.get("PublicKey", "")), validate=True)
         load_der_public_key(der)
     except (binascii.Error, ValueError, UnsupportedAlgorithm) as broken:
-        raise unusable(asked, "it holds no public key in base64") from broken
+        raise ERRORS.unusable(asked, "it holds no public key in base64") from broken
     if not (isinstance(arn, str) and isinstance(spec, str) and isinstance(algorithms, list)):
-        raise unusable(asked, "it does not describe a public key")
+        raise ERRORS.unusable(asked, "it does not describe a public key")
     key = PublicKey(arn, der, spec, str(usage), frozenset(map(str, algorithms)))
     if spec not in _RSA | _CURVES.keys() or usage != _SIGN or not key.digests:
         raise PrerequisiteError(
@@ -87,7 +87,7 @@ def read_state(answer: Mapping[str, Any], asked: str) -> KeyState:
     """Raises PrerequisiteError for an answer that is not the service's."""
     found = answer.get("KeyMetadata")
     if not isinstance(found, dict) or not isinstance(found.get("KeyState"), str):
-        raise unusable(asked, "it does not describe a key")
+        raise ERRORS.unusable(asked, "it does not describe a key")
     return KeyState(
         found.get("Enabled") is True,
         found["KeyState"],

@@ -11,16 +11,15 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Final, Self
 
-from kspsign.certificates.aia import with_issuers
-from kspsign.certificates.chain import ordered_chain
-from kspsign.certificates.for_key import KeyCertificate, find_for_key
-from kspsign.certificates.parse import thumbprint_of, to_der
+from kspsign.certificates.for_key import find_for_key
+from kspsign.certificates.parse import thumbprint_of
 from kspsign.keys.aws_kms.address import find_address
 from kspsign.keys.aws_kms.client import KmsClient
 from kspsign.keys.aws_kms.key import PublicKey
 from kspsign.keys.aws_kms.options import AwsKmsOptions
+from kspsign.keys.issuers import complete_chain
 from kspsign.keys.prerequisites import Prerequisite
-from kspsign.keys.protocol import Capabilities, KeyStore, Surroundings, reference_part, superseded_warning
+from kspsign.keys.protocol import Capabilities, KeyStore, Surroundings, notice_choice, reference_part
 from kspsign.model.values import DigestAlgorithm, RawSignature
 
 
@@ -48,12 +47,9 @@ class AwsKmsStore(KeyStore):
             undone.callback(client.close)
             key = client.usable_key()
             found = find_for_key(place, key.der, f"the KMS key {key.arn}", options.thumbprint)
-            chain = chain_of(found)
-            if not options.no_aia:
-                chain = with_issuers(chain, surroundings.store_folder, surroundings.network)
+            chain = complete_chain(found.chain, options, surroundings)
             undone.pop_all()
-        for remark in found.remarks:
-            surroundings.notice(superseded_warning(remark) if found.superseded else remark)
+        notice_choice(surroundings.notice, found.remarks, superseded=found.superseded)
         return cls(client, key, chain, place)
 
     @classmethod
@@ -70,7 +66,7 @@ class AwsKmsStore(KeyStore):
             key = client.usable_key()
             found = find_for_key(place, key.der, f"the KMS key {arn}", leaf)
             undone.pop_all()
-        return cls(client, key, chain_of(found), place)
+        return cls(client, key, found.chain, place)
 
     @classmethod
     def examine(cls, options: AwsKmsOptions, surroundings: Surroundings) -> Iterator[Prerequisite]:
@@ -104,8 +100,3 @@ class AwsKmsStore(KeyStore):
     def close(self) -> None:
         """Close the connections; calling it again does nothing."""
         self._client.close()
-
-
-def chain_of(found: KeyCertificate) -> tuple[bytes, ...]:
-    """The certificate and its issuers, as far as they were with it."""
-    return ordered_chain(to_der(found.leaf), found.others)

@@ -9,18 +9,18 @@ from datetime import UTC, datetime
 from typing import Final, Self
 from urllib.parse import urlencode
 
+from kspsign.keys.attempts import Attempts
 from kspsign.keys.aws_kms.address import KeyAddress
-from kspsign.keys.aws_kms.errors import BUSY, read_refusal, refused, unreachable, unusable
+from kspsign.keys.aws_kms.errors import ERRORS, is_passing, refused
 from kspsign.keys.aws_kms.sigv4 import AwsKeys
-from kspsign.keys.rest import USER_AGENT, Silence, retry_after, send
-from kspsign.model.errors import CancelledError, ConfigurationError, PrerequisiteError
-from kspsign.network.exchange import HttpAnswer, Question
+from kspsign.keys.rest import USER_AGENT, send
+from kspsign.model.errors import ConfigurationError, PrerequisiteError
+from kspsign.network.exchange import Question
 from kspsign.network.pool import Pool
-from kspsign.network.retry import pause_before
 
 _ARN: Final = re.compile(r"arn:aws[a-z-]*:iam::\d{12}:role/[\w+=,.@/-]{1,600}", re.ASCII)
 _SESSION: Final = re.compile(r"[^\w+=,.@-]", re.ASCII)
-_ATTEMPTS, _FIRST_PAUSE = 4, 0.5
+_ATTEMPTS: Final = 4
 _FIELDS: Final = ("AccessKeyId", "SecretAccessKey", "SessionToken", "Expiration")
 
 
@@ -60,24 +60,12 @@ def assume(
         "User-Agent": USER_AGENT,
     }
     question = Question("POST", f"{address.sts}/", urlencode(form).encode(), headers)
-    for attempt in range(1, _ATTEMPTS + 1):
-        if pause(0):
-            raise CancelledError
-        answer = send(pool, question, attempt=attempt, secrets=(token,))
-        if isinstance(answer, HttpAnswer) and answer.status == 200:
-            return _credential(answer.body.decode("utf-8", "replace"), asked)
-        seconds = pause_before(attempt, _FIRST_PAUSE, retry_after(answer)) if _is_passing(answer) else None
-        if seconds is None or attempt == _ATTEMPTS:
-            if isinstance(answer, Silence):
-                raise unreachable(answer, f"a request {asked}", PrerequisiteError)
-            raise refused(answer, asked, PrerequisiteError, role=True)
-        if pause(seconds):
-            raise CancelledError
-    raise AssertionError  # the last attempt returns or raises
-
-
-def _is_passing(answer: HttpAnswer | Silence) -> bool:
-    return isinstance(answer, Silence) or answer.status >= 500 or read_refusal(answer).name in BUSY
+    answer = Attempts(pause, ERRORS, _ATTEMPTS).free(
+        lambda attempt: send(pool, question, attempt=attempt, secrets=(token,)), f"a request {asked}", is_passing
+    )
+    if answer.status != 200:
+        raise refused(answer, asked, PrerequisiteError, role=True)
+    return _credential(answer.body.decode("utf-8", "replace"), asked)
 
 
 def _credential(text: str, asked: str) -> tuple[AwsKeys, datetime]:
@@ -85,9 +73,9 @@ def _credential(text: str, asked: str) -> tuple[AwsKeys, datetime]:
     found = {name: re.search(rf"<{name}>\s*([^<&\s]{{1,4096}})\s*</{name}>", text) for name in _FIELDS}
     values = [match[1] for match in found.values() if match is not None]
     if len(values) < len(_FIELDS):
-        raise unusable(f"the request {asked}", "it holds no credential")
+        raise ERRORS.unusable(f"the request {asked}", "it holds no credential")
     try:
         end = datetime.fromisoformat(values[3])
     except ValueError as broken:
-        raise unusable(f"the request {asked}", "the credential's end is not a date") from broken
+        raise ERRORS.unusable(f"the request {asked}", "the credential's end is not a date") from broken
     return AwsKeys(*values[:3]), end if end.tzinfo else end.replace(tzinfo=UTC)

@@ -12,28 +12,21 @@ from __future__ import annotations
 import json
 import uuid
 from base64 import b64encode
-from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from time import monotonic
 from typing import Final, TypeVar
 
+from kspsign.keys.attempts import FIRST_PAUSE, Attempts, Reply
 from kspsign.keys.azure_artifact_signing.answers import (
     UNKNOWN_OPERATION,
     OperationState,
     read_operation,
 )
-from kspsign.keys.azure_artifact_signing.errors import (
-    UnusableAnswerError,
-    as_signing,
-    maybe_spent,
-    pending,
-    refusal,
-    unreachable,
-)
+from kspsign.keys.azure_artifact_signing.errors import ERRORS, UnusableAnswerError, pending, refusal
 from kspsign.keys.azure_artifact_signing.identifier import ProfileAddress
 from kspsign.keys.azure_identity.bearer import BearerToken
 from kspsign.keys.rest import USER_AGENT, Silence, send
-from kspsign.model.errors import CancelledError, PrerequisiteError, SigningError, ThrottledError
+from kspsign.model.errors import PrerequisiteError, SigningError, ThrottledError
 from kspsign.model.network_options import NetworkOptions
 from kspsign.model.values import DigestAlgorithm
 from kspsign.network.exchange import HttpAnswer, Question
@@ -46,7 +39,6 @@ ALGORITHMS: Final = {
     DigestAlgorithm.SHA384: "RS384",
     DigestAlgorithm.SHA512: "RS512",
 }
-ATTEMPTS, FIRST_PAUSE = 5, 0.5
 OPERATION_SECONDS = 300.0
 """How long an operation is waited for; reports are of up to 180 s."""
 _FIRST_POLL, _POLL_STEP, _LONGEST_POLL = 0.05, 0.01, 1.0
@@ -67,23 +59,20 @@ class Begun:
 
 
 class SigningClient:
-    """Asks the service for one profile's signatures; safe to share between threads.
-
-    `pause` waits that many seconds and returns true when the run was cancelled, at once.
-    """
+    """Asks the service for one profile's signatures; safe to share between threads."""
 
     def __init__(
         self,
         profile: ProfileAddress,
         token: BearerToken,
-        pause: Callable[[float], bool],
+        attempts: Attempts,
         *,
         network: NetworkOptions,
         connections: int,
         correlation_id: str,
     ) -> None:
         self.profile = profile
-        self._token, self._pause = token, pause
+        self._token, self._attempts = token, replace(attempts, asked_to_wait=_retry_after)
         self._pool = Pool(network, deadline=_EXCHANGE_SECONDS, connections=connections)
         self._correlation_id = correlation_id
 
@@ -94,14 +83,14 @@ class SigningClient:
         """
         asked = f"the certificates of {self.profile}"
         url = f"{self.profile.base}/sign/certchain?api-version={API_VERSION}"
-        for attempt in range(1, ATTEMPTS + 1):
-            answer = self._send("GET", url, None, attempt, accept=_CHAIN_TYPES)
-            if isinstance(answer, HttpAnswer) and answer.status == 200:
-                return answer.body
-            passing = isinstance(answer, Silence) or answer.status in _PASSING - {500}
-            if not passing or attempt == ATTEMPTS or not self._waited(answer, attempt):
-                raise self._failure(answer, PrerequisiteError, asked)
-        raise AssertionError  # the last attempt returns or raises
+        answer = self._attempts.free(
+            lambda attempt: self._send("GET", url, None, attempt, accept=_CHAIN_TYPES),
+            asked,
+            lambda refused: refused.status in _PASSING - {500},
+        )
+        if answer.status != 200:
+            raise _refused(answer, PrerequisiteError, asked)
+        return answer.body
 
     def begin(self, digest: bytes, algorithm: DigestAlgorithm, asked: str) -> Begun:
         """Ask for a signature; COSTS ONE. It is sent again only where no connection came about.
@@ -111,26 +100,16 @@ class SigningClient:
         """
         content = {"signatureAlgorithm": ALGORITHMS[algorithm], "digest": b64encode(digest).decode()}
         body, url = json.dumps(content).encode(), f"{self.profile.base}/sign?api-version={API_VERSION}"
-        for attempt in range(1, ATTEMPTS + 1):
-            try:
-                answer = self._send("POST", url, body, attempt)
-            except PrerequisiteError as refused:
-                raise as_signing(refused) from refused
-            if isinstance(answer, HttpAnswer) and answer.status in {200, 201, 202}:
-                return self._begun(answer, asked)
-            if isinstance(answer, Silence) and answer.sent:
-                raise maybe_spent(asked, answer.reason, timed_out=answer.timed_out)
-            if isinstance(answer, HttpAnswer) and answer.status in _GATEWAY:
-                said = f"a gateway answered HTTP {answer.status} in the service's place"
-                raise maybe_spent(asked, said, timed_out=answer.status == 504)
-            busy = answer.status in _BUSY if isinstance(answer, HttpAnswer) else answer.timed_out
-            failure = self._failure(answer, SigningError, asked)
-            if busy:
-                wait = _retry_after(answer)
-                raise ThrottledError(failure.message, code=failure.code, remedy=failure.remedy, retry_after=wait)
-            if isinstance(answer, HttpAnswer) or attempt == ATTEMPTS or not self._waited(answer, attempt):
-                raise failure
-        raise AssertionError  # the last attempt returns or raises
+        answer = self._attempts.once(lambda attempt: self._send("POST", url, body, attempt), asked)
+        if answer.status in {200, 201, 202}:
+            return self._begun(answer, asked)
+        if answer.status in _GATEWAY:
+            said = f"a gateway answered HTTP {answer.status} in the service's place"
+            raise ERRORS.maybe_spent(asked, said, timed_out=answer.status == 504)
+        failure = _refused(answer, SigningError, asked)
+        if answer.status in _BUSY:
+            raise ThrottledError.of(failure, _retry_after(answer))
+        raise failure
 
     def wait(self, operation: str, asked: str) -> OperationState:
         """How the operation ended, asked for until it has, or `OPERATION_SECONDS` are over; free.
@@ -139,6 +118,7 @@ class SigningClient:
         """
         end, rounds, faults = monotonic() + OPERATION_SECONDS, 0, 0
         while True:
+            self._attempts.wait(0)
             try:
                 answer = self._send("GET", operation, None, faults + 1)
             except PrerequisiteError as refused:
@@ -152,12 +132,12 @@ class SigningClient:
                 rounds += 1
             else:
                 faults += 1
-                if faults == ATTEMPTS or not _may_get_better(answer):
+                if faults == self._attempts.most or not _may_get_better(answer):
                     return self._given_up(answer, asked)
                 pause = pause_before(faults, FIRST_PAUSE, _retry_after(answer)) or _LONGEST_POLL
             if monotonic() + pause > end:
                 raise pending(asked, f"it is not done after {OPERATION_SECONDS:.0f} s", timed_out=True)
-            self._sleep(pause)
+            self._attempts.wait(pause)
 
     def sign_in(self) -> None:
         """Have a token. Raises PrerequisiteError when the sign-in is refused, CancelledError."""
@@ -173,13 +153,13 @@ class SigningClient:
         except UnusableAnswerError as unreadable:
             location = self._location(answer)
             if location is None:
-                raise maybe_spent(asked, str(unreadable)) from unreadable
+                raise ERRORS.maybe_spent(asked, str(unreadable)) from unreadable
             return Begun(location, OperationState("notstarted"))
         location = self._location(answer)
         if location is None and state.id is not None:
             location = f"{self.profile.base}/sign/{state.id}?api-version={API_VERSION}"
         if location is None and state.is_unfinished:
-            raise maybe_spent(asked, "it names no operation")
+            raise ERRORS.maybe_spent(asked, "it names no operation")
         return Begun(location, state)
 
     def _location(self, answer: HttpAnswer) -> str | None:
@@ -190,19 +170,17 @@ class SigningClient:
                 return url
         return None
 
-    def _given_up(self, answer: HttpAnswer | Silence, asked: str) -> OperationState:
-        failure = self._failure(answer, SigningError, asked)
-        if isinstance(answer, HttpAnswer) and answer.status == 404:
+    def _given_up(self, answer: Reply, asked: str) -> OperationState:
+        if isinstance(answer, Silence):
+            silent = ERRORS.unreachable(answer, asked, SigningError)
+            raise pending(asked, silent.message, timed_out=answer.timed_out)
+        failure = _refused(answer, SigningError, asked)
+        if answer.status == 404:
             return OperationState(UNKNOWN_OPERATION, said=failure.message)
-        slow = isinstance(answer, Silence) and answer.timed_out
-        raise pending(asked, failure.message, timed_out=slow)
+        raise pending(asked, failure.message)
 
-    def _send(
-        self, method: str, url: str, body: bytes | None, attempt: int, accept: str = "application/json"
-    ) -> HttpAnswer | Silence:
+    def _send(self, method: str, url: str, body: bytes | None, attempt: int, accept: str = "application/json") -> Reply:
         """Raises PrerequisiteError when the sign-in fails, CancelledError."""
-        if self._pause(0):
-            raise CancelledError
         token = self._token.get()
         headers = {
             "Accept": accept,
@@ -216,27 +194,14 @@ class SigningClient:
             headers["Content-Type"] = "application/json"
         return send(self._pool, Question(method, url, body, headers), attempt=attempt, secrets=(token,))
 
-    def _failure(self, answer: HttpAnswer | Silence, error_class: type[_ErrorT], asked: str) -> _ErrorT:
-        if isinstance(answer, Silence):
-            return unreachable(asked, answer.reason, error_class=error_class)
-        wait = _retry_after(answer)
-        extra = "" if wait is None else f"; it asks to wait {wait:.3g} s"
-        return refusal(answer.status, answer.body, error_class=error_class, asked=asked, extra=extra)
 
-    def _waited(self, answer: HttpAnswer | Silence, attempt: int) -> bool:
-        """Wait before the next attempt; False when the service says too long. Raises CancelledError."""
-        seconds = pause_before(attempt, FIRST_PAUSE, _retry_after(answer))
-        if seconds is None:
-            return False
-        self._sleep(seconds)
-        return True
-
-    def _sleep(self, seconds: float) -> None:
-        if self._pause(seconds):
-            raise CancelledError
+def _refused(answer: HttpAnswer, error_class: type[_ErrorT], asked: str) -> _ErrorT:
+    wait = _retry_after(answer)
+    extra = "" if wait is None else f"; it asks to wait {wait:.3g} s"
+    return refusal(answer.status, answer.body, error_class=error_class, asked=asked, extra=extra)
 
 
-def _state_in(answer: HttpAnswer | Silence) -> OperationState | None:
+def _state_in(answer: Reply) -> OperationState | None:
     """What an answer says of an operation; None when it says nothing, as a proxy's page."""
     if isinstance(answer, Silence) or answer.status not in {200, 202}:
         return None
@@ -246,12 +211,12 @@ def _state_in(answer: HttpAnswer | Silence) -> OperationState | None:
         return None
 
 
-def _may_get_better(answer: HttpAnswer | Silence) -> bool:
+def _may_get_better(answer: Reply) -> bool:
     """Whether asking for the state again may help: an operation may be known a moment after it was begun."""
     return isinstance(answer, Silence) or answer.status in _PASSING | {200, 202, 404}
 
 
-def _retry_after(answer: HttpAnswer | Silence) -> float | None:
+def _retry_after(answer: Reply) -> float | None:
     """Seconds that the service asks to wait, by either of its headers."""
     if isinstance(answer, Silence):
         return None

@@ -7,14 +7,11 @@ import re
 from http import HTTPStatus
 from typing import Any, TypeVar
 
-from kspsign.keys.rest import ServiceMeaning
-from kspsign.model.errors import KspSignError, LostSignatureError, PrerequisiteError, SigningError
+from kspsign.keys.rest import ServiceErrors, ServiceMeaning, one_line
+from kspsign.model.errors import LostSignatureError, PrerequisiteError, SigningError
 from kspsign.network.failures import status_text
 
 _ErrorT = TypeVar("_ErrorT", PrerequisiteError, SigningError)
-_LONGEST = 400
-_BLANKS = re.compile(r"[\s\x00-\x1f\x7f]+")
-_TAGS = re.compile(r"<(?:script|style)\b.{0,4000}?</|<[^>]{0,2000}>", re.DOTALL | re.IGNORECASE)
 _NO_TENANT = re.compile("tenantid is null", re.IGNORECASE)
 
 
@@ -59,6 +56,17 @@ _FAILED = ServiceMeaning(
     "Look at the account in the Azure portal: its identity validation may have expired, its certificate may have been "
     "revoked, or its subscription may be past due.",
 )
+ERRORS = ServiceErrors(
+    "Azure Artifact Signing",
+    ServiceMeaning(
+        "ARTIFACT_SIGNING_UNREACHABLE",
+        "Check --signing-endpoint, and that the agent's firewall and proxy (HTTPS_PROXY) let port 443 of it "
+        "through; name the CA of a proxy that opens TLS with --ca-file.",
+    ),
+    _ELSEWHERE,
+    "Check the signing account's log before you count signatures; run again to sign the file, which requests another "
+    "one.",
+)
 _BY_STATUS = {401: _SIGN_IN, 403: _FORBIDDEN, 404: _UNKNOWN, 429: _THROTTLED}
 
 
@@ -71,42 +79,12 @@ def refusal(status: int, body: bytes, *, error_class: type[_ErrorT], asked: str,
     return error_class(message + extra, code=meaning.code, remedy=meaning.remedy)
 
 
-def unusable(asked: str, detail: str) -> PrerequisiteError:
-    """The error for an answer that is not the service's."""
-    return PrerequisiteError(
-        f"the response to {asked} is not from Azure Artifact Signing: {detail}",
-        code=_ELSEWHERE.code,
-        remedy=_ELSEWHERE.remedy,
-    )
-
-
-def unreachable(asked: str, reason: str, *, error_class: type[_ErrorT]) -> _ErrorT:
-    """The error for no answer at all."""
-    return error_class(
-        f"Azure Artifact Signing did not respond to {asked}: {reason}",
-        code="ARTIFACT_SIGNING_UNREACHABLE",
-        remedy="Check --signing-endpoint, and that the agent's firewall and proxy (HTTPS_PROXY) let port 443 of it "
-        "through; name the CA of a proxy that opens TLS with --ca-file.",
-    )
-
-
 def failed_text(asked: str, status: str, said: str) -> str:
     """What to say of an operation that ended without a signature."""
     return f"Azure Artifact Signing did not complete {asked}: {status}" + (f": {said}" if said else "")
 
 
 FAILED_CODE, FAILED_REMEDY = _FAILED.code, _FAILED.remedy
-
-
-def maybe_spent(asked: str, reason: str, *, timed_out: bool = False) -> LostSignatureError:
-    """The error for a signature that was asked for, of which not even the operation is known."""
-    return LostSignatureError(
-        f"{asked} was sent, and the response was lost ({reason}): it may have spent a signature",
-        code="SIGNATURE_MAY_BE_SPENT",
-        remedy="Check the signing account's log before you count signatures; run again to sign the file, which "
-        "requests another one.",
-        timed_out=timed_out,
-    )
 
 
 def pending(asked: str, reason: str, *, timed_out: bool = False) -> LostSignatureError:
@@ -126,13 +104,7 @@ def said_by(body: bytes) -> str:
         parts = _parts(json.loads(text))
     except (ValueError, RecursionError):
         parts = []
-    line = _BLANKS.sub(" ", ": ".join(parts) or _TAGS.sub(" ", text)).strip()
-    return line if len(line) <= _LONGEST else f"{line[:_LONGEST]}..."
-
-
-def as_signing(error: KspSignError) -> SigningError:
-    """An error that kept a signature from being asked for, as one of the file's."""
-    return SigningError(error.message, code=error.code, remedy=error.remedy)
+    return one_line(": ".join(parts) or text)
 
 
 def _parts(parsed: Any) -> list[str]:

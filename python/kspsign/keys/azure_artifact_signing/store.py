@@ -17,6 +17,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from kspsign.authenticode.cms.algorithms import signature_holds
 from kspsign.certificates.chain import ordered_chain
 from kspsign.certificates.parse import display_name, to_der
+from kspsign.keys.attempts import Attempts
 from kspsign.keys.azure_artifact_signing.answers import (
     ENDED,
     SUCCEEDED,
@@ -27,12 +28,12 @@ from kspsign.keys.azure_artifact_signing.answers import (
 )
 from kspsign.keys.azure_artifact_signing.client import SigningClient
 from kspsign.keys.azure_artifact_signing.errors import (
+    ERRORS,
     FAILED_CODE,
     FAILED_REMEDY,
     UnusableAnswerError,
     failed_text,
     pending,
-    unusable,
 )
 from kspsign.keys.azure_artifact_signing.identifier import operation_id
 from kspsign.keys.azure_artifact_signing.metadata import SigningTarget, find_target, kept_target
@@ -95,7 +96,7 @@ class ArtifactSigningStore(ResumableKeyStore):
             client = SigningClient(
                 target.profile,
                 BearerToken(credential, SCOPE),
-                surroundings.cancelled.wait,
+                Attempts.of(surroundings, ERRORS),
                 network=surroundings.network,
                 connections=surroundings.jobs,
                 correlation_id=target.correlation_id,
@@ -130,9 +131,9 @@ class ArtifactSigningStore(ResumableKeyStore):
             leaf = leaf_among(certificates)
             chain = ordered_chain(to_der(leaf), certificates)
         except UnusableAnswerError as unreadable:
-            raise unusable(asked, str(unreadable)) from unreadable
+            raise ERRORS.unusable(asked, str(unreadable)) from unreadable
         except TrustError as unreadable:
-            raise unusable(asked, unreadable.message) from unreadable
+            raise ERRORS.unusable(asked, unreadable.message) from unreadable
         if not isinstance(leaf.public_key(), rsa.RSAPublicKey):
             raise PrerequisiteError(
                 f"certificate {display_name(leaf)} of {self._client.profile} does not have an RSA key",

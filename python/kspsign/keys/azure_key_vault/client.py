@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import logging
 import re
 import uuid
@@ -16,17 +15,24 @@ from urllib.parse import urlsplit
 
 from azure.core.exceptions import AzureError
 from azure.core.rest import HttpRequest
-from azure.keyvault.certificates import CertificateClient, KeyVaultCertificate
+from azure.keyvault.certificates import CertificateClient
 from azure.keyvault.keys import KeyClient, KeyVaultKey
 from azure.keyvault.keys.crypto import CryptographyClient, SignatureAlgorithm
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
-from cryptography.hazmat.primitives.serialization.pkcs12 import load_pkcs12
 
-from kspsign.certificates.file import parse_certificates
 from kspsign.keys.azure_identity.credential import open_credential
 from kspsign.keys.azure_identity.transport import AzureTransport
-from kspsign.keys.azure_key_vault.errors import explained, no_signature
+from kspsign.keys.azure_key_vault.certificate import (
+    CertificateVersions,
+    VaultCertificate,
+    begin_of,
+    described,
+    is_valid,
+    parse_secret,
+    passed_over_remark,
+)
+from kspsign.keys.azure_key_vault.errors import MISREAD, explained, lost_signature, no_signature, unreadable
 from kspsign.keys.azure_key_vault.identifier import Identifier, sign_in_host
 from kspsign.keys.azure_key_vault.key import check_key
 from kspsign.keys.azure_key_vault.options import AzureKeyVaultOptions
@@ -54,17 +60,6 @@ class Challenge:
 
     resource: str
     tenant: str
-
-
-@dataclass(frozen=True, slots=True)
-class VaultCertificate:
-    """One version of a certificate: its identifier, DER, and the identifiers of its key and secret."""
-
-    identifier: str
-    der: bytes
-    key: str
-    secret: str | None
-    name: str
 
 
 class VaultClient:
@@ -117,27 +112,37 @@ class VaultClient:
         """One version, or the current one. Raises PrerequisiteError."""
         with _asking("read certificate", wanted.name):
             if wanted.version:
-                return _described(self._certificates.get_certificate_version(wanted.name, wanted.version))
-            return _described(self._certificates.get_certificate(wanted.name))
+                return described(self._certificates.get_certificate_version(wanted.name, wanted.version))
+            return described(self._certificates.get_certificate(wanted.name))
 
-    def certificate_versions(self, wanted: Identifier, now: datetime) -> tuple[list[VaultCertificate], bool]:
-        """The enabled versions, those valid at `now` first; the current one where listing is not allowed, and then
-        False."""
+    def certificate_versions(self, wanted: Identifier, now: datetime) -> CertificateVersions:
+        """The enabled versions that have their certificate. Raises PrerequisiteError, also when there is none."""
         try:
             with _asking("list versions of certificate", wanted.name):
                 listed = list(self._certificates.list_properties_of_certificate_versions(wanted.name))
         except PrerequisiteError as refused:
             if refused.code != "KEY_VAULT_FORBIDDEN":
                 raise
-            return [self.certificate(wanted)], False
+            return CertificateVersions([self.certificate(wanted)], listed=False)
         enabled = [version for version in listed if version.enabled and version.version]
-        if not enabled:
-            return [self.certificate(wanted)], True  # which says what is wrong: not there, or disabled
-        enabled.sort(key=lambda version: (_is_valid(version, now), version.not_before or now), reverse=True)
-        return [
-            self.certificate(Identifier(wanted.vault, "certificates", wanted.name, version.version))
-            for version in enabled[:_MOST_VERSIONS]
-        ], True
+        enabled.sort(key=lambda version: (is_valid(version, now), version.not_before or now), reverse=True)
+        found: list[VaultCertificate] = []
+        pending = set()
+        for version in enabled[:_MOST_VERSIONS]:
+            try:
+                found.append(self.certificate(Identifier(wanted.vault, "certificates", wanted.name, version.version)))
+            except PrerequisiteError as unanswered:
+                if unanswered.code != "CERTIFICATE_PENDING":
+                    raise
+                pending.add(version.version)
+        if not found:
+            return CertificateVersions([self.certificate(wanted)])  # which says what is wrong: not there, or disabled
+        newest = max(begin_of(version) for version in enabled if version.version not in pending)
+        idle = [version for version in listed if version.version in pending or not version.enabled]
+        newer = [version for version in idle if begin_of(version) > newest and (version.expires_on or now) >= now]
+        return CertificateVersions(
+            found, tuple(passed_over_remark(wanted, version, pending=version.version in pending) for version in newer)
+        )
 
     def issuers(self, of: VaultCertificate) -> tuple[x509.Certificate, ...]:
         """The other certificates in the certificate's secret; () where it might hold the private key or may not be
@@ -152,7 +157,7 @@ class VaultClient:
             with _asking("read the chain of certificate", of.name):
                 reply = self._certificates.send_request(HttpRequest("GET", of.secret))
                 reply.raise_for_status()
-                return _parsed(str(reply.json()["value"]))
+                return parse_secret(str(reply.json()["value"]))
         except PrerequisiteError as refused:
             if refused.code in {"KEY_VAULT_FORBIDDEN", "KEY_VAULT_NOT_FOUND"}:
                 return ()
@@ -198,11 +203,15 @@ class VaultClient:
             raise ValueError("use_key comes first")
         request_id = str(uuid.uuid4())
         try:
-            value = self._signer.sign(_ALGORITHMS[algorithm, is_ec], digest, request_id=request_id).signature
+            value: object = self._signer.sign(_ALGORITHMS[algorithm, is_ec], digest, request_id=request_id).signature
         except AzureError as broken:
             raise no_signature(broken) from broken
-        except ValueError as foreign:
-            raise _other_host(foreign, SigningError) from foreign
+        except MISREAD as foreign:
+            if _is_challenge(foreign):
+                raise _other_host(SigningError) from foreign
+            raise lost_signature(f"its answer can't be read: {foreign}") from foreign
+        if not isinstance(value, bytes) or not value:
+            raise lost_signature("its answer holds no signature")
         return RawSignature(algorithm, _der(value) if is_ec else value, request_id=request_id)
 
     def close(self) -> None:
@@ -219,14 +228,18 @@ def _asking(action: str, name: str) -> Iterator[None]:
         yield
     except AzureError as refused:
         raise explained(refused, f"{action} {name}", PrerequisiteError) from refused
-    except ValueError as foreign:
-        raise _other_host(foreign, PrerequisiteError) from foreign
+    except MISREAD as foreign:
+        if _is_challenge(foreign):
+            raise _other_host(PrerequisiteError) from foreign
+        raise unreadable(f"{action} {name}", str(foreign), PrerequisiteError) from foreign
 
 
-def _other_host(foreign: ValueError, error_class: type[_ErrorT]) -> _ErrorT:
-    """The client sends no token to a host that asks for one for another domain; any other ValueError is a defect."""
-    if "challenge" not in str(foreign):
-        raise foreign
+def _is_challenge(foreign: Exception) -> bool:
+    """Whether the client sent no token, since the host asks for one for another domain."""
+    return "challenge" in str(foreign)
+
+
+def _other_host(error_class: type[_ErrorT]) -> _ErrorT:
     return error_class(
         "the vault asks for a sign-in for another domain than its own name is in, so no token was sent to it",
         code="KEY_VAULT_UNREACHABLE",
@@ -234,38 +247,6 @@ def _other_host(foreign: ValueError, error_class: type[_ErrorT]) -> _ErrorT:
         "vault.usgovcloudapi.net for US Government). It stays the same with a private endpoint: privatelink names and "
         "addresses are for DNS alone.",
     )
-
-
-def _described(found: KeyVaultCertificate) -> VaultCertificate:
-    """Raises PrerequisiteError for a version that is disabled, and for a request that the CA has not answered yet."""
-    if found.properties is not None and found.properties.enabled is False:
-        raise PrerequisiteError(
-            f"certificate {found.name} is disabled in the vault (version {found.properties.version})",
-            code="KEY_VAULT_DISABLED",
-            remedy="Enable the certificate version in the vault, or name another version.",
-        )
-    if not found.cer:
-        raise PrerequisiteError(
-            f"certificate {found.name} is pending: the vault holds its request, and no certificate yet",
-            code="CERTIFICATE_PENDING",
-            remedy="Have the CA sign the request and merge its answer in the vault; until then name an older version.",
-        )
-    return VaultCertificate(str(found.id), bytes(found.cer), str(found.key_id), found.secret_id, str(found.name))
-
-
-def _is_valid(properties: Any, now: datetime) -> bool:
-    return (properties.not_before or now) <= now <= (properties.expires_on or now)
-
-
-def _parsed(value: str) -> tuple[x509.Certificate, ...]:
-    """The certificates of a secret: PEM, or base64 of PKCS#12 without password, as the vault writes it."""
-    if "-----BEGIN CERTIFICATE" in value:
-        return parse_certificates(value.encode())
-    try:
-        content = load_pkcs12(base64.b64decode(value), None)
-    except ValueError:
-        return ()
-    return tuple(entry.certificate for entry in (content.cert, *content.additional_certs) if entry is not None)
 
 
 def _der(raw: bytes) -> bytes:

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Final
 
-from kspsign.certificates.aia import with_issuers
 from kspsign.certificates.chain import ordered_chain
 from kspsign.certificates.parse import to_der
 from kspsign.certificates.public_key import describe_key
@@ -20,9 +19,9 @@ from kspsign.keys.azure_key_vault.identifier import Identifier, sign_in_host
 from kspsign.keys.azure_key_vault.key import check_key
 from kspsign.keys.azure_key_vault.options import AzureKeyVaultOptions
 from kspsign.keys.azure_key_vault.store import FoundKey, find, named_key
+from kspsign.keys.issuers import examine_chain
 from kspsign.keys.prerequisites import (
     CERTIFICATE,
-    CHAIN,
     COSTS_A_SIGNATURE,
     CREDENTIALS,
     HOST,
@@ -34,7 +33,6 @@ from kspsign.keys.prerequisites import (
     TEST_SIGNATURE,
     Prerequisite,
     completed,
-    examine_certificate,
     examine_newer,
     failed,
     not_checked,
@@ -143,19 +141,10 @@ def _key(client: VaultClient, found: FoundKey) -> Iterator[Prerequisite]:
 
 
 def _certificate(found: FoundKey, options: AzureKeyVaultOptions, surroundings: Surroundings) -> Iterator[Prerequisite]:
-    chain = ordered_chain(to_der(found.leaf), found.others)
-    broken: KspSignError | None = None
-    if not options.no_aia:
-        try:
-            chain = with_issuers(chain, surroundings.store_folder, surroundings.network)
-        except KspSignError as error:
-            broken = error
-    yield examine_certificate(chain if broken is None else (chain[0],))
-    if broken is not None:
-        yield failed(CHAIN, broken)
+    yield from examine_chain(ordered_chain(to_der(found.leaf), found.others), options, surroundings)
     if "certificate" in found.place:
         yield not_checked(NEWER, "the certificate is from a file")
     elif not found.listed:
         yield not_checked(NEWER, "this identity may not list the certificate's versions (certificates/list)")
     else:
-        yield examine_newer(found.remarks, superseded=found.superseded)
+        yield examine_newer((*found.remarks, *found.passed_over), superseded=found.superseded)

@@ -16,7 +16,6 @@ from typing import Final, Self
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from kspsign.certificates.aia import with_issuers
 from kspsign.certificates.chain import ordered_chain
 from kspsign.certificates.choice import choose_newest, superseded
 from kspsign.certificates.file import read_certificate_file
@@ -24,14 +23,15 @@ from kspsign.certificates.parse import parse_certificate, to_der
 from kspsign.keys.azure_key_vault.client import VaultClient
 from kspsign.keys.azure_key_vault.identifier import Identifier
 from kspsign.keys.azure_key_vault.options import AzureKeyVaultOptions
+from kspsign.keys.issuers import complete_chain
 from kspsign.keys.prerequisites import Prerequisite
 from kspsign.keys.protocol import (
     WRITTEN_DIGESTS,
     Capabilities,
     KeyStore,
     Surroundings,
+    notice_choice,
     reference_part,
-    superseded_warning,
 )
 from kspsign.model.errors import ConfigurationError
 from kspsign.model.values import DigestAlgorithm, RawSignature
@@ -44,8 +44,8 @@ _CURVE_DIGESTS = {256: DigestAlgorithm.SHA256, 384: DigestAlgorithm.SHA384, 521:
 class FoundKey:
     """The leaf, certificates that may be its issuers, the key's identifier, and where the leaf is (vault or file).
 
-    `remarks` say what there was to choose from, `superseded` that a newer one would sign too, and `listed` whether the
-    identity may see which versions there are.
+    `remarks` say what there was to choose from, `superseded` that a newer one would sign too, `passed_over` which newer
+    versions can't sign yet, and `listed` whether the identity may see which versions there are.
     """
 
     leaf: x509.Certificate
@@ -54,6 +54,7 @@ class FoundKey:
     place: dict[str, str]
     remarks: tuple[str, ...] = ()
     superseded: bool = False
+    passed_over: tuple[str, ...] = ()
     listed: bool = True
 
 
@@ -67,6 +68,8 @@ class KeyVaultKeyStore(KeyStore):
         self._client = client
         self._found = found
         self._chain = chain
+        key = Identifier.parse(found.key)
+        self.alias = f"{key.vault.removeprefix('https://')}/{key.name}"
         public = found.leaf.public_key()
         self._is_ec = isinstance(public, ec.EllipticCurvePublicKey)
         digests = WRITTEN_DIGESTS
@@ -87,12 +90,11 @@ class KeyVaultKeyStore(KeyStore):
             undone.callback(client.close)
             found = find(client, wanted, options)
             client.use_key(found.key, found.leaf)
-            chain = ordered_chain(to_der(found.leaf), found.others)
-            if not options.no_aia:
-                chain = with_issuers(chain, surroundings.store_folder, surroundings.network)
+            chain = complete_chain(ordered_chain(to_der(found.leaf), found.others), options, surroundings)
             undone.pop_all()
-        for remark in found.remarks:
-            surroundings.notice(superseded_warning(remark) if found.superseded else remark)
+        notice_choice(surroundings.notice, found.remarks, superseded=found.superseded)
+        for remark in found.passed_over:
+            surroundings.notice(remark)
         return cls(client, found, chain)
 
     @classmethod
@@ -168,8 +170,8 @@ def _by_file(client: VaultClient, wanted: Identifier, file: Path) -> FoundKey:
 def _in_vault(client: VaultClient, wanted: Identifier, now: datetime) -> FoundKey:
     where = f"{wanted.vault} {wanted.name}"
     named = client.certificate(wanted) if wanted.version else None
-    versions, listed = client.certificate_versions(wanted, now)
-    by_leaf = {parse_certificate(version.der): version for version in versions}
+    versions = client.certificate_versions(wanted, now)
+    by_leaf = {parse_certificate(version.der): version for version in versions.found}
     if named is None:
         leaf, remarks = choose_newest(list(by_leaf), now, where)
     else:
@@ -178,4 +180,5 @@ def _in_vault(client: VaultClient, wanted: Identifier, now: datetime) -> FoundKe
     chosen = named or by_leaf[leaf]
     older = named is not None and bool(remarks)
     place = {"certificate_id": chosen.identifier}
-    return FoundKey(leaf, client.issuers(chosen), chosen.key, place, remarks, superseded=older, listed=listed)
+    others, idle = client.issuers(chosen), versions.passed_over
+    return FoundKey(leaf, others, chosen.key, place, remarks, older, idle, versions.listed)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TypeVar
 
 from kspsign.keys.command.messages import Fault
-from kspsign.model.errors import KspSignError, LostSignatureError, PrerequisiteError, SigningError, ThrottledError
+from kspsign.model.errors import LostSignatureError, PrerequisiteError, SigningError, ThrottledError
 from kspsign.programs.json_lines import DialogueError, FaultKind
 
 _ErrorT = TypeVar("_ErrorT", PrerequisiteError, SigningError)
@@ -87,8 +87,3 @@ def maybe_spent(message: str, *, timed_out: bool = False) -> LostSignatureError:
         "command shows what it does wrong), then run again.",
         timed_out=timed_out,
     )
-
-
-def as_signing(error: KspSignError) -> SigningError:
-    """An error that kept a signature from being asked for, as one of the file's."""
-    return SigningError(error.message, code=error.code, remedy=error.remedy)

@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from kspsign.certificates.chain import ordered_chain
 from kspsign.certificates.parse import display_name, parse_certificate, to_der
 from kspsign.keys.command.command_line import CommandLine
-from kspsign.keys.command.errors import as_signing, lost, maybe_spent, not_signed, unusable
+from kspsign.keys.command.errors import lost, maybe_spent, not_signed, unusable
 from kspsign.keys.command.messages import (
     ChainAnswer,
     Fault,
@@ -131,7 +131,7 @@ class CommandStore(KeyStore):
         except DialogueError as fault:
             raise lost(fault, asked) from fault
         except PrerequisiteError as useless:
-            raise as_signing(useless) from useless
+            raise SigningError.of(useless) from useless
         try:
             said = read_answer(answer, SignAnswer)
             if isinstance(said, Fault):

@@ -14,26 +14,24 @@ import base64
 import binascii
 import json
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, Final, Self
 from urllib.parse import urlencode
 
+from kspsign.keys.attempts import Attempts
 from kspsign.keys.google_cloud_kms.address import KeyName
 from kspsign.keys.google_cloud_kms.crc32c import crc32c
 from kspsign.keys.google_cloud_kms.credentials import GoogleCredential, find_source
-from kspsign.keys.google_cloud_kms.errors import BUSY, maybe_spent, read_refusal, refused, unreachable, unusable
+from kspsign.keys.google_cloud_kms.errors import BUSY, ERRORS, is_passing, read_refusal, refused
 from kspsign.keys.google_cloud_kms.key import ENABLED, VersionKey, read_public_key
 from kspsign.keys.google_cloud_kms.options import GoogleKmsOptions
-from kspsign.keys.google_cloud_kms.tokens import read_object
 from kspsign.keys.protocol import Surroundings
-from kspsign.keys.rest import USER_AGENT, Silence, retry_after, send
-from kspsign.model.errors import CancelledError, PrerequisiteError, SigningError, ThrottledError
+from kspsign.keys.rest import USER_AGENT, Silence, read_object, retry_after, send
+from kspsign.model.errors import PrerequisiteError, SigningError, ThrottledError
 from kspsign.model.values import DigestAlgorithm, RawSignature
 from kspsign.network.exchange import HttpAnswer, Question
 from kspsign.network.pool import Pool
-from kspsign.network.retry import pause_before
 
-ATTEMPTS, FIRST_PAUSE = 5, 0.5
 _EXCHANGE_SECONDS = 60.0
 REASON: Final = "X-Goog-Request-Reason"
 """What Cloud Audit Logs keep of a request in our words; the service names none in its answer.
@@ -44,18 +42,18 @@ _BUSY_STATUS = frozenset({429, 503})
 
 
 class GoogleKmsClient:
-    """One key; safe to share between threads. `pause` waits and returns true when the run was cancelled."""
+    """One key; safe to share between threads."""
 
-    def __init__(self, name: KeyName, credential: GoogleCredential, pool: Pool, pause: Callable[[float], bool]) -> None:
+    def __init__(self, name: KeyName, credential: GoogleCredential, pool: Pool, attempts: Attempts) -> None:
         self.name, self.credential = name, credential
-        self._pool, self._pause = pool, pause
+        self._pool, self._attempts = pool, attempts
 
     @classmethod
     def connect(cls, name: KeyName, options: GoogleKmsOptions, surroundings: Surroundings) -> Self:
         """Nothing is sent yet. Raises ConfigurationError, PrerequisiteError when the sign-in is set up wrong."""
         pool = Pool(surroundings.network, deadline=_EXCHANGE_SECONDS, connections=surroundings.jobs)
         source = find_source(options, surroundings, pool)
-        return cls(name, GoogleCredential(source), pool, surroundings.cancelled.wait)
+        return cls(name, GoogleCredential(source), pool, Attempts.of(surroundings, ERRORS))
 
     def enabled_versions(self) -> list[str]:
         """The resource names of the key's enabled versions, newest first. Raises PrerequisiteError, CancelledError."""
@@ -65,7 +63,7 @@ class GoogleKmsClient:
             content = self._read(f"{self.name.key}/cryptoKeyVersions?{urlencode(query)}", asked)
             listed = content.get("cryptoKeyVersions", [])
             if not isinstance(listed, list) or not all(isinstance(entry, dict) for entry in listed):
-                raise unusable(asked, "it is not a list of versions")
+                raise ERRORS.unusable(asked, "it is not a list of versions")
             found += [str(entry.get("name")) for entry in listed if entry.get("state") == ENABLED]
             page = str(content.get("nextPageToken") or "")
             if not page:
@@ -105,21 +103,9 @@ class GoogleKmsClient:
             "digestCrc32c": str(crc32c(digest)),
         }
         body, reason = json.dumps(content).encode(), f"kspsign {uuid.uuid4()}"
-        for attempt in range(1, ATTEMPTS + 1):
-            try:
-                answer = self._send("POST", f"{key.name}:asymmetricSign", body, attempt, reason)
-            except PrerequisiteError as no_token:
-                raise SigningError(no_token.message, code=no_token.code, remedy=no_token.remedy) from no_token
-            if isinstance(answer, HttpAnswer):
-                return RawSignature(algorithm, _signature(answer, key, asked), request_id=reason)
-            if answer.sent:
-                raise maybe_spent(asked, answer.reason, timed_out=answer.timed_out)
-            failure = unreachable(answer, asked, SigningError)
-            if answer.timed_out:
-                raise ThrottledError(failure.message, code=failure.code, remedy=failure.remedy)
-            if attempt == ATTEMPTS or not self._waited(answer, attempt):
-                raise failure
-        raise AssertionError  # the last attempt returns or raises
+        resource = f"{key.name}:asymmetricSign"
+        answer = self._attempts.once(lambda attempt: self._send("POST", resource, body, attempt, reason), asked)
+        return RawSignature(algorithm, _signature(answer, key, asked), request_id=reason)
 
     def close(self) -> None:
         """Close the connections."""
@@ -127,24 +113,15 @@ class GoogleKmsClient:
 
     def _read(self, resource: str, asked: str) -> Mapping[str, Any]:
         """The answer to a free request, asked for again while that may help. Raises PrerequisiteError."""
-        for attempt in range(1, ATTEMPTS + 1):
-            answer = self._send("GET", resource, None, attempt)
-            passing = isinstance(answer, Silence) or answer.status >= 500 or answer.status == 429
-            if passing and attempt < ATTEMPTS and self._waited(answer, attempt):
-                continue
-            if isinstance(answer, Silence):
-                raise unreachable(answer, asked, PrerequisiteError)
-            if answer.status != 200:
-                raise refused(answer, asked, PrerequisiteError)
-            return read_object(answer.body, asked)
-        raise AssertionError  # the last attempt returns or raises
+        answer = self._attempts.free(lambda attempt: self._send("GET", resource, None, attempt), asked, is_passing)
+        if answer.status != 200:
+            raise refused(answer, asked, PrerequisiteError)
+        return read_object(answer.body, asked, ERRORS)
 
     def _send(
         self, method: str, resource: str, body: bytes | None, attempt: int, reason: str | None = None
     ) -> HttpAnswer | Silence:
         """Raises PrerequisiteError when there is no token, CancelledError."""
-        if self._pause(0):
-            raise CancelledError
         token = self.credential.get()
         headers = {"Accept": "application/json", "Authorization": f"Bearer {token}", "User-Agent": USER_AGENT}
         if body is not None:
@@ -154,15 +131,6 @@ class GoogleKmsClient:
         question = Question(method, f"{self.name.endpoint}/v1/{resource}", body, headers)
         return send(self._pool, question, attempt=attempt, secrets=(token,))
 
-    def _waited(self, answer: HttpAnswer | Silence, attempt: int) -> bool:
-        """Wait before the next attempt; False when the service says too long. Raises CancelledError."""
-        seconds = pause_before(attempt, FIRST_PAUSE, retry_after(answer))
-        if seconds is None:
-            return False
-        if self._pause(seconds):
-            raise CancelledError
-        return True
-
 
 def _signature(answer: HttpAnswer, key: VersionKey, asked: str) -> bytes:
     if answer.status == 200:
@@ -170,10 +138,9 @@ def _signature(answer: HttpAnswer, key: VersionKey, asked: str) -> bytes:
     status = read_refusal(answer).status
     failure = refused(answer, asked, SigningError)
     if answer.status in _LOST:
-        raise maybe_spent(asked, failure.message, timed_out=answer.status == 504)
+        raise ERRORS.maybe_spent(asked, failure.message, timed_out=answer.status == 504)
     if status in BUSY or (not status and answer.status in _BUSY_STATUS):
-        wait = retry_after(answer)
-        raise ThrottledError(failure.message, code=failure.code, remedy=failure.remedy, retry_after=wait)
+        raise ThrottledError.of(failure, retry_after(answer))
     raise failure
 
 
@@ -184,11 +151,13 @@ def _read_signature(body: bytes, key: VersionKey, asked: str) -> bytes:
         value = base64.b64decode(parsed["signature"], validate=True)
         name, checksum, verified = parsed["name"], parsed["signatureCrc32c"], parsed.get("verifiedDigestCrc32c")
     except (ValueError, TypeError, KeyError, RecursionError, binascii.Error) as broken:
-        raise maybe_spent(asked, "it is not the answer of Google Cloud KMS") from broken
+        raise ERRORS.maybe_spent(asked, "it is not the answer of Google Cloud KMS") from broken
     if name != key.name:
-        raise maybe_spent(asked, f"it is of {name}")
+        raise ERRORS.maybe_spent(asked, f"it is of {name}")
     if verified is not True:
-        raise maybe_spent(asked, "the service did not check the digest's CRC32C: it may have been changed on its way")
+        raise ERRORS.maybe_spent(
+            asked, "the service did not check the digest's CRC32C: it may have been changed on its way"
+        )
     if str(checksum) != str(crc32c(value)) or not value:
-        raise maybe_spent(asked, "the signature's CRC32C does not hold: it was changed on its way")
+        raise ERRORS.maybe_spent(asked, "the signature's CRC32C does not hold: it was changed on its way")
     return value

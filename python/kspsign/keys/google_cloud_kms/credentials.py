@@ -12,12 +12,13 @@ from pathlib import Path
 from typing import Final
 
 from kspsign.keys.google_cloud_kms.credential_file import from_file
-from kspsign.keys.google_cloud_kms.errors import no_credential
+from kspsign.keys.google_cloud_kms.errors import ERRORS, no_credential
 from kspsign.keys.google_cloud_kms.options import GoogleKmsOptions
-from kspsign.keys.google_cloud_kms.tokens import SCOPE, AccessToken, TokenClient, read_object, read_token
+from kspsign.keys.google_cloud_kms.tokens import SCOPE, AccessToken, TokenClient, read_token
 from kspsign.keys.machine_lookup import MachineLookup
 from kspsign.keys.pipeline_identity import pipeline_identity
 from kspsign.keys.protocol import Surroundings
+from kspsign.keys.rest import read_object
 from kspsign.model.errors import ConfigurationError
 from kspsign.network.pool import Pool
 
@@ -125,4 +126,4 @@ def _machine_token(lookup: MachineLookup, url: str, who: str) -> AccessToken:
     if answer.headers.get("metadata-flavor") != "Google":
         raise no_credential(who, "what answers is not Google's metadata server")
     asked = f"a token of {who}"
-    return read_token(read_object(answer.body, asked), asked)
+    return read_token(read_object(answer.body, asked, ERRORS), asked)

@@ -9,8 +9,8 @@ import json
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
-from kspsign.keys.rest import ServiceMeaning, Silence, one_line
-from kspsign.model.errors import LostSignatureError, PrerequisiteError, SigningError
+from kspsign.keys.rest import ServiceErrors, ServiceMeaning, one_line
+from kspsign.model.errors import PrerequisiteError, SigningError
 from kspsign.network.exchange import HttpAnswer
 from kspsign.network.failures import status_text
 
@@ -80,6 +80,12 @@ _UNREACHABLE: Final = ServiceMeaning(
     "Check that the agent's firewall and proxy (HTTPS_PROXY) let port 443 of googleapis.com through, or name a private "
     "endpoint with --kms-endpoint; name the CA of a proxy that opens TLS with --ca-file.",
 )
+ERRORS: Final = ServiceErrors(
+    "Google Cloud",
+    _UNREACHABLE,
+    _ELSEWHERE,
+    "Run again to sign the file; Cloud Audit Logs show whether the key signed before.",
+)
 _BY_STATUS: Final = {
     "UNAUTHENTICATED": ACCOUNT,
     "PERMISSION_DENIED": _FORBIDDEN,
@@ -117,6 +123,11 @@ def read_refusal(answer: HttpAnswer) -> GoogleRefusal:
     return GoogleRefusal("", "", one_line(text))
 
 
+def is_passing(answer: HttpAnswer) -> bool:
+    """Whether asking again may help, where it is free."""
+    return answer.status >= 500 or answer.status == 429
+
+
 def refused(answer: HttpAnswer, asked: str, error_class: type[_ErrorT]) -> _ErrorT:
     """The error for a refusal of what was `asked` of Cloud KMS."""
     refusal = read_refusal(answer)
@@ -141,30 +152,6 @@ def no_credential(who: str, detail: str) -> PrerequisiteError:
         code=ACCOUNT.code,
         remedy="Name a credential file with --google-credentials, a provider that trusts the pipeline with "
         "--google-workload-provider, or give the agent's machine a service account.",
-    )
-
-
-def unusable(asked: str, detail: str) -> PrerequisiteError:
-    """The error for an answer that is not the service's."""
-    return PrerequisiteError(
-        f"the response to {asked} is not from Google Cloud: {detail}", code=_ELSEWHERE.code, remedy=_ELSEWHERE.remedy
-    )
-
-
-def unreachable(silence: Silence, asked: str, error_class: type[_ErrorT]) -> _ErrorT:
-    """The error for no answer at all."""
-    return error_class(
-        f"Google Cloud did not respond to {asked}: {silence.reason}", code=_UNREACHABLE.code, remedy=_UNREACHABLE.remedy
-    )
-
-
-def maybe_spent(asked: str, reason: str, *, timed_out: bool = False) -> LostSignatureError:
-    """The error for a signature that was asked for, and whose answer never came whole."""
-    return LostSignatureError(
-        f"{asked} was sent, and the response was lost ({reason}): it may have spent a signature",
-        code="SIGNATURE_MAY_BE_SPENT",
-        remedy="Run again to sign the file; Cloud Audit Logs show whether the key signed before.",
-        timed_out=timed_out,
     )
 
 

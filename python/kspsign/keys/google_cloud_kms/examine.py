@@ -6,14 +6,13 @@ import contextlib
 from collections.abc import Iterator
 from typing import Final
 
-from kspsign.certificates.aia import with_issuers
 from kspsign.keys.google_cloud_kms.address import KeyName, find_key_name
 from kspsign.keys.google_cloud_kms.client import GoogleKmsClient
 from kspsign.keys.google_cloud_kms.options import GoogleKmsOptions
 from kspsign.keys.google_cloud_kms.store import FoundVersion, find_version
+from kspsign.keys.issuers import examine_chain
 from kspsign.keys.prerequisites import (
     CERTIFICATE,
-    CHAIN,
     COSTS_A_SIGNATURE,
     CREDENTIALS,
     HOST,
@@ -25,7 +24,6 @@ from kspsign.keys.prerequisites import (
     TEST_SIGNATURE,
     Prerequisite,
     completed,
-    examine_certificate,
     examine_newer,
     failed,
     not_checked,
@@ -105,14 +103,5 @@ def _service(client: GoogleKmsClient, options: GoogleKmsOptions, surroundings: S
 
 
 def _certificate(found: FoundVersion, options: GoogleKmsOptions, surroundings: Surroundings) -> Iterator[Prerequisite]:
-    chain = found.chain
-    broken: KspSignError | None = None
-    if not options.no_aia:
-        try:
-            chain = with_issuers(chain, surroundings.store_folder, surroundings.network)
-        except KspSignError as error:
-            broken = error
-    yield examine_certificate(chain if broken is None else (chain[0],))
-    if broken is not None:
-        yield failed(CHAIN, broken)
+    yield from examine_chain(found.certificate.chain, options, surroundings)
     yield examine_newer(found.certificate.remarks, superseded=found.certificate.superseded)

@@ -11,7 +11,7 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_public_key
 
 from kspsign.keys.google_cloud_kms.crc32c import crc32c
-from kspsign.keys.google_cloud_kms.errors import unusable
+from kspsign.keys.google_cloud_kms.errors import ERRORS
 from kspsign.model.errors import PrerequisiteError
 from kspsign.model.values import DigestAlgorithm
 
@@ -45,9 +45,9 @@ def read_public_key(answer: Mapping[str, Any], name: str, asked: str) -> Version
     """Raises PrerequisiteError for an answer that is not the service's, and for a key that can't sign code."""
     pem, algorithm = answer.get("pem"), answer.get("algorithm")
     if not isinstance(pem, str) or not isinstance(algorithm, str):
-        raise unusable(asked, "it does not describe a public key")
+        raise ERRORS.unusable(asked, "it does not describe a public key")
     if answer.get("name") != name or str(answer.get("pemCrc32c")) != str(crc32c(pem.encode())):
-        raise unusable(asked, "its name or checksum is another one")
+        raise ERRORS.unusable(asked, "its name or checksum is another one")
     if not _ALGORITHM.fullmatch(algorithm):
         raise PrerequisiteError(
             f"key version {name} ({algorithm}) can't sign code",
@@ -58,7 +58,7 @@ def read_public_key(answer: Mapping[str, Any], name: str, asked: str) -> Version
     try:
         key = load_pem_public_key(pem.encode())
     except (ValueError, UnsupportedAlgorithm) as broken:
-        raise unusable(asked, "it holds no public key") from broken
+        raise ERRORS.unusable(asked, "it holds no public key") from broken
     der = key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
     return VersionKey(name, der, algorithm, str(answer.get("protectionLevel", "")))
 

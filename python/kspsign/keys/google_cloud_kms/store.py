@@ -12,16 +12,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Self
 
-from kspsign.certificates.aia import with_issuers
-from kspsign.certificates.chain import ordered_chain
 from kspsign.certificates.for_key import KeyCertificate, find_for_key
-from kspsign.certificates.parse import thumbprint_of, to_der
+from kspsign.certificates.parse import thumbprint_of
 from kspsign.keys.google_cloud_kms.address import find_key_name
 from kspsign.keys.google_cloud_kms.client import GoogleKmsClient
 from kspsign.keys.google_cloud_kms.key import VersionKey, check_state
 from kspsign.keys.google_cloud_kms.options import GoogleKmsOptions
+from kspsign.keys.issuers import complete_chain
 from kspsign.keys.prerequisites import Prerequisite
-from kspsign.keys.protocol import Capabilities, KeyStore, Surroundings, reference_part, superseded_warning
+from kspsign.keys.protocol import Capabilities, KeyStore, Surroundings, notice_choice, reference_part
 from kspsign.model.errors import PrerequisiteError
 from kspsign.model.values import DigestAlgorithm, RawSignature
 
@@ -38,11 +37,6 @@ class FoundVersion:
     certificate: KeyCertificate
     remarks: tuple[str, ...] = ()
 
-    @property
-    def chain(self) -> tuple[bytes, ...]:
-        """The certificate and its issuers, as far as they were with it."""
-        return ordered_chain(to_der(self.certificate.leaf), self.certificate.others)
-
 
 class GoogleKmsStore(KeyStore):
     """One version of a key of Google Cloud KMS. Any thread may sign."""
@@ -53,7 +47,7 @@ class GoogleKmsStore(KeyStore):
     def __init__(self, client: GoogleKmsClient, key: VersionKey, chain: tuple[bytes, ...], place: Path) -> None:
         self._client, self._key, self._chain, self._place = client, key, chain, place
         self._capabilities = Capabilities(frozenset({key.digest}))
-        self.alias = key.name
+        self.alias = key.name.partition("/cryptoKeyVersions/")[0]
 
     @classmethod
     def open(cls, options: GoogleKmsOptions, surroundings: Surroundings) -> Self:
@@ -67,14 +61,11 @@ class GoogleKmsStore(KeyStore):
             client = GoogleKmsClient.connect(find_key_name(options), options, surroundings)
             undone.callback(client.close)
             found = find_version(client, place, options.thumbprint)
-            chain = found.chain
-            if not options.no_aia:
-                chain = with_issuers(chain, surroundings.store_folder, surroundings.network)
+            chain = complete_chain(found.certificate.chain, options, surroundings)
             undone.pop_all()
         for remark in found.remarks:
             surroundings.notice(remark)
-        for remark in found.certificate.remarks:
-            surroundings.notice(superseded_warning(remark) if found.certificate.superseded else remark)
+        notice_choice(surroundings.notice, found.certificate.remarks, superseded=found.certificate.superseded)
         return cls(client, found.key, chain, place)
 
     @classmethod
@@ -89,7 +80,7 @@ class GoogleKmsStore(KeyStore):
             undone.callback(client.close)
             found = find_version(client, place, leaf)
             undone.pop_all()
-        return cls(client, found.key, found.chain, place)
+        return cls(client, found.key, found.certificate.chain, place)
 
     @classmethod
     def examine(cls, options: GoogleKmsOptions, surroundings: Surroundings) -> Iterator[Prerequisite]:

@@ -15,12 +15,11 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
 from cryptography.hazmat.primitives.hashes import SHA256
 
-from kspsign.keys.google_cloud_kms.errors import ACCOUNT, FEDERATION, IMPERSONATION, no_sign_in, unreachable, unusable
-from kspsign.keys.rest import USER_AGENT, ServiceMeaning, Silence, retry_after, send
-from kspsign.model.errors import CancelledError, PrerequisiteError
-from kspsign.network.exchange import HttpAnswer, Question
+from kspsign.keys.attempts import Attempts
+from kspsign.keys.google_cloud_kms.errors import ACCOUNT, ERRORS, FEDERATION, IMPERSONATION, is_passing, no_sign_in
+from kspsign.keys.rest import USER_AGENT, ServiceMeaning, read_object, send
+from kspsign.network.exchange import Question
 from kspsign.network.pool import Pool
-from kspsign.network.retry import pause_before
 
 SCOPE: Final = "https://www.googleapis.com/auth/cloud-platform"
 _JWT_BEARER: Final = "urn:ietf:params:oauth:grant-type:jwt-bearer"
@@ -29,7 +28,7 @@ _ACCESS_TOKEN: Final = "urn:ietf:params:oauth:token-type:access_token"  # noqa: 
 _LIFE = 3600
 TOKEN_URL: Final = "https://oauth2.googleapis.com/token"  # noqa: S105 - an address
 """Whom every assertion is for, whatever address a key file names."""
-_ATTEMPTS, _FIRST_PAUSE = 4, 0.5
+_ATTEMPTS: Final = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +76,7 @@ class TokenClient:
         try:
             return AccessToken(_text(found["accessToken"]), datetime.fromisoformat(found["expireTime"]).timestamp())
         except (KeyError, TypeError, ValueError) as broken:
-            raise unusable(f"the request {asked}", "it holds no token") from broken
+            raise ERRORS.unusable(f"the request {asked}", "it holds no token") from broken
 
     def _token(
         self, url: str, form: Mapping[str, str], asked: str, step: ServiceMeaning, secrets: tuple[str, ...] = ()
@@ -95,21 +94,15 @@ class TokenClient:
         secrets: tuple[str, ...],
     ) -> Mapping[str, Any]:
         own = {"Accept": "application/json", "User-Agent": USER_AGENT, **headers}
-        for attempt in range(1, _ATTEMPTS + 1):
-            if self.pause(0):
-                raise CancelledError
-            answer = send(self.pool, Question("POST", url, body, own), attempt=attempt, secrets=secrets)
-            if isinstance(answer, HttpAnswer) and answer.status == 200:
-                return read_object(answer.body, f"the request {asked}")
-            passing = isinstance(answer, Silence) or answer.status >= 500 or answer.status == 429
-            seconds = pause_before(attempt, _FIRST_PAUSE, retry_after(answer)) if passing else None
-            if seconds is None or attempt == _ATTEMPTS:
-                if isinstance(answer, Silence):
-                    raise unreachable(answer, f"a request {asked}", PrerequisiteError)
-                raise no_sign_in(answer, asked, step)
-            if self.pause(seconds):
-                raise CancelledError
-        raise AssertionError  # the last attempt returns or raises
+        question = Question("POST", url, body, own)
+        answer = Attempts(self.pause, ERRORS, _ATTEMPTS).free(
+            lambda attempt: send(self.pool, question, attempt=attempt, secrets=secrets),
+            f"a request {asked}",
+            is_passing,
+        )
+        if answer.status != 200:
+            raise no_sign_in(answer, asked, step)
+        return read_object(answer.body, f"the request {asked}", ERRORS)
 
 
 def read_token(found: Mapping[str, Any], asked: str) -> AccessToken:
@@ -117,18 +110,7 @@ def read_token(found: Mapping[str, Any], asked: str) -> AccessToken:
     try:
         return AccessToken(_text(found["access_token"]), time.time() + float(found.get("expires_in", _LIFE)))
     except (KeyError, TypeError, ValueError) as broken:
-        raise unusable(f"the request {asked}", "it holds no token") from broken
-
-
-def read_object(body: bytes, asked: str) -> Mapping[str, Any]:
-    """A JSON object. Raises PrerequisiteError."""
-    try:
-        found = json.loads(body)
-    except (ValueError, RecursionError) as broken:
-        raise unusable(asked, "it is not JSON") from broken
-    if not isinstance(found, dict):
-        raise unusable(asked, "it is not a JSON object")
-    return found
+        raise ERRORS.unusable(f"the request {asked}", "it holds no token") from broken
 
 
 def _text(value: object) -> str:

@@ -154,7 +154,7 @@ class KeyLockerClient:
     def _throttled(self, answer: _Reply | _Silence, asked: str) -> ThrottledError:
         refused = self._failure(answer, SigningError, asked, 1)
         wait = retry_after_seconds(answer.retry_after) if isinstance(answer, _Reply) else None
-        return ThrottledError(refused.message, code=refused.code, remedy=refused.remedy, retry_after=wait)
+        return ThrottledError.of(refused, wait)
 
     def _failure(
         self, answer: _Reply | _Silence, error_class: Kind, asked: str, attempts: int

@@ -10,7 +10,7 @@ from typing import Final
 from kspsign.certificates.parse import parse_certificate, to_der
 from kspsign.certificates.public_key import describe_key
 from kspsign.keys.keylocker.client import KeyLockerClient
-from kspsign.keys.keylocker.credentials import Credentials, read_credentials
+from kspsign.keys.keylocker.credentials import read_credentials
 from kspsign.keys.keylocker.lookup import (
     KeypairRecord,
     Listed,
@@ -20,7 +20,7 @@ from kspsign.keys.keylocker.lookup import (
     read_keypair,
 )
 from kspsign.keys.keylocker.options import KeyLockerOptions
-from kspsign.keys.keylocker.store import chain_of, check_keypair, check_named, signature_scheme
+from kspsign.keys.keylocker.store import chain_of, check_keypair, check_named, open_client, signature_scheme
 from kspsign.keys.prerequisites import (
     CERTIFICATE,
     COSTS_A_SIGNATURE,
@@ -45,7 +45,6 @@ from kspsign.keys.prerequisites import (
 from kspsign.keys.protocol import Surroundings
 from kspsign.model.errors import ConfigurationError, KspSignError
 
-ATTEMPTS: Final = 2
 _CLIENT: Final = "client certificate"
 _CHECKS: Final = (CREDENTIALS, _CLIENT, HOST, SIGN_IN, KEY, PERMISSION, CERTIFICATE, NEWER)
 _BY_HOST: Final = frozenset(
@@ -79,21 +78,12 @@ def _examined(options: KeyLockerOptions, surroundings: Surroundings) -> Iterator
     yield passed(CREDENTIALS, f"for {credentials.host}: complete, and the client certificate opens with its password")
     yield replace(examine_certificate([to_der(credentials.client.chain[0])], _CLIENT), chain=())
     try:
-        client = _connect(credentials, surroundings)
+        client = open_client(credentials, surroundings)
     except KspSignError as error:
         yield failed(HOST, error)
         return
     with contextlib.closing(client):
         yield from _service(client, options if unnamed is None else None)
-
-
-def _connect(credentials: Credentials, surroundings: Surroundings) -> KeyLockerClient:
-    return KeyLockerClient(
-        *(credentials, surroundings.cancelled.wait),
-        network=surroundings.network,
-        temp_folder=surroundings.temp_folder,
-        attempts=ATTEMPTS,
-    )
 
 
 def _service(client: KeyLockerClient, options: KeyLockerOptions | None) -> Iterator[Prerequisite]:

@@ -99,28 +99,30 @@ class Listed:
 
 
 def find_certificate(client: KeyLockerClient, options: KeyLockerOptions) -> tuple[Listed, tuple[Listed, ...]]:
-    """The certificate to sign with, and all that belong to its key pair; costs no signature.
+    """The certificate to sign with, and all that are of its key pair or of one of that name; costs no signature.
 
     --keypair-alias is the alias of a key pair, else of a certificate, else the id of either; without it
-    --thumbprint decides. Raises PrerequisiteError when none is meant, several key pairs are, or none can sign.
+    --thumbprint decides. A key pair of that alias without a certificate that can sign now is not among those to choose
+    from: a renewal may give its alias to the next one. Raises PrerequisiteError when none is meant, several key pairs
+    are, or none can sign.
     """
     listed = tuple(_listed(client, options))
     found = _meant(listed, options)
     wanted = options.keypair_alias or options.thumbprint or ""
     if not found:
         raise _not_found(client, wanted, listed)
-    if len({candidate.keypair.id for candidate in found}) > 1:
+    able = tuple(candidate for candidate in found if candidate.fault is None)
+    if len({candidate.keypair.id for candidate in able}) > 1:
         raise PrerequisiteError(
             f"several key pairs are named {wanted}: "
-            + "; ".join(f"{candidate.keypair.id} with certificate {candidate}" for candidate in found),
+            + "; ".join(f"{candidate.keypair.id} with certificate {candidate}" for candidate in able),
             code="ALIAS_AMBIGUOUS",
             remedy="Name the key pair's id with --keypair-alias, or its account with --account-id.",
         )
-    active = [candidate for candidate in found if candidate.record.withdrawn is None]
-    chosen = newest_valid(active, datetime.now(UTC), lambda candidate: validity(candidate.parsed))
+    chosen = newest_valid(able, datetime.now(UTC), lambda candidate: validity(candidate.parsed))
     if chosen is None:
-        raise _none_valid(wanted, found)
-    return chosen, tuple(candidate for candidate in listed if candidate.keypair.id == chosen.keypair.id)
+        raise _none_valid(wanted, found, listed)
+    return chosen, tuple(entry for entry in listed if entry.keypair.id == chosen.keypair.id or entry in found)
 
 
 def older_than(chosen: Listed, siblings: Sequence[Listed]) -> tuple[str, ...]:
@@ -236,16 +238,21 @@ def _names_of(item: dict[str, Any]) -> Iterator[str]:
             yield value
 
 
-def _none_valid(wanted: str, found: Sequence[Listed]) -> PrerequisiteError:
+def _none_valid(wanted: str, found: Sequence[Listed], listed: Sequence[Listed]) -> PrerequisiteError:
     why = " ".join(candidate.fault or "" for candidate in found)
-    return _unable(f"no certificate of {wanted} can sign now: {'; '.join(map(str, found))}", why)
+    subjects = {candidate.parsed.subject for candidate in found}
+    renewed = [entry for entry in listed if entry.fault is None and entry.parsed.subject in subjects]
+    names = sorted({entry.keypair.alias or entry.keypair.id for entry in renewed})
+    hint = f"Another key pair has a valid certificate of the same subject: {', '.join(names)}. " if names else ""
+    return _unable(f"no certificate of {wanted} can sign now: {'; '.join(map(str, found))}", why, hint)
 
 
-def _unable(message: str, why: str) -> PrerequisiteError:
+def _unable(message: str, why: str, hint: str = "") -> PrerequisiteError:
     return PrerequisiteError(
         message,
         code="CERTIFICATE_REVOKED" if "revok" in why else "CERTIFICATE_NOT_VALID",
-        remedy="Have the certificate issued again or renewed in DigiCert ONE, then run certsync again.",
+        remedy=f"{hint}{'Name it with --keypair-alias, or have' if hint else 'Have'} the certificate issued again or "
+        "renewed in DigiCert ONE, then run certsync again.",
     )
 
 

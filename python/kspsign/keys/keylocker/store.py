@@ -17,7 +17,7 @@ from kspsign.certificates.chain import ordered_chain
 from kspsign.certificates.parse import display_name, parse_certificate
 from kspsign.certificates.validity import EXPIRY_WARNING
 from kspsign.keys.keylocker.client import KeyLockerClient, maybe_spent
-from kspsign.keys.keylocker.credentials import read_credentials
+from kspsign.keys.keylocker.credentials import Credentials, read_credentials
 from kspsign.keys.keylocker.errors import unusable
 from kspsign.keys.keylocker.lookup import (
     CertificateRecord,
@@ -172,8 +172,16 @@ def _connect(surroundings: Surroundings, host: str | None = None) -> KeyLockerCl
         text = f"the client certificate (SM_CLIENT_CERT_FILE) expires on {iso_utc(end)}"
         remedy = "Create a new client certificate in DigiCert ONE and update the secrets in time."
         surroundings.notice(RunWarning("CLIENT_CERTIFICATE_ENDS", text, remedy))
+    return open_client(credentials, surroundings)
+
+
+def open_client(credentials: Credentials, surroundings: Surroundings) -> KeyLockerClient:
+    """The client of these credentials; nothing is sent yet. Raises PrerequisiteError."""
     return KeyLockerClient(
-        credentials, surroundings.cancelled.wait, network=surroundings.network, temp_folder=surroundings.temp_folder
+        *(credentials, surroundings.cancelled.wait),
+        network=surroundings.network,
+        temp_folder=surroundings.temp_folder,
+        attempts=surroundings.attempts,
     )
 
 

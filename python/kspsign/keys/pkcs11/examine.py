@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
 
-from kspsign.certificates.aia import with_issuers
 from kspsign.certificates.chain import ordered_chain
 from kspsign.certificates.parse import to_der
+from kspsign.keys.issuers import examine_chain
 from kspsign.keys.pkcs11 import cryptoki
 from kspsign.keys.pkcs11.certificates import certificates_for
 from kspsign.keys.pkcs11.cryptoki import Token
@@ -22,7 +22,6 @@ from kspsign.keys.pkcs11.store import check_named, open_module
 from kspsign.keys.pkcs11.token import Address, check_key, find_key, find_token
 from kspsign.keys.prerequisites import (
     CERTIFICATE,
-    CHAIN,
     COSTS_A_SIGNATURE,
     CREDENTIALS,
     KEY,
@@ -33,7 +32,6 @@ from kspsign.keys.prerequisites import (
     TEST_SIGNATURE,
     Prerequisite,
     completed,
-    examine_certificate,
     examine_newer,
     failed,
     not_checked,
@@ -156,16 +154,7 @@ class _Examination:
         except KspSignError as error:
             yield self._failed(CERTIFICATE, error)
             return
-        chain = ordered_chain(to_der(leaf), others)
-        broken: KspSignError | None = None
-        if not self.options.no_aia:
-            try:
-                chain = with_issuers(chain, self.surroundings.store_folder, self.surroundings.network)
-            except KspSignError as error:
-                broken = error
-        yield examine_certificate(chain if broken is None else chain[:1])
-        if broken is not None:
-            yield failed(CHAIN, broken)
+        yield from examine_chain(ordered_chain(to_der(leaf), others), self.options, self.surroundings)
         if file is not None:
             yield not_checked(NEWER, "the certificate is from a file")
         else:

@@ -18,9 +18,9 @@ from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 
 from kspsign.authenticode.cms.algorithms import algorithm_identifier
 from kspsign.certificates import der
-from kspsign.certificates.aia import with_issuers
 from kspsign.certificates.chain import ordered_chain
 from kspsign.certificates.parse import parse_certificate, to_der
+from kspsign.keys.issuers import complete_chain
 from kspsign.keys.pkcs11 import cryptoki
 from kspsign.keys.pkcs11.certificates import certificates_for
 from kspsign.keys.pkcs11.cryptoki import Token
@@ -112,8 +112,8 @@ class Pkcs11KeyStore(KeyStore):
             except CryptokiError as refused:
                 raise at_opening(refused, address.module) from refused
             chain = ordered_chain(to_der(leaf), others)
-            if sha256 is None and not options.no_aia:
-                chain = with_issuers(chain, surroundings.store_folder, surroundings.network)
+            if sha256 is None:
+                chain = complete_chain(chain, options, surroundings)
             held = undone.pop_all()
         for remark in remarks:
             surroundings.notice(remark)

@@ -6,12 +6,10 @@ import contextlib
 from collections.abc import Iterator
 from typing import Final
 
-from kspsign.certificates.chain import ordered_chain
-from kspsign.certificates.parse import to_der
 from kspsign.certificates.public_key import describe_key
+from kspsign.keys.issuers import examine_chain
 from kspsign.keys.prerequisites import (
     CERTIFICATE,
-    CHAIN,
     COSTS_A_SIGNATURE,
     CREDENTIALS,
     HOST,
@@ -23,17 +21,17 @@ from kspsign.keys.prerequisites import (
     TEST_SIGNATURE,
     Prerequisite,
     completed,
-    examine_certificate,
     examine_newer,
     failed,
     not_checked,
     passed,
 )
 from kspsign.keys.protocol import Surroundings
+from kspsign.keys.rest import Silence
 from kspsign.keys.vault import errors
 from kspsign.keys.vault.options import VaultOptions
-from kspsign.keys.vault.server import NoReply, read_object
-from kspsign.keys.vault.store import Found, Transit, chain_of, find, open_transit
+from kspsign.keys.vault.server import read_object
+from kspsign.keys.vault.store import Found, Transit, find, open_transit
 from kspsign.model.errors import ConfigurationError, KspSignError, PrerequisiteError
 
 _CHECKS: Final = (CREDENTIALS, HOST, SIGN_IN, PERMISSION, KEY, CERTIFICATE, NEWER)
@@ -85,8 +83,8 @@ def _host(transit: Transit) -> Prerequisite:
     """Whether Vault answers and is unsealed. Raises PrerequisiteError."""
     answer = transit.server.send("GET", "sys/health", None, None)
     asked = "its health"
-    if isinstance(answer, NoReply):
-        raise errors.unreachable(asked, answer.reason, PrerequisiteError)
+    if isinstance(answer, Silence):
+        raise errors.ERRORS.unreachable(answer, asked, PrerequisiteError)
     if answer.status == 503:
         raise errors.refusal(503, b'{"errors":["Vault is sealed"]}', asked, PrerequisiteError)
     if answer.status not in _WITHOUT_TOKEN:
@@ -94,19 +92,12 @@ def _host(transit: Transit) -> Prerequisite:
     try:
         said = read_object(answer.body)
     except errors.UnusableReplyError as wrong:
-        raise errors.unusable(asked, str(wrong)) from wrong
+        raise errors.ERRORS.unusable(asked, str(wrong)) from wrong
     return passed(HOST, f"{transit.server.address} answers: version {said.get('version', 'unknown')}, unsealed")
 
 
 def _certificate(found: Found, options: VaultOptions, surroundings: Surroundings) -> Iterator[Prerequisite]:
-    chain, broken = ordered_chain(to_der(found.leaf), found.others), None
-    try:
-        chain = chain_of(found, options, surroundings)
-    except KspSignError as error:
-        broken = error
-    yield examine_certificate(chain if broken is None else (chain[0],))
-    if broken is not None:
-        yield failed(CHAIN, broken)
+    yield from examine_chain(found.chain, options, surroundings)
     if "certificate" in found.place:
         yield not_checked(NEWER, "the certificate is from a file")
     else:

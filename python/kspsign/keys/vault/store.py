@@ -18,46 +18,30 @@ from typing import Any, Final, Self
 
 from cryptography import x509
 
-from kspsign.certificates.aia import with_issuers
 from kspsign.certificates.chain import ordered_chain
 from kspsign.certificates.choice import choose_newest
 from kspsign.certificates.file import read_certificate_file
 from kspsign.certificates.parse import parse_certificate, to_der
+from kspsign.keys.attempts import Attempts
+from kspsign.keys.issuers import complete_chain
 from kspsign.keys.prerequisites import Prerequisite
 from kspsign.keys.protocol import (
     Capabilities,
     KeyStore,
     Surroundings,
+    notice_choice,
     reference_part,
-    superseded_warning,
     unreadable_reference,
 )
-from kspsign.keys.rest import request_id
-from kspsign.keys.vault.errors import (
-    ANSWER,
-    UnusableReplyError,
-    as_signing,
-    maybe_spent,
-    refusal,
-    unreachable,
-    unusable,
-)
+from kspsign.keys.rest import Silence, request_id, retry_after
+from kspsign.keys.vault.errors import ANSWER, ERRORS, UnusableReplyError, refusal
 from kspsign.keys.vault.key import TransitKey, others_of
 from kspsign.keys.vault.options import VaultOptions
-from kspsign.keys.vault.server import (
-    NoReply,
-    VaultServer,
-    checked_path,
-    parse_address,
-    read_object,
-    retry_after,
-    waiting,
-)
+from kspsign.keys.vault.server import VaultServer, checked_path, parse_address, read_object, waiting
 from kspsign.keys.vault.token import VaultToken, find_sign_in
 from kspsign.model.errors import (
     ConfigurationError,
     OperationFailedError,
-    PrerequisiteError,
     SigningError,
     ThrottledError,
 )
@@ -95,7 +79,7 @@ class Transit:
         try:
             return TransitKey.read(self.name, self.server.request("GET", path, None, token, asked))
         except UnusableReplyError as wrong:
-            raise unusable(asked, str(wrong)) from wrong
+            raise ERRORS.unusable(asked, str(wrong)) from wrong
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +95,11 @@ class Found:
     place: dict[str, str]
     remarks: tuple[str, ...] = ()
     superseded: bool = False
+
+    @property
+    def chain(self) -> tuple[bytes, ...]:
+        """The certificate and its issuers, as far as they were with it."""
+        return ordered_chain(to_der(self.leaf), self.others)
 
 
 class TransitStore(KeyStore):
@@ -135,10 +124,9 @@ class TransitStore(KeyStore):
             transit = open_transit(options, surroundings)
             undone.callback(transit.server.close)
             found = find(transit.read(), options)
-            chain = chain_of(found, options, surroundings)
+            chain = complete_chain(found.chain, options, surroundings)
             undone.pop_all()
-        for remark in found.remarks:
-            surroundings.notice(superseded_warning(remark) if found.superseded else remark)
+        notice_choice(surroundings.notice, found.remarks, superseded=found.superseded)
         return cls(transit, found, chain)
 
     @classmethod
@@ -188,7 +176,7 @@ class TransitStore(KeyStore):
         }
 
     def sign(self, digest: bytes, algorithm: DigestAlgorithm) -> RawSignature:
-        """Sign a digest in Vault; see KeyStore. It is sent again only with a new token."""
+        """Sign a digest in Vault; see KeyStore. It is sent again with a new token, or after no connection."""
         asked = f"a {algorithm} signature of {self._transit.name}"
         body = {
             "input": base64.b64encode(digest).decode(),
@@ -198,40 +186,28 @@ class TransitStore(KeyStore):
             "key_version": self._found.version,
         }
         path = f"{self._transit.mount}/sign/{self._transit.name}/{_HASHES[algorithm]}"
-        answer = self._sent(path, body)
-        if isinstance(answer, HttpAnswer) and answer.status == 200:
+        answer = self._transit.server.attempts.once(lambda attempt: self._sent(path, body, attempt), asked)
+        if answer.status == 200:
             return RawSignature(algorithm, self._value(answer, asked), request_id=_request_id(answer))
-        if isinstance(answer, NoReply):
-            if answer.sent:
-                raise maybe_spent(asked, answer.reason, timed_out=answer.timed_out)
-            error = unreachable(asked, answer.reason, SigningError)
-            if answer.timed_out:
-                raise ThrottledError(error.message, code=error.code, remedy=error.remedy)
-            raise error
         if answer.status in _GATEWAY:
             said = f"a gateway answered HTTP {answer.status} in Vault's place"
-            raise maybe_spent(asked, said, timed_out=answer.status == 504)
+            raise ERRORS.maybe_spent(asked, said, timed_out=answer.status == 504)
         refused = refusal(answer.status, answer.body, asked, SigningError, waiting(answer))
         if answer.status in _BUSY:
-            raise ThrottledError(
-                refused.message, code=refused.code, remedy=refused.remedy, retry_after=retry_after(answer)
-            )
+            raise ThrottledError.of(refused, retry_after(answer))
         raise refused
 
     def close(self) -> None:
         """Close the connections; calling it again does nothing."""
         self._transit.server.close()
 
-    def _sent(self, path: str, body: Mapping[str, Any]) -> HttpAnswer | NoReply:
-        """Raises SigningError when the sign-in fails, CancelledError."""
-        try:
-            token = self._transit.token.get()
-            answer = self._transit.server.send("POST", path, body, token)
-            ended = isinstance(answer, HttpAnswer) and answer.status == 403
-            if ended and self._transit.token.replaced(token):
-                answer = self._transit.server.send("POST", path, body, self._transit.token.get(), 2)
-        except PrerequisiteError as refused:
-            raise as_signing(refused) from refused
+    def _sent(self, path: str, body: Mapping[str, Any], attempt: int) -> HttpAnswer | Silence:
+        """Raises PrerequisiteError when the sign-in fails, CancelledError."""
+        token = self._transit.token.get()
+        answer = self._transit.server.send("POST", path, body, token, attempt)
+        ended = isinstance(answer, HttpAnswer) and answer.status == 403
+        if ended and self._transit.token.replaced(token):
+            return self._transit.server.send("POST", path, body, self._transit.token.get(), attempt + 1)
         return answer
 
     def _value(self, answer: HttpAnswer, asked: str) -> bytes:
@@ -241,10 +217,10 @@ class TransitStore(KeyStore):
             text = data.get("signature") if isinstance(data, dict) else None
             parts = _SIGNATURE.fullmatch(text) if isinstance(text, str) else None
             if parts is None:
-                raise maybe_spent(asked, "what came holds no signature")
+                raise ERRORS.maybe_spent(asked, "what came holds no signature")
             value = base64.b64decode(parts[2], validate=True)
         except (UnusableReplyError, binascii.Error) as wrong:
-            raise maybe_spent(asked, f"what came is not Vault's: {wrong}") from wrong
+            raise ERRORS.maybe_spent(asked, f"what came is not Vault's: {wrong}") from wrong
         if int(parts[1]) != self._found.version:
             raise OperationFailedError(
                 f"Vault signed with version {parts[1]} of {self._transit.name} instead of {self._found.version}",
@@ -284,7 +260,7 @@ def open_transit(options: VaultOptions, surroundings: Surroundings) -> Transit:
     server = VaultServer(
         parsed,
         checked_path("--vault-namespace", namespace) if namespace else None,
-        surroundings.cancelled.wait,
+        Attempts.of(surroundings, ERRORS),
         network=surroundings.network,
         connections=surroundings.jobs,
     )
@@ -303,9 +279,3 @@ def find(key: TransitKey, options: VaultOptions) -> Found:
     version, leaf, remarks = key.chosen(options.vault_key_version, now)
     older = options.vault_key_version is not None and bool(remarks)
     return Found(version.number, leaf, others_of([*key.versions.values()]), {}, remarks, superseded=older)
-
-
-def chain_of(found: Found, options: VaultOptions, surroundings: Surroundings) -> tuple[bytes, ...]:
-    """The certificate with its issuers. Raises PrerequisiteError."""
-    chain = ordered_chain(to_der(found.leaf), found.others)
-    return chain if options.no_aia else with_issuers(chain, surroundings.store_folder, surroundings.network)

@@ -18,7 +18,7 @@ from kspsign.certificates.file import read_certificate_file
 from kspsign.certificates.parse import parse_certificate
 from kspsign.diagnosis import diagnose
 from kspsign.keys.prerequisites import Prerequisite
-from kspsign.keys.protocol import OpenStore, Surroundings, superseded_warning
+from kspsign.keys.protocol import OpenStore, Surroundings, notice_choice
 from kspsign.keys.windows.candidates import Candidate, candidates_of, choice, matching, near_miss, newest_candidate
 from kspsign.keys.windows.certificate_store import read_store
 from kspsign.keys.windows.options import WindowsOptions
@@ -69,8 +69,7 @@ class WindowsStore(OpenStore):
         after = _present(options)
         chosen = _chosen(options, after)
         made = choice(chosen, after, options, datetime.now(UTC))
-        for remark in made.remarks:
-            surroundings.notice(superseded_warning(remark) if made.superseded else remark)
+        notice_choice(surroundings.notice, made.remarks, superseded=made.superseded)
         return cls._of_candidate(chosen, options)
 
     @classmethod

@@ -43,7 +43,7 @@ class ExampleStore(KeyStore):
                 code="EXAMPLE_STORE",
                 remedy="Correct --example-key, --certificate and --example-passphrase-env.",
             ) from unusable
-        self._chain = tuple(each.public_bytes(Encoding.DER) for each in certificates)
+        self._chain = tuple(certificate.public_bytes(Encoding.DER) for certificate in certificates)
 
     @classmethod
     def open(cls, options: ExampleOptions, surroundings: Surroundings) -> Self:

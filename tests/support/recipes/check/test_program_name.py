@@ -17,6 +17,6 @@ def checks(store: Store, folder: Path, *options: str) -> tuple[int, list[dict[st
 
 def test_a_name_must_fit(store: Store, tmp_path: Path) -> None:
     code, found = checks(store, tmp_path, "--description", "x" * 64)
-    assert (code, [each["detail"] for each in found if each["name"] == "program-name"]) == (0, ["x" * 64])
+    assert (code, [check["detail"] for check in found if check["name"] == "program-name"]) == (0, ["x" * 64])
     code, found = checks(store, tmp_path, "--description", "x" * 65)
-    assert (code, [each["name"] for each in found if not each["ok"]]) == (2, ["program-name"])
+    assert (code, [check["name"] for check in found if not check["ok"]]) == (2, ["program-name"])

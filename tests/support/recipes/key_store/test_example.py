@@ -20,7 +20,7 @@ def test_it_signs(
     encryption = BestAvailableEncryption(b"secret")
     key.write_bytes(authority.leaf.key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, encryption))
     certificates = (authority.leaf, authority.intermediate, authority.root)
-    chain.write_bytes(b"".join(each.certificate.public_bytes(Encoding.PEM) for each in certificates))
+    chain.write_bytes(b"".join(certificate.certificate.public_bytes(Encoding.PEM) for certificate in certificates))
     store = ("--key-store", "example", "--example-key", key, "--certificate", chain, "--store", tmp_path / "store")
     trust = ("--trust-root", authority_root, "--no-timestamp", "--example-passphrase-env", VARIABLE)
     monkeypatch.setenv(VARIABLE, "wrong")

@@ -14,5 +14,5 @@ def csv_text(report: Report) -> str:
     out = io.StringIO()
     rows = csv.writer(out)
     rows.writerow(("path", "outcome", "verdict"))
-    rows.writerows((visible(each.path), each.outcome, each.verdict.result) for each in report.files)
+    rows.writerows((visible(file.path), file.outcome, file.verdict.result) for file in report.files)
     return out.getvalue()

@@ -47,8 +47,8 @@ def _wait(*, stubborn: bool) -> None:
         if not stubborn:
             sys.exit(130)
 
-    for each in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(each, heard)
+    for wanted in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(wanted, heard)
     print("READY", flush=True)  # noqa: T201 -- likewise
     end = time.monotonic() + PATIENCE
     while time.monotonic() < end:

@@ -18,14 +18,21 @@ import os
 import secrets
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import IO, Any, NamedTuple, Self
+from typing import IO, Self
 
 from kspsign.certificates.parse import parse_certificate
 from kspsign.model.errors import TrustError
 from kspsign.model.values import DigestAlgorithm, RawSignature
+from kspsign.signing.journal_entries import (
+    REPORTED,
+    JournalEntry,
+    JournalKey,
+    answered_entries,
+    read_contents,
+)
 from kspsign.signing.locks import try_lock
 
 SUFFIX = ".journal"
@@ -34,37 +41,7 @@ KEPT_SECONDS = 30 * 24 * 3600
 _LOCK_PAUSE_SECONDS = 0.01
 _NEWBORN_SECONDS = 3600
 """An empty file younger than this may be one that its run has not locked yet."""
-_REPORTED = "reported"
-"""A line with it: the requests above whose answers are lost were reported."""
 _STAMPING_TIME = timedelta(minutes=10)
-
-
-class _Key(NamedTuple):
-    algorithm: str
-    digest: str
-
-
-class _JournalEntry(NamedTuple):
-    """A signature, with the service's id of the request that made it; "" and the operation that was begun for it; or
-    neither while the request is on its way (`asked`)."""
-
-    signature: str
-    time: int
-    chain: tuple[str, ...] = ()
-    operation: str = ""
-    request: str | None = None
-
-    @property
-    def asked(self) -> bool:
-        """Whether no answer has come."""
-        return not (self.signature or self.operation)
-
-
-class _Contents(NamedTuple):
-    """What a file of the journal holds: entries that have not served, and requests that nobody saw the answer of."""
-
-    entries: dict[_Key, _JournalEntry]
-    lost: list[_Key]
 
 
 class Journal:
@@ -80,8 +57,8 @@ class Journal:
         self.lost: list[str] = []
         self._folder = folder
         self._name = name
-        self._known: dict[_Key, _JournalEntry] = {}
-        self._unfinished: set[_Key] = set()
+        self._known: dict[JournalKey, JournalEntry] = {}
+        self._unfinished: set[JournalKey] = set()
         self._lock = threading.Lock()
         self._file: IO[bytes] | None = None
         self._torn = False
@@ -93,7 +70,7 @@ class Journal:
         """Know what is there; change nothing."""
         for path in self._paths():
             with path.open("rb") as file:
-                self._known.update(_answered(_contents(file).entries))
+                self._known.update(answered_entries(read_contents(file).entries))
 
     def __enter__(self) -> Self:
         """Know what is there, and take it over where its run is gone."""
@@ -108,7 +85,7 @@ class Journal:
         """Bring the rest to the disk. A file whose signatures are all in their files has served."""
         with self._lock:
             if self.lost:
-                self._append({_REPORTED: True})
+                self._append({REPORTED: True})
             self._closing = True
         if self._file is None:
             return
@@ -121,7 +98,7 @@ class Journal:
 
     def find(self, digest: bytes, algorithm: DigestAlgorithm) -> RawSignature | None:
         """A signature of `digest` that was obtained before."""
-        entry = self._known.get(_Key(algorithm.value, digest.hex()))
+        entry = self._known.get(JournalKey(algorithm.value, digest.hex()))
         if entry is None or not entry.signature:
             return None
         chain = tuple(map(bytes.fromhex, entry.chain)) or None
@@ -129,21 +106,21 @@ class Journal:
 
     def add(self, digest: bytes, signature: RawSignature) -> None:
         """Keep a signature. Never raises: the file that it is for can still be finished."""
-        key = _Key(signature.algorithm.value, digest.hex())
+        key = JournalKey(signature.algorithm.value, digest.hex())
         chain = tuple(der.hex() for der in signature.chain or ())
-        entry = _JournalEntry(signature.value.hex(), int(time.time()), chain, request=signature.request_id)
+        entry = JournalEntry(signature.value.hex(), int(time.time()), chain, request=signature.request_id)
         with self._lock:
             self._keep(key, entry)
 
     def operation(self, digest: bytes, algorithm: DigestAlgorithm) -> str | None:
         """What a run before began for `digest` and did not fetch."""
-        entry = self._known.get(_Key(algorithm.value, digest.hex()))
+        entry = self._known.get(JournalKey(algorithm.value, digest.hex()))
         return entry.operation or None if entry is not None else None
 
     def ask(self, digest: bytes, algorithm: DigestAlgorithm) -> None:
         """A signature is about to be asked for; `begin`, `add` or `abandon` follows, unless the run is killed. Never
         raises."""
-        key = _Key(algorithm.value, digest.hex())
+        key = JournalKey(algorithm.value, digest.hex())
         with self._lock:
             self._unfinished.add(key)
             self._append({**key._asdict(), "asked": True, "time": int(time.time())})
@@ -151,11 +128,13 @@ class Journal:
     def begin(self, digest: bytes, algorithm: DigestAlgorithm, operation: str) -> None:
         """A signature was asked for, and is paid for; `add` or `abandon` follows. Never raises."""
         with self._lock:
-            self._keep(_Key(algorithm.value, digest.hex()), _JournalEntry("", int(time.time()), operation=operation))
+            self._keep(
+                JournalKey(algorithm.value, digest.hex()), JournalEntry("", int(time.time()), operation=operation)
+            )
 
     def abandon(self, digest: bytes, algorithm: DigestAlgorithm) -> None:
         """What was begun gives no signature."""
-        key = _Key(algorithm.value, digest.hex())
+        key = JournalKey(algorithm.value, digest.hex())
         with self._lock:
             self._known.pop(key, None)
             self._strike_out(key)
@@ -163,7 +142,7 @@ class Journal:
     def done(self, digest: bytes, algorithm: DigestAlgorithm) -> None:
         """The signature is in its file, in its place."""
         with self._lock:
-            self._strike_out(_Key(algorithm.value, digest.hex()))
+            self._strike_out(JournalKey(algorithm.value, digest.hex()))
 
     @property
     def inherited(self) -> bool:
@@ -179,7 +158,7 @@ class Journal:
                 if not entry.operation and entry.signature == signature.hex():
                     self._strike_out(key)
 
-    def _strike_out(self, key: _Key) -> None:
+    def _strike_out(self, key: JournalKey) -> None:
         if key in self._unfinished:
             self._unfinished.discard(key)
             self._append({**key._asdict(), "done": True})
@@ -187,7 +166,7 @@ class Journal:
     def _paths(self) -> Sequence[Path]:
         return sorted(self._folder.rglob(f"{self._name}-*{SUFFIX}"))
 
-    def _keep(self, key: _Key, entry: _JournalEntry) -> None:
+    def _keep(self, key: JournalKey, entry: JournalEntry) -> None:
         self._unfinished.add(key)
         more: dict[str, object] = {"chain": entry.chain} if entry.chain else {}
         if entry.request is not None:
@@ -234,10 +213,10 @@ class Journal:
                 state = os.fstat(file.fileno())
                 age = time.time() - state.st_mtime
                 gone = age > KEPT_SECONDS or try_lock(file) is True
-                entries, lost = _contents(file)
+                entries, lost = read_contents(file)
         except FileNotFoundError:
             return  # its run has ended well meanwhile
-        answered = _answered(entries)
+        answered = answered_entries(entries)
         self._known.update(answered)
         if not gone or (not state.st_size and age < _NEWBORN_SECONDS):
             return
@@ -263,44 +242,3 @@ def is_current(signature: RawSignature) -> bool:
     except TrustError:
         return False
     return datetime.now(UTC) < end - _STAMPING_TIME
-
-
-def _contents(file: IO[bytes]) -> _Contents:
-    """The entries of `file` that have not served. A line that is cut off or none of ours is passed over."""
-    found: dict[_Key, _JournalEntry] = {}
-    lost: list[_Key] = []
-    for line in file:
-        try:
-            content = json.loads(line)
-            if content.get(_REPORTED):
-                lost.clear()
-                continue
-            key = _Key(str(content["algorithm"]), bytes.fromhex(content["digest"]).hex())
-            if content.get("lost"):
-                lost.append(key)
-            elif content.get("done"):
-                found.pop(key, None)
-            else:
-                found[key] = _entry(content)
-        except (ValueError, TypeError, KeyError, AttributeError):
-            continue
-    return _Contents(found, lost)
-
-
-def _answered(entries: Mapping[_Key, _JournalEntry]) -> dict[_Key, _JournalEntry]:
-    return {key: entry for key, entry in entries.items() if not entry.asked}
-
-
-def _entry(content: dict[str, Any]) -> _JournalEntry:
-    if content.get("asked"):
-        return _JournalEntry("", int(content["time"]))
-    operation = content.get("operation")
-    if isinstance(operation, str) and operation:
-        return _JournalEntry("", int(content["time"]), operation=operation)
-    if not content["signature"]:
-        raise ValueError("no signature")
-    chain = tuple(bytes.fromhex(der).hex() for der in content.get("chain", ()))
-    request = content.get("request")
-    if request is not None and not isinstance(request, str):
-        raise TypeError("an id is a text")
-    return _JournalEntry(bytes.fromhex(content["signature"]).hex(), int(content["time"]), chain, request=request)

@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import IO, Self
 
 from kspsign.certificates.parse import parse_certificate
+from kspsign.concurrency.file_lock import try_lock
 from kspsign.model.errors import TrustError
 from kspsign.model.values import DigestAlgorithm, RawSignature
 from kspsign.signing.journal_entries import (
@@ -33,7 +34,6 @@ from kspsign.signing.journal_entries import (
     answered_entries,
     read_contents,
 )
-from kspsign.signing.locks import try_lock
 
 SUFFIX = ".journal"
 KEPT_SECONDS = 30 * 24 * 3600

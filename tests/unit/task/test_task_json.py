@@ -17,6 +17,7 @@ from pydantic.alias_generators import to_camel
 
 from kspsign.cli.options import settings_fields
 from kspsign.keys.table import STORES
+from kspsign.model.version import VERSION
 from kspsign.settings.context import RunContext
 from kspsign.settings.model import Command
 from kspsign.settings.store_options import options_of, secret_variables
@@ -86,7 +87,7 @@ def test_both_current_node_handlers_start_the_same_files() -> None:
 def test_there_is_one_version() -> None:
     version = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"]
     assert ".".join(str(TASK["version"][part]) for part in ("Major", "Minor", "Patch")) == version
-    assert EXTENSION["version"] == version
+    assert EXTENSION["version"] == VERSION == version
 
 
 def test_the_inputs_are_the_settings() -> None:
@@ -227,6 +228,19 @@ def test_the_shim_hands_over_the_variables_that_the_engine_asks_for_and_no_other
     RunContext.from_environment(asked, is_tty=False)
     tables = json.loads((ROOT / "task" / "shim" / "src" / "tables.json").read_text(encoding="utf-8"))
     assert set(tables["pipeline"]) == asked.names
+
+
+def test_the_shim_hands_over_the_variables_that_a_key_store_reads() -> None:
+    tables = json.loads((ROOT / "task" / "shim" / "src" / "tables.json").read_text(encoding="utf-8"))
+    handed = {name for names in tables.values() if isinstance(names, list) for name in names}
+    of_connections = set(tables["azureConnection"]) | {"AZURE_CLIENT_CERTIFICATE", "AZURE_CONNECTION_SCHEME"}
+    for store, model in STORES.built_in().items():
+        left = {
+            name for name in model.variables - handed - of_connections if not name.startswith(("ACTIONS_", "GITHUB_"))
+        }
+        assert left == set(), store
+    document = (ROOT / "task" / "shim" / "src" / "document.ts").read_text(encoding="utf-8")
+    assert all(f"...tables.{name}" in document for name in ("azure", "aws", "google", "vault", "signserver", "esigner"))
 
 
 def test_a_service_connection_keeps_its_secrets_in_its_scheme_and_the_shim_reads_each() -> None:

@@ -35,6 +35,7 @@ COMMANDS: Mapping[str, str] = {
     "timestamp": "kspsign.batch.timestamp:timestamp_files",
     "remove": "kspsign.batch.remove:remove_files",
     "verify": "kspsign.batch.verify:verify_files",
+    "catalog": "kspsign.batch.catalogue:create_catalogue",
     "merge": "kspsign.batch.merge:merge",
 }
 """The function that makes the report of each command with files, loaded when it is called."""

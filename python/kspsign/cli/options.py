@@ -20,7 +20,12 @@ _OUTPUT = (*OUTPUTS, "quiet", "verbose")
 _RESULTS = (*_OUTPUT, "publish_token_env")
 _KEY = ("key_store", "thumbprint", "store", "signtool", "smctl", "navsip", "tool_env")
 _ALL = tuple(name for name in Settings.model_fields if name not in INTERNAL_FIELDS)
-_SIGNING = tuple(name for name in _ALL if name != "shadow")
+_CATALOGUE = ("output", "hardware_id", "os_attribute")
+_SIGNING = tuple(name for name in _ALL if name not in {"shadow", "catalog", *_CATALOGUE})
+_OF_FILES = frozenset(
+    {"page_hashes", "crlf", "append", "replace", "skip_signed", "slice", "dry_run", "fail_fast", "publish_token_env"}
+)
+"""Settings of runs that sign the files themselves."""
 
 SUMMARIES: dict[str, str | None] = {
     "run": "certsync -> sign -> verify -> publish (what the task runs)",
@@ -28,6 +33,7 @@ SUMMARIES: dict[str, str | None] = {
     "sign": "sign and verify, publish nothing",
     "timestamp": "add a timestamp to signatures that lack one",
     "verify": "strict verification",
+    "catalog": "write a catalogue of files, and sign it",
     "merge": "one report and one verdict from the reports of all slices",
     "inspect": "show the signatures of files, with chains and timestamps",
     "doctor": "check every prerequisite of a run, each with its remedy; signs nothing",
@@ -61,6 +67,7 @@ FIELDS: dict[str, tuple[str, ...]] = {
         "folder",
         "trust_root",
         "policy",
+        "catalog",
         "revocation",
         "ca_file",
         "no_timestamp",
@@ -69,6 +76,7 @@ FIELDS: dict[str, tuple[str, ...]] = {
         "slice",
         *_RESULTS,
     ),
+    "catalog": (*(name for name in _SIGNING if name not in _OF_FILES), *_CATALOGUE),
     "merge": ("files", "folder", "policy", "ca_file", *_RESULTS),
     "shims": (
         *("key_store", "thumbprint", "engine", "store", "digest", "description", "description_url", "page_hashes"),
@@ -190,7 +198,8 @@ def _add_field(parser: argparse._ActionsContainer, name: str, field: FieldInfo, 
         parser.add_argument(option_name(name), type=_store_name, metavar=_metavar(field, str), help=text)
     else:
         kind = int if kinds == [int] else str
-        parser.add_argument(option_name(name), type=kind, metavar=_metavar(field, kinds[0]), help=text)
+        short = ("-o",) if name == "output" else ()
+        parser.add_argument(*short, option_name(name), type=kind, metavar=_metavar(field, kinds[0]), help=text)
 
 
 def _opposite(name: str) -> str:

@@ -191,7 +191,7 @@ def test_a_link_to_nothing_is_no_absence(ambient: Path) -> None:
         read()
 
 
-READERS = {"run", "certsync", "sign", "remove", "timestamp", "doctor"}
+READERS = {"run", "certsync", "sign", "remove", "timestamp", "catalog", "doctor"}
 
 
 @pytest.mark.parametrize("command", get_args(Command))

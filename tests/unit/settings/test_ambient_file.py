@@ -35,8 +35,9 @@ HARMLESS = {
 """A new setting belongs here only when whoever sends a pull request may choose it."""
 NO_OUTPUTS = {
     *("folder", "signtool", "smctl", "navsip", "trust_root", "policy", "journal", "ledger", "store", "ca_file"),
+    *("catalog", "output"),
 }
-"""Paths that are read, or folders of the run's own state."""
+"""Paths that are read, or folders of the run's own state; and the catalogue, which takes the place of an older one."""
 
 
 def every_field() -> dict[str, list[FieldInfo]]:

@@ -11,7 +11,10 @@ sbverify sbsigntool
 gcab gcab
 cabextract cabextract
 msiinfo msitools
+makensis nsis
+wixl wixl
 openssl openssl
+curl curl
 softhsm2-util softhsm2
 pkcs11-tool opensc
 zsh zsh

@@ -12,7 +12,7 @@ from urllib.parse import urlencode
 
 import urllib3
 
-from kspsign.keys.keylocker.client_certificate import tls_context
+from kspsign.keys.client_certificate import tls_context
 from kspsign.keys.keylocker.credentials import Credentials
 from kspsign.keys.keylocker.errors import Kind, refusal, unusable
 from kspsign.model.errors import CancelledError, LostSignatureError, PrerequisiteError, SigningError, ThrottledError
@@ -66,6 +66,7 @@ class KeyLockerClient:
         attempts: int = ATTEMPTS,
     ) -> None:
         self.host = credentials.host
+        self.client_certificate = credentials.client
         self._key = credentials.api_key
         self._pause = pause
         self._attempts = attempts

@@ -77,13 +77,15 @@ class Capabilities:
     `digests` are the digest algorithms that it signs, `concurrent` is how many signatures may be asked for at the
     same time (None: the store sets no limit). `costly` is false where the key is in this process's memory, so that a
     signature that is lost is simply made again. `fixed_certificate` is false where the service chooses certificate and
-    new key for each signature: every signature then comes with its own chain.
+    new key for each signature: every signature then comes with its own chain. `batches` is true where the store makes
+    one request of many that wait: more of them at once are no more load.
     """
 
     digests: frozenset[DigestAlgorithm] = WRITTEN_DIGESTS
     concurrent: int | None = None
     costly: bool = True
     fixed_certificate: bool = True
+    batches: bool = False
 
 
 class OpenStore(Protocol):
@@ -161,6 +163,15 @@ class ResumableKeyStore(KeyStore, Protocol):
         """See KeyStore."""
         begun = self.begin(digest, algorithm)
         return begun if isinstance(begun, RawSignature) else self.finish(begun, digest, algorithm)
+
+
+@runtime_checkable
+class ScanningKeyStore(KeyStore, Protocol):
+    """A key store whose service may want to know which file it signs, to look for malware."""
+
+    def announce(self, digest: bytes, file_sha256: bytes) -> None:
+        """A signature of `digest` will be asked for; it is for the file whose whole content has this SHA-256. Free."""
+        ...
 
 
 class StoreKind(Protocol):

@@ -258,6 +258,22 @@ STORES = StoreTable(
         late("kspsign.keys.vault.store:TransitStore"),
     ),
     StoreEntry(
+        "signserver",
+        "Keyfactor SignServer",
+        "a worker of Keyfactor SignServer, over REST",
+        ("native",),
+        late("kspsign.keys.signserver.options:SignServerOptions"),
+        late("kspsign.keys.signserver.store:SignServerStore"),
+    ),
+    StoreEntry(
+        "esigner",
+        "SSL.com eSigner",
+        "SSL.com eSigner, over its Cloud Signature Consortium API",
+        ("native",),
+        late("kspsign.keys.esigner.options:ESignerOptions"),
+        late("kspsign.keys.esigner.store:ESignerStore"),
+    ),
+    StoreEntry(
         "command",
         "Command (any program)",
         "whatever a program of yours signs with",

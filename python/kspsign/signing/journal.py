@@ -23,9 +23,9 @@ from pathlib import Path
 from typing import IO, Any, NamedTuple, Self
 
 from kspsign.certificates.parse import parse_certificate
+from kspsign.concurrency.file_lock import try_lock
 from kspsign.model.errors import TrustError
 from kspsign.model.values import DigestAlgorithm, RawSignature
-from kspsign.signing.locks import try_lock
 
 SUFFIX = ".journal"
 KEPT_SECONDS = 30 * 24 * 3600

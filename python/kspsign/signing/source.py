@@ -18,7 +18,7 @@ from kspsign.certificates.parse import parse_certificate, subject_of, thumbprint
 from kspsign.concurrency.in_flight import InFlight
 from kspsign.concurrency.single_flight import SingleFlight
 from kspsign.concurrency.turns import Turns
-from kspsign.keys.protocol import KeyStore, ResumableKeyStore
+from kspsign.keys.protocol import KeyStore, ResumableKeyStore, ScanningKeyStore
 from kspsign.model.errors import LostSignatureError, OperationFailedError, SigningError, ThrottledError, TrustError
 from kspsign.model.values import DigestAlgorithm, RawSignature
 from kspsign.network.limiter import Limiter
@@ -62,11 +62,17 @@ class SignatureSource:
         self.fixed_certificate = key.capabilities.fixed_certificate
         self._key, self._chain, self._breaker = key, chain, breaker
         self._resumable = key if isinstance(key, ResumableKeyStore) else None
+        self._scanning = key if isinstance(key, ScanningKeyStore) else None
         self._identity = PublisherIdentity.of(chain[0])
         self._flights: SingleFlight[RawSignature] = SingleFlight(keep=None if journal is not None else FREE_KEPT)
         self._turns = Turns()
         self._unkept = InFlight()
         self._trace = Trace()
+
+    def announce(self, digest: bytes, sha256: str) -> None:
+        """`digest` will be asked for: it is of a file with this SHA-256 (hex; "" where that is not known)."""
+        if self._scanning is not None and sha256:
+            self._scanning.announce(digest, bytes.fromhex(sha256))
 
     def get(self, digest: bytes, algorithm: DigestAlgorithm) -> RawSignature:
         """A valid signature of `digest`; costs at most one, and none if it was obtained before.

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from kspsign.batch.select import named_artifacts
+from kspsign.batch.select import named_artifacts, shown_name
 from kspsign.model.values import Artifact
 
 _WILDCARDS = re.compile(r"[*?]")
@@ -40,8 +40,7 @@ def find_targets(names: Iterable[str]) -> NamedFiles:
     paths = [target.path for target in found if target.path is not None]
     artifacts = named_artifacts(paths, Path())
     by_name = {name: artifact for artifact in artifacts for name in artifact.names}
-    by_path = {path: next(iter(named_artifacts([path], Path()))).name for path in paths}
-    by_shown = {target.shown: by_name[by_path[target.path]] for target in found if target.path is not None}
+    by_shown = {target.shown: by_name[shown_name(target.path, Path())] for target in found if target.path is not None}
     return NamedFiles(found, artifacts, by_shown)
 
 

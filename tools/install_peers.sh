@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# The programs that judge our signatures in the tests: installs those that are missing, before any test starts.
+# The programs that judge our signatures in the tests, and tokens to sign with: installs those that are missing, before any test starts.
 set -euo pipefail
 
 missing=()
-while read -r program package; do
-  command -v "$program" >/dev/null || missing+=("$package")
+while read -r file package; do
+  command -v "$file" >/dev/null || compgen -G "$file" >/dev/null || missing+=("$package")
 done <<'PEERS'
 osslsigncode osslsigncode
 sbverify sbsigntool
@@ -18,6 +18,20 @@ pkcs11-tool opensc
 zsh zsh
 fish fish
 gcc gcc
+p11-kit p11-kit
+/usr/lib/*/p11-kit-proxy.so p11-kit-modules
+certutil libnss3-tools
+/usr/sbin/pkcsslotd opencryptoki
+swtpm swtpm
+/usr/lib/*/libtss2-tcti-swtpm.so.0 libtss2-tcti-swtpm0
+/usr/lib/*/libtss2-tcti-tabrmd.so.0 libtss2-tcti-tabrmd0
+/usr/sbin/tpm2-abrmd tpm2-abrmd
+dbus-daemon dbus-daemon
+tpm2_getcap tpm2-tools
+tpm2_ptool libtpm2-pkcs11-tools
+/usr/lib/*/pkcs11/libtpm2_pkcs11.so libtpm2-pkcs11-1
+/usr/sbin/pcscd pcscd
+/usr/lib/pcsc/drivers/serial/libifdvpcd.so vsmartcard-vpcd
 PEERS
 [ ${#missing[@]} -gt 0 ] || exit 0
 

@@ -62,10 +62,6 @@ def stage(folder: Path, targets: tuple[Target, ...], *, dev: bool, publisher: st
     _copy(LOCK, engine / "requirements.txt")
     ignored = shutil.ignore_patterns("__pycache__", "*.pyc", "py.typed")
     shutil.copytree(ROOT / "python" / "kspsign", engine / "kspsign", ignore=ignored)
-    metadata = engine / f"kspsign-{project_version()}.dist-info" / "METADATA"
-    metadata.parent.mkdir()
-    content = f"Metadata-Version: 2.1\nName: kspsign\nVersion: {project_version()}\n"
-    metadata.write_text(content, encoding="utf-8", newline="\n")
     unpack(targets, engine / "lib", folder / TASK / "licenses")
     _shim_licences(folder / TASK / "licenses")
     _manifest(folder, dev=dev, publisher=publisher)

@@ -20,7 +20,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from bench.lines import GROUPS
+from bench.lines import GROUPS, ON_DEMAND
 from bench.measuring import measure, table
 from bench.place import open_place
 
@@ -39,7 +39,7 @@ def main(arguments: Sequence[str]) -> int:
     compileall.compile_dir(ROOT / "python", quiet=2)  # as an installation does
     with tempfile.TemporaryDirectory() as name, contextlib.ExitStack() as services:
         place = open_place(Path(name))
-        wanted = given.only or [""]
+        wanted = given.only or [name for name in GROUPS if name not in ON_DEMAND]
         groups = [group for name, group in GROUPS.items() if any(word in name for word in wanted)]
         lines = [line for group in groups for line in group(place, services)]
         measure(lines, given.rounds)

@@ -18,6 +18,7 @@ from pathlib import Path
 
 from bench.measuring import KSPSIGN, Line, Service, Taken, at_most, faster_than, run
 from bench.place import Place
+from bench.scale_lines import flat, release_folder, selection
 from support.formats.compound_builder import MSI, Folder, Zeros, write_compound
 
 SMALL, PART, MANY = 1000, 100, 10_000
@@ -36,6 +37,26 @@ def startup(place: Place, _services: contextlib.ExitStack) -> Iterator[Line]:
     yield Line("kspsign --version", lambda: run([*KSPSIGN, "--version"]), bound=bounds[0], times=STARTS)
     name = "kspsign, one small PE, timestamp, verified"
     yield Line(name, lambda: run(place.ours()), fresh, bounds[1], times=STARTS)
+    yield Line(
+        "kspsign, one small PE, no timestamp, verified",
+        lambda: run(place.ours("--no-timestamp")),
+        fresh,
+        at_most(0.2, "a whole process"),
+        times=STARTS,
+    )
+
+    def signed() -> None:
+        place.fresh(1)
+        run(place.ours("--no-timestamp"))
+
+    root = str(place.folder / "root.pem")
+    yield Line(
+        "kspsign verify, one small PE",
+        lambda: run(place.ours("--trust-root", root, "--no-timestamp", command="verify")),
+        signed,
+        at_most(0.18, "a whole process"),
+        times=STARTS,
+    )
     line = place.peer().replace("{}", "00000.dll")
     yield Line("osslsigncode, one small PE, no timestamp", lambda: run(["bash", "-ec", line]), fresh, times=STARTS)
 
@@ -238,11 +259,18 @@ def verifying(place: Place, _services: contextlib.ExitStack) -> Iterator[Line]:
     one = f"osslsigncode verify -CAfile {root} -TSA-CAfile {root} -in {place.work}/{{}}"
     peer = f"osslsigncode loop, {SMALL} verifications"
     yield Line(peer, partial(place.loop, one), prepare)
+    parallel = f"osslsigncode xargs -P2, {SMALL} verifications"
+    yield Line(parallel, partial(place.side_by_side, one, 2), prepare)
+
+    def bound(measured: float, medians: Mapping[str, float]) -> tuple[str, bool]:
+        held = [faster_than(name)(measured, medians) for name in (peer, parallel)]
+        return "; ".join(text for text, _ in held), all(holds for _, holds in held)
+
     yield Line(
         f"kspsign, {SMALL} verifications",
         lambda: run(place.ours("--trust-root", str(root), command="verify")),
         prepare,
-        faster_than(peer),
+        bound,
     )
 
 
@@ -286,8 +314,13 @@ GROUPS: dict[str, Group] = {
     "large": large,
     "large package": large_package,
     "verifying": verifying,
+    "release folder": release_folder,
     "cancelled": cancelled,
     "moody": moody,
     "throttled": throttled,
     "paid": paid,
+    "selection": selection,
+    "flat": flat,
 }
+ON_DEMAND = frozenset({"selection", "flat"})
+"""Groups that are measured when they are named: they write a million names and a hundred thousand files."""

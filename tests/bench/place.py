@@ -56,9 +56,9 @@ class Place:
         """The peer, one file after the other."""
         return run(["bash", "-ec", f"for name in $(ls {self.work}); do {line.replace('{}', '$name')}; done"])
 
-    def side_by_side(self, line: str) -> Taken:
-        """The peer, eight at a time."""
-        return run(["bash", "-ec", f"ls {self.work} | xargs -P8 -I{{}} {line}"])
+    def side_by_side(self, line: str, processes: int = 8) -> Taken:
+        """The peer, so many at a time."""
+        return run(["bash", "-ec", f"ls {self.work} | xargs -P{processes} -I{{}} {line}"])
 
 
 def open_place(folder: Path) -> Place:

@@ -10,6 +10,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from support.agent.extension import shared_vsix
+from support.agent.mini import Step as AgentStep
+from support.agent.mini import agent_for
 from support.github import Job
 
 NETWORK = frozenset({"HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy", "REQUESTS_CA_BUNDLE"})
@@ -47,12 +50,28 @@ def command_line(step: Step) -> Ended:
     return done.returncode, done.stdout
 
 
+def _inputs(step: Step) -> dict[str, str]:
+    """The step's settings by the names that the task has for them."""
+    inputs: dict[str, str] = {}
+    for name, value in step.settings.items():
+        first, *rest = name.split("_")
+        inputs[first + "".join(word.capitalize() for word in rest)] = value
+    return inputs
+
+
+def packaged_task(step: Step) -> Ended:
+    """The packaged task on the mini agent; nothing is masked in its log, as its variables are no secret ones."""
+    agent = agent_for(shared_vsix(), step.folder.parent / "agent")
+    agent.sources.mkdir(parents=True)
+    inputs = {"files": "app.exe", "folder": str(step.folder), "pythonPath": sys.executable, **_inputs(step)}
+    run = agent.run(AgentStep(inputs, env=step.variables))
+    return 0 if run.result.startswith("Succeeded") else 1, "\n".join(run.raw)
+
+
 def task(step: Step) -> Ended:
     """The engine as the task's shim starts it."""
     inputs: dict[str, object] = {"files": ["app.exe"]}
-    for name, value in step.settings.items():
-        first, *rest = name.split("_")
-        inputs[first + "".join(word.capitalize() for word in rest)] = True if value == "true" else value
+    inputs |= {name: True if value == "true" else value for name, value in _inputs(step).items()}
     left = {name: value for name, value in step.variables.items() if name in NETWORK | PIPELINE}
     handed = {name: value for name, value in step.variables.items() if name not in left}
     document = {"version": 1, "command": "run", "inputs": inputs, "secrets": handed, "variables": {}}

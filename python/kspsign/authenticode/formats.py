@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 from kspsign.authenticode.io.snapshot import Snapshot
 from kspsign.authenticode.refusals import refuse
@@ -46,6 +46,38 @@ FORMATS: Final[Mapping[Format, str]] = {
 """The module and the SignableFormat in it."""
 
 
+class _Clue(NamedTuple):
+    """What every file of a format has: the first bytes, and one of the extensions where any are named."""
+
+    begin: bytes = b""
+    suffixes: frozenset[str] = frozenset()
+
+    def is_in(self, glimpse: Glimpse) -> bool:
+        """Whether the file may be of the format."""
+        return glimpse.head.startswith(self.begin) and (
+            not self.suffixes or glimpse.path.suffix.lower() in self.suffixes
+        )
+
+
+_ZIP = _Clue(b"PK\3\4")
+CLUES: Final[Mapping[Format, _Clue]] = {
+    Format.PE: _Clue(b"MZ"),
+    Format.CAT: _Clue(b"0"),  # a DER sequence
+    Format.CAB: _Clue(b"MSCF"),
+    Format.MSI: _Clue(bytes.fromhex("d0cf11e0a1b11ae1")),  # a compound file
+    Format.NAVX: _Clue(b"NAVX"),
+    **dict.fromkeys((Format.APPX, Format.APPX_BUNDLE, Format.NUGET), _ZIP),
+    Format.POWERSHELL: _Clue(suffixes=frozenset({".ps1", ".psd1", ".psm1", ".mof"})),
+    Format.POWERSHELL_XML: _Clue(suffixes=frozenset({".ps1xml", ".psc1", ".cdxml"})),
+    Format.VBSCRIPT: _Clue(suffixes=frozenset({".vbs"})),
+    Format.JSCRIPT: _Clue(suffixes=frozenset({".js"})),
+    Format.WSF: _Clue(suffixes=frozenset({".wsf"})),
+}
+"""A file without the clue of a format is not of it, which is known before its module is loaded: the readme among the
+programs costs nothing. A format that is not here is asked about every file."""
+_ANY_FILE = _Clue()
+
+
 NAMING_CERTIFICATE: Final = frozenset({Format.APPX, Format.APPX_BUNDLE, Format.NUGET})
 """Formats in which what is signed names the certificate: its digest in a signed attribute, or its subject as the
 publisher in the manifest. The certificate must be known before the signature."""
@@ -68,7 +100,8 @@ def load_format(format_: Format) -> SignableFormat:
 def detect_format(glimpse: Glimpse) -> Format | None:
     """The format of a file, detected by its content, scripts by their extension; None when it is of no known type, or
     named as one that only another reader takes."""
-    found = next((format_ for format_ in FORMATS if load_format(format_).detect(glimpse)), None)
+    possible = (format_ for format_ in FORMATS if CLUES.get(format_, _ANY_FILE).is_in(glimpse))
+    found = next((format_ for format_ in possible if load_format(format_).detect(glimpse)), None)
     readers = READ_BY_NAME.get(glimpse.path.suffix.lower())
     return found if readers is None or found in readers else None
 

@@ -6,6 +6,7 @@ have `.deploy` appended to their names.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -19,15 +20,16 @@ _DEPLOY = ".deploy"
 def listed_in_manifests(artifacts: Sequence[Artifact]) -> Iterator[tuple[Artifact, Path]]:
     """Those of `artifacts` that are to be signed and that a manifest in their folder or one above it names by hash,
     each with that manifest."""
-    manifests: dict[Path, list[tuple[Path, str]]] = {}
+    manifests: dict[str, list[tuple[Path, str]]] = {}
     for artifact in artifacts:
         if not artifact.to_sign or artifact.format is None:
             continue
-        path = artifact.path
-        for folder in path.parents[: len(Path(artifact.name).parts)]:
+        folder = artifact.real
+        for _ in range(artifact.name.count("/") + 1):
+            folder = os.path.dirname(folder)  # noqa: PTH120 - of text, for the number of files
             if folder not in manifests:
-                manifests[folder] = [*_manifests(folder)]
-            name = path.relative_to(folder).as_posix().lower().removesuffix(_DEPLOY)
+                manifests[folder] = [*_manifests(Path(folder))]
+            name = artifact.real[len(folder) :].replace(os.sep, "/").lstrip("/").lower().removesuffix(_DEPLOY)
             found = next((manifest for manifest, text in manifests[folder] if f'"{name}"' in text), None)
             if found is not None:
                 yield artifact, found

@@ -6,13 +6,13 @@ import platform
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
-from importlib.metadata import version
 from typing import Literal
 
 from kspsign.batch.run import Run
 from kspsign.model.errors import HaltedError, KspSignError
 from kspsign.model.report import AgentFacts, FileOutcome, LeftOutFacts, Report, ToolFacts, Totals
 from kspsign.model.values import NOT_CHECKED, Artifact, ErrorFacts, RootFacts, Verification, iso_utc
+from kspsign.model.version import VERSION
 from kspsign.signing.copies import SignedCopy
 
 LEFT_OUT_NAMED = 1000
@@ -107,7 +107,7 @@ def make_report(run: Run) -> Report:
     stopped = record.error if not isinstance(record.error, HaltedError) else None
     exit_code = stopped.exit_code if stopped else outcomes_exit_code(outcomes, totals)
     return Report(
-        tool=ToolFacts("kspsign", version("kspsign")),
+        tool=ToolFacts("kspsign", VERSION),
         started=iso_utc(record.started),
         finished=iso_utc(datetime.now(UTC)),
         agent=AgentFacts(platform.system(), platform.machine(), platform.python_version()),

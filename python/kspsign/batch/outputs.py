@@ -88,14 +88,14 @@ def check_artifacts(outputs: Mapping[str, Path], folders: Mapping[str, Path], ar
 
     Raises ConfigurationError.
     """
-    by_path = {_folded(artifact.path): artifact for artifact in artifacts} if outputs else {}
+    by_path = {_folded_text(artifact.real): artifact for artifact in artifacts} if outputs else {}
     for option, path in outputs.items():
         found = by_path.get(_folded(path)) or next(_of_content(path, artifacts), None)
         if found is not None:
             raise _refused(option, path, f"it is one of the files to work on: {found.name}")
     for option, folder in folders.items():
-        real = real_path(folder)
-        inside = next((artifact for artifact in artifacts if artifact.path.is_relative_to(real)), None)
+        below = os.path.normcase(real_path(folder) / "_")[:-1]
+        inside = next((artifact for artifact in artifacts if os.path.normcase(artifact.real).startswith(below)), None)
         if inside is not None:
             raise _refused(option, folder, f"{inside.name}, one of the files to work on, is in that folder")
 
@@ -124,7 +124,11 @@ def _same(one: Path, other: Path) -> bool:
 
 def _folded(path: Path) -> str:
     """The real path as file systems that ignore case and normal form compare it."""
-    return unicodedata.normalize("NFC", str(real_path(path))).casefold()
+    return _folded_text(str(real_path(path)))
+
+
+def _folded_text(real: str) -> str:
+    return unicodedata.normalize("NFC", real).casefold()
 
 
 def _is_signable(path: Path) -> bool:

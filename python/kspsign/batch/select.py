@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 from collections.abc import Callable, Iterable, Sequence
 from enum import Enum
@@ -12,7 +11,8 @@ from typing import NamedTuple
 from kspsign.authenticode.formats import detect_format, is_taken_by_name
 from kspsign.authenticode.signable import HEAD, Glimpse
 from kspsign.batch.patterns import Pattern, expand_lists
-from kspsign.batch.walk import Walk, exists, is_file, is_folder, real_path
+from kspsign.batch.tree import Tree, identity_of, prefix_of
+from kspsign.batch.walk import exists, is_file, is_folder, real_path
 from kspsign.model.errors import NoFilesMatchedError
 from kspsign.model.globs import has_wildcards, may_end_in
 from kspsign.model.report import LeftOut
@@ -71,8 +71,9 @@ def select_artifacts(
     pattern, and when a list or, to judge, a folder can't be read.
     """
     given = tuple(expand_lists(patterns, folder))
-    signed = _ChosenFiles(folder) if purpose is not SelectionPurpose.JUDGE else None
-    judged = _Judged(folder) if purpose is not SelectionPurpose.SIGN else None
+    tree = Tree(folder)
+    signed = _ChosenFiles(tree) if purpose is not SelectionPurpose.JUDGE else None
+    judged = _Judged(tree) if purpose is not SelectionPurpose.SIGN else None
     kinds: list[_ChosenFiles | _Judged] = [kind for kind in (signed, judged) if kind is not None]
     idle = [pattern for pattern in given if not _applied(pattern, kinds)]
     artifacts = _together(signed, judged)
@@ -83,8 +84,9 @@ def select_artifacts(
         shown = tuple(pattern.shown for pattern in missing or given)
         reasons = dict.fromkeys(why_nothing(pattern, folder) for pattern in missing or unmatched)
         raise NoFilesMatchedError(shown, str(folder.absolute()), "; ".join(filter(None, reasons)))
-    names = {name for artifact in artifacts for name in artifact.names}
-    left_out = {name: out for kind in kinds[-1:] for name, out in kind.left_out.items() if name not in names}
+    left_out = {name: out for kind in kinds[-1:] for name, out in kind.left_out.items()}
+    for name in (name for artifact in artifacts if left_out for name in artifact.names):
+        left_out.pop(name, None)
     return Selection(
         artifacts,
         tuple(IdlePattern(pattern.shown, why_nothing(pattern, folder), pattern.excludes) for pattern in idle),
@@ -137,14 +139,16 @@ def _together(signed: _ChosenFiles | None, judged: _Judged | None) -> tuple[Arti
     """All artifacts, in the order of their names. A further name of a file to be signed is one of its aliases; whatever
     else is judged is not to be signed."""
     chosen = dict(signed.chosen) if signed else {}
+    if judged is None:
+        return tuple(sorted(chosen.values(), key=lambda artifact: artifact.name))
     known = {os.path.normcase(name) for artifact in chosen.values() for name in artifact.names}
     others = []
-    for artifact in judged.chosen.values() if judged else ():
+    for artifact in judged.chosen.values():
         if os.path.normcase(artifact.name) in known:
             continue
-        same = chosen.get(_identity(artifact.path))
+        same = chosen.get(identity_of(artifact.real))
         if same is not None:
-            chosen[_identity(artifact.path)] = same._replace(aliases=(*same.aliases, artifact.name))
+            chosen[identity_of(artifact.real)] = same._replace(aliases=(*same.aliases, artifact.name))
         else:
             others.append(artifact if signed is None else artifact._replace(to_sign=False))
     return tuple(sorted((*chosen.values(), *others), key=lambda artifact: artifact.name))
@@ -153,10 +157,10 @@ def _together(signed: _ChosenFiles | None, judged: _Judged | None) -> tuple[Arti
 class _ChosenFiles:
     """Files to sign, by the identity of their real path."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, tree: Tree) -> None:
         self.chosen: dict[str, Artifact] = {}
         self.left_out: dict[str, LeftOut] = {}
-        self._folder, self._real_folder = folder, real_path(folder)
+        self._tree, self._folder = tree, tree.folder
 
     def add(self, pattern: Pattern) -> bool:
         """Choose what `pattern` means; whether that is anything."""
@@ -164,40 +168,41 @@ class _ChosenFiles:
 
     def _add(self, pattern: str) -> bool:
         outright = is_file(self._folder / pattern)
-        base = real_path(self._folder / _fixed_part(pattern))
+        inside = tuple(map(prefix_of, (self._tree.real_folder, real_path(self._folder / _fixed_part(pattern)))))
         before = len(self.chosen)
         known = 0
-        for path, fault in Walk(self._folder).find(pattern):
-            name, real = _shown(path, self._folder), real_path(path)
-            inside = outright or real.is_relative_to(self._real_folder) or real.is_relative_to(base)
-            reason = fault or ("" if inside else f"a link out of the folder, to {real.as_posix()}")
-            artifact = None if reason else _artifact(real, name)
-            reason = reason or self._inconvenience(artifact, pattern)
+        for path in self._tree.walk().find(pattern):
+            names = self._tree.names(path)
+            identity = identity_of(names.real)
+            escapes = not (outright or identity.startswith(inside))
+            reason = path.fault or (f"a link out of the folder, to {Path(names.real).as_posix()}" if escapes else "")
+            artifact = None if reason else self.chosen.get(identity) or _artifact(names.real, names.shown)
+            reason = reason or self._inconvenience(artifact, names.shown, pattern)
             if artifact is None or reason:
-                self.left_out[name] = LeftOut(name, reason)
+                self.left_out[names.shown] = LeftOut(names.shown, reason)
                 continue
             known += 1
-            found = self.chosen.setdefault(_identity(real), artifact)
-            others = (name, _real_name(path, real, self._folder, self._real_folder))
-            new = tuple(dict.fromkeys(other for other in others if other not in found.names))
+            found = self.chosen.setdefault(identity, artifact)
+            new = tuple(dict.fromkeys(name for name in (names.shown, names.own) if name not in found.names))
             if new:
-                self.chosen[_identity(real)] = found._replace(aliases=(*found.aliases, *new))
+                self.chosen[identity] = found._replace(aliases=(*found.aliases, *new))
         return len(self.chosen) > before or known > 0
 
     def exclude(self, pattern: Pattern) -> bool:
         """Leave out what `pattern` names, by whatever name it was chosen; whether that is anything."""
         before = len(self.chosen)
-        for path, _ in (found for text in pattern.alternatives for found in Walk(self._folder).find(text)):
-            artifact = self.chosen.pop(_identity(real_path(path)), None)
+        walk = self._tree.walk()
+        for path in (found for text in pattern.alternatives for found in walk.find(text)):
+            artifact = self.chosen.pop(identity_of(self._tree.names(path).real), None)
             if artifact is not None:
                 self.left_out[artifact.name] = _excluded(artifact.name, pattern)
         return len(self.chosen) < before
 
-    def _inconvenience(self, artifact: Artifact | None, pattern: str) -> str:
+    def _inconvenience(self, artifact: Artifact | None, shown: str, pattern: str) -> str:
         """Why that pattern can't mean the file to be signed, "" when it can."""
         if artifact is None:
             return ""
-        name = artifact.name.rpartition("/")[2]
+        name = shown.rpartition("/")[2]
         suffix = Path(name).suffix.lower()
         if name.startswith(COPY_PREFIX):
             return LEFTOVER
@@ -212,25 +217,25 @@ class _ChosenFiles:
 class _Judged:
     """Files to judge, by each of their names: a link has one of its own, and what it leads to another."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, tree: Tree) -> None:
         self.chosen: dict[str, Artifact] = {}
         self.left_out: dict[str, LeftOut] = {}
         self.in_other_case: set[str] = set()
-        self._folder, self._real_folder = folder, real_path(folder)
+        self._tree = tree
 
     def add(self, pattern: Pattern) -> bool:
         """Choose what `pattern` matches, and what the links among it lead to; whether that is anything."""
         any_chosen = False
-        walk = Walk(self._folder, every_name=True)
-        for path, fault in (found for text in pattern.alternatives for found in walk.find(text)):
-            name, real = _shown(path, self._folder), real_path(path)
-            if fault:
-                self.left_out[name] = LeftOut(name, fault)
+        walk = self._tree.walk(every_name=True)
+        for path in (found for text in pattern.alternatives for found in walk.find(text)):
+            names = self._tree.names(path)
+            if path.fault:
+                self.left_out[names.shown] = LeftOut(names.shown, path.fault)
                 continue
             any_chosen = True
-            for spelling in (name, _real_name(path, real, self._folder, self._real_folder)):
+            for spelling in (names.shown, names.own):
                 if os.path.normcase(spelling) not in self.chosen:
-                    self.chosen[os.path.normcase(spelling)] = _artifact(real, spelling)
+                    self.chosen[os.path.normcase(spelling)] = _artifact(names.real, spelling)
         if walk.ignored_case:
             self.in_other_case.add(pattern.shown)
         return any_chosen
@@ -238,9 +243,9 @@ class _Judged:
     def exclude(self, pattern: Pattern) -> bool:
         """Leave out the names that `pattern` matches, if any was chosen; what a link leads to keeps its own."""
         before = len(self.chosen)
-        walk = Walk(self._folder, every_name=True)
-        for path, _ in (found for text in pattern.alternatives for found in walk.find(text)):
-            name = _shown(path, self._folder)
+        walk = self._tree.walk(every_name=True)
+        for path in (found for text in pattern.alternatives for found in walk.find(text)):
+            name = self._tree.names(path).shown
             if self.chosen.pop(os.path.normcase(name), None) is not None:
                 self.left_out[name] = _excluded(name, pattern)
         return len(self.chosen) < before
@@ -250,14 +255,15 @@ def _excluded(name: str, pattern: Pattern) -> LeftOut:
     return LeftOut(name, f"excluded by {pattern.shown}")
 
 
-def _artifact(real: Path, name: str) -> Artifact:
+def _artifact(real: str, name: str) -> Artifact:
+    path = Path(real)
     try:
-        with real.open("rb", buffering=0) as file:
+        with path.open("rb", buffering=0) as file:
             head = file.read(HEAD)
             size = file.seek(0, os.SEEK_END)
     except OSError:
         return Artifact(real, name, None, 0, readable=False)
-    return Artifact(real, name, detect_format(Glimpse(real, head, size)), size)
+    return Artifact(real, name, detect_format(Glimpse(path, head, size)), size)
 
 
 def _fixed_part(pattern: str) -> str:
@@ -265,24 +271,3 @@ def _fixed_part(pattern: str) -> str:
     parts = Path(pattern).parts
     fixed = next((index for index, part in enumerate(parts) if has_wildcards(part)), len(parts))
     return str(Path(*parts[:fixed])) if fixed else "."
-
-
-def _real_name(path: Path, real: Path, folder: Path, real_folder: Path) -> str:
-    """The name of the file itself, where `path` may lead there by links."""
-    with contextlib.suppress(ValueError):
-        return real.relative_to(real_folder).as_posix()
-    return _shown(path, folder) if _identity(path.absolute()) == _identity(real) else real.as_posix()
-
-
-def _shown(path: Path, folder: Path) -> str:
-    with contextlib.suppress(ValueError):
-        return path.relative_to(folder).as_posix()
-    whole = path.absolute()
-    try:
-        return whole.relative_to(folder.absolute()).as_posix()
-    except ValueError:
-        return whole.as_posix()
-
-
-def _identity(path: Path) -> str:
-    return os.path.normcase(path)

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
+from kspsign.batch.folder_content import FolderContent, FolderContents
 from kspsign.model.errors import ConfigurationError
 from kspsign.model.globs import has_wildcards, name_regex
 
@@ -26,10 +27,21 @@ _ANY_FOLDERS = "**"
 
 
 class WalkedPath(NamedTuple):
-    """A path that a pattern matches; `fault` says why it can't be looked at, "" when it is a file."""
+    """A path that a pattern matches: what is called `name` in `folder`; "" is the folder itself.
 
-    path: Path
+    `fault` says why it can't be looked at, "" when it is a file. `linked` is false where the name is surely none of a
+    link.
+    """
+
+    folder: Path
+    name: str = ""
     fault: str = ""
+    linked: bool = True
+
+    @property
+    def path(self) -> Path:
+        """The whole path."""
+        return self.folder / self.name
 
 
 @dataclass(slots=True)
@@ -42,6 +54,7 @@ class Walk:
     """
 
     folder: Path
+    contents: FolderContents
     every_name: bool = False
     ignored_case: bool = field(default=False, init=False)
     _visits: dict[tuple[int, int, int], int] = field(default_factory=dict)
@@ -55,7 +68,7 @@ class Walk:
         self._visits.clear()
         literal = self.folder / pattern
         if is_file(literal):
-            yield WalkedPath(literal)
+            yield WalkedPath(literal.parent, literal.name)
             if not self.every_name:
                 return
         if is_folder(literal):
@@ -76,21 +89,15 @@ class Walk:
         elif head == _ANY_FOLDERS:
             yield from self._any_depth(folder, rest, above)
         else:
-            for entry in self._entries(folder):
-                if isinstance(entry, WalkedPath):
-                    yield entry
-                elif self._matches(head, entry.name):
-                    yield from self._entry(folder / entry.name, entry, head, rest)
-
-    def _entry(self, path: Path, entry: os.DirEntry[str], head: str, rest: Sequence[str]) -> Iterator[WalkedPath]:
-        if rest:
-            if _is_dir(entry):
-                yield from self._below(path, rest, ())
-        elif _is_dir(entry):
-            if not has_wildcards(head):
-                yield from self._below(path, (_ANY_FOLDERS,), ())
-        else:
-            yield _file(path, entry)
+            content = self._content(folder)
+            if isinstance(content, WalkedPath):
+                yield content
+                return
+            for name in self._matching(head, content.folders if rest else content.names):
+                if content.special.get(name, "") is not None:
+                    yield _file(folder, name, content)
+                elif rest or not has_wildcards(head):
+                    yield from self._below(folder / name, rest or (_ANY_FOLDERS,), ())
 
     def _any_depth(self, folder: Path, rest: Sequence[str], above: tuple[tuple[int, int], ...]) -> Iterator[WalkedPath]:
         try:
@@ -104,14 +111,16 @@ class Walk:
             return
         if rest:
             yield from self._below(folder, rest, ())
-        for entry in self._entries(folder):
-            if isinstance(entry, WalkedPath):
-                if not rest:
-                    yield entry
-            elif _is_dir(entry):
-                yield from self._any_depth(folder / entry.name, rest, (*above, identity))
-            elif not rest:
-                yield _file(folder / entry.name, entry)
+        content = self._content(folder)
+        if isinstance(content, WalkedPath):
+            if not rest:
+                yield content
+            return
+        for name in content.folders if rest else content.names:
+            if content.special.get(name, "") is None:
+                yield from self._any_depth(folder / name, rest, (*above, identity))
+            else:
+                yield _file(folder, name, content)
 
     def _entered(
         self, folder: Path, rest: int, above: Sequence[tuple[int, int]]
@@ -130,18 +139,17 @@ class Walk:
         visits = self._visits[(*identity, rest)] = self._visits.get((*identity, rest), 0) + 1
         if visits <= (MAX_NAMES if self.every_name else 1):
             return identity
-        return (
-            WalkedPath(folder, f"a folder already visited under {MAX_NAMES} other names") if self.every_name else None
-        )
+        fault = f"a folder already visited under {MAX_NAMES} other names"
+        return WalkedPath(folder, fault=fault) if self.every_name else None
 
-    def _entries(self, folder: Path) -> Iterator[os.DirEntry[str] | WalkedPath]:
+    def _content(self, folder: Path) -> FolderContent | WalkedPath:
+        """What is in the folder, nothing where it was removed meanwhile; the fault of one that can't be read."""
         try:
-            with os.scandir(folder) as scan:
-                yield from sorted(scan, key=lambda entry: entry.name)
+            return self.contents.of(folder)
         except (FileNotFoundError, NotADirectoryError):
-            return
+            return FolderContent((), (), {})
         except OSError as unreadable:
-            yield self._unreadable(folder, unreadable)
+            return self._unreadable(folder, unreadable)
 
     def _unreadable(self, folder: Path, unreadable: OSError) -> WalkedPath:
         if self.every_name:
@@ -150,18 +158,28 @@ class Walk:
                 remedy="Give this user read access: what can't be read can't be judged.",
                 file=str(folder),
             ) from unreadable
-        return WalkedPath(folder, f"the folder can't be read: {unreadable.strerror}")
+        return WalkedPath(folder, fault=f"the folder can't be read: {unreadable.strerror}")
 
-    def _matches(self, glob_part: str, name: str) -> bool:
-        if glob_part == name:
-            return True
-        if not self.every_name:
-            return name_regex(os.path.normcase(glob_part)).match(os.path.normcase(name)) is not None
-        if name_regex(glob_part).match(name):
-            return True
-        folded, wanted = name.casefold(), glob_part.casefold()
-        found = wanted == folded or name_regex(wanted).match(folded) is not None
-        self.ignored_case |= found
+    def _matching(self, glob_part: str, names: Sequence[str]) -> Sequence[str]:
+        """Those of `names` that one part of a pattern means."""
+        if self.every_name:
+            return self._matching_in_any_case(glob_part, names)
+        if os.name == "nt":
+            match = name_regex(os.path.normcase(glob_part)).match
+            return [name for name in names if name == glob_part or match(os.path.normcase(name))]
+        match = name_regex(glob_part).match
+        return [name for name in names if name == glob_part or match(name)]
+
+    def _matching_in_any_case(self, glob_part: str, names: Sequence[str]) -> Sequence[str]:
+        match, wanted = name_regex(glob_part).match, glob_part.casefold()
+        match_folded = name_regex(wanted).match
+        found = []
+        for name in names:
+            if name == glob_part or match(name):
+                found.append(name)
+            elif (folded := name.casefold()) == wanted or match_folded(folded):
+                found.append(name)
+                self.ignored_case = True
         return found
 
 
@@ -189,20 +207,10 @@ def exists(path: Path) -> bool:
         return False
 
 
-def _is_dir(entry: os.DirEntry[str]) -> bool:
-    try:
-        return entry.is_dir()
-    except OSError:
-        return False
-
-
-def _file(path: Path, entry: os.DirEntry[str]) -> WalkedPath:
-    try:
-        if entry.is_file():
-            return WalkedPath(path)
-    except OSError:
-        return WalkedPath(path, "a link that leads nowhere")
-    return WalkedPath(path, "a link that leads nowhere" if entry.is_symlink() else "not a regular file")
+def _file(folder: Path, name: str, content: FolderContent) -> WalkedPath:
+    """The match of a name that is not a folder's."""
+    fault = content.special.get(name)
+    return WalkedPath(folder, name, fault or "", linked=fault is not None)
 
 
 def real_path(path: Path) -> Path:

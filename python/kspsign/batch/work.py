@@ -7,6 +7,7 @@ from functools import partial
 from typing import Protocol
 
 from kspsign.batch.guard import guarded
+from kspsign.batch.kept import Keeper
 from kspsign.batch.outcomes import failed
 from kspsign.batch.run import Run
 from kspsign.concurrency.workers import Workers
@@ -37,6 +38,7 @@ class Batch:
     def __init__(self, run: Run, services: Waiting | None = None, heard: Callable[[], None] | None = None) -> None:
         self._artifacts, self._record, self._console, self._shared = run.artifacts, run.record, run.console, run.shared
         self._services, self._heard = services, heard
+        self._keeper = Keeper()
         self._meter = Meter(len(run.artifacts), sum(artifact.size for artifact in run.artifacts))
         run.record.matched = run.artifacts
         run.console.begin(run.settings.command, len(run.artifacts))
@@ -78,7 +80,7 @@ class Batch:
                 self._settle(failed(artifact, CancelledError()))
 
     def _settle(self, outcome: FileOutcome) -> None:
-        self._record.outcomes[outcome.path] = outcome
+        self._record.outcomes[outcome.path] = self._keeper.kept(outcome)
         if outcome.tried:
             self._meter.add(outcome.size)
         self._console.file_done(outcome, len(self._record.outcomes), len(self._artifacts))

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kspsign.batch.cautions import clickonce_warnings, selection_warnings
@@ -100,12 +102,13 @@ def _without_leftovers(run: Run, selection: Selection) -> Selection:
     if run.settings.command in JUDGING_COMMANDS:
         return selection
     dry_run = run.settings.dry_run
-    removed = 0 if dry_run else remove_leftovers({artifact.path.parent for artifact in selection.artifacts})
+    folders = {os.path.dirname(artifact.real) for artifact in selection.artifacts}  # noqa: PTH120 - few folders of many
+    removed = 0 if dry_run else remove_leftovers(map(Path, folders))
     if removed:
         run.console.notice(f"removed signed copies left by a killed run: {removed}")
     artifacts, left_out = [], list(selection.left_out)
     for artifact in selection.artifacts:
-        if artifact.to_sign or not artifact.path.name.startswith(COPY_PREFIX):
+        if artifact.to_sign or not artifact.real.rpartition(os.sep)[2].startswith(COPY_PREFIX):
             artifacts.append(artifact)
         elif dry_run or is_in_use(artifact.path):
             left_out.append(LeftOut(artifact.name, LEFTOVER))

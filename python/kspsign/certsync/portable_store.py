@@ -69,8 +69,8 @@ def write_entry(store: Path, certificate: SyncedCertificate) -> None:
     )
     folder = record_folder(store, certificate.thumbprint)
     try:
-        write_atomically(folder / "chain.pem", b"".join(map(_pem, certificate.chain)))
-        write_atomically(folder / RECORD, entry.model_dump_json(indent=2).encode() + b"\n")
+        write_atomically(folder / "chain.pem", map(_pem, certificate.chain))
+        write_atomically(folder / RECORD, (entry.model_dump_json(indent=2).encode(), b"\n"))
     except OSError as refused:
         raise PrerequisiteError(
             f"the thumbprint store {store} can't be written: {refused}",

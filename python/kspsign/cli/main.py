@@ -7,8 +7,9 @@ import gc
 import os
 import sys
 from collections.abc import Sequence
-from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
+
+from kspsign.model.version import VERSION
 
 if TYPE_CHECKING:
     from kspsign.keys.table import StoreEntry
@@ -24,8 +25,14 @@ LEAST_TO_SIGN = 192 << 20
 _SIGNING = frozenset({"run", "sign", "timestamp", "demo"})
 
 
+COLLECTED_AT = 100_000
+"""New objects after which the interpreter looks for cycles: modules and their classes are as many, and all of them stay
+(the default of 700 looks through them a hundred times during a start)."""
+
+
 def entry() -> None:
     """The console script."""
+    gc.set_threshold(COLLECTED_AT)
     exit_code = main(sys.argv[1:])
     gc.freeze()  # the interpreter need not look for cycles in what ends with it
     sys.exit(exit_code)
@@ -34,7 +41,7 @@ def entry() -> None:
 def main(arguments: Sequence[str]) -> int:
     """Run one command; the exit code is that of the design's table (README.md)."""
     if list(arguments) in (["--version"], ["-V"], ["version"]):
-        sys.stdout.write(f"kspsign {version('kspsign')}\n")
+        sys.stdout.write(f"kspsign {VERSION}\n")
         return 0
     if not arguments:
         build_parser("help").print_help()
@@ -146,7 +153,7 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     built_in = list(STORES.entries.values())
     if not {"-h", "--help"} & set(arguments):
         for stores in ([entry for entry in built_in if entry.name in arguments], built_in):
-            given, unknown = build_parser(chosen, stores).parse_known_args(arguments)
+            given, unknown = build_parser(chosen, stores, alone=chosen is not None).parse_known_args(arguments)
             if not unknown:
                 return given
     found = [entry for _name, entry in STORES.installed_entries()]
@@ -158,8 +165,11 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     return given
 
 
-def build_parser(chosen: str | None = None, stores: Sequence[StoreEntry] | None = None) -> argparse.ArgumentParser:
-    """Every command with its options, or only `chosen` with some; of `stores`, else of every built-in key store."""
+def build_parser(
+    chosen: str | None = None, stores: Sequence[StoreEntry] | None = None, *, alone: bool = False
+) -> argparse.ArgumentParser:
+    """Every command with its options, or only `chosen` with some; of `stores`, else of every built-in key store. With
+    `alone` there is no other command, which is enough for who gave that one and asks for no help."""
     from kspsign.cli.options import SUMMARIES, add_options  # noqa: PLC0415 - --version must not pay for it
     from kspsign.keys.table import STORES  # noqa: PLC0415 - --version must not pay for it
 
@@ -171,11 +181,13 @@ def build_parser(chosen: str | None = None, stores: Sequence[StoreEntry] | None 
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("-V", "--version", action="version", version=f"kspsign {version('kspsign')}")
+    parser.add_argument("-V", "--version", action="version", version=f"kspsign {VERSION}")
     commands = parser.add_subparsers(
         dest="command", required=True, metavar="COMMAND", prog="kspsign", parser_class=_Parser
     )
     for name, summary in SUMMARIES.items():
+        if alone and name != chosen:
+            continue
         # A command without help is not listed.
         known: dict[str, Any] = {} if summary is None else {"help": summary}
         command = commands.add_parser(

@@ -18,6 +18,9 @@ GROUPS: Final[Mapping[str, tuple[str, ...]]] = {
 """Every setting of `Settings` is in one of them."""
 
 
+_TITLES: Final[Mapping[str, str]] = {name: title for title, names in GROUPS.items() for name in names}
+
+
 def group_of(name: str) -> str:
     """The title of the group that the setting is listed in."""
-    return next((title for title, names in GROUPS.items() if name in names), "other settings")
+    return _TITLES.get(name, "other settings")

@@ -5,14 +5,15 @@ from __future__ import annotations
 import os
 import secrets
 import time
+from collections.abc import Iterable
 from pathlib import Path
 
 _RENAME_ATTEMPTS = 50
 _RENAME_PAUSE_SECONDS = 0.02
 
 
-def write_atomically(path: Path, content: bytes) -> None:
-    """Make `content` the content of `path`: readers see the old file or the new one, never a part of it.
+def write_atomically(path: Path, pieces: Iterable[bytes]) -> None:
+    """Make `pieces` the content of `path`: readers see the old file or the new one, never a part of it.
 
     The content is on disk before it takes the name. Missing folders are created. Raises OSError.
     """
@@ -20,7 +21,7 @@ def write_atomically(path: Path, content: bytes) -> None:
     draft = path.with_name(f".{secrets.token_hex(8)}.tmp")
     try:
         with draft.open("xb") as stream:
-            stream.write(content)
+            stream.writelines(pieces)
             stream.flush()
             os.fsync(stream.fileno())
         _rename(draft, path)

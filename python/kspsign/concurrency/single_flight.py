@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 import threading
-from collections import OrderedDict
 from collections.abc import Callable, Hashable
-from concurrent.futures import Future
 from typing import Generic, TypeVar
 
 Value = TypeVar("Value")
+
+
+class _Flight(Generic[Value]):
+    """One computation under way, or one that failed: `value` is there when it has landed without `error`."""
+
+    __slots__ = ("error", "landed", "value")
+    value: Value
+
+    def __init__(self) -> None:
+        self.landed = threading.Event()
+        self.error: BaseException | None = None
 
 
 class SingleFlight(Generic[Value]):
@@ -21,22 +30,34 @@ class SingleFlight(Generic[Value]):
     def __init__(self, *, keep: int | None = None, retry: bool = False) -> None:
         self._keep, self._retry = keep, retry
         self._lock = threading.Lock()
-        self._known: OrderedDict[Hashable, Future[Value]] = OrderedDict()
+        self._known: dict[Hashable, Value] = {}
+        self._flights: dict[Hashable, _Flight[Value]] = {}
 
     def get(self, key: Hashable, make: Callable[[], Value]) -> Value:
         """The value for `key`; raises what `make` raised, in whichever caller it ran."""
         with self._lock:
-            known = self._known.get(key)
-            mine = self._known[key] = Future() if known is None else known
-            if known is None and self._keep is not None and len(self._known) > self._keep:
-                self._known.popitem(last=False)
-        if known is None:
-            try:
-                mine.set_result(make())
-            except BaseException as error:
-                if self._retry:
-                    with self._lock:
-                        self._known.pop(key, None)
-                mine.set_exception(error)
-                raise
-        return mine.result()
+            if key in self._known:
+                return self._known[key]
+            flight, mine = self._flights.get(key), False
+            if flight is None:
+                flight, mine = self._flights.setdefault(key, _Flight()), True
+        if mine:
+            self._fly(key, flight, make)
+        flight.landed.wait()
+        if flight.error is not None:
+            raise flight.error
+        return flight.value
+
+    def _fly(self, key: Hashable, flight: _Flight[Value], make: Callable[[], Value]) -> None:
+        try:
+            flight.value = make()
+        except BaseException as error:  # noqa: BLE001 - every caller raises it
+            flight.error = error
+        with self._lock:
+            if flight.error is None:
+                self._known[key] = flight.value
+                if self._keep is not None and len(self._known) > self._keep:
+                    del self._known[next(iter(self._known))]
+            if flight.error is None or self._retry:
+                del self._flights[key]
+        flight.landed.set()

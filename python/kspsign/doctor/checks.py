@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Iterator
-from importlib.metadata import version
 
 from kspsign.batch.cautions import clickonce_warnings, selection_warnings
 from kspsign.batch.select import select_artifacts
@@ -18,6 +17,7 @@ from kspsign.keys.prerequisites import CHAIN, Prerequisite, examine, failed, not
 from kspsign.keys.table import STORES, StoreEntry
 from kspsign.model.errors import KspSignError
 from kspsign.model.values import Format, SyncedCertificate
+from kspsign.model.version import VERSION
 from kspsign.programs.navsip import check_navsip
 from kspsign.settings.config_file import ConfigOrigin
 from kspsign.settings.context import RunContext
@@ -30,7 +30,7 @@ _STORE, _CONFIGURATION = "key store", "configuration file"
 def all_checks(settings: Settings, context: RunContext) -> Iterator[Prerequisite]:
     """What a run with `settings` needs, one by one; they are made as the iterator is read."""
     system = f"Python {platform.python_version()} on {platform.system()} {platform.machine()}"
-    yield passed("python", f"kspsign {version('kspsign')}, {system}")
+    yield passed("python", f"kspsign {VERSION}, {system}")
     yield from _configuration(settings.configuration)
     unmapped = unmapped_variables(settings)
     for variable in unmapped:

@@ -77,7 +77,7 @@ class GateReporter:
                 for subject, checks in results
             ],
         }
-        write_record(self._settings.report, json.dumps(content, indent=1).replace("#", "\\u0023") + "\n")
+        write_record(self._settings.report, (json.dumps(content, indent=1).replace("#", "\\u0023"), "\n"))
 
     def _write(self, line: str) -> None:
         self._stream.write(line + "\n")

@@ -84,7 +84,7 @@ def _addresses(of: x509.Certificate) -> tuple[str, ...]:
 
 def _keep(path: Path, content: bytes) -> None:
     try:
-        write_atomically(path, content)
+        write_atomically(path, (content,))
     except OSError as refused:
         raise PrerequisiteError(
             f"the thumbprint store's cache {path.parent} can't be written: {refused}",

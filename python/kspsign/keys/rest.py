@@ -6,20 +6,20 @@ import json
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from importlib.metadata import version
 from typing import Any, Final, TypeVar
 from urllib.parse import urlsplit
 
 import urllib3
 
 from kspsign.model.errors import ConfigurationError, LostSignatureError, PrerequisiteError, SigningError
+from kspsign.model.version import VERSION
 from kspsign.network.address import shown_url
 from kspsign.network.exchange import HttpAnswer, Question, ask
 from kspsign.network.failures import reason, surely_not_sent, timed_out
 from kspsign.network.pool import Pool
 from kspsign.network.retry import retry_after_seconds
 
-USER_AGENT: Final = f"kspsign/{version('kspsign')}"
+USER_AGENT: Final = f"kspsign/{VERSION}"
 MAX_REPLY: Final = 1 << 20
 _ErrorT = TypeVar("_ErrorT", PrerequisiteError, SigningError)
 _LONGEST = 400

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable
 
 
@@ -11,6 +10,8 @@ def suggest(wrong: str, known: Iterable[str], *, most: int = 1, cutoff: float = 
 
     `cutoff` is the least similarity, from 0 to 1 (`difflib`). Case and surrounding spaces are ignored.
     """
+    import difflib  # noqa: PLC0415 - of mistakes alone
+
     folded: dict[str, list[str]] = {}
     for name in sorted(set(known)):
         folded.setdefault(name.casefold(), []).append(name)

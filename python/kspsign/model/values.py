@@ -49,20 +49,26 @@ class Format(StrEnum):
 
 
 class Artifact(NamedTuple):
-    """One file to sign or verify: its real path, the name shown to people, its format and size in bytes.
+    """One file to sign or verify: its real path (as text, since a Path takes more memory than all else), the name shown
+    to people, its format and size in bytes.
 
     `format` is None when the content is of no type that we know, or not `readable`; the file then fails with its own
     outcome. `aliases` are further names that lead to a file to be signed. `to_sign` is false for a file that a signing
     run only judges.
     """
 
-    path: Path
+    real: str
     name: str
     format: Format | None
     size: int
     aliases: tuple[str, ...] = ()
     to_sign: bool = True
     readable: bool = True
+
+    @property
+    def path(self) -> Path:
+        """Its real path."""
+        return Path(self.real)
 
     @property
     def names(self) -> tuple[str, ...]:

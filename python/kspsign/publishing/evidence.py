@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import zlib
 from collections.abc import Callable, Sequence
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from pydantic import SecretStr
 
@@ -20,16 +21,28 @@ from kspsign.model.report import BuildFacts, FileOutcome, Report
 from kspsign.model.values import ErrorFacts
 from kspsign.publishing import wording
 from kspsign.publishing.records import VERIFIED_TAG, deserves_tag
-from kspsign.publishing.report_file import outcome_text, report_text
+from kspsign.publishing.report_file import outcome_text, report_pieces
 from kspsign.publishing.sanitize import clipped, visible
 from kspsign.settings.context import RunContext
 
 DIGEST_PROPERTY = "kspsign.reportSha256"
 ATTACHMENTS = 200
 """Results that get their part of the report attached, failures first; the whole report hangs on the run."""
+RESULTS = 10_000
+"""Files that get a result, failures first. The report of more is attached as gzip: the server takes 100 MB."""
+_GZIP = 31
+"""zlib's number for the format of RFC 1952."""
 
 TITLE_LIMIT, TEXT_LIMIT = 512, 4000
 """Characters that the server keeps of a result's title, and of its texts."""
+
+
+class ReportAttachment(NamedTuple):
+    """The report as a file; `sha256` is that of its text."""
+
+    name: str
+    content: bytes
+    sha256: str
 
 
 def publish_evidence(
@@ -60,33 +73,47 @@ def _build(context: RunContext) -> BuildFacts:
 
 
 def _publish(client: AzureDevOps, build_id: int, report: Report, context: RunContext) -> None:
-    text = report_text(report).encode("utf-8")
+    attachment = report_attachment(report)
     title = f"{wording.SUITE_NAME} (TEST SIGNING)" if report.test_signing else wording.SUITE_NAME
     plan = TestRunPlan(title, build_id, report.started, context.release_uri, context.release_environment_uri)
     run = client.create_run(plan)
     try:
-        _fill(client, run, report, text)
+        _fill(client, run, report, attachment)
     except BaseException:
         # A run that stays open looks as if results were still to come.
         with contextlib.suppress(KspSignError):
             client.end_run(run, "Aborted")
         raise
     client.end_run(run, "Completed")
-    client.set_property(build_id, DIGEST_PROPERTY, hashlib.sha256(text).hexdigest())
+    client.set_property(build_id, DIGEST_PROPERTY, attachment.sha256)
     if deserves_tag(report):
         client.add_tag(build_id, VERIFIED_TAG)
 
 
-def _fill(client: AzureDevOps, run: int, report: Report, text: bytes) -> None:
-    outcomes = wording.failures_first(report)
+def _fill(client: AzureDevOps, run: int, report: Report, attachment: ReportAttachment) -> None:
+    outcomes = wording.failures_first(report)[:RESULTS]
     results = [_result(outcome) for outcome in outcomes]
     if report.error is not None or not results:
         error = report.error or ErrorFacts("NOT_VERIFIED", None, "no file was verified", "Check the patterns.")
         results.append(_complaint(f"kspsign {report.command}", "kspsign", "Error", 0.0, error))
     numbers = client.add_results(run, results)
-    client.attach_to_run(run, "kspsign-report.json", text)
+    client.attach_to_run(run, attachment.name, attachment.content)
     for outcome, number in list(zip(outcomes, numbers, strict=False))[:ATTACHMENTS]:
         client.attach_to_result(run, number, "kspsign-verdict.json", outcome_text(outcome).encode("utf-8"))
+
+
+def report_attachment(report: Report) -> ReportAttachment:
+    """The report as it is attached, compressed when it is large; the digest is that of its text."""
+    digest, packer = hashlib.sha256(), zlib.compressobj(wbits=_GZIP)
+    large = len(report.files) > RESULTS
+    content = bytearray()
+    for piece in report_pieces(report):
+        text = piece.encode("utf-8")
+        digest.update(text)
+        content += packer.compress(text) if large else text
+    content += packer.flush() if large else b""
+    name = "kspsign-report.json.gz" if large else "kspsign-report.json"
+    return ReportAttachment(name, bytes(content), digest.hexdigest())
 
 
 def _result(outcome: FileOutcome) -> PublishedResult:

@@ -6,6 +6,7 @@ verified is an error, never skipped; and a run that did not pass never looks gre
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from xml.etree import ElementTree as ET
 
 from kspsign.model.report import FileOutcome, Report
@@ -13,6 +14,8 @@ from kspsign.model.values import ErrorFacts
 from kspsign.publishing import wording
 from kspsign.publishing.sanitize import xml_text
 
+CASES = 10_000
+"""Files that get a test case, failures first; the report has all."""
 _NOTHING_PROVED = ErrorFacts(
     "NOTHING_PROVED",
     None,
@@ -25,7 +28,7 @@ def junit_text(report: Report) -> str:
     """The results as an XML document."""
     suite = ET.Element("testsuite", name=wording.SUITE_NAME, timestamp=xml_text(report.started.removesuffix("Z")))
     _properties(suite, report)
-    for outcome in report.files:
+    for outcome in _listed(report):
         _case(suite, outcome)
     green = suite.find(".//failure") is None and suite.find(".//error") is None
     if report.error is not None or (green and not (report.passed and (report.files or report.slice))):
@@ -41,6 +44,14 @@ def junit_text(report: Report) -> str:
     return '<?xml version="1.0" encoding="UTF-8"?>\n' + ET.tostring(root, encoding="unicode") + "\n"
 
 
+def _listed(report: Report) -> Sequence[FileOutcome]:
+    """The files that get a case, in the report's order: all, or failures and what else there is room for."""
+    if len(report.files) <= CASES:
+        return report.files
+    chosen = {outcome.path for outcome in wording.failures_first(report)[:CASES]}
+    return [outcome for outcome in report.files if outcome.path in chosen]
+
+
 def _properties(suite: ET.Element, report: Report) -> None:
     shown = {"command": report.command, "keyStore": report.key_store or ""}
     if report.certificate is not None:
@@ -48,6 +59,8 @@ def _properties(suite: ET.Element, report: Report) -> None:
     if report.test_signing:
         shown["testSigning"] = wording.TEST_SIGNING
     shown |= {f"warning.{warning.code}": f"{warning.message}. {warning.remedy}" for warning in report.warnings}
+    if (hidden := len(report.files) - CASES) > 0:
+        shown["files"] = f"{wording.count(hidden, 'more file')} in the report, which has no case here"
     properties = ET.SubElement(suite, "properties")
     for name, value in shown.items():
         ET.SubElement(properties, "property", name=name, value=xml_text(value))

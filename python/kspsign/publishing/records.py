@@ -6,7 +6,7 @@ import hashlib
 import json
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple, TextIO
@@ -43,16 +43,22 @@ class _OwnFiles(NamedTuple):
 
 
 class _Texts:
-    """The texts of the records, by the fields of OUTPUTS, each created when first used."""
+    """The texts of the records, by the fields of OUTPUTS, each in pieces.
+
+    A text of one piece is created when it is first used; one that grows with the files each time, and never whole.
+    """
 
     def __init__(self, report: Report) -> None:
         self._report = report
         self._made: dict[str, str] = {}
 
-    def __getitem__(self, name: str) -> str:
+    def __getitem__(self, name: str) -> Iterable[str]:
         if name not in self._made:
-            self._made[name] = load(OUTPUTS[name])(self._report)
-        return self._made[name]
+            text: str | Iterable[str] = load(OUTPUTS[name])(self._report)
+            if not isinstance(text, str):
+                return text
+            self._made[name] = text
+        return (self._made[name],)
 
 
 def write_records(
@@ -74,7 +80,7 @@ def write_records(
     texts = _Texts(report)
     for name, path in files.items():
         if path == STANDARD_OUTPUT:
-            sys.stdout.write(texts[name])
+            sys.stdout.writelines(texts[name])
         else:
             write_record(path, texts[name])
     named = files.get("report")
@@ -153,8 +159,8 @@ def _own_files(context: RunContext) -> _OwnFiles:
         ) from refused
 
 
-def _kept_report(asked: Path | None, own: _OwnFiles, text: str) -> Path:
-    write_record(own.path("report", ".json"), text)
+def _kept_report(asked: Path | None, own: _OwnFiles, pieces: Iterable[str]) -> Path:
+    write_record(own.path("report", ".json"), pieces)
     return asked.absolute() if asked is not None else own.path("report", ".json")
 
 
@@ -177,7 +183,7 @@ def _github_records(report: Report, context: RunContext, report_file: Path | Non
         report_path = _kept_report(report_file, _own_files(context), texts["report"])
         _append(files.outputs, output_text(_variables(report, report_path)))
     if files is not None and files.summary is not None and is_proving(report):
-        _append(files.summary, summary_part(texts["summary"]))
+        _append(files.summary, summary_part("".join(texts["summary"])))
 
 
 def _append(target: Path, text: str) -> None:
@@ -193,16 +199,17 @@ def _append(target: Path, text: str) -> None:
 
 
 def _evidence(report: Report, context: RunContext, own: _OwnFiles, texts: _Texts) -> list[str]:
-    digest = hashlib.sha256(texts["report"].encode("utf-8")).hexdigest()
     report_copy, results, verdict = (
         own.path("report", ".json"),
         own.path("junit", ".xml"),
         own.path("verdict", ".json"),
     )
     overview = own.path("signature-verification", ".md")
+    with report_copy.open("rb") as written:
+        digest = hashlib.file_digest(written, "sha256").hexdigest()
     write_record(results, texts["junit"])
     write_record(overview, texts["summary"])
-    write_record(verdict, json.dumps(verdict_document(report, context, digest), indent=1) + "\n")
+    write_record(verdict, (json.dumps(verdict_document(report, context, digest), indent=1), "\n"))
     return [
         logging_command("task.uploadsummary", str(overview)),
         logging_command("task.uploadfile", str(report_copy)),

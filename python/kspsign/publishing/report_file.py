@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Iterable, Iterator
 from dataclasses import fields, replace
 from functools import cache
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -15,16 +17,26 @@ from kspsign.model.report import REPORT_SCHEMA, FileOutcome, Report
 from kspsign.publishing.sanitize import encodable
 
 
-def report_text(report: Report) -> str:
-    """The report as JSON: the keys of the dataclasses, `schema` first, a line for each file, ASCII only.
+def report_pieces(report: Report) -> Iterator[str]:
+    """The report as JSON: the keys of the dataclasses, `schema` first, a line for each file, ASCII only. It comes in
+    pieces, since it grows with the number of files.
 
     Each `#` is written as an escape (RFC 8259 §7): a later step that prints the report gives the agent no
     logging command.
     """
     frame = json.loads(_line({"schema": report.schema, **_fields(replace(report, files=()))}))
     head, tail = json.dumps(frame, indent=1).split(_NO_FILES)
-    files = ",\n".join(_line(outcome) for outcome in report.files)
-    return _inert(f'{head}\n "files": [\n{files}\n ]{tail}\n')
+    yield _inert(f'{head}\n "files": [\n')
+    outcomes, separator = iter(report.files), ""
+    while some := [*islice(outcomes, _PIECE_FILES)]:
+        yield separator + _inert(",\n".join(map(_line, some)))
+        separator = ",\n"
+    yield _inert(f"\n ]{tail}\n")
+
+
+def report_text(report: Report) -> str:
+    """All of `report_pieces`."""
+    return "".join(report_pieces(report))
 
 
 def outcome_text(outcome: FileOutcome) -> str:
@@ -41,8 +53,8 @@ def report_schema() -> dict[str, Any]:
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
 
 
-def write_record(target: Path, text: str) -> None:
-    """Write `text` as UTF-8 with its line feeds as they are: the whole file appears, or the old one stays.
+def write_record(target: Path, pieces: Iterable[str]) -> None:
+    """Write `pieces` as UTF-8 with their line feeds as they are: the whole file appears, or the old one stays.
 
     Missing folders are created. Raises ConfigurationError when `target` can't be written or is not a regular file.
     """
@@ -54,7 +66,7 @@ def write_record(target: Path, text: str) -> None:
                 remedy="Name a file in a folder.",
                 file=encodable(str(target)),
             )
-        write_atomically(real, text.encode("utf-8"))
+        write_atomically(real, (piece.encode("utf-8") for piece in pieces))
     except (OSError, ValueError) as refused:
         raise ConfigurationError(
             f"can't write: {refused}",
@@ -63,6 +75,8 @@ def write_record(target: Path, text: str) -> None:
         ) from refused
 
 
+_PIECE_FILES = 100
+"""Files in one piece."""
 _NO_FILES = '\n "files": []'
 """The place of the files' lines; within a JSON string a line feed would be an escape."""
 

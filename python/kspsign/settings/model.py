@@ -10,7 +10,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
-import platformdirs
 from pydantic import (
     BaseModel,
     ConfigDict,
@@ -142,7 +141,7 @@ class Settings(BaseModel):
     store: Annotated[Path | None, Ambient.REFUSED, Metavar("FOLDER")] = Field(
         None, description="Folder of the portable thumbprint store."
     )
-    report: Annotated[Path | None, Ambient.REFUSED, Output("kspsign.publishing.report_file:report_text")] = Field(
+    report: Annotated[Path | None, Ambient.REFUSED, Output("kspsign.publishing.report_file:report_pieces")] = Field(
         None, description="JSON report to write; - for standard output."
     )
     junit: Annotated[Path | None, Ambient.REFUSED, Output("kspsign.publishing.junit:junit_text")] = Field(
@@ -251,7 +250,7 @@ OUTPUTS: Final[Mapping[str, str]] = {
     for name, field in Settings.model_fields.items()
     if (output := marker(field, Output)) is not None and output.text is not None
 }
-"""The fields that name a file to write, and what makes its content."""
+"""The fields that name a file to write, and what makes its content: a text, or an iterator of its pieces."""
 
 INTERNAL_FIELDS = frozenset(
     {
@@ -278,6 +277,8 @@ USER_FIELDS: Mapping[str, FieldInfo] = {
 
 def default_store_folder() -> Path:
     """Where certificates are kept by thumbprint unless --store says otherwise: the user's own data folder."""
+    import platformdirs  # noqa: PLC0415 - a run that names its store does not ask
+
     return Path(platformdirs.user_data_dir("kspsign", appauthor=False)) / "store"
 
 

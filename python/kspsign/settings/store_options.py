@@ -42,7 +42,8 @@ class Ambient(Enum):
 class Output(NamedTuple):
     """Marks a field that names a file which the run writes: never one of the files that it works on.
 
-    `text` ("module:function") makes its content of a run's report.
+    `text` ("module:function") makes its content of a run's report: a text, or the pieces of one that is too large to be
+    in memory.
     """
 
     text: str | None = None

@@ -31,7 +31,8 @@ ATTEMPTS: Final = 10
 """How often one file is asked for at a key store that says that it is too busy."""
 NAMED_ATTEMPTS: Final = 2
 """How often a signature is repeated because its certificate was replaced after it was named."""
-
+FREE_KEPT: Final = 4096
+"""Signatures that cost nothing and are remembered for further files with the same digest; of others all are."""
 SETTLE_SECONDS: Final = 0.4
 """Of the two seconds that a cancelled run has in all: for signatures that are paid for and on their way."""
 
@@ -58,7 +59,7 @@ class SignatureSource:
         self._resumable = key if isinstance(key, ResumableKeyStore) else None
         self._scanning = key if isinstance(key, ScanningKeyStore) else None
         self._identity = PublisherIdentity.of(chain[0])
-        self._flights: SingleFlight[RawSignature] = SingleFlight()
+        self._flights: SingleFlight[RawSignature] = SingleFlight(keep=None if journal is not None else FREE_KEPT)
         self._turns = Turns()
         self._unkept = InFlight()
         self._trace = Trace()

@@ -1,11 +1,13 @@
-"""The credentials for AWS KMS, Google Cloud KMS and Vault through the channels that have them.
+"""The credentials for AWS KMS, Google Cloud KMS and Vault through the GitHub action, which has them by `env:` or by the
+job's own token.
 
-What Azure Pipelines gives a service connection is tried with the packaged task (test_first_pipelines.py).
+Those of the packaged task are tried where it is (test_task_credentials.py), what Azure Pipelines gives a service
+connection by the first pipelines (test_first_pipelines.py), and the command line by the tests of each key store.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +18,7 @@ from support.aws.server import ALIAS, Aws
 from support.aws.sign_in import GITHUB_TOKEN as AWS_GITHUB_TOKEN
 from support.aws.world import REGION, ROLE, SECRET_KEY
 from support.certificates import rsa_key
-from support.channels import Ended, Step, action, command_line, task
+from support.channels import Ended, Step, action
 from support.formats.peimages import build_pe
 from support.google.server import GITHUB_TOKEN as GOOGLE_GITHUB_TOKEN
 from support.google.server import Google
@@ -121,44 +123,26 @@ def vault_github(folder: Path, stack: ExitStack) -> Made:
     return Made(settings, variables, made.root, made.secrets)
 
 
-MATRIX = [
-    (aws_keys, task),
-    (aws_keys, action),
-    (aws_github, action),
-    (google_file, task),
-    (google_file, action),
-    (google_github, action),
-    (vault_token, task),
-    (vault_token, action),
-    (vault_approle, task),
-    (vault_approle, command_line),
-    (vault_github, action),
-]
+@pytest.mark.parametrize(
+    "kind", [aws_keys, aws_github, google_github, vault_token, vault_github], ids=lambda kind: kind.__name__
+)
+def test_it_signs_in_and_shows_no_secret(kind: Callable[[Path, ExitStack], Made], tmp_path: Path) -> None:
+    check_sign_in(kind, action, tmp_path)
 
 
-@pytest.fixture
-def folders(tmp_path: Path) -> Iterator[tuple[Path, Path, ExitStack]]:
-    for name in ("service", "work"):
-        (tmp_path / name).mkdir()
-    (tmp_path / "work" / "app.exe").write_bytes(build_pe())
+def check_sign_in(kind: Callable[[Path, ExitStack], Made], channel: Callable[[Step], Ended], folder: Path) -> None:
+    """A step with credentials of that kind signs, and neither its log nor its folders hold a secret."""
+    service, work, store = folder / "service", folder / "work", folder / "store"
+    service.mkdir()
+    work.mkdir()
+    (work / "app.exe").write_bytes(build_pe())
     with ExitStack() as stack:
-        yield tmp_path / "service", tmp_path / "work", stack
-
-
-@pytest.mark.parametrize(("kind", "channel"), MATRIX, ids=lambda part: part.__name__)
-def test_it_signs_in_and_shows_no_secret(
-    kind: Callable[[Path, ExitStack], Made],
-    channel: Callable[[Step], Ended],
-    folders: tuple[Path, Path, ExitStack],
-) -> None:
-    service, work, stack = folders
-    made = kind(service, stack)
-    more = {"store": str(service.parent / "store"), "trust_root": str(made.root), "no_timestamp": "true"}
-    code, text = channel(Step({**made.settings, **more}, made.variables, work))
+        made = kind(service, stack)
+        more = {"store": str(store), "trust_root": str(made.root), "no_timestamp": "true"}
+        code, text = channel(Step({**made.settings, **more}, made.variables, work))
     assert code == 0, text
     assert osslsigncode_verify(work / "app.exe", made.root).accepted
-    written = [path.read_bytes() for folder in (work, service.parent / "store") for path in folder.rglob("*")
-               if path.is_file()]  # fmt: skip
+    files = [path for place in (work, store) for path in place.rglob("*") if path.is_file()]
     for secret in made.secrets():
         assert secret not in text
-        assert not any(secret.encode() in content for content in written)
+        assert not any(secret.encode() in path.read_bytes() for path in files)

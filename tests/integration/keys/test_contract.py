@@ -138,6 +138,25 @@ def test_outcome_signatures_and_journal(store: ContractStore, situation: str, na
         assert osslsigncode_verify(tmp_path / "00.dll", store.trust).accepted
 
 
+@pytest.mark.parametrize("store", ["keylocker", "google-cloud-kms", "vault"], indirect=True)
+def test_a_thumbprint_that_was_renewed_since_signs_and_warns(store: ContractStore, tmp_path: Path) -> None:
+    """As with the stores of test_renewal.py, here with a new key pair or version of the key, which was synchronised."""
+    thumbprints = []
+    for _turn in range(2):
+        found = kspsign("certsync", *store.options, "--store", tmp_path / "store", folder=tmp_path, reported=False)
+        thumbprints.append(found.text.split()[-1])
+        store.renew()
+    fill(tmp_path)
+    assert thumbprints[0] != thumbprints[1]
+    run = kspsign(
+        *("sign", "*.dll", "--folder", tmp_path, *store.later_options, "--thumbprint", thumbprints[0]),
+        *("--trust-root", store.trust, "--store", tmp_path / "store", "--no-timestamp"),
+        folder=tmp_path,
+    )
+    assert (run.code, run.file["certificate"]) == (0, thumbprints[0]), run.text
+    assert "CERTIFICATE_SUPERSEDED" in {warning["code"] for warning in run.report["warnings"]}
+
+
 def test_every_built_in_store_is_in_the_table_or_has_a_reason() -> None:
     assert set(STORES.entries) == set(BENCHES) | set(NOT_HERE)
     assert all(reason for _situations, reason in NOT_MET.values())

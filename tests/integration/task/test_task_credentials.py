@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
+from integration.keys.test_channels_clouds import Made, aws_keys, check_sign_in, google_file, vault_approle
 from kspsign.embedded.authority import EmbeddedAuthority
 from support.agent.environment import Endpoint
 from support.agent.extension import shared_vsix
@@ -24,6 +26,7 @@ from support.artifact_signing.world import ACCOUNT, ENDPOINT, PROFILE
 from support.azure_devops.server import TOKEN, AzureServer, Fault
 from support.azure_devops.uploads import JOB_ID
 from support.certificates import PASSWORD, rsa_key, signing_file
+from support.channels import packaged_task
 from support.formats.navx_samples import build_navx
 from support.key_command.world import PIN, PIN_VARIABLE, PROGRAM, KeyCommand
 from support.key_vault.server import Azure
@@ -175,6 +178,11 @@ def test_a_variable_of_the_step_reaches_the_key_store_that_it_is_for(store: str,
     assert (program.made, len(server.world.spent)) == ((1, 0) if store == "command" else (0, 1))
     assert not any(secret in line for secret in secrets.values() for line in run.log)
     assert osslsigncode_verify(agent.sources / "app.exe", root).accepted
+
+
+@pytest.mark.parametrize("kind", [aws_keys, google_file, vault_approle], ids=lambda kind: kind.__name__)
+def test_the_credentials_of_cloud_services_reach_them(kind: Callable[[Path, ExitStack], Made], tmp_path: Path) -> None:
+    check_sign_in(kind, packaged_task, tmp_path)
 
 
 @pytest.mark.parametrize(

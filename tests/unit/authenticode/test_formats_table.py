@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import itertools
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
 
 from kspsign.authenticode import formats
-from kspsign.authenticode.formats import FORMATS, detect_format, load_format
-from kspsign.authenticode.signable import Glimpse, SignableFormat
+from kspsign.authenticode.formats import CLUES, FORMATS, detect_format, load_format
+from kspsign.authenticode.script.styles import STYLES
+from kspsign.authenticode.signable import HEAD, Glimpse, SignableFormat
 from kspsign.model.values import Format
+from support.formats.appx_samples import Package
 from support.formats.cab_samples import build_cab
+from support.formats.cat_samples import catalogue, trust_list
+from support.formats.compound_builder import MSI, Folder, write_compound
+from support.formats.navx_samples import build_navx
 from support.formats.nuget_samples import package
 from support.formats.peimages import build_pe
 
@@ -59,10 +65,54 @@ def test_a_format_is_loaded_when_a_file_may_need_it() -> None:
     format_, loaded = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True
     ).stdout.splitlines()
-    modules: Mapping[Format, str] = {format_: row.partition(":")[0] for format_, row in FORMATS.items()}
+    modules: Mapping[Format, str] = {kind: row.partition(":")[0] for kind, row in FORMATS.items()}
     assert format_ == Format.PE
     assert modules[Format.PE] in loaded.split()
-    assert not {module for format_, module in modules.items() if format_ is not Format.PE} & set(loaded.split())
+    assert not {module for kind, module in modules.items() if kind is not Format.PE} & set(loaded.split())
+
+
+def test_a_file_of_no_format_loads_none_that_has_a_clue() -> None:
+    code = (
+        "import sys; from pathlib import Path; from kspsign.authenticode.formats import FORMATS, detect_format;"
+        "from kspsign.authenticode.signable import Glimpse;"
+        "print(detect_format(Glimpse(Path('report.json'), b'{}', 2)));"
+        "print(*sorted({row.partition(':')[0] for row in FORMATS.values()} & {*sys.modules}))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    asked = {row.partition(":")[0] for kind, row in FORMATS.items() if kind not in CLUES}
+    assert done.stdout.splitlines() == ["None", " ".join(sorted(asked))]
+
+
+def _samples(tmp_path: Path) -> Iterator[tuple[Format, bytes]]:
+    """A file of each format that is detected by content, and both forms of a catalogue."""
+    write_compound(tmp_path / "sample.msi", Folder({"cab": b"1"}, MSI))
+    yield Format.MSI, (tmp_path / "sample.msi").read_bytes()
+    yield Format.PE, build_pe()
+    yield Format.CAB, build_cab()
+    yield Format.CAT, catalogue()
+    yield Format.CAT, trust_list({"a": b"1"})
+    yield Format.NAVX, build_navx()
+    yield Format.NUGET, package()
+    yield Format.APPX, Package().build()
+    yield Format.APPX_BUNDLE, Package().bundle({"x64.msix": Package().build()})
+
+
+def test_no_format_takes_a_file_without_its_clue(tmp_path: Path) -> None:
+    """Whole, cut off, and under every name that decides anything: what a module takes, its clue lets through."""
+    names = ["x.bin", "x.msi", "x.nupkg", "x.appx", "x.msixbundle", *(f"x{suffix}" for suffix in STYLES)]
+    taken = set()
+    for number, (kind, content) in enumerate([*_samples(tmp_path), *((None, text) for text in (b"", b"PK", b"M"))]):
+        for name, size in itertools.product(names, (len(content), len(content) // 2, 80, 40, 8, 4, 1)):
+            path = tmp_path / str(number) / name
+            path.parent.mkdir(exist_ok=True)
+            path.write_bytes(content[:size])
+            glimpse = Glimpse(path, content[:size][:HEAD], len(content[:size]))
+            takers = {format_ for format_ in FORMATS if load_format(format_).detect(glimpse)}
+            assert all(CLUES[format_].is_in(glimpse) for format_ in takers & set(CLUES))
+            taken |= takers
+            if size == len(content) and name == "x.bin" and kind is not None:
+                assert kind in takers
+    assert taken >= set(CLUES)
 
 
 @pytest.mark.parametrize("name", ["x.nupkg", "x.SNUPKG", "x.vsix", "x.msix", "x.AppxBundle"])

@@ -15,7 +15,7 @@ from support.formats.peimages import build_pe
 
 def admitted(path: Path, admissions: Admissions, name: str | None = None) -> tuple[Artifact, SignableFile]:
     path.write_bytes(build_pe())
-    artifact = Artifact(path, name or path.name, Format.PE, path.stat().st_size)
+    artifact = Artifact(str(path), name or path.name, Format.PE, path.stat().st_size)
     file = open_signable(path, Format.PE)
     admissions.keep(artifact, path.stat(), file)
     return artifact, file

@@ -22,7 +22,7 @@ BUILD = "4711"
 
 
 def artifacts(*sizes: int) -> tuple[Artifact, ...]:
-    return tuple(Artifact(Path(f"{n:04}.exe"), f"{n:04}.exe", Format.PE, size) for n, size in enumerate(sizes))
+    return tuple(Artifact(f"{n:04}.exe", f"{n:04}.exe", Format.PE, size) for n, size in enumerate(sizes))
 
 
 @pytest.mark.parametrize("total", [1, 2, 3, 7, 50])

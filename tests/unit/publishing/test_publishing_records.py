@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import io
 import json
@@ -17,7 +18,9 @@ from kspsign.model.errors import ConfigurationError
 from kspsign.model.report import PolicyFacts, Report
 from kspsign.model.values import NOT_CHECKED, ErrorFacts
 from kspsign.publishing import report_schema, report_text, write_record, write_records
-from kspsign.publishing.junit import junit_text
+from kspsign.publishing.evidence import RESULTS, report_attachment
+from kspsign.publishing.junit import CASES, junit_text
+from kspsign.publishing.report_file import report_pieces
 from kspsign.publishing.sanitize import encodable
 from kspsign.publishing.summary import summary_text
 from kspsign.settings.context import RunContext
@@ -77,20 +80,36 @@ class TestReport:
         assert text.isascii()
         assert "#" not in text
 
+    def test_its_pieces_are_one_text(self, samples: Samples) -> None:
+        files = [samples.file(f"{number}.exe") for number in range(201)]
+        for count in (0, 1, 100, 101, 201):
+            report = samples.report(*files[:count])
+            content = json.loads("".join(report_pieces(report)))
+            assert [file["path"] for file in content["files"]] == [file.path for file in report.files]
+            assert content["files"] == json.loads(json.dumps([asdict(file) for file in report.files]))
+
+    def test_a_large_one_is_attached_compressed_under_the_digest_of_its_text(self, samples: Samples) -> None:
+        files = [samples.file()] * (RESULTS + 1)
+        for report, unpacked in ((samples.report(*files[:1]), bytes), (samples.report(*files), gzip.decompress)):
+            attachment, text = report_attachment(report), report_text(report).encode()
+            assert attachment.name.endswith(".gz") is (unpacked is gzip.decompress)
+            assert unpacked(attachment.content) == text
+            assert attachment.sha256 == hashlib.sha256(text).hexdigest()
+
 
 class TestWriting:
     def test_the_file_is_replaced_whole(self, tmp_path: Path) -> None:
         target = tmp_path / "new" / "report.json"
-        write_record(target, "old\n")
-        write_record(target, "ü\nnew\n")
+        write_record(target, ("old\n",))
+        write_record(target, ("ü\nnew\n",))
         assert target.read_bytes() == "ü\nnew\n".encode()
         assert names_in(target.parent) == ["report.json"]
 
     def test_the_old_file_stays_when_the_new_one_fails(self, tmp_path: Path) -> None:
         target = tmp_path / "report.json"
-        write_record(target, "old")
+        write_record(target, ("old",))
         with pytest.raises(ConfigurationError):
-            write_record(target, "new \ud800")
+            write_record(target, ("new \ud800",))
         assert target.read_bytes() == b"old"
         assert names_in(tmp_path) == ["report.json"]
 
@@ -98,7 +117,7 @@ class TestWriting:
         target = tmp_path / "folder"
         target.mkdir()
         with pytest.raises(ConfigurationError) as refused:
-            write_record(target, "new")
+            write_record(target, ("new",))
         assert refused.value.file == str(target)
         assert refused.value.exit_code == 3
         assert "regular file" in refused.value.message
@@ -108,7 +127,7 @@ class TestWriting:
     def test_a_place_that_takes_no_file_is_named(self, name: str, tmp_path: Path) -> None:
         (tmp_path / "file").write_bytes(b"")
         with pytest.raises(ConfigurationError) as refused:
-            write_record(tmp_path / name, "new")
+            write_record(tmp_path / name, ("new",))
         assert refused.value.file == str(tmp_path / name)
         assert names_in(tmp_path) == ["file"]
 
@@ -125,6 +144,16 @@ class TestJunit:
         ]
         assert [suite.get(key) for key in ("tests", "failures", "errors")] == ["3", "1", "1"]
         assert suite.findall("testcase")[0].get("time") == "0.250"
+
+    def test_of_many_files_the_failures_have_cases_and_the_others_are_counted(self, samples: Samples) -> None:
+        files = [samples.file(f"{number:05}.exe") for number in range(CASES + 9)]
+        suite = parsed(junit_text(samples.report(*files, samples.file("z.exe", "untrusted"))))[0]
+        assert (suite.get("tests"), suite.get("failures")) == (str(CASES), "1")
+        names = [case.get("name", "") for case in suite.iter("testcase")]
+        assert (names[0], names[-2:]) == ("00000.exe", [f"{CASES - 2:05}.exe", "z.exe"])
+        counted = suite.find("properties/property[@name='files']")
+        assert counted is not None
+        assert (counted.get("value") or "").startswith("10 more files")
 
     def test_a_failure_names_cause_remedy_and_checks(self, samples: Samples) -> None:
         failure = parsed(junit_text(samples.report(samples.file("b.exe", "untrusted")))).find(".//failure")

@@ -17,6 +17,7 @@ from pydantic.alias_generators import to_camel
 
 from kspsign.cli.options import settings_fields
 from kspsign.keys.table import STORES
+from kspsign.model.version import VERSION
 from kspsign.settings.context import RunContext
 from kspsign.settings.model import Command
 from kspsign.settings.store_options import options_of, secret_variables
@@ -86,7 +87,7 @@ def test_both_current_node_handlers_start_the_same_files() -> None:
 def test_there_is_one_version() -> None:
     version = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"]
     assert ".".join(str(TASK["version"][part]) for part in ("Major", "Minor", "Patch")) == version
-    assert EXTENSION["version"] == version
+    assert EXTENSION["version"] == VERSION == version
 
 
 def test_the_inputs_are_the_settings() -> None:

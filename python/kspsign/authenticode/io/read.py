@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, wait
 from contextlib import contextmanager
 from threading import Thread
 from typing import BinaryIO, TypeVar
@@ -48,6 +47,8 @@ def in_parallel(size: int, step: Callable[[], Result]) -> Iterator[Callable[[], 
     if size < LARGE:
         yield step
         return
+    from concurrent.futures import Future, wait  # noqa: PLC0415 - most files are small
+
     result: Future[Result] = Future()
 
     def run() -> None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+import sys
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -97,28 +98,29 @@ def _certificates(
 class _PublicPart:
     """What is known of the key's public half: an RSA key's modulus, or an EC key's point (uncompressed)."""
 
-    modulus: int | None = None
-    point: bytes | None = None
+    rsa: bool
+    value: int | bytes | None
 
     @classmethod
     def read(cls, module: IsolatedModule, session: int, key: int) -> Self:
-        """A private EC key seldom has its point: then that of the public key of the same id or label counts."""
-        modulus = module.attribute(session, key, cryptoki.CKA_MODULUS)
-        if modulus is not None:
-            return cls(modulus=int.from_bytes(modulus))
-        points = [module.attribute(session, key, cryptoki.CKA_EC_POINT)]
-        for kind in (cryptoki.CKA_ID, cryptoki.CKA_LABEL):
-            name = module.attribute(session, key, kind)
-            if name:
-                twins = module.find(session, cryptoki.CKO_PUBLIC_KEY, {kind: name})
-                points += [module.attribute(session, twin, cryptoki.CKA_EC_POINT) for twin in twins]
-        known = {_uncompressed(point) for point in points if point}
-        return cls(point=known.pop() if len(known) == 1 else None)
+        """A private EC key seldom has its point: that of the public key of the same id or label counts too."""
+        kind = module.attribute(session, key, cryptoki.CKA_KEY_TYPE)
+        is_rsa = kind is not None and int.from_bytes(kind, sys.byteorder) == cryptoki.CKK_RSA
+        plain: Callable[[bytes], int | bytes] = int.from_bytes if is_rsa else _uncompressed
+        wanted = cryptoki.CKA_MODULUS if is_rsa else cryptoki.CKA_EC_POINT
+        values = [module.attribute(session, key, wanted)]
+        if not (is_rsa and values[0]):
+            for name in (cryptoki.CKA_ID, cryptoki.CKA_LABEL):
+                value = module.attribute(session, key, name)
+                twins = module.find(session, cryptoki.CKO_PUBLIC_KEY, {name: value}) if value else ()
+                values += [module.attribute(session, twin, wanted) for twin in twins]
+        known = {plain(value) for value in values if value}
+        return cls(is_rsa, known.pop() if len(known) == 1 else None)
 
     @property
     def known(self) -> bool:
         """Whether that is enough to recognise the key's certificate by it."""
-        return self.modulus is not None or self.point is not None
+        return self.value is not None
 
     def is_that_of(self, candidate: x509.Certificate) -> bool:
         """Whether the certificate's key is this one, for certain."""
@@ -130,12 +132,11 @@ class _PublicPart:
             public = candidate.public_key()
         except (ValueError, UnsupportedAlgorithm):
             return False
-        if isinstance(public, rsa.RSAPublicKey):
-            return public.public_numbers().n == self.modulus
-        if not isinstance(public, ec.EllipticCurvePublicKey) or self.modulus is not None:
-            return False
-        point = public.public_bytes(Encoding.X962, PublicFormat.UncompressedPoint)
-        return self.point is None or self.point == point
+        if self.rsa and isinstance(public, rsa.RSAPublicKey):
+            return self.value in {None, public.public_numbers().n}
+        if not self.rsa and isinstance(public, ec.EllipticCurvePublicKey):
+            return self.value in {None, public.public_bytes(Encoding.X962, PublicFormat.UncompressedPoint)}
+        return False
 
 
 def _uncompressed(point: bytes) -> bytes:

@@ -48,6 +48,8 @@ _FUNCTIONS = {
 """Places in CK_FUNCTION_LIST (pkcs11f.h), the same in every version since 2.01."""
 
 _ulong = ctypes.c_ulong
+_UNAVAILABLE = _ulong(-1).value
+"""CK_UNAVAILABLE_INFORMATION."""
 
 
 class _Packed(ctypes.Structure):
@@ -181,7 +183,7 @@ class Cryptoki:
         if not info.flags & 0x400:  # CKF_TOKEN_INITIALIZED
             return None
         most = info.most_sessions
-        unlimited = most in {0, _ulong(-1).value}  # CK_EFFECTIVELY_INFINITE, CK_UNAVAILABLE_INFORMATION
+        unlimited = most in {0, _UNAVAILABLE}  # 0 is CK_EFFECTIVELY_INFINITE
         label, serial = (text.decode("utf-8", "replace").rstrip(" ") for text in (info.label, info.serial))
         return Token(slot, label, None if unlimited else most, info.flags, serial)
 
@@ -230,6 +232,8 @@ class Cryptoki:
         wanted = _Attribute(kind, None, 0)
         try:
             self._call("C_GetAttributeValue", _ulong(session), _ulong(handle), ctypes.byref(wanted), _ulong(1))
+            if wanted.length == _UNAVAILABLE:  # with CKR_OK, as some modules say what CKR_ATTRIBUTE_... is for
+                return None
             value = ctypes.create_string_buffer(max(1, wanted.length))
             wanted.value = ctypes.addressof(value)
             self._call("C_GetAttributeValue", _ulong(session), _ulong(handle), ctypes.byref(wanted), _ulong(1))

@@ -13,6 +13,7 @@ import json
 import os
 import sys
 import threading
+import traceback
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import astuple
 from importlib.machinery import SourceFileLoader
@@ -22,7 +23,7 @@ from typing import Any
 
 MOST_THREADS = 256
 FAREWELL_SECONDS = 2.0
-"""How long the module may take to say goodbye."""
+"""How long the module may take to end what it does and to say goodbye, once nothing more is asked."""
 
 
 def _load_cryptoki() -> Any:
@@ -44,7 +45,10 @@ class ModuleServer:
         self._module: Any = None
 
     def serve(self, requests: Any) -> None:
-        """Work until `requests` end, each in a thread of its own if the module allows that."""
+        """Work until `requests` end, each in a thread of its own if the module allows that.
+
+        They end when whoever asks has ended too, even by a signal: a module that hangs then must not keep its token.
+        """
         with ThreadPoolExecutor(MOST_THREADS) as threads:
             for line in requests:
                 request = json.loads(line)
@@ -52,30 +56,38 @@ class ModuleServer:
                     threads.submit(self._answer, request)
                 else:
                     self._answer(request)
-        if self._module is not None:
             farewell = threading.Timer(FAREWELL_SECONDS, lambda: os._exit(0))
             farewell.daemon = True
             farewell.start()
+        if self._module is not None:
             self._module.finalise()
 
     def _answer(self, request: dict[str, Any]) -> None:
-        answer: dict[str, Any] = {"id": request["id"]}
         try:
-            answer["answer"] = self._call(request["call"], request["with"])
-        except self._cryptoki.RefusedCallError as refused:
-            answer["refused"] = [refused.function, refused.value]
-        except AttributeError:
-            answer["unloadable"] = None
-        except OSError as broken:
-            answer["unloadable"] = str(broken)
+            answer = {"id": request["id"], **self._answered(request["call"], request["with"])}
+        except BaseException:  # noqa: BLE001 - a caller must not wait for a module that answered wrongly
+            traceback.print_exc()
+            os._exit(1)
         with self._lock:
             self._answers.write(json.dumps(answer) + "\n")
             self._answers.flush()
 
-    def _call(self, name: str, given: list[Any]) -> Any:
-        if name == "load":
+    def _answered(self, name: str, given: list[Any]) -> dict[str, Any]:
+        try:
+            return self._load(given) if name == "load" else {"answer": self._call(name, given)}
+        except self._cryptoki.RefusedCallError as refused:
+            return {"refused": [refused.function, refused.value]}
+
+    def _load(self, given: list[Any]) -> dict[str, Any]:
+        try:
             self._module = self._cryptoki.Cryptoki(*given)
-            return self._module.threads
+        except AttributeError:  # it has no C_GetFunctionList
+            return {"unloadable": None}
+        except OSError as broken:
+            return {"unloadable": str(broken)}
+        return {"answer": self._module.threads}
+
+    def _call(self, name: str, given: list[Any]) -> Any:
         if name == "tokens":
             tokens, silent = self._module.tokens()
             return [[astuple(token) for token in tokens], silent]

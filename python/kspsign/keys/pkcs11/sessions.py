@@ -14,7 +14,8 @@ from kspsign.keys.pkcs11.errors import CryptokiError
 from kspsign.keys.pkcs11.isolated import IsolatedModule
 from kspsign.model.errors import PrerequisiteError
 
-_CKR_SESSION_COUNT = 0x0B1
+_NO_MORE_SESSIONS = frozenset({0x0B1, 0x031, 0x002})
+"""CKR_SESSION_COUNT, CKR_DEVICE_MEMORY, CKR_HOST_MEMORY."""
 _PIN_REFUSALS = frozenset({0x0A0, 0x0A1, 0x0A2, 0x0A3, 0x0A4})
 
 Session = tuple[int, int]
@@ -36,7 +37,7 @@ class Login:
         """
         wants = bool(token.flags & cryptoki.CKF_LOGIN_REQUIRED)
         at_pad = pin is None and wants and bool(token.flags & cryptoki.CKF_PROTECTED_AUTHENTICATION_PATH)
-        if wants and (pin is not None or at_pad):
+        if pin is not None or at_pad:
             _check_pin_may_be_tried(token)
         return cls(pin, at_pad)
 
@@ -106,12 +107,33 @@ class SessionPool:
 
     @contextlib.contextmanager
     def session(self) -> Iterator[Session]:
-        """A session for this thread alone, given back at the end."""
+        """A session for this thread alone, given back at the end.
+
+        After a refusal another one takes its place: what was begun in it may be unfinished, and it would refuse the
+        next signature (CKR_OPERATION_ACTIVE, PKCS #11 2.40, §5.11).
+        """
         mine = self._take()
         try:
             yield mine
+        except CryptokiError:
+            mine = self._replaced(mine)
+            raise
         finally:
             self._idle.put(mine)
+
+    def _replaced(self, old: Session) -> Session:
+        """A new session for `old`, or `old` when the token gives none. The new one is opened first: with the last
+        session of a token its login ends."""
+        try:
+            session = self._module.open_session(self._slot)
+            new = session, self._find_key(session)
+        except PrerequisiteError:
+            return old
+        with self._lock:
+            self._opened[self._opened.index(old[0])] = session
+        with contextlib.suppress(PrerequisiteError):
+            self._module.close_session(old[0])
+        return new
 
     def _take(self) -> Session:
         try:
@@ -121,7 +143,7 @@ class SessionPool:
         try:
             session = self._module.open_session(self._slot)
         except CryptokiError as refused:
-            if refused.value != _CKR_SESSION_COUNT:
+            if refused.value not in _NO_MORE_SESSIONS:
                 raise
             return self._idle.get()  # the token has no more: wait for one of ours, of which there is at least one
         with self._lock:

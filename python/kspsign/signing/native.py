@@ -16,6 +16,7 @@ from kspsign.certificates.identity import PublisherIdentity
 from kspsign.certificates.parse import thumbprint_of
 from kspsign.concurrency.single_flight import SingleFlight
 from kspsign.keys.protocol import KeyStore, SigningKey, check_digest
+from kspsign.model.report import RunWarning
 from kspsign.model.values import DigestAlgorithm, Limits, RawSignature, TimestampToken
 from kspsign.network.limiter import START, Limiter
 from kspsign.settings.model import Settings
@@ -25,6 +26,7 @@ from kspsign.signing.copies import LockedTarget, SignedCopy, preallocate
 from kspsign.signing.hooks import Hooks
 from kspsign.signing.journal import Journal
 from kspsign.signing.ledger import Ledger
+from kspsign.signing.lost_answers import lost_warnings
 from kspsign.signing.plan import signing_terms, unsigned
 from kspsign.signing.shared_state import LOCAL_SLOTS, SharedState
 from kspsign.signing.source import SignatureSource
@@ -73,6 +75,7 @@ class NativeEngine:
             on_committed=self._forget_embedded,
             on_already_signed=self._forget_found,
             notices=self._notices,
+            warnings=self._warnings,
         )
 
     @property
@@ -216,6 +219,10 @@ class NativeEngine:
             yield f"signatures could not be kept for another run, the journal can't be written: {fault}"
         if self._preflight is not None and self._preflight.notice is not None:
             yield self._preflight.notice
+
+    def _warnings(self) -> Iterator[RunWarning]:
+        """What runs that were killed may have paid for."""
+        return lost_warnings(self._source.journal.lost if self._source.journal else [])
 
     @property
     def _servers(self) -> tuple[RemoteAuthority, ...]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import nullcontext
 from functools import partial
-from typing import Final
+from typing import Final, TypeVar
 
 from cryptography.exceptions import UnsupportedAlgorithm
 
@@ -29,6 +29,7 @@ from kspsign.signing.circuit_breaker import CircuitBreaker
 from kspsign.signing.journal import Journal, is_current
 from kspsign.signing.ledger import Ledger
 
+_Answer = TypeVar("_Answer")
 ATTEMPTS: Final = 10
 """How often one file is asked for at a key store that says that it is too busy."""
 NAMED_ATTEMPTS: Final = 2
@@ -236,9 +237,9 @@ class SignatureSource:
     def _sign(self, digest: bytes, algorithm: DigestAlgorithm) -> RawSignature:
         """One signature; where it has to be fetched, what it is fetched by is kept first."""
         if self._resumable is None:
-            return self._key.sign(digest, algorithm)
+            return self._asked(digest, algorithm, self._key.sign)
         with self._unkept:
-            begun = self._resumable.begin(digest, algorithm)
+            begun = self._asked(digest, algorithm, self._resumable.begin)
             if isinstance(begun, RawSignature):
                 return begun
             if self.journal is not None:
@@ -246,6 +247,18 @@ class SignatureSource:
         try:
             return self._resumable.finish(begun, digest, algorithm)
         except OperationFailedError:
+            self._abandon(digest, algorithm)
+            raise
+
+    def _asked(
+        self, digest: bytes, algorithm: DigestAlgorithm, request: Callable[[bytes, DigestAlgorithm], _Answer]
+    ) -> _Answer:
+        """The answer to `request`, which is noted before it is sent: a run that is killed in between may have paid."""
+        if self.journal is not None:
+            self.journal.ask(digest, algorithm)
+        try:
+            return request(digest, algorithm)
+        except BaseException:
             self._abandon(digest, algorithm)
             raise
 

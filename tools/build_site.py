@@ -25,6 +25,7 @@ PAGES = ("README.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md", "docs/**
 LEFT_OUT = {"docs/decisions/0000-template.md"}
 CONTENTS = {
     "Getting started": ("docs/install*", "docs/getting-started/install*", "docs/getting-started/*"),
+    "Build tools": ("docs/how-to/build-tools/index*", "docs/how-to/build-tools/*"),
     "How to": ("docs/how-to/read-a-*", "docs/how-to/*"),
     "Migrate": ("docs/migrate/*",),
     "Help": ("docs/faq*", "docs/troubleshooting*", "docs/comparison*"),

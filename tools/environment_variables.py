@@ -56,6 +56,15 @@ READ: tuple[Variables, ...] = (
         "PEM file with roots to trust on connections, where `--ca-file` names none.",
     ),
     Variables(
+        ("KSPSIGN_CONFIG",),
+        "The configuration file of the command lines of [smctl](smctl.md) and SignTool; they read no other.",
+    ),
+    Variables(
+        ("KSPSIGN_PASSWORD",),
+        "The password that a step with `command: shims` had as an input, mapped by the steps that sign.",
+    ),
+    Variables(("GITHUB_PATH",), "Where the action's `command: shims` puts the folder of its launchers."),
+    Variables(
         ("TF_BUILD", "GITHUB_ACTIONS"), "Whether this is a step of Azure Pipelines or GitHub Actions: how results show."
     ),
     Variables(

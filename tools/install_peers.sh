@@ -11,6 +11,8 @@ sbverify sbsigntool
 gcab gcab
 cabextract cabextract
 msiinfo msitools
+makensis nsis
+wixl wixl
 openssl openssl
 curl curl
 softhsm2-util softhsm2

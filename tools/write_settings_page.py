@@ -24,7 +24,7 @@ from kspsign.cli.option_groups import GROUPS
 from kspsign.cli.options import FIELDS, settings_fields
 from kspsign.keys.table import STORES
 from kspsign.settings.faults import option_name
-from kspsign.settings.model import DEFAULT_TIMESTAMP_URLS, KEY_STORE_COMMANDS, USER_FIELDS
+from kspsign.settings.model import DEFAULT_TIMESTAMP_URLS, STORE_OPTION_COMMANDS, USER_FIELDS
 from kspsign.settings.store_options import Metavar, StoreOptions, marker, options_of
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -165,7 +165,7 @@ def of_stores() -> str:
     rest = [name for name in holders if name not in everywhere]
     order = [*STORES.entries]
     rest.sort(key=lambda name: (-len(holders[name]), order.index(holders[name][0])))
-    commands = _code(name for name in FIELDS if name in KEY_STORE_COMMANDS)
+    commands = _code(name for name in FIELDS if name in STORE_OPTION_COMMANDS)
     head = (
         f"## Options of key stores\n\nFor the commands {commands}. An option of another key store than the chosen one "
     )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from kspsign.batch.finish import publish
 from kspsign.batch.run import Run
 from kspsign.batch.stages import certsync, sign, verify
@@ -9,10 +11,13 @@ from kspsign.batch.work_list import admit_outputs, select, with_policy
 from kspsign.model.report import Report
 
 
-def run(run: Run) -> Report:
-    """certsync -> sign -> verify -> publish. Never raises for what a file holds; see the report's exit code."""
+def run(run: Run, chosen: Callable[[Run], Run] | None = None) -> Report:
+    """certsync -> sign -> verify -> publish. Never raises for what a file holds; see the report's exit code.
+
+    `chosen` gives the run its files where they are not those that its patterns select.
+    """
     with run.to_its_end():
-        files = files_to_sign(run)
+        files = (chosen or files_to_sign)(run)
         if files.artifacts:
             key = certsync(files)
             copies = sign(files, key)

@@ -142,11 +142,21 @@ class MsiFile(OneDigest):
         """Write the package with the first of `signatures` as its stream DigitalSignature to `target`.
 
         MsiDigitalSignatureEx gets the digest of that signature's algorithm, unless the package is signed without it.
+        Without any signature neither stream is written.
         """
-        added = {_SIGNATURE: signatures[0]}
+        if not signatures:
+            write_anew(self.compound, dict.fromkeys(_OWN_STREAMS), target)
+            return
+        added: dict[bytes, bytes | None] = {_SIGNATURE: signatures[0]}
         if self._has_metadata:
             added[_METADATA] = self._metadata_digest(_PROFILE.read(signatures[0]).algorithm)
         write_anew(self.compound, added, target)
+
+    @property
+    def keeps_digest(self) -> bool:
+        """Whether the package has the same digest without signatures: not where it is signed without
+        MsiDigitalSignatureEx, which the next first signature covers."""
+        return self._has_metadata
 
     @property
     def _has_metadata(self) -> bool:

@@ -108,10 +108,11 @@ class NavxFile(OneDigest):
         return sip_indirect_data(1, _SIP, terms.algorithm, digest.values[terms.algorithm])
 
     def embed(self, _digest: Digest, signatures: Sequence[bytes], target: BinaryIO) -> None:
-        """Write the package with the first of `signatures` as its block to `target`."""
+        """Write the package with the first of `signatures` as its block to `target`; without any it has none."""
         with self.snapshot.open() as source:
             target.writelines(stretch(source, self.content_end))
-        target.write(_BLOCK + signatures[0] + struct.pack("<I", self.content_end) + _BLOCK)
+        end = struct.pack("<I", self.content_end) + _BLOCK
+        target.write(b"".join(_BLOCK + signature + end for signature in signatures[:1]))
 
 
 def _message(block: bytes, offset: int) -> bytes:

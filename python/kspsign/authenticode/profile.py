@@ -85,6 +85,8 @@ class FileSignature(Protocol):
     @property
     def program_name(self) -> str | None: ...
     @property
+    def program_url(self) -> str | None: ...
+    @property
     def fault(self) -> str | None: ...
 
     def content_fault(self) -> str | None:
@@ -111,6 +113,11 @@ class SignatureProfile(Protocol[SignatureT_co]):
 
     def replace_further(self, signature: bytes, further: Sequence[bytes]) -> bytes:
         """`signature` with `further`, at least one, in place of those that it carries; raises like add_timestamp."""
+
+    def reduce(self, signature: bytes, *, certificates: bool, unsigned_attributes: bool) -> bytes:
+        """`signature` without `certificates` other than the signer's, and without `unsigned_attributes` (timestamps,
+        further signatures); everything signed keeps its bytes. Raises like add_timestamp.
+        """
 
     def read(self, signature: bytes) -> SignatureT_co:
         """The parsed signature.

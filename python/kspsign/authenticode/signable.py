@@ -120,9 +120,11 @@ class FormatFile(Protocol[DigestT, SignatureT]):
         """The digest that a signature of this file covers, as `profile` prepares one."""
 
     def embed(self, digest: DigestT, signatures: Sequence[bytes], target: BinaryIO) -> None:
-        """Write a copy of the file with `signatures` in place of its own to `target`.
+        """Write a copy of the file with `signatures` in place of its own to `target`; without any it is unsigned.
 
-        `target` is a file open for reading and writing, at its beginning: empty, or as `digest_copying` left it.
+        What signing changed besides is undone as far as it is known, and none of what a signature covers: the unsigned
+        file has the digest of the signed one. `target` is a file open for reading and writing, at its beginning: empty,
+        or as `digest_copying` left it.
         """
 
 
@@ -230,6 +232,15 @@ class SummedFile(Protocol[DigestT_contra]):
 
     def knowing(self, digest: DigestT_contra) -> SignableFile:
         """The same file, which takes the sum from `digest` when its content turns out to have that digest."""
+
+
+@runtime_checkable
+class RedigestedFile(Protocol):
+    """A signable file whose digest may change when its signatures are taken out."""
+
+    @property
+    def keeps_digest(self) -> bool:
+        """Whether it stays the same."""
 
 
 @runtime_checkable

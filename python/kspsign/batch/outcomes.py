@@ -42,6 +42,12 @@ def planned(artifact: Artifact, sha256: str) -> FileOutcome:
     return FileOutcome(artifact.name, artifact.format, artifact.size, sha256, sha256, "planned")
 
 
+def removed(artifact: Artifact, sha256_before: str, sha256_after: str) -> FileOutcome:
+    """Signatures, or parts of them, were taken out of the file; nothing is said of what is left."""
+    name, format_ = artifact.name, artifact.format
+    return FileOutcome(name, format_, artifact.size, sha256_before, sha256_after, "removed", attempts=1)
+
+
 def skipped(artifact: Artifact, verification: Verification) -> FileOutcome:
     """The file carries a signature that verifies and was left alone."""
     return _seen(artifact, verification, "skipped")
@@ -151,5 +157,5 @@ def outcomes_exit_code(outcomes: Sequence[FileOutcome], totals: Totals) -> int:
         return EXIT_NOT_VERIFIED
     if not totals.failed:
         return EXIT_PASSED
-    planned_ones = _count(outcomes, "planned")
-    return EXIT_SOME_NOT_SIGNED if totals.signed + totals.skipped + planned_ones else EXIT_NONE_SIGNED
+    others = _count(outcomes, "planned") + _count(outcomes, "removed")
+    return EXIT_SOME_NOT_SIGNED if totals.signed + totals.skipped + others else EXIT_NONE_SIGNED

@@ -95,6 +95,22 @@ def select_artifacts(
     )
 
 
+def named_artifacts(paths: Iterable[Path], folder: Path) -> tuple[Artifact, ...]:
+    """These files in their order, whatever their names look like: no name is a pattern, and any type is taken.
+
+    A file of several names or links is one artifact, by the first.
+    """
+    chosen: dict[str, Artifact] = {}
+    whole = folder.absolute()
+    for path in (whole / path for path in paths):
+        real = str(real_path(path))
+        name = (path.relative_to(whole) if path.is_relative_to(whole) else path).as_posix()
+        found = chosen.setdefault(identity_of(real), _artifact(real, name))
+        if name not in found.names:
+            chosen[identity_of(real)] = found._replace(aliases=(*found.aliases, name))
+    return tuple(chosen.values())
+
+
 def _applied(pattern: Pattern, kinds: Sequence[_ChosenFiles | _Judged]) -> bool:
     """Apply `pattern` to what was chosen so far; whether that changed anything or named what was chosen already."""
     return sum(kind.exclude(pattern) if pattern.excludes else kind.add(pattern) for kind in kinds) > 0

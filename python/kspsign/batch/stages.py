@@ -19,6 +19,7 @@ from kspsign.model.errors import PrerequisiteError, TrustError
 from kspsign.model.values import SyncedCertificate
 from kspsign.signing.budget import Budget
 from kspsign.signing.engine import Engine, open_engine, open_planner, open_preflight
+from kspsign.signing.ledger import Tally
 from kspsign.signing.plan import Planner
 from kspsign.signing.shared_state import LOCAL_SLOTS
 from kspsign.verifying import Verifier, open_second_opinion, open_verifier
@@ -54,6 +55,10 @@ def certsync(run: Run) -> CheckedKey:
     urls = timestamp_urls(run.settings, key_store_name(run.settings))
     preflight = run.open(open_preflight(run.settings, urls, run.shared))
     key = run.open(open_key(run.settings, run.hear, run.cancelled))
+    if run.settings.issuers:
+        from kspsign.certsync.issuers import with_issuers  # noqa: PLC0415 - few runs are given some
+
+        key = with_issuers(key, run.settings.issuers)
     present(run, key.certificate)
     verifier = open_verifier(run.settings, key.certificate, run.judge)
     run.trusts(verifier.trust.facts)
@@ -67,7 +72,9 @@ def sign(run: Run, key: CheckedKey) -> SignedCopies:
     """Stage 2: opens the engine that creates the signed copies. No signature is requested yet."""
     if run.settings.no_timestamp:
         run.warn((no_timestamp_warning(key.certificate),))
-    budget = Budget(share(run.settings.max_signatures, run.record.slice))
+    ledger = run.settings.ledger if not run.settings.dry_run else None
+    tally = Tally(ledger, run.cancelled) if ledger is not None else None
+    budget = Budget(share(run.settings.max_signatures, run.record.slice), tally)
     if run.settings.dry_run:
         return SignedCopies(open_planner(run.settings, key.certificate, budget), key)
     judge = key.verifier.check_token
@@ -115,6 +122,7 @@ def _sign_all(signing: Signing, engine: Engine) -> None:
         run.record.signatures_used, run.record.limits = engine.signatures_used, engine.limits
         for notice in hooks.notices():
             run.console.notice(notice)
+        run.warn(hooks.warnings())
 
 
 def _plan_all(signing: Signing, planner: Planner) -> None:

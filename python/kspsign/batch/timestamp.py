@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from kspsign.authenticode.formats import open_signable
 from kspsign.batch.finish import publish
 from kspsign.batch.outcomes import failed, signed, skipped
@@ -15,15 +17,15 @@ from kspsign.signing.timestamper import Timestamper, open_timestamper
 from kspsign.verifying import Verifier, open_verifier
 
 
-def timestamp_files(run: Run) -> Report:
-    """Timestamps for signatures that lack one; costs no signature of a key store."""
+def timestamp_files(run: Run, chosen: Callable[[Run], Run] = select) -> Report:
+    """Timestamps for signatures that lack one; costs no signature of a key store. `chosen` gives the run its files."""
     settings = run.settings
     with run.to_its_end():
         admit_outputs(run)
-        files = select(run)
+        files = chosen(run)
         verifier = open_verifier(settings, None)
         files.trusts(verifier.trust.facts)
-        digest = DigestAlgorithm(settings.digest)
+        digest = DigestAlgorithm(settings.timestamp_algorithm)
         timestamper = run.resources.enter_context(open_timestamper(settings, digest, run.shared, verifier.check_token))
         Batch(files, timestamper).work(
             lambda artifact: timestamp_one(artifact, timestamper, verifier, run.shared.targets), timestamper.concurrency

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import replace
 
 from kspsign.batch.cautions import signature_warnings
@@ -14,16 +15,19 @@ from kspsign.batch.work_list import admit_outputs, select, with_policy
 from kspsign.model.report import FileOutcome, Report
 from kspsign.model.values import Artifact
 from kspsign.signing.shared_state import LOCAL_SLOTS
-from kspsign.verifying import Verifier, open_second_opinion, open_verifier
+from kspsign.verifying import Observer, Verifier, open_second_opinion, open_verifier
 
 
-def verify_files(run: Run) -> Report:
-    """Strict verification alone: every matched file with its verdict."""
+def verify_files(run: Run, chosen: Callable[[Run], Run] = select, observer: Observer | None = None) -> Report:
+    """Strict verification alone: every matched file with its verdict.
+
+    `chosen` gives the run its files; `observer` is shown the signatures of each.
+    """
     with run.to_its_end():
         admit_outputs(run)
-        files = select(with_policy(run))
+        files = chosen(with_policy(run))
         second = run.open(open_second_opinion(run.settings, None, run.cancelled))
-        verifier = replace(open_verifier(run.settings, None, files.judge), second=second)
+        verifier = replace(open_verifier(run.settings, None, files.judge), second=second, observer=observer)
         files.trusts(verifier.trust.facts)
         Batch(files).work(lambda artifact: verify_one(artifact, verifier), LOCAL_SLOTS)
         files.warn(signature_warnings(files.record.outcomes.values()))

@@ -6,6 +6,7 @@ import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -64,9 +65,22 @@ def select(run: Run) -> Run:
         part = f"slice {record.slice.number} of {record.slice.total}"
         taken = f"{part}: {len(artifacts)} of {len(selection.artifacts)} files" if artifacts else f"{part} is empty"
         console.notice(taken)
+    return _with_artifacts(run, artifacts)
+
+
+def _with_artifacts(run: Run, artifacts: tuple[Artifact, ...]) -> Run:
     sizes = Counter(artifact.size for artifact in artifacts)
     repeated = frozenset(size for size, number in sizes.items() if number > 1)
     return replace(run, artifacts=artifacts, shared=replace(run.shared, repeated_sizes=repeated))
+
+
+def take(run: Run, artifacts: tuple[Artifact, ...]) -> Run:
+    """The run with these files, as `select` gives it those that its patterns match.
+
+    Raises ConfigurationError for an output that is one of them.
+    """
+    _admit(run, artifacts)
+    return _with_artifacts(run, _without_leftovers(run, Selection(artifacts, ())).artifacts)
 
 
 def matched(run: Run, purpose: SelectionPurpose) -> Selection:
@@ -74,16 +88,16 @@ def matched(run: Run, purpose: SelectionPurpose) -> Selection:
 
     Raises what `select` does, ConfigurationError for an output that is one of them.
     """
-    settings, record = run.settings, run.record
-    outputs = outputs_of(settings, run.context)
-    folders = state_folders(settings) if settings.command in _KEEPING_STATE else {}
-
-    def admit(artifacts: Sequence[Artifact]) -> None:
-        record.outputs = OutputState.REFUSED
-        check_artifacts(outputs, folders, artifacts)
-        record.outputs = OutputState.FREE
-
+    settings, admit = run.settings, partial(_admit, run)
     return interruptible(lambda: select_artifacts(settings.files, settings.folder, purpose, admit=admit), run.cancelled)
+
+
+def _admit(run: Run, artifacts: Sequence[Artifact]) -> None:
+    settings, record = run.settings, run.record
+    record.outputs = OutputState.REFUSED
+    folders = state_folders(settings) if settings.command in _KEEPING_STATE else {}
+    check_artifacts(outputs_of(settings, run.context), folders, artifacts)
+    record.outputs = OutputState.FREE
 
 
 def admit_outputs(run: Run) -> None:

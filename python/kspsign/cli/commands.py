@@ -8,7 +8,7 @@ import signal
 import sys
 import threading
 import types
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
@@ -19,18 +19,21 @@ from kspsign.model.errors import ConfigurationError, KspSignError
 from kspsign.model.load import load
 from kspsign.settings.context import RunContext
 from kspsign.settings.faults import option_name
-from kspsign.settings.model import STANDARD_OUTPUT, Command, Settings
+from kspsign.settings.model import COMMAND_LINE_COMMANDS, STANDARD_OUTPUT, Command, Settings
 from kspsign.settings.resolve import resolve
 from kspsign.settings.unmapped import in_text, refuse_unmapped
 
 if TYPE_CHECKING:
+    from kspsign.batch.run import Run
     from kspsign.model.report import Report
+    from kspsign.publishing import Console
 
 COMMANDS: Mapping[str, str] = {
     "run": "kspsign.path:run",
     "sign": "kspsign.path:run",
     "certsync": "kspsign.batch.synchronise:synchronise_certificate",
     "timestamp": "kspsign.batch.timestamp:timestamp_files",
+    "remove": "kspsign.batch.remove:remove_files",
     "verify": "kspsign.batch.verify:verify_files",
     "merge": "kspsign.batch.merge:merge",
 }
@@ -45,6 +48,7 @@ def execute(command: str, given: dict[str, Any], environment: Mapping[str, str])
         "completion": _completion,
         "gate": _gate,
         "demo": _demo,
+        "shims": _shims,
         "schema": _schema,
         "task": _task,
         "action": _action,
@@ -61,23 +65,45 @@ def execute(command: str, given: dict[str, Any], environment: Mapping[str, str])
     return _perform(settings, context)
 
 
-def _perform(settings: Settings, context: RunContext) -> int:
+def perform(
+    settings: Settings,
+    context: RunContext,
+    opened: Callable[[], Console],
+    hints: Callable[[Report], Iterable[str]] = lambda _report: (),
+    stages: Callable[[Run], Report] | None = None,
+) -> Report:
+    """Run the command of `settings` and say on the console that `opened` returns what it does, then the `hints`.
+
+    `stages` take the place of the command's own function, where the files are not chosen by patterns. Signals that ask
+    for an end cancel the run.
+    """
     cancelled = threading.Event()
     with _signals_cancelling(cancelled):
         from kspsign.batch.run import Run  # noqa: PLC0415 - the stages import what is heavy
         from kspsign.network.trace import listening  # noqa: PLC0415 - likewise
-        from kspsign.publishing import open_console  # noqa: PLC0415 - likewise
+
+        with contextlib.closing(opened()) as console:
+            with listening(console.notice if settings.verbose or context.debug else None):
+                for line in settings.configuration.notices:
+                    console.notice(line)
+                run = stages or load(COMMANDS[settings.command])
+                report: Report = run(Run.begin(settings, context, console, cancelled))
+            for line in hints(report):
+                console.notice(f"next: {line}")
+    return report
+
+
+def _perform(settings: Settings, context: RunContext) -> int:
+    stream = sys.stderr if _writes_to_standard_output(settings) else None
+
+    def opened() -> Console:
+        from kspsign.publishing import open_console  # noqa: PLC0415 - it brings what is heavy
 
         verbose = settings.verbose or context.debug
-        stream = sys.stderr if _writes_to_standard_output(settings) else None
-        console = open_console(context, quiet=settings.quiet, verbose=verbose, stream=stream)
-        with contextlib.closing(console), listening(console.notice if verbose else None):
-            for line in settings.configuration.notices:
-                console.notice(line)
-            report: Report = load(COMMANDS[settings.command])(Run.begin(settings, context, console, cancelled))
-            if context.surface == "terminal" and not settings.quiet and stream is None:
-                for line in next_steps(report):
-                    console.notice(f"next: {line}")
+        return open_console(context, quiet=settings.quiet, verbose=verbose, stream=stream)
+
+    hinting = context.surface == "terminal" and not settings.quiet and stream is None
+    report = perform(settings, context, opened, next_steps if hinting else lambda _report: ())
     if settings.command == "certsync" and report.certificate is not None:
         sys.stdout.write(f"{report.certificate.thumbprint}\n")
     return report.exit_code
@@ -178,6 +204,15 @@ def _demo(given: dict[str, Any], environment: Mapping[str, str]) -> int:
     return run_demo(folder.absolute(), lambda settings: _perform(settings, context))
 
 
+def _shims(given: dict[str, Any], environment: Mapping[str, str]) -> int:
+    from kspsign.cli.shims.command import write_shims  # noqa: PLC0415 - only this command needs it
+
+    folder, config = given.pop("target"), given.pop("config", "ambient")
+    context = RunContext.from_environment(environment, is_tty=sys.stdout.isatty())
+    settings = resolve("shims", given, config=config, environment=environment, stores=STORES)
+    return write_shims(folder, settings, context, environment)
+
+
 SCHEMAS: Mapping[str, str] = {
     "report": "kspsign.publishing:report_schema",
     "policy": "kspsign.verifying:policy_schema",
@@ -217,7 +252,7 @@ def _task(_given: dict[str, Any], environment: Mapping[str, str]) -> int:
             _known(command), {}, inputs=inputs, config=config, environment=step, secrets=secrets, stores=STORES
         )
 
-    return _step(command, settings, context)
+    return _step(command, settings, context, step)
 
 
 def _action(_given: dict[str, Any], environment: Mapping[str, str]) -> int:
@@ -234,14 +269,18 @@ def _action(_given: dict[str, Any], environment: Mapping[str, str]) -> int:
         known = _known(document.command)
         return resolve(known, fields, config=config, environment=step, secrets=document.secrets, stores=STORES)
 
-    return _step(document.command, settings, context)
+    return _step(document.command, settings, context, step)
 
 
-def _step(command: str, settings: Callable[[], Settings], context: RunContext) -> int:
-    """A command of the task or the action."""
+def _step(command: str, settings: Callable[[], Settings], context: RunContext, environment: Mapping[str, str]) -> int:
+    """A command of the task or the action, whose step has this environment."""
     if command == "doctor":
         return _examine(settings, context)
     given = settings()
+    if command == "shims":
+        from kspsign.cli.shims.command import step_folder, write_shims  # noqa: PLC0415 - only this command needs it
+
+        return write_shims(step_folder(context), given, context, environment)
     if command == "inspect":
         from kspsign.cli.inspect import inspect_files  # noqa: PLC0415 - only this command needs it
         from kspsign.publishing import prepared  # noqa: PLC0415 - likewise
@@ -267,6 +306,7 @@ def _config_input(given: object) -> Path | None:
 def _known(command: str) -> Command:
     if command == "inspect":
         return "verify"  # the same settings
-    if command in get_args(Command):
+    known = [name for name in get_args(Command) if name not in COMMAND_LINE_COMMANDS]
+    if command in known:
         return command  # type: ignore[return-value]  # narrowed by the line above, which mypy does not see
-    raise ConfigurationError(f"unknown command {command!r}", remedy=f"One of {', '.join(get_args(Command))}.")
+    raise ConfigurationError(f"unknown command {command!r}", remedy=f"One of {', '.join(known)}.")

@@ -22,7 +22,7 @@ LEAST_MEMORY = 128 << 20
 """Bytes of address space with which one file of any size is verified."""
 LEAST_TO_SIGN = 192 << 20
 """Likewise signed: TLS and the threads that wait for services need more."""
-_SIGNING = frozenset({"run", "sign", "timestamp", "demo"})
+_SIGNING = frozenset({"run", "sign", "timestamp", "demo", "signtool", "smctl"})
 
 
 COLLECTED_AT = 100_000
@@ -59,10 +59,13 @@ def _execute(arguments: Sequence[str]) -> int:
     # pydantic would search every installed package for plugins, and hand them the settings.
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
     from kspsign.cli import commands  # noqa: PLC0415 - --version must not pay for it
+    from kspsign.cli.drop_in import DROP_INS, run_drop_in  # noqa: PLC0415 - likewise
     from kspsign.model.errors import KspSignError  # noqa: PLC0415 - --version must not pay for it
 
     try:
         _check_memory(arguments)
+        if arguments[0] in DROP_INS:
+            return run_drop_in(arguments, os.environ)
         given = vars(parse(arguments))
         return commands.execute(given.pop("command"), given, os.environ)
     except KspSignError as error:

@@ -13,13 +13,14 @@ from pydantic.fields import FieldInfo
 from kspsign.cli.option_groups import GROUPS, group_of
 from kspsign.keys.table import STORES, StoreEntry
 from kspsign.settings.faults import option_name
-from kspsign.settings.model import INTERNAL_FIELDS, JUDGING_COMMANDS, KEY_STORE_COMMANDS, OUTPUTS, Settings
+from kspsign.settings.model import INTERNAL_FIELDS, OUTPUTS, STORE_OPTION_COMMANDS, UNAMBIENT_COMMANDS, Settings
 from kspsign.settings.store_options import Metavar, StoreOptions, marker, options_of
 
 _OUTPUT = (*OUTPUTS, "quiet", "verbose")
 _RESULTS = (*_OUTPUT, "publish_token_env")
 _KEY = ("key_store", "thumbprint", "store", "signtool", "smctl", "navsip", "tool_env")
 _ALL = tuple(name for name in Settings.model_fields if name not in INTERNAL_FIELDS)
+_SIGNING = tuple(name for name in _ALL if name != "shadow")
 
 SUMMARIES: dict[str, str | None] = {
     "run": "certsync -> sign -> verify -> publish (what the task runs)",
@@ -32,6 +33,9 @@ SUMMARIES: dict[str, str | None] = {
     "doctor": "check every prerequisite of a run, each with its remedy; signs nothing",
     "explain": "explain an error code or a tool's output, and what to do",
     "gate": "ask Azure DevOps whether a build's verdict permits a release",
+    "signtool": "SignTool's command line: sign, timestamp, verify, remove",
+    "shims": "write launchers named signtool and smctl, for build tools that start these programs",
+    "smctl": "smctl's command line: healthcheck, windows certsync, keypair ls, certificate download, sign",
     "demo": "sign and verify real Windows executables with throw-away keys",
     "completion": "print the script that completes commands and options in your shell",
     "schema": "JSON schema of kspsign.yml, of a policy file, of the report and of what doctor and inspect print",
@@ -41,9 +45,9 @@ SUMMARIES: dict[str, str | None] = {
     "task": None,  # how the Azure Pipelines task starts the engine: a document on standard input
 }
 FIELDS: dict[str, tuple[str, ...]] = {
-    "run": _ALL,
+    "run": _SIGNING,
     "certsync": (*_KEY, "ca_file", "quiet", "verbose"),
-    "sign": tuple(name for name in _ALL if name != "publish_token_env"),
+    "sign": tuple(name for name in _SIGNING if name != "publish_token_env"),
     "timestamp": (
         *("files", "folder", "timestamp_url", "timestamp_jobs", "timestamp_limit", "digest", "trust_root"),
         *("fail_fast", "ca_file"),
@@ -66,6 +70,12 @@ FIELDS: dict[str, tuple[str, ...]] = {
         *_RESULTS,
     ),
     "merge": ("files", "folder", "policy", "ca_file", *_RESULTS),
+    "shims": (
+        *("key_store", "thumbprint", "engine", "store", "digest", "description", "description_url", "page_hashes"),
+        *("timestamp_url", "no_timestamp", "timestamp_mode", "timestamp_jobs", "timestamp_limit"),
+        *("trust_root", "revocation", "signtool_verify", "max_signatures", "jobs", "journal", "ledger"),
+        *("signtool", "smctl", "navsip", "tool_env", "ca_file", "shadow"),
+    ),
 }
 
 
@@ -110,7 +120,9 @@ def add_options(parser: argparse.ArgumentParser, command: str, stores: Sequence[
 
 def _add_settings(parser: argparse.ArgumentParser, command: str, stores: Sequence[StoreEntry]) -> None:
     """The options of a command that works on files: of any run, and of the key stores if it opens one."""
-    _add_config(parser, default="none" if command in JUDGING_COMMANDS else "harmless settings of kspsign.yml")
+    _add_config(parser, default="none" if command in UNAMBIENT_COMMANDS else "harmless settings of kspsign.yml")
+    if command == "shims":
+        parser.add_argument("target", type=Path, metavar="FOLDER", help="folder for the launchers and their settings")
     groups: dict[str, argparse._ArgumentGroup] = {}
     for name in sorted(FIELDS[command], key=_place):
         field, title = Settings.model_fields[name], group_of(name)
@@ -121,7 +133,7 @@ def _add_settings(parser: argparse.ArgumentParser, command: str, stores: Sequenc
         else:
             note = ", ".join(entry.name for entry in stores) if name == "key_store" else ""
             _add_field(groups[title], name, field, note=note)
-    if command in KEY_STORE_COMMANDS:
+    if command in STORE_OPTION_COMMANDS:
         _add_store_options(parser, stores)
     if command == "verify":
         parser.add_argument("--json", action="store_true", help="print the report as JSON (the same as --report -)")

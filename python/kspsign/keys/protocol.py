@@ -53,7 +53,7 @@ class Surroundings:
     are asked for at once, at most, and `attempts` how often a request is sent that is free to repeat. `environment`
     holds the variables that the options model names, `credentials` SM_* and the variables of --tool-env where the model
     asks for them, `agent_environment` what every outside program gets. `signtool` and `smctl` are programs that were
-    named.
+    named, `engine` is that of --engine.
     """
 
     cancelled: threading.Event
@@ -67,6 +67,7 @@ class Surroundings:
     agent_environment: Mapping[str, str] = field(default_factory=dict, repr=False)
     signtool: Path | None = None
     smctl: Path | None = None
+    engine: str = "auto"
     network: NetworkOptions = field(default_factory=NetworkOptions)
 
 

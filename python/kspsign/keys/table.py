@@ -221,7 +221,7 @@ STORES = StoreTable(
         "azure-artifact-signing",
         "Azure Artifact Signing",
         "Azure Artifact Signing (Trusted Signing)",
-        ("native",),
+        ("native", "signtool"),
         late("kspsign.keys.azure_artifact_signing.options:ArtifactSigningOptions"),
         late("kspsign.keys.azure_artifact_signing.load:ArtifactSigningStore"),
     ),

@@ -1,8 +1,9 @@
 """Names settings as the reader writes them: an option, an input of the task or the action, or a key of a file.
 
 Remedies are written once and name settings as options (`--trust-root`). Where they are read, `in_words` renders those:
-`trustRoot:` in the task, `trust-root:` in the action, and `trust_root:` for a setting that came from kspsign.yml. A
-command in backquotes is for copying and stays, as do other options, such as those of another program.
+`trustRoot:` in the task, `trust-root:` in the action, and `trust_root:` for a setting that came from kspsign.yml; a
+command line of SignTool has its own options. A command in backquotes is for copying and stays, as do other options,
+such as those of another program.
 """
 
 from __future__ import annotations
@@ -30,6 +31,24 @@ _OPTION = re.compile(
     r"|(?<![\w`./\\-])--(?P<name>[a-z][a-z0-9]*(?:-[a-z0-9]+)*)(?![\w=-]|\.\w)(?: (?P<value>[\w./:|-]*\w))?"
 )
 _PLACEHOLDER = re.compile(r"[A-Z][A-Z0-9_|/]+|https?://.*")
+SIGNTOOL_OPTIONS: Mapping[str, str] = {
+    "append": "/as",
+    "config": "KSPSIGN_CONFIG",
+    "csp": "/csp",
+    "description": "/d",
+    "description_url": "/du",
+    "digest": "/fd",
+    "keypair_alias": "/kc",
+    "no_timestamp": "no /tr",
+    "page_hashes": "/ph",
+    "password_env": "/p",
+    "pkcs12": "/f",
+    "replace": "no /as",
+    "signing_metadata": "/dmdf",
+    "thumbprint": "/sha1",
+    "timestamp_url": "/tr",
+}
+"""What a setting is in a command line of SignTool; the others are in the configuration file that is named."""
 CODES_OF_SETTINGS = frozenset({"CONFIGURATION", "UNMAPPED_VARIABLE", "TIMESTAMP_NEEDED"})
 """Errors about settings name them in their message too; other messages may quote file names."""
 
@@ -64,6 +83,8 @@ class SettingWords:
             return f"`{_pair(name, setting, value)}` in {file.name}"
         if self.caller == "cli":
             return None
+        if self.caller == "signtool":
+            return SIGNTOOL_OPTIONS.get(name) or f"`{_pair(name, setting, value)}` in the file of KSPSIGN_CONFIG"
         if setting != "config" and marker(setting, SecretVariable) is not None:
             return f"`{TASK_SECRET}:`"  # the task and the action take the secret itself
         key = to_camel(name) if self.caller == "task" else name.replace("_", "-")

@@ -28,7 +28,14 @@ TABLE_ROWS = 20
 
 PASSED_MARK, FAILED_MARK = "\N{CHECK MARK}", "\N{MULTIPLICATION X}"
 
-_STYLES = {"failed": "bold red", "signed": "green", "checked": "green", "skipped": "cyan", "planned": "cyan"}
+_STYLES = {
+    "failed": "bold red",
+    "signed": "green",
+    "checked": "green",
+    "skipped": "cyan",
+    "planned": "cyan",
+    "removed": "green",
+}
 _VERDICT_STYLES = {"verified": "green", "failed": "bold red", "not-checked": "yellow"}
 _WARNING_STYLE = "yellow"
 _MARK_STYLE = "bold black on yellow"

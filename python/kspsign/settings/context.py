@@ -15,8 +15,9 @@ from typing import Literal, NamedTuple
 from kspsign.model.report import BuildFacts
 
 Surface = Literal["azure-pipelines", "github-actions", "terminal", "plain"]
-Caller = Literal["cli", "task", "action"]
-"""Where the settings were written: a command line, the inputs of the task, or those of the GitHub action."""
+Caller = Literal["cli", "task", "action", "signtool"]
+"""Where the settings were written: a command line, the inputs of the task, those of the GitHub action, or a command
+line of SignTool."""
 
 
 class StepFiles(NamedTuple):

@@ -28,11 +28,17 @@ from kspsign.settings.urls import url_fault
 if TYPE_CHECKING:
     from kspsign.model.network_options import NetworkOptions
 
-Command = Literal["run", "certsync", "sign", "timestamp", "verify", "doctor", "merge"]
+Command = Literal["run", "certsync", "sign", "timestamp", "remove", "verify", "doctor", "merge", "shims"]
+COMMAND_LINE_COMMANDS: frozenset[Command] = frozenset({"remove"})
+"""Of command lines alone: neither the task nor the action has them."""
 JUDGING_COMMANDS: frozenset[Command] = frozenset({"verify", "merge"})
 """Their whole result is a verdict: they read no configuration file that was not named."""
+UNAMBIENT_COMMANDS: frozenset[Command] = JUDGING_COMMANDS | {"shims"}
+"""They read no configuration file that was not named; what `shims` writes decides for whoever calls the launchers."""
 KEY_STORE_COMMANDS: frozenset[Command] = frozenset({"run", "certsync", "sign", "doctor"})
 """They open a key store: they take its options and ask for its secrets, others do neither."""
+STORE_OPTION_COMMANDS: frozenset[Command] = KEY_STORE_COMMANDS | {"shims"}
+"""They take the options of key stores; the last one opens none and asks for no secret."""
 PUBLISHING_COMMANDS: frozenset[Command] = frozenset({"run", "verify", "merge"})
 """They publish over REST where a token is given."""
 EngineName = Literal["auto", "native", "signtool", "smctl"]
@@ -59,7 +65,7 @@ class Settings(BaseModel):
         None, description="Where the private key is; never guessed."
     )
     engine: Annotated[EngineName, Ambient.REFUSED] = Field(
-        "auto", description="Signing engine; auto: signtool for key store windows."
+        "auto", description="Signing engine; auto: signtool for key store windows, native for all others."
     )
     thumbprint: Thumbprint = None
     signtool: Annotated[Path | None, Ambient.REFUSED] = Field(
@@ -138,6 +144,12 @@ class Settings(BaseModel):
     journal: Annotated[Path | None, Ambient.REFUSED, Metavar("FOLDER")] = Field(
         None, description="Folder for signatures not yet embedded (default: inside the store)."
     )
+    ledger: Annotated[Path | None, Ambient.REFUSED, Metavar("FOLDER")] = Field(
+        None, description="Folder through which several runs share signatures and --max-signatures."
+    )
+    shadow: Annotated[bool, Ambient.REFUSED] = Field(
+        False, description="Write launchers although another signtool or smctl is on PATH."
+    )
     store: Annotated[Path | None, Ambient.REFUSED, Metavar("FOLDER")] = Field(
         None, description="Folder of the portable thumbprint store."
     )
@@ -171,6 +183,8 @@ class Settings(BaseModel):
     network_environment: dict[str, SecretStr] = Field(default_factory=dict, repr=False)
     temp_folder: Path | None = None
     configuration: Annotated[ConfigOrigin, AsGiven] = ConfigOrigin()
+    timestamp_digest: Literal["sha256", "sha384", "sha512"] | None = None
+    issuers: tuple[bytes, ...] = Field((), repr=False)
 
     @field_validator("files", "timestamp_url", "timestamp_limit", "tool_env", "trust_root", mode="before")
     @classmethod
@@ -224,6 +238,11 @@ class Settings(BaseModel):
         return self.journal or self.store_folder / "journal"
 
     @property
+    def timestamp_algorithm(self) -> str:
+        """The digest of timestamps: the file's, but where a command line of SignTool names another one (/td)."""
+        return self.timestamp_digest or self.digest
+
+    @property
     def timestamp_limits(self) -> TimestampLimits:
         """How much is asked of each timestamp server."""
         return TimestampLimits(self.timestamp_jobs, parse_limits(self.timestamp_limit))
@@ -264,6 +283,8 @@ INTERNAL_FIELDS = frozenset(
         "network_environment",
         "temp_folder",
         "configuration",
+        "timestamp_digest",
+        "issuers",
     }
 )
 """Fields that neither the CLI's options, the task's inputs nor kspsign.yml may set by name."""

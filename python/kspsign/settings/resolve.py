@@ -6,12 +6,12 @@ No other module reads the environment or a configuration file.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-from pydantic import ValidationError
+from pydantic import SecretStr, ValidationError
 from pydantic.alias_generators import to_camel
 
 from kspsign.model.errors import ConfigurationError
@@ -21,9 +21,10 @@ from kspsign.settings.faults import faults, option_name, wrong_settings
 from kspsign.settings.layers import Given, no_such
 from kspsign.settings.model import (
     INTERNAL_FIELDS,
-    JUDGING_COMMANDS,
     KEY_STORE_COMMANDS,
     PUBLISHING_COMMANDS,
+    STORE_OPTION_COMMANDS,
+    UNAMBIENT_COMMANDS,
     USER_FIELDS,
     Command,
     Settings,
@@ -70,7 +71,7 @@ def resolve(
     named, and for a macro that nothing replaced (`doctor` names these itself); PrerequisiteError when the key store's
     package can't be loaded.
     """
-    file = _config_file(None if config == "ambient" and command in JUDGING_COMMANDS else config, stores)
+    file = _config_file(None if config == "ambient" and command in UNAMBIENT_COMMANDS else config, stores)
     given = Given.of(file, _from_camel(inputs or {}, stores), arguments).without_overruled(USER_FIELDS)
     surface = RunContext.from_environment(environment, is_tty=False).surface
     if command != "doctor":
@@ -85,10 +86,7 @@ def resolve(
         "agent_environment": {name: value for name, value in environment.items() if name.upper() in AGENT_VARIABLES},
         "credentials": program_credentials(sources, values.get("tool_env")),
         "network_environment": network_variables(sources),
-        "given_options": {
-            **sorted_keys.options,
-            **(store_secrets(*of_stores, environment, secrets or {}) if command in KEY_STORE_COMMANDS else {}),
-        },
+        "given_options": {**sorted_keys.options, **_secrets(command, of_stores, environment, secrets or {})},
         "publish_token": publish_token(
             values.get("publish_token_env") if command in PUBLISHING_COMMANDS else None, environment, secrets or {}
         ),
@@ -99,6 +97,18 @@ def resolve(
     if command != "doctor":
         refuse_unmapped(unmapped_variables(settings), surface)
     return settings
+
+
+def _secrets(
+    command: Command,
+    of_stores: tuple[Collection[type[StoreOptions]], Mapping[str, Any]],
+    environment: Mapping[str, str],
+    secrets: Mapping[str, str],
+) -> Mapping[str, SecretStr]:
+    """What the command gets to open a key store. `shims` opens none: it learns only whether the step has a secret."""
+    if command in KEY_STORE_COMMANDS:
+        return store_secrets(*of_stores, environment, secrets)
+    return store_secrets((), {}, environment, secrets) if command in STORE_OPTION_COMMANDS else {}
 
 
 class _Sorted(NamedTuple):

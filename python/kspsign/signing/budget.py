@@ -5,23 +5,25 @@ from __future__ import annotations
 import threading
 
 from kspsign.model.errors import SigningError
+from kspsign.signing.ledger import Tally
 
 
 class Budget:
-    """Counts signatures; `limit` None sets no bound."""
+    """Counts signatures; `limit` None sets no bound. With a `tally` it bounds what all its runs spend together."""
 
-    def __init__(self, limit: int | None) -> None:
+    def __init__(self, limit: int | None, tally: Tally | None = None) -> None:
         self.spent = 0
-        self._limit = limit
+        self._limit, self._tally = limit, tally
         self._lock = threading.Lock()
 
     def take(self) -> None:
         """Count one signature before it is requested. Raises SigningError (BUDGET_SPENT) when there is none left."""
         with self._lock:
-            if self._limit is not None and self.spent >= self._limit:
+            if self._is_used_up():
                 plural = "" if self._limit == 1 else "s"
+                whose = "this run's" if self._tally is None else "the ledger's"
                 raise SigningError(
-                    f"this run's limit of {self._limit} signature{plural} is used up (--max-signatures)",
+                    f"{whose} limit of {self._limit} signature{plural} is used up (--max-signatures)",
                     code="BUDGET_SPENT",
                     remedy="Raise --max-signatures and run again: files already signed are skipped.",
                 )
@@ -30,9 +32,20 @@ class Budget:
     def give_back(self) -> None:
         """Refund: the key store definitely made no signature."""
         with self._lock:
+            if self._tally is not None:
+                self._tally.give_back()
             self.spent -= 1
 
     def lose(self, count: int) -> None:
         """Signatures were made for nothing, and are made again."""
         with self._lock:
+            if self._tally is not None:
+                for _ in range(count):
+                    self._tally.take(None)
             self.spent += count
+
+    def _is_used_up(self) -> bool:
+        """Whether no signature is left; counts one in the tally where there is."""
+        if self._tally is not None:
+            return not self._tally.take(self._limit)
+        return self._limit is not None and self.spent >= self._limit

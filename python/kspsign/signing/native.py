@@ -16,7 +16,8 @@ from kspsign.certificates.identity import PublisherIdentity
 from kspsign.certificates.parse import thumbprint_of
 from kspsign.concurrency.single_flight import SingleFlight
 from kspsign.keys.protocol import KeyStore, SigningKey, check_digest
-from kspsign.model.values import Limits, RawSignature, TimestampToken
+from kspsign.model.report import RunWarning
+from kspsign.model.values import DigestAlgorithm, Limits, RawSignature, TimestampToken
 from kspsign.network.limiter import START, Limiter
 from kspsign.settings.model import Settings
 from kspsign.signing.budget import Budget
@@ -24,6 +25,8 @@ from kspsign.signing.clock import StepClock
 from kspsign.signing.copies import LockedTarget, SignedCopy, preallocate
 from kspsign.signing.hooks import Hooks
 from kspsign.signing.journal import Journal
+from kspsign.signing.ledger import Ledger
+from kspsign.signing.lost_answers import lost_warnings
 from kspsign.signing.plan import signing_terms, unsigned
 from kspsign.signing.shared_state import LOCAL_SLOTS, SharedState
 from kspsign.signing.source import SignatureSource
@@ -60,8 +63,10 @@ class NativeEngine:
         preflight: Preflight | None,
         terms: SigningTerms,
         shared: SharedState,
+        timestamp_digest: DigestAlgorithm,
     ) -> None:
         self._source, self._timestamps, self._preflight, self._terms = source, timestamps, preflight, terms
+        self._timestamp_digest = timestamp_digest
         self._slots, self._targets = shared.slots, shared.targets
         self._tokens: SingleFlight[TimestampToken] = SingleFlight(keep=TOKENS_KEPT, retry=True)
         self._named: SingleFlight[_SignedDigest] = SingleFlight()
@@ -70,6 +75,7 @@ class NativeEngine:
             on_committed=self._forget_embedded,
             on_already_signed=self._forget_found,
             notices=self._notices,
+            warnings=self._warnings,
         )
 
     @property
@@ -214,6 +220,10 @@ class NativeEngine:
         if self._preflight is not None and self._preflight.notice is not None:
             yield self._preflight.notice
 
+    def _warnings(self) -> Iterator[RunWarning]:
+        """What runs that were killed may have paid for."""
+        return lost_warnings(self._source.journal.lost if self._source.journal else [])
+
     @property
     def _servers(self) -> tuple[RemoteAuthority, ...]:
         return self._timestamps.servers if self._timestamps else ()
@@ -232,7 +242,7 @@ class NativeEngine:
         client = self._timestamps
         if client is None:
             return None
-        token = self._tokens.get(signature.value, lambda: client.stamp(signature.value, signature.algorithm))
+        token = self._tokens.get(signature.value, lambda: client.stamp(signature.value, self._timestamp_digest))
         if self._preflight is not None:
             self._preflight.stamped()
         return token
@@ -270,16 +280,18 @@ def open_native(
         timestamps = None if preflight is None else preflight.client
         if store.name == "embedded" and not (settings.no_timestamp or settings.timestamp_url):
             timestamps, preflight = _own_server(settings, store, judge, cancelled, resources), None
-        able, journal = store.capabilities, None
+        able, journal, ledger = store.capabilities, None, None
         if able.costly:
             fixed = able.fixed_certificate
             name = certificate.thumbprint if fixed else PublisherIdentity.of(certificate.chain[0]).label
             journal = resources.enter_context(Journal(settings.journal_folder, name))
+            ledger = Ledger(settings.ledger, name, cancelled) if settings.ledger is not None else None
         ceiling = min(settings.jobs, able.concurrent or settings.jobs)
         limiter = Limiter(ceiling, cancelled, start=ceiling if able.batches else START)
-        source = SignatureSource(store, certificate.chain, limiter, budget, shared.breaker, journal)
+        source = SignatureSource(store, certificate.chain, limiter, budget, shared.breaker, journal, ledger)
         resources.callback(source.settle)
-        yield NativeEngine(source, timestamps, preflight, terms, shared)
+        stamped_by = DigestAlgorithm(settings.timestamp_algorithm)
+        yield NativeEngine(source, timestamps, preflight, terms, shared, stamped_by)
 
 
 def _own_server(

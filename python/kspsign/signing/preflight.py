@@ -49,7 +49,7 @@ class Preflight:
     def __init__(self, settings: Settings, urls: tuple[str, ...], shared: SharedState) -> None:
         self.client = TimestampClient(urls, settings.timestamp_limits, shared.cancelled, settings.network, self._judge)
         self.notice: str | None = None
-        self._algorithm, self._shared = DigestAlgorithm(settings.digest), shared
+        self._algorithm, self._shared = DigestAlgorithm(settings.timestamp_algorithm), shared
         self._trust: Future[tuple[TokenJudge, x509.Certificate]] = Future()
         self._changed = threading.Condition()
         self._begun = False

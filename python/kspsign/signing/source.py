@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import nullcontext
-from typing import Final
+from functools import partial
+from typing import Final, TypeVar
 
 from cryptography.exceptions import UnsupportedAlgorithm
 
@@ -26,7 +27,9 @@ from kspsign.network.trace import Trace
 from kspsign.signing.budget import Budget
 from kspsign.signing.circuit_breaker import CircuitBreaker
 from kspsign.signing.journal import Journal, is_current
+from kspsign.signing.ledger import Ledger
 
+_Answer = TypeVar("_Answer")
 ATTEMPTS: Final = 10
 """How often one file is asked for at a key store that says that it is too busy."""
 NAMED_ATTEMPTS: Final = 2
@@ -41,7 +44,8 @@ class SignatureSource:
     """Signs digests with `key`; safe to share between threads. A signature counts when it holds under the chain that
     came with it, else under `chain`, the certificate that certsync found.
 
-    `journal` is None where a signature costs nothing, so that none is worth keeping.
+    `journal` is None where a signature costs nothing, so that none is worth keeping. Through a `ledger` other runs get
+    the same signatures.
     """
 
     def __init__(
@@ -52,8 +56,10 @@ class SignatureSource:
         budget: Budget,
         breaker: CircuitBreaker,
         journal: Journal | None,
+        ledger: Ledger | None = None,
     ) -> None:
         self.limiter, self.budget, self.journal = limiter, budget, journal
+        self._ledger = ledger
         self.fixed_certificate = key.capabilities.fixed_certificate
         self._key, self._chain, self._breaker = key, chain, breaker
         self._resumable = key if isinstance(key, ResumableKeyStore) else None
@@ -125,7 +131,21 @@ class SignatureSource:
                 or self._request(digest, algorithm)
             )
 
-        return self._flights.get(digest, request)
+        if self._ledger is None:
+            return self._flights.get(digest, request)
+        return self._flights.get(digest, partial(self._through, self._ledger, digest, algorithm, request))
+
+    def _through(
+        self, ledger: Ledger, digest: bytes, algorithm: DigestAlgorithm, request: Callable[[], RawSignature]
+    ) -> RawSignature:
+        """The signature that another run obtained, or the one that `request` obtains for all of them."""
+        with ledger.entry(digest, algorithm) as entry:
+            known = entry.signature()
+            if known is not None and self._is_usable(known, digest):
+                return known
+            signature = request()
+            entry.keep(signature)
+            return signature
 
     def _from_journal(self, digest: bytes, algorithm: DigestAlgorithm) -> RawSignature | None:
         signature = self.journal.find(digest, algorithm) if self.journal is not None else None
@@ -217,9 +237,9 @@ class SignatureSource:
     def _sign(self, digest: bytes, algorithm: DigestAlgorithm) -> RawSignature:
         """One signature; where it has to be fetched, what it is fetched by is kept first."""
         if self._resumable is None:
-            return self._key.sign(digest, algorithm)
+            return self._asked(digest, algorithm, self._key.sign)
         with self._unkept:
-            begun = self._resumable.begin(digest, algorithm)
+            begun = self._asked(digest, algorithm, self._resumable.begin)
             if isinstance(begun, RawSignature):
                 return begun
             if self.journal is not None:
@@ -227,6 +247,18 @@ class SignatureSource:
         try:
             return self._resumable.finish(begun, digest, algorithm)
         except OperationFailedError:
+            self._abandon(digest, algorithm)
+            raise
+
+    def _asked(
+        self, digest: bytes, algorithm: DigestAlgorithm, request: Callable[[bytes, DigestAlgorithm], _Answer]
+    ) -> _Answer:
+        """The answer to `request`, which is noted before it is sent: a run that is killed in between may have paid."""
+        if self.journal is not None:
+            self.journal.ask(digest, algorithm)
+        try:
+            return request(digest, algorithm)
+        except BaseException:
             self._abandon(digest, algorithm)
             raise
 

@@ -2,6 +2,14 @@
 
 from kspsign.verifying.policy import open_policy, policy_schema
 from kspsign.verifying.signtool_check import open_second_opinion
-from kspsign.verifying.verifier import Verifier, open_verifier, read_signatures
+from kspsign.verifying.verifier import Observer, Verifier, open_verifier, read_signatures
 
-__all__ = ["Verifier", "open_policy", "open_second_opinion", "open_verifier", "policy_schema", "read_signatures"]
+__all__ = [
+    "Observer",
+    "Verifier",
+    "open_policy",
+    "open_second_opinion",
+    "open_verifier",
+    "policy_schema",
+    "read_signatures",
+]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -38,6 +38,9 @@ if TYPE_CHECKING:
     from kspsign.verifying.policy.judge import Judge
     from kspsign.verifying.revocation import Revocation
 
+Observer = Callable[[str, Sequence[ExaminedSignature]], None]
+"""Shown the signatures of a file with their chains, by the name that the report calls it; from any thread."""
+
 MAX_NESTED = 16
 _DETECTED_BY_NAME = frozenset({None, Format.POWERSHELL, Format.POWERSHELL_XML, *TAKEN_BY_NAME})
 """What a file is when its content is not of another format: that is found again in the content that is judged."""
@@ -54,6 +57,7 @@ class Verifier:
     second: SecondOpinion | None = None
     judge: Judge | None = None
     revocation: Revocation | None = None
+    observer: Observer | None = None
 
     def verify(
         self, file: Path | Snapshot, format_: Format | None, name: str | None = None, known: Digest | None = None
@@ -88,6 +92,8 @@ class Verifier:
         if not file.signatures:
             return _conclude((*self._unsigned(name, format_), *_faults(file.structure(digest, ()))), (), digest.sha256)
         examined = self._examine(signatures, digest)
+        if self.observer is not None:
+            self.observer(name, examined)
         findings = [Finding("signed", f"{len(signatures)} signature(s)"), *parse_findings]
         for index, signature in enumerate(examined):
             findings += (nth(index, finding) for finding in signature.findings)

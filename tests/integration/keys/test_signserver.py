@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -14,13 +15,10 @@ from cryptography.hazmat.primitives.serialization.pkcs12 import load_pkcs12
 from kspsign.certificates.parse import thumbprint_of
 from kspsign.cli.main import main
 from support.certificates import shared_key
-from support.contract import (
-    body_of,
-    fill,
-)
 from support.digicert_one.access import PASSWORD as P12_PASSWORD
 from support.pki import new_key
 from support.samples import Run, assert_found_in_log, kspsign, osslsigncode_verify
+from support.service_faults import fill
 from support.signserver.server import SignServer
 from support.signserver.world import CLIENT, NOW, PASSWORD, TOKEN, SigningKey, SignServerWorld
 
@@ -117,7 +115,7 @@ def test_keys_and_digests(key: SigningKey, digest: str, server: SignServer, tmp_
     run = run_in(server, tmp_path, "--digest", digest)
     assert run.code == 0, run.text
     (asked,) = server.processed
-    assert body_of(asked)["metaData"] == {
+    assert json.loads(asked.body)["metaData"] == {
         "USING_CLIENTSUPPLIED_HASH": "true",
         "CLIENTSIDE_HASHDIGESTALGORITHM": digest.upper().replace("SHA", "SHA-"),
     }

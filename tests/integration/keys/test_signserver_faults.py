@@ -10,25 +10,16 @@ import pytest
 
 from integration.keys.test_signserver import run_in
 from support.certificates import shared_key
-from support.contract import (
-    AT_ONCE,
-    LOST,
-    PAGE,
-    Case,
-    SetUp,
-    answering,
-    before,
-    fill,
-    garbled,
-    hanging_up,
-    hold,
-)
 from support.key_vault.answers import Request, Response
+from support.service_faults import AT_ONCE, Case, Set, answering, before, check_outcome, fill, garbled
+from support.service_faults import PAGE as HTML
 from support.signserver.answers import wrong
 from support.signserver.server import SignServer
 from support.signserver.world import SignServerWorld
 
 OTHER = shared_key(2)
+LOST = "SIGNATURE_MAY_BE_SPENT"
+PAGE = Response(200, HTML, {"Content-Type": "text/html"})
 
 
 @pytest.fixture
@@ -46,7 +37,7 @@ def work(server: SignServer, request: Request) -> Response:
     return server.work(request, None)
 
 
-def having(**ways: Any) -> SetUp:
+def having(**ways: Any) -> Set:
     """The server has these ways; see SignServerWorld."""
 
     def set_up(server: SignServer) -> None:
@@ -56,7 +47,7 @@ def having(**ways: Any) -> SetUp:
     return set_up
 
 
-def renewing(times: int, subject: str = "SignServer publisher") -> SetUp:
+def renewing(times: int, subject: str = "SignServer publisher") -> Set:
     """Another key and certificate before each of the first signatures."""
 
     def set_up(server: SignServer) -> None:
@@ -72,35 +63,25 @@ def renewing(times: int, subject: str = "SignServer publisher") -> SetUp:
     return set_up
 
 
-def hashing(algorithm: str) -> SetUp:
+def hashing(algorithm: str) -> Set:
     return having(algorithm=algorithm)
 
 
 BUSY = Response(503, b"<html>Busy</html>", AT_ONCE)
 CASES: dict[str, Case] = {
-    "success": Case(having(), 0, spent=1),
     "by its number": Case(having(), 0, spent=1),
-    "renewed between certsync and signing": Case(renewing(1), 0, spent=1),
     "renewed between two files": Case(renewing(3), 0, spent=3, files=3),
     "another publisher's certificate": Case(
         renewing(1, "Someone else"), 6, "KEY_MISMATCH", spent=1, words=("another publisher's",)
     ),
     "certificate not shown": Case(having(shows_certificate=False), 0, spent=1),
-    "busy before": Case(answering(is_process, BUSY, 3), 0, spent=1),
     "too many requests before": Case(answering(is_process, Response(429, b"", AT_ONCE), 2), 0, spent=1),
     "busy for ever": Case(answering(is_process, BUSY), 6, "SIGNSERVER_UNAVAILABLE", words=("after 10 attempts",)),
-    "lost after it was asked for": Case(hanging_up(is_process, 1), 6, LOST, spent=1),
     "internal fault": Case(
         answering(is_process, wrong(500, "Internal server error: Archiving failed")), 6, LOST, used=1
     ),
     "a gateway answers": Case(answering(is_process, Response(502, PAGE.content)), 6, LOST, used=1, words=("HTTP 502",)),
     "a gateway's time is over": Case(answering(is_process, Response(504, b"")), 6, LOST, used=1),
-    "refused": Case(
-        having(auth="certificate", admitted=frozenset()),
-        6,
-        "SIGNSERVER_FORBIDDEN",
-        words=("Client is not authorized", "authorized clients"),
-    ),
     "wrong password": Case(having(auth="basic"), 6, "SIGNSERVER_SIGN_IN", words=("Authentication denied",)),
     "address refused": Case(
         answering(is_process, wrong(401, "Remote address not authorized")), 6, "SIGNSERVER_FORBIDDEN"
@@ -126,7 +107,6 @@ CASES: dict[str, Case] = {
     "an error of a later version": Case(
         answering(is_process, wrong(400, "Brand new")), 6, "SIGNSERVER_REFUSED", words=("Brand new",)
     ),
-    "wrong key": Case(having(wrong_key=OTHER), 6, "KEY_MISMATCH", spent=1),
     "hashes the hash": Case(
         hashing("SHA256withRSA"), 6, "SIGNSERVER_ALGORITHM", spent=1, words=("NONEwithRSA", "hashed the hash once more")
     ),
@@ -134,7 +114,6 @@ CASES: dict[str, Case] = {
     "hashes and pads by PSS": Case(
         hashing("SHA256withRSAandMGF1"), 6, "SIGNSERVER_ALGORITHM", spent=1, words=("and used RSASSA-PSS",)
     ),
-    "a page in the place of a signature": Case(answering(is_process, PAGE), 6, LOST, used=1),
     "no base64": Case(garbled(is_process, work, data="%%%"), 6, LOST, spent=1),
     "no signature": Case(garbled(is_process, work, data=None), 6, LOST, spent=1),
     "an empty signature": Case(garbled(is_process, work, data=""), 6, LOST, spent=1),
@@ -149,4 +128,6 @@ def test_outcome_signatures_and_journal(name: str, server: SignServer, tmp_path:
     case.set_up(server)
     more = ("--keypair-alias", "7") if name == "by its number" else ()
     environment = {"SIGNSERVER_USERNAME": "build", "SIGNSERVER_PASSWORD": "stale"} if name == "wrong password" else None
-    hold(case, run_in(server, tmp_path, *more, environment=environment), tmp_path, unsigned, len(server.world.signed))
+    run = run_in(server, tmp_path, *more, environment=environment)
+    check_outcome(case, run, tmp_path, unsigned, len(server.world.signed))
+    assert list((tmp_path / "store").rglob("*.journal")) == []

@@ -125,7 +125,8 @@ def test_a_signature_of_the_journal_that_does_not_hold_is_not_taken(bench: Bench
     with Stamping(authority, trouble=never) as down:
         sign(bench, urls=(down.url,))
     (journal,) = (bench.store / "journal").iterdir()
-    entries = [json.loads(line) for line in journal.read_text(encoding="ascii").splitlines()]
+    lines = map(json.loads, journal.read_text(encoding="ascii").splitlines())
+    entries = [line for line in lines if "signature" in line]
     entries[0]["signature"] = entries[1]["signature"]
     journal.write_text("".join(json.dumps(entry) + "\n" for entry in entries), encoding="ascii")
     assert totals(sign(bench), "signed", "signatures_used") == (2, 1)

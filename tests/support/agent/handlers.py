@@ -38,6 +38,7 @@ class CommandProcessor:
             "task.setvariable": self._variable,
             "task.settaskvariable": self._task_variable,
             "task.setsecret": lambda command: record.masker.add(command.data),
+            "task.prependpath": self._prepend_path,
             "task.addattachment": self._attachment,
             "task.uploadsummary": self._summary,
             "task.uploadfile": self._upload,
@@ -109,6 +110,15 @@ class CommandProcessor:
         output = command.flag("isoutput") or name in self._outputs
         read_only = output or command.flag("isreadonly")
         self._record.variables[name] = Variable(command.data, secret, output, read_only)
+
+    def _prepend_path(self, command: Command) -> None:
+        """The folder goes before the PATH of the following steps; a task that lists what it sets must list PATH."""
+        if not self._limits.allows_variable("PATH"):
+            self._record.warning("setting the variable PATH is not allowed in this step")
+        elif not command.data:
+            raise CommandError("the folder has no name")
+        else:
+            self._record.prepended.append(command.data)
 
     def _task_variable(self, command: Command) -> None:
         if not command.properties.get("variable"):

@@ -163,6 +163,7 @@ class MiniAgent:
             timeline=tuple(record.timeline.values()),
             progress=tuple(record.progress),
             tags=tuple(record.tags),
+            prepended=tuple(record.prepended),
             leftover=tuple(sorted(path.name for path in self.temp.iterdir())),
         )
 

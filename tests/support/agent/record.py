@@ -28,6 +28,7 @@ class StepRecord:
     timeline: dict[str, dict[str, str]] = field(default_factory=dict)
     progress: list[tuple[int, str]] = field(default_factory=list)
     tags: list[str] = field(default_factory=list)
+    prepended: list[str] = field(default_factory=list)
 
     def write(self, line: str) -> None:
         """A line of the log, masked."""

@@ -78,6 +78,7 @@ class TaskRun:
     timeline: tuple[Mapping[str, str], ...]
     progress: tuple[tuple[int, str], ...]
     tags: tuple[str, ...]
+    prepended: tuple[str, ...]
     leftover: tuple[str, ...]
 
     @property

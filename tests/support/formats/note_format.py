@@ -38,6 +38,7 @@ class NoteSignature:
     sharing: tuple[bytes, ...] = ()
     refused: tuple[str, ...] = ()
     program_name: str | None = None
+    program_url: str | None = None
     fault: str | None = None
 
     @property
@@ -110,6 +111,10 @@ class NoteProfile:
     def replace_further(self, signature: bytes, further: Sequence[bytes]) -> bytes:
         """A line carries no other."""
         raise AssertionError(signature, further)
+
+    def reduce(self, signature: bytes, *, certificates: bool, unsigned_attributes: bool) -> bytes:
+        """A line has one certificate, and nothing unsigned but its timestamp."""
+        raise AssertionError(signature, certificates, unsigned_attributes)
 
     def read(self, signature: bytes) -> NoteSignature:
         """What the line says."""

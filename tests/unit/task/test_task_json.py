@@ -19,7 +19,7 @@ from kspsign.cli.options import settings_fields
 from kspsign.keys.table import STORES
 from kspsign.model.version import VERSION
 from kspsign.settings.context import RunContext
-from kspsign.settings.model import Command
+from kspsign.settings.model import COMMAND_LINE_COMMANDS, Command
 from kspsign.settings.store_options import options_of, secret_variables
 from support.places import ROOT
 
@@ -159,7 +159,7 @@ def test_visible_rules_name_inputs_and_their_values() -> None:
 
 
 def test_each_command_of_files_is_offered_and_shows_what_it_takes() -> None:
-    assert {*typing.get_args(Command), "inspect"} == set(INPUTS["command"]["options"])
+    assert {*typing.get_args(Command), "inspect"} - COMMAND_LINE_COMMANDS == set(INPUTS["command"]["options"])
     hidden = {group["name"]: group.get("visibleRule", "") for group in TASK["groups"]}
     for command in ("verify", "merge", "timestamp", "inspect"):
         assert f"command != {command}" in hidden["key"].split(" && "), "these need no key, and so no password"
@@ -186,7 +186,7 @@ def test_what_matters_for_a_key_store_comes_first() -> None:
 
 def test_only_the_outputs_may_be_set() -> None:
     outputs = [output["name"] for output in TASK["outputVariables"]]
-    assert TASK["restrictions"] == {"settableVariables": {"allowed": outputs}}
+    assert TASK["restrictions"] == {"settableVariables": {"allowed": [*outputs, "PATH"]}}  # `shims` prepends to it
     assert outputs == ["thumbprint", "filesMatched", "filesSigned", "filesFailed", "reportPath"]
     assert all(output["description"] for output in TASK["outputVariables"])
 

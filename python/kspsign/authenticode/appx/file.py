@@ -132,7 +132,8 @@ class AppxFile(OneDigest):
         return sip_indirect_data(_SIP_VERSION, self.sip, terms.algorithm, digest.values[terms.algorithm])
 
     def embed(self, _digest: Digest, signatures: Sequence[bytes], target: BinaryIO) -> None:
-        """Write the package with the first of `signatures` as its last entry to `target`."""
+        """Write the package with the first of `signatures` as its last entry to `target`; without any it has none, and
+        keeps the signature's content type, which the digest covers."""
         unsigned = self.package.unsigned
-        signature = ZipMember(SIGNATURE, SIGNATURE_MAGIC + signatures[0])
-        replace(unsigned, added=(*unsigned.added, signature)).write(target)
+        added = tuple(ZipMember(SIGNATURE, SIGNATURE_MAGIC + signature) for signature in signatures[:1])
+        replace(unsigned, added=(*unsigned.added, *added)).write(target)

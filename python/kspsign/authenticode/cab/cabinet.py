@@ -123,15 +123,25 @@ class CabFile(OneDigest):
         return indirect_data(OID_SPC_CAB_DATA, OBSOLETE_LINK, terms.algorithm, digest.values[terms.algorithm])
 
     def embed(self, _digest: Digest, signatures: Sequence[bytes], target: BinaryIO) -> None:
-        """Write the cabinet with the first of `signatures` after it, padded to eight bytes, to `target`."""
-        signature = signatures[0] + bytes(-len(signatures[0]) % ALIGNMENT)
+        """Write the cabinet with the first of `signatures` after it, padded to eight bytes, to `target`; without any it
+        has no place for one either, unless its reserve is larger than signing makes it."""
+        signature = b"".join(signature + bytes(-len(signature) % ALIGNMENT) for signature in signatures[:1])
         head = self._signed_head
         place = with_place(len(head.reserve or b""), self.reserve.first, head.cabinet, len(signature))
+        written = replace(head, reserve=place) if signature else self._unsigned_head
         with self.snapshot.open() as source:
-            target.write(replace(head, reserve=place).to_bytes())
+            target.write(written.to_bytes())
             source.seek(self.head.size)
             target.writelines(stretch(source, self.head.cabinet - self.head.size))
         target.write(signature)
+
+    @property
+    def _unsigned_head(self) -> CabHead:
+        """The head without a signature's place."""
+        head, least = self.head, len(with_place(0, b"", 0, 0))
+        if head.reserve is None or self.reserve.first or head.folder_reserve or head.data_reserve:
+            return replace(head, reserve=head.reserve and with_place(len(head.reserve), self.reserve.first, 0, 0))
+        return head.without_reserve() if len(head.reserve) == least else replace(head, reserve=bytes(len(head.reserve)))
 
     @property
     def _signed_head(self) -> CabHead:

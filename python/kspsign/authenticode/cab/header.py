@@ -75,19 +75,19 @@ class CabHead:
         """
         room = with_place(len(self.reserve or b""), first, 0, 0)
         grown = SIZES + len(room) if self.reserve is None else len(room) - len(self.reserve)
+        return replace(self._moved(grown), checksum=0, flags=self.flags | RESERVED, reserve=room)
+
+    def without_reserve(self) -> CabHead:
+        """The head without sizes of reserves and per-cabinet reserve, all offsets adjusted: `signed` undone."""
+        return replace(self._moved(-SIZES - len(self.reserve or b"")), flags=self.flags & ~RESERVED, reserve=None)
+
+    def _moved(self, grown: int) -> CabHead:
+        """The head with all offsets for so many more bytes in it."""
         folders = bytearray(self.folders)
         for folder in self.spans():
             at = folder.number * (FOLDER + self.folder_reserve)
             struct.pack_into("<I", folders, at, folder.start + grown)
-        return replace(
-            self,
-            checksum=0,
-            cabinet=self.cabinet + grown,
-            files=self.files + grown,
-            flags=self.flags | RESERVED,
-            reserve=room,
-            folders=bytes(folders),
-        )
+        return replace(self, cabinet=self.cabinet + grown, files=self.files + grown, folders=bytes(folders))
 
     def to_bytes(self) -> bytes:
         """The encoded head."""

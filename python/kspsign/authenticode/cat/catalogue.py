@@ -115,8 +115,8 @@ class CatFile(OneDigest):
         return self.trust_list
 
     def embed(self, _digest: Digest, signatures: Sequence[bytes], target: BinaryIO) -> None:
-        """Write the first of `signatures` to `target`: it has the trust list in it."""
-        target.write(signatures[0])
+        """Write the first of `signatures` to `target`: it has the trust list in it; without any the list alone."""
+        target.write(signatures[0] if signatures else self.trust_list)
 
     def listing(self, most: int) -> Listing:
         """The files that the catalogue lists; see Container."""

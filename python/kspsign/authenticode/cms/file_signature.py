@@ -53,6 +53,13 @@ class CmsSignature(NamedTuple):
         """What hangs on the signer without being verified."""
         return self.message.signer.refused
 
+    @property
+    def program_url(self) -> str | None:
+        """The address in an SpcSpOpusInfo: [1] EXPLICIT SpcLink, of which [0] IA5String is one."""
+        _, link = _opus_info(self.message)
+        url = None if link is None else link.fields().optional(0x80)
+        return None if url is None else url.content.decode("latin-1")
+
     def content_fault(self) -> str | None:
         """Why the signed attributes do not speak of the content."""
         return content_fault(self.message)
@@ -138,11 +145,17 @@ def _countersigners(signature: CmsSignature, rules: CmsRules, signers: tuple[byt
 
 def _program_name(message: SignedMessage) -> str | None:
     """The name in an SpcSpOpusInfo: [0] EXPLICIT SpcString, which is [0] BMPString or [1] IA5String."""
-    values = message.signer.signed_attributes.get(oids.OID_SPC_OPUS_INFO)
-    if not values:
-        return None
-    name = der.parse(values[0]).fields().optional(0xA0)
+    name, _ = _opus_info(message)
     if name is None:
         return None
     text = name.fields().take(0x80, 0x81)
     return text.content.decode("utf-16-be" if text.tag == 0x80 else "latin-1", "replace")
+
+
+def _opus_info(message: SignedMessage) -> tuple[der.Element | None, der.Element | None]:
+    """The fields of an SpcSpOpusInfo: programName and moreInfo."""
+    values = message.signer.signed_attributes.get(oids.OID_SPC_OPUS_INFO)
+    if not values:
+        return None, None
+    fields = der.parse(values[0]).fields()
+    return fields.optional(0xA0), fields.optional(0xA1)

@@ -19,7 +19,7 @@ from kspsign.authenticode.cms.oids import (
 )
 from kspsign.authenticode.cms.rules import CmsRules, Covered
 from kspsign.authenticode.cms.signature import SignedMessage
-from kspsign.authenticode.cms.write import UnsignedMessage, add_nested, add_token, prepare, replace_nested
+from kspsign.authenticode.cms.write import UnsignedMessage, add_nested, add_token, prepare, reduced, replace_nested
 from kspsign.authenticode.profile import SigningTerms
 from kspsign.certificates import der
 
@@ -50,6 +50,10 @@ class CmsProfile(CmsRules):
     def replace_further(self, signature: bytes, further: Sequence[bytes]) -> bytes:
         """See SignatureProfile."""
         return replace_nested(signature, further)
+
+    def reduce(self, signature: bytes, *, certificates: bool, unsigned_attributes: bool) -> bytes:
+        """See SignatureProfile."""
+        return reduced(signature, certificates=certificates, unsigned_attributes=unsigned_attributes)
 
     def read(self, signature: bytes) -> CmsSignature:
         """See SignatureProfile."""

@@ -96,6 +96,32 @@ def replace_nested(signature: bytes, nested: Sequence[bytes]) -> bytes:
     return _with_unsigned(signature, oids.OID_SPC_NESTED_SIGNATURE, *nested, keep=False)
 
 
+def reduced(signature: bytes, *, certificates: bool, unsigned_attributes: bool) -> bytes:
+    """The ContentInfo `signature` without `certificates` other than the signer's, and without `unsigned_attributes`:
+    timestamps, further signatures. What is signed keeps its bytes.
+
+    Raises like add_token.
+    """
+    info = _fields(der.parse(signature), 2)
+    signed = _fields(_fields(info[1], 1)[0], 4)
+    fields = _fields(_fields(signed[-1], 1)[0], 6)
+    if unsigned_attributes and fields[-1].tag == _UNSIGNED:
+        fields = fields[:-1]
+    named = fields[1].der
+    kept = [
+        _signers_own(element, named) if certificates and element.tag == _CERTIFICATES else element.der
+        for element in signed[:-1]
+    ]
+    message = der.sequence(*kept, der.set_of(der.sequence(*(field.der for field in fields))))
+    return der.sequence(info[0].der, der.element(0xA0, message))
+
+
+def _signers_own(certificates: der.Element, named: bytes) -> bytes:
+    """The certificates without those that issuer and serial number do not name; all when none is."""
+    own = [child.der for child in certificates.children() if _issuer_and_serial(child.der) == named]
+    return der.set_of(*own, tag=_CERTIFICATES) if own else certificates.der
+
+
 def _with_unsigned(signature: bytes, kind: str, *more: bytes, keep: bool = True) -> bytes:
     """`signature` with `more` values of the unsigned attribute `kind`, after those that are there if they are kept."""
     info = _fields(der.parse(signature), 2)

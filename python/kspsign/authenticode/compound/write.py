@@ -49,11 +49,12 @@ class _Directory:
             self.contents[number] = content
         return number
 
-    def fill(self, number: int, storage: Storage, added: Mapping[bytes, bytes]) -> None:
-        """Add what `storage`, which is entry `number`, contains, `added` streams in place of those of their name."""
+    def fill(self, number: int, storage: Storage, added: Mapping[bytes, bytes | None]) -> None:
+        """Add what `storage`, which is entry `number`, contains, `added` streams in place of those of their name; None
+        leaves one out."""
         below = [(self.add(child.entry), child) for child in storage.storages]
         kept = [self.add(stream, stream) for stream in storage.streams if stream.name not in added]
-        new = [self.add(_new_stream(name, content), content) for name, content in added.items()]
+        new = [self.add(_new_stream(name, content), content) for name, content in added.items() if content is not None]
         numbers = [*(index for index, _ in below), *kept, *new]
         top, links = balanced([self.entries[index].name for index in numbers], numbers)
         for link, placed in links.items():
@@ -63,8 +64,9 @@ class _Directory:
             self.fill(child, inner, {})
 
 
-def write_anew(compound: CompoundFile, added: Mapping[bytes, bytes], target: BinaryIO) -> None:
-    """Write `compound` with `added` as streams of its root (content by UTF-16LE name, none empty) to `target`.
+def write_anew(compound: CompoundFile, added: Mapping[bytes, bytes | None], target: BinaryIO) -> None:
+    """Write `compound` with `added` as streams of its root (content by UTF-16LE name, none empty) to `target`; a stream
+    whose content is None is left out.
 
     Raises ArtifactError when the result would be larger than its version allows, before anything is written.
     """

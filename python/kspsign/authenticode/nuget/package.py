@@ -119,8 +119,9 @@ class NugetFile(OneDigest):
         return signature_content(terms.algorithm, digest.values[terms.algorithm])
 
     def embed(self, _digest: Digest, signatures: Sequence[bytes], target: BinaryIO) -> None:
-        """Write the package with the first of `signatures` as its last entry to `target`."""
-        replace(self.unsigned, added=(ZipMember(SIGNATURE, signatures[0]),)).write(target)
+        """Write the package with the first of `signatures` as its last entry to `target`; without any it has none."""
+        added = tuple(ZipMember(SIGNATURE, signature) for signature in signatures[:1])
+        replace(self.unsigned, added=added).write(target)
 
     def _findings(self, signatures: Sequence[CmsSignature]) -> Iterator[Finding]:
         for index, signature in enumerate(signatures):

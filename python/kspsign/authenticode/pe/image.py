@@ -176,7 +176,8 @@ class PeFile:
         return indirect_data(OID_SPC_PE_IMAGE_DATA, data, terms.algorithm, digest.values[terms.algorithm])
 
     def embed(self, digest: PeDigest, signatures: Sequence[bytes], target: BinaryIO) -> None:
-        """Write the image with `signatures` as its table entries, checksum set, to `target`.
+        """Write the image with `signatures` as its table entries, checksum set, to `target`; without any it has no
+        table.
 
         Raises ArtifactError when the result would reach 4 GiB, which 32-bit offsets can't address.
         """
@@ -185,7 +186,7 @@ class PeFile:
         offset = layout.content_end + layout.padding
         if offset + len(table) > MAX_FILE_SIZE:
             raise too_large()
-        directory = struct.pack("<II", offset, len(table))
+        directory = struct.pack("<II", offset if table else 0, len(table))
         with self.snapshot.open() as source:
             head = bytearray(source.read(layout.directory_offset + len(directory)))
             words = digest.word_sum + word_sum(table) + entry_words(layout, directory)

@@ -162,10 +162,12 @@ class ScriptFile(OneDigest):
         return sip_indirect_data(style.sip_version, style.sip, terms.algorithm, digest.values[terms.algorithm])
 
     def embed(self, _digest: Digest, signatures: Sequence[bytes], target: BinaryIO) -> None:
-        """Write the script with the first of `signatures` in its block to `target`; the text keeps its bytes."""
+        """Write the script with the first of `signatures` in its block to `target`, without any as its text alone; the
+        text keeps its bytes."""
         start, stop = self._place()
         before, after = self.text.characters[:start], self.text.characters[stop:]
-        target.write(self.text.write(before + write_block(signatures[0], self.style) + after))
+        blocks = "".join(write_block(signature, self.style) for signature in signatures[:1])
+        target.write(self.text.write(before + blocks + after))
 
     def _conversion_findings(self, digest: Digest, signatures: Sequence[CmsSignature]) -> Iterator[Finding]:
         """The checks "line-ends" and "byte-order-mark" of each signature whose digest is the script's, or would be with

@@ -66,6 +66,7 @@ class KeyLockerClient:
         attempts: int = ATTEMPTS,
     ) -> None:
         self.host = credentials.host
+        self.client_certificate = credentials.client
         self._key = credentials.api_key
         self._pause = pause
         self._attempts = attempts

@@ -31,7 +31,7 @@ class _Account(BaseModel):
     id: str | None = None
 
 
-class _KeypairName(BaseModel):
+class _Named(BaseModel):
     id: str
     alias: str | None = None
 
@@ -47,7 +47,7 @@ class CertificateRecord(BaseModel):
     cert: str
     alias: str | None = None
     certificate_status: str | None = None
-    keypair: _KeypairName | None = None
+    keypair: _Named | None = None
     account: _Account | None = None
     chain: list[_ChainPart] | None = None
 
@@ -65,6 +65,12 @@ class KeypairRecord(BaseModel):
     alias: str | None = None
     key_status: str | None = None
     key_type: str | None = None
+    key_alg: str | None = None
+    key_size: int | None = None
+    curve: str | None = None
+    key_modal_type: str | None = None
+    key_storage: str | None = None
+    certificates: list[_Named] | None = None
     public_key: str | None = None
     is_signable_by_me: bool | None = None
     account: dict[str, Any] | None = None
@@ -75,7 +81,7 @@ class Listed:
     """A readable certificate that belongs to a key pair."""
 
     record: CertificateRecord
-    keypair: _KeypairName
+    keypair: _Named
     der: bytes
     parsed: x509.Certificate
 
@@ -102,17 +108,17 @@ def find_certificate(client: KeyLockerClient, options: KeyLockerOptions) -> tupl
     """The certificate to sign with, and all that are of its key pair or of one of that name; costs no signature.
 
     --keypair-alias is the alias of a key pair, else of a certificate, else the id of either; without it
-    --thumbprint decides. A key pair of that alias without a certificate that can sign now is not among those to choose
-    from: a renewal may give its alias to the next one. Raises PrerequisiteError when none is meant, several key pairs
-    are, or none can sign.
+    --thumbprint decides. Of several key pairs with that alias, as a renewal leaves them, the one with the newest
+    certificate is taken if they are the same publisher's. Raises PrerequisiteError when none is meant, key pairs of
+    several publishers or accounts are, or none can sign.
     """
-    listed = tuple(_listed(client, options))
+    listed = list_certificates(client, options)
     found = _meant(listed, options)
     wanted = options.keypair_alias or options.thumbprint or ""
     if not found:
-        raise _not_found(client, wanted, listed)
+        raise _other_certificate(listed, options) or _not_found(client, wanted, listed)
     able = tuple(candidate for candidate in found if candidate.fault is None)
-    if len({candidate.keypair.id for candidate in able}) > 1:
+    if len({candidate.keypair.id for candidate in able}) > 1 and len({_owner(candidate) for candidate in able}) > 1:
         raise PrerequisiteError(
             f"several key pairs are named {wanted}: "
             + "; ".join(f"{candidate.keypair.id} with certificate {candidate}" for candidate in able),
@@ -123,6 +129,12 @@ def find_certificate(client: KeyLockerClient, options: KeyLockerOptions) -> tupl
     if chosen is None:
         raise _none_valid(wanted, found, listed)
     return chosen, tuple(entry for entry in listed if entry.keypair.id == chosen.keypair.id or entry in found)
+
+
+def _owner(candidate: Listed) -> tuple[str | None, x509.Name]:
+    """The account and the publisher of a certificate."""
+    account = candidate.record.account
+    return None if account is None else account.id, candidate.parsed.subject
 
 
 def older_than(chosen: Listed, siblings: Sequence[Listed]) -> tuple[str, ...]:
@@ -163,8 +175,25 @@ def decoded(text: str, asked: str) -> bytes:
         raise unusable(asked, "it holds data that is not base64") from broken
 
 
+def list_certificates(client: KeyLockerClient, options: KeyLockerOptions) -> tuple[Listed, ...]:
+    """Every readable certificate on a key pair; of the account that --account-id names. Raises PrerequisiteError."""
+    return tuple(_listed(client, options))
+
+
+def list_keypairs(client: KeyLockerClient, options: KeyLockerOptions) -> tuple[KeypairRecord, ...]:
+    """Every key pair that the user may see; of the account that --account-id names. Raises PrerequisiteError."""
+    found = []
+    for item in _items(client, "keypairs"):
+        try:
+            pair = KeypairRecord.model_validate(item)
+        except ValidationError as invalid:
+            raise _malformed("the list of keypairs", invalid) from invalid
+        if options.account_id in {None, (pair.account or {}).get("id")}:
+            found.append(pair)
+    return tuple(found)
+
+
 def _listed(client: KeyLockerClient, options: KeyLockerOptions) -> Iterator[Listed]:
-    """Every readable certificate on a key pair; of the account named, if one is."""
     for item in _items(client, "certificates"):
         try:
             record = CertificateRecord.model_validate(item)
@@ -204,6 +233,21 @@ def _meant(listed: Sequence[Listed], options: KeyLockerOptions) -> tuple[Listed,
         [candidate for candidate in among if candidate.record.id.lower() == name.lower()],
     )
     return tuple(next((found for found in by if found), ()))
+
+
+def _other_certificate(listed: Sequence[Listed], options: KeyLockerOptions) -> PrerequisiteError | None:
+    """The error for a key pair that is there, without the certificate of --thumbprint; None when it is not there."""
+    if options.keypair_alias is None or options.thumbprint is None:
+        return None
+    found = _meant(listed, options.model_copy(update={"thumbprint": None}))
+    if not found:
+        return None
+    return PrerequisiteError(
+        f"key pair {options.keypair_alias} has no certificate {options.thumbprint}; it has "
+        f"{'; '.join(map(str, found))}",
+        code="WRONG_THUMBPRINT",
+        remedy="Name the key pair that the certificate was issued for, or take the certificate of this key pair.",
+    )
 
 
 def _not_found(client: KeyLockerClient, wanted: str, listed: Sequence[Listed]) -> PrerequisiteError:

@@ -63,7 +63,7 @@ class KeyLockerKeyStore(KeyStore):
         the service can't be reached, nothing is found, or what is found can't sign; CancelledError.
         """
         check_named(options)
-        client = _connect(surroundings)
+        client = connect(surroundings)
         with contextlib.ExitStack() as undo:
             undo.callback(client.close)
             chosen, siblings = find_certificate(client, options)
@@ -92,7 +92,7 @@ class KeyLockerKeyStore(KeyStore):
         """
         host = reference_part(reference, "host")
         keypair, certificate = (quote(reference_part(reference, part), safe="") for part in ("keypair", "certificate"))
-        client = _connect(surroundings, host)
+        client = connect(surroundings, host)
         with contextlib.ExitStack() as undo:
             undo.callback(client.close)
             store = cls(client, read_certificate(client, certificate), read_keypair(client, keypair))
@@ -158,8 +158,9 @@ def check_named(options: KeyLockerOptions) -> None:
         )
 
 
-def _connect(surroundings: Surroundings, host: str | None = None) -> KeyLockerClient:
-    """The client; the credentials go to no other host than SM_HOST."""
+def connect(surroundings: Surroundings, host: str | None = None) -> KeyLockerClient:
+    """A client with the credentials in SM_*, which go to no other host than SM_HOST. Raises PrerequisiteError when one
+    is missing, or when `host` is another one."""
     credentials = read_credentials(surroundings.credentials)
     if host not in {None, credentials.host}:
         raise PrerequisiteError(

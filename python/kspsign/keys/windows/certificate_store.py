@@ -1,4 +1,4 @@
-"""Reads the Windows certificate stores through crypt32: each certificate with its friendly name and key."""
+"""The Windows certificate stores through crypt32: each certificate with its friendly name and key."""
 
 from __future__ import annotations
 
@@ -16,6 +16,8 @@ _PROV_SYSTEM_W = 10
 _LOCATIONS = {"user": 1 << 16, "system": 2 << 16}  # CERT_SYSTEM_STORE_CURRENT_USER, _LOCAL_MACHINE
 _READ_ONLY_EXISTING = 0x8000 | 0x4000  # CERT_STORE_READONLY_FLAG, CERT_STORE_OPEN_EXISTING_FLAG
 _KEY_PROV_INFO, _FRIENDLY_NAME = 2, 11
+_ENCODING = 1  # X509_ASN_ENCODING
+_REPLACE_EXISTING = 3  # CERT_STORE_ADD_REPLACE_EXISTING
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,9 +43,23 @@ class _Context(ctypes.Structure):
 
 
 class _KeyProvInfo(ctypes.Structure):
-    """CRYPT_KEY_PROV_INFO of wincrypt.h; only its two names are read."""
+    """CRYPT_KEY_PROV_INFO of wincrypt.h; provider type 0 means a KSP."""
 
-    _fields_ = (("container", ctypes.c_wchar_p), ("provider", ctypes.c_wchar_p))
+    _fields_ = (
+        ("container", ctypes.c_wchar_p),
+        ("provider", ctypes.c_wchar_p),
+        ("provider_type", ctypes.c_uint32),
+        ("flags", ctypes.c_uint32),
+        ("parameters", ctypes.c_uint32),
+        ("parameter", ctypes.c_void_p),
+        ("key_spec", ctypes.c_uint32),
+    )
+
+
+class _Blob(ctypes.Structure):
+    """CRYPT_DATA_BLOB of wincrypt.h."""
+
+    _fields_ = (("size", ctypes.c_uint32), ("data", ctypes.c_char_p))
 
 
 def read_store(location: Location, name: str) -> tuple[StoreCertificate, ...]:
@@ -61,10 +77,48 @@ def read_store(location: Location, name: str) -> tuple[StoreCertificate, ...]:
             return tuple(_describe(crypt32, context) for context in _contexts(crypt32, store))
         finally:
             crypt32.CertCloseStore(store, 0)
-    raise PrerequisiteError(
+    raise _not_windows()
+
+
+def add_certificate(location: Location, der: bytes, *, friendly_name: str, provider: str, container: str) -> None:
+    """Put `der` into the store My of this user or of the machine, with its name and the KSP `provider` that holds its
+    key under `container`; it takes the place of one that is there. Raises PrerequisiteError.
+    """
+    if sys.platform == "win32":
+        crypt32 = _crypt32()
+        name = (friendly_name + "\0").encode("utf-16-le")
+        properties = ((_KEY_PROV_INFO, _KeyProvInfo(container, provider)), (_FRIENDLY_NAME, _Blob(len(name), name)))
+        context = crypt32.CertCreateCertificateContext(_ENCODING, der, len(der))
+        system, my = ctypes.c_void_p(_PROV_SYSTEM_W), ctypes.c_wchar_p("MY")
+        store = crypt32.CertOpenStore(system, 0, None, _LOCATIONS[location], my)
+        try:
+            named = all(
+                crypt32.CertSetCertificateContextProperty(context, number, 0, ctypes.byref(value))
+                for number, value in properties
+            )
+            if not (named and crypt32.CertAddCertificateContextToStore(store, context, _REPLACE_EXISTING, None)):
+                raise _not_written(location, ctypes.WinError(ctypes.get_last_error()))
+        finally:
+            crypt32.CertFreeCertificateContext(context)
+            crypt32.CertCloseStore(store, 0)
+        return
+    raise _not_windows()
+
+
+def _not_windows() -> PrerequisiteError:
+    return PrerequisiteError(
         "key store windows uses the Windows certificate store, which this machine does not have",
         code="NOT_WINDOWS",
         remedy="Run on a Windows agent, or sign with --certificate, --keypair-alias and --signtool.",
+    )
+
+
+def _not_written(location: Location, refused: OSError) -> PrerequisiteError:
+    whose = "user" if location == "user" else "machine"
+    return PrerequisiteError(
+        f"the Windows certificate store My of this {whose} can't be written: {refused.strerror}",
+        code="STORE_NOT_WRITABLE",
+        remedy="The machine's store takes an administrator; the user's needs the user's profile to be loaded.",
     )
 
 
@@ -117,4 +171,15 @@ if sys.platform == "win32":
             ctypes.POINTER(ctypes.c_uint32),
         )
         library.CertCloseStore.argtypes = (ctypes.c_void_p, ctypes.c_uint32)
+        library.CertCreateCertificateContext.restype = context
+        library.CertCreateCertificateContext.argtypes = (ctypes.c_uint32, ctypes.c_char_p, ctypes.c_uint32)
+        library.CertFreeCertificateContext.argtypes = (context,)
+        library.CertSetCertificateContextProperty.argtypes = (
+            *(context, ctypes.c_uint32),
+            *(ctypes.c_uint32, ctypes.c_void_p),
+        )
+        library.CertAddCertificateContextToStore.argtypes = (
+            *(ctypes.c_void_p, context),
+            *(ctypes.c_uint32, ctypes.c_void_p),
+        )
         return library

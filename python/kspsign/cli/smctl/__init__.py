@@ -1,0 +1,1 @@
+"""`kspsign smctl`: the command line of DigiCert's smctl, over the key store keylocker on any system."""

@@ -1,0 +1,98 @@
+"""The ledger: one signature for a digest, and one count, among threads that have files of their own open."""
+
+from __future__ import annotations
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from kspsign.model.errors import CancelledError, PrerequisiteError, SigningError
+from kspsign.model.values import DigestAlgorithm, RawSignature
+from kspsign.signing.budget import Budget
+from kspsign.signing.ledger import Ledger, Tally, begin_count
+
+ALGORITHM = DigestAlgorithm("sha256")
+NAME, DIGEST = "AB" * 20, bytes(32)
+GOING_ON = threading.Event()
+
+
+def test_the_first_of_many_obtains_the_signature(tmp_path: Path) -> None:
+    """The others wait, and find it with its chain."""
+    obtained = []
+
+    def obtain(number: int) -> RawSignature | None:
+        with Ledger(tmp_path, NAME, GOING_ON).entry(DIGEST, ALGORITHM) as entry:
+            if entry.signature() is None:
+                obtained.append(number)
+                entry.keep(RawSignature(ALGORITHM, b"signature", (b"leaf", b"root")))
+            return entry.signature()
+
+    with ThreadPoolExecutor(8) as pool:
+        found = list(pool.map(obtain, range(24)))
+    assert len(obtained) == 1
+    assert set(found) == {RawSignature(ALGORITHM, b"signature", (b"leaf", b"root"))}
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b'{"signature": "zz", "chain": []}', b'{"signature": 1}', b"[]"])
+def test_an_entry_that_was_cut_off_is_none(tmp_path: Path, content: bytes) -> None:
+    """A run that was killed while it wrote leaves what the next one writes again."""
+    ledger = Ledger(tmp_path, NAME, GOING_ON)
+    with ledger.entry(DIGEST, ALGORITHM):
+        pass
+    (path,) = tmp_path.glob("*/*.json")
+    path.write_bytes(content)
+    with ledger.entry(DIGEST, ALGORITHM) as entry:
+        assert entry.signature() is None
+        entry.keep(RawSignature(ALGORITHM, b"signature", None))
+        assert entry.signature() == RawSignature(ALGORITHM, b"signature", None)
+
+
+def test_the_limit_is_of_all_budgets_together(tmp_path: Path) -> None:
+    """Not one more than the limit, however many take at the same time; what is given back can be taken again."""
+    limit, taken, refused = 10, [], set()
+
+    def take(_number: int) -> None:
+        budget = Budget(limit, Tally(tmp_path, GOING_ON))
+        try:
+            budget.take()
+        except SigningError as spent:
+            refused.add(spent.code)
+        else:
+            taken.append(budget)
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(take, range(40)))
+    assert (len(taken), refused) == (limit, {"BUDGET_SPENT"})
+    taken[0].give_back()
+    take(0)
+    take(0)
+    assert len(taken) == limit + 1
+    begin_count(tmp_path)
+    take(0)
+    assert len(taken) == limit + 2
+
+
+def test_signatures_that_are_lost_count(tmp_path: Path) -> None:
+    """They were made."""
+    budget = Budget(3, Tally(tmp_path, GOING_ON))
+    budget.lose(3)
+    with pytest.raises(SigningError):
+        budget.take()
+
+
+def test_a_cancelled_run_does_not_wait(tmp_path: Path) -> None:
+    """Nor does a folder that can't be used hold it up."""
+    cancelled = threading.Event()
+    cancelled.set()
+    with Ledger(tmp_path, NAME, GOING_ON).entry(DIGEST, ALGORITHM):
+        waiting = Ledger(tmp_path, NAME, cancelled).entry(DIGEST, ALGORITHM)
+        with pytest.raises(CancelledError):
+            waiting.__enter__()
+    (tmp_path / "file").touch()
+    with pytest.raises(PrerequisiteError, match="can't be used"):
+        Tally(tmp_path / "file", GOING_ON).take(None)
+    (tmp_path / "spent").write_text("many", encoding="utf-8")
+    with pytest.raises(PrerequisiteError, match="does not hold a number"):
+        Tally(tmp_path, GOING_ON).take(None)

@@ -64,6 +64,8 @@ bench: $(VENV)/dev.stamp ## times and memory, beside peers in the same run (a qu
 
 faults: $(VENV)/dev.stamp ## fifty of each fault at random moments (a quarter of an hour)
 	KSPSIGN_FAULTS=50 $(BIN)/python -m pytest -q tests/integration/path/test_faults.py
+	KSPSIGN_KILL_FILES=1000 KSPSIGN_KILL_ROTATE=50 KSPSIGN_KILL_SECONDS=1 KSPSIGN_KILLS=20 \
+		$(BIN)/python -m pytest -q -s tests/integration/keys/test_artifact_signing_kill.py
 
 fuzz: $(VENV)/dev.stamp ## every parser under atheris, 30 minutes in all, and changed signatures for 10 (FUZZ='--minutes 5 msi')
 	$(PIP) install --require-hashes --requirement tests/fuzz/atheris.txt

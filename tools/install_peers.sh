@@ -14,6 +14,7 @@ msiinfo msitools
 makensis nsis
 wixl wixl
 openssl openssl
+curl curl
 softhsm2-util softhsm2
 pkcs11-tool opensc
 zsh zsh

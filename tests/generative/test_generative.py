@@ -15,6 +15,7 @@ from generative.documented import Exceptions
 from generative.run_changes import Trial
 from generative.samples import SAMPLES
 
+pytestmark = pytest.mark.no_cover  # what it reaches others reach: to count that doubles its minutes
 MESSAGES, FILES = 160, 120
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from pathlib import Path
 
 from cryptography import x509
@@ -17,6 +18,12 @@ PASSWORD = "test only"  # noqa: S105 - of files made in the test
 PASSWORD_VARIABLE = "TEST_PKCS12_PASSWORD"  # noqa: S105 - a name
 EXPIRED = datetime.now(UTC) - timedelta(days=2)
 VALID = datetime.now(UTC) + timedelta(days=300)
+
+
+@cache
+def shared_key(_number: int) -> rsa.RSAPrivateKey:
+    """RSA keys of 2048 bits that all tests of a process share: of another number, another key."""
+    return rsa_key(2048)
 
 
 @dataclass(frozen=True)

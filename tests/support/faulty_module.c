@@ -3,6 +3,7 @@
  *   hang:C_Sign      never answers          exit:C_Sign      calls exit(0)       abort:C_Login   crashes
  *   refuse:C_Sign    CKR_GENERAL_ERROR      slot             one more slot, which answers CKR_DEVICE_ERROR
  *   grow             the slot list is one longer when it is read than when it was counted
+ *   endless          the slot list is as long as no memory is
  *   final            the token says that one more wrong PIN locks it
  *   pad              the token has a PIN pad: C_Login without a PIN logs in
  *   always           the key wants a login for each signature, which another session's C_SignInit ends
@@ -10,6 +11,9 @@
  *   parameters       C_Initialize wants the text of FAULTY_PARAMETERS where NSS has it
  *   expired          the key's CKA_END_DATE is long ago
  *   unavailable      the private key's CKA_MODULUS has the length of CK_UNAVAILABLE_INFORMATION, with CKR_OK
+ *   cancel           the first login for a signature is cancelled (CKR_FUNCTION_CANCELED), as at a PIN pad
+ *   memory           the token has memory for two sessions
+ *   optional         the token does not say that it wants a login
  *   garbage          C_Sign says that its signature is longer than it can be
  *
  * Several are separated by blanks. FAULTY_RIGHT is the right PIN, FAULTY_TYPED what is typed at the PIN pad (default:
@@ -30,7 +34,7 @@ struct arguments { void *mutexes[4]; U flags; char *parameters; void *reserved; 
 struct information { char label[32], manufacturer[32], model[16], serial[16]; U flags; };
 struct attribute { U type; void *value; U length; };
 
-enum { INITIALIZE = 0, FINALIZE = 1, SLOTS = 4, TOKEN = 6, CLOSE = 13, LOGIN = 18, ATTRIBUTE = 24, SIGN_INIT = 42,
+enum { INITIALIZE = 0, FINALIZE = 1, SLOTS = 4, TOKEN = 6, OPEN = 12, CLOSE = 13, LOGIN = 18, ATTRIBUTE = 24, SIGN_INIT = 42,
        SIGN = 43 };
 static const U BAD_SLOT = 77777;
 
@@ -38,7 +42,7 @@ static struct list own, *real;
 static const char *fault = "";
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static U entitled;      /* the session whose signature the last context login was for */
-static int counted, inside;
+static int counted, inside, opened, cancelled;
 
 static int is(const char *kind) {
     size_t size = strlen(kind);
@@ -85,6 +89,11 @@ static U finalize(void *reserved) {
     return real->calls[FINALIZE](reserved);
 }
 
+static U open_session(U slot, U flags, void *application, void *notify, U *session) {
+    if (is("memory") && __sync_add_and_fetch(&opened, 1) > 2) return 0x31;
+    return real->calls[OPEN](slot, flags, application, notify, session);
+}
+
 static U close_session(U session) {
     strike("C_CloseSession");
     return real->calls[CLOSE](session);
@@ -100,6 +109,7 @@ static U slots(unsigned char present, U *list, U *count) {
         if (list) list[0] = BAD_SLOT;
         return result;
     }
+    if (is("endless") && !list) { *count = (U)-1 / 2; return 0; }
     if (is("grow") && !list && counted++ < 2) {
         U result = real->calls[SLOTS](present, NULL, count);
         *count = *count > 2 ? *count - 2 : 0;
@@ -115,6 +125,7 @@ static U token(U slot, struct information *told) {
     U result = real->calls[TOKEN](slot, told);
     if (result == 0 && is("final")) told->flags |= 0x20000;
     if (result == 0 && is("pad")) told->flags |= 0x100;
+    if (result == 0 && is("optional")) told->flags &= ~4UL;
     return result;
 }
 
@@ -129,6 +140,7 @@ static U login(U session, U user, const char *pin, U length) {
         length = strlen(pin);
     }
     if (user == 2) {
+        if (is("cancel") && !__sync_lock_test_and_set(&cancelled, 1)) return 0x50;
         if (!pin || length != strlen(right) || memcmp(pin, right, length)) return 0xA0;
         pthread_mutex_lock(&lock); entitled = session; pthread_mutex_unlock(&lock);
         return 0;
@@ -189,7 +201,7 @@ U C_GetFunctionList(struct list **told) {
         if (get(&real)) return 5;
         own = *real;
         own.calls[INITIALIZE] = (Call)initialize; own.calls[FINALIZE] = (Call)finalize;
-        own.calls[CLOSE] = (Call)close_session; own.calls[SLOTS] = (Call)slots; own.calls[TOKEN] = (Call)token;
+        own.calls[OPEN] = (Call)open_session; own.calls[CLOSE] = (Call)close_session; own.calls[SLOTS] = (Call)slots; own.calls[TOKEN] = (Call)token;
         own.calls[LOGIN] = (Call)login; own.calls[ATTRIBUTE] = (Call)attribute;
         own.calls[SIGN_INIT] = (Call)sign_init; own.calls[SIGN] = (Call)sign;
     }

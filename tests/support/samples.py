@@ -17,6 +17,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from kspsign.cli.main import main
 from kspsign.model.values import COPY_PREFIX
 from support.places import ROOT
@@ -77,6 +79,15 @@ def kspsign(*arguments: object, folder: Path, reported: bool = True) -> Run:
     with _kept_signals(), contextlib.redirect_stdout(output), contextlib.redirect_stderr(output):
         code = main([*map(str, arguments), *(("--report", str(report)) if reported else ())])
     return Run(code, output.getvalue(), _load(report))
+
+
+def kspsign_at(*arguments: object, folder: Path, environment: Mapping[str, str] | None = None) -> Run:
+    """As `kspsign_process` in this process, which starts none: for the many cases of a table."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        for name, value in (environment or {}).items():
+            patch.setenv(name, value)
+        return kspsign(*arguments, folder=folder)
 
 
 AS_ANY_USER = ("setpriv", "--bounding-set=-dac_override", "--") if os.geteuid() == 0 else ()

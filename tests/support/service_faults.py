@@ -53,6 +53,32 @@ def hanging_up(which: Which, times: int = 1 << 30) -> Set:
     return set_up
 
 
+def garbled(which: Which, work: Callable[[Any, Any], Any], **fields: Any) -> Set:
+    """What the service answers by `work`, with these fields changed; None takes one away."""
+
+    def set_up(service: Any) -> None:
+        def interfere(request: Any) -> object:
+            if not which(request):
+                return None
+            answer = work(service, request)
+            content = {name: value for name, value in {**answer.content, **fields}.items() if value is not None}
+            return type(answer)(200, content)
+
+        service.interfere = interfere
+
+    return set_up
+
+
+def before(which: Which, change: Callable[[], object]) -> Callable[[Any], None]:
+    """What changes something before the service acts on such a request, as the stand-in's `interfere`."""
+
+    def interfere(request: Any) -> None:
+        if which(request):
+            change()
+
+    return interfere
+
+
 def ways_of(world: str) -> Callable[..., Set]:
     """What sets fields of the stand-in's attribute `world`, by their names."""
 

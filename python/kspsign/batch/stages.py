@@ -122,6 +122,7 @@ def _sign_all(signing: Signing, engine: Engine) -> None:
         run.record.signatures_used, run.record.limits = engine.signatures_used, engine.limits
         for notice in hooks.notices():
             run.console.notice(notice)
+        run.warn(hooks.warnings())
 
 
 def _plan_all(signing: Signing, planner: Planner) -> None:

@@ -51,6 +51,23 @@ def find_for_key(place: Path, public_key: bytes, key: str, thumbprint: str | Non
     fitting = [certificate for certificate in found if _public_key(certificate) == wanted]
     if not fitting:
         raise _no_match(place, key, found)
+    return _chosen(place, key, fitting, found, thumbprint)
+
+
+def find_end_entity(place: Path, key: str, thumbprint: str | None = None) -> KeyCertificate:
+    """The newest valid end-entity certificate in `place`, or the one named: for a key that shows its public key with a
+    signature alone. Arguments and errors as of `find_for_key`."""
+    found = _read(place)
+    return _chosen(place, key, _leaves(found), found, thumbprint)
+
+
+def _chosen(
+    place: Path,
+    key: str,
+    fitting: Sequence[x509.Certificate],
+    found: tuple[x509.Certificate, ...],
+    thumbprint: str | None,
+) -> KeyCertificate:
     now = datetime.now(UTC)
     where = f"{place} for {key}"
     if thumbprint is None:
@@ -66,6 +83,11 @@ def find_for_key(place: Path, public_key: bytes, key: str, thumbprint: str | Non
     leaf, _nothing_to_say = choose_newest(named, now, where)
     remarks = superseded(leaf, fitting, now, where)
     return KeyCertificate(leaf, found, remarks, bool(remarks))
+
+
+def _leaves(found: Sequence[x509.Certificate]) -> list[x509.Certificate]:
+    issuers = {certificate.issuer for certificate in found if certificate.issuer != certificate.subject}
+    return [certificate for certificate in found if certificate.subject not in issuers] or list(found)
 
 
 def _read(place: Path) -> tuple[x509.Certificate, ...]:
@@ -89,8 +111,7 @@ def _read(place: Path) -> tuple[x509.Certificate, ...]:
 
 
 def _no_match(place: Path, key: str, found: Sequence[x509.Certificate]) -> PrerequisiteError:
-    issuers = {certificate.issuer for certificate in found if certificate.issuer != certificate.subject}
-    leaves = [certificate for certificate in found if certificate.subject not in issuers] or list(found)
+    leaves = _leaves(found)
     held = "; ".join(f"{display_name(leaf)} ({describe_key(leaf)})" for leaf in leaves[:_SHOWN])
     return PrerequisiteError(
         f"no certificate in {place} was issued for {key}; it holds {held}",

@@ -1,11 +1,11 @@
-"""Batches the requests of many threads into few calls of an external program."""
+"""Batches the requests of many threads into few calls: of an external program, or of a service."""
 
 from __future__ import annotations
 
 import threading
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from typing import Generic, TypeVar
 
 Item = TypeVar("Item")
@@ -13,26 +13,34 @@ Result = TypeVar("Result")
 
 _QUIET_SECONDS = 0.03
 _LINGER_SECONDS = 0.25
+_LONGEST_LINGER = 8
+"""Times the quiet that is waited for, at most."""
 
 
 class Batcher(Generic[Item, Result]):
     """Collects items and passes them to `work` in batches of at most `size`, at most `processes` at a time.
 
     `work` returns one result, or the exception to raise, per item, in order. A signature over the network takes
-    seconds, so waiting items are spread over the free processes before any process gets a second one.
+    seconds, so waiting items are spread over the free processes before any process gets a second one. A batch is begun
+    once no further item came for `quiet` seconds, which is worth more where a second batch costs more.
     """
 
     def __init__(
-        self, work: Callable[[Sequence[Item]], Sequence[Result | Exception]], *, size: int, processes: int
+        self,
+        work: Callable[[Sequence[Item]], Sequence[Result | Exception]],
+        *,
+        size: int,
+        processes: int,
+        quiet: float = _QUIET_SECONDS,
     ) -> None:
         self._work = work
         self._size = size
         self._processes = processes
+        self._quiet = quiet
         self._waiting: list[tuple[Item, Future[Result]]] = []
         self._busy = 0
         self._closed = False
         self._changed = threading.Condition()
-        self._pool = ThreadPoolExecutor(max_workers=processes, thread_name_prefix="batch")
         self._gatherer = threading.Thread(target=self._gather, name="gather", daemon=True)
         self._gatherer.start()
 
@@ -50,7 +58,8 @@ class Batcher(Generic[Item, Result]):
             self._closed = True
             self._changed.notify_all()
         self._gatherer.join()
-        self._pool.shutdown()
+        with self._changed:
+            self._changed.wait_for(lambda: not self._busy)
 
     def _gather(self) -> None:
         while True:
@@ -63,16 +72,17 @@ class Batcher(Generic[Item, Result]):
                 share = -(-len(self._waiting) // (self._processes - self._busy))
                 batch, self._waiting = self._take(min(share, self._size))
                 self._busy += 1
-            self._pool.submit(self._run, batch)
+            # A daemon, as the gatherer is: what waits for a service must not hold up the end of a cancelled run.
+            threading.Thread(target=self._run, args=(batch,), name="batch", daemon=True).start()
 
     def _take(self, count: int) -> tuple[list[tuple[Item, Future[Result]]], list[tuple[Item, Future[Result]]]]:
         return self._waiting[:count], self._waiting[count:]
 
     def _linger(self) -> None:
         """Wait briefly while more items arrive; the lock is released meanwhile."""
-        until = time.monotonic() + _LINGER_SECONDS
+        until = time.monotonic() + max(_LINGER_SECONDS, _LONGEST_LINGER * self._quiet)
         while len(self._waiting) < self._size * self._processes and time.monotonic() < until and not self._closed:
-            if not self._changed.wait(_QUIET_SECONDS):
+            if not self._changed.wait(self._quiet):
                 return
 
     def _run(self, batch: Sequence[tuple[Item, Future[Result]]]) -> None:

@@ -99,7 +99,8 @@ def _signs(settings: Settings) -> tuple[StoreEntry, SyncedCertificate | None]:
     if synchronised is not None:
         return STORES.find(synchronised.key_store), synchronised
     if settings.key_store is None and settings.engine not in {"auto", "native"}:
-        return next(entry for entry in STORES.entries.values() if settings.engine in entry.engines), None
+        programs = (entry for entry in STORES.entries.values() if not entry.signs_natively)
+        return next(entry for entry in programs if settings.engine in entry.engines), None
     return find_store(settings), None
 
 

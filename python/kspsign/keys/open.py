@@ -139,6 +139,7 @@ def surroundings_of(
         agent_environment=settings.agent_environment,
         signtool=settings.signtool,
         smctl=settings.smctl,
+        engine=settings.engine,
         network=settings.network,
     )
 

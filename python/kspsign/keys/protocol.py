@@ -53,7 +53,7 @@ class Surroundings:
     are asked for at once, at most, and `attempts` how often a request is sent that is free to repeat. `environment`
     holds the variables that the options model names, `credentials` SM_* and the variables of --tool-env where the model
     asks for them, `agent_environment` what every outside program gets. `signtool` and `smctl` are programs that were
-    named.
+    named, `engine` is that of --engine.
     """
 
     cancelled: threading.Event
@@ -67,6 +67,7 @@ class Surroundings:
     agent_environment: Mapping[str, str] = field(default_factory=dict, repr=False)
     signtool: Path | None = None
     smctl: Path | None = None
+    engine: str = "auto"
     network: NetworkOptions = field(default_factory=NetworkOptions)
 
 
@@ -77,13 +78,15 @@ class Capabilities:
     `digests` are the digest algorithms that it signs, `concurrent` is how many signatures may be asked for at the
     same time (None: the store sets no limit). `costly` is false where the key is in this process's memory, so that a
     signature that is lost is simply made again. `fixed_certificate` is false where the service chooses certificate and
-    new key for each signature: every signature then comes with its own chain.
+    new key for each signature: every signature then comes with its own chain. `batches` is true where the store makes
+    one request of many that wait: more of them at once are no more load.
     """
 
     digests: frozenset[DigestAlgorithm] = WRITTEN_DIGESTS
     concurrent: int | None = None
     costly: bool = True
     fixed_certificate: bool = True
+    batches: bool = False
 
 
 class OpenStore(Protocol):
@@ -161,6 +164,15 @@ class ResumableKeyStore(KeyStore, Protocol):
         """See KeyStore."""
         begun = self.begin(digest, algorithm)
         return begun if isinstance(begun, RawSignature) else self.finish(begun, digest, algorithm)
+
+
+@runtime_checkable
+class ScanningKeyStore(KeyStore, Protocol):
+    """A key store whose service may want to know which file it signs, to look for malware."""
+
+    def announce(self, digest: bytes, file_sha256: bytes) -> None:
+        """A signature of `digest` will be asked for; it is for the file whose whole content has this SHA-256. Free."""
+        ...
 
 
 class StoreKind(Protocol):

@@ -13,6 +13,7 @@ import urllib3
 
 from kspsign.model.errors import ConfigurationError, LostSignatureError, PrerequisiteError, SigningError
 from kspsign.model.version import VERSION
+from kspsign.network.address import shown_url
 from kspsign.network.exchange import HttpAnswer, Question, ask
 from kspsign.network.failures import reason, surely_not_sent, timed_out
 from kspsign.network.pool import Pool
@@ -25,6 +26,7 @@ _LONGEST = 400
 _LONGEST_ID = 100
 _BLANKS = re.compile(r"[\s\x00-\x1f\x7f]+")
 _TAGS = re.compile(r"<(?:script|style)\b.{0,4000}?</|<[^>]{0,2000}>", re.DOTALL | re.IGNORECASE)
+_PATH = re.compile(r"(?:/[A-Za-z0-9._~-]+)*")
 _LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 
 
@@ -129,21 +131,22 @@ def one_line(text: str) -> str:
     return line if len(line) <= _LONGEST else f"{line[:_LONGEST]}..."
 
 
-def checked_endpoint(url: str, option: str) -> str:
-    """`url` as scheme and host, without a slash at the end: https, or http on this machine.
+def checked_endpoint(url: str, option: str, *, path: bool = False) -> str:
+    """`url` as scheme and host, with `path` also a path, no slash at the end: https, or http on this machine.
 
     Raises ConfigurationError for anything else; `option` names where it was given.
     """
     text = url.strip().rstrip("/")
-    if _is_origin(text):
+    if _is_endpoint(text, path=path):
         return text
+    without = "login and query" if path else "login, path and query"
     raise ConfigurationError(
-        f"{url!r} is not an endpoint ({option})",
-        remedy="Give https://HOST, with :PORT where it is not 443, without login, path and query.",
+        f"{shown_url(url)!r} is not an endpoint ({option})",
+        remedy=f"Give https://HOST{'/PATH' if path else ''}, with :PORT where it is not 443, without {without}.",
     )
 
 
-def _is_origin(text: str) -> bool:
+def _is_endpoint(text: str, *, path: bool) -> bool:
     try:
         parts = urlsplit(text)
         has_port = parts.port is None or parts.port > 0
@@ -151,4 +154,6 @@ def _is_origin(text: str) -> bool:
         return False
     is_safe = parts.scheme == "https" or (parts.scheme == "http" and parts.hostname in _LOOPBACK)
     whole = f"{parts.scheme}://{parts.netloc}"
+    if path and _PATH.fullmatch(parts.path):
+        whole += parts.path
     return bool(parts.hostname) and has_port and is_safe and "@" not in parts.netloc and text == whole

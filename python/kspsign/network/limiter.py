@@ -46,12 +46,12 @@ class Limiter:
     """Admits a changing number of parallel requests, never more than `ceiling`, begun `spacing` seconds apart; see the
     module."""
 
-    def __init__(self, ceiling: int, cancelled: threading.Event, spacing: float = 0.0) -> None:
+    def __init__(self, ceiling: int, cancelled: threading.Event, spacing: float = 0.0, *, start: int = START) -> None:
         self.ceiling = ceiling
         self._spacing = spacing
         self._cancelled = cancelled
         self._turn = threading.Condition()
-        self._limit = min(START, ceiling)
+        self._limit = min(start, ceiling)
         self._target = ceiling
         self._proven = 0
         self._patience, self._calm = PATIENCE, 0

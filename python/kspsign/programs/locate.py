@@ -99,7 +99,7 @@ def find_program(name: str, settings: ProgramSettings) -> Path | None:
 
 def find_msiexec(settings: ProgramSettings) -> Path:
     """Windows' installer; raises PrerequisiteError when it is not found."""
-    installer = Path(_variable(settings, "SYSTEMROOT") or "") / "System32" / "msiexec.exe"
+    installer = Path(variable(settings, "SYSTEMROOT") or "") / "System32" / "msiexec.exe"
     if not (installer.is_absolute() and installer.is_file()):
         raise PrerequisiteError(
             "msiexec.exe was not found: an MSI is installed on Windows only",
@@ -132,26 +132,27 @@ def _on_path(names: tuple[str, ...], settings: ProgramSettings) -> Tool | None:
 
 def _places_on_path(names: tuple[str, ...], settings: ProgramSettings) -> Iterator[Path]:
     # Not shutil.which: on Windows it looks into the working folder first, where anything may have been checked out.
-    folders = (Path(entry.strip('"')) for entry in (_variable(settings, "PATH") or "").split(os.pathsep))
+    folders = (Path(entry.strip('"')) for entry in (variable(settings, "PATH") or "").split(os.pathsep))
     usable = (folder for folder in folders if folder.is_absolute() and not (folder / SHIMS_MARK).exists())
     return (folder / name for folder in usable for name in names)
 
 
 def _windows_kits(settings: ProgramSettings) -> Iterator[Path]:
-    for variable in ("ProgramFiles(x86)", "ProgramFiles"):
-        kit = Path(_variable(settings, variable) or "") / "Windows Kits" / "10" / "bin"
+    for name in ("ProgramFiles(x86)", "ProgramFiles"):
+        kit = Path(variable(settings, name) or "") / "Windows Kits" / "10" / "bin"
         if kit.is_absolute():
             yield from sorted(kit.glob("10.*/x64/signtool.exe"), key=_version_key, reverse=True)
             yield from kit.glob("x64/signtool.exe")
 
 
 def _digicert_folders(settings: ProgramSettings) -> Iterator[Path]:
-    folder = Path(_variable(settings, "ProgramFiles") or "") / "DigiCert"
+    folder = Path(variable(settings, "ProgramFiles") or "") / "DigiCert"
     if folder.is_absolute():
         yield from sorted(folder.glob("*/smctl.exe"), key=lambda path: path.stat().st_mtime, reverse=True)
 
 
-def _variable(settings: ProgramSettings, name: str) -> str | None:
+def variable(settings: ProgramSettings, name: str) -> str | None:
+    """A variable of the agent, which Windows knows by any case; None when it is not set."""
     known = {key.upper(): value for key, value in settings.agent_environment.items()}
     return known.get(name.upper())
 

@@ -28,7 +28,17 @@ _NO_CREDENTIALS: Final[Mapping[str, SecretStr]] = MappingProxyType({})
 _POLL_SECONDS = 0.2
 _STOP_SECONDS = 5.0
 _SHORTEST_SECRET = 4
-_NO_SECRETS = frozenset({"SM_HOST", "SM_CLIENT_CERT_FILE"})
+_NO_SECRETS = frozenset(
+    {
+        "AZURE_CLIENT_CERTIFICATE_PATH",
+        "AZURE_CLIENT_ID",
+        "AZURE_CONFIG_DIR",
+        "AZURE_FEDERATED_TOKEN_FILE",
+        "AZURE_TENANT_ID",
+        "SM_CLIENT_CERT_FILE",
+        "SM_HOST",
+    }
+)
 _OUTPUT_LIMIT = 16 << 20
 
 

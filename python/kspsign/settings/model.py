@@ -65,7 +65,7 @@ class Settings(BaseModel):
         None, description="Where the private key is; never guessed."
     )
     engine: Annotated[EngineName, Ambient.REFUSED] = Field(
-        "auto", description="Signing engine; auto: signtool for key store windows."
+        "auto", description="Signing engine; auto: signtool for key store windows, native for all others."
     )
     thumbprint: Thumbprint = None
     signtool: Annotated[Path | None, Ambient.REFUSED] = Field(

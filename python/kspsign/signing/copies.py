@@ -17,10 +17,11 @@ from typing import IO, BinaryIO, NamedTuple
 
 from kspsign.authenticode.io.snapshot import LARGE
 from kspsign.authenticode.signable import Digest
+from kspsign.concurrency.file_lock import try_lock
 from kspsign.model.errors import ArtifactError, CancelledError
 from kspsign.model.hresults import Hresult
 from kspsign.model.values import COPY_PREFIX, Artifact
-from kspsign.signing.locks import Exclusive, may_write, replace, try_lock
+from kspsign.signing.locks import Exclusive, may_write, replace
 
 _BUSY = frozenset({errno.ETXTBSY, errno.EBUSY, errno.EWOULDBLOCK})
 _NO_ROOM_ASIDE = frozenset({errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS})

@@ -3,10 +3,11 @@ none.
 
 One folder; one file per run and name, one line of JSON per entry; only its own run appends to it. The name is the
 certificate's thumbprint, or where every signature has a certificate of its own what these have in common; an entry
-then holds the signature's chain. Where a service queues requests, an entry may instead hold the operation by which the
-signature can be fetched. Entries hold no secret. A run takes over what runs that are gone left there; any number of
-runs may share a folder, and files of other machines may be copied into it, below folders too. What is read is not
-trusted: whoever uses an entry verifies it first.
+then holds the signature's chain. A request is noted before it is sent, so that a killed run leaves a trace of what it
+may have paid for. Where a service queues requests, an entry may instead hold the operation by which the signature can
+be fetched. Entries hold no secret. A run takes over what runs that are gone left there; any number of runs may share a
+folder, and files of other machines may be copied into it, below folders too. What is read is not trusted: whoever uses
+an entry verifies it first.
 """
 
 from __future__ import annotations
@@ -17,15 +18,22 @@ import os
 import secrets
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import IO, Any, NamedTuple, Self
+from typing import IO, Self
 
 from kspsign.certificates.parse import parse_certificate
+from kspsign.concurrency.file_lock import try_lock
 from kspsign.model.errors import TrustError
 from kspsign.model.values import DigestAlgorithm, RawSignature
-from kspsign.signing.locks import try_lock
+from kspsign.signing.journal_entries import (
+    REPORTED,
+    JournalEntry,
+    JournalKey,
+    answered_entries,
+    read_contents,
+)
 
 SUFFIX = ".journal"
 KEPT_SECONDS = 30 * 24 * 3600
@@ -36,34 +44,21 @@ _NEWBORN_SECONDS = 3600
 _STAMPING_TIME = timedelta(minutes=10)
 
 
-class _Key(NamedTuple):
-    algorithm: str
-    digest: str
-
-
-class _JournalEntry(NamedTuple):
-    """A signature, with the service's id of the request that made it; or "" and the operation that was begun for it."""
-
-    signature: str
-    time: int
-    chain: tuple[str, ...] = ()
-    operation: str = ""
-    request: str | None = None
-
-
 class Journal:
     """The signatures in `folder` that were made under `name` (40 hex digits), found by digest.
 
     `add` does not wait for the disk: a thread brings to it what was written. A killed process loses nothing so, a
-    machine that goes down what came in its last milliseconds. `fault` says why nothing can be kept, if so.
+    machine that goes down what came in its last milliseconds. `fault` says why nothing can be kept, if so. `lost` are
+    the digests (hex) for which runs that are gone had asked, and whose signatures may be spent and were never seen.
     """
 
     def __init__(self, folder: Path, name: str) -> None:
         self.fault: str | None = None
+        self.lost: list[str] = []
         self._folder = folder
         self._name = name
-        self._known: dict[_Key, _JournalEntry] = {}
-        self._unfinished: set[_Key] = set()
+        self._known: dict[JournalKey, JournalEntry] = {}
+        self._unfinished: set[JournalKey] = set()
         self._lock = threading.Lock()
         self._file: IO[bytes] | None = None
         self._torn = False
@@ -75,7 +70,7 @@ class Journal:
         """Know what is there; change nothing."""
         for path in self._paths():
             with path.open("rb") as file:
-                self._known.update(_unfinished(file))
+                self._known.update(answered_entries(read_contents(file).entries))
 
     def __enter__(self) -> Self:
         """Know what is there, and take it over where its run is gone."""
@@ -89,6 +84,8 @@ class Journal:
     def __exit__(self, *_: object) -> None:
         """Bring the rest to the disk. A file whose signatures are all in their files has served."""
         with self._lock:
+            if self.lost:
+                self._append({REPORTED: True})
             self._closing = True
         if self._file is None:
             return
@@ -101,33 +98,43 @@ class Journal:
 
     def find(self, digest: bytes, algorithm: DigestAlgorithm) -> RawSignature | None:
         """A signature of `digest` that was obtained before."""
-        entry = self._known.get(_Key(algorithm.value, digest.hex()))
-        if entry is None or entry.operation:
+        entry = self._known.get(JournalKey(algorithm.value, digest.hex()))
+        if entry is None or not entry.signature:
             return None
         chain = tuple(map(bytes.fromhex, entry.chain)) or None
         return RawSignature(algorithm, bytes.fromhex(entry.signature), chain, entry.request)
 
     def add(self, digest: bytes, signature: RawSignature) -> None:
         """Keep a signature. Never raises: the file that it is for can still be finished."""
-        key = _Key(signature.algorithm.value, digest.hex())
+        key = JournalKey(signature.algorithm.value, digest.hex())
         chain = tuple(der.hex() for der in signature.chain or ())
-        entry = _JournalEntry(signature.value.hex(), int(time.time()), chain, request=signature.request_id)
+        entry = JournalEntry(signature.value.hex(), int(time.time()), chain, request=signature.request_id)
         with self._lock:
             self._keep(key, entry)
 
     def operation(self, digest: bytes, algorithm: DigestAlgorithm) -> str | None:
         """What a run before began for `digest` and did not fetch."""
-        entry = self._known.get(_Key(algorithm.value, digest.hex()))
+        entry = self._known.get(JournalKey(algorithm.value, digest.hex()))
         return entry.operation or None if entry is not None else None
+
+    def ask(self, digest: bytes, algorithm: DigestAlgorithm) -> None:
+        """A signature is about to be asked for; `begin`, `add` or `abandon` follows, unless the run is killed. Never
+        raises."""
+        key = JournalKey(algorithm.value, digest.hex())
+        with self._lock:
+            self._unfinished.add(key)
+            self._append({**key._asdict(), "asked": True, "time": int(time.time())})
 
     def begin(self, digest: bytes, algorithm: DigestAlgorithm, operation: str) -> None:
         """A signature was asked for, and is paid for; `add` or `abandon` follows. Never raises."""
         with self._lock:
-            self._keep(_Key(algorithm.value, digest.hex()), _JournalEntry("", int(time.time()), operation=operation))
+            self._keep(
+                JournalKey(algorithm.value, digest.hex()), JournalEntry("", int(time.time()), operation=operation)
+            )
 
     def abandon(self, digest: bytes, algorithm: DigestAlgorithm) -> None:
         """What was begun gives no signature."""
-        key = _Key(algorithm.value, digest.hex())
+        key = JournalKey(algorithm.value, digest.hex())
         with self._lock:
             self._known.pop(key, None)
             self._strike_out(key)
@@ -135,7 +142,7 @@ class Journal:
     def done(self, digest: bytes, algorithm: DigestAlgorithm) -> None:
         """The signature is in its file, in its place."""
         with self._lock:
-            self._strike_out(_Key(algorithm.value, digest.hex()))
+            self._strike_out(JournalKey(algorithm.value, digest.hex()))
 
     @property
     def inherited(self) -> bool:
@@ -151,7 +158,7 @@ class Journal:
                 if not entry.operation and entry.signature == signature.hex():
                     self._strike_out(key)
 
-    def _strike_out(self, key: _Key) -> None:
+    def _strike_out(self, key: JournalKey) -> None:
         if key in self._unfinished:
             self._unfinished.discard(key)
             self._append({**key._asdict(), "done": True})
@@ -159,7 +166,7 @@ class Journal:
     def _paths(self) -> Sequence[Path]:
         return sorted(self._folder.rglob(f"{self._name}-*{SUFFIX}"))
 
-    def _keep(self, key: _Key, entry: _JournalEntry) -> None:
+    def _keep(self, key: JournalKey, entry: JournalEntry) -> None:
         self._unfinished.add(key)
         more: dict[str, object] = {"chain": entry.chain} if entry.chain else {}
         if entry.request is not None:
@@ -206,15 +213,19 @@ class Journal:
                 state = os.fstat(file.fileno())
                 age = time.time() - state.st_mtime
                 gone = age > KEPT_SECONDS or try_lock(file) is True
-                entries = dict(_unfinished(file))
+                entries, lost = read_contents(file)
         except FileNotFoundError:
             return  # its run has ended well meanwhile
-        self._known.update(entries)
+        answered = answered_entries(entries)
+        self._known.update(answered)
         if not gone or (not state.st_size and age < _NEWBORN_SECONDS):
             return
-        for key, entry in entries.items():
+        for key, entry in answered.items():
             if entry.time > time.time() - KEPT_SECONDS:
                 self._keep(key, entry)
+        for key in (*lost, *(key for key in entries if key not in answered)):
+            self.lost.append(key.digest)
+            self._append({**key._asdict(), "lost": True})
         if self._file is not None:
             os.fsync(self._file.fileno())
         if self.fault is None:
@@ -231,30 +242,3 @@ def is_current(signature: RawSignature) -> bool:
     except TrustError:
         return False
     return datetime.now(UTC) < end - _STAMPING_TIME
-
-
-def _unfinished(file: IO[bytes]) -> Iterator[tuple[_Key, _JournalEntry]]:
-    """The entries of `file` that have not served. A line that is cut off or none of ours is passed over."""
-    found: dict[_Key, _JournalEntry] = {}
-    for line in file:
-        try:
-            content = json.loads(line)
-            key = _Key(str(content["algorithm"]), bytes.fromhex(content["digest"]).hex())
-            if content.get("done"):
-                found.pop(key, None)
-            else:
-                found[key] = _entry(content)
-        except (ValueError, TypeError, KeyError, AttributeError):
-            continue
-    yield from found.items()
-
-
-def _entry(content: dict[str, Any]) -> _JournalEntry:
-    operation = content.get("operation")
-    if isinstance(operation, str) and operation:
-        return _JournalEntry("", int(content["time"]), operation=operation)
-    chain = tuple(bytes.fromhex(der).hex() for der in content.get("chain", ()))
-    request = content.get("request")
-    if request is not None and not isinstance(request, str):
-        raise TypeError("an id is a text")
-    return _JournalEntry(bytes.fromhex(content["signature"]).hex(), int(content["time"]), chain, request=request)

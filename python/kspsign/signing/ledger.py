@@ -20,9 +20,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Final
 
+from kspsign.concurrency.file_lock import try_lock
 from kspsign.model.errors import CancelledError, PrerequisiteError
 from kspsign.model.values import DigestAlgorithm, RawSignature
-from kspsign.signing.locks import try_lock
 
 LOOK_SECONDS: Final = 0.02
 """Between two looks at a file that another run has locked."""

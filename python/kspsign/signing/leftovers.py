@@ -8,8 +8,8 @@ import time
 from collections.abc import Iterable
 from pathlib import Path
 
+from kspsign.concurrency.file_lock import try_lock
 from kspsign.model.values import COPY_PREFIX
-from kspsign.signing.locks import try_lock
 
 UNLOCKABLE_SECONDS = 24 * 3600
 """Without file locks, a copy that was not written to for this long counts as abandoned."""

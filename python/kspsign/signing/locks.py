@@ -1,15 +1,14 @@
-"""Exclusive file locks and atomic replacement (flock; Windows sharing modes)."""
+"""Files to be signed: held for one process alone, and replaced as a whole (flock; Windows sharing modes)."""
 
 from __future__ import annotations
 
 import contextlib
-import errno
 import os
 import sys
 import time
 from pathlib import Path
-from typing import IO, Any
 
+from kspsign.concurrency.file_lock import try_lock
 from kspsign.model.errors import ArtifactError
 from kspsign.model.hresults import Hresult
 
@@ -24,9 +23,6 @@ def may_write(path: Path) -> bool:
 
 if sys.platform == "win32":
     import ctypes
-    import msvcrt
-
-    _LOCKED_BYTE = 1 << 40  # beyond any content: what is locked on Windows can be neither read nor written
 
     _GENERIC_READ, _GENERIC_WRITE, _DELETE = 0x80000000, 0x40000000, 0x00010000
     _SHARE_READ, _SHARE_DELETE = 1, 4
@@ -55,18 +51,6 @@ if sys.platform == "win32":
         def close(self) -> None:
             """Nothing is open."""
 
-    def try_lock(file: IO[Any]) -> bool | None:
-        """Lock an open file of ours until it is closed or the process ends; False when another process has it, None
-        where the file system knows no locks."""
-        file.seek(_LOCKED_BYTE)
-        try:
-            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
-        except OSError:
-            return False
-        finally:
-            file.seek(0)
-        return True
-
     def replace(copy: Path, target: Path) -> None:
         """Put `copy` in the place of `target`; a virus scanner that looks into either for a moment is waited for."""
         for _ in range(_REPLACE_ATTEMPTS):
@@ -80,8 +64,6 @@ if sys.platform == "win32":
 
 else:
     import fcntl
-
-    _NO_LOCKS = frozenset({errno.ENOLCK, errno.EOPNOTSUPP, errno.EINVAL})  # as some network file systems say
 
     class Exclusive:
         """An advisory lock on `path`; raises ArtifactError (ERROR_SHARING_VIOLATION) when another has it.
@@ -110,19 +92,6 @@ else:
             """Close what was locked: when it was replaced, the system frees it now, which takes a while if it is
             large."""
             self._file.close()
-
-    def try_lock(file: IO[Any]) -> bool | None:
-        """Lock an open file of ours until it is closed or the process ends; False when another process has it, None
-        where the file system knows no locks."""
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return False
-        except OSError as unsupported:
-            if unsupported.errno not in _NO_LOCKS:
-                raise
-            return None
-        return True
 
     def replace(copy: Path, target: Path) -> None:
         """Put `copy` in the place of `target`."""

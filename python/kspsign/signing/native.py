@@ -16,8 +16,9 @@ from kspsign.certificates.identity import PublisherIdentity
 from kspsign.certificates.parse import thumbprint_of
 from kspsign.concurrency.single_flight import SingleFlight
 from kspsign.keys.protocol import KeyStore, SigningKey, check_digest
+from kspsign.model.report import RunWarning
 from kspsign.model.values import DigestAlgorithm, Limits, RawSignature, TimestampToken
-from kspsign.network.limiter import Limiter
+from kspsign.network.limiter import START, Limiter
 from kspsign.settings.model import Settings
 from kspsign.signing.budget import Budget
 from kspsign.signing.clock import StepClock
@@ -25,6 +26,7 @@ from kspsign.signing.copies import LockedTarget, SignedCopy, preallocate
 from kspsign.signing.hooks import Hooks
 from kspsign.signing.journal import Journal
 from kspsign.signing.ledger import Ledger
+from kspsign.signing.lost_answers import lost_warnings
 from kspsign.signing.plan import signing_terms, unsigned
 from kspsign.signing.shared_state import LOCAL_SLOTS, SharedState
 from kspsign.signing.source import SignatureSource
@@ -73,6 +75,7 @@ class NativeEngine:
             on_committed=self._forget_embedded,
             on_already_signed=self._forget_found,
             notices=self._notices,
+            warnings=self._warnings,
         )
 
     @property
@@ -103,6 +106,7 @@ class NativeEngine:
         terms, clock = self._terms, StepClock()
         digest = self._read_digest(held, file)
         to_sign = unsigned(file, terms, digest)
+        self._source.announce(to_sign.digest, digest.sha256)
         clock.lap("digest")
         with self._slots.released(), self._turn():
             if held.artifact.format in NAMING_CERTIFICATE:
@@ -184,7 +188,9 @@ class NativeEngine:
             if chain[0] != terms.chain[0]:
                 terms = replace(terms, chain=chain)
                 file.admit(terms)
-            return unsigned(file, terms, digest)
+            made = unsigned(file, terms, digest)
+            self._source.announce(made.digest, digest.sha256)
+            return made
 
         signature, chain = self._source.get_named(lambda chain: prepared(chain).digest, self._terms.algorithm)
         return _SignedDigest(prepared(chain), signature, chain)
@@ -213,6 +219,10 @@ class NativeEngine:
             yield f"signatures could not be kept for another run, the journal can't be written: {fault}"
         if self._preflight is not None and self._preflight.notice is not None:
             yield self._preflight.notice
+
+    def _warnings(self) -> Iterator[RunWarning]:
+        """What runs that were killed may have paid for."""
+        return lost_warnings(self._source.journal.lost if self._source.journal else [])
 
     @property
     def _servers(self) -> tuple[RemoteAuthority, ...]:
@@ -276,7 +286,8 @@ def open_native(
             name = certificate.thumbprint if fixed else PublisherIdentity.of(certificate.chain[0]).label
             journal = resources.enter_context(Journal(settings.journal_folder, name))
             ledger = Ledger(settings.ledger, name, cancelled) if settings.ledger is not None else None
-        limiter = Limiter(min(settings.jobs, able.concurrent or settings.jobs), cancelled)
+        ceiling = min(settings.jobs, able.concurrent or settings.jobs)
+        limiter = Limiter(ceiling, cancelled, start=ceiling if able.batches else START)
         source = SignatureSource(store, certificate.chain, limiter, budget, shared.breaker, journal, ledger)
         resources.callback(source.settle)
         stamped_by = DigestAlgorithm(settings.timestamp_algorithm)

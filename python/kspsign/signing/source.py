@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import nullcontext
 from functools import partial
-from typing import Final
+from typing import Final, TypeVar
 
 from cryptography.exceptions import UnsupportedAlgorithm
 
@@ -18,7 +18,7 @@ from kspsign.certificates.parse import parse_certificate, subject_of, thumbprint
 from kspsign.concurrency.in_flight import InFlight
 from kspsign.concurrency.single_flight import SingleFlight
 from kspsign.concurrency.turns import Turns
-from kspsign.keys.protocol import KeyStore, ResumableKeyStore
+from kspsign.keys.protocol import KeyStore, ResumableKeyStore, ScanningKeyStore
 from kspsign.model.errors import LostSignatureError, OperationFailedError, SigningError, ThrottledError, TrustError
 from kspsign.model.values import DigestAlgorithm, RawSignature
 from kspsign.network.limiter import Limiter
@@ -29,6 +29,7 @@ from kspsign.signing.circuit_breaker import CircuitBreaker
 from kspsign.signing.journal import Journal, is_current
 from kspsign.signing.ledger import Ledger
 
+_Answer = TypeVar("_Answer")
 ATTEMPTS: Final = 10
 """How often one file is asked for at a key store that says that it is too busy."""
 NAMED_ATTEMPTS: Final = 2
@@ -62,11 +63,17 @@ class SignatureSource:
         self.fixed_certificate = key.capabilities.fixed_certificate
         self._key, self._chain, self._breaker = key, chain, breaker
         self._resumable = key if isinstance(key, ResumableKeyStore) else None
+        self._scanning = key if isinstance(key, ScanningKeyStore) else None
         self._identity = PublisherIdentity.of(chain[0])
         self._flights: SingleFlight[RawSignature] = SingleFlight(keep=None if journal is not None else FREE_KEPT)
         self._turns = Turns()
         self._unkept = InFlight()
         self._trace = Trace()
+
+    def announce(self, digest: bytes, sha256: str) -> None:
+        """`digest` will be asked for: it is of a file with this SHA-256 (hex; "" where that is not known)."""
+        if self._scanning is not None and sha256:
+            self._scanning.announce(digest, bytes.fromhex(sha256))
 
     def get(self, digest: bytes, algorithm: DigestAlgorithm) -> RawSignature:
         """A valid signature of `digest`; costs at most one, and none if it was obtained before.
@@ -230,9 +237,9 @@ class SignatureSource:
     def _sign(self, digest: bytes, algorithm: DigestAlgorithm) -> RawSignature:
         """One signature; where it has to be fetched, what it is fetched by is kept first."""
         if self._resumable is None:
-            return self._key.sign(digest, algorithm)
+            return self._asked(digest, algorithm, self._key.sign)
         with self._unkept:
-            begun = self._resumable.begin(digest, algorithm)
+            begun = self._asked(digest, algorithm, self._resumable.begin)
             if isinstance(begun, RawSignature):
                 return begun
             if self.journal is not None:
@@ -240,6 +247,18 @@ class SignatureSource:
         try:
             return self._resumable.finish(begun, digest, algorithm)
         except OperationFailedError:
+            self._abandon(digest, algorithm)
+            raise
+
+    def _asked(
+        self, digest: bytes, algorithm: DigestAlgorithm, request: Callable[[bytes, DigestAlgorithm], _Answer]
+    ) -> _Answer:
+        """The answer to `request`, which is noted before it is sent: a run that is killed in between may have paid."""
+        if self.journal is not None:
+            self.journal.ask(digest, algorithm)
+        try:
+            return request(digest, algorithm)
+        except BaseException:
             self._abandon(digest, algorithm)
             raise
 

@@ -4,21 +4,33 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Protocol
+from typing import NamedTuple, Protocol
+
+from pydantic import SecretStr
 
 from kspsign.model.errors import CancelledError, ConfigurationError
 from kspsign.model.values import SyncedCertificate
 from kspsign.programs.locate import Tool, find_signtool, find_smctl
 from kspsign.programs.run import Ran, call_tool
+from kspsign.programs.signtool_output import SignToolWords
 from kspsign.programs.staging import StagingFolder
 from kspsign.settings.model import Settings
+from kspsign.signing.tool_errors import ToolRefusal
 
 _SIGN_SECONDS, _SIGN_SECONDS_PER_FILE = 120.0, 30.0
 _FIRST_PAUSE_SECONDS = 1.0
 _STAMP_SECONDS, _STAMP_SECONDS_PER_FILE = 60.0, 15.0
+
+
+class FileDetails(NamedTuple):
+    """Of one file of a call: what the service's log calls its signature, which then is paid for, and why it is not
+    signed, if it is not."""
+
+    request_id: str | None
+    refusal: ToolRefusal | None
 
 
 class SigningTool(Protocol):
@@ -29,6 +41,10 @@ class SigningTool(Protocol):
 
     def sign(self, names: Sequence[str], timestamp_url: str | None) -> Ran:
         """One call; with a timestamp from that server in the same command when one is given."""
+        ...
+
+    def details(self, ran: Ran, words: SignToolWords, names: Sequence[str]) -> Mapping[str, FileDetails]:
+        """What a library inside the program printed about the files of a call; {} where it prints nothing itself."""
         ...
 
 
@@ -51,6 +67,10 @@ class Caller:
             cancelled=self.cancelled,
         )
 
+    def having(self, credentials: Mapping[str, SecretStr]) -> Caller:
+        """The same with these credentials alone."""
+        return replace(self, settings=self.settings.model_copy(update={"credentials": dict(credentials)}))
+
     def pause(self, attempt: int) -> None:
         """Wait before another try, longer each time; raises CancelledError."""
         if self.cancelled.wait(_FIRST_PAUSE_SECONDS * 2**attempt):
@@ -68,6 +88,10 @@ class SignToolSigner:
     def sign(self, names: Sequence[str], timestamp_url: str | None) -> Ran:
         arguments = sign_arguments(self._caller.settings, self._certificate, timestamp_url)
         return self._caller.run(self.tool, [*arguments, *names], _SIGN_SECONDS + _SIGN_SECONDS_PER_FILE * len(names))
+
+    def details(self, _ran: Ran, _words: SignToolWords, _names: Sequence[str]) -> Mapping[str, FileDetails]:
+        """A KSP prints nothing."""
+        return {}
 
 
 class SmctlSigner:
@@ -99,6 +123,10 @@ class SmctlSigner:
             folder.rmdir()
         return ran
 
+    def details(self, _ran: Ran, _words: SignToolWords, _names: Sequence[str]) -> Mapping[str, FileDetails]:
+        """What smctl says is among its errors."""
+        return {}
+
     def _call(self, folder: str, count: int, *, stamped: bool) -> Ran:
         arguments = smctl_arguments(self._caller.settings, self._alias, folder, stamped=stamped)
         if not self._plain_exit:
@@ -122,8 +150,13 @@ def sign_arguments(settings: Settings, certificate: SyncedCertificate, timestamp
     else:
         machine = ["/sm"] if reference.get("store") == "system" else []
         who = ["/sha1", certificate.thumbprint, "/s", "My", *machine]
+    return ["sign", "/v", "/debug", *who, *signature_options(settings, timestamp_url)]
+
+
+def signature_options(settings: Settings, timestamp_url: str | None) -> list[str]:
+    """What SignTool's signature is to be like, whoever makes it."""
     return [
-        *("sign", "/v", "/debug", "/fd", settings.digest.upper(), *who),
+        *("/fd", settings.digest.upper()),
         *(("/as",) if settings.append else ()),
         *(("/ph",) if settings.page_hashes else ()),
         *(("/d", settings.description) if settings.description else ()),

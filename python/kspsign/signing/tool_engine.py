@@ -12,7 +12,7 @@ import contextlib
 import shutil
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 from kspsign.authenticode.signable import BundledFiles, SignableFile
 from kspsign.certificates.identity import PublisherIdentity
@@ -36,8 +36,9 @@ from kspsign.signing.copies import LockedTarget, SignedCopy
 from kspsign.signing.hooks import Hooks
 from kspsign.signing.preflight import Preflight
 from kspsign.signing.shared_state import SharedState
-from kspsign.signing.tool_calls import Caller, SigningTool, SignToolSigner, SmctlSigner
+from kspsign.signing.tool_calls import Caller, SigningTool
 from kspsign.signing.tool_errors import ToolRefusal, call_refusal, file_refusal
+from kspsign.signing.tool_signers import open_signer
 from kspsign.signing.tool_staging import stage, stage_again
 from kspsign.signing.tool_state import Request, Signed, read_state
 from kspsign.signing.tool_timestamps import ToolTimestamps
@@ -118,7 +119,8 @@ class ToolEngine:
         if not repeated:
             bench.remove(signed.name)
         clock.lap("embed")
-        return SignedCopy(artifact, copy, digest, clock.seconds, certificate=signed.certificate)
+        requests = () if signed.request_id is None else (signed.request_id,)
+        return SignedCopy(artifact, copy, digest, clock.seconds, certificate=signed.certificate, request_ids=requests)
 
     def _admit(self, file: SignableFile) -> None:
         """Raise ArtifactError for a bundle with unsigned files inside, which no tool signs; else the tool has terms of
@@ -168,7 +170,7 @@ class ToolEngine:
         except BaseException:
             bench.remove(request.name)
             raise
-        return Signed(request.name, request.certificate)
+        return Signed(request.name, request.certificate, request.request_id)
 
     @contextlib.contextmanager
     def _turn(self) -> Iterator[None]:
@@ -223,22 +225,24 @@ class ToolEngine:
         url = urls[attempt % len(urls)] if urls else None
         ran = self._signer.sign([request.name for request in group], url)
         words = self._heard(ran)
+        details = self._signer.details(ran, words, [request.name for request in group])
         stopped: ToolRefusal | None = None
         for request in group:
             request.signed = self._is_signed(request, words)
-            said = words.by_file.get(request.name)
+            said, more = words.by_file.get(request.name), details.get(request.name)
             if request.signed:
-                request.refusal = None
+                request.refusal, request.request_id = None, more.request_id if more is not None else None
+            elif more is not None and more.refusal is not None:
+                request.refusal = more.refusal
             elif said:
                 request.refusal = file_refusal(said)
             else:
                 stopped = stopped or call_refusal(ran, words)
                 request.refusal = stopped
+        unsigned = [request.name for request in group if not request.signed]
         # A timestamp that failed in the same command came after the signature, which was made for nothing.
-        lost = sum(
-            not request.signed and "timestamp server" in words.by_file.get(request.name, "") for request in group
-        )
-        self._budget.lose(lost)
+        unstamped = {name for name in unsigned if "timestamp server" in words.by_file.get(name, "")}
+        self._budget.lose(len(unstamped | {name for name in unsigned if name in details and details[name].request_id}))
 
     def _is_signed(self, request: Request, words: SignToolWords) -> bool:
         """Whether ours is among the signatures, and they are not those that it carried before, perhaps ours too."""
@@ -267,12 +271,6 @@ def _is_everywhere(requests: Sequence[Request]) -> bool:
     return all(request.refusal is not None and request.refusal.everywhere for request in requests)
 
 
-_SIGNERS: dict[str, Callable[[Caller, SyncedCertificate], SigningTool]] = {
-    "signtool": SignToolSigner,
-    "smctl": SmctlSigner,
-}
-
-
 @contextlib.contextmanager
 def open_tool_engine(
     settings: Settings,
@@ -289,8 +287,8 @@ def open_tool_engine(
     """
     certificate, name = key.certificate, engine_for(settings, key.certificate)
     with StagingFolder(settings.temp_folder) as bench:
-        caller = Caller(settings, bench, shared.cancelled)
-        engine = ToolEngine(name, _SIGNERS[name](caller, certificate), caller, certificate, budget, shared, preflight)
+        caller, signer = open_signer(name, Caller(settings, bench, shared.cancelled), certificate)
+        engine = ToolEngine(name, signer, caller, certificate, budget, shared, preflight)
         try:
             yield engine
         finally:

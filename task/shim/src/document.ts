@@ -14,7 +14,7 @@ function typed(type: string, text: string) {
 /** What `env:` of the step maps for signing: SM_*, the sign-in to clouds and Vault, what toolEnv and keyCommandEnv name; and the agent's proxy. On stdin no other child sees it. */
 function credentials() {
   const more = ["toolEnv", "keyCommandEnv"].flatMap((input) => (tl.getInput(input) ?? "").split("\n").map((name) => name.trim()));
-  const wanted = (name: string) => name.startsWith("SM_") || [...tables.azure, ...tables.aws, ...tables.google, ...tables.vault, ...tables.agentProxy].includes(name) || more.includes(name);
+  const wanted = (name: string) => name.startsWith("SM_") || [...tables.azure, ...tables.aws, ...tables.google, ...tables.vault, ...tables.signserver, ...tables.esigner, ...tables.agentProxy].includes(name) || more.includes(name);
   return Object.fromEntries(Object.entries(process.env).filter(([name]) => wanted(name)));
 }
 

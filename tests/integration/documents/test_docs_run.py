@@ -11,7 +11,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -32,6 +32,8 @@ from support.aws.world import ACCOUNT as AWS_ACCOUNT
 from support.certificates import PASSWORD, rsa_key, signing_file
 from support.digicert_one.fixture import running
 from support.documentation.reading import SHELL, Block, blocks, in_line, shell_lines
+from support.esigner.server import ESigner
+from support.esigner.world import CREDENTIAL as ESIGNER_CREDENTIAL
 from support.formats.navx_samples import build_navx
 from support.formats.peimages import build_pe
 from support.google.server import Google
@@ -40,6 +42,8 @@ from support.key_vault.server import Azure
 from support.key_vault.world import CLIENT, TENANT, Version, World
 from support.pki import ca, signer
 from support.samples import osslsigncode_verify
+from support.signserver.server import SignServer
+from support.signserver.world import SignServerWorld
 from support.softhsm import LIBRARY, PIN
 from support.vault_transit.server import TransitServer
 from support.vault_transit.world import VaultWorld
@@ -68,6 +72,8 @@ STORES = {
     "docs/how-to/google-cloud-kms.md": "google-cloud-kms",
     "docs/how-to/pkcs11.md": "pkcs11",
     "docs/how-to/vault.md": "vault",
+    "docs/how-to/signserver.md": "signserver",
+    "docs/how-to/esigner.md": "esigner",
     "docs/reference/command-key-store.md": "command",
     "docs/migrate/artifact-signing.md": "azure-artifact-signing",
     "docs/migrate/azuresigntool.md": "azure-key-vault",
@@ -171,6 +177,21 @@ def prepare_artifact_signing(place: Place, service: ArtifactSigning) -> None:
     (place.folder / "metadata.json").write_text(json.dumps(metadata), encoding="utf-8")
 
 
+def prepare_signserver(place: Place, server: SignServer) -> None:
+    """A worker that wants a login, and its certificate in a file."""
+    place.roots.append(server.world.root.pem)
+    shutil.copyfile(server.folder / "code.pem", place.folder / "code.pem")
+    place.environment |= {**server.environment("basic"), "REQUESTS_CA_BUNDLE": str(server.access.ca_file)}
+    place.placeholders["https://signserver.example/signserver"] = server.url
+
+
+def prepare_esigner(place: Place, service: ESigner) -> None:
+    """An account with one credential."""
+    place.roots.append(service.account.root.pem)
+    place.environment |= {**service.environment, "NO_PROXY": "127.0.0.1", "no_proxy": "127.0.0.1"}
+    place.placeholders["CREDENTIAL-ID"] = ESIGNER_CREDENTIAL
+
+
 def prepare_aws(place: Place, aws: Aws) -> None:
     """A key with its certificate, and an access key."""
     _certificate, root = aws.publish(place.folder, rsa_key(2048), **VALID)
@@ -185,6 +206,16 @@ def prepare_google(place: Place, google: Google) -> None:
     place.roots.append(root.read_bytes())
     place.environment |= {**google.environment, **google.machine, "NO_PROXY": "127.0.0.1", "no_proxy": "127.0.0.1"}
     place.placeholders |= {"projects/PROJECT/locations/LOCATION/keyRings/RING/cryptoKeys/KEY": GOOGLE_KEY}
+
+
+SERVICES: dict[str, Callable[[Place, Path, ExitStack], None]] = {
+    "aws-kms": lambda place, files, stack: prepare_aws(place, stack.enter_context(Aws(files))),
+    "google-cloud-kms": lambda place, files, stack: prepare_google(place, stack.enter_context(Google(files))),
+    "signserver": lambda place, files, stack: prepare_signserver(
+        place, stack.enter_context(SignServer(SignServerWorld(auth="basic"), files))
+    ),
+    "esigner": lambda place, files, stack: prepare_esigner(place, stack.enter_context(ESigner(files))),
+}
 
 
 def prepare(place: Place, store: str, files: Path, stack: ExitStack, authority: EmbeddedAuthority) -> None:
@@ -202,10 +233,8 @@ def prepare(place: Place, store: str, files: Path, stack: ExitStack, authority: 
         prepare_vault(place, stack)
     elif store == "azure-artifact-signing":
         prepare_artifact_signing(place, stack.enter_context(ArtifactSigning(files, authority)))
-    elif store == "aws-kms":
-        prepare_aws(place, stack.enter_context(Aws(files)))
-    elif store == "google-cloud-kms":
-        prepare_google(place, stack.enter_context(Google(files)))
+    elif store in SERVICES:
+        SERVICES[store](place, files, stack)
     else:
         root, key = ca("Documentation root", **VALID), rsa_key(2048)
         leaf = signer("Documentation publisher", root, key=key, **VALID)

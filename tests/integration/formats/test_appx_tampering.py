@@ -54,6 +54,7 @@ def rewritten(path: Path, *members: ZipMember) -> bytes:
     return target.read_bytes()
 
 
+@pytest.mark.no_cover
 def test_any_byte(signed: Path, publisher: Publisher, tmp_path: Path) -> None:
     """Every third byte. Only versions, times and attributes of the signature's own entry say nothing."""
     verifier = open_verifier(Settings(command="verify", trust_root=(publisher.roots,)), None)

@@ -65,6 +65,7 @@ REGIONS = {
 }
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize(("offset", "code"), REGIONS.values(), ids=REGIONS)
 def test_a_byte_of_each_region(store: Store, tmp_path: Path, signed: bytes, offset: int, code: str | None) -> None:
     (total,) = struct.unpack_from("<I", signed, 8)

@@ -112,6 +112,7 @@ def test_the_untouched_package_is_accepted(signed: bytes, twin: Twin, tree: Fold
     assert twin.peer_accepts()
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize(("place", "codes"), REGIONS.values(), ids=REGIONS)
 def test_one_byte(place: Callable[[Parts], int], codes: set[str], signed: bytes, twin: Twin) -> None:
     offset = place(Parts(signed))

@@ -258,6 +258,7 @@ def signed(publisher: Publisher, tmp_path_factory: pytest.TempPathFactory) -> Pa
     return path
 
 
+@pytest.mark.no_cover
 def test_any_byte(signed: Path, publisher: Publisher, tmp_path: Path) -> None:
     """Every third byte. Only versions, times and internal attributes of the signature's own entry say nothing."""
     verifier = open_verifier(Settings(command="verify", trust_root=(publisher.roots,)), None)

@@ -47,6 +47,7 @@ def test_the_untouched_image_is_accepted(twin: Twin, signed_image: bytes, signed
         assert twin.peer_accepts(data)
 
 
+@pytest.mark.no_cover
 def test_a_byte_of_the_signed_content(twin: Twin, signed_image: bytes, signed_launcher: bytes) -> None:
     for data in (signed_image, signed_launcher):
         found = parts(data)

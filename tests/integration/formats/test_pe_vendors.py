@@ -48,6 +48,7 @@ def test_with_one_byte_of_its_content_changed_it_is_not(name: str, tmp_path: Pat
     assert (run.code, run.error_code) == (2, "TRUST_E_BAD_DIGEST")
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("name", VENDORS)
 def test_with_one_byte_of_its_signature_changed_it_is_not(name: str, tmp_path: Path) -> None:
     """But for bytes that no verdict rests on: nothing signs the set of certificates beside a signature.

@@ -16,6 +16,7 @@ from fuzz.mutations import mutated, mutated_der
 from fuzz.samples import TARGETS, open_target
 from support.places import ROOT
 
+pytestmark = pytest.mark.no_cover  # what it reaches others reach: to count that doubles its time
 FOUND = ROOT / "tests" / "fuzz" / "found"
 INPUTS = 120
 HANG_SECONDS = 10

@@ -21,7 +21,7 @@ from support.formats.peimages import build_pe
 from support.key_vault.answers import Request
 from support.key_vault.machine import Az
 from support.key_vault.world import CLIENT, CONNECTION
-from support.samples import Run, assert_found_in_log, kspsign_process, osslsigncode_verify
+from support.samples import Run, assert_found_in_log, kspsign_at, osslsigncode_verify
 
 
 @pytest.fixture
@@ -43,7 +43,7 @@ def run_in(
     files: str = "*.dll",
     environment: dict[str, str] | None = None,
 ) -> Run:
-    return kspsign_process(
+    return kspsign_at(
         *("run", files, *service.options, "--store", folder / "store", *options),
         folder=folder,
         environment=service.environment if environment is None else environment,
@@ -128,7 +128,7 @@ def test_the_metadata_file_of_the_dlib_is_enough(service: ArtifactSigning, tmp_p
     options = [*service.options]
     at = options.index("--signing-endpoint")
     options[at : at + len(PROFILE_OPTIONS)] = ["--signing-metadata", "metadata.json"]
-    run = kspsign_process(
+    run = kspsign_at(
         "run", "*.dll", *options, "--store", tmp_path / "store", folder=tmp_path, environment=service.environment
     )
     assert run.code == 0, run.text
@@ -139,7 +139,7 @@ def test_the_metadata_file_of_the_dlib_is_enough(service: ArtifactSigning, tmp_p
 def test_an_http_endpoint_of_this_machine_works_as_for_other_clients(service: ArtifactSigning, tmp_path: Path) -> None:
     fill(tmp_path)
     options = [service.endpoint if option == ENDPOINT else option for option in service.options]
-    run = kspsign_process(
+    run = kspsign_at(
         *("run", "*.dll", *options, "--store", tmp_path / "store"), folder=tmp_path, environment=service.environment
     )
     assert run.code == 0, run.text
@@ -182,7 +182,7 @@ def test_a_policy_holds_the_signer_by_its_durable_identity(service: ArtifactSign
     run = run_in(service, tmp_path, "--policy", policy)
     assert run.code == 0, run.text
     policy.write_text(f"publisher:\n- eku: {STRANGER.dotted_string}\n", encoding="utf-8")
-    refused = kspsign_process("verify", "*.dll", "--trust-root", service.roots, "--policy", policy, folder=tmp_path)
+    refused = kspsign_at("verify", "*.dll", "--trust-root", service.roots, "--policy", policy, folder=tmp_path)
     assert refused.code == 2, refused.text
     assert f"the policy wants eku {STRANGER.dotted_string}" in refused.text
 
@@ -198,7 +198,7 @@ def test_a_thumbprint_leads_to_the_profile_days_later(service: ArtifactSigning, 
     assert service.signing.spent == []
     service.signing.rotate()
     who = service.options[service.options.index("--azure-tenant-id") :]
-    run = kspsign_process(
+    run = kspsign_at(
         *("sign", "*.dll", "--thumbprint", thumbprint, *who, *common), folder=tmp_path, environment=service.environment
     )
     assert run.code == 0, run.text
@@ -236,7 +236,7 @@ def test_no_timestamp_is_refused_for_a_thumbprint_too(service: ArtifactSigning, 
     assert shown(service, tmp_path, "certsync", *common)[0] == 0
     asked = len(service.record.requests)
     thumbprint = thumbprint_of(service.signing.leaf.der)
-    run = kspsign_process(
+    run = kspsign_at(
         *("sign", "*.dll", "--thumbprint", thumbprint, "--no-timestamp", *common),
         folder=tmp_path,
         environment=service.environment,

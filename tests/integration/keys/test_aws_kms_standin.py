@@ -117,6 +117,8 @@ def test_boto3_assumes_the_role_and_says_who_it_is(aws: Aws, key: KmsKey) -> Non
     }
     assert client(aws, "sts", **session).get_caller_identity()["Arn"].endswith("assumed-role/release-signing/tests")
     assert client(aws, **session).sign(**SIGN)["KeyId"] == key.arn
+    by_user = client(aws, "sts").assume_role(RoleArn=ROLE, RoleSessionName="user")["AssumedRoleUser"]["Arn"]
+    assert by_user.endswith("assumed-role/release-signing/user")
     of_nobody = {"RoleArn": ROLE, "RoleSessionName": "tests", "WebIdentityToken": "x.y.z"}
     assert refused(anonymous.assume_role_with_web_identity, **of_nobody) == "InvalidIdentityToken"
     wrong = {"aws_secret_access_key": "another"}

@@ -40,7 +40,7 @@ from support.key_vault.world import (
     World,
 )
 from support.pki import ca, signer
-from support.samples import Run, kspsign_process
+from support.samples import Run, kspsign_at
 
 SCOPE = "https://vault.azure.net/.default"
 AZ_TOKEN = "az-token-planted-3e91"  # noqa: S105 - made in the test
@@ -67,7 +67,7 @@ def sign(azure: Azure, folder: Path, *options: object, **environment: str) -> Ru
     (folder / "work").mkdir(exist_ok=True)
     for number in range(3):
         (folder / "work" / f"{number}.dll").write_bytes(build_pe(overlay=b"%d" % number))
-    return kspsign_process(
+    return kspsign_at(
         *("run", "*.dll", "--key-store", "azure-key-vault", "--key-identifier", f"https://{VAULT}/certificates/rsa"),
         *("--no-timestamp", "--trust-root", folder / "azure" / "root.pem", "--store", folder / "store", *options),
         folder=folder / "work",

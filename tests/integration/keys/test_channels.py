@@ -1,7 +1,8 @@
-"""Every credential for Azure through every channel: the command line, the task's engine, and the GitHub action."""
+"""Every credential of a service through every channel: the command line, the task's engine, and the GitHub action."""
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -14,12 +15,16 @@ from integration.keys.test_path_key_vault import ROOT, VAULT, held
 from kspsign.embedded.authority import EmbeddedAuthority
 from support.artifact_signing.server import ArtifactSigning
 from support.artifact_signing.world import ACCOUNT, ENDPOINT, PROFILE
-from support.channels import Ended, Step, action, command_line, task
+from support.channels import NETWORK, Ended, Step, action, command_line, task
+from support.esigner.server import ESigner
+from support.esigner.world import CREDENTIAL
 from support.formats.peimages import build_pe
 from support.key_vault.machine import Az
 from support.key_vault.server import Azure
 from support.key_vault.world import CLIENT, CLIENT_SECRET, CONNECTION, JOB_TOKEN, TENANT, World
 from support.samples import osslsigncode_verify
+from support.signserver.server import SignServer
+from support.signserver.world import WORKER, SignServerWorld
 
 
 @dataclass(frozen=True)
@@ -124,3 +129,51 @@ def test_it_signs_in_and_shows_no_secret(
     for secret in (*step.secrets, JOB_TOKEN, *world.oidc_tokens, *world.tokens):
         assert secret not in text
         assert not any(secret.encode() in path.read_bytes() for path in step.folder.rglob("*") if path.is_file())
+
+
+def signserver_step(folder: Path, auth: str, stack: contextlib.ExitStack) -> tuple[Step, Path]:
+    server = stack.enter_context(SignServer(SignServerWorld(auth=auth), folder / "azure"))
+    given = {
+        "key_store": "signserver", "signserver_url": server.url, "keypair_alias": WORKER,
+        "certificate": str(server.folder / "code.pem"), "ca_file": str(server.access.ca_file),
+    }  # fmt: skip
+    variables = server.environment(auth)
+    return _step(folder, given, variables, variables, server.folder / "root.pem"), server.folder / "root.pem"
+
+
+def esigner_step(folder: Path, _auth: str, stack: contextlib.ExitStack) -> tuple[Step, Path]:
+    service = stack.enter_context(ESigner(folder / "azure"))
+    given = {"key_store": "esigner", "keypair_alias": CREDENTIAL, "esigner_environment": "production"}
+    network = {name: value for name, value in service.environment.items() if name in NETWORK}
+    root = service.folder / "root.pem"
+    return _step(folder, given, {**network, **service.login}, service.login, root), root
+
+
+def _step(
+    folder: Path, given: Mapping[str, str], variables: Mapping[str, str], login: Mapping[str, str], root: Path
+) -> Step:
+    common = {"no_timestamp": "true", "trust_root": str(root), "store": str(folder / "store")}
+    secrets = tuple(value for name, value in login.items() if name.endswith(("PASSWORD", "TOKEN", "SECRET")))
+    return Step({**given, **common}, variables, folder / "work", secrets)
+
+
+Opened = Callable[[Path, str, contextlib.ExitStack], tuple[Step, Path]]
+LOGINS: dict[str, tuple[Opened, str]] = {
+    "signserver by login": (signserver_step, "basic"),
+    "signserver by certificate": (signserver_step, "certificate"),
+    "esigner": (esigner_step, ""),
+}
+
+
+@pytest.mark.parametrize("channel", [command_line, task, action])
+@pytest.mark.parametrize("name", LOGINS)
+def test_a_login_of_variables_signs_and_is_not_shown(name: str, channel: Callable[[Step], Ended], folder: Path) -> None:
+    opened, auth = LOGINS[name]
+    with contextlib.ExitStack() as stack:
+        step, root = opened(folder, auth, stack)
+        code, text = channel(step)
+        assert code == 0, text
+        assert osslsigncode_verify(step.folder / "app.exe", root).accepted
+        for secret in step.secrets:
+            assert secret not in text
+            assert not any(secret.encode() in path.read_bytes() for path in step.folder.rglob("*") if path.is_file())

@@ -16,17 +16,16 @@ import pytest
 
 from support.formats.peimages import build_pe
 from support.key_command.world import PIN, PROGRAM, KeyCommand
-from support.samples import Run, assert_no_leftovers, kspsign_process, osslsigncode_verify
+from support.samples import Run, assert_no_leftovers, kspsign_at, osslsigncode_verify
 
 NOW = {"kind": "busy", "message": "no free session", "retry_after": 0}
 
 
-def run_in(program: KeyCommand, folder: Path, *more: object, timeout: float = 120) -> Run:
-    return kspsign_process(
+def run_in(program: KeyCommand, folder: Path, *more: object) -> Run:
+    return kspsign_at(
         *("run", "*.dll", *program.options, *program.trust, "--store", folder / "store", "--no-timestamp", *more),
         folder=folder,
         environment=program.environment,
-        timeout=timeout,
     )
 
 
@@ -182,7 +181,7 @@ def test_a_replaced_process_with_another_certificate_signs_nothing(tmp_path: Pat
         "        os._exit(WAYS", '        (FOLDER / "begun").touch()\n        os._exit(WAYS', 1
     )
     turning.write_text(wrapper, encoding="utf-8")
-    run = kspsign_process(*given, folder=tmp_path, environment=program.environment)
+    run = kspsign_at(*given, folder=tmp_path, environment=program.environment)
     assert run.code == 6, run.text
     codes = sorted(file["error"]["code"] for file in run.report["files"])
     assert (codes, program.made) == (["CERTIFICATE_CHANGED", "SIGNATURE_MAY_BE_SPENT"], 0), run.text
@@ -202,14 +201,14 @@ def test_by_thumbprint_alone_it_is_started_again_with_its_arguments(tmp_path: Pa
     kept = json.loads(entry.read_text(encoding="utf-8"))
     assert PIN not in entry.read_text(encoding="utf-8")
     by = ("--thumbprint", kept["thumbprint"], "--key-command-env", "HSM_PIN", *store)
-    run = kspsign_process(
+    run = kspsign_at(
         "sign", "*.dll", *by, *program.trust, "--no-timestamp", folder=tmp_path, environment=program.environment
     )
     assert (run.code, run.report["key_store"], program.made) == (0, "command", 1), run.text
     for name in ("key", "chain"):  # renewed meanwhile
         (program.folder / f"{name}.pem").write_bytes((program.folder / f"{name}2.pem").read_bytes())
     images(tmp_path, 1)
-    run = kspsign_process(
+    run = kspsign_at(
         "sign", "*.dll", *by, *program.trust, "--no-timestamp", folder=tmp_path, environment=program.environment
     )
     assert (run.code, run.report["error"]["code"], program.made) == (5, "KEY_STORE_CHANGED", 1), run.text
@@ -221,7 +220,7 @@ def test_it_gets_the_variables_that_are_named_and_no_others(tmp_path: Path) -> N
     program.write_text(f"import json, os\njson.dump(dict(os.environ), open({str(shown)!r}, 'w'))\n", encoding="utf-8")
     images(tmp_path, 1)
     environment = {"HSM_PIN": PIN, "SM_API_KEY": "another-1", "AZURE_CLIENT_SECRET": "another-2", "Mixed_Case": "x-y-z"}
-    run = kspsign_process(
+    run = kspsign_at(
         *("run", "*.dll", "--key-store", "command", "--key-command", sys.executable, "--key-command-arg", program),
         *("--key-command-env", "HSM_PIN", "--key-command-env", "Mixed_Case", "--no-timestamp"),
         folder=tmp_path,
@@ -254,7 +253,7 @@ REFUSED: dict[str, tuple[tuple[str, ...], dict[str, str], int, str]] = {
 def test_what_is_wrong_is_said_before_anything_is_started(name: str, tmp_path: Path) -> None:
     options, environment, code, words = REFUSED[name]
     images(tmp_path, 1)
-    run = kspsign_process(
+    run = kspsign_at(
         *("run", "*.dll", "--key-store", "command", *options, "--no-timestamp"),
         folder=tmp_path,
         environment=environment,
@@ -272,12 +271,12 @@ def test_a_file_that_was_not_named_runs_no_program(tmp_path: Path) -> None:
         "key_command_arg": ["-c", f"open({str(ran)!r}, 'w')"],
     }
     (tmp_path / "kspsign.yml").write_text(json.dumps(settings), encoding="utf-8")
-    run = kspsign_process("sign", "*.dll", "--no-timestamp", folder=tmp_path)
+    run = kspsign_at("sign", "*.dll", "--no-timestamp", folder=tmp_path)
     assert run.code == 3, run.text
     assert "key_command" in run.text
     assert "was not named" in run.text
     assert not ran.exists()
-    named = kspsign_process("sign", "*.dll", "--no-timestamp", "--config", "kspsign.yml", folder=tmp_path)
+    named = kspsign_at("sign", "*.dll", "--no-timestamp", "--config", "kspsign.yml", folder=tmp_path)
     assert (named.code, ran.exists()) == (5, True), named.text  # the twin that is named is run, and says nothing
 
 

@@ -15,6 +15,7 @@ from support.key_contract.azure import KeyVault, Profile
 from support.key_contract.bench import TRUNCATED, ContractStore
 from support.key_contract.clouds import AwsKms, GoogleKms, Transit
 from support.key_contract.local import Command, KeyLocker, Pkcs12File, Token
+from support.key_contract.services import Credential, Worker
 from support.samples import Run, kspsign, osslsigncode_verify
 from support.service_faults import PAGE, Case, Set, check_outcome, environment_of, fill
 
@@ -25,6 +26,8 @@ BENCHES: dict[str, Callable[[Path, ExitStack, EmbeddedAuthority], ContractStore]
     "aws-kms": AwsKms,
     "google-cloud-kms": GoogleKms,
     "vault": Transit,
+    "signserver": Worker,
+    "esigner": Credential,
     "command": Command,
     "pkcs11": Token,
     "pkcs12": Pkcs12File,
@@ -60,6 +63,8 @@ FORBIDDEN_BY = {
     "aws-kms": "AWS_KMS_FORBIDDEN",
     "google-cloud-kms": "GOOGLE_KMS_FORBIDDEN",
     "vault": "VAULT_FORBIDDEN",
+    "signserver": "SIGNSERVER_FORBIDDEN",
+    "esigner": "ESIGNER_FORBIDDEN",
     "command": "COMMAND_REFUSED",
 }
 OTHERWISE = {
@@ -133,9 +138,9 @@ def test_outcome_signatures_and_journal(store: ContractStore, situation: str, na
         assert osslsigncode_verify(tmp_path / "00.dll", store.trust).accepted
 
 
-@pytest.mark.parametrize("store", ["google-cloud-kms", "vault"], indirect=True)
+@pytest.mark.parametrize("store", ["keylocker", "google-cloud-kms", "vault"], indirect=True)
 def test_a_thumbprint_that_was_renewed_since_signs_and_warns(store: ContractStore, tmp_path: Path) -> None:
-    """As of test_renewal.py's stores: the key has a new version, which was synchronised."""
+    """As with the stores of test_renewal.py, here with a new key pair or version of the key, which was synchronised."""
     thumbprints = []
     for _turn in range(2):
         found = kspsign("certsync", *store.options, "--store", tmp_path / "store", folder=tmp_path, reported=False)

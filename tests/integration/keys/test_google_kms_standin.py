@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -115,6 +118,30 @@ def test_google_auth_signs_in_by_a_service_account_s_key(service: Google, versio
     another = load(str(service.service_account(tmp_path / "another.json", rsa_key(2048))), scopes=SCOPES)
     with pytest.raises(GoogleAuthError, match="Invalid JWT Signature"):
         another.refresh(AuthRequest())
+
+
+BY_MACHINE = """
+import google.auth.compute_engine, google.auth.transport.requests
+credentials = google.auth.compute_engine.Credentials()
+credentials.refresh(google.auth.transport.requests.Request())
+print(credentials.service_account_email, credentials.universe_domain, credentials.token)
+"""
+
+
+def test_google_auth_signs_in_by_the_machine(service: Google, version: KeyVersion) -> None:
+    """In a process of its own: it reads where the metadata server is when it is loaded."""
+    told = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", BY_MACHINE],
+        env={**os.environ, **service.machine},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    account, domain, token = told.stdout.split()
+    assert (account, domain) == (ACCOUNT, "googleapis.com")
+    own = google.oauth2.credentials.Credentials(token=token)
+    assert client(service, own).get_public_key(request={"name": version.name}).pem == version.pem
 
 
 @pytest.mark.parametrize("impersonating", [True, False])

@@ -79,8 +79,10 @@ def test_a_newer_version_that_can_t_sign_is_passed_over_and_named(
     assert vault.world.vaults[VAULT]["release"][0].version in vault.server.record.of(VAULT, "/sign")[0].path
 
 
-@pytest.mark.parametrize("content_type", ["text/html", "application/json"])
-@pytest.mark.parametrize("what", ["/versions", "/certificates/release/", "/keys/"])
+@pytest.mark.parametrize(
+    ("what", "content_type"),
+    [("/versions", "text/html"), ("/certificates/release/", "application/json"), ("/keys/", "text/html")],
+)
 def test_a_page_in_the_place_of_an_answer_stops_before_a_signature(
     what: str, content_type: str, vault: KeyVault, tmp_path: Path
 ) -> None:
@@ -95,7 +97,7 @@ def test_a_page_in_the_place_of_an_answer_stops_before_a_signature(
     assert vault.server.record.of(VAULT, "/sign") == []
 
 
-@pytest.mark.parametrize("content", [{}, {"value": None}, {"value": 7}, {"value": ""}, {"value": "%%%"}, [], "text"])
+@pytest.mark.parametrize("content", [{}, {"value": 7}, {"value": "%%%"}, []])
 def test_an_answer_without_a_signature_may_have_spent_one(content: Any, vault: KeyVault, tmp_path: Path) -> None:
     vault.at_signature(lambda _number: Response(200, content))
     run = run_in(vault, tmp_path)

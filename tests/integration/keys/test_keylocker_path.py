@@ -25,7 +25,7 @@ from support.digicert_one.server import Fault
 from support.digicert_one.world import DAY, NOW
 from support.formats.peimages import build_pe, digest
 from support.pki import signer
-from support.samples import Run, assert_found_in_log, kspsign_process, osslsigncode_verify
+from support.samples import Run, assert_found_in_log, kspsign_at, osslsigncode_verify
 
 JOBS = 4
 
@@ -49,7 +49,7 @@ class Bench:
 
     def run(self, command: str, *options: object, environment: dict[str, str] | None = None) -> Run:
         """kspsign as a step of a job runs it; the credentials are in its environment."""
-        return kspsign_process(
+        return kspsign_at(
             *(command, "dist/**/*.dll", "--timestamp-url", self.timestamps),
             *("--trust-root", self.roots, "--jobs", JOBS, "--store", self.folder / "store", *options),
             folder=self.folder,

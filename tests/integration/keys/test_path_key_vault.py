@@ -19,7 +19,7 @@ from support.key_vault.answers import LOGIN, SOVEREIGN_LOGIN, Request, Response,
 from support.key_vault.server import Azure
 from support.key_vault.world import ACCESS_TOKEN, CLIENT, CONNECTION, EVERYTHING, TENANT, SigningKey, Version, World
 from support.pki import Issued, ca, signer
-from support.samples import Run, assert_found_in_log, kspsign_process, osslsigncode_verify
+from support.samples import Run, assert_found_in_log, kspsign_at, osslsigncode_verify
 
 NOW = datetime.now(UTC)
 BEGIN, END = NOW - timedelta(days=10), NOW + timedelta(days=300)
@@ -58,7 +58,7 @@ def azure(tmp_path: Path) -> Iterator[Azure]:
 def sign(azure: Azure, folder: Path, url: str, *more: object, command: str = "run", pipeline: bool = False) -> Run:
     who: tuple[str, ...] = ("--azure-tenant-id", TENANT, "--azure-client-id", CLIENT)
     who += ("--azure-connection-id", CONNECTION) if pipeline else ()
-    return kspsign_process(
+    return kspsign_at(
         *(command, "*.dll", "--key-store", "azure-key-vault", "--key-identifier", url, *who),
         *("--no-timestamp", "--trust-root", folder / "azure" / "root.pem", "--store", folder / "store", *more),
         folder=folder,
@@ -127,7 +127,7 @@ def test_a_federation_that_fails_is_told(
     changes: dict[str, str], options: tuple[str, ...], code: str, words: str, azure: Azure, image: Path
 ) -> None:
     who = ("--azure-credential", "pipelines", "--azure-tenant-id", TENANT, "--azure-client-id", CLIENT)
-    run = kspsign_process(
+    run = kspsign_at(
         *("run", image, "--key-store", "azure-key-vault", "--key-identifier", f"https://{VAULT}/keys/rsa", *who),
         *("--azure-connection-id", CONNECTION, *options, "--store", image.parent / "store"),
         folder=image.parent,
@@ -147,7 +147,7 @@ def test_a_managed_hsm_key_with_a_certificate_file(azure: Azure, image: Path) ->
 
 
 def test_the_thumbprint_alone_suffices_later(azure: Azure, image: Path) -> None:
-    synced = kspsign_process(
+    synced = kspsign_at(
         *("run", image, "--key-store", "azure-key-vault", "--key-identifier", f"https://{VAULT}/keys/p256"),
         *("--azure-tenant-id", TENANT, "--azure-client-id", CLIENT, "--no-timestamp"),
         *("--trust-root", image.parent / "azure" / "root.pem", "--store", image.parent / "store"),
@@ -156,7 +156,7 @@ def test_the_thumbprint_alone_suffices_later(azure: Azure, image: Path) -> None:
     )
     assert synced.code == 0, synced.text
     image.write_bytes(build_pe())
-    later = kspsign_process(
+    later = kspsign_at(
         *("sign", image, "--thumbprint", synced.report["certificate"]["thumbprint"], "--store", image.parent / "store"),
         *("--azure-tenant-id", TENANT, "--azure-client-id", CLIENT, "--no-timestamp"),
         *("--trust-root", image.parent / "azure" / "root.pem"),
@@ -362,7 +362,7 @@ def test_a_digest_that_the_curve_does_not_take_costs_nothing(azure: Azure, image
 def test_a_wrong_client_secret_is_told_without_it(azure: Azure, image: Path) -> None:
     azure.world.tokens.clear()
     environment = {**azure.environment, "AZURE_CLIENT_SECRET": "wrong-planted-77"}
-    run = kspsign_process(
+    run = kspsign_at(
         *("run", image, "--key-store", "azure-key-vault", "--key-identifier", f"https://{VAULT}/keys/rsa"),
         *("--azure-tenant-id", TENANT, "--azure-client-id", CLIENT, "--store", image.parent / "store"),
         folder=image.parent,

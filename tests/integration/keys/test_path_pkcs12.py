@@ -15,7 +15,7 @@ from kspsign.embedded.timestamp_server import TimestampServer
 from support.certificates import PASSWORD, PASSWORD_VARIABLE, rsa_key, signing_file
 from support.formats.peimages import build_pe, digest
 from support.pki import Key
-from support.samples import kspsign, kspsign_process, osslsigncode_verify
+from support.samples import kspsign, kspsign_at, osslsigncode_verify
 
 KEYS: dict[str, Callable[[], Key]] = {
     "P-256": lambda: ec.generate_private_key(ec.SECP256R1()),
@@ -68,7 +68,7 @@ def test_a_known_certificate_is_used_by_thumbprint_alone(tmp_path: Path) -> None
     store = ("--store", str(tmp_path / "store"), "--password-env", PASSWORD_VARIABLE)
     command = ("certsync", "--key-store", "pkcs12", "--pkcs12", str(file.path), *store)
     synced = certsync(command, tmp_path, secret)
-    run = kspsign_process(
+    run = kspsign_at(
         *("sign", path, "--thumbprint", synced, *store, "--no-timestamp", "--trust-root", file.root),
         folder=tmp_path, environment=secret,
     )  # fmt: skip

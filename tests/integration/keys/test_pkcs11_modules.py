@@ -99,6 +99,7 @@ def test_without_a_fault_it_signs_by_the_certificate_of_the_public_key(bench: Be
         ("abort:C_Sign", "signal 6; it said: assertion failed in the vendor's code"),
         ("exit:C_Initialize", "ended with exit code 0"),
         ("abort:C_Login", "signal 6"),
+        ("endless", "ended with exit code 1"),
         ("hang:C_Sign", "did not answer within 2 s"),
         ("hang:C_Login", "did not answer within 2 s"),
         ("hang:C_Initialize", "did not answer within 2 s"),
@@ -134,8 +135,9 @@ def test_a_pin_that_is_refused_for_a_signature_is_not_tried_again(bench: Bench, 
     assert logins(tmp_path) == ["C_Login 1 pin", "C_Login 2 pin"]
 
 
-def test_a_token_that_the_next_wrong_pin_would_lock_is_left_alone(bench: Bench, tmp_path: Path) -> None:
-    run = bench.run(tmp_path, "final")
+@pytest.mark.parametrize("fault", ["final", "final optional"])
+def test_a_token_that_the_next_wrong_pin_would_lock_is_left_alone(fault: str, bench: Bench, tmp_path: Path) -> None:
+    run = bench.run(tmp_path, fault)
     assert (run.code, run.report["error"]["code"]) == (5, "PKCS11_PIN_LOCKED"), run.text
     assert "locks with the next wrong PIN" in run.text
     assert logins(tmp_path) == []
@@ -145,6 +147,22 @@ def test_a_pin_pad_asks_for_each_signature_of_a_key_that_wants_it(bench: Bench, 
     run = bench.run(tmp_path, "pad always", "--jobs", 8, files=6, pin=False)
     assert run.code == 0, run.text
     assert logins(tmp_path) == ["C_Login 1 pad", *["C_Login 2 pad"] * 6]
+
+
+def test_what_a_cancelled_login_left_unfinished_is_in_no_other_signatures_way(bench: Bench, tmp_path: Path) -> None:
+    """The cancelled file's signature stays begun in its session, which refuses another one (CKR_OPERATION_ACTIVE)."""
+    run = bench.run(tmp_path, "always cancel", files=4)
+    assert run.code == 1, run.text
+    (failed,) = [entry["error"] for entry in run.report["files"] if entry["outcome"] == "failed"]
+    assert failed["code"] == "PKCS11_REFUSED"
+    assert "CKR_FUNCTION_CANCELED" in failed["message"]
+    assert run.report["totals"]["verified"] == 3
+
+
+def test_a_token_without_memory_for_more_sessions_signs_with_those_that_it_has(bench: Bench, tmp_path: Path) -> None:
+    run = bench.run(tmp_path, "memory", "--jobs", 8, files=12)
+    assert run.code == 0, run.text
+    assert run.report["totals"]["verified"] == 12
 
 
 def test_a_wrong_pin_at_the_pad_is_asked_for_once(bench: Bench, tmp_path: Path) -> None:

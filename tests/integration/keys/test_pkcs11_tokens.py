@@ -15,9 +15,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from support.certificates import rsa_key
 from support.formats.peimages import build_pe
 from support.pkcs11_tokens import nss, opencryptoki, opensc, p11_kit, tpm2
-from support.pkcs11_tokens.opensc import Reader
 from support.pkcs11_tokens.piv_card import AUTHENTICATION, SIGNATURE
-from support.pkcs11_tokens.token import PIN_VARIABLE, Publisher, TokenUnderTest
+from support.pkcs11_tokens.token import PIN_VARIABLE, Publisher, TokenUnderTest, administer
 from support.samples import Run, assert_no_leftovers, kspsign, kspsign_process, osslsigncode_verify
 from support.softhsm import SPY
 
@@ -28,12 +27,6 @@ TOKENS = [
     *("NSS", "p11-kit proxy", "p11-kit server", "opencryptoki"),
     *("tpm2-pkcs11", f"tpm2-pkcs11{EACH}", "OpenSC", f"OpenSC{EACH}"),
 ]
-
-
-@pytest.fixture(scope="module")
-def reader(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Reader]:
-    with opensc.reader(tmp_path_factory.mktemp("reader")) as made:
-        yield made
 
 
 @pytest.fixture(scope="module")
@@ -72,10 +65,10 @@ def token(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[TokenUnder
         once, each = request.getfixturevalue("tpm")
         yield each if name.endswith(EACH) else once
     else:
-        reader, publishers = (request.getfixturevalue(wanted) for wanted in ("reader", "publishers"))
+        publishers = request.getfixturevalue("publishers")
         key = SIGNATURE if name.endswith(EACH) else AUTHENTICATION
-        with reader.inserted(publishers) as (card, _):
-            yield reader.token(card, key, publishers[key])
+        with opensc.inserted(publishers, tmp_path) as made:
+            yield made.token(key, publishers[key])
 
 
 def run(token: TokenUnderTest, folder: Path, *options: object, pin: str | None = None, module: Path | None = None,
@@ -136,11 +129,11 @@ def test_a_wrong_pin_is_tried_once_and_then_eight_workers_sign_thirty_files(
 
 
 def test_a_card_that_the_next_wrong_pin_would_lock_is_left_alone(
-    reader: Reader, publishers: dict[int, Publisher], tmp_path: Path
+    publishers: dict[int, Publisher], tmp_path: Path
 ) -> None:
     unsigned(tmp_path, 1)
-    with reader.inserted(publishers) as (card, _):
-        token = reader.token(card, SIGNATURE, publishers[SIGNATURE])
+    with opensc.inserted(publishers, tmp_path) as made:
+        card, token = made.card, made.token(SIGNATURE, publishers[SIGNATURE])
         card.tries_left, card.presented = 1, 0
         refused = run(token, tmp_path)
         assert (refused.code, refused.report["error"]["code"]) == (5, "PKCS11_PIN_LOCKED"), refused.text
@@ -150,14 +143,28 @@ def test_a_card_that_the_next_wrong_pin_would_lock_is_left_alone(
         assert (card.wrong_pins, card.signed) == (0, 1)
 
 
+@pytest.mark.parametrize("token", ["opencryptoki"], indirect=True)
+def test_the_last_try_of_a_counting_token_is_left_to_people(token: TokenUnderTest, tmp_path: Path) -> None:
+    vendor = ("pkcs11-tool", "--module", token.module, "--token-label", token.label, "--login", "-O", "--pin")
+    for _ in range(2):
+        with pytest.raises(AssertionError, match="CKR_PIN_INCORRECT"):
+            administer(*token.entering(tmp_path), *vendor, ANOTHER_PIN)
+    unsigned(tmp_path, 1)
+    refused = run(token, tmp_path)
+    assert (refused.code, refused.report["error"]["code"]) == (5, "PKCS11_PIN_LOCKED"), refused.text
+    assert token.wrong_pins() == 2
+    administer(*token.entering(tmp_path), *vendor, token.pin)
+    assert run(token, tmp_path).code == 0
+
+
 def test_a_card_pulled_out_in_mid_run_leaves_no_file_half_written(
-    reader: Reader, publishers: dict[int, Publisher], tmp_path: Path
+    publishers: dict[int, Publisher], tmp_path: Path
 ) -> None:
     images = unsigned(tmp_path)
-    with reader.inserted(publishers) as (card, inside):
-        token = reader.token(card, SIGNATURE, publishers[SIGNATURE])
-        card.after_signing = lambda: inside.pull_out() if card.signed == 5 else None
-        broken = run(token, tmp_path, "--pkcs11-timeout", 4)
+    with opensc.inserted(publishers, tmp_path) as made:
+        card, token = made.card, made.token(SIGNATURE, publishers[SIGNATURE])
+        card.after_signing = lambda: made.pull_out() if card.signed == 5 else None
+        broken = run(token, tmp_path, "--pkcs11-timeout", 5)
     assert broken.code == 1, broken.text
     signed = {name for name, entry in broken.files.items() if entry["outcome"] == "signed"}
     assert 1 <= len(signed) <= card.signed == 5

@@ -25,7 +25,7 @@ from support.formats.peimages import build_pe
 from support.key_vault.server import Azure
 from support.key_vault.world import CLIENT, TENANT, Version, World
 from support.pki import Issued, ca, name, signer
-from support.samples import Run, kspsign_process
+from support.samples import Run, kspsign_at
 from support.softhsm import LIBRARY, PIN
 
 NOW = datetime.now(UTC)
@@ -67,7 +67,7 @@ class Publisher:
         """The same command as ever, over one new file and those of earlier runs."""
         (self.folder / f"{len([*self.folder.glob('*.exe')])}.exe").write_bytes(build_pe(overlay=str(id(self)).encode()))
         chosen = options or tuple(self.options)
-        return kspsign_process(
+        return kspsign_at(
             "run", "*.exe", "--skip-signed", "--policy", "policy.yml", "--config", "kspsign.yml", *chosen,
             folder=self.folder, environment=self.environment,
         )  # fmt: skip

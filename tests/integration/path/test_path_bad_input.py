@@ -14,7 +14,16 @@ from kspsign.model.hresults import Hresult
 from support.agent.commands import parse
 from support.certificates import EXPIRED, PASSWORD, PASSWORD_VARIABLE, rsa_key, signing_file
 from support.formats.peimages import build_pe, parts, patched
-from support.samples import AS_ANY_USER, Run, Store, assert_no_leftovers, copy_launcher, kspsign, kspsign_process
+from support.samples import (
+    AS_ANY_USER,
+    Run,
+    Store,
+    assert_no_leftovers,
+    copy_launcher,
+    kspsign,
+    kspsign_at,
+    kspsign_process,
+)
 
 
 @pytest.fixture
@@ -34,12 +43,16 @@ def options(store: Store) -> tuple[str, ...]:
     return ("--thumbprint", store.thumbprint, "--store", str(store.folder))
 
 
-def refused(path: Path, store: Store, content: bytes | None = None) -> Run:
-    """Sign one file that can't be signed, in a process; its bytes must stay."""
+def refused(path: Path, store: Store, content: bytes | None = None, *, by_any_user: bool = False) -> Run:
+    """Sign one file that can't be signed, if asked in a process with an ordinary user's rights; its bytes must stay."""
     if content is not None:
         path.write_bytes(content)
     before = path.read_bytes()
-    run = kspsign_process("sign", path.name, *options(store), folder=path.parent, before=AS_ANY_USER)
+    command = ("sign", path.name, *options(store))
+    if by_any_user:
+        run = kspsign_process(*command, folder=path.parent, before=AS_ANY_USER)
+    else:
+        run = kspsign_at(*command, folder=path.parent)
     assert path.read_bytes() == before
     assert_no_leftovers(path.parent)
     assert path.name in run.text
@@ -50,7 +63,7 @@ def refused(path: Path, store: Store, content: bytes | None = None) -> Run:
 
 
 def test_no_file_matches(store: Store, tmp_path: Path) -> None:
-    run = kspsign_process("sign", "bin/**/*.dll", *options(store), folder=tmp_path)
+    run = kspsign_at("sign", "bin/**/*.dll", *options(store), folder=tmp_path)
     assert run.code == run.report["exit_code"] == 4
     assert run.report["error"]["code"] == "NO_FILES_MATCHED"
     assert "no file matches bin/**/*.dll below" in run.text
@@ -58,7 +71,7 @@ def test_no_file_matches(store: Store, tmp_path: Path) -> None:
 
 
 def test_a_named_file_is_missing(store: Store, target: Path) -> None:
-    run = kspsign_process("sign", target.name, "gone.exe", *options(store), folder=target.parent)
+    run = kspsign_at("sign", target.name, "gone.exe", *options(store), folder=target.parent)
     assert run.code == 4
     assert "gone.exe" in run.text
 
@@ -108,7 +121,7 @@ def test_a_certificate_table_that_is_not_in_the_file(store: Store, tmp_path: Pat
 
 def test_a_read_only_file(store: Store, target: Path) -> None:
     target.chmod(0o444)
-    run = refused(target, store)
+    run = refused(target, store, by_any_user=True)
     assert (run.code, run.error_code) == (6, "ERROR_ACCESS_DENIED")
     assert "read-only" in run.text
     assert target.stat().st_mode & 0o777 == 0o444
@@ -121,7 +134,7 @@ def test_what_fills_the_place_of_the_signature_is_named_before_a_missing_right(s
     path = tmp_path / "held.exe"
     path.write_bytes(patched(held, parts(held).directory, entry))
     path.chmod(0o444)
-    run = refused(path, store)
+    run = refused(path, store, by_any_user=True)
     assert (run.code, run.error_code) == (6, "ALREADY_SIGNED")
 
 
@@ -139,14 +152,14 @@ def test_whoever_may_write_to_a_file_may_sign_it_whatever_its_mode_says(store: S
 def test_a_file_that_another_process_holds(store: Store, target: Path) -> None:
     with target.open("rb") as held:
         fcntl.flock(held, fcntl.LOCK_EX)
-        run = refused(target, store)
+        run = refused(target, store, by_any_user=True)
     assert (run.code, run.error_code) == (6, "ERROR_SHARING_VIOLATION")
 
 
 def test_one_bad_file_stops_no_other(store: Store, tmp_path: Path) -> None:
     copy_launcher(tmp_path)
     (tmp_path / "broken.exe").write_bytes(build_pe()[:700])
-    run = kspsign_process("sign", "*.exe", *options(store), folder=tmp_path)
+    run = kspsign_at("sign", "*.exe", *options(store), folder=tmp_path)
     assert run.code == 1
     assert {name: file["outcome"] for name, file in run.files.items()} == {
         "broken.exe": "failed",
@@ -155,14 +168,14 @@ def test_one_bad_file_stops_no_other(store: Store, tmp_path: Path) -> None:
 
 
 def test_a_thumbprint_that_nobody_knows(store: Store, target: Path) -> None:
-    run = kspsign_process("sign", target, "--thumbprint", "AB" * 20, "--store", store.folder, folder=target.parent)
+    run = kspsign_at("sign", target, "--thumbprint", "AB" * 20, "--store", store.folder, folder=target.parent)
     assert run.code == 5
     assert "AB" * 20 in run.text
     assert run.report["error"]["remedy"] in run.text
 
 
 def test_a_thumbprint_that_is_none(store: Store, target: Path) -> None:
-    run = kspsign_process("sign", target, "--thumbprint", "12 34", "--store", store.folder, folder=target.parent)
+    run = kspsign_at("sign", target, "--thumbprint", "12 34", "--store", store.folder, folder=target.parent)
     assert run.code == 3
     assert "40 hex digits" in run.text
 
@@ -178,9 +191,7 @@ def test_a_thumbprint_that_is_none(store: Store, target: Path) -> None:
 )
 def test_a_certificate_that_can_not_sign(target: Path, tmp_path: Path, fault: dict[str, bool], code: str) -> None:
     file = signing_file(tmp_path, **fault)  # type: ignore[arg-type]
-    run = kspsign_process(
-        "sign", target, *file.options, folder=target.parent, environment={PASSWORD_VARIABLE: PASSWORD}
-    )
+    run = kspsign_at("sign", target, *file.options, folder=target.parent, environment={PASSWORD_VARIABLE: PASSWORD})
     assert run.code == 5
     assert run.report["error"]["code"] == code
     assert run.report["error"]["hresult"] == Hresult[code].hex
@@ -193,7 +204,7 @@ def test_a_certificate_that_can_not_sign(target: Path, tmp_path: Path, fault: di
 def test_a_root_that_is_not_given(target: Path, tmp_path: Path) -> None:
     file = signing_file(tmp_path)
     chosen = ["--key-store", "pkcs12", "--pkcs12", file.path, "--password-env", PASSWORD_VARIABLE]
-    run = kspsign_process(
+    run = kspsign_at(
         *("sign", target, *chosen, "--store", tmp_path / "store"),
         folder=target.parent, environment={PASSWORD_VARIABLE: PASSWORD},
     )  # fmt: skip
@@ -204,7 +215,7 @@ def test_a_root_that_is_not_given(target: Path, tmp_path: Path) -> None:
 
 def test_a_key_that_does_not_fit_its_certificate(target: Path, tmp_path: Path) -> None:
     file = signing_file(tmp_path, key=rsa_key(2048), file_key=rsa_key(2048))
-    run = kspsign_process(
+    run = kspsign_at(
         *("sign", target, *file.options, "--no-timestamp"),
         folder=target.parent, environment={PASSWORD_VARIABLE: PASSWORD},
     )  # fmt: skip
@@ -215,7 +226,7 @@ def test_a_key_that_does_not_fit_its_certificate(target: Path, tmp_path: Path) -
 
 def test_a_wrong_password_is_said_and_not_shown(target: Path, tmp_path: Path) -> None:
     file = signing_file(tmp_path)
-    run = kspsign_process(
+    run = kspsign_at(
         "sign", target, *file.options, folder=target.parent, environment={PASSWORD_VARIABLE: "hunter2hunter2"}
     )
     assert run.code == 5
@@ -240,7 +251,7 @@ def test_file_names_that_want_to_be_commands(store: Store, tmp_path: Path) -> No
     for index, name in enumerate(HOSTILE):
         (folder / name).write_bytes(build_pe() if index % 2 else b"no image")
     agent = {"TF_BUILD": "True", "AGENT_TEMPDIRECTORY": str(tmp_path), "SYSTEM_DEBUG": "True"}
-    run = kspsign_process("run", "*", "--folder", folder, *options(store), folder=tmp_path, environment=agent)
+    run = kspsign_at("run", "*", "--folder", folder, *options(store), folder=tmp_path, environment=agent)
     assert run.code == 1
     commands = [command for line in LINE_END.split(run.text) if (command := parse(line))]
     assert {command.name for command in commands} <= {

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 import yaml
 
+from kspsign.concurrency.file_lock import try_lock
 from kspsign.embedded.timestamp_server import TimestampServer
 from kspsign.model.values import COPY_PREFIX
-from kspsign.signing.locks import try_lock
 from support.certificates import PASSWORD, PASSWORD_VARIABLE, SigningFile, signing_file
 from support.places import ROOT
 from support.samples import Run, Store, copy_launcher, kspsign

@@ -28,6 +28,9 @@ from support.digicert_one.access import PASSWORD as CLIENT_PASSWORD
 from support.digicert_one.answers import Response
 from support.digicert_one.fixture import running
 from support.digicert_one.server import Fault
+from support.esigner.server import ESigner
+from support.esigner.world import PASSWORD as ESIGNER_PASSWORD
+from support.esigner.world import TOTP as ESIGNER_TOTP
 from support.formats.peimages import build_pe
 from support.google.kms import failure
 from support.google.server import GITHUB_TOKEN as GOOGLE_JOB
@@ -50,6 +53,10 @@ from support.key_vault.world import (
     World,
 )
 from support.pki import Key, ca, new_key, signer
+from support.signserver.server import SignServer
+from support.signserver.world import PASSWORD as SIGNSERVER_PASSWORD
+from support.signserver.world import USER as SIGNSERVER_USER
+from support.signserver.world import SignServerWorld
 from support.vault_transit.answers import VaultRequest, VaultResponse
 from support.vault_transit.server import TransitServer
 from support.vault_transit.world import JWT, ROLE_ID, SECRET_ID, TOKEN, VaultWorld
@@ -380,6 +387,73 @@ def transit(folder: Path, method: str) -> Iterator[Case]:
         )
 
 
+@contextlib.contextmanager
+def signserver(folder: Path, auth: str) -> Iterator[Case]:
+    """A server that says once aloud how the client authenticates."""
+    with SignServer(SignServerWorld(auth=auth), folder) as server:
+        said = False
+
+        def say_it(request: Request) -> Answer | None:
+            nonlocal said
+            if said:
+                return None
+            said = True
+            return Answer(503, request.headers.get("authorization", "busy").encode(), AT_ONCE)
+
+        server.interfere = say_it
+        environment = server.environment(auth)
+        secrets = [environment[name].encode() for name in environment if name.endswith(("PASSWORD", "TOKEN"))]
+        if auth == "basic":
+            secrets.append(base64.b64encode(f"{SIGNSERVER_USER}:{SIGNSERVER_PASSWORD}".encode()))
+        if auth == "certificate":
+            file = Path(environment["SIGNSERVER_CLIENT_CERT_FILE"])
+            key, _leaf, _others = pkcs12.load_key_and_certificates(file.read_bytes(), CLIENT_PASSWORD.encode())
+            assert isinstance(key, ec.EllipticCurvePrivateKey)
+            secrets += of_key(key)
+
+        def elsewhere() -> list[str]:
+            kept = server.requests
+            return [f"{one.target} {one.body!r} {dict(one.headers) | {'authorization': ''}}" for one in kept]
+
+        yield Case(server.options, environment, lambda: secrets, elsewhere, root=server.world.root.pem)
+
+
+@contextlib.contextmanager
+def esigner(folder: Path) -> Iterator[Case]:
+    """An account whose service says once aloud what authorises a signature."""
+    with ESigner(folder) as service:
+        said = False
+
+        def say_it(request: Request) -> Answer | None:
+            nonlocal said
+            if said or not request.path.endswith("/signHash"):
+                return None
+            said = True
+            return Answer(429, {"error": "busy", "error_description": f"{request.headers} {request.body!r}"}, AT_ONCE)
+
+        service.interfere = say_it
+
+        def secrets() -> list[bytes]:
+            totp = base64.b64decode(ESIGNER_TOTP)
+            given = (ESIGNER_PASSWORD, ESIGNER_TOTP, *service.account.tokens, *service.account.sads)
+            return [totp, totp.hex().encode(), *(text.encode() for text in given)]
+
+        yield Case(
+            service.options,
+            service.environment,
+            secrets,
+            lambda: [_less_esigner_credentials(request) for request in service.record.requests],
+            root=service.account.root.pem,
+        )
+
+
+def _less_esigner_credentials(request: Request) -> str:
+    """A request without the header and the bodies in which a credential belongs."""
+    headers = {name: value for name, value in request.headers.items() if name != "authorization"}
+    body = b"" if request.path.endswith(("/oauth2/token", "/signHash")) else request.body
+    return f"{request.target} {body!r} {headers}"
+
+
 def _less_what_it_needs(child: Child, given: frozenset[str]) -> Child:
     return replace(child, environment={name: text for name, text in child.environment.items() if name not in given})
 
@@ -397,6 +471,8 @@ STORES: dict[str, Callable[[Path], contextlib.AbstractContextManager[Case]]] = {
     "pkcs11": pkcs11,
     "pkcs12": pkcs12_file,
     "command": command,
+    **{f"signserver by {kind}": _by(kind, signserver) for kind in ("basic", "token", "certificate")},
+    "esigner": esigner,
     **{f"vault's transit by {kind}": _by(kind, transit) for kind in ("token", "approle", "jwt")},
 }
 OF_OTHERS = {"SM_API_KEY": "another-api-key-91", "TOKEN_PIN": "another-pin-92", "AZURE_CLIENT_SECRET": "another-93"}

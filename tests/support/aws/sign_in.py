@@ -1,4 +1,5 @@
-"""What gives credentials of AWS: STS (AssumeRoleWithWebIdentity, GetCallerIdentity), a container, an EC2 instance."""
+"""What gives credentials of AWS: STS (AssumeRole with and without web identity, GetCallerIdentity), a container, an EC2
+instance."""
 
 from __future__ import annotations
 
@@ -26,7 +27,7 @@ def sts(world: AwsWorld, request: Request) -> Response:
     with world.lock:
         if form.get("Action") == "AssumeRoleWithWebIdentity":
             return _assumed(world, form)
-        if form.get("Action") != "GetCallerIdentity":
+        if form.get("Action") not in {"GetCallerIdentity", "AssumeRole"}:
             return _error(400, "InvalidAction", f"Could not find operation {form.get('Action')}")
         try:
             principal = check(world, request, "sts").principal
@@ -34,6 +35,8 @@ def sts(world: AwsWorld, request: Request) -> Response:
             names = {"UnrecognizedClientException": "InvalidClientTokenId", "ExpiredTokenException": "ExpiredToken"}
             name = names.get(refused.name, refused.name.replace("InvalidSignatureException", "SignatureDoesNotMatch"))
             return _error(403, name, refused.message)
+        if form["Action"] == "AssumeRole":
+            return _given_role(world, "AssumeRole", form)
         who = f"<Arn>{principal}</Arn><UserId>AIDAEXAMPLE</UserId><Account>{ACCOUNT}</Account>"
         return _result("GetCallerIdentity", who)
 
@@ -46,8 +49,13 @@ def _assumed(world: AwsWorld, form: dict[str, str]) -> Response:
         return _error(400, "ExpiredTokenException", "Token expired: current date/time must be before the expiration")
     if token not in world.oidc_tokens:
         return _error(400, "InvalidIdentityToken", "No OpenIDConnect provider found in your account")
+    return _given_role(world, "AssumeRoleWithWebIdentity", form)
+
+
+def _given_role(world: AwsWorld, action: str, form: dict[str, str]) -> Response:
+    role, session = form.get("RoleArn", ""), form.get("RoleSessionName", "")
     if role != ROLE or not world.trusts_role:
-        return _error(403, "AccessDenied", "Not authorized to perform sts:AssumeRoleWithWebIdentity")
+        return _error(403, "AccessDenied", f"Not authorized to perform sts:{action}")
     principal = f"{role.replace(':iam:', ':sts:').replace(':role/', ':assumed-role/')}/{session}"
     access, key = world.session(principal)
     assert key.end is not None
@@ -55,7 +63,7 @@ def _assumed(world: AwsWorld, form: dict[str, str]) -> Response:
     given["Expiration"] = f"{key.end:%Y-%m-%dT%H:%M:%SZ}"
     fields = "".join(f"<{name}>{escape(value)}</{name}>" for name, value in given.items())
     user = f"<AssumedRoleUser><Arn>{principal}</Arn><AssumedRoleId>AROA:{session}</AssumedRoleId></AssumedRoleUser>"
-    return _result("AssumeRoleWithWebIdentity", f"<Credentials>\n{fields}\n</Credentials>{user}")
+    return _result(action, f"<Credentials>\n{fields}\n</Credentials>{user}")
 
 
 def machine(world: AwsWorld, request: Request) -> Response:

@@ -18,12 +18,16 @@ from support.certificates import rsa_key
 from support.digicert_one.fixture import running
 from support.digicert_one.world import DAY, NOW
 from support.doctor.run import NOWHERE, Given
+from support.esigner.server import ESigner
+from support.esigner.world import CREDENTIAL
 from support.google.server import Google
 from support.google.world import KEY as GOOGLE_KEY
 from support.google.world import METHODS
 from support.key_vault.server import Azure
 from support.key_vault.world import CLIENT, EVERYTHING, TENANT, Version, World
 from support.pki import Issued, ca, signer
+from support.signserver.server import SignServer
+from support.signserver.world import SignServerWorld
 from support.vault_transit.server import TransitServer
 from support.vault_transit.world import TOKEN, HeldToken, VaultWorld
 
@@ -230,12 +234,64 @@ def google_kms(folder: Path, situation: str) -> Iterator[Arranged]:
         asked += google.google.signed
 
 
+@contextlib.contextmanager
+def signserver(folder: Path, situation: str) -> Iterator[Arranged]:
+    """A server with one worker, CodeSigner, that wants a login; or a client certificate."""
+    world = SignServerWorld(auth="basic", disabled=situation == "disabled", healthy=situation == "all well" or None)
+    if situation == "no permission":
+        world.auth, world.admitted = "certificate", frozenset()
+    (folder / "signserver").mkdir()
+    with SignServer(world, folder / "signserver") as server:
+        older = world.issue(end=ENDS.get(situation, WHOLE))
+        newer = [world.issue(begin=NOW - DAY).pem] if situation == "superseded" else []
+        held = (older.pem, *newer, world.issuer.pem, world.root.pem)
+        (server.folder / "code.pem").write_bytes(b"".join(held))
+        changes = {
+            "macro": {"SIGNSERVER_PASSWORD": "$(SIGNSERVER_PASSWORD)"},
+            "wrong secret": {"SIGNSERVER_PASSWORD": "0000-stale"},
+        }
+        options = list(server.options[:-2] if situation == "private CA" else server.options)
+        options += ["--thumbprint", thumbprint_of(older.der)] if situation == "superseded" else []
+        options += ["--keypair-alias", "codesigner"] if situation == "wrong alias" else []
+        options += ["--signserver-url", f"https://{NOWHERE}/signserver"] if situation == "no network" else []
+        environment = {**server.environment(world.auth), **changes.get(situation, {})}
+        given = Given((*options, *server.trust, "--store", folder / "store"), environment)
+        if situation == "nothing set":
+            given = Given(("--key-store", "signserver"))
+        yield Arranged(given, world.signed)
+
+
+@contextlib.contextmanager
+def esigner(folder: Path, situation: str) -> Iterator[Arranged]:
+    """An account with one credential, behind a company's proxy."""
+    with ESigner(folder) as service:
+        account = service.account
+        account.add(CREDENTIAL, end=ENDS.get(situation, WHOLE))
+        account.only.status = "disabled" if situation == "disabled" else "enabled"
+        changes = {
+            "macro": {"ESIGNER_TOTP_SECRET": "$(ESIGNER_TOTP_SECRET)"},
+            "wrong secret": {"ESIGNER_PASSWORD": "0000-stale"},
+            "no network": {"HTTPS_PROXY": f"http://{NOWHERE}", "https_proxy": f"http://{NOWHERE}"},
+            "private CA": {"REQUESTS_CA_BUNDLE": ""},
+        }
+        named = ("--keypair-alias", CREDENTIAL[:-1]) if situation == "wrong alias" else ()
+        options = (*service.options, *named, *service.trust, "--store", folder / "store")
+        given = Given(options, {**service.environment, **changes.get(situation, {})})
+        if situation == "nothing set":
+            given = Given(("--key-store", "esigner"))
+        asked: list[str] = []
+        yield Arranged(given, asked)
+        asked += [*account.signed, *map(str, account.windows)]
+
+
 BY_STORE = {
     "keylocker": keylocker,
     "azure-key-vault": key_vault,
     "aws-kms": aws_kms,
     "google-cloud-kms": google_kms,
     "vault": vault,
+    "signserver": signserver,
+    "esigner": esigner,
 }
 
 

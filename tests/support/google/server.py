@@ -117,6 +117,6 @@ class Google(Azure):
         }
         if request.path in found:
             return found[request.path]
-        if request.path.startswith("/computeMetadata"):
+        if request.path.startswith("/computeMetadata") or "metadata-flavor" in request.headers:
             return lambda request: sign_in.metadata(self.google, request)
         return lambda request: kms.respond(self.google, request)

@@ -13,7 +13,7 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
 from cryptography.hazmat.primitives.hashes import SHA256
 
-from support.google.world import ACCOUNT, KEY_ID, PROVIDER, GoogleWorld
+from support.google.world import ACCOUNT, KEY_ID, PROJECT, PROVIDER, GoogleWorld
 from support.key_vault.answers import Request, Response
 
 _SCOPES = {"https://www.googleapis.com/auth/cloud-platform", "https://www.googleapis.com/auth/cloudkms"}
@@ -83,7 +83,14 @@ def metadata(world: GoogleWorld, request: Request) -> Response:
     flavor = {"Metadata-Flavor": "Google"}
     if request.headers.get("metadata-flavor") != "Google" or "x-forwarded-for" in request.headers:
         return Response(403, b"Missing Metadata-Flavor:Google header.", flavor)
-    if request.path != METADATA:
+    place, account = "/computeMetadata/v1/", METADATA.removesuffix("/token")
+    texts = {"/": "computeMetadata/", f"{place}project/project-id": PROJECT, f"{account}/email": ACCOUNT}
+    texts[f"{place}universe/universe-domain"] = "googleapis.com"
+    if request.path in texts:
+        return Response(200, texts[request.path].encode(), {**flavor, "Content-Type": "application/text"})
+    if request.path.rstrip("/") == account:
+        return Response(200, {"aliases": ["default"], "email": ACCOUNT, "scopes": sorted(_SCOPES)}, flavor)
+    if request.path not in {METADATA, METADATA.replace("/default/", f"/{ACCOUNT}/")}:
         return Response(404, b"", flavor)
     with world.lock:
         answer = _token(world, "machine")

@@ -31,6 +31,7 @@ HOSTS = (
     "*.privatelink.vaultcore.azure.net",
     "*.eu-central-1.amazonaws.com",
     "*.googleapis.com",
+    "*.ssl.com",
     SOVEREIGN_LOGIN,
     LOGIN,
     PIPELINES,
@@ -166,9 +167,10 @@ class _Handler(SilentHandler):
             return
         content = response.content
         data = content if isinstance(content, bytes) else json.dumps(content).encode()
-        self.send_response(response.status)
+        self.send_response_only(response.status)
         self.send_header("Content-Length", str(len(data)))
-        for name, value in {"Content-Type": "application/json; charset=utf-8", **response.headers}.items():
+        own = {"Content-Type": "application/json; charset=utf-8", "Date": self.date_time_string()}
+        for name, value in {**own, **response.headers}.items():
             self.send_header(name, value)
         self.end_headers()
         self.wfile.write(data)

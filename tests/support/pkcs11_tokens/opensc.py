@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,24 +17,14 @@ _DRIVER = Path("/usr/lib/pcsc/drivers/serial/libifdvpcd.so")
 
 
 @dataclass(frozen=True)
-class Reader:
-    """A reader of this machine without a card, and the namespace in which its daemon is reached."""
+class CardInReader:
+    """A card in a reader that nobody else sees, until it is pulled out."""
 
+    card: PivCard
+    pull_out: Callable[[], None]
     namespace: MountNamespace
-    port: int
 
-    @contextlib.contextmanager
-    def inserted(self, keys: Mapping[int, Publisher]) -> Iterator[tuple[PivCard, InsertedCard]]:
-        """A new card with these keys, in the reader until the end of the block."""
-        card = PivCard(PIN, {reference: publisher.issued for reference, publisher in keys.items()})
-        inside = InsertedCard(card, self.port)
-        try:
-            until(inside.powered.is_set)
-            yield card, inside
-        finally:
-            inside.pull_out()
-
-    def token(self, card: PivCard, reference: int, publisher: Publisher) -> TokenUnderTest:
+    def token(self, reference: int, publisher: Publisher) -> TokenUnderTest:
         """What the card is to OpenSC: its label is the name in the certificate, which a renewal may change."""
         return TokenUnderTest(
             installed("opensc-pkcs11.so", "opensc-pkcs11"),
@@ -43,22 +33,31 @@ class Reader:
             PIN,
             publisher.root,
             entering=self.namespace.entering,
-            wrong_pins=lambda: card.wrong_pins,
-            signed=lambda: card.signed,
+            wrong_pins=lambda: self.card.wrong_pins,
+            signed=lambda: self.card.signed,
         )
 
 
 @contextlib.contextmanager
-def reader(folder: Path) -> Iterator[Reader]:
-    """A PC/SC daemon with one virtual reader, both of which nobody else sees."""
+def inserted(keys: Mapping[int, Publisher], folder: Path) -> Iterator[CardInReader]:
+    """A new card with these keys in a reader, with a PC/SC daemon of its own, as long as the block runs.
+
+    In a reader that had another card just before, a daemon that looks twice a second may take it for that one.
+    """
     port = free_pair()  # the driver has a second slot at the next one
     configuration = folder / "vpcd.conf"
     configuration.write_text(
         f'FRIENDLYNAME "Virtual PCD"\nDEVICENAME /dev/null:0x{port:X}\nLIBPATH {_DRIVER}\nCHANNELID 0x{port:X}\n',
         encoding="ascii",
     )
+    card = PivCard(PIN, {reference: publisher.issued for reference, publisher in keys.items()})
     with MountNamespace("/run") as namespace:
         inside = namespace.entering(folder)
         with running(*inside, "/usr/sbin/pcscd", "--foreground", "--config", configuration) as daemon:
             until(lambda: is_listening(port), daemon)
-            yield Reader(namespace, port)
+            connected = InsertedCard(card, port)
+            until(connected.powered.is_set, daemon)
+            try:
+                yield CardInReader(card, connected.pull_out, namespace)
+            finally:
+                connected.pull_out()

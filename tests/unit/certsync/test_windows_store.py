@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from kspsign.certificates.file import read_certificate_file
 from kspsign.certsync import synchronise
 from kspsign.embedded.authority import EmbeddedAuthority
-from kspsign.keys.windows.candidates import Candidate, candidates_of, matching, near_miss, newest_candidate
+from kspsign.keys.windows.candidates import Candidate, candidates_of, choice, matching, near_miss, newest_candidate
 from kspsign.keys.windows.certificate_store import StoreCertificate
 from kspsign.keys.windows.options import WindowsOptions
 from kspsign.model.errors import ConfigurationError, PrerequisiteError
@@ -53,6 +53,25 @@ def test_alias_by_friendly_name_or_container_and_case_matters() -> None:
     assert matching([by_name, by_container, candidate("release", -3, 1)], options) == (by_name, by_container)
     by_thumbprint = WindowsOptions(keypair_alias="Release", thumbprint=by_container.thumbprint)
     assert matching([by_name, by_container], by_thumbprint) == (by_container,)
+
+
+def test_of_two_certificates_the_run_says_which_signs_and_why() -> None:
+    old, new = candidate("Release", -300, 30, container="a"), candidate("Release", -10, 400, container="b")
+    keyless, other = candidate("Release", -5, 90), candidate("other", -1, 90, container="c")
+    present, by_alias = [old, new, keyless, other], WindowsOptions(keypair_alias="Release")
+    (remark,) = choice(new, present, by_alias, NOW).remarks
+    used, _, rest = remark.partition("; not used: ")
+    assert "Release has 3 certificates in the store My of the user" in used
+    assert "the newest valid one with a private key is used" in used
+    assert new.thumbprint in used
+    assert old.thumbprint in rest
+    assert f"{keyless.thumbprint} CN=Contoso" in rest
+    assert "no private key" in rest
+    assert other.thumbprint not in remark
+    assert choice(new, [new, other], by_alias, NOW).remarks == ()
+    named = choice(old, present, WindowsOptions(keypair_alias="Release", thumbprint=old.thumbprint), NOW)
+    assert named.superseded
+    assert f"{old.thumbprint} is superseded by {new.thumbprint}" in named.remarks[0]
 
 
 @pytest.mark.parametrize(

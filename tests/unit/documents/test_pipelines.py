@@ -104,6 +104,9 @@ def test_templates_know_the_key_stores_of_the_task_and_what_each_needs() -> None
     inputs = {declared["name"]: declared for declared in TASKS[0]["inputs"]}
     known = set(re.findall(r"parameters\.key\.(\w+)", FILES["pipelines/templates/sign-steps.yml"]))
     assert known <= set(inputs)
+    said = FILES["pipelines/templates/sign-steps.yml"].partition("# Where the key is")[2].partition("- name: key\n")[0]
+    named = set(re.findall(r"\w+", said)) & set(inputs) - set(inputs["keyStore"]["options"]) - {"password"}
+    assert named <= known, "the comment names what is not handed on"
     for name, text in FILES.items():
         for declared in (mapping for mapping in _mappings(yaml.safe_load(text)) if mapping.get("name") == "keyStore"):
             assert set(declared["values"]) <= set(inputs["keyStore"]["options"]), name

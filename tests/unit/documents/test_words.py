@@ -16,6 +16,7 @@ from kspsign.diagnosis.catalogue import Failure, catalogue
 from support.places import ROOT
 from support.sources import nodes_of, text_of
 
+pytestmark = pytest.mark.no_cover  # it reads sources and runs none
 SOURCES = sorted(
     path
     for folder in ("python/kspsign", "task/engine", "tools")

@@ -137,6 +137,17 @@ def test_an_expired_key_pair_of_the_same_alias_is_passed_over_and_named(host: Ho
     assert refused(settings(host, "release")).code == "CERTIFICATE_REVOKED"
 
 
+def test_the_key_pair_that_was_renewed_early_signs_and_a_stranger_s_is_not_guessed(host: Host) -> None:
+    """The earlier certificate is valid for some weeks yet."""
+    host.world.add_certificate(host.world.add_keypair("release"), "2025", begin=NOW - 300 * DAY, end=NOW + 20 * DAY)
+    renewed = host.world.add_certificate(host.world.add_keypair("release"), "2026", begin=NOW - DAY)
+    assert taken(settings(host, "release")) == renewed.leaf.der
+    stranger = host.world.add_keypair("release")
+    leaf = signer("Somebody else", host.world.intermediate, key=stranger.key, begin=NOW - DAY, end=NOW + DAY)
+    host.world.add_certificate(stranger, "other", leaf=leaf)
+    assert refused(settings(host, "release")).code == "ALIAS_AMBIGUOUS"
+
+
 def test_a_valid_certificate_of_the_same_subject_under_another_alias_is_a_hint(host: Host) -> None:
     host.world.add_certificate(host.world.add_keypair("release"), "2024", begin=NOW - 400 * DAY, end=NOW - 10 * DAY)
     host.world.add_certificate(host.world.add_keypair("release-2026"), "2026")

@@ -72,7 +72,7 @@ def test_two_secrets_are_of_two_stores() -> None:
 
 def test_a_store_is_given_its_own_secrets_and_no_others(tmp_path: Path) -> None:
     environment = {"AZURE_CLIENT_SECRET": "azure", "SM_API_KEY": "digicert", "OTHER": "further"}
-    environment |= {"AWS_SECRET_ACCESS_KEY": "amazon"}
+    environment |= {"AWS_SECRET_ACCESS_KEY": "amazon", "SIGNSERVER_PASSWORD": "keyfactor", "ESIGNER_PASSWORD": "ssl"}
     got: dict[str, set[str]] = {}
     for name, model in STORES.built_in().items():
         record = record_folder(tmp_path / str(len(got)), "AB" * 20) / RECORD
@@ -95,6 +95,8 @@ def test_a_store_is_given_its_own_secrets_and_no_others(tmp_path: Path) -> None:
         "google-cloud-kms": set(),
         "pkcs11": programs,
         "vault": set(),
+        "signserver": {"SIGNSERVER_PASSWORD"},
+        "esigner": {"ESIGNER_PASSWORD"},
         "command": set(),
         "windows": programs,
     }

@@ -249,3 +249,42 @@ def test_an_operation_that_is_none_is_no_signature(tmp_path: Path, operation: ob
         found = journal.find(digest(1), SHA256)
         assert found is None
         assert journal.operation(digest(1), SHA256) is None
+
+
+def killed_while_asking(folder: Path, *numbers: int, answered: tuple[int, ...] = ()) -> None:
+    """A run that is killed after it asked for signatures, and saw the answers to some."""
+
+    def work() -> None:
+        with Journal(folder, OURS) as journal:
+            for number in numbers:
+                journal.ask(digest(number), SHA256)
+            for number in answered:
+                journal.add(digest(number), signature(number))
+            os._exit(0)
+
+    process = multiprocessing.get_context("fork").Process(target=work)
+    process.start()
+    process.join()
+    assert process.exitcode == 0
+
+
+def test_a_request_whose_answer_was_not_seen_is_named_until_it_was_reported(tmp_path: Path) -> None:
+    killed_while_asking(tmp_path, 1, 2, 3, answered=(2,))
+    killed_while_asking(tmp_path, 1)  # takes over what the first left, and loses the same again
+    with Journal(tmp_path, OURS) as journal:
+        assert sorted(journal.lost) == [digest(number).hex() for number in (1, 1, 3)]
+        assert [journal.find(digest(number), SHA256) for number in (1, 2, 3)] == [None, signature(2), None]
+        assert journal.operation(digest(1), SHA256) is None
+    with Journal(tmp_path, OURS) as journal:  # whose file is there for 2
+        assert journal.lost == []
+        journal.done(digest(2), SHA256)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_request_of_a_run_that_goes_on_is_not_lost(tmp_path: Path) -> None:
+    with Journal(tmp_path, OURS) as first:
+        first.ask(digest(1), SHA256)
+        with Journal(tmp_path, OURS) as second:
+            assert second.lost == []
+        first.abandon(digest(1), SHA256)
+    assert list(tmp_path.iterdir()) == []

@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import load_der_public_key
 
 from kspsign.authenticode.cms.algorithms import signature_holds
-from kspsign.keys.keylocker.client_certificate import tls_context
+from kspsign.keys.client_certificate import tls_context
 from kspsign.keys.keylocker.credentials import read_credentials
 from kspsign.model.network_options import NetworkOptions
 from kspsign.model.values import DigestAlgorithm

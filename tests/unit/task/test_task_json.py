@@ -230,6 +230,19 @@ def test_the_shim_hands_over_the_variables_that_the_engine_asks_for_and_no_other
     assert set(tables["pipeline"]) == asked.names
 
 
+def test_the_shim_hands_over_the_variables_that_a_key_store_reads() -> None:
+    tables = json.loads((ROOT / "task" / "shim" / "src" / "tables.json").read_text(encoding="utf-8"))
+    handed = {name for names in tables.values() if isinstance(names, list) for name in names}
+    of_connections = set(tables["azureConnection"]) | {"AZURE_CLIENT_CERTIFICATE", "AZURE_CONNECTION_SCHEME"}
+    for store, model in STORES.built_in().items():
+        left = {
+            name for name in model.variables - handed - of_connections if not name.startswith(("ACTIONS_", "GITHUB_"))
+        }
+        assert left == set(), store
+    document = (ROOT / "task" / "shim" / "src" / "document.ts").read_text(encoding="utf-8")
+    assert all(f"...tables.{name}" in document for name in ("azure", "aws", "google", "vault", "signserver", "esigner"))
+
+
 def test_a_service_connection_keeps_its_secrets_in_its_scheme_and_the_shim_reads_each() -> None:
     """Confidential fields of the type itself would reach child processes, and no mask covers them."""
     (kind,) = [

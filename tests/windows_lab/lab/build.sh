@@ -56,6 +56,9 @@ cc() { x86_64-w64-mingw32-gcc -O1 -Wall -Wno-unused-function -s "$@"; }
 w=$src/win
 cc -shared -o "$kits/10.0.26100.0/x64/MFC42.dll" "$w/shim.c" "$w/mfc42.def" -lcrypt32 -lwintrust -lbcrypt -ladvapi32
 cp "$kits/10.0.26100.0/x64/MFC42.dll" "$kits/10.0.22000.0/x64/"
+mkdir -p "$lab/win/dlib"
+cc -shared -o "$lab/win/dlib/Azure.CodeSigning.Dlib.dll" "$w/dlib.c" -lcrypt32 -ladvapi32
+printf '{"runtimeOptions": {"tfm": "net8.0", "framework": {"name": "Microsoft.NETCore.App", "version": "8.0.0"}}}\n' >"$lab/win/dlib/Azure.CodeSigning.Dlib.runtimeconfig.json"
 cc -municode -o "$lab/win/digicert/smctl.exe" "$w/smctl.c" -lcrypt32 -ladvapi32
 cc -municode -o "$lab/win/lab/labcert.exe" "$w/labcert.c" -lcrypt32 -ladvapi32
 cc -o "$lab/win/lab/winrun.exe" "$w/winrun.c"
@@ -70,7 +73,7 @@ rm "$def"
 
 say "the host's half, the wrappers"
 python=$(python3 -c 'import sys; print(sys.executable)')
-for name in sign tsa; do
+for name in sign dlib tsa; do
     printf '#!%s -IS\nimport os, runpy, sys\nos.environ.setdefault("WINLAB", "%s")\nsys.path.insert(0, "%s")\nrunpy.run_module("windows_lab.lab.host.%s", run_name="__main__")\n' \
         "$python" "$lab" "$(cd "$src/../.." && pwd)" "$name" > "$lab/host/$name.py"
     chmod +x "$lab/host/$name.py"

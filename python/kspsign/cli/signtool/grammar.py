@@ -15,6 +15,7 @@ from typing import Final, NamedTuple
 from kspsign.cli.signtool import words
 from kspsign.cli.signtool.errors import SignToolError
 from kspsign.model.suggest import did_you_mean
+from kspsign.publishing.sanitize import visible
 
 HELP: Final = frozenset({"?", "-help", "help", "h"})
 _QUIET_AND_SO_ON = ("q", "v", "debug")
@@ -120,7 +121,7 @@ def parse_call(arguments: Sequence[str]) -> Call | str:
         )
     if known is None:
         near = did_you_mean(command.lower(), OPTIONS)
-        raise SignToolError(f"Invalid command: {command}", f"{near}The commands are {', '.join(OPTIONS)}.")
+        raise SignToolError(f"Invalid command: {visible(command)}", f"{near}The commands are {', '.join(OPTIONS)}.")
     options: dict[str, tuple[str, ...]] = {}
     files: list[str] = []
     waiting = iter(rest)
@@ -142,7 +143,7 @@ def _values(
     option = _FLAG if name in _QUIET_AND_SO_ON else known.get(name)
     if option is None:
         near = did_you_mean(name, known)
-        raise SignToolError(f"Invalid option: {argument}", f"{near}`signtool /?` lists commands and options.")
+        raise SignToolError(f"Invalid option: {visible(argument)}", f"{near}`signtool /?` lists commands and options.")
     if option.refused:
         raise SignToolError(
             f"This version of signtool does not support the /{name} functionality.",
@@ -225,7 +226,9 @@ def response_calls(path: str) -> tuple[tuple[str, ...], ...]:
     except (OSError, ValueError) as unreadable:
         cause = (unreadable.strerror or "") if isinstance(unreadable, OSError) else "it is not text"
         raise SignToolError(
-            f"There was an error opening the file list: {path}", "Name a text file in UTF-8 or UTF-16.", cause=cause
+            f"There was an error opening the file list: {visible(path)}",
+            "Name a text file in UTF-8 or UTF-16.",
+            cause=cause,
         ) from None  # a decoding error holds the file's content
     calls: list[list[str]] = [[]]
     for line in (line.strip() for line in lines):

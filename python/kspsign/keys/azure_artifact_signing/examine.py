@@ -12,6 +12,7 @@ from cryptography import x509
 from kspsign.certificates.parse import display_name, parse_certificate
 from kspsign.certificates.public_key import describe_key
 from kspsign.certificates.validity import is_for_lifetime_signing
+from kspsign.keys.azure_artifact_signing.examine_dlib import DLIB_CHECKS, examine_dlib
 from kspsign.keys.azure_artifact_signing.metadata import find_target
 from kspsign.keys.azure_artifact_signing.options import ArtifactSigningOptions
 from kspsign.keys.azure_identity.credential import who_signs_in
@@ -55,7 +56,9 @@ def examine_artifact_signing(
     kind: type[ArtifactSigningStore], options: ArtifactSigningOptions, surroundings: Surroundings
 ) -> Iterator[Prerequisite]:
     """Every prerequisite of signing with a certificate profile; `kind` opens it."""
-    yield from completed(_CHECKS, _examined(kind, options, surroundings))
+    programs = surroundings.engine == "signtool"
+    expected = (*(DLIB_CHECKS if programs else ()), *_CHECKS)
+    yield from completed(expected, _examined(kind, options, surroundings))
     yield not_checked(NEWER, "the service renews the certificate every day, and signs with the newest")
     yield not_checked(QUOTA, "the service does not say how many the month's plan has left; the Azure portal does")
     yield not_checked(TEST_SIGNATURE, COSTS_A_SIGNATURE)
@@ -69,6 +72,8 @@ def _examined(
     except KspSignError as error:
         yield failed(OPTIONS, error)
         return
+    if surroundings.engine == "signtool":
+        yield from examine_dlib(options, surroundings, target)
     try:
         check_sign_in(options, surroundings)
         who = who_signs_in(options, surroundings, target.excluded)

@@ -18,10 +18,11 @@ from pydantic import SecretStr
 from kspsign.keys.azure_artifact_signing.identifier import ProfileAddress
 from kspsign.keys.azure_artifact_signing.options import ArtifactSigningOptions
 from kspsign.keys.azure_identity.credential import Excluded
+from kspsign.keys.protocol import reference_part
 from kspsign.model.errors import ConfigurationError
 
 _KEYS: Final = ("Endpoint", "CodeSigningAccountName", "CertificateProfileName", "CorrelationId", "ExcludeCredentials")
-_CREDENTIALS: Final[Mapping[str, tuple[Excluded, ...]]] = {
+CREDENTIALS: Final[Mapping[str, tuple[Excluded, ...]]] = {
     "EnvironmentCredential": ("client-secret", "client-certificate"),
     "WorkloadIdentityCredential": ("workload-identity",),
     "ManagedIdentityCredential": ("managed-identity",),
@@ -72,8 +73,17 @@ def find_target(options: ArtifactSigningOptions, environment: Mapping[str, Secre
     return SigningTarget(
         ProfileAddress.parse(*map(str, given.values())),
         header_value(correlation_id),
-        frozenset(own for name in content.get("ExcludeCredentials", ()) for own in _CREDENTIALS[name]),
+        frozenset(own for name in content.get("ExcludeCredentials", ()) for own in CREDENTIALS[name]),
     )
+
+
+def kept_target(
+    reference: Mapping[str, str], options: ArtifactSigningOptions, environment: Mapping[str, SecretStr]
+) -> SigningTarget:
+    """What a stored key reference names. Raises PrerequisiteError, ConfigurationError when it is damaged."""
+    address = ProfileAddress.parse(*(reference_part(reference, part) for part in ("endpoint", "account", "profile")))
+    correlation_id = header_value(options.correlation_id or correlation_of(environment))
+    return SigningTarget(address, correlation_id, frozenset())
 
 
 def correlation_of(environment: Mapping[str, SecretStr]) -> str:
@@ -105,8 +115,8 @@ def _read(file: Path) -> dict[str, Any]:
         if not isinstance(content.get(key) or "", str):
             raise _wrong(file, f"has {key} that is not a text")
     excluded = content.get("ExcludeCredentials") or []
-    if not isinstance(excluded, list) or not all(isinstance(name, str) and name in _CREDENTIALS for name in excluded):
-        raise _wrong(file, f"has ExcludeCredentials that is not a list of {', '.join(_CREDENTIALS)}")
+    if not isinstance(excluded, list) or not all(isinstance(name, str) and name in CREDENTIALS for name in excluded):
+        raise _wrong(file, f"has ExcludeCredentials that is not a list of {', '.join(CREDENTIALS)}")
     return {**content, "ExcludeCredentials": excluded}
 
 

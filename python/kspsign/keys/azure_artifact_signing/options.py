@@ -35,6 +35,9 @@ class ArtifactSigningOptions(AzureSignIn):
     signing_metadata: Annotated[Path | None, Ambient.REFUSED, Metavar("FILE")] = Field(
         None, description="JSON file with endpoint, account and profile, as SignTool's dlib reads it."
     )
+    signing_dlib: Annotated[Path | None, Ambient.REFUSED, Metavar("FILE")] = Field(
+        None, description="Azure.CodeSigning.Dlib.dll (x64) or its folder, for --engine signtool (default: installed)."
+    )
     correlation_id: Annotated[str | None, Ambient.REFUSED, Metavar("TEXT")] = Field(
         None, max_length=100, description="What the account's log calls this run (default: the build's name)."
     )

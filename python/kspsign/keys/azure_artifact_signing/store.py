@@ -35,14 +35,14 @@ from kspsign.keys.azure_artifact_signing.errors import (
     failed_text,
     pending,
 )
-from kspsign.keys.azure_artifact_signing.identifier import ProfileAddress, operation_id
-from kspsign.keys.azure_artifact_signing.metadata import SigningTarget, correlation_of, find_target, header_value
+from kspsign.keys.azure_artifact_signing.identifier import operation_id
+from kspsign.keys.azure_artifact_signing.metadata import SigningTarget, find_target, kept_target
 from kspsign.keys.azure_artifact_signing.options import ArtifactSigningOptions
 from kspsign.keys.azure_identity.bearer import BearerToken
 from kspsign.keys.azure_identity.credential import open_credential
 from kspsign.keys.azure_identity.transport import AzureTransport
 from kspsign.keys.prerequisites import Prerequisite
-from kspsign.keys.protocol import Capabilities, ResumableKeyStore, Surroundings, reference_part
+from kspsign.keys.protocol import Capabilities, ResumableKeyStore, Surroundings
 from kspsign.model.errors import (
     ConfigurationError,
     OperationFailedError,
@@ -85,11 +85,7 @@ class ArtifactSigningStore(ResumableKeyStore):
     @classmethod
     def reopen(cls, reference: Mapping[str, str], options: ArtifactSigningOptions, surroundings: Surroundings) -> Self:
         """The profile that was synchronised, with the sign-in of this run. Raises as `open`."""
-        address = ProfileAddress.parse(
-            *(reference_part(reference, part) for part in ("endpoint", "account", "profile"))
-        )
-        correlation_id = header_value(options.correlation_id or correlation_of(surroundings.environment))
-        return cls._connect(SigningTarget(address, correlation_id, frozenset()), options, surroundings)
+        return cls._connect(kept_target(reference, options, surroundings.environment), options, surroundings)
 
     @classmethod
     def _connect(cls, target: SigningTarget, options: ArtifactSigningOptions, surroundings: Surroundings) -> Self:

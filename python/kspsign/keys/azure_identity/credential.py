@@ -78,17 +78,20 @@ def open_credential(
     ConfigurationError when a part is missing.
     """
     given = GivenSignIn(options, surroundings)
-    return _KINDS[_chosen(given, excluded)].open(given, EntraId(transport, authority))
+    return _KINDS[chosen_credential(given, excluded)].open(given, EntraId(transport, authority))
 
 
 def who_signs_in(options: AzureSignIn, surroundings: Surroundings, excluded: frozenset[Excluded] = frozenset()) -> str:
     """Whom `open_credential` signs in, in words for people; no secret. Raises ConfigurationError as it does."""
     given = GivenSignIn(options, surroundings)
-    return _KINDS[_chosen(given, excluded)].who(given)
+    return _KINDS[chosen_credential(given, excluded)].who(given)
 
 
-def _chosen(given: GivenSignIn, excluded: frozenset[Excluded]) -> AzureCredentialName:
-    """What `auto` means here; "auto" where only trying can tell whether Azure CLI or the managed identity signs in."""
+def chosen_credential(given: GivenSignIn, excluded: frozenset[Excluded]) -> AzureCredentialName:
+    """What `auto` means here; "auto" where only trying can tell whether Azure CLI or the managed identity signs in.
+
+    Raises ConfigurationError where everything is excluded.
+    """
     if given.options.azure_credential != "auto":
         return given.options.azure_credential
     for name, kind in _KINDS.items():

@@ -12,7 +12,7 @@ from urllib.parse import urlencode
 
 import urllib3
 
-from kspsign.keys.keylocker.client_certificate import tls_context
+from kspsign.keys.client_certificate import tls_context
 from kspsign.keys.keylocker.credentials import Credentials
 from kspsign.keys.keylocker.errors import Kind, refusal, unusable
 from kspsign.model.errors import CancelledError, LostSignatureError, PrerequisiteError, SigningError, ThrottledError

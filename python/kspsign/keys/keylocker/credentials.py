@@ -6,11 +6,11 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Final, TypeVar
 
 from pydantic import SecretStr
 
-from kspsign.keys.keylocker.client_certificate import ClientCertificate, read_client_certificate
+from kspsign.keys.client_certificate import Advice, ClientCertificate, read_client_certificate
 from kspsign.model.errors import ConfigurationError, KspSignError, PrerequisiteError
 from kspsign.model.text import decode_base64
 from kspsign.network.address import shown_url
@@ -18,6 +18,13 @@ from kspsign.network.address import shown_url
 DEFAULT_TIMEOUT = 30.0
 _Part = TypeVar("_Part")
 _HOST = re.compile(r"(?:https://)?([A-Za-z0-9.-]+|\[[0-9A-Fa-f:]+\])(:\d{1,5})?/?")
+_ADVICE: Final = Advice(
+    "Give the .p12 that DigiCert ONE created, with certificate and private key: not PEM, not the code-signing "
+    "certificate, not its path.",
+    "Correct SM_CLIENT_CERT_PASSWORD: a stale value, a trailing blank, a masked '***'; DigiCert ONE shows it once, so "
+    "create a new client certificate if it is lost.",
+    "Create a new client certificate in DigiCert ONE and update the secrets",
+)
 _MAP = "Map the secrets into the step: env: { SM_HOST: ..., SM_API_KEY: $(SM_API_KEY), ... }."
 
 
@@ -85,7 +92,7 @@ def _api_key(text: str) -> SecretStr:
 
 def _client(given: Mapping[str, str]) -> ClientCertificate:
     content, origin = _pkcs12(given)
-    return read_client_certificate(content, given["SM_CLIENT_CERT_PASSWORD"], origin)
+    return read_client_certificate(content, given["SM_CLIENT_CERT_PASSWORD"], origin, _ADVICE)
 
 
 def _host(text: str) -> str:

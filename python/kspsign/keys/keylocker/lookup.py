@@ -108,9 +108,9 @@ def find_certificate(client: KeyLockerClient, options: KeyLockerOptions) -> tupl
     """The certificate to sign with, and all that are of its key pair or of one of that name; costs no signature.
 
     --keypair-alias is the alias of a key pair, else of a certificate, else the id of either; without it
-    --thumbprint decides. A key pair of that alias without a certificate that can sign now is not among those to choose
-    from: a renewal may give its alias to the next one. Raises PrerequisiteError when none is meant, several key pairs
-    are, or none can sign.
+    --thumbprint decides. Of several key pairs with that alias, as a renewal leaves them, the one with the newest
+    certificate is taken if they are the same publisher's. Raises PrerequisiteError when none is meant, key pairs of
+    several publishers or accounts are, or none can sign.
     """
     listed = list_certificates(client, options)
     found = _meant(listed, options)
@@ -118,7 +118,7 @@ def find_certificate(client: KeyLockerClient, options: KeyLockerOptions) -> tupl
     if not found:
         raise _other_certificate(listed, options) or _not_found(client, wanted, listed)
     able = tuple(candidate for candidate in found if candidate.fault is None)
-    if len({candidate.keypair.id for candidate in able}) > 1:
+    if len({candidate.keypair.id for candidate in able}) > 1 and len({_owner(candidate) for candidate in able}) > 1:
         raise PrerequisiteError(
             f"several key pairs are named {wanted}: "
             + "; ".join(f"{candidate.keypair.id} with certificate {candidate}" for candidate in able),
@@ -129,6 +129,12 @@ def find_certificate(client: KeyLockerClient, options: KeyLockerOptions) -> tupl
     if chosen is None:
         raise _none_valid(wanted, found, listed)
     return chosen, tuple(entry for entry in listed if entry.keypair.id == chosen.keypair.id or entry in found)
+
+
+def _owner(candidate: Listed) -> tuple[str | None, x509.Name]:
+    """The account and the publisher of a certificate."""
+    account = candidate.record.account
+    return None if account is None else account.id, candidate.parsed.subject
 
 
 def older_than(chosen: Listed, siblings: Sequence[Listed]) -> tuple[str, ...]:

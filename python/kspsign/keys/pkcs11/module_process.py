@@ -65,7 +65,7 @@ class ModuleServer:
     def _answer(self, request: dict[str, Any]) -> None:
         try:
             answer = {"id": request["id"], **self._answered(request["call"], request["with"])}
-        except BaseException:  # noqa: BLE001 - nobody is to wait in vain because a module answers what it must not
+        except BaseException:  # noqa: BLE001 - a caller must not wait for a module that answered wrongly
             traceback.print_exc()
             os._exit(1)
         with self._lock:

@@ -1,4 +1,4 @@
-"""The TLS client certificate of a signing service: read from PKCS#12 (RFC 7292), handed to an SSL context."""
+"""The TLS client certificate of a signing service: read from PKCS#12 (RFC 7292) or PEM, handed to an SSL context."""
 
 from __future__ import annotations
 
@@ -12,11 +12,18 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import NamedTuple
 
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
-from cryptography.hazmat.primitives.serialization import BestAvailableEncryption, Encoding, NoEncryption, PrivateFormat
+from cryptography.hazmat.primitives.serialization import (
+    BestAvailableEncryption,
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    load_pem_private_key,
+)
 
 from kspsign.certificates.parse import display_name
 from kspsign.keys.in_memory import LocalKey
@@ -43,35 +50,31 @@ class ClientCertificate:
         return self.chain[0].not_valid_after_utc
 
 
-def read_client_certificate(content: bytes, password: str | None, origin: str) -> ClientCertificate:
+class Advice(NamedTuple):
+    """Remedies for a client certificate of one service: the right `file`, its `password`, its `renewal`."""
+
+    file: str
+    password: str
+    renewal: str
+
+
+def read_client_certificate(
+    content: bytes, password: str | None, origin: str, advice: Advice, *, pem: bool = False
+) -> ClientCertificate:
     """The client certificate in a PKCS#12 file that came from `origin` (a path or a variable's name).
 
-    Raises PrerequisiteError when it is not a PKCS#12 file, does not open with the password, lacks a certificate or
-    an RSA or EC key, or is not valid now.
+    With `pem` it may also be PEM: the certificate, its key and issuers. Raises PrerequisiteError when it is of neither
+    form, does not open with the password, lacks a certificate or an RSA or EC key, or is not valid now.
     """
-    if not is_pkcs12(content):
-        remedy = "Give the .p12 that DigiCert ONE created: not PEM, not the code-signing certificate, not its path."
-        raise PrerequisiteError(f"{origin} is not a PKCS#12 file", code="CLIENT_CERTIFICATE", remedy=remedy)
-    try:
-        opened = decrypt(content, password)
-    except ValueError as refused:
-        raise PrerequisiteError(
-            f"the client certificate in {origin} does not open with its password",
-            code="CLIENT_CERTIFICATE_PASSWORD",
-            remedy="Correct SM_CLIENT_CERT_PASSWORD: a stale value, a trailing blank, a masked '***'; DigiCert ONE "
-            "shows it once, so create a new client certificate if it is lost.",
-        ) from refused
-    except UnsupportedAlgorithm as unknown:
-        remedy = "Export it again with AES-256, for instance with OpenSSL 3."
-        message = f"{origin} is encrypted with an unknown method: {unknown}"
-        raise PrerequisiteError(message, code="CLIENT_CERTIFICATE", remedy=remedy) from unknown
-    if opened.cert is None or not isinstance(opened.key, (rsa.RSAPrivateKey, ec.EllipticCurvePrivateKey)):
-        remedy = "Give the .p12 that DigiCert ONE created, which holds certificate and private key."
-        message = f"{origin} holds no certificate with an RSA or EC private key"
-        raise PrerequisiteError(message, code="CLIENT_CERTIFICATE", remedy=remedy)
-    leaf = opened.cert.certificate
-    _check_valid(leaf, origin)
-    return ClientCertificate((leaf, *(entry.certificate for entry in opened.additional_certs)), opened.key)
+    if pem and b"-----BEGIN" in content:
+        found = _from_pem(content, password, origin, advice)
+    elif is_pkcs12(content):
+        found = _from_pkcs12(content, password, origin, advice)
+    else:
+        form = "a PKCS#12 or PEM file" if pem else "a PKCS#12 file"
+        raise PrerequisiteError(f"{origin} is not {form}", code="CLIENT_CERTIFICATE", remedy=advice.file)
+    _check_valid(found.chain[0], origin, advice)
+    return found
 
 
 def tls_context(
@@ -97,9 +100,59 @@ def tls_context(
         raise PrerequisiteError(
             f"the client certificate can't be handed to TLS: {refused.strerror or refused}",
             code="CLIENT_CERTIFICATE",
-            remedy="Check that the temporary folder can be written and that certificate and key in the .p12 match.",
+            remedy="Check that the temporary folder can be written and that certificate and key in it match.",
         ) from refused
     return context
+
+
+def _from_pkcs12(content: bytes, password: str | None, origin: str, advice: Advice) -> ClientCertificate:
+    try:
+        opened = decrypt(content, password)
+    except ValueError as refused:
+        raise _locked(origin, advice) from refused
+    except UnsupportedAlgorithm as unknown:
+        remedy = "Export it again with AES-256, for instance with OpenSSL 3."
+        message = f"{origin} is encrypted with an unknown method: {unknown}"
+        raise PrerequisiteError(message, code="CLIENT_CERTIFICATE", remedy=remedy) from unknown
+    if opened.cert is None or not isinstance(opened.key, (rsa.RSAPrivateKey, ec.EllipticCurvePrivateKey)):
+        raise _incomplete(origin, advice)
+    return ClientCertificate(
+        (opened.cert.certificate, *(entry.certificate for entry in opened.additional_certs)), opened.key
+    )
+
+
+def _from_pem(content: bytes, password: str | None, origin: str, advice: Advice) -> ClientCertificate:
+    """RFC 7468: the leaf is the certificate of the key, in whatever order they are."""
+    try:
+        certificates = x509.load_pem_x509_certificates(content)
+    except ValueError as broken:
+        raise _incomplete(origin, advice) from broken
+    try:
+        key = load_pem_private_key(content, password.encode() if password and b"ENCRYPTED" in content else None)
+    except (ValueError, TypeError, UnsupportedAlgorithm) as refused:
+        error = _locked(origin, advice) if b"ENCRYPTED" in content else _incomplete(origin, advice)
+        raise error from refused
+    if not isinstance(key, (rsa.RSAPrivateKey, ec.EllipticCurvePrivateKey)):
+        raise _incomplete(origin, advice)
+    leaf = next((parsed for parsed in certificates if parsed.public_key() == key.public_key()), None)
+    if leaf is None:
+        raise PrerequisiteError(
+            f"no certificate in {origin} belongs to its private key", code="CLIENT_CERTIFICATE", remedy=advice.file
+        )
+    return ClientCertificate((leaf, *(parsed for parsed in certificates if parsed != leaf)), key)
+
+
+def _locked(origin: str, advice: Advice) -> PrerequisiteError:
+    return PrerequisiteError(
+        f"the client certificate in {origin} does not open with its password",
+        code="CLIENT_CERTIFICATE_PASSWORD",
+        remedy=advice.password,
+    )
+
+
+def _incomplete(origin: str, advice: Advice) -> PrerequisiteError:
+    message = f"{origin} holds no certificate with an RSA or EC private key"
+    return PrerequisiteError(message, code="CLIENT_CERTIFICATE", remedy=advice.file)
 
 
 @contextlib.contextmanager
@@ -146,7 +199,7 @@ def _trust(context: ssl.SSLContext, authorities: bytes) -> None:
         ) from unusable
 
 
-def _check_valid(leaf: x509.Certificate, origin: str) -> None:
+def _check_valid(leaf: x509.Certificate, origin: str, advice: Advice) -> None:
     now = datetime.now(UTC)
     if leaf.not_valid_before_utc <= now <= leaf.not_valid_after_utc:
         return
@@ -154,5 +207,5 @@ def _check_valid(leaf: x509.Certificate, origin: str) -> None:
         f"the client certificate {display_name(leaf)} in {origin} is valid from "
         f"{iso_utc(leaf.not_valid_before_utc)} to {iso_utc(leaf.not_valid_after_utc)}, not now",
         code="CLIENT_CERTIFICATE_EXPIRED",
-        remedy="Create a new client certificate in DigiCert ONE and update the secrets; else correct the clock.",
+        remedy=f"{advice.renewal}; else correct the clock.",
     )

@@ -81,6 +81,7 @@ def test_names_choose_among_certificates(lab: Winlab) -> None:
         (("/n", "ltd ec"), "Contoso Ltd EC"),
         (("/n", "Contoso Ltd EC", "/i", "winlab code", "/r", "Winlab Root"), "Contoso Ltd EC"),
         (("/a", "/s", "my"), "Contoso Ltd"),
+        (("/sha1", lab.thumbprint(RELEASE), "/csp", "eSignerKSP"), "Contoso Ltd"),
     ):
         ran = lab.signtool("sign", "/v", *STORE, *options, "app.exe")
         assert ran.code == 0, ran

@@ -18,6 +18,8 @@ from kspsign.model.suggest import did_you_mean
 from kspsign.publishing.sanitize import visible
 
 HELP: Final = frozenset({"?", "-help", "help", "h"})
+_OTHER_NAMES = {"k": "kc"}
+"""Names that SignTool takes too, and its help does not name."""
 _QUIET_AND_SO_ON = ("q", "v", "debug")
 _OPTION_WITH_VALUE = re.compile(r"([/-][A-Za-z0-9]+)\s+(.+)")
 
@@ -126,7 +128,8 @@ def parse_call(arguments: Sequence[str]) -> Call | str:
     files: list[str] = []
     waiting = iter(rest)
     for argument in waiting:
-        name = _option_name(argument)
+        spelled = _option_name(argument)
+        name = _OTHER_NAMES.get(spelled, spelled) if spelled is not None else None
         if name is None or (name not in known and name not in (*_QUIET_AND_SO_ON, *HELP) and _is_path(argument)):
             files.append(argument)
         elif name in HELP:
@@ -177,9 +180,11 @@ def check_combinations(call: Call) -> None:
             raise SignToolError(
                 f"The /{one} option is incompatible with the /{other} option.", "Leave one of them out."
             )
-    for one, needed in (("kc", "csp"), ("csp", "kc"), ("p", "f"), ("dmdf", "dlib"), ("dlib", "dmdf"), ("td", "tr")):
+    for one, needed in (("kc", "csp"), ("p", "f"), ("dmdf", "dlib"), ("dlib", "dmdf"), ("td", "tr")):
         if call.command == "sign" and call.has(one) and not call.has(needed) and not (one == "td" and call.has("t")):
             raise SignToolError(f"The /{one} option requires the /{needed} option.", "Add it.")
+    if call.has("csp") and not any(call.has(name) for name in ("kc", "sha1", "n")):
+        raise SignToolError("The /csp option requires the /kc option.", "Add it, or name the certificate with /sha1.")
     if not call.files:
         raise SignToolError("Missing filename.", "Name the files after the options.")
 

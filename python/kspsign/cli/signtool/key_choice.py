@@ -68,7 +68,7 @@ def choose_key(call: Call, configured: Mapping[str, object], speech: Speech) -> 
         raise SignToolError(f"Invalid Enhanced Key Usage: {visible(usage or '')}", "kspsign signs code: leave /u out.")
     if call.has("dlib"):
         return _of_dlib(call)
-    if call.has("csp"):
+    if call.has("kc"):
         return _of_provider(call, configured, thumbprint, speech)
     if call.has("f"):
         return _of_file(call, thumbprint, speech)

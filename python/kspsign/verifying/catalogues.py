@@ -72,7 +72,7 @@ class JudgedCatalogue:
 
 
 class _Match(NamedTuple):
-    catalogue: Catalogue
+    catalogue: JudgedCatalogue
     member: Member
     algorithm: DigestAlgorithm
     way: str

@@ -1,8 +1,8 @@
 """Writes catalogues: unsigned, of version 2 (SHA-256), as New-FileCatalog and Inf2Cat write them.
 
-CertificateTrustList ::= SEQUENCE { usage, listIdentifier, thisUpdate, subjectAlgorithm, trustedSubjects, [0] extensions }
-([MS-CAESO] has the CTL; the rest was compared with catalogues of Microsoft's tools). The same files, names and time
-give the same bytes: the list's identifier, random elsewhere, is a digest of its members.
+CertificateTrustList ::= SEQUENCE { usage, identifier, date, subjectAlgorithm, trustedSubjects, [0] extensions }, as in
+catalogues of Microsoft's tools, with which it was compared. The same files, names and time give the same bytes: the
+list's identifier, random elsewhere, is a digest of its members.
 """
 
 from __future__ import annotations

@@ -67,3 +67,19 @@ def test_tools_that_sign_scripts_as_they_are(store: Store, tmp_path: Path) -> No
     (tmp_path / "s.ps1").write_bytes(b"$a = 1\n")
     run = sign(store, tmp_path, "--crlf", "--engine", "signtool")
     assert (run.code, "--crlf needs --engine native" in run.text) == (3, True)
+
+
+def test_a_jscript_signature_by_powershells_sip_is_refused(store: Store, tmp_path: Path) -> None:
+    """As osslsigncode signs .js files: PowerShell's SIP is named and the block's place is not hashed; Windows refuses
+    that too (0x80096010)."""
+    (tmp_path / "s.ps1").write_bytes(b"var a = 1;\r\n")
+    assert sign(store, tmp_path).code == 0
+    text, _, block = (tmp_path / "s.ps1").read_bytes().decode("ascii").partition("\n# SIG # Begin")
+    der = "".join(line.removeprefix("# ") for line in block.splitlines()[1:-1])
+    lines = ["", "// SIG // Begin signature block"]
+    lines += (f"// SIG // {der[at : at + 44]}" for at in range(0, len(der), 44))
+    lines += ["// SIG // End signature block", ""]
+    (tmp_path / "s.js").write_text(text.removesuffix("\r") + "\r\n".join(lines), encoding="ascii", newline="")
+    run = kspsign_at("verify", "s.js", "--trust-root", store.root, folder=tmp_path)
+    assert run.code == 2
+    assert [check["name"] for check in run.file["verdict"]["checks"] if not check["ok"]] == ["digest", "sip"], run.text

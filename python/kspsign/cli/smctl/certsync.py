@@ -42,7 +42,7 @@ def certsync(given: ParsedFlags, environment: Mapping[str, str], out: TextIO) ->
         named = {"key_store": KEY_STORE, "keypair_alias": name, "account_id": given.text("account-id")}
         try:
             certificate = synchronise(settings_for("certsync", environment, named), say)
-        except PrerequisiteError as unusable:  # such as the expired certificate of a key pair that nobody asked for
+        except PrerequisiteError as unusable:  # such as the expired certificate of a key pair that no flag named
             refused.append(unusable)
             continue
         place = _to_windows(certificate, name, store)

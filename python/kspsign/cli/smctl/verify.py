@@ -37,7 +37,7 @@ def verify(given: ParsedFlags, environment: Mapping[str, str], out: TextIO) -> i
     signer = _thumbprint(given)
     settings = settings_for("verify", environment, values)
     context = RunContext.from_environment(environment, is_tty=False)
-    console = VerifyConsole(
+    console = VerificationConsole(
         prepared(out, context), prepared(sys.stderr, context), quiet=settings.quiet, verbose=settings.verbose
     )
     console.signer = signer
@@ -47,7 +47,7 @@ def verify(given: ParsedFlags, environment: Mapping[str, str], out: TextIO) -> i
     return EXIT_FAILED if report.exit_code or console.strangers else 0
 
 
-class VerifyConsole(SmctlConsole):
+class VerificationConsole(SmctlConsole):
     """A line for each file; one that verifies but was not signed by `signer` counts as a failure."""
 
     signer: str | None = None

@@ -47,15 +47,11 @@ def sign(given: ParsedFlags, environment: Mapping[str, str], out: TextIO) -> int
 
 def _settings(given: ParsedFlags) -> dict[str, Any]:
     """The settings that the flags mean; None where a flag is missing, so that the configuration file decides."""
-    source = given.text("input")
-    if source is None:
-        raise ConfigurationError(
-            'required flag(s) "input" not set', remedy="Name a file, a folder or a pattern: --input."
-        )
+    pattern = input_pattern(given)
     _check_tool(given.text("tool"))
     return {
         **_key(given),
-        "files": [_pattern(source)],
+        "files": [pattern],
         "digest": _digest(given),
         "no_timestamp": True if not given.is_on("timestamp", default=True) else None,
         "description": given.text("description"),
@@ -93,8 +89,14 @@ def _key(given: ParsedFlags) -> dict[str, Any]:
     return {**store, "thumbprint": thumbprint, "account_id": given.text("account-id")}
 
 
-def _pattern(source: str) -> str:
-    """--input as one pattern: a name that begins like a list or an exclusion is a name."""
+def input_pattern(given: ParsedFlags) -> str:
+    """--input as one pattern: a name that begins like a list or an exclusion is a name. Raises ConfigurationError
+    without one."""
+    source = given.text("input")
+    if source is None:
+        raise ConfigurationError(
+            'required flag(s) "input" not set', remedy="Name a file, a folder or a pattern: --input."
+        )
     return f"./{source}" if source[:1] in {"@", "!", "#"} else source
 
 

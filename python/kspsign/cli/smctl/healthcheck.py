@@ -13,7 +13,8 @@ from kspsign.cli.smctl.grammar import ParsedFlags
 from kspsign.cli.smctl.session import service
 from kspsign.cli.smctl.verbs import EXIT_FAILED
 from kspsign.keys.keylocker.client import KeyLockerClient
-from kspsign.keys.keylocker.lookup import KeypairRecord, list_keypairs
+from kspsign.keys.keylocker.lookup import list_keypairs
+from kspsign.keys.keylocker.records import KeypairRecord
 from kspsign.model.errors import KspSignError
 from kspsign.model.version import VERSION
 from kspsign.publishing.sanitize import log_line

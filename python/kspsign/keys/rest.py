@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 from urllib.parse import urlsplit
@@ -96,11 +96,20 @@ def send(pool: Pool, question: Question, *, attempt: int = 1, secrets: tuple[str
 
 
 def without(answer: HttpAnswer, secrets: Iterable[str]) -> HttpAnswer:
-    """The answer with each of `secrets` made unreadable in its body."""
+    """The answer with each of `secrets` made unreadable in its body, also where JSON escapes what is in it."""
     body = answer.body
     for secret in filter(None, secrets):
-        body = body.replace(secret.encode(), b"***")
+        for written in dict.fromkeys(_spellings(secret)):
+            body = body.replace(written, b"***")
     return HttpAnswer(answer.status, answer.headers, body)
+
+
+def _spellings(secret: str) -> Iterator[bytes]:
+    """A text as it is, and in the strings of JSON (RFC 8259 §7), which may escape the slash of base64 as well."""
+    yield secret.encode()
+    for written in (json.dumps(secret)[1:-1], json.dumps(secret, ensure_ascii=False)[1:-1]):
+        yield written.encode()
+        yield written.replace("/", "\\/").encode()
 
 
 def read_object(body: bytes, asked: str, errors: ServiceErrors) -> Mapping[str, Any]:

@@ -189,9 +189,8 @@ class ESignerStore(ScanningKeyStore):
         self._check_refused()
         many = "a signature" if len(digests) == 1 else f"{len(digests)} signatures"
         credential, asked = self._credential, f"{many} ({algorithm}) by credential {self.alias}"
-        otp = None if self._passwords is None else self._passwords.next()
         try:
-            sad = self._client.authorize(credential.id, digests, otp, f"the authorisation of {asked}")
+            sad = self._client.authorize(credential.id, digests, self._passwords, f"the authorisation of {asked}")
             return self._client.sign(credential.id, digests, sad, credential.algorithms[algorithm], asked)
         except SigningError as refused:
             if refused.code in ONCE:

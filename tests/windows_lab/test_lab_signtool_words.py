@@ -43,7 +43,6 @@ def test_the_same_lines(signed: tuple[Windows, str], timestamp_url: str) -> None
         ("verify", "/v", "/pa", "/tw", "nostamp.exe"),
         ("verify", "/pa", "app.exe", "plain.exe", "tampered.exe"),
         ("verify", "/v", "/pa", "missing.exe"),
-        ("verify", "/q", "/pa", "app.exe"),
         ("sign", *certificate, "app.exe"),
         ("sign", "/fd", "SHA256", *certificate, "/tr", timestamp_url, "app.exe"),
         ("sign", "/fd", "SHA256", "/sha1", "12ab", "app.exe"),

@@ -52,11 +52,9 @@ class _Clue(NamedTuple):
     begin: bytes = b""
     suffixes: frozenset[str] = frozenset()
 
-    def is_in(self, glimpse: Glimpse) -> bool:
-        """Whether the file may be of the format."""
-        return glimpse.head.startswith(self.begin) and (
-            not self.suffixes or glimpse.path.suffix.lower() in self.suffixes
-        )
+    def is_in(self, head: bytes, suffix: str) -> bool:
+        """Whether a file with these first bytes and this extension (in lower case) may be of the format."""
+        return head.startswith(self.begin) and (not self.suffixes or suffix in self.suffixes)
 
 
 _ZIP = _Clue(b"PK\3\4")
@@ -100,9 +98,10 @@ def load_format(format_: Format) -> SignableFormat:
 def detect_format(glimpse: Glimpse) -> Format | None:
     """The format of a file, detected by its content, scripts by their extension; None when it is of no known type, or
     named as one that only another reader takes."""
-    possible = (format_ for format_ in FORMATS if CLUES.get(format_, _ANY_FILE).is_in(glimpse))
+    head, suffix = glimpse.head, glimpse.path.suffix.lower()
+    possible = (format_ for format_ in FORMATS if CLUES.get(format_, _ANY_FILE).is_in(head, suffix))
     found = next((format_ for format_ in possible if load_format(format_).detect(glimpse)), None)
-    readers = READ_BY_NAME.get(glimpse.path.suffix.lower())
+    readers = READ_BY_NAME.get(suffix)
     return found if readers is None or found in readers else None
 
 

@@ -98,17 +98,22 @@ def select_artifacts(
 def named_artifacts(paths: Iterable[Path], folder: Path) -> tuple[Artifact, ...]:
     """These files in their order, whatever their names look like: no name is a pattern, and any type is taken.
 
-    A file of several names or links is one artifact, by the first.
+    A file of several names or links is one artifact, by the first; see `shown_name`.
     """
     chosen: dict[str, Artifact] = {}
-    whole = folder.absolute()
-    for path in (whole / path for path in paths):
-        real = str(real_path(path))
-        name = (path.relative_to(whole) if path.is_relative_to(whole) else path).as_posix()
+    for path in paths:
+        real, name = str(real_path(folder / path)), shown_name(path, folder)
         found = chosen.setdefault(identity_of(real), _artifact(real, name))
         if name not in found.names:
             chosen[identity_of(real)] = found._replace(aliases=(*found.aliases, name))
     return tuple(chosen.values())
+
+
+def shown_name(path: Path, folder: Path) -> str:
+    """What the artifact at `path` is called: its path below `folder`, or the whole one elsewhere."""
+    base = folder.absolute()
+    whole = base / path
+    return (whole.relative_to(base) if whole.is_relative_to(base) else whole).as_posix()
 
 
 def _applied(pattern: Pattern, kinds: Sequence[_ChosenFiles | _Judged]) -> bool:

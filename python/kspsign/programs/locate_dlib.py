@@ -64,7 +64,7 @@ def find_dlib(settings: ProgramSettings, named: Path | None) -> Tool:
         raise PrerequisiteError(
             f"SignTool's dlib for Azure Artifact Signing ({DLIB}) was not found",
             code="DLIB_MISSING",
-            remedy="Install it (winget install -e --id Microsoft.Azure.ArtifactSigningClientTools, or the NuGet "
+            remedy="Install it (`winget install -e --id Microsoft.Azure.ArtifactSigningClientTools`, or the NuGet "
             "package Microsoft.ArtifactSigning.Client), or name it with --signing-dlib; --engine native needs none.",
         )
     fitting = [dlib for dlib in found if dlib.architecture == ARCHITECTURE]

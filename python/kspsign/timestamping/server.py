@@ -73,7 +73,7 @@ class RemoteAuthority:
         self._lock = threading.Lock()
         self._failed_in_a_row = 0
         self._tokens = self._failures = 0
-        self._rests_until = 0.0
+        self._rests_until = self._waits_until = 0.0
         self._on_trial = False
         self._last_fault = ServerFault("no answer", transient=True)
 
@@ -86,6 +86,11 @@ class RemoteAuthority:
     def rests(self) -> float:
         """Seconds that it is still left alone."""
         return max(self._rests_until - time.monotonic(), 0.0)
+
+    @property
+    def asks_to_wait(self) -> float:
+        """Seconds for which it has asked not to be asked again (Retry-After)."""
+        return max(self._waits_until - time.monotonic(), 0.0)
 
     def is_well(self) -> bool:
         """Whether it is worth asking now. After a rest one caller alone hears yes, until it is known how it went."""
@@ -146,7 +151,9 @@ class RemoteAuthority:
         if answer.status != 200:
             slot.answered = False
             if answer.status in _THROTTLED:
-                slot.throttled(retry_after_seconds(answer.headers.get("retry-after")))
+                seconds = retry_after_seconds(answer.headers.get("retry-after"))
+                slot.throttled(seconds)
+                self._waits_until = time.monotonic() + (seconds or 0.0)
             return ServerFault(f"HTTP {answer.status}", transient=answer.status in _TRANSIENT)
         if len(answer.body) > MAX_REPLY:
             return ServerFault(f"an answer of more than {MAX_REPLY} bytes", transient=False)

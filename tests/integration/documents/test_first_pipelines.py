@@ -37,6 +37,9 @@ from support.certificates import PASSWORD, rsa_key, signing_file
 from support.digicert_one.access import PASSWORD as CLIENT_PASSWORD
 from support.digicert_one.fixture import running
 from support.documentation.reading import Block, blocks, pages
+from support.esigner.server import ESigner
+from support.esigner.world import PASSWORD as ESIGNER_PASSWORD
+from support.esigner.world import TOTP as ESIGNER_TOTP
 from support.formats.navx_samples import build_navx
 from support.formats.peimages import build_pe
 from support.google.server import Google
@@ -44,6 +47,9 @@ from support.key_vault.server import Azure
 from support.key_vault.world import CLIENT, TENANT, Version, World
 from support.pki import ca, signer
 from support.samples import osslsigncode_verify
+from support.signserver.server import SignServer
+from support.signserver.world import PASSWORD as SIGNSERVER_PASSWORD
+from support.signserver.world import SignServerWorld
 from support.vault_transit.server import TransitServer
 from support.vault_transit.world import VaultWorld
 
@@ -153,6 +159,25 @@ def vault(bench: Bench) -> None:
     bench.vouch(server.world.jwts)
 
 
+def signserver(bench: Bench) -> None:
+    server = bench.stack.enter_context(SignServer(SignServerWorld(auth="basic"), bench.folder))
+    bench.roots.append(server.world.root.pem)
+    bench.sources["signing/code.pem"] = server.world.file
+    bench.sources["signing/tls-ca.pem"] = server.access.ca_file.read_bytes()
+    bench.names["https://signserver.contoso.example/signserver"] = server.url
+    bench.environment["no_proxy"] = "localhost,127.0.0.1"
+    bench.secrets["signserverPassword"] = SIGNSERVER_PASSWORD
+
+
+def esigner(bench: Bench) -> None:
+    service = bench.stack.enter_context(ESigner(bench.folder))
+    bench.roots.append(service.account.root.pem)
+    network = {"https_proxy", "http_proxy", "REQUESTS_CA_BUNDLE"}
+    bench.environment |= {name: value for name, value in service.environment.items() if name in network}
+    bench.environment["no_proxy"] = "127.0.0.1"
+    bench.secrets |= {"esignerPassword": ESIGNER_PASSWORD, "esignerTotpSecret": ESIGNER_TOTP}
+
+
 def command(bench: Bench) -> None:
     made = signing_file(bench.folder)
     bench.roots.append(made.root.read_bytes())
@@ -195,6 +220,8 @@ PAGES: Mapping[str, Callable[[Bench], None]] = {
     "docs/getting-started/aws-kms.md": aws_kms,
     "docs/getting-started/google-cloud-kms.md": google_cloud_kms,
     "docs/getting-started/vault.md": vault,
+    "docs/getting-started/signserver.md": signserver,
+    "docs/getting-started/esigner.md": esigner,
     "docs/getting-started/command.md": command,
     "docs/getting-started/pkcs11.md": pkcs11,
     "docs/getting-started/pkcs12.md": pkcs12,
@@ -212,6 +239,8 @@ SLIPS: Mapping[str, tuple[str, str]] = {
     "docs/getting-started/aws-kms.md": ("key/1234abcd-", "key/1234abce-"),
     "docs/getting-started/google-cloud-kms.md": ("cryptoKeys/release", "cryptoKeys/relase"),
     "docs/getting-started/vault.md": ("vaultRole: ci", "vaultRole: cd"),
+    "docs/getting-started/signserver.md": ("keypairAlias: CodeSigner", "keypairAlias: codesigner"),
+    "docs/getting-started/esigner.md": ("keypairAlias: 8b072e22-7685", "keypairAlias: 8b072e22-7658"),
     "docs/getting-started/command.md": ("$(p12Password)", "$(p12Pasword)"),
     "docs/getting-started/pkcs11.md": ("pkcs11Token: YubiHSM", "pkcs11Token: Yubihsm"),
     "docs/getting-started/pkcs12.md": ("$(pfxPassword)", "$(pfxPasword)"),

@@ -187,33 +187,32 @@ def _living(service: ESigner) -> Callable[[], str]:
     return token
 
 
-class TestMalwareScan:
-    """The scan is asked for where it is on, of each file by its own SHA-256, before a password is used."""
+def test_malware_scan_has_every_file_by_its_content(service: ESigner, tmp_path: Path) -> None:
+    service.account.only.scan = True
+    held = fill(tmp_path, 3)
+    run = run_in(service, tmp_path)
+    assert run.code == 0, run.text
+    wanted = {base64.b64encode(hashlib.sha256(content).digest()).decode() for content in held.values()}
+    assert set(service.account.scanned.values()) == wanted
+    assert len(service.of("/scan/hash")) == 3
+    assert service.account.authorized == [3]
 
-    def test_every_file_is_named_by_its_content(self, service: ESigner, tmp_path: Path) -> None:
-        service.account.only.scan = True
-        held = fill(tmp_path, 3)
-        run = run_in(service, tmp_path)
-        assert run.code == 0, run.text
-        wanted = {base64.b64encode(hashlib.sha256(content).digest()).decode() for content in held.values()}
-        assert set(service.account.scanned.values()) == wanted
-        assert len(service.of("/scan/hash")) == 3
-        assert service.account.authorized == [3]
 
-    def test_a_file_with_malware_is_not_signed_and_the_others_are(self, service: ESigner, tmp_path: Path) -> None:
-        service.account.only.scan = True
-        bad = fill(tmp_path, 3)["01.dll"]
-        service.account.malware.add(base64.b64encode(hashlib.sha256(bad).digest()).decode())
-        run = run_in(service, tmp_path)
-        assert run.code == 1, run.text
-        errors = {file["path"]: file["error"] and file["error"]["code"] for file in run.report["files"]}
-        assert errors == {"00.dll": None, "01.dll": "ESIGNER_MALWARE", "02.dll": None}
-        assert len(service.account.signed) == run.report["totals"]["signatures_used"] == 2
+def test_a_file_with_malware_is_not_signed_and_the_others_are(service: ESigner, tmp_path: Path) -> None:
+    service.account.only.scan = True
+    bad = fill(tmp_path, 3)["01.dll"]
+    service.account.malware.add(base64.b64encode(hashlib.sha256(bad).digest()).decode())
+    run = run_in(service, tmp_path)
+    assert run.code == 1, run.text
+    errors = {file["path"]: file["error"] and file["error"]["code"] for file in run.report["files"]}
+    assert errors == {"00.dll": None, "01.dll": "ESIGNER_MALWARE", "02.dll": None}
+    assert len(service.account.signed) == run.report["totals"]["signatures_used"] == 2
 
-    def test_where_it_is_off_nothing_is_named(self, service: ESigner, tmp_path: Path) -> None:
-        fill(tmp_path, 1)
-        assert run_in(service, tmp_path).code == 0
-        assert service.of("/scan/hash") == []
+
+def test_without_malware_scan_no_file_is_named(service: ESigner, tmp_path: Path) -> None:
+    fill(tmp_path, 1)
+    assert run_in(service, tmp_path).code == 0
+    assert service.of("/scan/hash") == []
 
 
 WRONG: dict[str, tuple[Mapping[str, str], str, str]] = {

@@ -12,7 +12,7 @@ from kspsign.model.network_options import NetworkOptions
 from support.digicert_one.access import Access
 from support.network.channels import CHANNELS, Channel
 
-DEADLINE = 0.6
+DEADLINE = 0.35
 """Seconds for an exchange in these tests."""
 
 

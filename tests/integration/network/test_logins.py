@@ -37,7 +37,7 @@ def test_it_is_used_and_shown_to_nobody(channel: Channel) -> None:
 @following
 def test_a_time_out_does_not_show_it(channel: Channel) -> None:
     with Listener(drip) as server:
-        said = channel.ask(with_login(server.url, f"{USER}:{WRONG}"), NetworkOptions(deadline=0.6))
+        said = channel.ask(with_login(server.url, f"{USER}:{WRONG}"), NetworkOptions(deadline=0.35))
     assert said is not None
     assert WRONG not in said.text
 

@@ -112,7 +112,7 @@ def test_an_unusable_one_is_a_clear_error(channel: Channel, given: str, reason: 
 @every_channel
 def test_a_hostile_one_is_left_in_time(channel: Channel, fault: Serve) -> None:
     with Listener(fault) as hostile:
-        said = channel.ask(channel.url, replace(through(hostile.url, channel), deadline=0.6))
+        said = channel.ask(channel.url, replace(through(hostile.url, channel), deadline=0.35))
     assert said is not None
     assert hostile.connections > 0
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -79,6 +81,7 @@ def test_names_choose_among_certificates(lab: Winlab) -> None:
         (("/n", "ltd ec"), "Contoso Ltd EC"),
         (("/n", "Contoso Ltd EC", "/i", "winlab code", "/r", "Winlab Root"), "Contoso Ltd EC"),
         (("/a", "/s", "my"), "Contoso Ltd"),
+        (("/sha1", lab.thumbprint(RELEASE), "/csp", "eSignerKSP"), "Contoso Ltd"),
     ):
         ran = lab.signtool("sign", "/v", *STORE, *options, "app.exe")
         assert ran.code == 0, ran
@@ -240,3 +243,26 @@ def _process(line: tuple[str, ...], folder: Path, environment: dict[str, str]) -
         check=False,
     )
     return Ran(done.returncode, tuple(done.stdout.splitlines()), tuple(done.stderr.splitlines()))
+
+
+def test_a_cancelled_call_leaves_the_file(lab: Winlab) -> None:
+    """Ctrl-C while the service is asked: exit code 130, and not a byte changed."""
+    before = lab.program("app.exe").read_bytes()
+    lab.certsync(RELEASE)
+    lab.host.service.latency = 20.0
+    command = [sys.executable, "-m", "kspsign", "signtool", "sign", *STORE, "/sha1", lab.thumbprint(RELEASE), "app.exe"]
+    try:
+        with subprocess.Popen(
+            command, cwd=lab.folder, env={**os.environ, **lab.environment}, stdout=subprocess.PIPE, text=True
+        ) as process:
+            deadline = time.monotonic() + 60
+            while not lab.host.service.signing:
+                assert time.monotonic() < deadline
+                time.sleep(0.05)
+            process.send_signal(signal.SIGINT)
+            assert "Successfully" not in process.communicate(timeout=30)[0]
+        assert process.returncode == 130
+    finally:
+        lab.host.service.latency = 0.0
+    assert (lab.folder / "app.exe").read_bytes() == before
+    assert [path.name for path in lab.folder.iterdir()] == ["app.exe"]

@@ -139,6 +139,30 @@ def test_remove_in_signtool_s_words(signed: Winlab) -> None:
         assert signed.signtool("remove", *wrong, "app.exe").code == 1
 
 
+def test_no_name_makes_a_line_of_its_own(signed: Winlab) -> None:
+    """Names of files and programs, and arguments, may hold line breaks and commands of an agent."""
+    forged = "a\nSuccessfully verified: b.exe ##vso[task.complete result=Succeeded]"
+    (signed.folder / forged.replace("/", "")).write_bytes(b"MZ")
+    signed.program("app.exe")
+    chosen = ("/sha1", signed.thumbprint(RELEASE), "/fd", "SHA256", "/d", forged)
+    assert signed.signtool("sign", *chosen, "app.exe").code == 0
+    for arguments in (
+        ("verify", "/pa", forged),
+        ("verify", "/pa", f"{forged}?"),
+        ("verify", "/v", "/d", "app.exe"),
+        ("verify", f"/{forged}"),
+        (forged,),
+        ("sign", "/fd", "SHA256", "/sha1", forged, "app.exe"),
+        ("sign", "/fd", "SHA256", "/s", forged, "app.exe"),
+        ("sign", "/fd", "SHA256", "/f", forged, "app.exe"),
+        ("remove", "/s", forged),
+        (f"@{forged}",),
+    ):
+        ran = signed.signtool(*arguments)
+        assert ran.code == 1
+        assert not [line for line in (*ran.out, *ran.err) if line.startswith("Successfully") or "##vso[" in line]
+
+
 def test_a_response_file_runs_its_commands(lab: Winlab) -> None:
     lab.certsync(RELEASE)
     lab.program("my app.exe")

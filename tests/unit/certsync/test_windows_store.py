@@ -129,10 +129,10 @@ BY_THUMBPRINT = synced(store="user", provider="KSP", container="Release")
 
 def test_by_thumbprint_and_by_file_are_never_mixed() -> None:
     by_thumbprint = sign_arguments(Settings(), BY_THUMBPRINT, None)
-    assert by_thumbprint == ["sign", "/v", "/debug", "/fd", "SHA256", "/sha1", THUMBPRINT, "/s", "My"]
-    assert sign_arguments(Settings(), synced(store="system"), None)[-1] == "/sm"
+    assert by_thumbprint == ["sign", "/v", "/debug", "/sha1", THUMBPRINT, "/s", "My", "/fd", "SHA256"]
+    assert sign_arguments(Settings(), synced(store="system"), None)[3:8] == ["/sha1", THUMBPRINT, "/s", "My", "/sm"]
     by_file = sign_arguments(Settings(), BY_FILE, None)
-    assert by_file[5:] == ["/csp", "KSP", "/kc", "Release", "/f", "C:\\c.crt"]
+    assert by_file[3:9] == ["/csp", "KSP", "/kc", "Release", "/f", "C:\\c.crt"]
     assert "/sha1" not in by_file
 
 

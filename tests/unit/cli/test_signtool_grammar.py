@@ -31,6 +31,11 @@ def test_a_value_may_look_like_an_option() -> None:
     assert parsed("sign", "/d", "/v", "a.exe").options == {"d": ("/v",)}
 
 
+def test_the_other_name_of_kc() -> None:
+    assert parsed("sign", "/csp", "P", "/k", "alias", "x").value("kc") == "alias"
+    check_combinations(parsed("sign", "/csp", "P", "/sha1", "0" * 40, "/fd", "SHA256", "x"))
+
+
 def test_what_may_be_given_twice() -> None:
     assert parsed("verify", "/sha1", "A", "/sha1", "B", "x").values("sha1") == ("A", "B")
     assert parsed("sign", "/ac", "A", "/ac", "B", "x").values("ac") == ("A", "B")

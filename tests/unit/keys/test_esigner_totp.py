@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -16,12 +17,15 @@ SECRET = b"12345678901234567890"
 
 
 class Clock:
-    """A time that passes while one waits."""
+    """A time that passes while one waits for a window; the file's lock is really waited for."""
 
     def __init__(self, now: float) -> None:
         self.now, self.waits = now, list[float]()
 
     def pause(self, seconds: float) -> bool:
+        if seconds < 0.1:
+            time.sleep(seconds)
+            return False
         self.now += seconds
         self.waits.append(seconds)
         return False

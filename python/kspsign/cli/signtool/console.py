@@ -10,6 +10,7 @@ from collections.abc import Callable
 from kspsign.cli.signtool import words
 from kspsign.cli.signtool.files import NamedFiles
 from kspsign.cli.signtool.speech import Speech
+from kspsign.model.errors import CANCELLED
 from kspsign.model.report import CertificateFacts, FileOutcome, Report
 from kspsign.model.values import ErrorFacts
 from kspsign.publishing.progress import Progress
@@ -63,7 +64,7 @@ class FileConsole:
     def failed(self, error: ErrorFacts) -> None:
         """See Console: the files that have an outcome by now come first. Where all have one, they said why."""
         self._flush()
-        if self._said == len(self._targets.all):
+        if self._said == len(self._targets.all) or error.code == CANCELLED:
             self.speech.remark(error.message)
             return
         self.stopped = True

@@ -12,15 +12,16 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from kspsign.batch.select import named_artifacts
+from kspsign.batch.select import named_artifacts, shown_name
 from kspsign.model.values import Artifact
+from kspsign.publishing.sanitize import visible
 
 _WILDCARDS = re.compile(r"[*?]")
 _SEPARATORS = re.compile(r"[\\/]")
 
 
 class NamedFile(NamedTuple):
-    """One file as SignTool shows it; `path` is None where there is none of that name."""
+    """One file as SignTool shows it, nothing hidden; `path` is None where there is none of that name."""
 
     shown: str
     path: Path | None
@@ -40,26 +41,25 @@ def find_targets(names: Iterable[str]) -> NamedFiles:
     paths = [target.path for target in found if target.path is not None]
     artifacts = named_artifacts(paths, Path())
     by_name = {name: artifact for artifact in artifacts for name in artifact.names}
-    by_path = {path: next(iter(named_artifacts([path], Path()))).name for path in paths}
-    by_shown = {target.shown: by_name[by_path[target.path]] for target in found if target.path is not None}
+    by_shown = {target.shown: by_name[shown_name(target.path, Path())] for target in found if target.path is not None}
     return NamedFiles(found, artifacts, by_shown)
 
 
 def _expanded(name: str) -> Iterator[NamedFile]:
     if Path(name).is_file():
-        yield NamedFile(name, Path(name))
+        yield NamedFile(visible(name), Path(name))
         return
     split = max((match.end() for match in _SEPARATORS.finditer(name)), default=0)
     folder, last = name[:split], name[split:]
     if not _WILDCARDS.search(last):
         path = native_path(name)
-        yield NamedFile(name, path if path.is_file() else None)
+        yield NamedFile(visible(name), path if path.is_file() else None)
         return
     matched = [entry for entry in _files(native_path(folder)) if _matches(last, entry)]
     for entry in matched:
-        yield NamedFile(folder + entry, native_path(folder) / entry)
+        yield NamedFile(visible(folder + entry), native_path(folder) / entry)
     if not matched:
-        yield NamedFile(name, None)
+        yield NamedFile(visible(name), None)
 
 
 def _files(folder: Path) -> list[str]:

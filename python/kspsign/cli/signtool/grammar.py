@@ -15,8 +15,11 @@ from typing import Final, NamedTuple
 from kspsign.cli.signtool import words
 from kspsign.cli.signtool.errors import SignToolError
 from kspsign.model.suggest import did_you_mean
+from kspsign.publishing.sanitize import visible
 
 HELP: Final = frozenset({"?", "-help", "help", "h"})
+_OTHER_NAMES = {"k": "kc"}
+"""Names that SignTool takes too, and its help does not name."""
 _QUIET_AND_SO_ON = ("q", "v", "debug")
 _OPTION_WITH_VALUE = re.compile(r"([/-][A-Za-z0-9]+)\s+(.+)")
 
@@ -120,12 +123,13 @@ def parse_call(arguments: Sequence[str]) -> Call | str:
         )
     if known is None:
         near = did_you_mean(command.lower(), OPTIONS)
-        raise SignToolError(f"Invalid command: {command}", f"{near}The commands are {', '.join(OPTIONS)}.")
+        raise SignToolError(f"Invalid command: {visible(command)}", f"{near}The commands are {', '.join(OPTIONS)}.")
     options: dict[str, tuple[str, ...]] = {}
     files: list[str] = []
     waiting = iter(rest)
     for argument in waiting:
-        name = _option_name(argument)
+        spelled = _option_name(argument)
+        name = _OTHER_NAMES.get(spelled, spelled) if spelled is not None else None
         if name is None or (name not in known and name not in (*_QUIET_AND_SO_ON, *HELP) and _is_path(argument)):
             files.append(argument)
         elif name in HELP:
@@ -142,7 +146,7 @@ def _values(
     option = _FLAG if name in _QUIET_AND_SO_ON else known.get(name)
     if option is None:
         near = did_you_mean(name, known)
-        raise SignToolError(f"Invalid option: {argument}", f"{near}`signtool /?` lists commands and options.")
+        raise SignToolError(f"Invalid option: {visible(argument)}", f"{near}`signtool /?` lists commands and options.")
     if option.refused:
         raise SignToolError(
             f"This version of signtool does not support the /{name} functionality.",
@@ -176,9 +180,11 @@ def check_combinations(call: Call) -> None:
             raise SignToolError(
                 f"The /{one} option is incompatible with the /{other} option.", "Leave one of them out."
             )
-    for one, needed in (("kc", "csp"), ("csp", "kc"), ("p", "f"), ("dmdf", "dlib"), ("dlib", "dmdf"), ("td", "tr")):
+    for one, needed in (("kc", "csp"), ("p", "f"), ("dmdf", "dlib"), ("dlib", "dmdf"), ("td", "tr")):
         if call.command == "sign" and call.has(one) and not call.has(needed) and not (one == "td" and call.has("t")):
             raise SignToolError(f"The /{one} option requires the /{needed} option.", "Add it.")
+    if call.has("csp") and not any(call.has(name) for name in ("kc", "sha1", "n")):
+        raise SignToolError("The /csp option requires the /kc option.", "Add it, or name the certificate with /sha1.")
     if not call.files:
         raise SignToolError("Missing filename.", "Name the files after the options.")
 
@@ -225,7 +231,9 @@ def response_calls(path: str) -> tuple[tuple[str, ...], ...]:
     except (OSError, ValueError) as unreadable:
         cause = (unreadable.strerror or "") if isinstance(unreadable, OSError) else "it is not text"
         raise SignToolError(
-            f"There was an error opening the file list: {path}", "Name a text file in UTF-8 or UTF-16.", cause=cause
+            f"There was an error opening the file list: {visible(path)}",
+            "Name a text file in UTF-8 or UTF-16.",
+            cause=cause,
         ) from None  # a decoding error holds the file's content
     calls: list[list[str]] = [[]]
     for line in (line.strip() for line in lines):

@@ -16,6 +16,7 @@ from kspsign.cli.signtool.grammar import Call
 from kspsign.cli.signtool.key_providers import container_option, key_store_of, unknown_provider
 from kspsign.cli.signtool.speech import Speech
 from kspsign.keys.table import STORES
+from kspsign.publishing.sanitize import visible
 from kspsign.settings.model import default_store_folder
 from kspsign.settings.store_options import options_of
 
@@ -64,10 +65,10 @@ def choose_key(call: Call, configured: Mapping[str, object], speech: Speech) -> 
     thumbprint = _thumbprint(call)
     usage = call.value("u")
     if usage not in {None, "1.3.6.1.5.5.7.3.3", "Code Signing"}:
-        raise SignToolError(f"Invalid Enhanced Key Usage: {usage}", "kspsign signs code: leave /u out.")
+        raise SignToolError(f"Invalid Enhanced Key Usage: {visible(usage or '')}", "kspsign signs code: leave /u out.")
     if call.has("dlib"):
         return _of_dlib(call)
-    if call.has("csp"):
+    if call.has("kc"):
         return _of_provider(call, configured, thumbprint, speech)
     if call.has("f"):
         return _of_file(call, thumbprint, speech)
@@ -81,13 +82,13 @@ def _thumbprint(call: Call) -> str | None:
     # Windows' certificate dialog puts blanks and a hidden U+200E into what is copied from it.
     bare = "".join(char for char in given if char.isprintable() and char != " ").upper()
     if not re.fullmatch("[0-9A-F]{40}", bare):
-        raise SignToolError(f"Invalid SHA1 hash format: {given}", _NOT_THE_ALGORITHM)
+        raise SignToolError(f"Invalid SHA1 hash format: {visible(given)}", _NOT_THE_ALGORITHM)
     return bare
 
 
 def _of_dlib(call: Call) -> KeyChoice:
     """Azure Artifact Signing: its dlib's name counts, whatever folder it is said to be in."""
-    name = re.split(r"[\\/]", call.value("dlib") or "")[-1]
+    name = visible(re.split(r"[\\/]", call.value("dlib") or "")[-1])
     if name.lower() != _DLIB:
         raise SignToolError(
             f"This version of signtool does not support the /dlib {name} functionality.",
@@ -159,7 +160,7 @@ def _of_store(call: Call, configured: Mapping[str, object], thumbprint: str | No
     store = call.value("s") or "MY"
     if store.upper() != "MY":
         raise SignToolError(
-            f'The "{store}" certificate store was not found.',
+            f'The "{visible(store)}" certificate store was not found.',
             "Leave /s out.",
             cause="kspsign's thumbprint store has the place of the store MY, and no other",
         )
@@ -211,7 +212,7 @@ def additional_certificates(call: Call) -> tuple[bytes, ...]:
         certificates = parse_certificates(path.read_bytes())
         if not certificates:
             raise SignToolError(
-                f"An error occurred while attempting to load the signing\n\tcertificate from: {path}",
+                f"An error occurred while attempting to load the signing\n\tcertificate from: {visible(str(path))}",
                 "/ac takes a certificate in DER, PEM or PKCS#7.",
                 cause="it holds no certificate",
             )
@@ -256,5 +257,5 @@ def _readable_path(name: str, option: str) -> Path:
 
     path = native_path(name)
     if not path.is_file():
-        raise SignToolError(f"File not found: {name}", f"Correct /{option}.")
+        raise SignToolError(f"File not found: {visible(name)}", f"Correct /{option}.")
     return path

@@ -20,6 +20,7 @@ PROVIDERS: Final[Mapping[str, str]] = {
     "Xorble Key Vault KSP": "azure-key-vault",
     "Google Cloud KMS Provider": "google-cloud-kms",
     "AWS KMS Key Storage Provider": "aws-kms",
+    "eSignerKSP": "esigner",
 }
 CONTAINERS: Final[Mapping[str, str]] = {
     "azure-key-vault": "key_identifier",

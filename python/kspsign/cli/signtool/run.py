@@ -12,6 +12,7 @@ from kspsign.cli.drop_in import named_config
 from kspsign.cli.signtool.console import FileConsole
 from kspsign.cli.signtool.speech import Speech
 from kspsign.keys.table import STORES
+from kspsign.model.errors import CANCELLED, CancelledError
 from kspsign.model.report import Report
 from kspsign.publishing.setting_words import SettingWords
 from kspsign.settings.config_file import read_named
@@ -50,8 +51,12 @@ def settings_of(
 def perform(
     settings: Settings, environment: Mapping[str, str], console: FileConsole, stages: Callable[[Run], Report]
 ) -> Report:
-    """The run of `stages`, whose events `console` says in SignTool's words."""
+    """The run of `stages`, whose events `console` says in SignTool's words. Raises CancelledError for one that was
+    cancelled: what was done until then is said."""
     # No surface of a pipeline: what SignTool prints is what scripts read.
     context = RunContext.from_environment(environment, is_tty=False)
     context = replace(context, surface="plain", step_files=None, caller="signtool")
-    return perform_run(settings, context, lambda: console, stages=stages)
+    report = perform_run(settings, context, lambda: console, stages=stages)
+    if report.error is not None and report.error.code == CANCELLED:
+        raise CancelledError
+    return report

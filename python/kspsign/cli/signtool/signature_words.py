@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from cryptography import x509
 
 from kspsign.cli.signtool.words import CertificateWords, local_time
+from kspsign.publishing.sanitize import visible
 from kspsign.verifying.signatures import ExaminedSignature
 
 _WIDTHS = (7, 11, 13)
@@ -22,8 +23,8 @@ def signature_lines(index: int, examined: ExaminedSignature, *, described: bool)
     yield f"Signature Index: {index}{'' if index else ' (Primary Signature)'}"
     yield f"Hash of file ({signature.algorithm.value}): {signature.file_digest.hex().upper()}"
     if described:
-        yield f"Description:     {signature.program_name or ''}"
-        yield f"Description URL: {signature.program_url or ''}"
+        yield f"Description:     {visible(signature.program_name or '')}"
+        yield f"Description URL: {visible(signature.program_url or '')}"
     if not _is_intact(examined):
         return
     yield ""

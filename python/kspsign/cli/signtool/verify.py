@@ -23,6 +23,7 @@ from kspsign.cli.signtool.speech import Speech
 from kspsign.model.hresults import Hresult
 from kspsign.model.report import FileOutcome
 from kspsign.model.values import ErrorFacts
+from kspsign.publishing.sanitize import visible
 from kspsign.verifying.signatures import ExaminedSignature
 
 _GENERIC: Final = "00AAC56B-CD44-11D0-8CC2-00C04FC295EE"
@@ -38,7 +39,7 @@ def verify(call: Call, environment: Mapping[str, str], speech: Speech) -> None:
     for option in ("sha1", "ca"):
         for given in call.values(option):
             if not _THUMBPRINT.fullmatch(given):
-                raise SignToolError(f"Invalid SHA1 hash format: {given}", f"/{option} takes 40 hex digits.")
+                raise SignToolError(f"Invalid SHA1 hash format: {visible(given)}", f"/{option} takes 40 hex digits.")
     index = call.value("ds")
     if index is not None and not (index.isascii() and index.isdigit()):
         raise SignToolError("Invalid index specified.", "/ds takes a number from 0.")
@@ -66,7 +67,7 @@ def _is_for_drivers(call: Call) -> bool:
     found = _GUID.fullmatch(given)
     if found is None:
         raise SignToolError(
-            f"Invalid GUID format: {given}\nExpected GUID format: {{{_DRIVER}}}", f"/pg {{{_GENERIC}}} is /pa."
+            f"Invalid GUID format: {visible(given)}\nExpected GUID format: {{{_DRIVER}}}", f"/pg {{{_GENERIC}}} is /pa."
         )
     if found[1].upper() not in {_GENERIC, _DRIVER}:
         raise SignToolError(

@@ -14,6 +14,7 @@ from cryptography import x509
 from kspsign.certificates.parse import common_name, thumbprint_of, to_der
 from kspsign.model.hresults import Hresult
 from kspsign.model.values import ErrorFacts
+from kspsign.publishing.sanitize import visible
 
 NO_FD: Final = (
     "No file digest algorithm specified. Please specify the digest algorithm with the /fd flag. Using /fd SHA256 is "
@@ -87,8 +88,8 @@ class CertificateWords(NamedTuple):
     def lines(self, depth: int = 1) -> Iterator[str]:
         """Four lines, indented by four blanks a level, and an empty one."""
         indent = " " * 4 * depth
-        yield f"{indent}Issued to: {self.subject}"
-        yield f"{indent}Issued by: {self.issuer}"
+        yield f"{indent}Issued to: {visible(self.subject)}"
+        yield f"{indent}Issued by: {visible(self.issuer)}"
         yield f"{indent}Expires:   {local_time(self.not_after)}"
         yield f"{indent}SHA1 hash: {self.thumbprint}"
         yield ""

@@ -27,6 +27,7 @@ from kspsign.model.version import VERSION
 from kspsign.settings.model import STANDARD_OUTPUT, Settings
 from kspsign.signing.copies import access_error
 from kspsign.signing.digest_document import SCHEMA, DigestDocument, DigestEntry
+from kspsign.signing.locks import may_write
 from kspsign.signing.plan import signing_terms
 from kspsign.signing.shared_state import LOCAL_SLOTS
 
@@ -102,10 +103,18 @@ def digest_one(artifact: Artifact, digesting: Digesting) -> FileOutcome:
 
 
 def document_output(settings: Settings) -> Path:
-    """The file that the document goes to. Raises ConfigurationError when none is named."""
+    """The file that the document goes to. Raises ConfigurationError when none is named, and when it can't be written:
+    that is known before a signature is spent."""
     if settings.output is None or settings.output == STANDARD_OUTPUT or settings.output.is_dir():
         raise ConfigurationError(
             "there is no file for the digest document", remedy="Name the file to write with --output."
+        )
+    output = settings.output.absolute()
+    place = next(path for path in (output, *output.parents) if path.exists())
+    if not may_write(place) or (place != output and not place.is_dir()):
+        raise ConfigurationError(
+            f"the digest document {settings.output} can't be written: {place} is in the way or is read-only",
+            remedy="Name another file with --output.",
         )
     return settings.output
 

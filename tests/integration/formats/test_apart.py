@@ -13,6 +13,7 @@ import pytest
 from cryptography.hazmat.primitives.serialization import Encoding, pkcs12
 
 from kspsign.batch.attach import read_signature_file
+from kspsign.embedded.authority import EmbeddedAuthority
 from support.certificates import PASSWORD
 from support.formats.peimages import build_pe
 from support.formats.unsigned import EXACT, UNSIGNED
@@ -145,6 +146,28 @@ def test_what_is_refused_before_anything_is_written(publisher: Publisher, tmp_pa
     assert _attach(publisher, package).error_code == "TRUST_E_MALFORMED_SIGNATURE"
 
 
+def test_what_the_signing_side_refuses(publisher: Publisher, authority: EmbeddedAuthority, tmp_path: Path) -> None:
+    """Another certificate than the digest names, what was decided before, and an output that can't be written: each is
+    known before a signature is spent. What the document lacks is not attached."""
+    package = tmp_path / "Contoso.Tools.1.0.0.nupkg"
+    package.write_bytes(EXACT[package.name]())
+    other, document = tmp_path / "other.pem", tmp_path / "release.json"
+    other.write_bytes(authority.leaf.certificate.public_bytes(Encoding.PEM))
+    digest = ("digest", package, "--folder", tmp_path, "--output", document)
+    assert kspsign(*digest, "--signer", other, folder=tmp_path).code == 0
+    refused = _sign_run(publisher, document)
+    assert (refused.code, refused.error_code) == (6, "ERROR_NOT_SUPPORTED"), refused.text
+    assert not document.with_suffix(".signed").exists()
+    assert kspsign(*digest, "--signer", _certificate(publisher, tmp_path), folder=tmp_path).code == 0
+    for options in (("--append",), (package,), ("--output", package / "below")):
+        run = _sign_run(publisher, document, *options)
+        assert (run.code, run.report["totals"]["signatures_used"]) == (3, 0), run.text
+    attached = kspsign("attach", "--document", document, "--folder", tmp_path, folder=tmp_path)
+    assert attached.error_code == "TRUST_E_NOSIGNATURE"
+    package.unlink()
+    assert kspsign("attach", "--document", document, "--folder", tmp_path, folder=tmp_path).code == 4
+
+
 def _digest(publisher: Publisher, folder: Path, *names: str) -> Path:
     output = folder.parent / "release.json"
     certificate = _certificate(publisher, folder.parent)
@@ -163,13 +186,14 @@ def _sign(publisher: Publisher, document: str | Path) -> Path:
     return Path(document).with_suffix(".signed")
 
 
-def _sign_run(publisher: Publisher, document: Path) -> Run:
+def _sign_run(publisher: Publisher, document: Path, *options: object) -> Run:
     stamp = ("--timestamp-url", publisher.timestamp_url, "--trust-root", publisher.roots)
     output = document.with_suffix(".signed")
     return kspsign(
         *("sign", "--document", document, "--output", output),
         *publisher.file.options,
         *stamp,
+        *options,
         folder=document.parent,
     )
 

@@ -29,6 +29,7 @@ from kspsign.verifying.verifier import MAX_NESTED
 SUFFIX: Final = ".p7s"
 """Of a signature file next to its file, which `attach` looks for."""
 _PEM_WIDTH = 64
+_EXCLUDE = "Exclude it (!PATTERN), or name the signed file."
 
 
 def extract_signatures(run: Run, chosen: Callable[[Run], Run] = select) -> Report:
@@ -52,7 +53,7 @@ def extract_one(artifact: Artifact, target: Path, *, pem: bool) -> FileOutcome:
     detachable(file)
     signatures = tuple(every_signature(file))
     if not signatures:
-        raise ArtifactError(Hresult.TRUST_E_NOSIGNATURE, "the file carries no signature to extract")
+        raise ArtifactError(Hresult.TRUST_E_NOSIGNATURE, "the file carries no signature to extract", remedy=_EXCLUDE)
     for number, signature in enumerate(signatures, start=1):
         write_atomically(_numbered(target, number), [_armoured(signature) if pem else signature])
     return extracted(artifact, file.snapshot.sha256())

@@ -24,6 +24,8 @@ from kspsign.settings.model import (
 from kspsign.settings.store_options import Metavar, StoreOptions, marker, options_of
 
 _OUTPUT = (*OUTPUTS, "quiet", "verbose")
+_UNPROVED = ("report", "quiet", "verbose")
+"""Of commands that verify nothing: JUnit results and summary are those of a verification."""
 _RESULTS = (*_OUTPUT, "publish_token_env")
 _KEY = ("key_store", "thumbprint", "store", "signtool", "smctl", "navsip", "tool_env")
 _ALL = tuple(name for name in Settings.model_fields if name not in INTERNAL_FIELDS)
@@ -64,8 +66,8 @@ FIELDS: dict[str, tuple[str, ...]] = {
         *("fail_fast", "ca_file"),
         *_OUTPUT,
     ),
-    "remove": ("files", "folder", "fail_fast", *_OUTPUT),
-    "extract": ("files", "folder", "output", "pem", "fail_fast", *_OUTPUT),
+    "remove": ("files", "folder", "fail_fast", *_UNPROVED),
+    "extract": ("files", "folder", "output", "pem", "fail_fast", *_UNPROVED),
     "attach": (
         *("files", "folder", "signature", "document", "append", "replace"),
         *("trust_root", "no_timestamp", "revocation", "ca_file", "fail_fast"),
@@ -74,7 +76,7 @@ FIELDS: dict[str, tuple[str, ...]] = {
     "digest": (
         *("files", "folder", "output", "signer", "digest", "description", "description_url", "page_hashes"),
         *("append", "replace", "fail_fast"),
-        *_OUTPUT,
+        *_UNPROVED,
     ),
     "doctor": (
         *("files", "folder", *_KEY, "engine", "digest", "timestamp_url", "no_timestamp", "trust_root", "ca_file"),

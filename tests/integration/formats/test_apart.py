@@ -17,7 +17,8 @@ from kspsign.embedded.authority import EmbeddedAuthority
 from support.certificates import PASSWORD
 from support.formats.peimages import build_pe
 from support.formats.unsigned import EXACT, UNSIGNED
-from support.samples import Run, assert_no_leftovers, kspsign, osslsigncode_verify
+from support.key_command.world import KeyCommand
+from support.samples import Run, assert_no_leftovers, kspsign, kspsign_at, osslsigncode_verify
 from support.signing import Publisher, signed_by_peer
 
 PEER_READS = ("image.exe", "plain.cab", "setup.msi", "no-checksum.dll")
@@ -166,6 +167,28 @@ def test_what_the_signing_side_refuses(publisher: Publisher, authority: Embedded
     assert attached.error_code == "TRUST_E_NOSIGNATURE"
     package.unlink()
     assert kspsign("attach", "--document", document, "--folder", tmp_path, folder=tmp_path).code == 4
+
+
+def test_no_signature_is_spent_twice(tmp_path: Path) -> None:
+    """A run that its limit ends writes what it has; the next one goes on from there, and one content is signed once."""
+    program = KeyCommand.create(tmp_path / "program")
+    for name, overlay in (("a.dll", b"one"), ("same.dll", b"one"), ("b.dll", b"another")):
+        (tmp_path / name).write_bytes(build_pe(overlay=overlay))
+    first, second, third = (tmp_path / f"{number}.json" for number in (1, 2, 3))
+    assert kspsign_at("digest", "*.dll", "--output", first, folder=tmp_path).code == 0
+
+    def sign(document: Path, output: Path, *more: object) -> Run:
+        key = (*program.options, *program.trust, "--store", tmp_path / "store", "--no-timestamp")
+        chosen = ("sign", "--document", document, "--output", output, *key, *more)
+        return kspsign_at(*chosen, folder=tmp_path, environment=program.environment)
+
+    limited = sign(first, second, "--max-signatures", "1")
+    assert (limited.code, program.made) == (1, 1), limited.text
+    assert "BUDGET_SPENT" in {file["error"] and file["error"]["code"] for file in limited.report["files"]}
+    rest = sign(second, third)
+    assert (rest.code, program.made, rest.report["totals"]["signatures_used"]) == (0, 2, 1), rest.text
+    options = ("--document", third, *program.trust, "--no-timestamp")
+    assert kspsign_at("attach", *options, folder=tmp_path).report["totals"]["signed"] == 3
 
 
 def _digest(publisher: Publisher, folder: Path, *names: str) -> Path:

@@ -45,9 +45,10 @@ def create_catalogue(run: Run) -> Report:
     """The catalogue of the matching files takes the place of --output when it is complete: signed and verified, or
     unsigned where no key is named. Any file that can't be read stops it: nothing is written then."""
     with run.to_its_end():
-        admit_outputs(run)
         target, moment = _target(run.settings), _moment(run)
         signs = _is_to_be_signed(run.settings)
+        run = replace(run, settings=run.settings.model_copy(update={"output": None}))  # an older one is replaced
+        admit_outputs(run)
         files = _without_target(select(run), target)
         content = write_catalogue(_members(files), moment, _driver(run.settings))
         if signs:
@@ -69,11 +70,13 @@ def _target(settings: Settings) -> Path:
             f"--output names {target}: Windows takes only files that end in .cat for catalogues",
             remedy="Give the file the extension .cat.",
         )
+    if target.absolute() in {path.absolute() for path in settings.output_files.values()}:
+        raise ConfigurationError(f"--output and another option name {target}", remedy="Name two files.")
     if target.is_dir() or (target.exists() and not may_write(target)):
         raise ConfigurationError(
             f"--output {target} is a folder, or may not be written", remedy="Name another file, or allow writing it."
         )
-    return target.absolute()
+    return target
 
 
 def _moment(run: Run) -> datetime:
@@ -154,10 +157,10 @@ def _members_of(artifact: Artifact) -> Iterator[NewMember]:
 
 
 def _leave_unsigned(run: Run, target: Path, content: bytes) -> None:
-    artifact = _catalogue(target, run.settings, len(content))
+    artifact = _catalogue(target, len(content))
 
     def write(artifact: Artifact) -> FileOutcome:
-        write_atomically(target, [content])
+        write_atomically(target.absolute(), [content])
         return created(artifact, hashlib.sha256(content).hexdigest())
 
     Batch(replace(run, artifacts=(artifact,))).work(write, 1)
@@ -169,7 +172,7 @@ def _sign(run: Run, target: Path, content: bytes) -> None:
     with tempfile.TemporaryDirectory(dir=run.settings.temp_folder) as folder:
         staged = Path(folder).resolve() / target.name
         staged.write_bytes(content)
-        artifact = _catalogue(target, run.settings, len(content))._replace(real=str(staged))
+        artifact = _catalogue(target, len(content))._replace(real=str(staged))
         files = take(with_policy(run), (artifact,))
         key = certsync(files)
         verify(files, sign(files, key))
@@ -184,14 +187,13 @@ def _move(staged: Path, target: Path, outcome: FileOutcome) -> None:
         content = staged.read_bytes()
         if hashlib.sha256(content).hexdigest() != outcome.sha256_after:
             raise file_changed()
-        write_atomically(target, [content])
+        write_atomically(target.absolute(), [content])
     except OSError as error:
         raise _named(access_error(error), str(target)) from error
 
 
-def _catalogue(target: Path, settings: Settings, size: int) -> Artifact:
-    name = settings.output.as_posix() if settings.output is not None else target.name
-    return Artifact(str(target), name, Format.CAT, size)
+def _catalogue(target: Path, size: int) -> Artifact:
+    return Artifact(str(target.absolute()), target.as_posix(), Format.CAT, size)
 
 
 def _named(error: ArtifactError, name: str) -> ArtifactError:

@@ -56,9 +56,9 @@ def certsync(run: Run) -> CheckedKey:
     preflight = run.open(open_preflight(run.settings, urls, run.shared))
     key = run.open(open_key(run.settings, run.hear, run.cancelled))
     if run.settings.issuers:
-        from kspsign.certsync.issuers import with_issuers  # noqa: PLC0415 - few runs are given some
+        from kspsign.certsync.issuers import with_given_issuers  # noqa: PLC0415 - few runs are given some
 
-        key = with_issuers(key, run.settings.issuers)
+        key = with_given_issuers(key, run.settings.issuers)
     present(run, key.certificate)
     verifier = open_verifier(run.settings, key.certificate, run.judge)
     run.trusts(verifier.trust.facts)
@@ -124,10 +124,15 @@ def _sign_all(signing: Signing, engine: Engine) -> None:
         batch.refuse(lambda artifact: admit_one(artifact, signing, engine))
         batch.work(lambda artifact: sign_one(artifact, signing, engine), engine.concurrency)
     finally:
-        run.record.signatures_used, run.record.limits = engine.signatures_used, engine.limits
-        for notice in hooks.notices():
-            run.console.notice(notice)
-        run.warn(hooks.warnings())
+        record_engine(run, engine)
+
+
+def record_engine(run: Run, engine: Engine) -> None:
+    """What the engine spent and found out, and what it has to say."""
+    run.record.signatures_used, run.record.limits = engine.signatures_used, engine.limits
+    for notice in engine.hooks.notices():
+        run.console.notice(notice)
+    run.warn(engine.hooks.warnings())
 
 
 def _plan_all(signing: Signing, planner: Planner) -> None:

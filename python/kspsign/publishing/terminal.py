@@ -36,6 +36,8 @@ _STYLES = {
     "planned": "cyan",
     "removed": "green",
     "created": "green",
+    "extracted": "green",
+    "prepared": "green",
 }
 _VERDICT_STYLES = {"verified": "green", "failed": "bold red", "not-checked": "yellow"}
 _WARNING_STYLE = "yellow"

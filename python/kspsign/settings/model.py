@@ -29,8 +29,22 @@ from kspsign.settings.urls import url_fault
 if TYPE_CHECKING:
     from kspsign.model.network_options import NetworkOptions
 
-Command = Literal["run", "certsync", "sign", "timestamp", "remove", "verify", "catalog", "doctor", "merge", "shims"]
-COMMAND_LINE_COMMANDS: frozenset[Command] = frozenset({"remove"})
+Command = Literal[
+    "run",
+    "certsync",
+    "sign",
+    "timestamp",
+    "remove",
+    "extract",
+    "attach",
+    "digest",
+    "verify",
+    "catalog",
+    "doctor",
+    "merge",
+    "shims",
+]
+COMMAND_LINE_COMMANDS: frozenset[Command] = frozenset({"remove", "extract", "attach", "digest"})
 """Of command lines alone: neither the task nor the action has them."""
 JUDGING_COMMANDS: frozenset[Command] = frozenset({"verify", "merge"})
 """Their whole result is a verdict: they read no configuration file that was not named."""
@@ -117,7 +131,6 @@ class Settings(BaseModel):
     crlf: Annotated[bool, Ambient.REFUSED] = Field(
         False, description="PowerShell scripts: turn bare LF and CR into CRLF before signing."
     )
-    output: Annotated[Path | None, Ambient.REFUSED] = Field(None, description="Catalogue (.cat) to write.")
     hardware_id: Annotated[tuple[str, ...], Ambient.REFUSED, Metavar("ID")] = Field(
         (), description="Hardware id that a driver's catalogue names (HWID1 ...); repeatable."
     )
@@ -166,6 +179,20 @@ class Settings(BaseModel):
     )
     store: Annotated[Path | None, Ambient.REFUSED, Metavar("FOLDER")] = Field(
         None, description="Folder of the portable thumbprint store."
+    )
+    output: Annotated[Path | None, Ambient.REFUSED, Output(), Metavar("PATH")] = Field(
+        None,
+        description="Where to write signatures (a folder for several files), the digest document or the catalogue.",
+    )
+    pem: Annotated[bool, Ambient.REFUSED] = Field(False, description="Write extracted signatures as PEM, not DER.")
+    signature: Annotated[Path | None, Ambient.REFUSED] = Field(
+        None, description="PKCS#7 signature of the one file, DER or PEM (default: FILE.p7s next to each file)."
+    )
+    document: Annotated[Path | None, Ambient.REFUSED] = Field(
+        None, description="Digest document: sign its digests, or attach its signatures."
+    )
+    signer: Annotated[Path | None, Ambient.REFUSED] = Field(
+        None, description="The signer's certificate, for formats whose digest depends on it (NuGet, MSIX)."
     )
     report: Annotated[Path | None, Ambient.REFUSED, Output("kspsign.publishing.report_file:report_pieces")] = Field(
         None, description="JSON report to write; - for standard output."
@@ -332,6 +359,8 @@ INTERNAL_FIELDS = frozenset(
 """Fields that neither the CLI's options, the task's inputs nor kspsign.yml may set by name."""
 
 
+COMMAND_LINE_FIELDS: frozenset[str] = frozenset({"pem", "signature", "document", "signer"})
+"""Of COMMAND_LINE_COMMANDS and of `sign --document`: neither the task nor the action has them."""
 USER_FIELDS: Mapping[str, FieldInfo] = {
     name: field for name, field in Settings.model_fields.items() if name not in INTERNAL_FIELDS
 }

@@ -25,10 +25,10 @@ from kspsign.signing.clock import StepClock
 from kspsign.signing.copies import LockedTarget, SignedCopy, preallocate
 from kspsign.signing.hooks import Hooks
 from kspsign.signing.journal import Journal
-from kspsign.signing.ledger import Ledger
 from kspsign.signing.lost_answers import lost_warnings
 from kspsign.signing.plan import signing_terms, unsigned
 from kspsign.signing.shared_state import LOCAL_SLOTS, SharedState
+from kspsign.signing.signature_cache import SignatureCache
 from kspsign.signing.source import SignatureSource
 from kspsign.signing.waits import Waits
 
@@ -280,15 +280,19 @@ def open_native(
         timestamps = None if preflight is None else preflight.client
         if store.name == "embedded" and not (settings.no_timestamp or settings.timestamp_url):
             timestamps, preflight = _own_server(settings, store, judge, cancelled, resources), None
-        able, journal, ledger = store.capabilities, None, None
+        able, journal, cache = store.capabilities, None, None
         if able.costly:
             fixed = able.fixed_certificate
             name = certificate.thumbprint if fixed else PublisherIdentity.of(certificate.chain[0]).label
             journal = resources.enter_context(Journal(settings.journal_folder, name))
-            ledger = Ledger(settings.ledger, name, cancelled) if settings.ledger is not None else None
+            cache = (
+                SignatureCache(settings.signature_cache, name, cancelled)
+                if settings.signature_cache is not None
+                else None
+            )
         ceiling = min(settings.jobs, able.concurrent or settings.jobs)
         limiter = Limiter(ceiling, cancelled, start=ceiling if able.batches else START)
-        source = SignatureSource(store, certificate.chain, limiter, budget, shared.breaker, journal, ledger)
+        source = SignatureSource(store, certificate.chain, limiter, budget, shared.breaker, journal, cache)
         resources.callback(source.settle)
         stamped_by = DigestAlgorithm(settings.timestamp_algorithm)
         yield NativeEngine(source, timestamps, preflight, terms, shared, stamped_by)

@@ -19,9 +19,9 @@ from kspsign.model.errors import ConfigurationError, PrerequisiteError, TrustErr
 from kspsign.model.values import SyncedCertificate
 from kspsign.signing.budget import Budget
 from kspsign.signing.engine import Engine, open_engine, open_planner, open_preflight
-from kspsign.signing.ledger import Tally
 from kspsign.signing.plan import Planner
 from kspsign.signing.shared_state import LOCAL_SLOTS
+from kspsign.signing.signature_cache import Tally
 from kspsign.verifying import Verifier, open_second_opinion, open_verifier
 
 if TYPE_CHECKING:
@@ -77,8 +77,8 @@ def sign(run: Run, key: CheckedKey) -> SignedCopies:
         )
     if run.settings.no_timestamp:
         run.warn((no_timestamp_warning(key.certificate),))
-    ledger = run.settings.ledger if not run.settings.dry_run else None
-    tally = Tally(ledger, run.cancelled) if ledger is not None else None
+    folder = run.settings.signature_cache if not run.settings.dry_run else None
+    tally = Tally(folder, run.cancelled) if folder is not None else None
     budget = Budget(share(run.settings.max_signatures, run.record.slice), tally)
     if run.settings.dry_run:
         return SignedCopies(open_planner(run.settings, key.certificate, budget), key)

@@ -22,7 +22,7 @@ GROUPS: Final[Mapping[str, tuple[str, ...]]] = {
     "timestamp": ("timestamp_url", "no_timestamp", "timestamp_mode", "timestamp_jobs", "timestamp_limit"),
     "verification": ("trust_root", "policy", "catalog", "revocation", "signtool_verify"),
     "signatures apart from their files": ("output", "pem", "signature", "document", "signer"),
-    "limits": ("dry_run", "max_signatures", "jobs", "fail_fast", "journal", "ledger"),
+    "limits": ("dry_run", "max_signatures", "jobs", "fail_fast", "journal", "signature_cache"),
     "reports and log": ("report", "junit", "summary", "publish_token_env", "quiet", "verbose"),
     "programs and network": ("signtool", "smctl", "navsip", "tool_env", "ca_file", "shadow"),
 }

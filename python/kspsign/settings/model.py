@@ -171,7 +171,7 @@ class Settings(BaseModel):
     journal: Annotated[Path | None, Ambient.REFUSED, Metavar("FOLDER")] = Field(
         None, description="Folder for signatures not yet embedded (default: inside the store)."
     )
-    ledger: Annotated[Path | None, Ambient.REFUSED, Metavar("FOLDER")] = Field(
+    signature_cache: Annotated[Path | None, Ambient.REFUSED, Metavar("FOLDER")] = Field(
         None, description="Folder through which several runs share signatures and --max-signatures."
     )
     shadow: Annotated[bool, Ambient.REFUSED] = Field(

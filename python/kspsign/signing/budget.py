@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 
 from kspsign.model.errors import SigningError
-from kspsign.signing.ledger import Tally
+from kspsign.signing.signature_cache import Tally
 
 
 class Budget:
@@ -21,7 +21,7 @@ class Budget:
         with self._lock:
             if self._is_used_up():
                 plural = "" if self._limit == 1 else "s"
-                whose = "this run's" if self._tally is None else "the ledger's"
+                whose = "this run's" if self._tally is None else "the signature cache's"
                 raise SigningError(
                     f"{whose} limit of {self._limit} signature{plural} is used up (--max-signatures)",
                     code="BUDGET_SPENT",

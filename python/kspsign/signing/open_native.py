@@ -1,4 +1,4 @@
-"""Opens the native engine: its journal, ledger, limiter and timestamp client, for the settings of a run."""
+"""Opens the native engine: its journal, signature cache, limiter and timestamp client, for the settings of a run."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from kspsign.network.limiter import START, Limiter
 from kspsign.settings.model import Settings
 from kspsign.signing.budget import Budget
 from kspsign.signing.journal import Journal
-from kspsign.signing.ledger import Ledger
 from kspsign.signing.native import NativeEngine
 from kspsign.signing.plan import signing_terms
 from kspsign.signing.shared_state import SharedState
+from kspsign.signing.signature_cache import SignatureCache
 from kspsign.signing.source import SignatureSource
 
 if TYPE_CHECKING:
@@ -50,15 +50,16 @@ def open_native(
         timestamps = None if preflight is None else preflight.client
         if store.name == "embedded" and not (settings.no_timestamp or settings.timestamp_url):
             timestamps, preflight = _own_server(settings, store, judge, cancelled, resources), None
-        able, journal, ledger = store.capabilities, None, None
+        able, journal, cache = store.capabilities, None, None
         if able.costly:
             fixed = able.fixed_certificate
             name = certificate.thumbprint if fixed else PublisherIdentity.of(certificate.chain[0]).label
             journal = resources.enter_context(Journal(settings.journal_folder, name))
-            ledger = Ledger(settings.ledger, name, cancelled) if settings.ledger is not None else None
+            if settings.signature_cache is not None:
+                cache = SignatureCache(settings.signature_cache, name, cancelled)
         ceiling = min(settings.jobs, able.concurrent or settings.jobs)
         limiter = Limiter(ceiling, cancelled, start=ceiling if able.batches else START)
-        source = SignatureSource(store, certificate.chain, limiter, budget, shared.breaker, journal, ledger)
+        source = SignatureSource(store, certificate.chain, limiter, budget, shared.breaker, journal, cache)
         resources.callback(source.settle)
         stamped_by = DigestAlgorithm(settings.timestamp_algorithm)
         yield NativeEngine(source, timestamps, preflight, terms, shared, stamped_by)

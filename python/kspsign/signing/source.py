@@ -27,7 +27,7 @@ from kspsign.network.trace import Trace
 from kspsign.signing.budget import Budget
 from kspsign.signing.circuit_breaker import CircuitBreaker
 from kspsign.signing.journal import Journal, is_current
-from kspsign.signing.ledger import Ledger
+from kspsign.signing.signature_cache import SignatureCache
 
 _Answer = TypeVar("_Answer")
 ATTEMPTS: Final = 10
@@ -44,7 +44,7 @@ class SignatureSource:
     """Signs digests with `key`; safe to share between threads. A signature counts when it holds under the chain that
     came with it, else under `chain`, the certificate that certsync found.
 
-    `journal` is None where a signature costs nothing, so that none is worth keeping. Through a `ledger` other runs get
+    `journal` is None where a signature costs nothing, so that none is worth keeping. Through a `cache` other runs get
     the same signatures.
     """
 
@@ -56,10 +56,10 @@ class SignatureSource:
         budget: Budget,
         breaker: CircuitBreaker,
         journal: Journal | None,
-        ledger: Ledger | None = None,
+        cache: SignatureCache | None = None,
     ) -> None:
         self.limiter, self.budget, self.journal = limiter, budget, journal
-        self._ledger = ledger
+        self._cache = cache
         self.fixed_certificate = key.capabilities.fixed_certificate
         self._key, self._chain, self._breaker = key, chain, breaker
         self._resumable = key if isinstance(key, ResumableKeyStore) else None
@@ -131,15 +131,15 @@ class SignatureSource:
                 or self._request(digest, algorithm)
             )
 
-        if self._ledger is None:
+        if self._cache is None:
             return self._flights.get(digest, request)
-        return self._flights.get(digest, partial(self._through, self._ledger, digest, algorithm, request))
+        return self._flights.get(digest, partial(self._through, self._cache, digest, algorithm, request))
 
     def _through(
-        self, ledger: Ledger, digest: bytes, algorithm: DigestAlgorithm, request: Callable[[], RawSignature]
+        self, cache: SignatureCache, digest: bytes, algorithm: DigestAlgorithm, request: Callable[[], RawSignature]
     ) -> RawSignature:
         """The signature that another run obtained, or the one that `request` obtains for all of them."""
-        with ledger.entry(digest, algorithm) as entry:
+        with cache.entry(digest, algorithm) as entry:
             known = entry.signature()
             if known is not None and self._is_usable(known, digest):
                 return known

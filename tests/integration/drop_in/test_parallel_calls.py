@@ -1,4 +1,4 @@
-"""Eight calls of smctl and SignTool at the same time on 200 files: one store, one ledger, one limit."""
+"""Eight calls of smctl and SignTool at the same time on 200 files: one store, one signature cache, one limit."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def shares(folder: Path) -> list[Path]:
 def test_every_file_is_signed_and_each_digest_costs_one_signature(agent: BuildAgent, tmp_path: Path) -> None:
     """Files with the same content in different calls share a signature, and every file verifies."""
     folders, world = shares(tmp_path), agent.host.world
-    settings = agent.settings_file(ledger=str(tmp_path / "ledger"), max_signatures=CONTENTS)
+    settings = agent.settings_file(signature_cache=str(tmp_path / "cache"), max_signatures=CONTENTS)
     environment = {**agent.host.environment, "KSPSIGN_CONFIG": str(settings)}
     before = world.spent
     calls = [
@@ -53,7 +53,7 @@ def test_every_file_is_signed_and_each_digest_costs_one_signature(agent: BuildAg
 
 def test_the_limit_counts_for_all_calls_together(agent: BuildAgent, tmp_path: Path) -> None:
     """What the calls before spent is spent; what they obtained is had again for nothing."""
-    settings = agent.settings_file(ledger=str(tmp_path / "ledger"), max_signatures=LIMIT)
+    settings = agent.settings_file(signature_cache=str(tmp_path / "cache"), max_signatures=LIMIT)
     environment = {**agent.host.environment, "KSPSIGN_CONFIG": str(settings)}
     before = agent.host.world.spent
     for number in range(LIMIT):
@@ -62,7 +62,7 @@ def test_the_limit_counts_for_all_calls_together(agent: BuildAgent, tmp_path: Pa
     (tmp_path / "more.dll").write_bytes(image(LIMIT))
     refused = agent.type("smctl", "sign", ALIAS, "-i", "more.dll", environment=environment)
     assert refused.code == 1
-    assert "the ledger's limit of 3 signatures is used up" in refused.err
+    assert "the signature cache's limit of 3 signatures is used up" in refused.err
     (tmp_path / "again.dll").write_bytes(image(0))
     assert agent.type("smctl", "sign", ALIAS, "-i", "again.dll", environment=environment).code == 0
     assert agent.host.world.spent == before + LIMIT

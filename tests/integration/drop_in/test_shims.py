@@ -38,8 +38,8 @@ def test_a_launcher_signs_with_the_settings_of_its_folder(agent: BuildAgent) -> 
     written = json.loads((agent.folder / "launchers" / MARK).read_text(encoding="utf-8"))
     assert written["key_store"] == "keylocker"
     assert written["keypair_alias"] == ALIAS
-    assert written["ledger"] == str(agent.folder / "launchers" / "ledger")
-    assert len(list((agent.folder / "launchers" / "ledger").glob("*/sha256-*.json"))) == 1
+    assert written["signature_cache"] == str(agent.folder / "launchers" / "signature-cache")
+    assert len(list((agent.folder / "launchers" / "signature-cache").glob("*/sha256-*.json"))) == 1
     assert agent.step("smctl", "sign", "--input", "nothing.dll").returncode == 1
 
 

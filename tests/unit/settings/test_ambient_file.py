@@ -34,7 +34,18 @@ HARMLESS = {
 }
 """A new setting belongs here only when whoever sends a pull request may choose it."""
 NO_OUTPUTS = {
-    *("folder", "signtool", "smctl", "navsip", "trust_root", "policy", "journal", "ledger", "store", "ca_file"),
+    *(
+        "folder",
+        "signtool",
+        "smctl",
+        "navsip",
+        "trust_root",
+        "policy",
+        "journal",
+        "signature_cache",
+        "store",
+        "ca_file",
+    ),
     *("signature", "document", "signer", "catalog"),
 }
 """Paths that are read, or folders of the run's own state."""

@@ -10,14 +10,14 @@ from typing import Final
 
 from kspsign.cli.drop_in import DROP_INS
 from kspsign.cli.shims.launchers import write_launchers
-from kspsign.cli.shims.settings_file import LEDGER, PASSWORD_VARIABLE, write_settings_file
+from kspsign.cli.shims.settings_file import PASSWORD_VARIABLE, SIGNATURE_CACHE, write_settings_file
 from kspsign.model.errors import ConfigurationError, PrerequisiteError
 from kspsign.programs.locate import Tool, find_on_path
 from kspsign.publishing.logging_commands import logging_command
 from kspsign.publishing.sanitize import log_line
 from kspsign.settings.context import RunContext
 from kspsign.settings.model import Settings
-from kspsign.signing.ledger import begin_count
+from kspsign.signing.signature_cache import begin_count
 
 STEP_FOLDER: Final = "kspsign-shims"
 """In the temporary folder of an agent's job, which is emptied after it."""
@@ -33,7 +33,7 @@ def write_shims(folder: Path, settings: Settings, context: RunContext, environme
     if not settings.shadow:
         _check_unshadowed(settings)
     folder = folder.absolute()
-    begin_count(settings.ledger or folder / LEDGER)
+    begin_count(settings.signature_cache or folder / SIGNATURE_CACHE)
     file = write_settings_file(folder, settings)
     for path in write_launchers(folder, file):
         _say(f"wrote {path}")

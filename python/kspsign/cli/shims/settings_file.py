@@ -16,7 +16,7 @@ from kspsign.settings.store_options import StoreOptions, make_options, options_o
 
 PASSWORD_VARIABLE: Final = "KSPSIGN_PASSWORD"  # noqa: S105 - a name
 """Where later steps map a password that this step was given as an input."""
-LEDGER: Final = "ledger"
+SIGNATURE_CACHE: Final = "signature-cache"
 
 
 def write_settings_file(folder: Path, settings: Settings) -> Path:
@@ -25,7 +25,7 @@ def write_settings_file(folder: Path, settings: Settings) -> Path:
     Paths become absolute, since the programs that start the launchers have working folders of their own.
     """
     path = folder / SHIMS_MARK
-    values = {"ledger": str(folder / LEDGER), **dict(_values(settings))}
+    values = {"signature_cache": str(folder / SIGNATURE_CACHE), **dict(_values(settings))}
     values.pop("shadow", None)  # of this command alone
     try:
         write_atomically(path, (json.dumps(values, indent=1).encode(), b"\n"))  # JSON is YAML

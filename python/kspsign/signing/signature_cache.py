@@ -1,6 +1,6 @@
-"""The ledger: a folder through which runs at the same time, or one after another, spend no signature twice.
+"""The signature cache: a folder through which runs at the same time, or one after another, spend no signature twice.
 
-A build that signs file by file calls once per file. Through one ledger its calls ask for each digest once and count
+A build that signs file by file calls once per file. Through one cache its calls ask for each digest once and count
 `max_signatures` together:
 
     FOLDER/<NAME>/<ALGORITHM>-<DIGEST>.json    a signature, with its chain where it came with one
@@ -29,23 +29,23 @@ LOOK_SECONDS: Final = 0.02
 _SPENT: Final = "spent"
 
 
-class Ledger:
+class SignatureCache:
     """The signatures that were made under `name` in `folder`; safe to share between threads and processes."""
 
     def __init__(self, folder: Path, name: str, cancelled: threading.Event) -> None:
         self._folder, self._cancelled = folder / name, cancelled
 
     @contextlib.contextmanager
-    def entry(self, digest: bytes, algorithm: DigestAlgorithm) -> Iterator[LedgerEntry]:
+    def entry(self, digest: bytes, algorithm: DigestAlgorithm) -> Iterator[SignatureCacheEntry]:
         """The entry of `digest`, which no other run looks at until the end of the block.
 
         Raises CancelledError, and PrerequisiteError when the folder can't be used.
         """
         with _locked(self._folder / f"{algorithm.value}-{digest.hex()}.json", self._cancelled) as file:
-            yield LedgerEntry(file, algorithm)
+            yield SignatureCacheEntry(file, algorithm)
 
 
-class LedgerEntry:
+class SignatureCacheEntry:
     """What is known of one digest."""
 
     def __init__(self, file: IO[bytes], algorithm: DigestAlgorithm) -> None:
@@ -69,7 +69,7 @@ class LedgerEntry:
 
 
 class Tally:
-    """How many signatures all runs with this ledger spent."""
+    """How many signatures all runs with this cache spent."""
 
     def __init__(self, folder: Path, cancelled: threading.Event) -> None:
         self._path, self._cancelled = folder / _SPENT, cancelled
@@ -131,7 +131,7 @@ def _write(file: IO[bytes], content: bytes) -> None:
 
 def _unusable(path: Path, why: str) -> PrerequisiteError:
     return PrerequisiteError(
-        f"the ledger can't be used: {path}: {why}",
-        code="LEDGER_UNUSABLE",
-        remedy="Name a folder on a local disk that this user may write with --ledger, or leave it out.",
+        f"the signature cache can't be used: {path}: {why}",
+        code="SIGNATURE_CACHE_UNUSABLE",
+        remedy="Name a folder on a local disk that this user may write with --signature-cache, or leave it out.",
     )

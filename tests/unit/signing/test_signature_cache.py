@@ -1,4 +1,4 @@
-"""The ledger: one signature for a digest, and one count, among threads that have files of their own open."""
+"""The signature cache: one signature for a digest, and one count, among threads that have files of their own open."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 from kspsign.model.errors import CancelledError, PrerequisiteError, SigningError
 from kspsign.model.values import DigestAlgorithm, RawSignature
 from kspsign.signing.budget import Budget
-from kspsign.signing.ledger import Ledger, Tally, begin_count
+from kspsign.signing.signature_cache import SignatureCache, Tally, begin_count
 
 ALGORITHM = DigestAlgorithm("sha256")
 NAME, DIGEST = "AB" * 20, bytes(32)
@@ -23,7 +23,7 @@ def test_the_first_of_many_obtains_the_signature(tmp_path: Path) -> None:
     obtained = []
 
     def obtain(number: int) -> RawSignature | None:
-        with Ledger(tmp_path, NAME, GOING_ON).entry(DIGEST, ALGORITHM) as entry:
+        with SignatureCache(tmp_path, NAME, GOING_ON).entry(DIGEST, ALGORITHM) as entry:
             if entry.signature() is None:
                 obtained.append(number)
                 entry.keep(RawSignature(ALGORITHM, b"signature", (b"leaf", b"root")))
@@ -40,12 +40,12 @@ def test_the_first_of_many_obtains_the_signature(tmp_path: Path) -> None:
 )
 def test_an_entry_that_was_cut_off_is_none(tmp_path: Path, content: bytes) -> None:
     """A run that was killed while it wrote leaves what the next one writes again."""
-    ledger = Ledger(tmp_path, NAME, GOING_ON)
-    with ledger.entry(DIGEST, ALGORITHM):
+    cache = SignatureCache(tmp_path, NAME, GOING_ON)
+    with cache.entry(DIGEST, ALGORITHM):
         pass
     (path,) = tmp_path.glob("*/*.json")
     path.write_bytes(content)
-    with ledger.entry(DIGEST, ALGORITHM) as entry:
+    with cache.entry(DIGEST, ALGORITHM) as entry:
         assert entry.signature() is None
         entry.keep(RawSignature(ALGORITHM, b"signature", None))
         assert entry.signature() == RawSignature(ALGORITHM, b"signature", None)
@@ -88,8 +88,8 @@ def test_a_cancelled_run_does_not_wait(tmp_path: Path) -> None:
     """Nor does a folder that can't be used hold it up."""
     cancelled = threading.Event()
     cancelled.set()
-    with Ledger(tmp_path, NAME, GOING_ON).entry(DIGEST, ALGORITHM):
-        waiting = Ledger(tmp_path, NAME, cancelled).entry(DIGEST, ALGORITHM)
+    with SignatureCache(tmp_path, NAME, GOING_ON).entry(DIGEST, ALGORITHM):
+        waiting = SignatureCache(tmp_path, NAME, cancelled).entry(DIGEST, ALGORITHM)
         with pytest.raises(CancelledError):
             waiting.__enter__()
     (tmp_path / "file").touch()

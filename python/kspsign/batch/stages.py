@@ -119,10 +119,15 @@ def _sign_all(signing: Signing, engine: Engine) -> None:
         batch.refuse(lambda artifact: admit_one(artifact, signing, engine))
         batch.work(lambda artifact: sign_one(artifact, signing, engine), engine.concurrency)
     finally:
-        run.record.signatures_used, run.record.limits = engine.signatures_used, engine.limits
-        for notice in hooks.notices():
-            run.console.notice(notice)
-        run.warn(hooks.warnings())
+        record_engine(run, engine)
+
+
+def record_engine(run: Run, engine: Engine) -> None:
+    """What the engine spent and found out, and what it has to say."""
+    run.record.signatures_used, run.record.limits = engine.signatures_used, engine.limits
+    for notice in engine.hooks.notices():
+        run.console.notice(notice)
+    run.warn(engine.hooks.warnings())
 
 
 def _plan_all(signing: Signing, planner: Planner) -> None:

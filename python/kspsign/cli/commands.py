@@ -6,7 +6,7 @@ import contextlib
 import json
 import sys
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
@@ -33,10 +33,15 @@ COMMANDS: Mapping[str, str] = {
     "certsync": "kspsign.batch.synchronise:synchronise_certificate",
     "timestamp": "kspsign.batch.timestamp:timestamp_files",
     "remove": "kspsign.batch.remove:remove_files",
+    "extract": "kspsign.batch.extract:extract_signatures",
+    "attach": "kspsign.batch.attach:attach_signatures",
+    "digest": "kspsign.batch.digest:write_digests",
     "verify": "kspsign.batch.verify:verify_files",
     "merge": "kspsign.batch.merge:merge",
 }
 """The function that makes the report of each command with files, loaded when it is called."""
+_SIGN_DOCUMENT = "kspsign.batch.sign_document:sign_document"
+"""That of `sign --document`."""
 
 
 def execute(command: str, given: dict[str, Any], environment: Mapping[str, str]) -> int:
@@ -59,7 +64,7 @@ def execute(command: str, given: dict[str, Any], environment: Mapping[str, str])
     config = given.pop("config", "ambient")
     if given.pop("json", False):
         given = _with_json_report(given)
-    settings = resolve(_known(command), given, config=config, environment=environment, stores=STORES)
+    settings = resolve(_named(command, get_args(Command)), given, config=config, environment=environment, stores=STORES)
     context = RunContext.from_environment(environment, is_tty=sys.stdout.isatty())
     return _perform(settings, context)
 
@@ -85,11 +90,16 @@ def perform(
             with listening(console.notice if settings.verbose or context.debug else None):
                 for line in settings.configuration.notices:
                     console.notice(line)
-                run = stages or load(COMMANDS[settings.command])
+                run = stages or load(_stages(settings))
                 report: Report = run(Run.begin(settings, context, console, cancelled))
             for line in hints(report):
                 console.notice(f"next: {line}")
     return report
+
+
+def _stages(settings: Settings) -> str:
+    signs_document = settings.command == "sign" and settings.document is not None
+    return _SIGN_DOCUMENT if signs_document else COMMANDS[settings.command]
 
 
 def _perform(settings: Settings, context: RunContext) -> int:
@@ -201,6 +211,7 @@ SCHEMAS: Mapping[str, str] = {
     "config": "kspsign.cli.config_schema:config_schema",
     "doctor": "kspsign.doctor:doctor_schema",
     "inspect": "kspsign.cli.inspect_schema:inspect_schema",
+    "digest": "kspsign.signing.digest_document:digest_document_schema",
     "key-command": "kspsign.keys.command.messages:key_command_schema",
 }
 """The function that returns each schema, loaded when it is asked for."""
@@ -288,7 +299,10 @@ def _config_input(given: object) -> Path | None:
 def _known(command: str) -> Command:
     if command == "inspect":
         return "verify"  # the same settings
-    known = [name for name in get_args(Command) if name not in COMMAND_LINE_COMMANDS]
+    return _named(command, [name for name in get_args(Command) if name not in COMMAND_LINE_COMMANDS])
+
+
+def _named(command: str, known: Sequence[str]) -> Command:
     if command in known:
         return command  # type: ignore[return-value]  # narrowed by the line above, which mypy does not see
     raise ConfigurationError(f"unknown command {command!r}", remedy=f"One of {', '.join(known)}.")

@@ -11,6 +11,7 @@ GROUPS: Final[Mapping[str, tuple[str, ...]]] = {
     "signature": ("digest", "description", "description_url", "page_hashes", "append", "replace", "skip_signed"),
     "timestamp": ("timestamp_url", "no_timestamp", "timestamp_mode", "timestamp_jobs", "timestamp_limit"),
     "verification": ("trust_root", "policy", "revocation", "signtool_verify"),
+    "signatures apart from their files": ("output", "pem", "signature", "document", "signer"),
     "limits": ("dry_run", "max_signatures", "jobs", "fail_fast", "journal", "ledger"),
     "reports and log": ("report", "junit", "summary", "publish_token_env", "quiet", "verbose"),
     "programs and network": ("signtool", "smctl", "navsip", "tool_env", "ca_file", "shadow"),

@@ -13,20 +13,33 @@ from pydantic.fields import FieldInfo
 from kspsign.cli.option_groups import GROUPS, group_of
 from kspsign.keys.table import STORES, StoreEntry
 from kspsign.settings.faults import option_name
-from kspsign.settings.model import INTERNAL_FIELDS, OUTPUTS, STORE_OPTION_COMMANDS, UNAMBIENT_COMMANDS, Settings
+from kspsign.settings.model import (
+    COMMAND_LINE_FIELDS,
+    INTERNAL_FIELDS,
+    OUTPUTS,
+    STORE_OPTION_COMMANDS,
+    UNAMBIENT_COMMANDS,
+    Settings,
+)
 from kspsign.settings.store_options import Metavar, StoreOptions, marker, options_of
 
 _OUTPUT = (*OUTPUTS, "quiet", "verbose")
+_UNPROVED = ("report", "quiet", "verbose")
+"""Of commands that verify nothing: JUnit results and summary are those of a verification."""
 _RESULTS = (*_OUTPUT, "publish_token_env")
 _KEY = ("key_store", "thumbprint", "store", "signtool", "smctl", "navsip", "tool_env")
 _ALL = tuple(name for name in Settings.model_fields if name not in INTERNAL_FIELDS)
-_SIGNING = tuple(name for name in _ALL if name != "shadow")
+_SIGNING = tuple(name for name in _ALL if name not in {"shadow", *COMMAND_LINE_FIELDS})
 
 SUMMARIES: dict[str, str | None] = {
     "run": "certsync -> sign -> verify -> publish (what the task runs)",
     "certsync": "fetch the certificate to this agent; the last line of stdout is its thumbprint",
     "sign": "sign and verify, publish nothing",
     "timestamp": "add a timestamp to signatures that lack one",
+    "remove": "take the signatures out of files",
+    "extract": "write the signatures of files to files of their own",
+    "attach": "put signatures made elsewhere into their files, verified first",
+    "digest": "write what must be signed, for a machine that has the key and not the files",
     "verify": "strict verification",
     "merge": "one report and one verdict from the reports of all slices",
     "inspect": "show the signatures of files, with chains and timestamps",
@@ -38,7 +51,7 @@ SUMMARIES: dict[str, str | None] = {
     "smctl": "smctl's command line: healthcheck, windows certsync, keypair ls, certificate download, sign",
     "demo": "sign and verify real Windows executables with throw-away keys",
     "completion": "print the script that completes commands and options in your shell",
-    "schema": "JSON schema of kspsign.yml, of a policy file, of the report and of what doctor and inspect print",
+    "schema": "JSON schema of kspsign.yml, of policy, report and digest document, and of what doctor and inspect print",
     "help": "show the help of a command",
     "version": "print the version",
     "action": None,  # how the GitHub action starts the engine: its inputs in one variable
@@ -47,11 +60,23 @@ SUMMARIES: dict[str, str | None] = {
 FIELDS: dict[str, tuple[str, ...]] = {
     "run": _SIGNING,
     "certsync": (*_KEY, "ca_file", "quiet", "verbose"),
-    "sign": tuple(name for name in _SIGNING if name != "publish_token_env"),
+    "sign": (*(name for name in _SIGNING if name != "publish_token_env"), "document", "output"),
     "timestamp": (
         *("files", "folder", "timestamp_url", "timestamp_jobs", "timestamp_limit", "digest", "trust_root"),
         *("fail_fast", "ca_file"),
         *_OUTPUT,
+    ),
+    "remove": ("files", "folder", "fail_fast", *_UNPROVED),
+    "extract": ("files", "folder", "output", "pem", "fail_fast", *_UNPROVED),
+    "attach": (
+        *("files", "folder", "signature", "document", "append", "replace"),
+        *("trust_root", "no_timestamp", "revocation", "ca_file", "fail_fast"),
+        *_OUTPUT,
+    ),
+    "digest": (
+        *("files", "folder", "output", "signer", "digest", "description", "description_url", "page_hashes"),
+        *("append", "replace", "fail_fast"),
+        *_UNPROVED,
     ),
     "doctor": (
         *("files", "folder", *_KEY, "engine", "digest", "timestamp_url", "no_timestamp", "trust_root", "ca_file"),
@@ -114,7 +139,7 @@ def add_options(parser: argparse.ArgumentParser, command: str, stores: Sequence[
     elif command == "help":
         parser.add_argument("about", nargs="?", metavar="COMMAND", help="the command; none lists all of them")
     elif command == "schema":
-        schemas = ("config", "doctor", "inspect", "key-command", "policy", "report")
+        schemas = ("config", "digest", "doctor", "inspect", "key-command", "policy", "report")
         parser.add_argument("what", choices=schemas, help="which schema to print")
 
 

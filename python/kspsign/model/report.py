@@ -16,7 +16,9 @@ class FileOutcome:
     """Report: what became of one file.
 
     `outcome` "checked" is a file that was verified but not to be signed, "planned" one that a dry run would sign,
-    "removed" one whose signatures were taken out, wholly or in part. `certificate` is the thumbprint of the certificate
+    "removed" one whose signatures were taken out, wholly or in part, "extracted" one whose signatures were written to
+    files of their own, "prepared" one whose digest, or the signature of it, was written to a digest document;
+    `certificate` is the thumbprint of the certificate
     that this run signed it with. `request_ids` are what the key store's log calls the requests that made its
     signatures; () where the store does not say.
     """
@@ -26,7 +28,7 @@ class FileOutcome:
     size: int
     sha256_before: str | None
     sha256_after: str | None
-    outcome: Literal["signed", "skipped", "failed", "checked", "planned", "removed"]
+    outcome: Literal["signed", "skipped", "failed", "checked", "planned", "removed", "extracted", "prepared"]
     signatures: tuple[SignatureFacts, ...] = ()
     verdict: Verdict = NOT_CHECKED
     error: ErrorFacts | None = None

@@ -35,6 +35,8 @@ _STYLES = {
     "skipped": "cyan",
     "planned": "cyan",
     "removed": "green",
+    "extracted": "green",
+    "prepared": "green",
 }
 _VERDICT_STYLES = {"verified": "green", "failed": "bold red", "not-checked": "yellow"}
 _WARNING_STYLE = "yellow"

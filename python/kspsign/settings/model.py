@@ -28,8 +28,21 @@ from kspsign.settings.urls import url_fault
 if TYPE_CHECKING:
     from kspsign.model.network_options import NetworkOptions
 
-Command = Literal["run", "certsync", "sign", "timestamp", "remove", "verify", "doctor", "merge", "shims"]
-COMMAND_LINE_COMMANDS: frozenset[Command] = frozenset({"remove"})
+Command = Literal[
+    "run",
+    "certsync",
+    "sign",
+    "timestamp",
+    "remove",
+    "extract",
+    "attach",
+    "digest",
+    "verify",
+    "doctor",
+    "merge",
+    "shims",
+]
+COMMAND_LINE_COMMANDS: frozenset[Command] = frozenset({"remove", "extract", "attach", "digest"})
 """Of command lines alone: neither the task nor the action has them."""
 JUDGING_COMMANDS: frozenset[Command] = frozenset({"verify", "merge"})
 """Their whole result is a verdict: they read no configuration file that was not named."""
@@ -152,6 +165,19 @@ class Settings(BaseModel):
     )
     store: Annotated[Path | None, Ambient.REFUSED, Metavar("FOLDER")] = Field(
         None, description="Folder of the portable thumbprint store."
+    )
+    output: Annotated[Path | None, Ambient.REFUSED, Output(), Metavar("PATH")] = Field(
+        None, description="Where to write signatures (a folder for several files), or the digest document."
+    )
+    pem: Annotated[bool, Ambient.REFUSED] = Field(False, description="Write extracted signatures as PEM, not DER.")
+    signature: Annotated[Path | None, Ambient.REFUSED] = Field(
+        None, description="PKCS#7 signature of the one file, DER or PEM (default: FILE.p7s next to each file)."
+    )
+    document: Annotated[Path | None, Ambient.REFUSED] = Field(
+        None, description="Digest document: sign its digests, or attach its signatures."
+    )
+    signer: Annotated[Path | None, Ambient.REFUSED] = Field(
+        None, description="The signer's certificate, for formats whose digest depends on it (NuGet, MSIX)."
     )
     report: Annotated[Path | None, Ambient.REFUSED, Output("kspsign.publishing.report_file:report_pieces")] = Field(
         None, description="JSON report to write; - for standard output."
@@ -290,6 +316,8 @@ INTERNAL_FIELDS = frozenset(
 """Fields that neither the CLI's options, the task's inputs nor kspsign.yml may set by name."""
 
 
+COMMAND_LINE_FIELDS: frozenset[str] = frozenset({"output", "pem", "signature", "document", "signer"})
+"""Of COMMAND_LINE_COMMANDS and of `sign --document`: neither the task nor the action has them."""
 USER_FIELDS: Mapping[str, FieldInfo] = {
     name: field for name, field in Settings.model_fields.items() if name not in INTERNAL_FIELDS
 }

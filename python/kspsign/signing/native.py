@@ -42,6 +42,14 @@ class _SignedDigest(NamedTuple):
     chain: tuple[bytes, ...]
 
 
+class DetachedSignature(NamedTuple):
+    """A signature without its file: the chain that belongs to it (DER, leaf first), and its timestamp."""
+
+    signature: RawSignature
+    chain: tuple[bytes, ...]
+    token: TimestampToken | None
+
+
 class NativeEngine:
     """Signs with what `source` obtains; safe to share between threads."""
 
@@ -124,6 +132,17 @@ class NativeEngine:
             thumbprint_of(signed.chain[0]),
             request_ids=_request_ids(signed),
         )
+
+    def sign_digest(self, digest: bytes, algorithm: DigestAlgorithm, file_sha256: str) -> DetachedSignature:
+        """The signature of a digest that was taken elsewhere, of the file with this SHA-256 (hex); see Engine.sign."""
+        self._source.announce(digest, file_sha256)
+        with self._slots.released(), self._turn():
+            signature = self._source.get(digest, algorithm)
+            return DetachedSignature(signature, signature.chain or self._terms.chain, self._stamp(signature))
+
+    def on_written(self, digest: bytes, algorithm: DigestAlgorithm) -> None:
+        """The signature of `digest` is in a document: the journal need not keep it any more."""
+        self._source.embedded(digest, algorithm)
 
     def _sign_inside_out(self, held: LockedTarget, file: BundledFiles) -> SignedCopy:
         """`sign` for a bundle with unsigned files inside: one more signature for each of them, which is made first."""

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from kspsign.authenticode.formats import open_signable
 from kspsign.authenticode.profile import FileSignature
-from kspsign.authenticode.signable import SignableFile
+from kspsign.authenticode.signable import ConvertibleFile, SignableFile
 from kspsign.batch.admissions import Admissions
 from kspsign.batch.occupancy import guard, occupant_of, occupied
 from kspsign.batch.outcomes import checked, failed, planned, signed, skipped
@@ -71,7 +71,10 @@ def sign_one(artifact: Artifact, signing: Signing, engine: Engine) -> FileOutcom
             return failed(artifact, verification.error, sha256=copy.hashes.sha256, verification=verification)
         targets.commit(held, copy)
         engine.hooks.on_committed(copy)
-        return signed(artifact, copy, verification, seconds)
+        if _is_converted(file):
+            signing.run.console.notice(f"{artifact.name}: line ends converted to CRLF before it was signed")
+        outcome = signed(artifact, copy, verification, seconds)
+        return replace(outcome, line_ends="crlf") if _is_converted(file) else outcome
 
 
 def plan_one(artifact: Artifact, signing: Signing, planner: Planner) -> FileOutcome:
@@ -112,7 +115,16 @@ def _left_alone(artifact: Artifact, signing: Signing) -> FileOutcome:
 
 
 def _open(artifact: Artifact, signing: Signing) -> SignableFile:
-    return open_signable(artifact.path, artifact.format, replacing=signing.run.settings.replace)
+    """The file as it is to be signed: with --crlf a script of other line ends is converted, unless it is signed."""
+    settings = signing.run.settings
+    file = open_signable(artifact.path, artifact.format, replacing=settings.replace)
+    if settings.crlf and isinstance(file, ConvertibleFile) and (settings.replace or not file.signatures):
+        return file.with_crlf()
+    return file
+
+
+def _is_converted(file: SignableFile) -> bool:
+    return isinstance(file, ConvertibleFile) and file.is_converted
 
 
 def _is_to_be_signed(file: SignableFile, signing: Signing) -> bool:

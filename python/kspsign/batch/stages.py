@@ -13,9 +13,9 @@ from kspsign.batch.slices import share
 from kspsign.batch.work import Batch
 from kspsign.certificates.identity import PublisherIdentity
 from kspsign.certsync import certificate_facts, key_store_name, open_key
-from kspsign.keys.open import timestamp_urls
+from kspsign.keys.open import engine_for, timestamp_urls
 from kspsign.keys.protocol import SigningKey
-from kspsign.model.errors import PrerequisiteError, TrustError
+from kspsign.model.errors import ConfigurationError, PrerequisiteError, TrustError
 from kspsign.model.values import SyncedCertificate
 from kspsign.signing.budget import Budget
 from kspsign.signing.engine import Engine, open_engine, open_planner, open_preflight
@@ -70,6 +70,11 @@ def certsync(run: Run) -> CheckedKey:
 
 def sign(run: Run, key: CheckedKey) -> SignedCopies:
     """Stage 2: opens the engine that creates the signed copies. No signature is requested yet."""
+    if run.settings.crlf and engine_for(run.settings, key.certificate) != "native":
+        raise ConfigurationError(
+            "--crlf needs --engine native: SignTool and smctl sign scripts as they are",
+            remedy="Convert the scripts before (unix2dos), or leave --crlf out.",
+        )
     if run.settings.no_timestamp:
         run.warn((no_timestamp_warning(key.certificate),))
     ledger = run.settings.ledger if not run.settings.dry_run else None

@@ -37,6 +37,7 @@ COMMANDS: Mapping[str, str] = {
     "attach": "kspsign.batch.attach:attach_signatures",
     "digest": "kspsign.batch.digest:write_digests",
     "verify": "kspsign.batch.verify:verify_files",
+    "catalog": "kspsign.batch.catalogue:create_catalogue",
     "merge": "kspsign.batch.merge:merge",
 }
 """The function that makes the report of each command with files, loaded when it is called."""

@@ -29,7 +29,14 @@ _UNPROVED = ("report", "quiet", "verbose")
 _RESULTS = (*_OUTPUT, "publish_token_env")
 _KEY = ("key_store", "thumbprint", "store", "signtool", "smctl", "navsip", "tool_env")
 _ALL = tuple(name for name in Settings.model_fields if name not in INTERNAL_FIELDS)
-_SIGNING = tuple(name for name in _ALL if name not in {"shadow", *COMMAND_LINE_FIELDS})
+_CATALOGUE = ("hardware_id", "os_attribute")
+_SIGNING = tuple(
+    name for name in _ALL if name not in {"shadow", "catalog", "output", *_CATALOGUE, *COMMAND_LINE_FIELDS}
+)
+_OF_FILES = frozenset(
+    {"page_hashes", "crlf", "append", "replace", "skip_signed", "slice", "dry_run", "fail_fast", "publish_token_env"}
+)
+"""Settings of runs that sign the files themselves."""
 
 SUMMARIES: dict[str, str | None] = {
     "run": "certsync -> sign -> verify -> publish (what the task runs)",
@@ -41,6 +48,7 @@ SUMMARIES: dict[str, str | None] = {
     "attach": "put signatures made elsewhere into their files, verified first",
     "digest": "write what must be signed, for a machine that has the key and not the files",
     "verify": "strict verification",
+    "catalog": "write a catalogue of files, and sign it",
     "merge": "one report and one verdict from the reports of all slices",
     "inspect": "show the signatures of files, with chains and timestamps",
     "doctor": "check every prerequisite of a run, each with its remedy; signs nothing",
@@ -86,6 +94,7 @@ FIELDS: dict[str, tuple[str, ...]] = {
         "folder",
         "trust_root",
         "policy",
+        "catalog",
         "revocation",
         "ca_file",
         "no_timestamp",
@@ -94,6 +103,7 @@ FIELDS: dict[str, tuple[str, ...]] = {
         "slice",
         *_RESULTS,
     ),
+    "catalog": (*(name for name in _SIGNING if name not in _OF_FILES), "output", *_CATALOGUE),
     "merge": ("files", "folder", "policy", "ca_file", *_RESULTS),
     "shims": (
         *("key_store", "thumbprint", "engine", "store", "digest", "description", "description_url", "page_hashes"),
@@ -215,7 +225,8 @@ def _add_field(parser: argparse._ActionsContainer, name: str, field: FieldInfo, 
         parser.add_argument(option_name(name), type=_store_name, metavar=_metavar(field, str), help=text)
     else:
         kind = int if kinds == [int] else str
-        parser.add_argument(option_name(name), type=kind, metavar=_metavar(field, kinds[0]), help=text)
+        short = ("-o",) if name == "output" else ()
+        parser.add_argument(*short, option_name(name), type=kind, metavar=_metavar(field, kinds[0]), help=text)
 
 
 def _opposite(name: str) -> str:

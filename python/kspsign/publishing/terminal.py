@@ -35,6 +35,7 @@ _STYLES = {
     "skipped": "cyan",
     "planned": "cyan",
     "removed": "green",
+    "created": "green",
     "extracted": "green",
     "prepared": "green",
 }

@@ -35,7 +35,7 @@ HARMLESS = {
 """A new setting belongs here only when whoever sends a pull request may choose it."""
 NO_OUTPUTS = {
     *("folder", "signtool", "smctl", "navsip", "trust_root", "policy", "journal", "ledger", "store", "ca_file"),
-    *("signature", "document", "signer"),
+    *("signature", "document", "signer", "catalog"),
 }
 """Paths that are read, or folders of the run's own state."""
 
@@ -192,7 +192,7 @@ def test_a_link_to_nothing_is_no_absence(ambient: Path) -> None:
         read()
 
 
-READERS = {"run", "certsync", "sign", "remove", "extract", "attach", "digest", "timestamp", "doctor"}
+READERS = {"run", "certsync", "sign", "remove", "extract", "attach", "digest", "catalog", "timestamp", "doctor"}
 
 
 @pytest.mark.parametrize("command", get_args(Command))

@@ -140,7 +140,7 @@ def read_life(value: object) -> float:
     if isinstance(value, bool) or not isinstance(value, (int, float, str)):
         raise TypeError("not a number")
     seconds = float(value) if isinstance(value, str) else min(value, _LONGEST_LIFE)
-    if not seconds > 0:  # NaN neither
+    if not seconds >= 0:  # NaN neither; 0 is a token for one request
         raise ValueError("not a number of seconds")
     return float(min(seconds, _LONGEST_LIFE))
 

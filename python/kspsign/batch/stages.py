@@ -56,9 +56,9 @@ def certsync(run: Run) -> CheckedKey:
     preflight = run.open(open_preflight(run.settings, urls, run.shared))
     key = run.open(open_key(run.settings, run.hear, run.cancelled))
     if run.settings.issuers:
-        from kspsign.certsync.issuers import with_issuers  # noqa: PLC0415 - few runs are given some
+        from kspsign.certsync.issuers import with_given_issuers  # noqa: PLC0415 - few runs are given some
 
-        key = with_issuers(key, run.settings.issuers)
+        key = with_given_issuers(key, run.settings.issuers)
     present(run, key.certificate)
     verifier = open_verifier(run.settings, key.certificate, run.judge)
     run.trusts(verifier.trust.facts)

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import json
-import signal
 import sys
 import threading
-import types
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
 from kspsign.cli.next_step import next_steps
+from kspsign.concurrency.cancellation import interruptible, signals_cancelling
 from kspsign.keys.table import STORES
 from kspsign.model.errors import ConfigurationError, KspSignError
 from kspsign.model.load import load
@@ -78,7 +77,7 @@ def perform(
     for an end cancel the run.
     """
     cancelled = threading.Event()
-    with _signals_cancelling(cancelled):
+    with signals_cancelling(cancelled):
         from kspsign.batch.run import Run  # noqa: PLC0415 - the stages import what is heavy
         from kspsign.network.trace import listening  # noqa: PLC0415 - likewise
 
@@ -147,22 +146,6 @@ def _examine(settings: Callable[[], Settings], context: RunContext, *, as_json: 
     return run_doctor(given, context, sys.stdout, as_json=as_json)
 
 
-@contextlib.contextmanager
-def _signals_cancelling(cancelled: threading.Event) -> Iterator[None]:
-    """Signals that ask for an end set `cancelled`: files in hand are finished or undone, the report is written."""
-
-    def cancel(_number: int, _frame: types.FrameType | None) -> None:
-        cancelled.set()
-
-    numbers = [getattr(signal, name, None) for name in ("SIGINT", "SIGTERM", "SIGBREAK")]
-    before = {number: signal.signal(number, cancel) for number in numbers if number is not None}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
 def _inspect(given: dict[str, Any], _environment: Mapping[str, str]) -> int:
     from kspsign.cli.inspect import inspect_files  # noqa: PLC0415 - only this command needs it
 
@@ -185,13 +168,12 @@ def _explain(given: dict[str, Any], _environment: Mapping[str, str]) -> int:
 
 
 def _gate(given: dict[str, Any], environment: Mapping[str, str]) -> int:
-    from kspsign.concurrency.cancellation import interruptible  # noqa: PLC0415 - only this command needs it
     from kspsign.gate.decide import run_gate  # noqa: PLC0415 - it brings the client for Azure DevOps
     from kspsign.gate.settings import resolve_gate  # noqa: PLC0415 - only this command needs it
 
     context = RunContext.from_environment(environment, is_tty=sys.stdout.isatty())
     cancelled = threading.Event()
-    with _signals_cancelling(cancelled):
+    with signals_cancelling(cancelled):
         settings = resolve_gate(given, environment)
         return interruptible(lambda: run_gate(settings, context, pause=cancelled.wait), cancelled)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -194,8 +195,12 @@ def test_certsync_without_an_alias_takes_what_may_sign(agent: BuildAgent) -> Non
         (["sign", "--keypair-alias", ALIAS, "--input", "tree", "--digalg", "SHA1"], "not a digest that may be signed"),
         (["sign", "--keypair-alias", ALIAS, "--input", "tree", "-t", "jarsigner"], "formats that kspsign does not"),
         (["sign", "--keypair-alias", ALIAS, "--input", "nothing"], "no file matches nothing"),
-        (["sign", "verify", "--input", "tree"], "smctl sign verify"),
-        (["creds", "save", "a-secret-key", "a-secret-word"], "smctl creds"),
+        (["sign", "verify"], 'required flag(s) "input" not set'),
+        (["sign", "verify", "--input", "tree", "--fingerprint", "x"], "--fingerprint is not a thumbprint"),
+        (["sign", "remove", "--input", "tree"], "smctl sign remove"),
+        (["creds", "save", "a-secret-key", "a-secret-word"], "these are not the credentials"),
+        (["credentials", "save", "", ""], "these are not the credentials"),
+        (["credentials", "delete"], "smctl credentials"),
         (["windows", "ksp", "register"], "smctl windows ksp register"),
         (["keypair", "generate", "rsa"], 'unknown command for "smctl"'),
         (["windows", "certsync", "--store", "system"], "--store system"),
@@ -235,3 +240,65 @@ def test_version_and_help(agent: BuildAgent) -> None:
     assert agent.type("smctl", "-v").out.startswith("smctl version ")
     assert "--keypair-alias string" in agent.type("smctl", "sign", "-h").out
     assert "windows certsync" in agent.type("smctl").out
+
+
+def test_credentials_that_the_environment_has_are_accepted_and_not_saved(agent: BuildAgent) -> None:
+    """Scripts stop where `smctl credentials save` fails; no value is printed."""
+    given = [agent.environment[name] for name in ("SM_API_KEY", "SM_CLIENT_CERT_PASSWORD")]
+    for word in ("credentials", "creds"):
+        saved = agent.type("smctl", word, "save", *given)
+        assert (saved.code, saved.err) == (0, "")
+        assert not any(value in saved.out for value in given)
+    assert agent.type("smctl", "credentials", "save", given[0]).code == 1
+    assert agent.type("smctl", "credentials", "save", *reversed(given)).code == 1
+
+
+def test_sign_verify_of_signed_unsigned_and_changed_files(agent: BuildAgent) -> None:
+    """`-k` as scripts write it; then each file is verified, whatever its extension."""
+    one, two = tree(agent.folder)
+    assert agent.type("smctl", "sign", "-k", ALIAS, "-i", "tree").code == 0
+    two.rename(two.with_suffix(".node"))
+    thumbprint = read_thumbprint(agent)
+    verified = agent.type("smctl", "sign", "verify", f"--fingerprint={thumbprint.lower()}", "--input=tree")
+    assert (verified.code, verified.err) == (0, "")
+    successes = re.findall(r"^verifyCommand command for file (.+) was SUCCESSFUL$", verified.out, re.MULTILINE)
+    assert sorted(successes) == ["tree/one.exe", "tree/sub/two.node"]
+    other = agent.type("smctl", "sign", "verify", "--fingerprint", "0" * 40, "--input", "tree/one.exe")
+    assert (other.code, other.out) == (1, "verifyCommand command for file tree/one.exe FAILED\n")
+    assert thumbprint in other.err
+    content = bytearray(one.read_bytes())
+    content[600] ^= 1
+    one.write_bytes(content)
+    (agent.folder / "tree" / "plain.exe").write_bytes(build_pe(overlay=b"unsigned"))
+    refused = agent.type("smctl", "sign", "verify", "--input", "tree")
+    assert refused.code == 1
+    failures = re.findall(r"^verifyCommand command for file (.+) FAILED$", refused.out, re.MULTILINE)
+    assert sorted(failures) == ["tree/one.exe", "tree/plain.exe"]
+    assert "TRUST_E_BAD_DIGEST" in refused.err
+    assert "TRUST_E_NOSIGNATURE" in refused.err
+
+
+def read_thumbprint(agent: BuildAgent) -> str:
+    """The thumbprint that certsync prints."""
+    synced = agent.type("smctl", "windows", "certsync", "--keypair-alias", ALIAS)
+    return synced.out.split("Thumbprint: ")[1].strip()
+
+
+def test_certsync_without_an_alias_goes_on_after_an_expired_certificate(agent: BuildAgent) -> None:
+    """A key pair that nobody asked for stops no build; asked for by name it does."""
+    world = agent.host.world
+    pair = world.add_keypair("Expired", new_key())
+    ended = datetime.now(UTC) - timedelta(days=1)
+    held = world.add_certificate(pair, "expired", end=ended)
+    world.keypairs.remove(pair)
+    world.keypairs.insert(0, pair)
+    try:
+        synced = agent.type("smctl", "windows", "certsync")
+        named = agent.type("smctl", "windows", "certsync", "--keypair-alias", "Expired")
+    finally:
+        world.keypairs.remove(pair)
+        world.certificates.remove(held)
+    assert synced.code == 0
+    assert re.findall(r"keypair alias: (.+), store", synced.out) == [ALIAS]
+    assert "not synchronised: no certificate of Expired can sign now" in synced.err
+    assert (named.code, named.out) == (1, "")

@@ -325,7 +325,7 @@ def test_without_the_right_to_describe_the_key_it_signs_all_the_same(aws: Aws, t
         ({"key": ec.generate_private_key(ec.SECP256K1())}, "AWS_KMS_USAGE", "ECC_SECG_P256K1"),
     ],
 )
-def test_a_key_that_can_t_sign_is_told_first(
+def test_a_key_that_can_t_sign_is_refused_first(
     changes: dict[str, Any], code: str, words: str, aws: Aws, tmp_path: Path
 ) -> None:
     fill(tmp_path)

@@ -3,7 +3,6 @@ again."""
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -232,19 +231,6 @@ def test_a_locked_account_is_left_alone(service: ESigner, tmp_path: Path) -> Non
     run = run_in(service, tmp_path, "--jobs", "1")
     assert (run.code, len(service.of("/authorize"))) == (6, 1), run.text
     assert {file["error"]["code"] for file in run.report["files"]} == {"ESIGNER_LOCKED"}
-
-
-def test_a_slow_service_is_waited_for(service: ESigner, tmp_path: Path) -> None:
-    made = service.account.only.sign
-
-    def slowly(digest: bytes, oid: str) -> bytes:
-        time.sleep(1.5)
-        return made(digest, oid)
-
-    service.account.only.sign = slowly  # type: ignore[method-assign]  # of this stand-in
-    fill(tmp_path, 1)
-    run = run_in(service, tmp_path)
-    assert (run.code, len(service.account.signed)) == (0, 1), run.text
 
 
 def test_the_next_run_asks_for_what_was_lost_and_counts_it_again(service: ESigner, tmp_path: Path) -> None:

@@ -163,6 +163,14 @@ def test_no_name_makes_a_line_of_its_own(signed: Winlab) -> None:
         assert not [line for line in (*ran.out, *ran.err) if line.startswith("Successfully") or "##vso[" in line]
 
 
+def test_a_call_without_arguments_says_so_as_signtool_does(lab: Winlab) -> None:
+    """Scripts tell by this line whether SignTool is installed."""
+    ran = lab.signtool()
+    assert (ran.code, ran.err[0]) == (1, "SignTool Error: A required parameter is missing.")
+    asked = lab.signtool("/?")
+    assert (asked.code, asked.err[0].split(":")[0]) == (0, "Usage")
+
+
 def test_a_response_file_runs_its_commands(lab: Winlab) -> None:
     lab.certsync(RELEASE)
     lab.program("my app.exe")

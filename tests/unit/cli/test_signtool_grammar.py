@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -25,6 +26,14 @@ def test_slash_and_dash_in_either_case_before_and_after_files() -> None:
     call = parsed("SIGN", "-FD", "SHA256", "a.exe", "/Sha1", "AB", "/V", "b.dll", "-as")
     assert (call.command, call.files) == ("sign", ("a.exe", "b.dll"))
     assert (call.value("fd"), call.value("sha1"), call.has("v"), call.has("as")) == ("SHA256", "AB", True, True)
+
+
+@pytest.mark.skipif(os.sep != "/", reason="MSYS2 takes the slash off on Windows")
+def test_two_slashes_as_scripts_for_git_bash_write_them() -> None:
+    call = parsed("sign", "//fd", "SHA256", "//TR", "//d", "//k", "alias", "//v", "//server/share/a.exe", "//nothing")
+    assert call.options == {"fd": ("SHA256",), "tr": ("//d",), "kc": ("alias",), "v": ()}
+    assert call.files == ("//server/share/a.exe", "//nothing")
+    assert parse_call(["verify", "//?"]) == "verify"
 
 
 def test_a_value_may_look_like_an_option() -> None:

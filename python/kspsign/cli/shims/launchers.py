@@ -68,17 +68,11 @@ def posix_launcher(command: str, settings: Path, start: Sequence[str]) -> bytes:
     lines = (
         "#!/bin/sh",
         f"# {MARK.decode()}: starts `kspsign {command}`.",
-        f"{CONFIG_VARIABLE}=${{{CONFIG_VARIABLE}:-{_inside_braces(str(settings))}}}",
+        f'[ -n "${CONFIG_VARIABLE}" ] || {CONFIG_VARIABLE}={shlex.quote(str(settings))}',
         f"export {CONFIG_VARIABLE}",
         f'exec {shlex.join(start)} {command} "$@"',
     )
     return ("\n".join(lines) + "\n").encode("utf-8", errors="surrogateescape")
-
-
-def _inside_braces(text: str) -> str:
-    """`text` as the default within ${NAME:-...}: in quotation marks, with what is special there escaped."""
-    escaped = "".join(f"\\{char}" if char in '\\"$`}' else char for char in text)
-    return f'"{escaped}"'
 
 
 def _check_replaceable(path: Path) -> None:

@@ -127,7 +127,7 @@ def parse_call(arguments: Sequence[str]) -> Call | str:
     options: dict[str, tuple[str, ...]] = {}
     files: list[str] = []
     waiting = iter(rest)
-    for argument in waiting:
+    for argument in (_without_escape(argument, known) for argument in waiting):
         spelled = _option_name(argument)
         name = _OTHER_NAMES.get(spelled, spelled) if spelled is not None else None
         if name is None or (name not in known and name not in (*_QUIET_AND_SO_ON, *HELP) and _is_path(argument)):
@@ -164,6 +164,14 @@ def _values(
 def _option_name(argument: str) -> str | None:
     """The option that the argument looks like, in lower case; None for what begins otherwise."""
     return argument[1:].lower() if argument[:1] in {"/", "-"} and len(argument) > 1 else None
+
+
+def _without_escape(argument: str, known: Mapping[str, Option]) -> str:
+    """`//fd` is how Git Bash writes /fd (MSYS2 takes one slash off, lest it look like a path); shells of other systems
+    hand it over as it is."""
+    name = argument[2:].lower()
+    is_option = name in known or name in _QUIET_AND_SO_ON or name in HELP or name in _OTHER_NAMES
+    return argument[1:] if os.sep == "/" and argument.startswith("//") and is_option else argument
 
 
 def _is_path(argument: str) -> bool:

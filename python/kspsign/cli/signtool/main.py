@@ -38,6 +38,8 @@ def _run(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
     if isinstance(call, str):
         from kspsign.cli.signtool.usage import usage  # noqa: PLC0415 - few calls ask for it
 
+        if not arguments:
+            sys.stderr.write("SignTool Error: A required parameter is missing.\n")
         sys.stderr.writelines(f"{line}\n" for line in usage(call))
         return EXIT_DONE if arguments else EXIT_ERROR
     speech = open_speech(call)

@@ -16,6 +16,7 @@ from kspsign.cli.smctl.ksp import KSP_NAMES
 from kspsign.cli.smctl.session import KEY_STORE, say, service, settings_for
 from kspsign.keys.keylocker.lookup import list_keypairs
 from kspsign.model.errors import ConfigurationError, PrerequisiteError
+from kspsign.model.report import RunWarning
 from kspsign.model.values import SyncedCertificate
 from kspsign.publishing.sanitize import log_line
 
@@ -36,12 +37,21 @@ def certsync(given: ParsedFlags, environment: Mapping[str, str], out: TextIO) ->
             code="ALIAS_NOT_FOUND",
             remedy="Check the account, and that the user may sign: `smctl keypair ls` lists what it may see.",
         )
+    refused: list[PrerequisiteError] = []
     for name in aliases:
         named = {"key_store": KEY_STORE, "keypair_alias": name, "account_id": given.text("account-id")}
-        certificate = synchronise(settings_for("certsync", environment, named), say)
+        try:
+            certificate = synchronise(settings_for("certsync", environment, named), say)
+        except PrerequisiteError as unusable:  # such as the expired certificate of a key pair that no flag named
+            refused.append(unusable)
+            continue
         place = _to_windows(certificate, name, store)
         out.write(f"Synced certificate for keypair alias: {log_line(name)}, store: {place}\n")
         out.write(f"Thumbprint: {certificate.thumbprint}\n")
+    if len(refused) == len(aliases):
+        raise refused[0]
+    for error in refused:
+        say(RunWarning(error.code, f"not synchronised: {error}", error.remedy))
     return 0
 
 

@@ -15,6 +15,9 @@ from kspsign.publishing.sanitize import log_line
 class SmctlConsole:
     """smctl's lines on `out`, causes and remedies on `errors`; see `Console`."""
 
+    ended = "Signing"
+    """What the last line says has failed."""
+
     def __init__(self, out: TextIO, errors: TextIO, *, quiet: bool, verbose: bool) -> None:
         self._out, self._errors, self._quiet, self._verbose = out, errors, quiet, verbose
 
@@ -24,14 +27,14 @@ class SmctlConsole:
     def certificate(self, facts: CertificateFacts, *, key_store: str, test_signing: bool) -> None:
         """Name the certificate when verbose; mark test signing always."""
         if self._verbose:
-            self._print(wording.certificate_line(facts, key_store))
+            self.say(wording.certificate_line(facts, key_store))
         if test_signing:
-            self._print(wording.TEST_SIGNING)
+            self.say(wording.TEST_SIGNING)
 
     def notice(self, text: str) -> None:
         """A line of information, when verbose."""
         if self._verbose:
-            self._print(log_line(text))
+            self.say(log_line(text))
 
     def warning(self, code: str, text: str) -> None:
         """One line."""
@@ -42,18 +45,23 @@ class SmctlConsole:
         if not outcome.tried:
             return
         name = log_line(outcome.path)
+        if not self.shows_checks(outcome, done, total):
+            self.complain(f"signCommand command for file {name} FAILED")
+        elif outcome.outcome == "signed":
+            self.say(f"signCommand command for file {name} was SUCCESSFUL")
+        else:
+            self.say(f"File {name} is signed already: left as it is")
+
+    def shows_checks(self, outcome: FileOutcome, done: int, total: int) -> bool:
+        """Print why a file failed, or its checks when verbose; returns whether it went well."""
         if wording.is_failure(outcome):
             self._error(wording.failure_facts(outcome))
-            self._out.write(f"signCommand command for file {name} FAILED\n")
-            return
+            return False
         if self._verbose:
-            self._print(f"[{done}/{total}] {wording.file_line(outcome)}")
+            self.say(f"[{done}/{total}] {wording.file_line(outcome)}")
             for line in wording.check_lines(outcome):
-                self._print(line)
-        if outcome.outcome == "signed":
-            self._print(f"signCommand command for file {name} was SUCCESSFUL")
-        else:
-            self._print(f"File {name} is signed already: left as it is")
+                self.say(line)
+        return True
 
     def progress(self, read: Callable[[], Progress]) -> None:
         """smctl shows none."""
@@ -67,20 +75,25 @@ class SmctlConsole:
         if not_tried := wording.not_tried_line(report.totals):
             self._errors.write(f"{not_tried}\n")
         if self._verbose:
-            self._print(wording.totals_line(report))
+            self.say(wording.totals_line(report))
         if not report.passed:
-            self._out.write("Signing FAILED\n")
+            self.complain(f"{self.ended} FAILED")
 
     def close(self) -> None:
         """Nothing is held back."""
         self._out.flush()
         self._errors.flush()
 
+    def complain(self, line: str) -> None:
+        """A line of failure."""
+        self._out.write(f"{line}\n")
+
     def _error(self, error: ErrorFacts) -> None:
         self._errors.write(f"Error: {wording.code_text(error)}: {log_line(error.message)}\n")
         self._errors.writelines(f"  {line}\n" for line in wording.remedy_lines(error))
 
-    def _print(self, line: str) -> None:
+    def say(self, line: str) -> None:
+        """A line of success, which quiet keeps back."""
         if not self._quiet:
             self._out.write(f"{line}\n")
             self._out.flush()

@@ -14,12 +14,11 @@ from kspsign.cli.commands import perform
 from kspsign.cli.smctl.console import SmctlConsole
 from kspsign.cli.smctl.grammar import ParsedFlags
 from kspsign.cli.smctl.session import KEY_STORE, settings_for
-from kspsign.model.errors import ConfigurationError
+from kspsign.cli.smctl.verbs import EXIT_FAILED
+from kspsign.model.errors import CancelledError, ConfigurationError
 from kspsign.publishing import prepared
 from kspsign.settings.context import RunContext
 
-EXIT_FAILED: Final = 1
-EXIT_CANCELLED: Final = 130
 _DIGESTS: Final = ("sha256", "sha384", "sha512")
 _SIGALG: Final = re.compile(r"(sha-?(?:256|384|512))with(?:rsa|ecdsa)", re.IGNORECASE)
 _OTHER_TOOLS: Final = {"jarsigner", "apksigner", "mage", "gpg", "cosign", "codesign"}
@@ -40,22 +39,18 @@ def sign(given: ParsedFlags, environment: Mapping[str, str], out: TextIO) -> int
         )
 
     report = perform(settings, context, opened)
-    if report.exit_code == EXIT_CANCELLED:
-        return EXIT_CANCELLED
+    if report.exit_code == CancelledError.exit_code:
+        return CancelledError.exit_code
     return EXIT_FAILED if report.exit_code else 0
 
 
 def _settings(given: ParsedFlags) -> dict[str, Any]:
     """The settings that the flags mean; None where a flag is missing, so that the configuration file decides."""
-    source = given.text("input")
-    if source is None:
-        raise ConfigurationError(
-            'required flag(s) "input" not set', remedy="Name a file, a folder or a pattern: --input."
-        )
+    pattern = input_pattern(given)
     _check_tool(given.text("tool"))
     return {
         **_key(given),
-        "files": [_pattern(source)],
+        "files": [pattern],
         "digest": _digest(given),
         "no_timestamp": True if not given.is_on("timestamp", default=True) else None,
         "description": given.text("description"),
@@ -93,8 +88,14 @@ def _key(given: ParsedFlags) -> dict[str, Any]:
     return {**store, "thumbprint": thumbprint, "account_id": given.text("account-id")}
 
 
-def _pattern(source: str) -> str:
-    """--input as one pattern: a name that begins like a list or an exclusion is a name."""
+def input_pattern(given: ParsedFlags) -> str:
+    """--input as one pattern: a name that begins like a list or an exclusion is a name. Raises ConfigurationError
+    without one."""
+    source = given.text("input")
+    if source is None:
+        raise ConfigurationError(
+            'required flag(s) "input" not set', remedy="Name a file, a folder or a pattern: --input."
+        )
     return f"./{source}" if source[:1] in {"@", "!", "#"} else source
 
 

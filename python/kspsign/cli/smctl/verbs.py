@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from kspsign.cli.smctl.grammar import Flag
 from kspsign.model.errors import ConfigurationError
 from kspsign.model.suggest import did_you_mean
 
+EXIT_FAILED: Final = 1
+"""smctl has one code for every failure."""
 _ACCOUNT: Final = Flag("account-id", "DigiCert ONE account, where there are several")
 _ALIAS: Final = Flag("keypair-alias", "alias of the key pair (case-sensitive)")
 
 
 @dataclass(frozen=True, slots=True)
 class Verb:
-    """A command: what it does, its flags, and the function that runs it (`module:function`, a `Runner`).
+    """A command: what it does, its flags, and the function that runs it (`module:function`).
 
-    `argument` names the further argument that it may have, "" for none.
+    The function takes the flags, the environment and standard output, and returns 0 or EXIT_FAILED. `argument` names
+    the further argument that the command may have, "" for none.
     """
 
     summary: str
@@ -73,7 +76,7 @@ VERBS: Final[Mapping[tuple[str, ...], Verb]] = {
         "sign files, verify each signature, and say which failed; exit code 1 if one did",
         "kspsign.cli.smctl.sign:sign",
         (
-            _ALIAS,
+            replace(_ALIAS, letter="k"),
             Flag("fingerprint", "SHA-1 thumbprint of a synchronised certificate", "f"),
             Flag("input", "file, folder or pattern", "i"),
             Flag("certificate", "certificate file that the key pair's certificate must equal"),
@@ -94,16 +97,37 @@ VERBS: Final[Mapping[tuple[str, ...], Verb]] = {
         ),
         argument="keypair alias",
     ),
+    ("sign", "verify"): Verb(
+        "verify the signatures of files strictly; exit code 1 if one does not verify",
+        "kspsign.cli.smctl.verify:verify",
+        (
+            Flag("input", "file, folder or pattern", "i"),
+            Flag("fingerprint", "SHA-1 thumbprint of the certificate that must have signed", "f"),
+            Flag("verbose", "print every check of every file", "v", switch=True),
+            Flag("quiet", "print failures only", "q", switch=True),
+            Flag("tool", "not used: kspsign verifies every format itself", "t"),
+        ),
+    ),
+    ("credentials", "save"): Verb(
+        "accepted where SM_API_KEY and SM_CLIENT_CERT_PASSWORD hold the same: nothing is saved",
+        "kspsign.cli.smctl.credentials:save",
+        argument="API key and password",
+    ),
 }
-_SYNONYMS: Final = {"cert": "certificate", "kp": "keypair", "signature": "sign", "list": "ls", "save": "download"}
+_SYNONYMS: Final = {
+    "cert": "certificate",
+    "creds": "credentials",
+    "kp": "keypair",
+    "signature": "sign",
+    "list": "ls",
+    "save": "download",
+}
 _ELSEWHERE: Final[Mapping[tuple[str, ...], str]] = {
     ("windows", "ksp", "register"): "Nothing is to be registered: `kspsign signtool` takes the KSP's name as it is.",
     ("windows", "ksp", "unregister"): "kspsign registers no KSP; use DigiCert's smctl for its own.",
     ("windows", "certdesync"): "Delete the folder of the thumbprint in kspsign's store, or use DigiCert's smctl.",
-    ("sign", "verify"): "Use `kspsign verify PATTERN`, or `kspsign signtool verify /pa FILE`.",
     ("sign", "remove"): "Use `kspsign signtool remove /s FILE`.",
-    ("credentials",): "Set SM_API_KEY and SM_CLIENT_CERT_PASSWORD in the environment: arguments are visible to others.",
-    ("creds",): "Set SM_API_KEY and SM_CLIENT_CERT_PASSWORD in the environment: arguments are visible to others.",
+    ("credentials",): "kspsign saves no credentials: SM_API_KEY and SM_CLIENT_CERT_PASSWORD hold them for each call.",
 }
 """Commands of smctl that kspsign leaves out, and what does their work."""
 _OTHERS: Final = "kspsign has the commands of smctl that signing needs; use DigiCert's smctl for the others."
@@ -112,12 +136,12 @@ _OTHERS: Final = "kspsign has the commands of smctl that signing needs; use Digi
 def find_verb(arguments: Sequence[str]) -> tuple[tuple[str, ...], Verb, Sequence[str]]:
     """The words, the command that they name, and the arguments after them. Raises ConfigurationError."""
     words = _words(arguments)
+    found = max((path for path in VERBS if words[: len(path)] == path), key=len, default=None)
     elsewhere = next((path for path in _ELSEWHERE if words[: len(path)] == path), None)
-    if elsewhere is not None:
+    if elsewhere is not None and len(elsewhere) > len(found or ()):
         raise ConfigurationError(
             f"smctl {' '.join(elsewhere)} is not a command of kspsign", remedy=_ELSEWHERE[elsewhere]
         )
-    found = next((path for path in VERBS if words[: len(path)] == path), None)
     if found is None:
         near = did_you_mean(" ".join(words[:2]), map(" ".join, VERBS))
         raise ConfigurationError('unknown command for "smctl"', remedy=f"{near}{_OTHERS}")
@@ -133,4 +157,6 @@ def _words(arguments: Sequence[str]) -> tuple[str, ...]:
         words.append(_SYNONYMS.get(argument, argument))
     if words[:2] == ["windows", "ksp"] and words[2:3] == ["ls"]:
         words[2] = "list"
+    if words[:2] == ["credentials", "download"]:
+        words[1] = "save"
     return tuple(words)

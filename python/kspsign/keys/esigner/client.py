@@ -65,6 +65,8 @@ class ESignerClient:
             if not isinstance(following, str) or not following:
                 break
             page = {"pageToken": following}
+        else:
+            raise ERRORS.unusable(asked, f"it has more than {_MOST_PAGES} pages")
         return tuple(dict.fromkeys(found))
 
     def info(self, credential: str) -> Mapping[str, Any]:

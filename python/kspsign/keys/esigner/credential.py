@@ -148,7 +148,8 @@ def _among_several(client: ESignerClient, listed: tuple[str, ...], thumbprint: s
         leaf = parse_certificate(chain[0])
         end = leaf.not_valid_after_utc.date()
         described.append(f"{identifier} ({display_name(leaf)}, until {end}, {thumbprint_of(chain[0])})")
-    which = "none of them has the certificate of --thumbprint" if thumbprint else "which of them signs is not said"
+    seen = "them" if len(listed) <= _MOST_LOOKED_AT else f"the first {_MOST_LOOKED_AT}"
+    which = f"none of {seen} has the certificate of --thumbprint" if thumbprint else "which of them signs is not said"
     raise ConfigurationError(
         f"the account {client.login.user} has {len(listed)} credentials, and {which}: {'; '.join(described)}",
         code=CREDENTIAL.code,

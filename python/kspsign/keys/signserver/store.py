@@ -135,7 +135,6 @@ class SignServerStore(KeyStore):
 
     def _chain_of(self, leaf: bytes) -> tuple[bytes, ...]:
         """`leaf` with its issuers, of which the file may have some; each certificate's are looked for once."""
-
         return self._chains.get(leaf, lambda: self._complete(ordered_chain(leaf, self._found.others)))
 
 

@@ -146,7 +146,7 @@ def test_outside_a_pipeline_every_run_has_an_id_of_its_own(tmp_path: Path) -> No
         ("[]", "is not a JSON object"),
         ({**WHOLE, "Endpiont": "x"}, "unknown keys: Endpiont"),
         ({**WHOLE, "AccessToken": "x"}, "unknown keys: AccessToken"),
-        ({**WHOLE, "CodeSigningAccountName": 7}, "CodeSigningAccountName that is not a text"),
+        ({**WHOLE, "CodeSigningAccountName": 7}, "a value for CodeSigningAccountName that is not a string"),
         ({**WHOLE, "ExcludeCredentials": "AzureCliCredential"}, "ExcludeCredentials that is not a list"),
         ({**WHOLE, "ExcludeCredentials": ["AzCliCredential"]}, "ExcludeCredentials that is not a list of Environment"),
         ({"Endpoint": WHOLE["Endpoint"]}, "needs --signing-account, --certificate-profile"),

@@ -113,7 +113,7 @@ def _read(file: Path) -> dict[str, Any]:
         raise _wrong(file, f"has unknown keys: {', '.join(unknown)}; known are {', '.join(_KEYS)}")
     for key in _KEYS[:4]:
         if not isinstance(content.get(key) or "", str):
-            raise _wrong(file, f"has {key} that is not a text")
+            raise _wrong(file, f"has a value for {key} that is not a string")
     excluded = content.get("ExcludeCredentials") or []
     if not isinstance(excluded, list) or not all(isinstance(name, str) and name in CREDENTIALS for name in excluded):
         raise _wrong(file, f"has ExcludeCredentials that is not a list of {', '.join(CREDENTIALS)}")

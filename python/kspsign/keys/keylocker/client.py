@@ -15,6 +15,7 @@ import urllib3
 from kspsign.keys.client_certificate import tls_context
 from kspsign.keys.keylocker.credentials import Credentials
 from kspsign.keys.keylocker.errors import Kind, refusal, unusable
+from kspsign.keys.rest import without
 from kspsign.model.errors import CancelledError, LostSignatureError, PrerequisiteError, SigningError, ThrottledError
 from kspsign.model.network_options import NetworkOptions
 from kspsign.network.exchange import Question, ask
@@ -137,7 +138,7 @@ class KeyLockerClient:
         except urllib3.exceptions.HTTPError as broken:
             return _silence(broken)
         # A key that the service repeats must not reach the log.
-        content = answer.body.replace(self._key.get_secret_value().encode(), b"***")
+        content = without(answer, (self._key.get_secret_value(),)).body
         return _Reply(answer.status, content, answer.headers.get("retry-after"))
 
     def _waited(self, answer: _Reply | _Silence, attempt: int) -> bool:

@@ -30,7 +30,7 @@ test: $(VENV)/dev.stamp build/shim/index.js build/agent/.stamp ## the unit and i
 	$(BIN)/python tools/fetch_corpus.py --tests
 	$(BIN)/python -m pytest -n 2 --dist loadfile $(if $(COVERAGE),--cov --cov-report=term) $(PYTEST)
 
-test-fast: $(VENV)/dev.stamp build/shim/index.js ## the unit tests alone, under a minute: the inner loop (PYTEST='-k journal')
+test-fast: $(VENV)/dev.stamp build/shim/index.js ## the unit tests alone: the inner loop (PYTEST='-k journal')
 	$(BIN)/python -m pytest -n 2 --dist worksteal tests/unit $(PYTEST)
 
 corpus: $(VENV)/dev.stamp ## real files that others made, each verdict beside osslsigncode's (Debian 12)

@@ -18,7 +18,7 @@ import json, os, signal, sys, time
 import kspsign.path, kspsign.cli.commands, kspsign.embedded.timestamp_server, kspsign.publishing.plain
 import kspsign.authenticode.pe, kspsign.settings.resolve, kspsign.timestamping.client, kspsign.network.pool
 import kspsign.keys.keylocker.store, kspsign.keys.embedded.store
-import kspsign.signing.native, kspsign.signing.preflight
+import kspsign.signing.open_native, kspsign.signing.preflight
 from kspsign.keys.table import STORES
 
 STORES.built_in()

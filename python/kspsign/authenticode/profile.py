@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Protocol, TypeVar
+from typing import Protocol, TypeVar, runtime_checkable
 
 from kspsign.model.values import DigestAlgorithm
 
@@ -125,6 +125,27 @@ class SignatureProfile(Protocol[SignatureT_co]):
         Raises TrustError (TRUST_E_MALFORMED_SIGNATURE, check "cms-structure") when it is not a signature of this
         kind, and (NTE_BAD_ALGID, check "algorithms") when its digest algorithm is unknown.
         """
+
+
+class PreparedParts(PreparedSignature, Protocol):
+    """A prepared signature that can be written down: its content and the attributes to be signed, as DER."""
+
+    @property
+    def content(self) -> bytes: ...
+    @property
+    def attributes(self) -> bytes: ...
+
+
+@runtime_checkable
+class DetachableProfile(SignatureProfile[SignatureT_co], Protocol[SignatureT_co]):
+    """The strategy of signatures that are DER ContentInfos (RFC 5652 §3): programs exchange them without the file."""
+
+    def prepare(self, terms: SigningTerms, content: bytes) -> PreparedParts:
+        """See SignatureProfile."""
+
+    def restore(self, algorithm: DigestAlgorithm, content: bytes, attributes: bytes) -> PreparedParts:
+        """The signature that `prepare` made, of its parts. Raises TrustError (TRUST_E_MALFORMED_SIGNATURE) when the
+        `attributes` are not those of this content in this kind of signature."""
 
 
 def is_timestamped(signature: FileSignature) -> bool:

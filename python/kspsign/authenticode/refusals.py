@@ -105,7 +105,8 @@ UNSUPPORTED_TYPES: tuple[UnsupportedType, ...] = (
     UnsupportedType(
         lambda look: look.suffix == ".fob" or _CAL.match(look.head) is not None,
         "a C/AL object export (.fob) has no place for a signature: no SIP supports it, not even NavSip.dll",
-        "Exclude it (!**/*.fob) and sign what delivers it, such as an installer or an .app package.",
+        "List it in a signed catalogue (kspsign catalog), or exclude it (!**/*.fob) and sign what delivers it, such as "
+        "an installer or an .app package.",
     ),
     UnsupportedType(
         lambda look: look.suffix in _PACKAGES and not look.head.startswith(b"PK"),
@@ -129,6 +130,16 @@ UNSUPPORTED_TYPES: tuple[UnsupportedType, ...] = (
         "Sign the DLLs in it here, then the package with Microsoft's `sign` tool (dotnet tool install sign).",
     ),
     UnsupportedType(
+        _zip(b"BundleConfig.pb"),
+        "an Android app bundle (aab) carries Java's own signature, not Authenticode",
+        "Use jarsigner of the JDK; the packages that Google Play makes of it are signed there.",
+    ),
+    UnsupportedType(
+        _zip(b".app/Info.plist"),
+        "an iOS app (ipa) carries Apple's own signature, not Authenticode",
+        "Use codesign on macOS (xcodebuild -exportArchive), or rcodesign.",
+    ),
+    UnsupportedType(
         _zip(b"AndroidManifest.xml"),
         "an Android package (apk) carries Android's own signature, not Authenticode",
         "Use apksigner of the Android SDK.",
@@ -136,7 +147,7 @@ UNSUPPORTED_TYPES: tuple[UnsupportedType, ...] = (
     UnsupportedType(
         _zip(b"word/document", b"xl/workbook", b"ppt/presentation", b"mimetypeapplication/vnd.oasis"),
         "an Office document carries an XML signature, and its macros their own signature, not Authenticode",
-        "Sign it in Office, or its macros with SignTool and Microsoft's Office SIPs.",
+        "Sign it in Office, or its macros (docm, xlsm, pptm) with SignTool and Microsoft's Office SIPs (32 bit).",
     ),
     UnsupportedType(
         _zip(b"META-INF/MANIFEST.MF"),
@@ -171,7 +182,7 @@ UNSUPPORTED_TYPES: tuple[UnsupportedType, ...] = (
     UnsupportedType(
         _starts(b"%PDF-"),
         "a PDF document carries its own kind of signature (PAdES), not Authenticode",
-        "Use a PDF signer, or exclude it.",
+        "Use a PDF signer (pyHanko, jsignpdf, Acrobat), or exclude it.",
     ),
     UnsupportedType(
         _starts(b"MSWIM\0\0\0"),
@@ -194,9 +205,29 @@ UNSUPPORTED_TYPES: tuple[UnsupportedType, ...] = (
         _INSIDE,
     ),
     UnsupportedType(
-        _starts(b"\xed\xab\xee\xdb", b"!<arch>\ndebian-binary"),
-        "it is a Linux package (rpm, deb), which carries its own kind of signature",
-        "Use rpmsign, or sign the repository that delivers it.",
+        _starts(b"\xed\xab\xee\xdb"),
+        "it is a Linux package (rpm), which carries its own kind of signature (OpenPGP)",
+        "Use rpmsign.",
+    ),
+    UnsupportedType(
+        _starts(b"!<arch>\ndebian-binary"),
+        "it is a Linux package (deb), which has no signature that apt reads",
+        "Sign the repository that delivers it (apt-ftparchive release, gpg), or use debsigs.",
+    ),
+    UnsupportedType(
+        _starts(b"hsqs"),
+        "it is a SquashFS image, such as a snap: no place for an Authenticode signature",
+        "A snap is signed by its store (snapcraft upload); of others sign the files in it before it is made.",
+    ),
+    UnsupportedType(
+        _starts(b"xar!"),
+        "it is an installer package of macOS (pkg), which carries Apple's own signature",
+        "Use productsign on macOS, or rcodesign.",
+    ),
+    UnsupportedType(
+        _starts(b"Cr24"),
+        "it is a browser extension (crx), which carries its own kind of signature",
+        "Have the browser pack it (chrome --pack-extension), or its store sign it.",
     ),
     UnsupportedType(
         _starts(b"!<arch>\n"),
@@ -206,7 +237,12 @@ UNSUPPORTED_TYPES: tuple[UnsupportedType, ...] = (
     UnsupportedType(
         lambda look: look.tail[-512:-508] == b"koly" or look.head[_ISO : _ISO + 5] == b"CD001",
         "it is a disk image (iso, dmg), which has no place for an Authenticode signature",
-        "Sign the files in it before the image is made.",
+        "Sign the files in it before the image is made; a macOS image (dmg) with codesign, or rcodesign.",
+    ),
+    UnsupportedType(
+        lambda look: look.suffix == ".inf" and b"[version]" in look.head.replace(b"\0", b"").lower(),
+        "a driver's INF has no place for a signature: it is signed through the catalogue that it names",
+        "Create and sign the catalogue (kspsign catalog), and verify by it (--catalog).",
     ),
     UnsupportedType(
         _starts(b"#@~^"),
@@ -216,7 +252,7 @@ UNSUPPORTED_TYPES: tuple[UnsupportedType, ...] = (
     UnsupportedType(
         lambda look: look.suffix in _SHELLS and b"\0" not in look.head,
         "a batch file or a script of another shell has no place for a signature that Windows reads",
-        "Exclude it; ship it in a signed package, or as a signed PowerShell script.",
+        "List it in a signed catalogue (kspsign catalog), exclude it, or sign a PowerShell script in its place.",
     ),
     UnsupportedType(
         lambda look: look.suffix == ".rdp",
@@ -227,7 +263,8 @@ UNSUPPORTED_TYPES: tuple[UnsupportedType, ...] = (
         lambda _: True,
         "the content is of no type that can be signed: it is not a PE image (exe, dll, sys, ocx, efi), MSI, cabinet, "
         "catalogue, script (ps1, vbs, js, wsf and so on), app package, NuGet package or Business Central package",
-        "Take the file out of the patterns (!pattern excludes), or check that the build wrote it properly.",
+        "Take the file out of the patterns (!pattern excludes), list it in a signed catalogue (kspsign catalog), or "
+        "check that the build wrote it properly.",
     ),
 )
 """The first that matches a file applies; the last matches every file."""

@@ -202,6 +202,19 @@ class BundledFiles(SignableFile, Protocol):
 
 
 @runtime_checkable
+class ConvertibleFile(Protocol):
+    """A signable file of text, whose line ends may keep it from being signed."""
+
+    @property
+    def is_converted(self) -> bool:
+        """Whether its line ends are not those of the file that it was read from."""
+
+    def with_crlf(self) -> SignableFile:
+        """The same file with CRLF in place of every other line end, as it is to be signed; itself when there is none.
+        What its sha256 is of stays the file as it is."""
+
+
+@runtime_checkable
 class GuardedFile(Protocol):
     """A signable file that some signature, by whatever engine, would damage."""
 

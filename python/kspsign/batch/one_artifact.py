@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from kspsign.authenticode.formats import open_signable
 from kspsign.authenticode.profile import FileSignature
-from kspsign.authenticode.signable import AdvisedFile, GuardedFile, OccupiedFile, SignableFile
+from kspsign.authenticode.signable import ConvertibleFile, SignableFile
 from kspsign.batch.admissions import Admissions
+from kspsign.batch.occupancy import guard, occupant_of, occupied
 from kspsign.batch.outcomes import checked, failed, planned, signed, skipped
 from kspsign.batch.run import Run
 from kspsign.certificates.identity import PublisherIdentity
@@ -42,7 +43,7 @@ def admit_one(artifact: Artifact, signing: Signing, engine: Engine) -> None:
     except OSError:
         return  # locking the file in its own step reports who holds it
     if _is_to_be_signed(file, signing):
-        _guard(file)
+        guard(file)
         engine.hooks.admit(file)
     signing.admissions.keep(artifact, state, file)
 
@@ -70,7 +71,10 @@ def sign_one(artifact: Artifact, signing: Signing, engine: Engine) -> FileOutcom
             return failed(artifact, verification.error, sha256=copy.hashes.sha256, verification=verification)
         targets.commit(held, copy)
         engine.hooks.on_committed(copy)
-        return signed(artifact, copy, verification, seconds)
+        if _is_converted(file):
+            signing.run.console.notice(f"{artifact.name}: line ends converted to CRLF before it was signed")
+        outcome = signed(artifact, copy, verification, seconds)
+        return replace(outcome, line_ends="crlf") if _is_converted(file) else outcome
 
 
 def plan_one(artifact: Artifact, signing: Signing, planner: Planner) -> FileOutcome:
@@ -83,7 +87,7 @@ def plan_one(artifact: Artifact, signing: Signing, planner: Planner) -> FileOutc
         if kept is not None:
             return kept
         held.check_writable()
-        _guard(file)
+        guard(file)
         signing.verifier.check_inner_files(file, artifact.name, artifact.format)
         return planned(artifact, planner.plan(file))
 
@@ -94,7 +98,7 @@ def _admitted(held: LockedTarget, signing: Signing, engine: Engine) -> SignableF
     if file is None:
         file = _open(held.artifact, signing)
         if _is_to_be_signed(file, signing):
-            _guard(file)
+            guard(file)
             engine.hooks.admit(file)
     return file
 
@@ -111,30 +115,30 @@ def _left_alone(artifact: Artifact, signing: Signing) -> FileOutcome:
 
 
 def _open(artifact: Artifact, signing: Signing) -> SignableFile:
-    return open_signable(artifact.path, artifact.format, replacing=signing.run.settings.replace)
+    """The file as it is to be signed: with --crlf a script of other line ends is converted, unless it is signed."""
+    settings = signing.run.settings
+    file = open_signable(artifact.path, artifact.format, replacing=settings.replace)
+    if settings.crlf and isinstance(file, ConvertibleFile) and (settings.replace or not file.signatures):
+        return file.with_crlf()
+    return file
+
+
+def _is_converted(file: SignableFile) -> bool:
+    return isinstance(file, ConvertibleFile) and file.is_converted
 
 
 def _is_to_be_signed(file: SignableFile, signing: Signing) -> bool:
     """Whether the engine will be asked to sign, as far as the file's structure says."""
     settings = signing.run.settings
-    return settings.replace or (not _occupant(file) and (settings.append or not file.signatures))
-
-
-def _occupant(file: SignableFile) -> str | None:
-    return file.occupant if isinstance(file, OccupiedFile) else None
-
-
-def _guard(file: SignableFile) -> None:
-    if isinstance(file, GuardedFile):
-        file.guard()
+    return settings.replace or (not occupant_of(file) and (settings.append or not file.signatures))
 
 
 def _already_signed(artifact: Artifact, file: SignableFile, signing: Signing) -> FileOutcome | None:
     """The outcome of a file that carries signatures; None when it is to be signed."""
     settings = signing.run.settings
-    occupant = None if settings.replace else _occupant(file)
+    occupant = None if settings.replace else occupant_of(file)
     if occupant is not None:
-        return failed(artifact, _occupied(occupant, file))
+        return failed(artifact, occupied(occupant, file))
     beside = settings.append and signing.verifier.judge is not None
     if not file.signatures or settings.replace or beside:
         return None  # a policy may tolerate a signature next to a stronger one: the signed copy is judged
@@ -154,17 +158,6 @@ def _is_ours(signature: FileSignature, identity: PublisherIdentity) -> bool:
         return signature.certificate is not None and identity.is_same(PublisherIdentity.of(signature.certificate))
     except TrustError:
         return False
-
-
-def _occupied(occupant: str, file: SignableFile) -> KspSignError:
-    """Why a file without a readable signature is not signed: an unreadable signature is not the same as none."""
-    return KspSignError(
-        f"in the place of its signature it holds {occupant}",
-        code="ALREADY_SIGNED",
-        remedy=file.occupant_remedy
-        if isinstance(file, AdvisedFile)
-        else "Find out which build step put it there. Sign the file without it, or overwrite it with --replace.",
-    )
 
 
 def _unfit(verification: Verification) -> KspSignError:

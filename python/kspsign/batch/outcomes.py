@@ -48,6 +48,22 @@ def removed(artifact: Artifact, sha256_before: str, sha256_after: str) -> FileOu
     return FileOutcome(name, format_, artifact.size, sha256_before, sha256_after, "removed", attempts=1)
 
 
+def created(artifact: Artifact, sha256: str) -> FileOutcome:
+    """The file was written without a signature, on request; nothing is said of what it holds."""
+    return FileOutcome(artifact.name, artifact.format, artifact.size, None, sha256, "created", attempts=1)
+
+
+def extracted(artifact: Artifact, sha256: str) -> FileOutcome:
+    """The file's signatures were written to files of their own; nothing is said of them."""
+    return FileOutcome(artifact.name, artifact.format, artifact.size, sha256, sha256, "extracted")
+
+
+def prepared(artifact: Artifact, sha256: str, request_ids: tuple[str, ...] = ()) -> FileOutcome:
+    """What is to be signed of the file, or its signature, is in a digest document; the file keeps its bytes."""
+    size = artifact.size
+    return FileOutcome(artifact.name, artifact.format, size, sha256, sha256, "prepared", request_ids=request_ids)
+
+
 def skipped(artifact: Artifact, verification: Verification) -> FileOutcome:
     """The file carries a signature that verifies and was left alone."""
     return _seen(artifact, verification, "skipped")
@@ -157,5 +173,5 @@ def outcomes_exit_code(outcomes: Sequence[FileOutcome], totals: Totals) -> int:
         return EXIT_NOT_VERIFIED
     if not totals.failed:
         return EXIT_PASSED
-    others = _count(outcomes, "planned") + _count(outcomes, "removed")
+    others = sum(_count(outcomes, outcome) for outcome in ("planned", "removed", "extracted", "prepared", "created"))
     return EXIT_SOME_NOT_SIGNED if totals.signed + totals.skipped + others else EXIT_NONE_SIGNED

@@ -65,7 +65,11 @@ def remove_one(artifact: Artifact, removal: Removal, targets: Targets) -> FileOu
         held.check_writable()
         file = open_signable(artifact.path, artifact.format)
         if not file.signatures:
-            raise ArtifactError(Hresult.TRUST_E_NOSIGNATURE, "the file carries no signature to take out", remedy="")
+            raise ArtifactError(
+                Hresult.TRUST_E_NOSIGNATURE,
+                "the file carries no signature to take out",
+                remedy="Leave the file out: it is unsigned already.",
+            )
         signatures, _ = read_signatures(file)
         digest: Digest = file.digest_to_check(signatures)
         _check_nothing_is_lost(file, digest, signatures)

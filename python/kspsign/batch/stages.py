@@ -13,9 +13,9 @@ from kspsign.batch.slices import share
 from kspsign.batch.work import Batch
 from kspsign.certificates.identity import PublisherIdentity
 from kspsign.certsync import certificate_facts, key_store_name, open_key
-from kspsign.keys.open import timestamp_urls
+from kspsign.keys.open import engine_for, timestamp_urls
 from kspsign.keys.protocol import SigningKey
-from kspsign.model.errors import PrerequisiteError, TrustError
+from kspsign.model.errors import ConfigurationError, PrerequisiteError, TrustError
 from kspsign.model.values import SyncedCertificate
 from kspsign.signing.budget import Budget
 from kspsign.signing.engine import Engine, open_engine, open_planner, open_preflight
@@ -56,9 +56,9 @@ def certsync(run: Run) -> CheckedKey:
     preflight = run.open(open_preflight(run.settings, urls, run.shared))
     key = run.open(open_key(run.settings, run.hear, run.cancelled))
     if run.settings.issuers:
-        from kspsign.certsync.issuers import with_issuers  # noqa: PLC0415 - few runs are given some
+        from kspsign.certsync.issuers import with_given_issuers  # noqa: PLC0415 - few runs are given some
 
-        key = with_issuers(key, run.settings.issuers)
+        key = with_given_issuers(key, run.settings.issuers)
     present(run, key.certificate)
     verifier = open_verifier(run.settings, key.certificate, run.judge)
     run.trusts(verifier.trust.facts)
@@ -70,6 +70,11 @@ def certsync(run: Run) -> CheckedKey:
 
 def sign(run: Run, key: CheckedKey) -> SignedCopies:
     """Stage 2: opens the engine that creates the signed copies. No signature is requested yet."""
+    if run.settings.crlf and engine_for(run.settings, key.certificate) != "native":
+        raise ConfigurationError(
+            "--crlf needs --engine native: SignTool and smctl sign scripts as they are",
+            remedy="Convert the scripts before (unix2dos), or leave --crlf out.",
+        )
     if run.settings.no_timestamp:
         run.warn((no_timestamp_warning(key.certificate),))
     folder = run.settings.signature_cache if not run.settings.dry_run else None
@@ -119,10 +124,15 @@ def _sign_all(signing: Signing, engine: Engine) -> None:
         batch.refuse(lambda artifact: admit_one(artifact, signing, engine))
         batch.work(lambda artifact: sign_one(artifact, signing, engine), engine.concurrency)
     finally:
-        run.record.signatures_used, run.record.limits = engine.signatures_used, engine.limits
-        for notice in hooks.notices():
-            run.console.notice(notice)
-        run.warn(hooks.warnings())
+        record_engine(run, engine)
+
+
+def record_engine(run: Run, engine: Engine) -> None:
+    """What the engine spent and found out, and what it has to say."""
+    run.record.signatures_used, run.record.limits = engine.signatures_used, engine.limits
+    for notice in engine.hooks.notices():
+        run.console.notice(notice)
+    run.warn(engine.hooks.warnings())
 
 
 def _plan_all(signing: Signing, planner: Planner) -> None:

@@ -13,13 +13,13 @@ from kspsign.batch.run import Run
 from kspsign.batch.work import Batch
 from kspsign.batch.work_list import admit_outputs, select, with_policy
 from kspsign.model.report import FileOutcome, Report
-from kspsign.model.values import Artifact
+from kspsign.model.values import Artifact, Verification
 from kspsign.signing.shared_state import LOCAL_SLOTS
 from kspsign.verifying import Observer, Verifier, open_second_opinion, open_verifier
 
 
 def verify_files(run: Run, chosen: Callable[[Run], Run] = select, observer: Observer | None = None) -> Report:
-    """Strict verification alone: every matched file with its verdict.
+    """Strict verification alone: every matched file with its verdict, by its own signature or by catalogues.
 
     `chosen` gives the run its files; `observer` is shown the signatures of each.
     """
@@ -29,15 +29,30 @@ def verify_files(run: Run, chosen: Callable[[Run], Run] = select, observer: Obse
         second = run.open(open_second_opinion(run.settings, None, run.cancelled))
         verifier = replace(open_verifier(run.settings, None, files.judge), second=second, observer=observer)
         files.trusts(verifier.trust.facts)
-        Batch(files).work(lambda artifact: verify_one(artifact, verifier), LOCAL_SLOTS)
+        if run.settings.catalog:
+            _work_by_catalogue(files, verifier)
+        else:
+            _work(files, lambda artifact: verifier.verify(artifact.path, artifact.format, artifact.name))
         files.warn(signature_warnings(files.record.outcomes.values()))
         if run.record.missing is not None:
             raise run.record.missing
     return publish(run)
 
 
-def verify_one(artifact: Artifact, verifier: Verifier) -> FileOutcome:
+def _work_by_catalogue(files: Run, verifier: Verifier) -> None:
+    from kspsign.batch.by_catalogue import open_catalogues  # noqa: PLC0415 - few runs have one
+
+    opened = open_catalogues(files, verifier)
+    _work(opened.files, opened.verifier.verify)
+    opened.account()
+
+
+def _work(files: Run, judge: Callable[[Artifact], Verification]) -> None:
+    Batch(files).work(lambda artifact: _verify_one(artifact, judge), LOCAL_SLOTS)
+
+
+def _verify_one(artifact: Artifact, judge: Callable[[Artifact], Verification]) -> FileOutcome:
     """The path of one artifact that is only judged."""
     started = time.perf_counter()
-    verification = verifier.verify(artifact.path, artifact.format, artifact.name)
+    verification = judge(artifact)
     return checked(artifact, verification, {"verify": round(time.perf_counter() - started, 6)})

@@ -132,7 +132,7 @@ def _without_leftovers(run: Run, selection: Selection) -> Selection:
 
 
 def _purpose(command: str, judge: Judge | None) -> SelectionPurpose:
-    if command == "verify":
+    if command in {"verify", "catalog"}:
         return SelectionPurpose.JUDGE
     return SelectionPurpose.SIGN if judge is None else SelectionPurpose.SIGN_AND_JUDGE
 

@@ -58,7 +58,7 @@ def find_end_entity(place: Path, key: str, thumbprint: str | None = None) -> Key
     """The newest valid end-entity certificate in `place`, or the one named: for a key that shows its public key with a
     signature alone. Arguments and errors as of `find_for_key`."""
     found = _read(place)
-    return _chosen(place, key, _leaves(found), found, thumbprint)
+    return _chosen(place, key, end_entities(found), found, thumbprint)
 
 
 def _chosen(
@@ -85,7 +85,8 @@ def _chosen(
     return KeyCertificate(leaf, found, remarks, bool(remarks))
 
 
-def _leaves(found: Sequence[x509.Certificate]) -> list[x509.Certificate]:
+def end_entities(found: Sequence[x509.Certificate]) -> list[x509.Certificate]:
+    """Those of `found` that issued none of the others; all of them where each did."""
     issuers = {certificate.issuer for certificate in found if certificate.issuer != certificate.subject}
     return [certificate for certificate in found if certificate.subject not in issuers] or list(found)
 
@@ -111,7 +112,7 @@ def _read(place: Path) -> tuple[x509.Certificate, ...]:
 
 
 def _no_match(place: Path, key: str, found: Sequence[x509.Certificate]) -> PrerequisiteError:
-    leaves = _leaves(found)
+    leaves = end_entities(found)
     held = "; ".join(f"{display_name(leaf)} ({describe_key(leaf)})" for leaf in leaves[:_SHOWN])
     return PrerequisiteError(
         f"no certificate in {place} was issued for {key}; it holds {held}",

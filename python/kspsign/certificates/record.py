@@ -23,7 +23,7 @@ def recorded_key_store(store: Path, thumbprint: str) -> str | None:
     whole record is."""
     try:
         record = json.loads((record_folder(store, thumbprint) / RECORD).read_bytes())
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return None
     name = record.get("key_store") if isinstance(record, dict) else None
     return name if isinstance(name, str) else None

@@ -11,7 +11,7 @@ from kspsign.keys.protocol import SigningKey
 from kspsign.model.errors import PrerequisiteError
 
 
-def with_issuers(key: SigningKey, given: Sequence[bytes]) -> SigningKey:
+def with_given_issuers(key: SigningKey, given: Sequence[bytes]) -> SigningKey:
     """The key with a chain that goes on with `given` certificates (DER) where the key store's ends.
 
     Raises PrerequisiteError for one that is in no place of the chain: no verifier would need it.

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import json
-import signal
 import sys
 import threading
-import types
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
 from kspsign.cli.next_step import next_steps
+from kspsign.concurrency.cancellation import interruptible, signals_cancelling
 from kspsign.keys.table import STORES
 from kspsign.model.errors import ConfigurationError, KspSignError
 from kspsign.model.load import load
@@ -34,10 +33,16 @@ COMMANDS: Mapping[str, str] = {
     "certsync": "kspsign.batch.synchronise:synchronise_certificate",
     "timestamp": "kspsign.batch.timestamp:timestamp_files",
     "remove": "kspsign.batch.remove:remove_files",
+    "extract": "kspsign.batch.extract:extract_signatures",
+    "attach": "kspsign.batch.attach:attach_signatures",
+    "digest": "kspsign.batch.digest:write_digests",
     "verify": "kspsign.batch.verify:verify_files",
+    "catalog": "kspsign.batch.catalogue:create_catalogue",
     "merge": "kspsign.batch.merge:merge",
 }
 """The function that makes the report of each command with files, loaded when it is called."""
+_SIGN_DOCUMENT = "kspsign.batch.sign_document:sign_document"
+"""That of `sign --document`."""
 
 
 def execute(command: str, given: dict[str, Any], environment: Mapping[str, str]) -> int:
@@ -60,7 +65,7 @@ def execute(command: str, given: dict[str, Any], environment: Mapping[str, str])
     config = given.pop("config", "ambient")
     if given.pop("json", False):
         given = _with_json_report(given)
-    settings = resolve(_known(command), given, config=config, environment=environment, stores=STORES)
+    settings = resolve(_named(command, get_args(Command)), given, config=config, environment=environment, stores=STORES)
     context = RunContext.from_environment(environment, is_tty=sys.stdout.isatty())
     return _perform(settings, context)
 
@@ -78,7 +83,7 @@ def perform(
     for an end cancel the run.
     """
     cancelled = threading.Event()
-    with _signals_cancelling(cancelled):
+    with signals_cancelling(cancelled):
         from kspsign.batch.run import Run  # noqa: PLC0415 - the stages import what is heavy
         from kspsign.network.trace import listening  # noqa: PLC0415 - likewise
 
@@ -86,11 +91,16 @@ def perform(
             with listening(console.notice if settings.verbose or context.debug else None):
                 for line in settings.configuration.notices:
                     console.notice(line)
-                run = stages or load(COMMANDS[settings.command])
+                run = stages or load(_stages(settings))
                 report: Report = run(Run.begin(settings, context, console, cancelled))
             for line in hints(report):
                 console.notice(f"next: {line}")
     return report
+
+
+def _stages(settings: Settings) -> str:
+    signs_document = settings.command == "sign" and settings.document is not None
+    return _SIGN_DOCUMENT if signs_document else COMMANDS[settings.command]
 
 
 def _perform(settings: Settings, context: RunContext) -> int:
@@ -147,22 +157,6 @@ def _examine(settings: Callable[[], Settings], context: RunContext, *, as_json: 
     return run_doctor(given, context, sys.stdout, as_json=as_json)
 
 
-@contextlib.contextmanager
-def _signals_cancelling(cancelled: threading.Event) -> Iterator[None]:
-    """Signals that ask for an end set `cancelled`: files in hand are finished or undone, the report is written."""
-
-    def cancel(_number: int, _frame: types.FrameType | None) -> None:
-        cancelled.set()
-
-    numbers = [getattr(signal, name, None) for name in ("SIGINT", "SIGTERM", "SIGBREAK")]
-    before = {number: signal.signal(number, cancel) for number in numbers if number is not None}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
 def _inspect(given: dict[str, Any], _environment: Mapping[str, str]) -> int:
     from kspsign.cli.inspect import inspect_files  # noqa: PLC0415 - only this command needs it
 
@@ -185,13 +179,12 @@ def _explain(given: dict[str, Any], _environment: Mapping[str, str]) -> int:
 
 
 def _gate(given: dict[str, Any], environment: Mapping[str, str]) -> int:
-    from kspsign.concurrency.cancellation import interruptible  # noqa: PLC0415 - only this command needs it
     from kspsign.gate.decide import run_gate  # noqa: PLC0415 - it brings the client for Azure DevOps
     from kspsign.gate.settings import resolve_gate  # noqa: PLC0415 - only this command needs it
 
     context = RunContext.from_environment(environment, is_tty=sys.stdout.isatty())
     cancelled = threading.Event()
-    with _signals_cancelling(cancelled):
+    with signals_cancelling(cancelled):
         settings = resolve_gate(given, environment)
         return interruptible(lambda: run_gate(settings, context, pause=cancelled.wait), cancelled)
 
@@ -219,6 +212,7 @@ SCHEMAS: Mapping[str, str] = {
     "config": "kspsign.cli.config_schema:config_schema",
     "doctor": "kspsign.doctor:doctor_schema",
     "inspect": "kspsign.cli.inspect_schema:inspect_schema",
+    "digest": "kspsign.signing.digest_document:digest_document_schema",
     "key-command": "kspsign.keys.command.messages:key_command_schema",
 }
 """The function that returns each schema, loaded when it is asked for."""
@@ -306,7 +300,10 @@ def _config_input(given: object) -> Path | None:
 def _known(command: str) -> Command:
     if command == "inspect":
         return "verify"  # the same settings
-    known = [name for name in get_args(Command) if name not in COMMAND_LINE_COMMANDS]
+    return _named(command, [name for name in get_args(Command) if name not in COMMAND_LINE_COMMANDS])
+
+
+def _named(command: str, known: Sequence[str]) -> Command:
     if command in known:
         return command  # type: ignore[return-value]  # narrowed by the line above, which mypy does not see
     raise ConfigurationError(f"unknown command {command!r}", remedy=f"One of {', '.join(known)}.")

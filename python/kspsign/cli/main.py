@@ -23,8 +23,6 @@ LEAST_MEMORY = 128 << 20
 LEAST_TO_SIGN = 192 << 20
 """Likewise signed: TLS and the threads that wait for services need more."""
 _SIGNING = frozenset({"run", "sign", "timestamp", "demo", "signtool", "smctl"})
-
-
 COLLECTED_AT = 100_000
 """New objects after which the interpreter looks for cycles: modules and their classes are as many, and all of them stay
 (the default of 700 looks through them a hundred times during a start)."""
@@ -171,8 +169,10 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
 def build_parser(
     chosen: str | None = None, stores: Sequence[StoreEntry] | None = None, *, alone: bool = False
 ) -> argparse.ArgumentParser:
-    """Every command with its options, or only `chosen` with some; of `stores`, else of every built-in key store. With
-    `alone` there is no other command, which is enough for who gave that one and asks for no help."""
+    """Every command with its options, or only `chosen` with some; of `stores`, else of every built-in key store.
+
+    With `alone` no other command is added: enough to parse a call of that one, but not for the help.
+    """
     from kspsign.cli.options import SUMMARIES, add_options  # noqa: PLC0415 - --version must not pay for it
     from kspsign.keys.table import STORES  # noqa: PLC0415 - --version must not pay for it
 

@@ -13,21 +13,42 @@ from pydantic.fields import FieldInfo
 from kspsign.cli.option_groups import GROUPS, group_of
 from kspsign.keys.table import STORES, StoreEntry
 from kspsign.settings.faults import option_name
-from kspsign.settings.model import INTERNAL_FIELDS, OUTPUTS, STORE_OPTION_COMMANDS, UNAMBIENT_COMMANDS, Settings
+from kspsign.settings.model import (
+    COMMAND_LINE_FIELDS,
+    INTERNAL_FIELDS,
+    OUTPUTS,
+    STORE_OPTION_COMMANDS,
+    UNAMBIENT_COMMANDS,
+    Settings,
+)
 from kspsign.settings.store_options import Metavar, StoreOptions, marker, options_of
 
 _OUTPUT = (*OUTPUTS, "quiet", "verbose")
+_UNPROVED = ("report", "quiet", "verbose")
+"""Of commands that verify nothing: JUnit results and summary are those of a verification."""
 _RESULTS = (*_OUTPUT, "publish_token_env")
 _KEY = ("key_store", "thumbprint", "store", "signtool", "smctl", "navsip", "tool_env")
 _ALL = tuple(name for name in Settings.model_fields if name not in INTERNAL_FIELDS)
-_SIGNING = tuple(name for name in _ALL if name != "shadow")
+_CATALOGUE = ("hardware_id", "os_attribute")
+_SIGNING = tuple(
+    name for name in _ALL if name not in {"shadow", "catalog", "output", *_CATALOGUE, *COMMAND_LINE_FIELDS}
+)
+_OF_FILES = frozenset(
+    {"page_hashes", "crlf", "append", "replace", "skip_signed", "slice", "dry_run", "fail_fast", "publish_token_env"}
+)
+"""Settings of runs that sign the files themselves."""
 
 SUMMARIES: dict[str, str | None] = {
     "run": "certsync -> sign -> verify -> publish (what the task runs)",
     "certsync": "fetch the certificate to this agent; the last line of stdout is its thumbprint",
     "sign": "sign and verify, publish nothing",
     "timestamp": "add a timestamp to signatures that lack one",
+    "remove": "take the signatures out of files",
+    "extract": "write the signatures of files to files of their own",
+    "attach": "put signatures made elsewhere into their files, verified first",
+    "digest": "write what must be signed, for a machine that has the key and not the files",
     "verify": "strict verification",
+    "catalog": "write a catalogue of files, and sign it",
     "merge": "one report and one verdict from the reports of all slices",
     "inspect": "show the signatures of files, with chains and timestamps",
     "doctor": "check every prerequisite of a run, each with its remedy; signs nothing",
@@ -38,7 +59,7 @@ SUMMARIES: dict[str, str | None] = {
     "smctl": "smctl's command line: healthcheck, windows certsync, keypair ls, certificate download, sign",
     "demo": "sign and verify real Windows executables with throw-away keys",
     "completion": "print the script that completes commands and options in your shell",
-    "schema": "JSON schema of kspsign.yml, of a policy file, of the report and of what doctor and inspect print",
+    "schema": "JSON schema of kspsign.yml, of policy, report and digest document, and of what doctor and inspect print",
     "help": "show the help of a command",
     "version": "print the version",
     "action": None,  # how the GitHub action starts the engine: its inputs in one variable
@@ -47,11 +68,23 @@ SUMMARIES: dict[str, str | None] = {
 FIELDS: dict[str, tuple[str, ...]] = {
     "run": _SIGNING,
     "certsync": (*_KEY, "ca_file", "quiet", "verbose"),
-    "sign": tuple(name for name in _SIGNING if name != "publish_token_env"),
+    "sign": (*(name for name in _SIGNING if name != "publish_token_env"), "document", "output"),
     "timestamp": (
         *("files", "folder", "timestamp_url", "timestamp_jobs", "timestamp_limit", "digest", "trust_root"),
         *("fail_fast", "ca_file"),
         *_OUTPUT,
+    ),
+    "remove": ("files", "folder", "fail_fast", *_UNPROVED),
+    "extract": ("files", "folder", "output", "pem", "fail_fast", *_UNPROVED),
+    "attach": (
+        *("files", "folder", "signature", "document", "append", "replace"),
+        *("trust_root", "no_timestamp", "revocation", "ca_file", "fail_fast"),
+        *_OUTPUT,
+    ),
+    "digest": (
+        *("files", "folder", "output", "signer", "digest", "description", "description_url", "page_hashes"),
+        *("append", "replace", "fail_fast"),
+        *_UNPROVED,
     ),
     "doctor": (
         *("files", "folder", *_KEY, "engine", "digest", "timestamp_url", "no_timestamp", "trust_root", "ca_file"),
@@ -61,6 +94,7 @@ FIELDS: dict[str, tuple[str, ...]] = {
         "folder",
         "trust_root",
         "policy",
+        "catalog",
         "revocation",
         "ca_file",
         "no_timestamp",
@@ -69,6 +103,7 @@ FIELDS: dict[str, tuple[str, ...]] = {
         "slice",
         *_RESULTS,
     ),
+    "catalog": (*(name for name in _SIGNING if name not in _OF_FILES), "output", *_CATALOGUE),
     "merge": ("files", "folder", "policy", "ca_file", *_RESULTS),
     "shims": (
         *("key_store", "thumbprint", "engine", "store", "digest", "description", "description_url", "page_hashes"),
@@ -114,7 +149,7 @@ def add_options(parser: argparse.ArgumentParser, command: str, stores: Sequence[
     elif command == "help":
         parser.add_argument("about", nargs="?", metavar="COMMAND", help="the command; none lists all of them")
     elif command == "schema":
-        schemas = ("config", "doctor", "inspect", "key-command", "policy", "report")
+        schemas = ("config", "digest", "doctor", "inspect", "key-command", "policy", "report")
         parser.add_argument("what", choices=schemas, help="which schema to print")
 
 
@@ -190,7 +225,8 @@ def _add_field(parser: argparse._ActionsContainer, name: str, field: FieldInfo, 
         parser.add_argument(option_name(name), type=_store_name, metavar=_metavar(field, str), help=text)
     else:
         kind = int if kinds == [int] else str
-        parser.add_argument(option_name(name), type=kind, metavar=_metavar(field, kinds[0]), help=text)
+        short = ("-o",) if name == "output" else ()
+        parser.add_argument(*short, option_name(name), type=kind, metavar=_metavar(field, kinds[0]), help=text)
 
 
 def _opposite(name: str) -> str:

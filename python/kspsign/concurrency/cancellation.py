@@ -5,9 +5,11 @@ from __future__ import annotations
 import contextlib
 import contextvars
 import queue
+import signal
 import sys
 import threading
 import time
+import types
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from typing import TypeVar
@@ -64,3 +66,19 @@ def entered(resource: AbstractContextManager[Result], cancelled: threading.Event
         raise
     else:
         interruptible(lambda: resource.__exit__(None, None, None), cancelled)
+
+
+@contextlib.contextmanager
+def signals_cancelling(cancelled: threading.Event) -> Iterator[None]:
+    """Signals that ask for an end set `cancelled`: files in hand are finished or undone, the report is written."""
+
+    def cancel(_number: int, _frame: types.FrameType | None) -> None:
+        cancelled.set()
+
+    numbers = [getattr(signal, name, None) for name in ("SIGINT", "SIGTERM", "SIGBREAK")]
+    before = {number: signal.signal(number, cancel) for number in numbers if number is not None}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -45,7 +45,7 @@ class GitHubToken:
             raise self._none(f"HTTP {answer.status}")
         try:
             token = json.loads(answer.body)["value"]
-        except (ValueError, KeyError, TypeError) as unusable:
+        except (ValueError, KeyError, TypeError, RecursionError) as unusable:
             raise self._none("an answer without a token") from unusable
         return str(token)
 

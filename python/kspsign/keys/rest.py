@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import html
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
-from urllib.parse import urlsplit
+from urllib.parse import quote, quote_plus, urlsplit
 
 import urllib3
 
@@ -23,6 +24,9 @@ USER_AGENT: Final = f"kspsign/{VERSION}"
 MAX_REPLY: Final = 1 << 20
 _ErrorT = TypeVar("_ErrorT", PrerequisiteError, SigningError)
 _LONGEST = 400
+_LEAST_IN_DATA = 16
+"""Characters of a secret that is made unreadable in data too: a shorter one may be a part of it by chance."""
+_LONGEST_LIFE = 86400.0
 _LONGEST_ID = 100
 _BLANKS = re.compile(r"[\s\x00-\x1f\x7f]+")
 _TAGS = re.compile(r"<(?:script|style)\b.{0,4000}?</|<[^>]{0,2000}>", re.DOTALL | re.IGNORECASE)
@@ -92,15 +96,31 @@ def send(pool: Pool, question: Question, *, attempt: int = 1, secrets: tuple[str
         answer = ask(pool, question, limit=MAX_REPLY, attempt=attempt)
     except urllib3.exceptions.HTTPError as broken:
         return Silence(reason(broken), not surely_not_sent(broken), timed_out(broken))
-    return without(answer, secrets)
+    is_data = 200 <= answer.status < 300
+    return without(answer, (secret for secret in secrets if not is_data or len(secret) >= _LEAST_IN_DATA))
 
 
 def without(answer: HttpAnswer, secrets: Iterable[str]) -> HttpAnswer:
-    """The answer with each of `secrets` made unreadable in its body."""
-    body = answer.body
-    for secret in filter(None, secrets):
-        body = body.replace(secret.encode(), b"***")
-    return HttpAnswer(answer.status, answer.headers, body)
+    """The answer with each of `secrets` made unreadable in its body, also as JSON, HTML and URLs write it."""
+    spelled = {text for secret in secrets if secret for text in _spellings(secret)}
+    if not spelled:
+        return answer
+    longest_first = sorted(spelled, key=len, reverse=True)
+    pattern = b"|".join(re.escape(text.encode("utf-8", "surrogatepass")) for text in longest_first)
+    return HttpAnswer(answer.status, answer.headers, re.sub(pattern, b"***", answer.body, flags=re.IGNORECASE))
+
+
+def _spellings(secret: str) -> Iterator[str]:
+    """`secret` as it may be repeated; escapes have either case."""
+    yield secret
+    for is_ascii in (True, False):
+        quoted = json.dumps(secret, ensure_ascii=is_ascii)[1:-1]
+        yield quoted
+        yield quoted.replace("/", "\\/")
+    yield html.escape(secret)
+    yield html.escape(secret).replace("&#x27;", "&#39;")
+    yield quote(secret, safe="")
+    yield quote_plus(secret)
 
 
 def read_object(body: bytes, asked: str, errors: ServiceErrors) -> Mapping[str, Any]:
@@ -114,9 +134,25 @@ def read_object(body: bytes, asked: str, errors: ServiceErrors) -> Mapping[str, 
     return found
 
 
+def read_life(value: object) -> float:
+    """For how many seconds a token is valid, by expires_in (RFC 6749 §5.1), which some services write as text; a day
+    at most. Raises ValueError for what is not a number of seconds, TypeError for what is not a number at all."""
+    if isinstance(value, bool) or not isinstance(value, (int, float, str)):
+        raise TypeError("not a number")
+    seconds = float(value) if isinstance(value, str) else min(value, _LONGEST_LIFE)
+    if not seconds > 0:  # NaN neither
+        raise ValueError("not a number of seconds")
+    return float(min(seconds, _LONGEST_LIFE))
+
+
 def retry_after(answer: HttpAnswer | Silence) -> float | None:
     """Seconds that the service asks to wait."""
     return None if isinstance(answer, Silence) else retry_after_seconds(answer.headers.get("retry-after"))
+
+
+def is_header_token(text: str) -> bool:
+    """Whether a header can carry `text` as a credential: printable ASCII without blanks, at least one character."""
+    return bool(text) and text.isascii() and text.isprintable() and " " not in text
 
 
 def request_id(text: object) -> str | None:

@@ -64,6 +64,10 @@ CheckName = Literal[
     "signer-attributes",
     "nuget-rules",
     "signature-entry",
+    # Those of files that are judged by a catalogue.
+    "catalog-signature",
+    "catalog-members",
+    "catalog-member",
     # The policy's.
     "policy-publisher",
     "policy-timestamp",

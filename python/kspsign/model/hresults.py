@@ -21,6 +21,11 @@ class Hresult(Enum):
         "The file carries no signature: the signing command did not complete, or the signature was stripped.",
         "Sign the file again and read the signing step's log (SignTool: add /debug).",
     )
+    SPAPI_E_FILE_HASH_NOT_IN_CATALOG = (
+        0x800F024B,
+        "No member of the catalogue has the file's digest: it was not listed, or was changed since.",
+        "Create the catalogue after the last step that changes a file (kspsign catalog), or exclude the file.",
+    )
     TRUST_E_BAD_DIGEST = (
         0x80096010,
         "The file's content is not what was signed: it was changed after signing.",

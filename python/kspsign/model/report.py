@@ -16,9 +16,12 @@ class FileOutcome:
     """Report: what became of one file.
 
     `outcome` "checked" is a file that was verified but not to be signed, "planned" one that a dry run would sign,
-    "removed" one whose signatures were taken out, wholly or in part. `certificate` is the thumbprint of the certificate
-    that this run signed it with. `request_ids` are what the key store's log calls the requests that made its
-    signatures; () where the store does not say.
+    "removed" one whose signatures were taken out, wholly or in part, "extracted" one whose signatures were written to
+    files of their own, "prepared" one whose digest, or the signature of it, was written to a digest document, "created"
+    a catalogue that was written unsigned. `certificate` is the thumbprint of the certificate that this run signed it
+    with. `request_ids` are what the key store's log calls the requests that made its signatures; () where the store
+    does not say. `line_ends` is what those of a script were converted to before it was signed, None where they are as
+    they were.
     """
 
     path: str
@@ -26,7 +29,7 @@ class FileOutcome:
     size: int
     sha256_before: str | None
     sha256_after: str | None
-    outcome: Literal["signed", "skipped", "failed", "checked", "planned", "removed"]
+    outcome: Literal["signed", "skipped", "failed", "checked", "planned", "removed", "extracted", "prepared", "created"]
     signatures: tuple[SignatureFacts, ...] = ()
     verdict: Verdict = NOT_CHECKED
     error: ErrorFacts | None = None
@@ -35,6 +38,7 @@ class FileOutcome:
     timestamp_server: str | None = None
     certificate: str | None = None
     request_ids: tuple[str, ...] = ()
+    line_ends: Literal["crlf"] | None = None
 
     @property
     def tried(self) -> bool:

@@ -14,6 +14,7 @@ import urllib3
 from kspsign.model.network_options import NetworkOptions
 from kspsign.network.address import Origin, without_login
 from kspsign.network.deadline import timed_pools
+from kspsign.network.headers import check_headers
 from kspsign.network.proxy import Proxy, ProxyChoice
 from kspsign.network.tls import shared_context
 from kspsign.network.trace import Trace
@@ -75,12 +76,14 @@ class Pool:
     ) -> Iterator[urllib3.BaseHTTPResponse]:
         """The answer to one request, whose body is read within the block; neither retried nor redirected.
 
-        A login in `url` is sent as Authorization. Raises urllib3's HTTPError; ValueError for what is not a URL.
+        A login in `url` is sent as Authorization. Raises urllib3's HTTPError; ValueError for what is not a URL;
+        ConfigurationError for a header that can't be sent, before anything is.
         """
         bare, authorization = without_login(url)
         sent = dict(headers or {})
         if authorization is not None:
             sent.setdefault("Authorization", authorization)
+        check_headers(sent, bare)
         manager = self.connections(bare)
         with self._trace.call(method, bare, attempt, sent) as answered:
             reply = manager.request(

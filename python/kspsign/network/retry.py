@@ -33,8 +33,16 @@ def retry_after_seconds(text: str | None) -> float | None:
     if text.isascii() and text.isdigit():
         return float(text[:9])
     try:
-        date = email.utils.parsedate_to_datetime(text)
+        date = http_date(text)
     except ValueError:
         return None
-    aware = date if date.tzinfo else date.replace(tzinfo=UTC)
-    return max((aware - datetime.now(UTC)).total_seconds(), 0.0)
+    return max((date - datetime.now(UTC)).total_seconds(), 0.0)
+
+
+def http_date(text: str) -> datetime:
+    """The moment of an HTTP date, which is in UTC (RFC 9110 §5.6.7). Raises ValueError for what is not one."""
+    try:
+        date = email.utils.parsedate_to_datetime(text)
+    except OverflowError as beyond:
+        raise ValueError("not a date") from beyond
+    return date if date.tzinfo else date.replace(tzinfo=UTC)

@@ -35,6 +35,9 @@ _STYLES = {
     "skipped": "cyan",
     "planned": "cyan",
     "removed": "green",
+    "created": "green",
+    "extracted": "green",
+    "prepared": "green",
 }
 _VERDICT_STYLES = {"verified": "green", "failed": "bold red", "not-checked": "yellow"}
 _WARNING_STYLE = "yellow"

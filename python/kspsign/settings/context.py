@@ -34,6 +34,7 @@ class RunContext:
     `build` and `job_id` are None outside a pipeline. `temp_folder` is emptied by the agent after the job, not
     before queued uploads are done. `debug` is the pipeline's System.Debug. `parallel` is the position of this job
     among the jobs of its `strategy: parallel`, and their number. The release URIs are a classic release's.
+    `source_date_epoch` is the date of a reproducible build as it is given, in seconds since 1970.
     """
 
     surface: Surface
@@ -45,6 +46,7 @@ class RunContext:
     step_files: StepFiles | None = None
     release_uri: str | None = None
     release_environment_uri: str | None = None
+    source_date_epoch: str | None = None
     caller: Caller = "cli"
 
     @classmethod
@@ -67,6 +69,7 @@ class RunContext:
             parallel=_parallel(variables),
             release_uri=variables.get("RELEASE_RELEASEURI") or None,
             release_environment_uri=variables.get("RELEASE_ENVIRONMENTURI") or None,
+            source_date_epoch=variables.get("SOURCE_DATE_EPOCH") or None,
         )
 
     @classmethod
@@ -78,6 +81,7 @@ class RunContext:
             temp_folder=Path(variables.get("RUNNER_TEMP") or tempfile.gettempdir()),
             debug=variables.get("RUNNER_DEBUG") == "1",
             step_files=StepFiles(_path(variables, "GITHUB_OUTPUT"), _path(variables, "GITHUB_STEP_SUMMARY")),
+            source_date_epoch=variables.get("SOURCE_DATE_EPOCH") or None,
         )
 
 

@@ -6,6 +6,7 @@ kspsign.yml (snake_case).
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
@@ -28,14 +29,28 @@ from kspsign.settings.urls import url_fault
 if TYPE_CHECKING:
     from kspsign.model.network_options import NetworkOptions
 
-Command = Literal["run", "certsync", "sign", "timestamp", "remove", "verify", "doctor", "merge", "shims"]
-COMMAND_LINE_COMMANDS: frozenset[Command] = frozenset({"remove"})
+Command = Literal[
+    "run",
+    "certsync",
+    "sign",
+    "timestamp",
+    "remove",
+    "extract",
+    "attach",
+    "digest",
+    "verify",
+    "catalog",
+    "doctor",
+    "merge",
+    "shims",
+]
+COMMAND_LINE_COMMANDS: frozenset[Command] = frozenset({"remove", "extract", "attach", "digest"})
 """Of command lines alone: neither the task nor the action has them."""
 JUDGING_COMMANDS: frozenset[Command] = frozenset({"verify", "merge"})
 """Their whole result is a verdict: they read no configuration file that was not named."""
 UNAMBIENT_COMMANDS: frozenset[Command] = JUDGING_COMMANDS | {"shims"}
 """They read no configuration file that was not named; what `shims` writes decides for whoever calls the launchers."""
-KEY_STORE_COMMANDS: frozenset[Command] = frozenset({"run", "certsync", "sign", "doctor"})
+KEY_STORE_COMMANDS: frozenset[Command] = frozenset({"run", "certsync", "sign", "catalog", "doctor"})
 """They open a key store: they take its options and ask for its secrets, others do neither."""
 STORE_OPTION_COMMANDS: frozenset[Command] = KEY_STORE_COMMANDS | {"shims"}
 """They take the options of key stores; the last one opens none and asks for no secret."""
@@ -113,11 +128,23 @@ class Settings(BaseModel):
     page_hashes: Annotated[bool, Ambient.HARMLESS] = Field(
         False, description="PE images: also sign a hash of each page (drivers)."
     )
+    crlf: Annotated[bool, Ambient.REFUSED] = Field(
+        False, description="PowerShell scripts: turn bare LF and CR into CRLF before signing."
+    )
+    hardware_id: Annotated[tuple[str, ...], Ambient.REFUSED, Metavar("ID")] = Field(
+        (), description="Hardware id that a driver's catalogue names (HWID1 ...); repeatable."
+    )
+    os_attribute: Annotated[tuple[str, ...], Ambient.REFUSED, Metavar("2:10.0")] = Field(
+        (), description="Windows that a driver's files are for (OSAttr); repeatable."
+    )
     trust_root: Annotated[tuple[Path, ...], Ambient.REFUSED] = Field(
         (), description="PEM file with roots to trust instead of the defaults."
     )
     policy: Annotated[Path | None, Ambient.REFUSED] = Field(
         None, description="Policy file (YAML): who must have signed what, and how."
+    )
+    catalog: Annotated[tuple[Path, ...], Ambient.REFUSED] = Field(
+        (), description="Judge the files by this catalogue, which must list each; repeatable."
     )
     revocation: Annotated[Literal["off", "online"], Ambient.REFUSED] = Field(
         "off", description="online: ask OCSP responders and CRLs whether a certificate was revoked."
@@ -153,6 +180,20 @@ class Settings(BaseModel):
     store: Annotated[Path | None, Ambient.REFUSED, Metavar("FOLDER")] = Field(
         None, description="Folder of the portable thumbprint store."
     )
+    output: Annotated[Path | None, Ambient.REFUSED, Output(), Metavar("PATH")] = Field(
+        None,
+        description="Where to write signatures (a folder for several files), the digest document or the catalogue.",
+    )
+    pem: Annotated[bool, Ambient.REFUSED] = Field(False, description="Write extracted signatures as PEM, not DER.")
+    signature: Annotated[Path | None, Ambient.REFUSED] = Field(
+        None, description="PKCS#7 signature of the one file, DER or PEM (default: FILE.p7s next to each file)."
+    )
+    document: Annotated[Path | None, Ambient.REFUSED] = Field(
+        None, description="Digest document: sign its digests, or attach its signatures."
+    )
+    signer: Annotated[Path | None, Ambient.REFUSED] = Field(
+        None, description="The signer's certificate, for formats whose digest depends on it (NuGet, MSIX)."
+    )
     report: Annotated[Path | None, Ambient.REFUSED, Output("kspsign.publishing.report_file:report_pieces")] = Field(
         None, description="JSON report to write; - for standard output."
     )
@@ -186,7 +227,17 @@ class Settings(BaseModel):
     timestamp_digest: Literal["sha256", "sha384", "sha512"] | None = None
     issuers: tuple[bytes, ...] = Field((), repr=False)
 
-    @field_validator("files", "timestamp_url", "timestamp_limit", "tool_env", "trust_root", mode="before")
+    @field_validator(
+        "files",
+        "timestamp_url",
+        "timestamp_limit",
+        "tool_env",
+        "trust_root",
+        "catalog",
+        "hardware_id",
+        "os_attribute",
+        mode="before",
+    )
     @classmethod
     def _lines_are_items(cls, value: object) -> object:
         return [line.strip() for line in value.splitlines() if line.strip()] if isinstance(value, str) else value
@@ -204,6 +255,14 @@ class Settings(BaseModel):
     @classmethod
     def _are_limits(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         parse_limits(value)
+        return value
+
+    @field_validator("os_attribute")
+    @classmethod
+    def _are_systems(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        wrong = next((text for text in value if not re.fullmatch(r"\d:\d{1,2}\.\d{1,2}(\.\d{1,6})?", text)), None)
+        if wrong is not None:
+            raise ValueError(f"{wrong!r} is not an OSAttr: 2 for Windows NT, a colon and the version, as 2:10.0")
         return value
 
     @field_validator("revocation", mode="before")
@@ -225,6 +284,16 @@ class Settings(BaseModel):
     def _engine_can(self) -> Settings:
         if self.page_hashes and self.engine == "smctl":
             raise ValueError("--page-hashes needs --engine native or signtool: smctl has no option for it")
+        if self.crlf and self.engine not in {"auto", "native"}:
+            raise ValueError(f"--crlf needs --engine native: {self.engine} signs scripts as they are")
+        return self
+
+    @model_validator(mode="after")
+    def _catalogue_can(self) -> Settings:
+        if self.catalog and self.slice is not None:
+            raise ValueError("--catalog and --slice exclude each other: all files are needed to find those that miss")
+        if self.catalog and self.signtool_verify:
+            raise ValueError("--catalog and --signtool-verify exclude each other: SignTool is not asked by catalogue")
         return self
 
     @property
@@ -290,6 +359,8 @@ INTERNAL_FIELDS = frozenset(
 """Fields that neither the CLI's options, the task's inputs nor kspsign.yml may set by name."""
 
 
+COMMAND_LINE_FIELDS: frozenset[str] = frozenset({"pem", "signature", "document", "signer"})
+"""Of COMMAND_LINE_COMMANDS and of `sign --document`: neither the task nor the action has them."""
 USER_FIELDS: Mapping[str, FieldInfo] = {
     name: field for name, field in Settings.model_fields.items() if name not in INTERNAL_FIELDS
 }

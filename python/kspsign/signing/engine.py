@@ -107,7 +107,7 @@ def open_preflight(settings: Settings, urls: tuple[str, ...], shared: SharedStat
 
 _TOOLS = "kspsign.signing.tool_engine:open_tool_engine"
 _ENGINES: Final[Mapping[str, str]] = {
-    "native": "kspsign.signing.native:open_native",
+    "native": "kspsign.signing.open_native:open_native",
     "signtool": _TOOLS,
     "smctl": _TOOLS,
 }

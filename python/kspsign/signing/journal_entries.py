@@ -57,7 +57,7 @@ def read_contents(file: IO[bytes]) -> JournalContents:
                 found.pop(key, None)
             else:
                 found[key] = _entry(content)
-        except (ValueError, TypeError, KeyError, AttributeError):
+        except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError):
             continue
     return JournalContents(found, lost)
 

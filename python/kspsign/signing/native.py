@@ -3,40 +3,31 @@
 from __future__ import annotations
 
 import contextlib
-import threading
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from dataclasses import replace
-from typing import TYPE_CHECKING, NamedTuple, cast
+from typing import TYPE_CHECKING, NamedTuple
 
 from kspsign.authenticode.formats import NAMING_CERTIFICATE, open_signable
 from kspsign.authenticode.profile import PreparedSignature, SigningTerms
 from kspsign.authenticode.signable import BundledFiles, CopyingFile, Digest, SignableFile
-from kspsign.certificates.identity import PublisherIdentity
 from kspsign.certificates.parse import thumbprint_of
 from kspsign.concurrency.single_flight import SingleFlight
-from kspsign.keys.protocol import KeyStore, SigningKey, check_digest
 from kspsign.model.report import RunWarning
 from kspsign.model.values import DigestAlgorithm, Limits, RawSignature, TimestampToken
-from kspsign.network.limiter import START, Limiter
-from kspsign.settings.model import Settings
-from kspsign.signing.budget import Budget
 from kspsign.signing.clock import StepClock
 from kspsign.signing.copies import LockedTarget, SignedCopy, preallocate
 from kspsign.signing.hooks import Hooks
-from kspsign.signing.journal import Journal
 from kspsign.signing.lost_answers import lost_warnings
-from kspsign.signing.plan import signing_terms, unsigned
+from kspsign.signing.plan import unsigned
 from kspsign.signing.shared_state import LOCAL_SLOTS, SharedState
-from kspsign.signing.signature_cache import SignatureCache
 from kspsign.signing.source import SignatureSource
 from kspsign.signing.waits import Waits
 
 if TYPE_CHECKING:
-    from kspsign.keys.embedded.store import EmbeddedKeyStore
     from kspsign.signing.preflight import Preflight
     from kspsign.timestamping.client import TimestampClient
-    from kspsign.timestamping.server import RemoteAuthority, TokenJudge
+    from kspsign.timestamping.server import RemoteAuthority
 
 _SIGNATURE_ROOM = 64 << 10
 TOKENS_KEPT = 256
@@ -49,6 +40,14 @@ class _SignedDigest(NamedTuple):
     unsigned: PreparedSignature
     signature: RawSignature
     chain: tuple[bytes, ...]
+
+
+class DetachedSignature(NamedTuple):
+    """A signature without its file: the chain that belongs to it (DER, leaf first), and its timestamp."""
+
+    signature: RawSignature
+    chain: tuple[bytes, ...]
+    token: TimestampToken | None
 
 
 class NativeEngine:
@@ -133,6 +132,17 @@ class NativeEngine:
             thumbprint_of(signed.chain[0]),
             request_ids=_request_ids(signed),
         )
+
+    def sign_digest(self, digest: bytes, algorithm: DigestAlgorithm, file_sha256: str) -> DetachedSignature:
+        """The signature of a digest that was taken elsewhere, of the file with this SHA-256 (hex); see Engine.sign."""
+        self._source.announce(digest, file_sha256)
+        with self._slots.released(), self._turn():
+            signature = self._source.get(digest, algorithm)
+            return DetachedSignature(signature, signature.chain or self._terms.chain, self._stamp(signature))
+
+    def on_written(self, digest: bytes, algorithm: DigestAlgorithm) -> None:
+        """The signature of `digest` is in a document: the journal need not keep it any more."""
+        self._source.embedded(digest, algorithm)
 
     def _sign_inside_out(self, held: LockedTarget, file: BundledFiles) -> SignedCopy:
         """`sign` for a bundle with unsigned files inside: one more signature for each of them, which is made first."""
@@ -255,61 +265,3 @@ def _request_ids(*signed: _SignedDigest) -> tuple[str, ...]:
     """What the key store's log calls the requests, as far as it says."""
     found = (one.signature.request_id for one in signed)
     return tuple(identifier for identifier in found if identifier is not None)
-
-
-@contextlib.contextmanager
-def open_native(
-    settings: Settings,
-    key: SigningKey,
-    budget: Budget,
-    shared: SharedState,
-    judge: TokenJudge,
-    preflight: Preflight | None,
-) -> Iterator[NativeEngine]:
-    """The native engine for these settings; its connections and journal are closed at the end, the key store is not.
-
-    Timestamps come through `preflight`. The embedded key store brings its own timestamp server on loopback, unless
-    other servers are named; `judge` is asked about its tokens.
-    """
-    certificate, store, cancelled = key.certificate, key.store, shared.cancelled
-    if store is None:
-        raise AssertionError  # certsync opens every key store but the one that this engine is refused for
-    with contextlib.ExitStack() as resources:
-        terms = signing_terms(settings, certificate.chain)
-        check_digest(store, terms.algorithm)
-        timestamps = None if preflight is None else preflight.client
-        if store.name == "embedded" and not (settings.no_timestamp or settings.timestamp_url):
-            timestamps, preflight = _own_server(settings, store, judge, cancelled, resources), None
-        able, journal, cache = store.capabilities, None, None
-        if able.costly:
-            fixed = able.fixed_certificate
-            name = certificate.thumbprint if fixed else PublisherIdentity.of(certificate.chain[0]).label
-            journal = resources.enter_context(Journal(settings.journal_folder, name))
-            cache = (
-                SignatureCache(settings.signature_cache, name, cancelled)
-                if settings.signature_cache is not None
-                else None
-            )
-        ceiling = min(settings.jobs, able.concurrent or settings.jobs)
-        limiter = Limiter(ceiling, cancelled, start=ceiling if able.batches else START)
-        source = SignatureSource(store, certificate.chain, limiter, budget, shared.breaker, journal, cache)
-        resources.callback(source.settle)
-        stamped_by = DigestAlgorithm(settings.timestamp_algorithm)
-        yield NativeEngine(source, timestamps, preflight, terms, shared, stamped_by)
-
-
-def _own_server(
-    settings: Settings,
-    store: KeyStore,
-    judge: TokenJudge,
-    cancelled: threading.Event,
-    resources: contextlib.ExitStack,
-) -> TimestampClient:
-    """A client of the embedded key store's timestamp server, which runs until `resources` are closed."""
-    from kspsign.embedded.timestamp_server import TimestampServer  # noqa: PLC0415 - needed only here
-    from kspsign.timestamping.client import TimestampClient  # noqa: PLC0415 - it brings HTTP
-
-    url = resources.enter_context(TimestampServer(cast("EmbeddedKeyStore", store).authority)).url
-    client = TimestampClient((url,), settings.timestamp_limits, cancelled, settings.network.direct(), judge)
-    resources.callback(client.close)
-    return client

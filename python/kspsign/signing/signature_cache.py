@@ -58,7 +58,7 @@ class SignatureCacheEntry:
             content = json.loads(self._file.read())
             chain = tuple(map(bytes.fromhex, content["chain"])) or None
             return RawSignature(self._algorithm, bytes.fromhex(content["signature"]), chain)
-        except (ValueError, TypeError, KeyError):
+        except (ValueError, TypeError, KeyError, RecursionError):
             return None
 
     def keep(self, signature: RawSignature) -> None:

@@ -71,7 +71,7 @@ class Verifier:
         is of, is one content (Snapshot).
         """
         snapshot = file if isinstance(file, Snapshot) else Snapshot(file)
-        name, before = name or snapshot.path.name, _state(snapshot.path)
+        name, before = name or snapshot.path.name, state_of(snapshot.path)
         if format_ in _DETECTED_BY_NAME and detect_format(Glimpse.of(snapshot)) is not format_:
             raise file_changed()
         try:
@@ -79,7 +79,7 @@ class Verifier:
         except ArtifactError as damaged:
             return self._without_structure(snapshot, format_, name, damaged)
         verification = self._judge(opened, format_, name, known)
-        if _state(snapshot.path) != before:
+        if state_of(snapshot.path) != before:
             raise file_changed()
         return verification
 
@@ -90,7 +90,7 @@ class Verifier:
         signatures, parse_findings = read_signatures(file)
         digest = file.digest_to_check(signatures)
         if not file.signatures:
-            return _conclude((*self._unsigned(name, format_), *_faults(file.structure(digest, ()))), (), digest.sha256)
+            return conclude((*self._unsigned(name, format_), *_faults(file.structure(digest, ()))), (), digest.sha256)
         examined = self._examine(signatures, digest)
         if self.observer is not None:
             self.observer(name, examined)
@@ -104,7 +104,7 @@ class Verifier:
             findings += self.second.findings(file.snapshot.path, ours=next(_faults(findings), None) is None)
         if self.judge is not None:
             findings += self.judge.findings(name, format_, examined, datetime.now(UTC))
-        return _conclude(tuple(findings), tuple(signature.facts for signature in examined), digest.sha256)
+        return conclude(tuple(findings), tuple(signature.facts for signature in examined), digest.sha256)
 
     def check_certificate(self, certificate: SyncedCertificate) -> None:
         """Raise TrustError when `certificate` could not give a signature that verifies: no signature is spent then."""
@@ -168,11 +168,11 @@ class Verifier:
     ) -> Verification:
         """The verdict on a file that can't be opened as its format: a policy may let unknown types stay unsigned."""
         if format_ is None and self.judge is not None and self.judge.may_stay_unsigned(name, format_):
-            return _conclude(tuple(self.judge.unsigned_findings(name, format_)), (), snapshot.sha256())
+            return conclude(tuple(self.judge.unsigned_findings(name, format_)), (), snapshot.sha256())
         if damaged.hresult is Hresult.ERROR_SHARING_VIOLATION:
             raise damaged
         hresult = damaged.hresult or Hresult.ERROR_BAD_FORMAT
-        return _conclude((Finding("structure", damaged.message, hresult, damaged.remedy),), (), "")
+        return conclude((Finding("structure", damaged.message, hresult, damaged.remedy),), (), "")
 
     def _examine(self, signatures: Sequence[FileSignature], digest: Digest) -> tuple[ExaminedSignature, ...]:
         algorithms = [signature.algorithm for signature in signatures]
@@ -273,7 +273,7 @@ def read_signatures(file: SignableFile) -> tuple[tuple[FileSignature, ...], tupl
     return tuple(read), tuple(findings)
 
 
-def _state(path: Path) -> tuple[int, ...]:
+def state_of(path: Path) -> tuple[int, ...]:
     """Changes whenever a file is written to, even if its modification time is restored."""
     now = path.stat()
     return now.st_dev, now.st_ino, now.st_size, now.st_mtime_ns, now.st_ctime_ns
@@ -283,7 +283,7 @@ def _faults(findings: Iterable[Finding]) -> Iterator[Finding]:
     return (finding for finding in findings if finding.hresult is not None)
 
 
-def _conclude(findings: tuple[Finding, ...], signatures: tuple[SignatureFacts, ...], sha256: str) -> Verification:
+def conclude(findings: tuple[Finding, ...], signatures: tuple[SignatureFacts, ...], sha256: str) -> Verification:
     """The verdict: every check must hold. The cause of those that do not gives the error, in Windows' terms."""
     checks = tuple(Check(finding.name, finding.hresult is None, finding.detail) for finding in findings)
     failed = first_cause(findings)

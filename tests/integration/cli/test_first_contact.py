@@ -44,10 +44,10 @@ def test_help_and_version_are_commands(tmp_path: Path) -> None:
 def test_each_setting_is_in_one_group_of_the_help(tmp_path: Path) -> None:
     grouped = [name for names in GROUPS.values() for name in names]
     assert sorted(grouped) == sorted(USER_FIELDS)
-    shown = start("run", "--help", folder=tmp_path).stdout
+    shown = start("sign", "--help", folder=tmp_path).stdout
     assert all(f"\n{title}:\n" in shown for title in GROUPS)
     assert " VALUE" not in shown, "each value has a name of its own"
-    assert shown.startswith("usage: kspsign run PATTERN... [OPTIONS]\n")
+    assert shown.startswith("usage: kspsign sign PATTERN... [OPTIONS]\n")
 
 
 class TestCompletion:
@@ -65,7 +65,7 @@ class TestCompletion:
             (["kspsign", "run", "--keyp"], {"--keypair-alias"}),
             (["kspsign", "run", "--digest", ""], {"sha256", "sha384", "sha512"}),
             (["kspsign", "verify", "--key-s"], set()),
-            (["kspsign", "schema", ""], {"config", "doctor", "inspect", "key-command", "policy", "report"}),
+            (["kspsign", "schema", ""], {"config", "digest", "doctor", "inspect", "key-command", "policy", "report"}),
             (["kspsign", "completion", "z"], {"zsh"}),
         ],
     )

@@ -62,6 +62,7 @@ STORES = {
     "README.md": "pkcs12",
     "docs/how-to/key-stores.md": "pkcs12",
     "docs/getting-started/business-central.md": "pkcs12",
+    "docs/getting-started/command.md": "command",
     "docs/how-to/keylocker.md": "keylocker",
     "docs/getting-started/keylocker-linux.md": "keylocker",
     "docs/getting-started/pkcs12.md": "pkcs12",
@@ -111,11 +112,13 @@ class Place:
 
 
 def runnable() -> list[Block]:
+    """What signs on any system: SignTool's commands are run in the Windows lab."""
     return [
         block
         for block in blocks()
         if block.page in STORES
         and block.language in SHELL
+        and "--engine signtool" not in block.text
         and any(True for line in shell_lines(block) for _command in in_line(line))
     ]
 
@@ -133,9 +136,10 @@ def place(tmp_path: Path, authority: EmbeddedAuthority) -> Place:
 
 
 def save_example(place: Place) -> None:
-    """Save the Python program of the page as the page says."""
+    """Save the Python program of the page as the pages say."""
     (program,) = [block.text for block in blocks() if block.language == "python" and "sign.py FILE" in block.text]
-    (place.folder / "sign.py").write_text(program, encoding="utf-8")
+    for name in ("sign.py", "signing/sign.py"):
+        (place.folder / name).write_text(program, encoding="utf-8")
 
 
 def prepare_keylocker(place: Place, files: Path, stack: ExitStack) -> None:
@@ -223,10 +227,11 @@ def prepare(place: Place, store: str, files: Path, stack: ExitStack, authority: 
     files.mkdir()
     if store == "embedded":
         return
-    if store == "command":
-        save_example(place)
     if store in {"pkcs12", "command"}:
         prepare_file(place)
+        save_example(place)
+        # The timestamps here are of another root than the page's certificate.
+        place.placeholders["--trust-root code.pem"] = "--trust-root code.pem --trust-root roots.pem"
     elif store == "keylocker":
         prepare_keylocker(place, files, stack)
     elif store == "vault":

@@ -49,7 +49,7 @@ def installer(agent: BuildAgent, lines: str) -> subprocess.CompletedProcess[str]
     return agent.step("makensis", "-V2", "setup.nsi")
 
 
-def test_nsis_installer_and_uninstaller_are_signed_and_start(agent: BuildAgent) -> None:
+def test_nsis_installer_and_uninstaller_are_signed_and_pass_their_own_check(agent: BuildAgent) -> None:
     """!finalize and !uninstfinalize; the peer verifies both and refuses a changed twin, and NSIS' own check holds."""
     agent = agent.with_launchers()
     spent = agent.host.world.spent

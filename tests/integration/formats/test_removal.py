@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import io
 import subprocess
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -15,39 +14,15 @@ from kspsign.batch.select import named_artifacts
 from kspsign.cli.main import main
 from kspsign.model.values import DigestAlgorithm
 from kspsign.verifying import read_signatures
-from support.formats import script_samples
-from support.formats.appx_samples import Package
-from support.formats.cab_samples import build_cab
-from support.formats.cat_samples import trust_list
-from support.formats.msi_samples import msitools_package
-from support.formats.navx_samples import build_navx
-from support.formats.nuget_samples import package
-from support.formats.peimages import build_pe, with_checksum
+from support.formats.peimages import build_pe
+from support.formats.unsigned import EXACT, UNSIGNED
 from support.signing import Publisher, signed_by_peer
 
-EXACT: dict[str, Callable[[], bytes]] = {
-    "image.exe": lambda: with_checksum(build_pe(overlay=b"payload!" * 9)),
-    "plain.cab": build_cab,
-    "empty-reserve.cab": lambda: build_cab(reserve=bytes(64)),
-    "library.app": build_navx,
-    "Contoso.Tools.1.0.0.nupkg": package,
-    "list.cat": lambda: trust_list({"driver.sys": b"MZ..."}),
-    "script.ps1": lambda: script_samples.script("ps1"),
-    "script.wsf": lambda: script_samples.script("wsf"),
-}
-"""Unsigned files that come back byte for byte."""
-SAME_DIGEST: dict[str, Callable[[], bytes]] = {
-    "no-checksum.dll": lambda: build_pe(overlay=b"odd"),
-    "setup.msi": msitools_package,
-    "app.msix": lambda: Package().build(),
-}
-"""Those that keep what signing adds for good: padding, a checksum, the order of streams, a content type."""
 
-
-@pytest.mark.parametrize("name", [*EXACT, *SAME_DIGEST])
+@pytest.mark.parametrize("name", [*UNSIGNED])
 def test_removed_and_signed_again(name: str, publisher: Publisher, tmp_path: Path) -> None:
     path = tmp_path / name
-    original = {**EXACT, **SAME_DIGEST}[name]()
+    original = UNSIGNED[name]()
     path.write_bytes(original)
     assert publisher.sign(path, stamped=False).code == 0
     signed = _digests(path)
@@ -65,7 +40,7 @@ def test_removed_and_signed_again(name: str, publisher: Publisher, tmp_path: Pat
 @pytest.mark.parametrize("name", ["image.exe", "setup.msi"])
 def test_what_a_peer_signed(name: str, publisher: Publisher, tmp_path: Path) -> None:
     """An MSI without MsiDigitalSignatureEx has another digest once it is signed by us; a peer reads both."""
-    (tmp_path / name).write_bytes({**EXACT, **SAME_DIGEST}[name]())
+    (tmp_path / name).write_bytes(UNSIGNED[name]())
     path = signed_by_peer(publisher, tmp_path / name)
     assert _remove(path, "/s") == 0
     assert "no signature" in _osslsigncode(path).lower()

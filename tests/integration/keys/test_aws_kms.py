@@ -174,6 +174,7 @@ def test_a_session_is_renewed_before_its_end(aws: Aws, tmp_path: Path) -> None:
     [
         ({"AWS_SECRET_ACCESS_KEY": ""}, (), "AWS_SECRET_ACCESS_KEY is not set"),
         ({"AWS_ACCESS_KEY_ID": ""}, (), "AWS_ACCESS_KEY_ID is not set"),
+        ({"AWS_SESSION_TOKEN": "planted\nsession"}, (), "AWS_SESSION_TOKEN holds blanks, line breaks"),
         ({}, ("--aws-role-arn", ROLE), "there is no OIDC token to assume role"),
         ({}, ("--aws-role-arn", "release"), "is not an IAM role"),
         ({}, ("--kms-key", "release"), "is not a key of AWS KMS"),
@@ -207,6 +208,7 @@ def test_what_is_set_up_by_half_is_refused_before_anybody_is_asked(
     run = run_in(aws, tmp_path, *more, environment={**aws.keys, **environment})
     assert run.code == 3, run.text
     assert words in run.text
+    assert "planted" not in run.text
     assert aws.record.requests == []
 
 
@@ -323,7 +325,7 @@ def test_without_the_right_to_describe_the_key_it_signs_all_the_same(aws: Aws, t
         ({"key": ec.generate_private_key(ec.SECP256K1())}, "AWS_KMS_USAGE", "ECC_SECG_P256K1"),
     ],
 )
-def test_a_key_that_can_t_sign_is_told_first(
+def test_a_key_that_can_t_sign_is_refused_first(
     changes: dict[str, Any], code: str, words: str, aws: Aws, tmp_path: Path
 ) -> None:
     fill(tmp_path)

@@ -191,6 +191,16 @@ def test_a_role_that_can_t_be_assumed_is_told_before_a_key_is_asked_for(name: st
     assert aws.of_kms("GetPublicKey") == []
 
 
+def test_a_page_in_the_place_of_an_instance_s_token_is_told(aws: Aws, tmp_path: Path) -> None:
+    fill(tmp_path)
+    aws.publish(tmp_path, KEY, **SIDES)
+    answering(lambda request: request.path == "/latest/api/token", Response(200, b"<html>\nSign in\n</html>"))(aws)
+    environment = {"AWS_REGION": "eu-central-1", "AWS_EC2_METADATA_SERVICE_ENDPOINT": aws.endpoint}
+    run = run_in(aws, tmp_path, environment=environment)
+    assert (run.code, run.report["error"]["code"]) == (5, "AWS_SIGN_IN"), run.text
+    assert "not the metadata service" in run.text
+
+
 @pytest.mark.parametrize("status", [401, 404, 500])
 def test_an_instance_without_a_role_is_told(status: int, aws: Aws, tmp_path: Path) -> None:
     fill(tmp_path)

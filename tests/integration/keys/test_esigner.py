@@ -145,8 +145,9 @@ def test_what_a_credential_says_of_its_authorisations(
     assert ("two a minute" in run.text) is (otp and not several)
 
 
-def test_runs_of_one_machine_share_the_windows(service: ESigner, tmp_path: Path) -> None:
-    """Two at once take two windows, whichever comes first; the second says what it waits for, and can be cancelled."""
+def test_a_run_records_its_window_and_one_that_may_not_sign_uses_none(service: ESigner, tmp_path: Path) -> None:
+    """The record by which runs of one machine take turns (tests/unit/keys/test_esigner_totp.py) has the service's time;
+    a run whose limit is used up neither waits for the next one nor spends a password."""
     fill(tmp_path, 1)
     first = run_in(service, tmp_path)
     assert first.code == 0, first.text
@@ -244,7 +245,7 @@ UNFIT: dict[str, tuple[dict[str, Any], str]] = {
 
 
 @pytest.mark.parametrize("name", UNFIT)
-def test_a_credential_that_can_t_sign_is_told_before_a_password_is_used(
+def test_a_credential_that_can_t_sign_is_refused_before_a_password_is_used(
     name: str, service: ESigner, tmp_path: Path
 ) -> None:
     ways, code = UNFIT[name]

@@ -3,7 +3,6 @@ again."""
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -70,6 +69,38 @@ def another_key_after(count: int) -> Set:
     return set_up
 
 
+def in_lines(encoded: list[str]) -> list[str]:
+    """Base64 in lines of 64 characters (RFC 7468 §2)."""
+    return ["".join(f"{text[start : start + 64]}\r\n" for start in range(0, len(text), 64)) for text in encoded]
+
+
+def certificates_as(change: Callable[[list[str]], list[str]]) -> Set:
+    """The credential's certificates are answered so."""
+
+    def set_up(service: ESigner) -> None:
+        def interfere(request: Request) -> Response | None:
+            if not is_info(request):
+                return None
+            content = service.work(request).content
+            assert isinstance(content, dict)
+            return Response(200, {**content, "cert": {"certificates": change(content["cert"]["certificates"])}})
+
+        service.interfere = interfere
+
+    return set_up
+
+
+def signatures_in_lines(service: ESigner) -> None:
+    def interfere(request: Request) -> Response | None:
+        if not is_sign(request):
+            return None
+        content = service.work(request).content
+        assert isinstance(content, dict)
+        return Response(200, {"signatures": in_lines(content["signatures"])})
+
+    service.interfere = interfere
+
+
 BUSY = Response(503, b"<html>Busy</html>", AT_ONCE)
 CASES: dict[str, Case] = {
     "too many requests before": Case(answering(is_sign, wrong(429, "", "Retry later", **AT_ONCE), 2), 0, spent=1),
@@ -108,6 +139,18 @@ CASES: dict[str, Case] = {
     "no SAD": Case(answering(is_authorize, Response(200, {"expiresIn": 1})), 6, "ESIGNER_ANSWER"),
     "rotated between certsync and signing": Case(another_key_after(0), 6, "KEY_MISMATCH", spent=1),
     "rotated between two files": Case(another_key_after(1), 1, "KEY_MISMATCH", spent=2, files=2),
+    "signatures in lines": Case(signatures_in_lines, 0, spent=1),
+    "certificates in lines": Case(certificates_as(in_lines), 0, spent=1),
+    "certificates in another order": Case(certificates_as(lambda listed: listed[::-1]), 0, spent=1),
+    "more signatures than hashes": Case(
+        garbled(is_sign, work, signatures=["QUJD", "QUJD"]), 6, LOST, spent=1, words=("2 signature(s) for 1",)
+    ),
+    "a SAD with a line break": Case(garbled(is_authorize, work, SAD="a\nb"), 6, "ESIGNER_ANSWER"),
+    "a status of any length": Case(
+        garbled(is_info, work, key={"status": "x" * 5000}), 5, "ESIGNER_DISABLED", words=("xxx...",)
+    ),
+    "a token without end": Case(garbled(is_token, work, expires_in=10**400), 0, spent=1),
+    "a token that has ended": Case(garbled(is_token, work, expires_in=-5), 5, "ESIGNER_ANSWER"),
     "no base64": Case(garbled(is_sign, work, signatures=["%%%"]), 6, LOST, spent=1),
     "no signatures": Case(garbled(is_sign, work, signatures=None), 6, LOST, spent=1),
     "empty signatures": Case(garbled(is_sign, work, signatures=[""]), 6, LOST, spent=1),
@@ -147,6 +190,15 @@ def test_a_refused_password_is_tried_once(service: ESigner, tmp_path: Path) -> N
     assert "locked" in run.text
 
 
+def test_a_password_that_the_service_repeats_is_not_shown(service: ESigner, tmp_path: Path) -> None:
+    """JSON writes it with escapes."""
+    given = 'planted"\\/\u00f6'
+    answering(is_token, wrong(401, "invalid_grant", f"no user with {given}"))(service)
+    fill(tmp_path, 1)
+    run = run_in(service, tmp_path, environment={"ESIGNER_PASSWORD": given})
+    assert (run.code, "planted" in run.text, "no user with ***" in run.text) == (5, False, True), run.text
+
+
 def test_a_lost_answer_to_the_sign_in_is_not_repeated(service: ESigner, tmp_path: Path) -> None:
     hanging_up(is_token, 9)(service)
     fill(tmp_path, 1)
@@ -179,19 +231,6 @@ def test_a_locked_account_is_left_alone(service: ESigner, tmp_path: Path) -> Non
     run = run_in(service, tmp_path, "--jobs", "1")
     assert (run.code, len(service.of("/authorize"))) == (6, 1), run.text
     assert {file["error"]["code"] for file in run.report["files"]} == {"ESIGNER_LOCKED"}
-
-
-def test_a_slow_service_is_waited_for(service: ESigner, tmp_path: Path) -> None:
-    made = service.account.only.sign
-
-    def slowly(digest: bytes, oid: str) -> bytes:
-        time.sleep(1.5)
-        return made(digest, oid)
-
-    service.account.only.sign = slowly  # type: ignore[method-assign]  # of this stand-in
-    fill(tmp_path, 1)
-    run = run_in(service, tmp_path)
-    assert (run.code, len(service.account.signed)) == (0, 1), run.text
 
 
 def test_the_next_run_asks_for_what_was_lost_and_counts_it_again(service: ESigner, tmp_path: Path) -> None:

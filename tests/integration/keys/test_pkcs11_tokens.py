@@ -62,8 +62,8 @@ def token(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[TokenUnder
         with opencryptoki.create(folder) as made:
             yield made
     elif name.startswith("tpm2-pkcs11"):
-        once, each = request.getfixturevalue("tpm")
-        yield each if name.endswith(EACH) else once
+        one_login, pin_each = request.getfixturevalue("tpm")
+        yield pin_each if name.endswith(EACH) else one_login
     else:
         publishers = request.getfixturevalue("publishers")
         key = SIGNATURE if name.endswith(EACH) else AUTHENTICATION

@@ -67,6 +67,17 @@ def hashing(algorithm: str) -> Set:
     return having(algorithm=algorithm)
 
 
+def signature_in_lines(server: SignServer) -> None:
+    def interfere(request: Request) -> Response | None:
+        if not is_process(request):
+            return None
+        content = work(server, request).content
+        assert isinstance(content, dict)
+        return Response(200, {**content, "data": content["data"][:64] + "\r\n" + content["data"][64:]})
+
+    server.interfere = interfere
+
+
 BUSY = Response(503, b"<html>Busy</html>", AT_ONCE)
 CASES: dict[str, Case] = {
     "by its number": Case(having(), 0, spent=1),
@@ -114,6 +125,8 @@ CASES: dict[str, Case] = {
     "hashes and pads by PSS": Case(
         hashing("SHA256withRSAandMGF1"), 6, "SIGNSERVER_ALGORITHM", spent=1, words=("and used RSASSA-PSS",)
     ),
+    "a signature in lines": Case(signature_in_lines, 0, spent=1),
+    "a number in the place of the certificate": Case(garbled(is_process, work, signerCertificate=5), 6, LOST, spent=1),
     "no base64": Case(garbled(is_process, work, data="%%%"), 6, LOST, spent=1),
     "no signature": Case(garbled(is_process, work, data=None), 6, LOST, spent=1),
     "an empty signature": Case(garbled(is_process, work, data=""), 6, LOST, spent=1),
@@ -131,3 +144,11 @@ def test_outcome_signatures_and_journal(name: str, server: SignServer, tmp_path:
     run = run_in(server, tmp_path, *more, environment=environment)
     check_outcome(case, run, tmp_path, unsigned, len(server.world.signed))
     assert list((tmp_path / "store").rglob("*.journal")) == []
+
+
+def test_a_password_that_is_a_part_of_the_answer_spoils_no_signature(server: SignServer, tmp_path: Path) -> None:
+    """Short ones are in base64 by chance."""
+    server.world.auth, server.world.password = "basic", "A"
+    fill(tmp_path, 1)
+    run = run_in(server, tmp_path, environment={"SIGNSERVER_USERNAME": "build", "SIGNSERVER_PASSWORD": "A"})
+    assert (run.code, len(server.world.signed)) == (0, 1), run.text

@@ -304,6 +304,7 @@ REFUSED = {
     "no key": (("--keypair-alias", "../sys"), "is not a path"),
     "a mount that leads out": (("--vault-mount", "transit/../sys"), "is not a path"),
     "no role": (("--vault-auth", "approle"), "--vault-role"),
+    "a namespace that no header carries": (("--vault-namespace", "\u4e2d"), "X-Vault-Namespace"),
     "no secret id": (("--vault-auth", "approle", "--vault-role", "x"), "VAULT_SECRET_ID"),
 }
 
@@ -314,6 +315,13 @@ def test_wrong_options_are_refused_before_anybody_is_asked(name: str, vault: Tra
     fill(tmp_path)
     run = run_in(vault, tmp_path, *options)
     assert (run.code, words in run.text) == (3, True), run.text
+    assert vault.requests == []
+
+
+def test_a_token_on_several_lines_is_refused_and_not_shown(vault: TransitServer, tmp_path: Path) -> None:
+    fill(tmp_path)
+    run = run_in(vault, tmp_path, environment={**vault.environment, "VAULT_TOKEN": "hvs.planted\ntoken"})
+    assert (run.code, "VAULT_TOKEN is not one token" in run.text, "planted" in run.text) == (3, True, False), run.text
     assert vault.requests == []
 
 

@@ -14,7 +14,7 @@ from typing import Any
 from urllib.parse import unquote
 
 from support.key_vault.answers import Request, Response
-from support.signserver.world import HASHES, NUMBER, PASSWORD, TOKEN, USER, WORKER, SignServerWorld
+from support.signserver.world import HASHES, NUMBER, TOKEN, USER, WORKER, SignServerWorld
 
 BASE = "/signserver"
 _PROCESS = re.compile(rf"{BASE}/rest/v1/workers/([^/]+)/process")
@@ -103,7 +103,7 @@ def _read(request: Request) -> tuple[bytes, dict[str, str]]:
 def _authorize(world: SignServerWorld, request: Request, client: str | None) -> None:
     given = request.headers.get("authorization", "")
     if world.auth == "basic":
-        login = base64.b64encode(f"{USER}:{PASSWORD}".encode()).decode()
+        login = base64.b64encode(f"{USER}:{world.password}".encode()).decode()
         if given != f"Basic {login}":
             raise Refused(401, "Authentication denied")
     elif world.auth == "token":

@@ -40,6 +40,7 @@ class SignServerWorld:
     """
 
     auth: str = "none"
+    password: str = PASSWORD
     hashing: bool = True
     override: bool = False
     algorithm: str = ""

@@ -119,6 +119,7 @@ def test_a_mistyped_thumbprint_gets_a_hint(tmp_path: Path, folder: Path, certifi
         ("entry.json", b""),
         ("entry.json", b"{"),
         ("entry.json", b"[]"),
+        ("entry.json", b"[" * 100_000),
         ("entry.json", b"\xff\xfe"),
         ("entry.json", b'{"schema": "kspsign.certificate/2"}'),
         ("chain.pem", b""),

@@ -98,8 +98,22 @@ def test_a_record_that_says_nothing_useful(content: bytes, tmp_path: Path) -> No
 
 def test_a_record_that_can_t_be_written_holds_for_the_process(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"")
-    source = passwords(Clock(1000 * PERIOD), tmp_path / "file" / "record")
+    clock, heard = Clock(1000 * PERIOD), list[str]()
+    record = tmp_path / "file" / "record"
+    source = OneTimePasswords(SECRET, record, clock.pause, now=lambda: clock.now, notice=heard.append)
     assert source.next() != source.next()
+    assert [str(record.parent) in text for text in heard] == [True, False]
+
+
+def test_a_password_is_the_current_one_until_its_time_is_over(tmp_path: Path) -> None:
+    clock = Clock(1000 * PERIOD + 5)
+    source = passwords(clock, tmp_path / "record")
+    assert source.current() is None
+    given = source.next()
+    clock.now += 24
+    assert source.current() == given
+    clock.now += 1
+    assert source.current() is None
 
 
 def test_waiting_ends_with_the_run(tmp_path: Path) -> None:

@@ -46,6 +46,7 @@ NO_OUTPUTS = {
         "store",
         "ca_file",
     ),
+    *("signature", "document", "signer", "catalog"),
 }
 """Paths that are read, or folders of the run's own state."""
 
@@ -202,7 +203,7 @@ def test_a_link_to_nothing_is_no_absence(ambient: Path) -> None:
         read()
 
 
-READERS = {"run", "certsync", "sign", "remove", "timestamp", "doctor"}
+READERS = {"run", "certsync", "sign", "remove", "extract", "attach", "digest", "catalog", "timestamp", "doctor"}
 
 
 @pytest.mark.parametrize("command", get_args(Command))

@@ -185,6 +185,17 @@ def test_an_entry_whose_chain_is_none_is_passed_over(tmp_path: Path, chain: obje
         assert journal.find(digest(1), SHA256) is None
 
 
+@pytest.mark.parametrize("line", [b"[" * 100_000, b'{"a": ' + b"9" * 5000 + b"}", b'"time": 1e999', b"\xff", b"[]"])
+def test_a_line_that_is_none_of_ours_is_passed_over(tmp_path: Path, line: bytes) -> None:
+    killed_run(tmp_path, 1)
+    (path,) = tmp_path.iterdir()
+    entry = path.read_bytes()
+    foreign = entry.replace(b'"time": ', b'"time": 1e999, "was": ') if line.startswith(b'"time"') else line + b"\n"
+    path.write_bytes(foreign + entry)
+    with Journal(tmp_path, OURS) as journal:
+        assert journal.find(digest(1), SHA256) == signature(1)
+
+
 @pytest.mark.parametrize(("left", "current"), [(timedelta(minutes=30), True), (timedelta(minutes=2), False)])
 def test_a_signature_is_of_use_while_its_certificate_can_still_be_stamped(left: timedelta, current: bool) -> None:
     now = datetime.now(UTC)

@@ -35,7 +35,9 @@ def test_the_first_of_many_obtains_the_signature(tmp_path: Path) -> None:
     assert set(found) == {RawSignature(ALGORITHM, b"signature", (b"leaf", b"root"))}
 
 
-@pytest.mark.parametrize("content", [b"", b"{", b'{"signature": "zz", "chain": []}', b'{"signature": 1}', b"[]"])
+@pytest.mark.parametrize(
+    "content", [b"", b"{", b'{"signature": "zz", "chain": []}', b'{"signature": 1}', b"[]", b"[" * 100_000]
+)
 def test_an_entry_that_was_cut_off_is_none(tmp_path: Path, content: bytes) -> None:
     """A run that was killed while it wrote leaves what the next one writes again."""
     cache = SignatureCache(tmp_path, NAME, GOING_ON)

@@ -13,12 +13,13 @@ from kspsign.cli.github_action import ACTION_ONLY, CONFIG_INPUT, INPUT_PREFIX, A
 from kspsign.cli.options import settings_fields
 from kspsign.keys.table import STORES
 from kspsign.model.errors import ConfigurationError
+from kspsign.settings.model import COMMAND_LINE_FIELDS
 from kspsign.settings.store_options import secret_variables
 from support.github import ACTION, STEPS, document
 from support.places import ROOT
 
 VARIABLES = {name for model in STORES.built_in().values() for name, _variable in secret_variables(model)}
-NO_INPUTS = VARIABLES | {"publish_token_env"}
+NO_INPUTS = VARIABLES | COMMAND_LINE_FIELDS | {"publish_token_env"}
 """The action's password is an input; results of GitHub's runs go to no server of Azure DevOps."""
 
 

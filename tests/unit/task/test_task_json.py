@@ -19,7 +19,7 @@ from kspsign.cli.options import settings_fields
 from kspsign.keys.table import STORES
 from kspsign.model.version import VERSION
 from kspsign.settings.context import RunContext
-from kspsign.settings.model import COMMAND_LINE_COMMANDS, Command
+from kspsign.settings.model import COMMAND_LINE_COMMANDS, COMMAND_LINE_FIELDS, Command
 from kspsign.settings.store_options import options_of, secret_variables
 from support.places import ROOT
 
@@ -34,7 +34,7 @@ INPUTS: dict[str, dict[str, Any]] = {declared["name"]: declared for declared in 
 
 OWN_INPUTS = {"bundledOnly", "command", "config", "connection", "password", "pythonPath"}
 VARIABLES = {name for model in STORES.built_in().values() for name, _variable in secret_variables(model)}
-NO_INPUTS = VARIABLES | {"publish_token_env"}
+NO_INPUTS = VARIABLES | COMMAND_LINE_FIELDS | {"publish_token_env"}
 """Settings that are not inputs: the task hands its secrets over itself, by no name."""
 SETTINGS = settings_fields()
 FIELDS = set(SETTINGS) - NO_INPUTS

@@ -14,8 +14,11 @@ from kspsign.authenticode.cms.timestamp import check_reply, make_query
 from kspsign.authenticode.io.snapshot import Snapshot
 from kspsign.authenticode.profile import SigningTerms, is_timestamped
 from kspsign.authenticode.signable import Glimpse, SignableFile
+from kspsign.batch.occupancy import detachable
 from kspsign.embedded.authority import EmbeddedAuthority
 from kspsign.embedded.timestamp_reply import respond
+from kspsign.model.errors import ArtifactError
+from kspsign.model.hresults import Hresult
 from kspsign.model.values import DigestAlgorithm
 from kspsign.signing.plan import unsigned
 from kspsign.verifying.chain_checks import Trust
@@ -109,3 +112,10 @@ def test_a_missing_certificate_is_refused(signed: SignableFile, authority: Embed
 def test_what_is_not_a_signature_is_refused(signed: SignableFile, authority: EmbeddedAuthority) -> None:
     signed.snapshot.path.write_bytes(signed.snapshot.path.read_bytes() + b"\nSIGNED {")
     assert failed(NOTE.open(Snapshot(signed.snapshot.path)), authority) == ["cms-structure"]
+
+
+def test_its_signatures_stay_with_their_file(note: SignableFile) -> None:
+    """What takes signatures apart from their files knows PKCS#7 alone, and says so."""
+    with pytest.raises(ArtifactError, match=r"not PKCS#7") as refused:
+        detachable(note)
+    assert refused.value.hresult is Hresult.ERROR_NOT_SUPPORTED

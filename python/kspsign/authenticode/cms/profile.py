@@ -17,16 +17,18 @@ from kspsign.authenticode.cms.oids import (
     OID_SPC_STATEMENT_TYPE,
     OID_SPC_TIMESTAMP,
 )
+from kspsign.authenticode.cms.prepared import restored
 from kspsign.authenticode.cms.rules import CmsRules, Covered
 from kspsign.authenticode.cms.signature import SignedMessage
 from kspsign.authenticode.cms.write import UnsignedMessage, add_nested, add_token, prepare, reduced, replace_nested
 from kspsign.authenticode.profile import SigningTerms
 from kspsign.certificates import der
+from kspsign.model.values import DigestAlgorithm
 
 
 @dataclass(frozen=True, slots=True)
 class CmsProfile(CmsRules):
-    """See SignatureProfile: signatures are DER ContentInfos (RFC 5652 §3), content is one DER element."""
+    """See DetachableProfile: signatures are DER ContentInfos (RFC 5652 §3), content is one DER element."""
 
     def covering(self, *content_oids: str) -> CmsProfile:
         """The same for a format whose signatures name one of `content_oids` as what they cover."""
@@ -35,6 +37,10 @@ class CmsProfile(CmsRules):
     def prepare(self, terms: SigningTerms, content: bytes) -> UnsignedMessage:
         """The signed attributes for `content`."""
         return prepare(self, terms, content)
+
+    def restore(self, algorithm: DigestAlgorithm, content: bytes, attributes: bytes) -> UnsignedMessage:
+        """See DetachableProfile."""
+        return restored(self, algorithm, content, attributes)
 
     def add_timestamp(self, signature: bytes, token: bytes) -> bytes:
         """See SignatureProfile."""

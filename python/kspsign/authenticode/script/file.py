@@ -21,7 +21,7 @@ from kspsign.authenticode.io.snapshot import Snapshot
 from kspsign.authenticode.profile import SigningTerms
 from kspsign.authenticode.script.block import Block, find_block, has_bare_line_end, write_block
 from kspsign.authenticode.script.styles import STYLES, ScriptStyle
-from kspsign.authenticode.script.text import UTF8, UTF16_BE, ScriptText, read_text
+from kspsign.authenticode.script.text import UTF8, UTF16_BE, ScriptText, as_crlf, read_text
 from kspsign.authenticode.signable import Digest, Glimpse, OneDigest, nth
 from kspsign.model.errors import ArtifactError
 from kspsign.model.hresults import Hresult
@@ -48,6 +48,7 @@ class ScriptFile(OneDigest):
     text: ScriptText = field(repr=False)
     block: Block | None = field(repr=False)
     sha256: str
+    is_converted: bool = False
 
     @classmethod
     def open(cls, snapshot: Snapshot) -> ScriptFile:
@@ -103,14 +104,21 @@ class ScriptFile(OneDigest):
             line = next(number for number, part in enumerate(unsigned.split("\r\n"), 1) if {"\r", "\n"} & set(part))
             raise _refusal(
                 f"line {line} does not end in CRLF, and not every PowerShell accepts a signed script with such lines",
-                "Convert the line ends to CRLF before signing (unix2dos; in git: *.ps1 text eol=crlf in "
-                ".gitattributes).",
+                "Sign with --crlf, which converts them first, or keep CRLF in the sources (in git: *.ps1 text eol=crlf "
+                "in .gitattributes).",
             )
         if self.block is None and self._insertion() < 0:
             raise _refusal(
                 f"it has no {self.style.closing}, before which its signature would be placed",
                 "A Windows Script File holds at least one <job>; write the tags in lower case.",
             )
+
+    def with_crlf(self) -> ScriptFile:
+        """The script with CRLF throughout; see ConvertibleFile. Windows Script Host takes any line ends."""
+        if self.style.wsh or not has_bare_line_end(self._unsigned()):
+            return self
+        text = replace(self.text, characters=as_crlf(self.text.characters))
+        return replace(self, text=text, block=find_block(text.characters, self.style), is_converted=True)
 
     @property
     def occupant_remedy(self) -> str:

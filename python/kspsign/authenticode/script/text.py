@@ -85,6 +85,11 @@ class ScriptText:
             return None
 
 
+def as_crlf(characters: str) -> str:
+    """`characters` with CRLF in place of LF and CR alone."""
+    return characters.replace("\r\n", "\n").replace("\r", "\n").replace("\n", "\r\n")
+
+
 def read_text(data: bytes, unmarked: Unmarked) -> ScriptText:
     """The text in `data`; without byte order mark read as Windows does it on a machine with code page 1252.
 

@@ -129,7 +129,7 @@ def _of_file(call: Call, thumbprint: str | None, speech: Speech) -> KeyChoice:
     path = _readable(call, "f")
     from kspsign.keys.pkcs12.store import is_pkcs12  # noqa: PLC0415 - only this choice needs it
 
-    if not (call.has("p") or is_pkcs12(path.read_bytes())):
+    if not (call.has("p") or is_pkcs12(_content(path, "f"))):
         _show_certificates(path, speech)
         raise SignToolError(
             words.NO_PRIVATE_KEY,
@@ -152,7 +152,7 @@ def _show_certificates(path: Path, speech: Speech) -> None:
     """The certificate that a file holds without its key, where it is one."""
     from kspsign.certificates.file import parse_certificates  # noqa: PLC0415 - it brings PKCS#7
 
-    for certificate in parse_certificates(path.read_bytes())[:1]:
+    for certificate in parse_certificates(_content(path, "f"))[:1]:
         show_selected(words.CertificateWords.of(certificate), speech)
 
 
@@ -209,7 +209,7 @@ def additional_certificates(call: Call) -> tuple[bytes, ...]:
 
     found: list[bytes] = []
     for path in (_readable_path(name, "ac") for name in call.values("ac")):
-        certificates = parse_certificates(path.read_bytes())
+        certificates = parse_certificates(_content(path, "ac"))
         if not certificates:
             raise SignToolError(
                 f"An error occurred while attempting to load the signing\n\tcertificate from: {visible(str(path))}",
@@ -222,7 +222,7 @@ def additional_certificates(call: Call) -> tuple[bytes, ...]:
 
 def show_selected(certificate: words.CertificateWords, speech: Speech) -> None:
     """The certificate that signs, under /v."""
-    speech.tell(("The following certificate was selected:", *certificate.lines()))
+    speech.detail("The following certificate was selected:", *certificate.lines())
 
 
 def _check_criteria(call: Call, certificate: x509.Certificate, leaf: bytes) -> None:
@@ -259,3 +259,15 @@ def _readable_path(name: str, option: str) -> Path:
     if not path.is_file():
         raise SignToolError(f"File not found: {visible(name)}", f"Correct /{option}.")
     return path
+
+
+def _content(path: Path, option: str) -> bytes:
+    """The content of the file that an option names. Raises SignToolError when it can't be read."""
+    try:
+        return path.read_bytes()
+    except OSError as unreadable:
+        raise SignToolError(
+            f"An error occurred while attempting to load the signing\n\tcertificate from: {visible(str(path))}",
+            f"Let this user read the file, or correct /{option}.",
+            cause=unreadable.strerror or "",
+        ) from unreadable

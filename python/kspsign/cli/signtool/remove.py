@@ -50,11 +50,11 @@ class RemoveConsole(FileConsole):
     def speak(self, shown: str, outcome: FileOutcome) -> None:
         """One file without its signature, or why it kept it."""
         if self._removal.signatures:
-            self.speech.tell((f"Removing signature on file: {shown}",))
+            self.speech.detail(f"Removing signature on file: {shown}")
         if self._removal.unsigned_attributes:
-            self.speech.tell((f"Removing unauthenticated attributes from the signature on file: {shown}",))
+            self.speech.detail(f"Removing unauthenticated attributes from the signature on file: {shown}")
         if self._removal.certificates:
-            self.speech.tell((f"Removing CA certificates from the signature on file: {shown}",))
+            self.speech.detail(f"Removing CA certificates from the signature on file: {shown}")
         if outcome.error is None:
             self.speech.succeed(f"Successfully committed changes to the file: {shown}")
         else:

@@ -33,7 +33,7 @@ class Speech:
         if not self.quiet:
             _write(self._out, lines)
 
-    def tell(self, lines: Iterable[str]) -> None:
+    def detail(self, *lines: str) -> None:
         """Lines that /v asks for."""
         if self.verbose:
             self.say(*lines)

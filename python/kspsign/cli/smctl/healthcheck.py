@@ -6,18 +6,19 @@ Unlike smctl it prints no part of a secret: half-masked, secrets slip through th
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from importlib.metadata import version
 from typing import Final, TextIO
 
 from kspsign.certificates.parse import display_name
 from kspsign.cli.smctl.grammar import ParsedFlags
 from kspsign.cli.smctl.session import service
+from kspsign.cli.smctl.verbs import EXIT_FAILED
 from kspsign.keys.keylocker.client import KeyLockerClient
-from kspsign.keys.keylocker.lookup import KeypairRecord, list_keypairs
+from kspsign.keys.keylocker.lookup import list_keypairs
+from kspsign.keys.keylocker.records import KeypairRecord
 from kspsign.model.errors import KspSignError
+from kspsign.model.version import VERSION
 from kspsign.publishing.sanitize import log_line
 
-EXIT_FAILED: Final = 1
 _PULLED: Final = "(Pulled from environment variable)"
 
 
@@ -78,4 +79,4 @@ def _tools() -> Iterator[str]:
     yield ""
     yield "\tSigntool:"
     yield "\t\tMapped: Yes"
-    yield f"\t\tPath: kspsign signtool (kspsign {version('kspsign')})"
+    yield f"\t\tPath: kspsign signtool (kspsign {VERSION})"

@@ -8,7 +8,8 @@ from typing import Final, TextIO
 from kspsign.cli.smctl.grammar import ParsedFlags
 from kspsign.cli.smctl.session import service
 from kspsign.cli.smctl.table import print_table
-from kspsign.keys.keylocker.lookup import KeypairRecord, list_keypairs
+from kspsign.keys.keylocker.lookup import list_keypairs
+from kspsign.keys.keylocker.records import KeypairRecord
 from kspsign.model.errors import ConfigurationError
 
 _TITLES: Final = ("ID", "TYPE", "ALIAS", "ALGORITHM", "STATUS", "TYPE", "STORAGE", "CERTIFICATE")

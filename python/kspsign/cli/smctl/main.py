@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from importlib.metadata import version
 from typing import TextIO
 
 from kspsign.cli.smctl.grammar import HELP, ParsedFlags, parse
-from kspsign.cli.smctl.verbs import VERBS, Verb, find_verb
+from kspsign.cli.smctl.verbs import EXIT_FAILED, VERBS, Verb, find_verb
 from kspsign.model.errors import CancelledError, KspSignError
 from kspsign.model.load import load
+from kspsign.model.version import VERSION
 from kspsign.publishing.sanitize import log_line
-
-EXIT_FAILED = 1
-"""smctl has one code for every failure."""
 
 
 def run_smctl(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
@@ -35,7 +32,7 @@ def report_error(error: KspSignError, out: TextIO) -> None:
 
 def _run(arguments: Sequence[str], environment: Mapping[str, str], out: TextIO) -> int:
     if list(arguments) in (["-v"], ["--version"]):
-        out.write(f"smctl version {version('kspsign')} (kspsign)\n")
+        out.write(f"smctl version {VERSION} (kspsign)\n")
         return 0
     if not arguments or arguments[0] in {"-h", "--help", "help"}:
         out.writelines(f"{line}\n" for line in _overview())

@@ -14,12 +14,11 @@ from kspsign.cli.commands import perform
 from kspsign.cli.smctl.console import SmctlConsole
 from kspsign.cli.smctl.grammar import ParsedFlags
 from kspsign.cli.smctl.session import KEY_STORE, settings_for
-from kspsign.model.errors import ConfigurationError
+from kspsign.cli.smctl.verbs import EXIT_FAILED
+from kspsign.model.errors import CancelledError, ConfigurationError
 from kspsign.publishing import prepared
 from kspsign.settings.context import RunContext
 
-EXIT_FAILED: Final = 1
-EXIT_CANCELLED: Final = 130
 _DIGESTS: Final = ("sha256", "sha384", "sha512")
 _SIGALG: Final = re.compile(r"(sha-?(?:256|384|512))with(?:rsa|ecdsa)", re.IGNORECASE)
 _OTHER_TOOLS: Final = {"jarsigner", "apksigner", "mage", "gpg", "cosign", "codesign"}
@@ -40,8 +39,8 @@ def sign(given: ParsedFlags, environment: Mapping[str, str], out: TextIO) -> int
         )
 
     report = perform(settings, context, opened)
-    if report.exit_code == EXIT_CANCELLED:
-        return EXIT_CANCELLED
+    if report.exit_code == CancelledError.exit_code:
+        return CancelledError.exit_code
     return EXIT_FAILED if report.exit_code else 0
 
 

@@ -10,15 +10,18 @@ from kspsign.cli.smctl.grammar import Flag
 from kspsign.model.errors import ConfigurationError
 from kspsign.model.suggest import did_you_mean
 
+EXIT_FAILED: Final = 1
+"""smctl has one code for every failure."""
 _ACCOUNT: Final = Flag("account-id", "DigiCert ONE account, where there are several")
 _ALIAS: Final = Flag("keypair-alias", "alias of the key pair (case-sensitive)")
 
 
 @dataclass(frozen=True, slots=True)
 class Verb:
-    """A command: what it does, its flags, and the function that runs it (`module:function`, a `Runner`).
+    """A command: what it does, its flags, and the function that runs it (`module:function`).
 
-    `argument` names the further argument that it may have, "" for none.
+    The function takes the flags, the environment and standard output, and returns 0 or EXIT_FAILED. `argument` names
+    the further argument that the command may have, "" for none.
     """
 
     summary: str

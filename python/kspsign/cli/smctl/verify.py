@@ -11,8 +11,9 @@ from kspsign.cli.commands import perform
 from kspsign.cli.smctl.console import SmctlConsole
 from kspsign.cli.smctl.grammar import ParsedFlags
 from kspsign.cli.smctl.session import settings_for
-from kspsign.cli.smctl.sign import EXIT_CANCELLED, EXIT_FAILED, input_pattern
-from kspsign.model.errors import ConfigurationError
+from kspsign.cli.smctl.sign import input_pattern
+from kspsign.cli.smctl.verbs import EXIT_FAILED
+from kspsign.model.errors import CancelledError, ConfigurationError
 from kspsign.model.report import FileOutcome
 from kspsign.model.values import ErrorFacts
 from kspsign.publishing import prepared
@@ -42,8 +43,8 @@ def verify(given: ParsedFlags, environment: Mapping[str, str], out: TextIO) -> i
     )
     console.signer = signer
     report = perform(settings, context, lambda: console)
-    if report.exit_code == EXIT_CANCELLED:
-        return EXIT_CANCELLED
+    if report.exit_code == CancelledError.exit_code:
+        return CancelledError.exit_code
     return EXIT_FAILED if report.exit_code or console.strangers else 0
 
 

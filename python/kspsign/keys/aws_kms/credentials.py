@@ -21,6 +21,7 @@ from kspsign.keys.aws_kms.web_identity import Role, assume
 from kspsign.keys.machine_lookup import MachineLookup
 from kspsign.keys.pipeline_identity import pipeline_identity
 from kspsign.keys.protocol import Surroundings
+from kspsign.keys.rest import is_header_token
 from kspsign.model.errors import ConfigurationError, PrerequisiteError
 from kspsign.network.pool import Pool
 
@@ -92,7 +93,14 @@ def _environment(given: dict[str, str]) -> Source:
                 remedy=f"Map it into the step: env: {{ {name}: $(...) }}, or remove the other one.",
             )
     access_key, secret = (given[name].strip() for name in needed)
-    keys = AwsKeys(access_key, secret, given.get("AWS_SESSION_TOKEN", "").strip())
+    session = given.get("AWS_SESSION_TOKEN", "").strip()
+    for name, value in (*zip(needed, (access_key, secret), strict=True), ("AWS_SESSION_TOKEN", session)):
+        if value and not is_header_token(value):
+            raise ConfigurationError(
+                f"{name} holds blanks, line breaks or other characters that no credential of AWS has",
+                remedy=f"Set {name} again to the value alone, on one line.",
+            )
+    keys = AwsKeys(access_key, secret, session)
     kind = "temporary access key" if keys.token else "access key"
     return Source(f"{kind} {keys.access_key_id} of AWS_ACCESS_KEY_ID", lambda: (keys, None))
 

@@ -14,7 +14,7 @@ from urllib.parse import quote, urlsplit
 
 from kspsign.keys.aws_kms.sigv4 import AwsKeys
 from kspsign.keys.machine_lookup import MachineLookup
-from kspsign.keys.rest import checked_endpoint, one_line
+from kspsign.keys.rest import checked_endpoint, is_header_token, one_line
 from kspsign.model.errors import ConfigurationError, PrerequisiteError
 from kspsign.network.exchange import HttpAnswer
 
@@ -61,6 +61,8 @@ def instance(given: Mapping[str, str], lookup: MachineLookup) -> Found:
     def get() -> tuple[AwsKeys, datetime | None]:
         session = {"X-aws-ec2-metadata-token-ttl-seconds": _SESSION_SECONDS}
         token = _text(lookup.ask("PUT", f"{base}/latest/api/token", session, who))
+        if not is_header_token(token):
+            raise no_credential(who, "what answers is not the metadata service: it gave no session token")
         headers = {"X-aws-ec2-metadata-token": token}
         role = _text(lookup.ask("GET", f"{base}{_ROLES}", headers, who, (token,))).split("\n")[0].strip()
         return _credential(_text(lookup.ask("GET", f"{base}{_ROLES}{quote(role)}", headers, who, (token,))), who)
@@ -88,8 +90,8 @@ def _container_token(given: Mapping[str, str]) -> str:
             token = Path(file).read_text("utf-8").strip()
         except (OSError, ValueError) as unreadable:
             raise no_credential(f"the token in {file}", str(unreadable)) from unreadable
-    if not token.isprintable():
-        raise no_credential("the container's token", "it holds line breaks or control characters")
+    if token and not (token.isascii() and token.isprintable()):
+        raise no_credential("the container's token", "it holds line breaks or characters that no token has")
     return token
 
 
@@ -100,7 +102,7 @@ def _credential(text: str, who: str) -> tuple[AwsKeys, datetime | None]:
         raise no_credential(who, "it is not JSON") from broken
     values = content if isinstance(content, dict) else {}
     parts = [values.get(name) for name in ("AccessKeyId", "SecretAccessKey", "Token")]
-    if not all(isinstance(part, str) and part for part in parts):
+    if not all(isinstance(part, str) and is_header_token(part) for part in parts):
         said = one_line(str(values.get("message") or values.get("Message") or values.get("Code") or "it holds no key"))
         raise no_credential(who, said)
     end = values.get("Expiration")

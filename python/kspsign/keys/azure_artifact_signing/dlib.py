@@ -23,10 +23,10 @@ _Values = Mapping[str, str | None]
 
 
 @dataclass(frozen=True, slots=True)
-class _Way:
+class _DlibCredential:
     """One of Azure.Identity's credentials, and the variables that it reads."""
 
-    credential: str
+    name: str
     values: Callable[[GivenSignIn], _Values]
 
 
@@ -48,14 +48,14 @@ def dlib_sign_in(chosen: AzureCredentialName, given: GivenSignIn) -> tuple[str, 
     Where nothing is given ("auto") it is Azure CLI. Raises ConfigurationError for a credential that the dlib does not
     have, and for a part of it that is missing.
     """
-    way = _WAYS.get(chosen)
-    if way is None:
+    used = _BY_NAME.get(chosen)
+    if used is None:
         raise ConfigurationError(
             f"SignTool's dlib can't sign in to Azure by {chosen}",
             remedy="Leave --engine out: the native engine can. Or run the step after a sign-in of Azure CLI "
             "(AzureCLI@2, azure/login) with --azure-credential cli.",
         )
-    return way.credential, {name: SecretStr(value) for name, value in way.values(given).items() if value}
+    return used.name, {name: SecretStr(value) for name, value in used.values(given).items() if value}
 
 
 def _by_secret(given: GivenSignIn) -> _Values:
@@ -96,12 +96,12 @@ def _by_cli(given: GivenSignIn) -> _Values:
     return {"AZURE_TENANT_ID": given.tenant, "AZURE_CONFIG_DIR": given.variable("AZURE_CONFIG_DIR")}
 
 
-_CLI: Final = _Way("AzureCliCredential", _by_cli)
-_WAYS: Final[Mapping[AzureCredentialName, _Way]] = {
-    "client-secret": _Way("EnvironmentCredential", _by_secret),
-    "client-certificate": _Way("EnvironmentCredential", _by_certificate),
-    "workload-identity": _Way("WorkloadIdentityCredential", _by_token_file),
-    "managed-identity": _Way("ManagedIdentityCredential", _by_identity),
+_CLI: Final = _DlibCredential("AzureCliCredential", _by_cli)
+_BY_NAME: Final[Mapping[AzureCredentialName, _DlibCredential]] = {
+    "client-secret": _DlibCredential("EnvironmentCredential", _by_secret),
+    "client-certificate": _DlibCredential("EnvironmentCredential", _by_certificate),
+    "workload-identity": _DlibCredential("WorkloadIdentityCredential", _by_token_file),
+    "managed-identity": _DlibCredential("ManagedIdentityCredential", _by_identity),
     "cli": _CLI,
     "auto": _CLI,
 }

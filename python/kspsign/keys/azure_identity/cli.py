@@ -93,7 +93,7 @@ def _token(ran: Ran) -> AccessToken:
     try:
         answer = json.loads(ran.output)
         return AccessToken(str(answer["accessToken"]), int(answer["expires_on"]))
-    except (ValueError, TypeError, KeyError) as unusable:
+    except (ValueError, TypeError, KeyError, RecursionError) as unusable:
         raise _no_token("az answered without accessToken and expires_on", signed_in=True) from unusable
 
 

@@ -13,6 +13,7 @@ from azure.core.pipeline.transport import RequestsTransport
 from kspsign.model.errors import CancelledError
 from kspsign.model.network_options import NetworkOptions
 from kspsign.network.failures import surely_not_sent
+from kspsign.network.headers import check_headers
 from kspsign.network.requests_adapter import open_session
 from kspsign.network.trace import numbered
 
@@ -37,6 +38,7 @@ class AzureTransport(RequestsTransport):  # type: ignore[misc]  # azure-core loa
 
     def send(self, request: Any, **options: Any) -> Any:
         """The answer; a request that may have arrived is never treated as one that may be sent again."""
+        check_headers(request.headers, request.url)
         try:
             return self._sent_until_key_is_known(request, **options)
         except ServiceRequestError as broken:

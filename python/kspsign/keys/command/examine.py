@@ -149,7 +149,8 @@ class _Conversation:
         except PrerequisiteError as wrong:
             yield failed(PROTOCOL, wrong)
             return
-        yield passed(PROTOCOL, f"answers chain within {seconds:.1f} s, with {len(chain)} certificates of the chain")
+        many = "a certificate" if len(chain) == 1 else f"{len(chain)} certificates"
+        yield passed(PROTOCOL, f"answers chain within {seconds:.1f} s, with {many}")
         yield self._key(said, chain)
         yield from self._unknown()
         yield from self._signatures(said, chain)

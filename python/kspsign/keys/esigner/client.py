@@ -12,7 +12,6 @@ CSC API 0.1.7.9, https://cloudsignatureconsortium.org; the scans are SSL.com's o
 from __future__ import annotations
 
 import base64
-import binascii
 import json
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -21,9 +20,11 @@ from kspsign.keys.attempts import FIRST_PAUSE, Attempts
 from kspsign.keys.esigner.environment import ESignerLogin
 from kspsign.keys.esigner.errors import ERRORS, MALWARE, OTP, SIGN_IN, UNREACHABLE, meaning_of, refused
 from kspsign.keys.esigner.sign_in import ESignerToken
+from kspsign.keys.esigner.totp import OneTimePasswords
 from kspsign.keys.protocol import Surroundings
-from kspsign.keys.rest import USER_AGENT, Silence, read_object, retry_after, send
+from kspsign.keys.rest import USER_AGENT, Silence, is_header_token, one_line, read_object, retry_after, send
 from kspsign.model.errors import LostSignatureError, PrerequisiteError, SigningError, ThrottledError
+from kspsign.model.text import decode_base64
 from kspsign.network.exchange import HttpAnswer, Question
 from kspsign.network.pool import Pool
 from kspsign.network.retry import pause_before
@@ -64,6 +65,8 @@ class ESignerClient:
             if not isinstance(following, str) or not following:
                 break
             page = {"pageToken": following}
+        else:
+            raise ERRORS.unusable(asked, f"it has more than {_MOST_PAGES} pages")
         return tuple(dict.fromkeys(found))
 
     def info(self, credential: str) -> Mapping[str, Any]:
@@ -95,10 +98,16 @@ class ESignerClient:
         except PrerequisiteError as refusal:
             raise SigningError.of(refusal) from refusal
         if error := said.get("error"):
-            raise SigningError(f"eSigner found in {asked}: {error}", code=MALWARE.code, remedy=MALWARE.remedy)
+            raise SigningError(
+                f"eSigner found in {asked}: {one_line(str(error))}", code=MALWARE.code, remedy=MALWARE.remedy
+            )
 
-    def authorize(self, credential: str, digests: Sequence[bytes], otp: str | None, asked: str) -> str:
+    def authorize(
+        self, credential: str, digests: Sequence[bytes], passwords: OneTimePasswords | None, asked: str
+    ) -> str:
         """The authorisation (SAD) to sign these digests, which is kept in memory only. Free, but for the password.
+
+        A password whose time is over before a connection came about is replaced: a refused one is a step to a lock-out.
 
         Raises ThrottledError when it was not given and may be asked for again, SigningError for a refusal;
         CancelledError.
@@ -107,11 +116,17 @@ class ESignerClient:
             "credentialID": credential,
             "numSignatures": len(digests),
             "hash": [_base64(digest) for digest in digests],
-            **({} if otp is None else {"OTP": otp}),
         }
-        secrets = () if otp is None else (otp,)
+
+        def post(attempt: int) -> HttpAnswer | Silence:
+            if passwords is None:
+                return self._post(_AUTHORIZE, wanted, attempt)
+            self.token.get()  # a sign-in takes time, a password has little
+            otp = (passwords.current() if attempt > 1 else None) or passwords.next()
+            return self._post(_AUTHORIZE, {**wanted, "OTP": otp}, attempt, otp)
+
         try:
-            answer = self._attempts.once(lambda attempt: self._post(_AUTHORIZE, wanted, attempt, *secrets), asked)
+            answer = self._attempts.once(post, asked)
         except LostSignatureError as lost:
             raise ThrottledError(
                 f"the answer to {asked} was lost; nothing was signed", code=UNREACHABLE.code, remedy=UNREACHABLE.remedy
@@ -121,7 +136,7 @@ class ESignerClient:
             raise _not_now(answer, asked) or refused(answer, asked, SigningError, hint)
         try:
             sad = read_object(answer.body, asked, ERRORS).get("SAD")
-            if not isinstance(sad, str) or not sad:
+            if not isinstance(sad, str) or not is_header_token(sad):
                 raise ERRORS.unusable(asked, "it holds no SAD")
         except PrerequisiteError as wrong:
             raise SigningError.of(wrong) from wrong
@@ -203,8 +218,8 @@ def _signatures(body: bytes, count: int, asked: str) -> list[bytes]:
     """As many as hashes, all of them base64. Raises LostSignatureError."""
     try:
         listed = json.loads(body)["signatures"]
-        values = [base64.b64decode(text, validate=True) for text in listed]
-    except (ValueError, TypeError, KeyError, RecursionError, binascii.Error) as broken:
+        values = [decode_base64(text) for text in listed]
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as broken:
         raise ERRORS.maybe_spent(asked, "what came is not eSigner's") from broken
     if not isinstance(listed, list) or len(values) != count or not all(values):
         raise ERRORS.maybe_spent(asked, f"it holds {len(values)} signature(s) for {count} hash(es)")

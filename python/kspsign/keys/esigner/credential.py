@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -14,6 +12,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 
 from kspsign.certificates.chain import ordered_chain
 from kspsign.certificates.choice import choose_newest
+from kspsign.certificates.for_key import end_entities
 from kspsign.certificates.parse import display_name, parse_certificate, thumbprint_of, to_der
 from kspsign.certificates.public_key import check_signing_key
 from kspsign.keys.esigner.client import ESignerClient
@@ -21,8 +20,10 @@ from kspsign.keys.esigner.environment import TOTP
 from kspsign.keys.esigner.errors import CREDENTIAL, ERRORS
 from kspsign.keys.esigner.options import ESignerOptions
 from kspsign.keys.protocol import WRITTEN_DIGESTS
+from kspsign.keys.rest import one_line
 from kspsign.model.errors import ConfigurationError, PrerequisiteError, TrustError
 from kspsign.model.suggest import suggest
+from kspsign.model.text import decode_base64
 from kspsign.model.values import DigestAlgorithm
 
 _MOST_LOOKED_AT = 20
@@ -103,7 +104,8 @@ def find_credential(client: ESignerClient, options: ESignerOptions) -> Credentia
             near = suggest(named, listed)
             hint = f"; did you mean {near[0]}?" if near else ""
             raise PrerequisiteError(
-                f"the account {client.login.user} has no credential {named}; it has {', '.join(listed)}{hint}",
+                f"the account {client.login.user} has no credential {named}; "
+                f"it has {one_line(', '.join(listed))}{hint}",
                 code=CREDENTIAL.code,
                 remedy=CREDENTIAL.remedy,
             )
@@ -146,7 +148,8 @@ def _among_several(client: ESignerClient, listed: tuple[str, ...], thumbprint: s
         leaf = parse_certificate(chain[0])
         end = leaf.not_valid_after_utc.date()
         described.append(f"{identifier} ({display_name(leaf)}, until {end}, {thumbprint_of(chain[0])})")
-    which = "none of them has the certificate of --thumbprint" if thumbprint else "which of them signs is not said"
+    seen = "them" if len(listed) <= _MOST_LOOKED_AT else f"the first {_MOST_LOOKED_AT}"
+    which = f"none of {seen} has the certificate of --thumbprint" if thumbprint else "which of them signs is not said"
     raise ConfigurationError(
         f"the account {client.login.user} has {len(listed)} credentials, and {which}: {'; '.join(described)}",
         code=CREDENTIAL.code,
@@ -157,7 +160,7 @@ def _among_several(client: ESignerClient, listed: tuple[str, ...], thumbprint: s
 def _check_enabled(identifier: str, key: str, certificate: str) -> None:
     if key != "enabled":
         raise PrerequisiteError(
-            f"the key of credential {identifier} is {key}",
+            f"the key of credential {identifier} is {one_line(key)}",
             code="ESIGNER_DISABLED",
             remedy="Enable the signing credential at the certificate's order at SSL.com.",
         )
@@ -178,7 +181,7 @@ def _algorithms(leaf: x509.Certificate, said: object, asked: str) -> Mapping[Dig
     found = {algorithm: oid for algorithm, oid in own.items() if oid in listed}
     if not found:
         raise PrerequisiteError(
-            f"the key of {asked} signs with {', '.join(sorted(listed))}, none of which Authenticode uses",
+            f"the key of {asked} signs with {one_line(', '.join(sorted(listed)))}, none of which Authenticode uses",
             code="UNSUPPORTED_KEY",
             remedy="Use a credential of a code-signing certificate.",
         )
@@ -190,9 +193,9 @@ def _chain(encoded: object, asked: str) -> tuple[bytes, ...]:
     if not isinstance(encoded, list) or not encoded:
         raise ERRORS.unusable(asked, "it holds no certificate")
     try:
-        found = [parse_certificate(base64.b64decode(str(text), validate=True)) for text in encoded]
-        return ordered_chain(to_der(found[0]), found)
-    except (binascii.Error, ValueError, TrustError) as broken:
+        found = [parse_certificate(decode_base64(str(text))) for text in encoded]
+        return ordered_chain(to_der(end_entities(found)[0]), found)
+    except (ValueError, TrustError) as broken:
         raise ERRORS.unusable(asked, "its certificate can't be read") from broken
 
 

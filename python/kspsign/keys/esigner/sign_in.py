@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import email.utils
 import json
 import threading
 import time
@@ -11,11 +10,11 @@ from typing import Any
 
 from kspsign.keys.esigner.environment import ESignerLogin
 from kspsign.keys.esigner.errors import ERRORS, ONCE, refused
-from kspsign.keys.rest import USER_AGENT, Silence, retry_after, send
+from kspsign.keys.rest import USER_AGENT, Silence, read_life, retry_after, send
 from kspsign.model.errors import CancelledError, PrerequisiteError
 from kspsign.network.exchange import HttpAnswer, Question
 from kspsign.network.pool import Pool
-from kspsign.network.retry import pause_before
+from kspsign.network.retry import http_date, pause_before
 
 _ATTEMPTS, _FIRST_PAUSE = 4, 0.5
 _DEFAULT_SECONDS, _RESERVE_SECONDS = 3600.0, 60.0
@@ -72,8 +71,7 @@ class ESignerToken:
             raise error
         try:
             said: Any = json.loads(answer.body)
-            token, seconds = said["access_token"], said.get("expires_in", _DEFAULT_SECONDS)
-            life = float(seconds)
+            token, life = said["access_token"], read_life(said.get("expires_in", _DEFAULT_SECONDS))
         except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as broken:
             raise ERRORS.unusable(self._asked, "it holds no token") from broken
         if not isinstance(token, str) or not token.isascii() or not token.isprintable() or not token:
@@ -109,7 +107,7 @@ class ESignerToken:
     def _compare_clocks(self, answer: HttpAnswer, here: float) -> None:
         """By the answer's Date (RFC 9110 §6.6.1), which has whole seconds."""
         try:
-            there = email.utils.parsedate_to_datetime(answer.headers.get("date", "")).timestamp() + 0.5
+            there = http_date(answer.headers.get("date", "")).timestamp() + 0.5
         except ValueError:
             return
         self._ahead = there - here

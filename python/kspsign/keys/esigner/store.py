@@ -16,7 +16,7 @@ from typing import Final, NamedTuple, Self
 from kspsign.concurrency.batcher import Batcher
 from kspsign.keys.esigner.client import ESignerClient
 from kspsign.keys.esigner.credential import Credential, check_totp, check_valid, find_credential
-from kspsign.keys.esigner.environment import ESignerLogin
+from kspsign.keys.esigner.environment import ENVIRONMENTS, ESignerLogin
 from kspsign.keys.esigner.errors import ONCE, SCAN
 from kspsign.keys.esigner.options import ESignerOptions
 from kspsign.keys.esigner.totp import OneTimePasswords
@@ -103,7 +103,7 @@ class ESignerStore(ScanningKeyStore):
     def reopen(cls, reference: Mapping[str, str], options: ESignerOptions, surroundings: Surroundings) -> Self:
         """The credential that was synchronised, with the login of this run. Raises as `open`."""
         environment, credential = (reference_part(reference, part) for part in ("environment", "credential"))
-        if environment not in {"production", "sandbox"}:
+        if environment not in ENVIRONMENTS:
             raise unreadable_reference("environment")
         kept = {"esigner_environment": environment, "keypair_alias": credential, "thumbprint": None}
         return cls.open(options.model_copy(update=kept), surroundings)
@@ -189,9 +189,8 @@ class ESignerStore(ScanningKeyStore):
         self._check_refused()
         many = "a signature" if len(digests) == 1 else f"{len(digests)} signatures"
         credential, asked = self._credential, f"{many} ({algorithm}) by credential {self.alias}"
-        otp = None if self._passwords is None else self._passwords.next()
         try:
-            sad = self._client.authorize(credential.id, digests, otp, f"the authorisation of {asked}")
+            sad = self._client.authorize(credential.id, digests, self._passwords, f"the authorisation of {asked}")
             return self._client.sign(credential.id, digests, sad, credential.algorithms[algorithm], asked)
         except SigningError as refused:
             if refused.code in ONCE:

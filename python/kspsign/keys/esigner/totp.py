@@ -91,6 +91,10 @@ class OneTimePasswords:
         self._now, self._notice = now, notice
         self._last = 0
 
+    def current(self) -> str | None:
+        """The password that was given out last, where its time is not over; None where it is, or there is none."""
+        return password_of(self._secret, self._last) if self._now() < (self._last + 1) * PERIOD else None
+
     def next(self) -> str:
         """A password that was not given out before, once its time has come. Raises CancelledError."""
         window = self._take()
@@ -110,8 +114,13 @@ class OneTimePasswords:
                 window = self._first_after(_read(file))
                 file.truncate(0)
                 file.write(str(window).encode())
-        except OSError:
+        except OSError as unwritable:
             window = self._first_after(0)  # what can't be kept holds for this process at least
+            if not self._last:
+                self._notice(
+                    f"the last one-time password can't be noted in {self._record.parent} "
+                    f"({unwritable.strerror or unwritable}): another run on this machine may use the same one"
+                )
         self._last = window
         return window
 

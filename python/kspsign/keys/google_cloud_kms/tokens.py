@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 
 from kspsign.keys.attempts import Attempts
 from kspsign.keys.google_cloud_kms.errors import ACCOUNT, ERRORS, FEDERATION, IMPERSONATION, is_passing, no_sign_in
-from kspsign.keys.rest import USER_AGENT, ServiceMeaning, read_object, send
+from kspsign.keys.rest import USER_AGENT, ServiceMeaning, read_life, read_object, send
 from kspsign.network.exchange import Question
 from kspsign.network.pool import Pool
 
@@ -108,13 +108,13 @@ class TokenClient:
 def read_token(found: Mapping[str, Any], asked: str) -> AccessToken:
     """The token of an OAuth answer (RFC 6749 §5.1). Raises PrerequisiteError."""
     try:
-        return AccessToken(_text(found["access_token"]), time.time() + float(found.get("expires_in", _LIFE)))
+        return AccessToken(_text(found["access_token"]), time.time() + read_life(found.get("expires_in", _LIFE)))
     except (KeyError, TypeError, ValueError) as broken:
         raise ERRORS.unusable(f"the request {asked}", "it holds no token") from broken
 
 
 def _text(value: object) -> str:
-    if not isinstance(value, str) or not value or not value.isprintable():
+    if not isinstance(value, str) or not value or not value.isascii() or not value.isprintable():
         raise ValueError("not a token")
     return value
 

@@ -12,7 +12,6 @@ from kspsign.certificates.public_key import describe_key
 from kspsign.keys.keylocker.client import KeyLockerClient
 from kspsign.keys.keylocker.credentials import read_credentials
 from kspsign.keys.keylocker.lookup import (
-    KeypairRecord,
     Listed,
     find_certificate,
     older_than,
@@ -20,6 +19,7 @@ from kspsign.keys.keylocker.lookup import (
     read_keypair,
 )
 from kspsign.keys.keylocker.options import KeyLockerOptions
+from kspsign.keys.keylocker.records import KeypairRecord
 from kspsign.keys.keylocker.store import chain_of, check_keypair, check_named, open_client, signature_scheme
 from kspsign.keys.prerequisites import (
     CERTIFICATE,

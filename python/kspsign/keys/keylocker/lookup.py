@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from cryptography import x509
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
 from kspsign.certificates.choice import newest_valid, superseded
 from kspsign.certificates.parse import parse_certificate, thumbprint_of
@@ -18,62 +18,13 @@ from kspsign.certificates.validity import validity
 from kspsign.keys.keylocker.client import KeyLockerClient
 from kspsign.keys.keylocker.errors import unusable
 from kspsign.keys.keylocker.options import KeyLockerOptions
+from kspsign.keys.keylocker.records import CertificateRecord, KeypairRecord, NamedRecord
 from kspsign.model.errors import PrerequisiteError, TrustError
 from kspsign.model.suggest import did_you_mean
 from kspsign.model.values import iso_utc
 
 PAGE = 100
 MAX_PAGES = 100
-_ACTIVE = "ACTIVE"
-
-
-class _Account(BaseModel):
-    id: str | None = None
-
-
-class _Named(BaseModel):
-    id: str
-    alias: str | None = None
-
-
-class _ChainPart(BaseModel):
-    blob: str
-
-
-class CertificateRecord(BaseModel):
-    """A certificate as the service describes it; `cert` and the chain's blobs are DER in base64."""
-
-    id: str
-    cert: str
-    alias: str | None = None
-    certificate_status: str | None = None
-    keypair: _Named | None = None
-    account: _Account | None = None
-    chain: list[_ChainPart] | None = None
-
-    @property
-    def withdrawn(self) -> str | None:
-        """Why the service refuses to sign with it, such as "revoked"; None when it is active."""
-        status = (self.certificate_status or _ACTIVE).upper()
-        return None if status == _ACTIVE else status.lower()
-
-
-class KeypairRecord(BaseModel):
-    """A key pair as the service describes it; `account` goes back to it as it came."""
-
-    id: str
-    alias: str | None = None
-    key_status: str | None = None
-    key_type: str | None = None
-    key_alg: str | None = None
-    key_size: int | None = None
-    curve: str | None = None
-    key_modal_type: str | None = None
-    key_storage: str | None = None
-    certificates: list[_Named] | None = None
-    public_key: str | None = None
-    is_signable_by_me: bool | None = None
-    account: dict[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +32,7 @@ class Listed:
     """A readable certificate that belongs to a key pair."""
 
     record: CertificateRecord
-    keypair: _Named
+    keypair: NamedRecord
     der: bytes
     parsed: x509.Certificate
 

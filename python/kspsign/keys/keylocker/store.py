@@ -20,8 +20,6 @@ from kspsign.keys.keylocker.client import KeyLockerClient, maybe_spent
 from kspsign.keys.keylocker.credentials import Credentials, read_credentials
 from kspsign.keys.keylocker.errors import unusable
 from kspsign.keys.keylocker.lookup import (
-    CertificateRecord,
-    KeypairRecord,
     decoded,
     find_certificate,
     older_than,
@@ -29,6 +27,7 @@ from kspsign.keys.keylocker.lookup import (
     read_keypair,
 )
 from kspsign.keys.keylocker.options import KeyLockerOptions
+from kspsign.keys.keylocker.records import CertificateRecord, KeypairRecord
 from kspsign.keys.prerequisites import Prerequisite
 from kspsign.keys.protocol import Capabilities, KeyStore, Surroundings, reference_part, superseded_warning
 from kspsign.keys.rest import request_id

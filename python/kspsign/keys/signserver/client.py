@@ -9,7 +9,6 @@ https://docs.keyfactor.com/signserver/latest/rest-interface
 from __future__ import annotations
 
 import base64
-import binascii
 import json
 from dataclasses import dataclass
 from typing import Any, Final
@@ -23,6 +22,7 @@ from kspsign.keys.signserver.credentials import CODE, SignServerCredentials
 from kspsign.keys.signserver.errors import ERRORS, is_before_signing, is_busy, refused
 from kspsign.keys.signserver.options import SignServerOptions
 from kspsign.model.errors import ConfigurationError, SigningError, ThrottledError
+from kspsign.model.text import decode_base64
 from kspsign.model.values import DigestAlgorithm
 from kspsign.network.exchange import HttpAnswer, Question
 from kspsign.network.pool import Pool
@@ -149,11 +149,11 @@ def read_processed(body: bytes, asked: str) -> Processed:
     """The signature in the body of an answer. Raises LostSignatureError."""
     try:
         parsed: Any = json.loads(body)
-        value = base64.b64decode(parsed["data"], validate=True)
+        value = decode_base64(parsed["data"])
         encoded = parsed.get("signerCertificate")
-        certificate = None if encoded is None else base64.b64decode(encoded, validate=True)
+        certificate = None if encoded is None else decode_base64(encoded)
         identifier = request_id(parsed.get("requestId"))
-    except (ValueError, TypeError, KeyError, AttributeError, RecursionError, binascii.Error) as broken:
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as broken:
         raise ERRORS.maybe_spent(asked, "what came is not SignServer's") from broken
     if not value:
         raise ERRORS.maybe_spent(asked, "what came holds no signature")

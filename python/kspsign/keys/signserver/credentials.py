@@ -11,6 +11,7 @@ from pydantic import SecretStr
 
 from kspsign.certificates.parse import display_name
 from kspsign.keys.client_certificate import Advice, ClientCertificate, read_client_certificate
+from kspsign.keys.rest import is_header_token
 from kspsign.model.errors import ConfigurationError, PrerequisiteError
 from kspsign.model.text import decode_base64
 from kspsign.network.address import basic
@@ -77,7 +78,7 @@ def _check_complete(given: Mapping[str, str]) -> None:
 
 
 def _token(text: str) -> str:
-    if not text.isascii() or not text.isprintable() or " " in text:
+    if not is_header_token(text):
         raise _wrong(
             f"{TOKEN} holds characters that no token has", f"Set {TOKEN} again, without blanks or line breaks."
         )

@@ -12,6 +12,8 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Final, Self
 
+from cryptography.exceptions import UnsupportedAlgorithm
+
 from kspsign.authenticode.cms.algorithms import Scheme, signature_holds
 from kspsign.certificates.chain import ordered_chain
 from kspsign.certificates.for_key import KeyCertificate, find_end_entity
@@ -117,7 +119,7 @@ class SignServerStore(KeyStore):
         leaf = processed.certificate or to_der(self._found.leaf)
         try:
             key = parse_certificate(leaf).public_key()
-        except (TrustError, ValueError) as broken:
+        except (TrustError, ValueError, UnsupportedAlgorithm) as broken:
             raise ERRORS.maybe_spent(asked, "the certificate that came with it can't be read") from broken
         if not signature_holds(key, processed.value, digest, algorithm, None):
             _check_scheme(key, processed.value, digest, algorithm, asked)
@@ -133,7 +135,6 @@ class SignServerStore(KeyStore):
 
     def _chain_of(self, leaf: bytes) -> tuple[bytes, ...]:
         """`leaf` with its issuers, of which the file may have some; each certificate's are looked for once."""
-
         return self._chains.get(leaf, lambda: self._complete(ordered_chain(leaf, self._found.others)))
 
 

@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from kspsign.keys.pipeline_identity import PipelineIdentity, pipeline_identity
 from kspsign.keys.protocol import Surroundings
+from kspsign.keys.rest import is_header_token
 from kspsign.keys.vault.errors import no_sign_in
 from kspsign.keys.vault.options import VaultAuthName, VaultOptions
 from kspsign.keys.vault.server import VaultServer, checked_path
@@ -24,6 +25,7 @@ _LONGEST = 1 << 16
 _EXCHANGE_SECONDS = 30.0
 _UNKNOWN_TOKEN = ("invalid token", "bad token")
 """Vault's words for a token that it does not know; a known one without the right gets "permission denied" alone."""
+_LONGEST_LIFE = 1 << 30
 _RENEWED_PART = 0.2
 """The part of a token's life that is left when it is renewed."""
 
@@ -49,6 +51,7 @@ def find_sign_in(options: VaultOptions, surroundings: Surroundings, address: str
     if method == "token":
         token = _variable(surroundings, "VAULT_TOKEN")
         if token is not None:
+            _check_token(token)
             return SignIn(method, "", "VAULT_TOKEN", lambda: {"token": token})
         file = options.vault_token_file or _own_token_file(surroundings)
         if file is None:
@@ -161,13 +164,13 @@ class VaultToken:
     def _take(self, said: Mapping[str, Any]) -> None:
         auth = said.get("auth")
         token = auth.get("client_token") if isinstance(auth, dict) else None
-        if not isinstance(auth, dict) or not isinstance(token, str) or not token:
+        if not isinstance(auth, dict) or not isinstance(token, str) or not is_header_token(token):
             raise no_sign_in(f"Vault's answer to the sign-in by {self.sign_in} holds no token")
         self._token = token
         self._live(auth.get("lease_duration"), renewable=auth.get("renewable") is True)
 
     def _live(self, seconds: object, *, renewable: bool) -> None:
-        self._lifetime = float(seconds) if isinstance(seconds, int) else 0.0
+        self._lifetime = float(min(seconds, _LONGEST_LIFE)) if isinstance(seconds, int) else 0.0
         self._end, self._renewable = time.monotonic() + self._lifetime, renewable
 
 
@@ -237,6 +240,14 @@ def _own_token_file(surroundings: Surroundings) -> Path | None:
 def _variable(surroundings: Surroundings, name: str) -> str | None:
     value = surroundings.environment.get(name)
     return None if value is None else value.get_secret_value().strip()
+
+
+def _check_token(token: str) -> None:
+    if not is_header_token(token):
+        raise ConfigurationError(
+            "VAULT_TOKEN is not one token: it holds blanks, line breaks or other characters that no token has",
+            remedy="Set VAULT_TOKEN to the token alone, as `vault token create -field=token` prints it.",
+        )
 
 
 def _needed(name: str, more: str) -> ConfigurationError:

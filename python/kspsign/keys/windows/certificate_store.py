@@ -88,18 +88,20 @@ def add_certificate(location: Location, der: bytes, *, friendly_name: str, provi
         crypt32 = _crypt32()
         name = (friendly_name + "\0").encode("utf-16-le")
         properties = ((_KEY_PROV_INFO, _KeyProvInfo(container, provider)), (_FRIENDLY_NAME, _Blob(len(name), name)))
-        context = crypt32.CertCreateCertificateContext(_ENCODING, der, len(der))
         system, my = ctypes.c_void_p(_PROV_SYSTEM_W), ctypes.c_wchar_p("MY")
         store = crypt32.CertOpenStore(system, 0, None, _LOCATIONS[location], my)
+        if not store:  # adding to no store would succeed, and add nothing
+            raise _not_written(location, ctypes.WinError(ctypes.get_last_error()))
+        context = crypt32.CertCreateCertificateContext(_ENCODING, der, len(der))
         try:
-            named = all(
+            named = context and all(
                 crypt32.CertSetCertificateContextProperty(context, number, 0, ctypes.byref(value))
                 for number, value in properties
             )
             if not (named and crypt32.CertAddCertificateContextToStore(store, context, _REPLACE_EXISTING, None)):
                 raise _not_written(location, ctypes.WinError(ctypes.get_last_error()))
         finally:
-            crypt32.CertFreeCertificateContext(context)
+            crypt32.CertFreeCertificateContext(context)  # which takes NULL
             crypt32.CertCloseStore(store, 0)
         return
     raise _not_windows()

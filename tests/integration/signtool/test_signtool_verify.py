@@ -184,3 +184,41 @@ def test_a_response_file_runs_its_commands(lab: Winlab) -> None:
     ]  # fmt: skip
     listing.write_text("\r\n".join([*lines, "", "verify", "/pa", "missing.exe"]))
     assert lab.signtool("@calls.rsp").code == 1
+
+
+def test_a_catalogue_proves_files_that_carry_no_signature(lab: Winlab) -> None:
+    lab.program("app.exe")
+    (lab.folder / "setup.inf").write_text("[Version]\n")
+    lab.certsync(RELEASE)
+    created = lab.run(
+        "catalog", "app.exe", "setup.inf", "-o", "x.cat", "--thumbprint", lab.thumbprint(RELEASE), "--store",
+        str(lab.store), "--timestamp-url", lab.stamps.url, "--trust-root", str(lab.config().with_name("roots.pem")),
+    )  # fmt: skip
+    assert created.code == 0, created
+
+    ran = lab.signtool("verify", "/v", "/pa", "/c", "x.cat", "/hash", "SHA256", "app.exe", "setup.inf")
+    assert ran.code == 0, ran
+    assert [line for line in ran.out if line.startswith(("File is", "Successfully"))] == [
+        "File is signed in catalog: x.cat",
+        "Successfully verified: app.exe",
+        "File is signed in catalog: x.cat",
+        "Successfully verified: setup.inf",
+    ]
+    assert "Number of files successfully Verified: 2" in ran.out
+    assert any("Issued to: Contoso Ltd" in line for line in ran.out)
+
+    (lab.folder / "setup.inf").write_text("[version]\n")
+    twin = lab.signtool("verify", "/pa", "/c", "x.cat", "app.exe", "setup.inf")
+    assert twin.code == 1
+    assert [line for line in twin.out if line.startswith("Successfully")] == ["Successfully verified: app.exe"]
+    assert any("not in the catalogue" in line for line in twin.err), twin.err
+
+    for options, said in (
+        (("/hash", "SHA256"), "The /hash option requires the /c option."),
+        (("/c", "x.cat", "/hash", "MD5"), "Invalid hash algorithm: MD5"),
+    ):
+        refused = lab.signtool("verify", "/pa", *options, "app.exe")
+        assert (refused.code, refused.err[0]) == (1, f"SignTool Error: {said}")
+    missing = lab.signtool("verify", "/pa", "/c", "y.cat", "app.exe")
+    assert missing.code == 1
+    assert any("y.cat" in line for line in missing.err), missing.err

@@ -62,9 +62,9 @@ def _no(why: str, values: int = 0) -> Option:
 
 _SEALING = "no reader but Windows' own knows sealing signatures"
 _PKCS7 = "kspsign signs files in their own formats, not as PKCS#7 content"
-_TWO_STEPS = "kspsign signs in one step; only digests leave this machine anyway"
+_TWO_STEPS = "kspsign has its own two steps: kspsign digest, and kspsign attach"
 _WINDOWS_POLICY = "it asks for a policy that only Windows can apply"
-_CATALOGUES = "kspsign judges the signatures that files carry, and looks for none in catalogues"
+_CATALOGUES = "kspsign judges by the catalogue that /c names; only Windows has a database of catalogues"
 
 OPTIONS: Final[Mapping[str, Mapping[str, Option]]] = {
     "sign": {
@@ -92,10 +92,11 @@ OPTIONS: Final[Mapping[str, Mapping[str, Option]]] = {
     },
     "verify": {
         **dict.fromkeys(("a", "all", "d", "ms", "pa", "ph", "tw"), _FLAG),
-        **dict.fromkeys(("ds", "pg", "r"), _VALUE),
+        **dict.fromkeys(("c", "ds", "hash", "pg", "r"), _VALUE),
         **dict.fromkeys(("ca", "sha1", "u"), _VALUES),
         **dict.fromkeys(("ad", "as"), _no(_CATALOGUES)),
-        **dict.fromkeys(("ag", "c", "hash", "o"), _no(_CATALOGUES, 1)),
+        "ag": _no(_CATALOGUES, 1),
+        "o": _no("kspsign does not ask which version of Windows a catalogue is for", 1),
         **dict.fromkeys(("bp", "enclave", "kp", "w2010pca", "now2010pca"), _no(_WINDOWS_POLICY)),
         "sl": _no(_SEALING),
         "p7": _no(_PKCS7),

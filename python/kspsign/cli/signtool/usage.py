@@ -30,7 +30,7 @@ _TEXTS: Final[Mapping[str, str]] = {
     "du": "URL of the description.",
     "f": "Certificate file, or .pfx file with the key.",
     "fd": "Digest of the file: SHA256, SHA384, SHA512, or certHash.",
-    "hash": "Digest to look for in a catalogue.",
+    "hash": "Digest to look for in the catalogue of /c: the catalogue decides.",
     "i": "Part of the issuer's name.",
     "kc": "Key in the provider: alias, URL or resource name.",
     "ms": "Multiple verification semantics; the default.",

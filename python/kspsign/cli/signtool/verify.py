@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
-from typing import Final
+from typing import Any, Final
 
 from cryptography import x509
 
@@ -15,7 +15,7 @@ from kspsign.certificates.parse import common_name, extension, thumbprint_of, to
 from kspsign.cli.signtool import words
 from kspsign.cli.signtool.console import FileConsole
 from kspsign.cli.signtool.errors import SignToolError
-from kspsign.cli.signtool.files import NamedFiles, find_targets
+from kspsign.cli.signtool.files import NamedFiles, find_targets, native_path
 from kspsign.cli.signtool.grammar import Call, check_combinations
 from kspsign.cli.signtool.run import perform, settings_of
 from kspsign.cli.signtool.signature_words import signature_lines, table_lines
@@ -45,7 +45,7 @@ def verify(call: Call, environment: Mapping[str, str], speech: Speech) -> None:
         raise SignToolError("Invalid index specified.", "/ds takes a number from 0.")
     if index is not None and call.has("all"):
         raise SignToolError("The /all option is incompatible with the /ds option.", "Leave one of them out.")
-    settings = settings_of("verify", {"no_timestamp": True}, environment, speech)
+    settings = settings_of("verify", {"no_timestamp": True, **_catalogue(call)}, environment, speech)
     targets = find_targets(call.files)
     console = VerifyConsole(speech, targets, call, drivers=_is_for_drivers(call))
     if targets.artifacts:
@@ -55,6 +55,17 @@ def verify(call: Call, environment: Mapping[str, str], speech: Speech) -> None:
     else:
         console.name_missing()
     speech.totals(f"{'signatures' if call.has('all') else 'files'} successfully Verified")
+
+
+def _catalogue(call: Call) -> dict[str, Any]:
+    """The setting for the catalogue that /c names."""
+    named, algorithm = call.value("c"), call.value("hash")
+    if algorithm is not None:
+        if named is None:
+            raise SignToolError("The /hash option requires the /c option.", "Add it.")
+        if algorithm.upper() not in {"SHA1", "SHA256"}:
+            raise SignToolError(f"Invalid hash algorithm: {visible(algorithm)}", "/hash takes SHA1 or SHA256.")
+    return {} if named is None else {"catalog": [str(native_path(named))]}
 
 
 def _is_for_drivers(call: Call) -> bool:
@@ -87,25 +98,34 @@ class VerifyConsole(FileConsole):
     def __init__(self, speech: Speech, targets: NamedFiles, call: Call, *, drivers: bool) -> None:
         super().__init__(speech, targets, "verify")
         self._call, self._drivers = call, drivers
+        self._catalogue = call.value("c")
         self._examined: dict[str, Sequence[ExaminedSignature]] = {}
         self._tables = 0
 
     def observe(self, name: str, examined: Sequence[ExaminedSignature]) -> None:
-        """Remember the signatures of a file until its line is due; called from any thread."""
-        self._examined[name] = examined
+        """Remember the signatures of a file, or of the catalogue, until a line is due; called from any thread."""
+        self._examined[name if self._catalogue is None else self._catalogue] = examined
 
     def speak(self, shown: str, outcome: FileOutcome) -> None:
         """One file."""
-        examined = self._examined.pop(outcome.path, ())
+        examined = self._signatures(outcome)
         chosen = self._chosen(len(examined))
         if self.speech.verbose:
             self.speech.say("", f"Verifying: {shown}")
+            if self._catalogue is not None and examined:
+                self.speech.say(f"File is signed in catalog: {visible(self._catalogue)}")
             for index in chosen:
                 self.speech.say(*signature_lines(index, examined[index], described=self._call.has("d")))
         else:
             self.speech.say(*table_lines(shown, [(index, examined[index]) for index in chosen], later=self._tables > 0))
             self._tables += 1
         self._judge(shown, outcome, [examined[index] for index in chosen])
+
+    def _signatures(self, outcome: FileOutcome) -> Sequence[ExaminedSignature]:
+        """Those of the file; by a catalogue those of the catalogue, of a file that it does not list none."""
+        if self._catalogue is None:
+            return self._examined.pop(outcome.path, ())
+        return self._examined[self._catalogue] if outcome.signatures else ()
 
     def _chosen(self, count: int) -> range:
         """The indices of the signatures that are asked for, of so many."""

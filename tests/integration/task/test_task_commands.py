@@ -63,8 +63,7 @@ def test_inputs_to_outputs_of_each_command(
 ) -> None:
     monkeypatch.chdir(agent.sources)
     agent = replace(agent, node24=node24)
-    made = signing_file(agent.root)
-    roots = agent.root / "roots.pem"
+    made, roots = signing_file(agent.root), agent.root / "roots.pem"
     roots.write_bytes(made.root.read_bytes() + authority.root.certificate.public_bytes(Encoding.PEM))
     trust = {"trustRoot": str(roots), "pythonPath": sys.executable}
     key = {"password": "$(pfxPassword)", "store": str(agent.root / "store"), **trust}
@@ -89,10 +88,10 @@ def test_inputs_to_outputs_of_each_command(
     for number in (1, 2):
         for name in NAMES:
             copy_launcher(agent.sources, name)
-        run = act("run", **by_thumbprint, slice=f"{number}/2")
+        (report,) = outputs(act("run", **by_thumbprint, slice=f"{number}/2"), "reportPath")
         (parts / str(number)).mkdir(parents=True)
-        shutil.copyfile(outputs(run, "reportPath")[0], parts / str(number) / "report.json")
-        assert run.attachments == ()
+        shutil.copyfile(report, parts / str(number) / "report.json")
+        assert ran["run"].attachments == ()
     counted = ("filesMatched", "filesSigned", "filesFailed")
     merged = act("merge", files="*/report.json", folder=str(parts), pythonPath=sys.executable)
     assert outputs(merged, *counted) == ("3", "3", "0")
@@ -101,6 +100,9 @@ def test_inputs_to_outputs_of_each_command(
     assert outputs(act("timestamp", timestampUrl=timestamp_server.url, **trust), *counted) == ("3", "0", "0")
     assert outputs(act("inspect", **trust)) == ()
     assert "3 files: 3 verified, 0 failed" in ran["inspect"].log
+    assert outputs(act("catalog", output="drop.cat", **by_thumbprint), *counted) == ("1", "1", "0")
+    (launchers,) = act("shims", **by_thumbprint).prepended
+    assert {path.name for path in Path(launchers).iterdir()} >= {"signtool", "smctl"}
     assert set(ran) == COMMANDS
     engines = [process for process in seen if b"engine" in process.command]
     assert len(engines) > len(COMMANDS)

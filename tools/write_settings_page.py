@@ -23,8 +23,9 @@ from kspsign.cli.config_schema import config_schema
 from kspsign.cli.option_groups import GROUPS
 from kspsign.cli.options import FIELDS, settings_fields
 from kspsign.keys.table import STORES
+from kspsign.settings.commands import STORE_OPTION_COMMANDS
 from kspsign.settings.faults import option_name
-from kspsign.settings.model import DEFAULT_TIMESTAMP_URLS, STORE_OPTION_COMMANDS, USER_FIELDS
+from kspsign.settings.model import DEFAULT_TIMESTAMP_URLS, USER_FIELDS
 from kspsign.settings.store_options import Metavar, StoreOptions, marker, options_of
 
 ROOT = Path(__file__).resolve().parent.parent

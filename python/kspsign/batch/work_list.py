@@ -18,7 +18,7 @@ from kspsign.batch.slices import slice_of, take_slice
 from kspsign.concurrency.cancellation import interruptible
 from kspsign.model.report import LeftOut
 from kspsign.model.values import COPY_PREFIX, Artifact
-from kspsign.settings.model import JUDGING_COMMANDS
+from kspsign.settings.commands import JUDGING_COMMANDS
 from kspsign.signing.leftovers import is_in_use, remove_leftovers
 from kspsign.verifying import open_policy
 

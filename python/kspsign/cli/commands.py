@@ -16,9 +16,10 @@ from kspsign.concurrency.cancellation import interruptible, signals_cancelling
 from kspsign.keys.table import STORES
 from kspsign.model.errors import ConfigurationError, KspSignError
 from kspsign.model.load import load
+from kspsign.settings.commands import COMMAND_LINE_COMMANDS, Command
 from kspsign.settings.context import RunContext
 from kspsign.settings.faults import option_name
-from kspsign.settings.model import COMMAND_LINE_COMMANDS, STANDARD_OUTPUT, Command, Settings
+from kspsign.settings.model import STANDARD_OUTPUT, Settings
 from kspsign.settings.resolve import resolve
 from kspsign.settings.unmapped import in_text, refuse_unmapped
 

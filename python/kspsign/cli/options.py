@@ -12,15 +12,9 @@ from pydantic.fields import FieldInfo
 
 from kspsign.cli.option_groups import GROUPS, group_of
 from kspsign.keys.table import STORES, StoreEntry
+from kspsign.settings.commands import STORE_OPTION_COMMANDS, UNAMBIENT_COMMANDS
 from kspsign.settings.faults import option_name
-from kspsign.settings.model import (
-    COMMAND_LINE_FIELDS,
-    INTERNAL_FIELDS,
-    OUTPUTS,
-    STORE_OPTION_COMMANDS,
-    UNAMBIENT_COMMANDS,
-    Settings,
-)
+from kspsign.settings.model import COMMAND_LINE_FIELDS, INTERNAL_FIELDS, OUTPUTS, Settings
 from kspsign.settings.store_options import Metavar, StoreOptions, marker, options_of
 
 _OUTPUT = (*OUTPUTS, "quiet", "verbose")

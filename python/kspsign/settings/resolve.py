@@ -15,20 +15,18 @@ from pydantic import SecretStr, ValidationError
 from pydantic.alias_generators import to_camel
 
 from kspsign.model.errors import ConfigurationError
-from kspsign.settings.config_file import ConfigFile, read_ambient, read_named
-from kspsign.settings.context import RunContext
-from kspsign.settings.faults import faults, option_name, wrong_settings
-from kspsign.settings.layers import Given, no_such
-from kspsign.settings.model import (
-    INTERNAL_FIELDS,
+from kspsign.settings.commands import (
     KEY_STORE_COMMANDS,
     PUBLISHING_COMMANDS,
     STORE_OPTION_COMMANDS,
     UNAMBIENT_COMMANDS,
-    USER_FIELDS,
     Command,
-    Settings,
 )
+from kspsign.settings.config_file import ConfigFile, read_ambient, read_named
+from kspsign.settings.context import RunContext
+from kspsign.settings.faults import faults, option_name, wrong_settings
+from kspsign.settings.layers import Given, no_such
+from kspsign.settings.model import INTERNAL_FIELDS, USER_FIELDS, Settings
 from kspsign.settings.secrets import (
     AGENT_VARIABLES,
     network_variables,

@@ -10,10 +10,11 @@ from typing import Any, NamedTuple
 from pydantic import BaseModel, SecretStr
 
 from kspsign.model.errors import ConfigurationError
+from kspsign.settings.commands import KEY_STORE_COMMANDS
 from kspsign.settings.context import Surface
 from kspsign.settings.faults import option_name
 from kspsign.settings.layers import Given
-from kspsign.settings.model import INTERNAL_FIELDS, KEY_STORE_COMMANDS, Settings
+from kspsign.settings.model import INTERNAL_FIELDS, Settings
 from kspsign.settings.store_options import StoreOptions, secret_variables
 
 _MACRO = re.compile(

@@ -13,7 +13,8 @@ from pydantic.fields import FieldInfo
 from kspsign.gate.settings import GateSettings, resolve_gate
 from kspsign.keys.table import STORES
 from kspsign.model.errors import ConfigurationError
-from kspsign.settings.model import USER_FIELDS, Command, Settings
+from kspsign.settings.commands import Command
+from kspsign.settings.model import USER_FIELDS, Settings
 from kspsign.settings.resolve import resolve
 from kspsign.settings.store_options import Ambient, Output, StoreOptions, is_harmless, marker, options_of
 from support.places import ROOT

@@ -18,8 +18,9 @@ from pydantic.alias_generators import to_camel
 from kspsign.cli.options import settings_fields
 from kspsign.keys.table import STORES
 from kspsign.model.version import VERSION
+from kspsign.settings.commands import COMMAND_LINE_COMMANDS, Command
 from kspsign.settings.context import RunContext
-from kspsign.settings.model import COMMAND_LINE_COMMANDS, COMMAND_LINE_FIELDS, Command
+from kspsign.settings.model import COMMAND_LINE_FIELDS
 from kspsign.settings.store_options import options_of, secret_variables
 from support.places import ROOT
 

@@ -15,9 +15,10 @@ from kspsign.keys.table import STORES
 from kspsign.model.errors import CANCELLED, CancelledError
 from kspsign.model.report import Report
 from kspsign.publishing.setting_words import SettingWords
+from kspsign.settings.commands import Command
 from kspsign.settings.config_file import read_named
 from kspsign.settings.context import RunContext
-from kspsign.settings.model import Command, Settings
+from kspsign.settings.model import Settings
 from kspsign.settings.resolve import resolve
 
 

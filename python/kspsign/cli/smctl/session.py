@@ -16,7 +16,8 @@ from kspsign.keys.open import options_for, surroundings_of
 from kspsign.keys.table import STORES
 from kspsign.model.report import RunWarning
 from kspsign.publishing.sanitize import log_line
-from kspsign.settings.model import Command, Settings
+from kspsign.settings.commands import Command
+from kspsign.settings.model import Settings
 from kspsign.settings.resolve import resolve
 
 KEY_STORE = "keylocker"

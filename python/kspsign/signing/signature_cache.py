@@ -81,13 +81,13 @@ class Tally:
             spent = self._read(file)
             if limit is not None and spent >= limit:
                 return False
-            _write(file, str(spent + 1).encode())
+            _write_count(file, spent + 1)
             return True
 
     def give_back(self) -> None:
         """Take one back that was not made."""
         with _locked(self._path, threading.Event()) as file:
-            _write(file, str(max(self._read(file) - 1, 0)).encode())
+            _write_count(file, max(self._read(file) - 1, 0))
 
     def _read(self, file: IO[bytes]) -> int:
         file.seek(0)
@@ -121,6 +121,12 @@ def _locked(path: Path, cancelled: threading.Event) -> Iterator[IO[bytes]]:
         if held is None:
             raise _unusable(path, "its file system knows no locks")
         yield file
+
+
+def _write_count(file: IO[bytes], count: int) -> None:
+    """In one write over the old number, which is as long: a run that is killed meanwhile leaves one of the two."""
+    file.seek(0)
+    file.write(f"{count:020}".encode())
 
 
 def _write(file: IO[bytes], content: bytes) -> None:

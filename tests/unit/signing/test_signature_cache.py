@@ -98,3 +98,15 @@ def test_a_cancelled_run_does_not_wait(tmp_path: Path) -> None:
     (tmp_path / "spent").write_text("many", encoding="utf-8")
     with pytest.raises(PrerequisiteError, match="does not hold a number"):
         Tally(tmp_path, GOING_ON).take(None)
+
+
+def test_the_count_is_never_shorter_than_before(tmp_path: Path) -> None:
+    """A run that is killed while it counts must not leave an empty file, which would count from 0 again."""
+    tally, sizes = Tally(tmp_path, GOING_ON), set[int]()
+    for _ in range(11):
+        assert tally.take(11)
+        sizes.add((tmp_path / "spent").stat().st_size)
+    tally.give_back()
+    assert tally.take(11)
+    assert not tally.take(11)
+    assert len(sizes) == 1

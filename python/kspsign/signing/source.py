@@ -176,18 +176,20 @@ class SignatureSource:
 
     def _request(self, digest: bytes, algorithm: DigestAlgorithm) -> RawSignature:
         with self._unkept if self._resumable is None else nullcontext():
-            signature = self._request_with_retry(digest, algorithm)
-            if signature.request_id is not None:
-                self._trace.note(f"{self._key.name} signed {digest.hex()} by request {signature.request_id}")
-            if not self._verifies(signature, digest):
-                self._abandon(digest, algorithm)
-                mismatch = self._mismatch(signature)
-                self._breaker.record_failure(mismatch)
-                raise mismatch
-            self._breaker.record_success()
-            if self.journal is not None:
-                self.journal.add(digest, signature)
-        return signature
+            return self._request_with_retry(digest, algorithm)
+
+    def _keep(self, signature: RawSignature, digest: bytes) -> None:
+        """Keep a signature that arrived. Raises SigningError when it does not match the certificate."""
+        if signature.request_id is not None:
+            self._trace.note(f"{self._key.name} signed {digest.hex()} by request {signature.request_id}")
+        if not self._verifies(signature, digest):
+            self._abandon(digest, signature.algorithm)
+            mismatch = self._mismatch(signature)
+            self._breaker.record_failure(mismatch)
+            raise mismatch
+        self._breaker.record_success()
+        if self.journal is not None:
+            self.journal.add(digest, signature)
 
     def _abandon(self, digest: bytes, algorithm: DigestAlgorithm) -> None:
         if self.journal is not None:
@@ -218,7 +220,7 @@ class SignatureSource:
             self._breaker.check()
             self.budget.take()
             try:
-                return self._sign(digest, algorithm)
+                signature = self._sign(digest, algorithm)
             except ThrottledError as busy:
                 self.budget.give_back()
                 slot.throttled(busy.retry_after)
@@ -233,6 +235,9 @@ class SignatureSource:
                     self.budget.give_back()
                 self._breaker.record_failure(refused)
                 raise
+            # Before the next request gets its turn: a run that is killed loses as many signatures as are under way.
+            self._keep(signature, digest)
+            return signature
 
     def _sign(self, digest: bytes, algorithm: DigestAlgorithm) -> RawSignature:
         """One signature; where it has to be fetched, what it is fetched by is kept first."""

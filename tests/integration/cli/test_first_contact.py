@@ -44,9 +44,9 @@ def test_help_and_version_are_commands(tmp_path: Path) -> None:
 def test_each_setting_is_in_one_group_of_the_help(tmp_path: Path) -> None:
     grouped = [name for names in GROUPS.values() for name in names]
     assert sorted(grouped) == sorted(USER_FIELDS)
-    shown = start("sign", "--help", folder=tmp_path).stdout
-    assert all(f"\n{title}:\n" in shown for title in GROUPS)
-    assert " VALUE" not in shown, "each value has a name of its own"
+    shown, of_catalogues = (start(command, "--help", folder=tmp_path).stdout for command in ("sign", "catalog"))
+    assert all(f"\n{title}:\n" in shown + of_catalogues for title in GROUPS)
+    assert " VALUE" not in shown + of_catalogues, "each value has a name of its own"
     assert shown.startswith("usage: kspsign sign PATTERN... [OPTIONS]\n")
 
 

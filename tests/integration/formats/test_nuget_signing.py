@@ -35,6 +35,10 @@ from support.pki import CODE_SIGNING, Issued, ca, new_key, signer, write_pem
 from support.samples import kspsign
 from support.signing import Publisher
 
+CONTENT_TYPE, MESSAGE_DIGEST, SIGNING_TIME = (f"1.2.840.113549.1.9.{number}" for number in (3, 4, 5))
+TIMESTAMP_TOKEN, COMMITMENT_TYPE, SIGNING_CERTIFICATE = (f"1.2.840.113549.1.9.16.2.{number}" for number in (14, 16, 47))
+"""RFC 5652 section 11, RFC 3161 appendix A, RFC 5126 section 5.11.1, RFC 5035 section 3: other clients in this process
+teach asn1crypto more names."""
 OIDS = {"sha256": "2.16.840.1.101.3.4.2.1", "sha384": "2.16.840.1.101.3.4.2.2", "sha512": "2.16.840.1.101.3.4.2.3"}
 
 
@@ -88,16 +92,14 @@ def test_its_attributes_are_those_that_nuget_asks_for(publisher: Publisher, tmp_
     times = set()
     for path in paths:
         info = cms.ContentInfo.load(signature_of(path))["content"]["signer_infos"][0]
-        attributes = {attribute["type"].native: attribute["values"] for attribute in info["signed_attrs"]}
-        assert set(attributes) == {
-            "content_type", "message_digest", "signing_time", "signing_certificate_v2", "1.2.840.113549.1.9.16.2.16",
-        }  # fmt: skip
-        named = attributes["signing_certificate_v2"][0]["certs"][0]
+        attributes = {attribute["type"].dotted: attribute["values"] for attribute in info["signed_attrs"]}
+        assert set(attributes) == {CONTENT_TYPE, MESSAGE_DIGEST, SIGNING_TIME, SIGNING_CERTIFICATE, COMMITMENT_TYPE}
+        named = attributes[SIGNING_CERTIFICATE][0]["certs"][0]
         assert named["issuer_serial"]["serial_number"].native == info["sid"].chosen["serial_number"].native
-        times.add(attributes["signing_time"][0].native)
-        unsigned = {attribute["type"].native: attribute["values"] for attribute in info["unsigned_attrs"]}
-        assert list(unsigned) == ["signature_time_stamp_token"]
-        token = unsigned["signature_time_stamp_token"][0]["content"]["encap_content_info"]["content"].parsed
+        times.add(attributes[SIGNING_TIME][0].native)
+        unsigned = {attribute["type"].dotted: attribute["values"] for attribute in info["unsigned_attrs"]}
+        assert list(unsigned) == [TIMESTAMP_TOKEN]
+        token = unsigned[TIMESTAMP_TOKEN][0]["content"]["encap_content_info"]["content"].parsed
         assert isinstance(token, tsp.TSTInfo)
     (moment,) = times
     assert before <= moment <= datetime.now(UTC)

@@ -23,6 +23,7 @@ from support.agent.restrictions import StepTarget
 from support.agent.taskrun import TaskRun
 from support.digicert_one.access import PASSWORD as CLIENT_PASSWORD
 from support.digicert_one.fixture import running
+from support.formats.peimages import build_pe
 
 BINARIES = ("t32.exe", "t64.exe", "t64-arm.exe")
 
@@ -236,8 +237,8 @@ def test_a_password_reaches_the_key_and_no_output(agent: MiniAgent, authority: E
 
 
 def test_a_cancelled_job_leaves_each_file_whole(agent: MiniAgent, store: Path) -> None:
-    for number in range(120):
-        shutil.copyfile(_launchers() / "w64.exe", agent.sources / f"copy{number:03}.exe")
+    for number in range(1000):
+        (agent.sources / f"copy{number:03}.exe").write_bytes(build_pe() + number.to_bytes(8, "little"))
     before = digests(agent.sources)
     run = agent.run(sign(store, jobs="1"), cancel_when=lambda line: line.startswith("signed "))
     assert run.result == "Canceled"

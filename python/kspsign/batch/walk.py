@@ -24,6 +24,9 @@ MAX_DEPTH = 400
 """Folders in folders that are followed."""
 _SEPARATORS = re.compile(r"[\\/]" if os.name == "nt" else "/")
 _ANY_FOLDERS = "**"
+_LINKS_ARE_LISTED = os.name != "nt"
+"""Whether reading a folder shows every link. On Windows it does not: there are reparse points of many kinds, and drives
+whose server follows its own links."""
 
 
 class WalkedPath(NamedTuple):
@@ -212,7 +215,7 @@ def exists(path: Path) -> bool:
 def _file(folder: Path, name: str, content: FolderContent) -> WalkedPath:
     """The match of a name that is not a folder's."""
     fault = content.special.get(name)
-    return WalkedPath(folder, name, fault or "", linked=fault is not None)
+    return WalkedPath(folder, name, fault or "", linked=fault is not None or not _LINKS_ARE_LISTED)
 
 
 def real_path(path: Path) -> Path:

@@ -11,8 +11,9 @@ from typing import Final
 
 from kspsign.authenticode.appx.names import SIGNATURE as APPX_SIGNATURE
 from kspsign.authenticode.appx.names import plain as decoded
+from kspsign.authenticode.appx.package import Package, read_package
 from kspsign.authenticode.containers.bounds import Bounds
-from kspsign.authenticode.containers.kinds import ContainerKind, detect_container
+from kspsign.authenticode.containers.kinds import MSIX, ContainerKind, detect_container
 from kspsign.authenticode.containers.names import collision, plain_path
 from kspsign.authenticode.io.new_file import new_file
 from kspsign.authenticode.io.snapshot import Snapshot
@@ -22,7 +23,6 @@ from kspsign.authenticode.zip import Archive, ZipEntry, archive_of, damaged, unp
 from kspsign.model.errors import ArtifactError
 from kspsign.model.hresults import Hresult
 
-_MSIX: Final = frozenset({ContainerKind.MSIX, ContainerKind.MSIX_BUNDLE})
 _FILE_TYPES: Final = frozenset({0, stat.S_IFREG, stat.S_IFDIR})
 _REMEDY: Final = "Pack the archive again with the usual tool for its kind; check where it comes from."
 
@@ -55,6 +55,11 @@ class Container:
     def by_name(self) -> dict[str, ContainerEntry]:
         """Its entries by their names."""
         return {entry.name: entry for entry in self.entries}
+
+    @cached_property
+    def package(self) -> Package:
+        """The package or bundle (MSIX) that it is. Raises ArtifactError when its parts contradict each other."""
+        return read_package(self.snapshot)
 
     @property
     def signature_entries(self) -> frozenset[str]:
@@ -130,7 +135,7 @@ def _files(archive: Archive, kind: ContainerKind) -> Iterator[ContainerEntry]:
     for entry in archive.entries:
         _check_type(entry)
         name = entry.name
-        path = plain_path(decoded(name) if kind in _MSIX else name)
+        path = plain_path(decoded(name) if kind in MSIX else name)
         if not name.endswith(("/", "\\")):
             yield ContainerEntry(path, entry.size, entry.packed, entry)
         elif entry.size:

@@ -22,6 +22,8 @@ class ContainerKind(StrEnum):
     VSIX = "vsix"
 
 
+MSIX: Final = frozenset({ContainerKind.MSIX, ContainerKind.MSIX_BUNDLE})
+"""Packages with a block map."""
 _ARCHIVE_MAGIC: Final = b"PK\3\4"
 _CONTENT_TYPES, _VSIX_MANIFEST = "[Content_Types].xml", "extension.vsixmanifest"
 

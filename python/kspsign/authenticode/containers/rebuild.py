@@ -6,8 +6,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import BinaryIO
 
+from kspsign.authenticode.appx.rewrite import check_rewrite, rewrite
 from kspsign.authenticode.containers.container import Container
-from kspsign.authenticode.containers.kinds import ContainerKind
+from kspsign.authenticode.containers.kinds import MSIX
 from kspsign.authenticode.io.new_file import new_file
 from kspsign.authenticode.io.snapshot import CHUNK
 from kspsign.authenticode.zip import ArchiveWriter
@@ -29,8 +30,8 @@ def rebuild(
     that can't be written again; OSError.
     """
     check_rebuild(container, replacements, drop_signature=drop_signature)
-    with container.snapshot.open() as source, new_file(target) as file:
-        _write(container, replacements, source, file)
+    with new_file(target) as file:
+        _write(container, replacements, file)
 
 
 def check_rebuild(container: Container, names: Mapping[str, Path] | frozenset[str], *, drop_signature: bool) -> None:
@@ -43,26 +44,26 @@ def check_rebuild(container: Container, names: Mapping[str, Path] | frozenset[st
             "it is signed, and signing what is inside would break its signature",
             remedy="Choose --replace, which signs the inside and then the container again; or exclude it.",
         )
-    if container.kind not in _PLAIN:
-        raise ArtifactError(Hresult.ERROR_NOT_SUPPORTED, f"a {container.kind} can't be written again yet")
+    if container.kind in MSIX:
+        check_rewrite(container.package, names)
 
 
-_PLAIN = frozenset({ContainerKind.ZIP, ContainerKind.NUPKG, ContainerKind.SNUPKG})
-
-
-def _write(container: Container, replacements: Mapping[str, Path], source: BinaryIO, target: BinaryIO) -> None:
-    writer = ArchiveWriter(container.archive, source, target)
+def _write(container: Container, replacements: Mapping[str, Path], target: BinaryIO) -> None:
+    contents = {name: _pieces(path) for name, path in replacements.items()}
+    if container.kind in MSIX:
+        rewrite(container.package, contents, target)
+        return
     names = {entry.entry.number: entry.name for entry in container.entries}
     dropped = container.signature_entries
-    for entry in container.archive.entries:
-        name = names.get(entry.number, "")
-        if name in dropped:
-            continue
-        if name in replacements:
-            writer.replace(entry, _pieces(replacements[name]))
-        else:
-            writer.keep(entry)
-    writer.finish()
+    with container.snapshot.open() as source:
+        writer = ArchiveWriter(container.archive, source, target)
+        for entry in container.archive.entries:
+            name = names.get(entry.number, "")
+            if name in contents:
+                writer.replace(entry, contents[name])
+            elif name not in dropped:
+                writer.keep(entry)
+        writer.finish()
 
 
 def _pieces(path: Path) -> Iterator[bytes]:

@@ -12,6 +12,7 @@ from typing import BinaryIO
 
 from kspsign.authenticode.io.read import stretch
 from kspsign.authenticode.zip.archive import Archive
+from kspsign.authenticode.zip.plan import ZipMember
 from kspsign.authenticode.zip.records import (
     CENTRAL,
     DEFLATED,
@@ -92,6 +93,11 @@ class ArchiveWriter:
             raise no_room(entry, str(full)) from full
         self._add(entry, offset, packing.crc, numbers)
         return offset + len(header)
+
+    def add(self, member: ZipMember) -> None:
+        """Write a new entry; it follows all others in the directory."""
+        self._records.append((len(self._archive.entries), member.record(self._target.tell())))
+        self._target.write(member.raw)
 
     def finish(self) -> None:
         """Write directory and end, in the order that the directory had."""

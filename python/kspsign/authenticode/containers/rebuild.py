@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import BinaryIO
 
+from kspsign.authenticode.appx.digests import hash_package
 from kspsign.authenticode.appx.rewrite import check_rewrite, rewrite
 from kspsign.authenticode.containers.container import Container
+from kspsign.authenticode.containers.content_check import check_content
 from kspsign.authenticode.containers.kinds import MSIX
 from kspsign.authenticode.io.new_file import new_file
 from kspsign.authenticode.io.snapshot import CHUNK
 from kspsign.authenticode.zip import ArchiveWriter
 from kspsign.model.errors import ArtifactError
 from kspsign.model.hresults import Hresult
+
+_CONTENT_CHECKS = frozenset({"package-content", "block-map"})
 
 
 def rebuild(
@@ -29,13 +33,29 @@ def rebuild(
     Raises ArtifactError: TRUST_E_BAD_DIGEST for a signature that would be broken, ERROR_NOT_SUPPORTED for a container
     that can't be written again; OSError.
     """
-    check_rebuild(container, replacements, drop_signature=drop_signature)
+    _check(container, replacements, drop_signature=drop_signature)
     with new_file(target) as file:
         _write(container, replacements, file)
 
 
-def check_rebuild(container: Container, names: Mapping[str, Path] | frozenset[str], *, drop_signature: bool) -> None:
-    """Raise what `rebuild` would raise for entries of these names, as far as it is known before they are signed."""
+def check_rebuild(container: Container, names: Collection[str], *, drop_signature: bool = False) -> None:
+    """Raise what can be known of a rebuild with other content in the entries of these names before any of them is
+    signed: reads the whole container once.
+
+    Raises ArtifactError like `rebuild`, and: ERROR_BAD_FORMAT when an entry does not unpack to what the directory
+    declares, an APPX_E code when a package contradicts its block map, ERROR_NOT_SUPPORTED when a file in it states the
+    digest of one that is to change.
+    """
+    _check(container, names, drop_signature=drop_signature)
+    check_content(container, names)
+    if container.kind in MSIX:
+        for finding in hash_package(container.package, ()).findings:
+            if finding.hresult is not None and finding.check in _CONTENT_CHECKS:
+                raise ArtifactError(finding.hresult, finding.detail)
+
+
+def _check(container: Container, names: Collection[str], *, drop_signature: bool) -> None:
+    """Raise ArtifactError for what needs no reading of content."""
     if unknown := sorted(set(names) - container.by_name.keys()):
         raise KeyError(unknown[0])
     if container.signature_entries and not drop_signature:

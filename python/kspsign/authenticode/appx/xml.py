@@ -7,13 +7,16 @@ until that ends) is bounded here: a few hundred KiB, deflated, would else take a
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import NoReturn
 from xml.parsers import expat
 
 MAX_DEPTH, MAX_NAMES = 100, 10_000
 """Elements in each other, and different names of elements, attributes and prefixes."""
+_TAG = re.compile(rb"""<(?:"[^"]*"|'[^']*'|[^<>"'])*>""")
+_ATTRIBUTE = re.compile(rb"""(\s)([^\s=<>"']+)(\s*=\s*)("[^"]*"|'[^']*')""")
 _PIECE = 1 << 20
 """Bytes in which there must be a tag: as many as one of them may take."""
 
@@ -35,16 +38,17 @@ def read_xml(
     start: Callable[[XmlElement], None],
     namespace: Callable[[str | None, str], None] | None = None,
     text: Callable[[str], None] | None = None,
+    end: Callable[[int, int], None] | None = None,
 ) -> int:
     """Call `start` for the start tags of the document; the offset of the root's end tag in `data`.
 
     `namespace` is called for the declaration of a prefix (None: the default one) and its namespace, before the element
-    that declares it; `text` for pieces of text.
+    that declares it; `text` for pieces of text; `end` for end tags, with their depth and offset.
 
     Raises ValueError for XML that is not well-formed, has a document type or more than the bounds of this module; what
     `start` raises passes through.
     """
-    reader = _Reader(start, namespace)
+    reader = _Reader(start, namespace, end)
     parser = reader.parser
     if text is not None:
         parser.CharacterDataHandler = text
@@ -60,15 +64,36 @@ def read_xml(
     return reader.root_end
 
 
+def tag_at(document: bytes, at: int) -> bytes:
+    """The tag that begins there, as XmlElement has it; ValueError when the document is not written in UTF-8."""
+    found = _TAG.match(document, at)
+    if found is None:
+        raise ValueError("it is not written in UTF-8")
+    return found[0]
+
+
+def with_attributes(tag: bytes, values: Mapping[bytes, bytes]) -> bytes:
+    """The start tag with these values in place of those that its attributes of these names have."""
+
+    def changed(match: re.Match[bytes]) -> bytes:
+        value = values.get(match[2])
+        return match[0] if value is None else b'%s%s%s"%s"' % (*match.groups()[:3], value)
+
+    return _ATTRIBUTE.sub(changed, tag)
+
+
 class _Reader:
     """Takes what expat reports, and keeps count."""
 
     def __init__(
-        self, start: Callable[[XmlElement], None], namespace: Callable[[str | None, str], None] | None
+        self,
+        start: Callable[[XmlElement], None],
+        namespace: Callable[[str | None, str], None] | None,
+        end: Callable[[int, int], None] | None,
     ) -> None:
         self.tags, self.root_end = 0, -1
         self.parser = expat.ParserCreate(namespace_separator=" ")
-        self._start, self._namespace = start, namespace
+        self._start, self._namespace, self._end = start, namespace, end
         self._depth = 0
         self._names: set[str] = set()
         self.parser.StartElementHandler, self.parser.EndElementHandler = self._opened, self._closed
@@ -88,6 +113,8 @@ class _Reader:
     def _closed(self, _name: str) -> None:
         self._depth -= 1
         self.root_end = self.parser.CurrentByteIndex
+        if self._end is not None:
+            self._end(self._depth, self.root_end)
 
     def _declared(self, prefix: str | None, uri: str) -> None:
         self._know(f"{prefix} {uri}")

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from enum import StrEnum
 
-from kspsign.authenticode.xmldsig.document import XML_NAMESPACE, Attribute, Comment, Document, XmlNode, Instruction
+from kspsign.authenticode.xmldsig.document import XML_NAMESPACE, Attribute, Comment, Document, Instruction, XmlNode
 
 
 class Canonicalization(StrEnum):

@@ -48,7 +48,7 @@ def _picture(curves: Sequence[tuple[str, Service, float]]) -> str:
     charts = [_chart(number, *curve) for number, curve in enumerate(curves)]
     height = len(charts) * (HEIGHT + BOTTOM + 30)
     return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH + LEFT + 20} {height}" '
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH + LEFT + 40} {height}" '
         'font-family="sans-serif" font-size="12">\n'
         f'<rect width="100%" height="100%" fill="#fff"/>\n{"".join(charts)}</svg>\n'
     )

@@ -14,8 +14,8 @@ from kspsign.network.retry import LONGEST_PAUSE, pause_before
 START = 4
 PATIENCE, MOST_PATIENCE = 4, 8
 """Round trips without complaint before more than what was known to go well is tried; the most, after trials that
-failed. Longer, and many jobs that share a key leave it idle once others have ended; shorter, and one job alone loses more
-by trials."""
+failed. Longer, and many jobs that share a key leave it idle once others have ended; shorter, and one job alone loses
+more by trials."""
 FIRST_PAUSE, MOST_DOUBLINGS = 0.5, 6
 """Seconds without a request after a complaint that does not say how long; twice as long after each in a row."""
 _UNSTABLE = 2.0

@@ -11,9 +11,10 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 from kspsign.model.errors import CancelledError
-from kspsign.model.values import LimitFacts
+from kspsign.model.values import LimitFacts, LimitPoint, iso_utc
 from kspsign.network.retry import LONGEST_PAUSE, pause_before
 
 START = 4
@@ -24,6 +25,8 @@ FIRST_PAUSE, MOST_DOUBLINGS = 0.5, 6
 _UNSTABLE = 2.0
 _NOISE_SECONDS = 0.05
 _POLL_SECONDS = 0.5
+CURVE_POINTS = 200
+"""Points of the curve that are kept; of a longer one every other is dropped."""
 
 
 @dataclass(slots=True)
@@ -63,6 +66,8 @@ class Limiter:
         self._first = self._last = 0.0
         self.in_flight = self.waiting = 0
         self._peak = self._answers = self._complaints = self._pauses = 0
+        self._began: datetime | None = None
+        self._curve: list[LimitPoint] = []
 
     @contextlib.contextmanager
     def slot(self) -> Iterator[Slot]:
@@ -98,7 +103,9 @@ class Limiter:
             slot = Slot(self._epoch, time.monotonic())
             if self._spacing:
                 self._resume = max(self._resume, slot.started + self._spacing)
-            self._first = self._first or slot.started
+            if self._began is None:
+                self._began, self._first = datetime.now(UTC), slot.started
+                self._plot(slot.started)
             return slot
 
     def leave(self, slot: Slot) -> None:
@@ -116,6 +123,7 @@ class Limiter:
                 self._window.append(now - slot.started)
                 if len(self._window) >= self._limit:
                     self._round_trip()
+            self._plot(now)
             self._turn.notify(max(1, self._limit - self.in_flight))
 
     @property
@@ -135,7 +143,17 @@ class Limiter:
                 answers=self._answers,
                 throttled=self._complaints,
                 per_second=round(self._answers / seconds, 2) if seconds > 0 else 0.0,
+                began=None if self._began is None else iso_utc(self._began),
+                curve=tuple(self._curve),
             )
+
+    def _plot(self, now: float) -> None:
+        """Add a point to the curve where it bends."""
+        last = self._curve[-1] if self._curve else None
+        if last is None or (last.limit, last.throttled) != (self._limit, self._complaints):
+            self._curve.append(LimitPoint(round(now - self._first, 3), self._limit, self._complaints))
+            if len(self._curve) > CURVE_POINTS:
+                del self._curve[1::2]
 
     def _round_trip(self) -> None:
         """As many answers as are let through at once: time to look whether more would go."""

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from kspsign.model.errors import CancelledError
-from kspsign.model.values import LimitFacts, LimitPoint, iso_utc
+from kspsign.model.values import LimitFacts, LimitPoint
 from kspsign.network.retry import LONGEST_PAUSE, pause_before
 
 START = 4
@@ -143,7 +143,7 @@ class Limiter:
                 answers=self._answers,
                 throttled=self._complaints,
                 per_second=round(self._answers / seconds, 2) if seconds > 0 else 0.0,
-                began=None if self._began is None else iso_utc(self._began),
+                began=None if self._began is None else self._began.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
                 curve=tuple(self._curve),
             )
 

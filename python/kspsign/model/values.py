@@ -270,6 +270,6 @@ class Limits:
     timestamp: tuple[ServerFacts, ...] = ()
 
 
-def iso_utc(moment: datetime) -> str:
-    """`moment` (timezone-aware) as ISO 8601 in UTC with a trailing Z, without fractions."""
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+def iso_utc(moment: datetime, *, timespec: Literal["seconds", "milliseconds"] = "seconds") -> str:
+    """`moment` (timezone-aware) as ISO 8601 in UTC with a trailing Z, without fractions unless they are asked for."""
+    return f"{moment.astimezone(UTC).replace(tzinfo=None).isoformat(timespec=timespec)}Z"

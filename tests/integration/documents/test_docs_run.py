@@ -53,7 +53,8 @@ NOW = datetime.now(UTC)
 CONFIGURED = """
 kspsign() {
   case $1 in
-    run|certsync|sign|timestamp|verify|doctor|merge|digest|attach|remove|extract) command kspsign "$@" --config kspsign.yml ;;
+    run|certsync|sign|timestamp|verify|doctor|merge) command kspsign "$@" --config kspsign.yml ;;
+    digest|attach|remove|extract) command kspsign "$@" --config kspsign.yml ;;
     *) command kspsign "$@" ;;
   esac
 }

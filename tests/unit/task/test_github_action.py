@@ -55,7 +55,7 @@ def test_no_word_from_outside_stands_in_a_script() -> None:
 
 def test_inputs_reach_the_last_step_alone() -> None:
     assert [name for name, step in STEPS.items() if "inputs." in str(step["env"])] == ["engine", "kspsign"]
-    assert STEPS["engine"]["env"] == {"PYTHON": "${{ inputs.python }}"}
+    assert STEPS["engine"]["env"] == {"PYTHON": "${{ inputs.python }}", "HTML": "${{ inputs.html }}"}
 
 
 def test_what_is_installed_is_locked_and_there() -> None:

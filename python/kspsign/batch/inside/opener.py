@@ -1,0 +1,225 @@
+"""Opens the containers of a run, at any depth: which files in them are meant, each taken out once."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+from typing import Final, NamedTuple
+
+from kspsign.authenticode.containers.bounds import Bounds
+from kspsign.authenticode.containers.container import Container, ContainerEntry, open_container
+from kspsign.authenticode.containers.kinds import ContainerKind, detect_container
+from kspsign.authenticode.formats import detect_format, is_taken_by_name, may_be_signable
+from kspsign.authenticode.io.new_file import new_file
+from kspsign.authenticode.io.snapshot import Snapshot
+from kspsign.authenticode.signable import Glimpse
+from kspsign.batch.inside.folder import PrivateFolder
+from kspsign.batch.inside.patterns import InsidePatterns
+from kspsign.batch.inside.tree import Box, Member
+from kspsign.model.errors import ArtifactError, KspSignError
+from kspsign.model.hresults import Hresult
+from kspsign.model.report import InsideFacts
+from kspsign.model.values import Artifact, Format
+from kspsign.verifying.policy.judge import Judge
+from kspsign.verifying.verifier import state_of
+
+BOUNDS: Final = Bounds()
+MAX_DEPTH: Final = 5
+"""Containers in containers in one of the files that the patterns match."""
+MAX_FILES, MAX_BYTES = 100_000, 32 << 30
+"""Files, and bytes of them, that are taken out of one such file, at all depths together."""
+_EXCLUDE: Final = "Check where the file comes from; exclude it from those inside (--inside=!PATTERN) if it is meant so."
+
+
+class Opened(NamedTuple):
+    """A container with all that is below it: the artifacts inside, in order, and the containers among them."""
+
+    box: Box
+    facts: InsideFacts
+    artifacts: tuple[Artifact, ...] = ()
+    boxes: tuple[Opened, ...] = ()
+
+    def below(self) -> Iterator[Opened]:
+        """This container and every one inside."""
+        yield self
+        for opened in self.boxes:
+            yield from opened.below()
+
+
+@dataclass(slots=True)
+class _Taken:
+    """What was taken out of one outermost file so far."""
+
+    files: int = 0
+    size: int = 0
+
+    def add(self, entry: ContainerEntry) -> None:
+        """Raises ArtifactError (ERROR_NOT_SUPPORTED) beyond what one file may hold."""
+        self.files, self.size = self.files + 1, self.size + entry.size
+        if self.files > MAX_FILES or self.size > MAX_BYTES:
+            raise _beyond(f"more than {MAX_FILES} files or {MAX_BYTES} bytes would be taken out of it")
+
+
+@dataclass(frozen=True, slots=True)
+class Opener:
+    """Takes files out of containers into `folder`, those of one content once; safe to share between threads.
+
+    With `demanded` every file that can be signed has a row, whether or not a pattern names it; those that none names
+    are judged only. `signs` says whether the run signs files, `replaces` whether it does so with files that are signed
+    already. What a policy judges by name has a copy of its own for each name, if it is to be signed.
+    """
+
+    folder: PrivateFolder
+    patterns: InsidePatterns
+    judge: Judge | None
+    demanded: bool
+    signs: bool
+    replaces: bool
+    _known: dict[tuple[object, ...], Path] = field(default_factory=dict)
+    _sizes: set[tuple[int, int, str]] = field(default_factory=set)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def open(self, artifact: Artifact) -> Opened | None:
+        """What is in the file; None when it is not a container, or nothing in it can be meant. Never raises for what it
+        holds: that is the error of its box."""
+        if not artifact.readable or not self._reaches(artifact.name):
+            return None
+        try:
+            snapshot = Snapshot(artifact.path, keep=False)
+            kind = detect_container(Glimpse.of(snapshot))
+        except (KspSignError, OSError):
+            return None  # its own step meets the same
+        return None if kind is None else self._open(artifact, kind, snapshot, _Taken(), 1)
+
+    def _open(
+        self, artifact: Artifact, kind: ContainerKind, snapshot: Snapshot, taken: _Taken, depth: int
+    ) -> Opened:
+        try:
+            if depth > MAX_DEPTH:
+                raise _beyond(f"containers are in containers more than {MAX_DEPTH} deep")
+            state = state_of(artifact.path)
+            container = open_container(snapshot, BOUNDS)
+            return _Pass(self, artifact, container, taken, depth).opened(kind, state)
+        except KspSignError as error:
+            return Opened(Box(artifact, kind, error=error), InsideFacts(0))
+
+    def _reaches(self, name: str) -> bool:
+        return self.demanded or self.patterns.reaches_into(name)
+
+    def content(self, container: Container, entry: ContainerEntry, suffix: str, own: object) -> Path:
+        """The path of a private copy of the entry's content: that of the same content with the same extension, among
+        those for which `own` is the same. Raises ArtifactError when the entry is damaged, OSError."""
+        size = entry.entry.crc, entry.size, suffix
+        with self._lock:
+            seen, _ = size in self._sizes, self._sizes.add(size)
+        if seen:
+            found = self._known.get((_digest(container, entry), suffix, own))
+            if found is not None:
+                return found
+        digest, path = hashlib.sha256(), self.folder.new_path(suffix)
+        with new_file(path) as file:
+            for piece in container.pieces(entry):
+                digest.update(piece)
+                file.write(piece)
+        with self._lock:
+            kept = self._known.setdefault((digest.hexdigest(), suffix, own), path)
+        if kept is not path:
+            path.unlink()
+        return kept
+
+
+class _Pass:
+    """One pass over the entries of a container."""
+
+    def __init__(self, opener: Opener, artifact: Artifact, container: Container, taken: _Taken, depth: int) -> None:
+        self._opener, self._artifact, self._container = opener, artifact, container
+        self._taken, self._depth = taken, depth
+        self._signs = opener.signs and artifact.to_sign and not self._is_left_alone()
+        self._members: list[Member] = []
+        self._artifacts: list[Artifact] = []
+        self._boxes: list[Opened] = []
+        self._not_matched = self._not_signable = 0
+
+    def opened(self, kind: ContainerKind, state: tuple[int, ...]) -> Opened:
+        """What is in it."""
+        own = self._container.signature_entries
+        for entry in self._container.entries:
+            if entry.name not in own:
+                self._entry(entry)
+        facts = InsideFacts(len(self._members), self._not_matched, self._not_signable)
+        box = Box(self._artifact, kind, tuple(self._members), state)
+        return Opened(box, facts, tuple(self._artifacts), tuple(self._boxes))
+
+    def _is_left_alone(self) -> bool:
+        """Whether its content has to stay: it is signed and not to be signed again, or the policy says so."""
+        judge, artifact = self._opener.judge, self._artifact
+        if self._container.signature_entries and not self._opener.replaces:
+            return True
+        return artifact.format is not None and judge is not None and judge.leaves_alone(artifact.names, artifact.format)
+
+    def _entry(self, entry: ContainerEntry) -> None:
+        opener, name = self._opener, f"{self._artifact.name}/{entry.name}"
+        suffix = PurePosixPath(entry.name).suffix.lower()
+        reaches = opener._reaches(name)
+        if not (reaches or opener.patterns.takes(name)):
+            self._not_matched += 1
+            return
+        if not may_be_signable(self._container.head(entry), suffix):
+            self._not_signable += 1
+            return
+        self._taken.add(entry)
+        real = opener.content(self._container, entry, suffix, None)
+        glimpse = Glimpse.of(Snapshot(real, keep=False))
+        format_, kind = detect_format(glimpse), detect_container(glimpse)
+        by_name = suffix if is_taken_by_name(format_, suffix) else None
+        taken = format_ is not None and opener.patterns.takes(name, named_suffix=by_name)
+        artifact = Artifact(str(real), name, format_, entry.size, container=self._artifact.name)
+        if kind is not None and reaches:
+            self._nested(entry, artifact, kind, taken=taken)
+        elif format_ is None:
+            self._not_signable += 1
+        elif taken or (opener.demanded and by_name is None):
+            self._leaf(entry, artifact, suffix, to_sign=taken and self._signs)
+        else:
+            self._not_matched += 1
+
+    def _leaf(self, entry: ContainerEntry, artifact: Artifact, suffix: str, *, to_sign: bool) -> None:
+        if to_sign:
+            own = artifact.name if self._opener.judge is not None else "signed"
+            real = self._opener.content(self._container, entry, suffix, own)
+            artifact = artifact._replace(real=str(real))
+        self._add(entry, artifact._replace(to_sign=to_sign))
+
+    def _nested(self, entry: ContainerEntry, artifact: Artifact, kind: ContainerKind, *, taken: bool) -> None:
+        """A container in the container: it has a row when something in it has one, or a pattern names it."""
+        opener, suffix = self._opener, PurePosixPath(entry.name).suffix.lower()
+        if self._signs:
+            artifact = artifact._replace(real=str(opener.content(self._container, entry, suffix, artifact.name)))
+        artifact = artifact._replace(to_sign=self._signs)
+        opened = opener._open(artifact, kind, Snapshot(artifact.path, keep=False), self._taken, self._depth + 1)
+        if not (opened.box.members or opened.box.error or taken or (opener.demanded and artifact.format is not None)):
+            self._not_matched += artifact.format is not None
+            self._not_signable += artifact.format is None
+            return
+        to_sign = self._signs and (taken or any(member.to_sign for member in opened.artifacts))
+        artifact = artifact._replace(to_sign=to_sign)
+        self._boxes.append(opened._replace(box=opened.box._replace(artifact=artifact)))
+        self._add(entry, artifact)
+
+    def _add(self, entry: ContainerEntry, artifact: Artifact) -> None:
+        self._members.append(Member(entry.name, artifact.name))
+        self._artifacts.append(artifact)
+
+
+def _digest(container: Container, entry: ContainerEntry) -> str:
+    digest = hashlib.sha256()
+    for piece in container.pieces(entry):
+        digest.update(piece)
+    return digest.hexdigest()
+
+
+def _beyond(what: str) -> ArtifactError:
+    return ArtifactError(Hresult.ERROR_NOT_SUPPORTED, f"what is inside can't be worked on: {what}", remedy=_EXCLUDE)

@@ -10,9 +10,10 @@ from kspsign.authenticode.appx.digests import hash_package
 from kspsign.authenticode.appx.rewrite import check_rewrite, rewrite
 from kspsign.authenticode.containers.container import Container
 from kspsign.authenticode.containers.content_check import check_content
-from kspsign.authenticode.containers.kinds import MSIX
+from kspsign.authenticode.containers.kinds import MSIX, ContainerKind
 from kspsign.authenticode.io.new_file import new_file
 from kspsign.authenticode.io.snapshot import CHUNK
+from kspsign.authenticode.navx import with_length
 from kspsign.authenticode.zip import ArchiveWriter
 from kspsign.model.errors import ArtifactError
 from kspsign.model.hresults import Hresult
@@ -58,7 +59,7 @@ def _check(container: Container, names: Collection[str], *, drop_signature: bool
     """Raise ArtifactError for what needs no reading of content."""
     if unknown := sorted(set(names) - container.by_name.keys()):
         raise KeyError(unknown[0])
-    if container.signature_entries and not drop_signature:
+    if container.is_signed and not drop_signature:
         raise ArtifactError(
             Hresult.TRUST_E_BAD_DIGEST,
             "it is signed, and signing what is inside would break its signature",
@@ -76,6 +77,8 @@ def _write(container: Container, replacements: Mapping[str, Path], target: Binar
     names = {entry.entry.number: entry.name for entry in container.entries}
     dropped = container.signature_entries
     with container.snapshot.open() as source:
+        header = source.read(container.archive.start)
+        target.write(header)
         writer = ArchiveWriter(container.archive, source, target)
         for entry in container.archive.entries:
             name = names.get(entry.number, "")
@@ -84,6 +87,10 @@ def _write(container: Container, replacements: Mapping[str, Path], target: Binar
             elif name not in dropped:
                 writer.keep(entry)
         writer.finish()
+    if container.kind is ContainerKind.APP:
+        length = target.tell() - len(header)
+        target.seek(0)
+        target.write(with_length(header, length))
 
 
 def _pieces(path: Path) -> Iterator[bytes]:

@@ -31,8 +31,7 @@ class Workers(Generic[Item, Result]):
         self._take = threading.Lock()
         self._done: queue.SimpleQueue[Result] = queue.SimpleQueue()
         self._threads = [
-            threading.Thread(target=self._run, name=f"file-{index}", daemon=True)
-            for index in range(min(jobs, number))
+            threading.Thread(target=self._run, name=f"file-{index}", daemon=True) for index in range(min(jobs, number))
         ]
 
     def results(self, tick: Callable[[], object]) -> Iterator[Result]:

@@ -116,7 +116,8 @@ class Settings(BaseModel):
         False, description="PowerShell scripts: turn bare LF and CR into CRLF before signing."
     )
     inside: Annotated[tuple[str, ...], Ambient.REFUSED, Metavar("PATTERN"), AloneMeans("true")] = Field(
-        (), description="Also what containers (zip, nupkg, msix ...) hold: all, or =app.msix/**/*.dll, =!...; repeatable."
+        (),
+        description="What containers (zip, nupkg, msix ...) hold too: all, or =app.msix/**/*.dll, =!...; repeatable.",
     )
     hardware_id: Annotated[tuple[str, ...], Ambient.REFUSED, Metavar("ID")] = Field(
         (), description="Hardware id that a driver's catalogue names (HWID1 ...); repeatable."

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import threading
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import Final, NamedTuple
 
 from kspsign.authenticode.containers.bounds import Bounds
 from kspsign.authenticode.containers.container import Container, ContainerEntry, open_container
 from kspsign.authenticode.containers.kinds import ContainerKind, detect_container
+from kspsign.authenticode.containers.payload import Payload, find_payloads
 from kspsign.authenticode.formats import detect_format, is_taken_by_name, may_be_signable
 from kspsign.authenticode.io.new_file import new_file
 from kspsign.authenticode.io.snapshot import Snapshot
@@ -23,6 +25,7 @@ from kspsign.model.errors import ArtifactError, KspSignError
 from kspsign.model.hresults import Hresult
 from kspsign.model.report import InsideFacts
 from kspsign.model.values import Artifact, Format
+from kspsign.publishing.wording import count
 from kspsign.verifying.policy.judge import Judge
 from kspsign.verifying.verifier import state_of
 
@@ -31,6 +34,8 @@ MAX_DEPTH: Final = 5
 """Containers in containers in one of the files that the patterns match."""
 MAX_FILES, MAX_BYTES = 100_000, 32 << 30
 """Files, and bytes of them, that are taken out of one such file, at all depths together."""
+_HOLDING: Final = frozenset({Format.MSI, Format.CAB, Format.PE})
+_ARCHIVE: Final = b"PK\3\4"
 _EXCLUDE: Final = "Check where the file comes from; exclude it from those inside (--inside=!PATTERN) if it is meant so."
 
 
@@ -69,7 +74,8 @@ class Opener:
 
     With `demanded` every file that can be signed has a row, whether or not a pattern names it; those that none names
     are judged only. `signs` says whether the run signs files, `replaces` whether it does so with files that are signed
-    already. What a policy judges by name has a copy of its own for each name, if it is to be signed.
+    already. What a policy judges by name has a copy of its own for each name, if it is to be signed. `unopened` says of
+    files what is packed in them in a way that is neither read nor written.
     """
 
     folder: PrivateFolder
@@ -78,6 +84,7 @@ class Opener:
     demanded: bool
     signs: bool
     replaces: bool
+    unopened: dict[str, str] = field(default_factory=dict)
     _known: dict[tuple[object, ...], Path] = field(default_factory=dict)
     _sizes: set[tuple[int, int, str]] = field(default_factory=set)
     _lock: threading.Lock = field(default_factory=threading.Lock)
@@ -85,18 +92,22 @@ class Opener:
     def open(self, artifact: Artifact) -> Opened | None:
         """What is in the file; None when it is not a container, or nothing in it can be meant. Never raises for what it
         holds: that is the error of its box."""
-        if not artifact.readable or not self._reaches(artifact.name):
+        if not artifact.readable:
+            return None
+        self.look_for_payload(artifact)
+        if not self.reaches(artifact.name):
             return None
         try:
             snapshot = Snapshot(artifact.path, keep=False)
             kind = detect_container(Glimpse.of(snapshot))
         except (KspSignError, OSError):
             return None  # its own step meets the same
-        return None if kind is None else self._open(artifact, kind, snapshot, _Taken(), 1)
+        return None if kind is None else self.open_nested(artifact, kind, snapshot, _Taken(), 1)
 
-    def _open(
+    def open_nested(
         self, artifact: Artifact, kind: ContainerKind, snapshot: Snapshot, taken: _Taken, depth: int
     ) -> Opened:
+        """What is in the container, `depth` containers deep (1: in a file of its own)."""
         try:
             if depth > MAX_DEPTH:
                 raise _beyond(f"containers are in containers more than {MAX_DEPTH} deep")
@@ -106,7 +117,19 @@ class Opener:
         except KspSignError as error:
             return Opened(Box(artifact, kind, error=error), InsideFacts(0))
 
-    def _reaches(self, name: str) -> bool:
+    def look_for_payload(self, artifact: Artifact) -> None:
+        """Note what a package, cabinet or program holds that is signed with it alone."""
+        if artifact.format not in _HOLDING or (
+            artifact.format is Format.PE and not artifact.name.lower().endswith(".exe")
+        ):
+            return
+        with contextlib.suppress(KspSignError, OSError):  # its own step meets the same
+            payloads = find_payloads(Snapshot(artifact.path, keep=False), artifact.format)
+            if payloads:
+                self.unopened[artifact.name] = "; ".join(map(_said, payloads))
+
+    def reaches(self, name: str) -> bool:
+        """Whether something in the container of this name may get a row."""
         return self.demanded or self.patterns.reaches_into(name)
 
     def content(self, container: Container, entry: ContainerEntry, suffix: str, own: object) -> Path:
@@ -114,7 +137,8 @@ class Opener:
         those for which `own` is the same. Raises ArtifactError when the entry is damaged, OSError."""
         size = entry.entry.crc, entry.size, suffix
         with self._lock:
-            seen, _ = size in self._sizes, self._sizes.add(size)
+            seen = size in self._sizes
+            self._sizes.add(size)
         if seen:
             found = self._known.get((_digest(container, entry), suffix, own))
             if found is not None:
@@ -163,55 +187,59 @@ class _Pass:
     def _entry(self, entry: ContainerEntry) -> None:
         opener, name = self._opener, f"{self._artifact.name}/{entry.name}"
         suffix = PurePosixPath(entry.name).suffix.lower()
-        reaches = opener._reaches(name)
+        reaches = opener.reaches(name)
         if not (reaches or opener.patterns.takes(name)):
             self._not_matched += 1
             return
-        if not may_be_signable(self._container.head(entry), suffix):
+        head = self._container.head(entry)
+        if not may_be_signable(head, suffix):
             self._not_signable += 1
             return
         self._taken.add(entry)
-        real = opener.content(self._container, entry, suffix, None)
+        own = None if not self._signs else name if opener.judge or head.startswith(_ARCHIVE) else "signed"
+        real = opener.content(self._container, entry, suffix, own)
         glimpse = Glimpse.of(Snapshot(real, keep=False))
         format_, kind = detect_format(glimpse), detect_container(glimpse)
         by_name = suffix if is_taken_by_name(format_, suffix) else None
         taken = format_ is not None and opener.patterns.takes(name, named_suffix=by_name)
+        demanded = opener.demanded and format_ is not None and by_name is None
         artifact = Artifact(str(real), name, format_, entry.size, container=self._artifact.name)
         if kind is not None and reaches:
-            self._nested(entry, artifact, kind, taken=taken)
-        elif format_ is None:
-            self._not_signable += 1
-        elif taken or (opener.demanded and by_name is None):
-            self._leaf(entry, artifact, suffix, to_sign=taken and self._signs)
+            self._nested(entry, artifact, kind, taken=taken, demanded=demanded)
+        elif taken or demanded:
+            opener.look_for_payload(artifact)
+            self._add(entry, artifact._replace(to_sign=taken and self._signs))
         else:
-            self._not_matched += 1
+            self._leave(format_)
 
-    def _leaf(self, entry: ContainerEntry, artifact: Artifact, suffix: str, *, to_sign: bool) -> None:
-        if to_sign:
-            own = artifact.name if self._opener.judge is not None else "signed"
-            real = self._opener.content(self._container, entry, suffix, own)
-            artifact = artifact._replace(real=str(real))
-        self._add(entry, artifact._replace(to_sign=to_sign))
-
-    def _nested(self, entry: ContainerEntry, artifact: Artifact, kind: ContainerKind, *, taken: bool) -> None:
+    def _nested(
+        self, entry: ContainerEntry, artifact: Artifact, kind: ContainerKind, *, taken: bool, demanded: bool
+    ) -> None:
         """A container in the container: it has a row when something in it has one, or a pattern names it."""
-        opener, suffix = self._opener, PurePosixPath(entry.name).suffix.lower()
-        if self._signs:
-            artifact = artifact._replace(real=str(opener.content(self._container, entry, suffix, artifact.name)))
         artifact = artifact._replace(to_sign=self._signs)
-        opened = opener._open(artifact, kind, Snapshot(artifact.path, keep=False), self._taken, self._depth + 1)
-        if not (opened.box.members or opened.box.error or taken or (opener.demanded and artifact.format is not None)):
-            self._not_matched += artifact.format is not None
-            self._not_signable += artifact.format is None
+        snapshot = Snapshot(artifact.path, keep=False)
+        opened = self._opener.open_nested(artifact, kind, snapshot, self._taken, self._depth + 1)
+        if not (opened.box.members or opened.box.error or taken or demanded):
+            self._leave(artifact.format)
             return
-        to_sign = self._signs and (taken or any(member.to_sign for member in opened.artifacts))
+        to_sign = self._signs and (taken or any(inner.to_sign for inner in opened.artifacts))
         artifact = artifact._replace(to_sign=to_sign)
-        self._boxes.append(opened._replace(box=opened.box._replace(artifact=artifact)))
+        self._boxes.append(opened._replace(box=replace(opened.box, artifact=artifact)))
         self._add(entry, artifact)
+
+    def _leave(self, format_: Format | None) -> None:
+        """The file gets no row."""
+        self._not_matched += format_ is not None
+        self._not_signable += format_ is None
 
     def _add(self, entry: ContainerEntry, artifact: Artifact) -> None:
         self._members.append(Member(entry.name, artifact.name))
         self._artifacts.append(artifact)
+
+
+def _said(payload: Payload) -> str:
+    place = f" ({payload.place})" if payload.place else ""
+    return f"{payload.kind}{place}" + (f" of {count(len(payload.files), 'file')}" if payload.files else "")
 
 
 def _digest(container: Container, entry: ContainerEntry) -> str:

@@ -1,4 +1,4 @@
-"""Which files inside containers are meant: the patterns of --inside, on the container's name, a slash and the entry's."""
+"""The patterns of --inside: which files in containers are meant, by the container's name, a slash and the entry's."""
 
 from __future__ import annotations
 
@@ -73,12 +73,15 @@ class InsidePatterns:
     @property
     def missing(self) -> tuple[str, ...]:
         """Of these the names of single files, which must be there."""
-        names = {pattern.shown for pattern in self._patterns if not pattern.excludes and not has_wildcards(pattern.bare)}
+        names = {
+            pattern.shown for pattern in self._patterns if not pattern.excludes and not has_wildcards(pattern.bare)
+        }
         return tuple(shown for shown in self.idle if shown in names)
 
 
 def _parsed(text: str) -> _InsidePattern:
     bare = text.lstrip("!").replace("\\", "/")
+    expanded: tuple[str, ...] = ()
     fault = ("names nothing", "Take it out.") if not bare else pattern_fault(bare)
     if text.startswith("!("):
         fault = "begins with !(, and ! excludes", f"Write ./{text} for files that the group does not name."

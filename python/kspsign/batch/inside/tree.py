@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Hashable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import NamedTuple
@@ -77,7 +77,7 @@ class Inside:
                 self._roots_left[name] = self._roots_left.get(name, 0) + 1
 
     @property
-    def dependencies(self) -> Mapping[str, frozenset[str]]:
+    def dependencies(self) -> Mapping[Hashable, Collection[Hashable]]:
         """For each container the files that are worked on before it."""
         return {name: frozenset(member.worked_on for member in box.members) for name, box in self.boxes.items()}
 
@@ -87,10 +87,12 @@ class Inside:
 
     def rows(self, outcome: FileOutcome) -> Iterator[FileOutcome]:
         """The outcome with what is inside, and those of its twins: one for each row of the report."""
-        facts = self.facts.get(outcome.path)
-        yield outcome if facts is None else replace(outcome, inside=facts)
+        box = self.boxes.get(outcome.path)
+        format_ = outcome.format or (box.kind if box is not None else None)
+        yield replace(outcome, format=format_, inside=self.facts.get(outcome.path))
         for twin in self.twins.get(outcome.path, ()):
-            yield replace(outcome, path=twin.name, container=twin.container, seconds={})
+            facts = self.facts.get(twin.name)
+            yield replace(outcome, path=twin.name, container=twin.container, seconds={}, inside=facts)
 
     def settle(self, outcome: FileOutcome) -> None:
         """Keep what the containers of the file need to know; one that failed fails them."""

@@ -20,7 +20,7 @@ from kspsign.authenticode.io.snapshot import Snapshot
 from kspsign.authenticode.signable import Glimpse
 from kspsign.batch.inside.folder import PrivateFolder
 from kspsign.batch.inside.patterns import InsidePatterns
-from kspsign.batch.inside.tree import Box, Member
+from kspsign.batch.inside.tree import Box, BoxMember
 from kspsign.model.errors import ArtifactError, KspSignError
 from kspsign.model.hresults import Hresult
 from kspsign.model.report import InsideFacts
@@ -36,7 +36,7 @@ MAX_FILES, MAX_BYTES = 100_000, 32 << 30
 """Files, and bytes of them, that are taken out of one such file, at all depths together."""
 _HOLDING: Final = frozenset({Format.MSI, Format.CAB, Format.PE})
 _ARCHIVE: Final = b"PK\3\4"
-_EXCLUDE: Final = "Check where the file comes from; exclude it from those inside (--inside=!PATTERN) if it is meant so."
+_EXCLUDE: Final = "Check where the file comes from; exclude it from --inside (!PATTERN) if it is meant so."
 
 
 class Opened(NamedTuple):
@@ -162,7 +162,7 @@ class _Pass:
         self._opener, self._artifact, self._container = opener, artifact, container
         self._taken, self._depth = taken, depth
         self._signs = opener.signs and artifact.to_sign and not self._is_left_alone()
-        self._members: list[Member] = []
+        self._members: list[BoxMember] = []
         self._artifacts: list[Artifact] = []
         self._boxes: list[Opened] = []
         self._not_matched = self._not_signable = 0
@@ -233,7 +233,7 @@ class _Pass:
         self._not_signable += format_ is None
 
     def _add(self, entry: ContainerEntry, artifact: Artifact) -> None:
-        self._members.append(Member(entry.name, artifact.name))
+        self._members.append(BoxMember(entry.name, artifact.name))
         self._artifacts.append(artifact)
 
 

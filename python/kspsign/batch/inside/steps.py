@@ -14,7 +14,7 @@ from kspsign.authenticode.containers.rebuild import check_rebuild, rebuild
 from kspsign.authenticode.formats import open_signable
 from kspsign.authenticode.signable import Digest
 from kspsign.batch.inside.opener import BOUNDS
-from kspsign.batch.inside.tree import Box, Inside, Member
+from kspsign.batch.inside.tree import Box, Inside, BoxMember
 from kspsign.batch.inside.verdict import check_kind, own_verdict, proved, sha256_of
 from kspsign.batch.occupancy import guard
 from kspsign.batch.one_artifact import Signing, admit_one, plan_one, sign_held, sign_one
@@ -51,8 +51,8 @@ def sign_container(box: Box, signing: Signing, engine: Engine) -> FileOutcome:
     Raises KspSignError (INSIDE_FAILED) when a file in it failed: the container stays as it was.
     """
     artifact, inside = box.artifact, _tree(signing)
-    _check_members(box, inside)
     inside.check_needed(artifact)
+    _check_members(box, inside)
     changed = inside.changed(box)
     if not changed:
         return _unchanged(box, signing, lambda: sign_one(artifact, signing, engine))
@@ -82,6 +82,7 @@ def plan_container(box: Box, signing: Signing, planner: Planner) -> FileOutcome:
     artifact, inside = box.artifact, _tree(signing)
     if box.error is not None:
         raise box.error
+    inside.check_needed(artifact)
     _check_members(box, inside)
     entries = [member.entry for member in inside.changed(box)]
     if not entries:
@@ -109,8 +110,8 @@ def _check_members(box: Box, inside: Inside) -> None:
             raise KspSignError(
                 f"{member.entry}, which is in it, failed: {error.message}",
                 code="INSIDE_FAILED",
-                remedy=f"The container was left as it was. {error.remedy} Or exclude the file: "
-                f"--inside=!{box.artifact.name}/{member.entry}.",
+                remedy=f"The container was left as it was. {error.remedy} Or exclude the file from --inside "
+                f"(!{box.artifact.name}/{member.entry}).",
             )
 
 
@@ -124,7 +125,7 @@ def _check_state(box: Box, held: LockedTarget) -> None:
         )
 
 
-def _written_again(box: Box, changed: Sequence[Member], inside: Inside, *, drop_signature: bool) -> Path:
+def _written_again(box: Box, changed: Sequence[BoxMember], inside: Inside, *, drop_signature: bool) -> Path:
     """The path of the container with the changed files in it, read back: each is what was signed."""
     container = open_container(box.artifact.path, BOUNDS)
     made = inside.folder.new_path(box.artifact.path.suffix.lower())

@@ -19,7 +19,7 @@ from kspsign.signing.copies import SignedCopy
 _CHANGED = frozenset({"signed", "rebuilt", "planned"})
 
 
-class Member(NamedTuple):
+class BoxMember(NamedTuple):
     """A file in a container that has a row of its own: its entry there, and the name of the artifact that is worked on
     for it, which may be that of the same content elsewhere."""
 
@@ -34,7 +34,7 @@ class Box:
 
     artifact: Artifact
     kind: ContainerKind | None
-    members: tuple[Member, ...] = ()
+    members: tuple[BoxMember, ...] = ()
     state: tuple[int, ...] = ()
     error: KspSignError | None = None
 
@@ -100,7 +100,7 @@ class Inside:
         if outcome.error is not None:
             self._doom(outcome.path, outcome.path)
 
-    def of(self, member: Member) -> Settled:
+    def of(self, member: BoxMember) -> Settled:
         """What became of a member that is done."""
         return self._settled[member.worked_on]
 
@@ -116,7 +116,7 @@ class Inside:
         """The entries of the container that are going to change."""
         return tuple(member.entry for member in box.members if self._is_expected(member.worked_on))
 
-    def changed(self, box: Box) -> tuple[Member, ...]:
+    def changed(self, box: Box) -> tuple[BoxMember, ...]:
         """Those that have changed."""
         return tuple(member for member in box.members if self.of(member).changed)
 

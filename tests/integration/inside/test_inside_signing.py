@@ -121,7 +121,10 @@ def _tampered(all_zip: bytes, three: bytes, bundle: bytes) -> dict[str, tuple[st
         return "all.zip", changed(all_zip, "bin/two.nupkg", content)
 
     return {
-        "a program in a zip is changed": ("all.zip", changed(all_zip, "bin/shared.exe", dll.replace(b"file 1", b"file 7"))),
+        "a program in a zip is changed": (
+            "all.zip",
+            changed(all_zip, "bin/shared.exe", dll.replace(b"file 1", b"file 7")),
+        ),
         "a program in a zip is unsigned": ("all.zip", changed(all_zip, "bin/shared.exe", SHARED)),
         "a library in a package in a zip is changed": with_two(changed(two, "lib/other.dll", dll)),
         "what is not signed is changed": with_two(changed(two, "readme.txt", b"other")),
@@ -129,14 +132,19 @@ def _tampered(all_zip: bytes, three: bytes, bundle: bytes) -> dict[str, tuple[st
         "the signature is that of another package": with_two(
             changed(two, ".signature.p7s", entries(three)[".signature.p7s"])
         ),
-        "a library is taken from a signed package": ("three.nupkg", changed(three, "tools/other.dll", other + b"\0" * 8)),
+        "a library is taken from a signed package": (
+            "three.nupkg",
+            changed(three, "tools/other.dll", other + b"\0" * 8),
+        ),
         "a program in a bundle is changed": (
             "app.msixbundle",
             changed(bundle, "x64.msix", changed(package, "App.exe", dll)),
         ),
         "a block map is rewritten": (
             "app.msixbundle",
-            changed(bundle, "x64.msix", changed(package, "AppxBlockMap.xml", block_map.replace(b"<Block ", b"<Block  ", 1))),
+            changed(
+                bundle, "x64.msix", changed(package, "AppxBlockMap.xml", block_map.replace(b"<Block ", b"<Block  ", 1))
+            ),
         ),
     }
 
@@ -173,7 +181,9 @@ def test_a_twin_packed_again_without_a_change_is_accepted(
 def test_the_same_input_costs_what_a_dry_run_says(publisher: Publisher, tmp_path: Path) -> None:
     drop = tmp_path / "drop"
     drop.mkdir()
-    (drop / "all.zip").write_bytes(zipped({"one.nupkg": nuget({"a.dll": SHARED}), "two.nupkg": nuget({"b.dll": SHARED})}))
+    (drop / "all.zip").write_bytes(
+        zipped({"one.nupkg": nuget({"a.dll": SHARED}), "two.nupkg": nuget({"b.dll": SHARED})})
+    )
     before = (drop / "all.zip").read_bytes()
     dry = sign(publisher, drop, "--dry-run")
     assert dry.code == 0, dry.text
@@ -184,7 +194,7 @@ def test_the_same_input_costs_what_a_dry_run_says(publisher: Publisher, tmp_path
     assert short.code == 1
     assert short.report["totals"]["signatures_used"] == 2
     assert (drop / "all.zip").read_bytes() == before
-    assert "INSIDE_FAILED" == short.files["all.zip"]["error"]["code"]
+    assert short.files["all.zip"]["error"]["code"] == "INSIDE_FAILED"
     run = sign(publisher, drop, "--max-signatures", 3)
     assert run.code == 0, run.text
     assert io.BytesIO(before).read() != (drop / "all.zip").read_bytes()

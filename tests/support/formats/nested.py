@@ -1,4 +1,4 @@
-"""Containers that hold signable files, as the tools that pack them write these, and what Python's zipfile reads there."""
+"""Containers that hold signable files, and what Python's zipfile reads in them."""
 
 from __future__ import annotations
 

@@ -150,7 +150,7 @@ def _entries(archive: Archive, kind: ContainerKind) -> tuple[ContainerEntry, ...
 def _files(archive: Archive, kind: ContainerKind) -> Iterator[ContainerEntry]:
     for entry in archive.entries:
         _check_type(entry)
-        name = entry.name
+        name = entry.shown_name
         path = plain_path(decoded(name) if kind in MSIX else name)
         if not name.endswith(("/", "\\")):
             yield ContainerEntry(path, entry.size, entry.packed, entry)

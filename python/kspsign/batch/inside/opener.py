@@ -35,7 +35,7 @@ MAX_DEPTH: Final = 5
 MAX_FILES, MAX_BYTES = 100_000, 32 << 30
 """Files, and bytes of them, that are taken out of one such file, at all depths together."""
 _HOLDING: Final = frozenset({Format.MSI, Format.CAB, Format.PE})
-_ARCHIVE: Final = b"PK\3\4"
+_CONTAINERS: Final = (b"PK\3\4", b"NAVX")
 _EXCLUDE: Final = "Check where the file comes from; exclude it from --inside (!PATTERN) if it is meant so."
 
 
@@ -196,7 +196,7 @@ class _Pass:
             self._not_signable += 1
             return
         self._taken.add(entry)
-        own = None if not self._signs else name if opener.judge or head.startswith(_ARCHIVE) else "signed"
+        own = None if not self._signs else name if opener.judge or head.startswith(_CONTAINERS) else "signed"
         real = opener.content(self._container, entry, suffix, own)
         glimpse = Glimpse.of(Snapshot(real, keep=False))
         format_, kind = detect_format(glimpse), detect_container(glimpse)

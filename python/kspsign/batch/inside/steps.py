@@ -14,7 +14,7 @@ from kspsign.authenticode.containers.rebuild import check_rebuild, rebuild
 from kspsign.authenticode.formats import open_signable
 from kspsign.authenticode.signable import Digest
 from kspsign.batch.inside.opener import BOUNDS
-from kspsign.batch.inside.tree import Box, Inside, BoxMember
+from kspsign.batch.inside.tree import Box, BoxMember, Inside
 from kspsign.batch.inside.verdict import check_kind, own_verdict, proved, sha256_of
 from kspsign.batch.occupancy import guard
 from kspsign.batch.one_artifact import Signing, admit_one, plan_one, sign_held, sign_one

@@ -8,6 +8,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Literal
 
+from kspsign.batch.ledger import ledger_facts
 from kspsign.batch.run import Run
 from kspsign.model.errors import HaltedError, KspSignError
 from kspsign.model.report import AgentFacts, FileOutcome, LeftOutFacts, Report, ToolFacts, Totals
@@ -152,6 +153,7 @@ def make_report(run: Run) -> Report:
         trust=None if record.trust is None else replace(record.trust, used=used_roots(outcomes)),
         warnings=tuple(record.warnings),
         configuration=settings.configuration.facts,
+        ledger=ledger_facts(run),
     )
 
 

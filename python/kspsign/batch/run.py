@@ -31,6 +31,7 @@ from kspsign.signing.circuit_breaker import CircuitBreaker
 from kspsign.signing.shared_state import SharedState
 
 if TYPE_CHECKING:
+    from kspsign.batch.ledger import RunLedgers
     from kspsign.verifying.policy.judge import Judge
 
 Resource = TypeVar("Resource")
@@ -69,6 +70,7 @@ class RunRecord:
     signatures_used: int = 0
     signatures_needed: int = 0
     limits: Limits | None = None
+    ledgers: RunLedgers | None = None
     error: KspSignError | None = None
     outputs: OutputState = OutputState.UNCHECKED
 

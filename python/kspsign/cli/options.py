@@ -53,7 +53,7 @@ SUMMARIES: dict[str, str | None] = {
     "smctl": "smctl's command line: healthcheck, windows certsync, keypair ls, certificate download, sign",
     "demo": "sign and verify real Windows executables with throw-away keys",
     "completion": "print the script that completes commands and options in your shell",
-    "schema": "JSON schema of kspsign.yml, policy, report, ledger and digest document, and of what doctor and inspect print",
+    "schema": "JSON schema of kspsign.yml, policy, report, ledger, digest document, doctor and inspect",
     "help": "show the help of a command",
     "version": "print the version",
     "action": None,  # how the GitHub action starts the engine: its inputs in one variable
@@ -103,6 +103,7 @@ FIELDS: dict[str, tuple[str, ...]] = {
         *("key_store", "thumbprint", "engine", "store", "digest", "description", "description_url", "page_hashes"),
         *("timestamp_url", "no_timestamp", "timestamp_mode", "timestamp_jobs", "timestamp_limit"),
         *("trust_root", "revocation", "signtool_verify", "max_signatures", "jobs", "journal", "signature_cache"),
+        *("ledger", "max_signatures_per_month"),
         *("signtool", "smctl", "navsip", "tool_env", "ca_file", "shadow"),
     ),
 }

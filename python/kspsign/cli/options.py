@@ -53,7 +53,7 @@ SUMMARIES: dict[str, str | None] = {
     "smctl": "smctl's command line: healthcheck, windows certsync, keypair ls, certificate download, sign",
     "demo": "sign and verify real Windows executables with throw-away keys",
     "completion": "print the script that completes commands and options in your shell",
-    "schema": "JSON schema of kspsign.yml, policy, report, ledger, digest document, doctor and inspect",
+    "schema": "JSON schema of kspsign.yml, policy, report, ledger, digest document; of what doctor and inspect print",
     "help": "show the help of a command",
     "version": "print the version",
     "action": None,  # how the GitHub action starts the engine: its inputs in one variable

@@ -190,10 +190,11 @@ class RotationFacts:
 
 @dataclass(frozen=True, slots=True)
 class LedgerFacts:
-    """Report: the uses of the key. `run` is the run's id in the ledger, `file` the ledger and `anchor` its last line of
-    this run; None without --ledger. `asked` counts all uses, `outcomes` what became of them; `uses` are the first."""
+    """Report: the uses of the key. `run` is the run's id in the ledger (None of several slices), `file` the ledger and
+    `anchor` its last line of this run; None without --ledger. `asked` counts all uses, `outcomes` what became of them;
+    `uses` are the first."""
 
-    run: str
+    run: str | None
     file: str | None
     anchor: AnchorFacts | None
     asked: int

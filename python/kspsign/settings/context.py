@@ -148,7 +148,7 @@ def _github_build(variables: Mapping[str, str]) -> BuildFacts | None:
 
 
 def _azure_pipeline(variables: Mapping[str, str]) -> PipelineFacts | None:
-    """See docs/reference/provenance.md; names of variables: Azure Pipelines, "Use predefined variables"."""
+    """Names of variables: Azure Pipelines, "Use predefined variables"; the agent's Constants.Variables.Agent."""
     if not _first(variables, "BUILD_BUILDID"):
         return None
     collection, project = _first(variables, "SYSTEM_COLLECTIONURI"), _first(variables, "SYSTEM_TEAMPROJECTID")

@@ -158,6 +158,7 @@ class SignatureSource:
             known = entry.signature()
             if known is not None and self._is_usable(known, digest):
                 self.uses.adopt(digest, algorithm, None, "cache")
+                self._trace.note(f"{self._key.name} was not asked for {digest.hex()}: from the signature cache")
                 return known
             signature = request()
             entry.keep(signature)

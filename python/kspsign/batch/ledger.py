@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 
 from kspsign.batch.run import Run
 from kspsign.keys.open import engine_for
-from kspsign.ledger.entries import CertificateRecord, KeyFacts, RunEntry
+from kspsign.ledger.entries import KeyFacts, LedgerCertificate, RunEntry
 from kspsign.ledger.file import LedgerFile
 from kspsign.model.errors import ConfigurationError
 from kspsign.model.report import AnchorFacts, CertificateFacts, LedgerFacts, RunWarning
@@ -61,9 +61,9 @@ def begin_ledger(run: Run, certificate: SyncedCertificate) -> None:
     run.shared.uses.begin(begun, ledgers.files)
 
 
-def certificate_record(facts: CertificateFacts) -> CertificateRecord:
+def certificate_record(facts: CertificateFacts) -> LedgerCertificate:
     """The certificate as the ledger keeps it."""
-    return CertificateRecord(
+    return LedgerCertificate(
         thumbprint=facts.thumbprint,
         sha256=facts.sha256,
         subject=facts.subject[:_TEXT],

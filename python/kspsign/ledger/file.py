@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import IO, Final
 
 from kspsign.concurrency.file_lock import try_lock
-from kspsign.ledger.chain import MAX_LINE, Anchor, chained, digest_of, parse_line
+from kspsign.ledger.chain import MAX_LINE, LedgerAnchor, chained, digest_of, parse_line
 from kspsign.ledger.entries import Entry
 from kspsign.model.errors import PrerequisiteError
 
@@ -31,7 +31,7 @@ class LedgerFile:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.anchor = Anchor()
+        self.anchor = LedgerAnchor()
         self._size = -1
         self._lock = threading.Lock()
 
@@ -74,13 +74,13 @@ class LedgerFile:
                 raise self._unusable("its file system knows no locks")
             yield file
 
-    def _last(self, file: IO[bytes]) -> tuple[Anchor, bool]:
+    def _last(self, file: IO[bytes]) -> tuple[LedgerAnchor, bool]:
         """The anchor to continue from, and whether the last line was cut off."""
         size = file.seek(0, os.SEEK_END)
         if size == self._size:
             return self.anchor, False
         if not size:
-            return Anchor(), False
+            return LedgerAnchor(), False
         start = max(0, size - 2 * MAX_LINE)
         file.seek(start)
         tail = file.read(size - start)
@@ -88,7 +88,7 @@ class LedgerFile:
         for skipped, text in enumerate(reversed([*lines, rest] if rest else lines)):
             line = parse_line(text)
             if line is not None:
-                after = Anchor(line.number + skipped, digest_of(([*lines, rest] if rest else lines)[-1]))
+                after = LedgerAnchor(line.number + skipped, digest_of(([*lines, rest] if rest else lines)[-1]))
                 return after, bool(rest)
         raise PrerequisiteError(
             "the last lines of the ledger can't be read: it is damaged, or is not a ledger",

@@ -251,5 +251,5 @@ def _moment(moment: datetime) -> str:
 
 
 def _fit(text: str) -> str:
-    """`text` as a line can hold it: names of files may have bytes that are no text."""
+    """`text` as a line can hold it: names of files may have bytes that do not decode."""
     return text.encode("utf-8", "backslashreplace").decode()[:_TEXT]

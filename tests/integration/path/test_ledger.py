@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from kspsign.ledger.chain import Anchor
+from kspsign.ledger.chain import LedgerAnchor
 from kspsign.ledger.entries import Entry, ReusedEntry, RunEntry
 from kspsign.ledger.read import KeyUse, key_uses, ledger_of, read_ledger
 from support.azure_devops.uploads import step_variables, uploads
@@ -73,7 +73,10 @@ def test_each_signature_is_matched_with_its_file(host: Host, tmp_path: Path) -> 
     facts = done.report["ledger"]
     assert (facts["asked"], facts["outcomes"]) == (2, {"embedded": 2})
     assert [use["digest"] for use in facts["uses"]] == [use.digest for use in uses]
-    assert Anchor(facts["anchor"]["number"], facts["anchor"]["sha256"]) == read_ledger(tmp_path / "ledger.jsonl").anchor
+    assert (
+        LedgerAnchor(facts["anchor"]["number"], facts["anchor"]["sha256"])
+        == read_ledger(tmp_path / "ledger.jsonl").anchor
+    )
     begun, end = entries[0], entries[-1]
     assert isinstance(begun, RunEntry)
     assert (begun.key.store, begun.key.alias, end.kind) == ("keylocker", "release", "end")

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, Literal, NamedTuple
 
-from kspsign.ledger.chain import MAX_LINE, LedgerFault, ChainReader, LedgerAnchor
+from kspsign.ledger.chain import MAX_LINE, ChainReader, LedgerAnchor, LedgerFault
 from kspsign.ledger.entries import AskedEntry, Entry, OutcomeEntry, RunEntry, SignedEntry
 from kspsign.model.errors import ConfigurationError
 

@@ -3,16 +3,25 @@
 from __future__ import annotations
 
 import tempfile
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final, NamedTuple
 
 from kspsign.batch.run import Run
 from kspsign.keys.open import engine_for
+from kspsign.keys.protocol import SigningKey
 from kspsign.ledger.entries import KeyFacts, LedgerCertificate, RunEntry
 from kspsign.ledger.file import LedgerFile
+from kspsign.ledger.history import LedgerHistory, MonthlyLimit
 from kspsign.model.errors import ConfigurationError
-from kspsign.model.report import AnchorFacts, CertificateFacts, LedgerFacts, RunWarning
-from kspsign.model.values import SyncedCertificate
+from kspsign.model.report import (
+    AnchorFacts,
+    CertificateFacts,
+    LedgerFacts,
+    MonthFacts,
+    RotationFacts,
+    RunWarning,
+)
 from kspsign.model.version import VERSION
 
 _TEXT: Final = 4096
@@ -30,18 +39,21 @@ class RunLedgers(NamedTuple):
         return tuple(file for file in self if file is not None)
 
 
-def begin_ledger(run: Run, certificate: SyncedCertificate) -> None:
+def begin_ledger(run: Run, signing: SigningKey) -> None:
     """The run's uses of the key are recorded from here on. Raises PrerequisiteError when a ledger can't be written."""
-    named = run.settings.ledger
+    certificate, store = signing.certificate, signing.store
+    key_is_fixed = store is None or store.capabilities.fixed_certificate
+    named, limit = run.settings.ledger, run.settings.max_signatures_per_month
+    key = KeyFacts(store=certificate.key_store, alias=certificate.alias, reference=certificate.key_reference)
+    history = LedgerHistory(run.context.build, key)
     run.record.ledgers = ledgers = RunLedgers(
-        LedgerFile(named.absolute()) if named is not None else None,
+        LedgerFile(named.absolute(), history) if named is not None else None,
         LedgerFile(_own_file(run)) if run.context.surface == "azure-pipelines" else None,
     )
     facts = run.record.certificate
     if facts is None:
         raise AssertionError  # certsync has presented it
     pipeline, command = run.context.pipeline, run.settings.command
-    key = KeyFacts(store=certificate.key_store, alias=certificate.alias, reference=certificate.key_reference)
     engine = engine_for(run.settings, certificate)
 
     def begun(identifier: str, time: str) -> RunEntry:
@@ -58,7 +70,14 @@ def begin_ledger(run: Run, certificate: SyncedCertificate) -> None:
             requested_for=(pipeline.requested_for or None) if pipeline is not None else None,
         )
 
-    run.shared.uses.begin(begun, ledgers.files)
+    monthly = MonthlyLimit(history, limit) if limit is not None else None
+    old = run.shared.uses.begin(begun, ledgers.files, monthly, rotates=not key_is_fixed)
+    if old is not None:
+        run.record.rotation = RotationFacts(old.thumbprint, facts.thumbprint, old.not_after, facts.not_after)
+        run.console.notice(
+            f"the key's certificate changed since the run before: {facts.thumbprint} (until {facts.not_after}), "
+            f"before {old.thumbprint} (until {old.not_after})"
+        )
 
 
 def certificate_record(facts: CertificateFacts) -> LedgerCertificate:
@@ -84,8 +103,19 @@ def ledger_facts(run: Run) -> LedgerFacts | None:
         anchor=AnchorFacts(*shared.anchor) if shared is not None else None,
         asked=uses.asked,
         outcomes=dict(sorted(uses.outcomes.items())),
+        rotation=run.record.rotation,
+        month=_month(run, shared),
         uses=uses.shown,
     )
+
+
+def _month(run: Run, shared: LedgerFile | None) -> MonthFacts | None:
+    if shared is None or shared.history is None:
+        return None
+    now = datetime.now(UTC)
+    month = f"{now:%Y-%m}"
+    spent, forecast = shared.history.spent(month), shared.history.forecast(now)
+    return MonthFacts(month, spent, run.settings.max_signatures_per_month, forecast)
 
 
 def ledger_warnings(run: Run) -> tuple[RunWarning, ...]:

@@ -18,6 +18,7 @@ from kspsign.model.report import (
     FileOutcome,
     LeftOut,
     PolicyFacts,
+    RotationFacts,
     RunWarning,
     SliceFacts,
     TrustFacts,
@@ -71,6 +72,7 @@ class RunRecord:
     signatures_needed: int = 0
     limits: Limits | None = None
     ledgers: RunLedgers | None = None
+    rotation: RotationFacts | None = None
     error: KspSignError | None = None
     outputs: OutputState = OutputState.UNCHECKED
 

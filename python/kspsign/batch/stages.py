@@ -84,7 +84,7 @@ def sign(run: Run, key: CheckedKey) -> SignedCopies:
     budget = Budget(share(run.settings.max_signatures, run.record.slice), tally)
     if run.settings.dry_run:
         return SignedCopies(open_planner(run.settings, key.certificate, budget), key)
-    begin_ledger(run, key.certificate)
+    begin_ledger(run, key.key)
     judge = key.verifier.check_token
     engine = run.open(open_engine(run.settings, key.key, budget, run.shared, judge, key.preflight))
     return SignedCopies(engine, key)

@@ -65,11 +65,19 @@ def parse_line(line: bytes) -> LedgerLine | None:
 
 
 class ChainReader:
-    """Reads the lines of one ledger and checks their chain; `faults` and `anchor` grow while `lines` is used up."""
+    """Reads the lines of one ledger that follow `after` and checks their chain.
 
-    def __init__(self, stream: Iterable[bytes], anchors: Iterable[LedgerAnchor] = ()) -> None:
+    `faults` and `anchor` grow while `lines` is used up.
+    """
+
+    def __init__(
+        self,
+        stream: Iterable[bytes],
+        anchors: Iterable[LedgerAnchor] = (),
+        after: LedgerAnchor = LedgerAnchor(),  # noqa: B008 - frozen
+    ) -> None:
         self.faults: list[LedgerFault] = []
-        self.anchor = LedgerAnchor()
+        self.anchor = after
         self._stream = stream
         self._anchors = {anchor.number: anchor.head for anchor in anchors if anchor.number}
 

@@ -189,6 +189,17 @@ class RotationFacts:
 
 
 @dataclass(frozen=True, slots=True)
+class MonthFacts:
+    """Report: signatures that the definition spent in the calendar month `month` ("2026-01", UTC), by the ledger; the
+    limit, if there is one; and what the month comes to if it goes on like this."""
+
+    month: str
+    spent: int
+    limit: int | None
+    forecast: int
+
+
+@dataclass(frozen=True, slots=True)
 class LedgerFacts:
     """Report: the uses of the key. `run` is the run's id in the ledger (None of several slices), `file` the ledger and
     `anchor` its last line of this run; None without --ledger. `asked` counts all uses, `outcomes` what became of them;
@@ -200,6 +211,7 @@ class LedgerFacts:
     asked: int
     outcomes: dict[str, int] = field(default_factory=dict)
     rotation: RotationFacts | None = None
+    month: MonthFacts | None = None
     uses: tuple[KeyUseFacts, ...] = ()
 
 

@@ -102,6 +102,10 @@ def _uses(ledger: LedgerFacts) -> str:
     if ledger.rotation is not None:
         turned = ledger.rotation
         said += f"; new certificate {turned.new} (until {turned.new_not_after}), before {turned.old}"
+    if ledger.month is not None:
+        month = ledger.month
+        limit = f" of {month.limit}" if month.limit is not None else ""
+        said += f"; {month.spent}{limit} in {month.month}, {month.forecast} by its end at this rate"
     if ledger.anchor is not None:
         said += f"; ledger line {ledger.anchor.number} is {ledger.anchor.sha256}"
     return said

@@ -12,12 +12,14 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any, Final, Literal
 
 from kspsign.ledger.entries import (
     AskedEntry,
     EndEntry,
     Entry,
+    LedgerCertificate,
     Outcome,
     OutcomeEntry,
     ReusedEntry,
@@ -26,6 +28,7 @@ from kspsign.ledger.entries import (
     SignedEntry,
 )
 from kspsign.ledger.file import LedgerFile
+from kspsign.ledger.history import BUDGET_SPENT, MonthlyLimit
 from kspsign.model.errors import PrerequisiteError
 from kspsign.model.report import KeyUseFacts
 from kspsign.model.values import DigestAlgorithm
@@ -84,6 +87,7 @@ class UseRecorder:
         self.asked = 0
         self.outcomes: Counter[Outcome] = Counter()
         self._ledgers: Sequence[LedgerFile] = ()
+        self._admit: Callable[[], None] | None = None
         self._lock = threading.Lock()
         self._names: dict[bytes, str] = {}
         self._attempts: Counter[_Key] = Counter()
@@ -92,15 +96,32 @@ class UseRecorder:
         self._shown: list[_Use] = []
         self._ended = False
 
-    def begin(self, begun: Callable[[str, str], RunEntry], ledgers: Sequence[LedgerFile]) -> None:
-        """A run begins; `begun` makes its entry of its id and the time. Raises PrerequisiteError when a ledger can't
-        be written."""
-        self._ledgers = ledgers
-        self._write(begun(self.run, _now()))
+    def begin(
+        self,
+        begun: Callable[[str, str], RunEntry],
+        ledgers: Sequence[LedgerFile],
+        limit: MonthlyLimit | None = None,
+        *,
+        rotates: bool = False,
+    ) -> LedgerCertificate | None:
+        """A run begins; `begun` makes its entry of its id and the time. Returns the certificate that the key had in the
+        run before, where that is another one; it is recorded, too.
 
-    def rotated(self, entry: RotatedEntry) -> None:
-        """The key has another certificate than before. Raises PrerequisiteError."""
-        self._write(entry)
+        The first of `ledgers` has the history that `limit` counts by; `rotates` is true for a key whose service chooses
+        another certificate all the time. Raises PrerequisiteError when one can't be
+        written.
+        """
+        self._ledgers = ledgers
+        entry, before = begun(self.run, _now()), _LastCertificate()
+        for ledger in ledgers:
+            ledger.append(entry, partial(before.look, ledger))
+        if limit is not None:
+            self._admit = lambda: limit.check(_now()[: len("2026-01")])
+        old = before.certificate
+        if old is None or rotates or old.thumbprint == entry.certificate.thumbprint:
+            return None
+        self._write(RotatedEntry(run=self.run, time=_now(), old=old, new=entry.certificate))
+        return old
 
     def name(self, digest: bytes, file: str) -> None:
         """A signature of `digest` is for `file`, where it is not said otherwise later."""
@@ -125,9 +146,12 @@ class UseRecorder:
                 self._shown.append(asked)
         entry = AskedEntry(run=self.run, time=moment, use=use, attempt=attempt, **_about(asked))
         try:
-            self._write(entry)
-        except PrerequisiteError:
-            self.ended(use, "refused", "LEDGER_UNUSABLE")
+            self._write(entry, self._admit)
+        except PrerequisiteError as refused:
+            self._forget(use)
+            if refused.code != BUDGET_SPENT:  # then no ledger has a line of it
+                about = _about(asked)
+                self._note(OutcomeEntry(run=self.run, time=_now(), use=use, outcome="refused", **about))
             raise
 
     def answered(
@@ -226,10 +250,30 @@ class UseRecorder:
         except PrerequisiteError as refused:
             self.fault = str(refused)
 
-    def _write(self, entry: Entry) -> None:
+    def _write(self, entry: Entry, admit: Callable[[], None] | None = None) -> None:
         if not self._ended:
             for ledger in self._ledgers:
-                ledger.append(entry)
+                ledger.append(entry, admit)
+                admit = None  # once: by the first, which has the history
+
+    def _forget(self, use: str) -> None:
+        """The key is not asked for this use."""
+        with self._lock:
+            known = self._uses.pop(use)
+            self.asked -= 1
+            self._shown = [shown for shown in self._shown if shown is not known]
+
+
+class _LastCertificate:
+    """The certificate of the key in the run before, by the first ledger that has a history."""
+
+    def __init__(self) -> None:
+        self.certificate: LedgerCertificate | None = None
+
+    def look(self, ledger: LedgerFile) -> None:
+        """Before the entry of this run is written."""
+        if ledger.history is not None:
+            self.certificate = ledger.history.certificate
 
 
 def new_use() -> str:

@@ -15,13 +15,14 @@ from pathlib import Path
 import pytest
 
 from kspsign.ledger.chain import LedgerAnchor
-from kspsign.ledger.entries import Entry, ReusedEntry, RunEntry
+from kspsign.ledger.entries import Entry, ReusedEntry, RotatedEntry, RunEntry
 from kspsign.ledger.read import KeyUse, key_uses, ledger_of, read_ledger
 from support.azure_devops.uploads import step_variables, uploads
 from support.digicert_one import wire
 from support.digicert_one.answers import Response
 from support.digicert_one.fixture import Host, running
 from support.digicert_one.server import Fault
+from support.digicert_one.world import DAY, NOW
 from support.formats.peimages import build_pe
 from support.samples import Run, kspsign_at
 
@@ -167,3 +168,37 @@ def test_what_a_killed_run_may_have_lost_the_next_one_records(host: Host, tmp_pa
     assert sorted(file for use in uses if use.outcome == "embedded" for file in use.files) == names
     assert len({entry.run for entry in entries}) == 2
     assert json.dumps(done.report["warnings"]).count("SIGNATURES_MAY_BE_SPENT") == 1
+
+
+def test_a_month_has_so_many_signatures_for_all_runs(host: Host, tmp_path: Path) -> None:
+    monthly = ("--max-signatures-per-month", 3)
+    files(tmp_path, "one", "two")
+    assert sign(host, tmp_path, *monthly).code == 0
+    files(tmp_path, "three", "four")
+    done = sign(host, tmp_path, *monthly)
+    assert done.code == 1, done.text
+    assert {file["error"]["code"] for file in done.report["files"] if file["error"]} == {"BUDGET_SPENT"}
+    assert (done.report["totals"]["signatures_used"], done.report["ledger"]["asked"]) == (1, 1)
+    month = done.report["ledger"]["month"]
+    assert (month["spent"], month["limit"], month["forecast"] >= 3) == (3, 3, True)
+    assert len(ledger(tmp_path)[0]) == 3
+
+
+def test_a_new_certificate_is_said_once(host: Host, tmp_path: Path) -> None:
+    olds: list[str] = []
+    for number in range(3):
+        if number == 1:
+            (keypair,) = host.world.keypairs
+            host.world.add_certificate(keypair, "renewed", begin=NOW - DAY)
+        files(tmp_path, f"content {number}")
+        done = sign(host, tmp_path, "--summary", tmp_path / "summary.md")
+        assert done.code == 0, done.text
+        rotation, thumbprint = done.report["ledger"]["rotation"], done.report["certificate"]["thumbprint"]
+        assert (rotation is not None) is (number == 1)
+        assert ("certificate changed since the run before" in done.text) is (number == 1)
+        if rotation is not None:
+            assert (rotation["old"], rotation["new"]) == (olds[0], thumbprint)
+            assert thumbprint in (tmp_path / "summary.md").read_text()
+        olds.append(thumbprint)
+    rotated = [entry for entry in ledger(tmp_path)[1] if isinstance(entry, RotatedEntry)]
+    assert [(entry.old.thumbprint, entry.new.thumbprint) for entry in rotated] == [(olds[0], olds[1])]

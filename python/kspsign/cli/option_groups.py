@@ -32,7 +32,7 @@ GROUPS: Final[Mapping[str, tuple[str, ...]]] = {
         "signature_cache",
         "ledger",
     ),
-    "reports and log": ("report", "junit", "summary", "publish_token_env", "quiet", "verbose"),
+    "reports and log": ("report", "junit", "summary", "html", "publish_token_env", "quiet", "verbose"),
     "programs and network": ("signtool", "smctl", "navsip", "tool_env", "ca_file", "shadow"),
 }
 """Every setting of `Settings` is in one of them."""

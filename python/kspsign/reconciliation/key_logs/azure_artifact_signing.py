@@ -24,7 +24,12 @@ from kspsign.reconciliation.key_logs.record import LogRecord
 CATEGORY: Final = "SignTransactions"
 _DIGESTS: Final = ("digest", "digest_s", "Digest")
 _OPERATION_IDS: Final = ("operationId", "operationId_g", "operationId_s", "OperationId")
-_PROFILES: Final = ("certificateProfileName", "certificateProfileName_s", "CertificateProfileName", "certificateProfile")
+_PROFILES: Final = (
+    "certificateProfileName",
+    "certificateProfileName_s",
+    "CertificateProfileName",
+    "certificateProfile",
+)
 
 
 def is_artifact_signing(fields: Mapping[str, Any]) -> bool:

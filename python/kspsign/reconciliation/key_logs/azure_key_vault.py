@@ -21,7 +21,9 @@ OPERATIONS: Final = ("operationName", "OperationName")
 CATEGORIES: Final = ("category", "Category")
 RESOURCES: Final = ("resourceId", "ResourceId", "_ResourceId")
 _SIGN: Final = "KeySign"
-_KEY: Final = re.compile(r"https://([^/:?#]+)(?::\d+)?/keys/([^/?#]+)(?:/([^/?#]+))??(?:/sign)?/?(?:[?#].*)?", re.IGNORECASE)
+_KEY: Final = re.compile(
+    r"https://([^/:?#]+)(?::\d+)?/keys/([^/?#]+)(?:/([^/?#]+))??(?:/sign)?/?(?:[?#].*)?", re.IGNORECASE
+)
 _NAMES: Final = ("upn", "unique_name", "name")
 _APPLICATIONS: Final = ("appid", "azp")
 _OBJECTS: Final = ("objectidentifier", "oid")
@@ -89,9 +91,7 @@ def _claims(claims: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
 
 
 def _made(fields: Mapping[str, Any], properties: Mapping[str, Any]) -> bool:
-    status = text(properties, "httpStatusCode") or text(
-        fields, "httpStatusCode", "HttpStatusCode", "httpStatusCode_d"
-    )
+    status = text(properties, "httpStatusCode") or text(fields, "httpStatusCode", "HttpStatusCode", "httpStatusCode_d")
     return succeeded(status.removesuffix(".0") or text(fields, "resultType", "ResultType"))
 
 

@@ -80,20 +80,22 @@ def digest(written: str) -> bytes | None:
     if not written:
         return None
     bare = written.strip()
-    try:
-        value = bytes.fromhex(bare) if len(bare) // 2 in DIGEST_BYTES else base64.b64decode(bare, validate=True)
-    except (ValueError, binascii.Error):
-        value = _base64(bare)
+    value = _hex(bare) if len(bare) // 2 in DIGEST_BYTES else None
+    if value is None:
+        try:
+            value = base64.b64decode(bare, validate=True)
+        except (ValueError, binascii.Error) as neither:
+            raise UnreadableRecordError(f"its digest is not one: {bare[:60]!r}") from neither
     if len(value) not in DIGEST_BYTES:
         raise UnreadableRecordError(f"its digest is not one: {bare[:60]!r}")
     return value
 
 
-def _base64(bare: str) -> bytes:
+def _hex(bare: str) -> bytes | None:
     try:
-        return base64.b64decode(bare, validate=True)
-    except (ValueError, binascii.Error) as neither:
-        raise UnreadableRecordError(f"its digest is not one: {bare[:60]!r}") from neither
+        return bytes.fromhex(bare)
+    except ValueError:
+        return None
 
 
 def succeeded(result: str) -> bool:

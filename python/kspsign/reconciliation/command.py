@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
 from typing import TextIO
 
 from kspsign.batch.outputs import check_outputs, inputs_of, outputs_of
-from kspsign.model.errors import NotReconciledError, UnaccountedUseError
+from kspsign.model.errors import ConfigurationError, NotReconciledError, UnaccountedUseError
 from kspsign.network.trace import listening
 from kspsign.publishing import issue, log_line, prepared, write_record
 from kspsign.reconciliation.answer import Answer, Coverage, Scope, answer
@@ -38,14 +38,14 @@ def run_reconcile(
     """
     outputs = outputs_of(settings, context)
     check_outputs(outputs, inputs_of(settings))
-    console = prepared(stream or sys.stdout, context)
+    console = prepared(stream, context)
 
     def say(line: str) -> None:
         console.write(log_line(line) + "\n")
         console.flush()
 
     with listening(say if context.debug else None):
-        ledgers = _ledgers(settings, context, pause, say)
+        ledgers = _ledgers(settings, context, pause)
     found = compare(settings, ledgers)
     _write(found, settings)
     for line in console_lines(found):
@@ -57,7 +57,7 @@ def compare(settings: ReconcileSettings, ledgers: Ledgers) -> Answer:
     """The answer on the logs that the settings name."""
     matcher, coverage = Matcher(ledgers, settings.skew_seconds), Coverage()
     log_format = None if settings.log_format == "auto" else settings.log_format
-    logs = [KeyLog(path, log_format, settings.columns) for path in settings.key_log]
+    logs = [KeyLog(path, log_format, settings.columns) for path in _files(settings.key_log)]
     for number, log in enumerate(logs):
         for place, record in log.records():
             name = log.format or ""
@@ -69,30 +69,47 @@ def compare(settings: ReconcileSettings, ledgers: Ledgers) -> Answer:
     return answer(ledgers, logs, matcher, coverage, scope, settings.skew_seconds)
 
 
-def _ledgers(
-    settings: ReconcileSettings, context: RunContext, pause: Callable[[float], bool], say: Callable[[str], None]
-) -> Ledgers:
+def _ledgers(settings: ReconcileSettings, context: RunContext, pause: Callable[[float], bool]) -> Ledgers:
+    """The ledgers in files and, if asked for, those that builds attached."""
     ledgers = Ledgers()
-    for path in settings.ledger:
+    for path in _files(settings.ledger):
         ledgers.read(path)
-    since = settings.period[0]
-    if settings.from_azure_devops and settings.token and settings.collection and settings.project and since is not None:
-        from kspsign.azure_devops import open_client  # noqa: PLC0415 - brings what is heavy
-        from kspsign.reconciliation.fetch import fetch_ledgers  # noqa: PLC0415 - likewise
-
-        client = open_client(
-            settings.collection,
-            settings.project,
-            settings.token,
-            network=settings.network,
-            temp_folder=context.temp_folder,
-            pause=pause,
-        )
-        with contextlib.closing(client):
-            for fetched in fetch_ledgers(client, settings.definition, since, settings.task_id, say):
-                ledgers.add(*fetched)
+    if settings.from_azure_devops:
+        _fetch(ledgers, settings, context, pause)
     ledgers.merge()
     return ledgers
+
+
+def _fetch(ledgers: Ledgers, settings: ReconcileSettings, context: RunContext, pause: Callable[[float], bool]) -> None:
+    from kspsign.azure_devops import open_client  # noqa: PLC0415 - brings what is heavy
+    from kspsign.reconciliation.fetch import fetch_ledgers  # noqa: PLC0415 - likewise
+
+    place = settings.azure_devops
+    client = open_client(
+        place.collection,
+        place.project,
+        place.token,
+        network=settings.network,
+        temp_folder=context.temp_folder,
+        pause=pause,
+    )
+    with contextlib.closing(client):
+        ledgers.without = fetch_ledgers(client, ledgers, settings.definition, place.since, settings.task_id)
+
+
+def _files(named: Iterable[Path]) -> Iterator[Path]:
+    """Each file that is named, and every file in a folder that is, by name. Raises ConfigurationError for an empty
+    folder."""
+    for path in named:
+        if not path.is_dir():
+            yield path
+            continue
+        found = sorted(file for file in path.rglob("*") if file.is_file())
+        if not found:
+            raise ConfigurationError(
+                "there is no file in this folder", remedy="Name the folder with the files to compare.", file=str(path)
+            )
+        yield from found
 
 
 def _write(found: Answer, settings: ReconcileSettings) -> None:

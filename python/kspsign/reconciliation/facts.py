@@ -128,6 +128,7 @@ class ReconciliationRecord(TypedDict):
     keys: list[str]
     clock_skew: float
     ledgers: list[LedgerRecord]
+    builds_without_ledger: list[int]
     logs: list[LogRecordCounts]
     coverage: list[CoverageRecord]
     totals: TotalsRecord
@@ -162,6 +163,7 @@ def frame(found: Answer) -> dict[str, Any]:
             )
             for facts in found.ledgers.facts
         ],
+        "builds_without_ledger": found.ledgers.without,
         "logs": [
             LogRecordCounts(
                 name=str(log.path),

@@ -6,67 +6,45 @@ build have timelines of their own, and what each of them signed counts.
 
 from __future__ import annotations
 
-import gzip
 import io
-import zlib
-from collections.abc import Callable, Iterator
-from typing import Final, NamedTuple
+from typing import Final
 
-from kspsign.azure_devops import LEDGER_TYPE, AttachmentRef, AzureDevOps, Timeline
+from kspsign.azure_devops import LEDGER_TYPE, AttachmentRef, AzureDevOps, Timeline, TimelineRecord
 from kspsign.ledger.chain import ChainFault
-from kspsign.ledger.read import Ledger, ledger_of, raw_lines
+from kspsign.ledger.read import ledger_of
+from kspsign.reconciliation.ledgers import Ledgers
 
-LARGEST: Final = 512 << 20
-"""Bytes of one ledger, unpacked."""
-_GZIP: Final = b"\x1f\x8b"
 _FOREIGN: Final = "it was attached by a step that is not the KspSign task: its lines are nobody's"
 
 
-class Fetched(NamedTuple):
-    """A ledger that a build attached, and what is wrong with it besides its chain."""
-
-    ledger: Ledger
-    faults: tuple[ChainFault, ...]
-
-
 def fetch_ledgers(
-    client: AzureDevOps, definitions: tuple[int, ...], since: float, task_id: str, told: Callable[[str], None]
-) -> Iterator[Fetched]:
-    """The ledgers of the builds of `definitions` that ended at `since` (seconds since 1970) or later, or still run.
-
-    `told` gets a line for each build without a ledger. Raises PrerequisiteError when Azure DevOps can't be asked.
-    """
+    client: AzureDevOps, ledgers: Ledgers, definitions: tuple[int, ...], since: float, task_id: str
+) -> list[int]:
+    """Take in the ledgers of the builds of `definitions` that ended at `since` (seconds since 1970) or later, or still
+    run; returns the builds without one. Raises PrerequisiteError when Azure DevOps can't be asked."""
+    without = []
     for build_id in client.builds_since(definitions, since):
         timelines: dict[str, Timeline] = {}
         listed = client.attachments(build_id, LEDGER_TYPE)
         if not listed:
-            told(f"build {build_id}: no ledger is attached")
+            without.append(build_id)
         for ref in listed:
-            yield _fetched(client, build_id, ref, task_id, timelines)
+            if ref.timeline_id not in timelines:
+                timelines[ref.timeline_id] = client.timeline(build_id, ref.timeline_id)
+            _fetch(client, ledgers, build_id, ref, timelines[ref.timeline_id].records.get(ref.record_id), task_id)
+    return without
 
 
-def _fetched(
-    client: AzureDevOps, build_id: int, ref: AttachmentRef, task_id: str, timelines: dict[str, Timeline]
-) -> Fetched:
+def _fetch(
+    client: AzureDevOps,
+    ledgers: Ledgers,
+    build_id: int,
+    ref: AttachmentRef,
+    record: TimelineRecord | None,
+    task_id: str,
+) -> None:
     name = f"build {build_id}: {ref.name}"
-    if ref.timeline_id not in timelines:
-        timelines[ref.timeline_id] = client.timeline(build_id, ref.timeline_id)
-    record = timelines[ref.timeline_id].records.get(ref.record_id)
     if record is None or record.kind != "Task" or record.task_id != task_id:
-        return Fetched(ledger_of(name, ()), (ChainFault(0, "forged", _FOREIGN),))
-    try:
-        content = _unpacked(client.attachment(build_id, ref))
-    except (OSError, EOFError, zlib.error) as broken:
-        return Fetched(ledger_of(name, ()), (ChainFault(0, "unreadable", f"it can't be unpacked: {broken}"),))
-    return Fetched(ledger_of(name, raw_lines(io.BytesIO(content))), ())
-
-
-def _unpacked(content: bytes) -> bytes:
-    """The lines, which a large ledger is packed with gzip for."""
-    if not content.startswith(_GZIP):
-        return content
-    with gzip.GzipFile(fileobj=io.BytesIO(content)) as packed:
-        plain = packed.read(LARGEST + 1)
-    if len(plain) > LARGEST:
-        raise OSError(f"it has more than {LARGEST >> 20} MiB")
-    return plain
+        ledgers.add(ledger_of(name, ()), (ChainFault(0, "forged", _FOREIGN),))
+    else:
+        ledgers.take(name, io.BytesIO(client.attachment(build_id, ref)))

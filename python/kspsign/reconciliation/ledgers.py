@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import gzip
+import zlib
+from collections.abc import Iterable, Iterator
 from datetime import datetime
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import IO, Final, NamedTuple, cast
 
 from kspsign.ledger.chain import ChainFault
 from kspsign.ledger.entries import KeyFacts, RunEntry
-from kspsign.ledger.read import KeyUse, Ledger, key_uses, read_ledger
+from kspsign.ledger.read import KeyUse, Ledger, key_uses, ledger_of, raw_lines
+from kspsign.model.errors import ConfigurationError
 from kspsign.reconciliation.tables import (
     MADE,
     NOTHING,
@@ -22,6 +25,9 @@ from kspsign.reconciliation.tables import (
     hashed,
 )
 
+LARGEST: Final = 512 << 20
+"""Bytes of one ledger, unpacked."""
+_GZIP: Final = b"\x1f\x8b"
 _ADDRESSES: Final = ("key", "version", "keypair")
 """Parts of a key store's reference that are the key's address in its service."""
 OUTSIDE: Final = "outside a pipeline"
@@ -43,7 +49,11 @@ class LedgerFacts(NamedTuple):
 
 
 class Ledgers:
-    """Reads ledgers one after another; `merge` follows the last one. `refused` counts requests that made nothing."""
+    """Reads ledgers one after another; `merge` follows the last one.
+
+    `refused` counts requests that made nothing, `merged` entries on a signature that another ledger has too. `without`
+    are builds that attached no ledger.
+    """
 
     def __init__(self) -> None:
         self.facts: list[LedgerFacts] = []
@@ -52,12 +62,28 @@ class Ledgers:
         self.keys: Numbered[LedgerKey] = Numbered()
         self.refused = 0
         self.merged = 0
+        self.without: list[int] = []
         self._clocks: Numbered[str] = Numbered()
         self._unknown_signers: set[int] = set()
 
     def read(self, path: Path) -> None:
         """Take in the ledger at `path`. Raises ConfigurationError when it can't be read."""
-        self.add(read_ledger(path))
+        try:
+            with path.open("rb") as file:
+                self.take(str(path), file)
+        except OSError as refused:
+            raise ConfigurationError(
+                f"the ledger can't be read: {refused.strerror or refused}",
+                remedy="Name the file that --ledger wrote, the attachment of a build, or a folder of them.",
+                file=str(path),
+            ) from refused
+
+    def take(self, name: str, file: IO[bytes]) -> None:
+        """Take in the ledger that is in `file`, also in gzip, as a build attaches a large one."""
+        packed = file.read(len(_GZIP)) == _GZIP
+        file.seek(0)
+        stream = _Lines(cast("IO[bytes]", gzip.GzipFile(fileobj=file)) if packed else file)
+        self.add(ledger_of(name, stream), stream.faults)
 
     def add(self, ledger: Ledger, faults: Iterable[ChainFault] = ()) -> None:
         """Take in a ledger; `faults` are those that were found besides its chain."""
@@ -136,6 +162,26 @@ class Ledgers:
         better = {"asked": 0, "obtained": 1, "lost": 2, "kept": 3, "discarded": 4, "embedded": 5, "refused": 0}
         if better[OUTCOMES[table.outcomes[row]]] > better[OUTCOMES[table.outcomes[kept]]]:
             table.outcomes[kept] = table.outcomes[row]
+
+
+class _Lines:
+    """The lines of a ledger's file; `faults` says why there are no more where it can't be unpacked."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self.faults: list[ChainFault] = []
+        self._file = file
+
+    def __iter__(self) -> Iterator[bytes]:
+        place = size = 0
+        try:
+            for place, line in enumerate(raw_lines(self._file), 1):
+                size += len(line)
+                if size > LARGEST:
+                    self.faults.append(ChainFault(place, "unreadable", f"it has more than {LARGEST >> 20} MiB"))
+                    return
+                yield line
+        except (gzip.BadGzipFile, EOFError, zlib.error) as broken:
+            self.faults.append(ChainFault(place + 1, "unreadable", f"it can't be unpacked: {broken}"))
 
 
 def _seconds(written: str) -> float:

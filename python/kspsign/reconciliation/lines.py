@@ -16,6 +16,7 @@ from kspsign.reconciliation.words import (
     signature_words,
     use_words,
     verdict,
+    without_words,
 )
 
 _T = TypeVar("_T")
@@ -28,6 +29,8 @@ def console_lines(found: Answer) -> Iterator[str]:
     facts = sorted(found.ledgers.facts, key=lambda ledger: ledger.accepted)
     yield from _listed("ledger", facts, lambda ledger: f"{ledger.name}: {ledger_words(ledger)}")
     yield from _listed("log", found.logs, lambda log: f"{log.path}: {log_words(log)}")
+    if found.ledgers.without:
+        yield without_words(found)
     for span in coverage_words(found):
         yield f"covered: {span}"
     yield f"matched: {matched_words(found)}"

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final, Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
 
@@ -32,19 +32,30 @@ _DEFAULTS: Final = {
 DefinitionId = Annotated[int, Field(gt=0)]
 
 
+class Place(NamedTuple):
+    """A project whose builds are asked for, and since when (seconds since 1970)."""
+
+    collection: str
+    project: str
+    token: SecretStr
+    since: float
+
+
 class ReconcileSettings(BaseModel):
     """The settings of `kspsign reconcile`."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", str_strip_whitespace=True)
 
-    key_log: tuple[Path, ...] = Field(min_length=1, description="Exported log of the key; repeatable.")
+    key_log: tuple[Path, ...] = Field(
+        min_length=1, description="Exported log of the key, or a folder of its files; repeatable."
+    )
     log_format: Literal[
         "auto", "azure-key-vault", "azure-artifact-signing", "digicert-one", "aws-cloudtrail", "google-cloud", "csv"
     ] = Field("auto", description="Whose log it is; auto: by its first record.")
     log_column: Annotated[tuple[str, ...], Metavar("NAME=COLUMN")] = Field(
         (), description=f"Column of a log of your own; repeatable. Names: {', '.join(COLUMNS)}."
     )
-    ledger: tuple[Path, ...] = Field((), description="Ledger of builds; repeatable.")
+    ledger: tuple[Path, ...] = Field((), description="Ledger of builds, or a folder of ledgers; repeatable.")
     from_azure_devops: bool = Field(False, description="Fetch the ledgers that builds of --definition attached.")
     definition: Annotated[tuple[DefinitionId, ...], Metavar("ID")] = Field(
         (), description="Pipeline whose builds count, by its definition id; repeatable."
@@ -133,6 +144,14 @@ class ReconcileSettings(BaseModel):
             None if self.since is None else _seconds(self.since),
             None if self.until is None else _seconds(self.until),
         )
+
+    @property
+    def azure_devops(self) -> Place:
+        """Where ledgers are fetched from, where they are."""
+        since = self.period[0]
+        if self.collection is None or self.project is None or self.token is None or since is None:
+            raise ValueError("nothing is fetched: see _has_ledgers")
+        return Place(self.collection, self.project, self.token, since)
 
     @property
     def task_id(self) -> str:

@@ -10,6 +10,7 @@ from kspsign.reconciliation.key_logs.read import KeyLog
 from kspsign.reconciliation.ledgers import LedgerFacts
 from kspsign.reconciliation.tables import Match, Reason
 
+_NAMED: Final = 20
 MATCH_WORDS: Final[dict[Match, str]] = {
     "none": "by nothing",
     "digest": "by digest",
@@ -68,6 +69,13 @@ def ledger_words(facts: LedgerFacts) -> str:
     first = facts.faults[0]
     more = f", and {len(facts.faults) - 1} more fault(s)" if len(facts.faults) > 1 else ""
     return f"REFUSED: line {first.line}: {first.message}{more}; none of its {facts.uses} signature(s) counts"
+
+
+def without_words(found: Answer) -> str:
+    """The builds that attached no ledger: they signed nothing, or not with kspsign."""
+    named = ", ".join(map(str, found.ledgers.without[:_NAMED]))
+    more = f" and {len(found.ledgers.without) - _NAMED} more" if len(found.ledgers.without) > _NAMED else ""
+    return f"builds without a ledger: {named}{more}"
 
 
 def log_words(log: KeyLog) -> str:

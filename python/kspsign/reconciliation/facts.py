@@ -314,7 +314,7 @@ def shown_day(day: int) -> str:
 
 def shown_distance(seconds: float) -> str:
     """How far one clock is from another: "10 min ahead of"."""
-    return f"{abs(seconds) / 60:.0f} min {'ahead of' if seconds > 0 else 'behind'}"
+    return f"{abs(seconds) / 60:.0f} min {'ahead of' if seconds > 0 else 'slower than'}"
 
 
 def _minutes(seconds: float) -> int:

@@ -14,7 +14,7 @@ from kspsign.ledger.chain import ChainFault
 from kspsign.ledger.read import ledger_of
 from kspsign.reconciliation.ledgers import Ledgers
 
-_FOREIGN: Final = "it was attached by a step that is not the KspSign task: its lines are nobody's"
+_FOREIGN: Final = "it was attached by a step that is not the KspSign task: its lines count for nothing"
 
 
 def fetch_ledgers(

@@ -21,7 +21,7 @@ from kspsign.reconciliation.tables import (
     LedgerKey,
     Numbered,
     Signatures,
-    Signer,
+    SigningRun,
     hashed,
 )
 
@@ -34,7 +34,7 @@ OUTSIDE: Final = "outside a pipeline"
 """The pipeline of a run that was in none."""
 
 
-class LedgerFacts(NamedTuple):
+class ReadLedger(NamedTuple):
     """A ledger that was read: how many lines and uses of keys it has, and what is wrong with its chain."""
 
     name: str
@@ -56,9 +56,9 @@ class Ledgers:
     """
 
     def __init__(self) -> None:
-        self.facts: list[LedgerFacts] = []
+        self.facts: list[ReadLedger] = []
         self.signatures = Signatures()
-        self.signers: Numbered[Signer] = Numbered()
+        self.signers: Numbered[SigningRun] = Numbered()
         self.keys: Numbered[LedgerKey] = Numbered()
         self.refused = 0
         self.merged = 0
@@ -88,7 +88,7 @@ class Ledgers:
     def add(self, ledger: Ledger, faults: Iterable[ChainFault] = ()) -> None:
         """Take in a ledger; `faults` are those that were found besides its chain."""
         uses = key_uses(ledger.entries)
-        facts = LedgerFacts(ledger.name, len(ledger.entries), len(uses), (*ledger.faults, *faults))
+        facts = ReadLedger(ledger.name, len(ledger.entries), len(uses), (*ledger.faults, *faults))
         self.facts.append(facts)
         for use in uses:
             if use.outcome == "refused":
@@ -109,11 +109,11 @@ class Ledgers:
                 if row != kept:
                     self._merge(kept, row)
 
-    def signer(self, row: int) -> Signer:
+    def signer(self, row: int) -> SigningRun:
         """Whose signature it is."""
         return self.signers[self.signatures.signers[row]]
 
-    def _append(self, use: KeyUse, facts: LedgerFacts) -> None:
+    def _append(self, use: KeyUse, facts: ReadLedger) -> None:
         table = self.signatures
         table.asked.append(_seconds(use.asked))
         table.answered.append(_seconds(use.answered or use.asked))
@@ -129,13 +129,15 @@ class Ledgers:
     def _signer(self, run: RunEntry | None) -> int:
         ledger = len(self.facts) - 1
         if run is None:
-            number = self.signers.number(Signer(ledger, self.keys.number(LedgerKey("", frozenset())), "", "", "", 0))
+            number = self.signers.number(
+                SigningRun(ledger, self.keys.number(LedgerKey("", frozenset())), "", "", "", 0)
+            )
             self._unknown_signers.add(number)
             return number
         key = self.keys.number(LedgerKey(run.key.store, key_names(run.key)))
         build = run.build
         return self.signers.number(
-            Signer(
+            SigningRun(
                 ledger,
                 key,
                 f"{build.definition} {build.number} ({build.id}), attempt {build.attempt}" if build else "",

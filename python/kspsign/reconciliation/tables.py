@@ -134,7 +134,7 @@ class LogKey(NamedTuple):
     name: str
 
 
-class Signer(NamedTuple):
+class SigningRun(NamedTuple):
     """Who used a key by a ledger: a run, with its build, key (a number) and person. `clock` is the number of the run,
     whose clock is that of one machine."""
 

@@ -7,7 +7,7 @@ from typing import Final
 from kspsign.reconciliation.answer import Account, Answer, Result
 from kspsign.reconciliation.facts import SignatureRecord, UseRecord, shown_day, shown_time, totals
 from kspsign.reconciliation.key_logs.read import KeyLog
-from kspsign.reconciliation.ledgers import LedgerFacts
+from kspsign.reconciliation.ledgers import ReadLedger
 from kspsign.reconciliation.tables import Match, Reason
 
 _NAMED: Final = 20
@@ -62,7 +62,7 @@ def matched_words(found: Answer) -> str:
     return ", ".join([*(said or ["none"]), *(f"{number} {what}" for number, what in aside if number)])
 
 
-def ledger_words(facts: LedgerFacts) -> str:
+def ledger_words(facts: ReadLedger) -> str:
     """A ledger, and what is wrong with it."""
     if facts.accepted:
         return f"{facts.uses} signature(s)"

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import SecretStr
 
 from kspsign.azure_devops import LEDGER_TYPE, TASK_ID, client, open_client
 from kspsign.model.network_options import NetworkOptions

@@ -221,8 +221,8 @@ class UnaccountedUseError(KspSignError):
         super().__init__(
             what,
             code="UNACCOUNTED_USE",
-            remedy="Find out who made them, by the caller and address in the log. If they can't be explained, disable the "
-            "credentials that the caller used, and have the certificate revoked.",
+            remedy="Find out who made them, by the caller and address in the log. If they can't be explained, "
+            "disable the credentials that the caller used, and have the certificate revoked.",
         )
 
 

@@ -97,7 +97,7 @@ class Ledgers:
                 self._append(use, facts)
 
     def merge(self) -> None:
-        """Make one signature of those that several ledgers tell of: a later run may say what became of it, and the
+        """Make one signature of those that several ledgers have: a later run may say what became of it, and the
         same lines may be in a file and in an attachment."""
         table = self.signatures
         for rows in Index(table.uses).repeated():

@@ -1,6 +1,7 @@
-"""Matches the uses that a key's log tells of with the signatures that ledgers tell of, each with one at most.
+"""Matches the uses in a key's log with the signatures in ledgers, each with one at most.
 
-A digest outweighs an id, and both outweigh the time: a use whose digest no ledger has is no build's, whenever it was.
+A digest outweighs an id, and both outweigh the time: a use whose digest no ledger has belongs to no build, whenever it
+was.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Signatures of ledgers and uses of keys in columns: a million of each must fit into memory.
 
-Everything is in arrays; ids, digests and events are the first 16 bytes of a digest, which nobody can bring to collide
-with another's.
+Everything is in arrays; ids, digests and events are the first 16 bytes of a digest, which no one can
+compute a second text for.
 """
 
 from __future__ import annotations
@@ -147,7 +147,7 @@ class SigningRun(NamedTuple):
 
 
 class Signatures:
-    """The uses of keys that ledgers tell of. `asked` and `answered` are seconds since 1970.
+    """The uses of keys in ledgers. `asked` and `answered` are seconds since 1970.
 
     `uses` are the ledgers' own ids of them; `outcomes` are indices of OUTCOMES; `matched` is the number of the use in
     the log, -1 for none; `accepted` is 0 for those of a ledger whose chain is broken.
@@ -174,7 +174,7 @@ class Signatures:
 
 
 class Uses:
-    """The uses of keys that logs tell of.
+    """The uses of keys in logs.
 
     `row` is the number of the signature that a use is matched with, or that its `reason` is about; -1 for none. `match`
     and `reason` are indices of MATCHES and REASONS.
@@ -205,7 +205,7 @@ MATCHES: Final[tuple[Match, ...]] = ("none", "digest", "request-id", "time-windo
 neither, and there are as many uses as signatures within the clock skew; there is none."""
 Reason = Literal["", "unknown", "again", "other-digest", "refused-ledger", "repeated"]
 REASONS: Final[tuple[Reason, ...]] = ("", "unknown", "again", "other-digest", "refused-ledger", "repeated")
-"""Why a use is matched with none: no ledger knows it; the signature was made more often than ledgers tell; the ledger
+"""Why a use is matched with none: no ledger knows it; the signature was made more often than ledgers say; the ledger
 has another digest for that request; only a ledger with a broken chain knows it; the log's record was exported twice,
 so that it is not a use at all."""
 Outcome = Literal["asked", "obtained", "embedded", "kept", "discarded", "lost", "refused"]

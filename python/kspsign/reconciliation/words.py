@@ -20,7 +20,7 @@ MATCH_WORDS: Final[dict[Match, str]] = {
 REASON_WORDS: Final[dict[Reason, str]] = {
     "": "",
     "unknown": "no ledger knows it",
-    "again": "the signature was made once more than the ledgers tell",
+    "again": "the signature was made once more than the ledgers say",
     "other-digest": "the ledger has another digest for this request",
     "refused-ledger": "only a ledger with a broken chain knows it",
     "repeated": "the record was exported twice",

@@ -147,7 +147,7 @@ def test_a_request_id_that_is_used_again_is_not_accounted_for(story: Story) -> N
     story.log([*edges(), used("a.exe", 1), {**used("a.exe", 9), "callerIpAddress": "203.0.113.66"}])
     found = story.answer()
     assert (found.result, reasons(found)) == ("unaccounted", ["again"])
-    assert "the signature was made once more than the ledgers tell (a.exe of build release 2026.7" in use_words(
+    assert "the signature was made once more than the ledgers say (a.exe of build release 2026.7" in use_words(
         cast("UseRecord", listed(found, "unaccounted")[0])
     )
 

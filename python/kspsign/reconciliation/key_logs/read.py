@@ -58,7 +58,7 @@ class KeyLog:
 
     def records(self) -> Iterator[tuple[int, LogRecord]]:
         """Every record that can be read, with its place in the file. Raises ConfigurationError for a file that can't
-        be opened, or is no log of a format that is known."""
+        be opened, or is not a log of a known format."""
         read = self._reader(self.format) if self.format is not None else None
         for place, fields, fault in raw_records(self.path):
             if fields is None:

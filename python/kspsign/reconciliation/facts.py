@@ -1,10 +1,12 @@
-"""The answer in values of JSON: schema kspsign.reconciliation/1, docs/reference/reconcile.md."""
+"""The answer in values of JSON: schema kspsign.reconciliation/1, docs/reference/key-logs.md."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
-from typing import Any, Final, Literal, TypedDict
+from typing import Any, Final, Literal
+
+from typing_extensions import TypedDict  # pydantic makes a schema of no other before Python 3.12
 
 from kspsign.model.report import RunWarning
 from kspsign.model.version import VERSION

@@ -9,6 +9,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Literal
 
+from kspsign.batch.ledger import ledger_facts
 from kspsign.batch.run import Run
 from kspsign.model.errors import HaltedError, KspSignError
 from kspsign.model.report import AgentFacts, ChainCertificate, FileOutcome, LeftOutFacts, Report, ToolFacts, Totals
@@ -156,6 +157,7 @@ def make_report(run: Run) -> Report:
         trust=None if record.trust is None else replace(record.trust, used=used_roots(outcomes)),
         warnings=tuple(record.warnings),
         configuration=settings.configuration.facts,
+        ledger=ledger_facts(run),
         max_signatures=settings.max_signatures,
         certificates=_certificates(record.chains),
     )

@@ -19,6 +19,7 @@ from kspsign.model.report import (
     FileOutcome,
     LeftOut,
     PolicyFacts,
+    RotationFacts,
     RunWarning,
     SliceFacts,
     TrustFacts,
@@ -34,6 +35,7 @@ from kspsign.signing.shared_state import SharedState
 if TYPE_CHECKING:
     from cryptography import x509
 
+    from kspsign.batch.ledger import RunLedgers
     from kspsign.verifying import Verifier
     from kspsign.verifying.policy.judge import Judge
 
@@ -73,6 +75,8 @@ class RunRecord:
     signatures_used: int = 0
     signatures_needed: int = 0
     limits: Limits | None = None
+    ledgers: RunLedgers | None = None
+    rotation: RotationFacts | None = None
     error: KspSignError | None = None
     outputs: OutputState = OutputState.UNCHECKED
     chains: AbstractSet[tuple[x509.Certificate, ...]] = frozenset()

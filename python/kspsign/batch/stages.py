@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from kspsign.batch.cautions import certificate_warnings, no_timestamp_warning, skipped_warnings
+from kspsign.batch.ledger import begin_ledger
 from kspsign.batch.one_artifact import Signing, admit_one, plan_one, sign_one
 from kspsign.batch.run import Run
 from kspsign.batch.slices import share
@@ -83,6 +84,7 @@ def sign(run: Run, key: CheckedKey) -> SignedCopies:
     budget = Budget(share(run.settings.max_signatures, run.record.slice), tally)
     if run.settings.dry_run:
         return SignedCopies(open_planner(run.settings, key.certificate, budget), key)
+    begin_ledger(run, key.key)
     judge = key.verifier.check_token
     engine = run.open(open_engine(run.settings, key.key, budget, run.shared, judge, key.preflight))
     return SignedCopies(engine, key)

@@ -104,6 +104,7 @@ FIELDS: dict[str, tuple[str, ...]] = {
         *("key_store", "thumbprint", "engine", "store", "digest", "description", "description_url", "page_hashes"),
         *("timestamp_url", "no_timestamp", "timestamp_mode", "timestamp_jobs", "timestamp_limit"),
         *("trust_root", "revocation", "signtool_verify", "max_signatures", "jobs", "journal", "signature_cache"),
+        *("ledger", "max_signatures_per_month"),
         *("signtool", "smctl", "navsip", "tool_env", "ca_file", "shadow"),
     ),
 }

@@ -10,7 +10,7 @@ import io
 from typing import Final
 
 from kspsign.azure_devops import LEDGER_TYPE, AttachmentRef, AzureDevOps, Timeline, TimelineRecord
-from kspsign.ledger.chain import ChainFault
+from kspsign.ledger.chain import LedgerFault
 from kspsign.ledger.read import ledger_of
 from kspsign.reconciliation.ledgers import Ledgers
 
@@ -45,6 +45,6 @@ def _fetch(
 ) -> None:
     name = f"build {build_id}: {ref.name}"
     if record is None or record.kind != "Task" or record.task_id != task_id:
-        ledgers.add(ledger_of(name, ()), (ChainFault(0, "forged", _FOREIGN),))
+        ledgers.add(ledger_of(name, ()), (LedgerFault(0, "forged", _FOREIGN),))
     else:
         ledgers.take(name, io.BytesIO(client.attachment(build_id, ref)))

@@ -9,7 +9,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import IO, Final, NamedTuple, cast
 
-from kspsign.ledger.chain import ChainFault
+from kspsign.ledger.chain import LedgerFault
 from kspsign.ledger.entries import KeyFacts, RunEntry
 from kspsign.ledger.read import KeyUse, Ledger, key_uses, ledger_of, raw_lines
 from kspsign.model.errors import ConfigurationError
@@ -40,7 +40,7 @@ class ReadLedger(NamedTuple):
     name: str
     lines: int
     uses: int
-    faults: tuple[ChainFault, ...]
+    faults: tuple[LedgerFault, ...]
 
     @property
     def accepted(self) -> bool:
@@ -85,7 +85,7 @@ class Ledgers:
         stream = _Lines(cast("IO[bytes]", gzip.GzipFile(fileobj=file)) if packed else file)
         self.add(ledger_of(name, stream), stream.faults)
 
-    def add(self, ledger: Ledger, faults: Iterable[ChainFault] = ()) -> None:
+    def add(self, ledger: Ledger, faults: Iterable[LedgerFault] = ()) -> None:
         """Take in a ledger; `faults` are those that were found besides its chain."""
         uses = key_uses(ledger.entries)
         facts = ReadLedger(ledger.name, len(ledger.entries), len(uses), (*ledger.faults, *faults))
@@ -170,7 +170,7 @@ class _Lines:
     """The lines of a ledger's file; `faults` says why there are no more where it can't be unpacked."""
 
     def __init__(self, file: IO[bytes]) -> None:
-        self.faults: list[ChainFault] = []
+        self.faults: list[LedgerFault] = []
         self._file = file
 
     def __iter__(self) -> Iterator[bytes]:
@@ -179,11 +179,11 @@ class _Lines:
             for place, line in enumerate(raw_lines(self._file), 1):
                 size += len(line)
                 if size > LARGEST:
-                    self.faults.append(ChainFault(place, "unreadable", f"it has more than {LARGEST >> 20} MiB"))
+                    self.faults.append(LedgerFault(place, "unreadable", f"it has more than {LARGEST >> 20} MiB"))
                     return
                 yield line
         except (gzip.BadGzipFile, EOFError, zlib.error) as broken:
-            self.faults.append(ChainFault(place + 1, "unreadable", f"it can't be unpacked: {broken}"))
+            self.faults.append(LedgerFault(place + 1, "unreadable", f"it can't be unpacked: {broken}"))
 
 
 def _seconds(written: str) -> float:

@@ -7,7 +7,7 @@ from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
-from kspsign.ledger.chain import Anchor, chained
+from kspsign.ledger.chain import LedgerAnchor, chained
 from kspsign.ledger.entries import Entry
 from support.key_logs.examples import key_vault
 from support.key_logs.stories import KEY, moment, request_id
@@ -52,7 +52,7 @@ def _write_ledger(path: Path, number: int, names: list[str]) -> None:
     entries: list[Entry] = [run_entry(number, moment(number), build=build(number), key=KEY)]
     for name in names:
         entries += use_entries(number, name, time=moment(number + 0.1), request=request_id((number, name)))
-    anchor, content = Anchor(), []
+    anchor, content = LedgerAnchor(), []
     for entry in entries:
         line, anchor = chained(anchor, entry)
         content.append(line)

@@ -154,8 +154,10 @@ def test_both_signatures_of_a_wix_bundle(windows: Windows, timestamp_url: str) -
     assert verdicts == (2, {"engine.exe": None, "setup.exe": None, "wrong.exe": "0x8007000B"})
     (windows.folder / "plain.exe").write_bytes(BUNDLE)
     key = ("--key-store", "windows", "--keypair-alias", "Contoso-Release", "--store", "store", *TOOL_ENV)
-    chosen = (*key, "--timestamp-url", timestamp_url, "--trust-root", windows.trust_root, "--report", "tool.json")
-    by_tool = windows.kspsign("run", "plain.exe", *chosen)
+    by_tool = windows.kspsign(
+        *("run", "plain.exe", *key, "--timestamp-url", timestamp_url, "--report", "tool.json"),
+        *("--trust-root", windows.trust_root),
+    )
     (file,) = json.loads((windows.folder / "tool.json").read_text(encoding="utf-8"))["files"]
     assert (by_tool.exit_code, file["error"]["code"]) == (6, "TRUST_E_NOSIGNATURE"), by_tool.output
     assert "wix burn reattach" in file["error"]["remedy"]

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from kspsign.authenticode.appx.names import SIGNATURE as APPX_SIGNATURE
-from kspsign.authenticode.appx.names import plain as decoded
+from kspsign.authenticode.appx.names import plain as part_name
 from kspsign.authenticode.appx.package import Package, read_package
 from kspsign.authenticode.containers.bounds import Bounds
 from kspsign.authenticode.containers.kinds import MSIX, ContainerKind, detect_container
@@ -96,6 +96,8 @@ class Container:
             yield from unpack_pieces(file, self.archive, entry.entry)
 
 
+_ENCODED: Final = frozenset({ContainerKind.NUPKG, ContainerKind.SNUPKG, ContainerKind.VSIX})
+"""Packages of other tools, whose names need not be those of parts."""
 _SIGNATURES: Final = {
     ContainerKind.NUPKG: frozenset({NUGET_SIGNATURE}),
     ContainerKind.SNUPKG: frozenset({NUGET_SIGNATURE}),
@@ -150,11 +152,17 @@ def _files(archive: Archive, kind: ContainerKind) -> Iterator[ContainerEntry]:
     for entry in archive.entries:
         _check_type(entry)
         name = entry.shown_name
-        path = plain_path(decoded(name) if kind in MSIX else name)
+        path = plain_path(_decoded(name, kind))
         if not name.endswith(("/", "\\")):
             yield ContainerEntry(path, entry.size, entry.packed, entry)
         elif entry.size:
             raise ValueError(f'"{name}" is a folder, and has content')
+
+
+def _decoded(name: str, kind: ContainerKind) -> str:
+    """The name of a part without percent-encoding, as the readers of packages show it (ECMA-376 Part 2 §A). Raises
+    ValueError for one that no file may have."""
+    return part_name(name) if kind in MSIX or (kind in _ENCODED and "%" in name) else name
 
 
 def _check_type(entry: ZipEntry) -> None:

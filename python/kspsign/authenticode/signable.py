@@ -74,7 +74,7 @@ class Listing(NamedTuple):
 
 
 @runtime_checkable
-class Container(Protocol):
+class ListingFile(Protocol):
     """A signable file that answers for others, as a catalogue does."""
 
     def listing(self, most: int) -> Listing:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import heapq
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from kspsign.model.errors import ConfigurationError
 from kspsign.model.report import SliceFacts
@@ -14,8 +14,19 @@ from kspsign.model.values import Artifact
 def take_slice(artifacts: Sequence[Artifact], number: int, total: int) -> tuple[SliceFacts, tuple[Artifact, ...]]:
     """Slice `number` of `total`, in the order given: each artifact is in exactly one slice, whoever asks.
 
-    Largest first, each to the slice with the fewest bytes, then files, so far; a slice may be empty. Names and
-    sizes alone decide: agents that see the same files agree.
+    Names and sizes alone decide: agents that see the same files agree.
+    """
+    names = divide(artifacts, total)[number - 1]
+    listing = "".join(f"{file.name}\0{file.size}\0" for file in sorted(artifacts, key=lambda file: file.name))
+    digest = hashlib.sha256(listing.encode("utf-8", "surrogateescape")).hexdigest()
+    facts = SliceFacts(number, total, len(artifacts), digest)
+    return facts, tuple(artifact for artifact in artifacts if artifact.name in names)
+
+
+def divide(artifacts: Iterable[Artifact], total: int) -> tuple[frozenset[str], ...]:
+    """The names in each of `total` slices.
+
+    Largest first, each to the slice with the fewest bytes, then files, so far; a slice may be empty.
     """
     slices: list[set[str]] = [set() for _ in range(total)]
     loads = [(0, 0, index) for index in range(total)]
@@ -23,10 +34,7 @@ def take_slice(artifacts: Sequence[Artifact], number: int, total: int) -> tuple[
         size, files, index = heapq.heappop(loads)
         slices[index].add(artifact.name)
         heapq.heappush(loads, (size + artifact.size, files + 1, index))
-    listing = "".join(f"{file.name}\0{file.size}\0" for file in sorted(artifacts, key=lambda file: file.name))
-    digest = hashlib.sha256(listing.encode("utf-8", "surrogateescape")).hexdigest()
-    facts = SliceFacts(number, total, len(artifacts), digest)
-    return facts, tuple(artifact for artifact in artifacts if artifact.name in slices[number - 1])
+    return tuple(map(frozenset, slices))
 
 
 def share(signatures: int | None, part: SliceFacts | None) -> int | None:

@@ -13,7 +13,7 @@ from kspsign.batch.slices import share
 from kspsign.batch.work import Batch
 from kspsign.certificates.identity import PublisherIdentity
 from kspsign.certsync import certificate_facts, key_store_name, open_key
-from kspsign.keys.open import engine_for, timestamp_urls
+from kspsign.keys.open import check_options, engine_for, timestamp_urls
 from kspsign.keys.protocol import SigningKey
 from kspsign.model.errors import ConfigurationError, PrerequisiteError, TrustError
 from kspsign.model.values import SyncedCertificate
@@ -52,6 +52,7 @@ class SignedCopies(NamedTuple):
 def certsync(run: Run) -> CheckedKey:
     """Stage 1: the certificate is on this agent and its key store open. Raises PrerequisiteError for a certificate
     that could not give a signature that verifies."""
+    check_options(run.settings)
     urls = timestamp_urls(run.settings, key_store_name(run.settings))
     preflight = run.open(open_preflight(run.settings, urls, run.shared))
     key = run.open(open_key(run.settings, run.hear, run.cancelled))

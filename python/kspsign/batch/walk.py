@@ -11,6 +11,7 @@ import os
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import takewhile
 from pathlib import Path
 from typing import NamedTuple
 
@@ -81,7 +82,17 @@ class Walk:
         anchor = Path(pattern).anchor
         parts = [part for part in _SEPARATORS.split(pattern[len(anchor) :]) if part not in {"", "."}]
         once = [part for index, part in enumerate(parts) if part != _ANY_FOLDERS or parts[index - 1 : index] != [part]]
-        yield from self._below(Path(anchor) if anchor else self.folder, tuple(once), ())
+        start = self._shared_with(Path(anchor), once) if anchor else self.folder
+        yield from self._below(start, tuple(once[len(start.parts) - 1 :] if anchor else once), ())
+
+    def _shared_with(self, anchor: Path, parts: Sequence[str]) -> Path:
+        """The folder to which both an absolute pattern and `folder` lead: no name above it is looked for, so that those
+        folders need not be read."""
+        own = self.folder.absolute()
+        if Path(own.anchor) != anchor:
+            return anchor
+        shared = takewhile(lambda pair: pair[0] == pair[1], zip(own.parts[1:], parts[:-1], strict=False))
+        return anchor.joinpath(*(name for name, _ in shared))
 
     def _below(self, folder: Path, parts: Sequence[str], above: tuple[tuple[int, int], ...]) -> Iterator[WalkedPath]:
         if not parts:

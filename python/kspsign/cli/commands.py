@@ -215,6 +215,7 @@ SCHEMAS: Mapping[str, str] = {
     "inspect": "kspsign.cli.inspect_schema:inspect_schema",
     "digest": "kspsign.signing.digest_document:digest_document_schema",
     "key-command": "kspsign.keys.command.messages:key_command_schema",
+    "ledger": "kspsign.ledger.entries:ledger_schema",
 }
 """The function that returns each schema, loaded when it is asked for."""
 

@@ -14,7 +14,7 @@ from typing import Any, TextIO
 from kspsign.authenticode.formats import open_signable
 from kspsign.authenticode.io.snapshot import Snapshot
 from kspsign.authenticode.profile import FileSignature
-from kspsign.authenticode.signable import Container, DescribedFile, SignableFile
+from kspsign.authenticode.signable import DescribedFile, ListingFile, SignableFile
 from kspsign.batch.outcomes import EXIT_NOT_VERIFIED
 from kspsign.batch.select import select_artifacts
 from kspsign.certificates.chain import ordered_chain
@@ -207,7 +207,7 @@ def _format_rows(file: object, signature: FileSignature) -> Iterator[Row]:
 
 def _member_rows(file: object) -> Iterator[Row]:
     """What a catalogue or the like lists."""
-    if not isinstance(file, Container):
+    if not isinstance(file, ListingFile):
         return
     try:
         listing = file.listing(_MOST_MEMBERS)

@@ -53,7 +53,7 @@ SUMMARIES: dict[str, str | None] = {
     "smctl": "smctl's command line: healthcheck, windows certsync, keypair ls, certificate download, sign",
     "demo": "sign and verify real Windows executables with throw-away keys",
     "completion": "print the script that completes commands and options in your shell",
-    "schema": "JSON schema of kspsign.yml, of policy, report and digest document, and of what doctor and inspect print",
+    "schema": "JSON schema of kspsign.yml, policy, report, ledger, digest document; of what doctor and inspect print",
     "help": "show the help of a command",
     "version": "print the version",
     "action": None,  # how the GitHub action starts the engine: its inputs in one variable
@@ -143,7 +143,7 @@ def add_options(parser: argparse.ArgumentParser, command: str, stores: Sequence[
     elif command == "help":
         parser.add_argument("about", nargs="?", metavar="COMMAND", help="the command; none lists all of them")
     elif command == "schema":
-        schemas = ("config", "digest", "doctor", "inspect", "key-command", "policy", "report")
+        schemas = ("config", "digest", "doctor", "inspect", "key-command", "ledger", "policy", "report")
         parser.add_argument("what", choices=schemas, help="which schema to print")
 
 

@@ -112,6 +112,13 @@ def timestamp_urls(settings: Settings, key_store: str | None) -> tuple[str, ...]
     return (*((first,) if first is not None else ()), *others)
 
 
+def check_options(settings: Settings) -> None:
+    """Raise ConfigurationError for options of the run's key store that can be seen to be wrong before anybody is
+    asked."""
+    if settings.key_store is not None:
+        options_for(settings, find_store(settings)).check()
+
+
 def options_for(settings: Settings, entry: StoreEntry, thumbprint: str | None = None) -> StoreOptions:
     """The options of this store: those of the run if it is the run's, else from the keys that were given.
 

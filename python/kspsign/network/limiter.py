@@ -1,7 +1,6 @@
-"""Limits concurrent requests to a service, adapting to its answers (AIMD with slow start).
+"""Limits concurrent requests to a service: threads wait for the turn that its `LoadLimit` gives them.
 
-One limiter belongs to one service. It starts low, doubles per round trip while latency is stable, and halves when
-the service says that it is too much. The number that last went well is then kept, and tried again only rarely.
+One limiter belongs to one service.
 """
 
 from __future__ import annotations
@@ -10,59 +9,23 @@ import contextlib
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 
 from kspsign.model.errors import CancelledError
 from kspsign.model.values import LimitFacts
-from kspsign.network.retry import LONGEST_PAUSE, pause_before
+from kspsign.network.load_limit import START, LoadLimit, Slot
 
-START = 4
-PATIENCE = 32
-"""Round trips without complaint before more than what was known to go well is tried."""
-FIRST_PAUSE, MOST_DOUBLINGS = 0.5, 6
-"""Seconds without a request after a complaint that does not say how long; twice as long after each in a row."""
-_UNSTABLE = 2.0
-_NOISE_SECONDS = 0.05
 _POLL_SECONDS = 0.5
 
 
-@dataclass(slots=True)
-class Slot:
-    """One request that a limiter admits, unless it is not `taken`; its result is reported before it ends."""
-
-    epoch: int
-    started: float
-    taken: bool = True
-    complaint: bool = False
-    retry_after: float | None = None
-    answered: bool = True
-
-    def throttled(self, retry_after: float | None) -> None:
-        """The service is throttling (429, 503), or did not answer in time; `seconds` to wait if it said so."""
-        self.complaint, self.retry_after = True, retry_after
-
-
 class Limiter:
-    """Admits a changing number of parallel requests, never more than `ceiling`, begun `spacing` seconds apart; see the
-    module."""
+    """Admits as many parallel requests as `ceiling`, `spacing` and the service's answers allow (`LoadLimit`)."""
 
     def __init__(self, ceiling: int, cancelled: threading.Event, spacing: float = 0.0, *, start: int = START) -> None:
         self.ceiling = ceiling
-        self._spacing = spacing
         self._cancelled = cancelled
         self._turn = threading.Condition()
-        self._limit = min(start, ceiling)
-        self._target = ceiling
-        self._proven = 0
-        self._patience, self._calm = PATIENCE, 0
-        self._epoch = 0
-        self._resume = 0.0
-        self._best = float("inf")
-        self._window: list[float] = []
-        self._full = False
-        self._first = self._last = 0.0
-        self.in_flight = self.waiting = 0
-        self._peak = self._answers = self._complaints = self._pauses = 0
+        self._load = LoadLimit(ceiling, spacing, start=start)
+        self.waiting = 0
 
     @contextlib.contextmanager
     def slot(self) -> Iterator[Slot]:
@@ -84,39 +47,28 @@ class Limiter:
         with self._turn:
             self.waiting += 1
             try:
-                while (pause := self._resume - time.monotonic()) > 0 or self.in_flight >= self._limit:
+                while (pause := self._load.pause(time.monotonic())) > 0 or self._load.free <= 0:
                     if self._cancelled.is_set():
                         raise CancelledError
                     if wanted is not None and not wanted():
-                        return Slot(self._epoch, 0.0, taken=False)
+                        return Slot(self._load.epoch, 0.0, taken=False)
                     self._turn.wait(min(pause, _POLL_SECONDS) if pause > 0 else _POLL_SECONDS)
             finally:
                 self.waiting -= 1
-            self.in_flight += 1
-            self._peak = max(self._peak, self.in_flight)
-            self._full = self._full or self.in_flight >= self._limit
-            slot = Slot(self._epoch, time.monotonic())
-            if self._spacing:
-                self._resume = max(self._resume, slot.started + self._spacing)
-            self._first = self._first or slot.started
-            return slot
+            return self._load.admit(time.monotonic())
 
     def leave(self, slot: Slot) -> None:
         """The request is over."""
         if not slot.taken:
             return
         with self._turn:
-            self.in_flight -= 1
-            now = time.monotonic()
-            if slot.complaint:
-                self._complained(slot, now)
-            elif slot.answered:
-                self._answers += 1
-                self._last = now
-                self._window.append(now - slot.started)
-                if len(self._window) >= self._limit:
-                    self._round_trip()
-            self._turn.notify(max(1, self._limit - self.in_flight))
+            self._load.release(slot, time.monotonic())
+            self._turn.notify(max(1, self._load.free))
+
+    @property
+    def in_flight(self) -> int:
+        """Requests under way."""
+        return self._load.in_flight
 
     @property
     def pending(self) -> int:
@@ -127,52 +79,4 @@ class Limiter:
     def facts(self) -> LimitFacts:
         """What it came to, for the report."""
         with self._turn:
-            seconds = self._last - self._first
-            return LimitFacts(
-                ceiling=self.ceiling,
-                in_flight=self._limit,
-                peak=self._peak,
-                answers=self._answers,
-                throttled=self._complaints,
-                per_second=round(self._answers / seconds, 2) if seconds > 0 else 0.0,
-            )
-
-    def _round_trip(self) -> None:
-        """As many answers as are let through at once: time to look whether more would go."""
-        latency = sorted(self._window)[len(self._window) // 2]
-        self._best = min(self._best, latency)
-        stable = latency <= _UNSTABLE * self._best + _NOISE_SECONDS
-        if self._full:
-            self._pauses = 0
-            self._proven = max(self._proven, self._limit)
-            if stable:
-                self._grow()
-        self._window.clear()
-        self._full = False
-
-    def _grow(self) -> None:
-        if self._limit < self._target:
-            self._limit = min(self._limit * 2, self._target)
-        elif self._limit < self.ceiling:
-            self._calm += 1
-            if self._calm >= self._patience:
-                # From here on every calm round trip goes one step further, until the next complaint.
-                self._limit = self._target = min(self._limit + max(1, self._limit // 4), self.ceiling)
-
-    def _complained(self, slot: Slot, now: float) -> None:
-        """Halve, once for all requests that were under way together."""
-        self._complaints += 1
-        if slot.epoch == self._epoch:
-            self._epoch += 1
-            self._pauses += 1
-            if self._limit > self._proven:
-                self._patience *= 2 if self._calm >= self._patience else 1
-            else:
-                self._proven = max(1, self._limit - max(1, self._limit // 4))
-            self._target = max(1, self._proven, self._limit // 2)
-            self._limit = max(1, self._limit // 2)
-            self._calm = 0
-            self._window.clear()
-            self._full = False
-        pause = pause_before(min(self._pauses, MOST_DOUBLINGS), FIRST_PAUSE, slot.retry_after)
-        self._resume = max(self._resume, now + (LONGEST_PAUSE if pause is None else pause))
+            return self._load.facts

@@ -49,7 +49,7 @@ SIGNTOOL_OPTIONS: Mapping[str, str] = {
     "timestamp_url": "/tr",
 }
 """What a setting is in a command line of SignTool; the others are in the configuration file that is named."""
-CODES_OF_SETTINGS = frozenset({"CONFIGURATION", "UNMAPPED_VARIABLE", "TIMESTAMP_NEEDED"})
+CODES_OF_SETTINGS = frozenset({"BUDGET_SPENT", "CONFIGURATION", "TIMESTAMP_NEEDED", "UNMAPPED_VARIABLE"})
 """Errors about settings name them in their message too; other messages may quote file names."""
 
 

@@ -136,6 +136,9 @@ class StoreOptions(BaseModel):
         """Whether these options are too few to open the store, so that --thumbprint means an earlier certsync."""
         return False
 
+    def check(self) -> None:
+        """Raise ConfigurationError for what is wrong with them and the files that they name: nobody is asked."""
+
 
 class StoreModels(Protocol):
     """Which key stores there are, and the options of each: the table of `kspsign.keys` as the settings see it."""

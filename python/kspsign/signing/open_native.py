@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, cast
 from kspsign.certificates.identity import PublisherIdentity
 from kspsign.keys.protocol import KeyStore, SigningKey, check_digest
 from kspsign.model.values import DigestAlgorithm
-from kspsign.network.limiter import START, Limiter
+from kspsign.network.limiter import Limiter
+from kspsign.network.load_limit import START
 from kspsign.settings.model import Settings
 from kspsign.signing.budget import Budget
 from kspsign.signing.journal import Journal

@@ -142,6 +142,7 @@ class SignatureSource:
         with cache.entry(digest, algorithm) as entry:
             known = entry.signature()
             if known is not None and self._is_usable(known, digest):
+                self._trace.note(f"{self._key.name} was not asked for {digest.hex()}: from the signature cache")
                 return known
             signature = request()
             entry.keep(signature)

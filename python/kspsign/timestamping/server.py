@@ -18,10 +18,12 @@ from kspsign.model.values import DigestAlgorithm, ServerFacts, TimestampToken
 from kspsign.network.address import shown_url
 from kspsign.network.exchange import Question, RedirectError, ask
 from kspsign.network.failures import reason, timed_out
-from kspsign.network.limiter import Limiter, Slot
+from kspsign.network.limiter import Limiter
+from kspsign.network.load_limit import Slot
 from kspsign.network.pool import Pool
 from kspsign.network.retry import retry_after_seconds
 from kspsign.settings.timestamp_limits import ServerLimit
+from kspsign.timestamping.health import ServerHealth
 from kspsign.timestamping.remedies import HTML_PAGE
 
 MAX_REPLY = 1 << 20
@@ -30,8 +32,6 @@ DEADLINE = 45.0
 """Seconds for a whole answer, from the connection on."""
 REDIRECTS = 5
 HEADERS = {"Content-Type": "application/timestamp-query", "Accept": "application/timestamp-reply"}
-FIRST_REST, LONGEST_REST = 0.5, 60.0
-"""Seconds that a server is left alone after a failure; twice as long after each further one in a row."""
 TokenJudge = Callable[[bytes, bytes], None]
 """Raises TrustError for a token (DER) over a signature value with which a file would not verify."""
 _TRANSIENT = frozenset({408, 429, 500, 502, 503, 504})
@@ -71,10 +71,9 @@ class RemoteAuthority:
         self._address = url
         self._pool = Pool(network, connections=limit.jobs, timeout=TIMEOUT, deadline=DEADLINE)
         self._lock = threading.Lock()
-        self._failed_in_a_row = 0
+        self._health = ServerHealth()
         self._tokens = self._failures = 0
-        self._rests_until = self._waits_until = 0.0
-        self._on_trial = False
+        self._waits_until = 0.0
         self._last_fault = ServerFault("no answer", transient=True)
 
     @property
@@ -85,7 +84,7 @@ class RemoteAuthority:
     @property
     def rests(self) -> float:
         """Seconds that it is still left alone."""
-        return max(self._rests_until - time.monotonic(), 0.0)
+        return self._health.rests(time.monotonic())
 
     @property
     def asks_to_wait(self) -> float:
@@ -95,20 +94,15 @@ class RemoteAuthority:
     def is_well(self) -> bool:
         """Whether it is worth asking now. After a rest one caller alone hears yes, until it is known how it went."""
         with self._lock:
-            if not self._failed_in_a_row:
-                return True
-            if self._on_trial or self.rests:
-                return False
-            self._on_trial = True
-            return True
+            return self._health.is_well(time.monotonic())
 
     def ask(self, signature: bytes, algorithm: DigestAlgorithm) -> TimestampToken | ServerFault:
         """A checked token over `signature`, or what went wrong. Raises CancelledError while waiting for a turn.
 
         A thread that waits for its turn gets the fault that others meet meanwhile.
         """
-        failed = self._failed_in_a_row
-        slot = self.limiter.enter(lambda: self._failed_in_a_row <= failed)
+        failed = self._health.failed_in_a_row
+        slot = self.limiter.enter(lambda: self._health.failed_in_a_row <= failed)
         if not slot.taken:
             return self._last_fault
         try:
@@ -124,22 +118,20 @@ class RemoteAuthority:
 
     def _settle(self, answer: TimestampToken | ServerFault) -> None:
         with self._lock:
-            self._on_trial = False
             if isinstance(answer, TimestampToken):
                 self._tokens += 1
-                self._failed_in_a_row = 0
+                self._health.succeeded()
             else:
                 self._failures += 1
                 self._last_fault = answer
-                self._failed_in_a_row += 1
-                rest = min(FIRST_REST * 2 ** (self._failed_in_a_row - 1), LONGEST_REST)
-                self._rests_until = time.monotonic() + rest
+                self._health.failed(time.monotonic())
 
     def _request(self, signature: bytes, algorithm: DigestAlgorithm, slot: Slot) -> TimestampToken | ServerFault:
         query = make_query(signature, algorithm)
+        again = self._health.failed_in_a_row + 1
         try:
             question = Question("POST", self._address, query.der, HEADERS)
-            answer = ask(self._pool, question, limit=MAX_REPLY, attempt=self._failed_in_a_row + 1, redirects=REDIRECTS)
+            answer = ask(self._pool, question, limit=MAX_REPLY, attempt=again, redirects=REDIRECTS)
         except (RedirectError, ValueError) as unusable:
             slot.answered = False
             return ServerFault(reason(unusable), transient=False)

@@ -64,5 +64,7 @@ def test_the_limit_counts_for_all_calls_together(agent: BuildAgent, tmp_path: Pa
     assert refused.code == 1
     assert "the signature cache's limit of 3 signatures is used up" in refused.err
     (tmp_path / "again.dll").write_bytes(image(0))
-    assert agent.type("smctl", "sign", ALIAS, "-i", "again.dll", environment=environment).code == 0
+    again = agent.type("smctl", "sign", ALIAS, "-i", "again.dll", "--verbose", environment=environment)
+    assert again.code == 0
+    assert "from the signature cache" in again.out + again.err
     assert agent.host.world.spent == before + LIMIT

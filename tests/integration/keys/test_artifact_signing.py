@@ -14,7 +14,7 @@ import pytest
 
 from kspsign.certificates.parse import thumbprint_of
 from kspsign.embedded.authority import EmbeddedAuthority
-from support.artifact_signing.server import PROFILE_OPTIONS, TIMESTAMPS, ArtifactSigning
+from support.artifact_signing.server import PROFILE_OPTIONS, ArtifactSigning
 from support.artifact_signing.world import ACCOUNT, DURABLE, ENDPOINT, HOST, PROFILE, STRANGER
 from support.formats.nuget_samples import package
 from support.formats.peimages import build_pe
@@ -227,7 +227,22 @@ def test_what_can_t_be_meant_is_refused_before_anybody_is_asked(
     run = run_in(service, tmp_path, *options)
     assert run.code == 3, run.text
     assert words in run.text
-    assert {request.host for request in service.record.requests} <= {TIMESTAMPS}
+    if "--thumbprint" not in options:
+        assert not service.record.requests
+
+
+def test_an_incomplete_metadata_file_is_refused_before_anybody_is_asked(
+    service: ArtifactSigning, tmp_path: Path
+) -> None:
+    fill(tmp_path)
+    (tmp_path / "metadata.json").write_text(json.dumps({"Endpoint": ENDPOINT}))
+    options = [*service.options]
+    at = options.index("--signing-endpoint")
+    options[at : at + len(PROFILE_OPTIONS)] = ["--signing-metadata", "metadata.json"]
+    run = kspsign_at("run", "*.dll", *options, folder=tmp_path, environment=service.environment)
+    assert (run.code, run.report["error"]["code"]) == (3, "CONFIGURATION"), run.text
+    assert "metadata.json: key store azure-artifact-signing needs --signing-account" in run.text
+    assert not service.record.requests
 
 
 def test_no_timestamp_is_refused_for_a_thumbprint_too(service: ArtifactSigning, tmp_path: Path) -> None:

@@ -134,6 +134,15 @@ def test_refused_before_anything_is_asked_of_the_service(lab: Winlab, options: t
     assert (lab.folder / "app.exe").read_bytes() == before
 
 
+def test_a_wrong_url_is_named_as_the_option_that_gave_it(lab: Winlab) -> None:
+    lab.program("app.exe")
+    lab.certsync(RELEASE)
+    ran = lab.signtool("sign", *STORE, "/sha1", lab.thumbprint(RELEASE), "/tr", "", "/td", "SHA256", "app.exe")
+    assert ran.code == 1
+    assert "/tr" in ran.err[0]
+    assert "--timestamp-url" not in "".join(ran.err)
+
+
 def test_an_additional_certificate_completes_the_chain(lab: Winlab) -> None:
     """A key store that knows the leaf alone gives no chain; with /ac it does."""
     lab.program("app.exe")
@@ -182,6 +191,9 @@ def test_the_limit_of_the_configuration_holds(lab: Winlab) -> None:
         "Number of files successfully Signed: 1",
         "Number of errors: 2",
     ]
+    said = f"SignTool Error: this run's limit of 1 signature is used up (`max_signatures:` in {limited})"
+    assert ran.err[::3] == (said, said)
+    assert "unexpected" not in "".join(ran.err)
     assert sum(b"Winlab" in (lab.folder / f"{number}.exe").read_bytes() for number in range(3)) == 1
 
 

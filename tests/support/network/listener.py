@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import select
 import socket
 import ssl
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Self
 
@@ -114,16 +115,18 @@ def header(head: bytes, name: str) -> str | None:
 
 
 def relay(one: socket.socket, other: socket.socket) -> None:
-    """Carry bytes both ways until either side ends."""
-    back = threading.Thread(target=_carry, args=(other, one), daemon=True)
-    back.start()
-    _carry(one, other)
-    back.join()
+    """Carry bytes both ways until either side ends; on one thread, as a TLS connection is not for two at once."""
+    opposite = {one: other, other: one}
+    with contextlib.suppress(OSError):
+        while ready := _readable(one, other):
+            for source in ready:
+                data = source.recv(65536)
+                if not data:
+                    return
+                opposite[source].sendall(data)
 
 
-def _carry(source: socket.socket, target: socket.socket) -> None:
-    with contextlib.suppress(OSError):
-        while data := source.recv(65536):
-            target.sendall(data)
-    with contextlib.suppress(OSError):
-        target.shutdown(socket.SHUT_WR)
+def _readable(*connections: socket.socket) -> Sequence[socket.socket]:
+    """Those that have bytes to read or have ended; none when there are none for too long."""
+    decrypted = [source for source in connections if isinstance(source, ssl.SSLSocket) and source.pending()]
+    return decrypted or select.select(connections, (), (), _SECONDS)[0]

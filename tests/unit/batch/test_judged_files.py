@@ -69,6 +69,20 @@ def test_names_that_differ_in_case_are_all_judged(tree: Path) -> None:
     assert names(select_artifacts(["dist/app.exe"], tree)) == ["dist/app.exe"]
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="file systems that tell names by case")
+def test_names_above_the_working_folder_are_not_looked_for(tree: Path, tmp_path: Path) -> None:
+    """Those folders may hold anything, and may not be readable."""
+    twin = tree.with_name(tree.name.upper()) / "dist" / "app.exe"
+    twin.parent.mkdir(parents=True)
+    twin.write_bytes(IMAGE)
+    assert judged(tree, str(tree / "dist" / "app.exe")) == ["dist/app.exe"]
+    assert judged(tree, str(tree / "DIST" / "app.exe")) == ["dist/app.exe"]
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    assert len(judged(elsewhere, str(tree / "dist" / "APP.exe"))) == 1
+    assert len(judged(twin.parents[1], str(tree / "dist" / "app.exe"))) == 2, "both are below no working folder"
+
+
 def test_each_name_is_judged_and_what_it_leads_to(tree: Path) -> None:
     (tree / "dist" / "a.ps1").symlink_to("app.exe")
     assert judged(tree, "dist/*.ps1") == ["dist/a.ps1", "dist/app.exe"]

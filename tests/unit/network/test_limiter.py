@@ -8,7 +8,8 @@ import threading
 import pytest
 
 from kspsign.model.errors import CancelledError
-from kspsign.network.limiter import PATIENCE, START, Limiter, Slot
+from kspsign.network.limiter import Limiter
+from kspsign.network.load_limit import PATIENCE, START, Slot
 
 
 @pytest.fixture

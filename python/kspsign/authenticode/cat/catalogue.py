@@ -119,7 +119,7 @@ class CatFile(OneDigest):
         target.write(signatures[0] if signatures else self.trust_list)
 
     def listing(self, most: int) -> Listing:
-        """The files that the catalogue lists; see Container."""
+        """The files that the catalogue lists; see ListingFile."""
         return read_listing(self.trust_list, most)
 
 

@@ -74,19 +74,21 @@ class Archive:
         return next((entry for entry in alike if entry.name == name), None)
 
 
-def archive_of(snapshot: Snapshot) -> Archive:
+def archive_of(snapshot: Snapshot, *, comment: bool = False) -> Archive:
     """The archive that the whole file is; raises like read_archive."""
     with snapshot.open() as file:
-        return read_archive(file, snapshot, 0, snapshot.size)
+        return read_archive(file, snapshot, 0, snapshot.size, comment=comment)
 
 
-def read_archive(file: BinaryIO, snapshot: Snapshot, start: int, size: int) -> Archive:
-    """The archive of `size` bytes from `start` in `file`, which reads `snapshot`.
+def read_archive(file: BinaryIO, snapshot: Snapshot, start: int, size: int, *, comment: bool = False) -> Archive:
+    """The archive of `size` bytes from `start` in `file`, which reads `snapshot`. It may end in a comment only with
+    `comment`: no signed package has one.
 
     Raises ArtifactError (ERROR_BAD_FORMAT) when it contradicts itself.
     """
     try:
-        directory, count, end, tail = _read_end(file, start, size)
+        text = _read_comment(file, start, size) if comment else b""
+        directory, count, end, tail = _read_end(file, start, size - len(text), text)
         entries = _read_directory(_read(file, start + directory, size - directory - tail), count)
         placed = _read_headers(file, start, sorted(entries, key=lambda entry: entry.offset), directory)
     except (ValueError, UnicodeDecodeError) as broken:
@@ -118,14 +120,30 @@ def entry_names(glimpse: Glimpse) -> frozenset[str] | None:
         return None
 
 
-def _read_end(file: BinaryIO, start: int, size: int) -> tuple[int, int, End, int]:
-    """Offset of the central directory, count of its entries, how the archive ends, and the bytes of that end."""
+def _read_comment(file: BinaryIO, start: int, size: int) -> bytes:
+    """The comment that the archive ends in; raises ValueError when readers could take two places for its beginning."""
+    reach = min(size, END.size + U16)
+    tail = _read(file, start + size - reach, reach)
+    places: list[int] = []
+    at = tail.find(END_MAGIC)
+    while 0 <= at <= reach - END.size:
+        if at + END.size + END.unpack_from(tail, at)[7] == reach:
+            places.append(at + END.size)
+        at = tail.find(END_MAGIC, at + 1)
+    if len(places) > 1:
+        raise ValueError("it has two end-of-directory records: readers could take it for either of two archives")
+    return tail[places[0] :] if places else b""
+
+
+def _read_end(file: BinaryIO, start: int, size: int, comment: bytes = b"") -> tuple[int, int, End, int]:
+    """Offset of the central directory, count of its entries, how the archive ends, and the bytes of that end. The
+    archive has `size` bytes before its `comment`."""
     if size < END.size:
         raise ValueError("it is cut off")
-    magic, disk, first_disk, here, count, length, offset, comment = END.unpack(
+    magic, disk, first_disk, here, count, length, offset, comment_size = END.unpack(
         _read(file, start + size - END.size, END.size)
     )
-    if magic != END_MAGIC or comment:
+    if magic != END_MAGIC or comment_size != len(comment):
         raise ValueError("it does not end in an end-of-directory record: it is cut off, or bytes follow it")
     masked = (here == U16, count == U16, length == U32, offset == U32)
     tail = END.size
@@ -137,7 +155,7 @@ def _read_end(file: BinaryIO, start: int, size: int) -> tuple[int, int, End, int
             )
         if offset + length + tail != size:
             raise ValueError("its directory does not end where its end-of-directory record begins")
-        return offset, count, End(), tail
+        return offset, count, End(comment=comment), tail + len(comment)
     _, at_disk, at, disks = LOCATOR.unpack(locator)
     tail += LOCATOR.size + END64.size
     if tail > size or (at_disk, at, disks) != (0, size - tail, 1):
@@ -151,7 +169,7 @@ def _read_end(file: BinaryIO, start: int, size: int) -> tuple[int, int, End, int
         raise ValueError("its two end-of-directory records contradict each other")
     if wide[0] != wide[1] or wide[2] + wide[3] != at:
         raise ValueError("its directory does not end where its end-of-directory record begins")
-    return wide[3], wide[1], End(fields[2:4], masked, bool(disk or first_disk)), tail
+    return wide[3], wide[1], End(fields[2:4], masked, bool(disk or first_disk), comment), tail + len(comment)
 
 
 def _read_directory(directory: bytes, count: int) -> list[ZipEntry]:

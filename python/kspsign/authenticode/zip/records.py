@@ -22,6 +22,7 @@ KNOWN_FLAGS = DESCRIPTOR | UTF8 | 0x0006
 U16, U32 = 0xFFFF, 0xFFFFFFFF
 _ZIP64, _ZIP64_VERSION = 1, 45
 _EXTRA_HEADER = 4  # of each extra field: its kind and its length
+_MASK = b"\xff" * 4
 _OFFSET_AT = 42  # of the 32-bit offset in a central directory record
 
 
@@ -58,6 +59,11 @@ class ZipEntry(NamedTuple):
         """The name as both headers have it."""
         return self.record[CENTRAL.size : CENTRAL.size + int.from_bytes(self.record[28:30], "little")]
 
+    @property
+    def mode(self) -> int:
+        """Its file type and permissions as Unix has them, 0 when it has none."""
+        return int.from_bytes(self.record[40:42], "little")
+
     def moved(self, offset: int) -> bytes:
         """Its central directory record with the local header at `offset`, which is not after its former place."""
         if self.offset_field:
@@ -71,11 +77,12 @@ class ZipEntry(NamedTuple):
 class End:
     """How an archive ends. `versions` are those of its Zip64 record, None without one; `masked` says which of the
     four numbers of the last record (entries here, entries, directory's size and offset) are in that one only.
-    `other_disks` says that the last record has disk numbers, as MakeAppx writes them."""
+    `other_disks` says that the last record has disk numbers, as MakeAppx writes them. `comment` is the archive's."""
 
     versions: tuple[int, int] | None = None
     masked: tuple[bool, bool, bool, bool] = (False, False, False, False)
     other_disks: bool = False
+    comment: bytes = b""
 
     def records(self, count: int, size: int, offset: int) -> bytes:
         """The end records of an archive with `count` entries, whose directory has `size` bytes at `offset`.
@@ -87,7 +94,8 @@ class End:
         if end.versions is None and (count >= U16 or size >= U32 or offset >= U32):
             end = replace(end, versions=(_ZIP64_VERSION, _ZIP64_VERSION), masked=(True, True, True, True))
         masks = zip((count, count, size, offset), (U16, U16, U32, U32), end.masked, strict=True)
-        last = END.pack(END_MAGIC, 0, 0, *(mask if masked else value for value, mask, masked in masks), 0)
+        numbers = (mask if masked else value for value, mask, masked in masks)
+        last = END.pack(END_MAGIC, 0, 0, *numbers, len(self.comment)) + self.comment
         if end.versions is None:
             return last
         record = END64.pack(END64_MAGIC, END64.size - 12, *end.versions, 0, 0, count, count, size, offset)
@@ -151,6 +159,29 @@ def zip64_stated(numbers: bytes, used: int, values: Sequence[int]) -> int:
     if numbers == struct.pack(f"<{len(values)}Q", *values):
         used = len(numbers)
     return used + _EXTRA_HEADER if used else 0
+
+
+def restate(header: bytes, kind: struct.Struct, old: Sequence[int], crc: int, new: Sequence[int]) -> bytes:
+    """A local header or central record (`kind`) with another checksum and other numbers: `old` and `new` are size and
+    packed size, in a central record the offset too. Each is written where the old one is stated, everything else keeps
+    its bytes. Raises ValueError for a number that has no place there."""
+    local = kind is LOCAL
+    crc_at, extra_sizes = (14, 26) if local else (16, 28)
+    name_size, extra_size = struct.unpack_from("<2H", header, extra_sizes)
+    at, limit = zip64_extra(header, kind.size + name_size, extra_size)
+    repeats = header[at:limit] == struct.pack(f"<{len(old)}Q", *old)
+    data = bytearray(header)
+    data[crc_at : crc_at + 4] = crc.to_bytes(4, "little")
+    for place, number in zip((crc_at + 8, crc_at + 4, _OFFSET_AT), new, strict=False):
+        masked = at < limit and data[place : place + 4] == _MASK
+        if not masked:
+            if number >= U32:
+                raise ValueError("it would have 4 GiB or more, and has no Zip64 record")
+            data[place : place + 4] = number.to_bytes(4, "little")
+        if masked or repeats:
+            data[at : at + 8] = number.to_bytes(8, "little")
+            at += 8
+    return bytes(data)
 
 
 def _checked_name(name: bytes, flags: int) -> str:

@@ -64,12 +64,20 @@ def unpack(file: BinaryIO, archive: Archive, entry: ZipEntry, limit: int) -> byt
     """The unpacked entry, at most `limit` bytes; raises ArtifactError (ERROR_BAD_FORMAT) for more, or damage."""
     if entry.size > limit:
         raise damaged(f"{entry.name} has {entry.size} bytes, which is more than the limit of {limit}")
+    return b"".join(unpack_pieces(file, archive, entry))
+
+
+def unpack_pieces(file: BinaryIO, archive: Archive, entry: ZipEntry) -> Iterator[bytes]:
+    """What the entry unpacks to, in pieces, never more than the directory declares.
+
+    Raises ArtifactError (ERROR_BAD_FORMAT) for damage: after the last piece, when it is the checksum.
+    """
     file.seek(archive.start + entry.data)
     unpacker = _Unpacker(entry)
-    content = b"".join(part for raw in stretch(file, entry.packed) for part in unpacker.feed(raw))
+    for raw in stretch(file, entry.packed):
+        yield from unpacker.feed(raw)
     if fault := unpacker.fault():
         raise damaged(f"{entry.name} {fault}")
-    return content
 
 
 class _Unpacker:

@@ -6,6 +6,7 @@ Files are worked on many at a time; their lines come in the order in which they 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from kspsign.cli.signtool import words
 from kspsign.cli.signtool.files import NamedFiles
@@ -14,6 +15,7 @@ from kspsign.model.errors import CANCELLED
 from kspsign.model.report import CertificateFacts, FileOutcome, Report
 from kspsign.model.values import ErrorFacts
 from kspsign.publishing.progress import Progress
+from kspsign.publishing.setting_words import error_in_words
 
 
 class FileConsole:
@@ -99,5 +101,11 @@ class FileConsole:
 
     def fail_file(self, shown: str, error: ErrorFacts, size: int) -> None:
         """SignTool's two errors for one file of `size` bytes, with kspsign's cause and remedy; they count as one."""
-        sentence = words.file_sentence(self._command, error, size=size)
-        self.speech.fail(sentence, f"An error occurred while attempting to {self._command}: {shown}", error=error)
+        message = error_in_words(error, self.speech.words).message
+        sentence = words.file_sentence(self._command, replace(error, message=message), size=size)
+        cause = "" if sentence == message else error.message
+        self.speech.fail(
+            sentence,
+            f"An error occurred while attempting to {self._command}: {shown}",
+            error=replace(error, message=cause),
+        )

@@ -72,7 +72,8 @@ class Speech:
             facts = ErrorFacts(error.code, None, error.cause, error.remedy)
             self.fail(error.message, error=facts)
         else:
-            self.fail(str(error), error=ErrorFacts(error.code, None, "", error.remedy))
+            said = error_in_words(ErrorFacts(error.code, None, str(error), error.remedy), self.words).message
+            self.fail(said, error=ErrorFacts(error.code, None, "", error.remedy))
 
     def totals(self, done: str) -> None:
         """The counts at the end, which SignTool prints under /v or when something was wrong; `done` is "Signed"."""

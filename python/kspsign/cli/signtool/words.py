@@ -48,6 +48,8 @@ _REFUSALS: Final = {
         "SignedCode::Sign returned error: 0x800700C1\n\tFor more information, please see https://aka.ms/badexeformat"
     ),
 }
+_OF_KSPSIGN: Final = frozenset({"BUDGET_SPENT"})
+"""Errors that SignTool has no sentence for, and that are nothing unexpected: kspsign's own says it."""
 _NOT_STAMPED: Final = {
     Hresult.TRUST_E_NOSIGNATURE: "No signature was found. The file must be signed before it can\n\tbe timestamped.",
 }
@@ -108,7 +110,7 @@ def file_sentence(command: str, error: ErrorFacts, *, size: int) -> str:
     if error.code.startswith("TIMESTAMP_"):
         return NO_TIMESTAMP
     if hresult is None:
-        return UNEXPECTED
+        return error.message if error.code in _OF_KSPSIGN else UNEXPECTED
     sentences = {**_REFUSALS, **(_NOT_STAMPED if command == "timestamp" else {})}
     return sentences.get(hresult, f"SignedCode::Sign returned error: {hresult.hex}")
 

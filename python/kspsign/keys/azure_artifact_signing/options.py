@@ -7,6 +7,7 @@ from typing import Annotated, ClassVar
 
 from pydantic import Field
 
+from kspsign.keys.azure_identity.installed import azure_clients
 from kspsign.keys.azure_identity.options import AzureSignIn
 from kspsign.settings.store_options import Ambient, Metavar
 
@@ -47,3 +48,11 @@ class ArtifactSigningOptions(AzureSignIn):
         """Without any of them an earlier certsync is meant, which knows the profile."""
         own = (self.signing_endpoint, self.signing_account, self.certificate_profile, self.signing_metadata)
         return self.thumbprint is not None and own == (None,) * 4
+
+    def check(self) -> None:
+        """Raise ConfigurationError where a part of the address is missing or wrong, in the metadata file too."""
+        with azure_clients("azure-artifact-signing"):
+            from kspsign.keys.azure_artifact_signing.metadata import find_target  # noqa: PLC0415 - brings the clients
+
+        if not self.means_synchronised:
+            find_target(self, {})

@@ -173,7 +173,8 @@ class TimestampFacts:
 @dataclass(frozen=True, slots=True)
 class SignatureFacts:
     """Report: one signature of a file. `key` is the kind of the signer's ("RSA 3072", "EC P-256"), `root` the one that
-    its chain ends in (None: the chain does not hold)."""
+    its chain ends in (None: the chain does not hold). `inside` is the file in this one that carries it, such as a
+    package in a bundle; None for the file's own."""
 
     thumbprint: str
     subject: str
@@ -181,6 +182,7 @@ class SignatureFacts:
     timestamp: TimestampFacts | None
     key: str = ""
     root: RootFacts | None = None
+    inside: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -50,7 +50,7 @@ def test_a_signed_package_keeps_the_rules(publisher: Publisher, tmp_path: Path, 
         package(Part("_rels/.rels", _RELATED), types=content_types(_RELS)),
         package(types=content_types('<Override PartName="/manifest.json" ContentType="text/plain" />')),
         package(types=content_types(ending="/")),
-        package(types=content_types().replace(b"><", b">\r\n\t<").replace(b"\t</Types", b"</Types")),
+        package(types=content_types().replace(b"><D", b">\r\n\t<D").replace(b"></T", b">\r\n</T")),
         package(without="manifest.json"),
     ],
 )

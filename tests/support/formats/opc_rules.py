@@ -57,7 +57,7 @@ class OpcPackage:
         """Its content type."""
         found = self._overrides.get(part) or self._defaults.get(part.rpartition(".")[2].lower())
         assert found, f"{part} has no content type"
-        return found
+        return str(found)
 
     def one_target(self, source: str, kind: str) -> str:
         """The part that the one relationship of that kind leads to from `source` ("/" for the package)."""
@@ -127,7 +127,7 @@ def _judge_xml(root: etree._Element) -> x509.Certificate:
 def _canonical(element: etree._Element) -> bytes:
     """The inclusive form, as libxml2 has it; the element has but the default namespace around it."""
     alone = etree.fromstring(etree.tostring(element, with_tail=False))
-    return etree.tostring(alone, method="c14n", exclusive=False, with_comments=False)
+    return bytes(etree.tostring(alone, method="c14n", exclusive=False, with_comments=False))
 
 
 def _judge_timestamp(root: etree._Element, roots: Path, scratch: Path) -> None:

@@ -27,7 +27,7 @@ _EXTENSION = re.compile(r"[A-Za-z0-9_+~$-]{1,64}")
 
 
 @dataclass(frozen=True, slots=True)
-class ContentTypes:
+class PackageTypes:
     """The document, and the types by extension and by part, both in lower case."""
 
     flat: FlatXml
@@ -52,15 +52,21 @@ class ContentTypes:
         for name in names:
             if name != CONTENT_TYPES and self.type_of(name) is None:
                 return f"{name} has no content type: no reader takes it for a part"
-        lower = {name.lower() for name in names}
-        strayed = next((part for part in self.parts if part not in lower), None)
-        return None if strayed is None else f"it has a type for {strayed}, which is not there"
+        extensions = {name.rpartition(".")[2] for name in names}
+        lower = {extension.lower() for extension in extensions}
+        for element in self.flat.elements:
+            part, extension = element.get("PartName"), element.get("Extension") or ""
+            if part is not None and part[1:] not in names:
+                return f"it has a type for {part}, which is not there"
+            if extension.lower() in lower and extension not in extensions:
+                return f"it has a type for .{extension}, which every part has in another case"
+        return None
 
     def is_for_signature(self, name: str) -> bool:
         """Whether a part has a type that only a signature's parts have."""
         return self.type_of(name) in _SIGNATURE_TYPES
 
-    def with_signature(self) -> ContentTypes:
+    def with_signature(self) -> PackageTypes:
         """The same with the types of a signature's parts; raises ValueError when it has others for their extensions."""
         added = []
         for extension, kind in _SIGNING.items():
@@ -73,7 +79,7 @@ class ContentTypes:
         items = [{key: item[key] for key in order} for item in added]
         return read_content_types(self.flat.with_items("Default", items))
 
-    def without_signature(self, removed: Iterable[str], kept: Iterable[str]) -> ContentTypes:
+    def without_signature(self, removed: Iterable[str], kept: Iterable[str]) -> PackageTypes:
         """The same without the types of the parts that are `removed`, when only those that are `kept` have one."""
         gone = {f"/{name}".lower() for name in removed}
         left = {name.rpartition(".")[2].lower() for name in kept}
@@ -88,7 +94,7 @@ class ContentTypes:
         return read_content_types(self.flat.without(is_cut))
 
 
-def read_content_types(data: bytes) -> ContentTypes:
+def read_content_types(data: bytes) -> PackageTypes:
     """The types in `data`; raises ValueError when they are malformed, one thing has two, or there is anything else."""
     flat = read_flat(data, "Types", _NAMESPACE)
     extensions: dict[str, str] = {}
@@ -104,7 +110,7 @@ def read_content_types(data: bytes) -> ContentTypes:
             _add(parts, attributes["PartName"][1:], kind)
         else:
             raise ValueError(f"it has a {element.name} that is not a type")
-    return ContentTypes(flat, extensions, parts)
+    return PackageTypes(flat, extensions, parts)
 
 
 def _extension(text: str) -> str:

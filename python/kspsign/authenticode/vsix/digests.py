@@ -1,4 +1,4 @@
-"""The digests of a package's parts: one pass over the archive, and what is written anew with a signature."""
+"""The digests of a package's parts: one pass over the archive, and what signing writes."""
 
 from __future__ import annotations
 

@@ -15,8 +15,9 @@ from typing import BinaryIO
 from kspsign.authenticode.io.read import stretch
 from kspsign.authenticode.zip import Archive, ZipEntry
 from kspsign.authenticode.zip.records import CENTRAL, DEFLATED, DESCRIPTOR, LOCAL, UTF8
+from kspsign.authenticode.zip.signature_entry import is_dos_time
 
-_SPEED = 0x0006
+_SPEED, _DOS_ARCHIVE = 0x0006, 0x20
 _CHUNK = 1 << 20
 _VERSIONS_NEEDED = frozenset({10, 20, 45})
 _MADE_BY, _MADE_ON = frozenset({10, 20, 21, 23, 30, 31, 45, 46, 51, 63}), frozenset({0, 3, 10, 11})
@@ -26,6 +27,7 @@ _ZIP64, _NTFS, _UNIX_TIME, _UNIX_OWNER, _GROWTH_HINT = 0x0001, 0x000A, 0x5455, 0
 _SIZES = {_NTFS: (32,), _UNIX_TIME: (5, 9, 13), _UNIX_OWNER: (11,)}
 _HINT_MARK = b"\xa0\x28"
 _HINT_HEAD = 4
+_EXTRA_HEADER = 4
 
 
 def entries_fault(file: BinaryIO, archive: Archive) -> str | None:
@@ -46,7 +48,11 @@ def padding_fault(file: BinaryIO, archive: Archive) -> str | None:
     for entry in archive.entries:
         if entry.method == DEFLATED and entry.packed:
             file.seek(archive.start + entry.data)
-            if _has_stray_bits(file, entry.packed):
+            try:
+                stray = _has_stray_bits(file, entry.packed)
+            except zlib.error:
+                continue  # damaged, which the scan of the content says
+            if stray:
                 return f"{entry.name}: bits after the end of its packed data are set"
     return None
 
@@ -77,14 +83,14 @@ def _fields_fault(entry: ZipEntry, header: bytes) -> str | None:
     fields = CENTRAL.unpack_from(entry.record)
     made_by, central_needed, central_time, central_date = fields[1], fields[2], fields[5], fields[6]
     comment, disk, internal, external = fields[12:16]
-    if (time, date) != (central_time, central_date):
-        return "its headers differ in its time"
+    if (time, date) != (central_time, central_date) or not is_dos_time(time, date):
+        return "its headers differ in its time, or have none"
     if not {needed, central_needed} <= _VERSIONS_NEEDED or made_by & 0xFF not in _MADE_BY:
         return f"its headers name the versions {needed}, {central_needed} and {made_by & 0xFF}"
     if flags & ~(UTF8 | DESCRIPTOR | (_SPEED if entry.method == DEFLATED else 0)):
         return f"its headers have the flags 0x{flags:04X}"
     host, mode, dos = made_by >> 8, external >> 16, external & 0xFFFF
-    if host not in _MADE_ON or dos & ~0x21 or mode not in _MODES:
+    if host not in _MADE_ON or dos not in {0, _DOS_ARCHIVE} or mode not in _MODES:
         return f"its directory record has the attributes 0x{external:08X} of system {host}"
     if comment or disk or internal not in {0, int(host == _UNIX)}:
         return "its directory record has a comment, a disk or internal attributes"
@@ -92,21 +98,20 @@ def _fields_fault(entry: ZipEntry, header: bytes) -> str | None:
 
 
 def _extra_fault(entry: ZipEntry, header: bytes) -> str | None:
-    for data, start, size in (
-        (header, LOCAL.size + len(entry.raw_name), len(header) - LOCAL.size - len(entry.raw_name)),
-        (entry.record, CENTRAL.size + len(entry.raw_name), len(entry.record) - CENTRAL.size - len(entry.raw_name)),
-    ):
-        for kind, content in _extra_fields(data, start, size):
-            sizes = _SIZES.get(kind)
+    known = 0
+    for data, start in ((header, LOCAL.size), (entry.record, CENTRAL.size)):
+        for kind, content in _extra_fields(data, start + len(entry.raw_name)):
             is_hint = kind == _GROWTH_HINT and content[:2] == _HINT_MARK and not any(content[_HINT_HEAD:])
-            if kind != _ZIP64 and not is_hint and (sizes is None or len(content) not in sizes):
+            if is_hint or len(content) in _SIZES.get(kind, ()):
+                known += _EXTRA_HEADER + len(content)
+            elif kind != _ZIP64:
                 return f"it has the extra field 0x{kind:04X} of {len(content)} bytes"
-    return None
+    return None if entry.spare == known else "its headers have Zip64 numbers of nothing"
 
 
-def _extra_fields(data: bytes, at: int, size: int) -> Iterator[tuple[int, bytes]]:
-    end = at + size
-    while at < end:
+def _extra_fields(data: bytes, at: int) -> Iterator[tuple[int, bytes]]:
+    """Those that fill `data` from `at` on; the archive's reader found that they do."""
+    while at < len(data):
         kind, length = struct.unpack_from("<2H", data, at)
-        yield kind, data[at + 4 : at + 4 + length]
-        at += 4 + length
+        at += _EXTRA_HEADER + length
+        yield kind, data[at - length : at]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from kspsign.authenticode.vsix.content_types import ContentTypes
+from kspsign.authenticode.vsix.content_types import ORIGIN_TYPE, SIGNATURE_TYPE, PackageTypes
 from kspsign.authenticode.vsix.names import CONTENT_TYPES, ORIGIN, PACKAGE_RELATIONSHIPS, SIGNATURE, relationships_of
 from kspsign.authenticode.vsix.relationships import (
     ORIGIN_KIND,
@@ -27,7 +27,7 @@ class Layout:
     of the signature, None when there is none; `services` are the parts that are there for it alone."""
 
     entries: Mapping[str, bytes | None]
-    types: ContentTypes
+    types: PackageTypes
     package: Relationships | None
     signature: str | None = None
     services: frozenset[str] = frozenset()
@@ -70,12 +70,12 @@ class Layout:
         return Layout(entries, types, package, SIGNATURE, frozenset({ORIGIN, origins}))
 
     def written(self, signature: bytes | None) -> Mapping[str, bytes]:
-        """What is written anew, by name; `signature` in its part."""
+        """The parts that are not those of the archive, by name; `signature` in its part."""
         found = {name: content for name, content in self.entries.items() if content is not None}
         return found if signature is None or self.signature is None else {**found, self.signature: signature}
 
 
-def read_layout(names: tuple[str, ...], types: ContentTypes, parts: Mapping[str, bytes]) -> Layout:
+def read_layout(names: tuple[str, ...], types: PackageTypes, parts: Mapping[str, bytes]) -> Layout:
     """The layout of a package with entries of these `names`; `parts` has the content of all its relationships.
 
     Raises ValueError when what leads to a signature is not as it must be, UnnamedPartsError when there are parts of a
@@ -101,6 +101,8 @@ def read_layout(names: tuple[str, ...], types: ContentTypes, parts: Mapping[str,
     if len(found) != 1 or len(signatures.members) != 1 or found[0] not in names:
         raise ValueError(f"it has {len(found)} signatures, or more than a signature at their origin; one is supported")
     (signature,) = found
+    if (types.type_of(origin), types.type_of(signature)) != (ORIGIN_TYPE, SIGNATURE_TYPE):
+        raise ValueError("the parts of its signature have other content types")
     stray = next((name for name in names if types.is_for_signature(name) and name not in {origin, signature}), None)
     if stray is not None or relationships_of(signature) in names:
         raise ValueError(f"it has a further part of a signature: {stray or relationships_of(signature)}")

@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from kspsign.authenticode.io.snapshot import Snapshot
 from kspsign.authenticode.profile import SigningTerms
 from kspsign.authenticode.signable import MAX_SIGNATURE, Glimpse
-from kspsign.authenticode.vsix.content_types import ContentTypes, read_content_types
+from kspsign.authenticode.vsix.content_types import PackageTypes, read_content_types
 from kspsign.authenticode.vsix.digests import PartHasher, VsixDigest
 from kspsign.authenticode.vsix.entries import entries_fault, padding_fault
 from kspsign.authenticode.vsix.layout import Layout, UnnamedPartsError, read_layout
@@ -173,9 +173,11 @@ class VsixFile:
             layout, written = self._changed(), None
         else:
             layout, written = self._layout_of(signatures[0]), signatures[0]
-        anew = layout.written(written)
-        kept = tuple(entry for entry in self.archive.entries if entry.name in layout.entries and entry.name not in anew)
-        Plan(self.archive, kept, tuple(ZipMember(name, content) for name, content in anew.items())).write(target)
+        replaced = layout.written(written)
+        kept = tuple(
+            entry for entry in self.archive.entries if entry.name in layout.entries and entry.name not in replaced
+        )
+        Plan(self.archive, kept, tuple(ZipMember(name, content) for name, content in replaced.items())).write(target)
 
     def _layout_of(self, signature: bytes) -> Layout:
         """The package as it is where `signature` is its own, else the one that signing makes."""
@@ -258,7 +260,7 @@ def _difference(signed: Sequence[SignedPart], actual: Sequence[SignedPart]) -> s
     return None if missing is None else f"{missing} is signed, and is not there"
 
 
-def _types(data: bytes) -> ContentTypes:
+def _types(data: bytes) -> PackageTypes:
     try:
         return read_content_types(data)
     except ValueError as broken:

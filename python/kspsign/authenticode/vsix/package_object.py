@@ -29,7 +29,7 @@ _FORMATS: Final = {
 _URI = re.compile(r"/([^?#]+)\?ContentType=([^?#]+)")
 
 
-class Selection(NamedTuple):
+class RelationshipFilter(NamedTuple):
     """Which relationships of a part a relationships transform lets through, by their Id and by their Type."""
 
     identifiers: frozenset[str]
@@ -43,7 +43,7 @@ class SignedPart(NamedTuple):
     name: str
     content_type: str
     digest: bytes
-    selection: Selection | None = None
+    selection: RelationshipFilter | None = None
 
     @property
     def line(self) -> bytes:
@@ -112,7 +112,7 @@ def _part(found: Reference) -> SignedPart:
     return SignedPart(uri[1], uri[2], found.digest, _selection(found))
 
 
-def _selection(found: Reference) -> Selection | None:
+def _selection(found: Reference) -> RelationshipFilter | None:
     """The relationships transform is known, with canonicalisation after it, and no other (§13.2.4.25)."""
     if not found.transforms:
         return None
@@ -129,7 +129,7 @@ def _selection(found: Reference) -> Selection | None:
             kinds.add(by_kind)
         else:
             raise malformed(f"the relationships transform of {found.uri} has a {item.name}")
-    return Selection(frozenset(identifiers), frozenset(kinds))
+    return RelationshipFilter(frozenset(identifiers), frozenset(kinds))
 
 
 def _time(properties: XmlNode) -> tuple[str, str]:

@@ -16,11 +16,11 @@ from kspsign.authenticode.xmldsig.document import XmlNode, parse_document
 _NAME = r"(?:[A-Za-z]\w*:)?[A-Za-z]\w*"
 _ATTRIBUTE = rf' {_NAME}="[^"<]*"'
 _HEAD = re.compile(
-    r'\ufeff?(?:<\?xml version="1\.0"(?: encoding="(?:utf-8|UTF-8)")?(?: standalone="(?:yes|no)")? ?\?>)?[ \t\r\n]*'
+    r'\ufeff?(?:<\?xml version="1\.0"(?: encoding="(?:utf-8|UTF-8)")?(?: standalone="(?:yes|no)")?\?>)?((?:\r?\n)?)'
 )
 _ROOT = re.compile(rf"<({_NAME})((?:{_ATTRIBUTE})+)>", re.ASCII)
 _ITEM = re.compile(rf"([ \t\r\n]*)<({_NAME})((?:{_ATTRIBUTE})+)( ?/>)", re.ASCII)
-_END = re.compile(rf"([ \t\r\n]*)</({_NAME})>[ \t\r\n]*", re.ASCII)
+_END = re.compile(rf"([ \t\r\n]*)</({_NAME})>((?:\r?\n)?)", re.ASCII)
 _KEY = re.compile(rf' ({_NAME})="', re.ASCII)
 
 
@@ -64,14 +64,16 @@ def read_flat(data: bytes, name: str, namespace: str) -> FlatXml:
     root = document.root
     if not root.is_named(namespace, name) or root.attributes or set(root.declared.values()) != {namespace}:
         raise ValueError(f"its root is not {name}, or has something other than its namespace")
+    if any(element.children or element.declared for element in root.elements):
+        raise ValueError("an element in it is not empty, or declares a namespace")
     try:
         text = data.decode()
     except UnicodeDecodeError as other:
         raise ValueError("it is not in UTF-8") from other
-    at = _after(_HEAD, text, 0)
-    head = text[:at]
+    head = _HEAD.match(text)
+    at = 0 if head is None else head.end()
     start = _ROOT.match(text, at)
-    if start is None:
+    if head is None or start is None:
         raise _spelled_otherwise()
     at, found = start.end(), []
     while (item := _ITEM.match(text, at)) is not None:
@@ -79,18 +81,27 @@ def read_flat(data: bytes, name: str, namespace: str) -> FlatXml:
         at = item.end()
     end = _END.fullmatch(text, at)
     gaps, endings = {item[1] for item in found}, {item[4] for item in found}
-    orders = {(item[2], tuple(_KEY.findall(item[3]))) for item in found}
-    if end is None or max(len(gaps), len(endings)) > 1 or len(orders) > len({name for name, _ in orders}):
+    if end is None or max(len(gaps), len(endings)) > 1 or not _are_alike(found):
+        raise _spelled_otherwise()
+    gap, ending = "".join(gaps), "".join(endings) or "/>"
+    breaks = gap or "UTF-8" in head[0]  # Go's writer makes a line break after the declaration and no other
+    if not gap.startswith(end[1]) or ((head[1] or end[3]) and not breaks):
         raise _spelled_otherwise()
     items = tuple(f"{item[2]}{item[3]}" for item in found)
     prefix = f"{root.prefix}:" if root.prefix else ""
-    gap, ending = "".join(gaps), "".join(endings) or "/>"
-    return FlatXml(head + start[0], items, text[at:], gap, ending, prefix, root.elements)
+    return FlatXml(head[0] + start[0], items, text[at:], gap, ending, prefix, root.elements)
 
 
-def _after(pattern: re.Pattern[str], text: str, at: int) -> int:
-    found = pattern.match(text, at)
-    return at if found is None else found.end()
+def _are_alike(items: Sequence[re.Match[str]]) -> bool:
+    """Whether the elements of one name have their attributes in one order, of which some may be missing."""
+    longest: dict[str, list[str]] = {}
+    for item in items:
+        longest[item[2]] = max(longest.get(item[2], []), _KEY.findall(item[3]), key=len)
+    for item in items:
+        left = iter(longest[item[2]])
+        if not all(key in left for key in _KEY.findall(item[3])):
+            return False
+    return True
 
 
 def _spelled_otherwise() -> ValueError:

@@ -14,10 +14,9 @@ from kspsign.authenticode.xmldsig.canonical import escape_text, escape_value
 from kspsign.authenticode.xmldsig.document import Document, XmlNode
 
 _MARKS = (b"", b"\xef\xbb\xbf")
-_DECLARATIONS = (
-    "",
-    *(f'<?xml version="1.0" encoding="{name}"?>{end}' for name in ("utf-8", "UTF-8") for end in ("", "\r\n", "\n")),
-)
+_DECLARATION = '<?xml version="1.0" encoding="{}"?>'.format
+DECLARATIONS = ("", _DECLARATION("utf-8"), _DECLARATION("UTF-8"), _DECLARATION("UTF-8") + "\n")
+"""What programs write before the root: .NET the second, Go's the last."""
 
 
 class Empty(Enum):
@@ -43,7 +42,7 @@ def is_plain(data: bytes, document: Document) -> bool:
     without anything else, in UTF-8, always in the same way."""
     if document.before or document.after:
         return False
-    heads = {mark + declaration.encode() for mark in _MARKS for declaration in _DECLARATIONS}
+    heads = {mark + declaration.encode() for mark in _MARKS for declaration in DECLARATIONS}
     for empty, declared_first in _STYLES:
         body = "".join(_spelled(document.root, empty, declared_first=declared_first)).encode()
         if data.endswith(body) and data[: len(data) - len(body)] in heads:

@@ -82,7 +82,7 @@ class Container:
     def head(self, entry: ContainerEntry) -> bytes:
         """The first 4 KiB that the entry unpacks to. Raises ArtifactError when that is damaged."""
         head = b""
-        for piece in self._unpacked(entry):
+        for piece in self.pieces(entry):
             head += piece
             if len(head) >= HEAD:
                 break
@@ -95,9 +95,10 @@ class Container:
         Raises ArtifactError (ERROR_BAD_FORMAT) when the entry is damaged, OSError.
         """
         with new_file(target) as file:
-            file.writelines(self._unpacked(entry))
+            file.writelines(self.pieces(entry))
 
-    def _unpacked(self, entry: ContainerEntry) -> Iterator[bytes]:
+    def pieces(self, entry: ContainerEntry) -> Iterator[bytes]:
+        """What the entry unpacks to, in order. Raises ArtifactError (ERROR_BAD_FORMAT) when it is damaged."""
         with self.snapshot.open() as file:
             yield from unpack_pieces(file, self.archive, entry.entry)
 

@@ -51,11 +51,11 @@ _REPACK = (
 
 
 def is_vsix(glimpse: Glimpse) -> bool:
-    """Whether the content is a VSIX package, whole or cut off: an archive with extension.vsixmanifest at its root."""
+    """Whether the content is a VSIX package, whole or cut off: an archive with extension.vsixmanifest at its root, or
+    another package of that name, as Visual Studio's own setup has them."""
     names = entry_names(glimpse)
-    if names is None:
-        return glimpse.path.suffix.lower() == _SUFFIX
-    return MANIFEST in names
+    is_named = glimpse.path.suffix.lower() == _SUFFIX
+    return is_named if names is None else MANIFEST in names or (is_named and CONTENT_TYPES in names)
 
 
 @dataclass(frozen=True, slots=True)

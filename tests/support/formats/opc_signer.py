@@ -69,7 +69,7 @@ def _relationship(target: str, kind: str, identifier: str) -> bytes:
 
 
 def _document(root: etree._Element) -> bytes:
-    return b'<?xml version="1.0" encoding="utf-8"?>' + etree.tostring(root)
+    return b'<?xml version="1.0" encoding="utf-8"?>' + bytes(etree.tostring(root))
 
 
 def _signature(

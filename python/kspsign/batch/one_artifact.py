@@ -11,6 +11,7 @@ from kspsign.authenticode.signable import ConvertibleFile, SignableFile
 from kspsign.batch.admissions import Admissions
 from kspsign.batch.occupancy import guard, occupant_of, occupied
 from kspsign.batch.outcomes import checked, failed, planned, signed, skipped
+from kspsign.batch.references import ReferencedFiles
 from kspsign.batch.run import Run
 from kspsign.certificates.identity import PublisherIdentity
 from kspsign.model.errors import KspSignError, TrustError
@@ -30,6 +31,7 @@ class Signing:
     run: Run
     identity: PublisherIdentity
     verifier: Verifier
+    referenced: ReferencedFiles
     admissions: Admissions = field(default_factory=Admissions)
 
 
@@ -45,6 +47,7 @@ def admit_one(artifact: Artifact, signing: Signing, engine: Engine) -> None:
     if _is_to_be_signed(file, signing):
         guard(file)
         engine.hooks.admit(file)
+        signing.referenced.check(file)
     signing.admissions.keep(artifact, state, file)
 
 
@@ -62,6 +65,7 @@ def sign_one(artifact: Artifact, signing: Signing, engine: Engine) -> FileOutcom
             return kept
         held.check_writable()
         signing.verifier.check_inner_files(file, artifact.name, artifact.format)
+        file = signing.referenced.restate(file)
         copy = engine.sign(held, file)
         started = time.perf_counter()
         verification = signing.verifier.verify_by_names(copy.path, artifact.format, artifact.names, copy.hashes)
@@ -89,6 +93,7 @@ def plan_one(artifact: Artifact, signing: Signing, planner: Planner) -> FileOutc
         held.check_writable()
         guard(file)
         signing.verifier.check_inner_files(file, artifact.name, artifact.format)
+        signing.referenced.check(file)
         return planned(artifact, planner.plan(file))
 
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Protocol
 
+from kspsign.authenticode.formats import SIGNED_AFTER_OTHERS
 from kspsign.batch.guard import guarded
 from kspsign.batch.kept import Keeper
 from kspsign.batch.outcomes import failed
@@ -53,13 +54,23 @@ class Batch:
                 self._settle(outcome)
 
     def work(self, step: Callable[[Artifact], FileOutcome], jobs: int) -> None:
-        """`step` for every file that has no outcome yet, at most `jobs` at a time; see `guarded`."""
+        """`step` for every file that has no outcome yet, at most `jobs` at a time; see `guarded`. Files that state
+        hashes of others follow these."""
+        turns: dict[int, list[Artifact]] = {0: []}
+        for artifact in self._artifacts:
+            turn = 0 if artifact.format is None else SIGNED_AFTER_OTHERS.get(artifact.format, 0)
+            turns.setdefault(turn, []).append(artifact)
+        for _, artifacts in sorted(turns.items()):
+            self._work(artifacts, step, jobs)
+        self._tick()
+
+    def _work(self, artifacts: Sequence[Artifact], step: Callable[[Artifact], FileOutcome], jobs: int) -> None:
         shared = self._shared
 
         def whole(artifact: Artifact) -> FileOutcome:
             return guarded(artifact, shared, lambda: step(artifact))
 
-        left = [artifact for artifact in self._artifacts if artifact.name not in self._record.outcomes]
+        left = [artifact for artifact in artifacts if artifact.name not in self._record.outcomes]
         workers = Workers(whole, left, jobs, shared.cancelled)
         for outcome in workers.results(self._tick):
             self._settle(outcome)
@@ -71,7 +82,6 @@ class Batch:
                 for outcome in workers.late(ABANDON_SECONDS):
                     self._settle(outcome)
             self._give_up()
-        self._tick()
 
     def _give_up(self) -> None:
         """A file without an outcome by now was not tried, or is abandoned: its bytes stay."""

@@ -64,6 +64,10 @@ CheckName = Literal[
     "signer-attributes",
     "nuget-rules",
     "signature-entry",
+    "publisher-identity",
+    "strong-name",
+    "manifest-license",
+    "manifest-files",
     # Those of files that are judged by a catalogue.
     "catalog-signature",
     "catalog-members",

@@ -41,6 +41,8 @@ class Format(StrEnum):
     APPX_BUNDLE = "appx-bundle"
     NUGET = "nuget"
     NAVX = "navx"
+    CLICKONCE_APPLICATION = "clickonce-application"
+    CLICKONCE_DEPLOYMENT = "clickonce-deployment"
     POWERSHELL = "powershell"
     POWERSHELL_XML = "powershell-xml"
     VBSCRIPT = "vbscript"

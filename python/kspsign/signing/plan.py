@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol, runtime_checkable
 
-from kspsign.authenticode.profile import PreparedSignature, SigningTerms
+from kspsign.authenticode.profile import PairedSignature, PreparedSignature, SigningTerms
 from kspsign.authenticode.signable import BundledFiles, Digest, SignableFile
 from kspsign.certificates.identity import PublisherIdentity
 from kspsign.concurrency.single_flight import SingleFlight
@@ -59,11 +59,13 @@ class NativePlanner:
         """See Planner."""
         file.admit(self._terms)
         digest: Digest = file.digest_to_sign(self._terms)
-        to_sign = unsigned(file, self._terms, digest).digest
+        to_sign = unsigned(file, self._terms, digest)
         if isinstance(file, BundledFiles) and file.unsigned_inner():
             self._take_inside_out(file, digest)
         else:
-            self._take(to_sign)
+            self._take(to_sign.digest)
+            if isinstance(to_sign, PairedSignature):
+                self._take(to_sign.companion)
         return digest.sha256
 
     def _take_inside_out(self, file: BundledFiles, digest: Digest) -> None:

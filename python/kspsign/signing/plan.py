@@ -6,9 +6,11 @@ from collections.abc import Sequence
 from typing import Protocol, runtime_checkable
 
 from kspsign.authenticode.profile import PairedSignature, PreparedSignature, SigningTerms
-from kspsign.authenticode.signable import BundledFiles, Digest, SignableFile
+from kspsign.authenticode.signable import BundledFiles, Digest, ReferencingFile, SignableFile
 from kspsign.certificates.identity import PublisherIdentity
 from kspsign.concurrency.single_flight import SingleFlight
+from kspsign.model.errors import ArtifactError
+from kspsign.model.hresults import Hresult
 from kspsign.model.values import DigestAlgorithm, SyncedCertificate
 from kspsign.settings.model import Settings
 from kspsign.signing.budget import Budget
@@ -96,9 +98,20 @@ class ToolPlanner:
 
     def plan(self, file: SignableFile) -> str:
         """See Planner."""
+        check_for_tools(file)
         sha256: str = file.digest([]).sha256
         self._once.get(bytes.fromhex(sha256), self.budget.take)
         return sha256
+
+
+def check_for_tools(file: SignableFile) -> None:
+    """Raise ArtifactError (ERROR_NOT_SUPPORTED) for a file that SignTool and smctl leave to other programs."""
+    if isinstance(file, ReferencingFile):
+        raise ArtifactError(
+            Hresult.ERROR_NOT_SUPPORTED,
+            "it is a manifest with an XML signature, and SignTool and smctl sign none here",
+            remedy="Sign manifests with --engine native and a key store that has it, or exclude them (!PATTERN).",
+        )
 
 
 def native_planner(settings: Settings, certificate: SyncedCertificate, budget: Budget) -> NativePlanner:

@@ -34,6 +34,7 @@ from kspsign.signing.budget import Budget
 from kspsign.signing.clock import StepClock
 from kspsign.signing.copies import LockedTarget, SignedCopy
 from kspsign.signing.hooks import Hooks
+from kspsign.signing.plan import check_for_tools
 from kspsign.signing.preflight import Preflight
 from kspsign.signing.shared_state import SharedState
 from kspsign.signing.tool_calls import Caller, SigningTool
@@ -123,8 +124,9 @@ class ToolEngine:
         return SignedCopy(artifact, copy, digest, clock.seconds, certificate=signed.certificate, request_ids=requests)
 
     def _admit(self, file: SignableFile) -> None:
-        """Raise ArtifactError for a bundle with unsigned files inside, which no tool signs; else the tool has terms of
-        its own."""
+        """Raise ArtifactError for a manifest, and for a bundle with unsigned files inside, which no tool signs; else
+        the tool has terms of its own."""
+        check_for_tools(file)
         if isinstance(file, BundledFiles) and file.unsigned_inner():
             raise ArtifactError(
                 Hresult.TRUST_E_NOSIGNATURE,

@@ -10,7 +10,6 @@ from kspsign.authenticode.clickonce.identity import PublisherName
 from kspsign.authenticode.clickonce.manifest import Manifest
 from kspsign.authenticode.clickonce.names import TOKEN
 from kspsign.authenticode.clickonce.profile import publisher_markup
-from kspsign.authenticode.clickonce.signature import read_publisher
 from kspsign.authenticode.clickonce.spans import with_edits
 from kspsign.authenticode.signable import FileState
 from kspsign.authenticode.xmldsig.document import XmlNode
@@ -30,7 +29,7 @@ def signed_bytes(manifest: Manifest, publisher: PublisherName, token: str, signa
     located = manifest.located
     edits = [*_removal(manifest, manifest.signature), *_attribute(manifest, manifest.identity, TOKEN, token)]
     added = signature
-    if manifest.publisher is None or read_publisher(manifest.publisher) != publisher:
+    if manifest.publisher_name != publisher:
         edits += _removal(manifest, manifest.publisher)
         added = publisher_markup(publisher).encode() + signature
     end = located.spans[located.root].closing

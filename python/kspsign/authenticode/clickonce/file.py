@@ -16,7 +16,7 @@ from kspsign.authenticode.clickonce.license import Grant, identity_of, license_m
 from kspsign.authenticode.clickonce.manifest import MAX_MANIFEST, Manifest, kind_of, read_manifest
 from kspsign.authenticode.clickonce.profile import MANIFEST, ManifestProfile, publisher_markup
 from kspsign.authenticode.clickonce.references import references_of
-from kspsign.authenticode.clickonce.signature import ManifestSignature, read_publisher
+from kspsign.authenticode.clickonce.signature import ManifestSignature
 from kspsign.authenticode.io.snapshot import Snapshot
 from kspsign.authenticode.profile import SigningTerms
 from kspsign.authenticode.signable import Digest, FileReference, FileState, Glimpse, SignableFormat
@@ -80,7 +80,7 @@ class ManifestFile:
         manifest = self.manifest
         if manifest.signature is None:
             return ()
-        named = b"" if manifest.publisher is None else publisher_markup(read_publisher(manifest.publisher)).encode()
+        named = b"" if manifest.publisher_name is None else publisher_markup(manifest.publisher_name).encode()
         return (named + manifest.located.source(manifest.signature),)
 
     def references(self) -> tuple[FileReference, ...]:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import struct
 from typing import NamedTuple
 
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from kspsign.certificates import der
@@ -44,9 +46,10 @@ def public_key_token(key: rsa.RSAPublicKey) -> str:
 
 def rsa_key_of(certificate: bytes) -> rsa.RSAPublicKey:
     """The certificate's key. Raises ArtifactError (ERROR_NOT_SUPPORTED) when that is not RSA."""
-    key = parse_certificate(certificate).public_key()
-    if isinstance(key, rsa.RSAPublicKey):
-        return key
+    with contextlib.suppress(ValueError, UnsupportedAlgorithm):
+        key = parse_certificate(certificate).public_key()
+        if isinstance(key, rsa.RSAPublicKey):
+            return key
     raise ArtifactError(
         Hresult.ERROR_NOT_SUPPORTED,
         "ClickOnce manifests are signed with RSA keys, and this certificate has another kind of key",

@@ -4,26 +4,30 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from kspsign.authenticode.clickonce.identity import PublisherName
 from kspsign.authenticode.clickonce.license import identity_of
 from kspsign.authenticode.clickonce.names import ASM_V1, ASM_V2, TOKEN
 from kspsign.authenticode.clickonce.references import Entry, read_entries
+from kspsign.authenticode.clickonce.signature import read_publisher
 from kspsign.authenticode.clickonce.spans import LocatedDocument, locate
 from kspsign.authenticode.xmldsig.algorithms import DSIG
 from kspsign.authenticode.xmldsig.canonical import Canonicalization, canonicalize
 from kspsign.authenticode.xmldsig.document import Comment, XmlNode, parse_document
+from kspsign.model.errors import TrustError
 
 MAX_MANIFEST = 8 << 20
 """Bytes of a manifest: real ones with thousands of files have some hundred thousand."""
 
 
 class Manifest(NamedTuple):
-    """A manifest whose structure was read. `publisher` is None when it names none, `signature` when it is unsigned;
-    the signature is the last element."""
+    """A manifest whose structure was read. `publisher` (the element) and `publisher_name` are None when it names none,
+    `signature` when it is unsigned; the signature is the last element."""
 
     located: LocatedDocument
     is_deployment: bool
     identity: XmlNode
     publisher: XmlNode | None
+    publisher_name: PublisherName | None
     signature: XmlNode | None
     entries: tuple[Entry, ...]
 
@@ -55,7 +59,11 @@ def read_manifest(data: bytes | None) -> Manifest:
     signature, publisher = _only(root, DSIG, "Signature"), _only(root, ASM_V2, "publisherIdentity")
     if signature is not None and root.elements[-1] is not signature:
         raise ValueError("an element follows its signature")
-    manifest = Manifest(located, _is_deployment(root), identity, publisher, signature, read_entries(root))
+    try:
+        named = None if publisher is None else read_publisher(publisher)
+    except TrustError as broken:
+        raise ValueError(broken.message) from broken
+    manifest = Manifest(located, _is_deployment(root), identity, publisher, named, signature, read_entries(root))
     if manifest.is_deployment:
         for entry in manifest.entries:
             if entry.identity is not None:

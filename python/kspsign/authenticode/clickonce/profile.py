@@ -167,15 +167,16 @@ def _read(signature: bytes) -> tuple[LocatedDocument, ManifestSignature]:
     elements = located.root.elements
     if len(elements) != 2 or len(located.root.children) != 2:
         raise malformed("its manifest names no publisher")
-    _check_spelling(located.source(elements[1]).replace(b"\r\n", b"\n"))
+    _check_spelling(located.source(elements[1]))
     return located, read_signature(*elements)
 
 
 def _check_spelling(signature: bytes) -> None:
     """Raise TrustError for a Signature that has more in its bytes than what is read of it: much of it no signature
-    covers. Line ends are those of the file."""
+    covers. Its lines, if any, end as those of the file do."""
+    one_way = signature.count(b"\r\n") in {0, signature.count(b"\n")}
     try:
-        plain = is_plain(signature, parse_document(signature))
+        plain = one_way and is_plain(signature.replace(b"\r\n", b"\n"), parse_document(signature))
     except ValueError as broken:
         raise malformed(f"it does not stand alone: {broken}") from broken
     if not plain:

@@ -7,6 +7,7 @@ import binascii
 from typing import NamedTuple
 
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from kspsign.authenticode.clickonce.identity import PublisherName, key_hash, public_key_token
@@ -36,6 +37,7 @@ from kspsign.model.errors import TrustError
 from kspsign.model.values import DigestAlgorithm
 
 _TRANSFORMS = (ENVELOPED, Canonicalization.EXCLUSIVE)
+_LINE = 64
 
 
 class ManifestSignature(NamedTuple):
@@ -243,14 +245,18 @@ def _license(strong_name: XmlSignature) -> License:
 
 
 def _stamp(element: XmlNode) -> bytes:
-    """The timestamp in an Object. The lines of its base64 end as the server ended them."""
+    """The timestamp in an Object: its base64 is on one line, or as Windows breaks that of old timestamps."""
     fields = XmlFields(element)
-    found = fields.take("Timestamp", AUTHENTICODE)
+    found = text_of(fields.take("Timestamp", AUTHENTICODE))
     fields.end()
     try:
-        return base64.b64decode("".join(text_of(found).split()), validate=True)
+        stamp = base64.b64decode("".join(found.split("\n")), validate=True)
     except (binascii.Error, ValueError) as broken:
         raise malformed("its timestamp is not in base64") from broken
+    line = base64.b64encode(stamp).decode()
+    if found not in {line, "".join(f"{line[at : at + _LINE]}\n" for at in range(0, len(line), _LINE))}:
+        raise malformed("its timestamp is in base64 that nothing writes so")
+    return stamp
 
 
 def _signer(authenticode: XmlSignature) -> bytes | None:
@@ -266,7 +272,7 @@ def _signer(authenticode: XmlSignature) -> bytes | None:
 def _rsa_key(certificate: bytes) -> rsa.RSAPublicKey | None:
     try:
         key = parse_certificate(certificate).public_key()
-    except (TrustError, ValueError):
+    except (TrustError, ValueError, UnsupportedAlgorithm):
         return None
     return key if isinstance(key, rsa.RSAPublicKey) else None
 

@@ -7,6 +7,7 @@ while read -r file package; do
   command -v "$file" >/dev/null || compgen -G "$file" >/dev/null || missing+=("$package")
 done <<'PEERS'
 osslsigncode osslsigncode
+chromium chromium
 sbverify sbsigntool
 gcab gcab
 cabextract cabextract

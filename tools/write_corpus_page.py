@@ -29,6 +29,7 @@ KINDS = {
     "catalogues": (".cat",),
     "NuGet packages": (".nupkg",),
     "packages of Windows Installer": (".msi",),
+    "INF files of drivers": (".inf",),
 }
 HEAD = """# The corpus
 

@@ -72,7 +72,7 @@ def attach_signatures(run: Run, chosen: Callable[[Run], Run] = select) -> Report
             files = chosen(run)
             supplied = partial(_from_file, named=_only(settings.signature, files))
         verifier = open_verifier(settings, None)
-        files.trusts(verifier.trust.facts)
+        files.trusts(verifier)
         attaching = Attaching(settings, supplied, verifier, run.shared.targets)
         Batch(files).work(lambda artifact: attach_one(artifact, attaching), LOCAL_SLOTS)
     return publish(run)

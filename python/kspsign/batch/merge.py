@@ -7,8 +7,9 @@ themselves needs no trust in them.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from datetime import datetime
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -52,7 +53,8 @@ def merged_report(base: Report, slices: _Slices) -> Report:
     """
     _belong_together(base, slices)
     reports = [report for _facts, report in slices]
-    files = tuple(sorted((file for report in reports for file in report.files), key=lambda file: file.path))
+    started = min(report.started for report in reports)
+    files = tuple(sorted((file for report in reports for file in _since(report, started)), key=lambda file: file.path))
     totals = Totals(*map(sum, zip(*(_counts(report.totals) for report in reports), strict=True)))
     stopped = next((report for report in reports if report.error is not None), None)
     if stopped is None:
@@ -62,7 +64,7 @@ def merged_report(base: Report, slices: _Slices) -> Report:
     worked = next((report for report in reports if report.certificate is not None), reports[0])
     return replace(
         base,
-        started=min(report.started for report in reports),
+        started=started,
         engine=worked.engine,
         key_store=worked.key_store,
         test_signing=any(report.test_signing for report in reports),
@@ -77,7 +79,16 @@ def merged_report(base: Report, slices: _Slices) -> Report:
         left_out=reports[0].left_out,  # every slice sees the same files
         trust=_trust(reports),
         warnings=tuple(dict.fromkeys(warning for report in reports for warning in report.warnings)),
+        max_signatures=worked.max_signatures,
+        certificates=tuple(dict.fromkeys(one for report in reports for one in report.certificates)),
     )
+
+
+def _since(report: Report, started: str) -> Iterator[FileOutcome]:
+    """The files of `report`, whose work began so many seconds after the time `started`."""
+    later = (datetime.fromisoformat(report.started) - datetime.fromisoformat(started)).total_seconds()
+    for file in report.files:
+        yield file if file.began is None or not later else replace(file, began=round(file.began + later, 3))
 
 
 def _trust(reports: Sequence[Report]) -> TrustFacts | None:

@@ -63,7 +63,7 @@ def certsync(run: Run) -> CheckedKey:
         key = with_given_issuers(key, run.settings.issuers)
     present(run, key.certificate)
     verifier = open_verifier(run.settings, key.certificate, run.judge)
-    run.trusts(verifier.trust.facts)
+    run.trusts(verifier)
     _check(verifier, key.certificate)
     if preflight is not None:
         preflight.trust(verifier.check_token, key.certificate.chain[0])

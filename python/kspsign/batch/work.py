@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Protocol
 
@@ -66,9 +68,11 @@ class Batch:
 
     def _work(self, artifacts: Sequence[Artifact], step: Callable[[Artifact], FileOutcome], jobs: int) -> None:
         shared = self._shared
+        started = self._record.started.replace(microsecond=0).timestamp()
 
         def whole(artifact: Artifact) -> FileOutcome:
-            return guarded(artifact, shared, lambda: step(artifact))
+            began = round(time.time() - started, 3)
+            return replace(guarded(artifact, shared, lambda: step(artifact)), began=began)
 
         left = [artifact for artifact in artifacts if artifact.name not in self._record.outcomes]
         workers = Workers(whole, left, jobs, shared.cancelled)

@@ -23,7 +23,7 @@ GROUPS: Final[Mapping[str, tuple[str, ...]]] = {
     "verification": ("trust_root", "policy", "catalog", "revocation", "signtool_verify"),
     "signatures apart from their files": ("output", "pem", "signature", "document", "signer"),
     "limits": ("dry_run", "max_signatures", "jobs", "fail_fast", "journal", "signature_cache"),
-    "reports and log": ("report", "junit", "summary", "publish_token_env", "quiet", "verbose"),
+    "reports and log": ("report", "junit", "summary", "html", "publish_token_env", "quiet", "verbose"),
     "programs and network": ("signtool", "smctl", "navsip", "tool_env", "ca_file", "shadow"),
 }
 """Every setting of `Settings` is in one of them."""

@@ -37,6 +37,7 @@ CheckName = Literal[
     "trailing-data",
     "page-hashes",
     "checksum",
+    "attached-containers",
     "line-ends",
     "byte-order-mark",
     "signature-block",

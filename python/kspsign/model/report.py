@@ -21,7 +21,7 @@ class FileOutcome:
     a catalogue that was written unsigned. `certificate` is the thumbprint of the certificate that this run signed it
     with. `request_ids` are what the key store's log calls the requests that made its signatures; () where the store
     does not say. `line_ends` is what those of a script were converted to before it was signed, None where they are as
-    they were.
+    they were. `began` is when work on it began, in seconds after the run's `started`; None where that was not kept.
     """
 
     path: str
@@ -39,6 +39,7 @@ class FileOutcome:
     certificate: str | None = None
     request_ids: tuple[str, ...] = ()
     line_ends: Literal["crlf"] | None = None
+    began: float | None = None
 
     @property
     def tried(self) -> bool:
@@ -62,6 +63,18 @@ class CertificateFacts:
     not_after: str
     alias: str | None
     durable_identity: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ChainCertificate:
+    """Report: a certificate of a chain that was judged. `issuer` is the thumbprint of the next one in that chain; None
+    where it is the last."""
+
+    thumbprint: str
+    subject: str
+    issuer: str | None
+    not_before: str
+    not_after: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,7 +204,8 @@ class Report:
 
     `slice` is None when the run took all files that matched, `policy` when no policy file was given, `configuration`
     when no configuration file was read, `limits` when nothing was signed or stamped, `trust` when nothing was judged. A
-    dry run never passes: it proves nothing.
+    dry run never passes: it proves nothing. `max_signatures` is what the run might spend, None without a bound;
+    `certificates` are those of the chains that were judged, each once.
     """
 
     tool: ToolFacts
@@ -217,4 +231,6 @@ class Report:
     trust: TrustFacts | None = None
     warnings: tuple[RunWarning, ...] = ()
     configuration: ConfigurationFacts | None = None
+    max_signatures: int | None = None
+    certificates: tuple[ChainCertificate, ...] = ()
     schema: str = REPORT_SCHEMA

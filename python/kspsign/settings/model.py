@@ -177,6 +177,9 @@ class Settings(BaseModel):
     summary: Annotated[Path | None, Ambient.REFUSED, Output("kspsign.publishing.summary:summary_text")] = Field(
         None, description="Markdown summary to write."
     )
+    html: Annotated[Path | None, Ambient.REFUSED, Output("kspsign.publishing.page:page_pieces")] = Field(
+        None, description="HTML page to write: one file for any browser, without network."
+    )
     quiet: Annotated[bool, Ambient.REFUSED, OneOf("detail")] = Field(False, description="Print failures only.")
     publish_token_env: Annotated[str | None, Ambient.REFUSED, Metavar("NAME")] = Field(
         None, description="Variable with a token of Azure DevOps: publish the results over REST too."

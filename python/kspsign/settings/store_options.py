@@ -137,7 +137,7 @@ class StoreOptions(BaseModel):
         return False
 
     def check(self) -> None:
-        """Raise ConfigurationError for what is wrong with them and the files that they name: nobody is asked."""
+        """Raise ConfigurationError for what is wrong with them or the files that they name; makes no request."""
 
 
 class StoreModels(Protocol):

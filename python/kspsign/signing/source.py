@@ -226,13 +226,14 @@ class SignatureSource:
             try:
                 return self._request_once(digest, algorithm)
             except ThrottledError as busy:
+                self._breaker.record_throttled(busy)
                 if attempt == ATTEMPTS or (busy.retry_after or 0) > LONGEST_PAUSE:
                     tried = f" (after {attempt} attempts)" if attempt > 1 else ""
                     raise ThrottledError(f"{busy.message}{tried}", code=busy.code, remedy=busy.remedy) from busy
         raise AssertionError  # the last attempt returns or raises
 
     def _request_once(self, digest: bytes, algorithm: DigestAlgorithm) -> RawSignature:
-        with self.limiter.slot() as slot:
+        with self.limiter.slot(self._breaker.allows) as slot:
             self._breaker.check()
             self.budget.take()
             try:

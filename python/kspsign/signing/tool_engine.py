@@ -130,8 +130,9 @@ class ToolEngine:
         if isinstance(file, BundledFiles) and file.unsigned_inner():
             raise ArtifactError(
                 Hresult.TRUST_E_NOSIGNATURE,
-                f"a package in the bundle is not signed, and {self.name} signs the bundle alone",
-                remedy="Sign the packages first, bundle them afterwards (MakeAppx bundle), then sign the bundle.",
+                f"it has an unsigned file inside, a package or an engine, and {self.name} signs the bundle alone",
+                remedy="Sign it with --engine native, which signs both; or sign the files inside first, bundle them "
+                "afterwards (MakeAppx bundle, wix burn reattach), then sign the bundle.",
             )
         if self._preflight is not None:
             self._preflight.start()

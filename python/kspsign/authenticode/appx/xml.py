@@ -7,13 +7,16 @@ until that ends) is bounded here: a few hundred KiB, deflated, would else take a
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import NoReturn
 from xml.parsers import expat
 
 MAX_DEPTH, MAX_NAMES = 100, 10_000
 """Elements in each other, and different names of elements, attributes and prefixes."""
+_TAG = re.compile(rb"""<(?:"[^"]*"|'[^']*'|[^<>"'])*>""")
+_ATTRIBUTE = re.compile(rb"""(\s)([^\s=<>"']+)(\s*=\s*)("[^"]*"|'[^']*')""")
 _PIECE = 1 << 20
 """Bytes in which there must be a tag: as many as one of them may take."""
 
@@ -35,20 +38,43 @@ def read_xml(
     start: Callable[[XmlElement], None],
     namespace: Callable[[str | None, str], None] | None = None,
     text: Callable[[str], None] | None = None,
+    end: Callable[[int, int], None] | None = None,
 ) -> int:
     """Call `start` for the start tags of the document; the offset of the root's end tag in `data`.
 
     `namespace` is called for the declaration of a prefix (None: the default one) and its namespace, before the element
-    that declares it; `text` for pieces of text.
+    that declares it; `text` for pieces of text; `end` for end tags, with their depth and offset.
 
     Raises ValueError for XML that is not well-formed, has a document type or more than the bounds of this module; what
     `start` raises passes through.
     """
-    parser = BoundedParser(lambda name, attributes: start(_element(parser, name, attributes)), namespace)
+    parser = BoundedParser(
+        lambda name, attributes: start(_element(parser, name, attributes)),
+        namespace,
+        None if end is None else lambda: end(parser.depth, parser.root_end),
+    )
     if text is not None:
         parser.expat.CharacterDataHandler = text
     parser.feed(data)
     return parser.root_end
+
+
+def tag_at(document: bytes, at: int) -> bytes:
+    """The tag that begins there, as XmlElement has it; ValueError when the document is not written in UTF-8."""
+    found = _TAG.match(document, at)
+    if found is None:
+        raise ValueError("it is not written in UTF-8")
+    return found[0]
+
+
+def with_attributes(tag: bytes, values: Mapping[bytes, bytes]) -> bytes:
+    """The start tag with these values in place of those that its attributes of these names have."""
+
+    def changed(match: re.Match[bytes]) -> bytes:
+        value = values.get(match[2])
+        return match[0] if value is None else b'%s%s%s"%s"' % (*match.groups()[:3], value)
+
+    return _ATTRIBUTE.sub(changed, tag)
 
 
 def _element(parser: BoundedParser, name: str, attributes: dict[str, str]) -> XmlElement:

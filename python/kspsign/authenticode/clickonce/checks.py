@@ -7,7 +7,7 @@ from typing import NoReturn
 
 from kspsign.authenticode.clickonce.identity import publisher_of, rsa_key_of
 from kspsign.authenticode.clickonce.license import identity_of
-from kspsign.authenticode.clickonce.manifest import Manifest
+from kspsign.authenticode.clickonce.manifest import ClickOnceManifest
 from kspsign.authenticode.clickonce.signature import ManifestSignature
 from kspsign.authenticode.profile import SigningTerms
 from kspsign.authenticode.signable import Digest
@@ -16,7 +16,7 @@ from kspsign.model.hresults import Hresult
 from kspsign.model.values import DigestAlgorithm, Finding
 
 
-def admit(manifest: Manifest, terms: SigningTerms) -> None:
+def admit(manifest: ClickOnceManifest, terms: SigningTerms) -> None:
     """Raise ArtifactError when the manifest can't be signed on these terms."""
     if terms.append and manifest.signature is not None:
         _refuse("it is signed already, and a manifest has one signature", "Choose --replace.")
@@ -45,7 +45,7 @@ def admit(manifest: Manifest, terms: SigningTerms) -> None:
         )
 
 
-def findings(manifest: Manifest, digest: Digest, signature: ManifestSignature) -> Iterator[Finding]:
+def findings(manifest: ClickOnceManifest, digest: Digest, signature: ManifestSignature) -> Iterator[Finding]:
     """The checks "strong-name" and "manifest-license"."""
     fault = _strong_name_fault(manifest, digest, signature)
     if fault is None:
@@ -59,7 +59,9 @@ def findings(manifest: Manifest, digest: Digest, signature: ManifestSignature) -
         yield Finding("manifest-license", mismatch, Hresult.TRUST_E_BAD_DIGEST)
 
 
-def _strong_name_fault(manifest: Manifest, digest: Digest, signature: ManifestSignature) -> tuple[str, Hresult] | None:
+def _strong_name_fault(
+    manifest: ClickOnceManifest, digest: Digest, signature: ManifestSignature
+) -> tuple[str, Hresult] | None:
     actual, stated = digest.values[signature.algorithm], signature.strong_reference.digest
     if actual != stated:
         return f"signed {stated.hex()}, the manifest has {actual.hex()}", Hresult.TRUST_E_BAD_DIGEST
@@ -72,7 +74,7 @@ def _strong_name_fault(manifest: Manifest, digest: Digest, signature: ManifestSi
     return None
 
 
-def _license_fault(manifest: Manifest, signature: ManifestSignature) -> str | None:
+def _license_fault(manifest: ClickOnceManifest, signature: ManifestSignature) -> str | None:
     grant = signature.license.grant
     if grant.digest != signature.strong_reference.digest:
         return "licence and strong name are of two manifests"

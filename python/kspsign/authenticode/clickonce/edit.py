@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping
 
 from kspsign.authenticode.clickonce.identity import PublisherName
-from kspsign.authenticode.clickonce.manifest import Manifest
+from kspsign.authenticode.clickonce.manifest import ClickOnceManifest
 from kspsign.authenticode.clickonce.names import TOKEN
 from kspsign.authenticode.clickonce.profile import publisher_markup
 from kspsign.authenticode.clickonce.spans import with_edits
@@ -18,12 +18,12 @@ Edit = tuple[int, int, bytes]
 _ATTRIBUTE = re.compile(rb"""\s([^\s=]+)\s*=\s*("[^"]*"|'[^']*')""")
 
 
-def unsigned_bytes(manifest: Manifest) -> bytes:
+def unsigned_bytes(manifest: ClickOnceManifest) -> bytes:
     """The manifest without its signature; it goes on to name its publisher, which a signature covers."""
     return with_edits(manifest.located.data, _removal(manifest, manifest.signature))
 
 
-def signed_bytes(manifest: Manifest, publisher: PublisherName, token: str, signature: bytes = b"") -> bytes:
+def signed_bytes(manifest: ClickOnceManifest, publisher: PublisherName, token: str, signature: bytes = b"") -> bytes:
     """The manifest with the publisher's name and the key's token in place of those that it has, and `signature` in
     place of its own."""
     located = manifest.located
@@ -36,7 +36,7 @@ def signed_bytes(manifest: Manifest, publisher: PublisherName, token: str, signa
     return with_edits(located.data, [*edits, (end, end, added)])
 
 
-def restated_bytes(manifest: Manifest, states: Mapping[str, FileState], tokens: Mapping[str, str]) -> bytes:
+def restated_bytes(manifest: ClickOnceManifest, states: Mapping[str, FileState], tokens: Mapping[str, str]) -> bytes:
     """The manifest with `states` in place of what it says of the files with these names, and `tokens` as the keys of
     the manifests among them."""
     located, edits = manifest.located, list[Edit]()
@@ -52,14 +52,14 @@ def restated_bytes(manifest: Manifest, states: Mapping[str, FileState], tokens: 
     return with_edits(located.data, edits)
 
 
-def _removal(manifest: Manifest, element: XmlNode | None) -> list[Edit]:
+def _removal(manifest: ClickOnceManifest, element: XmlNode | None) -> list[Edit]:
     if element is None:
         return []
     span = manifest.located.spans[element]
     return [(span.begin, span.end, b"")]
 
 
-def _attribute(manifest: Manifest, element: XmlNode, name: str, value: str) -> list[Edit]:
+def _attribute(manifest: ClickOnceManifest, element: XmlNode, name: str, value: str) -> list[Edit]:
     """The edit that gives an attribute, which is there, another value of plain characters."""
     located = manifest.located
     begin, tag = located.spans[element].begin, located.start_tag(element)

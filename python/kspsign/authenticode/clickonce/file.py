@@ -13,7 +13,7 @@ from kspsign.authenticode.clickonce.edit import restated_bytes, signed_bytes, un
 from kspsign.authenticode.clickonce.files import files_finding, token_of_listed
 from kspsign.authenticode.clickonce.identity import public_key_token, publisher_of, rsa_key_of
 from kspsign.authenticode.clickonce.license import Grant, identity_of, license_markup
-from kspsign.authenticode.clickonce.manifest import MAX_MANIFEST, Manifest, kind_of, read_manifest
+from kspsign.authenticode.clickonce.manifest import MAX_MANIFEST, ClickOnceManifest, kind_of, read_manifest
 from kspsign.authenticode.clickonce.profile import MANIFEST, ManifestProfile, publisher_markup
 from kspsign.authenticode.clickonce.references import references_of
 from kspsign.authenticode.clickonce.signature import ManifestSignature
@@ -58,7 +58,7 @@ class ManifestFile:
     the file, or with what signing changed of the files that it lists."""
 
     snapshot: Snapshot
-    manifest: Manifest = field(repr=False)
+    manifest: ClickOnceManifest = field(repr=False)
 
     @classmethod
     def open(cls, snapshot: Snapshot) -> ManifestFile:
@@ -146,7 +146,7 @@ class ManifestFile:
         signature = signatures[0][len(publisher_markup(read.publisher).encode()) :]
         target.write(signed_bytes(self.manifest, read.publisher, read.token() or "", signature))
 
-    def _completed(self, terms: SigningTerms) -> Manifest:
+    def _completed(self, terms: SigningTerms) -> ClickOnceManifest:
         """The manifest with all that a signature on these terms covers."""
         token = public_key_token(rsa_key_of(terms.chain[0]))
         return read_manifest(signed_bytes(self.manifest, publisher_of(terms.chain), token))

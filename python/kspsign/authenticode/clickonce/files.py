@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from kspsign.authenticode.clickonce.license import identity_of
-from kspsign.authenticode.clickonce.manifest import MAX_MANIFEST, Manifest, read_manifest
+from kspsign.authenticode.clickonce.manifest import MAX_MANIFEST, ClickOnceManifest, read_manifest
 from kspsign.authenticode.clickonce.names import TOKEN
 from kspsign.authenticode.clickonce.references import Entry
 from kspsign.authenticode.io.snapshot import Snapshot
@@ -19,7 +19,7 @@ _TOGETHER = "Verify it where its files are: in the folder that is published, bef
 _CHANGING = frozenset({"xmlns", TOKEN})
 
 
-def files_finding(references: Sequence[FileReference], manifest: Manifest) -> Finding:
+def files_finding(references: Sequence[FileReference], manifest: ClickOnceManifest) -> Finding:
     """The check "manifest-files": every file is there, with the size and hash that are stated, and manifests among them
     have the identity that is stated."""
     weak = next((found.name for found in references if found.algorithm is DigestAlgorithm.SHA1), None)
@@ -74,7 +74,7 @@ def _unsigned(identity: XmlNode) -> dict[str, str]:
     return {name: value for name, value in identity_of(identity).items() if name not in _CHANGING}
 
 
-def _read_listed(reference: FileReference) -> Manifest:
+def _read_listed(reference: FileReference) -> ClickOnceManifest:
     """The application manifest that a deployment lists. Raises ArtifactError (ERROR_BAD_FORMAT) when it is not one."""
     try:
         listed = read_manifest(Snapshot(reference.path, keep=False).whole(MAX_MANIFEST))

@@ -19,7 +19,7 @@ MAX_MANIFEST = 8 << 20
 """Bytes of a manifest: real ones with thousands of files have some hundred thousand."""
 
 
-class Manifest(NamedTuple):
+class ClickOnceManifest(NamedTuple):
     """A manifest whose structure was read. `publisher` (the element) and `publisher_name` are None when it names none,
     `signature` when it is unsigned; the signature is the last element."""
 
@@ -42,7 +42,7 @@ class Manifest(NamedTuple):
         return self.identity.get(TOKEN)
 
 
-def read_manifest(data: bytes | None) -> Manifest:
+def read_manifest(data: bytes | None) -> ClickOnceManifest:
     """The manifest in `data`, None where that is more than MAX_MANIFEST bytes. Raises ValueError when it is not one, or
     has parts whose meaning is not clear."""
     if data is None:
@@ -63,7 +63,9 @@ def read_manifest(data: bytes | None) -> Manifest:
         named = None if publisher is None else read_publisher(publisher)
     except TrustError as broken:
         raise ValueError(broken.message) from broken
-    manifest = Manifest(located, _is_deployment(root), identity, publisher, named, signature, read_entries(root))
+    manifest = ClickOnceManifest(
+        located, _is_deployment(root), identity, publisher, named, signature, read_entries(root)
+    )
     if manifest.is_deployment:
         for entry in manifest.entries:
             if entry.identity is not None:

@@ -67,7 +67,7 @@ class ListedFile(NamedTuple):
     digest: str
 
 
-class FileState(NamedTuple):
+class SizedDigest(NamedTuple):
     """Size in bytes and digest of a file."""
 
     size: int
@@ -80,9 +80,9 @@ class FileReference(NamedTuple):
     name: str
     path: Path
     algorithm: DigestAlgorithm
-    stated: FileState
+    stated: SizedDigest
 
-    def actual(self) -> FileState | None:
+    def actual(self) -> SizedDigest | None:
         """What it is now, None when it is not there. OSError passes through."""
         hasher, size = hashlib.new(self.algorithm), 0
         try:
@@ -91,9 +91,9 @@ class FileReference(NamedTuple):
                 size += len(piece)
         except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
             return None
-        return FileState(size, hasher.digest())
+        return SizedDigest(size, hasher.digest())
 
-    def difference(self, actual: FileState | None) -> str | None:
+    def difference(self, actual: SizedDigest | None) -> str | None:
         """How `actual` is not what is stated; None when it is."""
         if actual is None:
             return f"{self.name} is not there"
@@ -246,7 +246,7 @@ class ReferencingFile(Protocol):
     def references(self) -> tuple[FileReference, ...]:
         """The files that it is about, wherever they are or should be."""
 
-    def restated(self, states: Mapping[str, FileState]) -> SignableFile:
+    def restated(self, states: Mapping[str, SizedDigest]) -> SignableFile:
         """The same file with `states` in place of what it says of these names. What its sha256 is of stays the file as
         it is. Raises ArtifactError when a name is that of a manifest that can't be read."""
 

@@ -12,10 +12,10 @@ from kspsign.authenticode.formats import SIGNED_AFTER_OTHERS, open_signable
 from kspsign.authenticode.signable import (
     Digest,
     FileReference,
-    FileState,
     ReferencingFile,
     RestorableFile,
     SignableFile,
+    SizedDigest,
 )
 from kspsign.batch.run import Run
 from kspsign.batch.tree import identity_of
@@ -49,7 +49,7 @@ class ReferencedFiles:
         """
         if not isinstance(file, ReferencingFile):
             return file
-        states: dict[str, FileState] = {}
+        states: dict[str, SizedDigest] = {}
         for reference in file.references():
             actual = reference.actual()
             difference = reference.difference(actual)

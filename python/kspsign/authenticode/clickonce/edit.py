@@ -11,7 +11,7 @@ from kspsign.authenticode.clickonce.manifest import ClickOnceManifest
 from kspsign.authenticode.clickonce.names import TOKEN
 from kspsign.authenticode.clickonce.profile import publisher_markup
 from kspsign.authenticode.clickonce.spans import with_edits
-from kspsign.authenticode.signable import FileState
+from kspsign.authenticode.signable import SizedDigest
 from kspsign.authenticode.xmldsig.document import XmlNode
 
 Edit = tuple[int, int, bytes]
@@ -36,7 +36,7 @@ def signed_bytes(manifest: ClickOnceManifest, publisher: PublisherName, token: s
     return with_edits(located.data, [*edits, (end, end, added)])
 
 
-def restated_bytes(manifest: ClickOnceManifest, states: Mapping[str, FileState], tokens: Mapping[str, str]) -> bytes:
+def restated_bytes(manifest: ClickOnceManifest, states: Mapping[str, SizedDigest], tokens: Mapping[str, str]) -> bytes:
     """The manifest with `states` in place of what it says of the files with these names, and `tokens` as the keys of
     the manifests among them."""
     located, edits = manifest.located, list[Edit]()

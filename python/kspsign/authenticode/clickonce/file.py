@@ -19,7 +19,7 @@ from kspsign.authenticode.clickonce.references import references_of
 from kspsign.authenticode.clickonce.signature import ManifestSignature
 from kspsign.authenticode.io.snapshot import Snapshot
 from kspsign.authenticode.profile import SigningTerms
-from kspsign.authenticode.signable import Digest, FileReference, FileState, Glimpse, SignableFormat
+from kspsign.authenticode.signable import Digest, FileReference, Glimpse, SignableFormat, SizedDigest
 from kspsign.model.errors import ArtifactError
 from kspsign.model.hresults import Hresult
 from kspsign.model.values import DigestAlgorithm, Finding
@@ -88,7 +88,7 @@ class ManifestFile:
         manifest = self.manifest
         return references_of(manifest.entries, self.snapshot.path.parent, deployment=manifest.is_deployment)
 
-    def restated(self, states: Mapping[str, FileState]) -> ManifestFile:
+    def restated(self, states: Mapping[str, SizedDigest]) -> ManifestFile:
         """See ReferencingFile: a manifest's key may have changed with it."""
         tokens = {
             reference.name: token_of_listed(entry, reference)

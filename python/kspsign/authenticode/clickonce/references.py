@@ -10,7 +10,7 @@ from pathlib import Path, PureWindowsPath
 from typing import Final, NamedTuple
 
 from kspsign.authenticode.clickonce.names import ASM_V1, ASM_V2, DIALECT, HASH_TRANSFORM
-from kspsign.authenticode.signable import FileReference, FileState
+from kspsign.authenticode.signable import FileReference, SizedDigest
 from kspsign.authenticode.xmldsig.algorithms import DSIG
 from kspsign.authenticode.xmldsig.document import XmlNode
 from kspsign.model.values import DigestAlgorithm
@@ -31,7 +31,7 @@ class Entry(NamedTuple):
     identity: XmlNode | None
     name: str
     algorithm: DigestAlgorithm
-    stated: FileState
+    stated: SizedDigest
 
 
 def read_entries(root: XmlNode) -> tuple[Entry, ...]:
@@ -77,7 +77,7 @@ def _entry(element: XmlNode) -> Entry:
     if len(identities) != is_assembly and (is_assembly or len(identities) > 1):
         raise ValueError(f"its entry of {name} has {len(identities)} identities")
     identity = identities[0] if is_assembly else None
-    return Entry(element, digest_value, identity, name, algorithm, FileState(int(size), digest))
+    return Entry(element, digest_value, identity, name, algorithm, SizedDigest(int(size), digest))
 
 
 def _hash_of(element: XmlNode, name: str) -> tuple[DigestAlgorithm, XmlNode]:

@@ -84,8 +84,8 @@ def examine_signature(
         _digest(signature, digests),
         _content(signature),
         _signature(signature),
-        *_publisher(signature, chain),
         *((*stamped.findings, *of_chain) if explains else (*of_chain, *stamped.findings)),
+        *_publisher(signature, chain),
     )
     root = chain.path[-1] if chain.holds else None
     authority_root = stamped.path[-1] if stamped.time is not None and stamped.path else None

@@ -14,9 +14,11 @@ from lxml import etree
 from kspsign.authenticode.formats import open_signable
 from kspsign.authenticode.signable import Digest
 from kspsign.model.values import DigestAlgorithm, Format
+from support.certificates import signing_file
 from support.formats.clickonce_judge import ASM_V1, ASM_V2, DSIG, judge
 from support.formats.clickonce_samples import NO_TOKEN, Published, application_manifest, publish
 from support.formats.peimages import build_pe
+from support.pki import new_key
 from support.samples import Run, kspsign
 from support.signing import Publisher
 
@@ -226,3 +228,38 @@ def rewrite(path: Path, old: bytes, new: bytes) -> None:
     data = path.read_bytes()
     assert old in data
     path.write_bytes(data.replace(old, new))
+
+
+@pytest.mark.parametrize("number", [1, 2])
+def test_slices_do_not_divide_an_application(publisher: Publisher, tmp_path: Path, number: int) -> None:
+    published = publish(tmp_path)
+    before = published.files[0].read_bytes()
+    run = sign(publisher, published, "--slice", f"{number}/2")
+    assert (run.code, "without slice" in run.text) == (3, True), run.text
+    assert published.files[0].read_bytes() == before
+
+
+def test_certificates_and_timestamps_are_taken_out_apart(signed: tuple[Published, Run]) -> None:
+    """What `signtool remove /c` and `/u` do: everything signed keeps its bytes."""
+    published, _ = signed
+    file = open_signable(published.application, Format.CLICKONCE_APPLICATION)
+    (whole,) = file.signatures
+    bare = file.profile.reduce(whole, certificates=True, unsigned_attributes=True)
+    assert file.profile.read(whole).tokens
+    assert not file.profile.read(bare).tokens
+    assert file.profile.read(bare).signer_fault() is None
+    assert file.profile.add_timestamp(bare, file.profile.read(whole).tokens[0]) == whole
+
+
+def test_keys_that_windows_does_not_take(publisher: Publisher, tmp_path: Path) -> None:
+    published = publish(tmp_path / "published")
+    file = signing_file(tmp_path, key=new_key())
+    other = Publisher(file, publisher.timestamp_url, file.root)
+    for run in (
+        other.sign(published.application),
+        publisher.sign(published.application, "--digest", "sha384"),
+    ):
+        assert (run.error_code, run.report["totals"]["signatures_used"]) == ("ERROR_NOT_SUPPORTED", 0), run.text
+    assert publisher.sign(Path("published"), "--folder", tmp_path).code == 0
+    appended = publisher.sign(published.application, "--append")
+    assert (appended.error_code, appended.report["totals"]["signatures_used"]) == ("ERROR_NOT_SUPPORTED", 0)

@@ -59,6 +59,8 @@ class _Clue(NamedTuple):
         return head.startswith(self.begin) and (not self.suffixes or suffix in self.suffixes)
 
 
+MANIFEST_SUFFIXES: Final = frozenset({".manifest", ".application", ".vsto"})
+"""Extensions of ClickOnce and VSTO manifests."""
 _ZIP = _Clue(b"PK\3\4")
 CLUES: Final[Mapping[Format, _Clue]] = {
     Format.PE: _Clue(b"MZ"),
@@ -69,7 +71,7 @@ CLUES: Final[Mapping[Format, _Clue]] = {
     **dict.fromkeys((Format.APPX, Format.APPX_BUNDLE, Format.NUGET), _ZIP),
     **dict.fromkeys(
         (Format.CLICKONCE_APPLICATION, Format.CLICKONCE_DEPLOYMENT),
-        _Clue(suffixes=frozenset({".manifest", ".application", ".vsto"})),
+        _Clue(suffixes=MANIFEST_SUFFIXES),
     ),
     Format.POWERSHELL: _Clue(suffixes=frozenset({".ps1", ".psd1", ".psm1", ".mof"})),
     Format.POWERSHELL_XML: _Clue(suffixes=frozenset({".ps1xml", ".psc1", ".cdxml"})),
@@ -103,6 +105,12 @@ def resolve(row: str) -> SignableFormat:
 def load_format(format_: Format) -> SignableFormat:
     """The format, its module imported the first time."""
     return resolve(FORMATS[format_])
+
+
+def may_be_signable(head: bytes, suffix: str) -> bool:
+    """Whether a file with these first bytes and this extension (in lower case) may be of some format or a container:
+    only then it need be looked at as a whole."""
+    return any(CLUES.get(format_, _ANY_FILE).is_in(head, suffix) for format_ in FORMATS)
 
 
 def detect_format(glimpse: Glimpse) -> Format | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import BinaryIO, cast
 
 from kspsign.authenticode.formats import SIGNED_AFTER_OTHERS, open_signable
@@ -21,6 +21,7 @@ from kspsign.batch.run import Run
 from kspsign.batch.tree import identity_of
 from kspsign.model.errors import ArtifactError
 from kspsign.model.hresults import Hresult
+from kspsign.model.report import FileOutcome
 from kspsign.model.values import Artifact
 
 _CHUNK = 1 << 20
@@ -35,7 +36,7 @@ class ReferencedFiles:
 
     def __init__(self, run: Run) -> None:
         self._artifacts: Mapping[str, Artifact] = {identity_of(artifact.real): artifact for artifact in run.artifacts}
-        self._outcomes = run.record.outcomes
+        self._record = run.record
 
     def check(self, file: SignableFile) -> None:
         """Raise ArtifactError when `file` states what no signature of this run can make true: before one is spent."""
@@ -67,10 +68,13 @@ class ReferencedFiles:
     def _artifact(self, reference: FileReference) -> Artifact | None:
         return self._artifacts.get(identity_of(os.path.realpath(reference.path)))
 
+    def _outcome(self, artifact: Artifact) -> FileOutcome | None:
+        return self._record.listed.get(artifact.name) or self._record.outcomes.get(artifact.name)
+
     def _check_signed(self, reference: FileReference) -> None:
         """Raise ArtifactError for a file that was to be signed first, and was not."""
         artifact = self._artifact(reference)
-        outcome = None if artifact is None else self._outcomes.get(artifact.name)
+        outcome = None if artifact is None else self._outcome(artifact)
         if outcome is not None and outcome.outcome == "failed":
             raise ArtifactError(
                 Hresult.TRUST_E_FAIL,
@@ -84,12 +88,28 @@ class ReferencedFiles:
         artifact = self._artifact(reference)
         if artifact is None or artifact.format is None:
             return False
-        outcome = self._outcomes.get(artifact.name)
+        outcome = self._outcome(artifact)
         stated = reference.stated.digest.hex()
         if outcome is not None and outcome.outcome == "signed" and outcome.sha256_before == stated:
             return True
         # What else signing changes in a manifest can't be undone; its identity is compared when it is restated.
         return artifact.format in SIGNED_AFTER_OTHERS or _was(artifact, reference)
+
+
+def stating_files(artifacts: Sequence[Artifact]) -> dict[str, frozenset[str]]:
+    """By its name, for each file that states hashes of others, the names of those that are signed before it: files
+    below its folder. In a container none is signed (Opener)."""
+    stating = [artifact for artifact in artifacts if _turn(artifact) and artifact.container is None]
+    found = {}
+    for artifact in stating:
+        folder = os.path.join(os.path.dirname(identity_of(artifact.real)), "")  # noqa: PTH118, PTH120 - of text
+        below = (other for other in artifacts if identity_of(other.real).startswith(folder))
+        found[artifact.name] = frozenset(other.name for other in below if _turn(other) < _turn(artifact))
+    return found
+
+
+def _turn(artifact: Artifact) -> int:
+    return 0 if artifact.format is None else SIGNED_AFTER_OTHERS.get(artifact.format, 0)
 
 
 def _was(artifact: Artifact, reference: FileReference) -> bool:

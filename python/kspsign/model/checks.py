@@ -69,6 +69,8 @@ CheckName = Literal[
     "strong-name",
     "manifest-license",
     "manifest-files",
+    # That of a container whose inside is judged.
+    "inside",
     # Those of files that are judged by a catalogue.
     "catalog-signature",
     "catalog-members",

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -263,3 +264,17 @@ def test_keys_that_windows_does_not_take(publisher: Publisher, tmp_path: Path) -
     assert publisher.sign(Path("published"), "--folder", tmp_path).code == 0
     appended = publisher.sign(published.application, "--append")
     assert (appended.error_code, appended.report["totals"]["signatures_used"]) == ("ERROR_NOT_SUPPORTED", 0)
+
+
+def test_a_published_folder_in_an_archive_is_signed_before_it_is_packed(publisher: Publisher, tmp_path: Path) -> None:
+    """Whether or not a pattern names the manifest: it would not fit its files any more."""
+    publish(tmp_path / "published")
+    archive = Path(shutil.make_archive(str(tmp_path / "drop"), "zip", tmp_path / "published"))
+    before = archive.read_bytes()
+    for pattern in ("**", "drop.zip/**/*.dll.deploy"):
+        run = publisher.sign(Path("drop.zip"), "--folder", tmp_path, f"--inside={pattern}")
+        rows = {file["path"]: file["error"]["code"] for file in run.report["files"] if file["error"]}
+        assert rows.get("drop.zip") == "ERROR_NOT_SUPPORTED", run.text
+        assert "then pack it" in run.text
+        assert run.report["totals"]["signatures_used"] == 0
+    assert archive.read_bytes() == before

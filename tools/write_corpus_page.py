@@ -40,6 +40,10 @@ signature is valid, signed by us in addition to it. Then one byte of each signed
 places: all are refused. No MSIX and no Business Central packages were found there; those are tested on files \
 that we make.
 
+{containers} containers from there (NuGet packages, and wheels as ZIP archives) and \
+MSIX packages that openappx packs of these programs are written again with one file changed, as signing inside does \
+it: every other entry keeps its bytes, and unzip, 7-Zip, Python or openappx accept the result.
+
 {differences} of {verdicts} verdicts differ from osslsigncode's. Revocation is not asked for.
 
 <!-- Written by tools/write_corpus_page.py from tests/corpus/packages.toml and tests/corpus/verdicts.toml. -->
@@ -82,7 +86,9 @@ def page(packages: Sequence[Package], table: Sequence[Case]) -> str:
     names = [name for case in table for name in case.files]
     head = HEAD.format(
         files=len(names),
-        packages=len(packages),
+        packages=sum(bool(package["files"]) for package in packages),
+        containers=sum(len(package.get("containers", ())) for package in packages)
+        + sum(name.endswith(".nupkg") for name in names),
         kinds=_kinds(names),
         differences=sum(len(case.differences) * len(case.files) for case in table),
         verdicts=sum(len(case.files) for case in table for name in ASKED if f"peer_{name}" in case.expected),

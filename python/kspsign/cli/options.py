@@ -15,7 +15,7 @@ from kspsign.keys.table import STORES, StoreEntry
 from kspsign.settings.commands import STORE_OPTION_COMMANDS, UNAMBIENT_COMMANDS
 from kspsign.settings.faults import option_name
 from kspsign.settings.model import COMMAND_LINE_FIELDS, INTERNAL_FIELDS, OUTPUTS, Settings
-from kspsign.settings.store_options import Metavar, StoreOptions, marker, options_of
+from kspsign.settings.store_options import AloneMeans, Metavar, StoreOptions, marker, options_of
 
 _OUTPUT = (*OUTPUTS, "quiet", "verbose")
 _UNPROVED = ("report", "quiet", "verbose")
@@ -28,7 +28,10 @@ _SIGNING = tuple(
     name for name in _ALL if name not in {"shadow", "catalog", "output", *_CATALOGUE, *COMMAND_LINE_FIELDS}
 )
 _OF_FILES = frozenset(
-    {"page_hashes", "crlf", "append", "replace", "skip_signed", "slice", "dry_run", "fail_fast", "publish_token_env"}
+    {
+        *("page_hashes", "crlf", "inside", "append", "replace", "skip_signed"),
+        *("slice", "dry_run", "fail_fast", "publish_token_env"),
+    }
 )
 """Settings of runs that sign the files themselves."""
 
@@ -90,6 +93,7 @@ FIELDS: dict[str, tuple[str, ...]] = {
         "trust_root",
         "policy",
         "catalog",
+        "inside",
         "revocation",
         "ca_file",
         "no_timestamp",
@@ -116,6 +120,16 @@ def settings_fields(stores: Iterable[StoreEntry] = ()) -> dict[str, FieldInfo]:
     for entry in (*STORES.entries.values(), *stores):
         fields = {**options_of(entry.load_options()), **fields}
     return fields
+
+
+def with_values(arguments: Sequence[str]) -> list[str]:
+    """The command line with the value of every option that has one when it is given alone."""
+    alone = {
+        option_name(name): found.text
+        for name, field in Settings.model_fields.items()
+        if (found := marker(field, AloneMeans)) is not None
+    }
+    return [f"{word}={alone[word]}" if word in alone else word for word in arguments]
 
 
 def add_options(parser: argparse.ArgumentParser, command: str, stores: Sequence[StoreEntry]) -> None:

@@ -259,8 +259,8 @@ UNSUPPORTED_TYPES: tuple[UnsupportedType, ...] = (
     UnsupportedType(
         lambda _: True,
         "the content is of no type that can be signed: it is not a PE image (exe, dll, sys, ocx, efi), MSI, cabinet, "
-        "catalogue, script (ps1, vbs, js, wsf and so on), ClickOnce manifest, app package, NuGet package, Visual Studio "
-        "extension or Business Central package",
+        "catalogue, script (ps1, vbs, js, wsf and so on), ClickOnce manifest, app package, NuGet package, Visual "
+        "Studio extension or Business Central package",
         "Take the file out of the patterns (!pattern excludes), list it in a signed catalogue (kspsign catalog), or "
         "check that the build wrote it properly.",
     ),

@@ -14,8 +14,6 @@ from playwright.sync_api import Browser, FrameLocator, expect
 
 from kspsign.azure_devops import DEV_TASK_ID, REPORT_TYPE, TASK_ID, VERDICT_TYPE
 from kspsign.model.report import Report
-from kspsign.publishing.records import VERDICT_SCHEMA
-from kspsign.publishing.report_file import report_text
 from support.azure_devops.server import AzureServer, Fault
 from support.azure_devops.state import Build
 from support.azure_devops.uploads import Upload
@@ -23,29 +21,10 @@ from support.gate_asking import add_job, ask, attach, signed_build
 from support.places import ROOT
 from support.ui.host import hosted
 from support.ui.reports import hostile_report, report_of
+from support.ui.uploads import upload
 
 OTHER_TASK = "6d15af64-176c-496d-b583-fd2ae21d4df4"
 Situation = Callable[[AzureServer, tuple[Upload, ...]], None]
-
-
-def upload(build: Build, step: dict[str, Any], report: Report, **changes: Any) -> None:
-    """The step attaches `report` with its verdict, as a run does."""
-    content = report_text(report).encode()
-    total, verified = report.totals.matched, report.totals.verified
-    verdict = {
-        "schema": VERDICT_SCHEMA,
-        "result": "verified" if report.passed else "failed",
-        "total": total,
-        "verified": verified,
-        "failed": total - verified,
-        "buildId": str(build.id),
-        "jobId": step["parentId"],
-        "attempt": step["attempt"],
-        "reportSha256": hashlib.sha256(content).hexdigest(),
-        "testSigning": report.test_signing,
-    }
-    build.attach(step, REPORT_TYPE, "report.json", content)
-    build.attach(step, VERDICT_TYPE, "verdict.json", json.dumps(verdict | changes).encode())
 
 
 def build_with(azure: AzureServer, report: Report, *, result: str = "succeeded") -> Build:

@@ -71,8 +71,36 @@ def _found(organisation: Organisation, call: Call) -> Build:
 
 
 def _build(organisation: Organisation, call: Call) -> Any:
+    if "buildId" not in call.values:
+        return _builds(organisation, call.query)
     build = _found(organisation, call)
     return {"id": build.id, "status": build.status} | ({"result": build.result} if build.result else {})
+
+
+def _builds(organisation: Organisation, query: dict[str, str]) -> Any:
+    """The list of builds: completed ones, newest first, by tag; the properties that are asked for by name."""
+    _only(dict(query), {"statusFilter", "queryOrder", "$top", "tagFilters", "properties"})
+    if query.get("statusFilter") != "completed" or query.get("queryOrder") != "finishTimeDescending":
+        raise RefusedError(400, "this stand-in lists completed builds by the time they finished")
+    tags = set(filter(None, query.get("tagFilters", "").split(",")))
+    found = [build for build in organisation.builds.values() if build.finished and tags <= set(build.tags)]
+    newest = sorted(found, key=lambda build: str(build.finished), reverse=True)[: int(query["$top"])]
+    value = [_listed(build, set(query.get("properties", "").split(","))) for build in newest]
+    return {"count": len(value), "value": value}
+
+
+def _listed(build: Build, wanted: set[str]) -> Any:
+    properties = {name: text for name, text in build.properties.items() if name in wanted}
+    return {
+        "id": build.id,
+        "buildNumber": f"2026.{build.id}",
+        "status": "completed",
+        "result": build.result,
+        "finishTime": build.finished,
+        "definition": {"id": sum(build.pipeline.encode()), "name": build.pipeline},
+        "tags": build.tags,
+        "properties": {name: {"$type": "System.String", "$value": text} for name, text in properties.items()},
+    }
 
 
 def _timeline(organisation: Organisation, call: Call) -> Any:

@@ -38,6 +38,9 @@ class Build:
     attachments: list[Attachment] = field(default_factory=list)
     tags: list[str] = field(default_factory=list)
     properties: dict[str, str] = field(default_factory=dict)
+    pipeline: str = "Release"
+    finished: str | None = None
+    """When it was completed, ISO 8601."""
 
     def add_job(self, name: str = "Sign", attempt: int = 1) -> dict[str, Any]:
         """A job that runs."""

@@ -55,7 +55,7 @@ def test_no_word_from_outside_stands_in_a_script() -> None:
 
 def test_inputs_reach_the_last_step_alone() -> None:
     assert [name for name, step in STEPS.items() if "inputs." in str(step["env"])] == ["engine", "kspsign"]
-    assert STEPS["engine"]["env"] == {"PYTHON": "${{ inputs.python }}"}
+    assert STEPS["engine"]["env"] == {"PYTHON": "${{ inputs.python }}", "HTML": "${{ inputs.html }}"}
 
 
 def test_what_is_installed_is_locked_and_there() -> None:
@@ -63,6 +63,8 @@ def test_what_is_installed_is_locked_and_there() -> None:
     assert files
     assert all((ROOT / name).is_file() for name in files)
     assert "--require-hashes" in STEPS["engine"]["run"]
+    assert "task/ui && npm ci " in STEPS["engine"]["run"]
+    assert (ROOT / "task" / "ui" / "package-lock.json").is_file()
 
 
 def test_inputs_become_settings() -> None:

@@ -19,6 +19,7 @@ from pathlib import Path
 from bench.measuring import KSPSIGN, Line, Service, Taken, at_most, faster_than, run
 from bench.place import Place
 from bench.scale_lines import flat, release_folder, selection
+from bench.store_lines import stores
 from support.formats.compound_builder import MSI, Folder, Zeros, write_compound
 
 SMALL, PART, MANY = 1000, 100, 10_000
@@ -319,6 +320,7 @@ GROUPS: dict[str, Group] = {
     "moody": moody,
     "throttled": throttled,
     "paid": paid,
+    "stores": stores,
     "selection": selection,
     "flat": flat,
 }

@@ -9,8 +9,9 @@ import json
 import sys
 import tempfile
 import threading
+import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from bench.quick_stamps import QuickStamps
 from kspsign.embedded.authority import load_authority
 from support.digicert_one.fixture import running
+from support.key_contract.azure import VAULT, KeyVault, Profile
+from support.key_contract.local import Token
+from support.key_vault.answers import Request, Response, answer
 from support.timestamping.server import Stamping, Trouble, every_other
 
 TROUBLE: dict[str, Callable[[int], Trouble | None]] = {"none": lambda _number: None, "every other": every_other}
@@ -51,6 +55,34 @@ def keylocker(latency: float = 0.0, most: int | None = None) -> Iterator[tuple[A
         yield told, lambda: {"spent": host.world.spent, "throttled": host.service.throttled}
 
 
+@contextmanager
+def key_store(store: str, authority: str, latency: float) -> Iterator[tuple[Any, Callable[[], Any]]]:
+    """A key store of the contract whose signatures take so many seconds; a token has no latency and does not count."""
+    stores = {"key vault": KeyVault, "artifact signing": Profile, "token": Token}
+    with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
+        opened = stores[store](Path(folder), stack, load_authority(Path(authority)))
+        if isinstance(opened, KeyVault):
+            _slow(opened, latency)
+        elif isinstance(opened, Profile):
+            opened.server.signing.seconds = latency
+        told = {"options": [str(option) for option in opened.options], "environment": dict(opened.environment)}
+        roots = opened.trust.read_text(encoding="ascii")
+        yield {**told, "roots": roots}, lambda: {} if isinstance(opened, Token) else {"spent": opened.spent}
+
+
+def _slow(store: KeyVault, seconds: float) -> None:
+    """Signatures take so long, side by side."""
+    server = store.server
+
+    def respond(request: Request) -> Response:
+        if store.is_sign(request):
+            time.sleep(seconds)
+        with server.lock:
+            return answer(server.world, request)
+
+    server.services[VAULT] = respond
+
+
 def main() -> None:
     """Serve until standard input ends."""
     threading.stack_size(256 * 1024)
@@ -59,6 +91,7 @@ def main() -> None:
         "quick stamps": quick_stamps,
         "stamping": stamping,
         "keylocker": keylocker,
+        "key store": key_store,
     }
     with services[kind](**options) as (told, counted):
         print(json.dumps(told), flush=True)

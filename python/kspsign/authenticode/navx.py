@@ -33,6 +33,7 @@ MAX_OFFSET = 0xFFFFFFFF
 PADDING = 8
 _SIP = bytes.fromhex("12341234f8040000781d123412341234")
 _PROFILE = AUTHENTICODE.covering(OID_SPC_SIP_INFO)
+_LENGTH_AT = 28
 _MAGIC, _BLOCK = b"NAVX", b"NXSB"
 
 
@@ -60,7 +61,7 @@ class NavxFile(OneDigest):
             header = file.read(HEADER)
             if len(header) < HEADER or struct.unpack_from("<I", header, 4)[0] != HEADER or header[36:] != _MAGIC:
                 raise _damaged("its header is not a NAVX header of 40 bytes")
-            end = HEADER + struct.unpack_from("<q", header, 28)[0]
+            end = HEADER + struct.unpack_from("<q", header, _LENGTH_AT)[0]
             if not HEADER <= end <= size:
                 raise _damaged(f"its header declares {end} bytes, the file has {size}")
             if size - end > MAX_BLOCK:
@@ -113,6 +114,11 @@ class NavxFile(OneDigest):
             target.writelines(stretch(source, self.content_end))
         end = struct.pack("<I", self.content_end) + _BLOCK
         target.write(b"".join(_BLOCK + signature + end for signature in signatures[:1]))
+
+
+def with_length(header: bytes, length: int) -> bytes:
+    """The header of 40 bytes with another length of the content."""
+    return header[:_LENGTH_AT] + struct.pack("<q", length) + header[_LENGTH_AT + 8 :]
 
 
 def _message(block: bytes, offset: int) -> bytes:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from kspsign.authenticode.formats import NAMING_CERTIFICATE, open_signable
 from kspsign.authenticode.profile import SigningTerms
-from kspsign.authenticode.signable import BundledFiles, Digest
+from kspsign.authenticode.signable import Digest
 from kspsign.batch.finish import publish
 from kspsign.batch.occupancy import check_place, detachable
 from kspsign.batch.outcomes import prepared
@@ -78,12 +78,6 @@ def digest_one(artifact: Artifact, digesting: Digesting) -> FileOutcome:
             Hresult.ERROR_NOT_SUPPORTED,
             "what is signed of this format depends on the signer's certificate",
             remedy="Name the certificate with --signer.",
-        )
-    if isinstance(file, BundledFiles) and file.unsigned_inner():
-        raise ArtifactError(
-            Hresult.ERROR_NOT_SUPPORTED,
-            "it has unsigned packages inside, which must be signed first: that takes more than one digest",
-            remedy="Sign the packages and bundle them again, or sign the bundle in one step (kspsign sign).",
         )
     file.admit(terms)
     digest: Digest = file.digest_to_sign(terms)

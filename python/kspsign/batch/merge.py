@@ -7,6 +7,7 @@ themselves needs no trust in them.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime
@@ -17,10 +18,19 @@ from kspsign.batch.run import Run
 from kspsign.batch.select import SelectionPurpose
 from kspsign.batch.work_list import admit_outputs, matched, with_policy
 from kspsign.model.errors import ConfigurationError, KspSignError, PrerequisiteError
-from kspsign.model.report import CertificateFacts, FileOutcome, Report, SliceFacts, Totals, TrustFacts
+from kspsign.model.report import (
+    CertificateFacts,
+    FileOutcome,
+    LedgerFacts,
+    Report,
+    SliceFacts,
+    Totals,
+    TrustFacts,
+)
 from kspsign.model.values import Artifact, ErrorFacts
 from kspsign.publishing.read_report import read_report
 from kspsign.publishing.setting_words import error_in_words
+from kspsign.signing.use_recorder import USES_SHOWN
 
 _SLICED_COMMANDS = frozenset({"run", "verify"})
 _Slices = Sequence[tuple[SliceFacts, Report]]
@@ -76,9 +86,28 @@ def merged_report(base: Report, slices: _Slices) -> Report:
         configuration=worked.configuration or base.configuration,
         left_out=reports[0].left_out,  # every slice sees the same files
         trust=_trust(reports),
+        ledger=_ledger([report.ledger for report in reports if report.ledger is not None]),
         warnings=tuple(dict.fromkeys(warning for report in reports for warning in report.warnings)),
         max_signatures=worked.max_signatures,
         certificates=tuple(dict.fromkeys(one for report in reports for one in report.certificates)),
+    )
+
+
+def _ledger(facts: Sequence[LedgerFacts]) -> LedgerFacts | None:
+    """The uses of the key by all slices; each slice's report has the anchor of its own ledger."""
+    if not facts:
+        return None
+    outcomes: Counter[str] = Counter()
+    for fact in facts:
+        outcomes.update(fact.outcomes)
+    return LedgerFacts(
+        run=None,
+        file=None,
+        anchor=None,
+        asked=sum(fact.asked for fact in facts),
+        outcomes=dict(sorted(outcomes.items())),
+        rotation=next((fact.rotation for fact in facts if fact.rotation is not None), None),
+        uses=tuple(use for fact in facts for use in fact.uses)[:USES_SHOWN],
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from kspsign.authenticode.profile import DetachableProfile, FileSignature
-from kspsign.authenticode.signable import AdvisedFile, GuardedFile, OccupiedFile, SignableFile
+from kspsign.authenticode.signable import AdvisedFile, BundledFiles, GuardedFile, OccupiedFile, SignableFile
 from kspsign.model.errors import ArtifactError, KspSignError
 from kspsign.model.hresults import Hresult
 
@@ -43,7 +43,7 @@ def detachable(file: SignableFile) -> DetachableProfile[FileSignature]:
 
 def check_place(file: SignableFile, *, append: bool, replace: bool) -> None:
     """Raise KspSignError (ALREADY_SIGNED) where a signature made elsewhere has no place: the file is signed, or holds
-    unknown data there; ArtifactError where one would do harm."""
+    unknown data there; ArtifactError where one would do harm, or where files inside must be signed first."""
     occupant = None if replace else occupant_of(file)
     if occupant is not None:
         raise occupied(occupant, file)
@@ -54,3 +54,11 @@ def check_place(file: SignableFile, *, append: bool, replace: bool) -> None:
             remedy="Choose --append (second signature) or --replace, or take the file as it was before it was signed.",
         )
     guard(file)
+    if isinstance(file, BundledFiles) and file.unsigned_inner():
+        raise ArtifactError(
+            Hresult.ERROR_NOT_SUPPORTED,
+            "it has unsigned files inside (packages, an engine), which must be signed first: that takes more than one "
+            "signature",
+            remedy="Sign it in one step (kspsign sign); or sign the files inside, bundle them again (MakeAppx bundle, "
+            "wix burn reattach) and sign the bundle.",
+        )

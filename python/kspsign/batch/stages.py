@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from kspsign.batch.cautions import certificate_warnings, no_timestamp_warning, skipped_warnings
+from kspsign.batch.ledger import begin_ledger
 from kspsign.batch.one_artifact import Signing, admit_one, plan_one, sign_one
 from kspsign.batch.run import Run
 from kspsign.batch.slices import share
@@ -16,7 +17,8 @@ from kspsign.certsync import certificate_facts, key_store_name, open_key
 from kspsign.keys.open import check_options, engine_for, timestamp_urls
 from kspsign.keys.protocol import SigningKey
 from kspsign.model.errors import ConfigurationError, PrerequisiteError, TrustError
-from kspsign.model.values import SyncedCertificate
+from kspsign.model.report import FileOutcome
+from kspsign.model.values import Artifact, SyncedCertificate
 from kspsign.signing.budget import Budget
 from kspsign.signing.engine import Engine, open_engine, open_planner, open_preflight
 from kspsign.signing.plan import Planner
@@ -25,6 +27,7 @@ from kspsign.signing.signature_cache import Tally
 from kspsign.verifying import Verifier, open_second_opinion, open_verifier
 
 if TYPE_CHECKING:
+    from kspsign.batch.inside.tree import Box
     from kspsign.signing.preflight import Preflight
 
 
@@ -83,6 +86,7 @@ def sign(run: Run, key: CheckedKey) -> SignedCopies:
     budget = Budget(share(run.settings.max_signatures, run.record.slice), tally)
     if run.settings.dry_run:
         return SignedCopies(open_planner(run.settings, key.certificate, budget), key)
+    begin_ledger(run, key.key)
     judge = key.verifier.check_token
     engine = run.open(open_engine(run.settings, key.key, budget, run.shared, judge, key.preflight))
     return SignedCopies(engine, key)
@@ -122,10 +126,45 @@ def _sign_all(signing: Signing, engine: Engine) -> None:
 
     batch = Batch(run, engine, heard if run.settings.verbose else None)
     try:
-        batch.refuse(lambda artifact: admit_one(artifact, signing, engine))
-        batch.work(lambda artifact: sign_one(artifact, signing, engine), engine.concurrency)
+        batch.refuse(lambda artifact: _admit(artifact, signing, engine))
+        batch.work(lambda artifact: _sign(artifact, signing, engine), engine.concurrency)
+        for file in signing.kept:
+            hooks.on_already_signed(file)
     finally:
         record_engine(run, engine)
+
+
+def _box(artifact: Artifact, run: Run) -> Box | None:
+    """The container that the artifact is, where what is inside is worked on."""
+    return None if run.inside is None else run.inside.boxes.get(artifact.name)
+
+
+def _admit(artifact: Artifact, signing: Signing, engine: Engine) -> None:
+    box = _box(artifact, signing.run)
+    if box is None:
+        admit_one(artifact, signing, engine)
+        return
+    from kspsign.batch.inside.steps import admit_container  # noqa: PLC0415 - few runs look inside
+
+    admit_container(box, signing, engine)
+
+
+def _sign(artifact: Artifact, signing: Signing, engine: Engine) -> FileOutcome:
+    box = _box(artifact, signing.run)
+    if box is None:
+        return sign_one(artifact, signing, engine)
+    from kspsign.batch.inside.steps import sign_container  # noqa: PLC0415 - few runs look inside
+
+    return sign_container(box, signing, engine)
+
+
+def _plan(artifact: Artifact, signing: Signing, planner: Planner) -> FileOutcome:
+    box = _box(artifact, signing.run)
+    if box is None:
+        return plan_one(artifact, signing, planner)
+    from kspsign.batch.inside.steps import plan_container  # noqa: PLC0415 - few runs look inside
+
+    return plan_container(box, signing, planner)
 
 
 def record_engine(run: Run, engine: Engine) -> None:
@@ -137,7 +176,7 @@ def record_engine(run: Run, engine: Engine) -> None:
 
 
 def _plan_all(signing: Signing, planner: Planner) -> None:
-    Batch(signing.run).work(lambda artifact: plan_one(artifact, signing, planner), LOCAL_SLOTS)
+    Batch(signing.run).work(lambda artifact: _plan(artifact, signing, planner), LOCAL_SLOTS)
     signing.run.record.signatures_needed = planner.budget.spent
 
 

@@ -32,11 +32,20 @@ def verify_files(run: Run, chosen: Callable[[Run], Run] = select, observer: Obse
         if run.settings.catalog:
             _work_by_catalogue(files, verifier)
         else:
-            _work(files, lambda artifact: verifier.verify(artifact.path, artifact.format, artifact.name))
+            _work(files, lambda artifact: _judge(artifact, files, verifier))
         files.warn(signature_warnings(files.record.outcomes.values()))
         if run.record.missing is not None:
             raise run.record.missing
     return publish(run)
+
+
+def _judge(artifact: Artifact, files: Run, verifier: Verifier) -> Verification:
+    box = None if files.inside is None else files.inside.boxes.get(artifact.name)
+    if files.inside is None or box is None:
+        return verifier.verify(artifact.path, artifact.format, artifact.name)
+    from kspsign.batch.inside.verdict import verify_container  # noqa: PLC0415 - few runs look inside
+
+    return verify_container(box, files.inside, verifier)
 
 
 def _work_by_catalogue(files: Run, verifier: Verifier) -> None:

@@ -73,7 +73,8 @@ def _print(
 ) -> None:
     for label, text in (
         *_file_rows(artifact, snapshot, verification),
-        *_signature_rows(file, verification.signatures),
+        *_inside_rows(_inside(verification.signatures)),
+        *_signature_rows(file, _own(verification.signatures)),
         *_member_rows(file),
         *_check_rows(verification),
     ):
@@ -85,9 +86,10 @@ def _facts(
 ) -> dict[str, Any]:
     """The facts for programs: what the report says of a file, with the issuers of each signer."""
     signatures: Sequence[FileSignature] = read_signatures(file)[0] if file else ()
-    facts = [
+    facts = [{**asdict(fact), "chain": []} for fact in _inside(verification.signatures)]
+    facts += [
         {**asdict(fact), "chain": [_link(link) for link in _chain(signature)]}
-        for signature, fact in zip(signatures, verification.signatures, strict=False)
+        for signature, fact in zip(signatures, _own(verification.signatures), strict=False)
     ]
     return {
         "path": encodable(artifact.name),
@@ -98,6 +100,15 @@ def _facts(
         "verdict": asdict(verification.verdict),
         "error": asdict(verification.error) if verification.error else None,
     }
+
+
+def _own(facts: Sequence[SignatureFacts]) -> tuple[SignatureFacts, ...]:
+    return tuple(fact for fact in facts if fact.inside is None)
+
+
+def _inside(facts: Sequence[SignatureFacts]) -> tuple[SignatureFacts, ...]:
+    """Those of the signatures that files inside carry."""
+    return tuple(fact for fact in facts if fact.inside is not None)
 
 
 def _link(certificate: bytes) -> dict[str, str]:
@@ -168,9 +179,22 @@ def _signature_rows(file: SignableFile | None, facts: Sequence[SignatureFacts]) 
         yield from _format_rows(file, signature)
         if signature.program_name:
             yield "description", signature.program_name
-        stamp = fact.timestamp
-        old = ", not RFC 3161" if signature.counter_signatures else ""
-        yield "timestamp", f"{stamp.time} by {stamp.authority} ({stamp.digest}{old})" if stamp else "none"
+        yield _timestamp_row(fact, ", not RFC 3161" if signature.counter_signatures else "")
+
+
+def _inside_rows(facts: Sequence[SignatureFacts]) -> Iterator[Row]:
+    """The signatures that files inside carry."""
+    for fact in facts:
+        yield f"signature of {log_line(fact.inside or '')}, inside", ""
+        yield "subject", fact.subject
+        yield "thumbprint", fact.thumbprint
+        yield "digest", fact.digest
+        yield _timestamp_row(fact)
+
+
+def _timestamp_row(fact: SignatureFacts, old: str = "") -> Row:
+    stamp = fact.timestamp
+    return "timestamp", f"{stamp.time} by {stamp.authority} ({stamp.digest}{old})" if stamp else "none"
 
 
 def _certificate_rows(encoded: bytes) -> Iterator[Row]:

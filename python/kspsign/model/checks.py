@@ -37,6 +37,7 @@ CheckName = Literal[
     "trailing-data",
     "page-hashes",
     "checksum",
+    "attached-containers",
     "line-ends",
     "byte-order-mark",
     "signature-block",
@@ -64,6 +65,8 @@ CheckName = Literal[
     "signer-attributes",
     "nuget-rules",
     "signature-entry",
+    # That of a container whose inside is judged.
+    "inside",
     # Those of files that are judged by a catalogue.
     "catalog-signature",
     "catalog-members",

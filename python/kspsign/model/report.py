@@ -12,13 +12,27 @@ REPORT_SCHEMA = "kspsign.report/1"
 
 
 @dataclass(frozen=True, slots=True)
+class InsideFacts:
+    """Report: what a container holds, where its inside was asked for: `files` have rows of their own; `not_matched` by
+    no pattern, `not_signable` of no format that carries signatures. `not_opened` says what is packed inside in a way
+    that is neither read nor written again, "" for nothing."""
+
+    files: int
+    not_matched: int = 0
+    not_signable: int = 0
+    not_opened: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class FileOutcome:
     """Report: what became of one file.
 
     `outcome` "checked" is a file that was verified but not to be signed, "planned" one that a dry run would sign,
     "removed" one whose signatures were taken out, wholly or in part, "extracted" one whose signatures were written to
     files of their own, "prepared" one whose digest, or the signature of it, was written to a digest document, "created"
-    a catalogue that was written unsigned. `certificate` is the thumbprint of the certificate that this run signed it
+    a catalogue that was written unsigned, "rebuilt" a container without a place for a signature, in which files were
+    signed. `container` is the path of the container that holds the file, None for a file of its own; `inside` says what
+    a container holds. `certificate` is the thumbprint of the certificate that this run signed it
     with. `request_ids` are what the key store's log calls the requests that made its signatures; () where the store
     does not say. `line_ends` is what those of a script were converted to before it was signed, None where they are as
     they were. `began` is when work on it began, in seconds after the run's `started`; None where that was not kept.
@@ -29,7 +43,9 @@ class FileOutcome:
     size: int
     sha256_before: str | None
     sha256_after: str | None
-    outcome: Literal["signed", "skipped", "failed", "checked", "planned", "removed", "extracted", "prepared", "created"]
+    outcome: Literal[
+        "signed", "skipped", "failed", "checked", "planned", "removed", "extracted", "prepared", "created", "rebuilt"
+    ]
     signatures: tuple[SignatureFacts, ...] = ()
     verdict: Verdict = NOT_CHECKED
     error: ErrorFacts | None = None
@@ -40,6 +56,8 @@ class FileOutcome:
     request_ids: tuple[str, ...] = ()
     line_ends: Literal["crlf"] | None = None
     began: float | None = None
+    container: str | None = None
+    inside: InsideFacts | None = None
 
     @property
     def tried(self) -> bool:
@@ -164,6 +182,71 @@ class ConfigurationFacts:
 
 
 @dataclass(frozen=True, slots=True)
+class KeyUseFacts:
+    """Report: one signature that the key was asked for. `use` is its id in the ledger, `digest` hex (None where a tool
+    of others took it), `attempt` counts this run's requests for the same digest. Times have milliseconds. `request_id`
+    and `operation` are what the service's log calls the request. `file` is the first that it was for.
+    """
+
+    use: str
+    digest: str | None
+    algorithm: str
+    attempt: int
+    asked: str
+    answered: str | None
+    certificate: str | None
+    request_id: str | None
+    operation: str | None
+    file: str | None
+    outcome: Literal["embedded", "kept", "discarded", "lost", "refused"]
+
+
+@dataclass(frozen=True, slots=True)
+class AnchorFacts:
+    """Report: the last line that the run wrote to a ledger: its number, and the SHA-256 of its bytes."""
+
+    number: int
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class RotationFacts:
+    """Report: the key has another certificate than in the run before: both thumbprints, and when each ends."""
+
+    old: str
+    new: str
+    old_not_after: str
+    new_not_after: str
+
+
+@dataclass(frozen=True, slots=True)
+class MonthFacts:
+    """Report: signatures that the definition spent in the calendar month `month` ("2026-01", UTC), by the ledger; the
+    limit, if there is one; and what the month comes to if it goes on like this."""
+
+    month: str
+    spent: int
+    limit: int | None
+    forecast: int
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerFacts:
+    """Report: the uses of the key. `run` is the run's id in the ledger (None of several slices), `file` the ledger and
+    `anchor` its last line of this run; None without --ledger. `asked` counts all uses, `outcomes` what became of them;
+    `uses` are the first."""
+
+    run: str | None
+    file: str | None
+    anchor: AnchorFacts | None
+    asked: int
+    outcomes: dict[str, int] = field(default_factory=dict)
+    rotation: RotationFacts | None = None
+    month: MonthFacts | None = None
+    uses: tuple[KeyUseFacts, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class LeftOut:
     """Report: a path that a pattern matched and that was left out on purpose, and why."""
 
@@ -203,9 +286,9 @@ class Report:
     """The whole run, schema kspsign.report/1. `error` is what stopped the run before or between its files.
 
     `slice` is None when the run took all files that matched, `policy` when no policy file was given, `configuration`
-    when no configuration file was read, `limits` when nothing was signed or stamped, `trust` when nothing was judged. A
-    dry run never passes: it proves nothing. `max_signatures` is what the run might spend, None without a bound;
-    `certificates` are those of the chains that were judged, each once.
+    when no configuration file was read, `limits` when nothing was signed or stamped, `trust` when nothing was judged,
+    `ledger` when no key was opened to sign. A dry run never passes: it proves nothing. `max_signatures` is what the run
+    might spend, None without a bound; `certificates` are those of the chains that were judged, each once.
     """
 
     tool: ToolFacts
@@ -231,6 +314,7 @@ class Report:
     trust: TrustFacts | None = None
     warnings: tuple[RunWarning, ...] = ()
     configuration: ConfigurationFacts | None = None
+    ledger: LedgerFacts | None = None
     max_signatures: int | None = None
     certificates: tuple[ChainCertificate, ...] = ()
     schema: str = REPORT_SCHEMA

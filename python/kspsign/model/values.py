@@ -53,7 +53,8 @@ class Artifact(NamedTuple):
     to people, its format and size in bytes.
 
     `format` is None when the content is of no type that we know, or not `readable`; the file then fails with its own
-    outcome. `aliases` are further names that lead to a file to be signed. `to_sign` is false for a file that a signing
+    outcome. `container` is the name of the container that holds the file, whose `real` path is then that of a private
+    copy. `aliases` are further names that lead to a file to be signed. `to_sign` is false for a file that a signing
     run only judges.
     """
 
@@ -64,6 +65,7 @@ class Artifact(NamedTuple):
     aliases: tuple[str, ...] = ()
     to_sign: bool = True
     readable: bool = True
+    container: str | None = None
 
     @property
     def path(self) -> Path:
@@ -173,7 +175,8 @@ class TimestampFacts:
 @dataclass(frozen=True, slots=True)
 class SignatureFacts:
     """Report: one signature of a file. `key` is the kind of the signer's ("RSA 3072", "EC P-256"), `root` the one that
-    its chain ends in (None: the chain does not hold)."""
+    its chain ends in (None: the chain does not hold). `inside` is the file in this one that carries it, such as a
+    package in a bundle; None for the file's own."""
 
     thumbprint: str
     subject: str
@@ -181,6 +184,7 @@ class SignatureFacts:
     timestamp: TimestampFacts | None
     key: str = ""
     root: RootFacts | None = None
+    inside: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,9 +31,9 @@ class Limiter:
         self._began: datetime | None = None
 
     @contextlib.contextmanager
-    def slot(self) -> Iterator[Slot]:
-        """Wait for a turn and take it; an exception within says nothing about load. Raises CancelledError."""
-        slot = self.enter()
+    def slot(self, wanted: Callable[[], bool] | None = None) -> Iterator[Slot]:
+        """Wait for a turn (see `enter`) and take it; an exception within says nothing about load."""
+        slot = self.enter(wanted)
         try:
             yield slot
         except BaseException:

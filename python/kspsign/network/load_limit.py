@@ -12,8 +12,10 @@ from kspsign.model.values import LimitFacts, LimitPoint
 from kspsign.network.retry import LONGEST_PAUSE, pause_before
 
 START = 4
-PATIENCE = 32
-"""Round trips without complaint before more than what was known to go well is tried."""
+PATIENCE, MOST_PATIENCE = 4, 8
+"""Round trips without complaint before more than what was known to go well is tried; the most, after trials that
+failed. Longer, and many jobs that share a key leave it idle once others have ended; shorter, and one job alone loses
+more by trials."""
 FIRST_PAUSE, MOST_DOUBLINGS = 0.5, 6
 """Seconds without a request after a complaint that does not say how long; twice as long after each in a row."""
 CURVE_POINTS = 200
@@ -135,6 +137,8 @@ class LoadLimit:
         elif self._limit < self.ceiling:
             self._calm += 1
             if self._calm >= self._patience:
+                if self._calm > self._patience:  # a trial went well
+                    self._patience = max(PATIENCE, self._patience // 2)
                 # From here on every calm round trip goes one step further, until the next complaint.
                 self._limit = self._target = min(self._limit + max(1, self._limit // 4), self.ceiling)
 
@@ -145,7 +149,8 @@ class LoadLimit:
             self.epoch += 1
             self._pauses += 1
             if self._limit > self._proven:
-                self._patience *= 2 if self._calm >= self._patience else 1
+                if self._calm >= self._patience:
+                    self._patience = min(self._patience * 2, MOST_PATIENCE)
             else:
                 self._proven = max(1, self._limit - max(1, self._limit // 4))
             self._target = max(1, self._proven, self._limit // 2)

@@ -72,7 +72,7 @@ class Timestamper:
         digest = file.digest_to_check(signatures)
         for finding in file.structure(digest, signatures):
             if finding.hresult is not None:
-                raise ArtifactError(finding.hresult, f"{finding.name}: {finding.detail}")
+                raise ArtifactError(finding.hresult, f"{finding.name}: {finding.detail}", remedy=finding.remedy)
         clock.lap("digest")
         servers: list[str] = []
         with self._slots.released():

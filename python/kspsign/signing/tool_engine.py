@@ -23,7 +23,7 @@ from kspsign.keys.open import engine_for, timestamp_urls
 from kspsign.keys.protocol import SigningKey
 from kspsign.model.errors import ArtifactError, SigningError, TrustError
 from kspsign.model.hresults import Hresult
-from kspsign.model.values import Artifact, Format, Limits, SyncedCertificate
+from kspsign.model.values import Artifact, DigestAlgorithm, Format, Limits, SyncedCertificate
 from kspsign.programs.locate import find_signtool
 from kspsign.programs.navsip import ensure_navsip
 from kspsign.programs.run import Ran
@@ -42,6 +42,8 @@ from kspsign.signing.tool_signers import open_signer
 from kspsign.signing.tool_staging import stage, stage_again
 from kspsign.signing.tool_state import Request, Signed, read_state
 from kspsign.signing.tool_timestamps import ToolTimestamps
+from kspsign.signing.tool_uses import record_use
+from kspsign.signing.use_recorder import new_use
 from kspsign.signing.waits import Waits
 from kspsign.timestamping.server import TokenJudge
 
@@ -68,7 +70,13 @@ class ToolEngine:
         settings = caller.settings
         self.name = name
         self.limits = Limits()
-        self.hooks = Hooks(admit=self._admit, notices=self._notices, tool=signer.tool, tool_output=self._printed)
+        self.hooks = Hooks(
+            admit=self._admit,
+            on_committed=self._record_embedded,
+            notices=self._notices,
+            tool=signer.tool,
+            tool_output=self._printed,
+        )
         self._signer, self._caller = signer, caller
         self._urls = timestamp_urls(settings, certificate.key_store)
         self._identity = PublisherIdentity.of(certificate.chain[0])
@@ -120,7 +128,12 @@ class ToolEngine:
             bench.remove(signed.name)
         clock.lap("embed")
         requests = () if signed.request_id is None else (signed.request_id,)
-        return SignedCopy(artifact, copy, digest, clock.seconds, certificate=signed.certificate, request_ids=requests)
+        certificate, use = signed.certificate, signed.use
+        return SignedCopy(artifact, copy, digest, clock.seconds, certificate=certificate, request_ids=requests, use=use)
+
+    def _record_embedded(self, copy: SignedCopy) -> None:
+        """A copy has taken its target's place."""
+        self._shared.uses.embedded_use(copy.use, copy.artifact.name, copy.hashes.sha256)
 
     def _admit(self, file: SignableFile) -> None:
         """Raise ArtifactError for a bundle with unsigned files inside, which no tool signs; else the tool has terms of
@@ -128,8 +141,9 @@ class ToolEngine:
         if isinstance(file, BundledFiles) and file.unsigned_inner():
             raise ArtifactError(
                 Hresult.TRUST_E_NOSIGNATURE,
-                f"a package in the bundle is not signed, and {self.name} signs the bundle alone",
-                remedy="Sign the packages first, bundle them afterwards (MakeAppx bundle), then sign the bundle.",
+                f"it has an unsigned file inside, a package or an engine, and {self.name} signs the bundle alone",
+                remedy="Sign it with --engine native, which signs both; or sign the files inside first, bundle them "
+                "afterwards (MakeAppx bundle, wix burn reattach), then sign the bundle.",
             )
         if self._preflight is not None:
             self._preflight.start()
@@ -170,7 +184,7 @@ class ToolEngine:
         except BaseException:
             bench.remove(request.name)
             raise
-        return Signed(request.name, request.certificate, request.request_id)
+        return Signed(request.name, request.certificate, request.request_id, request.use)
 
     @contextlib.contextmanager
     def _turn(self) -> Iterator[None]:
@@ -223,6 +237,10 @@ class ToolEngine:
     def _sign_group(self, group: Sequence[Request], attempt: int) -> None:
         urls = self._believed() if self._inline else ()
         url = urls[attempt % len(urls)] if urls else None
+        uses = self._shared.uses
+        for request in group:
+            request.use = new_use()
+            uses.ask(request.use, None, DigestAlgorithm(self._caller.settings.digest), request.artifact.name)
         ran = self._signer.sign([request.name for request in group], url)
         words = self._heard(ran)
         details = self._signer.details(ran, words, [request.name for request in group])
@@ -242,7 +260,10 @@ class ToolEngine:
         unsigned = [request.name for request in group if not request.signed]
         # A timestamp that failed in the same command came after the signature, which was made for nothing.
         unstamped = {name for name in unsigned if "timestamp server" in words.by_file.get(name, "")}
-        self._budget.lose(len(unstamped | {name for name in unsigned if name in details and details[name].request_id}))
+        wasted = unstamped | {name for name in unsigned if name in details and details[name].request_id}
+        self._budget.lose(len(wasted))
+        for request in group:
+            record_use(uses, request, details.get(request.name), words, wasted=request.name in wasted)
 
     def _is_signed(self, request: Request, words: SignToolWords) -> bool:
         """Whether ours is among the signatures, and they are not those that it carried before, perhaps ours too."""
@@ -293,3 +314,4 @@ def open_tool_engine(
             yield engine
         finally:
             engine.close()
+            shared.uses.end(kept=False)

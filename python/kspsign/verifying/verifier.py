@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from cryptography import x509
 
@@ -47,7 +47,17 @@ MAX_NESTED = 16
 _DETECTED_BY_NAME = frozenset({None, Format.POWERSHELL, Format.POWERSHELL_XML, *TAKEN_BY_NAME})
 """What a file is when its content is not of another format: that is found again in the content that is judged."""
 _WHOLE_CHAIN = "Give the certificate with its intermediates, and name the root of an in-house CA with --trust-root."
-_SIGN_INNER = "Sign the packages inside again, bundle them again, then sign the bundle."
+_SIGN_INNER = (
+    "Sign the packages inside again, bundle them again, then sign the bundle. Of a WiX bundle take the signatures out "
+    "(kspsign remove), then sign it: its engine is signed first."
+)
+
+
+class _JudgedInside(NamedTuple):
+    """What was found of the signatures of the files inside a file, and their facts."""
+
+    findings: tuple[Finding, ...] = ()
+    facts: tuple[SignatureFacts, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,12 +114,14 @@ class Verifier:
             findings += (nth(index, finding) for finding in signature.findings)
         structure = file.structure(digest, signatures)
         findings += structure if self.judge is None else self.judge.structure_findings(name, format_, structure)
-        findings += self._inner_findings(file, digest, name, format_)
+        inner = self._judge_inner(file, digest, name, format_)
+        findings += inner.findings
         if self.second is not None:
             findings += self.second.findings(file.snapshot.path, ours=next(_faults(findings), None) is None)
         if self.judge is not None:
             findings += self.judge.findings(name, format_, examined, datetime.now(UTC))
-        return conclude(tuple(findings), tuple(signature.facts for signature in examined), digest.sha256)
+        facts = (*inner.facts, *(signature.facts for signature in examined))
+        return conclude(tuple(findings), facts, digest.sha256)
 
     def check_certificate(self, certificate: SyncedCertificate) -> None:
         """Raise TrustError when `certificate` could not give a signature that verifies: no signature is spent then."""
@@ -146,7 +158,7 @@ class Verifier:
         would not either, whoever signed it. Reads the content of containers."""
         if not isinstance(file, BundledFiles) or not file.has_inner_files:
             return
-        for failed in _faults(self._inner_findings(file, file.digest([]), name, format_)):
+        for failed in _faults(self._judge_inner(file, file.digest([]), name, format_).findings):
             hresult = failed.hresult or Hresult.TRUST_E_FAIL
             raise TrustError(hresult, f"{failed.name}: {failed.detail}", check=failed.check, remedy=failed.remedy)
 
@@ -189,36 +201,40 @@ class Verifier:
             examined.append(examine_signature(other, digest.values, trust, self.revocation))
         return tuple(examined)
 
-    def _inner_findings(
-        self, file: SignableFile, digest: Digest, name: str, format_: Format | None
-    ) -> Iterator[Finding]:
+    def _judge_inner(self, file: SignableFile, digest: Digest, name: str, format_: Format | None) -> _JudgedInside:
         """The check "inner-signatures": those of the files inside are judged as the file's own are. That all have one
         is the format's to say."""
         if not isinstance(file, BundledFiles) or not file.has_inner_files:
-            return
-        inner_files = file.inner_files(digest)
-        for inner in inner_files:
-            for failed in _faults(self._inner_file_findings(inner, name, format_)):
-                detail = f"the inner package {inner.name}: {failed.name}: {failed.detail}"
-                yield Finding("inner-signatures", detail, failed.hresult, failed.remedy or _SIGN_INNER)
-                return
-        yield Finding("inner-signatures", f"{len(inner_files)}, each judged as the bundle's own")
+            return _JudgedInside()
+        facts: list[SignatureFacts] = []
+        signed = 0
+        for inner in file.inner_files(digest):
+            findings, examined = self._examine_inner(inner, name, format_)
+            facts += (replace(signature.facts, inside=inner.name) for signature in examined)
+            signed += bool(inner.file.signatures)
+            for failed in _faults(findings):
+                detail = f"{inner.name} inside: {failed.name}: {failed.detail}"
+                remedy = failed.remedy or _SIGN_INNER
+                return _JudgedInside((Finding("inner-signatures", detail, failed.hresult, remedy),), tuple(facts))
+        said = Finding("inner-signatures", f"{signed}, each judged as the file's own")
+        return _JudgedInside((said,) if signed else (), tuple(facts))
 
-    def _inner_file_findings(self, inner: InnerFile, name: str, format_: Format | None) -> Iterator[Finding]:
-        signatures, findings = read_signatures(inner.file)
-        yield from findings
+    def _examine_inner(
+        self, inner: InnerFile, name: str, format_: Format | None
+    ) -> tuple[Sequence[Finding], Sequence[ExaminedSignature]]:
+        signatures, unreadable = read_signatures(inner.file)
+        findings = list(unreadable)
         if not signatures:
-            return
+            return findings, ()
         if any(signature.algorithm not in inner.digest.values for signature in signatures):
             detail = "it has nested signatures, of which Windows reads none in a package"
-            yield Finding("cms-structure", detail, Hresult.TRUST_E_MALFORMED_SIGNATURE)
-            return
+            return (*findings, Finding("cms-structure", detail, Hresult.TRUST_E_MALFORMED_SIGNATURE)), ()
         examined = self._examine(signatures, inner.digest)
-        for signature in examined:
-            yield from signature.findings
-        yield from inner.file.structure(inner.digest, signatures)
+        findings += (finding for signature in examined for finding in signature.findings)
+        findings += inner.file.structure(inner.digest, signatures)
         if self.judge is not None:
-            yield from self.judge.findings(name, format_, examined, datetime.now(UTC))
+            findings += self.judge.findings(name, format_, examined, datetime.now(UTC))
+        return findings, examined
 
     def _unsigned(self, name: str, format_: Format | None) -> tuple[Finding, ...]:
         """What is to be said of a file that carries no signature."""

@@ -28,7 +28,7 @@ def add_build(
 ) -> None:
     """A completed build of `days` before the newest, with what its signing step left."""
     build = azure.organisation.add_build(number)
-    build.status, build.pipeline = "completed", pipeline
+    build.status, build.pipeline, build.definition = "completed", pipeline, sum(pipeline.encode())
     build.finished = f"{NEWEST - timedelta(days=days):%Y-%m-%dT%H:%M:%SZ}"
     build.result = "succeeded" if report is None or report.passed else "failed"
     if report is None:
@@ -125,7 +125,7 @@ def test_a_failed_build_is_found_by_the_property(browser: Browser, azure: AzureS
 
 def test_a_forged_verdict_is_not_a_verdict(browser: Browser, azure: AzureServer) -> None:
     build = azure.organisation.add_build(1)
-    build.finished, build.tags = "2026-11-20T10:00:00Z", [VERIFIED_TAG]
+    build.status, build.finished, build.tags = "completed", "2026-11-20T10:00:00Z", [VERIFIED_TAG]
     upload(build, build.add_step(build.add_job(), None), report_of(3))
     with hosted(browser, azure, "hub") as (_watched, frame):
         expect(frame.locator(".builds .state")).to_have_text("✖ not from our task")

@@ -72,32 +72,54 @@ def _found(organisation: Organisation, call: Call) -> Build:
 
 def _build(organisation: Organisation, call: Call) -> Any:
     if "buildId" not in call.values:
-        return _builds(organisation, call.query)
-    build = _found(organisation, call)
-    return {"id": build.id, "status": build.status} | ({"result": build.result} if build.result else {})
+        return _builds(organisation, call)
+    return _described(_found(organisation, call))
 
 
-def _builds(organisation: Organisation, query: dict[str, str]) -> Any:
-    """The list of builds: completed ones, newest first, by tag; the properties that are asked for by name."""
-    _only(dict(query), {"statusFilter", "queryOrder", "$top", "tagFilters", "properties"})
-    if query.get("statusFilter") != "completed" or query.get("queryOrder") != "finishTimeDescending":
-        raise RefusedError(400, "this stand-in lists completed builds by the time they finished")
-    tags = set(filter(None, query.get("tagFilters", "").split(",")))
-    found = [build for build in organisation.builds.values() if build.finished and tags <= set(build.tags)]
-    newest = sorted(found, key=lambda build: str(build.finished), reverse=True)[: int(query["$top"])]
-    value = [_listed(build, set(query.get("properties", "").split(","))) for build in newest]
-    return {"count": len(value), "value": value}
+def _described(build: Build) -> dict[str, Any]:
+    times = {"queueTime": build.queued} | ({"finishTime": build.finished} if build.finished else {})
+    return {"id": build.id, "status": build.status, **times} | ({"result": build.result} if build.result else {})
 
 
-def _listed(build: Build, wanted: set[str]) -> Any:
+_ORDERS = {
+    "finishTimeAscending": (True, False),
+    "finishTimeDescending": (True, True),
+    "queueTimeAscending": (False, False),
+}
+"""What each is by: the end of a build or its start; and whether the latest comes first."""
+
+
+def _builds(organisation: Organisation, call: Call) -> Any:
+    """Builds of the definitions and with the tags, from the time on that the order is about; one without that time is
+    in no such list."""
+    known = {"definitions", "minTime", "statusFilter", "$top", "queryOrder", "api-version", "tagFilters", "properties"}
+    if set(call.query) - known:
+        raise RefusedError(400, f"unknown parameters: {sorted(set(call.query) - known)}")
+    definitions = {int(number) for number in _words(call, "definitions")}
+    statuses, tags = _words(call, "statusFilter"), _words(call, "tagFilters")
+    by_end, latest_first = _ORDERS[call.query["queryOrder"]]
+    since = call.query.get("minTime", "")
+    found = []
+    for build in organisation.builds.values():
+        time = build.finished if by_end else build.queued
+        wanted = build.status in statuses and tags <= set(build.tags)
+        if wanted and time is not None and time >= since[:19] and (not definitions or build.definition in definitions):
+            found.append((time, build.id, build))
+    ordered = sorted(found, reverse=latest_first)[: int(call.query["$top"])]
+    listed = [_listed(build, _words(call, "properties")) for _time, _id, build in ordered]
+    return {"count": len(listed), "value": listed}
+
+
+def _words(call: Call, parameter: str) -> set[str]:
+    return set(filter(None, call.query.get(parameter, "").split(",")))
+
+
+def _listed(build: Build, wanted: set[str]) -> dict[str, Any]:
     properties = {name: text for name, text in build.properties.items() if name in wanted}
     return {
-        "id": build.id,
+        **_described(build),
         "buildNumber": f"2026.{build.id}",
-        "status": "completed",
-        "result": build.result,
-        "finishTime": build.finished,
-        "definition": {"id": sum(build.pipeline.encode()), "name": build.pipeline},
+        "definition": {"id": build.definition, "name": build.pipeline},
         "tags": build.tags,
         "properties": {name: {"$type": "System.String", "$value": text} for name, text in properties.items()},
     }
@@ -105,7 +127,11 @@ def _listed(build: Build, wanted: set[str]) -> Any:
 
 def _timeline(organisation: Organisation, call: Call) -> Any:
     build = _found(organisation, call)
-    return {"id": build.timeline_id, "changeId": 7, "records": build.records}
+    asked = call.values.get("timelineId", build.timeline_id)
+    records = build.records if asked == build.timeline_id else build.former.get(asked)
+    if records is None:
+        raise RefusedError(404, f"The requested timeline {asked} could not be found.")
+    return {"id": asked, "changeId": 7, "records": records}
 
 
 def _tag(organisation: Organisation, call: Call) -> Any:

@@ -20,6 +20,7 @@ from kspsign.model.values import DigestAlgorithm
 BLOCK = 1 << 16
 NAMESPACE = "http://schemas.microsoft.com/appx/2010/blockmap"
 _NAMESPACE_2021 = "http://schemas.microsoft.com/appx/2021/blockmap"
+NAMESPACES = frozenset({NAMESPACE, _NAMESPACE_2021})
 METHODS = {
     "http://www.w3.org/2001/04/xmlenc#sha256": DigestAlgorithm.SHA256,
     "http://www.w3.org/2001/04/xmldsig-more#sha384": DigestAlgorithm.SHA384,
@@ -116,7 +117,7 @@ class _BlockMapReader:
         self._ignored = None
         if element.depth == 0:
             self._root(element)
-        elif element.namespace in self._ignorable - {NAMESPACE, _NAMESPACE_2021}:
+        elif element.namespace in self._ignorable - NAMESPACES:
             self._ignored = element.depth
         elif (element.depth, element.namespace, element.name) not in _PLACES:
             raise ValueError(f"an element {element.name} is not allowed there")

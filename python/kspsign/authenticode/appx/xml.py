@@ -7,13 +7,16 @@ until that ends) is bounded here: a few hundred KiB, deflated, would else take a
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import NoReturn
 from xml.parsers import expat
 
 MAX_DEPTH, MAX_NAMES = 100, 10_000
 """Elements in each other, and different names of elements, attributes and prefixes."""
+_TAG = re.compile(rb"""<(?:"[^"]*"|'[^']*'|[^<>"'])*>""")
+_ATTRIBUTE = re.compile(rb"""(\s)([^\s=<>"']+)(\s*=\s*)("[^"]*"|'[^']*')""")
 _PIECE = 1 << 20
 """Bytes in which there must be a tag: as many as one of them may take."""
 
@@ -35,64 +38,104 @@ def read_xml(
     start: Callable[[XmlElement], None],
     namespace: Callable[[str | None, str], None] | None = None,
     text: Callable[[str], None] | None = None,
+    end: Callable[[int, int], None] | None = None,
 ) -> int:
     """Call `start` for the start tags of the document; the offset of the root's end tag in `data`.
 
     `namespace` is called for the declaration of a prefix (None: the default one) and its namespace, before the element
-    that declares it; `text` for pieces of text.
+    that declares it; `text` for pieces of text; `end` for end tags, with their depth and offset.
 
     Raises ValueError for XML that is not well-formed, has a document type or more than the bounds of this module; what
     `start` raises passes through.
     """
-    reader = _Reader(start, namespace)
-    parser = reader.parser
+    parser = BoundedParser(
+        lambda name, attributes: start(_element(parser, name, attributes)),
+        namespace,
+        None if end is None else lambda: end(parser.depth, parser.root_end),
+    )
     if text is not None:
-        parser.CharacterDataHandler = text
-    try:
-        for at in range(0, len(data), _PIECE):
-            tags = reader.tags
-            parser.Parse(data[at : at + _PIECE], False)
-            if reader.tags == tags and at + _PIECE < len(data):
-                raise ValueError(f"a tag, text or comment in it has more than {_PIECE >> 20} MiB")
-        parser.Parse(b"", True)
-    except (expat.ExpatError, LookupError) as broken:  # LookupError: an encoding that Python does not know
-        raise ValueError(f"it is not well-formed XML: {broken}") from broken
-    return reader.root_end
+        parser.expat.CharacterDataHandler = text
+    parser.feed(data)
+    return parser.root_end
 
 
-class _Reader:
-    """Takes what expat reports, and keeps count."""
+def tag_at(document: bytes, at: int) -> bytes:
+    """The tag that begins there, as XmlElement has it; ValueError when the document is not written in UTF-8."""
+    found = _TAG.match(document, at)
+    if found is None:
+        raise ValueError("it is not written in UTF-8")
+    return found[0]
+
+
+def with_attributes(tag: bytes, values: Mapping[bytes, bytes]) -> bytes:
+    """The start tag with these values in place of those that its attributes of these names have."""
+
+    def changed(match: re.Match[bytes]) -> bytes:
+        value = values.get(match[2])
+        return match[0] if value is None else b'%s%s%s"%s"' % (*match.groups()[:3], value)
+
+    return _ATTRIBUTE.sub(changed, tag)
+
+
+def _element(parser: BoundedParser, name: str, attributes: dict[str, str]) -> XmlElement:
+    namespace, _, local = name.rpartition(" ")
+    return XmlElement(parser.depth, namespace, local, attributes, parser.expat.CurrentByteIndex)
+
+
+class BoundedParser:
+    """Expat with the bounds of this module: takes what it reports, and keeps count.
+
+    `opened` is called for start tags, with the names as expat has them, and `declared` for the declaration of a prefix.
+    Other handlers are set at `expat`. `depth` are the elements that are open, `root_end` is the offset of the root's
+    end tag.
+    """
 
     def __init__(
-        self, start: Callable[[XmlElement], None], namespace: Callable[[str | None, str], None] | None
+        self,
+        opened: Callable[[str, dict[str, str]], None],
+        declared: Callable[[str | None, str], None] | None = None,
+        closed: Callable[[], None] | None = None,
     ) -> None:
-        self.tags, self.root_end = 0, -1
-        self.parser = expat.ParserCreate(namespace_separator=" ")
-        self._start, self._namespace = start, namespace
-        self._depth = 0
+        self.depth, self.root_end = 0, -1
+        self.expat = expat.ParserCreate(namespace_separator=" ")
+        self._opened, self._declared, self._closed = opened, declared, closed
+        self._tags = 0
         self._names: set[str] = set()
-        self.parser.StartElementHandler, self.parser.EndElementHandler = self._opened, self._closed
-        self.parser.StartNamespaceDeclHandler = self._declared
-        self.parser.StartDoctypeDeclHandler = self._refuse
+        self.expat.StartElementHandler, self.expat.EndElementHandler = self._start, self._end
+        self.expat.StartNamespaceDeclHandler = self._declare
+        self.expat.StartDoctypeDeclHandler = self._refuse
 
-    def _opened(self, name: str, attributes: dict[str, str]) -> None:
-        self.tags += 1
+    def feed(self, data: bytes) -> None:
+        """Parse the whole document; raises ValueError like read_xml."""
+        try:
+            for at in range(0, len(data), _PIECE):
+                tags = self._tags
+                self.expat.Parse(data[at : at + _PIECE], False)
+                if self._tags == tags and at + _PIECE < len(data):
+                    raise ValueError(f"a tag, text or comment in it has more than {_PIECE >> 20} MiB")
+            self.expat.Parse(b"", True)
+        except (expat.ExpatError, LookupError) as broken:  # LookupError: an encoding that Python does not know
+            raise ValueError(f"it is not well-formed XML: {broken}") from broken
+
+    def _start(self, name: str, attributes: dict[str, str]) -> None:
+        self._tags += 1
         if name not in self._names or not self._names.issuperset(attributes):
             self._know(name, *attributes)
-        if self._depth == MAX_DEPTH:
+        if self.depth == MAX_DEPTH:
             raise ValueError(f"more than {MAX_DEPTH} elements in it are in each other")
-        namespace, _, local = name.rpartition(" ")
-        self._start(XmlElement(self._depth, namespace, local, attributes, self.parser.CurrentByteIndex))
-        self._depth += 1
+        self._opened(name, attributes)
+        self.depth += 1
 
-    def _closed(self, _name: str) -> None:
-        self._depth -= 1
-        self.root_end = self.parser.CurrentByteIndex
+    def _end(self, _name: str) -> None:
+        self.depth -= 1
+        self.root_end = self.expat.CurrentByteIndex
+        if self._closed is not None:
+            self._closed()
 
-    def _declared(self, prefix: str | None, uri: str) -> None:
+    def _declare(self, prefix: str | None, uri: str) -> None:
         self._know(f"{prefix} {uri}")
-        if self._namespace is not None:
-            self._namespace(prefix, uri)
+        if self._declared is not None:
+            self._declared(prefix, uri)
 
     def _know(self, *names: str) -> None:
         self._names.update(names)

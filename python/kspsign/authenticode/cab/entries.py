@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import BinaryIO
 
@@ -11,6 +12,7 @@ from kspsign.authenticode.cab.header import MAX_NAME, NEXT, PREVIOUS, CabHead
 _ENTRY = struct.Struct("<IIHHHH")
 _FROM_PREVIOUS, _TO_NEXT, _THROUGH = 0xFFFD, 0xFFFE, 0xFFFF
 """Folder numbers of files whose data begins in the cabinet before, goes on in the next one, or both."""
+_UTF8_NAME = 0x80
 _LONGEST = _ENTRY.size + MAX_NAME + 1
 
 
@@ -43,6 +45,19 @@ def read_file_list(file: BinaryIO, head: CabHead, limit: int) -> FileList | str:
             continued.add(folder)
         at = end
     return FileList(head.files + at, tuple(extents), frozenset(continued))
+
+
+def file_names(file: BinaryIO, head: CabHead) -> Iterator[str]:
+    """The names of the files of the cabinet in `file`, with slashes, in their order; as many as are there in full."""
+    file.seek(head.files)
+    data, at = file.read(head.file_count * _LONGEST), 0
+    for _ in range(head.file_count):
+        end = data.find(b"\0", at + _ENTRY.size, at + _LONGEST)
+        if end < 0:
+            return
+        encoding = "utf-8" if _ENTRY.unpack_from(data, at)[5] & _UTF8_NAME else "latin-1"
+        yield data[at + _ENTRY.size : end].decode(encoding, "replace").replace("\\", "/")
+        at = end + 1
 
 
 def _folder(index: int, head: CabHead) -> tuple[int | None, bool]:

@@ -11,18 +11,19 @@ from typing import Final
 
 from kspsign.authenticode.appx.names import SIGNATURE as APPX_SIGNATURE
 from kspsign.authenticode.appx.names import plain as decoded
+from kspsign.authenticode.appx.package import Package, read_package
 from kspsign.authenticode.containers.bounds import Bounds
-from kspsign.authenticode.containers.kinds import ContainerKind, detect_container
+from kspsign.authenticode.containers.kinds import MSIX, ContainerKind, detect_container
 from kspsign.authenticode.containers.names import collision, plain_path
 from kspsign.authenticode.io.new_file import new_file
 from kspsign.authenticode.io.snapshot import Snapshot
+from kspsign.authenticode.navx import HEADER, NavxFile
 from kspsign.authenticode.nuget.rules import SIGNATURE as NUGET_SIGNATURE
 from kspsign.authenticode.signable import HEAD, Glimpse
-from kspsign.authenticode.zip import Archive, ZipEntry, archive_of, damaged, unpack_pieces
+from kspsign.authenticode.zip import Archive, ZipEntry, archive_of, damaged, read_archive, unpack_pieces
 from kspsign.model.errors import ArtifactError
 from kspsign.model.hresults import Hresult
 
-_MSIX: Final = frozenset({ContainerKind.MSIX, ContainerKind.MSIX_BUNDLE})
 _FILE_TYPES: Final = frozenset({0, stat.S_IFREG, stat.S_IFDIR})
 _REMEDY: Final = "Pack the archive again with the usual tool for its kind; check where it comes from."
 
@@ -56,15 +57,26 @@ class Container:
         """Its entries by their names."""
         return {entry.name: entry for entry in self.entries}
 
+    @cached_property
+    def package(self) -> Package:
+        """The package or bundle (MSIX) that it is. Raises ArtifactError when its parts contradict each other."""
+        return read_package(self.snapshot)
+
     @property
     def signature_entries(self) -> frozenset[str]:
-        """The names of the entries that hold its own signature; empty when it is unsigned."""
+        """The names of the entries that hold its own signature; empty when there are none."""
         return frozenset(_SIGNATURES.get(self.kind, frozenset()) & self.by_name.keys())
+
+    @property
+    def is_signed(self) -> bool:
+        """Whether it carries a signature of its own, which covers what is inside."""
+        behind = self.snapshot.size - self.archive.start - self.archive.size  # a signature block of NAVX
+        return bool(self.signature_entries or behind)
 
     def head(self, entry: ContainerEntry) -> bytes:
         """The first 4 KiB that the entry unpacks to. Raises ArtifactError when that is damaged."""
         head = b""
-        for piece in self._unpacked(entry):
+        for piece in self.pieces(entry):
             head += piece
             if len(head) >= HEAD:
                 break
@@ -77,9 +89,10 @@ class Container:
         Raises ArtifactError (ERROR_BAD_FORMAT) when the entry is damaged, OSError.
         """
         with new_file(target) as file:
-            file.writelines(self._unpacked(entry))
+            file.writelines(self.pieces(entry))
 
-    def _unpacked(self, entry: ContainerEntry) -> Iterator[bytes]:
+    def pieces(self, entry: ContainerEntry) -> Iterator[bytes]:
+        """What the entry unpacks to, in order. Raises ArtifactError (ERROR_BAD_FORMAT) when it is damaged."""
         with self.snapshot.open() as file:
             yield from unpack_pieces(file, self.archive, entry.entry)
 
@@ -108,9 +121,17 @@ def open_container(file: Path | Snapshot, bounds: Bounds) -> Container:
             "vsix)",
             remedy="Sign the files before they are packed, or take it out of the patterns.",
         )
-    archive = archive_of(snapshot, comment=kind is ContainerKind.ZIP)
+    archive = _archive(snapshot, kind)
     bounds.check(archive.entries, archive.size)
     return Container(kind, archive, _entries(archive, kind))
+
+
+def _archive(snapshot: Snapshot, kind: ContainerKind) -> Archive:
+    if kind is not ContainerKind.APP:
+        return archive_of(snapshot, comment=kind is ContainerKind.ZIP)
+    end = NavxFile.open(snapshot).content_end
+    with snapshot.open() as file:
+        return read_archive(file, snapshot, HEADER, end - HEADER)
 
 
 def _entries(archive: Archive, kind: ContainerKind) -> tuple[ContainerEntry, ...]:
@@ -129,8 +150,8 @@ def _entries(archive: Archive, kind: ContainerKind) -> tuple[ContainerEntry, ...
 def _files(archive: Archive, kind: ContainerKind) -> Iterator[ContainerEntry]:
     for entry in archive.entries:
         _check_type(entry)
-        name = entry.name
-        path = plain_path(decoded(name) if kind in _MSIX else name)
+        name = entry.shown_name
+        path = plain_path(decoded(name) if kind in MSIX else name)
         if not name.endswith(("/", "\\")):
             yield ContainerEntry(path, entry.size, entry.packed, entry)
         elif entry.size:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import StrEnum
 from typing import Final
 
 from kspsign.authenticode.formats import detect_format
+from kspsign.authenticode.navx import HEADER, is_navx
 from kspsign.authenticode.signable import Glimpse
 from kspsign.authenticode.zip import entry_names
 from kspsign.model.values import Format
@@ -20,27 +22,35 @@ class ContainerKind(StrEnum):
     MSIX = "msix"
     MSIX_BUNDLE = "msixbundle"
     VSIX = "vsix"
+    APP = "app"
 
 
+MSIX: Final = frozenset({ContainerKind.MSIX, ContainerKind.MSIX_BUNDLE})
+"""Packages with a block map."""
 _ARCHIVE_MAGIC: Final = b"PK\3\4"
-_CONTENT_TYPES, _VSIX_MANIFEST = "[Content_Types].xml", "extension.vsixmanifest"
+_VSIX_PARTS: Final = frozenset({"[Content_Types].xml", "extension.vsixmanifest"})
+_PACKAGES: Final[Mapping[Format | None, ContainerKind]] = {
+    Format.NUGET: ContainerKind.NUPKG,
+    Format.APPX: ContainerKind.MSIX,
+    Format.APPX_BUNDLE: ContainerKind.MSIX_BUNDLE,
+}
 
 
 def detect_container(glimpse: Glimpse) -> ContainerKind | None:
     """The kind of container that a file is; None when it is none.
 
-    An archive of another name (.jar, .whl, .docx) is none: its readers check what it holds in their own way.
+    An archive of another name (.jar, .whl, .docx) is none: its readers check what it holds in their own way. Nor is a
+    Business Central runtime package, whose content is scrambled; another .app may hold one, with compiled code.
     """
+    if is_navx(glimpse):
+        return ContainerKind.APP if glimpse.head.startswith(_ARCHIVE_MAGIC, HEADER) else None
     if not glimpse.head.startswith(_ARCHIVE_MAGIC):
         return None
     suffix = glimpse.path.suffix.lower()
-    format_ = detect_format(glimpse)
-    if format_ is Format.NUGET:
-        return ContainerKind.SNUPKG if suffix == ".snupkg" else ContainerKind.NUPKG
-    if format_ is Format.APPX:
-        return ContainerKind.MSIX
-    if format_ is Format.APPX_BUNDLE:
-        return ContainerKind.MSIX_BUNDLE
-    if suffix == ".vsix" and (names := entry_names(glimpse)) is not None:
-        return ContainerKind.VSIX if {_CONTENT_TYPES, _VSIX_MANIFEST} <= names else None
-    return ContainerKind.ZIP if suffix == ".zip" else None
+    kind = _PACKAGES.get(detect_format(glimpse))
+    if kind is ContainerKind.NUPKG and suffix == ".snupkg":
+        return ContainerKind.SNUPKG
+    if kind is None and suffix == ".vsix":
+        names = entry_names(glimpse)  # None where its directory is damaged, which is for the reader to say
+        return ContainerKind.VSIX if names is None or names >= _VSIX_PARTS else None
+    return ContainerKind.ZIP if kind is None and suffix == ".zip" else kind

@@ -48,10 +48,11 @@ class Snapshot:
 
     __slots__ = ("_data", "_mac", "_tags", "path", "size")
 
-    def __init__(self, path: Path, *, keep: bool = True) -> None:
+    def __init__(self, path: Path, *, keep: bool = True, size: int | None = None) -> None:
+        """`size` is given by those that read other than the file as it is (SnapshotView)."""
         self.path: Final = path
         self._data: bytes | None = None
-        self.size: Final = path.stat().st_size
+        self.size: Final = path.stat().st_size if size is None else size
         if keep and self.size < LARGE:
             self._data = path.read_bytes()
             if len(self._data) != self.size:

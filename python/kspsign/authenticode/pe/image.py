@@ -91,13 +91,6 @@ class PeFile:
             return None
         return f"a certificate table of {self.layout.table_size} bytes: {self.table.fault}"
 
-    def guard(self) -> None:
-        """Raise ArtifactError when a signature would take the payload from a WiX bundle; see GuardedFile."""
-        from kspsign.authenticode.pe.bundle import guard_bundle  # noqa: PLC0415 - asked before signing alone
-
-        with self.snapshot.open() as file:
-            guard_bundle(file, self.layout)
-
     def clear(self, copy: Path) -> None:
         """Clear the stale table entry in `copy`, a copy of this file; see ClearableFile."""
         if self.layout.stale:

@@ -77,12 +77,16 @@ class Plan:
 
     def write(self, target: BinaryIO) -> None:
         """Write the archive, copying what stays from the source's file."""
+        target.writelines(self.pieces())
+
+    def pieces(self) -> Iterator[bytes]:
+        """Every byte of the archive, in order."""
         with self.source.snapshot.open() as file:
             for start, end in self._runs():
                 file.seek(self.source.start + start)
-                target.writelines(stretch(file, end - start))
-        target.writelines(member.raw for member in self.added)
-        target.write(self.tail())
+                yield from stretch(file, end - start)
+        yield from (member.raw for member in self.added)
+        yield self.tail()
 
     def _runs(self) -> Iterator[tuple[int, int]]:
         """Stretches of the source that stay, as long as they get."""

@@ -12,6 +12,7 @@ from typing import BinaryIO
 
 from kspsign.authenticode.io.read import stretch
 from kspsign.authenticode.zip.archive import Archive
+from kspsign.authenticode.zip.plan import ZipMember
 from kspsign.authenticode.zip.records import (
     CENTRAL,
     DEFLATED,
@@ -57,25 +58,27 @@ class Packing:
 
 
 class ArchiveWriter:
-    """Writes the entries of `archive`, one after the other, to the empty `target`, which can be read and written."""
+    """Writes the entries of `archive`, one after the other, to `target`, which can be read and written."""
 
     def __init__(self, archive: Archive, source: BinaryIO, target: BinaryIO) -> None:
         self._archive, self._source, self._target = archive, source, target
+        self._start = target.tell()
         self._records: list[tuple[int, bytes]] = []
 
     def keep(self, entry: ZipEntry) -> int:
-        """Copy the entry with every byte of its headers and data; the offset of its data in the target."""
-        offset = self._target.tell()
+        """Copy the entry with every byte of its headers and data; the offset of its data in the new archive."""
+        offset = self._target.tell() - self._start
         self._source.seek(self._archive.start + entry.offset)
         self._target.writelines(stretch(self._source, entry.end - entry.offset))
         self._add(entry, offset, entry.crc, (entry.size, entry.packed))
         return offset + entry.data - entry.offset
 
     def replace(self, entry: ZipEntry, pieces: Iterable[bytes], packing: Packing | None = None) -> int:
-        """Write the entry with the content of `pieces`; the offset of its data in the target. Raises ArtifactError
+        """Write the entry with the content of `pieces`; the offset of its data in the new archive. Raises ArtifactError
         (ERROR_NOT_SUPPORTED) when its headers have no room for its size."""
         packing = packing or Packing(entry)
-        target, offset = self._target, self._target.tell()
+        target, begin = self._target, self._target.tell()
+        offset = begin - self._start
         self._source.seek(self._archive.start + entry.offset)
         header = self._source.read(entry.data - entry.offset)
         target.write(header)
@@ -83,19 +86,23 @@ class ArchiveWriter:
         numbers = (packing.size, packing.packed)
         try:
             target.write(self._descriptor(entry, packing))
-            if not _is_deferred(header, entry):
-                end = target.tell()
-                target.seek(offset)
-                target.write(restate(header, LOCAL, (entry.size, entry.packed), packing.crc, numbers))
-                target.seek(end)
+            end = target.tell()
+            target.seek(begin)
+            target.write(_new_header(header, entry, packing))
+            target.seek(end)
         except ValueError as full:
             raise no_room(entry, str(full)) from full
         self._add(entry, offset, packing.crc, numbers)
         return offset + len(header)
 
+    def add(self, member: ZipMember) -> None:
+        """Write a new entry; it follows all others in the directory."""
+        self._records.append((len(self._archive.entries), member.record(self._target.tell() - self._start)))
+        self._target.write(member.raw)
+
     def finish(self) -> None:
         """Write directory and end, in the order that the directory had."""
-        offset = self._target.tell()
+        offset = self._target.tell() - self._start
         directory = b"".join(record for _, record in sorted(self._records))
         self._target.write(directory)
         self._target.write(self._archive.end.records(len(self._records), len(directory), offset))
@@ -122,10 +129,14 @@ class ArchiveWriter:
         return b"".join((mark, packing.crc.to_bytes(4, "little"), *numbers))
 
 
-def _is_deferred(header: bytes, entry: ZipEntry) -> bool:
-    """Whether the local header leaves checksum and sizes to the data descriptor."""
-    crc, packed = LOCAL.unpack_from(header)[6:8]
-    return bool(entry.flags & DESCRIPTOR) and not crc and (entry.crc != 0 or not packed)
+def _new_header(header: bytes, entry: ZipEntry, packing: Packing) -> bytes:
+    """The local header with the new numbers, but for those that it leaves to the data descriptor."""
+    crc, packed, size = LOCAL.unpack_from(header)[6:9]
+    if not entry.flags & DESCRIPTOR or crc or (packed and not entry.crc):
+        return restate(header, LOCAL, (entry.size, entry.packed), packing.crc, (packing.size, packing.packed))
+    if packed or not size:
+        return header
+    return restate(header, LOCAL, (entry.size, 0), 0, (packing.size, 0))  # Info-ZIP states the size nevertheless
 
 
 def no_room(entry: ZipEntry, why: str) -> ArtifactError:

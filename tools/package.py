@@ -30,7 +30,7 @@ UI_BUILD = ROOT / "build" / "ui"
 TFX = SHIM / "node_modules" / "tfx-cli" / "_build" / "tfx-cli.js"
 TASK = "task/KspSign"
 GATE = "task/KspSignatureGate"
-PICTURES = ("green.png", "red.png", "summary.png")
+PICTURES = ("green.png", "red.png", "summary.png", "tab.png", "hub.png")
 MAX_BYTES = 50 * 1024 * 1024
 EPOCH = (1980, 1, 1, 0, 0, 0)
 

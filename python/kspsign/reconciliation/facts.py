@@ -280,7 +280,8 @@ def warnings(found: Answer) -> list[RunWarning]:
             "CLOCKS_MAY_DIFFER",
             f"{shift.uses} use(s) and as many signatures are left over, and would match if the clock of the log were "
             f"{shown_distance(shift.seconds)} that of the builds",
-            f"Find out whether a clock was wrong; if so, --clock-skew {_minutes(shift.seconds)}m matches them.",
+            f"Find out whether a clock was wrong; only then, --clock-skew {_minutes(shift.seconds)}m matches them, and "
+            "whatever else is as near.",
         )
         for shift in found.shifts
     ]

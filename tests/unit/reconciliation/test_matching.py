@@ -117,6 +117,15 @@ def test_beyond_the_skew_time_matches_nothing_and_the_distance_is_said(story: St
     assert story.answer(clock_skew="11m").result == "accounted"
 
 
+@pytest.mark.parametrize("requests", [False, True], ids=["one use alone", "ids that differ"])
+def test_no_larger_skew_is_proposed_where_it_would_hide_a_theft(story: Story, requests: bool) -> None:
+    files = FILES if requests else FILES[:1]
+    story.build(7, files, requests=requests)
+    story.log([*edges(), *(key_vault(f"stolen-{name}" if requests else "", moment(10)) for name in files)])
+    found = story.answer()
+    assert (found.result, len(found.missing), warnings(found)) == ("unaccounted", len(files), [])
+
+
 def test_another_key_at_the_same_time_is_not_matched_by_time(story: Story) -> None:
     story.build(7, FILES[:1], requests=False)
     story.log([*edges(), key_vault("", moment(), key=VAULT_KEY.replace("code-signing", "other"))])

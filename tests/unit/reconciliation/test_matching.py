@@ -11,8 +11,9 @@ import pytest
 
 from kspsign.ledger.entries import KeyFacts
 from kspsign.reconciliation.answer import Answer
-from kspsign.reconciliation.facts import UseRecord, frame, items, totals, warnings
+from kspsign.reconciliation.facts import frame, items, totals, warnings
 from kspsign.reconciliation.ledgers import key_names
+from kspsign.reconciliation.schema import UseRecord
 from kspsign.reconciliation.tables import MATCHES, REASONS
 from kspsign.reconciliation.words import use_words, verdict
 from support.key_logs.examples import VAULT_KEY, google_cloud, key_vault
@@ -198,6 +199,11 @@ def test_uses_outside_the_period_count_only_if_the_period_was_named(story: Story
     assert story.answer().result == "unaccounted"
     found = story.answer(since=moment(-60))
     assert (found.result, found.outside) == ("accounted", 1)
+    found = story.answer(since=moment(60))
+    assert (found.result, found.outside, found.outside_signatures) == ("accounted", 1, 0)
+    story.build(8, FILES[:1], minutes=-300)
+    found = story.answer(since=moment(-60))
+    assert (found.result, totals(found)["outside_signatures"]) == ("accounted", 1)
 
 
 def test_a_record_that_was_exported_twice_is_one_use(story: Story) -> None:

@@ -150,6 +150,11 @@ UNSUPPORTED_TYPES: tuple[UnsupportedType, ...] = (
         "Use jarsigner of the JDK.",
     ),
     UnsupportedType(
+        lambda look: look.suffix == ".vsix" and _zip(b"extension/package.json")(look),
+        "it is an extension of Visual Studio Code, which reads no signature in the package",
+        "Publish it unsigned: the Marketplace signs it. --inside signs the files in it; else exclude it (!PATTERN).",
+    ),
+    UnsupportedType(
         _zip(),
         "it is a ZIP archive, not a package that can be signed (appx, msix, nupkg, vsix), and has no place for a "
         "signature",

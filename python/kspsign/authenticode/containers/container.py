@@ -21,7 +21,6 @@ from kspsign.authenticode.navx import HEADER, NavxFile
 from kspsign.authenticode.nuget.rules import SIGNATURE as NUGET_SIGNATURE
 from kspsign.authenticode.signable import HEAD, Glimpse
 from kspsign.authenticode.vsix import VsixFile
-from kspsign.authenticode.vsix.names import CODE_EXTENSION
 from kspsign.authenticode.zip import Archive, ZipEntry, archive_of, damaged, read_archive, unpack_pieces
 from kspsign.model.errors import ArtifactError
 from kspsign.model.hresults import Hresult
@@ -68,7 +67,7 @@ class Container:
     def signature_entries(self) -> frozenset[str]:
         """The names of the entries that hold its own signature; empty when there are none. Raises ArtifactError when
         what leads to a signature is malformed."""
-        if self.kind is ContainerKind.VSIX and CODE_EXTENSION not in self.by_name:  # Visual Studio Code knows none
+        if self.kind is ContainerKind.VSIX:
             layout = VsixFile.open(self.snapshot).layout
             return frozenset() if layout.signature is None else layout.services | {layout.signature}
         return frozenset(_SIGNATURES.get(self.kind, frozenset()) & self.by_name.keys())

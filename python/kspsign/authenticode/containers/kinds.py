@@ -9,6 +9,8 @@ from typing import Final
 from kspsign.authenticode.formats import detect_format
 from kspsign.authenticode.navx import HEADER, is_navx
 from kspsign.authenticode.signable import Glimpse
+from kspsign.authenticode.vsix.names import CODE_EXTENSION, MANIFEST
+from kspsign.authenticode.zip import entry_names
 from kspsign.model.values import Format
 
 
@@ -49,4 +51,11 @@ def detect_container(glimpse: Glimpse) -> ContainerKind | None:
     kind = _PACKAGES.get(detect_format(glimpse))
     if kind is ContainerKind.NUPKG and suffix == ".snupkg":
         return ContainerKind.SNUPKG
-    return ContainerKind.ZIP if kind is None and suffix == ".zip" else kind
+    if kind is None and (suffix == ".zip" or _is_code_extension(glimpse, suffix)):
+        return ContainerKind.ZIP
+    return kind
+
+
+def _is_code_extension(glimpse: Glimpse, suffix: str) -> bool:
+    """Whether it is a package of Visual Studio Code, which has no place for a signature."""
+    return suffix == ".vsix" and {MANIFEST, CODE_EXTENSION} <= (entry_names(glimpse) or frozenset())

@@ -52,10 +52,13 @@ _REPACK = (
 
 def is_vsix(glimpse: Glimpse) -> bool:
     """Whether the content is a VSIX package, whole or cut off: an archive with extension.vsixmanifest at its root, or
-    another package of that name, as Visual Studio's own setup has them."""
+    another package of that name, as Visual Studio's own setup has them. One of Visual Studio Code is none: it reads no
+    signature in it."""
     names = entry_names(glimpse)
     is_named = glimpse.path.suffix.lower() == _SUFFIX
-    return is_named if names is None else MANIFEST in names or (is_named and CONTENT_TYPES in names)
+    if names is None or CODE_EXTENSION in names:
+        return is_named and names is None
+    return MANIFEST in names or (is_named and CONTENT_TYPES in names)
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,11 +122,6 @@ class VsixFile:
         """Raise ArtifactError for what Visual Studio would refuse, and for what a signature would not cover."""
         if terms.append and self.signatures:
             _refuse("it is signed already, and a VSIX package has one signature", "Choose --replace.")
-        if any(entry.name == CODE_EXTENSION for entry in self.archive.entries):
-            _refuse(
-                "it is an extension of Visual Studio Code, which reads no signature in the package",
-                "Publish it unsigned: the Marketplace signs it. Exclude it (!PATTERN), or sign the files in it.",
-            )
         if terms.chain and not isinstance(parse_certificate(terms.chain[0]).public_key(), rsa.RSAPublicKey):
             _refuse(
                 "Visual Studio accepts RSA only in VSIX packages, and the certificate has a key of another kind",

@@ -72,8 +72,8 @@ def _signed(kind: Format, folder: Path) -> bytes:
     path, target = folder / f"unsigned{suffix}", folder / f"signed{suffix}"
     path.write_bytes(make())
     file = open_signable(path, kind)
-    digest = file.digest([ALGORITHM])
     terms = SigningTerms(ALGORITHM, authority().signing_chain, moment=_now())
+    digest = file.digest_to_sign(terms)
     unsigned = file.profile.prepare(terms, file.content(terms, digest))
     if isinstance(unsigned, PairedSignature):
         unsigned = unsigned.paired(_value(unsigned.companion))

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from enum import StrEnum
 from typing import Final
 
-from kspsign.authenticode.formats import detect_format
+from kspsign.authenticode.formats import READ_BY_NAME, detect_format
 from kspsign.authenticode.navx import HEADER, is_navx
 from kspsign.authenticode.signable import Glimpse
 from kspsign.authenticode.vsix.names import CODE_EXTENSION, MANIFEST
@@ -35,6 +35,15 @@ _PACKAGES: Final[Mapping[Format | None, ContainerKind]] = {
     Format.APPX_BUNDLE: ContainerKind.MSIX_BUNDLE,
     Format.VSIX: ContainerKind.VSIX,
 }
+
+_NAMES: Final = frozenset({*READ_BY_NAME, ".zip"})
+_EMPTY: Final = b"PK\5\6".ljust(22, b"\0")
+
+
+def is_named_container(head: bytes, suffix: str) -> bool:
+    """Whether readers open a file with this extension (in lower case) as a container, whatever its first bytes `head`
+    are: many look for an archive from its end. One that holds nothing counts as none."""
+    return suffix in _NAMES and head != _EMPTY
 
 
 def detect_container(glimpse: Glimpse) -> ContainerKind | None:

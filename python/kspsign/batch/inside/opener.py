@@ -5,14 +5,14 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import Final, NamedTuple
 
 from kspsign.authenticode.containers.bounds import Bounds
 from kspsign.authenticode.containers.container import Container, ContainerEntry, open_container
-from kspsign.authenticode.containers.kinds import ContainerKind, detect_container
+from kspsign.authenticode.containers.kinds import ContainerKind, detect_container, is_named_container
 from kspsign.authenticode.containers.payload import Payload, find_payloads
 from kspsign.authenticode.formats import (
     MANIFEST_SUFFIXES,
@@ -23,6 +23,7 @@ from kspsign.authenticode.formats import (
 )
 from kspsign.authenticode.io.new_file import new_file
 from kspsign.authenticode.io.snapshot import Snapshot
+from kspsign.authenticode.refusals import is_archive
 from kspsign.authenticode.signable import Glimpse
 from kspsign.batch.inside.folder import PrivateFolder
 from kspsign.batch.inside.patterns import InsidePatterns
@@ -40,6 +41,7 @@ MAX_DEPTH: Final = 5
 """Containers in containers in one of the files that the patterns match."""
 MAX_FILES, MAX_BYTES = 100_000, 32 << 30
 """Files, and bytes of them, that are taken out of one such file, at all depths together."""
+_NAMED: Final = 5
 _HOLDING: Final = frozenset({Format.MSI, Format.CAB, Format.PE})
 _CONTAINERS: Final = (b"PK\3\4", b"NAVX")
 _EXCLUDE: Final = "Check where the file comes from; exclude it from --inside (!PATTERN) if it is meant so."
@@ -97,7 +99,7 @@ class Opener:
 
     def open(self, artifact: Artifact) -> Opened | None:
         """What is in the file; None when it is not a container, or nothing in it can be meant. Never raises for what it
-        holds: that is the error of its box."""
+        holds: that is the error of the `Box`."""
         if not artifact.readable:
             return None
         self.look_for_payload(artifact)
@@ -173,6 +175,7 @@ class _Pass:
         self._boxes: list[Opened] = []
         self._not_matched = self._not_signable = 0
         self._stating: str | None = None
+        self._not_opened: list[str] = []
 
     def opened(self, kind: ContainerKind, state: tuple[int, ...]) -> Opened:
         """What is in it."""
@@ -187,7 +190,7 @@ class _Pass:
                 f"{self._stating} in it states hashes of files that signing would change",
                 remedy="Sign the published ClickOnce or VSTO folder first, then pack it.",
             )
-        facts = InsideFacts(len(self._members), self._not_matched, self._not_signable)
+        facts = InsideFacts(len(self._members), self._not_matched, self._not_signable, _archives(self._not_opened))
         box = Box(self._artifact, kind, tuple(self._members), state)
         return Opened(box, facts, tuple(self._artifacts), tuple(self._boxes))
 
@@ -216,17 +219,20 @@ class _Pass:
             self._not_matched += 1
             return
         head = self._container.head(entry)
-        if not may_be_signable(head, suffix):
-            self._not_signable += 1
+        named = is_named_container(head, suffix)
+        if not (named or may_be_signable(head, suffix)):
+            self._leave(entry, None, head)
             return
         self._taken.add(entry)
         own = None if not self._signs else name if opener.judge or head.startswith(_CONTAINERS) else "signed"
         real = opener.content(self._container, entry, suffix, own)
         glimpse = Glimpse.of(Snapshot(real, keep=False))
         format_, kind = detect_format(glimpse), detect_container(glimpse)
-        by_name = suffix if is_taken_by_name(format_, suffix) else None
-        taken = format_ is not None and opener.patterns.takes(name, named_suffix=by_name)
-        demanded = opener.demanded and format_ is not None and by_name is None
+        # A name that readers open as a container is refused where nothing can be judged by it, as outside of one.
+        counts = format_ is not None or (named and kind is None)
+        by_name = suffix if opener.signs and is_taken_by_name(format_, suffix) else None
+        taken = counts and opener.patterns.takes(name, named_suffix=by_name)
+        demanded = opener.demanded and counts
         artifact = Artifact(str(real), name, format_, entry.size, container=self._artifact.name)
         if kind is not None and reaches:
             self._nested(entry, artifact, kind, taken=taken, demanded=demanded)
@@ -234,7 +240,7 @@ class _Pass:
             opener.look_for_payload(artifact)
             self._add(entry, artifact._replace(to_sign=taken and self._signs))
         else:
-            self._leave(format_)
+            self._leave(entry, format_, head)
 
     def _nested(
         self, entry: ContainerEntry, artifact: Artifact, kind: ContainerKind, *, taken: bool, demanded: bool
@@ -244,21 +250,31 @@ class _Pass:
         snapshot = Snapshot(artifact.path, keep=False)
         opened = self._opener.open_nested(artifact, kind, snapshot, self._taken, self._depth + 1)
         if not (opened.box.members or opened.box.error or taken or demanded):
-            self._leave(artifact.format)
+            self._leave(entry, artifact.format, b"", opened.facts.not_opened)
             return
         to_sign = self._signs and (taken or any(inner.to_sign for inner in opened.artifacts))
         artifact = artifact._replace(to_sign=to_sign)
         self._boxes.append(opened._replace(box=replace(opened.box, artifact=artifact)))
         self._add(entry, artifact)
 
-    def _leave(self, format_: Format | None) -> None:
-        """The file gets no row."""
+    def _leave(self, entry: ContainerEntry, format_: Format | None, head: bytes, not_opened: str = "") -> None:
+        """The file gets no row; an archive is named."""
         self._not_matched += format_ is not None
         self._not_signable += format_ is None
+        if not_opened or (format_ is None and is_archive(head)):
+            self._not_opened.append(f"{entry.name} ({not_opened})" if not_opened else entry.name)
 
     def _add(self, entry: ContainerEntry, artifact: Artifact) -> None:
         self._members.append(BoxMember(entry.name, artifact.name))
         self._artifacts.append(artifact)
+
+
+def _archives(names: Sequence[str]) -> str:
+    """Says which archives in a container are not opened; empty when there are none."""
+    if not names:
+        return ""
+    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+    return f"{count(len(names), 'archive')}: {', '.join(names[:_NAMED])}{more}"
 
 
 def _said(payload: Payload) -> str:

@@ -33,13 +33,14 @@ def admit_container(box: Box, signing: Signing, engine: Engine) -> None:
     if box.error is not None:
         raise box.error
     artifact, inside = box.artifact, _tree(signing)
+    _check_members(box, inside)
     inside.check_needed(artifact)
     if artifact.format is not None:
         admit_one(artifact, signing, engine)
     else:
         check_kind(box)
     entries = inside.expected(box)
-    if entries:
+    if entries and not inside.is_doomed(artifact):
         container = open_container(artifact.path, BOUNDS)
         check_rebuild(container, entries, drop_signature=signing.run.settings.replace)
 
@@ -51,8 +52,8 @@ def sign_container(box: Box, signing: Signing, engine: Engine) -> FileOutcome:
     Raises KspSignError (INSIDE_FAILED) when a file in it failed: the container stays as it was.
     """
     artifact, inside = box.artifact, _tree(signing)
-    inside.check_needed(artifact)
     _check_members(box, inside)
+    inside.check_needed(artifact)
     changed = inside.changed(box)
     if not changed:
         return _unchanged(box, signing, lambda: sign_one(artifact, signing, engine))
@@ -82,8 +83,8 @@ def plan_container(box: Box, signing: Signing, planner: Planner) -> FileOutcome:
     artifact, inside = box.artifact, _tree(signing)
     if box.error is not None:
         raise box.error
-    inside.check_needed(artifact)
     _check_members(box, inside)
+    inside.check_needed(artifact)
     entries = [member.entry for member in inside.changed(box)]
     if not entries:
         return _unchanged(box, signing, lambda: plan_one(artifact, signing, planner))
@@ -104,15 +105,16 @@ def _tree(signing: Signing) -> Inside:
 
 
 def _check_members(box: Box, inside: Inside) -> None:
-    for member in box.members:
-        error = inside.of(member).error
-        if error is not None:
-            raise KspSignError(
-                f"{member.entry}, which is in it, failed: {error.message}",
-                code="INSIDE_FAILED",
-                remedy=f"The container was left as it was. {error.remedy} Or exclude the file from --inside "
-                f"(!{box.artifact.name}/{member.entry}).",
-            )
+    """Raise KspSignError (INSIDE_FAILED) for a file in the container that is known to have failed."""
+    found = inside.failed(box)
+    if found is not None:
+        member, error = found
+        raise KspSignError(
+            f"{member.entry}, which is in it, failed: {error.message}",
+            code="INSIDE_FAILED",
+            remedy=f"The container was left as it was. {error.remedy} Or exclude the file from --inside "
+            f"(!{box.artifact.name}/{member.entry}).",
+        )
 
 
 def _check_state(box: Box, held: LockedTarget) -> None:

@@ -11,7 +11,7 @@ from typing import NamedTuple
 from kspsign.authenticode.containers.kinds import ContainerKind
 from kspsign.authenticode.signable import Digest
 from kspsign.batch.inside.folder import PrivateFolder
-from kspsign.model.errors import HaltedError, KspSignError
+from kspsign.model.errors import CANCELLED, NOT_TRIED, HaltedError, KspSignError
 from kspsign.model.report import FileOutcome, InsideFacts
 from kspsign.model.values import Artifact, ErrorFacts
 from kspsign.signing.copies import SignedCopy
@@ -104,9 +104,18 @@ class Inside:
         """What became of a member that is done."""
         return self._settled[member.worked_on]
 
-    def is_settled(self, artifact: Artifact) -> bool:
-        """Whether it has an outcome already."""
-        return artifact.name in self._settled
+    def failed(self, box: Box) -> tuple[BoxMember, ErrorFacts] | None:
+        """The first file in the container that is known to have failed by itself; None when there is none. Files that
+        were not tried say nothing of the cause."""
+        for member in box.members:
+            settled = self._settled.get(member.worked_on)
+            if settled is not None and settled.error is not None and settled.error.code not in {NOT_TRIED, CANCELLED}:
+                return member, settled.error
+        return None
+
+    def is_doomed(self, artifact: Artifact) -> bool:
+        """Whether a file in the container is known to have failed."""
+        return artifact.name in self._doomed
 
     def expect(self, artifact: Artifact) -> None:
         """The file is going to be signed."""

@@ -5,8 +5,10 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
+from functools import partial
+from itertools import chain
 from pathlib import Path, PurePosixPath
 from typing import Final, NamedTuple
 
@@ -17,7 +19,7 @@ from kspsign.authenticode.containers.payload import Payload, find_payloads
 from kspsign.authenticode.formats import detect_format, is_taken_by_name, may_be_signable
 from kspsign.authenticode.io.new_file import new_file
 from kspsign.authenticode.io.snapshot import Snapshot
-from kspsign.authenticode.signable import Glimpse
+from kspsign.authenticode.signable import HEAD, Glimpse
 from kspsign.batch.inside.folder import PrivateFolder
 from kspsign.batch.inside.patterns import InsidePatterns
 from kspsign.batch.inside.tree import Box, BoxMember
@@ -33,7 +35,7 @@ BOUNDS: Final = Bounds()
 MAX_DEPTH: Final = 5
 """Containers in containers in one of the files that the patterns match."""
 MAX_FILES, MAX_BYTES = 100_000, 32 << 30
-"""Files, and bytes of them, that are taken out of one such file, at all depths together."""
+"""Files, and bytes of them, that are looked at in one such file, at all depths together."""
 _HOLDING: Final = frozenset({Format.MSI, Format.CAB, Format.PE})
 _CONTAINERS: Final = (b"PK\3\4", b"NAVX")
 _EXCLUDE: Final = "Check where the file comes from; exclude it from --inside (!PATTERN) if it is meant so."
@@ -52,6 +54,17 @@ class Opened(NamedTuple):
         yield self
         for opened in self.boxes:
             yield from opened.below()
+
+
+class _Content(NamedTuple):
+    """A private copy, and its first bytes."""
+
+    path: Path
+    head: bytes
+
+
+Ownership = Callable[[bytes], str | None]
+"""Says by the first bytes of a file who may have the same copy of it."""
 
 
 @dataclass(slots=True)
@@ -132,27 +145,47 @@ class Opener:
         """Whether something in the container of this name may get a row."""
         return self.demanded or self.patterns.reaches_into(name)
 
-    def content(self, container: Container, entry: ContainerEntry, suffix: str, own: object) -> Path:
-        """The path of a private copy of the entry's content: that of the same content with the same extension, among
-        those for which `own` is the same. Raises ArtifactError when the entry is damaged, OSError."""
+    def content(self, container: Container, entry: ContainerEntry, suffix: str, own: Ownership) -> _Content | None:
+        """A private copy of the entry's content: that of the same content with the same extension, among those for
+        which `own` says the same. None for content that is of no format.
+
+        Raises ArtifactError when the entry is damaged, OSError.
+        """
+        pieces = container.pieces(entry)
+        head = b""
+        for piece in pieces:
+            head += piece
+            if len(head) >= HEAD:
+                break
+        if not may_be_signable(head, suffix):
+            return None
+        owner = own(head)
+        known = self._same(container, entry, suffix, owner)
+        if known is not None:
+            return _Content(known, head[:HEAD])
+        digest, path = hashlib.sha256(), self.folder.new_path(suffix)
+        with new_file(path) as file:
+            for piece in chain((head,), pieces):
+                digest.update(piece)
+                file.write(piece)
+        with self._lock:
+            kept = self._known.setdefault((digest.hexdigest(), suffix, owner), path)
+        if kept is not path:
+            path.unlink()
+        return _Content(kept, head[:HEAD])
+
+    def _same(self, container: Container, entry: ContainerEntry, suffix: str, owner: str | None) -> Path | None:
+        """The copy that there is, where one of the same size and checksum was taken out before."""
         size = entry.entry.crc, entry.size, suffix
         with self._lock:
             seen = size in self._sizes
             self._sizes.add(size)
-        if seen:
-            found = self._known.get((_digest(container, entry), suffix, own))
-            if found is not None:
-                return found
-        digest, path = hashlib.sha256(), self.folder.new_path(suffix)
-        with new_file(path) as file:
-            for piece in container.pieces(entry):
-                digest.update(piece)
-                file.write(piece)
-        with self._lock:
-            kept = self._known.setdefault((digest.hexdigest(), suffix, own), path)
-        if kept is not path:
-            path.unlink()
-        return kept
+        if not seen:
+            return None
+        digest = hashlib.sha256()
+        for piece in container.pieces(entry):
+            digest.update(piece)
+        return self._known.get((digest.hexdigest(), suffix, owner))
 
 
 class _Pass:
@@ -191,19 +224,17 @@ class _Pass:
         if not (reaches or opener.patterns.takes(name)):
             self._not_matched += 1
             return
-        head = self._container.head(entry)
-        if not may_be_signable(head, suffix):
+        self._taken.add(entry)
+        found = opener.content(self._container, entry, suffix, partial(self._owner, name))
+        if found is None:
             self._not_signable += 1
             return
-        self._taken.add(entry)
-        own = None if not self._signs else name if opener.judge or head.startswith(_CONTAINERS) else "signed"
-        real = opener.content(self._container, entry, suffix, own)
-        glimpse = Glimpse.of(Snapshot(real, keep=False))
+        glimpse = Glimpse(found.path, found.head, entry.size)
         format_, kind = detect_format(glimpse), detect_container(glimpse)
         by_name = suffix if is_taken_by_name(format_, suffix) else None
         taken = format_ is not None and opener.patterns.takes(name, named_suffix=by_name)
         demanded = opener.demanded and format_ is not None and by_name is None
-        artifact = Artifact(str(real), name, format_, entry.size, container=self._artifact.name)
+        artifact = Artifact(str(found.path), name, format_, entry.size, container=self._artifact.name)
         if kind is not None and reaches:
             self._nested(entry, artifact, kind, taken=taken, demanded=demanded)
         elif taken or demanded:
@@ -211,6 +242,13 @@ class _Pass:
             self._add(entry, artifact._replace(to_sign=taken and self._signs))
         else:
             self._leave(format_)
+
+    def _owner(self, name: str, head: bytes) -> str | None:
+        """Who else may have the private copy of a file: any that is not to be signed, or any that is; what a policy
+        judges by name, and containers, which are written again, nobody."""
+        if not self._signs:
+            return None
+        return name if self._opener.judge is not None or head.startswith(_CONTAINERS) else "signed"
 
     def _nested(
         self, entry: ContainerEntry, artifact: Artifact, kind: ContainerKind, *, taken: bool, demanded: bool
@@ -240,13 +278,6 @@ class _Pass:
 def _said(payload: Payload) -> str:
     place = f" ({payload.place})" if payload.place else ""
     return f"{payload.kind}{place}" + (f" of {count(len(payload.files), 'file')}" if payload.files else "")
-
-
-def _digest(container: Container, entry: ContainerEntry) -> str:
-    digest = hashlib.sha256()
-    for piece in container.pieces(entry):
-        digest.update(piece)
-    return digest.hexdigest()
 
 
 def _beyond(what: str) -> ArtifactError:

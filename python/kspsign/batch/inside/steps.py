@@ -138,7 +138,7 @@ def _written_again(box: Box, changed: Sequence[BoxMember], inside: Inside, *, dr
         digest = hashlib.sha256()
         for piece in written.pieces(written.by_name[member.entry]):
             digest.update(piece)
-        if digest.hexdigest() != sha256_of(inside.paths[member.worked_on]):
+        if digest.hexdigest() != inside.of(member).sha256:
             raise ArtifactError(Hresult.ERROR_BAD_FORMAT, f"{member.entry} is not what was written to the container")
     return made
 

@@ -79,6 +79,14 @@ READ: tuple[Variables, ...] = (
         "The build, job and release that the report names and results are published for.",
     ),
     Variables(
+        (
+            *("BUILD_SOURCEBRANCH", "BUILD_REPOSITORY_URI", "SYSTEM_DEFINITIONID", "BUILD_REQUESTEDFOR"),
+            *("BUILD_REASON", "AGENT_ISSELFHOSTED", "GITHUB_REF", "GITHUB_WORKFLOW_REF", "GITHUB_ACTOR"),
+            *("GITHUB_EVENT_NAME", "RUNNER_ENVIRONMENT"),
+        ),
+        "The source and the person that the [ledger](ledger.md) names.",
+    ),
+    Variables(
         ("SYSTEM_JOBPOSITIONINPHASE", "SYSTEM_TOTALJOBSINPHASE"), "Which of the parallel jobs this is: `slice: auto`."
     ),
     Variables(("SYSTEM_DEBUG", "RUNNER_DEBUG"), "Debug runs of the pipeline: `--verbose`, and more."),

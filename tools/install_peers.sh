@@ -10,6 +10,7 @@ osslsigncode osslsigncode
 unzip unzip
 zip zip
 7zz 7zip
+chromium chromium
 sbverify sbsigntool
 gcab gcab
 cabextract cabextract

@@ -8,9 +8,9 @@ from pathlib import Path
 
 from kspsign.ledger.entries import (
     AskedEntry,
-    CertificateRecord,
     Entry,
     KeyFacts,
+    LedgerCertificate,
     Outcome,
     OutcomeEntry,
     RunEntry,
@@ -27,10 +27,10 @@ def identifier(name: object) -> str:
     return hashlib.sha256(str(name).encode()).hexdigest()[:32]
 
 
-def certificate(name: str = "one") -> CertificateRecord:
+def certificate(name: str = "one") -> LedgerCertificate:
     """The facts of a certificate, by its name."""
     digest = hashlib.sha256(name.encode()).hexdigest()
-    return CertificateRecord(
+    return LedgerCertificate(
         thumbprint=digest[:40].upper(),
         sha256=digest,
         subject=f"CN={name}",

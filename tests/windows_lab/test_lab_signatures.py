@@ -11,11 +11,13 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
+from support.formats.burn_samples import BUNDLE, cached_engine
 from windows_lab.issuing import write_pkcs12
-from windows_lab.machine import Ended, Windows
+from windows_lab.machine import LAB_VARIABLES, Ended, Windows
 from windows_lab.twins import TWINS, with_data_behind
 
 PASSWORD = "lab ünd password"  # noqa: S105 -- of a throw-away file
+TOOL_ENV = [part for name in LAB_VARIABLES for part in ("--tool-env", name)]
 KIT = "C:/Program Files (x86)/Windows Kits/10/bin/10.0.26100.0/x64"
 
 SIGNTOOL_SAYS = {
@@ -133,6 +135,33 @@ def test_a_second_native_signature_leaves_the_first_valid(windows: Windows, time
     checked = signtool_verify(windows, "app.exe")
     assert checked.exit_code == 0, checked.output
     assert "Number of signatures successfully Verified: 2" in checked.stdout
+
+
+def test_both_signatures_of_a_wix_bundle(windows: Windows, timestamp_url: str) -> None:
+    """SignTool accepts bundle and engine; what SignTool signs without the engine it accepts too, and we do not."""
+    for name in ("setup.exe", "wrong.exe"):
+        (windows.folder / name).write_bytes(BUNDLE)
+    write_pkcs12(windows.lab, windows.folder / "f.p12", rsa.generate_private_key(65537, 2048), PASSWORD.encode())
+    arguments = ["--key-store", "pkcs12", "--pkcs12", "f.p12", "--password-env", "PFX", "--store", "store"]
+    arguments += ["--engine", "native", "--timestamp-url", timestamp_url]
+    ended = windows.kspsign("run", "setup.exe", *arguments, "--trust-root", windows.trust_root, env={"PFX": PASSWORD})
+    assert ended.exit_code == 0, ended.output
+    (windows.folder / "engine.exe").write_bytes(cached_engine((windows.folder / "setup.exe").read_bytes()))
+    sign_by_signtool(windows, windows.certsync("Contoso-Release").thumbprint, timestamp_url, "wrong.exe")
+    accepted = signtool_verify(windows, "setup.exe", "engine.exe", "wrong.exe")
+    assert accepted.exit_code == 0, accepted.output
+    verdicts = our_verdicts(windows, "setup.exe", "engine.exe", "wrong.exe", "--trust-root", windows.trust_root)
+    assert verdicts == (2, {"engine.exe": None, "setup.exe": None, "wrong.exe": "0x8007000B"})
+    (windows.folder / "plain.exe").write_bytes(BUNDLE)
+    key = ("--key-store", "windows", "--keypair-alias", "Contoso-Release", "--store", "store", *TOOL_ENV)
+    by_tool = windows.kspsign(
+        *("run", "plain.exe", *key, "--timestamp-url", timestamp_url, "--report", "tool.json"),
+        *("--trust-root", windows.trust_root),
+    )
+    (file,) = json.loads((windows.folder / "tool.json").read_text(encoding="utf-8"))["files"]
+    assert (by_tool.exit_code, file["error"]["code"]) == (6, "TRUST_E_NOSIGNATURE"), by_tool.output
+    assert "wix burn reattach" in file["error"]["remedy"]
+    assert (windows.folder / "plain.exe").read_bytes() == BUNDLE
 
 
 def test_signtools_signatures_verify_strictly_and_their_twins_do_not(windows: Windows, timestamp_url: str) -> None:

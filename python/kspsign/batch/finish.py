@@ -6,6 +6,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+from kspsign.batch.ledger import ledger_warnings
 from kspsign.batch.outcomes import make_report
 from kspsign.batch.outputs import may_be_written_unchecked
 from kspsign.batch.run import OutputState, Run
@@ -19,6 +20,7 @@ from kspsign.settings.model import STANDARD_OUTPUT
 
 def publish(run: Run) -> Report:
     """Stage 4: the report, on every surface that was asked for."""
+    run.warn(ledger_warnings(run))
     report = make_report(run)
     if report.trust is not None:
         run.names_roots("chains end in", [root for root in report.trust.used if root not in report.trust.named])
@@ -40,6 +42,7 @@ def finished(run: Run, report: Report) -> Report:
             in_service = True
         except KspSignError as error:
             report = in_words(without_evidence(report, error), run.words)
+    ledgers = run.record.ledgers
     refused = run.record.outputs is OutputState.REFUSED
     run.console.finish(report)
     write_records(
@@ -48,6 +51,7 @@ def finished(run: Run, report: Report) -> Report:
         context=replace(context, step_files=None) if refused else context,
         stream=None,
         in_service=in_service,
+        ledger=ledgers.attached.path if ledgers is not None and ledgers.attached is not None else None,
     )
     return report
 

@@ -35,6 +35,7 @@ class Keeper:
         return replace(
             outcome,
             seconds=outcome.seconds if whole else {},
+            began=outcome.began if whole else None,
             signatures=self._one(outcome.signatures),
             verdict=self._one(replace(verdict, checks=checks)),
             error=self._one(outcome.error),

@@ -7,8 +7,10 @@ themselves needs no trust in them.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from datetime import datetime
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -18,10 +20,20 @@ from kspsign.batch.run import Run
 from kspsign.batch.select import SelectionPurpose
 from kspsign.batch.work_list import admit_outputs, matched, with_policy
 from kspsign.model.errors import ConfigurationError, KspSignError, PrerequisiteError
-from kspsign.model.report import REPORT_SCHEMA, CertificateFacts, FileOutcome, Report, SliceFacts, Totals, TrustFacts
+from kspsign.model.report import (
+    REPORT_SCHEMA,
+    CertificateFacts,
+    FileOutcome,
+    LedgerFacts,
+    Report,
+    SliceFacts,
+    Totals,
+    TrustFacts,
+)
 from kspsign.model.text import decode_text
 from kspsign.model.values import Artifact, ErrorFacts
 from kspsign.publishing.setting_words import error_in_words
+from kspsign.signing.use_recorder import USES_SHOWN
 
 _SLICED_COMMANDS = frozenset({"run", "verify"})
 _Slices = Sequence[tuple[SliceFacts, Report]]
@@ -52,7 +64,8 @@ def merged_report(base: Report, slices: _Slices) -> Report:
     """
     _belong_together(base, slices)
     reports = [report for _facts, report in slices]
-    files = tuple(sorted((file for report in reports for file in report.files), key=lambda file: file.path))
+    started = min(report.started for report in reports)
+    files = tuple(sorted((file for report in reports for file in _since(report, started)), key=lambda file: file.path))
     totals = Totals(*map(sum, zip(*(_counts(report.totals) for report in reports), strict=True)))
     stopped = next((report for report in reports if report.error is not None), None)
     if stopped is None:
@@ -62,7 +75,7 @@ def merged_report(base: Report, slices: _Slices) -> Report:
     worked = next((report for report in reports if report.certificate is not None), reports[0])
     return replace(
         base,
-        started=min(report.started for report in reports),
+        started=started,
         engine=worked.engine,
         key_store=worked.key_store,
         test_signing=any(report.test_signing for report in reports),
@@ -76,8 +89,36 @@ def merged_report(base: Report, slices: _Slices) -> Report:
         configuration=worked.configuration or base.configuration,
         left_out=reports[0].left_out,  # every slice sees the same files
         trust=_trust(reports),
+        ledger=_ledger([report.ledger for report in reports if report.ledger is not None]),
         warnings=tuple(dict.fromkeys(warning for report in reports for warning in report.warnings)),
+        max_signatures=worked.max_signatures,
+        certificates=tuple(dict.fromkeys(one for report in reports for one in report.certificates)),
     )
+
+
+def _ledger(facts: Sequence[LedgerFacts]) -> LedgerFacts | None:
+    """The uses of the key by all slices; each slice's report has the anchor of its own ledger."""
+    if not facts:
+        return None
+    outcomes: Counter[str] = Counter()
+    for fact in facts:
+        outcomes.update(fact.outcomes)
+    return LedgerFacts(
+        run=None,
+        file=None,
+        anchor=None,
+        asked=sum(fact.asked for fact in facts),
+        outcomes=dict(sorted(outcomes.items())),
+        rotation=next((fact.rotation for fact in facts if fact.rotation is not None), None),
+        uses=tuple(use for fact in facts for use in fact.uses)[:USES_SHOWN],
+    )
+
+
+def _since(report: Report, started: str) -> Iterator[FileOutcome]:
+    """The files of `report`, whose work began so many seconds after the time `started`."""
+    later = (datetime.fromisoformat(report.started) - datetime.fromisoformat(started)).total_seconds()
+    for file in report.files:
+        yield file if file.began is None or not later else replace(file, began=round(file.began + later, 3))
 
 
 def _trust(reports: Sequence[Report]) -> TrustFacts | None:

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
+from kspsign.batch.ledger import ledger_facts
 from kspsign.batch.run import Run
 from kspsign.model.errors import HaltedError, KspSignError
-from kspsign.model.report import AgentFacts, FileOutcome, LeftOutFacts, Report, ToolFacts, Totals
+from kspsign.model.report import AgentFacts, ChainCertificate, FileOutcome, LeftOutFacts, Report, ToolFacts, Totals
 from kspsign.model.values import NOT_CHECKED, Artifact, ErrorFacts, RootFacts, Verification, iso_utc
 from kspsign.model.version import VERSION
 from kspsign.signing.copies import SignedCopy
+
+if TYPE_CHECKING:
+    from cryptography import x509
 
 LEFT_OUT_NAMED = 1000
 """Paths left out on purpose that the report names; it counts all."""
@@ -160,7 +165,18 @@ def make_report(run: Run) -> Report:
         trust=None if record.trust is None else replace(record.trust, used=used_roots(outcomes)),
         warnings=tuple(record.warnings),
         configuration=settings.configuration.facts,
+        ledger=ledger_facts(run),
+        max_signatures=settings.max_signatures,
+        certificates=_certificates(record.chains),
     )
+
+
+def _certificates(chains: AbstractSet[tuple[x509.Certificate, ...]]) -> tuple[ChainCertificate, ...]:
+    if not chains:
+        return ()
+    from kspsign.verifying.chain_checks import chain_certificates  # noqa: PLC0415 - loaded where anything was judged
+
+    return chain_certificates(chains)
 
 
 def used_roots(outcomes: Sequence[FileOutcome]) -> tuple[RootFacts, ...]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Set as AbstractSet
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -18,6 +19,7 @@ from kspsign.model.report import (
     FileOutcome,
     LeftOut,
     PolicyFacts,
+    RotationFacts,
     RunWarning,
     SliceFacts,
     TrustFacts,
@@ -31,7 +33,11 @@ from kspsign.signing.circuit_breaker import CircuitBreaker
 from kspsign.signing.shared_state import SharedState
 
 if TYPE_CHECKING:
+    from cryptography import x509
+
     from kspsign.batch.inside.tree import Inside
+    from kspsign.batch.ledger import RunLedgers
+    from kspsign.verifying import Verifier
     from kspsign.verifying.policy.judge import Judge
 
 Resource = TypeVar("Resource")
@@ -70,8 +76,11 @@ class RunRecord:
     signatures_used: int = 0
     signatures_needed: int = 0
     limits: Limits | None = None
+    ledgers: RunLedgers | None = None
+    rotation: RotationFacts | None = None
     error: KspSignError | None = None
     outputs: OutputState = OutputState.UNCHECKED
+    chains: AbstractSet[tuple[x509.Certificate, ...]] = frozenset()
 
     @property
     def left(self) -> int:
@@ -146,9 +155,10 @@ class Run:
         else:
             self.console.notice(said)
 
-    def trusts(self, trust: TrustFacts) -> None:
-        """Say under which roots the run judges."""
-        self.record.trust = trust
+    def trusts(self, verifier: Verifier) -> None:
+        """Say under which roots the run judges; the chains that `verifier` finds are part of the report."""
+        trust = self.record.trust = verifier.trust.facts
+        self.record.chains = verifier.chains
         self.names_roots("trust root", trust.named)
         if trust.program_date is not None:
             self.console.notice(f"trust: the Microsoft root program of {trust.program_date[:10]}")

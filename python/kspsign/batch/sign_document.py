@@ -72,7 +72,7 @@ def _sign_all(
         if entry.signature is not None:
             return prepared(artifact, entry.sha256)
         _check_named(entry, key)
-        made = engine.sign_digest(entry.digest, DigestAlgorithm(entry.algorithm), entry.sha256)
+        made = engine.sign_digest(entry.digest, DigestAlgorithm(entry.algorithm), entry.sha256, entry.path)
         parts = SignatureParts(
             value=made.signature.value,
             certificates=made.chain,

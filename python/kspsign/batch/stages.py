@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from kspsign.batch.cautions import certificate_warnings, no_timestamp_warning, skipped_warnings
+from kspsign.batch.ledger import begin_ledger
 from kspsign.batch.one_artifact import Signing, admit_one, plan_one, sign_one
 from kspsign.batch.run import Run
 from kspsign.batch.slices import share
@@ -64,7 +65,7 @@ def certsync(run: Run) -> CheckedKey:
         key = with_given_issuers(key, run.settings.issuers)
     present(run, key.certificate)
     verifier = open_verifier(run.settings, key.certificate, run.judge)
-    run.trusts(verifier.trust.facts)
+    run.trusts(verifier)
     _check(verifier, key.certificate)
     if preflight is not None:
         preflight.trust(verifier.check_token, key.certificate.chain[0])
@@ -85,6 +86,7 @@ def sign(run: Run, key: CheckedKey) -> SignedCopies:
     budget = Budget(share(run.settings.max_signatures, run.record.slice), tally)
     if run.settings.dry_run:
         return SignedCopies(open_planner(run.settings, key.certificate, budget), key)
+    begin_ledger(run, key.key)
     judge = key.verifier.check_token
     engine = run.open(open_engine(run.settings, key.key, budget, run.shared, judge, key.preflight))
     return SignedCopies(engine, key)

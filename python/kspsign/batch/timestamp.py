@@ -24,7 +24,7 @@ def timestamp_files(run: Run, chosen: Callable[[Run], Run] = select) -> Report:
         admit_outputs(run)
         files = chosen(run)
         verifier = open_verifier(settings, None)
-        files.trusts(verifier.trust.facts)
+        files.trusts(verifier)
         digest = DigestAlgorithm(settings.timestamp_algorithm)
         timestamper = run.resources.enter_context(open_timestamper(settings, digest, run.shared, verifier.check_token))
         Batch(files, timestamper).work(

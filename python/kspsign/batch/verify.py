@@ -28,7 +28,7 @@ def verify_files(run: Run, chosen: Callable[[Run], Run] = select, observer: Obse
         files = chosen(with_policy(run))
         second = run.open(open_second_opinion(run.settings, None, run.cancelled))
         verifier = replace(open_verifier(run.settings, None, files.judge), second=second, observer=observer)
-        files.trusts(verifier.trust.facts)
+        files.trusts(verifier)
         if run.settings.catalog:
             _work_by_catalogue(files, verifier)
         else:

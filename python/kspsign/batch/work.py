@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Collection, Hashable, Mapping
+from dataclasses import replace
 from functools import partial
 from operator import attrgetter
 from typing import Protocol
@@ -70,8 +72,11 @@ class Batch:
         """`step` for every file that has no outcome yet, at most `jobs` at a time; see `guarded`."""
         shared, inside = self._shared, self._inside
 
+        started = self._record.started.replace(microsecond=0).timestamp()
+
         def whole(artifact: Artifact) -> FileOutcome:
-            outcome = guarded(artifact, shared, lambda: step(artifact))
+            began = round(time.time() - started, 3)
+            outcome = replace(guarded(artifact, shared, lambda: step(artifact)), began=began)
             if inside is not None:
                 inside.settle(outcome)
             queue.done(artifact.name)

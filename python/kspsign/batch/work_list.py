@@ -128,9 +128,14 @@ def _admit(run: Run, artifacts: Sequence[Artifact]) -> None:
 def admit_outputs(run: Run) -> None:
     """Hold the files to be written against the other files that the settings name, before any file is looked for.
 
-    Raises ConfigurationError; the run then writes none of them.
+    Raises ConfigurationError, and PrerequisiteError where the HTML page can't be made; the run then writes none of
+    them.
     """
     run.record.outputs = OutputState.REFUSED
+    if run.settings.html is not None:
+        from kspsign.publishing.page import page_template  # noqa: PLC0415 - few runs write the page
+
+        page_template()
     check_outputs(outputs_of(run.settings, run.context), inputs_of(run.settings, run.settings.store_options))
     run.record.outputs = OutputState.UNCHECKED
 

@@ -16,6 +16,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from kspsign.embedded.authority import load_or_create
 from kspsign.model.errors import ConfigurationError, PrerequisiteError
+from kspsign.publishing.page import has_page
 from kspsign.settings.model import Settings
 
 LAUNCHER_PACKAGES = ("setuptools", "pip._vendor.distlib", "distlib")
@@ -24,9 +25,10 @@ LAUNCHER_PACKAGES = ("setuptools", "pip._vendor.distlib", "distlib")
 def run_demo(folder: Path, run: Callable[[Settings], int]) -> int:
     """Copy the launchers to `folder`/signed and take them along the whole path; returns the exit code.
 
-    Leaves signed/, root.pem, report.json, junit.xml and summary.md in `folder`. The keys live in a private
-    temporary folder and are gone afterwards.
+    Leaves signed/, root.pem, report.json, junit.xml, summary.md and signatures.html in `folder`, the last one where
+    this installation can write it. The keys live in a private temporary folder and are gone afterwards.
     """
+    page = folder / "signatures.html"
     with tempfile.TemporaryDirectory(prefix="kspsign-demo-", ignore_cleanup_errors=True) as private:
         try:
             _copy_launchers(folder / "signed")
@@ -48,9 +50,12 @@ def run_demo(folder: Path, run: Callable[[Settings], int]) -> int:
             report=folder / "report.json",
             junit=folder / "junit.xml",
             summary=folder / "summary.md",
+            html=page if has_page() else None,
         )
         exit_code = run(settings)
     sys.stdout.write(f"Results: {folder} (signed/ root.pem report.json junit.xml summary.md)\n")
+    if has_page():
+        sys.stdout.write(f"Open in a browser: {page}\n")
     return exit_code
 
 

@@ -114,7 +114,7 @@ examples:
 `kspsign COMMAND --help` lists the options of one command.
 
 exit codes: 0 all verified, 1 some not signed, 2 not verified, 3 bad arguments, 4 no file matched,
-            5 prerequisite missing, 6 none signed, 7 the gate refuses, 130 cancelled
+            5 prerequisite missing, 6 none signed, 7 the gate refuses, 8 a use of the key without a build, 130 cancelled
 """
 
 

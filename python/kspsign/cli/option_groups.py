@@ -23,8 +23,17 @@ GROUPS: Final[Mapping[str, tuple[str, ...]]] = {
     "timestamp": ("timestamp_url", "no_timestamp", "timestamp_mode", "timestamp_jobs", "timestamp_limit"),
     "verification": ("trust_root", "policy", "catalog", "revocation", "signtool_verify"),
     "signatures apart from their files": ("output", "pem", "signature", "document", "signer"),
-    "limits": ("dry_run", "max_signatures", "jobs", "fail_fast", "journal", "signature_cache"),
-    "reports and log": ("report", "junit", "summary", "publish_token_env", "quiet", "verbose"),
+    "limits": (
+        "dry_run",
+        "max_signatures",
+        "max_signatures_per_month",
+        "jobs",
+        "fail_fast",
+        "journal",
+        "signature_cache",
+        "ledger",
+    ),
+    "reports and log": ("report", "junit", "summary", "html", "publish_token_env", "quiet", "verbose"),
     "programs and network": ("signtool", "smctl", "navsip", "tool_env", "ca_file", "shadow"),
 }
 """Every setting of `Settings` is in one of them."""

@@ -2,7 +2,7 @@
 
 A line that was changed, dropped or moved breaks the chain where it was. Lines cut off at the end break nothing: they
 are found by an anchor, the number and hash of a line that a report, an attachment or a person kept elsewhere. Whoever
-may write the file can compute the whole chain anew; that, too, is found by an anchor only.
+may write the file can recompute the whole chain; that, too, is found by an anchor only.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ MAX_LINE: Final = 64 << 10
 FaultKind = Literal["changed", "dropped", "reordered", "unreadable", "torn", "cut", "forged"]
 
 
-class Anchor(NamedTuple):
+class LedgerAnchor(NamedTuple):
     """A line of a ledger that is known from elsewhere: its number (from 1; 0 for no line) and its SHA-256 in hex."""
 
     number: int = 0
     head: str = GENESIS
 
 
-class ChainFault(NamedTuple):
+class LedgerFault(NamedTuple):
     """What is wrong with the chain, and near which line of the file (from 1)."""
 
     line: int
@@ -36,7 +36,7 @@ class ChainFault(NamedTuple):
     message: str
 
 
-def chained(after: Anchor, entry: Entry) -> tuple[bytes, Anchor]:
+def chained(after: LedgerAnchor, entry: Entry) -> tuple[bytes, LedgerAnchor]:
     """The line of `entry` that follows `after`, with its line feed, and its own anchor.
 
     It is ASCII, and each `#` an escape, so that a step that prints the file gives an agent no logging command.
@@ -48,7 +48,7 @@ def chained(after: Anchor, entry: Entry) -> tuple[bytes, Anchor]:
         "entry": entry.model_dump(mode="json", exclude_none=True),
     }
     line = json.dumps(content, separators=(",", ":")).replace("#", "\\u0023").encode()
-    return line + b"\n", Anchor(after.number + 1, digest_of(line))
+    return line + b"\n", LedgerAnchor(after.number + 1, digest_of(line))
 
 
 def digest_of(line: bytes) -> str:
@@ -65,11 +65,19 @@ def parse_line(line: bytes) -> LedgerLine | None:
 
 
 class ChainReader:
-    """Reads the lines of one ledger and checks their chain; `faults` and `anchor` grow while `lines` is used up."""
+    """Reads the lines of one ledger that follow `after` and checks their chain.
 
-    def __init__(self, stream: Iterable[bytes], anchors: Iterable[Anchor] = ()) -> None:
-        self.faults: list[ChainFault] = []
-        self.anchor = Anchor()
+    `faults` and `anchor` grow while `lines` is used up.
+    """
+
+    def __init__(
+        self,
+        stream: Iterable[bytes],
+        anchors: Iterable[LedgerAnchor] = (),
+        after: LedgerAnchor = LedgerAnchor(),  # noqa: B008 - frozen
+    ) -> None:
+        self.faults: list[LedgerFault] = []
+        self.anchor = after
         self._stream = stream
         self._anchors = {anchor.number: anchor.head for anchor in anchors if anchor.number}
 
@@ -85,17 +93,17 @@ class ChainReader:
             expected, digest = self.anchor, digest_of(text)
             if line is None:
                 self._fault(place, "unreadable", "the line is not a line of a ledger, or was cut off")
-                self.anchor = Anchor(expected.number + 1, digest)
+                self.anchor = LedgerAnchor(expected.number + 1, digest)
                 continue
             self._compare(place, line, expected)
-            self.anchor = Anchor(line.number, digest)
+            self.anchor = LedgerAnchor(line.number, digest)
             if self._anchors.pop(line.number, digest) != digest:
                 self._fault(place, "forged", "the line is not the one that was anchored elsewhere")
             yield line
         for number in sorted(self._anchors):
             self._fault(place, "cut", f"line {number}, which was anchored elsewhere, is missing")
 
-    def _compare(self, place: int, line: LedgerLine, expected: Anchor) -> None:
+    def _compare(self, place: int, line: LedgerLine, expected: LedgerAnchor) -> None:
         if line.number > expected.number + 1:
             missing = line.number - expected.number - 1
             self._fault(place, "dropped", f"{missing} line(s) before line {line.number} are missing")
@@ -105,4 +113,4 @@ class ChainReader:
             self._fault(place, "changed", f"line {expected.number} is not the line that line {line.number} was after")
 
     def _fault(self, line: int, kind: FaultKind, message: str) -> None:
-        self.faults.append(ChainFault(line, kind, message))
+        self.faults.append(LedgerFault(line, kind, message))

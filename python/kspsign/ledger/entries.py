@@ -2,7 +2,7 @@
 
 A run begins with a `run` entry; `asked` is written before a request leaves and `signed` when its answer is there, so
 that a run that is killed in between leaves a trace. `outcome` says what became of the signature. A signature that came
-from a cache is no use of the key: it is a `reused` entry. The models are the format: `kspsign schema ledger` prints
+from a cache is not a use of the key: it is a `reused` entry. The models are the format: `kspsign schema ledger` prints
 their JSON schema, docs/reference/ledger.md describes them. Nothing in them is secret.
 """
 
@@ -31,16 +31,16 @@ Text = Annotated[str, Field(max_length=4096)]
 Outcome = Literal["embedded", "kept", "discarded", "lost", "refused"]
 
 
-class _Model(BaseModel):
+class _LedgerModel(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class _Entry(_Model):
+class _Entry(_LedgerModel):
     run: Identifier = Field(description="The run that wrote the line.")
     time: Moment
 
 
-class KeyFacts(_Model):
+class KeyFacts(_LedgerModel):
     """The key of a run. `reference` is the key store's own address of it, never a secret."""
 
     store: Text = Field(description="The key store, as --key-store names it.")
@@ -48,7 +48,7 @@ class KeyFacts(_Model):
     reference: dict[str, Text] = Field(default_factory=dict, description="The store's own address of the key.")
 
 
-class CertificateRecord(_Model):
+class LedgerCertificate(_LedgerModel):
     """A certificate, as the ledger keeps it."""
 
     thumbprint: ShaThumbprint
@@ -66,7 +66,7 @@ class RunEntry(_Entry):
     command: Text
     engine: Text
     key: KeyFacts
-    certificate: CertificateRecord
+    certificate: LedgerCertificate
     build: BuildFacts | None = Field(None, description="The build that the run is part of.")
     branch: Text | None = Field(None, description="The branch that is built, as refs/heads/main.")
     requested_for: Text | None = Field(None, description="The person for whom the build runs.")
@@ -128,8 +128,8 @@ class RotatedEntry(_Entry):
     """The certificate of the key is another one than that of the run before."""
 
     kind: Literal["rotated"] = "rotated"
-    old: CertificateRecord
-    new: CertificateRecord
+    old: LedgerCertificate
+    new: LedgerCertificate
 
 
 class EndEntry(_Entry):
@@ -146,7 +146,7 @@ Entry = Annotated[
 ]
 
 
-class LedgerLine(_Model):
+class LedgerLine(_LedgerModel):
     """One line of a ledger; `previous` is the SHA-256 of the bytes of the line before, without its line feed."""
 
     schema_: Literal["kspsign.ledger/1"] = Field(SCHEMA, alias="schema")

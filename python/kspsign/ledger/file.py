@@ -8,16 +8,18 @@ line, as evidence.
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, Final
 
 from kspsign.concurrency.file_lock import try_lock
-from kspsign.ledger.chain import MAX_LINE, Anchor, chained, digest_of, parse_line
+from kspsign.ledger.chain import MAX_LINE, ChainReader, LedgerAnchor, chained, digest_of, parse_line
 from kspsign.ledger.entries import Entry
+from kspsign.ledger.history import LedgerHistory
 from kspsign.model.errors import PrerequisiteError
 
 LOCK_SECONDS: Final = 20.0
@@ -27,18 +29,27 @@ _ON_LOCAL_DISK: Final = "Name a file on a local disk that this user may write wi
 
 
 class LedgerFile:
-    """The ledger at `path`; safe to share between threads and processes. `anchor` is the last line written here."""
+    """The ledger at `path`; safe to share between threads and processes.
 
-    def __init__(self, path: Path) -> None:
+    `anchor` is the last line written here. A `history` is fed every entry, those of others too.
+    """
+
+    def __init__(self, path: Path, history: LedgerHistory | None = None) -> None:
         self.path = path
-        self.anchor = Anchor()
-        self._size = -1
+        self.anchor = LedgerAnchor()
+        self.history = history
+        self._size, self._read_up_to = -1, LedgerAnchor()
         self._lock = threading.Lock()
 
-    def append(self, entry: Entry) -> None:
-        """Write `entry` as the last line. Raises PrerequisiteError when the file can't be written, or is damaged."""
+    def append(self, entry: Entry, admit: Callable[[], None] | None = None) -> None:
+        """Write `entry` as the last line, unless `admit`, which sees the history up to it, raises.
+
+        Raises PrerequisiteError when the file can't be written, or is damaged.
+        """
         with self._lock, self._opened() as file:
-            last, torn = self._last(file)
+            last, torn = self._last(file) if self.history is None else self._read_on(file, self.history)
+            if admit is not None:
+                admit()
             line, anchor = chained(last, entry)
             line = b"\n" * torn + line
             try:
@@ -46,9 +57,11 @@ class LedgerFile:
             except OSError as refused:
                 raise self._unusable(refused.strerror or str(refused)) from refused
             if written != len(line):
-                self._size = -1
                 raise self._unusable("the disk is full")
-            self.anchor, self._size = anchor, file.tell()
+            self.anchor = self._read_up_to = anchor
+            self._size = file.tell()
+            if self.history is not None:
+                self.history.feed(entry)
 
     def sync(self) -> None:
         """Bring what was written to the disk; never raises."""
@@ -74,13 +87,13 @@ class LedgerFile:
                 raise self._unusable("its file system knows no locks")
             yield file
 
-    def _last(self, file: IO[bytes]) -> tuple[Anchor, bool]:
+    def _last(self, file: IO[bytes]) -> tuple[LedgerAnchor, bool]:
         """The anchor to continue from, and whether the last line was cut off."""
         size = file.seek(0, os.SEEK_END)
         if size == self._size:
-            return self.anchor, False
+            return self._read_up_to, False
         if not size:
-            return Anchor(), False
+            return LedgerAnchor(), False
         start = max(0, size - 2 * MAX_LINE)
         file.seek(start)
         tail = file.read(size - start)
@@ -88,10 +101,35 @@ class LedgerFile:
         for skipped, text in enumerate(reversed([*lines, rest] if rest else lines)):
             line = parse_line(text)
             if line is not None:
-                after = Anchor(line.number + skipped, digest_of(([*lines, rest] if rest else lines)[-1]))
+                after = LedgerAnchor(line.number + skipped, digest_of(([*lines, rest] if rest else lines)[-1]))
                 return after, bool(rest)
-        raise PrerequisiteError(
-            "the last lines of the ledger can't be read: it is damaged, or is not a ledger",
+        raise self._damaged("its last lines can't be read")
+
+    def _read_on(self, file: IO[bytes], history: LedgerHistory) -> tuple[LedgerAnchor, bool]:
+        """As `_last`; what others wrote since is fed to `history`.
+
+        A break in the chain is refused, as it can't be counted by; a line that a full disk cut off is not one.
+        """
+        size = file.seek(0, os.SEEK_END)
+        if size == self._size:
+            return self._read_up_to, False
+        file.seek(max(self._size, 0))
+        content = file.read()
+        reader, known = ChainReader(io.BytesIO(content), after=self._read_up_to), self._read_up_to.number
+        for line in reader.lines():
+            history.feed(line.entry)
+            known = line.number
+        broken = next((fault for fault in reader.faults if fault.kind not in {"torn", "unreadable"}), None)
+        if broken is not None or (content and not known):
+            raise self._damaged(f"near line {broken.line}: {broken.message}" if broken else "it has no line of one")
+        torn = bool(content) and not content.endswith(b"\n")
+        if not torn:
+            self._size, self._read_up_to = size, reader.anchor
+        return reader.anchor, torn
+
+    def _damaged(self, why: str) -> PrerequisiteError:
+        return PrerequisiteError(
+            f"the ledger is damaged, or is not a ledger: {why}",
             code="LEDGER_DAMAGED",
             remedy="Find out who changed the file and keep it as evidence; name a new file with --ledger.",
             file=str(self.path),

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, Literal, NamedTuple
 
-from kspsign.ledger.chain import MAX_LINE, Anchor, ChainFault, ChainReader
+from kspsign.ledger.chain import MAX_LINE, ChainReader, LedgerAnchor, LedgerFault
 from kspsign.ledger.entries import AskedEntry, Entry, OutcomeEntry, RunEntry, SignedEntry
 from kspsign.model.errors import ConfigurationError
 
@@ -49,11 +49,11 @@ class Ledger(NamedTuple):
 
     name: str
     entries: tuple[Entry, ...]
-    anchor: Anchor
-    faults: tuple[ChainFault, ...]
+    anchor: LedgerAnchor
+    faults: tuple[LedgerFault, ...]
 
 
-def read_ledger(path: Path, anchors: Iterable[Anchor] = ()) -> Ledger:
+def read_ledger(path: Path, anchors: Iterable[LedgerAnchor] = ()) -> Ledger:
     """The ledger at `path`, checked against `anchors`. Raises ConfigurationError when the file can't be read."""
     try:
         with path.open("rb") as file:
@@ -66,7 +66,7 @@ def read_ledger(path: Path, anchors: Iterable[Anchor] = ()) -> Ledger:
         ) from refused
 
 
-def ledger_of(name: str, stream: Iterable[bytes], anchors: Iterable[Anchor] = ()) -> Ledger:
+def ledger_of(name: str, stream: Iterable[bytes], anchors: Iterable[LedgerAnchor] = ()) -> Ledger:
     """The ledger in `stream`, a line each with its line feed."""
     reader = ChainReader(stream, anchors)
     entries = tuple(line.entry for line in reader.lines())

@@ -35,7 +35,7 @@ class FileOutcome:
     a container holds. `certificate` is the thumbprint of the certificate that this run signed it
     with. `request_ids` are what the key store's log calls the requests that made its signatures; () where the store
     does not say. `line_ends` is what those of a script were converted to before it was signed, None where they are as
-    they were.
+    they were. `began` is when work on it began, in seconds after the run's `started`; None where that was not kept.
     """
 
     path: str
@@ -55,6 +55,7 @@ class FileOutcome:
     certificate: str | None = None
     request_ids: tuple[str, ...] = ()
     line_ends: Literal["crlf"] | None = None
+    began: float | None = None
     container: str | None = None
     inside: InsideFacts | None = None
 
@@ -80,6 +81,18 @@ class CertificateFacts:
     not_after: str
     alias: str | None
     durable_identity: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ChainCertificate:
+    """Report: a certificate of a chain that was judged. `issuer` is the thumbprint of the next one in that chain; None
+    where it is the last."""
+
+    thumbprint: str
+    subject: str
+    issuer: str | None
+    not_before: str
+    not_after: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,6 +182,71 @@ class ConfigurationFacts:
 
 
 @dataclass(frozen=True, slots=True)
+class KeyUseFacts:
+    """Report: one signature that the key was asked for. `use` is its id in the ledger, `digest` hex (None where a tool
+    of others took it), `attempt` counts this run's requests for the same digest. Times have milliseconds. `request_id`
+    and `operation` are what the service's log calls the request. `file` is the first that it was for.
+    """
+
+    use: str
+    digest: str | None
+    algorithm: str
+    attempt: int
+    asked: str
+    answered: str | None
+    certificate: str | None
+    request_id: str | None
+    operation: str | None
+    file: str | None
+    outcome: Literal["embedded", "kept", "discarded", "lost", "refused"]
+
+
+@dataclass(frozen=True, slots=True)
+class AnchorFacts:
+    """Report: the last line that the run wrote to a ledger: its number, and the SHA-256 of its bytes."""
+
+    number: int
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class RotationFacts:
+    """Report: the key has another certificate than in the run before: both thumbprints, and when each ends."""
+
+    old: str
+    new: str
+    old_not_after: str
+    new_not_after: str
+
+
+@dataclass(frozen=True, slots=True)
+class MonthFacts:
+    """Report: signatures that the definition spent in the calendar month `month` ("2026-01", UTC), by the ledger; the
+    limit, if there is one; and what the month comes to if it goes on like this."""
+
+    month: str
+    spent: int
+    limit: int | None
+    forecast: int
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerFacts:
+    """Report: the uses of the key. `run` is the run's id in the ledger (None of several slices), `file` the ledger and
+    `anchor` its last line of this run; None without --ledger. `asked` counts all uses, `outcomes` what became of them;
+    `uses` are the first."""
+
+    run: str | None
+    file: str | None
+    anchor: AnchorFacts | None
+    asked: int
+    outcomes: dict[str, int] = field(default_factory=dict)
+    rotation: RotationFacts | None = None
+    month: MonthFacts | None = None
+    uses: tuple[KeyUseFacts, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class LeftOut:
     """Report: a path that a pattern matched and that was left out on purpose, and why."""
 
@@ -208,8 +286,9 @@ class Report:
     """The whole run, schema kspsign.report/1. `error` is what stopped the run before or between its files.
 
     `slice` is None when the run took all files that matched, `policy` when no policy file was given, `configuration`
-    when no configuration file was read, `limits` when nothing was signed or stamped, `trust` when nothing was judged. A
-    dry run never passes: it proves nothing.
+    when no configuration file was read, `limits` when nothing was signed or stamped, `trust` when nothing was judged,
+    `ledger` when no key was opened to sign. A dry run never passes: it proves nothing. `max_signatures` is what the run
+    might spend, None without a bound; `certificates` are those of the chains that were judged, each once.
     """
 
     tool: ToolFacts
@@ -235,4 +314,7 @@ class Report:
     trust: TrustFacts | None = None
     warnings: tuple[RunWarning, ...] = ()
     configuration: ConfigurationFacts | None = None
+    ledger: LedgerFacts | None = None
+    max_signatures: int | None = None
+    certificates: tuple[ChainCertificate, ...] = ()
     schema: str = REPORT_SCHEMA

@@ -40,6 +40,7 @@ class Format(StrEnum):
     APPX = "appx"
     APPX_BUNDLE = "appx-bundle"
     NUGET = "nuget"
+    VSIX = "vsix"
     NAVX = "navx"
     POWERSHELL = "powershell"
     POWERSHELL_XML = "powershell-xml"
@@ -163,12 +164,13 @@ class RootFacts:
 @dataclass(frozen=True, slots=True)
 class TimestampFacts:
     """Report: when a signature was stamped, by whom, with which digest, and the root that the authority's chain ends
-    in (None: the chain does not hold)."""
+    in (None: the chain does not hold). `thumbprint` is that of the authority's certificate."""
 
     time: str
     authority: str
     digest: str
     root: RootFacts | None = None
+    thumbprint: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,11 +229,22 @@ class Verification(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
+class LimitPoint:
+    """Report: `at` so many seconds after the first request the limiter let `limit` requests through at once, and the
+    service had complained `throttled` times."""
+
+    at: float
+    limit: int
+    throttled: int
+
+
+@dataclass(frozen=True, slots=True)
 class LimitFacts:
     """Report: how much one service was asked at once.
 
     `in_flight` is what the limiter let through in the end, `peak` the most there ever was, `ceiling` the setting's
-    bound; `throttled` counts the service's complaints, `per_second` is the rate of answers.
+    bound; `throttled` counts the service's complaints, `per_second` is the rate of answers. `began` is the time of the
+    first request (None: there was none), `curve` how the limit changed from then on.
     """
 
     ceiling: int
@@ -240,6 +253,8 @@ class LimitFacts:
     answers: int
     throttled: int
     per_second: float
+    began: str | None = None
+    curve: tuple[LimitPoint, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -260,6 +275,6 @@ class Limits:
     timestamp: tuple[ServerFacts, ...] = ()
 
 
-def iso_utc(moment: datetime) -> str:
-    """`moment` (timezone-aware) as ISO 8601 in UTC with a trailing Z, without fractions."""
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+def iso_utc(moment: datetime, *, timespec: Literal["seconds", "milliseconds"] = "seconds") -> str:
+    """`moment` (timezone-aware) as ISO 8601 in UTC with a trailing Z, without fractions unless they are asked for."""
+    return f"{moment.astimezone(UTC).replace(tzinfo=None).isoformat(timespec=timespec)}Z"

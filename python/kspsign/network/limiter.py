@@ -9,9 +9,11 @@ import contextlib
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
+from datetime import UTC, datetime
 
 from kspsign.model.errors import CancelledError
-from kspsign.model.values import LimitFacts
+from kspsign.model.values import LimitFacts, iso_utc
 from kspsign.network.load_limit import START, LoadLimit, Slot
 
 _POLL_SECONDS = 0.5
@@ -26,6 +28,7 @@ class Limiter:
         self._turn = threading.Condition()
         self._load = LoadLimit(ceiling, spacing, start=start)
         self.waiting = 0
+        self._began: datetime | None = None
 
     @contextlib.contextmanager
     def slot(self, wanted: Callable[[], bool] | None = None) -> Iterator[Slot]:
@@ -55,6 +58,7 @@ class Limiter:
                     self._turn.wait(min(pause, _POLL_SECONDS) if pause > 0 else _POLL_SECONDS)
             finally:
                 self.waiting -= 1
+            self._began = self._began or datetime.now(UTC)
             return self._load.admit(time.monotonic())
 
     def leave(self, slot: Slot) -> None:
@@ -79,4 +83,5 @@ class Limiter:
     def facts(self) -> LimitFacts:
         """What it came to, for the report."""
         with self._turn:
-            return self._load.facts
+            began = None if self._began is None else iso_utc(self._began, timespec="milliseconds")
+            return replace(self._load.facts, began=began)

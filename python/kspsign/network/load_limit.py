@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from kspsign.model.values import LimitFacts
+from kspsign.model.values import LimitFacts, LimitPoint
 from kspsign.network.retry import LONGEST_PAUSE, pause_before
 
 START = 4
@@ -18,6 +18,8 @@ failed. Longer, and many jobs that share a key leave it idle once others have en
 more by trials."""
 FIRST_PAUSE, MOST_DOUBLINGS = 0.5, 6
 """Seconds without a request after a complaint that does not say how long; twice as long after each in a row."""
+CURVE_POINTS = 200
+"""Points of the curve that are kept; of a longer one every other is dropped."""
 _UNSTABLE = 2.0
 _NOISE_SECONDS = 0.05
 
@@ -58,6 +60,7 @@ class LoadLimit:
         self._full = False
         self._first = self._last = 0.0
         self._peak = self._answers = self._complaints = self._pauses = 0
+        self._curve: list[LimitPoint] = []
 
     def pause(self, now: float) -> float:
         """Seconds from `now` on in which nothing is admitted, at most 0 when there are none."""
@@ -76,6 +79,8 @@ class LoadLimit:
         if self._spacing:
             self._resume = max(self._resume, now + self._spacing)
         self._first = self._first or now
+        if not self._curve:
+            self._plot(now)
         return Slot(self.epoch, now)
 
     def release(self, slot: Slot, now: float) -> None:
@@ -89,6 +94,7 @@ class LoadLimit:
             self._window.append(now - slot.started)
             if len(self._window) >= self._limit:
                 self._round_trip()
+        self._plot(now)
 
     @property
     def facts(self) -> LimitFacts:
@@ -101,7 +107,16 @@ class LoadLimit:
             answers=self._answers,
             throttled=self._complaints,
             per_second=round(self._answers / seconds, 2) if seconds > 0 else 0.0,
+            curve=tuple(self._curve),
         )
+
+    def _plot(self, now: float) -> None:
+        """Add a point to the curve where it bends."""
+        last = self._curve[-1] if self._curve else None
+        if last is None or (last.limit, last.throttled) != (self._limit, self._complaints):
+            self._curve.append(LimitPoint(round(now - self._first, 3), self._limit, self._complaints))
+            if len(self._curve) > CURVE_POINTS:
+                del self._curve[1::2]
 
     def _round_trip(self) -> None:
         """As many answers as are let through at once: time to look whether more would go."""

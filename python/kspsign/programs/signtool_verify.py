@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import threading
 from collections.abc import Sequence
@@ -47,7 +48,9 @@ class SignToolVerifier:
         self._settings = settings
         self._cancelled = cancelled
         self._bench = StagingFolder(settings.temp_folder)
-        self._batcher: Batcher[str, SignToolVerdict] = Batcher(self._work, size=BATCH, processes=settings.jobs)
+        # It is this machine's work, unlike a signature: more processes than processors only start more often.
+        processes = min(settings.jobs, os.cpu_count() or 1)
+        self._batcher: Batcher[str, SignToolVerdict] = Batcher(self._work, size=BATCH, processes=processes)
 
     def verify(self, path: Path) -> SignToolVerdict:
         """The verdict on the file at `path`. OSError passes through when it can't be read."""

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import json
+import shutil
 import sys
 import tempfile
 from collections.abc import Iterable, Mapping
@@ -25,6 +27,8 @@ from kspsign.settings.model import OUTPUTS, STANDARD_OUTPUT
 
 VERIFIED_TAG = "kspsign-verified"
 VERDICT_SCHEMA = "kspsign.verdict/1"
+LARGE_LEDGER = 8 << 20
+"""Bytes of a ledger beyond which it is attached as gzip."""
 _PROVING_COMMANDS = frozenset({"run", "verify", "merge"})
 """Commands whose outcome a release may rest on; only they publish results and a verdict.
 
@@ -68,11 +72,13 @@ def write_records(
     context: RunContext,
     stream: TextIO | None = None,
     in_service: bool = False,
+    ledger: Path | None = None,
 ) -> None:
     """Write `files` (by the fields of OUTPUTS); in a pipeline also hand results, summary, report and verdict to the
     agent.
 
-    `in_service` says that test run and tag are in Azure DevOps already (`publish_evidence`).
+    `ledger` is the file with the run's uses of the key, which is attached to the build. `in_service` says that test run
+    and tag are in Azure DevOps already (`publish_evidence`).
     The agent uploads from copies of our own, in a folder that no other step writes to: paths with commas and
     later steps that change a file do no harm. Raises ConfigurationError when a file can't be written; nothing
     is published then.
@@ -94,6 +100,8 @@ def write_records(
     commands = [
         logging_command("task.setvariable", value, variable=name, isoutput="true") for name, value in variables.items()
     ]
+    if ledger is not None:
+        commands.append(_ledger_command(ledger))
     if is_proving(report):
         commands += _evidence(report, context, own, texts)
         if not in_service:
@@ -216,6 +224,23 @@ def _evidence(report: Report, context: RunContext, own: _OwnFiles, texts: _Texts
         logging_command("task.addattachment", str(report_copy), type="kspsign.report", name=report_copy.name),
         logging_command("task.addattachment", str(verdict), type="kspsign.verdict", name=verdict.name),
     ]
+
+
+def _ledger_command(ledger: Path) -> str:
+    """Attach the ledger of the run; a large one as gzip."""
+    try:
+        if ledger.stat().st_size > LARGE_LEDGER:
+            packed = ledger.with_name(f"{ledger.name}.gz")
+            with ledger.open("rb") as plain, gzip.open(packed, "wb") as target:
+                shutil.copyfileobj(plain, target)
+            ledger = packed
+    except OSError as refused:
+        raise ConfigurationError(
+            f"can't pack the ledger to attach it: {refused}",
+            remedy="Give the agent's user write access to Agent.TempDirectory, and room on its disk.",
+            file=str(ledger),
+        ) from refused
+    return logging_command("task.addattachment", str(ledger), type="kspsign.ledger", name=ledger.name)
 
 
 def _results_and_tag(report: Report, context: RunContext, own: _OwnFiles) -> list[str]:

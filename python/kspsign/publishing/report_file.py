@@ -44,6 +44,11 @@ def outcome_text(outcome: FileOutcome) -> str:
     return _inert(json.dumps(json.loads(_line(outcome)), indent=1) + "\n")
 
 
+def value_text(value: object) -> str:
+    """Any value of the model as JSON in one line, likewise."""
+    return _inert(_line(value))
+
+
 def report_schema() -> dict[str, Any]:
     """The JSON schema (draft 2020-12) of the report."""
     from pydantic import TypeAdapter  # noqa: PLC0415 - takes long to import, and only `kspsign schema` asks

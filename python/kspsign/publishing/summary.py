@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 
-from kspsign.model.report import FileOutcome, Report, RunWarning
+from kspsign.model.report import FileOutcome, LedgerFacts, Report, RunWarning
 from kspsign.model.values import ErrorFacts
 from kspsign.publishing import wording
 from kspsign.publishing.failure_groups import FIRST_FILES, FailureGroup, group_failures
@@ -86,11 +86,29 @@ def _facts(report: Report) -> list[tuple[str, ...]]:
         facts.append(("Configuration", f"{report.configuration.name} (sha256 {report.configuration.sha256})"))
     if report.policy is not None:
         facts.append(("Policy", f"{report.policy.name} (sha256 {report.policy.sha256})"))
+    if report.ledger is not None:
+        facts.append(("Uses of the key", _uses(report.ledger)))
     if report.build is not None:
         build = report.build
         facts.append(("Build", f"{build.definition} {build.number}, {build.repository} {build.source_version}"))
     facts.append(("Finished", f"{report.finished} by {report.tool.name} {report.tool.version}"))
     return [(name, _cell(value)) for name, value in facts]
+
+
+def _uses(ledger: LedgerFacts) -> str:
+    """How often the key was asked, what became of it, and where the ledger ends."""
+    counted = ", ".join(f"{number} {outcome}" for outcome, number in ledger.outcomes.items())
+    said = f"{ledger.asked} asked" + (f": {counted}" if counted else "")
+    if ledger.rotation is not None:
+        turned = ledger.rotation
+        said += f"; new certificate {turned.new} (until {turned.new_not_after}), before {turned.old}"
+    if ledger.month is not None:
+        month = ledger.month
+        limit = f" of {month.limit}" if month.limit is not None else ""
+        said += f"; {month.spent}{limit} in {month.month}, {month.forecast} by its end at this rate"
+    if ledger.anchor is not None:
+        said += f"; ledger line {ledger.anchor.number} is {ledger.anchor.sha256}"
+    return said
 
 
 def _authorities(files: Iterable[FileOutcome]) -> Iterable[str]:

@@ -6,12 +6,14 @@ here is evidence of anything.
 
 from __future__ import annotations
 
+import re
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, NamedTuple
 
+from kspsign.model.pipeline import PipelineFacts
 from kspsign.model.report import BuildFacts
 
 Surface = Literal["azure-pipelines", "github-actions", "terminal", "plain"]
@@ -31,8 +33,8 @@ class StepFiles(NamedTuple):
 class RunContext:
     """The surroundings of one run.
 
-    `build` and `job_id` are None outside a pipeline. `temp_folder` is emptied by the agent after the job, not
-    before queued uploads are done. `debug` is the pipeline's System.Debug. `parallel` is the position of this job
+    `build`, `job_id` and `pipeline` are None outside a pipeline. `temp_folder` is emptied by the agent after the job,
+    not before queued uploads are done. `debug` is the pipeline's System.Debug. `parallel` is the position of this job
     among the jobs of its `strategy: parallel`, and their number. The release URIs are a classic release's.
     `source_date_epoch` is the date of a reproducible build as it is given, in seconds since 1970.
     """
@@ -48,6 +50,7 @@ class RunContext:
     release_environment_uri: str | None = None
     source_date_epoch: str | None = None
     caller: Caller = "cli"
+    pipeline: PipelineFacts | None = None
 
     @classmethod
     def from_environment(cls, variables: Mapping[str, str], *, is_tty: bool) -> RunContext:
@@ -67,6 +70,7 @@ class RunContext:
             temp_folder=Path(variables.get("AGENT_TEMPDIRECTORY") or tempfile.gettempdir()),
             debug=_is_true(variables, "SYSTEM_DEBUG"),
             parallel=_parallel(variables),
+            pipeline=_azure_pipeline(variables),
             release_uri=variables.get("RELEASE_RELEASEURI") or None,
             release_environment_uri=variables.get("RELEASE_ENVIRONMENTURI") or None,
             source_date_epoch=variables.get("SOURCE_DATE_EPOCH") or None,
@@ -80,6 +84,7 @@ class RunContext:
             job_id=variables.get("GITHUB_JOB") or None,
             temp_folder=Path(variables.get("RUNNER_TEMP") or tempfile.gettempdir()),
             debug=variables.get("RUNNER_DEBUG") == "1",
+            pipeline=_github_pipeline(variables),
             step_files=StepFiles(_path(variables, "GITHUB_OUTPUT"), _path(variables, "GITHUB_STEP_SUMMARY")),
             source_date_epoch=variables.get("SOURCE_DATE_EPOCH") or None,
         )
@@ -139,4 +144,42 @@ def _github_build(variables: Mapping[str, str]) -> BuildFacts | None:
         source_version=_first(variables, "GITHUB_SHA"),
         job=_first(variables, "GITHUB_JOB"),
         attempt=_number(variables, "GITHUB_RUN_ATTEMPT") or 1,
+    )
+
+
+def _azure_pipeline(variables: Mapping[str, str]) -> PipelineFacts | None:
+    """Names of variables: Azure Pipelines, "Use predefined variables"; the agent's Constants.Variables.Agent."""
+    if not _first(variables, "BUILD_BUILDID"):
+        return None
+    collection, project = _first(variables, "SYSTEM_COLLECTIONURI"), _first(variables, "SYSTEM_TEAMPROJECTID")
+    return PipelineFacts(
+        host="azure-pipelines",
+        branch=_first(variables, "BUILD_SOURCEBRANCH"),
+        repository_uri=_without_login(_first(variables, "BUILD_REPOSITORY_URI")),
+        definition_id=_first(variables, "SYSTEM_DEFINITIONID"),
+        requested_for=_first(variables, "BUILD_REQUESTEDFOR"),
+        reason=_first(variables, "BUILD_REASON"),
+        project_uri=f"{collection}{project}" if collection and project else "",
+        hosted=_first(variables, "AGENT_ISSELFHOSTED") == "0",
+    )
+
+
+def _without_login(url: str) -> str:
+    """`url` without user name and password, which a repository of others may have in it."""
+    return re.sub(r"^([a-z+]+://)[^/@]*@", r"\1", url, flags=re.IGNORECASE)
+
+
+def _github_pipeline(variables: Mapping[str, str]) -> PipelineFacts | None:
+    if not _first(variables, "GITHUB_RUN_ID"):
+        return None
+    repository = f"{_first(variables, 'GITHUB_SERVER_URL')}/{_first(variables, 'GITHUB_REPOSITORY')}"
+    return PipelineFacts(
+        host="github-actions",
+        branch=_first(variables, "GITHUB_REF"),
+        repository_uri=repository,
+        definition_id=_first(variables, "GITHUB_WORKFLOW_REF"),
+        requested_for=_first(variables, "GITHUB_ACTOR"),
+        reason=_first(variables, "GITHUB_EVENT_NAME"),
+        project_uri=repository,
+        hosted=_first(variables, "RUNNER_ENVIRONMENT") == "github-hosted",
     )

@@ -162,6 +162,12 @@ class Settings(BaseModel):
     signature_cache: Annotated[Path | None, Ambient.REFUSED, Metavar("FOLDER")] = Field(
         None, description="Folder through which several runs share signatures and --max-signatures."
     )
+    ledger: Annotated[Path | None, Ambient.REFUSED, Output(), Metavar("FILE")] = Field(
+        None, description="Ledger to append every use of the key to (JSON lines); jobs may share it."
+    )
+    max_signatures_per_month: Annotated[int | None, Ambient.HARMLESS] = Field(
+        None, ge=0, description="Maximum number of signatures of the definition in a calendar month, by the ledger."
+    )
     shadow: Annotated[bool, Ambient.REFUSED] = Field(
         False, description="Write launchers although another signtool or smctl is on PATH."
     )
@@ -190,6 +196,9 @@ class Settings(BaseModel):
     )
     summary: Annotated[Path | None, Ambient.REFUSED, Output("kspsign.publishing.summary:summary_text")] = Field(
         None, description="Markdown summary to write."
+    )
+    html: Annotated[Path | None, Ambient.REFUSED, Output("kspsign.publishing.page:page_pieces")] = Field(
+        None, description="HTML page to write: one file for any browser, without network."
     )
     quiet: Annotated[bool, Ambient.REFUSED, OneOf("detail")] = Field(False, description="Print failures only.")
     publish_token_env: Annotated[str | None, Ambient.REFUSED, Metavar("NAME")] = Field(
@@ -286,6 +295,14 @@ class Settings(BaseModel):
             raise ValueError("--page-hashes needs --engine native or signtool: smctl has no option for it")
         if self.crlf and self.engine not in {"auto", "native"}:
             raise ValueError(f"--crlf needs --engine native: {self.engine} signs scripts as they are")
+        return self
+
+    @model_validator(mode="after")
+    def _ledger_can(self) -> Settings:
+        if self.ledger == STANDARD_OUTPUT:
+            raise ValueError("--ledger names a file that lines are appended to; standard output is not one")
+        if self.max_signatures_per_month is not None and self.ledger is None:
+            raise ValueError("--max-signatures-per-month counts by the ledger: name it with --ledger")
         return self
 
     @model_validator(mode="after")

@@ -40,7 +40,8 @@ class SignedCopy(NamedTuple):
     `timestamp_server` is the URL of the server that stamped it, None when there is no timestamp or a tool chose.
     `certificate` is the thumbprint of the certificate whose signature was added; None when none was. `inner_digests`
     are what the key store signed of files inside, which were signed first. `request_ids` are what the key store's log
-    calls the requests that it was asked by, where it says so.
+    calls the requests that it was asked by, where it says so. `use` is the signature's id in the ledger where a tool
+    asked for it.
     """
 
     artifact: Artifact
@@ -52,6 +53,7 @@ class SignedCopy(NamedTuple):
     certificate: str | None = None
     inner_digests: tuple[bytes, ...] = ()
     request_ids: tuple[str, ...] = ()
+    use: str = ""
 
 
 class LockedTarget:

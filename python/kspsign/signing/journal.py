@@ -31,6 +31,7 @@ from kspsign.signing.journal_entries import (
     REPORTED,
     JournalEntry,
     JournalKey,
+    LostRequest,
     answered_entries,
     read_contents,
 )
@@ -49,16 +50,17 @@ class Journal:
 
     `add` does not wait for the disk: a thread brings to it what was written. A killed process loses nothing so, a
     machine that goes down what came in its last milliseconds. `fault` says why nothing can be kept, if so. `lost` are
-    the digests (hex) for which runs that are gone had asked, and whose signatures may be spent and were never seen.
+    the requests of runs that are gone whose signatures may be spent and were never seen.
     """
 
     def __init__(self, folder: Path, name: str) -> None:
         self.fault: str | None = None
-        self.lost: list[str] = []
+        self.lost: list[LostRequest] = []
         self._folder = folder
         self._name = name
         self._known: dict[JournalKey, JournalEntry] = {}
         self._unfinished: set[JournalKey] = set()
+        self._uses: dict[JournalKey, str] = {}
         self._lock = threading.Lock()
         self._file: IO[bytes] | None = None
         self._torn = False
@@ -108,8 +110,9 @@ class Journal:
         """Keep a signature. Never raises: the file that it is for can still be finished."""
         key = JournalKey(signature.algorithm.value, digest.hex())
         chain = tuple(der.hex() for der in signature.chain or ())
-        entry = JournalEntry(signature.value.hex(), int(time.time()), chain, request=signature.request_id)
         with self._lock:
+            use = self._uses.get(key, "")
+            entry = JournalEntry(signature.value.hex(), int(time.time()), chain, request=signature.request_id, use=use)
             self._keep(key, entry)
 
     def operation(self, digest: bytes, algorithm: DigestAlgorithm) -> str | None:
@@ -117,20 +120,27 @@ class Journal:
         entry = self._known.get(JournalKey(algorithm.value, digest.hex()))
         return entry.operation or None if entry is not None else None
 
-    def ask(self, digest: bytes, algorithm: DigestAlgorithm) -> None:
-        """A signature is about to be asked for; `begin`, `add` or `abandon` follows, unless the run is killed. Never
-        raises."""
+    def use(self, digest: bytes, algorithm: DigestAlgorithm) -> str | None:
+        """The id in the ledger of what a run before obtained or began for `digest`, where it is known."""
+        entry = self._known.get(JournalKey(algorithm.value, digest.hex()))
+        return entry.use or None if entry is not None else None
+
+    def ask(self, digest: bytes, algorithm: DigestAlgorithm, use: str = "") -> None:
+        """A signature is about to be asked for; `begin`, `add` or `abandon` follows, unless the run is killed. `use` is
+        its id in the ledger. Never raises."""
         key = JournalKey(algorithm.value, digest.hex())
         with self._lock:
             self._unfinished.add(key)
-            self._append({**key._asdict(), "asked": True, "time": int(time.time())})
+            if use:
+                self._uses[key] = use
+            self._append({**key._asdict(), "asked": True, "time": int(time.time()), **_named(use)})
 
     def begin(self, digest: bytes, algorithm: DigestAlgorithm, operation: str) -> None:
         """A signature was asked for, and is paid for; `add` or `abandon` follows. Never raises."""
+        key = JournalKey(algorithm.value, digest.hex())
         with self._lock:
-            self._keep(
-                JournalKey(algorithm.value, digest.hex()), JournalEntry("", int(time.time()), operation=operation)
-            )
+            use = self._uses.get(key, "")
+            self._keep(key, JournalEntry("", int(time.time()), operation=operation, use=use))
 
     def abandon(self, digest: bytes, algorithm: DigestAlgorithm) -> None:
         """What was begun gives no signature."""
@@ -150,15 +160,19 @@ class Journal:
         with self._lock:
             return not self._unfinished.isdisjoint(self._known)
 
-    def served(self, signature: bytes) -> None:
-        """If a run that is gone left `signature`, it is in its file."""
+    def served(self, signature: bytes) -> list[LostRequest]:
+        """If a run that is gone left `signature`, it is in its file; returns what it is known by."""
+        found: list[LostRequest] = []
         with self._lock:
             for key in self._unfinished.intersection(self._known):
                 entry = self._known[key]
                 if not entry.operation and entry.signature == signature.hex():
                     self._strike_out(key)
+                    found.append(LostRequest(key, entry.use, entry.time))
+        return found
 
     def _strike_out(self, key: JournalKey) -> None:
+        self._uses.pop(key, None)
         if key in self._unfinished:
             self._unfinished.discard(key)
             self._append({**key._asdict(), "done": True})
@@ -172,7 +186,7 @@ class Journal:
         if entry.request is not None:
             more["request"] = entry.request
         held = {"operation": entry.operation} if entry.operation else {"signature": entry.signature}
-        self._append({**key._asdict(), **held, "time": entry.time, **more})
+        self._append({**key._asdict(), **held, "time": entry.time, **more, **_named(entry.use)})
         self._unsynced.set()
 
     def _append(self, content: dict[str, object]) -> None:
@@ -223,13 +237,18 @@ class Journal:
         for key, entry in answered.items():
             if entry.time > time.time() - KEPT_SECONDS:
                 self._keep(key, entry)
-        for key in (*lost, *(key for key in entries if key not in answered)):
-            self.lost.append(key.digest)
-            self._append({**key._asdict(), "lost": True})
+        unanswered = [LostRequest(key, entry.use, entry.time) for key, entry in entries.items() if entry.asked]
+        for request in (*lost, *unanswered):
+            self.lost.append(request)
+            self._append({**request.key._asdict(), "lost": True, "time": request.time, **_named(request.use)})
         if self._file is not None:
             os.fsync(self._file.fileno())
         if self.fault is None:
             path.unlink(missing_ok=True)
+
+
+def _named(use: str) -> dict[str, str]:
+    return {"use": use} if use else {}
 
 
 def is_current(signature: RawSignature) -> bool:

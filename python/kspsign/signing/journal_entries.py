@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from typing import IO, Any, Final, NamedTuple
 
@@ -19,13 +20,14 @@ class JournalKey(NamedTuple):
 
 class JournalEntry(NamedTuple):
     """A signature, with the service's id of the request that made it; "" and the operation that was begun for it; or
-    neither while the request is on its way (`asked`)."""
+    neither while the request is on its way (`asked`). `use` is its id in the ledger, "" where that is not known."""
 
     signature: str
     time: int
     chain: tuple[str, ...] = ()
     operation: str = ""
     request: str | None = None
+    use: str = ""
 
     @property
     def asked(self) -> bool:
@@ -33,17 +35,26 @@ class JournalEntry(NamedTuple):
         return not (self.signature or self.operation)
 
 
+class LostRequest(NamedTuple):
+    """A request whose answer was not seen: the digest, its id in the ledger ("" where that is not known), and when it
+    was sent, in seconds since 1970."""
+
+    key: JournalKey
+    use: str = ""
+    time: int = 0
+
+
 class JournalContents(NamedTuple):
     """What a file of the journal holds: entries that have not served, and requests whose answers were not seen."""
 
     entries: dict[JournalKey, JournalEntry]
-    lost: list[JournalKey]
+    lost: list[LostRequest]
 
 
 def read_contents(file: IO[bytes]) -> JournalContents:
     """The entries of `file` that have not served. A line that is cut off or none of ours is passed over."""
     found: dict[JournalKey, JournalEntry] = {}
-    lost: list[JournalKey] = []
+    lost: list[LostRequest] = []
     for line in file:
         try:
             content = json.loads(line)
@@ -52,7 +63,7 @@ def read_contents(file: IO[bytes]) -> JournalContents:
                 continue
             key = JournalKey(str(content["algorithm"]), bytes.fromhex(content["digest"]).hex())
             if content.get("lost"):
-                lost.append(key)
+                lost.append(LostRequest(key, _use(content), int(content.get("time", 0))))
             elif content.get("done"):
                 found.pop(key, None)
             else:
@@ -68,15 +79,22 @@ def answered_entries(entries: Mapping[JournalKey, JournalEntry]) -> dict[Journal
 
 
 def _entry(content: dict[str, Any]) -> JournalEntry:
+    use = _use(content)
     if content.get("asked"):
-        return JournalEntry("", int(content["time"]))
+        return JournalEntry("", int(content["time"]), use=use)
     operation = content.get("operation")
     if isinstance(operation, str) and operation:
-        return JournalEntry("", int(content["time"]), operation=operation)
+        return JournalEntry("", int(content["time"]), operation=operation, use=use)
     if not content["signature"]:
         raise ValueError("no signature")
     chain = tuple(bytes.fromhex(der).hex() for der in content.get("chain", ()))
     request = content.get("request")
     if request is not None and not isinstance(request, str):
         raise TypeError("an id is a text")
-    return JournalEntry(bytes.fromhex(content["signature"]).hex(), int(content["time"]), chain, request=request)
+    value = bytes.fromhex(content["signature"]).hex()
+    return JournalEntry(value, int(content["time"]), chain, request=request, use=use)
+
+
+def _use(content: Mapping[str, Any]) -> str:
+    use = content.get("use")
+    return use if isinstance(use, str) and re.fullmatch("[0-9a-f]{32}", use) else ""

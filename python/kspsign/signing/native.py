@@ -105,11 +105,11 @@ class NativeEngine:
         terms, clock = self._terms, StepClock()
         digest = self._read_digest(held, file)
         to_sign = unsigned(file, terms, digest)
-        self._source.announce(to_sign.digest, digest.sha256)
+        self._source.announce(to_sign.digest, digest.sha256, held.artifact.name)
         clock.lap("digest")
         with self._slots.released(), self._turn():
             if held.artifact.format in NAMING_CERTIFICATE:
-                signed = self._named.get(to_sign.digest, lambda: self._signed_by_name(file, digest))
+                signed = self._named.get(to_sign.digest, lambda: self._signed_by_name(file, digest, held.artifact.name))
             else:
                 signature = self._source.get(to_sign.digest, terms.algorithm)
                 signed = _SignedDigest(to_sign, signature, signature.chain or terms.chain)
@@ -133,9 +133,9 @@ class NativeEngine:
             request_ids=_request_ids(signed),
         )
 
-    def sign_digest(self, digest: bytes, algorithm: DigestAlgorithm, file_sha256: str) -> DetachedSignature:
-        """The signature of a digest that was taken elsewhere, of the file with this SHA-256 (hex); see Engine.sign."""
-        self._source.announce(digest, file_sha256)
+    def sign_digest(self, digest: bytes, algorithm: DigestAlgorithm, file_sha256: str, file: str) -> DetachedSignature:
+        """The signature of a digest that was taken elsewhere, of `file` with this SHA-256 (hex); see Engine.sign."""
+        self._source.announce(digest, file_sha256, file)
         with self._slots.released(), self._turn():
             signature = self._source.get(digest, algorithm)
             return DetachedSignature(signature, signature.chain or self._terms.chain, self._stamp(signature))
@@ -155,7 +155,8 @@ class NativeEngine:
         made: list[_SignedDigest] = []
         with self._slots.released(), self._turn():
             for number in file.unsigned_inner():
-                signed = self._signed_by_name(inner_files[number].file, inner_files[number].digest)
+                inner = inner_files[number]
+                signed = self._signed_by_name(inner.file, inner.digest, f"{bundle.name}/{inner.name}")
                 messages[number], _ = self._assembled(signed)
                 made.append(signed)
         clock.lap("sign")
@@ -166,7 +167,7 @@ class NativeEngine:
         digest: Digest = rebuilt.digest_to_sign(terms)
         clock.lap("rebuild")
         with self._slots.released(), self._turn():
-            signed = self._signed_by_name(rebuilt, digest)
+            signed = self._signed_by_name(rebuilt, digest, bundle.name)
             message, server = self._assembled(signed)
         clock.lap("timestamp")
         with copy.open("r+b") as target:
@@ -190,8 +191,8 @@ class NativeEngine:
         made = signed.unsigned.assemble(signed.signature.value, signed.chain, token=token.der if token else None)
         return made, token.server if token else None
 
-    def _signed_by_name(self, file: SignableFile, digest: Digest) -> _SignedDigest:
-        """The signature of a file that names its certificate below it."""
+    def _signed_by_name(self, file: SignableFile, digest: Digest, name: str) -> _SignedDigest:
+        """The signature of the file `name`, which names its certificate below it."""
 
         def prepared(chain: tuple[bytes, ...]) -> PreparedSignature:
             terms = self._terms
@@ -199,7 +200,7 @@ class NativeEngine:
                 terms = replace(terms, chain=chain)
                 file.admit(terms)
             made = unsigned(file, terms, digest)
-            self._source.announce(made.digest, digest.sha256)
+            self._source.announce(made.digest, digest.sha256, name)
             return made
 
         signature, chain = self._source.get_named(lambda chain: prepared(chain).digest, self._terms.algorithm)
@@ -212,15 +213,18 @@ class NativeEngine:
 
     def _forget_embedded(self, copy: SignedCopy) -> None:
         """The journal forgets the signatures in a copy that took its target's place."""
-        for digest in (copy.signed_digest, *copy.inner_digests):
-            self._source.embedded(digest, self._terms.algorithm)
+        algorithm = self._terms.algorithm
+        for digest in copy.inner_digests:
+            self._source.embedded(digest, algorithm)
+        self._source.embedded(copy.signed_digest, algorithm, copy.artifact.name, copy.hashes.sha256)
 
     def _forget_found(self, file: SignableFile) -> None:
         """The journal forgets the signatures that a file has: its run may have been killed just after replacing it."""
         journal = self._source.journal
         if journal is not None and journal.inherited:
             for signature in file.signatures:
-                journal.served(file.profile.read(signature).value)
+                for former in journal.served(file.profile.read(signature).value):
+                    self._source.uses.settled(former, "embedded")
 
     def _notices(self) -> Iterator[str]:
         """Whether the journal could be kept, and whether this machine's clock is right."""
@@ -232,7 +236,8 @@ class NativeEngine:
 
     def _warnings(self) -> Iterator[RunWarning]:
         """What runs that were killed may have paid for."""
-        return lost_warnings(self._source.journal.lost if self._source.journal else [])
+        lost = self._source.journal.lost if self._source.journal else []
+        yield from lost_warnings([request.key.digest for request in lost])
 
     @property
     def _servers(self) -> tuple[RemoteAuthority, ...]:

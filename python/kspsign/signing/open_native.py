@@ -20,6 +20,7 @@ from kspsign.signing.plan import signing_terms
 from kspsign.signing.shared_state import SharedState
 from kspsign.signing.signature_cache import SignatureCache
 from kspsign.signing.source import SignatureSource
+from kspsign.signing.source_records import SourceRecords
 
 if TYPE_CHECKING:
     from kspsign.keys.embedded.store import EmbeddedKeyStore
@@ -56,11 +57,15 @@ def open_native(
             fixed = able.fixed_certificate
             name = certificate.thumbprint if fixed else PublisherIdentity.of(certificate.chain[0]).label
             journal = resources.enter_context(Journal(settings.journal_folder, name))
+            for request in journal.lost:
+                shared.uses.settled(request, "lost", "KILLED")
             if settings.signature_cache is not None:
                 cache = SignatureCache(settings.signature_cache, name, cancelled)
         ceiling = min(settings.jobs, able.concurrent or settings.jobs)
         limiter = Limiter(ceiling, cancelled, start=ceiling if able.batches else START)
-        source = SignatureSource(store, certificate.chain, limiter, budget, shared.breaker, journal, cache)
+        resources.callback(shared.uses.end, kept=journal is not None)
+        records = SourceRecords(shared.uses, journal, cache)
+        source = SignatureSource(store, certificate.chain, limiter, budget, shared.breaker, records)
         resources.callback(source.settle)
         stamped_by = DigestAlgorithm(settings.timestamp_algorithm)
         yield NativeEngine(source, timestamps, preflight, terms, shared, stamped_by)

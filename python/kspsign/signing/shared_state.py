@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from kspsign.model.errors import CancelledError
 from kspsign.signing.circuit_breaker import CircuitBreaker
 from kspsign.signing.copies import Targets
+from kspsign.signing.use_recorder import UseRecorder
 
 LOCAL_SLOTS = (os.cpu_count() or 1) + 1
 """Files that this machine itself works on at the same time: hashes, writes, verifies."""
@@ -47,7 +48,8 @@ class LocalSlots:
 class SharedState:
     """`cancelled` is set when the run shall end; `breaker` stops it before files that are not begun.
 
-    `repeated_sizes` are the sizes in bytes that several files have: those alone may have the same content.
+    `repeated_sizes` are the sizes in bytes that several files have: those alone may have the same content. `uses`
+    records what the key is asked for.
     """
 
     cancelled: threading.Event
@@ -55,6 +57,7 @@ class SharedState:
     breaker: CircuitBreaker = field(default_factory=CircuitBreaker)
     slots: LocalSlots = field(default_factory=LocalSlots)
     targets: Targets = field(default_factory=Targets)
+    uses: UseRecorder = field(default_factory=UseRecorder)
 
     def check(self) -> None:
         """Raise CancelledError or HaltedError when nothing may be begun any more."""

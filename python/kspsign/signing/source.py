@@ -19,15 +19,25 @@ from kspsign.concurrency.in_flight import InFlight
 from kspsign.concurrency.single_flight import SingleFlight
 from kspsign.concurrency.turns import Turns
 from kspsign.keys.protocol import KeyStore, ResumableKeyStore, ScanningKeyStore
-from kspsign.model.errors import LostSignatureError, OperationFailedError, SigningError, ThrottledError, TrustError
+from kspsign.model.errors import (
+    LostSignatureError,
+    OperationFailedError,
+    PrerequisiteError,
+    SigningError,
+    ThrottledError,
+    TrustError,
+)
 from kspsign.model.values import DigestAlgorithm, RawSignature
 from kspsign.network.limiter import Limiter
 from kspsign.network.retry import LONGEST_PAUSE
 from kspsign.network.trace import Trace
 from kspsign.signing.budget import Budget
 from kspsign.signing.circuit_breaker import CircuitBreaker
-from kspsign.signing.journal import Journal, is_current
+from kspsign.signing.journal import is_current
+from kspsign.signing.journal_entries import JournalKey, LostRequest
 from kspsign.signing.signature_cache import SignatureCache
+from kspsign.signing.source_records import SourceRecords
+from kspsign.signing.use_recorder import new_use
 
 _Answer = TypeVar("_Answer")
 ATTEMPTS: Final = 10
@@ -43,9 +53,6 @@ SETTLE_SECONDS: Final = 0.4
 class SignatureSource:
     """Signs digests with `key`; safe to share between threads. A signature counts when it holds under the chain that
     came with it, else under `chain`, the certificate that certsync found.
-
-    `journal` is None where a signature costs nothing, so that none is worth keeping. Through a `cache` other runs get
-    the same signatures.
     """
 
     def __init__(
@@ -55,23 +62,23 @@ class SignatureSource:
         limiter: Limiter,
         budget: Budget,
         breaker: CircuitBreaker,
-        journal: Journal | None,
-        cache: SignatureCache | None = None,
+        records: SourceRecords,
     ) -> None:
-        self.limiter, self.budget, self.journal = limiter, budget, journal
-        self._cache = cache
+        self.limiter, self.budget = limiter, budget
+        self.uses, self.journal, self._cache = records
         self.fixed_certificate = key.capabilities.fixed_certificate
         self._key, self._chain, self._breaker = key, chain, breaker
         self._resumable = key if isinstance(key, ResumableKeyStore) else None
         self._scanning = key if isinstance(key, ScanningKeyStore) else None
         self._identity = PublisherIdentity.of(chain[0])
-        self._flights: SingleFlight[RawSignature] = SingleFlight(keep=None if journal is not None else FREE_KEPT)
+        self._flights: SingleFlight[RawSignature] = SingleFlight(keep=None if records.journal else FREE_KEPT)
         self._turns = Turns()
         self._unkept = InFlight()
         self._trace = Trace()
 
-    def announce(self, digest: bytes, sha256: str) -> None:
-        """`digest` will be asked for: it is of a file with this SHA-256 (hex; "" where that is not known)."""
+    def announce(self, digest: bytes, sha256: str, file: str) -> None:
+        """`digest` will be asked for: it is of `file`, which has this SHA-256 (hex; "" where that is not known)."""
+        self.uses.name(digest, file)
         if self._scanning is not None and sha256:
             self._scanning.announce(digest, bytes.fromhex(sha256))
 
@@ -103,7 +110,8 @@ class SignatureSource:
                 used = signature.chain or chain
                 if to_sign(used) == digest:
                     return signature, used
-                self.embedded(digest, algorithm)  # no file will ever have it
+                self.uses.discarded(digest, algorithm, "CERTIFICATE_CHANGED")
+                self._forget(digest, algorithm)
                 named = self._key.certificate_chain()
                 chain = named if named[0] != chain[0] else used
         changed = SigningError(
@@ -118,8 +126,15 @@ class SignatureSource:
         """Of a run that ends early: wait a moment for what was asked for and is not in the journal yet."""
         self._unkept.settle(SETTLE_SECONDS)
 
-    def embedded(self, digest: bytes, algorithm: DigestAlgorithm) -> None:
-        """The signature of `digest` is in its file."""
+    def embedded(
+        self, digest: bytes, algorithm: DigestAlgorithm, file: str | None = None, sha256: str | None = None
+    ) -> None:
+        """The signature of `digest` is in its file: `file`, or the one that was announced."""
+        self.uses.embedded(digest, algorithm, file, sha256)
+        self._forget(digest, algorithm)
+
+    def _forget(self, digest: bytes, algorithm: DigestAlgorithm) -> None:
+        """The journal need not keep the signature any more."""
         if self.journal is not None:
             self.journal.done(digest, algorithm)
 
@@ -142,6 +157,7 @@ class SignatureSource:
         with cache.entry(digest, algorithm) as entry:
             known = entry.signature()
             if known is not None and self._is_usable(known, digest):
+                self.uses.adopt(digest, algorithm, None, "cache")
                 self._trace.note(f"{self._key.name} was not asked for {digest.hex()}: from the signature cache")
                 return known
             signature = request()
@@ -150,8 +166,9 @@ class SignatureSource:
 
     def _from_journal(self, digest: bytes, algorithm: DigestAlgorithm) -> RawSignature | None:
         signature = self.journal.find(digest, algorithm) if self.journal is not None else None
-        if signature is None or not self._is_usable(signature, digest):
+        if self.journal is None or signature is None or not self._is_usable(signature, digest):
             return None
+        self.uses.adopt(digest, algorithm, self.journal.use(digest, algorithm), "journal")
         return signature
 
     def _from_operation(self, digest: bytes, algorithm: DigestAlgorithm) -> RawSignature | None:
@@ -166,12 +183,16 @@ class SignatureSource:
             self._breaker.check()
             try:
                 signature = self._resumable.finish(operation, digest, algorithm)
-            except OperationFailedError:
+            except OperationFailedError as failed:
+                use = self.journal.use(digest, algorithm) or ""
+                former = LostRequest(JournalKey(algorithm.value, digest.hex()), use)
+                self.uses.settled(former, "lost" if failed.gone else "refused", failed.code)
                 self.journal.abandon(digest, algorithm)
                 return None
         if not self._is_usable(signature, digest):
             self.journal.abandon(digest, algorithm)
             return None
+        self.uses.adopt(digest, algorithm, self.journal.use(digest, algorithm), "journal")
         self.journal.add(digest, signature)
         return signature
 
@@ -179,13 +200,15 @@ class SignatureSource:
         with self._unkept if self._resumable is None else nullcontext():
             return self._request_with_retry(digest, algorithm)
 
-    def _keep(self, signature: RawSignature, digest: bytes) -> None:
+    def _keep(self, signature: RawSignature, digest: bytes, use: str) -> None:
         """Keep a signature that arrived. Raises SigningError when it does not match the certificate."""
+        self.uses.answered(use, thumbprint_of((signature.chain or self._chain)[0]), signature.request_id)
         if signature.request_id is not None:
             self._trace.note(f"{self._key.name} signed {digest.hex()} by request {signature.request_id}")
         if not self._verifies(signature, digest):
             self._abandon(digest, signature.algorithm)
             mismatch = self._mismatch(signature)
+            self.uses.ended(use, "discarded", mismatch.code)
             self._breaker.record_failure(mismatch)
             raise mismatch
         self._breaker.record_success()
@@ -221,34 +244,43 @@ class SignatureSource:
         with self.limiter.slot(self._breaker.allows) as slot:
             self._breaker.check()
             self.budget.take()
+            use = new_use()
             try:
-                signature = self._sign(digest, algorithm)
+                signature = self._sign(digest, algorithm, use)
             except ThrottledError as busy:
                 self.budget.give_back()
+                self.uses.ended(use, "refused", busy.code)
                 slot.throttled(busy.retry_after)
                 raise
+            except PrerequisiteError:  # of the ledger: nothing was asked for
+                self.budget.give_back()
+                raise
             except LostSignatureError as lost:
+                self.uses.ended(use, "lost", lost.code)
                 if lost.timed_out:
                     slot.throttled(None)
                 self._breaker.record_failure(lost)
                 raise
             except SigningError as refused:
-                if not (isinstance(refused, OperationFailedError) and refused.gone):
+                gone = isinstance(refused, OperationFailedError) and refused.gone
+                self.uses.ended(use, "lost" if gone else "refused", refused.code)
+                if not gone:
                     self.budget.give_back()
                 self._breaker.record_failure(refused)
                 raise
             # Before the next request gets its turn: a run that is killed loses as many signatures as are under way.
-            self._keep(signature, digest)
+            self._keep(signature, digest, use)
             return signature
 
-    def _sign(self, digest: bytes, algorithm: DigestAlgorithm) -> RawSignature:
+    def _sign(self, digest: bytes, algorithm: DigestAlgorithm, use: str) -> RawSignature:
         """One signature; where it has to be fetched, what it is fetched by is kept first."""
         if self._resumable is None:
-            return self._asked(digest, algorithm, self._key.sign)
+            return self._asked(digest, algorithm, use, self._key.sign)
         with self._unkept:
-            begun = self._asked(digest, algorithm, self._resumable.begin)
+            begun = self._asked(digest, algorithm, use, self._resumable.begin)
             if isinstance(begun, RawSignature):
                 return begun
+            self.uses.answered(use, None, operation=begun)
             if self.journal is not None:
                 self.journal.begin(digest, algorithm, begun)
         try:
@@ -258,12 +290,16 @@ class SignatureSource:
             raise
 
     def _asked(
-        self, digest: bytes, algorithm: DigestAlgorithm, request: Callable[[bytes, DigestAlgorithm], _Answer]
+        self, digest: bytes, algorithm: DigestAlgorithm, use: str, request: Callable[[bytes, DigestAlgorithm], _Answer]
     ) -> _Answer:
-        """The answer to `request`, which is noted before it is sent: a run that is killed in between may have paid."""
+        """The answer to `request`, which is noted before it is sent: a run that is killed in between may have paid.
+
+        The journal comes first: what is in the ledger without an outcome, the next run can end.
+        """
         if self.journal is not None:
-            self.journal.ask(digest, algorithm)
+            self.journal.ask(digest, algorithm, use)
         try:
+            self.uses.ask(use, digest, algorithm)
             return request(digest, algorithm)
         except BaseException:
             self._abandon(digest, algorithm)

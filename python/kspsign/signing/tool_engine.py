@@ -14,6 +14,7 @@ import threading
 from collections import deque
 from collections.abc import Iterator, Sequence
 
+from kspsign.authenticode.profile import DetachableProfile
 from kspsign.authenticode.signable import BundledFiles, SignableFile
 from kspsign.certificates.identity import PublisherIdentity
 from kspsign.certificates.parse import thumbprint_of
@@ -23,7 +24,7 @@ from kspsign.keys.open import engine_for, timestamp_urls
 from kspsign.keys.protocol import SigningKey
 from kspsign.model.errors import ArtifactError, SigningError, TrustError
 from kspsign.model.hresults import Hresult
-from kspsign.model.values import Artifact, Format, Limits, SyncedCertificate
+from kspsign.model.values import Artifact, DigestAlgorithm, Format, Limits, SyncedCertificate
 from kspsign.programs.locate import find_signtool
 from kspsign.programs.navsip import ensure_navsip
 from kspsign.programs.run import Ran
@@ -42,6 +43,8 @@ from kspsign.signing.tool_signers import open_signer
 from kspsign.signing.tool_staging import stage, stage_again
 from kspsign.signing.tool_state import Request, Signed, read_state
 from kspsign.signing.tool_timestamps import ToolTimestamps
+from kspsign.signing.tool_uses import record_use
+from kspsign.signing.use_recorder import new_use
 from kspsign.signing.waits import Waits
 from kspsign.timestamping.server import TokenJudge
 
@@ -68,7 +71,13 @@ class ToolEngine:
         settings = caller.settings
         self.name = name
         self.limits = Limits()
-        self.hooks = Hooks(admit=self._admit, notices=self._notices, tool=signer.tool, tool_output=self._printed)
+        self.hooks = Hooks(
+            admit=self._admit,
+            on_committed=self._record_embedded,
+            notices=self._notices,
+            tool=signer.tool,
+            tool_output=self._printed,
+        )
         self._signer, self._caller = signer, caller
         self._urls = timestamp_urls(settings, certificate.key_store)
         self._identity = PublisherIdentity.of(certificate.chain[0])
@@ -120,11 +129,22 @@ class ToolEngine:
             bench.remove(signed.name)
         clock.lap("embed")
         requests = () if signed.request_id is None else (signed.request_id,)
-        return SignedCopy(artifact, copy, digest, clock.seconds, certificate=signed.certificate, request_ids=requests)
+        certificate, use = signed.certificate, signed.use
+        return SignedCopy(artifact, copy, digest, clock.seconds, certificate=certificate, request_ids=requests, use=use)
+
+    def _record_embedded(self, copy: SignedCopy) -> None:
+        """A copy has taken its target's place."""
+        self._shared.uses.embedded_use(copy.use, copy.artifact.name, copy.hashes.sha256)
 
     def _admit(self, file: SignableFile) -> None:
-        """Raise ArtifactError for a bundle with unsigned files inside, which no tool signs; else the tool has terms of
-        its own."""
+        """Raise ArtifactError for what no tool signs: a format with XML signatures, a bundle with unsigned files in it;
+        else the tool has terms of its own."""
+        if isinstance(file.profile, DetachableProfile) and not file.profile.is_pkcs7:
+            raise ArtifactError(
+                Hresult.ERROR_NOT_SUPPORTED,
+                f"{self.name} signs no files of this format: their signature is an XML document",
+                remedy="Sign it with --engine native and a key store that signs digests, or exclude it (!PATTERN).",
+            )
         if isinstance(file, BundledFiles) and file.unsigned_inner():
             raise ArtifactError(
                 Hresult.TRUST_E_NOSIGNATURE,
@@ -171,7 +191,7 @@ class ToolEngine:
         except BaseException:
             bench.remove(request.name)
             raise
-        return Signed(request.name, request.certificate, request.request_id)
+        return Signed(request.name, request.certificate, request.request_id, request.use)
 
     @contextlib.contextmanager
     def _turn(self) -> Iterator[None]:
@@ -224,6 +244,10 @@ class ToolEngine:
     def _sign_group(self, group: Sequence[Request], attempt: int) -> None:
         urls = self._believed() if self._inline else ()
         url = urls[attempt % len(urls)] if urls else None
+        uses = self._shared.uses
+        for request in group:
+            request.use = new_use()
+            uses.ask(request.use, None, DigestAlgorithm(self._caller.settings.digest), request.artifact.name)
         ran = self._signer.sign([request.name for request in group], url)
         words = self._heard(ran)
         details = self._signer.details(ran, words, [request.name for request in group])
@@ -243,7 +267,10 @@ class ToolEngine:
         unsigned = [request.name for request in group if not request.signed]
         # A timestamp that failed in the same command came after the signature, which was made for nothing.
         unstamped = {name for name in unsigned if "timestamp server" in words.by_file.get(name, "")}
-        self._budget.lose(len(unstamped | {name for name in unsigned if name in details and details[name].request_id}))
+        wasted = unstamped | {name for name in unsigned if name in details and details[name].request_id}
+        self._budget.lose(len(wasted))
+        for request in group:
+            record_use(uses, request, details.get(request.name), words, wasted=request.name in wasted)
 
     def _is_signed(self, request: Request, words: SignToolWords) -> bool:
         """Whether ours is among the signatures, and they are not those that it carried before, perhaps ours too."""
@@ -294,3 +321,4 @@ def open_tool_engine(
             yield engine
         finally:
             engine.close()
+            shared.uses.end(kept=False)

@@ -35,7 +35,8 @@ class Request:
     """One file to sign: `name` is that of its copy in the staging folder, `before` its own state, the rest what became
     of it so far.
 
-    `certificate` is a thumbprint, `request_id` what the service's log calls the signature. `signatures` are the file's
+    `certificate` is a thumbprint, `request_id` what the service's log calls the signature, `use` its id in the ledger.
+    `signatures` are the file's
     signatures once ours is among them, without its timestamp: a file that a tool broke later gets them again.
     """
 
@@ -48,17 +49,19 @@ class Request:
     certificate: str | None = None
     request_id: str | None = None
     refusal: ToolRefusal | None = None
+    use: str = ""
     said: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
 class Signed:
     """A signed file's name in the staging folder, the thumbprint of the certificate that signed it, and what the
-    service's log calls the signature."""
+    service's log and the ledger call the signature."""
 
     name: str
     certificate: str | None
     request_id: str | None = None
+    use: str = ""
 
 
 def read_state(path: Path, artifact: Artifact) -> FileState:

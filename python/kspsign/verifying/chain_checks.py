@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 from functools import lru_cache
+from itertools import islice, zip_longest
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -13,8 +14,8 @@ from cryptography import x509
 from kspsign.certificates.parse import common_name, distinguished_name, thumbprint_of, to_der
 from kspsign.model.checks import CheckName
 from kspsign.model.hresults import Hresult
-from kspsign.model.report import TrustFacts
-from kspsign.model.values import DigestAlgorithm, Finding, RootFacts
+from kspsign.model.report import ChainCertificate, TrustFacts
+from kspsign.model.values import DigestAlgorithm, Finding, RootFacts, iso_utc
 from kspsign.verifying.chain import CertificatePurpose, ChainResult
 from kspsign.verifying.roots import TrustAnchors
 from kspsign.verifying.strength import STRONG, Strength
@@ -37,6 +38,10 @@ CHAIN_CHECKS: Final[Mapping[CertificatePurpose, Mapping[CheckName, CheckName]]] 
     },
 }
 """The checks of a chain, and what they are called where it is a signer's or a timestamp authority's."""
+
+
+MOST_CERTIFICATES = 1000
+"""Certificates that the report names: a service may use another one for every signature."""
 
 
 class Trust(NamedTuple):
@@ -97,6 +102,26 @@ def chain_findings(
 def root_facts(root: x509.Certificate | None) -> RootFacts | None:
     """What the report says of a root; None for none."""
     return None if root is None else RootFacts(thumbprint_of(to_der(root)), distinguished_name(root.subject))
+
+
+def chain_certificates(chains: Iterable[tuple[x509.Certificate, ...]]) -> tuple[ChainCertificate, ...]:
+    """What the report says of the certificates of `chains` (leaf first), each once: at most MOST_CERTIFICATES."""
+    found: dict[x509.Certificate, x509.Certificate | None] = {}
+    for chain in chains:
+        for certificate, issuer in zip_longest(chain, chain[1:]):
+            found[certificate] = found.get(certificate) or issuer
+    named = (_chain_certificate(*pair) for pair in islice(found.items(), MOST_CERTIFICATES))
+    return tuple(sorted(named, key=lambda certificate: certificate.thumbprint))
+
+
+def _chain_certificate(certificate: x509.Certificate, issuer: x509.Certificate | None) -> ChainCertificate:
+    return ChainCertificate(
+        thumbprint=thumbprint_of(to_der(certificate)),
+        subject=distinguished_name(certificate.subject),
+        issuer=None if issuer is None else thumbprint_of(to_der(issuer)),
+        not_before=iso_utc(certificate.not_valid_before_utc),
+        not_after=iso_utc(certificate.not_valid_after_utc),
+    )
 
 
 def revocation_findings(

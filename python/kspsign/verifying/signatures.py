@@ -165,6 +165,7 @@ def _facts(examined: ExaminedSignature) -> SignatureFacts:
             authority=_named(common_name_of, stamp.signer),
             digest=stamp.digest_algorithm.value,
             root=root_facts(examined.authority_root),
+            thumbprint=thumbprint_of(stamp.signer) if stamp.signer else "",
         )
     certificate = signature.certificate
     return SignatureFacts(

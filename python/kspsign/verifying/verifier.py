@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
+
+from cryptography import x509
 
 from kspsign.authenticode.formats import TAKEN_BY_NAME, detect_format, open_signable
 from kspsign.authenticode.io.snapshot import Snapshot, file_changed
@@ -61,13 +63,14 @@ class _JudgedInside(NamedTuple):
 @dataclass(frozen=True, slots=True)
 class Verifier:
     """Verifies files against `trust`, and by a policy, revocation and SignTool where given; safe to share between
-    threads."""
+    threads. `chains` collects those that were judged, for the report."""
 
     trust: Trust
     second: SecondOpinion | None = None
     judge: Judge | None = None
     revocation: Revocation | None = None
     observer: Observer | None = None
+    chains: set[tuple[x509.Certificate, ...]] = field(default_factory=set, compare=False, repr=False)
 
     def verify(
         self, file: Path | Snapshot, format_: Format | None, name: str | None = None, known: Digest | None = None
@@ -102,6 +105,8 @@ class Verifier:
         if not file.signatures:
             return conclude((*self._unsigned(name, format_), *_faults(file.structure(digest, ()))), (), digest.sha256)
         examined = self._examine(signatures, digest)
+        for judged in examined:
+            self.chains.update((judged.path, judged.authority_path))
         if self.observer is not None:
             self.observer(name, examined)
         findings = [Finding("signed", f"{len(signatures)} signature(s)"), *parse_findings]

@@ -19,7 +19,7 @@ def normalised(line: str) -> str:
     line = re.sub(r"\b[0-9A-F]{40}\b", "THUMBPRINT", line)
     line = re.sub(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", "TIME", line)
     line = re.sub(r"(verified +pe +)\S+", r"\1FILE", line)
-    return re.sub(r"Results: \S*demo", "Results: demo", line)
+    return re.sub(r"(Results|Open in a browser): \S*demo", r"\1: demo", line)
 
 
 def test_readme_shows_what_the_demo_prints(tmp_path: Path) -> None:

@@ -490,6 +490,7 @@ def test_a_planted_secret_is_nowhere_but_where_it_must_be(name: str, tmp_path: P
         common = (*case.stamps, "--trust-root", "root.pem", "--store", "store", "--verbose")
         done = kspsign_watched(
             *("run", "*.dll", *case.options, *common, "--junit", "junit.xml", "--summary", "summary.md"),
+            *("--ledger", "ledger.jsonl"),
             folder=work,
             record=outside / "seen.jsonl",
             environment={**OF_OTHERS, **case.environment, "TMPDIR": str(temporary)},
@@ -498,7 +499,9 @@ def test_a_planted_secret_is_nowhere_but_where_it_must_be(name: str, tmp_path: P
         assert tuple(Path(process.command[0]).name for process in done.children) == case.children
         assert list(temporary.iterdir()) == []
         written = [(path.name, path.read_bytes()) for path in work.rglob("*") if path.is_file()]
-        assert {"report.json", "junit.xml", "summary.md", "entry.json"} <= {name for name, _content in written}
+        assert {"report.json", "junit.xml", "summary.md", "entry.json", "ledger.jsonl"} <= {
+            name for name, _content in written
+        }
         places = [
             *written,
             ("output", done.text.encode()),

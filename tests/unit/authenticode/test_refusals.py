@@ -47,8 +47,7 @@ KINDS: dict[str, tuple[bytes, str, str]] = {
     "old.exe": (b"MZ".ljust(0x3C, b"\0") + struct.pack("<I", 0x40) + b"NE" + bytes(99), "16-bit Windows", "installer"),
     "store.eappx": (b"EXPH" + bytes(99), "an encrypted package", "before it is encrypted"),
     "store.emsixbundle": (b"EXBH" + bytes(99), "an encrypted package", "SignTool"),
-    "tool.vsix": (zipped("[Content_Types].xml", "extension.vsixmanifest"), "Visual Studio extension", "`sign` tool"),
-    "large.vsix": (zipped("extension.vsixmanifest", padding=3 * EDGE), "Visual Studio extension", "`sign` tool"),
+    "large.apk": (zipped("AndroidManifest.xml", padding=3 * EDGE), "Android", "apksigner"),
     "app.apk": (zipped("AndroidManifest.xml", "META-INF/MANIFEST.MF"), "Android", "apksigner"),
     "app.aab": (zipped("BundleConfig.pb", "base/manifest/AndroidManifest.xml"), "app bundle", "jarsigner"),
     "app.ipa": (zipped("Payload/Shop.app/Info.plist"), "iOS app", "rcodesign"),
@@ -99,6 +98,29 @@ def test_it_is_refused_with_reason_and_remedy(tmp_path: Path, name: str) -> None
     error = caught.value
     assert (error.hresult, cause in error.message) == (Hresult.TRUST_E_SUBJECT_FORM_UNKNOWN, True), error.message
     assert remedy in error.remedy
+
+
+@pytest.mark.parametrize(
+    ("name", "tools"),
+    [
+        ("macros.xlsm", ("SignTool", "Office SIPs")),
+        ("old.doc", ("SignTool", "Office SIPs")),
+        ("app.jar", ("jarsigner",)),
+        ("a.rpm", ("rpmsign",)),
+        ("a.deb", ("debsigs", "gpg")),
+        ("thin.dylib", ("codesign", "rcodesign")),
+        ("a.pkg", ("productsign", "rcodesign")),
+        ("a.dmg", ("codesign", "rcodesign")),
+        ("app.ipa", ("codesign", "rcodesign")),
+        ("app.apk", ("apksigner",)),
+        ("app.aab", ("jarsigner",)),
+        ("manual.pdf", ("pyHanko", "Acrobat")),
+    ],
+)
+def test_the_tool_that_signs_it_is_named(tmp_path: Path, name: str, tools: tuple[str, ...]) -> None:
+    (tmp_path / name).write_bytes(KINDS[name][0])
+    remedy = refuse(Snapshot(tmp_path / name)).remedy
+    assert all(tool in remedy for tool in tools), remedy
 
 
 def test_every_row_is_proved_here() -> None:

@@ -34,6 +34,8 @@ from kspsign.signing import source
 from kspsign.signing.budget import Budget
 from kspsign.signing.circuit_breaker import CircuitBreaker
 from kspsign.signing.source import SignatureSource
+from kspsign.signing.source_records import SourceRecords
+from kspsign.signing.use_recorder import UseRecorder
 from support.digicert_one import wire
 from support.digicert_one.answers import Response
 from support.digicert_one.fixture import Host, running
@@ -142,7 +144,7 @@ def ask(store: KeyStore, cancelled: threading.Event | None = None) -> bytes:
     """A signature as the engine asks for it."""
     chain = store.certificate_chain()
     limiter = Limiter(4, cancelled or threading.Event())
-    source = SignatureSource(store, chain, limiter, Budget(None), CircuitBreaker(), None)
+    source = SignatureSource(store, chain, limiter, Budget(None), CircuitBreaker(), SourceRecords(UseRecorder()))
     return source.get(DIGEST, DigestAlgorithm.SHA256).value
 
 

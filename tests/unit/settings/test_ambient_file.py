@@ -31,7 +31,8 @@ HARMLESS = {
         "digest",
     ),
     *("description", "description_url", "page_hashes", "no_aia"),
-    *("jobs", "timestamp_jobs", "timestamp_limit", "max_signatures", "fail_fast", "verbose"),
+    *("jobs", "timestamp_jobs", "timestamp_limit", "max_signatures", "max_signatures_per_month"),
+    *("fail_fast", "verbose"),
 }
 """A new setting belongs here only when whoever sends a pull request may choose it."""
 NO_OUTPUTS = {

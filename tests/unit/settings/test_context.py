@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from kspsign.model.pipeline import PipelineFacts
 from kspsign.model.report import BuildFacts
 from kspsign.settings.context import RunContext
 
@@ -20,6 +21,13 @@ STEP = {
     "SYSTEM_TEAMFOUNDATIONCOLLECTIONURI": "https://example.visualstudio.com/",
     "BUILD_REPOSITORY_NAME": "app",
     "BUILD_SOURCEVERSION": "0123abcd",
+    "BUILD_SOURCEBRANCH": "refs/heads/main",
+    "BUILD_REPOSITORY_URI": "https://ada:token@dev.azure.com/example/Apps/_git/app",
+    "SYSTEM_DEFINITIONID": "12",
+    "BUILD_REQUESTEDFOR": "Ada",
+    "BUILD_REASON": "Manual",
+    "SYSTEM_TEAMPROJECTID": "4f2c",
+    "AGENT_ISSELFHOSTED": "0",
     "SYSTEM_JOBDISPLAYNAME": "Sign",
     "AGENT_JOBNAME": "Job",
     "SYSTEM_JOBID": "12f1170f-54f2-53f3-20dd-22fc7dff55f9",
@@ -46,6 +54,16 @@ def test_a_pipeline_step_is_known_by_the_agents_variables() -> None:
         job_id="12f1170f-54f2-53f3-20dd-22fc7dff55f9",
         temp_folder=Path("agent-temp"),
         debug=True,
+        pipeline=PipelineFacts(
+            host="azure-pipelines",
+            branch="refs/heads/main",
+            repository_uri="https://dev.azure.com/example/Apps/_git/app",
+            definition_id="12",
+            requested_for="Ada",
+            reason="Manual",
+            project_uri="https://dev.azure.com/example/4f2c",
+            hosted=True,
+        ),
     )
 
 

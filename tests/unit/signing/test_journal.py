@@ -283,7 +283,7 @@ def test_a_request_whose_answer_was_not_seen_is_named_until_it_was_reported(tmp_
     killed_while_asking(tmp_path, 1, 2, 3, answered=(2,))
     killed_while_asking(tmp_path, 1)  # takes over what the first left, and loses the same again
     with Journal(tmp_path, OURS) as journal:
-        assert sorted(journal.lost) == [digest(number).hex() for number in (1, 1, 3)]
+        assert sorted(request.key.digest for request in journal.lost) == [digest(number).hex() for number in (1, 1, 3)]
         assert [journal.find(digest(number), SHA256) for number in (1, 2, 3)] == [None, signature(2), None]
         assert journal.operation(digest(1), SHA256) is None
     with Journal(tmp_path, OURS) as journal:  # whose file is there for 2

@@ -1,0 +1,21 @@
+/** The page of --html: shows the report that the page itself holds. */
+import { createRoot } from "react-dom/client";
+import { NotAReportError } from "../report/read";
+import { followSystemTheme } from "../view/theme";
+import { ReportView } from "../view/ReportView";
+import { Problem } from "../view/Problem";
+import { readData } from "./data";
+
+followSystemTheme();
+const holder = document.getElementById("report");
+const target = document.getElementById("app");
+if (holder && target) {
+  const root = createRoot(target);
+  readData(holder.textContent).then(
+    (report) => { root.render(<ReportView report={report} now={Date.now()} />); },
+    (error: unknown) => {
+      const cause = error instanceof NotAReportError ? error.message : "it is damaged";
+      root.render(<Problem title="The report can't be shown" text={`${cause}. Write the page again: kspsign report FILE --html PAGE.`} />);
+    },
+  );
+}

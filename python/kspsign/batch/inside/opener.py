@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -20,6 +21,7 @@ from kspsign.authenticode.formats import detect_format, is_taken_by_name, may_be
 from kspsign.authenticode.io.new_file import new_file
 from kspsign.authenticode.io.snapshot import Snapshot
 from kspsign.authenticode.signable import HEAD, Glimpse
+from kspsign.batch.admissions import MOST_KEPT
 from kspsign.batch.inside.folder import PrivateFolder
 from kspsign.batch.inside.patterns import InsidePatterns
 from kspsign.batch.inside.tree import Box, BoxMember
@@ -36,6 +38,8 @@ MAX_DEPTH: Final = 5
 """Containers in containers in one of the files that the patterns match."""
 MAX_FILES, MAX_BYTES = 100_000, 32 << 30
 """Files, and bytes of them, that are looked at in one such file, at all depths together."""
+MOST_ENTRIES_KEPT: Final = 50_000
+"""Entries of containers that are kept in memory; others are read again when their turn comes."""
 _HOLDING: Final = frozenset({Format.MSI, Format.CAB, Format.PE})
 _CONTAINERS: Final = (b"PK\3\4", b"NAVX")
 _EXCLUDE: Final = "Check where the file comes from; exclude it from --inside (!PATTERN) if it is meant so."
@@ -100,6 +104,7 @@ class Opener:
     unopened: dict[str, str] = field(default_factory=dict)
     _known: dict[tuple[object, ...], Path] = field(default_factory=dict)
     _sizes: set[tuple[int, int, str]] = field(default_factory=set)
+    _kept: Counter[str] = field(default_factory=Counter)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def open(self, artifact: Artifact) -> Opened | None:
@@ -129,6 +134,13 @@ class Opener:
             return _Pass(self, artifact, container, taken, depth).opened(kind, state)
         except KspSignError as error:
             return Opened(Box(artifact, kind, error=error), InsideFacts(0))
+
+    def keeps(self, container: Container) -> bool:
+        """Whether there is room for one more container in memory."""
+        with self._lock:
+            self._kept["containers"] += 1
+            self._kept["entries"] += len(container.entries)
+            return self._kept["entries"] <= MOST_ENTRIES_KEPT and self._kept["containers"] <= MOST_KEPT
 
     def look_for_payload(self, artifact: Artifact) -> None:
         """Note what a package, cabinet or program holds that is signed with it alone."""
@@ -207,7 +219,8 @@ class _Pass:
             if entry.name not in own:
                 self._entry(entry)
         facts = InsideFacts(len(self._members), self._not_matched, self._not_signable)
-        box = Box(self._artifact, kind, tuple(self._members), state)
+        kept = self._container if self._members and self._opener.keeps(self._container) else None
+        box = Box(self._artifact, kind, tuple(self._members), state, opened=kept)
         return Opened(box, facts, tuple(self._artifacts), tuple(self._boxes))
 
     def _is_left_alone(self) -> bool:
@@ -244,8 +257,8 @@ class _Pass:
             self._leave(format_)
 
     def _owner(self, name: str, head: bytes) -> str | None:
-        """Who else may have the private copy of a file: any that is not to be signed, or any that is; what a policy
-        judges by name, and containers, which are written again, nobody."""
+        """Which files share the private copy of this content: all that are not to be signed, or all that are. None does
+        of a container, which is written again, or of what a policy judges by name."""
         if not self._signs:
             return None
         return name if self._opener.judge is not None or head.startswith(_CONTAINERS) else "signed"

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from kspsign.authenticode.containers.container import open_container
+from kspsign.authenticode.containers.container import Container, open_container
 from kspsign.authenticode.containers.rebuild import check_rebuild, rebuild
 from kspsign.authenticode.formats import open_signable
 from kspsign.authenticode.signable import Digest
@@ -41,8 +41,7 @@ def admit_container(box: Box, signing: Signing, engine: Engine) -> None:
         check_kind(box)
     entries = inside.expected(box)
     if entries and not inside.is_doomed(artifact):
-        container = open_container(artifact.path, BOUNDS)
-        check_rebuild(container, entries, drop_signature=signing.run.settings.replace)
+        check_rebuild(_container(box), entries, drop_signature=signing.run.settings.replace)
 
 
 def sign_container(box: Box, signing: Signing, engine: Engine) -> FileOutcome:
@@ -88,7 +87,7 @@ def plan_container(box: Box, signing: Signing, planner: Planner) -> FileOutcome:
     entries = [member.entry for member in inside.changed(box)]
     if not entries:
         return _unchanged(box, signing, lambda: plan_one(artifact, signing, planner))
-    check_rebuild(open_container(artifact.path, BOUNDS), entries, drop_signature=signing.run.settings.replace)
+    check_rebuild(_container(box), entries, drop_signature=signing.run.settings.replace)
     if artifact.format is not None:
         file = open_signable(artifact.path, artifact.format, replacing=signing.run.settings.replace)
         guard(file)
@@ -127,9 +126,13 @@ def _check_state(box: Box, held: LockedTarget) -> None:
         )
 
 
+def _container(box: Box) -> Container:
+    return box.opened or open_container(box.artifact.path, BOUNDS)
+
+
 def _written_again(box: Box, changed: Sequence[BoxMember], inside: Inside, *, drop_signature: bool) -> Path:
     """The path of the container with the changed files in it, read back: each is what was signed."""
-    container = open_container(box.artifact.path, BOUNDS)
+    container = _container(box)
     made = inside.folder.new_path(box.artifact.path.suffix.lower())
     contents = {member.entry: inside.paths[member.worked_on] for member in changed}
     rebuild(container, contents, made, drop_signature=drop_signature)

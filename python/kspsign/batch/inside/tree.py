@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import NamedTuple
 
+from kspsign.authenticode.containers.container import Container
 from kspsign.authenticode.containers.kinds import ContainerKind
 from kspsign.authenticode.signable import Digest
 from kspsign.batch.inside.folder import PrivateFolder
@@ -30,13 +31,15 @@ class BoxMember(NamedTuple):
 @dataclass(frozen=True, slots=True)
 class Box:
     """A container that was opened: what it is, the files in it that have rows, and its state when it was read (see
-    `state_of`). `error` is why what is inside can't be taken out."""
+    `state_of`). `error` is why what is inside can't be taken out. `opened` is the container as it was read, None where
+    there are too many to keep."""
 
     artifact: Artifact
     kind: ContainerKind | None
     members: tuple[BoxMember, ...] = ()
     state: tuple[int, ...] = ()
     error: KspSignError | None = None
+    opened: Container | None = field(default=None, repr=False)
 
 
 class Settled(NamedTuple):

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Protocol, TypeVar, runtime_checkable
 
+from cryptography import x509
+
 from kspsign.model.values import DigestAlgorithm
 
 SignatureT_co = TypeVar("SignatureT_co", bound="FileSignature", covariant=True)
@@ -128,7 +130,8 @@ class SignatureProfile(Protocol[SignatureT_co]):
 
 
 class PreparedParts(PreparedSignature, Protocol):
-    """A prepared signature that can be written down: its content and the attributes to be signed, as DER."""
+    """A prepared signature that can be written down: its content and what is signed for it. As DER of PKCS#7 (the
+    signed attributes), else as the format has them."""
 
     @property
     def content(self) -> bytes: ...
@@ -138,7 +141,13 @@ class PreparedParts(PreparedSignature, Protocol):
 
 @runtime_checkable
 class DetachableProfile(SignatureProfile[SignatureT_co], Protocol[SignatureT_co]):
-    """The strategy of signatures that are DER ContentInfos (RFC 5652 §3): programs exchange them without the file."""
+    """The strategy of signatures that can be made apart from their file, in two steps.
+
+    `is_pkcs7` says that they are DER ContentInfos (RFC 5652 §3), which programs exchange without the file.
+    """
+
+    @property
+    def is_pkcs7(self) -> bool: ...
 
     def prepare(self, terms: SigningTerms, content: bytes) -> PreparedParts:
         """See SignatureProfile."""
@@ -151,3 +160,32 @@ class DetachableProfile(SignatureProfile[SignatureT_co], Protocol[SignatureT_co]
 def is_timestamped(signature: FileSignature) -> bool:
     """Whether the signature carries a timestamp of either kind."""
     return bool(signature.tokens or signature.counter_signatures)
+
+
+@runtime_checkable
+class PairedSignature(PreparedSignature, Protocol):
+    """A prepared signature that consists of two values by one key, of which `digest` and `companion` are made first."""
+
+    @property
+    def companion(self) -> bytes:
+        """The second digest that the key store signs; neither depends on the other's signature."""
+
+    def paired(self, value: bytes) -> PreparedSignature:
+        """The same with the key store's signature of `companion`, ready to be assembled."""
+
+
+@runtime_checkable
+class PairedValue(Protocol):
+    """A FileSignature of two values by one key."""
+
+    @property
+    def companion_value(self) -> bytes:
+        """The other one, which no timestamp covers."""
+
+
+@runtime_checkable
+class IssuerNaming(Protocol):
+    """A FileSignature that names its certificate and the issuer of that once more."""
+
+    def publisher_fault(self, issuer: x509.Certificate) -> str | None:
+        """Why it does not name the certificate that signed, and `issuer`, who issued it; None when it does."""

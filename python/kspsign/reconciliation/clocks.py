@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import chain
 from typing import Final, NamedTuple
 
 from kspsign.reconciliation.ledgers import Ledgers
@@ -51,8 +52,12 @@ def shifts(ledgers: Ledgers, matcher: Matcher, numbers: list[int], rows: list[in
     by_key: dict[int, list[float]] = {}
     for number in numbers:
         by_key.setdefault(uses.keys[number], []).append(uses.times[number])
+    asked_by_key: dict[int, list[float]] = {}
+    for row in rows:
+        asked_by_key.setdefault(ledgers.signer(row).key, []).append(table.asked[row])
     for log_key, times in by_key.items():
-        asked = sorted(table.asked[row] for row in rows if matcher.belongs(ledgers.signer(row).key, log_key))
+        known = (asked for key, asked in asked_by_key.items() if matcher.belongs(key, log_key))
+        asked = sorted(chain.from_iterable(known))
         if len(asked) == len(times):
             distances = [use - signature for use, signature in zip(sorted(times), asked, strict=True)]
             if max(distances) - min(distances) <= _ALIKE:

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final, Literal
 
 from typing_extensions import TypedDict  # pydantic makes a schema of no other before Python 3.12
 
 from kspsign.model.report import RunWarning
 from kspsign.model.version import VERSION
-from kspsign.reconciliation.answer import DAY, EXIT_CODES, Account, Answer, Result
+from kspsign.reconciliation.answer import EXIT_CODES, Account, Answer, Result
 from kspsign.reconciliation.tables import MATCHES, OUTCOMES, REASONS, Match, Outcome, Reason
 
 SCHEMA: Final = "kspsign.reconciliation/1"
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class SignatureRecord(TypedDict):
@@ -305,13 +306,13 @@ def reconciliation_schema() -> dict[str, Any]:
 
 def shown_time(seconds: float) -> str:
     """A time in UTC, to the millisecond."""
-    moment = datetime.fromtimestamp(round(seconds, 3), UTC)
+    moment = _EPOCH + timedelta(seconds=round(seconds, 3))
     return f"{moment:%Y-%m-%dT%H:%M:%S}.{moment.microsecond // 1000:03}Z"
 
 
 def shown_day(day: int) -> str:
     """A day in UTC."""
-    return f"{datetime.fromtimestamp(day * DAY, UTC):%Y-%m-%d}"
+    return f"{_EPOCH + timedelta(days=day):%Y-%m-%d}"
 
 
 def shown_distance(seconds: float) -> str:

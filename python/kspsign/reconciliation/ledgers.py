@@ -198,5 +198,5 @@ def key_names(key: KeyFacts) -> frozenset[str]:
     else:
         names = [reference[part].partition("://")[2] or reference[part] for part in _ADDRESSES if part in reference]
     if not names or "keypair" in reference:
-        names.append(key.alias or "")
+        names += [key.alias or "", reference.get("container", "")]
     return frozenset(name.rstrip("/").lower() for name in names) - {""}

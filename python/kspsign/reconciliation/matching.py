@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
+from heapq import merge
 from typing import Final
 
 from kspsign.reconciliation.key_logs.record import LogRecord
@@ -22,6 +23,8 @@ AGAIN: Final = REASONS.index("again")
 OTHER_DIGEST: Final = REASONS.index("other-digest")
 REFUSED_LEDGER: Final = REASONS.index("refused-ledger")
 REPEATED: Final = REASONS.index("repeated")
+_SHOWN: Final = 100
+"""Characters of a request's id that are kept to be shown: callers choose some of them."""
 
 
 class Matcher:
@@ -61,7 +64,7 @@ class Matcher:
         uses.events.append(hashed(record.event))
         uses.digests.append(digest)
         uses.request_ids.append(request)
-        uses.requests.append(record.request_id)
+        uses.requests.append(record.request_id[:_SHOWN])
         if digest != NOTHING:
             self._by_digest(number, digest, request)
         elif request != NOTHING:
@@ -154,19 +157,27 @@ class Matcher:
             by_key.setdefault((self.uses.keys[number], *traits), []).append(number)
         if not by_key:
             return
-        free = sorted(
-            (row for row in range(len(self._table)) if self._table.is_free(row)), key=self._table.asked.__getitem__
-        )
+        free = self._free_by_key()
         for (log_key, has_digest, has_request), numbers in by_key.items():
+            known = (rows for key, rows in free.items() if self.belongs(key, log_key))
             rows = (
                 row
-                for row in free
+                for row in merge(*known, key=self._table.asked.__getitem__)
                 if self._table.is_free(row)
                 and not (has_digest and self._table.digests[row] != NOTHING)
                 and not (has_request and self._table.requests[row] != NOTHING)
-                and self.belongs(self._ledgers.signer(row).key, log_key)
             )
             self._pair_by_time(sorted(numbers, key=self.uses.times.__getitem__), rows)
+
+    def _free_by_key(self) -> dict[int, list[int]]:
+        """The signatures that nothing is matched with, in the order of time, by the number of their key."""
+        free: dict[int, list[int]] = {}
+        for row in range(len(self._table)):
+            if self._table.is_free(row):
+                free.setdefault(self._ledgers.signer(row).key, []).append(row)
+        for rows in free.values():
+            rows.sort(key=self._table.asked.__getitem__)
+        return free
 
     def _pair_by_time(self, numbers: Sequence[int], rows: Iterator[int]) -> None:
         """Both in the order of time: each signature with the first use that is not too early for it."""

@@ -122,6 +122,12 @@ def account_words(account: Account) -> str:
     return f"{account.signatures} signature(s) ({outcomes}), {account.uses} in the log"
 
 
+def caller_words(caller: tuple[str, Account]) -> str:
+    """The counts of a caller of the service."""
+    name, account = caller
+    return f"{name or 'not named'}: {account.uses} use(s), {account.unaccounted} unaccounted"
+
+
 def coverage_words(found: Answer) -> list[str]:
     """The time that each log covers."""
     return [

@@ -34,6 +34,7 @@ from kspsign.signing.budget import Budget
 from kspsign.signing.clock import StepClock
 from kspsign.signing.copies import LockedTarget, SignedCopy
 from kspsign.signing.hooks import Hooks
+from kspsign.signing.plan import check_for_tools
 from kspsign.signing.preflight import Preflight
 from kspsign.signing.shared_state import SharedState
 from kspsign.signing.tool_calls import Caller, SigningTool
@@ -136,8 +137,9 @@ class ToolEngine:
         self._shared.uses.embedded_use(copy.use, copy.artifact.name, copy.hashes.sha256)
 
     def _admit(self, file: SignableFile) -> None:
-        """Raise ArtifactError for a bundle with unsigned files inside, which no tool signs; else the tool has terms of
-        its own."""
+        """Raise ArtifactError for what no tool signs: a format with XML signatures, a bundle with unsigned files in it;
+        else the tool has terms of its own."""
+        check_for_tools(file)
         if isinstance(file, BundledFiles) and file.unsigned_inner():
             raise ArtifactError(
                 Hresult.TRUST_E_NOSIGNATURE,

@@ -275,9 +275,10 @@ def test_a_use_without_request_id_in_the_log_is_matched_by_time_only_with_a_free
             {"a/p"},
         ),
         (KeyFacts(store="pkcs11", alias="Token key", reference={"module": "/lib.so"}), {"token key"}),
+        (KeyFacts(store="windows", reference={"container": "Release", "provider": "KSP"}), {"release"}),
         (KeyFacts(store="windows"), set()),
     ],
-    ids=lambda value: value.store if isinstance(value, KeyFacts) else None,
+    ids=range(7),
 )
 def test_what_a_log_may_call_the_key_of_a_ledger(key: KeyFacts, names: set[str]) -> None:
     assert key_names(key) == names

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from kspsign.authenticode.cms.account import MAX_CERTIFICATES
+from kspsign.authenticode.cms.account import MAX_CERTIFICATES, check_certificate
 from kspsign.authenticode.xmldsig.algorithms import DSIG
 from kspsign.authenticode.xmldsig.document import XmlNode
 from kspsign.authenticode.xmldsig.structure import XmlFields, malformed, octets_of
@@ -29,7 +29,7 @@ class KeyInfo(NamedTuple):
 
 def read_key_info(element: XmlNode | None, *, further: bool = False) -> KeyInfo:
     """The KeyInfo in `element`: a KeyValue and an X509Data, in either order, each at most once; `further` admits
-    elements of other namespaces.
+    an Id, and elements of other namespaces.
 
     Raises TrustError (TRUST_E_MALFORMED_SIGNATURE) for anything else.
     """
@@ -37,7 +37,7 @@ def read_key_info(element: XmlNode | None, *, further: bool = False) -> KeyInfo:
         return KeyInfo()
     found: dict[str, XmlNode] = {}
     others: list[XmlNode] = []
-    for child in XmlFields(element, ("Id",)).rest():
+    for child in XmlFields(element, ("Id",) if further else ()).rest():
         if child.namespace != DSIG and further:
             others.append(child)
         elif child.namespace != DSIG or child.name not in {"KeyValue", "X509Data"} or child.name in found:
@@ -55,6 +55,8 @@ def _certificates(element: XmlNode) -> tuple[bytes, ...]:
     fields.end()
     if not 1 <= len(found) <= MAX_CERTIFICATES or len(set(found)) < len(found):
         raise malformed(f"X509Data has {len(found)} certificates, or one twice")
+    for certificate in found:
+        check_certificate(certificate)
     return found
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser
 
-from kspsign.model.report import Report
+from kspsign.model.report import InsideFacts, Report
 from kspsign.publishing.page import page_pieces
 from kspsign.publishing.report_file import report_text
 from support.azure_devops.uploads import step_variables
@@ -189,7 +189,10 @@ def test_the_keyboard_alone_reaches_a_file_and_its_details(forty: Watched) -> No
 def test_a_container_shows_what_it_holds(browser: Browser, tmp_path: Path) -> None:
     names = ("out/app.msix", "out/app.msix/lib/a.dll", "out/app.msix/app.exe")
     report = report_of(3)
-    files = tuple(replace(file, path=name) for file, name in zip(report.files, names, strict=True))
+    files = tuple(
+        replace(file, path=name, inside=InsideFacts(2, 3, 4, "a nested CAB") if name.endswith(".msix") else None)
+        for file, name in zip(report.files, names, strict=True)
+    )
     with opened(browser, written(replace(report, files=files), tmp_path)) as page:
         rows = page.page.get_by_role("treeitem")
         assert [row.split("\n")[0] for row in page.page.locator(".row .name").all_inner_texts()] == [
@@ -201,6 +204,7 @@ def test_a_container_shows_what_it_holds(browser: Browser, tmp_path: Path) -> No
         ]
         rows.filter(has_text="app.msix").first.click()
         assert page.text(".details h3") == "out/app.msix"
+        assert "2 files of the report, 3 matched by no pattern" in page.text(".details .facts")
 
 
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])

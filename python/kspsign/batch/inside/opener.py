@@ -250,8 +250,8 @@ class _Pass:
         if not self._signs or self._stating is not None or suffix not in MANIFEST_SUFFIXES:
             return
         self._taken.add(entry)
-        path = self._opener.content(self._container, entry, suffix, None)
-        if detect_format(Glimpse.of(Snapshot(path, keep=False))) in SIGNED_AFTER_OTHERS:
+        found = self._opener.content(self._container, entry, suffix, _of_anyone)
+        if found is not None and detect_format(Glimpse(found.path, found.head, entry.size)) in SIGNED_AFTER_OTHERS:
             self._stating = entry.name
 
     def _entry(self, entry: ContainerEntry) -> None:
@@ -310,6 +310,10 @@ class _Pass:
     def _add(self, entry: ContainerEntry, artifact: Artifact) -> None:
         self._members.append(BoxMember(entry.name, artifact.name))
         self._artifacts.append(artifact)
+
+
+def _of_anyone(_head: bytes) -> None:
+    """The copy is only read."""
 
 
 def _said(payload: Payload) -> str:

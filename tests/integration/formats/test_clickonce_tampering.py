@@ -162,6 +162,13 @@ CHANGES: dict[str, tuple[Change, set[str]]] = {
     "an element after the signature": (put(b"</Signature></asmv1", b"</Signature><file/></asmv1"), {"structure"}),
     "an entity": (put(b"<asmv1:assembly ", b'<!DOCTYPE x [<!ENTITY y "z">]><asmv1:assembly '), {"structure"}),
     "UTF-16": (lambda data: data.decode("utf-8-sig").replace("utf-8", "utf-16").encode("utf-16"), {"structure"}),
+    "a comment in a hash": (put(b"<dsig:DigestValue>", b"<dsig:DigestValue><!-- x -->"), {"structure"}),
+    "a comment after the root": (lambda data: data + b"<!-- x -->", {"structure"}),
+    "a namespace in the signature": (in_license(b"<KeyInfo>", b'<KeyInfo xmlns:x="urn:x">'), {"cms-structure"}),
+    "a prefix in the signature": (
+        lambda data: data.replace(b"msrel:", b"x:").replace(b"xmlns:msrel", b"xmlns:x"),
+        {"cms-structure"},
+    ),
     "wrapped": (wrapped, {"structure"}),
     "no licence": (without(rb"<msrel:RelData.*</msrel:RelData>"), {"cms-structure"}),
     "no publisher": (without(rb"<publisherIdentity[^/]*</publisherIdentity>"), {"cms-structure"}),

@@ -235,7 +235,7 @@ SCHEMAS: Mapping[str, str] = {
     "digest": "kspsign.signing.digest_document:digest_document_schema",
     "key-command": "kspsign.keys.command.messages:key_command_schema",
     "ledger": "kspsign.ledger.entries:ledger_schema",
-    "reconciliation": "kspsign.reconciliation.facts:reconciliation_schema",
+    "reconciliation": "kspsign.reconciliation.schema:reconciliation_schema",
 }
 """The function that returns each schema, loaded when it is asked for."""
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Final
 
 from kspsign.reconciliation.answer import Account, Answer, Result
-from kspsign.reconciliation.facts import SignatureRecord, UseRecord, shown_day, shown_time, totals
+from kspsign.reconciliation.facts import shown_day, shown_time, totals
 from kspsign.reconciliation.key_logs.read import KeyLog
 from kspsign.reconciliation.ledgers import ReadLedger
+from kspsign.reconciliation.schema import SignatureRecord, UseRecord
 from kspsign.reconciliation.tables import Match, Reason
 
 _NAMED: Final = 20
@@ -57,6 +58,7 @@ def matched_words(found: Answer) -> str:
     aside = [
         (counts["repeated"], "record(s) exported twice"),
         (counts["outside"], "use(s) outside the period or of other keys"),
+        (counts["outside_signatures"], "signature(s) outside the period or of other keys"),
         (counts["not_logged"], "lost signature(s) that the key did not make"),
     ]
     return ", ".join([*(said or ["none"]), *(f"{number} {what}" for number, what in aside if number)])

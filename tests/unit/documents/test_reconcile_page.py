@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from typing import get_args
 
-from kspsign.reconciliation.facts import ReconciliationRecord
 from kspsign.reconciliation.key_logs.named_columns import COLUMNS
 from kspsign.reconciliation.key_logs.read import LogFormat
+from kspsign.reconciliation.schema import ReconciliationRecord
 from kspsign.reconciliation.settings import RECONCILE_INTERNAL_FIELDS, ReconcileSettings
 from kspsign.reconciliation.tables import MATCHES, REASONS
 from kspsign.settings.faults import option_name

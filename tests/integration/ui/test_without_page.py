@@ -1,4 +1,4 @@
-"""An installation from source without Node: all but the page works, and the page is refused before anything is signed."""
+"""An installation from source without Node: all but the page works, and the page is refused before any signature."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ _NAMED = 5
 
 
 def with_inside(run: Run) -> Run:
-    """The run with the files inside its containers that are meant, box in its place among the others by name.
+    """The run with the files inside its containers that are meant, each in its place among the others by name.
 
     Raises ConfigurationError for a wrong pattern, and for one that names a single file which is not there;
     PrerequisiteError, CancelledError.
@@ -78,7 +78,7 @@ def _nothing() -> None:
 
 
 def _twins(artifacts: Iterable[Artifact]) -> dict[str, tuple[Artifact, ...]]:
-    """For the first file of box private copy the others that have it."""
+    """For the first file of each private copy the others that have it."""
     first: dict[str, Artifact] = {}
     others: dict[str, tuple[Artifact, ...]] = {}
     for artifact in artifacts:

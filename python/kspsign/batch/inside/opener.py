@@ -6,7 +6,7 @@ import contextlib
 import hashlib
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import chain
@@ -15,7 +15,7 @@ from typing import Final, NamedTuple
 
 from kspsign.authenticode.containers.bounds import Bounds
 from kspsign.authenticode.containers.container import Container, ContainerEntry, open_container
-from kspsign.authenticode.containers.kinds import ContainerKind, detect_container
+from kspsign.authenticode.containers.kinds import ContainerKind, detect_container, is_named_container
 from kspsign.authenticode.containers.payload import Payload, find_payloads
 from kspsign.authenticode.formats import (
     MANIFEST_SUFFIXES,
@@ -26,6 +26,7 @@ from kspsign.authenticode.formats import (
 )
 from kspsign.authenticode.io.new_file import new_file
 from kspsign.authenticode.io.snapshot import Snapshot
+from kspsign.authenticode.refusals import is_archive
 from kspsign.authenticode.signable import HEAD, Glimpse
 from kspsign.batch.admissions import MOST_KEPT
 from kspsign.batch.inside.folder import PrivateFolder
@@ -43,7 +44,8 @@ BOUNDS: Final = Bounds()
 MAX_DEPTH: Final = 5
 """Containers in containers in one of the files that the patterns match."""
 MAX_FILES, MAX_BYTES = 100_000, 32 << 30
-"""Files, and bytes of them, that are looked at in one such file, at all depths together."""
+"""Files, and bytes of them, that are taken out of one such file, at all depths together."""
+_NAMED: Final = 5
 MOST_ENTRIES_KEPT: Final = 50_000
 """Entries of containers that are kept in memory; others are read again when their turn comes."""
 _HOLDING: Final = frozenset({Format.MSI, Format.CAB, Format.PE})
@@ -67,9 +69,9 @@ class Opened(NamedTuple):
 
 
 class _Content(NamedTuple):
-    """A private copy, and its first bytes."""
+    """A private copy, None for what is neither of a format nor named as a container, and its first bytes."""
 
-    path: Path
+    path: Path | None
     head: bytes
 
 
@@ -115,7 +117,7 @@ class Opener:
 
     def open(self, artifact: Artifact) -> Opened | None:
         """What is in the file; None when it is not a container, or nothing in it can be meant. Never raises for what it
-        holds: that is the error of its box."""
+        holds: that is the error of the `Box`."""
         if not artifact.readable:
             return None
         self.look_for_payload(artifact)
@@ -163,9 +165,9 @@ class Opener:
         """Whether something in the container of this name may get a row."""
         return self.demanded or self.patterns.reaches_into(name)
 
-    def content(self, container: Container, entry: ContainerEntry, suffix: str, own: Ownership) -> _Content | None:
+    def content(self, container: Container, entry: ContainerEntry, suffix: str, own: Ownership) -> _Content:
         """A private copy of the entry's content: that of the same content with the same extension, among those for
-        which `own` says the same. None for content that is of no format.
+        which `own` says the same.
 
         Raises ArtifactError when the entry is damaged, OSError.
         """
@@ -175,8 +177,8 @@ class Opener:
             head += piece
             if len(head) >= HEAD:
                 break
-        if not may_be_signable(head, suffix):
-            return None
+        if not (is_named_container(head, suffix) or may_be_signable(head, suffix)):
+            return _Content(None, head[:HEAD])
         owner = own(head)
         known = self._same(container, entry, suffix, owner)
         if known is not None:
@@ -218,6 +220,7 @@ class _Pass:
         self._boxes: list[Opened] = []
         self._not_matched = self._not_signable = 0
         self._stating: str | None = None
+        self._not_opened: list[str] = []
 
     def opened(self, kind: ContainerKind, state: tuple[int, ...]) -> Opened:
         """What is in it."""
@@ -232,7 +235,7 @@ class _Pass:
                 f"{self._stating} in it states hashes of files that signing would change",
                 remedy="Sign the published ClickOnce or VSTO folder first, then pack it.",
             )
-        facts = InsideFacts(len(self._members), self._not_matched, self._not_signable)
+        facts = InsideFacts(len(self._members), self._not_matched, self._not_signable, _archives(self._not_opened))
         kept = self._container if self._members and self._opener.keeps(self._container) else None
         box = Box(self._artifact, kind, tuple(self._members), state, opened=kept)
         return Opened(box, facts, tuple(self._artifacts), tuple(self._boxes))
@@ -250,8 +253,8 @@ class _Pass:
         if not self._signs or self._stating is not None or suffix not in MANIFEST_SUFFIXES:
             return
         self._taken.add(entry)
-        found = self._opener.content(self._container, entry, suffix, _of_anyone)
-        if found is not None and detect_format(Glimpse(found.path, found.head, entry.size)) in SIGNED_AFTER_OTHERS:
+        path, head = self._opener.content(self._container, entry, suffix, _of_anyone)
+        if path is not None and detect_format(Glimpse(path, head, entry.size)) in SIGNED_AFTER_OTHERS:
             self._stating = entry.name
 
     def _entry(self, entry: ContainerEntry) -> None:
@@ -261,24 +264,27 @@ class _Pass:
         if not (reaches or opener.patterns.takes(name)):
             self._not_matched += 1
             return
-        self._taken.add(entry)
-        found = opener.content(self._container, entry, suffix, partial(self._owner, name))
-        if found is None:
-            self._not_signable += 1
+        real, head = opener.content(self._container, entry, suffix, partial(self._owner, name))
+        if real is None:
+            self._leave(entry, None, head)
             return
-        glimpse = Glimpse(found.path, found.head, entry.size)
+        self._taken.add(entry)
+        named = is_named_container(head, suffix)
+        glimpse = Glimpse(real, head, entry.size)
         format_, kind = detect_format(glimpse), detect_container(glimpse)
-        by_name = suffix if is_taken_by_name(format_, suffix) else None
-        taken = format_ is not None and opener.patterns.takes(name, named_suffix=by_name)
-        demanded = opener.demanded and format_ is not None and by_name is None
-        artifact = Artifact(str(found.path), name, format_, entry.size, container=self._artifact.name)
+        # A name that readers open as a container is refused where nothing can be judged by it, as outside of one.
+        counts = format_ is not None or (named and kind is None)
+        by_name = suffix if opener.signs and is_taken_by_name(format_, suffix) else None
+        taken = counts and opener.patterns.takes(name, named_suffix=by_name)
+        demanded = opener.demanded and counts
+        artifact = Artifact(str(real), name, format_, entry.size, container=self._artifact.name)
         if kind is not None and reaches:
             self._nested(entry, artifact, kind, taken=taken, demanded=demanded)
         elif taken or demanded:
             opener.look_for_payload(artifact)
             self._add(entry, artifact._replace(to_sign=taken and self._signs))
         else:
-            self._leave(format_)
+            self._leave(entry, format_, head)
 
     def _owner(self, name: str, head: bytes) -> str | None:
         """Which files share the private copy of this content: all that are not to be signed, or all that are. None does
@@ -295,30 +301,40 @@ class _Pass:
         snapshot = Snapshot(artifact.path, keep=False)
         opened = self._opener.open_nested(artifact, kind, snapshot, self._taken, self._depth + 1)
         if not (opened.box.members or opened.box.error or taken or demanded):
-            self._leave(artifact.format)
+            self._leave(entry, artifact.format, b"", opened.facts.not_opened)
             return
         to_sign = self._signs and (taken or any(inner.to_sign for inner in opened.artifacts))
         artifact = artifact._replace(to_sign=to_sign)
         self._boxes.append(opened._replace(box=replace(opened.box, artifact=artifact)))
         self._add(entry, artifact)
 
-    def _leave(self, format_: Format | None) -> None:
-        """The file gets no row."""
+    def _leave(self, entry: ContainerEntry, format_: Format | None, head: bytes, not_opened: str = "") -> None:
+        """The file gets no row; an archive is named."""
         self._not_matched += format_ is not None
         self._not_signable += format_ is None
+        if not_opened or (format_ is None and is_archive(head)):
+            self._not_opened.append(f"{entry.name} ({not_opened})" if not_opened else entry.name)
 
     def _add(self, entry: ContainerEntry, artifact: Artifact) -> None:
         self._members.append(BoxMember(entry.name, artifact.name))
         self._artifacts.append(artifact)
 
 
-def _of_anyone(_head: bytes) -> None:
-    """The copy is only read."""
+def _archives(names: Sequence[str]) -> str:
+    """Says which archives in a container are not opened; empty when there are none."""
+    if not names:
+        return ""
+    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+    return f"{count(len(names), 'archive')}: {', '.join(names[:_NAMED])}{more}"
 
 
 def _said(payload: Payload) -> str:
     place = f" ({payload.place})" if payload.place else ""
     return f"{payload.kind}{place}" + (f" of {count(len(payload.files), 'file')}" if payload.files else "")
+
+
+def _of_anyone(_head: bytes) -> None:
+    """The copy is only read."""
 
 
 def _beyond(what: str) -> ArtifactError:

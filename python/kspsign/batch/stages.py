@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, cast
 
 from kspsign.batch.cautions import certificate_warnings, no_timestamp_warning, skipped_warnings
 from kspsign.batch.ledger import begin_ledger
@@ -26,6 +26,7 @@ from kspsign.signing.signature_cache import Tally
 from kspsign.verifying import Verifier, open_second_opinion, open_verifier
 
 if TYPE_CHECKING:
+    from kspsign.signing.native import NativeEngine
     from kspsign.signing.preflight import Preflight
 
 
@@ -81,6 +82,10 @@ def sign(run: Run, key: CheckedKey) -> SignedCopies:
         run.warn((no_timestamp_warning(key.certificate),))
     folder = run.settings.signature_cache if not run.settings.dry_run else None
     tally = Tally(folder, run.cancelled) if folder is not None else None
+    if run.settings.provenance is not None or run.judge is not None:
+        from kspsign.batch.provenance import check_provenance  # noqa: PLC0415 - few runs write one
+
+        check_provenance(run, key.key)
     budget = Budget(share(run.settings.max_signatures, run.record.slice), tally)
     if run.settings.dry_run:
         return SignedCopies(open_planner(run.settings, key.certificate, budget), key)
@@ -126,8 +131,17 @@ def _sign_all(signing: Signing, engine: Engine) -> None:
     try:
         batch.refuse(lambda artifact: admit_one(artifact, signing, engine))
         batch.work(lambda artifact: sign_one(artifact, signing, engine), engine.concurrency)
+        if run.settings.provenance is not None and not run.cancelled.is_set():
+            _leave_provenance(signing, engine)
     finally:
         record_engine(run, engine)
+
+
+def _leave_provenance(signing: Signing, engine: Engine) -> None:
+    """Sign and write the provenance; check_provenance refused every engine but the native one."""
+    from kspsign.batch.provenance import write_provenance  # noqa: PLC0415 - few runs write one
+
+    write_provenance(signing.run, cast("NativeEngine", engine), signing.verifier)
 
 
 def record_engine(run: Run, engine: Engine) -> None:
@@ -140,7 +154,7 @@ def record_engine(run: Run, engine: Engine) -> None:
 
 def _plan_all(signing: Signing, planner: Planner) -> None:
     Batch(signing.run).work(lambda artifact: plan_one(artifact, signing, planner), LOCAL_SLOTS)
-    signing.run.record.signatures_needed = planner.budget.spent
+    signing.run.record.signatures_needed = planner.budget.spent + (signing.run.settings.provenance is not None)
 
 
 def _check(verifier: Verifier, certificate: SyncedCertificate) -> None:

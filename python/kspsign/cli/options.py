@@ -28,7 +28,18 @@ _SIGNING = tuple(
     name for name in _ALL if name not in {"shadow", "catalog", "output", *_CATALOGUE, *COMMAND_LINE_FIELDS}
 )
 _OF_FILES = frozenset(
-    {"page_hashes", "crlf", "append", "replace", "skip_signed", "slice", "dry_run", "fail_fast", "publish_token_env"}
+    {
+        "page_hashes",
+        "crlf",
+        "provenance",
+        "append",
+        "replace",
+        "skip_signed",
+        "slice",
+        "dry_run",
+        "fail_fast",
+        "publish_token_env",
+    }
 )
 """Settings of runs that sign the files themselves."""
 
@@ -88,6 +99,7 @@ FIELDS: dict[str, tuple[str, ...]] = {
         "folder",
         "trust_root",
         "policy",
+        "provenance",
         "catalog",
         "revocation",
         "ca_file",

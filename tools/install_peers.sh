@@ -7,6 +7,9 @@ while read -r file package; do
   command -v "$file" >/dev/null || compgen -G "$file" >/dev/null || missing+=("$package")
 done <<'PEERS'
 osslsigncode osslsigncode
+unzip unzip
+zip zip
+7zz 7zip
 chromium chromium
 sbverify sbsigntool
 gcab gcab

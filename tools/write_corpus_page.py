@@ -29,6 +29,7 @@ KINDS = {
     "catalogues": (".cat",),
     "NuGet packages": (".nupkg",),
     "packages of Windows Installer": (".msi",),
+    "INF files of drivers": (".inf",),
 }
 HEAD = """# The corpus
 
@@ -38,6 +39,10 @@ as it came, by the Microsoft root program; signed by us in place of any other si
 signature is valid, signed by us in addition to it. Then one byte of each signed file is changed, three times in three \
 places: all are refused. No MSIX and no Business Central packages were found there; those are tested on files \
 that we make.
+
+{containers} containers from there (NuGet packages, and wheels as ZIP archives) and \
+MSIX packages that openappx packs of these programs are written again with one file changed, as signing inside does \
+it: every other entry keeps its bytes, and unzip, 7-Zip, Python or openappx accept the result.
 
 {differences} of {verdicts} verdicts differ from osslsigncode's. Revocation is not asked for.
 
@@ -81,7 +86,9 @@ def page(packages: Sequence[Package], table: Sequence[Case]) -> str:
     names = [name for case in table for name in case.files]
     head = HEAD.format(
         files=len(names),
-        packages=len(packages),
+        packages=sum(bool(package["files"]) for package in packages),
+        containers=sum(len(package.get("containers", ())) for package in packages)
+        + sum(name.endswith(".nupkg") for name in names),
         kinds=_kinds(names),
         differences=sum(len(case.differences) * len(case.files) for case in table),
         verdicts=sum(len(case.files) for case in table for name in ASKED if f"peer_{name}" in case.expected),

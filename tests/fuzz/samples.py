@@ -12,7 +12,17 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
 from cryptography.hazmat.primitives.asymmetric.utils import Prehashed
 
-from fuzz.targets import ALGORITHM, SIGNATURE, FileTarget, Target, certificate_target, reply_target, signature_target
+from fuzz.targets import (
+    ALGORITHM,
+    SIGNATURE,
+    ContainerTarget,
+    FileTarget,
+    Target,
+    certificate_target,
+    payload_target,
+    reply_target,
+    signature_target,
+)
 from kspsign.authenticode.cms.timestamp import check_reply, make_query
 from kspsign.authenticode.formats import open_signable
 from kspsign.authenticode.profile import SigningTerms
@@ -27,6 +37,7 @@ from support.formats.navx_samples import build_navx
 from support.formats.nuget_samples import package
 from support.formats.peimages import build_pe
 from support.formats.script_samples import script
+from support.formats.zips import Part, build_zip
 
 FILES: dict[Format, tuple[str, Callable[[], bytes]]] = {
     Format.PE: (".exe", lambda: build_pe(overlay=b"payload" * 9)),
@@ -88,13 +99,29 @@ MESSAGES: dict[str, Callable[[], Target]] = {
     "timestamp-reply": lambda: reply_target((respond(make_query(SIGNATURE, ALGORITHM).der, authority(), _now()),)),
     "certificate": lambda: certificate_target(authority().signing_chain),
 }
-TARGETS = (*sorted(FILES), *MESSAGES)
+CONTAINERS: dict[str, tuple[str, Callable[[], bytes]]] = {
+    "container-zip": (".zip", lambda: build_zip([Part("a.dll", b"MZ" * 99, deflate=True), Part("b.txt", b"b")])),
+    "container-msix": (".msix", lambda: Package().build()),
+    "container-msixbundle": (".msixbundle", lambda: Package().bundle({"inner.msix": Package().build()})),
+    "container-app": (".app", build_navx),
+}
+PAYLOADS: dict[str, tuple[Format, Callable[[], bytes]]] = {
+    "payload-pe": (Format.PE, lambda: build_pe(overlay=build_cab())),
+    "payload-msi": (Format.MSI, msitools_package),
+}
+TARGETS = (*sorted(FILES), *MESSAGES, *CONTAINERS, *PAYLOADS)
 
 
 def open_target(name: str, folder: Path) -> Target:
     """The target of that name; files are written to `folder`."""
     if name in MESSAGES:
         return MESSAGES[name]()
+    if name in CONTAINERS:
+        suffix, make = CONTAINERS[name]
+        return Target(ContainerTarget(folder, suffix).feed, (make(),))
+    if name in PAYLOADS:
+        kind, make = PAYLOADS[name]
+        return payload_target(kind, folder, make())
     kind = Format(name)
     suffix, make = FILES[kind]
     target = FileTarget(kind, folder, suffix, authority())

@@ -14,7 +14,12 @@ from pathlib import Path
 from kspsign.authenticode.cms.file_signature import read_signature
 from kspsign.authenticode.cms.profile import AUTHENTICODE
 from kspsign.authenticode.cms.timestamp import check_reply, make_query, read_token
+from kspsign.authenticode.containers.bounds import Bounds
+from kspsign.authenticode.containers.container import open_container
+from kspsign.authenticode.containers.payload import find_payloads
+from kspsign.authenticode.containers.rebuild import check_rebuild, rebuild
 from kspsign.authenticode.formats import detect_format, open_signable
+from kspsign.authenticode.io.snapshot import Snapshot
 from kspsign.authenticode.profile import SigningTerms
 from kspsign.authenticode.signable import Glimpse
 from kspsign.certificates.parse import outline
@@ -68,6 +73,41 @@ class FileTarget:
             file.embed(digest, file.signatures[:1] or (b"\x30\x00",), out)
         again = open_signable(self._copy, kind)
         assert again.digest([ALGORITHM]).values == digest.values, "embedding changed what is signed"
+
+
+class ContainerTarget:
+    """What is done with a container: opened, checked, unpacked, and written again around a changed file."""
+
+    def __init__(self, folder: Path, suffix: str) -> None:
+        self._path, self._again = folder / f"input{suffix}", folder / f"again{suffix}"
+        self._new, self._out = folder / "new", folder / "out"
+        self._new.write_bytes(SIGNATURE * 9000)
+
+    def feed(self, data: bytes) -> None:
+        """Put `data` through; raises what is not an error of ours."""
+        for path in (self._again, self._out):
+            path.unlink(missing_ok=True)
+        self._path.write_bytes(data)
+        with contextlib.suppress(KspSignError):
+            container = open_container(self._path, Bounds(entries=100, unpacked=1 << 24))
+            for entry in container.entries[:1]:
+                check_rebuild(container, [entry.name], drop_signature=True)
+                rebuild(container, {entry.name: self._new}, self._again, drop_signature=True)
+                again = open_container(self._again, Bounds())
+                again.extract(again.by_name[entry.name], self._out)
+                assert self._out.read_bytes() == self._new.read_bytes(), "what was put in is not what is taken out"
+
+
+def payload_target(kind: Format, folder: Path, sample: bytes) -> Target:
+    """What a file that is not a container holds."""
+    path = folder / "input"
+
+    def feed(data: bytes) -> None:
+        path.write_bytes(data)
+        with contextlib.suppress(KspSignError):
+            find_payloads(Snapshot(path), kind)
+
+    return Target(feed, (sample,))
 
 
 def signature_target(samples: tuple[bytes, ...]) -> Target:

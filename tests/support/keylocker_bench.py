@@ -59,10 +59,13 @@ class Bench:
     def arguments(self, *urls: str) -> list[str]:
         """What makes kspsign sign all of them."""
         servers = [part for url in urls for part in ("--timestamp-url", url)] if urls else ["--no-timestamp"]
-        return [
-            *("sign", "*.dll", "--folder", str(self.dist), "--key-store", "keylocker", "--keypair-alias", "release"),
-            *("--trust-root", str(self.roots), "--store", str(self.store), *servers),
-        ]
+        return ["sign", "*.dll", "--folder", str(self.dist), *self.key, *servers]
+
+    @property
+    def key(self) -> list[str]:
+        """The key that signs, and what is trusted."""
+        named = ("--key-store", "keylocker", "--keypair-alias", "release")
+        return [*named, "--trust-root", str(self.roots), "--store", str(self.store)]
 
 
 @contextlib.contextmanager

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
+from support.formats.burn_samples import BUNDLE, cached_engine
 from windows_lab.issuing import write_pkcs12
 from windows_lab.machine import Ended, Windows
 from windows_lab.twins import TWINS, with_data_behind
@@ -133,6 +134,23 @@ def test_a_second_native_signature_leaves_the_first_valid(windows: Windows, time
     checked = signtool_verify(windows, "app.exe")
     assert checked.exit_code == 0, checked.output
     assert "Number of signatures successfully Verified: 2" in checked.stdout
+
+
+def test_both_signatures_of_a_wix_bundle(windows: Windows, timestamp_url: str) -> None:
+    """SignTool accepts bundle and engine; what SignTool signs without the engine it accepts too, and we do not."""
+    for name in ("setup.exe", "wrong.exe"):
+        (windows.folder / name).write_bytes(BUNDLE)
+    write_pkcs12(windows.lab, windows.folder / "f.p12", rsa.generate_private_key(65537, 2048), PASSWORD.encode())
+    arguments = ["--key-store", "pkcs12", "--pkcs12", "f.p12", "--password-env", "PFX", "--store", "store"]
+    arguments += ["--engine", "native", "--timestamp-url", timestamp_url]
+    ended = windows.kspsign("run", "setup.exe", *arguments, "--trust-root", windows.trust_root, env={"PFX": PASSWORD})
+    assert ended.exit_code == 0, ended.output
+    (windows.folder / "engine.exe").write_bytes(cached_engine((windows.folder / "setup.exe").read_bytes()))
+    sign_by_signtool(windows, windows.certsync("Contoso-Release").thumbprint, timestamp_url, "wrong.exe")
+    accepted = signtool_verify(windows, "setup.exe", "engine.exe", "wrong.exe")
+    assert accepted.exit_code == 0, accepted.output
+    verdicts = our_verdicts(windows, "setup.exe", "engine.exe", "wrong.exe", "--trust-root", windows.trust_root)
+    assert verdicts == (2, {"engine.exe": None, "setup.exe": None, "wrong.exe": "0x8007000B"})
 
 
 def test_signtools_signatures_verify_strictly_and_their_twins_do_not(windows: Windows, timestamp_url: str) -> None:

@@ -95,6 +95,12 @@ def load_format(format_: Format) -> SignableFormat:
     return resolve(FORMATS[format_])
 
 
+def may_be_signable(head: bytes, suffix: str) -> bool:
+    """Whether a file with these first bytes and this extension (in lower case) may be of some format or a container:
+    only then it need be looked at as a whole."""
+    return any(CLUES.get(format_, _ANY_FILE).is_in(head, suffix) for format_ in FORMATS)
+
+
 def detect_format(glimpse: Glimpse) -> Format | None:
     """The format of a file, detected by its content, scripts by their extension; None when it is of no known type, or
     named as one that only another reader takes."""

@@ -6,6 +6,7 @@ from kspsign.azure_devops.open import open_client
 from kspsign.azure_devops.protocol import AzureDevOps, PublishedResult, TestRunPlan
 from kspsign.azure_devops.values import (
     DEV_TASK_ID,
+    LEDGER_TYPE,
     REPORT_TYPE,
     TASK_ID,
     VERDICT_TYPE,
@@ -17,6 +18,7 @@ from kspsign.azure_devops.values import (
 
 __all__ = [
     "DEV_TASK_ID",
+    "LEDGER_TYPE",
     "REPORT_TYPE",
     "TASK_ID",
     "VERDICT_TYPE",

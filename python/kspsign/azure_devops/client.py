@@ -6,6 +6,7 @@ import base64
 import contextlib
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from datetime import UTC, datetime
 from typing import Any, Literal
 
 import requests
@@ -36,6 +37,9 @@ EXCHANGE_SECONDS = 600.0
 """For a whole exchange; an attachment may be large."""
 RESULTS_PER_CALL = 200
 """The server takes a thousand; long texts make that many too large a request."""
+BUILDS_PER_CALL = 1000
+MAX_PAGES = 100
+"""A hundred thousand builds: whoever asks for more has mistaken the time."""
 
 _GUID = r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
 _UPLOADED_BY = re.compile(rf"/({_GUID})/({_GUID})/attachments/[^/]+/[^/]+$")
@@ -71,9 +75,48 @@ class DevOpsClient:
             build = self._build.get_build(self._project, build_id)
             return BuildState(int(build.id), str(build.status), None if build.result is None else str(build.result))
 
-    def timeline(self, build_id: int) -> Timeline:
+    def builds_since(self, definitions: Sequence[int], since: float) -> Iterator[int]:
+        begin = datetime.fromtimestamp(since, UTC)
+        seen: set[int] = set()
+        for build_id in self._pages(definitions, "finishTimeAscending", "completed", begin):
+            seen.add(build_id)
+            yield build_id
+        # Asked last, so that one that ends meanwhile may be in both lists, but is in one of them.
+        for build_id in self._pages(
+            definitions, "queueTimeAscending", "inProgress,cancelling,postponed,notStarted", None
+        ):
+            if build_id not in seen:
+                yield build_id
+
+    def _pages(self, definitions: Sequence[int], order: str, status: str, begin: datetime | None) -> Iterator[int]:
+        """The package drops the token of the next page: that begins at the time of the last build of this one."""
+        seen: set[int] = set()
+        for _page in range(MAX_PAGES):
+            with self._translated():
+                found = self._build.get_builds(
+                    self._project,
+                    definitions=list(definitions),
+                    min_time=begin,
+                    status_filter=status,
+                    top=BUILDS_PER_CALL,
+                    query_order=order,
+                )
+                fresh = {int(build.id): build for build in found if int(build.id) not in seen}
+                times = [build.finish_time if order.startswith("finish") else build.queue_time for build in found]
+            seen |= fresh.keys()
+            yield from fresh
+            if len(found) < BUILDS_PER_CALL:
+                return
+            if not fresh or times[-1] is None:
+                break
+            begin = times[-1]
+        raise problem(
+            UNEXPECTED, f"more than {MAX_PAGES * BUILDS_PER_CALL} builds, or as many of one moment as a page has"
+        )
+
+    def timeline(self, build_id: int, timeline_id: str | None = None) -> Timeline:
         with self._translated():
-            timeline = self._build.get_build_timeline(self._project, build_id)
+            timeline = self._build.get_build_timeline(self._project, build_id, timeline_id)
             if timeline is None:
                 return Timeline("", {})
             records = (_record(record) for record in timeline.records or ())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
@@ -43,8 +43,12 @@ class AzureDevOps(Protocol):
     def build(self, build_id: int) -> BuildState:
         """Whether the build runs and how it ended."""
 
-    def timeline(self, build_id: int) -> Timeline:
-        """The records of the build's current attempt."""
+    def builds_since(self, definitions: Sequence[int], since: float) -> Iterator[int]:
+        """The ids of the builds of these definitions that ended at `since` (seconds since 1970) or later, or still
+        run."""
+
+    def timeline(self, build_id: int, timeline_id: str | None = None) -> Timeline:
+        """The records of the build's current attempt, or of the one that has that timeline."""
 
     def attachments(self, build_id: int, kind: str) -> tuple[AttachmentRef, ...]:
         """The attachments of that type, of all attempts."""

@@ -13,6 +13,7 @@ DEV_TASK_ID = str(uuid.uuid5(uuid.UUID(TASK_ID), "dev"))
 
 VERDICT_TYPE = "kspsign.verdict"
 REPORT_TYPE = "kspsign.report"
+LEDGER_TYPE = "kspsign.ledger"
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +56,7 @@ class TimelineRecord:
 
 @dataclass(frozen=True, slots=True)
 class Timeline:
-    """The records of a build's current attempt, by their id."""
+    """The records of an attempt of a build, by their id."""
 
     id: str
     records: dict[str, TimelineRecord]

@@ -26,13 +26,13 @@ def guarded(artifact: Artifact, shared: SharedState, step: Callable[[], Made]) -
     except KspSignError as error:
         made = failed(artifact, error)
     except Exception as error:  # noqa: BLE001 - one file's surprise must not lose the others' outcomes
-        made = failed(artifact, _surprise(error))
+        made = failed(artifact, surprise(error))
     if isinstance(made, FileOutcome) and made.error is not None and made.tried:
         shared.breaker.failed(artifact.name, made.error)
     return made
 
 
-def _surprise(error: Exception) -> ArtifactError:
+def surprise(error: Exception) -> ArtifactError:
     """An error outside our tree, as one of the file."""
     if is_out_of_memory(error):
         return ArtifactError(Hresult.E_OUTOFMEMORY, "this process ran out of memory")

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from kspsign.authenticode.formats import open_signable
 from kspsign.authenticode.profile import FileSignature
 from kspsign.authenticode.signable import ConvertibleFile, SignableFile
-from kspsign.batch.admissions import Admissions
+from kspsign.batch.admissions import MOST_KEPT, Admissions
 from kspsign.batch.occupancy import guard, occupant_of, occupied
 from kspsign.batch.outcomes import checked, failed, planned, signed, skipped
 from kspsign.batch.run import Run
@@ -17,7 +17,7 @@ from kspsign.model.errors import KspSignError, TrustError
 from kspsign.model.hresults import Hresult
 from kspsign.model.report import FileOutcome
 from kspsign.model.values import Artifact, Verification
-from kspsign.signing.copies import LockedTarget
+from kspsign.signing.copies import LockedTarget, SignedCopy
 from kspsign.signing.engine import Engine
 from kspsign.signing.plan import Planner
 from kspsign.verifying import Verifier, read_signatures
@@ -31,56 +31,84 @@ class Signing:
     identity: PublisherIdentity
     verifier: Verifier
     admissions: Admissions = field(default_factory=Admissions)
+    kept: list[SignableFile] = field(default_factory=list)
+
+    def committed(self, artifact: Artifact, copy: SignedCopy, engine: Engine) -> None:
+        """The copy has taken its target's place. What is in a container is not safe yet then, which others may have to
+        be signed for."""
+        inside = self.run.inside
+        for safe in (copy,) if inside is None else inside.committed(artifact, copy):
+            engine.hooks.on_committed(safe)
+
+    def already_signed(self, artifact: Artifact, file: SignableFile, engine: Engine) -> None:
+        """The file was found with our signature. What a killed run left of one inside may be for another container
+        too, which is known at the end."""
+        if artifact.container is None:
+            engine.hooks.on_already_signed(file)
+        elif len(self.kept) < MOST_KEPT:
+            self.kept.append(file)
 
 
 def admit_one(artifact: Artifact, signing: Signing, engine: Engine) -> None:
     """Raise what makes it certain before anything is asked of anybody that the artifact can't be signed."""
-    if _leaves_alone(artifact, signing):
+    if leaves_alone(artifact, signing):
         return
     try:
         state = artifact.path.stat()
         file = _open(artifact, signing)
     except OSError:
         return  # locking the file in its own step reports who holds it
-    if _is_to_be_signed(file, signing):
+    if is_to_be_signed(file, signing):
         guard(file)
         engine.hooks.admit(file)
+        if signing.run.inside is not None:
+            signing.run.inside.expect(artifact)
     signing.admissions.keep(artifact, state, file)
 
 
 def sign_one(artifact: Artifact, signing: Signing, engine: Engine) -> FileOutcome:
     """The path of one artifact: hold, sign a copy, read it back and verify it, replace the target."""
-    targets = signing.run.shared.targets
-    with targets.hold(artifact) as held:
-        if _leaves_alone(artifact, signing):
+    if signing.run.inside is not None:
+        signing.run.inside.check_needed(artifact)
+    with signing.run.shared.targets.hold(artifact) as held:
+        if leaves_alone(artifact, signing):
             return _left_alone(artifact, signing)
         file = _admitted(held, signing, engine)
         kept = _already_signed(artifact, file, signing)
         if kept is not None:
             if kept.outcome == "skipped":
-                engine.hooks.on_already_signed(file)
+                signing.already_signed(artifact, file, engine)
             return kept
         held.check_writable()
-        signing.verifier.check_inner_files(file, artifact.name, artifact.format)
-        copy = engine.sign(held, file)
-        started = time.perf_counter()
-        verification = signing.verifier.verify_by_names(copy.path, artifact.format, artifact.names, copy.hashes)
-        seconds = {**copy.seconds, "verify": round(time.perf_counter() - started, 6)}
-        if verification.error is not None:
-            held.check_unchanged()  # the cause, when the file was changed between hash and copy
-            return failed(artifact, verification.error, sha256=copy.hashes.sha256, verification=verification)
-        targets.commit(held, copy)
-        engine.hooks.on_committed(copy)
-        if _is_converted(file):
-            signing.run.console.notice(f"{artifact.name}: line ends converted to CRLF before it was signed")
-        outcome = signed(artifact, copy, verification, seconds)
-        return replace(outcome, line_ends="crlf") if _is_converted(file) else outcome
+        return sign_held(held, artifact, file, signing, engine)
+
+
+def sign_held(
+    held: LockedTarget, artifact: Artifact, file: SignableFile, signing: Signing, engine: Engine
+) -> FileOutcome:
+    """Sign a copy of `file`, the content of the held target, read it back and verify it, replace the target."""
+    signing.verifier.check_inner_files(file, artifact.name, artifact.format)
+    copy = engine.sign(held, file)
+    started = time.perf_counter()
+    verification = signing.verifier.verify_by_names(copy.path, artifact.format, artifact.names, copy.hashes)
+    seconds = {**copy.seconds, "verify": round(time.perf_counter() - started, 6)}
+    if verification.error is not None:
+        held.check_unchanged()  # the cause, when the file was changed between hash and copy
+        return failed(artifact, verification.error, sha256=copy.hashes.sha256, verification=verification)
+    signing.run.shared.targets.commit(held, copy)
+    signing.committed(artifact, copy, engine)
+    if _is_converted(file):
+        signing.run.console.notice(f"{artifact.name}: line ends converted to CRLF before it was signed")
+    outcome = signed(artifact, copy, verification, seconds)
+    return replace(outcome, line_ends="crlf") if _is_converted(file) else outcome
 
 
 def plan_one(artifact: Artifact, signing: Signing, planner: Planner) -> FileOutcome:
     """The outcome that `sign_one` would have, as far as is known without any request; changes nothing."""
+    if signing.run.inside is not None:
+        signing.run.inside.check_needed(artifact)
     with signing.run.shared.targets.hold(artifact) as held:
-        if _leaves_alone(artifact, signing):
+        if leaves_alone(artifact, signing):
             return _left_alone(artifact, signing)
         file = _open(artifact, signing)
         kept = _already_signed(artifact, file, signing)
@@ -97,13 +125,13 @@ def _admitted(held: LockedTarget, signing: Signing, engine: Engine) -> SignableF
     file = signing.admissions.take(held)
     if file is None:
         file = _open(held.artifact, signing)
-        if _is_to_be_signed(file, signing):
+        if is_to_be_signed(file, signing):
             guard(file)
             engine.hooks.admit(file)
     return file
 
 
-def _leaves_alone(artifact: Artifact, signing: Signing) -> bool:
+def leaves_alone(artifact: Artifact, signing: Signing) -> bool:
     """Whether the file is judged only: it was not selected for signing, or the policy keeps it from being signed."""
     return not artifact.to_sign or signing.verifier.leaves_alone(artifact.names, artifact.format)
 
@@ -127,7 +155,7 @@ def _is_converted(file: SignableFile) -> bool:
     return isinstance(file, ConvertibleFile) and file.is_converted
 
 
-def _is_to_be_signed(file: SignableFile, signing: Signing) -> bool:
+def is_to_be_signed(file: SignableFile, signing: Signing) -> bool:
     """Whether the engine will be asked to sign, as far as the file's structure says."""
     settings = signing.run.settings
     return settings.replace or (not occupant_of(file) and (settings.append or not file.signatures))
@@ -146,9 +174,10 @@ def _already_signed(artifact: Artifact, file: SignableFile, signing: Signing) ->
     if settings.append:
         return None if verification.verdict.ok else failed(artifact, _unfit(verification), sha256=verification.sha256)
     ours = any(_is_ours(signature, signing.identity) for signature in read_signatures(file)[0])
-    if verification.verdict.ok and (ours or settings.skip_signed):
+    skipping = settings.skip_signed or artifact.container is not None
+    if verification.verdict.ok and (ours or skipping):
         return skipped(artifact, verification)
-    refusal = _refusal(verification, ours=ours, skipping=settings.skip_signed)
+    refusal = _refusal(verification, ours=ours, skipping=skipping)
     return failed(artifact, refusal, sha256=verification.sha256)
 
 

@@ -44,7 +44,8 @@ def signed(artifact: Artifact, copy: SignedCopy, verification: Verification, sec
 
 def planned(artifact: Artifact, sha256: str) -> FileOutcome:
     """The file would be signed."""
-    return FileOutcome(artifact.name, artifact.format, artifact.size, sha256, sha256, "planned")
+    name, format_, size = artifact.name, artifact.format, artifact.size
+    return FileOutcome(name, format_, size, sha256, sha256, "planned", container=artifact.container)
 
 
 def removed(artifact: Artifact, sha256_before: str, sha256_after: str) -> FileOutcome:
@@ -67,6 +68,11 @@ def prepared(artifact: Artifact, sha256: str, request_ids: tuple[str, ...] = ())
     """What is to be signed of the file, or its signature, is in a digest document; the file keeps its bytes."""
     size = artifact.size
     return FileOutcome(artifact.name, artifact.format, size, sha256, sha256, "prepared", request_ids=request_ids)
+
+
+def rebuilt(artifact: Artifact, verification: Verification, sha256_before: str) -> FileOutcome:
+    """The container has no place for a signature; files inside were signed, and it was replaced."""
+    return replace(_seen(artifact, verification, "rebuilt"), sha256_before=sha256_before, attempts=1)
 
 
 def skipped(artifact: Artifact, verification: Verification) -> FileOutcome:
@@ -97,11 +103,12 @@ def failed(
         verdict=verification.verdict if verification else NOT_CHECKED,
         error=error if isinstance(error, ErrorFacts) else ErrorFacts.of(error),
         attempts=1 if verification else 0,
+        container=artifact.container,
     )
 
 
 def _seen(
-    artifact: Artifact, verification: Verification, outcome: Literal["signed", "skipped", "checked"]
+    artifact: Artifact, verification: Verification, outcome: Literal["signed", "skipped", "checked", "rebuilt"]
 ) -> FileOutcome:
     """The verification of the file as it is now."""
     return FileOutcome(
@@ -113,6 +120,7 @@ def _seen(
         outcome=outcome,
         signatures=verification.signatures,
         verdict=verification.verdict,
+        container=artifact.container,
     )
 
 
@@ -190,5 +198,6 @@ def outcomes_exit_code(outcomes: Sequence[FileOutcome], totals: Totals) -> int:
         return EXIT_NOT_VERIFIED
     if not totals.failed:
         return EXIT_PASSED
-    others = sum(_count(outcomes, outcome) for outcome in ("planned", "removed", "extracted", "prepared", "created"))
+    done = ("planned", "removed", "extracted", "prepared", "created", "rebuilt")
+    others = sum(_count(outcomes, outcome) for outcome in done)
     return EXIT_SOME_NOT_SIGNED if totals.signed + totals.skipped + others else EXIT_NONE_SIGNED

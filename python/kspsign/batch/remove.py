@@ -64,7 +64,7 @@ def remove_one(artifact: Artifact, removal: Removal, targets: Targets) -> FileOu
     with targets.hold(artifact) as held:
         held.check_writable()
         file = open_signable(artifact.path, artifact.format)
-        if not file.signatures:
+        if not (file.signatures or _is_signed_inside(file)):
             raise ArtifactError(
                 Hresult.TRUST_E_NOSIGNATURE,
                 "the file carries no signature to take out",
@@ -77,6 +77,11 @@ def remove_one(artifact: Artifact, removal: Removal, targets: Targets) -> FileOu
         copy = _write(held, file, digest, left)
         targets.commit(held, copy.copy)
         return removed(artifact, digest.sha256, copy.sha256)
+
+
+def _is_signed_inside(file: SignableFile) -> bool:
+    """Whether a signature that is not the file's own is taken out with them: of a WiX bundle its engine's."""
+    return isinstance(file, RedigestedFile) and not file.keeps_digest
 
 
 class _Written(NamedTuple):

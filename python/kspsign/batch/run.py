@@ -36,6 +36,7 @@ from kspsign.signing.shared_state import SharedState
 if TYPE_CHECKING:
     from cryptography import x509
 
+    from kspsign.batch.inside.tree import Inside
     from kspsign.batch.ledger import RunLedgers
     from kspsign.verifying import Verifier
     from kspsign.verifying.policy.judge import Judge
@@ -93,7 +94,8 @@ class RunRecord:
 class Run:
     """The value that travels along the path. Only `record` grows; a stage that adds something passes on a copy.
 
-    `artifacts` are the files that the run takes and `judge` is its policy, once they are known. `shared` is what the
+    `artifacts` are the files that the run takes, `judge` is its policy and `inside` the tree of its containers, where
+    that was asked for, once they are known. `shared` is what the
     files have in common while they are worked on. `resources` are closed when the run ends, the last one first.
     """
 
@@ -104,6 +106,7 @@ class Run:
     record: RunRecord = field(default_factory=RunRecord)
     artifacts: tuple[Artifact, ...] = ()
     judge: Judge | None = None
+    inside: Inside | None = None
     resources: contextlib.ExitStack = field(default_factory=contextlib.ExitStack)
 
     @classmethod

@@ -32,7 +32,7 @@ class Sbom(NamedTuple):
 def find_sboms(artifacts: Iterable[Artifact], folder: Path) -> list[Sbom]:
     """Those in the folders of the artifacts, each once, by name; `folder` is what names are relative to. A file that
     can't be read is none."""
-    folders = {artifact.path.parent for artifact in artifacts}
+    folders = {artifact.path.parent for artifact in artifacts if artifact.container is None}
     artifacts_too = {artifact.real for artifact in artifacts}
     found = {}
     for path in sorted({path for place in folders for path in _candidates(place)}):

@@ -60,9 +60,11 @@ def select_artifacts(
     purpose: SelectionPurpose = SelectionPurpose.SIGN,
     *,
     admit: Callable[[Sequence[Artifact]], None] = lambda _artifacts: None,
+    holds: Callable[[Path], bool] | None = None,
 ) -> Selection:
     """The files that `patterns` name below `folder`. `admit` sees them before anything is said of what is missing, and
-    may raise.
+    may raise. `holds` says whether a file of no known format is a container of others that can be signed: in folders it
+    is taken too then.
 
     A pattern is a file, a folder (any depth) or a glob; `@FILE` reads patterns line by line (# comments). They count in
     their order, as in Azure Pipelines: `!` excludes from what was chosen before, and a later one may choose it again.
@@ -72,7 +74,7 @@ def select_artifacts(
     """
     given = tuple(expand_lists(patterns, folder))
     tree = Tree(folder)
-    signed = _ChosenFiles(tree) if purpose is not SelectionPurpose.JUDGE else None
+    signed = _ChosenFiles(tree, holds) if purpose is not SelectionPurpose.JUDGE else None
     judged = _Judged(tree) if purpose is not SelectionPurpose.SIGN else None
     kinds: list[_ChosenFiles | _Judged] = [kind for kind in (signed, judged) if kind is not None]
     idle = [pattern for pattern in given if not _applied(pattern, kinds)]
@@ -178,10 +180,10 @@ def _together(signed: _ChosenFiles | None, judged: _Judged | None) -> tuple[Arti
 class _ChosenFiles:
     """Files to sign, by the identity of their real path."""
 
-    def __init__(self, tree: Tree) -> None:
+    def __init__(self, tree: Tree, holds: Callable[[Path], bool] | None = None) -> None:
         self.chosen: dict[str, Artifact] = {}
         self.left_out: dict[str, LeftOut] = {}
-        self._tree, self._folder = tree, tree.folder
+        self._tree, self._folder, self._holds = tree, tree.folder, holds
 
     def add(self, pattern: Pattern) -> bool:
         """Choose what `pattern` means; whether that is anything."""
@@ -228,7 +230,8 @@ class _ChosenFiles:
         if name.startswith(COPY_PREFIX):
             return LEFTOVER
         # A file that can't be read is of no format either: its step meets the same refusal, as that file's outcome.
-        if artifact.format is None and artifact.readable and is_folder(self._folder / pattern):
+        unknown = artifact.format is None and artifact.readable
+        if unknown and is_folder(self._folder / pattern) and not (self._holds and self._holds(artifact.path)):
             return "not a signable format, in a folder"
         if is_taken_by_name(artifact.format, suffix) and not may_end_in(pattern, suffix):
             return f"signed only by a pattern that names it or ends in {suffix}"

@@ -17,7 +17,8 @@ from kspsign.certsync import certificate_facts, key_store_name, open_key
 from kspsign.keys.open import check_options, engine_for, timestamp_urls
 from kspsign.keys.protocol import SigningKey
 from kspsign.model.errors import ConfigurationError, PrerequisiteError, TrustError
-from kspsign.model.values import SyncedCertificate
+from kspsign.model.report import FileOutcome
+from kspsign.model.values import Artifact, SyncedCertificate
 from kspsign.signing.budget import Budget
 from kspsign.signing.engine import Engine, open_engine, open_planner, open_preflight
 from kspsign.signing.plan import Planner
@@ -26,6 +27,7 @@ from kspsign.signing.signature_cache import Tally
 from kspsign.verifying import Verifier, open_second_opinion, open_verifier
 
 if TYPE_CHECKING:
+    from kspsign.batch.inside.tree import Box
     from kspsign.signing.native import NativeEngine
     from kspsign.signing.preflight import Preflight
 
@@ -129,8 +131,10 @@ def _sign_all(signing: Signing, engine: Engine) -> None:
 
     batch = Batch(run, engine, heard if run.settings.verbose else None)
     try:
-        batch.refuse(lambda artifact: admit_one(artifact, signing, engine))
-        batch.work(lambda artifact: sign_one(artifact, signing, engine), engine.concurrency)
+        batch.refuse(lambda artifact: _admit(artifact, signing, engine))
+        batch.work(lambda artifact: _sign(artifact, signing, engine), engine.concurrency)
+        for file in signing.kept:
+            hooks.on_already_signed(file)
         if run.settings.provenance is not None and not run.cancelled.is_set():
             _leave_provenance(signing, engine)
     finally:
@@ -144,6 +148,39 @@ def _leave_provenance(signing: Signing, engine: Engine) -> None:
     write_provenance(signing.run, cast("NativeEngine", engine), signing.verifier)
 
 
+def _box(artifact: Artifact, run: Run) -> Box | None:
+    """The container that the artifact is, where what is inside is worked on."""
+    return None if run.inside is None else run.inside.boxes.get(artifact.name)
+
+
+def _admit(artifact: Artifact, signing: Signing, engine: Engine) -> None:
+    box = _box(artifact, signing.run)
+    if box is None:
+        admit_one(artifact, signing, engine)
+        return
+    from kspsign.batch.inside.steps import admit_container  # noqa: PLC0415 - few runs look inside
+
+    admit_container(box, signing, engine)
+
+
+def _sign(artifact: Artifact, signing: Signing, engine: Engine) -> FileOutcome:
+    box = _box(artifact, signing.run)
+    if box is None:
+        return sign_one(artifact, signing, engine)
+    from kspsign.batch.inside.steps import sign_container  # noqa: PLC0415 - few runs look inside
+
+    return sign_container(box, signing, engine)
+
+
+def _plan(artifact: Artifact, signing: Signing, planner: Planner) -> FileOutcome:
+    box = _box(artifact, signing.run)
+    if box is None:
+        return plan_one(artifact, signing, planner)
+    from kspsign.batch.inside.steps import plan_container  # noqa: PLC0415 - few runs look inside
+
+    return plan_container(box, signing, planner)
+
+
 def record_engine(run: Run, engine: Engine) -> None:
     """What the engine spent and found out, and what it has to say."""
     run.record.signatures_used, run.record.limits = engine.signatures_used, engine.limits
@@ -153,7 +190,7 @@ def record_engine(run: Run, engine: Engine) -> None:
 
 
 def _plan_all(signing: Signing, planner: Planner) -> None:
-    Batch(signing.run).work(lambda artifact: plan_one(artifact, signing, planner), LOCAL_SLOTS)
+    Batch(signing.run).work(lambda artifact: _plan(artifact, signing, planner), LOCAL_SLOTS)
     signing.run.record.signatures_needed = planner.budget.spent + (signing.run.settings.provenance is not None)
 
 

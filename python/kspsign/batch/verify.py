@@ -34,7 +34,7 @@ def verify_files(run: Run, chosen: Callable[[Run], Run] = select, observer: Obse
         if run.settings.catalog:
             _work_by_catalogue(files, verifier, proved)
         else:
-            _work(files, lambda artifact: proved(verifier.verify(artifact.path, artifact.format, artifact.name)))
+            _work(files, lambda artifact: proved(_judge(artifact, files, verifier)))
         files.warn(signature_warnings(files.record.outcomes.values()))
         if run.record.missing is not None:
             raise run.record.missing
@@ -57,6 +57,15 @@ def _provenance(files: Run, verifier: Verifier) -> Callable[[Verification], Veri
     verified = verify_provenance(read_provenance(path), str(path), verifier, rule)
     files.record.provenance = verified.facts
     return verified.judge
+
+
+def _judge(artifact: Artifact, files: Run, verifier: Verifier) -> Verification:
+    box = None if files.inside is None else files.inside.boxes.get(artifact.name)
+    if files.inside is None or box is None:
+        return verifier.verify(artifact.path, artifact.format, artifact.name)
+    from kspsign.batch.inside.verdict import verify_container  # noqa: PLC0415 - few runs look inside
+
+    return verify_container(box, files.inside, verifier)
 
 
 def _work_by_catalogue(files: Run, verifier: Verifier, proved: Callable[[Verification], Verification]) -> None:

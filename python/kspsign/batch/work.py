@@ -3,24 +3,30 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Hashable, Mapping
 from dataclasses import replace
 from functools import partial
+from operator import attrgetter
 from typing import Protocol
 
 from kspsign.batch.guard import guarded
 from kspsign.batch.kept import Keeper
 from kspsign.batch.outcomes import failed
 from kspsign.batch.run import Run
+from kspsign.concurrency.ready_queue import ReadyQueue
 from kspsign.concurrency.workers import Workers
 from kspsign.model.errors import CancelledError
 from kspsign.model.report import FileOutcome
 from kspsign.model.values import Artifact
 from kspsign.publishing import Meter
+from kspsign.signing.shared_state import LOCAL_SLOTS
 from kspsign.signing.waits import Waits
 
 ABANDON_SECONDS, LATE_SECONDS = 0.3, 0.1
 """The shares of the two seconds that a cancelled run has: for replacements under way, and for their outcomes."""
+
+
+_name = attrgetter("name")
 
 
 class Waiting(Protocol):
@@ -39,33 +45,48 @@ class Batch:
 
     def __init__(self, run: Run, services: Waiting | None = None, heard: Callable[[], None] | None = None) -> None:
         self._artifacts, self._record, self._console, self._shared = run.artifacts, run.record, run.console, run.shared
-        self._services, self._heard = services, heard
+        self._services, self._heard, self._inside = services, heard, run.inside
         self._keeper = Keeper()
         self._meter = Meter(len(run.artifacts), sum(artifact.size for artifact in run.artifacts))
         run.record.matched = run.artifacts
         run.console.begin(run.settings.command, len(run.artifacts))
 
     def refuse(self, admit: Callable[[Artifact], None]) -> None:
-        """Files for which `admit` raises have failed before any is worked on."""
+        """Files for which `admit` raises have failed before any is worked on. Containers come after all that is in
+        them, several at a time: their content is read."""
+        boxes = self._inside.boxes if self._inside is not None else {}
         for artifact in self._artifacts:
             if self._shared.cancelled.is_set():
                 return
-            outcome = guarded(artifact, self._shared, partial(admit, artifact))
-            if outcome is not None:
-                self._settle(outcome)
+            if artifact.name not in boxes and not self._is_twin(artifact):
+                self._settled(guarded(artifact, self._shared, partial(admit, artifact)))
+        containers = [artifact for artifact in self._artifacts if artifact.name in boxes]
+        workers = Workers(
+            lambda artifact: guarded(artifact, self._shared, partial(admit, artifact)),
+            containers, len(containers), LOCAL_SLOTS, self._shared.cancelled,
+        )  # fmt: skip
+        for outcome in workers.results(self._tick):
+            self._settled(outcome)
 
     def work(self, step: Callable[[Artifact], FileOutcome], jobs: int) -> None:
         """`step` for every file that has no outcome yet, at most `jobs` at a time; see `guarded`."""
-        shared = self._shared
+        shared, inside = self._shared, self._inside
 
         started = self._record.started.replace(microsecond=0).timestamp()
 
         def whole(artifact: Artifact) -> FileOutcome:
             began = round(time.time() - started, 3)
-            return replace(guarded(artifact, shared, lambda: step(artifact)), began=began)
+            outcome = replace(guarded(artifact, shared, lambda: step(artifact)), began=began)
+            if inside is not None:
+                inside.settle(outcome)
+            queue.done(artifact.name)
+            return outcome
 
-        left = [artifact for artifact in self._artifacts if artifact.name not in self._record.outcomes]
-        workers = Workers(whole, left, jobs, shared.cancelled)
+        outcomes = self._record.outcomes
+        left = [item for item in self._artifacts if item.name not in outcomes and not self._is_twin(item)]
+        waits_for: Mapping[Hashable, Collection[Hashable]] = inside.dependencies if inside is not None else {}
+        queue = ReadyQueue(left, _name, waits_for, shared.cancelled)
+        workers = Workers(whole, queue, len(left), jobs, shared.cancelled)
         for outcome in workers.results(self._tick):
             self._settle(outcome)
         if shared.cancelled.is_set():
@@ -84,7 +105,21 @@ class Batch:
             if artifact.name not in self._record.outcomes:
                 self._settle(failed(artifact, CancelledError()))
 
+    def _is_twin(self, artifact: Artifact) -> bool:
+        return self._inside is not None and self._inside.is_twin(artifact)
+
+    def _settled(self, outcome: FileOutcome | None) -> None:
+        """What `admit` came to: nothing, or a failure that the containers of the file have to know of."""
+        if outcome is not None:
+            if self._inside is not None:
+                self._inside.settle(outcome)
+            self._settle(outcome)
+
     def _settle(self, outcome: FileOutcome) -> None:
+        for row in (outcome,) if self._inside is None else self._inside.rows(outcome):
+            self._add(row)
+
+    def _add(self, outcome: FileOutcome) -> None:
         self._record.outcomes[outcome.path] = self._keeper.kept(outcome)
         if outcome.tried:
             self._meter.add(outcome.size)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from kspsign.verifying.policy.judge import Judge
 
 _NAMED = 5
+_LOOKING_INSIDE = frozenset({"run", "sign", "verify"})
 _KEEPING_STATE = frozenset({"run", "sign"})
 """Commands that write to the thumbprint store and the journal."""
 
@@ -52,8 +53,6 @@ def select(run: Run) -> Run:
     record.left_out = selection.left_out
     for line in _left_out_lines(selection.left_out):
         console.notice(line)
-    if run.judge is not None:
-        record.missing = run.judge.missing([name for artifact in selection.artifacts for name in artifact.names])
     for pattern in selection.in_other_case:
         console.notice(f"the pattern {pattern} also takes names in other case: case is ignored where files are judged")
     run.warn(selection_warnings(selection))
@@ -65,7 +64,26 @@ def select(run: Run) -> Run:
         part = f"slice {record.slice.number} of {record.slice.total}"
         taken = f"{part}: {len(artifacts)} of {len(selection.artifacts)} files" if artifacts else f"{part} is empty"
         console.notice(taken)
-    return _with_artifacts(run, artifacts)
+    entered = _with_inside(replace(run, artifacts=artifacts))
+    if run.judge is not None:
+        inside = (artifact for artifact in entered.artifacts if artifact.container is not None)
+        names = [name for artifact in (*selection.artifacts, *inside) for name in artifact.names]
+        record.missing = run.judge.missing(names)
+    return _with_artifacts(entered, entered.artifacts)
+
+
+def _with_inside(run: Run) -> Run:
+    """The run with what is inside its containers, where settings or policy ask for that."""
+    if not _looks_inside(run):
+        return run
+    from kspsign.batch.inside.enter import with_inside  # noqa: PLC0415 - few runs look inside
+
+    return with_inside(run)
+
+
+def _looks_inside(run: Run) -> bool:
+    demanded = run.judge is not None and run.judge.inside_required
+    return bool(run.settings.inside or demanded) and run.settings.command in _LOOKING_INSIDE
 
 
 def _with_artifacts(run: Run, artifacts: tuple[Artifact, ...]) -> Run:
@@ -89,7 +107,14 @@ def matched(run: Run, purpose: SelectionPurpose) -> Selection:
     Raises what `select` does, ConfigurationError for an output that is one of them.
     """
     settings, admit = run.settings, partial(_admit, run)
-    return interruptible(lambda: select_artifacts(settings.files, settings.folder, purpose, admit=admit), run.cancelled)
+    holds: Callable[[Path], bool] | None = None
+    if _looks_inside(run):
+        from kspsign.batch.inside.enter import holds_signable  # noqa: PLC0415 - few runs look inside
+
+        holds = holds_signable
+    return interruptible(
+        lambda: select_artifacts(settings.files, settings.folder, purpose, admit=admit, holds=holds), run.cancelled
+    )
 
 
 def _admit(run: Run, artifacts: Sequence[Artifact]) -> None:

@@ -53,6 +53,7 @@ def execute(command: str, given: dict[str, Any], environment: Mapping[str, str])
         "explain": _explain,
         "completion": _completion,
         "gate": _gate,
+        "reconcile": _reconcile,
         "demo": _demo,
         "shims": _shims,
         "schema": _schema,
@@ -190,6 +191,17 @@ def _gate(given: dict[str, Any], environment: Mapping[str, str]) -> int:
         return interruptible(lambda: run_gate(settings, context, pause=cancelled.wait), cancelled)
 
 
+def _reconcile(given: dict[str, Any], environment: Mapping[str, str]) -> int:
+    from kspsign.reconciliation.command import run_reconcile  # noqa: PLC0415 - only this command needs it
+    from kspsign.reconciliation.settings import resolve_reconcile  # noqa: PLC0415 - likewise
+
+    context = RunContext.from_environment(environment, is_tty=sys.stdout.isatty())
+    cancelled = threading.Event()
+    with signals_cancelling(cancelled):
+        settings = resolve_reconcile(given, environment)
+        return interruptible(lambda: run_reconcile(settings, context, pause=cancelled.wait), cancelled)
+
+
 def _demo(given: dict[str, Any], environment: Mapping[str, str]) -> int:
     from kspsign.cli.demo import run_demo  # noqa: PLC0415 - only this command needs it
 
@@ -216,6 +228,7 @@ SCHEMAS: Mapping[str, str] = {
     "digest": "kspsign.signing.digest_document:digest_document_schema",
     "key-command": "kspsign.keys.command.messages:key_command_schema",
     "ledger": "kspsign.ledger.entries:ledger_schema",
+    "reconciliation": "kspsign.reconciliation.facts:reconciliation_schema",
 }
 """The function that returns each schema, loaded when it is asked for."""
 

@@ -114,7 +114,7 @@ examples:
 `kspsign COMMAND --help` lists the options of one command.
 
 exit codes: 0 all verified, 1 some not signed, 2 not verified, 3 bad arguments, 4 no file matched,
-            5 prerequisite missing, 6 none signed, 7 the gate refuses, 130 cancelled
+            5 prerequisite missing, 6 none signed, 7 the gate refuses, 8 a use of the key without a build, 130 cancelled
 """
 
 
@@ -145,11 +145,12 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     for a secret among the arguments; PrerequisiteError when an unknown option may belong to a package that can't be
     loaded.
     """
-    from kspsign.cli.options import SUMMARIES  # noqa: PLC0415 - --version must not pay for it
+    from kspsign.cli.options import SUMMARIES, with_values  # noqa: PLC0415 - --version must not pay for it
     from kspsign.cli.unknown import check_command, unknown_arguments  # noqa: PLC0415 - --version must not pay for it
     from kspsign.keys.table import STORES, StoreEntry  # noqa: PLC0415 - --version must not pay for it
 
     check_command(arguments)
+    arguments = with_values(arguments)
     chosen = next((argument for argument in arguments if argument in SUMMARIES), None)
     built_in = list(STORES.entries.values())
     if not {"-h", "--help"} & set(arguments):

@@ -17,6 +17,7 @@ GROUPS: Final[Mapping[str, tuple[str, ...]]] = {
         "append",
         "replace",
         "skip_signed",
+        "inside",
     ),
     "catalogue": ("hardware_id", "os_attribute"),
     "timestamp": ("timestamp_url", "no_timestamp", "timestamp_mode", "timestamp_jobs", "timestamp_limit"),

@@ -15,7 +15,7 @@ from kspsign.keys.table import STORES, StoreEntry
 from kspsign.settings.commands import STORE_OPTION_COMMANDS, UNAMBIENT_COMMANDS
 from kspsign.settings.faults import option_name
 from kspsign.settings.model import COMMAND_LINE_FIELDS, INTERNAL_FIELDS, OUTPUTS, Settings
-from kspsign.settings.store_options import Metavar, StoreOptions, marker, options_of
+from kspsign.settings.store_options import AloneMeans, Metavar, StoreOptions, marker, options_of
 
 _OUTPUT = (*OUTPUTS, "quiet", "verbose")
 _UNPROVED = ("report", "quiet", "verbose")
@@ -29,16 +29,8 @@ _SIGNING = tuple(
 )
 _OF_FILES = frozenset(
     {
-        "page_hashes",
-        "crlf",
-        "provenance",
-        "append",
-        "replace",
-        "skip_signed",
-        "slice",
-        "dry_run",
-        "fail_fast",
-        "publish_token_env",
+        *("page_hashes", "crlf", "inside", "provenance", "append", "replace", "skip_signed"),
+        *("slice", "dry_run", "fail_fast", "publish_token_env"),
     }
 )
 """Settings of runs that sign the files themselves."""
@@ -59,6 +51,7 @@ SUMMARIES: dict[str, str | None] = {
     "doctor": "check every prerequisite of a run, each with its remedy; signs nothing",
     "explain": "explain an error code or a tool's output, and what to do",
     "gate": "ask Azure DevOps whether a build's verdict permits a release",
+    "reconcile": "match every use of a key in its log with a file and a build",
     "signtool": "SignTool's command line: sign, timestamp, verify, remove",
     "shims": "write launchers named signtool and smctl, for build tools that start these programs",
     "smctl": "smctl's command line: healthcheck, windows certsync, keypair ls, certificate download, sign",
@@ -101,6 +94,7 @@ FIELDS: dict[str, tuple[str, ...]] = {
         "policy",
         "provenance",
         "catalog",
+        "inside",
         "revocation",
         "ca_file",
         "no_timestamp",
@@ -129,16 +123,22 @@ def settings_fields(stores: Iterable[StoreEntry] = ()) -> dict[str, FieldInfo]:
     return fields
 
 
+def with_values(arguments: Sequence[str]) -> list[str]:
+    """The command line with the value of every option that has one when it is given alone."""
+    alone = {
+        option_name(name): found.text
+        for name, field in Settings.model_fields.items()
+        if (found := marker(field, AloneMeans)) is not None
+    }
+    return [f"{word}={alone[word]}" if word in alone else word for word in arguments]
+
+
 def add_options(parser: argparse.ArgumentParser, command: str, stores: Sequence[StoreEntry]) -> None:
     """Give `parser` the options of `command`; `stores` are the key stores that are offered."""
     if command in FIELDS:
         _add_settings(parser, command, stores)
-    elif command == "gate":
-        from kspsign.gate.settings import GATE_INTERNAL_FIELDS, GateSettings  # noqa: PLC0415 - of this command alone
-
-        _add_config(parser, default="none")
-        for name in (field for field in GateSettings.model_fields if field not in GATE_INTERNAL_FIELDS):
-            _add_field(parser, name, GateSettings.model_fields[name])
+    elif command in {"gate", "reconcile"}:
+        _add_own_settings(parser, command)
     elif command == "inspect":
         parser.add_argument("files", nargs="+", metavar="FILE", help="file, folder or pattern; several at will")
         parser.add_argument("--trust-root", type=Path, action="append", metavar="PEM", help="roots to trust instead")
@@ -156,7 +156,17 @@ def add_options(parser: argparse.ArgumentParser, command: str, stores: Sequence[
     elif command == "help":
         parser.add_argument("about", nargs="?", metavar="COMMAND", help="the command; none lists all of them")
     elif command == "schema":
-        schemas = ("config", "digest", "doctor", "inspect", "key-command", "ledger", "policy", "report")
+        schemas = (
+            "config",
+            "digest",
+            "doctor",
+            "inspect",
+            "key-command",
+            "ledger",
+            "policy",
+            "reconciliation",
+            "report",
+        )
         parser.add_argument("what", choices=schemas, help="which schema to print")
 
 
@@ -181,6 +191,21 @@ def _add_settings(parser: argparse.ArgumentParser, command: str, stores: Sequenc
         parser.add_argument("--json", action="store_true", help="print the report as JSON (the same as --report -)")
     if command == "doctor":
         parser.add_argument("--json", action="store_true", help="print the findings as JSON")
+
+
+def _add_own_settings(parser: argparse.ArgumentParser, command: str) -> None:
+    """The options of a command with settings of its own."""
+    if command == "gate":
+        from kspsign.gate.settings import GATE_INTERNAL_FIELDS, GateSettings  # noqa: PLC0415 - of this command alone
+
+        _add_config(parser, default="none")
+        fields, internal = GateSettings.model_fields, GATE_INTERNAL_FIELDS
+    else:
+        from kspsign.reconciliation.settings import RECONCILE_INTERNAL_FIELDS, ReconcileSettings  # noqa: PLC0415 - same
+
+        fields, internal = ReconcileSettings.model_fields, RECONCILE_INTERNAL_FIELDS
+    for name in (field for field in fields if field not in internal):
+        _add_field(parser, name, fields[name])
 
 
 def _place(name: str) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import queue
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from typing import Generic, TypeVar
 
 from kspsign.concurrency.cancellation import GRACE_SECONDS, SIGNAL_SECONDS
@@ -15,23 +15,23 @@ Result = TypeVar("Result")
 
 
 class Workers(Generic[Item, Result]):
-    """`work(item)` of every item, at most `jobs` at a time; `work` must not raise.
+    """`work(item)` of each of `number` items, at most `jobs` at a time; `work` must not raise. The next item may take a
+    while to be had, and there may be none left once the run is cancelled.
 
     No item is started once `cancelled` is set. The threads do not keep the process alive: one that hangs in an
     unresponsive service is abandoned.
     """
 
     def __init__(
-        self, work: Callable[[Item], Result], items: Sequence[Item], jobs: int, cancelled: threading.Event
+        self, work: Callable[[Item], Result], items: Iterable[Item], number: int, jobs: int, cancelled: threading.Event
     ) -> None:
         self._work, self._cancelled = work, cancelled
-        self._left = len(items)
+        self._left = number
         self._remaining = iter(items)
         self._take = threading.Lock()
         self._done: queue.SimpleQueue[Result] = queue.SimpleQueue()
         self._threads = [
-            threading.Thread(target=self._run, name=f"file-{number}", daemon=True)
-            for number in range(min(jobs, len(items)))
+            threading.Thread(target=self._run, name=f"file-{index}", daemon=True) for index in range(min(jobs, number))
         ]
 
     def results(self, tick: Callable[[], object]) -> Iterator[Result]:

@@ -66,6 +66,8 @@ CheckName = Literal[
     "signer-attributes",
     "nuget-rules",
     "signature-entry",
+    # That of a container whose inside is judged.
+    "inside",
     # Those of files that are judged by a catalogue.
     "catalog-signature",
     "catalog-members",

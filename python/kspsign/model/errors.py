@@ -14,6 +14,8 @@ KspSignError
 ├── TrustError              2    verification failed, in Windows' terms
 ├── PolicyError             2    what the policy wants signed is not there
 ├── GateRefusedError        7    a build's evidence does not let a release go on
+├── UnaccountedUseError     8    a key was used, and no build accounts for it
+├── NotReconciledError      2    the log of a key lacks signatures, or something could not be compared
 └── CancelledError        130    the run was interrupted
 """
 
@@ -207,6 +209,37 @@ class GateRefusedError(KspSignError):
             f"the gate refuses the release: {reasons}",
             code="GATE_REFUSED",
             remedy="Read the failed checks above; run the signing stage again, and release only what it verified.",
+        )
+
+
+class UnaccountedUseError(KspSignError):
+    """The log of a key has uses that no ledger of a build accounts for: the key may be in other hands."""
+
+    exit_code = 8
+
+    def __init__(self, what: str) -> None:
+        super().__init__(
+            what,
+            code="UNACCOUNTED_USE",
+            remedy="Find out who made them, by the caller and address in the log. If they can't be explained, "
+            "disable the credentials that the caller used, and have the certificate revoked.",
+        )
+
+
+class NotReconciledError(KspSignError):
+    """Every use of a key is accounted for, as far as it could be compared: its log lacks signatures that were made, or
+    something was not compared."""
+
+    exit_code = 2
+
+    def __init__(self, what: str, *, missing: bool) -> None:
+        super().__init__(
+            what,
+            code="LOG_LACKS_SIGNATURES" if missing else "NOT_RECONCILED",
+            remedy="Find out why the log lacks them: records may have been deleted, or the export is incomplete."
+            if missing
+            else "Export the log of the whole time and of every key, or name the period that it covers with --since "
+            "and --until; keep a ledger that was changed as evidence.",
         )
 
 

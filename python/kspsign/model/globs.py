@@ -67,7 +67,7 @@ def matches_path(pattern: str, path: str) -> bool:
 
     Raises ValueError for a pattern whose braces expand to more than MAX_ALTERNATIVES.
     """
-    return pattern == path or any(_parts_match(parts, path.split("/")) for parts in _alternatives(pattern))
+    return pattern == path or any(parts_match(parts, path.split("/")) for parts in _alternatives(pattern))
 
 
 @lru_cache(maxsize=1024)
@@ -75,12 +75,13 @@ def _alternatives(pattern: str) -> tuple[tuple[str, ...], ...]:
     return tuple(tuple(alternative.split("/")) for alternative in expand_braces(pattern))
 
 
-def _parts_match(parts: Sequence[str], names: Sequence[str]) -> bool:
+def parts_match(parts: Sequence[str], names: Sequence[str]) -> bool:
+    """Whether a path of these `names` is named by a pattern of these `parts`, without braces."""
     if not parts:
         return not names
     if parts[0] == "**":
-        return any(_parts_match(parts[1:], names[start:]) for start in range(len(names) + 1)) or len(parts) == 1
-    return bool(names) and bool(name_regex(parts[0]).match(names[0])) and _parts_match(parts[1:], names[1:])
+        return any(parts_match(parts[1:], names[start:]) for start in range(len(names) + 1)) or len(parts) == 1
+    return bool(names) and bool(name_regex(parts[0]).match(names[0])) and parts_match(parts[1:], names[1:])
 
 
 def _translate(text: str) -> str:

@@ -12,13 +12,27 @@ REPORT_SCHEMA = "kspsign.report/1"
 
 
 @dataclass(frozen=True, slots=True)
+class InsideFacts:
+    """Report: what a container holds, where its inside was asked for: `files` have rows of their own; `not_matched` by
+    no pattern, `not_signable` of no format that carries signatures. `not_opened` says what is packed inside in a way
+    that is neither read nor written again, "" for nothing."""
+
+    files: int
+    not_matched: int = 0
+    not_signable: int = 0
+    not_opened: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class FileOutcome:
     """Report: what became of one file.
 
     `outcome` "checked" is a file that was verified but not to be signed, "planned" one that a dry run would sign,
     "removed" one whose signatures were taken out, wholly or in part, "extracted" one whose signatures were written to
     files of their own, "prepared" one whose digest, or the signature of it, was written to a digest document, "created"
-    a catalogue that was written unsigned. `certificate` is the thumbprint of the certificate that this run signed it
+    a catalogue that was written unsigned, "rebuilt" a container without a place for a signature, in which files were
+    signed. `container` is the path of the container that holds the file, None for a file of its own; `inside` says what
+    a container holds. `certificate` is the thumbprint of the certificate that this run signed it
     with. `request_ids` are what the key store's log calls the requests that made its signatures; () where the store
     does not say. `line_ends` is what those of a script were converted to before it was signed, None where they are as
     they were. `began` is when work on it began, in seconds after the run's `started`; None where that was not kept.
@@ -29,7 +43,9 @@ class FileOutcome:
     size: int
     sha256_before: str | None
     sha256_after: str | None
-    outcome: Literal["signed", "skipped", "failed", "checked", "planned", "removed", "extracted", "prepared", "created"]
+    outcome: Literal[
+        "signed", "skipped", "failed", "checked", "planned", "removed", "extracted", "prepared", "created", "rebuilt"
+    ]
     signatures: tuple[SignatureFacts, ...] = ()
     verdict: Verdict = NOT_CHECKED
     error: ErrorFacts | None = None
@@ -40,6 +56,8 @@ class FileOutcome:
     request_ids: tuple[str, ...] = ()
     line_ends: Literal["crlf"] | None = None
     began: float | None = None
+    container: str | None = None
+    inside: InsideFacts | None = None
 
     @property
     def tried(self) -> bool:

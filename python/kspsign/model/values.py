@@ -53,7 +53,8 @@ class Artifact(NamedTuple):
     to people, its format and size in bytes.
 
     `format` is None when the content is of no type that we know, or not `readable`; the file then fails with its own
-    outcome. `aliases` are further names that lead to a file to be signed. `to_sign` is false for a file that a signing
+    outcome. `container` is the name of the container that holds the file, whose `real` path is then that of a private
+    copy. `aliases` are further names that lead to a file to be signed. `to_sign` is false for a file that a signing
     run only judges.
     """
 
@@ -64,6 +65,7 @@ class Artifact(NamedTuple):
     aliases: tuple[str, ...] = ()
     to_sign: bool = True
     readable: bool = True
+    container: str | None = None
 
     @property
     def path(self) -> Path:

@@ -25,11 +25,11 @@ BUILD_TYPE: Final = f"{DOCUMENTATION}/reference/provenance.md"
 _Hex = Annotated[str, Field(pattern="^[0-9a-f]{40,128}$")]
 
 
-class _Part(BaseModel):
+class _StatementPart(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
 
 
-class Resource(_Part):
+class Resource(_StatementPart):
     """A resource descriptor."""
 
     name: str | None = None
@@ -38,7 +38,7 @@ class Resource(_Part):
     annotations: dict[str, str] = Field(default_factory=dict)
 
 
-class Subject(_Part):
+class Subject(_StatementPart):
     """A file, by its SHA-256."""
 
     name: str = Field(min_length=1)
@@ -46,14 +46,14 @@ class Subject(_Part):
     annotations: dict[str, str] = Field(default_factory=dict)
 
 
-class Definition(_Part):
+class Definition(_StatementPart):
     """The pipeline that ran, by name and number."""
 
     name: str
     id: str
 
 
-class ExternalParameters(_Part):
+class ExternalParameters(_StatementPart):
     """What whoever starts a build decides."""
 
     repository: str
@@ -61,7 +61,7 @@ class ExternalParameters(_Part):
     definition: Definition
 
 
-class InternalParameters(_Part):
+class InternalParameters(_StatementPart):
     """What the service decides, or who started the build."""
 
     host: Literal["azure-pipelines", "github-actions"]
@@ -72,7 +72,7 @@ class InternalParameters(_Part):
     attempt: int
 
 
-class BuildDefinition(_Part):
+class BuildDefinition(_StatementPart):
     """How the files were made."""
 
     buildType: Literal["https://github.com/kspsign/kspsign/blob/main/docs/reference/provenance.md"]  # noqa: N815
@@ -81,14 +81,14 @@ class BuildDefinition(_Part):
     resolvedDependencies: tuple[Resource, ...]  # noqa: N815
 
 
-class Builder(_Part):
+class Builder(_StatementPart):
     """Who made them."""
 
     id: str
     version: dict[str, str]
 
 
-class BuildMetadata(_Part):
+class BuildMetadata(_StatementPart):
     """When, and in which run."""
 
     invocationId: str  # noqa: N815
@@ -96,21 +96,21 @@ class BuildMetadata(_Part):
     finishedOn: str  # noqa: N815
 
 
-class RunDetails(_Part):
+class RunDetails(_StatementPart):
     """Details of this run."""
 
     builder: Builder
     metadata: BuildMetadata
 
 
-class Provenance(_Part):
+class Provenance(_StatementPart):
     """The predicate."""
 
     buildDefinition: BuildDefinition  # noqa: N815
     runDetails: RunDetails  # noqa: N815
 
 
-class Statement(_Part):
+class Statement(_StatementPart):
     """The whole statement."""
 
     type_: Literal["https://in-toto.io/Statement/v1"] = Field(STATEMENT_TYPE, alias="_type")

@@ -36,6 +36,7 @@ _STYLES = {
     "planned": "cyan",
     "removed": "green",
     "created": "green",
+    "rebuilt": "green",
     "extracted": "green",
     "prepared": "green",
 }

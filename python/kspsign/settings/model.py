@@ -23,7 +23,17 @@ from pydantic.fields import FieldInfo
 
 from kspsign.settings.commands import Command
 from kspsign.settings.config_file import ConfigOrigin
-from kspsign.settings.store_options import Ambient, AsGiven, Metavar, OneOf, Output, StoreOptions, Thumbprint, marker
+from kspsign.settings.store_options import (
+    AloneMeans,
+    Ambient,
+    AsGiven,
+    Metavar,
+    OneOf,
+    Output,
+    StoreOptions,
+    Thumbprint,
+    marker,
+)
 from kspsign.settings.timestamp_limits import TimestampLimits, parse_limits
 from kspsign.settings.urls import url_fault
 
@@ -104,6 +114,10 @@ class Settings(BaseModel):
     )
     crlf: Annotated[bool, Ambient.REFUSED] = Field(
         False, description="PowerShell scripts: turn bare LF and CR into CRLF before signing."
+    )
+    inside: Annotated[tuple[str, ...], Ambient.REFUSED, Metavar("PATTERN"), AloneMeans("true")] = Field(
+        (),
+        description="What containers (zip, nupkg, msix ...) hold too: all, or =app.msix/**/*.dll, =!...; repeatable.",
     )
     hardware_id: Annotated[tuple[str, ...], Ambient.REFUSED, Metavar("ID")] = Field(
         (), description="Hardware id that a driver's catalogue names (HWID1 ...); repeatable."
@@ -231,6 +245,18 @@ class Settings(BaseModel):
     def _lines_are_items(cls, value: object) -> object:
         return [line.strip() for line in value.splitlines() if line.strip()] if isinstance(value, str) else value
 
+    @field_validator("inside", mode="before")
+    @classmethod
+    def _all_or_patterns(cls, value: object) -> object:
+        """`true` is everything inside, `false` nothing; else patterns, a line or an item each."""
+        given = value.splitlines() if isinstance(value, str) else value if isinstance(value, (list, tuple)) else [value]
+        words = [item.strip() if isinstance(item, str) else item for item in given]
+        if any(word is False or word == "false" for word in words):
+            if len(words) > 1:
+                raise ValueError("inside is true, false, or patterns: false excludes the rest")
+            return ()
+        return ["**" if word is True or word == "true" else word for word in words if word not in {"", None}]
+
     @field_validator("timestamp_url")
     @classmethod
     def _are_urls(cls, value: tuple[str, ...]) -> tuple[str, ...]:
@@ -289,6 +315,8 @@ class Settings(BaseModel):
     def _catalogue_can(self) -> Settings:
         if self.catalog and self.slice is not None:
             raise ValueError("--catalog and --slice exclude each other: all files are needed to find those that miss")
+        if self.catalog and self.inside:
+            raise ValueError("--catalog and --inside exclude each other: no catalogue lists what is inside a container")
         if self.catalog and self.signtool_verify:
             raise ValueError("--catalog and --signtool-verify exclude each other: SignTool is not asked by catalogue")
         return self

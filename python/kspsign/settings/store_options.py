@@ -39,6 +39,13 @@ class Ambient(Enum):
     REFUSED = "refused"
 
 
+class AloneMeans(NamedTuple):
+    """Marks a list that its option alone gives a value: `--inside` is `--inside=true`. Other values follow `=`, so that
+    the option never takes the next argument for its value."""
+
+    text: str
+
+
 class Output(NamedTuple):
     """Marks a field that names a file which the run writes: never one of the files that it works on.
 

@@ -57,15 +57,23 @@ class SignedCopy(NamedTuple):
 
 
 class LockedTarget:
-    """A target that this process holds: its state when it was locked, and the copy next to it once there is one."""
+    """A target that this process holds: its state when it was locked, and the copy next to it once there is one.
+
+    `artifact` is what is to be signed: the target, or what was made of it meanwhile.
+    """
 
     def __init__(self, artifact: Artifact, state: os.stat_result) -> None:
         self.artifact = artifact
+        self.path = artifact.path
         self.state = state
         self.copy: Path | None = None
         self.committed = False
         self.early = False
         self._handle: IO[bytes] | None = None
+
+    def take_content(self, made: Path) -> None:
+        """What is to be signed, and to take the target's place then, is the content of `made` in another folder."""
+        self.artifact = self.artifact._replace(real=str(made), size=made.stat().st_size)
 
     def create_copy(self) -> Path:
         """The copy next to the target, empty when it is new; it is locked while it is held, so that no other run
@@ -75,7 +83,7 @@ class LockedTarget:
         """
         if self.copy is not None:
             return self.copy
-        path = self.artifact.path
+        path = self.path
         while True:
             # The name keeps its extension, by which SignTool detects some formats.
             copy = path.with_name(f"{COPY_PREFIX}{secrets.token_hex(4)}.{_name_end(path.name)}")
@@ -94,12 +102,12 @@ class LockedTarget:
         A folder that may be written to would let its file be replaced all the same: whoever took the right away did
         not mean that.
         """
-        if not may_write(self.artifact.path):
+        if not may_write(self.path):
             raise ArtifactError(Hresult.ERROR_ACCESS_DENIED, "the file is read-only")
 
     def check_unchanged(self) -> None:
         """Raise ArtifactError (ERROR_SHARING_VIOLATION) when the target is not what it was when it was taken."""
-        state, now = self.state, self.artifact.path.stat()
+        state, now = self.state, self.path.stat()
         if (now.st_size, now.st_mtime_ns, now.st_ino) != (state.st_size, state.st_mtime_ns, state.st_ino):
             raise ArtifactError(
                 Hresult.ERROR_SHARING_VIOLATION,
@@ -165,7 +173,7 @@ class Targets:
         with self._changed:
             lock = self._locks.get(key)
             if lock is None:
-                lock = self._locks[key] = _Lock(Exclusive(held.artifact.path))
+                lock = self._locks[key] = _Lock(Exclusive(held.path))
             lock.holders += 1
             self._held.add(held)
         try:
@@ -231,7 +239,7 @@ def _replace(held: LockedTarget, copy: SignedCopy) -> None:
             os.chown(copy.path, state.st_uid, state.st_gid)
     held.release()
     held.check_unchanged()
-    replace(copy.path, held.artifact.path)
+    replace(copy.path, held.path)
 
 
 def preallocate(file: BinaryIO, size: int) -> None:

@@ -35,13 +35,14 @@ from support.documentation.reading import SHELL, Block, blocks, in_line, shell_l
 from support.esigner.server import ESigner
 from support.esigner.world import CREDENTIAL as ESIGNER_CREDENTIAL
 from support.formats.navx_samples import build_navx
+from support.formats.nuget_samples import package
 from support.formats.peimages import build_pe
 from support.google.server import Google
 from support.google.world import KEY as GOOGLE_KEY
 from support.key_vault.server import Azure
 from support.key_vault.world import CLIENT, TENANT, Version, World
 from support.pki import ca, signer
-from support.samples import osslsigncode_verify
+from support.samples import kspsign, osslsigncode_verify
 from support.signserver.server import SignServer
 from support.signserver.world import SignServerWorld
 from support.softhsm import LIBRARY, PIN
@@ -53,6 +54,7 @@ CONFIGURED = """
 kspsign() {
   case $1 in
     run|certsync|sign|timestamp|verify|doctor|merge) command kspsign "$@" --config kspsign.yml ;;
+    digest|attach|remove|extract) command kspsign "$@" --config kspsign.yml ;;
     *) command kspsign "$@" ;;
   esac
 }
@@ -72,6 +74,7 @@ STORES = {
     "docs/how-to/aws-kms.md": "aws-kms",
     "docs/how-to/google-cloud-kms.md": "google-cloud-kms",
     "docs/how-to/pkcs11.md": "pkcs11",
+    "docs/how-to/air-gap.md": "pkcs11",
     "docs/how-to/vault.md": "vault",
     "docs/how-to/signserver.md": "signserver",
     "docs/how-to/esigner.md": "esigner",
@@ -94,9 +97,13 @@ class Place:
     roots: list[bytes]
     environment: dict[str, str] = field(default_factory=dict)
     placeholders: dict[str, str] = field(default_factory=dict)
+    fresh: dict[str, bytes] = field(default_factory=dict)
+    """Files that each block finds as they are here, whatever the one before did to them."""
 
     def run(self, block: Block) -> None:
         """Run the block's lines in one bash that ends at the first failure."""
+        for name, content in self.fresh.items():
+            (self.folder / name).write_bytes(content)
         lines = [line for line in shell_lines(block) if not line.startswith("pip install")]
         # An unsigned file is shown, and its verdict is no.
         script = "\n".join(f"{line} || [ $? = 2 ]" if line.startswith("kspsign inspect") else line for line in lines)
@@ -140,6 +147,17 @@ def save_example(place: Place) -> None:
     (program,) = [block.text for block in blocks() if block.language == "python" and "sign.py FILE" in block.text]
     for name in ("sign.py", "signing/sign.py"):
         (place.folder / name).write_text(program, encoding="utf-8")
+
+
+def prepare_air_gap(place: Place, chain: bytes) -> None:
+    """A package, the certificate that will sign, and a program that is signed already."""
+    (place.folder / "dist" / "Contoso.1.0.0.nupkg").write_bytes(package())
+    (place.folder / "publisher.pem").write_bytes(chain)
+    place.placeholders["--keypair-alias release "] = "--keypair-alias release-2026 "
+    key = ("--key-store", "embedded", "--store", place.folder.parent / "embedded")
+    assert kspsign("sign", place.folder / "setup.exe", *key, folder=place.folder.parent).code == 0
+    place.roots.append((place.folder.parent / "embedded" / "embedded" / "root.pem").read_bytes())
+    place.fresh["setup.exe"] = (place.folder / "setup.exe").read_bytes()
 
 
 def prepare_keylocker(place: Place, files: Path, stack: ExitStack) -> None:
@@ -241,11 +259,12 @@ def prepare(place: Place, store: str, files: Path, stack: ExitStack, authority: 
     elif store in SERVICES:
         SERVICES[store](place, files, stack)
     else:
-        root, key = ca("Documentation root", **VALID), rsa_key(2048)
+        root, key = ca("Documentation root", key=rsa_key(2048), **VALID), rsa_key(2048)
         leaf = signer("Documentation publisher", root, key=key, **VALID)
         place.roots.append(root.pem)
         place.placeholders["THUMBPRINT"] = sha1(leaf.der, usedforsecurity=False).hexdigest()
         if store == "pkcs11":
+            prepare_air_gap(place, leaf.pem + root.pem)
             token = softhsm.create(files / "token", "release signing")
             token.import_key(key, "release-2026", "01")
             token.import_certificate(leaf, "release-2026", "01")

@@ -3,12 +3,20 @@ them by its own rule. A bundle that was signed the wrong way is refused, signing
 
 from __future__ import annotations
 
+import random
 import struct
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from kspsign.authenticode.formats import detect_format
+from kspsign.authenticode.io.snapshot import Snapshot
+from kspsign.authenticode.signable import Glimpse
+from kspsign.model.values import Format
+from kspsign.verifying.chain_checks import Trust
+from kspsign.verifying.roots import TrustAnchors
+from kspsign.verifying.verifier import Verifier
 from support.formats.burn_samples import (
     BUNDLE,
     MORE,
@@ -197,6 +205,18 @@ def test_twins_that_were_signed_again_are_refused(publisher: Publisher, path: Pa
     assert checks(run).keys() & {"attached-containers", "inner-signatures"}, checks(run)
 
 
+def test_no_changed_byte_survives(publisher: Publisher, path: Path, signed: bytes) -> None:
+    """200 of them anywhere in the file."""
+    anchors = TrustAnchors.from_pem_files([publisher.roots])
+    verifier = Verifier(Trust(anchors, anchors, timestamp_required=True))
+    path.write_bytes(signed)
+    assert verifier.verify(path, Format.PE).error is None
+    for offset in random.Random(20).sample(range(len(signed)), 200):  # noqa: S311 - places, no secrets
+        path.write_bytes(flipped(signed, offset))
+        glimpse = Glimpse.of(Snapshot(path))
+        assert verifier.verify(path, detect_format(glimpse)).error is not None, offset
+
+
 def test_a_signature_of_another_bundle(publisher: Publisher, path: Path, signed: bytes) -> None:
     other = engine(ux=UX.replace(b"ux", b"vx")) + PAYLOAD + MORE
     path.write_bytes(other)
@@ -259,10 +279,12 @@ def test_taken_out_again_it_is_what_wix_built(publisher: Publisher, path: Path, 
     assert (removed.code, path.read_bytes()) == (0, BUNDLE), removed.text
     assert publisher.sign(path).code == 0
     assert digest(cached_engine(path.read_bytes())) == digest(cached_engine(signed)) == digest(engine())
-    wrong = _resigned(publisher, path, BUNDLE)
-    path.write_bytes(wrong)
-    assert kspsign("remove", path, folder=path.parent).code == 0
-    assert path.read_bytes() == BUNDLE
+    half = patched(signed[: parts(signed).table], parts(signed).directory, bytes(8))
+    for other in (_resigned(publisher, path, BUNDLE), half):
+        path.write_bytes(other)
+        assert kspsign("remove", path, folder=path.parent).code == 0
+        assert path.read_bytes() == BUNDLE
+    assert kspsign("remove", path, folder=path.parent).error_code == "TRUST_E_NOSIGNATURE"
 
 
 def test_the_first_signature_is_not_lost(publisher: Publisher, path: Path) -> None:

@@ -12,26 +12,34 @@ import pytest
 from kspsign.authenticode.formats import open_signable
 from kspsign.batch.select import named_artifacts
 from kspsign.cli.main import main
-from kspsign.model.values import DigestAlgorithm
+from kspsign.model.values import DigestAlgorithm, Format
 from kspsign.verifying import read_signatures
 from support.formats.peimages import build_pe
-from support.formats.unsigned import EXACT, UNSIGNED
+from support.formats.unsigned import EVERY_FORMAT, EXACT, SAME_DIGEST, UNSIGNED
 from support.signing import Publisher, signed_by_peer
 
 
-@pytest.mark.parametrize("name", [*UNSIGNED])
+def test_every_format_is_among_them(tmp_path: Path) -> None:
+    for name, sample in EVERY_FORMAT.items():
+        (tmp_path / name).write_bytes(sample())
+    artifacts = named_artifacts([tmp_path / name for name in EVERY_FORMAT], tmp_path)
+    assert {artifact.format for artifact in artifacts} == set(Format)
+
+
+@pytest.mark.parametrize("name", [*EVERY_FORMAT])
 def test_removed_and_signed_again(name: str, publisher: Publisher, tmp_path: Path) -> None:
+    """Removal is the inverse of signing: what is signed again has the same digest."""
     path = tmp_path / name
-    original = UNSIGNED[name]()
+    original = EVERY_FORMAT[name]()
     path.write_bytes(original)
     assert publisher.sign(path, stamped=False).code == 0
     signed = _digests(path)
     assert _remove(path, "/s") == 0
     assert publisher.refusal(path, path.read_bytes()) == "TRUST_E_NOSIGNATURE"
-    if name in EXACT:
-        assert path.read_bytes() == original
-    else:
+    if name in SAME_DIGEST or name == "apps.msixbundle":
         assert path.read_bytes() != original
+    else:
+        assert path.read_bytes() == original
     assert publisher.sign(path, stamped=False).code == 0
     assert _digests(path) == signed
     assert publisher.verify(path, "--no-timestamp").code == 0

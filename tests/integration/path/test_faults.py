@@ -5,6 +5,7 @@ CI runs a handful of each with fixed seeds; KSPSIGN_FAULTS=50 is what `make faul
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import json
 import os
@@ -125,6 +126,47 @@ def test_killed_and_run_again(
     twice = {digest for digest, count in times.items() if count > 1}
     assert not twice & kept, "a signature that had been kept was asked for again"
     assert len(twice) <= JOBS, "a signature that had arrived was not kept"
+
+
+@pytest.mark.parametrize("seed", SEEDS[::2])
+def test_signing_a_document_is_killed_and_run_again(
+    bench: Bench, stamping: Stamping, launcher: Launcher, files: dict[Path, bytes], duration: float, seed: int
+) -> None:
+    """Over an air gap: the document is there whole or not at all, and what was obtained goes into the next run's."""
+    gap = bench.folder / f"gap-{seed}"
+    gap.mkdir()
+    digests, signed = gap / "digests.json", gap / "signed.json"
+    taken = ["digest", "*.dll", "--folder", str(bench.dist), "--output", str(digests)]
+    assert launcher.run(taken, None).code == 0
+    command = [
+        *("sign", "--document", str(digests), "--output", str(signed), "--timestamp-url", stamping.url),
+        *bench.key,
+    ]
+    chance = random.Random(seed)  # noqa: S311 - moments, no secrets
+    killed = launcher.run(
+        [*command, "--jobs", str(JOBS)], duration * chance.uniform(0.2, 1.0), environment=bench.host.environment
+    )
+    assert killed.code in {0, -signal.SIGKILL}
+    kept = set(kept_signatures(bench.store / "journal")) if killed.code else set()
+    before = signed.read_bytes() if signed.exists() else None
+    if before is None:
+        assert launcher.run(command, None, environment=bench.host.environment).code == 0
+    assert signatures_in(signed.read_bytes()) == FILES
+    times = Counter(bench.host.world.signed)
+    assert set(times) == {base64.b64decode(entry["digest"]) for entry in json.loads(digests.read_bytes())["files"]}
+    twice = {digest for digest, count in times.items() if count > 1}
+    assert not twice & kept, "a signature that had been kept was asked for again"
+    assert len(twice) <= JOBS, "a signature that had arrived was not kept"
+    attach = ["attach", "--document", str(signed), "--folder", str(bench.dist), "--trust-root", str(bench.roots)]
+    assert launcher.run(attach, None).code == 0
+    assert assert_signed_or_as_it_was(bench, files) == FILES
+    assert_no_leftovers(bench.dist)
+    assert {path.name for path in gap.iterdir()} >= {digests.name, signed.name}
+
+
+def signatures_in(document: bytes) -> int:
+    """How many of a document's files have a signature; a document is never half written."""
+    return sum(entry["signature"] is not None for entry in json.loads(document)["files"])
 
 
 @pytest.mark.parametrize("seed", SEEDS)

@@ -71,13 +71,41 @@ def _found(organisation: Organisation, call: Call) -> Build:
 
 
 def _build(organisation: Organisation, call: Call) -> Any:
-    build = _found(organisation, call)
-    return {"id": build.id, "status": build.status} | ({"result": build.result} if build.result else {})
+    if "buildId" not in call.values:
+        return _builds(organisation, call)
+    return _described(_found(organisation, call))
+
+
+def _described(build: Build) -> dict[str, Any]:
+    times = {"queueTime": build.queued} | ({"finishTime": build.finished} if build.finished else {})
+    return {"id": build.id, "status": build.status, **times} | ({"result": build.result} if build.result else {})
+
+
+def _builds(organisation: Organisation, call: Call) -> Any:
+    """Builds of the definitions, from the time on that the order is about; one without that time is in no such list."""
+    known = {"definitions", "minTime", "statusFilter", "$top", "queryOrder", "api-version"}
+    if set(call.query) - known:
+        raise RefusedError(400, f"unknown parameters: {sorted(set(call.query) - known)}")
+    definitions = [int(number) for number in call.query["definitions"].split(",")]
+    statuses = call.query["statusFilter"].split(",")
+    by_end = {"finishTimeAscending": True, "queueTimeAscending": False}[call.query["queryOrder"]]
+    since = call.query.get("minTime", "")
+    found = []
+    for build in organisation.builds.values():
+        time = build.finished if by_end else build.queued
+        if build.definition in definitions and build.status in statuses and time is not None and time >= since[:19]:
+            found.append((time, build.id, build))
+    listed = [_described(build) for _time, _id, build in sorted(found)[: int(call.query["$top"])]]
+    return {"count": len(listed), "value": listed}
 
 
 def _timeline(organisation: Organisation, call: Call) -> Any:
     build = _found(organisation, call)
-    return {"id": build.timeline_id, "changeId": 7, "records": build.records}
+    asked = call.values.get("timelineId", build.timeline_id)
+    records = build.records if asked == build.timeline_id else build.former.get(asked)
+    if records is None:
+        raise RefusedError(404, f"The requested timeline {asked} could not be found.")
+    return {"id": asked, "changeId": 7, "records": records}
 
 
 def _tag(organisation: Organisation, call: Call) -> Any:

@@ -35,6 +35,11 @@ class Build:
     result: str | None = None
     timeline_id: str = field(default_factory=guid)
     records: list[dict[str, Any]] = field(default_factory=list)
+    former: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+    """The records of earlier attempts, by their timelines."""
+    definition: int = 1
+    queued: str = "2026-03-01T09:00:00Z"
+    finished: str | None = None
     attachments: list[Attachment] = field(default_factory=list)
     tags: list[str] = field(default_factory=list)
     properties: dict[str, str] = field(default_factory=dict)
@@ -60,6 +65,7 @@ class Build:
 
     def retry(self) -> None:
         """Start the next attempt: its records replace the old ones, whose attachments stay listed."""
+        self.former[self.timeline_id] = self.records
         self.timeline_id = guid()
         self.records = []
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import ssl
 import threading
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
@@ -36,6 +37,8 @@ class Record:
 
     requests: list[Request] = field(default_factory=list)
     connections: int = 0
+    exchanges: list[tuple[float, Request, Response]] = field(default_factory=list)
+    """What was answered, and when (seconds since 1970), also where the answer was lost: the service's log has it."""
 
     def of(self, method: str) -> list[Request]:
         return [request for request in self.requests if request.method == method]
@@ -102,6 +105,8 @@ class DigicertOne(StandIn):
         if fault is not None and not fault.after and not fault.cut:
             return fault.response, False
         real = answer(self.spoil(request), self.world, only_ids=self.only_ids)
+        with self._lock:
+            self.record.exchanges.append((time.time(), request, real))
         if fault is None or fault.cut:
             return real, fault is not None
         return fault.response, False

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from support.formats import script_samples
+from support.formats import burn_samples, script_samples
 from support.formats.appx_samples import Package
 from support.formats.cab_samples import build_cab
 from support.formats.cat_samples import trust_list
@@ -31,3 +31,12 @@ SAME_DIGEST: dict[str, Callable[[], bytes]] = {
 }
 """Those that keep what signing adds for good: padding, a checksum, the order of streams, a content type."""
 UNSIGNED: dict[str, Callable[[], bytes]] = {**EXACT, **SAME_DIGEST}
+EVERY_FORMAT: dict[str, Callable[[], bytes]] = {
+    **UNSIGNED,
+    "types.ps1xml": lambda: script_samples.script("ps1xml"),
+    "script.vbs": lambda: script_samples.script("vbs"),
+    "script.js": lambda: script_samples.script("js"),
+    "setup.exe": lambda: burn_samples.BUNDLE,
+    "apps.msixbundle": lambda: Package().bundle({"app.msix": Package().build()}),
+}
+"""Those of every format, also of those that patterns take by name alone, or that take several signatures."""

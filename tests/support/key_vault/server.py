@@ -9,6 +9,7 @@ import contextlib
 import json
 import ssl
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -39,12 +40,22 @@ HOSTS = (
 )
 
 
+@dataclass(frozen=True)
+class Exchange:
+    """A request and its answer, and when it was answered (seconds since 1970): what a service writes to its log."""
+
+    time: float
+    request: Request
+    response: Response
+
+
 @dataclass
 class Record:
-    """Every request in order, and how many tunnels were opened to whom."""
+    """Every request in order, and how many tunnels were opened to whom; `exchanges` are those that were answered."""
 
     requests: list[Request] = field(default_factory=list)
     tunnels: list[str] = field(default_factory=list)
+    exchanges: list[Exchange] = field(default_factory=list)
 
     def of(self, host: str, path: str = "") -> list[Request]:
         """Requests to hosts that end so, with `path` in their target."""
@@ -108,8 +119,13 @@ class Azure(StandIn):
             interfering = self.interfere(request)
             service = self._service(request)
             if interfering is not None or service is None:
-                return interfering or answer(self.world, request)
-        return service(request)
+                response = interfering or answer(self.world, request)
+                self.record.exchanges.append(Exchange(time.time(), request, response))
+                return response
+        response = service(request)
+        with self.lock:
+            self.record.exchanges.append(Exchange(time.time(), request, response))
+        return response
 
     def _service(self, request: Request) -> Callable[[Request], Response] | None:
         if request.host == MACHINE and not request.path.startswith("/codesigningaccounts/"):

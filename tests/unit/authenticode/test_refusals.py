@@ -101,6 +101,29 @@ def test_it_is_refused_with_reason_and_remedy(tmp_path: Path, name: str) -> None
     assert remedy in error.remedy
 
 
+@pytest.mark.parametrize(
+    ("name", "tools"),
+    [
+        ("macros.xlsm", ("SignTool", "Office SIPs")),
+        ("old.doc", ("SignTool", "Office SIPs")),
+        ("app.jar", ("jarsigner",)),
+        ("a.rpm", ("rpmsign",)),
+        ("a.deb", ("debsigs", "gpg")),
+        ("thin.dylib", ("codesign", "rcodesign")),
+        ("a.pkg", ("productsign", "rcodesign")),
+        ("a.dmg", ("codesign", "rcodesign")),
+        ("app.ipa", ("codesign", "rcodesign")),
+        ("app.apk", ("apksigner",)),
+        ("app.aab", ("jarsigner",)),
+        ("manual.pdf", ("pyHanko", "Acrobat")),
+    ],
+)
+def test_the_tool_that_signs_it_is_named(tmp_path: Path, name: str, tools: tuple[str, ...]) -> None:
+    (tmp_path / name).write_bytes(KINDS[name][0])
+    remedy = refuse(Snapshot(tmp_path / name)).remedy
+    assert all(tool in remedy for tool in tools), remedy
+
+
 def test_every_row_is_proved_here() -> None:
     told = set()
     for name, (content, _, _) in KINDS.items():

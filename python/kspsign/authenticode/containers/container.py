@@ -76,7 +76,7 @@ class Container:
     def head(self, entry: ContainerEntry) -> bytes:
         """The first 4 KiB that the entry unpacks to. Raises ArtifactError when that is damaged."""
         head = b""
-        for piece in self._unpacked(entry):
+        for piece in self.pieces(entry):
             head += piece
             if len(head) >= HEAD:
                 break
@@ -89,9 +89,10 @@ class Container:
         Raises ArtifactError (ERROR_BAD_FORMAT) when the entry is damaged, OSError.
         """
         with new_file(target) as file:
-            file.writelines(self._unpacked(entry))
+            file.writelines(self.pieces(entry))
 
-    def _unpacked(self, entry: ContainerEntry) -> Iterator[bytes]:
+    def pieces(self, entry: ContainerEntry) -> Iterator[bytes]:
+        """What the entry unpacks to, in order. Raises ArtifactError (ERROR_BAD_FORMAT) when it is damaged."""
         with self.snapshot.open() as file:
             yield from unpack_pieces(file, self.archive, entry.entry)
 
@@ -149,7 +150,7 @@ def _entries(archive: Archive, kind: ContainerKind) -> tuple[ContainerEntry, ...
 def _files(archive: Archive, kind: ContainerKind) -> Iterator[ContainerEntry]:
     for entry in archive.entries:
         _check_type(entry)
-        name = entry.name
+        name = entry.shown_name
         path = plain_path(decoded(name) if kind in MSIX else name)
         if not name.endswith(("/", "\\")):
             yield ContainerEntry(path, entry.size, entry.packed, entry)

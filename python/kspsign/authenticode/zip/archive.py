@@ -237,7 +237,7 @@ def _placed(entry: ZipEntry, header: bytes, end: int) -> ZipEntry:
     size = wide.pop(0) if size == U32 and wide else size
     packed = wide.pop(0) if packed == U32 and wide else packed
     masked -= len(wide)
-    deferred = flags & DESCRIPTOR and (crc, packed, size) in {(0, 0, 0), (0, U32, U32)}
+    deferred = flags & DESCRIPTOR and (crc, packed, size) in {(0, 0, 0), (0, U32, U32), (0, 0, entry.size)}
     if (flags, method, header[LOCAL.size : extra]) != (entry.flags, entry.method, entry.raw_name) or not (
         deferred or (crc, packed, size) == (entry.crc, entry.packed, entry.size)
     ):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import struct
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
@@ -20,7 +22,8 @@ DESCRIPTOR, UTF8 = 0x0008, 0x0800
 KNOWN_FLAGS = DESCRIPTOR | UTF8 | 0x0006
 """Data descriptor, UTF-8 name, and the two bits that only state the compression level."""
 U16, U32 = 0xFFFF, 0xFFFFFFFF
-_ZIP64, _ZIP64_VERSION = 1, 45
+_ZIP64, _ZIP64_VERSION, _UNICODE_PATH = 1, 45, 0x7075
+_UNIX = 3  # the system that a record was made on (4.4.2)
 _EXTRA_HEADER = 4  # of each extra field: its kind and its length
 _MASK = b"\xff" * 4
 _OFFSET_AT = 42  # of the 32-bit offset in a central directory record
@@ -58,6 +61,23 @@ class ZipEntry(NamedTuple):
     def raw_name(self) -> bytes:
         """The name as both headers have it."""
         return self.record[CENTRAL.size : CENTRAL.size + int.from_bytes(self.record[28:30], "little")]
+
+    @property
+    def shown_name(self) -> str:
+        """The name that readers show: that of its Unicode Path extra field (4.6.9) if it has one, and what was packed
+        on Unix without a word on its encoding is UTF-8 where it can be. Raises ValueError for a field that is not of
+        this name, and for a name that may not be."""
+        raw, extra = self.raw_name, int.from_bytes(self.record[30:32], "little")
+        start, end = zip64_extra(self.record, CENTRAL.size + len(raw), extra, _UNICODE_PATH)
+        field = self.record[start:end]
+        if field:
+            if field[:1] != b"\1" or field[1:5] != zlib.crc32(raw).to_bytes(4, "little"):
+                raise ValueError(f"the Unicode name of {self.name} is that of another one")
+            return _checked_name(field[5:], UTF8)
+        if self.record[5] == _UNIX and not self.flags & UTF8 and not raw.isascii():
+            with contextlib.suppress(UnicodeDecodeError):
+                return _checked_name(raw, UTF8)
+        return self.name
 
     @property
     def mode(self) -> int:
@@ -134,20 +154,20 @@ def read_record(record: bytes, index: int) -> ZipEntry:
     return ZipEntry(index, flags, method, crc, packed, size, offset, record, field, spare, bool(numbers), 0, 0)
 
 
-def zip64_extra(data: bytes, at: int, size: int) -> tuple[int, int]:
-    """Start and end of the Zip64 extra field's numbers among the `size` bytes of extra fields at `at`; empty when
-    there is none. Raises ValueError when the fields do not fit in."""
+def zip64_extra(data: bytes, at: int, size: int, kind: int = _ZIP64) -> tuple[int, int]:
+    """Start and end of the Zip64 extra field's numbers, or of what that of another `kind` holds, among the `size` bytes
+    of extra fields at `at`; empty when there is none. Raises ValueError when the fields do not fit in."""
     end, found = at + size, (at, at)
     while at < end:
         if at + _EXTRA_HEADER > end:
             raise ValueError("an extra field is cut off")
-        kind, length = struct.unpack_from("<2H", data, at)
+        read, length = struct.unpack_from("<2H", data, at)
         start, at = at + _EXTRA_HEADER, at + _EXTRA_HEADER + length
         if at > end:
             raise ValueError("an extra field is cut off")
-        if kind == _ZIP64:
+        if read == kind:
             if found[0] != found[1]:
-                raise ValueError("there are two Zip64 extra fields")
+                raise ValueError(f"there are two extra fields of the kind 0x{kind:04X}")
             found = (start, at)
     return found
 

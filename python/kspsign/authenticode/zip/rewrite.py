@@ -86,11 +86,10 @@ class ArchiveWriter:
         numbers = (packing.size, packing.packed)
         try:
             target.write(self._descriptor(entry, packing))
-            if not _is_deferred(header, entry):
-                end = target.tell()
-                target.seek(begin)
-                target.write(restate(header, LOCAL, (entry.size, entry.packed), packing.crc, numbers))
-                target.seek(end)
+            end = target.tell()
+            target.seek(begin)
+            target.write(_new_header(header, entry, packing))
+            target.seek(end)
         except ValueError as full:
             raise no_room(entry, str(full)) from full
         self._add(entry, offset, packing.crc, numbers)
@@ -130,10 +129,14 @@ class ArchiveWriter:
         return b"".join((mark, packing.crc.to_bytes(4, "little"), *numbers))
 
 
-def _is_deferred(header: bytes, entry: ZipEntry) -> bool:
-    """Whether the local header leaves checksum and sizes to the data descriptor."""
-    crc, packed = LOCAL.unpack_from(header)[6:8]
-    return bool(entry.flags & DESCRIPTOR) and not crc and (entry.crc != 0 or not packed)
+def _new_header(header: bytes, entry: ZipEntry, packing: Packing) -> bytes:
+    """The local header with the new numbers, but for those that it leaves to the data descriptor."""
+    crc, packed, size = LOCAL.unpack_from(header)[6:9]
+    if not entry.flags & DESCRIPTOR or crc or (packed and not entry.crc):
+        return restate(header, LOCAL, (entry.size, entry.packed), packing.crc, (packing.size, packing.packed))
+    if packed or not size:
+        return header
+    return restate(header, LOCAL, (entry.size, 0), 0, (packing.size, 0))  # Info-ZIP states the size nevertheless
 
 
 def no_room(entry: ZipEntry, why: str) -> ArtifactError:

@@ -36,6 +36,11 @@ class Judge:
         return self.policy.timestamp.required
 
     @property
+    def inside_required(self) -> bool:
+        """Whether what is inside containers is judged, whatever the settings say."""
+        return self.policy.inside == "required"
+
+    @property
     def strength(self) -> Strength:
         """What counts in chains: the default, and whatever weaker the policy admits."""
         return STRONG.with_all_of(self.policy.algorithms.strength)

@@ -161,6 +161,9 @@ class Policy(_Part):
     algorithms: AlgorithmRule = Field(AlgorithmRule(), description="What counts as strong enough.")
     validity_days: int = Field(0, ge=0, le=3650, description="Days that the signer's certificate must remain valid.")
     msi: PackageRule = Field(PackageRule(), description="What counts in packages of Windows Installer.")
+    inside: Literal["required"] | None = Field(
+        None, description="required: every file inside containers that can be signed is judged too."
+    )
     unsigned: Globs = Field((), description="Patterns of files that may stay unsigned; `run` does not sign them.")
     provenance: ProvenanceRule | None = Field(None, description="What the provenance of the files must say.")
     vendor: tuple[VendorRule, ...] = Field((), description="Files that keep their vendor's signature.")

@@ -6,6 +6,7 @@ import io
 import stat
 import struct
 import zipfile
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -47,6 +48,12 @@ def _overlapping() -> bytes:
     return bytes(data)
 
 
+def _renamed(name: bytes, crc: int | None = None) -> bytes:
+    """An entry "a.dll" whose Unicode name is another one."""
+    value = b"\1" + struct.pack("<I", zlib.crc32(b"a.dll") if crc is None else crc) + name
+    return build_zip([Part("a.dll", extra=struct.pack("<2H", 0x7075, len(value)) + value), Part("b.dll")])
+
+
 def _bomb() -> bytes:
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
@@ -75,6 +82,9 @@ HOSTILE: dict[str, tuple[Callable[[], bytes], str]] = {
     "dot at the end": (lambda: _with("a.dll", "a.dll."), "one file on Windows"),
     "composed": (lambda: _with("\u00e9.dll", "e\u0301.dll"), "one file on Windows"),
     "file and folder": (lambda: _with("a", "a/b.dll"), "is a file, and the folder of"),
+    "Unicode name": (lambda: _renamed(b"a.dll", crc=0), "is that of another one"),
+    "climbs by its Unicode name": (lambda: _renamed(b"../a.dll"), "leads out of the package"),
+    "Unicode name twice": (lambda: _renamed(b"b.dll"), "one file on Windows"),
     "folder with content": (lambda: build_zip([Part("lib/", b"MZ")]), "is a folder, and has content"),
     "symbolic link": (lambda: _with("a.dll", mode=stat.S_IFLNK | 0o777), "symbolic link"),
     "device": (lambda: _with("a.dll", mode=stat.S_IFCHR | 0o666), "neither a file nor a folder"),

@@ -1,0 +1,145 @@
+"""Adds what is inside the containers of a run to its files."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from kspsign.authenticode.containers.container import open_container
+from kspsign.authenticode.containers.kinds import ContainerKind, detect_container
+from kspsign.authenticode.formats import may_be_signable
+from kspsign.authenticode.io.snapshot import Snapshot
+from kspsign.authenticode.signable import Glimpse
+from kspsign.batch.inside.folder import PrivateFolder
+from kspsign.batch.inside.opener import BOUNDS, Opened, Opener
+from kspsign.batch.inside.patterns import EVERYTHING, InsidePatterns
+from kspsign.batch.inside.tree import Inside
+from kspsign.concurrency.workers import Workers
+from kspsign.model.errors import CancelledError, ConfigurationError, KspSignError
+from kspsign.model.report import InsideFacts, RunWarning
+from kspsign.model.values import Artifact
+from kspsign.publishing.wording import count
+from kspsign.signing.shared_state import LOCAL_SLOTS
+
+if TYPE_CHECKING:
+    from kspsign.batch.run import Run
+
+_NAMED = 5
+
+
+def with_inside(run: Run) -> Run:
+    """The run with the files inside its containers that are meant, box in its place among the others by name.
+
+    Raises ConfigurationError for a wrong pattern, and for one that names a single file which is not there;
+    PrerequisiteError, CancelledError.
+    """
+    settings, judge = run.settings, run.judge
+    patterns = InsidePatterns(settings.inside)
+    demanded = judge is not None and judge.inside_required
+    folder = run.open(PrivateFolder(settings.temp_folder))
+    signs = settings.command != "verify"
+    opener = Opener(folder, patterns, judge, demanded=demanded, signs=signs, replaces=settings.replace)
+    opened = _opened(run, opener)
+    artifacts = tuple(artifact for outer in opened for level in outer.below() for artifact in level.artifacts)
+    twins = _twins(artifacts) if judge is None else {}
+    _account(run, patterns, opened)
+    return replace(
+        run,
+        artifacts=tuple(sorted((*run.artifacts, *artifacts), key=lambda artifact: artifact.name)),
+        inside=_tree(opener, opened, artifacts, twins),
+    )
+
+
+def holds_signable(path: Path) -> bool:
+    """Whether the archive at `path`, which has no place for a signature itself, holds a file that may have one, as far
+    as is known without taking it out."""
+    try:
+        snapshot = Snapshot(path, keep=False)
+        if detect_container(Glimpse.of(snapshot)) is not ContainerKind.ZIP:
+            return False
+        container = open_container(snapshot, BOUNDS)
+        return any(
+            may_be_signable(container.head(entry), Path(entry.name).suffix.lower()) for entry in container.entries
+        )
+    except (KspSignError, OSError):
+        return True  # the run says what is wrong with it
+
+
+def _opened(run: Run, opener: Opener) -> list[Opened]:
+    """Every container among the files, in their order."""
+    workers = Workers(opener.open, run.artifacts, len(run.artifacts), LOCAL_SLOTS, run.cancelled)
+    found = {opened.box.artifact.name: opened for opened in workers.results(_nothing) if opened is not None}
+    if run.cancelled.is_set():
+        raise CancelledError
+    return [found[artifact.name] for artifact in run.artifacts if artifact.name in found]
+
+
+def _nothing() -> None:
+    """No progress is shown while containers are opened."""
+
+
+def _twins(artifacts: Iterable[Artifact]) -> dict[str, tuple[Artifact, ...]]:
+    """For the first file of box private copy the others that have it."""
+    first: dict[str, Artifact] = {}
+    others: dict[str, tuple[Artifact, ...]] = {}
+    for artifact in artifacts:
+        one = first.setdefault(artifact.real, artifact)
+        if one is not artifact:
+            others[one.name] = (*others.get(one.name, ()), artifact)
+    return others
+
+
+def _tree(
+    opener: Opener, opened: Sequence[Opened], artifacts: Sequence[Artifact], twins: dict[str, tuple[Artifact, ...]]
+) -> Inside:
+    worked_on = {twin.name: name for name, others in twins.items() for twin in others}
+    below = [level for outer in opened for level in outer.below()]
+    boxes = {
+        level.box.artifact.name: replace(
+            level.box,
+            members=tuple(
+                member._replace(worked_on=worked_on.get(member.worked_on, member.worked_on))
+                for member in level.box.members
+            ),
+        )
+        for level in below
+        if level.box.members or level.box.error is not None
+    }
+    paths = {artifact.name: artifact.path for artifact in artifacts if artifact.name not in worked_on}
+    unopened = {name: InsideFacts(0, not_opened=what) for name, what in opener.unopened.items()}
+    facts = {**unopened, **{level.box.artifact.name: level.facts for level in below}}
+    return Inside(opener.folder, boxes, paths, twins, facts)
+
+
+def _account(run: Run, patterns: InsidePatterns, opened: Sequence[Opened]) -> None:
+    """Say how much is inside, and which patterns nothing matched."""
+    facts = [level.facts for outer in opened for level in outer.below()]
+    if facts:
+        run.console.notice(f"inside {count(len(facts), 'container')}: {', '.join(_counts(facts))}")
+    missing = patterns.missing
+    if missing and run.record.slice is None:
+        raise ConfigurationError(
+            f"--inside names {', '.join(missing[:_NAMED])}, which is in no container that the patterns match",
+            code="PATTERN",
+            remedy="Write the container's name as the report does, a slash, and the path in it: drop/app.msix/app.exe.",
+        )
+    run.warn(_idle_warnings([pattern for pattern in patterns.idle if pattern != EVERYTHING]))
+
+
+def _counts(facts: Sequence[InsideFacts]) -> Iterator[str]:
+    yield count(sum(one.files for one in facts), "file")
+    if not_matched := sum(one.not_matched for one in facts):
+        yield f"{not_matched} not named by --inside"
+    if not_signable := sum(one.not_signable for one in facts):
+        yield f"{not_signable} of no signable format"
+
+
+def _idle_warnings(idle: Sequence[str]) -> Iterator[RunWarning]:
+    if idle:
+        yield RunWarning(
+            "INSIDE_UNMATCHED",
+            f"nothing inside a container matches {', '.join(idle[:_NAMED])}",
+            "Check the pattern: it begins with the container's name as in the report, or with **/.",
+        )

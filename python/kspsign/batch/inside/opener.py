@@ -1,0 +1,253 @@
+"""Opens the containers of a run, at any depth: which files in them are meant, each taken out once."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path, PurePosixPath
+from typing import Final, NamedTuple
+
+from kspsign.authenticode.containers.bounds import Bounds
+from kspsign.authenticode.containers.container import Container, ContainerEntry, open_container
+from kspsign.authenticode.containers.kinds import ContainerKind, detect_container
+from kspsign.authenticode.containers.payload import Payload, find_payloads
+from kspsign.authenticode.formats import detect_format, is_taken_by_name, may_be_signable
+from kspsign.authenticode.io.new_file import new_file
+from kspsign.authenticode.io.snapshot import Snapshot
+from kspsign.authenticode.signable import Glimpse
+from kspsign.batch.inside.folder import PrivateFolder
+from kspsign.batch.inside.patterns import InsidePatterns
+from kspsign.batch.inside.tree import Box, BoxMember
+from kspsign.model.errors import ArtifactError, KspSignError
+from kspsign.model.hresults import Hresult
+from kspsign.model.report import InsideFacts
+from kspsign.model.values import Artifact, Format
+from kspsign.publishing.wording import count
+from kspsign.verifying.policy.judge import Judge
+from kspsign.verifying.verifier import state_of
+
+BOUNDS: Final = Bounds()
+MAX_DEPTH: Final = 5
+"""Containers in containers in one of the files that the patterns match."""
+MAX_FILES, MAX_BYTES = 100_000, 32 << 30
+"""Files, and bytes of them, that are taken out of one such file, at all depths together."""
+_HOLDING: Final = frozenset({Format.MSI, Format.CAB, Format.PE})
+_CONTAINERS: Final = (b"PK\3\4", b"NAVX")
+_EXCLUDE: Final = "Check where the file comes from; exclude it from --inside (!PATTERN) if it is meant so."
+
+
+class Opened(NamedTuple):
+    """A container with all that is below it: the artifacts inside, in order, and the containers among them."""
+
+    box: Box
+    facts: InsideFacts
+    artifacts: tuple[Artifact, ...] = ()
+    boxes: tuple[Opened, ...] = ()
+
+    def below(self) -> Iterator[Opened]:
+        """This container and every one inside."""
+        yield self
+        for opened in self.boxes:
+            yield from opened.below()
+
+
+@dataclass(slots=True)
+class _Taken:
+    """What was taken out of one outermost file so far."""
+
+    files: int = 0
+    size: int = 0
+
+    def add(self, entry: ContainerEntry) -> None:
+        """Raises ArtifactError (ERROR_NOT_SUPPORTED) beyond what one file may hold."""
+        self.files, self.size = self.files + 1, self.size + entry.size
+        if self.files > MAX_FILES or self.size > MAX_BYTES:
+            raise _beyond(f"more than {MAX_FILES} files or {MAX_BYTES} bytes would be taken out of it")
+
+
+@dataclass(frozen=True, slots=True)
+class Opener:
+    """Takes files out of containers into `folder`, those of one content once; safe to share between threads.
+
+    With `demanded` every file that can be signed has a row, whether or not a pattern names it; those that none names
+    are judged only. `signs` says whether the run signs files, `replaces` whether it does so with files that are signed
+    already. What a policy judges by name has a copy of its own for each name, if it is to be signed. `unopened` says of
+    files what is packed in them in a way that is neither read nor written.
+    """
+
+    folder: PrivateFolder
+    patterns: InsidePatterns
+    judge: Judge | None
+    demanded: bool
+    signs: bool
+    replaces: bool
+    unopened: dict[str, str] = field(default_factory=dict)
+    _known: dict[tuple[object, ...], Path] = field(default_factory=dict)
+    _sizes: set[tuple[int, int, str]] = field(default_factory=set)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def open(self, artifact: Artifact) -> Opened | None:
+        """What is in the file; None when it is not a container, or nothing in it can be meant. Never raises for what it
+        holds: that is the error of its box."""
+        if not artifact.readable:
+            return None
+        self.look_for_payload(artifact)
+        if not self.reaches(artifact.name):
+            return None
+        try:
+            snapshot = Snapshot(artifact.path, keep=False)
+            kind = detect_container(Glimpse.of(snapshot))
+        except (KspSignError, OSError):
+            return None  # its own step meets the same
+        return None if kind is None else self.open_nested(artifact, kind, snapshot, _Taken(), 1)
+
+    def open_nested(
+        self, artifact: Artifact, kind: ContainerKind, snapshot: Snapshot, taken: _Taken, depth: int
+    ) -> Opened:
+        """What is in the container, `depth` containers deep (1: in a file of its own)."""
+        try:
+            if depth > MAX_DEPTH:
+                raise _beyond(f"containers are in containers more than {MAX_DEPTH} deep")
+            state = state_of(artifact.path)
+            container = open_container(snapshot, BOUNDS)
+            return _Pass(self, artifact, container, taken, depth).opened(kind, state)
+        except KspSignError as error:
+            return Opened(Box(artifact, kind, error=error), InsideFacts(0))
+
+    def look_for_payload(self, artifact: Artifact) -> None:
+        """Note what a package, cabinet or program holds that is signed with it alone."""
+        if artifact.format not in _HOLDING or (
+            artifact.format is Format.PE and not artifact.name.lower().endswith(".exe")
+        ):
+            return
+        with contextlib.suppress(KspSignError, OSError):  # its own step meets the same
+            payloads = find_payloads(Snapshot(artifact.path, keep=False), artifact.format)
+            if payloads:
+                self.unopened[artifact.name] = "; ".join(map(_said, payloads))
+
+    def reaches(self, name: str) -> bool:
+        """Whether something in the container of this name may get a row."""
+        return self.demanded or self.patterns.reaches_into(name)
+
+    def content(self, container: Container, entry: ContainerEntry, suffix: str, own: object) -> Path:
+        """The path of a private copy of the entry's content: that of the same content with the same extension, among
+        those for which `own` is the same. Raises ArtifactError when the entry is damaged, OSError."""
+        size = entry.entry.crc, entry.size, suffix
+        with self._lock:
+            seen = size in self._sizes
+            self._sizes.add(size)
+        if seen:
+            found = self._known.get((_digest(container, entry), suffix, own))
+            if found is not None:
+                return found
+        digest, path = hashlib.sha256(), self.folder.new_path(suffix)
+        with new_file(path) as file:
+            for piece in container.pieces(entry):
+                digest.update(piece)
+                file.write(piece)
+        with self._lock:
+            kept = self._known.setdefault((digest.hexdigest(), suffix, own), path)
+        if kept is not path:
+            path.unlink()
+        return kept
+
+
+class _Pass:
+    """One pass over the entries of a container."""
+
+    def __init__(self, opener: Opener, artifact: Artifact, container: Container, taken: _Taken, depth: int) -> None:
+        self._opener, self._artifact, self._container = opener, artifact, container
+        self._taken, self._depth = taken, depth
+        self._signs = opener.signs and artifact.to_sign and not self._is_left_alone()
+        self._members: list[BoxMember] = []
+        self._artifacts: list[Artifact] = []
+        self._boxes: list[Opened] = []
+        self._not_matched = self._not_signable = 0
+
+    def opened(self, kind: ContainerKind, state: tuple[int, ...]) -> Opened:
+        """What is in it."""
+        own = self._container.signature_entries
+        for entry in self._container.entries:
+            if entry.name not in own:
+                self._entry(entry)
+        facts = InsideFacts(len(self._members), self._not_matched, self._not_signable)
+        box = Box(self._artifact, kind, tuple(self._members), state)
+        return Opened(box, facts, tuple(self._artifacts), tuple(self._boxes))
+
+    def _is_left_alone(self) -> bool:
+        """Whether its content has to stay: it is signed and not to be signed again, or the policy says so."""
+        judge, artifact = self._opener.judge, self._artifact
+        if self._container.signature_entries and not self._opener.replaces:
+            return True
+        return artifact.format is not None and judge is not None and judge.leaves_alone(artifact.names, artifact.format)
+
+    def _entry(self, entry: ContainerEntry) -> None:
+        opener, name = self._opener, f"{self._artifact.name}/{entry.name}"
+        suffix = PurePosixPath(entry.name).suffix.lower()
+        reaches = opener.reaches(name)
+        if not (reaches or opener.patterns.takes(name)):
+            self._not_matched += 1
+            return
+        head = self._container.head(entry)
+        if not may_be_signable(head, suffix):
+            self._not_signable += 1
+            return
+        self._taken.add(entry)
+        own = None if not self._signs else name if opener.judge or head.startswith(_CONTAINERS) else "signed"
+        real = opener.content(self._container, entry, suffix, own)
+        glimpse = Glimpse.of(Snapshot(real, keep=False))
+        format_, kind = detect_format(glimpse), detect_container(glimpse)
+        by_name = suffix if is_taken_by_name(format_, suffix) else None
+        taken = format_ is not None and opener.patterns.takes(name, named_suffix=by_name)
+        demanded = opener.demanded and format_ is not None and by_name is None
+        artifact = Artifact(str(real), name, format_, entry.size, container=self._artifact.name)
+        if kind is not None and reaches:
+            self._nested(entry, artifact, kind, taken=taken, demanded=demanded)
+        elif taken or demanded:
+            opener.look_for_payload(artifact)
+            self._add(entry, artifact._replace(to_sign=taken and self._signs))
+        else:
+            self._leave(format_)
+
+    def _nested(
+        self, entry: ContainerEntry, artifact: Artifact, kind: ContainerKind, *, taken: bool, demanded: bool
+    ) -> None:
+        """A container in the container: it has a row when something in it has one, or a pattern names it."""
+        artifact = artifact._replace(to_sign=self._signs)
+        snapshot = Snapshot(artifact.path, keep=False)
+        opened = self._opener.open_nested(artifact, kind, snapshot, self._taken, self._depth + 1)
+        if not (opened.box.members or opened.box.error or taken or demanded):
+            self._leave(artifact.format)
+            return
+        to_sign = self._signs and (taken or any(inner.to_sign for inner in opened.artifacts))
+        artifact = artifact._replace(to_sign=to_sign)
+        self._boxes.append(opened._replace(box=replace(opened.box, artifact=artifact)))
+        self._add(entry, artifact)
+
+    def _leave(self, format_: Format | None) -> None:
+        """The file gets no row."""
+        self._not_matched += format_ is not None
+        self._not_signable += format_ is None
+
+    def _add(self, entry: ContainerEntry, artifact: Artifact) -> None:
+        self._members.append(BoxMember(entry.name, artifact.name))
+        self._artifacts.append(artifact)
+
+
+def _said(payload: Payload) -> str:
+    place = f" ({payload.place})" if payload.place else ""
+    return f"{payload.kind}{place}" + (f" of {count(len(payload.files), 'file')}" if payload.files else "")
+
+
+def _digest(container: Container, entry: ContainerEntry) -> str:
+    digest = hashlib.sha256()
+    for piece in container.pieces(entry):
+        digest.update(piece)
+    return digest.hexdigest()
+
+
+def _beyond(what: str) -> ArtifactError:
+    return ArtifactError(Hresult.ERROR_NOT_SUPPORTED, f"what is inside can't be worked on: {what}", remedy=_EXCLUDE)

@@ -1,0 +1,185 @@
+"""The tree of a run's containers and what is in them, and what became of each file so far."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Collection, Hashable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import NamedTuple
+
+from kspsign.authenticode.containers.kinds import ContainerKind
+from kspsign.authenticode.signable import Digest
+from kspsign.batch.inside.folder import PrivateFolder
+from kspsign.model.errors import HaltedError, KspSignError
+from kspsign.model.report import FileOutcome, InsideFacts
+from kspsign.model.values import Artifact, ErrorFacts
+from kspsign.signing.copies import SignedCopy
+
+_CHANGED = frozenset({"signed", "rebuilt", "planned"})
+
+
+class BoxMember(NamedTuple):
+    """A file in a container that has a row of its own: its entry there, and the name of the artifact that is worked on
+    for it, which may be that of the same content elsewhere."""
+
+    entry: str
+    worked_on: str
+
+
+@dataclass(frozen=True, slots=True)
+class Box:
+    """A container that was opened: what it is, the files in it that have rows, and its state when it was read (see
+    `state_of`). `error` is why what is inside can't be taken out."""
+
+    artifact: Artifact
+    kind: ContainerKind | None
+    members: tuple[BoxMember, ...] = ()
+    state: tuple[int, ...] = ()
+    error: KspSignError | None = None
+
+
+class Settled(NamedTuple):
+    """What became of a file: whether its content is new, its sha256 now, and its error."""
+
+    changed: bool
+    sha256: str | None
+    error: ErrorFacts | None
+
+
+@dataclass(slots=True)
+class Inside:
+    """The containers of a run by name (`boxes`), and `twins`: for a file that is worked on, further ones inside with
+    the same content, which share its outcome. Safe to share between threads.
+
+    `facts` are what the report says of each container.
+    """
+
+    folder: PrivateFolder
+    boxes: Mapping[str, Box]
+    paths: Mapping[str, Path]
+    twins: Mapping[str, tuple[Artifact, ...]]
+    facts: Mapping[str, InsideFacts]
+    _parents: dict[str, list[str]] = field(default_factory=dict)
+    _roots_left: dict[str, int] = field(default_factory=dict)
+    _settled: dict[str, Settled] = field(default_factory=dict)
+    _expected: set[str] = field(default_factory=set)
+    _doomed: dict[str, str] = field(default_factory=dict)
+    _copies: dict[str, SignedCopy] = field(default_factory=dict)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def __post_init__(self) -> None:
+        for box in self.boxes.values():
+            for name in {member.worked_on for member in box.members}:
+                self._parents.setdefault(name, []).append(box.artifact.name)
+        for box in self._roots():
+            for name in self._below(box):
+                self._roots_left[name] = self._roots_left.get(name, 0) + 1
+
+    @property
+    def dependencies(self) -> Mapping[Hashable, Collection[Hashable]]:
+        """For each container the files that are worked on before it."""
+        return {name: frozenset(member.worked_on for member in box.members) for name, box in self.boxes.items()}
+
+    def is_twin(self, artifact: Artifact) -> bool:
+        """Whether the artifact gets the outcome of another one."""
+        return artifact.container is not None and artifact.name not in self.paths
+
+    def rows(self, outcome: FileOutcome) -> Iterator[FileOutcome]:
+        """The outcome with what is inside, and those of its twins: one for each row of the report."""
+        box = self.boxes.get(outcome.path)
+        format_ = outcome.format or (box.kind if box is not None else None)
+        yield replace(outcome, format=format_, inside=self.facts.get(outcome.path))
+        for twin in self.twins.get(outcome.path, ()):
+            facts = self.facts.get(twin.name)
+            yield replace(outcome, path=twin.name, container=twin.container, seconds={}, inside=facts)
+
+    def settle(self, outcome: FileOutcome) -> None:
+        """Keep what the containers of the file need to know; one that failed fails them."""
+        self._settled[outcome.path] = Settled(outcome.outcome in _CHANGED, outcome.sha256_after, outcome.error)
+        if outcome.error is not None:
+            self._doom(outcome.path, outcome.path)
+
+    def of(self, member: BoxMember) -> Settled:
+        """What became of a member that is done."""
+        return self._settled[member.worked_on]
+
+    def is_settled(self, artifact: Artifact) -> bool:
+        """Whether it has an outcome already."""
+        return artifact.name in self._settled
+
+    def expect(self, artifact: Artifact) -> None:
+        """The file is going to be signed."""
+        self._expected.add(artifact.name)
+
+    def expected(self, box: Box) -> tuple[str, ...]:
+        """The entries of the container that are going to change."""
+        return tuple(member.entry for member in box.members if self._is_expected(member.worked_on))
+
+    def changed(self, box: Box) -> tuple[BoxMember, ...]:
+        """Those that have changed."""
+        return tuple(member for member in box.members if self.of(member).changed)
+
+    def check_needed(self, artifact: Artifact) -> None:
+        """Raise HaltedError when every container that the file is in will fail: nothing is spent on it then."""
+        if artifact.container is not None and not self._is_needed(artifact.name):
+            reason = next(iter(self._reasons(artifact.name)), "another file in it failed")
+            raise HaltedError(f"it was not tried: its container would not be replaced, since {reason} failed")
+
+    def committed(self, artifact: Artifact, copy: SignedCopy) -> Iterator[SignedCopy]:
+        """The signed copies whose signatures can't get lost any more, now that this one is in its place: a file inside
+        is, once the last outermost container that holds it is."""
+        with self._lock:
+            if artifact.container is not None:
+                small = Digest({}, "")  # what has to be known of it until then, and there may be many
+                self._copies[artifact.name] = copy._replace(hashes=small, seconds={}, request_ids=())
+                return
+            yield copy
+            for name in self._below(self.boxes[artifact.name]) if artifact.name in self.boxes else ():
+                self._roots_left[name] -= 1
+                if not self._roots_left[name] and name in self._copies:
+                    yield self._copies.pop(name)
+
+    def drop(self, box: Box) -> None:
+        """Remove the private copies of what only this container holds, which is written."""
+        for name in {member.worked_on for member in box.members}:
+            parents = self._parents[name]
+            parents.remove(box.artifact.name)
+            if not parents:
+                self.paths[name].unlink(missing_ok=True)
+
+    def _roots(self) -> Iterator[Box]:
+        return (box for box in self.boxes.values() if box.artifact.container is None)
+
+    def _below(self, box: Box) -> set[str]:
+        """The names of all that is worked on for what is inside the container, at any depth."""
+        found: set[str] = set()
+        waiting = [box]
+        while waiting:
+            names = {member.worked_on for member in waiting.pop().members} - found
+            found |= names
+            waiting += (self.boxes[name] for name in names if name in self.boxes)
+        return found
+
+    def _is_expected(self, name: str) -> bool:
+        box = self.boxes.get(name)
+        return name in self._expected or (box is not None and any(self._is_expected(m.worked_on) for m in box.members))
+
+    def _is_needed(self, name: str) -> bool:
+        parents = self._parents.get(name, ())
+        if not parents:
+            return name not in self._doomed
+        return any(parent not in self._doomed and self._is_needed(parent) for parent in parents)
+
+    def _reasons(self, name: str) -> Iterator[str]:
+        for parent in self._parents.get(name, ()):
+            if parent in self._doomed:
+                yield self._doomed[parent]
+            yield from self._reasons(parent)
+
+    def _doom(self, name: str, reason: str) -> None:
+        for above in (name, *self._parents.get(name, ())):
+            if above not in self._doomed:
+                self._doomed[above] = reason
+                if above != name:
+                    self._doom(above, reason)

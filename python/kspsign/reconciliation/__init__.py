@@ -1,0 +1,1 @@
+"""Reconciliation: every use of a key in its own log, compared with the ledgers of the builds."""

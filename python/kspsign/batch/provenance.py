@@ -85,8 +85,7 @@ def write_provenance(run: Run, engine: NativeEngine, verifier: Verifier) -> None
     payload = statement_text(statement)
     algorithm = algorithm_of(engine.leaf)
     digest = digest_to_sign(payload, algorithm)
-    with run.shared.slots:
-        made = engine.sign_digest(digest, algorithm, "", str(path))
+    made = engine.sign_statement(digest, algorithm, str(path))
     token = made.token.der if made.token is not None else None
     text = bundle_text(SignedStatement(payload, made.signature.value, made.chain, token))
     verified = verify_provenance(text.encode(), str(path), verifier)

@@ -88,7 +88,9 @@ def sign(run: Run, key: CheckedKey) -> SignedCopies:
         from kspsign.batch.provenance import check_provenance  # noqa: PLC0415 - few runs write one
 
         check_provenance(run, key.key)
-    budget = Budget(share(run.settings.max_signatures, run.record.slice), tally)
+    budget = Budget(
+        share(run.settings.max_signatures, run.record.slice), tally, reserved=int(run.settings.provenance is not None)
+    )
     if run.settings.dry_run:
         return SignedCopies(open_planner(run.settings, key.certificate, budget), key)
     begin_ledger(run, key.key)

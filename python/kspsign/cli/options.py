@@ -86,6 +86,7 @@ FIELDS: dict[str, tuple[str, ...]] = {
     ),
     "doctor": (
         *("files", "folder", *_KEY, "engine", "digest", "timestamp_url", "no_timestamp", "trust_root", "ca_file"),
+        *("ledger", "max_signatures_per_month"),
     ),
     "verify": (
         "files",

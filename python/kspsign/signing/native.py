@@ -145,6 +145,13 @@ class NativeEngine:
             signature = self._source.get(digest, algorithm)
             return DetachedSignature(signature, signature.chain or self._terms.chain, self._stamp(signature))
 
+    def sign_statement(self, digest: bytes, algorithm: DigestAlgorithm, file: str) -> DetachedSignature:
+        """The signature of the digest of a statement on the run's files, to be written to `file`: the one that the
+        budget kept back."""
+        self._source.budget.release()
+        with self._slots:
+            return self.sign_digest(digest, algorithm, "", file)
+
     def on_written(self, digest: bytes, algorithm: DigestAlgorithm) -> None:
         """The signature of `digest` is in a document: the journal need not keep it any more."""
         self._source.embedded(digest, algorithm)

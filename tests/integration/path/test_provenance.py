@@ -294,3 +294,16 @@ def test_a_verification_summary_says_what_was_checked(
     refused = verify(None, RULE.replace("ma*", "x"), "--vsa", tmp_path / "vsa.json")
     assert refused.code == 2
     assert json.loads((tmp_path / "vsa.json").read_text())["predicate"]["verificationResult"] == "FAILED"
+
+
+def test_the_limit_keeps_one_signature_for_it(publisher: Publisher, tmp_path: Path) -> None:
+    for number in range(2):
+        (tmp_path / f"{number}.dll").write_bytes(build_pe(overlay=b"%d" % number))
+    short = sign(publisher, tmp_path, "--max-signatures", 2, "--jobs", 1)
+    assert (short.code, short.report["totals"]["signatures_used"]) == (1, 1), short.text
+    assert not (tmp_path / "p.json").exists()
+    assert "not every file is signed and verified" in short.text
+    planned = sign(publisher, tmp_path, "--dry-run")
+    assert planned.report["totals"]["signatures_needed"] == 2
+    whole = sign(publisher, tmp_path, "--max-signatures", 2)
+    assert (whole.code, whole.report["totals"]["signatures_used"]) == (0, 2), whole.text

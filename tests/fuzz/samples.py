@@ -29,6 +29,7 @@ from kspsign.authenticode.profile import SigningTerms
 from kspsign.embedded.authority import EmbeddedAuthority, create_authority
 from kspsign.embedded.timestamp_reply import respond
 from kspsign.model.values import Format
+from support.formats import vsix_samples
 from support.formats.appx_samples import Package
 from support.formats.cab_samples import build_cab
 from support.formats.cat_samples import catalogue
@@ -47,6 +48,7 @@ FILES: dict[Format, tuple[str, Callable[[], bytes]]] = {
     Format.APPX: (".msix", lambda: Package().build()),
     Format.APPX_BUNDLE: (".msixbundle", lambda: Package().bundle({"inner.msix": Package().build()})),
     Format.NUGET: (".nupkg", package),
+    Format.VSIX: (".vsix", vsix_samples.package),
     Format.NAVX: (".app", build_navx),
     Format.POWERSHELL: (".ps1", lambda: script("ps1")),
     Format.POWERSHELL_XML: (".ps1xml", lambda: script("ps1xml")),

@@ -13,10 +13,11 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 from support.formats.burn_samples import BUNDLE, cached_engine
 from windows_lab.issuing import write_pkcs12
-from windows_lab.machine import Ended, Windows
+from windows_lab.machine import LAB_VARIABLES, Ended, Windows
 from windows_lab.twins import TWINS, with_data_behind
 
 PASSWORD = "lab ünd password"  # noqa: S105 -- of a throw-away file
+TOOL_ENV = [part for name in LAB_VARIABLES for part in ("--tool-env", name)]
 KIT = "C:/Program Files (x86)/Windows Kits/10/bin/10.0.26100.0/x64"
 
 SIGNTOOL_SAYS = {
@@ -151,6 +152,16 @@ def test_both_signatures_of_a_wix_bundle(windows: Windows, timestamp_url: str) -
     assert accepted.exit_code == 0, accepted.output
     verdicts = our_verdicts(windows, "setup.exe", "engine.exe", "wrong.exe", "--trust-root", windows.trust_root)
     assert verdicts == (2, {"engine.exe": None, "setup.exe": None, "wrong.exe": "0x8007000B"})
+    (windows.folder / "plain.exe").write_bytes(BUNDLE)
+    key = ("--key-store", "windows", "--keypair-alias", "Contoso-Release", "--store", "store", *TOOL_ENV)
+    by_tool = windows.kspsign(
+        *("run", "plain.exe", *key, "--timestamp-url", timestamp_url, "--report", "tool.json"),
+        *("--trust-root", windows.trust_root),
+    )
+    (file,) = json.loads((windows.folder / "tool.json").read_text(encoding="utf-8"))["files"]
+    assert (by_tool.exit_code, file["error"]["code"]) == (6, "TRUST_E_NOSIGNATURE"), by_tool.output
+    assert "wix burn reattach" in file["error"]["remedy"]
+    assert (windows.folder / "plain.exe").read_bytes() == BUNDLE
 
 
 def test_signtools_signatures_verify_strictly_and_their_twins_do_not(windows: Windows, timestamp_url: str) -> None:

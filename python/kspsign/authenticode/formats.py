@@ -22,7 +22,7 @@ _SUFFIXES_TAKEN_BY_NAME: Final = frozenset({".snupkg"})
 READ_BY_NAME: Final[Mapping[str, frozenset[Format]]] = {
     ".nupkg": frozenset({Format.NUGET}),
     ".snupkg": frozenset({Format.NUGET}),
-    ".vsix": frozenset(),
+    ".vsix": frozenset({Format.VSIX}),
     **dict.fromkeys((".appx", ".msix", ".appxbundle", ".msixbundle"), frozenset({Format.APPX, Format.APPX_BUNDLE})),
 }
 """What the readers of these names find a signature in: NuGet takes any file of its extensions for a package, and one
@@ -36,6 +36,7 @@ FORMATS: Final[Mapping[Format, str]] = {
     Format.APPX: "kspsign.authenticode.appx:APPX",
     Format.APPX_BUNDLE: "kspsign.authenticode.appx:APPX_BUNDLE",
     Format.NUGET: "kspsign.authenticode.nuget:NUGET",
+    Format.VSIX: "kspsign.authenticode.vsix:VSIX",
     # Detected by extension alone, so after all that are detected by content.
     Format.POWERSHELL: "kspsign.authenticode.script:POWERSHELL",
     Format.POWERSHELL_XML: "kspsign.authenticode.script:POWERSHELL_XML",
@@ -64,7 +65,7 @@ CLUES: Final[Mapping[Format, _Clue]] = {
     Format.CAB: _Clue(b"MSCF"),
     Format.MSI: _Clue(bytes.fromhex("d0cf11e0a1b11ae1")),  # a compound file
     Format.NAVX: _Clue(b"NAVX"),
-    **dict.fromkeys((Format.APPX, Format.APPX_BUNDLE, Format.NUGET), _ZIP),
+    **dict.fromkeys((Format.APPX, Format.APPX_BUNDLE, Format.NUGET, Format.VSIX), _ZIP),
     Format.POWERSHELL: _Clue(suffixes=frozenset({".ps1", ".psd1", ".psm1", ".mof"})),
     Format.POWERSHELL_XML: _Clue(suffixes=frozenset({".ps1xml", ".psc1", ".cdxml"})),
     Format.VBSCRIPT: _Clue(suffixes=frozenset({".vbs"})),

@@ -128,7 +128,8 @@ class SignatureProfile(Protocol[SignatureT_co]):
 
 
 class PreparedParts(PreparedSignature, Protocol):
-    """A prepared signature that can be written down: its content and the attributes to be signed, as DER."""
+    """A prepared signature that can be written down: its content and what is signed for it. As DER of PKCS#7 (the
+    signed attributes), else as the format has them."""
 
     @property
     def content(self) -> bytes: ...
@@ -138,7 +139,13 @@ class PreparedParts(PreparedSignature, Protocol):
 
 @runtime_checkable
 class DetachableProfile(SignatureProfile[SignatureT_co], Protocol[SignatureT_co]):
-    """The strategy of signatures that are DER ContentInfos (RFC 5652 §3): programs exchange them without the file."""
+    """The strategy of signatures that can be made apart from their file, in two steps.
+
+    `is_pkcs7` says that they are DER ContentInfos (RFC 5652 §3), which programs exchange without the file.
+    """
+
+    @property
+    def is_pkcs7(self) -> bool: ...
 
     def prepare(self, terms: SigningTerms, content: bytes) -> PreparedParts:
         """See SignatureProfile."""

@@ -125,11 +125,6 @@ UNSUPPORTED_TYPES: tuple[UnsupportedType, ...] = (
         "Sign the package before it is encrypted, or use SignTool on Windows.",
     ),
     UnsupportedType(
-        _zip(b"extension.vsixmanifest"),
-        "a Visual Studio extension (vsix) carries an XML signature (OPC), not Authenticode",
-        "Sign the DLLs in it here, then the package with Microsoft's `sign` tool (dotnet tool install sign).",
-    ),
-    UnsupportedType(
         _zip(b"BundleConfig.pb"),
         "an Android app bundle (aab) carries Java's own signature, not Authenticode",
         "Use jarsigner of the JDK; the packages that Google Play makes of it are signed there.",
@@ -156,7 +151,8 @@ UNSUPPORTED_TYPES: tuple[UnsupportedType, ...] = (
     ),
     UnsupportedType(
         _zip(),
-        "it is a ZIP archive, not a package that can be signed (appx, msix, nupkg), and has no place for a signature",
+        "it is a ZIP archive, not a package that can be signed (appx, msix, nupkg, vsix), and has no place for a "
+        "signature",
         _INSIDE,
     ),
     UnsupportedType(
@@ -262,7 +258,8 @@ UNSUPPORTED_TYPES: tuple[UnsupportedType, ...] = (
     UnsupportedType(
         lambda _: True,
         "the content is of no type that can be signed: it is not a PE image (exe, dll, sys, ocx, efi), MSI, cabinet, "
-        "catalogue, script (ps1, vbs, js, wsf and so on), app package, NuGet package or Business Central package",
+        "catalogue, script (ps1, vbs, js, wsf and so on), app package, NuGet package, Visual Studio extension or "
+        "Business Central package",
         "Take the file out of the patterns (!pattern excludes), list it in a signed catalogue (kspsign catalog), or "
         "check that the build wrote it properly.",
     ),

@@ -89,7 +89,7 @@ def attach_one(artifact: Artifact, attaching: Attaching) -> FileOutcome:
         held.check_writable()
         file = open_signable(artifact.path, artifact.format, replacing=settings.replace)
         check_place(file, append=settings.append, replace=settings.replace)
-        detachable(file)
+        detachable(file, as_pkcs7=settings.document is None)
         supplied = attaching.supplied(artifact, file)
         read: FileSignature = file.profile.read(supplied.signature)
         digest: Digest = file.digest_to_check((read,))

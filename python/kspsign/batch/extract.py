@@ -50,7 +50,7 @@ def extract_one(artifact: Artifact, target: Path, *, pem: bool) -> FileOutcome:
     not PKCS#7; TrustError for a signature that can't be read.
     """
     file = open_signable(artifact.path, artifact.format)
-    detachable(file)
+    detachable(file, as_pkcs7=True)
     signatures = tuple(every_signature(file))
     if not signatures:
         raise ArtifactError(Hresult.TRUST_E_NOSIGNATURE, "the file carries no signature to extract", remedy=_EXCLUDE)

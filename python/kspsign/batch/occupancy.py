@@ -30,9 +30,10 @@ def occupied(occupant: str, file: SignableFile) -> KspSignError:
     )
 
 
-def detachable(file: SignableFile) -> DetachableProfile[FileSignature]:
-    """The profile of signatures that can be apart from their file. Raises ArtifactError (ERROR_NOT_SUPPORTED)."""
-    if not isinstance(file.profile, DetachableProfile):
+def detachable(file: SignableFile, *, as_pkcs7: bool = False) -> DetachableProfile[FileSignature]:
+    """The profile of signatures that can be apart from their file, `as_pkcs7` of those that are files of their own.
+    Raises ArtifactError (ERROR_NOT_SUPPORTED)."""
+    if not isinstance(file.profile, DetachableProfile) or (as_pkcs7 and not file.profile.is_pkcs7):
         raise ArtifactError(
             Hresult.ERROR_NOT_SUPPORTED,
             "the signatures of this format are not PKCS#7 and can't be apart from their file",

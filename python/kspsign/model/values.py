@@ -40,6 +40,7 @@ class Format(StrEnum):
     APPX = "appx"
     APPX_BUNDLE = "appx-bundle"
     NUGET = "nuget"
+    VSIX = "vsix"
     NAVX = "navx"
     POWERSHELL = "powershell"
     POWERSHELL_XML = "powershell-xml"

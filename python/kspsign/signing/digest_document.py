@@ -15,6 +15,7 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, ValidationError, model_validator
 
 from kspsign.authenticode.cms.prepared import check_attributes
+from kspsign.authenticode.vsix.profile import restored
 from kspsign.model.errors import ConfigurationError, TrustError
 from kspsign.model.values import DigestAlgorithm, Format
 from kspsign.settings.faults import faults
@@ -60,8 +61,12 @@ class DigestEntry(_Model):
     size: int = Field(ge=0, description="Bytes of the file.")
     sha256: _Hex256 = Field(description="SHA-256 of the whole file, in hex.")
     algorithm: Literal["sha256", "sha384", "sha512"] = Field(description="Digest algorithm of file and signature.")
-    content: _Bytes = Field(description="DER of the signed content: SpcIndirectDataContent, or what the format has.")
-    attributes: _Bytes = Field(description="DER SET OF of the signed attributes (RFC 5652 section 5.4).")
+    content: _Bytes = Field(
+        description="The signed content: DER of SpcIndirectDataContent or what the format has; VSIX: the Object (XML)."
+    )
+    attributes: _Bytes = Field(
+        description="DER SET OF of the signed attributes (RFC 5652 section 5.4); VSIX: SignedInfo (canonical XML)."
+    )
     digest: _Bytes = Field(description="Digest of the attributes: what the key signs.")
     certificate: _Bytes | None = Field(
         None, description="DER of the only certificate that may sign, where the attributes or the file name it."
@@ -76,7 +81,10 @@ class DigestEntry(_Model):
         if hashlib.new(self.algorithm, self.attributes).digest() != self.digest:
             raise ValueError(f"{self.path}: the digest is not that of the signed attributes")
         try:
-            check_attributes(DigestAlgorithm(self.algorithm), self.content, self.attributes)
+            if self.format is Format.VSIX:
+                restored(DigestAlgorithm(self.algorithm), self.content, self.attributes)
+            else:
+                check_attributes(DigestAlgorithm(self.algorithm), self.content, self.attributes)
         except TrustError as malformed:
             raise ValueError(f"{self.path}: {malformed.message}") from malformed
         return self

@@ -14,6 +14,7 @@ import threading
 from collections import deque
 from collections.abc import Iterator, Sequence
 
+from kspsign.authenticode.profile import DetachableProfile
 from kspsign.authenticode.signable import BundledFiles, SignableFile
 from kspsign.certificates.identity import PublisherIdentity
 from kspsign.certificates.parse import thumbprint_of
@@ -136,8 +137,14 @@ class ToolEngine:
         self._shared.uses.embedded_use(copy.use, copy.artifact.name, copy.hashes.sha256)
 
     def _admit(self, file: SignableFile) -> None:
-        """Raise ArtifactError for a bundle with unsigned files inside, which no tool signs; else the tool has terms of
-        its own."""
+        """Raise ArtifactError for what no tool signs: a format with XML signatures, a bundle with unsigned files in it;
+        else the tool has terms of its own."""
+        if isinstance(file.profile, DetachableProfile) and not file.profile.is_pkcs7:
+            raise ArtifactError(
+                Hresult.ERROR_NOT_SUPPORTED,
+                f"{self.name} signs no files of this format: their signature is an XML document",
+                remedy="Sign it with --engine native and a key store that signs digests, or exclude it (!PATTERN).",
+            )
         if isinstance(file, BundledFiles) and file.unsigned_inner():
             raise ArtifactError(
                 Hresult.TRUST_E_NOSIGNATURE,

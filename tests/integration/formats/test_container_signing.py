@@ -3,6 +3,7 @@ which inside and outside do not belong together are refused."""
 
 from __future__ import annotations
 
+import zipfile
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -10,15 +11,19 @@ import pytest
 
 from kspsign.authenticode.containers.bounds import Bounds
 from kspsign.authenticode.containers.container import open_container
-from kspsign.authenticode.containers.rebuild import rebuild
+from kspsign.authenticode.containers.kinds import ContainerKind
+from kspsign.authenticode.containers.rebuild import check_rebuild, rebuild
 from kspsign.authenticode.io.snapshot import Snapshot
-from kspsign.authenticode.zip import Plan, ZipMember, archive_of, unpack
+from kspsign.authenticode.zip import ArchiveWriter, Plan, ZipMember, archive_of, unpack
+from kspsign.model.errors import ArtifactError
 from support.formats.appx_samples import Package
 from support.formats.nuget_samples import package
+from support.formats.vsix_samples import package as vsix_package
 from support.formats.zips import Part, build_zip
 from support.signing import Publisher
 
 INSIDE = b"MZ" + bytes(range(256)) * 900
+DLL = "Contoso.Tools.dll"
 SIGNED = INSIDE + b"as it is once signed" * 300
 
 
@@ -80,6 +85,36 @@ def test_a_container_around_a_signed_file_is_signed_itself(kind: Kind, publisher
     unsigned = _around(other, kind.name, SIGNED)
     code = publisher.refusal(path, _with_signature(unsigned, kind.signature, other))
     assert code == "TRUST_E_BAD_DIGEST", "the signature is that of another content"
+
+
+def test_a_package_of_visual_studio_is_signed_again_around_a_signed_file(publisher: Publisher, tmp_path: Path) -> None:
+    path, plain = tmp_path / "some.vsix", tmp_path / "plain.vsix"
+    for one in (path, plain):
+        one.write_bytes(vsix_package())
+    assert publisher.sign(path).code == 0
+    signed = open_container(path, Bounds())
+    assert (signed.kind, signed.is_signed) == (ContainerKind.VSIX, True)
+    check_rebuild(signed, [DLL], drop_signature=True)
+    with pytest.raises(ArtifactError, match="it is signed"):
+        check_rebuild(signed, [DLL])
+    again, first = _around(path, DLL, SIGNED), _around(plain, DLL, SIGNED)
+    assert _contents(again) == _contents(first), "nothing of the former signature is left"
+    run = publisher.sign(again)
+    assert (run.code, run.file["outcome"]) == (0, "signed"), run.text
+    assert publisher.verify(again).code == 0
+
+    archive = archive_of(Snapshot(path))
+    with path.open("rb") as source, (tmp_path / "twin").open("w+b") as target:
+        writer = ArchiveWriter(archive, source, target)
+        for entry in archive.entries:
+            writer.replace(entry, (SIGNED,)) if entry.name == DLL else writer.keep(entry)
+        writer.finish()
+    assert publisher.refusal(path, (tmp_path / "twin").read_bytes()) == "TRUST_E_BAD_DIGEST"
+
+
+def _contents(path: Path) -> dict[str, bytes]:
+    with zipfile.ZipFile(path) as archive:
+        return {name: archive.read(name) for name in archive.namelist()}
 
 
 def test_a_file_changed_without_its_block_map_is_refused(publisher: Publisher, tmp_path: Path) -> None:

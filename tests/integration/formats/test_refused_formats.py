@@ -9,14 +9,14 @@ from support.samples import kspsign
 
 
 def test_signing_and_verifying_say_it(tmp_path: Path) -> None:
-    path = tmp_path / "tool.vsix"
+    path = tmp_path / "tool.apk"
     with zipfile.ZipFile(path, "w") as archive:
-        for name in ("[Content_Types].xml", "extension.vsixmanifest"):
+        for name in ("META-INF/MANIFEST.MF", "AndroidManifest.xml"):
             archive.writestr(name, "content")
     run = kspsign("verify", path, folder=tmp_path)
     assert run.error_code == "TRUST_E_SUBJECT_FORM_UNKNOWN"
-    assert "Visual Studio extension" in run.file["error"]["message"]
-    assert "`sign` tool" in run.file["error"]["remedy"]
+    assert "Android package" in run.file["error"]["message"]
+    assert "apksigner" in run.file["error"]["remedy"]
     signing = kspsign("run", path, "--key-store", "embedded", "--store", tmp_path, folder=tmp_path)
     assert (signing.code, signing.report["totals"]["signatures_used"]) == (6, 0)
-    assert "Visual Studio extension" in signing.file["error"]["message"]
+    assert "Android package" in signing.file["error"]["message"]

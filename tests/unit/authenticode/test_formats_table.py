@@ -15,6 +15,7 @@ from kspsign.authenticode.formats import CLUES, FORMATS, detect_format, load_for
 from kspsign.authenticode.script.styles import STYLES
 from kspsign.authenticode.signable import HEAD, Glimpse, SignableFormat
 from kspsign.model.values import Format
+from support.formats import vsix_samples
 from support.formats.appx_samples import Package
 from support.formats.cab_samples import build_cab
 from support.formats.cat_samples import catalogue, trust_list
@@ -93,13 +94,14 @@ def _samples(tmp_path: Path) -> Iterator[tuple[Format, bytes]]:
     yield Format.CAT, trust_list({"a": b"1"})
     yield Format.NAVX, build_navx()
     yield Format.NUGET, package()
+    yield Format.VSIX, vsix_samples.package()
     yield Format.APPX, Package().build()
     yield Format.APPX_BUNDLE, Package().bundle({"x64.msix": Package().build()})
 
 
 def test_no_format_takes_a_file_without_its_clue(tmp_path: Path) -> None:
     """Whole, cut off, and under every name that decides anything: what a module takes, its clue lets through."""
-    names = ["x.bin", "x.msi", "x.nupkg", "x.appx", "x.msixbundle", *(f"x{suffix}" for suffix in STYLES)]
+    names = ["x.bin", "x.msi", "x.nupkg", "x.vsix", "x.appx", "x.msixbundle", *(f"x{suffix}" for suffix in STYLES)]
     taken = set()
     for number, (kind, content) in enumerate([*_samples(tmp_path), *((None, text) for text in (b"", b"PK", b"M"))]):
         for name, size in itertools.product(names, (len(content), len(content) // 2, 80, 40, 8, 4, 1)):

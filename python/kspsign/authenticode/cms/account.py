@@ -69,7 +69,7 @@ def account_for_certificates(found: der.Element | None, carries: Carries) -> Emb
     for number, member in enumerate(members, start=1):
         if member.tag == der.SEQUENCE:
             data = member.der
-            _check_certificate(data)
+            check_certificate(data)
             if data in certificates:
                 repeated.append((number, data))
             certificates[data] = None
@@ -157,7 +157,7 @@ def read_attribute(attribute: der.Element) -> tuple[str, tuple[bytes, ...]]:
 
 
 @lru_cache(maxsize=256)
-def _check_certificate(data: bytes) -> None:
+def check_certificate(data: bytes) -> None:
     """Raise for a certificate that can't be parsed, or that is odd where its signature does not reach.
 
     The outer algorithm repeats the inner one (RFC 5280 §4.1.1.2), and a signature value is whole octets.

@@ -30,6 +30,11 @@ from kspsign.model.values import DigestAlgorithm
 class CmsProfile(CmsRules):
     """See DetachableProfile: signatures are DER ContentInfos (RFC 5652 §3), content is one DER element."""
 
+    @property
+    def is_pkcs7(self) -> bool:
+        """They are."""
+        return True
+
     def covering(self, *content_oids: str) -> CmsProfile:
         """The same for a format whose signatures name one of `content_oids` as what they cover."""
         return replace(self, content_oids=frozenset(content_oids))

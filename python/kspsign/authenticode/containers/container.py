@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from kspsign.authenticode.appx.names import SIGNATURE as APPX_SIGNATURE
-from kspsign.authenticode.appx.names import plain as decoded
+from kspsign.authenticode.appx.names import plain as part_name
 from kspsign.authenticode.appx.package import Package, read_package
 from kspsign.authenticode.containers.bounds import Bounds
 from kspsign.authenticode.containers.kinds import MSIX, ContainerKind, detect_container
@@ -20,6 +20,8 @@ from kspsign.authenticode.io.snapshot import Snapshot
 from kspsign.authenticode.navx import HEADER, NavxFile
 from kspsign.authenticode.nuget.rules import SIGNATURE as NUGET_SIGNATURE
 from kspsign.authenticode.signable import HEAD, Glimpse
+from kspsign.authenticode.vsix import VsixFile
+from kspsign.authenticode.vsix.names import CODE_EXTENSION
 from kspsign.authenticode.zip import Archive, ZipEntry, archive_of, damaged, read_archive, unpack_pieces
 from kspsign.model.errors import ArtifactError
 from kspsign.model.hresults import Hresult
@@ -62,9 +64,13 @@ class Container:
         """The package or bundle (MSIX) that it is. Raises ArtifactError when its parts contradict each other."""
         return read_package(self.snapshot)
 
-    @property
+    @cached_property
     def signature_entries(self) -> frozenset[str]:
-        """The names of the entries that hold its own signature; empty when there are none."""
+        """The names of the entries that hold its own signature; empty when there are none. Raises ArtifactError when
+        what leads to a signature is malformed."""
+        if self.kind is ContainerKind.VSIX and CODE_EXTENSION not in self.by_name:  # Visual Studio Code knows none
+            layout = VsixFile.open(self.snapshot).layout
+            return frozenset() if layout.signature is None else layout.services | {layout.signature}
         return frozenset(_SIGNATURES.get(self.kind, frozenset()) & self.by_name.keys())
 
     @property
@@ -97,6 +103,8 @@ class Container:
             yield from unpack_pieces(file, self.archive, entry.entry)
 
 
+_ENCODED: Final = frozenset({ContainerKind.NUPKG, ContainerKind.SNUPKG, ContainerKind.VSIX})
+"""Packages of other tools, whose names need not be those of parts."""
 _SIGNATURES: Final = {
     ContainerKind.NUPKG: frozenset({NUGET_SIGNATURE}),
     ContainerKind.SNUPKG: frozenset({NUGET_SIGNATURE}),
@@ -151,11 +159,17 @@ def _files(archive: Archive, kind: ContainerKind) -> Iterator[ContainerEntry]:
     for entry in archive.entries:
         _check_type(entry)
         name = entry.shown_name
-        path = plain_path(decoded(name) if kind in MSIX else name)
+        path = plain_path(_decoded(name, kind))
         if not name.endswith(("/", "\\")):
             yield ContainerEntry(path, entry.size, entry.packed, entry)
         elif entry.size:
             raise ValueError(f'"{name}" is a folder, and has content')
+
+
+def _decoded(name: str, kind: ContainerKind) -> str:
+    """The name of a part without percent-encoding, as the readers of packages show it (ECMA-376 Part 2 §A). Raises
+    ValueError for one that no file may have."""
+    return part_name(name) if kind in MSIX or (kind in _ENCODED and "%" in name) else name
 
 
 def _check_type(entry: ZipEntry) -> None:

@@ -9,7 +9,6 @@ from typing import Final
 from kspsign.authenticode.formats import detect_format
 from kspsign.authenticode.navx import HEADER, is_navx
 from kspsign.authenticode.signable import Glimpse
-from kspsign.authenticode.zip import entry_names
 from kspsign.model.values import Format
 
 
@@ -28,11 +27,11 @@ class ContainerKind(StrEnum):
 MSIX: Final = frozenset({ContainerKind.MSIX, ContainerKind.MSIX_BUNDLE})
 """Packages with a block map."""
 _ARCHIVE_MAGIC: Final = b"PK\3\4"
-_VSIX_PARTS: Final = frozenset({"[Content_Types].xml", "extension.vsixmanifest"})
 _PACKAGES: Final[Mapping[Format | None, ContainerKind]] = {
     Format.NUGET: ContainerKind.NUPKG,
     Format.APPX: ContainerKind.MSIX,
     Format.APPX_BUNDLE: ContainerKind.MSIX_BUNDLE,
+    Format.VSIX: ContainerKind.VSIX,
 }
 
 
@@ -50,7 +49,4 @@ def detect_container(glimpse: Glimpse) -> ContainerKind | None:
     kind = _PACKAGES.get(detect_format(glimpse))
     if kind is ContainerKind.NUPKG and suffix == ".snupkg":
         return ContainerKind.SNUPKG
-    if kind is None and suffix == ".vsix":
-        names = entry_names(glimpse)  # None where its directory is damaged, which is for the reader to say
-        return ContainerKind.VSIX if names is None or names >= _VSIX_PARTS else None
     return ContainerKind.ZIP if kind is None and suffix == ".zip" else kind

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
 from kspsign.authenticode.appx.digests import hash_package
 from kspsign.authenticode.appx.rewrite import check_rewrite, rewrite
-from kspsign.authenticode.containers.container import Container
+from kspsign.authenticode.containers.bounds import Bounds
+from kspsign.authenticode.containers.container import Container, open_container
 from kspsign.authenticode.containers.content_check import check_content
 from kspsign.authenticode.containers.kinds import MSIX, ContainerKind
 from kspsign.authenticode.io.new_file import new_file
 from kspsign.authenticode.io.snapshot import CHUNK
 from kspsign.authenticode.navx import with_length
+from kspsign.authenticode.vsix import VsixFile
 from kspsign.authenticode.zip import ArchiveWriter
 from kspsign.model.errors import ArtifactError
 from kspsign.model.hresults import Hresult
@@ -35,8 +39,8 @@ def rebuild(
     that can't be written again; OSError.
     """
     _check(container, replacements, drop_signature=drop_signature)
-    with new_file(target) as file:
-        _write(container, replacements, file)
+    with _unsigned(container, target.parent) as unsigned, new_file(target) as file:
+        _write(unsigned, replacements, file)
 
 
 def check_rebuild(container: Container, names: Collection[str], *, drop_signature: bool = False) -> None:
@@ -67,6 +71,21 @@ def _check(container: Container, names: Collection[str], *, drop_signature: bool
         )
     if container.kind in MSIX:
         check_rewrite(container.package, names)
+
+
+@contextmanager
+def _unsigned(container: Container, folder: Path) -> Iterator[Container]:
+    """The container; a signed VSIX package as it is without its signature, which types and relationships speak of, in
+    a file in `folder` meanwhile."""
+    if container.kind is not ContainerKind.VSIX or not container.is_signed:
+        yield container
+        return
+    file = VsixFile.open(container.snapshot)
+    with tempfile.TemporaryDirectory(dir=folder) as private:
+        path = Path(private) / "unsigned.vsix"
+        with new_file(path) as target:
+            file.embed(file.digest(()), (), target)
+        yield open_container(path, Bounds())
 
 
 def _write(container: Container, replacements: Mapping[str, Path], target: BinaryIO) -> None:

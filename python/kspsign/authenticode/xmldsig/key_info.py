@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from kspsign.authenticode.cms.account import MAX_CERTIFICATES
+from kspsign.authenticode.cms.account import MAX_CERTIFICATES, check_certificate
 from kspsign.authenticode.xmldsig.algorithms import DSIG
 from kspsign.authenticode.xmldsig.document import XmlNode
 from kspsign.authenticode.xmldsig.structure import XmlFields, malformed, octets_of
@@ -55,6 +55,8 @@ def _certificates(element: XmlNode) -> tuple[bytes, ...]:
     fields.end()
     if not 1 <= len(found) <= MAX_CERTIFICATES or len(set(found)) < len(found):
         raise malformed(f"X509Data has {len(found)} certificates, or one twice")
+    for certificate in found:
+        check_certificate(certificate)
     return found
 
 

@@ -9,16 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from enum import Enum
-from itertools import product
 
 from kspsign.authenticode.xmldsig.canonical import escape_text, escape_value
 from kspsign.authenticode.xmldsig.document import Document, XmlNode
 
 _MARKS = (b"", b"\xef\xbb\xbf")
-_DECLARATIONS = (
-    "",
-    *(f'<?xml version="1.0" encoding="{name}"?>{end}' for name in ("utf-8", "UTF-8") for end in ("", "\r\n", "\n")),
-)
+_DECLARATION = '<?xml version="1.0" encoding="{}"?>'.format
+DECLARATIONS = ("", _DECLARATION("utf-8"), _DECLARATION("UTF-8"), _DECLARATION("UTF-8") + "\n")
+"""What programs write before the root: .NET the second, Go's the last."""
 
 
 class Empty(Enum):
@@ -29,17 +27,32 @@ class Empty(Enum):
     SPACED = " />"
 
 
+_STYLES = (
+    (Empty.PAIR, True),
+    (Empty.SHORT, True),
+    (Empty.SHORT, False),
+    (Empty.SPACED, True),
+    (Empty.SPACED, False),
+)
+"""How programs write empty elements, and whether an element's declarations come before its attributes."""
+
+
 def is_plain(data: bytes, document: Document) -> bool:
     """Whether `data`, which was parsed to `document`, is spelled as a program would: elements, attributes and text
     without anything else, in UTF-8, always in the same way."""
     if document.before or document.after:
         return False
-    heads = {mark + declaration.encode() for mark in _MARKS for declaration in _DECLARATIONS}
-    for empty, declared_first in product(Empty, (True, False)):
+    heads = {mark + declaration.encode() for mark in _MARKS for declaration in DECLARATIONS}
+    for empty, declared_first in _STYLES:
         body = "".join(_spelled(document.root, empty, declared_first=declared_first)).encode()
         if data.endswith(body) and data[: len(data) - len(body)] in heads:
             return True
     return False
+
+
+def spelled(element: XmlNode) -> str:
+    """The element as it is written here: what it has keeps its order."""
+    return "".join(_spelled(element, Empty.PAIR, declared_first=True))
 
 
 def _spelled(element: XmlNode, empty: Empty, *, declared_first: bool) -> Iterator[str]:

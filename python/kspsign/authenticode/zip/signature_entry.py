@@ -54,7 +54,7 @@ def _header_fault(entry: ZipEntry, header: bytes) -> str | None:
     fields = CENTRAL.unpack_from(entry.record)
     made_by, central_needed, central_time, central_date = fields[1], fields[2], fields[5], fields[6]
     disk, internal, external = fields[13:16]
-    if (time, date) != (central_time, central_date) or not _is_time(time, date):
+    if (time, date) != (central_time, central_date) or not is_dos_time(time, date):
         return "its headers differ in its time, or have none"
     if not {needed, central_needed} <= _VERSIONS_NEEDED or made_by & 0xFF not in _MADE_BY:
         return f"its headers name the versions {needed}, {central_needed} and {made_by & 0xFF}"
@@ -68,7 +68,7 @@ def _header_fault(entry: ZipEntry, header: bytes) -> str | None:
     return None
 
 
-def _is_time(time: int, date: int) -> bool:
+def is_dos_time(time: int, date: int) -> bool:
     """Whether it is a time as MS-DOS has it; all zero is none, which some signers write."""
     if not time and not date:
         return True

@@ -180,7 +180,7 @@ class _Pass:
     def _is_left_alone(self) -> bool:
         """Whether its content has to stay: it is signed and not to be signed again, or the policy says so."""
         judge, artifact = self._opener.judge, self._artifact
-        if self._container.signature_entries and not self._opener.replaces:
+        if self._container.is_signed and not self._opener.replaces:
             return True
         return artifact.format is not None and judge is not None and judge.leaves_alone(artifact.names, artifact.format)
 

@@ -160,3 +160,17 @@ def test_what_is_not_a_container_is_named_so(name: str, content: Callable[[], by
     with pytest.raises(ArtifactError) as refused:
         open_container(path, Bounds())
     assert refused.value.code == "TRUST_E_SUBJECT_FORM_UNKNOWN"
+
+
+def test_encoded_names_of_parts_are_read_as_their_readers_show_them(tmp_path: Path) -> None:
+    nuspec, path = Part("a.nuspec", b"<package/>"), tmp_path / "some.nupkg"
+    path.write_bytes(build_zip([nuspec, Part("lib/a%20b%2B.dll"), Part("100%.txt"), Part("_rels/.rels")]))
+    names = [entry.name for entry in open_container(path, Bounds()).entries]
+    assert names == ["a.nuspec", "lib/a b+.dll", "100%.txt", "_rels/.rels"]
+    for twin in ("lib/a b.dll", "LIB/a%20B.dll"):
+        path.write_bytes(build_zip([nuspec, Part("lib/a%20b.dll"), Part(twin)]))
+        with pytest.raises(ArtifactError, match="one file on Windows"):
+            open_container(path, Bounds())
+    path.write_bytes(build_zip([nuspec, Part("lib/%2e%2e/%2E%2e/a.dll")]))
+    with pytest.raises(ArtifactError, match="is not a name that a part of a package may have"):
+        open_container(path, Bounds())

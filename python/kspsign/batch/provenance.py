@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import fields, replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from kspsign.batch.run import Run
 from kspsign.batch.sboms import find_sboms
@@ -33,11 +34,14 @@ from kspsign.provenance.statement import (
     statement_text,
 )
 from kspsign.publishing import write_record
+from kspsign.publishing.sanitize import encodable
 from kspsign.verifying.provenance import check_rule, verify_provenance
 
 if TYPE_CHECKING:
     from kspsign.signing.native import NativeEngine
     from kspsign.verifying import Verifier
+
+_Facts = TypeVar("_Facts", BuildFacts, PipelineFacts)
 
 
 def check_provenance(run: Run, key: SigningKey) -> None:
@@ -115,7 +119,16 @@ def _source(run: Run) -> tuple[BuildFacts, PipelineFacts]:
             f"--provenance needs a build with its source: the pipeline's variables lack {', '.join(missing)}",
             remedy="Sign in the pipeline that builds (a classic release has no source), or leave --provenance out.",
         )
-    return build, pipeline
+    return _encodable(build), _encodable(pipeline)
+
+
+def _encodable(facts: _Facts) -> _Facts:
+    """The facts of variables, whose bytes may not decode, as JSON can hold them."""
+    values: dict[str, Any] = {}
+    for field in fields(facts):
+        value = getattr(facts, field.name)
+        values[field.name] = encodable(value) if isinstance(value, str) else value
+    return replace(facts, **values)
 
 
 def _statement(run: Run, subjects: tuple[Subject, ...]) -> Statement:
@@ -155,7 +168,7 @@ def _read_files(run: Run) -> Iterator[Resource]:
     """The policy and the configuration that the run read: their hashes are those of the report, over LF."""
     for kind, facts in (("policy", run.record.policy), ("configuration", run.settings.configuration.facts)):
         if facts is not None:
-            yield Resource(name=facts.name, digest={"sha256": facts.sha256}, annotations={"kind": kind})
+            yield Resource(name=encodable(facts.name), digest={"sha256": facts.sha256}, annotations={"kind": kind})
 
 
 def _run_address(build: BuildFacts, pipeline: PipelineFacts) -> str:
@@ -169,11 +182,15 @@ def _subjects(run: Run, outcomes: list[FileOutcome]) -> Iterator[Subject]:
     for outcome in outcomes:
         if outcome.sha256_after is not None:
             signed = {"state": "signed" if outcome.outcome == "signed" else "as found"}
-            yield Subject(name=outcome.path, digest={"sha256": outcome.sha256_after}, annotations=signed)
+            yield Subject(name=encodable(outcome.path), digest={"sha256": outcome.sha256_after}, annotations=signed)
         if outcome.sha256_before not in {None, outcome.sha256_after}:
             before = {"sha256": outcome.sha256_before or ""}
             yield Subject(
-                name=f"{outcome.path} (before signing)", digest=before, annotations={"state": "before signing"}
+                name=f"{encodable(outcome.path)} (before signing)",
+                digest=before,
+                annotations={"state": "before signing"},
             )
     for sbom in find_sboms(run.record.matched, run.settings.folder):
-        yield Subject(name=sbom.name, digest={"sha256": sbom.sha256}, annotations={"state": f"{sbom.kind} SBOM"})
+        yield Subject(
+            name=encodable(sbom.name), digest={"sha256": sbom.sha256}, annotations={"state": f"{sbom.kind} SBOM"}
+        )

@@ -1,4 +1,5 @@
-"""Draw the pictures of the overview and of the pages: log, summary, Tests tab and terminal of real runs.
+"""Draw the pictures of the overview and of the pages: log, summary, Tests tab and terminal of real runs, and what
+shows them (tools/draw_pages.py).
 
 `python tools/draw_pictures.py` writes those that pages show; `python tools/draw_pictures.py FOLDER 1 40 300` draws runs
 with so many failures into a folder, to be looked at. Needs chromium and tmux on PATH, Pillow, and kspsign installed.
@@ -20,6 +21,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
+from draw_pages import draw_pages
 from markdown_it import MarkdownIt
 from PIL import Image, ImageChops
 from rich.console import Console
@@ -150,6 +152,7 @@ def main() -> None:
     draw(summary_html(many.summary), ROOT / "docs" / "images" / "red-summary.png")
     draw(tests_html(many.junit), ROOT / "docs" / "images" / "red-tests.png")
     draw(terminal_html(many.screen), ROOT / "docs" / "images" / "red-terminal.png")
+    draw_pages(red)
 
 
 if __name__ == "__main__":

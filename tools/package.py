@@ -1,6 +1,6 @@
 """Build the extension: stage a clean folder, let tfx-cli make the .vsix offline, make its bytes reproducible.
 
-Before: `npm ci` and `npm run build` in task/shim. `--platform current` is the quick build that tests use.
+Before: `npm ci` and `npm run build` in task/shim and task/ui. `--platform current` is the quick build that tests use.
 `--variant dev` is a private extension with ids of its own, which an organisation can install in addition to the public
 one. `--publisher` is for an organisation that publishes its own build: private, since the public one is the project's.
 """
@@ -17,6 +17,7 @@ import tomllib
 import uuid
 import zipfile
 from pathlib import Path
+from typing import Any
 
 from vendor import ALL_TARGETS, LOCK, ROOT, Target, unpack
 
@@ -24,14 +25,17 @@ from kspsign.model.project import DOCUMENTATION, PROJECT, PUBLISHER
 
 SHIM = ROOT / "task" / "shim"
 SHIM_BUILD = ROOT / "build" / "shim"
+UI = ROOT / "task" / "ui"
+UI_BUILD = ROOT / "build" / "ui"
 TFX = SHIM / "node_modules" / "tfx-cli" / "_build" / "tfx-cli.js"
 TASK = "task/KspSign"
 GATE = "task/KspSignatureGate"
-PICTURES = ("green.png", "red.png", "summary.png")
+PICTURES = ("green.png", "red.png", "summary.png", "tab.png", "hub.png")
 MAX_BYTES = 50 * 1024 * 1024
 EPOCH = (1980, 1, 1, 0, 0, 0)
 
 CONTENT_TYPES = {".json": "application/json", ".js": "application/javascript", ".png": "image/png"}
+CONTENT_TYPES |= {".html": "text/html", ".css": "text/css"}
 CONTENT_TYPES |= dict.fromkeys((".py", ".txt", ".md", ".pem"), "text/plain")
 
 
@@ -57,13 +61,16 @@ def stage(folder: Path, targets: tuple[Target, ...], *, dev: bool, publisher: st
         _give_dev_ids(folder)
     for name in ("index.js", "cleanup.js"):
         _copy(SHIM_BUILD / name, folder / TASK / "dist" / name)
+    for page in (UI_BUILD / "extension").iterdir():
+        _copy(page, folder / "ui" / page.name)
     for source in (ROOT / "task" / "engine").glob("*.py"):
         _copy(source, engine / source.name)
     _copy(LOCK, engine / "requirements.txt")
     ignored = shutil.ignore_patterns("__pycache__", "*.pyc", "py.typed")
     shutil.copytree(ROOT / "python" / "kspsign", engine / "kspsign", ignore=ignored)
     unpack(targets, engine / "lib", folder / TASK / "licenses")
-    _shim_licences(folder / TASK / "licenses")
+    _npm_licences(SHIM_BUILD, SHIM, folder / TASK / "licenses")
+    _npm_licences(UI_BUILD, UI, folder / "ui" / "licenses")
     _manifest(folder, dev=dev, publisher=publisher)
 
 
@@ -107,12 +114,12 @@ def _copy(source: Path, target: Path) -> None:
     shutil.copyfile(source, target)
 
 
-def _shim_licences(folder: Path) -> None:
-    """The licence of every npm package that was bundled into index.js."""
-    inputs = json.loads((SHIM_BUILD / "inputs.json").read_text(encoding="utf-8"))
+def _npm_licences(build: Path, source: Path, folder: Path) -> None:
+    """The licence of every npm package that was bundled into what is in `build`."""
+    inputs = json.loads((build / "inputs.json").read_text(encoding="utf-8"))
     found = (re.search(r"node_modules/((?:@[^/]+/)?[^/]+)/", path) for path in inputs)
     for package in sorted({match[1] for match in found if match}):
-        for licence in (SHIM / "node_modules" / package).glob("LICENSE*"):
+        for licence in (source / "node_modules" / package).glob("LICENSE*"):
             _copy(licence, folder / package.replace("/", "-") / licence.name)
 
 
@@ -122,15 +129,33 @@ def _manifest(folder: Path, *, dev: bool, publisher: str) -> None:
     manifest |= {"publisher": publisher, "public": publisher == PUBLISHER and not dev, **addresses()}
     if dev:
         manifest |= {"id": f"{manifest['id']}-dev", "name": f"{manifest['name']} (dev)"}
+        manifest["contributions"] = [_of_dev_task(one) for one in manifest["contributions"]]
     files = sorted(path for path in (folder / "task").rglob("*") if path.is_file())
     default = "application/octet-stream"
     manifest["files"] = [
         {"path": path.relative_to(folder).as_posix(), "contentType": CONTENT_TYPES.get(path.suffix, default)}
         for path in files
     ]
+    manifest["files"] += [
+        {
+            "path": path.relative_to(folder).as_posix(),
+            "contentType": CONTENT_TYPES.get(path.suffix, "text/plain"),
+            "addressable": True,
+        }
+        for path in sorted((folder / "ui").rglob("*"))
+        if path.is_file()
+    ]
     picture = {"contentType": "image/png", "addressable": True}
     manifest["files"] += [{"path": f"images/{name}", **picture} for name in PICTURES]
     (folder / "vss-extension.json").write_text(json.dumps(manifest, indent=1), encoding="utf-8")
+
+
+def _of_dev_task(contribution: dict[str, Any]) -> dict[str, Any]:
+    """The contribution, which asks for the dev variant's tasks where it asks for tasks by their ids."""
+    properties = dict(contribution["properties"])
+    if "supportsTasks" in properties:
+        properties["supportsTasks"] = [dev_id(task_id) for task_id in properties["supportsTasks"]]
+    return {**contribution, "properties": properties}
 
 
 def create(staged: Path, output: Path, *, dev: bool) -> Path:

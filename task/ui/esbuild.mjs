@@ -54,6 +54,8 @@ writeFileSync(
 `,
 );
 
+// The SDK writes the host's colours into a style element of its own; the collection's address is known at run time only.
+const hosted = "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; connect-src https: http:; base-uri 'none'";
 mkdirSync(`${OUT}/extension`, { recursive: true });
 for (const [name, title] of [["tab", "Signatures"], ["hub", "Signing"]]) {
   writeFileSync(
@@ -62,6 +64,7 @@ for (const [name, title] of [["tab", "Signatures"], ["hub", "Signing"]]) {
 <html lang="en">
 <head>
 <meta charset="utf-8">
+<meta http-equiv="Content-Security-Policy" content="${hosted}">
 <title>${title}</title>
 <link rel="stylesheet" href="ui.css">
 </head>

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from bench.measuring import KSPSIGN, Line, Service, Taken, at_most, faster_than, run
 from bench.place import Place
-from bench.scale_lines import flat, release_folder, selection
+from bench.scale_lines import flat, reconciliation, release_folder, selection
 from bench.store_lines import stores
 from support.formats.compound_builder import MSI, Folder, Zeros, write_compound
 
@@ -323,6 +323,7 @@ GROUPS: dict[str, Group] = {
     "stores": stores,
     "selection": selection,
     "flat": flat,
+    "reconciliation": reconciliation,
 }
-ON_DEMAND = frozenset({"selection", "flat"})
-"""Groups that are measured when they are named: they write a million names and a hundred thousand files."""
+ON_DEMAND = frozenset({"selection", "flat", "reconciliation"})
+"""Groups that are measured when they are named: they write a million names, a hundred thousand files and a gigabyte."""

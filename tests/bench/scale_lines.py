@@ -9,9 +9,11 @@ from functools import partial
 from bench.measuring import KSPSIGN, Line, Taken, run
 from bench.place import Place
 from bench.trees import write_release, write_tree
+from support.key_logs.scale import write_scale
 
 FEW, MANY, HUGE = 100, 10_000, 100_000
 NAMES, FOLDERS, ENDINGS = 1_000_000, 2000, 100
+RECORDS, LEDGERS, SIGNATURES = 1_000_000, 2000, 100
 Bound = Callable[[float, Mapping[str, float]], tuple[str, bool]]
 
 
@@ -79,6 +81,27 @@ def selection(place: Place, _services: contextlib.ExitStack) -> Iterator[Line]:
     line = Line(
         f"kspsign, selection among {NAMES} files by {len(patterns)} patterns, {NAMES // ENDINGS * len(chosen)} chosen",
         lambda: run([*command, "--store", str(place.store)], expect=4),
+        prepare, bound, once=True,
+    )  # fmt: skip
+    yield line
+
+
+def reconciliation(place: Place, _services: contextlib.ExitStack) -> Iterator[Line]:
+    """A log of a million records, of which a fifth are uses of the key, against the ledgers of 2,000 builds."""
+    folder = place.folder / "reconciliation"
+
+    def prepare() -> None:
+        if not folder.exists():
+            write_scale(folder, LEDGERS, SIGNATURES, RECORDS)
+
+    command = [*KSPSIGN, "reconcile", "--ledger", str(folder / "ledgers"), "--key-log", str(folder / "log.json")]
+
+    def bound(measured: float, _medians: Mapping[str, float]) -> tuple[str, bool]:
+        return "≤ 60 s, ≤ 500 MB", measured <= 60 and line.megabytes <= 500
+
+    line = Line(
+        f"kspsign reconcile, {RECORDS} records of a log, {LEDGERS} ledgers with {LEDGERS * SIGNATURES} signatures",
+        lambda: run([*command, "--report", str(folder / "report.json")], expect=8),
         prepare, bound, once=True,
     )  # fmt: skip
     yield line

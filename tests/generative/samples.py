@@ -20,7 +20,6 @@ from cryptography.hazmat.primitives.asymmetric.utils import Prehashed
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from fuzz.samples import FILES, authority
-from kspsign.authenticode.appx.publisher import windows_name
 from kspsign.authenticode.cms import oids
 from kspsign.authenticode.cms.profile import AUTHENTICODE
 from kspsign.authenticode.cms.timestamp import check_reply, make_query
@@ -28,6 +27,7 @@ from kspsign.authenticode.cms.write import add_nested, add_token
 from kspsign.authenticode.formats import detect_format, open_signable
 from kspsign.authenticode.profile import SigningTerms
 from kspsign.authenticode.signable import Glimpse, SignableFile
+from kspsign.certificates.windows_name import windows_name
 from kspsign.embedded.timestamp_reply import respond
 from kspsign.model.errors import KspSignError, TrustError
 from kspsign.model.values import DigestAlgorithm, Format

@@ -21,6 +21,8 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from kspsign.embedded.authority import EmbeddedAuthority, create_authority
 from kspsign.embedded.issue import KeyedCertificate
 from kspsign.embedded.timestamp_server import TimestampServer
+from kspsign.model.report import Report
+from kspsign.publishing.read_report import read_report
 from support.digicert_one.fixture import Host, running
 from support.pki import TIMESTAMPING, Issued, ca, extended, issue, key_usage, name, signer
 
@@ -51,6 +53,7 @@ class PicturedRun:
     summary: str
     junit: str
     screen: str
+    report: Report
 
 
 def run(launchers: Path, failures: int, *, terminal: bool = True) -> PicturedRun:
@@ -67,6 +70,7 @@ def run(launchers: Path, failures: int, *, terminal: bool = True) -> PicturedRun
             str(Path(sys.executable).with_name("kspsign")), "run", "**/*.exe", "**/*.dll", "--key-store", "keylocker",
             "--keypair-alias", "contoso-release", "--timestamp-url", server.url, "--trust-root", str(roots),
             "--store", str(folder / "store"), "--summary", str(folder / "s.md"), "--junit", str(folder / "j.xml"),
+            "--report", str(folder / "r.json"),
         ]  # fmt: skip
         environment = {**os.environ, **host.environment, "TF_BUILD": "True", "AGENT_TEMPDIRECTORY": str(folder)}
         step = subprocess.run(
@@ -77,7 +81,8 @@ def run(launchers: Path, failures: int, *, terminal: bool = True) -> PicturedRun
         if terminal:
             screen = _in_terminal(command, _release(folder / "terminal", launchers, failures), host.environment)
         summary, junit = ((folder / name).read_text(encoding="utf-8") for name in ("s.md", "j.xml"))
-    return PicturedRun(tuple(step.stdout.splitlines()), summary, junit, screen)
+        report = read_report(folder / "r.json", "r.json")
+    return PicturedRun(tuple(step.stdout.splitlines()), summary, junit, screen, report)
 
 
 def _key_pair(host: Host) -> Issued:

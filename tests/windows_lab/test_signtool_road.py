@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from support.formats.vsix_samples import package
 from windows_lab.machine import Ended, Windows
 
 TOOL_ENV = ("--tool-env", "WINLAB", "--tool-env", "WINLAB_STATE", "--tool-env", "WINLAB_TSA_URL")
@@ -318,14 +319,18 @@ def test_files_that_can_not_be_signed_stop_no_other(windows: Windows, timestamp_
     short.write_bytes(good.read_bytes()[:300])
     text = windows.folder / "in" / "text.exe"
     text.write_text("not a program", encoding="utf-8")
-    kept = {path: hashlib.sha256(path.read_bytes()).digest() for path in (locked, short, text)}
-    ended = sign(windows, timestamp_url, files="in/*.exe")
+    extension = windows.folder / "in" / "tool.vsix"
+    extension.write_bytes(package())
+    kept = {path: hashlib.sha256(path.read_bytes()).digest() for path in (locked, short, text, extension)}
+    ended = sign(windows, timestamp_url, files="in/*.*")
     assert ended.exit_code == 1, ended.output
     result = {file["path"]: file for file in report(windows)["files"]}
     assert result["in/good.exe"]["outcome"] == "signed"
     assert result["in/locked.exe"]["error"]["code"] == "ERROR_ACCESS_DENIED"
     assert result["in/short.exe"]["error"]["code"] in {"ERROR_BAD_FORMAT", "TRUST_E_SUBJECT_FORM_UNKNOWN"}
     assert result["in/text.exe"]["error"]["code"] == "TRUST_E_SUBJECT_FORM_UNKNOWN"
+    assert result["in/tool.vsix"]["error"]["code"] == "ERROR_NOT_SUPPORTED"
+    assert "an XML document" in result["in/tool.vsix"]["error"]["message"]
     assert {path: hashlib.sha256(path.read_bytes()).digest() for path in kept} == kept
     assert paid(windows) == 1
 

@@ -37,6 +37,8 @@ FORMATS: Final[Mapping[Format, str]] = {
     Format.APPX_BUNDLE: "kspsign.authenticode.appx:APPX_BUNDLE",
     Format.NUGET: "kspsign.authenticode.nuget:NUGET",
     Format.VSIX: "kspsign.authenticode.vsix:VSIX",
+    Format.CLICKONCE_APPLICATION: "kspsign.authenticode.clickonce.file:APPLICATION_MANIFEST",
+    Format.CLICKONCE_DEPLOYMENT: "kspsign.authenticode.clickonce.file:DEPLOYMENT_MANIFEST",
     # Detected by extension alone, so after all that are detected by content.
     Format.POWERSHELL: "kspsign.authenticode.script:POWERSHELL",
     Format.POWERSHELL_XML: "kspsign.authenticode.script:POWERSHELL_XML",
@@ -58,6 +60,8 @@ class _Clue(NamedTuple):
         return head.startswith(self.begin) and (not self.suffixes or suffix in self.suffixes)
 
 
+MANIFEST_SUFFIXES: Final = frozenset({".manifest", ".application", ".vsto"})
+"""Extensions of ClickOnce and VSTO manifests."""
 _ZIP = _Clue(b"PK\3\4")
 CLUES: Final[Mapping[Format, _Clue]] = {
     Format.PE: _Clue(b"MZ"),
@@ -66,6 +70,10 @@ CLUES: Final[Mapping[Format, _Clue]] = {
     Format.MSI: _Clue(bytes.fromhex("d0cf11e0a1b11ae1")),  # a compound file
     Format.NAVX: _Clue(b"NAVX"),
     **dict.fromkeys((Format.APPX, Format.APPX_BUNDLE, Format.NUGET, Format.VSIX), _ZIP),
+    **dict.fromkeys(
+        (Format.CLICKONCE_APPLICATION, Format.CLICKONCE_DEPLOYMENT),
+        _Clue(suffixes=MANIFEST_SUFFIXES),
+    ),
     Format.POWERSHELL: _Clue(suffixes=frozenset({".ps1", ".psd1", ".psm1", ".mof"})),
     Format.POWERSHELL_XML: _Clue(suffixes=frozenset({".ps1xml", ".psc1", ".cdxml"})),
     Format.VBSCRIPT: _Clue(suffixes=frozenset({".vbs"})),
@@ -77,9 +85,13 @@ programs costs nothing. A format that is not here is asked about every file."""
 _ANY_FILE = _Clue()
 
 
-NAMING_CERTIFICATE: Final = frozenset({Format.APPX, Format.APPX_BUNDLE, Format.NUGET})
+NAMING_CERTIFICATE: Final = frozenset(
+    {Format.APPX, Format.APPX_BUNDLE, Format.NUGET, Format.CLICKONCE_APPLICATION, Format.CLICKONCE_DEPLOYMENT}
+)
 """Formats in which what is signed names the certificate: its digest in a signed attribute, or its subject as the
 publisher in the manifest. The certificate must be known before the signature."""
+SIGNED_AFTER_OTHERS: Final[Mapping[Format, int]] = {Format.CLICKONCE_APPLICATION: 1, Format.CLICKONCE_DEPLOYMENT: 2}
+"""Formats that state hashes of other files (ReferencingFile): they are signed after all formats of a lower number."""
 
 
 def resolve(row: str) -> SignableFormat:

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Protocol, TypeVar, runtime_checkable
 
+from cryptography import x509
+
 from kspsign.model.values import DigestAlgorithm
 
 SignatureT_co = TypeVar("SignatureT_co", bound="FileSignature", covariant=True)
@@ -158,3 +160,32 @@ class DetachableProfile(SignatureProfile[SignatureT_co], Protocol[SignatureT_co]
 def is_timestamped(signature: FileSignature) -> bool:
     """Whether the signature carries a timestamp of either kind."""
     return bool(signature.tokens or signature.counter_signatures)
+
+
+@runtime_checkable
+class PairedSignature(PreparedSignature, Protocol):
+    """A prepared signature that consists of two values by one key, of which `digest` and `companion` are made first."""
+
+    @property
+    def companion(self) -> bytes:
+        """The second digest that the key store signs; neither depends on the other's signature."""
+
+    def paired(self, value: bytes) -> PreparedSignature:
+        """The same with the key store's signature of `companion`, ready to be assembled."""
+
+
+@runtime_checkable
+class PairedValue(Protocol):
+    """A FileSignature of two values by one key."""
+
+    @property
+    def companion_value(self) -> bytes:
+        """The other one, which no timestamp covers."""
+
+
+@runtime_checkable
+class IssuerNaming(Protocol):
+    """A FileSignature that names its certificate and the issuer of that once more."""
+
+    def publisher_fault(self, issuer: x509.Certificate) -> str | None:
+        """Why it does not name the certificate that signed, and `issuer`, who issued it; None when it does."""

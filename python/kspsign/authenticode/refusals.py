@@ -157,8 +157,9 @@ UNSUPPORTED_TYPES: tuple[UnsupportedType, ...] = (
     ),
     UnsupportedType(
         lambda look: look.has(_MANIFEST.encode(), _MANIFEST.encode("utf-16-le")),
-        "a manifest (ClickOnce, VSTO, side by side) carries an XML signature, not Authenticode",
-        "For ClickOnce and VSTO use mage or Microsoft's `sign` tool; sign others with the program that contains them.",
+        "a side-by-side manifest has no place for a signature; one of ClickOnce or VSTO is well-formed XML in UTF-8 "
+        "with an entryPoint or a deployment element, and is named .manifest, .application or .vsto",
+        "Sign the program that contains it; create a ClickOnce manifest by publishing, or with mage.",
     ),
     UnsupportedType(
         _starts(b"\x7fELF"),
@@ -258,8 +259,8 @@ UNSUPPORTED_TYPES: tuple[UnsupportedType, ...] = (
     UnsupportedType(
         lambda _: True,
         "the content is of no type that can be signed: it is not a PE image (exe, dll, sys, ocx, efi), MSI, cabinet, "
-        "catalogue, script (ps1, vbs, js, wsf and so on), app package, NuGet package, Visual Studio extension or "
-        "Business Central package",
+        "catalogue, script (ps1, vbs, js, wsf and so on), ClickOnce manifest, app package, NuGet package, Visual "
+        "Studio extension or Business Central package",
         "Take the file out of the patterns (!pattern excludes), list it in a signed catalogue (kspsign catalog), or "
         "check that the build wrote it properly.",
     ),

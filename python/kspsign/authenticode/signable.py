@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+import hashlib
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple, Protocol, TypeAlias, TypeVar, runtime_checkable
@@ -64,6 +65,43 @@ class ListedFile(NamedTuple):
 
     name: str
     digest: str
+
+
+class SizedDigest(NamedTuple):
+    """Size in bytes and digest of a file."""
+
+    size: int
+    digest: bytes
+
+
+class FileReference(NamedTuple):
+    """Another file that a signed file states size and digest of: its name there, where it is, and what is stated."""
+
+    name: str
+    path: Path
+    algorithm: DigestAlgorithm
+    stated: SizedDigest
+
+    def actual(self) -> SizedDigest | None:
+        """What it is now, None when it is not there. OSError passes through."""
+        hasher, size = hashlib.new(self.algorithm), 0
+        try:
+            for _, piece in Snapshot(self.path, keep=False).pieces():
+                hasher.update(piece)
+                size += len(piece)
+        except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
+            return None
+        return SizedDigest(size, hasher.digest())
+
+    def difference(self, actual: SizedDigest | None) -> str | None:
+        """How `actual` is not what is stated; None when it is."""
+        if actual is None:
+            return f"{self.name} is not there"
+        if actual.digest != self.stated.digest:
+            return f"{self.name} has the hash {actual.digest.hex()}, stated is {self.stated.digest.hex()}"
+        if actual.size != self.stated.size:
+            return f"{self.name} has {actual.size} bytes, stated are {self.stated.size}"
+        return None
 
 
 class Listing(NamedTuple):
@@ -202,6 +240,18 @@ class BundledFiles(SignableFile, Protocol):
 
 
 @runtime_checkable
+class ReferencingFile(Protocol):
+    """A signable file that states the digests of others (a manifest): they are signed first, and it follows them."""
+
+    def references(self) -> tuple[FileReference, ...]:
+        """The files that it is about, wherever they are or should be."""
+
+    def restated(self, states: Mapping[str, SizedDigest]) -> SignableFile:
+        """The same file with `states` in place of what it says of these names. What its sha256 is of stays the file as
+        it is. Raises ArtifactError when a name is that of a manifest that can't be read."""
+
+
+@runtime_checkable
 class ConvertibleFile(Protocol):
     """A signable file of text, whose line ends may keep it from being signed."""
 
@@ -254,6 +304,14 @@ class RedigestedFile(Protocol):
     @property
     def keeps_digest(self) -> bool:
         """Whether it stays the same."""
+
+
+@runtime_checkable
+class RestorableFile(Protocol):
+    """A signed file in which signing changed more than its signature's place."""
+
+    def original_digests(self, size: int, algorithm: DigestAlgorithm) -> Iterator[bytes]:
+        """The digests of the unsigned files of `size` bytes that it can have been made of."""
 
 
 @runtime_checkable

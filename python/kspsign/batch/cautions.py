@@ -82,7 +82,8 @@ def clickonce_warnings(artifacts: Sequence[Artifact]) -> Iterator[RunWarning]:
             "CLICKONCE_MANIFEST",
             f"the ClickOnce manifest {found[0][1].name} holds hashes of files that are to be signed: {names}. Signing "
             "changes them, and the application will not install",
-            "Sign the files before the manifest is created (or sign it again with mage), or exclude the folder.",
+            "Sign the manifests in the same run (the whole published folder), sign the files before the manifest is "
+            "created, or exclude them.",
         )
 
 

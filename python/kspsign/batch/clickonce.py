@@ -1,4 +1,4 @@
-"""Files that a ClickOnce application manifest vouches for by their hashes: signing them afterwards breaks it.
+"""Files that a ClickOnce application manifest vouches for by their hashes: signing them alone breaks it.
 
 The manifest (`app.exe.manifest`, [MS-CLICKONCE] schema asm.v2) lies in the folder that its paths start from; files may
 have `.deploy` appended to their names.
@@ -10,6 +10,7 @@ import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from kspsign.authenticode.formats import SIGNED_AFTER_OTHERS
 from kspsign.model.values import Artifact
 
 MAX_MANIFEST = 8 << 20
@@ -19,8 +20,9 @@ _DEPLOY = ".deploy"
 
 def listed_in_manifests(artifacts: Sequence[Artifact]) -> Iterator[tuple[Artifact, Path]]:
     """Those of `artifacts` that are to be signed and that a manifest in their folder or one above it names by hash,
-    each with that manifest."""
+    each with that manifest; none of a manifest that is to be signed itself."""
     manifests: dict[str, list[tuple[Path, str]]] = {}
+    restated = {artifact.real for artifact in artifacts if artifact.to_sign and artifact.format in SIGNED_AFTER_OTHERS}
     for artifact in artifacts:
         if not artifact.to_sign or artifact.format is None:
             continue
@@ -28,7 +30,8 @@ def listed_in_manifests(artifacts: Sequence[Artifact]) -> Iterator[tuple[Artifac
         for _ in range(artifact.name.count("/") + 1):
             folder = os.path.dirname(folder)  # noqa: PTH120 - of text, for the number of files
             if folder not in manifests:
-                manifests[folder] = [*_manifests(Path(folder))]
+                found_here = _manifests(Path(folder))
+                manifests[folder] = [(path, text) for path, text in found_here if str(path) not in restated]
             name = artifact.real[len(folder) :].replace(os.sep, "/").lstrip("/").lower().removesuffix(_DEPLOY)
             found = next((manifest for manifest, text in manifests[folder] if f'"{name}"' in text), None)
             if found is not None:

@@ -12,8 +12,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime
 
-from pydantic import TypeAdapter, ValidationError
-
 from kspsign.batch.finish import finished
 from kspsign.batch.outcomes import make_report, outcomes_exit_code
 from kspsign.batch.run import Run
@@ -21,7 +19,6 @@ from kspsign.batch.select import SelectionPurpose
 from kspsign.batch.work_list import admit_outputs, matched, with_policy
 from kspsign.model.errors import ConfigurationError, KspSignError, PrerequisiteError
 from kspsign.model.report import (
-    REPORT_SCHEMA,
     CertificateFacts,
     FileOutcome,
     LedgerFacts,
@@ -30,8 +27,8 @@ from kspsign.model.report import (
     Totals,
     TrustFacts,
 )
-from kspsign.model.text import decode_text
 from kspsign.model.values import Artifact, ErrorFacts
+from kspsign.publishing.read_report import read_report
 from kspsign.publishing.setting_words import error_in_words
 from kspsign.signing.use_recorder import USES_SHOWN
 
@@ -135,15 +132,8 @@ def _trust(reports: Sequence[Report]) -> TrustFacts | None:
 
 
 def _read(artifact: Artifact) -> tuple[SliceFacts, Report]:
-    try:
-        report = TypeAdapter(Report).validate_json(decode_text(artifact.path.read_bytes()), strict=True)
-    except (OSError, UnicodeDecodeError, ValidationError) as broken:
-        raise ConfigurationError(
-            f"this is not a report: {str(broken).splitlines()[0]}",
-            remedy="Name the slices' JSON reports (--report, or the output variable reportPath) and no other file.",
-            file=artifact.name,
-        ) from broken
-    if report.schema != REPORT_SCHEMA or report.slice is None or report.command not in _SLICED_COMMANDS:
+    report = read_report(artifact.path, artifact.name)
+    if report.slice is None or report.command not in _SLICED_COMMANDS:
         raise ConfigurationError(
             "this is not the report of a slice",
             remedy="Give `run` or `verify` of every job a slice: `slice: auto` in parallel jobs, or --slice 2/5.",

@@ -11,6 +11,7 @@ from kspsign.authenticode.signable import ConvertibleFile, SignableFile
 from kspsign.batch.admissions import MOST_KEPT, Admissions
 from kspsign.batch.occupancy import guard, occupant_of, occupied
 from kspsign.batch.outcomes import checked, failed, planned, signed, skipped
+from kspsign.batch.references import ReferencedFiles
 from kspsign.batch.run import Run
 from kspsign.certificates.identity import PublisherIdentity
 from kspsign.model.errors import KspSignError, TrustError
@@ -30,6 +31,7 @@ class Signing:
     run: Run
     identity: PublisherIdentity
     verifier: Verifier
+    referenced: ReferencedFiles
     admissions: Admissions = field(default_factory=Admissions)
     kept: list[SignableFile] = field(default_factory=list)
 
@@ -61,6 +63,7 @@ def admit_one(artifact: Artifact, signing: Signing, engine: Engine) -> None:
     if is_to_be_signed(file, signing):
         guard(file)
         engine.hooks.admit(file)
+        signing.referenced.check(file)
         if signing.run.inside is not None:
             signing.run.inside.expect(artifact)
     signing.admissions.keep(artifact, state, file)
@@ -88,6 +91,7 @@ def sign_held(
 ) -> FileOutcome:
     """Sign a copy of `file`, the content of the held target, read it back and verify it, replace the target."""
     signing.verifier.check_inner_files(file, artifact.name, artifact.format)
+    file = signing.referenced.restate(file)
     copy = engine.sign(held, file)
     started = time.perf_counter()
     verification = signing.verifier.verify_by_names(copy.path, artifact.format, artifact.names, copy.hashes)
@@ -117,6 +121,7 @@ def plan_one(artifact: Artifact, signing: Signing, planner: Planner) -> FileOutc
         held.check_writable()
         guard(file)
         signing.verifier.check_inner_files(file, artifact.name, artifact.format)
+        signing.referenced.check(file)
         return planned(artifact, planner.plan(file))
 
 

@@ -59,7 +59,8 @@ class OutputState(Enum):
 
 @dataclass(slots=True)
 class RunRecord:
-    """The results of a run so far; the only value on the path that grows. Outcomes are keyed by shown name."""
+    """The results of a run so far; the only value on the path that grows. Outcomes are keyed by shown name;
+    `listed` are those of files whose hashes others state, as soon as a worker has them."""
 
     started: datetime = field(default_factory=lambda: datetime.now(UTC))
     certificate: CertificateFacts | None = None
@@ -74,6 +75,7 @@ class RunRecord:
     left_out: Sequence[LeftOut] = ()
     matched: tuple[Artifact, ...] = ()
     outcomes: dict[str, FileOutcome] = field(default_factory=dict)
+    listed: dict[str, FileOutcome] = field(default_factory=dict)
     signatures_used: int = 0
     signatures_needed: int = 0
     limits: Limits | None = None

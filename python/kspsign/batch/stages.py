@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple, cast
 from kspsign.batch.cautions import certificate_warnings, no_timestamp_warning, skipped_warnings
 from kspsign.batch.ledger import begin_ledger
 from kspsign.batch.one_artifact import Signing, admit_one, plan_one, sign_one
+from kspsign.batch.references import ReferencedFiles
 from kspsign.batch.run import Run
 from kspsign.batch.slices import share
 from kspsign.batch.work import Batch
@@ -104,7 +105,8 @@ def verify(run: Run, copies: SignedCopies) -> None:
     certificate = copies.key.certificate
     second = run.open(open_second_opinion(run.settings, certificate, run.cancelled))
     identity = PublisherIdentity.of(certificate.chain[0])
-    signing = Signing(run, identity, replace(copies.key.verifier, second=second))
+    verifier = replace(copies.key.verifier, second=second)
+    signing = Signing(run, identity, verifier, ReferencedFiles(run))
     if isinstance(copies.source, Planner):
         _plan_all(signing, copies.source)
     else:

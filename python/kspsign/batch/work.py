@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Hashable, Mapping
+from collections.abc import Callable, Collection, Hashable
 from dataclasses import replace
 from functools import partial
 from operator import attrgetter
@@ -12,6 +12,7 @@ from typing import Protocol
 from kspsign.batch.guard import guarded
 from kspsign.batch.kept import Keeper
 from kspsign.batch.outcomes import failed
+from kspsign.batch.references import stating_files
 from kspsign.batch.run import Run
 from kspsign.concurrency.ready_queue import ReadyQueue
 from kspsign.concurrency.workers import Workers
@@ -69,9 +70,9 @@ class Batch:
             self._settled(outcome)
 
     def work(self, step: Callable[[Artifact], FileOutcome], jobs: int) -> None:
-        """`step` for every file that has no outcome yet, at most `jobs` at a time; see `guarded`."""
+        """`step` for every file that has no outcome yet, at most `jobs` at a time; see `guarded`. Files that state
+        hashes of others follow these."""
         shared, inside = self._shared, self._inside
-
         started = self._record.started.replace(microsecond=0).timestamp()
 
         def whole(artifact: Artifact) -> FileOutcome:
@@ -79,12 +80,18 @@ class Batch:
             outcome = replace(guarded(artifact, shared, lambda: step(artifact)), began=began)
             if inside is not None:
                 inside.settle(outcome)
+            if artifact.name in listed:
+                self._record.listed[artifact.name] = outcome
             queue.done(artifact.name)
             return outcome
 
         outcomes = self._record.outcomes
         left = [item for item in self._artifacts if item.name not in outcomes and not self._is_twin(item)]
-        waits_for: Mapping[Hashable, Collection[Hashable]] = inside.dependencies if inside is not None else {}
+        stating = stating_files(left)
+        listed = frozenset[str]().union(*stating.values())
+        waits_for: dict[Hashable, Collection[Hashable]] = dict(stating.items())
+        if inside is not None:
+            waits_for.update(inside.dependencies)
         queue = ReadyQueue(left, _name, waits_for, shared.cancelled)
         workers = Workers(whole, queue, len(left), jobs, shared.cancelled)
         for outcome in workers.results(self._tick):

@@ -10,12 +10,14 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from kspsign.authenticode.formats import SIGNED_AFTER_OTHERS
 from kspsign.batch.cautions import clickonce_warnings, selection_warnings
 from kspsign.batch.outputs import check_artifacts, check_outputs, inputs_of, outputs_of, state_folders
 from kspsign.batch.run import OutputState, Run
 from kspsign.batch.select import LEFTOVER, Selection, SelectionPurpose, select_artifacts
 from kspsign.batch.slices import slice_of, take_slice
 from kspsign.concurrency.cancellation import interruptible
+from kspsign.model.errors import ConfigurationError
 from kspsign.model.report import LeftOut
 from kspsign.model.values import COPY_PREFIX, Artifact
 from kspsign.settings.commands import JUDGING_COMMANDS
@@ -60,6 +62,7 @@ def select(run: Run) -> Run:
         run.warn(clickonce_warnings(selection.artifacts))
     artifacts = selection.artifacts
     if settings.slice is not None:
+        _check_dividable(settings.command, artifacts)
         record.slice, artifacts = take_slice(artifacts, *slice_of(settings.slice, run.context.parallel))
         part = f"slice {record.slice.number} of {record.slice.total}"
         taken = f"{part}: {len(artifacts)} of {len(selection.artifacts)} files" if artifacts else f"{part} is empty"
@@ -84,6 +87,16 @@ def _with_inside(run: Run) -> Run:
 def _looks_inside(run: Run) -> bool:
     demanded = run.judge is not None and run.judge.inside_required
     return bool(run.settings.inside or demanded) and run.settings.command in _LOOKING_INSIDE
+
+
+def _check_dividable(command: str, artifacts: Sequence[Artifact]) -> None:
+    """Raise ConfigurationError when a file to be signed states hashes of others, which another job would sign."""
+    stating = next((file.name for file in artifacts if file.to_sign and file.format in SIGNED_AFTER_OTHERS), None)
+    if command in _KEEPING_STATE and stating is not None:
+        raise ConfigurationError(
+            f"slices can't share {stating} and the files that it lists: it states the hashes that signing gives them",
+            remedy="Sign published ClickOnce and VSTO folders in a job without slice; exclude them here (!PATTERN).",
+        )
 
 
 def _with_artifacts(run: Run, artifacts: tuple[Artifact, ...]) -> Run:

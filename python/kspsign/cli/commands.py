@@ -50,6 +50,7 @@ def execute(command: str, given: dict[str, Any], environment: Mapping[str, str])
     """Run `command` with the options that were given; returns the exit code."""
     special: dict[str, Callable[[dict[str, Any], Mapping[str, str]], int]] = {
         "inspect": _inspect,
+        "report": _report,
         "explain": _explain,
         "completion": _completion,
         "gate": _gate,
@@ -166,6 +167,12 @@ def _inspect(given: dict[str, Any], _environment: Mapping[str, str]) -> int:
     return inspect_files(given["files"], roots, sys.stdout, as_json=given.get("json", False))
 
 
+def _report(given: dict[str, Any], _environment: Mapping[str, str]) -> int:
+    from kspsign.cli.report import show_report  # noqa: PLC0415 - only this command needs it
+
+    return show_report(given["file"], given.get("html"), sys.stdout, opening=given.get("open", False))
+
+
 def _completion(given: dict[str, Any], _environment: Mapping[str, str]) -> int:
     from kspsign.cli.completion import completion_script  # noqa: PLC0415 - only this command needs it
     from kspsign.cli.main import build_parser  # noqa: PLC0415 - it imports this module
@@ -228,7 +235,7 @@ SCHEMAS: Mapping[str, str] = {
     "digest": "kspsign.signing.digest_document:digest_document_schema",
     "key-command": "kspsign.keys.command.messages:key_command_schema",
     "ledger": "kspsign.ledger.entries:ledger_schema",
-    "reconciliation": "kspsign.reconciliation.facts:reconciliation_schema",
+    "reconciliation": "kspsign.reconciliation.schema:reconciliation_schema",
 }
 """The function that returns each schema, loaded when it is asked for."""
 

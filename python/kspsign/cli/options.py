@@ -47,6 +47,7 @@ SUMMARIES: dict[str, str | None] = {
     "verify": "strict verification",
     "catalog": "write a catalogue of files, and sign it",
     "merge": "one report and one verdict from the reports of all slices",
+    "report": "show a report in the terminal, or write it as an HTML page",
     "inspect": "show the signatures of files, with chains and timestamps",
     "doctor": "check every prerequisite of a run, each with its remedy; signs nothing",
     "explain": "explain an error code or a tool's output, and what to do",
@@ -140,10 +141,20 @@ def add_options(parser: argparse.ArgumentParser, command: str, stores: Sequence[
         _add_settings(parser, command, stores)
     elif command in {"gate", "reconcile"}:
         _add_own_settings(parser, command)
-    elif command == "inspect":
+    else:
+        _add_arguments(parser, command)
+
+
+def _add_arguments(parser: argparse.ArgumentParser, command: str) -> None:
+    """The arguments of a command without settings."""
+    if command == "inspect":
         parser.add_argument("files", nargs="+", metavar="FILE", help="file, folder or pattern; several at will")
         parser.add_argument("--trust-root", type=Path, action="append", metavar="PEM", help="roots to trust instead")
         parser.add_argument("--json", action="store_true", help="print the facts as JSON")
+    elif command == "report":
+        parser.add_argument("file", type=Path, metavar="REPORT", help="JSON report of a run")
+        parser.add_argument("--html", type=Path, metavar="FILE", help="write the HTML page instead")
+        parser.add_argument("--open", action="store_true", help="show the page in the browser")
     elif command == "explain":
         parser.add_argument("words", nargs="+", metavar="CODE|TEXT", help="0x800B0100, a line of output, - for stdin")
     elif command == "demo":

@@ -66,6 +66,10 @@ CheckName = Literal[
     "signer-attributes",
     "nuget-rules",
     "signature-entry",
+    "publisher-identity",
+    "strong-name",
+    "manifest-license",
+    "manifest-files",
     # That of a container whose inside is judged.
     "inside",
     # Those of files that are judged by a catalogue.

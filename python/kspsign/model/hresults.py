@@ -132,6 +132,11 @@ class Hresult(Enum):
         "Another process holds the file open.",
         "Close the program (virus scanner, debugger, build server) that uses the file, or sign later in the job.",
     )
+    ERROR_FILE_NOT_FOUND = (
+        0x80070002,
+        "A file that is needed is not there.",
+        "Put the file where it is looked for, or build again.",
+    )
     ERROR_ACCESS_DENIED = (
         0x80070005,
         "Writing the file or its folder is not permitted.",

@@ -42,6 +42,8 @@ class Format(StrEnum):
     NUGET = "nuget"
     VSIX = "vsix"
     NAVX = "navx"
+    CLICKONCE_APPLICATION = "clickonce-application"
+    CLICKONCE_DEPLOYMENT = "clickonce-deployment"
     POWERSHELL = "powershell"
     POWERSHELL_XML = "powershell-xml"
     VBSCRIPT = "vbscript"

@@ -80,9 +80,9 @@ class Account:
 class Answer:
     """The whole answer. Lists hold the numbers of uses and of signatures.
 
-    `missing` are signatures that a log which covers their time lacks, `not_covered` those that no log covers; uses
-    `outside` the scope, and `repeated` records of one use, are counted. `not_logged` counts signatures that were lost,
-    and that no log has: the key did not make them.
+    `missing` are signatures that a log which covers their time lacks, `not_covered` those that no log covers. Uses and
+    signatures outside the scope, and `repeated` records of one use, are counted. `not_logged` counts signatures that
+    were lost, and that no log has: the key did not make them.
     """
 
     ledgers: Ledgers
@@ -96,6 +96,7 @@ class Answer:
     not_covered: list[int] = field(default_factory=list)
     matched: Counter[int] = field(default_factory=Counter)
     outside: int = 0
+    outside_signatures: int = 0
     repeated: int = 0
     not_logged: int = 0
     pipelines: dict[str, Account] = field(default_factory=dict)
@@ -185,9 +186,10 @@ def _account_for_signatures(found: Answer, clocks: Clocks) -> None:
     for row in range(len(table)):
         signer = ledgers.signer(row)
         matched = table.matched[row] >= 0
-        if table.accepted[row] != 1 or not (
-            matched or (in_scope[signer.key] and found.scope.has_time(table.asked[row]))
-        ):
+        if table.accepted[row] != 1:
+            continue
+        if not matched and not (in_scope[signer.key] and found.scope.has_time(table.asked[row])):
+            found.outside_signatures += 1
             continue
         accounts = (
             found.pipelines.setdefault(signer.pipeline, Account()),

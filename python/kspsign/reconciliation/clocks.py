@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import chain
 from typing import Final, NamedTuple
 
 from kspsign.reconciliation.ledgers import Ledgers
-from kspsign.reconciliation.matching import WINDOW, Matcher
+from kspsign.reconciliation.matching import WINDOW, Matcher, Traits
 
 _ALIKE: Final = 60.0
 """Seconds by which the distances of uses and signatures may differ for one clock to explain them."""
@@ -46,14 +47,20 @@ class Shift(NamedTuple):
 
 
 def shifts(ledgers: Ledgers, matcher: Matcher, numbers: list[int], rows: list[int]) -> Iterator[Shift]:
-    """For each key of the log: whether as many of its uses as signatures are left, the same distance apart."""
-    table, uses = ledgers.signatures, matcher.uses
-    by_key: dict[int, list[float]] = {}
+    """For each key of the log: whether as many of its uses as signatures are left, the same distance apart, and only
+    the time could match them. Of one use alone that says nothing."""
+    by_key: dict[tuple[int, Traits], list[float]] = {}
     for number in numbers:
-        by_key.setdefault(uses.keys[number], []).append(uses.times[number])
-    for log_key, times in by_key.items():
-        asked = sorted(table.asked[row] for row in rows if matcher.belongs(ledgers.signer(row).key, log_key))
-        if len(asked) == len(times):
+        found = by_key.setdefault((matcher.uses.keys[number], matcher.traits(number)), [])
+        found.append(matcher.uses.times[number])
+    rows_by_key: dict[int, list[int]] = {}
+    for row in rows:
+        rows_by_key.setdefault(ledgers.signer(row).key, []).append(row)
+    for (log_key, traits), times in by_key.items():
+        known = [some for key, some in rows_by_key.items() if matcher.belongs(key, log_key)]
+        free = (row for row in chain.from_iterable(known) if matcher.time_decides(traits, row))
+        asked = sorted(map(ledgers.signatures.asked.__getitem__, free))
+        if len(asked) == len(times) > 1:
             distances = [use - signature for use, signature in zip(sorted(times), asked, strict=True)]
             if max(distances) - min(distances) <= _ALIKE:
                 yield Shift(len(times), max(distances, key=abs))

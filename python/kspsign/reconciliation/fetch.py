@@ -47,4 +47,4 @@ def _fetch(
     if record is None or record.kind != "Task" or record.task_id != task_id:
         ledgers.add(ledger_of(name, ()), (LedgerFault(0, "forged", _FOREIGN),))
     else:
-        ledgers.take(name, io.BytesIO(client.attachment(build_id, ref)))
+        ledgers.take(name, io.BytesIO(client.attachment(build_id, ref)), str(build_id))

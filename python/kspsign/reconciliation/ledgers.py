@@ -78,12 +78,15 @@ class Ledgers:
                 file=str(path),
             ) from refused
 
-    def take(self, name: str, file: IO[bytes]) -> None:
-        """Take in the ledger that is in `file`, also in gzip, as a build attaches a large one."""
+    def take(self, name: str, file: IO[bytes], build: str | None = None) -> None:
+        """Take in the ledger that is in `file`, also in gzip, as a build attaches a large one. All of its runs must be
+        of that `build`, where one is named."""
         packed = file.read(len(_GZIP)) == _GZIP
         file.seek(0)
         stream = _Lines(cast("IO[bytes]", gzip.GzipFile(fileobj=file)) if packed else file)
-        self.add(ledger_of(name, stream), stream.faults)
+        ledger = ledger_of(name, stream)
+        foreign = () if build is None else _of_other_builds(ledger, build)
+        self.add(ledger, (*stream.faults, *foreign))
 
     def add(self, ledger: Ledger, faults: Iterable[LedgerFault] = ()) -> None:
         """Take in a ledger; `faults` are those that were found besides its chain."""
@@ -166,6 +169,14 @@ class Ledgers:
             table.outcomes[kept] = table.outcomes[row]
 
 
+def _of_other_builds(ledger: Ledger, build: str) -> Iterator[LedgerFault]:
+    """A fault for each run of another build than the one that attached the ledger: it was copied."""
+    for place, entry in enumerate(ledger.entries, 1):
+        if isinstance(entry, RunEntry) and (entry.build is None or entry.build.id != build):
+            whose = "no build" if entry.build is None else f"build {entry.build.id}"
+            yield LedgerFault(place, "forged", f"it is about a run of {whose}, and not of the build that attached it")
+
+
 class _Lines:
     """The lines of a ledger's file; `faults` says why there are no more where it can't be unpacked."""
 
@@ -198,5 +209,5 @@ def key_names(key: KeyFacts) -> frozenset[str]:
     else:
         names = [reference[part].partition("://")[2] or reference[part] for part in _ADDRESSES if part in reference]
     if not names or "keypair" in reference:
-        names.append(key.alias or "")
+        names += [key.alias or "", reference.get("container", "")]
     return frozenset(name.rstrip("/").lower() for name in names) - {""}

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Final, TypeVar
 
-from kspsign.reconciliation.answer import Answer
+from kspsign.reconciliation.answer import Account, Answer
 from kspsign.reconciliation.facts import signature_record, use_record, warnings
 from kspsign.reconciliation.words import (
     account_words,
+    caller_words,
     coverage_words,
     ledger_words,
     log_words,
@@ -34,19 +35,20 @@ def console_lines(found: Answer) -> Iterator[str]:
     for span in coverage_words(found):
         yield f"covered: {span}"
     yield f"matched: {matched_words(found)}"
-    for name, account in sorted(found.pipelines.items()):
-        yield f"pipeline {name or 'not known'}: {account_words(account)}"
-    for name, account in sorted(found.people.items()):
-        if name:
-            yield f"person {name}: {account_words(account)}"
-    for caller, account in sorted(found.callers.items()):
-        yield f"caller {caller or 'not named'}: {account.uses} use(s), {account.unaccounted} unaccounted"
+    for title, accounts in (("pipeline", found.pipelines), ("person", found.people)):
+        yield from _listed(title, ranked(accounts), lambda item: f"{item[0] or 'not known'}: {account_words(item[1])}")
+    yield from _listed("caller", ranked(found.callers), caller_words)
     for warning in warnings(found):
         yield f"warning: {warning.message}. {warning.remedy}"
     yield from _listed("UNACCOUNTED use", found.unaccounted, lambda number: use_words(use_record(found, number)))
     for title, rows in (("MISSING from the log", found.missing), ("NOT COVERED by a log", found.not_covered)):
         yield from _listed(title, rows, lambda row: signature_words(signature_record(found, row)))
     yield f"kspsign reconcile: {verdict(found)}"
+
+
+def ranked(accounts: Mapping[str, Account]) -> list[tuple[str, Account]]:
+    """Accounts by name, those with unaccounted uses first."""
+    return sorted(accounts.items(), key=lambda item: (-item[1].unaccounted, item[0]))
 
 
 def _listed(title: str, values: Sequence[_T], words: Callable[[_T], str]) -> Iterator[str]:

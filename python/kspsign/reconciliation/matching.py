@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
-from typing import Final
+from heapq import merge
+from typing import Final, NamedTuple
 
 from kspsign.reconciliation.key_logs.record import LogRecord
 from kspsign.reconciliation.ledgers import Ledgers
@@ -22,6 +23,15 @@ AGAIN: Final = REASONS.index("again")
 OTHER_DIGEST: Final = REASONS.index("other-digest")
 REFUSED_LEDGER: Final = REASONS.index("refused-ledger")
 REPEATED: Final = REASONS.index("repeated")
+_SHOWN: Final = 100
+"""Characters of a request's id that are kept to be shown: callers choose some of them."""
+
+
+class Traits(NamedTuple):
+    """Whether a use in the log has a digest, and an id of its request."""
+
+    digest: bool
+    request: bool
 
 
 class Matcher:
@@ -61,7 +71,7 @@ class Matcher:
         uses.events.append(hashed(record.event))
         uses.digests.append(digest)
         uses.request_ids.append(request)
-        uses.requests.append(record.request_id)
+        uses.requests.append(record.request_id[:_SHOWN])
         if digest != NOTHING:
             self._by_digest(number, digest, request)
         elif request != NOTHING:
@@ -86,6 +96,15 @@ class Matcher:
             return True
         name, names = self.keys[log_key].name.lower(), self._ledgers.keys[ledger_key].names
         return not name or not names.isdisjoint(key_parts(name))
+
+    def traits(self, number: int) -> Traits:
+        """What a use can be matched by, besides its time."""
+        return Traits(self.uses.digests[number] != NOTHING, self.uses.request_ids[number] != NOTHING)
+
+    def time_decides(self, traits: Traits, row: int) -> bool:
+        """Whether neither digest nor id is in both, so that the time alone can match a use with the signature."""
+        has_digest, has_request = self._table.digests[row] != NOTHING, self._table.requests[row] != NOTHING
+        return not (traits.digest and has_digest) and not (traits.request and has_request)
 
     def _by_digest(self, number: int, digest: bytes, request: bytes) -> None:
         rows = [row for row in self._digests.find(digest) if self._table.accepted[row] == 1]
@@ -148,25 +167,30 @@ class Matcher:
 
     def _by_time(self) -> None:
         """As many uses of a key as signatures within the clock skew, where neither digest nor id is in both."""
-        by_key: dict[tuple[int, bool, bool], list[int]] = {}
+        by_key: dict[tuple[int, Traits], list[int]] = {}
         for number in self._without_match():
-            traits = self.uses.digests[number] != NOTHING, self.uses.request_ids[number] != NOTHING
-            by_key.setdefault((self.uses.keys[number], *traits), []).append(number)
+            by_key.setdefault((self.uses.keys[number], self.traits(number)), []).append(number)
         if not by_key:
             return
-        free = sorted(
-            (row for row in range(len(self._table)) if self._table.is_free(row)), key=self._table.asked.__getitem__
-        )
-        for (log_key, has_digest, has_request), numbers in by_key.items():
+        free = self._free_by_key()
+        for (log_key, traits), numbers in by_key.items():
+            known = (rows for key, rows in free.items() if self.belongs(key, log_key))
             rows = (
                 row
-                for row in free
-                if self._table.is_free(row)
-                and not (has_digest and self._table.digests[row] != NOTHING)
-                and not (has_request and self._table.requests[row] != NOTHING)
-                and self.belongs(self._ledgers.signer(row).key, log_key)
+                for row in merge(*known, key=self._table.asked.__getitem__)
+                if self._table.is_free(row) and self.time_decides(traits, row)
             )
             self._pair_by_time(sorted(numbers, key=self.uses.times.__getitem__), rows)
+
+    def _free_by_key(self) -> dict[int, list[int]]:
+        """The signatures that nothing is matched with, in the order of time, by the number of their key."""
+        free: dict[int, list[int]] = {}
+        for row in range(len(self._table)):
+            if self._table.is_free(row):
+                free.setdefault(self._ledgers.signer(row).key, []).append(row)
+        for rows in free.values():
+            rows.sort(key=self._table.asked.__getitem__)
+        return free
 
     def _pair_by_time(self, numbers: Sequence[int], rows: Iterator[int]) -> None:
         """Both in the order of time: each signature with the first use that is not too early for it."""

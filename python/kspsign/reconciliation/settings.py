@@ -60,9 +60,15 @@ class ReconcileSettings(BaseModel):
     definition: Annotated[tuple[DefinitionId, ...], Metavar("ID")] = Field(
         (), description="Pipeline whose builds count, by its definition id; repeatable."
     )
-    collection: str | None = Field(None, description="URL of the collection (default: the pipeline's).")
-    project: str | None = Field(None, description="Name or id of the project (default: the pipeline's).")
-    token_env: str = Field(DEFAULT_TOKEN_VARIABLE, description="Variable with the token for Azure DevOps.")
+    collection: Annotated[str | None, Metavar("URL")] = Field(
+        None, description="URL of the collection (default: the pipeline's)."
+    )
+    project: Annotated[str | None, Metavar("NAME")] = Field(
+        None, description="Name or id of the project (default: the pipeline's)."
+    )
+    token_env: Annotated[str, Metavar("NAME")] = Field(
+        DEFAULT_TOKEN_VARIABLE, description="Variable with the token for Azure DevOps."
+    )
     variant: Literal["public", "dev"] = Field(
         "public", description="Extension whose task attached the ledgers; dev: the private variant."
     )

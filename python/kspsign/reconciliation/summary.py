@@ -8,7 +8,7 @@ from typing import Final, TypeVar
 from kspsign.publishing.sanitize import clipped, markdown_text
 from kspsign.reconciliation.answer import Account, Answer
 from kspsign.reconciliation.facts import signature_record, use_record, warnings
-from kspsign.reconciliation.lines import LISTED
+from kspsign.reconciliation.lines import LISTED, ranked
 from kspsign.reconciliation.words import (
     account_words,
     coverage_words,
@@ -76,9 +76,9 @@ def _counts(found: Answer) -> list[str]:
 
     lines = []
     for title, accounts in (("Pipelines", found.pipelines), ("People", found.people)):
-        lines += _section(title, (title, "Signatures"), sorted(accounts.items()), signatures)
+        lines += _section(title, (title, "Signatures"), ranked(accounts), signatures)
     head = ("Caller", "Uses", "Unaccounted")
-    lines += _section("Callers of the service", head, sorted(found.callers.items()), uses)
+    lines += _section("Callers of the service", head, ranked(found.callers), uses)
     head_of_days = ("Day", "Uses", "Signatures", "Unaccounted", "Missing", "Not covered")
     return lines + _section("Days", head_of_days, days_words(found), lambda day: day)
 

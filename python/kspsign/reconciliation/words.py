@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Final
 
 from kspsign.reconciliation.answer import Account, Answer, Result
-from kspsign.reconciliation.facts import SignatureRecord, UseRecord, shown_day, shown_time, totals
+from kspsign.reconciliation.facts import shown_day, shown_time, totals
 from kspsign.reconciliation.key_logs.read import KeyLog
 from kspsign.reconciliation.ledgers import ReadLedger
+from kspsign.reconciliation.schema import SignatureRecord, UseRecord
 from kspsign.reconciliation.tables import Match, Reason
 
 _NAMED: Final = 20
@@ -57,6 +58,7 @@ def matched_words(found: Answer) -> str:
     aside = [
         (counts["repeated"], "record(s) exported twice"),
         (counts["outside"], "use(s) outside the period or of other keys"),
+        (counts["outside_signatures"], "signature(s) outside the period or of other keys"),
         (counts["not_logged"], "lost signature(s) that the key did not make"),
     ]
     return ", ".join([*(said or ["none"]), *(f"{number} {what}" for number, what in aside if number)])
@@ -120,6 +122,12 @@ def account_words(account: Account) -> str:
     """The counts of a pipeline or person."""
     outcomes = ", ".join(f"{number} {outcome}" for outcome, number in sorted(account.outcomes.items()))
     return f"{account.signatures} signature(s) ({outcomes}), {account.uses} in the log"
+
+
+def caller_words(caller: tuple[str, Account]) -> str:
+    """The counts of a caller of the service."""
+    name, account = caller
+    return f"{name or 'not named'}: {account.uses} use(s), {account.unaccounted} unaccounted"
 
 
 def coverage_words(found: Answer) -> list[str]:

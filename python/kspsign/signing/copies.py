@@ -39,9 +39,9 @@ class SignedCopy(NamedTuple):
     `hashes` are what was found of the target. `signed_digest` is what the key store signed, empty when a tool asked it.
     `timestamp_server` is the URL of the server that stamped it, None when there is no timestamp or a tool chose.
     `certificate` is the thumbprint of the certificate whose signature was added; None when none was. `inner_digests`
-    are what the key store signed of files inside, which were signed first. `request_ids` are what the key store's log
-    calls the requests that it was asked by, where it says so. `use` is the signature's id in the ledger where a tool
-    asked for it.
+    are what the key store signed in addition: of files inside, which were signed first, or of the same file.
+    `request_ids` are what the key store's log calls the requests that it was asked by, where it says so. `use` is the
+    signature's id in the ledger where a tool asked for it.
     """
 
     artifact: Artifact

@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from kspsign.authenticode.formats import NAMING_CERTIFICATE, open_signable
-from kspsign.authenticode.profile import PreparedSignature, SigningTerms
+from kspsign.authenticode.profile import FileSignature, PairedSignature, PairedValue, PreparedSignature, SigningTerms
 from kspsign.authenticode.signable import BundledFiles, CopyingFile, Digest, SignableFile
 from kspsign.certificates.parse import thumbprint_of
 from kspsign.concurrency.single_flight import SingleFlight
@@ -40,6 +40,13 @@ class _SignedDigest(NamedTuple):
     unsigned: PreparedSignature
     signature: RawSignature
     chain: tuple[bytes, ...]
+    companion: tuple[bytes, RawSignature] | None = None
+    """Of a PairedSignature: its second digest, and the signature of that."""
+
+    @property
+    def further_digests(self) -> tuple[bytes, ...]:
+        """What the key store signed in addition."""
+        return () if self.companion is None else (self.companion[0],)
 
 
 class DetachedSignature(NamedTuple):
@@ -130,7 +137,8 @@ class NativeEngine:
             signed.unsigned.digest,
             token.server if token else None,
             thumbprint_of(signed.chain[0]),
-            request_ids=_request_ids(signed),
+            signed.further_digests,
+            _request_ids(signed),
         )
 
     @property
@@ -213,10 +221,16 @@ class NativeEngine:
                 file.admit(terms)
             made = unsigned(file, terms, digest)
             self._source.announce(made.digest, digest.sha256, name)
+            if isinstance(made, PairedSignature):
+                self._source.announce(made.companion, digest.sha256, name)
             return made
 
         signature, chain = self._source.get_named(lambda chain: prepared(chain).digest, self._terms.algorithm)
-        return _SignedDigest(prepared(chain), signature, chain)
+        made = prepared(chain)
+        if not isinstance(made, PairedSignature):
+            return _SignedDigest(made, signature, chain)
+        companion = self._source.get_with(chain, made.companion, self._terms.algorithm)
+        return _SignedDigest(made.paired(companion.value), signature, chain, (made.companion, companion))
 
     def _admit(self, file: SignableFile) -> None:
         file.admit(self._terms)
@@ -235,7 +249,9 @@ class NativeEngine:
         journal = self._source.journal
         if journal is not None and journal.inherited:
             for signature in file.signatures:
-                for former in journal.served(file.profile.read(signature).value):
+                read: FileSignature = file.profile.read(signature)
+                values = (read.value, *((read.companion_value,) if isinstance(read, PairedValue) else ()))
+                for former in (former for value in values for former in journal.served(value)):
                     self._source.uses.settled(former, "embedded")
 
     def _notices(self) -> Iterator[str]:
@@ -280,5 +296,5 @@ class NativeEngine:
 
 def _request_ids(*signed: _SignedDigest) -> tuple[str, ...]:
     """What the key store's log calls the requests, as far as it says."""
-    found = (one.signature.request_id for one in signed)
-    return tuple(identifier for identifier in found if identifier is not None)
+    values = (value for one in signed for value in (one.signature, *(one.companion or ())[1:]))
+    return tuple(value.request_id for value in values if value.request_id is not None)

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol, runtime_checkable
 
-from kspsign.authenticode.profile import PreparedSignature, SigningTerms
-from kspsign.authenticode.signable import BundledFiles, Digest, SignableFile
+from kspsign.authenticode.profile import DetachableProfile, PairedSignature, PreparedSignature, SigningTerms
+from kspsign.authenticode.signable import BundledFiles, Digest, ReferencingFile, SignableFile
 from kspsign.certificates.identity import PublisherIdentity
 from kspsign.concurrency.single_flight import SingleFlight
+from kspsign.model.errors import ArtifactError
+from kspsign.model.hresults import Hresult
 from kspsign.model.values import DigestAlgorithm, SyncedCertificate
 from kspsign.settings.model import Settings
 from kspsign.signing.budget import Budget
@@ -59,11 +61,13 @@ class NativePlanner:
         """See Planner."""
         file.admit(self._terms)
         digest: Digest = file.digest_to_sign(self._terms)
-        to_sign = unsigned(file, self._terms, digest).digest
+        to_sign = unsigned(file, self._terms, digest)
         if isinstance(file, BundledFiles) and file.unsigned_inner():
             self._take_inside_out(file, digest)
         else:
-            self._take(to_sign)
+            self._take(to_sign.digest)
+            if isinstance(to_sign, PairedSignature):
+                self._take(to_sign.companion)
         return digest.sha256
 
     def _take_inside_out(self, file: BundledFiles, digest: Digest) -> None:
@@ -94,9 +98,21 @@ class ToolPlanner:
 
     def plan(self, file: SignableFile) -> str:
         """See Planner."""
+        check_for_tools(file)
         sha256: str = file.digest([]).sha256
         self._once.get(bytes.fromhex(sha256), self.budget.take)
         return sha256
+
+
+def check_for_tools(file: SignableFile) -> None:
+    """Raise ArtifactError (ERROR_NOT_SUPPORTED) for a file that SignTool and smctl leave to other programs."""
+    as_xml = isinstance(file.profile, DetachableProfile) and not file.profile.is_pkcs7
+    if as_xml or isinstance(file, ReferencingFile):
+        raise ArtifactError(
+            Hresult.ERROR_NOT_SUPPORTED,
+            "its signature is an XML document, and SignTool and smctl write none",
+            remedy="Sign it with --engine native and a key store that signs digests, or exclude it (!PATTERN).",
+        )
 
 
 def native_planner(settings: Settings, certificate: SyncedCertificate, budget: Budget) -> NativePlanner:

@@ -122,6 +122,21 @@ class SignatureSource:
         self._breaker.record_failure(changed)
         raise changed
 
+    def get_with(self, chain: tuple[bytes, ...], digest: bytes, algorithm: DigestAlgorithm) -> RawSignature:
+        """A signature of `digest` by the certificate that begins `chain`, which made another one for the same file.
+
+        Raises what `get` does, and SigningError (CERTIFICATE_CHANGED) when the key store signed with another one.
+        """
+        signature = self.get(digest, algorithm)
+        if (signature.chain or self._chain)[0] != chain[0]:
+            self.embedded(digest, algorithm)  # no file will ever have it
+            raise SigningError(
+                f"key store {self._key.name} changed its certificate between the two signatures of a file",
+                code="CERTIFICATE_CHANGED",
+                remedy="Run again: files already signed are skipped.",
+            )
+        return signature
+
     def settle(self) -> None:
         """Of a run that ends early: wait a moment for what was asked for and is not in the journal yet."""
         self._unkept.settle(SETTLE_SECONDS)

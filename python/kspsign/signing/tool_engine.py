@@ -14,7 +14,6 @@ import threading
 from collections import deque
 from collections.abc import Iterator, Sequence
 
-from kspsign.authenticode.profile import DetachableProfile
 from kspsign.authenticode.signable import BundledFiles, SignableFile
 from kspsign.certificates.identity import PublisherIdentity
 from kspsign.certificates.parse import thumbprint_of
@@ -35,6 +34,7 @@ from kspsign.signing.budget import Budget
 from kspsign.signing.clock import StepClock
 from kspsign.signing.copies import LockedTarget, SignedCopy
 from kspsign.signing.hooks import Hooks
+from kspsign.signing.plan import check_for_tools
 from kspsign.signing.preflight import Preflight
 from kspsign.signing.shared_state import SharedState
 from kspsign.signing.tool_calls import Caller, SigningTool
@@ -139,12 +139,7 @@ class ToolEngine:
     def _admit(self, file: SignableFile) -> None:
         """Raise ArtifactError for what no tool signs: a format with XML signatures, a bundle with unsigned files in it;
         else the tool has terms of its own."""
-        if isinstance(file.profile, DetachableProfile) and not file.profile.is_pkcs7:
-            raise ArtifactError(
-                Hresult.ERROR_NOT_SUPPORTED,
-                f"{self.name} signs no files of this format: their signature is an XML document",
-                remedy="Sign it with --engine native and a key store that signs digests, or exclude it (!PATTERN).",
-            )
+        check_for_tools(file)
         if isinstance(file, BundledFiles) and file.unsigned_inner():
             raise ArtifactError(
                 Hresult.TRUST_E_NOSIGNATURE,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from cryptography import x509
 
 from kspsign.authenticode.cms.timestamp import Timestamp
-from kspsign.authenticode.profile import FileSignature
+from kspsign.authenticode.profile import FileSignature, IssuerNaming
 from kspsign.certificates.parse import common_name_of, key_kind, parse_certificate, subject_of, thumbprint_of
 from kspsign.certificates.validity import is_for_lifetime_signing
 from kspsign.model.checks import CheckName
@@ -85,6 +85,7 @@ def examine_signature(
         _content(signature),
         _signature(signature),
         *((*stamped.findings, *of_chain) if explains else (*of_chain, *stamped.findings)),
+        *_publisher(signature, chain),
     )
     root = chain.path[-1] if chain.holds else None
     authority_root = stamped.path[-1] if stamped.time is not None and stamped.path else None
@@ -112,6 +113,20 @@ def _signature(signature: FileSignature) -> Finding:
     missing = signature.certificate is None
     hresult = Hresult.TRUST_E_NO_SIGNER_CERT if missing else Hresult.TRUST_E_CERT_SIGNATURE
     return finding("signature", fault, hresult, "made with the certificate's key")
+
+
+def _publisher(signature: FileSignature, chain: JudgedChain) -> Iterator[Finding]:
+    """The check "publisher-identity", of signatures that name the issuer of their certificate."""
+    if not isinstance(signature, IssuerNaming):
+        return
+    path = chain.path
+    is_root = len(path) == 1 and path[0].issuer == path[0].subject
+    if len(path) < 2 and not is_root:
+        yield Finding("publisher-identity", "the issuer of the certificate is not known", Hresult.CERT_E_CHAINING)
+        return
+    fault = signature.publisher_fault(path[0] if is_root else path[1])
+    named = "the certificate's subject, and its issuer's key"
+    yield finding("publisher-identity", fault, Hresult.TRUST_E_MALFORMED_SIGNATURE, named)
 
 
 def _is_for_lifetime_signing(signature: FileSignature) -> bool:

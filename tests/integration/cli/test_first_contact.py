@@ -13,6 +13,7 @@ from cryptography import x509
 
 from integration.cli.test_cli_commands import start
 from kspsign.certificates.parse import distinguished_name
+from kspsign.cli.commands import SCHEMAS
 from kspsign.cli.completion import SHELLS
 from kspsign.cli.option_groups import GROUPS
 from kspsign.publishing import report_schema
@@ -65,7 +66,7 @@ class TestCompletion:
             (["kspsign", "run", "--keyp"], {"--keypair-alias"}),
             (["kspsign", "run", "--digest", ""], {"sha256", "sha384", "sha512"}),
             (["kspsign", "verify", "--key-s"], set()),
-            (["kspsign", "schema", ""], {"config", "digest", "doctor", "inspect", "key-command", "policy", "report"}),
+            (["kspsign", "schema", ""], set(SCHEMAS)),
             (["kspsign", "completion", "z"], {"zsh"}),
         ],
     )

@@ -14,10 +14,10 @@ from pathlib import Path
 import pytest
 
 from integration.conftest import sign
-from kspsign.authenticode.appx.publisher import windows_name
 from kspsign.authenticode.formats import detect_format
 from kspsign.authenticode.io.snapshot import LARGE
 from kspsign.authenticode.signable import Glimpse
+from kspsign.certificates.windows_name import windows_name
 from kspsign.embedded.authority import load_authority
 from kspsign.model.errors import ArtifactError
 from kspsign.model.hresults import Hresult

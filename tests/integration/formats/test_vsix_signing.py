@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import struct
 import zipfile
 from pathlib import Path
 
 import pytest
+import urllib3
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.serialization import Encoding, pkcs12
 
+from kspsign.authenticode.cms.timestamp import check_reply, make_query
+from kspsign.embedded.timestamp_server import TimestampServer
+from kspsign.model.values import DigestAlgorithm
+from support.certificates import PASSWORD
 from support.formats.opc_rules import OpcPackage, judge
+from support.formats.opc_signer import sign_as_vsixsigntool
 from support.formats.vsix_samples import MANIFEST, PARTS, content_types, package, relationships
 from support.formats.zips import Part, build_zip
 from support.samples import Run, kspsign
@@ -52,6 +61,8 @@ def test_a_signed_package_keeps_the_rules(publisher: Publisher, tmp_path: Path, 
         package(types=content_types(ending="/")),
         package(types=content_types().replace(b"><D", b">\r\n\t<D").replace(b"></T", b">\r\n</T")),
         package(without="manifest.json"),
+        package(without="extension.vsixmanifest"),
+        package(Part("padded.json", b"{}", extra=struct.pack("<4H20x", 0xA220, 24, 0xA028, 20))),
     ],
 )
 def test_packages_of_each_shape_are_signed_and_come_back(publisher: Publisher, tmp_path: Path, data: bytes) -> None:
@@ -81,6 +92,42 @@ def test_signed_packages_are_skipped_stamped_and_replaced(publisher: Publisher, 
     assert (run.error_code, run.report["totals"]["signatures_used"]) == ("ERROR_NOT_SUPPORTED", 0)
     assert publisher.sign(path, "--replace").code == 0
     judge(path, publisher.roots)
+
+
+def test_a_package_that_another_program_signed(
+    publisher: Publisher, tmp_path: Path, timestamp_server: TimestampServer
+) -> None:
+    """In the way of VSIXSignTool: verified, stamped, replaced and taken out."""
+    store = pkcs12.load_pkcs12(publisher.file.path.read_bytes(), PASSWORD.encode())
+    assert store.cert is not None
+    assert isinstance(store.key, rsa.RSAPrivateKey)
+    certificate = store.cert.certificate.public_bytes(Encoding.DER)
+    unsigned = write(tmp_path, package(), "unsigned.vsix")
+
+    def stamp(value: bytes) -> bytes:
+        query = make_query(value, DigestAlgorithm.SHA256)
+        asked = {"Content-Type": "application/timestamp-query"}
+        answer = urllib3.request("POST", timestamp_server.url, body=query.der, headers=asked, timeout=30)
+        return check_reply(answer.data, query, value)[0]
+
+    for name, stamper, code in (("stamped.vsix", stamp, None), ("bare.vsix", None, "TRUST_E_TIME_STAMP")):
+        path = tmp_path / name
+        sign_as_vsixsigntool(unsigned, path, store.key, certificate, stamper)
+        judge(path, publisher.roots)
+        run = publisher.verify(path)
+        assert run.error_code == code, run.text
+        data = path.read_bytes()
+        assert publisher.refusal(path, data.replace(b"idPackageObject", b"idPackageobject")) is not None
+        path.write_bytes(data)
+        if stamper is None:
+            assert publisher.stamp(path).code == 0
+            judge(path, publisher.roots)
+        assert publisher.sign(path, "--replace").code == 0
+        judge(path, publisher.roots)
+        assert len(OpcPackage(path).content) == len(OpcPackage(unsigned).content) + 4
+        path.write_bytes(data)
+        assert perform(publisher, "remove", path).code == 0
+        assert publisher.verify(path).error_code == "TRUST_E_NOSIGNATURE"
 
 
 def test_two_phases(publisher: Publisher, tmp_path: Path) -> None:

@@ -134,6 +134,7 @@ def _edits() -> Iterator[tuple[str, str, str]]:
     yield "an object first", '<Object Id="idPackageObject">', '<Object></Object><Object Id="idPackageObject">'
     yield "the same Id twice", "<KeyInfo>", '<KeyInfo Id="idPackageObject">'
     yield "another Id", 'Id="idPackageObject"', 'Id="idPackageObjects"'
+    yield "an Id", "<KeyInfo>", '<KeyInfo Id="x">'
     yield "a key without certificate", "<X509Data>", "<KeyName>x</KeyName><X509Data>"
     yield "a comment at the time", "<Comment></Comment>", "<Comment>anything</Comment>"
     yield "another time", "+00:00</Value>", "+01:00</Value>"

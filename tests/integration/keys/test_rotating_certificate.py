@@ -20,6 +20,7 @@ from kspsign.model.values import Format
 from kspsign.verifying import read_signatures
 from support.certificates import PASSWORD, PASSWORD_VARIABLE, rsa_key, signing_file
 from support.formats.appx_samples import Package
+from support.formats.clickonce_samples import publish
 from support.formats.nuget_samples import package
 from support.formats.peimages import build_pe
 from support.rotating_store import RotatingWorld
@@ -282,3 +283,14 @@ def test_slices_of_two_publishers_make_none(
     merged = kspsign_process("merge", "reports/*.json", folder=tmp_path)
     assert (merged.code, merged.report["error"]["code"]) == (3, "SLICES_DIFFER"), merged.text
     assert "different certificates" in merged.text
+
+
+def test_a_file_of_two_signatures_by_one_certificate(world: RotatingWorld) -> None:
+    """A manifest's strong name and publisher's signature: of two certificates they make none, and that is said."""
+    published = publish(world.folder.parent / "dist")
+    before = published.application.read_bytes()
+    run = run_in(world, *world.options)
+    errors = {Path(file["path"]).name: file["error"]["code"] for file in run.report["files"] if file["error"]}
+    assert errors.get(published.application.name) == "CERTIFICATE_CHANGED", run.text
+    assert published.application.read_bytes() == before
+    assert_no_leftovers(world.folder.parent)

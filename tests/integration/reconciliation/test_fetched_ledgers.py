@@ -86,11 +86,26 @@ def test_ledgers_of_all_builds_since_a_time(azure: AzureServer, story: Story) ->
 
 def test_the_ledger_of_an_earlier_attempt_counts(azure: AzureServer, story: Story) -> None:
     seven, eight, nine = (path.read_bytes() for path in story.ledgers)
+    again = story.build(7, FILES, minutes=20, run="again").read_bytes()
+    story.log([key_vault(request_id(("again", name)), moment(20)) for name in FILES], "later.json")
     build = add_build(azure, 7, seven)
     build.retry()
-    build.attach(build.add_step(build.add_job(attempt=2), TASK_ID), LEDGER_TYPE, "ledger-0.jsonl", eight)
+    build.attach(build.add_step(build.add_job(attempt=2), TASK_ID), LEDGER_TYPE, "ledger-0.jsonl", again)
+    add_build(azure, 8, eight)
     add_build(azure, 9, nine)
-    assert ask(azure, story).code == 0
+    said = ask(azure, story)
+    assert said.code == 0, said.text
+    assert "8 use(s) of the key, 8 signature(s)" in said.text
+
+
+def test_a_ledger_of_another_build_accounts_for_nothing(azure: AzureServer, story: Story) -> None:
+    seven, eight, _nine = (path.read_bytes() for path in story.ledgers)
+    add_build(azure, 7, seven)
+    add_build(azure, 9, eight)
+    said = ask(azure, story)
+    assert said.code == 8
+    words = "it is about a run of build 8, and not of the build that attached it"
+    assert f"ledger: build 9: ledger-0.jsonl: REFUSED: line 1: {words}" in said.text
 
 
 def test_a_ledger_that_another_step_attached_accounts_for_nothing(azure: AzureServer, story: Story) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import jsonschema
 import pytest
 
-from kspsign.reconciliation.facts import reconciliation_schema
+from kspsign.reconciliation.schema import reconciliation_schema
 from support.agent.commands import parse
 from support.key_logs.asking import reconcile
 from support.key_logs.examples import HOSTILE, key_vault

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -15,7 +14,7 @@ from kspsign.model.report import Report
 from kspsign.publishing.page import page_pieces
 from kspsign.publishing.report_file import report_text
 from support.samples import kspsign
-from support.ui.browser import Watched, opened
+from support.ui.browser import Watched, opened, watched
 from support.ui.reports import hostile_report, report_of
 
 FRESH = "window.hacked === undefined"
@@ -220,16 +219,19 @@ def test_what_is_printed_has_every_file(browser: Browser, tmp_path: Path) -> Non
 
 
 def test_a_hundred_thousand_files_are_open_in_three_seconds(browser: Browser, tmp_path: Path) -> None:
-    """Three times as long while other tests keep the processors busy; docs/performance.md has the time of idle ones."""
+    """Seconds in which the page's thread has a processor: others do not count, however busy the machine is."""
     path = written(report_of(100_000, 1000), tmp_path)
-    started = time.monotonic()
-    with opened(browser, path) as page:
-        seconds = time.monotonic() - started
+    with watched(browser) as page:
+        session = page.page.context.new_cdp_session(page.page)
+        session.send("Performance.enable", {"timeDomain": "threadTicks"})
+        page.page.goto(path.as_uri())
+        page.page.wait_for_selector("h1", timeout=60_000)
+        metrics = {metric["name"]: metric["value"] for metric in session.send("Performance.getMetrics")["metrics"]}
+        assert metrics["TaskDuration"] < 3
         assert page.text(".counts") == "100,000 files: 99,000 signed, 1,000 failed; 99,000 verified"
         assert page.page.locator(".row").count() < 60
         page.page.get_by_role("searchbox").fill("component0999")
         page.page.get_by_role("status").filter(has_text="100 of 100,000 files").wait_for()
-    assert seconds < 9
 
 
 def test_a_damaged_page_says_so(browser: Browser, tmp_path: Path) -> None:

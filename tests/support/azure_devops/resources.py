@@ -81,22 +81,48 @@ def _described(build: Build) -> dict[str, Any]:
     return {"id": build.id, "status": build.status, **times} | ({"result": build.result} if build.result else {})
 
 
+_ORDERS = {
+    "finishTimeAscending": (True, False),
+    "finishTimeDescending": (True, True),
+    "queueTimeAscending": (False, False),
+}
+"""What each is by: the end of a build or its start; and whether the latest comes first."""
+
+
 def _builds(organisation: Organisation, call: Call) -> Any:
-    """Builds of the definitions, from the time on that the order is about; one without that time is in no such list."""
-    known = {"definitions", "minTime", "statusFilter", "$top", "queryOrder", "api-version"}
+    """Builds of the definitions and with the tags, from the time on that the order is about; one without that time is
+    in no such list."""
+    known = {"definitions", "minTime", "statusFilter", "$top", "queryOrder", "api-version", "tagFilters", "properties"}
     if set(call.query) - known:
         raise RefusedError(400, f"unknown parameters: {sorted(set(call.query) - known)}")
-    definitions = [int(number) for number in call.query["definitions"].split(",")]
-    statuses = call.query["statusFilter"].split(",")
-    by_end = {"finishTimeAscending": True, "queueTimeAscending": False}[call.query["queryOrder"]]
+    definitions = {int(number) for number in _words(call, "definitions")}
+    statuses, tags = _words(call, "statusFilter"), _words(call, "tagFilters")
+    by_end, latest_first = _ORDERS[call.query["queryOrder"]]
     since = call.query.get("minTime", "")
     found = []
     for build in organisation.builds.values():
         time = build.finished if by_end else build.queued
-        if build.definition in definitions and build.status in statuses and time is not None and time >= since[:19]:
+        wanted = build.status in statuses and tags <= set(build.tags)
+        if wanted and time is not None and time >= since[:19] and (not definitions or build.definition in definitions):
             found.append((time, build.id, build))
-    listed = [_described(build) for _time, _id, build in sorted(found)[: int(call.query["$top"])]]
+    ordered = sorted(found, reverse=latest_first)[: int(call.query["$top"])]
+    listed = [_listed(build, _words(call, "properties")) for _time, _id, build in ordered]
     return {"count": len(listed), "value": listed}
+
+
+def _words(call: Call, parameter: str) -> set[str]:
+    return set(filter(None, call.query.get(parameter, "").split(",")))
+
+
+def _listed(build: Build, wanted: set[str]) -> dict[str, Any]:
+    properties = {name: text for name, text in build.properties.items() if name in wanted}
+    return {
+        **_described(build),
+        "buildNumber": f"2026.{build.id}",
+        "definition": {"id": build.definition, "name": build.pipeline},
+        "tags": build.tags,
+        "properties": {name: {"$type": "System.String", "$value": text} for name, text in properties.items()},
+    }
 
 
 def _timeline(organisation: Organisation, call: Call) -> Any:

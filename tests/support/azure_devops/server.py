@@ -22,6 +22,12 @@ PERSONAL_TOKEN = "p" * 52 + "AAAA" + "o" * 28
 SCHEMES = {TOKEN: {"Basic", "Bearer"}, ENTRA_TOKEN: {"Bearer"}, PERSONAL_TOKEN: {"Basic"}}
 """How the service takes a job's access token, an access token of Entra ID, and a personal access token."""
 SIGN_IN_PAGE = b"<html><head><title>Azure DevOps Services | Sign In</title></head></html>"
+PREFLIGHT = (
+    ("Access-Control-Allow-Methods", "GET"),
+    ("Access-Control-Allow-Headers", "authorization,accept"),
+    ("Access-Control-Max-Age", "60"),
+)
+"""What a browser is told before it asks for another site's page (the extension's pages are of another site)."""
 BODY_TYPES = {"POST": "application/json", "PATCH": "application/json"}
 
 
@@ -89,6 +95,9 @@ class _Handler(SilentHandler):
 
     def _handle(self) -> None:
         parts = urlsplit(self.path)
+        if self.command == "OPTIONS" and "Access-Control-Request-Method" in self.headers:
+            self._send(204, b"", "text/plain", PREFLIGHT)
+            return
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         azure = self.server.azure
         azure.seen.append(Seen(self.command, parts.path, self.headers.get("Authorization", "")))
@@ -172,5 +181,7 @@ class _Handler(SilentHandler):
         self.send_header("Content-Length", str(len(content)))
         for name, value in headers:
             self.send_header(name, value)
+        if "Origin" in self.headers:
+            self.send_header("Access-Control-Allow-Origin", self.headers["Origin"])
         self.end_headers()
         self.wfile.write(content)

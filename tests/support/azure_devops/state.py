@@ -43,6 +43,7 @@ class Build:
     attachments: list[Attachment] = field(default_factory=list)
     tags: list[str] = field(default_factory=list)
     properties: dict[str, str] = field(default_factory=dict)
+    pipeline: str = "Release"
 
     def add_job(self, name: str = "Sign", attempt: int = 1) -> dict[str, Any]:
         """A job that runs."""

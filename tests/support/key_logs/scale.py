@@ -32,12 +32,12 @@ def write_scale(folder: Path, ledgers: int, signatures: int, lines: int) -> Scal
     used = ledgers * signatures + UNKNOWN
     others = iter(range(lines - used))
     fill, rest = divmod(lines - used, ledgers)
-    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "ledgers").mkdir(parents=True)
     log = folder / "log.json"
     with log.open("w", encoding="utf-8") as target:
         for number in range(ledgers):
             names = [f"out/bin/module{at}/file{number}.dll" for at in range(signatures)]
-            paths.append(folder / f"ledger-{number}.jsonl")
+            paths.append(folder / "ledgers" / f"{number}.jsonl")
             _write_ledger(paths[-1], number, names)
             records = [key_vault(request_id((number, name)), moment(number + 0.1)) for name in names]
             records += [key_vault(f"other-{at}", moment(number), operation="KeyGet") for at in islice(others, fill)]

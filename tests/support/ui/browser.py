@@ -55,10 +55,12 @@ class Watched:
         return bool(self.page.evaluate("document.documentElement.scrollWidth > window.innerWidth + 1"))
 
     def serious_faults(self) -> list[str]:
-        """What axe-core finds that keeps people from using the page, with the first element of each."""
+        """What axe-core finds that keeps people from using the page (of a host's, the frame in it), with the first
+        element of each."""
+        frame = self.page.frames[-1]
         # Inserted as Playwright evaluates it: the page's policy permits no script but its own.
-        self.page.evaluate(AXE.read_text(encoding="utf-8"))
-        found: list[dict[str, Any]] = self.page.evaluate(_GATHER)
+        frame.evaluate(AXE.read_text(encoding="utf-8"))
+        found: list[dict[str, Any]] = frame.evaluate(_GATHER)
         return [
             f"{fault['id']}: {json.dumps(fault['nodes'][0]['html'])[:300]}"
             for fault in found

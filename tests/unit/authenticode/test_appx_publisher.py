@@ -6,7 +6,7 @@ import pytest
 from cryptography import x509
 from cryptography.x509.oid import NameOID
 
-from kspsign.authenticode.appx.publisher import difference, parse_publisher, windows_name
+from kspsign.certificates.windows_name import difference, parse_publisher, windows_name
 
 KINDS = {
     "C": NameOID.COUNTRY_NAME, "S": NameOID.STATE_OR_PROVINCE_NAME, "L": NameOID.LOCALITY_NAME,

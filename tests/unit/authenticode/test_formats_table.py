@@ -19,6 +19,7 @@ from support.formats import vsix_samples
 from support.formats.appx_samples import Package
 from support.formats.cab_samples import build_cab
 from support.formats.cat_samples import catalogue, trust_list
+from support.formats.clickonce_samples import application_manifest, deployment_manifest
 from support.formats.compound_builder import MSI, Folder, write_compound
 from support.formats.navx_samples import build_navx
 from support.formats.nuget_samples import package
@@ -101,9 +102,12 @@ def _samples(tmp_path: Path) -> Iterator[tuple[Format, bytes]]:
 
 def test_no_format_takes_a_file_without_its_clue(tmp_path: Path) -> None:
     """Whole, cut off, and under every name that decides anything: what a module takes, its clue lets through."""
-    names = ["x.bin", "x.msi", "x.nupkg", "x.vsix", "x.appx", "x.msixbundle", *(f"x{suffix}" for suffix in STYLES)]
+    named = ("msi", "nupkg", "vsix", "appx", "msixbundle", "manifest", "vsto", *(suffix[1:] for suffix in STYLES))
+    names = ["x.bin", *(f"x.{suffix}" for suffix in named)]
     taken = set()
-    for number, (kind, content) in enumerate([*_samples(tmp_path), *((None, text) for text in (b"", b"PK", b"M"))]):
+    manifests = application_manifest({}), deployment_manifest("a.manifest", b"")
+    others = ((None, text) for text in (b"", b"PK", b"M", *manifests))
+    for number, (kind, content) in enumerate([*_samples(tmp_path), *others]):
         for name, size in itertools.product(names, (len(content), len(content) // 2, 80, 40, 8, 4, 1)):
             path = tmp_path / str(number) / name
             path.parent.mkdir(exist_ok=True)

@@ -204,6 +204,8 @@ BAD_LINES: Sequence[tuple[str, str]] = [
     ('{"time": ', "the line is not JSON"),
     ("[1]", "it is list, and not an object"),
     (json.dumps({**ONE, "time": "yesterday"}), "its time is not one: 'yesterday'"),
+    (json.dumps({**ONE, "time": "9999-12-31T23:59:59-23:59"}), "its time is not one: '9999"),
+    (json.dumps({**ONE, "time": "0001-01-01T00:00:00Z"}), "its time is not one: '0001"),
     (json.dumps({**ONE, "time": None}), "it has no time or no operationName"),
     (json.dumps({**ONE, "operationName": ""}), "it has no time or no operationName"),
     (json.dumps({**ONE, "resultType": "Perhaps", "properties": {}}), "neither a success nor a failure: 'Perhaps'"),
@@ -248,14 +250,18 @@ def test_an_unknown_log_is_refused(tmp_path: Path) -> None:
 
 
 def test_hostile_fields_are_texts(tmp_path: Path) -> None:
+    nested: dict[str, Any] = {}
+    for _level in range(700):
+        nested = {"upn": nested}
     hostile: list[dict[str, Any]] = [
         key_vault(HOSTILE, application=HOSTILE),
         {**ONE, "identity": HOSTILE, "callerIpAddress": {"a": 1}, "correlationId": ["x"]},
         {**ONE, "identity": {"claim": []}, "durationMs": float("nan")},
         {**ONE, "properties": {**ONE["properties"], "requestUri": "x" * 100_000, "id": None}},
+        {**ONE, "callerIpAddress": nested, "correlationId": nested, "identity": {"claim": nested}},
     ]
     log, records = read(tmp_path, lines(*hostile))
-    assert (len(records), log.unreadable) == (4, 0)
+    assert (len(records), log.unreadable) == (5, 0)
     assert records[0].caller == f"application {HOSTILE}"
     assert records[3].key == ""
     assert all(record.kind == "use" for record in records)

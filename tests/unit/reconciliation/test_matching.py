@@ -11,8 +11,9 @@ import pytest
 
 from kspsign.ledger.entries import KeyFacts
 from kspsign.reconciliation.answer import Answer
-from kspsign.reconciliation.facts import UseRecord, frame, items, totals, warnings
+from kspsign.reconciliation.facts import frame, items, totals, warnings
 from kspsign.reconciliation.ledgers import key_names
+from kspsign.reconciliation.schema import UseRecord
 from kspsign.reconciliation.tables import MATCHES, REASONS
 from kspsign.reconciliation.words import use_words, verdict
 from support.key_logs.examples import VAULT_KEY, google_cloud, key_vault
@@ -117,6 +118,15 @@ def test_beyond_the_skew_time_matches_nothing_and_the_distance_is_said(story: St
     assert story.answer(clock_skew="11m").result == "accounted"
 
 
+@pytest.mark.parametrize("requests", [False, True], ids=["one use alone", "ids that differ"])
+def test_no_larger_skew_is_proposed_where_it_would_hide_a_theft(story: Story, requests: bool) -> None:
+    files = FILES if requests else FILES[:1]
+    story.build(7, files, requests=requests)
+    story.log([*edges(), *(key_vault(f"stolen-{name}" if requests else "", moment(10)) for name in files)])
+    found = story.answer()
+    assert (found.result, len(found.missing), warnings(found)) == ("unaccounted", len(files), [])
+
+
 def test_another_key_at_the_same_time_is_not_matched_by_time(story: Story) -> None:
     story.build(7, FILES[:1], requests=False)
     story.log([*edges(), key_vault("", moment(), key=VAULT_KEY.replace("code-signing", "other"))])
@@ -189,6 +199,11 @@ def test_uses_outside_the_period_count_only_if_the_period_was_named(story: Story
     assert story.answer().result == "unaccounted"
     found = story.answer(since=moment(-60))
     assert (found.result, found.outside) == ("accounted", 1)
+    found = story.answer(since=moment(60))
+    assert (found.result, found.outside, found.outside_signatures) == ("accounted", 1, 0)
+    story.build(8, FILES[:1], minutes=-300)
+    found = story.answer(since=moment(-60))
+    assert (found.result, totals(found)["outside_signatures"]) == ("accounted", 1)
 
 
 def test_a_record_that_was_exported_twice_is_one_use(story: Story) -> None:
@@ -275,9 +290,10 @@ def test_a_use_without_request_id_in_the_log_is_matched_by_time_only_with_a_free
             {"a/p"},
         ),
         (KeyFacts(store="pkcs11", alias="Token key", reference={"module": "/lib.so"}), {"token key"}),
+        (KeyFacts(store="windows", reference={"container": "Release", "provider": "KSP"}), {"release"}),
         (KeyFacts(store="windows"), set()),
     ],
-    ids=lambda value: value.store if isinstance(value, KeyFacts) else None,
+    ids=range(7),
 )
 def test_what_a_log_may_call_the_key_of_a_ledger(key: KeyFacts, names: set[str]) -> None:
     assert key_names(key) == names

@@ -63,6 +63,8 @@ def test_what_is_installed_is_locked_and_there() -> None:
     assert files
     assert all((ROOT / name).exists() for name in files)
     assert "--require-hashes" in STEPS["engine"]["run"]
+    assert "task/ui && npm ci " in STEPS["engine"]["run"]
+    assert (ROOT / "task" / "ui" / "package-lock.json").is_file()
 
 
 def test_inputs_become_settings() -> None:

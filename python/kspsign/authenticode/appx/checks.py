@@ -8,13 +8,13 @@ from kspsign.authenticode.appx.digests import MAGIC
 from kspsign.authenticode.appx.manifest import identity_difference
 from kspsign.authenticode.appx.names import BUNDLE_MANIFEST, CONTENT_TYPES, MANIFEST
 from kspsign.authenticode.appx.package import Package
-from kspsign.authenticode.appx.publisher import difference, windows_name
 from kspsign.authenticode.cms.file_signature import CmsSignature
 from kspsign.authenticode.cms.profile import AUTHENTICODE
 from kspsign.authenticode.cms.signature import content_fault, signer_fault
 from kspsign.authenticode.profile import SigningTerms
 from kspsign.authenticode.signable import Digest, nth
 from kspsign.certificates.parse import parse_certificate
+from kspsign.certificates.windows_name import difference, windows_name
 from kspsign.model.errors import ArtifactError, TrustError
 from kspsign.model.hresults import Hresult
 from kspsign.model.values import Finding

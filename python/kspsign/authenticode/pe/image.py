@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import hashlib
 import struct
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import BinaryIO
@@ -22,6 +22,7 @@ from kspsign.authenticode.pe.content import ImageContent, entry_words
 from kspsign.authenticode.pe.digest import PeDigest
 from kspsign.authenticode.pe.findings import checksum_finding, pages_finding, trailing_finding
 from kspsign.authenticode.pe.layout import MAX_FILE_SIZE, PeLayout, read_layout, stale_entry
+from kspsign.authenticode.pe.original import original_digests
 from kspsign.authenticode.pe.page_hash_attribute import PLAIN_IMAGE_DATA, page_algorithms, paged_image_data
 from kspsign.authenticode.pe.table import CertificateTable, build_table, max_table_size, parse_table, table_finding
 from kspsign.authenticode.profile import SigningTerms
@@ -126,6 +127,10 @@ class PeFile:
         """The algorithms of its page hashes, where it has some; see DescribedFile."""
         pages = page_algorithms([signature])
         return (("page hashes", ", ".join(pages)),) if pages else ()
+
+    def original_digests(self, size: int, algorithm: DigestAlgorithm) -> Iterator[bytes]:
+        """See RestorableFile."""
+        return original_digests(self.snapshot, self.layout, self.digest([]).word_sum, size, algorithm)
 
     def _known_digest(self, algorithms: Collection[DigestAlgorithm], pages: Collection[DigestAlgorithm]) -> PeDigest:
         if self.known is None:

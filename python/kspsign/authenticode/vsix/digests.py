@@ -9,7 +9,7 @@ from typing import BinaryIO, TypeAlias
 
 from kspsign.authenticode.io.read import in_parallel
 from kspsign.authenticode.signable import Digest
-from kspsign.authenticode.vsix.layout import Layout
+from kspsign.authenticode.vsix.layout import PackageLayout
 from kspsign.authenticode.vsix.package_object import SignedPart, package_digest
 from kspsign.authenticode.vsix.relationships import read_relationships, transformed
 from kspsign.authenticode.zip import Archive, Scan
@@ -31,7 +31,7 @@ class PartHasher:
     signature may select some: `selected` are those parts as it has them."""
 
     archive: Archive
-    layout: Layout
+    layout: PackageLayout
     relationships: Mapping[str, bytes]
     selected: Sequence[SignedPart] = ()
 

@@ -17,16 +17,24 @@ from kspsign.authenticode.zip import Archive, ZipEntry
 from kspsign.authenticode.zip.records import CENTRAL, DEFLATED, DESCRIPTOR, LOCAL, UTF8
 from kspsign.authenticode.zip.signature_entry import is_dos_time
 
-_SPEED, _DOS_ARCHIVE = 0x0006, 0x20
+_SPEED, _DOS_ARCHIVE, _TEXT = 0x0006, 0x20, 0x0001
 _CHUNK = 1 << 20
 _VERSIONS_NEEDED = frozenset({10, 20, 45})
 _MADE_BY, _MADE_ON = frozenset({10, 20, 21, 23, 30, 31, 45, 46, 51, 63}), frozenset({0, 3, 10, 11})
-_MODES = frozenset({0, *(0o100000 | mode for mode in (0o600, 0o644, 0o660, 0o664, 0o666, 0o700, 0o755, 0o775, 0o777))})
-_UNIX = 3
+_MODES = frozenset(
+    {
+        0,
+        *(
+            kind | mode
+            for kind in (0, 0o100000)
+            for mode in (0o600, 0o644, 0o660, 0o664, 0o666, 0o700, 0o755, 0o775, 0o777)
+        ),
+    }
+)
 _ZIP64, _NTFS, _UNIX_TIME, _UNIX_OWNER, _GROWTH_HINT = 0x0001, 0x000A, 0x5455, 0x7875, 0xA220
 _SIZES = {_NTFS: (32,), _UNIX_TIME: (5, 9, 13), _UNIX_OWNER: (11,)}
-_HINT_MARK = b"\xa0\x28"
-_HINT_HEAD = 4
+_HINT, _HINT_MARK = struct.Struct("<2H"), 0xA028
+"""Padding of .NET's packer (ECMA-376 Part 2 §C): a mark and its length, which zeros fill."""
 _EXTRA_HEADER = 4
 
 
@@ -92,7 +100,7 @@ def _fields_fault(entry: ZipEntry, header: bytes) -> str | None:
     host, mode, dos = made_by >> 8, external >> 16, external & 0xFFFF
     if host not in _MADE_ON or dos not in {0, _DOS_ARCHIVE} or mode not in _MODES:
         return f"its directory record has the attributes 0x{external:08X} of system {host}"
-    if comment or disk or internal not in {0, int(host == _UNIX)}:
+    if comment or disk or internal & ~_TEXT:
         return "its directory record has a comment, a disk or internal attributes"
     return None
 
@@ -101,7 +109,8 @@ def _extra_fault(entry: ZipEntry, header: bytes) -> str | None:
     known = 0
     for data, start in ((header, LOCAL.size), (entry.record, CENTRAL.size)):
         for kind, content in _extra_fields(data, start + len(entry.raw_name)):
-            is_hint = kind == _GROWTH_HINT and content[:2] == _HINT_MARK and not any(content[_HINT_HEAD:])
+            hint = _HINT.pack(_HINT_MARK, len(content) - _HINT.size) if len(content) >= _HINT.size else b""
+            is_hint = kind == _GROWTH_HINT and content == hint + bytes(len(content) - len(hint))
             if is_hint or len(content) in _SIZES.get(kind, ()):
                 known += _EXTRA_HEADER + len(content)
             elif kind != _ZIP64:

@@ -22,7 +22,7 @@ class UnnamedPartsError(ValueError):
 
 
 @dataclass(frozen=True, slots=True)
-class Layout:
+class PackageLayout:
     """The entries by name, each with its content where that is not the archive's (None: it is). `signature` is the part
     of the signature, None when there is none; `services` are the parts that are there for it alone."""
 
@@ -37,7 +37,7 @@ class Layout:
         """The parts that a signature covers: all but itself."""
         return tuple(name for name in self.entries if name not in {CONTENT_TYPES, self.signature})
 
-    def without_signature(self) -> Layout:
+    def without_signature(self) -> PackageLayout:
         """The package as it is unsigned; raises ValueError when its own parts can't be changed back."""
         if self.signature is None or self.package is None:
             return self
@@ -51,9 +51,9 @@ class Layout:
         if relationships is not None:
             kept[PACKAGE_RELATIONSHIPS] = relationships
         package = None if relationships is None else read_relationships("", relationships)
-        return Layout(kept, types, package)
+        return PackageLayout(kept, types, package)
 
-    def with_signature(self) -> Layout:
+    def with_signature(self) -> PackageLayout:
         """An unsigned package with the parts of a signature, which itself is still to come; raises ValueError when they
         can't be added."""
         relationships = (self.package or no_relationships("")).with_one(ORIGIN_KIND, ORIGIN)
@@ -67,7 +67,7 @@ class Layout:
         }
         entries = {**self.entries, **added, SIGNATURE: b""}
         package = read_relationships("", relationships)
-        return Layout(entries, types, package, SIGNATURE, frozenset({ORIGIN, origins}))
+        return PackageLayout(entries, types, package, SIGNATURE, frozenset({ORIGIN, origins}))
 
     def written(self, signature: bytes | None) -> Mapping[str, bytes]:
         """The parts that are not those of the archive, by name; `signature` in its part."""
@@ -75,7 +75,7 @@ class Layout:
         return found if signature is None or self.signature is None else {**found, self.signature: signature}
 
 
-def read_layout(names: tuple[str, ...], types: PackageTypes, parts: Mapping[str, bytes]) -> Layout:
+def read_layout(names: tuple[str, ...], types: PackageTypes, parts: Mapping[str, bytes]) -> PackageLayout:
     """The layout of a package with entries of these `names`; `parts` has the content of all its relationships.
 
     Raises ValueError when what leads to a signature is not as it must be, UnnamedPartsError when there are parts of a
@@ -83,7 +83,7 @@ def read_layout(names: tuple[str, ...], types: PackageTypes, parts: Mapping[str,
     """
     data = parts.get(PACKAGE_RELATIONSHIPS)
     package = None if data is None else read_relationships("", data)
-    unsigned = Layout(dict.fromkeys(names), types, package)
+    unsigned = PackageLayout(dict.fromkeys(names), types, package)
     origins = () if package is None else package.targets(ORIGIN_KIND)
     if not origins:
         stray = next((name for name in names if types.is_for_signature(name)), None)

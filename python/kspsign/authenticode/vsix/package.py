@@ -19,7 +19,7 @@ from kspsign.authenticode.signable import MAX_SIGNATURE, Glimpse
 from kspsign.authenticode.vsix.content_types import PackageTypes, read_content_types
 from kspsign.authenticode.vsix.digests import PartHasher, VsixDigest
 from kspsign.authenticode.vsix.entries import entries_fault, padding_fault
-from kspsign.authenticode.vsix.layout import Layout, UnnamedPartsError, read_layout
+from kspsign.authenticode.vsix.layout import PackageLayout, UnnamedPartsError, read_layout
 from kspsign.authenticode.vsix.names import (
     CODE_EXTENSION,
     CONTENT_TYPES,
@@ -51,11 +51,11 @@ _REPACK = (
 
 
 def is_vsix(glimpse: Glimpse) -> bool:
-    """Whether the content is a VSIX package, whole or cut off: an archive with extension.vsixmanifest at its root."""
+    """Whether the content is a VSIX package, whole or cut off: an archive with extension.vsixmanifest at its root, or
+    another package of that name, as Visual Studio's own setup has them."""
     names = entry_names(glimpse)
-    if names is None:
-        return glimpse.path.suffix.lower() == _SUFFIX
-    return MANIFEST in names
+    is_named = glimpse.path.suffix.lower() == _SUFFIX
+    return is_named if names is None else MANIFEST in names or (is_named and CONTENT_TYPES in names)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +63,7 @@ class VsixFile:
     """A VSIX package whose archive was read and checked; see SignableFile."""
 
     archive: Archive = field(repr=False)
-    layout: Layout = field(repr=False)
+    layout: PackageLayout = field(repr=False)
     relationships: Mapping[str, bytes] = field(repr=False)
     signatures: tuple[bytes, ...] = field(repr=False)
     occupant: str | None = None
@@ -84,7 +84,7 @@ class VsixFile:
             try:
                 layout = read_layout(names, types, parts)
             except UnnamedPartsError as stray:
-                layout, occupant = Layout(dict.fromkeys(names), types, None), str(stray)
+                layout, occupant = PackageLayout(dict.fromkeys(names), types, None), str(stray)
             except ValueError as broken:
                 raise ArtifactError(
                     Hresult.TRUST_E_MALFORMED_SIGNATURE, f"its relationships can't be used: {broken}", remedy=_REPACK
@@ -179,7 +179,7 @@ class VsixFile:
         )
         Plan(self.archive, kept, tuple(ZipMember(name, content) for name, content in replaced.items())).write(target)
 
-    def _layout_of(self, signature: bytes) -> Layout:
+    def _layout_of(self, signature: bytes) -> PackageLayout:
         """The package as it is where `signature` is its own, else the one that signing makes."""
         if self.signatures:
             try:
@@ -189,27 +189,27 @@ class VsixFile:
                 pass  # its own can't be read: it is replaced
         return self._layout_to_sign()
 
-    def _layout_to_sign(self) -> Layout:
+    def _layout_to_sign(self) -> PackageLayout:
         try:
             return self._changed().with_signature()
         except ValueError as broken:
             _refuse(f"a signature's parts can't be added: {broken}", _REPACK)
 
-    def _layout_to_check(self) -> Layout:
+    def _layout_to_check(self) -> PackageLayout:
         """That of an unsigned package that is only judged: it need not be one that can be signed."""
         try:
             return self.layout.with_signature()
         except ValueError:
             return self.layout
 
-    def _changed(self) -> Layout:
+    def _changed(self) -> PackageLayout:
         try:
             return self.layout.without_signature()
         except ValueError as broken:
             _refuse(f"its signature can't be taken out: {broken}", _REPACK)
 
     def _digest(
-        self, algorithms: Collection[DigestAlgorithm], layout: Layout, selected: Sequence[SignedPart] = ()
+        self, algorithms: Collection[DigestAlgorithm], layout: PackageLayout, selected: Sequence[SignedPart] = ()
     ) -> VsixDigest:
         return PartHasher(self.archive, layout, self.relationships, selected).digest(algorithms)
 

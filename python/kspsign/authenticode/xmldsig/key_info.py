@@ -29,7 +29,7 @@ class KeyInfo(NamedTuple):
 
 def read_key_info(element: XmlNode | None, *, further: bool = False) -> KeyInfo:
     """The KeyInfo in `element`: a KeyValue and an X509Data, in either order, each at most once; `further` admits
-    elements of other namespaces.
+    an Id, and elements of other namespaces.
 
     Raises TrustError (TRUST_E_MALFORMED_SIGNATURE) for anything else.
     """
@@ -37,7 +37,7 @@ def read_key_info(element: XmlNode | None, *, further: bool = False) -> KeyInfo:
         return KeyInfo()
     found: dict[str, XmlNode] = {}
     others: list[XmlNode] = []
-    for child in XmlFields(element, ("Id",)).rest():
+    for child in XmlFields(element, ("Id",) if further else ()).rest():
         if child.namespace != DSIG and further:
             others.append(child)
         elif child.namespace != DSIG or child.name not in {"KeyValue", "X509Data"} or child.name in found:

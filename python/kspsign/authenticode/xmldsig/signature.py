@@ -90,8 +90,8 @@ class XmlSignature(NamedTuple):
 
 
 def read_xml_signature(element: XmlNode, dialect: Dialect, *, further_key_info: bool = False) -> XmlSignature:
-    """The signature that `element` is; `further_key_info` says that its KeyInfo may have elements of other namespaces,
-    which are the caller's to judge (`key_info.others`).
+    """The signature that `element` is; `further_key_info` says that its KeyInfo may have an Id, and elements of other
+    namespaces, which are the caller's to judge (`key_info.others`).
 
     Raises TrustError: TRUST_E_MALFORMED_SIGNATURE (check "cms-structure") for what is not of the specification's
     schema, NTE_BAD_ALGID (check "algorithms") for an algorithm that is not of the `dialect`.

@@ -14,7 +14,13 @@ from kspsign.authenticode.containers.bounds import Bounds
 from kspsign.authenticode.containers.container import Container, ContainerEntry, open_container
 from kspsign.authenticode.containers.kinds import ContainerKind, detect_container
 from kspsign.authenticode.containers.payload import Payload, find_payloads
-from kspsign.authenticode.formats import detect_format, is_taken_by_name, may_be_signable
+from kspsign.authenticode.formats import (
+    MANIFEST_SUFFIXES,
+    SIGNED_AFTER_OTHERS,
+    detect_format,
+    is_taken_by_name,
+    may_be_signable,
+)
 from kspsign.authenticode.io.new_file import new_file
 from kspsign.authenticode.io.snapshot import Snapshot
 from kspsign.authenticode.signable import Glimpse
@@ -166,13 +172,21 @@ class _Pass:
         self._artifacts: list[Artifact] = []
         self._boxes: list[Opened] = []
         self._not_matched = self._not_signable = 0
+        self._stating: str | None = None
 
     def opened(self, kind: ContainerKind, state: tuple[int, ...]) -> Opened:
         """What is in it."""
         own = self._container.signature_entries
         for entry in self._container.entries:
             if entry.name not in own:
+                self._look_for_manifest(entry)
                 self._entry(entry)
+        if self._stating is not None and any(artifact.to_sign for artifact in self._artifacts):
+            raise ArtifactError(
+                Hresult.ERROR_NOT_SUPPORTED,
+                f"{self._stating} in it states hashes of files that signing would change",
+                remedy="Sign the published ClickOnce or VSTO folder first, then pack it.",
+            )
         facts = InsideFacts(len(self._members), self._not_matched, self._not_signable)
         box = Box(self._artifact, kind, tuple(self._members), state)
         return Opened(box, facts, tuple(self._artifacts), tuple(self._boxes))
@@ -183,6 +197,16 @@ class _Pass:
         if self._container.is_signed and not self._opener.replaces:
             return True
         return artifact.format is not None and judge is not None and judge.leaves_alone(artifact.names, artifact.format)
+
+    def _look_for_manifest(self, entry: ContainerEntry) -> None:
+        """Note a manifest that lists other files, whether or not a pattern names it."""
+        suffix = PurePosixPath(entry.name).suffix.lower()
+        if not self._signs or self._stating is not None or suffix not in MANIFEST_SUFFIXES:
+            return
+        self._taken.add(entry)
+        path = self._opener.content(self._container, entry, suffix, None)
+        if detect_format(Glimpse.of(Snapshot(path, keep=False))) in SIGNED_AFTER_OTHERS:
+            self._stating = entry.name
 
     def _entry(self, entry: ContainerEntry) -> None:
         opener, name = self._opener, f"{self._artifact.name}/{entry.name}"

@@ -28,6 +28,8 @@ _NAMES: Final = ("upn", "unique_name", "name")
 _APPLICATIONS: Final = ("appid", "azp")
 _OBJECTS: Final = ("objectidentifier", "oid")
 _COLUMN: Final = "identity_claim_"
+_DEEPEST: Final = 3
+"""Objects within objects that claims are looked for in."""
 
 
 def is_key_vault(fields: Mapping[str, Any]) -> bool:
@@ -70,7 +72,7 @@ def resource_name(fields: Mapping[str, Any]) -> str:
 
 def caller(fields: Mapping[str, Any]) -> str:
     """Who asked, by the claims of the token: the person, else the application, else the object's id."""
-    known = dict(_claims(section(section(fields, "identity", "Identity"), "claim")))
+    known = dict(_claims(section(section(fields, "identity", "Identity"), "claim"), _DEEPEST))
     for name, value in fields.items():
         if name.startswith(_COLUMN) and value:
             known.setdefault(name[len(_COLUMN) : -2].rpartition("claims_")[2], str(value))
@@ -81,11 +83,12 @@ def caller(fields: Mapping[str, Any]) -> str:
     return ""
 
 
-def _claims(claims: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+def _claims(claims: Mapping[str, Any], depth: int) -> Iterator[tuple[str, str]]:
     """The claims by the last part of their names: those of Managed HSM are nested, others are URLs."""
     for name, value in claims.items():
         if isinstance(value, Mapping):
-            yield from _claims(value)
+            if depth:
+                yield from _claims(value, depth - 1)
         elif isinstance(value, str):
             yield name.rpartition("/")[2], value[:256]
 

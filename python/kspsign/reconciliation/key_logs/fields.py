@@ -18,17 +18,21 @@ SUCCESS: Final = frozenset({"success", "succeeded", "successful", "ok", "complet
 FAILURE: Final = frozenset(
     {"failure", "failed", "fail", "error", "denied", "refused", "forbidden", "unauthorized", "rejected", "false"}
 )
-_LONGEST: Final = 2048
+_LONGEST: Final = 1024
 """Characters of a text that are kept: a caller may write as many as it likes into some of them."""
+_LATEST: Final = datetime(9000, 1, 1, tzinfo=UTC).timestamp()
 _PORTAL_TIME: Final = re.compile(r"(\d{1,2})/(\d{1,2})/(\d{4}),? (\d{1,2}):(\d{2}):(\d{2})(\.\d+)? ?([AP]M)?")
 
 
 def text(fields: Mapping[str, Any], *names: str) -> str:
-    """The first of the fields `names` that has a value, as text; "" for none."""
+    """The first of the fields `names` that has a value, as text; "" for none. Lists and objects are not values."""
     for name in names:
         value = fields.get(name)
-        if value is not None and value != "":
-            return value[:_LONGEST] if isinstance(value, str) else str(value)[:_LONGEST]
+        if isinstance(value, str):
+            if value:
+                return value[:_LONGEST]
+        elif isinstance(value, (int, float)):
+            return str(value)
     return ""
 
 
@@ -55,7 +59,10 @@ def moment(written: str) -> float:
         found = datetime.fromisoformat(written)
     except ValueError:
         found = _portal_time(written)
-    return (found if found.tzinfo is not None else found.replace(tzinfo=UTC)).timestamp()
+    seconds = (found if found.tzinfo is not None else found.replace(tzinfo=UTC)).timestamp()
+    if not 0 <= seconds < _LATEST:
+        raise UnreadableRecordError(f"its time is not one: {written[:60]!r}")
+    return seconds
 
 
 def _portal_time(written: str) -> datetime:

@@ -1,0 +1,135 @@
+"""Files whose hashes others state (ReferencingFile): what signing made of them is restated, all else is refused."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tempfile
+from collections.abc import Mapping, Sequence
+from typing import BinaryIO, cast
+
+from kspsign.authenticode.formats import SIGNED_AFTER_OTHERS, open_signable
+from kspsign.authenticode.signable import (
+    Digest,
+    FileReference,
+    ReferencingFile,
+    RestorableFile,
+    SignableFile,
+    SizedDigest,
+)
+from kspsign.batch.run import Run
+from kspsign.batch.tree import identity_of
+from kspsign.model.errors import ArtifactError
+from kspsign.model.hresults import Hresult
+from kspsign.model.report import FileOutcome
+from kspsign.model.values import Artifact
+
+_CHUNK = 1 << 20
+_IN_ORDER = (
+    "Create the manifest again after the last change of its files (publish, mage -update), or sign files and manifest "
+    "in one run."
+)
+
+
+class ReferencedFiles:
+    """The files of a run that other files of it state hashes of; safe to share between threads."""
+
+    def __init__(self, run: Run) -> None:
+        self._artifacts: Mapping[str, Artifact] = {identity_of(artifact.real): artifact for artifact in run.artifacts}
+        self._record = run.record
+
+    def check(self, file: SignableFile) -> None:
+        """Raise ArtifactError when `file` states what no signature of this run can make true: before one is spent."""
+        self.restate(file)
+
+    def restate(self, file: SignableFile) -> SignableFile:
+        """The file with what this run made of those that it lists, itself when that is what it says already.
+
+        Raises ArtifactError for a listed file that is not there, could not be signed, or is another one than the file
+        was created for: ERROR_FILE_NOT_FOUND, TRUST_E_BAD_DIGEST.
+        """
+        if not isinstance(file, ReferencingFile):
+            return file
+        states: dict[str, SizedDigest] = {}
+        for reference in file.references():
+            actual = reference.actual()
+            difference = reference.difference(actual)
+            self._check_signed(reference)
+            if actual is None:
+                missing = f"it lists {reference.name}, which is not there"
+                raise _refusal(reference, missing, Hresult.ERROR_FILE_NOT_FOUND)
+            if difference is None:
+                continue
+            if not self._is_signed_form(reference):
+                raise _refusal(reference, f"{difference}, and not since it was signed", Hresult.TRUST_E_BAD_DIGEST)
+            states[reference.name] = actual
+        return file.restated(states) if states else cast("SignableFile", file)
+
+    def _artifact(self, reference: FileReference) -> Artifact | None:
+        return self._artifacts.get(identity_of(os.path.realpath(reference.path)))
+
+    def _outcome(self, artifact: Artifact) -> FileOutcome | None:
+        return self._record.listed.get(artifact.name) or self._record.outcomes.get(artifact.name)
+
+    def _check_signed(self, reference: FileReference) -> None:
+        """Raise ArtifactError for a file that was to be signed first, and was not."""
+        artifact = self._artifact(reference)
+        outcome = None if artifact is None else self._outcome(artifact)
+        if outcome is not None and outcome.outcome == "failed":
+            raise ArtifactError(
+                Hresult.TRUST_E_FAIL,
+                f"{reference.name}, which it lists, could not be signed: what it would state of it is not settled",
+                remedy=f"Correct what is wrong with {reference.name}, and run again.",
+            )
+
+    def _is_signed_form(self, reference: FileReference) -> bool:
+        """Whether the file of this run is the one that is stated, but for a signature: that of this run, or of one
+        before, which was cut off."""
+        artifact = self._artifact(reference)
+        if artifact is None or artifact.format is None:
+            return False
+        outcome = self._outcome(artifact)
+        stated = reference.stated.digest.hex()
+        if outcome is not None and outcome.outcome == "signed" and outcome.sha256_before == stated:
+            return True
+        # What else signing changes in a manifest can't be undone; its identity is compared when it is restated.
+        return artifact.format in SIGNED_AFTER_OTHERS or _was(artifact, reference)
+
+
+def stating_files(artifacts: Sequence[Artifact]) -> dict[str, frozenset[str]]:
+    """By its name, for each file that states hashes of others, the names of those that are signed before it: files
+    below its folder. In a container none is signed (Opener)."""
+    stating = [artifact for artifact in artifacts if _turn(artifact) and artifact.container is None]
+    found = {}
+    for artifact in stating:
+        folder = os.path.join(os.path.dirname(identity_of(artifact.real)), "")  # noqa: PTH118, PTH120 - of text
+        below = (other for other in artifacts if identity_of(other.real).startswith(folder))
+        found[artifact.name] = frozenset(other.name for other in below if _turn(other) < _turn(artifact))
+    return found
+
+
+def _turn(artifact: Artifact) -> int:
+    return 0 if artifact.format is None else SIGNED_AFTER_OTHERS.get(artifact.format, 0)
+
+
+def _was(artifact: Artifact, reference: FileReference) -> bool:
+    """Whether the file without its signatures is, or can have been, the one that is stated."""
+    file = open_signable(artifact.path, artifact.format)
+    if not file.signatures:
+        return False
+    stated = reference.stated
+    if isinstance(file, RestorableFile):
+        return stated.digest in file.original_digests(stated.size, reference.algorithm)
+    digest: Digest = file.digest([])
+    hasher = hashlib.new(reference.algorithm)
+    with tempfile.TemporaryFile() as target:
+        file.embed(digest, (), cast("BinaryIO", target))
+        target.seek(0)
+        while piece := target.read(_CHUNK):
+            hasher.update(piece)
+    return hasher.digest() == stated.digest
+
+
+def _refusal(reference: FileReference, what: str, hresult: Hresult) -> ArtifactError:
+    stated = f"{reference.algorithm.value} {reference.stated.digest.hex()}, {reference.stated.size} bytes"
+    return ArtifactError(hresult, f"{what} (stated: {stated})", remedy=_IN_ORDER)

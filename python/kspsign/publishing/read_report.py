@@ -1,0 +1,28 @@
+"""Reads a JSON report that a run wrote."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import TypeAdapter, ValidationError
+
+from kspsign.model.errors import ConfigurationError
+from kspsign.model.report import REPORT_SCHEMA, Report
+from kspsign.model.text import decode_text
+
+_REMEDY = "Name the JSON report of a run (--report, or the output variable reportPath) and no other file."
+
+
+def read_report(path: Path, name: str) -> Report:
+    """The report in the file at `path`, which errors call `name`. What an older version did not write is empty.
+
+    Raises ConfigurationError for a file that can't be read or is not a report.
+    """
+    try:
+        report = TypeAdapter(Report).validate_json(decode_text(path.read_bytes()), strict=True)
+    except (OSError, UnicodeDecodeError, ValidationError) as broken:
+        fault = f"this is not a report: {str(broken).splitlines()[0]}"
+        raise ConfigurationError(fault, remedy=_REMEDY, file=name) from broken
+    if report.schema != REPORT_SCHEMA:
+        raise ConfigurationError(f"this is not a report: its schema is {report.schema!r}", remedy=_REMEDY, file=name)
+    return report

@@ -134,8 +134,11 @@ class Hresult(Enum):
     )
     ERROR_FILE_NOT_FOUND = (
         0x80070002,
-        "A file that is needed is not there.",
-        "Put the file where it is looked for, or build again.",
+        "The path does not exist on this agent, as seen from the step's working directory.",
+        (
+            "Print the folder before signing, check the working directory, and download the artifact in this job: "
+            "another job's files are not here."
+        ),
     )
     ERROR_ACCESS_DENIED = (
         0x80070005,

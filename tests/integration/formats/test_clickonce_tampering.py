@@ -234,6 +234,25 @@ def test_the_files_are_looked_at(signed: Published, verifier: Verifier) -> None:
         assert found.error.code == "ERROR_FILE_NOT_FOUND"
 
 
+def test_the_file_that_users_get_is_looked_at(signed: Published, verifier: Verifier) -> None:
+    """Not another one next to it, with or without .deploy; an application manifest is delivered by its own name."""
+    program, manifest = signed.files[0], signed.application
+    kept, listed = program.read_bytes(), manifest.read_bytes()
+    plain, renamed = program.with_suffix(""), manifest.with_name(f"{manifest.name}.deploy")
+    plain.write_bytes(kept)
+    program.write_bytes(b"another")
+    try:
+        assert failures(verifier, signed, listed) == {"manifest-files"}
+        manifest.rename(renamed)
+        deployment = verifier.verify(signed.deployment, Format.CLICKONCE_DEPLOYMENT).verdict
+        assert [check.name for check in deployment.checks if not check.ok] == ["manifest-files"]
+    finally:
+        plain.unlink()
+        program.write_bytes(kept)
+        manifest.write_bytes(listed)
+        renamed.unlink(missing_ok=True)
+
+
 def test_an_application_of_another_identity(signed: Published, verifier: Verifier) -> None:
     """The application manifest changes together with what the deployment states of its bytes, but not of its name."""
     kept = signed.application.read_bytes()

@@ -26,6 +26,13 @@ const made = await build({
 // Packaging reads from it whose licences belong into the package.
 writeFileSync(`${OUT}/inputs.json`, JSON.stringify(Object.keys(made.metafile.inputs)));
 
+// The page is given to others on its own, so that the licences of what is in it are, too.
+const [page] = Object.entries(made.metafile.outputs).filter(([name]) => name.endsWith("/page.js")).map(([, output]) => output);
+const packages = Object.keys(page.inputs).map((path) => /node_modules\/((?:@[^/]+\/)?[^/]+)\//.exec(path)?.[1]);
+const notices = [...new Set(packages.filter(Boolean))].sort()
+  .map((name) => `${name}\n\n${readFileSync(`node_modules/${name}/LICENSE`, "utf8").trim()}`)
+  .join("\n\n").replaceAll("--", "- -");
+
 const source = (text) => `'sha256-${createHash("sha256").update(text).digest("base64")}'`;
 const script = readFileSync(`${OUT}/page.js`, "utf8").trimEnd().replaceAll("</script", "<\\/script");
 const style = readFileSync(`${OUT}/ui.css`, "utf8").trimEnd();
@@ -51,6 +58,9 @@ writeFileSync(
 <script>${script}</script>
 </body>
 </html>
+<!--
+${notices}
+-->
 `,
 );
 

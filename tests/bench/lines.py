@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 
+from bench.inside_lines import inside
 from bench.measuring import KSPSIGN, Line, Service, Taken, at_most, faster_than, run
 from bench.place import Place
 from bench.scale_lines import flat, reconciliation, release_folder, selection
@@ -316,6 +317,7 @@ GROUPS: dict[str, Group] = {
     "large package": large_package,
     "verifying": verifying,
     "release folder": release_folder,
+    "inside": inside,
     "cancelled": cancelled,
     "moody": moody,
     "throttled": throttled,

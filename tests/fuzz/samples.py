@@ -25,7 +25,7 @@ from fuzz.targets import (
 )
 from kspsign.authenticode.cms.timestamp import check_reply, make_query
 from kspsign.authenticode.formats import open_signable
-from kspsign.authenticode.profile import SigningTerms
+from kspsign.authenticode.profile import PairedSignature, SigningTerms
 from kspsign.embedded.authority import EmbeddedAuthority, create_authority
 from kspsign.embedded.timestamp_reply import respond
 from kspsign.model.values import Format
@@ -33,6 +33,7 @@ from support.formats import vsix_samples
 from support.formats.appx_samples import Package
 from support.formats.cab_samples import build_cab
 from support.formats.cat_samples import catalogue
+from support.formats.clickonce_samples import application_manifest, deployment_manifest
 from support.formats.msi_samples import msitools_package
 from support.formats.navx_samples import build_navx
 from support.formats.nuget_samples import package
@@ -50,6 +51,8 @@ FILES: dict[Format, tuple[str, Callable[[], bytes]]] = {
     Format.NUGET: (".nupkg", package),
     Format.VSIX: (".vsix", vsix_samples.package),
     Format.NAVX: (".app", build_navx),
+    Format.CLICKONCE_APPLICATION: (".manifest", lambda: application_manifest({})),
+    Format.CLICKONCE_DEPLOYMENT: (".application", lambda: deployment_manifest("App.exe.manifest", b"")),
     Format.POWERSHELL: (".ps1", lambda: script("ps1")),
     Format.POWERSHELL_XML: (".ps1xml", lambda: script("ps1xml")),
     Format.VBSCRIPT: (".vbs", lambda: script("vbs")),
@@ -69,14 +72,20 @@ def _signed(kind: Format, folder: Path) -> bytes:
     path, target = folder / f"unsigned{suffix}", folder / f"signed{suffix}"
     path.write_bytes(make())
     file = open_signable(path, kind)
-    digest = file.digest([ALGORITHM])
     terms = SigningTerms(ALGORITHM, authority().signing_chain, moment=_now())
+    digest = file.digest_to_sign(terms)
     unsigned = file.profile.prepare(terms, file.content(terms, digest))
-    value = authority().leaf.key.sign(unsigned.digest, PKCS1v15(), Prehashed(hashes.SHA256()))
+    if isinstance(unsigned, PairedSignature):
+        unsigned = unsigned.paired(_value(unsigned.companion))
+    value = _value(unsigned.digest)
     token = _token(value)
     with target.open("wb") as out:
         file.embed(digest, (unsigned.assemble(value, terms.chain, token=token),), out)
     return target.read_bytes()
+
+
+def _value(digest: bytes) -> bytes:
+    return authority().leaf.key.sign(digest, PKCS1v15(), Prehashed(hashes.SHA256()))
 
 
 @cache

@@ -55,6 +55,15 @@ def refuse(snapshot: Snapshot) -> ArtifactError:
     return ArtifactError(Hresult.TRUST_E_SUBJECT_FORM_UNKNOWN, found.cause, remedy=found.remedy)
 
 
+def is_archive(head: bytes) -> bool:
+    """Whether a file that begins with `head`, at least 262 bytes of it, is an archive, whatever its name."""
+    return head.startswith(b"PK\3\4") or _is_packed(head)
+
+
+def _is_packed(head: bytes) -> bool:
+    return head.startswith(_ARCHIVES) or head[257:262] == b"ustar"
+
+
 def _starts(*magics: bytes) -> Callable[[Look], bool]:
     return lambda look: look.head.startswith(magics)
 
@@ -150,6 +159,11 @@ UNSUPPORTED_TYPES: tuple[UnsupportedType, ...] = (
         "Use jarsigner of the JDK.",
     ),
     UnsupportedType(
+        lambda look: look.suffix == ".vsix" and _zip(b"extension/package.json")(look),
+        "it is an extension of Visual Studio Code, which reads no signature in the package",
+        "Publish it unsigned: the Marketplace signs it. --inside signs the files in it; else exclude it (!PATTERN).",
+    ),
+    UnsupportedType(
         _zip(),
         "it is a ZIP archive, not a package that can be signed (appx, msix, nupkg, vsix), and has no place for a "
         "signature",
@@ -197,7 +211,7 @@ UNSUPPORTED_TYPES: tuple[UnsupportedType, ...] = (
         "For Office macros use SignTool with Microsoft's Office SIPs (32 bit); otherwise exclude it.",
     ),
     UnsupportedType(
-        lambda look: look.head.startswith(_ARCHIVES) or look.head[257:262] == b"ustar",
+        lambda look: _is_packed(look.head),
         "it is an archive (tar, gz, 7z, xz, bz2, zst, rar), which has no place for a signature",
         _INSIDE,
     ),

@@ -60,10 +60,10 @@ def select_artifacts(
     purpose: SelectionPurpose = SelectionPurpose.SIGN,
     *,
     admit: Callable[[Sequence[Artifact]], None] = lambda _artifacts: None,
-    holds: Callable[[Path], bool] | None = None,
+    holds: Callable[[Artifact], bool] | None = None,
 ) -> Selection:
     """The files that `patterns` name below `folder`. `admit` sees them before anything is said of what is missing, and
-    may raise. `holds` says whether a file of no known format is a container of others that can be signed: in folders it
+    may raise. `holds` says whether a file of no known format is a container of others that are meant: in folders it
     is taken too then.
 
     A pattern is a file, a folder (any depth) or a glob; `@FILE` reads patterns line by line (# comments). They count in
@@ -180,7 +180,7 @@ def _together(signed: _ChosenFiles | None, judged: _Judged | None) -> tuple[Arti
 class _ChosenFiles:
     """Files to sign, by the identity of their real path."""
 
-    def __init__(self, tree: Tree, holds: Callable[[Path], bool] | None = None) -> None:
+    def __init__(self, tree: Tree, holds: Callable[[Artifact], bool] | None = None) -> None:
         self.chosen: dict[str, Artifact] = {}
         self.left_out: dict[str, LeftOut] = {}
         self._tree, self._folder, self._holds = tree, tree.folder, holds
@@ -231,7 +231,7 @@ class _ChosenFiles:
             return LEFTOVER
         # A file that can't be read is of no format either: its step meets the same refusal, as that file's outcome.
         unknown = artifact.format is None and artifact.readable
-        if unknown and is_folder(self._folder / pattern) and not (self._holds and self._holds(artifact.path)):
+        if unknown and is_folder(self._folder / pattern) and not (self._holds and self._holds(artifact)):
             return "not a signable format, in a folder"
         if is_taken_by_name(artifact.format, suffix) and not may_end_in(pattern, suffix):
             return f"signed only by a pattern that names it or ends in {suffix}"

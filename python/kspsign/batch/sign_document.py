@@ -15,11 +15,12 @@ from kspsign.batch.stages import CheckedKey, certsync, record_engine, sign
 from kspsign.batch.walk import real_path
 from kspsign.batch.work import Batch
 from kspsign.batch.work_list import admit_outputs, take
+from kspsign.certificates.parse import key_kind, parse_certificate
 from kspsign.keys.protocol import check_digest
 from kspsign.model.errors import ArtifactError, ConfigurationError
 from kspsign.model.hresults import Hresult
 from kspsign.model.report import FileOutcome, Report
-from kspsign.model.values import Artifact, DigestAlgorithm
+from kspsign.model.values import Artifact, DigestAlgorithm, Format
 from kspsign.settings.faults import option_name
 from kspsign.settings.model import Settings
 from kspsign.signing.digest_document import DigestDocument, DigestEntry, SignatureParts, read_document
@@ -27,7 +28,7 @@ from kspsign.signing.native import NativeEngine
 
 _DECIDED_BEFORE: Final = (
     *("files", "append", "replace", "skip_signed", "description", "description_url", "page_hashes"),
-    *("slice", "policy", "dry_run"),
+    *("slice", "policy", "dry_run", "provenance"),
 )
 """What the document says already, or what needs the files."""
 
@@ -72,6 +73,7 @@ def _sign_all(
         if entry.signature is not None:
             return prepared(artifact, entry.sha256)
         _check_named(entry, key)
+        _check_kind(entry, key)
         made = engine.sign_digest(entry.digest, DigestAlgorithm(entry.algorithm), entry.sha256, entry.path)
         parts = SignatureParts(
             value=made.signature.value,
@@ -120,6 +122,17 @@ def _check_named(entry: DigestEntry, key: CheckedKey) -> None:
             Hresult.ERROR_NOT_SUPPORTED,
             "its digest was taken for another certificate than the one that signs here",
             remedy="Take the digests again with this certificate as --signer.",
+        )
+
+
+def _check_kind(entry: DigestEntry, key: CheckedKey) -> None:
+    """Raise ArtifactError where what is signed names another kind of key than the one that would sign."""
+    kind = key_kind(parse_certificate(key.certificate.chain[0]))
+    if entry.format is Format.VSIX and not kind.startswith("RSA"):
+        raise ArtifactError(
+            Hresult.ERROR_NOT_SUPPORTED,
+            f"a VSIX package is signed with RSA, and the key here is {kind}",
+            remedy="Sign VSIX packages with an RSA certificate, or take the digests without them.",
         )
 
 

@@ -120,11 +120,11 @@ def matched(run: Run, purpose: SelectionPurpose) -> Selection:
     Raises what `select` does, ConfigurationError for an output that is one of them.
     """
     settings, admit = run.settings, partial(_admit, run)
-    holds: Callable[[Path], bool] | None = None
+    holds: Callable[[Artifact], bool] | None = None
     if _looks_inside(run):
-        from kspsign.batch.inside.enter import holds_signable  # noqa: PLC0415 - few runs look inside
+        from kspsign.batch.inside.enter import holds_meant  # noqa: PLC0415 - few runs look inside
 
-        holds = holds_signable
+        holds = holds_meant(run)
     return interruptible(
         lambda: select_artifacts(settings.files, settings.folder, purpose, admit=admit, holds=holds), run.cancelled
     )

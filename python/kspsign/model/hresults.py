@@ -136,8 +136,8 @@ class Hresult(Enum):
         0x80070002,
         "The path does not exist on this agent, as seen from the step's working directory.",
         (
-            "Print the folder before signing, check the working directory, and download the artifact in this job: another "
-            "job's files are not here."
+            "Print the folder before signing, check the working directory, and download the artifact in this job: "
+            "another job's files are not here."
         ),
     )
     ERROR_ACCESS_DENIED = (

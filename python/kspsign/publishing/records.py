@@ -104,6 +104,8 @@ def write_records(
         commands.append(_ledger_command(ledger))
     if is_proving(report):
         commands += _evidence(report, context, own, texts)
+        if "html" in files:
+            commands.append(_page(own, texts["html"]))
         if not in_service:
             commands += _results_and_tag(report, context, own)
     out = prepared(stream, context)
@@ -241,6 +243,13 @@ def _ledger_command(ledger: Path) -> str:
             file=str(ledger),
         ) from refused
     return logging_command("task.addattachment", str(ledger), type="kspsign.ledger", name=ledger.name)
+
+
+def _page(own: _OwnFiles, pieces: Iterable[str]) -> str:
+    """The command by which the agent puts the HTML page that was asked for into the logs of the run."""
+    page = own.path("signatures", ".html")
+    write_record(page, pieces)
+    return logging_command("task.uploadfile", str(page))
 
 
 def _results_and_tag(report: Report, context: RunContext, own: _OwnFiles) -> list[str]:

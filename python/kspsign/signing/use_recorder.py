@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final, Literal, cast
 
+from kspsign.ledger.text import fit_text
 from kspsign.model.errors import PrerequisiteError
 from kspsign.model.report import KeyUseFacts
 from kspsign.model.values import DigestAlgorithm
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
 
 USES_SHOWN: Final = 1000
 """Uses of the key that the report lists; it counts all, and the ledger holds all."""
-_TEXT: Final = 4096
 _Key = tuple[str, bytes]
 _Origin = Literal["journal", "cache"]
 
@@ -75,7 +75,7 @@ class UseRecorder:
         self._lines: LedgerLines | None = None
         self._lock = threading.Lock()
         self._names: dict[bytes, str] = {}
-        self._attempts: Counter[_Key] = Counter()
+        self._failed: Counter[_Key] = Counter()
         self._current: dict[_Key, str] = {}
         self._uses: dict[str, _Use] = {}
         self._shown: list[_Use] = []
@@ -103,7 +103,7 @@ class UseRecorder:
     def name(self, digest: bytes, file: str) -> None:
         """A signature of `digest` is for `file`, where it is not said otherwise later."""
         with self._lock:
-            self._names.setdefault(digest, _fit(file))
+            self._names.setdefault(digest, fit_text(file))
 
     def ask(self, use: str, digest: bytes | None, algorithm: DigestAlgorithm, file: str | None = None) -> None:
         """A signature is about to be asked for, as the `new_use` `use`. Raises PrerequisiteError when that can't be
@@ -113,10 +113,9 @@ class UseRecorder:
             attempt = 1
             if digest is not None:
                 key = algorithm.value, digest
-                self._attempts[key] += 1
-                attempt, self._current[key] = self._attempts[key], use
+                attempt, self._current[key] = self._failed[key] + 1 if key in self._failed else 1, use
                 file = file if file is not None else self._names.get(digest)
-            asked = _Use(use, moment, attempt, algorithm.value, digest, _fit(file) if file is not None else None)
+            asked = _Use(use, moment, attempt, algorithm.value, digest, fit_text(file) if file is not None else None)
             self._uses[use] = asked
             self.asked += 1
             if len(self._shown) < USES_SHOWN:
@@ -141,7 +140,7 @@ class UseRecorder:
                 known.request_id, known.operation = request_id or known.request_id, operation or known.operation
         if self._lines is not None:
             texts = {"request_id": request_id, "operation": operation}
-            fitted = {name: _fit(text) for name, text in texts.items() if text is not None}
+            fitted = {name: fit_text(text) for name, text in texts.items() if text is not None}
             self._lines.signed(use, moment, certificate=certificate, **fitted)
 
     def ended(self, use: str, outcome: Outcome, reason: str | None = None) -> None:
@@ -152,6 +151,8 @@ class UseRecorder:
                 return
             known.outcome = outcome
             self.outcomes[outcome] += 1
+            if known.digest is not None and outcome in {"refused", "lost", "discarded"}:
+                self._failed[known.algorithm, known.digest] += 1
         if self._lines is not None:
             self._lines.outcome(use, outcome, {**_about(known), "reason": reason})
 
@@ -169,8 +170,8 @@ class UseRecorder:
     def embedded(self, digest: bytes, algorithm: DigestAlgorithm, file: str | None, sha256: str | None = None) -> None:
         """The signature of `digest` is in `file`, whose SHA-256 (hex) was `sha256` before."""
         with self._lock:
-            origin = self._current.get((algorithm.value, digest))
-            file = file if file is not None else self._names.get(digest)
+            origin, named = self._current.get((algorithm.value, digest)), self._names.pop(digest, None)
+            file = file if file is not None else named
         if origin in {"journal", "cache"}:
             if self._lines is not None:
                 self._lines.reused(cast("_Origin", origin), _embedding(digest.hex(), algorithm.value, file, sha256))
@@ -235,7 +236,7 @@ def _about(use: _Use) -> dict[str, Any]:
 
 def _embedding(digest: str | None, algorithm: str, file: str | None, sha256: str | None) -> dict[str, Any]:
     """What a line says of a signature in a file, whose SHA-256 (hex) was `sha256` before."""
-    shown = _fit(file) if file is not None else None
+    shown = fit_text(file) if file is not None else None
     return {"digest": digest, "algorithm": algorithm, "file": shown, "sha256_before": sha256 or None}
 
 
@@ -246,8 +247,3 @@ def now() -> str:
 
 def _moment(moment: datetime) -> str:
     return moment.isoformat(timespec="milliseconds").removesuffix("+00:00") + "Z"
-
-
-def _fit(text: str) -> str:
-    """`text` as a line can hold it: names of files may have bytes that do not decode."""
-    return text.encode("utf-8", "backslashreplace").decode()[:_TEXT]

@@ -165,7 +165,7 @@ CHANGES: dict[str, tuple[Change, set[str]]] = {
     "wrapped": (wrapped, {"structure"}),
     "no licence": (without(rb"<msrel:RelData.*</msrel:RelData>"), {"cms-structure"}),
     "no publisher": (without(rb"<publisherIdentity[^/]*</publisherIdentity>"), {"cms-structure"}),
-    "no signature": (without(rb"<Signature Id=.StrongName.*</Signature>(?=</asmv1)"), {"signed"}),
+    "no signature": (without(rb"<Signature xmlns=[^>]* Id=.StrongName.*</Signature>(?=</asmv1)"), {"signed"}),
     "a line end in a tag": (in_license(b"<as:Timestamp xmlns:as", b"<as:Timestamp\nxmlns:as"), {"cms-structure"}),
     "lines in the timestamp": (in_license(b">MII", b">MI\nI"), {"cms-structure"}),
 }

@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, pkcs12
 from kspsign.authenticode.cms.timestamp import check_reply, make_query
 from kspsign.embedded.timestamp_server import TimestampServer
 from kspsign.model.values import DigestAlgorithm
-from support.certificates import PASSWORD
+from support.certificates import PASSWORD, signing_file
 from support.formats.opc_rules import OpcPackage, judge
 from support.formats.opc_signer import sign_as_vsixsigntool
 from support.formats.vsix_samples import MANIFEST, PARTS, content_types, package, relationships
@@ -134,6 +134,10 @@ def test_two_phases(publisher: Publisher, tmp_path: Path) -> None:
     path, document, signed = write(tmp_path, package()), tmp_path / "digests.json", tmp_path / "signed.json"
     folder = ("--folder", tmp_path)
     assert perform(publisher, "digest", path, *folder, "--output", document).code == 0
+    elliptic = signing_file(tmp_path)
+    key = (*elliptic.options, "--no-timestamp", "--trust-root", elliptic.root)
+    refused = perform(publisher, "sign", "--document", document, "--output", signed, *key)
+    assert (refused.error_code, refused.report["totals"]["signatures_used"]) == ("ERROR_NOT_SUPPORTED", 0)
     stamp = ("--timestamp-url", publisher.timestamp_url, "--trust-root", publisher.roots)
     assert (
         perform(publisher, "sign", "--document", document, "--output", signed, *publisher.file.options, *stamp).code

@@ -73,11 +73,11 @@ def test_packed_again_it_is_the_same(signed: Signed) -> None:
 
 
 def test_flips(signed: Signed) -> None:
-    """Every bit at 200 places chosen at random, and of each part's first and last byte."""
+    """A bit at each of 200 places chosen at random, and of each part's first and last byte."""
     source = seeded("flips")
     survived = []
     for at in sorted(source.sample(range(len(signed.data)), 200)):
-        for bit in source.sample(range(8), 2):
+        for bit in source.sample(range(8), 1):
             changed = bytearray(signed.data)
             changed[at] ^= 1 << bit
             if signed.refusal(bytes(changed)) is None:
@@ -99,7 +99,7 @@ def test_insertions(signed: Signed) -> None:
     for name in (SIGNATURE, TYPES, RELS, ORIGINS):
         content = signed.parts[name]
         places = [match.start() for match in re.finditer(rb"[<>]| (?=[A-Za-z]+=)|(?<=[>\"])", content)]
-        for at in sorted(source.sample(places, min(len(places), 15))):
+        for at in sorted(source.sample(places, min(len(places), 10))):
             for piece in pieces:
                 changed = content[:at] + piece + content[at:]
                 assert signed.refusal(signed.repacked({name: changed})) is not None, (name, content[:at][-40:], piece)

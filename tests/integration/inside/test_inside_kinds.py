@@ -84,6 +84,22 @@ def test_an_unsigned_file_in_a_signed_container_is_left_and_fails(
     assert verified.files[f"{name}/{inner}"]["error"]["code"] == "TRUST_E_NOSIGNATURE"
 
 
+def test_the_programs_in_a_package_of_visual_studio_code_are_signed(publisher: Publisher, tmp_path: Path) -> None:
+    path, program = tmp_path / "drop" / "code.vsix", "extension/bin/server.exe"
+    path.parent.mkdir()
+    parts = (Part("extension/package.json", b"{}"), Part(program, image(12), deflate=True))
+    path.write_bytes(package(*parts, without="Contoso.Tools.dll"))
+    before = path.read_bytes()
+    alone = publisher.sign(path)
+    assert (alone.error_code, path.read_bytes()) == ("TRUST_E_SUBJECT_FORM_UNKNOWN", before), alone.text
+    assert "Visual Studio Code" in alone.text
+    run = _run("sign", publisher, path)
+    assert run.code == 0, run.text
+    outcomes = {row: found["outcome"] for row, found in run.files.items()}
+    assert outcomes == {"code.vsix": "rebuilt", f"code.vsix/{program}": "signed"}
+    assert _run("verify", publisher, path).code == 0
+
+
 def test_a_file_changed_after_signing_fails_inside_and_outside(publisher: Publisher, tmp_path: Path) -> None:
     path, inner = tmp_path / "drop" / "hello.app", "publishedartifacts/compiled.app"
     path.parent.mkdir()

@@ -2,36 +2,21 @@
 
 from __future__ import annotations
 
-import io
 from pathlib import Path
 
 import pytest
 
 from support.formats.appx_samples import Package
 from support.formats.nested import NUSPEC, README, changed, entries, image, nuget, zipped
-from support.samples import Run, assert_no_leftovers, kspsign
+from support.inside import Worker
+from support.samples import Run
 from support.signing import Publisher
 
 SHARED, OTHER = image(1), image(2)
 
 
-def sign(publisher: Publisher, folder: Path, *options: object, patterns: tuple[str, ...] = (".",)) -> Run:
-    """Sign what is in the folder, and inside."""
-    stamp = ("--timestamp-url", publisher.timestamp_url)
-    chosen = (*publisher.file.options, *stamp, "--trust-root", publisher.roots, "--folder", folder, "--inside")
-    run = kspsign("sign", *patterns, *chosen, *options, folder=folder.parent)
-    assert_no_leftovers(folder)
-    return run
-
-
-def verify(publisher: Publisher, folder: Path, *options: object) -> Run:
-    """Verify all of the folder, and inside."""
-    chosen = ("--trust-root", publisher.roots, "--folder", folder, "--inside")
-    return kspsign("verify", "**", *chosen, *options, folder=folder.parent)
-
-
 @pytest.fixture(scope="module")
-def signed(publisher: Publisher, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Run]:
+def signed(worker: Worker, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Run]:
     """A zip with two packages and a program, a package and a bundle, all signed inside and outside."""
     drop = tmp_path_factory.mktemp("nested") / "drop"
     drop.mkdir()
@@ -46,7 +31,7 @@ def signed(publisher: Publisher, tmp_path_factory: pytest.TempPathFactory) -> tu
         for number, architecture in enumerate(("x86", "x64"), start=3)
     }
     (drop / "app.msixbundle").write_bytes(Package().bundle(packages, ("x86", "x64")))
-    return drop, sign(publisher, drop)
+    return drop, worker.sign(drop)
 
 
 def test_each_file_has_a_row_and_its_content_one_signature(signed: tuple[Path, Run]) -> None:
@@ -93,16 +78,16 @@ def test_what_is_not_signed_keeps_its_bytes_and_others_accept_what_is(
     assert {"AppxSignature.p7x", "AppxBlockMap.xml"} <= entries(bundle["x64.msix"]).keys() & bundle.keys()
 
 
-def test_verify_judges_the_same_tree(signed: tuple[Path, Run], publisher: Publisher) -> None:
-    run = verify(publisher, signed[0])
+def test_verify_judges_the_same_tree(signed: tuple[Path, Run], worker: Worker) -> None:
+    run = worker.verify(signed[0])
     assert run.code == 0, run.text
     assert run.files.keys() == signed[1].files.keys()
     assert {row["outcome"] for row in run.files.values()} == {"checked"}
 
 
-def test_a_second_run_skips_all_of_it(signed: tuple[Path, Run], publisher: Publisher) -> None:
+def test_a_second_run_skips_all_of_it(signed: tuple[Path, Run], worker: Worker) -> None:
     before = {path: path.read_bytes() for path in signed[0].iterdir()}
-    run = sign(publisher, signed[0])
+    run = worker.sign(signed[0])
     assert run.code == 0, run.text
     assert {row["outcome"] for row in run.files.values()} == {"skipped"}
     assert run.report["totals"]["signatures_used"] == 0
@@ -149,7 +134,7 @@ def _tampered(all_zip: bytes, three: bytes, bundle: bytes) -> dict[str, tuple[st
     }
 
 
-def test_tampered_twins_are_refused(signed: tuple[Path, Run], publisher: Publisher, tmp_path: Path) -> None:
+def test_tampered_twins_are_refused(signed: tuple[Path, Run], worker: Worker, tmp_path: Path) -> None:
     drop = signed[0]
     names = ("all.zip", "three.nupkg", "app.msixbundle")
     twins = _tampered(*((drop / name).read_bytes() for name in names))
@@ -157,7 +142,7 @@ def test_tampered_twins_are_refused(signed: tuple[Path, Run], publisher: Publish
     for number, (name, content) in enumerate(twins.values()):
         (folder / str(number)).mkdir(parents=True)
         (folder / str(number) / name).write_bytes(content)
-    run = verify(publisher, folder)
+    run = worker.verify(folder)
     assert run.code == 2
     outer = [row for row in run.files.values() if row["container"] is None]
     assert len(outer) == len(twins)
@@ -167,7 +152,7 @@ def test_tampered_twins_are_refused(signed: tuple[Path, Run], publisher: Publish
 
 
 def test_a_twin_packed_again_without_a_change_is_accepted(
-    signed: tuple[Path, Run], publisher: Publisher, tmp_path: Path
+    signed: tuple[Path, Run], worker: Worker, tmp_path: Path
 ) -> None:
     """The tampering of the test above refuses for what is changed, not for how it was packed."""
     folder = tmp_path / "twins"
@@ -175,26 +160,25 @@ def test_a_twin_packed_again_without_a_change_is_accepted(
     archive = (signed[0] / "all.zip").read_bytes()
     content = entries(archive)["bin/shared.exe"]
     (folder / "all.zip").write_bytes(changed(archive, "bin/shared.exe", content))
-    assert verify(publisher, folder).code == 0
+    assert worker.verify(folder).code == 0
 
 
-def test_the_same_input_costs_what_a_dry_run_says(publisher: Publisher, tmp_path: Path) -> None:
+def test_the_same_input_costs_what_a_dry_run_says(worker: Worker, tmp_path: Path) -> None:
     drop = tmp_path / "drop"
     drop.mkdir()
     (drop / "all.zip").write_bytes(
         zipped({"one.nupkg": nuget({"a.dll": SHARED}), "two.nupkg": nuget({"b.dll": SHARED})})
     )
     before = (drop / "all.zip").read_bytes()
-    dry = sign(publisher, drop, "--dry-run")
+    dry = worker.sign(drop, "--dry-run")
     assert dry.code == 0, dry.text
     assert {row["outcome"] for row in dry.files.values()} == {"planned"}
     assert dry.report["totals"]["signatures_needed"] == 3
     assert (drop / "all.zip").read_bytes() == before
-    short = sign(publisher, drop, "--max-signatures", 2)
+    short = worker.sign(drop, "--max-signatures", 2)
     assert short.code == 1
     assert short.report["totals"]["signatures_used"] == 2
     assert (drop / "all.zip").read_bytes() == before
     assert short.files["all.zip"]["error"]["code"] == "INSIDE_FAILED"
-    run = sign(publisher, drop, "--max-signatures", 3)
+    run = worker.sign(drop, "--max-signatures", 3)
     assert run.code == 0, run.text
-    assert io.BytesIO(before).read() != (drop / "all.zip").read_bytes()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -10,10 +11,11 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser
 
-from kspsign.model.report import Report
+from kspsign.model.report import InsideFacts, Report
 from kspsign.publishing.page import page_pieces
 from kspsign.publishing.report_file import report_text
-from support.samples import kspsign
+from support.azure_devops.uploads import step_variables
+from support.samples import Store, kspsign
 from support.ui.browser import Watched, opened, watched
 from support.ui.reports import hostile_report, report_of
 
@@ -74,6 +76,38 @@ def test_the_page_of_a_real_run_shows_its_files_and_their_checks(browser: Browse
         assert [row.split()[0] for row in chain] == ["publisher", "issuer", "root"]
         assert page.page.locator(".timeline polygon").count() == 4
         assert page.faults == []
+
+
+def test_the_report_says_what_the_page_draws(tmp_path: Path) -> None:
+    """Of a real run: the chain of each signature and timestamp, and when work on each file began."""
+    assert kspsign("demo", tmp_path / "demo", folder=tmp_path, reported=False).code == 0
+    report = json.loads((tmp_path / "demo" / "report.json").read_text(encoding="utf-8"))
+    known = {certificate["thumbprint"]: certificate for certificate in report["certificates"]}
+    signature = report["files"][0]["signatures"][0]
+    for leaf in (signature["thumbprint"], signature["timestamp"]["thumbprint"]):
+        chain = [known[leaf]]
+        while chain[-1]["issuer"] is not None:
+            chain.append(known[chain[-1]["issuer"]])
+        assert chain[-1]["thumbprint"] == report["trust"]["named"][0]["thumbprint"]
+        assert all(certificate["not_before"] < report["finished"] < certificate["not_after"] for certificate in chain)
+    assert all(0 <= file["began"] < 60 for file in report["files"])
+    assert report["limits"]["key_store"]["curve"][0]["at"] == 0
+    assert report["limits"]["key_store"]["began"] >= report["started"][:-1]
+
+
+def test_the_agent_uploads_the_page_with_the_results(
+    store: Store, signed_launcher: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From a copy in a folder of the step alone: no later step can change it."""
+    (tmp_path / "app.exe").write_bytes(signed_launcher)
+    for name, value in step_variables("https://example.org/Contoso", tmp_path / "temp").items():
+        monkeypatch.setenv(name, value)
+    page = tmp_path / "signatures.html"
+    run = kspsign("verify", tmp_path / "app.exe", "--trust-root", store.root, "--html", page, folder=tmp_path)
+    assert run.code == 0
+    (uploaded,) = re.findall(r"##vso\[task\.uploadfile\](.*signatures-.*\.html)", run.text)
+    assert Path(uploaded).read_bytes() == page.read_bytes()
+    assert Path(uploaded) != page
 
 
 class TestFailures:
@@ -155,7 +189,10 @@ def test_the_keyboard_alone_reaches_a_file_and_its_details(forty: Watched) -> No
 def test_a_container_shows_what_it_holds(browser: Browser, tmp_path: Path) -> None:
     names = ("out/app.msix", "out/app.msix/lib/a.dll", "out/app.msix/app.exe")
     report = report_of(3)
-    files = tuple(replace(file, path=name) for file, name in zip(report.files, names, strict=True))
+    files = tuple(
+        replace(file, path=name, inside=InsideFacts(2, 3, 4, "a nested CAB") if name.endswith(".msix") else None)
+        for file, name in zip(report.files, names, strict=True)
+    )
     with opened(browser, written(replace(report, files=files), tmp_path)) as page:
         rows = page.page.get_by_role("treeitem")
         assert [row.split("\n")[0] for row in page.page.locator(".row .name").all_inner_texts()] == [
@@ -167,6 +204,7 @@ def test_a_container_shows_what_it_holds(browser: Browser, tmp_path: Path) -> No
         ]
         rows.filter(has_text="app.msix").first.click()
         assert page.text(".details h3") == "out/app.msix"
+        assert "2 files of the report, 3 matched by no pattern" in page.text(".details .facts")
 
 
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])

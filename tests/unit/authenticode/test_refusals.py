@@ -54,6 +54,7 @@ KINDS: dict[str, tuple[bytes, str, str]] = {
     "macros.xlsm": (zipped("xl/workbook.xml", "xl/vbaProject.bin"), "its macros their own", "Office SIPs"),
     "letter.docx": (zipped("[Content_Types].xml", "word/document.xml"), "Office document", "SIPs"),
     "app.jar": (zipped("META-INF/MANIFEST.MF"), "Java archive", "jarsigner"),
+    "code.vsix": (zipped("extension.vsixmanifest", "extension/package.json"), "Visual Studio Code", "--inside"),
     "drop.zip": (zipped("setup.exe"), "a ZIP archive", "before it is packed"),
     "app.dll.manifest": (ASM.encode(), "a side-by-side manifest", "contains it"),
     "app.exe.manifest": (ASM.encode("utf-16"), "a side-by-side manifest", "mage"),

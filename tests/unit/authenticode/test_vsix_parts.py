@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import io
+import zipfile
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -23,10 +24,11 @@ from kspsign.authenticode.vsix.profile import VSIX_PROFILE
 from kspsign.authenticode.vsix.relationships import TRANSFORM, Relationship, read_relationships, transformed
 from kspsign.authenticode.vsix.signature import VsixSignature
 from kspsign.authenticode.xmldsig.write import Markup, in_signature
-from kspsign.model.errors import TrustError
+from kspsign.model.errors import ArtifactError, TrustError
 from kspsign.model.values import DigestAlgorithm, Format
 from support.formats.vsix_samples import content_types, package, relationships
 from support.formats.xml_keys import KEYS
+from support.formats.zips import Part
 
 _C14N = "http://www.w3.org/TR/2001/REC-xml-c14n-20010315"
 _SHA256 = DigestAlgorithm.SHA256
@@ -164,3 +166,34 @@ def test_what_is_no_object_of_a_package_is_refused(tmp_path: Path, old: str, new
     assert changed != content
     with pytest.raises(TrustError):
         read_package_object(in_signature(changed))
+
+
+def test_the_number_of_parts_is_bounded_before_a_signature_is_asked_for(tmp_path: Path) -> None:
+    path = tmp_path / "a.vsix"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("[Content_Types].xml", content_types())
+        for number in range(20_000):
+            archive.writestr(zipfile.ZipInfo(f"{number}.json"), b"")
+    with pytest.raises(ArtifactError, match="at most 20000"):
+        open_signable(path, Format.VSIX).admit(SigningTerms(_SHA256, (KEYS["rsa"].certificate,)))
+
+
+def test_a_key_that_visual_studio_does_not_know(tmp_path: Path) -> None:
+    path = tmp_path / "a.vsix"
+    path.write_bytes(package())
+    file = open_signable(path, Format.VSIX)
+    file.admit(SigningTerms(_SHA256, (KEYS["rsa"].certificate,)))
+    with pytest.raises(ArtifactError, match="accepts RSA only"):
+        file.admit(SigningTerms(_SHA256, (KEYS["p256"].certificate,)))
+
+
+def test_parts_of_a_signature_without_a_relationship_are_found(tmp_path: Path) -> None:
+    path = tmp_path / "a.vsix"
+    kind = "application/vnd.openxmlformats-package.digital-signature-xmlsignature+xml"
+    types = content_types(f'<Default Extension="psdsxs" ContentType="{kind}" />')
+    path.write_bytes(package(Part("a.psdsxs", b"<x/>"), types=types))
+    file = VsixFile.open(Snapshot(path))
+    assert file.signatures == ()
+    assert file.occupant == "a.psdsxs, to which no relationship leads"
+    with pytest.raises(ArtifactError, match="parts of a signature"):
+        file.admit(SigningTerms(_SHA256, (KEYS["rsa"].certificate,)))

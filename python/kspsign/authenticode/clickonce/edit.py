@@ -23,6 +23,13 @@ def unsigned_bytes(manifest: ClickOnceManifest) -> bytes:
     return with_edits(manifest.located.data, _removal(manifest, manifest.signature))
 
 
+def with_signature(manifest: ClickOnceManifest, signature: bytes) -> bytes:
+    """The manifest with `signature` in place of its own, and all else as it is."""
+    located = manifest.located
+    end = located.spans[located.root].closing
+    return with_edits(located.data, [*_removal(manifest, manifest.signature), (end, end, signature)])
+
+
 def signed_bytes(manifest: ClickOnceManifest, publisher: PublisherName, token: str, signature: bytes = b"") -> bytes:
     """The manifest with the publisher's name and the key's token in place of those that it has, and `signature` in
     place of its own."""

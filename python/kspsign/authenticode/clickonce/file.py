@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import BinaryIO, Final
 
 from kspsign.authenticode.clickonce import checks
-from kspsign.authenticode.clickonce.edit import restated_bytes, signed_bytes, unsigned_bytes
+from kspsign.authenticode.clickonce.edit import restated_bytes, signed_bytes, unsigned_bytes, with_signature
 from kspsign.authenticode.clickonce.files import files_finding, token_of_listed
 from kspsign.authenticode.clickonce.identity import public_key_token, publisher_of, rsa_key_of
 from kspsign.authenticode.clickonce.license import Grant, identity_of, license_markup
@@ -50,6 +50,12 @@ def _kind(glimpse: Glimpse, *, default: bool | None) -> bool | None:
         return kind_of(data or b"")
     except ValueError:
         return default or None
+
+
+class CompletedDigest(Digest):
+    """A digest of the manifest with the publisher and the key's token of who is to sign it."""
+
+    __slots__ = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +117,8 @@ class ManifestFile:
     def digest_to_sign(self, terms: SigningTerms) -> Digest:
         """That of the manifest as it will be signed."""
         canonical = self._completed(terms).canonical
-        return Digest({terms.algorithm: hashlib.new(terms.algorithm, canonical).digest()}, self.snapshot.sha256())
+        values = {terms.algorithm: hashlib.new(terms.algorithm, canonical).digest()}
+        return CompletedDigest(values, self.snapshot.sha256())
 
     def digest_to_check(self, signatures: Sequence[ManifestSignature]) -> Digest:
         """See FormatFile."""
@@ -136,15 +143,18 @@ class ManifestFile:
         )
         return license_markup(grant).encode()
 
-    def embed(self, _digest: Digest, signatures: Sequence[bytes], target: BinaryIO) -> None:
-        """Write the manifest with the first of `signatures`, and the publisher and the key's token that go with it;
-        without any it keeps those that it has."""
+    def embed(self, digest: Digest, signatures: Sequence[bytes], target: BinaryIO) -> None:
+        """Write the manifest with the first of `signatures`; with the publisher and the key's token that go with it
+        where `digest` is of a manifest that has them. Else it keeps what a signature covers."""
         if not signatures:
             target.write(unsigned_bytes(self.manifest))
             return
         read = MANIFEST.read(signatures[0])
         signature = signatures[0][len(publisher_markup(read.publisher).encode()) :]
-        target.write(signed_bytes(self.manifest, read.publisher, read.token() or "", signature))
+        if isinstance(digest, CompletedDigest):
+            target.write(signed_bytes(self.manifest, read.publisher, read.token() or "", signature))
+        else:
+            target.write(with_signature(self.manifest, signature))
 
     def _completed(self, terms: SigningTerms) -> ClickOnceManifest:
         """The manifest with all that a signature on these terms covers."""

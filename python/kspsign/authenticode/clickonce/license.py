@@ -106,4 +106,4 @@ def identity_of(element: XmlNode) -> dict[str, str]:
     if element.children or any(item.namespace for item in element.attributes) or element.declared.keys() - {""}:
         raise ValueError("its assemblyIdentity has something else than attributes of its own")
     named = {item.name: item.value for item in element.attributes}
-    return {**named, "xmlns": element.declared[""]} if "" in element.declared else named
+    return {"xmlns": element.declared[""], **named} if "" in element.declared else named

@@ -78,7 +78,7 @@ class UnsignedManifest:
         kept = [der for der in chain if der == chain[0] or outline(der).issuer != outline(der).subject]
         authenticode = element(
             "Signature",
-            {"Id": AUTHENTICODE_SIGNATURE, "xmlns": DSIG},
+            {"xmlns": DSIG, "Id": AUTHENTICODE_SIGNATURE},
             *(self._authenticode, signature_value(value, chain[0])),
             element("KeyInfo", None, key, x509_data(kept)),
             *([] if token is None else [_timestamp(token)]),
@@ -86,7 +86,7 @@ class UnsignedManifest:
         rel_data = element("msrel:RelData", {"xmlns:msrel": REL_DATA}, license_markup(self.grant, authenticode))
         strong_name = element(
             "Signature",
-            {"Id": STRONG_NAME, "xmlns": DSIG},
+            {"xmlns": DSIG, "Id": STRONG_NAME},
             *(self._strong_name, signature_value(self.strong_value, chain[0])),
             element("KeyInfo", {"Id": STRONG_NAME_KEY}, key, rel_data),
         )
@@ -151,7 +151,7 @@ class ManifestProfile:
 def publisher_markup(publisher: PublisherName) -> Markup:
     """The publisherIdentity that names `publisher`."""
     named = {"name": publisher.name, "issuerKeyHash": publisher.issuer_key_hash}
-    return element("publisherIdentity", {**named, "xmlns": ASM_V2})
+    return element("publisherIdentity", {"xmlns": ASM_V2, **named})
 
 
 def _timestamp(token: bytes) -> Markup:

@@ -21,7 +21,6 @@ from kspsign.authenticode.navx import HEADER, NavxFile
 from kspsign.authenticode.nuget.rules import SIGNATURE as NUGET_SIGNATURE
 from kspsign.authenticode.signable import HEAD, Glimpse
 from kspsign.authenticode.vsix import VsixFile
-from kspsign.authenticode.vsix.names import CODE_EXTENSION
 from kspsign.authenticode.zip import Archive, ZipEntry, archive_of, damaged, read_archive, unpack_pieces
 from kspsign.model.errors import ArtifactError
 from kspsign.model.hresults import Hresult
@@ -68,10 +67,11 @@ class Container:
     def signature_entries(self) -> frozenset[str]:
         """The names of the entries that hold its own signature; empty when there are none. Raises ArtifactError when
         what leads to a signature is malformed."""
-        if self.kind is ContainerKind.VSIX and CODE_EXTENSION not in self.by_name:  # Visual Studio Code knows none
+        if self.kind is ContainerKind.VSIX:
             layout = VsixFile.open(self.snapshot).layout
             return frozenset() if layout.signature is None else layout.services | {layout.signature}
-        return frozenset(_SIGNATURES.get(self.kind, frozenset()) & self.by_name.keys())
+        own = _SIGNATURES.get(self.kind)
+        return frozenset(entry.name for entry in self.entries if entry.entry.name == own)
 
     @property
     def is_signed(self) -> bool:
@@ -106,10 +106,10 @@ class Container:
 _ENCODED: Final = frozenset({ContainerKind.NUPKG, ContainerKind.SNUPKG, ContainerKind.VSIX})
 """Packages of other tools, whose names need not be those of parts."""
 _SIGNATURES: Final = {
-    ContainerKind.NUPKG: frozenset({NUGET_SIGNATURE}),
-    ContainerKind.SNUPKG: frozenset({NUGET_SIGNATURE}),
-    ContainerKind.MSIX: frozenset({APPX_SIGNATURE}),
-    ContainerKind.MSIX_BUNDLE: frozenset({APPX_SIGNATURE}),
+    ContainerKind.NUPKG: NUGET_SIGNATURE,
+    ContainerKind.SNUPKG: NUGET_SIGNATURE,
+    ContainerKind.MSIX: APPX_SIGNATURE,
+    ContainerKind.MSIX_BUNDLE: APPX_SIGNATURE,
 }
 
 
@@ -146,13 +146,19 @@ def _entries(archive: Archive, kind: ContainerKind) -> tuple[ContainerEntry, ...
     """The files; raises ArtifactError for names that are not those of files below the container."""
     try:
         found = tuple(_files(archive, kind))
-        fault = collision(entry.name for entry in found)
+        fault = collision(entry.name for entry in found) or collision(_other_names(found))
     except ValueError as broken:
         fault = str(broken)
         found = ()
     if fault is not None:
         raise ArtifactError(Hresult.ERROR_BAD_FORMAT, damaged(fault).message, remedy=_REMEDY)
     return found
+
+
+def _other_names(files: tuple[ContainerEntry, ...]) -> Iterator[str]:
+    """The names by which readers know the files that do not heed what an archive says of Unicode names."""
+    if any(file.entry.shown_name != file.entry.name for file in files):
+        yield from (plain_path(file.entry.name) for file in files)
 
 
 def _files(archive: Archive, kind: ContainerKind) -> Iterator[ContainerEntry]:

@@ -22,7 +22,10 @@ from kspsign.model.hresults import Hresult
 
 _MAX_LIST: Final = 8 << 20
 """Bytes of a file that is searched for digests; a list of a hundred thousand files has as many."""
-_ALGORITHMS: Final = ("md5", "sha1", "sha256", "sha384", "sha512")
+_ALGORITHMS: Final = {"md5": 16, "sha1": 20, "sha256": 32, "sha384": 48, "sha512": 64}
+"""By name, with the bytes of a digest."""
+_FLAT: Final = frozenset({"sha1", "sha256"})
+"""Those of catalogues."""
 _TOKENS: Final = (re.compile(rb"[A-Za-z0-9+/]{22,128}"), re.compile(rb"[A-Za-z0-9_-]{22,128}"))
 _URL_SAFE: Final = bytes.maketrans(b"-_", b"+/")
 _LABEL: Final = re.compile(rb"(?:md5|sha\d+)-")
@@ -41,35 +44,52 @@ class _Digests:
             digest = hasher.digest()
             self.texts[hasher.hexdigest().encode()] = name
             self.texts[base64.b64encode(digest).rstrip(b"=")] = name
-            if hasher.name in {"sha1", "sha256"}:
+            if hasher.name in _FLAT:
                 self.flat[digest] = name
 
 
 def check_content(container: Container, names: Collection[str]) -> None:
     """Raise ArtifactError when an entry does not unpack to what the directory declares (ERROR_BAD_FORMAT), or a file
     states the digest of one of `names`, which are to be signed (ERROR_NOT_SUPPORTED)."""
-    digests = _Digests()
     rewritten = {BLOCK_MAP, *container.signature_entries}
     stated: dict[bytes, str] = {}
     paths = {entry.entry.number: entry.name for entry in container.entries}
     for entry, pieces in _contents(container):
         path = paths.get(entry.number, "")
-        if path in names:
-            hashers = [hashlib.new(name, usedforsecurity=False) for name in _ALGORITHMS]
-            for piece in pieces:
-                for hasher in hashers:
-                    hasher.update(piece)
-            digests.add(path, hashers)
-        elif entry.size <= _MAX_LIST and path not in rewritten:
+        if entry.size <= _MAX_LIST and path not in rewritten and path not in names:
             stated |= dict.fromkeys(_tokens(b"".join(pieces)), path)
         else:
             for _ in pieces:
                 pass
+    catalogues = [entry for entry in container.entries if entry.name.lower().endswith(".cat")]
+    digests = _digests(container, names, _stated_algorithms(stated, catalogues=bool(catalogues)))
     for token in digests.texts.keys() & stated.keys():
         raise _states(stated[token], digests.texts[token])
-    for held in container.entries:
-        if held.name.lower().endswith(".cat") and (listed := _listed(container, held, digests.flat)):
+    for held in catalogues:
+        if listed := _listed(container, held, digests.flat):
             raise _states(held.name, listed)
+
+
+def _stated_algorithms(stated: Collection[bytes], *, catalogues: bool) -> tuple[str, ...]:
+    """The algorithms of which a digest may be stated: most containers state none, and nothing need be hashed then."""
+    lengths = {len(token) for token in stated}
+    return tuple(
+        name
+        for name, size in _ALGORITHMS.items()
+        if not lengths.isdisjoint({2 * size, -(-size * 4 // 3)}) or (catalogues and name in _FLAT)
+    )
+
+
+def _digests(container: Container, names: Collection[str], algorithms: Collection[str]) -> _Digests:
+    """Those of the files that are to change."""
+    digests = _Digests()
+    for name in names if algorithms else ():
+        hashers = [hashlib.new(algorithm, usedforsecurity=False) for algorithm in algorithms]
+        for piece in container.pieces(container.by_name[name]):
+            for hasher in hashers:
+                hasher.update(piece)
+        digests.add(name, hashers)
+    return digests
 
 
 def _contents(container: Container) -> Iterator[tuple[ZipEntry, Iterator[bytes]]]:

@@ -6,9 +6,11 @@ from collections.abc import Mapping
 from enum import StrEnum
 from typing import Final
 
-from kspsign.authenticode.formats import detect_format
+from kspsign.authenticode.formats import READ_BY_NAME, detect_format
 from kspsign.authenticode.navx import HEADER, is_navx
 from kspsign.authenticode.signable import Glimpse
+from kspsign.authenticode.vsix.names import CODE_EXTENSION, MANIFEST
+from kspsign.authenticode.zip import entry_names
 from kspsign.model.values import Format
 
 
@@ -34,6 +36,15 @@ _PACKAGES: Final[Mapping[Format | None, ContainerKind]] = {
     Format.VSIX: ContainerKind.VSIX,
 }
 
+_NAMES: Final = frozenset({*READ_BY_NAME, ".zip"})
+_EMPTY: Final = b"PK\5\6".ljust(22, b"\0")
+
+
+def is_named_container(head: bytes, suffix: str) -> bool:
+    """Whether readers open a file with this extension (in lower case) as a container, whatever its first bytes `head`
+    are: many look for an archive from its end. One that holds nothing counts as none."""
+    return suffix in _NAMES and head != _EMPTY
+
 
 def detect_container(glimpse: Glimpse) -> ContainerKind | None:
     """The kind of container that a file is; None when it is none.
@@ -49,4 +60,11 @@ def detect_container(glimpse: Glimpse) -> ContainerKind | None:
     kind = _PACKAGES.get(detect_format(glimpse))
     if kind is ContainerKind.NUPKG and suffix == ".snupkg":
         return ContainerKind.SNUPKG
-    return ContainerKind.ZIP if kind is None and suffix == ".zip" else kind
+    if kind is None and (suffix == ".zip" or _is_code_extension(glimpse, suffix)):
+        return ContainerKind.ZIP
+    return kind
+
+
+def _is_code_extension(glimpse: Glimpse, suffix: str) -> bool:
+    """Whether it is a package of Visual Studio Code, which has no place for a signature."""
+    return suffix == ".vsix" and {MANIFEST, CODE_EXTENSION} <= (entry_names(glimpse) or frozenset())

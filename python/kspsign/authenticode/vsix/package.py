@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 
 from kspsign.authenticode.io.snapshot import Snapshot
 from kspsign.authenticode.profile import SigningTerms
-from kspsign.authenticode.signable import MAX_SIGNATURE, Glimpse
+from kspsign.authenticode.signable import Glimpse
 from kspsign.authenticode.vsix.content_types import PackageTypes, read_content_types
 from kspsign.authenticode.vsix.digests import PartHasher, VsixDigest
 from kspsign.authenticode.vsix.entries import entries_fault, padding_fault
@@ -33,6 +33,7 @@ from kspsign.authenticode.vsix.names import (
 from kspsign.authenticode.vsix.package_object import SignedPart, write_package_object
 from kspsign.authenticode.vsix.profile import VSIX_PROFILE, VsixProfile
 from kspsign.authenticode.vsix.signature import VsixSignature
+from kspsign.authenticode.xmldsig.document import MAX_SIZE
 from kspsign.authenticode.zip import Archive, Plan, ZipMember, archive_of, entry_names, unpack
 from kspsign.certificates.parse import parse_certificate
 from kspsign.model.errors import ArtifactError, TrustError
@@ -43,6 +44,8 @@ _SUFFIX = ".vsix"
 _ORIGINS = relationships_of(ORIGIN)
 _MAX_PART = 4 << 20
 """Bytes of one part that is read as a whole: types, relationships."""
+_MAX_PARTS = 20_000
+"""Each is an entry of the signature, a document that is kept in memory."""
 _MAX_RELATIONSHIPS = 1000
 """Parts with relationships: a VSIX package has two."""
 _REPACK = (
@@ -52,10 +55,13 @@ _REPACK = (
 
 def is_vsix(glimpse: Glimpse) -> bool:
     """Whether the content is a VSIX package, whole or cut off: an archive with extension.vsixmanifest at its root, or
-    another package of that name, as Visual Studio's own setup has them."""
+    another package of that name, as Visual Studio's own setup has them. One of Visual Studio Code is none: it reads no
+    signature in it."""
     names = entry_names(glimpse)
     is_named = glimpse.path.suffix.lower() == _SUFFIX
-    return is_named if names is None else MANIFEST in names or (is_named and CONTENT_TYPES in names)
+    if names is None or CODE_EXTENSION in names:
+        return is_named and names is None
+    return MANIFEST in names or (is_named and CONTENT_TYPES in names)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +96,7 @@ class VsixFile:
                     Hresult.TRUST_E_MALFORMED_SIGNATURE, f"its relationships can't be used: {broken}", remedy=_REPACK
                 ) from broken
             entry = None if layout.signature is None else archive.find(layout.signature)
-            signatures = () if entry is None else (unpack(file, archive, entry, MAX_SIGNATURE),)
+            signatures = () if entry is None else (unpack(file, archive, entry, MAX_SIZE),)
         return cls(archive, layout, parts, signatures, occupant)
 
     @property
@@ -119,15 +125,15 @@ class VsixFile:
         """Raise ArtifactError for what Visual Studio would refuse, and for what a signature would not cover."""
         if terms.append and self.signatures:
             _refuse("it is signed already, and a VSIX package has one signature", "Choose --replace.")
-        if any(entry.name == CODE_EXTENSION for entry in self.archive.entries):
-            _refuse(
-                "it is an extension of Visual Studio Code, which reads no signature in the package",
-                "Publish it unsigned: the Marketplace signs it. Exclude it (!PATTERN), or sign the files in it.",
-            )
         if terms.chain and not isinstance(parse_certificate(terms.chain[0]).public_key(), rsa.RSAPublicKey):
             _refuse(
                 "Visual Studio accepts RSA only in VSIX packages, and the certificate has a key of another kind",
                 "Sign VSIX packages with an RSA certificate, or exclude them (!**/*.vsix).",
+            )
+        if len(self.archive.entries) > _MAX_PARTS:
+            _refuse(
+                f"it has {len(self.archive.entries)} files, and at most {_MAX_PARTS} can be signed in a VSIX package",
+                "Pack many small files into one, as Visual Studio's templates do (zip).",
             )
         fault = self._fault() if self.occupant is None else f"it has parts of a signature: {self.occupant}"
         if fault is not None:

@@ -57,8 +57,3 @@ _ECDSA: Final = {
 STANDARD: Final = Dialect(_DIGESTS, {**_RSA, **_ECDSA})
 RSA_ONLY: Final = Dialect(_DIGESTS, _RSA)
 """What formats use whose readers know RSA alone. SHA-1 is read, so that it can be refused by its name."""
-MANIFEST: Final = Dialect(
-    {f"{DSIG}sha256": DigestAlgorithm.SHA256, **_DIGESTS},
-    {f"{DSIG}rsa-sha256": SignatureMethod(Scheme.RSA, DigestAlgorithm.SHA256), **_RSA},
-)
-"""What ClickOnce uses: its tools write two identifiers for SHA-256 that are in no specification."""

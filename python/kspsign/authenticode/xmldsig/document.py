@@ -13,7 +13,7 @@ from typing import TypeAlias
 from kspsign.authenticode.appx.xml import BoundedParser
 
 XML_NAMESPACE = "http://www.w3.org/XML/1998/namespace"
-MAX_SIZE, MAX_NODES = 32 << 20, 1_000_000
+MAX_SIZE, MAX_NODES = 16 << 20, 400_000
 """Bytes of a document, and its elements, attributes, texts, comments and instructions: each is kept in memory."""
 _ENCODINGS = frozenset({None, "utf-8", "utf-16"})
 _IDENTIFIERS = frozenset({"id", f"{XML_NAMESPACE} id"})

@@ -130,9 +130,10 @@ def _read_comment(file: BinaryIO, start: int, size: int) -> bytes:
         if at + END.size + END.unpack_from(tail, at)[7] == reach:
             places.append(at + END.size)
         at = tail.find(END_MAGIC, at + 1)
-    if len(places) > 1:
+    comment = tail[places[0] :] if places else b""
+    if len(places) > 1 or END_MAGIC in comment:  # many readers take the last mark, whether or not it fits
         raise ValueError("it has two end-of-directory records: readers could take it for either of two archives")
-    return tail[places[0] :] if places else b""
+    return comment
 
 
 def _read_end(file: BinaryIO, start: int, size: int, comment: bytes = b"") -> tuple[int, int, End, int]:
@@ -242,6 +243,8 @@ def _placed(entry: ZipEntry, header: bytes, end: int) -> ZipEntry:
         deferred or (crc, packed, size) == (entry.crc, entry.packed, entry.size)
     ):
         raise ValueError(f"the two headers of {entry.name} contradict each other")
+    if extra_size and records.unicode_path(header, extra, extra_size) not in {b"", entry.unicode_path}:
+        raise ValueError(f"the two headers of {entry.name} contradict each other in its Unicode name")
     stated = records.zip64_stated(numbers, 8 * masked, (entry.size, entry.packed)) if numbers else 0
     return entry._replace(
         spare=entry.spare + extra_size - stated,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import struct
 import zlib
 from collections.abc import Sequence
@@ -67,17 +68,24 @@ class ZipEntry(NamedTuple):
         """The name that readers show: that of its Unicode Path extra field (4.6.9) if it has one, and what was packed
         on Unix without a word on its encoding is UTF-8 where it can be. Raises ValueError for a field that is not of
         this name, and for a name that may not be."""
-        raw, extra = self.raw_name, int.from_bytes(self.record[30:32], "little")
-        start, end = zip64_extra(self.record, CENTRAL.size + len(raw), extra, _UNICODE_PATH)
-        field = self.record[start:end]
+        raw, field = self.raw_name, self.unicode_path
         if field:
             if field[:1] != b"\1" or field[1:5] != zlib.crc32(raw).to_bytes(4, "little"):
                 raise ValueError(f"the Unicode name of {self.name} is that of another one")
-            return _checked_name(field[5:], UTF8)
+            shown = _checked_name(field[5:], UTF8)
+            if not _may_stand_for(raw, shown):
+                raise ValueError(f"the Unicode name of {self.name} is {shown}: readers could take it for either")
+            return shown
         if self.record[5] == _UNIX and not self.flags & UTF8 and not raw.isascii():
             with contextlib.suppress(UnicodeDecodeError):
                 return _checked_name(raw, UTF8)
         return self.name
+
+    @property
+    def unicode_path(self) -> bytes:
+        """What its Unicode Path extra field in the directory holds, empty when it has none."""
+        size = int.from_bytes(self.record[30:32], "little")
+        return unicode_path(self.record, CENTRAL.size + len(self.raw_name), size)
 
     @property
     def mode(self) -> int:
@@ -172,6 +180,13 @@ def zip64_extra(data: bytes, at: int, size: int, kind: int = _ZIP64) -> tuple[in
     return found
 
 
+def unicode_path(data: bytes, at: int, size: int) -> bytes:
+    """What the Unicode Path extra field holds among the `size` bytes of extra fields at `at`, empty when there is none.
+    Raises ValueError when the fields do not fit in."""
+    start, end = zip64_extra(data, at, size, _UNICODE_PATH)
+    return data[start:end]
+
+
 def zip64_stated(numbers: bytes, used: int, values: Sequence[int]) -> int:
     """Bytes of a Zip64 extra field, header included, that state something of the entry: of its `numbers` those that
     are `used` in place of masked ones, or all, where they are the `values` and no mask asks for them. The rest is room
@@ -202,6 +217,20 @@ def restate(header: bytes, kind: struct.Struct, old: Sequence[int], crc: int, ne
             data[at : at + 8] = number.to_bytes(8, "little")
             at += 8
     return bytes(data)
+
+
+def _may_stand_for(raw: bytes, shown: str) -> bool:
+    """Whether `raw` is what a packer writes for the Unicode name `shown` where only bytes of a code page may be: the
+    same, but for characters beyond ASCII, and the same extension where that is ASCII in one of the two."""
+    parts = (_ANY_BEYOND_ASCII if run[0] else re.escape(run[1]) for run in _RUNS.findall(shown))
+    text = raw.decode("latin-1")
+    ends = [name.rpartition(".")[2].lower() for name in (text, shown)]
+    return re.fullmatch("".join(parts), text) is not None and (ends[0] == ends[1] or not any(map(str.isascii, ends)))
+
+
+_RUNS = re.compile(r"([^\0-\x7f]+)|([\0-\x7f]+)")
+_ANY_BEYOND_ASCII = r"(?:[\x80-\xff?_A-Za-z0-9]|#U[0-9A-Fa-f]{4}|#L[0-9A-Fa-f]{6})+"
+"""Its bytes in some code page, a letter like it, or the escapes of Info-ZIP's zip."""
 
 
 def _checked_name(name: bytes, flags: int) -> str:

@@ -2,22 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from kspsign.authenticode.containers.container import open_container
-from kspsign.authenticode.containers.kinds import ContainerKind, detect_container
-from kspsign.authenticode.formats import may_be_signable
-from kspsign.authenticode.io.snapshot import Snapshot
-from kspsign.authenticode.signable import Glimpse
 from kspsign.batch.inside.folder import PrivateFolder
-from kspsign.batch.inside.opener import BOUNDS, Opened, Opener
+from kspsign.batch.inside.opener import Opened, Opener
 from kspsign.batch.inside.patterns import EVERYTHING, InsidePatterns
 from kspsign.batch.inside.tree import Inside
 from kspsign.concurrency.workers import Workers
-from kspsign.model.errors import CancelledError, ConfigurationError, KspSignError
+from kspsign.model.errors import CancelledError, ConfigurationError
 from kspsign.model.report import InsideFacts, RunWarning
 from kspsign.model.values import Artifact
 from kspsign.publishing.wording import count
@@ -30,7 +24,7 @@ _NAMED = 5
 
 
 def with_inside(run: Run) -> Run:
-    """The run with the files inside its containers that are meant, box in its place among the others by name.
+    """The run with the files inside its containers that are meant, each in its place among the others by name.
 
     Raises ConfigurationError for a wrong pattern, and for one that names a single file which is not there;
     PrerequisiteError, CancelledError.
@@ -52,19 +46,22 @@ def with_inside(run: Run) -> Run:
     )
 
 
-def holds_signable(path: Path) -> bool:
-    """Whether the archive at `path`, which has no place for a signature itself, holds a file that may have one, as far
-    as is known without taking it out."""
-    try:
-        snapshot = Snapshot(path, keep=False)
-        if detect_container(Glimpse.of(snapshot)) is not ContainerKind.ZIP:
+def holds_meant(run: Run) -> Callable[[Artifact], bool]:
+    """Says of an archive without a place for a signature whether it holds files that are meant: nothing else makes it
+    one to work on, in a folder. Archives are opened to the same depth as later."""
+    settings, judge = run.settings, run.judge
+    patterns = InsidePatterns(settings.inside)
+    demanded = judge is not None and judge.inside_required
+
+    def holds(artifact: Artifact) -> bool:
+        if not (artifact.readable and (demanded or patterns.reaches_into(artifact.name))):
             return False
-        container = open_container(snapshot, BOUNDS)
-        return any(
-            may_be_signable(container.head(entry), Path(entry.name).suffix.lower()) for entry in container.entries
-        )
-    except (KspSignError, OSError):
-        return True  # the run says what is wrong with it
+        with PrivateFolder(settings.temp_folder) as folder:
+            opener = Opener(folder, patterns, judge, demanded=demanded, signs=False, replaces=False)
+            opened = opener.open(artifact)
+        return opened is not None and (bool(opened.box.members) or opened.box.error is not None)
+
+    return holds
 
 
 def _opened(run: Run, opener: Opener) -> list[Opened]:
@@ -81,7 +78,7 @@ def _nothing() -> None:
 
 
 def _twins(artifacts: Iterable[Artifact]) -> dict[str, tuple[Artifact, ...]]:
-    """For the first file of box private copy the others that have it."""
+    """For the first file of each private copy the others that have it."""
     first: dict[str, Artifact] = {}
     others: dict[str, tuple[Artifact, ...]] = {}
     for artifact in artifacts:

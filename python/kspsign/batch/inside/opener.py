@@ -5,14 +5,17 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import threading
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
+from itertools import chain
 from pathlib import Path, PurePosixPath
 from typing import Final, NamedTuple
 
 from kspsign.authenticode.containers.bounds import Bounds
 from kspsign.authenticode.containers.container import Container, ContainerEntry, open_container
-from kspsign.authenticode.containers.kinds import ContainerKind, detect_container
+from kspsign.authenticode.containers.kinds import ContainerKind, detect_container, is_named_container
 from kspsign.authenticode.containers.payload import Payload, find_payloads
 from kspsign.authenticode.formats import (
     MANIFEST_SUFFIXES,
@@ -23,7 +26,9 @@ from kspsign.authenticode.formats import (
 )
 from kspsign.authenticode.io.new_file import new_file
 from kspsign.authenticode.io.snapshot import Snapshot
-from kspsign.authenticode.signable import Glimpse
+from kspsign.authenticode.refusals import is_archive
+from kspsign.authenticode.signable import HEAD, Glimpse
+from kspsign.batch.admissions import MOST_KEPT
 from kspsign.batch.inside.folder import PrivateFolder
 from kspsign.batch.inside.patterns import InsidePatterns
 from kspsign.batch.inside.tree import Box, BoxMember
@@ -39,7 +44,10 @@ BOUNDS: Final = Bounds()
 MAX_DEPTH: Final = 5
 """Containers in containers in one of the files that the patterns match."""
 MAX_FILES, MAX_BYTES = 100_000, 32 << 30
-"""Files, and bytes of them, that are taken out of one such file, at all depths together."""
+"""Files, and bytes of them, that are looked at in one such file, at all depths together."""
+MOST_ENTRIES_KEPT: Final = 50_000
+"""Entries of containers that are kept in memory; others are read again when their turn comes."""
+_NAMED: Final = 5
 _HOLDING: Final = frozenset({Format.MSI, Format.CAB, Format.PE})
 _CONTAINERS: Final = (b"PK\3\4", b"NAVX")
 _EXCLUDE: Final = "Check where the file comes from; exclude it from --inside (!PATTERN) if it is meant so."
@@ -58,6 +66,17 @@ class Opened(NamedTuple):
         yield self
         for opened in self.boxes:
             yield from opened.below()
+
+
+class _Content(NamedTuple):
+    """The first bytes of an entry, and a private copy of all; None for what has no row under any pattern."""
+
+    head: bytes
+    path: Path | None = None
+
+
+Ownership = Callable[[bytes], str | None]
+"""Says by the first bytes of a file who may have the same copy of it."""
 
 
 @dataclass(slots=True)
@@ -93,11 +112,12 @@ class Opener:
     unopened: dict[str, str] = field(default_factory=dict)
     _known: dict[tuple[object, ...], Path] = field(default_factory=dict)
     _sizes: set[tuple[int, int, str]] = field(default_factory=set)
+    _kept: Counter[str] = field(default_factory=Counter)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def open(self, artifact: Artifact) -> Opened | None:
         """What is in the file; None when it is not a container, or nothing in it can be meant. Never raises for what it
-        holds: that is the error of its box."""
+        holds: that is the error of the `Box`."""
         if not artifact.readable:
             return None
         self.look_for_payload(artifact)
@@ -123,6 +143,13 @@ class Opener:
         except KspSignError as error:
             return Opened(Box(artifact, kind, error=error), InsideFacts(0))
 
+    def keeps(self, container: Container) -> bool:
+        """Whether there is room for one more container in memory."""
+        with self._lock:
+            self._kept["containers"] += 1
+            self._kept["entries"] += len(container.entries)
+            return self._kept["entries"] <= MOST_ENTRIES_KEPT and self._kept["containers"] <= MOST_KEPT
+
     def look_for_payload(self, artifact: Artifact) -> None:
         """Note what a package, cabinet or program holds that is signed with it alone."""
         if artifact.format not in _HOLDING or (
@@ -138,27 +165,48 @@ class Opener:
         """Whether something in the container of this name may get a row."""
         return self.demanded or self.patterns.reaches_into(name)
 
-    def content(self, container: Container, entry: ContainerEntry, suffix: str, own: object) -> Path:
-        """The path of a private copy of the entry's content: that of the same content with the same extension, among
-        those for which `own` is the same. Raises ArtifactError when the entry is damaged, OSError."""
+    def content(self, container: Container, entry: ContainerEntry, suffix: str, own: Ownership) -> _Content:
+        """What the entry has. The private copy is that of the same content with the same extension, among those for
+        which `own` says the same; none is made of what is of no format and not named like a container.
+
+        Raises ArtifactError when the entry is damaged, OSError.
+        """
+        pieces = container.pieces(entry)
+        head = b""
+        for piece in pieces:
+            head += piece
+            if len(head) >= HEAD:
+                break
+        begin = head[:HEAD]
+        if not (is_named_container(begin, suffix) or may_be_signable(begin, suffix)):
+            return _Content(begin)
+        owner = own(begin)
+        known = self._same(container, entry, suffix, owner)
+        if known is not None:
+            return _Content(begin, known)
+        digest, path = hashlib.sha256(), self.folder.new_path(suffix)
+        with new_file(path) as file:
+            for piece in chain((head,), pieces):
+                digest.update(piece)
+                file.write(piece)
+        with self._lock:
+            kept = self._known.setdefault((digest.hexdigest(), suffix, owner), path)
+        if kept is not path:
+            path.unlink()
+        return _Content(begin, kept)
+
+    def _same(self, container: Container, entry: ContainerEntry, suffix: str, owner: str | None) -> Path | None:
+        """The copy that there is, where one of the same size and checksum was taken out before."""
         size = entry.entry.crc, entry.size, suffix
         with self._lock:
             seen = size in self._sizes
             self._sizes.add(size)
-        if seen:
-            found = self._known.get((_digest(container, entry), suffix, own))
-            if found is not None:
-                return found
-        digest, path = hashlib.sha256(), self.folder.new_path(suffix)
-        with new_file(path) as file:
-            for piece in container.pieces(entry):
-                digest.update(piece)
-                file.write(piece)
-        with self._lock:
-            kept = self._known.setdefault((digest.hexdigest(), suffix, own), path)
-        if kept is not path:
-            path.unlink()
-        return kept
+        if not seen:
+            return None
+        digest = hashlib.sha256()
+        for piece in container.pieces(entry):
+            digest.update(piece)
+        return self._known.get((digest.hexdigest(), suffix, owner))
 
 
 class _Pass:
@@ -173,6 +221,7 @@ class _Pass:
         self._boxes: list[Opened] = []
         self._not_matched = self._not_signable = 0
         self._stating: str | None = None
+        self._not_opened: list[str] = []
 
     def opened(self, kind: ContainerKind, state: tuple[int, ...]) -> Opened:
         """What is in it."""
@@ -187,8 +236,9 @@ class _Pass:
                 f"{self._stating} in it states hashes of files that signing would change",
                 remedy="Sign the published ClickOnce or VSTO folder first, then pack it.",
             )
-        facts = InsideFacts(len(self._members), self._not_matched, self._not_signable)
-        box = Box(self._artifact, kind, tuple(self._members), state)
+        facts = InsideFacts(len(self._members), self._not_matched, self._not_signable, _archives(self._not_opened))
+        kept = self._container if self._members and self._opener.keeps(self._container) else None
+        box = Box(self._artifact, kind, tuple(self._members), state, opened=kept)
         return Opened(box, facts, tuple(self._artifacts), tuple(self._boxes))
 
     def _is_left_alone(self) -> bool:
@@ -204,8 +254,8 @@ class _Pass:
         if not self._signs or self._stating is not None or suffix not in MANIFEST_SUFFIXES:
             return
         self._taken.add(entry)
-        path = self._opener.content(self._container, entry, suffix, None)
-        if detect_format(Glimpse.of(Snapshot(path, keep=False))) in SIGNED_AFTER_OTHERS:
+        found = self._opener.content(self._container, entry, suffix, lambda _head: None)
+        if found.path is not None and detect_format(Glimpse(found.path, found.head, entry.size)) in SIGNED_AFTER_OTHERS:
             self._stating = entry.name
 
     def _entry(self, entry: ContainerEntry) -> None:
@@ -215,26 +265,33 @@ class _Pass:
         if not (reaches or opener.patterns.takes(name)):
             self._not_matched += 1
             return
-        head = self._container.head(entry)
-        if not may_be_signable(head, suffix):
-            self._not_signable += 1
-            return
         self._taken.add(entry)
-        own = None if not self._signs else name if opener.judge or head.startswith(_CONTAINERS) else "signed"
-        real = opener.content(self._container, entry, suffix, own)
-        glimpse = Glimpse.of(Snapshot(real, keep=False))
+        found = opener.content(self._container, entry, suffix, partial(self._owner, name))
+        if found.path is None:
+            self._leave(entry, None, found.head)
+            return
+        glimpse = Glimpse(found.path, found.head, entry.size)
         format_, kind = detect_format(glimpse), detect_container(glimpse)
-        by_name = suffix if is_taken_by_name(format_, suffix) else None
-        taken = format_ is not None and opener.patterns.takes(name, named_suffix=by_name)
-        demanded = opener.demanded and format_ is not None and by_name is None
-        artifact = Artifact(str(real), name, format_, entry.size, container=self._artifact.name)
+        # A name that readers open as a container is refused where nothing can be judged by it, as outside of one.
+        counts = format_ is not None or (kind is None and is_named_container(found.head, suffix))
+        by_name = suffix if opener.signs and is_taken_by_name(format_, suffix) else None
+        taken = counts and opener.patterns.takes(name, named_suffix=by_name)
+        demanded = opener.demanded and counts
+        artifact = Artifact(str(found.path), name, format_, entry.size, container=self._artifact.name)
         if kind is not None and reaches:
             self._nested(entry, artifact, kind, taken=taken, demanded=demanded)
         elif taken or demanded:
             opener.look_for_payload(artifact)
             self._add(entry, artifact._replace(to_sign=taken and self._signs))
         else:
-            self._leave(format_)
+            self._leave(entry, format_, found.head)
+
+    def _owner(self, name: str, head: bytes) -> str | None:
+        """Which files share the private copy of this content: all that are not to be signed, or all that are. None does
+        of a container, which is written again, or of what a policy judges by name."""
+        if not self._signs:
+            return None
+        return name if self._opener.judge is not None or head.startswith(_CONTAINERS) else "signed"
 
     def _nested(
         self, entry: ContainerEntry, artifact: Artifact, kind: ContainerKind, *, taken: bool, demanded: bool
@@ -244,33 +301,36 @@ class _Pass:
         snapshot = Snapshot(artifact.path, keep=False)
         opened = self._opener.open_nested(artifact, kind, snapshot, self._taken, self._depth + 1)
         if not (opened.box.members or opened.box.error or taken or demanded):
-            self._leave(artifact.format)
+            self._leave(entry, artifact.format, b"", opened.facts.not_opened)
             return
         to_sign = self._signs and (taken or any(inner.to_sign for inner in opened.artifacts))
         artifact = artifact._replace(to_sign=to_sign)
         self._boxes.append(opened._replace(box=replace(opened.box, artifact=artifact)))
         self._add(entry, artifact)
 
-    def _leave(self, format_: Format | None) -> None:
-        """The file gets no row."""
+    def _leave(self, entry: ContainerEntry, format_: Format | None, head: bytes, not_opened: str = "") -> None:
+        """The file gets no row; an archive is named."""
         self._not_matched += format_ is not None
         self._not_signable += format_ is None
+        if not_opened or (format_ is None and is_archive(head)):
+            self._not_opened.append(f"{entry.name} ({not_opened})" if not_opened else entry.name)
 
     def _add(self, entry: ContainerEntry, artifact: Artifact) -> None:
         self._members.append(BoxMember(entry.name, artifact.name))
         self._artifacts.append(artifact)
 
 
+def _archives(names: Sequence[str]) -> str:
+    """Says which archives in a container are not opened; empty when there are none."""
+    if not names:
+        return ""
+    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+    return f"{count(len(names), 'archive')}: {', '.join(names[:_NAMED])}{more}"
+
+
 def _said(payload: Payload) -> str:
     place = f" ({payload.place})" if payload.place else ""
     return f"{payload.kind}{place}" + (f" of {count(len(payload.files), 'file')}" if payload.files else "")
-
-
-def _digest(container: Container, entry: ContainerEntry) -> str:
-    digest = hashlib.sha256()
-    for piece in container.pieces(entry):
-        digest.update(piece)
-    return digest.hexdigest()
 
 
 def _beyond(what: str) -> ArtifactError:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from kspsign.authenticode.containers.container import open_container
+from kspsign.authenticode.containers.container import Container, open_container
 from kspsign.authenticode.containers.rebuild import check_rebuild, rebuild
 from kspsign.authenticode.formats import open_signable
 from kspsign.authenticode.signable import Digest
@@ -33,15 +33,15 @@ def admit_container(box: Box, signing: Signing, engine: Engine) -> None:
     if box.error is not None:
         raise box.error
     artifact, inside = box.artifact, _tree(signing)
+    _check_members(box, inside)
     inside.check_needed(artifact)
     if artifact.format is not None:
         admit_one(artifact, signing, engine)
     else:
         check_kind(box)
     entries = inside.expected(box)
-    if entries:
-        container = open_container(artifact.path, BOUNDS)
-        check_rebuild(container, entries, drop_signature=signing.run.settings.replace)
+    if entries and not inside.is_doomed(artifact):
+        check_rebuild(_container(box), entries, drop_signature=signing.run.settings.replace)
 
 
 def sign_container(box: Box, signing: Signing, engine: Engine) -> FileOutcome:
@@ -51,8 +51,8 @@ def sign_container(box: Box, signing: Signing, engine: Engine) -> FileOutcome:
     Raises KspSignError (INSIDE_FAILED) when a file in it failed: the container stays as it was.
     """
     artifact, inside = box.artifact, _tree(signing)
-    inside.check_needed(artifact)
     _check_members(box, inside)
+    inside.check_needed(artifact)
     changed = inside.changed(box)
     if not changed:
         return _unchanged(box, signing, lambda: sign_one(artifact, signing, engine))
@@ -82,12 +82,12 @@ def plan_container(box: Box, signing: Signing, planner: Planner) -> FileOutcome:
     artifact, inside = box.artifact, _tree(signing)
     if box.error is not None:
         raise box.error
-    inside.check_needed(artifact)
     _check_members(box, inside)
+    inside.check_needed(artifact)
     entries = [member.entry for member in inside.changed(box)]
     if not entries:
         return _unchanged(box, signing, lambda: plan_one(artifact, signing, planner))
-    check_rebuild(open_container(artifact.path, BOUNDS), entries, drop_signature=signing.run.settings.replace)
+    check_rebuild(_container(box), entries, drop_signature=signing.run.settings.replace)
     if artifact.format is not None:
         file = open_signable(artifact.path, artifact.format, replacing=signing.run.settings.replace)
         guard(file)
@@ -104,15 +104,16 @@ def _tree(signing: Signing) -> Inside:
 
 
 def _check_members(box: Box, inside: Inside) -> None:
-    for member in box.members:
-        error = inside.of(member).error
-        if error is not None:
-            raise KspSignError(
-                f"{member.entry}, which is in it, failed: {error.message}",
-                code="INSIDE_FAILED",
-                remedy=f"The container was left as it was. {error.remedy} Or exclude the file from --inside "
-                f"(!{box.artifact.name}/{member.entry}).",
-            )
+    """Raise KspSignError (INSIDE_FAILED) for a file in the container that is known to have failed."""
+    found = inside.failed(box)
+    if found is not None:
+        member, error = found
+        raise KspSignError(
+            f"{member.entry}, which is in it, failed: {error.message}",
+            code="INSIDE_FAILED",
+            remedy=f"The container was left as it was. {error.remedy} Or exclude the file from --inside "
+            f"(!{box.artifact.name}/{member.entry}).",
+        )
 
 
 def _check_state(box: Box, held: LockedTarget) -> None:
@@ -125,9 +126,13 @@ def _check_state(box: Box, held: LockedTarget) -> None:
         )
 
 
+def _container(box: Box) -> Container:
+    return box.opened or open_container(box.artifact.path, BOUNDS)
+
+
 def _written_again(box: Box, changed: Sequence[BoxMember], inside: Inside, *, drop_signature: bool) -> Path:
     """The path of the container with the changed files in it, read back: each is what was signed."""
-    container = open_container(box.artifact.path, BOUNDS)
+    container = _container(box)
     made = inside.folder.new_path(box.artifact.path.suffix.lower())
     contents = {member.entry: inside.paths[member.worked_on] for member in changed}
     rebuild(container, contents, made, drop_signature=drop_signature)
@@ -136,7 +141,7 @@ def _written_again(box: Box, changed: Sequence[BoxMember], inside: Inside, *, dr
         digest = hashlib.sha256()
         for piece in written.pieces(written.by_name[member.entry]):
             digest.update(piece)
-        if digest.hexdigest() != sha256_of(inside.paths[member.worked_on]):
+        if digest.hexdigest() != inside.of(member).sha256:
             raise ArtifactError(Hresult.ERROR_BAD_FORMAT, f"{member.entry} is not what was written to the container")
     return made
 

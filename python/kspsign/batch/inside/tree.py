@@ -8,10 +8,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import NamedTuple
 
+from kspsign.authenticode.containers.container import Container
 from kspsign.authenticode.containers.kinds import ContainerKind
 from kspsign.authenticode.signable import Digest
 from kspsign.batch.inside.folder import PrivateFolder
-from kspsign.model.errors import HaltedError, KspSignError
+from kspsign.model.errors import CANCELLED, NOT_TRIED, HaltedError, KspSignError
 from kspsign.model.report import FileOutcome, InsideFacts
 from kspsign.model.values import Artifact, ErrorFacts
 from kspsign.signing.copies import SignedCopy
@@ -30,13 +31,15 @@ class BoxMember(NamedTuple):
 @dataclass(frozen=True, slots=True)
 class Box:
     """A container that was opened: what it is, the files in it that have rows, and its state when it was read (see
-    `state_of`). `error` is why what is inside can't be taken out."""
+    `state_of`). `error` is why what is inside can't be taken out. `opened` is the container as it was read, None where
+    there are too many to keep."""
 
     artifact: Artifact
     kind: ContainerKind | None
     members: tuple[BoxMember, ...] = ()
     state: tuple[int, ...] = ()
     error: KspSignError | None = None
+    opened: Container | None = field(default=None, repr=False)
 
 
 class Settled(NamedTuple):
@@ -104,9 +107,18 @@ class Inside:
         """What became of a member that is done."""
         return self._settled[member.worked_on]
 
-    def is_settled(self, artifact: Artifact) -> bool:
-        """Whether it has an outcome already."""
-        return artifact.name in self._settled
+    def failed(self, box: Box) -> tuple[BoxMember, ErrorFacts] | None:
+        """The first file in the container that is known to have failed by itself; None when there is none. Files that
+        were not tried say nothing of the cause."""
+        for member in box.members:
+            settled = self._settled.get(member.worked_on)
+            if settled is not None and settled.error is not None and settled.error.code not in {NOT_TRIED, CANCELLED}:
+                return member, settled.error
+        return None
+
+    def is_doomed(self, artifact: Artifact) -> bool:
+        """Whether a file in the container is known to have failed."""
+        return artifact.name in self._doomed
 
     def expect(self, artifact: Artifact) -> None:
         """The file is going to be signed."""

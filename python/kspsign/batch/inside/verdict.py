@@ -6,9 +6,12 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from kspsign.authenticode.containers.container import open_container
 from kspsign.authenticode.containers.kinds import ContainerKind
 from kspsign.authenticode.formats import open_signable
 from kspsign.authenticode.io.snapshot import Snapshot
+from kspsign.authenticode.zip import Scan
+from kspsign.batch.inside.opener import BOUNDS
 from kspsign.batch.inside.tree import Box, Inside
 from kspsign.model.report import FileOutcome
 from kspsign.model.values import Check, Finding, Verdict, Verification
@@ -57,10 +60,21 @@ def own_verdict(box: Box, verifier: Verifier, names: Sequence[str], path: Path |
     artifact = box.artifact
     if artifact.format is not None or box.kind not in _WITHOUT_SIGNATURE:
         return verifier.verify_by_names(artifact.path, artifact.format, names)
-    findings: list[Finding] = []
+    path = path or artifact.path
+    findings = [_content_finding(path)]
     if verifier.judge is not None:
-        findings = [finding for name in names for finding in verifier.judge.unsigned_findings(name, None)]
-    return conclude(tuple(findings), (), sha256_of(path or artifact.path))
+        findings += (finding for name in names for finding in verifier.judge.unsigned_findings(name, None))
+    return conclude(tuple(findings), (), sha256_of(path))
+
+
+def _content_finding(path: Path) -> Finding:
+    """The check "package-content" of a container that no signature covers: files that are not judged are whole too."""
+    container = open_container(path, BOUNDS)
+    scan = Scan(container.archive)
+    with container.snapshot.open() as file:
+        for _ in scan.pieces(file):
+            pass
+    return scan.finding()
 
 
 def _with_check(verdict: Verdict, box: Box, *, ok: bool, detail: str = "") -> Verdict:

@@ -6,8 +6,8 @@ const RENAMED: Partial<Record<string, string>> = { checked: "verified", planned:
 
 /** The words in the order in which they are counted. */
 export const OUTCOMES = [
-  "signed", "skipped", "removed", "extracted", "prepared", "created", "verified", "to sign", "not verified", "failed",
-  "not tried",
+  "signed", "rebuilt", "skipped", "removed", "extracted", "prepared", "created", "verified", "to sign", "not verified",
+  "failed", "not tried",
 ] as const;
 export type Outcome = (typeof OUTCOMES)[number];
 

@@ -51,6 +51,8 @@ export interface ReportFile {
   timestamp_server: string | null;
   request_ids: string[];
   began?: number | null;
+  /** What a container holds, where its inside was asked for. */
+  inside?: { files: number; not_matched: number; not_signable: number; not_opened: string } | null;
 }
 
 export interface CertificateFacts {

@@ -2,7 +2,7 @@
 import { codeText, failureOf, isFailure, outcomeOf } from "../report/outcome";
 import type { Report, ReportFile } from "../report/types";
 import { clipped } from "../text/visible";
-import { duration, size } from "../text/words";
+import { count, duration, grouped, size } from "../text/words";
 import { Checks } from "./Checks";
 import { CopyButton } from "./CopyButton";
 import { Facts } from "./Facts";
@@ -40,6 +40,11 @@ export function FileDetails({ report, file, now, onClose }: {
   );
 }
 
+function insideText({ files, not_matched: others, not_signable: data, not_opened: closed }: NonNullable<ReportFile["inside"]>) {
+  const counted = `${count(files, "file")} of the report, ${grouped(others)} matched by no pattern, ${grouped(data)} that carry no signatures`;
+  return closed ? `${counted}; not opened: ${closed}` : counted;
+}
+
 function factsOf(file: ReportFile): [string, string][] {
   const rows: [string, string][] = [
     ["Outcome", outcomeOf(file)],
@@ -50,6 +55,7 @@ function factsOf(file: ReportFile): [string, string][] {
   if (file.sha256_before && file.sha256_before !== file.sha256_after) rows.push(["SHA-256 before", file.sha256_before]);
   if (file.timestamp_server) rows.push(["Timestamp server", file.timestamp_server]);
   if (file.request_ids.length) rows.push(["Request in the service's log", file.request_ids.join(", ")]);
+  if (file.inside) rows.push(["Inside", insideText(file.inside)]);
   const steps = Object.entries(file.seconds).filter(([, seconds]) => typeof seconds === "number");
   if (steps.length) rows.push(["Time", steps.map(([step, seconds]) => `${step} ${duration(seconds ?? 0)}`).join(", ")]);
   return rows;

@@ -78,6 +78,6 @@ function failedParts(causes: readonly Cause[], failed: number): Part[] {
 }
 
 function kindOf(outcome: Outcome): string {
-  if (outcome === "signed" || outcome === "verified") return "good";
+  if (["signed", "rebuilt", "verified"].includes(outcome)) return "good";
   return outcome === "not verified" || outcome === "not tried" ? "warning" : "neutral";
 }

@@ -8,12 +8,14 @@ import struct
 import zipfile
 import zlib
 from collections.abc import Callable
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
+from random import Random
 
 import pytest
 
 from kspsign.authenticode.containers.bounds import Bounds
 from kspsign.authenticode.containers.container import open_container
+from kspsign.authenticode.containers.names import plain_path
 from kspsign.authenticode.containers.rebuild import check_rebuild
 from kspsign.model.errors import ArtifactError
 from support.formats.navx_samples import build_navx
@@ -48,10 +50,24 @@ def _overlapping() -> bytes:
     return bytes(data)
 
 
+def _unicode_name(name: bytes, crc: int | None = None, raw: bytes = b"a.dll") -> bytes:
+    """The extra field by which the entry `raw` has another name."""
+    value = b"\1" + struct.pack("<I", zlib.crc32(raw) if crc is None else crc) + name
+    return struct.pack("<2H", 0x7075, len(value)) + value
+
+
 def _renamed(name: bytes, crc: int | None = None) -> bytes:
     """An entry "a.dll" whose Unicode name is another one."""
-    value = b"\1" + struct.pack("<I", zlib.crc32(b"a.dll") if crc is None else crc) + name
-    return build_zip([Part("a.dll", extra=struct.pack("<2H", 0x7075, len(value)) + value), Part("b.dll")])
+    return build_zip([Part("a.dll", extra=_unicode_name(name, crc)), Part("b.dll")])
+
+
+def _renamed_locally(name: bytes) -> bytes:
+    """The same, but in its local header alone."""
+    field = _unicode_name(name)
+    data = bytearray(build_zip([Part("a.dll", extra=field)]))
+    record = data.index(b"PK\1\2")
+    struct.pack_into("<H", data, record + 46 + len("a.dll"), 0x7076)
+    return bytes(data)
 
 
 def _bomb() -> bytes:
@@ -61,10 +77,10 @@ def _bomb() -> bytes:
     return packed.getvalue()
 
 
-def _doubly_ended() -> bytes:
+def _doubly_ended(after: bytes = b"") -> bytes:
     inner = build_zip([Part("a.dll", b"MZ")])
     comment = inner[inner.index(b"PK\5\6") :]
-    return build_zip([Part("b.dll", b"MZ")], comment=b"note" + comment)
+    return build_zip([Part("b.dll", b"MZ")], comment=b"note" + comment + after)
 
 
 HOSTILE: dict[str, tuple[Callable[[], bytes], str]] = {
@@ -79,12 +95,25 @@ HOSTILE: dict[str, tuple[Callable[[], bytes], str]] = {
     "case": (lambda: _with("lib/A.dll", "lib/a.dll"), "one file on Windows"),
     "slash": (lambda: _with("lib/a.dll", "lib\\a.dll"), "one file on Windows"),
     "dot": (lambda: _with("lib/a.dll", "lib/./a.dll"), "one file on Windows"),
-    "dot at the end": (lambda: _with("a.dll", "a.dll."), "one file on Windows"),
+    "dot at the end": (lambda: _with("a.ps1."), "Windows drops the dot or space"),
+    "space at the end": (lambda: _with("a.ps1 "), "Windows drops the dot or space"),
+    "space at the end of a folder": (lambda: _with("lib /a.ps1"), "Windows drops the dot or space"),
+    "climbs by dots and a space": (lambda: _with("a/.. /.. /b.txt"), "Windows drops the dot or space"),
+    "stream": (lambda: _with("a.txt:b.ps1"), "a stream of a file on Windows"),
+    "default stream": (lambda: _with("a.ps1::$DATA"), "a stream of a file on Windows"),
+    "long": (lambda: _with("a" * 256), "longer than a name may be"),
     "composed": (lambda: _with("\u00e9.dll", "e\u0301.dll"), "one file on Windows"),
     "file and folder": (lambda: _with("a", "a/b.dll"), "is a file, and the folder of"),
     "Unicode name": (lambda: _renamed(b"a.dll", crc=0), "is that of another one"),
     "climbs by its Unicode name": (lambda: _renamed(b"../a.dll"), "leads out of the package"),
-    "Unicode name twice": (lambda: _renamed(b"b.dll"), "one file on Windows"),
+    "another Unicode name": (lambda: _renamed(b"a.txt"), "could take it for either"),
+    "another folder by its Unicode name": (lambda: _renamed(b"vendor/a.dll"), "could take it for either"),
+    "another extension by its Unicode name": (
+        lambda: _renamed("a.\u0501ll".encode()),
+        "could take it for either",
+    ),
+    "another Unicode name in one header": (lambda: _renamed_locally(b"a.txt"), "contradict each other in its Unicode"),
+    "Unicode name twice": (lambda: _renamed("\uff42.dll".encode()).replace(b"b.dll", b"A.dll"), "one file on Windows"),
     "folder with content": (lambda: build_zip([Part("lib/", b"MZ")]), "is a folder, and has content"),
     "symbolic link": (lambda: _with("a.dll", mode=stat.S_IFLNK | 0o777), "symbolic link"),
     "device": (lambda: _with("a.dll", mode=stat.S_IFCHR | 0o666), "neither a file nor a folder"),
@@ -101,6 +130,7 @@ HOSTILE: dict[str, tuple[Callable[[], bytes], str]] = {
     "appended": (lambda: build_zip([Part("a.dll")]) + b"MZ", "bytes follow it"),
     "cut off": (lambda: build_zip([Part("a.dll", b"MZ" * 99)])[:-30], "cut off"),
     "two ends": (_doubly_ended, "two end-of-directory records"),
+    "an end that does not reach the end": (lambda: _doubly_ended(b"!"), "two end-of-directory records"),
     "ratio": (_bomb, "a decompression bomb"),
 }
 
@@ -174,3 +204,69 @@ def test_encoded_names_of_parts_are_read_as_their_readers_show_them(tmp_path: Pa
     path.write_bytes(build_zip([nuspec, Part("lib/%2e%2e/%2E%2e/a.dll")]))
     with pytest.raises(ArtifactError, match="is not a name that a part of a package may have"):
         open_container(path, Bounds())
+
+
+def _comment(random: Random, before: int) -> bytes:
+    """Bytes, another archive, its directory, its end, or parts of them, in any order; the comment begins `before`."""
+    other = build_zip([Part("other.dll", b"MZ" * 40)])
+    directory, end = other.index(b"PK\1\2"), other.index(b"PK\5\6")
+    comment = b""
+    for _ in range(random.randrange(6)):
+        fields = bytearray(other[end:])
+        struct.pack_into("<I", fields, 16, max(before + len(comment) - (end - directory), 0))
+        pieces = (random.randbytes(random.randrange(9)), b"PK\5\6", other[:end], other[directory:end], bytes(fields))
+        comment += random.choice(pieces)
+    return comment
+
+
+def test_an_archive_that_is_accepted_is_the_one_that_another_reader_finds(tmp_path: Path) -> None:
+    """Whatever is put into its comment: Python's zipfile takes the last end of a directory that it finds."""
+    random, path, plain = Random(20), tmp_path / "some.zip", [Part("a.dll", b"MZ")]  # noqa: S311 - test data
+    before, accepted, refused = len(build_zip(plain)), 0, 0
+    for _ in range(150):
+        comment = _comment(random, before)
+        path.write_bytes(build_zip(plain, comment=comment))
+        try:
+            found = [entry.name for entry in open_container(path, Bounds()).entries]
+        except ArtifactError:
+            assert b"PK\5\6" in comment
+            refused += 1
+            continue
+        accepted += 1
+        with zipfile.ZipFile(path) as archive:
+            assert archive.namelist() == found
+    assert min(accepted, refused) > 25
+
+
+def test_a_name_that_is_accepted_is_the_same_on_windows() -> None:
+    random, accepted = Random(20), 0  # noqa: S311 - test data
+    for _ in range(2000):
+        name = "".join(random.choices("ab.:/\\ P\u00e9", k=random.randrange(1, 12)))
+        try:
+            windows = PureWindowsPath(plain_path(name))
+        except ValueError:
+            continue
+        accepted += 1
+        assert not windows.drive
+        assert not windows.root
+        assert ".." not in windows.parts
+        assert all(part == part.rstrip(". ") and ":" not in part for part in windows.parts)
+    assert accepted > 200
+
+
+@pytest.mark.parametrize(
+    ("raw", "shown"),
+    [
+        (b"a.dll", "a.dll"),
+        ("caf\u00e9/a.dll".encode("cp437"), "caf\u00e9/a.dll"),
+        (b"caf#U00e9.dll", "caf\u00e9.dll"),
+        (b"???.dll", "\u6587\u4ef6\u540d.dll"),
+        (b"Lodz.txt", "\u0141\u00f3d\u017a.txt"),
+    ],
+)
+def test_a_unicode_name_that_stands_for_the_other_is_shown(raw: bytes, shown: str, tmp_path: Path) -> None:
+    path = tmp_path / "some.zip"
+    plain = "x" * len(raw)
+    made = build_zip([Part(plain, b"content", extra=_unicode_name(shown.encode(), raw=raw))])
+    path.write_bytes(made.replace(plain.encode(), raw))
+    assert [entry.name for entry in open_container(path, Bounds()).entries] == [shown]

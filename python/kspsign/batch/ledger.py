@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import tempfile
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Any, NamedTuple
 
 from kspsign.batch.run import Run
 from kspsign.keys.open import engine_for
 from kspsign.keys.protocol import SigningKey
-from kspsign.ledger.entries import KeyFacts, LedgerCertificate, RunEntry
+from kspsign.ledger.entries import KeyFacts, LedgerCertificate, RunEntry, fit_text
 from kspsign.ledger.file import LedgerFile
 from kspsign.ledger.history import LedgerHistory, MonthlyLimit
 from kspsign.model.errors import ConfigurationError
 from kspsign.model.report import (
     AnchorFacts,
+    BuildFacts,
     CertificateFacts,
     LedgerFacts,
     MonthFacts,
@@ -23,8 +25,6 @@ from kspsign.model.report import (
     RunWarning,
 )
 from kspsign.model.version import VERSION
-
-_TEXT: Final = 4096
 
 
 class RunLedgers(NamedTuple):
@@ -44,8 +44,14 @@ def begin_ledger(run: Run, signing: SigningKey) -> None:
     certificate, store = signing.certificate, signing.store
     key_is_fixed = store is None or store.capabilities.fixed_certificate
     named, limit = run.settings.ledger, run.settings.max_signatures_per_month
-    key = KeyFacts(store=certificate.key_store, alias=certificate.alias, reference=certificate.key_reference)
-    history = LedgerHistory(run.context.build, key)
+    build = _fitted(run.context.build)
+    alias, reference = certificate.alias, certificate.key_reference
+    key = KeyFacts(
+        store=certificate.key_store,
+        alias=fit_text(alias) if alias is not None else None,
+        reference={name: fit_text(value) for name, value in reference.items()},
+    )
+    history = LedgerHistory(build, key)
     run.record.ledgers = ledgers = RunLedgers(
         LedgerFile(named.absolute(), history) if named is not None else None,
         LedgerFile(_own_file(run)) if run.context.surface == "azure-pipelines" else None,
@@ -65,9 +71,9 @@ def begin_ledger(run: Run, signing: SigningKey) -> None:
             engine=engine,
             key=key,
             certificate=certificate_record(facts),
-            build=run.context.build,
-            branch=(pipeline.branch or None) if pipeline is not None else None,
-            requested_for=(pipeline.requested_for or None) if pipeline is not None else None,
+            build=build,
+            branch=(fit_text(pipeline.branch) or None) if pipeline is not None else None,
+            requested_for=(fit_text(pipeline.requested_for) or None) if pipeline is not None else None,
         )
 
     monthly = MonthlyLimit(history, limit) if limit is not None else None
@@ -85,10 +91,20 @@ def certificate_record(facts: CertificateFacts) -> LedgerCertificate:
     return LedgerCertificate(
         thumbprint=facts.thumbprint,
         sha256=facts.sha256,
-        subject=facts.subject[:_TEXT],
+        subject=fit_text(facts.subject),
         serial=facts.serial,
         not_after=facts.not_after,
     )
+
+
+def _fitted(build: BuildFacts | None) -> BuildFacts | None:
+    """The build with texts that a line can hold."""
+    if build is None:
+        return None
+    values: dict[str, Any] = {}
+    for name, value in asdict(build).items():
+        values[name] = fit_text(value) if isinstance(value, str) else value
+    return BuildFacts(**values)
 
 
 def ledger_facts(run: Run) -> LedgerFacts | None:

@@ -166,6 +166,7 @@ def make_report(run: Run) -> Report:
         warnings=tuple(record.warnings),
         configuration=settings.configuration.facts,
         ledger=ledger_facts(run),
+        provenance=record.provenance,
         max_signatures=settings.max_signatures,
         certificates=_certificates(record.chains),
     )

@@ -19,6 +19,7 @@ from kspsign.model.report import (
     FileOutcome,
     LeftOut,
     PolicyFacts,
+    ProvenanceFacts,
     RotationFacts,
     RunWarning,
     SliceFacts,
@@ -80,6 +81,7 @@ class RunRecord:
     limits: Limits | None = None
     ledgers: RunLedgers | None = None
     rotation: RotationFacts | None = None
+    provenance: ProvenanceFacts | None = None
     error: KspSignError | None = None
     outputs: OutputState = OutputState.UNCHECKED
     chains: AbstractSet[tuple[x509.Certificate, ...]] = frozenset()

@@ -28,7 +28,7 @@ from kspsign.signing.native import NativeEngine
 
 _DECIDED_BEFORE: Final = (
     *("files", "append", "replace", "skip_signed", "description", "description_url", "page_hashes"),
-    *("slice", "policy", "dry_run"),
+    *("slice", "policy", "dry_run", "provenance"),
 )
 """What the document says already, or what needs the files."""
 

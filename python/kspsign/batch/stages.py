@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, cast
 
 from kspsign.batch.cautions import certificate_warnings, no_timestamp_warning, skipped_warnings
 from kspsign.batch.ledger import begin_ledger
@@ -29,6 +29,7 @@ from kspsign.verifying import Verifier, open_second_opinion, open_verifier
 
 if TYPE_CHECKING:
     from kspsign.batch.inside.tree import Box
+    from kspsign.signing.native import NativeEngine
     from kspsign.signing.preflight import Preflight
 
 
@@ -84,7 +85,13 @@ def sign(run: Run, key: CheckedKey) -> SignedCopies:
         run.warn((no_timestamp_warning(key.certificate),))
     folder = run.settings.signature_cache if not run.settings.dry_run else None
     tally = Tally(folder, run.cancelled) if folder is not None else None
-    budget = Budget(share(run.settings.max_signatures, run.record.slice), tally)
+    if run.settings.provenance is not None or run.judge is not None:
+        from kspsign.batch.provenance import check_provenance  # noqa: PLC0415 - few runs write one
+
+        check_provenance(run, key.key)
+    budget = Budget(
+        share(run.settings.max_signatures, run.record.slice), tally, reserved=int(run.settings.provenance is not None)
+    )
     if run.settings.dry_run:
         return SignedCopies(open_planner(run.settings, key.certificate, budget), key)
     begin_ledger(run, key.key)
@@ -132,8 +139,17 @@ def _sign_all(signing: Signing, engine: Engine) -> None:
         batch.work(lambda artifact: _sign(artifact, signing, engine), engine.concurrency)
         for file in signing.kept:
             hooks.on_already_signed(file)
+        if run.settings.provenance is not None and not run.cancelled.is_set():
+            _leave_provenance(signing, engine)
     finally:
         record_engine(run, engine)
+
+
+def _leave_provenance(signing: Signing, engine: Engine) -> None:
+    """Sign and write the provenance; check_provenance refused every engine but the native one."""
+    from kspsign.batch.provenance import write_provenance  # noqa: PLC0415 - few runs write one
+
+    write_provenance(signing.run, cast("NativeEngine", engine), signing.verifier)
 
 
 def _box(artifact: Artifact, run: Run) -> Box | None:
@@ -179,7 +195,7 @@ def record_engine(run: Run, engine: Engine) -> None:
 
 def _plan_all(signing: Signing, planner: Planner) -> None:
     Batch(signing.run).work(lambda artifact: _plan(artifact, signing, planner), LOCAL_SLOTS)
-    signing.run.record.signatures_needed = planner.budget.spent
+    signing.run.record.signatures_needed = planner.budget.spent + (signing.run.settings.provenance is not None)
 
 
 def _check(verifier: Verifier, certificate: SyncedCertificate) -> None:

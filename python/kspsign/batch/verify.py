@@ -12,6 +12,7 @@ from kspsign.batch.outcomes import checked
 from kspsign.batch.run import Run
 from kspsign.batch.work import Batch
 from kspsign.batch.work_list import admit_outputs, select, with_policy
+from kspsign.model.errors import ConfigurationError
 from kspsign.model.report import FileOutcome, Report
 from kspsign.model.values import Artifact, Verification
 from kspsign.signing.shared_state import LOCAL_SLOTS
@@ -29,14 +30,33 @@ def verify_files(run: Run, chosen: Callable[[Run], Run] = select, observer: Obse
         second = run.open(open_second_opinion(run.settings, None, run.cancelled))
         verifier = replace(open_verifier(run.settings, None, files.judge), second=second, observer=observer)
         files.trusts(verifier)
+        proved = _provenance(files, verifier)
         if run.settings.catalog:
-            _work_by_catalogue(files, verifier)
+            _work_by_catalogue(files, verifier, proved)
         else:
-            _work(files, lambda artifact: _judge(artifact, files, verifier))
+            _work(files, lambda artifact: proved(_judge(artifact, files, verifier)))
         files.warn(signature_warnings(files.record.outcomes.values()))
         if run.record.missing is not None:
             raise run.record.missing
     return publish(run)
+
+
+def _provenance(files: Run, verifier: Verifier) -> Callable[[Verification], Verification]:
+    """What adds the check of --provenance to a file's verdict. Raises TrustError when it does not hold, and
+    ConfigurationError when the policy demands one and none is given."""
+    path, rule = files.settings.provenance, files.judge.policy.provenance if files.judge is not None else None
+    if path is None and rule is None:
+        return lambda verification: verification
+    if path is None:
+        raise ConfigurationError(
+            "the policy demands provenance, and none is given",
+            remedy="Name the file that the signing run wrote with --provenance.",
+        )
+    from kspsign.verifying.provenance import read_provenance, verify_provenance  # noqa: PLC0415 - few runs have one
+
+    verified = verify_provenance(read_provenance(path), str(path), verifier, rule)
+    files.record.provenance = verified.facts
+    return verified.judge
 
 
 def _judge(artifact: Artifact, files: Run, verifier: Verifier) -> Verification:
@@ -48,11 +68,11 @@ def _judge(artifact: Artifact, files: Run, verifier: Verifier) -> Verification:
     return verify_container(box, files.inside, verifier)
 
 
-def _work_by_catalogue(files: Run, verifier: Verifier) -> None:
+def _work_by_catalogue(files: Run, verifier: Verifier, proved: Callable[[Verification], Verification]) -> None:
     from kspsign.batch.by_catalogue import open_catalogues  # noqa: PLC0415 - few runs have one
 
     opened = open_catalogues(files, verifier)
-    _work(opened.files, opened.verifier.verify)
+    _work(opened.files, lambda artifact: proved(opened.verifier.verify(artifact)))
     opened.account()
 
 

@@ -21,7 +21,7 @@ GROUPS: Final[Mapping[str, tuple[str, ...]]] = {
     ),
     "catalogue": ("hardware_id", "os_attribute"),
     "timestamp": ("timestamp_url", "no_timestamp", "timestamp_mode", "timestamp_jobs", "timestamp_limit"),
-    "verification": ("trust_root", "policy", "catalog", "revocation", "signtool_verify"),
+    "verification": ("trust_root", "policy", "provenance", "catalog", "revocation", "signtool_verify"),
     "signatures apart from their files": ("output", "pem", "signature", "document", "signer"),
     "limits": (
         "dry_run",
@@ -33,7 +33,7 @@ GROUPS: Final[Mapping[str, tuple[str, ...]]] = {
         "signature_cache",
         "ledger",
     ),
-    "reports and log": ("report", "junit", "summary", "html", "publish_token_env", "quiet", "verbose"),
+    "reports and log": ("report", "junit", "summary", "html", "vsa", "publish_token_env", "quiet", "verbose"),
     "programs and network": ("signtool", "smctl", "navsip", "tool_env", "ca_file", "shadow"),
 }
 """Every setting of `Settings` is in one of them."""

@@ -29,7 +29,7 @@ _SIGNING = tuple(
 )
 _OF_FILES = frozenset(
     {
-        *("page_hashes", "crlf", "inside", "append", "replace", "skip_signed"),
+        *("page_hashes", "crlf", "inside", "provenance", "append", "replace", "skip_signed"),
         *("slice", "dry_run", "fail_fast", "publish_token_env"),
     }
 )
@@ -87,12 +87,14 @@ FIELDS: dict[str, tuple[str, ...]] = {
     ),
     "doctor": (
         *("files", "folder", *_KEY, "engine", "digest", "timestamp_url", "no_timestamp", "trust_root", "ca_file"),
+        *("ledger", "max_signatures_per_month"),
     ),
     "verify": (
         "files",
         "folder",
         "trust_root",
         "policy",
+        "provenance",
         "catalog",
         "inside",
         "revocation",

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from kspsign.batch.cautions import clickonce_warnings, selection_warnings
 from kspsign.batch.select import select_artifacts
 from kspsign.certsync import read_entry
+from kspsign.doctor.ledger import ledger_checks
 from kspsign.doctor.network import network_checks, timestamp_checks
 from kspsign.doctor.synchronised import examine_synchronised
 from kspsign.doctor.trust import TrustChecks
@@ -41,6 +42,7 @@ def all_checks(settings: Settings, context: RunContext) -> Iterator[Prerequisite
     yield from _key_store(settings, trust, unmapped)
     yield from _installed_stores(settings)
     yield from timestamp_checks(settings, _signer(settings), trust)
+    yield from ledger_checks(settings, context)
     yield from _files(settings)
 
 

@@ -21,6 +21,7 @@ CheckName = Literal[
     "key-usage",
     "embedded-certificates",
     "revocation",
+    "provenance",
     "timestamp",
     "timestamp-structure",
     "timestamp-imprint",

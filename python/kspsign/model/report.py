@@ -247,6 +247,24 @@ class LedgerFacts:
 
 
 @dataclass(frozen=True, slots=True)
+class ProvenanceFacts:
+    """Report: the provenance that the run wrote, or by which it verified. `sha256` is that of its file, `certificate`
+    the signer's thumbprint, `timestamp` when it was stamped, None without one."""
+
+    file: str
+    sha256: str
+    repository: str
+    ref: str
+    commit: str
+    definition: str
+    builder: str
+    run: str
+    subjects: int
+    certificate: str
+    timestamp: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class LeftOut:
     """Report: a path that a pattern matched and that was left out on purpose, and why."""
 
@@ -287,8 +305,9 @@ class Report:
 
     `slice` is None when the run took all files that matched, `policy` when no policy file was given, `configuration`
     when no configuration file was read, `limits` when nothing was signed or stamped, `trust` when nothing was judged,
-    `ledger` when no key was opened to sign. A dry run never passes: it proves nothing. `max_signatures` is what the run
-    might spend, None without a bound; `certificates` are those of the chains that were judged, each once.
+    `ledger` when no key was opened to sign, `provenance` without --provenance. A dry run never passes: it proves
+    nothing. `max_signatures` is what the run might spend, None without a bound; `certificates` are those of the chains
+    that were judged, each once.
     """
 
     tool: ToolFacts
@@ -315,6 +334,7 @@ class Report:
     warnings: tuple[RunWarning, ...] = ()
     configuration: ConfigurationFacts | None = None
     ledger: LedgerFacts | None = None
+    provenance: ProvenanceFacts | None = None
     max_signatures: int | None = None
     certificates: tuple[ChainCertificate, ...] = ()
     schema: str = REPORT_SCHEMA

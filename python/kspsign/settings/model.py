@@ -131,6 +131,9 @@ class Settings(BaseModel):
     policy: Annotated[Path | None, Ambient.REFUSED] = Field(
         None, description="Policy file (YAML): who must have signed what, and how."
     )
+    provenance: Annotated[Path | None, Ambient.REFUSED, Output(), Metavar("FILE")] = Field(
+        None, description="Signed provenance (SLSA) of all files: written when signing, demanded of each by verify."
+    )
     catalog: Annotated[tuple[Path, ...], Ambient.REFUSED] = Field(
         (), description="Judge the files by this catalogue, which must list each; repeatable."
     )
@@ -199,6 +202,9 @@ class Settings(BaseModel):
     )
     html: Annotated[Path | None, Ambient.REFUSED, Output("kspsign.publishing.page:page_pieces")] = Field(
         None, description="HTML page to write: one file for any browser, without network."
+    )
+    vsa: Annotated[Path | None, Ambient.REFUSED, Output("kspsign.publishing.vsa:vsa_text")] = Field(
+        None, description="Verification summary (SLSA VSA, unsigned) to write."
     )
     quiet: Annotated[bool, Ambient.REFUSED, OneOf("detail")] = Field(False, description="Print failures only.")
     publish_token_env: Annotated[str | None, Ambient.REFUSED, Metavar("NAME")] = Field(

@@ -9,11 +9,14 @@ from kspsign.signing.signature_cache import Tally
 
 
 class Budget:
-    """Counts signatures; `limit` None sets no bound. With a `tally` it bounds what all its runs spend together."""
+    """Counts signatures; `limit` None sets no bound. With a `tally` it bounds what all its runs spend together.
 
-    def __init__(self, limit: int | None, tally: Tally | None = None) -> None:
+    `reserved` of them are kept back until `release`.
+    """
+
+    def __init__(self, limit: int | None, tally: Tally | None = None, *, reserved: int = 0) -> None:
         self.spent = 0
-        self._limit, self._tally = limit, tally
+        self._limit, self._tally, self._reserved = limit, tally, reserved
         self._lock = threading.Lock()
 
     def take(self) -> None:
@@ -28,6 +31,11 @@ class Budget:
                     remedy="Raise --max-signatures and run again: files already signed are skipped.",
                 )
             self.spent += 1
+
+    def release(self) -> None:
+        """What was kept back may be spent."""
+        with self._lock:
+            self._reserved = 0
 
     def give_back(self) -> None:
         """Refund: the key store definitely made no signature."""
@@ -46,6 +54,7 @@ class Budget:
 
     def _is_used_up(self) -> bool:
         """Whether no signature is left; counts one in the tally where there is."""
+        limit = None if self._limit is None else self._limit - self._reserved
         if self._tally is not None:
-            return not self._tally.take(self._limit)
-        return self._limit is not None and self.spent >= self._limit
+            return not self._tally.take(limit)
+        return limit is not None and self.spent >= limit

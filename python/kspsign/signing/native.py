@@ -141,12 +141,24 @@ class NativeEngine:
             _request_ids(signed),
         )
 
+    @property
+    def leaf(self) -> bytes:
+        """The certificate (DER) that certsync found."""
+        return self._terms.chain[0]
+
     def sign_digest(self, digest: bytes, algorithm: DigestAlgorithm, file_sha256: str, file: str) -> DetachedSignature:
         """The signature of a digest that was taken elsewhere, of `file` with this SHA-256 (hex); see Engine.sign."""
         self._source.announce(digest, file_sha256, file)
         with self._slots.released(), self._turn():
             signature = self._source.get(digest, algorithm)
             return DetachedSignature(signature, signature.chain or self._terms.chain, self._stamp(signature))
+
+    def sign_statement(self, digest: bytes, algorithm: DigestAlgorithm, file: str) -> DetachedSignature:
+        """The signature of the digest of a statement on the run's files, to be written to `file`: the one that the
+        budget kept back."""
+        self._source.budget.release()
+        with self._slots:
+            return self.sign_digest(digest, algorithm, "", file)
 
     def on_written(self, digest: bytes, algorithm: DigestAlgorithm) -> None:
         """The signature of `digest` is in a document: the journal need not keep it any more."""

@@ -26,6 +26,7 @@ from kspsign.ledger.entries import (
     RotatedEntry,
     RunEntry,
     SignedEntry,
+    fit_text,
 )
 from kspsign.ledger.file import LedgerFile
 from kspsign.ledger.history import BUDGET_SPENT, MonthlyLimit
@@ -36,7 +37,6 @@ from kspsign.signing.journal_entries import LostRequest
 
 USES_SHOWN: Final = 1000
 """Uses of the key that the report lists; it counts all, and the ledger holds all."""
-_TEXT: Final = 4096
 _Key = tuple[str, bytes]
 _Origin = Literal["journal", "cache"]
 
@@ -90,7 +90,7 @@ class UseRecorder:
         self._admit: Callable[[], None] | None = None
         self._lock = threading.Lock()
         self._names: dict[bytes, str] = {}
-        self._attempts: Counter[_Key] = Counter()
+        self._failed: Counter[_Key] = Counter()
         self._current: dict[_Key, str] = {}
         self._uses: dict[str, _Use] = {}
         self._shown: list[_Use] = []
@@ -126,7 +126,7 @@ class UseRecorder:
     def name(self, digest: bytes, file: str) -> None:
         """A signature of `digest` is for `file`, where it is not said otherwise later."""
         with self._lock:
-            self._names.setdefault(digest, _fit(file))
+            self._names.setdefault(digest, fit_text(file))
 
     def ask(self, use: str, digest: bytes | None, algorithm: DigestAlgorithm, file: str | None = None) -> None:
         """A signature is about to be asked for, as the `new_use` `use`. Raises PrerequisiteError when that can't be
@@ -136,10 +136,9 @@ class UseRecorder:
             attempt = 1
             if digest is not None:
                 key = algorithm.value, digest
-                self._attempts[key] += 1
-                attempt, self._current[key] = self._attempts[key], use
+                attempt, self._current[key] = self._failed[key] + 1 if key in self._failed else 1, use
                 file = file if file is not None else self._names.get(digest)
-            asked = _Use(use, moment, attempt, algorithm.value, digest, _fit(file) if file is not None else None)
+            asked = _Use(use, moment, attempt, algorithm.value, digest, fit_text(file) if file is not None else None)
             self._uses[use] = asked
             self.asked += 1
             if len(self._shown) < USES_SHOWN:
@@ -165,7 +164,7 @@ class UseRecorder:
                 known.answered, known.certificate = moment, certificate or known.certificate
                 known.request_id, known.operation = request_id or known.request_id, operation or known.operation
         texts = {"request_id": request_id, "operation": operation}
-        fitted = {name: _fit(text) for name, text in texts.items() if text is not None}
+        fitted = {name: fit_text(text) for name, text in texts.items() if text is not None}
         self._note(SignedEntry(run=self.run, time=moment, use=use, certificate=certificate, **fitted))
 
     def ended(self, use: str, outcome: Outcome, reason: str | None = None) -> None:
@@ -176,6 +175,8 @@ class UseRecorder:
                 return
             known.outcome = outcome
             self.outcomes[outcome] += 1
+            if known.digest is not None and outcome in {"refused", "lost", "discarded"}:
+                self._failed[known.algorithm, known.digest] += 1
         about = _about(known)
         self._note(OutcomeEntry(run=self.run, time=_now(), use=use, outcome=outcome, reason=reason, **about))
 
@@ -193,10 +194,10 @@ class UseRecorder:
     def embedded(self, digest: bytes, algorithm: DigestAlgorithm, file: str | None, sha256: str | None = None) -> None:
         """The signature of `digest` is in `file`, whose SHA-256 (hex) was `sha256` before."""
         with self._lock:
-            origin = self._current.get((algorithm.value, digest))
-            file = file if file is not None else self._names.get(digest)
+            origin, named = self._current.get((algorithm.value, digest)), self._names.pop(digest, None)
+            file = file if file is not None else named
         about: dict[str, Any] = {"digest": digest.hex(), "algorithm": algorithm.value, "sha256_before": sha256 or None}
-        about["file"] = _fit(file) if file is not None else None
+        about["file"] = fit_text(file) if file is not None else None
         if origin in {"journal", "cache"}:
             self._note(ReusedEntry(run=self.run, time=_now(), origin=origin, **about))
         elif origin is not None:
@@ -204,7 +205,7 @@ class UseRecorder:
 
     def embedded_use(self, use: str, file: str, sha256: str | None) -> None:
         """The signature of `use`, whose digest is not known, is in `file`."""
-        about = {"algorithm": "sha256", "file": _fit(file), "sha256_before": sha256 or None}
+        about = {"algorithm": "sha256", "file": fit_text(file), "sha256_before": sha256 or None}
         with self._lock:
             known = self._uses.get(use)
             if known is not None:
@@ -292,8 +293,3 @@ def _now() -> str:
 
 def _moment(moment: datetime) -> str:
     return moment.isoformat(timespec="milliseconds").removesuffix("+00:00") + "Z"
-
-
-def _fit(text: str) -> str:
-    """`text` as a line can hold it: names of files may have bytes that do not decode."""
-    return text.encode("utf-8", "backslashreplace").decode()[:_TEXT]

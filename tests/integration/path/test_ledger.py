@@ -85,7 +85,11 @@ def test_each_signature_is_matched_with_its_file(host: Host, tmp_path: Path) -> 
 
 def test_the_lines_of_a_run_are_attached_to_its_build(host: Host, tmp_path: Path) -> None:
     files(tmp_path, "one", "two")
-    facts = {"BUILD_SOURCEBRANCH": "refs/heads/main", "BUILD_REQUESTEDFOR": "Ada", "BUILD_DEFINITIONNAME": "release"}
+    facts = {
+        "BUILD_SOURCEBRANCH": "refs/heads/main",
+        "BUILD_REQUESTEDFOR": "Ada",
+        "BUILD_DEFINITIONNAME": "rel\udcffease",
+    }
     variables = {**step_variables("https://dev.azure.com/acme", tmp_path / "temp"), **facts}
     done = sign(host, tmp_path, environment=variables)
     assert done.code == 0, done.text

@@ -133,6 +133,17 @@ class PackageRule(_Part):
     )
 
 
+class ProvenanceRule(_Part):
+    """What the provenance of the files (--provenance) must say."""
+
+    repository: str = Field(min_length=1, description="Address of the repository; case and a final .git are ignored.")
+    branches: Annotated[tuple[str, ...], Field(min_length=1)] = Field(
+        (), description="Patterns of full names of branches and tags: refs/heads/main (default: any)."
+    )
+    definition: str | None = Field(None, min_length=1, description="Name of the pipeline (default: any).")
+    by_task: bool = Field(False, description="Whether the extension's task must have signed.")
+
+
 class VendorRule(_Part):
     """Files that carry their vendor's signature and keep it; `run` leaves them alone."""
 
@@ -154,4 +165,5 @@ class Policy(_Part):
         None, description="required: every file inside containers that can be signed is judged too."
     )
     unsigned: Globs = Field((), description="Patterns of files that may stay unsigned; `run` does not sign them.")
+    provenance: ProvenanceRule | None = Field(None, description="What the provenance of the files must say.")
     vendor: tuple[VendorRule, ...] = Field((), description="Files that keep their vendor's signature.")

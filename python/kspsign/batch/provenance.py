@@ -1,0 +1,196 @@
+"""The provenance of a run: checked before anything is signed, signed once and written when all files are done."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import fields, replace
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from kspsign.batch.run import Run
+from kspsign.batch.sboms import find_sboms
+from kspsign.keys.open import engine_for
+from kspsign.keys.protocol import SigningKey, check_digest
+from kspsign.model.errors import ConfigurationError
+from kspsign.model.pipeline import PipelineFacts
+from kspsign.model.project import PROJECT
+from kspsign.model.report import BuildFacts, FileOutcome
+from kspsign.model.values import iso_utc
+from kspsign.model.version import VERSION
+from kspsign.provenance.bundle import SignedStatement, algorithm_of, bundle_text, digest_to_sign
+from kspsign.provenance.statement import (
+    BUILD_TYPE,
+    BuildDefinition,
+    Builder,
+    BuildMetadata,
+    Definition,
+    ExternalParameters,
+    InternalParameters,
+    Provenance,
+    Resource,
+    RunDetails,
+    Statement,
+    Subject,
+    statement_text,
+)
+from kspsign.publishing import write_record
+from kspsign.publishing.sanitize import encodable
+from kspsign.verifying.provenance import check_rule, verify_provenance
+
+if TYPE_CHECKING:
+    from kspsign.signing.native import NativeEngine
+    from kspsign.verifying import Verifier
+
+_Facts = TypeVar("_Facts", BuildFacts, PipelineFacts)
+
+
+def check_provenance(run: Run, key: SigningKey) -> None:
+    """Raise ConfigurationError for what would keep the provenance from being signed, and TrustError when it would not
+    be what the policy demands: nothing is signed then."""
+    rule = run.judge.policy.provenance if run.judge is not None else None
+    if run.settings.provenance is None:
+        if rule is not None:
+            raise ConfigurationError(
+                "the policy demands provenance, and the run would write none",
+                remedy="Name the file to write with --provenance.",
+            )
+        return
+    if run.settings.slice is not None:
+        raise ConfigurationError(
+            "--provenance and --slice exclude each other: one statement is of all files",
+            remedy="Sign in one job, or leave --provenance out.",
+        )
+    if engine_for(run.settings, key.certificate) != "native":
+        raise ConfigurationError(
+            "--provenance needs --engine native: SignTool and smctl sign files only",
+            remedy="Leave --engine out with a key store that the native engine reaches, or leave --provenance out.",
+        )
+    if key.store is not None:
+        check_digest(key.store, algorithm_of(key.certificate.chain[0]))
+    _source(run)
+    if rule is not None:
+        check_rule(_statement(run, (Subject(name="-", digest={"sha256": "0" * 64}),)), rule)
+
+
+def write_provenance(run: Run, engine: NativeEngine, verifier: Verifier) -> None:
+    """Sign and write the statement on all files of the run, verified first. A run with failures has none, and says so.
+
+    Costs one signature. Raises what the key store and the timestamp servers do; ConfigurationError when the file can't
+    be written.
+    """
+    path = run.settings.provenance
+    if path is None:
+        return
+    outcomes = [run.record.outcomes.get(artifact.name) for artifact in run.record.matched]
+    if not all(outcome is not None and outcome.verdict.ok and outcome.error is None for outcome in outcomes):
+        run.console.notice(f"{path} is not written: not every file is signed and verified")
+        return
+    statement = _statement(run, tuple(_subjects(run, [outcome for outcome in outcomes if outcome is not None])))
+    payload = statement_text(statement)
+    algorithm = algorithm_of(engine.leaf)
+    digest = digest_to_sign(payload, algorithm)
+    made = engine.sign_statement(digest, algorithm, str(path))
+    token = made.token.der if made.token is not None else None
+    text = bundle_text(SignedStatement(payload, made.signature.value, made.chain, token))
+    verified = verify_provenance(text.encode(), str(path), verifier)
+    write_record(path, (text,))
+    engine.on_written(digest, algorithm)
+    run.record.provenance = verified.facts
+    run.console.notice(f"{path}: provenance of {verified.facts.subjects} subjects, one signature")
+
+
+def _source(run: Run) -> tuple[BuildFacts, PipelineFacts]:
+    """What the pipeline says of the source. Raises ConfigurationError where it does not."""
+    build, pipeline = run.context.build, run.context.pipeline
+    if build is None or pipeline is None:
+        raise ConfigurationError(
+            "--provenance needs a pipeline: which source was built is not known here",
+            remedy="Sign in Azure Pipelines or GitHub Actions, or leave --provenance out.",
+        )
+    parts = {
+        "the repository's address": pipeline.repository_uri,
+        "the branch": pipeline.branch,
+        "the commit": build.source_version,
+        "the definition": build.definition,
+    }
+    missing = [name for name, value in parts.items() if not value]
+    if missing:
+        raise ConfigurationError(
+            f"--provenance needs a build with its source: the pipeline's variables lack {', '.join(missing)}",
+            remedy="Sign in the pipeline that builds (a classic release has no source), or leave --provenance out.",
+        )
+    return _encodable(build), _encodable(pipeline)
+
+
+def _encodable(facts: _Facts) -> _Facts:
+    """The facts of variables, whose bytes may not decode, as JSON can hold them."""
+    values: dict[str, Any] = {}
+    for field in fields(facts):
+        value = getattr(facts, field.name)
+        values[field.name] = encodable(value) if isinstance(value, str) else value
+    return replace(facts, **values)
+
+
+def _statement(run: Run, subjects: tuple[Subject, ...]) -> Statement:
+    build, pipeline = _source(run)
+    commit = Resource(
+        uri=f"git+{pipeline.repository_uri}@{pipeline.branch}", digest={"gitCommit": build.source_version.lower()}
+    )
+    definition = BuildDefinition(
+        buildType=BUILD_TYPE,
+        externalParameters=ExternalParameters(
+            repository=pipeline.repository_uri,
+            ref=pipeline.branch,
+            definition=Definition(name=build.definition, id=pipeline.definition_id),
+        ),
+        internalParameters=InternalParameters(
+            host=pipeline.host,
+            hosted=pipeline.hosted,
+            reason=pipeline.reason,
+            requestedFor=pipeline.requested_for,
+            job=build.job,
+            attempt=build.attempt,
+        ),
+        resolvedDependencies=(commit, *_read_files(run)),
+    )
+    details = RunDetails(
+        builder=Builder(id=f"{PROJECT}/builders/{run.context.caller}", version={"kspsign": VERSION}),
+        metadata=BuildMetadata(
+            invocationId=_run_address(build, pipeline),
+            startedOn=iso_utc(run.record.started),
+            finishedOn=iso_utc(datetime.now(UTC)),
+        ),
+    )
+    return Statement(subject=subjects, predicate=Provenance(buildDefinition=definition, runDetails=details))
+
+
+def _read_files(run: Run) -> Iterator[Resource]:
+    """The policy and the configuration that the run read: their hashes are those of the report, over LF."""
+    for kind, facts in (("policy", run.record.policy), ("configuration", run.settings.configuration.facts)):
+        if facts is not None:
+            yield Resource(name=encodable(facts.name), digest={"sha256": facts.sha256}, annotations={"kind": kind})
+
+
+def _run_address(build: BuildFacts, pipeline: PipelineFacts) -> str:
+    if pipeline.host == "github-actions":
+        return f"{pipeline.project_uri}/actions/runs/{build.id}/attempts/{build.attempt}"
+    return f"{pipeline.project_uri or build.collection + build.project}/_build/results?buildId={build.id}"
+
+
+def _subjects(run: Run, outcomes: list[FileOutcome]) -> Iterator[Subject]:
+    """Each file as it is now, and as it was before it was signed; then the bills of materials next to them."""
+    for outcome in outcomes:
+        if outcome.sha256_after is not None:
+            signed = {"state": "signed" if outcome.outcome == "signed" else "as found"}
+            yield Subject(name=encodable(outcome.path), digest={"sha256": outcome.sha256_after}, annotations=signed)
+        if outcome.sha256_before not in {None, outcome.sha256_after}:
+            before = {"sha256": outcome.sha256_before or ""}
+            yield Subject(
+                name=f"{encodable(outcome.path)} (before signing)",
+                digest=before,
+                annotations={"state": "before signing"},
+            )
+    for sbom in find_sboms(run.record.matched, run.settings.folder):
+        yield Subject(
+            name=encodable(sbom.name), digest={"sha256": sbom.sha256}, annotations={"state": f"{sbom.kind} SBOM"}
+        )

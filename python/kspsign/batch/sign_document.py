@@ -21,6 +21,7 @@ from kspsign.model.errors import ArtifactError, ConfigurationError
 from kspsign.model.hresults import Hresult
 from kspsign.model.report import FileOutcome, Report
 from kspsign.model.values import Artifact, DigestAlgorithm, Format
+from kspsign.publishing.wording import count
 from kspsign.settings.faults import option_name
 from kspsign.settings.model import Settings
 from kspsign.signing.digest_document import DigestDocument, DigestEntry, SignatureParts, read_document
@@ -59,7 +60,7 @@ def sign_document(run: Run) -> Report:
             write_document(document.model_copy(update={"files": files_signed}), output)
             for entry in signed.values():
                 engine.on_written(entry.digest, DigestAlgorithm(entry.algorithm))
-            run.console.notice(f"{output}: {len(signed)} signature(s); attach puts them into the files")
+            run.console.notice(f"{output}: {count(len(signed), 'signature')}; attach puts them into the files")
     return publish(run)
 
 

@@ -119,7 +119,7 @@ class LedgerFile:
         for line in reader.lines():
             history.feed(line.entry)
             known = line.number
-        broken = next((fault for fault in reader.faults if fault.kind not in {"torn", "unreadable"}), None)
+        broken = next((fault for fault in reader.faults if fault.kind != "torn"), None)
         if broken is not None or (content and not known):
             raise self._damaged(f"near line {broken.line}: {broken.message}" if broken else "it has no line of one")
         torn = bool(content) and not content.endswith(b"\n")

@@ -119,7 +119,7 @@ def test_a_line_that_was_cut_off_stays_as_evidence_and_the_chain_goes_on(written
     written.write_bytes(written.read_bytes()[:-40])
     write_ledger(written, use_entries(1, "d.exe"))
     ledger = read_ledger(written)
-    assert [(fault.line, fault.kind) for fault in ledger.faults] == [(10, "unreadable")]
+    assert [(fault.line, fault.kind) for fault in ledger.faults] == [(10, "torn")]
     assert ledger.anchor.number == 13
 
 

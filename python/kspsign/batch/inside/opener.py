@@ -32,7 +32,7 @@ from kspsign.batch.admissions import MOST_KEPT
 from kspsign.batch.inside.folder import PrivateFolder
 from kspsign.batch.inside.patterns import InsidePatterns
 from kspsign.batch.inside.tree import Box, BoxMember
-from kspsign.model.errors import ArtifactError, KspSignError
+from kspsign.model.errors import ArtifactError, KspSignError, PrerequisiteError
 from kspsign.model.hresults import Hresult
 from kspsign.model.report import InsideFacts
 from kspsign.model.values import Artifact, Format
@@ -142,6 +142,8 @@ class Opener:
             return _Pass(self, artifact, container, taken, depth).opened(kind, state)
         except KspSignError as error:
             return Opened(Box(artifact, kind, error=error), InsideFacts(0))
+        except OSError as refused:
+            return Opened(Box(artifact, kind, error=self._no_room(refused)), InsideFacts(0))
 
     def keeps(self, container: Container) -> bool:
         """Whether there is room for one more container in memory."""
@@ -160,6 +162,14 @@ class Opener:
             payloads = find_payloads(Snapshot(artifact.path, keep=False), artifact.format)
             if payloads:
                 self.unopened[artifact.name] = "; ".join(map(_said, payloads))
+
+    def _no_room(self, refused: OSError) -> KspSignError:
+        return PrerequisiteError(
+            f"what is inside can't be taken out to {self.folder.path.parent}: {refused.strerror or refused}",
+            code="TEMP_FOLDER_UNUSABLE",
+            remedy="Make room in the folder for temporary files (TMPDIR, Agent.TempDirectory): it needs as much as the "
+            "files to be signed have. The container was left as it was.",
+        )
 
     def reaches(self, name: str) -> bool:
         """Whether something in the container of this name may get a row."""

@@ -28,6 +28,8 @@ HIDDEN: Mapping[str, list[Part]] = {
     "another kind of archive": [Part("in.zip", b"7z\xbc\xaf\x27\x1c" + PACKED)],
     "a script whose name ends in a dot": [Part("run.ps1.", SCRIPT)],
     "a script by its stream": [Part("run.ps1::$DATA", SCRIPT)],
+    "a program after another byte": [Part("tool.exe", b"x" + image(66))],
+    "an empty program": [Part("tool.dll", b"")],
     "a script for the Script Host": [Part("run.vbs", b"WScript.Echo 1\r\n")],
 }
 """Parts that follow a signed program."""

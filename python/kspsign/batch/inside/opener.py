@@ -16,6 +16,7 @@ from kspsign.authenticode.containers.kinds import ContainerKind, detect_containe
 from kspsign.authenticode.containers.payload import Payload, find_payloads
 from kspsign.authenticode.formats import (
     MANIFEST_SUFFIXES,
+    PROGRAM_SUFFIXES,
     SIGNED_AFTER_OTHERS,
     detect_format,
     is_taken_by_name,
@@ -205,8 +206,10 @@ class _Pass:
             return
         glimpse = Glimpse(found.path, found.head, entry.size)
         format_, kind = detect_format(glimpse), detect_container(glimpse)
-        # A name that readers open as a container is refused where nothing can be judged by it, as outside of one.
-        counts = format_ is not None or (kind is None and is_named_container(found.head, suffix))
+        # What readers open as a container, or Windows loads, by its name is refused where nothing can be judged by it,
+        # as outside of a container.
+        named = is_named_container(found.head, suffix) or (suffix in PROGRAM_SUFFIXES and not opener.signs)
+        counts = format_ is not None or (kind is None and named)
         by_name = suffix if opener.signs and is_taken_by_name(format_, suffix) else None
         taken = counts and opener.patterns.takes(name, named_suffix=by_name)
         demanded = opener.demanded and counts

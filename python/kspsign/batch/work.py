@@ -56,13 +56,13 @@ class Batch:
     def refuse(self, admit: Callable[[Artifact], None]) -> None:
         """Files for which `admit` raises have failed before any is worked on. Containers come after all that is in
         them, several at a time: their content is read."""
-        boxes = self._inside.boxes if self._inside is not None else {}
+        nodes = self._inside.nodes if self._inside is not None else {}
         for artifact in self._artifacts:
             if self._shared.cancelled.is_set():
                 return
-            if artifact.name not in boxes and not self._is_twin(artifact):
+            if artifact.name not in nodes and not self._is_duplicate(artifact):
                 self._settled(guarded(artifact, self._shared, partial(admit, artifact)))
-        containers = [artifact for artifact in self._artifacts if artifact.name in boxes]
+        containers = [artifact for artifact in self._artifacts if artifact.name in nodes]
         workers = Workers(
             lambda artifact: guarded(artifact, self._shared, partial(admit, artifact)),
             containers, len(containers), LOCAL_SLOTS, self._shared.cancelled,
@@ -87,7 +87,7 @@ class Batch:
             return outcome
 
         outcomes = self._record.outcomes
-        left = [item for item in self._artifacts if item.name not in outcomes and not self._is_twin(item)]
+        left = [item for item in self._artifacts if item.name not in outcomes and not self._is_duplicate(item)]
         stating = stating_files(left)
         listed = frozenset[str]().union(*stating.values())
         waits_for: dict[Hashable, Collection[Hashable]] = dict(stating.items())
@@ -127,8 +127,8 @@ class Batch:
             if root != artifact.name and outcomes[root].error is not None and outcome.outcome in _WRITTEN:
                 outcomes[artifact.name] = not_replaced(outcome, root)
 
-    def _is_twin(self, artifact: Artifact) -> bool:
-        return self._inside is not None and self._inside.is_twin(artifact)
+    def _is_duplicate(self, artifact: Artifact) -> bool:
+        return self._inside is not None and self._inside.is_duplicate(artifact)
 
     def _settled(self, outcome: FileOutcome | None) -> None:
         """What `admit` came to: nothing, or a failure that the containers of the file have to know of."""

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from kspsign.batch.inside.extract import Extractor
 from kspsign.batch.inside.folder import PrivateFolder
 from kspsign.batch.inside.opener import Opener
 from kspsign.batch.inside.patterns import InsidePatterns
@@ -29,7 +30,7 @@ def full_disk() -> Iterator[None]:
 
 
 def _opener(folder: PrivateFolder) -> Opener:
-    return Opener(folder, InsidePatterns(["**"]), None, demanded=False, signs=True, replaces=False)
+    return Opener(Extractor(folder), InsidePatterns(["**"]), None, demanded=False, signs=True, replaces=False)
 
 
 @pytest.fixture
@@ -44,7 +45,7 @@ def test_a_full_disk_fails_the_container(artifact: Artifact, tmp_path: Path, req
         request.getfixturevalue("full_disk")
         opened = _opener(folder).open(artifact)
     assert opened is not None
-    error = opened.box.error
+    error = opened.node.error
     assert error is not None
     assert error.code == "TEMP_FOLDER_UNUSABLE"
     assert str(tmp_path) in error.message
@@ -55,5 +56,5 @@ def test_with_room_the_container_is_opened(artifact: Artifact, tmp_path: Path) -
     with PrivateFolder(tmp_path) as folder:
         opened = _opener(folder).open(artifact)
     assert opened is not None
-    assert opened.box.error is None
+    assert opened.node.error is None
     assert [inner.name for inner in opened.artifacts] == ["some.zip/a.exe"]

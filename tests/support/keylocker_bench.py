@@ -48,6 +48,17 @@ class Bench:
         """Signatures that the key store made."""
         return self.host.world.spent
 
+    @property
+    def kept(self) -> set[bytes]:
+        """The digests of the signatures that runs wrote down in the journal, in whole lines."""
+        found: set[bytes] = set()
+        for line in [line for path in (self.store / "journal").glob("*") for line in path.read_bytes().splitlines()]:
+            with contextlib.suppress(ValueError):  # cut off by a kill
+                entry = json.loads(line)
+                if "signature" in entry:
+                    found.add(bytes.fromhex(entry["digest"]))
+        return found
+
     def files(self, count: int) -> dict[Path, bytes]:
         """Fresh images that all differ, with their content."""
         self.dist.mkdir(exist_ok=True)

@@ -63,7 +63,7 @@ def select_artifacts(
     holds: Callable[[Artifact], bool] | None = None,
 ) -> Selection:
     """The files that `patterns` name below `folder`. `admit` sees them before anything is said of what is missing, and
-    may raise. `holds` says whether a file of no known format is a container of others that are meant: in folders it
+    may raise. `holds` says whether a file of no known format is a container with selected files: in folders it
     is taken too then.
 
     A pattern is a file, a folder (any depth) or a glob; `@FILE` reads patterns line by line (# comments). They count in

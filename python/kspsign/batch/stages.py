@@ -28,7 +28,7 @@ from kspsign.signing.signature_cache import Tally
 from kspsign.verifying import Verifier, open_second_opinion, open_verifier
 
 if TYPE_CHECKING:
-    from kspsign.batch.inside.tree import Box
+    from kspsign.batch.inside.tree import ContainerNode
     from kspsign.signing.native import NativeEngine
     from kspsign.signing.preflight import Preflight
 
@@ -152,37 +152,37 @@ def _leave_provenance(signing: Signing, engine: Engine) -> None:
     write_provenance(signing.run, cast("NativeEngine", engine), signing.verifier)
 
 
-def _box(artifact: Artifact, run: Run) -> Box | None:
+def _node(artifact: Artifact, run: Run) -> ContainerNode | None:
     """The container that the artifact is, where what is inside is worked on."""
-    return None if run.inside is None else run.inside.boxes.get(artifact.name)
+    return None if run.inside is None else run.inside.nodes.get(artifact.name)
 
 
 def _admit(artifact: Artifact, signing: Signing, engine: Engine) -> None:
-    box = _box(artifact, signing.run)
-    if box is None:
+    node = _node(artifact, signing.run)
+    if node is None:
         admit_one(artifact, signing, engine)
         return
     from kspsign.batch.inside.steps import admit_container  # noqa: PLC0415 - few runs look inside
 
-    admit_container(box, signing, engine)
+    admit_container(node, signing, engine)
 
 
 def _sign(artifact: Artifact, signing: Signing, engine: Engine) -> FileOutcome:
-    box = _box(artifact, signing.run)
-    if box is None:
+    node = _node(artifact, signing.run)
+    if node is None:
         return sign_one(artifact, signing, engine)
     from kspsign.batch.inside.steps import sign_container  # noqa: PLC0415 - few runs look inside
 
-    return sign_container(box, signing, engine)
+    return sign_container(node, signing, engine)
 
 
 def _plan(artifact: Artifact, signing: Signing, planner: Planner) -> FileOutcome:
-    box = _box(artifact, signing.run)
-    if box is None:
+    node = _node(artifact, signing.run)
+    if node is None:
         return plan_one(artifact, signing, planner)
     from kspsign.batch.inside.steps import plan_container  # noqa: PLC0415 - few runs look inside
 
-    return plan_container(box, signing, planner)
+    return plan_container(node, signing, planner)
 
 
 def record_engine(run: Run, engine: Engine) -> None:

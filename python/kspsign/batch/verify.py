@@ -60,12 +60,12 @@ def _provenance(files: Run, verifier: Verifier) -> Callable[[Verification], Veri
 
 
 def _judge(artifact: Artifact, files: Run, verifier: Verifier) -> Verification:
-    box = None if files.inside is None else files.inside.boxes.get(artifact.name)
-    if files.inside is None or box is None:
+    node = None if files.inside is None else files.inside.nodes.get(artifact.name)
+    if files.inside is None or node is None:
         return verifier.verify(artifact.path, artifact.format, artifact.name)
     from kspsign.batch.inside.verdict import verify_container  # noqa: PLC0415 - few runs look inside
 
-    return verify_container(box, files.inside, verifier)
+    return verify_container(node, files.inside, verifier)
 
 
 def _work_by_catalogue(files: Run, verifier: Verifier, proved: Callable[[Verification], Verification]) -> None:

@@ -11,7 +11,7 @@ from typing import Protocol
 
 from kspsign.batch.guard import guarded
 from kspsign.batch.kept import Keeper
-from kspsign.batch.outcomes import failed
+from kspsign.batch.outcomes import failed, not_replaced
 from kspsign.batch.references import stating_files
 from kspsign.batch.run import Run
 from kspsign.concurrency.ready_queue import ReadyQueue
@@ -28,6 +28,7 @@ ABANDON_SECONDS, LATE_SECONDS = 0.3, 0.1
 
 
 _name = attrgetter("name")
+_WRITTEN = frozenset({"signed", "rebuilt"})
 
 
 class Waiting(Protocol):
@@ -55,13 +56,13 @@ class Batch:
     def refuse(self, admit: Callable[[Artifact], None]) -> None:
         """Files for which `admit` raises have failed before any is worked on. Containers come after all that is in
         them, several at a time: their content is read."""
-        boxes = self._inside.boxes if self._inside is not None else {}
+        nodes = self._inside.nodes if self._inside is not None else {}
         for artifact in self._artifacts:
             if self._shared.cancelled.is_set():
                 return
-            if artifact.name not in boxes and not self._is_twin(artifact):
+            if artifact.name not in nodes and not self._is_duplicate(artifact):
                 self._settled(guarded(artifact, self._shared, partial(admit, artifact)))
-        containers = [artifact for artifact in self._artifacts if artifact.name in boxes]
+        containers = [artifact for artifact in self._artifacts if artifact.name in nodes]
         workers = Workers(
             lambda artifact: guarded(artifact, self._shared, partial(admit, artifact)),
             containers, len(containers), LOCAL_SLOTS, self._shared.cancelled,
@@ -86,7 +87,7 @@ class Batch:
             return outcome
 
         outcomes = self._record.outcomes
-        left = [item for item in self._artifacts if item.name not in outcomes and not self._is_twin(item)]
+        left = [item for item in self._artifacts if item.name not in outcomes and not self._is_duplicate(item)]
         stating = stating_files(left)
         listed = frozenset[str]().union(*stating.values())
         waits_for: dict[Hashable, Collection[Hashable]] = dict(stating.items())
@@ -104,6 +105,7 @@ class Batch:
                 for outcome in workers.late(ABANDON_SECONDS):
                     self._settle(outcome)
             self._give_up()
+        self._withdraw()
         self._tick()
 
     def _give_up(self) -> None:
@@ -112,8 +114,21 @@ class Batch:
             if artifact.name not in self._record.outcomes:
                 self._settle(failed(artifact, CancelledError()))
 
-    def _is_twin(self, artifact: Artifact) -> bool:
-        return self._inside is not None and self._inside.is_twin(artifact)
+    def _withdraw(self) -> None:
+        """A file that was signed for a container which keeps its bytes is not signed there: its row says so."""
+        if self._inside is None:
+            return
+        outcomes, outer = self._record.outcomes, {artifact.name: artifact.container for artifact in self._artifacts}
+        for artifact in self._artifacts:
+            root = artifact.name
+            while (container := outer[root]) is not None:
+                root = container
+            outcome = outcomes[artifact.name]
+            if root != artifact.name and outcomes[root].error is not None and outcome.outcome in _WRITTEN:
+                outcomes[artifact.name] = not_replaced(outcome, root)
+
+    def _is_duplicate(self, artifact: Artifact) -> bool:
+        return self._inside is not None and self._inside.is_duplicate(artifact)
 
     def _settled(self, outcome: FileOutcome | None) -> None:
         """What `admit` came to: nothing, or a failure that the containers of the file have to know of."""

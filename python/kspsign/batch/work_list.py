@@ -122,9 +122,9 @@ def matched(run: Run, purpose: SelectionPurpose) -> Selection:
     settings, admit = run.settings, partial(_admit, run)
     holds: Callable[[Artifact], bool] | None = None
     if _looks_inside(run):
-        from kspsign.batch.inside.enter import holds_meant  # noqa: PLC0415 - few runs look inside
+        from kspsign.batch.inside.enter import holds_selected  # noqa: PLC0415 - few runs look inside
 
-        holds = holds_meant(run)
+        holds = holds_selected(run)
     return interruptible(
         lambda: select_artifacts(settings.files, settings.folder, purpose, admit=admit, holds=holds), run.cancelled
     )

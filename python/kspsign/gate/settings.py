@@ -12,16 +12,16 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, f
 from kspsign.azure_devops.values import DEV_TASK_ID, TASK_ID
 from kspsign.model.errors import ConfigurationError
 from kspsign.model.network_options import NetworkOptions
+from kspsign.settings.azure_devops_token import DEFAULT_TOKEN_VARIABLE, azure_devops_token
 from kspsign.settings.config_file import ConfigOrigin, read_named
 from kspsign.settings.context import RunContext
 from kspsign.settings.faults import faults, option_name
 from kspsign.settings.layers import Given, no_such
 from kspsign.settings.network import network_options
-from kspsign.settings.secrets import check_variable_name, network_variables
+from kspsign.settings.secrets import network_variables
 from kspsign.settings.store_options import AsGiven, OneOf, Output
-from kspsign.settings.unmapped import in_text, refuse_unmapped, unmapped_settings
+from kspsign.settings.unmapped import refuse_unmapped, unmapped_settings
 
-DEFAULT_TOKEN_VARIABLE = "SYSTEM_ACCESSTOKEN"  # noqa: S105 - the name of a variable
 BuildNumber = Annotated[int, Field(gt=0)]
 
 
@@ -112,17 +112,10 @@ def resolve_gate(given: Mapping[str, Any], environment: Mapping[str, str]) -> Ga
             raise ConfigurationError("--policy and --policy-sha256 exclude each other", remedy="Leave one out.")
         merged["policy_sha256"] = _policy_digest(Path(merged["policy"]))
     name = str(merged.get("token_env", DEFAULT_TOKEN_VARIABLE))
-    token = environment.get(name, "").strip("\r\n")
-    if not token:
-        check_variable_name("token_env", name)
-        raise ConfigurationError(
-            f"the environment variable {name} with the token is not set",
-            remedy=f"Map it into the step: env: {{ {name}: $(System.AccessToken) }}; or name another by --token-env.",
-        )
-    refuse_unmapped(in_text(name, token), surface)
+    token = azure_devops_token(name, environment, surface)
     merged["network_environment"] = network_variables(environment)
     try:
-        return GateSettings.model_validate({**merged, "token": SecretStr(token), "configuration": file.origin})
+        return GateSettings.model_validate({**merged, "token": token, "configuration": file.origin})
     except ValidationError as invalid:
         raise ConfigurationError(
             "; ".join(f"{option_name(place.split('.')[0])}: {text}" for place, text in faults(invalid)),

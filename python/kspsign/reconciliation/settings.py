@@ -14,14 +14,14 @@ from kspsign.azure_devops.values import DEV_TASK_ID, TASK_ID
 from kspsign.model.errors import ConfigurationError
 from kspsign.model.network_options import NetworkOptions
 from kspsign.reconciliation.key_logs.named_columns import COLUMNS
+from kspsign.settings.azure_devops_token import DEFAULT_TOKEN_VARIABLE, azure_devops_token
 from kspsign.settings.context import RunContext
 from kspsign.settings.faults import faults, option_name
 from kspsign.settings.network import network_options
-from kspsign.settings.secrets import check_variable_name, network_variables
+from kspsign.settings.secrets import network_variables
 from kspsign.settings.store_options import Metavar, Output
 from kspsign.settings.unmapped import in_text, refuse_unmapped
 
-DEFAULT_TOKEN_VARIABLE: Final = "SYSTEM_ACCESSTOKEN"  # noqa: S105 - the name of a variable
 _DURATION: Final = re.compile(r"(\d{1,6})\s*([smhd]?)")
 _UNITS: Final = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
 _LONGEST_SKEW: Final = 86400
@@ -189,7 +189,7 @@ def resolve_reconcile(given: Mapping[str, Any], environment: Mapping[str, str]) 
             value = next((environment[name] for name in names if environment.get(name)), None)
             if field not in merged and value is not None:
                 merged[field] = value
-        merged["token"] = _token(str(merged.get("token_env", DEFAULT_TOKEN_VARIABLE)), environment)
+        merged["token"] = azure_devops_token(str(merged.get("token_env", DEFAULT_TOKEN_VARIABLE)), environment, surface)
     try:
         return ReconcileSettings.model_validate(merged)
     except ValidationError as invalid:
@@ -204,17 +204,6 @@ def resolve_reconcile(given: Mapping[str, Any], environment: Mapping[str, str]) 
 def _is_column(item: str) -> bool:
     name, _, column = item.partition("=")
     return name in COLUMNS and bool(column)
-
-
-def _token(name: str, environment: Mapping[str, str]) -> SecretStr:
-    token = environment.get(name, "").strip("\r\n")
-    if not token:
-        check_variable_name("token_env", name)
-        raise ConfigurationError(
-            f"the environment variable {name} with the token is not set",
-            remedy=f"Map it into the step: env: {{ {name}: $(System.AccessToken) }}; or name another by --token-env.",
-        )
-    return SecretStr(token)
 
 
 def _seconds(written: str) -> float:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import signal
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -19,12 +18,6 @@ from support.timestamping.server import Stamping
 
 HANGS = 60.0
 """Seconds that a service takes for an answer: no run of this file may wait for one."""
-
-
-@pytest.fixture(scope="module")
-def launcher() -> Iterator[Launcher]:
-    with Launcher() as launcher:
-        yield launcher
 
 
 def test_a_search_for_files_that_takes_long_is_abandoned(tmp_path: Path, launcher: Launcher) -> None:

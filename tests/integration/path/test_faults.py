@@ -6,7 +6,6 @@ CI runs a handful of each with fixed seeds; KSPSIGN_FAULTS=50 is what `make faul
 from __future__ import annotations
 
 import base64
-import contextlib
 import json
 import os
 import random
@@ -18,7 +17,6 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
 from datetime import timedelta
 from hashlib import sha256
 from pathlib import Path
@@ -31,7 +29,7 @@ from kspsign.verifying.chain_checks import Trust
 from kspsign.verifying.roots import TrustAnchors
 from kspsign.verifying.verifier import Verifier
 from support.digicert_one.answers import Request
-from support.keylocker_bench import Bench, of_another_digest, open_bench
+from support.keylocker_bench import Bench, of_another_digest
 from support.launching import Launcher
 from support.samples import assert_no_leftovers
 from support.timestamping.server import Stamping
@@ -41,24 +39,6 @@ SEEDS = [secrets.randbits(32) if "KSPSIGN_FAULTS" in os.environ else 20260131 + 
 FILES = 24
 JOBS = 4
 """Signatures on their way at once, at most: what the key store made and a killed run had no time to keep."""
-
-
-@pytest.fixture(scope="module")
-def bench(tmp_path_factory: pytest.TempPathFactory, authority: EmbeddedAuthority) -> Iterator[Bench]:
-    with open_bench(tmp_path_factory.mktemp("faults"), authority, latency=0.02) as bench:
-        yield bench
-
-
-@pytest.fixture(scope="module")
-def stamping(authority: EmbeddedAuthority) -> Iterator[Stamping]:
-    with Stamping(authority, latency=0.02) as stamping:
-        yield stamping
-
-
-@pytest.fixture(scope="module")
-def launcher() -> Iterator[Launcher]:
-    with Launcher() as launcher:
-        yield launcher
 
 
 @pytest.fixture
@@ -94,15 +74,6 @@ def assert_signed_or_as_it_was(bench: Bench, files: dict[Path, bytes]) -> int:
     return signed
 
 
-def kept_signatures(journal: Path) -> Iterator[bytes]:
-    """The digests of the signatures that runs wrote down, in whole lines."""
-    for line in [line for path in journal.glob("*") for line in path.read_bytes().splitlines()]:
-        with contextlib.suppress(ValueError):
-            entry = json.loads(line)
-            if "signature" in entry:
-                yield bytes.fromhex(entry["digest"])
-
-
 @pytest.mark.parametrize("seed", SEEDS)
 def test_killed_and_run_again(
     bench: Bench, stamping: Stamping, launcher: Launcher, files: dict[Path, bytes], duration: float, seed: int
@@ -113,7 +84,7 @@ def test_killed_and_run_again(
     assert killed.code in {0, -signal.SIGKILL}
     assert_signed_or_as_it_was(bench, files)
     journal = bench.store / "journal"
-    kept = set(kept_signatures(journal)) if killed.code else set()
+    kept = bench.kept if killed.code else set()
     newborn = [path for path in journal.glob("*") if not path.stat().st_size] if killed.code else []
     again = launcher.run(bench.arguments(stamping.url), None, environment=bench.host.environment)
     assert again.code == 0
@@ -147,7 +118,7 @@ def test_signing_a_document_is_killed_and_run_again(
         [*command, "--jobs", str(JOBS)], duration * chance.uniform(0.2, 1.0), environment=bench.host.environment
     )
     assert killed.code in {0, -signal.SIGKILL}
-    kept = set(kept_signatures(bench.store / "journal")) if killed.code else set()
+    kept = bench.kept if killed.code else set()
     before = signed.read_bytes() if signed.exists() else None
     if before is None:
         assert launcher.run(command, None, environment=bench.host.environment).code == 0

@@ -5,22 +5,19 @@ CI runs a handful with fixed seeds; KSPSIGN_FAULTS=50 is what `make faults` runs
 
 from __future__ import annotations
 
-import json
 import os
 import random
 import secrets
 import shutil
 import signal
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from kspsign.embedded.authority import EmbeddedAuthority
 from support.formats.appx_samples import Package
 from support.formats.nested import entries, image, zipped
-from support.keylocker_bench import Bench, open_bench
+from support.keylocker_bench import Bench
 from support.launching import Launcher
 from support.samples import assert_no_leftovers, kspsign
 from support.timestamping.server import Stamping
@@ -30,24 +27,6 @@ SEEDS = [secrets.randbits(32) if "KSPSIGN_FAULTS" in os.environ else 20260331 + 
 PACKAGES, LIBRARIES = 4, 5
 JOBS = 4
 """Signatures on their way at once, at most: what the key store made and a killed run had no time to keep."""
-
-
-@pytest.fixture(scope="module")
-def bench(tmp_path_factory: pytest.TempPathFactory, authority: EmbeddedAuthority) -> Iterator[Bench]:
-    with open_bench(tmp_path_factory.mktemp("inside-faults"), authority, latency=0.02) as bench:
-        yield bench
-
-
-@pytest.fixture(scope="module")
-def stamping(authority: EmbeddedAuthority) -> Iterator[Stamping]:
-    with Stamping(authority, latency=0.02) as stamping:
-        yield stamping
-
-
-@pytest.fixture(scope="module")
-def launcher() -> Iterator[Launcher]:
-    with Launcher() as launcher:
-        yield launcher
 
 
 def containers(bench: Bench) -> dict[Path, bytes]:
@@ -106,30 +85,17 @@ def test_killed_inside_and_run_again(
     killed = launcher.run(arguments(bench, stamping.url), moment, environment=bench.host.environment)
     assert killed.code in {0, -signal.SIGKILL}
     complete(bench, made)
-    kept = {
-        entry["digest"]
-        for path in (bench.store / "journal").glob("*")
-        for entry in map(_entry, path.read_bytes().splitlines())
-        if "signature" in entry
-    }
+    kept = bench.kept
     again = launcher.run(arguments(bench, stamping.url), None, environment=bench.host.environment)
     assert again.code == 0
     assert complete(bench, made) == len(made)
     assert_no_leftovers(bench.dist)
     assert entries(bench.dist / "0.zip").keys() == entries(made[bench.dist / "0.zip"]).keys()
     times = Counter(bench.host.world.signed)
-    twice = {digest.hex() for digest, count in times.items() if count > 1}
+    twice = {digest for digest, count in times.items() if count > 1}
     assert not twice & kept, "a signature that had been kept was asked for again"
     assert len(twice) <= JOBS, "a signature that had arrived was not kept"
     libraries = {number + index for number in range(PACKAGES) for index in range(LIBRARIES)}
     libraries |= {number * index for number in range(PACKAGES) for index in range(3)}
     # The digest of a package depends on the timestamps in it: one that was on its way is signed again as another.
     assert len(libraries) + PACKAGES <= len(times) <= len(libraries) + 2 * PACKAGES
-
-
-def _entry(line: bytes) -> dict[str, str]:
-    try:
-        entry: dict[str, str] = json.loads(line)
-    except ValueError:
-        return {}  # cut off by the kill
-    return entry

@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from hashlib import sha256
 from pathlib import Path
 
@@ -47,12 +47,6 @@ def fresh_targets(folder: Path, sources: Sequence[Path]) -> Path:
 def verifier(store: Store) -> Verifier:
     anchors = TrustAnchors.from_pem_files([store.root])
     return Verifier(Trust(anchors, anchors, timestamp_required=True))
-
-
-@pytest.fixture(scope="module")
-def launcher() -> Iterator[Launcher]:
-    with Launcher() as started:
-        yield started
 
 
 def test_a_target_is_never_half_signed(store: Store, verifier: Verifier, launcher: Launcher, tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from playwright.sync_api import Browser
 
 from kspsign.publishing.report_file import report_text
 from kspsign.publishing.report_view import print_report
+from support.samples import kspsign
 from support.ui.browser import opened
 from support.ui.reports import SERVERS, hostile_report, report_of
 
@@ -27,7 +28,7 @@ def report(tmp_path: Path) -> Path:
     return path
 
 
-def told(*arguments: object, environment: Mapping[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+def run_report(*arguments: object, environment: Mapping[str, str] | None = None) -> subprocess.CompletedProcess[str]:
     """`kspsign report` with these arguments."""
     command = [sys.executable, "-m", "kspsign", "report", *map(str, arguments)]
     variables = {**os.environ, "COLUMNS": "200", **(environment or {})}
@@ -35,7 +36,7 @@ def told(*arguments: object, environment: Mapping[str, str] | None = None) -> su
 
 
 def test_it_shows_the_run_in_tables(report: Path) -> None:
-    said = told(report)
+    said = run_report(report)
     assert (said.returncode, said.stderr) == (0, "")
     lines = said.stdout.splitlines()
     assert lines[0] == "kspsign run: FAILED, 40 files: 33 signed, 7 failed; 33 verified"
@@ -54,7 +55,7 @@ def test_it_shows_the_run_in_tables(report: Path) -> None:
 
 def test_it_writes_the_page_that_the_run_would_have_written(report: Path, tmp_path: Path, browser: Browser) -> None:
     page = tmp_path / "out" / "signatures.html"
-    said = told(report, "--html", page)
+    said = run_report(report, "--html", page)
     assert (said.returncode, said.stdout.strip()) == (0, str(page))
     with opened(browser, page) as shown:
         assert shown.text(".counts") == "40 files: 33 signed, 7 failed; 33 verified"
@@ -66,7 +67,7 @@ def test_open_starts_the_users_browser_with_the_page(report: Path, tmp_path: Pat
     program = tmp_path / "browser"
     program.write_text(f'#!/bin/sh\necho "$1" > "{started}"\n', encoding="utf-8")
     program.chmod(0o755)
-    said = told(report, "--open", environment={"BROWSER": f"{program} %s", "TMPDIR": str(tmp_path)})
+    said = run_report(report, "--open", environment={"BROWSER": f"{program} %s", "TMPDIR": str(tmp_path)})
     assert said.returncode == 0
     page = Path(said.stdout.strip())
     assert page.parent.parent == tmp_path
@@ -74,7 +75,7 @@ def test_open_starts_the_users_browser_with_the_page(report: Path, tmp_path: Pat
 
 
 def test_without_a_browser_the_page_is_there_and_named(report: Path, tmp_path: Path) -> None:
-    said = told(report, "--html", tmp_path / "page.html", "--open", environment={"BROWSER": "/bin/false %s"})
+    said = run_report(report, "--html", tmp_path / "page.html", "--open", environment={"BROWSER": "/bin/false %s"})
     assert said.returncode == 5
     assert "no browser could be started" in said.stderr
     assert (tmp_path / "page.html").is_file()
@@ -86,16 +87,16 @@ def test_without_a_browser_the_page_is_there_and_named(report: Path, tmp_path: P
 def test_what_is_not_a_report_is_refused_by_name(tmp_path: Path, content: str) -> None:
     path = tmp_path / "other.json"
     path.write_text(content, encoding="utf-8")
-    said = told(path, "--html", tmp_path / "page.html")
-    assert said.returncode == 3
-    assert "not a report" in said.stderr
-    assert str(path) in said.stderr
+    run = kspsign("report", path, "--html", tmp_path / "page.html", folder=tmp_path / "run", reported=False)
+    assert run.code == 3
+    assert "not a report" in run.text
+    assert str(path) in run.text
     assert not (tmp_path / "page.html").exists()
 
 
-def test_the_page_may_not_take_the_reports_place(report: Path) -> None:
+def test_the_page_may_not_take_the_reports_place(report: Path, tmp_path: Path) -> None:
     before = report.read_bytes()
-    assert told(report, "--html", report).returncode == 3
+    assert kspsign("report", report, "--html", report, folder=tmp_path / "run", reported=False).code == 3
     assert report.read_bytes() == before
 
 

@@ -13,6 +13,7 @@ from kspsign.cli.commands import execute
 from kspsign.gate.settings import resolve_gate
 from kspsign.keys.table import STORES
 from kspsign.model.errors import ConfigurationError
+from kspsign.reconciliation.settings import resolve_reconcile
 from kspsign.settings.model import Settings
 from kspsign.settings.resolve import resolve
 
@@ -149,3 +150,17 @@ def test_the_gate_names_them_too() -> None:
         resolve_gate(given, {"SYSTEM_ACCESSTOKEN": "t"})
     with pytest.raises(ConfigurationError, match="SYSTEM_ACCESSTOKEN holds the text"):
         resolve_gate({**given, "project": "p"}, {"SYSTEM_ACCESSTOKEN": "$(System.AccessToken)"})
+
+
+def test_reconcile_names_the_token_too() -> None:
+    given = {
+        "from_azure_devops": True,
+        "definition": (1,),
+        "since": "2026-01-01",
+        "key_log": (Path("key.json"),),
+        "collection": "https://dev.example/c",
+        "project": "p",
+    }
+    assert resolve_reconcile(given, {"SYSTEM_ACCESSTOKEN": "t"}).token is not None
+    with pytest.raises(ConfigurationError, match="SYSTEM_ACCESSTOKEN holds the text"):
+        resolve_reconcile(given, {"SYSTEM_ACCESSTOKEN": "$(System.AccessToken)"})

@@ -43,6 +43,5 @@ def _beyond(what: str) -> ArtifactError:
     return ArtifactError(
         Hresult.ERROR_NOT_SUPPORTED,
         f"what is inside can't be signed: {what}",
-        remedy="Check where the file comes from; if it is meant to be so, exclude it from those signed inside "
-        "(!pattern).",
+        remedy="Check where the file comes from; if it is correct, exclude it from those signed inside (!pattern).",
     )

@@ -161,7 +161,7 @@ def _check_spelling(root: XmlNode) -> None:
 
 
 def _check_reference(xml: XmlSignature) -> None:
-    """Raise TrustError unless the one thing that is signed is the first Object, and nothing else can be meant."""
+    """Raise TrustError unless what is signed is the first Object alone, by a reference that readers follow alike."""
     if len(xml.signed_info.references) != 1 or xml.signed_info.canonicalization is not CANONICALIZATION:
         raise malformed("it refers to more than the package's Object, or has another canonical form")
     (reference,) = xml.signed_info.references

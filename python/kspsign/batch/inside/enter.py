@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from kspsign.batch.inside.extract import Extractor
 from kspsign.batch.inside.folder import PrivateFolder
 from kspsign.batch.inside.opener import Opened, Opener
 from kspsign.batch.inside.patterns import EVERYTHING, InsidePatterns
@@ -24,7 +25,7 @@ _NAMED = 5
 
 
 def with_inside(run: Run) -> Run:
-    """The run with the files inside its containers that are meant, each in its place among the others by name.
+    """The run with the selected files inside its containers, sorted by name among the others.
 
     Raises ConfigurationError for a wrong pattern, and for one that names a single file which is not there;
     PrerequisiteError, CancelledError.
@@ -34,20 +35,20 @@ def with_inside(run: Run) -> Run:
     demanded = judge is not None and judge.inside_required
     folder = run.open(PrivateFolder(settings.temp_folder))
     signs = settings.command != "verify"
-    opener = Opener(folder, patterns, judge, demanded=demanded, signs=signs, replaces=settings.replace)
+    opener = Opener(Extractor(folder), patterns, judge, demanded=demanded, signs=signs, replaces=settings.replace)
     opened = _opened(run, opener)
     artifacts = tuple(artifact for outer in opened for level in outer.below() for artifact in level.artifacts)
-    twins = _twins(artifacts) if judge is None else {}
+    duplicates = _duplicates(artifacts) if judge is None else {}
     _account(run, patterns, opened)
     return replace(
         run,
         artifacts=tuple(sorted((*run.artifacts, *artifacts), key=lambda artifact: artifact.name)),
-        inside=_tree(opener, opened, artifacts, twins),
+        inside=_tree(opener, opened, artifacts, duplicates),
     )
 
 
-def holds_meant(run: Run) -> Callable[[Artifact], bool]:
-    """Says of an archive without a place for a signature whether it holds files that are meant: nothing else makes it
+def holds_selected(run: Run) -> Callable[[Artifact], bool]:
+    """Says of an archive without a place for a signature whether it holds selected files: nothing else makes it
     one to work on, in a folder. Archives are opened to the same depth as later."""
     settings, judge = run.settings, run.judge
     patterns = InsidePatterns(settings.inside)
@@ -57,9 +58,9 @@ def holds_meant(run: Run) -> Callable[[Artifact], bool]:
         if not (artifact.readable and (demanded or patterns.reaches_into(artifact.name))):
             return False
         with PrivateFolder(settings.temp_folder) as folder:
-            opener = Opener(folder, patterns, judge, demanded=demanded, signs=False, replaces=False)
+            opener = Opener(Extractor(folder), patterns, judge, demanded=demanded, signs=False, replaces=False)
             opened = opener.open(artifact)
-        return opened is not None and (bool(opened.box.members) or opened.box.error is not None)
+        return opened is not None and (bool(opened.node.members) or opened.node.error is not None)
 
     return holds
 
@@ -67,7 +68,7 @@ def holds_meant(run: Run) -> Callable[[Artifact], bool]:
 def _opened(run: Run, opener: Opener) -> list[Opened]:
     """Every container among the files, in their order."""
     workers = Workers(opener.open, run.artifacts, len(run.artifacts), LOCAL_SLOTS, run.cancelled)
-    found = {opened.box.artifact.name: opened for opened in workers.results(_nothing) if opened is not None}
+    found = {opened.node.artifact.name: opened for opened in workers.results(_nothing) if opened is not None}
     if run.cancelled.is_set():
         raise CancelledError
     return [found[artifact.name] for artifact in run.artifacts if artifact.name in found]
@@ -77,37 +78,37 @@ def _nothing() -> None:
     """No progress is shown while containers are opened."""
 
 
-def _twins(artifacts: Iterable[Artifact]) -> dict[str, tuple[Artifact, ...]]:
+def _duplicates(artifacts: Iterable[Artifact]) -> dict[str, tuple[Artifact, ...]]:
     """For the first file of each private copy the others that have it."""
     first: dict[str, Artifact] = {}
     others: dict[str, tuple[Artifact, ...]] = {}
     for artifact in artifacts:
-        one = first.setdefault(artifact.real, artifact)
-        if one is not artifact:
-            others[one.name] = (*others.get(one.name, ()), artifact)
+        original = first.setdefault(artifact.real, artifact)
+        if original is not artifact:
+            others[original.name] = (*others.get(original.name, ()), artifact)
     return others
 
 
 def _tree(
-    opener: Opener, opened: Sequence[Opened], artifacts: Sequence[Artifact], twins: dict[str, tuple[Artifact, ...]]
+    opener: Opener, opened: Sequence[Opened], artifacts: Sequence[Artifact], duplicates: dict[str, tuple[Artifact, ...]]
 ) -> Inside:
-    worked_on = {twin.name: name for name, others in twins.items() for twin in others}
+    worked_on = {duplicate.name: name for name, others in duplicates.items() for duplicate in others}
     below = [level for outer in opened for level in outer.below()]
-    boxes = {
-        level.box.artifact.name: replace(
-            level.box,
+    nodes = {
+        level.node.artifact.name: replace(
+            level.node,
             members=tuple(
                 member._replace(worked_on=worked_on.get(member.worked_on, member.worked_on))
-                for member in level.box.members
+                for member in level.node.members
             ),
         )
         for level in below
-        if level.box.members or level.box.error is not None
+        if level.node.members or level.node.error is not None
     }
     paths = {artifact.name: artifact.path for artifact in artifacts if artifact.name not in worked_on}
     unopened = {name: InsideFacts(0, not_opened=what) for name, what in opener.unopened.items()}
-    facts = {**unopened, **{level.box.artifact.name: level.facts for level in below}}
-    return Inside(opener.folder, boxes, paths, twins, facts)
+    facts = {**unopened, **{level.node.artifact.name: level.facts for level in below}}
+    return Inside(opener.extractor.folder, nodes, paths, duplicates, facts)
 
 
 def _account(run: Run, patterns: InsidePatterns, opened: Sequence[Opened]) -> None:
@@ -126,10 +127,10 @@ def _account(run: Run, patterns: InsidePatterns, opened: Sequence[Opened]) -> No
 
 
 def _counts(facts: Sequence[InsideFacts]) -> Iterator[str]:
-    yield count(sum(one.files for one in facts), "file")
-    if not_matched := sum(one.not_matched for one in facts):
+    yield count(sum(inside.files for inside in facts), "file")
+    if not_matched := sum(inside.not_matched for inside in facts):
         yield f"{not_matched} not named by --inside"
-    if not_signable := sum(one.not_signable for one in facts):
+    if not_signable := sum(inside.not_signable for inside in facts):
         yield f"{not_signable} of no signable format"
 
 

@@ -1,38 +1,34 @@
-"""Opens the containers of a run, at any depth: which files in them are meant, each taken out once."""
+"""Opens the containers of a run, at any depth: which files in them have rows, and in which order."""
 
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
-from itertools import chain
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 from typing import Final, NamedTuple
 
-from kspsign.authenticode.containers.bounds import Bounds
 from kspsign.authenticode.containers.container import Container, ContainerEntry, open_container
 from kspsign.authenticode.containers.kinds import ContainerKind, detect_container, is_named_container
 from kspsign.authenticode.containers.payload import Payload, find_payloads
 from kspsign.authenticode.formats import (
     MANIFEST_SUFFIXES,
+    PROGRAM_SUFFIXES,
     SIGNED_AFTER_OTHERS,
     detect_format,
     is_taken_by_name,
-    may_be_signable,
 )
-from kspsign.authenticode.io.new_file import new_file
 from kspsign.authenticode.io.snapshot import Snapshot
 from kspsign.authenticode.refusals import is_archive
-from kspsign.authenticode.signable import HEAD, Glimpse
+from kspsign.authenticode.signable import Glimpse
 from kspsign.batch.admissions import MOST_KEPT
-from kspsign.batch.inside.folder import PrivateFolder
+from kspsign.batch.inside.extract import BOUNDS, Extracted, Extractor, over_limit
 from kspsign.batch.inside.patterns import InsidePatterns
-from kspsign.batch.inside.tree import Box, BoxMember
-from kspsign.model.errors import ArtifactError, KspSignError
+from kspsign.batch.inside.tree import ContainerMember, ContainerNode
+from kspsign.model.errors import ArtifactError, KspSignError, PrerequisiteError
 from kspsign.model.hresults import Hresult
 from kspsign.model.report import InsideFacts
 from kspsign.model.values import Artifact, Format
@@ -40,62 +36,33 @@ from kspsign.publishing.wording import count
 from kspsign.verifying.policy.judge import Judge
 from kspsign.verifying.verifier import state_of
 
-BOUNDS: Final = Bounds()
 MAX_DEPTH: Final = 5
 """Containers in containers in one of the files that the patterns match."""
-MAX_FILES, MAX_BYTES = 100_000, 32 << 30
-"""Files, and bytes of them, that are looked at in one such file, at all depths together."""
 MOST_ENTRIES_KEPT: Final = 50_000
 """Entries of containers that are kept in memory; others are read again when their turn comes."""
 _NAMED: Final = 5
 _HOLDING: Final = frozenset({Format.MSI, Format.CAB, Format.PE})
 _CONTAINERS: Final = (b"PK\3\4", b"NAVX")
-_EXCLUDE: Final = "Check where the file comes from; exclude it from --inside (!PATTERN) if it is meant so."
 
 
 class Opened(NamedTuple):
     """A container with all that is below it: the artifacts inside, in order, and the containers among them."""
 
-    box: Box
+    node: ContainerNode
     facts: InsideFacts
     artifacts: tuple[Artifact, ...] = ()
-    boxes: tuple[Opened, ...] = ()
+    containers: tuple[Opened, ...] = ()
 
     def below(self) -> Iterator[Opened]:
         """This container and every one inside."""
         yield self
-        for opened in self.boxes:
+        for opened in self.containers:
             yield from opened.below()
-
-
-class _Content(NamedTuple):
-    """The first bytes of an entry, and a private copy of all; None for what has no row under any pattern."""
-
-    head: bytes
-    path: Path | None = None
-
-
-Ownership = Callable[[bytes], str | None]
-"""Says by the first bytes of a file who may have the same copy of it."""
-
-
-@dataclass(slots=True)
-class _Taken:
-    """What was taken out of one outermost file so far."""
-
-    files: int = 0
-    size: int = 0
-
-    def add(self, entry: ContainerEntry) -> None:
-        """Raises ArtifactError (ERROR_NOT_SUPPORTED) beyond what one file may hold."""
-        self.files, self.size = self.files + 1, self.size + entry.size
-        if self.files > MAX_FILES or self.size > MAX_BYTES:
-            raise _beyond(f"more than {MAX_FILES} files or {MAX_BYTES} bytes would be taken out of it")
 
 
 @dataclass(frozen=True, slots=True)
 class Opener:
-    """Takes files out of containers into `folder`, those of one content once; safe to share between threads.
+    """Opens containers and extracts files from them by `extractor`; safe to share between threads.
 
     With `demanded` every file that can be signed has a row, whether or not a pattern names it; those that none names
     are judged only. `signs` says whether the run signs files, `replaces` whether it does so with files that are signed
@@ -103,21 +70,19 @@ class Opener:
     files what is packed in them in a way that is neither read nor written.
     """
 
-    folder: PrivateFolder
+    extractor: Extractor
     patterns: InsidePatterns
     judge: Judge | None
     demanded: bool
     signs: bool
     replaces: bool
     unopened: dict[str, str] = field(default_factory=dict)
-    _known: dict[tuple[object, ...], Path] = field(default_factory=dict)
-    _sizes: set[tuple[int, int, str]] = field(default_factory=set)
     _kept: Counter[str] = field(default_factory=Counter)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def open(self, artifact: Artifact) -> Opened | None:
-        """What is in the file; None when it is not a container, or nothing in it can be meant. Never raises for what it
-        holds: that is the error of the `Box`."""
+        """What is in the file; None when it is not a container, or nothing in it can be selected. Never raises for what
+        it holds: that is the error of the `ContainerNode`."""
         if not artifact.readable:
             return None
         self.look_for_payload(artifact)
@@ -128,20 +93,22 @@ class Opener:
             kind = detect_container(Glimpse.of(snapshot))
         except (KspSignError, OSError):
             return None  # its own step meets the same
-        return None if kind is None else self.open_nested(artifact, kind, snapshot, _Taken(), 1)
+        return None if kind is None else self.open_nested(artifact, kind, snapshot, Extracted(), 1)
 
     def open_nested(
-        self, artifact: Artifact, kind: ContainerKind, snapshot: Snapshot, taken: _Taken, depth: int
+        self, artifact: Artifact, kind: ContainerKind, snapshot: Snapshot, extracted: Extracted, depth: int
     ) -> Opened:
         """What is in the container, `depth` containers deep (1: in a file of its own)."""
         try:
             if depth > MAX_DEPTH:
-                raise _beyond(f"containers are in containers more than {MAX_DEPTH} deep")
+                raise over_limit(f"containers are in containers more than {MAX_DEPTH} deep")
             state = state_of(artifact.path)
             container = open_container(snapshot, BOUNDS)
-            return _Pass(self, artifact, container, taken, depth).opened(kind, state)
+            return _Pass(self, artifact, container, extracted, depth).opened(kind, state)
         except KspSignError as error:
-            return Opened(Box(artifact, kind, error=error), InsideFacts(0))
+            return Opened(ContainerNode(artifact, kind, error=error), InsideFacts(0))
+        except OSError as refused:
+            return Opened(ContainerNode(artifact, kind, error=self._no_room(refused)), InsideFacts(0))
 
     def keeps(self, container: Container) -> bool:
         """Whether there is room for one more container in memory."""
@@ -161,64 +128,31 @@ class Opener:
             if payloads:
                 self.unopened[artifact.name] = "; ".join(map(_said, payloads))
 
+    def _no_room(self, refused: OSError) -> KspSignError:
+        return PrerequisiteError(
+            f"what is inside can't be taken out to {self.extractor.folder.path.parent}: {refused.strerror or refused}",
+            code="TEMP_FOLDER_UNUSABLE",
+            remedy="Make room in the folder for temporary files (TMPDIR, Agent.TempDirectory): it needs as much as the "
+            "files to be signed have. The container was left as it was.",
+        )
+
     def reaches(self, name: str) -> bool:
         """Whether something in the container of this name may get a row."""
         return self.demanded or self.patterns.reaches_into(name)
-
-    def content(self, container: Container, entry: ContainerEntry, suffix: str, own: Ownership) -> _Content:
-        """What the entry has. The private copy is that of the same content with the same extension, among those for
-        which `own` says the same; none is made of what is of no format and not named like a container.
-
-        Raises ArtifactError when the entry is damaged, OSError.
-        """
-        pieces = container.pieces(entry)
-        head = b""
-        for piece in pieces:
-            head += piece
-            if len(head) >= HEAD:
-                break
-        begin = head[:HEAD]
-        if not (is_named_container(begin, suffix) or may_be_signable(begin, suffix)):
-            return _Content(begin)
-        owner = own(begin)
-        known = self._same(container, entry, suffix, owner)
-        if known is not None:
-            return _Content(begin, known)
-        digest, path = hashlib.sha256(), self.folder.new_path(suffix)
-        with new_file(path) as file:
-            for piece in chain((head,), pieces):
-                digest.update(piece)
-                file.write(piece)
-        with self._lock:
-            kept = self._known.setdefault((digest.hexdigest(), suffix, owner), path)
-        if kept is not path:
-            path.unlink()
-        return _Content(begin, kept)
-
-    def _same(self, container: Container, entry: ContainerEntry, suffix: str, owner: str | None) -> Path | None:
-        """The copy that there is, where one of the same size and checksum was taken out before."""
-        size = entry.entry.crc, entry.size, suffix
-        with self._lock:
-            seen = size in self._sizes
-            self._sizes.add(size)
-        if not seen:
-            return None
-        digest = hashlib.sha256()
-        for piece in container.pieces(entry):
-            digest.update(piece)
-        return self._known.get((digest.hexdigest(), suffix, owner))
 
 
 class _Pass:
     """One pass over the entries of a container."""
 
-    def __init__(self, opener: Opener, artifact: Artifact, container: Container, taken: _Taken, depth: int) -> None:
+    def __init__(
+        self, opener: Opener, artifact: Artifact, container: Container, extracted: Extracted, depth: int
+    ) -> None:
         self._opener, self._artifact, self._container = opener, artifact, container
-        self._taken, self._depth = taken, depth
+        self._extracted, self._depth = extracted, depth
         self._signs = opener.signs and artifact.to_sign and not self._is_left_alone()
-        self._members: list[BoxMember] = []
+        self._members: list[ContainerMember] = []
         self._artifacts: list[Artifact] = []
-        self._boxes: list[Opened] = []
+        self._containers: list[Opened] = []
         self._not_matched = self._not_signable = 0
         self._stating: str | None = None
         self._not_opened: list[str] = []
@@ -238,8 +172,8 @@ class _Pass:
             )
         facts = InsideFacts(len(self._members), self._not_matched, self._not_signable, _archives(self._not_opened))
         kept = self._container if self._members and self._opener.keeps(self._container) else None
-        box = Box(self._artifact, kind, tuple(self._members), state, opened=kept)
-        return Opened(box, facts, tuple(self._artifacts), tuple(self._boxes))
+        node = ContainerNode(self._artifact, kind, tuple(self._members), state, opened=kept)
+        return Opened(node, facts, tuple(self._artifacts), tuple(self._containers))
 
     def _is_left_alone(self) -> bool:
         """Whether its content has to stay: it is signed and not to be signed again, or the policy says so."""
@@ -253,8 +187,8 @@ class _Pass:
         suffix = PurePosixPath(entry.name).suffix.lower()
         if not self._signs or self._stating is not None or suffix not in MANIFEST_SUFFIXES:
             return
-        self._taken.add(entry)
-        found = self._opener.content(self._container, entry, suffix, lambda _head: None)
+        self._extracted.add(entry)
+        found = self._opener.extractor.extract(self._container, entry, suffix, lambda _head: None)
         if found.path is not None and detect_format(Glimpse(found.path, found.head, entry.size)) in SIGNED_AFTER_OTHERS:
             self._stating = entry.name
 
@@ -265,15 +199,17 @@ class _Pass:
         if not (reaches or opener.patterns.takes(name)):
             self._not_matched += 1
             return
-        self._taken.add(entry)
-        found = opener.content(self._container, entry, suffix, partial(self._owner, name))
+        self._extracted.add(entry)
+        found = opener.extractor.extract(self._container, entry, suffix, partial(self._owner, name))
         if found.path is None:
             self._leave(entry, None, found.head)
             return
         glimpse = Glimpse(found.path, found.head, entry.size)
         format_, kind = detect_format(glimpse), detect_container(glimpse)
-        # A name that readers open as a container is refused where nothing can be judged by it, as outside of one.
-        counts = format_ is not None or (kind is None and is_named_container(found.head, suffix))
+        # What readers open as a container, or Windows loads, by its name is refused where nothing can be judged by it,
+        # as outside of a container.
+        named = is_named_container(found.head, suffix) or (suffix in PROGRAM_SUFFIXES and not opener.signs)
+        counts = format_ is not None or (kind is None and named)
         by_name = suffix if opener.signs and is_taken_by_name(format_, suffix) else None
         taken = counts and opener.patterns.takes(name, named_suffix=by_name)
         demanded = opener.demanded and counts
@@ -299,13 +235,13 @@ class _Pass:
         """A container in the container: it has a row when something in it has one, or a pattern names it."""
         artifact = artifact._replace(to_sign=self._signs)
         snapshot = Snapshot(artifact.path, keep=False)
-        opened = self._opener.open_nested(artifact, kind, snapshot, self._taken, self._depth + 1)
-        if not (opened.box.members or opened.box.error or taken or demanded):
+        opened = self._opener.open_nested(artifact, kind, snapshot, self._extracted, self._depth + 1)
+        if not (opened.node.members or opened.node.error or taken or demanded):
             self._leave(entry, artifact.format, b"", opened.facts.not_opened)
             return
         to_sign = self._signs and (taken or any(inner.to_sign for inner in opened.artifacts))
         artifact = artifact._replace(to_sign=to_sign)
-        self._boxes.append(opened._replace(box=replace(opened.box, artifact=artifact)))
+        self._containers.append(opened._replace(node=replace(opened.node, artifact=artifact)))
         self._add(entry, artifact)
 
     def _leave(self, entry: ContainerEntry, format_: Format | None, head: bytes, not_opened: str = "") -> None:
@@ -316,7 +252,7 @@ class _Pass:
             self._not_opened.append(f"{entry.name} ({not_opened})" if not_opened else entry.name)
 
     def _add(self, entry: ContainerEntry, artifact: Artifact) -> None:
-        self._members.append(BoxMember(entry.name, artifact.name))
+        self._members.append(ContainerMember(entry.name, artifact.name))
         self._artifacts.append(artifact)
 
 
@@ -331,7 +267,3 @@ def _archives(names: Sequence[str]) -> str:
 def _said(payload: Payload) -> str:
     place = f" ({payload.place})" if payload.place else ""
     return f"{payload.kind}{place}" + (f" of {count(len(payload.files), 'file')}" if payload.files else "")
-
-
-def _beyond(what: str) -> ArtifactError:
-    return ArtifactError(Hresult.ERROR_NOT_SUPPORTED, f"what is inside can't be worked on: {what}", remedy=_EXCLUDE)

@@ -1,4 +1,4 @@
-"""The patterns of --inside: which files in containers are meant, by the container's name, a slash and the entry's."""
+"""The patterns of --inside: they select files in containers by container name, a slash and entry name."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class _InsidePattern(NamedTuple):
 
 
 class InsidePatterns:
-    """The patterns in their order: a later one counts more. Where the first one excludes, everything else is meant.
+    """The patterns in their order: a later one counts more. Where the first one excludes, everything else is selected.
     Case is ignored: most readers of packages do."""
 
     def __init__(self, texts: Iterable[str]) -> None:
@@ -38,7 +38,7 @@ class InsidePatterns:
         self._used: set[str] = set()
 
     def takes(self, name: str, *, named_suffix: str | None = None) -> bool:
-        """Whether the file of this name is meant; with `named_suffix` only by a pattern that says that extension."""
+        """Whether the file of this name is selected; with `named_suffix` only by a pattern that says that extension."""
         path = name.casefold().split("/")
         taken = named_suffix is None and self._begins_with_everything
         for pattern in self._patterns:
@@ -50,7 +50,7 @@ class InsidePatterns:
         return taken
 
     def reaches_into(self, name: str) -> bool:
-        """Whether something in the container of this name may be meant."""
+        """Whether something in the container of this name may be selected."""
         folder = name.casefold().split("/")
         reached = self._begins_with_everything
         for pattern in self._patterns:

@@ -20,7 +20,7 @@ from kspsign.signing.copies import SignedCopy
 _CHANGED = frozenset({"signed", "rebuilt", "planned"})
 
 
-class BoxMember(NamedTuple):
+class ContainerMember(NamedTuple):
     """A file in a container that has a row of its own: its entry there, and the name of the artifact that is worked on
     for it, which may be that of the same content elsewhere."""
 
@@ -29,14 +29,14 @@ class BoxMember(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Box:
+class ContainerNode:
     """A container that was opened: what it is, the files in it that have rows, and its state when it was read (see
     `state_of`). `error` is why what is inside can't be taken out. `opened` is the container as it was read, None where
     there are too many to keep."""
 
     artifact: Artifact
     kind: ContainerKind | None
-    members: tuple[BoxMember, ...] = ()
+    members: tuple[ContainerMember, ...] = ()
     state: tuple[int, ...] = ()
     error: KspSignError | None = None
     opened: Container | None = field(default=None, repr=False)
@@ -52,16 +52,16 @@ class Settled(NamedTuple):
 
 @dataclass(slots=True)
 class Inside:
-    """The containers of a run by name (`boxes`), and `twins`: for a file that is worked on, further ones inside with
-    the same content, which share its outcome. Safe to share between threads.
+    """The containers of a run by name (`nodes`), and `duplicates`: for a file that is worked on, further ones inside
+    with the same content, which share its outcome. Safe to share between threads.
 
     `facts` are what the report says of each container.
     """
 
     folder: PrivateFolder
-    boxes: Mapping[str, Box]
+    nodes: Mapping[str, ContainerNode]
     paths: Mapping[str, Path]
-    twins: Mapping[str, tuple[Artifact, ...]]
+    duplicates: Mapping[str, tuple[Artifact, ...]]
     facts: Mapping[str, InsideFacts]
     _parents: dict[str, list[str]] = field(default_factory=dict)
     _roots_left: dict[str, int] = field(default_factory=dict)
@@ -72,30 +72,30 @@ class Inside:
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def __post_init__(self) -> None:
-        for box in self.boxes.values():
-            for name in {member.worked_on for member in box.members}:
-                self._parents.setdefault(name, []).append(box.artifact.name)
-        for box in self._roots():
-            for name in self._below(box):
+        for node in self.nodes.values():
+            for name in {member.worked_on for member in node.members}:
+                self._parents.setdefault(name, []).append(node.artifact.name)
+        for node in self._roots():
+            for name in self._below(node):
                 self._roots_left[name] = self._roots_left.get(name, 0) + 1
 
     @property
     def dependencies(self) -> Mapping[Hashable, Collection[Hashable]]:
         """For each container the files that are worked on before it."""
-        return {name: frozenset(member.worked_on for member in box.members) for name, box in self.boxes.items()}
+        return {name: frozenset(member.worked_on for member in node.members) for name, node in self.nodes.items()}
 
-    def is_twin(self, artifact: Artifact) -> bool:
+    def is_duplicate(self, artifact: Artifact) -> bool:
         """Whether the artifact gets the outcome of another one."""
         return artifact.container is not None and artifact.name not in self.paths
 
     def rows(self, outcome: FileOutcome) -> Iterator[FileOutcome]:
-        """The outcome with what is inside, and those of its twins: one for each row of the report."""
-        box = self.boxes.get(outcome.path)
-        format_ = outcome.format or (box.kind if box is not None else None)
+        """The outcome with what is inside, and those of its duplicates: one for each row of the report."""
+        node = self.nodes.get(outcome.path)
+        format_ = outcome.format or (node.kind if node is not None else None)
         yield replace(outcome, format=format_, inside=self.facts.get(outcome.path))
-        for twin in self.twins.get(outcome.path, ()):
-            facts = self.facts.get(twin.name)
-            yield replace(outcome, path=twin.name, container=twin.container, seconds={}, inside=facts)
+        for duplicate in self.duplicates.get(outcome.path, ()):
+            facts = self.facts.get(duplicate.name)
+            yield replace(outcome, path=duplicate.name, container=duplicate.container, seconds={}, inside=facts)
 
     def settle(self, outcome: FileOutcome) -> None:
         """Keep what the containers of the file need to know; one that failed fails them."""
@@ -103,14 +103,14 @@ class Inside:
         if outcome.error is not None:
             self._doom(outcome.path, outcome.path)
 
-    def of(self, member: BoxMember) -> Settled:
+    def of(self, member: ContainerMember) -> Settled:
         """What became of a member that is done."""
         return self._settled[member.worked_on]
 
-    def failed(self, box: Box) -> tuple[BoxMember, ErrorFacts] | None:
+    def failed(self, node: ContainerNode) -> tuple[ContainerMember, ErrorFacts] | None:
         """The first file in the container that is known to have failed by itself; None when there is none. Files that
         were not tried say nothing of the cause."""
-        for member in box.members:
+        for member in node.members:
             settled = self._settled.get(member.worked_on)
             if settled is not None and settled.error is not None and settled.error.code not in {NOT_TRIED, CANCELLED}:
                 return member, settled.error
@@ -124,13 +124,13 @@ class Inside:
         """The file is going to be signed."""
         self._expected.add(artifact.name)
 
-    def expected(self, box: Box) -> tuple[str, ...]:
+    def expected(self, node: ContainerNode) -> tuple[str, ...]:
         """The entries of the container that are going to change."""
-        return tuple(member.entry for member in box.members if self._is_expected(member.worked_on))
+        return tuple(member.entry for member in node.members if self._is_expected(member.worked_on))
 
-    def changed(self, box: Box) -> tuple[BoxMember, ...]:
+    def changed(self, node: ContainerNode) -> tuple[ContainerMember, ...]:
         """Those that have changed."""
-        return tuple(member for member in box.members if self.of(member).changed)
+        return tuple(member for member in node.members if self.of(member).changed)
 
     def check_needed(self, artifact: Artifact) -> None:
         """Raise HaltedError when every container that the file is in will fail: nothing is spent on it then."""
@@ -147,35 +147,37 @@ class Inside:
                 self._copies[artifact.name] = copy._replace(hashes=small, seconds={}, request_ids=())
                 return
             yield copy
-            for name in self._below(self.boxes[artifact.name]) if artifact.name in self.boxes else ():
+            for name in self._below(self.nodes[artifact.name]) if artifact.name in self.nodes else ():
                 self._roots_left[name] -= 1
                 if not self._roots_left[name] and name in self._copies:
                     yield self._copies.pop(name)
 
-    def drop(self, box: Box) -> None:
+    def drop(self, node: ContainerNode) -> None:
         """Remove the private copies of what only this container holds, which is written."""
-        for name in {member.worked_on for member in box.members}:
+        for name in {member.worked_on for member in node.members}:
             parents = self._parents[name]
-            parents.remove(box.artifact.name)
+            parents.remove(node.artifact.name)
             if not parents:
                 self.paths[name].unlink(missing_ok=True)
 
-    def _roots(self) -> Iterator[Box]:
-        return (box for box in self.boxes.values() if box.artifact.container is None)
+    def _roots(self) -> Iterator[ContainerNode]:
+        return (node for node in self.nodes.values() if node.artifact.container is None)
 
-    def _below(self, box: Box) -> set[str]:
+    def _below(self, node: ContainerNode) -> set[str]:
         """The names of all that is worked on for what is inside the container, at any depth."""
         found: set[str] = set()
-        waiting = [box]
+        waiting = [node]
         while waiting:
             names = {member.worked_on for member in waiting.pop().members} - found
             found |= names
-            waiting += (self.boxes[name] for name in names if name in self.boxes)
+            waiting += (self.nodes[name] for name in names if name in self.nodes)
         return found
 
     def _is_expected(self, name: str) -> bool:
-        box = self.boxes.get(name)
-        return name in self._expected or (box is not None and any(self._is_expected(m.worked_on) for m in box.members))
+        node = self.nodes.get(name)
+        return name in self._expected or (
+            node is not None and any(self._is_expected(member.worked_on) for member in node.members)
+        )
 
     def _is_needed(self, name: str) -> bool:
         parents = self._parents.get(name, ())

@@ -11,43 +11,50 @@ from kspsign.authenticode.containers.kinds import ContainerKind
 from kspsign.authenticode.formats import open_signable
 from kspsign.authenticode.io.snapshot import Snapshot
 from kspsign.authenticode.zip import Scan
-from kspsign.batch.inside.opener import BOUNDS
-from kspsign.batch.inside.tree import Box, Inside
+from kspsign.batch.inside.extract import BOUNDS
+from kspsign.batch.inside.tree import ContainerNode, Inside
 from kspsign.model.report import FileOutcome
 from kspsign.model.values import Check, Finding, Verdict, Verification
 from kspsign.verifying import Verifier
 from kspsign.verifying.verifier import conclude
 
 _CHECK = "inside"
+_INSIDE = "inside it, "
 _WITHOUT_SIGNATURE = frozenset({ContainerKind.ZIP})
 """Kinds of containers that have no place for a signature of their own."""
 
 
-def verify_container(box: Box, inside: Inside, verifier: Verifier) -> Verification:
+def verify_container(node: ContainerNode, inside: Inside, verifier: Verifier) -> Verification:
     """The verdict on a container whose files are judged: its own, and that of the first of them that does not
     verify."""
-    artifact = box.artifact
-    if box.error is not None:
-        raise box.error
-    own = own_verdict(box, verifier, (artifact.name,))
-    for member in box.members:
+    artifact = node.artifact
+    if node.error is not None:
+        raise node.error
+    own = own_verdict(node, verifier, (artifact.name,))
+    for member in node.members:
         error = inside.of(member).error
         if error is not None:
-            verdict = _with_check(own.verdict, box, ok=False, detail=f"{member.entry}: {error.message}")
-            named = replace(error, message=f"inside it, {member.entry}: {error.message}")
+            verdict = _with_check(own.verdict, node, ok=False, detail=f"{member.entry}: {error.message}")
+            deeper = error.message.startswith(_INSIDE)  # one path, however deep: a/b.zip/c.exe
+            said = (
+                f"{member.entry}/{error.message.removeprefix(_INSIDE)}"
+                if deeper
+                else f"{member.entry}: {error.message}"
+            )
+            named = replace(error, message=_INSIDE + said)
             return Verification(verdict, own.signatures, own.sha256, own.error or named)
-    return own._replace(verdict=_with_check(own.verdict, box, ok=True))
+    return own._replace(verdict=_with_check(own.verdict, node, ok=True))
 
 
-def proved(outcome: FileOutcome, box: Box) -> FileOutcome:
+def proved(outcome: FileOutcome, node: ContainerNode) -> FileOutcome:
     """The outcome of a container all of whose files hold."""
-    return replace(outcome, verdict=_with_check(outcome.verdict, box, ok=True)) if outcome.verdict.ok else outcome
+    return replace(outcome, verdict=_with_check(outcome.verdict, node, ok=True)) if outcome.verdict.ok else outcome
 
 
-def check_kind(box: Box) -> None:
+def check_kind(node: ContainerNode) -> None:
     """Raise ArtifactError for a container that has a signature of its own, of a kind that is not made here."""
-    if box.artifact.format is None and box.kind not in _WITHOUT_SIGNATURE:
-        open_signable(box.artifact.path, None)  # raises, and says what signs it
+    if node.artifact.format is None and node.kind not in _WITHOUT_SIGNATURE:
+        open_signable(node.artifact.path, None)  # raises, and says what signs it
 
 
 def sha256_of(path: Path) -> str:
@@ -55,10 +62,12 @@ def sha256_of(path: Path) -> str:
     return Snapshot(path, keep=False).sha256()
 
 
-def own_verdict(box: Box, verifier: Verifier, names: Sequence[str], path: Path | None = None) -> Verification:
+def own_verdict(
+    node: ContainerNode, verifier: Verifier, names: Sequence[str], path: Path | None = None
+) -> Verification:
     """The verdict on the container by its own signature; one that has no place for any has only what a policy says."""
-    artifact = box.artifact
-    if artifact.format is not None or box.kind not in _WITHOUT_SIGNATURE:
+    artifact = node.artifact
+    if artifact.format is not None or node.kind not in _WITHOUT_SIGNATURE:
         return verifier.verify_by_names(artifact.path, artifact.format, names)
     path = path or artifact.path
     findings = [_content_finding(path)]
@@ -77,7 +86,7 @@ def _content_finding(path: Path) -> Finding:
     return scan.finding()
 
 
-def _with_check(verdict: Verdict, box: Box, *, ok: bool, detail: str = "") -> Verdict:
-    said = detail or f"{len(box.members)} in it, each judged in a row of its own"
+def _with_check(verdict: Verdict, node: ContainerNode, *, ok: bool, detail: str = "") -> Verdict:
+    said = detail or f"{len(node.members)} in it, each judged in a row of its own"
     checks = (*verdict.checks, Check(_CHECK, ok, said))
     return Verdict(verdict.result if ok else "failed", checks)

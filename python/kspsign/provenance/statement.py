@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictInt, ValidationError
 
 from kspsign.model.errors import TrustError
 from kspsign.model.hresults import Hresult
@@ -65,11 +65,11 @@ class InternalParameters(_StatementPart):
     """What the service decides, or who started the build."""
 
     host: Literal["azure-pipelines", "github-actions"]
-    hosted: bool
+    hosted: StrictBool
     reason: str
     requestedFor: str  # noqa: N815 - camelCase as in the predicate
     job: str
-    attempt: int
+    attempt: StrictInt
 
 
 class BuildDefinition(_StatementPart):
@@ -147,9 +147,10 @@ def read_statement(text: bytes) -> Statement:
 
 
 def strict_json(text: bytes) -> Any:
-    """JSON with each key of an object once. Raises TrustError."""
+    """JSON in UTF-8 (RFC 8259, no byte order mark) with each key of an object once, and no number that JSON does not
+    have: other programs could read such a text differently. Raises TrustError."""
     try:
-        return json.loads(text, object_pairs_hook=_once)
+        return json.loads(text.decode("utf-8"), object_pairs_hook=_once, parse_constant=_no_constant)
     except (ValueError, RecursionError) as broken:
         raise refused(f"it is not JSON: {broken}") from broken
 
@@ -162,6 +163,10 @@ def refused(detail: str, hresult: Hresult = Hresult.TRUST_E_MALFORMED_SIGNATURE)
         check="provenance",
         remedy="Use the file that the signing run wrote, unchanged, with the files that it signed.",
     )
+
+
+def _no_constant(name: str) -> None:
+    raise ValueError(f"{name} is not a value of JSON")
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

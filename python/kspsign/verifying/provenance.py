@@ -119,7 +119,9 @@ def check_rule(statement: Statement, rule: ProvenanceRule) -> None:
 
 
 def _plain(repository: str) -> str:
-    return repository.casefold().rstrip("/").removesuffix(".git")
+    """The address as servers compare it: letters of ASCII in any case. Unicode's folding would make one of two."""
+    lower = "".join(letter.lower() if letter.isascii() else letter for letter in repository)
+    return lower.rstrip("/").removesuffix(".git")
 
 
 def _check_signature(signed: SignedStatement) -> None:

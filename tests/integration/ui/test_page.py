@@ -12,7 +12,7 @@ import pytest
 from playwright.sync_api import Browser
 
 from kspsign.model.report import InsideFacts, Report
-from kspsign.publishing.page import page_pieces
+from kspsign.publishing.page import page_around, page_pieces
 from kspsign.publishing.report_file import report_text
 from support.azure_devops.uploads import step_variables
 from support.samples import Store, kspsign
@@ -293,3 +293,17 @@ def test_the_report_in_the_page_is_that_of_the_run(tmp_path: Path) -> None:
     packed, _, _ = rest.partition("</script>")
     assert set(packed) <= set("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/=")
     assert "hacked" in report_text(hostile_report(1000))
+
+
+def test_values_that_nothing_can_draw_leave_no_empty_page(browser: Browser, tmp_path: Path) -> None:
+    """A report that another program wrote into the page, with numbers and objects in the place of texts."""
+    path = tmp_path / "signatures.html"
+    wrong = {"subject": 1, "thumbprint": {}, "issuer": None, "not_before": 0, "not_after": []}
+    data = {"report": {"schema": "kspsign.report/1", "passed": True, "certificate": wrong, "__proto__": {"passed": 1}}}
+    path.write_text("".join(page_around([json.dumps(data)])), encoding="utf-8")
+    with watched(browser) as page:
+        page.page.goto(path.as_uri())
+        page.page.wait_for_selector("h1")
+        assert page.text("h1") == "The report can't be shown"
+        assert "no version of kspsign writes" in page.text(".problem")
+        assert page.page.locator(".verdict").count() == 0

@@ -3,6 +3,7 @@ import { createRoot } from "react-dom/client";
 import { ComparisonView } from "../comparison/ComparisonView";
 import { NotAReportError } from "../report/read";
 import { followSystemTheme } from "../view/theme";
+import { Guarded } from "../view/Guarded";
 import { ReportView } from "../view/ReportView";
 import { Problem } from "../view/Problem";
 import { readData } from "./data";
@@ -18,7 +19,7 @@ if (holder && target) {
         document.title = "Uses of the key - kspsign";
         root.render(<ComparisonView comparison={data.comparison} />);
       } else {
-        root.render(<ReportView report={data.report} now={Date.now()} />);
+        root.render(<Guarded><ReportView report={data.report} now={Date.now()} /></Guarded>);
       }
     },
     (error: unknown) => {

@@ -4,6 +4,7 @@ import { mergedReport } from "../report/merge";
 import { type Decision, decide } from "../service/decision";
 import type { Host } from "../service/host";
 import { ServiceError } from "../service/rest";
+import { Guarded } from "../view/Guarded";
 import { Problem } from "../view/Problem";
 import { ReportView } from "../view/ReportView";
 import { GateChecks } from "./GateChecks";
@@ -31,7 +32,7 @@ export function SignaturesTab({ host, build }: { host: Host; build: number }) {
   return (
     <>
       <TabNotices decision={decision} />
-      {report ? <ReportView report={report} now={now} /> : again}
+      {report ? <Guarded><ReportView report={report} now={now} /></Guarded> : again}
       <GateChecks decision={decision} />
     </>
   );

@@ -154,8 +154,12 @@ def test_the_gate_names_them_too() -> None:
 
 def test_reconcile_names_the_token_too() -> None:
     given = {
-        **{"from_azure_devops": True, "definition": (1,), "since": "2026-01-01", "key_log": (Path("key.json"),)},
-        **{"collection": "https://dev.example/c", "project": "p"},
+        "from_azure_devops": True,
+        "definition": (1,),
+        "since": "2026-01-01",
+        "key_log": (Path("key.json"),),
+        "collection": "https://dev.example/c",
+        "project": "p",
     }
     assert resolve_reconcile(given, {"SYSTEM_ACCESSTOKEN": "t"}).token is not None
     with pytest.raises(ConfigurationError, match="SYSTEM_ACCESSTOKEN holds the text"):

@@ -15,15 +15,8 @@ from kspsign.ledger.entries import KeyFacts, LedgerCertificate, RunEntry, fit_te
 from kspsign.ledger.file import LedgerFile
 from kspsign.ledger.history import LedgerHistory, MonthlyLimit
 from kspsign.model.errors import ConfigurationError
-from kspsign.model.report import (
-    AnchorFacts,
-    BuildFacts,
-    CertificateFacts,
-    LedgerFacts,
-    MonthFacts,
-    RotationFacts,
-    RunWarning,
-)
+from kspsign.model.ledger_facts import AnchorFacts, LedgerFacts, MonthFacts, RotationFacts
+from kspsign.model.report import BuildFacts, CertificateFacts, RunWarning
 from kspsign.model.version import VERSION
 
 

@@ -31,7 +31,7 @@ from kspsign.ledger.entries import (
 from kspsign.ledger.file import LedgerFile
 from kspsign.ledger.history import BUDGET_SPENT, MonthlyLimit
 from kspsign.model.errors import PrerequisiteError
-from kspsign.model.report import KeyUseFacts
+from kspsign.model.ledger_facts import KeyUseFacts
 from kspsign.model.values import DigestAlgorithm
 from kspsign.signing.journal_entries import LostRequest
 

@@ -60,6 +60,10 @@ class _Clue(NamedTuple):
         return head.startswith(self.begin) and (not self.suffixes or suffix in self.suffixes)
 
 
+PROGRAM_SUFFIXES: Final = frozenset(
+    {".exe", ".dll", ".sys", ".ocx", ".scr", ".cpl", ".com", ".drv", ".efi", ".mui", ".winmd"}
+)
+"""Extensions of files that Windows loads as PE images, whatever their content is."""
 MANIFEST_SUFFIXES: Final = frozenset({".manifest", ".application", ".vsto"})
 """Extensions of ClickOnce and VSTO manifests."""
 _ZIP = _Clue(b"PK\3\4")

@@ -167,7 +167,7 @@ UNSUPPORTED_TYPES: tuple[UnsupportedType, ...] = (
         _zip(),
         "it is a ZIP archive, not a package that can be signed (appx, msix, nupkg, vsix), and has no place for a "
         "signature",
-        _INSIDE,
+        "Sign the files in it with --inside, or before it is packed.",
     ),
     UnsupportedType(
         lambda look: look.has(_MANIFEST.encode(), _MANIFEST.encode("utf-16-le")),

@@ -24,6 +24,7 @@ from kspsign.model.hresults import Hresult
 from kspsign.model.report import FileOutcome, Report
 from kspsign.model.values import Artifact, iso_utc
 from kspsign.model.version import VERSION
+from kspsign.publishing.wording import count
 from kspsign.settings.model import STANDARD_OUTPUT, Settings
 from kspsign.signing.copies import access_error
 from kspsign.signing.digest_document import SCHEMA, DigestDocument, DigestEntry
@@ -59,7 +60,7 @@ def write_digests(run: Run, chosen: Callable[[Run], Run] = select) -> Report:
                 ),
                 output,
             )
-            run.console.notice(f"{output}: what must be signed of {len(entries)} file(s)")
+            run.console.notice(f"{output}: what must be signed of {count(len(entries), 'file')}")
     return publish(run)
 
 

@@ -107,6 +107,23 @@ def failed(
     )
 
 
+def not_replaced(outcome: FileOutcome, container: str) -> FileOutcome:
+    """The outcome of a file that was signed for a container which then failed: as it is there, it is not signed."""
+    error = KspSignError(
+        f"it was signed, but {container}, which it is in, failed and was left as it was",
+        code="INSIDE_FAILED",
+        remedy=f"Correct what made {container} fail, and run it again.",
+    )
+    return replace(
+        outcome,
+        sha256_after=outcome.sha256_before,
+        outcome="failed",
+        signatures=(),
+        verdict=NOT_CHECKED,
+        error=ErrorFacts.of(error),
+    )
+
+
 def _seen(
     artifact: Artifact, verification: Verification, outcome: Literal["signed", "skipped", "checked", "rebuilt"]
 ) -> FileOutcome:

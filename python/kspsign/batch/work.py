@@ -11,7 +11,7 @@ from typing import Protocol
 
 from kspsign.batch.guard import guarded
 from kspsign.batch.kept import Keeper
-from kspsign.batch.outcomes import failed
+from kspsign.batch.outcomes import failed, not_replaced
 from kspsign.batch.references import stating_files
 from kspsign.batch.run import Run
 from kspsign.concurrency.ready_queue import ReadyQueue
@@ -28,6 +28,7 @@ ABANDON_SECONDS, LATE_SECONDS = 0.3, 0.1
 
 
 _name = attrgetter("name")
+_WRITTEN = frozenset({"signed", "rebuilt"})
 
 
 class Waiting(Protocol):
@@ -104,6 +105,7 @@ class Batch:
                 for outcome in workers.late(ABANDON_SECONDS):
                     self._settle(outcome)
             self._give_up()
+        self._withdraw()
         self._tick()
 
     def _give_up(self) -> None:
@@ -111,6 +113,19 @@ class Batch:
         for artifact in self._artifacts:
             if artifact.name not in self._record.outcomes:
                 self._settle(failed(artifact, CancelledError()))
+
+    def _withdraw(self) -> None:
+        """A file that was signed for a container which keeps its bytes is not signed there: its row says so."""
+        if self._inside is None:
+            return
+        outcomes, outer = self._record.outcomes, {artifact.name: artifact.container for artifact in self._artifacts}
+        for artifact in self._artifacts:
+            root = artifact.name
+            while (container := outer[root]) is not None:
+                root = container
+            outcome = outcomes[artifact.name]
+            if root != artifact.name and outcomes[root].error is not None and outcome.outcome in _WRITTEN:
+                outcomes[artifact.name] = not_replaced(outcome, root)
 
     def _is_duplicate(self, artifact: Artifact) -> bool:
         return self._inside is not None and self._inside.is_duplicate(artifact)

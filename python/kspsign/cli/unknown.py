@@ -12,6 +12,7 @@ from kspsign.model.suggest import did_you_mean
 
 _SECRET = re.compile(r"^p$|pass|pwd|(^|-)(pin?($|-)|tok|secr?|cred)|secret|api-?key|login", re.IGNORECASE)
 _OF_ALL = frozenset({"-h", "--help", "-V", "--version"})
+_INSIDE = "A pattern of --inside follows a =: --inside='app.msix/**/*.dll'. "
 _HELP = "`kspsign --help` lists the commands, `kspsign COMMAND --help` the options of one."
 
 
@@ -37,7 +38,7 @@ def unknown_arguments(parser: argparse.ArgumentParser, command: str, unknown: Se
     return ConfigurationError(
         f"`kspsign {command}` takes no further argument ({len(unknown)} too many)",
         remedy="Write all patterns or files in one place, before the options or after them, and values with blanks in "
-        f"quotation marks. {_HELP}",
+        f"quotation marks. {_INSIDE if '--inside' in _options(parser, command) else ''}{_HELP}",
     )
 
 

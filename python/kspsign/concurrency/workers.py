@@ -6,7 +6,7 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
-from typing import Generic, TypeVar
+from typing import Generic, NamedTuple, TypeVar
 
 from kspsign.concurrency.cancellation import GRACE_SECONDS, SIGNAL_SECONDS
 
@@ -14,9 +14,15 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
+class _Raised(NamedTuple):
+    """What `work` raised in place of a result."""
+
+    error: BaseException
+
+
 class Workers(Generic[Item, Result]):
-    """`work(item)` of each of `number` items, at most `jobs` at a time; `work` must not raise. The next item may take a
-    while to be had, and there may be none left once the run is cancelled.
+    """`work(item)` of each of `number` items, at most `jobs` at a time. The next item may take a while to be
+    had, and there may be none left once the run is cancelled. What `work` raises is raised by `results`.
 
     No item is started once `cancelled` is set. The threads do not keep the process alive: one that hangs in an
     unresponsive service is abandoned.
@@ -29,7 +35,7 @@ class Workers(Generic[Item, Result]):
         self._left = number
         self._remaining = iter(items)
         self._take = threading.Lock()
-        self._done: queue.SimpleQueue[Result] = queue.SimpleQueue()
+        self._done: queue.SimpleQueue[Result | _Raised] = queue.SimpleQueue()
         self._threads = [
             threading.Thread(target=self._run, name=f"file-{index}", daemon=True) for index in range(min(jobs, number))
         ]
@@ -44,7 +50,7 @@ class Workers(Generic[Item, Result]):
         while self._left:
             tick()
             try:
-                yield self._done.get(timeout=SIGNAL_SECONDS)
+                result = self._done.get(timeout=SIGNAL_SECONDS)
             except queue.Empty:
                 if not self._cancelled.is_set():
                     continue
@@ -53,6 +59,9 @@ class Workers(Generic[Item, Result]):
                     return
             else:
                 self._left -= 1
+                if isinstance(result, _Raised):
+                    raise result.error
+                yield result
 
     def _start(self) -> None:
         """As many threads as there is memory for, one at least."""
@@ -74,7 +83,8 @@ class Workers(Generic[Item, Result]):
             except queue.Empty:
                 return
             self._left -= 1
-            yield result
+            if not isinstance(result, _Raised):
+                yield result
 
     def _run(self) -> None:
         while not self._cancelled.is_set():
@@ -83,4 +93,8 @@ class Workers(Generic[Item, Result]):
                     item = next(self._remaining)
                 except StopIteration:
                     return
-            self._done.put(self._work(item))
+            try:
+                result: Result | _Raised = self._work(item)
+            except BaseException as error:  # noqa: BLE001 - whoever waits for the result would wait for ever
+                result = _Raised(error)
+            self._done.put(result)

@@ -64,6 +64,13 @@ def parse_line(line: bytes) -> LedgerLine | None:
         return None
 
 
+def _is_start(text: bytes, after: LedgerAnchor) -> bool:
+    """Whether `text` is what remains of the line that followed `after`, and not something else in its place."""
+    frame = {"schema": SCHEMA, "number": after.number + 1, "previous": after.head, "entry": {}}
+    start = json.dumps(frame, separators=(",", ":")).removesuffix("}}").encode()
+    return text.startswith(start) if len(text) > len(start) else start.startswith(text) and bool(text)
+
+
 class ChainReader:
     """Reads the lines of one ledger that follow `after` and checks their chain.
 
@@ -92,7 +99,10 @@ class ChainReader:
             line = parse_line(text)
             expected, digest = self.anchor, digest_of(text)
             if line is None:
-                self._fault(place, "unreadable", "the line is not a line of a ledger, or was cut off")
+                if _is_start(text, expected):
+                    self._fault(place, "torn", "the line was cut off: its writer was killed, or the disk was full")
+                else:
+                    self._fault(place, "unreadable", "the line is not a line of a ledger")
                 self.anchor = LedgerAnchor(expected.number + 1, digest)
                 continue
             self._compare(place, line, expected)

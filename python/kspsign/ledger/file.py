@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import io
 import os
+import stat
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -78,6 +79,8 @@ class LedgerFile:
         except OSError as refused:
             raise self._unusable(refused.strerror or str(refused)) from refused
         with file:
+            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                raise self._unusable("it is not a regular file: what is written there is not kept")
             deadline = time.monotonic() + LOCK_SECONDS
             while (held := try_lock(file)) is False:
                 if time.monotonic() > deadline:
@@ -113,13 +116,16 @@ class LedgerFile:
         size = file.seek(0, os.SEEK_END)
         if size == self._size:
             return self._read_up_to, False
-        file.seek(max(self._size, 0))
-        content = file.read()
+        start = max(self._size, 0)
+        if size < start:
+            raise self._damaged("it became shorter while this run wrote it")
+        file.seek(start)
+        content = file.read(size - start)
         reader, known = ChainReader(io.BytesIO(content), after=self._read_up_to), self._read_up_to.number
         for line in reader.lines():
             history.feed(line.entry)
             known = line.number
-        broken = next((fault for fault in reader.faults if fault.kind not in {"torn", "unreadable"}), None)
+        broken = next((fault for fault in reader.faults if fault.kind != "torn"), None)
         if broken is not None or (content and not known):
             raise self._damaged(f"near line {broken.line}: {broken.message}" if broken else "it has no line of one")
         torn = bool(content) and not content.endswith(b"\n")

@@ -28,9 +28,14 @@ _LINE = 3 << 14
 
 def page_pieces(report: Report) -> Iterator[str]:
     """The page, in pieces: it grows with the report. Raises PrerequisiteError as `page_template` does."""
+    return page_around(_data(report))
+
+
+def page_around(data: Iterable[str]) -> Iterator[str]:
+    """The page that shows the JSON in `data`, in pieces. Raises PrerequisiteError as `page_template` does."""
     head, tail = page_template()
     yield head
-    yield from _packed(_data(report))
+    yield from _packed(data)
     yield tail
 
 

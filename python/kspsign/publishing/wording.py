@@ -18,7 +18,7 @@ SUITE_NAME = "Signature verification"
 TEST_SIGNING = "TEST SIGNING: throw-away keys, not for release"
 CANCELLED_EXIT_CODE = 130
 _SHARES = (
-    *("signed", "rebuilt", "skipped", "removed", "extracted", "prepared", "verified"),
+    *("signed", "rebuilt", "skipped", "removed", "extracted", "prepared", "created", "verified"),
     *("to sign", "not verified", "failed", "not tried"),
 )
 """Each file counts to one of these."""

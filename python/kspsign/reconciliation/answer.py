@@ -32,7 +32,7 @@ _SEPARATORS: Final = re.compile(r"[/:.]")
 
 class Scope(NamedTuple):
     """What is compared: uses and signatures from `since` on and before `until` (seconds since 1970), of the keys that
-    have one of these names; of all keys where there are none."""
+    have one of these names; of all keys where there are none. A use whose record names no key may be of any."""
 
     since: float | None = None
     until: float | None = None
@@ -157,7 +157,7 @@ def answer(
 
 def _account_for_uses(found: Answer) -> None:
     uses, keys = found.matcher.uses, found.matcher.keys
-    in_scope = [found.scope.has_key((key.name.lower(),)) for key in keys]
+    in_scope = [not key.name or found.scope.has_key((key.name.lower(),)) for key in keys]
     for number, match in enumerate(uses.match):
         if uses.reason[number] == REPEATED:
             found.repeated += 1

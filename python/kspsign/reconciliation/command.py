@@ -11,11 +11,13 @@ from kspsign.batch.outputs import check_outputs, inputs_of, outputs_of
 from kspsign.model.errors import ConfigurationError, NotReconciledError, UnaccountedUseError
 from kspsign.network.trace import listening
 from kspsign.publishing import issue, log_line, prepared, write_record
+from kspsign.publishing.page import page_template
 from kspsign.reconciliation.answer import Answer, Coverage, Scope, answer
 from kspsign.reconciliation.key_logs.read import KeyLog
 from kspsign.reconciliation.ledgers import Ledgers
 from kspsign.reconciliation.lines import console_lines
 from kspsign.reconciliation.matching import Matcher
+from kspsign.reconciliation.page import page_pieces
 from kspsign.reconciliation.report import report_pieces
 from kspsign.reconciliation.settings import ReconcileSettings
 from kspsign.reconciliation.summary import summary_text
@@ -34,10 +36,13 @@ def run_reconcile(
 
     `pause` waits the seconds, and says whether the run was cancelled meanwhile. Raises UnaccountedUseError for a use
     that no build accounts for, NotReconciledError where the log lacks signatures or not all was compared,
-    ConfigurationError for a file that can't be read or written, PrerequisiteError when Azure DevOps can't be asked.
+    ConfigurationError for a file that can't be read or written, PrerequisiteError when Azure DevOps can't be asked or
+    this installation has no HTML page.
     """
     outputs = outputs_of(settings, context)
     check_outputs(outputs, inputs_of(settings))
+    if settings.html is not None:
+        page_template()
     console = prepared(stream, context)
 
     def say(line: str) -> None:
@@ -117,6 +122,8 @@ def _write(found: Answer, settings: ReconcileSettings) -> None:
         write_record(settings.report, report_pieces(found))
     if settings.summary is not None:
         write_record(settings.summary, (summary_text(found),))
+    if settings.html is not None:
+        write_record(settings.html, page_pieces(found))
 
 
 def _exit_code(found: Answer, context: RunContext, console: TextIO) -> int:

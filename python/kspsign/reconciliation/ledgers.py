@@ -23,6 +23,7 @@ from kspsign.reconciliation.tables import (
     Signatures,
     SigningRun,
     hashed,
+    narrowed,
 )
 
 LARGEST: Final = 512 << 20
@@ -125,7 +126,7 @@ class Ledgers:
         table.accepted.append(facts.accepted)
         table.matched.append(-1)
         table.uses.append(bytes.fromhex(use.use))
-        table.digests.append(bytes.fromhex(use.digest)[:16] if use.digest else NOTHING)
+        table.digests.append(narrowed(bytes.fromhex(use.digest) if use.digest else None))
         table.requests.append(hashed(use.request_id or use.operation or ""))
         table.files.append(", ".join(use.files))
 

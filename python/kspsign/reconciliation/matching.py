@@ -13,7 +13,7 @@ from typing import Final, NamedTuple
 
 from kspsign.reconciliation.key_logs.record import LogRecord
 from kspsign.reconciliation.ledgers import Ledgers
-from kspsign.reconciliation.tables import MATCHES, NOTHING, REASONS, Index, LogKey, Numbered, Uses, hashed
+from kspsign.reconciliation.tables import MATCHES, NOTHING, REASONS, Index, LogKey, Numbered, Uses, hashed, narrowed
 
 DIGEST: Final = MATCHES.index("digest")
 REQUEST: Final = MATCHES.index("request-id")
@@ -56,7 +56,7 @@ class Matcher:
 
     def add(self, log: int, log_format: str, place: int, record: LogRecord) -> None:
         """Take in a use of the log with the number `log`."""
-        uses, digest = self.uses, record.digest[:16] if record.digest is not None else NOTHING
+        uses, digest = self.uses, narrowed(record.digest)
         request = hashed(record.request_id)
         number = len(uses)
         uses.times.append(record.time)
@@ -68,7 +68,7 @@ class Matcher:
         uses.row.append(-1)
         uses.match.append(0)
         uses.reason.append(UNKNOWN)
-        uses.events.append(hashed(record.event))
+        uses.events.append(_identity(record))
         uses.digests.append(digest)
         uses.request_ids.append(request)
         uses.requests.append(record.request_id[:_SHOWN])
@@ -216,6 +216,14 @@ class Matcher:
 
     def _refuse(self, number: int, reason: int, row: int) -> None:
         self.uses.reason[number], self.uses.row[number] = reason, row
+
+
+def _identity(record: LogRecord) -> bytes:
+    """What a second export of the record has, too: two records of one event that differ in anything are two uses, since
+    callers choose some of the ids."""
+    if not record.event:
+        return NOTHING
+    return hashed(repr(record))
 
 
 def key_parts(name: str) -> frozenset[str]:

@@ -84,6 +84,7 @@ class ReconcileSettings(BaseModel):
     )
     report: Annotated[Path | None, Output()] = Field(None, description="JSON file of the comparison to write.")
     summary: Annotated[Path | None, Output()] = Field(None, description="Markdown file of the comparison to write.")
+    html: Annotated[Path | None, Output()] = Field(None, description="HTML page of the comparison to write.")
     ca_file: Path | None = Field(None, description="PEM file with CA certificates for every connection.")
 
     token: SecretStr | None = None

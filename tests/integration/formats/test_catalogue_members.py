@@ -163,6 +163,7 @@ def test_the_same_files_give_the_same_catalogue(tmp_path: Path) -> None:
         )
         assert (run.code, run.file["outcome"], run.file["verdict"]["result"]) == (0, "created", "not-checked")
         assert "x.cat is not signed" in run.text
+        assert "1 file: 1 created" in run.text
         made.append((tmp_path / "x.cat").read_bytes())
     assert made[0] == made[1] != made[2]
     for text in ("HWID1", "OSAttr"):

@@ -200,6 +200,23 @@ def test_only_the_manifest_of_signed_files(publisher: Publisher, tmp_path: Path)
             "ERROR_NOT_SUPPORTED",
             "publicKeyT",
         ),
+        (lambda found: rewrite(found.application, b'"App.exe.config"', b'"NUL"'), "ERROR_BAD_FORMAT", "device"),
+        (lambda found: rewrite(found.application, b'"App.exe.config"', b'"x. "'), "ERROR_BAD_FORMAT", "dot or a space"),
+        (lambda found: rewrite(found.application, b' size="', b' asmv2:size="1" size="'), "ERROR_BAD_FORMAT", "twice"),
+        (
+            lambda found: rewrite(
+                found.application,
+                b"<application />",
+                b'<dependentAssembly asmv2:codebase="x.dll" asmv2:dependencyType="install" asmv2:size="1"/>',
+            ),
+            "ERROR_BAD_FORMAT",
+            "no hash of x.dll",
+        ),
+        (
+            lambda found: (found.application.parent / "App.exe").write_bytes(b"another"),
+            "ERROR_BAD_FORMAT",
+            "both there",
+        ),
         (lambda found: rewrite(found.application, b"<hash>", b"<hash/><hash>"), "ERROR_BAD_FORMAT", "2 hashes"),
         (lambda found: rewrite(found.application, b' size="', b' length="'), "ERROR_BAD_FORMAT", "no size"),
         (
@@ -229,6 +246,14 @@ def rewrite(path: Path, old: bytes, new: bytes) -> None:
     data = path.read_bytes()
     assert old in data
     path.write_bytes(data.replace(old, new))
+
+
+def test_a_manifest_s_own_namespaces_do_not_keep_it_from_being_restated(publisher: Publisher, tmp_path: Path) -> None:
+    """Attributes as older manifests write them, and a prefix with the name of one."""
+    published = publish(tmp_path)
+    rewrite(published.application, b' size="', b' xmlns:size="urn:x" asmv2:size="')
+    assert sign(publisher, published).code == 0
+    assert publisher.verify(published.application).code == 0
 
 
 @pytest.mark.parametrize("number", [1, 2])

@@ -162,6 +162,13 @@ CHANGES: dict[str, tuple[Change, set[str]]] = {
     "an element after the signature": (put(b"</Signature></asmv1", b"</Signature><file/></asmv1"), {"structure"}),
     "an entity": (put(b"<asmv1:assembly ", b'<!DOCTYPE x [<!ENTITY y "z">]><asmv1:assembly '), {"structure"}),
     "UTF-16": (lambda data: data.decode("utf-8-sig").replace("utf-8", "utf-16").encode("utf-16"), {"structure"}),
+    "a comment in a hash": (put(b"<dsig:DigestValue>", b"<dsig:DigestValue><!-- x -->"), {"structure"}),
+    "a comment after the root": (lambda data: data + b"<!-- x -->", {"structure"}),
+    "a namespace in the signature": (in_license(b"<KeyInfo>", b'<KeyInfo xmlns:x="urn:x">'), {"cms-structure"}),
+    "a prefix in the signature": (
+        lambda data: data.replace(b"msrel:", b"x:").replace(b"xmlns:msrel", b"xmlns:x"),
+        {"cms-structure"},
+    ),
     "wrapped": (wrapped, {"structure"}),
     "no licence": (without(rb"<msrel:RelData.*</msrel:RelData>"), {"cms-structure"}),
     "no publisher": (without(rb"<publisherIdentity[^/]*</publisherIdentity>"), {"cms-structure"}),
@@ -225,6 +232,25 @@ def test_the_files_are_looked_at(signed: Published, verifier: Verifier) -> None:
         assert failed.detail.startswith("not looked at: none of the")
         assert found.error is not None
         assert found.error.code == "ERROR_FILE_NOT_FOUND"
+
+
+def test_the_file_that_users_get_is_looked_at(signed: Published, verifier: Verifier) -> None:
+    """Not another one next to it, with or without .deploy; an application manifest is delivered by its own name."""
+    program, manifest = signed.files[0], signed.application
+    kept, listed = program.read_bytes(), manifest.read_bytes()
+    plain, renamed = program.with_suffix(""), manifest.with_name(f"{manifest.name}.deploy")
+    plain.write_bytes(kept)
+    program.write_bytes(b"another")
+    try:
+        assert failures(verifier, signed, listed) == {"manifest-files"}
+        manifest.rename(renamed)
+        deployment = verifier.verify(signed.deployment, Format.CLICKONCE_DEPLOYMENT).verdict
+        assert [check.name for check in deployment.checks if not check.ok] == ["manifest-files"]
+    finally:
+        plain.unlink()
+        program.write_bytes(kept)
+        manifest.write_bytes(listed)
+        renamed.unlink(missing_ok=True)
 
 
 def test_an_application_of_another_identity(signed: Published, verifier: Verifier) -> None:

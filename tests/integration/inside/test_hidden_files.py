@@ -28,6 +28,8 @@ HIDDEN: Mapping[str, list[Part]] = {
     "another kind of archive": [Part("in.zip", b"7z\xbc\xaf\x27\x1c" + PACKED)],
     "a script whose name ends in a dot": [Part("run.ps1.", SCRIPT)],
     "a script by its stream": [Part("run.ps1::$DATA", SCRIPT)],
+    "a program after another byte": [Part("tool.exe", b"x" + image(66))],
+    "an empty program": [Part("tool.dll", b"")],
     "a script for the Script Host": [Part("run.vbs", b"WScript.Echo 1\r\n")],
 }
 """Parts that follow a signed program."""
@@ -119,6 +121,13 @@ def test_an_archive_of_another_name_is_named_as_not_opened(program: Part, publis
     assert run.code == 0, run.text
     said = run.files["one/some.zip"]["inside"]["not_opened"]
     assert said == "2 archives: in.bin, deep.zip (1 archive: data.bin)"
+
+
+def test_a_cause_far_inside_is_said_once_by_its_path(program: Part, publisher: Publisher, tmp_path: Path) -> None:
+    middle = build_zip([Part("in.zip", build_zip([Part("b.exe", image(66))]))])
+    _write(tmp_path / "drop", {"one": build_zip([program, Part("middle.zip", middle)])})
+    message = _verify(publisher, tmp_path / "drop", "--inside").files["one/some.zip"]["error"]["message"]
+    assert message.startswith("inside it, middle.zip/in.zip/b.exe: The file carries no signature")
 
 
 def test_a_policy_that_requires_the_inside_judges_scripts_of_the_script_host_too(

@@ -176,9 +176,13 @@ def test_the_same_input_costs_what_a_dry_run_says(worker: Worker, tmp_path: Path
     assert dry.report["totals"]["signatures_needed"] == 3
     assert (drop / "all.zip").read_bytes() == before
     short = worker.sign(drop, "--max-signatures", 2)
-    assert short.code == 1
+    assert short.code == 6
     assert short.report["totals"]["signatures_used"] == 2
     assert (drop / "all.zip").read_bytes() == before
     assert short.files["all.zip"]["error"]["code"] == "INSIDE_FAILED"
+    # What was signed for a container that was not replaced is not signed in what is delivered.
+    assert {row["outcome"] for row in short.files.values()} == {"failed"}
+    assert all(row["error"] and not row["signatures"] for row in short.files.values())
+    assert short.report["totals"]["verified"] == 0
     run = worker.sign(drop, "--max-signatures", 3)
     assert run.code == 0, run.text

@@ -252,6 +252,7 @@ def test_documents_have_bounds() -> None:
         (b'<?xml version="1.1"?><a/>', "XML 1.1"),
         (b'<?xml version="1.0" encoding="iso-8859-1"?><a/>', "iso-8859-1"),
         (b"<a>" + b"".join(b"<b%d/>" % number for number in range(10_001)) + b"</a>", "different names"),
+        (b"<a" + b"".join(b' xmlns:p%d="u"' % number for number in range(101)) + b"/>", "namespaces are declared"),
         (b'<a Id="1"><b ID="1"/></a>', "occurs twice"),
         (b'<a Id="1"><b xml:id="1"/></a>', "occurs twice"),
         (b"<a:b/>", "unbound prefix"),

@@ -82,6 +82,16 @@ def test_the_nearest_name_is_offered(arguments: list[str], words: str, capsys: p
     assert words in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(("command", "said"), [("run", True), ("remove", False)])
+def test_patterns_of_inside_in_a_second_place_are_explained(
+    command: str, said: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([command, "drop", "--quiet", "**/*.dll"]) == 3
+    error = capsys.readouterr().err
+    assert "takes no further argument (1 too many)" in error
+    assert ("A pattern of --inside follows a =" in error) is said
+
+
 @pytest.mark.parametrize("option", ["--jo", "--timestamp-u", "--password-e", "--trust"])
 def test_no_option_is_abbreviated(option: str) -> None:
     with pytest.raises(ConfigurationError, match=f"there is no option {option}"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import multiprocessing
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,9 +14,10 @@ import pytest
 from kspsign.ledger.chain import LedgerAnchor, digest_of
 from kspsign.ledger.entries import GENESIS, ledger_schema
 from kspsign.ledger.file import LedgerFile
+from kspsign.ledger.history import LedgerHistory
 from kspsign.ledger.read import Ledger, key_uses, read_ledger
 from kspsign.model.errors import ConfigurationError, PrerequisiteError
-from support.ledgers import run_entry, use_entries, write_ledger
+from support.ledgers import build, run_entry, use_entries, write_ledger
 
 
 @pytest.fixture
@@ -119,7 +121,7 @@ def test_a_line_that_was_cut_off_stays_as_evidence_and_the_chain_goes_on(written
     written.write_bytes(written.read_bytes()[:-40])
     write_ledger(written, use_entries(1, "d.exe"))
     ledger = read_ledger(written)
-    assert [(fault.line, fault.kind) for fault in ledger.faults] == [(10, "unreadable")]
+    assert [(fault.line, fault.kind) for fault in ledger.faults] == [(10, "torn")]
     assert ledger.anchor.number == 13
 
 
@@ -150,3 +152,23 @@ def test_a_use_that_another_run_lost_is_one_use(tmp_path: Path) -> None:
     assert (use.outcome, use.run, use.files) == ("lost", run_entry(1), ("a.exe",))
     (alone,) = key_uses(both[1].entries)
     assert (alone.outcome, alone.run, alone.digest) == ("lost", None, use.digest)
+
+
+@pytest.mark.parametrize(
+    "name", [os.devnull, *(device for device in ("/dev/full", "/dev/zero") if Path(device).exists())]
+)
+def test_what_keeps_no_line_is_no_ledger(name: str) -> None:
+    for history in (None, LedgerHistory(build(), run_entry().key)):
+        with pytest.raises(PrerequisiteError, match="the ledger can't be written") as refused:
+            LedgerFile(Path(name), history).append(run_entry())
+        assert refused.value.code == "LEDGER_UNUSABLE"
+
+
+def test_a_ledger_that_becomes_shorter_meanwhile_is_damaged(written: Path) -> None:
+    ledger = LedgerFile(written, LedgerHistory(build(), run_entry().key))
+    ledger.append(run_entry(2))
+    cut = b"".join(written.read_bytes().splitlines(keepends=True)[:4])
+    written.write_bytes(cut)
+    with pytest.raises(PrerequisiteError, match="shorter") as refused:
+        ledger.append(run_entry(3))
+    assert (refused.value.code, written.read_bytes()) == ("LEDGER_DAMAGED", cut)

@@ -70,4 +70,36 @@ def test_nothing_is_counted_by_a_ledger_with_a_break(tmp_path: Path) -> None:
     path.write_bytes(b"".join(lines)[:-9])
     ledger, history = opened(path)
     ledger.append(run_entry(2))
-    assert (history.spent("2026-03"), [fault.kind for fault in read_ledger(path).faults]) == (2, ["unreadable"])
+    assert (history.spent("2026-03"), [fault.kind for fault in read_ledger(path).faults]) == (2, ["torn"])
+
+
+@pytest.mark.parametrize("junk", [b"x", b"{}", b"\0" * 200, b'{"schema":"kspsign.ledger/1","number":9}', b""])
+@pytest.mark.parametrize("kept", range(4))
+@pytest.mark.parametrize("end", [b"\n", b""])
+def test_lines_that_were_overwritten_are_not_read_as_nothing_spent(
+    tmp_path: Path, junk: bytes, kept: int, end: bytes
+) -> None:
+    """Even as the last ones, where no line after them breaks the chain."""
+    path = tmp_path / "ledger.jsonl"
+    write_ledger(path, [run_entry(), *use_entries(1, "a.dll")])
+    lines = path.read_bytes().splitlines(keepends=True)
+    damaged = b"".join([*lines[:kept], *[junk + b"\n"] * (len(lines) - kept - 1), junk + end])
+    path.write_bytes(damaged)
+    if not junk and not end and kept == len(lines) - 1:
+        return  # only cut off: an anchor finds that
+    ledger = LedgerFile(path, LedgerHistory(build(), run_entry().key))
+    with pytest.raises(PrerequisiteError, match="damaged") as refused:
+        ledger.append(run_entry(2))
+    assert refused.value.code == "LEDGER_DAMAGED"
+    assert path.read_bytes() == damaged
+
+
+@pytest.mark.parametrize("left", [1, 20, 100, 200, -40, -1])
+def test_a_line_that_a_full_disk_cut_off_stops_no_run(tmp_path: Path, left: int) -> None:
+    path = tmp_path / "ledger.jsonl"
+    write_ledger(path, [run_entry(), *use_entries(1, "a.dll")])
+    *lines, last = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(b"".join([*lines, last[:left]]))
+    history = LedgerHistory(build(), run_entry().key)
+    LedgerFile(path, history).append(run_entry(2))
+    assert history.spent("2026-03") == 1

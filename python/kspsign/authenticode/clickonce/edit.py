@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 from kspsign.authenticode.clickonce.identity import PublisherName
 from kspsign.authenticode.clickonce.manifest import ClickOnceManifest
-from kspsign.authenticode.clickonce.names import TOKEN
+from kspsign.authenticode.clickonce.names import ASM_V2, TOKEN
 from kspsign.authenticode.clickonce.profile import publisher_markup
 from kspsign.authenticode.clickonce.spans import with_edits
 from kspsign.authenticode.signable import SizedDigest
@@ -70,7 +70,8 @@ def _attribute(manifest: ClickOnceManifest, element: XmlNode, name: str, value: 
     """The edit that gives an attribute, which is there, another value of plain characters."""
     located = manifest.located
     begin, tag = located.spans[element].begin, located.start_tag(element)
-    found = next((match for match in _ATTRIBUTE.finditer(tag) if match[1].rpartition(b":")[2] == name.encode()), None)
+    names = {name, *(f"{prefix}:{name}" for prefix, uri in element.scope.items() if prefix and uri == ASM_V2)}
+    found = next((match for match in _ATTRIBUTE.finditer(tag) if match[1].decode() in names), None)
     if found is None or found[2][1:-1] == value.encode():
         return []
     return [(begin + found.start(2) + 1, begin + found.end(2) - 1, value.encode())]

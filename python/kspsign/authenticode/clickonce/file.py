@@ -129,7 +129,11 @@ class ManifestFile:
         if not signatures:
             return ()
         found = (finding for signature in signatures for finding in checks.findings(self.manifest, digest, signature))
-        return (*found, files_finding(self.references(), self.manifest))
+        try:
+            references = self.references()
+        except ArtifactError as unclear:
+            return (*found, Finding("manifest-files", unclear.message, unclear.hresult, unclear.remedy))
+        return (*found, files_finding(references, self.manifest))
 
     def content(self, terms: SigningTerms, _digest: Digest) -> bytes:
         """The licence that grants the manifest to who signs on these terms."""

@@ -12,7 +12,7 @@ from kspsign.authenticode.clickonce.signature import read_publisher
 from kspsign.authenticode.clickonce.spans import LocatedDocument, locate
 from kspsign.authenticode.xmldsig.algorithms import DSIG
 from kspsign.authenticode.xmldsig.canonical import Canonicalization, canonicalize
-from kspsign.authenticode.xmldsig.document import Comment, XmlNode, parse_document
+from kspsign.authenticode.xmldsig.document import Comment, Document, XmlNode, parse_document
 from kspsign.model.errors import TrustError
 
 MAX_MANIFEST = 8 << 20
@@ -51,8 +51,7 @@ def read_manifest(data: bytes | None) -> ClickOnceManifest:
     root = located.root
     if not root.is_named(ASM_V1, "assembly"):
         raise ValueError(f"its root is {root.name}, not an assembly ({ASM_V1})")
-    if any(not isinstance(node, Comment) for node in (*located.document.before, *located.document.after)):
-        raise ValueError("it has processing instructions")
+    _check_asides(located.document)
     identity = _only(root, ASM_V1, "assemblyIdentity")
     if identity is None:
         raise ValueError("it has no assemblyIdentity of its own")
@@ -71,6 +70,18 @@ def read_manifest(data: bytes | None) -> ClickOnceManifest:
             if entry.identity is not None:
                 identity_of(entry.identity)
     return manifest
+
+
+def _check_asides(document: Document) -> None:
+    """Raise ValueError for instructions and comments where a manifest may have none. No signature covers comments, and
+    readers differ in whether a text goes on after one."""
+    if any(not isinstance(node, Comment) for node in (*document.before, *document.after)):
+        raise ValueError("it has processing instructions")
+    if document.after:
+        raise ValueError("a comment follows its root: no signature covers it")
+    for element in document.root.iterate():
+        if element.text.strip() and any(isinstance(child, Comment) for child in element.children):
+            raise ValueError(f"a comment is in the text of a {element.name}")
 
 
 def kind_of(data: bytes) -> bool:

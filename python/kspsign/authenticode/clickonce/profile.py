@@ -14,6 +14,7 @@ from kspsign.authenticode.clickonce.names import (
     AUTHENTICODE,
     AUTHENTICODE_SIGNATURE,
     DIALECT,
+    LICENSE,
     REL_DATA,
     STRONG_NAME,
     STRONG_NAME_KEY,
@@ -44,6 +45,14 @@ from kspsign.certificates.parse import outline
 from kspsign.model.values import DigestAlgorithm
 
 _EXCLUSIVE: Final = Canonicalization.EXCLUSIVE
+_DECLARATIONS: Final = {
+    "Signature": {"": DSIG},
+    "RelData": {"msrel": REL_DATA},
+    "license": {"r": LICENSE, "as": AUTHENTICODE},
+    "Timestamp": {"as": AUTHENTICODE},
+}
+"""The namespaces that .NET declares in a signature, by the element that does: no signature covers a declaration that
+nothing uses. That of an identity is compared with the manifest's."""
 _WRAPPER = (b"<signed>", b"</signed>")
 """Around the two elements, to read them as one document."""
 
@@ -176,11 +185,14 @@ def _check_spelling(signature: bytes) -> None:
     covers. Its lines, if any, end as those of the file do."""
     one_way = signature.count(b"\r\n") in {0, signature.count(b"\n")}
     try:
-        plain = one_way and is_plain(signature.replace(b"\r\n", b"\n"), parse_document(signature))
+        document = parse_document(signature)
     except ValueError as broken:
         raise malformed(f"it does not stand alone: {broken}") from broken
-    if not plain:
+    if not one_way or not is_plain(signature.replace(b"\r\n", b"\n"), document):
         raise malformed("it is not spelled as a program writes it")
+    for found in document.root.iterate():
+        if found.name != "assemblyIdentity" and found.declared.items() - _DECLARATIONS.get(found.name, {}).items():
+            raise malformed(f"{found.name} declares a namespace where no program declares it")
 
 
 def _unwrapped(data: bytes) -> bytes:

@@ -9,10 +9,13 @@ from collections.abc import Iterator
 from pathlib import Path, PureWindowsPath
 from typing import Final, NamedTuple
 
+from kspsign.authenticode.appx.names import windows_fault
 from kspsign.authenticode.clickonce.names import ASM_V1, ASM_V2, DIALECT, HASH_TRANSFORM
 from kspsign.authenticode.signable import FileReference, SizedDigest
 from kspsign.authenticode.xmldsig.algorithms import DSIG
 from kspsign.authenticode.xmldsig.document import XmlNode
+from kspsign.model.errors import ArtifactError
+from kspsign.model.hresults import Hresult
 from kspsign.model.values import DigestAlgorithm
 
 DEPLOY: Final = ".deploy"
@@ -52,20 +55,20 @@ def _file_elements(root: XmlNode) -> Iterator[XmlNode]:
         if element.namespace in {ASM_V1, ASM_V2} and element.name == "file":
             yield element
         elif element.is_named(ASM_V2, "dependentAssembly") or element.is_named(ASM_V1, "dependentAssembly"):
-            kind = element.get("dependencyType")
+            kind = _stated(element, "dependencyType")
             if kind == _INSTALLED:
                 yield element
-            elif kind != _ELSEWHERE and (element.get("codebase") is not None or _children(element, "hash")):
+            elif kind != _ELSEWHERE and (_stated(element, "codebase") is not None or _children(element, "hash")):
                 raise ValueError(f'an assembly that it depends on has the type "{kind}", not {_INSTALLED}')
 
 
 def _entry(element: XmlNode) -> Entry:
     is_assembly = element.name == "dependentAssembly"
-    name = element.get("codebase" if is_assembly else "name")
+    name = _stated(element, "codebase" if is_assembly else "name")
     if name is None:
         raise ValueError("an entry names no file")
     _check_name(name)
-    size = element.get("size") or element.get("size", ASM_V2)
+    size = _stated(element, "size")
     if size is None or not size.isascii() or not size.isdigit():
         raise ValueError(f"it states no size of {name}")
     algorithm, digest_value = _hash_of(element, name)
@@ -101,6 +104,14 @@ def _hash_of(element: XmlNode, name: str) -> tuple[DigestAlgorithm, XmlNode]:
     return DIALECT.digests[method], parts[2]
 
 
+def _stated(element: XmlNode, name: str) -> str | None:
+    """The value of an attribute, which older manifests write with the namespace; raises ValueError for both."""
+    plain, prefixed = element.get(name), element.get(name, ASM_V2)
+    if plain is not None and prefixed is not None:
+        raise ValueError(f"a {element.name} states its {name} twice")
+    return prefixed if plain is None else plain
+
+
 def _children(element: XmlNode, name: str) -> list[XmlNode]:
     return [child for child in element.elements if child.name == name and child.namespace in {ASM_V1, ASM_V2}]
 
@@ -110,21 +121,36 @@ def _check_name(name: str) -> None:
     odd = path.is_absolute() or path.drive or path.root or ".." in path.parts or ":" in name or "\0" in name
     if odd or not path.parts or "://" in name:
         raise ValueError(f"it names a file by {name!r}, which is not a path below its own folder")
+    fault = windows_fault("/".join(path.parts))
+    if fault is not None:
+        raise ValueError(f"it names a file by {name!r}: {fault}")
 
 
 def references_of(entries: tuple[Entry, ...], folder: Path, *, deployment: bool) -> tuple[FileReference, ...]:
-    """The files of `entries` as they lie around a manifest in `folder`, a file of several entries once for each."""
+    """The files of `entries` as they lie around a manifest in `folder`, a file of several entries once for each.
+
+    Raises ArtifactError (ERROR_BAD_FORMAT) for a file that is there with .deploy appended and without.
+    """
     base = folder if not deployment else _deployment_base(entries, folder)
     return tuple(
-        FileReference(entry.name, _place(base, entry.name), entry.algorithm, entry.stated) for entry in entries
+        FileReference(entry.name, _place(base, entry.name, mapped=not deployment), entry.algorithm, entry.stated)
+        for entry in entries
     )
 
 
-def _place(base: Path, name: str) -> Path:
-    """Where the file is: by its name, or with .deploy appended where there is only that."""
+def _place(base: Path, name: str, *, mapped: bool) -> Path:
+    """Where the file is: by its name or, of an application (`mapped`), with .deploy appended."""
     path = base.joinpath(*PureWindowsPath(name).parts)
-    mapped = path.with_name(path.name + DEPLOY)
-    return mapped if os.path.lexists(mapped) and not os.path.lexists(path) else path
+    appended = path.with_name(path.name + DEPLOY)
+    if not mapped or not os.path.lexists(appended):
+        return path
+    if os.path.lexists(path):
+        raise ArtifactError(
+            Hresult.ERROR_BAD_FORMAT,
+            f"{name} and {name}{DEPLOY} are both there, and users get one of them",
+            remedy=f"Remove one: with mapFileExtensions in the deployment the file without {DEPLOY} is not delivered.",
+        )
+    return appended
 
 
 def _deployment_base(entries: tuple[Entry, ...], folder: Path) -> Path:

@@ -15,6 +15,8 @@ from kspsign.authenticode.appx.xml import BoundedParser
 XML_NAMESPACE = "http://www.w3.org/XML/1998/namespace"
 MAX_SIZE, MAX_NODES = 16 << 20, 400_000
 """Bytes of a document, and its elements, attributes, texts, comments and instructions: each is kept in memory."""
+MAX_PREFIXES = 100
+"""Namespace declarations that apply to one element: each element that declares one keeps all of them."""
 _ENCODINGS = frozenset({None, "utf-8", "utf-16"})
 _IDENTIFIERS = frozenset({"id", f"{XML_NAMESPACE} id"})
 
@@ -175,6 +177,8 @@ class _Builder:
         outer = self._stack[-1] if self._stack else _Open(("", "", ""))
         declared, self._declarations = self._declarations, {}
         scope = {**outer.scope, **declared} if declared else outer.scope
+        if len(scope) > MAX_PREFIXES:
+            raise ValueError(f"more than {MAX_PREFIXES} namespaces are declared for one element")
         items = tuple(Attribute(*_split(key), value) for key, value in attributes.items())
         own = {item.name: item.value for item in items if item.namespace == XML_NAMESPACE}
         passed_on = {**outer.passed_on, **own} if own else outer.passed_on

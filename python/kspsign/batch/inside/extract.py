@@ -13,7 +13,7 @@ from typing import Final, NamedTuple
 from kspsign.authenticode.containers.bounds import Bounds
 from kspsign.authenticode.containers.container import Container, ContainerEntry
 from kspsign.authenticode.containers.kinds import is_named_container
-from kspsign.authenticode.formats import may_be_signable
+from kspsign.authenticode.formats import PROGRAM_SUFFIXES, may_be_signable
 from kspsign.authenticode.io.new_file import new_file
 from kspsign.authenticode.signable import HEAD
 from kspsign.batch.inside.folder import PrivateFolder
@@ -61,7 +61,7 @@ class Extractor:
 
     def extract(self, container: Container, entry: ContainerEntry, suffix: str, own: Ownership) -> Content:
         """The entry's content. The private copy is that of the same content with the same extension, among those for
-        which `own` says the same; none is made of what is of no format and not named like a container.
+        which `own` says the same; none is made of what is neither of a format nor named like a program or container.
 
         Raises ArtifactError when the entry is damaged, OSError.
         """
@@ -72,7 +72,7 @@ class Extractor:
             if len(head) >= HEAD:
                 break
         begin = head[:HEAD]
-        if not (is_named_container(begin, suffix) or may_be_signable(begin, suffix)):
+        if not (suffix in PROGRAM_SUFFIXES or is_named_container(begin, suffix) or may_be_signable(begin, suffix)):
             return Content(begin)
         owner = own(begin)
         known = self._same(container, entry, suffix, owner)

@@ -42,7 +42,7 @@ class PrivateFolder:
         except OSError as refused:
             raise PrerequisiteError(
                 f"can't create a folder for what is inside the containers: {refused}",
-                code="TEMP_NOT_WRITABLE",
+                code="TEMP_FOLDER_UNUSABLE",
                 remedy="Give this user write access to the folder for temporary files (TMPDIR, Agent.TempDirectory), "
                 "and room on its disk.",
             ) from refused

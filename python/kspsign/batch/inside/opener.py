@@ -16,6 +16,7 @@ from kspsign.authenticode.containers.kinds import ContainerKind, detect_containe
 from kspsign.authenticode.containers.payload import Payload, find_payloads
 from kspsign.authenticode.formats import (
     MANIFEST_SUFFIXES,
+    PROGRAM_SUFFIXES,
     SIGNED_AFTER_OTHERS,
     detect_format,
     is_taken_by_name,
@@ -27,7 +28,7 @@ from kspsign.batch.admissions import MOST_KEPT
 from kspsign.batch.inside.extract import BOUNDS, Extracted, Extractor, over_limit
 from kspsign.batch.inside.patterns import InsidePatterns
 from kspsign.batch.inside.tree import ContainerMember, ContainerNode
-from kspsign.model.errors import ArtifactError, KspSignError
+from kspsign.model.errors import ArtifactError, KspSignError, PrerequisiteError
 from kspsign.model.hresults import Hresult
 from kspsign.model.report import InsideFacts
 from kspsign.model.values import Artifact, Format
@@ -106,6 +107,8 @@ class Opener:
             return _Pass(self, artifact, container, extracted, depth).opened(kind, state)
         except KspSignError as error:
             return Opened(ContainerNode(artifact, kind, error=error), InsideFacts(0))
+        except OSError as refused:
+            return Opened(ContainerNode(artifact, kind, error=self._no_room(refused)), InsideFacts(0))
 
     def keeps(self, container: Container) -> bool:
         """Whether there is room for one more container in memory."""
@@ -124,6 +127,14 @@ class Opener:
             payloads = find_payloads(Snapshot(artifact.path, keep=False), artifact.format)
             if payloads:
                 self.unopened[artifact.name] = "; ".join(map(_said, payloads))
+
+    def _no_room(self, refused: OSError) -> KspSignError:
+        return PrerequisiteError(
+            f"what is inside can't be taken out to {self.extractor.folder.path.parent}: {refused.strerror or refused}",
+            code="TEMP_FOLDER_UNUSABLE",
+            remedy="Make room in the folder for temporary files (TMPDIR, Agent.TempDirectory): it needs as much as the "
+            "files to be signed have. The container was left as it was.",
+        )
 
     def reaches(self, name: str) -> bool:
         """Whether something in the container of this name may get a row."""
@@ -195,8 +206,10 @@ class _Pass:
             return
         glimpse = Glimpse(found.path, found.head, entry.size)
         format_, kind = detect_format(glimpse), detect_container(glimpse)
-        # A name that readers open as a container is refused where nothing can be judged by it, as outside of one.
-        counts = format_ is not None or (kind is None and is_named_container(found.head, suffix))
+        # What readers open as a container, or Windows loads, by its name is refused where nothing can be judged by it,
+        # as outside of a container.
+        named = is_named_container(found.head, suffix) or (suffix in PROGRAM_SUFFIXES and not opener.signs)
+        counts = format_ is not None or (kind is None and named)
         by_name = suffix if opener.signs and is_taken_by_name(format_, suffix) else None
         taken = counts and opener.patterns.takes(name, named_suffix=by_name)
         demanded = opener.demanded and counts

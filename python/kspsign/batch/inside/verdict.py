@@ -19,6 +19,7 @@ from kspsign.verifying import Verifier
 from kspsign.verifying.verifier import conclude
 
 _CHECK = "inside"
+_INSIDE = "inside it, "
 _WITHOUT_SIGNATURE = frozenset({ContainerKind.ZIP})
 """Kinds of containers that have no place for a signature of their own."""
 
@@ -34,7 +35,13 @@ def verify_container(node: ContainerNode, inside: Inside, verifier: Verifier) ->
         error = inside.of(member).error
         if error is not None:
             verdict = _with_check(own.verdict, node, ok=False, detail=f"{member.entry}: {error.message}")
-            named = replace(error, message=f"inside it, {member.entry}: {error.message}")
+            deeper = error.message.startswith(_INSIDE)  # one path, however deep: a/b.zip/c.exe
+            said = (
+                f"{member.entry}/{error.message.removeprefix(_INSIDE)}"
+                if deeper
+                else f"{member.entry}: {error.message}"
+            )
+            named = replace(error, message=_INSIDE + said)
             return Verification(verdict, own.signatures, own.sha256, own.error or named)
     return own._replace(verdict=_with_check(own.verdict, node, ok=True))
 

@@ -30,7 +30,7 @@ def cloudtrail_record(fields: Mapping[str, Any]) -> LogRecord:
         raise UnreadableRecordError("it has no eventTime or no eventName: it is not an event of CloudTrail")
     scope = f"{text(event, 'recipientAccountId')}/{text(event, 'awsRegion')}"
     time = moment(written)
-    if name != "Sign" or text(event, "eventSource") != _SERVICE:
+    if name.lower() != "sign" or text(event, "eventSource").lower() != _SERVICE:
         return LogRecord("other", time, scope)
     identity = section(event, "userIdentity")
     return LogRecord(

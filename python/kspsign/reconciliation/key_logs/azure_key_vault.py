@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
+from urllib.parse import unquote
 
 from kspsign.reconciliation.key_logs.errors import UnreadableRecordError
 from kspsign.reconciliation.key_logs.fields import moment, section, succeeded, text
@@ -20,10 +21,12 @@ TIMES: Final = ("time", "TimeGenerated", "TimeGenerated [UTC]")
 OPERATIONS: Final = ("operationName", "OperationName")
 CATEGORIES: Final = ("category", "Category")
 RESOURCES: Final = ("resourceId", "ResourceId", "_ResourceId")
-_SIGN: Final = "KeySign"
+_SIGN: Final = "keysign"
 _KEY: Final = re.compile(
     r"https://([^/:?#]+)(?::\d+)?/keys/([^/?#]+)(?:/([^/?#]+))??(?:/sign)?/?(?:[?#].*)?", re.IGNORECASE
 )
+_DOUBLED: Final = re.compile("(?<=[^:])/{2,}")
+"""Slashes that a server may take for one."""
 _NAMES: Final = ("upn", "unique_name", "name")
 _APPLICATIONS: Final = ("appid", "azp")
 _OBJECTS: Final = ("objectidentifier", "oid")
@@ -47,7 +50,7 @@ def key_vault_record(fields: Mapping[str, Any]) -> LogRecord:
     if not operation or not written:
         raise UnreadableRecordError("it has no time or no operationName: it is not a record of Azure Key Vault")
     time, scope = moment(written), resource_name(fields)
-    if operation != _SIGN:
+    if operation.lower() != _SIGN:
         return LogRecord("other", time, scope)
     properties = section(fields, "properties", "Properties")
     uri = text(properties, "requestUri") or text(fields, "requestUri", "RequestUri", "requestUri_s")
@@ -100,6 +103,8 @@ def _made(fields: Mapping[str, Any], properties: Mapping[str, Any]) -> bool:
 
 def _key(uri: str) -> tuple[str, str] | None:
     found = _KEY.fullmatch(uri)
+    if found is None or "%" in uri:
+        found = _KEY.fullmatch(_DOUBLED.sub("/", unquote(uri)))
     if found is None:
         return None
     host, name, version = (part.lower() if part else "" for part in found.groups())

@@ -51,7 +51,7 @@ def digicert_one_record(fields: Mapping[str, Any]) -> LogRecord:
         text(known, *_ADDRESSES),
         "" if action else identifier,
         digest(text(known, _HASH)),
-        identifier or f"{written} {text(known, _HASH)} {text(known, *_CALLERS)}",
+        identifier,
     )
 
 

@@ -14,10 +14,12 @@ from kspsign.reconciliation.key_logs.errors import UnreadableRecordError
 
 DIGEST_BYTES: Final = frozenset({20, 32, 48, 64})
 """SHA-1 to SHA-512."""
-SUCCESS: Final = frozenset({"success", "succeeded", "successful", "ok", "completed", "signed", "200", "202", "true"})
+SUCCESS: Final = frozenset({"success", "succeeded", "successful", "ok", "completed", "signed", "true"})
 FAILURE: Final = frozenset(
     {"failure", "failed", "fail", "error", "denied", "refused", "forbidden", "unauthorized", "rejected", "false"}
 )
+_HTTP_SUCCESS: Final = re.compile("2[0-9]{2}")
+_HTTP_FAILURE: Final = re.compile("[345][0-9]{2}")
 _LONGEST: Final = 1024
 """Characters of a text that are kept: a caller may write as many as it likes into some of them."""
 _LATEST: Final = datetime(9000, 1, 1, tzinfo=UTC).timestamp()
@@ -108,8 +110,8 @@ def _hex(bare: str) -> bytes | None:
 def succeeded(result: str) -> bool:
     """Whether the result is a success. Raises UnreadableRecordError for a word that is neither that nor a failure."""
     word = result.strip().lower()
-    if word in SUCCESS:
+    if word in SUCCESS or _HTTP_SUCCESS.fullmatch(word):
         return True
-    if word in FAILURE or (word.isdigit() and len(word) == 3):
+    if word in FAILURE or _HTTP_FAILURE.fullmatch(word):
         return False
     raise UnreadableRecordError(f"its result is neither a success nor a failure: {result[:60]!r}")

@@ -15,7 +15,7 @@ from kspsign.reconciliation.key_logs.fields import digest, moment, section, text
 from kspsign.reconciliation.key_logs.record import LogRecord
 
 _SERVICE: Final = "cloudkms.googleapis.com"
-_METHOD: Final = "AsymmetricSign"
+_METHOD: Final = "asymmetricsign"
 
 
 def is_google_cloud(fields: Mapping[str, Any]) -> bool:
@@ -31,7 +31,7 @@ def google_cloud_record(fields: Mapping[str, Any]) -> LogRecord:
     resource = text(payload, "resourceName")
     scope = resource.split("/")[1] if resource.startswith("projects/") else ""
     time, method = moment(written), text(payload, "methodName")
-    if text(payload, "serviceName") != _SERVICE or method.rpartition(".")[2] != _METHOD:
+    if text(payload, "serviceName") != _SERVICE or method.rpartition(".")[2].lower() != _METHOD:
         return LogRecord("other", time, scope)
     metadata, request = section(payload, "requestMetadata"), section(payload, "request")
     values = section(request, "digest")

@@ -55,16 +55,24 @@ class JsonObjects:
 
     def _wrapped(self) -> Iterator[object]:
         self._at += 1
-        before, around = self.place, dict[object, object]()
+        before, around, listed = self.place, dict[object, object](), False
         while (char := self._peek()) != "}":
             if not char:
                 raise UnreadableRecordError("the file ends within an object: it was cut off")
             name = self._value(counted=False)
             if self._peek(":") == "[" and name in LISTS:
+                listed = True
                 yield from self._list()
             else:
                 around[name] = self._value(counted=False)
         self._at += 1
+        if not listed and not around.keys() <= COUNTS | NEXT_PAGES:
+            self.place += 1
+            yield around
+            return
+        hidden = next((name for name, value in around.items() if _may_hold_records(name, value)), None)
+        if hidden is not None:
+            raise UnreadableRecordError(f"it has more than one list, and {str(hidden)[:60]!r} is not known")
         total = around.get("total")
         if any(around.get(name) for name in NEXT_PAGES) or (isinstance(total, int) and total > self.place - before):
             raise UnreadableRecordError("it is one page of several: the others are missing")
@@ -106,6 +114,10 @@ class JsonObjects:
         piece = self._stream.read(max(_PIECE, len(rest)))
         self._text, self._at = rest + piece, 0
         return bool(piece)
+
+
+def _may_hold_records(name: object, value: object) -> bool:
+    return name in LISTS or (isinstance(value, list) and any(isinstance(item, dict) for item in value))
 
 
 def rows_of_tables(document: Any) -> Iterator[dict[str, object]]:

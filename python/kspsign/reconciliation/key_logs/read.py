@@ -60,11 +60,12 @@ class KeyLog:
         """Every record that can be read, with its place in the file. Raises ConfigurationError for a file that can't
         be opened, or is not a log of a known format."""
         read = self._reader(self.format) if self.format is not None else None
+        own: tuple[object, object] | None = None
         for place, fields, fault in raw_records(self.path):
             if fields is None:
                 self._unreadable(place, fault)
                 continue
-            if read is None:
+            if read is None or self.format is None:
                 self.format = self._detected(fields)
                 read = self._reader(self.format)
             try:
@@ -72,6 +73,13 @@ class KeyLog:
             except UnreadableRecordError as unreadable:
                 self._unreadable(place, str(unreadable))
                 continue
+            if record.kind == "other":
+                origin = fields.get("resourceId"), fields.get("category")
+                foreign = None if origin == own else _foreign(fields, self.format)
+                if foreign is not None:
+                    self._unreadable(place, f"it is of {foreign}: give each service's records in their own file")
+                    continue
+                own = origin if all(origin) else None  # most records have those of the one before
             self.records_read += 1
             self.uses += record.kind == "use"
             self.refused += record.kind == "refused"
@@ -97,3 +105,10 @@ class KeyLog:
         self.unreadable += 1
         if len(self.named) < NAMED_UNREADABLE:
             self.named.append((place, reason))
+
+
+def _foreign(fields: Mapping[str, Any], expected: LogFormat) -> LogFormat | None:
+    """The format of a record that is of another service than `expected`, whose reader would take it for no use."""
+    if expected == "csv" or _FORMATS[expected].is_one(fields):
+        return None
+    return next((name for name, known in _FORMATS.items() if name != "csv" and known.is_one(fields)), None)

@@ -1,18 +1,23 @@
 /** Unpacks what python/kspsign/publishing/page.py wrote: gzip in base64, signatures once for all files with the same. */
+import { type Comparison, toComparison } from "../comparison/read";
 import { isObject, NotAReportError, toReport } from "../report/read";
 import type { Report, SignatureFacts } from "../report/types";
 
-/** The report in the text of the page's element. Raises NotAReportError, and what a damaged packing raises. */
-export async function readData(text: string): Promise<Report> {
+/** A page holds one of the two. */
+export type PageData = { report: Report } | { comparison: Comparison };
+
+/** What is in the text of the page's element. Raises NotAReportError, and what a damaged packing raises. */
+export async function readData(text: string): Promise<PageData> {
   const packed = atob(text.trim());
   const bytes = new Uint8Array(packed.length);
   for (let at = 0; at < packed.length; at += 1) bytes[at] = packed.charCodeAt(at);
   const unpacked = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"));
   const data: unknown = await new Response(unpacked).json();
   if (!isObject(data)) throw new NotAReportError("it is not a report");
+  if ("comparison" in data) return { comparison: toComparison(data.comparison) };
   const report = toReport(data.report);
   const sets = Array.isArray(data.signatures) ? (data.signatures as SignatureFacts[][]) : [];
   const numbers = Array.isArray(data.of) ? (data.of as number[]) : [];
   report.files.forEach((file, index) => { file.signatures = sets[numbers[index] ?? -1] ?? []; });
-  return report;
+  return { report };
 }

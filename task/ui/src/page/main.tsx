@@ -1,5 +1,6 @@
-/** The page of --html: shows the report that the page itself holds. */
+/** The page of --html: shows the report, or the comparison of `kspsign reconcile`, that the page itself holds. */
 import { createRoot } from "react-dom/client";
+import { ComparisonView } from "../comparison/ComparisonView";
 import { NotAReportError } from "../report/read";
 import { followSystemTheme } from "../view/theme";
 import { ReportView } from "../view/ReportView";
@@ -12,10 +13,17 @@ const target = document.getElementById("app");
 if (holder && target) {
   const root = createRoot(target);
   readData(holder.textContent).then(
-    (report) => { root.render(<ReportView report={report} now={Date.now()} />); },
+    (data) => {
+      if ("comparison" in data) {
+        document.title = "Uses of the key - kspsign";
+        root.render(<ComparisonView comparison={data.comparison} />);
+      } else {
+        root.render(<ReportView report={data.report} now={Date.now()} />);
+      }
+    },
     (error: unknown) => {
       const cause = error instanceof NotAReportError ? error.message : "it is damaged";
-      root.render(<Problem title="The report can't be shown" text={`${cause}. Write the page again: kspsign report FILE --html PAGE.`} />);
+      root.render(<Problem title="The report can't be shown" text={`${cause}. Write the page again: kspsign report FILE --html PAGE, or kspsign reconcile.`} />);
     },
   );
 }

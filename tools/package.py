@@ -129,7 +129,7 @@ def _manifest(folder: Path, *, dev: bool, publisher: str) -> None:
     manifest |= {"publisher": publisher, "public": publisher == PUBLISHER and not dev, **addresses()}
     if dev:
         manifest |= {"id": f"{manifest['id']}-dev", "name": f"{manifest['name']} (dev)"}
-        manifest["contributions"] = [_of_dev_task(one) for one in manifest["contributions"]]
+        manifest["contributions"] = [_of_dev_task(contribution) for contribution in manifest["contributions"]]
     files = sorted(path for path in (folder / "task").rglob("*") if path.is_file())
     default = "application/octet-stream"
     manifest["files"] = [

@@ -57,7 +57,7 @@ def measured(browser: Browser, path: Path) -> tuple[float, float, float, float]:
         shown.page.goto(path.as_uri())
         shown.page.wait_for_selector("h1")
         first = time.perf_counter() - started
-        metrics = {one["name"]: one["value"] for one in session.send("Performance.getMetrics")["metrics"]}
+        metrics = {metric["name"]: metric["value"] for metric in session.send("Performance.getMetrics")["metrics"]}
         started = time.perf_counter()
         shown.page.get_by_role("searchbox").fill("module07")
         shown.page.locator(".shown", has_text=" of ").wait_for()

@@ -93,7 +93,9 @@ def skipped_warnings(outcomes: Iterable[FileOutcome], certificate: CertificateFa
     skipped = [
         outcome
         for outcome in outcomes
-        if outcome.outcome == "skipped" and outcome.signatures and all(s.subject != ours for s in outcome.signatures)
+        if outcome.outcome == "skipped"
+        and outcome.signatures
+        and all(signature.subject != ours for signature in outcome.signatures)
     ]
     if skipped:
         names = _first([f"{outcome.path} ({outcome.signatures[0].subject})" for outcome in skipped])

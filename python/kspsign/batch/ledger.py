@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from kspsign.batch.run import Run
 from kspsign.keys.protocol import SigningKey
-from kspsign.model.report import AnchorFacts, LedgerFacts, MonthFacts, RunWarning
+from kspsign.model.ledger_facts import AnchorFacts, LedgerFacts, MonthFacts
+from kspsign.model.report import RunWarning
 
 if TYPE_CHECKING:
     from kspsign.ledger.file import LedgerFile

@@ -16,7 +16,8 @@ from kspsign.ledger.file import LedgerFile
 from kspsign.ledger.history import LedgerHistory, MonthlyLimit
 from kspsign.ledger.text import fit_text
 from kspsign.model.errors import ConfigurationError
-from kspsign.model.report import BuildFacts, CertificateFacts, RotationFacts
+from kspsign.model.ledger_facts import RotationFacts
+from kspsign.model.report import BuildFacts, CertificateFacts
 from kspsign.model.version import VERSION
 
 

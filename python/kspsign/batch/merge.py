@@ -18,15 +18,8 @@ from kspsign.batch.run import Run
 from kspsign.batch.select import SelectionPurpose
 from kspsign.batch.work_list import admit_outputs, matched, with_policy
 from kspsign.model.errors import ConfigurationError, KspSignError, PrerequisiteError
-from kspsign.model.report import (
-    CertificateFacts,
-    FileOutcome,
-    LedgerFacts,
-    Report,
-    SliceFacts,
-    Totals,
-    TrustFacts,
-)
+from kspsign.model.ledger_facts import LedgerFacts
+from kspsign.model.report import CertificateFacts, FileOutcome, Report, SliceFacts, Totals, TrustFacts
 from kspsign.model.values import Artifact, ErrorFacts
 from kspsign.publishing.read_report import read_report
 from kspsign.publishing.setting_words import error_in_words

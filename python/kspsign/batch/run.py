@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING, TypeVar
 
 from kspsign.concurrency.cancellation import entered
 from kspsign.model.errors import CancelledError, KspSignError, PolicyError
+from kspsign.model.ledger_facts import RotationFacts
 from kspsign.model.report import (
     CertificateFacts,
     FileOutcome,
     LeftOut,
     PolicyFacts,
     ProvenanceFacts,
-    RotationFacts,
     RunWarning,
     SliceFacts,
     TrustFacts,

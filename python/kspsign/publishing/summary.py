@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 
-from kspsign.model.report import FileOutcome, LedgerFacts, Report, RunWarning
+from kspsign.model.ledger_facts import LedgerFacts
+from kspsign.model.report import FileOutcome, Report, RunWarning
 from kspsign.model.values import ErrorFacts
 from kspsign.publishing import wording
 from kspsign.publishing.failure_groups import FIRST_FILES, FailureGroup, group_failures

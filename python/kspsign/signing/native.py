@@ -296,5 +296,5 @@ class NativeEngine:
 
 def _request_ids(*signed: _SignedDigest) -> tuple[str, ...]:
     """What the key store's log calls the requests, as far as it says."""
-    values = (value for one in signed for value in (one.signature, *(one.companion or ())[1:]))
+    values = (value for item in signed for value in (item.signature, *(item.companion or ())[1:]))
     return tuple(value.request_id for value in values if value.request_id is not None)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, cast
 
 from kspsign.ledger.text import fit_text
 from kspsign.model.errors import PrerequisiteError
-from kspsign.model.report import KeyUseFacts
+from kspsign.model.ledger_facts import KeyUseFacts
 from kspsign.model.values import DigestAlgorithm
 from kspsign.signing.journal_entries import LostRequest
 

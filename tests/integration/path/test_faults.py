@@ -52,7 +52,7 @@ def files(bench: Bench) -> dict[Path, bytes]:
 
 @pytest.fixture(scope="module")
 def duration(bench: Bench, stamping: Stamping, launcher: Launcher) -> float:
-    """How long a run takes that nobody disturbs."""
+    """How long an undisturbed run takes."""
     bench.files(FILES)
     ended = launcher.run(bench.arguments(stamping.url), None, environment=bench.host.environment)
     assert ended.code == 0

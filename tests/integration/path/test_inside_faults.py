@@ -57,7 +57,7 @@ def arguments(bench: Bench, url: str) -> list[str]:
 
 @pytest.fixture(scope="module")
 def duration(bench: Bench, stamping: Stamping, launcher: Launcher) -> float:
-    """How long a run takes that nobody disturbs."""
+    """How long an undisturbed run takes."""
     containers(bench)
     ended = launcher.run(arguments(bench, stamping.url), None, environment=bench.host.environment)
     assert ended.code == 0

@@ -32,14 +32,14 @@ def azure() -> Iterator[AzureServer]:
 @pytest.fixture
 def story(tmp_path: Path) -> Story:
     """Builds 7 to 9 of two files each, and the log of their uses."""
-    told = Story(tmp_path)
+    made = Story(tmp_path)
     for number in (7, 8, 9):
-        told.build(number, FILES, minutes=number)
+        made.build(number, FILES, minutes=number)
     records = [key_vault(time=moment(minutes), operation="KeyGet") for minutes in (-30, 60)]
-    told.log(
+    made.log(
         [*records, *(key_vault(request_id((number, name)), moment(number)) for number in (7, 8, 9) for name in FILES)]
     )
-    return told
+    return made
 
 
 def add_build(azure: AzureServer, number: int, *ledgers: bytes, task: str = TASK_ID, definition: int = 1) -> Build:

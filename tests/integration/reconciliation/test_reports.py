@@ -21,14 +21,14 @@ from support.samples import kspsign
 @pytest.fixture
 def story(tmp_path: Path) -> Story:
     """A build of two files, one use too many, one signature that the log lacks, and one that no log covers."""
-    told = Story(tmp_path)
-    told.build(7, ("a.exe", "b.dll"))
-    told.build(8, ("c.msi",), minutes=90)
+    made = Story(tmp_path)
+    made.build(7, ("a.exe", "b.dll"))
+    made.build(8, ("c.msi",), minutes=90)
     records = [key_vault(time=moment(minutes), operation="KeyGet") for minutes in (-30, 30)]
-    told.log(
+    made.log(
         [*records, key_vault(request_id((7, "a.exe")), moment()), key_vault(HOSTILE, moment(5), application=HOSTILE)]
     )
-    return told
+    return made
 
 
 def test_every_difference_is_in_each_report(story: Story) -> None:

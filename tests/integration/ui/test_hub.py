@@ -40,7 +40,7 @@ def add_build(
 
 def renewed(report: Report) -> Report:
     """The report of a run that signed with the certificate that follows."""
-    (certificate,) = (one for one in report.certificates if one.thumbprint == LEAF)
+    (certificate,) = (certificate for certificate in report.certificates if certificate.thumbprint == LEAF)
     successor = replace(certificate, thumbprint=RENEWED, not_after="2028-02-01T00:00:00Z")
     files = tuple(
         replace(file, signatures=tuple(replace(signature, thumbprint=RENEWED) for signature in file.signatures))

@@ -61,10 +61,17 @@ def test_every_size_is_shown_without_a_request_or_a_serious_fault(
         assert (page.faults, page.requests) == ([], [path.as_uri()])
 
 
-def test_the_page_of_a_real_run_shows_its_files_and_their_checks(browser: Browser, tmp_path: Path) -> None:
-    assert kspsign("demo", tmp_path / "demo", folder=tmp_path, reported=False).code == 0
-    report = json.loads((tmp_path / "demo" / "report.json").read_text(encoding="utf-8"))
-    with opened(browser, tmp_path / "demo" / "signatures.html") as page:
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What a real run left, with report and page."""
+    folder = tmp_path_factory.mktemp("demo")
+    assert kspsign("demo", folder / "demo", folder=folder, reported=False).code == 0
+    return folder / "demo"
+
+
+def test_the_page_of_a_real_run_shows_its_files_and_their_checks(browser: Browser, demo: Path) -> None:
+    report = json.loads((demo / "report.json").read_text(encoding="utf-8"))
+    with opened(browser, demo / "signatures.html") as page:
         assert page.text(".counts") == "14 files: 14 signed; 14 verified"
         assert page.text(".test-signing").startswith("TEST SIGNING")
         page.page.get_by_role("treeitem", name="t64.exe").click()
@@ -78,10 +85,9 @@ def test_the_page_of_a_real_run_shows_its_files_and_their_checks(browser: Browse
         assert page.faults == []
 
 
-def test_the_report_says_what_the_page_draws(tmp_path: Path) -> None:
+def test_the_report_says_what_the_page_draws(demo: Path) -> None:
     """Of a real run: the chain of each signature and timestamp, and when work on each file began."""
-    assert kspsign("demo", tmp_path / "demo", folder=tmp_path, reported=False).code == 0
-    report = json.loads((tmp_path / "demo" / "report.json").read_text(encoding="utf-8"))
+    report = json.loads((demo / "report.json").read_text(encoding="utf-8"))
     known = {certificate["thumbprint"]: certificate for certificate in report["certificates"]}
     signature = report["files"][0]["signatures"][0]
     for leaf in (signature["thumbprint"], signature["timestamp"]["thumbprint"]):

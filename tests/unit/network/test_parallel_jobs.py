@@ -53,7 +53,7 @@ def test_alone_one_gets_as_much_of_a_service_that_takes_eight_at_once() -> None:
 
 
 def test_without_the_limit_the_key_is_stormed() -> None:
-    """The model tells the one from the other."""
+    """The model distinguishes the two."""
 
     class Unlimited(LoadLimit):
         free, pause = 32, lambda *_: 0.0

@@ -15,7 +15,8 @@ import jsonschema
 import pytest
 
 from kspsign.model.errors import ConfigurationError
-from kspsign.model.report import KeyUseFacts, LedgerFacts, PolicyFacts, Report
+from kspsign.model.ledger_facts import KeyUseFacts, LedgerFacts
+from kspsign.model.report import PolicyFacts, Report
 from kspsign.model.values import NOT_CHECKED, ErrorFacts
 from kspsign.publishing import report_schema, report_text, write_record, write_records
 from kspsign.publishing.evidence import RESULTS, report_attachment

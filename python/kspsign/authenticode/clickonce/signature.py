@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
-from typing import NamedTuple
+from dataclasses import dataclass
 
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
@@ -24,10 +24,10 @@ from kspsign.authenticode.clickonce.names import (
 )
 from kspsign.authenticode.clickonce.timestamps import EmbeddedTimestamp, read_timestamp
 from kspsign.authenticode.cms.algorithms import signature_holds
-from kspsign.authenticode.profile import FileSignature
 from kspsign.authenticode.xmldsig.algorithms import ENVELOPED
 from kspsign.authenticode.xmldsig.canonical import Canonicalization
 from kspsign.authenticode.xmldsig.document import XmlNode
+from kspsign.authenticode.xmldsig.file_signature import XmlFileSignature
 from kspsign.authenticode.xmldsig.key_info import RsaKeyValue, rsa_key_value
 from kspsign.authenticode.xmldsig.signature import Reference, XmlSignature, canonical_digest, read_xml_signature
 from kspsign.authenticode.xmldsig.structure import XmlFields, malformed, text_of
@@ -40,7 +40,8 @@ _TRANSFORMS = (ENVELOPED, Canonicalization.EXCLUSIVE)
 _LINE = 64
 
 
-class ManifestSignature(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class ManifestSignature(XmlFileSignature):
     """What a manifest's signature says; see FileSignature. The signer is the licence's: it has the certificates.
 
     `publisher` is the manifest's publisherIdentity.
@@ -97,26 +98,6 @@ class ManifestSignature(NamedTuple):
     def counter_signatures(self) -> tuple[bytes, ...]:
         """Of timestamps before RFC 3161."""
         return self.timestamp.counter_signatures
-
-    @property
-    def further(self) -> tuple[bytes, ...]:
-        """A manifest has no place for further signatures."""
-        return ()
-
-    @property
-    def countersigners(self) -> tuple[FileSignature, ...]:
-        """Nobody countersigns manifests."""
-        return ()
-
-    @property
-    def sharing(self) -> tuple[bytes, ...]:
-        """Nobody shares its certificates."""
-        return ()
-
-    @property
-    def refused(self) -> tuple[str, ...]:
-        """Nothing: what is not of the closed list of elements is not read at all."""
-        return ()
 
     @property
     def program_name(self) -> str | None:

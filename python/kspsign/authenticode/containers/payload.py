@@ -1,7 +1,8 @@
 """What other files hold that are not containers here: the cabinets of an MSI, the payload of a self-extractor.
 
 It is not signed with the file that holds it, and not rewritten: an MSI states sizes and versions of its files in its
-tables, a self-extractor the place of its payload in its program. It is found to be said, by the first bytes alone.
+tables, a self-extractor the place of its payload in its program. It is recognised by its first bytes alone, so that
+reports can name it.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import re
 import struct
 from collections.abc import Iterator
 from itertools import islice
+from operator import itemgetter
 from typing import BinaryIO, Final, NamedTuple
 
 from kspsign.authenticode.cab.entries import file_names
@@ -45,7 +47,7 @@ _BURN, _RESOURCES = b".wixburn", b".rsrc\0\0\0"
 
 class Payload(NamedTuple):
     """Something that holds files, and what it is in: `place` ("" for the file itself), `kind` as a noun with its
-    article, and the names of the `files`, where a look at its directory tells them."""
+    article, and the names of the `files`, where its directory lists them."""
 
     place: str
     kind: str
@@ -102,7 +104,7 @@ def _at(file: BinaryIO, snapshot: Snapshot, start: int, size: int, where: str) -
     found = [(match.start(), kind) for kind in _ARCHIVES if (match := kind.search(head))]
     if not found:
         return
-    at, kind = min(found, key=lambda one: one[0])
+    at, kind = min(found, key=itemgetter(0))
     names: tuple[str, ...] = ()
     if kind is _CABINET:
         names = _cabinet_names(io.BytesIO(head[at:]), size - at)

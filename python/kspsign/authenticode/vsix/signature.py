@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import NamedTuple
+from dataclasses import dataclass
 
-from kspsign.authenticode.profile import FileSignature
 from kspsign.authenticode.vsix.package_object import (
     NAMESPACE,
     OBJECT_ID,
@@ -16,6 +14,7 @@ from kspsign.authenticode.vsix.package_object import (
 from kspsign.authenticode.xmldsig.algorithms import DSIG, RSA_ONLY
 from kspsign.authenticode.xmldsig.canonical import Canonicalization
 from kspsign.authenticode.xmldsig.document import XmlNode
+from kspsign.authenticode.xmldsig.file_signature import XmlFileSignature
 from kspsign.authenticode.xmldsig.signature import XmlSignature, canonical_digest, read_xml_signature
 from kspsign.authenticode.xmldsig.spelling import is_plain
 from kspsign.authenticode.xmldsig.structure import XmlFields, malformed, octets_of, read_document, text_of
@@ -30,7 +29,8 @@ _BEGINNING = frozenset({"SignatureTime", "TimeStamp", "RelationshipReference", "
 _ORDER = ("Id", "URI", "Type", "Target")
 
 
-class VsixSignature(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class VsixSignature(XmlFileSignature):
     """A signature; see FileSignature. `package` is what it says of the package's parts."""
 
     xml: XmlSignature
@@ -70,26 +70,6 @@ class VsixSignature(NamedTuple):
     @property
     def counter_signatures(self) -> tuple[bytes, ...]:
         """None: timestamps are tokens."""
-        return ()
-
-    @property
-    def further(self) -> tuple[bytes, ...]:
-        """None: a package has one signature."""
-        return ()
-
-    @property
-    def countersigners(self) -> Sequence[FileSignature]:
-        """None."""
-        return ()
-
-    @property
-    def sharing(self) -> tuple[bytes, ...]:
-        """Nobody."""
-        return ()
-
-    @property
-    def refused(self) -> tuple[str, ...]:
-        """Nothing: what a signature may not have keeps it from being read."""
         return ()
 
     @property

@@ -13,7 +13,7 @@ class LogRecord(NamedTuple):
 
     `scope` is the part of the service whose log it is (a vault, an account and region, a project), `key` the service's
     own name of the key. `request_id` is what kspsign notes for a request of this service, `digest` what was signed,
-    `event` what tells a record that was exported twice from two records.
+    `event` what distinguishes a record that was exported twice from two records.
     """
 
     kind: RecordKind

@@ -6,7 +6,7 @@ import type { ErrorFacts, ReportFile } from "./types";
 const VARYING = /\b[0-9A-Fa-f]{16,}\b|\d+(?:\.\d+)?/g;
 
 export interface Cause {
-  /** Tells it from other causes. */
+  /** Distinguishes it from other causes. */
   key: string;
   /** The error of its first file. */
   error: ErrorFacts;

@@ -5,7 +5,7 @@ import type { ReportFile } from "./types";
 export interface TreeNode {
   /** The last part of the path; several folders in one where each holds nothing but the next. */
   name: string;
-  /** The path as it is in the report: what tells the node from others. */
+  /** The path as it is in the report: what distinguishes the node from others. */
   path: string;
   file: ReportFile | null;
   children: TreeNode[];

@@ -48,7 +48,7 @@ export function ReportView({ report, now }: { report: Report; now: number }) {
   );
 }
 
-/** The signature whose chain stands for the run: the newest one of a file that this run's certificate signed. */
+/** The signature whose chain represents the run: the newest one of a file that this run's certificate signed. */
 function firstSignature(report: Report) {
   const own = report.certificate?.thumbprint;
   for (const file of report.files) {

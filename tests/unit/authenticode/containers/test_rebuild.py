@@ -39,7 +39,9 @@ def test_nothing_changes_but_what_is_replaced(seed: int, tmp_path: Path) -> None
     path, again, target = tmp_path / "a.zip", tmp_path / "again.zip", tmp_path / "signed.zip"
     contents = _archive(path, random)
     container = open_container(path, Bounds())
-    assert {entry.name: entry.size for entry in container.entries} == {n: len(c) for n, c in contents.items()}
+    assert {entry.name: entry.size for entry in container.entries} == {
+        name: len(content) for name, content in contents.items()
+    }
 
     rebuild(container, {}, again)
     assert again.read_bytes() == path.read_bytes()
@@ -53,4 +55,4 @@ def test_nothing_changes_but_what_is_replaced(seed: int, tmp_path: Path) -> None
     with zipfile.ZipFile(target) as archive:
         assert archive.testzip() is None
         assert archive.namelist() == list(contents)
-        assert {n: archive.read(n) for n in contents} == contents | {chosen.name: extracted.read_bytes()}
+        assert {name: archive.read(name) for name in contents} == contents | {chosen.name: extracted.read_bytes()}

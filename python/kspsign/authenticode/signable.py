@@ -104,6 +104,16 @@ class FileReference(NamedTuple):
         return None
 
 
+def looked_up(references: Sequence[FileReference]) -> Iterator[tuple[FileReference, SizedDigest | None]]:
+    """Each with what its file is now; one that is stated many times is read once. OSError passes through."""
+    known: dict[tuple[Path, DigestAlgorithm], SizedDigest | None] = {}
+    for reference in references:
+        key = reference.path, reference.algorithm
+        if key not in known:
+            known[key] = reference.actual()
+        yield reference, known[key]
+
+
 class Listing(NamedTuple):
     """How many files a container lists, and the first of them."""
 

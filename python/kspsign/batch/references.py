@@ -16,6 +16,7 @@ from kspsign.authenticode.signable import (
     RestorableFile,
     SignableFile,
     SizedDigest,
+    looked_up,
 )
 from kspsign.batch.run import Run
 from kspsign.batch.tree import identity_of
@@ -51,8 +52,7 @@ class ReferencedFiles:
         if not isinstance(file, ReferencingFile):
             return file
         states: dict[str, SizedDigest] = {}
-        for reference in file.references():
-            actual = reference.actual()
+        for reference, actual in looked_up(file.references()):
             difference = reference.difference(actual)
             self._check_signed(reference)
             if actual is None:

@@ -9,7 +9,7 @@ from kspsign.authenticode.clickonce.manifest import MAX_MANIFEST, ClickOnceManif
 from kspsign.authenticode.clickonce.names import TOKEN
 from kspsign.authenticode.clickonce.references import Entry
 from kspsign.authenticode.io.snapshot import Snapshot
-from kspsign.authenticode.signable import FileReference
+from kspsign.authenticode.signable import FileReference, looked_up
 from kspsign.authenticode.xmldsig.document import XmlNode
 from kspsign.model.errors import ArtifactError
 from kspsign.model.hresults import Hresult
@@ -25,7 +25,7 @@ def files_finding(references: Sequence[FileReference], manifest: ClickOnceManife
     weak = next((found.name for found in references if found.algorithm is DigestAlgorithm.SHA1), None)
     if weak is not None:
         return Finding("manifest-files", f"the hash of {weak} is of SHA-1, which proves nothing", Hresult.NTE_BAD_ALGID)
-    looked = [(reference, reference.actual()) for reference in references]
+    looked = [*looked_up(references)]
     missing = sum(actual is None for _, actual in looked)
     if looked and missing == len(looked):
         detail = f"not looked at: none of the {len(looked)} file(s) that it lists is here"

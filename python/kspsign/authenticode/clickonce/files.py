@@ -21,7 +21,7 @@ _CHANGING = frozenset({"xmlns", TOKEN})
 
 def files_finding(references: Sequence[FileReference], manifest: ClickOnceManifest) -> Finding:
     """The check "manifest-files": every file is there, with the size and hash that are stated, and manifests among them
-    have the identity that is stated."""
+    are signed and have the identity that is stated."""
     weak = next((found.name for found in references if found.algorithm is DigestAlgorithm.SHA1), None)
     if weak is not None:
         return Finding("manifest-files", f"the hash of {weak} is of SHA-1, which proves nothing", Hresult.NTE_BAD_ALGID)
@@ -63,6 +63,8 @@ def _identity_fault(entry: Entry, reference: FileReference) -> str | None:
         listed = _read_listed(reference)
     except ArtifactError as broken:
         return broken.message
+    if listed.signature is None:
+        return f"{reference.name} is not signed"
     stated, actual = identity_of(entry.identity), identity_of(listed.identity)
     if any(stated.get(name) != actual.get(name) for name in {*stated, *actual} - {"xmlns"}):
         return f"{reference.name} has another identity than is stated"

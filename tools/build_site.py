@@ -73,7 +73,7 @@ def stage(source: Path) -> None:
         target.parent.mkdir(parents=True, exist_ok=True)
         text = (ROOT / page).read_text(encoding="utf-8")
         target.write_text(staged_text(page, text, set(pages)), encoding="utf-8")
-    for image in (*ROOT.glob("images/*.png"), *ROOT.glob("docs/images/*.png")):
+    for image in (*ROOT.glob("images/*.png"), *ROOT.glob("docs/images/*")):
         target = source / image.relative_to(ROOT)
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(image, target)

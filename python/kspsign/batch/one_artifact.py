@@ -101,10 +101,11 @@ def sign_held(
         return failed(artifact, verification.error, sha256=copy.hashes.sha256, verification=verification)
     signing.run.shared.targets.commit(held, copy)
     signing.committed(artifact, copy, engine)
-    if _is_converted(file):
-        signing.run.console.notice(f"{artifact.name}: line ends converted to CRLF before it was signed")
     outcome = signed(artifact, copy, verification, seconds)
-    return replace(outcome, line_ends="crlf") if _is_converted(file) else outcome
+    if not _is_converted(file):
+        return outcome
+    signing.run.console.notice(f"{artifact.name}: line ends converted to CRLF before it was signed")
+    return replace(outcome, line_ends="crlf")
 
 
 def plan_one(artifact: Artifact, signing: Signing, planner: Planner) -> FileOutcome:

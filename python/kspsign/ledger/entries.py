@@ -12,6 +12,7 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
+from kspsign.ledger.text import MAX_TEXT
 from kspsign.model.report import BuildFacts
 
 SCHEMA: Final = "kspsign.ledger/1"
@@ -27,7 +28,6 @@ Moment = Annotated[
 ShaThumbprint = Annotated[str, Field(pattern="^[0-9A-F]{40}$")]
 Algorithm = Literal["sha1", "sha256", "sha384", "sha512"]
 Digest = Annotated[str, Field(pattern="^[0-9a-f]{40,128}$")]
-MAX_TEXT: Final = 4096
 Text = Annotated[str, Field(max_length=MAX_TEXT)]
 Outcome = Literal["embedded", "kept", "discarded", "lost", "refused"]
 
@@ -157,11 +157,6 @@ class LedgerLine(_LedgerModel):
 
 
 LINES: Final[TypeAdapter[LedgerLine]] = TypeAdapter(LedgerLine)
-
-
-def fit_text(text: str) -> str:
-    """`text` as a line can hold it: names of files and variables may have bytes that do not decode."""
-    return text.encode("utf-8", "backslashreplace").decode()[:MAX_TEXT]
 
 
 def ledger_schema() -> dict[str, Any]:

@@ -18,20 +18,25 @@ from kspsign.publishing.sanitize import encodable
 
 
 def report_pieces(report: Report) -> Iterator[str]:
-    """The report as JSON: the keys of the dataclasses, `schema` first, a line for each file, ASCII only. It comes in
-    pieces, since it grows with the number of files.
+    """The report as JSON: the keys of the dataclasses, `schema` first, a line for each file and each use of the key,
+    ASCII only. It comes in pieces, since it grows with the number of files.
 
     Each `#` is written as an escape (RFC 8259 §7): a later step that prints the report gives the agent no
     logging command.
     """
-    frame = json.loads(_line({"schema": report.schema, **_fields(replace(report, files=()))}))
+    ledger = report.ledger
+    framing = replace(report, files=(), ledger=replace(ledger, uses=()) if ledger is not None else None)
+    frame = json.loads(_line({"schema": report.schema, **_fields(framing)}))
     head, tail = json.dumps(frame, indent=1).split(_NO_FILES)
     yield _inert(f'{head}\n "files": [\n')
-    outcomes, separator = iter(report.files), ""
-    while some := [*islice(outcomes, _PIECE_FILES)]:
-        yield separator + _inert(",\n".join(map(_line, some)))
-        separator = ",\n"
-    yield _inert(f"\n ]{tail}\n")
+    yield from _listed(report.files)
+    if ledger is not None and ledger.uses:
+        between, tail = tail.split(_NO_USES)
+        yield _inert(f'\n ]{between}\n  "uses": [\n')
+        yield from _listed(ledger.uses)
+        yield _inert(f"\n  ]{tail}\n")
+    else:
+        yield _inert(f"\n ]{tail}\n")
 
 
 def report_text(report: Report) -> str:
@@ -80,10 +85,19 @@ def write_record(target: Path, pieces: Iterable[str]) -> None:
         ) from refused
 
 
-_PIECE_FILES = 100
-"""Files in one piece."""
+_PIECE_LINES = 100
+"""Lines in one piece."""
 _NO_FILES = '\n "files": []'
-"""The place of the files' lines; within a JSON string a line feed would be an escape."""
+_NO_USES = '\n  "uses": []'
+"""The places of the lines of files and uses; within a JSON string a line feed would be an escape."""
+
+
+def _listed(values: Iterable[object]) -> Iterator[str]:
+    """A line for each value."""
+    rest, separator = iter(values), ""
+    while some := [*islice(rest, _PIECE_LINES)]:
+        yield separator + _inert(",\n".join(map(_line, some)))
+        separator = ",\n"
 
 
 def _line(value: object) -> str:

@@ -15,7 +15,7 @@ import jsonschema
 import pytest
 
 from kspsign.model.errors import ConfigurationError
-from kspsign.model.report import PolicyFacts, Report
+from kspsign.model.report import KeyUseFacts, LedgerFacts, PolicyFacts, Report
 from kspsign.model.values import NOT_CHECKED, ErrorFacts
 from kspsign.publishing import report_schema, report_text, write_record, write_records
 from kspsign.publishing.evidence import RESULTS, report_attachment
@@ -87,6 +87,16 @@ class TestReport:
             content = json.loads("".join(report_pieces(report)))
             assert [file["path"] for file in content["files"]] == [file.path for file in report.files]
             assert content["files"] == json.loads(json.dumps([asdict(file) for file in report.files]))
+
+    def test_each_use_of_the_key_is_a_line(self, samples: Samples) -> None:
+        use = KeyUseFacts("0" * 32, None, "sha256", 1, "t", None, None, None, None, '#\n  "uses": []', "lost")
+        for count in (0, 1, 101):
+            ledger = LedgerFacts("1" * 32, None, None, count, {"lost": count}, uses=(use,) * count)
+            report = replace(samples.report(samples.file("a.exe")), ledger=ledger, max_signatures=7)
+            text = report_text(report)
+            assert json.loads(text)["ledger"] == json.loads(json.dumps(asdict(ledger)))
+            assert (json.loads(text)["max_signatures"], "#" in text) == (7, False)
+            assert sum(line.startswith('{"use":') for line in text.splitlines()) == count
 
     def test_a_large_one_is_attached_compressed_under_the_digest_of_its_text(self, samples: Samples) -> None:
         files = [samples.file()] * (RESULTS + 1)

@@ -71,7 +71,7 @@ bench: $(VENV)/dev.stamp ## times and memory, beside peers in the same run (a qu
 	$(BIN)/python tests/bench/benchmark.py $(BENCH)
 
 faults: $(VENV)/dev.stamp ## fifty of each fault at random moments (a quarter of an hour)
-	KSPSIGN_FAULTS=50 $(BIN)/python -m pytest -q tests/integration/path/test_faults.py tests/integration/path/test_inside_faults.py
+	KSPSIGN_FAULTS=50 $(BIN)/python -m pytest -q tests/integration/path/test_faults.py tests/integration/path/test_inside_faults.py tests/integration/path/test_clickonce_faults.py
 	KSPSIGN_KILL_FILES=1000 KSPSIGN_KILL_ROTATE=50 KSPSIGN_KILL_SECONDS=1 KSPSIGN_KILLS=20 \
 		$(BIN)/python -m pytest -q -s tests/integration/keys/test_artifact_signing_kill.py
 

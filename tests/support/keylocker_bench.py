@@ -14,6 +14,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from kspsign.embedded.authority import EmbeddedAuthority
 from support.digicert_one.answers import Request
 from support.digicert_one.fixture import Host, running
+from support.digicert_one.world import SigningKey
 from support.formats.peimages import build_pe
 
 PLENTY = 1_000_000
@@ -80,12 +81,14 @@ class Bench:
 
 
 @contextlib.contextmanager
-def open_bench(folder: Path, authority: EmbeddedAuthority, *, latency: float = 0.0) -> Iterator[Bench]:
-    """A bench in `folder`; timestamps of `authority` are trusted."""
+def open_bench(
+    folder: Path, authority: EmbeddedAuthority, *, latency: float = 0.0, key: SigningKey | None = None
+) -> Iterator[Bench]:
+    """A bench in `folder`; timestamps of `authority` are trusted. Without a `key` it is one of ECDSA."""
     files = folder / "host"
     files.mkdir()
     with running(files, latency=latency) as host:
-        pair = host.world.add_keypair("release")
+        pair = host.world.add_keypair("release", key)
         pair.quota = PLENTY
         host.world.add_certificate(pair, "code")
         roots = files / "roots.pem"

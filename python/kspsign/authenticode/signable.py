@@ -10,7 +10,7 @@ from typing import Any, BinaryIO, NamedTuple, Protocol, TypeAlias, TypeVar, runt
 
 from kspsign.authenticode.io.snapshot import Snapshot
 from kspsign.authenticode.profile import FileSignature, SignatureProfile, SigningTerms
-from kspsign.model.values import DigestAlgorithm, Finding
+from kspsign.model.values import DigestAlgorithm, Finding, Format
 
 HEAD = 4096
 MAX_SIGNATURE = 4 << 20
@@ -75,12 +75,16 @@ class SizedDigest(NamedTuple):
 
 
 class FileReference(NamedTuple):
-    """Another file that a signed file states size and digest of: its name there, where it is, and what is stated."""
+    """Another file that a signed file states size and digest of: its name there, where it is, and what is stated.
+
+    `signed_as` is the format of one without whose own signature that of the stating file is worth nothing.
+    """
 
     name: str
     path: Path
     algorithm: DigestAlgorithm
     stated: SizedDigest
+    signed_as: Format | None = None
 
     def actual(self) -> SizedDigest | None:
         """What it is now, None when it is not there. OSError passes through."""
@@ -102,6 +106,16 @@ class FileReference(NamedTuple):
         if actual.size != self.stated.size:
             return f"{self.name} has {actual.size} bytes, stated are {self.stated.size}"
         return None
+
+
+def looked_up(references: Sequence[FileReference]) -> Iterator[tuple[FileReference, SizedDigest | None]]:
+    """Each with what its file is now; one that is stated many times is read once. OSError passes through."""
+    known: dict[tuple[Path, DigestAlgorithm], SizedDigest | None] = {}
+    for reference in references:
+        key = reference.path, reference.algorithm
+        if key not in known:
+            known[key] = reference.actual()
+        yield reference, known[key]
 
 
 class Listing(NamedTuple):

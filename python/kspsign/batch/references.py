@@ -16,6 +16,7 @@ from kspsign.authenticode.signable import (
     RestorableFile,
     SignableFile,
     SizedDigest,
+    looked_up,
 )
 from kspsign.batch.run import Run
 from kspsign.batch.tree import identity_of
@@ -46,18 +47,19 @@ class ReferencedFiles:
         """The file with what this run made of those that it lists, itself when that is what it says already.
 
         Raises ArtifactError for a listed file that is not there, could not be signed, or is another one than the file
-        was created for: ERROR_FILE_NOT_FOUND, TRUST_E_BAD_DIGEST.
+        was created for, or lacks a signature of its own: ERROR_FILE_NOT_FOUND, TRUST_E_BAD_DIGEST,
+        TRUST_E_NOSIGNATURE.
         """
         if not isinstance(file, ReferencingFile):
             return file
         states: dict[str, SizedDigest] = {}
-        for reference in file.references():
-            actual = reference.actual()
+        for reference, actual in looked_up(file.references()):
             difference = reference.difference(actual)
             self._check_signed(reference)
             if actual is None:
                 missing = f"it lists {reference.name}, which is not there"
                 raise _refusal(reference, missing, Hresult.ERROR_FILE_NOT_FOUND)
+            self._check_own_signature(reference)
             if difference is None:
                 continue
             if not self._is_signed_form(reference):
@@ -80,6 +82,17 @@ class ReferencedFiles:
                 Hresult.TRUST_E_FAIL,
                 f"{reference.name}, which it lists, could not be signed: what it would state of it is not settled",
                 remedy=f"Correct what is wrong with {reference.name}, and run again.",
+            )
+
+    def _check_own_signature(self, reference: FileReference) -> None:
+        """Raise ArtifactError for a file that must be signed itself, and neither is nor will be in this run."""
+        if reference.signed_as is None or self._artifact(reference) is not None:
+            return
+        if not open_signable(reference.path, reference.signed_as).signatures:
+            raise ArtifactError(
+                Hresult.TRUST_E_NOSIGNATURE,
+                f"{reference.name}, which it lists, is not signed, and not among the files of this run",
+                remedy=f"Name {reference.name} in the same run: it is signed first.",
             )
 
     def _is_signed_form(self, reference: FileReference) -> bool:

@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 from lxml import etree
 
+from kspsign.authenticode.clickonce.file import ManifestFile
+from kspsign.authenticode.clickonce.files import files_finding
 from kspsign.authenticode.formats import open_signable
 from kspsign.authenticode.signable import Digest
 from kspsign.model.values import DigestAlgorithm, Format
@@ -254,6 +256,19 @@ def test_a_manifest_s_own_namespaces_do_not_keep_it_from_being_restated(publishe
     rewrite(published.application, b' size="', b' xmlns:size="urn:x" asmv2:size="')
     assert sign(publisher, published).code == 0
     assert publisher.verify(published.application).code == 0
+
+
+def test_a_deployment_of_an_unsigned_application(publisher: Publisher, tmp_path: Path) -> None:
+    published = publish(tmp_path)
+    before = published.deployment.read_bytes()
+    file = open_signable(published.deployment, Format.CLICKONCE_DEPLOYMENT)
+    assert isinstance(file, ManifestFile)
+    assert files_finding(file.references(), file.manifest).detail.endswith("App.exe.manifest is not signed")
+    run = publisher.sign(published.deployment)
+    assert (run.error_code, run.report["totals"]["signatures_used"]) == ("TRUST_E_NOSIGNATURE", 0), run.text
+    assert published.deployment.read_bytes() == before
+    assert sign(publisher, published).code == 0
+    assert sign(publisher, published, "--replace").code == 0
 
 
 @pytest.mark.parametrize("number", [1, 2])

@@ -246,6 +246,11 @@ def test_each_program_s_own_spelling_is_known() -> None:
     assert is_plain(data, parse_document(data))
 
 
+def test_elements_come_in_document_order() -> None:
+    root = parse_document(b"<a><b><c/><d/></b><e><f/></e></a>").root
+    assert [found.name for found in root.iterate()] == [*"abcdef"]
+
+
 def test_documents_have_bounds() -> None:
     for data, cause in (
         (b"<a>" * 101 + b"</a>" * 101, "in each other"),

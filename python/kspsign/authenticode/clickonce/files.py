@@ -9,7 +9,7 @@ from kspsign.authenticode.clickonce.manifest import MAX_MANIFEST, ClickOnceManif
 from kspsign.authenticode.clickonce.names import TOKEN
 from kspsign.authenticode.clickonce.references import Entry
 from kspsign.authenticode.io.snapshot import Snapshot
-from kspsign.authenticode.signable import FileReference
+from kspsign.authenticode.signable import FileReference, looked_up
 from kspsign.authenticode.xmldsig.document import XmlNode
 from kspsign.model.errors import ArtifactError
 from kspsign.model.hresults import Hresult
@@ -21,11 +21,11 @@ _CHANGING = frozenset({"xmlns", TOKEN})
 
 def files_finding(references: Sequence[FileReference], manifest: ClickOnceManifest) -> Finding:
     """The check "manifest-files": every file is there, with the size and hash that are stated, and manifests among them
-    have the identity that is stated."""
+    are signed and have the identity that is stated."""
     weak = next((found.name for found in references if found.algorithm is DigestAlgorithm.SHA1), None)
     if weak is not None:
         return Finding("manifest-files", f"the hash of {weak} is of SHA-1, which proves nothing", Hresult.NTE_BAD_ALGID)
-    looked = [(reference, reference.actual()) for reference in references]
+    looked = [*looked_up(references)]
     missing = sum(actual is None for _, actual in looked)
     if looked and missing == len(looked):
         detail = f"not looked at: none of the {len(looked)} file(s) that it lists is here"
@@ -63,6 +63,8 @@ def _identity_fault(entry: Entry, reference: FileReference) -> str | None:
         listed = _read_listed(reference)
     except ArtifactError as broken:
         return broken.message
+    if listed.signature is None:
+        return f"{reference.name} is not signed"
     stated, actual = identity_of(entry.identity), identity_of(listed.identity)
     if any(stated.get(name) != actual.get(name) for name in {*stated, *actual} - {"xmlns"}):
         return f"{reference.name} has another identity than is stated"

@@ -104,12 +104,12 @@ def _only(root: XmlNode, namespace: str, name: str) -> XmlNode | None:
     """The one child of that name, None when there is none. Raises ValueError for several, and for one elsewhere: a
     reader may find that one."""
     found = [child for child in root.elements if child.is_named(namespace, name)]
+    if len(found) > 1:
+        raise ValueError(f"it has a second {name}")
+    own = found[0] if found else None
     elsewhere = name != "assemblyIdentity" and any(
-        element.is_named(namespace, name) and element not in found
-        for child in root.elements
-        if child not in found
-        for element in child.iterate()
+        element.is_named(namespace, name) for child in root.elements if child is not own for element in child.iterate()
     )
-    if len(found) > 1 or elsewhere:
+    if elsewhere:
         raise ValueError(f"it has a second {name}" if found else f"its {name} is not where it belongs")
-    return found[0] if found else None
+    return own

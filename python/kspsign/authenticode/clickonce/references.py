@@ -16,7 +16,7 @@ from kspsign.authenticode.xmldsig.algorithms import DSIG
 from kspsign.authenticode.xmldsig.document import XmlNode
 from kspsign.model.errors import ArtifactError
 from kspsign.model.hresults import Hresult
-from kspsign.model.values import DigestAlgorithm
+from kspsign.model.values import DigestAlgorithm, Format
 
 DEPLOY: Final = ".deploy"
 """What a publisher may append to the names of files, so that web servers deliver them (mapFileExtensions)."""
@@ -131,18 +131,25 @@ def references_of(entries: tuple[Entry, ...], folder: Path, *, deployment: bool)
 
     Raises ArtifactError (ERROR_BAD_FORMAT) for a file that is there with .deploy appended and without.
     """
-    base = folder if not deployment else _deployment_base(entries, folder)
+    if not deployment:
+        return tuple(
+            FileReference(entry.name, _place(folder, entry.name), entry.algorithm, entry.stated) for entry in entries
+        )
+    base, format_ = _deployment_base(entries, folder), Format.CLICKONCE_APPLICATION
     return tuple(
-        FileReference(entry.name, _place(base, entry.name, mapped=not deployment), entry.algorithm, entry.stated)
-        for entry in entries
+        FileReference(entry.name, _path(base, entry.name), entry.algorithm, entry.stated, format_) for entry in entries
     )
 
 
-def _place(base: Path, name: str, *, mapped: bool) -> Path:
-    """Where the file is: by its name or, of an application (`mapped`), with .deploy appended."""
-    path = base.joinpath(*PureWindowsPath(name).parts)
+def _path(base: Path, name: str) -> Path:
+    return base.joinpath(*PureWindowsPath(name).parts)
+
+
+def _place(base: Path, name: str) -> Path:
+    """Where a file of an application is: by its name, or with .deploy appended."""
+    path = _path(base, name)
     appended = path.with_name(path.name + DEPLOY)
-    if not mapped or not os.path.lexists(appended):
+    if not os.path.lexists(appended):
         return path
     if os.path.lexists(path):
         raise ArtifactError(

@@ -70,9 +70,11 @@ class XmlNode:
 
     def iterate(self) -> Iterator[XmlNode]:
         """It and every element in it, in document order."""
-        yield self
-        for child in self.elements:
-            yield from child.iterate()
+        pending = [self]
+        while pending:
+            element = pending.pop()
+            yield element
+            pending += reversed(element.elements)
 
 
 @dataclass(frozen=True, slots=True)

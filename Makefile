@@ -43,7 +43,7 @@ corpus: $(VENV)/dev.stamp ## real files that others made, each verdict beside os
 	$(BIN)/python tools/fetch_corpus.py
 	$(BIN)/python -m pytest tests/corpus
 
-test-windows: $(VENV)/dev.stamp build/shim/index.js ## the tests in the Windows lab (Debian 12; as root where its packages are missing)
+test-windows: $(VENV)/dev.stamp build/shim/index.js $(PAGE) ## the tests in the Windows lab (Debian 12; as root where its packages are missing)
 	$(BIN)/python -m pytest -n 2 --dist loadfile tests/windows_lab
 
 lint: $(VENV)/dev.stamp $(SHIM)/node_modules/.stamp $(UI)/node_modules/.stamp ## style, types, import direction, for Python and TypeScript

@@ -226,9 +226,11 @@ def _plain(format_: Format) -> Callable[[Path], Sample]:
     return lambda folder: _sample(folder, format_, FILES[format_][0], _content(format_), _one)
 
 
-# A VSIX package's message is XML: integration/formats/test_vsix_tampering.py changes it, and the archive around it.
+_XML = frozenset({Format.VSIX, Format.CLICKONCE_APPLICATION, Format.CLICKONCE_DEPLOYMENT})
+"""Formats whose message is XML: integration/formats/test_vsix_tampering.py and test_clickonce_tampering.py change it,
+and what is around it."""
 SAMPLES: dict[str, Callable[[Path], Sample]] = {
-    **{str(format_): _plain(format_) for format_ in FILES if format_ not in {Format.APPX_BUNDLE, Format.VSIX}},
+    **{str(format_): _plain(format_) for format_ in FILES if format_ not in {Format.APPX_BUNDLE, *_XML}},
     "bundle": lambda folder: _bundle(folder, inner=False),
     "bundle-inner": lambda folder: _bundle(folder, inner=True),
     "cab-set": _of_set,

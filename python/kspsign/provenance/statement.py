@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictInt, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StrictBool, StrictInt, ValidationError
 
 from kspsign.model.errors import TrustError
 from kspsign.model.hresults import Hresult
@@ -72,10 +72,17 @@ class InternalParameters(_StatementPart):
     attempt: StrictInt
 
 
+def _is_build_type(given: str) -> str:
+    """Raise ValueError for a way of building whose parameters mean something else."""
+    if given != BUILD_TYPE:
+        raise ValueError(f"the build type is not {BUILD_TYPE}")
+    return given
+
+
 class BuildDefinition(_StatementPart):
     """How the files were made."""
 
-    buildType: Literal["https://github.com/kspsign/kspsign/blob/main/docs/reference/provenance.md"]  # noqa: N815
+    buildType: Annotated[str, AfterValidator(_is_build_type)]  # noqa: N815
     externalParameters: ExternalParameters  # noqa: N815
     internalParameters: InternalParameters  # noqa: N815
     resolvedDependencies: tuple[Resource, ...]  # noqa: N815

@@ -18,12 +18,15 @@ from support.formats.peimages import build_pe
 from support.formats.unsigned import EVERY_FORMAT, EXACT, SAME_DIGEST, UNSIGNED
 from support.signing import Publisher, signed_by_peer
 
+_AS_XML = frozenset({Format.VSIX, Format.CLICKONCE_APPLICATION, Format.CLICKONCE_DEPLOYMENT})
+"""Formats whose signature is XML: test_vsix_signing.py and test_clickonce_signing.py take it out and sign again."""
+
 
 def test_every_format_is_among_them(tmp_path: Path) -> None:
     for name, sample in EVERY_FORMAT.items():
         (tmp_path / name).write_bytes(sample())
     artifacts = named_artifacts([tmp_path / name for name in EVERY_FORMAT], tmp_path)
-    assert {artifact.format for artifact in artifacts} == set(Format)
+    assert {artifact.format for artifact in artifacts} == set(Format) - _AS_XML
 
 
 @pytest.mark.parametrize("name", [*EVERY_FORMAT])

@@ -23,7 +23,7 @@ NOW = datetime.now(UTC)
 BEGIN, END = NOW - timedelta(days=10), NOW + timedelta(days=300)
 VAULT = "unit-tests.vault.azure.net"
 OPENED = (
-    *("to detect its format", "to read its structure", "to look for a bundle in it"),
+    *("to detect its format", "to read its structure and look for a bundle in it"),
     *("to lock it", "to hash it", "to copy it"),
 )
 """What a target is opened for."""

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from kspsign.authenticode.vsix.content_types import ORIGIN_TYPE, SIGNATURE_TYPE, PackageTypes
+from kspsign.authenticode.vsix.errors import UnnamedPartsError
 from kspsign.authenticode.vsix.names import CONTENT_TYPES, ORIGIN, PACKAGE_RELATIONSHIPS, SIGNATURE, relationships_of
 from kspsign.authenticode.vsix.relationships import (
     ORIGIN_KIND,
@@ -15,10 +16,6 @@ from kspsign.authenticode.vsix.relationships import (
     origin_relationships,
     read_relationships,
 )
-
-
-class UnnamedPartsError(ValueError):
-    """There are parts of a signature that no relationship leads to."""
 
 
 @dataclass(frozen=True, slots=True)

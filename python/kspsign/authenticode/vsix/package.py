@@ -19,7 +19,8 @@ from kspsign.authenticode.signable import Glimpse
 from kspsign.authenticode.vsix.content_types import PackageTypes, read_content_types
 from kspsign.authenticode.vsix.digests import PartHasher, VsixDigest
 from kspsign.authenticode.vsix.entries import entries_fault, padding_fault
-from kspsign.authenticode.vsix.layout import PackageLayout, UnnamedPartsError, read_layout
+from kspsign.authenticode.vsix.errors import UnnamedPartsError
+from kspsign.authenticode.vsix.layout import PackageLayout, read_layout
 from kspsign.authenticode.vsix.names import (
     CODE_EXTENSION,
     CONTENT_TYPES,

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, cast
 from kspsign.ledger.text import fit_text
 from kspsign.model.errors import PrerequisiteError
 from kspsign.model.ledger_facts import KeyUseFacts
-from kspsign.model.values import DigestAlgorithm
+from kspsign.model.values import DigestAlgorithm, iso_utc
 from kspsign.signing.journal_entries import LostRequest
 
 if TYPE_CHECKING:
@@ -190,7 +190,7 @@ class UseRecorder:
             return
         about: dict[str, Any] = {"digest": request.key.digest, "algorithm": request.key.algorithm, "reason": reason}
         if request.time:
-            about["asked"] = _moment(datetime.fromtimestamp(request.time, UTC))
+            about["asked"] = iso_utc(datetime.fromtimestamp(request.time, UTC), timespec="milliseconds")
         self._lines.outcome(request.use or new_use(), outcome, about)
 
     def end(self, *, kept: bool) -> None:
@@ -242,8 +242,4 @@ def _embedding(digest: str | None, algorithm: str, file: str | None, sha256: str
 
 def now() -> str:
     """The time, as entries of a ledger write it."""
-    return _moment(datetime.now(UTC))
-
-
-def _moment(moment: datetime) -> str:
-    return moment.isoformat(timespec="milliseconds").removesuffix("+00:00") + "Z"
+    return iso_utc(datetime.now(UTC), timespec="milliseconds")

@@ -39,18 +39,6 @@ def bench(tmp_path_factory: pytest.TempPathFactory, authority: EmbeddedAuthority
         yield bench
 
 
-@pytest.fixture(scope="module")
-def stamping(authority: EmbeddedAuthority) -> Iterator[Stamping]:
-    with Stamping(authority, latency=0.02) as stamping:
-        yield stamping
-
-
-@pytest.fixture(scope="module")
-def launcher() -> Iterator[Launcher]:
-    with Launcher() as launcher:
-        yield launcher
-
-
 def published(bench: Bench) -> dict[Path, bytes]:
     """Fresh applications that share their payload, a fresh store, and nothing spent."""
     for folder in (bench.dist, bench.store):

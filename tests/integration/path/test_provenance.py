@@ -231,6 +231,8 @@ RULE = f"provenance:\n  repository: {REPOSITORY.upper()}.git\n  branches: [refs/
     ("policy", "words"),
     [
         (RULE, None),
+        (RULE.replace("refs/heads/ma*", "main"), None),
+        (RULE.replace("refs/heads/ma*", "refs/tags/main"), "built from refs/heads/main, not refs/tags/main"),
         (RULE.replace("APP", "OTHER"), "built from the repository"),
         (RULE.replace("ma*", "release/*"), "built from refs/heads/main, not refs/heads/release/*"),
         (RULE.replace("definition: release", "definition: nightly"), "built by the definition release, not nightly"),

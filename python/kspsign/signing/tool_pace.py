@@ -19,15 +19,17 @@ _SLOW_SECONDS: Final = 0.5
 class ToolPace:
     """The share of the next call; safe to share between threads.
 
-    Where the key store takes its time over each signature, more calls at once save it. Where signatures are fast, more
-    calls only start the program more often. The first calls get few files and show which it is. A KSP that refuses
-    files for a while gets no more calls than at the start from then on. `jobs` fixes the number of calls.
+    Where the key store takes its time over each signature, more calls at once save it: twice as many after as many
+    calls as there are at once. Where signatures are fast, more calls only start the program more often. The first calls
+    get few files and show which it is. A key store that refuses a file for a while gets no more calls than at the start
+    from then on. `jobs` fixes the number of calls.
     """
 
     def __init__(self, jobs: int | None) -> None:
         self._lock = threading.Lock()
         self._is_fixed = jobs is not None
         self._strained = False
+        self._slow_calls = 0
         processes = PROCESSES if jobs is None else jobs
         size = max(1, min(BATCH, MAX_IN_FLIGHT // processes))
         self._share = BatchShare(size, processes)
@@ -48,6 +50,16 @@ class ToolPace:
         with self._lock:
             self._strained = self._strained or strained
             if not self._is_fixed:
-                grown = not self._strained and seconds / files >= _SLOW_SECONDS
-                self._share = BatchShare(BATCH, MOST_PROCESSES if grown else PROCESSES)
+                self._share = BatchShare(BATCH, self._processes(is_slow=seconds / files >= _SLOW_SECONDS))
             return self._share
+
+    def _processes(self, *, is_slow: bool) -> int:
+        """How many calls there are to be at once after one that was slow or not."""
+        if self._strained or not is_slow:
+            self._slow_calls = 0
+            return PROCESSES
+        self._slow_calls += 1
+        if self._slow_calls < self._share.processes:
+            return self._share.processes
+        self._slow_calls = 0
+        return min(2 * self._share.processes, MOST_PROCESSES)

@@ -107,7 +107,7 @@ def sign(run: Run, key: CheckedKey) -> SignedCopies:
 def verify(run: Run, copies: SignedCopies) -> None:
     """Stage 3: each copy is read back and verified, and takes its file's place when it holds."""
     certificate = copies.key.certificate
-    second = run.open(open_second_opinion(run.settings, certificate, run.cancelled))
+    second = run.open(open_second_opinion(run.settings, certificate, run.cancelled, run.shared.slots.released))
     identity = PublisherIdentity.of(certificate.chain[0])
     verifier = replace(copies.key.verifier, second=second)
     signing = Signing(run, identity, verifier, ReferencedFiles(run))

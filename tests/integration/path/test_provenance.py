@@ -215,6 +215,8 @@ RULE = PUBLISHER + DEMANDED
     ("policy", "words"),
     [
         (RULE, None),
+        (RULE.replace("refs/heads/ma*", "main"), None),
+        (RULE.replace("refs/heads/ma*", "refs/tags/main"), "built from refs/heads/main, not refs/tags/main"),
         (RULE.replace("APP", "OTHER"), "built from the repository"),
         (RULE.replace("ma*", "release/*"), "built from refs/heads/main, not refs/heads/release/*"),
         (RULE.replace("definition: release", "definition: nightly"), "built by the definition release, not nightly"),

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
 
 from kspsign.model.errors import TrustError
 from kspsign.provenance.bundle import SignedStatement, bundle_text, read_bundle
@@ -234,6 +235,41 @@ def test_a_branch_that_the_rule_names_passes(ref: str) -> None:
 def test_a_branch_that_looks_like_it_is_refused(ref: str) -> None:
     with pytest.raises(TrustError, match="what the policy demands"):
         check_rule(read_statement(statement(ref)), RULE)
+
+
+@pytest.mark.parametrize(
+    ("branches", "passing", "refused"),
+    [
+        (
+            ("main",),
+            ["refs/heads/main"],
+            ["refs/tags/main", "refs/heads/dev", "refs/pull/1/main", "main", "heads/main"],
+        ),
+        (("heads/main",), ["refs/heads/heads/main"], ["refs/heads/main"]),
+        (
+            ("release/*",),
+            ["refs/heads/release/1"],
+            ["refs/tags/release/1", "refs/heads/release/1/x", "refs/heads/main"],
+        ),
+        (("**",), ["refs/heads/main", "refs/heads/a/b"], ["refs/tags/v1", "refs/pull/5/merge"]),
+        (("refs/tags/v*",), ["refs/tags/v1"], ["refs/heads/v1", "refs/heads/refs/tags/v1"]),
+        (("{main,refs/tags/v*}",), ["refs/heads/main", "refs/tags/v1"], ["refs/tags/main", "refs/heads/v1"]),
+        (("@(main|dev)",), ["refs/heads/dev"], ["refs/tags/dev", "refs/heads/other"]),
+    ],
+)
+def test_a_name_without_refs_is_a_branch(branches: tuple[str, ...], passing: list[str], refused: list[str]) -> None:
+    rule = ProvenanceRule(repository=REPOSITORY, branches=branches)
+    for ref in passing:
+        check_rule(read_statement(statement(ref)), rule)
+    for ref in refused:
+        with pytest.raises(TrustError, match=f"built from {ref}, not refs/"):
+            check_rule(read_statement(statement(ref)), rule)
+
+
+@pytest.mark.parametrize("pattern", ["", "!main", "refs\\heads\\main", "main;dev", "'main'", "@(a/b|c)"])
+def test_what_is_not_a_pattern_of_branches_is_refused(pattern: str) -> None:
+    with pytest.raises(ValidationError):
+        ProvenanceRule(repository=REPOSITORY, branches=(pattern,))
 
 
 @pytest.mark.parametrize(

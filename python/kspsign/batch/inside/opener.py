@@ -21,7 +21,7 @@ from kspsign.authenticode.formats import (
     detect_format,
     is_taken_by_name,
 )
-from kspsign.authenticode.io.snapshot import Snapshot
+from kspsign.authenticode.io.snapshot import DiskState, Snapshot
 from kspsign.authenticode.refusals import is_archive
 from kspsign.authenticode.signable import Glimpse
 from kspsign.batch.admissions import MOST_KEPT
@@ -34,7 +34,6 @@ from kspsign.model.report import InsideFacts
 from kspsign.model.values import Artifact, Format
 from kspsign.publishing.wording import count
 from kspsign.verifying.policy.judge import Judge
-from kspsign.verifying.verifier import state_of
 
 MAX_DEPTH: Final = 5
 """Containers in containers in one of the files that the patterns match."""
@@ -102,9 +101,11 @@ class Opener:
         try:
             if depth > MAX_DEPTH:
                 raise over_limit(f"containers are in containers more than {MAX_DEPTH} deep")
-            state = state_of(artifact.path)
-            container = open_container(snapshot, BOUNDS)
-            return _Pass(self, artifact, container, extracted, depth).opened(kind, state)
+            state = DiskState.of(artifact.path)
+            opened = _Pass(self, artifact, open_container(snapshot, BOUNDS), extracted, depth).opened(kind, state)
+            # By its other names the file may be signed first, which its state shows as it would show a change.
+            sha256 = snapshot.sha256() if self.signs and state.links > 1 else None
+            return opened._replace(node=replace(opened.node, sha256=sha256))
         except KspSignError as error:
             return Opened(ContainerNode(artifact, kind, error=error), InsideFacts(0))
         except OSError as refused:
@@ -157,7 +158,7 @@ class _Pass:
         self._stating: str | None = None
         self._not_opened: list[str] = []
 
-    def opened(self, kind: ContainerKind, state: tuple[int, ...]) -> Opened:
+    def opened(self, kind: ContainerKind, state: DiskState) -> Opened:
         """What is in it."""
         own = self._container.signature_entries
         for entry in self._container.entries:

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from kspsign.authenticode.containers.container import Container
 from kspsign.authenticode.containers.kinds import ContainerKind
+from kspsign.authenticode.io.snapshot import DiskState
 from kspsign.authenticode.signable import Digest
 from kspsign.batch.inside.folder import PrivateFolder
 from kspsign.model.errors import CANCELLED, NOT_TRIED, HaltedError, KspSignError
@@ -30,14 +31,16 @@ class ContainerMember(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class ContainerNode:
-    """A container that was opened: what it is, the files in it that have rows, and its state when it was read (see
-    `state_of`). `error` is why what is inside can't be taken out. `opened` is the container as it was read, None where
-    there are too many to keep."""
+    """A container that was opened: what it is, the files in it that have rows, and its state when it was read; None
+    only where it could not be. `sha256` is that of a file that has further names (hard links) and is to be signed.
+    `error` is why what is inside can't be taken out. `opened` is the container as it was read, None where there are too
+    many to keep."""
 
     artifact: Artifact
     kind: ContainerKind | None
     members: tuple[ContainerMember, ...] = ()
-    state: tuple[int, ...] = ()
+    state: DiskState | None = None
+    sha256: str | None = None
     error: KspSignError | None = None
     opened: Container | None = field(default=None, repr=False)
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
+from kspsign.batch.inside.elsewhere import Elsewhere
 from kspsign.batch.inside.extract import Extractor
 from kspsign.batch.inside.folder import PrivateFolder
 from kspsign.batch.inside.opener import Opened, Opener
@@ -46,19 +47,19 @@ class Entered(NamedTuple):
             )
 
 
-def with_inside(run: Run) -> Run:
-    """The run with the selected files inside its containers, sorted by name among the others.
+def with_inside(run: Run, everything: Sequence[Artifact]) -> Run:
+    """The run with the selected files inside its containers, sorted by name among the others. `everything` are all
+    files that match, of which the run may have a slice.
 
     Raises ConfigurationError for a wrong pattern, and for one that names a single file which is not there;
     PrerequisiteError, CancelledError.
     """
     folder = run.open(PrivateFolder(run.settings.temp_folder))
-    entered = enter(run.artifacts, run.settings, run.judge, folder, run.cancelled)
+    entered = enter(run.artifacts, run.settings, run.judge, folder, run.cancelled, everything)
     if entered.facts:
         containers = count(len(entered.facts), "container")
         run.console.notice(f"inside {containers}: {', '.join(inside_counts(entered.facts))}")
-    if run.record.slice is None:
-        entered.check_patterns()
+    entered.check_patterns()
     run.warn(_idle_warnings([pattern for pattern in entered.patterns.idle if pattern != EVERYTHING]))
     return replace(run, artifacts=entered.artifacts, inside=entered.inside)
 
@@ -69,25 +70,33 @@ def enter(
     judge: Judge | None,
     folder: PrivateFolder,
     cancelled: threading.Event,
+    everything: Sequence[Artifact] = (),
 ) -> Entered:
-    """`artifacts` with the selected files inside them, which are taken out to `folder`.
+    """`artifacts` with the selected files inside them, which are taken out to `folder`. They may be a slice of
+    `everything`: what patterns and policy name and is not in them is then looked for in the rest.
 
     Raises ConfigurationError for a wrong pattern, PrerequisiteError, CancelledError.
     """
     patterns = InsidePatterns(settings.inside)
     demanded = judge is not None and judge.inside_required
     signs = settings.command != "verify"
-    opener = Opener(Extractor(folder), patterns, judge, demanded=demanded, signs=signs, replaces=settings.replace)
+
+    def opener_in(folder: PrivateFolder) -> Opener:
+        extractor = Extractor(folder)
+        return Opener(extractor, patterns, judge, demanded=demanded, signs=signs, replaces=settings.replace)
+
+    opener = opener_in(folder)
     opened = _opened(artifacts, opener, cancelled)
     levels = [level for outer in opened for level in outer.below()]
     found = tuple(artifact for level in levels for artifact in level.artifacts)
     duplicates = _duplicates(found) if judge is None else {}
-    return Entered(
-        tuple(sorted((*artifacts, *found), key=lambda artifact: artifact.name)),
-        _tree(opener, levels, found, duplicates),
-        patterns,
-        tuple(level.facts for level in levels),
-    )
+    together = tuple(sorted((*artifacts, *found), key=lambda artifact: artifact.name))
+    elsewhere: tuple[str, ...] = ()
+    if len(everything) > len(artifacts):
+        search = Elsewhere(opener_in, patterns, judge, settings.temp_folder)
+        elsewhere = search.names(everything, together, cancelled)
+    tree = _tree(opener, levels, found, duplicates, elsewhere)
+    return Entered(together, tree, patterns, tuple(level.facts for level in levels))
 
 
 def holds_selected(settings: Settings, judge: Judge | None) -> Callable[[Artifact], bool]:
@@ -132,7 +141,11 @@ def _duplicates(artifacts: Iterable[Artifact]) -> dict[str, tuple[Artifact, ...]
 
 
 def _tree(
-    opener: Opener, levels: Sequence[Opened], artifacts: Sequence[Artifact], duplicates: dict[str, tuple[Artifact, ...]]
+    opener: Opener,
+    levels: Sequence[Opened],
+    artifacts: Sequence[Artifact],
+    duplicates: dict[str, tuple[Artifact, ...]],
+    elsewhere: tuple[str, ...],
 ) -> Inside:
     worked_on = {duplicate.name: name for name, others in duplicates.items() for duplicate in others}
     nodes = {
@@ -149,7 +162,7 @@ def _tree(
     paths = {artifact.name: artifact.path for artifact in artifacts if artifact.name not in worked_on}
     unopened = {name: InsideFacts(0, not_opened=what) for name, what in opener.unopened.items()}
     facts = {**unopened, **{level.node.artifact.name: level.facts for level in levels}}
-    return Inside(opener.extractor.folder, nodes, paths, duplicates, facts)
+    return Inside(opener.extractor.folder, nodes, paths, duplicates, facts, elsewhere)
 
 
 def inside_counts(facts: Sequence[InsideFacts]) -> Iterator[str]:

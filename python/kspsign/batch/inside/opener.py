@@ -85,7 +85,11 @@ class Opener:
         if not artifact.readable:
             return None
         self.look_for_payload(artifact)
-        if not self.reaches(artifact.name):
+        return self.look_into(artifact)
+
+    def look_into(self, artifact: Artifact) -> Opened | None:
+        """Likewise; what else is packed in the file is not looked for."""
+        if not (artifact.readable and self.reaches(artifact.name)):
             return None
         try:
             snapshot = Snapshot(artifact.path, keep=False)

@@ -124,7 +124,7 @@ def matched(run: Run, purpose: SelectionPurpose) -> Selection:
     if _looks_inside(run):
         from kspsign.batch.inside.enter import holds_selected  # noqa: PLC0415 - few runs look inside
 
-        holds = holds_selected(run)
+        holds = holds_selected(settings, run.judge)
     return interruptible(
         lambda: select_artifacts(settings.files, settings.folder, purpose, admit=admit, holds=holds), run.cancelled
     )

@@ -95,6 +95,10 @@ def sign(run: Run, key: CheckedKey) -> SignedCopies:
     if run.settings.dry_run:
         return SignedCopies(open_planner(run.settings, key.certificate, budget), key)
     begin_ledger(run, key.key)
+    if run.settings.provenance is not None:
+        from kspsign.batch.provenance import withdraw_provenance  # noqa: PLC0415 - few runs write one
+
+        withdraw_provenance(run)
     judge = key.verifier.check_token
     engine = run.open(open_engine(run.settings, key.key, budget, run.shared, judge, key.preflight))
     return SignedCopies(engine, key)

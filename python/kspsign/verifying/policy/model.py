@@ -178,3 +178,11 @@ class Policy(_Part):
     unsigned: Globs = Field((), description="Patterns of files that may stay unsigned; `run` does not sign them.")
     provenance: ProvenanceRule | None = Field(None, description="What the provenance of the files must say.")
     vendor: tuple[VendorRule, ...] = Field((), description="Files that keep their vendor's signature.")
+
+    @model_validator(mode="after")
+    def _says_whose_provenance(self) -> Policy:
+        if self.provenance is not None and not self.publisher:
+            raise ValueError(
+                "provenance needs publisher: without it anyone with a trusted certificate may state the source"
+            )
+        return self

@@ -58,7 +58,8 @@ class Inside:
     """The containers of a run by name (`nodes`), and `duplicates`: for a file that is worked on, further ones inside
     with the same content, which share its outcome. Safe to share between threads.
 
-    `facts` are what the report says of each container.
+    `facts` are what the report says of each container. `elsewhere` are names of files inside the containers of other
+    slices, as far as a rule asked for them.
     """
 
     folder: PrivateFolder
@@ -66,6 +67,7 @@ class Inside:
     paths: Mapping[str, Path]
     duplicates: Mapping[str, tuple[Artifact, ...]]
     facts: Mapping[str, InsideFacts]
+    elsewhere: tuple[str, ...] = ()
     _parents: dict[str, list[str]] = field(default_factory=dict)
     _roots_left: dict[str, int] = field(default_factory=dict)
     _settled: dict[str, Settled] = field(default_factory=dict)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 
+from kspsign.model.plurals import count
 from kspsign.model.report import CertificateFacts, FileOutcome, Report, Totals
 from kspsign.model.values import Check, ErrorFacts
 from kspsign.publishing.sanitize import clipped, log_line
@@ -158,11 +159,6 @@ def certificate_line(facts: CertificateFacts, key_store: str) -> str:
 def warning_line(code: str, text: str) -> str:
     """A warning in one line."""
     return log_line(f"warning: {code}: {text}")
-
-
-def count(number: int, noun: str) -> str:
-    """`number` with its noun in singular or plural."""
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def totals_line(report: Report) -> str:

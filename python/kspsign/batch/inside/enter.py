@@ -15,9 +15,9 @@ from kspsign.batch.inside.patterns import EVERYTHING, InsidePatterns
 from kspsign.batch.inside.tree import Inside
 from kspsign.concurrency.workers import Workers
 from kspsign.model.errors import CancelledError, ConfigurationError
+from kspsign.model.plurals import count
 from kspsign.model.report import InsideFacts, RunWarning
 from kspsign.model.values import Artifact
-from kspsign.publishing.wording import count
 from kspsign.signing.shared_state import LOCAL_SLOTS
 
 if TYPE_CHECKING:

@@ -110,7 +110,7 @@ class ReferencedFiles:
             raise ArtifactError(
                 Hresult.TRUST_E_NOSIGNATURE,
                 f"{reference.name}, which it lists, is not signed, and would not be: {LINK_OUT} leads to it",
-                remedy=f"Put the file itself in the place of the link, or sign {_place(reference.path)} first.",
+                remedy=f"Put the file itself in the place of the link, or sign {os.path.realpath(reference.path)} first.",
             )
 
     def _is_signed_form(self, reference: FileReference) -> bool:

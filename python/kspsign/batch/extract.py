@@ -24,7 +24,7 @@ from kspsign.model.report import FileOutcome, Report
 from kspsign.model.values import Artifact
 from kspsign.settings.model import STANDARD_OUTPUT
 from kspsign.signing.shared_state import LOCAL_SLOTS
-from kspsign.verifying.verifier import MAX_NESTED
+from kspsign.verifying.signatures import MAX_NESTED
 
 SUFFIX: Final = ".p7s"
 """Of a signature file next to its file, which `attach` looks for."""

@@ -11,16 +11,8 @@ from typing import BinaryIO, cast
 
 from kspsign.authenticode.formats import SIGNED_AFTER_OTHERS, detect_format, is_taken_by_name, open_signable
 from kspsign.authenticode.io.snapshot import Snapshot
-from kspsign.authenticode.signable import (
-    Digest,
-    FileReference,
-    Glimpse,
-    ReferencingFile,
-    RestorableFile,
-    SignableFile,
-    SizedDigest,
-    looked_up,
-)
+from kspsign.authenticode.references import FileReference, ReferencingFile, SizedDigest, looked_up
+from kspsign.authenticode.signable import Digest, Glimpse, RestorableFile, SignableFile
 from kspsign.batch.run import Run
 from kspsign.batch.select import LINK_OUT
 from kspsign.batch.tree import identity_of
@@ -107,10 +99,11 @@ class ReferencedFiles:
         """Raise ArtifactError for a file that was left out of this run because it is a link out of its folder, and is
         not signed: users would get an unsigned file with a signed manifest."""
         if _place(reference.path) in self._links_out and _lacks_signature(reference.path):
+            real = os.path.realpath(reference.path)
             raise ArtifactError(
                 Hresult.TRUST_E_NOSIGNATURE,
                 f"{reference.name}, which it lists, is not signed, and would not be: {LINK_OUT} leads to it",
-                remedy=f"Put the file itself in the place of the link, or sign {os.path.realpath(reference.path)} first.",
+                remedy=f"Put the file itself in the place of the link, or sign {real} first.",
             )
 
     def _is_signed_form(self, reference: FileReference) -> bool:

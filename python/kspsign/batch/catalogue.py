@@ -150,6 +150,14 @@ def _members_of(artifact: Artifact) -> Iterator[NewMember]:
     snapshot = Snapshot(artifact.path)
     name = artifact.name if not Path(artifact.name).is_absolute() else artifact.path.name
     name = name.rpartition("../")[2]
+    try:
+        name.encode()
+    except UnicodeEncodeError as foreign:
+        raise ArtifactError(
+            Hresult.ERROR_NOT_SUPPORTED,
+            "a catalogue can't name it: its name has bytes that are not UTF-8",
+            remedy="Rename the file, or exclude it (!PATTERN).",
+        ) from foreign
     if artifact.format in BY_AUTHENTICODE | BY_BOTH and artifact.format is not None:
         yield from authenticode_members(open_signable(snapshot, artifact.format), artifact.format, name)
     if artifact.format not in BY_AUTHENTICODE:

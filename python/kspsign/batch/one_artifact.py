@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
+from typing import NamedTuple
 
 from kspsign.authenticode.formats import open_signable
 from kspsign.authenticode.profile import FileSignature
@@ -24,16 +25,15 @@ from kspsign.signing.plan import Planner
 from kspsign.verifying import Verifier, read_signatures
 
 
-@dataclass(frozen=True, slots=True)
-class Signing:
+class Signing(NamedTuple):
     """The shared parts of a signing run: the run, our certificate, and the verifier."""
 
     run: Run
     identity: PublisherIdentity
     verifier: Verifier
     referenced: ReferencedFiles
-    admissions: Admissions = field(default_factory=Admissions)
-    kept: list[SignableFile] = field(default_factory=list)
+    admissions: Admissions
+    kept: list[SignableFile]
 
     def committed(self, artifact: Artifact, copy: SignedCopy, engine: Engine) -> None:
         """The copy has taken its target's place. What is in a container is not safe yet then, which others may have to

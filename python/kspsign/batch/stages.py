@@ -6,6 +6,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple, cast
 
+from kspsign.batch.admissions import Admissions
 from kspsign.batch.cautions import certificate_warnings, no_timestamp_warning, skipped_warnings
 from kspsign.batch.ledger import begin_ledger
 from kspsign.batch.one_artifact import Signing, admit_one, plan_one, sign_one
@@ -106,7 +107,7 @@ def verify(run: Run, copies: SignedCopies) -> None:
     second = run.open(open_second_opinion(run.settings, certificate, run.cancelled))
     identity = PublisherIdentity.of(certificate.chain[0])
     verifier = replace(copies.key.verifier, second=second)
-    signing = Signing(run, identity, verifier, ReferencedFiles(run))
+    signing = Signing(run, identity, verifier, ReferencedFiles(run), Admissions(), [])
     if isinstance(copies.source, Planner):
         _plan_all(signing, copies.source)
     else:

@@ -23,7 +23,8 @@ from kspsign.keys.open import engine_for, timestamp_urls
 from kspsign.keys.protocol import SigningKey
 from kspsign.model.errors import ArtifactError, SigningError, TrustError
 from kspsign.model.hresults import Hresult
-from kspsign.model.values import Artifact, DigestAlgorithm, Format, Limits, SyncedCertificate
+from kspsign.model.signing_facts import Limits
+from kspsign.model.values import Artifact, DigestAlgorithm, Format, SyncedCertificate
 from kspsign.programs.locate import find_signtool
 from kspsign.programs.navsip import ensure_navsip
 from kspsign.programs.run import Ran

@@ -13,7 +13,8 @@ from kspsign.batch.inside.patterns import EVERYTHING, InsidePatterns
 from kspsign.batch.inside.tree import Inside
 from kspsign.concurrency.workers import Workers
 from kspsign.model.errors import CancelledError, ConfigurationError
-from kspsign.model.report import InsideFacts, RunWarning
+from kspsign.model.report import RunWarning
+from kspsign.model.run_facts import InsideFacts
 from kspsign.model.values import Artifact
 from kspsign.publishing.wording import count
 from kspsign.signing.shared_state import LOCAL_SLOTS
@@ -40,8 +41,7 @@ def with_inside(run: Run) -> Run:
     artifacts = tuple(artifact for outer in opened for level in outer.below() for artifact in level.artifacts)
     duplicates = _duplicates(artifacts) if judge is None else {}
     _account(run, patterns, opened)
-    return replace(
-        run,
+    return run._replace(
         artifacts=tuple(sorted((*run.artifacts, *artifacts), key=lambda artifact: artifact.name)),
         inside=_tree(opener, opened, artifacts, duplicates),
     )

@@ -272,8 +272,7 @@ class DescribedFile(Protocol[SignatureT_contra]):
         """The facts in `signature`, as label and text."""
 
 
-@dataclass(frozen=True, slots=True)
-class SignableFormat:
+class SignableFormat(NamedTuple):
     """One format: how its files are detected, and how one is opened; `open_to_replace` opens one whose signatures are
     to be replaced, where that makes a difference. `detachable` is the profile of signatures that are prepared and made
     apart from their file, None where they can't be."""

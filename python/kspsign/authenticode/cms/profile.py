@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from kspsign.authenticode.cms.algorithms import digest_algorithm
 from kspsign.authenticode.cms.file_signature import CmsSignature, read_signature
@@ -25,9 +25,10 @@ from kspsign.certificates import der
 from kspsign.model.values import DigestAlgorithm
 
 
-@dataclass(frozen=True, slots=True)
 class CmsProfile(CmsRules):
     """See DetachableProfile: signatures are DER ContentInfos (RFC 5652 §3), content is one DER element."""
+
+    __slots__ = ()
 
     @property
     def is_pkcs7(self) -> bool:

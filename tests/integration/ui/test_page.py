@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser
 
-from kspsign.model.report import InsideFacts, Report
+from kspsign.model.report import Report
+from kspsign.model.run_facts import InsideFacts
 from kspsign.publishing.page import page_around, page_pieces
 from kspsign.publishing.report_file import report_text
 from support.azure_devops.uploads import step_variables

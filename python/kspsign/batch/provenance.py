@@ -113,8 +113,12 @@ def write_provenance(run: Run, engine: NativeEngine, verifier: Verifier) -> None
         raise
     token = made.token.der if made.token is not None else None
     text = bundle_text(SignedStatement(payload, made.signature.value, made.chain, token))
-    verified = verify_provenance(text.encode(), str(path), verifier)
-    write_record(path, (text,))
+    try:
+        verified = verify_provenance(text.encode(), str(path), verifier)
+        write_record(path, (text,))
+    except KspSignError as fault:
+        engine.on_given_up(digest, algorithm, fault.code)
+        raise
     engine.on_written(digest, algorithm)
     run.record.provenance = verified.facts
     run.console.notice(f"{path}: provenance of {count(verified.facts.subjects, 'subject')}, one signature")

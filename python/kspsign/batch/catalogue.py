@@ -10,6 +10,8 @@ from pathlib import Path
 
 from pydantic import SecretStr
 
+from kspsign.authenticode.cat.catalogue import MAX_SIZE
+from kspsign.authenticode.cat.members import MAX_MEMBERS
 from kspsign.authenticode.cat.write import (
     BY_AUTHENTICODE,
     BY_BOTH,
@@ -21,6 +23,7 @@ from kspsign.authenticode.cat.write import (
 )
 from kspsign.authenticode.formats import open_signable
 from kspsign.authenticode.io.snapshot import Snapshot, file_changed
+from kspsign.authenticode.signable import MAX_SIGNATURE
 from kspsign.batch.finish import publish
 from kspsign.batch.outcomes import created
 from kspsign.batch.run import Run
@@ -50,7 +53,13 @@ def create_catalogue(run: Run) -> Report:
         run = run._replace(settings=run.settings.model_copy(update={"output": None}))  # an older one is replaced
         admit_outputs(run)
         files = _without_target(select(run), target)
-        content = write_catalogue(_members(files), moment, _driver(run.settings))
+        members = _members(files)
+        content = write_catalogue(members, moment, _driver(run.settings))
+        if len(members) > MAX_MEMBERS or len(content) > MAX_SIZE - MAX_SIGNATURE:
+            raise ConfigurationError(
+                f"{len(members)} members ({len(content) >> 20} MiB) are more than a catalogue can have",
+                remedy="Create one of each of several folders: verify takes --catalog more than once.",
+            )
         if signs:
             _sign(run, target, content)
         else:

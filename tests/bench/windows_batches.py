@@ -1,4 +1,5 @@
-"""Batches against one SignTool process per file, in the lab: `python tests/bench/windows_batches.py`; two lines."""
+"""Batches against one SignTool process per file, in the lab: `python tests/bench/windows_batches.py`; a line each, then
+with a KSP that takes a second."""
 
 from __future__ import annotations
 
@@ -14,7 +15,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from windows_lab.building import build_lab, install_engine
 from windows_lab.machine import Windows
 
-FILES = 64
+FILES, KSP_MILLISECONDS = 64, 1000
 TOOL_ENV = ("--tool-env", "WINLAB", "--tool-env", "WINLAB_STATE", "--tool-env", "WINLAB_TSA_URL")
 
 
@@ -33,6 +34,10 @@ def main() -> None:
             print("| what | s |\n|---|---:|")
             print(f"| one SignTool process per file: sign, verify; {FILES} files | {_one_by_one(windows, url):.1f} |")
             print(f"| kspsign, batches: sign, stamp, verify, replace; {FILES} files | {_batches(windows, url):.1f} |")
+            windows.fault("ksp.sign", f"slow={KSP_MILLISECONDS}*")
+            seconds = _one_by_one(windows, url, FILES // 8) * 8
+            print(f"| the same from {FILES // 8} files, a KSP of {KSP_MILLISECONDS} ms | {seconds:.1f} |")
+            print(f"| kspsign, batches, a KSP of {KSP_MILLISECONDS} ms | {_batches(windows, url):.1f} |")
         finally:
             server.terminate()
             server.wait(10)
@@ -43,9 +48,9 @@ def _programs(windows: Windows) -> list[Path]:
     return [windows.program(f"in/app{number}.exe") for number in range(FILES)]
 
 
-def _one_by_one(windows: Windows, url: str) -> float:
+def _one_by_one(windows: Windows, url: str, count: int = FILES) -> float:
     key = windows.certsync("Contoso-Release")
-    files = _programs(windows)
+    files = _programs(windows)[:count]
     started = time.perf_counter()
     for path in files:
         sign = ("sign", "/sha1", key.thumbprint, "/s", "My", "/fd", "SHA256", "/tr", url, "/td", "SHA256", path)

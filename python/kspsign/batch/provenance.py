@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import fields, replace
 from datetime import UTC, datetime
@@ -11,15 +12,17 @@ from kspsign.batch.run import Run
 from kspsign.batch.sboms import find_sboms
 from kspsign.keys.open import engine_for
 from kspsign.keys.protocol import SigningKey, check_digest
-from kspsign.model.errors import ConfigurationError
+from kspsign.model.errors import ConfigurationError, KspSignError
 from kspsign.model.pipeline import PipelineFacts
-from kspsign.model.project import PROJECT
 from kspsign.model.report import BuildFacts, FileOutcome
 from kspsign.model.values import iso_utc
 from kspsign.model.version import VERSION
-from kspsign.provenance.bundle import SignedStatement, algorithm_of, bundle_text, digest_to_sign
+from kspsign.provenance.bundle import MEDIA_TYPE, SignedStatement, algorithm_of, bundle_text, digest_to_sign
 from kspsign.provenance.statement import (
     BUILD_TYPE,
+    BUILDERS,
+    PREDICATE_TYPE,
+    STATEMENT_TYPE,
     BuildDefinition,
     Builder,
     BuildMetadata,
@@ -27,13 +30,15 @@ from kspsign.provenance.statement import (
     ExternalParameters,
     InternalParameters,
     Provenance,
-    Resource,
+    ReadFile,
     RunDetails,
+    SourceCommit,
     Statement,
     Subject,
+    is_commit,
     statement_text,
 )
-from kspsign.publishing import write_record
+from kspsign.publishing import remove_record, write_record
 from kspsign.publishing.sanitize import encodable
 from kspsign.verifying.provenance import check_rule, verify_provenance
 
@@ -68,8 +73,17 @@ def check_provenance(run: Run, key: SigningKey) -> None:
     if key.store is not None:
         check_digest(key.store, algorithm_of(key.certificate.chain[0]))
     _source(run)
+    _check_names(run)
     if rule is not None:
         check_rule(_statement(run, (Subject(name="-", digest={"sha256": "0" * 64}),)), rule)
+
+
+def withdraw_provenance(run: Run) -> None:
+    """Remove the provenance that an earlier run wrote to the same file: it is not of the files that this run leaves,
+    and stays away when this run fails or is killed. Raises ConfigurationError when it can't be removed."""
+    path = run.settings.provenance
+    if path is not None and remove_record(path, MEDIA_TYPE.encode()):
+        run.console.notice(f"{path}: removed, the provenance of an earlier run")
 
 
 def write_provenance(run: Run, engine: NativeEngine, verifier: Verifier) -> None:
@@ -89,7 +103,12 @@ def write_provenance(run: Run, engine: NativeEngine, verifier: Verifier) -> None
     payload = statement_text(statement)
     algorithm = algorithm_of(engine.leaf)
     digest = digest_to_sign(payload, algorithm)
-    made = engine.sign_statement(digest, algorithm, str(path))
+    try:
+        made = engine.sign_statement(digest, algorithm, str(path))
+    except KspSignError as fault:
+        run.console.notice(f"{path} is not written: all files are signed and verified, but it could not be signed")
+        fault.file = str(path)
+        raise
     token = made.token.der if made.token is not None else None
     text = bundle_text(SignedStatement(payload, made.signature.value, made.chain, token))
     verified = verify_provenance(text.encode(), str(path), verifier)
@@ -119,6 +138,11 @@ def _source(run: Run) -> tuple[BuildFacts, PipelineFacts]:
             f"--provenance needs a build with its source: the pipeline's variables lack {', '.join(missing)}",
             remedy="Sign in the pipeline that builds (a classic release has no source), or leave --provenance out.",
         )
+    if not is_commit(build.source_version.lower()):
+        raise ConfigurationError(
+            f"--provenance needs a commit of Git, and the pipeline built {build.source_version}",
+            remedy="Build from a Git repository (TFVC and Subversion have no commits), or leave --provenance out.",
+        )
     return _encodable(build), _encodable(pipeline)
 
 
@@ -133,16 +157,15 @@ def _encodable(facts: _Facts) -> _Facts:
 
 def _statement(run: Run, subjects: tuple[Subject, ...]) -> Statement:
     build, pipeline = _source(run)
-    commit = Resource(
-        uri=f"git+{pipeline.repository_uri}@{pipeline.branch}", digest={"gitCommit": build.source_version.lower()}
+    external = ExternalParameters(
+        repository=pipeline.repository_uri,
+        ref=pipeline.branch,
+        definition=Definition(name=build.definition, id=pipeline.definition_id),
     )
+    source = SourceCommit(uri=external.source, digest={"gitCommit": build.source_version.lower()})
     definition = BuildDefinition(
         buildType=BUILD_TYPE,
-        externalParameters=ExternalParameters(
-            repository=pipeline.repository_uri,
-            ref=pipeline.branch,
-            definition=Definition(name=build.definition, id=pipeline.definition_id),
-        ),
+        externalParameters=external,
         internalParameters=InternalParameters(
             host=pipeline.host,
             hosted=pipeline.hosted,
@@ -151,24 +174,29 @@ def _statement(run: Run, subjects: tuple[Subject, ...]) -> Statement:
             job=build.job,
             attempt=build.attempt,
         ),
-        resolvedDependencies=(commit, *_read_files(run)),
+        resolvedDependencies=(source, *_read_files(run)),
     )
     details = RunDetails(
-        builder=Builder(id=f"{PROJECT}/builders/{run.context.caller}", version={"kspsign": VERSION}),
+        builder=Builder(id=BUILDERS[run.context.caller], version={"kspsign": VERSION}),
         metadata=BuildMetadata(
             invocationId=_run_address(build, pipeline),
             startedOn=iso_utc(run.record.started),
             finishedOn=iso_utc(datetime.now(UTC)),
         ),
     )
-    return Statement(subject=subjects, predicate=Provenance(buildDefinition=definition, runDetails=details))
+    return Statement(
+        _type=STATEMENT_TYPE,
+        subject=subjects,
+        predicateType=PREDICATE_TYPE,
+        predicate=Provenance(buildDefinition=definition, runDetails=details),
+    )
 
 
-def _read_files(run: Run) -> Iterator[Resource]:
+def _read_files(run: Run) -> Iterator[ReadFile]:
     """The policy and the configuration that the run read: their hashes are those of the report, over LF."""
     for kind, facts in (("policy", run.record.policy), ("configuration", run.settings.configuration.facts)):
         if facts is not None:
-            yield Resource(name=encodable(facts.name), digest={"sha256": facts.sha256}, annotations={"kind": kind})
+            yield ReadFile(name=encodable(facts.name), digest={"sha256": facts.sha256}, annotations={"kind": kind})
 
 
 def _run_address(build: BuildFacts, pipeline: PipelineFacts) -> str:
@@ -177,20 +205,34 @@ def _run_address(build: BuildFacts, pipeline: PipelineFacts) -> str:
     return f"{pipeline.project_uri or build.collection + build.project}/_build/results?buildId={build.id}"
 
 
+def _check_names(run: Run) -> None:
+    """Raise ConfigurationError where two subjects would have one name."""
+    names = [encodable(artifact.name) for artifact in run.artifacts]
+    taken = Counter([*names, *map(_before, names)])
+    repeated = next((name for name, number in taken.items() if number > 1), None)
+    if repeated is not None:
+        raise ConfigurationError(
+            f"--provenance would name two files {repeated}",
+            remedy="Rename one of the files, or leave --provenance out.",
+        )
+
+
+def _before(name: str) -> str:
+    return f"{name} (before signing)"
+
+
 def _subjects(run: Run, outcomes: list[FileOutcome]) -> Iterator[Subject]:
     """Each file as it is now, and as it was before it was signed; then the bills of materials next to them."""
     for outcome in outcomes:
+        name = encodable(outcome.path)
+        state = outcome.outcome if outcome.outcome in {"signed", "rebuilt"} else "as found"
         if outcome.sha256_after is not None:
-            signed = {"state": "signed" if outcome.outcome == "signed" else "as found"}
-            yield Subject(name=encodable(outcome.path), digest={"sha256": outcome.sha256_after}, annotations=signed)
+            yield _subject(name, outcome.sha256_after, state)
         if outcome.sha256_before not in {None, outcome.sha256_after}:
-            before = {"sha256": outcome.sha256_before or ""}
-            yield Subject(
-                name=f"{encodable(outcome.path)} (before signing)",
-                digest=before,
-                annotations={"state": "before signing"},
-            )
+            yield _subject(_before(name), outcome.sha256_before or "", "before signing")
     for sbom in find_sboms(run.record.matched, run.settings.folder):
-        yield Subject(
-            name=encodable(sbom.name), digest={"sha256": sbom.sha256}, annotations={"state": f"{sbom.kind} SBOM"}
-        )
+        yield _subject(encodable(sbom.name), sbom.sha256, f"{sbom.kind} SBOM")
+
+
+def _subject(name: str, sha256: str, state: str) -> Subject:
+    return Subject.model_validate({"name": name, "digest": {"sha256": sha256}, "annotations": {"state": state}})

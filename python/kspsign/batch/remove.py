@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Final, NamedTuple
 
 from kspsign.authenticode.formats import open_signable
-from kspsign.authenticode.profile import FileSignature
-from kspsign.authenticode.signable import Digest, RedigestedFile, SignableFile
+from kspsign.authenticode.signable import BundledFiles, Digest, RedigestedFile, SignableFile
 from kspsign.batch.finish import publish
 from kspsign.batch.outcomes import removed
 from kspsign.batch.run import Run
@@ -18,7 +17,7 @@ from kspsign.model.checks import CheckName
 from kspsign.model.errors import ArtifactError
 from kspsign.model.hresults import Hresult
 from kspsign.model.report import FileOutcome, Report
-from kspsign.model.values import Artifact
+from kspsign.model.values import Artifact, Finding
 from kspsign.signing.copies import LockedTarget, SignedCopy, Targets
 from kspsign.signing.shared_state import LOCAL_SLOTS
 from kspsign.verifying import read_signatures
@@ -72,8 +71,11 @@ def remove_one(artifact: Artifact, removal: Removal, targets: Targets) -> FileOu
             )
         signatures, _ = read_signatures(file)
         digest: Digest = file.digest_to_check(signatures)
-        _check_nothing_is_lost(file, digest, signatures)
         left = removal.left(file)
+        _check_nothing_is_lost(file.structure(digest, signatures))
+        if not left and isinstance(file, BundledFiles) and _is_signed_inside(file):
+            for inner in file.inner_files(digest):
+                _check_nothing_is_lost(inner.file.structure(inner.digest, read_signatures(inner.file)[0]))
         copy = _write(held, file, digest, left)
         targets.commit(held, copy.copy)
         return removed(artifact, digest.sha256, copy.sha256)
@@ -89,8 +91,8 @@ class _Written(NamedTuple):
     sha256: str
 
 
-def _check_nothing_is_lost(file: SignableFile, digest: Digest, signatures: Sequence[FileSignature]) -> None:
-    for finding in file.structure(digest, signatures):
+def _check_nothing_is_lost(structure: Iterable[Finding]) -> None:
+    for finding in structure:
         if finding.check in _LOST and finding.hresult is not None:
             raise ArtifactError(finding.hresult, f"{finding.name}: {finding.detail}")
 

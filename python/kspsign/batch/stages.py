@@ -95,6 +95,10 @@ def sign(run: Run, key: CheckedKey) -> SignedCopies:
     if run.settings.dry_run:
         return SignedCopies(open_planner(run.settings, key.certificate, budget), key)
     begin_ledger(run, key.key)
+    if run.settings.provenance is not None:
+        from kspsign.batch.provenance import withdraw_provenance  # noqa: PLC0415 - few runs write one
+
+        withdraw_provenance(run)
     judge = key.verifier.check_token
     engine = run.open(open_engine(run.settings, key.key, budget, run.shared, judge, key.preflight))
     return SignedCopies(engine, key)
@@ -103,7 +107,7 @@ def sign(run: Run, key: CheckedKey) -> SignedCopies:
 def verify(run: Run, copies: SignedCopies) -> None:
     """Stage 3: each copy is read back and verified, and takes its file's place when it holds."""
     certificate = copies.key.certificate
-    second = run.open(open_second_opinion(run.settings, certificate, run.cancelled))
+    second = run.open(open_second_opinion(run.settings, certificate, run.cancelled, run.shared.slots.released))
     identity = PublisherIdentity.of(certificate.chain[0])
     verifier = replace(copies.key.verifier, second=second)
     signing = Signing(run, identity, verifier, ReferencedFiles(run))

@@ -27,14 +27,15 @@ def verify_files(run: Run, chosen: Callable[[Run], Run] = select, observer: Obse
     with run.to_its_end():
         admit_outputs(run)
         files = chosen(with_policy(run))
-        second = run.open(open_second_opinion(run.settings, None, run.cancelled))
+        second = run.open(open_second_opinion(run.settings, None, run.cancelled, run.shared.slots.released))
+        jobs = LOCAL_SLOTS if second is None else second.concurrency
         verifier = replace(open_verifier(run.settings, None, files.judge), second=second, observer=observer)
         files.trusts(verifier)
         proved = _provenance(files, verifier)
         if run.settings.catalog:
-            _work_by_catalogue(files, verifier, proved)
+            _work_by_catalogue(files, verifier, proved, jobs)
         else:
-            _work(files, lambda artifact: proved(_judge(artifact, files, verifier)))
+            _work(files, lambda artifact: proved(_judge(artifact, files, verifier)), jobs)
         files.warn(signature_warnings(files.record.outcomes.values()))
         if run.record.missing is not None:
             raise run.record.missing
@@ -68,16 +69,18 @@ def _judge(artifact: Artifact, files: Run, verifier: Verifier) -> Verification:
     return verify_container(node, files.inside, verifier)
 
 
-def _work_by_catalogue(files: Run, verifier: Verifier, proved: Callable[[Verification], Verification]) -> None:
+def _work_by_catalogue(
+    files: Run, verifier: Verifier, proved: Callable[[Verification], Verification], jobs: int
+) -> None:
     from kspsign.batch.by_catalogue import open_catalogues  # noqa: PLC0415 - few runs have one
 
     opened = open_catalogues(files, verifier)
-    _work(opened.files, lambda artifact: proved(opened.verifier.verify(artifact)))
+    _work(opened.files, lambda artifact: proved(opened.verifier.verify(artifact)), jobs)
     opened.account()
 
 
-def _work(files: Run, judge: Callable[[Artifact], Verification]) -> None:
-    Batch(files).work(lambda artifact: _verify_one(artifact, judge), LOCAL_SLOTS)
+def _work(files: Run, judge: Callable[[Artifact], Verification], jobs: int) -> None:
+    Batch(files).work(lambda artifact: _verify_one(artifact, judge), jobs)
 
 
 def _verify_one(artifact: Artifact, judge: Callable[[Artifact], Verification]) -> FileOutcome:

@@ -67,21 +67,22 @@ def select(run: Run) -> Run:
         part = f"slice {record.slice.number} of {record.slice.total}"
         taken = f"{part}: {len(artifacts)} of {len(selection.artifacts)} files" if artifacts else f"{part} is empty"
         console.notice(taken)
-    entered = _with_inside(replace(run, artifacts=artifacts))
+    entered = _with_inside(replace(run, artifacts=artifacts), selection.artifacts)
     if run.judge is not None:
         inside = (artifact for artifact in entered.artifacts if artifact.container is not None)
         names = [name for artifact in (*selection.artifacts, *inside) for name in artifact.names]
-        record.missing = run.judge.missing(names)
+        elsewhere = entered.inside.elsewhere if entered.inside is not None else ()
+        record.missing = run.judge.missing((*names, *elsewhere))
     return _with_artifacts(entered, entered.artifacts)
 
 
-def _with_inside(run: Run) -> Run:
+def _with_inside(run: Run, everything: Sequence[Artifact]) -> Run:
     """The run with what is inside its containers, where settings or policy ask for that."""
     if not _looks_inside(run):
         return run
     from kspsign.batch.inside.enter import with_inside  # noqa: PLC0415 - few runs look inside
 
-    return with_inside(run)
+    return with_inside(run, everything)
 
 
 def _looks_inside(run: Run) -> bool:
@@ -124,7 +125,7 @@ def matched(run: Run, purpose: SelectionPurpose) -> Selection:
     if _looks_inside(run):
         from kspsign.batch.inside.enter import holds_selected  # noqa: PLC0415 - few runs look inside
 
-        holds = holds_selected(run)
+        holds = holds_selected(settings, run.judge)
     return interruptible(
         lambda: select_artifacts(settings.files, settings.folder, purpose, admit=admit, holds=holds), run.cancelled
     )

@@ -19,7 +19,7 @@ from kspsign.model.load import load
 from kspsign.settings.commands import COMMAND_LINE_COMMANDS, Command
 from kspsign.settings.context import RunContext
 from kspsign.settings.faults import option_name
-from kspsign.settings.model import STANDARD_OUTPUT, Settings
+from kspsign.settings.model import STANDARD_OUTPUT, Settings, in_temp_folder
 from kspsign.settings.resolve import resolve
 from kspsign.settings.unmapped import in_text, refuse_unmapped
 
@@ -160,11 +160,13 @@ def _examine(settings: Callable[[], Settings], context: RunContext, *, as_json: 
     return run_doctor(given, context, sys.stdout, as_json=as_json)
 
 
-def _inspect(given: dict[str, Any], _environment: Mapping[str, str]) -> int:
+def _inspect(given: dict[str, Any], environment: Mapping[str, str]) -> int:
     from kspsign.cli.inspect import inspect_files  # noqa: PLC0415 - only this command needs it
 
-    roots = tuple(given.get("trust_root") or ())
-    return inspect_files(given["files"], roots, sys.stdout, as_json=given.get("json", False))
+    as_json = given.pop("json", False)
+    settings = resolve(_known("inspect"), given, environment=environment, stores=STORES)
+    context = RunContext.from_environment(environment, is_tty=sys.stdout.isatty())
+    return inspect_files(in_temp_folder(settings, context.temp_folder), sys.stdout, as_json=as_json)
 
 
 def _report(given: dict[str, Any], _environment: Mapping[str, str]) -> int:
@@ -301,7 +303,7 @@ def _step(command: str, settings: Callable[[], Settings], context: RunContext, e
         from kspsign.cli.inspect import inspect_files  # noqa: PLC0415 - only this command needs it
         from kspsign.publishing import prepared  # noqa: PLC0415 - likewise
 
-        return inspect_files(given.files, given.trust_root, prepared(None, context), folder=given.folder)
+        return inspect_files(in_temp_folder(given, context.temp_folder), prepared(None, context))
     return _perform(given, context)
 
 

@@ -12,7 +12,7 @@ def inspect_schema() -> dict[str, Any]:
     """The JSON schema (draft 2020-12) of what --json prints: the report's of a file, with the chain of each signer."""
     schema = report_schema()
     parts, text = schema["$defs"], {"type": "string"}
-    own = {"SignatureFacts", "Verdict", "Check", "ErrorFacts", "TimestampFacts", "RootFacts"}
+    own = {"SignatureFacts", "Verdict", "Check", "ErrorFacts", "TimestampFacts", "RootFacts", "InsideFacts"}
     link = _closed(dict.fromkeys(("subject", "issuer", "thumbprint", "not_before", "not_after"), text))
     chain = {
         "type": "array",
@@ -25,6 +25,7 @@ def inspect_schema() -> dict[str, Any]:
         **{name: parts["FileOutcome"]["properties"][name] for name in ("path", "format", "size")},
         "sha256": text,
         **{name: parts["FileOutcome"]["properties"][name] for name in ("signatures", "verdict", "error")},
+        **{name: parts["FileOutcome"]["properties"][name] for name in ("container", "inside")},
     }
     content = {
         "schema": {"const": SCHEMA},

@@ -150,6 +150,7 @@ def _add_arguments(parser: argparse.ArgumentParser, command: str) -> None:
     if command == "inspect":
         parser.add_argument("files", nargs="+", metavar="FILE", help="file, folder or pattern; several at will")
         parser.add_argument("--trust-root", type=Path, action="append", metavar="PEM", help="roots to trust instead")
+        _add_field(parser, "inside", Settings.model_fields["inside"])
         parser.add_argument("--json", action="store_true", help="print the facts as JSON")
     elif command == "report":
         parser.add_argument("file", type=Path, metavar="REPORT", help="JSON report of a run")

@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
+from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 Item = TypeVar("Item")
@@ -17,26 +18,43 @@ _LONGEST_LINGER = 8
 """Times the quiet that is waited for, at most."""
 
 
+@dataclass(frozen=True, slots=True)
+class BatchShare:
+    """Batches of at most `size` items, at most `processes` at a time. One has at least `least` of the items that wait,
+    where a process costs more to start than its items take."""
+
+    size: int
+    processes: int
+    least: int = 1
+
+    def of(self, waiting: int, busy: int) -> int:
+        """How many of `waiting` items the next batch gets while `busy` processes work."""
+        spread = -(-waiting // max(1, self.processes - busy))
+        return min(max(spread, self.least), self.size)
+
+
 class Batcher(Generic[Item, Result]):
-    """Collects items and passes them to `work` in batches of at most `size`, at most `processes` at a time.
+    """Collects items and passes them to `work` in batches as `share` has them; another share can be set at any time.
 
     `work` returns one result, or the exception to raise, per item, in order. A signature over the network takes
     seconds, so waiting items are spread over the free processes before any process gets a second one. A batch is begun
-    once no further item came for `quiet` seconds, which is worth more where a second batch costs more.
+    once no further item came for `quiet` seconds, which is worth more where a second batch costs more; or for the share
+    `patience` of what the last batch took, if that is longer.
     """
 
     def __init__(
         self,
         work: Callable[[Sequence[Item]], Sequence[Result | Exception]],
+        share: BatchShare,
         *,
-        size: int,
-        processes: int,
         quiet: float = _QUIET_SECONDS,
+        patience: float = 0.0,
     ) -> None:
         self._work = work
-        self._size = size
-        self._processes = processes
+        self._share = share
         self._quiet = quiet
+        self._patience = patience
+        self._last_seconds = 0.0
         self._waiting: list[tuple[Item, Future[Result]]] = []
         self._busy = 0
         self._closed = False
@@ -52,6 +70,12 @@ class Batcher(Generic[Item, Result]):
             self._changed.notify_all()
         return future.result()
 
+    def set_share(self, share: BatchShare) -> None:
+        """What the batches from now on are like."""
+        with self._changed:
+            self._share = share
+            self._changed.notify_all()
+
     def close(self) -> None:
         """Wait for batches in progress and stop the threads."""
         with self._changed:
@@ -64,13 +88,12 @@ class Batcher(Generic[Item, Result]):
     def _gather(self) -> None:
         while True:
             with self._changed:
-                while not (self._waiting and self._busy < self._processes):
+                while not (self._waiting and self._busy < self._share.processes):
                     if self._closed and not self._waiting:
                         return
                     self._changed.wait()
                 self._linger()
-                share = -(-len(self._waiting) // (self._processes - self._busy))
-                batch, self._waiting = self._take(min(share, self._size))
+                batch, self._waiting = self._take(self._share.of(len(self._waiting), self._busy))
                 self._busy += 1
             # A daemon, as the gatherer is: what waits for a service must not hold up the end of a cancelled run.
             threading.Thread(target=self._run, args=(batch,), name="batch", daemon=True).start()
@@ -80,13 +103,19 @@ class Batcher(Generic[Item, Result]):
 
     def _linger(self) -> None:
         """Wait briefly while more items arrive; the lock is released meanwhile."""
-        until = time.monotonic() + max(_LINGER_SECONDS, _LONGEST_LINGER * self._quiet)
-        while len(self._waiting) < self._size * self._processes and time.monotonic() < until and not self._closed:
-            if not self._changed.wait(self._quiet):
+        quiet = max(self._quiet, self._patience * self._last_seconds)
+        until = time.monotonic() + max(_LINGER_SECONDS, _LONGEST_LINGER * quiet)
+        while (
+            len(self._waiting) < self._share.size * self._share.processes
+            and time.monotonic() < until
+            and not self._closed
+        ):
+            if not self._changed.wait(quiet):
                 return
 
     def _run(self, batch: Sequence[tuple[Item, Future[Result]]]) -> None:
         results: Sequence[Result | Exception]
+        started = time.monotonic()
         try:
             results = self._work([item for item, _ in batch])
         except Exception as error:  # noqa: BLE001 - it belongs to every caller that waits, not to this thread
@@ -98,4 +127,5 @@ class Batcher(Generic[Item, Result]):
                 future.set_result(result)
         with self._changed:
             self._busy -= 1
+            self._last_seconds = time.monotonic() - started
             self._changed.notify_all()

@@ -9,15 +9,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from kspsign.concurrency.batcher import Batcher
+from kspsign.concurrency.batcher import Batcher, BatchShare
 from kspsign.programs.locate import Tool, find_signtool
 from kspsign.programs.run import Ran, call_tool
 from kspsign.programs.signtool_output import read_words
 from kspsign.programs.staging import StagingFolder
 from kspsign.settings.model import Settings
 
-BATCH = 16
+BATCH, _LEAST = 32, 8
 _SECONDS, _SECONDS_PER_FILE = 120.0, 20.0
+_PATIENCE = 0.25
+"""Starting SignTool takes longer than its work on a small file: a call waits for further files for this share of what
+the last one took."""
 _MORE_CALLS = 2
 """For a file on which SignTool died without a verdict: that says nothing of the file."""
 _HASH = re.compile(r"^Hash of file \((\w+)\): ([0-9A-F]+)$", re.MULTILINE)
@@ -41,7 +44,8 @@ class SignToolVerdict:
 
 
 class SignToolVerifier:
-    """Asks SignTool, many files per process; `verify` is called from several threads at once."""
+    """Asks SignTool, many files per process; `verify` is called from several threads at once, for at most `concurrency`
+    files at a time to be worth it."""
 
     def __init__(self, settings: Settings, cancelled: threading.Event) -> None:
         self.tool: Tool = find_signtool(settings)
@@ -50,7 +54,10 @@ class SignToolVerifier:
         self._bench = StagingFolder(settings.temp_folder)
         # It is this machine's work, unlike a signature: more processes than processors only start more often.
         processes = min(settings.jobs, os.cpu_count() or 1)
-        self._batcher: Batcher[str, SignToolVerdict] = Batcher(self._work, size=BATCH, processes=processes)
+        self.concurrency = BATCH * processes
+        self._batcher: Batcher[str, SignToolVerdict] = Batcher(
+            self._work, BatchShare(BATCH, processes, least=_LEAST), patience=_PATIENCE
+        )
 
     def verify(self, path: Path) -> SignToolVerdict:
         """The verdict on the file at `path`. OSError passes through when it can't be read."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 import itertools
 import os
 import shutil
+import sys
 import tempfile
 import threading
 from pathlib import Path
@@ -43,10 +44,17 @@ class StagingFolder:
         return name
 
     def borrow(self, file: Path) -> str:
-        """A name for `file` that is only read: a link where the file system has them, else a copy."""
+        """A name for `file` that is only read: a link where the file system has them, else a copy.
+
+        A hard link is made only on Windows, where a symbolic one takes a privilege: elsewhere it would change the times
+        of the file, which then looks as if it had been written to.
+        """
         name = self.new_name(file)
         try:
-            os.link(file, self.folder / name)
+            if sys.platform == "win32":
+                os.link(file, self.folder / name)
+            else:
+                (self.folder / name).symlink_to(file.absolute())
         except OSError:
             shutil.copyfile(file, self.folder / name)
         return name

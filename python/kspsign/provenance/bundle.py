@@ -19,12 +19,14 @@ from kspsign.certificates import der
 from kspsign.certificates.parse import parse_certificate
 from kspsign.model.errors import TrustError
 from kspsign.model.values import DigestAlgorithm
-from kspsign.provenance.statement import refused, strict_json
+from kspsign.provenance.strict_json import refused, strict_json
 
 MEDIA_TYPE: Final = "application/vnd.dev.sigstore.bundle.v0.3+json"
 PAYLOAD_TYPE: Final = "application/vnd.in-toto+json"
 MAX_BUNDLE: Final = 256 << 20
 _CHAIN: Final = 20
+_MAX_PARTS: Final = 1000
+"""Commas in a bundle, whose base64 has none: a text of millions of small values takes memory many times its size."""
 _BY_CURVE: Final = {"secp384r1": DigestAlgorithm.SHA384, "secp521r1": DigestAlgorithm.SHA512}
 
 
@@ -82,6 +84,8 @@ def read_bundle(text: bytes) -> SignedStatement:
     write: more than one signature, another payload type, entries of a log that no one here checks."""
     if len(text) > MAX_BUNDLE:
         raise refused("it is larger than a bundle can be")
+    if text.count(b",") > _MAX_PARTS:
+        raise refused("it has more parts than a bundle can have")
     content = strict_json(text)
     material, envelope = _object(content, "mediaType", "verificationMaterial", "dsseEnvelope")[1:]
     if content["mediaType"] != MEDIA_TYPE:
@@ -103,13 +107,16 @@ def _chain(material: object) -> tuple[bytes, ...]:
     names = ["x509CertificateChain", "tlogEntries"]
     if isinstance(material, Mapping) and "timestampVerificationData" in material:
         names.append("timestampVerificationData")
-    chain, entries, *_rest = _object(material, *names)
+    chained, entries, *_rest = _object(material, *names)
     if entries != []:
         raise refused("it has entries of a transparency log, which are not checked here")
-    (certificates,) = _object(chain, "certificates")
+    (certificates,) = _object(chained, "certificates")
     if not isinstance(certificates, list) or not 0 < len(certificates) <= _CHAIN:
         raise refused("it has no certificate, or too many")
-    return tuple(_bytes(_object(certificate, "rawBytes")[0]) for certificate in certificates)
+    chain = tuple(_bytes(_object(certificate, "rawBytes")[0]) for certificate in certificates)
+    if len(set(chain)) != len(chain):
+        raise refused("a certificate comes twice")
+    return chain
 
 
 def _token(material: Mapping[str, Any]) -> bytes | None:

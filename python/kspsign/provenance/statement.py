@@ -1,64 +1,115 @@
 """The statement: which files, built by what, from which source (in-toto Statement v1 with SLSA Provenance v1).
 
 Sources: in-toto/attestation, spec/v1/statement.md and resource_descriptor.md; slsa.dev/spec/v1.0/provenance. The models
-are strict: a field that they do not know could change what the statement says, so that it is refused.
+are strict: a field that they do not know could change what the statement says, so that it is refused, and so is one
+that says the same thing twice in different words, since programs differ in which of them they read.
 """
 
 from __future__ import annotations
 
 import json
-from typing import Annotated, Any, Final, Literal
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Annotated, Final, Literal, get_args
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StrictBool, StrictInt, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    StrictBool,
+    StrictInt,
+    ValidationError,
+    model_validator,
+)
 
-from kspsign.model.errors import TrustError
-from kspsign.model.hresults import Hresult
 from kspsign.model.project import DOCUMENTATION, PROJECT
+from kspsign.provenance.strict_json import refused, strict_json
+from kspsign.settings.context import Caller
 
 STATEMENT_TYPE: Final = "https://in-toto.io/Statement/v1"
 PREDICATE_TYPE: Final = "https://slsa.dev/provenance/v1"
-TASK_BUILDER: Final = f"{PROJECT}/builders/task"
-"""The builder where the extension's task signed."""
+BUILDERS: Final[Mapping[Caller, str]] = {caller: f"{PROJECT}/builders/{caller}" for caller in get_args(Caller)}
+"""Who signed, by what called kspsign: the extension's task, the action ..."""
 BUILD_TYPE: Final = f"{DOCUMENTATION}/reference/provenance.md"
 """What the external and internal parameters mean."""
 
-_Hex = Annotated[str, Field(pattern="^[0-9a-f]{40,128}$")]
+_Text = Annotated[str, Field(min_length=1)]
+_Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+_Nothing = Annotated[dict[str, str], Field(max_length=0)]
+_State = Literal["signed", "rebuilt", "as found", "before signing", "SPDX SBOM", "CycloneDX SBOM"]
+
+
+def is_commit(text: str) -> bool:
+    """Whether it is the name of a commit of Git: SHA-1 or SHA-256, in lower case."""
+    return re.fullmatch("[0-9a-f]{40}|[0-9a-f]{64}", text) is not None
+
+
+def _checked_commit(given: str) -> str:
+    if not is_commit(given):
+        raise ValueError("it is not a commit of Git")
+    return given
+
+
+def _checked_time(given: str) -> str:
+    """A time in UTC as `iso_utc` writes it."""
+    if given != f"{datetime.fromisoformat(given).replace(tzinfo=None).isoformat(timespec='seconds')}Z":
+        raise ValueError("it is not a time in UTC: 2026-01-31T12:00:00Z")
+    return given
+
+
+_Commit = Annotated[str, AfterValidator(_checked_commit)]
+_Time = Annotated[str, AfterValidator(_checked_time)]
 
 
 class _StatementPart(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class Resource(_StatementPart):
-    """A resource descriptor."""
+class SourceCommit(_StatementPart):
+    """The resolved dependency that was built: a commit of a Git repository."""
 
-    name: str | None = None
-    uri: str | None = None
-    digest: dict[Literal["sha256", "gitCommit", "sha1"], _Hex] = Field(default_factory=dict)
-    annotations: dict[str, str] = Field(default_factory=dict)
+    uri: _Text
+    digest: dict[Literal["gitCommit"], _Commit] = Field(min_length=1)
+    annotations: _Nothing = Field(default_factory=dict)
+
+
+class ReadFile(_StatementPart):
+    """A resolved dependency that the signing run read: its policy or its configuration."""
+
+    name: _Text
+    digest: dict[Literal["sha256"], _Sha256] = Field(min_length=1)
+    annotations: dict[Literal["kind"], Literal["policy", "configuration"]] = Field(min_length=1)
 
 
 class Subject(_StatementPart):
     """A file, by its SHA-256."""
 
-    name: str = Field(min_length=1)
-    digest: dict[Literal["sha256"], Annotated[str, Field(pattern="^[0-9a-f]{64}$")]] = Field(min_length=1)
-    annotations: dict[str, str] = Field(default_factory=dict)
+    name: _Text
+    digest: dict[Literal["sha256"], _Sha256] = Field(min_length=1)
+    annotations: dict[Literal["state"], _State] = Field(default_factory=dict)
 
 
 class Definition(_StatementPart):
     """The pipeline that ran, by name and number."""
 
-    name: str
+    name: _Text
     id: str
 
 
 class ExternalParameters(_StatementPart):
     """What whoever starts a build decides."""
 
-    repository: str
-    ref: str
+    repository: _Text
+    ref: _Text
     definition: Definition
+
+    @property
+    def source(self) -> str:
+        """The address of what was built (SPDX download location)."""
+        return f"git+{self.repository}@{self.ref}"
 
 
 class InternalParameters(_StatementPart):
@@ -72,35 +123,57 @@ class InternalParameters(_StatementPart):
     attempt: StrictInt
 
 
-def _is_build_type(given: str) -> str:
+def _checked_build_type(given: str) -> str:
     """Raise ValueError for a way of building whose parameters mean something else."""
     if given != BUILD_TYPE:
         raise ValueError(f"the build type is not {BUILD_TYPE}")
     return given
 
 
+def _checked_builder(given: str) -> str:
+    """Raise ValueError for a builder that is not one of kspsign's."""
+    if given not in BUILDERS.values():
+        raise ValueError("the builder is not one of kspsign's")
+    return given
+
+
 class BuildDefinition(_StatementPart):
     """How the files were made."""
 
-    buildType: Annotated[str, AfterValidator(_is_build_type)]  # noqa: N815
+    buildType: Annotated[str, AfterValidator(_checked_build_type)]  # noqa: N815
     externalParameters: ExternalParameters  # noqa: N815
     internalParameters: InternalParameters  # noqa: N815
-    resolvedDependencies: tuple[Resource, ...]  # noqa: N815
+    resolvedDependencies: tuple[SourceCommit | ReadFile, ...]  # noqa: N815
+
+    @property
+    def commit(self) -> str:
+        """The commit that was built."""
+        return next(found.digest["gitCommit"] for found in self.resolvedDependencies if isinstance(found, SourceCommit))
+
+    @model_validator(mode="after")
+    def _has_one_source(self) -> BuildDefinition:
+        """The source is what the parameters name, and other programs read it here."""
+        sources = [found for found in self.resolvedDependencies if isinstance(found, SourceCommit)]
+        if [found.uri for found in sources] != [self.externalParameters.source]:
+            raise ValueError("the resolved dependencies do not have exactly one source, that of the parameters")
+        read = [found for found in self.resolvedDependencies if isinstance(found, ReadFile)]
+        _refuse_repeated([found.annotations["kind"] for found in read])
+        return self
 
 
 class Builder(_StatementPart):
     """Who made them."""
 
-    id: str
-    version: dict[str, str]
+    id: Annotated[str, AfterValidator(_checked_builder)]
+    version: dict[Literal["kspsign"], str]
 
 
 class BuildMetadata(_StatementPart):
     """When, and in which run."""
 
-    invocationId: str  # noqa: N815
-    startedOn: str  # noqa: N815
-    finishedOn: str  # noqa: N815
+    invocationId: _Text  # noqa: N815
+    startedOn: _Time  # noqa: N815
+    finishedOn: _Time  # noqa: N815
 
 
 class RunDetails(_StatementPart):
@@ -120,21 +193,26 @@ class Provenance(_StatementPart):
 class Statement(_StatementPart):
     """The whole statement."""
 
-    type_: Literal["https://in-toto.io/Statement/v1"] = Field(STATEMENT_TYPE, alias="_type")
+    type_: Literal["https://in-toto.io/Statement/v1"] = Field(alias="_type")
     subject: tuple[Subject, ...] = Field(min_length=1)
-    predicateType: Literal["https://slsa.dev/provenance/v1"] = PREDICATE_TYPE  # noqa: N815
+    predicateType: Literal["https://slsa.dev/provenance/v1"]  # noqa: N815
     predicate: Provenance
+
+    @model_validator(mode="after")
+    def _names_each_once(self) -> Statement:
+        _refuse_repeated([subject.name for subject in self.subject])
+        return self
 
     @property
     def digests(self) -> frozenset[str]:
         """The SHA-256 of each subject, in hex."""
         return frozenset(subject.digest["sha256"] for subject in self.subject)
 
-    @property
-    def commit(self) -> str:
-        """The commit that was built; "" where the statement does not say."""
-        dependencies = self.predicate.buildDefinition.resolvedDependencies
-        return next((found.digest["gitCommit"] for found in dependencies if "gitCommit" in found.digest), "")
+
+def _refuse_repeated(names: Sequence[str]) -> None:
+    repeated = next((name for name, number in Counter(names).items() if number > 1), None)
+    if repeated is not None:
+        raise ValueError(f"{repeated!r} comes twice")
 
 
 def statement_text(statement: Statement) -> bytes:
@@ -151,33 +229,3 @@ def read_statement(text: bytes) -> Statement:
         first = invalid.errors()[0]
         place = ".".join(map(str, first["loc"])) or "it"
         raise refused(f"the statement is not one of kspsign's: {place}: {first['msg']}") from invalid
-
-
-def strict_json(text: bytes) -> Any:
-    """JSON in UTF-8 (RFC 8259, no byte order mark) with each key of an object once, and no number that JSON does not
-    have: other programs could read such a text differently. Raises TrustError."""
-    try:
-        return json.loads(text.decode("utf-8"), object_pairs_hook=_once, parse_constant=_no_constant)
-    except (ValueError, RecursionError) as broken:
-        raise refused(f"it is not JSON: {broken}") from broken
-
-
-def refused(detail: str, hresult: Hresult = Hresult.TRUST_E_MALFORMED_SIGNATURE) -> TrustError:
-    """The error for a provenance that does not hold."""
-    return TrustError(
-        hresult,
-        f"the provenance does not hold: {detail}",
-        check="provenance",
-        remedy="Use the file that the signing run wrote, unchanged, with the files that it signed.",
-    )
-
-
-def _no_constant(name: str) -> None:
-    raise ValueError(f"{name} is not a value of JSON")
-
-
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        raise ValueError("a key comes twice")
-    return found

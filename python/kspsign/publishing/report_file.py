@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import fields, replace
 from functools import cache
 from itertools import islice
@@ -68,15 +69,41 @@ def write_record(target: Path, pieces: Iterable[str]) -> None:
 
     Missing folders are created. Raises ConfigurationError when `target` can't be written or is not a regular file.
     """
+    with _may_be_refused(target):
+        write_atomically(_regular_file(target), (piece.encode("utf-8") for piece in pieces))
+
+
+def remove_record(target: Path, mark: bytes) -> bool:
+    """Remove what an earlier run wrote at `target`, and return whether there was such a file: one that has `mark` near
+    its beginning. Raises ConfigurationError when it can't be removed, or `target` is not a regular file."""
+    with _may_be_refused(target):
+        real = _regular_file(target)
+        if not real.exists():
+            return False
+        with real.open("rb") as file:
+            is_ours = mark in file.read(_HEAD)
+        if is_ours:
+            real.unlink()
+        return is_ours
+
+
+def _regular_file(target: Path) -> Path:
+    """The file that `target` leads to, which need not be there. Raises ConfigurationError for a folder or device."""
+    real = Path(os.path.realpath(target))
+    if real.exists() and not real.is_file():
+        raise ConfigurationError(
+            "can't write: this is not a regular file",
+            remedy="Name a file in a folder.",
+            file=encodable(str(target)),
+        )
+    return real
+
+
+@contextmanager
+def _may_be_refused(target: Path) -> Iterator[None]:
+    """Raises ConfigurationError for what the system refuses."""
     try:
-        real = Path(os.path.realpath(target))
-        if real.exists() and not real.is_file():
-            raise ConfigurationError(
-                "can't write: this is not a regular file",
-                remedy="Name a file in a folder.",
-                file=encodable(str(target)),
-            )
-        write_atomically(real, (piece.encode("utf-8") for piece in pieces))
+        yield
     except (OSError, ValueError) as refused:
         raise ConfigurationError(
             f"can't write: {refused}",
@@ -87,6 +114,8 @@ def write_record(target: Path, pieces: Iterable[str]) -> None:
 
 _PIECE_LINES = 100
 """Lines in one piece."""
+_HEAD = 4096
+"""Bytes in which a mark is looked for."""
 _NO_FILES = '\n "files": []'
 _NO_USES = '\n  "uses": []'
 """The places of the lines of files and uses; within a JSON string a line feed would be an escape."""

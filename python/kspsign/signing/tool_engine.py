@@ -1,9 +1,7 @@
 """The engines that run SignTool or smctl: many files per process, several processes, no signature paid twice.
 
-A file is copied to the staging folder, signed there with others in one call, stamped in a second one, and copied from
-there, next to its target. The result of a call is read from the files, not from its output: a file that carries our
-signature is never signed again, whatever the exit code was. One that does not is tried again as a fresh copy: a program
-that died may have left it torn. Files with the same content are signed once.
+A file is copied to the staging folder, signed there with others in one call, stamped in a second one while others are
+signed, and copied from there, next to its target. Files with the same content are signed once.
 """
 
 from __future__ import annotations
@@ -11,23 +9,19 @@ from __future__ import annotations
 import contextlib
 import shutil
 import threading
-from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from kspsign.authenticode.signable import BundledFiles, SignableFile
 from kspsign.certificates.identity import PublisherIdentity
-from kspsign.certificates.parse import thumbprint_of
-from kspsign.concurrency.batcher import Batcher
+from kspsign.concurrency.batcher import Batcher, BatchShare
 from kspsign.concurrency.single_flight import SingleFlight
 from kspsign.keys.open import engine_for, timestamp_urls
 from kspsign.keys.protocol import SigningKey
-from kspsign.model.errors import ArtifactError, SigningError, TrustError
+from kspsign.model.errors import ArtifactError, SigningError
 from kspsign.model.hresults import Hresult
-from kspsign.model.values import Artifact, DigestAlgorithm, Format, Limits, SyncedCertificate
+from kspsign.model.values import Artifact, Format, Limits, SyncedCertificate
 from kspsign.programs.locate import find_signtool
 from kspsign.programs.navsip import ensure_navsip
-from kspsign.programs.run import Ran
-from kspsign.programs.signtool_output import SignToolWords, read_words
 from kspsign.programs.staging import StagingFolder
 from kspsign.settings.model import Settings
 from kspsign.signing.budget import Budget
@@ -38,21 +32,17 @@ from kspsign.signing.plan import check_for_tools
 from kspsign.signing.preflight import Preflight
 from kspsign.signing.shared_state import SharedState
 from kspsign.signing.tool_calls import Caller, SigningTool
-from kspsign.signing.tool_errors import ToolRefusal, call_refusal, file_refusal
+from kspsign.signing.tool_pace import PROCESSES, ToolPace
+from kspsign.signing.tool_rounds import SigningRounds
 from kspsign.signing.tool_signers import open_signer
-from kspsign.signing.tool_staging import stage, stage_again
+from kspsign.signing.tool_staging import stage
 from kspsign.signing.tool_state import Request, Signed, read_state
 from kspsign.signing.tool_timestamps import ToolTimestamps
-from kspsign.signing.tool_uses import record_use
-from kspsign.signing.use_recorder import new_use
 from kspsign.signing.waits import Waits
 from kspsign.timestamping.server import TokenJudge
 
-PROCESSES = 4
-"""Processes side by side unless --jobs says otherwise; each signs its files one after the other."""
-BATCH = 16
-MAX_IN_FLIGHT = 256
-ATTEMPTS = 3
+_STAMPS, _LEAST_STAMPS = 16, 8
+"""Files of a call that adds timestamps."""
 
 
 class ToolEngine:
@@ -78,23 +68,25 @@ class ToolEngine:
             tool=signer.tool,
             tool_output=self._printed,
         )
-        self._signer, self._caller = signer, caller
+        self._caller = caller
         self._urls = timestamp_urls(settings, certificate.key_store)
-        self._identity = PublisherIdentity.of(certificate.chain[0])
-        self._inline = settings.timestamp_mode == "inline"
-        self._transcripts: deque[str] = deque()
-        self._stamping: ToolTimestamps | None = None
-        if self._urls:
-            self._stamping = ToolTimestamps(caller, find_signtool(settings), self._urls, self._believed, self._heard)
         self._lock = threading.Lock()
         self._navsip = ""
         self._shared, self._budget, self._preflight = shared, budget, preflight
         self._once: SingleFlight[Signed] = SingleFlight()
-        self._waiting = 0
-        processes = settings.jobs if "jobs" in settings.model_fields_set else PROCESSES
-        size = max(1, min(BATCH, MAX_IN_FLIGHT // processes))
-        self.concurrency = size * processes
-        self._batcher: Batcher[Request, None] = Batcher(self._work, size=size, processes=processes)
+        self._waiting = self._stamped_soon = 0
+        jobs = settings.jobs if "jobs" in settings.model_fields_set else None
+        self._pace = ToolPace(jobs)
+        self.concurrency = self._pace.concurrency
+        identity = PublisherIdentity.of(certificate.chain[0])
+        inline = self._believed if settings.timestamp_mode == "inline" else tuple[str, ...]
+        self._rounds = SigningRounds(signer, caller, identity, budget, shared.uses, inline, self._called)
+        self._signing: Batcher[Request, None] = Batcher(_settling(self._rounds.sign_all), self._pace.first)
+        self._stamping: Batcher[Request, None] | None = None
+        if self._urls:
+            stamps = ToolTimestamps(caller, find_signtool(settings), self._urls, self._believed, self._rounds.heard)
+            share = BatchShare(_STAMPS, jobs or PROCESSES, least=_LEAST_STAMPS)
+            self._stamping = Batcher(_settling(stamps.stamp_all), share)
 
     @property
     def signatures_used(self) -> int:
@@ -103,8 +95,8 @@ class ToolEngine:
 
     @property
     def waits(self) -> Waits:
-        """All that is in the tool's hands waits for the key store, as far as can be seen from here."""
-        return Waits(key_store=self._waiting)
+        """What is in the hands of a call waits for its service, as far as can be seen from here."""
+        return Waits(key_store=self._waiting, timestamp=self._stamped_soon)
 
     def sign(self, held: LockedTarget, file: SignableFile) -> SignedCopy:
         """Write a signed copy next to the target, batched with others requested at the same time.
@@ -161,12 +153,14 @@ class ToolEngine:
 
     def _printed(self) -> Iterator[str]:
         """What the calls printed since the last time, call by call."""
-        while self._transcripts:
-            yield self._transcripts.popleft()
+        while self._rounds.transcripts:
+            yield self._rounds.transcripts.popleft()
 
     def close(self) -> None:
         """Wait for the calls under way."""
-        self._batcher.close()
+        self._signing.close()
+        if self._stamping is not None:
+            self._stamping.close()
 
     def _need_navsip(self) -> None:
         """Once a run; raises PrerequisiteError, for each package that would not be recognised."""
@@ -183,6 +177,7 @@ class ToolEngine:
                 self._shared.breaker.check()
                 self._budget.take()
                 self._ask(request)
+                self._stamp(request)
         except BaseException:
             bench.remove(request.name)
             raise
@@ -202,7 +197,7 @@ class ToolEngine:
         with self._lock:
             self._waiting += 1
         try:
-            self._batcher.ask(request)
+            self._signing.ask(request)
         except SigningError as refused:
             self._shared.breaker.record_failure(refused)
             raise
@@ -214,84 +209,31 @@ class ToolEngine:
             if not request.signed:
                 self._budget.give_back()
 
-    def _work(self, requests: Sequence[Request]) -> list[Exception | None]:
-        self._sign_all(requests)
-        # Inline, it is for a signature whose timestamp failed without the signature's failing.
-        if self._stamping is not None:
-            self._stamping.stamp_all([request for request in requests if request.signed])
+    def _stamp(self, request: Request) -> None:
+        """Also inline: for a signature whose timestamp failed without the signature's failing."""
+        if self._stamping is None:
+            return
+        with self._lock:
+            self._stamped_soon += 1
+        try:
+            self._stamping.ask(request)
+        finally:
+            with self._lock:
+                self._stamped_soon -= 1
+
+    def _called(self, files: int, seconds: float, strained: bool) -> None:
+        """A call signed `files` files in `seconds`."""
+        self._signing.set_share(self._pace.after(files, seconds, strained=strained))
+
+
+def _settling(work: Callable[[Sequence[Request]], None]) -> Callable[[Sequence[Request]], list[Exception | None]]:
+    """The work of a batcher: `work`, and what it refused."""
+
+    def settle(requests: Sequence[Request]) -> list[Exception | None]:
+        work(requests)
         return [request.refusal.error if request.refusal else None for request in requests]
 
-    def _sign_all(self, requests: Sequence[Request]) -> None:
-        """Sign what is not signed yet, until it is, or another try makes no sense; alone the last time."""
-        waiting = list(requests)
-        for attempt in range(ATTEMPTS):
-            alone = attempt == ATTEMPTS - 1 and not _is_everywhere(waiting)
-            for group in [[request] for request in waiting] if alone else [waiting]:
-                self._sign_group(group, attempt)
-            waiting = [
-                request for request in waiting if not request.signed and request.refusal and request.refusal.transient
-            ]
-            if not waiting:
-                return
-            self._caller.pause(attempt)
-            waiting = [request for request in waiting if stage_again(self._caller.bench, request)]
-
-    def _sign_group(self, group: Sequence[Request], attempt: int) -> None:
-        urls = self._believed() if self._inline else ()
-        url = urls[attempt % len(urls)] if urls else None
-        uses = self._shared.uses
-        for request in group:
-            request.use = new_use()
-            uses.ask(request.use, None, DigestAlgorithm(self._caller.settings.digest), request.artifact.name)
-        ran = self._signer.sign([request.name for request in group], url)
-        words = self._heard(ran)
-        details = self._signer.details(ran, words, [request.name for request in group])
-        stopped: ToolRefusal | None = None
-        for request in group:
-            request.signed = self._is_signed(request, words)
-            said, more = words.by_file.get(request.name), details.get(request.name)
-            if request.signed:
-                request.refusal, request.request_id = None, more.request_id if more is not None else None
-            elif more is not None and more.refusal is not None:
-                request.refusal = more.refusal
-            elif said:
-                request.refusal = file_refusal(said)
-            else:
-                stopped = stopped or call_refusal(ran, words)
-                request.refusal = stopped
-        unsigned = [request.name for request in group if not request.signed]
-        # A timestamp that failed in the same command came after the signature, which was made for nothing.
-        unstamped = {name for name in unsigned if "timestamp server" in words.by_file.get(name, "")}
-        wasted = unstamped | {name for name in unsigned if name in details and details[name].request_id}
-        self._budget.lose(len(wasted))
-        for request in group:
-            record_use(uses, request, details.get(request.name), words, wasted=request.name in wasted)
-
-    def _is_signed(self, request: Request, words: SignToolWords) -> bool:
-        """Whether ours is among the signatures, and they are not those that it carried before, perhaps ours too."""
-        state = read_state(self._caller.bench.folder / request.name, request.artifact)
-        certificates = [signature.certificate for signature in state.signatures if signature.certificate is not None]
-        ours = [leaf for leaf in certificates if self._is_ours(leaf)]
-        if not ours or (state.embedded == request.before.embedded and request.name not in words.done):
-            return False
-        request.signatures, request.certificate = state.embedded, thumbprint_of(ours[-1])
-        return True
-
-    def _is_ours(self, leaf: bytes) -> bool:
-        """The program chooses the certificate of the key pair, which may have been renewed."""
-        try:
-            return self._identity.is_same(PublisherIdentity.of(leaf))
-        except TrustError:
-            return False
-
-    def _heard(self, ran: Ran) -> SignToolWords:
-        self._transcripts.append(ran.text)
-        return read_words(ran.output, ran.errors)
-
-
-def _is_everywhere(requests: Sequence[Request]) -> bool:
-    """Whether all met an error that every file would meet: one call more shows it as well as one for each."""
-    return all(request.refusal is not None and request.refusal.everywhere for request in requests)
+    return settle
 
 
 @contextlib.contextmanager

@@ -13,14 +13,14 @@ from kspsign.authenticode.cat.catalogue import CatFile
 from kspsign.authenticode.cat.members import Member, read_members
 from kspsign.authenticode.cat.write import format_digests
 from kspsign.authenticode.formats import open_signable
-from kspsign.authenticode.io.snapshot import Snapshot, file_changed
+from kspsign.authenticode.io.snapshot import DiskState, Snapshot, file_changed
 from kspsign.authenticode.signable import Digest
 from kspsign.model.errors import ArtifactError, TrustError
 from kspsign.model.hresults import Hresult
 from kspsign.model.values import Artifact, DigestAlgorithm, ErrorFacts, Finding, Format, Verdict, Verification
 from kspsign.verifying.chain_checks import algorithm_finding
 from kspsign.verifying.signatures import ExaminedSignature
-from kspsign.verifying.verifier import Verifier, conclude, read_signatures, state_of
+from kspsign.verifying.verifier import Verifier, conclude, read_signatures
 
 _HASHED_BY_FORMAT = frozenset({Format.PE, Format.CAB, Format.MSI})
 """What catalogues may list by the Authenticode digest; Windows looks up MSI packages by the whole file alone."""
@@ -95,7 +95,7 @@ class CatalogueVerifier:
         """
         if artifact.real in self._catalogues:
             return self._catalogues[artifact.real].verification
-        before, snapshot = state_of(artifact.path), Snapshot(artifact.path)
+        before, snapshot = DiskState.of(artifact.path), Snapshot(artifact.path)
         flat = _flat_digests(snapshot, self._algorithms)
         matches, findings = self._matches(flat, _BY_FILE), tuple[Finding, ...]()
         if artifact.format in _HASHED_BY_FORMAT:
@@ -105,7 +105,7 @@ class CatalogueVerifier:
             matches += by_format
         with self._lock:
             self._seen.update((match.catalogue.name, match.member.digest) for match in matches)
-        if state_of(artifact.path) != before:
+        if not before.lasts(DiskState.of(artifact.path)):
             raise file_changed()
         sha256 = flat[DigestAlgorithm.SHA256].hex()
         if not matches:

@@ -10,15 +10,18 @@ from typing import TYPE_CHECKING, Final
 
 from kspsign.authenticode.cms.algorithms import signature_holds
 from kspsign.certificates.parse import parse_certificate, thumbprint_of
+from kspsign.certificates.validity import is_for_lifetime_signing
 from kspsign.model.errors import ConfigurationError, TrustError
 from kspsign.model.globs import matches_path
 from kspsign.model.hresults import Hresult
 from kspsign.model.report import ProvenanceFacts
 from kspsign.model.values import Check, ErrorFacts, Verdict, Verification, iso_utc
 from kspsign.provenance.bundle import MAX_BUNDLE, SignedStatement, algorithm_of, digest_to_sign, read_bundle
-from kspsign.provenance.statement import TASK_BUILDER, Statement, read_statement, refused
+from kspsign.provenance.statement import BUILDERS, Statement, read_statement
+from kspsign.provenance.strict_json import refused
 from kspsign.verifying.chain import CertificatePurpose, validate_chain
 from kspsign.verifying.timestamps import judge_token
+from kspsign.verifying.unsigned_data import certificates_finding
 
 if TYPE_CHECKING:
     from kspsign.verifying.policy.model import ProvenanceRule
@@ -65,16 +68,27 @@ def read_provenance(path: Path) -> bytes:
 def verify_provenance(
     content: bytes, name: str, verifier: Verifier, rule: ProvenanceRule | None = None
 ) -> VerifiedProvenance:
-    """The provenance in the bundle `content`. Raises TrustError when it does not hold, or not what `rule` demands."""
-    signed = read_bundle(content)
-    stamped = _time_of(signed, verifier)
-    _check_signature(signed)
-    _check_chain(signed, verifier, stamped)
-    statement = read_statement(signed.payload)
-    if rule is not None:
-        check_rule(statement, rule)
+    """The provenance in the bundle `content`, read from the file `name`. Raises TrustError when it does not hold, or
+    not what `rule` demands."""
+    try:
+        signed = read_bundle(content)
+        stamped = _time_of(signed, verifier)
+        _check_chain(signed, verifier, stamped)
+        _check_signature(signed)
+        statement = read_statement(signed.payload)
+        if rule is not None:
+            check_rule(statement, rule)
+    except TrustError as fault:
+        raise _named(fault, name) from fault
     facts = _facts(name, sha256(content).hexdigest(), statement, signed.chain[0], stamped)
     return VerifiedProvenance(facts, statement.digests)
+
+
+def _named(fault: TrustError, name: str) -> TrustError:
+    """The error with the file's name; a fault of a certificate or timestamp says that it is the provenance's."""
+    hresult = fault.hresult or Hresult.TRUST_E_FAIL
+    said = fault.message if fault.check == "provenance" else refused(fault.message).message
+    return TrustError(hresult, said, check="provenance", file=name, remedy=fault.remedy)
 
 
 def _facts(name: str, digest: str, statement: Statement, leaf: bytes, stamped: datetime | None) -> ProvenanceFacts:
@@ -86,7 +100,7 @@ def _facts(name: str, digest: str, statement: Statement, leaf: bytes, stamped: d
         sha256=digest,
         repository=external.repository,
         ref=external.ref,
-        commit=statement.commit,
+        commit=definition.commit,
         definition=external.definition.name,
         builder=details.builder.id,
         run=details.metadata.invocationId,
@@ -107,7 +121,7 @@ def check_rule(statement: Statement, rule: ProvenanceRule) -> None:
         faults.append(f"built from {external.ref}, not {' or '.join(rule.branches)}")
     if rule.definition is not None and external.definition.name != rule.definition:
         faults.append(f"built by the definition {external.definition.name}, not {rule.definition}")
-    if rule.by_task and details.builder.id != TASK_BUILDER:
+    if rule.by_task and details.builder.id != BUILDERS["task"]:
         faults.append(f"built by {details.builder.id}, not by the task")
     if faults:
         raise TrustError(
@@ -142,14 +156,19 @@ def _time_of(signed: SignedStatement, verifier: Verifier) -> datetime | None:
 
 
 def _check_chain(signed: SignedStatement, verifier: Verifier, stamped: datetime | None) -> None:
+    """The signer's chain and its further certificates are judged as those of a file's signature."""
     leaf, *others = signed.chain
-    trust, moment = verifier.trust, stamped or datetime.now(UTC)
-    result = validate_chain(leaf, others, trust.signers, CertificatePurpose.CODE_SIGNING, moment, trust.strength)
+    trust, now = verifier.trust, datetime.now(UTC)
+    extended_to = None if is_for_lifetime_signing(parse_certificate(leaf)) else stamped
+    purpose = CertificatePurpose.CODE_SIGNING
+    result = validate_chain(leaf, others, trust.signers, purpose, extended_to or now, trust.strength)
     for fault in result.faults:
-        raise refused(f"{fault.check}: {fault.detail}", fault.hresult)
-    findings = [] if verifier.judge is None else list(verifier.judge.certificate_findings(result.path, moment))
+        raise refused(f"{fault.check}: {fault.detail}", fault.hresult, fault.remedy or fault.hresult.remedy)
+    findings = [certificates_finding(others, result.path, trust.authorities)]
+    if verifier.judge is not None:
+        findings += verifier.judge.certificate_findings(result.path, now)
     if verifier.revocation is not None:
-        findings.append(verifier.revocation.finding(result.path, CertificatePurpose.CODE_SIGNING, stamped))
+        findings.append(verifier.revocation.finding(result.path, purpose, extended_to))
     for found in findings:
         if found.hresult is not None:
-            raise refused(f"{found.check}: {found.detail}", found.hresult)
+            raise refused(f"{found.check}: {found.detail}", found.hresult, found.remedy)

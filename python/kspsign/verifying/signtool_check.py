@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import re
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,15 +26,24 @@ _MEANINGS = (
 _CODE = r"0x[0-9A-Fa-f]{8}\b"
 
 
-class SecondOpinion:
-    """SignTool's findings on a file; safe to share between threads."""
+Waiting = Callable[[], contextlib.AbstractContextManager[None]]
+"""Enters a block in which the thread only waits, so that others may work meanwhile."""
 
-    def __init__(self, verifier: SignToolVerifier) -> None:
-        self._verifier = verifier
+
+class SecondOpinion:
+    """SignTool's findings on a file; safe to share between threads, which are `waiting` while it works.
+
+    `concurrency` is how many files it takes at a time.
+    """
+
+    def __init__(self, verifier: SignToolVerifier, waiting: Waiting) -> None:
+        self._verifier, self._waiting = verifier, waiting
+        self.concurrency = verifier.concurrency
 
     def findings(self, path: Path, *, ours: bool) -> tuple[Finding, ...]:
         """Its checks as ours have them, and "signtool-agreement": `ours` is whether our own verification passed."""
-        verdict = self._verifier.verify(path)
+        with self._waiting():
+            verdict = self._verifier.verify(path)
         hresult = None if verdict.ok else meaning(verdict.said)
         agreed = f"both {'accept' if ours else 'refuse'} it"
         if verdict.ok != ours:
@@ -49,11 +58,12 @@ class SecondOpinion:
 
 @contextlib.contextmanager
 def open_second_opinion(
-    settings: Settings, certificate: SyncedCertificate | None, cancelled: threading.Event
+    settings: Settings, certificate: SyncedCertificate | None, cancelled: threading.Event, waiting: Waiting
 ) -> Iterator[SecondOpinion | None]:
     """SignTool's opinion where SignTool signs or --signtool-verify asks for it; None elsewhere.
 
-    `cancelled` stops the calls under way.
+    `cancelled` stops the calls under way. SignTool takes many files in one call, and a thread that waits for it must
+    not keep the others from bringing theirs: it is `waiting` meanwhile.
 
     Raises PrerequisiteError when SignTool is missing.
     """
@@ -64,7 +74,7 @@ def open_second_opinion(
     from kspsign.programs.signtool_verify import SignToolVerifier  # noqa: PLC0415 - most runs ask no SignTool
 
     with contextlib.closing(SignToolVerifier(settings, cancelled)) as verifier:
-        yield SecondOpinion(verifier)
+        yield SecondOpinion(verifier, waiting)
 
 
 def _engine(settings: Settings, certificate: SyncedCertificate) -> str:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from cryptography import x509
 
 from kspsign.authenticode.formats import TAKEN_BY_NAME, detect_format, open_signable
-from kspsign.authenticode.io.snapshot import Snapshot, file_changed
+from kspsign.authenticode.io.snapshot import DiskState, Snapshot, file_changed
 from kspsign.authenticode.profile import FileSignature
 from kspsign.authenticode.signable import BundledFiles, Digest, Glimpse, InnerFile, SignableFile, SummedFile, nth
 from kspsign.model.errors import ArtifactError, TrustError
@@ -84,7 +84,7 @@ class Verifier:
         is of, is one content (Snapshot).
         """
         snapshot = file if isinstance(file, Snapshot) else Snapshot(file)
-        name, before = name or snapshot.path.name, state_of(snapshot.path)
+        name, before = name or snapshot.path.name, DiskState.of(snapshot.path)
         if format_ in _DETECTED_BY_NAME and detect_format(Glimpse.of(snapshot)) is not format_:
             raise file_changed()
         try:
@@ -92,7 +92,7 @@ class Verifier:
         except ArtifactError as damaged:
             return self._without_structure(snapshot, format_, name, damaged)
         verification = self._judge(opened, format_, name, known)
-        if state_of(snapshot.path) != before:
+        if not before.lasts(DiskState.of(snapshot.path)):
             raise file_changed()
         return verification
 
@@ -292,12 +292,6 @@ def read_signatures(file: SignableFile) -> tuple[tuple[FileSignature, ...], tupl
         read += (signature, *signature.countersigners)
         waiting[:0] = signature.further
     return tuple(read), tuple(findings)
-
-
-def state_of(path: Path) -> tuple[int, ...]:
-    """Changes whenever a file is written to, even if its modification time is restored."""
-    now = path.stat()
-    return now.st_dev, now.st_ino, now.st_size, now.st_mtime_ns, now.st_ctime_ns
 
 
 def _faults(findings: Iterable[Finding]) -> Iterator[Finding]:

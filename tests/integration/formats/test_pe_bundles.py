@@ -147,6 +147,19 @@ def test_the_steps_of_wix_take_one_signature_each(publisher: Publisher, path: Pa
     assert containers(path.read_bytes()) == ATTACHED
 
 
+def test_zeros_after_the_containers_are_alignment_once_it_is_signed(
+    publisher: Publisher, path: Path, signed_engine: bytes
+) -> None:
+    """Signing adds more of them: too many are known before a signature is spent."""
+    bundle = reattached(signed_engine, PAYLOAD, MORE)
+    aligned = -len(bundle) % 8
+    for zeros, used in ((aligned, 1), (aligned + 1, 0)):
+        path.write_bytes(bundle + bytes(zeros))
+        run = publisher.sign(path)
+        assert run.report["totals"]["signatures_used"] == used, run.text
+        assert run.code == (0 if used else 6)
+
+
 def test_an_engine_whose_signature_does_not_hold(publisher: Publisher, path: Path, signed_engine: bytes) -> None:
     """No signature is spent on the bundle around it, and one that another tool made is refused."""
     bad = flipped(signed_engine, parts(signed_engine).sections[0][0] + 9)
@@ -227,6 +240,13 @@ def test_a_signature_of_another_bundle(publisher: Publisher, path: Path, signed:
     assert publisher.refusal(path, mine) == "TRUST_E_BAD_DIGEST"
 
 
+def _over_its_section() -> bytes:
+    """An engine whose user interface's container begins in its code and ends with its section."""
+    data = engine(containers=(1536, len(PAYLOAD)), ux=b"")
+    data = patched(data, parts(data).sections[0][0], struct.pack("<4s4xI", b"MSCF", 1536))
+    return patched(data, section_of(data) + 24, struct.pack("<I", parts(data).sections[0][0]))
+
+
 CONTRADICTIONS = {
     "an unknown version": (engine(version=3) + PAYLOAD + MORE, "version 3"),
     "an unknown format": (engine(form=2) + PAYLOAD + MORE, "format 2"),
@@ -238,6 +258,14 @@ CONTRADICTIONS = {
     "more than alignment": (BUNDLE + bytes(9), "its end should follow"),
     "no cabinet": (engine() + MORE + PAYLOAD, "no cabinet of"),
     "no user interface": (engine(ux=bytes(len(UX))) + PAYLOAD + MORE, "its user interface's container"),
+    "an empty user interface": (engine(containers=(0, len(PAYLOAD)), ux=b"") + PAYLOAD, "no user interface's"),
+    "no container at all": (engine(containers=()), "no user interface's"),
+    "a user interface over the section": (_over_its_section() + PAYLOAD, "inside the image, which ends at 2048"),
+    "an engine cut off": (engine()[:-20], "truncated"),
+    "an engine without user interface": (engine(ux=bytes(len(UX))), "no cabinet of"),
+    "zeros that signing adds more to": (engine() + bytes(-len(engine()) % 8 + 1), "truncated"),
+    "an engine with bytes at the end": (engine() + b"\1", "neither a container nor zeros"),
+    "a user interface beyond the file": (patched(BUNDLE, section_of(BUNDLE) + 24, b"\0\xff\xff\xff"), "truncated"),
 }
 
 
@@ -255,11 +283,61 @@ def test_what_contradicts_its_section_is_not_signed(
     assert words in checks(publisher.verify(path))["attached-containers"]
 
 
+def _renamed(section: int, name: bytes) -> bytes:
+    return patched(BUNDLE, parts(BUNDLE).section_table + 40 * section, name)
+
+
+def _placed(size: int, offset: int) -> bytes:
+    """The bundle with its section of that size at that offset."""
+    return patched(BUNDLE, parts(BUNDLE).section_table + 56, struct.pack("<II", size, offset))
+
+
+UNREADABLE = {
+    "two of that name": (_renamed(0, b".wixburn"), "several sections .wixburn"),
+    "an empty one": (_placed(0, 0), "is empty"),
+    "a short one": (_placed(48, section_of(BUNDLE)), "has 48 bytes"),
+    "another magic": (engine(magic=0x12345678) + PAYLOAD + MORE, "begins with 0x12345678"),
+    "over the headers": (_placed(512, parts(BUNDLE).section_table), "overlaps"),
+    "over another section": (_placed(512, section_of(BUNDLE) - 8), "overlaps"),
+}
+"""Burn takes the first section of that name, whatever its magic is."""
+
+
+@pytest.mark.parametrize(("bundle", "words"), UNREADABLE.values(), ids=UNREADABLE)
+def test_a_section_that_burn_reads_otherwise_is_refused(
+    publisher: Publisher, path: Path, bundle: bytes, words: str
+) -> None:
+    path.write_bytes(bundle)
+    run = publisher.sign(path)
+    assert (run.error_code, run.report["totals"]["signatures_used"]) == ("ERROR_BAD_FORMAT", 0), run.text
+    assert words in run.file["error"]["message"]
+    assert path.read_bytes() == bundle
+    path.write_bytes(signed_by_peer(publisher, path).read_bytes())
+    assert words in checks(publisher.verify(path))["structure"]
+
+
+@pytest.mark.parametrize("junk", [struct.pack("<IHH", 16, 0x0200, 0x0001) + b"payload!", bytes(8)])
+def test_data_in_the_engine_s_table_is_not_lost(
+    publisher: Publisher, path: Path, signed_engine: bytes, junk: bytes
+) -> None:
+    """What nobody knows after the engine's signature is refused when signing, and not taken out with the signature."""
+    found = parts(signed_engine)
+    engine_with_more = with_table(signed_engine, signed_engine[found.table :] + junk)
+    bundle = reattached(engine_with_more, PAYLOAD, MORE)
+    path.write_bytes(bundle)
+    run = publisher.sign(path)
+    assert (run.error_code, run.report["totals"]["signatures_used"]) == ("TRUST_E_MALFORMED_SIGNATURE", 0), run.text
+    removed = kspsign("remove", path, folder=path.parent)
+    assert removed.error_code == "TRUST_E_MALFORMED_SIGNATURE", removed.text
+    assert path.read_bytes() == bundle
+
+
 WHOLE = {
     "a detached engine": engine(),
     "no attached container": engine(containers=(len(UX),)),
     "an empty attached container": engine(containers=(len(UX), 0)) + b"overlay",
-    "another program's section": engine(magic=0x12345678) + PAYLOAD,
+    "a stub that no bundle was made of": patched(engine(containers=(), ux=b""), section_of(BUNDLE) + 24, bytes(4)),
+    "an engine with zeros that align": engine() + bytes(-len(engine()) % 8),
     "a section of another name": engine(name=b".wixburx") + PAYLOAD,
 }
 

@@ -160,6 +160,42 @@ def test_slices_take_whole_containers_and_merge(worker: Worker, tmp_path: Path) 
     assert merged.report["passed"]
 
 
+@pytest.mark.parametrize("command", ["run", "verify"])
+@pytest.mark.parametrize(
+    ("policy", "inside", "missing"),
+    [
+        ("signed: {files: ['a.zip/*.dll', 'b.zip/two.nupkg/**/b.dll', 'c.dll']}", "--inside", ""),
+        ("signed: {files: ['*.zip/**/b.dll']}\ninside: required", "--inside=false", ""),
+        ("signed: {files: ['a.zip/a.dll', 'b.zip/gone.dll']}", "--inside", "POLICY_REQUIRED"),
+        ("signed: {files: ['b.zip/two.nupkg/lib/b.dll']}", "--inside=!b.zip/**", "POLICY_REQUIRED"),
+        ("signed: {files: ['b.zip/two.nupkg/lib/b.dll']}", "--inside=false", "POLICY_REQUIRED"),
+        ("name: any", "--inside=b.zip/two.nupkg/lib/b.dll", ""),
+        ("name: any", "--inside=b.zip/two.nupkg/lib/gone.dll", "PATTERN"),
+    ],
+)
+def test_each_slice_judges_what_is_named_over_all_slices(
+    command: str, policy: str, inside: str, missing: str, worker: Worker, tmp_path: Path
+) -> None:
+    """As one run over all files does: a container of another slice holds it, or none does."""
+    two = nuget({"lib/b.dll": image(2)})
+    folder = drop(tmp_path, a_zip=zipped({"a.dll": image(1)}), b_zip=zipped({"two.nupkg": two}), c_dll=image(3))
+    if command == "verify":
+        assert worker.sign(folder).code == 0
+    (tmp_path / "policy.yml").write_text(policy)
+    codes = set()
+    for part in ("1/3", "2/3", "3/3", None):
+        own = shutil.copytree(folder, tmp_path / "job" / "drop")
+        options = ("--policy", tmp_path / "policy.yml", *(("--slice", part) if part else ()))
+        if command == "run":
+            run = worker.sign(own, *options, inside=inside, command=command)
+        else:
+            run = worker.verify(own, *options, inside=inside)
+        codes.add(run.report["error"]["code"] if run.report["error"] else "")
+        assert "INSIDE_UNMATCHED" not in str(run.report["warnings"])
+        shutil.rmtree(own.parent)
+    assert codes == {missing}
+
+
 def _nested(depth: int) -> bytes:
     content = image(1)
     for level in range(depth):

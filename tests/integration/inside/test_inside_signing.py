@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from kspsign.embedded.authority import EmbeddedAuthority
 from support.formats.appx_samples import Package
 from support.formats.nested import NUSPEC, README, changed, entries, image, nuget, zipped
 from support.inside import Worker
 from support.samples import Run
 from support.signing import Publisher
+from support.timestamping.server import Stamping
 
 SHARED, OTHER = image(1), image(2)
 
@@ -186,3 +190,64 @@ def test_the_same_input_costs_what_a_dry_run_says(worker: Worker, tmp_path: Path
     assert short.report["totals"]["verified"] == 0
     run = worker.sign(drop, "--max-signatures", 3)
     assert run.code == 0, run.text
+
+
+@pytest.mark.parametrize("policy", ["", "inside: required\n"])
+def test_names_of_one_container_are_signed_once_and_all_hold_it(policy: str, worker: Worker, tmp_path: Path) -> None:
+    """Hard links: each is replaced in its turn, which changes the state of those that are left, not their content."""
+    drop = tmp_path / "drop"
+    drop.mkdir()
+    package = nuget({"lib/shared.dll": SHARED})
+    contents = {"nupkg": package, "zip": zipped({"bin/other.dll": OTHER, "two.nupkg": package})}
+    for kind, content in contents.items():
+        (drop / f"a.{kind}").write_bytes(content)
+        for name in ("b", "c"):
+            (drop / f"{name}.{kind}").hardlink_to(drop / f"a.{kind}")
+    options: tuple[object, ...] = ("--jobs", 1)
+    if policy:
+        (tmp_path / "policy.yml").write_text(policy)
+        options = (*options, "--policy", tmp_path / "policy.yml")
+    dry = worker.sign(drop, *options, "--dry-run")
+    run = worker.sign(drop, *options)
+    assert (dry.code, run.code) == (0, 0), run.text
+    for kind in contents:
+        assert len({(drop / f"{name}.{kind}").read_bytes() for name in "abc"}) == 1
+        rows = [{path[1:]: row["outcome"] for path, row in run.files.items() if path[0] == name} for name in "abc"]
+        assert rows[0] == rows[1] == rows[2]
+    assert run.files["c.zip"]["outcome"] == "rebuilt"
+    assert len(run.files) == 3 * 6
+    # Two programs and the package, which is in the archive too.
+    assert (run.report["totals"]["signatures_used"], dry.report["totals"]["signatures_needed"]) == (3, 3)
+    assert worker.verify(drop).code == 0
+
+
+@pytest.mark.parametrize("changes", [False, True])
+def test_a_container_that_loses_a_name_is_not_one_that_changes(
+    changes: bool, authority: EmbeddedAuthority, worker: Worker, tmp_path: Path
+) -> None:
+    """While what is inside is signed, another process removes a name of the container, or changes its content too."""
+    drop, other = tmp_path / "drop", tmp_path / "other.zip"
+    drop.mkdir()
+    path = drop / "all.zip"
+    path.write_bytes(zipped({"bin/other.dll": OTHER, "readme.txt": README}))
+    other.hardlink_to(path)
+    before = path.stat()
+
+    def meanwhile(number: int) -> float:
+        if number == 2:  # the first is the preflight's
+            if changes:
+                with path.open("r+b") as file:
+                    file.write(path.read_bytes().replace(b"readme.txt", b"README.txt"))
+                os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+            other.unlink()
+        return 0.0
+
+    with Stamping(authority, latency=meanwhile) as stamping:
+        run = Worker(replace(worker.publisher, timestamp_url=stamping.url)).sign(drop)
+    assert stamping.asked >= 2
+    assert not other.exists()
+    if changes:
+        assert (run.code, run.files["all.zip"]["error"]["code"]) == (6, "ERROR_SHARING_VIOLATION"), run.text
+        assert "README.txt" in entries(path.read_bytes())
+    else:
+        assert (run.code, run.files["all.zip"]["outcome"]) == (0, "rebuilt"), run.text

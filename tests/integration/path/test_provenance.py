@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -22,23 +22,12 @@ from securesystemslib.exceptions import VerificationError
 from securesystemslib.signer._key import SSlibKey
 
 from kspsign.ledger.read import key_uses, read_ledger
-from support.azure_devops.uploads import step_variables
 from support.certificates import PASSWORD, PASSWORD_VARIABLE, rsa_key, signing_file
 from support.formats.peimages import build_pe
+from support.provenance.runs import COMMIT, REPOSITORY, SOURCE, sign
 from support.samples import Run, kspsign_at
 from support.signing import Publisher
 
-REPOSITORY, COMMIT = "https://dev.azure.com/acme/tools/_git/app", "0123456789abcdef0123456789abcdef01234567"
-SOURCE = {
-    "BUILD_SOURCEBRANCH": "refs/heads/main",
-    "BUILD_SOURCEVERSION": COMMIT,
-    "BUILD_REPOSITORY_URI": REPOSITORY,
-    "BUILD_DEFINITIONNAME": "release",
-    "SYSTEM_DEFINITIONID": "12",
-    "BUILD_REQUESTEDFOR": "Ada",
-    "BUILD_REASON": "Manual",
-    "SYSTEM_TEAMPROJECTID": "4f2c",
-}
 SPDX = '{"name": "app", "spdxVersion": "SPDX-2.3"}'
 CYCLONEDX = '{"bomFormat": "CycloneDX", "specVersion": "1.6"}'
 
@@ -60,13 +49,6 @@ class Proved:
     def statement(self) -> dict[str, Any]:
         """The payload as JSON."""
         return dict(json.loads(base64.b64decode(self.bundle["dsseEnvelope"]["payload"])))
-
-
-def sign(publisher: Publisher, folder: Path, *more: object, source: dict[str, str] = SOURCE) -> Run:
-    variables = {**step_variables("https://dev.azure.com/acme/", folder / "temp"), **source} if source else {}
-    chosen = (*publisher.file.options, "--timestamp-url", publisher.timestamp_url, "--trust-root", publisher.roots)
-    options = ("--provenance", "p.json", "--store", folder / "store", "--ledger", "ledger.jsonl")
-    return kspsign_at("sign", "*.dll", *chosen, *options, *more, folder=folder, environment=variables)
 
 
 @pytest.fixture(scope="module")
@@ -224,17 +206,22 @@ def test_another_publishers_provenance_is_refused(
     assert (done.code, done.report["error"]["code"]) == (2, "CERT_E_UNTRUSTEDROOT")
 
 
-RULE = f"provenance:\n  repository: {REPOSITORY.upper()}.git\n  branches: [refs/heads/ma*]\n  definition: release\n"
+PUBLISHER = "publisher:\n- subject: Test publisher\n"
+DEMANDED = f"provenance:\n  repository: {REPOSITORY.upper()}.git\n  branches: [refs/heads/ma*]\n  definition: release\n"
+RULE = PUBLISHER + DEMANDED
 
 
 @pytest.mark.parametrize(
     ("policy", "words"),
     [
         (RULE, None),
+        (RULE.replace("refs/heads/ma*", "main"), None),
+        (RULE.replace("refs/heads/ma*", "refs/tags/main"), "built from refs/heads/main, not refs/tags/main"),
         (RULE.replace("APP", "OTHER"), "built from the repository"),
         (RULE.replace("ma*", "release/*"), "built from refs/heads/main, not refs/heads/release/*"),
         (RULE.replace("definition: release", "definition: nightly"), "built by the definition release, not nightly"),
         (f"{RULE}  by_task: true\n", "not by the task"),
+        (RULE.replace("Test publisher", "Another publisher"), "policy-publisher: the signer is CN=Test publisher"),
     ],
 )
 def test_a_policy_demands_source_and_pipeline(policy: str, words: str | None, verify: Callable[..., Run]) -> None:
@@ -242,6 +229,13 @@ def test_a_policy_demands_source_and_pipeline(policy: str, words: str | None, ve
     assert done.code == (0 if words is None else 2), done.text
     if words is not None:
         assert words in done.report["error"]["message"]
+
+
+def test_a_policy_says_whose_statement_counts(verify: Callable[..., Run]) -> None:
+    """Without a publisher anyone with a certificate of a trusted CA could state what the policy demands."""
+    done = verify(policy=DEMANDED)
+    assert (done.code, done.report["error"]["code"]) == (3, "POLICY"), done.text
+    assert "provenance needs publisher" in done.report["error"]["message"]
 
 
 def test_what_the_policy_would_refuse_is_not_signed(publisher: Publisher, tmp_path: Path) -> None:
@@ -257,11 +251,13 @@ def test_what_the_policy_would_refuse_is_not_signed(publisher: Publisher, tmp_pa
     [
         ((), {}, "needs a pipeline"),
         ((), {name: text for name, text in SOURCE.items() if name != "BUILD_SOURCEVERSION"}, "lack the commit"),
+        ((), {**SOURCE, "BUILD_SOURCEVERSION": "4711"}, "needs a commit of Git, and the pipeline built 4711"),
+        ((), {**SOURCE, "BUILD_SOURCEVERSION": "C4711"}, "needs a commit of Git, and the pipeline built C4711"),
         (("--slice", "1/2"), SOURCE, "exclude each other"),
     ],
 )
 def test_what_can_have_no_provenance_is_said_before_anything_is_signed(
-    options: tuple[str, ...], source: dict[str, str], words: str, publisher: Publisher, tmp_path: Path
+    options: tuple[str, ...], source: Mapping[str, str], words: str, publisher: Publisher, tmp_path: Path
 ) -> None:
     for number in range(2):
         (tmp_path / f"{number}.dll").write_bytes(build_pe(overlay=b"%d" % number))

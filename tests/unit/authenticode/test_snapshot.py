@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from kspsign.authenticode.io.snapshot import BLOCK, CHUNK, LARGE, Snapshot
+from kspsign.authenticode.io.snapshot import BLOCK, CHUNK, LARGE, DiskState, Snapshot
 from kspsign.model.errors import ArtifactError
 from kspsign.model.hresults import Hresult
 
@@ -103,3 +103,25 @@ def test_another_size_is_another_content(large: Path, size: int) -> None:
     os.truncate(large, size)
     with pytest.raises(ArtifactError, match="changed while it was read"):
         snapshot.sha256()
+
+
+def test_the_state_of_a_file_lasts_until_it_is_written_to(tmp_path: Path) -> None:
+    before = DiskState(1, 2, 3, 4, 5, links=2)
+    assert before.lasts(before)
+    assert before.lasts(before._replace(changed_ns=6, links=1))
+    for other in (
+        before._replace(changed_ns=6),
+        before._replace(changed_ns=6, links=3),
+        before._replace(changed_ns=6, modified_ns=7, links=1),
+        before._replace(size=4, links=1),
+        before._replace(inode=3, links=1),
+    ):
+        assert not before.lasts(other)
+    path, name = tmp_path / "file", tmp_path / "name"
+    path.write_bytes(b"content")
+    name.hardlink_to(path)
+    state = DiskState.of(path)
+    name.unlink()
+    assert state.lasts(DiskState.of(path))
+    path.write_bytes(b"changed!")
+    assert not state.lasts(DiskState.of(path))

@@ -21,6 +21,7 @@ from kspsign.keys.azure_artifact_signing.errors import UnusableAnswerError, refu
 from kspsign.keys.azure_artifact_signing.identifier import ProfileAddress
 from kspsign.keys.azure_artifact_signing.metadata import find_target
 from kspsign.keys.azure_artifact_signing.options import ArtifactSigningOptions
+from kspsign.keys.azure_artifact_signing.pace import PollingPace
 from kspsign.model.errors import ConfigurationError, PrerequisiteError
 from support.artifact_signing.world import SigningWorld, certificates_only
 
@@ -253,3 +254,34 @@ def test_a_refusal_means(status: int, message: str, code: str) -> None:
 
 def test_a_long_body_is_cut() -> None:
     assert len(said_by(b"word " * 10_000)) < 500
+
+
+def test_an_operation_is_asked_for_when_those_before_it_had_ended() -> None:
+    pace = PollingPace()
+    assert _requests(pace, 1.0) > 10
+    assert _requests(pace, 1.0) <= 4
+    late = [pace.pause(0.0, 1) for _ in range(2)]
+    assert late[0] == late[1] == pytest.approx(0.9, abs=0.1)
+
+
+def test_a_service_that_becomes_faster_or_slower_is_noticed() -> None:
+    pace = PollingPace()
+    for _ in range(20):
+        _requests(pace, 1.0)
+    for _ in range(20):
+        _requests(pace, 0.2)
+    assert pace.pause(0.0, 1) < 0.3
+    assert _requests(pace, 3.0) > 10
+    for _ in range(40):
+        _requests(pace, 3.0)
+    assert _requests(pace, 3.0) <= 6
+
+
+def _requests(pace: PollingPace, seconds: float) -> int:
+    """How many requests an operation of `seconds` takes."""
+    elapsed, rounds = 0.0, 0
+    while elapsed < seconds:
+        elapsed += pace.pause(elapsed, rounds)
+        rounds += 1
+    pace.record(elapsed)
+    return rounds

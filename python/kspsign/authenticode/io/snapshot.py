@@ -15,7 +15,7 @@ import io
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, Final
+from typing import TYPE_CHECKING, BinaryIO, Final, NamedTuple
 
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
@@ -36,6 +36,29 @@ _NONCE = bytes(12)
 def file_changed() -> ArtifactError:
     """The error (ERROR_SHARING_VIOLATION) for a file that is no longer what it was when it was opened."""
     return ArtifactError(Hresult.ERROR_SHARING_VIOLATION, "the file changed while it was read")
+
+
+class DiskState(NamedTuple):
+    """What the system says of a file. It changes whenever the file is written to, even if its modification time is
+    restored. `links` is the number of its names (hard links)."""
+
+    device: int
+    inode: int
+    size: int
+    modified_ns: int
+    changed_ns: int
+    links: int
+
+    @classmethod
+    def of(cls, path: Path) -> DiskState:
+        """The state of the file at `path` just now. Raises OSError."""
+        now = path.stat()
+        return cls(now.st_dev, now.st_ino, now.st_size, now.st_mtime_ns, now.st_ctime_ns, now.st_nlink)
+
+    def lasts(self, now: DiskState) -> bool:
+        """Whether the file was not written to between this state and `now`. That another name of it was removed or
+        replaced, as signing does, changes the last two fields and no content."""
+        return now == self or (now[:4] == self[:4] and now.links < self.links)
 
 
 class Snapshot:

@@ -15,7 +15,7 @@ from typing import BinaryIO
 from kspsign.authenticode.cms.file_signature import CmsSignature
 from kspsign.authenticode.io.read import stretch
 from kspsign.authenticode.io.view import SnapshotView
-from kspsign.authenticode.pe.burn_section import ORIGINALS, BurnSection, read_section, section_fault
+from kspsign.authenticode.pe.burn_section import BUILD, ORIGINALS, BurnSection, read_section, section_fault
 from kspsign.authenticode.pe.digest import PeDigest
 from kspsign.authenticode.pe.image import PeFile
 from kspsign.authenticode.profile import SigningTerms
@@ -26,17 +26,19 @@ from kspsign.model.values import DigestAlgorithm, Finding
 
 _MAX_NESTED = 16  # signatures of an engine that are looked at
 _REPLACE = "Sign it with --replace, which signs the engine, attaches the containers again and signs the bundle."
-_BUILD = "Take the bundle as WiX built it: its engine and then the bundle are signed in one step."
 
 
 def open_bundle(image: PeFile, *, replacing: bool) -> PeFile:
-    """The bundle that `image` is, `image` itself when it is not one or has nothing attached. With `replacing` the
-    signatures of a signed bundle are to be replaced, its engine's too."""
+    """The bundle that `image` is, which has a section of Burn; `image` itself when nothing is attached to it. With
+    `replacing` the signatures of a signed bundle are to be replaced, its engine's too.
+
+    Raises ArtifactError (ERROR_BAD_FORMAT) when the section can't be read.
+    """
     with image.snapshot.open() as file:
         section = read_section(file, image.layout)
-        if section is None or not section.is_attached(image.layout):
-            return image
         fault = section_fault(file, image.layout, section)
+    if fault is None and section.is_alone(image.layout):
+        return image
     replaces = replacing and image.layout.signed
     engine = None
     if fault is None:
@@ -65,7 +67,7 @@ class BurnBundle(PeFile):
         engine has none; see GuardedFile."""
         if self.fault is not None:
             raise ArtifactError(
-                Hresult.ERROR_NOT_SUPPORTED, f"it is a WiX bundle (Burn), and {self.fault}", remedy=_BUILD
+                Hresult.ERROR_NOT_SUPPORTED, f"it is a WiX bundle (Burn), and {self.fault}", remedy=BUILD
             )
         if self.layout.signed and not self.replaces and self.unsigned_inner():
             raise ArtifactError(Hresult.ERROR_NOT_SUPPORTED, self._lost_payload(), remedy=_REPLACE)
@@ -123,8 +125,8 @@ class BurnBundle(PeFile):
 
     @property
     def keeps_digest(self) -> bool:
-        """Whether only the bundle is signed; see RedigestedFile."""
-        return not self.section.is_engine_signed
+        """Whether only the bundle is signed, or its engine can't be read and stays as it is; see RedigestedFile."""
+        return self.fault is not None or not self.section.is_engine_signed
 
     def rebuild(self, signatures: Mapping[int, bytes], target: BinaryIO) -> None:
         """See BundledFiles: the signed engine, its signature noted in the section in place of the header, and the
@@ -159,7 +161,7 @@ class BurnBundle(PeFile):
 
     def _containers_finding(self) -> Finding:
         if self.fault is not None:
-            return Finding("attached-containers", self.fault, Hresult.ERROR_BAD_FORMAT, _BUILD)
+            return Finding("attached-containers", self.fault, Hresult.ERROR_BAD_FORMAT, BUILD)
         if self.unsigned_inner():
             return Finding("attached-containers", self._lost_payload(), Hresult.ERROR_BAD_FORMAT, _REPLACE)
         count = sum(map(bool, self.section.containers[1:]))

@@ -14,13 +14,19 @@ bundle's, else after the user interface: a bundle that is signed while its engin
 from __future__ import annotations
 
 import struct
+from collections.abc import Sequence
+from itertools import accumulate
 from typing import BinaryIO, Final, NamedTuple
 
 from kspsign.authenticode.pe.layout import ALIGNMENT, PeLayout
+from kspsign.model.errors import ArtifactError
+from kspsign.model.hresults import Hresult
 
 SECTION: Final = b".wixburn"
 ORIGINALS: Final = 28
 """Where the three numbers of the signed engine's header are."""
+BUILD: Final = "Take the bundle as WiX built it: its engine and then the bundle are signed in one step."
+"""The remedy for a section that contradicts its file."""
 _MAGIC = 0x00F14300
 _VERSION, _CABINETS = 2, 1
 _FIELDS = struct.Struct("<II16sIIIIII")
@@ -49,6 +55,11 @@ class BurnSection(NamedTuple):
         return self.signature_offset != 0
 
     @property
+    def is_bare_stub(self) -> bool:
+        """Whether no bundle was made of it yet: WiX ships such a program and fills its section in."""
+        return not any((self.stub, self.checksum, self.signature_offset, self.signature_size, self.claimed))
+
+    @property
     def engine_end(self) -> int:
         """End of the engine without its signature."""
         return self.stub + sum(self.containers[:1])
@@ -69,25 +80,34 @@ class BurnSection(NamedTuple):
             return layout.table_offset + layout.table_size
         return self.payload
 
-    def is_attached(self, layout: PeLayout) -> bool:
-        """Whether the file is more than an engine: one that is detached, or that has all its containers in files of
-        their own, is signed like any other program."""
-        if self.version != _VERSION or self.claimed != len(self.containers) or self.is_engine_signed:
-            return True
-        return any(self.containers[1:]) and layout.content_end >= self.engine_end + ALIGNMENT
+    def is_alone(self, layout: PeLayout) -> bool:
+        """Whether the file is a stub or an engine alone, or a bundle with all its containers in files of their own."""
+        if self.is_engine_signed:
+            return False
+        return not any(self.containers[1:]) or layout.signed_end < self.engine_end + ALIGNMENT
 
 
-def read_section(file: BinaryIO, layout: PeLayout) -> BurnSection | None:
-    """The section of the image in `file`; None when it has none."""
-    place = next((place for name, place in zip(layout.names, layout.sections, strict=True) if name == SECTION), None)
-    if place is None or place[1] < _FIELDS.size:
-        return None
-    offset, size = place
+def read_section(file: BinaryIO, layout: PeLayout) -> BurnSection:
+    """The section of the image in `file`, which names one at least.
+
+    Raises ArtifactError (ERROR_BAD_FORMAT) where Burn would read another one or none: it takes the first of that name,
+    whatever its magic is.
+    """
+    if (*layout.names, *layout.bare_names).count(SECTION) != 1:
+        raise _unreadable("it has several sections .wixburn")
+    if SECTION in layout.bare_names:
+        raise _unreadable("its section .wixburn is empty")
+    offset, size = layout.sections[layout.names.index(SECTION)]
+    if size < _FIELDS.size + 4:
+        raise _unreadable(f"its section .wixburn has {size} bytes")
+    others = [place for name, place in zip(layout.names, layout.sections, strict=True) if name != SECTION]
+    if offset < layout.headers_end or any(at < offset + size and offset < at + length for at, length in others):
+        raise _unreadable("its section .wixburn overlaps the headers or another section")
     file.seek(offset)
     data = file.read(min(size, _FIELDS.size + 4 * _MAX_CONTAINERS))
     magic, version, _, stub, checksum, table, table_size, format_, claimed = _FIELDS.unpack_from(data)
     if magic != _MAGIC:
-        return None
+        raise _unreadable(f"its section .wixburn begins with 0x{magic:08X}, not with 0x{_MAGIC:08X}")
     count = min(claimed, (len(data) - _FIELDS.size) // 4)
     containers = struct.unpack_from(f"<{count}I", data, _FIELDS.size)
     return BurnSection(offset, version, stub, checksum, table, table_size, format_, claimed, containers)
@@ -95,7 +115,24 @@ def read_section(file: BinaryIO, layout: PeLayout) -> BurnSection | None:
 
 def section_fault(file: BinaryIO, layout: PeLayout, section: BurnSection) -> str | None:
     """How the section contradicts the file, None when every byte after the stub is accounted for: by the user
-    interface's container, the engine's signature, the attached containers, and the zeros that align signatures."""
+    interface's container, the engine's signature, the attached containers, and the zeros that align signatures. What
+    follows where no container is attached does not concern Burn."""
+    fault = _numbers_fault(section) or _stub_fault(layout, section)
+    if fault or section.is_bare_stub:
+        return fault
+    attached = section.containers[1:]
+    if section.is_alone(layout):
+        end = layout.signed_end if any(attached) else section.engine_end
+        fault = _container_fault(file, layout, section, ())
+        return fault or _gap_fault(file, section.engine_end, end, "its end")
+    return (
+        _gap_fault(file, section.engine_end, section.signature_offset or section.engine_end, "its engine's signature")
+        or _container_fault(file, layout, section, attached)
+        or _gap_fault(file, section.payload_end, layout.signed_end, "its end")
+    )
+
+
+def _numbers_fault(section: BurnSection) -> str | None:
     if section.version != _VERSION or section.format != _CABINETS:
         return f"its section .wixburn has version {section.version} and format {section.format}, not 2 and 1"
     if section.claimed != len(section.containers):
@@ -105,18 +142,22 @@ def section_fault(file: BinaryIO, layout: PeLayout, section: BurnSection) -> str
             f"what it says of its engine's signature contradicts itself (offset {section.signature_offset}, "
             f"size {section.signature_size})"
         )
-    return (
-        _gap_fault(file, section.engine_end, section.signature_offset or section.engine_end, "its engine's signature")
-        or _container_fault(file, layout, section)
-        or _gap_fault(file, section.payload_end, layout.content_end, "its end")
-    )
+    return None
 
 
-def _container_fault(file: BinaryIO, layout: PeLayout, section: BurnSection) -> str | None:
-    starts = [section.stub, section.payload]
-    for size in section.containers[1:-1]:
-        starts.append(starts[-1] + size)
-    for number, (start, size) in enumerate(zip(starts, section.containers, strict=False)):
+def _stub_fault(layout: PeLayout, section: BurnSection) -> str | None:
+    """Whether the stub is less than the image, or nothing follows it."""
+    if section.is_bare_stub:
+        return None
+    if section.stub < layout.image_end:
+        return f"its user interface is said to be at {section.stub}, inside the image, which ends at {layout.image_end}"
+    return None if any(section.containers[:1]) else "it has no user interface's container"
+
+
+def _container_fault(file: BinaryIO, layout: PeLayout, section: BurnSection, attached: Sequence[int]) -> str | None:
+    """Whether the user interface's container or one of the `attached` is not where it should be."""
+    starts = [section.stub, *accumulate(attached, initial=section.payload)]
+    for number, (start, size) in enumerate(zip(starts, (section.containers[0], *attached), strict=False)):
         what = f"its attached container {number}" if number else "its user interface's container"
         if start + size > layout.content_end:
             return f"{what} ends at {start + size}, its content at {layout.content_end}: it is truncated"
@@ -135,3 +176,7 @@ def _gap_fault(file: BinaryIO, begin: int, end: int, what: str) -> str | None:
     if any(file.read(end - begin)):
         return f"{end - begin} bytes at {begin} are neither a container nor zeros before {what}"
     return None
+
+
+def _unreadable(why: str) -> ArtifactError:
+    return ArtifactError(Hresult.ERROR_BAD_FORMAT, f"it is a WiX bundle (Burn), and {why}", remedy=BUILD)

@@ -23,9 +23,9 @@ class PeLayout(NamedTuple):
     offset when signed, else the end of the file.
 
     `sections` are offset and size of each section's raw data, in the section table's order, `names` what the table
-    calls them (8 bytes, NUL-padded); `page` is the machine's page, whatever the image aligns its sections to. `stale`
-    says that the certificate table entry points to no table: its two numbers are kept, but the image counts as
-    unsigned.
+    calls them (8 bytes, NUL-padded), `bare_names` those of sections without raw data; `headers_end` is where the
+    section table ends. `page` is the machine's page, whatever the image aligns its sections to. `stale` says that the
+    certificate table entry points to no table: its two numbers are kept, but the image counts as unsigned.
     """
 
     size: int
@@ -39,6 +39,8 @@ class PeLayout(NamedTuple):
     subsystem: int
     sections: tuple[tuple[int, int], ...]
     names: tuple[bytes, ...] = ()
+    bare_names: tuple[bytes, ...] = ()
+    headers_end: int = 0
     stale: bool = False
 
     @property
@@ -52,9 +54,19 @@ class PeLayout(NamedTuple):
         return self.table_offset if self.signed else self.size
 
     @property
+    def image_end(self) -> int:
+        """End of the headers and of every section's raw data; what follows is not part of the image in memory."""
+        return max(self.headers_end, *(offset + length for offset, length in self.sections), 0)
+
+    @property
     def padding(self) -> int:
         """Zero bytes that bring unsigned content to a multiple of eight; they are hashed and written."""
         return -self.content_end % ALIGNMENT
+
+    @property
+    def signed_end(self) -> int:
+        """End of the content once it is signed."""
+        return self.content_end + self.padding
 
 
 def read_layout(file: BinaryIO, size: int, *, clear_stale: bool = False) -> PeLayout:
@@ -74,12 +86,9 @@ def read_layout(file: BinaryIO, size: int, *, clear_stale: bool = False) -> PeLa
     directory_offset = pe + FILE_HEADER + directories + CERTIFICATE_DIRECTORY * 8
     table_offset, table_size = struct.unpack_from("<II", optional, directories + CERTIFICATE_DIRECTORY * 8)
     headers_end = pe + FILE_HEADER + optional_size + sections * SECTION_HEADER
-    raw = _read_sections(file, pe + FILE_HEADER + optional_size, sections, size)
-    image_end = max(headers_end, *(offset + length for _, offset, length in raw), 0)
-    fault = _entry_fault(table_offset, table_size, image_end, size)
-    if fault is not None and not clear_stale:
-        raise stale_entry(fault)
-    return PeLayout(
+    found = _read_sections(file, pe + FILE_HEADER + optional_size, sections, size)
+    raw = tuple(section for section in found if section[2])
+    layout = PeLayout(
         size=size,
         checksum_offset=pe + FILE_HEADER + 64,
         checksum=struct.unpack_from("<I", optional, 64)[0],
@@ -91,8 +100,13 @@ def read_layout(file: BinaryIO, size: int, *, clear_stale: bool = False) -> PeLa
         subsystem=struct.unpack_from("<H", optional, 68)[0],
         sections=tuple((offset, length) for _, offset, length in raw),
         names=tuple(name for name, _, _ in raw),
-        stale=fault is not None,
+        bare_names=tuple(name for name, _, length in found if not length),
+        headers_end=headers_end,
     )
+    fault = _entry_fault(table_offset, table_size, layout.image_end, size)
+    if fault is not None and not clear_stale:
+        raise stale_entry(fault)
+    return layout._replace(stale=fault is not None)
 
 
 def _directories_offset(optional: bytes) -> int:
@@ -122,12 +136,13 @@ def stale_entry(fault: str) -> ArtifactError:
 
 
 def _read_sections(file: BinaryIO, offset: int, count: int, size: int) -> tuple[tuple[bytes, int, int], ...]:
-    """Name, offset and size of the raw data of every section that has any; raises when one ends past the file."""
+    """Name, offset and size of every section's raw data, 0 and 0 without any; raises when one ends past the file."""
     table = _read(file, offset, count * SECTION_HEADER, "section table")
     found: list[tuple[bytes, int, int]] = []
     for index in range(count):
         name, raw_size, raw_offset = struct.unpack_from("<8s8xII", table, index * SECTION_HEADER)
         if not raw_size or not raw_offset:
+            found.append((name, 0, 0))
             continue
         if raw_offset + raw_size > size:
             shown = name.rstrip(b"\0").decode("ascii", "replace")

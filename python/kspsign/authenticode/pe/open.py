@@ -18,7 +18,7 @@ def open_image_to_replace(snapshot: Snapshot) -> PeFile:
 
 
 def _as_bundle(image: PeFile, *, replacing: bool) -> PeFile:
-    if SECTION not in image.layout.names:
+    if SECTION not in image.layout.names and SECTION not in image.layout.bare_names:
         return image
     from kspsign.authenticode.pe.burn import open_bundle  # noqa: PLC0415 - few images are bundles
 

@@ -21,7 +21,7 @@ from kspsign.authenticode.formats import (
     detect_format,
     is_taken_by_name,
 )
-from kspsign.authenticode.io.snapshot import Snapshot
+from kspsign.authenticode.io.snapshot import DiskState, Snapshot
 from kspsign.authenticode.refusals import is_archive
 from kspsign.authenticode.signable import Glimpse
 from kspsign.batch.admissions import MOST_KEPT
@@ -34,7 +34,6 @@ from kspsign.model.report import InsideFacts
 from kspsign.model.values import Artifact, Format
 from kspsign.publishing.wording import count
 from kspsign.verifying.policy.judge import Judge
-from kspsign.verifying.verifier import state_of
 
 MAX_DEPTH: Final = 5
 """Containers in containers in one of the files that the patterns match."""
@@ -86,7 +85,11 @@ class Opener:
         if not artifact.readable:
             return None
         self.look_for_payload(artifact)
-        if not self.reaches(artifact.name):
+        return self.look_into(artifact)
+
+    def look_into(self, artifact: Artifact) -> Opened | None:
+        """Likewise; what else is packed in the file is not looked for."""
+        if not (artifact.readable and self.reaches(artifact.name)):
             return None
         try:
             snapshot = Snapshot(artifact.path, keep=False)
@@ -102,9 +105,11 @@ class Opener:
         try:
             if depth > MAX_DEPTH:
                 raise over_limit(f"containers are in containers more than {MAX_DEPTH} deep")
-            state = state_of(artifact.path)
-            container = open_container(snapshot, BOUNDS)
-            return _Pass(self, artifact, container, extracted, depth).opened(kind, state)
+            state = DiskState.of(artifact.path)
+            opened = _Pass(self, artifact, open_container(snapshot, BOUNDS), extracted, depth).opened(kind, state)
+            # By its other names the file may be signed first, which its state shows as it would show a change.
+            sha256 = snapshot.sha256() if self.signs and state.links > 1 else None
+            return opened._replace(node=replace(opened.node, sha256=sha256))
         except KspSignError as error:
             return Opened(ContainerNode(artifact, kind, error=error), InsideFacts(0))
         except OSError as refused:
@@ -157,12 +162,11 @@ class _Pass:
         self._stating: str | None = None
         self._not_opened: list[str] = []
 
-    def opened(self, kind: ContainerKind, state: tuple[int, ...]) -> Opened:
+    def opened(self, kind: ContainerKind, state: DiskState) -> Opened:
         """What is in it."""
         own = self._container.signature_entries
         for entry in self._container.entries:
             if entry.name not in own:
-                self._look_for_manifest(entry)
                 self._entry(entry)
         if self._stating is not None and any(artifact.to_sign for artifact in self._artifacts):
             raise ArtifactError(
@@ -182,30 +186,29 @@ class _Pass:
             return True
         return artifact.format is not None and judge is not None and judge.leaves_alone(artifact.names, artifact.format)
 
-    def _look_for_manifest(self, entry: ContainerEntry) -> None:
-        """Note a manifest that lists other files, whether or not a pattern names it."""
-        suffix = PurePosixPath(entry.name).suffix.lower()
-        if not self._signs or self._stating is not None or suffix not in MANIFEST_SUFFIXES:
-            return
-        self._extracted.add(entry)
-        found = self._opener.extractor.extract(self._container, entry, suffix, lambda _head: None)
-        if found.path is not None and detect_format(Glimpse(found.path, found.head, entry.size)) in SIGNED_AFTER_OTHERS:
-            self._stating = entry.name
-
     def _entry(self, entry: ContainerEntry) -> None:
         opener, name = self._opener, f"{self._artifact.name}/{entry.name}"
         suffix = PurePosixPath(entry.name).suffix.lower()
         reaches = opener.reaches(name)
-        if not (reaches or opener.patterns.takes(name)):
-            self._not_matched += 1
+        selected = reaches or opener.patterns.takes(name)
+        # A manifest that lists other files is looked for whether or not a pattern names it.
+        may_state = self._signs and self._stating is None and suffix in MANIFEST_SUFFIXES
+        self._not_matched += not selected
+        if not (selected or may_state):
             return
         self._extracted.add(entry)
         found = opener.extractor.extract(self._container, entry, suffix, partial(self._owner, name))
         if found.path is None:
-            self._leave(entry, None, found.head)
+            if selected:
+                self._leave(entry, None, found.head)
             return
         glimpse = Glimpse(found.path, found.head, entry.size)
-        format_, kind = detect_format(glimpse), detect_container(glimpse)
+        format_ = detect_format(glimpse)
+        if may_state and format_ in SIGNED_AFTER_OTHERS:
+            self._stating = entry.name
+        if not selected:
+            return
+        kind = detect_container(glimpse)
         # What readers open as a container, or Windows loads, by its name is refused where nothing can be judged by it,
         # as outside of a container.
         named = is_named_container(found.head, suffix) or (suffix in PROGRAM_SUFFIXES and not opener.signs)

@@ -12,6 +12,7 @@ from pathlib import Path
 from kspsign.authenticode.containers.container import Container, open_container
 from kspsign.authenticode.containers.rebuild import check_rebuild, rebuild
 from kspsign.authenticode.formats import open_signable
+from kspsign.authenticode.io.snapshot import DiskState
 from kspsign.authenticode.signable import Digest
 from kspsign.batch.inside.extract import BOUNDS
 from kspsign.batch.inside.tree import ContainerMember, ContainerNode, Inside
@@ -25,7 +26,6 @@ from kspsign.model.report import FileOutcome
 from kspsign.signing.copies import LockedTarget, SignedCopy
 from kspsign.signing.engine import Engine
 from kspsign.signing.plan import Planner
-from kspsign.verifying.verifier import state_of
 
 
 def admit_container(node: ContainerNode, signing: Signing, engine: Engine) -> None:
@@ -57,9 +57,9 @@ def sign_container(node: ContainerNode, signing: Signing, engine: Engine) -> Fil
     if not changed:
         return _unchanged(node, signing, lambda: sign_one(artifact, signing, engine))
     with signing.run.shared.targets.hold(artifact) as held:
-        _check_state(node, held)
-        held.check_writable()
         sha256 = sha256_of(artifact.path)
+        _check_content(node, held, sha256)
+        held.check_writable()
         started = time.perf_counter()
         made = _written_again(node, changed, inside, drop_signature=signing.run.settings.replace)
         seconds = {"rebuild": round(time.perf_counter() - started, 6)}
@@ -116,9 +116,11 @@ def _check_members(node: ContainerNode, inside: Inside) -> None:
         )
 
 
-def _check_state(node: ContainerNode, held: LockedTarget) -> None:
-    """Raise ArtifactError when the container is not what its files were taken out of."""
-    if state_of(held.path) != node.state:
+def _check_content(node: ContainerNode, held: LockedTarget, sha256: str) -> None:
+    """Raise ArtifactError when the container, whose content has this sha256 now, is not what its files were taken out
+    of. This run may have signed it by another name (hard link) meanwhile, which leaves this one its content."""
+    before, now = node.state, DiskState.of(held.path)
+    if before != now and not (before is not None and before.lasts(now) and sha256 == node.sha256):
         raise ArtifactError(
             Hresult.ERROR_SHARING_VIOLATION,
             "the file was changed by another process since what is inside was taken out",

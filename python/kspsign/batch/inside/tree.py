@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from kspsign.authenticode.containers.container import Container
 from kspsign.authenticode.containers.kinds import ContainerKind
+from kspsign.authenticode.io.snapshot import DiskState
 from kspsign.authenticode.signable import Digest
 from kspsign.batch.inside.folder import PrivateFolder
 from kspsign.model.errors import CANCELLED, NOT_TRIED, HaltedError, KspSignError
@@ -30,14 +31,16 @@ class ContainerMember(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class ContainerNode:
-    """A container that was opened: what it is, the files in it that have rows, and its state when it was read (see
-    `state_of`). `error` is why what is inside can't be taken out. `opened` is the container as it was read, None where
-    there are too many to keep."""
+    """A container that was opened: what it is, the files in it that have rows, and its state when it was read; None
+    only where it could not be. `sha256` is that of a file that has further names (hard links) and is to be signed.
+    `error` is why what is inside can't be taken out. `opened` is the container as it was read, None where there are too
+    many to keep."""
 
     artifact: Artifact
     kind: ContainerKind | None
     members: tuple[ContainerMember, ...] = ()
-    state: tuple[int, ...] = ()
+    state: DiskState | None = None
+    sha256: str | None = None
     error: KspSignError | None = None
     opened: Container | None = field(default=None, repr=False)
 
@@ -55,7 +58,8 @@ class Inside:
     """The containers of a run by name (`nodes`), and `duplicates`: for a file that is worked on, further ones inside
     with the same content, which share its outcome. Safe to share between threads.
 
-    `facts` are what the report says of each container.
+    `facts` are what the report says of each container. `elsewhere` are names of files inside the containers of other
+    slices, as far as a rule asked for them.
     """
 
     folder: PrivateFolder
@@ -63,6 +67,7 @@ class Inside:
     paths: Mapping[str, Path]
     duplicates: Mapping[str, tuple[Artifact, ...]]
     facts: Mapping[str, InsideFacts]
+    elsewhere: tuple[str, ...] = ()
     _parents: dict[str, list[str]] = field(default_factory=dict)
     _roots_left: dict[str, int] = field(default_factory=dict)
     _settled: dict[str, Settled] = field(default_factory=dict)

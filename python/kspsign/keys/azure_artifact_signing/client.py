@@ -24,6 +24,7 @@ from kspsign.keys.azure_artifact_signing.answers import (
 )
 from kspsign.keys.azure_artifact_signing.errors import ERRORS, UnusableAnswerError, pending, refusal
 from kspsign.keys.azure_artifact_signing.identifier import ProfileAddress
+from kspsign.keys.azure_artifact_signing.pace import PollingPace
 from kspsign.keys.azure_identity.bearer import BearerToken
 from kspsign.keys.rest import USER_AGENT, Silence, send
 from kspsign.model.errors import PrerequisiteError, SigningError, ThrottledError
@@ -41,8 +42,8 @@ ALGORITHMS: Final = {
 }
 OPERATION_SECONDS = 300.0
 """How long an operation is waited for; reports are of up to 180 s."""
-_FIRST_POLL, _POLL_STEP, _LONGEST_POLL = 0.05, 0.01, 1.0
 _EXCHANGE_SECONDS = 120.0
+_UNANSWERED_PAUSE = 1.0
 _BUSY = frozenset({429, 503})
 _GATEWAY = frozenset({502, 504})
 _PASSING = _BUSY | _GATEWAY | {500, 408}
@@ -75,6 +76,7 @@ class SigningClient:
         self._token, self._attempts = token, replace(attempts, asked_to_wait=_retry_after)
         self._pool = Pool(network, deadline=_EXCHANGE_SECONDS, connections=connections)
         self._correlation_id = correlation_id
+        self._pace = PollingPace()
 
     def chain(self) -> bytes:
         """The certificates that the next signature comes with, as the service sends them; free.
@@ -116,7 +118,7 @@ class SigningClient:
 
         Raises LostSignatureError when the service does not say how it ended, CancelledError.
         """
-        end, rounds, faults = monotonic() + OPERATION_SECONDS, 0, 0
+        started, rounds, faults = monotonic(), 0, 0
         while True:
             self._attempts.wait(0)
             try:
@@ -125,17 +127,19 @@ class SigningClient:
                 raise pending(asked, refused.message) from refused
             state = _state_in(answer)
             if state is not None and not state.is_unfinished:
+                if rounds:
+                    self._pace.record(monotonic() - started)
                 return state
             if state is not None:
                 wait, faults = _retry_after(answer), 0
-                pause = min(_FIRST_POLL + _POLL_STEP * rounds, _LONGEST_POLL) if wait is None else wait
+                pause = self._pace.pause(monotonic() - started, rounds) if wait is None else wait
                 rounds += 1
             else:
                 faults += 1
                 if faults == self._attempts.most or not _may_get_better(answer):
                     return self._given_up(answer, asked)
-                pause = pause_before(faults, FIRST_PAUSE, _retry_after(answer)) or _LONGEST_POLL
-            if monotonic() + pause > end:
+                pause = pause_before(faults, FIRST_PAUSE, _retry_after(answer)) or _UNANSWERED_PAUSE
+            if monotonic() - started + pause > OPERATION_SECONDS:
                 raise pending(asked, f"it is not done after {OPERATION_SECONDS:.0f} s", timed_out=True)
             self._attempts.wait(pause)
 

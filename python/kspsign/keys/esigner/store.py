@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final, NamedTuple, Self
 
-from kspsign.concurrency.batcher import Batcher
+from kspsign.concurrency.batcher import Batcher, BatchShare
 from kspsign.keys.esigner.client import ESignerClient
 from kspsign.keys.esigner.credential import Credential, check_totp, check_valid, find_credential
 from kspsign.keys.esigner.environment import ENVIRONMENTS, ESignerLogin
@@ -151,10 +151,10 @@ class ESignerStore(ScanningKeyStore):
 
     def _batch(self) -> Batcher[_Wanted, RawSignature]:
         """One request at a time; what comes a moment too late waits for the next one-time password."""
-        size = min(MOST_HASHES, self._most) if self._credential.several else 1
+        share = BatchShare(min(MOST_HASHES, self._most) if self._credential.several else 1, 1)
         if self._passwords is None:
-            return Batcher(self._signed, size=size, processes=1)
-        return Batcher(self._signed, size=size, processes=1, quiet=_QUIET_SECONDS)
+            return Batcher(self._signed, share)
+        return Batcher(self._signed, share, quiet=_QUIET_SECONDS)
 
     def _scan(self, digest: bytes, algorithm: DigestAlgorithm) -> None:
         """Tell the service which file the digest is of; once, however often its signature is asked for."""

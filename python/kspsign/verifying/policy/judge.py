@@ -51,8 +51,12 @@ class Judge:
 
     def missing(self, names: Sequence[str]) -> PolicyError | None:
         """The error when a pattern of what must be signed matches none of all files that there are."""
-        unmatched = [glob for glob in self.policy.signed.files if not any(matches(glob, name) for name in names)]
-        return PolicyError(self.facts.name, tuple(unmatched)) if unmatched else None
+        unmatched = self.unmatched(names)
+        return PolicyError(self.facts.name, unmatched) if unmatched else None
+
+    def unmatched(self, names: Sequence[str]) -> tuple[str, ...]:
+        """The patterns of what must be signed that match none of these names."""
+        return tuple(glob for glob in self.policy.signed.files if not any(matches(glob, name) for name in names))
 
     def leaves_alone(self, names: Sequence[str], format_: Format | None) -> bool:
         """Whether the file is not to be signed: by one of its names it keeps its vendor's signature, or by all of them

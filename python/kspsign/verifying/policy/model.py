@@ -42,6 +42,17 @@ def _thumbprint(text: str) -> str:
     return digits
 
 
+def _refs(patterns: tuple[str, ...]) -> tuple[str, ...]:
+    """Patterns of full names: what does not begin with refs/ names branches, as in the triggers of Azure Pipelines."""
+    for pattern in patterns:
+        if not pattern or "\\" in pattern or pattern.startswith("!"):
+            raise ValueError(f"{pattern!r} is not a pattern of branches: write main, release/* or refs/tags/v*")
+        if fault := pattern_fault(pattern):
+            raise ValueError(f"{pattern!r} {fault[0]}. {fault[1]}")
+    expanded = (name for pattern in patterns for name in expand_braces(pattern))
+    return tuple(name if name.startswith("refs/") else f"refs/heads/{name}" for name in expanded)
+
+
 Glob = Annotated[str, AfterValidator(_glob)]
 
 
@@ -137,8 +148,8 @@ class ProvenanceRule(_Part):
     """What the provenance of the files (--provenance) must say."""
 
     repository: str = Field(min_length=1, description="Address of the repository; case and a final .git are ignored.")
-    branches: Annotated[tuple[str, ...], Field(min_length=1)] = Field(
-        (), description="Patterns of full names of branches and tags: refs/heads/main (default: any)."
+    branches: Annotated[tuple[str, ...], Field(min_length=1), AfterValidator(_refs)] = Field(
+        (), description="Patterns of branches (main is refs/heads/main) and of full names, refs/tags/* (default: any)."
     )
     definition: str | None = Field(None, min_length=1, description="Name of the pipeline (default: any).")
     by_task: bool = Field(False, description="Whether the extension's task must have signed.")
@@ -167,3 +178,11 @@ class Policy(_Part):
     unsigned: Globs = Field((), description="Patterns of files that may stay unsigned; `run` does not sign them.")
     provenance: ProvenanceRule | None = Field(None, description="What the provenance of the files must say.")
     vendor: tuple[VendorRule, ...] = Field((), description="Files that keep their vendor's signature.")
+
+    @model_validator(mode="after")
+    def _says_whose_provenance(self) -> Policy:
+        if self.provenance is not None and not self.publisher:
+            raise ValueError(
+                "provenance needs publisher: without it anyone with a trusted certificate may state the source"
+            )
+        return self

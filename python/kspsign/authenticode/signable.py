@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple, Protocol, TypeAlias, TypeVar, runtime_checkable
 
 from kspsign.authenticode.io.snapshot import Snapshot
-from kspsign.authenticode.profile import FileSignature, SignatureProfile, SigningTerms
-from kspsign.model.values import DigestAlgorithm, Finding, Format
+from kspsign.authenticode.profile import DetachableProfile, FileSignature, SignatureProfile, SigningTerms
+from kspsign.model.values import DigestAlgorithm, Finding
 
 HEAD = 4096
 MAX_SIGNATURE = 4 << 20
@@ -65,57 +64,6 @@ class ListedFile(NamedTuple):
 
     name: str
     digest: str
-
-
-class SizedDigest(NamedTuple):
-    """Size in bytes and digest of a file."""
-
-    size: int
-    digest: bytes
-
-
-class FileReference(NamedTuple):
-    """Another file that a signed file states size and digest of: its name there, where it is, and what is stated.
-
-    `signed_as` is the format of one without whose own signature that of the stating file is worth nothing.
-    """
-
-    name: str
-    path: Path
-    algorithm: DigestAlgorithm
-    stated: SizedDigest
-    signed_as: Format | None = None
-
-    def actual(self) -> SizedDigest | None:
-        """What it is now, None when it is not there. OSError passes through."""
-        hasher, size = hashlib.new(self.algorithm), 0
-        try:
-            for _, piece in Snapshot(self.path, keep=False).pieces():
-                hasher.update(piece)
-                size += len(piece)
-        except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
-            return None
-        return SizedDigest(size, hasher.digest())
-
-    def difference(self, actual: SizedDigest | None) -> str | None:
-        """How `actual` is not what is stated; None when it is."""
-        if actual is None:
-            return f"{self.name} is not there"
-        if actual.digest != self.stated.digest:
-            return f"{self.name} has the hash {actual.digest.hex()}, stated is {self.stated.digest.hex()}"
-        if actual.size != self.stated.size:
-            return f"{self.name} has {actual.size} bytes, stated are {self.stated.size}"
-        return None
-
-
-def looked_up(references: Sequence[FileReference]) -> Iterator[tuple[FileReference, SizedDigest | None]]:
-    """Each with what its file is now; one that is stated many times is read once. OSError passes through."""
-    known: dict[tuple[Path, DigestAlgorithm], SizedDigest | None] = {}
-    for reference in references:
-        key = reference.path, reference.algorithm
-        if key not in known:
-            known[key] = reference.actual()
-        yield reference, known[key]
 
 
 class Listing(NamedTuple):
@@ -254,18 +202,6 @@ class BundledFiles(SignableFile, Protocol):
 
 
 @runtime_checkable
-class ReferencingFile(Protocol):
-    """A signable file that states the digests of others (a manifest): they are signed first, and it follows them."""
-
-    def references(self) -> tuple[FileReference, ...]:
-        """The files that it is about, wherever they are or should be."""
-
-    def restated(self, states: Mapping[str, SizedDigest]) -> SignableFile:
-        """The same file with `states` in place of what it says of these names. What its sha256 is of stays the file as
-        it is. Raises ArtifactError when a name is that of a manifest that can't be read."""
-
-
-@runtime_checkable
 class ConvertibleFile(Protocol):
     """A signable file of text, whose line ends may keep it from being signed."""
 
@@ -336,14 +272,15 @@ class DescribedFile(Protocol[SignatureT_contra]):
         """The facts in `signature`, as label and text."""
 
 
-@dataclass(frozen=True, slots=True)
-class SignableFormat:
+class SignableFormat(NamedTuple):
     """One format: how its files are detected, and how one is opened; `open_to_replace` opens one whose signatures are
-    to be replaced, where that makes a difference."""
+    to be replaced, where that makes a difference. `detachable` is the profile of signatures that are prepared and made
+    apart from their file, None where they can't be."""
 
     detect: Callable[[Glimpse], bool]
     open: Callable[[Snapshot], SignableFile]
     open_to_replace: Callable[[Snapshot], SignableFile] | None = None
+    detachable: DetachableProfile[FileSignature] | None = None
 
 
 def nth(index: int, finding: Finding) -> Finding:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
+from typing import TYPE_CHECKING, NamedTuple
 
 from kspsign.authenticode.formats import open_signable
 from kspsign.authenticode.profile import FileSignature
@@ -11,7 +12,6 @@ from kspsign.authenticode.signable import ConvertibleFile, SignableFile
 from kspsign.batch.admissions import MOST_KEPT, Admissions
 from kspsign.batch.occupancy import guard, occupant_of, occupied
 from kspsign.batch.outcomes import checked, failed, planned, signed, skipped
-from kspsign.batch.references import ReferencedFiles
 from kspsign.batch.run import Run
 from kspsign.certificates.identity import PublisherIdentity
 from kspsign.model.errors import KspSignError, TrustError
@@ -23,17 +23,20 @@ from kspsign.signing.engine import Engine
 from kspsign.signing.plan import Planner
 from kspsign.verifying import Verifier, read_signatures
 
+if TYPE_CHECKING:
+    from kspsign.batch.references import ReferencedFiles
 
-@dataclass(frozen=True, slots=True)
-class Signing:
-    """The shared parts of a signing run: the run, our certificate, and the verifier."""
+
+class Signing(NamedTuple):
+    """The shared parts of a signing run: the run, our certificate, and the verifier. `referenced` is None where no file
+    states hashes of others."""
 
     run: Run
     identity: PublisherIdentity
     verifier: Verifier
-    referenced: ReferencedFiles
-    admissions: Admissions = field(default_factory=Admissions)
-    kept: list[SignableFile] = field(default_factory=list)
+    referenced: ReferencedFiles | None
+    admissions: Admissions
+    kept: list[SignableFile]
 
     def committed(self, artifact: Artifact, copy: SignedCopy, engine: Engine) -> None:
         """The copy has taken its target's place. What is in a container is not safe yet then, which others may have to
@@ -63,7 +66,8 @@ def admit_one(artifact: Artifact, signing: Signing, engine: Engine) -> None:
     if is_to_be_signed(file, signing):
         guard(file)
         engine.hooks.admit(file)
-        signing.referenced.check(file)
+        if signing.referenced is not None:
+            signing.referenced.check(file)
         if signing.run.inside is not None:
             signing.run.inside.expect(artifact)
     signing.admissions.keep(artifact, state, file)
@@ -91,7 +95,8 @@ def sign_held(
 ) -> FileOutcome:
     """Sign a copy of `file`, the content of the held target, read it back and verify it, replace the target."""
     signing.verifier.check_inner_files(file, artifact.name, artifact.format)
-    file = signing.referenced.restate(file)
+    if signing.referenced is not None:
+        file = signing.referenced.restate(file)
     copy = engine.sign(held, file)
     started = time.perf_counter()
     verification = signing.verifier.verify_by_names(copy.path, artifact.format, artifact.names, copy.hashes)
@@ -122,7 +127,8 @@ def plan_one(artifact: Artifact, signing: Signing, planner: Planner) -> FileOutc
         held.check_writable()
         guard(file)
         signing.verifier.check_inner_files(file, artifact.name, artifact.format)
-        signing.referenced.check(file)
+        if signing.referenced is not None:
+            signing.referenced.check(file)
         return planned(artifact, planner.plan(file))
 
 

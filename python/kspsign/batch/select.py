@@ -20,6 +20,7 @@ from kspsign.model.suggest import did_you_mean
 from kspsign.model.values import COPY_PREFIX, Artifact
 
 LEFTOVER = "a signed copy that a run made next to its target"
+LINK_OUT = "a link out of the folder"
 
 
 class SelectionPurpose(Enum):
@@ -198,7 +199,7 @@ class _ChosenFiles:
             names = self._tree.names(path)
             identity = identity_of(names.real)
             escapes = not (outright or identity.startswith(inside))
-            reason = path.fault or (f"a link out of the folder, to {Path(names.real).as_posix()}" if escapes else "")
+            reason = path.fault or (f"{LINK_OUT}, to {Path(names.real).as_posix()}" if escapes else "")
             artifact = None if reason else self.chosen.get(identity) or _artifact(names.real, names.shown)
             reason = reason or self._inconvenience(artifact, names.shown, pattern)
             if artifact is None or reason:

@@ -6,10 +6,11 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple, cast
 
+from kspsign.authenticode.formats import SIGNED_AFTER_OTHERS
+from kspsign.batch.admissions import Admissions
 from kspsign.batch.cautions import certificate_warnings, no_timestamp_warning, skipped_warnings
 from kspsign.batch.ledger import begin_ledger
 from kspsign.batch.one_artifact import Signing, admit_one, plan_one, sign_one
-from kspsign.batch.references import ReferencedFiles
 from kspsign.batch.run import Run
 from kspsign.batch.slices import share
 from kspsign.batch.work import Batch
@@ -29,6 +30,7 @@ from kspsign.verifying import Verifier, open_second_opinion, open_verifier
 
 if TYPE_CHECKING:
     from kspsign.batch.inside.tree import ContainerNode
+    from kspsign.batch.references import ReferencedFiles
     from kspsign.signing.native import NativeEngine
     from kspsign.signing.preflight import Preflight
 
@@ -110,13 +112,21 @@ def verify(run: Run, copies: SignedCopies) -> None:
     second = run.open(open_second_opinion(run.settings, certificate, run.cancelled, run.shared.slots.released))
     identity = PublisherIdentity.of(certificate.chain[0])
     verifier = replace(copies.key.verifier, second=second)
-    signing = Signing(run, identity, verifier, ReferencedFiles(run))
+    signing = Signing(run, identity, verifier, _referenced(run), Admissions(), [])
     if isinstance(copies.source, Planner):
         _plan_all(signing, copies.source)
     else:
         _sign_all(signing, copies.source)
     if run.settings.skip_signed:
         run.warn(skipped_warnings(run.record.outcomes.values(), run.record.certificate))
+
+
+def _referenced(run: Run) -> ReferencedFiles | None:
+    if not any(artifact.format in SIGNED_AFTER_OTHERS for artifact in run.artifacts):
+        return None
+    from kspsign.batch.references import ReferencedFiles  # noqa: PLC0415 - few runs have such files
+
+    return ReferencedFiles(run)
 
 
 def present(run: Run, certificate: SyncedCertificate) -> None:

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Hashable
+from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from operator import attrgetter
 from typing import Protocol
 
+from kspsign.authenticode.formats import SIGNED_AFTER_OTHERS
 from kspsign.batch.guard import guarded
 from kspsign.batch.kept import Keeper
 from kspsign.batch.outcomes import failed, not_replaced
-from kspsign.batch.references import stating_files
 from kspsign.batch.run import Run
 from kspsign.concurrency.ready_queue import ReadyQueue
 from kspsign.concurrency.workers import Workers
@@ -88,7 +88,7 @@ class Batch:
 
         outcomes = self._record.outcomes
         left = [item for item in self._artifacts if item.name not in outcomes and not self._is_duplicate(item)]
-        stating = stating_files(left)
+        stating = _stating_files(left)
         listed = frozenset[str]().union(*stating.values())
         waits_for: dict[Hashable, Collection[Hashable]] = dict(stating.items())
         if inside is not None:
@@ -153,3 +153,12 @@ class Batch:
         waits = self._services.waits if self._services is not None else Waits()
         named = (("key store", waits.key_store), ("timestamp server", waits.timestamp))
         self._console.progress(lambda: self._meter.read(tuple(pair for pair in named if pair[1])))
+
+
+def _stating_files(artifacts: Sequence[Artifact]) -> Mapping[str, frozenset[str]]:
+    """For each file that states hashes of others, the names of those that it lists."""
+    if not any(artifact.format in SIGNED_AFTER_OTHERS for artifact in artifacts):
+        return {}
+    from kspsign.batch.references import stating_files  # noqa: PLC0415 - few runs have such files
+
+    return stating_files(artifacts)

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from typing import Protocol, runtime_checkable
 
 from kspsign.authenticode.profile import DetachableProfile, PairedSignature, PreparedSignature, SigningTerms
-from kspsign.authenticode.signable import BundledFiles, Digest, ReferencingFile, SignableFile
+from kspsign.authenticode.references import ReferencingFile
+from kspsign.authenticode.signable import BundledFiles, Digest, SignableFile
 from kspsign.certificates.identity import PublisherIdentity
 from kspsign.concurrency.single_flight import SingleFlight
 from kspsign.model.errors import ArtifactError

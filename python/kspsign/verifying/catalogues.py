@@ -19,8 +19,9 @@ from kspsign.model.errors import ArtifactError, TrustError
 from kspsign.model.hresults import Hresult
 from kspsign.model.values import Artifact, DigestAlgorithm, ErrorFacts, Finding, Format, Verdict, Verification
 from kspsign.verifying.chain_checks import algorithm_finding
-from kspsign.verifying.signatures import ExaminedSignature
-from kspsign.verifying.verifier import Verifier, conclude, read_signatures
+from kspsign.verifying.conclude import conclude
+from kspsign.verifying.signatures import ExaminedSignature, read_signatures
+from kspsign.verifying.verifier import Verifier
 
 _HASHED_BY_FORMAT = frozenset({Format.PE, Format.CAB, Format.MSI})
 """What catalogues may list by the Authenticode digest; Windows looks up MSI packages by the whole file alone."""

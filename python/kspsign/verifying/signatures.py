@@ -10,6 +10,7 @@ from cryptography import x509
 
 from kspsign.authenticode.cms.timestamp import Timestamp
 from kspsign.authenticode.profile import FileSignature, IssuerNaming
+from kspsign.authenticode.signable import SignableFile
 from kspsign.certificates.parse import common_name_of, key_kind, parse_certificate, subject_of, thumbprint_of
 from kspsign.certificates.validity import is_for_lifetime_signing
 from kspsign.model.checks import CheckName
@@ -32,7 +33,8 @@ from kspsign.verifying.unsigned_data import attributes_finding, certificates_fin
 if TYPE_CHECKING:
     from kspsign.verifying.revocation import Revocation
 
-
+MAX_NESTED = 16
+"""Signatures of a file that are read, further and nested ones included."""
 _WITHOUT_LIFETIME = (
     "Sign again with a certificate without lifetime signing (extended key usage 1.3.6.1.4.1.311.10.3.13): no timestamp "
     "extends what this one signs."
@@ -198,3 +200,23 @@ def _named(name: Callable[[bytes | None], str], certificate: bytes | None) -> st
         return name(certificate)
     except TrustError:
         return "unknown"  # the chain's findings say what is wrong with the certificate
+
+
+def read_signatures(file: SignableFile) -> tuple[tuple[FileSignature, ...], tuple[Finding, ...]]:
+    """Every signature, with countersigner and further ones after it, and a finding for each that can't be read."""
+    read: list[FileSignature] = []
+    findings: list[Finding] = []
+    waiting = list(file.signatures)
+    while waiting:
+        if len(read) + len(findings) >= MAX_NESTED:
+            findings.append(Finding("cms-structure", "too many signatures", Hresult.TRUST_E_MALFORMED_SIGNATURE))
+            break
+        try:
+            signature: FileSignature = file.profile.read(waiting.pop(0))
+        except TrustError as fault:
+            hresult = fault.hresult or Hresult.TRUST_E_MALFORMED_SIGNATURE
+            findings.append(Finding(fault.check, fault.message, hresult))
+            continue
+        read += (signature, *signature.countersigners)
+        waiting[:0] = signature.further
+    return tuple(read), tuple(findings)

@@ -17,21 +17,18 @@ from kspsign.authenticode.signable import BundledFiles, Digest, Glimpse, InnerFi
 from kspsign.model.errors import ArtifactError, TrustError
 from kspsign.model.hresults import Hresult
 from kspsign.model.values import (
-    Check,
-    ErrorFacts,
     Finding,
     Format,
     SignatureFacts,
     SyncedCertificate,
-    Verdict,
     Verification,
 )
 from kspsign.settings.model import Settings
-from kspsign.verifying.cause import first_cause
 from kspsign.verifying.chain import CertificatePurpose, validate_chain
 from kspsign.verifying.chain_checks import Trust
+from kspsign.verifying.conclude import conclude
 from kspsign.verifying.roots import TrustAnchors, combined, default_anchors, program_date
-from kspsign.verifying.signatures import ExaminedSignature, examine_signature
+from kspsign.verifying.signatures import ExaminedSignature, examine_signature, read_signatures
 from kspsign.verifying.signtool_check import SecondOpinion
 from kspsign.verifying.strength import STRONG
 from kspsign.verifying.timestamps import judge_token
@@ -43,7 +40,6 @@ if TYPE_CHECKING:
 Observer = Callable[[str, Sequence[ExaminedSignature]], None]
 """Shown the signatures of a file with their chains, by the name that the report calls it; from any thread."""
 
-MAX_NESTED = 16
 _DETECTED_BY_NAME = frozenset({None, Format.POWERSHELL, Format.POWERSHELL_XML, *TAKEN_BY_NAME})
 """What a file is when its content is not of another format: that is found again in the content that is judged."""
 _WHOLE_CHAIN = "Give the certificate with its intermediates, and name the root of an in-house CA with --trust-root."
@@ -261,6 +257,7 @@ def open_verifier(settings: Settings, certificate: SyncedCertificate | None, jud
         date = None
     else:
         signers = authorities = default_anchors()
+        signers.load()
         date = program_date()
     trust = Trust(signers, authorities, required, strength, date)
     return Verifier(trust, judge=judge, revocation=_open_revocation(settings))
@@ -274,40 +271,5 @@ def _open_revocation(settings: Settings) -> Revocation | None:
     return Revocation(settings.network)
 
 
-def read_signatures(file: SignableFile) -> tuple[tuple[FileSignature, ...], tuple[Finding, ...]]:
-    """Every signature, with countersigner and further ones after it, and a finding for each that can't be read."""
-    read: list[FileSignature] = []
-    findings: list[Finding] = []
-    waiting = list(file.signatures)
-    while waiting:
-        if len(read) + len(findings) >= MAX_NESTED:
-            findings.append(Finding("cms-structure", "too many signatures", Hresult.TRUST_E_MALFORMED_SIGNATURE))
-            break
-        try:
-            signature: FileSignature = file.profile.read(waiting.pop(0))
-        except TrustError as fault:
-            hresult = fault.hresult or Hresult.TRUST_E_MALFORMED_SIGNATURE
-            findings.append(Finding(fault.check, fault.message, hresult))
-            continue
-        read += (signature, *signature.countersigners)
-        waiting[:0] = signature.further
-    return tuple(read), tuple(findings)
-
-
 def _faults(findings: Iterable[Finding]) -> Iterator[Finding]:
     return (finding for finding in findings if finding.hresult is not None)
-
-
-def conclude(findings: tuple[Finding, ...], signatures: tuple[SignatureFacts, ...], sha256: str) -> Verification:
-    """The verdict: every check must hold. The cause of those that do not gives the error, in Windows' terms."""
-    checks = tuple(Check(finding.name, finding.hresult is None, finding.detail) for finding in findings)
-    failed = first_cause(findings)
-    if failed is None or failed.hresult is None:
-        return Verification(Verdict("verified", checks), signatures, sha256, None)
-    error = ErrorFacts(
-        code=failed.hresult.name,
-        hresult=failed.hresult.hex,
-        message=f"{failed.hresult.meaning} ({failed.name}: {failed.detail})",
-        remedy=failed.remedy or failed.hresult.remedy,
-    )
-    return Verification(Verdict("failed", checks), signatures, sha256, error)

@@ -271,6 +271,50 @@ def test_a_deployment_of_an_unsigned_application(publisher: Publisher, tmp_path:
     assert sign(publisher, published, "--replace").code == 0
 
 
+def linked(path: Path, folder: Path) -> Path:
+    """The file in another folder, with a link in its place."""
+    folder.mkdir(exist_ok=True)
+    real = path.rename(folder / path.name)
+    path.symlink_to(real)
+    return real
+
+
+@pytest.mark.parametrize("patterns", [".", "publish", "publish/**/*.manifest\nshared/*.deploy"])
+def test_a_listed_link_is_signed_before_its_manifest(publisher: Publisher, tmp_path: Path, patterns: str) -> None:
+    """By whatever name the run has the file that it leads to."""
+    published = publish(tmp_path / "publish")
+    real = linked(published.files[1], tmp_path / "shared")
+    (tmp_path / "list").write_text(patterns)
+    run = publisher.sign(Path("@list"), "--folder", tmp_path, "--jobs", "1")
+    assert run.code == 0, run.text
+    assert published.files[1].is_symlink()
+    assert publisher.peer(real).accepted
+    assert judge(published.application).ok
+    assert publisher.verify(published.application).code == 0
+
+
+@pytest.mark.parametrize(("number", "fitting"), [(1, False), (2, True)])
+def test_a_link_out_of_the_folder(publisher: Publisher, tmp_path: Path, number: int, fitting: bool) -> None:
+    """It is not signed, and so is no manifest that lists it: unless it is signed there, or never signed (.config)."""
+    published = publish(tmp_path / "publish")
+    real = linked(published.files[number], tmp_path / "elsewhere")
+    before = published.application.read_bytes()
+    if not fitting:
+        for options in ((), ("--dry-run",)):
+            run = sign(publisher, published, *options)
+            error = {Path(file["path"]).name: file["error"] for file in run.report["files"]}[published.application.name]
+            assert error["code"] == "TRUST_E_NOSIGNATURE"
+            assert "lib\\Helper.dll, which it lists, is not signed, and would not be: a link out" in error["message"]
+            assert error["remedy"].endswith(f"or sign {real} first.")
+            assert published.application.read_bytes() == before
+        assert publisher.sign(real).code == 0
+        files = {"App.exe": published.files[0].read_bytes(), "lib\\Helper.dll": real.read_bytes()}
+        published.application.write_bytes(application_manifest(files))
+    done = publisher.sign(Path("**/App_1_0_0_0/**"), "--folder", published.folder, "--skip-signed")
+    assert outcomes(done)[published.application.name] == "signed", done.text
+    assert publisher.verify(published.application).code == 0
+
+
 @pytest.mark.parametrize("number", [1, 2])
 def test_slices_do_not_divide_an_application(publisher: Publisher, tmp_path: Path, number: int) -> None:
     published = publish(tmp_path)

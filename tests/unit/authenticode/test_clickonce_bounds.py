@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from kspsign.authenticode.clickonce.manifest import read_manifest
-from kspsign.authenticode.signable import FileReference, SizedDigest, looked_up
+from kspsign.authenticode.references import FileReference, SizedDigest, looked_up
 from kspsign.model.values import DigestAlgorithm
 
 _BEGIN = (

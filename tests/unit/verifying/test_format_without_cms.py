@@ -23,8 +23,7 @@ from kspsign.model.values import DigestAlgorithm
 from kspsign.signing.plan import unsigned
 from kspsign.verifying.chain_checks import Trust
 from kspsign.verifying.roots import TrustAnchors
-from kspsign.verifying.signatures import examine_signature
-from kspsign.verifying.verifier import read_signatures
+from kspsign.verifying.signatures import examine_signature, read_signatures
 from support.formats.note_format import MAGIC, NOTE, changed
 
 ALGORITHM = DigestAlgorithm.SHA256

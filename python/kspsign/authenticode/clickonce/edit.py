@@ -11,7 +11,7 @@ from kspsign.authenticode.clickonce.manifest import ClickOnceManifest
 from kspsign.authenticode.clickonce.names import ASM_V2, TOKEN
 from kspsign.authenticode.clickonce.profile import publisher_markup
 from kspsign.authenticode.clickonce.spans import with_edits
-from kspsign.authenticode.signable import SizedDigest
+from kspsign.authenticode.references import SizedDigest
 from kspsign.authenticode.xmldsig.document import XmlNode
 
 Edit = tuple[int, int, bytes]

@@ -19,7 +19,8 @@ from kspsign.authenticode.clickonce.references import references_of
 from kspsign.authenticode.clickonce.signature import ManifestSignature
 from kspsign.authenticode.io.snapshot import Snapshot
 from kspsign.authenticode.profile import SigningTerms
-from kspsign.authenticode.signable import Digest, FileReference, Glimpse, SignableFormat, SizedDigest
+from kspsign.authenticode.references import FileReference, SizedDigest
+from kspsign.authenticode.signable import Digest, Glimpse, SignableFormat
 from kspsign.model.errors import ArtifactError
 from kspsign.model.hresults import Hresult
 from kspsign.model.values import DigestAlgorithm, Finding

@@ -9,7 +9,7 @@ from kspsign.authenticode.clickonce.manifest import MAX_MANIFEST, ClickOnceManif
 from kspsign.authenticode.clickonce.names import TOKEN
 from kspsign.authenticode.clickonce.references import Entry
 from kspsign.authenticode.io.snapshot import Snapshot
-from kspsign.authenticode.signable import FileReference, looked_up
+from kspsign.authenticode.references import FileReference, looked_up
 from kspsign.authenticode.xmldsig.document import XmlNode
 from kspsign.model.errors import ArtifactError
 from kspsign.model.hresults import Hresult

@@ -11,7 +11,7 @@ from typing import Final, NamedTuple
 
 from kspsign.authenticode.appx.names import windows_fault
 from kspsign.authenticode.clickonce.names import ASM_V1, ASM_V2, DIALECT, HASH_TRANSFORM
-from kspsign.authenticode.signable import FileReference, SizedDigest
+from kspsign.authenticode.references import FileReference, SizedDigest
 from kspsign.authenticode.xmldsig.algorithms import DSIG
 from kspsign.authenticode.xmldsig.document import XmlNode
 from kspsign.model.errors import ArtifactError

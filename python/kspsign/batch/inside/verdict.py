@@ -16,7 +16,7 @@ from kspsign.batch.inside.tree import ContainerNode, Inside
 from kspsign.model.report import FileOutcome
 from kspsign.model.values import Check, Finding, Verdict, Verification
 from kspsign.verifying import Verifier
-from kspsign.verifying.verifier import conclude
+from kspsign.verifying.conclude import conclude
 
 _CHECK = "inside"
 _INSIDE = "inside it, "

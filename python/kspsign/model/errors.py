@@ -85,7 +85,7 @@ class NoFilesMatchedError(KspSignError):
             super().__init__(
                 "no file is named, and no pattern",
                 code="NO_FILES_MATCHED",
-                remedy="Name the files, folders or patterns that are meant, such as 'dist/**/*.exe'.",
+                remedy="Name the files, folders or patterns that are meant.",
             )
             return
         shown = ", ".join(patterns[:_NAMED])
